@@ -19,6 +19,7 @@ from ..spikes import Recordings
 from ..synapses import AllToAll
 from ..windowed import Windowed
 from .network import HLOPNetwork
+from .projected import ProjectedPicture
 
 INPUT, OUTPUT = "input", "output"
 STEP = 1e-3  # s; the units have no time constant in seconds, only a decay a step
@@ -37,8 +38,10 @@ def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
         size: entry of the input that a spike stands for.
 
     Raises:
-        NeurosimInputError: units that the engine does not have, those of `Rate`.
+        NeurosimInputError: units that the engine does not have, those of `Rate`; convolutions.
     """
+    if any(isinstance(layer, ProjectedPicture) for layer in net.layers):
+        raise NeurosimInputError("to_network: a network with filters cannot run in the engine; leave filters out")
     names = _names(net)
     populations, projections = [Population(INPUT, net.sizes[0], SpikeSource())], []
     weights = [layer.weight.cpu().numpy() for layer in net.layers]  # type: ignore[operator]

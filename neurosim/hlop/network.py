@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, final
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from ..errors import require
 from ..layers.counts import count_linear
 from ..measure import LayerCounts
-from .projected import ProjectedLinear
+from .projected import ProjectedLinear, ProjectedPicture
 from .subspace import Subspace
 from .trainings import BPTT, HLOPTraining, Scores
 
@@ -33,10 +34,14 @@ class HLOPNetwork(nn.Module):
 
     Args:
         sizes: units of each layer from the inputs to the classes; published for permuted MNIST: (784, 800, 800, 10).
+            Layers of `filters` come between the inputs and the rest.
         training: a `BPTT`, `Online` or `Rate`.
         spiking, scale, levels: arguments of each `Subspace`.
         projects: False: no projection and no subspaces, for comparison.
         seed: key of all weights.
+        feedback: weights that errors go back through; see `ProjectedLinear`.
+        picture: (channels, height, width) that the inputs unfold to, where there are filters.
+        filters: numbers of filters of convolutional layers, of `kernel` x `kernel` places, one every `stride`.
 
     Raises:
         NeurosimInputError: on construction, naming the argument and its rule.
@@ -51,23 +56,47 @@ class HLOPNetwork(nn.Module):
         levels: int = 40,
         projects: bool = True,
         seed: int = 0,
+        feedback: str = "exact",
+        picture: tuple[int, int, int] | None = None,
+        filters: Sequence[int] = (),
+        kernel: int = 5,
+        stride: int = 2,
     ) -> None:
         super().__init__()
         require(len(sizes) >= 2 and min(sizes) >= 1, "HLOPNetwork.sizes", "must be two or more, each >= 1", list(sizes))
-        self.sizes, self.training_by, self.projects = tuple(sizes), training or BPTT(), projects
-        layers = []
-        for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-            learning_rate = HIDDEN_LEARNING_RATE if i else INPUT_LEARNING_RATE
-            # Seeds of its own for each layer and each kind of weights.
-            own = seed * 1009 + 2 * i
-            subspace = Subspace(inputs, learning_rate, spiking=spiking, scale=scale, levels=levels, seed=own + 1)
-            layers.append(ProjectedLinear(inputs, outputs, subspace, seed=own))
+        self.training_by, self.projects = training or BPTT(), projects
+
+        def lateral(i: int, features: int) -> tuple[Subspace, int]:
+            """Return the lateral neurons of layer i, and the seed of its weights: each kind of weights has its own."""
+            own, learning_rate = seed * 1009 + 2 * i, HIDDEN_LEARNING_RATE if i else INPUT_LEARNING_RATE
+            return Subspace(features, learning_rate, spiking=spiking, scale=scale, levels=levels, seed=own + 1), own
+
+        layers: list[ProjectedPicture | ProjectedLinear] = []
+        widths, shape = [sizes[0]], picture
+        for count in filters:
+            good = shape is not None and math.prod(shape) == widths[-1]
+            require(good, "HLOPNetwork.picture", f"must unfold to the {widths[-1]} inputs of filters", picture)
+            assert shape is not None
+            subspace, own = lateral(len(layers), shape[0] * kernel**2)
+            layer = ProjectedPicture(shape, count, kernel, stride, subspace, own, feedback)
+            layers.append(layer)
+            shape = layer.out_shape
+            widths.append(math.prod(shape))
+        self.sizes = (*widths, *sizes[1:])
+        for inputs, outputs in pairwise(self.sizes[len(filters) :]):
+            subspace, own = lateral(len(layers), inputs)
+            layers.append(ProjectedLinear(inputs, outputs, subspace, own, feedback))
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
     def left(self) -> list[int]:
         """Return the number of lateral neurons that each layer can still get."""
         return [layer.subspace.features - len(layer.subspace.weights) for layer in self._layers()]
+
+    @property
+    def features(self) -> list[int]:
+        """Width of the input of each layer; of a convolution, entries of a patch."""
+        return [layer.subspace.features for layer in self._layers()]
 
     @property
     def lateral_updates(self) -> int:
@@ -105,21 +134,27 @@ class HLOPNetwork(nn.Module):
         """
         found: list[LayerCounts] = []
         spikes, steps = (x, len(x)) if x.ndim == 3 else (x[None], self.training_by.steps)
-        for k, layer in enumerate(self._layers()):
+        for k, (layer, linear) in enumerate(zip(self.layers, self._layers(), strict=True)):
             inputs, current = (spikes != 0).to(x) if k else spikes, layer(spikes)
             if k == len(self.units):
-                return [*found, count_linear("output", layer.weight, inputs, current)]
+                return [*found, count_linear("output", linear.weight, inputs, current)]
             unit: Any = self.units[k]
-            spikes, states = unit.each_step(current.expand(steps, -1, -1).contiguous())
+            out, states = unit.each_step(current.expand(steps, -1, -1).contiguous())
+            spikes = out
+            if isinstance(layer, ProjectedPicture):  # the product of each patch
+                inputs, out, states = layer.patches(inputs), layer.by_place(out), layer.by_place(states)
             parameters = sum(p.numel() for p in unit.parameters())
-            found.append(count_linear(f"hidden {k + 1}", layer.weight, inputs, spikes, states, bias=parameters))
+            found.append(count_linear(f"hidden {k + 1}", linear.weight, inputs, out, states, bias=parameters))
         return found
 
     def memory_bytes(self) -> dict[str, int]:
-        """Return the bytes of weights with thresholds, and of the lateral neurons with their momentum."""
+        """Return the bytes of weights with thresholds, of the lateral neurons with their momentum, and of fixed weights
+        that errors go back through, if there are any."""
         subspaces = [layer.subspace for layer in self._layers()]
         lateral = sum(buffer.nbytes for subspace in subspaces for buffer in subspace.buffers())
-        return {"weights": sum(p.nbytes for p in self.parameters()), "lateral": lateral}
+        fixed = sum(layer.fixed.nbytes for layer in self._layers() if layer.fixed is not None)
+        held = {"weights": sum(p.nbytes for p in self.parameters()), "lateral": lateral}
+        return {**held, "feedback": fixed} if fixed else held
 
     def gradients(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> float:
         """Add the gradients of the mean cross-entropy of a minibatch, train the subspaces, and return the loss.
@@ -165,10 +200,12 @@ class HLOPNetwork(nn.Module):
         self._freeze()
 
     def _outputs(self, x: Tensor, learn: bool) -> Iterator[Scores]:
-        return self.training_by.outputs(self._layers(), list(self.units), x, learn)
+        return self.training_by.outputs(list(self.layers), list(self.units), x, learn)
 
     def _layers(self) -> list[ProjectedLinear]:
-        return [layer for layer in self.layers if isinstance(layer, ProjectedLinear)]
+        """Return the linear layers; that of a convolution is shared by its patches."""
+        found = [getattr(layer, "linear", layer) for layer in self.layers]
+        return [layer for layer in found if isinstance(layer, ProjectedLinear)]
 
     def _freeze(self) -> None:
         """Stop learning thresholds once a lateral neuron is frozen."""

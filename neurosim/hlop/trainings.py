@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from ..errors import check_fields
 from ..layers import LIFLayer, Surrogate
-from .projected import ProjectedLinear
 from .rates import RateUnits, recent
 
-Layers = Sequence[ProjectedLinear]
+Layers = Sequence[nn.Module]  # `ProjectedLinear` or `ProjectedPicture`
 Scores = tuple[Tensor, float]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...engine import Result
-from ...errors import lookup, require
+from ...errors import check_fields, lookup, require
 from ...hlop import TRAININGS, HLOPNetwork, HLOPTraining, run_in_engine
 from ...hlop.export import OUTPUT
+from ...hlop.projected import FEEDBACKS
 from ...measure import LayerCounts
 from ...training.trainer import device_of
 from ..encoding import spike_counts
@@ -44,6 +46,11 @@ class HlopSettings(common.LearnerTraining):
             tasks. There are never more than directions are left.
         epochs, batch, learning_rate: of stochastic gradient descent without momentum.
         falls: whether the learning rate falls to 0 within each task, linearly.
+        feedback: weights that errors go back through: "exact", "random" (feedback alignment) or "sign"
+            (sign-symmetric); see `neurosim.hlop.ProjectedLinear`.
+        shape: (height, width) or (channels, height, width) of an item, where there are filters.
+        filters: numbers of filters of convolutional layers before the hidden ones.
+        kernel, stride: side of a filter, and from one of its places to the next.
         engine: whether the engine answers, from numbers of spikes in place of drives. The same net learns in torch.
         spikes: of a fully driven unit in a step, where the engine answers.
     """
@@ -56,6 +63,11 @@ class HlopSettings(common.LearnerTraining):
     training: str = "bptt"
     steps: int = 0
     spiking: bool = False
+    feedback: str = "exact"
+    shape: tuple[int, ...] = ()
+    filters: tuple[int, ...] = ()
+    kernel: int = 5
+    stride: int = 2
     first: tuple[float, ...] = (0.1, 0.25, 0.125)
     more: tuple[float, ...] = (0.0875, 0.0875, 0.0625, 0.0625, 0.0625, 0.0375, 0.0375, 0.0375, 0.0125)
     engine: bool = False
@@ -66,6 +78,13 @@ class HlopSettings(common.LearnerTraining):
         name = "HlopSettings."
         require(not self.hidden or min(self.hidden) >= 1, name + "hidden", "must be >= 1, each", self.hidden)
         lookup(TRAININGS, self.training, name + "training")
+        lookup(FEEDBACKS, self.feedback, name + "feedback")
+        require(not self.filters or min(self.filters) >= 1, name + "filters", "must be >= 1, each", self.filters)
+        good = not self.filters or (len(self.shape) in (2, 3) and min(self.shape) >= 1)
+        require(good, name + "shape", "must be (height, width) or (channels, height, width) with filters", self.shape)
+        check_fields(self, {"kernel stride": ">= 1"})
+        whole = not self.engine or not self.filters
+        require(whole, name + "filters", "must be left out for the engine to answer", self.filters)
         require(self.steps >= 0, name + "steps", "must be >= 0", self.steps)
         require(self.spikes >= 1, name + "spikes", "must be >= 1", self.spikes)
         runs = not self.engine or self.training != "rate"
@@ -124,7 +143,7 @@ class Hlop(Learner):
             x = task.train.x
             centred = self.problem.steps == 1 and not self.settings.engine
             self.scale = np.array([x.mean() if centred else 0.0, max(x.std(), 1.0)]) / FULL
-        self.network.begin_task(self.settings.rows(task.index, self.network.sizes[:-1], self.network.left()))
+        self.network.begin_task(self.settings.rows(task.index, self.network.features, self.network.left()))
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)
@@ -174,7 +193,20 @@ class Hlop(Learner):
     def _fresh(self) -> HLOPNetwork:
         sizes = (self.problem.units, *self.settings.hidden, self.problem.classes)
         seed = common.seed_of(self.problem, "net")
-        return HLOPNetwork(sizes, self.settings.made(), spiking=self.settings.spiking, seed=seed)
+        made = self.settings
+        shape = made.shape[-2:] if made.filters else ()
+        picture = (self.problem.units // math.prod(shape), *shape) if made.filters else None
+        return HLOPNetwork(
+            sizes,
+            made.made(),
+            spiking=made.spiking,
+            seed=seed,
+            feedback=made.feedback,
+            picture=picture,  # type: ignore[arg-type]
+            filters=made.filters,
+            kernel=made.kernel,
+            stride=made.stride,
+        )
 
     def _run(self, x: NDArray[np.uint8]) -> Result:
         """Answer items in the engine."""
