@@ -21,6 +21,7 @@ from neurosim.runs.summary import labels_of
 from neurosim.runs.train import TrainResult, table
 from neurosim.runs.train import run as training
 from neurosim.runs.train.config import TrainConfig
+from neurosim.runs.train.ensemble import Ensemble
 from neurosim.runs.train.liquid_member import scaling, spread_of
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -111,6 +112,21 @@ def test_validation_is_by_speaker(done: TrainResult, root: Path) -> None:
     assert TrainConfig.model_validate({"data": {"name": "shd"}}).validation.speakers == "shared"
 
 
+def test_networks_are_loaded_as_one(done: TrainResult, root: Path) -> None:
+    test = training.load_splits(config(root)).test
+    ensemble = Ensemble.load(done.run)
+    assert len(ensemble.nets) == 2 and ensemble.classes == test.classes
+    assert np.mean(ensemble.predict(test, 1) == test.labels) == done.accuracy
+    assert done.measures is not None
+    assert [layer.name for layer in ensemble.work(test, 1)] == [layer.name for layer in done.measures.layers]
+    other = Path("other")
+    other.mkdir()
+    about = json.loads((Path(done.run) / "manifest.json").read_text("utf-8"))
+    (other / "manifest.json").write_text(json.dumps({**about, "kind": "liquid"}), "utf-8")
+    with pytest.raises(NeurosimInputError, match="must be the folder of a training of spiking networks"):
+        Ensemble.load(other)
+
+
 def test_a_single_speaker_is_divided_as_before(tmp_path: Path) -> None:
     for name, each in (("train.h5", 20), ("test.h5", 5)):
         write(tmp_path / name, each, (4,))
@@ -166,6 +182,9 @@ def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> 
     factor = spread_of(training.scores(net, binning, some)) / spread_of(readout.scores(heard))
     total = training.scores(net, binning, splits.test) + factor * readout.scores(asked)
     assert result.accuracy == np.mean(total.argmax(axis=1) == splits.test.labels)
+    ensemble = Ensemble.load("whole")
+    assert np.array_equal(ensemble.scores(splits.test, 1), total) and len(ensemble.nets) == 1
+    assert [vars(layer) for layer in ensemble.work(splits.test, 1)] == [vars(w) for w in result.measures.layers]
     assert "liquid alone" in table.render(result)
     assert "2 networks, one of them a liquid, are summed" in Path("whole/report.html").read_text("utf-8")
     assert not Path("whole/stages").exists()

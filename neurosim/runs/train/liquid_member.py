@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import files
+from ...errors import check_fields, require
+from ...liquid.readout import TrainedReadout
 from ...measure import LayerCounts
 from ...spikes import Recordings
 from ..data import even
@@ -16,6 +19,31 @@ from ..summary import labels_of
 
 # Training recordings, evenly over classes, on which the spread of scores is measured.
 SCALE_RECORDINGS = 100
+
+
+# Of a run: what was found of the liquid, beside the run's settings.
+LIQUID_FILE = "liquid.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class LiquidMember(files.Saved):
+    """What was found of a liquid that answers beside networks.
+
+    Attributes:
+        gains: [neurons] float64, of its input; see `Liquid.adapt`.
+        factor: of its readout's scores before they are added to those of the networks.
+
+    Raises:
+        NeurosimInputError: on construction, values that no training finds.
+    """
+
+    gains: NDArray[np.float64]
+    factor: float
+
+    def __post_init__(self) -> None:
+        good = self.gains.ndim == 1 and bool((np.isfinite(self.gains) & (self.gains > 0)).all())
+        require(good, "LiquidMember.gains", "must be [neurons], each finite and > 0", self.gains.shape)
+        check_fields(self, {"factor": "> 0"})
 
 
 @dataclass(frozen=True)
@@ -48,8 +76,14 @@ def run_liquid(simulation: LiquidSimulation, spread: float) -> LiquidRun:
     spikes, some = result.spikes["liquid"], heard.spikes["liquid"]
     assert isinstance(spikes, Recordings) and isinstance(some, Recordings)  # because the input was
     factor = spread / max(spread_of(readout.scores(some)), 1e-12)
-    read = [replace(layer, name=f"{layer.name} of the liquid") for layer in readout.work(spikes)]
-    return LiquidRun(readout.scores(spikes) * factor, spikes, [*result.work, *read], result.run_s)
+    LiquidMember(np.asarray(liquid.gains), factor).save(simulation.folder.path / LIQUID_FILE)
+    work = [*result.work, *work_of(readout, spikes)]
+    return LiquidRun(readout.scores(spikes) * factor, spikes, work, result.run_s)
+
+
+def work_of(readout: TrainedReadout, spikes: Recordings) -> list[LayerCounts]:
+    """Return the work of a liquid's readout, by layer."""
+    return [replace(layer, name=f"{layer.name} of the liquid") for layer in readout.work(spikes)]
 
 
 def scaling(train: Recordings) -> Recordings:

@@ -351,11 +351,16 @@ def write_nir(run: Path, path: Path) -> None:
     """
     from ...interop import nir
 
+    nets = [load(path)[0] for path in net_files(run)]
+    nir.write(path, nir.to_nir(to_network(*nets, portable=True), dt=nets[0].dt))
+
+
+def net_files(run: Path) -> list[Path]:
+    """Return the files of the networks of a run, in their order."""
     paths = [run / NET]
     while (more := run / numbered(NET, len(paths))).is_file():
         paths.append(more)
-    nets = [load(path)[0] for path in paths]
-    nir.write(path, nir.to_nir(to_network(*nets, portable=True), dt=nets[0].dt))
+    return paths
 
 
 def numbered(name: str, member: int) -> str:
