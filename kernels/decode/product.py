@@ -1,7 +1,7 @@
 """Linear layers of a decoder: rows of weights [K, N] of active channels are added; scale, bias and residual behind.
 
-With int8 rows sums are int32, so their order changes no bit of them. Rows are fetched two groups ahead: which they are
-is known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the second cache
+With int8 rows sums are int32, so their order changes no bit of them. Rows are fetched a group ahead: which they are is
+known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the second cache
 while the tokens pass over them.
 """
 
@@ -16,6 +16,9 @@ from .program import BYTE, FLOAT, LONG, WORD, integers, operation
 from .vnni import BLOCK, add_eight, settled
 
 LINE = 64  # bytes
+# Bytes of the following rows that are fetched ahead; the processor sees by then that more is wanted. All of a row took
+# 5 to 10 % longer from memory, and 30 % from the second cache.
+START = 128
 # Columns whose rows, of a thousand channels, stay in the second cache while the tokens of a batch pass over them.
 TILE = 512
 # Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
@@ -50,19 +53,11 @@ def add_rows_vnni(rows, stride, channels, words, number, columns, sums):
         e, f = rows + channels[j + 4] * stride, rows + channels[j + 5] * stride
         g, h = rows + channels[j + 6] * stride, rows + channels[j + 7] * stride
         first, second = words[j // 4], words[j // 4 + 1]
-        m, n = rows + channels[j + 8] * stride, rows + channels[j + 9] * stride
-        o, p = rows + channels[j + 10] * stride, rows + channels[j + 11] * stride
-        q, r = rows + channels[j + 12] * stride, rows + channels[j + 13] * stride
-        s, t = rows + channels[j + 14] * stride, rows + channels[j + 15] * stride
+        for n in range(8, 16):
+            following = rows + channels[j + n] * stride
+            for line in range(0, min(columns, START), LINE):
+                prefetch(following + line)
         for i in range(0, columns, BLOCK):
-            prefetch(m + i)
-            prefetch(n + i)
-            prefetch(o + i)
-            prefetch(p + i)
-            prefetch(q + i)
-            prefetch(r + i)
-            prefetch(s + i)
-            prefetch(t + i)
             add_eight(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
 
 

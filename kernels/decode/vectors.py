@@ -366,3 +366,30 @@ def rotary(arguments, context, begin, end):
             x = vector(p[0] + 4 * i * size, size, FLOAT)
             a, b = x[k], x[k + half]
             x[k], x[k + half] = a * cos - b * sin, a * sin + b * cos
+
+
+@operation
+def dilate(arguments, context, begin, end):
+    """x plus silu of a convolution over every `dilation`-th of the last tokens, which are kept in a ring.
+
+    Arguments: x, width, tokens, size, dilation, weight [size, width], ring [tokens, (size - 1) dilation + 1, width],
+    out. Parts are columns.
+    """
+    p = integers(arguments)
+    width, size, step, count = p[1], p[3], p[4], end - begin
+    room, position = (size - 1) * step + 1, vector(context, CONTEXT, LONG)[POSITION]
+    for i in range(p[2]):
+        start = 4 * (i * width + begin)
+        x, out = vector(p[0] + start, count, FLOAT), vector(p[7] + start, count, FLOAT)
+        ring = p[6] + 4 * (i * room * width + begin)
+        vector(ring + 4 * (position % room) * width, count, FLOAT)[:] = x
+        out[:] = 0
+        for s in range(size):
+            # The tokens before the first are places that are still 0.
+            row = vector(ring + 4 * ((position + 1 + s * step) % room) * width, count, FLOAT)
+            weight = vector(p[5] + 4 * (s * width + begin), count, FLOAT)
+            for j in range(count):
+                out[j] += weight[j] * row[j]
+        activate(out, SILU, out)
+        for j in range(count):
+            out[j] += x[j]

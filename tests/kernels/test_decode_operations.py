@@ -229,7 +229,7 @@ def test_attention_over_a_window(learnt: int) -> None:
         keys.append(k[0])
         values.append(v[0])
         sizes = [HEADS, KEYS, VALUES, HEADS // few, 1, capacity]
-        arguments = [q, k, v, *sizes, memory, 0.4, weights, out, plain, own, learnt, mass]
+        arguments = [q, k, v, *sizes, memory, 0.4, weights, out, plain, own, learnt, mass, 1, 0, 1]
         run(seen.window, arguments, few, position)
         attended = reference.window(q[0], np.stack(keys), np.stack(values), capacity, 0.4, plain[0], own)
         assert_close(out[0], attended[0])

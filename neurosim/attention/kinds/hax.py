@@ -60,11 +60,13 @@ class HAX(Mixer):
         memory = x.new_zeros(len(x), 0, self.key_dim + self.width + 2)
         return {"memory": memory, "queries": x.new_zeros(len(x), self.key_dim)} | initial_inside(self.ssm, x)
 
+    def planes(self) -> Tensor:
+        """Return the normals [K, PLANES] of the hyperplanes: the same in every model, neither trained nor saved."""
+        return torch.randn(self.key_dim, PLANES, generator=torch.Generator().manual_seed(self.depth.layer))
+
     def _bucket(self, x: Tensor) -> Tensor:
         """Return the bucket [.., 1] of q or k [.., K], centred."""
-        # The same in every model: neither trained nor saved.
-        planes = torch.randn(self.key_dim, PLANES, generator=torch.Generator().manual_seed(self.depth.layer)).to(x)
-        bits = (x - x.mean(-1, keepdim=True)) @ planes > 0
+        bits = (x - x.mean(-1, keepdim=True)) @ self.planes().to(x) > 0
         return (bits * 2 ** torch.arange(PLANES, device=x.device)).sum(-1, keepdim=True).to(x.dtype)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:

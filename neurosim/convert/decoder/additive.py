@@ -36,7 +36,7 @@ def low_rank(b: Builder, layers: nn.Module, x: Buffer) -> Buffer:
     return b.linear(second, b.linear(first, x, narrow=True))
 
 
-def gated(b: Builder, mixer: GatedMixer, gate: Buffer | None, out: Buffer, before: Buffer) -> Buffer:
+def gated(b: Builder, mixer: GatedMixer, gate: Buffer | None, out: Buffer, before: Buffer | None) -> Buffer:
     """Return `before` plus the output of a mixer: norm of each head, gate, and output projection."""
     out = b.norm(mixer.o_norm, out, mixer.v_size)
     if gate is not None:
@@ -53,18 +53,35 @@ def additive(
     b: Builder, mixer: Mixer, q: Buffer, k: Buffer, v: Buffer, g: Buffer | Array | None = None, *,
     kind: int, groups: Groups, sizes: Sizes,
 ) -> Buffer:  # fmt: skip
-    """Return o [tokens, H V] of S = e^g S + k v^T."""
+    """Return o [tokens, H V] of S = e^g S + k v^T, with q, k and S as the coders of a mixer say."""
+    q, k = b.code(q, mixer.codes.q, sizes.keys), b.code(k, mixer.codes.k, sizes.keys)
+    memory, out = summed(b, q, k, v, g, kind=kind, groups=groups, sizes=sizes, scale=float(mixer.scale))
+    b.code_state(memory, mixer.codes.state, sizes.values)
+    return out
+
+
+def summed(
+    b: Builder, q: Buffer, k: Buffer, v: Buffer, g: Buffer | Array | None = None, *,
+    kind: int, groups: Groups, sizes: Sizes, scale: float = 1.0,
+) -> tuple[Buffer, Buffer]:  # fmt: skip
+    """Return S = e^g S + k v^T and o [tokens, H V] = scale S^T q."""
     heads, keys, values = sizes
-    q, k = b.code(q, mixer.codes.q, keys), b.code(k, mixer.codes.k, keys)
     memory, out = b.state(heads, keys, values), b.buffer(heads * values)
     places, own = b.by_heads(heads)
     touches = [b.head_read(x, own, places, group) for x, group in ((q, groups.q), (k, groups.k), (v, groups.v))]
     if isinstance(g, Buffer):
         touches.append(b.head_read(g, own, places, groups.g))
     arguments = [memory, heads, keys, values, b.tokens, q, k, v, g, groups.q, groups.k, groups.v, groups.g, kind]
-    arguments += [float(mixer.scale), b.scratch(keys), out, b.mask]
+    arguments += [scale, b.scratch(keys), out, b.mask]
     b.emit(states.additive, arguments, places, b.masked([*touches, (memory, own, True), (out, own, True)]))
-    b.code_state(memory, mixer.codes.state, values)
+    return memory, out
+
+
+def divided(b: Builder, sums: Buffer, heads: int, size: int, eps: float) -> Buffer:
+    """Return the first `size` channels of each head over the last one plus eps."""
+    out = b.buffer(heads * size)
+    places, own = b.by_groups(out, size)
+    b.emit(vectors.ratio, [sums, size, eps, out], places, [b.read(sums, own), (out, own, True)])
     return out
 
 
@@ -146,7 +163,7 @@ def mapped(b: Builder, name: str, layer: FeatureMap, x: Buffer, size: int) -> Bu
     return found.viewed(found.width * found.rows // tokens)
 
 
-def _with_ones(b: Builder, v: Buffer, size: int) -> Buffer:
+def with_ones(b: Builder, v: Buffer, size: int) -> Buffer:
     """Return the heads of v, each with a column of ones behind it: the state then sums the keys."""
     heads = v.viewed(size)
     # Its own memory, not shared between layers: the ones are written once.
@@ -164,11 +181,9 @@ def linear_attention(b: Builder, mixer: LinearAttention, x: Buffer, before: Buff
     q = b.normalise(q, mixer.k_size, vectors.SUM, 1e-4) if mixer.norm_q else q
     k = b.normalise(k, mixer.k_size, vectors.SUM, 1e-4) if mixer.norm_k else k
     if mixer.extra_columns:
-        v = _with_ones(b, v, mixer.v_size)
+        v = with_ones(b, v, mixer.v_size)
     groups = Groups(k=mixer.groups, v=mixer.groups)
     out = additive(b, mixer, q, k, v, kind=states.NO_DECAY, groups=groups, sizes=sizes_of(mixer))
     if mixer.extra_columns:
-        sums, out = out, b.buffer(mixer.heads * mixer.v_size)
-        places, own = b.by_groups(out, mixer.v_size)
-        b.emit(vectors.ratio, [sums, mixer.v_size, 1e-10, out], places, [b.read(sums, own), (out, own, True)])
+        out = divided(b, out, mixer.heads, mixer.v_size, 1e-10)
     return gated(b, mixer, None, out, before)

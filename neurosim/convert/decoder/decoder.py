@@ -13,28 +13,36 @@ from numpy.typing import NDArray
 from ...attention import LanguageModel, Mixer
 from ...attention.events import EventEmbedding
 from ...attention.experts import Experts
+from ...attention.kinds.bmojo import BMojo
 from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.gated_attention import TCNCA, SeqBoat
+from ...attention.kinds.hax import HAX
 from ...attention.kinds.hgrn import HGRN2
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.lightnet import LightNet
 from ...attention.kinds.linear import GLA, LinearAttention, Retention, SimpleGLA
+from ...attention.kinds.local_linear import LocalLinearAttention
 from ...attention.kinds.mamba import Mamba, Mamba2
 from ...attention.kinds.mixture_of_memories import MoM
+from ...attention.kinds.neural_memory import Memora, Moneta, Titans, Yaad
 from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
 from ...attention.kinds.plstm import PLSTM
 from ...attention.kinds.rwkv import RWKV7, ChannelMix, GatedChannelMix
 from ...attention.kinds.rwkv6 import RWKV5, RWKV6
+from ...attention.kinds.scout import CheckpointAttention
+from ...attention.kinds.sea import SEA
 from ...attention.kinds.softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from ...attention.kinds.sparse_expansion import SSE, SSEDelta
 from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
+from ...attention.kinds.titans import TitansContext, TitansGate
 from ...attention.kinds.window_linear import WindowLinearAttention
 from ...attention.model import GatedMLP, ResidualBlock
 from ...errors import NeurosimInputError, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART
 from ...kernels.tools.threads import together
-from . import additive, attention, delta, feed_forward, others, rwkv
+from . import additive, attention, chosen, delta, feed_forward, networks, others, rwkv
 from .builder import Builder
 from .memory import Array, Buffer
 from .program import NotCompiledError
@@ -45,21 +53,27 @@ SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its cor
 # By the class of a mixer: its program, which returns the residual stream behind it.
 KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = {
     AlmostLinearRNN: others.almost_linear,
+    BMojo: chosen.bmojo,
+    CheckpointAttention: attention.softmax,
     DeltaNet: delta.delta_net,
     DeltaProduct: delta.delta_product,
     DiagonalSSM: others.diagonal,
     GatedAssociativeMemory: others.associative_memory,
     GatedDeltaNet: delta.gated_delta_net,
     GLA: additive.gla,
+    HAX: chosen.hax,
     HGRN2: additive.hgrn2,
     HippoSSM: others.hippo,
     KDA: delta.kda,
     LatentAttention: attention.latent,
     LinearAttention: additive.linear_attention,
     LightNet: others.lightnet,
+    LocalLinearAttention: attention.local_linear,
     Mamba: others.mamba,
     Mamba2: others.mamba2,
+    Memora: networks.neural_memory,
     MoM: others.mom,
+    Moneta: networks.neural_memory,
     ParaGRU: others.gated_units,
     ParaLSTM: others.gated_units,
     PLSTM: others.plstm,
@@ -67,12 +81,19 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     RWKV5: rwkv.rwkv5,
     RWKV6: rwkv.rwkv5,
     RWKV7: rwkv.rwkv7,
+    SEA: chosen.sea,
+    SeqBoat: attention.seqboat,
     SimpleGLA: additive.simple_gla,
     SSE: others.sse,
     SSEDelta: others.sse_delta,
     SoftmaxAttention: attention.softmax,
+    TCNCA: attention.tcnca,
+    Titans: networks.neural_memory,
+    TitansContext: networks.titans_context,
+    TitansGate: networks.titans_gate,
     WindowAttention: attention.softmax,
     WindowLinearAttention: attention.window_linear,
+    Yaad: networks.neural_memory,
 }
 
 
@@ -149,8 +170,8 @@ class Decoder:
     def reset(self) -> None:
         """Forget all tokens."""
         self._context[:] = 0
-        for state in self._builder.states:
-            state[:] = 0
+        for index, state in enumerate(self._builder.states):
+            state[:] = self._builder.firsts.get(index, 0)
 
     @property
     def state_bytes(self) -> int:

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 LINE = 64  # bytes
 HUGE = 1 << 21  # bytes of a large page
 CHUNK = 1 << 26
-# Places in the arguments of `kernels.decode.windows.window`.
+# Places in the arguments of operations on keys of all tokens, see `kernels.decode.windows.window`.
 CAPACITY, MEMORY, WEIGHTS = 8, 9, 11
 
 
@@ -129,18 +129,20 @@ class Growing:
 
     Attributes:
         state: index of the array in `DecoderProgram.states`, [tokens, capacity, ..].
-        tables: arguments of the operation `kernels.decode.windows.window` by thread.
+        tables: arguments of the operation on them, as `kernels.decode.windows.window`, by thread.
+        interval: tokens of which one is kept.
         weights: the scratch of the threads; `room` has made it.
     """
 
     state: int
     tables: list[Array]
+    interval: int = 1
     weights: Array | None = None
 
     def room(self, states: list[Array], position: int) -> None:
         """Make room for the token at a position."""
         old = states[self.state]
-        if position < old.shape[1]:
+        if position // self.interval < old.shape[1]:
             return
         new = aligned((old.shape[0], 2 * old.shape[1], *old.shape[2:]), np.float32)
         new[:, : old.shape[1]] = old

@@ -25,7 +25,7 @@ from .memory import OWN, WHOLE, Array, Buffer
 from .program import Groups, Sizes
 
 
-def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer) -> Buffer:
+def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer | None) -> Buffer:
     whole, inner = b.linear(mixer.in_proj, x), mixer.inner
     mixed = mixer.conv1d.weight.shape[0]
     z = b.columns(whole, 0, inner)
@@ -82,7 +82,7 @@ def lightnet(b: Builder, mixer: LightNet, x: Buffer, before: Buffer) -> Buffer:
     return b.linear(mixer.o_proj, b.pointwise(gate, vectors.SILU, times=b.norm(mixer.g_norm, out)), before)
 
 
-def diagonal(b: Builder, mixer: DiagonalSSM, x: Buffer, before: Buffer) -> Buffer:
+def diagonal(b: Builder, mixer: DiagonalSSM, x: Buffer, before: Buffer | None) -> Buffer:
     u, n = b.linear(mixer.in_proj, x), mixer.state_size
     a, into = (b.constant(torch.view_as_real(values)) for values in mixer.discrete())
     memory, out = b.state(mixer.width, n, 2), b.buffer(mixer.width)

@@ -94,6 +94,7 @@ class DecoderProgram:
             stands for the routing it came from.
         lists: by thread, (function, arguments, begin, end, meet) of each operation.
         states: arrays that carry the memory from token to token; some are `growing`.
+        firsts: values before the first token, of those that are not zero then, by their index.
         limit: tokens that positions are known for.
     """
 
@@ -101,6 +102,7 @@ class DecoderProgram:
     threads: int
     lists: list[list[tuple[int, ...]]] = field(init=False)
     states: list[Array] = field(default_factory=list)
+    firsts: dict[int, Array] = field(default_factory=dict)
     growing: list[Growing] = field(default_factory=list)
     limit: float = np.inf
     kept: list[Any] = field(default_factory=list)
@@ -135,9 +137,12 @@ class DecoderProgram:
     def scratch(self, size: int, dtype: Any = np.float32) -> Scratch:
         return Scratch(self.array((self.threads, size), dtype))
 
-    def state(self, *shape: int) -> Buffer:
-        """Return memory of so many tokens' rows that stays from token to token, zero at first."""
+    def state(self, *shape: int, first: Array | None = None) -> Buffer:
+        """Return memory of so many tokens' rows that stays from token to token: at first zero, or `first` for each."""
         array = aligned((self.tokens, *shape), np.float32)
+        if first is not None:
+            self.firsts[len(self.states)] = first.reshape(shape)
+            array[:] = first.reshape(shape)
         self.states.append(array)
         return Buffer(array, self.tokens, int(np.prod(shape)))
 

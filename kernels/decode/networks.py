@@ -1,0 +1,240 @@
+"""Memories that are networks, trained by the tokens that they read: Titans, Moneta, Yaad and Memora.
+
+The memory of a head is [3, P]: weights before the present span of tokens, weights A, and their momentum. The network is
+x @ W for one layer, else x + norm(gelu(.. gelu(x @ W_1) ..) @ W_n), and W = w(A). The gradient is that of the loss of
+W(k) - v at the weights before the span.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import float32, njit
+
+from ..tools.elementary import exp
+from ..tools.pointers import matrix, vector
+from .program import CONTEXT, FLOAT, LONG, POSITION, integers, operation, reals
+from .states import head_of
+from .vectors import ONE, ZERO
+
+SQUARED, POWER, HUBER = range(3)  # losses
+PLAIN, NORM, COLUMNS = range(3)  # w(A): A, A divided by a norm of each matrix, the softmax of each column
+EPS = float32(1e-5)  # of the norm of the outputs
+ROOT_HALF, ROOT_PI = float32(math.sqrt(0.5)), float32(1 / math.sqrt(2 * math.pi))
+
+
+def spare_size(keys, hidden, depth, weights):
+    """Return the float32 that a thread needs beside the memory: weights, and two rows for each layer and its input."""
+    return weights + (2 * depth + 2) * max(keys, hidden)
+
+
+@njit(inline="always")
+def _shape(layer, depth, keys, hidden):
+    return keys if layer == 0 else hidden, keys if layer == depth - 1 else hidden
+
+
+@njit(inline="always")
+def _normal(x):
+    """Return the normal distribution function at x."""
+    return float32(0.5) * (ONE + float32(math.erf(x * ROOT_HALF)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _retained(a, kind, q, w):
+    """Fill w [rows, columns] with w(a)."""
+    if kind == NORM:
+        total = float32(1e-12)
+        for i in range(a.shape[0]):
+            for j in range(a.shape[1]):
+                total += abs(a[i, j]) ** q
+        factor = ONE / total ** ((q - float32(2)) / q)
+        for i in range(a.shape[0]):
+            for j in range(a.shape[1]):
+                w[i, j] = a[i, j] * factor
+        return
+    for j in range(a.shape[1]):
+        most, total = a[0, j], ZERO
+        for i in range(a.shape[0]):
+            most = max(most, a[i, j])
+        for i in range(a.shape[0]):
+            w[i, j] = exp(a[i, j] - most)
+            total += w[i, j]
+        for i in range(a.shape[0]):
+            w[i, j] /= total
+
+
+# A product and a sum in one rounding where the processor has that.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _times(x, w, out):
+    """out = x @ w."""
+    out[:] = 0
+    for i in range(w.shape[0]):
+        row, value = w[i], x[i]
+        for j in range(w.shape[1]):
+            out[j] += value * row[j]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _times_transposed(w, x, out):
+    """out = w @ x."""
+    for i in range(w.shape[0]):
+        row, total = w[i], float32(0)
+        for j in range(w.shape[1]):
+            total += row[j] * x[j]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weights(a, depth, keys, hidden, kind, q, spare):
+    """Return the address of w(A) for A at an address: that itself, or `spare` filled with it."""
+    if kind == PLAIN:
+        return a
+    at = 0
+    for layer in range(depth):
+        rows, columns = _shape(layer, depth, keys, hidden)
+        _retained(matrix(a + 4 * at, rows, columns, FLOAT), kind, q, matrix(spare + 4 * at, rows, columns, FLOAT))
+        at += rows * columns
+    return spare
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forward(w, depth, keys, hidden, x, layers, out):
+    """Fill `out` [K] with the network's output for x [K]; return the factor of the norm.
+
+    Args:
+        layers: address of rows of max(K, hidden): the input of each layer, the sums of each layer.
+    """
+    size, at = max(keys, hidden), 0
+    vector(layers, keys, FLOAT)[:] = x
+    for layer in range(depth):
+        rows, columns = _shape(layer, depth, keys, hidden)
+        y = vector(layers + 4 * (depth + layer) * size, columns, FLOAT)
+        _times(vector(layers + 4 * layer * size, rows, FLOAT), matrix(w + 4 * at, rows, columns, FLOAT), y)
+        at += rows * columns
+        if layer < depth - 1:
+            following = vector(layers + 4 * (layer + 1) * size, columns, FLOAT)
+            for j in range(columns):
+                following[j] = y[j] * _normal(y[j])
+        elif depth == 1:
+            out[:] = y
+    if depth == 1:
+        return ONE
+    y, mean, square = vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), ZERO, ZERO
+    for j in range(keys):
+        mean += y[j]
+    mean /= float32(keys)
+    for j in range(keys):
+        square += (y[j] - mean) * (y[j] - mean)
+    factor = ONE / math.sqrt(square / float32(keys) + EPS)
+    for j in range(keys):
+        y[j] = (y[j] - mean) * factor  # what the norm's derivative needs
+        out[j] = x[j] + y[j]
+    return factor
+
+
+@njit(inline="always")
+def _pull(error, kind, exponent, delta):
+    """Return the derivative of the loss."""
+    if kind == POWER:
+        return exponent * float32(math.tanh(float32(10) * error)) * (abs(error) + float32(1e-12)) ** (exponent - ONE)
+    return min(max(error, -delta), delta) if kind == HUBER else error
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _through_norm(d, y, factor):
+    """Turn the derivative by the norm's output into that by its input, in place; y is the output."""
+    mean, along = ZERO, ZERO
+    for j in range(d.size):
+        mean += d[j]
+        along += d[j] * y[j]
+    mean, along = mean / float32(d.size), along / float32(d.size)
+    for j in range(d.size):
+        d[j] = factor * (d[j] - mean - y[j] * along)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _update(a, step, x, d, theta, keep, momentum, has_momentum):
+    """A = keep A + step, step = momentum step - theta x d^T, or the last part of it alone."""
+    for i in range(a.shape[0]):
+        row, moved, factor = a[i], step[i], -theta * x[i]
+        if has_momentum:
+            for j in range(a.shape[1]):
+                moved[j] = momentum * moved[j] + factor * d[j]
+                row[j] = keep * row[j] + moved[j]
+        else:
+            for j in range(a.shape[1]):
+                row[j] = keep * row[j] + factor * d[j]
+
+
+@njit(inline="always")
+def _begins(context, span):
+    return vector(context, CONTEXT, LONG)[POSITION] % span == 0
+
+
+@operation
+def train(arguments, context, begin, end):
+    """Train the memories by k and v, and read them by q.
+
+    Arguments: memory [tokens, H, 3, P], H, K, tokens, layers, hidden channels, P, tokens of a span, loss, retention,
+    exponents of loss and retention (reals); q, k, v; keep, theta [tokens, H], momentum [tokens, H] or 0, delta of
+    Huber's loss [tokens, H, K] or 0; float32 [spare_size] for this thread; out [tokens, H, K]. Parts are heads.
+    """
+    p, f = integers(arguments), reals(arguments)
+    heads, keys, depth, hidden, weights = p[1], p[2], p[4], p[5], p[6]
+    size, q = max(keys, hidden), float32(f[11])
+    layers = p[19] + 4 * weights
+    for i in range(p[3]):
+        for h in range(begin, end):
+            place = i * heads + h
+            anchor = p[0] + 12 * place * weights
+            a, step = anchor + 4 * weights, anchor + 8 * weights
+            if _begins(context, p[7]):
+                vector(anchor, weights, FLOAT)[:] = vector(a, weights, FLOAT)
+            w = _weights(anchor, depth, keys, hidden, p[9], q, p[19])
+            out, k, v = (
+                head_of(p[20], i, heads, h, 1, keys),
+                head_of(p[13], i, heads, h, 1, keys),
+                head_of(p[14], i, heads, h, 1, keys),
+            )
+            factor = _forward(w, depth, keys, hidden, k, layers, out)
+            d = vector(layers + 8 * depth * size, keys, FLOAT)
+            for j in range(keys):
+                delta = vector(p[18], (place + 1) * keys, FLOAT)[place * keys + j] if p[18] else ZERO
+                d[j] = _pull(out[j] - v[j], p[8], float32(f[10]), delta)
+            if depth > 1:
+                _through_norm(d, vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), factor)
+            keep, theta = vector(p[15], place + 1, FLOAT)[place], vector(p[16], place + 1, FLOAT)[place]
+            momentum = vector(p[17], place + 1, FLOAT)[place] if p[17] else ZERO
+            at, current, other = weights, layers + 8 * depth * size, layers + 4 * (2 * depth + 1) * size
+            for layer in range(depth - 1, -1, -1):
+                rows, columns = _shape(layer, depth, keys, hidden)
+                at -= rows * columns
+                d = vector(current, columns, FLOAT)
+                if layer:
+                    before, y = vector(other, rows, FLOAT), vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
+                    _times_transposed(matrix(w + 4 * at, rows, columns, FLOAT), d, before)
+                    for j in range(rows):
+                        slope = _normal(y[j]) + y[j] * ROOT_PI * exp(float32(-0.5) * y[j] * y[j])
+                        before[j] *= slope
+                x = vector(layers + 4 * layer * size, rows, FLOAT)
+                own, moved = matrix(a + 4 * at, rows, columns, FLOAT), matrix(step + 4 * at, rows, columns, FLOAT)
+                _update(own, moved, x, d, theta, keep, momentum, p[17] != 0)
+                current, other = other, current
+            w = _weights(a, depth, keys, hidden, p[9], q, p[19])
+            _forward(w, depth, keys, hidden, head_of(p[12], i, heads, h, 1, keys), layers, out)
+
+
+@operation
+def recall(arguments, context, begin, end):
+    """Read the memories as they were before the present span.
+
+    Arguments: memory [tokens, H, 3, P], H, K, tokens, layers, hidden channels, P, tokens of a span; x; float32
+    [spare_size] for this thread; out [tokens, H, K]. Weights are A. Parts are heads.
+    """
+    p = integers(arguments)
+    heads, keys, weights = p[1], p[2], p[6]
+    for i in range(p[3]):
+        for h in range(begin, end):
+            w = p[0] + 4 * ((3 * (i * heads + h)) + _begins(context, p[7])) * weights
+            x, out = head_of(p[8], i, heads, h, 1, keys), head_of(p[10], i, heads, h, 1, keys)
+            _forward(w, p[4], keys, p[5], x, p[9] + 4 * weights, out)

@@ -1,0 +1,106 @@
+"""Programs of softmax attention over few of the earlier tokens: SEA, HAX and B'MOJO."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...attention.kinds.bmojo import BMojo
+from ...attention.kinds.hax import HAX
+from ...attention.kinds.mamba import Mamba2
+from ...attention.kinds.sea import SEA
+from ...kernels.decode import chosen, states, vectors
+from .additive import activated, divided, summed, with_ones
+from .attention import Kept, coded_qk, finished, grow, refuse_coded_state, split, turned
+from .builder import Builder
+from .memory import WHOLE, Buffer, aligned
+from .others import mamba2
+from .program import Groups, Sizes, Touch
+
+
+def _mean(b: Builder, values: Buffer, heads: int, groups: int, size: int) -> Buffer:
+    """Return the mean [tokens, H V] of all values so far [tokens, H / groups (V + 1)], with their column of ones."""
+    array = aligned((b.tokens, heads), np.float32)
+    array[:] = 1
+    ones, sizes = Buffer(array, b.tokens, heads), Sizes(heads, 1, size + 1)
+    _, sums = summed(b, ones, ones, values, kind=states.NO_DECAY, groups=Groups(v=groups), sizes=sizes)
+    return divided(b, sums, heads, size, 0.0)
+
+
+def sea(b: Builder, mixer: SEA, x: Buffer, before: Buffer) -> Buffer:
+    heads, few, size, parts = mixer.num_heads, mixer.kv_heads, mixer.k_size, mixer.columns
+    q, k, v = split(b, mixer, x)
+    q, k = turned(b, mixer, q), turned(b, mixer, k)
+    groups, values = Groups(k=mixer.groups, v=mixer.groups), with_ones(b, v, size)
+    q_map, k_map = (b.pointwise(y, vectors.ELU_PLUS) for y in (q, k))
+    _, sums = summed(b, q_map, k_map, values, kind=states.NO_DECAY, groups=groups, sizes=Sizes(heads, size, size + 1))
+    context, mean = divided(b, sums, heads, size, 0.0), _mean(b, values, heads, mixer.groups, size)
+    both, repeated = b.buffer(2 * size, b.tokens * heads), b.buffer(size, b.tokens * heads)
+    b.copy(v.viewed(size), 0, repeated, 0, size)
+    for at, part in ((0, context.viewed(size)), (size, repeated)):
+        b.copy(part, 0, both, at, size)
+    hidden = b.pointwise(b.linear(mixer.estimate[0], both), vectors.GELU)
+    wanted = b.convolve(mixer.conv1d, b.linear(mixer.columns_proj, hidden).viewed(heads * parts))
+    mix = b.pointwise(b.linear(mixer.mix_proj, context.viewed(size)), vectors.SIGMOID)
+    q, k = coded_qk(b, mixer, q, k)
+    kept = Kept(few, mixer.groups, size, size, 0)
+    memory, out = b.state(kept.capacity, few * 2 * size), b.buffer(heads * size)
+    places, own = b.by_heads(few)
+    arguments = [q, k, v, heads, size, size, mixer.groups, b.tokens, kept.capacity, memory, size**-0.5]
+    arguments += [b.scratch(kept.capacity), out, wanted, parts, mixer.chosen, b.scratch(parts + mixer.chosen, np.int32)]
+    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in (q, k, v, wanted)]
+    grow(b, kept, b.emit(chosen.estimated, arguments, places, [*touches, (memory, own, True), (out, own, True)]))
+    apart = b.pointwise(mean, times=b.constant(-1.0), then=out)
+    out = b.pointwise(apart.viewed(size), times=mix, then=mean.viewed(size)).viewed(out.width)
+    return finished(b, mixer, out, x, before)
+
+
+def hax(b: Builder, mixer: HAX, x: Buffer, before: Buffer) -> Buffer:
+    refuse_coded_state(mixer)
+    assert isinstance(mixer.ssm, Mamba2)
+    keys, width, picked = mixer.key_dim, x.width, mixer.chosen
+    q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+    total = b.state(keys)
+    b.copy(b.pointwise(q, then=total), 0, total, 0, keys)
+    score = best = None
+    if mixer.scored:
+        both = b.buffer(2 * keys)
+        for at, part in ((0, k), (keys, b.normalise(total, keys, vectors.L2, 1e-24))):
+            b.copy(part, 0, both, at, keys)
+        first, _, second = mixer.score
+        score, best = b.linear(second, activated(b, b.linear(first, both), "silu")), b.state(picked, 2)
+    planes = b.constant(mixer.planes()) if mixer.hashed else None
+    kept, coded = Kept(1, 1, keys, width, 0), b.code(q, mixer.codes.q, keys)
+    memory, out = b.state(kept.capacity, keys + width + 1), b.buffer(width)
+    places, own = b.by_rows(out)
+    arguments = [coded, k, v, keys, width, b.tokens, picked, planes, kept.capacity, memory, keys**-0.5]
+    arguments += [b.scratch(kept.capacity), out, score, best, b.scratch(2 * picked + 1, np.int32), q]
+    touches: list[Touch] = [b.read(y, own) for y in (coded, k, v, q, score) if y is not None]
+    touches += [(y, own, True) for y in (memory, out, best) if y is not None]
+    grow(b, kept, b.emit(chosen.hashed, arguments, places, touches))
+    return b.pointwise(out, times=b.constant(mixer.gain), then=mamba2(b, mixer.ssm, x, before))
+
+
+def bmojo(b: Builder, mixer: BMojo, x: Buffer, before: Buffer) -> Buffer:
+    refuse_coded_state(mixer)
+    heads, size, w, slots = mixer.kv_heads, mixer.k_size, mixer.window_size, mixer.eidetic
+    q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+    q, k = b.rotary(q, size, mixer.positions), b.rotary(k, size, mixer.positions)
+    q, k = coded_qk(b, mixer, q, k)
+    surprise, last = b.buffer(1), b.state(w, x.width)
+    places, own = b.by_rows(surprise)
+    touches: list[Touch] = [b.read(x, own), (last, own, True), (surprise, own, True)]
+    b.emit(chosen.innovation, [x, x.width, last, w, surprise], places, touches)
+    faded: list[Buffer | None] = [None, None]
+    if mixer.fading is not None:
+        assert isinstance(mixer.fading, Mamba2)
+        s = mamba2(b, mixer.fading, x, None)
+        faded_k, faded_v = b.linear(mixer.k_proj, s), b.linear(mixer.v_proj, s)
+        faded = [b.rotary(faded_k, size, mixer.positions), faded_v]
+    ring, kept, best = b.state(heads, 2 * w, 4 * size + 1), b.state(heads, slots, 2 * size), b.state(heads, slots, 2)
+    out = b.buffer(heads * size)
+    places, own = b.by_heads(heads)
+    arguments = [q, k, v, *faded, heads, size, b.tokens, w, ring, surprise, slots, kept, best, b.scratch(2 * w + slots)]
+    touches = [b.head_read(y, own, places, 1) for y in (q, k, v, *faded) if y is not None]
+    touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, kept, best, out))]
+    b.emit(chosen.remembered, [*arguments, out], places, touches)
+    return b.linear(mixer.o_proj, out, before)

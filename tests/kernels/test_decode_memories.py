@@ -1,0 +1,192 @@
+"""Operations of the kinds that keep tokens or train a network, against their references, token by token."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.operations import HEADS, KEYS, TOKENS, VALUES, Draws, assert_close, empty, run
+
+from neurosim.kernels.decode import chosen, networks, reference, vectors, windows
+from neurosim.kernels.decode import reference_memories as wanted
+
+FEW, LENGTH = HEADS // 2, 9
+
+
+def test_a_dilated_convolution() -> None:
+    draw, width, size, step = Draws(), 5, 3, 2
+    weight, ring, seen = draw(size, width), np.zeros((TOKENS, 5, width), np.float32), []
+    for position in range(LENGTH):
+        x, out = draw(TOKENS, width), empty(TOKENS, width)
+        run(vectors.dilate, [x, width, TOKENS, size, step, weight, ring, out], width, position)
+        assert_close(out, [wanted.dilate(x[i], [y[i] for y in seen], weight, step) for i in range(TOKENS)])
+        seen.append(x)
+
+
+@pytest.mark.parametrize("capacity", [4, 16])
+def test_local_regression(capacity: int) -> None:
+    draw, ridge, seen = Draws(), np.abs(Draws()(HEADS)) + np.float32(0.5), []
+    memory, spare = np.zeros((1, capacity, FEW, KEYS + VALUES), np.float32), np.zeros(KEYS * (KEYS + 2))
+    for position in range(LENGTH):
+        q, k, v, out = draw(HEADS, KEYS), draw(FEW, KEYS), draw(FEW, VALUES), empty(HEADS, VALUES)
+        seen.append((k, v))
+        sizes = [HEADS, KEYS, VALUES, 2, 1, capacity]
+        run(windows.regression, [q, k, v, *sizes, memory, 0.4, empty(capacity), out, ridge, spare], FEW, position)
+        keys, values = (np.stack([token[n] for token in seen[-capacity:]]) for n in (0, 1))
+        for h in range(HEADS):
+            own = wanted.regression(q[h], keys[:, h // 2].astype(float), values[:, h // 2], 0.4, ridge[h])
+            assert_close(out[h], own)
+
+
+@pytest.mark.parametrize(("interval", "restarts", "rows"), [(3, 0, 1), (1, 1, 2)])
+def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restarts: int, rows: int) -> None:
+    draw, capacity, kept = Draws(), 4, []
+    memory, weights = np.zeros((1, capacity, rows, FEW * (KEYS + VALUES)), np.float32), empty(capacity * rows)
+    for position in range(LENGTH):
+        q, k, v, out = draw(1, HEADS, KEYS), draw(rows, FEW, KEYS), draw(rows, FEW, VALUES), empty(1, HEADS, VALUES)
+        kept = [] if restarts and position % capacity == 0 else kept
+        own = [*kept, *zip(k, v, strict=True)]
+        sizes = [HEADS, KEYS, VALUES, 2, 1, capacity]
+        more = [None, None, 0, None, interval, restarts, rows]
+        run(windows.window, [q, k, v, *sizes, memory, 0.4, weights, out, *more], FEW, position)
+        keys, values = (np.stack([token[n] for token in own]) for n in (0, 1))
+        assert_close(out[0], reference.window(q[0], keys, values, len(own), 0.4)[0])
+        kept = own if restarts or position % interval == interval - 1 else kept
+
+
+def test_a_window_of_each_sequence() -> None:
+    """Sequences that a mask leaves out neither write nor count."""
+    draw, capacity = Draws(), 3
+    memory, counts = np.zeros((TOKENS, capacity, KEYS + VALUES), np.float32), np.zeros(TOKENS, np.float32)
+    seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(TOKENS)]
+    for position in range(LENGTH):
+        q, k, v, out = draw(TOKENS, 1, KEYS), draw(TOKENS, KEYS), draw(TOKENS, VALUES), empty(TOKENS, 1, VALUES)
+        mask = np.array([1, position % 2, position % 3 == 0], np.uint8)
+        more = [None, None, 0, None, 1, 0, 1, counts, mask]
+        sizes = [1, KEYS, VALUES, 1, TOKENS, capacity]
+        run(windows.window, [q, k, v, *sizes, memory, 0.4, empty(capacity), out, *more], 1, position)
+        for i in np.flatnonzero(mask):
+            seen[i].append((k[i : i + 1], v[i : i + 1]))
+            keys, values = (np.stack([token[n] for token in seen[i]]) for n in (0, 1))
+            assert_close(out[i], reference.window(q[i], keys, values, capacity, 0.4)[0])
+        assert np.isnan(out[mask == 0]).all()
+
+
+@pytest.mark.parametrize("parts", [3, 6])
+def test_attention_over_the_best_parts(parts: int) -> None:
+    draw, count, seen = Draws(), 4, []
+    memory, spare = np.zeros((1, LENGTH, FEW * (KEYS + VALUES)), np.float32), np.zeros(parts + count, np.int32)
+    for position in range(LENGTH):
+        q, k, v, out = draw(HEADS, KEYS), draw(FEW, KEYS), draw(FEW, VALUES), empty(HEADS, VALUES)
+        values = np.round(draw(HEADS, parts))  # some are equal
+        seen.append((k, v))
+        arguments = [q, k, v, HEADS, KEYS, VALUES, 2, 1, LENGTH, memory, 0.4, empty(LENGTH), out]
+        run(chosen.estimated, [*arguments, values, parts, count, spare], FEW, position)
+        for h in range(HEADS):
+            picks = wanted.in_best_parts(values[h], position + 1, count)
+            keys, own = (np.stack([token[n][h // 2] for token in seen]) for n in (0, 1))
+            assert_close(out[h], wanted.attend(q[h], keys, own, 0.4, picks))
+
+
+@pytest.mark.parametrize(("hashes", "scores"), [(True, True), (True, False), (False, True)])
+def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> None:
+    draw, count, length = Draws(), 2, 40
+    planes = draw(KEYS, chosen.PLANES)
+    planes[:, 2:] = 0  # four buckets: they fill
+    memory, best = np.zeros((TOKENS, length, KEYS + VALUES + 1), np.float32), np.zeros((TOKENS, count, 2), np.float32)
+    seen: list[list[np.ndarray]] = [[], [], [], []]
+
+    def buckets(x: np.ndarray) -> np.ndarray:
+        return ((x - x.mean(-1, keepdims=True)) @ planes > 0) @ 2 ** np.arange(chosen.PLANES)
+
+    for position in range(length):
+        q, k, v, out = draw(TOKENS, KEYS), draw(TOKENS, KEYS), draw(TOKENS, VALUES), empty(TOKENS, VALUES)
+        score = np.round(draw(TOKENS))
+        for kept, value in zip(seen, (k, v, buckets(k), score), strict=True):
+            kept.append(value)
+        given = [planes if hashes else None, length, memory, 0.4, empty(length), out, score if scores else None, best]
+        spare = np.zeros(2 * count + 1, np.int32)
+        run(chosen.hashed, [q, k, v, KEYS, VALUES, TOKENS, count, *given, spare, q], TOKENS, position)
+        for i in range(TOKENS):
+            keys, values, own, ranks = (np.stack(kept)[:, i] for kept in seen)
+            own = own if hashes else np.full(len(own), -1)
+            ranks = ranks if scores else np.arange(-len(ranks), 0)[::-1]  # of no scores: none
+            picks = (
+                wanted.hashed(own, buckets(q[i]), ranks, count if scores else 0)
+                if scores
+                else sorted({position, *[t for t in range(position + 1) if own[t] == buckets(q[i])][-count:]})
+            )
+            assert_close(out[i], wanted.attend(q[i], keys, values, 0.4, picks))
+
+
+@pytest.mark.parametrize(("slots", "fades"), [(2, True), (0, True), (2, False)])
+def test_memories_of_bmojo(slots: int, fades: bool) -> None:
+    draw, w, size = Draws(), 3, 4
+    ring, kept = (
+        np.zeros((1, HEADS, 2 * w, 4 * size + 1), np.float32),
+        np.zeros((1, HEADS, slots, 2 * size), np.float32),
+    )
+    best, last, seen = np.zeros((1, HEADS, slots, 2), np.float32), np.zeros((1, w, 5), np.float32), []
+    tokens = [np.zeros(5, np.float32)] * w
+    for position in range(4 * w):
+        x, surprise = draw(1, 5), empty(1)
+        run(chosen.innovation, [x, 5, last, w, surprise], 1, position)
+        assert_close(surprise, [wanted.innovation(x[0], tokens[-w:])])
+        tokens.append(x[0])
+        q, k, v, faded_k, faded_v = (draw(HEADS, size) for _ in range(5))
+        seen.append((k, v, faded_k, faded_v, float(surprise[0])))
+        out, given = empty(HEADS, size), [faded_k, faded_v] if fades else [None, None]
+        more = [HEADS, size, 1, w, ring, surprise, slots, kept, best, empty(2 * w + slots), out]
+        run(chosen.remembered, [q, k, v, *given, *more], HEADS, position)
+        old = max(position - w + 1, 0)
+        far = range(max(position - 2 * w + 1, 0), old) if fades else ()
+        picks = [*range(old, position + 1), *wanted.surprising([token[4] for token in seen[:old]], slots)]
+        for h in range(HEADS):
+            keys = np.stack([seen[t][0][h] for t in picks] + [seen[t][2][h] for t in far])
+            values = np.stack([seen[t][1][h] for t in picks] + [seen[t][3][h] for t in far])
+            assert_close(out[h], wanted.attend(q[h], keys, values, size**-0.5, np.arange(len(keys))))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("loss", "retention", "momentum"),
+    [
+        (networks.SQUARED, networks.PLAIN, True),
+        (networks.POWER, networks.NORM, False),
+        (networks.HUBER, networks.PLAIN, False),
+        (networks.SQUARED, networks.COLUMNS, False),
+    ],
+)
+def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: int) -> None:
+    draw, heads, size, hidden, span, p, q = Draws(), 2, 3, 4, 2, 3.0, 4.0
+    inner = [hidden] * (depth - 1)
+    shapes = list(zip([size, *inner], [*inner, size], strict=True))
+    weights = sum(rows * columns for rows, columns in shapes)
+    memory, spare = draw(1, heads, 3, weights), empty(networks.spare_size(size, hidden, depth, weights))
+    states = memory[0].astype(float)
+
+    def matrices(a: np.ndarray) -> list[np.ndarray]:
+        parts = np.split(a, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
+        return [wanted.retained(part.reshape(s), retention, q) for part, s in zip(parts, shapes, strict=True)]
+
+    for position in range(4):
+        ask, k, v, recalled, out = (
+            draw(heads, size),
+            draw(heads, size),
+            draw(heads, size),
+            *(empty(heads, size) for _ in "oo"),
+        )
+        keep, theta, decay, delta = (np.abs(draw(*shape)) / 4 for shape in ((heads,),) * 3 + ((heads, size),))
+        first = [memory, heads, size, 1, depth, hidden, weights, span]
+        run(networks.recall, [*first, ask, spare, recalled], heads, position)
+        given = [keep, theta, decay if momentum else None, delta if loss == networks.HUBER else None]
+        run(networks.train, [*first, loss, retention, p, q, ask, k, v, *given, spare, out], heads, position)
+        for h, (anchor, a, step) in enumerate(states):
+            if position % span == 0:
+                anchor[:] = a
+            if retention == networks.PLAIN:
+                assert_close(recalled[h], wanted.recall(matrices(anchor), ask[h]))
+            found = wanted.gradient(matrices(anchor.copy()), k[h].astype(float), v[h], loss, p, delta[h])
+            change = -theta[h] * np.concatenate([g.ravel() for g in found])
+            step[:] = decay[h] * step + change if momentum else step
+            a[:] = keep[h] * a + (step if momentum else change)
+            np.testing.assert_allclose(out[h], wanted.recall(matrices(a), ask[h]), rtol=2e-4, atol=2e-4)
