@@ -37,8 +37,10 @@ class Stream(Sequence[Task]):
     make: Callable[[int], Task]
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], scenario: Scenario = "domain", seed: int = 0) -> Stream:
-        """Return the stream of your own tasks.
+    def of(
+        cls, tasks: Sequence[Task], scenario: Scenario = "domain", seed: int = 0, *, boundaries: bool = True
+    ) -> Stream:
+        """Return the stream of your own tasks; scenario, seed and boundaries as in `Problem`.
 
         Raises:
             NeurosimInputError: a task that occurs twice or is missing; items of different shapes; a class that a task
@@ -54,7 +56,8 @@ class Stream(Sequence[Task]):
         for task in ordered:
             _check_task(task, ordered[0])
         steps = max(task.train.x.shape[1] for task in ordered)
-        problem = Problem(steps, ordered[0].train.x.shape[2], tuple(task.classes for task in ordered), scenario, seed)
+        groups = tuple(task.classes for task in ordered)
+        problem = Problem(steps, ordered[0].train.x.shape[2], groups, scenario, seed, boundaries)
         names = tuple(str(k) for k in range(problem.classes))
         return cls(problem, tuple(task.name for task in ordered), names, ordered.__getitem__)
 
