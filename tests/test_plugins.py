@@ -20,6 +20,8 @@ OWN = '''
     import types
     from dataclasses import dataclass, replace
 
+    from pathlib import Path
+
     import numpy as np
 
     from neurosim.continual.learner import Learner
@@ -45,6 +47,8 @@ OWN = '''
             pass
 
         def learn(self, task, on_progress=None):
+            if Path("fails").exists() and (self.problem.seed, task.index) == (1, 1):
+                raise ValueError("half way")
             self.counts += np.bincount(task.train.y, minlength=self.problem.classes)
             self.learned += 1
 
@@ -128,6 +132,18 @@ def test_a_learner_and_a_stream_of_ones_own(own: Path) -> None:
     assert str(own) in Path("run/report.html").read_text()
     listed = neurosim("continual", "list", "--plugin", own).stdout
     assert "majority" in listed and "pairs" in listed
+
+
+def test_a_learner_that_fails_half_way_keeps_its_other_seeds_and_goes_on(own: Path) -> None:
+    words = ("--plugin", own, "--set", "stream.kind=pairs", "--learner", "majority", "--seeds", "2", "--quiet")
+    whole = result_of("continual", "run", *words, "--out", "whole")
+    Path("fails").touch()
+    line = neurosim("continual", "run", *words, "--out", "cut", expect=1).stderr
+    assert "majority, seed 1: learner majority: ValueError: half way (at own.py:" in line and "--resume" in line
+    assert files.read_json(Path("cut/metrics.json"))["rows"][0]["seeds"] == [0]
+    Path("fails").unlink()
+    again = result_of("continual", "run", "--plugin", own, "--resume", "cut", "--quiet")
+    assert again["rows"][0]["matrices"] == whole["rows"][0]["matrices"] and not again["failures"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from ... import files, plain
 from ...continual.evaluation import accuracies
 from ...continual.learner import Learner
-from ...continual.learners import kind
+from ...continual.learners import LEARNERS, kind
 from ...continual.streams import STREAMS, Stream
 from ...continual.tasks import Items, Problem, Task
 from ...errors import NeurosimError, NeurosimInputError
@@ -125,10 +127,25 @@ def run_trial(
         if done.spec != spec:
             raise NeurosimInputError(f"{path / RESULT}: is of another learner, stream or seed; run again without it")
         return done
-    with limit_threads(threads):
+    with limit_threads(threads), _errors_of_others(spec):
         result = _run(path, spec, device, on_progress)
     files.write_json(path / RESULT, plain.to_plain(result))
     return result
+
+
+@contextmanager
+def _errors_of_others(spec: TrialSpec) -> Iterator[None]:
+    """Turn errors of a plugin into ones that say where in its file they are: the other trials then go on."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, NeurosimError) or LEARNERS[spec.learner].owner is None:
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise NeurosimError(
+            f"learner {spec.learner}: {type(error).__name__}: {error} (at {Path(where.filename).name}:{where.lineno}); "
+            "finished tasks are kept, continue with --resume"
+        ) from error
 
 
 def build_learner(spec: TrialSpec, problem: Problem) -> Learner:
@@ -153,7 +170,7 @@ def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) ->
     else:
         matrix = np.full((len(stream) + 1, len(stream)), np.nan)
         matrix[0] = accuracies(learner, stream, spec.on)
-    for index in range(learner.learned, len(stream)):
+    for index in range(len(seconds), len(stream)):
         start, task = time.perf_counter(), stream[index]
         learner.begin(task)
         try:
@@ -204,7 +221,9 @@ def _restore(
     for name, array in learner.state().items():
         if array.ndim == 0 and name in own and own[name].size == 1:  # the file has no arrays without an axis
             own[name] = own[name].reshape(())
-    learned = int(own["learned"]) if "learned" in own and own["learned"].ndim == 0 else -1
+    # A learner of others may leave the number out, or keep it in an array with an axis.
+    kept = own.get("learned", np.array(len(seconds)))
+    learned = int(kept.reshape(-1)[0]) if kept.size == 1 else -1
     if matrix.shape != (len(stream) + 1, len(stream)) or rows != learned or len(seconds) != learned:
         raise NeurosimInputError(
             f"{path}: has accuracies after {rows} tasks and a model that learned {learned} of {len(stream)}; remove "
@@ -214,6 +233,7 @@ def _restore(
         learner.restore(own, [stream[i] for i in range(learned)])
     except NeurosimInputError as error:
         raise NeurosimInputError(f"{path}: is the checkpoint of another model ({error}); remove it") from None
+    learner.learned = learned
     return seconds, work, matrix
 
 
