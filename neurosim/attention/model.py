@@ -202,16 +202,26 @@ class LanguageModel(nn.Module):
         """Return the mixer of each layer, bottom to top."""
         return [cast(ResidualBlock, block).mixer for block in self.layers]
 
-    def forward(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+    def forward(
+        self, tokens: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
         """Return (logits [B, T, vocabulary], the state after them) from tokens [B, T] and the state before them.
 
         Tokens are [B, T, units], numbers of events, where the config says so.
-        """
-        return self.through(self.embed(tokens), state)
 
-    def through(self, x: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        Args:
+            prefix: [B] number of first tokens that are read in both directions, see `Mixer.both_ways`.
+
+        Raises:
+            NeurosimInputError: a prefix, for a kind that cannot read it so.
+        """
+        return self.through(self.embed(tokens), state, prefix)
+
+    def through(
+        self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
         """Return what `forward` does from embedded tokens x [B, T, D]."""
-        shared: Shared = {}
+        shared: Shared = {} if prefix is None else {"prefix": prefix}
         after: list[State] = []
         bounds = self.bounds()
         for i, block in enumerate(self.layers):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .. import files
-from ..errors import NeurosimError, NeurosimInputError, check_fields, lookup
+from ..errors import NeurosimError, check_fields, lookup
 from ..plain import Record, from_plain
 from ..random import rng_key
 from .kinds.base import State
 from .kinds.modules import linear
 from .model import LanguageConfig, LanguageModel, MixerSpec
 from .optimizers import OPTIMIZERS, optimizers_of
+from .saved_training import read_training, write_training
 from .tasks import SequenceTask, TaskBatch
 
 KIND, VERSION = "Probe", 1
@@ -171,32 +171,13 @@ class ProbeRun:
             optimizer.step()
         return float(loss.detach())
 
-    def _named(self) -> list[tuple[str, nn.Parameter, torch.optim.Optimizer]]:
-        """Return name, parameter and optimiser of all parameters."""
-        owner = {p: each for each in self.optimizers for group in each.param_groups for p in group["params"]}
-        return [(name, p, owner[p]) for name, p in self.model.named_parameters()]
-
     def _write(self, path: Path) -> None:
-        arrays = {f"model/{name}": _array(value) for name, value in self.model.state_dict().items()}
-        for name, p, optimizer in self._named():
-            arrays |= {f"optimizer/{name}/{key}": _array(value) for key, value in optimizer.state[p].items()}
-        files.write_state(path, KIND, VERSION, self.state.to_dict(), arrays)
+        write_training(path, KIND, VERSION, self.state.to_dict(), self.model, self.optimizers)
 
     def _restore(self, path: Path) -> None:
-        settings, arrays = files.read_state(path, KIND, VERSION)
-        model = {name: torch.from_numpy(a) for name, a in _below(arrays, "model/").items()}
-        shapes = {name: tuple(value.shape) for name, value in self.model.state_dict().items()}
-        if {name: tuple(value.shape) for name, value in model.items()} != shapes:
-            raise NeurosimInputError(f"{path}: is the training of another model; run it again")
+        settings = read_training(path, KIND, VERSION, self.model, self.optimizers)
         with files.saved_values(path, "run it again"):
-            files.check_finite(arrays)
             self.state = from_plain(ProbeState, settings, "probe")
-            self.model.load_state_dict(model)
-            for name, p, optimizer in self._named():
-                saved = _below(arrays, f"optimizer/{name}/")
-                # A file has no arrays without axes: numbers of steps come back as such.
-                values = {key: torch.from_numpy(np.array(a)) for key, a in saved.items()}
-                optimizer.state[p] = {key: v.reshape(()) if key == "step" else v for key, v in values.items()}
 
 
 @torch.no_grad()
@@ -210,11 +191,3 @@ def scores_by_size(task: SequenceTask, model: ProbeModel, seed: int = 0) -> tupl
         each = [(task.score(model(x)[0], TaskBatch(x, y, asked)), len(x)) for x, y, asked in parts]
         found.append(sum(score * count for score, count in each) / len(batch.inputs))
     return tuple(found)
-
-
-def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return np.array(value.detach().cpu().numpy())

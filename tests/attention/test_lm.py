@@ -24,7 +24,7 @@ from neurosim.attention import (
     validation_loss,
 )
 from neurosim.attention.optimizers import optimizers_of
-from neurosim.attention.train import _learning_rate, draw_windows, split
+from neurosim.attention.train import draw_windows, split
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 
 TINY = LanguageConfig(
@@ -94,7 +94,7 @@ def test_the_end_of_the_text_is_held_out() -> None:
 
 def test_the_rate_rises_and_falls() -> None:
     training = LanguageTraining(steps=100, warmup=10, learning_rate=1.0)
-    rates = [_learning_rate(training, step) for step in range(100)]
+    rates = [training.learning_rate_at(step) for step in range(100)]
     assert math.isclose(rates[0], 0.1) and math.isclose(max(rates), 1.0) and 0.1 <= rates[-1] < 0.102
     assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
 

@@ -7,11 +7,13 @@ Tests hold both equal, values and gradients.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ...errors import NeurosimInputError
 from . import chunks
 
 Inputs = dict[str, Tensor]
@@ -21,7 +23,11 @@ State = dict[str, Tensor]
 """State of a layer by name: `memory`, which `recur` updates, and the last tokens (tails) of its convolutions."""
 
 Shared = dict[str, Tensor]
-"""Values that layers hand to later layers within one forward pass, by name."""
+"""Values that layers hand to later layers within one forward pass, by name; and `prefix`, see `Mixer.both_ways`."""
+
+Run = Callable[[Tensor, Inputs], tuple[Tensor, Tensor]]
+
+_OF_HEADS = ("q", "k", "v", "g", "beta")  # inputs [B, T, H, ..] of additive kinds and of the delta rule
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Mixer(nn.Module, ABC):
         why_not_parallel: why the state cannot be composed over processes; empty where it can.
         scale: of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
+        reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
 
     Raises:
         NeurosimInputError: on construction, naming the option that breaks its rule.
@@ -72,6 +79,7 @@ class Mixer(nn.Module, ABC):
     chunk = 64
     why_not_parallel = ""
     scale = 1.0
+    reads_backwards = False
 
     width: int
     depth: Depth
@@ -130,18 +138,50 @@ class Mixer(nn.Module, ABC):
         coders = {"q": self.codes.q, "k": self.codes.k}
         return inputs | {name: coder(inputs[name]) for name, coder in coders.items() if coder and name in inputs}
 
+    def both_ways(self, memory: Tensor, inputs: Inputs, prefix: Tensor, run: Run) -> tuple[Tensor, Tensor]:
+        """Return what `run` does, but the second half of the heads reads the first `prefix` [B] tokens backwards.
+
+        Behind them all heads go on token by token: what they know of the prefix is of both directions (Blouir et al.
+        2024, arXiv 2411.01030).
+
+        Raises:
+            NeurosimInputError: a kind that cannot.
+        """
+        heads = memory.shape[1]
+        if not self.reads_backwards or heads < 2:
+            raise NeurosimInputError(
+                f"{type(self).__name__}: cannot read a prefix backwards; give it two heads or more, use another kind, "
+                "or train without training.bidirectional"
+            )
+        time = torch.arange(inputs["q"].shape[1], device=memory.device)
+        order = torch.where(time < prefix[:, None], prefix[:, None] - 1 - time, time)
+
+        def turned(value: Tensor) -> Tensor:
+            first, second = value.split([heads - heads // 2, heads // 2], 2)
+            where = order.view(*order.shape, *[1] * (value.dim() - 2)).expand_as(second)
+            return torch.cat([first, second.gather(1, where)], 2)
+
+        memory, out = run(memory, inputs | {n: turned(inputs[n]) for n in _OF_HEADS if n in inputs})
+        return memory, turned(out)
+
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
         """Return (y [B, T, D], the state after it) from x [B, T, D] and the state before it."""
         state = self.initial(x) if state is None else state
         inputs, after = self.project(x, state, {} if shared is None else shared)
         inputs = self.coded(inputs)
         run = self.stepwise if x.shape[1] == 1 or self.codes.state is not None else self.chunked
-        memory, out = run(state["memory"], inputs)
+        prefix = None if shared is None else shared.get("prefix")
+        if prefix is None:
+            memory, out = run(state["memory"], inputs)
+        else:
+            memory, out = self.both_ways(state["memory"], inputs, prefix, run)
         return self.finish(out, x, inputs), after | {"memory": memory}
 
 
 class AdditiveMixer(Mixer):
     """S = e^g S + k v^T;  o = scale S^T q, g is [H] or [H, K] for each token, or absent."""
+
+    reads_backwards = True
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory = decayed(memory, inputs.get("g")) + inputs["k"][..., None] * inputs["v"][..., None, :]
@@ -154,6 +194,8 @@ class AdditiveMixer(Mixer):
 
 class DeltaMixer(Mixer):
     """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = scale S^T q."""
+
+    reads_backwards = True
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))

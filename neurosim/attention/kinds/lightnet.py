@@ -28,6 +28,7 @@ class LightNet(AdditiveMixer, QKVMixer):
 
     chunk = 16
     why_not_parallel = "its keys are normalised over all tokens before"
+    reads_backwards = False
 
     expand_ratio: int = 128
     gate_low_rank_dim: int = 128

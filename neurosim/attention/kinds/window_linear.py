@@ -38,6 +38,7 @@ class WindowLinearAttention(AdditiveMixer):
         use_gate: decay the state; without it g = 0.
     """
 
+    reads_backwards = False  # its window is of tokens in order
     attention: Mapping[str, object] | None = None
     window_size: int = 64
     meta_tokens: int = 0

@@ -12,8 +12,10 @@ from ..command import (
     PROFILE,
     CommandOptions,
     CommandResult,
+    check_resume,
     common,
     count,
+    resume_option,
     setting,
     show_config,
 )
@@ -175,22 +177,31 @@ def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int)
 @setting("--pattern", "model.pattern", metavar="KINDS", help="Kinds of a hybrid, bottom to top: 'gla*3,window'.")
 @count("--steps", "training.steps", "Updates.")
 @setting("--optimizer", "training.optimizer", metavar="NAME", help="adamw, or muon for the matrices of the layers.")
+@setting("--objective", "training.objective", metavar="NAME", help="next_token, mixture or birdie.")
+@resume_option("Continue a training that was interrupted or killed, in its own folder.")
 @log_option
 @show_config
 @common(CPU_OR_CUDA)
-def lm_train(options: CommandOptions, logs: tuple[str, ...]) -> CommandResult:
+def lm_train(options: CommandOptions, logs: tuple[str, ...], resumed: Path | None) -> CommandResult:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 
     The defaults take about three minutes on two cores, --steps 150 less than one, for a model that knows little.
+
+    'mixture' has filling in, copying, selective copying, unshuffling, auto-encoding and prefixes beside the next byte,
+    in shares --set training.shares={copying=1,next_token=3}; 'birdie' chooses the shares by the progress of each.
+    --set training.bidirectional=true: half of the heads read what is given backwards.
 
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256
     --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.
     """
     from . import KIND
     from .config import LmConfig
-    from .text import train_language_model
+    from .text import resume_training, train_language_model
 
     check_logs(logs)
+    if resumed is not None:
+        check_resume(options)
+        return CommandResult.of(KIND, resume_training(resumed, replace(options, logs=logs)))
     config = LmConfig.configure(options.config, options.sets, options.given)
     return CommandResult.of(KIND, train_language_model(config, replace(options, logs=logs)))
 

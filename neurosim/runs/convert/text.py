@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,9 +19,10 @@ from ...convert.model import Converted
 from ...convert.records import Speed
 from ...convert.speed import measure_speed
 from ...convert.state_work import dense_counts, uncounted_states
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, require
 from ...plain import Record
-from ..lifecycle import finish, new_run
+from ..folder import RunFolder
+from ..lifecycle import finish, new_run, open_to_resume, resumed_run
 from ..logs import Row, training_logs
 from ..options import DEFAULTS, RunOptions
 from ..progress import bar
@@ -31,6 +32,9 @@ from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
 from .run import BUILT_IN, MODEL, TIMED, model_folder, text_model
 
+LM_TRAIN = "lm-train"
+LM_KIND = replace(KIND, resume="convert lm-train")  # conversions are not resumed
+STATE = "state.safetensors"  # the training at hand
 COUNTED = 256  # bytes of the held-out text whose work is counted
 
 
@@ -39,65 +43,82 @@ def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> Tr
 
     Raises:
         NeurosimError: what is wrong with the text, a setting or the disk.
+        NeurosimInterruptedError: Ctrl-C; `resume_training` continues.
     """
     options.check_out()
-    file = config.text.file
-    text = python_text() if file is None else read_text(file)
+    text, name = _text_of(config)
     shape = language_config(config)
     config.schedule().check(len(text))
     LanguageModel(shape)  # raises errors of the shape before a folder is made
-    name = BUILT_IN if file is None else file
-    timings = Timings()
-    facts = {"command_kind": "lm-train", "data": {"text": name}, "threads": options.threads}
-    with (
-        limit_threads(options.threads),
-        new_run(
-            KIND,
-            config.model_dump(),
-            f"lm-{'-'.join(dict.fromkeys(layer.kind for layer in shape.layers))}",
-            options,
-            **facts,
-        ) as folder,
-    ):
+    facts = {"command_kind": LM_TRAIN, "data": {"text": name}, "threads": options.threads}
+    run_name = f"lm-{'-'.join(dict.fromkeys(layer.kind for layer in shape.layers))}"
+    with new_run(LM_KIND, config.model_dump(), run_name, options, **facts) as folder:
+        return _train(config, options, folder)
 
-        def work() -> TrainingResult:
-            history: list[TrainingPoint] = []
-            rows: list[Row] = []
-            with (
-                timings("train"),
-                bar("training", "updates", options.quiet) as report,
-                training_logs(options.logs, folder.path) as log,
-            ):
 
-                def on_progress(progress: TrainingProgress) -> None:
-                    step, loss, validation = progress.step, progress.loss, progress.validation
-                    if validation is not None:
-                        history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
-                    rows.append((step, {"loss": loss, "validation_loss": validation}))
-                    log(rows)
-                    if report is not None:
-                        report(step, progress.steps)
+def resume_training(path: Path, options: RunOptions = DEFAULTS) -> TrainingResult:
+    """Continue a training that was interrupted or killed, to the model of an uninterrupted one.
 
-                model, loss = train_bytes(
-                    text, shape, config.schedule(), on_progress, folder.path / MODEL, options.device
-                )
-            held = split(text, config.text.held_out)[1][:COUNTED]
-            layers = dense_counts(model, held[None].to(model.device))
-            return TrainingResult(
-                network=config.model.name,
-                layer_kinds=tuple(layer.kind for layer in shape.layers),
-                width=shape.width,
-                parameters=model.parameter_count(),
-                text=name,
-                seed=config.seed,
-                validation_loss=loss,
-                history=tuple(history),
-                remarks=uncounted_states(model),
-                measures=measure.measure(layers, len(held), 0.0, len(held)),
-                energy=measure.energy(layers, len(held), config.energy.profile),
+    Raises:
+        NeurosimError: as `train_language_model`; and where the run is done, of another kind, or its config was changed.
+    """
+    folder = open_to_resume(LM_KIND, path)
+    found = folder.manifest.facts.get("command_kind")
+    rule = "must be a training of 'convert lm-train' to continue"
+    require(found == LM_TRAIN, str(path), rule, found or "a conversion")
+    with resumed_run(LM_KIND, folder, options):
+        return _train(LmConfig.reconfigure(folder), options, folder)
+
+
+def _text_of(config: LmConfig) -> tuple[bytes, str]:
+    """(the text, its name)."""
+    file = config.text.file
+    return (python_text(), BUILT_IN) if file is None else (read_text(file), file)
+
+
+def _train(config: LmConfig, options: RunOptions, folder: RunFolder) -> TrainingResult:
+    (text, name), shape, timings = _text_of(config), language_config(config), Timings()
+    state = folder.path / STATE
+
+    def work() -> TrainingResult:
+        history: list[TrainingPoint] = []
+        rows: list[Row] = []
+        with (
+            timings("train"),
+            bar("training", "updates", options.quiet) as report,
+            training_logs(options.logs, folder.path) as log,
+        ):
+
+            def on_progress(progress: TrainingProgress) -> None:
+                step, loss, validation = progress.step, progress.loss, progress.validation
+                if validation is not None:
+                    history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
+                rows.append((step, {"loss": loss, "validation_loss": validation}))
+                log(rows)
+                if report is not None:
+                    report(step, progress.steps)
+
+            model, loss = train_bytes(
+                text, shape, config.schedule(), on_progress, folder.path / MODEL, options.device, state
             )
+        held = split(text, config.text.held_out)[1][:COUNTED]
+        layers = dense_counts(model, held[None].to(model.device))
+        return TrainingResult(
+            network=config.model.name,
+            layer_kinds=tuple(layer.kind for layer in shape.layers),
+            width=shape.width,
+            parameters=model.parameter_count(),
+            text=name,
+            seed=config.seed,
+            validation_loss=loss,
+            history=tuple(history),
+            remarks=uncounted_states(model),
+            measures=measure.measure(layers, len(held), 0.0, len(held)),
+            energy=measure.energy(layers, len(held), config.energy.profile),
+        )
 
-        return finish(KIND, folder, work, timings)
+    with limit_threads(options.threads):
+        return finish(LM_KIND, folder, work, timings, lambda: state.unlink(missing_ok=True))
 
 
 def language_config(config: LmConfig) -> LanguageConfig:
