@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, uint32, uint64
+from numba import uint32, uint64
 
+from ..tools.compiled import compiled
 from ..tools.random import threefry, threefry_reference, unit_interval, words
 
 # Choices out of so many take one word of 32 bits each.
@@ -38,7 +39,7 @@ def bernoulli_reference(key, first, last, targets, probability, skip_self):
     return rows
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bernoulli_rows(key, first, last, targets, probability, skip_self, offsets, out):
     """Each target with `probability`, 0 < p < 1, on its own. Returns their number, or -1 if `out` is too short."""
     scale = 1.0 / math.log1p(-probability)
@@ -77,7 +78,7 @@ def distance_reference(key, first, last, sources, targets, scale, length, expone
     return rows
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def distance_rows(key, first, last, sources, targets, scale, length, exponent, skip_self, offsets, out):
     """Each target with probability scale * exp(-(d / length)^exponent), d the distance of [n, dimensions] positions."""
     count = 0
@@ -127,7 +128,7 @@ def choose_reference(key, chooser, among, wanted, with_replacement, skip):
     return [j for j in range(among) if j not in found and j != skip] if inverted else sorted(found)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
     """Words of counters whose third part is `draw` + i."""
     none = uint32(0)
@@ -139,7 +140,7 @@ def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
         d[i] = w3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _refill(key, chooser, draw, among, counters, words, picks):
     """Fill `picks` with the choices of `counters` counters from `draw` on; return their number."""
     a, b, c, d = words[0][:counters], words[1][:counters], words[2][:counters], words[3][:counters]
@@ -161,7 +162,7 @@ def _refill(key, chooser, draw, among, counters, words, picks):
     return 4 * counters
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sort(values, other, counts, among):
     """Sort integers below `among`: few by insertion, many byte by byte. other: as many; counts: [256]."""
     if values.size <= FEW:
@@ -191,7 +192,7 @@ def _sort(values, other, counts, among):
         shift += 8
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def choose(key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out):
     """Fill `out` with choices for `chooser` out of range(among), ascending; never `skip` (-1: nothing to skip).
 
@@ -234,7 +235,7 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, oth
     _sort(out, other[:wanted], counts, among)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scratch(among, longest):
     """Return the scratch arrays of `choose`."""
     return (
@@ -246,7 +247,7 @@ def _scratch(among, longest):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
     """Source i chooses `degrees[i - first]` targets, those of `choose_reference`; rows one after another in `out`."""
     taken, words, picks, other, counts = _scratch(targets, degrees.max() if degrees.size else 0)
@@ -258,7 +259,7 @@ def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, 
         a = b
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self, out):
     """Fill out[i] with the `degree` sources that target `first + i` chooses, as `choose_reference` says."""
     taken, words, picks, other, counts = _scratch(sources, degree)
@@ -268,7 +269,7 @@ def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self
         choose(key, target, sources, with_replacement, skip, taken, words, picks, other, counts, line)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def transpose(columns, first, last, offsets, out):
     """Rows of sources `first` to `last - 1` from the sources of every target; without room, only `offsets`.
 
@@ -298,7 +299,7 @@ def histogram_reference(key, draws, bins):
     return np.bincount([next(picks) for _ in range(draws)], minlength=bins)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def histogram(key, draws, bins, counts):
     """Set counts[j] to the number of `draws` uniform choices out of range(bins) that fell on j."""
     words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)

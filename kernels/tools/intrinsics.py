@@ -9,9 +9,11 @@ import os
 import platform
 
 from llvmlite import ir
-from numba import njit, types, uint32
+from numba import types, uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from .compiled import compiled
 
 BYTE, INT32, INT64, NOTHING = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.VoidType()
 MACHINE = platform.machine().lower()
@@ -74,7 +76,7 @@ def _pause(typing):
 _give_way = types.ExternalFunction("sched_yield" if os.name == "posix" else "SwitchToThread", types.int32())
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def barrier(sync, thread, threads, epoch, spins):
     """Wait until every thread has called with this `epoch` or a later one.
 
@@ -157,7 +159,7 @@ def restore_denormals(typing, control):
     return types.void(types.uint32), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def flush_denormals():
     """Treat denormals as zeros in this thread from now on; return the value for `restore_denormals`. Only on x86-64.
 

@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba import int32, int64, njit, types, uint32, uint64
 from numba.extending import intrinsic
 
+from .compiled import compiled
 from .elementary import log_of_fraction, turn
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
@@ -75,7 +76,7 @@ def threefry(typing, c0, c1, c2, c3, k0, k1, k2, k3):
     return types.UniTuple(types.uint32, 4)(*(types.uint32,) * 8), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def words(key, index, draw):
     """Return four uint32 from three uint64."""
     none = uint32(0)
@@ -98,7 +99,7 @@ def unit_interval(high, low):
     return (float(int64(bits)) + 0.5) * 1.1102230246251565e-16
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def uniforms(key, first, draw, out):
     """Fill out[i] with the float64 in (0, 1) of index `first + i`."""
     for i in range(out.size):
@@ -106,7 +107,7 @@ def uniforms(key, first, draw, out):
         out[i] = unit_interval(a, b)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _words(index, high, d0, d1, k0, k1, a, b, c, d):
     """The 32-bit part of `normals`: words of counters `index` + i, `high` being the same for all."""
     none = uint32(0)
@@ -137,7 +138,7 @@ def normal_reference(key, index, draw):
     return math.sqrt(-2.0 * math.log(u)) * (math.sin if index % 2 else math.cos)(TWO_PI * v)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def normals(key, first, draw, out):
     """Fill out[i] with the standard normal of index `first + i`."""
     k0, k1 = uint32(key), uint32(uint64(key) >> uint64(32))
@@ -160,7 +161,7 @@ def normals(key, first, draw, out):
         counter += n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def normals_at(key, indices, draw, out):
     """Fill out[i] with the standard normal of `indices[i]`."""
     for i in range(out.size):
@@ -170,7 +171,7 @@ def normals_at(key, indices, draw, out):
         out[i] = radius * (y if indices[i] & 1 else x)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _group_words(index, d0, d1, k0, k1, out):
     """The 32-bit part of `group_words`: with 64-bit arguments in sight its vectors are half as wide (.59 ns a word)."""
     none = uint32(0)
@@ -189,7 +190,7 @@ def _group_words(index, d0, d1, k0, k1, out):
             last_row[j] = d
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def group_words(key, first, draw, out):
     """Fill out[i] with the uint32 of unit `first + i` at `draw`; `first` and `out.size` are multiples of 64.
 
@@ -227,7 +228,7 @@ def passed_thresholds(thresholds):
     return certain, np.concatenate([others, np.full(-others.size % 8, 2**32 - 1, np.uint32)])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _highest(words):
     highest = uint32(0)
     for i in range(words.size):
@@ -247,7 +248,7 @@ def _passed8(v, t0, t1, t2, t3, t4, t5, t6, t7):
     return int32(k + int32(v > t7))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count8(words, thresholds, base, out):
     """Set out[i] to base plus the number of 8 thresholds that words[i] passes; return the sum."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
@@ -260,7 +261,7 @@ def _count8(words, thresholds, base, out):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add8(words, thresholds, base, weight, x):
     """Add weight times the counts of `_count8` to x; return the sum of the counts."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
@@ -273,7 +274,7 @@ def _add8(words, thresholds, base, weight, x):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _more8(words, thresholds, out):
     """Add to out[i] the number of 8 thresholds that words[i] passes; return the sum of the additions."""
     t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
@@ -295,7 +296,7 @@ def poisson_add_reference(key, first, draw, certain, passed, weight, x):
     return int(counts.sum())
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def poisson_add(key, first, draw, certain, passed, weight, words, counts, x):
     """Add weight times the Poisson count of unit `first + i` to x[i]; return the sum of the counts.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import BYTE, INT32, INT64, NOTHING
 
 WIDE = ir.VectorType(INT64, 8)
@@ -109,7 +110,7 @@ def _spread64(typing, planes, stride, count, out):
     return types.void(types.intp, types.intp, types.intp, types.intp), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sum_rows(rows, first, last, low, high, planes, planes_at, counts_at, begin, end):
     """Write the column sums of some bit rows into bytes.
 

@@ -22,8 +22,9 @@ form: the others are held to it in tests.
 from __future__ import annotations
 
 import numpy as np
-from numba import from_dtype, njit, types, uint64
+from numba import from_dtype, types, uint64
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import flags64, prefetch, trailing_zeros
 from ...tools.pointers import address_of, matrix, vector
 from .bits import sum_rows
@@ -52,7 +53,6 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
-    LINES,  # GROUPS: cache lines of a group to ask for
     PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one is that of all pages from it on
     CALLED,  # BITS, QUEUE, GROUPS: address of the function that reads rows
     CURSORS,  # GROUPS: address of int64 [pages, CAPACITY], see `groups`
@@ -60,7 +60,7 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     ENDS,  # GROUPS: address of int64 [pages, 2]
     BORN,  # GROUPS: address of int64 [threads, DELAY + 1], the cursors that began in each of the last steps
     ROW_TABLE_COLUMNS,
-) = range(28)
+) = range(27)
 LAST_PAGE_BIT = 62
 # GROUPS: added to the number of records of a row's last group.
 LAST_GROUP = 1 << 31
@@ -68,7 +68,7 @@ LAST_GROUP = 1 << 31
 READ_ENTRIES = 5
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def schedule(  # noqa: PLR0912
     tables_at, n, log, log_offsets, populations, log_start, first, steps, zero_row, rows, begin
 ):
@@ -138,7 +138,7 @@ def address_of_bits() -> int:
     return address_of(deliver_bits, whole, whole, word, types.Array(types.uint8, 1, "C"))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
     """Prefetch rows that are read soon."""
     if i + 8 < last:
@@ -157,7 +157,7 @@ def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
                 prefetch(weights[row] + j)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_counts(table, rows, first, last, first_block, last_block, counts):
     """Add 1 to counts[target] over rows[first:last], targets in blocks `first_block` to `last_block - 1` of a page."""
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
@@ -172,7 +172,7 @@ def deliver_counts(table, rows, first, last, first_block, last_block, counts):
             counts[targets[j]] += np.uint8(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_sums(table, rows, first, last, first_block, last_block, weight, sums):
     """Add weights to sums[target] over rows[first:last]."""
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
@@ -194,7 +194,7 @@ def deliver_sums(table, rows, first, last, first_block, last_block, weight, sums
                 sums[targets[j]] += weights[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def reaches(table, page):
     """Return whether targets of a table may lie in a page."""
     return table[PAGES] >> min(page, LAST_PAGE_BIT) & 1
@@ -247,7 +247,7 @@ def address_of_queue(real: object) -> int:
     return address_of(deliver_queue, whole, whole, units, types.Array(from_dtype(np.dtype(real)), 2, "C"))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def collect(spiked, n, first, log_at, used):
     """Append `first + i` for every flag i < n that is set; flags are zero from n to the next multiple of 64.
 
@@ -263,14 +263,14 @@ def collect(spiked, n, first, log_at, used):
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clear(values):
     """Set all values to zero."""
     for i in range(values.size):
         values[i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def set_counts(x, counts, weight):
     """Set x to weight * counts, and clear the counts."""
     for i in range(x.size):
@@ -278,7 +278,7 @@ def set_counts(x, counts, weight):
         counts[i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_counts(x, counts, weight):
     """Add weight * counts to x, and clear the counts."""
     for i in range(x.size):
@@ -286,7 +286,7 @@ def add_counts(x, counts, weight):
         counts[i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_sums(x, sums):
     """Add the sums to x, and clear them."""
     for i in range(x.size):
@@ -294,7 +294,7 @@ def add_sums(x, sums):
         sums[i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_fixed(x, sums, unit):
     """Add unit * integer sums to x, and clear the sums."""
     for i in range(x.size):

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from ...tools.compiled import compiled
 from ...tools.pointers import address_of, vector
 
 # The record, int64 [EXCHANGE_COLUMNS].
@@ -51,7 +52,7 @@ def _allgatherv(typing, address, send, count, kind, receive, counts, places, com
     return types.int32(*[types.int64] * 8), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather(record, sent, sizes, received):
     """Fill `received` with the int32 values of all processes, in their order, sizes[p] of process p."""
     counts, places = sizes.astype(np.int32), np.zeros(sizes.size, np.int32)

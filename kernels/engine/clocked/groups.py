@@ -11,8 +11,9 @@ The run loop calls `read_groups` by the address in its table.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
 from ...tools.pointers import address_of, vector
 from .deliver import (
@@ -24,7 +25,6 @@ from .deliver import (
     END_BLOCK,
     ENDS,
     LAST_GROUP,
-    LINES,
     ROWS,
     SINCE,
     SOURCE,
@@ -48,6 +48,9 @@ from .deliver import (
 ) = range(11)
 # Entries of ENDS, int64 [pages, 2]: the cursors from TAIL to HEAD are read.
 TAIL, HEAD = 0, 1
+# Groups ahead of which the head of one is asked for, and then the lines that the head says it has, no more: asking for
+# as many lines of every group took a quarter longer.
+HEAD_AHEAD, GROUP_AHEAD = 24, 12
 # Cursors below which those in use are not moved to the front.
 LITTLE = 1024
 
@@ -69,7 +72,7 @@ def address_of_read(real: object) -> int:
     return address_of(read_groups if np.dtype(real) == np.float32 else read_wide_groups, whole, whole, *logs)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read(table, context, log, log_offsets, like):
     now, sums = context[STEP], vector(context[SUMS], context[SLOTS], like)
     born = vector(table[BORN] + context[THREAD] * (table[DELAY] + 1) * 8, table[DELAY] + 1, np.int64(0))
@@ -88,11 +91,11 @@ def _read(table, context, log, log_offsets, like):
     for page in range(context[BEGIN_PAGE], context[END_PAGE]):
         ends = vector(table[ENDS] + page * 16, 2, np.int64(0))
         cursors = vector(table[CURSORS] + page * table[CAPACITY] * 8, table[CAPACITY], np.int64(0))
-        _deliver(cursors, ends[TAIL], ends[HEAD], table[LINES], sums[page * context[PAGE_SLOTS] :])
+        _deliver(cursors, ends[TAIL], ends[HEAD], sums[page * context[PAGE_SLOTS] :])
         ends[TAIL] += done
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _begin(table, context, log, log_offsets, step, age, sums):
     """Add cursors for the rows of the spikes of `step`, after their first `age` groups; return their number."""
     if step < max(context[LOG_START], table[SINCE]) or step >= table[UNTIL]:
@@ -125,13 +128,13 @@ def _begin(table, context, log, log_offsets, step, age, sums):
     return new
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _head(at, sums):
     """Return the first word of the group at an address."""
     return np.int64(vector(at, 1, np.uint32(0))[0]) if sums.itemsize == 4 else vector(at, 1, np.int64(0))[0]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _after(at, head, sums):
     """Return the address of the group after that at `at`, whose first word is `head`; 0 after the last."""
     if head & LAST_GROUP:
@@ -139,21 +142,23 @@ def _after(at, head, sums):
     return at + (4 * (1 + head) if sums.itemsize == 4 else 8 * (1 + head + (head + 3) // 4))
 
 
-@njit(cache=True, nogil=True)
-def _deliver(cursors, first, last, lines, sums):
+@compiled
+def _deliver(cursors, first, last, sums):
     """Read the next group of every row, adding its weights to the sums of its targets; cursors move on.
 
     Args:
-        lines: cache lines of a row to ask for ahead of time.
         cursors: int64 addresses of what each row has left; 0: nothing.
         sums: int32 or float64, of the slots of a page.
     """
     for e in range(first, last):
         at = cursors[e]
-        if e + 16 < last:
-            ahead = cursors[e + 16]
-            for k in range(lines):
-                prefetch(ahead + 64 * k)
+        if e + HEAD_AHEAD < last:
+            prefetch(cursors[e + HEAD_AHEAD])
+        ahead = cursors[e + GROUP_AHEAD] if e + GROUP_AHEAD < last else 0
+        if ahead:
+            size = _after(ahead, _head(ahead, sums) & (LAST_GROUP - 1), sums) - ahead
+            for line in range(64, size + (ahead & 63), 64):
+                prefetch(ahead + line)
         if at == 0:
             continue
         head = _head(at, sums)

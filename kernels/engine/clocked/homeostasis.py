@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from ...tools.compiled import compiled
 
 # The rule, float64 [HOME_ENTRIES].
 (
@@ -41,7 +41,7 @@ def factor_reference(rule, spikes, step, weights):
     return rule[TOTAL] / whole if whole * rule[TOTAL] > 0 else 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def record_spike(rule, activity, target, step):
     """Raise the trace of a target that fires."""
     elapsed = step - activity[target, WHEN]
@@ -49,14 +49,14 @@ def record_spike(rule, activity, target, step):
     activity[target, WHEN] = step
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scaling_factor(rule, activity, target, step):
     """Return by what synaptic scaling multiplies the weights onto a target."""
     now = activity[target, ACTIVITY] * math.exp(-(step - activity[target, WHEN]) * rule[DECAY])
     return max(1.0 + rule[GAIN] * (1.0 - now / rule[GOAL]), 0.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def incoming_sum(in_offsets, in_synapses, weights, target):
     """Return the sum of the weights onto a target, in the order of its synapses."""
     total = 0.0
@@ -65,7 +65,7 @@ def incoming_sum(in_offsets, in_synapses, weights, target):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scale(rule, in_offsets, in_synapses, weights, target, factor):
     """Multiply the weights onto a target, and keep them in their range."""
     for i in range(in_offsets[target], in_offsets[target + 1]):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count(log_offsets, populations, log_start, first, last, entries, begins, ends, counts):
     """Set counts[p] to the spikes of each population in steps `first` to `last - 1`.
 
@@ -19,7 +19,7 @@ def count(log_offsets, populations, log_start, first, last, entries, begins, end
                 counts[p] += log_offsets[b, at + 1] - log_offsets[b, at]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather(
     log, log_offsets, populations, log_start, first, last, entries, begins, ends, counts, listed, firsts, tallies,
     steps, units,
@@ -46,7 +46,7 @@ def gather(
                         k += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def forget(log, log_offsets, populations, drop, keep):
     """Drop the first `drop` of drop + keep steps from the log."""
     for b in range(log.shape[0]):

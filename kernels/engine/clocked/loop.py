@@ -16,8 +16,8 @@ The column names of the tables are the constants below; `neurosim.engine.grid.ta
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import barrier
 from ...tools.pointers import call, matrix, vector
 from . import groups
@@ -111,7 +111,7 @@ INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
 P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(7)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run(  # noqa: PLR0912, PLR0915 - the event loop
     thread,
     threads,
@@ -324,7 +324,7 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     return alive + words.size + asked.size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _deliver_bytes(
     table, weight, rows, first, last, begin_block, end_block, page_blocks, block_slots, planes, counts_at,
     sums_at, slots, zero_row, again, given,
@@ -362,7 +362,7 @@ def _deliver_bytes(
         add_counts(sums[low:high], line[low:high], weight)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _enqueue(
     tables, table_weights, log, log_offsets, populations, log_start, step, begin_block, end_block, page_blocks,
     block_slots, queue, given,
@@ -390,7 +390,7 @@ def _enqueue(
                     call(table[READ], table, given, fired, queue)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sample(units, probe, sample, begin_block, end_block, real):
     """Copy the probed units that lie in this thread's blocks."""
     unit = units[probe[P_POPULATION]]
@@ -407,7 +407,7 @@ def _sample(units, probe, sample, begin_block, end_block, real):
             out[i] = state[states * first + probe[P_ROW] * size + chosen[i] - first]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
     unit, p, block, slot, slots, step, draw, inputs_at, input_weights, due_at, counts_at, sums_at, queue_at, queue,
     fixed_at, x_at, before_at, spiked_at, words_at, changes_at, drawn_at, log_at, used, asked_at, real,
@@ -476,7 +476,7 @@ def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _changed(before, after):
     total = 0
     for i in range(before.size):
@@ -484,7 +484,7 @@ def _changed(before, after):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _play(unit, block, step, log_at, used, blocks):
     """Append the events of a recording up to this step to the log."""
     limits = vector(unit[EVENT_BLOCKS], blocks + 1, np.int64(0))
@@ -501,7 +501,7 @@ def _play(unit, block, step, log_at, used, blocks):
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _draw(unit, block, step, draw, words, log_at, used, asked_at):
     """Append the spikes of Poisson sources to the log, a unit as often as it fires."""
     begin = block * unit[PART] - unit[SHIFT]

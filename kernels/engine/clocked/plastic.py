@@ -14,9 +14,10 @@ import itertools
 
 import numpy as np
 from llvmlite import ir
-from numba import from_dtype, njit, types, uint64
+from numba import from_dtype, types, uint64
 from numba.extending import intrinsic
 
+from ...tools.compiled import compiled
 from ...tools.pointers import address_of, matrix, vector
 from ...tools.random import unit_interval, words
 from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
@@ -101,7 +102,7 @@ def cut_reference(offsets, targets, part, shift, blocks):
     return np.array([a + np.searchsorted(targets[a:z], limits) for a, z in rows])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut(offsets, targets, part, shift, cuts):
     """Fill cuts, int64 [sources, blocks + 1], for blocks of `part` targets, the first of which lacks `shift`."""
     for i in range(cuts.shape[0]):
@@ -133,7 +134,7 @@ def call_plastic(typing, address, entry, context, log, log_offsets, sums):
     return types.void(types.intp, entry, context, log, log_offsets, sums), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def set_context(context, thread, populations, log_start, step, first, last, part, shift, offset, block_slots, trial):
     """Fill `context`."""
     context[THREAD], context[POPULATIONS], context[LOG_START], context[STEP] = thread, populations, log_start, step
@@ -209,7 +210,7 @@ def on_post(entry, context, log, log_offsets, sums):
         on_target_spike(rule, decay, context[STEP], log[0, f], *index, weights, pre, post, eligibility, reward)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hold(entry, context, real):
     """Multiply the weights of a projection onto each target of this thread, if this is the step for it."""
     rule, step, part, size = vector(entry[HOME], HOME_ENTRIES, 0.0), context[STEP], context[PART], entry[TARGETS]
@@ -239,7 +240,7 @@ def _hold(entry, context, real):
             scale(rule, index[0], index[1], weights, target, factor)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _index(entry, real):
     """Return the synapses onto each target, where they begin and their numbers, and all weights."""
     offsets = vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0))
@@ -248,7 +249,7 @@ def _index(entry, real):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _learning(entry, thread):
     """Return the arrays of a rule as this thread sees them; all empty without a rule."""
     learns, modulated = entry[RULE] != 0, entry[ELIGIBILITY] != 0
@@ -263,7 +264,7 @@ def _learning(entry, thread):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _transmit(entry, context, source, a, z, targets, weights, gain, row):
     """Add the weights of those synapses of a row that transmit this spike: each draws for itself."""
     share, real = vector(entry[RELEASED], 1, 0.0)[0], row.dtype.type(gain)
@@ -275,7 +276,7 @@ def _transmit(entry, context, source, a, z, targets, weights, gain, row):
             row[targets[s]] += weights[s] * real
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fired(context, log_offsets, step, entry):
     """Return the number of spikes of the rewarding population in a step."""
     count = 0

@@ -18,6 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
 
 # Traces: their values at step LAST.
@@ -136,7 +137,7 @@ def _power(x, mu):
     return x if mu == 1.0 else x**mu
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _raise(trace, nearest, fast, slow, step):
     """Raise traces at a spike; `fast` and `slow` are the parts of the old values that are left."""
     trace[FAST] = 1.0 if nearest else trace[FAST] * fast + 1.0
@@ -144,7 +145,7 @@ def _raise(trace, nearest, fast, slow, step):
     trace[LAST] = step
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def settle(rule, weights, s, eligibility, integral):
     """Update a weight with the reward since its last update."""
     gained = eligibility[s, TRACE] * (integral - eligibility[s, SEEN])
@@ -152,7 +153,7 @@ def settle(rule, weights, s, eligibility, integral):
     eligibility[s, SEEN] = integral
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eligibility, reward, gain, row):
     """Process a spike of `source` at synapses a to b - 1 of its row: it adds `gain` times their weights to `row`,
     then changes them by the traces of the targets. Once it has reached all that a thread owns, `after_arrival` is due.
@@ -183,7 +184,7 @@ def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eli
             weights[s] = min(max(w + amount, low), high)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def after_arrival(rule, decay, step, source, pre):
     """Raise the traces of `source`, whose spike has reached its synapses."""
     own = pre[source]
@@ -192,7 +193,7 @@ def after_arrival(rule, decay, step, source, pre):
     _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def on_target_spike(
     rule, decay, step, target, in_offsets, in_synapses, in_sources, weights, pre, post, eligibility, reward
 ):
@@ -225,7 +226,7 @@ def on_target_spike(
     _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward):
     """Start a step of a modulated rule, in which `count` rewards arrive; called in every step, before the arrivals.
 
@@ -254,13 +255,13 @@ def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weig
     reward[DOPAMINE] += rule[SIZE] * count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def renewal(rule):
     """Return the number of steps from one renewal of the eligibility traces to the next."""
     return max(1, np.int64(math.floor(RENEW_AFTER / rule[RATE_C])))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, reward):
     for i in range(in_offsets[first], in_offsets[last]):
         s = in_synapses[i]
@@ -271,7 +272,7 @@ def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, rew
     reward[SCALE] = 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def weights_now(rule, weights, eligibility, reward, out):
     """Fill out, real [synapses], with the present weights; nothing changes."""
     out[:] = weights
@@ -288,7 +289,7 @@ def incoming_reference(offsets, targets, size):
     return np.concatenate([[0], np.cumsum(np.bincount(targets, minlength=size))]), order, sources[order]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def incoming(offsets, targets, in_offsets, in_synapses, in_sources):
     """Fill the index of the synapses by target: in_offsets [targets + 1], in_synapses and in_sources [synapses]."""
     in_offsets[:] = 0
@@ -320,7 +321,7 @@ def release_reference(parameters, steps):
     return np.array(out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def release(parameters, state, source, step):
     """Process a spike of `source`: change its state and return the part of the weights that it delivers.
 

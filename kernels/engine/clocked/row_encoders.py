@@ -8,12 +8,12 @@ first projection, then those of the next.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from .deliver import LAST_GROUP
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_blocks(offsets, targets, part, shift, cuts):
     """Count the synapses of row i into cuts[i, target's block + 1]; return the maximum number of equal pairs."""
     most = 0
@@ -28,7 +28,7 @@ def count_blocks(offsets, targets, part, shift, cuts):
     return most
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sum_blocks(cuts, starts, places):
     """Turn counts into ends: cuts[i, b + 1] becomes that of blocks 0 to b; places[i, b] = starts[i] + cuts[i, b]."""
     for i in range(cuts.shape[0]):
@@ -37,7 +37,7 @@ def sum_blocks(cuts, starts, places):
             places[i, b] = starts[i] + cuts[i, b]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def place(
     offsets, targets, part, shift, offset, block_slots, page_blocks, places, out, weights, out_weights, delays,
     out_delays,
@@ -62,7 +62,7 @@ def place(
                 out_delays[k] = delays[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def set_bits(offsets, targets, part, shift, offset, block_slots, rows, rest):
     """Set a bit for every synapse in uint64 [sources, words] rows over all slots.
 
@@ -82,7 +82,7 @@ def set_bits(offsets, targets, part, shift, offset, block_slots, rows, rest):
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def kept_rows(offsets, targets, rest):
     """Return offsets and targets of the synapses that are marked."""
     kept = np.zeros(offsets.size, np.int64)
@@ -99,7 +99,7 @@ def kept_rows(offsets, targets, rest):
     return kept, out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_groups(offsets, targets, delays, part, shift, page_blocks, longest, counts):
     """Count synapses, none of a longer delay, into counts[i, target's page * (longest + 1) + delay]."""
     for i in range(offsets.size - 1):
@@ -108,7 +108,7 @@ def count_groups(offsets, targets, delays, part, shift, page_blocks, longest, co
             counts[i, (np.int64(targets[j]) + shift) // part // page_blocks * (longest + 1) + delay] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def open_groups(counts, longest, starts, at, words, places):
     """Write the heads of all groups: a word with the number of records for each delay of each page of each row.
 
@@ -138,7 +138,7 @@ def open_groups(counts, longest, starts, at, words, places):
     return k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_groups(
     offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, unit, places, left, words
 ):
@@ -162,7 +162,7 @@ def fill_groups(
             words[k] = np.uint32(np.uint32(slot) | np.uint32(np.uint32(level & 0xFFFF) << np.uint32(16)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_wide_groups(
     offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, places, left, words,
     reals, slots,
@@ -183,7 +183,7 @@ def fill_wide_groups(
             slots[4 * (first + n) + k] = (block % page_blocks) * block_slots + offset + target - block * part
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def steps_of(delays, clock, out):
     """Convert delays in seconds to steps, halves rounded up; return the smallest and largest before clipping."""
     low, high = np.inf, -np.inf

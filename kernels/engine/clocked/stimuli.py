@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import from_dtype, njit, types, uint64
+from numba import from_dtype, types, uint64
 
 from ...tools import pointers
+from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
 from ...tools.random import group_words, normals, poisson_add
 
@@ -40,7 +41,7 @@ from ...tools.random import group_words, normals, poisson_add
 A_FIRST, A_STEP, A_DRAW, A_DRAWN, ASKED_ENTRIES = range(5)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _row(record, step):
     """Return the number of the piece of time that a step lies in."""
     steps = vector(record[R_STEPS], record[R_ROWS], np.int64(0))
@@ -54,7 +55,7 @@ def _row(record, step):
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(word, mean, term):
     """Return the Poisson count that a uniform word stands for: `tools.random.poisson_thresholds`, one by one.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ...tools.compiled import compiled
 
 
 def cut_reference(steps, inputs, feeds, early, first, length, windows):
@@ -13,7 +14,7 @@ def cut_reference(steps, inputs, feeds, early, first, length, windows):
     return [np.unique(inputs[numbers == k], return_counts=True) for k in range(windows)]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut(steps, inputs, feeds, early, first, length, scratch, units, counts, bounds):
     """List the inputs that receive spikes in each window, ascending, and how many each receives.
 
@@ -50,7 +51,7 @@ def cut(steps, inputs, feeds, early, first, length, scratch, units, counts, boun
         bounds[k + 1] = n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def most_in_a_step(steps):
     """Return the largest number of equal values among ascending steps."""
     most = count = 0

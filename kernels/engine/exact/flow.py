@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from ...tools.compiled import compiled
 
 # A step this small, in membrane time constants, ends the search.
 CLOSE = 1e-15
@@ -33,7 +33,7 @@ def shares(tau, tau_mem):
     return share, share * share * tau_mem / tau
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def low_pass(h, tau, tau_mem, e, e_mem, share):
     """Return y(h) for j = exp(-t / tau), y(0) = 0. `e` and `e_mem` are exp(-h / tau) and exp(-h / tau_mem)."""
     if share != 0.0:
@@ -44,7 +44,7 @@ def low_pass(h, tau, tau_mem, e, e_mem, share):
     return (e_mem - e) * tau / (tau_mem - tau)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def low_pass_ramp(h, tau, tau_mem, e, e_mem, ramp):
     """Return y(h) for j = (t / tau) exp(-t / tau), y(0) = 0."""
     z = h / tau - h / tau_mem
@@ -61,7 +61,7 @@ def low_pass_ramp(h, tau, tau_mem, e, e_mem, ramp):
     return scale * (e_mem - (1.0 + z) * e) / (z * z)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rise_time(gap, slope, bend):
     """Return the time in which a parabola of this slope and curvature >= 0 rises by `gap` >= 0; inf for never."""
     if bend <= 0.0:
@@ -70,7 +70,7 @@ def rise_time(gap, slope, bend):
     return 2.0 * gap / (slope + root) if slope > 0.0 else (root - slope) / bend
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def relaxation_crossing(v, rest, threshold, tau):
     """When v, relaxing to `rest`, comes above the threshold; inf for never."""
     if v > threshold:
@@ -80,7 +80,7 @@ def relaxation_crossing(v, rest, threshold, tau):
     return tau * math.log1p((threshold - v) / (rest - threshold))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def two_exponentials(constant, a, tau_a, b, tau_b):
     """Return the first t >= 0 at which constant + a exp(-t / tau_a) + b exp(-t / tau_b) is above 0; inf for never."""
     t = 0.0
@@ -100,7 +100,7 @@ def two_exponentials(constant, a, tau_a, b, tau_b):
         b *= math.exp(-h / tau_b)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
     """Return y, j and k after a time h, for currents j and k that decay exponentially, through the resistance r."""
     e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
@@ -113,7 +113,7 @@ def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
     return y, j * e_j, k * e_k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j, peak_k):
     """Return the first t >= 0 at which y is above `bar`, j and k being currents times r; inf for never.
 
@@ -149,7 +149,7 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j,
         y, j, k = cuba_flow(y, j, k, h, 1.0, tau_mem, tau_j, tau_k, share_j, share_k)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k):
     """Return y, j, its rise p, k, its rise q after h: tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q."""
     e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
@@ -164,7 +164,7 @@ def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ram
     return y, (j + p * (h / tau_j)) * e_j, p * e_j, (k + q * (h / tau_k)) * e_k, q * e_k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k, peak_j, peak_k):
     """Return the first t >= 0 at which y is above `bar`; inf for never; -h for not within h, as `cuba_crossing`.
 

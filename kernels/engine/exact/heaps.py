@@ -10,6 +10,7 @@ import math
 
 from numba import njit
 
+from ...tools.compiled import compiled
 from ...tools.pointers import vector
 
 # Entry of the counters of `loop`: the number of units in the heap of crossings.
@@ -36,7 +37,7 @@ def _move(queue, k, to):
     _put(queue, to, queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def push_spike(address, count, at, source, place, spiked):
     """Add an entry to a heap of `count`."""
     queue = vector(address, 4 * (count + 1), 0.0)
@@ -47,7 +48,7 @@ def push_spike(address, count, at, source, place, spiked):
     _put(queue, k, at, source, place, spiked)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def replace_first_spike(address, count, at, source, place, spiked):
     """Replace the first entry of a heap of `count`."""
     queue = vector(address, 4 * (count + 1), 0.0)
@@ -64,7 +65,7 @@ def replace_first_spike(address, count, at, source, place, spiked):
     _put(queue, k, at, source, place, spiked)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def place_crossing(number, t, keys, places, heap, counters):
     """Add or move the entry of a unit, or remove it (t = inf)."""
     at = places[number]
@@ -87,12 +88,12 @@ def place_crossing(number, t, keys, places, heap, counters):
     _restore_order(at, keys, places, heap, counters[HEAPED])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _earlier(keys, a, b):
     return keys[a] < keys[b] or (keys[a] == keys[b] and a < b)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _restore_order(at, keys, places, heap, count):
     """Move the entry at place `at` up or down until the heap is in order."""
     number = heap[at]

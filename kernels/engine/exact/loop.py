@@ -30,6 +30,7 @@ import math
 import numpy as np
 from numba import njit, uint64
 
+from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
 from ...tools.random import unit_interval, words
 from .calls import call_crossing, call_fire, call_flow, call_jump
@@ -99,7 +100,7 @@ PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK, BROKEN = range(6)
 MAX_AT_ONCE = 1_000_000
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def start(
     units, rates, source_next, stimuli, stimulus_rates, stimulus_next, owner, keys, places, heap, asks, counters, trial
 ):
@@ -119,7 +120,7 @@ def start(
         row[S_NEXT], stimulus_next[s] = _draw(row[S_KEY], row[S_DRAWN], trial, row[S_SIZE], stimulus_rates[s], 0.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run(  # noqa: PLR0912 - the event loop
     units,
     rates,
@@ -231,7 +232,7 @@ def _bare2(array):
     return matrix(array.ctypes.data, array.shape[0], array.shape[1], array.dtype.type(0))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next(source_next, stimulus_next, heads, keys, heap, counters):
     """Return the moment of the next event."""
     t = keys[heap[0]] if counters[HEAPED] else math.inf
@@ -244,7 +245,7 @@ def _next(source_next, stimulus_next, heads, keys, heap, counters):
     return t
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _full(units, routes, delays, heads, t, listed, counters):
     """Return which list or queue might be too short for this moment; PAUSED for none.
 
@@ -270,7 +271,7 @@ def _full(units, routes, delays, heads, t, listed, counters):
     return PAUSED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sample(unit, probe, interval, t, scratch):
     """Take the samples due up to `t` from a copy of the state, so that sampling changes nothing."""
     n = probe[P_COUNT]
@@ -284,7 +285,7 @@ def _sample(unit, probe, interval, t, scratch):
         probe[P_DONE] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _draw(key, drawn, trial, size, rate, t):
     """Return unit and moment of spike number `drawn` of a Poisson process whose last spike was at `t`."""
     if rate <= 0.0:
@@ -295,7 +296,7 @@ def _draw(key, drawn, trial, size, rate, t):
     return min(np.int64(unit_interval(c, d) * size), size - 1), t + gap
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _stimulate(units, stimulus, weight, t, touched, counters):
     unit = units[stimulus[S_TARGET]]
     row = unit[STATE] + stimulus[S_NEXT] * unit[WIDTH]
@@ -323,7 +324,7 @@ def _reach(unit, row, i, t, touched, counters):
         unit[FLOWS] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _arrive(units, route, weight, delay, t, touched, counters):
     """Deliver everything that is due in this projection at the moment t."""
     source = units[route[R_SOURCE]]
@@ -362,7 +363,7 @@ def _arrive(units, route, weight, delay, t, touched, counters):
             replace_first_spike(route[QUEUE], route[Q_COUNT], last[0], last[1], last[2], last[3])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _deliver(unit, route, first, last, weight, t, touched, counters):
     """Add synapses `first` to `last - 1` to their targets."""
     flow, jump, constant, stride, width = unit[FLOW], unit[JUMP], unit[CONSTANT], unit[STRIDE], unit[WIDTH]
@@ -389,7 +390,7 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
     route[R_OPERATIONS] += nonzero
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _head(units, route, delay):
     """Return the moment of the next arrival of this projection."""
     source = units[route[R_SOURCE]]
@@ -399,7 +400,7 @@ def _head(units, route, delay):
     return t
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _append(unit, t, i, counters):
     vector(unit[TALLY], unit[SIZE], np.int64(0))[i] += 1
     counters[SPIKES] += 1
@@ -409,7 +410,7 @@ def _append(unit, t, i, counters):
         unit[COUNT] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
     """Predict the next crossing of unit i and put it into the heap; `state`: address of its state at the moment t."""
     ahead = call_crossing(unit[CROSSING], state, _constants(unit, i))
@@ -423,7 +424,7 @@ def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
         place_crossing(number, at, keys, places, heap, counters)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters):
     """Fire the units whose crossing is now, by number; they leave the heap first, so that each fires once in a pass."""
     count = 0
@@ -452,7 +453,7 @@ def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters)
         _predict(unit, i, row + 8, t, keys, places, heap, asks, counters, p)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _look(unit, i, t, scratch):
     """Copy the state of unit i at the moment t to `scratch`."""
     width = unit[WIDTH] // 8

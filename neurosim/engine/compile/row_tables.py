@@ -330,8 +330,6 @@ class RowTableBuilder:
             return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[], sizes=[]))
         # Groups beyond the longest delay are empty and are never read.
         table.delay = table.max_delay = max(1, *reach)
-        each = sum(sampler.synapses for sampler in samplers) / (sources * pages * table.delay)
-        table.values[deliver.LINES] = 1 + min(7, int((4 if self.real == np.float32 else 10) * each + 63) // 64)
         return table
 
     def _group(
