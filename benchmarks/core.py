@@ -7,7 +7,7 @@ compilation, whose processes run once or in the median. `--part` chooses:
     arrays   every parameter an array against numbers: LIF, AdEx and conductances of 4,000 neurons
     compile  a fresh process up to its first result: nothing compiled, then new combinations, and all cached
     cuba     beside NEST, one thread; needs `make peers-engine` (Brian2: `cuba.py`, by wall time)
-    sizes    1e6 to 1e8 synapses of one weight and delay, 1,000 a neuron
+    sizes    1e6 to 3e8 synapses of one weight and delay, 1,000 a neuron
     mpi      `mpi.py`: two processes beside two threads
 """
 
@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from run_neurosim import network as described
 from workloads import brunel, coba, growing
 
 from neurosim import Network, PoissonInput, Population, Projection, Simulation
+from neurosim.engine.compile.row_tables import MIN_DENSITY
 from neurosim.neurons import LIF, AdEx, Neuron
 from neurosim.synapses import FixedNumberPre, FixedProbability, Normal
 
@@ -183,14 +185,17 @@ def print_cuba(repeats: int) -> None:
 
 
 def print_sizes(repeats: int) -> None:
-    print("\n synapses   build, CPU s   ns an event   bytes a synapse")
-    for synapses in (1e6, 1e7, 1e8):
+    print("\n synapses  form    build, CPU s   ns an event   bytes a synapse   peak MB")
+    for synapses in (1e6, 1e7, 3e7, 1e8, 3e8):
         started = time.process_time()
         simulation = Simulation(described(growing(synapses / 1e6)), clock=CLOCK, threads=1)
         built, _ = time.process_time() - started, simulation.run(0.05)
         took, spikes, _ = least(simulation, 0.1, repeats)
         stored = sum(layer.parameter_bytes or 0 for layer in simulation.run(0.0).work) / synapses
-        print(f"{synapses:9.0e} {built:14.2f} {took / (spikes * 1000) * 1e9:13.2f} {stored:17.2f}")
+        form = "bits" if 1e6 / synapses >= MIN_DENSITY else "lists"
+        cells = f"{built:14.2f} {took / (spikes * 1000) * 1e9:13.2f} {stored:17.2f}"
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{synapses:9.0e}  {form:6} {cells} {peak:9.0f}", flush=True)
 
 
 def print_mpi(repeats: int) -> None:

@@ -19,6 +19,11 @@ class Distribution(ABC):
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
         """Return the [count] values of indices `first` to `first + count - 1`."""
 
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the values of several runs of indices: run i begins with `firsts[i]` and fills offsets[i:i + 1]."""
+        runs = zip(firsts.tolist(), np.diff(offsets).tolist(), strict=True)
+        return np.concatenate([np.empty(0), *(self.draw(key, first, count) for first, count in runs)])
+
 
 # Values of a distribution that stand for all.
 SAMPLE = 16
@@ -41,6 +46,19 @@ def draw(value: Value, key: int, first: int, count: int, name: str) -> NDArray[n
         return np.full(count, float(array))
     require(len(array) >= first + count, name, f"must hold {first + count} values", len(array))
     return array[first : first + count]
+
+
+def draw_runs(value: Value, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the numbers of several runs of indices: run i begins with `firsts[i]` and fills offsets[i:i + 1]."""
+    if isinstance(value, Distribution):
+        return value.draw_runs(key, firsts, offsets)
+    array = np.asarray(value, np.float64)
+    return np.full(int(offsets[-1]), float(array)) if array.ndim == 0 else array[indices_of(firsts, offsets)]
+
+
+def indices_of(firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices of several runs: `firsts[i]` and those after it at offsets[i:i + 1]."""
+    return np.arange(offsets[-1]) + np.repeat(firsts - offsets[:-1], np.diff(offsets))
 
 
 def check_value(value: Value, name: str) -> None:

@@ -1,7 +1,8 @@
 """Which sources reach which targets: rows of random connection patterns, each a pure function of its key.
 
 Every function gives the rows of sources `first` to `last - 1`, targets ascending within a row, and gives the same
-rows however that range is cut. `skip_self` leaves out target i of source i.
+rows however that range is cut. `skip_self` leaves out target i of source i. Of each row come the targets `low` to
+`high - 1`, those of one process: what is drawn for a pair depends on neither.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import uint32, uint64
+from numba import int32, uint32, uint64
 
 from ..tools.compiled import compiled
 from ..tools.random import threefry, threefry_reference, unit_interval, words
 
 # Choices out of so many take one word of 32 bits each.
 NARROW = 1 << 16
-# Numbers up to which sorting by insertion takes no longer than a pass over the counts of a byte.
+# Numbers up to which comparing each with all takes no longer than sorting byte by byte.
 FEW = 64
 
 
@@ -40,21 +41,24 @@ def bernoulli_reference(key, first, last, targets, probability, skip_self):
 
 
 @compiled
-def bernoulli_rows(key, first, last, targets, probability, skip_self, offsets, out):
-    """Each target with `probability`, 0 < p < 1, on its own. Returns their number, or -1 if `out` is too short."""
+def bernoulli_rows(key, first, last, low, high, probability, skip_self, offsets, out):
+    """Each target with `probability`, 0 < p < 1, on its own. Returns their number, or -1 if `out` is too short.
+
+    Gaps are drawn one after another, so those before `low` are, too.
+    """
     scale = 1.0 / math.log1p(-probability)
     count = 0
     offsets[0] = 0
     for source in range(first, last):
         j, draw = -1, 0
-        while j < targets:
+        while j < high:
             a, b, c, d = words(uint64(key), uint64(source), uint64(draw))
             draw += 1
             for k in range(2):
                 gap = math.log(unit_interval(a, b) if k == 0 else unit_interval(c, d)) * scale
                 # Beyond every target; the gap itself could exceed an integer.
-                j = targets if gap >= targets else j + 1 + int(gap)
-                if j < targets and not (skip_self and j == source):
+                j = high if gap >= high else j + 1 + int(gap)
+                if low <= j < high and not (skip_self and j == source):
                     if count == out.size:
                         return -1
                     out[count] = j
@@ -79,12 +83,12 @@ def distance_reference(key, first, last, sources, targets, scale, length, expone
 
 
 @compiled
-def distance_rows(key, first, last, sources, targets, scale, length, exponent, skip_self, offsets, out):
+def distance_rows(key, first, last, low, high, sources, targets, scale, length, exponent, skip_self, offsets, out):
     """Each target with probability scale * exp(-(d / length)^exponent), d the distance of [n, dimensions] positions."""
     count = 0
     offsets[0] = 0
     for source in range(first, last):
-        for j in range(targets.shape[0]):
+        for j in range(low, high):
             if skip_self and j == source:
                 continue
             squared = 0.0
@@ -116,7 +120,7 @@ def picks_reference(key, chooser, among):
 
 
 def choose_reference(key, chooser, among, wanted, with_replacement, skip):
-    """The specification of `choose`."""
+    """The specification of `choose`, sorted."""
     eligible = among - (0 <= skip < among)
     inverted = not with_replacement and wanted * 2 > eligible
     found: list[int] = []
@@ -163,15 +167,31 @@ def _refill(key, chooser, draw, among, counters, words, picks):
 
 
 @compiled
-def _sort(values, other, counts, among):
-    """Sort integers below `among`: few by insertion, many byte by byte. other: as many; counts: [256]."""
-    if values.size <= FEW:
-        for i in range(1, values.size):
-            value, k = values[i], i
-            while k > 0 and values[k - 1] > value:
-                values[k] = values[k - 1]
-                k -= 1
-            values[k] = value
+def _less(keys, key):
+    """Return how many are less; all in 32 bits, which vectors compare sixteen at a time."""
+    less = int32(0)
+    for i in range(keys.size):
+        less = int32(less + int32(keys[i] < key))
+    return less
+
+
+@compiled
+def _sort(values, other, counts, keys, among):
+    """Sort integers below `among`: few by their ranks, many byte by byte.
+
+    other: as many; counts: [256]; keys: [FEW + 16].
+    """
+    n = values.size
+    if n <= FEW and among <= 2**31 // FEW:
+        padded = (n + 15) // 16 * 16
+        for i in range(n):
+            keys[i] = values[i] * FEW + i  # equal values in their order
+        for i in range(n, padded):
+            keys[i] = 2**31 - 1
+        for i in range(n):
+            other[_less(keys[:padded], keys[i])] = values[i]
+        for i in range(n):
+            values[i] = other[i]
         return
     shift = 0
     while (among - 1) >> shift > 0:
@@ -193,12 +213,12 @@ def _sort(values, other, counts, among):
 
 
 @compiled
-def choose(key, chooser, among, with_replacement, skip, taken, words, picks, other, counts, out):
-    """Fill `out` with choices for `chooser` out of range(among), ascending; never `skip` (-1: nothing to skip).
+def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out):
+    """Fill `out` with choices for `chooser` out of range(among), in any order; never `skip` (-1: nothing to skip).
 
     Args:
         taken: uint8 [among], all zero on entry and on return.
-        words, picks, other, counts: scratch, see `_scratch`; other as long as `out`.
+        words, picks: scratch, see `_scratch`.
     """
     wanted = out.size
     eligible = among - (1 if 0 <= skip < among else 0)
@@ -207,7 +227,9 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, oth
     needed = eligible - wanted if inverted else wanted
     found, draw = 0, np.int64(0)  # not a literal number, for which numba would compile `_refill` once more
     while found < needed:
-        counters = min(picks.size // 4, max(1, (needed - found) // (2 if among > NARROW else 4)))
+        each = 2 if among > NARROW else 4
+        # By sixteens, which are whole vectors: the rest of a vector would be drawn one by one.
+        counters = min(picks.size // 4, ((needed - found + each - 1) // each + 15) // 16 * 16)
         n = _refill(key, chooser, draw, among, counters, words, picks)
         draw += counters
         for k in range(n):
@@ -232,65 +254,150 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, oth
     if not with_replacement:
         for k in range(wanted):
             taken[out[k]] = 0
-    _sort(out, other[:wanted], counts, among)
 
 
 @compiled
 def _scratch(among, longest):
-    """Return the scratch arrays of `choose`."""
+    """Return the scratch arrays of `choose`, then those of `_sort`."""
     return (
         np.zeros(among, np.uint8),
         np.empty((4, 128), np.uint32),
         np.empty(512, np.int64),
         np.empty(longest, np.int32),
         np.empty(256, np.int64),
+        np.empty(FEW + 16, np.int32),
     )
 
 
 @compiled
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
     """Source i chooses `degrees[i - first]` targets, those of `choose_reference`; rows one after another in `out`."""
-    taken, words, picks, other, counts = _scratch(targets, degrees.max() if degrees.size else 0)
+    taken, words, picks, other, counts, keys = _scratch(targets, degrees.max() if degrees.size else 0)
     a = 0
     for source in range(first, last):
         b = a + degrees[source - first]
         skip = source if skip_self else -1
-        choose(key, source, targets, with_replacement, skip, taken, words, picks, other, counts, out[a:b])
+        choose(key, source, targets, with_replacement, skip, taken, words, picks, out[a:b])
+        _sort(out[a:b], other[: b - a], counts, keys, targets)
         a = b
+
+
+@compiled
+def fixed_rows_part(
+    key, first, last, low, high, degrees, targets, with_replacement, skip_self, before, offsets, out
+):  # fmt: skip
+    """Rows of `fixed_rows` from `low` to `high - 1`; returns the number of synapses, or -1 if `out` is too short.
+
+    All choices are drawn, and those of the part are sorted.
+
+    Args:
+        before: int64 [last - first], filled with the number of choices of each source below `low`.
+    """
+    longest = degrees.max() if degrees.size else 0
+    taken, words, picks, other, counts, keys = _scratch(targets, longest)
+    line = np.empty(longest, np.int32)
+    n = 0
+    offsets[0] = 0
+    for source in range(first, last):
+        degree = degrees[source - first]
+        if n + degree > out.size:
+            return -1
+        chosen, earlier, a = line[:degree], 0, n
+        choose(key, source, targets, with_replacement, source if skip_self else -1, taken, words, picks, chosen)
+        for k in range(degree):
+            # Without a branch, which half of all choices would surprise.
+            j = chosen[k]
+            out[n] = j
+            n += (low <= j) & (j < high)
+            earlier += j < low
+        _sort(out[a:n], other[: n - a], counts, keys, targets)
+        before[source - first] = earlier
+        offsets[source - first + 1] = n
+    return n
 
 
 @compiled
 def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self, out):
     """Fill out[i] with the `degree` sources that target `first + i` chooses, as `choose_reference` says."""
-    taken, words, picks, other, counts = _scratch(sources, degree)
+    taken, words, picks, other, counts, keys = _scratch(sources, degree)
     for target in range(first, last):
         skip = target if skip_self else -1
         line = out[target - first]
-        choose(key, target, sources, with_replacement, skip, taken, words, picks, other, counts, line)
+        choose(key, target, sources, with_replacement, skip, taken, words, picks, line)
+        _sort(line, other[:degree], counts, keys, sources)
 
 
 @compiled
-def transpose(columns, first, last, offsets, out):
-    """Rows of sources `first` to `last - 1` from the sources of every target; without room, only `offsets`.
+def transpose(columns, low, offsets, out):
+    """Rows of all sources from the sources of the targets `low` on.
 
-    offsets: int64 [last - first + 1]. `out` of size 0 fills `offsets` alone; the second call then takes them as given.
+    offsets: int64 [sources + 1], filled. out: int32 [columns.size], filled.
     """
-    if out.size == 0:
-        offsets[:] = 0
-        for target in range(columns.shape[0]):
-            for k in range(columns.shape[1]):
-                if first <= columns[target, k] < last:
-                    offsets[columns[target, k] - first + 1] += 1
-        for i in range(last - first):
-            offsets[i + 1] += offsets[i]
-        return
-    position = offsets[:-1].copy()
-    for target in range(columns.shape[0]):
+    offsets[:] = 0
+    for i in range(columns.shape[0]):
         for k in range(columns.shape[1]):
-            source = columns[target, k] - first
-            if 0 <= source < last - first:
-                out[position[source]] = target
-                position[source] += 1
+            offsets[columns[i, k] + 1] += 1
+    for source in range(offsets.size - 1):
+        offsets[source + 1] += offsets[source]
+    position = offsets[:-1].copy()
+    for i in range(columns.shape[0]):
+        for k in range(columns.shape[1]):
+            source = columns[i, k]
+            out[position[source]] = low + i
+            position[source] += 1
+
+
+@compiled
+def distinct_bits(key, among, wanted, bits):
+    """Set the bits of `wanted` different numbers of range(among), those of `choose_reference` for chooser 0.
+
+    bits: uint64 [at least among / 64], zeros.
+    """
+    inverted = wanted * 2 > among
+    needed = among - wanted if inverted else wanted
+    words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
+    found, draw = 0, np.int64(0)
+    while found < needed:
+        n = _refill(key, np.int64(0), draw, among, np.int64(128), words, picks)
+        draw += 128
+        for k in range(n):
+            bit = uint64(1) << uint64(picks[k] & 63)
+            if found < needed and bits[picks[k] >> 6] & bit == 0:
+                bits[picks[k] >> 6] |= bit
+                found += 1
+    if inverted:
+        for i in range(bits.size):
+            bits[i] = ~bits[i]
+
+
+@compiled
+def bit_rows(bits, first, last, low, high, targets, skip_self, before, offsets, out):
+    """Rows of the pairs whose bits are set, numbered row by row; returns their number, or -1 if `out` is too short.
+
+    skip_self: pairs i, i have no number. before: int64 [last - first], filled with the pairs of each row below `low`.
+    """
+    columns, n = targets - skip_self, 0
+    offsets[0] = 0
+    for source in range(first, last):
+        c, earlier = 0, 0
+        while c < columns:
+            pair = source * columns + c
+            word = bits[pair >> 6] >> uint64(pair & 63)
+            if word == 0:
+                c += 64 - (pair & 63)
+                continue
+            target = c + (skip_self and c >= source)
+            if word & uint64(1):
+                if low <= target < high:
+                    if n == out.size:
+                        return -1
+                    out[n] = target
+                    n += 1
+                earlier += target < low
+            c += 1
+        before[source - first] = earlier
+        offsets[source - first + 1] = n
+    return n
 
 
 def histogram_reference(key, draws, bins):

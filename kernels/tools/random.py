@@ -24,6 +24,8 @@ ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10),
 PARITY = 0x1BD11BDA
 ROUNDS = 20
 TWO_PI = 2.0 * math.pi
+# Numbers of a run up to which one at a time is quicker than vectors and their scratch.
+SHORT = 8
 
 
 def threefry_reference(counter, key):
@@ -108,6 +110,13 @@ def uniforms(key, first, draw, out):
 
 
 @compiled
+def uniform_runs(key, firsts, offsets, draw, out):
+    """Fill out[offsets[i] + k] with the float64 in (0, 1) of index `firsts[i] + k`, up to the next offset."""
+    for i in range(firsts.size):
+        uniforms(key, firsts[i], draw, out[offsets[i] : offsets[i + 1]])
+
+
+@compiled
 def _words(index, high, d0, d1, k0, k1, a, b, c, d):
     """The 32-bit part of `normals`: words of counters `index` + i, `high` being the same for all."""
     none = uint32(0)
@@ -141,10 +150,15 @@ def normal_reference(key, index, draw):
 @compiled
 def normals(key, first, draw, out):
     """Fill out[i] with the standard normal of index `first + i`."""
+    _normals(key, first, draw, np.empty((4, 512), np.uint32), np.empty((2, 512)), out)
+
+
+@compiled
+def _normals(key, first, draw, words, pairs, out):
+    """The work of `normals`, with scratch: uint32 [4, 512], float64 [2, 512]."""
     k0, k1 = uint32(key), uint32(uint64(key) >> uint64(32))
     d0, d1 = uint32(draw), uint32(uint64(draw) >> uint64(32))
-    words = np.empty((4, 512), np.uint32)
-    cosines, sines = np.empty(512), np.empty(512)
+    cosines, sines = pairs[0], pairs[1]
     counter, end = first >> 1, (first + out.size + 1) >> 1
     while counter < end:
         # As many counters as share their upper half.
@@ -162,13 +176,31 @@ def normals(key, first, draw, out):
 
 
 @compiled
+def _normal_at(key, index, draw):
+    a, b, c, d = words(uint64(key), uint64(index >> 1), uint64(draw))
+    radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a, b)))
+    x, y = turn(unit_interval(c, d))
+    return radius * (y if index & 1 else x)
+
+
+@compiled
 def normals_at(key, indices, draw, out):
     """Fill out[i] with the standard normal of `indices[i]`."""
     for i in range(out.size):
-        a, b, c, d = words(uint64(key), uint64(indices[i] >> 1), uint64(draw))
-        radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a, b)))
-        x, y = turn(unit_interval(c, d))
-        out[i] = radius * (y if indices[i] & 1 else x)
+        out[i] = _normal_at(key, indices[i], draw)
+
+
+@compiled
+def normal_runs(key, firsts, offsets, draw, out):
+    """Fill out[offsets[i] + k] with the standard normal of index `firsts[i] + k`, up to the next offset."""
+    words, pairs = np.empty((4, 512), np.uint32), np.empty((2, 512))
+    for i in range(firsts.size):
+        line = out[offsets[i] : offsets[i + 1]]
+        if line.size < SHORT:
+            for k in range(line.size):
+                line[k] = _normal_at(key, firsts[i] + k, draw)
+        else:
+            _normals(key, firsts[i], draw, words, pairs, line)
 
 
 @compiled

@@ -59,13 +59,28 @@ class Processes:
         self.communicator.Allreduce(np.ascontiguousarray(values), found)
         return found
 
+    def before(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the sums over the processes before this one."""
+        found = np.zeros_like(values)
+        if self.size > 1:
+            self.communicator.Exscan(np.ascontiguousarray(values), found)
+        return found if self.rank else np.zeros_like(values)
+
+    def max(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the maxima over all processes."""
+        if self.size == 1:
+            return values
+        found = np.empty_like(values)
+        self.communicator.Allreduce(np.ascontiguousarray(values), found, _mpi().MAX)
+        return found
+
     def of_root(self, value: int) -> int:
         """Return the number that process 0 gave."""
         return int(self.sum(np.array([value if self.root else 0], np.int64))[0])
 
-    def text(self, text: str) -> str:
-        """Return the text that process 0 gave."""
-        own = np.frombuffer(text.encode(), np.uint8) if self.root else np.empty(0, np.uint8)
+    def text(self, text: str, rank: int = 0) -> str:
+        """Return the text that one process gave."""
+        own = np.frombuffer(text.encode(), np.uint8) if self.rank == rank else np.empty(0, np.uint8)
         return self.joined(own).tobytes().decode()
 
     def any(self, flag: bool) -> bool:
@@ -128,11 +143,34 @@ class Processes:
         except NeurosimInterruptedError:
             raise
         except Exception as error:
-            if self.size > 1:
-                from mpi4py.run import set_abort_status
-
-                set_abort_status(error)
+            self._end_all(error)
             raise
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Raise in all processes what was wrong with the input of one in the block, that of the first.
+
+        Each looks at its own part of a network. Another error ends all.
+        """
+        wrong: NeurosimInputError | None = None
+        try:
+            yield
+        except NeurosimInputError as error:
+            if self.size == 1:
+                raise
+            wrong = error
+        except Exception as error:
+            self._end_all(error)
+            raise
+        rank = self.size - int(self.max(np.array([self.size - self.rank if wrong else 0]))[0])
+        if rank < self.size:
+            raise NeurosimInputError(self.text(str(wrong), rank)) from wrong
+
+    def _end_all(self, error: Exception) -> None:
+        if self.size > 1:
+            from mpi4py.run import set_abort_status
+
+            set_abort_status(error)
 
     @contextmanager
     def one_writes(self) -> Iterator[bool]:

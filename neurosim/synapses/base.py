@@ -46,12 +46,15 @@ class Rows:
         order: [n] int64, for patterns that list their synapses: the place of each synapse in that list. Arrays of
             weights and delays are in the order of the list. None: they are in the order of the rows.
         weights: [n] float64 factors of the weight, for patterns that have their own. None: 1.
+        before: [sources] int64, the number of synapses of each row before the first of these, where the rows are of
+            a part of the targets and the pattern knows it; None: 0, or not known.
     """
 
     offsets: NDArray[np.int64]
     targets: NDArray[np.int32]
     order: NDArray[np.int64] | None = None
     weights: NDArray[np.float64] | None = None
+    before: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,8 @@ class Maker:
 
     Attributes:
         rows: called as rows(first, last); the synapses do not depend on how ranges are cut.
-        first_synapse: [sources + 1] int64, number of the first synapse of each source, and of all synapses; None where
-            only making the rows gives it.
+        first_synapse: [sources + 1] int64, number of the first synapse of each source, and of all synapses, onto
+            whichever target; None where only making the rows gives it. Else rows of a part say what is before them.
     """
 
     rows: Callable[[int, int], Rows]
@@ -72,12 +75,14 @@ class Pattern(ABC):
     """Connections of the units of a source with those of a target: a final frozen dataclass."""
 
     @abstractmethod
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: tuple[int, int] | None = None) -> Maker:
         """Return the maker of the synapses; work that all ranges share is done here.
 
         Args:
             same: source and target are one population, so that synapse i -> i connects a unit with itself.
             key: of the random numbers.
+            onto: the first target whose synapses are made, and the one after the last: those of one process. None:
+                all. The synapses of a target are the same in any part.
         """
 
     def rows(self, source: Side, target: Side, same: bool, key: int, first: int, last: int) -> Rows:

@@ -22,18 +22,32 @@ def grown_rows(expected, sources, fill) -> Rows:
         room *= 2
 
 
-def distinct_numbers(key: int, among: int, n: int) -> NDArray[np.int64]:
-    """Return `n` different numbers of range(among), ascending."""
-    from ..kernels.engine.connect import fixed_columns
+def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
+    """Return the maker of `n` different pairs. All are drawn at once: a bit for each pair says which."""
+    from ..kernels.engine.connect import bit_rows, distinct_bits
 
-    out = np.empty((1, n), np.int64)
-    fixed_columns(np.uint64(key), among, 0, 1, n, False, False, out)
-    return out[0]
+    pairs = sources * (targets - skip)
+    bits = np.zeros(pairs // 64 + 1, np.uint64)
+    distinct_bits(np.uint64(key), pairs, n, bits)
+
+    def rows(first: int, last: int, onto: tuple[int, int]) -> Rows:
+        before = np.empty(last - first, np.int64)
+
+        def fill(offsets: NDArray, out: NDArray) -> int:
+            return bit_rows(bits, first, last, *onto, targets, skip, before, offsets, out)
+
+        made = grown_rows(n * ((last - first) / sources) * ((onto[1] - onto[0]) / targets), last - first, fill)
+        return Rows(made.offsets, made.targets, before=before)
+
+    degrees = np.concatenate([np.empty(0, np.int64), rows(0, sources, (targets, targets)).before])
+    first_synapse = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
+    part = (0, targets) if onto is None else onto
+    return Maker(lambda first, last: rows(first, last, part), first_synapse)
 
 
-def choosing_maker(key, first_synapse, targets, with_replacement, skip) -> Maker:
+def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) -> Maker:
     """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
-    from ..kernels.engine.connect import fixed_rows
+    from ..kernels.engine.connect import fixed_rows, fixed_rows_part
 
     def rows(first: int, last: int) -> Rows:
         offsets = first_synapse[first : last + 1] - first_synapse[first]
@@ -41,16 +55,41 @@ def choosing_maker(key, first_synapse, targets, with_replacement, skip) -> Maker
         fixed_rows(np.uint64(key), first, last, np.diff(offsets), targets, with_replacement, skip, out)
         return Rows(offsets, out)
 
-    return Maker(rows, first_synapse)
+    def part(first: int, last: int) -> Rows:
+        degrees = np.diff(first_synapse[first : last + 1])
+        before = np.empty(last - first, np.int64)
+
+        def fill(offsets: NDArray, out: NDArray) -> int:
+            given = degrees, targets, with_replacement, skip, before, offsets, out
+            return fixed_rows_part(np.uint64(key), first, last, low, high, *given)
+
+        low, high = onto
+        share = (high - low) / max(targets, 1)
+        made = grown_rows(share * degrees.sum() + degrees.max(initial=0), last - first, fill)
+        return Rows(made.offsets, made.targets, before=before)
+
+    return Maker(rows if onto is None else part, first_synapse)
 
 
-def maker_of(whole: Rows) -> Maker:
-    """Return the maker of ranges of `whole`."""
+def part_of(rows: Rows, onto: tuple[int, int] | None) -> Rows:
+    """Return the synapses of rows that end in a part of the targets; None: all."""
+    if onto is None:
+        return rows
+    below = np.concatenate([[0], np.cumsum(rows.targets < onto[0])])[rows.offsets]
+    mine = (rows.targets >= onto[0]) & (rows.targets < onto[1])
+    offsets = np.concatenate([[0], np.cumsum(mine)])[rows.offsets]
+    order = None if rows.order is None else rows.order[mine]
+    weights = None if rows.weights is None else rows.weights[mine]
+    return Rows(offsets, rows.targets[mine], order, weights, np.diff(below))
+
+
+def maker_of(made: Rows, first_synapse: NDArray[np.int64] | None) -> Maker:
+    """Return the maker of ranges of rows that are made; `first_synapse` as in `Maker`."""
 
     def rows(first: int, last: int) -> Rows:
-        a, b = whole.offsets[first], whole.offsets[last]
-        order = None if whole.order is None else whole.order[a:b]
-        weights = None if whole.weights is None else whole.weights[a:b]
-        return Rows(whole.offsets[first : last + 1] - a, whole.targets[a:b], order, weights)
+        a, b = made.offsets[first], made.offsets[last]
+        order = None if made.order is None else made.order[a:b]
+        before = None if made.before is None else made.before[first:last]
+        return Rows(made.offsets[first : last + 1] - a, made.targets[a:b], order, None, before)
 
-    return Maker(rows, whole.offsets)
+    return Maker(rows, first_synapse)

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, check_fields, require
 from .base import Maker, Pattern, Rows, Side, check_count, check_probability
-from .makers import choosing_maker, distinct_numbers, grown_rows, maker_of
+from .makers import choosing_maker, distinct_maker, grown_rows, maker_of, part_of
+
+Onto: TypeAlias = "tuple[int, int] | None"
 
 
 @final
@@ -24,17 +26,18 @@ class AllToAll(Pattern):
 
     allow_self_connections: bool = True
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        n, skip = target.size, same and not self.allow_self_connections
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        skip, (low, high) = same and not self.allow_self_connections, onto or (0, target.size)
 
         def rows(first: int, last: int) -> Rows:
-            count = last - first
-            targets = np.tile(np.arange(n, dtype=np.int32), count)
+            sources, n = np.arange(first, last), high - low
+            targets = np.tile(np.arange(low, high, dtype=np.int32), len(sources))
             if skip:
-                targets = targets[targets != np.repeat(np.arange(first, last), n)]
-            return Rows(_even(count, n - skip), targets)
+                targets = targets[targets != np.repeat(sources, n)]
+            degrees = n - (skip & (low <= sources) & (sources < high))
+            return Rows(_offsets(degrees), targets, before=low - (skip & (sources < low)))
 
-        return Maker(rows, _even(source.size, n - skip))
+        return Maker(rows, _even(source.size, target.size - skip))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(source.size) * target.size
@@ -48,9 +51,12 @@ class OneToOne(Pattern):
     def check(self, source: Side, target: Side, same: bool) -> None:
         require(source.size == target.size, "OneToOne", f"needs as many targets as sources {source.size}", target.size)
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        low, high = onto or (0, target.size)
+
         def rows(first: int, last: int) -> Rows:
-            return Rows(_even(last - first, 1), np.arange(first, last, dtype=np.int32))
+            targets = np.arange(max(first, low), min(last, high), dtype=np.int32)
+            return Rows(np.clip(np.arange(first, last + 1) - max(first, low), 0, len(targets)), targets)
 
         return Maker(rows, _even(source.size, 1))
 
@@ -69,20 +75,20 @@ class FixedProbability(Pattern):
     def __post_init__(self) -> None:
         check_probability("FixedProbability.p_connect", self.p_connect)
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         from ..kernels.engine.connect import bernoulli_rows
 
         if self.p_connect == 0:
             return Maker(lambda first, last: Rows(_even(last - first, 0), np.empty(0, np.int32)), _even(source.size, 0))
         if self.p_connect == 1:
-            return AllToAll(self.allow_self_connections).maker(source, target, same, key)
-        skip, n, p = same and not self.allow_self_connections, target.size, self.p_connect
+            return AllToAll(self.allow_self_connections).maker(source, target, same, key, onto)
+        skip, p, (low, high) = same and not self.allow_self_connections, self.p_connect, onto or (0, target.size)
 
         def rows(first: int, last: int) -> Rows:
             def fill(offsets: NDArray, out: NDArray) -> int:
-                return bernoulli_rows(np.uint64(key), first, last, n, p, skip, offsets, out)
+                return bernoulli_rows(np.uint64(key), first, last, low, high, p, skip, offsets, out)
 
-            return grown_rows((last - first) * n * p, last - first, fill)
+            return grown_rows((last - first) * (high - low) * p, last - first, fill)
 
         return Maker(rows, None)
 
@@ -115,18 +121,15 @@ class FixedNumberPre(_FixedNumber):
     def check(self, source: Side, target: Side, same: bool) -> None:
         self._check_enough(source.size, same, "sources")
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         from ..kernels.engine.connect import fixed_columns, transpose
 
-        skip = same and not self.allow_self_connections
-        columns = np.empty((target.size, self.n), np.int32)
-        fixed_columns(np.uint64(key), source.size, 0, target.size, self.n, self.with_replacement, skip, columns)
-        offsets = np.empty(source.size + 1, np.int64)
-        transpose(columns, 0, source.size, offsets, np.empty(0, np.int32))
-        targets = np.empty(offsets[-1], np.int32)
-        if targets.size:
-            transpose(columns, 0, source.size, offsets, targets)
-        return maker_of(Rows(offsets, targets))
+        skip, (low, high) = same and not self.allow_self_connections, onto or (0, target.size)
+        columns = np.empty((high - low, self.n), np.int32)
+        fixed_columns(np.uint64(key), source.size, low, high, self.n, self.with_replacement, skip, columns)
+        offsets, targets = np.empty(source.size + 1, np.int64), np.empty(columns.size, np.int32)
+        transpose(columns, low, offsets, targets)
+        return maker_of(Rows(offsets, targets), offsets if onto is None else None)
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n) * target.size
@@ -140,9 +143,9 @@ class FixedNumberPost(_FixedNumber):
     def check(self, source: Side, target: Side, same: bool) -> None:
         self._check_enough(target.size, same, "targets")
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         skip = same and not self.allow_self_connections
-        return choosing_maker(key, _even(source.size, self.n), target.size, self.with_replacement, skip)
+        return choosing_maker(key, _even(source.size, self.n), target.size, self.with_replacement, skip, onto)
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n) * source.size
@@ -168,28 +171,16 @@ class FixedTotalNumber(Pattern):
         else:
             require(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         from ..kernels.engine.connect import histogram
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
-            return maker_of(self._distinct(source, target, skip, key))
+            return distinct_maker(key, self.n, source.size, target.size, skip, onto)
         degrees = np.empty(source.size, np.int64)
         histogram(np.uint64(key), self.n, source.size, degrees)
         # Another key for the targets: sources were drawn from the first one.
-        return choosing_maker(key ^ _OTHER, _offsets(degrees), target.size, True, skip)
-
-    def _distinct(self, source: Side, target: Side, skip: bool, key: int) -> Rows:
-        """Return pairs as source * targets + target: the first `n` different ones of a stream of draws."""
-        pairs = source.size * target.size
-        if not skip:
-            chosen = distinct_numbers(key, pairs, self.n)
-        else:
-            # Numbered without the diagonal, then moved over it: pair q of a row of targets - 1.
-            row, column = np.divmod(distinct_numbers(key, pairs - source.size, self.n), target.size - 1)
-            chosen = row * target.size + column + (column >= row)
-        rows, columns = np.divmod(np.sort(chosen).astype(np.int64), target.size)
-        return Rows(_offsets(np.bincount(rows, minlength=source.size)), columns.astype(np.int32))
+        return choosing_maker(key ^ _OTHER, _offsets(degrees), target.size, True, skip, onto)
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.n)
@@ -217,16 +208,16 @@ class DistanceDependentProbability(Pattern):
         a, b = source.coordinates().shape[1], target.coordinates().shape[1]
         require(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         from ..kernels.engine.connect import distance_rows
 
         skip = same and not self.allow_self_connections
-        a, b = source.coordinates(), target.coordinates()
+        a, b, (low, high) = source.coordinates(), target.coordinates(), onto or (0, target.size)
 
         def rows(first: int, last: int) -> Rows:
             def fill(offsets: NDArray, out: NDArray) -> int:
                 rule = self.p_max, self.length, self.exponent
-                return distance_rows(np.uint64(key), first, last, a, b, *rule, skip, offsets, out)
+                return distance_rows(np.uint64(key), first, last, low, high, a, b, *rule, skip, offsets, out)
 
             return grown_rows(16.0 * (last - first), last - first, fill)
 
@@ -263,10 +254,17 @@ class FromList(Pattern):
             last = int(array.max(initial=0))
             require(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        order = np.lexsort((self.post, self.pre))
-        offsets = _offsets(np.bincount(self.pre, minlength=source.size))
-        return maker_of(Rows(offsets, self.post[order].astype(np.int32), order))
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        low, high = onto or (0, target.size)
+
+        def offsets(chosen: NDArray) -> NDArray[np.int64]:
+            return _offsets(np.bincount(self.pre[chosen], minlength=source.size))
+
+        mine = np.flatnonzero((self.post >= low) & (self.post < high))
+        order = mine[np.lexsort((self.post[mine], self.pre[mine]))]
+        before = np.diff(offsets(self.post < low))
+        made = Rows(offsets(mine), self.post[order].astype(np.int32), order, before=before)
+        return maker_of(made, _offsets(np.bincount(self.pre, minlength=source.size)))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.pre.size)
@@ -313,11 +311,24 @@ class Convolution(Pattern):
         expected = self.output_shape(source.shape)
         require(target.shape == expected, "Convolution", f"needs a target of shape {expected}", target.shape)
 
-    def maker(self, source: Side, target: Side, same: bool, key: int) -> Maker:
-        _, height, width = target.shape
-        filters, _, high, wide = self.kernel.shape
-        units = np.arange(source.size)
-        channel, y, x = np.unravel_index(units, source.shape)
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        (_, height, width), (filters, _, high, wide) = target.shape, self.kernel.shape
+
+        def rows(first: int, last: int) -> Rows:
+            return part_of(self._rows(np.arange(first, last), source.shape, target.shape), onto)
+
+        # The windows that a unit lies in, along either dimension.
+        along = [
+            np.array([sum(0 <= at + self.padding - i * self.stride < k for i in range(windows)) for at in range(size)])
+            for size, k, windows in zip(source.shape[1:], (high, wide), (height, width), strict=True)
+        ]
+        degrees = np.broadcast_to(filters * np.outer(*along), source.shape)
+        return Maker(rows, _offsets(degrees.reshape(-1)))
+
+    def _rows(self, units: NDArray, shape: tuple[int, ...], to: tuple[int, ...]) -> Rows:
+        """Return the rows of some units of a source of one shape onto a target of another."""
+        (_, height, width), (filters, _, high, wide) = to, self.kernel.shape
+        channel, y, x = np.unravel_index(units, shape)
         # Backwards through the window, so that targets ascend; axes are source, filter, window row, window column.
         f, a, b = np.arange(filters)[:, None, None], np.arange(high)[::-1, None], np.arange(wide)[::-1]
         i, y_rest = np.divmod((y + self.padding)[:, None, None, None] - a, self.stride)
@@ -326,12 +337,11 @@ class Convolution(Pattern):
         inside = np.broadcast_to(inside, (len(units), filters, high, wide))
         targets = np.broadcast_to((f * height + i) * width + j, inside.shape)[inside]
         weights = np.broadcast_to(self.kernel[f, channel[:, None, None, None], a, b], inside.shape)[inside]
-        return maker_of(Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights))
+        return Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights)
 
     def expected(self, source: Side, target: Side) -> float:
-        # While rows are made, every candidate has its place in arrays of 8-byte numbers.
         filters, _, high, wide = self.kernel.shape
-        return float(source.size) * filters * high * wide * 4
+        return float(source.size) * filters * high * wide
 
 
 _OTHER = 0x9E3779B97F4A7C15

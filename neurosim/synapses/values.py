@@ -35,6 +35,13 @@ class Uniform(Distribution):
         uniforms(np.uint64(key), first, 0, values)
         return self.low + (self.high - self.low) * values
 
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        from ..kernels.tools.random import uniform_runs
+
+        values = np.empty(int(offsets[-1]))
+        uniform_runs(np.uint64(key), firsts, offsets, 0, values)
+        return self.low + (self.high - self.low) * values
+
 
 @final
 @dataclass(frozen=True)
@@ -51,7 +58,10 @@ class Normal(Distribution):
         require(self.low < self.high, "Normal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
-        return _within(self, key, first, count, lambda z: self.mean + self.sd * z)
+        return self.draw_runs(key, np.array([first]), np.array([0, count]))
+
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _within(self, key, firsts, offsets, lambda z: self.mean + self.sd * z)
 
 
 @final
@@ -69,24 +79,31 @@ class LogNormal(Distribution):
         require(self.low < self.high, "LogNormal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
-        return _within(self, key, first, count, lambda z: np.exp(self.mu + self.sigma * z))
+        return self.draw_runs(key, np.array([first]), np.array([0, count]))
+
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _within(self, key, firsts, offsets, lambda z: np.exp(self.mu + self.sigma * z))
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {d.__name__: d for d in (Uniform, Normal, LogNormal)}
 
 
-def _within(owner, key, first, count, shape):
-    from ..kernels.tools.random import normals, normals_at
+def _within(owner, key, firsts, offsets, shape):
+    from ..kernels.tools.random import normal_runs, normals, normals_at
 
-    values = np.empty(count)
-    normals(np.uint64(key), first, 0, values)
+    values = np.empty(int(offsets[-1]))
+    if len(firsts) == 1:
+        normals(np.uint64(key), int(firsts[0]), 0, values)
+    else:
+        normal_runs(np.uint64(key), firsts, offsets, 0, values)
     values = shape(values)
     bad = np.flatnonzero((values < owner.low) | (values > owner.high))
     for attempt in range(1, ATTEMPTS):
         if bad.size == 0:
             return values
         again = np.empty(bad.size)
-        normals_at(np.uint64(key), bad + first, attempt, again)
+        run = np.searchsorted(offsets, bad, side="right") - 1
+        normals_at(np.uint64(key), bad - offsets[run] + firsts[run], attempt, again)
         values[bad] = shape(again)
         bad = bad[(values[bad] < owner.low) | (values[bad] > owner.high)]
     raise NeurosimInputError(f"{owner}: almost nothing of it lies between low and high; widen them")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ import pytest
 from helpers import processes as shared
 from helpers.networks import recordings, small
 
-from neurosim import Network, Population, Simulation, simulate
+from neurosim import Network, Population, Projection, Simulation, SpikeSource, simulate
 from neurosim.engine import compile_network
+from neurosim.engine.compile.synapse_sampler import SynapseSampler
 from neurosim.engine.processes import Processes, processes_of
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.engine.clocked.deliver import BITS, GROUPS
 from neurosim.neurons import LIF
 from neurosim.stimuli import GapJunctions
-from neurosim.synapses import AllToAll
+from neurosim.synapses import AllToAll, FromList
 
 MPIRUN = Path(sys.executable).with_name("mpirun")
 
@@ -133,11 +135,7 @@ def test_shares_make_the_whole(case: str, monkeypatch: pytest.MonkeyPatch) -> No
     network, options = shared.CASES[case]
     real = np.dtype(options.get("precision", "float32"))
     whole = compile_network(network, shared.DT, 3, real)
-    parts = []
-    for rank in range(3):
-        processes = Processes()
-        processes.rank, processes.size = rank, 3
-        parts.append(compile_network(network, shared.DT, 3, real, processes=processes))
+    parts = shared.in_threads(3, lambda each: compile_network(network, shared.DT, 3, real, processes=each))
     for p, population in enumerate(network.populations):
         edges = [part.share.units(p) for part in parts]
         assert [first for first, _ in edges] == [0, *(last for _, last in edges[:-1])]
@@ -157,6 +155,45 @@ def test_shares_make_the_whole(case: str, monkeypatch: pytest.MonkeyPatch) -> No
             stored = [array for part in parts for array in part.row_tables[k].memory]
             assert sum(array.nbytes for array in stored) == sum(array.nbytes for array in rows.memory)
         assert {part.row_tables[k].nbytes for part in parts} == {rows.nbytes}
+
+
+def test_processes_draw_their_own_synapses_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that are made, drawn and held are those of the share, and the samplers number them as one process."""
+    shared.divide(monkeypatch.setattr)
+    network, _ = shared.CASES["groups"]
+    made: list[int] = []
+    monkeypatch.setattr(SynapseSampler, "weights", _counting(made, SynapseSampler.weights))
+    compile_network(network, shared.DT, 3, np.dtype(np.float32))
+    whole = sum(made)
+    made.clear()
+    shared.in_threads(2, lambda each: compile_network(network, shared.DT, 3, np.dtype(np.float32), processes=each))
+    assert sum(made) == whole
+
+
+def _counting(made: list[int], weights: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(self: SynapseSampler, rows: Any, first: int) -> Any:
+        made.append(len(rows.targets))
+        return weights(self, rows, first)
+
+    return counted
+
+
+def test_an_error_of_one_process_is_one_of_all() -> None:
+    """Only the synapse of the last unit is too quick, in the process that has all of this small network."""
+    delays = np.append(np.full(199, 2e-3), 1e-5)
+    network = Network(
+        [Population("in", 200, SpikeSource()), Population("cells", 200, LIF())],
+        [Projection("in", "cells", FromList(np.arange(200), np.arange(200)), 0.1, delays)],
+    )
+    found = shared.in_threads(2, lambda each: _error_of(network, each))
+    assert len(found) == 2 and len(set(found)) == 1
+    assert "in->cells'].delay: must round to at least one step of 0.001 s (got 1e-05)" in found[0]
+
+
+def _error_of(network: Network, processes: Processes) -> str:
+    with pytest.raises(NeurosimInputError) as caught:
+        compile_network(network, 1e-3, 0, np.dtype(np.float32), processes=processes)
+    return str(caught.value)
 
 
 def test_what_one_process_alone_runs_is_refused() -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurosim import Probe, Simulation, files, simulate
 from neurosim.engine import Result
 from neurosim.engine.compile import layout
 from neurosim.engine.grid import workspace
+from neurosim.engine.processes import Processes
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import LIF, CubaLIF
 from neurosim.plasticity import STDP, PruneAndRegrow, RewardSTDP, ShortTermPlasticity, SynapticScaling
@@ -89,6 +93,31 @@ CASES: dict[str, tuple[Network, dict[str, Any]]] = {
 }
 # Cases that are also saved, cut, streamed.
 SAVED = ("queue", "reward")
+
+
+def in_threads(size: int, work: Callable[[Processes], Any]) -> list[Any]:
+    """Return what `work` returns for each of several processes, which are threads here: no MPI is needed."""
+    given: list[Any] = [None] * size
+    barrier = threading.Barrier(size, timeout=120)
+
+    def gather(rank: int, values: NDArray[Any]) -> list[NDArray[Any]]:
+        given[rank] = values
+        barrier.wait()
+        found = list(given)
+        barrier.wait()
+        return found
+
+    def one(rank: int) -> Any:
+        processes = Processes()
+        processes.rank, processes.size = rank, size
+        processes.sum = lambda v: np.sum(gather(rank, v), axis=0, dtype=v.dtype)  # type: ignore[method-assign]
+        processes.before = lambda v: np.sum([0 * v, *gather(rank, v)[:rank]], axis=0)  # type: ignore[method-assign]
+        processes.max = lambda v: np.max(gather(rank, v), axis=0)  # type: ignore[method-assign]
+        processes.parts = lambda own: gather(rank, own)  # type: ignore[method-assign]
+        return work(processes)
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(one, range(size)))
 
 
 def digest(result: Result) -> dict[str, object]:

@@ -84,6 +84,36 @@ def test_rows_are_sorted_and_do_not_depend_on_the_cut(pattern: Pattern, same: bo
 
 
 @pytest.mark.parametrize("pattern", CASES, ids=str)
+def test_parts_of_the_targets_make_the_whole(pattern: Pattern) -> None:
+    check_parts(pattern, SQUARE, SQUARE)
+
+
+def check_parts(pattern: Pattern, source: Side, target: Side) -> None:
+    """Every process draws the rows onto its targets, and knows or is told how many synapses come before them."""
+    whole = pattern.rows(source, target, True, KEY, 3, 37)
+    degrees, found = np.diff(whole.offsets), []
+    for onto in ((0, 9), (9, 9), (9, 30), (30, target.size)):
+        maker = pattern.maker(source, target, True, KEY, onto)
+        made = maker.rows(3, 37)
+        mine = (whole.targets >= onto[0]) & (whole.targets < onto[1])
+        assert np.array_equal(made.targets, whole.targets[mine]) and made.targets.dtype == np.int32
+        assert np.array_equal(made.offsets, np.concatenate([[0], np.cumsum(mine)])[whole.offsets])
+        assert (made.order is None) == (whole.order is None)
+        if made.order is not None:
+            assert np.array_equal(made.order, whole.order[mine])  # type: ignore[index]
+        if made.weights is not None:
+            assert np.array_equal(made.weights, whole.weights[mine])  # type: ignore[index]
+        if maker.first_synapse is not None:
+            assert np.array_equal(np.diff(maker.first_synapse)[3:37], degrees)
+            earlier = np.concatenate([[0], np.cumsum(whole.targets < onto[0])])[whole.offsets]
+            rows = np.diff(made.offsets) > 0
+            before = np.zeros(34) if made.before is None else made.before
+            assert np.array_equal(before[rows], np.diff(earlier)[rows])
+        found.append(np.diff(made.offsets))
+    assert np.array_equal(sum(found), degrees)
+
+
+@pytest.mark.parametrize("pattern", CASES, ids=str)
 def test_self_connections_and_replacement(pattern: Pattern) -> None:
     joined = matrix(pattern, SQUARE, SQUARE, True)
     if not getattr(pattern, "allow_self_connections", True):
@@ -159,6 +189,7 @@ def test_convolution_is_the_convolution(stride: int, padding: int) -> None:
     pattern = Convolution(kernel, stride, padding)
     source, target = Side(picture.shape), Side(pattern.output_shape(picture.shape))
     pattern.check(source, target, False)
+    check_parts(pattern, source, target)
     padded = np.pad(picture, ((0, 0), (padding, padding), (padding, padding)))
     expected = np.zeros(target.shape)
     for f, i, j in np.ndindex(*target.shape):
@@ -185,6 +216,11 @@ def test_values_may_be_cut_anywhere(value: object) -> None:
     whole = draw(value, KEY, 0, 1000, "x")  # type: ignore[arg-type]
     parts = [draw(value, KEY, a, n, "x") for a, n in ((0, 1), (1, 600), (601, 399))]  # type: ignore[arg-type]
     assert np.array_equal(np.concatenate(parts), whole)
+    if not isinstance(value, float):
+        # Runs as rows of a part have them: short and long, with gaps between.
+        firsts, offsets = np.array([3, 4, 300, 299, 700]), np.array([0, 1, 7, 7, 408, 611])
+        runs = [whole[a : a + n] for a, n in zip(firsts, np.diff(offsets), strict=True)]
+        assert np.array_equal(value.draw_runs(KEY, firsts, offsets), np.concatenate(runs))  # type: ignore[attr-defined]
 
 
 def test_clipped_values_are_drawn_again() -> None:
@@ -286,7 +322,7 @@ def test_distance_rows_are_their_reference(skip_self: bool, exponent: float) -> 
     positions = np.random.default_rng(0).random((37, 3))
     rule = (0.8, 0.4, exponent, skip_self)
     offsets, out = np.empty(14, np.int64), np.empty(1000, np.int32)
-    count = distance_rows(np.uint64(KEY), 4, 17, positions, positions[:29], *rule, offsets, out)
+    count = distance_rows(np.uint64(KEY), 4, 17, 0, 29, positions, positions[:29], *rule, offsets, out)
     rows = [out[a:b].tolist() for a, b in pairwise(offsets)]
     assert count == offsets[-1] and rows == distance_reference(KEY, 4, 17, positions, positions[:29], *rule)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,32 @@ from .share import ProcessShare
 BEYOND = 64
 
 
-def rooms(
-    chunks: Sequence[tuple[int, int]], synapses: Sequence[int], groups: Sequence[int], *, wide: bool
-) -> dict[tuple[int, int], NDArray[Any]]:
-    """Return memory for the words of each chunk of sources, at least as many as it takes.
+class Room:
+    """Memory for the words of all chunks of sources, which several threads may write.
 
     It is one array: numpy asks for large pages for large arrays only, and groups, each in another row, are read in two
-    thirds of the time from them.
+    thirds of the time from them. What exceeds it has arrays of its own.
 
     Args:
-        synapses, groups: their numbers in each chunk.
+        synapses: their number.
+        groups: their number in each chunk.
         wide: for float64.
     """
-    sizes = [n + g + BEYOND + (n // 4 + min(n, g) if wide else 0) for n, g in zip(synapses, groups, strict=True)]
-    whole, ends = np.empty(sum(sizes), np.uint64 if wide else np.uint32), np.cumsum(sizes)
-    return {chunk: whole[end - size : end] for chunk, size, end in zip(chunks, sizes, ends, strict=True)}
+
+    def __init__(self, synapses: int, groups: Sequence[int], *, wide: bool) -> None:
+        heads = sum(groups)
+        size = synapses + heads + BEYOND * len(groups) + (synapses // 4 + min(synapses, heads) if wide else 0)
+        self._words: NDArray[Any] = np.empty(size, np.uint64 if wide else np.uint32)
+        self._used, self._lock = 0, Lock()
+
+    def take(self, words: int) -> NDArray[Any]:
+        """Return a piece of this many words."""
+        with self._lock:
+            first, end = self._used, self._used + words
+            if end <= len(self._words):
+                self._used = end
+                return self._words[first:end]
+        return np.empty(words, self._words.dtype)
 
 
 def nominal_words(synapses: int, groups: int, *, wide: bool) -> int:
@@ -45,7 +57,7 @@ def write_groups(
     longest: int,
     unit: float,
     starts: NDArray[np.int64],
-    room: NDArray[Any] | None,
+    room: Room,
 ) -> NDArray[Any]:
     """Return the words of the rows of a chunk, written.
 
@@ -55,7 +67,7 @@ def write_groups(
         longest: delay in steps.
         unit: of the weights; 0 for wide groups, which have them as they are.
         starts: [pages of the share, sources] receives the address of each row, 0 for none.
-        room: for the words; None: make some.
+        room: for the words.
     """
     layout, (begin, end), wide = share.layout, share.pages, unit == 0
     # Pages are counted from the first of this share.
@@ -64,17 +76,15 @@ def write_groups(
     counts = np.zeros((starts.shape[1], (end - begin) * (longest + 1)), np.int64)
     for (part, shift, _), (r, _, delays) in zip(wheres, made, strict=True):
         rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
-    if room is None:
-        records = int(counts.sum() + (((counts + 3) // 4).sum() if wide else 0))
-        groups = counts.shape[0] * (end - begin) * longest
-        room = np.empty(records + groups + BEYOND, np.uint64 if wide else np.uint32)
+    records = int(counts.sum() + (((counts + 3) // 4).sum() if wide else 0))
+    words = room.take(records + counts.shape[0] * (end - begin) * longest + BEYOND)
     places, mine = np.empty_like(counts), np.empty(starts.shape, np.int64)
-    rows.open_groups(counts, longest, mine, room.ctypes.data, room, places)
+    rows.open_groups(counts, longest, mine, words.ctypes.data, words, places)
     starts[:] = mine
     for where, (r, weights, delays) in zip(wheres, made, strict=True):
         given = r.offsets, r.targets, weights, delays, *where, layout.block_slots, layout.page_blocks, longest
         if len(r.targets) and wide:
-            rows.fill_wide_groups(*given, places, counts, room, room.view(np.float64), room.view(np.uint16))
+            rows.fill_wide_groups(*given, places, counts, words, words.view(np.float64), words.view(np.uint16))
         elif len(r.targets):
-            rows.fill_groups(*given, unit, places, counts, room)
-    return room
+            rows.fill_groups(*given, unit, places, counts, words)
+    return words

@@ -25,7 +25,7 @@ from .plastic import PlasticSynapses, compile_plastic
 from .row_table import Late, RowTable
 from .row_tables import RowTableBuilder
 from .share import ProcessShare, share_of
-from .synapse_sampler import SynapseSampler, build_sampler
+from .synapse_sampler import SynapseSampler, open_sampler
 from .windows import WindowPlan, compile_windows
 
 # Steps from one meeting of the threads to the next, where no delay asks for fewer.
@@ -128,10 +128,14 @@ def compile_network(
     check_memory(network, real, processes.neighbours / processes.size)
     layout = lay_out(network, many)
     share = share_of(layout, processes.rank, processes.size)
-    samplers = _build_samplers(network, clock, seed, threads, keep=share.whole)
+    samplers = _build_samplers(network, clock, seed, threads, share, processes)
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
-    row_tables = RowTableBuilder(network, share, samplers, real, threads, degrees, late or {}, former).build(plain)
-    plastic = compile_plastic(network, samplers, clock, real, degrees, seed, share)
+    builder = RowTableBuilder(network, share, samplers, real, threads, degrees, processes, late or {}, former)
+    row_tables = builder.build(plain)
+    plastic = compile_plastic(network, samplers, clock, real, degrees, seed, share, processes)
+    if processes.size > 1 and degrees:
+        ends = np.cumsum([len(each) for each in degrees])
+        degrees = np.split(processes.sum(np.concatenate(degrees)), ends[:-1])
     populations = [(p, population) for p, population in enumerate(network.populations)]
     poisson, noises = compile_noise(network, seed, clock)
     driven = targets_of(currents)
@@ -158,16 +162,29 @@ def compile_network(
     )
 
 
-def _build_samplers(network: Network, clock: float, seed: int, threads: int, *, keep: bool) -> list[SynapseSampler]:
-    """Return the samplers of all projections, built several at a time."""
+def _build_samplers(
+    network: Network, clock: float, seed: int, threads: int, share: ProcessShare, processes: Processes
+) -> list[SynapseSampler]:
+    """Return the samplers of all projections onto a share, built several at a time."""
     each = max(1, threads // max(1, len(network.projections)))
     ready: dict[int, SynapseSampler] = {}
 
     def build(number: int) -> None:
-        ready[number] = build_sampler(network, network.projections[number], clock, seed, each, keep=keep)
+        projection = network.projections[number]
+        onto = None if processes.size == 1 else share.units(network.numbers[projection.target])
+        ready[number] = open_sampler(network, projection, clock, seed, each, onto)
 
     for_each(range(len(network.projections)), build, threads)
-    return [ready[number] for number in range(len(network.projections))]
+    samplers = [ready[number] for number in range(len(network.projections))]
+    if processes.size > 1 and samplers:
+        # All projections at once: a network may have thousands.
+        own = [np.diff(s.first_synapse) * (not s.known) for s in samplers]
+        counts, ends = np.concatenate(own), np.cumsum([len(each) for each in own])
+        both = (np.split(found, ends[:-1]) for found in (processes.sum(counts), processes.before(counts)))
+        samplers = [s.numbered(all_parts, before) for s, all_parts, before in zip(samplers, *both, strict=True)]
+    for sampler in samplers:
+        sampler.check_vectors()
+    return samplers
 
 
 def _cells(population: Population, clock: float, seed: int, real: np.dtype[Any], *, driven: bool) -> Cells:

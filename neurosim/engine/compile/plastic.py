@@ -16,8 +16,9 @@ from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Network, Projection
 from ...plasticity import Modulation, ShortTermPlasticity, Terms
 from ...random import rng_key
+from ..processes import Processes
 from .share import ProcessShare
-from .synapse_sampler import MAX_DELAY, SynapseSampler
+from .synapse_sampler import MAX_DELAY, SynapseSampler, first_synapses
 
 if TYPE_CHECKING:
     from ...synapses import Rows
@@ -121,10 +122,11 @@ def compile_plastic(
     degrees: Sequence[NDArray[np.int32]],
     seed: int,
     share: ProcessShare,
+    processes: Processes,
 ) -> tuple[PlasticSynapses, ...]:
     """Return the plastic synapses of a network that end in a share of it.
 
-    degrees: [projections][sources], filled with the number of synapses of weight other than zero.
+    degrees: [projections][sources], filled with the number of these of weight other than zero.
 
     Raises:
         NeurosimInputError: weights beyond the bounds of their rule, a delay of no step or of too many.
@@ -132,7 +134,7 @@ def compile_plastic(
     compiled: list[PlasticSynapses] = []
     for number, sampler in enumerate(samplers):
         if is_plastic(sampler.projection):
-            compiled += _by_delay(network, number, sampler, clock, real, degrees[number], seed, share)
+            compiled += _by_delay(network, number, sampler, clock, real, degrees[number], seed, share, processes)
     return tuple(compiled)
 
 
@@ -145,23 +147,27 @@ def _by_delay(
     degrees: NDArray[np.int32],
     seed: int,
     share: ProcessShare,
+    processes: Processes,
 ) -> list[PlasticSynapses]:
     projection = sampler.projection
-    rows, weights, delays = sampler.all_synapses()
-    projection.check_bounds(weights)
+    with processes.agreed():
+        rows, weights, delays = sampler.all_synapses()
+        projection.check_bounds(weights)
     degrees[:] = _degrees(rows, weights != 0)
     terms = projection.plasticity.terms() if projection.plasticity else None
     rule = rule_vector(terms, clock) if terms else np.empty(0)
     short_term = short_term_vector(projection.short_term, clock) if projection.short_term else np.empty(0)
     homeostasis = homeostasis_vector(projection, clock) if projection.homeostasis else np.empty(0)
     rewarder, reward_delay = _reward(network, projection, terms.modulation if terms else None, clock)
-    different, first, last = np.unique(delays), *share.units(sampler.target)
-    mine = (rows.targets >= first) & (rows.targets < last)
+    different = np.unique(processes.joined(np.unique(delays)))
+    numbers = None if share.whole else sampler.numbers(rows, 0)
     compiled: list[PlasticSynapses] = []
     for delay in different:
-        chosen = (delays == delay) & mine
-        places = slice(None) if len(different) == 1 and share.whole else np.flatnonzero(chosen)
-        offsets = np.concatenate([[0], np.cumsum(_degrees(rows, chosen))]).astype(np.int64)
+        own = np.flatnonzero(delays == delay)
+        places = slice(None) if len(different) == 1 and share.whole else own if numbers is None else numbers[own]
+        counts = _degrees(rows, delays == delay)
+        offsets, every = first_synapses(counts), processes.sum(counts)
+        before = first_synapses(every)[:-1] + processes.before(counts) - offsets[:-1]
         synapses = PlasticSynapses(
             number=number,
             projection=projection,
@@ -170,11 +176,11 @@ def _by_delay(
             receptor=sampler.receptor,
             delay=int(delay),
             offsets=offsets,
-            targets=rows.targets[places].astype(np.uint32),
-            weights=weights[places].astype(real),
+            targets=rows.targets[own].astype(np.uint32),
+            weights=weights[own].astype(real),
             places=places,
-            before=_before(rows, delays == delay, first) - offsets[:-1] if not share.whole else np.empty(0, np.int64),
-            whole=int(np.count_nonzero(delays == delay)),
+            before=np.empty(0, np.int64) if share.whole else before,
+            whole=int(every.sum()),
             rule=rule,
             short_term=short_term,
             homeostasis=homeostasis,
@@ -192,12 +198,6 @@ def _by_delay(
 def _degrees(rows: Rows, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return [sources] the number of the chosen synapses of each."""
     return np.diff(np.concatenate([[0], np.cumsum(chosen)])[rows.offsets])
-
-
-def _before(rows: Rows, chosen: NDArray[np.bool_], first: int) -> NDArray[np.int64]:
-    """Return [sources] the number of chosen synapses that come before those of each row onto unit `first` or later."""
-    earlier = _degrees(rows, chosen & (rows.targets < first))
-    return np.concatenate([[0], np.cumsum(_degrees(rows, chosen))])[:-1] + earlier
 
 
 def _reward(network: Network, projection: Projection, modulation: Modulation | None, clock: float) -> tuple[int, int]:

@@ -8,7 +8,7 @@ form depends on the synapses, never on threads or the machine, and changes no re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -21,13 +21,14 @@ from ...kernels.engine.clocked import row_encoders as rows
 from ...kernels.engine.clocked.bits import STRIP
 from ...network import Network
 from ...synapses import Rows
+from ..processes import ALONE, Processes
 from ..threads import for_each
-from .group_words import nominal_words, rooms, write_groups
+from .group_words import Room, nominal_words, write_groups
 from .layout import Layout
 from .plastic import is_plastic
 from .row_table import Late, RowTable
 from .share import ProcessShare
-from .synapse_sampler import CHUNK, SynapseSampler, bound_of, reach_of
+from .synapse_sampler import CHUNK, MAX_DELAY, SynapseSampler, bound_of, reach_of
 
 # Share of the slots that are targets above which one bit a slot takes less memory than two bytes a synapse.
 MIN_DENSITY = 1 / 16
@@ -41,10 +42,11 @@ Made: TypeAlias = "tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]"
 
 @dataclass(frozen=True, eq=False)
 class RowTableBuilder:
-    """Builds row tables. All synapses are drawn, so that all processes know the same; those of the share are stored.
+    """Builds row tables of the synapses that end in a share; what all processes must know they tell each other.
 
     Attributes:
-        degrees: [projections][sources] receives the number of synapses of weight other than zero.
+        degrees: [projections][sources] receives the number of synapses of the share of weight other than zero.
+        processes: that share the network.
         late: by number, projections that were changed while spikes were on their way.
         former: the samplers of all projections before any change, by which the forms of the others are chosen: what
             is on its way through them stays as it is.
@@ -56,6 +58,7 @@ class RowTableBuilder:
     real: np.dtype[Any]
     threads: int
     degrees: list[NDArray[np.int32]]
+    processes: Processes = ALONE
     late: Mapping[int, Late] = field(default_factory=dict)
     former: Sequence[SynapseSampler] = ()
 
@@ -110,6 +113,22 @@ class RowTableBuilder:
                 return self._fill_bits(table)
         return self._fill_lists(table)
 
+    def _fill(self, samplers: Sequence[SynapseSampler], fill: Callable[[tuple[int, int]], None]) -> None:
+        """Call `fill` for all chunks of sources; an error of one process is one of all."""
+        with self.processes.agreed():
+            for_each(_chunks(samplers), fill, self.threads)
+
+    def _in_all(self, sizes: list[int], most: NDArray[np.int64], delays: list[int]) -> tuple[int, int, int, int]:
+        """Return over all processes bytes, synapses between two units at most, and the range of delays; 0, 0 for none.
+
+        most: of each projection.
+        """
+        low, high = (min(delays), max(delays)) if delays else (MAX_DELAY + 1, 0)
+        largest = self.processes.max(np.array([*most, MAX_DELAY + 1 - low, high], np.int64))
+        total = int(self.processes.sum(np.array([sum(sizes)], np.int64))[0])
+        *most_, least, high = (int(value) for value in largest)
+        return total, sum(most_), (MAX_DELAY + 1 - least) * (high > 0), high
+
     # Lists of targets: COUNTS, SUMS and QUEUE
 
     def _fill_lists(self, table: RowTable) -> RowTable:
@@ -120,21 +139,23 @@ class RowTableBuilder:
             table.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
         if any(sampler.delay is None for sampler in samplers):
             table.arrays[deliver.DELAYS] = np.zeros(sources, np.int64)
-        most = np.zeros(len(samplers), np.int64)
-        reach: list[tuple[int, int]] = []
+        most, reach = np.zeros(len(samplers), np.int64), list[int]()
+        sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
             made = [self._make(number, *chunk) for number in table.projections]
-            most[:] = np.maximum(most, self._place(table, chunk[0], made))
-            reach.extend((int(d.min()), int(d.max())) for _, _, d in made if d is not None and len(d))
+            most[:] = np.maximum(most, self._place(table, chunk[0], made, sizes))
+            reach.extend(int(end) for _, _, d in made if d is not None and len(d) for end in (d.min(), d.max()))
 
-        for_each(_chunks(samplers), fill, self.threads)
-        if reach:
-            table.delay, table.max_delay = min(low for low, _ in reach), max(high for _, high in reach)
+        self._fill(samplers, fill)
+        size, pairs, low, high = self._in_all(sizes, most, reach)
+        table.sizes.append(size)
+        if high:
+            table.delay, table.max_delay = low, high
         if table.projections[0] in self.late:  # the queue holds what was on its way, too
             table.max_delay = max(table.max_delay, self.late[table.projections[0]].reach)
         if table.form == deliver.COUNTS:
-            self._bound(table, int(most.sum()))
+            self._bound(table, pairs)
         return table
 
     def _open_lists(self, table: RowTable, sources: int) -> None:
@@ -146,8 +167,11 @@ class RowTableBuilder:
         table.values |= {deliver.CUT_BLOCK: self.share.first, deliver.CUT_COLUMNS: self.share.columns}
         table.sizes.append(4 * sources * (self.layout.blocks + 1 - self.share.columns))
 
-    def _place(self, table: RowTable, first: int, made: Sequence[Made]) -> NDArray[np.int64]:
-        """Write the rows of a chunk; return for each projection the maximum number of synapses between two units."""
+    def _place(self, table: RowTable, first: int, made: Sequence[Made], sizes: list[int]) -> NDArray[np.int64]:
+        """Write the rows of a chunk; return for each projection the maximum number of synapses between two units.
+
+        sizes: receives the bytes of these synapses.
+        """
         layout, sources = self.layout, len(made[0][0].offsets) - 1
         kept_cuts = table.arrays[deliver.CUTS][first : first + sources]
         cuts = kept_cuts if self.share.whole else np.zeros((sources, layout.blocks + 1), np.uint32)
@@ -156,11 +180,6 @@ class RowTableBuilder:
             rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
             for (r, _, _), (part, shift, _) in zip(made, wheres, strict=True)
         ]
-        synapses = sum(len(r.targets) for r, _, _ in made)
-        if not self.share.whole:
-            cuts[:, : self.share.first + 1] = 0
-            cuts[:, self.share.last + 1 :] = 0
-            made = self._shared(table, made)
         starts = np.zeros(sources + 1, np.int64)
         for r, _, _ in made:
             starts += r.offsets
@@ -192,7 +211,7 @@ class RowTableBuilder:
         for column, array in kept.items():
             table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
             table.memory.append(array)
-            table.sizes.append(synapses * array.itemsize)
+            sizes.append(array.nbytes)
         return np.array(most, np.int64)
 
     def _wheres(self, table: RowTable) -> list[tuple[int, int, int]]:
@@ -202,14 +221,6 @@ class RowTableBuilder:
         """Return part, shift and offset of the target of a projection."""
         layout, target = self.layout, self.samplers[number].target
         return int(layout.parts[target]), int(layout.shifts[target]), int(layout.offsets[target])
-
-    def _shared(self, table: RowTable, made: Sequence[Made]) -> list[Made]:
-        """Return what the projections of a table have made that ends in this share."""
-        found: list[Made] = []
-        for number, (r, weights, delays) in zip(table.projections, made, strict=True):
-            own, mine = self.share.of_rows(r, self.samplers[number].target)
-            found.append((own, None if weights is None else weights[mine], None if delays is None else delays[mine]))
-        return found
 
     def _make(self, number: int, first: int, last: int) -> Made:
         """Return rows, weights and delays of a chunk; None where one number is that of all."""
@@ -242,7 +253,7 @@ class RowTableBuilder:
         # Rows are addressed as if all words were there.
         table.values = {deliver.MATRIX: matrix.ctypes.data - kept.start * 8, deliver.STRIDE: matrix.strides[0]}
         self._open_lists(table, sources)
-        most = np.zeros(len(samplers), np.int64)
+        most, sizes = np.zeros(len(samplers), np.int64), list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
             first, last = chunk
@@ -250,10 +261,11 @@ class RowTableBuilder:
             made = [self._rest(number, chunk, bits) for number in table.projections]
             if not self.share.whole:
                 matrix[first:last] = bits[:, kept]
-            most[:] = np.maximum(most, self._place(table, chunk[0], made))
+            most[:] = np.maximum(most, self._place(table, chunk[0], made, sizes))
 
-        for_each(_chunks(samplers), fill, self.threads)
-        again = int(most.sum())
+        self._fill(samplers, fill)
+        size, again, _, _ = self._in_all(sizes, most, [])
+        table.sizes.append(size)
         if again == 0:
             table.arrays, table.memory = {}, [matrix]
             del table.sizes[1:]
@@ -317,36 +329,40 @@ class RowTableBuilder:
         table.memory.append(starts)
         table.sizes.append(pages * sources * starts.itemsize)
         reach: list[int] = []
-        chunks = _chunks(samplers)
-        synapses = [sum(int(s.first_synapse[z] - s.first_synapse[a]) for s in samplers) for a, z in chunks]
-        groups = [(z - a) * pages * table.max_delay for a, z in chunks]
-        room = rooms(chunks, synapses, groups, wide=self.real == np.float64) if self.share.whole else {}
+        expected = sum(self._expected(number) for number in table.projections)
+        groups = [(z - a) * (end - begin) * table.max_delay for a, z in _chunks(samplers)]
+        room = Room(expected, groups, wide=self.real == np.float64)
 
         def fill(chunk: tuple[int, int]) -> None:
-            reach.append(self._group(table, chunk, starts, room.get(chunk)))
+            reach.append(self._group(table, chunk, starts, room))
 
-        for_each(chunks, fill, self.threads)
-        if max(reach) > table.max_delay:  # a delay beyond the assumed bound
+        self._fill(samplers, fill)
+        *_, longest = self._in_all([], np.zeros(0, np.int64), reach)
+        if longest > table.max_delay:  # a delay beyond the assumed bound
             return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[], sizes=[]))
         # Groups beyond the longest delay are empty and are never read.
-        table.delay = table.max_delay = max(1, *reach)
+        table.delay = table.max_delay = max(1, longest)
         return table
 
-    def _group(
-        self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64], room: NDArray[Any] | None
-    ) -> int:
-        """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups.
+    def _expected(self, number: int) -> int:
+        """Return the number of synapses of a projection in this share, or about that."""
+        sampler = self.samplers[number]
+        if sampler.onto is None:
+            return sampler.synapses
+        size, (first, last) = int(self.layout.sizes[sampler.target]), sampler.onto
+        mean = sampler.synapses * (last - first) / max(size, 1)
+        return int(mean + 6 * math.sqrt(mean))
 
-        room: for its words; None: make some.
-        """
+    def _group(self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64], room: Room) -> int:
+        """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups."""
         longest, (first, last), wide = table.max_delay, chunk, self.real == np.float64
         made = [self._make(number, first, last) for number in table.projections]
         reached = max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
         if reached > longest:
             return reached
-        synapses, groups = sum(len(r.targets) for r, _, _ in made), (last - first) * self.layout.pages * longest
-        if not self.share.whole:
-            made = self._shared(table, made)
+        edges = [self.samplers[number].first_synapse for number in table.projections]
+        synapses = sum(int(edge[last] - edge[first]) for edge in edges)
+        groups = (last - first) * self.layout.pages * longest
         given = [
             (r, np.array([self.samplers[number].weight], self.real) if weights is None else weights, delays)
             for number, (r, weights, delays) in zip(table.projections, made, strict=True)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...synapses import Rows
 from .layout import Layout
 
 
@@ -59,17 +55,6 @@ class ProcessShare:
             return [self.first + thread * blocks // threads for thread in range(threads + 1)]
         first = [pages[0] + thread * (pages[1] - pages[0]) // threads for thread in range(threads + 1)]
         return [min(max(page * self.layout.page_blocks, self.first), self.last) for page in first]
-
-    def of_rows(self, rows: Rows, p: int) -> tuple[Rows, NDArray[np.bool_]]:
-        """Return the synapses of rows that end in this share, and [synapses] which these are.
-
-        p: population of the targets.
-        """
-        first, last = self.units(p)
-        mine = (rows.targets >= first) & (rows.targets < last)
-        offsets = np.concatenate([[0], np.cumsum(mine)])[rows.offsets]
-        chosen = {name: None if (a := getattr(rows, name)) is None else a[mine] for name in ("order", "weights")}
-        return replace(rows, offsets=offsets, targets=rows.targets[mine], **chosen), mine
 
 
 def share_of(layout: Layout, process: int, processes: int) -> ProcessShare:

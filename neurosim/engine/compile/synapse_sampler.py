@@ -15,6 +15,7 @@ from ...network import Network, Projection
 from ...neurons import Neuron
 from ...random import rng_key
 from ...synapses import Distribution, Maker, Normal, Rows, Uniform, draw
+from ...values import draw_runs, indices_of
 from ..threads import for_each
 
 MAX_DELAY = 2**16 - 1
@@ -26,12 +27,16 @@ MAX_SIGMAS = 8.0
 
 @dataclass(frozen=True, eq=False)
 class SynapseSampler:
-    """Draws a projection.
+    """Draws a projection, or the part of it that ends in some of its targets.
 
     Attributes:
         weight: of all synapses; None where each has its own.
         delay: of all synapses; None where each has its own. Steps of the clock, or seconds in continuous time.
-        first_synapse: [sources + 1] number of the first synapse of each source, and that of all synapses.
+        first_synapse: [sources + 1] number of the first synapse of each source, and that of all synapses, onto
+            whichever target; before `numbered`, of those onto the part alone where the pattern does not know it.
+        known: whether the pattern knows it.
+        onto: the first target of the part, and the one after the last; None: all.
+        before: [sources] number of synapses of each source that come before the part's; None: rows say it, or none.
         chunks: ranges of sources that are best drawn at a time.
         clock: s, the step; None: continuous time.
         positive: whether the receptor takes no negative weights.
@@ -44,6 +49,9 @@ class SynapseSampler:
     weight: float | None
     delay: float | None
     first_synapse: NDArray[np.int64]
+    known: bool
+    onto: tuple[int, int] | None
+    before: NDArray[np.int64] | None
     chunks: list[tuple[int, int]]
     clock: float | None
     seed: int
@@ -86,6 +94,31 @@ class SynapseSampler:
         delays = self._values("delay", rows, first)
         return delays if self.clock is None else to_steps(self.projection, delays, self.clock)
 
+    def numbered(self, counts: NDArray[np.int64], before: NDArray[np.int64]) -> SynapseSampler:
+        """Return the sampler of a part, told [sources] the synapses of each source in all parts, and in those before.
+
+        counts: all zero where the pattern knows them.
+        """
+        if self.known or self.onto is None:
+            return self
+        return replace(self, first_synapse=first_synapses(counts), before=before)
+
+    def check_vectors(self) -> None:
+        """Raise for a vector of weights or delays that has no value for each synapse.
+
+        Raises:
+            NeurosimInputError: one.
+        """
+        for field in ("weight", "delay"):
+            values = getattr(self.projection, field)
+            if not isinstance(values, Distribution) and np.ndim(values) == 1:
+                held, rule = np.size(values), f"must hold {self.synapses} values, one for each synapse"
+                require(held == self.synapses, f"{self.projection}.{field}", rule, held)
+
+    def numbers(self, rows: Rows, first: int) -> NDArray[np.int64]:
+        """Return [synapses] the numbers of the synapses of rows that begin with source `first`, among all."""
+        return indices_of(self._firsts(rows, first), rows.offsets)
+
     def all_synapses(self) -> tuple[Rows, NDArray[np.float64], NDArray[Any]]:
         """Return the rows of all sources, and [synapses] their weights and delays."""
         rows = self.rows(0, len(self.first_synapse) - 1)
@@ -97,11 +130,18 @@ class SynapseSampler:
     def _values(self, field: str, rows: Rows, first: int) -> NDArray[np.float64]:
         value = getattr(self.projection, field)
         key = rng_key(self.seed, field, str(self.projection.name))
-        name = f"{self.projection}.{field}"
-        if rows.order is None:
-            return draw(value, key, int(self.first_synapse[first]), len(rows.targets), name)
-        # The pattern lists its synapses itself, and values are in the order of that list.
-        return draw(value, key, 0, self.synapses, name)[rows.order]
+        if rows.order is not None:
+            # The pattern lists its synapses itself, and values are in the order of that list.
+            return draw_runs(value, key, rows.order, np.arange(len(rows.order) + 1))
+        if self.onto is not None:
+            return draw_runs(value, key, self._firsts(rows, first), rows.offsets)
+        return draw(value, key, int(self.first_synapse[first]), len(rows.targets), f"{self.projection}.{field}")
+
+    def _firsts(self, rows: Rows, first: int) -> NDArray[np.int64]:
+        """Return [sources] the number of the first synapse of each row."""
+        last = first + len(rows.offsets) - 1
+        before = rows.before if self.before is None else self.before[first:last]
+        return self.first_synapse[first:last] + (0 if before is None else before)
 
 
 def _no_cache(first: int, last: int) -> Rows:
@@ -124,26 +164,39 @@ def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) 
 
 
 def build_sampler(
-    network: Network, projection: Projection, clock: float | None, seed: int, threads: int, *, keep: bool = True
+    network: Network, projection: Projection, clock: float | None, seed: int, threads: int
 ) -> SynapseSampler:
-    """Return the sampler of a projection. Patterns that cannot tell the number of their synapses draw them here.
-
-    keep: in memory, until the rows are made; they are drawn again where only a part of them is stored.
+    """Return the sampler of a projection, see `open_sampler`.
 
     Raises:
         NeurosimInputError: a delay under a step, or above MAX_DELAY; a vector that has no value for each synapse.
     """
+    sampler = open_sampler(network, projection, clock, seed, threads, None)
+    sampler.check_vectors()
+    return sampler
+
+
+def open_sampler(
+    network: Network,
+    projection: Projection,
+    clock: float | None,
+    seed: int,
+    threads: int,
+    onto: tuple[int, int] | None,
+) -> SynapseSampler:
+    """Return the sampler of a projection. Patterns that cannot tell the number of their synapses draw them here.
+
+    onto: the targets of a part, which has yet to be `numbered`.
+
+    Raises:
+        NeurosimInputError: a delay under a step, or above MAX_DELAY.
+    """
     source, target = network.numbers[projection.source], network.numbers[projection.target]
     sides = network.populations[source].side, network.populations[target].side
-    maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)))
+    maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)), onto)
     expected = projection.pattern.expected(*sides)
-    make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads, keep)
-    own, synapses = make(0, 0).weights is not None, int(first_synapse[-1])
-    for field in ("weight", "delay"):
-        values = getattr(projection, field)
-        if not isinstance(values, Distribution) and np.ndim(values) == 1:
-            held, rule = np.size(values), f"must hold {synapses} values, one for each synapse"
-            require(held == synapses, f"{projection}.{field}", rule, held)
+    make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
+    own = make(0, 0).weights is not None
     neuron = network.populations[target].model
     assert isinstance(neuron, Neuron)  # `Network` asks for it
     receptor = network.receptor(projection)
@@ -158,6 +211,9 @@ def build_sampler(
         weight=None if own else _one(projection.weight),
         delay=delay,
         first_synapse=first_synapse,
+        known=maker.first_synapse is not None,
+        onto=onto,
+        before=None,
         chunks=chunks,
         clock=clock,
         seed=seed,
@@ -177,7 +233,7 @@ def _one(value: object) -> float | None:
 
 
 def _counted(
-    maker: Maker, sources: int, expected: float, threads: int, keep: bool
+    maker: Maker, sources: int, expected: float, threads: int
 ) -> tuple[Callable[[int, int], Rows], NDArray[np.int64], list[tuple[int, int]]]:
     """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
     pieces = int(min(sources, 1 + expected // CHUNK))
@@ -191,13 +247,9 @@ def _counted(
     def make(number: int) -> None:
         rows = maker.rows(*chunks[number])
         degrees[number] = np.diff(rows.offsets)
-        if keep:
-            made[chunks[number][0]] = rows
+        made[chunks[number][0]] = rows
 
     for_each(range(len(chunks)), make, threads)
-    before = np.concatenate([[0], np.cumsum(np.concatenate(degrees))]).astype(np.int64)
-    if not keep:
-        return maker.rows, before, chunks
     firsts = [a for a, _ in chunks]
 
     def rows(first: int, last: int) -> Rows:
@@ -210,7 +262,12 @@ def _counted(
         weights = None if whole.weights is None else whole.weights[low:high]
         return Rows(whole.offsets[first - a : last - a + 1] - low, whole.targets[low:high], None, weights)
 
-    return rows, before, chunks
+    return rows, first_synapses(np.concatenate(degrees)), chunks
+
+
+def first_synapses(degrees: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [sources + 1] the number of the first synapse of each source, and that of all synapses."""
+    return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
 
 
 def bound_of(value: object) -> float | None:
