@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, lookup
+from ..errors import NeurosimInputError, lookup, require
 from ..network import Network
 from ..spikes import Recordings, Spikes
 from .grid.runner import Runner
@@ -56,7 +56,7 @@ def simulate(
         duration: s to run for, if not each recording's own.
         seed: key of the random synapses, initial values, sources and stimuli of the network.
         trial: selects the random input, the network being the same; recording i of a batch is trial `trial + i`.
-        threads: None means one a core.
+        threads: None means one a core; in continuous time each takes recordings of a batch.
         precision: "float32", or "float64" to compare with other simulators.
         record: populations whose spikes to keep; None means all of neurons.
         probes: state variables to keep.
@@ -78,6 +78,9 @@ def simulate(
         from .exact import run_exact
 
         lookup(PRECISIONS, precision, "simulate.precision")
+        one = threads is None or threads == 1 or played.batch is not None
+        rule = "must be 1 or None for one recording in continuous time, whose events are in one order; give a clock"
+        require(one, "simulate.threads", rule, threads)
         return run_exact(
             network,
             played,

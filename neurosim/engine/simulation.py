@@ -81,7 +81,7 @@ class Simulation:
         started = time.perf_counter()
         check_arguments(network, clock, seed, trial, probes)
         if clock is None:
-            raise NeurosimInputError("Simulation.clock: must be > 0 s (got None); simulate(clock=None) runs as a whole")
+            raise NeurosimInputError("Simulation.clock: must be > 0 s (got None); simulate runs it whole, unsaved")
         self.network, self.clock, self.seed, self.trial = network, float(clock), int(seed), int(trial)
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
         played = match_sources(network, inputs).items()

@@ -11,14 +11,14 @@ from helpers.models import MODELS
 from helpers.networks import Doubling, digests, recording, recordings, small
 from helpers.samples import sampled
 
-from neurosim.engine import Probe, Progress, compile_network, simulate
+from neurosim.engine import Probe, Progress, Simulation, compile_network, simulate
 from neurosim.engine.compile.synapse_sampler import build_sampler
 from neurosim.engine.exact import compile_exact
 from neurosim.engine.exact.reference import simulate_event_by_event, synapses_of
 from neurosim.errors import NeurosimInputError
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from neurosim.neurons import IF, LI, LIF, NEURONS, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
-from neurosim.plasticity import ShortTermPlasticity
+from neurosim.plasticity import STDP, ShortTermPlasticity
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import FixedNumberPre, FixedProbability, FromList, Normal, OneToOne, Uniform
 
@@ -421,6 +421,22 @@ def alone(model: Neuron) -> Network:
                 clock=None,
             ),
             "Projection['input->cell']: ShortTermPlasticity runs on a grid only; give simulate a clock, or leave",
+        ),
+        (
+            lambda: simulate(
+                Network(one(LIF()).populations, [Projection("input", "cell", OneToOne(), 0.5, plasticity=STDP())]),
+                played(0.0),
+                clock=None,
+            ),
+            "Projection['input->cell']: STDP runs on a grid only; give simulate a clock, or leave the rule out",
+        ),
+        (
+            lambda: Simulation(one(LIF()), played(0.0), clock=None),
+            "Simulation.clock: must be > 0 s (got None); simulate runs it whole, unsaved",
+        ),
+        (
+            lambda: simulate(one(LIF()), played(0.0), clock=None, threads=2),
+            "simulate.threads: must be 1 or None for one recording in continuous time, whose events are in one order",
         ),
         (
             lambda: simulate(one(LIF(), 1.0, delay=1e-12), played(0.0, duration=1e5), clock=None),
