@@ -127,7 +127,7 @@ def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
     layer, x = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4}), noise(1, 40, WIDTH)
     inputs, _ = layer.project(x, layer.initial(x), {})
     _, out = layer.chunked(layer.initial(x)["memory"], inputs)
-    keys, values, buckets, scores = (part[0] for part in inputs["row"].split([6, WIDTH, 1, 1], -1))
+    keys, values, buckets, scores = (part[0] for part in inputs["row"].split([6, layer.ssm.inner, 1, 1], -1))
     seen_by_hash = 0
     for t in range(40):
         same = [j for j in range(t + 1) if buckets[j] == inputs["bucket"][0, t]]
@@ -137,6 +137,20 @@ def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
         weights = (keys[seen] @ inputs["q"][0, t] * 6**-0.5).softmax(-1)
         torch.testing.assert_close(out[0, t], weights @ values[seen], rtol=0, atol=1e-12)
     assert seen_by_hash > 0
+
+
+def test_hax_adds_its_attention_before_the_gate_of_the_state_space_layer() -> None:
+    layer, x = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4}), noise(2, 20, WIDTH)
+    with torch.no_grad():
+        layer.gain.zero_()
+    torch.testing.assert_close(layer(x)[0], layer.ssm(x)[0], rtol=0, atol=1e-12)
+
+
+def test_the_loss_of_the_ranking_of_hax_trains_its_score_alone() -> None:
+    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    layer(noise(2, 20, WIDTH))
+    layer.auxiliary.backward()
+    assert {name.split(".")[0] for name, p in layer.named_parameters() if p.grad is not None} == {"score"}
 
 
 def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:

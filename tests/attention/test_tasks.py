@@ -51,6 +51,7 @@ def test_joint_recall_asks_by_context_and_key() -> None:
     for x, y, asked in zip(batch.inputs[..., 0].tolist(), batch.targets.tolist(), batch.asked.tolist(), strict=True):
         shown, queries = x[:27], list(zip(x[27::2], x[28::2], strict=True))
         contexts = [shown[first : first + 9] for first in (0, 9, 18)]
+        assert sorted(c[0] for c in contexts) == [0, 1, 2]
         table = {(c[0], k): v for c in contexts for k, v in zip(c[1::2], c[2::2], strict=True)}
         assert len(table) == 12 == len(set(queries)) and asked == [False] * 27 + [False, True] * 12
         assert [table[pair] - 68 for pair in queries] == y[28::2]

@@ -8,7 +8,7 @@ import torch
 
 from .base import SequenceTask, TaskBatch
 
-CONTEXTS = 64  # that those of `JointRecall` are drawn from
+CONTEXTS = 64  # largest size of `JointRecall`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,8 @@ class JointRecall(SequenceTask):
     """Recall where a key has another value in each context (Zhan et al. 2025, hybrid sparse attention, HAX).
 
     Each context is a token, then its keys and values in turn; then every pair of context and key in another order, and
-    the value of each is asked for. The size is the number of contexts.
+    the value of each is asked for. The size is the number of contexts: as published they and the keys are the same
+    tokens in every sequence, in another order, and only the values are new.
 
     Args:
         keys: of each context, the same in all.
@@ -86,7 +87,7 @@ class JointRecall(SequenceTask):
         return size * (1 + 2 * self.keys) + 2 * size * self.keys
 
     def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
-        contexts = torch.rand(batch, CONTEXTS, generator=generator).argsort(-1)[:, :size]
+        contexts = torch.rand(batch, size, generator=generator).argsort(-1)
         order = torch.rand(batch, size, self.keys, generator=generator).argsort(-1)
         values = torch.randint(self.values, (batch, size, self.keys), generator=generator)
         # Of key order[c, i] the value is values[c, i].
