@@ -82,15 +82,12 @@ def estimated(arguments, context, begin, end):
 
 @njit(inline="always")
 def _bucket(x, planes):
-    """Return the signs of x, centred, along the planes [K, PLANES] as one number."""
-    mean, found = float32(0), 0
-    for j in range(x.size):
-        mean += x[j]
-    mean /= float32(x.size)
+    """Return the signs of x along the planes [K, PLANES] as one number."""
+    found = 0
     for bit in range(PLANES):
         total = float32(0)
         for j in range(x.size):
-            total += (x[j] - mean) * planes[j, bit]
+            total += x[j] * planes[j, bit]
         if total > 0:
             found += 1 << bit
     return found
@@ -119,7 +116,7 @@ def hashed(arguments, context, begin, end):
 
     Arguments: q, k, v, K, V, tokens, how many of each choice, planes [K, PLANES] or 0, capacity, memory [tokens,
     capacity, K + V + 1], scale (real), float32 [capacity] for this thread, out [tokens, V]; score [tokens] or 0, best
-    [tokens, chosen, 2] scores and tokens, int32 [2 chosen + 1] for this thread; q of the bucket. Parts are tokens.
+    [tokens, chosen, 2] scores and tokens, int32 [2 chosen + 1] for this thread; q and k of the bucket. Parts are tokens.
     """
     p, f = integers(arguments), reals(arguments)
     keys, values, chosen, capacity, position = p[3], p[4], p[6], p[8], position_of(context)
@@ -132,7 +129,7 @@ def hashed(arguments, context, begin, end):
         memory[position, keys : keys + values] = vector(p[2] + 4 * i * values, values, FLOAT)
         picks[0], count, oldest, own = position, 1, position + 1, float32(-1)
         if p[7]:
-            memory[position, keys + values] = _bucket(k, planes)
+            memory[position, keys + values] = _bucket(vector(p[17] + 4 * i * keys, keys, FLOAT), planes)
             own, t, found = float32(_bucket(vector(p[16] + 4 * i * keys, keys, FLOAT), planes)), position, 0
             while t >= 0 and found < chosen:
                 if memory[t, keys + values] == own:

@@ -96,24 +96,24 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
     seen: list[list[np.ndarray]] = [[], [], [], []]
 
     def buckets(x: np.ndarray) -> np.ndarray:
-        return ((x - x.mean(-1, keepdims=True)) @ planes > 0) @ 2 ** np.arange(chosen.PLANES)
+        return (x @ planes > 0) @ 2 ** np.arange(chosen.PLANES)
 
     for position in range(length):
         q, k, v, out = draw(TOKENS, KEYS), draw(TOKENS, KEYS), draw(TOKENS, VALUES), empty(TOKENS, VALUES)
-        score = np.round(draw(TOKENS))
-        for kept, value in zip(seen, (k, v, buckets(k), score), strict=True):
+        score, hashed_q, hashed_k = np.round(draw(TOKENS)), draw(TOKENS, KEYS), draw(TOKENS, KEYS)
+        for kept, value in zip(seen, (k, v, buckets(hashed_k), score), strict=True):
             kept.append(value)
         given = [planes if hashes else None, length, memory, 0.4, empty(length), out, score if scores else None, best]
         spare = np.zeros(2 * count + 1, np.int32)
-        run(chosen.hashed, [q, k, v, KEYS, VALUES, TOKENS, count, *given, spare, q], TOKENS, position)
+        run(chosen.hashed, [q, k, v, KEYS, VALUES, TOKENS, count, *given, spare, hashed_q, hashed_k], TOKENS, position)
         for i in range(TOKENS):
             keys, values, own, ranks = (np.stack(kept)[:, i] for kept in seen)
             own = own if hashes else np.full(len(own), -1)
             ranks = ranks if scores else np.arange(-len(ranks), 0)[::-1]  # of no scores: none
             picks = (
-                wanted.hashed(own, buckets(q[i]), ranks, count if scores else 0)
+                wanted.hashed(own, buckets(hashed_q[i]), ranks, count if scores else 0)
                 if scores
-                else sorted({position, *[t for t in range(position + 1) if own[t] == buckets(q[i])][-count:]})
+                else sorted({position, *[t for t in range(position + 1) if own[t] == buckets(hashed_q[i])][-count:]})
             )
             assert_close(out[i], wanted.attend(q[i], keys, values, 0.4, picks))
 

@@ -13,7 +13,7 @@ from .additive import activated, divided, summed, with_ones
 from .attention import Kept, coded_qk, finished, grow, refuse_coded_state, split, turned
 from .builder import Builder
 from .memory import WHOLE, Buffer, aligned
-from .others import mamba2
+from .others import mamba2, mamba2_finish, mamba2_states
 from .program import Groups, Sizes, Touch
 
 
@@ -56,28 +56,31 @@ def sea(b: Builder, mixer: SEA, x: Buffer, before: Buffer) -> Buffer:
 
 def hax(b: Builder, mixer: HAX, x: Buffer, before: Buffer) -> Buffer:
     refuse_coded_state(mixer)
-    assert isinstance(mixer.ssm, Mamba2)
-    keys, width, picked = mixer.key_dim, x.width, mixer.chosen
-    q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
-    total = b.state(keys)
-    b.copy(b.pointwise(q, then=total), 0, total, 0, keys)
+    keys, width, picked = mixer.key_dim, mixer.ssm.inner, mixer.chosen
+    u, y, z = mamba2_states(b, mixer.ssm, x)
+    q, k = (b.linear(layer, u) for layer in (mixer.q_proj, mixer.k_proj))
+    means = [_mean(b, with_ones(b, part, keys), 1, 1, keys) for part in (q, k)]
     score = best = None
     if mixer.scored:
         both = b.buffer(2 * keys)
-        for at, part in ((0, k), (keys, b.normalise(total, keys, vectors.L2, 1e-24))):
+        # The mean of the queries has the direction of their sum.
+        for at, part in ((0, k), (keys, b.normalise(means[0], keys, vectors.L2, 1e-24))):
             b.copy(part, 0, both, at, keys)
-        first, _, second = mixer.score
-        score, best = b.linear(second, activated(b, b.linear(first, both), "silu")), b.state(picked, 2)
+        first, _, second, _, last = mixer.score
+        for layer in (first, second):
+            both = activated(b, b.linear(layer, both), "relu")
+        score, best = b.linear(last, both), b.state(picked, 2)
     planes = b.constant(mixer.planes()) if mixer.hashed else None
+    apart = [b.pointwise(mean, times=b.constant(-1.0), then=part) for mean, part in zip(means, (q, k), strict=True)]
     kept, coded = Kept(1, 1, keys, width, 0), b.code(q, mixer.codes.q, keys)
     memory, out = b.state(kept.capacity, keys + width + 1), b.buffer(width)
     places, own = b.by_rows(out)
-    arguments = [coded, k, v, keys, width, b.tokens, picked, planes, kept.capacity, memory, keys**-0.5]
-    arguments += [b.scratch(kept.capacity), out, score, best, b.scratch(2 * picked + 1, np.int32), q]
-    touches: list[Touch] = [b.read(y, own) for y in (coded, k, v, q, score) if y is not None]
-    touches += [(y, own, True) for y in (memory, out, best) if y is not None]
+    arguments = [coded, k, u, keys, width, b.tokens, picked, planes, kept.capacity, memory, keys**-0.5]
+    arguments += [b.scratch(kept.capacity), out, score, best, b.scratch(2 * picked + 1, np.int32), *apart]
+    touches: list[Touch] = [b.read(part, own) for part in (coded, k, u, *apart, score) if part is not None]
+    touches += [(part, own, True) for part in (memory, out, best) if part is not None]
     grow(b, kept, b.emit(chosen.hashed, arguments, places, touches))
-    return b.pointwise(out, times=b.constant(mixer.gain), then=mamba2(b, mixer.ssm, x, before))
+    return mamba2_finish(b, mixer.ssm, b.pointwise(out, times=b.constant(mixer.gain), then=y), z, before)
 
 
 def bmojo(b: Builder, mixer: BMojo, x: Buffer, before: Buffer) -> Buffer:

@@ -26,6 +26,12 @@ from .program import Groups, Sizes
 
 
 def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer | None) -> Buffer:
+    _, y, z = mamba2_states(b, mixer, x)
+    return mamba2_finish(b, mixer, y, z, before)
+
+
+def mamba2_states(b: Builder, mixer: Mamba2, x: Buffer) -> tuple[Buffer, Buffer, Buffer]:
+    """Return the values behind the convolution, what the states say of them, and the gate before its activation."""
     whole, inner = b.linear(mixer.in_proj, x), mixer.inner
     mixed = mixer.conv1d.weight.shape[0]
     z = b.columns(whole, 0, inner)
@@ -41,11 +47,14 @@ def mamba2(b: Builder, mixer: Mamba2, x: Buffer, before: Buffer | None) -> Buffe
     sizes = Sizes(mixer.heads, mixer.state_size, mixer.head_dim)
     out = additive(b, mixer, q, k, v, g, kind=states.HEAD_DECAY, groups=groups, sizes=sizes)
     skip = mixer.D if mixer.D.numel() == inner else mixer.D.repeat_interleave(mixer.head_dim)
-    y = b.pointwise(u, times=b.constant(skip), then=out)
+    return u, b.pointwise(u, times=b.constant(skip), then=out), z
+
+
+def mamba2_finish(b: Builder, mixer: Mamba2, y: Buffer, z: Buffer, before: Buffer | None) -> Buffer:
     if mixer.norm is None:
         return b.linear(mixer.out_proj, b.pointwise(z, vectors.SILU, times=y), before)
     y = b.pointwise(z, vectors.SILU, times=y) if mixer.gate_first else y
-    y = b.norm_of(y, inner // mixer.n_groups, mixer.norm.weight, None, mixer.norm_eps)
+    y = b.norm_of(y, mixer.inner // mixer.n_groups, mixer.norm.weight, None, mixer.norm_eps)
     y = y if mixer.gate_first else b.pointwise(z, vectors.SILU, times=y)
     return b.linear(mixer.out_proj, y, before)
 
