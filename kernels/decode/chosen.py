@@ -116,7 +116,8 @@ def hashed(arguments, context, begin, end):
 
     Arguments: q, k, v, K, V, tokens, how many of each choice, planes [K, PLANES] or 0, capacity, memory [tokens,
     capacity, K + V + 1], scale (real), float32 [capacity] for this thread, out [tokens, V]; score [tokens] or 0, best
-    [tokens, chosen, 2] scores and tokens, int32 [2 chosen + 1] for this thread; q and k of the bucket. Parts are tokens.
+    [tokens, chosen, 2] scores and tokens, int32 [2 chosen + 1] for this thread; q and k of the bucket. Parts are
+    tokens.
     """
     p, f = integers(arguments), reals(arguments)
     keys, values, chosen, capacity, position = p[3], p[4], p[6], p[8], position_of(context)
