@@ -36,7 +36,7 @@ from neurosim.attention.kinds.lightnet import LightNet2D
 from neurosim.attention.kinds.plstm import PLSTM2D
 
 WIDTH, HEADS, BLOCKS = 48, 2, 2
-SIZES, UPDATES, BATCH, TESTED = (32, 64, 96), 1500, 32, 1000
+SIZES, UPDATES, BATCH, TESTED = (32, 64, 96), 600, 32, 1000
 EPOCHS = 20
 
 

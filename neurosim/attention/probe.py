@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import files
-from ..errors import NeurosimError, check_fields, lookup
+from ..errors import NeurosimError, check_fields, lookup, require
 from ..plain import Record, from_plain
 from ..random import rng_key
+from .decoupled import GradientPredictor, window_gradients
 from .kinds.base import State
 from .kinds.modules import linear
 from .model import LanguageConfig, LanguageModel, MixerSpec
@@ -25,6 +26,7 @@ from .tasks import SequenceTask, TaskBatch
 KIND, VERSION = "Probe", 1
 RECORDED = 25  # updates whose mean loss is kept
 SAVED = 50  # updates between checkpoints
+PREDICTOR_RATE = 1e-3  # learning rate of synthetic gradients
 TEST_TOKENS = 16_384  # of each size that is tested
 
 
@@ -75,6 +77,8 @@ class ProbeTraining:
         decay: weight decay of matrices; vectors have none.
         clip: largest norm of the gradient.
         optimizer: a name of `OPTIMIZERS`.
+        window: tokens after which the gradient is cut off (`decoupled`); 0: that of whole sequences.
+        synthetic: continue it by synthetic gradients.
     """
 
     steps: int = 1000
@@ -84,11 +88,21 @@ class ProbeTraining:
     decay: float = 0.01
     clip: float = 1.0
     optimizer: str = "adamw"
+    window: int = 0
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         check_fields(
-            self, {"steps tokens warmup": "> 0", "learning_rate clip": "finite and > 0", "decay": "finite and >= 0"}
+            self,
+            {
+                "steps tokens warmup": "> 0",
+                "window": ">= 0",
+                "learning_rate clip": "finite and > 0",
+                "decay": "finite and >= 0",
+            },
         )
+        rule = "must be false without a window"
+        require(self.window > 0 or not self.synthetic, "ProbeTraining.synthetic", rule, self.synthetic)
         lookup(OPTIMIZERS, self.optimizer, "ProbeTraining.optimizer")
 
     def learning_rate_at(self, step: int) -> float:
@@ -131,9 +145,23 @@ class ProbeRun:
         self.task, self.model, self.training, self.seed = task, model, training or ProbeTraining(), seed
         self.checkpoint, self.state = checkpoint, ProbeState()
         own = self.training
-        self.optimizers = optimizers_of(own.optimizer, model, own.learning_rate, own.decay)
+        self.scheduled = optimizers_of(own.optimizer, model, own.learning_rate, own.decay)
+        self.optimizers = self.scheduled
+        self.predictor: GradientPredictor | None = None
+        self.trained: nn.Module = model
+        if own.synthetic:
+            self._predict()
         if checkpoint is not None and checkpoint.is_file():
             self._restore(checkpoint)
+
+    def _predict(self) -> None:
+        """Make the predictor of gradients, its optimiser, and both networks one to be saved."""
+        first = self.task.draw(self.task.trained[0], 1, torch.Generator().manual_seed(0)).inputs[:, :1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng_key(self.seed, "predictor") >> 1)
+            self.predictor = GradientPredictor(self.model(first)[1])
+        self.optimizers = [*self.scheduled, torch.optim.Adam(self.predictor.parameters(), lr=PREDICTOR_RATE)]
+        self.trained = nn.ModuleDict({"model": self.model, "predictor": self.predictor})
 
     def run(self, on_progress: Callable[[int, float], None] = lambda step, loss: None) -> ProbeState:
         """Train to the end; `on_progress` gets the updates done and the loss of the last.
@@ -159,23 +187,27 @@ class ProbeRun:
         own, model = self.training, self.model
         generator = torch.Generator().manual_seed(rng_key(self.seed, "batch", str(step)) >> 1)
         batch = self.task.training_batch(generator, own.tokens)
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+        for group in (group for optimizer in self.scheduled for group in optimizer.param_groups):
             group["lr"] = own.learning_rate_at(step)
-        model.zero_grad(set_to_none=True)
-        loss = self.task.loss(model(batch.inputs)[0], batch)
-        (loss + model.body.auxiliary_loss()).backward()
+        self.trained.zero_grad(set_to_none=True)
+        if own.window:
+            loss = window_gradients(model, self.predictor, self.task, batch, own.window)
+        else:
+            whole = self.task.loss(model(batch.inputs)[0], batch)
+            (whole + model.body.auxiliary_loss()).backward()
+            loss = float(whole.detach())
         norm = nn.utils.clip_grad_norm_(model.parameters(), own.clip)
         if not bool(torch.isfinite(norm)):
             raise NeurosimError(f"a gradient is not finite at update {step + 1} of {own.steps}; lower learning_rate")
         for optimizer in self.optimizers:
             optimizer.step()
-        return float(loss.detach())
+        return loss
 
     def _write(self, path: Path) -> None:
-        write_training(path, KIND, VERSION, self.state.to_dict(), self.model, self.optimizers)
+        write_training(path, KIND, VERSION, self.state.to_dict(), self.trained, self.optimizers)
 
     def _restore(self, path: Path) -> None:
-        settings = read_training(path, KIND, VERSION, self.model, self.optimizers)
+        settings = read_training(path, KIND, VERSION, self.trained, self.optimizers)
         with files.saved_values(path, "run it again"):
             self.state = from_plain(ProbeState, settings, "probe")
 
