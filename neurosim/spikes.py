@@ -367,6 +367,11 @@ class Recordings(Sequence[Spikes]):
         return hashlib.sha256("".join(s.digest() for s in self).encode()).hexdigest()
 
 
+def check_spikes(spikes: object, name: str, otherwise: str = "") -> None:
+    """Raise `NeurosimInputError` unless this is one recording of one population, or what `otherwise` says."""
+    require(isinstance(spikes, Spikes), name, f"must be Spikes of one recording{otherwise}", type(spikes).__name__)
+
+
 def _convert(owner: object, name: str, dtype: type) -> None:
     object.__setattr__(owner, name, _converted(f"{type(owner).__name__}.{name}", getattr(owner, name), dtype))
 

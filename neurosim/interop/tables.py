@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Connections, Probe, Result
-from ..errors import NeurosimMissingError
+from ..errors import NeurosimMissingError, require
 from ..spikes import Recordings, Spikes
 
 
@@ -38,6 +38,8 @@ def to_pandas(value: Result | Mapping[str, Spikes | Recordings] | Spikes | Recor
         recording = np.repeat(np.arange(len(value)), np.diff(value.offsets))
         return pandas.DataFrame({"recording": recording, "time": value.ticks * value.tick, "unit": value.units})
     spikes = value.spikes if isinstance(value, Result) else value
+    rule = "must be a Result, its spikes, or Connections"
+    require(isinstance(spikes, Mapping), "to_pandas.value", rule, type(value).__name__)
     tables = [to_pandas(each).assign(population=name) for name, each in spikes.items()]
     table = pandas.concat(tables, ignore_index=True) if tables else to_pandas(Spikes(np.empty(0), np.empty(0), 1, 0.0))
     return table.astype({"population": "category"}) if tables else table.assign(population=[])
@@ -53,6 +55,7 @@ def to_xarray(result: Result) -> Any:
         NeurosimMissingError: xarray is not installed.
     """
     xarray = _need("xarray")
+    require(isinstance(result, Result), "to_xarray.result", "must be a Result, of a run", type(result).__name__)
     variables: dict[str, Any] = {}
     coordinates: dict[str, NDArray[Any]] = {}
     for probe in result.probes:
@@ -84,6 +87,7 @@ def to_neo(result: Result) -> Any:
         NeurosimMissingError: Neo is not installed.
     """
     neo, quantities = _need("neo"), _need("quantities")
+    require(isinstance(result, Result), "to_neo.result", "must be a Result, of a run", type(result).__name__)
     block = neo.Block(name="neurosim")
     batches = [each for each in result.spikes.values() if isinstance(each, Recordings)]
     count = len(batches[0]) if batches else 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NeurosimInputError, NeurosimMissingError, require
-from ..spikes import Spikes
+from ..spikes import Spikes, check_spikes
 from ..stats import population_rate
 from .axes import axes_of
 
@@ -55,7 +55,7 @@ def frame(spikes: Spikes, start: float = 0.0, stop: float | None = None, *, ax: 
         NeurosimInputError: a shape other than [y, x], [1, y, x] or [2, y, x].
     """
     ax = axes_of(ax)
-    _check_spikes(spikes)
+    check_spikes(spikes, "plot.spikes")
     counts = _picture(spikes.window(start, spikes.duration if stop is None else stop))
     reach = max(1, int(np.abs(counts).max()))
     ax.imshow(counts, **_colours(spikes, reach))
@@ -77,7 +77,7 @@ def animate(
         NeurosimMissingError: matplotlib or ffmpeg is missing, or there is no such folder.
     """
     ax, path = axes_of(ax), Path(path)
-    _check_spikes(spikes)
+    check_spikes(spikes, "plot.spikes")
     require(path.suffix in SUFFIXES, "animate.path", f"must end in {' or '.join(SUFFIXES)}", str(path))
     if not path.parent.is_dir():
         raise NeurosimMissingError(f"animate.path: no such folder (got {path.parent}); create it")
@@ -111,13 +111,8 @@ def _named(spikes: Spikes | Mapping[str, Spikes]) -> Mapping[str, Spikes]:
     """Return populations by name, or one without."""
     named = spikes if isinstance(spikes, Mapping) else {"": spikes}
     for each in named.values():
-        _check_spikes(each, ", or a mapping of such, as result.spikes")
+        check_spikes(each, "plot.spikes", ", or a mapping of such, as result.spikes")
     return named
-
-
-def _check_spikes(spikes: Spikes, otherwise: str = "") -> None:
-    rule = "must be Spikes of one recording" + otherwise
-    require(isinstance(spikes, Spikes), "plot.spikes", rule, type(spikes).__name__)
 
 
 def _picture(spikes: Spikes) -> NDArray[np.int64]:

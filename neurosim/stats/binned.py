@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..spikes import GRID_SLACK, Spikes
+from ..spikes import GRID_SLACK, Spikes, check_spikes
 
 
 def binned_counts(spikes: Spikes, bin_size: float, *, binary: bool = False) -> NDArray[np.int64]:
@@ -19,6 +19,7 @@ def binned_counts(spikes: Spikes, bin_size: float, *, binary: bool = False) -> N
     Raises:
         NeurosimInputError: bins that are not > 0 s, or longer than the recording.
     """
+    check_spikes(spikes, "stats.spikes")
     require(bin_size > 0 and math.isfinite(bin_size), "stats.bin_size", "must be > 0 s", bin_size)
     bins = math.floor(spikes.duration / bin_size + GRID_SLACK)
     require(bins > 0, "stats.bin_size", f"must be <= the duration of {spikes.duration:g} s", bin_size)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..spikes import Recordings, Spikes
+from ..spikes import Recordings, Spikes, check_spikes
 
 
 def mean_firing_rate(spikes: Spikes, start: float = 0.0, stop: float | None = None) -> NDArray[np.float64]:
@@ -17,6 +17,7 @@ def mean_firing_rate(spikes: Spikes, start: float = 0.0, stop: float | None = No
     Raises:
         NeurosimInputError: an interval that is empty.
     """
+    check_spikes(spikes, "mean_firing_rate.spikes")
     end = spikes.duration if stop is None else float(stop)
     require(0 <= start < end, "mean_firing_rate.start", f"must be >= 0 s and below the stop at {end:g} s", start)
     inside = (spikes.times >= start) & (spikes.times <= end)
@@ -62,6 +63,8 @@ def lvr(spikes: Spikes, t_refractory: float = 5e-3) -> NDArray[np.float64]:
 
 def fano_factor(recordings: Recordings) -> NDArray[np.float64]:
     """Return [size] the variance of each unit's spike count over recordings, divided by its mean; NaN where silent."""
+    many = isinstance(recordings, Recordings) or (isinstance(recordings, Sequence) and len(recordings) > 0)
+    require(many, "fano_factor.recordings", "must be Recordings of one population", type(recordings).__name__)
     counts = np.stack([recording.counts() for recording in recordings])
     mean = counts.mean(axis=0)
     return np.divide(counts.var(axis=0), mean, out=np.full(mean.shape, np.nan), where=mean > 0)
@@ -69,6 +72,7 @@ def fano_factor(recordings: Recordings) -> NDArray[np.float64]:
 
 def _trains(spikes: Spikes) -> list[NDArray[np.float64]]:
     """Return the times of each unit."""
+    check_spikes(spikes, "stats.spikes")
     order = np.argsort(spikes.units, kind="stable")
     return np.split(spikes.times[order], np.cumsum(spikes.counts())[:-1])
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..spikes import Spikes
+from ..spikes import Spikes, check_spikes
 from .intervals import isi
 
 # Bins of `spike_contrast` overlap by half, and shrink by this factor from half the recording on.
@@ -24,6 +24,7 @@ def spike_time_tiling_coefficient(spikes: Spikes, i: int, j: int, dt: float = 5e
     Raises:
         NeurosimInputError: a unit that is not there, or `dt` <= 0 s.
     """
+    check_spikes(spikes, "stats.spikes")
     require(dt > 0, "spike_time_tiling_coefficient.dt", "must be > 0 s", dt)
     for name, unit in (("i", i), ("j", j)):
         inside = 0 <= unit < spikes.size
@@ -60,6 +61,7 @@ def spike_contrast(spikes: Spikes, min_bin: float = 0.01) -> float:
     Raises:
         NeurosimInputError: fewer than two units, no unit with two spikes, or bins that are not > 0 s.
     """
+    check_spikes(spikes, "stats.spikes")
     require(spikes.size > 1, "spike_contrast.spikes", "must be of at least two units", spikes.size)
     require(min_bin > 0, "spike_contrast.min_bin", "must be > 0 s", min_bin)
     shortest = min((float(each.min()) for each in isi(spikes) if len(each)), default=np.inf)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from neurosim import Network, Population, Probe, Projection, Simulation, Spikes, SpikeSource, simulate
 from neurosim.engine import Result, connections
+from neurosim.errors import NeurosimInputError
 from neurosim.interop import tables
 from neurosim.neurons import LIF
 from neurosim.spikes import Recordings
@@ -75,3 +78,12 @@ def test_neo(result: Result, batch: Result) -> None:
     assert signal.name == "out.v" and float(signal.sampling_period) == 2e-3
     np.testing.assert_array_equal(signal.magnitude, result.states["out.v"])
     assert [len(segment.spiketrains) for segment in tables.to_neo(batch).segments] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "package"), [(tables.to_pandas, "pandas"), (tables.to_xarray, "xarray"), (tables.to_neo, "neo")]
+)
+def test_what_is_no_result_is_named(make: Callable[[object], object], package: str) -> None:
+    pytest.importorskip(package)
+    with pytest.raises(NeurosimInputError, match=r"to_\w+\.\w+: must be a Result, .* \(got Simulation\)"):
+        make(Simulation(NETWORK, INPUT))

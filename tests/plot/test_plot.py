@@ -10,7 +10,7 @@ import scipy.sparse
 
 from neurosim import Spikes
 from neurosim.engine import Connections
-from neurosim.errors import NeurosimInputError
+from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.sdr import SDR
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -77,6 +77,16 @@ def test_what_cannot_be_drawn_is_named(camera: Spikes, tmp_path: Path) -> None:
             draw([camera])
     with pytest.raises(NeurosimInputError, match=r"animate.path: no such folder \(got .*none\); create it"):
         plot.animate(camera, tmp_path / "none" / "camera.gif")
+
+
+def test_films_without_ffmpeg_say_what_to_install(
+    camera: Spikes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import animation
+
+    monkeypatch.setattr(animation.writers, "is_available", lambda name: False)
+    with pytest.raises(NeurosimMissingError, match=r"animate.path: .mp4 needs ffmpeg; install it, or write .gif"):
+        plot.animate(camera, tmp_path / "camera.mp4")
 
 
 def test_synapses_of_a_projection() -> None:

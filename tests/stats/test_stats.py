@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,24 @@ def test_windows_around_spikes() -> None:
     np.testing.assert_allclose(found.lags, [-2e-3, -1e-3, 0, 1e-3])
     np.testing.assert_allclose(found.mean, [28, 29, 30, 31])
     assert np.isnan(stats.spike_triggered(np.empty(0), ramp, 1e-3, (0, 0)).mean).all()
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        stats.cv,
+        stats.mean_firing_rate,
+        stats.population_rate,
+        stats.spike_contrast,
+        lambda s: stats.covariance(s, 0.1),
+        lambda s: stats.spike_time_tiling_coefficient(s, 0, 1),
+    ],
+)
+def test_what_is_no_recording_is_named(spikes: Spikes, measure: Callable[[object], object]) -> None:
+    with pytest.raises(NeurosimInputError, match=r"spikes: must be Spikes of one recording \(got dict\)"):
+        measure({"E": spikes})
+    with pytest.raises(NeurosimInputError, match=r"fano_factor.recordings: must be Recordings of .* \(got Spikes\)"):
+        stats.fano_factor(spikes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
