@@ -41,14 +41,16 @@ NETS = ("learners.hlop.hidden=[200]", "learners.dendrites.units=512")
 COLUMNS = ("learners.macrocolumn.columns=48", "learners.macrocolumn.units=256")
 SMALL = {
     "permuted": (*FEW, *NETS, *COLUMNS, "stream.tasks=5"),
-    "rotated": (*FEW, *NETS, *COLUMNS),
+    "rotated": (*FEW, *NETS),
     "split": (*FEW, *NETS),
     "mixed": (*FEW, *NETS, *COLUMNS, "learners.macrocolumn.columns=24", "learners.liquid.neurons=200"),
     "spoken": (*NETS, *COLUMNS, "learners.macrocolumn.columns=24"),
     "nmnist": (),
 }
+SQUARES = "learners.macrocolumn.shape=[8, 8]"
 EMBEDDED = {
-    "split": ("stream.source=digits", "learners.projected.shape=[8, 8]", "learners.liquid.shape=[8, 8]"),
+    "split": ("stream.source=digits", "learners.projected.shape=[8, 8]", "learners.liquid.shape=[8, 8]", SQUARES),
+    "rotated": ("stream.source=digits", SQUARES),
     "mixed": ('stream.sources=["digits", "digits-events"]',),
     "spoken": ("stream.source=digits-events", "stream.windows=10"),
     "nmnist": ("stream.source=digits-events",),

@@ -3,8 +3,8 @@
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py [--seeds 5] [--json] [nmnist shd digits]
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --noise nmnist     in resistive memory, against its noise
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --readouts nmnist  every readout on the same spikes
-    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3]    ridge readouts standardised by
-        speaker, each training speaker left out in turn; and the official split
+    NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3]    readouts standardised by speaker,
+        each training speaker left out in turn, and the official split; and liquids whose scores are summed
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import describe
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -38,6 +39,8 @@ from neurosim.liquid.readout import CLASSIFIERS
 ADAPT = 90
 # Spread of the logarithm of a conductance once written, and of a read as a fraction of the weight.
 NOISES = [(0.0, 0.0), *((w, 0.0) for w in (0.1, 0.3, 1.0)), *((0.0, r) for r in (0.1, 0.3, 1.0)), (0.3, 0.3)]
+# Kinds of readout, and the group by which they are standardised.
+GROUPED = (("ridge", ""), ("ridge", "speaker"), ("ann", "speaker"))
 SCORES = ("validation", "test", "speaker")
 QUALITIES = (*(field.name for field in fields(Quality)), "generalisation_rank")
 
@@ -89,12 +92,22 @@ def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> di
 
 def strangers(readout: Readout, train: Recordings, spikes: Recordings) -> float:
     """Mean accuracy on a speaker whom the readout never heard."""
-    speaker = np.asarray(train.groups["speaker"])
-    scores = []
+    return float(np.mean(by_speaker(train, left_out(readout, train, spikes))))
+
+
+def left_out(readout: Readout, train: Recordings, spikes: Recordings) -> NDArray[np.float64]:
+    """[n, classes] scores of each recording by a readout that never heard its speaker."""
+    speaker, found = np.asarray(train.groups["speaker"]), np.empty((len(train), len(train.classes)))
     for who in np.unique(speaker):
         trained = readout.fit(spikes.select(speaker != who), train.labels[speaker != who])
-        scores.append((trained.predict(spikes.select(speaker == who)) == train.labels[speaker == who]).mean())
-    return float(np.mean(scores))
+        found[speaker == who] = trained.scores(spikes.select(speaker == who))
+    return found
+
+
+def by_speaker(train: Recordings, scores: NDArray[np.float64]) -> list[float]:
+    """Accuracy on each speaker."""
+    right, speaker = scores.argmax(axis=1) == train.labels, np.asarray(train.groups["speaker"])
+    return [float(right[speaker == who].mean()) for who in np.unique(speaker)]
 
 
 def measure(name: str, seeds: int) -> dict:
@@ -158,24 +171,30 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
 def of_groups(name: str, seeds: int) -> list[dict]:
     """Strangers and the official split by readouts with and without standardisation by speaker, on the same spikes."""
     title, train, test = data(name)
-    scores: dict[str, list[tuple[float, float]]] = {"": [], "speaker": []}
+    scores: dict[tuple[str, str], list[tuple[NDArray, NDArray]]] = {(k, g): [] for k, g in GROUPED}
     for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
         liquid = adapted(train, seed)
         a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
-        for group, pairs in scores.items():
-            readout = replace(reader(name, seed, "ridge"), transductive=group)
-            whole = float((readout.fit(a, train.labels).predict(b) == test.labels).mean())
-            pairs.append((strangers(readout, train, a), whole))
-    return [
-        {
-            "dataset": title,
-            "seeds": seeds,
-            "standardised by": group or "nothing",
-            "speaker": spread([v for v, _ in pairs]),
-            "test": spread([t for _, t in pairs]),
-        }
-        for group, pairs in scores.items()
-    ]
+        for (kind, group), pairs in scores.items():
+            readout = replace(reader(name, seed, kind), transductive=group)
+            pairs.append((left_out(readout, train, a), readout.fit(a, train.labels).scores(b)))
+    rows = []
+    for (kind, group), pairs in scores.items():
+        sums = sum(strange for strange, _ in pairs), sum(known for _, known in pairs)
+        rows.append(
+            {
+                "dataset": title,
+                "seeds": seeds,
+                "readout": kind,
+                "standardised by": group or "nothing",
+                "speaker": spread([float(np.mean(by_speaker(train, strange))) for strange, _ in pairs]),
+                "test": spread([float((known.argmax(axis=1) == test.labels).mean()) for _, known in pairs]),
+                "all seeds summed, speaker": round(float(np.mean(by_speaker(train, sums[0]))), 4),
+                "each": [round(value, 3) for value in by_speaker(train, sums[0])],
+                "all seeds summed, test": round(float((sums[1].argmax(axis=1) == test.labels).mean()), 4),
+            }
+        )
+    return rows
 
 
 def main() -> None:

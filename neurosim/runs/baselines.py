@@ -28,26 +28,31 @@ def baselines(train: Recordings, test: Recordings) -> Mapping[str, float]:
     patches. Settings are the same for all data; they were chosen on folds of the training recordings of N-MNIST-800
     and FSDD-SHD.
     """
+    from threadpoolctl import threadpool_limits
+
+    some = train.select(even(labels_of(train), MAX_TRAIN))
+    labels = labels_of(some)
+    with threadpool_limits(1):
+        answers = [*answers_of(features(some), labels, features(test))]
+        answers.append(_naive_bayes(_patches(some), labels, _patches(test)))
+    return {name: float(np.mean(found == labels_of(test))) for name, found in zip(NAMES, answers, strict=True)}
+
+
+def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+    """Return the classes [m] of vectors z [m, d] by the first three of `NAMES`, trained on x [n, d]."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
-    from threadpoolctl import threadpool_limits
 
-    rows = even(labels_of(train), MAX_TRAIN)
-    some = train.select(rows)
-    x, z = features(some), features(test)
     scale = max(float(x.std()) * np.sqrt(x.shape[1]), 1e-12)
     mean = x.mean(axis=0)
     x, z = (x - mean) / scale, (z - mean) / scale
-    labels = labels_of(some)
     models = LogisticRegression(C=100.0, max_iter=100), KNeighborsClassifier(1), SVC(C=10.0, gamma=1.0)
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # A hundred steps are near enough, and more cost seconds.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        answers = [model.fit(x, labels).predict(z) for model in models]
-        answers.append(_naive_bayes(_patches(some), labels, _patches(test)))
-    return {name: float(np.mean(found == labels_of(test))) for name, found in zip(NAMES, answers, strict=True)}
+        return [model.fit(x, labels).predict(z) for model in models]
 
 
 def _patches(recordings: Recordings) -> NDArray[np.float32]:

@@ -1,0 +1,92 @@
+"""Simple classifiers on the data of the tables in docs/figures.md: what a network has to beat.
+
+    NEUROSIM_DATA=FOLDER python benchmarks/simple.py [nmnist shd strangers mnist fashion] [--items 2000] [--json]
+
+Recordings: logistic regression, nearest neighbour and an RBF SVM on counts in three windows, and naive Bayes on a
+dictionary of patches, as `neurosim train` prints them. `strangers` leaves each training speaker of FSDD-SHD out in turn
+and shows the mean. Images: `--items` of the training set, evenly over classes, pixels, all test images; no patches.
+Nothing is chosen here. Behind each accuracy is half of its 95 % interval over test items (Wilson).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+from tqdm import tqdm
+
+from neurosim import Recordings, catalog
+from neurosim.runs.baselines import NAMES, answers_of, baselines
+from neurosim.runs.data import even
+from neurosim.runs.score import wilson
+
+PARTS = ("nmnist", "shd", "strangers", "mnist", "fashion")
+
+
+def speech() -> tuple[Recordings, Recordings]:
+    root = Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD"
+    train, test = (catalog.load("shd", split, root if root.is_dir() else None) for split in ("train", "test"))
+    return train, test
+
+
+def strangers() -> tuple[Mapping[str, float], int]:
+    train, _ = speech()
+    speaker = np.asarray(train.groups["speaker"])
+    every = [
+        baselines(train.select(speaker != who), train.select(speaker == who))
+        for who in tqdm(np.unique(speaker), file=sys.stderr)
+    ]
+    return {name: float(np.mean([found[name] for found in every])) for name in NAMES}, len(train)
+
+
+def images(name: str, items: int) -> tuple[Mapping[str, float], int]:
+    module = catalog.module(name)
+    train, test = (module.images(split, catalog.find_root(module.INFO)) for split in ("train", "test"))
+    rows = even(train.labels, items)
+    x, z = (part.pixels.reshape(len(part), -1).astype(np.float32) for part in (train, test))
+    answers = answers_of(x[rows], train.labels[rows], z)
+    return {n: float(np.mean(a == test.labels)) for n, a in zip(NAMES, answers, strict=False)}, len(test)
+
+
+def measure(part: str, items: int) -> tuple[Mapping[str, float], int]:
+    """Accuracy by classifier, and the number of test items."""
+    if part in ("mnist", "fashion"):
+        return images(part, items)
+    if part == "strangers":
+        return strangers()
+    train, test = speech() if part == "shd" else (catalog.load(part, "train"), catalog.load(part, "test"))
+    return baselines(train, test), len(test)
+
+
+def half_width(share: float, n: int) -> float:
+    """Half of Wilson's 95 % interval of a share of n items."""
+    low, high = wilson(round(share * n), n)
+    return (high - low) / 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = {part: measure(part, options.items) for part in options.parts}
+    if options.json:
+        found = {part: {"items": n, **scores} for part, (scores, n) in rows.items()}
+        print(json.dumps({"machine": describe(1), "rows": found}))
+        return
+    print(json.dumps(describe(1)))
+    print(f"{'data':12}{'test items':>11}" + "".join(f"{name:>24}" for name in NAMES))
+    for part, (scores, n) in rows.items():
+        cells = (f"{scores[m]:.3f} +- {half_width(scores[m], n):.3f}" if m in scores else "-" for m in NAMES)
+        print(f"{part:12}{n:>11,}" + "".join(f"{cell:>24}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
