@@ -68,7 +68,8 @@ class GridWorkspace:
         self.threads = len(self._cuts) - 1
         first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]
         self._exchange, self._exchanged = processes.exchange([*first_blocks, layout.blocks])
-        self._place, self._crowded = processes.place, self.threads * processes.neighbours > core_count()
+        workers = self.threads * processes.neighbours
+        self._place, self._shared, self._crowded = processes.place, workers > 1, workers > core_count()
         self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
         constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
         sizes = np.array([population.size for population in populations])
@@ -247,7 +248,7 @@ class GridWorkspace:
         spins = 0 if self._crowded else SPINS
 
         def work(thread: int) -> None:
-            if self.threads > 1:
+            if self._shared:
                 move_to_own_core(self._place * self.threads + thread)
             clocked.run(
                 thread=thread,
