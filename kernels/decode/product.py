@@ -13,7 +13,7 @@ from ..tools.intrinsics import prefetch
 from ..tools.pointers import matrix, vector
 from .encode import AHEAD, ESCAPES, HEAD, NUMBER, SUM
 from .program import BYTE, FLOAT, LONG, WORD, integers, operation
-from .vnni import BLOCK, add_eight, settled
+from .vnni import BATCH, BLOCK, add_eight, interleave, multiply, settled
 
 LINE = 64  # bytes
 # Bytes of the following rows that are fetched ahead; the processor sees by then that more is wanted. All of a row took
@@ -21,8 +21,18 @@ LINE = 64  # bytes
 START = 128
 # Columns whose rows, of a thousand channels, stay in the second cache while the tokens of a batch pass over them.
 TILE = 512
+# Rows that are interleaved at a time, so that they stay in the second cache while the tokens of a batch pass over them.
+TOGETHER = 128
+# Times that a row must be active among the tokens of a batch, in the mean, for all rows to be multiplied: that is then
+# faster than to add the active ones.
+MANY = 3
 # Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
 SHORT = 258
+
+
+def all_rows_size(size, stride):
+    """Return the bytes that a thread needs to multiply all of `size` rows: interleaved ones, and counts."""
+    return TOGETHER * stride + 4 * BATCH * -(-size // 4)
 
 
 @njit(inline="always")
@@ -59,6 +69,41 @@ def add_rows_vnni(rows, stride, channels, words, number, columns, sums):
                 prefetch(following + line)
         for i in range(0, columns, BLOCK):
             add_eight(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+
+
+@njit(cache=True, nogil=True)
+def add_all_rows_vnni(rows, stride, size, columns, words, spare, sums, step):
+    """Add `columns` (a multiple of 64) of all rows, for `BATCH` tokens, to int32 sums in the order of `vnni`.
+
+    Args:
+        rows: address of the first column; `stride` bytes to the next of `size` rows.
+        words: address of int32 [size / 4, BATCH], four counts of a token each.
+        spare: address of `TOGETHER` columns bytes, at a cache line.
+        sums: address of int32 [BATCH, step].
+    """
+    for first in range(0, size, TOGETHER):
+        quads = -(-min(TOGETHER, size - first) // 4)
+        for n in range(quads):
+            k = first + 4 * n  # of rows beyond the last the counts are 0
+            a, b = rows + k * stride, rows + min(k + 1, size - 1) * stride
+            c, d = rows + min(k + 2, size - 1) * stride, rows + min(k + 3, size - 1) * stride
+            for i in range(0, columns, BLOCK):
+                interleave(a + i, b + i, c + i, d + i, spare + LINE * (i // 16 * quads + n), LINE * quads)
+        for group in range(columns // 16):
+            place = spare + LINE * group * quads
+            multiply(place, words + 4 * BATCH * (first // 4), quads, sums + LINE * group, 4 * step)
+
+
+@njit(cache=True, nogil=True)
+def spread_counts(channels, counts, heads, size, words):
+    """Fill int32 [size / 4, BATCH] with the counts of the lists of tokens, four channels in a word."""
+    quads = -(-size // 4)
+    flat = vector(words, quads * BATCH * 4, BYTE)
+    flat[:] = 0
+    for i in range(len(channels)):
+        for j in range(heads[i, NUMBER]):
+            k = channels[i, j]
+            flat[(k // 4 * BATCH + i) * 4 + k % 4] += counts[i, j]
 
 
 @njit(cache=True, nogil=True)
@@ -120,11 +165,28 @@ def _finish(sums, escapes, escaped, excess, rows, stride, steps, has_level, leve
             out[n] = before[n] + out[n]
 
 
+@njit(cache=True, nogil=True)
+def _all_rows(p, channels, counts, heads, start, last):
+    """Fill the sums of columns `start` to `last` from all rows, if enough are active; return whether they are."""
+    rows, stride, size, columns, active = p[0], p[1], p[2], last - start, 0
+    for i in range(len(channels)):
+        active += heads[i, NUMBER]
+    if columns <= 0 or active < MANY * size:
+        return False
+    sums, words = matrix(p[16], BATCH, stride, WORD), p[17] + TOGETHER * columns
+    sums[:, start:last] = 0
+    spread_counts(channels, counts, heads, size, words)
+    place = p[16] + 4 * start
+    add_all_rows_vnni(rows + start, stride, size, columns, words, p[17], place, stride)
+    return True
+
+
 @njit(inline="always")
 def _integer_rows(arguments, begin, end, use_vnni):
     """Arguments: rows int8 [K, stride], stride, K, N, tokens; the list: channels, counts, head, level, channels and
     excess of the escapes; steps [N], whether tokens have levels, bias or 0, x before or 0, out [tokens, N], int32
-    [tokens, stride] for sums. `begin` and `end` are blocks of 64 columns.
+    [tokens, stride] for sums; or 0, `all_rows_size` bytes for this thread: there are then sums of `BATCH` tokens.
+    `begin` and `end` are blocks of 64 columns.
     """
     p = integers(arguments)
     rows, stride, size, width, tokens = p[0], p[1], p[2], p[3], p[4]
@@ -135,17 +197,23 @@ def _integer_rows(arguments, begin, end, use_vnni):
     all_steps, has_level, sums = vector(p[11], width, FLOAT), p[12] != 0, matrix(p[16], tokens, stride, WORD)
     last = min(end * BLOCK, stride)
     tile = TILE if tokens > 1 else max(last - begin * BLOCK, BLOCK)
+    everything = False
+    if use_vnni:
+        everything = p[17] != 0 and _all_rows(p, channels, counts, heads, begin * BLOCK, last)
     for first in range(begin * BLOCK, last, tile):
         columns = min(tile, last - first)
         for i in range(tokens):
             total = sums[i, first : first + columns]
-            total[:] = 0
-            if use_vnni:
+            if everything:
+                settle(total.ctypes.data, columns, heads[i, SUM])
+            elif use_vnni:
+                total[:] = 0
                 add_rows_vnni(
                     rows + first, stride, channels[i], _words(counts[i]), heads[i, NUMBER], columns, total.ctypes.data
                 )
                 settle(total.ctypes.data, columns, heads[i, SUM])
             else:
+                total[:] = 0
                 add_rows_plain(
                     rows + first, stride, channels[i], counts[i], heads[i, NUMBER], columns, total.ctypes.data
                 )

@@ -166,9 +166,9 @@ def delta(state, q, k, v, g, beta, kind, scale):
     return scale * _read(state, _grouped(state, q))
 
 
-def rank_one(state, q, k, v, g, a, b):
-    """S = diag(e^g) S + b (S^T a)^T + k v^T, S^T a before the decay; o = S^T q (RWKV-7)."""
-    state[:] = _decayed(state, states.KEY_DECAY, g) + _outer(b, _read(state, a)) + _outer(k, v)
+def rank_one(state, q, k, v, g, a, b, kind):
+    """S = e^g S + b (S^T a)^T + k v^T, S^T a before the decay; o = S^T q (RWKV-7, Comba)."""
+    state[:] = _decayed(state, kind, g) + _outer(b, _read(state, a)) + _outer(k, v)
     return _read(state, q)
 
 

@@ -100,3 +100,10 @@ def gradient(weights, k, v, kind, p, delta, change=1e-5):
             own[place] = by_output @ (sides[0] - sides[1]) / (2 * change)
         found.append(own)
     return found
+
+
+def slots(keys, values, q, k, v, g):
+    """K [M, K] = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T in place, s = 1 - e^g; o = V^T softmax(K q)."""
+    for rows, new in ((keys, k), (values, v)):
+        rows[:] = np.exp(g)[:, None] * rows + (1 - np.exp(g))[:, None] * new
+    return softmax(keys @ q) @ values

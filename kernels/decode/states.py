@@ -2,7 +2,7 @@
 
     additive: S = e^g S + k v^T
     delta:    S = e^g S;  u = beta (v - S^T k);  S += k u^T, several times where a token has several steps
-    rank_one: S = diag(e^g) S + b (S^T a)^T + k v^T, S^T a before the decay (RWKV-7)
+    rank_one: S = e^g S + b (S^T a)^T + k v^T, S^T a before the decay (RWKV-7, Comba)
 
 and o = scale S^T q. g is none, [H] or [H, K] for each token. A head of k, v, g or q may serve a group of heads of the
 state. A row of the state is read and written once, or twice where the sum needs all rows first.
@@ -152,7 +152,9 @@ def _add_row_by_row(rows, keep, k, v):
 
 @operation
 def rank_one(arguments, context, begin, end):
-    """Arguments: state, H, K, V, tokens; q, k, v, g, a, b; float32 [K], [V] for this thread; out. Parts are heads."""
+    """Arguments: state, H, K, V, tokens; q, k, v, g, a, b; float32 [K], [V] for this thread; out; kind of decay. Parts
+    are heads.
+    """
     p = integers(arguments)
     heads, keys, values = p[1], p[2], p[3]
     keep, u = vector(p[11], keys, FLOAT), vector(p[12], values, FLOAT)
@@ -162,7 +164,7 @@ def rank_one(arguments, context, begin, end):
             q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, 1, keys)
             v, out = head_of(p[7], i, heads, h, 1, values), head_of(p[13], i, heads, h, 1, values)
             _read(rows, keep, head_of(p[9], i, heads, h, 1, keys), False, u)
-            _factors(p[8], KEY_DECAY, i, heads, h, 1, keep)
+            _factors(p[8], p[14], i, heads, h, 1, keep)
             _add_row_by_row(rows, keep, head_of(p[10], i, heads, h, 1, keys), u)
             keep[:] = 1
             _add_and_read(rows, keep, k, v, q, float32(1), out)

@@ -3,6 +3,9 @@
 `vpdpbusd` adds products of four unsigned and four signed bytes to an int32. Weights are made unsigned by adding 128, so
 that a sum comes out larger by 128 times the sum of its counts, which `settled` takes away: exact in int32. The four
 rows are interleaved byte by byte, which leaves the columns of a block of 64 in another order; `settled` restores it.
+
+Of a batch nearly every row is active for some token. Rows are then interleaved once (`interleave`), and all of them
+multiplied with the counts of all tokens, zeros among them (`multiply`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from numba.extending import intrinsic
 from ..tools.intrinsics import X86
 
 BLOCK = 64  # columns
+BATCH = 16  # tokens of `multiply`
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 BYTES, PAIRS, SUMS = ir.VectorType(BYTE, 64), ir.VectorType(ir.IntType(16), 32), ir.VectorType(INT32, 16)
 FLIP = ir.Constant(BYTES, [-128] * 64)
@@ -97,6 +101,59 @@ def add_eight(typing, a, b, c, d, e, f, g, h, first, second, sums):
         return context.get_dummy_value()
 
     return types.void(*(types.intp,) * 8, types.int32, types.int32, types.intp), emit
+
+
+@intrinsic
+def interleave(typing, a, b, c, d, out, step):
+    """Store 64 columns of four rows as `multiply` takes them, 16 columns at `out` and every `step` bytes behind it."""
+
+    def emit(context, builder, signature, arguments):
+        rows = [builder.xor(builder.load(_at(builder, each, BYTES), align=1), FLIP) for each in arguments[:4]]
+        place = arguments[4]
+        for columns in _interleaved(builder, rows):
+            builder.store(builder.bitcast(columns, BYTES), _at(builder, place, BYTES), align=64)
+            place = builder.add(place, arguments[5])
+        return context.get_dummy_value()
+
+    return types.void(*(types.intp,) * 6), emit
+
+
+@intrinsic
+def multiply(typing, weights, words, quads, sums, stride):
+    """Add the products of 16 columns with the counts of `BATCH` tokens to their int32 sums.
+
+    Args:
+        weights: address of [quads, 64 bytes], see `interleave`.
+        words: address of int32 [quads, BATCH], four counts of a token each.
+        sums: address of those of the first token; those of the next are `stride` bytes further.
+    """
+
+    def emit(context, builder, signature, arguments):
+        weights, words, quads, sums, stride = arguments
+        places = [_at(builder, builder.add(sums, builder.mul(stride, INT64(t))), SUMS) for t in range(BATCH)]
+        entry, loop, end = builder.block, builder.append_basic_block("quads"), builder.append_basic_block("end")
+        first = [builder.load(place, align=4) for place in places]
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        index, totals = builder.phi(INT64), [builder.phi(SUMS) for _ in places]
+        index.add_incoming(INT64(0), entry)
+        offset = builder.mul(index, INT64(64))
+        columns = builder.load(_at(builder, builder.add(weights, offset), BYTES), align=64)
+        after = []
+        for t, (total, before) in enumerate(zip(totals, first, strict=True)):
+            total.add_incoming(before, entry)
+            word = builder.load(_at(builder, builder.add(builder.add(words, offset), INT64(4 * t)), INT32), align=4)
+            after.append(_dot(builder, total, columns, _spread(builder, word)))
+            total.add_incoming(after[-1], loop)
+        following = builder.add(index, INT64(1))
+        index.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, quads), loop, end)
+        builder.position_at_end(end)
+        for place, total in zip(places, after, strict=True):
+            builder.store(total, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(*(types.intp,) * 5), emit
 
 
 @intrinsic

@@ -235,3 +235,34 @@ def share(arguments, context, begin, end):
             factor = (float32(1) - part) / total
             for j in range(size):
                 out[j] = part * seen[j] + factor * sums[j]
+
+
+@operation
+def slots(arguments, context, begin, end):
+    """K = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T, s = 1 - e^g; o = V^T softmax(K q): a row for each of M slots.
+
+    Arguments: state [tokens, H, M, K + V], H, K, V, tokens; q, k, v, g [tokens, .., M]; heads of the state that share
+    a head of k, v and g; M; float32 [M] for this thread; out [tokens, H, V]. Parts are heads.
+    """
+    p = integers(arguments)
+    heads, keys, values, group, count = p[1], p[2], p[3], p[9], p[10]
+    weights, width = vector(p[11], count, FLOAT), keys + values
+    for i in range(p[4]):
+        for h in range(begin, end):
+            q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, group, keys)
+            v, g = head_of(p[7], i, heads, h, group, values), head_of(p[8], i, heads, h, group, count)
+            rows, out = (
+                matrix(p[0] + 4 * (i * heads + h) * count * width, count, width, FLOAT),
+                head_of(p[12], i, heads, h, 1, values),
+            )
+            for m in range(count):
+                row, keep = rows[m], exp(g[m])
+                for j in range(keys):
+                    row[j] = keep * row[j] + (float32(1) - keep) * k[j]
+                for j in range(values):
+                    row[keys + j] = keep * row[keys + j] + (float32(1) - keep) * v[j]
+                weights[m] = dot(q, row[:keys])
+            softmax(weights)
+            out[:] = 0
+            for m in range(count):
+                add(weights[m], rows[m, keys:], out)

@@ -22,11 +22,14 @@ from neurosim.kernels.decode.program import MEET
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
     "bmojo": {"num_heads": 2, "window_size": 3, "eidetic": 2, "mamba": {"head_dim": 8, "state_size": 5}},
+    "comba": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "deltaproduct": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4, "num_householder": 3},
     "gam": {"slots": 20},
     "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
+    "gsa": {"num_heads": 4, "num_kv_heads": 2, "num_slots": 5, "value_dim": 48, "conv_size": 2},
     "hax": {"chosen": 3, "key_dim": 6, "mamba": {"head_dim": 8, "state_size": 5}},
+    "hgrn": {"conv_size": 2},
     "hgrn2": {"expand_ratio": 8, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "latent": {"kv_lora_rank": 10, "q_lora_rank": 12, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 7},
@@ -69,10 +72,14 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": 2.0}),
     ("linear", {"num_heads": 2, "feature_map": "t2r"}),
     ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
+    ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),
+    ("comba", {"num_heads": 2, "head_dim": 6, "use_inner_decay": False, "use_output_correction": False}),
     ("deltanet", {"num_heads": 2, "qk_activation": "elu", "qk_norm": "sum", "use_beta": False, "gate_fn": "swish"}),
     ("deltanet", {"num_heads": 2, "conv_size": 0}),
     ("deltaproduct", {"num_heads": 2, "head_dim": 6, "use_forget_gate": False, "gate_fn": None}),
     ("gla", {"num_heads": 2, "clamp_min": -0.1, "feature_map": "relu"}),
+    ("gsa", {"num_heads": 2, "feature_map": "t2r"}),
+    ("hgrn", {"expand_ratio": 1.5, "use_lower_bound": False}),
     ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0}),
     ("latent", {"num_heads": 3, "qk_rope_head_dim": 0, "attention_bias": True}),
     ("mamba2", {"head_dim": 8, "state_size": 5, "D_has_hdim": True, "gate_first": False, "dt_limit": (0.02, 0.05)}),
@@ -126,21 +133,9 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 
 # The sample of the quick run: a state that decays, one that is corrected, a scan, a window and routed memories.
 QUICK = ["gla", "gated_deltanet", "mamba2"]
-# Kinds without a compiled step.
-LAYER_BY_LAYER = ["comba", "gsa", "hgrn"]
-COMPILED = sorted(set(KINDS) - set(LAYER_BY_LAYER))
 
 
-@pytest.mark.slow
-def test_kinds_without_a_compiled_step_say_so() -> None:
-    for kind in LAYER_BY_LAYER:
-        model = model_of(kind)
-        name = type(model.mixers()[0]).__name__
-        with pytest.raises(NotCompiledError, match=rf"layers\.0\.mixer.*{name}"):
-            Decoder(model, 2)
-
-
-@pytest.mark.parametrize("kind", sampled(COMPILED, QUICK))
+@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
 def test_every_kind_in_spikes(kind: str) -> None:
     made = convert(model_of(kind), Coding("ternary", k=3.0, weights="int8")).execute()
     tokens = text(12, 3)
@@ -151,7 +146,7 @@ def test_every_kind_in_spikes(kind: str) -> None:
     assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
 
 
-@pytest.mark.parametrize("kind", sampled(COMPILED, QUICK))
+@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
 def test_every_kind_dense(kind: str) -> None:
     model, tokens = model_of(kind), text(9, 2)
     assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
@@ -236,8 +231,9 @@ def test_how_often_threads_meet(scheme: str, meets: int) -> None:
     assert [int(own[:, MEET].sum()) for own in decoder._lists] == [2 * meets] * 2
 
 
-def test_a_batch_is_its_sequences_one_by_one() -> None:
-    made, tokens = convert(model_of("gla"), Coding("ternary", k=0.5)).execute(), text(6, 16)
+@pytest.mark.parametrize("k", [0.5, 6.0])  # few rows are added, or all are multiplied
+def test_a_batch_is_its_sequences_one_by_one(k: float) -> None:
+    made, tokens = convert(model_of("gla"), Coding("ternary", k=k, weights="int8")).execute(), text(6, 16)
     batch = decoded(Decoder(made.model, 16), tokens)
     one = Decoder(made.model)
     for i in range(16):

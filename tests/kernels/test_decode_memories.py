@@ -190,3 +190,17 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
             step[:] = decay[h] * step + change if momentum else step
             a[:] = keep[h] * a + (step if momentum else change)
             np.testing.assert_allclose(out[h], wanted.recall(matrices(a), ask[h]), rtol=2e-4, atol=2e-4)
+
+
+def test_slots_that_are_read_by_a_softmax() -> None:
+    draw, count = Draws(), 7
+    state = draw(TOKENS, HEADS, count, KEYS + VALUES)
+    keys, values = state[..., :KEYS].astype(float), state[..., KEYS:].astype(float)
+    for _ in range(2):
+        q, k, v = draw(TOKENS, HEADS, KEYS), draw(TOKENS, FEW, KEYS), draw(TOKENS, FEW, VALUES)
+        g, out = -np.abs(draw(TOKENS, FEW, count)), empty(TOKENS, HEADS, VALUES)
+        arguments = [state, HEADS, KEYS, VALUES, TOKENS, q, k, v, g, 2, count, empty(count), out]
+        run(windows.slots, arguments, HEADS)
+        for i, h in np.ndindex(TOKENS, HEADS):
+            own = wanted.slots(keys[i, h], values[i, h], q[i, h], k[i, h // 2], v[i, h // 2], g[i, h // 2])
+            assert_close(out[i, h], own)

@@ -151,8 +151,8 @@ def test_states_of_rwkv() -> None:
     q, k, a, b = (draw(TOKENS, HEADS, KEYS) for _ in range(4))
     v, g, out = draw(TOKENS, HEADS, VALUES), decays(draw, states.KEY_DECAY, HEADS), empty(TOKENS, HEADS, VALUES)
     sizes = [HEADS, KEYS, VALUES, TOKENS]
-    run(states.rank_one, [state, *sizes, q, k, v, g, a, b, empty(KEYS), empty(VALUES), out], HEADS)
-    assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b))
+    run(states.rank_one, [state, *sizes, q, k, v, g, a, b, empty(KEYS), empty(VALUES), out, states.KEY_DECAY], HEADS)
+    assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b, states.KEY_DECAY))
     assert_close(state, wanted)
     state, u = draw(TOKENS, HEADS, KEYS, VALUES), draw(HEADS, KEYS)
     wanted, out = state.copy(), empty(TOKENS, HEADS, VALUES)

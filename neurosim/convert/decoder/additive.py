@@ -1,4 +1,4 @@
-"""Programs of the kinds whose state adds and decays: linear attention, retention, gated linear attention, HGRN-2."""
+"""Programs of the kinds whose state adds and decays: linear attention, retention, gated linear attention, HGRN."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from torch import nn
 
 from ...attention.kinds.base import Mixer
 from ...attention.kinds.feature_maps import FeatureMap, Hadamard, Hedgehog, LearnedRelu, NormAware
-from ...attention.kinds.hgrn import HGRN2
+from ...attention.kinds.hgrn import HGRN, HGRN2, BoundedMixer
 from ...attention.kinds.linear import GLA, LinearAttention, Retention, SimpleGLA
 from ...attention.kinds.qkv import GatedMixer, QKVMixer
-from ...kernels.decode import features, states, vectors
+from ...attention.kinds.slots import GatedSlotAttention
+from ...kernels.decode import features, states, vectors, windows
 from .builder import ACTIVATIONS, Builder
 from .memory import WHOLE, Array, Buffer, aligned
 from .program import Groups, Sizes
@@ -121,21 +122,35 @@ def retention(b: Builder, mixer: Retention, x: Buffer, before: Buffer) -> Buffer
     return gated(b, mixer, gate, out, before)
 
 
+def _log_forget(b: Builder, mixer: BoundedMixer, f: Buffer) -> Buffer:
+    """Return log(lb + (1 - lb) sigmoid(f)), lb the lower bounds of the layer where it has some."""
+    if not mixer.use_lower_bound or b.lower_bound is None:
+        return b.pointwise(f, vectors.LOGSIGMOID)
+    bound = b.lower_bound
+    kept = b.pointwise(f, vectors.SIGMOID, times=b.constant(1 - bound), then=b.constant(bound))
+    return b.pointwise(kept, vectors.LOG)
+
+
+def hgrn(b: Builder, mixer: HGRN, x: Buffer, before: Buffer) -> Buffer:
+    f, i = convolved(b, mixer, x)
+    g, v = _log_forget(b, mixer, f), activated(b, i, "silu")
+    k = b.pointwise(g, vectors.EXPM1, times=b.constant(-1.0))
+    q = b.plain(mixer.heads, 1.0)
+    out = additive(b, mixer, q, k, v, g, kind=states.HEAD_DECAY, groups=Groups(), sizes=Sizes(mixer.heads, 1, 1))
+    gate = b.linear(mixer.g_proj, x)
+    return b.linear(mixer.o_proj, b.pointwise(gate, vectors.SILU, times=b.norm(mixer.g_norm, out)), before)
+
+
 def hgrn2(b: Builder, mixer: HGRN2, x: Buffer, before: Buffer) -> Buffer:
     q, f, v = convolved(b, mixer, x)
-    if mixer.use_lower_bound and b.lower_bound is not None:
-        bound = b.lower_bound
-        kept = b.pointwise(f, vectors.SIGMOID, times=b.constant(1 - bound), then=b.constant(bound))
-        g = b.pointwise(kept, vectors.LOG)
-    else:
-        g = b.pointwise(f, vectors.LOGSIGMOID)
+    g = _log_forget(b, mixer, f)
     k = b.pointwise(g, vectors.EXPM1, times=b.constant(-1.0))
     q = activated(b, q, "silu")
     out = additive(b, mixer, q, k, v, g, kind=states.KEY_DECAY, groups=Groups(), sizes=sizes_of(mixer))
     return b.linear(mixer.o_proj, b.norm(mixer.o_norm, out), before)
 
 
-_MAPS = {"elu": vectors.ELU_PLUS, "identity": vectors.IDENTITY, "relu": vectors.RELU}
+_MAPS = {"elu": vectors.ELU_PLUS, "identity": vectors.IDENTITY, "relu": vectors.RELU, "swish": vectors.SILU}
 _SHAPED = {"based": features.TAYLOR, "dpfp": features.DPFP, "norm_aware": features.NORM_AWARE}
 
 
@@ -187,3 +202,21 @@ def linear_attention(b: Builder, mixer: LinearAttention, x: Buffer, before: Buff
     if mixer.extra_columns:
         out = divided(b, out, mixer.heads, mixer.v_size, 1e-10)
     return gated(b, mixer, None, out, before)
+
+
+def gated_slots(b: Builder, mixer: GatedSlotAttention, x: Buffer, before: Buffer) -> Buffer:
+    q, k, v = convolved(b, mixer, x)
+    heads, size, values, count, groups = mixer.heads, mixer.k_size, mixer.v_size, mixer.slots, mixer.groups
+    q, k = (
+        b.code(mapped(b, mixer.feature_map, mixer.map, y, size), coder, size)
+        for y, coder in ((q, mixer.codes.q), (k, mixer.codes.k))
+    )
+    v, factor = activated(b, v, "silu"), b.constant(1 / mixer.gate_logit_normalizer)
+    g = b.pointwise(b.linear(mixer.f_proj, x), vectors.LOGSIGMOID, times=factor)
+    memory, out = b.state(heads, count, size + values), b.buffer(heads * values)
+    places, own = b.by_heads(heads)
+    touches = [b.head_read(q, own, places, 1), *(b.head_read(y, own, places, groups) for y in (k, v, g))]
+    arguments = [memory, heads, size, values, b.tokens, q, k, v, g, groups, count, b.scratch(count), out]
+    b.emit(windows.slots, arguments, places, [*touches, (memory, own, True), (out, own, True)])
+    b.code_state(memory, mixer.codes.state, size + values)
+    return b.linear(mixer.o_proj, b.norm(mixer.g_norm, b.pointwise(out, vectors.SILU)), before)

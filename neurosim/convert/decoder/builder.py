@@ -17,7 +17,7 @@ from ...attention.kinds import modules
 from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ...kernels.decode import encode, events, floats, product, vectors
-from ...kernels.decode.vnni import BLOCK, has_vnni
+from ...kernels.decode.vnni import BATCH, BLOCK, has_vnni
 from ...kernels.spikes.encode.launch import numpy_rounding
 from ...kernels.spikes.encode.numba import LOOKUP, rule_of
 from ...kernels.spikes.encode.reference import LIMIT
@@ -212,10 +212,11 @@ class Builder(DecoderProgram):
             return out
         stride = -(-out.width // BLOCK) * BLOCK
         rows, steps = self._rows(layer, stride)
-        lead = (self.threads,) * own_copy
-        sums = Buffer(self.array((*lead, x.rows, stride), np.int32), x.rows, stride, own_copy)
+        lead, batch = (self.threads,) * own_copy, has_vnni() and product.MANY <= x.rows <= BATCH
+        sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, own_copy)
+        spare = self.scratch(product.all_rows_size(x.width, stride), np.int8) if batch else None
         arguments = [rows, stride, x.width, out.width, x.rows, coded, self.constant(steps)]
-        arguments += [int(coded.levels), bias, before, out, sums]
+        arguments += [int(coded.levels), bias, before, out, sums, spare]
         operation = product.integer_rows_vnni if has_vnni() else product.integer_rows
         self.emit(operation, arguments, blocks, [*touches, (sums, own, True)])
         return out

@@ -12,16 +12,14 @@ from ...kernels.decode import chosen, states, vectors
 from .additive import activated, divided, summed, with_ones
 from .attention import Kept, coded_qk, finished, grow, refuse_coded_state, split, turned
 from .builder import Builder
-from .memory import WHOLE, Buffer, aligned
+from .memory import WHOLE, Buffer
 from .others import mamba2, mamba2_finish, mamba2_states
 from .program import Groups, Sizes, Touch
 
 
 def _mean(b: Builder, values: Buffer, heads: int, groups: int, size: int) -> Buffer:
     """Return the mean [tokens, H V] of all values so far [tokens, H / groups (V + 1)], with their column of ones."""
-    array = aligned((b.tokens, heads), np.float32)
-    array[:] = 1
-    ones, sizes = Buffer(array, b.tokens, heads), Sizes(heads, 1, size + 1)
+    ones, sizes = b.plain(heads, 1.0), Sizes(heads, 1, size + 1)
     _, sums = summed(b, ones, ones, values, kind=states.NO_DECAY, groups=Groups(v=groups), sizes=sizes)
     return divided(b, sums, heads, size, 0.0)
 

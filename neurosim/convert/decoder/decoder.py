@@ -14,11 +14,12 @@ from ...attention import LanguageModel, Mixer
 from ...attention.events import EventEmbedding
 from ...attention.experts import Experts
 from ...attention.kinds.bmojo import BMojo
+from ...attention.kinds.comba import Comba
 from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
 from ...attention.kinds.gam import GatedAssociativeMemory
 from ...attention.kinds.gated_attention import TCNCA, SeqBoat
 from ...attention.kinds.hax import HAX
-from ...attention.kinds.hgrn import HGRN2
+from ...attention.kinds.hgrn import HGRN, HGRN2
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.lightnet import LightNet
 from ...attention.kinds.linear import GLA, LinearAttention, Retention, SimpleGLA
@@ -32,6 +33,7 @@ from ...attention.kinds.rwkv import RWKV7, ChannelMix, GatedChannelMix
 from ...attention.kinds.rwkv6 import RWKV5, RWKV6
 from ...attention.kinds.scout import CheckpointAttention
 from ...attention.kinds.sea import SEA
+from ...attention.kinds.slots import GatedSlotAttention
 from ...attention.kinds.softmax import LatentAttention, SoftmaxAttention, WindowAttention
 from ...attention.kinds.sparse_expansion import SSE, SSEDelta
 from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
@@ -55,13 +57,16 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
     AlmostLinearRNN: others.almost_linear,
     BMojo: chosen.bmojo,
     CheckpointAttention: attention.softmax,
+    Comba: delta.comba,
     DeltaNet: delta.delta_net,
     DeltaProduct: delta.delta_product,
     DiagonalSSM: others.diagonal,
     GatedAssociativeMemory: others.associative_memory,
     GatedDeltaNet: delta.gated_delta_net,
     GLA: additive.gla,
+    GatedSlotAttention: additive.gated_slots,
     HAX: chosen.hax,
+    HGRN: additive.hgrn,
     HGRN2: additive.hgrn2,
     HippoSSM: others.hippo,
     KDA: delta.kda,

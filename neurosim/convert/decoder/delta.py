@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...attention.kinds.base import Mixer
+from ...attention.kinds.comba import Comba
 from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet, HeadedMixer
 from ...kernels.decode import states, vectors
 from .additive import activated, convolved, gate_of, gated, low_rank, sizes_of
@@ -107,4 +108,44 @@ def kda(b: Builder, mixer: KDA, x: Buffer, before: Buffer) -> Buffer:
     gate = low_rank(b, mixer.g_proj, x)
     groups = Groups(q=mixer.groups, k=mixer.groups)
     out = delta(b, mixer, q, k, v, beta, g, kind=states.KEY_DECAY, groups=groups, sizes=sizes_of(mixer))
+    return gated(b, mixer, gate, out, before)
+
+
+def _repeated(b: Builder, x: Buffer, size: int, times: int) -> Buffer:
+    """Return copies of each head of x, beside each other."""
+    if times == 1:
+        return x
+    heads, out = x.viewed(size), b.buffer(size, x.rows * x.width // size * times)
+    b.copy(heads, 0, out, 0, size)
+    return out.viewed(x.width * times)
+
+
+def comba(b: Builder, mixer: Comba, x: Buffer, before: Buffer) -> Buffer:
+    """S = e^g S + beta k (v - S^T p)^T, S^T p before the decay."""
+    q, k, v = convolved(b, mixer, x, "silu")
+    heads, size, values = sizes_of(mixer)
+    share = mixer.decay.sigmoid() if mixer.use_inner_decay else torch.ones(mixer.num_heads)
+    if mixer.use_output_correction:
+        q = b.pointwise(k, times=b.constant((-mixer.D * share).repeat_interleave(size)), then=q)
+    each = b.constant(share.repeat_interleave(size))
+    q, own = (b.normalise(y, size, vectors.L2, 1e-6) for y in (q, k))
+    if mixer.normalise_feedback:
+        p = b.normalise(b.pointwise(k, times=each), size, vectors.L2, 1e-6)
+    else:
+        p = b.pointwise(own, times=each)
+    q, own, p = (_repeated(b, y, size, mixer.groups) for y in (q, own, p))
+    q, own = b.code(q, mixer.codes.q, size), b.code(own, mixer.codes.k, size)
+    q = b.pointwise(q, times=b.constant(float(mixer.scale)))
+    beta = _beta(b, mixer, b.linear(mixer.b_proj, x))
+    written = b.pointwise(own.viewed(size), times=beta.viewed(1)).viewed(own.width)
+    removed = b.pointwise(written, times=b.constant(-1.0))
+    g = log_decays(b, b.linear(mixer.a_proj, x), mixer.A_log, mixer.dt_bias)
+    gate, memory, out = gate_of(b, mixer, x), b.state(heads, size, values), b.buffer(heads * values)
+    places, dealt = b.by_heads(heads)
+    inputs = (q, written, v, g, p, removed)
+    arguments = [memory, heads, size, values, b.tokens, *inputs, b.scratch(size), b.scratch(values), out]
+    reads = [b.head_read(y, dealt, places, 1) for y in inputs]
+    touches = [*reads, (memory, dealt, True), (out, dealt, True)]
+    b.emit(states.rank_one, [*arguments, states.HEAD_DECAY], places, touches)
+    b.code_state(memory, mixer.codes.state, values)
     return gated(b, mixer, gate, out, before)

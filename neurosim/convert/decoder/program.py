@@ -146,6 +146,12 @@ class DecoderProgram:
         self.states.append(array)
         return Buffer(array, self.tokens, int(np.prod(shape)))
 
+    def plain(self, width: int, value: float) -> Buffer:
+        """Return a buffer of one value, which nothing writes."""
+        array = aligned((self.tokens, width), np.float32)
+        array[:] = value
+        return Buffer(array, self.tokens, width)
+
     def constant(self, values: Tensor | float) -> Array:
         """Return values as a flat float32 array that the program may read."""
         tensor = torch.as_tensor(values).detach().to(torch.float32).flatten().contiguous()

@@ -42,6 +42,7 @@ def rwkv7(b: Builder, mixer: RWKV7, x: Buffer, before: Buffer) -> Buffer:
     places, own = b.by_heads(heads)
     inputs = (q, k, v, decay, removed, added)
     arguments = [memory, heads, size, values, b.tokens, *inputs, b.scratch(size), b.scratch(values), out]
+    arguments.append(states.KEY_DECAY)
     reads = [b.head_read(value, own, places, 1) for value in inputs]
     b.emit(states.rank_one, arguments, places, [*reads, (memory, own, True), (out, own, True)])
     b.code_state(memory, mixer.codes.state, values)
