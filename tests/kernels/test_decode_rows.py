@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.kernels.decode.encode import list_active, room
-from neurosim.kernels.decode.product import SHORT, add_rows_plain, add_rows_vnni, settle
-from neurosim.kernels.decode.vnni import BLOCK, has_vnni
+from neurosim.convert.decoder.memory import aligned
+from neurosim.kernels.decode.encode import HEAD, NUMBER, SUM, list_active, room
+from neurosim.kernels.decode.product import (
+    SHORT,
+    TOGETHER,
+    add_all_rows_vnni,
+    add_rows_plain,
+    add_rows_vnni,
+    all_rows_size,
+    settle,
+    spread_counts,
+)
+from neurosim.kernels.decode.vnni import BATCH, BLOCK, has_vnni
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.tools.threads import together
 
@@ -51,6 +61,28 @@ def test_sums_are_exact(largest: int, outputs: int) -> None:
     add_rows_vnni(weights.ctypes.data, outputs, channels, words, number, outputs, sums.ctypes.data)
     settle(sums.ctypes.data, outputs, total)
     assert (sums == wanted).all()
+
+
+@pytest.mark.parametrize(("inputs", "tokens"), [(203, 16), (6, 9)])
+def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
+    if not has_vnni():
+        pytest.skip("this processor has no AVX-512 VNNI")
+    draws, outputs = np.random.default_rng(inputs), 2 * BLOCK
+    counts = (draws.integers(-127, 128, (tokens, inputs)) * (draws.random((tokens, inputs)) < 0.4)).astype(np.int8)
+    weights = draws.integers(-127, 128, (inputs, outputs)).astype(np.int8)
+    channels, values, heads = (
+        np.zeros((tokens, n), t) for n, t in ((room(inputs), np.int32), (room(inputs), np.int8), (HEAD, np.int64))
+    )
+    for i, own in enumerate(counts):
+        channels[i], values[i], heads[i, NUMBER], heads[i, SUM] = listed(own)
+    spare, sums = aligned((all_rows_size(inputs, outputs),), np.int8), np.zeros((BATCH, outputs), np.int32)
+    words = spare.ctypes.data + TOGETHER * outputs
+    spread_counts(channels, values, heads, inputs, words)
+    arguments = [weights.ctypes.data, outputs, inputs, outputs, words, spare.ctypes.data, sums.ctypes.data, outputs]
+    add_all_rows_vnni(*arguments)
+    for i in range(tokens):
+        settle(sums[i].ctypes.data, outputs, heads[i, SUM])
+    assert (sums[:tokens] == accumulate_reference(counts, weights)).all()
 
 
 def test_threads_that_work_together_raise_the_first_error() -> None:
