@@ -18,6 +18,8 @@ from ..kernels.layers import almost_linear
 from ..random import rng_key
 
 Array = NDArray[np.float64]
+CLIP = 0.5  # largest norm of a gradient: without, one chaotic batch has ended a training at a learning rate of 5e-3
+ORBIT, BEFORE = 20_000, 1000  # steps that networks are compared by, and those before them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class ReconstructionSpec:
         updates: number of updates.
         learning_rate, last_learning_rate: of RAdam, falling exponentially from the first to the last update.
         noise: standard deviation that is added to the data of an update.
+        compared_every: updates after which the network's orbit is compared with the data; that of the least D_stsp is
+            returned, as published, for neighbours in training end on the attractor or in a fixed point. 0: the last.
         seed: key of first weights and batches.
     """
 
@@ -44,10 +48,12 @@ class ReconstructionSpec:
     learning_rate: float = 1e-3
     last_learning_rate: float = 1e-5
     noise: float = 0.05
+    compared_every: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"units every length batch updates": ">= 1", "noise": "finite and >= 0", "seed": ">= 0"})
+        check_fields(self, {"units every length batch updates": ">= 1", "noise": "finite and >= 0"})
+        check_fields(self, {"compared_every seed": ">= 0"})
         check_fields(self, {"learning_rate last_learning_rate": "finite and > 0"})
         in_range = 0 <= self.rectified <= self.units
         require(in_range, "ReconstructionSpec.rectified", f"must be 0 to {self.units} units", self.rectified)
@@ -125,6 +131,7 @@ def reconstruct(
     optimizer = torch.optim.RAdam(weights, lr=spec.learning_rate)
     fall = (spec.last_learning_rate / spec.learning_rate) ** (1 / spec.updates)
     linear, (a, w, h, start) = spec.units - spec.rectified, (p.detach().numpy() for p in weights)
+    found, nearest = None, np.inf
     for update in range(spec.updates):
         starts = draws.integers(len(data) - spec.length, size=spec.batch)
         x = data[starts + np.arange(spec.length + 1)[:, None]].transpose(0, 2, 1)
@@ -134,12 +141,22 @@ def reconstruct(
             raise NeurosimError(f"reconstruct: the loss is {loss} at update {update + 1}; lower learning_rate")
         for p, gradient in zip(weights, gradients, strict=True):
             p.grad = torch.from_numpy(gradient)
+        torch.nn.utils.clip_grad_norm_(weights, CLIP)
         optimizer.step()
         optimizer.param_groups[0]["lr"] *= fall
         if on_progress is not None and (update + 1) % 100 == 0:
             on_progress(update + 1, float(loss))
-    a, w, h, start = (v.astype(np.float64) for v in (a, w, h, start))
-    return AlmostLinearNetwork(a, w, h, start, spec.rectified, data.shape[1])
+        if spec.compared_every and (update + 1) % spec.compared_every == 0:
+            network = _network(weights, spec, data.shape[1])
+            distance = state_space_divergence(data, network.orbit(data[0], BEFORE + ORBIT)[BEFORE:, : data.shape[1]])
+            if distance < nearest:
+                found, nearest = network, distance
+    return found or _network(weights, spec, data.shape[1])
+
+
+def _network(weights: list[torch.nn.Parameter], spec: ReconstructionSpec, observed: int) -> AlmostLinearNetwork:
+    a, w, h, start = (p.detach().numpy().astype(np.float64) for p in weights)
+    return AlmostLinearNetwork(a, w, h, start, spec.rectified, observed)
 
 
 def lorenz63(steps: int, dt: float = 0.01, seed: int = 0) -> Array:

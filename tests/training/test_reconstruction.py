@@ -92,3 +92,16 @@ def test_a_training_learns_is_a_function_of_its_seed_and_is_kept(tmp_path: Path)
     assert np.array_equal(type(made).load(tmp_path / "network.safetensors").orbit(data[0], 9), made.orbit(data[0], 9))
     with pytest.raises(NeurosimInputError, match="data: must be"):
         reconstruct(data[:40], spec)
+
+
+def test_the_network_of_the_nearest_orbit_is_returned() -> None:
+    from neurosim.training.reconstruction import ReconstructionSpec, lorenz63, reconstruct, state_space_divergence
+
+    data, distances = lorenz63(2000), []
+    spec = {"units": 5, "length": 20, "batch": 4, "learning_rate": 0.05, "last_learning_rate": 0.05}
+    for updates in (10, 20, 30):
+        last = reconstruct(data, ReconstructionSpec(updates=updates, **spec))
+        distances.append(state_space_divergence(data, last.orbit(data[0], 21_000)[1000:, :3]))
+    best = reconstruct(data, ReconstructionSpec(updates=30, compared_every=10, **spec))
+    assert state_space_divergence(data, best.orbit(data[0], 21_000)[1000:, :3]) == min(distances)
+    assert len(set(distances)) == 3
