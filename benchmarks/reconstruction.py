@@ -5,9 +5,9 @@
 Settings of Brenner et al. 2024 for this system: 20 units, 2 of them rectified, sequences of 200 steps of .01, set to
 the data every 16, batches of 16, RAdam, noise .05, 100,000 updates, the network whose orbit is nearest to the data
 (looked at every 1,000 updates). Learning rates fall from 3e-3 to 3e-5, gradients are clipped: the published 1e-3 to
-1e-5 without clipping learned more slowly here, and from 5e-3 without clipping a loss grew without bound. Trained on 100,000 steps; the orbit of a network (100,000 steps behind
-1,000, from a state of another orbit) is compared with that other orbit. Beside it, the distances of two true orbits,
-and of a network without relus, which is linear.
+1e-5 without clipping learned more slowly here, and from 5e-3 without clipping a loss grew without bound. Trained on
+100,000 steps; the orbit of a network (100,000 steps behind 1,000, from a state of another orbit) is compared with that
+other orbit. Beside it, the distances of two true orbits, and of a network without relus, which is linear.
 """
 
 from __future__ import annotations
