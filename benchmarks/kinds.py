@@ -1,11 +1,13 @@
 """The experiments that made attention kinds known, small, each printing its table.
 
-    python benchmarks/kinds.py [regression] [outliers] [newton] [--seeds 3] [--json]
+    python benchmarks/kinds.py [regression] [outliers] [shares] [newton] [--seeds 3] [--json]
 
 regression: values v = W k + noise, W and the region of the keys switched every 64 tokens; each token's value is
     predicted from those before it by local linear, softmax and linear attention, without training, each at the
     bandwidth (or scale) that is best on other draws; error relative to predicting 0. Also with keys of one region.
 outliers: 1,000 pairs of 32 keys written into one matrix, 5 % of the values times 1 to 20; error of the recalled values.
+shares: the same with values that Memora can hold, the shares of 32 one-hot keys in each channel; errors relative to the
+    variance of the values.
 newton: a gated recurrent unit of 64 units, trained-size weights: rounds and CPU time of Newton's method against the
     loop, forward and back, by number of tokens; the same for smooth spikes.
 """
@@ -94,29 +96,49 @@ def outliers(seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def shares(seeds: int) -> list[dict[str, Any]]:
+    """The same of values that are shares."""
+    rows = []
+    for kind in ("titans", "yaad", "memora"):
+        scores = [[_recalled(kind, factor, seed, shares=True) for factor in FACTORS] for seed in range(seeds)]
+        rows.append({"memory": kind, "error": scores})
+    return rows
+
+
+WIDTH, COUNT = 64, 32
+
+
+def _pairs_of(draws: torch.Generator, *, shares: bool) -> tuple[Tensor, Tensor]:
+    """Keys [4, COUNT, WIDTH] of length 1 and values alike: normal, or positive with a sum over the keys of 1."""
+    keys, values = (torch.randn(4, COUNT, WIDTH, generator=draws) for _ in range(2))
+    if shares:
+        return torch.eye(COUNT, WIDTH).expand(4, -1, -1), (2 * values).softmax(1)
+    return keys / keys.norm(dim=-1, keepdim=True), values
+
+
 @torch.no_grad()
-def _recalled(kind: str, factor: float, seed: int, width: int = 64, count: int = 32, tokens: int = 1000) -> float:
+def _recalled(kind: str, factor: float, seed: int, tokens: int = 1000, *, shares: bool = False) -> float:
     draws = torch.Generator().manual_seed(seed)
-    mixer: Any = build(kind, width, Depth(), {"num_heads": 1, "memory_depth": 1, "span": 1})
-    keys, values = (torch.randn(4, count, width, generator=draws) for _ in range(2))
-    keys = keys / keys.norm(dim=-1, keepdim=True)
-    rows, which = torch.arange(4)[:, None], torch.randint(count, (4, tokens), generator=draws)
+    mixer: Any = build(kind, WIDTH, Depth(), {"num_heads": 1, "memory_depth": 1, "span": 1})
+    keys, values = _pairs_of(draws, shares=shares)
+    rows, which = torch.arange(4)[:, None], torch.randint(COUNT, (4, tokens), generator=draws)
     size = torch.where(torch.rand(4, tokens, generator=draws) < 0.05, factor, 1.0)[..., None]
-    x = torch.zeros(4, tokens, width)
+    x = torch.zeros(4, tokens, WIDTH)
     inputs, _ = mixer.project(x, mixer.initial(x), {})
     inputs |= {"k": keys[rows, which][:, :, None], "v": (values[rows, which] * size)[:, :, None]}
-    # No forgetting and no momentum; a cubic loss needs smaller steps. Errors of values are of the order of 1.
+    # No forgetting and no momentum; a cubic loss needs smaller steps, logarithms of small weights larger ones.
     inputs["log_keep"] = torch.zeros_like(inputs["log_keep"])
-    inputs["theta"] = torch.full_like(inputs["theta"], 0.01 if kind == "moneta" else 0.1)
+    inputs["theta"] = torch.full_like(inputs["theta"], {"moneta": 0.01, "memora": 3.0}.get(kind, 0.1))
     if "log_momentum" in inputs:
         inputs["log_momentum"] = torch.full_like(inputs["theta"], -1e9)
     if "delta" in inputs:
-        inputs["delta"] = torch.ones_like(inputs["delta"])
+        inputs["delta"] = torch.full_like(inputs["delta"], float(values.std()) if shares else 1.0)
     first = mixer.initial(x)["memory"]
-    # Moneta divides by the norm of its weights: they start small, the others at nothing.
+    # Moneta divides by the norm of its weights: they start small. Memora's are logarithms; the others start at nothing.
     first = 0.1 * torch.randn(first.shape, generator=draws) if kind == "moneta" else torch.zeros_like(first)
     memory, _ = mixer.chunked(first, inputs)
-    return float((keys @ mixer.weights(memory[:, 0, 1])[0] - values).square().mean())
+    wrong = (keys @ mixer.weights(memory[:, 0, 1])[0] - values).square().mean()
+    return float(wrong / values.var() if shares else wrong)
 
 
 TOKENS = (64, 256, 1024, 4096)
@@ -163,7 +185,7 @@ def spread(values: list[float]) -> str:
 
 
 def show(found: dict[str, list[dict[str, Any]]]) -> None:
-    for name, columns in (("regression", LENGTHS), ("outliers", FACTORS)):
+    for name, columns in (("regression", LENGTHS), ("outliers", FACTORS), ("shares", FACTORS)):
         if name in found:
             print(f"{name:26}" + "".join(f"{column:>26}" for column in columns))
         for row in found.get(name, []):
@@ -176,7 +198,7 @@ def show(found: dict[str, list[dict[str, Any]]]) -> None:
             print(f"{row['recurrence']:14}{row['tokens']:8}{rounds:>10}{row['newton']:12.3f}{row['loop']:10.3f}")
 
 
-PARTS = {"regression": regression, "outliers": outliers, "newton": newton}
+PARTS = {"regression": regression, "outliers": outliers, "shares": shares, "newton": newton}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import NeurosimInputError, require
 from .kinds.base import AdditiveMixer, Inputs, Mixer, Shared, State
+from .kinds.gam import GatedAssociativeMemory
 from .kinds.mixture_of_memories import MoM
 from .kinds.rwkv import ChannelMix
 from .kinds.slots import GatedSlotAttention
@@ -107,7 +108,8 @@ def _mix(mixer: Mixer, x: Tensor, shared: Shared, group: dist.ProcessGroup | Non
 
 def _run(mixer: Mixer, state: State, x: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
     inputs = mixer.coded(inputs)
-    before = _known if isinstance(mixer, CachedAttention) else _composed
+    special = {CachedAttention: _known, GatedAssociativeMemory: _last}
+    before = next((find for kind, find in special.items() if isinstance(mixer, kind)), _composed)
     _, out = mixer.chunked(before(mixer, state["memory"], inputs, group), inputs)
     return mixer.finish(out, x, inputs)
 
@@ -119,6 +121,11 @@ def _known(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup
     # In the first slice nothing is left, and the empty rest still takes part in the exchange of gradients.
     before = _gather(own, group)[: dist.get_rank(group)]
     return mixer.visible_later(before.movedim(0, 1).flatten(1, 2))
+
+
+def _last(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
+    """Return the tokens before this slice that are the whole memory."""
+    return _before(inputs["x"], empty.shape[1], group)
 
 
 def _routed_tails(mixer: MoM, state: State, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> State:

@@ -9,9 +9,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
+from test_attention import SMALL
 from torch.nn import functional as F
 
-from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, forward_slice
+from neurosim.attention import KINDS as EVERY
+from neurosim.attention import Depth, LanguageConfig, LanguageModel, MixerSpec, build, forward_slice
 from neurosim.errors import NeurosimInputError
 
 pytestmark = pytest.mark.slow
@@ -20,6 +22,7 @@ KINDS = {
     "comba": {"num_heads": 2, "head_dim": 8},
     "deltanet": {"num_heads": 2},
     "deltaproduct": {"num_heads": 2, "head_dim": 8},
+    "gam": {"slots": 6},
     "gated_deltanet": {"num_heads": 2, "head_dim": 8},
     "gla": {"num_heads": 2, "conv_size": 4},
     "gsa": {"num_heads": 2, "num_slots": 5, "conv_size": 3},
@@ -29,13 +32,19 @@ KINDS = {
     "latent": {"num_heads": 2, "kv_lora_rank": 6, "qk_nope_head_dim": 4, "qk_rope_head_dim": 2, "v_head_dim": 4},
     "lightning": {"num_heads": 2},
     "linear": {"num_heads": 2},
+    "local_linear": {"num_heads": 2},
+    "mamba": {"state_size": 4},
     "mamba2": {"head_dim": 16, "state_size": 8, "use_bias": True},
     "mom": {"num_heads": 2, "head_dim": 8, "num_memories": 6, "topk": 1},
+    "plstm": {"num_heads": 2, "conv_size": 2},
     "retention": {"num_heads": 2},
+    "rwkv5": {"head_dim": 8},
+    "rwkv6": {"head_dim": 8, "mix_low_rank_dim": 4, "decay_low_rank_dim": 4},
     "rwkv7": {"head_dim": 8, "decay_low_rank_dim": 4, "a_low_rank_dim": 4, "v_low_rank_dim": 4, "gate_low_rank_dim": 4},
     "simple_gla": {"num_heads": 2},
     "softmax": {"num_heads": 2, "num_kv_heads": 1},
     "sse": {"num_heads": 2, "head_dim": 8},
+    "sse_delta": {"num_heads": 2, "head_dim": 8},
     "ssm": {"state_size": 4},
     "window": {"num_heads": 2, "window_size": 27},
     "window_linear": {"attention": {"num_heads": 2}, "window_size": 7, "meta_tokens": 2},
@@ -99,6 +108,11 @@ def test_two_processes_equal_one(halves: Path, kind: str) -> None:
     torch.testing.assert_close(torch.cat([part["logits"] for part in parts], 1), logits.detach(), rtol=1e-9, atol=1e-9)
     for part in parts:
         torch.testing.assert_close(part["grads"], grads, rtol=1e-8, atol=1e-8)
+
+
+def test_every_kind_is_cut_or_says_why_not() -> None:
+    refused = {kind for kind in EVERY if build(kind, 24, Depth(1, 2), SMALL[kind]).why_not_parallel}
+    assert refused | set(KINDS) == set(EVERY) and not refused & set(KINDS)
 
 
 @pytest.mark.parametrize(
