@@ -197,6 +197,8 @@ def test_every_kind_is_tested_and_takes_only_its_options() -> None:
     with pytest.raises(NeurosimInputError, match=r"must be a multiple of 5 and > 0 \(got 24\)"):
         build("retention", WIDTH, Depth(), {"num_heads": 5})
     assert options_of("kda")["lower_bound"] is None
+    page = (Path(__file__).parents[2] / "docs" / "kinds.md").read_text()
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
 
 
 def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:
