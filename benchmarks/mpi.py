@@ -45,6 +45,8 @@ HEAD = f"{'':24}" + "".join(
 # The keys of which all processes together have the sum, not the maximum.
 SUMMED = ("build_cpu_s", "sim_cpu_s")
 UNITS = 20_000
+# Units of the pattern that looks at every pair, a tenth of a microsecond each.
+NEAR_UNITS = 5_000
 DRAWN = Normal(0.1, 0.02), Normal(1.5e-3, 5e-4, low=1e-4)
 BUILDS: dict[str, tuple[Pattern, tuple[Value, Value]]] = {
     "fixed in-degree": (FixedNumberPre(1000), (0.1, 1.5e-3)),
@@ -54,7 +56,7 @@ BUILDS: dict[str, tuple[Pattern, tuple[Value, Value]]] = {
     "fixed total number": (FixedTotalNumber(1000 * UNITS), (0.1, 1.5e-3)),
     "fixed probability": (FixedProbability(0.05), (0.1, 1.5e-3)),
     "fixed probability, drawn": (FixedProbability(0.05), DRAWN),
-    "distance": (DistanceDependentProbability(1.0, UNITS / 40, 1.0), (0.1, 1.5e-3)),
+    "distance": (DistanceDependentProbability(1.0, NEAR_UNITS / 10, 1.0), (0.1, 1.5e-3)),
 }
 
 
@@ -102,9 +104,10 @@ def build(name: str, over_mpi: bool) -> None:
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD
-    for units in (2_000, UNITS):  # the first compiles, and is what an empty process holds
-        pattern, values = BUILDS[name]
-        if units < UNITS and isinstance(pattern, FixedTotalNumber):
+    pattern, values = BUILDS[name]
+    max_units = NEAR_UNITS if name == "distance" else UNITS
+    for units in (2_000, max_units):  # the first compiles, and is what an empty process holds
+        if isinstance(pattern, FixedTotalNumber):
             pattern = FixedTotalNumber(1000 * units)
         cells = [Population("cells", units, LIF())]
         described, empty = Network(cells, [Projection("cells", "cells", pattern, *values)]), peak_mib()
