@@ -7,6 +7,7 @@ of the new workspace, whose late row tables deliver spikes from the change on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ...kernels.engine.clocked.deliver import QUEUE
 from ..compile.layout import Layout
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
-from ..compile.synapse_sampler import build_sampler
+from ..compile.synapse_sampler import open_sampler
 
 if TYPE_CHECKING:
     from .workspace import GridWorkspace
@@ -66,9 +67,11 @@ def _deliver(
     steps: tuple[int, int],
     queue: NDArray[Any],
 ) -> None:
-    """Add to the queue what spikes of a range of steps still deliver through a projection."""
+    """Add to the queue what spikes of a range of steps still deliver through a projection, onto this process."""
     layout, log_start = compiled.layout, int(arrays["steps"][0])
-    sampler = build_sampler(compiled.network, compiled.network.projections[number], compiled.clock, compiled.seed, 1)
+    drawn = compiled.samplers[number]  # which knows how many synapses there are, but makes no rows any more
+    sampler = open_sampler(compiled.network, drawn.projection, compiled.clock, compiled.seed, 1, drawn.onto)
+    sampler = replace(sampler, first_synapse=drawn.first_synapse, before=drawn.before)
     synapses, weights, delays = sampler.all_synapses()
     target = sampler.target
     block = (synapses.targets + layout.shifts[target]) // layout.parts[target]
