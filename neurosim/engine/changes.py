@@ -156,6 +156,8 @@ def rewired(
         weight = np.where(numbers < 0, weight, np.clip(weight, learning.w_min, learning.w_max))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
     different = np.unique(np.concatenate([now.delay, came]))
+    if not len(delay) and isinstance(projection.delay, (int, float)):
+        return {**values, "delay": projection.delay}, numbers  # of synapses to come
     return {**values, "delay": float(different[0]) if len(different) == 1 else delay[order]}, numbers[order]
 
 

@@ -4,6 +4,11 @@ from .base import PAIRINGS as PAIRINGS
 from .base import LearningRule as LearningRule
 from .base import Modulation as Modulation
 from .base import Terms as Terms
+from .growth import GaussianGrowth as GaussianGrowth
+from .growth import GrowthCurve as GrowthCurve
+from .growth import LinearGrowth as LinearGrowth
+from .growth import PairElements as PairElements
+from .growth import SynapticElements as SynapticElements
 from .hebbian import Hebbian as Hebbian
 from .homeostasis import Homeostasis as Homeostasis
 from .homeostasis import HomeostasisTerms as HomeostasisTerms

@@ -111,6 +111,17 @@ def test_what_cannot_be_rewired_is_named(name: str, rule: StructuralRule, messag
         Simulation(described, probes=[Probe("x->x", "weight")]).rewire(name, rule)
 
 
+def test_a_projection_without_synapses_runs() -> None:
+    """Also one whose delays are a vector of none, as after the last of several went."""
+    none = np.empty(0)
+    cells = [Population("in", 2, PoissonSource(50.0)), Population("x", 2, LI(tau_mem=1e9))]
+    described = Network(cells, [Projection("in", "x", FromList([], []), none, none)])
+    simulation = Simulation(described, probes=[Probe("x", "v")], threads=1)
+    assert not simulation.run(0.05).states["x.v"].any()  # type: ignore[union-attr]
+    simulation.rewire("in->x", Nothing())
+    assert len(simulation.connections("in->x")) == 0 and not simulation.run(0.05).states["x.v"].any()  # type: ignore[union-attr]
+
+
 @final
 @dataclass(frozen=True)
 class Given(StructuralRule):

@@ -150,8 +150,8 @@ class RowTableBuilder:
         self._fill(samplers, fill)
         size, pairs, low, high = self._in_all(sizes, most, reach)
         table.sizes.append(size)
-        if high:
-            table.delay, table.max_delay = low, high
+        if high or not table.delay:  # drawn delays of which there are none
+            table.delay, table.max_delay = max(1, low), max(1, high)
         if table.projections[0] in self.late:  # the queue holds what was on its way, too
             table.max_delay = max(table.max_delay, self.late[table.projections[0]].reach)
         if table.form == deliver.COUNTS:
