@@ -47,10 +47,10 @@ SMALL = {
     "spoken": (*NETS, *COLUMNS, "learners.macrocolumn.columns=24"),
     "nmnist": (),
 }
-SQUARES = "learners.macrocolumn.shape=[8, 8]"
+SQUARES = ("learners.macrocolumn.shape=[8, 8]", "learners.macrocolumn.side=3")
 EMBEDDED = {
-    "split": ("stream.source=digits", "learners.projected.shape=[8, 8]", "learners.liquid.shape=[8, 8]", SQUARES),
-    "rotated": ("stream.source=digits", SQUARES),
+    "split": ("stream.source=digits", "learners.projected.shape=[8, 8]", "learners.liquid.shape=[8, 8]", *SQUARES),
+    "rotated": ("stream.source=digits", *SQUARES),
     "mixed": ('stream.sources=["digits", "digits-events"]',),
     "spoken": ("stream.source=digits-events", "stream.windows=10"),
     "nmnist": ("stream.source=digits-events",),

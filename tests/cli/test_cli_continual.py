@@ -529,6 +529,7 @@ def few(name: str) -> list[str]:
     others = ["ewc.samples=5", "replay.memory=20", "dendrites.units=40", "liquid.neurons=40", "liquid.windows=2"]
     others += ["projected.neurons=40", "projected.windows=2"]
     others += ["projected.shape=[8, 8]", "liquid.shape=[8, 8]"] if name == "split" else []
+    others += ["macrocolumn.shape=[8, 8]", "macrocolumn.side=3"] if name in ("split", "rotated") else []
     columns = ["macrocolumn.columns=6", "macrocolumn.field=16", "macrocolumn.units=32"]
     return [*source, *limits, *groups, *nets, *(f"learners.{setting}" for setting in others + columns)]
 
