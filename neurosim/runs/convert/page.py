@@ -112,7 +112,12 @@ def figures_of(points: Sequence[CurvePoint], unit: str = "byte") -> list[Figure]
             f"nJ a {unit}, arithmetic alone",
             "Loss against energy of arithmetic.",
         ),
-        (lambda p: _middle(p, "memory_aware"), 1e6, "\N{MICRO SIGN}J a byte", "Loss against energy, memory included."),
+        (
+            lambda p: _middle(p, "memory_aware"),
+            1e6,
+            f"\N{MICRO SIGN}J a {unit}",
+            "Loss against energy, memory included.",
+        ),
     ]
     return [(_chart(points, value, scale, name, caption), caption) for value, scale, name, caption in axes]
 
