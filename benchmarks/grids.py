@@ -1,12 +1,12 @@
 """Layers over images: arrows that point beyond the size that was trained, and frames of N-MNIST.
 
-    python benchmarks/grids.py [arrow] [nmnist] [--layers plstm,lightnet] [--seeds 3] [--json] [--keep FOLDER]
+    python benchmarks/grids.py [arrow] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20] [--json] [--keep DIR]
 
 arrow: an arrow and a disc at random places; does the arrow point to the disc (within 13 degrees), or past it (by 31 or
     more)? Trained on images of 32 x 32 drawn anew for every update, tested on 1,000 of 32, 64 and 96 with the same
     shapes. Guessing is right in half.
 nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recordings of the training folder learned
-    for 20 epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
+    for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
 
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
 feed-forward layer, and the mean over patches. Layers: PLSTM2D in its two modes, LightNet2D with and without positions,
@@ -37,7 +37,6 @@ from neurosim.attention.kinds.plstm import PLSTM2D
 
 WIDTH, HEADS, BLOCKS = 48, 2, 2
 SIZES, UPDATES, BATCH, TESTED = (32, 64, 96), 600, 32, 1000
-EPOCHS = 20
 
 
 class Around(nn.Module):
@@ -143,19 +142,19 @@ def begin(name: str, planes: int, classes: int, seed: int) -> tuple[Network, tor
     return net, torch.optim.AdamW(net.parameters(), weight_decay=0.05)
 
 
-def arrow(name: str, seed: int) -> list[float]:
-    """Share right at each of `SIZES`."""
+def arrow(name: str, seed: int, epochs: int) -> list[float]:
+    """Share right at each of `SIZES`; updates are counted, not epochs."""
     net, optimiser = begin(name, 1, 2, seed)
     for step in tqdm(range(UPDATES), desc=f"arrow, {name}, {seed}", file=sys.stderr, mininterval=15):
         update(net, optimiser, step / UPDATES, arrows(BATCH, SIZES[0], (seed << 32) + step))
     return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
 
 
-def nmnist(name: str, seed: int) -> list[float]:
+def nmnist(name: str, seed: int, epochs: int) -> list[float]:
     """Share right of the test recordings."""
     images, labels = frames("train")
     net, optimiser = begin(name, 2, 10, seed)
-    steps = EPOCHS * len(labels) // BATCH
+    steps = epochs * len(labels) // BATCH
     for step in tqdm(range(steps), desc=f"nmnist, {name}, {seed}", file=sys.stderr, mininterval=15):
         draws = torch.Generator().manual_seed((seed << 32) + step)
         chosen = torch.randint(len(labels), (BATCH,), generator=draws)
@@ -164,16 +163,16 @@ def nmnist(name: str, seed: int) -> list[float]:
     return [right(net, *frames("test"))]
 
 
-PARTS: dict[str, Callable[[str, int], list[float]]] = {"arrow": arrow, "nmnist": nmnist}
+PARTS: dict[str, Callable[[str, int, int], list[float]]] = {"arrow": arrow, "nmnist": nmnist}
 
 
-def kept(folder: Path | None, part: str, name: str, seed: int) -> list[float]:
+def kept(folder: Path | None, part: str, name: str, epochs: int, seed: int) -> list[float]:
     """Return a result from `folder`, or compute it and put it there."""
     if folder is None:
-        return PARTS[part](name, seed)
-    path = folder / f"{part}-{name}-{seed}.json"
+        return PARTS[part](name, seed, epochs)
+    path = folder / f"{part}-{name}-{epochs}-{seed}.json"
     if not path.is_file():
-        found = PARTS[part](name, seed)
+        found = PARTS[part](name, seed, epochs)
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
     return [float(value) for value in json.loads(path.read_text())]
@@ -184,6 +183,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS))
     parser.add_argument("--layers", default=",".join(LAYERS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20, help="of nmnist")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
@@ -191,7 +191,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for part in options.parts:
         for name in options.layers.split(","):
-            result = partial(kept, options.keep, part, name)
+            result = partial(kept, options.keep, part, name, options.epochs)
             rows.append({"part": part, "layer": name, "right": [result(seed) for seed in range(options.seeds)]})
     machine = describe(1)
     print(json.dumps({"machine": machine, "rows": rows} if options.json else machine))
