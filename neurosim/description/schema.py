@@ -33,7 +33,7 @@ _PLAIN: Mapping[Any, Schema] = {
 }
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Schema:
     """Return the JSON Schema of a file that `parse` reads; neurons of plugins are among its models."""
     models = [_population(name, owner) for name, owner in {**MODELS, **SOURCES}.items()]
     models += [_population(name, windowed.window_model(name)) for name in windowed.MODULES]
@@ -71,9 +71,9 @@ def _tag(owner: type) -> Schema:
     return {"properties": tag, "required": [] if owner is PoissonInput else ["model"]}
 
 
-def _population(name: str, owner: type) -> dict[str, Any]:
+def _population(name: str, owner: type) -> Schema:
     """Return the table of a population with this model, whose parameters are keys beside its own."""
-    common: dict[str, Any] = {
+    common: dict[str, Schema] = {
         "name": {"type": "string"},
         "model": {"const": name},
         "shape": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]},
@@ -101,7 +101,7 @@ def _population(name: str, owner: type) -> dict[str, Any]:
     return table
 
 
-def _table(owner: type, common: Schema | None = None) -> dict[str, Any]:
+def _table(owner: type, common: Schema | None = None) -> Schema:
     """Return the table of a dataclass, with the keys that are `common` to several."""
     hints = typing.get_type_hints(owner)
     entries = [entry for entry in dataclasses.fields(owner) if entry.init]
@@ -122,7 +122,7 @@ def _described(owner: type, name: str) -> Schema:
     return {} if words is None else {"description": words}
 
 
-def _of(hint: Any) -> dict[str, Any]:
+def _of(hint: Any) -> Schema:
     """Return what a field of this type may hold in a file; the mirror of `tables.convert`."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if Distribution in options or any(typing.get_origin(option) is np.ndarray for option in options):

@@ -56,7 +56,7 @@ def to_xarray(result: Result) -> Any:
     """
     xarray = _need("xarray")
     require(isinstance(result, Result), "to_xarray.result", "must be a Result, of a run", type(result).__name__)
-    variables: dict[str, Any] = {}
+    variables: dict[str, object] = {}
     coordinates: dict[str, NDArray[Any]] = {}
     for probe in result.probes:
         samples = result.states[probe.name]

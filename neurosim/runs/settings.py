@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..errors import NeurosimFormatError, NeurosimInputError, nearest, unit_hint
 from ..files.json_toml import parse_toml
-from ..schema import DIALECT, attribute_docs, first_paragraph
+from ..schema import DIALECT, Schema, attribute_docs, first_paragraph
 
 Tree = Mapping[str, object]
 M = TypeVar("M", bound=BaseModel)
@@ -38,7 +38,7 @@ class Section(BaseModel):
     documented: ClassVar[type | None] = None
 
     @classmethod
-    def json_schema(cls) -> dict[str, Any]:
+    def json_schema(cls) -> Schema:
         """Return the JSON Schema of a file with these tables.
 
         Nothing is required: what a file lacks may come from the command line.

@@ -24,7 +24,7 @@ def grown_rows(expected, sources, fill) -> Rows:
 
 def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
     """Return the maker of `n` different pairs. All are drawn at once: a bit for each pair says which."""
-    from ..kernels.engine.connect import bit_rows, distinct_bits
+    from ..kernels.engine.connect.fixed import bit_rows, distinct_bits
 
     pairs = sources * (targets - skip)
     bits = np.zeros(pairs // 64 + 1, np.uint64)
@@ -47,7 +47,7 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
 
 def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) -> Maker:
     """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
-    from ..kernels.engine.connect import fixed_rows, fixed_rows_part
+    from ..kernels.engine.connect.fixed import fixed_rows, fixed_rows_part
 
     def rows(first: int, last: int) -> Rows:
         offsets = first_synapse[first : last + 1] - first_synapse[first]

@@ -76,7 +76,7 @@ class FixedProbability(Pattern):
         check_probability("FixedProbability.p_connect", self.p_connect)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ..kernels.engine.connect import bernoulli_rows
+        from ..kernels.engine.connect.pairs import bernoulli_rows
 
         if self.p_connect == 0:
             return Maker(lambda first, last: Rows(_even(last - first, 0), np.empty(0, np.int32)), _even(source.size, 0))
@@ -122,7 +122,7 @@ class FixedNumberPre(_FixedNumber):
         self._check_enough(source.size, same, "sources")
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ..kernels.engine.connect import fixed_columns, transpose
+        from ..kernels.engine.connect.fixed import fixed_columns, transpose
 
         skip, (low, high) = same and not self.allow_self_connections, onto or (0, target.size)
         columns = np.empty((high - low, self.n), np.int32)
@@ -172,7 +172,7 @@ class FixedTotalNumber(Pattern):
             require(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ..kernels.engine.connect import histogram
+        from ..kernels.engine.connect.fixed import histogram
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
@@ -209,7 +209,7 @@ class DistanceDependentProbability(Pattern):
         require(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ..kernels.engine.connect import distance_rows
+        from ..kernels.engine.connect.pairs import distance_rows
 
         skip = same and not self.allow_self_connections
         a, b, (low, high) = source.coordinates(), target.coordinates(), onto or (0, target.size)

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from neurosim.errors import NeurosimInputError
-from neurosim.kernels.engine.connect import (
-    bernoulli_reference,
-    choose_reference,
-    distance_reference,
-    distance_rows,
-    fixed_columns,
-    fixed_rows,
-    histogram,
-    histogram_reference,
-)
+from neurosim.kernels.engine.connect.choices import choose_reference
+from neurosim.kernels.engine.connect.fixed import fixed_columns, fixed_rows, histogram, histogram_reference
+from neurosim.kernels.engine.connect.pairs import bernoulli_reference, distance_reference, distance_rows
 from neurosim.synapses import (
     PATTERNS,
     AllToAll,

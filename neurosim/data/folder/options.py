@@ -81,7 +81,7 @@ def of_folder(root: Path, given: Mapping[str, Any]) -> FolderOptions:
     return plain.from_plain(FolderOptions, _merged(own, given), "data.options")
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, object]:
     """Return two trees as one; the values of `above` win."""
     both = {key for key in above if isinstance(below.get(key), Mapping) and isinstance(above[key], Mapping)}
     return {**below, **above, **{key: _merged(below[key], above[key]) for key in both}}

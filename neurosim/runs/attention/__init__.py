@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...schema import Schema
 from ..folder import RunFolder
 from ..kind import HasEnergy, Kind
 from ..settings import ConfigSource
@@ -15,7 +16,7 @@ def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Se
     return None
 
 
-def _schema() -> dict[str, object]:
+def _schema() -> Schema:
     from .config import AttentionConfig  # needs torch
 
     return AttentionConfig.json_schema()

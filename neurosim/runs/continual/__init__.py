@@ -1,12 +1,13 @@
 """Runs of continual learning: learners on a stream of tasks over seeds and a grid, and their comparison."""
 
+from ...schema import Schema
 from ..kind import Kind
 from .config import reconfigure
 from .measured import MeasuredLearners
 from .result import ContinualResult
 
 
-def _schema() -> dict[str, object]:
+def _schema() -> Schema:
     from .schema import schema  # learners need torch
 
     return schema()

@@ -10,12 +10,13 @@ from pydantic import create_model
 
 from ...continual.learners import LEARNERS, kind
 from ...continual.streams import STREAMS
+from ...schema import Schema
 from ..config import section_of
 from ..settings import Section
 from .config import FILES, Head
 
 
-def schema() -> dict[str, object]:
+def schema() -> Schema:
     """Return the JSON Schema of a file that `configure` reads; learners and streams of plugins are in it.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...schema import Schema
 from ..folder import RunFolder
 from ..kind import HasEnergy, Kind
 from ..settings import ConfigSource
@@ -17,10 +18,10 @@ def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Se
     return ConvertConfig.reconfigure(run, sources, changeable)
 
 
-def _schema(name: str) -> dict[str, object]:
+def _schema(name: str) -> Schema:
     from . import config  # needs torch
 
-    found: dict[str, object] = getattr(config, name).json_schema()
+    found: Schema = getattr(config, name).json_schema()
     return found
 
 

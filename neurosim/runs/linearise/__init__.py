@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...schema import Schema
 from ..folder import RunFolder
 from ..kind import HasEnergy, Kind
 from ..settings import ConfigSource
@@ -14,7 +15,7 @@ def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Se
     return LineariseConfig.reconfigure(run, sources, changeable)
 
 
-def _schema() -> dict[str, object]:
+def _schema() -> Schema:
     from .config import LineariseConfig  # needs torch
 
     return LineariseConfig.json_schema()

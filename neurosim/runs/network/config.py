@@ -15,6 +15,7 @@ from ...errors import NeurosimInputError, lookup, require
 from ...measure import find_profile
 from ...neurons import Neuron
 from ...plugins import import_file
+from ...schema import Schema
 from ..config import Energy, sources_of
 from ..folder import CONFIG, RunFolder
 from ..settings import ConfigSource, Section, merge, overlay, resolve, table_of
@@ -50,7 +51,7 @@ class NetworkEnergy(Section):
     energy: Energy = Energy()
 
 
-def schema() -> dict[str, object]:
+def schema() -> Schema:
     """Return the JSON Schema of a file that `configure` reads."""
     from ...description.schema import schema as of_network  # needs every model
 

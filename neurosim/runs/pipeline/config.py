@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator
 
@@ -15,6 +15,7 @@ from ...description import Description, is_network
 from ...engine.compile.windows import compile_windows
 from ...errors import NeurosimInputError, lookup, require
 from ...network import Population, SpikeSource
+from ...schema import Schema
 from ...windowed import Windowed
 from ..config import Count, Data
 from ..network.config import Models, NetworkConfig, merged, of_tree
@@ -98,9 +99,9 @@ class PipelineConfig:
         return tuple(tuple(_class(each, classes) for each in task) for task in self.data.tasks)
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Schema:
     """Return the JSON Schema of a file that `configure` reads."""
-    tree: dict[str, Any] = schema_of_network()
+    tree = schema_of_network()
     return {**tree, "properties": {"data": PipelineData.json_schema(), **tree["properties"]}}
 
 

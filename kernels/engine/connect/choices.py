@@ -1,0 +1,179 @@
+"""Choices of some out of many, each a pure function of its key and of who chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import int32, uint32, uint64
+
+from ...tools.compiled import compiled
+from ...tools.random import threefry, threefry_reference, unit_interval
+
+# Choices out of so many take one word of 32 bits each.
+NARROW = 1 << 16
+# Numbers up to which comparing each with all takes no longer than sorting byte by byte.
+FEW = 64
+
+
+def picks_reference(key, chooser, among):
+    """The specification of `refill`: an endless stream of choices out of range(among).
+
+    Up to 65,536 a word of 32 bits makes one (off by less than 2^-16 of its probability), beyond that two words do.
+    """
+    draw = 0
+    while True:
+        a, b, c, d = threefry_reference((chooser, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
+        if among <= NARROW:
+            yield from (word * among >> 32 for word in (a, b, c, d))
+        else:
+            yield from (int(((h << 32 | low) // 2**11 + 0.5) / 2**53 * among) for h, low in ((a, b), (c, d)))
+        draw += 1
+
+
+def choose_reference(key, chooser, among, wanted, with_replacement, skip):
+    """The specification of `choose`, sorted."""
+    eligible = among - (0 <= skip < among)
+    inverted = not with_replacement and wanted * 2 > eligible
+    found: list[int] = []
+    picks = picks_reference(key, chooser, among)
+    while len(found) < (eligible - wanted if inverted else wanted):
+        j = next(picks)
+        if j != skip and (with_replacement or j not in found):
+            found.append(j)
+    return [j for j in range(among) if j not in found and j != skip] if inverted else sorted(found)
+
+
+@compiled
+def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
+    """Words of counters whose third part is `draw` + i."""
+    none = uint32(0)
+    for i in range(a.size):
+        w0, w1, w2, w3 = threefry(c0, c1, uint32(draw + uint32(i)), c3, k0, k1, none, none)
+        a[i] = w0
+        b[i] = w1
+        c[i] = w2
+        d[i] = w3
+
+
+@compiled
+def refill(key, chooser, draw, among, counters, words, picks):
+    """Fill `picks` with the choices of `counters` counters from `draw` on; return their number."""
+    a, b, c, d = words[0][:counters], words[1][:counters], words[2][:counters], words[3][:counters]
+    _counter_words(
+        uint32(chooser), uint32(uint64(chooser) >> uint64(32)), uint32(draw), uint32(uint64(draw) >> uint64(32)),
+        uint32(key), uint32(uint64(key) >> uint64(32)), a, b, c, d,
+    )  # fmt: skip
+    if among > NARROW:
+        for i in range(counters):
+            picks[2 * i] = int(unit_interval(a[i], b[i]) * among)
+            picks[2 * i + 1] = int(unit_interval(c[i], d[i]) * among)
+        return 2 * counters
+    n = uint64(among)
+    for i in range(counters):
+        picks[4 * i] = uint64(a[i]) * n >> uint64(32)
+        picks[4 * i + 1] = uint64(b[i]) * n >> uint64(32)
+        picks[4 * i + 2] = uint64(c[i]) * n >> uint64(32)
+        picks[4 * i + 3] = uint64(d[i]) * n >> uint64(32)
+    return 4 * counters
+
+
+@compiled
+def _less(keys, key):
+    """Return how many are less; all in 32 bits, which vectors compare sixteen at a time."""
+    less = int32(0)
+    for i in range(keys.size):
+        less = int32(less + int32(keys[i] < key))
+    return less
+
+
+@compiled
+def sort(values, other, counts, keys, among):
+    """Sort integers below `among`: few by their ranks, many byte by byte.
+
+    other: as many; counts: [256]; keys: [FEW + 16].
+    """
+    n = values.size
+    if n <= FEW and among <= 2**31 // FEW:
+        padded = (n + 15) // 16 * 16
+        for i in range(n):
+            keys[i] = values[i] * FEW + i  # equal values in their order
+        for i in range(n, padded):
+            keys[i] = 2**31 - 1
+        for i in range(n):
+            other[_less(keys[:padded], keys[i])] = values[i]
+        for i in range(n):
+            values[i] = other[i]
+        return
+    shift = 0
+    while (among - 1) >> shift > 0:
+        for k in range(256):
+            counts[k] = 0
+        for i in range(values.size):
+            counts[values[i] >> shift & 255] += 1
+        total = 0
+        for k in range(256):
+            total += counts[k]
+            counts[k] = total - counts[k]
+        for i in range(values.size):
+            k = values[i] >> shift & 255
+            other[counts[k]] = values[i]
+            counts[k] += 1
+        for i in range(values.size):
+            values[i] = other[i]
+        shift += 8
+
+
+@compiled
+def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out):
+    """Fill `out` with choices for `chooser` out of range(among), in any order; never `skip` (-1: nothing to skip).
+
+    Args:
+        taken: uint8 [among], all zero on entry and on return.
+        words, picks: scratch, see `scratch`.
+    """
+    wanted = out.size
+    eligible = among - (1 if 0 <= skip < among else 0)
+    # Of many distinct ones it is quicker to choose those left out.
+    inverted = not with_replacement and wanted * 2 > eligible
+    needed = eligible - wanted if inverted else wanted
+    found, draw = 0, np.int64(0)  # not a literal number, for which numba would compile `refill` once more
+    while found < needed:
+        each = 2 if among > NARROW else 4
+        # By sixteens, which are whole vectors: the rest of a vector would be drawn one by one.
+        counters = min(picks.size // 4, ((needed - found + each - 1) // each + 15) // 16 * 16)
+        n = refill(key, chooser, draw, among, counters, words, picks)
+        draw += counters
+        for k in range(n):
+            j = picks[k]
+            if found == needed or j == skip:
+                continue
+            if not with_replacement:
+                if taken[j]:
+                    continue
+                taken[j] = 1
+            if not inverted:
+                out[found] = j
+            found += 1
+    if inverted:
+        found = 0
+        for j in range(among):
+            if not taken[j] and j != skip:
+                out[found] = j
+                found += 1
+            taken[j] = 0
+        return
+    if not with_replacement:
+        for k in range(wanted):
+            taken[out[k]] = 0
+
+
+@compiled
+def scratch(among, longest):
+    """Return the scratch arrays of `choose`, then those of `sort`."""
+    return (
+        np.zeros(among, np.uint8),
+        np.empty((4, 128), np.uint32),
+        np.empty(512, np.int64),
+        np.empty(longest, np.int32),
+        np.empty(256, np.int64),
+        np.empty(FEW + 16, np.int32),
+    )

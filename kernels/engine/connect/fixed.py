@@ -1,0 +1,165 @@
+"""Rows of patterns with a fixed number of synapses, for each source, for each target or in all.
+
+Every function gives the rows of sources `first` to `last - 1`, targets ascending within a row, and gives the same
+rows however that range is cut. `skip_self` leaves out target i of source i. Of each row come the targets `low` to
+`high - 1`, those of one process.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import uint64
+
+from ...tools.compiled import compiled
+from .choices import choose, picks_reference, refill, scratch, sort
+
+
+@compiled
+def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
+    """Source i chooses `degrees[i - first]` targets, those of `choose_reference`; rows one after another in `out`."""
+    taken, words, picks, other, counts, keys = scratch(targets, degrees.max() if degrees.size else 0)
+    a = 0
+    for source in range(first, last):
+        b = a + degrees[source - first]
+        skip = source if skip_self else -1
+        choose(key, source, targets, with_replacement, skip, taken, words, picks, out[a:b])
+        sort(out[a:b], other[: b - a], counts, keys, targets)
+        a = b
+
+
+@compiled
+def fixed_rows_part(
+    key, first, last, low, high, degrees, targets, with_replacement, skip_self, before, offsets, out
+):  # fmt: skip
+    """Rows of `fixed_rows` from `low` to `high - 1`; returns the number of synapses, or -1 if `out` is too short.
+
+    All choices are drawn, and those of the part are sorted.
+
+    Args:
+        before: int64 [last - first], filled with the number of choices of each source below `low`.
+    """
+    longest = degrees.max() if degrees.size else 0
+    taken, words, picks, other, counts, keys = scratch(targets, longest)
+    line = np.empty(longest, np.int32)
+    n = 0
+    offsets[0] = 0
+    for source in range(first, last):
+        degree = degrees[source - first]
+        if n + degree > out.size:
+            return -1
+        chosen, earlier, a = line[:degree], 0, n
+        choose(key, source, targets, with_replacement, source if skip_self else -1, taken, words, picks, chosen)
+        for k in range(degree):
+            # Without a branch, which half of all choices would surprise.
+            j = chosen[k]
+            out[n] = j
+            n += (low <= j) & (j < high)
+            earlier += j < low
+        sort(out[a:n], other[: n - a], counts, keys, targets)
+        before[source - first] = earlier
+        offsets[source - first + 1] = n
+    return n
+
+
+@compiled
+def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self, out):
+    """Fill out[i] with the `degree` sources that target `first + i` chooses, as `choose_reference` says."""
+    taken, words, picks, other, counts, keys = scratch(sources, degree)
+    for target in range(first, last):
+        skip = target if skip_self else -1
+        line = out[target - first]
+        choose(key, target, sources, with_replacement, skip, taken, words, picks, line)
+        sort(line, other[:degree], counts, keys, sources)
+
+
+@compiled
+def transpose(columns, low, offsets, out):
+    """Rows of all sources from the sources of the targets `low` on.
+
+    offsets: int64 [sources + 1], filled. out: int32 [columns.size], filled.
+    """
+    offsets[:] = 0
+    for i in range(columns.shape[0]):
+        for k in range(columns.shape[1]):
+            offsets[columns[i, k] + 1] += 1
+    for source in range(offsets.size - 1):
+        offsets[source + 1] += offsets[source]
+    position = offsets[:-1].copy()
+    for i in range(columns.shape[0]):
+        for k in range(columns.shape[1]):
+            source = columns[i, k]
+            out[position[source]] = low + i
+            position[source] += 1
+
+
+@compiled
+def distinct_bits(key, among, wanted, bits):
+    """Set the bits of `wanted` different numbers of range(among), those of `choose_reference` for chooser 0.
+
+    bits: uint64 [at least among / 64], zeros.
+    """
+    inverted = wanted * 2 > among
+    needed = among - wanted if inverted else wanted
+    words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
+    found, draw = 0, np.int64(0)
+    while found < needed:
+        n = refill(key, np.int64(0), draw, among, np.int64(128), words, picks)
+        draw += 128
+        for k in range(n):
+            bit = uint64(1) << uint64(picks[k] & 63)
+            if found < needed and bits[picks[k] >> 6] & bit == 0:
+                bits[picks[k] >> 6] |= bit
+                found += 1
+    if inverted:
+        for i in range(bits.size):
+            bits[i] = ~bits[i]
+
+
+@compiled
+def bit_rows(bits, first, last, low, high, targets, skip_self, before, offsets, out):
+    """Rows of the pairs whose bits are set, numbered row by row; returns their number, or -1 if `out` is too short.
+
+    skip_self: pairs i, i have no number. before: int64 [last - first], filled with the pairs of each row below `low`.
+    """
+    columns, n = targets - skip_self, 0
+    offsets[0] = 0
+    for source in range(first, last):
+        c, earlier = 0, 0
+        while c < columns:
+            pair = source * columns + c
+            word = bits[pair >> 6] >> uint64(pair & 63)
+            if word == 0:
+                c += 64 - (pair & 63)
+                continue
+            target = c + (skip_self and c >= source)
+            if word & uint64(1):
+                if low <= target < high:
+                    if n == out.size:
+                        return -1
+                    out[n] = target
+                    n += 1
+                earlier += target < low
+            c += 1
+        before[source - first] = earlier
+        offsets[source - first + 1] = n
+    return n
+
+
+def histogram_reference(key, draws, bins):
+    """The specification of `histogram`."""
+    picks = picks_reference(key, 0, bins)
+    return np.bincount([next(picks) for _ in range(draws)], minlength=bins)
+
+
+@compiled
+def histogram(key, draws, bins, counts):
+    """Set counts[j] to the number of `draws` uniform choices out of range(bins) that fell on j."""
+    words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
+    counts[:] = 0
+    done, draw = 0, np.int64(0)
+    while done < draws:
+        n = min(draws - done, refill(key, np.int64(0), draw, bins, np.int64(128), words, picks))
+        for i in range(n):
+            counts[picks[i]] += 1
+        done += n
+        draw += 128

@@ -1,0 +1,98 @@
+"""Rows of patterns that ask each pair of source and target, each a pure function of its key.
+
+Every function gives the rows of sources `first` to `last - 1`, targets ascending within a row, and gives the same
+rows however that range is cut. `skip_self` leaves out target i of source i. Of each row come the targets `low` to
+`high - 1`, those of one process: what is drawn for a pair depends on neither.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import uint64
+
+from ...tools.compiled import compiled
+from ...tools.random import threefry_reference, unit_interval, words
+
+
+def bernoulli_reference(key, first, last, targets, probability, skip_self):
+    """The specification of `bernoulli_rows`: gaps between neighbours are geometric, drawn by inversion."""
+    rows = []
+    for source in range(first, last):
+        row, j, draw = [], -1, 0
+        while True:
+            a, b, c, d = threefry_reference((source, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
+            for high, low in ((a, b), (c, d)):
+                u = ((high << 32 | low) // 2**11 + 0.5) / 2**53
+                j += 1 + math.floor(math.log(u) / math.log1p(-probability))
+                if j < targets and not (skip_self and j == source):
+                    row.append(j)
+            if j >= targets:
+                break
+            draw += 1
+        rows.append(row)
+    return rows
+
+
+@compiled
+def bernoulli_rows(key, first, last, low, high, probability, skip_self, offsets, out):
+    """Each target with `probability`, 0 < p < 1, on its own. Returns their number, or -1 if `out` is too short.
+
+    Gaps are drawn one after another, so those before `low` are, too.
+    """
+    scale = 1.0 / math.log1p(-probability)
+    count = 0
+    offsets[0] = 0
+    for source in range(first, last):
+        j, draw = -1, 0
+        while j < high:
+            a, b, c, d = words(uint64(key), uint64(source), uint64(draw))
+            draw += 1
+            for k in range(2):
+                gap = math.log(unit_interval(a, b) if k == 0 else unit_interval(c, d)) * scale
+                # Beyond every target; the gap itself could exceed an integer.
+                j = high if gap >= high else j + 1 + int(gap)
+                if low <= j < high and not (skip_self and j == source):
+                    if count == out.size:
+                        return -1
+                    out[count] = j
+                    count += 1
+        offsets[source - first + 1] = count
+    return count
+
+
+def distance_reference(key, first, last, sources, targets, scale, length, exponent, skip_self):
+    """The specification of `distance_rows`: the words of counter (source, target) decide each pair."""
+    rows = []
+    for source in range(first, last):
+        row = []
+        for j, position in enumerate(targets):
+            distance = math.sqrt(sum((a - b) ** 2 for a, b in zip(sources[source], position, strict=True)))
+            high, low, _, _ = threefry_reference((source, 0, j, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
+            u = ((high << 32 | low) // 2**11 + 0.5) / 2**53
+            if u < scale * math.exp(-((distance / length) ** exponent)) and not (skip_self and j == source):
+                row.append(j)
+        rows.append(row)
+    return rows
+
+
+@compiled
+def distance_rows(key, first, last, low, high, sources, targets, scale, length, exponent, skip_self, offsets, out):
+    """Each target with probability scale * exp(-(d / length)^exponent), d the distance of [n, dimensions] positions."""
+    count = 0
+    offsets[0] = 0
+    for source in range(first, last):
+        for j in range(low, high):
+            if skip_self and j == source:
+                continue
+            squared = 0.0
+            for k in range(targets.shape[1]):
+                squared += (sources[source, k] - targets[j, k]) ** 2
+            a, b, _, _ = words(uint64(key), uint64(source), uint64(j))
+            if unit_interval(a, b) < scale * math.exp(-((math.sqrt(squared) / length) ** exponent)):
+                if count == out.size:
+                    return -1
+                out[count] = j
+                count += 1
+        offsets[source - first + 1] = count
+    return count
