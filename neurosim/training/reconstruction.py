@@ -20,6 +20,7 @@ from ..random import rng_key
 Array = NDArray[np.float64]
 CLIP = 0.5  # largest norm of a gradient: without, one chaotic batch has ended a training at a learning rate of 5e-3
 ORBIT, BEFORE = 20_000, 1000  # steps that networks are compared by, and those before them
+SMOOTHING = 1e-5  # visits that every box of state space has in addition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,18 +185,15 @@ def _lorenz(z: Array) -> Array:
 def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
     """Return D_stsp, KL(true | found) in nats of how often two orbits [n, N] visit each box of state space.
 
-    `bins` boxes a channel over the range of the true orbit; every box has a share of 1e-6 of `found` at least, so that
-    the divergence is finite. An orbit that is not finite is infinitely far.
+    `bins` boxes a channel over the range of the true orbit; what is outside is left out. `SMOOTHING` visits are added
+    to each box, as published, so that the divergence is finite. An orbit that is not finite is infinitely far.
     """
     if not np.isfinite(found).all():
         return float("inf")
     edges = [np.linspace(low, high, bins + 1) for low, high in zip(true.min(0), true.max(0), strict=True)]
-    p, q = (np.histogramdd(orbit, edges)[0].ravel() for orbit in (true, found))
-    p = p / p.sum()
-    q = q / len(found) + 1e-6
-    q = q / q.sum()
-    on = p > 0
-    return float((p[on] * np.log(p[on] / q[on])).sum())
+    p, q = (np.histogramdd(orbit, edges)[0].ravel() + SMOOTHING for orbit in (true, found))
+    p, q = p / p.sum(), q / q.sum()
+    return float((p * np.log(p / q)).sum())
 
 
 def spectrum_distance(true: Array, found: Array, smoothing: float = 20.0) -> float:

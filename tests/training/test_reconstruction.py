@@ -63,6 +63,9 @@ def test_measures_of_known_pairs() -> None:
     # Normal against normal of twice the deviation in two dimensions: KL = 2 (ln 2 - 3 / 8).
     one, other = rng.normal(size=(200_000, 2)), 2 * rng.normal(size=(200_000, 2))
     assert state_space_divergence(one, other, 30) == pytest.approx(2 * (math.log(2) - 3 / 8), rel=0.15)
+    # Two boxes, visited once each against the first twice: 1e-5 of a visit to the second stands for none.
+    twice = state_space_divergence(np.array([[0.0], [1.0]]), np.zeros((2, 1)), 2)
+    assert twice == pytest.approx(0.5 * math.log(0.5) + 0.5 * math.log(0.5 / 5e-6), rel=1e-4)
     lost = np.full_like(circle, np.inf)
     assert state_space_divergence(circle, lost) == math.inf and spectrum_distance(circle, lost) == 1
 
