@@ -106,8 +106,12 @@ class Bench:
             "stbif": [Coding("stbif", levels=n) for n in LEVELS],
             "calibrated": [Coding("calibrated", spikes=s) for s in CALIBRATED],
         }
-        held = self.held[: self.options.tokens]
-        return {name: [measured(self.dense, self.made(c), held) for c in each] for name, each in codings.items()}
+        held, updates = self.held[: self.options.tokens], self.options.fine_tune
+        found = {name: [measured(self.dense, self.made(c), held) for c in each] for name, each in codings.items()}
+        if updates:
+            asked = [Coding("calibrated", spikes=s) for s in self.options.tuned]
+            found["fine-tuned"] = [measured(self.dense, self.made(c, updates), held) for c in asked]
+        return found
 
 
 def execution(bench: Bench) -> dict:

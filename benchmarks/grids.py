@@ -3,7 +3,7 @@
     python benchmarks/grids.py [arrow] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20] [--json] [--keep DIR]
 
 arrow: an arrow and a disc at random places; does the arrow point to the disc (within 13 degrees), or past it (by 31 or
-    more)? Trained on images of 32 x 32 drawn anew for every update, tested on 1,000 of 32, 64 and 96 with the same
+    more)? Trained on images of 24 x 24 drawn anew for every update, tested on 1,000 of 24, 32 and 48 with the same
     shapes. Guessing is right in half.
 nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recordings of the training folder learned
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
@@ -36,7 +36,7 @@ from neurosim.attention.kinds.lightnet import LightNet2D
 from neurosim.attention.kinds.plstm import PLSTM2D
 
 WIDTH, HEADS, BLOCKS = 48, 2, 2
-SIZES, UPDATES, BATCH, TESTED = (32, 64, 96), 600, 32, 1000
+SIZES, UPDATES, BATCH, TESTED = (24, 32, 48), 1000, 32, 1000
 
 
 class Around(nn.Module):
