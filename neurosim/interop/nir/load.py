@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import NeurosimError, NeurosimInputError, lookup, require
 from ...network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
+from ...neurons.base import Neuron
 from ...neurons.by_unit import rows
 from ...neurons.former import FORMER
 from ...synapses import AllToAll, Convolution, FromList, OneToOne, Pattern
@@ -109,7 +110,7 @@ class _Loader:
         inputs = [name for name in nodes if self.kind(name) == "Input" and not self.is_stimulus(name)]
         populations, projections, stimuli = [self.source(name, nodes[name]) for name in inputs], [], []
         found: list[tuple[str, _Path, NDArray]] = []
-        models: dict[str, Any] = {}
+        models: dict[str, Neuron] = {}
         for name, node in nodes.items():
             if self.kind(name) not in PARAMETERS:
                 continue
