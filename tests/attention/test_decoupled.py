@@ -80,7 +80,7 @@ def test_with_the_true_gradient_of_the_state_windows_have_the_gradient_of_the_wh
 
 
 def test_a_predictor_learns_the_gradient_of_the_state() -> None:
-    """Of a model that stays: its guess is nearer to the true gradient than nothing is."""
+    """Check that, while the model stays, its guess is nearer to the true gradient than zero is."""
     model = model_of()
     with torch.no_grad():
         model.body.lm_head.weight.mul_(20)

@@ -39,7 +39,7 @@ def test_a_column_sees_a_square_at_every_level_on_and_off() -> None:
 
 
 def test_neighbours_tell_more_than_units_drawn_from_all() -> None:
-    """As many columns, as many inputs each."""
+    """Check the number of columns and the number of inputs of each."""
     square = made(shape=(8, 8), side=3, stride=1, levels=(64, 128))
     drawn = made(columns=square.columns, field=18, levels=(64, 128))
     found, other = (evaluate(stream(), learner).values[-1].mean() for learner in (square, drawn))

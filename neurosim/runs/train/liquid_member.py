@@ -27,7 +27,7 @@ LIQUID_FILE = "liquid.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class LiquidMember(files.Saved):
-    """What was found of a liquid that answers beside networks.
+    """Results of a liquid that answers beside networks.
 
     Attributes:
         gains: [neurons] float64, of its input; see `Liquid.adapt`.
