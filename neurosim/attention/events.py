@@ -68,9 +68,19 @@ class EventEmbedding(nn.Module):
         lead = x.shape[:-1]
         x = x.reshape(-1, x.shape[-1])
         for layer, shape in zip(self.layers[:-1], self.shapes, strict=False):
-            x = F.relu(layer(self._patches(x, shape))).mT.flatten(1)
+            x = F.relu(self._convolve(layer, x, shape)).flatten(1)
         out: Tensor = self.layers[-1](x)
         return out.view(*lead, -1)
+
+    def _convolve(self, layer: nn.Module, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """[n, filters, positions] a layer on every patch of x [n, units]."""
+        if self.training and isinstance(layer, nn.Linear):
+            # The same sums without patches in memory: with them a step of training on N-MNIST took twice as long.
+            kernel, stride = self.window(shape[1])
+            weight = layer.weight.to(x.dtype).view(-1, shape[0], *kernel)
+            return F.conv2d(x.view(-1, *shape), weight, layer.bias, stride).flatten(2)
+        out: Tensor = layer(self._patches(x, shape))
+        return out.mT
 
     def _patches(self, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """[n, positions, planes x kernel] the patches of x [n, units]."""

@@ -29,11 +29,12 @@ def trained(checkpoint: Path | None = None) -> Trainer:
     return Trainer(net, BINNING, bars(24), bars(6, 1000), SCHEDULE, Augment(shift=1.0), 7, checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("shape", [(2, 9, 8), (9, 11), (23,)])
 @torch.no_grad()
-def test_convolutions_of_events_are_convolutions(shape: tuple[int, ...]) -> None:
+def test_convolutions_of_events_are_convolutions(shape: tuple[int, ...], training: bool) -> None:
     torch.manual_seed(0)
-    layer = EventEmbedding(EventInput(shape, (4, 5), kernel=3, stride=2), 6)
+    layer = EventEmbedding(EventInput(shape, (4, 5), kernel=3, stride=2), 6).train(training)
     x = torch.randint(0, 3, (2, 5, int(np.prod(shape)))).float()
     planes, height, width = ((1,) * (3 - len(shape)) + shape)[-3:]
     image = x.view(10, planes, height, width)
