@@ -2,7 +2,7 @@
 
     python benchmarks/linearise.py MODEL --text FILE [--students window_linear gla,keep] [--updates 120] [--json]
 
-MODEL is the folder of a softmax model; the figures of docs/figures.md are of a byte model of four such layers:
+MODEL is the folder of a softmax model; docs/figures/conversion.md is about a byte model of four such layers:
 
     neurosim convert lm-train --text FILE --kind window --steps 1500 --set model.options.window_size=256
         --set model.options.num_heads=4 --set training.length=256 --set training.batch=12

@@ -1,4 +1,4 @@
-"""Simple classifiers on the data of the tables in docs/figures.md: what a network has to beat.
+"""Simple classifiers on the data of the tables in docs/figures/: what a network has to beat.
 
     NEUROSIM_DATA=FOLDER python benchmarks/simple.py [nmnist shd strangers mnist fashion] [--items 2000] [--json]
 
