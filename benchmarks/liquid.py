@@ -4,7 +4,8 @@
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --noise nmnist     in resistive memory, against its noise
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --readouts nmnist  every readout on the same spikes
     NEUROSIM_DATA=FOLDER python benchmarks/liquid.py --transductive shd [--seeds 3]    readouts standardised by speaker,
-        each training speaker left out in turn, and the official split; and liquids whose scores are summed
+        and self-trained, each training speaker left out in turn, and the official split; liquids whose scores are
+        summed; and strangers of whom fewer recordings, or only some classes, come together
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
@@ -32,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from neurosim import Recordings, catalog
-from neurosim.liquid import Liquid, Readout
+from neurosim.liquid import Liquid, Readout, TrainedReadout
 from neurosim.liquid.quality import Quality, generalisation_rank, quality
 from neurosim.liquid.readout import CLASSIFIERS
 
@@ -41,6 +42,7 @@ ADAPT = 90
 NOISES = [(0.0, 0.0), *((w, 0.0) for w in (0.1, 0.3, 1.0)), *((0.0, r) for r in (0.1, 0.3, 1.0)), (0.3, 0.3)]
 # Kinds of readout, and the group by which they are standardised.
 GROUPED = (("ridge", ""), ("ridge", "speaker"), ("ann", "speaker"))
+FEWER = (20, 50, 100, 200)  # recordings of a stranger that come together
 SCORES = ("validation", "test", "speaker")
 QUALITIES = (*(field.name for field in fields(Quality)), "generalisation_rank")
 
@@ -92,15 +94,21 @@ def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> di
 
 def strangers(readout: Readout, train: Recordings, spikes: Recordings) -> float:
     """Mean accuracy on a speaker whom the readout never heard."""
-    return float(np.mean(by_speaker(train, left_out(readout, train, spikes))))
+    trained = [readout.fit(spikes.select(rows), train.labels[rows]) for _, rows in without_each(train)]
+    return float(np.mean(by_speaker(train, left_out(trained, train, spikes))))
 
 
-def left_out(readout: Readout, train: Recordings, spikes: Recordings) -> NDArray[np.float64]:
-    """[n, classes] scores of each recording by a readout that never heard its speaker."""
-    speaker, found = np.asarray(train.groups["speaker"]), np.empty((len(train), len(train.classes)))
-    for who in np.unique(speaker):
-        trained = readout.fit(spikes.select(speaker != who), train.labels[speaker != who])
-        found[speaker == who] = trained.scores(spikes.select(speaker == who))
+def without_each(train: Recordings) -> list[tuple[int, NDArray[np.bool]]]:
+    """Each speaker, and the recordings of the others."""
+    speaker = np.asarray(train.groups["speaker"])
+    return [(int(who), speaker != who) for who in np.unique(speaker)]
+
+
+def left_out(trained: list[TrainedReadout], train: Recordings, spikes: Recordings) -> NDArray[np.float64]:
+    """[n, classes] scores of each recording by the readout that never heard its speaker."""
+    found = np.empty((len(train), len(train.classes)))
+    for each, (_, rows) in zip(trained, without_each(train), strict=True):
+        found[~rows] = each.scores(spikes.select(~rows))
     return found
 
 
@@ -169,23 +177,51 @@ def of_readouts(name: str, seeds: int) -> list[dict]:
 
 
 def of_groups(name: str, seeds: int) -> list[dict]:
-    """Strangers and the official split by readouts with and without standardisation by speaker, on the same spikes."""
+    """Strangers and the official split by readouts with and without standardisation by speaker and second readouts of
+    each speaker, on the same spikes."""
     title, train, test = data(name)
-    scores: dict[tuple[str, str], list[tuple[NDArray, NDArray]]] = {(k, g): [] for k, g in GROUPED}
+    scores: dict[tuple[str, str, bool], list[tuple[NDArray, NDArray]]] = {}
+    parts: dict[str, list[list[float]]] = {}
     for seed in tqdm(range(seeds), desc=title, file=sys.stderr):
         liquid = adapted(train, seed)
         a, b = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
-        for (kind, group), pairs in scores.items():
-            readout = replace(reader(name, seed, kind), transductive=group)
-            pairs.append((left_out(readout, train, a), readout.fit(a, train.labels).scores(b)))
-    rows = []
-    for (kind, group), pairs in scores.items():
+        for kind, group in GROUPED:
+            pairs, fewer = of_group(replace(reader(name, seed, kind), transductive=group), train, a, b)
+            for second, pair in enumerate(pairs):
+                scores.setdefault((kind, group, bool(second)), []).append(pair)
+            for words, found in fewer.items():
+                parts.setdefault(words, []).append(found)
+    return group_rows(title, test, train, scores, parts)
+
+
+def of_group(
+    readout: Readout, train: Recordings, spikes: Recordings, tested: Recordings
+) -> tuple[list[tuple[NDArray, NDArray]], dict[str, list[float]]]:
+    """Scores of strangers and of the test recordings, without and with second readouts; and `of_fewer` of a ridge."""
+    each = [readout.fit(spikes.select(rows), train.labels[rows]) for _, rows in without_each(train)]
+    whole, pairs = readout.fit(spikes, train.labels), []
+    for second in (False, True) if readout.transductive else (False,):
+        *left, final = (replace(t, readout=replace(readout, self_trained=second)) for t in (*each, whole))
+        pairs.append((left_out(left, train, spikes), final.scores(tested)))
+    some = readout.transductive and readout.kind == "ridge"
+    return pairs, of_fewer(each, train, spikes, readout.seed) if some else {}
+
+
+def group_rows(
+    title: str,
+    test: Recordings,
+    train: Recordings,
+    scores: dict[tuple[str, str, bool], list[tuple[NDArray, NDArray]]],
+    parts: dict[str, list[list[float]]],
+) -> list[dict]:
+    rows: list[dict] = []
+    for (kind, group, second), pairs in scores.items():
         sums = sum(strange for strange, _ in pairs), sum(known for _, known in pairs)
         rows.append(
             {
                 "dataset": title,
-                "seeds": seeds,
-                "readout": kind,
+                "seeds": len(pairs),
+                "readout": f"{kind}, self-trained" if second else kind,
                 "standardised by": group or "nothing",
                 "speaker": spread([float(np.mean(by_speaker(train, strange))) for strange, _ in pairs]),
                 "test": spread([float((known.argmax(axis=1) == test.labels).mean()) for _, known in pairs]),
@@ -194,7 +230,29 @@ def of_groups(name: str, seeds: int) -> list[dict]:
                 "all seeds summed, test": round(float((sums[1].argmax(axis=1) == test.labels).mean()), 4),
             }
         )
+    for words, found in parts.items():
+        plain, second = np.mean(found, axis=0)
+        rows.append({"a stranger's recordings": words, "ridge": round(plain, 3), "self-trained": round(second, 3)})
     return rows
+
+
+def of_fewer(left: list[TrainedReadout], train: Recordings, spikes: Recordings, seed: int) -> dict[str, list[float]]:
+    """Accuracy without and with second readouts where fewer recordings of a stranger come together, or half the
+    classes."""
+    draws, found = np.random.default_rng(seed), {}
+    for words in (*FEWER, "half the classes"):
+        hits: list[list[NDArray]] = [[], []]
+        for trained, (who, _) in zip(left, without_each(train), strict=True):
+            mine = draws.permutation(np.flatnonzero(np.asarray(train.groups["speaker"]) == who))
+            if isinstance(words, int):
+                parts = [mine[k : k + words] for k in range(0, len(mine) - words + 1, words)]
+            else:
+                parts = [mine[train.labels[mine] < len(train.classes) // 2]]
+            for second in (False, True):
+                judge = replace(trained, readout=replace(trained.readout, self_trained=second))
+                hits[second] += [judge.predict(spikes.select(part)) == train.labels[part] for part in parts]
+        found[str(words)] = [float(np.concatenate(each).mean()) for each in hits]
+    return found
 
 
 def main() -> None:

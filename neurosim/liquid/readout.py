@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import files, measure
 from ..errors import lookup, require
 from ..spikes import Recordings
+from .self_training import self_trained
 from .windows import FEATURES, TIMINGS, check_windows, features, width
 
 # Added to each feature's standard deviation, as a fraction of their mean, so that features that hardly vary stay small.
@@ -38,6 +39,8 @@ class Readout:
         transductive: group of the recordings, such as "speaker", each of which has its features centred and scaled by
             its own mean and spread, without labels. An answer then depends on the other recordings of its group, so
             that accuracies are not those of recordings that come alone; "": no.
+        self_trained: whether a second readout of each group, trained on the answers to the group's other recordings, is
+            added to this one; see `self_training`. Needs `transductive`.
         penalty: weight of the squared weights, as a fraction of the mean squared norm of a training vector; None:
             `PENALTIES[kind]`.
         hidden: hidden units of "ann".
@@ -53,6 +56,7 @@ class Readout:
     timing: Literal["time", "spikes", "both", "duration"] = "both"
     tau: float = 0.05
     transductive: str = ""
+    self_trained: bool = False
     penalty: float | None = None
     hidden: int = 512
     seed: int = 0
@@ -64,6 +68,8 @@ class Readout:
         cuts = check_windows(self.windows, "Readout.windows")
         if not isinstance(self.windows, int):  # a list, from a file
             object.__setattr__(self, "windows", cuts)
+        grouped = bool(self.transductive) or not self.self_trained
+        require(grouped, "Readout.self_trained", "needs groups; name one as transductive, or give false", True)
         require(self.tau > 0, "Readout.tau", "must be > 0 s", self.tau)
         require(self.penalty is None or self.penalty > 0, "Readout.penalty", "must be > 0", self.penalty)
         require(self.hidden >= 1, "Readout.hidden", "must be >= 1", self.hidden)
@@ -183,7 +189,13 @@ class TrainedReadout(files.Saved):
         """
         x = self._inputs(spikes)
         x = self.readout.standardised(spikes) if self.readout.transductive else x
-        return self._last(x if self.hidden_weights is None else self._between(x))
+        found = self._last(x if self.hidden_weights is None else self._between(x))
+        if self.readout.self_trained:
+            group = self.readout.groups(spikes)
+            with _one_thread():
+                for each in np.unique(group):
+                    found[group == each] = self_trained(found[group == each], x[group == each])
+        return found
 
     def predict(self, spikes: Recordings) -> NDArray[np.int64]:
         """Return [recordings] labels. Raises the errors of `scores`."""
@@ -191,13 +203,18 @@ class TrainedReadout(files.Saved):
 
     def work(self, spikes: Recordings) -> list[measure.LayerCounts]:
         """Return the work of reading these recordings by layer: a multiply-accumulate for each weight whose feature, or
-        hidden unit, is not zero. Mean and spread of a group go into weights and biases for it."""
+        hidden unit, is not zero. Mean and spread of a group go into weights and biases for it, and a second readout
+        of the group into the weights, unless a hidden layer lies between."""
         x = self._inputs(spikes)
         if self.hidden_weights is None:
             return [_layer("readout", self.weights, x, self._last(x))]
         between = self._between(x)
         hidden = _layer("hidden", self.hidden_weights, x, between)
-        return [hidden, _layer("readout", self.weights, between, self._last(between))]
+        layers = [hidden, _layer("readout", self.weights, between, self._last(between))]
+        if self.readout.self_trained:
+            weights = np.ones((len(self.labels), x.shape[1]), np.float32)  # of any values: none is zero
+            layers.append(_layer("second readout", weights, x, self.scores(spikes)))
+        return layers
 
     @property
     def _first(self) -> NDArray:

@@ -159,7 +159,7 @@ def test_interrupted_members_go_on_bit_for_bit(done: TrainResult, root: Path) ->
     assert {"layer1", "readout", "net2.layer1", "net2.readout"} <= {name.replace("net2_", "net2.") for name in names}
 
 
-WITH_LIQUID = {"members": 1, "liquid.use": True, "liquid.transductive": "speaker"}
+WITH_LIQUID = {"members": 1, "liquid.use": True, "liquid.transductive": "speaker", "liquid.self_trained": True}
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> 
     assert [member.kind for member in result.members] == ["network", "liquid"]
     assert result.identical is True and result.engine_accuracy == result.accuracy
     names = [layer.name for layer in result.measures.layers]
-    assert names[:3] == ["layer1", "readout", "liquid"] and names[-1] == "readout of the liquid"
+    assert names[:3] == ["layer1", "readout", "liquid"] and names[-1] == "second readout of the liquid"
     # The sum, from what the folder holds and a liquid made again.
     splits, own = training.load_splits(config(root)), config(root, **WITH_LIQUID).liquid_config()
     net, binning, _ = training.load(Path("whole/net.safetensors"))

@@ -124,10 +124,12 @@ class MemberLiquid(Section):
     Attributes:
         use: whether there is one. Its scores, scaled to the spread of a network's, are added to those of the networks.
         transductive: group by which its features are standardised, such as "speaker"; see `liquid.Readout`.
+        self_trained: whether each group has a second readout, trained on answers; see `liquid.Readout`.
     """
 
     use: bool = False
     transductive: str = ""
+    self_trained: bool = False
 
 
 if TYPE_CHECKING:
@@ -190,7 +192,8 @@ class TrainConfig(RunConfig):
     def liquid_config(self) -> LiquidConfig:
         """Return the settings of the liquid beside the networks."""
         settings = self.data.describe().defaults
-        readout = {**settings.get("readout", {}), "transductive": self.liquid.transductive}
+        own = {"transductive": self.liquid.transductive, "self_trained": self.liquid.self_trained}
+        readout = {**settings.get("readout", {}), **own}
         tree = {**settings, "readout": readout, "seed": self.seed, "data": self.data, "energy": self.energy}
         return LiquidConfig.model_validate(tree)
 
