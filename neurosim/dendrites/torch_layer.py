@@ -85,8 +85,11 @@ class TrainableDendriteLayer(nn.Module):
 
         In training, duty cycles follow the winners.
         """
-        y = nn.functional.linear(x, self.weights, self.bias)
-        values = y * torch.sigmoid(self.strongest(context))
+        return self.gated(x, torch.sigmoid(self.strongest(context)))
+
+    def gated(self, x: Tensor, gate: Tensor) -> Tensor:
+        """Return [B, units] from x [B, inputs] and gates [B, units], or one [units]: sigmoids of dendritic answers."""
+        values = nn.functional.linear(x, self.weights, self.bias) * gate
         ranked = values.detach() * torch.exp(-self.boost * self.duty) if self.boost else values.detach()
         # Stable, as in numpy: ties go to the lower unit.
         chosen = _top(ranked, self.winners)
@@ -215,7 +218,17 @@ class DendriteNetwork(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Return [B, classes] scores from x [B, inputs] and contexts [B, contexts] or [contexts]."""
-        return self.output(self.second(self.first(x, context), context))
+        return self.gated(x, *self.gates(context))
+
+    def gates(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gates [..., units] of both layers under contexts [..., contexts]."""
+        first, second = (torch.sigmoid(layer.strongest(context)) for layer in (self.first, self.second))
+        return first, second
+
+    def gated(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return [B, classes] scores from x [B, inputs] and the gates of both layers, [B, units] or [units]."""
+        scores: Tensor = self.output(self.second.gated(self.first.gated(x, first), second))
+        return scores
 
     @torch.no_grad()
     def work(self, x: Tensor, context: Tensor) -> list[LayerCounts]:

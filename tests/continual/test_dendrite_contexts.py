@@ -53,6 +53,23 @@ def test_an_item_alone_is_answered_under_the_task_of_the_nearest_class(engine: b
     np.testing.assert_allclose(learner.scores(x, None), under, atol=1e-4)
 
 
+def test_scores_are_those_of_the_network_as_it_is_after_each_task(stream: Stream) -> None:
+    learner, x = learned(stream, 0), stream[1].test.x
+    learner.scores(x, None)
+    for task in stream:
+        learner.begin(task)
+        learner.scores(x, None)
+        learner.learn(task)
+        for t in range(task.index + 1):
+            with torch.no_grad():
+                wanted = learner.net(learner._inputs(x), torch.from_numpy(learner.contexts[t]))
+            np.testing.assert_allclose(learner.scores(x, t), wanted, atol=1e-5)
+    again = learned(stream, 0)
+    again.scores(x, None)
+    again.restore(learner.state(), [])
+    assert np.array_equal(again.scores(x, 1), learner.scores(x, 1))
+
+
 def test_a_saved_one_goes_on_and_others_states_are_refused(stream: Stream) -> None:
     first, second = learned(stream, 1, **DRAWN), learned(stream, 0, **DRAWN)
     second.restore(first.state(), [])

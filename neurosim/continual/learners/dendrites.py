@@ -27,6 +27,8 @@ from .common import ItemBatch, LearnerTraining
 from .one_context import OneContext
 from .state import check_arrays
 
+AT_A_TIME = 1000  # items whose layers are in memory
+
 
 @dataclass(frozen=True)
 class DendriteSettings(LearnerTraining):
@@ -113,6 +115,7 @@ class Dendrites(Learner):
         self.means: NDArray[np.float32] = np.zeros((problem.tasks, many, inputs), np.float32)
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
         self.met = 0
+        self._gates: tuple[Tensor, ...] = ()  # [tasks met, units] of each layer, once they are known
 
     @property
     def device(self) -> torch.device:
@@ -121,6 +124,7 @@ class Dendrites(Learner):
     def to(self, device: str) -> None:
         super().to(device)
         self.net.to(device)
+        self._gates = ()
 
     def begin(self, task: Task) -> None:
         if task.index == 0:
@@ -133,6 +137,7 @@ class Dendrites(Learner):
             for c in np.unique(task.train.y):
                 means[c] = inputs[torch.from_numpy(task.train.y == c)].mean(dim=0).numpy()
         self.met = task.index + 1
+        self._gates = ()
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)
@@ -154,6 +159,7 @@ class Dendrites(Learner):
         how = self.settings, generator, step, on_progress, self.device
         total = common.train("dendrites", task, task.train, allowed, *how)
         net.store()
+        self._gates = ()
         common.check_finite_weights(self.net, "dendrites", total, task)
         self.updates = total * (common.sizes(net.trained()) - self.net.absent())
         self.learned = task.index + 1
@@ -162,15 +168,25 @@ class Dendrites(Learner):
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         self.net.eval()
         under = self._under(x, task)
+        if not self.settings.engine:
+            found: NDArray[np.float32] = self._answers(self._inputs(x).to(self.device), under).cpu().numpy()
+            return found
         found = np.empty((len(x), self.problem.classes), np.float32)
         # One context serves all the items under it.
         for t in np.unique(under):
             rows = np.flatnonzero(under == t)
-            if self.settings.engine:
-                found[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
-            else:
-                found[rows] = self.net(*self._seen(x[rows], t)).cpu().numpy()
+            found[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
         return found
+
+    def _answers(self, x: Tensor, under: NDArray[np.int64]) -> Tensor:
+        """Return scores of items [n, inputs], each under the context of a task met.
+
+        Gates are computed once for all tasks: a hundred tasks have a gigabyte of segments.
+        """
+        if not self._gates:
+            self._gates = self.net.gates(self._there(self.contexts[: max(self.met, 1)]))
+        parts = zip(x.split(AT_A_TIME), torch.from_numpy(under).to(self.device).split(AT_A_TIME), strict=True)
+        return torch.cat([self.net.gated(items, *(gate[which] for gate in self._gates)) for items, which in parts])
 
     @torch.no_grad()
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
@@ -203,6 +219,7 @@ class Dendrites(Learner):
         self.contexts, self.level = np.array(arrays["contexts"]), np.array(arrays["level"])
         self.means = np.array(arrays["means"]) if self._separate else self.contexts[:, None].copy()
         self.learned = self.met = int(arrays["learned"])
+        self._gates = ()
 
     def _under(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.int64]:
         """Return [n] the context of each item."""

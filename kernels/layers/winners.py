@@ -1,0 +1,50 @@
+"""The gradients of a product of which only the winners are read, and of whose inputs only the winners before are not 0.
+
+Of 2,048 units, 5 % of which win on both sides, a quarter of a per cent of the pairs meet. The reference is the product
+itself, under autograd.
+
+Arrays are float32, winners and sources int64, all C-contiguous.
+"""
+
+from __future__ import annotations
+
+import torch
+from numba import njit
+
+
+def product_reference(x, weight, bias, winners):
+    """The specification: return [B, winners] of x [B, inputs] times weight [outputs, inputs] plus bias [outputs].
+
+    Args:
+        winners: [B, n] the outputs that are read.
+    """
+    return torch.nn.functional.linear(x, weight, bias).gather(1, winners)
+
+
+@njit(cache=True, nogil=True)
+def weight_gradient(grad, winners, x, sources, out):
+    """Add to out [outputs, inputs] the gradient by the weights; grad [B, n] is that by the product.
+
+    sources: [B, s] the inputs that are not 0; s = 0: any may be.
+    """
+    for b in range(grad.shape[0]):
+        for j in range(grad.shape[1]):
+            row, g = out[winners[b, j]], grad[b, j]
+            if sources.shape[1]:
+                for s in range(sources.shape[1]):
+                    i = sources[b, s]
+                    row[i] += g * x[b, i]
+            else:
+                for i in range(x.shape[1]):
+                    row[i] += g * x[b, i]
+
+
+@njit(cache=True, nogil=True)
+def input_gradient(grad, winners, weight, sources, out):
+    """Add to out [B, inputs] the gradient by the inputs, of `sources` alone: others have no use for it."""
+    for b in range(grad.shape[0]):
+        for j in range(grad.shape[1]):
+            row, g = weight[winners[b, j]], grad[b, j]
+            for s in range(sources.shape[1]):
+                i = sources[b, s]
+                out[b, i] += g * row[i]
