@@ -5,14 +5,17 @@ Computed from SHD, or any file of its layout: a digit is a label modulo 10, so G
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neurosim.data.catalog import Dataset
 from neurosim.datasets import shd
 from neurosim.errors import require
+from neurosim.plain import from_plain
 from neurosim.spikes import Recordings
 
 SUMS = tuple(str(total) for total in range(19))
@@ -30,22 +33,37 @@ INFO = Dataset(
     recordings=shd.INFO.recordings,
     licence=shd.INFO.licence,
     about=(
-        "As many random pairs of SHD's utterances as a split has utterances, the second starting where the first "
-        "ends; the label is the sum of the two digits, 0 to 18, whatever their language. Cite Spieler, Rahaman, "
-        "Martius, Schoelkopf and Levina 2024, ICLR, and those who made SHD."
+        "As many random pairs of SHD's utterances as a split has utterances (options.pairs: a multiple of it), the "
+        "second starting where the first ends; the label is the sum of the two digits, 0 to 18, whatever their "
+        "language. Cite Spieler, Rahaman, Martius, Schoelkopf and Levina 2024, ICLR, and those who made SHD."
     ),
     sources=shd.INFO.sources,
 )
 
 
-def load(split: str, root: Path) -> Recordings:
-    """Return as many pairs as the split has utterances, always the same.
+@dataclass(frozen=True)
+class Options:
+    """Settings of the pairs.
+
+    Attributes:
+        pairs: number of pairs for each utterance of a split.
+    """
+
+    pairs: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.pairs > 0, "data.options.pairs", "must be > 0", self.pairs)
+
+
+def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Recordings:
+    """Return pairs of the utterances of a split, always the same: as many as it has utterances, or a multiple of that.
 
     Raises:
         NeurosimMissingError, NeurosimFormatError: as `shd.load`.
     """
     utterances = shd.load(split, root)
-    return add_digits(utterances, len(utterances), SEEDS[split])
+    pairs = from_plain(Options, dict(options or {}), "data.options").pairs
+    return add_digits(utterances, pairs * len(utterances), SEEDS[split])
 
 
 fetch, verify = shd.fetch, shd.verify

@@ -40,10 +40,6 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
         raise click.UsageError("no NAME given; 'neurosim reproduce --list' names them")
     config, preset = config_of(name), presets()[name]
     require(options.config is None, "--config", "cannot be combined with NAME, which has its own", options.config)
-    if preset.script:
-        raise NeurosimInputError(
-            f"{name}: is measured by a script of the repository; run there: python {preset.script}"
-        )
     if preset.needs_model and model is None:
         raise NeurosimInputError(
             f"{name}: needs a language model, and none comes with neurosim; give --model FOLDER (a Hugging Face "
@@ -60,9 +56,7 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
 
 def _listing() -> str:
     heads = ("preset", "published", "ours", "date", "runs")
-    rows = [
-        (name, share(p.published), share(p.ours), p.date or "-", p.kind or "script") for name, p in presets().items()
-    ]
+    rows = [(name, share(p.published), share(p.ours), p.date or "-", p.kind) for name, p in presets().items()]
     about = [(name, f"{p.title}. {p.source}. Ours: {p.how}") for name, p in presets().items()]
     return f"{grid(heads, rows)}\n\n{table(about)}"
 

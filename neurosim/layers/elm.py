@@ -223,36 +223,6 @@ class ELM(nn.Module):
         return self.decay ** len(x) * b + arrived
 
 
-@final
-class ELMClassifier(nn.Module):
-    """An ELM that classifies a sequence by its outputs after the last step, with dropout of inputs in training.
-
-    Attributes:
-        elm: an ELM with an output for each class.
-        dropout: probability that an input of a step is left out. As published, the others are not scaled; outside
-            training all inputs are scaled by 1 - dropout.
-        seed: key of dropout; the masks of call k depend on it and on k alone.
-    """
-
-    def __init__(self, elm: ELM, dropout: float = 0.5, seed: int = 0) -> None:
-        super().__init__()
-        require(0 <= dropout < 1, "ELMClassifier.dropout", "must be >= 0 and < 1", dropout)
-        self.elm, self.dropout, self.seed = elm, dropout, seed
-        self.calls: Tensor
-        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return [B, classes] scores of x [T, B, inputs]; sequence b ends after lengths[b] steps (None: T)."""
-        if self.training and self.dropout:
-            generator = torch.Generator().manual_seed((self.seed << 32) + int(self.calls))
-            self.calls += 1
-            x = x * (torch.rand(x.shape, generator=generator) >= self.dropout).to(x)
-        elif self.dropout:
-            x = x * (1 - self.dropout)
-        y = self.elm(x)[0]
-        return y[-1] if lengths is None else y[lengths - 1, torch.arange(y.shape[1], device=y.device)]
-
-
 def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
     """Return [branches, synapses of a branch] the input of each synapse."""
     if branches is None and each is None:

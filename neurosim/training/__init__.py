@@ -18,6 +18,7 @@ from .records import EpochProgress as EpochProgress
 from .records import EpochRecord as EpochRecord
 from .records import TrainingState as TrainingState
 from .specs import AttentionSpec as AttentionSpec
+from .specs import ELMSpec as ELMSpec
 from .specs import NetworkSpec as NetworkSpec
 from .specs import TrainingSpec as TrainingSpec
 from .validation import check_labels as check_labels
@@ -26,6 +27,7 @@ from .validation import split_apart as split_apart
 
 if TYPE_CHECKING:
     from .attention_net import AttentionNet as AttentionNet
+    from .elm_net import ELMNet as ELMNet
     from .export import EventNet as EventNet
     from .export import has_exact_sums as has_exact_sums
     from .export import to_network as to_network

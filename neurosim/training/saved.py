@@ -16,9 +16,10 @@ from ..errors import NeurosimInputError, require
 from ..plain import PlainTree, Record, from_plain, to_plain
 from .attention_net import AttentionNet
 from .binning import Binning
+from .elm_net import ELMNet
 from .net import SpikingNet
 from .records import TrainingState
-from .specs import AttentionSpec, NetworkSpec
+from .specs import AttentionSpec, ELMSpec, NetworkSpec
 
 NET, TRAINING, VERSION = "SpikingNet", "Training", 2
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -27,6 +28,7 @@ FORMER_SETTINGS = {"design": "spec", "course": "state", "most": "max_count"}
 FORMER_ARRAYS = {".joint.": ".connection.", "kept/": "best/"}
 
 Weights = Mapping[str, Tensor]
+TrainableNet = SpikingNet | AttentionNet | ELMNet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ class _TrainedNet(_Net):
 
 @dataclass(frozen=True, kw_only=True)
 class _Training(_Net):
-    spec: NetworkSpec | AttentionSpec
+    spec: NetworkSpec | AttentionSpec | ELMSpec
     state: TrainingState
 
 
@@ -80,7 +82,7 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
 
 
 def write_checkpoint(
-    path: Path, net: SpikingNet | AttentionNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
+    path: Path, net: TrainableNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
 ) -> None:
     """Replace `path` by all that a training needs to go on.
 
@@ -98,7 +100,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    path: Path, net: SpikingNet | AttentionNet, optimiser: torch.optim.Optimizer
+    path: Path, net: TrainableNet, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], TrainingState]:
     """Restore `net` and `optimiser` from a checkpoint; return the best weights so far and the training's state.
 
@@ -145,7 +147,7 @@ def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
     return settings, arrays
 
 
-def _facts(net: SpikingNet | AttentionNet | _Training) -> dict[str, object]:
+def _facts(net: TrainableNet | _Training) -> dict[str, object]:
     """Return by name what a network shares with its checkpoints."""
     spec = {f"spec.{field.name}": to_plain(getattr(net.spec, field.name)) for field in fields(net.spec)}
     return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, **spec}

@@ -128,6 +128,39 @@ class AttentionSpec:
 
 
 @dataclass(frozen=True)
+class ELMSpec:
+    """An Expressive Leaky Memory neuron; see `layers.elm.ELM`, which checks the values.
+
+    Attributes:
+        memory: number of its leaky memories.
+        branches, synapses_per_branch: the form with branches, which sum neighbouring inputs; None: without.
+        tau_syn: synaptic time constant, s.
+        tau_min, tau_max: smallest and largest time constant of the memories, s; they are log-spaced.
+        train_tau: train the time constants of the memories.
+        gain: scale of what is written into the memories.
+        dropout: probability that an input of a bin is left out in training.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    memory: int = 100
+    branches: int | None = None
+    synapses_per_branch: int | None = None
+    tau_syn: float = 5e-3
+    tau_min: float = 1e-3
+    tau_max: float = 0.5
+    train_tau: bool = False
+    gain: float = 5.0
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self, {"memory": ">= 1", "dropout": ">= 0 and < 1", "tau_syn tau_min tau_max gain": "> 0 and finite"}
+        )
+
+
+@dataclass(frozen=True)
 class TrainingSpec:
     """Settings of a training: AdamW (Loshchilov & Hutter 2019); the learning rate rises, then falls as a cosine.
 

@@ -17,13 +17,11 @@ from torch import nn
 from ..errors import NeurosimError, require
 from ..random import rng_key
 from ..spikes import Recordings
-from .attention_net import AttentionNet
 from .augment import Augment
 from .binning import Binning, EventBatch
-from .net import SpikingNet
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
-from .saved import read_checkpoint, write_checkpoint
+from .saved import TrainableNet, read_checkpoint, write_checkpoint
 from .specs import TrainingSpec
 
 EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
@@ -58,7 +56,7 @@ class Trainer:
 
     def __init__(
         self,
-        net: SpikingNet | AttentionNet,
+        net: TrainableNet,
         binning: Binning,
         train: Recordings,
         validation: Recordings | None = None,
@@ -222,7 +220,7 @@ class Trainer:
 
 @torch.no_grad()
 def scores(
-    net: SpikingNet | AttentionNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
+    net: TrainableNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
     net.eval()

@@ -30,14 +30,13 @@ def test_every_preset_is_listed_with_its_source_and_has_settings() -> None:
     assert list(data) == list(presets())
     for name, preset in presets().items():
         assert name in text and preset.source and preset.how and preset.differs
-        assert bool(preset.kind) != bool(preset.script)
         assert (preset.ours is None) == (preset.date == "")
-        assert preset.script or config_of(name).is_file()
+        assert config_of(name).is_file()
     settings = {path.stem for path in FOLDER.glob("*.toml")} - {"index"}
-    assert settings == {name for name, preset in presets().items() if preset.kind}
+    assert settings == set(presets())
 
 
-@pytest.mark.parametrize("name", [name for name, preset in presets().items() if preset.kind not in ("", "convert")])
+@pytest.mark.parametrize("name", [name for name, preset in presets().items() if preset.kind != "convert"])
 def test_the_kind_of_a_preset_takes_its_settings(name: str) -> None:
     kind, path = presets()[name].kind, config_of(name)
     if kind == "continual":
@@ -110,6 +109,7 @@ FEW = [
     "stream.tasks=2",
 ]
 NET = ["learners.hlop.hidden=[20]"]
+FEW_DIGITS = ["data.name=digits", "data.train_limit=60", "data.limit=20", "bins.pool=2", "training.epochs=1"]
 SMALLER: dict[str, list[str]] = {
     "dendrites-10": [*FEW, "learners.dendrites.units=40"],
     "dendrites-100": [*FEW, "learners.dendrites.units=40"],
@@ -118,13 +118,14 @@ SMALLER: dict[str, list[str]] = {
     "hlop-convolution": [*FEW[:-1], *NET, "learners.hlop.filters=[4]", "learners.hlop.shape=[8, 8]"],
     "sparsey": ["data.name=digits", "data.train_limit=60", "data.limit=20"],
     "seadlif-shd": SMALL[1::2],
+    "elm": [*FEW_DIGITS, "elm.memory=12"],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLER)
 def test_presets_run_to_their_end_without_their_data(name: str) -> None:
-    """Those that other tests do not run; strangers-shd needs recordings that name their speakers."""
+    """Those that other tests do not run; strangers-shd and shd-adding need recordings of their own."""
     words = [word for key in SMALLER[name] if "=" in key for word in ("--set", key)]
     found = result_of("reproduce", name, *words, "--out", "run")["beside"]
     assert found["preset"]["title"] == presets()[name].title and 0 <= found["measured"] <= 1
@@ -134,7 +135,6 @@ def test_presets_run_to_their_end_without_their_data(name: str) -> None:
     ("words", "line"),
     [
         (["sparsy"], "preset: unknown name 'sparsy'; did you mean 'sparsey'?"),
-        (["elm"], "elm: is measured by a script of the repository; run there: python benchmarks/elm.py"),
         (["spikingbrain-k"], "needs a language model, and none comes with neurosim; give --model FOLDER"),
         (["sparsey", "--config", "x.toml"], "--config: cannot be combined with NAME"),
         ([], "no NAME given; 'neurosim reproduce --list' names them"),

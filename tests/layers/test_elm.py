@@ -9,7 +9,7 @@ import torch
 from neurosim.datasets.shd_adding import add_digits
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.layers import elm as kernel
-from neurosim.layers.elm import ELM, ELMClassifier, interlocked_windows
+from neurosim.layers.elm import ELM, interlocked_windows
 from neurosim.spikes import Recordings, Spikes
 
 
@@ -142,34 +142,6 @@ def test_nothing_comes_before_its_cause_and_the_state_takes_a_sequence_up() -> N
     torch.testing.assert_close(elm(x[:, 1])[0], whole[:, 1])
 
 
-def test_the_same_seed_makes_the_same_neuron_and_the_same_dropout() -> None:
-    a, b = (ELMClassifier(ELM(13, 3, memory=7, seed=4)) for _ in range(2))
-    x = sequence().float()
-    for _ in range(2):
-        assert torch.equal(a(x), b(x))
-    assert not torch.equal(a(x), a(x))
-    assert torch.equal(a.eval()(x), a(x))
-    torch.testing.assert_close(a(x), a.elm(x * 0.5)[0][-1])
-    ends = a(x, torch.tensor([4, 11, 1]))
-    for k, end in enumerate((4, 11, 1)):
-        torch.testing.assert_close(ends[k], a(x[:end])[k])
-
-
-def test_order_in_time_is_learned() -> None:
-    """Input 0 then 1, or 1 then 0, with a pause: only a memory can tell."""
-    x = torch.zeros(15, 2, 2)
-    x[0, 0, 0] = x[5, 0, 1] = x[0, 1, 1] = x[5, 1, 0] = 1
-    model = ELMClassifier(ELM(2, 2, memory=6, dt=1e-2, seed=1), dropout=0.0)
-    optimizer = torch.optim.Adamax(model.parameters(), lr=0.05)
-    labels = torch.tensor([0, 1])
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.1
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -238,3 +210,7 @@ def test_adding_on_real_speech(data_root) -> None:  # type: ignore[no-untyped-de
     pairs = catalog.load("shd-adding", "test", data_root / "FSDD-SHD")
     assert len(pairs) == 300 and set(pairs.labels) == set(range(19))
     assert all(np.all(np.diff(s.times) >= 0) and s.times[-1] <= s.duration for s in pairs)
+    more = catalog.load("shd-adding", "test", data_root / "FSDD-SHD", {"pairs": 2})
+    assert len(more) == 600 and more.select(range(300)).digest() == pairs.digest()
+    with pytest.raises(NeurosimInputError, match=r"data.options.pairs: must be > 0"):
+        catalog.load("shd-adding", "test", data_root / "FSDD-SHD", {"pairs": 0})

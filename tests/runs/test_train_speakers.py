@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from helpers.command import neurosim
+from helpers.command import neurosim, result_of
 
+from neurosim import catalog
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.liquid import TrainedReadout
 from neurosim.runs import RunOptions
@@ -202,14 +203,23 @@ def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> 
 
 
 def test_settings_of_the_liquid_that_do_not_fit_are_named_before_training(root: Path) -> None:
-    with pytest.raises(NeurosimInputError, match=r"liquid.use: must be false with attention layers"):
+    with pytest.raises(NeurosimInputError, match=r"liquid.use: must be false with attention.kind 'gla'"):
         TrainConfig.configure(None, ("attention.kind=gla", "liquid.use=true"), {"data.name": "digits"})
     with pytest.raises(NeurosimInputError, match=r"Readout.transductive: must be a group .*speaker"):
         training.load_splits(config(root, **{**WITH_LIQUID, "liquid.transductive": "voice"}))
+
+
+@pytest.mark.slow
+def test_pairs_of_recordings_are_summed_by_the_preset(root: Path, tmp_path: Path) -> None:
+    words = [word for key in ("training.epochs=1", "elm.memory=12", "bins.dt=0.05") for word in ("--set", key)]
+    found = result_of("reproduce", "shd-adding", "--set", f"data.root={root}", *words, "--out", tmp_path / "run")
+    train, test = (catalog.load("shd", split, root) for split in ("train", "test"))
+    assert (found["train_samples"], found["samples"]) == (2 * len(train), 2 * len(test))
+    assert found["beside"]["measured"] == found["accuracy"] and len(found["classes"]) == 19
 
 
 def test_attention_has_no_members(root: Path) -> None:
     line = neurosim(
         "train", "shd", "--set", f"data.root={root}", "--set", "attention.kind=gla", "--members", 2, expect=2
     )
-    assert "members: must be 1 with attention layers (attention.kind) (got 2)" in line.stderr
+    assert "members: must be 1 with attention.kind 'gla' (got 2)" in line.stderr

@@ -21,8 +21,7 @@ class Preset(Record):
 
     Attributes:
         title: of the experiment.
-        kind: of run that repeats it; "" where a script does.
-        script: of the repository, with its arguments.
+        kind: of run that repeats it.
         needs_model: whether the run needs a language model.
         measure: place of the figure in the results of a run, with dots; "" where they have none to compare.
         published: the published figure; None where it is not at hand.
@@ -34,8 +33,7 @@ class Preset(Record):
     """
 
     title: str
-    kind: str = ""
-    script: str = ""
+    kind: str
     needs_model: bool = False
     measure: str = ""
     published: float | None = None

@@ -52,7 +52,7 @@ def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], 
 
     [network] (--set network.KEY=VALUE) is the network of spiking neurons. With --set attention.kind=gla the layers of
     [attention] are trained in its place, on the bins (attention.layers=2, attention.width=64), then converted into
-    spikes (attention.k=3.0) and run bin by bin.
+    spikes (attention.k=3.0) and run bin by bin. With --set elm.memory=100 it is one ELM neuron with so many memories.
     """
     from . import KIND
     from .config import TrainConfig
@@ -66,8 +66,8 @@ def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], 
     else:
         needs_dataset(options)
         config = TrainConfig.configure(options.config, options.sets, options.given)
-        spiking = config.attention_spec() is None
-        require(graph is None or spiking, "--nir", "knows no attention layers; leave it out", config.attention.kind)
+        other = config.other_network
+        require(graph is None or not other, "--nir", f"knows no layers of {other}; leave it out", graph)
         require(graph is None or not config.liquid.use, "--nir", "knows no liquid (liquid.use); leave it out", graph)
         result = train_network(config, options)
     if result is None:  # another process of torchrun answers

@@ -14,7 +14,7 @@ from ...errors import NeurosimInputError, require
 from ...measure import find_profile
 from ...training.augment import Augment
 from ...training.binning import Binning
-from ...training.specs import AttentionSpec, NetworkSpec, TrainingSpec
+from ...training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
 from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
 from ..liquid.config import LiquidConfig
 from ..settings import ConfigSource, Section, renamed, resolve
@@ -139,6 +139,9 @@ if TYPE_CHECKING:
     class AttentionSettings(Section):
         kind: str | None = None
 
+    class ELMSettings(Section):
+        memory: Count | None = None
+
     class TrainingSettings(Section): ...
 
     class AugmentSettings(Section): ...
@@ -152,6 +155,9 @@ else:
     class AttentionSettings(section_of(AttentionSpec, without=("kind", "filters"))):
         kind: Annotated[str | None, BeforeValidator(lambda kind: None if kind == SPIKING else kind)] = None
         filters: Annotated[tuple[Count, ...], Field(strict=False)] = AttentionSpec.filters
+
+    class ELMSettings(section_of(ELMSpec, without=("memory",))):
+        memory: Count | None = None
 
     TrainingSettings = section_of(TrainingSpec)
     AugmentSettings = section_of(Augment)
@@ -167,10 +173,11 @@ class TrainConfig(RunConfig):
         data: which recordings.
         bins: how they become tensors.
         augment: how they are changed in training; see `training.Augment`.
-        network: the network of spiking neurons that is trained, unless `attention.kind` is given; see
+        network: the network of spiking neurons that is trained, unless `attention.kind` or `elm.memory` is given; see
             `training.NetworkSpec`.
         attention: attention layers that are trained in its place where `attention.kind` is given, then converted into
             spikes; see `training.AttentionSpec`.
+        elm: an ELM neuron that is trained in its place where `elm.memory` is given; see `training.ELMSpec`.
         training: how it learns; see `training.TrainingSpec`.
         validation: the recordings that decide when it stops.
         energy: how energy is estimated.
@@ -185,6 +192,7 @@ class TrainConfig(RunConfig):
     augment: AugmentSettings = AugmentSettings()
     network: NetworkSettings = NetworkSettings()
     attention: AttentionSettings = AttentionSettings()
+    elm: ELMSettings = ELMSettings()
     training: TrainingSettings = TrainingSettings()
     validation: Validation = Validation()
     energy: Energy = Energy()
@@ -204,6 +212,17 @@ class TrainConfig(RunConfig):
     def attention_spec(self) -> AttentionSpec | None:
         """Return the attention layers to train; None for a network of spiking neurons."""
         return None if self.attention.kind is None else AttentionSpec(**self.attention.model_dump())
+
+    def elm_spec(self) -> ELMSpec | None:
+        """Return the ELM neuron to train; None for other networks."""
+        return None if self.elm.memory is None else ELMSpec(**self.elm.model_dump())
+
+    @property
+    def other_network(self) -> str:
+        """Setting that puts another network in the place of spiking neurons, with its value; "" without."""
+        if self.elm.memory is not None:
+            return f"elm.memory {self.elm.memory}"
+        return "" if self.attention.kind is None else f"attention.kind {self.attention.kind!r}"
 
     def training_spec(self) -> TrainingSpec:
         """Return how it is trained."""
@@ -225,15 +244,17 @@ class TrainConfig(RunConfig):
         config = super().configure(file, sets, given)
         plain = {"data": config.data.model_dump(), **cls.defaults(config.data.describe())}
         usual = resolve(cls, [ConfigSource("defaults", plain)])
-        spiking = config.attention.kind is None
-        table, rule = (
-            ("attention", "needs attention.kind, without which the neurons of [network] are trained")
-            if spiking
-            else ("network", f"has no use for the layers of attention.kind {config.attention.kind!r}; leave it out")
-        )
-        for key, value in getattr(usual, table):
-            found = getattr(getattr(config, table), key)
-            require(found == value, f"{table}.{key}", rule, found)
+        rules = {}
+        if other := config.other_network:
+            rules["network"] = f"has no use for the layers of {other}; leave it out"
+        if config.attention.kind is None:
+            rules["attention"] = "needs attention.kind, without which the neurons of [network] are trained"
+        if config.elm.memory is None:
+            rules["elm"] = "needs elm.memory, without which the neurons of [network] are trained"
+        for table, rule in rules.items():
+            for key, value in getattr(usual, table):
+                found = getattr(getattr(config, table), key)
+                require(found == value, f"{table}.{key}", rule, found)
         return config
 
     @classmethod
@@ -246,15 +267,17 @@ class TrainConfig(RunConfig):
             {
                 "network": self.network_spec,
                 "attention": self.attention_spec,
+                "elm": self.elm_spec,
                 "training": self.training_spec,
                 "augment": self.augmentation,
                 "bins": lambda: self.binning(shape, bins.duration or bins.dt),
             }
         )
-        alone = self.members == 1 or self.attention.kind is None
-        require(alone, "members", "must be 1 with attention layers (attention.kind)", self.members)
-        beside = not self.liquid.use or self.attention.kind is None
-        require(beside, "liquid.use", "must be false with attention layers (attention.kind)", self.liquid.use)
+        both = self.elm.memory is None or self.attention.kind is None
+        require(both, "attention.kind", "must be left out where elm.memory is given", self.attention.kind)
+        if other := self.other_network:
+            require(self.members == 1, "members", f"must be 1 with {other}", self.members)
+            require(not self.liquid.use, "liquid.use", f"must be false with {other}", self.liquid.use)
         if self.liquid.use:
             self.liquid_config().check()
         speaker = self.validation.held_out_speaker

@@ -9,11 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...engine import simulate
 from ...measure import LayerCounts
 from ...spikes import Recordings
-from ...training import Binning, EventNet, SpikingNet
+from ...training import Binning, ELMNet, EventNet, SpikingNet
+from ...training.elm_net import OUTPUT
 from ..options import RunOptions
 from ..progress import simulation_bar
+
+BATCH = 64  # recordings at a time
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class EngineRun:
     """A network's run on recordings in the engine.
 
     Attributes:
+        model, units: the kind of neuron, and the units of each layer.
         scores: [n, classes].
         spikes: of each spiking layer.
         work: by layer.
@@ -29,6 +34,8 @@ class EngineRun:
         identical: whether every layer has the spikes that training computes, one for one.
     """
 
+    model: str
+    units: tuple[int, ...]
     scores: NDArray[np.float32]
     spikes: Sequence[Recordings]
     work: Sequence[LayerCounts]
@@ -51,14 +58,57 @@ def run_events(
         result = event.run(inputs, threads=options.threads, count_updates=True, progress=progress)
     spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
     same = _same_spikes(net, binning, test, spikes) if event.exact else False
-    return EngineRun(event.scores(result), spikes, result.work, result.run_s, result.duration, same)
+    return EngineRun(
+        model=net.spec.neuron,
+        units=tuple(block.connection.units for block in net.layers[:-1]),
+        scores=event.scores(result),
+        spikes=spikes,
+        work=result.work,
+        seconds=result.run_s,
+        duration=result.duration,
+        identical=same,
+    )
+
+
+@torch.no_grad()
+def run_elm(net: ELMNet, binning: Binning, test: Recordings, inputs: Recordings, options: RunOptions) -> EngineRun:
+    """Run an ELM, whose unit of the largest output spikes at the end of each bin.
+
+    Args:
+        test, inputs: the recordings, and `binning.recordings` of them.
+    """
+    net.eval()
+    with simulation_bar("running event by event", options.quiet) as progress:
+        network, threads = net.to_network(), options.threads
+        result = simulate(network, inputs, clock=net.dt, threads=threads, count_updates=True, progress=progress)
+    readings, spikes = result.readings[OUTPUT], result.spikes[OUTPUT]
+    assert isinstance(spikes, Recordings)  # because the input was
+    same = True
+    for first in range(0, len(test), BATCH):
+        chosen = np.arange(first, min(first + BATCH, len(test)))
+        batch = binning.batch(test, chosen)
+        winners = net.trace(torch.from_numpy(batch.x)).readout.argmax(dim=2).numpy()
+        same &= all(
+            np.array_equal(winners[: batch.lengths[k], k], np.asarray(readings[i]).argmax(axis=1))
+            for k, i in enumerate(chosen)
+        )
+    return EngineRun(
+        model="ELM",
+        units=(net.spec.memory,),
+        scores=np.array([rows[-1] for rows in readings], np.float32),
+        spikes=[spikes],
+        work=result.work,
+        seconds=result.run_s,
+        duration=result.duration,
+        identical=same,
+    )
 
 
 @torch.no_grad()
 def _same_spikes(net: SpikingNet, binning: Binning, recordings: Recordings, found: Sequence[Recordings]) -> bool:
     """Return whether the engine found the spikes of every layer that the network computes, one for one."""
-    for first in range(0, len(recordings), 64):
-        chosen = np.arange(first, min(first + 64, len(recordings)))
+    for first in range(0, len(recordings), BATCH):
+        chosen = np.arange(first, min(first + BATCH, len(recordings)))
         batch = binning.batch(recordings, chosen)
         trace = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
         for spikes, layer in zip(found, trace.spikes, strict=True):

@@ -57,12 +57,12 @@ class Ensemble:
         """Return the ensemble of a run folder of `neurosim train`.
 
         Raises:
-            NeurosimInputError: a folder of another kind of run, or a training of attention layers.
+            NeurosimInputError: a folder of another kind of run, or a training of another network.
             NeurosimMissingError, NeurosimFormatError: a file is missing or damaged.
         """
         folder = open_run(Path(run))
         config = TrainConfig.reconfigure(folder) if folder.manifest.kind == KIND.name else None
-        if config is None or config.attention_spec() is not None:
+        if config is None or config.other_network:
             raise NeurosimInputError(f"{run}: must be the folder of a training of spiking networks; give another")
         found = [load(path) for path in net_files(folder.path)]
         liquid = None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import measure
+from ... import description, measure
 from ...errors import NeurosimMissingError
 from ...training.binning import Binning
 from ..baselines import baselines
@@ -38,6 +38,7 @@ try:
 
     from ...training import (
         AttentionNet,
+        ELMNet,
         EpochProgress,
         SpikingNet,
         Team,
@@ -48,14 +49,15 @@ try:
         team,
         to_network,
     )
+    from ...training.saved import TrainableNet
     from .attention import run_in_spikes
-    from .engine import run_events
+    from .engine import run_elm, run_events
 except ImportError as error:
     raise NeurosimMissingError(
         f"neurosim train: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
     ) from None
 
-NET, CHECKPOINT = "net.safetensors", "training.safetensors"
+NET, ELM, CHECKPOINT = "net.safetensors", "elm.toml", "training.safetensors"
 
 
 def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainResult | None:
@@ -122,7 +124,7 @@ class _Member:
     """A trained network, with the parts of the recordings that it was trained on."""
 
     seed: int
-    net: SpikingNet | AttentionNet
+    net: TrainableNet
     parts: Parts
     trainer: Trainer
 
@@ -168,17 +170,19 @@ class _Training:
         train = self.splits.train
         return self.config.binning(train.shape, float(train.durations.max()))
 
-    def build(self, seed: int) -> SpikingNet | AttentionNet:
+    def build(self, seed: int) -> TrainableNet:
         """Return a network before it is trained.
 
         Raises:
             NeurosimInputError: it does not fit the recordings.
         """
         shape, classes, dt = self.binning.shape, len(self.splits.train.classes), self.binning.dt
-        layers = self.config.attention_spec()
-        if layers is None:
-            return SpikingNet(shape, classes, self.config.network_spec(), dt, seed)
-        return AttentionNet(shape, classes, layers, dt, seed)
+        layers, elm = self.config.attention_spec(), self.config.elm_spec()
+        if layers is not None:
+            return AttentionNet(shape, classes, layers, dt, seed)
+        if elm is not None:
+            return ELMNet(shape, classes, elm, dt, seed)
+        return SpikingNet(shape, classes, self.config.network_spec(), dt, seed)
 
     def fit(self) -> list[_Member]:
         """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
@@ -225,11 +229,11 @@ class _Training:
         liquid = self._run_liquid(members) if config.liquid.use else None
         total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
         predicted = total.argmax(axis=1).astype(np.int64)
-        nets = [member.net for member in members if isinstance(member.net, SpikingNet)]
-        if isinstance(first.net, SpikingNet):
-            found = self._in_engine(nets, liquid, binning, predicted)
-        else:
+        if isinstance(first.net, AttentionNet):
             found = self._in_spikes(first.net, binning)
+        else:
+            nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
+            found = self._in_engine(nets, liquid, binning, predicted)
         with self.timings("baselines"):
             simple = baselines(self.splits.train, test)
         alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
@@ -264,15 +268,19 @@ class _Training:
             return run_liquid(LiquidSimulation(*arguments), float(np.mean(spreads)))
 
     def _in_engine(
-        self, nets: list[SpikingNet], liquid: LiquidRun | None, binning: Binning, predicted: NDArray[np.int64]
+        self, nets: list[SpikingNet | ELMNet], liquid: LiquidRun | None, binning: Binning, predicted: NDArray[np.int64]
     ) -> TrainResult:
-        """Run spiking neurons in the engine; return the part of the results that this gives."""
+        """Run spiking neurons, or an ELM, in the engine; return the part of the results that this gives."""
         folder, config, test = self.folder_to_write, self.config, self.splits.test
-        for k, net in enumerate(nets):
-            save(folder.path / numbered(NET, k), net, binning, self.splits.train.classes)
         with self.timings("engine"):
-            inputs = binning.recordings(test)
-            runs = [run_events(net, binning, test, inputs, config.bins.most, self.options) for net in nets]
+            inputs, runs = binning.recordings(test), []
+            for k, net in enumerate(nets):
+                if isinstance(net, ELMNet):
+                    description.save(folder.path / ELM, net.to_network())
+                    runs.append(run_elm(net, binning, test, inputs, self.options))
+                    continue
+                save(folder.path / numbered(NET, k), net, binning, self.splits.train.classes)
+                runs.append(run_events(net, binning, test, inputs, config.bins.most, self.options))
         labels, spikes = labels_of(test), [each for run in runs for each in run.spikes]
         total: NDArray[np.floating] = sum((run.scores for run in runs[1:]), runs[0].scores)
         work, took = list(runs[0].work), sum(run.seconds for run in runs)
@@ -285,8 +293,8 @@ class _Training:
         write_shown(folder, shown, inputs, runs[0].spikes[-1], "layer")
         seconds = float(inputs.durations.sum())
         return TrainResult(
-            units=tuple(int(block.connection.units) for block in nets[0].blocks),  # type: ignore[union-attr, arg-type]
-            model=config.network_spec().neuron,
+            units=runs[0].units,
+            model=runs[0].model,
             engine_accuracy=float(np.mean(total.argmax(axis=1) == labels)),
             identical=all(run.identical for run in runs),
             spikes=sum(len(s.ticks) for s in spikes),
