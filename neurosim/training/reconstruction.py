@@ -119,8 +119,7 @@ def reconstruct(
         NeurosimError: the loss is not finite; says at which update.
     """
     spec = spec or ReconstructionSpec()
-    good = data.ndim == 2 and len(data) > spec.length + 1 and data.shape[1] <= spec.units
-    require(good, "data", f"must be [more than {spec.length + 1} steps, at most {spec.units}]", data.shape)
+    check_data(data, spec.length, spec.units)
     draws = np.random.Generator(np.random.Philox(key=rng_key(spec.seed, "reconstruction")))
     first = (
         draws.uniform(0.5, 0.95, spec.units),
@@ -134,10 +133,8 @@ def reconstruct(
     linear, (a, w, h, start) = spec.units - spec.rectified, (p.detach().numpy() for p in weights)
     found, nearest = None, np.inf
     for update in range(spec.updates):
-        starts = draws.integers(len(data) - spec.length, size=spec.batch)
-        x = data[starts + np.arange(spec.length + 1)[:, None]].transpose(0, 2, 1)
-        x = (x + spec.noise * draws.normal(size=x.shape)).astype(np.float32)
-        loss, *gradients = almost_linear.forced(np.ascontiguousarray(x), a, w, h, start, linear, spec.every)
+        x = draw_sequences(data, spec.length, spec.batch, spec.noise, draws)
+        loss, *gradients = almost_linear.forced(x, a, w, h, start, linear, spec.every)
         if not np.isfinite(loss):
             raise NeurosimError(f"reconstruct: the loss is {loss} at update {update + 1}; lower learning_rate")
         for p, gradient in zip(weights, gradients, strict=True):
@@ -153,6 +150,21 @@ def reconstruct(
             if distance < nearest:
                 found, nearest = network, distance
     return found or _network(weights, spec, data.shape[1])
+
+
+def check_data(data: Array, length: int, units: int) -> None:
+    """Raise NeurosimInputError unless data are [T, N], of more than `length` + 1 steps and at most `units` channels."""
+    good = data.ndim == 2 and len(data) > length + 1 and data.shape[1] <= units
+    require(good, "data", f"must be [more than {length + 1} steps, at most {units}]", data.shape)
+
+
+def draw_sequences(
+    data: Array, length: int, batch: int, noise: float, draws: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return [length + 1, N, batch], sequences of data [T, N] from anywhere, with normal noise."""
+    starts = draws.integers(len(data) - length, size=batch)
+    x = data[starts + np.arange(length + 1)[:, None]].transpose(0, 2, 1)
+    return np.ascontiguousarray((x + noise * draws.normal(size=x.shape)).astype(np.float32))
 
 
 def _network(weights: list[torch.nn.Parameter], spec: ReconstructionSpec, observed: int) -> AlmostLinearNetwork:
@@ -190,10 +202,18 @@ def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
     """
     if not np.isfinite(found).all():
         return float("inf")
-    edges = [np.linspace(low, high, bins + 1) for low, high in zip(true.min(0), true.max(0), strict=True)]
-    p, q = (np.histogramdd(orbit, edges)[0].ravel() + SMOOTHING for orbit in (true, found))
-    p, q = p / p.sum(), q / q.sum()
+    low, high = true.min(0), true.max(0)
+    p, q = (visits(orbit, low, high, bins) for orbit in (true, found))
     return float((p * np.log(p / q)).sum())
+
+
+def visits(orbit: Array, low: Array, high: Array, bins: int = 30) -> Array:
+    """Return [bins ^ N] the share of an orbit [n, N] in each box between low and high [N], smoothed."""
+    inside = orbit[((orbit >= low) & (orbit <= high)).all(1)]
+    boxes = np.minimum((bins / (high - low) * (inside - low)).astype(np.int64), bins - 1)
+    shape = (bins,) * orbit.shape[1]
+    counts = np.bincount(np.ravel_multi_index(tuple(boxes.T), shape), minlength=bins ** orbit.shape[1]) + SMOOTHING
+    return np.asarray(counts / counts.sum())
 
 
 def spectrum_distance(true: Array, found: Array, smoothing: float = 20.0) -> float:
@@ -201,16 +221,21 @@ def spectrum_distance(true: Array, found: Array, smoothing: float = 20.0) -> flo
 
     Spectra of standardised channels, smoothed by a Gaussian of `smoothing` frequencies; 0 to 1.
     """
-    from scipy.ndimage import gaussian_filter1d
-
     if not np.isfinite(found).all():
         return 1.0
-    steps, distances = min(len(true), len(found)), []
-    for channel in range(true.shape[1]):
-        spectra = []
-        for orbit in (true[:steps, channel], found[:steps, channel]):
-            standard = (orbit - orbit.mean()) / max(float(orbit.std()), 1e-12)
-            power = gaussian_filter1d(np.abs(np.fft.rfft(standard)) ** 2, smoothing)
-            spectra.append(power / power.sum())
-        distances.append(np.sqrt(max(1 - np.sqrt(spectra[0] * spectra[1]).sum(), 0.0)))
-    return float(np.mean(distances))
+    steps = min(len(true), len(found))
+    return hellinger(*(spectra(orbit[:steps], smoothing) for orbit in (true, found)))
+
+
+def spectra(orbit: Array, smoothing: float = 20.0) -> Array:
+    """Return [N, n / 2 + 1] the smoothed power spectra of an orbit's standardised channels, each of sum 1."""
+    from scipy.ndimage import gaussian_filter1d
+
+    standard = (orbit - orbit.mean(0)) / np.maximum(orbit.std(0), 1e-12)
+    power = gaussian_filter1d(np.abs(np.fft.rfft(standard.T)) ** 2, smoothing)
+    return np.asarray(power / np.maximum(power.sum(1, keepdims=True), 1e-300))
+
+
+def hellinger(one: Array, other: Array) -> float:
+    """Return the Hellinger distance of distributions [N, n], mean over N."""
+    return float(np.sqrt(np.maximum(1 - np.sqrt(one * other).sum(1), 0.0)).mean())

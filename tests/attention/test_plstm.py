@@ -75,6 +75,8 @@ def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
 def test_images_of_any_size(mode: str) -> None:
     """Every pixel sees every other; flip the image and exchange the gates of the flips: the result is flipped."""
     layer = PLSTM2D(8, 2, mode).double()
+    with torch.no_grad():
+        layer.edge_proj.weight.copy_(noise(*layer.edge_proj.weight.shape, seed=1))
     x = noise(2, 5, 3, 8).requires_grad_()
     y = layer(x)
     (grad,) = torch.autograd.grad(y[0, 2, 1].sum(), x)
@@ -87,3 +89,15 @@ def test_images_of_any_size(mode: str) -> None:
     torch.testing.assert_close(layer(x.flip(1)), y.flip(1), rtol=0, atol=1e-11)
     with pytest.raises(NeurosimInputError, match=r"PLSTM2D.mode: unknown name 'x'"):
         PLSTM2D(8, 2, "x")
+
+
+def test_first_gates_reach_across_the_image() -> None:
+    """Straight lines from corner to corner keep a state; the heads of the directional mode begin at other angles."""
+    middle = noise(1, 9, 9, 12)
+    for mode, way in (("diffusive", (0, 8)), ("diffusive", (8, 0)), ("diffusive", (8, 8)), ("directional", (8, 8))):
+        layer = PLSTM2D(12, 3, mode).double()
+        x = middle.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(layer(x)[0, way[0], way[1]].sum(), x)
+        assert float(grad[0, 0, 0].norm()) > 1e-3 * float(grad[0, way[0], way[1]].norm())
+    angles = PLSTM2D(12, 3).edge_proj.bias.view(4, 3, 5)[..., 3]
+    assert angles.tolist() == [[-2.0, 0.0, 2.0]] * 4

@@ -57,6 +57,23 @@ def test_joint_recall_asks_by_context_and_key() -> None:
         assert [table[pair] - 68 for pair in queries] == y[28::2]
 
 
+def test_joint_recall_trains_on_few_keys_too_and_is_tested_on_all() -> None:
+    task = JointRecall(keys=4, trained=(3, 3), fewest_keys=2)
+    batches = [task.training_batch(draws(seed), 512) for seed in range(20)]
+    keys = [int(batch.asked[0].sum()) // 3 for batch in batches]
+    assert set(keys) == {2, 3, 4} and int(task.draw(3, 2, draws()).asked[0].sum()) == 12
+    for batch, each in zip(batches, keys, strict=True):
+        x, asked = batch.inputs[..., 0], batch.asked[0]
+        length = 3 * (1 + 4 * each)
+        assert x.shape == (max(8, 512 // length), length) and not asked[: 3 * (1 + 2 * each)].any()
+        shown = x[0, : 3 * (1 + 2 * each)].view(3, -1)
+        table = {(int(c[0]), int(k)): int(v) - 68 for c in shown for k, v in zip(c[1::2], c[2::2], strict=True)}
+        queries = x[0, 3 * (1 + 2 * each) :].view(-1, 2).tolist()
+        assert [table[context, key] for context, key in queries] == batch.targets[0][asked].tolist()
+    with pytest.raises(NeurosimInputError, match=r"JointRecall.fewest_keys: must be 1 to 4 keys .got 5"):
+        JointRecall(keys=4, fewest_keys=5)
+
+
 def test_copying_asks_for_the_tokens_in_order() -> None:
     batch = SelectiveCopying().draw(30, 10, draws())
     for x, y in zip(batch.inputs[..., 0].tolist(), batch.targets.tolist(), strict=True):

@@ -108,3 +108,59 @@ def test_the_network_of_the_nearest_orbit_is_returned() -> None:
     best = reconstruct(data, ReconstructionSpec(updates=30, compared_every=10, **spec))
     assert state_space_divergence(data, best.orbit(data[0], 21_000)[1000:, :3]) == min(distances)
     assert len(set(distances)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every, linear", [(7, 6), (100, 0)])
+def test_normal_equations_are_the_gradient_and_its_jacobian(every: int, linear: int) -> None:
+    """The gradient is that of `forced`; the curvature the mean over sequences of 2 J^T J, J by differences."""
+    from neurosim.kernels.layers.almost_linear import forced, normal_equations
+
+    rng = np.random.default_rng(2)
+    x, parts = rng.normal(size=(13, 3, 2)), [*network(rng), rng.normal(size=(5, 3))]
+    loss, gradient, curvature = normal_equations(x, *parts, linear, every)
+    wanted = forced(x, *parts, linear, every)
+    assert loss == pytest.approx(wanted[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, np.concatenate([g.ravel() for g in wanted[1:]]), rtol=1e-10, atol=1e-13)
+
+    def errors(values: Any) -> Any:
+        """What `forced` compares, by the definition."""
+        a, w, h, start = (p.reshape(q.shape) for p, q in zip(np.split(values, [8, 72, 80]), parts, strict=True))
+        z, found = np.concatenate([x[0], start @ x[0]]), []
+        for t in range(12):
+            if t % every == 0:
+                z = np.concatenate([x[t], z[3:]])
+            z = a[:, None] * z + w @ np.concatenate([z[:linear], np.maximum(z[linear:], 0)]) + h[:, None]
+            found.append(z[:3] - x[t + 1])
+        return np.stack(found).ravel()
+
+    values = np.concatenate([p.ravel() for p in parts])
+    steps = 1e-6 * np.eye(len(values))
+    jacobian = np.stack([(errors(values + d) - errors(values - d)) / 2e-6 for d in steps], 1)
+    np.testing.assert_allclose(curvature, 2 * jacobian.T @ jacobian / 72, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_refinement_lowers_the_error_then_finds_nearer_orbits() -> None:
+    from neurosim.training.reconstruction import ReconstructionSpec, lorenz63, reconstruct, state_space_divergence
+    from neurosim.training.refinement import RefinementSpec, refine
+
+    data, losses, distances = lorenz63(4000), [], []
+    made = reconstruct(data, ReconstructionSpec(units=8, updates=300, length=50, learning_rate=1e-2), None)
+    settings: Any = {"every": 16, "length": 50, "batch": 4, "steps": 8000, "seed": 1}
+    updates = RefinementSpec(updates=300, generations=0, **settings)
+    search = RefinementSpec(updates=0, generations=30, **settings)
+    better = refine(made, data, updates, lambda update, loss: losses.append(loss))
+    assert len(losses) == 3 and losses[2] < losses[0]
+    again = refine(better, data, search, lambda generation, distance: distances.append(distance))
+    assert len(distances) == 3 and np.isfinite(distances).all()
+
+    def far(found: Any) -> float:
+        return state_space_divergence(data, found.orbit(data[0], 21_000)[1000:, :3])
+
+    assert far(again) < far(better)
+    assert np.array_equal(again.w, refine(better, data, search).w)
+    with pytest.raises(NeurosimInputError, match=r"RefinementSpec.chosen: must be at most the 16 candidates"):
+        RefinementSpec(chosen=17)
+    with pytest.raises(NeurosimInputError, match="data: must be"):
+        refine(better, data[:40])

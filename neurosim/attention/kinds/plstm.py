@@ -15,6 +15,7 @@ from .modules import divide, linear, split_heads
 from .qkv import GatedMixer, QKVMixer
 
 DIRECT = 4.0  # first bias of the transition gates: they let .98 of a state pass
+ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -169,8 +170,15 @@ class PLSTM2D(nn.Module):
         self.gates = lookup(MODES, mode, "PLSTM2D.mode")
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
         self.edge_proj = linear(width, 4 * num_heads * 5, True)
+        # Gates begin the same at every place: first what passes straight on, then what is let in or turned aside.
+        nn.init.zeros_(self.edge_proj.weight)
         with torch.no_grad():
-            self.edge_proj.bias.view(4, num_heads, 5)[..., 1] = DIRECT
+            first = self.edge_proj.bias.zero_().view(4, num_heads, 5)
+            first[..., 1] = DIRECT
+            if mode == "diffusive":
+                first[..., 3:] = DIRECT
+            else:
+                first[..., 3] = torch.linspace(-ANGLES, ANGLES, num_heads)
         self.direct = nn.Parameter(torch.ones(num_heads))
         self.norm = nn.RMSNorm(self.size, 1e-5)
 

@@ -18,6 +18,11 @@ from ...errors import require
 BATCH = (8, 64)  # fewest and most sequences of a training batch
 
 
+def batch_of(length: int, tokens: int) -> int:
+    """Return how many sequences of `length` tokens are about so many tokens in all, but 8 to 64."""
+    return min(max(BATCH[0], tokens // length), BATCH[1])
+
+
 @dataclass(frozen=True, eq=False)
 class TaskBatch:
     """Sequences with the answers that are asked for.
@@ -90,7 +95,7 @@ class SequenceTask(ABC):
         low, high = self.trained
         # Any size, few too: with the largest alone some kinds learn nothing for long.
         size = int(torch.randint(low, high + 1, (), generator=generator))
-        return self.draw(size, min(max(BATCH[0], tokens // self.length(size)), BATCH[1]), generator)
+        return self.draw(size, batch_of(self.length(size), tokens), generator)
 
     def loss(self, scores: Tensor, batch: TaskBatch) -> Tensor:
         """Return the cross-entropy of what is asked, nats; of numbers the squared error over the targets' power."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .base import SequenceTask, TaskBatch
+from ...errors import require
+from .base import SequenceTask, TaskBatch, batch_of
 
 CONTEXTS = 64  # largest size of `JointRecall`
 
@@ -62,14 +63,22 @@ class JointRecall(SequenceTask):
     Args:
         keys: of each context, the same in all.
         values: to draw from, for each context and key.
+        fewest_keys: a sequence in training has so many to `keys` keys of each context, drawn: with all of them in every
+            sequence a model finds the key, and for thousands of updates no context further back than its convolution.
     """
 
     size_name = "contexts"
 
-    trained: tuple[int, int] = (2, 5)
+    trained: tuple[int, int] = (1, 5)
     sizes: tuple[int, ...] = (2, 3, 5)
     keys: int = 5
     values: int = 16
+    fewest_keys: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rule = f"must be 1 to {self.keys} keys"
+        require(1 <= self.fewest_keys <= self.keys, "JointRecall.fewest_keys", rule, self.fewest_keys)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -84,17 +93,26 @@ class JointRecall(SequenceTask):
         return self.values
 
     def length(self, size: int) -> int:
-        return size * (1 + 2 * self.keys) + 2 * size * self.keys
+        return size * (1 + 4 * self.keys)
 
     def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        return self._draw(size, self.keys, batch, generator)
+
+    def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
+        low, high = self.trained
+        size = int(torch.randint(low, high + 1, (), generator=generator))
+        keys = int(torch.randint(self.fewest_keys, self.keys + 1, (), generator=generator))
+        return self._draw(size, keys, batch_of(size * (1 + 4 * keys), tokens), generator)
+
+    def _draw(self, size: int, keys: int, batch: int, generator: torch.Generator) -> TaskBatch:
         contexts = torch.rand(batch, size, generator=generator).argsort(-1)
-        order = torch.rand(batch, size, self.keys, generator=generator).argsort(-1)
-        values = torch.randint(self.values, (batch, size, self.keys), generator=generator)
+        order = torch.rand(batch, size, self.keys, generator=generator).argsort(-1)[..., :keys]
+        values = torch.randint(self.values, (batch, size, keys), generator=generator)
         # Of key order[c, i] the value is values[c, i].
         first, pairs = CONTEXTS, torch.stack([order, values + self.keys], -1).flatten(2)
         shown = torch.cat([contexts[..., None], first + pairs], -1).flatten(1)
-        asked = torch.rand(batch, size * self.keys, generator=generator).argsort(-1)
-        of, key = asked // self.keys, order.flatten(1).gather(1, asked)
+        asked = torch.rand(batch, size * keys, generator=generator).argsort(-1)
+        of, key = asked // keys, order.flatten(1).gather(1, asked)
         queries = torch.stack([contexts.gather(1, of), first + key], -1).flatten(1)
         answers = values.flatten(1).gather(1, asked)
         targets = torch.cat([torch.zeros_like(shown), answers.repeat_interleave(2, 1)], 1)
