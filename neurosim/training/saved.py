@@ -22,7 +22,8 @@ from .records import TrainingState
 from .specs import AttentionSpec, ELMSpec, NetworkSpec
 
 NET, TRAINING, VERSION = "SpikingNet", "Training", 2
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MEAN = "exp_avg"
+SIZE = {torch.optim.AdamW: "exp_avg_sq", torch.optim.Adamax: "exp_inf"}  # of gradients
 # Names of version 1, of settings and in those of arrays.
 FORMER_SETTINGS = {"design": "spec", "course": "state", "most": "max_count"}
 FORMER_ARRAYS = {".joint.": ".connection.", "kept/": "best/"}
@@ -93,8 +94,9 @@ def write_checkpoint(
         NeurosimWriteError: the disk refused.
     """
     arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(best, "best/")}
+    keys = "step", MEAN, SIZE[type(optimiser)]
     for name, parameter in net.named_parameters():
-        arrays |= _arrays({key: optimiser.state[parameter][key] for key in MOMENTS}, f"adam/{name}/")
+        arrays |= _arrays({key: optimiser.state[parameter][key] for key in keys}, f"adam/{name}/")
     about = _Training(shape=net.shape, classes=net.classes, dt=net.dt, spec=net.spec, state=state)
     files.write_state(path, TRAINING, VERSION, about.to_dict(), arrays)
 
@@ -122,21 +124,23 @@ def read_checkpoint(
         net.load_state_dict(best)  # checks names and shapes
         net.load_state_dict(_tensors(arrays, "net/"))
         for name, parameter in net.named_parameters():
-            optimiser.state[parameter] = _moments(_tensors(arrays, f"adam/{name}/"), f"adam/{name}", parameter)
+            saved = _tensors(arrays, f"adam/{name}/")
+            optimiser.state[parameter] = _moments(saved, f"adam/{name}", parameter, SIZE[type(optimiser)])
         return best, about.state
 
 
-def _moments(saved: Weights, name: str, parameter: Tensor) -> dict[str, Tensor]:
-    """Return the state of Adam for a parameter."""
-    for key in MOMENTS:
+def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[str, Tensor]:
+    """Return the state of Adam for a parameter; `size` names that of gradients."""
+    keys = "step", MEAN, size
+    for key in keys:
         # The file has no arrays without an axis: the step is one number.
         good = saved[key].numel() == 1 if key == "step" else saved[key].shape == parameter.shape
         require(good, f"{name}/{key}", "must be as the parameter has it", tuple(saved[key].shape))
-        low = 0.0 if key == "exp_avg" else float(saved[key].min())
+        low = 0.0 if key == MEAN else float(saved[key].min())
         require(low >= (1 if key == "step" else 0), f"{name}/{key}", f"must be >= {int(key == 'step')}", low)
     return {
         key: saved[key].reshape(()).float() if key == "step" else torch.empty_like(parameter).copy_(saved[key])
-        for key in MOMENTS
+        for key in keys
     }
 
 

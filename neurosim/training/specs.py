@@ -11,6 +11,7 @@ from ..values import check_unit
 FORMER_NEURONS = {"AdaptiveLIF": "SEAdLIF"}
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
 SURROGATE_NAMES = ("fast_sigmoid", "arctan", "triangle", "sigmoid")
+OPTIMIZER_NAMES = ("adamw", "adamax")
 READOUT_NAMES = ("mean", "max", "last", "count")
 MAX_STEPS = 1000
 
@@ -162,7 +163,7 @@ class ELMSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Settings of a training: AdamW (Loshchilov & Hutter 2019); the learning rate rises, then falls as a cosine.
+    """Settings of a training; the learning rate rises, then falls as a cosine.
 
     Attributes:
         epochs: largest number of passes over the training recordings.
@@ -174,6 +175,7 @@ class TrainingSpec:
         smoothing: fraction of the target that is spread over all classes.
         sparsity: weight in the loss of the mean square of the units' rates (spikes a step).
         patience: epochs without better validation before training stops; 0: never.
+        optimizer: "adamw" (Loshchilov & Hutter 2019) or "adamax" (Kingma & Ba 2015).
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -188,8 +190,10 @@ class TrainingSpec:
     smoothing: float = 0.1
     sparsity: float = 0.0
     patience: int = 15
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
+        lookup(dict.fromkeys(OPTIMIZER_NAMES), self.optimizer, "TrainingSpec.optimizer")
         check_fields(self, {"epochs batch": ">= 1", "patience": ">= 0", "learning_rate clip": "> 0 and finite"})
         check_fields(self, {"warmup smoothing": ">= 0 and < 1", "weight_decay sparsity": ">= 0 and finite"})
 

@@ -25,6 +25,7 @@ from .saved import TrainableNet, read_checkpoint, write_checkpoint
 from .specs import TrainingSpec
 
 EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
 SORTED_BATCHES = 8  # batches within which recordings are sorted by duration, so that few steps are padding
 
 
@@ -81,7 +82,7 @@ class Trainer:
             for params, decay in ((matrices, self.spec.weight_decay), (others, 0.0))
             if params
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=self.spec.learning_rate)
+        self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, lr=self.spec.learning_rate)
         self.best_weights: dict[str, torch.Tensor] = {}
         if checkpoint is not None and checkpoint.is_file():
             self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)

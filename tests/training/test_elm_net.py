@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def test_order_in_time_is_learned() -> None:
 
 def trained(checkpoint: Path | None = None) -> Trainer:
     net = ELMNet(BINNING.shape, 4, SPEC, BINNING.dt, seed=3)
-    return Trainer(net, BINNING, bars(24), bars(6, 1000), SCHEDULE, seed=7, checkpoint=checkpoint)
+    how = replace(SCHEDULE, optimizer="adamax", learning_rate=2 * SCHEDULE.learning_rate)
+    return Trainer(net, BINNING, bars(24), bars(6, 1000), how, seed=7, checkpoint=checkpoint)
 
 
 def test_a_killed_training_resumes(tmp_path: Path) -> None:
@@ -112,6 +114,7 @@ def test_the_file_of_a_run_answers_as_the_net() -> None:
         (("elm.memory=5", "network.hidden=[3]"), "network.hidden: has no use for the layers of elm.memory 5"),
         (("elm.memory=5", "attention.kind=gla"), "attention.kind: must be left out where elm.memory is given"),
         (("elm.memory=5", "members=2"), "members: must be 1 with elm.memory 5 (got 2)"),
+        (("training.optimizer=adam",), "training.optimizer: unknown name 'adam'; did you mean 'adamw'?"),
         (("elm.memory=5", "elm.dropout=1.0"), "elm.dropout: must be >= 0 and < 1 (got 1.0)"),
     ],
 )
