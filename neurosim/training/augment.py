@@ -16,7 +16,7 @@ TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTN
 # The same for changes that came later: the numbers of the others stay what they were.
 NOISE, CUT, CUT_WITH, CUT_AT, CUT_PART, LATER_DRAWS = range(6)
 
-PROBABILITIES = ("blend", "cutmix")
+PROBABILITIES = ("blend", "cutmix", "lagged")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Augment:
         blend: probability that a recording is blended with another of its class: half of the events of each, at random,
             the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
         lag: shift in time of all events of a channel, or column of pixels, each column's uniform in +- lag, s.
+        lagged: probability that a recording is shifted so. Where `blend` and `lagged` are at most 1 together no recording
+            is both blended and shifted: a third each is DelRec's tripled data (Queant et al. 2025).
         noise: events added on any units at any time, a number uniform in 0 to noise.
         cutmix: probability that a stretch of time of a recording is replaced by that of another of any class, whose
             class then counts in the loss by its share of the events (Yun et al. 2019, arXiv 1905.04899).
@@ -53,6 +55,7 @@ class Augment:
     mask: float = 0.0
     blend: float = 0.0
     lag: float = 0.0
+    lagged: float = 1.0
     noise: int = 0
     cutmix: float = 0.0
 
@@ -94,7 +97,9 @@ class Augment:
         views = np.tile(bins.STILL, (len(u), 1))
         views[:, bins.STRETCH] = 1 + self.stretch * (2 * u[:, TIME] - 1)
         views[:, bins.DROP] = self.drop * u[:, THIN]
-        views[:, bins.JITTER], views[:, bins.LAG] = self.jitter, self.lag
+        views[:, bins.JITTER] = self.jitter
+        # The same draw as of a blend, from its other end.
+        views[:, bins.LAG] = np.where(u[:, BLEND] >= 1 - self.lagged, self.lag, 0.0)
         views[:, bins.NOISE] = np.floor(np.array(added) * (self.noise + 1))
         views[:, bins.NOISE_END] = durations * views[:, bins.STRETCH]
         views[:, bins.YY] = views[:, bins.XX] = size * np.cos(angle)

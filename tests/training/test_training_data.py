@@ -132,6 +132,17 @@ def test_a_lag_moves_whole_channels() -> None:
     assert all(len(set(row.tolist())) > 4 for row in moved) and len({tuple(row) for row in moved}) == 5
 
 
+def test_a_recording_is_blended_or_its_channels_are_shifted_but_not_both() -> None:
+    some, where = np.arange(400), np.ones(400)
+    thirds = Augment(blend=1 / 3, lag=0.04, lagged=1 / 3)
+    lags = thirds.views(0, 0, some, False, 23, where)[0][:, kernel.LAG]
+    # Of one class: a partner may be the recording itself, but rarely.
+    blended = thirds.partners(0, 0, some, np.zeros(400, np.int64)) != some
+    assert set(lags.tolist()) == {0.0, 0.04} and not (blended & (lags > 0)).any()
+    assert 110 < (lags > 0).sum() < 160 and 110 < blended.sum() < 160
+    assert (Augment(lag=0.04).views(0, 0, some, False, 23, where)[0][:, kernel.LAG] == 0.04).all()
+
+
 def test_a_cut_holds_a_stretch_of_another_and_its_share_of_the_loss() -> None:
     spikes = [Spikes(np.arange(40) / 200, np.full(40, c), 23, 0.2) for c in (3, 9, 15)]
     recordings = Recordings.collect(spikes, [0, 1, 2], ("a", "b", "c"))
