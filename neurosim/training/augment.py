@@ -36,8 +36,8 @@ class Augment:
         blend: probability that a recording is blended with another of its class: half of the events of each, at random,
             the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
         lag: shift in time of all events of a channel, or column of pixels, each column's uniform in +- lag, s.
-        lagged: probability that a recording is shifted so. Where `blend` and `lagged` are at most 1 together no recording
-            is both blended and shifted: a third each is DelRec's tripled data (Queant et al. 2025).
+        lagged: probability that a recording is shifted so. Where `blend` and `lagged` are at most 1 together, none is
+            both blended and shifted: a third each is DelRec's tripled data (Queant et al. 2025, arXiv 2509.24852).
         noise: events added on any units at any time, a number uniform in 0 to noise.
         cutmix: probability that a stretch of time of a recording is replaced by that of another of any class, whose
             class then counts in the loss by its share of the events (Yun et al. 2019, arXiv 1905.04899).
