@@ -17,7 +17,7 @@ from ..tools.pointers import matrix, vector
 from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, integers, operation, reals, report, skipped
 from .vectors import norm_row, root_factor
 
-AHEAD = 16
+AHEAD = 24
 FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
 NUMBER, SUM, ESCAPES, HEAD = range(4)

@@ -43,6 +43,21 @@ def prefetch(typing, address):
 
 
 @intrinsic
+def prefetch_second(typing, address):
+    """Ask for the cache line at `address` in the second cache; more of these are under way at once than of the others.
+
+    Any address is allowed.
+    """
+
+    def emit(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], BYTE.as_pointer())
+        _call(builder, "llvm.prefetch.p0", pointer, INT32(0), INT32(2), INT32(1))
+        return context.get_dummy_value()
+
+    return types.void(types.intp), emit
+
+
+@intrinsic
 def _load_acquire(typing, address):
     def emit(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], INT64.as_pointer()), "acquire", 8)
