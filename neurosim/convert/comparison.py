@@ -19,7 +19,21 @@ from .spiked_mixer import record_traffic, recorded_traffic
 LENGTH, STREAMS = 128, 32
 
 
-@torch.no_grad()
+class _Reader:
+    """A model that reads windows, carries its state on, and sums its loss, nats."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model, self.loss = model, 0.0
+        self.state: list[dict[str, Tensor]] | None = None
+
+    @torch.no_grad()
+    def read(self, part: Tensor, after: Tensor) -> Tensor:
+        """Return the likeliest next tokens of a window; `after` are those that follow."""
+        logits, self.state = self.model(part, self.state)
+        self.loss += float(F.cross_entropy(logits.flatten(0, 1), after.flatten(), reduction="sum"))
+        return logits.argmax(-1)
+
+
 def compare_models(
     dense: LanguageModel,
     spiking: LanguageModel,
@@ -40,20 +54,15 @@ def compare_models(
     """
     require(len(tokens) > 1, "compare_models.tokens", "must be at least 2", len(tokens))
     windows = list(stream_windows(tokens.to(dense.device), length, streams))
-    states: list[list[dict[str, Tensor]] | None] = [None, None]
-    losses, same, done, span = [0.0, 0.0], 0, 0, sum(part.shape[1] for part, _ in windows)
+    first, second = _Reader(dense), _Reader(spiking)
+    same, done, span = 0, 0, sum(part.shape[1] for part, _ in windows)
     for part, after in windows:
-        choices, wanted = [], after.flatten()
-        for i, model in enumerate((dense, spiking)):
-            logits, states[i] = model(part, states[i])
-            losses[i] += float(F.cross_entropy(logits.flatten(0, 1), wanted, reduction="sum"))
-            choices.append(logits.argmax(-1))
-        same += int((choices[0] == choices[1]).sum())
+        same += int((first.read(part, after) == second.read(part, after)).sum())
         done += part.shape[1]
         if on_progress is not None:
             on_progress(done, span)
     n = span * len(windows[0][0])
-    return Comparison(n, losses[0] / n, losses[1] / n, same / n)
+    return Comparison(n, first.loss / n, second.loss / n, same / n)
 
 
 def compare_windows(
@@ -87,14 +96,31 @@ def compare_windows(
     return Comparison(count * length, sums[0] / (count * length), sums[1] / (count * length), agreed / (count * length))
 
 
-def each_layer_alone(dense: LanguageModel, converted: Converted, tokens: Tensor) -> dict[str, Comparison]:
-    """Compare the dense model with the model in which one coder alone is in use, for each coder by its name."""
+def each_layer_alone(
+    dense: LanguageModel,
+    converted: Converted,
+    tokens: Tensor,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Comparison]:
+    """Compare the dense model with the model in which one coder alone is in use, for each coder by its name.
+
+    Args:
+        on_progress: called with (coders done, coders in all).
+    """
+    windows = list(stream_windows(tokens.to(dense.device), LENGTH, STREAMS))
+    n, reader = sum(part.numel() for part, _ in windows), _Reader(dense)
+    choices = [reader.read(part, after) for part, after in windows]
     found, coders = {}, converted.coders()
     try:
         for name in coders:
             for other, coder in coders.items():
                 coder.bypassed = other != name
-            found[name] = compare_models(dense, converted.model, tokens)
+            own = _Reader(converted.model)
+            chosen = [own.read(part, after) for part, after in windows]
+            same = sum(int((a == b).sum()) for a, b in zip(choices, chosen, strict=True))
+            found[name] = Comparison(n, reader.loss / n, own.loss / n, same / n)
+            if on_progress is not None:
+                on_progress(len(found), len(coders))
     finally:
         for coder in coders.values():
             coder.bypassed = False

@@ -43,7 +43,7 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
         return model, "its norms see more than the length of the residual stream"
     if not isinstance(model.embeddings, nn.Embedding):
         return model, "its tokens are events"
-    turned = LanguageModel(replace(config, tied=False)).to(model.device)
+    turned = LanguageModel(replace(config, tied=False)).to(model.device).eval()
     turned.load_state_dict(model.state_dict())
     windows = windows.to(model.device)
     stream = _trace(turned, windows[:1, :-1])
@@ -55,7 +55,7 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
         before, after = model(windows[:2, :-1])[0], turned(windows[:2, :-1])[0]
     if float((before - after).abs().max()) > TOLERANCE * float(before.abs().max()):
         return model, "the residual stream is read by more than norms and linear layers"
-    return turned.eval(), ""
+    return turned, ""
 
 
 @torch.no_grad()

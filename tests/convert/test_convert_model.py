@@ -430,6 +430,16 @@ def test_coders_and_scales_are_counted(dense: LanguageModel) -> None:
     assert (both.fp16.compute_only, both.int8.memory_aware) == (alone.fp16.compute_only, alone.int8.memory_aware)
 
 
+def test_a_model_is_converted_in_the_middle_of_its_training() -> None:
+    """The loss that balances its memories belongs to the pass, not to the model."""
+    layer = MixerSpec("sse", {"num_heads": 2, "head_dim": 6, "topk": 1})
+    model = LanguageModel(LanguageConfig((layer,), width=32), 1).train()
+    model(text(24)[None])
+    assert model.auxiliary_loss().requires_grad
+    made = convert(model, Coding("calibrated"), text(600), windows=2, length=16)
+    assert made.model.auxiliary_loss() == 0 and model.auxiliary_loss() > 0
+
+
 @torch.no_grad()
 def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
     tokens = text(300)

@@ -131,19 +131,32 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
 
 
+def assert_same_but_one(found: Tensor, wanted: Tensor) -> None:
+    """As `assert_same`, but a value at the edge between two counts may fall on either side in one sequence [T, B, V]:
+    sums have other orders. Its later tokens differ then."""
+    errors = (found - wanted).abs().amax((0, 2)) / wanted.abs().max()
+    assert int((errors > 2e-5).sum()) <= 1, errors
+
+
 # The sample of the quick run: a state that decays, one that is corrected, a scan, a window and routed memories.
 QUICK = ["gla", "gated_deltanet", "mamba2"]
+CASES = [(kind, scheme) for kind in sorted(KINDS) for scheme in SCHEMES]
+QUICK_CASES = [("gla", "ternary"), ("gla", "calibrated"), ("gla", "stbif"), ("mamba2", "qcfs"), ("hax", "calibrated")]
 
 
-@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
-def test_every_kind_in_spikes(kind: str) -> None:
-    made = convert(model_of(kind), Coding("ternary", k=3.0, weights="int8")).execute()
-    tokens = text(12, 3)
-    one = decoded(Decoder(made.model, 3), tokens)
-    assert_same(one, stepped(made.model, tokens))
-    # Neither the batch nor threads change a bit.
-    assert torch.equal(decoded(Decoder(made.model, 1, 2), tokens[:, :1]), one[:, :1])
-    assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
+@pytest.mark.parametrize("case", sampled(CASES, QUICK_CASES), ids="-".join)
+def test_every_kind_and_coding(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step is the model's own, and neither the batch nor threads change a bit."""
+    monkeypatch.setattr("neurosim.convert.model.LEARNED_STEPS", 2)
+    kind, scheme = case
+    model, tokens = model_of(kind), text(6, 16)
+    for weights, batch in (("int8", 16), ("float32", 5)):
+        coding = Coding(scheme, weights=weights, head=True, spikes=0.8, levels=15)
+        made = convert(model, coding, text(600), windows=2, length=16).execute()
+        first = decoded(Decoder(made.model, batch), tokens[:, :batch])
+        assert_same_but_one(first, stepped(made.model, tokens[:, :batch]))
+        for fewer in (1, 3):
+            assert torch.equal(decoded(Decoder(made.model, fewer, 2), tokens[:, :fewer]), first[:, :fewer])
 
 
 @pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
@@ -156,15 +169,6 @@ def test_every_kind_dense(kind: str) -> None:
 def test_options(case: tuple[str, dict[str, Any]]) -> None:
     kind, options = case
     made, tokens = convert(model_of(kind, options), Coding("ternary", k=4.0)).execute(), text(8, 2)
-    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
-
-
-@pytest.mark.parametrize("weights", ["int8", "float32"])
-@pytest.mark.parametrize("scheme", [pytest.param(n, marks=pytest.mark.slow if n == "learned" else ()) for n in SCHEMES])
-def test_codings(scheme: str, weights: str) -> None:
-    coding = Coding(scheme, weights=weights, head=True, spikes=0.8, levels=15)
-    made = convert(model_of("gla"), coding, text(4000), windows=4, length=32).execute()
-    tokens = text(10, 2)
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
 
 

@@ -90,6 +90,10 @@ class Mixer(nn.Module, ABC):
         self.auxiliary: Tensor | None = None
         self.build()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy of the layer takes over: not the loss of a pass, whose graph cannot be copied."""
+        return self.__dict__ | {"auxiliary": None}
+
     def name(self, option: str) -> str:
         """Return the name of an option in errors."""
         return f"{type(self).__name__}.{option}"

@@ -266,8 +266,9 @@ def _measured(
     summary, layers = summarise(converted, histograms, found, profile)
     alone: dict[str, Comparison] = {}
     if config.report.layer_tokens:
-        with timings("layers"):
-            alone = each_layer_alone(source.model, converted, source.held_out[: config.report.layer_tokens + 1])
+        text = source.held_out[: config.report.layer_tokens + 1]
+        with timings("layers"), bar("each layer alone", "layers", options.quiet) as report:
+            alone = each_layer_alone(source.model, converted, text, report)
     measures = measured(converted, histograms, layers, found.tokens)
     return ConversionResult(
         **vars(source.facts()),
