@@ -1,8 +1,8 @@
 """Linear layers of a decoder: rows of weights [K, N] of active channels are added; scale, bias and residual behind.
 
 With int8 rows sums are int32, so their order changes no bit of them. Rows are fetched two groups of eight ahead: which
-they are is known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the second cache
-while the tokens pass over them.
+they are is known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the
+second cache while the tokens pass over them.
 """
 
 from __future__ import annotations
