@@ -63,6 +63,7 @@ class RecordingsResult(Score, DataResult, RunResult):
         spikes, spike_digest: of the network, on the test recordings.
         real_time_factor: wall-clock seconds a simulated second of the test recordings, event by event.
         simulated_seconds: of the test recordings.
+        transductive: group whose recordings were answered together, such as "speaker"; "": each was answered alone.
         baselines: accuracies of simple classifiers on the same recordings, by name; see `runs.baselines`.
         measures, energy: as `measure.measure` and `measure.energy` return them.
         shape: of the input.
@@ -71,6 +72,7 @@ class RecordingsResult(Score, DataResult, RunResult):
 
     spikes: int | None = None
     spike_digest: str = ""
+    transductive: str = ""
     real_time_factor: float | None = None
     simulated_seconds: float | None = None
     baselines: Mapping[str, float] = field(default_factory=dict)

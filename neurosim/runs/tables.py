@@ -89,6 +89,11 @@ def share(accuracy: float | None, samples: int) -> str:
     return f"{percent(accuracy)} of {samples:,} (95 % between {percent(low)} and {percent(high)})"
 
 
+def together_rows(group: str) -> Rows:
+    """Return that answers depend on the other recordings of a group, where they do."""
+    return [("transductive", f"the recordings of each {group} are answered together")] if group else []
+
+
 def baseline_rows(found: Mapping[str, float]) -> Rows:
     """Return the accuracies of simple classifiers on the same recordings."""
     words = [f"{name} {percent(value)}" for name, value in found.items()]

@@ -18,6 +18,8 @@ from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.liquid import TrainedReadout
 from neurosim.runs import RunOptions
 from neurosim.runs.data import even
+from neurosim.runs.liquid import LiquidResult
+from neurosim.runs.liquid import table as liquid_table
 from neurosim.runs.summary import labels_of
 from neurosim.runs.train import TrainResult, table
 from neurosim.runs.train import run as training
@@ -187,6 +189,8 @@ def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> 
     assert np.array_equal(ensemble.scores(splits.test, 1), total) and len(ensemble.nets) == 1
     assert [vars(layer) for layer in ensemble.work(splits.test, 1)] == [vars(w) for w in result.measures.layers]
     assert "liquid alone" in table.render(result)
+    assert "transductive              the recordings of each speaker are answered together" in table.render(result)
+    assert "the liquid answers the recordings of each speaker together" in Path("whole/report.html").read_text("utf-8")
     assert "2 networks, one of them a liquid, are summed" in Path("whole/report.html").read_text("utf-8")
     assert not Path("whole/stages").exists()
 
@@ -223,3 +227,9 @@ def test_attention_has_no_members(root: Path) -> None:
         "train", "shd", "--set", f"data.root={root}", "--set", "attention.kind=gla", "--members", 2, expect=2
     )
     assert "members: must be 1 with attention.kind 'gla' (got 2)" in line.stderr
+
+
+def test_a_liquid_that_answers_the_recordings_of_a_group_together_says_so() -> None:
+    lines = {group: liquid_table.render(LiquidResult(transductive=group)) for group in ("speaker", "")}
+    assert "the recordings of each speaker are answered together" in lines["speaker"]
+    assert "together" not in lines[""]

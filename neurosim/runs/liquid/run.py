@@ -110,6 +110,7 @@ class LiquidSimulation:
             **vars(DataResult.of(config.data, self.splits, config.seed)),
             **vars(score(labels, predicted, test.classes)),
             baselines=simple,
+            transductive=config.build_readout().transductive,
             spikes=len(spikes.ticks),
             spike_digest=spikes.digest(),
             real_time_factor=result.real_time_factor,

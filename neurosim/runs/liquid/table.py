@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..folder import REPORT
-from ..tables import Rows, accuracy_row, activity_rows, baseline_rows, dataset_name, energy_rows, file_rows, table
+from ..tables import (
+    Rows,
+    accuracy_row,
+    activity_rows,
+    baseline_rows,
+    dataset_name,
+    energy_rows,
+    file_rows,
+    table,
+    together_rows,
+)
 from .result import LiquidResult
 
 
@@ -31,5 +41,5 @@ def render_demo(result: LiquidResult) -> str:
 
 def _figures(result: LiquidResult) -> Rows:
     activity = activity_rows(result.spikes, result.measures, result.real_time_factor)
-    accuracy = [accuracy_row(result, "accuracy", result.samples), *baseline_rows(result.baselines)]
-    return [*accuracy, *activity, *energy_rows(result.energy, "a recording")]
+    accuracy = [accuracy_row(result, "accuracy", result.samples), *together_rows(result.transductive)]
+    return [*accuracy, *baseline_rows(result.baselines), *activity, *energy_rows(result.energy, "a recording")]

@@ -249,6 +249,7 @@ class _Training:
             },
             **vars(score(labels, predicted, test.classes)),
             baselines=simple,
+            transductive=config.liquid.transductive if config.liquid.use else "",
             parameters=sum(p.numel() for member in members for p in member.net.parameters()),
             members=rows if len(rows) > 1 else (),
             history=tuple(EpochResult(**vars(row)) for row in course.history),

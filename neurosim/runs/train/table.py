@@ -12,6 +12,7 @@ from ..tables import (
     percent,
     share,
     table,
+    together_rows,
 )
 from .result import LIQUID, MemberResult, TrainResult
 
@@ -36,6 +37,7 @@ def render(result: TrainResult) -> str:
         ("trained", f"{result.train_samples:,} recordings, {epochs} epochs{early}; epoch {result.best_epoch} is kept"),
         ("validation", share(checked, result.validation_samples) + strangers(result)),
         accuracy_row(result, f"accuracy on {result.split}", result.samples),
+        *together_rows(result.transductive),
         *members,
         *baseline_rows(result.baselines),
         ("in spikes, bin by bin", spikes) if attention else ("event by event", event),
