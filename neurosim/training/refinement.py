@@ -23,7 +23,7 @@ KEPT, MOMENTUM = 0.95, 0.9  # of the curvature and of the gradient, from one upd
 DAMPING, FLOOR = 1e-3, 1e-6  # added to the diagonal of the curvature: so much of it, and this
 LONGEST = 0.3  # norm of a step at rate 1
 SPECTRA = 5.0  # weight of D_H beside D_stsp: figures of .1 and .5 are taken to be as good
-ORBITS = (8, 4, 2)  # of a candidate, in the thirds of a search
+ORBITS = (2, 1, 1)  # of a candidate, in the thirds of a search
 MEASURED = 192  # sequences from which a search takes the curvature
 FAR = 100.0  # an orbit that comes so far, in standard deviations, has left the system
 SHRINKING = 0.98  # of the spread, from one generation to the next
@@ -43,9 +43,9 @@ class RefinementSpec:
         generations, candidates, chosen: of the search: rounds, networks of each, and those whose mean is the next
             centre.
         spread: of the first candidates: their errors lie about spread^2 / 2 a parameter above the centre's.
-        steps: of the free orbits by which a candidate is compared with the data: so many in 8 orbits, in 4 and in 2,
-            for a third of the generations each. Short ones tell poor networks apart, which leave the system soon; a
-            better one may follow it for long before a cycle catches it.
+        steps: of the free orbits by which a candidate is compared with the data: so many in two orbits for a third of
+            the generations, then in one. Short ones tell poor networks apart, which leave the system soon; a better one
+            may follow it for long before a cycle catches it.
         seed: key of batches and candidates.
     """
 
@@ -57,10 +57,10 @@ class RefinementSpec:
     last_rate: float = 0.1
     noise: float = 0.02
     generations: int = 50
-    candidates: int = 16
-    chosen: int = 5
+    candidates: int = 32
+    chosen: int = 8
     spread: float = 1.5e-3
-    steps: int = 64_000
+    steps: int = 32_000
     seed: int = 0
 
     def __post_init__(self) -> None:

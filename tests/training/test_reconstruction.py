@@ -160,7 +160,7 @@ def test_refinement_lowers_the_error_then_finds_nearer_orbits() -> None:
 
     assert far(again) < far(better)
     assert np.array_equal(again.w, refine(better, data, search).w)
-    with pytest.raises(NeurosimInputError, match=r"RefinementSpec.chosen: must be at most the 16 candidates"):
-        RefinementSpec(chosen=17)
+    with pytest.raises(NeurosimInputError, match=r"RefinementSpec.chosen: must be at most the 32 candidates"):
+        RefinementSpec(chosen=33)
     with pytest.raises(NeurosimInputError, match="data: must be"):
         refine(better, data[:40])
