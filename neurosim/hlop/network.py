@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, final
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from ..errors import require
 from ..layers.counts import count_linear
+from ..layers.start import gain_for_rate
 from ..measure import LayerCounts
 from .projected import ProjectedLinear, ProjectedPicture
 from .subspace import Subspace
@@ -120,6 +122,19 @@ class HLOPNetwork(nn.Module):
             layer.subspace.merge()
         self._freeze()
 
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Scale the weights into each hidden layer so that its units fire at `layers.start.START_RATE` on x.
+
+        Units behind two convolutions are silent with unscaled weights, and nothing is learned.
+        """
+        steps = len(x) if x.ndim == 3 else self.training_by.steps
+        for layer, linear, unit in zip(self.layers, self._layers(), self.units, strict=False):
+            current = layer(x).expand(steps, -1, -1)
+            gain = gain_for_rate(partial(_rate, unit, current))
+            linear.weight.mul_(gain)
+            x = _fire(unit, current * gain)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, classes] scores of x [B, N], a constant current, or [T, B, N]."""
         return torch.stack([scores.mean(0) * part for scores, part in self._outputs(x, False)]).sum(0)
@@ -216,3 +231,12 @@ class HLOPNetwork(nn.Module):
         shape = arrays[name].shape
         require(shape == tuple(into.shape), f"HLOPNetwork.restore.{name}", f"must be {tuple(into.shape)}", shape)
         into.copy_(torch.as_tensor(arrays[name]))
+
+
+def _fire(unit: Any, current: Tensor) -> Tensor:
+    found: Tensor = unit.each_step(current.contiguous())[0]
+    return found
+
+
+def _rate(unit: Any, current: Tensor, gain: float) -> float:
+    return float((_fire(unit, current * gain) != 0).float().mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -13,12 +14,12 @@ from torch import Tensor, nn
 from .. import deprecated
 from ..errors import require
 from ..layers import CurrentLIFLayer, LeakyIntegrator, LIFLayer, NeuronLayer, SEAdLIFLayer, Surrogate
+from ..layers.start import START_RATE, gain_for_rate
 from ..layers.surrogates import SURROGATES
 from .connections import Connection, Conv, Dense
 from .norm import ScaleNorm
 from .specs import NetworkSpec
 
-START_RATE = 0.08  # spikes a unit and step that the weights are scaled to before training
 # Integers of up to 24 bits are exact in float32, and so are their sums.
 EXACT_BITS = 24
 MAX_COUNT = 32  # assumed limit of an entry, in events, of an input that counts them
@@ -163,12 +164,9 @@ class SpikingNet(nn.Module):
             if block.norm is not None:
                 block.norm.begin(block.connection(x))
                 scaled = block.norm.gain
-            current, start, low, high = block.current(x), scaled.clone(), -8.0, 8.0
-            for _ in range(12):
-                middle = (low + high) / 2
-                found = float(block.neurons(current * 2.0**middle)[0].mean())
-                low, high = (middle, high) if found < rate else (low, middle)
-            scaled.copy_(start * 2.0 ** ((low + high) / 2))
+            current = block.current(x)
+            rate_at = partial(_rate, block.neurons, current)
+            scaled.mul_(gain_for_rate(rate_at, rate))
             x = block(x)
 
     @torch.no_grad()
@@ -210,6 +208,10 @@ class SpikingNet(nn.Module):
             max_entry = torch.tensor(1.0)
 
     settle = deprecated.former_method("SpikingNet.settle", "round_for_exact_sums")
+
+
+def _rate(layer: NeuronLayer, current: Tensor, gain: float) -> float:
+    return float(layer(current * gain)[0].mean())
 
 
 def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int) -> NeuronLayer:

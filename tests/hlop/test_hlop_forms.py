@@ -74,6 +74,17 @@ def test_a_convolutional_network_keeps_what_frozen_neurons_span() -> None:
     assert torch.allclose(first.weight, before, atol=1e-6) and not torch.allclose(net.layers[1].linear.weight, later)
 
 
+def test_first_weights_are_scaled_until_every_layer_fires() -> None:
+    net, x = network(), torch.rand(20, 64, generator=torch.Generator().manual_seed(1))
+    alike = network()
+    for made in (net, alike):
+        made.calibrate(x)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), alike.parameters(), strict=True))
+    for layer, unit in zip(list(net.layers)[:-1], net.units, strict=True):
+        x, _ = unit(layer(x).expand(4, -1, -1).contiguous())  # type: ignore[operator]
+        assert 0.07 < float(x.detach().mean()) < 0.09
+
+
 def test_its_work_is_counted_patch_by_patch() -> None:
     net = network(seed=1)
     x = (torch.rand(3, 64, generator=torch.Generator().manual_seed(4)) > 0.6).float()
@@ -98,7 +109,7 @@ def test_the_engine_refuses_filters() -> None:
         settings(feedback="signs")
 
 
-FORMS: list[Any] = [{"filters": (6,), "shape": (8, 8)}, {"feedback": "random"}, {"feedback": "sign"}]
+FORMS: list[Any] = [{"filters": (6, 8), "shape": (8, 8)}, {"feedback": "random"}, {"feedback": "sign"}]
 
 
 @pytest.mark.parametrize("other", sampled(FORMS, FORMS[:1]))

@@ -26,6 +26,8 @@ from . import common
 from .common import ItemBatch
 from .state import check_names
 
+CALIBRATED = 128  # items that the first weights of convolutional networks are scaled on
+
 
 @dataclass(frozen=True)
 class HlopSettings(common.LearnerTraining):
@@ -143,6 +145,8 @@ class Hlop(Learner):
             x = task.train.x
             centred = self.problem.steps == 1 and not self.settings.engine
             self.scale = np.array([x.mean() if centred else 0.0, max(x.std(), 1.0)]) / FULL
+            if self.settings.filters:
+                self.network.calibrate(self._driven(common.as_float(x[:CALIBRATED]).to(self.device)))
         self.network.begin_task(self.settings.rows(task.index, self.network.features, self.network.left()))
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
