@@ -1,13 +1,17 @@
 """Accuracy of trained spiking networks with the default settings of `neurosim train`, over seeds.
 
-    NEUROSIM_DATA=FOLDER python benchmarks/training.py [--seeds 3] [--json] [nmnist shd speakers digits]
+    NEUROSIM_DATA=FOLDER python benchmarks/training.py [--seeds 3] [--folds 5] [--json] [nmnist shd speakers digits]
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Settings were chosen on validation parts of
 the training recordings; the test set is looked at once, by the network that validation kept. `speakers` leaves each
 speaker of the training set out in turn: a network trained on the training recordings of the others, tested on all of
 that speaker's. Where recordings name speakers, validation is on one who is not trained on; with `--set
 validation.speakers=shared` speakers are on both sides, as in figures before. Beside each is the same network in the
-event-driven engine: its accuracy, its operations, and (--json) its energy estimate.
+event-driven engine: its accuracy, its operations, and (--json) its energy estimate; with `--set attention.kind=gla`
+attention layers are trained, and beside them are the same in spikes.
+
+`--folds 5` estimates the accuracy on other recordings of the kind and leaves the test set alone: each fifth of the
+training recordings is answered by a network trained on the others, with no choice by it (`validation.fraction` is 0).
 """
 
 from __future__ import annotations
@@ -27,9 +31,11 @@ from machine import describe
 from tqdm import tqdm
 
 from neurosim import Recordings, catalog, measure
+from neurosim.measure import LayerCounts
+from neurosim.runs.train.attention import run_in_spikes
 from neurosim.runs.train.config import TrainConfig
 from neurosim.runs.train.recordings import parts_of
-from neurosim.training import EventNet, SpikingNet, Trainer, scores
+from neurosim.training import AttentionNet, Binning, EventNet, SpikingNet, Trainer, scores
 
 PARTS = ("nmnist", "shd", "speakers", "digits")
 
@@ -46,21 +52,25 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     start = time.perf_counter()
     parts = parts_of(config, train, config.seed)
     binning = config.binning(train.shape, float(train.durations.max()))
-    net = SpikingNet(binning.shape, len(train.classes), config.network_spec(), binning.dt, config.seed)
+    sizes, attention = (binning.shape, len(train.classes)), config.attention_spec()
+    net: SpikingNet | AttentionNet
+    if attention is None:
+        net = SpikingNet(*sizes, config.network_spec(), binning.dt, config.seed)
+    else:
+        net = AttentionNet(*sizes, attention, binning.dt, config.seed)
     how = config.training_spec(), config.augmentation(), config.seed
     course = Trainer(net, binning, parts.learn, parts.stop, *how).run()
-    net.round_for_exact_sums(binning.max_count)
+    if isinstance(net, SpikingNet):
+        net.round_for_exact_sums(binning.max_count)
     seconds = time.perf_counter() - start
     said = scores(net, binning, test).argmax(axis=1)
-    event, played = EventNet.of(net, binning.max_count), binning.recordings(test)
-    result = event.run(played, count_updates=True)
-    layers = list(result.work)
-    done = measure.measure(layers, len(test), result.duration, len(played.ticks)).synaptic_operations
+    again, layers = in_engine(net, binning, test) if isinstance(net, SpikingNet) else in_spikes(net, binning, test)
+    done = measure.measure(layers, len(test), float(test.durations.sum()), len(test.ticks)).synaptic_operations
     energy = measure.energy(layers, len(test)).memory_aware
     return {
         "validation": course.history[course.best - 1].validation_accuracy,
         "test": float(np.mean(said == test.labels)),
-        "engine": float(np.mean(event.scores(result).argmax(axis=1) == test.labels)),
+        "engine": float(np.mean(again.argmax(axis=1) == test.labels)),
         "epochs": course.epoch,
         "seconds": seconds,
         "operations": done.effective,
@@ -70,9 +80,35 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     }
 
 
-def sets(name: str) -> Iterator[tuple[str, str, Recordings, Recordings]]:
+def in_engine(net: SpikingNet, binning: Binning, test: Recordings) -> tuple[np.ndarray, list[LayerCounts]]:
+    event = EventNet.of(net, binning.max_count)
+    result = event.run(binning.recordings(test), count_updates=True)
+    return event.scores(result), list(result.work)
+
+
+def in_spikes(net: AttentionNet, binning: Binning, test: Recordings) -> tuple[np.ndarray, list[LayerCounts]]:
+    found = run_in_spikes(net, binning, test, None, torch.get_num_threads())
+    return found.scores, found.layers
+
+
+def parts_in_turn(labels: np.ndarray, folds: int) -> np.ndarray:
+    """[n] the part of each recording, each class divided alike."""
+    part = np.empty(len(labels), int)
+    draws = np.random.default_rng(12345)
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        part[draws.permutation(mine)] = np.arange(len(mine)) % folds
+    return part
+
+
+def sets(name: str, folds: int) -> Iterator[tuple[str, str, Recordings, Recordings]]:
     """Title, dataset, training and test recordings of each training that a part has for a seed."""
     title, train, test = data("shd" if name == "speakers" else name)
+    if folds:
+        part = parts_in_turn(np.asarray(train.labels), folds)
+        for k in range(folds):
+            yield f"{title}, part {k + 1} of {folds}", name, train.select(part != k), train.select(part == k)
+        return
     if name != "speakers":
         yield title, name, train, test
         return
@@ -86,12 +122,15 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS[:3]), metavar="part", help=", ".join(PARTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--folds", type=int, default=0, help="parts of the training recordings to answer in turn")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as neurosim train")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.folds:
+        options.set += ["validation.fraction=0", "training.patience=0"]
     rows = []
     for part in options.parts:
-        for title, name, train, test in sets(part):
+        for title, name, train, test in sets(part, options.folds):
             runs = []
             for seed in tqdm(range(options.first_seed, options.first_seed + options.seeds), title, file=sys.stderr):
                 config = TrainConfig.configure(None, options.set, {"data.name": name, "seed": seed})
@@ -115,10 +154,14 @@ def show(rows: list[dict[str, Any]]) -> None:
         seconds = float(np.median([run["seconds"] for run in runs]))
         scored = f"{row['title']:34}{spread[0]:>18}{spread[1]:>18}{spread[2].split(' ')[0]:>10}"
         print(f"{scored}{operations:12.3g}{fewer:8.1f}{seconds:9.0f}")
-    held = [row for row in rows if row["part"] == "speakers"]
-    if held:
-        each = np.mean([[run["test"] for run in row["runs"]] for row in held], axis=0)
-        print(f"{'mean over speakers held out':34}{'':>18}{mean_and_sd(list(each)):>18}")
+    for part in dict.fromkeys(row["part"] for row in rows):
+        held = [row for row in rows if row["part"] == part]
+        if len(held) > 1:
+            each, played = (
+                np.average([[run[key] for run in row["runs"]] for row in held], 0, [row["tested"] for row in held])
+                for key in ("test", "engine")
+            )
+            print(f"{'mean over what was left out':34}{'':>18}{mean_and_sd(list(each)):>18}{np.mean(played):10.3f}")
 
 
 def mean_and_sd(values: list[float | None]) -> str:

@@ -107,9 +107,10 @@ class RunConfig(Section):
             NeurosimFormatError: `file` is not TOML.
         """
         sources = sources_of(file, sets, given or {})
-        known = _dataset(merge(sources).get("data")) if "data" in cls.model_fields else None
+        tree = merge(sources)
+        known = _dataset(tree.get("data")) if "data" in cls.model_fields else None
         if known is not None:
-            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.defaults(known)))
+            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.defaults_beside(tree, known)))
         config = resolve(cls, sources)
         config.check()
         return config
@@ -139,6 +140,11 @@ class RunConfig(Section):
     def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
         """Return the settings that suit a dataset."""
         return {}
+
+    @classmethod
+    def defaults_beside(cls, tree: Mapping[str, object], dataset: catalog.Dataset) -> Mapping[str, object]:
+        """Return the settings that suit a dataset where those of `tree` are given."""
+        return cls.defaults(dataset)
 
     def check(self) -> None:
         """Check what no section alone can, before any file is read or written.

@@ -91,3 +91,12 @@ def test_settings_of_attention_under_their_former_name() -> None:
     assert (config.attention.kind, config.attention.layers, config.attention.filters) == ("gla", 3, (12,))
     former = {"data": {"name": "digits"}, "net": {"kind": "spiking", "layers": 3}}
     assert resolve(TrainConfig, [ConfigSource("config.toml", former)]).attention_spec() is None
+
+
+def test_a_kind_of_attention_brings_its_own_bins() -> None:
+    def dt(*sets: str) -> float:
+        return TrainConfig.configure(None, sets, {"data.name": "nmnist"}).bins.dt
+
+    for kind in ("attention.kind=gla", "net.kind=gla"):
+        assert dt(kind) == 2 * dt() == 2 * dt("net.kind=spiking")
+        assert dt(kind, "bins.dt=0.02") == dt("bins.dt=0.02") == 0.02
