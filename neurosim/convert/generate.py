@@ -84,7 +84,13 @@ def _stepped(model: LanguageModel) -> Step:
 
 
 def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:
-    """Draw the next token from logits [vocabulary] on the CPU."""
+    """Draw the next token from logits [vocabulary] on the CPU.
+
+    Raises:
+        NeurosimInputError: they are not finite.
+    """
+    fine = bool(torch.isfinite(logits).all())
+    require(fine, "logits", "must be finite: look for NaN or infinity in the model's weights", "NaN or infinity")
     if sampling.temperature == 0:
         return int(logits.argmax())
     values = logits / sampling.temperature

@@ -311,6 +311,13 @@ def _not_finite() -> None:
     Decoder(made.model).step([7])
 
 
+def _dense_not_finite() -> None:
+    model = model_of("gla")
+    with torch.no_grad():
+        model.lm_head.weight[3] = torch.nan
+    list(generate_tokens(Decoder(model), b"a", Sampling(1, temperature=0.0)))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -319,6 +326,7 @@ def _not_finite() -> None:
         (lambda: Decoder(model_of("gla")).step([256]), r"token: must be >= 0 and < 256 \(got 256\)"),
         (lambda: Decoder(model_of("gla")).step([1, 2]), r"tokens: must be 1, one of each sequence \(got 2\)"),
         (_not_finite, "activations: must be finite"),
+        (_dense_not_finite, r"logits: must be finite: look for NaN or infinity in the model's weights"),
         (_large, "counts are so large that an int32 sum could overflow; use float32 weights"),
         (_beyond, "rope_scaling: its rates are known for 2 tokens; reset"),
     ],
