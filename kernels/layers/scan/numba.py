@@ -13,6 +13,7 @@ import torch
 from numba import njit
 
 from ...tools.intrinsics import flush_denormals as flush
+from ...tools.intrinsics import prefetch_second
 from ...tools.intrinsics import restore_denormals as restore
 from ...tools.threads import spread
 from ..spike_linear.numba import add_rows
@@ -24,6 +25,20 @@ from .steps import advance, copy, copy_rows
 LANES = 1024
 # Steps of a lane that are worth a thread.
 GRAIN = 1 << 17
+LINE = 64  # bytes
+AHEAD = 2  # steps by which rows are asked for
+
+
+@njit(inline="always")
+def _ask(x, t, a, b):
+    """Ask for lanes a to b of step t of x [T, M], if there is such a step.
+
+    The rows of a block lie so far apart that the processor fetches none ahead by itself.
+    """
+    if 0 <= t < x.shape[0]:
+        row = x[t, a:b]
+        for i in range(0, row.size * row.itemsize, LINE):
+            prefetch_second(row.ctypes.data + i)
 
 
 @njit(cache=True, nogil=True)
@@ -36,6 +51,8 @@ def _forward(how, x, state, c, out, kept, first, last):
         for t in range(x.shape[0]):
             if t % STRIDE == 0 and kept.shape[0]:
                 copy_rows(here, kept[t // STRIDE, :, a:b])
+            _ask(x, t + AHEAD, a, b)
+            _ask(out, t + AHEAD, a, b)
             advance(how[0], how[1], x[t, a:b], here, constants, out[t, a:b])
         state[:, a:b] = here
     restore(control)
@@ -46,6 +63,7 @@ def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
     """Fill states [end - begin, states, n] with those of lanes a to b before each step, from the stored one."""
     copy_rows(kept[begin // STRIDE, :, a:b], here)
     for t in range(begin, end):
+        _ask(x, t + AHEAD, a, b)
         copy_rows(here, states[t - begin])
         advance(how[0], how[1], x[t, a:b], here, c, nowhere)
 
@@ -64,6 +82,8 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
             end = min(begin + STRIDE, steps)
             _replay(how, x, begin, end, kept, constants, past, here, work[0], a, b)
             for t in range(end - 1, begin - 1, -1):
+                _ask(g_out, rows * (t - AHEAD), a, b)
+                _ask(g_x, t - AHEAD, a, b)
                 row, into = g_out[rows * t, a:b], g_x[t, a:b]
                 retreat(how, x[t, a:b], past[t - begin], constants, row, g_here, into, sums, trained, work)
         copy_rows(g_here, g_state[:, a:b])
