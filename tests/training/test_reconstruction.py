@@ -142,23 +142,28 @@ def test_normal_equations_are_the_gradient_and_its_jacobian(every: int, linear: 
 
 @pytest.mark.slow
 def test_refinement_lowers_the_error_then_finds_nearer_orbits() -> None:
-    from neurosim.training.reconstruction import ReconstructionSpec, lorenz63, reconstruct, state_space_divergence
+    """A circle: with few errors the orbit still falls into a fixed point, and the search finds one that stays."""
+    from neurosim.training.reconstruction import ReconstructionSpec, reconstruct, state_space_divergence
     from neurosim.training.refinement import RefinementSpec, refine
 
-    data, losses, distances = lorenz63(4000), [], []
-    made = reconstruct(data, ReconstructionSpec(units=8, updates=300, length=50, learning_rate=1e-2), None)
-    settings: Any = {"every": 16, "length": 50, "batch": 4, "steps": 8000, "seed": 1}
+    t = np.arange(3000)
+    data = np.stack([np.sin(t / 10), np.cos(t / 10)], 1) * 2**0.5
+    short = ReconstructionSpec(units=4, rectified=1, updates=200, length=50, learning_rate=1e-2, noise=0.02)
+    made = reconstruct(data, short)
+    settings: Any = {"every": 16, "length": 50, "batch": 4, "steps": 3000, "candidates": 16, "chosen": 4, "seed": 1}
     updates = RefinementSpec(updates=300, generations=0, **settings)
     search = RefinementSpec(updates=0, generations=30, **settings)
+    losses: list[float] = []
+    distances: list[float] = []
     better = refine(made, data, updates, lambda update, loss: losses.append(loss))
-    assert len(losses) == 3 and losses[2] < losses[0]
+    assert len(losses) == 3 and losses[2] < 0.1 * losses[0]
     again = refine(better, data, search, lambda generation, distance: distances.append(distance))
     assert len(distances) == 3 and np.isfinite(distances).all()
 
     def far(found: Any) -> float:
-        return state_space_divergence(data, found.orbit(data[0], 21_000)[1000:, :3])
+        return state_space_divergence(data, found.orbit(data[0], 4000)[1000:, :2])
 
-    assert far(again) < far(better)
+    assert far(again) < 0.5 * far(better)
     assert np.array_equal(again.w, refine(better, data, search).w)
     with pytest.raises(NeurosimInputError, match=r"RefinementSpec.chosen: must be at most the 32 candidates"):
         RefinementSpec(chosen=33)
