@@ -16,13 +16,17 @@ from numba import njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ...tools.intrinsics import popcount, trailing_zeros
+from ...tools.intrinsics import popcount, prefetch_second, trailing_zeros
+from ...tools.pointers import matrix
 from ...tools.threads import spread
 
 # A tile of the source rows stays in a core's second cache.
 TILE_BYTES, MIN_WIDTH = 1 << 20, 64
 # Numbers that are compared at once, and columns that are summed at once.
 WORD, BLOCK = 64, 64
+LINE = 64  # bytes
+AHEAD = 16  # rows by which a tile's are asked for while it is packed
+FLOAT = np.float32(0)
 # Least additions, and entries to look at, of a thread.
 GRAIN, LOOK_GRAIN = 1 << 21, 1 << 18
 # Above this part of ones the dense product is faster (2 cores with AVX-512: it needs 9 ps a multiply-add, an addition
@@ -80,12 +84,15 @@ def product(active, source, threads=1):
     cuts = max(1, min(-(-4 * threads // tiles), rows // 64))
     edges = np.linspace(0, rows, cuts + 1).astype(np.int64)
     bounds = np.arange(tiles * cuts + 1) * max(1, len(active.units) * width // cuts)
+    block = max(1, TILE_BYTES // (4 * width))
+    places = np.empty((max(1, -(-size // block)) + 1, rows), np.int64)
+    _cut_rows(active.starts, active.units, block, places)
 
     def fill(a, b):
         for piece in range(a, b):
             tile, cut = divmod(piece, cuts)
             first, last = tile * width, min(columns, (tile + 1) * width)
-            _product(*active, source, edges[cut], edges[cut + 1], first, last, out)
+            _product(places, block, active.units, active.values, source, edges[cut], edges[cut + 1], first, last, out)
 
     spread(fill, bounds, threads, GRAIN)
     return out
@@ -231,38 +238,43 @@ def _find(units, begin, end, bound):
 
 
 @njit(cache=True, nogil=True)
-def _product(starts, units, values, source, top, bottom, first, last, out):
+def _cut_rows(starts, units, block, cuts):
+    """Fill cuts [blocks + 1, rows]: where the units of each row enter each block of source rows, and where they end."""
+    rows = starts.size - 1
+    for i in range(rows):
+        cuts[0, i], cuts[-1, i] = starts[i], starts[i + 1]
+        for b in range(1, cuts.shape[0] - 1):
+            cuts[b, i] = _find(units, cuts[b - 1, i], starts[i + 1], b * block)
+
+
+@njit(cache=True, nogil=True)
+def _product(cuts, block, units, values, source, top, bottom, first, last, out):
     """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
 
     A tile of some columns is packed first: otherwise its rows would share a few sets of the cache.
     """
     size, width = source.shape[0], last - first
-    block = max(1, TILE_BYTES // (4 * width))
     whole = width == source.shape[1] and size <= block
     tile = source if whole else np.empty((min(block, size), width), source.dtype)
-    cursors = starts[top:bottom].copy()
-    # Units of a block count from its first row.
-    local = np.empty(0 if size <= block else units.size, units.dtype)
-    for begin in range(0, size, block):
+    for at in range(cuts.shape[0] - 1):
+        begin = at * block
         end = min(begin + block, size)
         if not whole:
             for m in range(begin, end):
+                ahead = source[min(m + AHEAD, size - 1), first:last].ctypes.data
+                for line in range(0, 4 * width, LINE):
+                    prefetch_second(ahead + line)
                 a, b = source[m, first:last], tile[m - begin]
                 for n in range(width):
                     b[n] = a[n]
+        # Units count from the first row of the source, which would lie in front of the tile.
+        rows = matrix(tile.ctypes.data - 4 * width * begin, end, width, FLOAT)
         for i in range(top, bottom):
-            row, k, stop = out[i, first:last], cursors[i - top], starts[i + 1]
-            chosen = units[k:stop]
-            if size > block:
-                stop = _find(units, k, stop, end)
-                cursors[i - top] = stop
-                chosen = local[k:stop]
-                for j in range(k, stop):
-                    local[j] = units[j] - begin
+            row, k, stop = out[i, first:last], cuts[at, i], cuts[at + 1, i]
             if values.size:
-                _add_weighted(tile, chosen, values[k:stop], row)
+                _add_weighted(rows, units[k:stop], values[k:stop], row)
             else:
-                add_rows(tile, chosen, row)
+                add_rows(rows, units[k:stop], row)
 
 
 @njit(cache=True, nogil=True)
