@@ -64,6 +64,7 @@ def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     assert result.execution is not None and result.execution.largest == 0.0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "nats a token, " in page and " a byte" in page and "a token at a time" in page
+    assert "Time of a token" in page and "compiled, one at a time; dense in float32" in page
     table = result_table(result)
     assert "loss a byte" in table and "bytes a token" in table and "same next token" in table
     text = write_text(tmp_path / "run", b"The list", Sampling(4), RunOptions(out=tmp_path / "text", quiet=True))

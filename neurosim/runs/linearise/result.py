@@ -10,6 +10,8 @@ from ...measure import EnergyEstimates, Measures
 from ..convert.result import ModelFacts
 from ..kind import RunResult
 
+SPIKING = "spiking"  # folder of the model in spikes
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinearisationStage:

@@ -34,9 +34,9 @@ from ..progress import bar
 from ..timings import Timings, limit_threads
 from . import KIND
 from .config import LineariseConfig
-from .result import LinearisationResult, LinearisationStage
+from .result import SPIKING, LinearisationResult, LinearisationStage
 
-CHECKPOINT, SPIKING = "linearise.safetensors", "spiking"  # file of the training, folder of the model in spikes
+CHECKPOINT = "linearise.safetensors"  # file of the training
 
 
 def linearise_model(path: Path, config: LineariseConfig, options: RunOptions = DEFAULTS) -> LinearisationResult:

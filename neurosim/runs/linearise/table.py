@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..tables import energy_rows, file_rows, grid, quantity, table
-from .result import LinearisationResult, LinearisationStage
+from .result import SPIKING, LinearisationResult, LinearisationStage
 
 TITLES = {
     "softmax": "softmax",
@@ -27,9 +27,8 @@ def render(result: LinearisationResult) -> str:
     ]
     about = f"  losses in nats a token on {result.tokens:,} tokens in windows of {result.length}"
     lines = [head, grid(heads, [_stage(stage) for stage in result.stages]), about, "", table(rows)]
-    return "\n".join(
-        [*lines, *(f"  {remark}" for remark in result.remarks), "", f"  Next: neurosim convert {result.run}"]
-    )
+    follow = f"  Next: neurosim convert generate {result.run}/{SPIKING}, or neurosim convert {result.run}"
+    return "\n".join([*lines, *(f"  {remark}" for remark in result.remarks), "", follow])
 
 
 def _stage(stage: LinearisationStage) -> tuple[str, ...]:
