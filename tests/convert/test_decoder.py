@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, MixerSpec, read_model
 from neurosim.attention.events import EventInput
 from neurosim.attention.experts import ExpertsSpec
-from neurosim.convert import SCHEMES, Coder, Coding, convert
+from neurosim.convert import SCHEMES, Coder, Coding, calibrate_channels, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
 from neurosim.convert.generate import Sampling, generate_tokens
 from neurosim.errors import NeurosimInputError
@@ -147,12 +148,14 @@ QUICK_CASES = [("gla", "ternary"), ("gla", "calibrated"), ("gla", "stbif"), ("ma
 @pytest.mark.parametrize("case", sampled(CASES, QUICK_CASES), ids="-".join)
 def test_every_kind_and_coding(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The step is the model's own, and neither the batch nor threads change a bit."""
-    monkeypatch.setattr("neurosim.convert.model.LEARNED_STEPS", 2)
+    monkeypatch.setattr("neurosim.convert.model.LEARNED_STEPS", 1)
     kind, scheme = case
     model, tokens = model_of(kind), text(6, 16)
+    first_coding = Coding(scheme, head=True, spikes=0.8, levels=15)
+    known = calibrate_channels(model, first_coding, text(600), 0, 2, 16) if SCHEMES[scheme].channel else None
     for weights, batch in (("int8", 16), ("float32", 5)):
-        coding = Coding(scheme, weights=weights, head=True, spikes=0.8, levels=15)
-        made = convert(model, coding, text(600), windows=2, length=16).execute()
+        coding = replace(first_coding, weights=weights)
+        made = convert(model, coding, text(600), windows=2, length=16, calibration=known).execute()
         first = decoded(Decoder(made.model, batch), tokens[:, :batch])
         assert_same_but_one(first, stepped(made.model, tokens[:, :batch]))
         # Threads meet in two ways, with thresholds of tokens and of channels, whatever the type of the weights.
