@@ -220,7 +220,7 @@ def _training() -> tuple[Any, Any]:
     from neurosim.training import NetworkSpec, SpikingNet
 
     net = SpikingNet((12,), 3, NetworkSpec(hidden=(6,)), 0.01, seed=0)
-    return net, torch.optim.Adam(net.parameters())
+    return net, torch.optim.AdamW(net.parameters())
 
 
 def _make_training(path: Path) -> None:
