@@ -42,7 +42,7 @@ INFO = Dataset(
 
 
 @dataclass(frozen=True)
-class Options:
+class PairOptions:
     """Settings of the pairs.
 
     Attributes:
@@ -62,7 +62,7 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
         NeurosimMissingError, NeurosimFormatError: as `shd.load`.
     """
     utterances = shd.load(split, root)
-    pairs = from_plain(Options, dict(options or {}), "data.options").pairs
+    pairs = from_plain(PairOptions, dict(options or {}), "data.options").pairs
     return add_digits(utterances, pairs * len(utterances), SEEDS[split])
 
 

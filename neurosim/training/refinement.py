@@ -186,7 +186,7 @@ def _nearest(
 
 
 class _Target:
-    """What orbits are compared with: how often data [T, N] visit each box, and the mean spectra of their parts."""
+    """Compares orbits with data [T, N]: how often each box is visited, and the mean spectra of parts."""
 
     def __init__(self, data: Array, steps: int) -> None:
         self.data, self.steps = data, min(steps, len(data))

@@ -133,7 +133,7 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 
 
 def assert_same_but_one(found: Tensor, wanted: Tensor) -> None:
-    """As `assert_same`, but a value at the edge between two counts may fall on either side in one sequence [T, B, V]:
+    """Check as `assert_same`, but let a value at the edge of two counts fall on either side in one sequence [T, B, V]:
     sums have other orders. Its later tokens differ then."""
     errors = (found - wanted).abs().amax((0, 2)) / wanted.abs().max()
     assert int((errors > 2e-5).sum()) <= 1, errors

@@ -124,7 +124,7 @@ def test_normal_equations_are_the_gradient_and_its_jacobian(every: int, linear: 
     np.testing.assert_allclose(gradient, np.concatenate([g.ravel() for g in wanted[1:]]), rtol=1e-10, atol=1e-13)
 
     def errors(values: Any) -> Any:
-        """What `forced` compares, by the definition."""
+        """Return what `forced` compares, by the definition."""
         a, w, h, start = (p.reshape(q.shape) for p, q in zip(np.split(values, [8, 72, 80]), parts, strict=True))
         z, found = np.concatenate([x[0], start @ x[0]]), []
         for t in range(12):
