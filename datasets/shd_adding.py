@@ -55,6 +55,10 @@ class PairOptions:
         require(self.pairs > 0, "data.options.pairs", "must be > 0", self.pairs)
 
 
+# The catalogue finds the settings of a dataset by this name.
+Options = PairOptions
+
+
 def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Recordings:
     """Return pairs of the utterances of a split, always the same: as many as it has utterances, or a multiple of that.
 
