@@ -126,6 +126,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("hgrn", {"expand_ratio": 1.5, "use_lower_bound": False}),
 ]
 CASES = [*SMALL.items(), *MORE]
+TRAINED_ON_THE_WAY = ("memora", "moneta", "titans", "titans_context", "titans_gate", "yaad")
 
 
 def mixer_of(kind: str, options: dict[str, Any], dtype: torch.dtype = torch.float64) -> Mixer:
@@ -146,25 +147,47 @@ def handed(length: int, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]
     }
 
 
+def both_forms(mixer: Mixer, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """Memory, outputs and gradients of the recurrence, and of the chunked form, from a state that is not empty."""
+    mixer = mixer.to(dtype)
+    x, before = (noise(2, n, WIDTH, seed=seed, dtype=torch.float32).to(dtype) for n, seed in ((39, 0), (9, 1)))
+    _, state = mixer(before, None, handed(9, dtype))
+    inputs, _ = mixer.project(x.requires_grad_(), state, handed(39, dtype))
+
+    def results(run: Any) -> list[Tensor]:
+        memory, out = run(state["memory"], inputs)
+        y = mixer.finish(out, x, inputs)
+        loss = (y * noise(*y.shape, seed=2, dtype=torch.float32)).sum() + memory.square().sum()
+        grads = torch.autograd.grad(loss, [x, *mixer.parameters()], retain_graph=True, allow_unused=True)
+        return [memory.detach(), y.detach(), *(g for g in grads if g is not None)]
+
+    return results(mixer.stepwise), results(mixer.chunked)
+
+
 @pytest.mark.parametrize("dtype, close", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("kind, options", CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x)))
 def test_chunked_equals_the_recurrence(kind: str, options: dict[str, Any], dtype: torch.dtype, close: float) -> None:
-    """Values and gradients, over more than one chunk and an odd rest, from a state that is not empty."""
-    mixer, x = mixer_of(kind, options, dtype), noise(2, 39, WIDTH, dtype=dtype).requires_grad_()
+    """Values and gradients, over more than one chunk and an odd rest.
+
+    Gradients through memories that are trained on the way lose more than 1e-5 in float32, more on one processor than
+    on another. There the two forms may lie as far apart as the recurrence lies from itself in float64.
+    """
+    mixer = mixer_of(kind, options, torch.float32)
     mixer.chunk = min(mixer.chunk, 16)
-    _, state = mixer(noise(2, 9, WIDTH, seed=1, dtype=dtype), None, handed(9, dtype))
-    inputs, _ = mixer.project(x, state, handed(39, dtype))
-    results = []
-    for run in (mixer.stepwise, mixer.chunked):
-        memory, out = run(state["memory"], inputs)
-        y = mixer.finish(out, x, inputs)
-        loss = (y * noise(*y.shape, seed=2, dtype=dtype)).sum() + memory.square().sum()
-        grads = torch.autograd.grad(loss, [x, *mixer.parameters()], retain_graph=True, allow_unused=True)
-        results.append([memory, y, *(g for g in grads if g is not None)])
-    assert len(results[0]) == len(results[1]) > 5
-    for one, many in zip(*results, strict=True):
-        scale = max(float(one.detach().abs().max()), 1.0)
-        assert float((one - many).detach().abs().max()) <= close * scale
+    steps, chunks = both_forms(mixer, dtype)
+    assert len(steps) == len(chunks) > 5
+
+    def apart(some: list[Tensor], others: list[Tensor]) -> list[float]:
+        return [
+            float((one - other).abs().max()) / max(float(one.abs().max()), 1.0)
+            for one, other in zip(some, others, strict=True)
+        ]
+
+    difference = apart(steps, chunks)
+    assert max(difference[:2]) <= close
+    if kind in TRAINED_ON_THE_WAY and dtype == torch.float32:
+        close = max(close, 2 * max(apart(steps, both_forms(mixer, torch.float64)[0])[2:]))
+    assert max(difference[2:]) <= close
 
 
 @pytest.mark.parametrize("kind, options", CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x)))
