@@ -1,6 +1,7 @@
 """Accuracy of trained spiking networks with the default settings of `neurosim train`, over seeds.
 
-    NEUROSIM_DATA=FOLDER python benchmarks/training.py [--seeds 3] [--folds 5] [--json] [nmnist shd speakers digits]
+    NEUROSIM_DATA=FOLDER python benchmarks/training.py [nmnist shd speakers digits] [--seeds 3] [--json]
+    NEUROSIM_DATA=FOLDER python benchmarks/training.py nmnist --folds 5 [--parts 4 5] [--seeds 1] [--json]
 
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Settings were chosen on validation parts of
 the training recordings; the test set is looked at once, by the network that validation kept. `speakers` leaves each
@@ -12,6 +13,8 @@ attention layers are trained, and beside them are the same in spikes.
 
 `--folds 5` estimates the accuracy on other recordings of the kind and leaves the test set alone: each fifth of the
 training recordings is answered by a network trained on the others, with no choice by it (`validation.fraction` is 0).
+`--parts 4 5` runs two of these fifths. `wrong` in --json lists the recordings of a part that the engine, or the network
+in spikes, answers wrongly; `benchmarks/paired.py` compares two networks by it, recording by recording.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from neurosim.runs.train.config import TrainConfig
 from neurosim.runs.train.recordings import parts_of
 from neurosim.training import AttentionNet, Binning, EventNet, SpikingNet, Trainer, scores
 
-PARTS = ("nmnist", "shd", "speakers", "digits")
+SETS = ("nmnist", "shd", "speakers", "digits")
 
 
 def data(name: str) -> tuple[str, Recordings, Recordings]:
@@ -65,12 +68,14 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     seconds = time.perf_counter() - start
     said = scores(net, binning, test).argmax(axis=1)
     again, layers = in_engine(net, binning, test) if isinstance(net, SpikingNet) else in_spikes(net, binning, test)
+    wrong = np.flatnonzero(again.argmax(axis=1) != test.labels)
     done = measure.measure(layers, len(test), float(test.durations.sum()), len(test.ticks)).synaptic_operations
     energy = measure.energy(layers, len(test)).memory_aware
     return {
         "validation": course.history[course.best - 1].validation_accuracy,
         "test": float(np.mean(said == test.labels)),
-        "engine": float(np.mean(again.argmax(axis=1) == test.labels)),
+        "engine": 1 - len(wrong) / len(test),
+        "wrong": wrong.tolist(),
         "epochs": course.epoch,
         "seconds": seconds,
         "operations": done.effective,
@@ -101,13 +106,13 @@ def parts_in_turn(labels: np.ndarray, folds: int) -> np.ndarray:
     return part
 
 
-def sets(name: str, folds: int) -> Iterator[tuple[str, str, Recordings, Recordings]]:
-    """Title, dataset, training and test recordings of each training that a part has for a seed."""
+def sets(name: str, folds: int, parts: list[int]) -> Iterator[tuple[str, str, Recordings, Recordings]]:
+    """Title, dataset, training and test recordings of each training that a set has for a seed."""
     title, train, test = data("shd" if name == "speakers" else name)
     if folds:
         part = parts_in_turn(np.asarray(train.labels), folds)
-        for k in range(folds):
-            yield f"{title}, part {k + 1} of {folds}", name, train.select(part != k), train.select(part == k)
+        for k in parts or range(1, folds + 1):
+            yield f"{title}, part {k} of {folds}", name, train.select(part != k - 1), train.select(part == k - 1)
         return
     if name != "speakers":
         yield title, name, train, test
@@ -119,24 +124,27 @@ def sets(name: str, folds: int) -> Iterator[tuple[str, str, Recordings, Recordin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=list(PARTS[:3]), metavar="part", help=", ".join(PARTS))
+    parser.add_argument("sets", nargs="*", default=list(SETS[:3]), metavar="set", help=", ".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--folds", type=int, default=0, help="parts of the training recordings to answer in turn")
+    parser.add_argument("--parts", type=int, nargs="+", default=[], metavar="N", help="those of --folds to run, from 1")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as neurosim train")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if not all(1 <= part <= options.folds for part in options.parts):
+        parser.error(f"--parts: must be from 1 to --folds, {options.folds} (got {options.parts})")
     if options.folds:
         options.set += ["validation.fraction=0", "training.patience=0"]
     rows = []
-    for part in options.parts:
-        for title, name, train, test in sets(part, options.folds):
+    for chosen in options.sets:
+        for title, name, train, test in sets(chosen, options.folds, options.parts):
             runs = []
             for seed in tqdm(range(options.first_seed, options.first_seed + options.seeds), title, file=sys.stderr):
                 config = TrainConfig.configure(None, options.set, {"data.name": name, "seed": seed})
                 runs.append(trained(config, train, test))
                 print(title, seed, json.dumps(runs[-1]), file=sys.stderr)
-            rows.append({"part": part, "title": title, "train": len(train), "tested": len(test), "runs": runs})
+            rows.append({"set": chosen, "title": title, "train": len(train), "tested": len(test), "runs": runs})
     if options.json:
         print(json.dumps({"machine": describe(torch.get_num_threads()), "rows": rows}))
         return
@@ -154,8 +162,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         seconds = float(np.median([run["seconds"] for run in runs]))
         scored = f"{row['title']:34}{spread[0]:>18}{spread[1]:>18}{spread[2].split(' ')[0]:>10}"
         print(f"{scored}{operations:12.3g}{fewer:8.1f}{seconds:9.0f}")
-    for part in dict.fromkeys(row["part"] for row in rows):
-        held = [row for row in rows if row["part"] == part]
+    for chosen in dict.fromkeys(row["set"] for row in rows):
+        held = [row for row in rows if row["set"] == chosen]
         if len(held) > 1:
             each, played = (
                 np.average([[run[key] for run in row["runs"]] for row in held], 0, [row["tested"] for row in held])

@@ -20,6 +20,7 @@ NEEDED = {
     "convert": ["model"],
     "dendrites": ["folder"],
     "linearise": ["model"],
+    "paired": ["--first", "a.json", "--second", "b.json"],
     "run_neurosim": ["cuba"],
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],

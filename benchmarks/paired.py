@@ -1,0 +1,102 @@
+"""Two kinds of network on the same recordings: accuracies, and their paired difference.
+
+    python benchmarks/paired.py --first A.json [...] --second B.json [...]
+
+The files are output of `benchmarks/training.py --json`; each may hold some of the parts. Rows of the same title are
+compared recording by recording, seed by seed, by the answers of the engine or of the network in spikes. The interval of
+an accuracy is Wilson's, that of the difference Bonett & Price's (2012), the p value McNemar's exact one. They hold for
+the networks as trained: the spread over seeds is not in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scipy.stats import binomtest
+
+from neurosim.runs.score import Z95, wilson
+
+Rows = dict[str, dict[str, Any]]
+
+
+class Paired(NamedTuple):
+    """Second accuracy minus first over the same `items`: its 95 % interval, and McNemar's p value.
+
+    Attributes:
+        first_only: items that only the first answers rightly.
+        second_only: items that only the second answers rightly.
+    """
+
+    items: int
+    first_only: int
+    second_only: int
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def paired(items: int, first_only: int, second_only: int) -> Paired:
+    """Return the difference of two accuracies over the same items, and what is known of it."""
+    difference = (second_only - first_only) / items
+    # One item more of each kind: the interval stays right where few items differ.
+    a, b = (first_only + 1) / (items + 2), (second_only + 1) / (items + 2)
+    half = Z95 * math.sqrt((a + b - (b - a) ** 2) / (items + 2))
+    differ = first_only + second_only
+    p = float(binomtest(first_only, differ).pvalue) if differ else 1.0
+    return Paired(items, first_only, second_only, difference, b - a - half, b - a + half, p)
+
+
+def read(paths: list[Path]) -> Rows:
+    """Return the rows of all files by title."""
+    return {row["title"]: row for path in paths for row in json.loads(path.read_text())["rows"]}
+
+
+def accuracy(rows: Rows) -> str:
+    """Return the accuracy of each row and of all, with its interval."""
+    each = [f"{1 - _wrong(row) / _answered(row):.4f}" for row in rows.values()]
+    items, wrong = sum(map(_answered, rows.values())), sum(map(_wrong, rows.values()))
+    low, high = wilson(items - wrong, items)
+    return f"{', '.join(each)}: {1 - wrong / items:.4f} of {items} ({low:.4f} to {high:.4f})"
+
+
+def compare(first: Rows, second: Rows) -> Paired:
+    """Return the paired difference over the runs that both have."""
+    items = first_only = second_only = 0
+    for title in first.keys() & second.keys():
+        tested = first[title]["tested"]
+        for one, other in zip(first[title]["runs"], second[title]["runs"], strict=False):
+            ours, theirs = set(one["wrong"]), set(other["wrong"])
+            items += tested
+            first_only += len(theirs - ours)
+            second_only += len(ours - theirs)
+    return paired(items, first_only, second_only)
+
+
+def _answered(row: dict[str, Any]) -> int:
+    return row["tested"] * len(row["runs"])
+
+
+def _wrong(row: dict[str, Any]) -> int:
+    return sum(len(run["wrong"]) for run in row["runs"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--first", type=Path, nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--second", type=Path, nargs="+", required=True, metavar="FILE")
+    options = parser.parse_args()
+    first, second = read(options.first), read(options.second)
+    print("first ", accuracy(dict(sorted(first.items()))))
+    print("second", accuracy(dict(sorted(second.items()))))
+    found = compare(first, second)
+    print(f"second - first over {found.items}: {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})")
+    print(f"right in one alone: first {found.first_only}, second {found.second_only}; McNemar p = {found.p:.3f}")
+
+
+if __name__ == "__main__":
+    main()
