@@ -96,6 +96,10 @@ MORE: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+# Kinds whose states make differences of rounding larger, and by how much depends on the processor.
+SENSITIVE = ("lightning", "memora", "titans")
+
+
 def model_of(kind: str, options: dict[str, Any] | None = None, **shape: Any) -> LanguageModel:
     layers = (MixerSpec(kind, SMALL.get(kind, {}) if options is None else options),) * 2
     model = LanguageModel(LanguageConfig(layers, width=32, hidden=80, **shape), 1)
@@ -127,16 +131,18 @@ def decoded(decoder: Decoder, tokens: Tensor) -> Tensor:
     return torch.stack([torch.from_numpy(decoder.step(each.numpy()).copy()) for each in tokens])
 
 
-def assert_same(found: Tensor, wanted: Tensor) -> None:
+def assert_same(found: Tensor, wanted: Tensor, close: float = 2e-5) -> None:
     # Sums of norms and states have other orders; counts are the same, or differences were a hundred times larger.
-    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=close * float(wanted.abs().max()))
 
 
-def assert_same_but_one(found: Tensor, wanted: Tensor) -> None:
-    """Check as `assert_same`, but let a value at the edge of two counts fall on either side in one sequence [T, B, V]:
-    sums have other orders. Its later tokens differ then."""
+def assert_same_but(some: int, found: Tensor, wanted: Tensor, close: float) -> None:
+    """Check as `assert_same`, but let later tokens of some sequences [T, B, V] differ.
+
+    Sums have other orders, so that a value at the edge of two counts falls on either side.
+    """
     errors = (found - wanted).abs().amax((0, 2)) / wanted.abs().max()
-    assert int((errors > 2e-5).sum()) <= 1, errors
+    assert int((errors > close).sum()) <= some, errors
 
 
 # The sample of the quick run: a state that decays, one that is corrected, a scan, a window and routed memories.
@@ -157,7 +163,8 @@ def test_every_kind_and_coding(case: tuple[str, str], monkeypatch: pytest.Monkey
         coding = replace(first_coding, weights=weights)
         made = convert(model, coding, text(600), windows=2, length=16, calibration=known).execute()
         first = decoded(Decoder(made.model, batch), tokens[:, :batch])
-        assert_same_but_one(first, stepped(made.model, tokens[:, :batch]))
+        some, close = (2, 1e-4) if kind in SENSITIVE else (1, 2e-5)
+        assert_same_but(some, first, stepped(made.model, tokens[:, :batch]), close)
         # Threads meet in two ways, with thresholds of tokens and of channels, whatever the type of the weights.
         threads = 2 if weights == "int8" and scheme in ("ternary", "calibrated") else 1
         for fewer in (1, 3):
@@ -167,7 +174,7 @@ def test_every_kind_and_coding(case: tuple[str, str], monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
 def test_every_kind_dense(kind: str) -> None:
     model, tokens = model_of(kind), text(9, 2)
-    assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
+    assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens), 1e-4 if kind in SENSITIVE else 2e-5)
 
 
 @pytest.mark.parametrize("case", sampled(MORE, MORE[::4]), ids=str)

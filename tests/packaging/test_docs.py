@@ -15,6 +15,7 @@ import pytest
 from helpers.browser import Browser
 
 ROOT = Path(__file__).parents[2]
+NUMBERS = re.compile(r"(-?\d+\.\d+)")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
 # Pages whose programs take less than a second or two; the others are run by the slow tests.
@@ -83,7 +84,10 @@ def test_the_picture_of_the_readme_is_small_and_drawn() -> None:
 def test_the_picture_of_the_readme_is_what_its_script_draws(elsewhere: None) -> None:
     script = ROOT / "docs" / "pictures" / "overview.py"
     subprocess.run([sys.executable, script, "here.svg"], check=True)
-    assert Path("here.svg").read_text() == script.with_suffix(".svg").read_text()
+    drawn, kept = (NUMBERS.split(path.read_text()) for path in (Path("here.svg"), script.with_suffix(".svg")))
+    assert drawn[::2] == kept[::2]
+    # The last digit of a place is not the same on all processors.
+    assert [float(number) for number in drawn[1::2]] == pytest.approx([float(n) for n in kept[1::2]], abs=0.011)
 
 
 def test_the_commands_of_the_readme_are_there() -> None:
