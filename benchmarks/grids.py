@@ -1,7 +1,10 @@
 """Layers over images: arrows that point beyond the size that was trained, and frames of N-MNIST.
 
-    python benchmarks/grids.py [arrow] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20] [--json] [--keep DIR]
+    python benchmarks/grids.py [rays] [arrow] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20] [--json] [--keep DIR]
 
+rays: arrow pointing without pictures. A grid of squares has an arrow that points in one of four directions and a disc
+    on one of the four lines from it; is it the line that the arrow points along? A square is one of six tokens. One
+    block, trained on 6 x 6 squares drawn anew for each of 300 updates, tested on 500 grids of 6, 12 and 18.
 arrow: an arrow and a disc at random places; does the arrow point to the disc (within 13 degrees), or past it (by 31 or
     more)? Trained on images of 24 x 24 drawn anew for every update, tested on 1,000 of 24, 32 and 48 with the same
     shapes. Guessing is right in half.
@@ -9,9 +12,11 @@ nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recor
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
 
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
-feed-forward layer, and the mean over patches. Layers: PLSTM2D in its two modes, LightNet2D with and without positions,
-a convolution of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each result as soon as it
-is there, and a second call begins behind the last.
+feed-forward layer, and the mean over patches; for rays the largest value of each channel over the squares, for in a
+mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, and its directional
+mode without transitions, so that only neighbours see each other; LightNet2D with and without positions, a convolution
+of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each result as soon as it is there, and
+a second call begins behind the last.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ from neurosim.attention.kinds.plstm import PLSTM2D
 
 WIDTH, HEADS, BLOCKS = 48, 2, 2
 SIZES, UPDATES, BATCH, TESTED = (24, 32, 48), 1000, 32, 1000
+SQUARES, RAY_UPDATES, RAYS_TESTED, RATE = (6, 12, 18), 300, 500, 2e-3
 
 
 class Around(nn.Module):
@@ -50,9 +56,24 @@ class Around(nn.Module):
         return self.layer(x.movedim(-1, 1)).movedim(1, -1)
 
 
+class Unconnected(PLSTM2D):
+    """A node sees what the nodes beside it send, and passes nothing on."""
+
+    def __init__(self) -> None:
+        super().__init__(WIDTH, HEADS)
+        gates = self.gates
+
+        def first_step(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            source, transition, mark = gates(edges)
+            return source, torch.zeros_like(transition), mark
+
+        self.gates = first_step
+
+
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "plstm": lambda: PLSTM2D(WIDTH, HEADS, "directional"),
     "plstm diffusive": lambda: PLSTM2D(WIDTH, HEADS, "diffusive"),
+    "plstm without transitions": Unconnected,
     "lightnet": lambda: LightNet2D(WIDTH, HEADS),
     "lightnet without positions": lambda: LightNet2D(WIDTH, HEADS, toeplitz=False, cosine=False),
     "convolution": Around,
@@ -60,25 +81,49 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+class Patches(nn.Sequential):
+    """[B, planes, X, Y] to [B, X / 4, Y / 4, WIDTH]."""
+
+    def __init__(self, planes: int) -> None:
+        super().__init__(nn.Conv2d(planes, WIDTH // 2, 3, 2, 1), nn.GELU(), nn.Conv2d(WIDTH // 2, WIDTH, 3, 2, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).movedim(1, -1)
+
+
 class Network(nn.Module):
-    def __init__(self, name: str, planes: int, classes: int) -> None:
+    def __init__(
+        self, name: str, stem: nn.Module, classes: int, blocks: int = BLOCKS, *, averaged: bool = True
+    ) -> None:
         super().__init__()
-        self.patches = nn.Sequential(
-            nn.Conv2d(planes, WIDTH // 2, 3, 2, 1), nn.GELU(), nn.Conv2d(WIDTH // 2, WIDTH, 3, 2, 1)
-        )
-        self.layers = nn.ModuleList([LAYERS[name]() for _ in range(BLOCKS)])
-        self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(2 * BLOCKS + 1)])
+        self.stem, self.averaged = stem, averaged
+        self.layers = nn.ModuleList([LAYERS[name]() for _ in range(blocks)])
+        self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(2 * blocks + 1)])
         self.mlps = nn.ModuleList(
-            [nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH)) for _ in range(BLOCKS)]
+            [nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH)) for _ in range(blocks)]
         )
         self.head = nn.Linear(WIDTH, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.patches(images).movedim(1, -1)
+        x = self.stem(images)
         for i, (layer, mlp) in enumerate(zip(self.layers, self.mlps, strict=True)):
             x = x + layer(self.norms[2 * i](x))
             x = x + mlp(self.norms[2 * i + 1](x))
-        return self.head(self.norms[-1](x).mean((1, 2)))
+        x = self.norms[-1](x)
+        return self.head(x.mean((1, 2)) if self.averaged else x.amax((1, 2)))
+
+
+def rays(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """(tokens [count, size, size], labels [count]); 0 for an empty square, 1 to 4 for an arrow, 5 for the disc."""
+    draws = np.random.default_rng(seed)
+    arrow, labels = draws.integers(4, size=count), draws.integers(2, size=count)
+    line = np.where(labels, arrow, (arrow + draws.integers(1, 4, count)) % 4)
+    apart = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])[line] * draws.integers(1, size, count)[:, None]
+    first = draws.integers(np.maximum(-apart, 0), size - np.maximum(apart, 0))
+    tokens, each = np.zeros((count, size, size), np.int64), np.arange(count)
+    for (row, column), token in ((first.T, 1 + arrow), ((first + apart).T, 5)):
+        tokens[each, row, column] = token
+    return torch.from_numpy(tokens), torch.from_numpy(labels)
 
 
 def arrows(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -121,10 +166,12 @@ def frames(split: str) -> tuple[Tensor, Tensor]:
     return counts.sqrt(), torch.from_numpy(found.labels.astype(np.int64))
 
 
-def update(net: Network, optimiser: torch.optim.Optimizer, done: float, batch: tuple[Tensor, Tensor]) -> None:
-    """One step; `done` is the share of the training before it, for the learning rate."""
+def update(
+    net: Network, optimiser: torch.optim.Optimizer, done: float, batch: tuple[Tensor, Tensor], rate: float = RATE
+) -> None:
+    """One step; `done` is the share of the training before it, for the learning rate, `rate` at most."""
     for group in optimiser.param_groups:
-        group["lr"] = 2e-3 * min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * np.cos(np.pi * done))
+        group["lr"] = rate * min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * np.cos(np.pi * done))
     optimiser.zero_grad()
     F.cross_entropy(net(batch[0]), batch[1]).backward()
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -133,18 +180,27 @@ def update(net: Network, optimiser: torch.optim.Optimizer, done: float, batch: t
 
 @torch.no_grad()
 def right(net: Network, images: Tensor, labels: Tensor) -> float:
-    return float(torch.cat([net(part) for part in images.split(100)]).argmax(1).eq(labels).float().mean())
+    return float(torch.cat([net(part) for part in images.split(50)]).argmax(1).eq(labels).float().mean())
 
 
-def begin(name: str, planes: int, classes: int, seed: int) -> tuple[Network, torch.optim.Optimizer]:
+def begin(seed: int, build: Callable[[], Network]) -> tuple[Network, torch.optim.Optimizer]:
     torch.manual_seed(seed)
-    net = Network(name, planes, classes)
+    net = build()
     return net, torch.optim.AdamW(net.parameters(), weight_decay=0.05)
+
+
+def ray(name: str, seed: int, epochs: int) -> list[float]:
+    """Share right at each of `SQUARES`."""
+    net, optimiser = begin(seed, lambda: Network(name, nn.Embedding(6, WIDTH), 2, 1, averaged=False))
+    for step in range(RAY_UPDATES):
+        batch = rays(BATCH, SQUARES[0], (seed << 32) + step)
+        update(net, optimiser, step / RAY_UPDATES, batch, 2 * RATE)
+    return [right(net, *rays(RAYS_TESTED, size, (1 << 62) + size)) for size in SQUARES]
 
 
 def arrow(name: str, seed: int, epochs: int) -> list[float]:
     """Share right at each of `SIZES`; updates are counted, not epochs."""
-    net, optimiser = begin(name, 1, 2, seed)
+    net, optimiser = begin(seed, lambda: Network(name, Patches(1), 2))
     for step in tqdm(range(UPDATES), desc=f"arrow, {name}, {seed}", file=sys.stderr, mininterval=15):
         update(net, optimiser, step / UPDATES, arrows(BATCH, SIZES[0], (seed << 32) + step))
     return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
@@ -153,7 +209,7 @@ def arrow(name: str, seed: int, epochs: int) -> list[float]:
 def nmnist(name: str, seed: int, epochs: int) -> list[float]:
     """Share right of the test recordings."""
     images, labels = frames("train")
-    net, optimiser = begin(name, 2, 10, seed)
+    net, optimiser = begin(seed, lambda: Network(name, Patches(2), 10))
     steps = epochs * len(labels) // BATCH
     for step in tqdm(range(steps), desc=f"nmnist, {name}, {seed}", file=sys.stderr, mininterval=15):
         draws = torch.Generator().manual_seed((seed << 32) + step)
@@ -163,7 +219,7 @@ def nmnist(name: str, seed: int, epochs: int) -> list[float]:
     return [right(net, *frames("test"))]
 
 
-PARTS: dict[str, Callable[[str, int, int], list[float]]] = {"arrow": arrow, "nmnist": nmnist}
+PARTS: dict[str, Callable[[str, int, int], list[float]]] = {"rays": ray, "arrow": arrow, "nmnist": nmnist}
 
 
 def kept(folder: Path | None, part: str, name: str, epochs: int, seed: int) -> list[float]:

@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from neurosim.attention import Depth, build
 from neurosim.attention.kinds.chunks import additive
@@ -102,3 +104,39 @@ def test_first_gates_reach_across_the_image() -> None:
         assert float(grad[0, 0, 0].norm()) > 1e-3 * float(grad[0, way[0], way[1]].norm())
     angles = PLSTM2D(12, 3).edge_proj.bias.view(4, 3, 5)[..., 3]
     assert angles.tolist() == [[-2.0, 0.0, 2.0]] * 4
+
+
+def rays(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """(grids [count, size, size] of an arrow, 1 to 4, and a disc, 5, in line; whether the arrow points to the disc)."""
+    draws = np.random.default_rng(seed)
+    arrow, labels = draws.integers(4, size=count), draws.integers(2, size=count)
+    line = np.where(labels, arrow, (arrow + draws.integers(1, 4, count)) % 4)
+    apart = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])[line] * draws.integers(1, size, count)[:, None]
+    first = draws.integers(np.maximum(-apart, 0), size - np.maximum(apart, 0))
+    grids, each = torch.zeros(count, size, size, dtype=torch.long), np.arange(count)
+    for places, token in ((first, 1 + arrow), (first + apart, np.full(count, 5))):
+        grids[each, places[:, 0], places[:, 1]] = torch.from_numpy(token)
+    return grids, torch.from_numpy(labels)
+
+
+@pytest.mark.slow
+def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size() -> None:
+    """The largest value over the squares is read out: in a mean, two squares count the less, the larger the grid."""
+    torch.manual_seed(0)
+    embed, layer, head = nn.Embedding(6, 24), PLSTM2D(24, 2), nn.Sequential(nn.Linear(24, 48), nn.GELU())
+    net = nn.ModuleList([embed, layer, head, nn.Linear(48, 2)])
+
+    def answers(grids: Tensor) -> Tensor:
+        x = embed(grids)
+        return net[3](head(x + layer(x)).amax((1, 2)))
+
+    optimizer = torch.optim.AdamW(net.parameters(), 8e-3)
+    for step in range(120):
+        grids, labels = rays(32, 5, step)
+        optimizer.zero_grad()
+        F.cross_entropy(answers(grids), labels).backward()
+        optimizer.step()
+    for size, least in ((5, 0.9), (10, 0.75)):
+        grids, labels = rays(200, size, 1000)
+        with torch.no_grad():
+            assert float(answers(grids).argmax(1).eq(labels).float().mean()) > least
