@@ -1,8 +1,9 @@
 """Linear layers of a decoder: rows of weights [K, N] of active channels are added; scale, bias and residual behind.
 
-With int8 rows sums are int32, so their order changes no bit of them. Rows are fetched two groups of eight ahead: which
-they are is known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the
-second cache while the tokens pass over them.
+With int8 rows sums are int32, so their order changes no bit of them, and they have three forms: `vnni`, `avx2`, and a
+plain loop for other processors. Rows are fetched two groups of eight ahead: which they are is known from the list, but
+not to the processor. For a batch the weights of a tile of columns stay in the second cache while the tokens pass over
+them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from numba import float32, int16, int32, int64, njit
 
 from ..tools.intrinsics import prefetch, prefetch_second
 from ..tools.pointers import matrix, vector
+from .avx2 import SMALL, add_eight_small, add_eight_wide, has_avx2
 from .encode import AHEAD, ESCAPES, HEAD, NUMBER, SUM
 from .program import BYTE, FLOAT, LONG, WORD, integers, operation
-from .vnni import BATCH, BLOCK, add_eight, interleave, multiply, settled
+from .vnni import BATCH, BLOCK, add_eight, has_vnni, interleave, multiply, settled
 
 LINE = 64  # bytes
 # Columns whose rows, of a thousand channels, stay in the second cache while the tokens of a batch pass over them.
@@ -24,7 +26,9 @@ TOGETHER = 64
 # faster than to add the active ones.
 MANY = 4
 # Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
-SHORT = 258
+SHORT = 255
+# Forms of the sums: what the processor has.
+VNNI, AVX2, PLAIN = range(3)
 
 
 def all_rows_size(size, stride):
@@ -43,21 +47,24 @@ def _row(rows, stride, channel, columns):
     return vector(rows + channel * stride, columns, BYTE)
 
 
-@njit(cache=True, nogil=True)
-def add_rows_vnni(rows, stride, channels, words, number, columns, sums):
-    """Add `columns` (a multiple of 64) of the listed rows to int32 sums in the order of `vnni`.
+@njit(inline="always")
+def _sizes(counts, j):
+    """Return the sum of the sizes of eight counts."""
+    sizes = 0
+    for i in range(8):
+        sizes += abs(int64(counts[j + i]))
+    return sizes
+
+
+@njit(inline="always")
+def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
+    """Return the sum of counts whose rows had 128 added to their weights.
 
     Later rows are asked for in the second cache, line by line while these are added. Rows of 1,024 bytes in no order
     then come at 20 GB/s, where into the first cache, of which fewer lines can be under way, they came at 13 (AMD EPYC,
-    family 25).
-
-    Args:
-        rows: address of the first column.
-        stride: bytes from one row to the next.
-        channels, words: of the list; four counts in a word.
-        number: of listed channels.
-        sums: address of int32 [columns].
+    family 25, model 17).
     """
+    words, flipped = _words(counts), 0
     for j in range(0, number, 8):
         a, b = rows + channels[j] * stride, rows + channels[j + 1] * stride
         c, d = rows + channels[j + 2] * stride, rows + channels[j + 3] * stride
@@ -68,6 +75,10 @@ def add_rows_vnni(rows, stride, channels, words, number, columns, sums):
         n, o = rows + channels[j + AHEAD - 6] * stride, rows + channels[j + AHEAD - 5] * stride
         p, q = rows + channels[j + AHEAD - 4] * stride, rows + channels[j + AHEAD - 3] * stride
         r, s = rows + channels[j + AHEAD - 2] * stride, rows + channels[j + AHEAD - 1] * stride
+        small = form == AVX2 and _sizes(counts, j) <= SMALL
+        if small:
+            for i in range(8):
+                flipped += int64(counts[j + i])
         for i in range(0, columns, BLOCK):
             prefetch_second(k + i)
             prefetch_second(m + i)
@@ -77,7 +88,37 @@ def add_rows_vnni(rows, stride, channels, words, number, columns, sums):
             prefetch_second(q + i)
             prefetch_second(r + i)
             prefetch_second(s + i)
-            add_eight(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+            if form == VNNI:
+                add_eight(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+            elif small:
+                add_eight_small(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+            else:
+                add_eight_wide(a + i, b + i, c + i, d + i, e + i, f + i, g + i, h + i, first, second, sums + 4 * i)
+    return flipped
+
+
+@njit(cache=True, nogil=True)
+def add_rows_vnni(rows, stride, channels, counts, number, columns, sums):
+    """Add `columns` (a multiple of 64) of the listed rows to int32 sums in the order of `vnni`.
+
+    Args:
+        rows: address of the first column.
+        stride: bytes from one row to the next.
+        channels, counts: of the list.
+        number: of listed channels.
+        sums: address of int32 [columns].
+    """
+    _add_rows(rows, stride, channels, counts, number, columns, sums, VNNI)
+
+
+@njit(cache=True, nogil=True)
+def add_rows_avx2(rows, stride, channels, counts, number, columns, sums):
+    """Add rows as `add_rows_plain`; the arguments are those of `add_rows_vnni`."""
+    flipped = _add_rows(rows, stride, channels, counts, number, columns, sums, AVX2)
+    if flipped:
+        out, more = vector(sums, columns, WORD), int32(128 * flipped)
+        for n in range(columns):
+            out[n] -= more
 
 
 @njit(cache=True, nogil=True)
@@ -142,14 +183,12 @@ def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
         c, d = _row(rows, stride, channels[j + 2], columns), _row(rows, stride, channels[j + 3], columns)
         e, f = _row(rows, stride, channels[j + 4], columns), _row(rows, stride, channels[j + 5], columns)
         g, h = _row(rows, stride, channels[j + 6], columns), _row(rows, stride, channels[j + 7], columns)
-        sizes = 0
         for i in range(8):
-            sizes += abs(int64(counts[j + i]))
             for n in range(0, columns, LINE):
                 prefetch(rows + channels[j + 8 + i] * stride + n)
         p, q, r, s = int32(counts[j]), int32(counts[j + 1]), int32(counts[j + 2]), int32(counts[j + 3])
         t, u, v, w = int32(counts[j + 4]), int32(counts[j + 5]), int32(counts[j + 6]), int32(counts[j + 7])
-        if sizes <= SHORT:
+        if _sizes(counts, j) <= SHORT:
             for n in range(columns):
                 lower = int16(int16(p * a[n]) + int16(q * b[n])) + int16(int16(r * c[n]) + int16(s * d[n]))
                 upper = int16(int16(t * e[n]) + int16(u * f[n])) + int16(int16(v * g[n]) + int16(w * h[n]))
@@ -199,7 +238,21 @@ def _all_rows(p, channels, counts, heads, start, last):
 
 
 @njit(inline="always")
-def _integer_rows(arguments, begin, end, use_vnni):
+def _sum_rows(rows, stride, channels, counts, head, total, form):
+    """Fill int32 total [columns] with sums of the listed rows, the first column of the first row at an address."""
+    number, columns, place = head[NUMBER], total.size, total.ctypes.data
+    total[:] = 0
+    if form == VNNI:
+        add_rows_vnni(rows, stride, channels, counts, number, columns, place)
+        settle(place, columns, head[SUM])
+    elif form == AVX2:
+        add_rows_avx2(rows, stride, channels, counts, number, columns, place)
+    else:
+        add_rows_plain(rows, stride, channels, counts, number, columns, place)
+
+
+@njit(inline="always")
+def _integer_rows(arguments, begin, end, form):
     """Arguments: rows int8 [K, stride], stride, K, N, tokens; the list: channels, counts, head, level, channels and
     excess of the escapes; steps [N], whether tokens have levels, bias or 0, x before or 0, out [tokens, N], int32
     [tokens, stride] for sums; or 0, `all_rows_size` bytes for this thread: there are then sums of `BATCH` tokens.
@@ -215,7 +268,7 @@ def _integer_rows(arguments, begin, end, use_vnni):
     last = min(end * BLOCK, stride)
     tile = TILE if tokens > 1 else max(last - begin * BLOCK, BLOCK)
     everything = False
-    if use_vnni:
+    if form == VNNI:
         everything = p[17] != 0 and _all_rows(p, channels, counts, heads, begin * BLOCK, last)
     for first in range(begin * BLOCK, last, tile):
         columns = min(tile, last - first)
@@ -223,17 +276,8 @@ def _integer_rows(arguments, begin, end, use_vnni):
             total = sums[i, first : first + columns]
             if everything:
                 settle(total.ctypes.data, columns, heads[i, SUM])
-            elif use_vnni:
-                total[:] = 0
-                add_rows_vnni(
-                    rows + first, stride, channels[i], _words(counts[i]), heads[i, NUMBER], columns, total.ctypes.data
-                )
-                settle(total.ctypes.data, columns, heads[i, SUM])
             else:
-                total[:] = 0
-                add_rows_plain(
-                    rows + first, stride, channels[i], counts[i], heads[i, NUMBER], columns, total.ctypes.data
-                )
+                _sum_rows(rows + first, stride, channels[i], counts[i], heads[i], total, form)
             stop = min(first + columns, width)
             bias = vector(p[13] + 4 * first, stop - first if p[13] else 0, FLOAT)
             before = vector(p[14] + 4 * (i * width + first), stop - first if p[14] else 0, FLOAT)
@@ -244,7 +288,7 @@ def _integer_rows(arguments, begin, end, use_vnni):
 
 
 @njit(inline="always")
-def _partial_rows(arguments, use_vnni):
+def _partial_rows(arguments, form):
     """Fill sums of the rows of some channels, for all outputs of one token.
 
     Arguments: rows int8 [K, stride] of these channels, stride, K; the list of `encode`, without escapes; int32 [stride]
@@ -254,23 +298,22 @@ def _partial_rows(arguments, use_vnni):
     rows, stride, size = p[0], p[1], p[2]
     room = -(-size // 8) * 8 + AHEAD
     channels, counts, head = vector(p[3], room, WORD), vector(p[4], room, BYTE), vector(p[5], HEAD, LONG)
-    total = vector(p[9], stride, WORD)
-    total[:] = 0
-    if use_vnni:
-        add_rows_vnni(rows, stride, channels, _words(counts), head[NUMBER], stride, total.ctypes.data)
-        settle(total.ctypes.data, stride, head[SUM])
-    else:
-        add_rows_plain(rows, stride, channels, counts, head[NUMBER], stride, total.ctypes.data)
+    _sum_rows(rows, stride, channels, counts, head, vector(p[9], stride, WORD), form)
 
 
 @operation
 def partial_rows_vnni(arguments, context, begin, end):
-    _partial_rows(arguments, True)
+    _partial_rows(arguments, VNNI)
+
+
+@operation
+def partial_rows_avx2(arguments, context, begin, end):
+    _partial_rows(arguments, AVX2)
 
 
 @operation
 def partial_rows(arguments, context, begin, end):
-    _partial_rows(arguments, False)
+    _partial_rows(arguments, PLAIN)
 
 
 @operation
@@ -301,9 +344,23 @@ def join(arguments, context, begin, end):
 
 @operation
 def integer_rows_vnni(arguments, context, begin, end):
-    _integer_rows(arguments, begin, end, True)
+    _integer_rows(arguments, begin, end, VNNI)
+
+
+@operation
+def integer_rows_avx2(arguments, context, begin, end):
+    _integer_rows(arguments, begin, end, AVX2)
 
 
 @operation
 def integer_rows(arguments, context, begin, end):
-    _integer_rows(arguments, begin, end, False)
+    _integer_rows(arguments, begin, end, PLAIN)
+
+
+INTEGER_ROWS = (integer_rows_vnni, integer_rows_avx2, integer_rows)
+PARTIAL_ROWS = (partial_rows_vnni, partial_rows_avx2, partial_rows)
+
+
+def fastest():
+    """Return the form of the sums that is fastest on this processor."""
+    return VNNI if has_vnni() else AVX2 if has_avx2() else PLAIN

@@ -10,12 +10,12 @@ multiplied with the counts of all tokens, zeros among them (`multiply`).
 
 from __future__ import annotations
 
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..tools.intrinsics import X86
+from ..tools.intrinsics import processor_has
 
 BLOCK = 64  # columns
 BATCH = 16  # tokens of `multiply`
@@ -26,21 +26,15 @@ FLIP = ir.Constant(BYTES, [-128] * 64)
 
 def has_vnni():
     """Return whether the code that numba makes may use AVX-512 VNNI."""
-    if not X86:
-        return False
-    if config.CPU_NAME or config.CPU_FEATURES:
-        found = {name.strip() for name in (config.CPU_FEATURES or "").split(",")}
-        return {"+avx512vnni", "+avx512bw"} <= found
-    features = binding.get_host_cpu_features()
-    return all(features.get(name) for name in ("avx512f", "avx512bw", "avx512vnni"))
+    return processor_has("avx512f", "avx512bw", "avx512vnni")
 
 
 def _at(builder, address, kind):
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _unpacked(builder, a, b, entries, upper):
-    """Interleave the lower or upper halves of each 128 bits of two vectors."""
+def unpacked(builder, a, b, entries, upper):
+    """Interleave the lower or upper halves of each 128 bits of two vectors, of so many entries in 128 bits."""
     total = a.type.count
     index = []
     for lane in range(0, total, entries):
@@ -52,10 +46,10 @@ def _unpacked(builder, a, b, entries, upper):
 def _interleaved(builder, rows):
     """Four rows of 64 bytes as four vectors, each of 16 columns with four bytes of the rows."""
     halves = [
-        [builder.bitcast(_unpacked(builder, a, b, 16, upper), PAIRS) for a, b in (rows[:2], rows[2:])]
+        [builder.bitcast(unpacked(builder, a, b, 16, upper), PAIRS) for a, b in (rows[:2], rows[2:])]
         for upper in (0, 1)
     ]
-    return [_unpacked(builder, *half, 8, upper) for half in halves for upper in (0, 1)]
+    return [unpacked(builder, *half, 8, upper) for half in halves for upper in (0, 1)]
 
 
 def _dot(builder, sums, unsigned, signed):

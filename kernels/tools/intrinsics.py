@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import platform
 
-from llvmlite import ir
-from numba import types, uint32
+from llvmlite import binding, ir
+from numba import config, types, uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -22,6 +22,17 @@ APART = 16
 X86 = MACHINE in ("x86_64", "amd64")
 # Flush to zero (results) and denormals are zeros (operands): Intel's manual, volume 1, section 10.2.3.
 FLUSH = 0x8040
+
+
+def processor_has(*names):
+    """Return whether the code that numba makes may use these features of an x86 processor."""
+    if not X86:
+        return False
+    if config.CPU_NAME or config.CPU_FEATURES:
+        found = {name.strip() for name in (config.CPU_FEATURES or "").split(",")}
+        return {f"+{name}" for name in names} <= found
+    features = binding.get_host_cpu_features()
+    return all(features.get(name) for name in names)
 
 
 def _call(builder, name, *arguments):

@@ -14,7 +14,7 @@ from neurosim.convert.calibrate import PRICE
 from neurosim.kernels.decode import encode as coding
 from neurosim.kernels.decode import events, features, floats, others, product, program, reference, states, vectors
 from neurosim.kernels.decode import windows as seen
-from neurosim.kernels.decode.vnni import BLOCK, has_vnni
+from neurosim.kernels.decode.vnni import BLOCK
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.launch import numpy_rounding
 from neurosim.kernels.spikes.encode.numba import rule_of
@@ -297,7 +297,7 @@ def test_rows_of_active_channels(k: float) -> None:
     rows = np.zeros((70, stride), np.int8)
     rows[:, :width] = weights
     exact = accumulate_reference(counts, weights)
-    for operation in [product.integer_rows] + [product.integer_rows_vnni] * has_vnni():
+    for operation in product.INTEGER_ROWS[product.fastest() :]:
         out, sums = empty(TOKENS, width), np.empty((TOKENS, stride), np.int32)
         run(operation, [rows, stride, 70, width, TOKENS, *found, steps, 1, bias, before, out, sums], stride // BLOCK)
         assert_close(out, before + (exact * steps * level[:, None] + bias))

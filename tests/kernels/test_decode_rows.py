@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from neurosim.convert.decoder.memory import aligned
+from neurosim.kernels.decode.avx2 import SMALL, has_avx2
 from neurosim.kernels.decode.encode import HEAD, NUMBER, SUM, list_active, room
 from neurosim.kernels.decode.product import (
     SHORT,
     TOGETHER,
     add_all_rows_vnni,
+    add_rows_avx2,
     add_rows_plain,
     add_rows_vnni,
     all_rows_size,
@@ -41,26 +43,24 @@ def test_a_list_has_the_active_channels_in_order(inputs: int, density: float) ->
     assert not channels[number : (number + 7) // 8 * 8 + 8].any()
 
 
-@pytest.mark.parametrize("largest", [1, 3, SHORT // 8, SHORT // 8 + 1, 127])
+@pytest.mark.parametrize("largest", [1, 3, SMALL // 8, SMALL // 8 + 1, SHORT // 8, SHORT // 8 + 1, 127])
 @pytest.mark.parametrize("outputs", [BLOCK, 5 * BLOCK])
 def test_sums_are_exact(largest: int, outputs: int) -> None:
     draws = np.random.default_rng(largest)
     counts = draws.integers(-largest, largest + 1, 203).astype(np.int8)
-    counts[:8] = largest  # eight of the largest size side by side
-    weights = draws.integers(-127, 128, (203, outputs)).astype(np.int8)
+    counts[:8], counts[8:16] = largest, -largest  # eight of the largest size side by side
+    weights = draws.integers(-128, 128, (203, outputs)).astype(np.int8)
     weights[:8] = 127
+    weights[8:16] = -128
     wanted = accumulate_reference(counts[None], weights)[0]
     channels, values, number, total = listed(counts)
     sums = np.zeros(outputs, np.int32)
-    add_rows_plain(weights.ctypes.data, outputs, channels, values, number, outputs, sums.ctypes.data)
-    assert (sums == wanted).all()
-    if not has_vnni():
-        pytest.skip("this processor has no AVX-512 VNNI")
-    sums[:] = 0
-    words = values[: values.size // 4 * 4].view(np.int32)
-    add_rows_vnni(weights.ctypes.data, outputs, channels, words, number, outputs, sums.ctypes.data)
-    settle(sums.ctypes.data, outputs, total)
-    assert (sums == wanted).all()
+    for add in [add_rows_plain] + [add_rows_avx2] * has_avx2() + [add_rows_vnni] * has_vnni():
+        sums[:] = 0
+        add(weights.ctypes.data, outputs, channels, values, number, outputs, sums.ctypes.data)
+        if add is add_rows_vnni:
+            settle(sums.ctypes.data, outputs, total)
+        assert (sums == wanted).all(), add
 
 
 @pytest.mark.parametrize(("inputs", "tokens"), [(203, 16), (6, 9)])

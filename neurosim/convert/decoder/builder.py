@@ -17,7 +17,7 @@ from ...attention.kinds import modules
 from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ...kernels.decode import encode, events, floats, product, vectors
-from ...kernels.decode.vnni import BATCH, BLOCK, has_vnni
+from ...kernels.decode.vnni import BATCH, BLOCK
 from ...kernels.spikes.encode.launch import numpy_rounding
 from ...kernels.spikes.encode.numba import LOOKUP, rule_of
 from ...kernels.spikes.encode.reference import LIMIT
@@ -212,12 +212,12 @@ class Builder(DecoderProgram):
             return out
         stride = -(-out.width // BLOCK) * BLOCK
         rows, steps = self._rows(layer, stride)
-        lead, batch = (self.threads,) * own_copy, has_vnni() and product.MANY <= x.rows <= BATCH
+        lead, batch = (self.threads,) * own_copy, product.fastest() == product.VNNI and product.MANY <= x.rows <= BATCH
         sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, own_copy)
         spare = self.scratch(product.all_rows_size(x.width, stride), np.int8) if batch else None
         arguments = [rows, stride, x.width, out.width, x.rows, coded, self.constant(steps)]
         arguments += [int(coded.levels), bias, before, out, sums, spare]
-        operation = product.integer_rows_vnni if has_vnni() else product.integer_rows
+        operation = product.INTEGER_ROWS[product.fastest()]
         self.emit(operation, arguments, blocks, [*touches, (sums, own, True)])
         return out
 
@@ -261,7 +261,7 @@ class Builder(DecoderProgram):
         parts = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
         arguments = [first, stride, ByThread(sizes), coded, parts]
         self.kept.append(rows)
-        operation = product.partial_rows_vnni if has_vnni() else product.partial_rows
+        operation = product.PARTIAL_ROWS[product.fastest()]
         self.emit(operation, arguments, 1, [(coded.marker, OWN, False), (parts, OWN, True)])
         bias = None if layer.bias is None else self.constant(layer.bias)
         out = self.buffer(layer.out_features, own=True)
