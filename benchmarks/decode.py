@@ -16,6 +16,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -257,7 +258,7 @@ def main() -> None:
     for size in options.sizes:
         tables[size] = measure(size, options)
     if not PEERS_PYTHON.exists():
-        print(NO_PEERS)
+        print(NO_PEERS, file=sys.stderr)
     if options.json:
         print(json.dumps(machine | {size: [asdict(row) for row in rows] for size, rows in tables.items()}))
         return
