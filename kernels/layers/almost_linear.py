@@ -136,19 +136,34 @@ def normal_equations(x, a, w, h, start, linear, every):
     return loss / count, gradient * a.dtype.type(2 / count), curvature * a.dtype.type(2 / count)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def orbit(z, a, w, h, linear, steps):
     """Return [steps, M], the states behind z [M]."""
     units = z.shape[0]
-    found, columns = np.empty((steps, units), z.dtype), np.ascontiguousarray(w.T)
-    now, total = z.copy(), np.empty_like(z)
+    found, columns, now = np.empty((steps, units), z.dtype), np.ascontiguousarray(w.T), z
     for t in range(steps):
-        total[:] = a * now + h
+        total = found[t]
+        for i in range(units):
+            total[i] = h[i] + a[i] * now[i]
         # Unit by unit of the sum: the loop over those that it reaches becomes vector instructions.
         for j in range(units):
             f = now[j] if j < linear else max(now[j], 0.0)
             for i in range(units):
                 total[i] += columns[j, i] * f
-        now[:] = total
-        found[t] = now
+        now = total
+    return found
+
+
+@njit(cache=True, nogil=True)
+def box_counts(orbit, low, high, bins):
+    """Return [bins ^ N] how many states of an orbit [n, N] are in each of `bins` boxes a channel from low to high."""
+    found = np.zeros(bins ** orbit.shape[1], np.int64)
+    for t in range(len(orbit)):
+        box, inside = 0, True
+        for i in range(orbit.shape[1]):
+            inside &= low[i] <= orbit[t, i] <= high[i]
+            if inside:
+                box = box * bins + min(int(bins / (high[i] - low[i]) * (orbit[t, i] - low[i])), bins - 1)
+        if inside:
+            found[box] += 1
     return found

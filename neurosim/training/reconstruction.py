@@ -209,10 +209,7 @@ def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
 
 def visits(orbit: Array, low: Array, high: Array, bins: int = 30) -> Array:
     """Return [bins ^ N] the share of an orbit [n, N] in each box between low and high [N], smoothed."""
-    inside = orbit[((orbit >= low) & (orbit <= high)).all(1)]
-    boxes = np.minimum((bins / (high - low) * (inside - low)).astype(np.int64), bins - 1)
-    shape = (bins,) * orbit.shape[1]
-    counts = np.bincount(np.ravel_multi_index(tuple(boxes.T), shape), minlength=bins ** orbit.shape[1]) + SMOOTHING
+    counts = almost_linear.box_counts(orbit, low, high, bins) + SMOOTHING
     return np.asarray(counts / counts.sum())
 
 
@@ -231,8 +228,9 @@ def spectra(orbit: Array, smoothing: float = 20.0) -> Array:
     """Return [N, n / 2 + 1] the smoothed power spectra of an orbit's standardised channels, each of sum 1."""
     from scipy.ndimage import gaussian_filter1d
 
-    standard = (orbit - orbit.mean(0)) / np.maximum(orbit.std(0), 1e-12)
-    power = gaussian_filter1d(np.abs(np.fft.rfft(standard.T)) ** 2, smoothing)
+    channels = np.ascontiguousarray(orbit.T)
+    standard = (channels - channels.mean(1, keepdims=True)) / np.maximum(channels.std(1, keepdims=True), 1e-12)
+    power = gaussian_filter1d(np.abs(np.fft.rfft(standard)) ** 2, smoothing)
     return np.asarray(power / np.maximum(power.sum(1, keepdims=True), 1e-300))
 
 

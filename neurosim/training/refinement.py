@@ -23,10 +23,9 @@ KEPT, MOMENTUM = 0.95, 0.9  # of the curvature and of the gradient, from one upd
 DAMPING, FLOOR = 1e-3, 1e-6  # added to the diagonal of the curvature: so much of it, and this
 LONGEST = 0.3  # norm of a step at rate 1
 SPECTRA = 5.0  # weight of D_H beside D_stsp: figures of .1 and .5 are taken to be as good
-ORBITS = (2, 1, 1)  # of a candidate, in the thirds of a search
+SMOOTHED = 20.0  # frequencies of an orbit as long as the data; of shorter ones fewer, so that they are as wide
 MEASURED = 192  # sequences from which a search takes the curvature
 FAR = 100.0  # an orbit that comes so far, in standard deviations, has left the system
-SHRINKING = 0.98  # of the spread, from one generation to the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +39,11 @@ class RefinementSpec:
         updates: number of Gauss-Newton updates.
         rate, last_rate: share of the step that is taken, falling exponentially.
         noise: standard deviation that is added to the data of an update.
-        generations, candidates, chosen: of the search: rounds, networks of each, and those whose mean is the next
-            centre.
-        spread: of the first candidates: their errors lie about spread^2 / 2 a parameter above the centre's.
-        steps: of the free orbits by which a candidate is compared with the data: so many in two orbits for a third of
-            the generations, then in one. Short ones tell poor networks apart, which leave the system soon; a better one
-            may follow it for long before a cycle catches it.
+        generations, candidates, chosen: of the search: rounds, networks of each, an even number, and those whose mean
+            is the next centre.
+        spread, last_spread: of the candidates, falling exponentially: their errors lie about spread^2 / 2 a parameter
+            above the centre's.
+        orbits, steps: free orbits by which a candidate is compared with the data, and steps of each.
         seed: key of batches and candidates.
     """
 
@@ -59,13 +57,17 @@ class RefinementSpec:
     generations: int = 50
     candidates: int = 32
     chosen: int = 8
-    spread: float = 1.5e-3
-    steps: int = 32_000
+    spread: float = 1e-2
+    last_spread: float = 5e-3
+    orbits: int = 2
+    steps: int = 20_000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"every length batch chosen candidates steps": ">= 1", "noise": "finite and >= 0"})
-        check_fields(self, {"updates generations seed": ">= 0", "rate last_rate spread": "finite and > 0"})
+        check_fields(self, {"every length batch chosen candidates orbits steps": ">= 1", "noise": "finite and >= 0"})
+        check_fields(self, {"updates generations seed": ">= 0"})
+        check_fields(self, {"rate last_rate spread last_spread": "finite and > 0"})
+        require(self.candidates % 2 == 0, "RefinementSpec.candidates", "must be even", self.candidates)
         rule = f"must be at most the {self.candidates} candidates"
         require(self.chosen <= self.candidates, "RefinementSpec.chosen", rule, self.chosen)
 
@@ -80,7 +82,7 @@ def refine(
 
     Args:
         on_progress: called every 100 updates with their number and the mean loss of these, and every 10 generations
-            with their number behind the updates and the least distance so far.
+            with their number behind the updates and the least distance of a candidate.
 
     Raises:
         NeurosimInputError: data of another shape or too short.
@@ -90,7 +92,7 @@ def refine(
     check_data(data, spec.length, len(network.a))
     draws = np.random.Generator(np.random.Philox(key=rng_key(spec.seed, "refinement")))
     values = _gauss_newton(network, data, spec, draws, say)
-    return _nearest(_with(network, values), values, data, spec, draws, say)
+    return _with(network, _search(network, values, data, spec, draws, say))
 
 
 def _values(network: AlmostLinearNetwork) -> Array:
@@ -146,43 +148,43 @@ def _gauss_newton(
     return values
 
 
-def _nearest(
+def _search(
     network: AlmostLinearNetwork,
     centre: Array,
     data: Array,
     spec: RefinementSpec,
     draws: np.random.Generator,
     say: Callable[[int, float], None],
-) -> AlmostLinearNetwork:
-    """Return the network of the nearest orbits that an evolution strategy met.
+) -> Array:
+    """Return the parameters at which an evolution strategy for the nearest orbits ends.
 
-    Candidates are drawn where the error is about as small: along directions in which it hardly changes they lie far
-    from the centre, along others near it. The next centre is the weighted mean of the best.
+    Candidates are drawn in pairs about the centre where the error is about as small: along directions in which it
+    hardly changes they lie far from the centre, along others near it. The next centre is the weighted mean of the best.
     """
     if not spec.generations:
-        return network
-    curvature = _equations(network, data, spec, MEASURED, draws)[2]
-    root = np.linalg.cholesky(_damped(curvature))
+        return centre
+    # `start` is left as it is: it says where an orbit begins, not where it stays.
+    moved = len(centre) - network.start.size
+    curvature = _equations(_with(network, centre), data, spec, MEASURED, draws)[2]
+    root = np.linalg.cholesky(_damped(curvature)[:moved, :moved])
     weights = np.log(spec.chosen + 0.5) - np.log(np.arange(1, spec.chosen + 1))
-    weights, shape = weights / weights.sum(), (len(centre), spec.candidates)
-    best, least, part = network, np.inf, -1
+    weights, target = weights / weights.sum(), _Target(data, spec.steps)
+    spread, fall = spec.spread, (spec.last_spread / spec.spread) ** (1 / spec.generations)
     for generation in range(spec.generations):
-        if part < len(ORBITS) * generation // spec.generations:
-            part, least = part + 1, np.inf  # distances of longer orbits are others
-            target = _Target(data, spec.steps // ORBITS[part])
-        steps = spec.spread * SHRINKING**generation * np.linalg.solve(root.T, draws.normal(size=shape)).T
-        starts = data[draws.integers(len(data), size=(2, ORBITS[part]))]
-        found = [target.distance(_with(network, centre + step), starts[0]) for step in steps]
-        order = np.argsort(found)[: spec.chosen]
-        # Its orbits made the first look good: others say whether it is.
-        first = _with(network, centre + steps[order[0]])
-        distance = 0.5 * (found[order[0]] + target.distance(first, starts[1]))
-        if distance < least:
-            best, least = first, distance
-        centre = centre + weights @ steps[order]
+        half = spread * np.linalg.solve(root.T, draws.normal(size=(moved, spec.candidates // 2))).T
+        steps = np.zeros((spec.candidates, len(centre)))
+        steps[:, :moved] = np.concatenate([half, -half])
+        starts = data[draws.integers(len(data), size=spec.orbits)]
+        found = np.array([target.distance(_with(network, centre + step), starts) for step in steps])
+        best = np.argsort(found)[: spec.chosen]
+        if np.isfinite(found[best]).all():
+            centre = centre + weights @ steps[best]
+        else:
+            spread /= 2  # so many left the system that the others say little
+        spread *= fall
         if (generation + 1) % 10 == 0:
-            say(spec.updates + generation + 1, least)
-    return best
+            say(spec.updates + generation + 1, float(found[best[0]]))
+    return centre
 
 
 class _Target:
@@ -190,17 +192,19 @@ class _Target:
 
     def __init__(self, data: Array, steps: int) -> None:
         self.data, self.steps = data, min(steps, len(data))
+        self.smoothing = SMOOTHED * self.steps / len(data)
         self.low, self.high = data.min(0), data.max(0)
         self.visits = visits(data, self.low, self.high)
         parts = [data[i : i + self.steps] for i in range(0, len(data) - self.steps + 1, self.steps)]
-        self.spectra = np.mean([spectra(part) for part in parts], 0)
+        self.spectra = np.mean([spectra(part, self.smoothing) for part in parts], 0)
 
     def distance(self, network: AlmostLinearNetwork, starts: Array) -> float:
         """Return D_stsp + 5 D_H of the orbits behind some states, taken together."""
         observed = self.data.shape[1]
-        orbits = [network.orbit(start, BEFORE + self.steps)[BEFORE:, :observed] for start in starts]
+        orbits = [np.ascontiguousarray(network.orbit(s, BEFORE + self.steps)[BEFORE:, :observed]) for s in starts]
         if not all((np.abs(orbit) < FAR).all() for orbit in orbits):
             return float("inf")
         found = visits(np.concatenate(orbits), self.low, self.high)
         divergence = (self.visits * np.log(self.visits / found)).sum()
-        return float(divergence + SPECTRA * hellinger(self.spectra, np.mean([spectra(orbit) for orbit in orbits], 0)))
+        power = np.mean([spectra(orbit, self.smoothing) for orbit in orbits], 0)
+        return float(divergence + SPECTRA * hellinger(self.spectra, power))

@@ -56,7 +56,8 @@ def test_measures_of_known_pairs() -> None:
 
     rng, t = np.random.default_rng(0), np.arange(20_000)
     circle = np.stack([np.sin(t / 20), np.cos(t / 20)], 1)
-    assert state_space_divergence(circle, circle) < 1e-3 and spectrum_distance(circle, circle) == pytest.approx(0)
+    assert state_space_divergence(circle, circle) < 1e-3
+    assert spectrum_distance(circle, circle) == pytest.approx(0, abs=1e-6)
     fast = np.stack([np.sin(t / 5), np.cos(t / 5)], 1)
     assert state_space_divergence(circle, fast) < 0.05  # the same places in another order
     assert spectrum_distance(circle, fast) == pytest.approx(1, abs=0.01)
@@ -68,6 +69,16 @@ def test_measures_of_known_pairs() -> None:
     assert twice == pytest.approx(0.5 * math.log(0.5) + 0.5 * math.log(0.5 / 5e-6), rel=1e-4)
     lost = np.full_like(circle, np.inf)
     assert state_space_divergence(circle, lost) == math.inf and spectrum_distance(circle, lost) == 1
+
+
+def test_visits_are_a_histogram_of_what_is_inside() -> None:
+    from neurosim.training.reconstruction import SMOOTHING, visits
+
+    orbit = np.random.default_rng(4).normal(size=(3000, 3))
+    low, high = np.array([-1.0, -0.5, orbit[:, 2].min()]), np.array([1.5, 1.0, orbit[:, 2].max()])
+    counts = np.histogramdd(orbit, [np.linspace(a, b, 8) for a, b in zip(low, high, strict=True)])[0].ravel()
+    assert counts.sum() < 2500 and counts[6::7].any()  # some are outside, and the last has the greatest
+    np.testing.assert_allclose(visits(orbit, low, high, 7), (counts + SMOOTHING) / (counts + SMOOTHING).sum())
 
 
 def test_the_lorenz_system_has_its_attractor() -> None:
@@ -164,8 +175,26 @@ def test_refinement_lowers_the_error_then_finds_nearer_orbits() -> None:
         return state_space_divergence(data, found.orbit(data[0], 4000)[1000:, :2])
 
     assert far(again) < 0.5 * far(better)
+    assert np.array_equal(again.start, better.start) and not np.array_equal(again.a, better.a)
     assert np.array_equal(again.w, refine(better, data, search).w)
     with pytest.raises(NeurosimInputError, match=r"RefinementSpec.chosen: must be at most the 32 candidates"):
         RefinementSpec(chosen=33)
     with pytest.raises(NeurosimInputError, match="data: must be"):
         refine(better, data[:40])
+
+
+def test_a_search_is_narrowed_while_its_candidates_leave_the_system() -> None:
+    from neurosim.training.reconstruction import AlmostLinearNetwork
+    from neurosim.training.refinement import RefinementSpec, refine
+
+    t = np.arange(400)
+    data = np.stack([np.sin(t / 10), np.cos(t / 10)], 1) * 2**0.5
+    turn = np.array([[0.0, 0.1], [-0.1, 0.0]])
+    given = AlmostLinearNetwork(np.full(2, 0.99), turn, np.zeros(2), np.zeros((0, 2)), 0, 2)
+    settings: Any = {"length": 20, "every": 8, "updates": 0, "candidates": 4, "chosen": 2, "steps": 300, "orbits": 1}
+    wide = refine(given, data, RefinementSpec(generations=5, spread=1e4, last_spread=1e4, **settings))
+    np.testing.assert_allclose(wide.w, given.w, rtol=1e-6)  # none of them says where to go
+    found = refine(given, data, RefinementSpec(generations=40, spread=1e4, last_spread=1e4, **settings))
+    assert not np.allclose(found.w, given.w, rtol=1e-6) and np.isfinite(found.orbit(data[0], 2000)).all()
+    with pytest.raises(NeurosimInputError, match=r"RefinementSpec.candidates: must be even"):
+        RefinementSpec(candidates=5, chosen=2)
