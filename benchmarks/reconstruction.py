@@ -56,7 +56,7 @@ LAST: tuple[dict[str, Any], ...] = (
 
 def plain(data: np.ndarray, seed: int) -> AlmostLinearNetwork:
     """Return the network of a training by RAdam alone."""
-    rates = {"learning_rate": 3e-3, "last_learning_rate": 3e-5}
+    rates: dict[str, Any] = {"learning_rate": 3e-3, "last_learning_rate": 3e-5}
     return reconstruct(data, ReconstructionSpec(updates=10_000, compared_every=1000, seed=seed, **rates))
 
 
@@ -70,7 +70,7 @@ def refined(data: np.ndarray, seed: int) -> AlmostLinearNetwork:
 
     found = []
     for key in range(STARTS * seed, STARTS * (seed + 1)):
-        rates = {"learning_rate": 1e-2, "last_learning_rate": 1e-3}
+        rates: dict[str, Any] = {"learning_rate": 1e-2, "last_learning_rate": 1e-3}
         network = reconstruct(data, ReconstructionSpec(updates=2000, seed=key, **rates))
         found.append(run(network, FIRST, key))
     return run(min(found, key=lambda network: distance(data, network)), LAST, STARTS * seed)
