@@ -1,6 +1,7 @@
 """Layers over images: arrows that point beyond the size that was trained, and frames of N-MNIST.
 
-    python benchmarks/grids.py [rays] [arrow] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20] [--json] [--keep DIR]
+    python benchmarks/grids.py [rays] [arrow] [overlapping] [nmnist] [--layers A,B] [--seeds 3] [--epochs 20]
+        [--json] [--keep DIR]
 
 rays: arrow pointing without pictures. A grid of squares has an arrow that points in one of four directions and a disc
     on one of the four lines from it; is it the line that the arrow points along? A square is one of six tokens. One
@@ -8,15 +9,16 @@ rays: arrow pointing without pictures. A grid of squares has an arrow that point
 arrow: an arrow and a disc at random places; does the arrow point to the disc (within 13 degrees), or past it (by 31 or
     more)? Trained on images of 24 x 24 drawn anew for every update, tested on 1,000 of 24, 32 and 48 with the same
     shapes. Guessing is right in half.
+overlapping: the same after 500 updates, with a third convolution, so that a patch sees 15 x 15 pixels, a whole arrow.
 nmnist: events of each polarity counted over a recording, 2 x 34 x 34; all recordings of the training folder learned
     for --epochs, those of the test folder classified once, after the last. NEUROSIM_DATA names the folder.
 
 The network: patches of 4 x 4 pixels to 48 channels by two convolutions, two blocks of norm, layer, norm and
-feed-forward layer, and the mean over patches; for rays the largest value of each channel over the squares, for in a
-mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, and its directional
-mode without transitions, so that only neighbours see each other; LightNet2D with and without positions, a convolution
-of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each result as soon as it is there, and
-a second call begins behind the last.
+feed-forward layer, and the mean over patches; for rays and overlapping the largest value of each channel over them, for
+in a mean the two that matter count the less, the larger the grid. Layers: PLSTM2D in its two modes, the directional one
+also with 4 heads in place of 2, and without transitions, so that only neighbours see each other; LightNet2D with and
+without positions, a convolution of 3 x 3 patches, and none, which is the feed-forward layer alone. --keep saves each
+result as soon as it is there, and a second call begins behind the last.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from neurosim.attention.kinds.plstm import PLSTM2D
 WIDTH, HEADS, BLOCKS = 48, 2, 2
 SIZES, UPDATES, BATCH, TESTED = (24, 32, 48), 1000, 32, 1000
 SQUARES, RAY_UPDATES, RAYS_TESTED, RATE = (6, 12, 18), 300, 500, 2e-3
+OVERLAPPING_UPDATES = 500
 
 
 class Around(nn.Module):
@@ -72,6 +75,7 @@ class Unconnected(PLSTM2D):
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "plstm": lambda: PLSTM2D(WIDTH, HEADS, "directional"),
+    "plstm of 4 heads": lambda: PLSTM2D(WIDTH, 4, "directional"),
     "plstm diffusive": lambda: PLSTM2D(WIDTH, HEADS, "diffusive"),
     "plstm without transitions": Unconnected,
     "lightnet": lambda: LightNet2D(WIDTH, HEADS),
@@ -84,8 +88,10 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 class Patches(nn.Sequential):
     """[B, planes, X, Y] to [B, X / 4, Y / 4, WIDTH]."""
 
-    def __init__(self, planes: int) -> None:
+    def __init__(self, planes: int, *, overlapping: bool = False) -> None:
         super().__init__(nn.Conv2d(planes, WIDTH // 2, 3, 2, 1), nn.GELU(), nn.Conv2d(WIDTH // 2, WIDTH, 3, 2, 1))
+        if overlapping:
+            self.extend([nn.GELU(), nn.Conv2d(WIDTH, WIDTH, 3, 1, 1)])
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images).movedim(1, -1)
@@ -206,6 +212,15 @@ def arrow(name: str, seed: int, epochs: int) -> list[float]:
     return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
 
 
+def overlapping(name: str, seed: int, epochs: int) -> list[float]:
+    """`arrow` with patches that see a whole arrow."""
+    net, optimiser = begin(seed, lambda: Network(name, Patches(1, overlapping=True), 2, averaged=False))
+    for step in range(OVERLAPPING_UPDATES):
+        batch = arrows(BATCH, SIZES[0], (seed << 32) + step)
+        update(net, optimiser, step / OVERLAPPING_UPDATES, batch, 2 * RATE)
+    return [right(net, *arrows(TESTED, size, (1 << 62) + size)) for size in SIZES]
+
+
 def nmnist(name: str, seed: int, epochs: int) -> list[float]:
     """Share right of the test recordings."""
     images, labels = frames("train")
@@ -219,7 +234,12 @@ def nmnist(name: str, seed: int, epochs: int) -> list[float]:
     return [right(net, *frames("test"))]
 
 
-PARTS: dict[str, Callable[[str, int, int], list[float]]] = {"rays": ray, "arrow": arrow, "nmnist": nmnist}
+PARTS: dict[str, Callable[[str, int, int], list[float]]] = {
+    "rays": ray,
+    "arrow": arrow,
+    "overlapping": overlapping,
+    "nmnist": nmnist,
+}
 
 
 def kept(folder: Path | None, part: str, name: str, epochs: int, seed: int) -> list[float]:
