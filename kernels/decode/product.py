@@ -58,7 +58,7 @@ def _sizes(counts, j):
 
 @njit(inline="always")
 def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
-    """Return the sum of counts whose rows had 128 added to their weights.
+    """Add rows in the form `VNNI` or `AVX2`; return, for AVX2, the sum of counts whose weights had 128 added.
 
     Later rows are asked for in the second cache, line by line while these are added. Rows of 1,024 bytes in no order
     then come at 20 GB/s, where into the first cache, of which fewer lines can be under way, they came at 13 (AMD EPYC,

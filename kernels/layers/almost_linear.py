@@ -155,15 +155,19 @@ def orbit(z, a, w, h, linear, steps):
 
 
 @njit(cache=True, nogil=True)
-def box_counts(orbit, low, high, bins):
-    """Return [bins ^ N] how many states of an orbit [n, N] are in each of `bins` boxes a channel from low to high."""
+def box_counts(orbit, low, high, scale, bins):
+    """Return [bins ^ N] how many states of an orbit [n, N] are in each of `bins` boxes a channel from low to high.
+
+    Args:
+        scale: [N] boxes for a unit of each channel.
+    """
     found = np.zeros(bins ** orbit.shape[1], np.int64)
     for t in range(len(orbit)):
         box, inside = 0, True
         for i in range(orbit.shape[1]):
             inside &= low[i] <= orbit[t, i] <= high[i]
             if inside:
-                box = box * bins + min(int(bins / (high[i] - low[i]) * (orbit[t, i] - low[i])), bins - 1)
+                box = box * bins + min(int(scale[i] * (orbit[t, i] - low[i])), bins - 1)
         if inside:
             found[box] += 1
     return found

@@ -209,7 +209,8 @@ def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
 
 def visits(orbit: Array, low: Array, high: Array, bins: int = 30) -> Array:
     """Return [bins ^ N] the share of an orbit [n, N] in each box between low and high [N], smoothed."""
-    counts = almost_linear.box_counts(orbit, low, high, bins) + SMOOTHING
+    scale = bins / np.where(high > low, high - low, 1.0)  # a channel that is constant has one box
+    counts = almost_linear.box_counts(orbit, low, high, scale, bins) + SMOOTHING
     return np.asarray(counts / counts.sum())
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -106,22 +107,11 @@ def test_first_gates_reach_across_the_image() -> None:
     assert angles.tolist() == [[-2.0, 0.0, 2.0]] * 4
 
 
-def rays(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """(grids [count, size, size] of an arrow, 1 to 4, and a disc, 5, in line; whether the arrow points to the disc)."""
-    draws = np.random.default_rng(seed)
-    arrow, labels = draws.integers(4, size=count), draws.integers(2, size=count)
-    line = np.where(labels, arrow, (arrow + draws.integers(1, 4, count)) % 4)
-    apart = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])[line] * draws.integers(1, size, count)[:, None]
-    first = draws.integers(np.maximum(-apart, 0), size - np.maximum(apart, 0))
-    grids, each = torch.zeros(count, size, size, dtype=torch.long), np.arange(count)
-    for places, token in ((first, 1 + arrow), (first + apart, np.full(count, 5))):
-        grids[each, places[:, 0], places[:, 1]] = torch.from_numpy(token)
-    return grids, torch.from_numpy(labels)
-
-
 @pytest.mark.slow
-def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size() -> None:
+def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest value over the squares is read out: in a mean, two squares count the less, the larger the grid."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    rays = importlib.import_module("grids").rays
     torch.manual_seed(0)
     embed, layer, head = nn.Embedding(6, 24), PLSTM2D(24, 2), nn.Sequential(nn.Linear(24, 48), nn.GELU())
     net = nn.ModuleList([embed, layer, head, nn.Linear(48, 2)])

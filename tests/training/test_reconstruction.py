@@ -79,6 +79,11 @@ def test_visits_are_a_histogram_of_what_is_inside() -> None:
     counts = np.histogramdd(orbit, [np.linspace(a, b, 8) for a, b in zip(low, high, strict=True)])[0].ravel()
     assert counts.sum() < 2500 and counts[6::7].any()  # some are outside, and the last has the greatest
     np.testing.assert_allclose(visits(orbit, low, high, 7), (counts + SMOOTHING) / (counts + SMOOTHING).sum())
+    # A channel that is constant has one box.
+    flat = np.stack([orbit[:, 0], np.zeros(len(orbit))], 1)
+    shares = visits(flat, flat.min(0), flat.max(0), 7).reshape(7, 7)
+    np.testing.assert_allclose(shares[:, 0], visits(flat[:, :1], flat.min(0)[:1], flat.max(0)[:1], 7), rtol=1e-6)
+    assert shares[:, 1:].max() < 1e-6
 
 
 def test_the_lorenz_system_has_its_attractor() -> None:
