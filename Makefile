@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-slow lint docs audit peers peers-engine clean
+.PHONY: demo test test-slow pairs lint docs audit peers peers-engine clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -18,6 +18,10 @@ test: $(STAMPS)/test
 
 test-slow: $(STAMPS)/test
 	$(PYTEST) -m slow
+
+# Tables of the pairs of features that tests tried together; an empty cell without a reason fails.
+pairs: $(STAMPS)/test
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m guard
 
 lint: $(STAMPS)/test
 	$(BIN)/ruff check .
