@@ -100,6 +100,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
+    ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog", "rotary_dim": 4}),
     ("linear", {"num_heads": 2, "feature_map": "norm_aware"}),
     ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
     (
@@ -222,6 +223,25 @@ def test_every_kind_is_tested_and_takes_only_its_options() -> None:
     assert options_of("kda")["lower_bound"] is None
     page = (Path(__file__).parents[2] / "docs" / "kinds.md").read_text()
     assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
+
+
+@torch.no_grad()
+def test_features_of_linear_attention_see_positions() -> None:
+    """With the identity as feature map and one token repeated, phi(q_i) . phi(k_j) depends on i - j alone."""
+    options = {"num_heads": 2, "feature_map": "identity", "rotary_dim": 10, "rope_theta": 100.0}
+    mixer = mixer_of("linear", options)
+    x = noise(1, 1, WIDTH).expand(1, 12, WIDTH)
+    state = mixer.initial(x)
+    state["position"] += 5
+    inputs, after = mixer.project(x, state, {})
+    scores = torch.einsum("ihk,jhk->hij", inputs["q"][0], inputs["k"][0])
+    assert int(after["position"]) == 17
+    for shift in range(-11, 12):
+        line = scores.diagonal(shift, 1, 2)
+        torch.testing.assert_close(line, line[:, :1].expand_as(line), rtol=1e-12, atol=1e-12)
+    assert float((scores[:, 0] - scores[:, 0, :1]).abs().max()) > 0.1
+    with pytest.raises(NeurosimInputError, match=r"LinearAttention\.rotary_dim: must be 0 to 12 \(got 13\)"):
+        mixer_of("linear", options | {"rotary_dim": 13})
 
 
 def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:

@@ -68,6 +68,7 @@ SMALL: dict[str, dict[str, Any]] = {
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
+    ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog", "rotary_dim": 6, "rope_theta": 50.0}),
     ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
     ("linear", {"num_heads": 2, "feature_map": "dpfp", "use_output_norm": False}),
     ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": 2.0}),

@@ -152,6 +152,39 @@ def test_stages_bring_the_student_nearer(kind: str, teacher: LanguageModel) -> N
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
+def repeated(count: int, seed: int) -> Tensor:
+    """Windows [count, 16] whose second half is the first: a token is found eight places back."""
+    first = torch.randint(97, 113, (count, 8), generator=torch.Generator().manual_seed(seed))
+    return torch.cat([first, first], 1)
+
+
+def test_hedgehog_maps_match_better_behind_rotary_positions() -> None:
+    """A teacher that attends by distance alone: the error of its layer, as a share of the power of the outputs."""
+    layer = MixerSpec("softmax", {"num_heads": 2, "rope_theta": 100.0})
+    model = LanguageModel(LanguageConfig((layer,), width=32, hidden=32), 0)
+    optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
+    for update in range(150):
+        text = repeated(16, update)
+        logits = model(text[:, :-1])[0][:, 8:]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), text[:, 9:].flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(loss.detach()) < 0.1  # log 16 = 2.77 by chance
+
+    model.eval()
+    text = repeated(60, 9999).flatten()
+    spec = LinearisationSpec(16, MatchSpec(60, 8, 1e-2), TuneSpec(0, 4, 5e-3, rank=2))
+    errors = []
+    for options in ({}, {"rotary_dim": 0}):
+        student = make_student(model, ("linear",), {"linear": options}, seed=2)
+        training = Linearisation(model, student, text, spec, 7)
+        state = training.run(lambda other: compare_windows(model, other, text[:400], 16), lambda progress: None)
+        errors.append(state.stages[0].errors[0])
+    turned, unturned = errors
+    assert turned < 0.6 * unturned
+
+
 def test_a_killed_training_resumes_bit_for_bit(teacher: LanguageModel, tmp_path: Path, monkeypatch: Any) -> None:
     """Within the first stage, at its end and within the second."""
     monkeypatch.setattr("neurosim.convert.linearise.stages.SAVED", 2)

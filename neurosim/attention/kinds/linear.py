@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -46,12 +47,16 @@ class LinearAttention(GroupedMixer, GatedMixer):
     """Linear attention: S += phi(k) v^T, o = scale S^T phi(q), scale = features^-1/2 (Katharopoulos et al. 2020).
 
     With `do_feature_map_norm`, o is divided by phi(q) . sum of phi(k): the state has a column of ones for that sum.
+    Rotary positions turn q and k before the feature maps see them, as in softmax attention.
 
     Args:
         feature_map: a name of `FEATURE_MAPS`; `tie_feature_map_qk` uses one map for queries and keys.
         norm_q, norm_k: divide features by their sum.
         use_output_norm: root-mean-square norm of the outputs.
         norm_power: lambda of the map 'norm_aware'.
+        rotary_dim: channels of a head that positions turn; 0 for no positions.
+        rope_theta: base of the rotary positions.
+        rope_scaling: entries of a config's `rope_scaling`, see `rotary`.
     """
 
     conv_names = ()
@@ -64,10 +69,17 @@ class LinearAttention(GroupedMixer, GatedMixer):
     norm_k: bool = False
     use_output_norm: bool = True
     norm_power: float = 3.0
+    rotary_dim: int = 0
+    rope_theta: float = 10000.0
+    rope_scaling: Mapping[str, object] | None = None
 
     def build(self) -> None:
         self.group(self.width)
         head = self.head_dim = self.k_size
+        check_fields(self, {"rope_theta": "> 0"})
+        require(0 <= self.rotary_dim <= head, self.name("rotary_dim"), f"must be 0 to {head}", self.rotary_dim)
+        self.counts_tokens = self.rotary_dim > 0
+        self.positions = rotary(self.rotary_dim, self.rope_theta, self.rope_scaling) if self.counts_tokens else None
         self.feature_map_q = map_of(self.feature_map, head, is_query=True)
         tied = self.tie_feature_map_qk
         self.feature_map_k = self.feature_map_q if tied else map_of(self.feature_map, head, is_query=False)
@@ -81,14 +93,21 @@ class LinearAttention(GroupedMixer, GatedMixer):
         self.o_norm = self.o_norm if self.use_output_norm else nn.Identity()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        q = self.feature_map_q(split_heads(self.q_proj(x), self.head_dim))
-        k = self.feature_map_k(repeat_heads(split_heads(self.k_proj(x), self.head_dim), self.groups))
+        q = split_heads(self.q_proj(x), self.head_dim)
+        k = split_heads(self.k_proj(x), self.head_dim)
         v = repeat_heads(split_heads(self.v_proj(x), self.v_size), self.groups)
+        after: State = {}
+        if self.positions is not None:
+            q = self.positions.turn(q, state["position"])
+            k = self.positions.turn(k, state["position"])
+            after["position"] = state["position"] + x.shape[1]
+        q = self.feature_map_q(q)
+        k = self.feature_map_k(repeat_heads(k, self.groups))
         q = q / (q.sum(-1, keepdim=True) + 1e-4) if self.norm_q else q
         k = k / (k.sum(-1, keepdim=True) + 1e-4) if self.norm_k else k
         if self.extra_columns:
             v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
-        return {"q": q, "k": k, "v": v}, {}
+        return {"q": q, "k": k, "v": v}, after
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         if self.extra_columns:

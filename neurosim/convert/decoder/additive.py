@@ -191,6 +191,9 @@ def with_ones(b: Builder, v: Buffer, size: int) -> Buffer:
 
 def linear_attention(b: Builder, mixer: LinearAttention, x: Buffer, before: Buffer) -> Buffer:
     q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+    if mixer.positions is not None:
+        q = b.rotary(q, mixer.head_dim, mixer.positions)
+        k = b.rotary(k, mixer.head_dim, mixer.positions)
     q = mapped(b, mixer.feature_map, mixer.feature_map_q, q, mixer.head_dim)
     k = mapped(b, mixer.feature_map, mixer.feature_map_k, k, mixer.head_dim)
     q = b.normalise(q, mixer.k_size, vectors.SUM, 1e-4) if mixer.norm_q else q

@@ -59,6 +59,13 @@ def _gated(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
     return {**_grouped(teacher, options), "gate_fn": None, "conv_size": 0}
 
 
+def _mapped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """The features are of q and k at their positions, as the scores that they replace."""
+    turned = teacher.k_size if teacher.rotary_dim is None else teacher.rotary_dim
+    positions = {"rotary_dim": turned, "rope_theta": teacher.rope_theta, "rope_scaling": teacher.rope_scaling}
+    return {**_grouped(teacher, options), "feature_map": "hedgehog", **positions}
+
+
 def _copy_projections(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
     assert isinstance(student, GroupedMixer)
     copied = [f"{name}_proj.weight" for name in "qkvo"]
@@ -127,7 +134,7 @@ def _require_plain(teacher: SoftmaxAttention, *, biases: bool = False) -> None:
 
 STUDENTS: Mapping[str, StudentKind] = {
     "gla": StudentKind(_gated, _copy_projections),
-    "linear": StudentKind(lambda t, o: {**_grouped(t, o), "feature_map": "hedgehog"}, _copy_projections),
+    "linear": StudentKind(_mapped, _copy_projections),
     "mamba2": StudentKind(_mamba, _copy_mamba),
     "simple_gla": StudentKind(_gated, _copy_projections),
     "window_linear": StudentKind(_whole, _copy_whole),
