@@ -104,10 +104,9 @@ def evt3(e: Events) -> bytes:
 
 
 def aedat2_dvs128(e: Events) -> bytes:
-    # Places as tonic has them; jAER's screen has x and y exchanged.
-    return b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n" + words(
-        e.x << 8 | e.y << 1 | e.p, e.t + CLOCK, kind=">u4"
-    )
+    # jAER counts columns of a DVS128 from the right, and polarity 0 is a rise of light.
+    address = e.y << 8 | (127 - e.x) << 1 | 1 - e.p
+    return b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n" + words(address, e.t + CLOCK, kind=">u4")
 
 
 def aedat2_davis(e: Events) -> bytes:

@@ -16,6 +16,8 @@ class ReadReport:
         tick: s, the unit of the times in the file.
         skipped: numbers of records that are not among the events, by kind.
         changed: numbers of events whose value differs from the file, by what was done to them.
+        layout: how an address became a pixel and a polarity, where programs differ; else empty.
+        row_0: where pictures of the recording have row 0, "top" or "bottom".
         guessed: what the file does not say and the reader took from its content, a sentence each.
     """
 
@@ -25,10 +27,18 @@ class ReadReport:
     skipped: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, int] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
+    layout: str = ""
+    row_0: str = "top"
 
     def remarks(self) -> tuple[str, ...]:
         """Return what a user should know of the reading: guesses, time 0, what was left out and changed."""
         start = (f"time 0 is {self.start:.6f} s of the file's clock",) if self.start else ()
         skipped = [f"{count:,} {name} left out" for name, count in self.skipped.items() if count]
         changed = [f"{count:,} events: {name}" for name, count in self.changed.items() if count]
-        return (*self.guessed, *start, *skipped, *changed)
+        return (*self.guessed, *self.orientation(), *start, *skipped, *changed)
+
+    def orientation(self) -> tuple[str, ...]:
+        """Return how pixels lie, where that is not the same in all programs."""
+        row_0 = () if self.row_0 == "top" else ("row 0 is at the bottom of the picture",)
+        layout = (self.layout,) if self.layout else ()
+        return (*layout, *row_0)

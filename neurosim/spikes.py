@@ -138,6 +138,18 @@ class Spikes:
         times, duration = self.times[first:] - start, max(self.duration - start, 0.0)
         return Spikes.unchecked(times, self.units[first:], self.size, duration, self.shape, moved)
 
+    def upright(self) -> Spikes:
+        """Return the recording with row 0 at the top of the picture; itself, unless `report.row_0` is "bottom"."""
+        if self.report is None or self.report.row_0 == "top":
+            return self
+        plane = math.prod(self.shape[-2:])
+        width = self.shape[-1]
+        first, pixel = np.divmod(self.units, plane)
+        row, column = np.divmod(pixel, width)
+        units = first * plane + (self.shape[-2] - 1 - row) * width + column
+        turned = replace(self.report, row_0="top")
+        return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, turned)
+
     def merge(self, *others: Spikes) -> Spikes:
         """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""
         for other in others:

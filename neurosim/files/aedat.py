@@ -19,9 +19,16 @@ from .raw import event_fault, format_error
 
 
 class Camera(NamedTuple):
-    """Layout of an AEDAT2 address: x, y (shift, mask), polarity, whether x, y and polarity count from the far end.
+    """Layout of an AEDAT2 address, and the program that reads it so.
 
-    `kinds` names the records that are not events by the bits (mask, value) that mark them, the first that fits.
+    Attributes:
+        height, width: of the sensor.
+        x, y: place of the bits in the address, (shift, mask).
+        p: place of the bit of polarity.
+        flipped: whether x, y and polarity count from the far end.
+        kinds: records that are not events, by the bits (mask, value) that mark them; the first that fits.
+        decoder: name of the program.
+        row_0: where its pictures have row 0, "top" or "bottom".
     """
 
     height: int
@@ -31,6 +38,8 @@ class Camera(NamedTuple):
     p: int
     flipped: tuple[bool, bool, bool]
     kinds: tuple[tuple[str, int, int], ...]
+    decoder: str
+    row_0: str
 
 
 _EXTERNAL = "external events"
@@ -44,13 +53,22 @@ _DAVIS_KINDS = (
 
 
 def _davis(height: int, width: int) -> Camera:
-    return Camera(height, width, (12, 0x3FF), (22, 0x1FF), 11, (True, True, False), _DAVIS_KINDS)
+    # jAER has y as in the address, row 0 at the bottom; tonic turns the rows.
+    flipped = (True, True, False)
+    return Camera(height, width, (12, 0x3FF), (22, 0x1FF), 11, flipped, _DAVIS_KINDS, "tonic", "top")
 
 
-# Bits as in tonic, and in jAER, whose x and y of a DVS128 are the other two and whose polarity 0 is a rise of light.
+def _dvs128(flipped: tuple[bool, bool, bool], decoder: str, row_0: str) -> Camera:
+    # Polarity 0 is a rise of light (jAER, DVS128.Extractor).
+    return Camera(128, 128, (1, 0x7F), (8, 0x7F), 0, flipped, _DVS128_KINDS, decoder, row_0)
+
+
+# tonic takes x for y, and the bit of polarity as it is.
+_DVS128_TONIC = Camera(128, 128, (8, 0x7F), (1, 0x7F), 0, (False, False, False), _DVS128_KINDS, "tonic", "top")
 CAMERAS: Mapping[str, Camera] = {
-    "dvs128": Camera(128, 128, (8, 0x7F), (1, 0x7F), 0, (False, False, False), _DVS128_KINDS),
-    "dvs128-jaer": Camera(128, 128, (1, 0x7F), (8, 0x7F), 0, (True, True, True), _DVS128_KINDS),
+    "dvs128": _dvs128((True, False, True), "jAER", "bottom"),
+    "dvs128-libcaer": _dvs128((True, True, True), "libcaer", "top"),
+    "dvs128-tonic": _DVS128_TONIC,
     "davis128": _davis(128, 128),
     "davis208": _davis(192, 208),
     "davis240": _davis(180, 240),
@@ -64,7 +82,9 @@ _CHIPS = {"tmpdiff128": "dvs128", "sbret10": "davis240", "sbret20": "davis240", 
 def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spikes:
     """Return the events of an AEDAT2 recording; samples of frames, inertial samples and external events are counted.
 
-    Times are those of the camera's 32-bit counter of microseconds; where it starts again, they go on.
+    Times are those of the camera's 32-bit counter of microseconds; where it starts again, they go on. A DVS128 is read
+    as jAER, the viewer of the camera, reads it: x = 127 - (address >> 1 & 127), y = address >> 8 & 127, polarity
+    1 - (address & 1). Row 0 of its pictures is at the bottom; `Spikes.upright` turns the rows.
 
     Args:
         path: of the file.
@@ -81,7 +101,8 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     if not header.startswith("#!AER-DAT2"):
         raise format_error(path, "byte 0", "'#!AER-DAT2'", f"{header[:12]!r}", "is this an AEDAT 2.0 file?")
     named = camera or _chip(path, header)
-    layout = lookup(CAMERAS, named or "dvs128", "read_aedat2.camera")
+    name = named or "dvs128"
+    layout = lookup(CAMERAS, name, "read_aedat2.camera")
     words = words_of(path, raw, start, ">u4", 2).astype(np.int64).reshape(-1, 2)
     if named is None and (words[:, 0] >> 16 != 0).any():
         at = int(np.argmax(words[:, 0] >> 16 != 0))
@@ -105,7 +126,9 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
         for v, size, flip in zip((x, y, p), (layout.width, layout.height, 2), layout.flipped, strict=True)
     )
     units = (p * layout.height + y) * layout.width + x
-    return reported(made(t * MICROSECOND, units.astype(np.int32), shape, ReadReport("aedat2")), skipped)
+    description = f"camera {name}: pixels and polarity as in {layout.decoder}"
+    report = ReadReport("aedat2", layout=description, row_0=layout.row_0)
+    return reported(made(t * MICROSECOND, units.astype(np.int32), shape, report), skipped)
 
 
 def _events(address: NDArray[np.int64], layout: Camera) -> tuple[NDArray[np.int64], dict[str, int]]:

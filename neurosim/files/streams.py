@@ -35,7 +35,7 @@ _AEDAT31 = (
 def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
     """Return an Event Stream recording (.es, version 2) of a DVS or an ATIS; measurements of exposure are counted.
 
-    Times count from the start of the stream; rows as in the file, where row 0 is the lowest.
+    Times count from the start of the stream; rows are those of the file, whose row 0 is at the bottom of the picture.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -59,7 +59,9 @@ def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
         raise format_error(path, "byte 15", "DVS or ATIS events (1 or 2)", got, "its records are not events of pixels")
     shape = (2, int.from_bytes(head[18:20], "little"), int.from_bytes(head[16:18], "little"))
     tally = np.zeros(1, np.int64)
-    spikes = _decoded(path, streams.event_stream, (raw, HEADER, kind), shape, ReadReport("event-stream"), tally)
+    spikes = _decoded(
+        path, streams.event_stream, (raw, HEADER, kind), shape, ReadReport("event-stream", row_0="bottom"), tally
+    )
     return reported(spikes, {"measurements of exposure": tally[0]})
 
 

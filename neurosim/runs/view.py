@@ -104,7 +104,8 @@ def write_view_gif(view: RecordingView, path: Path) -> None:
 
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
     spikes = options.read(path).starting(start)
-    return Played(path.name, spikes, () if spikes.report is None else spikes.report.remarks())
+    remarks = () if spikes.report is None else spikes.report.remarks()
+    return Played(path.name, spikes.upright(), remarks)
 
 
 def _of_shd(path: Path) -> tuple[Played, ...]:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from neurosim import Spikes, description, files
+from neurosim.data.folder import open_folder
 from neurosim.description import SpikeFile
 from neurosim.errors import NeurosimFormatError, NeurosimInputError
 from neurosim.files.aedat import CAMERAS
+from neurosim.files.formats import ReadOptions
 from neurosim.kernels.io import decode
+from neurosim.runs.view import read_view
 
 
 def ticks_of(spikes: Spikes) -> list[int]:
@@ -185,15 +188,70 @@ def test_aedat2_of_a_davis_is_read_by_its_header(chip: str, height: int, width: 
     assert files.read(tmp_path / "a.aedat", camera="davis640").shape == (2, 480, 640)
 
 
-def test_aedat2_of_a_dvs128(tmp_path: Path) -> None:
-    records = [(3 << 8 | 7 << 1 | 1, 10), (1 << 15, 11), (1 << 31, 12), (127 << 8, 13)]
-    for chip in ("ch.unizh.ini.jaer.chip.retina.DVS128", "DVS128", "Tmpdiff128"):
+DVS128 = [(3 << 8 | 7 << 1 | 1, 10), (1 << 15, 11), (1 << 31, 12), (127 << 8, 13)]
+
+
+def test_aedat2_of_a_dvs128_is_what_jaer_shows(tmp_path: Path) -> None:
+    for chip in ("ch.unizh.ini.jaer.chip.retina.DVS128", "DVS128", "Tmpdiff128", None):
+        records = DVS128 if chip else DVS128[:1] + DVS128[3:]
         spikes = files.read(aedat2(tmp_path / "a.aedat", records, chip))
-        assert spikes.shape == (2, 128, 128) and places(spikes) == [(1, 7, 3), (0, 0, 127)]
-        assert spikes.report.skipped == {"external events": 2}
-    assert places(files.read(tmp_path / "a.aedat", camera="dvs128-jaer")) == [(0, 124, 120), (1, 0, 127)]
-    # Without a chip in the header, the same: no address is too large.
-    assert places(files.read(aedat2(tmp_path / "a.aedat", [(3 << 8 | 7 << 1 | 1, 10)]))) == [(1, 7, 3)]
+        assert spikes.shape == (2, 128, 128) and places(spikes) == [(0, 3, 120), (1, 127, 127)]
+        assert spikes.report.skipped == ({"external events": 2} if chip else {})
+        assert spikes.report.remarks()[:2] == (
+            "camera dvs128: pixels and polarity as in jAER",
+            "row 0 is at the bottom of the picture",
+        )
+        assert places(spikes.upright()) == [(0, 124, 120), (1, 0, 127)]
+        assert places(spikes.upright().upright()) == places(spikes.upright())
+
+
+def test_every_address_of_a_dvs128(tmp_path: Path) -> None:
+    # The equations of jAER's extractor, over all addresses.
+    address = np.arange(1 << 15)
+    path = aedat2(tmp_path / "a.aedat", np.stack([address, address], axis=1).tolist(), "DVS128")
+    polarity, y, x = files.read(path).coordinates()
+    assert np.array_equal(x, 127 - (address >> 1 & 127))
+    assert np.array_equal(y, address >> 8 & 127)
+    assert np.array_equal(polarity, 1 - (address & 1))
+    polarity, y, x = files.read(path, camera="dvs128-tonic").coordinates()
+    assert np.array_equal(x, address >> 8 & 127)
+    assert np.array_equal(y, address >> 1 & 127)
+    assert np.array_equal(polarity, address & 1)
+
+
+def test_the_layout_of_a_dvs128_can_be_chosen_everywhere(tmp_path: Path) -> None:
+    expected = {
+        "dvs128": [(0, 3, 120), (1, 127, 127)],
+        "dvs128-libcaer": [(0, 124, 120), (1, 0, 127)],
+        "dvs128-tonic": [(1, 7, 3), (0, 0, 127)],
+    }
+    for number, label in enumerate(("left", "left", "right", "right")):
+        (tmp_path / "set" / label).mkdir(parents=True, exist_ok=True)
+        aedat2(tmp_path / "set" / label / f"{number}.aedat", DVS128, "DVS128")
+    path = aedat2(tmp_path / "a.aedat", DVS128, "DVS128")
+    population = {"name": "camera", "shape": [2, 128, 128], "model": "SpikeSource"}
+    for camera, events in expected.items():
+        assert places(files.read(path, camera=camera)) == events
+        spikes = {"file": "a.aedat", "camera": camera}
+        network = description.parse({"population": [{**population, "spikes": spikes}]}, tmp_path)
+        assert places(network.recordings()["camera"]) == events
+        folder = open_folder(tmp_path / "set", {"camera": camera})
+        assert all(places(folder.recordings[k]) == events for k in range(4))
+        assert any(line.startswith(f"in 4 files: camera {camera}: ") for line in folder.remarks)
+        shown = read_view(path, ReadOptions(camera=camera)).shown[0]
+        assert f"camera {camera}" in shown.remarks[0]
+        # A page has row 0 at the top, as the picture of jAER and libcaer.
+        assert places(shown.spikes) == (expected["dvs128-libcaer"] if camera == "dvs128" else events)
+    with pytest.raises(NeurosimInputError, match=r"unknown name 'dvs128-jaer'.*choose from .*dvs128, dvs128-libcaer"):
+        files.read(path, camera="dvs128-jaer")
+
+
+def test_rows_that_count_from_both_ends_in_a_folder_are_a_doubt(tmp_path: Path) -> None:
+    for number, label in enumerate(("left", "left", "right", "right")):
+        (tmp_path / label).mkdir(exist_ok=True)
+        aedat2(tmp_path / label / f"{number}.aedat", [(5, 1)], "Davis128" if number else "DVS128")
+    doubts = open_folder(tmp_path).doubts
+    assert "row 0 is at the bottom in 1 recordings, e.g. 0.aedat, and at the top in others" in doubts
 
 
 def test_aedat2_without_a_name_is_no_davis_in_silence(tmp_path: Path) -> None:

@@ -245,3 +245,17 @@ def test_the_example_runs_from_the_command_line() -> None:
     result = json.loads(neurosim(*words).stdout)
     assert [entry["name"] for entry in result["populations"]] == ["E", "I"]
     assert 5 < result["populations"][0]["rate_hz"] < 100
+
+
+def test_manifest_and_page_say_how_a_camera_file_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    head = b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n"
+    Path("a.aedat").write_bytes(head + np.array([(5, 1), (9, 3000)], ">u4").tobytes())
+    camera = {"name": "camera", "shape": [2, 128, 128], "model": "SpikeSource", "spikes": "a.aedat"}
+    Path("net.toml").write_text(tomli_w.dumps({"population": [camera]}))
+    run = neurosim("simulate", "--config", "net.toml", "--out", "run")
+    reading = files.read_json(Path("run/manifest.json"))["reading"]
+    layout = "camera dvs128: pixels and polarity as in jAER; row 0 is at the bottom of the picture"
+    assert reading == [f"population camera: {layout}; time 0 is 0.000001 s of the file's clock"]
+    assert reading[0] in run.stderr
+    assert layout in Path("run/report.html").read_text()

@@ -173,6 +173,8 @@ def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
     reports = [spikes.report for spikes in read if spikes.report is not None]
     for words, count in Counter(words for report in reports for words in report.guessed).items():
         yield f"guessed in {count:,} files: {words}"
+    for words, count in Counter(words for report in reports for words in report.orientation()).items():
+        yield f"in {count:,} files: {words}"
     for kind, verb in (("skipped", "left out"), ("changed", "changed")):
         total: Counter[str] = Counter()
         for report in reports:
@@ -184,9 +186,17 @@ def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
         yield f"recordings start at their first event, which the clocks of {len(started):,} files show at {places}"
 
 
+def _row_0(spikes: Spikes) -> str:
+    return "top" if spikes.report is None else spikes.report.row_0
+
+
 def _doubts(
     read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
 ) -> Iterable[str]:
+    lowest = [item.path.name for spikes, item in zip(read, items, strict=True) if _row_0(spikes) == "bottom"]
+    if lowest and len(lowest) < len(read):
+        some = f"{len(lowest)} recordings, e.g. {printable(lowest[0])}"
+        yield f"row 0 is at the bottom in {some}, and at the top in others"
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
         yield f"{len(silent)} recordings have no events, e.g. {printable(silent[0])}"

@@ -60,9 +60,9 @@ def simulate(
     options.check_out()
     net = config.description
     inputs = net.recordings()
-    for name, spikes in inputs.items():
-        if spikes.report is not None and (remarks := spikes.report.remarks()):
-            options.say(f"population {name}: {'; '.join(remarks)}")
+    reading = _reading(inputs)
+    for line in reading:
+        options.say(line)
     # Raises what is missing before a folder is made.
     dataclasses.replace(net, inputs={**net.inputs, **inputs}).drive()
     arrays: dict[str, NDArray[Any]] = {}
@@ -73,6 +73,7 @@ def simulate(
         "threads": options.threads,
         "models": model_files(config.models),
         "checkpoint_every": checkpoint_every,
+        **({"reading": reading} if reading else {}),
         **({} if nir is None else {"nir": export_nir(nir, net, options.say)}),
     }
     with new_run(KIND, tree, config.name, options) as folder:
@@ -226,6 +227,13 @@ def digest(spikes: Inputs) -> str:
 def _one(found: Spikes | Recordings) -> Spikes:
     assert isinstance(found, Spikes)  # because the input was, or a duration
     return found
+
+
+def _reading(inputs: Inputs) -> list[str]:
+    """Return a line for each input whose reader has something to say."""
+    reports = {name: spikes.report for name, spikes in inputs.items() if spikes.report is not None}
+    remarks = {name: report.remarks() for name, report in reports.items()}
+    return [f"population {name}: {'; '.join(lines)}" for name, lines in remarks.items() if lines]
 
 
 def _facts(inputs: Inputs) -> dict[str, dict[str, object]]:
