@@ -31,7 +31,7 @@ from neurosim.runs.continual.config import configure
 from neurosim.runs.continual.executor import Executor
 from neurosim.runs.continual.result import ContinualResult
 from neurosim.runs.continual.run import run_learners
-from neurosim.runs.options import RunOptions
+from neurosim.runs.frame.options import RunOptions
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "continual"
 STREAMS = ("permuted", "rotated", "split", "mixed", "spoken", "nmnist")

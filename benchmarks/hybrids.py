@@ -20,8 +20,8 @@ from neurosim.report.charts import PALETTE, Curve, curves, write_picture
 from neurosim.runs.attention.config import AttentionConfig
 from neurosim.runs.attention.result import AttentionResult
 from neurosim.runs.attention.run import compare_kinds, resume
-from neurosim.runs.folder import METRICS, open_run, read_metrics
-from neurosim.runs.options import RunOptions
+from neurosim.runs.frame.folder import METRICS, open_run, read_metrics
+from neurosim.runs.frame.options import RunOptions
 
 LINEAR, SIZES = 24, (8, 16, 32)
 OPTIONS = {

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from machine import describe
 
-from neurosim.runs.linearise.config import LineariseConfig
-from neurosim.runs.linearise.result import LinearisationResult
-from neurosim.runs.linearise.run import linearise_model
-from neurosim.runs.options import RunOptions
+from neurosim.runs.convert.linearise.config import LineariseConfig
+from neurosim.runs.convert.linearise.result import LinearisationResult
+from neurosim.runs.convert.linearise.run import linearise_model
+from neurosim.runs.frame.options import RunOptions
 
 STUDENTS = ("window_linear", "gla,keep")
 

@@ -201,7 +201,7 @@ GREETING = {
     "__init__.py": '''
         """Say hello."""
         from dataclasses import dataclass
-        from neurosim.runs.kind import Kind, RunResult
+        from neurosim.runs.frame.kind import Kind, RunResult
 
         @dataclass(frozen=True, kw_only=True)
         class Greeting(RunResult):
@@ -213,8 +213,8 @@ GREETING = {
     ''',
     "command.py": '''
         import click
-        from neurosim.runs.command import CommandResult, common
-        from neurosim.runs.lifecycle import finish, new_run
+        from neurosim.runs.frame.command import CommandResult, common
+        from neurosim.runs.frame.lifecycle import finish, new_run
         from . import KIND, Greeting
 
         @click.command()

@@ -5,14 +5,21 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from ..runs.kinds import KINDS
-from ..runs.plugin_option import plugin_option
+from ..runs.frame.plugin_option import plugin_option
+from ..runs.frame.registry import KINDS
 from .program import CommandEntry, Program
 
+_KINDS = {
+    name: CommandEntry(f"neurosim.runs.{kind.package}.command", kind.help) for name, kind in KINDS.items() if kind.help
+}
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
     "simulate": CommandEntry("neurosim.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
-    **{name: CommandEntry(f"neurosim.runs.{name}.command", line) for name, line in KINDS.items() if line},
+    **{
+        name: CommandEntry(f"neurosim.runs.{kind.package}.command", kind.help)
+        for name, kind in KINDS.items()
+        if kind.help
+    },
     "reproduce": CommandEntry("neurosim.cli.reproduce", "Run published experiments with their own settings."),
     "view": CommandEntry("neurosim.cli.view", "Play a recording, or those that a run kept, on a page."),
     "runs": CommandEntry("neurosim.cli.runs", "List runs, and link to their reports on a page."),

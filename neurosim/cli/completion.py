@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from ..errors import lookup
-from ..runs.command import NO_RUN, CommandOptions, CommandResult, common
+from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common
 
 INSTALL = {
     "bash": 'eval "$(neurosim completion bash)"  in ~/.bashrc',

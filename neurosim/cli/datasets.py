@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import NeurosimInputError
-from ..runs.command import NO_RUN, CommandOptions, CommandResult, common, complete_dataset, refuse_options
-from ..runs.tables import table
+from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common, complete_dataset, refuse_options
+from ..runs.frame.tables import table
 from .folders import describe_folder
 from .program import CommandEntry, Program
 
@@ -192,8 +192,8 @@ def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
 def _recipe(owner: type, options: CommandOptions) -> Any:
     """Return the parameters of a computed dataset. Later wins: defaults, --config, --set, --seed."""
     from ..plain import from_plain
-    from ..runs.config import section_of, sources_of
-    from ..runs.settings import resolve
+    from ..runs.frame.config import section_of, sources_of
+    from ..runs.frame.settings import resolve
 
     sources = sources_of(options.config, options.sets, options.given)
     return from_plain(owner, resolve(section_of(owner), sources).model_dump())

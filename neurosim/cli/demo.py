@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common, show_config
+from ..runs.frame.command import CommandOptions, CommandResult, common, show_config
 
 DATASET = "digits"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import require
-from ..runs.command import CommandResult
-from ..runs.tables import Rows, table
+from ..runs.frame.command import CommandResult
+from ..runs.frame.tables import Rows, table
 
 if TYPE_CHECKING:
     from ..data.folder import Folder
@@ -29,7 +29,7 @@ def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandR
         NeurosimError: as `data.folder.open_folder`.
     """
     from ..data.folder import open_folder
-    from ..runs.settings import assignments
+    from ..runs.frame.settings import assignments
 
     given = assignments(sets)
     data = given.get("data", {})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common, setting
+from ..runs.frame.command import CommandOptions, CommandResult, common, setting
 
 
 @click.command()

@@ -14,7 +14,7 @@ import click
 
 from .. import plugins
 from ..errors import NeurosimError, nearest
-from ..runs.terminal import printable
+from ..runs.frame.terminal import printable
 
 _SHOW = warnings.showwarning
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
@@ -55,7 +55,7 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
         if entry is None and cmd_name in self._plugins():
-            from ..runs.kinds import PLUGINS, command_module
+            from ..runs.frame.registry import PLUGINS, command_module
 
             help = " ".join((PLUGINS[cmd_name].__doc__ or cmd_name).split("\n")[0].split())
             entry = CommandEntry(command_module(cmd_name), help)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandOptions, CommandResult, common
 
 
 @click.command()

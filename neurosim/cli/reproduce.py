@@ -10,11 +10,11 @@ import click
 
 from ..errors import NeurosimInputError, require
 from ..plain import to_plain
-from ..runs.command import CommandOptions, CommandResult, common, show_config
-from ..runs.kind import RunResult
-from ..runs.kinds import kind
+from ..runs.frame.command import CommandOptions, CommandResult, common, show_config
+from ..runs.frame.kind import RunResult
+from ..runs.frame.registry import find_kind
+from ..runs.frame.tables import grid, table
 from ..runs.presets.preset import config_of, presets, share
-from ..runs.tables import grid, table
 
 
 @click.command()
@@ -51,7 +51,7 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
     result = START[preset.kind](config, replace(options, facts=facts), model)
     if result is None:  # another process of torchrun answers
         return CommandResult({}, "")
-    return CommandResult.of(kind(preset.kind), result)
+    return CommandResult.of(find_kind(preset.kind), result)
 
 
 def _listing() -> str:
@@ -76,8 +76,8 @@ def _liquid(config: Path, options: CommandOptions, model: Path | None) -> RunRes
 
 
 def _recognise(config: Path, options: CommandOptions, model: Path | None) -> RunResult:
-    from ..runs.recognise.config import RecogniseConfig
-    from ..runs.recognise.run import recognise
+    from ..runs.memory.recognise.config import RecogniseConfig
+    from ..runs.memory.recognise.run import recognise
 
     return recognise(RecogniseConfig.configure(config, options.sets, options.given), options)
 

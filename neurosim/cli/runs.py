@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..runs.command import NO_RUN, CommandOptions, CommandResult, common
+from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common
 
 
 @click.command()
@@ -16,7 +16,7 @@ def command(options: CommandOptions, folder: Path) -> CommandResult:
     """List the runs in FOLDER (default: runs), the latest first, and write index.html there with links to reports."""
     from ..plain import to_plain
     from ..report.numbers import date
-    from ..runs.index import read_index, write_index
+    from ..runs.frame.index import read_index, write_index
 
     entries = read_index(folder)
     page = write_index(folder, entries)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandOptions, CommandResult, common
 
 if TYPE_CHECKING:
-    from ..runs.kind import Kind
+    from ..runs.frame.kind import Kind
 
 FOLDER = "folder"  # dataset.toml of a folder of recordings
 # What the list says of configs that are not that of their kind.
@@ -31,8 +31,8 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
     """
     from .. import files
     from ..errors import lookup
-    from ..runs.command import to_json
-    from ..runs.tables import table
+    from ..runs.frame.command import to_json
+    from ..runs.frame.tables import table
 
     found = schemas()
     if name is not None:
@@ -60,14 +60,14 @@ def _kinds() -> dict[str, str]:
 
 
 def _all() -> list[Kind[Any]]:
-    from ..runs.kinds import KINDS, PLUGINS, kind
+    from ..runs.frame.registry import KINDS, PLUGINS, find_kind
 
-    return [kind(name) for name in dict.fromkeys([*KINDS, *PLUGINS])]
+    return [find_kind(name) for name in dict.fromkeys([*KINDS, *PLUGINS])]
 
 
 def _folder() -> Mapping[str, object]:
     from ..data.folder.options import FolderOptions
-    from ..runs.config import section_of
+    from ..runs.frame.config import section_of
 
     tree: dict[str, object] = section_of(FolderOptions).json_schema()
     return tree

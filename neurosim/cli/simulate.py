@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import require
-from ..runs.command import (
+from ..runs.frame.command import (
     PROFILE,
     CommandOptions,
     CommandResult,
@@ -130,7 +130,7 @@ def _run_network(
     processes: Processes,
     resumed: Path | None = None,
 ) -> CommandResult:
-    from ..runs.folder import CONFIG
+    from ..runs.frame.folder import CONFIG
     from ..runs.network import KIND
     from ..runs.network.config import configure, own_models
     from ..runs.network.run import follow, resume, simulate

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import NeurosimInputError
-from ..runs.command import CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandOptions, CommandResult, common
 
 
 @click.command()
@@ -40,7 +40,7 @@ def command(
     The page goes into the current folder, or into --out.
     """
     from ..files.formats import ReadOptions
-    from ..runs.view import read_view, write_view, write_view_gif
+    from ..runs.frame.view import read_view, write_view, write_view_gif
 
     reading = ReadOptions(format, _shape(shape), clock, camera, tick, columns, population)
     view = read_view(path, reading, _start(start))

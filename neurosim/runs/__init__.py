@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .finished import measure_again as measure_again
-    from .finished import reconfigure as reconfigure
-    from .finished import write_page as write_page
-    from .folder import CONFIG as CONFIG
-    from .folder import MANIFEST as MANIFEST
-    from .folder import METRICS as METRICS
-    from .folder import READOUT as READOUT
-    from .folder import REPORT as REPORT
-    from .folder import SPIKES as SPIKES
-    from .folder import RunFolder as RunFolder
-    from .folder import make_folder as make_folder
-    from .folder import open_run as open_run
-    from .folder import read_metrics as read_metrics
-    from .folder import record as record
-    from .options import RunOptions as RunOptions
+    from .frame.finished import measure_again as measure_again
+    from .frame.finished import reconfigure as reconfigure
+    from .frame.finished import write_page as write_page
+    from .frame.folder import CONFIG as CONFIG
+    from .frame.folder import MANIFEST as MANIFEST
+    from .frame.folder import METRICS as METRICS
+    from .frame.folder import READOUT as READOUT
+    from .frame.folder import REPORT as REPORT
+    from .frame.folder import SPIKES as SPIKES
+    from .frame.folder import RunFolder as RunFolder
+    from .frame.folder import make_folder as make_folder
+    from .frame.folder import open_run as open_run
+    from .frame.folder import read_metrics as read_metrics
+    from .frame.folder import record as record
+    from .frame.options import RunOptions as RunOptions
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -12,7 +12,7 @@ from ..errors import NeurosimInputError, require
 from ..spikes import Recordings
 
 if TYPE_CHECKING:
-    from .config import Data
+    from .frame.config import Data
 
 
 class Splits(NamedTuple):

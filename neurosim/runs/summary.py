@@ -12,10 +12,10 @@ from .. import files
 from ..measure import EnergyEstimates, Measures
 from ..report.recordings import ShownRecording
 from ..spikes import Recordings
-from .config import Data
 from .data import Splits
-from .folder import SPIKES, RunFolder
-from .kind import RunResult
+from .frame.config import Data
+from .frame.folder import SPIKES, RunFolder
+from .frame.kind import RunResult
 from .score import Score
 
 MAX_SHOWN = 6  # recordings whose spikes are kept for the report

@@ -20,8 +20,8 @@ from neurosim import __version__
 from neurosim.cli import COMMANDS, main
 from neurosim.cli.program import CommandEntry, Program
 from neurosim.errors import NeurosimInputError, NeurosimWriteError
-from neurosim.runs.command import CommandOptions, CommandResult, common, to_json
-from neurosim.runs.tables import table
+from neurosim.runs.frame.command import CommandOptions, CommandResult, common, to_json
+from neurosim.runs.frame.tables import table
 
 FLAGS = ["--plugin", "--json", "--quiet"]
 

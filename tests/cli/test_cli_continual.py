@@ -27,7 +27,7 @@ from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.runs import open_run
 from neurosim.runs.continual.config import configure
 from neurosim.runs.continual.trial import TrialResult, run_trial
-from neurosim.runs.options import RunOptions
+from neurosim.runs.frame.options import RunOptions
 
 pytest.importorskip("torch")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "continual"

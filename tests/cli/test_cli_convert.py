@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from neurosim import files, runs
 from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
 from neurosim.convert.checkpoint import read_converted
-from neurosim.runs.terminal import printable
+from neurosim.runs.frame.terminal import printable
 
 TRAIN = [
     *("--steps", "12", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.hidden=32", "--set"),

@@ -45,7 +45,7 @@ def test_the_kind_of_a_preset_takes_its_settings(name: str) -> None:
         assert len(configure(path).rows) == 1
     else:
         from neurosim.runs.liquid.config import LiquidConfig
-        from neurosim.runs.recognise.config import RecogniseConfig
+        from neurosim.runs.memory.recognise.config import RecogniseConfig
         from neurosim.runs.train.config import TrainConfig
 
         kinds: Any = {"train": TrainConfig, "liquid": LiquidConfig, "recognise": RecogniseConfig}

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from neurosim import files
 from neurosim.cli import main
 from neurosim.kernels.engine.clocked import loop
-from neurosim.runs import progress
-from neurosim.runs.command import CommandOptions, CommandResult, common
+from neurosim.runs.frame import progress
+from neurosim.runs.frame.command import CommandOptions, CommandResult, common
 
 NETWORK = '[simulation]\nduration = 0.01\n\n[[population]]\nname = "E"\nshape = 3\nmodel = "LIF"\n'
 

@@ -228,7 +228,7 @@ def test_read_noise_changes_spikes_but_not_what_is_counted_or_reproduced(liquid:
 
 
 def test_the_report_shows_what_was_measured_and_says_what_was_not(liquid: Liquid) -> None:
-    from neurosim.runs.folder import RunFolder
+    from neurosim.runs.frame.folder import RunFolder
     from neurosim.runs.liquid import KIND, LiquidResult
     from neurosim.runs.liquid.page import QUALITY
 

@@ -22,8 +22,8 @@ from PIL import Image
 from neurosim import files, measure, runs
 from neurosim.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.report import charts, numbers, pixels, png, svg
+from neurosim.runs.frame.manifest import Manifest
 from neurosim.runs.liquid import KIND, LiquidResult
-from neurosim.runs.manifest import Manifest
 from neurosim.spikes import Spikes
 
 VOID = {"meta", "link", "img", "br"}

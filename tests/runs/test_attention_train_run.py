@@ -13,7 +13,7 @@ from helpers.command import neurosim
 
 from neurosim import files, runs
 from neurosim.convert.checkpoint import read_converted
-from neurosim.runs.settings import ConfigSource, resolve
+from neurosim.runs.frame.settings import ConfigSource, resolve
 from neurosim.runs.train import table
 from neurosim.runs.train.config import TrainConfig
 from neurosim.runs.train.result import TrainResult

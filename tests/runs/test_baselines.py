@@ -8,8 +8,8 @@ from helpers.bars import bars
 
 from neurosim import Recordings, Spikes
 from neurosim.runs import baselines
+from neurosim.runs.frame.tables import accuracy_row, baseline_rows, share
 from neurosim.runs.score import Score, wilson
-from neurosim.runs.tables import accuracy_row, baseline_rows, share
 
 
 def test_features_are_roots_of_counts_in_windows() -> None:

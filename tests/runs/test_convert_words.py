@@ -21,8 +21,8 @@ from neurosim.runs.convert.config import ConvertConfig
 from neurosim.runs.convert.result import ConversionResult
 from neurosim.runs.convert.run import convert_model
 from neurosim.runs.convert.text import write_text
-from neurosim.runs.options import RunOptions
-from neurosim.runs.terminal import printable
+from neurosim.runs.frame.options import RunOptions
+from neurosim.runs.frame.terminal import printable
 
 WORDS = 32_000
 CONFIGS: dict[str, dict[str, Any]] = {

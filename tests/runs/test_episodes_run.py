@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from neurosim.cli import main
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
-from neurosim.runs.episodes import run
-from neurosim.runs.episodes.config import EpisodesConfig
-from neurosim.runs.episodes.result import EpisodesResult
+from neurosim.runs.memory.episodes import run
+from neurosim.runs.memory.episodes.config import EpisodesConfig
+from neurosim.runs.memory.episodes.result import EpisodesResult
 from neurosim.runs.memory.items import encode, encoder, load
 
 SETS = [

@@ -22,7 +22,7 @@ from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_mo
 from neurosim.attention.checkpoint import write_model
 from neurosim.convert.checkpoint import read_converted
 from neurosim.convert.comparison import compare_windows
-from neurosim.runs.folder import open_run
+from neurosim.runs.frame.folder import open_run
 
 BRIEF = [
     *("--match", "6", "--tune", "6", "--tokens", "300", "--set", "stages.length=24", "--set", "stages.match.batch=2"),

@@ -13,7 +13,7 @@ from neurosim.attention import TrainingProgress, read_model
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs.convert import text as lm
 from neurosim.runs.convert.config import LmConfig
-from neurosim.runs.options import RunOptions
+from neurosim.runs.frame.options import RunOptions
 
 
 def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

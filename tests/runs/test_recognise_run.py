@@ -13,9 +13,9 @@ from neurosim import macrocolumn as mc
 from neurosim.cli import main
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import data
-from neurosim.runs.recognise import run
-from neurosim.runs.recognise.config import RecogniseConfig
-from neurosim.runs.recognise.result import RecogniseResult
+from neurosim.runs.memory.recognise import run
+from neurosim.runs.memory.recognise.config import RecogniseConfig
+from neurosim.runs.memory.recognise.result import RecogniseResult
 
 
 def small(*sets: str) -> RecogniseConfig:

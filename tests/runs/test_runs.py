@@ -21,10 +21,10 @@ from pydantic import Field
 from neurosim import files, runs
 from neurosim.engine import Progress
 from neurosim.errors import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
-from neurosim.runs import progress, provenance
-from neurosim.runs.folder import config_hash
+from neurosim.runs.frame import progress, provenance
+from neurosim.runs.frame.folder import config_hash
+from neurosim.runs.frame.settings import ConfigSource, Section, assignments, dotted_keys, nest, overlay, resolve
 from neurosim.runs.score import score, wilson
-from neurosim.runs.settings import ConfigSource, Section, assignments, dotted_keys, nest, overlay, resolve
 
 UNIT = "; numbers are in SI units, without the unit: 0.02"
 

@@ -15,9 +15,9 @@ from neurosim.data import catalog
 from neurosim.dendrites import SpatialPooler, TemporalMemory
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import data, open_run
-from neurosim.runs.sequence import run
-from neurosim.runs.sequence.config import SequenceConfig, memory, pooler
-from neurosim.runs.sequence.result import SequenceResult
+from neurosim.runs.memory.sequence import run
+from neurosim.runs.memory.sequence.config import SequenceConfig, memory, pooler
+from neurosim.runs.memory.sequence.result import SequenceResult
 
 SMALL = ["stream.recordings=6", "stream.passes=6", "pooler.columns=256", "data.limit=10", "pooler.density=0.04"]
 

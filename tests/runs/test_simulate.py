@@ -23,8 +23,8 @@ from neurosim import files, runs
 from neurosim.data.catalog import Dataset
 from neurosim.errors import NeurosimInputError
 from neurosim.liquid.readout import TrainedReadout
-from neurosim.runs import lifecycle
 from neurosim.runs.data import even
+from neurosim.runs.frame import lifecycle
 from neurosim.runs.liquid import config, stages
 
 SMALL = ["--limit", "20", "--set", "data.train_limit=60", "--set", "liquid.neurons=100"]

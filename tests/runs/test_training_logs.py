@@ -12,7 +12,7 @@ import pytest
 from helpers.command import neurosim, refused, result_of
 
 from neurosim.errors import NeurosimMissingError
-from neurosim.runs.logs import training_logs
+from neurosim.runs.frame.logs import training_logs
 
 pytest.importorskip("torch")
 SMALL = ("--train-limit", "40", "--limit", "10", "--set", "network.hidden=[16]", "--set", "network.filters=[]")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ...schema import Schema
-from ..folder import RunFolder
-from ..kind import HasEnergy, Kind
-from ..settings import ConfigSource
+from ..frame.folder import RunFolder
+from ..frame.kind import HasEnergy, Kind
+from ..frame.settings import ConfigSource
 from .result import AttentionResult
 
 
@@ -23,6 +23,7 @@ def _schema() -> Schema:
 
 
 KIND = Kind(
+    package=__name__,
     name="attention",
     title="a comparison of attention kinds",
     resume="attention",

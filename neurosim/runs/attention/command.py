@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from ..command import CommandOptions, CommandResult, check_resume, common, count, resume_option, setting, show_config
+from ..frame.command import (
+    CommandOptions,
+    CommandResult,
+    check_resume,
+    common,
+    count,
+    resume_option,
+    setting,
+    show_config,
+)
 
 
 def _split(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:

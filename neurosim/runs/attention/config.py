@@ -14,8 +14,8 @@ from ...attention.probe import ProbeTraining
 from ...attention.tasks import TASKS, SequenceTask
 from ...errors import lookup
 from ...plain import from_plain, to_plain
-from ..config import Count, RunConfig, Seed, section_of
-from ..settings import Section
+from ..frame.config import Count, RunConfig, Seed, section_of
+from ..frame.settings import Section
 
 
 class TaskSettings(Section):

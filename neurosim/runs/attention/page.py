@@ -9,7 +9,7 @@ import numpy as np
 from ...report import charts
 from ...report.charts import PALETTE, Curve
 from ...report.recordings import Figure
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import AttentionResult, KindResult
 
 RECORDED = 25  # updates of a point of a loss

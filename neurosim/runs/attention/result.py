@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..kind import RunResult
+from ..frame.kind import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,11 @@ from ...attention.probe import ProbeModel, ProbeRun, scores_by_size
 from ...attention.tasks import SequenceTask
 from ...convert.generate import state_bytes
 from ...errors import NeurosimError
-from ..folder import RunFolder, make_folder
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
-from ..timings import Timings, limit_threads
+from ..frame.folder import RunFolder, make_folder
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings, limit_threads
 from . import KIND
 from .config import AttentionConfig
 from .result import AttentionResult, KindResult, TrainedProbe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tables import file_rows, grid, quantity, table
+from ..frame.tables import file_rows, grid, quantity, table
 from .result import AttentionResult, KindResult
 
 

@@ -1,7 +1,7 @@
 """Runs of continual learning: learners on a stream of tasks over seeds and a grid, and their comparison."""
 
 from ...schema import Schema
-from ..kind import Kind
+from ..frame.kind import Kind
 from .config import reconfigure
 from .measured import MeasuredLearners
 from .result import ContinualResult
@@ -14,6 +14,7 @@ def _schema() -> Schema:
 
 
 KIND = Kind(
+    package=__name__,
     name="continual",
     title="a continual run",
     resume="continual run",

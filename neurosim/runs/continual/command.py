@@ -8,7 +8,7 @@ import click
 
 from ...errors import NeurosimInputError
 from ...plugins import first_line
-from ..command import (
+from ..frame.command import (
     CPU_OR_CUDA,
     NO_RUN,
     CommandOptions,

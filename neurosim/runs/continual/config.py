@@ -15,9 +15,9 @@ from ... import files
 from ...continual.learners import LEARNERS, kind
 from ...continual.streams import STREAMS
 from ...errors import NeurosimInputError, lookup, require
-from ..config import Count, Energy, Seed, section_of, sources_of
-from ..folder import CONFIG, RunFolder
-from ..settings import ConfigSource, Section, check_tables, merge, overlay, resolve, table_of
+from ..frame.config import Count, Energy, Seed, section_of, sources_of
+from ..frame.folder import CONFIG, RunFolder
+from ..frame.settings import ConfigSource, Section, check_tables, merge, overlay, resolve, table_of
 
 DEFAULT = ("plain", "joint", "replay")
 # Passes over a task of every learner that takes several, so that budgets are equal where none are given.

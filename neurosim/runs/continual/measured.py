@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ... import plain
 from ...errors import NeurosimInputError
-from ..folder import METRICS
-from ..tables import grid, joules, quantity
+from ..frame.folder import METRICS
+from ..frame.tables import grid, joules, quantity
 from .result import ContinualResult, TaskWork
 
 HEADS = ("learner", "task", "updates", "memory", "operations", "dense", "energy", "with memory")

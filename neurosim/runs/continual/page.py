@@ -13,7 +13,7 @@ from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve
 from ...report.sections import HOT, between
 from ...report.svg import element, label, picture, rect
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .measured import unknown
 from .paired import against_best, p_text
 from .result import ContinualResult, LearnerResult

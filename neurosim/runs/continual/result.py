@@ -13,7 +13,7 @@ from ...continual.learner import Learner
 from ...continual.matrix import Estimate
 from ...measure import EnergyEstimates, Measures
 from ...plain import Record
-from ..kind import RunResult
+from ..frame.kind import RunResult
 
 UNCOUNTED = "the learner does not count what it writes"
 

@@ -14,11 +14,11 @@ from ... import plain
 from ...continual.learners import kind
 from ...continual.matrix import Matrix, measures, summary
 from ...errors import NeurosimError, NeurosimInputError, require
-from ..folder import METRICS, RunFolder, open_run, read_metrics
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
-from ..timings import Timings
+from ..frame.folder import METRICS, RunFolder, open_run, read_metrics
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings
 from . import KIND
 from .config import ContinualConfig, Row, stored
 from .executor import LOCAL, Executor, Trial, TrialProgress, run_trials

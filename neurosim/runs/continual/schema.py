@@ -11,8 +11,8 @@ from pydantic import create_model
 from ...continual.learners import LEARNERS, kind
 from ...continual.streams import STREAMS
 from ...schema import Schema
-from ..config import section_of
-from ..settings import Section
+from ..frame.config import section_of
+from ..frame.settings import Section
 from .config import FILES, Head
 
 

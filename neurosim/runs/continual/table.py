@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ...continual.matrix import MEASURES, Estimate
-from ..folder import REPORT
-from ..tables import grid, table
+from ..frame.folder import REPORT
+from ..frame.tables import grid, table
 from .measured import ABOUT as ABOUT_WORK
 from .measured import HEADS, task_cells
 from .paired import against_best, p_text

@@ -26,7 +26,7 @@ from ...continual.streams import STREAMS, Stream
 from ...continual.tasks import Items, Problem, Task
 from ...errors import NeurosimError, NeurosimInputError
 from ..data import spread
-from ..timings import limit_threads
+from ..frame.timings import limit_threads
 from .config import EARLIER_NAMES, Row
 from .result import TaskWork
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ...schema import Schema
-from ..folder import RunFolder
-from ..kind import HasEnergy, Kind
-from ..settings import ConfigSource
+from ..frame.folder import RunFolder
+from ..frame.kind import HasEnergy, Kind
+from ..frame.settings import ConfigSource
 from .measured import measured_curve
 from .result import ConvertResult
 
@@ -26,6 +26,7 @@ def _schema(name: str) -> Schema:
 
 
 KIND = Kind(
+    package=__name__,
     name="convert",
     title="a conversion",
     result=ConvertResult,

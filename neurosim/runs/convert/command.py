@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..command import (
+from ..frame.command import (
     CPU_OR_CUDA,
     PROFILE,
     CommandOptions,
@@ -19,8 +19,8 @@ from ..command import (
     setting,
     show_config,
 )
-from ..linearise.command import command as linearise
-from ..logs import check_logs, log_option
+from ..frame.logs import check_logs, log_option
+from .linearise.command import command as linearise
 
 CONVERT = "model"
 

@@ -14,8 +14,8 @@ from ...attention.train import LanguageTraining
 from ...convert import SCHEMES, Coding, Tuning
 from ...errors import lookup, require
 from ...measure import find_profile
-from ..config import Count, Energy, RunConfig, Seed, section_of
-from ..settings import Section, renamed
+from ..frame.config import Count, Energy, RunConfig, Seed, section_of
+from ..frame.settings import Section, renamed
 
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=1, le=127)]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ...convert import SCHEMES, Calibration, Coding, calibrate_channels
 from ...convert.comparison import compare_models
-from ..lifecycle import finish
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
-from ..timings import Timings
+from ..frame.lifecycle import finish
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings
 from . import KIND
 from .config import ConvertConfig
 from .result import CurvePoint, CurveResult

@@ -14,9 +14,9 @@ from ...convert.inspection import LayerInspection, inspect_layers
 from ...convert.model import Converted
 from ...errors import require
 from ...plain import Record
-from ..options import DEFAULTS, RunOptions
-from ..tables import grid, quantity
-from ..timings import limit_threads
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.tables import grid, quantity
+from ..frame.timings import limit_threads
 from .run import BUILT_IN, model_folder, text_model
 
 

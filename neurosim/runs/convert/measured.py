@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ... import measure, plain
 from ...errors import NeurosimInputError
-from ..folder import METRICS
-from ..tables import grid, joules, quantity
+from ..frame.folder import METRICS
+from ..frame.tables import grid, joules, quantity
 from .result import ConvertResult, CurveResult
 
 HEADS = ("scheme", "asked", "footprint", "operations", "dense", "energy", "with memory")

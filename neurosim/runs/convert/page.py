@@ -12,7 +12,7 @@ from ...convert.records import EnergyComparison
 from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, TrainingResult
 
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts

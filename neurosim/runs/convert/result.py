@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ...convert.records import EnergyComparison, ExecutionCheck, LayerCosts, Speed
 from ...measure import EnergyEstimates, Measures
-from ..kind import RunResult
+from ..frame.kind import RunResult
 
 Self = TypeVar("Self", bound="ConvertResult")
 

@@ -26,11 +26,11 @@ from ...convert.speed import measure_speed
 from ...convert.state_work import state_counts, uncounted_states
 from ...errors import NeurosimInputError, require
 from ...measure import LayerCounts
-from ..folder import RunFolder
-from ..lifecycle import finish, new_run
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
-from ..timings import Timings, limit_threads
+from ..frame.folder import RunFolder
+from ..frame.lifecycle import finish, new_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings, limit_threads
 from . import KIND
 from .config import CalibrationSettings, ConvertConfig, Text
 from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSummary

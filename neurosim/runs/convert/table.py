@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ...convert.records import EnergyComparison
 from ...report import numbers
-from ..tables import Rows, energy_rows, file_rows, grid, joules, quantity, table
+from ..frame.tables import Rows, energy_rows, file_rows, grid, joules, quantity, table
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Operator, TrainingResult
 
 

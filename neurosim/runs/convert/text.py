@@ -21,12 +21,12 @@ from ...convert.speed import measure_speed
 from ...convert.state_work import dense_counts, uncounted_states
 from ...errors import NeurosimInputError, require
 from ...plain import Record
-from ..folder import RunFolder
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..logs import Row, training_logs
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
-from ..timings import Timings, limit_threads
+from ..frame.folder import RunFolder
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.logs import Row, training_logs
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings, limit_threads
 from . import KIND
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult

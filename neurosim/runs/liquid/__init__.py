@@ -1,10 +1,11 @@
 """Runs of a dataset through a liquid, with a readout on its spikes."""
 
-from ..kind import Kind
+from ..frame.kind import Kind
 from .config import LiquidConfig
 from .result import LiquidResult
 
 KIND = Kind(
+    package=__name__,
     name="liquid",
     title="a run of a dataset through a liquid",
     resume="simulate",

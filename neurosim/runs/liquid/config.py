@@ -10,8 +10,8 @@ from pydantic import BeforeValidator
 from ...data import catalog
 from ...liquid import Liquid, Readout
 from ...measure import find_profile
-from ..config import Data, Energy, RunConfig, Seed, check_memory, check_sections, section_of
-from ..settings import Section
+from ..frame.config import Data, Energy, RunConfig, Seed, check_memory, check_sections, section_of
+from ..frame.settings import Section
 
 # Bytes a synapse takes while a liquid is built: its point in the sensor, its unit, target and weight, and copies.
 INPUT_SYNAPSE_BYTES, RECURRENT_SYNAPSE_BYTES = 120, 60

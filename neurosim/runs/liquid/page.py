@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...report import recordings
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import LiquidResult
 
 # Names, units and meanings of the fields of `liquid.quality.Quality`.

@@ -17,13 +17,13 @@ from ...spikes import Recordings
 from .. import data
 from ..baselines import baselines
 from ..data import Splits
-from ..folder import READOUT, RunFolder, check_unchanged
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..options import DEFAULTS, RunOptions
-from ..progress import simulation_bar
+from ..frame.folder import READOUT, RunFolder, check_unchanged
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import simulation_bar
+from ..frame.timings import Timings, limit_threads
 from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
-from ..timings import Timings, limit_threads
 from . import KIND
 from .config import LiquidConfig
 from .result import LiquidResult

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..folder import REPORT
-from ..tables import (
+from ..frame.folder import REPORT
+from ..frame.tables import (
     Rows,
     accuracy_row,
     activity_rows,

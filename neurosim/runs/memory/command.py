@@ -6,10 +6,19 @@ from pathlib import Path
 
 import click
 
-from ..command import PROFILE, CommandOptions, CommandResult, common, count, dataset_argument, setting, show_config
-from ..episodes.command import command as episodes
-from ..recognise.command import command as recognise
-from ..sequence.command import command as sequence
+from ..frame.command import (
+    PROFILE,
+    CommandOptions,
+    CommandResult,
+    common,
+    count,
+    dataset_argument,
+    setting,
+    show_config,
+)
+from .episodes.command import command as episodes
+from .recognise.command import command as recognise
+from .sequence.command import command as sequence
 
 SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
 LIMIT = count("--limit", "data.limit", "At most N items of it.", "item")
@@ -40,7 +49,7 @@ def _dataset_command(name: str, words: str) -> None:
     @show_config
     @common()
     def run_command(options: CommandOptions) -> CommandResult:
-        from ..folder import without_none
+        from ..frame.folder import without_none
         from . import KIND, run
         from .config import MemoryConfig
 

@@ -11,8 +11,8 @@ from ...data.catalog import Dataset
 from ...errors import NeurosimInputError, require
 from ...macrocolumn import Macrocolumn, Selection
 from ...measure import find_profile
-from ..config import Count, Data, Energy, RunConfig, Seed, check_memory
-from ..settings import Section
+from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_memory
+from ..frame.settings import Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.

@@ -16,7 +16,7 @@ from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from ...spikes import Recordings
 from .. import data
-from ..config import Data
+from ..frame.config import Data
 from ..summary import labels_of
 from .config import Code, MemoryConfig
 

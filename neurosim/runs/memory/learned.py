@@ -20,7 +20,7 @@ from ...macrocolumn import ColumnBatch, ColumnMemory, Macrocolumn
 from ...sdr import SDR
 from ...sdr.expansion import ExpansionEncoder
 from ..data import spread
-from ..progress import ProgressCallback
+from ..frame.progress import ProgressCallback
 from .config import MemoryConfig
 from .items import MemoryItems
 from .labels import LabelMemory

@@ -17,7 +17,7 @@ from ...report.charts import PALETTE, BarGroup, Curve, Floats, column
 from ...report.png import data_uri, tint
 from ...report.recordings import Figure
 from ...report.svg import Box, dot, label, picture, rule
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import MemoryResult, RecallAtSize, RecallUnderNoise
 
 PICTURES = "pictures.safetensors"

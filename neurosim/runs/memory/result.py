@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...measure import EnergyEstimates, Measures
-from ..kind import RunResult
+from ..frame.kind import RunResult
 from ..score import Score
 
 

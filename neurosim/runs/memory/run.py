@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from ... import files, measure
 from ...errors import NeurosimInputError
 from ...macrocolumn import ColumnBatch
-from ..config import sources_of
-from ..folder import RunFolder, open_run, read_metrics
-from ..lifecycle import finish, new_run
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
+from ..frame.config import sources_of
+from ..frame.folder import RunFolder, open_run, read_metrics
+from ..frame.lifecycle import finish, new_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings
 from ..score import score
-from ..timings import Timings
 from . import KIND, figures
 from .config import MemoryConfig
 from .items import MemoryItems, Raw, encode, encoder, load

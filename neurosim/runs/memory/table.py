@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Rows, accuracy_row, dataset_name, energy_rows, file_rows, grid, percent, quantity, table
+from ..frame.tables import Rows, accuracy_row, dataset_name, energy_rows, file_rows, grid, percent, quantity, table
 from .result import MemoryResult, RecallAtSize
 
 

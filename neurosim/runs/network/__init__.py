@@ -1,10 +1,11 @@
 """Runs of a network that a TOML file describes."""
 
-from ..kind import Kind
+from ..frame.kind import Kind
 from .config import reconfigure, schema
 from .result import NetworkResult
 
 KIND = Kind(
+    package=__name__,
     name="network",
     title="a run of a network",
     resume="simulate",

@@ -13,7 +13,7 @@ from ...engine.grid.streams import journal_path
 from ...engine.processes import Processes
 from ...errors import NeurosimInterruptedError
 from ...spikes import GRID_SLACK, Spikes
-from ..folder import SPIKES, RunFolder
+from ..frame.folder import SPIKES, RunFolder
 
 # The file that a run continues from, and the file of its states while it runs.
 CHECKPOINT, STATES = "checkpoint.safetensors", "states.h5"

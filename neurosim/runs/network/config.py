@@ -16,9 +16,9 @@ from ...measure import find_profile
 from ...neurons import Neuron
 from ...plugins import import_file
 from ...schema import Schema
-from ..config import Energy, sources_of
-from ..folder import CONFIG, RunFolder
-from ..settings import ConfigSource, Section, merge, overlay, resolve, table_of
+from ..frame.config import Energy, sources_of
+from ..frame.folder import CONFIG, RunFolder
+from ..frame.settings import ConfigSource, Section, merge, overlay, resolve, table_of
 
 # Neurons of the user's own and the files that define them, by the name of the class.
 Models = Mapping[str, tuple[type[Neuron], Path]]

@@ -17,7 +17,7 @@ from ...report.played import Played
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ...spikes import Spikes
 from ..data import spread
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import NetworkResult, ProbeResult
 
 STATES = "states.safetensors"

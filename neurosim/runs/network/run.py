@@ -18,15 +18,15 @@ from ...engine.processes import ALONE, Processes
 from ...errors import require
 from ...plain import from_plain
 from ...spikes import Recordings, Spikes
-from ..folder import CONFIG, METRICS, SPIKES, RunFolder, check_resumable, check_unchanged
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..nir import export_nir
-from ..options import DEFAULTS, RunOptions
-from ..progress import simulation_bar
-from ..timings import Timings
+from ..frame.folder import CONFIG, METRICS, SPIKES, RunFolder, check_resumable, check_unchanged
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import simulation_bar
+from ..frame.timings import Timings
 from . import KIND, checkpointed
 from .activity import Activity
 from .config import Models, NetworkConfig, configure
+from .nir import export_nir
 from .result import NetworkResult, PopulationResult, ProbeResult
 
 STATES, ARRAYS, WEIGHTS = "states.safetensors", "arrays.safetensors", "weights.safetensors"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tables import energy_rows, file_rows, quantity, speed, table
+from ..frame.tables import energy_rows, file_rows, quantity, speed, table
 from .result import NetworkResult, PopulationResult
 
 

@@ -17,10 +17,10 @@ from ...errors import NeurosimInputError, lookup, require
 from ...network import Population, SpikeSource
 from ...schema import Schema
 from ...windowed import Windowed
-from ..config import Count, Data
+from ..frame.config import Count, Data
+from ..frame.settings import ConfigSource, Section, resolve
 from ..network.config import Models, NetworkConfig, merged, of_tree
 from ..network.config import schema as schema_of_network
-from ..settings import ConfigSource, Section, resolve
 
 LABEL = "label"
 # TOML has lists, not tuples.

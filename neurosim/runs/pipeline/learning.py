@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ...engine import Result, simulate
 from ...spikes import Recordings, Spikes
 from ..data import Splits
-from ..folder import RunFolder
-from ..options import RunOptions
-from ..progress import bar
+from ..frame.folder import RunFolder
+from ..frame.options import RunOptions
+from ..frame.progress import bar
 from .config import PipelineConfig
 from .inputs import PipelineInputs
 from .plan import Piece, Plan

@@ -17,7 +17,7 @@ from ...errors import NeurosimError
 from ...report import charts, numbers, pixels
 from ...report.recordings import SPIKES, Example, ShownRecording
 from ...spikes import GRID_SLACK, Spikes
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import PipelineResult
 
 COLUMNS, ROWS = 470, 110  # pixels of a raster

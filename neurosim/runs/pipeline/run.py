@@ -17,15 +17,15 @@ from ...spikes import Recordings
 from ...windowed import Windowed
 from .. import data
 from ..data import Splits
-from ..folder import CONFIG, SPIKES, RunFolder, check_resumable, check_unchanged
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.folder import CONFIG, SPIKES, RunFolder, check_resumable, check_unchanged
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.timings import Timings, limit_threads
 from ..network.config import Models
+from ..network.nir import export_nir
 from ..network.run import ARRAYS, hashes_of, model_files
-from ..nir import export_nir
-from ..options import DEFAULTS, RunOptions
 from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings
-from ..timings import Timings, limit_threads
 from . import KIND
 from .config import PipelineConfig, configure
 from .inputs import PipelineInputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import (
+from ..frame.tables import (
     Rows,
     accuracy_row,
     activity_rows,

@@ -87,7 +87,7 @@ def beside(facts: Mapping[str, object], results: Mapping[str, object]) -> Beside
 
 def render_beside(found: Beside) -> str:
     """Return the lines that the command line prints below a run's table."""
-    from ..tables import table
+    from ..frame.tables import table
 
     preset = found.preset
     rows = [

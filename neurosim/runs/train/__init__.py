@@ -1,10 +1,11 @@
 """Trainings of a spiking network on a dataset."""
 
-from ..kind import Kind
+from ..frame.kind import Kind
 from .config import TrainConfig
 from .result import TrainResult
 
 KIND = Kind(
+    package=__name__,
     name="train",
     title="a training",
     resume="train",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ...errors import require
-from ..command import (
+from ..frame.command import (
     CPU_OR_CUDA,
     PROFILE,
     CommandOptions,
@@ -22,7 +22,7 @@ from ..command import (
     setting,
     show_config,
 )
-from ..logs import check_logs, log_option
+from ..frame.logs import check_logs, log_option
 
 
 @click.command()

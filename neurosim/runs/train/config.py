@@ -15,9 +15,9 @@ from ...measure import find_profile
 from ...training.augment import Augment
 from ...training.binning import Binning
 from ...training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
-from ..config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
+from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
+from ..frame.settings import ConfigSource, Section, overlay, renamed, resolve
 from ..liquid.config import LiquidConfig
-from ..settings import ConfigSource, Section, overlay, renamed, resolve
 
 SPEAKER, APART = "speaker", "apart"
 SPIKING = "spiking"  # the kind of attention that earlier versions wrote where there is none

@@ -14,8 +14,8 @@ from ...measure import LayerCounts
 from ...spikes import Recordings
 from ...training import Binning, ELMNet, EventNet, SpikingNet
 from ...training.elm_net import OUTPUT
-from ..options import RunOptions
-from ..progress import simulation_bar
+from ..frame.options import RunOptions
+from ..frame.progress import simulation_bar
 
 BATCH = 64  # recordings at a time
 

@@ -14,7 +14,7 @@ from ...liquid.readout import TrainedReadout
 from ...measure import LayerCounts
 from ...spikes import Recordings
 from ...training import Binning, EventNet, SpikingNet, load, scores
-from ..folder import READOUT, open_run
+from ..frame.folder import READOUT, open_run
 from . import KIND
 from .config import TrainConfig
 from .liquid_member import LIQUID_FILE, LiquidMember, work_of

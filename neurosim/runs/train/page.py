@@ -11,7 +11,7 @@ from ...measure import LayerCounts
 from ...report import charts, recordings
 from ...report.charts import Curve, column
 from ..data import spread
-from ..folder import RunFolder
+from ..frame.folder import RunFolder
 from .result import EpochResult, TrainResult
 from .table import strangers
 

@@ -17,16 +17,16 @@ from ...errors import NeurosimMissingError
 from ...training.binning import Binning
 from ..baselines import baselines
 from ..data import Splits
-from ..folder import RunFolder, check_unchanged
-from ..lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.folder import RunFolder, check_unchanged
+from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.logs import training_logs
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import Timings, limit_threads
 from ..liquid.run import LiquidSimulation
 from ..liquid.stages import StageCache
-from ..logs import training_logs
-from ..options import DEFAULTS, RunOptions
-from ..progress import bar
 from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
-from ..timings import Timings, limit_threads
 from . import KIND
 from .config import TrainConfig
 from .liquid_member import LiquidRun, run_liquid, scaling, spread_of

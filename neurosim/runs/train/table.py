@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tables import (
+from ..frame.tables import (
     accuracy_row,
     activity_rows,
     baseline_rows,

@@ -1,0 +1,1 @@
+"""The frame of runs: what every kind shares."""
