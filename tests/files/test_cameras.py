@@ -14,7 +14,7 @@ from neurosim.errors import NeurosimFormatError, NeurosimInputError
 from neurosim.files.aedat import CAMERAS
 from neurosim.files.formats import ReadOptions
 from neurosim.kernels.io import decode
-from neurosim.runs.view import read_view
+from neurosim.runs.frame.view import read_view
 
 
 def ticks_of(spikes: Spikes) -> list[int]:
