@@ -1,6 +1,7 @@
 """Tokenizers: text to the words of a model and back, from the files beside its weights.
 
-Special tokens are left alone: none is added, and those that a text spells out are read and written as they stand.
+Special tokens that a text spells out, such as `<s>`, become their ids and are written as they stand. A prompt begins
+with the tokens that the tokenizer's configuration puts first.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -18,11 +19,12 @@ from torch import Tensor
 
 from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ..files import read_bytes
+from .added_tokens import ADDED, CONFIG, SPECIAL_MAP, AddedToken, AddedTokens, damaged, decode_utf8, read_configuration
 from .text import read_text
 
 BYTES = 256
 JSON, SENTENCEPIECE, WORLD = "tokenizer.json", "tokenizer.model", "rwkv_vocab_v20230424.txt"
-FILES = (JSON, SENTENCEPIECE, WORLD, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+FILES = (JSON, SENTENCEPIECE, WORLD, CONFIG, SPECIAL_MAP, ADDED)
 
 
 class Tokenizer(ABC):
@@ -30,9 +32,11 @@ class Tokenizer(ABC):
 
     Attributes:
         unit: what one token is, in a word: "byte" or "token".
+        first: ids that the tokenizer's configuration puts before a text, such as that of `<s>`.
     """
 
     unit = "token"
+    first: tuple[int, ...] = ()
 
     @abstractmethod
     def encode(self, text: bytes) -> list[int] | bytes:
@@ -45,6 +49,16 @@ class Tokenizer(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> bytes:
         """Return the text of ids; ids without a text are left out."""
+
+    def encode_prompt(self, text: bytes) -> list[int]:
+        """Return the ids of a text that a model reads from its beginning: `first`, unless the text has them itself.
+
+        Raises:
+            NeurosimInputError: a text that has no ids.
+        """
+        ids = list(self.encode(text))
+        begun = tuple(ids[: len(self.first)]) == self.first
+        return ids if begun else [*self.first, *ids]
 
 
 @final
@@ -90,21 +104,44 @@ class JsonTokenizer(Tokenizer):
         except ImportError as error:
             raise _missing(path, "tokenizers", error) from None
         try:
-            self.library: Any = Library.from_str(_words(path, read_bytes(path).tobytes()))
+            self.library: Any = Library.from_str(decode_utf8(path, read_bytes(path).tobytes()))
         except NeurosimInputError:
             raise
         except Exception as error:  # the library raises nothing narrower
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
         self.library.no_truncation()
         self.library.no_padding()
+        config = read_configuration(path.parent)
+        # The file knows most added tokens itself; others are in the configuration alone.
+        self.added = AddedTokens([t for t in config.added.values() if self.library.token_to_id(t.text) is None])
+        if config.add_bos is not False:
+            self.first = self._template()
+        if config.add_bos and not self.first:
+            token = None if config.bos is None else self.library.token_to_id(config.bos)
+            self.first = () if token is None else (token,)
+
+    def _template(self) -> tuple[int, ...]:
+        """Return the ids that the file's own template puts before a text."""
+        plain = self.library.encode("a", add_special_tokens=False).ids
+        whole = self.library.encode("a", add_special_tokens=True).ids
+        starts = [i for i in range(len(whole)) if whole[i : i + len(plain)] == plain]
+        return tuple(whole[: starts[0]]) if plain and starts else ()
 
     def encode(self, text: bytes) -> list[int]:
-        ids: list[int] = self.library.encode(_words("text", text), add_special_tokens=False).ids
+        ids: list[int] = []
+        for part in self.added.split(decode_utf8("text", text)):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self.library.encode(part, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        text: str = self.library.decode(list(ids), skip_special_tokens=False)
-        return text.encode()
+        return _decode_parts(ids, self.added.texts, self._decode_plain)
+
+    def _decode_plain(self, ids: list[int]) -> str:
+        text: str = self.library.decode(ids, skip_special_tokens=False)
+        return text
 
 
 @final
@@ -125,24 +162,44 @@ class SentencePieceTokenizer(Tokenizer):
         try:
             self.library.LoadFromSerializedProto(read_bytes(path).tobytes())
         except (RuntimeError, TypeError, ValueError) as error:
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
+        pieces = [i for i in range(self.library.GetPieceSize()) if self.library.IsControl(i)]
+        controls = {self.library.IdToPiece(i): i for i in pieces}
+        config = read_configuration(path.parent)
+        added = {text: AddedToken(text, token) for text, token in controls.items() if text}
+        self.added = AddedTokens([*{**added, **config.added}.values()])
+        if config.add_bos:
+            named = {each.text: each.token for each in config.added.values()}
+            token = {**controls, **named}.get(config.bos or "", self.library.bos_id())
+            self.first = (token,) if token >= 0 else ()
 
     def encode(self, text: bytes) -> list[int]:
-        ids: list[int] = self.library.EncodeAsIds(_words("text", text))
+        """Return the ids of a text; what stands between special tokens is tokenised as a text of its own."""
+        ids: list[int] = []
+        for part in self.added.split(decode_utf8("text", text)):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self.library.EncodeAsIds(part)
         return ids
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        text: list[str] = []
-        part: list[int] = []
-        for token in ids:
-            if token >= self.library.GetPieceSize():
-                continue
-            if self.library.IsControl(token):  # without a text of its own: written as its name
-                text += [self.library.DecodeIds(part), self.library.IdToPiece(token)]
-                part = []
-            else:
-                part.append(token)
-        return "".join([*text, self.library.DecodeIds(part)]).encode()
+        size = self.library.GetPieceSize()
+        known = [token for token in ids if token < size or token in self.added.texts]
+        return _decode_parts(known, self.added.texts, self.library.DecodeIds)
+
+
+def _decode_parts(ids: Sequence[int], texts: Mapping[int, str], decode: Callable[[list[int]], str]) -> bytes:
+    """Return the text of ids: special tokens by their written forms, the ids between them by `decode`."""
+    text: list[str] = []
+    part: list[int] = []
+    for token in ids:
+        if token in texts:
+            text += [decode(part), texts[token]]
+            part = []
+        else:
+            part.append(token)
+    return "".join([*text, decode(part)]).encode()
 
 
 @final
@@ -157,7 +214,7 @@ class WorldTokenizer(Tokenizer):
         import ast
 
         self.texts: dict[int, bytes] = {}
-        for number, line in enumerate(_words(path, read_bytes(path).tobytes()).splitlines(), 1):
+        for number, line in enumerate(decode_utf8(path, read_bytes(path).tobytes()).splitlines(), 1):
             try:
                 first, rest = line.split(" ", 1)
                 value = ast.literal_eval(rest[: rest.rindex(" ")])
@@ -256,16 +313,5 @@ def _checked(tokens: Tensor, vocabulary: int, where: str) -> Tensor:
     return tokens
 
 
-def _words(name: object, text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        raise NeurosimInputError(f"{name}: must be UTF-8 (got byte {text[error.start]} at {error.start})") from None
-
-
 def _missing(path: Path, library: str, error: ImportError) -> NeurosimMissingError:
     return NeurosimMissingError(f"{path}: needs {library} ({error}); run: pip install 'neurosim-spiking[text]'")
-
-
-def _damaged(path: Path, error: Exception) -> NeurosimFormatError:
-    return NeurosimFormatError(f"{path}: is no tokenizer that can be read ({error!s:.200}); fetch it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -33,15 +34,88 @@ def test_text_there_and_back(folders: dict[str, Path], kind: str) -> None:
     assert len(tokenize(tokenizer, b"", 1000)) == 0
 
 
-def test_special_tokens_are_left_alone(folders: dict[str, Path]) -> None:
-    """None is added; those of the text are single tokens, and stay in what is written."""
-    tokenizer = read_tokenizer(folders["json"], 400)
-    ids = list(tokenizer.encode(b"<s>one</s>"))
-    assert ids[0] == 0 and ids[-1] == 1 and tokenizer.decode(ids) == b"<s>one</s>"
-    assert 0 not in tokenizer.encode(b"one")
-    pieces = read_tokenizer(folders["sentencepiece"], 400)
-    assert pieces.decode([1, *pieces.encode(b"one"), 2]) == b"<s>one</s>"
-    assert not {1, 2} & set(pieces.encode(b"one"))
+def test_special_tokens_of_a_text_are_single_ids(folders: dict[str, Path], tmp_path: Path) -> None:
+    """They stay in what is written, and none is added without a configuration."""
+    for kind, begin, end in (("json", 0, 1), ("sentencepiece", 1, 2)):
+        tokenizer = read_tokenizer(folders[kind], 400)
+        ids = list(tokenizer.encode(b"<s>one</s>"))
+        inner = list(tokenizer.encode(b"one"))
+        assert ids == [begin, *inner, end] and not {begin, end} & set(inner)
+        assert tokenizer.decode(ids) == b"<s>one</s>"
+        assert tokenizer.first == () and tokenizer.encode_prompt(b"one") == inner
+    train_sentencepiece(tmp_path, 400, prefix=True)
+    spaced = read_tokenizer(tmp_path, 400)
+    ids = list(spaced.encode(b"<s>one</s>two"))
+    assert ids == [1, *spaced.encode(b"one"), 2, *spaced.encode(b"two")]
+    assert spaced.decode(ids) == b"<s>one</s>two"
+
+
+@pytest.mark.parametrize("kind", ["json", "sentencepiece"])
+def test_added_tokens_of_the_configuration(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """Of all files; the longest first, and white space belongs to those that say so."""
+    copy_tokenizer(folders[kind], tmp_path)
+    entries = {
+        "400": {"content": "<|user|>", "rstrip": True},
+        "401": {"content": "<|user|>x", "lstrip": True},
+        "x": {"content": "<|none|>"},
+        "402": {"content": ""},
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": entries}))
+    (tmp_path / "added_tokens.json").write_text('{"<pad>": 403}')
+    tokenizer = read_tokenizer(tmp_path, 404)
+    one, two = tokenizer.encode(b"one"), tokenizer.encode(b"two")
+    assert list(tokenizer.encode(b"<|user|>\n one<|user|> two<pad>")) == [400, *one, 400, *two, 403]
+    assert list(tokenizer.encode(b"one <|user|>x")) == [*one, 401]
+    assert tokenizer.decode([400, *one, 401, 403, 999]) == b"<|user|>one<|user|>x<pad>"
+    assert len(tokenizer.encode(b"<|none|>")) > 1
+
+
+@pytest.mark.parametrize(
+    "config, begins",
+    [
+        ({"add_bos_token": True}, True),
+        ({"add_bos_token": True, "bos_token": {"content": "<s>"}}, True),
+        ({"add_bos_token": False, "tokenizer_class": "LlamaTokenizer"}, False),
+        ({"tokenizer_class": "LlamaTokenizer"}, True),
+        ({"tokenizer_class": "GPT2Tokenizer", "bos_token": "<s>"}, False),
+    ],
+)
+def test_a_prompt_begins_as_the_configuration_says(
+    folders: dict[str, Path], tmp_path: Path, config: dict[str, object], begins: bool
+) -> None:
+    copy_tokenizer(folders["sentencepiece"], tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = read_tokenizer(tmp_path, 400)
+    inner = list(tokenizer.encode(b"one"))
+    assert tokenizer.encode_prompt(b"one") == [*([1] if begins else []), *inner]
+    assert tokenizer.encode_prompt(b"<s>one") == [1, *inner]  # no second
+    assert list(tokenizer.encode(b"one")) == inner
+
+
+def test_a_prompt_begins_as_the_template_of_the_file_says(folders: dict[str, Path], tmp_path: Path) -> None:
+    content = json.loads((folders["json"] / "tokenizer.json").read_text())
+    template = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    special = {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}
+    content["post_processor"] = {
+        "type": "TemplateProcessing", "single": template, "pair": template, "special_tokens": special,
+    }  # fmt: skip
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    tokenizer = read_tokenizer(tmp_path, 400)
+    assert tokenizer.first == (0,) and tokenizer.encode_prompt(b"one") == [0, *tokenizer.encode(b"one")]
+    (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": false}')
+    assert read_tokenizer(tmp_path, 400).first == ()
+    copy_tokenizer(folders["json"], tmp_path)  # without a template
+    (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": true}')
+    (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<s>"}')
+    assert read_tokenizer(tmp_path, 400).first == (0,)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])
+def test_a_damaged_configuration(folders: dict[str, Path], tmp_path: Path, content: str) -> None:
+    copy_tokenizer(folders["sentencepiece"], tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(content)
+    with pytest.raises(NeurosimFormatError, match=r"tokenizer_config\.json: is no tokenizer that can be read"):
+        read_tokenizer(tmp_path, 400)
 
 
 def test_words_without_text_are_left_out(folders: dict[str, Path]) -> None:

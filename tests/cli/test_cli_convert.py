@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers import command
 from helpers.command import neurosim
+from helpers.vocabularies import train_sentencepiece
 from safetensors.torch import load_file, save_file
 
 from neurosim import files, runs
@@ -256,6 +257,19 @@ def test_text_is_written_dense_simulated_and_executed(converted: dict[str, Any],
     told = neurosim("convert", "generate", converted["run"], *words, "--out", "g", "--quiet").stdout
     assert told.rstrip("\n") == printable("3 times " + simulated["text"]).rstrip("\n")
     assert Path("g/text.txt").read_bytes().startswith(b"3 times ")
+
+
+def test_a_prompt_begins_with_the_token_that_the_configuration_names(tmp_path: Path) -> None:
+    train_sentencepiece(tmp_path, 400)
+    model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),), vocabulary=400, width=32, hidden=32), 0)
+    torch.nn.init.normal_(model.embeddings.weight, generator=torch.Generator().manual_seed(0))
+    write_model(tmp_path, model)
+    words = ["--tokens", "8", "--temperature", "0"]
+    plain = found("generate", tmp_path, "--prompt", "one", *words)
+    spelled = found("generate", tmp_path, "--prompt", "<s>one", *words)
+    (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": true}')
+    begun = found("generate", tmp_path, "--prompt", "one", *words)
+    assert begun["text"] == spelled["text"] != plain["text"] and begun["prompt"] == "one"
 
 
 def test_help_is_light_and_names_the_commands() -> None:

@@ -31,8 +31,12 @@ def train_json(folder: Path, words: int) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def train_sentencepiece(folder: Path, words: int) -> None:
-    """Write a `tokenizer.model` of so many pieces with bytes for what is none; <s> = 1 and </s> = 2."""
+def train_sentencepiece(folder: Path, words: int, *, prefix: bool = False) -> None:
+    """Write a `tokenizer.model` of so many pieces with bytes for what is none; <s> = 1 and </s> = 2.
+
+    Args:
+        prefix: a text begins with a space, as in the models of Llama.
+    """
     import sentencepiece
 
     model = io.BytesIO()
@@ -44,7 +48,7 @@ def train_sentencepiece(folder: Path, words: int) -> None:
         byte_fallback=True,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
+        add_dummy_prefix=prefix,
         minloglevel=2,
     )
     (folder / "tokenizer.model").write_bytes(model.getvalue())

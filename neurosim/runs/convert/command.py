@@ -135,8 +135,9 @@ def generate(
     """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
 
     MODEL is the folder of a conversion, or of a dense model, with its tokenizer.json or tokenizer.model. Without one
-    a model of 256 words reads bytes, and any other reads and writes token ids: --prompt "1 15 27". No special token
-    is added; write those that you want into the prompt.
+    a model of 256 words reads bytes, and any other reads and writes token ids: --prompt "1 15 27". Special tokens in
+    the prompt, such as <s>, become their ids; the one that begins a text is added where the tokenizer's configuration
+    says so (add_bos_token, or the template of tokenizer.json).
 
     Control characters are printed as \\x1b; 'text.txt' in --out has them as they are.
 

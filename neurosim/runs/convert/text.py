@@ -187,7 +187,8 @@ def write_text(
     if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
         model.execute(threads=options.threads or torch.get_num_threads())
     tokenizer = read_tokenizer(model_folder(path), stepped.config.vocabulary)
-    asked, written = list(tokenizer.encode(prompt)), list[int]()
+    asked = tokenizer.encode_prompt(prompt)
+    written: list[int] = []
     state_bytes = 0
     with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
         start = time.perf_counter()
