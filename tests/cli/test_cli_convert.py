@@ -262,9 +262,12 @@ def test_text_is_written_dense_simulated_and_executed(converted: dict[str, Any],
 def test_a_prompt_begins_with_the_token_that_the_configuration_names(tmp_path: Path) -> None:
     train_sentencepiece(tmp_path, 400)
     model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),), vocabulary=400, width=32, hidden=32), 0)
-    torch.nn.init.normal_(model.embeddings.weight, generator=torch.Generator().manual_seed(0))
+    draws = torch.Generator().manual_seed(0)
+    for p in model.parameters():
+        if p.dim() == 2:
+            torch.nn.init.normal_(p, generator=draws)
     write_model(tmp_path, model)
-    words = ["--tokens", "8", "--temperature", "0"]
+    words = ["--tokens", "8", "--temperature", "0", "--simulate"]
     plain = found("generate", tmp_path, "--prompt", "one", *words)
     spelled = found("generate", tmp_path, "--prompt", "<s>one", *words)
     (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": true}')
