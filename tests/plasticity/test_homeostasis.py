@@ -58,6 +58,63 @@ def test_weights_follow_the_specification(homeostasis: object, rule: object, del
     np.testing.assert_allclose(result.weights["learned"], weights.ravel(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("delays", [[1e-3] * 6, [1e-3, 2e-3] * 3, [1e-3, 3e-3, 4e-3, 6e-3, 7e-3, 9e-3]])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_sum_is_kept_beside_rewards(delays: list[float], threads: int) -> None:
+    """All synapses are up to date before the sum is taken, whatever their delays.
+
+    An arrival changes a weight only through its eligibility trace, so that in the step of a normalisation the sum is
+    the total: nothing comes after it.
+    """
+    rule = RewardSTDP("reward", tau_c=0.5, tau_d=0.02, reward_size=400.0, w_max=10.0)
+    home = WeightNormalisation(0.3, interval=0.01)
+    network = Network(
+        [Population("in", 6, SpikeSource()), Population("reward", 1, SpikeSource()), Population("cells", 1, LIF())],
+        [
+            Projection("in", "cells", AllToAll(), 0.5, delays, name="learned", plasticity=rule, homeostasis=home),
+            Projection("in", "cells", AllToAll(), 2.0, 1e-3, name="drive"),
+        ],
+    )
+    inputs = {
+        "in": Spikes.sort(np.repeat(np.arange(10) * 0.01, 6), np.tile(np.arange(6), 10), 6, 0.2),
+        "reward": Spikes(np.arange(12, 150, 7) * 1e-3, np.zeros(20, int), 1, 0.2),
+    }
+    simulation = Simulation(network, inputs, precision="float64", threads=threads)
+    earned = []
+    for _ in range(15):
+        before = simulation.run(9e-3 if simulation.step else 1e-2).weights["learned"].sum()
+        earned.append(before)
+        simulation.run(1e-3)  # a step that begins with a normalisation
+        assert simulation.weights["learned"].sum() == pytest.approx(0.3, rel=1e-12)
+    assert max(earned) > 1.0
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_scaling_follows_the_spikes_at_the_soma(fraction: float) -> None:
+    """A rule reads spikes that travel back through the dendrite; the rate is that of the cell, whatever the delays."""
+    rule = STDP(a_plus=0.0, a_minus=0.0, w_min=0.0, w_max=10.0)
+    home = SynapticScaling(target_rate=50.0, tau_rate=0.02, tau=0.1, interval=0.01)
+    network = Network(
+        [Population("in", 2, PoissonSource(0.0)), Population("drive", 1, SpikeSource()), Population("cells", 1, LIF())],
+        [
+            Projection("drive", "cells", AllToAll(), 2.0, 1e-3),
+            Projection(
+                "in", "cells", AllToAll(), 0.1, [0.02, 0.005], name="learned", plasticity=rule, homeostasis=home,
+                dendritic_delay_fraction=fraction,
+            ),
+        ],
+    )  # fmt: skip
+    spikes = Spikes(np.array([3, 11, 12, 17, 25, 26, 31, 44]) * 1e-3, np.zeros(8, int), 1, 0.06)
+    result = Simulation(network, {"drive": spikes}, precision="float64").run(0.06)
+    steps = np.rint(result.spikes["cells"].times / 1e-3)  # type: ignore[union-attr]
+    learned = next(projection for projection in network.projections if projection.name == "learned")
+    vector, weight = homeostasis_vector(learned, 1e-3), 0.1
+    for step in range(10, 60, 10):
+        weight *= factor_reference(vector, [s for s in steps if s < step], step, [weight])
+    assert len(steps) == 8
+    np.testing.assert_allclose(result.weights["learned"], weight, rtol=1e-12)
+
+
 def test_rates_reach_their_target() -> None:
     """Neurons that start far above and far below 20 spikes/s."""
     rule = SynapticScaling(target_rate=20.0, tau_rate=0.5, tau=1.0, interval=0.05)

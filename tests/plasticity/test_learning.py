@@ -407,6 +407,28 @@ def test_each_synapse_transmits_with_its_probability() -> None:
     assert abs(received.std() / deviation - 1) < 4 / np.sqrt(2 * targets)
 
 
+@pytest.mark.parametrize("order", [[0, 0, 1], [0, 1, 0]], ids=["together", "apart"])
+def test_spikes_of_one_step_are_transmitted_one_by_one(order: list[int]) -> None:
+    """Two spikes of a source within a step are two draws: of n synapses a quarter lets both through at p = .5."""
+    targets = 4000
+    net = Network(
+        [Population("pre", 2, SpikeSource()), Population("post", targets, LI(tau_mem=1e9))],
+        [Projection("pre", "post", AllToAll(), np.repeat([1.0, 4.0], targets), 2e-3, p_transmit=0.5)],
+    )
+
+    def received(units: list[int]) -> np.ndarray:
+        spikes = Spikes(1e-4 + 2e-4 * np.arange(len(units)), np.array(units), 2, 0.01)
+        result = simulate(net, spikes, threads=1, probes=[Probe("post", "v")])
+        return np.rint(result.states["post.v"][-1]).astype(int)
+
+    found, alone = received(order), received([0, 1])
+    counts = np.bincount(found % 4, minlength=3) / targets
+    np.testing.assert_allclose(counts, [0.25, 0.5, 0.25], atol=4 * np.sqrt(0.25 / targets))
+    # The first spike of a source, and the only one of the other, draw as they do alone.
+    np.testing.assert_array_equal(found // 4, alone // 4)
+    assert (found % 4 >= alone % 4).all()
+
+
 def test_fractions_and_probabilities_are_checked() -> None:
     pair = "a", "b", AllToAll(), 0.5
     with pytest.raises(NeurosimInputError, match=r"p_transmit: must be a number from 0 to 1 \(got 1.5\)"):

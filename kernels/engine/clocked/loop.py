@@ -90,7 +90,7 @@ NEURONS, EVENTS, POISSON = 0, 1, 2
     MAX_SPIKES,  # of a unit of a Poisson source in a step
     CALLED,  # address of a function of `stimuli` that draws its spikes
     RECORD,  # address: its parameters
-    FIRST_POST,  # entries of `posts`: plastic synapses onto this population
+    FIRST_POST,  # rows of `posts`: what its spikes change in the plastic synapses onto this population
     LAST_POST,
     VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
     UNIT_COLUMNS,
@@ -161,8 +161,8 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         interval: number of steps from one meeting of the threads to the next, at most the shortest delay.
         trial: number of the independent stream of random input, < 2^31.
         units, tables, inputs, plastic, probes: the tables; `table_weights`, `input_weights`: reals, one a row.
-        posts: int64, rows of `plastic` by target. members: int64 [blocks, entries], the population of each entry of a
-            step in the log of a block; -1 for none.
+        posts: int64 [posts, POST_COLUMNS], see `plastic`. members: int64 [blocks, entries], the population of each
+            entry of a step in the log of a block; -1 for none.
         page_blocks, block_slots: blocks of a page, slots of a block.
         max_spikes: int64 [blocks], upper bound of the spikes of a block in a step.
         log, log_offsets: see `deliver.schedule`; they hold the steps from `log_start` to `first - 1`.
@@ -293,13 +293,13 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
                         log_offsets[b, at] = used
                         for i in range(unit[FIRST_POST], unit[LAST_POST]):
                             # Spikes reach the synapses that they come from at once, or after a while.
-                            k = posts[i]
-                            past = at - 1 - plastic[k, learn.POST_DELAY] * populations
+                            k = posts[i, learn.POST_ENTRY]
+                            past = at - 1 - posts[i, learn.POST_DELAY] * populations
                             if past >= 0 and log_offsets[b, past + 1] > log_offsets[b, past]:
                                 context[learn.FIRST] = log_offsets[b, past]
                                 context[learn.LAST] = log_offsets[b, past + 1]
                                 learn.call_plastic(
-                                    plastic[k, learn.ON_POST], plastic[k], context, log[b:], log_offsets, sums
+                                    posts[i, learn.POST_CALLED], plastic[k], context, log[b:], log_offsets, sums
                                 )
                     elif unit[KIND] == EVENTS:
                         used = _play(unit, b, now, log_at + b * log.shape[1] * 4, used, blocks)

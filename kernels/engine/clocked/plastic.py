@@ -4,8 +4,8 @@ Their weights change, so an entry has its rows as a compressed sparse matrix; ta
 row, so that those in a block are together. See `plasticity` for the changes of weights, and `deliver` for blocks, the
 log and its offsets.
 
-The run loop calls `on_pre` and `on_post` by the addresses that `addresses` returns, so that they are compiled only for
-networks that learn and cost nothing elsewhere.
+The run loop calls `on_pre`, `on_post` and `on_soma` by the addresses that `addresses` returns, so that they are
+compiled only for networks that learn and cost nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -64,19 +64,26 @@ from .plasticity import (
     REWARDER_BEGIN,
     REWARDER_END,
     REWARD_DELAY,
-    POST_DELAY,  # steps after which a spike of a target reaches its synapses
     SHORT,  # address: float64 [3], parameters of short-term plasticity; 0: there is none
     RESOURCES,  # address: float64 [threads, SOURCES, 3]
-    ON_PRE,  # addresses of the compiled functions
-    ON_POST,
+    ON_PRE,  # address of the compiled function
     RELEASED,  # address: float64 [1], the probability that a synapse transmits a spike; 0: it always does
     KEY,  # of that draw
+    ORDINALS,  # address: uint32 [threads, SOURCES], spikes of each source read in this step; 0 between steps
     HOME,  # address: float64 [HOME_ENTRIES], the rule of homeostasis; 0: there is none
-    GROUP,  # entries of the projection, this and those after it, that it scales together; 0: another entry does it
+    GROUP,  # number of entries of the projection, which follow one another, in the first of them; 0 in the others
     ACTIVITY,  # address: float64 [TARGETS, 2]
     BEFORE,  # address: int64 [SOURCES], what to add to the number of a synapse in the draw; 0: nothing
     PLASTIC_COLUMNS,
-) = range(40)
+) = range(39)
+
+# Functions that targets call when they fire, int64 [posts, POST_COLUMNS], sorted by target.
+(
+    POST_ENTRY,  # row of the plastic synapses
+    POST_DELAY,  # steps from the spike of a target to the call
+    POST_CALLED,  # address of `on_post` or `on_soma`
+    POST_COLUMNS,
+) = range(4)
 
 # The context of a call, int64 [CONTEXT_ENTRIES]; PART, SHIFT and OFFSET are those of the target, see `loop`.
 (
@@ -84,7 +91,7 @@ from .plasticity import (
     POPULATIONS,
     LOG_START,
     STEP,
-    FIRST,  # on_pre: the first block of the thread; on_post: the first spike in the log of the block
+    FIRST,  # on_pre: the first block of the thread; on_post, on_soma: the first spike in the log of the block
     LAST,
     PART,
     SHIFT,
@@ -114,16 +121,18 @@ def cut(offsets, targets, part, shift, cuts):
 
 
 def addresses(real: object) -> tuple[int, ...]:
-    """Return the addresses of `on_pre` and `on_post`, compiled for sums of a dtype."""
+    """Return the addresses of `on_pre`, `on_post` and `on_soma`, compiled for sums of a dtype."""
     whole, number = types.int64, from_dtype(np.dtype(real))
     entry, context = types.Array(whole, 1, "C"), types.Array(whole, 1, "C")
     log, log_offsets, sums = types.Array(types.int32, 2, "C"), types.Array(whole, 2, "C"), types.Array(number, 2, "C")
-    return tuple(address_of(function, entry, context, log, log_offsets, sums) for function in (on_pre, on_post))
+    return tuple(
+        address_of(function, entry, context, log, log_offsets, sums) for function in (on_pre, on_post, on_soma)
+    )
 
 
 @intrinsic
 def call_plastic(typing, address, entry, context, log, log_offsets, sums):
-    """Call `on_pre` or `on_post` at `address`."""
+    """Call `on_pre`, `on_post` or `on_soma` at `address`."""
 
     def emit(context, builder, signature, arguments):
         kinds = [context.get_value_type(kind) for kind in signature.args[1:]]
@@ -152,22 +161,15 @@ def on_pre(entry, context, log, log_offsets, sums):
     sources, synapses = entry[SOURCES], entry[SYNAPSES]
     weights = vector(entry[WEIGHTS], synapses, real)
     rule, decay, pre, post, eligibility, reward = _learning(entry, thread)
-    if entry[ELIGIBILITY]:
-        size = entry[TARGETS]
-        first = min(max(begin_block * part - context[SHIFT], 0), size)
-        last = min(max(end_block * part - context[SHIFT], 0), size)
-        count = _fired(context, log_offsets, step - entry[REWARD_DELAY], entry)
-        in_offsets = vector(entry[IN_OFFSETS], size + 1, np.int64(0))
-        in_synapses = vector(entry[IN_SYNAPSES], synapses, np.uint32(0))
-        advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward)
     if entry[GROUP]:
-        _hold(entry, context, real)
+        _begin_step(entry, context, log_offsets, real)
     if step - entry[DELAY] < context[LOG_START]:
         return
     cuts = matrix(entry[CUTS], sources, entry[CUT_COLUMNS], np.int64(0))
     targets = vector(entry[UNITS], synapses, np.uint32(0))
     short = vector(entry[SHORT], 3 if entry[SHORT] else 0, 0.0)
     resources = matrix(entry[RESOURCES] + thread * sources * 24, sources if short.size else 0, 3, 0.0)
+    ordinals = vector(entry[ORDINALS] + thread * sources * 4, sources if entry[RELEASED] else 0, np.uint32(0))
     line = sums[entry[RECEPTOR]]
     at = (step - entry[DELAY] - context[LOG_START]) * context[POPULATIONS] + entry[SOURCE]
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
@@ -183,22 +185,21 @@ def on_pre(entry, context, log, log_offsets, sums):
                 if entry[RULE]:
                     on_arrival(rule, decay, step, i, a, z, targets, weights, pre, post, eligibility, reward, gain, row)
                 elif entry[RELEASED]:
-                    _transmit(entry, context, i, a, z, targets, weights, gain, row)
+                    _transmit(entry, context, i, ordinals[i], a, z, targets, weights, gain, row)
                 else:
                     for s in range(a, z):
                         row[targets[s]] += weights[s] * line.dtype.type(gain)
             if entry[RULE]:
                 after_arrival(rule, decay, step, i, pre)
+            elif entry[RELEASED]:
+                ordinals[i] += np.uint32(1)
+    _clear_ordinals(entry, at, log, log_offsets, ordinals)
 
 
 def on_post(entry, context, log, log_offsets, sums):
-    """Process the targets that fired in this step: those of the first row of log from FIRST to LAST - 1."""
-    if entry[GROUP]:
-        home, activity = vector(entry[HOME], HOME_ENTRIES, 0.0), matrix(entry[ACTIVITY], entry[TARGETS], 2, 0.0)
-        for f in range(context[FIRST], context[LAST]):
-            record_spike(home, activity, log[0, f], context[STEP])
-    if not entry[RULE]:
-        return
+    """Process target spikes that reach their synapses in this step: those of the first row of log from FIRST to
+    LAST - 1.
+    """
     synapses = entry[SYNAPSES]
     weights = vector(entry[WEIGHTS], synapses, sums.dtype.type(0))
     rule, decay, pre, post, eligibility, reward = _learning(entry, context[THREAD])
@@ -210,20 +211,65 @@ def on_post(entry, context, log, log_offsets, sums):
         on_target_spike(rule, decay, context[STEP], log[0, f], *index, weights, pre, post, eligibility, reward)
 
 
+def on_soma(entry, context, log, log_offsets, sums):
+    """Record targets that fire in this step, for homeostasis: those of the first row of log from FIRST to LAST - 1."""
+    home = vector(entry[HOME], HOME_ENTRIES, 0.0)
+    activity = matrix(entry[ACTIVITY], entry[TARGETS], 2, 0.0)
+    for f in range(context[FIRST], context[LAST]):
+        record_spike(home, activity, log[0, f], context[STEP])
+
+
+@compiled
+def _member(entry, k):
+    """Return entry number k of a projection, from its first."""
+    return vector(entry.ctypes.data + k * PLASTIC_COLUMNS * 8, PLASTIC_COLUMNS, np.int64(0))
+
+
+@compiled
+def _own_targets(entry, context):
+    """Return the first target of this thread, and the one after its last."""
+    part, size = context[PART], entry[TARGETS]
+    first = min(max(context[FIRST] * part - context[SHIFT], 0), size)
+    last = min(max(context[LAST] * part - context[SHIFT], 0), size)
+    return first, last
+
+
+@compiled
+def _begin_step(entry, context, log_offsets, real):
+    """Bring all entries of a projection to this step, from its first.
+
+    Homeostasis needs every weight up to date and no arrival of this step, so this comes before the arrivals of each.
+    """
+    if entry[ELIGIBILITY]:
+        for k in range(entry[GROUP]):
+            _advance_reward(_member(entry, k), context, log_offsets, real)
+    if entry[HOME]:
+        _hold(entry, context, real)
+
+
+@compiled
+def _advance_reward(entry, context, log_offsets, real):
+    """Bring the reward of an entry to this step."""
+    first, last = _own_targets(entry, context)
+    count = _fired(context, log_offsets, context[STEP] - entry[REWARD_DELAY], entry)
+    index, weights = _index(entry, real)
+    rule, _, _, _, eligibility, reward = _learning(entry, context[THREAD])
+    advance_reward(rule, context[STEP], count, first, last, index[0], index[1], weights, eligibility, reward)
+
+
 @compiled
 def _hold(entry, context, real):
     """Multiply the weights of a projection onto each target of this thread, if this is the step for it."""
-    rule, step, part, size = vector(entry[HOME], HOME_ENTRIES, 0.0), context[STEP], context[PART], entry[TARGETS]
+    rule = vector(entry[HOME], HOME_ENTRIES, 0.0)
+    step = context[STEP]
     if step == 0 or step % np.int64(rule[EVERY]) != 0:
         return
-    activity = matrix(entry[ACTIVITY], size, 2, 0.0)
-    first = min(max(context[FIRST] * part - context[SHIFT], 0), size)
-    last = min(max(context[LAST] * part - context[SHIFT], 0), size)
+    activity = matrix(entry[ACTIVITY], entry[TARGETS], 2, 0.0)
+    first, last = _own_targets(entry, context)
     for target in range(first, last):
         total = 0.0
         for k in range(entry[GROUP]):
-            # The entries of a projection follow one another in the table.
-            each = vector(entry.ctypes.data + k * PLASTIC_COLUMNS * 8, PLASTIC_COLUMNS, np.int64(0))
+            each = _member(entry, k)
             index, weights = _index(each, real)
             learns, modulated = each[RULE] != 0, each[ELIGIBILITY] != 0
             if learns and modulated:
@@ -235,7 +281,7 @@ def _hold(entry, context, real):
         if rule[TOTAL] == rule[TOTAL]:
             factor = rule[TOTAL] / total if total * rule[TOTAL] > 0.0 else 1.0
         for k in range(entry[GROUP]):
-            each = vector(entry.ctypes.data + k * PLASTIC_COLUMNS * 8, PLASTIC_COLUMNS, np.int64(0))
+            each = _member(entry, k)
             index, weights = _index(each, real)
             scale(rule, index[0], index[1], weights, target, factor)
 
@@ -265,15 +311,30 @@ def _learning(entry, thread):
 
 
 @compiled
-def _transmit(entry, context, source, a, z, targets, weights, gain, row):
-    """Add the weights of those synapses of a row that transmit this spike: each draws for itself."""
+def _transmit(entry, context, source, ordinal, a, z, targets, weights, gain, row):
+    """Add the weights of those synapses of a row that transmit this spike: each draws for itself.
+
+    ordinal: number of spikes of the source before this one in its step.
+    """
     share, real = vector(entry[RELEASED], 1, 0.0)[0], row.dtype.type(gain)
     draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
     before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source] if entry[BEFORE] else np.int64(0)
+    # Above the number of the synapse, which is below 2^40.
+    spike = uint64(ordinal) << uint64(40)
     for s in range(a, z):
-        high, low, _, _ = words(uint64(entry[KEY]), uint64(s + before), draw)
+        high, low, _, _ = words(uint64(entry[KEY]), spike | uint64(s + before), draw)
         if unit_interval(high, low) < share:
             row[targets[s]] += weights[s] * real
+
+
+@compiled
+def _clear_ordinals(entry, at, log, log_offsets, ordinals):
+    """Set the ordinals of the sources that fired in a step, whose place in the offsets is `at`, to 0."""
+    if ordinals.size == 0:
+        return
+    for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
+        for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
+            ordinals[log[home, f]] = 0
 
 
 @compiled

@@ -12,7 +12,7 @@ from ...errors import require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Projection
-from ..addresses import signed
+from ..addresses import address, signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
 from ..compile.share import ProcessShare
@@ -31,6 +31,9 @@ class PlasticState:
     ) -> None:
         self.synapses, self._processes = compiled, processes
         self.table: NDArray[np.int64] = np.zeros((len(compiled), table.PLASTIC_COLUMNS), np.int64)
+        by_chance = [len(each.offsets) - 1 for each in compiled if each.p_transmit < 1]
+        # Shared: it is zero again after each use.
+        self._ordinals = np.zeros(threads * max(by_chance, default=0), np.uint32)
         self._alive: list[NDArray[Any]] = []
         self._state: list[dict[str, NDArray[Any]]] = []
         for row, each in zip(self.table, compiled, strict=True):
@@ -115,10 +118,11 @@ class PlasticState:
         row[table.TARGET], row[table.TARGETS] = synapses.target, size
         row[table.RECEPTOR], row[table.DELAY] = synapses.receptor, synapses.delay
         row[table.SYNAPSES] = len(synapses.targets)
-        row[table.ON_PRE], row[table.ON_POST] = table.addresses(synapses.weights.dtype)
+        row[table.ON_PRE], _, _ = table.addresses(synapses.weights.dtype)
+        row[table.GROUP] = synapses.group
         row[table.REWARDER], row[table.REWARD_DELAY] = layout.entries[rewarder], synapses.reward_delay
         row[table.REWARDER_BEGIN], row[table.REWARDER_END] = layout.begins[rewarder], layout.ends[rewarder]
-        row[table.POST_DELAY], row[table.KEY] = synapses.post_delay, signed(synapses.key)
+        row[table.KEY] = signed(synapses.key)
         cuts = np.empty((sources, share.columns), np.int64)
         part, shift = int(layout.parts[synapses.target]), int(layout.shifts[synapses.target])
         table.cut(synapses.offsets, synapses.targets, part, shift - share.first * part, cuts)
@@ -128,13 +132,14 @@ class PlasticState:
             fixed[table.SHORT] = synapses.short_term
         if synapses.p_transmit < 1:
             fixed[table.RELEASED] = np.array([synapses.p_transmit])
+            row[table.ORDINALS] = address(self._ordinals)
             if synapses.before.size:
                 fixed[table.BEFORE] = synapses.before
         if synapses.rule.size:
             fixed |= {table.RULE: synapses.rule, table.DECAY: kernel.decay_tables(synapses.rule)}  # type: ignore[no-untyped-call]
             row[table.DECAYS] = fixed[table.DECAY].shape[1]
         if synapses.homeostasis.size:
-            fixed[table.HOME], row[table.GROUP] = synapses.homeostasis, synapses.group
+            fixed[table.HOME] = synapses.homeostasis
         if synapses.learns:
             index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
             kernel.incoming(synapses.offsets, synapses.targets, *index)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import loop as clocked
+from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
 from ...neurons import Neuron
@@ -220,10 +221,22 @@ def unit_table(
 
 
 def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers of the plastic synapses with a rule, by target; `units` gets each population's range."""
-    learning = [k for k, synapses in enumerate(compiled.plastic) if synapses.learns]
-    targets = np.array([compiled.plastic[k].target for k in learning], np.int64)
+    """Return the table of `kernels.engine.clocked.plastic` of what spikes of targets change; `units` gets the range of
+    each population.
+
+    A rule reads them where they reach its synapses, homeostasis, which follows the rate of the cell, as they are fired.
+    """
+    _, on_post, on_soma = learn.addresses(compiled.real)
+    rows: list[tuple[int, int, int]] = []
+    for k, synapses in enumerate(compiled.plastic):
+        if synapses.homeostasis.size and synapses.group:
+            rows.append((k, 0, on_soma))
+        if synapses.rule.size:
+            rows.append((k, synapses.post_delay, on_post))
+    table = np.array(rows, np.int64).reshape(-1, learn.POST_COLUMNS)
+    targets = np.array([compiled.plastic[k].target for k, _, _ in rows], np.int64)
     order = np.argsort(targets, kind="stable")
     ends = np.searchsorted(targets[order], np.arange(len(units) + 1))
-    units[:, clocked.FIRST_POST], units[:, clocked.LAST_POST] = ends[:-1], ends[1:]
-    return np.array(learning, np.int64)[order]
+    units[:, clocked.FIRST_POST] = ends[:-1]
+    units[:, clocked.LAST_POST] = ends[1:]
+    return table[order]
