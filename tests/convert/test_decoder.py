@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from neurosim.attention.events import EventInput
 from neurosim.attention.experts import ExpertsSpec
 from neurosim.convert import SCHEMES, Coder, Coding, calibrate_channels, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
+from neurosim.convert.decoder.memory import Weights
 from neurosim.convert.generate import Sampling, generate_tokens
 from neurosim.errors import NeurosimInputError
 from neurosim.kernels.decode.program import MEET
@@ -383,3 +386,24 @@ def test_experts(spec: ExpertsSpec) -> None:
     assert_same(one, stepped(made.model, tokens))
     assert torch.equal(decoded(Decoder(made.model, 1, 2), tokens[:, :1]), one[:, :1])
     assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
+
+
+def test_weights_lie_on_large_pages() -> None:
+    enabled = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not enabled.is_file() or "[never]" in enabled.read_text():
+        pytest.skip("transparent large pages are off")
+    array = Weights().zeros((8 * 2**20,), np.uint8)
+    array.fill(1)
+    mapping: list[str] = []  # of the array: a line of addresses, then one a value
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        borders = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+        if borders is not None:
+            inside = int(borders[1], 16) <= array.ctypes.data < int(borders[2], 16)
+            mapping = [line] if inside else mapping
+            if mapping and not inside:
+                break
+        elif mapping:
+            mapping.append(line)
+    assert mapping[0].split()[1] == "rw-p"
+    values = dict(line.split(":", 1) for line in mapping[1:])
+    assert int(values["AnonHugePages"].split()[0]) >= 2 * 2**10  # kB

@@ -27,6 +27,16 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
+def _pages(size: int) -> mmap.mmap:
+    """Return so many bytes of zeros, in large pages where the system has them."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return mmap.mmap(-1, size)
+    # By default the memory is shared (MAP_SHARED), and shared memory gets no large pages.
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
+
+
 @final
 class Weights:
     """Arrays that are filled once and read for every token.
@@ -42,10 +52,7 @@ class Weights:
         """Return zeros that begin at a cache line, in large pages where the system has them."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if self._at + size > len(self._chunk):
-            pages = mmap.mmap(-1, max(CHUNK, size) + HUGE)
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                pages.madvise(mmap.MADV_HUGEPAGE)
-            chunk = np.frombuffer(pages, np.uint8)
+            chunk = np.frombuffer(_pages(max(CHUNK, size) + HUGE), np.uint8)
             start = -chunk.ctypes.data % HUGE
             self._chunk, self._at = chunk[start : start + max(CHUNK, size)], 0
         found = self._chunk[self._at : self._at + size].view(dtype).reshape(shape)
