@@ -108,6 +108,50 @@ def test_a_variable_that_moves_while_another_is_held() -> None:
     )
 
 
+@pytest.mark.parametrize("t_refractory", [0.0, 5e-3])
+def test_a_refractory_time_blocks_the_threshold_of_variables_that_go_on(t_refractory: float) -> None:
+    """v rises to 2 and stays above its threshold: v(t) = 2 (1 - exp(-t / tau)), whenever spikes are allowed."""
+    Model = equations(
+        "dv/dt = (v_end - v) / tau",
+        threshold="v > v_threshold",
+        parameters={"v_end": 2.0, "tau": 0.01, "v_threshold": 1.0, "t_refractory": t_refractory},
+    )
+    result = simulate(Network([Population("x", 1, Model())]), 0.05, precision="float64", probes=[Probe("x", "v")])
+    v = 2 * -np.expm1(-np.arange(1, 51) * 1e-3 / 0.01)
+    np.testing.assert_allclose(result.states["x.v"][1:, 0], v[:-1], rtol=1e-12)  # type: ignore[call-overload]
+    first, hold = int(np.argmax(v > 1.0)), round(t_refractory / 1e-3)
+    np.testing.assert_array_equal(np.rint(result.spikes["x"].times / 1e-3), np.arange(first, 50, hold + 1))  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_cell_without_reset_fires_once_an_upswing() -> None:
+    """Hodgkin and Huxley's axon: the spike is part of the equations, and goes on as if nobody had counted it."""
+
+    def train(threshold: float, **more: float) -> tuple[np.ndarray, np.ndarray]:
+        Axon = equations(
+            """
+            dv/dt = (i_offset - 120*m**3*h*(v - 50) - 36*n**4*(v + 77) - 0.3*(v + 54.4)) * 1000
+            dm/dt = (1 - m) * 100 * (v + 40.01) / (1 - exp(-(v + 40.01) / 10)) - m * 4000 * exp(-(v + 65) / 18)
+            dh/dt = (1 - h) * 70 * exp(-(v + 65) / 20) - h * 1000 / (1 + exp(-(v + 35) / 10))
+            dn/dt = (1 - n) * 10 * (v + 55.01) / (1 - exp(-(v + 55.01) / 10)) - n * 125 * exp(-(v + 65) / 80)
+            """,
+            threshold="v > v_threshold",
+            parameters={"i_offset": 10.0, "v_threshold": threshold, **more},
+            initial={"v": "-65.0", "m": 0.05, "h": 0.6, "n": 0.32},
+        )
+        network, probes = Network([Population("x", 1, Axon())]), [Probe("x", "v", interval=2e-5)]
+        result = simulate(network, 0.06, clock=2e-5, precision="float64", probes=probes)
+        return np.rint(result.spikes["x"].times / 2e-5).astype(int), result.states["x.v"][:, 0]  # type: ignore[union-attr, call-overload]
+
+    silent, free = train(1e3)
+    spikes, v = train(0.0, t_refractory=4e-3)
+    upswings = np.flatnonzero((free[:-1] <= 0) & (free[1:] > 0))
+    assert len(silent) == 0 and len(upswings) == 4
+    np.testing.assert_allclose(spikes, upswings, atol=1)
+    # The step of an upswing ends in a corrector at the threshold, so spikes move by less than a step of 20 us.
+    assert np.abs(v - free).max() < 5.0
+
+
 @pytest.mark.slow
 def test_currents_and_parameters_by_unit() -> None:
     ends = []

@@ -63,9 +63,10 @@ def equations(
 
     Args:
         text: differential equations, one a line. After a colon the unit of the variable; `(unless refractory)` holds
-            it, against its slope and arriving weights, for the parameter `t_refractory` after a spike.
+            it, against its slope and arriving weights, for the parameter `t_refractory` after a spike. Variables
+            without it go on, but a model with this parameter fires no spike in that time, as in Brian2.
         threshold: `left > right`; "" for a model that never fires. A variable on its left is taken as no higher than
-            its right inside a step of Heun's method, so that an upswing stays finite.
+            its right inside a step of Heun's method, so that an upswing stays finite, except while no spike can follow.
         reset: assignments after a spike, in order: `v = v_reset; w += b`.
         parameters: their values, SI units; names follow the rules of `Neuron`. `i_offset` takes currents.
         receptors: the variable that a weight of each is added to; None: "input", to the first variable.
@@ -127,12 +128,13 @@ class _Parts:
         object.__setattr__(self, "rest", [e for e in self.equations if e.name not in self.linear.names])
 
     @property
-    def held(self) -> bool:
-        return any(equation.held for equation in self.equations)
+    def rests(self) -> bool:
+        """Return whether a spike is followed by a time without spikes, whatever is held in it."""
+        return "t_refractory" in self.parameters
 
     @property
     def states(self) -> list[str]:
-        return [*(equation.name for equation in self.equations), *(["refractory"] if self.held else [])]
+        return [*(equation.name for equation in self.equations), *(["refractory"] if self.rests else [])]
 
 
 def _check_units(parts: _Parts, given: Mapping[str, str]) -> None:
@@ -163,7 +165,7 @@ def _body(parts: _Parts) -> str:
     body += [f"positive = {_tuple(repr(each) for each in parts.positive)}"] if parts.positive else []
     body += ["", "def initial(self):"]
     body += [
-        f"    return {_tuple([*(plain(value) for value in parts.initial.values()), *(['0.0'] if parts.held else [])])}"
+        f"    return {_tuple([*(plain(value) for value in parts.initial.values()), *(['0.0'] if parts.rests else [])])}"
     ]
     body += ["", "def constants(self, dt):"]
     if any("exact[" in each for each in constants):
@@ -188,7 +190,7 @@ def _step(parts: _Parts) -> tuple[list[str], list[str]]:
     now = {equation.name: equation.name for equation in parts.equations}
     new = {each: f"{each}_new" for each in now}
     loop = [f"{each} = {each}_of[unit]" for each in now]
-    if parts.held:
+    if parts.rests:
         loop += ["wait = refractory_of[unit]"]
         moving = f"zero if wait > zero else {code.constant('dt')}" if any(e.held for e in parts.rest) else ""
         loop += [f"moving = {moving}"] if moving else []
@@ -244,7 +246,10 @@ def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
             and str(parts.threshold[0]) == equation.name
             and not _moves(parts.threshold[1], new)
         ):
-            ahead = f"min({ahead}, {code.render(parts.threshold[1], {})})"
+            bounded = f"min({ahead}, {code.render(parts.threshold[1], {})})"
+            # While no spike can follow, a variable that is not held moves freely above the threshold.
+            free = parts.rests and not equation.held
+            ahead = f"{ahead} if wait > zero else {bounded}" if free else bounded
         found.append(f"{names[equation.name]} = {ahead}")
     for equation in parts.rest:
         step = "moving" if equation.held else code.constant("dt")
@@ -260,10 +265,10 @@ def _fire(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
     if parts.threshold is None:
         return ["spiked[unit] = 0"]
     left, right = (code.render(side, new) for side in parts.threshold)
-    limit = f"({code.constant('math.inf')} if wait > zero else {right})" if parts.held else right
+    limit = f"({code.constant('math.inf')} if wait > zero else {right})" if parts.rests else right
     found = [f"fired = {left} > {limit}"]
     found += [f"{new[state]} = {code.render(value, new)} if fired else {new[state]}" for state, value in parts.reset]
-    if parts.held:
+    if parts.rests:
         hold = code.constant("hold_steps(self.t_refractory, dt)")
         found.append(f"refractory_of[unit] = {hold} if fired else max(wait - one, zero)")
     return [*found, "spiked[unit] = fired"]
