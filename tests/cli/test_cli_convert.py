@@ -168,6 +168,24 @@ def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     assert files.read_json(run / "metrics.json")["spikes"] == pytest.approx(0.7, rel=0.25)
 
 
+def test_layers_alone_are_left_out_where_they_would_take_minutes(
+    trained: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default, with the words that measure them; the run says what each phase does."""
+    monkeypatch.setattr("neurosim.runs.convert.run.MAX_LAYER_WORK", 10**6)
+    brief = [word for word in BRIEF if word != "--set" and not word.startswith("report.layer_tokens")]
+    words = [word for setting in brief[2:] for word in ("--set", setting)]
+    told = neurosim("convert", trained, "--calibrate", text, *brief[:2], *words, "--out", "l")
+    result = files.read_json(Path("l/metrics.json"))
+    (remark,) = [line for line in result["remarks"] if "each layer alone" in line]
+    weights = read_model(trained / "model").parameter_count()
+    assert "would read 1,024 bytes; --set report.layer_tokens=1024 measures it" in remark
+    assert f"a model of {weights:,} weights" in remark and result["alone"] == {}
+    assert "was not measured; --set report.layer_tokens=1024" in Path("l/report.html").read_text()
+    assert "running 64 bytes by adding rows of weights" in told.stderr
+    assert "timing the compiled step on 64 bytes" in told.stderr
+
+
 @pytest.mark.slow
 def test_everything_can_be_in_spikes(trained: Path, text: Path) -> None:
     words = ["--scheme", "ternary", "--k", "4", "--qk", "--state", "--head", "--expansion", "canonical"]

@@ -51,11 +51,12 @@ class ReportSettings(Section):
     """Further measurements.
 
     Attributes:
-        layer_tokens: tokens for the loss of each layer alone; 0 skips it.
+        layer_tokens: tokens for the loss of each layer alone, for which the model reads them once a layer; 0 skips it.
+            By default 1024, or 0 where that would take minutes.
         executed_tokens: tokens that also run by adding rows of weights, beside the simulated form.
     """
 
-    layer_tokens: Annotated[int, Field(ge=0)] = 1024
+    layer_tokens: Annotated[int, Field(ge=0)] | None = None
     executed_tokens: Count = 512
 
 

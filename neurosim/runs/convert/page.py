@@ -63,6 +63,14 @@ def _rise(alone: Losses | None) -> str:
     return f"{alone.loss - alone.dense_loss:+.4f}"
 
 
+def _loss_alone(result: ConversionResult) -> str:
+    """Return what the losses of layers alone are, or how they are measured where they were not."""
+    if not result.alone:
+        return "The loss with each layer alone in spikes was not measured; --set report.layer_tokens=1024 measures it."
+    tokens = f"{numbers.plain(result.alone_tokens)} {result.unit}s"
+    return f"Loss alone: by how much the loss rises if this layer alone is in spikes, on {tokens}."
+
+
 def dearer(found: EnergyComparison | None) -> list[str]:
     """Return a sentence for each estimate in which spikes cost more than a dense network."""
     sentences = []
@@ -89,6 +97,7 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
     names = {layer.name for layer in layers}
     return {
         "dearer": dearer(result.baselines),
+        "loss_alone": _loss_alone(result),
         "layers": [(layer, result.alone.get(layer.name)) for layer in layers],
         "others": [(name, alone) for name, alone in result.alone.items() if name not in names],
         "chart": charts.curves(series, "layer, from the input", "", words, width=charts.WIDE) if layers else None,

@@ -38,6 +38,8 @@ from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSumma
 MODEL = "model"  # folder of the model in a run
 BUILT_IN = "Python's topics"
 TIMED = 64  # last bytes of a text over which the step is timed
+LAYER_TOKENS = 1024  # read once for each layer alone
+MAX_LAYER_WORK = 10**12  # layers x tokens x weights: some 100 s on one core, which does 1e10 a second
 
 
 class HasText(Protocol):
@@ -265,9 +267,11 @@ def _measured(
         found = compare_models(source.model, converted.model, text, on_progress=report)
     summary, layers = summarise(converted, histograms, found, profile)
     alone: dict[str, Comparison] = {}
-    if config.report.layer_tokens:
-        text = source.held_out[: config.report.layer_tokens + 1]
-        with timings("layers"), bar("each layer alone", "layers", options.quiet) as report:
+    layer_tokens, left_out = _layer_tokens(source, converted, config)
+    if layer_tokens:
+        text = source.held_out[: layer_tokens + 1]
+        coders = f"{len(converted.coders())} layers, each alone in spikes on {layer_tokens:,} {source.tokenizer.unit}s"
+        with timings("layers"), bar(coders, "layers", options.quiet) as report:
             alone = each_layer_alone(source.model, converted, text, report)
     measures = measured(converted, histograms, layers, found.tokens)
     return ConversionResult(
@@ -277,7 +281,7 @@ def _measured(
         planes=converted.coding.sent_planes,
         scheme=SCHEMES[converted.coding.scheme].meaning,
         price=converted.price,
-        remarks=(*converted.remarks, *uncounted_states(converted.model)),
+        remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model)),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
         measures=measures,
@@ -288,6 +292,21 @@ def _measured(
     )
 
 
+def _layer_tokens(source: ConversionSource, converted: Converted, config: ConvertConfig) -> tuple[int, tuple[str, ...]]:
+    """Return the tokens that the model reads once for each layer alone, and a remark where that is left out."""
+    tokens = config.report.layer_tokens
+    if tokens is not None:
+        return tokens, ()
+    coders, weights = len(converted.coders()), source.model.parameter_count()
+    if coders * LAYER_TOKENS * weights <= MAX_LAYER_WORK:
+        return LAYER_TOKENS, ()
+    remark = (
+        f"the loss of each layer alone is left out: {coders} times, a model of {weights:,} weights would read "
+        f"{LAYER_TOKENS:,} {source.tokenizer.unit}s; --set report.layer_tokens={LAYER_TOKENS} measures it"
+    )
+    return 0, (remark,)
+
+
 def _executed(
     source: ConversionSource, converted: Converted, config: ConvertConfig, options: RunOptions, timings: Timings
 ) -> ExecutionCheck:
@@ -296,6 +315,7 @@ def _executed(
     length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
     streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
     tokens = held_out[: streams * length].view(streams, length)
+    options.say(f"running {tokens.numel():,} {source.tokenizer.unit}s by adding rows of weights, and simulated")
     with timings("execute"):
         return check_execution(converted, tokens, options.threads or torch.get_num_threads())
 
@@ -306,6 +326,7 @@ def _speed(
     """Time the compiled step on the end of the held-out text, or return why there is none."""
     if options.device != "cpu":
         return None, ()
+    options.say(f"timing the compiled step on {TIMED} {source.tokenizer.unit}s")
     with timings("speed"):
         try:
             return measure_speed(converted, source.held_out[-TIMED:].tolist(), options.threads or 1), ()
