@@ -18,7 +18,8 @@ from .states import head_of
 from .vectors import ONE, ZERO
 
 SQUARED, POWER, HUBER = range(3)  # losses
-PLAIN, NORM, COLUMNS = range(3)  # w(A): A, A divided by a norm of each matrix, the softmax of each column
+# w(A): A; the gradient of |A|_q^2 / 2 of each matrix; A / |A|_q^(q - 2) of each; the softmax of each column.
+PLAIN, NORM, PRINTED, COLUMNS = range(4)
 EPS = float32(1e-5)  # of the norm of the outputs
 ROOT_HALF, ROOT_PI = float32(math.sqrt(0.5)), float32(1 / math.sqrt(2 * math.pi))
 
@@ -42,15 +43,21 @@ def _normal(x):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _retained(a, kind, q, w):
     """Fill w [rows, columns] with w(a)."""
-    if kind == NORM:
-        total = float32(1e-12)
+    if kind != COLUMNS:
+        two, floor = float32(2), float32(1e-12)
+        total = floor if kind == PRINTED else ZERO
         for i in range(a.shape[0]):
             for j in range(a.shape[1]):
                 total += abs(a[i, j]) ** q
-        factor = ONE / total ** ((q - float32(2)) / q)
+        if kind == PRINTED:
+            factor = ONE / total ** ((q - two) / q)
+        else:
+            factor = ONE / (total ** (two / q) + floor) ** ((q - two) / two)
         for i in range(a.shape[0]):
             for j in range(a.shape[1]):
                 w[i, j] = a[i, j] * factor
+                if kind == NORM:
+                    w[i, j] *= abs(a[i, j]) ** (q - two)
         return
     for j in range(a.shape[1]):
         most, total = a[0, j], ZERO

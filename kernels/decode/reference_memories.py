@@ -61,6 +61,9 @@ def surprising(innovations, count):
 def retained(a, kind, q):
     """w(a) of one matrix."""
     if kind == networks.NORM:
+        square = (np.abs(a) ** q).sum() ** (2 / q) + 1e-12
+        return np.sign(a) * np.abs(a) ** (q - 1) / square ** ((q - 2) / 2)
+    if kind == networks.PRINTED:
         return a / ((np.abs(a) ** q).sum() + 1e-12) ** ((q - 2) / q)
     return softmax(a.T).T if kind == networks.COLUMNS else a
 

@@ -119,6 +119,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("window", {"num_heads": 2, "window_size": 0}),
     ("local_linear", {"num_heads": 2, "window_size": 5}),
     ("titans", {"num_heads": 2, "head_dim": 4, "memory_depth": 1, "span": 1}),
+    ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed"}),
     ("lssl", {"state_size": 5, "measure": "legt"}),
     ("bmojo", {"num_heads": 2, "window_size": 3, "use_fading": False}),
     ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from neurosim.associative import FastWeights
 from neurosim.attention import Depth, build
+from neurosim.attention.kinds.neural_memory import NeuralMemory
+from neurosim.errors import NeurosimInputError
 
 ALWAYS = 1e9  # a bias of a sigmoid
 
@@ -67,7 +69,7 @@ def test_gradients_of_a_matrix_in_closed_form(kind: str) -> None:
     x = 3 * noise(1, 5, 12)
     inputs, _ = mixer.project(x, mixer.initial(x), {})
     anchor = noise(1, 1, 144, seed=3)
-    w = {"moneta": lambda a: a / (a**4).sum() ** 0.5, "memora": lambda a: a.softmax(0)}.get(kind, lambda a: a)(
+    w = {"moneta": lambda a: a**3 / (a**4).sum() ** 0.5, "memora": lambda a: a.softmax(0)}.get(kind, lambda a: a)(
         anchor[0, 0].view(12, 12)
     )
     k, v = inputs["k"][0, :, 0], inputs["v"][0, :, 0]
@@ -79,6 +81,59 @@ def test_gradients_of_a_matrix_in_closed_form(kind: str) -> None:
         pull = torch.minimum(e.abs(), inputs["delta"][0, :, 0]) * e.sign()
     found = mixer.gradient(anchor, inputs)[0, :, 0].unflatten(-1, (12, 12))
     torch.testing.assert_close(found, k[:, :, None] * pull[:, None], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("q", [2.0, 2.5, 3.0, 4.0, 6.0])
+def test_weights_of_moneta_are_the_gradient_of_a_squared_norm(q: float) -> None:
+    """Of |A|_q^2 / 2: of degree 1, and A itself for q = 2."""
+    mixer, a = memory_of("moneta", memory_depth=1, q=q), noise(1, 1, 144, seed=3).requires_grad_()
+    half = (a.abs() ** q).sum() ** (2 / q) / 2
+    (wanted,) = torch.autograd.grad(half, a)
+    found = mixer.weights(a)[0].flatten(-2)
+    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(mixer.weights(3 * a)[0].flatten(-2), 3 * found, rtol=1e-11, atol=1e-12)
+    if q == 2:
+        torch.testing.assert_close(found, a, rtol=0, atol=1e-12)
+    zero = torch.zeros_like(a, requires_grad=True)
+    (slope,) = torch.autograd.grad(mixer.weights(zero)[0].sum(), zero)
+    assert torch.isfinite(slope).all()
+
+
+def test_moneta_starts_from_the_weights_of_the_other_memories() -> None:
+    """Its A at the start is the inverse of its map."""
+    mixer = memory_of("moneta", q=3.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = mixer.first_weights().double()
+        torch.manual_seed(1)
+        wanted = NeuralMemory.first_weights(mixer).double()
+    found = torch.cat([matrix.flatten(-2) for matrix in mixer.weights(first)], -1)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_moneta_of_two_squares_is_yaad_without_a_bound() -> None:
+    """p = q = 2, errors so large that tanh(10 e) is a sign, half of the step."""
+    x = noise(1, 6, 12)
+    moneta = memory_of("moneta", p=2.0, q=2.0, max_step=0.05, memory_depth=1, span=2)
+    yaad = memory_of("yaad", max_step=0.1, memory_depth=1, span=2)
+    yaad.load_state_dict(moneta.state_dict(), strict=False)
+    inputs, _ = moneta.project(x, moneta.initial(x), {})
+    inputs["v"] = 1e3 * (1 + inputs["v"].abs())
+    bounded = inputs | {"theta": 2 * inputs["theta"], "delta": torch.full_like(inputs["v"], torch.inf)}
+    memory, out = moneta.chunked(moneta.initial(x)["memory"], inputs)
+    other, wanted = yaad.chunked(moneta.initial(x)["memory"], bounded)
+    torch.testing.assert_close(memory, other, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(out, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_the_printed_retention_of_moneta_is_no_gradient() -> None:
+    mixer, a = memory_of("moneta", memory_depth=1, retention="printed"), noise(1, 1, 144, seed=3)
+    norm = float((a**4).sum()) ** 0.25
+    torch.testing.assert_close(mixer.weights(a)[0].flatten(-2), a / norm**2, rtol=1e-9, atol=1e-9)
+    larger = mixer.weights(2 * a)[0].flatten(-2)
+    torch.testing.assert_close(larger, a / norm**2 / 2, rtol=1e-9, atol=1e-9)
+    with pytest.raises(NeurosimInputError, match=r"Moneta\.retention: unknown name 'mirrored'; did you mean 'mirror'"):
+        memory_of("moneta", retention="mirrored")
 
 
 def recall_error(kind: str, factor: float) -> float:

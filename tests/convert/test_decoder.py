@@ -90,6 +90,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("mamba2", {"head_dim": 8, "state_size": 5, "D_has_hdim": True, "gate_first": False, "dt_limit": (0.02, 0.05)}),
     ("mamba2", {"head_dim": 8, "state_size": 5, "rmsnorm": False, "use_conv_bias": False}),
     ("mom", {"num_heads": 2, "head_dim": 6, "single_kv_proj": True, "shared_mem": False, "conv_size": 0}),
+    ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed", "q": 2.5}),
     ("rwkv6", {"head_dim": 8, "inner_dim": 32, "value_dim": 64}),
     ("plstm", {"num_heads": 2, "conv_size": 3, "gate_fn": None}),
     ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),

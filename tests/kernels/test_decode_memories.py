@@ -152,6 +152,7 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
     [
         (networks.SQUARED, networks.PLAIN, True),
         (networks.POWER, networks.NORM, False),
+        (networks.POWER, networks.PRINTED, False),
         (networks.HUBER, networks.PLAIN, False),
         (networks.SQUARED, networks.COLUMNS, False),
     ],

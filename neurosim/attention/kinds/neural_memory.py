@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...errors import check_fields, require
+from ...errors import check_fields, lookup, require
 from .base import Inputs, Shared, State
 from .modules import divide, l2_normalise, linear, split_heads
 from .qkv import GatedMixer, QKVMixer
@@ -182,31 +183,64 @@ class Titans(NeuralMemory):
         return error
 
 
+TINY = 1e-30  # keeps derivatives of roots finite where a matrix is zero
+
+
+def _mirror(a: Tensor, q: float) -> Tensor:
+    """Return the gradient of |A|_q^2 / 2 of each matrix: sign(A) |A|^(q - 1) / |A|_q^(q - 2)."""
+    total = (a.abs() ** q).sum((-2, -1), keepdim=True).clamp(min=TINY)
+    square = total ** (2 / q) + 1e-12
+    return a * a.abs().clamp(min=TINY) ** (q - 2) / square ** ((q - 2) / 2)
+
+
+def _printed(a: Tensor, q: float) -> Tensor:
+    """Return A / |A|_q^(q - 2) of each matrix."""
+    norm = (a.abs() ** q).sum((-2, -1), keepdim=True) + 1e-12
+    return a / norm ** ((q - 2) / q)
+
+
+RETENTIONS: Mapping[str, Callable[[Tensor, float], Tensor]] = {"mirror": _mirror, "printed": _printed}
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class Moneta(NeuralMemory):
-    """L = sum |M(k) - v|^p, W = A / |A|_q^(q - 2) for each matrix (Miras, arXiv 2504.13173).
+    """L = sum |M(k) - v|^p, W = sign(A) |A|^(q - 1) / |A|_q^(q - 2) for each matrix (Miras, arXiv 2504.13173).
 
-    The sign in the gradient is tanh(10 e), so that it has one itself.
+    W is the gradient of |A|_q^2 / 2: it grows as A does, and for q = 2 it is A. The paper prints A / |A|_q^(q - 2),
+    which is no gradient of a convex function: the larger A, the smaller its W for q > 3. The sign in the gradient of
+    the loss is tanh(10 e), so that it has a derivative itself.
 
     Args:
         p, q: exponents of loss and retention.
+        retention: 'mirror', the gradient above, or 'printed', the map of the paper.
         max_step: small, for the gradient grows with the square of the error.
     """
 
     max_step: float = 0.01
     p: float = 3.0
     q: float = 4.0
+    retention: str = "mirror"
 
     def build(self) -> None:
         check_fields(self, {"p": ">= 1", "q": ">= 2"})
+        lookup(RETENTIONS, self.retention, self.name("retention"))
         super().build()
+
+    def first_weights(self) -> Tensor:
+        """Return A whose W are the weights that other memories start from: the mirror map's inverse is its dual."""
+        first = super().first_weights()
+        if self.retention == "printed":
+            return first
+        dual = self.q / (self.q - 1)
+        parts = first.split([rows * columns for rows, columns in self.shapes], -1)
+        sizes = [(part.abs() ** dual).sum(-1, keepdim=True) ** ((2 - dual) / dual) for part in parts]
+        return torch.cat([part.sign() * part.abs() ** (dual - 1) * n for part, n in zip(parts, sizes, strict=True)], -1)
 
     def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
         return self.p * (10 * error).tanh() * (error.abs() + 1e-12) ** (self.p - 1)
 
     def retained(self, a: Tensor) -> Tensor:
-        norm = (a.abs() ** self.q).sum((-2, -1), keepdim=True) + 1e-12
-        return a / norm ** ((self.q - 2) / self.q)
+        return RETENTIONS[self.retention](a, self.q)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

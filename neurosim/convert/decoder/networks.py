@@ -39,6 +39,8 @@ def _train(
         loss, delta = networks.HUBER, b.pointwise(b.linear(mixer.delta_proj, x), vectors.SOFTPLUS)
     elif isinstance(mixer, Moneta):
         loss, retention, p, q = networks.POWER, networks.NORM, float(mixer.p), float(mixer.q)
+        if mixer.retention == "printed":
+            retention = networks.PRINTED
     elif isinstance(mixer, Memora):
         retention = networks.COLUMNS
     out = b.buffer(mixer.heads * mixer.k_size)
