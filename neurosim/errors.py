@@ -41,6 +41,8 @@ class NeurosimWriteError(NeurosimError):
 class NeurosimInterruptedError(NeurosimError):
     """A run that was interrupted and has put on disk what it needs to go on; says how."""
 
+    exit_code = 130  # 128 + SIGINT, as of a program that Ctrl-C ends
+
 
 class CheckpointWarning(UserWarning):
     """A checkpoint has options that are not known: its outputs may differ from those of its library."""

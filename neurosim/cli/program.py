@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import click
 
 from .. import plugins
-from ..errors import NeurosimError, nearest
+from ..errors import NeurosimError, NeurosimInterruptedError, nearest
 from ..runs.frame.terminal import printable
+from .signals import INTERRUPTED, interrupting_signals
 
 _SHOW = warnings.showwarning
 DEBUG = "NEUROSIM_DEBUG"  # set to anything: failures keep their traceback
@@ -37,8 +38,9 @@ class CommandEntry(NamedTuple):
 class Program(click.Group):
     """A click group whose commands are imported when they run.
 
-    Exit codes: 0 done, 1 the run failed (or was interrupted), 2 bad usage or input. The line on stderr says what,
-    by which rule, and what to do next. An `extended` program has the kinds of runs of plugins as commands, too.
+    Exit codes: 0 done, 1 the run failed, 2 bad usage or input, 128 + n interrupted by signal n. The line on stderr
+    says what, by which rule, and what to do next. An `extended` program has the kinds of runs of plugins as commands,
+    too.
     """
 
     def __init__(self, *, entries: Mapping[str, CommandEntry], extended: bool = False, **settings: Any) -> None:
@@ -92,16 +94,19 @@ class Program(click.Group):
         settings = {"prog_name": prog_name or "neurosim", "complete_var": complete_var, **extra}
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **settings)
-        try:
-            with warnings.catch_warnings():
-                warnings.showwarning = _show_warning
-                code = super().main(args, standalone_mode=False, **settings)
-            sys.stdout.flush()
-        except Exception as error:
-            if os.environ.get(DEBUG):
-                traceback.print_exc()
-            code, line = explain(error)
-            click.echo(printable(f"neurosim: {line}"), err=True)
+        with interrupting_signals() as arrived:
+            try:
+                with warnings.catch_warnings():
+                    warnings.showwarning = _show_warning
+                    code = super().main(args, standalone_mode=False, **settings)
+                sys.stdout.flush()
+            except Exception as error:
+                if os.environ.get(DEBUG):
+                    traceback.print_exc()
+                code, line = explain(error)
+                if arrived and isinstance(error, click.Abort | NeurosimInterruptedError):
+                    code = 128 + arrived[0]
+                click.echo(printable(f"neurosim: {line}"), err=True)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -140,7 +145,7 @@ def _os(error: Any) -> tuple[int, str]:
 _EXPLAIN = (
     (NeurosimError, lambda e: (e.exit_code, str(e))),
     (click.ClickException, _usage),
-    (click.Abort, lambda e: (1, "interrupted; files that were already written are complete")),
+    (click.Abort, lambda e: (INTERRUPTED, "interrupted; files that were already written are complete")),
     (MemoryError, lambda e: (1, "out of memory; use fewer recordings (--limit, --set data.train_limit=N)")),
     (OSError, _os),
 )

@@ -23,5 +23,6 @@ def command(options: CommandOptions, folder: Path) -> CommandResult:
     rows = [(each.path, each.kind, each.name, each.status, date(each.started) or "") for each in entries]
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(5)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{folder / each.path} was {each.status}; {each.next_step}" for each in entries if each.next_step]
     data = {"folder": str(folder), "page": str(page), "runs": to_plain(entries)}
     return CommandResult(data, "\n".join([*(lines or [f"no runs in {folder}; run 'neurosim demo'"]), f"page  {page}"]))

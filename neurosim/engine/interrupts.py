@@ -1,4 +1,4 @@
-"""Ctrl-C deferred to the end of a step: a state that is saved after it must be that of a whole step."""
+"""Interrupts deferred to the end of a step: a state that is saved after one must be that of a whole step."""
 
 from __future__ import annotations
 
@@ -7,29 +7,44 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+# Signals that end a program and may have a handler in Python; Windows has no SIGHUP.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
 
 @contextmanager
-def deferred_sigint(agree: Callable[[bool], bool] = bool) -> Iterator[Callable[[], None]]:
-    """Defer an interrupt inside the block until the yielded function `deliver` is called or the block ends.
+def deferred_interrupts(agree: Callable[[bool], bool] = bool) -> Iterator[Callable[[], None]]:
+    """Defer interrupts inside the block until the yielded function `deliver` is called or the block ends.
 
-    Nothing changes where interrupts do not reach Python code, as in threads other than the main one.
+    They are Ctrl-C, and SIGTERM and SIGHUP where the program handles them in Python, as the command line does. Nothing
+    changes in threads other than the main one, where interrupts do not reach Python code.
 
     agree: returns whether to deliver, given whether there was an interrupt: processes that share a run stop together.
     """
-    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if not callable(handler):
+    handlers = _python_handlers() if threading.current_thread() is threading.main_thread() else {}
+    if not handlers:
         yield lambda: None
         return
     pending: list[int] = []
 
     def deliver() -> None:
         if agree(bool(pending)):
+            # The interrupt of another process counts as Ctrl-C here.
+            number = pending[0] if pending else min(handlers)
             pending.clear()
-            handler(signal.SIGINT, None)
+            handlers[number](number, None)
 
-    signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
+    for number in handlers:
+        signal.signal(number, lambda number, frame: pending.append(number))
     try:
         yield deliver
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     deliver()
+
+
+def _python_handlers() -> dict[int, Callable[[int, None], object]]:
+    """Return the handlers that are Python functions, by the number of their signal."""
+    numbers = [int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    return {number: handler for number, handler in handlers.items() if callable(handler)}

@@ -27,7 +27,7 @@ from .grid.streams import Elsewhere, FilePath, SpikeStream, StateStream, StreamT
 from .grid.work import count_work
 from .identity import describe, digest
 from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
-from .interrupts import deferred_sigint
+from .interrupts import deferred_interrupts
 from .played import Played, source_of
 from .prepared import PreparedNetwork, check_arguments, check_units, prepare
 from .probe import Probe
@@ -198,8 +198,8 @@ class Simulation:
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
         """Continue for `duration` seconds, rounded up to full steps; pieces of a step add up before they are rounded.
 
-        After an interrupt (Ctrl-C) the simulation is at the end of a step and can be saved or continued; the next
-        result also contains the spikes from before the interrupt.
+        After an interrupt (Ctrl-C, or another signal that the program handles in Python) the simulation is at the end
+        of a step and can be saved or continued; the next result also contains the spikes from before the interrupt.
 
         Args:
             duration: s of biological time.
@@ -220,11 +220,11 @@ class Simulation:
         require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
         started = time.perf_counter()
         report = ProgressReporter(progress, float(duration), started)
-        with self._processes.together(), deferred_sigint(self._processes.any) as deliver:
+        with self._processes.together(), deferred_interrupts(self._processes.any) as deliver:
 
             def on_piece(steps: int, spikes: int) -> None:
-                report(steps * self.clock, spikes)
                 deliver()
+                report(steps * self.clock, spikes)
 
             try:
                 self._runner.run_until(last, self._spikes, self._states, on_piece)

@@ -155,7 +155,7 @@ def program(command: click.Command) -> Program:
     [
         (NeurosimInputError("a.b: must be so\n(got  x)"), 2, "neurosim: a.b: must be so (got x)"),
         (NeurosimWriteError("disk full"), 1, "neurosim: disk full"),
-        (KeyboardInterrupt(), 1, "neurosim: interrupted; files that were already written are complete"),
+        (KeyboardInterrupt(), 130, "neurosim: interrupted; files that were already written are complete"),
         (
             OSError(errno.EACCES, "Permission denied", "/x"),
             1,

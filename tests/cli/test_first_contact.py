@@ -185,5 +185,5 @@ def test_a_killed_run_says_how_to_run_it_again(elsewhere: None) -> None:
     manifest = files.read_json("run/manifest.json")
     command = ["neurosim", "simulate", "--config", "my net.toml"]
     files.write_json("run/manifest.json", {**manifest, "status": "running", "command": command})
-    expected = "run: has no results (killed, or still running); run it again: neurosim simulate --config 'my net.toml'"
+    expected = "run: has no results (killed); run it again: neurosim simulate --config 'my net.toml'"
     assert invoke("measure", "run") == (2, f"neurosim: {expected}\n")

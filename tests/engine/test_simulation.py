@@ -223,6 +223,25 @@ def test_ctrl_c_stops_at_a_whole_step() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_signal_with_a_handler_in_python_stops_at_a_whole_step() -> None:
+    def stop(number: int, frame: object) -> None:
+        raise Stop
+
+    simulation = Simulation(small(True), iter([recording()]), seed=3)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Stop):
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            simulation.run(1e5)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    step = simulation.step
+    assert simulation.time < 1e5
+    simulation.run(0.1)
+    assert simulation.step == step + 100
+
+
 def test_runs_in_other_threads_too() -> None:
     results = []
     thread = threading.Thread(target=lambda: results.append(Simulation(small(True), recording(), seed=3).run(0.2)))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -85,6 +88,56 @@ def test_checkpoints_change_nothing() -> None:
     same("late", "plain")
 
 
+def begun() -> subprocess.Popen[str]:
+    """Return a run that has written spikes, and is far from its end."""
+    command = [sys.executable, "-m", "neurosim", "simulate", "--config", "net.toml", "--out", "run", "--quiet"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    part = Path("run/spikes.h5.part")
+    while not (part.exists() and part.stat().st_size > 2000):
+        assert child.poll() is None
+        time.sleep(0.01)
+    return child
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_killed() -> None:
+    write({"duration": 500.0})
+    child = begun()
+    assert "running" in neurosim("runs", ".").stdout
+    child.kill()
+    child.communicate()
+    listed = neurosim("runs", ".").stdout
+    assert "killed" in listed and "running" not in listed
+    assert "run was killed; continue with: neurosim simulate --resume run" in listed
+    assert "killed; continue with: neurosim simulate --resume run" in Path("index.html").read_text()
+    with pytest.raises(NeurosimInputError, match=r"has no results \(killed\)"):
+        runs.read_metrics(runs.open_run(Path("run")))
+    # The processes of another machine cannot be seen from here.
+    files.write_json("run/manifest.json", {**manifest("run"), "place": {"machine": "another", "boot": "another"}})
+    assert "running" in neurosim("runs", ".").stdout
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_leaves_a_run_that_goes_on() -> None:
+    """Nothing can be written to it any more, neither the bar of the progress nor the message."""
+    pty = pytest.importorskip("pty")
+    fcntl = pytest.importorskip("fcntl")
+    write({"duration": 50_000.0})
+    child, terminal = pty.fork()
+    if child == 0:
+        words = ("-m", "neurosim", "simulate", "--config", "net.toml", "--out", "run")
+        os.execv(sys.executable, (sys.executable, *words))
+    termios = pytest.importorskip("termios")
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    until, shown = time.monotonic() + 60, b""
+    while b"simulating" not in shown and time.monotonic() < until:
+        if select.select([terminal], [], [], 1.0)[0]:
+            shown += os.read(terminal, 1000)
+    os.close(terminal)
+    status = os.waitpid(child, 0)[1]
+    assert manifest("run")["status"] == "interrupted" and manifest("run")["checkpoint"] > 0
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+
+
 @pytest.mark.slow
 def test_killed_many_times_it_ends_the_same() -> None:
     """Kill -9 at a random write, rename, sync or moment, at least 36 times over; then every run, to its end."""
@@ -96,18 +149,15 @@ def test_killed_many_times_it_ends_the_same() -> None:
     assert max(kills.values()) > 3
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on() -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_a_run_that_goes_on(name: str) -> None:
+    number = getattr(signal, name)
     assert neurosim("simulate", "--config", "net.toml", "--out", "whole", "--quiet").exit_code == 0
     write({"duration": 500.0})
-    command = [sys.executable, "-m", "neurosim", "simulate", "--config", "net.toml", "--out", "run", "--quiet"]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    part = Path("run/spikes.h5.part")
-    while not (part.exists() and part.stat().st_size > 2000):
-        assert child.poll() is None
-        time.sleep(0.01)
-    child.send_signal(signal.SIGINT)
+    child = begun()
+    child.send_signal(number)
     line = child.communicate(timeout=600)[1]
-    assert child.returncode == 1 and line.count("\n") == 1
+    assert child.returncode == 128 + number and line.count("\n") == 1
     assert "s of 500 s; nothing is lost, continue with: neurosim simulate --resume run" in line
     assert manifest("run")["status"] == "interrupted" and manifest("run")["checkpoint"] > 0
     assert Path("run/checkpoint.safetensors").exists()

@@ -328,7 +328,7 @@ def test_an_interrupt_is_one_line_and_noted() -> None:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=600)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert stdout == ""
     reason = "interrupted; finished work is saved, continue with: neurosim simulate --resume r"
     assert [line for line in stderr.splitlines() if line] == [f"neurosim: {reason}"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from ... import plugins
@@ -89,10 +90,11 @@ def _pool(trials: Sequence[Trial], executor: Executor, say: Callable[[str], None
             workers = min(executor.workers, len(left))
             with ProcessPoolExecutor(workers, get_context("spawn"), plugins.run_files, (plugins.files(),)) as pool:
                 waiting = {pool.submit(run_trial, *_arguments(trial, executor)): trial for trial in left}
-                for future in as_completed(waiting):
-                    outcome = _try(future.result)
-                    left.remove(waiting[future])
-                    yield waiting[future], outcome
+                with _ended_by_an_interrupt():
+                    for future in as_completed(waiting):
+                        outcome = _try(future.result)
+                        left.remove(waiting[future])
+                        yield waiting[future], outcome
             return
         except BrokenProcessPool:
             if attempt < ATTEMPTS:
@@ -101,6 +103,17 @@ def _pool(trials: Sequence[Trial], executor: Executor, say: Callable[[str], None
         f"workers were killed {ATTEMPTS} times, {len(left)} of {len(trials)} trials are not done; out of memory? Use "
         "fewer --workers; finished tasks are kept, continue with --resume"
     )
+
+
+@contextmanager
+def _ended_by_an_interrupt() -> Iterator[None]:
+    """End the workers on an interrupt: a signal to this process alone would leave them to run all trials first."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for worker in active_children():
+            worker.terminate()
+        raise
 
 
 def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:

@@ -69,7 +69,7 @@ def record(
         NeurosimWriteError: it could not be made.
     """
     path = _new_folder(name) if out is None else _claim(Path(out), say)
-    with _locked(path):
+    with _locked(path) as locked:
         run = RunFolder(path)
         run.note(
             name=name,
@@ -84,6 +84,7 @@ def record(
             **provenance.commit(),
             **({"plugins": used} if (used := plugins.provenance()) else {}),
             machine=provenance.machine(),
+            place=provenance.place() if locked else None,
         )
         files.write_toml(path / CONFIG, without_none(config))
         with _closing(run):
@@ -98,11 +99,12 @@ def reopen(run: RunFolder, command: Sequence[str] = ()) -> Iterator[RunFolder]:
         NeurosimInputError: the run is done or never began, its config was changed, or another run is writing into it.
     """
     check_resumable(run)
-    with _locked(run.path):
+    with _locked(run.path) as locked:
         for left in run.path.glob(UNFINISHED):
             left.unlink(missing_ok=True)
         now = {"at": provenance.now(), "command": list(command)}
-        run.note(status="running", reason=None, ended=None, resumed=[*run.manifest.resumed, now])
+        place = provenance.place() if locked else None
+        run.note(status="running", reason=None, ended=None, place=place, resumed=[*run.manifest.resumed, now])
         with _closing(run):
             yield run
 
@@ -193,13 +195,28 @@ def read_metrics(run: RunFolder) -> dict[str, object]:
         NeurosimMissingError: the run ended before it had results.
     """
     if not (run.path / METRICS).is_file():
-        status = run.manifest.status
+        status = present_status(run)
         reason = run.manifest.reason or ("killed, or still running" if status == "running" else status)
         raise NeurosimMissingError(f"{run.path}: has no results ({reason}); {_anew(run)}")
     metrics = files.read_json(run.path / METRICS)
     if not isinstance(metrics, dict):
         raise NeurosimInputError(f"{run.path / METRICS}: must be a JSON object of results; run it again")
     return metrics
+
+
+def present_status(run: RunFolder) -> str:
+    """Return the status of a run: "killed" instead of "running" where the process that ran it is gone.
+
+    A run of another machine, or on a file system without locks, is not judged.
+    """
+    status = run.manifest.status
+    if status != "running" or not provenance.is_here(run.manifest.place):
+        return status
+    try:
+        with _locked(run.path) as locked:
+            return "killed" if locked else status
+    except (NeurosimInputError, OSError):
+        return status
 
 
 def _anew(run: RunFolder) -> str:
@@ -290,22 +307,23 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock on the folder, which ends with the process, where the system has such locks."""
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a lock on the folder, which ends with the process; yield whether the system has such locks."""
     try:
         import fcntl
     except ImportError:
-        yield
+        yield False
         return
     handle = os.open(path, os.O_RDONLY)
     try:
+        locked = True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NeurosimInputError(f"{path}: another run is writing into it; give another --out") from None
         except OSError:  # a file system without locks
-            pass
-        yield
+            locked = False
+        yield locked
     finally:
         os.close(handle)
 

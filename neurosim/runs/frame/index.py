@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ... import files
 from ...errors import NeurosimError, NeurosimMissingError
 from ...report.page import render
-from .folder import MANIFEST, REPORT, open_run
+from . import registry
+from .folder import MANIFEST, REPORT, RunFolder, open_run, present_status
 
 PAGE = "index.html"
 TEMPLATE = Path(__file__).with_name("index.html")
@@ -22,7 +24,8 @@ class IndexEntry:
     Attributes:
         path: of its folder, below the folder of the index.
         name, kind: of the run.
-        status: "running", "done", "interrupted" or "failed"; or why it cannot be read.
+        status: "running", "done", "interrupted", "failed" or "killed"; or why it cannot be read.
+        next_step: how to continue a run that was interrupted or killed.
         started: UTC, ISO 8601.
         seed: of everything random.
         report: its page, below the folder of the index; None where it has none.
@@ -32,6 +35,7 @@ class IndexEntry:
     name: str = ""
     kind: str = ""
     status: str = ""
+    next_step: str | None = None
     started: str | None = None
     seed: int | None = None
     report: str | None = None
@@ -69,15 +73,28 @@ def write_index(folder: Path, entries: list[IndexEntry]) -> Path:
 def _entry(folder: Path, path: Path) -> IndexEntry:
     name = path.relative_to(folder).as_posix()
     try:
-        manifest = open_run(path).manifest
+        run = open_run(path)
     except NeurosimError as error:
         return IndexEntry(path=name, status=f"cannot be read: {error}")
+    manifest, status = run.manifest, present_status(run)
     return IndexEntry(
         path=name,
         name=manifest.name,
         kind=manifest.kind or "liquid",
-        status=manifest.status,
+        status=status,
+        next_step=_next_step(run) if status in ("interrupted", "killed") else None,
         started=manifest.started,
         seed=manifest.seed,
         report=f"{name}/{REPORT}" if (path / REPORT).is_file() else None,
     )
+
+
+def _next_step(run: RunFolder) -> str | None:
+    """Return the command that continues a run, or else the one that runs it again."""
+    try:
+        words = registry.kind_of(run).resume
+    except NeurosimError:  # of a plug-in that is not there
+        return None
+    if words and run.manifest.data is not None:
+        return f"continue with: neurosim {words} --resume {run.path}"
+    return f"run it again: {shlex.join(run.manifest.command)}" if run.manifest.command else "run it again"

@@ -10,7 +10,7 @@ from ... import plain
 FORMAT = "neurosim-run"
 VERSION = 1
 # Written only once they are known; all other fields are always written.
-OPTIONAL = ("kind", "data", "resumed")
+OPTIONAL = ("kind", "place", "data", "resumed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,8 @@ class Manifest:
         versions: of neurosim, Python and packages.
         git_commit, git_changed: of the checkout of neurosim; None if it is installed.
         machine: processor, cores, memory, system.
+        place: machine whose process holds a lock on the folder while the run is running, see `provenance.place`; None
+            where there are no such locks.
         data: digests and sizes of the data. With it the run has begun, and it can be resumed.
         resumed: when and by which commands the run was resumed.
         facts: what the kind of run notes besides, such as `threads`, `spike_digest` or `checkpoint_every`.
@@ -50,6 +52,7 @@ class Manifest:
     git_commit: str | None = None
     git_changed: bool | None = None
     machine: Mapping[str, object] = field(default_factory=dict)
+    place: Mapping[str, str] | None = None
     data: Mapping[str, object] | None = None
     resumed: tuple[Mapping[str, object], ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -60,7 +60,8 @@ def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
             left = rest.seconds(time.monotonic(), done, total)
             words = [] if left is None else [f"{tqdm.format_interval(left)} left"]
             shown.set_postfix_str(printable(", ".join([*words, *([note] if note else [])])), refresh=False)
-            shown.update(done - shown.n)
+            with suppress(OSError):  # the terminal was closed; the signal of that ends the run, saved
+                shown.update(done - shown.n)
 
         yield report
 
