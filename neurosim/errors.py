@@ -56,6 +56,10 @@ class GuessWarning(UserWarning):
     """A file does not say how it is to be read, and its reader guessed; the text says what, and how to say it."""
 
 
+class PluginWarning(UserWarning):
+    """A plugin cannot be imported, and a list leaves it out; the text names it and its package."""
+
+
 class UnitWarning(UserWarning):
     """A time of a second and more where milliseconds are usual; the text says which unit is meant."""
 

@@ -9,7 +9,8 @@ A file that the user names (`--plugin FILE.py`) is run as Python, and says the s
 
     PLUGINS = {"learners": {"mine": MyLearner}}
 
-Names of the package come first: a plugin adds to its tables and replaces nothing.
+Names of the package come first: a plugin adds to its tables and replaces nothing. One that cannot be imported is an
+error where its name is used; lists leave it out, with a warning.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from .errors import NeurosimInputError, NeurosimMissingError, lookup, require
+from .errors import NeurosimInputError, NeurosimMissingError, PluginWarning, lookup, require
 
 T = TypeVar("T")
 # Groups, and what an entry of each is.
@@ -59,7 +61,7 @@ _USED: dict[tuple[str, str], str] = {}
 
 
 class Extended(Mapping[str, T], Generic[T]):
-    """A table of the package and what plugins add to it, which is imported on access.
+    """A table of the package and what plugins add to it, which is imported on access to its name.
 
     Args:
         group: a name in `GROUPS`.
@@ -85,6 +87,27 @@ class Extended(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    def every(self) -> dict[str, T]:
+        """Return all entries, for lists and schemas; plugins that cannot be imported are left out, with a warning."""
+        entries = dict(self.own)
+        for name in self:
+            if name in entries:
+                continue
+            try:
+                entries[name] = self[name]
+            except NeurosimInputError as error:
+                _warn_once(f"{error}; it is left out")
+        return entries
+
+    def beside(self, more: Mapping[str, Any]) -> Extended[Any]:
+        """Return the same table with further entries, which take the place of others of their names."""
+        return Extended(self.group, {**self.own, **more}, self.convert)
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    warnings.warn(line, PluginWarning, stacklevel=3)
+
 
 def names(group: str) -> list[str]:
     """Return the names of the plugins of a group, those of files first; nothing is imported."""
@@ -106,7 +129,7 @@ def load(group: str, name: str) -> Any:
     origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     try:
         found = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NeurosimInputError(
             f"{group} '{name}': {origin} cannot be imported ({type(error).__name__}: {error}); update or uninstall it"
         ) from error

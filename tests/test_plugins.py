@@ -260,6 +260,77 @@ def test_entry_points_are_imported_when_they_are_used(package: None) -> None:
         kind("wrong")
 
 
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: None) -> Iterator[Path]:
+    """An installed package whose every entry fails on import; the file is there once it was tried."""
+    site, tried = tmp_path / "broken", tmp_path / "tried"
+    (site / "bad-3.0.dist-info").mkdir(parents=True)
+    (site / "bad-3.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 3.0\n")
+    groups = [f"[neurosim.{group}]\nbad = bad:Bad\n" for group in plugins.GROUPS]
+    (site / "bad-3.0.dist-info" / "entry_points.txt").write_text("\n".join(groups))
+    (site / "bad.py").write_text(f"open({str(tried)!r}, 'w').close()\nraise OSError('no such device')")
+    monkeypatch.syspath_prepend(site)
+    plugins._warn_once.cache_clear()
+    yield tried
+
+
+NETWORK = """
+    [simulation]
+    duration = 0.01
+    [[population]]
+    name = "a"
+    shape = 3
+    model = "LIF"
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simulate", "digits", "--show-config"),
+        ("simulate", "--config", "net.toml", "--quiet"),
+        ("datasets", "info", "digits"),
+        ("continual", "run", "--learner", "macrocolumn", "--set", "stream.source=digits", "--show-config"),
+        ("schema", "train"),
+        ("schema", "folder"),
+        ("--help",),
+    ],
+)
+def test_a_plugin_that_is_not_named_is_not_imported(words: tuple[str, ...], broken: Path) -> None:
+    Path("net.toml").write_text(textwrap.dedent(NETWORK))
+    neurosim(*words)
+    assert not broken.exists()
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize(
+    ("words", "group", "shown"),
+    [
+        (("datasets", "list"), "datasets", "digits"),
+        (("schema", "network"), "neurons", "AdEx"),
+        (("continual", "list"), "learners", "macrocolumn"),
+        (("schema",), "kinds", "continual"),
+    ],
+)
+def test_a_list_leaves_a_broken_plugin_out_and_says_so(
+    words: tuple[str, ...], group: str, shown: str, broken: Path
+) -> None:
+    if words[0] == "continual":
+        pytest.importorskip("torch")
+    result = neurosim(*words)
+    assert shown in result.stdout and "bad" not in result.stdout
+    said = [line for line in result.stderr.splitlines() if f"{group} 'bad'" in line]
+    expected = "bad 3.0 cannot be imported (OSError: no such device); update or uninstall it; it is left out"
+    assert said == [f"neurosim: {group} 'bad': {expected}"]
+
+
+def test_a_broken_plugin_that_is_named_is_an_error(broken: Path) -> None:
+    assert "datasets 'bad': bad 3.0 cannot be imported (OSError" in refused("datasets", "info", "bad")
+    Path("net.toml").write_text(textwrap.dedent(NETWORK).replace("LIF", "bad"))
+    assert "neurons 'bad': bad 3.0 cannot be imported (OSError" in refused("simulate", "--config", "net.toml")
+    assert "kinds 'bad': bad 3.0 cannot be imported (OSError" in refused("bad", "--out", "run")
+
+
 def test_a_kind_of_run_of_others(package: None) -> None:
     assert "greeting" in neurosim("--help").stdout
     assert json.loads(neurosim("greeting", "--json", "--out", "run").stdout)["words"] == "hello"

@@ -68,7 +68,7 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     """
     from ..data import catalog
 
-    if name not in catalog.datasets() and Path(name).is_dir():
+    if name not in catalog.names() and Path(name).is_dir():
         return describe_folder(Path(name), options.sets, quiet=options.quiet)
     refuse_options(options, "sets")
     dataset = catalog.module(name).INFO

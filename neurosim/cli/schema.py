@@ -34,7 +34,7 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
     from ..runs.frame.command import to_json
     from ..runs.frame.tables import table
 
-    found = schemas()
+    found = schemas(name)
     if name is not None:
         lookup(found, name, "config")
     if options.out is not None:
@@ -49,9 +49,12 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
     return CommandResult(tree, to_json(tree))
 
 
-def schemas() -> Mapping[str, Callable[[], Mapping[str, object]]]:
-    """Return functions that return the JSON Schema of each config, by name."""
-    return {**{name: found for each in _all() for name, found in each.schemas.items()}, FOLDER: _folder}
+def schemas(name: str | None = None) -> Mapping[str, Callable[[], Mapping[str, object]]]:
+    """Return functions that return the JSON Schema of each config, by name.
+
+    name: of the one that is wanted; where it is the package's own, kinds of plugins are not imported.
+    """
+    return {**{name: found for each in _all(name) for name, found in each.schemas.items()}, FOLDER: _folder}
 
 
 def _kinds() -> dict[str, str]:
@@ -59,10 +62,13 @@ def _kinds() -> dict[str, str]:
     return {name: each.title for each in _all() for name in each.schemas}
 
 
-def _all() -> list[Kind[Any]]:
+def _all(name: str | None = None) -> list[Kind[Any]]:
     from ..runs.frame.registry import KINDS, PLUGINS, find_kind
 
-    return [find_kind(name) for name in dict.fromkeys([*KINDS, *PLUGINS])]
+    own = [find_kind(each) for each in KINDS]
+    if name == FOLDER or any(name in each.schemas for each in own):
+        return own
+    return [*own, *(find_kind(each) for each in PLUGINS.every() if each not in KINDS)]
 
 
 def _folder() -> Mapping[str, object]:

@@ -102,9 +102,9 @@ def _source(name: str) -> ItemSource:
     """Return one of `SOURCES`, or of another dataset of the catalogue, or of a folder."""
     if name in SOURCES:
         return SOURCES[name]
-    known = catalog.datasets()
-    if name in known:
-        return ItemSource(known[name].title, name, _images if hasattr(catalog.module(name), "images") else _recordings)
+    if name in catalog.names():
+        module = catalog.module(name)
+        return ItemSource(module.INFO.title, name, _images if hasattr(module, "images") else _recordings)
     if Path(name).is_dir():
         return ItemSource(name, FOLDER, _recordings, root=Path(name))
     return lookup(SOURCES, name, "stream.source (or the path of a folder of recordings)")

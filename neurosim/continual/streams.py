@@ -378,7 +378,7 @@ def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDA
     return np.sort(in_turn(labels, _generator(seed, label).permutation(len(labels)))[:number])
 
 
-STREAMS: Mapping[str, type[StreamRecipe]] = plugins.Extended(
+STREAMS: plugins.Extended[type[StreamRecipe]] = plugins.Extended(
     "streams",
     {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed},
     lambda name, found: plugins.subclass("streams", name, found, StreamRecipe),

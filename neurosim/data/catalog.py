@@ -99,10 +99,15 @@ def modules() -> Mapping[str, ModuleType]:
 
 def datasets() -> Mapping[str, Dataset]:
     """Return every dataset by name, in alphabetical order, and those of plugins."""
-    return {name: found.INFO for name, found in _every().items()}
+    return {name: module.INFO for name, module in _table().every().items()}
 
 
-def _every() -> Mapping[str, ModuleType]:
+def names() -> list[str]:
+    """Return the names of all datasets; those of others are not imported."""
+    return list(_table())
+
+
+def _table() -> plugins.Extended[ModuleType]:
     return plugins.Extended("datasets", modules(), _plugin)
 
 
@@ -121,7 +126,7 @@ def module(name: str) -> ModuleType:
     Raises:
         NeurosimInputError: no such dataset; names the nearest.
     """
-    return lookup(_every(), name, "dataset")
+    return lookup(_table(), name, "dataset")
 
 
 def cache_folder(dataset: Dataset) -> Path:

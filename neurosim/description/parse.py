@@ -65,7 +65,8 @@ def parse(
     check_keys(tree, TABLES, top.what)
     tree = current(tree, models or {})
     entries = {key: _tables(tree, key, top) for key in LISTS}
-    table = {**MODELS, **SOURCES, **(models or {})}
+    # Models of plugins are imported where a population names them.
+    table = MODELS.beside({**windowed.MODULES, **SOURCES, **(models or {})})
     with top.named():
         populations = [_population(entry, place, table) for entry, place in entries["population"]]
         network = Network(
@@ -99,11 +100,10 @@ def _label(entry: Table, number: int) -> str:
     return next((repr(name) for name in known_by if isinstance(name, str)), f"number {number + 1}")
 
 
-def _population(entry: Table, place: Place, models: Mapping[str, type]) -> Population:
+def _population(entry: Table, place: Place, models: Mapping[str, type[Any] | str]) -> Population:
     name = get(entry, "name", str, place)
     model_name = get(entry, "model", str, place)
-    known_models: dict[str, type[Any] | str] = {**windowed.MODULES, **models}
-    found = lookup(known_models, model_name, f"{place.what}: model")
+    found = lookup(models, model_name, f"{place.what}: model")
     owner: type[Any] = windowed.window_model(model_name) if isinstance(found, str) else found
     parameters = [field.name for field in dataclasses.fields(owner)]
     if issubclass(owner, WindowModel):

@@ -1,7 +1,5 @@
 """Neuron models, each a frozen dataclass that reads as its equation."""
 
-from collections.abc import Mapping
-
 from .. import plugins
 from .adaptive import AdaptiveLIF as AdaptiveLIF
 from .adaptive import AdEx as AdEx
@@ -28,7 +26,7 @@ NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
 }
 # All models, by the names that files give them, and those of plugins.
-MODELS: Mapping[str, type[Neuron]] = plugins.Extended(
+MODELS: plugins.Extended[type[Neuron]] = plugins.Extended(
     "neurons",
     {
         **NEURONS,

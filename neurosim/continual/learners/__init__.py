@@ -56,7 +56,7 @@ _OWN: Mapping[str, LearnerEntry] = {
         "projected", "Projected", "liquid and a readout learning in the engine, orthogonally projected"
     ),
 }
-LEARNERS: Mapping[str, LearnerEntry] = plugins.Extended("learners", _OWN, _plugin)
+LEARNERS: plugins.Extended[LearnerEntry] = plugins.Extended("learners", _OWN, _plugin)
 
 
 def kind(name: str) -> Any:

@@ -92,7 +92,7 @@ def run(
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
     given, sets = options.given, options.sets
-    if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.datasets()):
+    if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.names()):
         given, sets = {**own_folder({"data.name": str(file)}), **given}, ("stream.kind=split", *sets)
         file = None
     config = configure(file or options.config, sets, given, learners)
@@ -120,10 +120,11 @@ def list_all(options: CommandOptions) -> CommandResult:
     from ...continual.streams import STREAMS
     from .table import listing
 
-    streams = {name: first_line(recipe.__doc__) for name, recipe in STREAMS.items()}
+    streams = {name: first_line(recipe.__doc__) for name, recipe in STREAMS.every().items()}
     sources = {name: source.title for name, source in SOURCES.items()}
-    learners = {name: entry.title for name, entry in LEARNERS.items()}
+    entries = LEARNERS.every()
+    learners = {name: entry.title for name, entry in entries.items()}
     measures = {name: {"formula": m.formula, "meaning": m.meaning} for name, m in MEASURES.items()}
-    free = [name for name, entry in LEARNERS.items() if entry.task_free]
+    free = [name for name, entry in entries.items() if entry.task_free]
     data = {"streams": streams, "sources": sources, "learners": learners, "task_free": free, "measures": measures}
     return CommandResult(data, listing(streams, sources, learners, free))

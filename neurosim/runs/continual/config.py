@@ -200,7 +200,7 @@ def _check_boundaries(config: ContinualConfig) -> None:
     rows = [row for row in config.rows if not row.stream["boundaries"]]
     unable = [name for name in dict.fromkeys(row.learner for row in rows) if not LEARNERS[name].task_free]
     if unable:
-        free = ", ".join(name for name, entry in LEARNERS.items() if entry.task_free)
+        free = ", ".join(name for name, entry in LEARNERS.every().items() if entry.task_free)
         rule = f"must be true for learners that learn task by task, {', '.join(unable)}; {free} need no boundaries"
         require(False, "stream.boundaries", rule, False)
 

@@ -23,12 +23,12 @@ def schema() -> Schema:
         NeurosimMissingError: learners need torch, which is not installed.
     """
     streams: list[Any] = []
-    for name, recipe in STREAMS.items():
+    for name, recipe in STREAMS.every().items():
         # The first stream is that of a config without a kind.
         default = name if not streams else ...
         own: Any = {"kind": (Literal[name], default)}
         streams.append(create_model(f"Stream_{name}", __base__=section_of(recipe, FILES), **own))
-    sections: Any = {name: (section_of(kind(name).SETTINGS), ...) for name in LEARNERS}
+    sections: Any = {name: (section_of(kind(name).SETTINGS), ...) for name in LEARNERS.every()}
     fields: Any = {
         "stream": (functools.reduce(operator.or_, streams), ...),
         "learners": (create_model("Learners", __base__=Section, **sections), ...),

@@ -133,7 +133,7 @@ def own_folder(given: Mapping[str, object]) -> dict[str, object]:
     from ...data import catalog
 
     name = given.get("data.name")
-    if not isinstance(name, str) or name in catalog.datasets():
+    if not isinstance(name, str) or name in catalog.names():
         return dict(given)
     if Path(name).is_dir():
         return {**given, "data.name": "folder", "data.root": name}
@@ -177,7 +177,7 @@ def complete_dataset(context: click.Context, parameter: click.Parameter, incompl
     """The names of datasets that begin so, for the shell."""
     from ...data import catalog
 
-    return [name for name in catalog.datasets() if name.startswith(incomplete)]
+    return [name for name in catalog.names() if name.startswith(incomplete)]
 
 
 def at_least(minimum: int, rule: str) -> Callable[[click.Context, click.Parameter, int | None], int | None]:

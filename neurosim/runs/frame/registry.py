@@ -86,4 +86,4 @@ def _plugin(name: str, package: Any) -> ModuleType:
 
 
 # The kinds of others by name, each the package that has `KIND` and a module `command`.
-PLUGINS: Mapping[str, ModuleType] = plugins.Extended("kinds", {}, _plugin)
+PLUGINS: plugins.Extended[ModuleType] = plugins.Extended("kinds", {}, _plugin)
