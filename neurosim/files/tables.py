@@ -181,7 +181,8 @@ def spikes_of(table: Table, shape: tuple[int, ...] | None, tick: float | None) -
     unit = tick or (MICROSECOND if whole else 1.0)
     changed: dict[str, int] = {}
     p = _polarity(table, columns.get("p"), len(t))
-    if p.size and p.min() == 1 and p.max() == 2:
+    # A 2 is ON of those that count from 1, which have no 0: a recording may have ON alone.
+    if p.max(initial=0) == 2:
         p, places = p - 1, [place - 1 for place in places]
         changed["places and polarities counted from 0, not 1"] = len(t)
     _check_times(table, t)

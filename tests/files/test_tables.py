@@ -78,6 +78,15 @@ def test_tables_that_count_from_one(tmp_path: Path) -> None:
     assert files.read(tmp_path / "a.npz").report.changed == {"places and polarities counted from 0, not 1": N}
 
 
+def test_a_table_that_counts_from_one_and_has_on_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", t=T, x=X + 1, y=Y + 1, p=np.full(N, 2))
+    spikes = files.read(tmp_path / "a.npz")
+    polarity, y, x = spikes.coordinates()
+    assert (polarity == 1).all()
+    assert np.array_equal(y, Y)
+    assert np.array_equal(x, X)
+
+
 def test_a_table_without_rows_of_pixels(tmp_path: Path) -> None:
     events = np.zeros(N, [("t", "i8"), ("x", "i8"), ("p", "i8")])
     events["t"], events["x"], events["p"] = T, X, 1

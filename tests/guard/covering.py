@@ -33,8 +33,8 @@ def covering(
     cases = []
     while left:
         wanted = next(iter(left))
-        drawn = [tuple(_drawn(axes, name, wanted, rng) for name in names) for _ in range(CANDIDATES)]
-        possible = [case for case in drawn if not any(pair in apart for pair in pairs_of(case))]
+        drawn = [_drawn(axes, wanted, apart, rng) for _ in range(CANDIDATES)]
+        possible = [case for case in drawn if case]
         case = max(possible, key=lambda each: sum(pair in left for pair in pairs_of(each)), default=None)
         if case is None:
             raise ValueError(f"no case has {' and '.join(sorted(wanted))}; add them to `apart`")
@@ -51,9 +51,21 @@ def pairs_of(case: Sequence[str]) -> list[frozenset[str]]:
     return [frozenset(pair) for pair in itertools.combinations(case, 2)]
 
 
-def _drawn(axes: Mapping[str, Sequence[str]], name: str, wanted: frozenset[str], rng: np.random.Generator) -> str:
-    """Return the wanted feature of an axis, or else a random one."""
-    for feature in axes[name]:
-        if feature in wanted:
-            return feature
-    return axes[name][int(rng.integers(len(axes[name])))]
+def _drawn(
+    axes: Mapping[str, Sequence[str]],
+    wanted: frozenset[str],
+    apart: frozenset[frozenset[str]],
+    rng: np.random.Generator,
+) -> tuple[str, ...]:
+    """Return a random case with the wanted features and no pair that is apart; empty if none is left."""
+    chosen = {name: feature for name, features in axes.items() for feature in features if feature in wanted}
+    for name in rng.permutation([name for name in axes if name not in chosen]):
+        fitting = [
+            feature
+            for feature in axes[name]
+            if not any(frozenset((feature, other)) in apart for other in chosen.values())
+        ]
+        if not fitting:
+            return ()
+        chosen[name] = fitting[int(rng.integers(len(fitting)))]
+    return tuple(chosen[name] for name in axes)
