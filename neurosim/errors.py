@@ -60,6 +60,10 @@ class PluginWarning(UserWarning):
     """A plugin cannot be imported, and a list leaves it out; the text names it and its package."""
 
 
+class SpeedWarning(UserWarning):
+    """A computation takes a slower way to the same result."""
+
+
 class UnitWarning(UserWarning):
     """A time of a second and more where milliseconds are usual; the text says which unit is meant."""
 

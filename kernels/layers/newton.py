@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,21 +64,39 @@ class _Through(torch.autograd.Function):
         return linear_scan(later, grads[0].flip(0)).flip(0), None
 
 
+class Solution(NamedTuple):
+    """States of a recurrence that Newton's method has computed.
+
+    Attributes:
+        states: h [T, .., n], step(g_{t-1}) of the last iterate g.
+        rounds: number of rounds.
+        residual: largest |step(g_{t-1}) - g_t|, NaN if an entry is.
+        solved: the residual is rounding.
+    """
+
+    states: Tensor
+    rounds: int
+    residual: float
+    solved: bool
+
+
 def newton_scan(
     step: Callable[[Tensor, Any], Tensor], first: Tensor, inputs: Any, max_rounds: int | None = None
-) -> tuple[Tensor, int]:
-    """Return (h [T, .., n] with h_t = step(h_{t-1}, inputs_t), the rounds that it took).
+) -> Solution:
+    """Solve h_t = step(h_{t-1}, inputs_t) for all t at once.
 
-    Each round solves the recurrence with `step` replaced by its tangent at the last guess: the error squares, and the
-    first t steps are right after t rounds, so that it ends. The gradient is that of the sequential loop: at the
-    solution it is one scan with the transposed tangents, whatever the rounds were (Danieli et al. 2025, ParaRNN, arXiv
+    Each round solves the recurrence with `step` replaced by its tangent at the last iterate: near the solution the
+    error squares, and the first t steps are right after t rounds, so that it ends (Danieli et al. 2025, ParaRNN, arXiv
     2510.21450; Lim et al. 2023, arXiv 2309.12252).
+
+    The gradient is one scan with the transposed tangents at the last iterate, whatever the rounds were. At the solution
+    it is that of the sequential loop. Where `max_rounds` ends the rounds before, it is only near it, as the states are.
 
     Args:
         step: of all steps at once, h [T, .., n] and `inputs` to h; entries along .. must not mix.
         first: h [.., n] before the first step.
         inputs: tensors [T, ..] in any structure that `step` takes.
-        max_rounds: default: until the residual is rounding, at most T.
+        max_rounds: rounds after which it ends, solved or not; default T.
     """
 
     def residual_and_tangent(h: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,17 +108,19 @@ def newton_scan(
 
     with torch.no_grad():
         h = step(first.expand(_length(inputs), *first.shape), inputs).detach()
-        tangent = torch.zeros(*h.shape, h.shape[-1], dtype=h.dtype, device=h.device)
-        rounds, limit = 0, len(h) if max_rounds is None else max_rounds
-        while rounds < limit:
+        limit = len(h) if max_rounds is None else max_rounds
+        rounds = 0
+        while True:
             residual, tangent = residual_and_tangent(h)
-            if max_rounds is None and residual.abs().max() <= TOLERANCE.get(h.dtype, 1e-6) * (1 + h.abs().max()):
+            largest = residual.abs().max()
+            solved = bool(largest <= TOLERANCE.get(h.dtype, 1e-6) * (1 + h.abs().max()))
+            if solved or rounds >= limit:
                 break
             h = h + torch.nan_to_num(linear_scan(tangent, residual))
             rounds += 1
-        _, tangent = residual_and_tangent(h)
     out = step(torch.cat([first[None], h[:-1]]), inputs)
-    return _Through.apply(out, tangent), rounds  # type: ignore[no-untyped-call]
+    states = _Through.apply(out, tangent)  # type: ignore[no-untyped-call]
+    return Solution(states, rounds, float(largest), solved)
 
 
 def _length(inputs: Any) -> int:

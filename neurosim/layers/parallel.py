@@ -129,8 +129,8 @@ class SmoothLIF(nn.Module):
             return leak * (v - self.v_threshold * self._spike(v)) + inputs
 
         first = torch.zeros_like(x[0])[..., None]
-        v, rounds = newton_scan(step, first, x[..., None])
-        return self._spike(v)[..., 0], rounds
+        solution = newton_scan(step, first, x[..., None])
+        return self._spike(solution.states)[..., 0], solution.rounds
 
     def _spike(self, v: Tensor) -> Tensor:
         return ((v - self.v_threshold) / self.width).sigmoid()

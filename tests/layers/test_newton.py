@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurosim.attention import Depth, build
-from neurosim.errors import NeurosimInputError
+from neurosim.errors import NeurosimInputError, SpeedWarning
 from neurosim.kernels.layers.newton import linear_scan, newton_scan
 from neurosim.layers import FixedPointLIF, SmoothLIF
 
@@ -29,10 +29,18 @@ def test_the_linear_scan_is_the_loop(length: int) -> None:
     torch.testing.assert_close(linear_scan(factors, x), torch.stack(wanted), rtol=1e-10, atol=1e-12)
 
 
-def recurrent(kind: str, units: int) -> Any:
+def recurrent(kind: str, units: int, **options: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build(kind, 6, Depth(), {"units": units}).double()
+        return build(kind, 6, Depth(), {"units": units} | options).double()
+
+
+def hard_to_solve(kind: str = "paragru", **options: Any) -> Any:
+    """A recurrence as training may leave it: weights so large that Newton's method takes a round a token or so."""
+    mixer = recurrent(kind, 8, **options)
+    with torch.no_grad():
+        mixer.recurrent.mul_(20)
+    return mixer
 
 
 @pytest.mark.parametrize("kind", ["paragru", "paralstm"])
@@ -45,9 +53,84 @@ def test_the_error_squares_with_every_round(kind: str) -> None:
         for each in u:
             h = mixer.step(h, each)
             wanted.append(h)
-        errors = [float((newton_scan(mixer.step, memory, u, n)[0] - torch.stack(wanted)).abs().max()) for n in range(7)]
+        found = [newton_scan(mixer.step, memory, u, n) for n in range(7)]
+    errors = [float((each.states - torch.stack(wanted)).abs().max()) for each in found]
     assert errors[1] > 1e-3 and errors[6] < 1e-12
-    assert all(after < before for before, after in itertools.pairwise(errors[:6]))
+    assert all(after < before for before, after in itertools.pairwise(errors[:5]))
+    assert all(after.residual < before.residual for before, after in itertools.pairwise(found[:5]))
+    assert [each.rounds for each in found[:5]] == [0, 1, 2, 3, 4] and not found[3].solved and found[6].solved
+    whole = newton_scan(mixer.step, memory, u, len(u))  # as many rounds as tokens: it ends where it is solved
+    torch.testing.assert_close(whole.states, torch.stack(wanted), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["paragru", "paralstm"])
+def test_rounds_end_a_pass_that_takes_gradients_and_no_other(kind: str) -> None:
+    """States and gradients of three rounds are near those of the recurrence; without gradients they are the same."""
+    x, results = noise(2, 120, 6), {}
+    for rounds in (2, 3, None):
+        mixer = recurrent(kind, 8, rounds=rounds)
+        inputs, _ = mixer.project(x, {}, {})
+        memory = mixer.initial(x)["memory"]
+        _, out = mixer.chunked(memory, inputs)
+        (grad,) = torch.autograd.grad((out * noise(*out.shape, seed=4)).sum(), mixer.recurrent)
+        with torch.no_grad():
+            _, exact = mixer.chunked(memory, inputs)
+            torch.testing.assert_close(exact, mixer.stepwise(memory, inputs)[1], rtol=0, atol=1e-11)
+        results[rounds] = (float((out.detach() - exact).abs().max()), grad)
+    errors = {rounds: error for rounds, (error, _) in results.items()}
+    wrong = {rounds: float((grad - results[None][1]).abs().max()) for rounds, (_, grad) in results.items()}
+    assert errors[2] > errors[3] > 1e-9 and errors[None] < 1e-11
+    assert wrong[2] > wrong[3] > 1e-9
+
+
+def tangents(mixer: Any, first: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return step(g_{t-1}), and its derivative by g_{t-1}, of states of one number."""
+    before = torch.cat([first[None], g[:-1]]).requires_grad_()
+    out = mixer.step(before, u)
+    (slope,) = torch.autograd.grad(out.sum(), before, retain_graph=True)
+    return out, slope
+
+
+def test_the_gradient_of_a_capped_pass_is_that_of_its_tangents() -> None:
+    """dL/dw = sum_t l_t d step(g_{t-1}) / dw at the last iterate g, with l_t = dL/dh_t + J_{t+1}^T l_{t+1}."""
+    mixer, x = recurrent("paragru", 3, rounds=2), noise(1, 30, 6)
+    u = mixer.project(x, {}, {})[0]["u"].transpose(0, 1).detach()
+    first, weights = mixer.initial(x)["memory"], noise(30, 1, 3, 1, seed=3)
+    states = newton_scan(mixer.step, first, u, 2).states
+    (found,) = torch.autograd.grad((states * weights).sum(), mixer.recurrent)
+    g = mixer.step(first.expand(30, 1, 3, 1), u).detach()
+    for _ in range(2):
+        out, slope = tangents(mixer, first, g, u)
+        change, new = torch.zeros_like(first), []
+        for t in range(30):
+            change = slope[t] * change + out[t].detach() - g[t]
+            new.append(g[t] + change)
+        g = torch.stack(new)
+    out, slope = tangents(mixer, first, g, u)
+    reach, later = torch.zeros_like(first), []
+    for t in range(29, -1, -1):
+        reach = weights[t] + (slope[t + 1] * reach if t < 29 else 0)
+        later.insert(0, reach)
+    (wanted,) = torch.autograd.grad(out, mixer.recurrent, torch.stack(later))
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-11)
+
+
+def test_a_loop_takes_over_where_rounds_grow_with_tokens() -> None:
+    """Beyond 2 sqrt(T) rounds: the same states and gradients as the recurrence, and one warning."""
+    mixer, x = hard_to_solve(rounds=None), noise(2, 150, 6)
+    inputs, _ = mixer.project(x, {}, {})
+    memory = mixer.initial(x)["memory"]
+    assert newton_scan(mixer.step, memory, inputs["u"].transpose(0, 1).detach()).rounds > 2 * 150**0.5
+    with pytest.warns(
+        SpeedWarning, match=r"ParaGRU: Newton's method has not converged after 24 rounds over 150 tokens"
+    ):
+        last, out = mixer.chunked(memory, inputs)
+    again, wanted = mixer.stepwise(memory, inputs)
+    torch.testing.assert_close(out, wanted, rtol=0, atol=0)
+    torch.testing.assert_close(last, again, rtol=0, atol=0)
+    mixer.chunked(memory, inputs)  # warnings are errors in tests: there is no second one
+    with pytest.raises(NeurosimInputError, match=r"ParaGRU\.rounds: must be > 0 \(got 0\)"):
+        recurrent("paragru", 8, rounds=0)
 
 
 def test_the_first_steps_are_right_after_as_many_rounds() -> None:
@@ -62,7 +145,7 @@ def test_the_first_steps_are_right_after_as_many_rounds() -> None:
         x = step(x, each)
         wanted.append(x)
     for rounds in (3, 9):
-        found = newton_scan(step, first, u, rounds)[0]
+        found = newton_scan(step, first, u, rounds).states
         torch.testing.assert_close(found[: rounds + 1], torch.stack(wanted)[: rounds + 1], rtol=1e-9, atol=1e-12)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import check_fields
+from ...errors import SpeedWarning, check_fields
 from ...kernels.layers.newton import newton_scan
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
@@ -18,16 +19,22 @@ from .modules import linear
 class NewtonMixer(Mixer):
     """Kinds whose state [B, units, n] is a nonlinear function of the one before, unit by unit.
 
-    The chunked form is `newton_scan` over all tokens.
+    The chunked form is `newton_scan` over all tokens. Where gradients are taken it ends after `rounds`, and states and
+    gradients are near those of the recurrence. Elsewhere it goes on until the residual is rounding. As training makes
+    the recurrence less linear the rounds grow with the tokens; beyond 2 sqrt(tokens) they are no faster than a loop,
+    which then takes over.
 
     Attributes:
         states: n.
         units: number of units.
+        rounds: most rounds of Newton's method where gradients are taken; None for an exact solution there, too.
     """
 
     why_not_parallel = "its state is a nonlinear function of the one before it"
     states = 1
     units: int
+    rounds: int | None
+    _warned = False
 
     @abstractmethod
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
@@ -36,6 +43,8 @@ class NewtonMixer(Mixer):
     def start(self, gates: int, weights: int) -> None:
         """Make the projections of so many gates a unit, and so many recurrent weights."""
         check_fields(self, {"units": "> 0"})
+        if self.rounds is not None:
+            check_fields(self, {"rounds": "> 0"})
         self.in_proj, self.o_proj = linear(self.width, gates * self.units, True), linear(self.units, self.width)
         self.recurrent = nn.Parameter(torch.empty(weights, self.units).uniform_(-1, 1) * math.sqrt(3))
 
@@ -50,8 +59,25 @@ class NewtonMixer(Mixer):
         return memory, memory[..., 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        h, _ = newton_scan(self.step, memory, inputs["u"].transpose(0, 1))
+        u = inputs["u"].transpose(0, 1)
+        capped = self.rounds is not None and torch.is_grad_enabled()
+        limit = self.rounds if capped else min(len(u), math.isqrt(4 * len(u)))
+        h, rounds, _, solved = newton_scan(self.step, memory, u, limit)
+        if not capped and not solved:
+            self._warn_of_rounds(rounds, len(u))
+            return self.stepwise(memory, inputs)
         return h[-1], h[..., 0].transpose(0, 1)
+
+    def _warn_of_rounds(self, rounds: int, tokens: int) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"{type(self).__name__}: Newton's method has not converged after {rounds} rounds over {tokens:,} tokens; "
+            "such sequences run token by token",
+            SpeedWarning,
+            stacklevel=2,
+        )
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(out)
@@ -67,11 +93,13 @@ class ParaGRU(NewtonMixer):
 
     Args:
         units: of h.
+        rounds: of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
 
     The memory is h [B, units, 1].
     """
 
     units: int = 64
+    rounds: int | None = 3
 
     def build(self) -> None:
         self.start(3, 3)
@@ -92,6 +120,7 @@ class ParaLSTM(NewtonMixer):
 
     Args:
         units: of h and of c.
+        rounds: of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
 
     The memory is h and c, [B, units, 2].
     """
@@ -99,6 +128,7 @@ class ParaLSTM(NewtonMixer):
     states = 2
 
     units: int = 64
+    rounds: int | None = 3
 
     def build(self) -> None:
         self.start(3, 5)
