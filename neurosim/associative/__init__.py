@@ -9,9 +9,9 @@ from .dense import DenseHebbian as DenseHebbian
 from .dense import dense_bit_error as dense_bit_error
 from .dense import dense_capacity as dense_capacity
 from .hopfield import Hopfield as Hopfield
-from .hopfield import critical_dilution as critical_dilution
 from .hopfield import hopfield_capacity as hopfield_capacity
 from .hopfield import hopfield_overlap as hopfield_overlap
+from .hopfield import max_hierarchical_dilution as max_hierarchical_dilution
 from .hopfield import multitasking_overlaps as multitasking_overlaps
 from .hopfield import parallel_overlap as parallel_overlap
 from .pairs import FastWeights as FastWeights

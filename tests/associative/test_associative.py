@@ -15,13 +15,13 @@ from neurosim.associative import (
     FastWeights,
     Hopfield,
     PairMemory,
-    critical_dilution,
     dense_bit_error,
     dense_capacity,
     expected_error,
     hopfield_capacity,
     hopfield_overlap,
     keys,
+    max_hierarchical_dilution,
     multitasking_overlaps,
     newton_schulz,
     parallel_overlap,
@@ -410,18 +410,39 @@ def test_bad_input_is_refused_by_name(call, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("count", [3, 5, 8])
+def test_a_hierarchy_stays_up_to_its_largest_dilution(count):
+    """Units that the fields of a hierarchy flip, of 200,000: none below the bound, some above it."""
+    bound = max_hierarchical_dilution(count)
+    assert 1 - 2 * bound + bound**count == pytest.approx(0, abs=1e-12) and bound < 0.62
+    flipped = []
+    for dilution in (bound - 0.03, bound + 0.03):
+        half, draws = (1 - dilution) / 2, np.random.default_rng(0)
+        patterns = draws.choice([-1, 0, 1], (count, 200_000), p=[half, dilution, half])
+        first = (patterns != 0).argmax(axis=0)
+        state = patterns[first, np.arange(200_000)]
+        overlaps = (patterns * state).mean(axis=1)
+        assert overlaps == pytest.approx(multitasking_overlaps(count, dilution), abs=5e-3)
+        flipped.append(((overlaps @ patterns) * state < 0).mean())
+    assert flipped[0] == 0 < flipped[1]
+
+
+def test_bounds_of_the_dilution_of_hierarchies():
+    assert max_hierarchical_dilution(3) == pytest.approx((5**0.5 - 1) / 2, abs=1e-12)
+    assert max_hierarchical_dilution(5) == pytest.approx(0.51879, abs=1e-5)
+    assert [max_hierarchical_dilution(count) for count in (1, 2)] == [1.0, 1.0]
+    assert max_hierarchical_dilution(200) == pytest.approx(0.5, abs=1e-8)
+    with pytest.raises(NeurosimInputError, match=r"max_hierarchical_dilution\.patterns: must be >= 1 \(got 0\)"):
+        max_hierarchical_dilution(0)
+
+
 def test_retrieval_of_all_patterns_alike():
-    """Overlaps against a state made of the signs of the sums; energies cross at the critical dilution."""
+    """Overlaps against a state made of the signs of the sums."""
     draws = np.random.default_rng(0)
     for count, dilution in ((3, 0.4), (20, 0.7)):
         half = (1 - dilution) / 2
         patterns = draws.choice([-1, 0, 1], (count, 100_000), p=[half, dilution, half])
         overlaps = (patterns * np.sign(patterns.sum(0))).mean(axis=1)
         assert overlaps.mean() == pytest.approx(parallel_overlap(count, dilution), abs=2e-3)
-    assert critical_dilution(3) is None
-    critical = critical_dilution(20)
-    for dilution, alike_wins in ((critical - 0.02, False), (critical + 0.02, True)):
-        alike = 20 * parallel_overlap(20, dilution) ** 2
-        assert (alike > (multitasking_overlaps(20, dilution) ** 2).sum()) == alike_wins
     with pytest.raises(NeurosimInputError, match=r"parallel_overlap\.dilution: must be in 0\.\.1"):
         parallel_overlap(3, 1.0)
