@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import ClassVar, NoReturn, SupportsIndex, TypeVar
 
 T = TypeVar("T")
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
@@ -66,6 +66,20 @@ class SpeedWarning(UserWarning):
 
 class UnitWarning(UserWarning):
     """A time of a second and more where milliseconds are usual; the text says which unit is meant."""
+
+
+class Uncopied:
+    """Base of classes that hold addresses of memory: a copy would write into the memory of the original.
+
+    `copy`, `deepcopy` and `pickle` are refused by name; `COPY` is the next step in the error.
+    """
+
+    COPY: ClassVar[str] = "make another"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise NeurosimInputError(
+            f"{type(self).__name__}: cannot be copied or pickled, because it holds addresses of memory; {self.COPY}"
+        )
 
 
 def require(condition: bool, name: str, rule: str, got: object) -> None:

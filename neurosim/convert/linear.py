@@ -45,7 +45,7 @@ class SpikedLinear(nn.Module):
         self.steps: nn.Parameter | None = None
         self.coder, self.kept, self.planes = coder.to(dense.weight.device), kept, planes
         self.threads = 1
-        self._kept_floats: tuple[Any, Tensor, Tensor | None] | None = None  # see `_floats`
+        self._kept_floats: tuple[Any, Tensor, Tensor | None, Any] | None = None  # see `_floats`
         self._rows: Any = None  # of V [K, N], while executed: a tensor on a GPU, a numpy array on a CPU
 
     @torch.no_grad()
@@ -119,8 +119,10 @@ class SpikedLinear(nn.Module):
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
         if self._kept_floats is None or self._kept_floats[0] != made_of:
             stored, steps = self.stored()
-            self._kept_floats = made_of, stored.to(torch.promote_types(weight.dtype, scales.dtype)), steps
-        return self._kept_floats[1:]
+            floats = stored.to(torch.promote_types(weight.dtype, scales.dtype))
+            # While the tensors are kept, no other can be at their addresses.
+            self._kept_floats = made_of, floats, steps, (weight, scales)
+        return self._kept_floats[1:3]
 
     @torch.no_grad()
     def _executed(self, x: Tensor) -> Tensor:

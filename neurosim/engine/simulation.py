@@ -11,7 +11,7 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimWriteError, require
+from ..errors import NeurosimInputError, NeurosimWriteError, Uncopied, require
 from ..files.state import saved_values
 from ..network import Network
 from ..plasticity import StructuralRule
@@ -23,6 +23,7 @@ from .connections import Connections, connections
 from .former import current_arrays, was_many
 from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
+from .grid.sources import InMemorySource
 from .grid.streams import Elsewhere, FilePath, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
 from .grid.work import count_work
 from .identity import describe, digest
@@ -37,11 +38,12 @@ from .result import Progress, Result, named_spikes
 
 
 @final
-class Simulation:
+class Simulation(Uncopied):
     """A prepared network and its state at one moment.
 
     Pieces join without a seam: two runs of 1 s give the spikes of one run of 2 s, bit for bit, and so do a run, `save`,
-    `load` in another process on another number of threads, and a run.
+    `load` in another process on another number of threads, and a run. `copy` and `deepcopy` are `branch`; pickling is
+    refused.
 
     Args:
         network: the network to run.
@@ -60,6 +62,8 @@ class Simulation:
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
         NeurosimWriteError: the disk refuses.
     """
+
+    COPY = "use branch, or save and then load in the other process"
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class Simulation:
         self.network, self.clock, self.seed, self.trial = network, float(clock), int(seed), int(trial)
         self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
         played = match_sources(network, inputs).items()
-        sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
+        self._sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
         self._processes, self._record, self._given, self._changes = processes_of(comm), record, network, Changes()
         self._workers = self._processes.threads(threads)
         self._former: tuple[SynapseSampler, ...] = ()
@@ -95,7 +99,7 @@ class Simulation:
         self.recorded = self._prepared.recorded
         self._runner = Runner(self._prepared, self._workers, self._processes)
         self._runner.warm_up()
-        self._runner.begin(sources, self.trial)
+        self._runner.begin(self._sources, self.trial)
         self._spikes: SpikeSink = SpikeMemory(self.recorded)
         self._states: StateSink = StateMemory(self._prepared.probes)
         self._streams: dict[str, SpikeStream | StateStream] = {}
@@ -254,6 +258,39 @@ class Simulation:
         with self._processes.one_writes() as writes:
             if writes:
                 checkpoint.write(path, self._given, saved)
+
+    def branch(self) -> Simulation:
+        """Return an independent simulation at the same moment, which has the same future, bit for bit.
+
+        Recordings of inputs and the compiled network are shared, since running changes neither. The branch keeps its
+        spikes and samples in memory from here on, whether or not this simulation writes them to files.
+
+        Raises:
+            NeurosimInputError: the simulation was closed, or it plays an input that can be read only once.
+        """
+        self._check_running("branch")
+        for number, source in self._sources.items():
+            if not isinstance(source, InMemorySource):
+                raise NeurosimInputError(
+                    f"Simulation.branch: the input of '{self.network.populations[number].name}' is an iterable or a "
+                    "file, which is read once; use save, then load with the input from its start"
+                )
+        other = object.__new__(Simulation)
+        vars(other).update(vars(self))
+        other._runner = Runner(self._prepared, self._workers, self._processes)
+        other._runner.begin(self._sources, self.trial)
+        other._runner.resume_from(self._runner)
+        other._streams = {}
+        spikes, states = self._spikes, self._states
+        other._spikes = spikes.copied() if isinstance(spikes, SpikeMemory) else SpikeMemory(self.recorded)
+        other._states = states.copied() if isinstance(states, StateMemory) else StateMemory(self._prepared.probes)
+        return other
+
+    def __copy__(self) -> Simulation:
+        return self.branch()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Simulation:
+        return self.branch()
 
     def whole(self, run_s: float = 0.0) -> Result:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.

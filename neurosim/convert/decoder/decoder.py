@@ -40,7 +40,7 @@ from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
 from ...attention.kinds.titans import TitansContext, TitansGate
 from ...attention.kinds.window_linear import WindowLinearAttention
 from ...attention.model import GatedMLP, ResidualBlock
-from ...errors import NeurosimInputError, require
+from ...errors import NeurosimInputError, Uncopied, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART
 from ...kernels.tools.threads import together
@@ -103,7 +103,7 @@ KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = 
 
 
 @final
-class Decoder:
+class Decoder(Uncopied):
     """A compiled step of a language model, dense or converted, on the CPU.
 
     Computes what the model's `step` computes in its executed form. Weights are copied now: later changes of the model
@@ -116,8 +116,10 @@ class Decoder:
 
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
-        NeurosimInputError: tokens or threads out of range.
+        NeurosimInputError: tokens or threads out of range. Copies and pickles of a decoder are refused, too.
     """
+
+    COPY = "make another, Decoder(model, tokens), and step the same tokens"
 
     def __init__(self, model: LanguageModel, tokens: int = 1, threads: int = 1) -> None:
         require(1 <= tokens <= MAX_TOKENS, "Decoder.tokens", f"must be 1 to {MAX_TOKENS} side by side", tokens)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, Uncopied
 from ...kernels.decode import others, program
 from ...kernels.decode.vnni import BLOCK
 from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
@@ -84,7 +84,7 @@ class Sizes(NamedTuple):
 
 
 @dataclass
-class DecoderProgram:
+class DecoderProgram(Uncopied):
     """Lists of operations for some threads, and the arrays that they use.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, Uncopied
 from ...network import Network, Population
 from ...neurons import Neuron
 from ...neurons.by_unit import drawn, rows
@@ -33,7 +33,7 @@ MAX_INTERVAL = 64
 
 
 @dataclass(frozen=True, eq=False)
-class CompiledNetwork:
+class CompiledNetwork(Uncopied):
     """Everything about a network that does not change while it runs. Index p is that of `network.populations`.
 
     Attributes:

@@ -7,6 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ...errors import Uncopied
+
 # Beyond every step.
 FOREVER = 2**31 - 1
 
@@ -25,7 +27,7 @@ class Late:
 
 
 @dataclass(eq=False)
-class RowTable:
+class RowTable(Uncopied):
     """Rows of one form from one population.
 
     Attributes:

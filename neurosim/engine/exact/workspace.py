@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, Uncopied
 from ...kernels.engine.exact import loop as exact
 from ...network import SpikeSource
 from ..addresses import address, signed
@@ -27,7 +27,7 @@ class ExactEvents(NamedTuple):
     units: NDArray[np.int32]
 
 
-class ExactWorkspace:
+class ExactWorkspace(Uncopied):
     """State of one run at a time, for one thread; `reset` returns to the initial state.
 
     Attributes:

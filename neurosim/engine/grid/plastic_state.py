@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...errors import Uncopied, require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network import Projection
@@ -19,7 +19,7 @@ from ..compile.share import ProcessShare
 from ..processes import ALONE, Processes
 
 
-class PlasticState:
+class PlasticState(Uncopied):
     """Everything that changes in the plastic synapses of a process, and the table of its addresses.
 
     Attributes:

@@ -85,6 +85,11 @@ class Runner:
         self.windows.restore(arrays, step)
         self._stop = self._events_end = 0
 
+    def resume_from(self, other: Runner) -> None:
+        """After `begin`: continue from where another runner of the same prepared network is; they share no state."""
+        self.resume({name: array.copy() for name, array in other.arrays().items()}, other.step)
+        self.windows.copy_readings(other.windows)
+
     def take_over(self, other: Runner, moved: Mapping[str, NDArray[np.int64]]) -> None:
         """Continue where another runner is: of the same populations, with other parameters; see `transit.carried`."""
         self.sources, self.trial, self.windows, self.bounded = other.sources, other.trial, other.windows, other.bounded

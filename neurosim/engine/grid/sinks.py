@@ -54,6 +54,12 @@ class SpikeMemory(SpikeSink):
         self.pieces = {name: [] for name in self.pieces}
         return taken
 
+    def copied(self) -> SpikeMemory:
+        """Return a sink with the same spikes, to which others can be added."""
+        other = SpikeMemory(())
+        other.pieces = {name: list(pieces) for name, pieces in self.pieces.items()}
+        return other
+
 
 @final
 class StateMemory(StateSink):
@@ -75,3 +81,9 @@ class StateMemory(StateSink):
             taken[probe.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [none])
         self.pieces = [[] for _ in self.probes]
         return taken
+
+    def copied(self) -> StateMemory:
+        """Return a sink with the same samples, to which others can be added."""
+        other = StateMemory(self.probes)
+        other.pieces = [list(pieces) for pieces in self.pieces]
+        return other

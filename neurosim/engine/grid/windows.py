@@ -111,6 +111,10 @@ class WindowedPopulations:
                 found[plan.name] = np.array(rows, np.float64).reshape(-1, len(names))
         return found
 
+    def copy_readings(self, other: WindowedPopulations) -> None:
+        """Take the readings of other populations of the same network, which keep theirs."""
+        self._readings = {number: list(rows) for number, rows in other._readings.items()}
+
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
         """Return by population the arrays of its state."""
         return {plan.name: self.states[plan.number].arrays() for plan in self.plans}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError
+from ...errors import NeurosimInputError, Uncopied
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import loop as clocked
@@ -37,7 +37,7 @@ SPINS = 4000
 ROOM = 1 << 14
 
 
-class GridWorkspace:
+class GridWorkspace(Uncopied):
     """State of one run at a time; `reset` returns to the initial state.
 
     Attributes:
