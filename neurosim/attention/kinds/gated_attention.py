@@ -126,8 +126,8 @@ class TCNCA(CachedAttention):
         y_0 = x,  y_{l+1} = y_l + silu(conv_l y_l),  conv_l each channel on its own, causal, dilated by b^l
         y = W (attention over the last window_size tokens, of q, k from y and v from x) r
 
-    The convolutions see 1 + (kernel - 1) (b^L - 1) / (b - 1) tokens; time grows with T. The source cuts the text into
-    chunks instead of a window that moves.
+    The convolutions see 1 + (kernel - 1) (b^L - 1) / (b - 1) tokens. The window is a mask over all pairs of
+    tokens, so that time over a whole text grows with T^2; the source cuts the text into chunks instead.
 
     Args:
         layers: L.
