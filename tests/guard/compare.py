@@ -1,0 +1,170 @@
+"""A network of the engine beside the reference: where they first differ, and by how much."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from guard.kinds import OTHERS, WrittenHeun
+from guard.networks import Case
+from guard.reference.draws import Draws
+from guard.reference.network import Record, run
+from numpy.typing import NDArray
+
+from neurosim.engine import Probe, Result, Simulation, connections
+from neurosim.network import PoissonSource, Population, SpikeSource
+from neurosim.neurons import AdEx, Izhikevich, Neuron
+
+Counts = NDArray[np.int64]
+UPSWINGS = (AdEx, Izhikevich, WrittenHeun)
+
+
+def simulated(case: Case, threads: int, cut: int | None) -> list[Result]:
+    """Run a case in the engine, in one piece or two with a saved simulation between them."""
+    network, played = case.network, case.recordings()
+    probes = [
+        Probe(p.name, variable, case.dt, label=f"{p.name} {variable}")
+        for p in network.populations
+        if isinstance(p.model, Neuron)
+        for variable in p.model.state
+    ]
+    simulation = Simulation(
+        network,
+        played,
+        clock=case.dt,
+        seed=case.seed,
+        trial=case.trial,
+        threads=threads,
+        precision=case.precision,
+        record=[p.name for p in network.populations if not isinstance(p.model, SpikeSource)],
+        probes=probes,
+    )
+    if cut is None:
+        return [simulation.run(case.steps * case.dt)]
+    first = simulation.run(cut * case.dt)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "state")
+        simulation.save(path)
+        loaded = Simulation.load(path, network, played, threads=3 - threads)
+    return [first, loaded.run((case.steps - cut) * case.dt)]
+
+
+def counts_of(results: list[Result], case: Case, name: str) -> Counts:
+    """Return [steps, units] spikes of a population."""
+    counts = np.zeros((case.steps, case.network.population(name).size), np.int64)
+    for result in results:
+        spikes = result.spikes[name]
+        np.add.at(counts, (np.rint(spikes.times / case.dt).astype(np.int64), spikes.units), 1)
+    return counts
+
+
+def referred(case: Case, results: list[Result]) -> Record:
+    """Run a case in the reference; spikes of Poisson sources are those of the engine."""
+    network = case.network
+    played = dict(case.played)
+    for p in network.populations:
+        if isinstance(p.model, PoissonSource):
+            played[p.name] = counts_of(results, case, p.name)
+    synapses = {
+        str(p.name): connections(network, str(p.name), clock=case.dt, seed=case.seed) for p in network.projections
+    }
+    draws = Draws(case.seed, case.trial, case.steps)
+    return run(network, synapses, played, dt=case.dt, draws=draws, others=OTHERS)
+
+
+def of_states(results: list[Result], case: Case, name: str, variable: str) -> NDArray[np.float64]:
+    """Return [steps, units] a state variable at the start of each step."""
+    samples = [np.asarray(result.states[f"{name} {variable}"], np.float64) for result in results]
+    return np.concatenate(samples)[: case.steps]
+
+
+def tolerance_of(case: Case, model: Neuron) -> float:
+    """Return the difference of a state that rounding explains, in parts of its largest value.
+
+    Both sides add in another order, and float64 has 1e-16; float32 has 6e-8, and weights of rows that share a delay are
+    kept there in 16 bits. An upswing multiplies a difference by up to a hundred before it is cut.
+    """
+    if case.precision == "float64":
+        return 1e-9
+    return 1e-2 if isinstance(model, UPSWINGS) else 1e-4
+
+
+@dataclass
+class Verdict:
+    """What a comparison found.
+
+    Attributes:
+        differences: in words, by step.
+        tie: whether the first is a spike whose membrane came so near the threshold that rounding decides. What follows
+            a tie cannot be compared.
+    """
+
+    differences: list[str]
+    tie: bool = False
+
+
+def compared(case: Case, results: list[Result], record: Record) -> Verdict:
+    """Return how a run of the engine differs from the reference: spikes equal, states and weights within rounding."""
+    found: list[tuple[int, str, bool]] = []
+    for p in case.network.populations:
+        if isinstance(p.model, Neuron):
+            found += _of_population(case, results, record, p)
+    tolerance = 1e-9 if case.precision == "float64" else 1e-4
+    for name, right in record.weights.items():
+        if name in results[-1].weights:
+            mine = np.asarray(results[-1].weights[name], np.float64)
+            off = np.flatnonzero(~(np.abs(mine - right) <= tolerance * np.abs(right).max(initial=0.0)))
+            if len(off):
+                values = f"{mine[off[0]]:.10g}, right {right[off[0]]:.10g}"
+                found.append((case.steps, f"weight {off[0]} of {name!r}: {values}", False))
+    found.sort(key=lambda each: each[0])
+    words = [f"step {step}: {difference}" for step, difference, _ in found]
+    return Verdict(words, tie=bool(found) and found[0][2])
+
+
+def _of_population(case: Case, results: list[Result], record: Record, p: Population) -> list[tuple[int, str, bool]]:
+    """Return the first wrong spike, and the first wrong value of each variable: step, words, whether it is a tie."""
+    found, tolerance, kind = [], tolerance_of(case, p.model), type(p.model).__name__
+    wrong = np.argwhere(counts_of(results, case, p.name) != record.spikes[p.name])
+    if len(wrong):
+        step, unit = wrong[0]
+        margin = record.margins[p.name][step, unit]
+        words = f"spikes of {p.name}[{unit}] ({kind}), {margin:.1e} from the threshold"
+        found.append((int(step), words, bool(margin <= tolerance)))
+    for variable in p.model.state:
+        mine, right = of_states(results, case, p.name, variable), record.states[p.name][variable]
+        off = np.argwhere(~(np.abs(mine - right) <= tolerance * np.abs(right).max(initial=0.0)))
+        if len(off):
+            step, unit = off[0]
+            words = f"{variable} of {p.name}[{unit}] ({kind}): {mine[step, unit]:.10g}, right {right[step, unit]:.10g}"
+            found.append((int(step), words, False))
+    return found
+
+
+def repeated(case: Case, first: list[Result], second: list[Result]) -> list[str]:
+    """Return in words where a second run differs from the first in any bit."""
+    found = []
+    for name in first[0].spikes:
+        if (counts_of(first, case, name) != counts_of(second, case, name)).any():
+            found.append(f"spikes of {name}")
+    for p in case.network.populations:
+        for variable in p.model.state if isinstance(p.model, Neuron) else ():
+            states = (of_states(results, case, p.name, variable) for results in (first, second))
+            if len({each.tobytes() for each in states}) > 1:
+                found.append(f"{variable} of {p.name}")
+    for name, weights in first[-1].weights.items():
+        if weights.tobytes() != second[-1].weights[name].tobytes():
+            found.append(f"weights of {name}")
+    return found
+
+
+def check(case: Case) -> Verdict:
+    """Run a case twice in the engine and once in the reference."""
+    first = simulated(case, 1, None)
+    second = simulated(case, case.threads, case.cut)
+    different = [f"step 0: second run: {words}" for words in repeated(case, first, second)]
+    if different:
+        return Verdict(different)
+    return compared(case, first, referred(case, first))

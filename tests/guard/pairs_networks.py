@@ -1,0 +1,45 @@
+"""Pairs of features of networks on the grid that met in the random networks."""
+
+from __future__ import annotations
+
+from guard.kinds import KINDS
+from guard.networks import AXES, AXIS, case
+from guard.pairs import PairTable
+
+NETWORKS = 1000
+LEAST = 10
+# Axes of which a network has one value; of all others it may have several.
+ONE = {"precision", "clock", "second run"}
+CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions")
+
+
+def table(networks: int = NETWORKS, least: int = LEAST) -> PairTable:
+    """Return the pairs that met in the networks of seeds 0 to `networks - 1`."""
+    pairs = PairTable("Networks on the grid", AXES, least, frozenset(AXES) - ONE)
+    for name, kind in KINDS.items():
+        for feature, reason in missing(name).items():
+            pairs.cannot(name, feature, reason)
+        assert kind.name == name
+    for seed in range(networks):
+        pairs.cases += 1
+        for a, b in (sorted(pair) for pair in case(seed).met()):
+            pairs.met(a, b)
+    return pairs
+
+
+def missing(name: str) -> dict[str, str]:
+    """Return the features that a kind of neuron cannot have, with the reason."""
+    kind = KINDS[name]
+    lacks = {}
+    if len(kind.weights) == 1:
+        lacks["second receptor"] = "the model has one receptor"
+    if "soft_reset" not in kind.flags:
+        lacks["soft reset"] = "the model has no soft reset"
+    if not kind.refracts:
+        lacks["refractory"] = "the model has no refractory time"
+    if kind.positive:
+        lacks["negative"] = "weights are conductances, which are positive"
+    if kind.current == 0.0:
+        lacks |= dict.fromkeys(CURRENTS, "the model has no i_offset, to which currents add")
+    assert all(feature in AXIS for feature in lacks)
+    return lacks

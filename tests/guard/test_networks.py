@@ -1,0 +1,84 @@
+"""Random networks over all features: `guard.networks` draws them, `guard.reference` says what is right.
+
+Each runs once on one thread and once on one or two, half of the second runs saved and loaded on the way: every spike,
+state and weight has the same bits. Spikes are those of the reference; float64 states and weights within 1e-9.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from guard.compare import check, compared, referred, simulated
+from guard.kinds import KINDS
+from guard.networks import AXES, case
+from guard.pairs_networks import LEAST, NETWORKS, table
+
+from neurosim import neurons
+
+# Few kinds, so that few steps are compiled; the slow tests have all of them.
+QUICK = ("LIF", "CubaLIF", "CobaLIF", "DendriticLIF", "equations Heun")
+# Networks of the slow tests; `python -m guard.check 0 1000` runs them all.
+SLOW = 400
+
+
+@pytest.mark.parametrize("first", range(0, 40, 8))
+def test_networks_of_few_kinds_are_as_the_reference_has_them(first: int) -> None:
+    for seed in range(first, first + 8):
+        made = case(seed, QUICK)
+        verdict = check(made)
+        assert not verdict.differences or verdict.tie, (str(made), verdict.differences)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, SLOW, 50))
+def test_networks_of_all_kinds_are_as_the_reference_has_them(first: int) -> None:
+    ties = 0
+    for seed in range(first, first + 50):
+        made = case(seed)
+        verdict = check(made)
+        assert not verdict.differences or verdict.tie, (str(made), verdict.differences)
+        ties += verdict.tie
+    assert ties <= 2
+
+
+def test_every_pair_of_features_meets_ten_times_in_a_thousand_networks() -> None:
+    pairs = table()
+    assert pairs.cases == NETWORKS == 1000
+    assert LEAST == 10
+    assert pairs.missing() == []
+    assert pairs.contradictions() == []
+
+
+def test_all_models_and_rules_of_the_package_are_drawn() -> None:
+    from neurosim.plasticity import HOMEOSTASIS, RULES
+    from neurosim.stimuli import STIMULI
+
+    assert {kind.model.__name__ for kind in KINDS.values()} >= set(neurons.MODELS)
+    assert set(AXES["rule"]) >= set(RULES)
+    assert set(AXES["homeostasis"]) == set(HOMEOSTASIS)
+    assert set(AXES["stimulus"]) >= set(STIMULI)
+
+
+def test_a_seed_gives_one_network_and_another_seed_another() -> None:
+    a, again, b = case(3), case(3), case(4)
+    assert str(a) == str(again)
+    assert a.groups == again.groups
+    assert all(np.array_equal(a.played[name], again.played[name]) for name in a.played)
+    assert str(a) != str(b)
+
+
+def test_a_wrong_weight_or_spike_is_told() -> None:
+    made = case(3, ("LIF",), precision="float64")
+    results = simulated(made, 1, None)
+    record = referred(made, results)
+    assert compared(made, results, record).differences == []
+    name = next(name for name, learned in results[0].weights.items() if learned.any())
+    off = {**record.weights, name: record.weights[name] * (1 + 1e-8)}
+    assert "weight" in compared(made, results, dataclasses.replace(record, weights=off)).differences[0]
+    cells = next(iter(record.margins))
+    spikes = {**record.spikes, cells: 1 - record.spikes[cells]}
+    verdict = compared(made, results, dataclasses.replace(record, spikes=spikes))
+    assert verdict.differences[0].startswith("step 0: spikes of")
+    assert not verdict.tie
