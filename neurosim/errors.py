@@ -38,6 +38,10 @@ class NeurosimWriteError(NeurosimError):
     """A file that could not be written (disk full, read-only): nothing half-written is left behind."""
 
 
+class NeurosimOverflowError(NeurosimError):
+    """A state of a simulation that became NaN or infinite: names population, unit, variable and interval of time."""
+
+
 class NeurosimInterruptedError(NeurosimError):
     """A run that was interrupted and has put on disk what it needs to go on; says how."""
 

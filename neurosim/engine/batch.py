@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, lookup, require
+from ..errors import NeurosimInputError, NeurosimOverflowError, lookup, require
 from ..network import Network
 from ..spikes import Recordings, Spikes
 from .grid.runner import Runner
@@ -67,6 +67,7 @@ def simulate(
 
     Raises:
         NeurosimInputError: an argument that breaks its rule, named with the rule and the value.
+        NeurosimOverflowError: a state became NaN or infinite: names population, unit, variable and interval of time.
     """
     started = time.perf_counter()
     check_arguments(network, clock, seed, trial, probes)
@@ -179,7 +180,10 @@ class _Batch:
         name, clock = f"simulate.inputs: recording {index}", self.prepared.compiled.clock
         sources = {p: InMemorySource(item, clock, name) for p, item in self.inputs.recording(index).items()}
         runner.begin(sources, self.trial + index)
-        runner.run_until(self._steps(index), spikes, states)
+        try:
+            runner.run_until(self._steps(index), spikes, states)
+        except NeurosimOverflowError as error:
+            raise NeurosimOverflowError(f"{name}: {error}") from None
         runner.windows.end(name)
         weights, readings = runner.workspace.plastic.weights(), runner.windows.take_readings()
         return _Outcome(spikes.take(), states.take(), weights, readings)

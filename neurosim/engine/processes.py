@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError
+from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimOverflowError
 from .addresses import signed
 from .threads import thread_count
 
@@ -83,6 +83,11 @@ class Processes:
         own = np.frombuffer(text.encode(), np.uint8) if self.rank == rank else np.empty(0, np.uint8)
         return self.joined(own).tobytes().decode()
 
+    def first_text(self, text: str) -> str:
+        """Return the text of the first process that gave one; "" where none did."""
+        rank = self.size - int(self.max(np.array([self.size - self.rank if text else 0]))[0])
+        return self.text(text, rank) if rank < self.size else ""
+
     def any(self, flag: bool) -> bool:
         """Return whether any process has set its flag."""
         return bool(self.sum(np.array([flag], np.int64))[0])
@@ -136,11 +141,11 @@ class Processes:
     def together(self) -> Iterator[None]:
         """End all processes when this one ends after an error in the block, for the others would wait for it.
 
-        An interrupt is no error: it stops all.
+        An interrupt stops all, and an overflow is raised in all: the others do not wait.
         """
         try:
             yield
-        except NeurosimInterruptedError:
+        except (NeurosimInterruptedError, NeurosimOverflowError):
             raise
         except Exception as error:
             self._end_all(error)
@@ -162,9 +167,9 @@ class Processes:
         except Exception as error:
             self._end_all(error)
             raise
-        rank = self.size - int(self.max(np.array([self.size - self.rank if wrong else 0]))[0])
-        if rank < self.size:
-            raise NeurosimInputError(self.text(str(wrong), rank)) from wrong
+        text = self.first_text("" if wrong is None else str(wrong))
+        if text:
+            raise NeurosimInputError(text) from wrong
 
     def _end_all(self, error: Exception) -> None:
         if self.size > 1:

@@ -15,6 +15,7 @@ class Status(Enum):
     RUNNING = "is running"
     CLOSED = "was closed"
     LOST = "has lost what a file did not take"
+    OVERFLOWED = "has overflowed"
 
 
 class ProgressReporter:

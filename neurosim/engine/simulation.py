@@ -11,7 +11,7 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimWriteError, Uncopied, require
+from ..errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, require
 from ..files.state import saved_values
 from ..network import Network
 from ..plasticity import StructuralRule
@@ -214,6 +214,8 @@ class Simulation(Uncopied):
 
         Raises:
             NeurosimInputError: a duration that is negative or not finite, or an input that breaks its rule.
+            NeurosimOverflowError: a state is no longer finite: names population, unit and variable, and the times
+                between which it happened. Steps after that are not run; continue from the last `save`.
             NeurosimWriteError: the disk of a stream refuses; continue from the last `save`.
             KeyboardInterrupt: between two steps.
         """
@@ -234,6 +236,10 @@ class Simulation(Uncopied):
                 self._runner.run_until(last, self._spikes, self._states, on_piece)
             except NeurosimWriteError as error:
                 self._status, self._cause = Status.LOST, f" ({error})"
+                raise
+            except NeurosimOverflowError as error:
+                self._status = Status.OVERFLOWED
+                self._cause = f" ({error})"
                 raise
         ahead = self.time - begin - duration
         self._ahead = ahead if ahead > GRID_SLACK * self.clock else 0.0

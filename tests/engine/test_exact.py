@@ -375,15 +375,6 @@ class Ramp(ExactNeuron):
 
 
 @dataclasses.dataclass(frozen=True)
-class Lost(Ramp):
-    """Its crossing is NaN."""
-
-    @staticmethod
-    def crossing(state, c):  # type: ignore[no-untyped-def]
-        return math.nan
-
-
-@dataclasses.dataclass(frozen=True)
 class Uncompilable(Ramp):
     """Its jump uses what numba does not know."""
 
@@ -454,7 +445,6 @@ def alone(model: Neuron) -> Network:
             lambda: simulate(one(LIF(soft_reset=True), 1e300), played(0.0), clock=None),
             "Population['cell'] unit 0: fired 1000000 times at 0.001 s; lower its input or give it a refractory period",
         ),
-        (lambda: simulate(alone(Lost()), 1.0, clock=None), "Population['x'] unit 1: its next crossing is NaN"),
         (lambda: simulate(alone(Uncompilable()), 1.0, clock=None), "Uncompilable.jump: cannot be compiled"),
         (
             lambda: simulate(

@@ -190,6 +190,46 @@ def test_an_error_of_one_process_is_one_of_all() -> None:
     assert "in->cells'].delay: must round to at least one step of 0.001 s (got 1e-05)" in found[0]
 
 
+def test_the_first_text_of_any_process_is_that_of_all() -> None:
+    words = ["", "second", "third"]
+    assert shared.in_threads(3, lambda each: each.first_text(words[each.rank])) == ["second"] * 3
+    assert shared.in_threads(2, lambda each: each.first_text("")) == ["", ""]
+    assert Processes().first_text("alone") == "alone"
+
+
+OVERFLOWING = """
+import sys
+from pathlib import Path
+
+from mpi4py import MPI
+
+from neurosim import Network, Population, Projection, Simulation, Spikes, SpikeSource
+from neurosim.engine.compile import layout
+from neurosim.errors import NeurosimOverflowError
+from neurosim.neurons import LI
+from neurosim.synapses import FromList
+
+layout.BLOCK_UNITS = 64
+network = Network(
+    [Population("in", 1, SpikeSource()), Population("cells", 600, LI())],
+    [Projection("in", "cells", FromList([0], [590]), 3e38, 1e-3)],
+)
+simulation = Simulation(network, Spikes([0.01, 0.0101, 0.0102], [0, 0, 0], 1, 0.1), comm=MPI.COMM_WORLD)
+try:
+    simulation.run(0.1)
+except NeurosimOverflowError as error:
+    Path(sys.argv[1], f"{MPI.COMM_WORLD.Get_rank()}.txt").write_text(str(error))
+"""
+
+
+@pytest.mark.slow
+def test_an_overflow_in_one_process_is_raised_in_all(tmp_path: Path) -> None:
+    done = over(2, tmp_path, "-c", OVERFLOWING, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert found[0] == found[1] and found[0].startswith("Population['cells'] unit 590: v must stay finite (got inf, ")
+
+
 def _error_of(network: Network, processes: Processes) -> str:
     with pytest.raises(NeurosimInputError) as caught:
         compile_network(network, 1e-3, 0, np.dtype(np.float32), processes=processes)

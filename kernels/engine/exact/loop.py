@@ -98,6 +98,8 @@ PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK, BROKEN = range(6)
 
 # Passes at one moment after which a unit counts as firing forever.
 MAX_AT_ONCE = 1_000_000
+# s, below which moments count as one for that: near 0 s, floats tell moments of 1e-300 s apart.
+AT_ONCE = 1e-15
 
 
 @compiled
@@ -181,7 +183,7 @@ def run(  # noqa: PLR0912 - the event loop
         if full != PAUSED:
             return full
         listed = counters[SPIKES]
-        counters[STALLED] = counters[STALLED] + 1 if t == now[0] else 0
+        counters[STALLED] = counters[STALLED] + 1 if t - now[0] < AT_ONCE else 0
         if counters[STALLED] > MAX_AT_ONCE:
             counters[WHO] = owner[heap[0]] if counters[HEAPED] else 0
             counters[UNIT] = heap[0] - units[counters[WHO], FIRST]

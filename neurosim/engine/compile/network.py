@@ -22,6 +22,7 @@ from .layout import Layout, lay_out
 from .memory import check_memory
 from .noise import Noise, compile_noise
 from .plastic import PlasticSynapses, compile_plastic
+from .ranges import check_constants, check_currents, check_range, check_weights
 from .row_table import Late, RowTable
 from .row_tables import RowTableBuilder
 from .share import ProcessShare, share_of
@@ -115,8 +116,8 @@ def compile_network(
         processes: that share the network.
 
     Raises:
-        NeurosimInputError: a delay under a step, a network larger than the memory that is free, a rate too high, a
-            window that is no whole number of steps; gap junctions among processes.
+        NeurosimInputError: a delay under a step, a number beyond the range of `real`, a network larger than the memory
+            that is free, a rate too high, a window that is no whole number of steps; gap junctions among processes.
     """
     windows = compile_windows(network, clock)
     currents = compile_currents(network, clock, seed)
@@ -125,6 +126,7 @@ def compile_network(
             f"GapJunctions[{coupled[0].name!r}]: need the membranes of all units in every step, which processes do not "
             "exchange; leave comm or mpirun out"
         )
+    check_weights(network, real)
     check_memory(network, real, processes.neighbours / processes.size)
     layout = lay_out(network, many)
     share = share_of(layout, processes.rank, processes.size)
@@ -139,16 +141,16 @@ def compile_network(
     populations = [(p, population) for p, population in enumerate(network.populations)]
     poisson, noises = compile_noise(network, seed, clock)
     driven = targets_of(currents)
+    cells = {
+        p: _cells(pop, clock, seed, real, driven=p in driven) for p, pop in populations if isinstance(pop.model, Neuron)
+    }
+    check_currents(network, cells, currents)
     return CompiledNetwork(
         network=network,
         clock=clock,
         seed=seed,
         real=real,
-        cells={
-            p: _cells(pop, clock, seed, real, driven=p in driven)
-            for p, pop in populations
-            if isinstance(pop.model, Neuron)
-        },
+        cells=cells,
         poisson=poisson,
         noises=noises,
         currents=currents,
@@ -190,12 +192,16 @@ def _build_samplers(
 def _cells(population: Population, clock: float, seed: int, real: np.dtype[Any], *, driven: bool) -> Cells:
     assert isinstance(population.model, Neuron)
     neuron = drawn(population.model, seed, population.name, population.size)
-    initial = initial_state(population, neuron, seed).astype(real)
+    initial = initial_state(population, neuron, seed)
+    check_range(f"Population[{population.name!r}].initial", initial, real)
+    initial = initial.astype(real)
     receptors = len(neuron.receptors)
     if driven:
         constants = driven_constants(population, neuron, clock)
+        check_constants(population, neuron, clock, constants, real)
         step = driven_callback(neuron, real)
         return Cells(population, (step,), initial, constants.astype(real), receptors + 1)
     constants = rows(neuron, lambda unit: unit.constants(clock))
+    check_constants(population, neuron, clock, constants, real)
     step = step_callback(neuron, real, by_unit=constants.ndim == 2)
     return Cells(population, (step,), initial, constants.astype(real), receptors)

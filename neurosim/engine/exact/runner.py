@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...errors import NeurosimOverflowError, require
 from ...kernels.engine.exact import loop as exact
 from ...network import Network
 from ...spikes import GRID_SLACK, Recordings, Spikes
@@ -44,6 +44,7 @@ def run_exact(
     Raises:
         NeurosimInputError: a model without an exact form, a delay that is not > 0, a probe or recording that does not
             fit, a neuron that fires forever at one moment.
+        NeurosimOverflowError: a state is no longer finite.
     """
     compiled = compile_exact(network, seed)
     check_delays(compiled, float(np.max(inputs.durations, initial=0.0)))
@@ -111,7 +112,12 @@ class _Task:
         workspace.reset(events, table, intervals, alive, self.trial + index)
         done = False
         while not (done or self.stop):
-            done = workspace.advance(duration)
+            try:
+                done = workspace.advance(duration)
+            except NeurosimOverflowError as error:
+                raise NeurosimOverflowError(
+                    f"{name}: {error}" if self.inputs.batch is not None else str(error)
+                ) from None
             yield outputs
         workspace.finish()
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, Uncopied
+from ...errors import NeurosimInputError, NeurosimOverflowError, Uncopied
+from ...kernels.engine.clocked.finite import all_finite
 from ...kernels.engine.exact import loop as exact
 from ...network import SpikeSource
 from ..addresses import address, signed
@@ -18,6 +19,7 @@ from .network import ExactNetwork
 ROOM = 1 << 10
 # Flows of one call of the loop: about a tenth of a second.
 BUDGET = 2_000_000
+REMEDY = "use smaller inputs and weights"
 
 
 class ExactEvents(NamedTuple):
@@ -141,8 +143,10 @@ class ExactWorkspace(Uncopied):
         """Process events up to `until`, inclusive; return whether all are done. A call takes about a tenth of a second.
 
         Raises:
-            NeurosimInputError: a neuron that fires for ever at one moment, or whose crossing is not a number.
+            NeurosimInputError: a neuron that fires for ever at one moment.
+            NeurosimOverflowError: a state, or the moment of a crossing, is not finite.
         """
+        before = self.now
         state = exact.run(
             units=self._units,
             rates=self._rates,
@@ -179,6 +183,7 @@ class ExactWorkspace(Uncopied):
                 f"{self._culprit()}: fired {exact.MAX_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
                 "refractory period"
             )
+        self._check_finite(before)
         self._check_crossings()
         return bool(state == exact.DONE)
 
@@ -207,7 +212,21 @@ class ExactWorkspace(Uncopied):
 
     def _check_crossings(self) -> None:
         if self._counters[exact.UNIT] >= 0:
-            raise NeurosimInputError(f"{self._culprit()}: its next crossing is NaN; its state has overflowed")
+            raise NeurosimOverflowError(
+                f"{self._culprit()}: its next crossing must be a moment (got nan, at {self.now:g} s); {REMEDY}"
+            )
+
+    def _check_finite(self, begin: float) -> None:
+        """Raise if a state is not finite after the events since `begin`."""
+        for p, rows in self._rows.items():
+            if not all_finite(rows.reshape(-1)):
+                population = self.compiled.network.populations[p]
+                unit, column = np.argwhere(~np.isfinite(rows))[0].tolist()
+                name = self.compiled.cells[p].population.model.state[column - 1]  # type: ignore[union-attr]
+                raise NeurosimOverflowError(
+                    f"Population[{population.name!r}] unit {unit}: {name} must stay finite (got {rows[unit, column]}, "
+                    f"between {begin:g} s and {self.now:g} s); {REMEDY}"
+                )
 
     def _culprit(self) -> str:
         population = self.compiled.network.populations[self._counters[exact.WHO]]

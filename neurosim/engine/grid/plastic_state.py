@@ -109,6 +109,20 @@ class PlasticState(Uncopied):
             if "eligibility" in self._state[k]:  # what it has earned is in the weight that was read
                 self._state[k]["eligibility"][:, kernel.SEEN] = self._state[k]["reward"][0, kernel.INTEGRAL]
 
+    def not_finite(self) -> str:
+        """Return the first weight that is not finite, in words that end with its value; "" for none.
+
+        Only homeostasis without a learning rule has no bounds.
+        """
+        for synapses, state in zip(self.synapses, self._state, strict=True):
+            if synapses.rule.size or not synapses.homeostasis.size:
+                continue
+            wrong = np.flatnonzero(~np.isfinite(state["weights"]))
+            if wrong.size:
+                unit, value = synapses.targets[wrong[0]], state["weights"][wrong[0]]
+                return f"{synapses.projection} onto unit {unit}: weight must stay finite (got {value}"
+        return ""
+
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
         layout = share.layout
         sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])

@@ -17,6 +17,8 @@ from ..inputs import MAX_STEPS
 Arrays = Mapping[str, NDArray[Any]]
 # A weight in float32 may lie this far beyond the bounds of its rule, in parts of their distance.
 ROUNDING = 1e-6
+# Arrays of plastic synapses that hold reals.
+CHANGING = ("weights", "pre", "post", "eligibility", "reward", "resources", "activity")
 
 
 def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
@@ -39,6 +41,8 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
     for name, array in arrays.items():
         if name.startswith("tally.") or name in ("changes", "drawn"):
             _within(name, array, 0, MAX_COUNT)
+        if name.startswith(("state.", "current.")) or name == "queue":
+            _finite(name, array)
     _within("cursors", arrays["cursors"], 0, 0)
     for k, synapses in enumerate(compiled.plastic):
         if (activity := arrays.get(f"lesson.{k}.activity")) is not None:
@@ -47,6 +51,8 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
         for name in ("pre", "post"):
             if (traces := arrays.get(f"lesson.{k}.{name}")) is not None:
                 _within(f"lesson.{k}.{name}", traces[..., plasticity.LAST], 0, step)
+        for name in (f"lesson.{k}.{each}" for each in CHANGING if f"lesson.{k}.{each}" in arrays):
+            _finite(name, arrays[name])
         if synapses.rule.size:
             low, high = (float(synapses.rule[n]) for n in (plasticity.W_MIN, plasticity.W_MAX))
             slack = ROUNDING * max(abs(low), abs(high))
@@ -67,6 +73,11 @@ def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:
         begin, end = (np.append(limit, 0)[owners] for limit in layout.units_in(b))  # an entry of none holds none
         wrong = np.flatnonzero((log < begin) | (log >= end))
         require(wrong.size == 0, name, f"must hold units of block {b}", log[wrong[:1]])
+
+
+def _finite(name: str, array: NDArray[Any]) -> None:
+    finite = np.isfinite(array)
+    require(bool(finite.all()), name, "must be finite", array[~finite][:1])
 
 
 def _within(name: str, array: NDArray[Any], low: float, high: float) -> None:
