@@ -16,7 +16,7 @@ from ..runs.frame.command import CommandOptions, CommandResult, common
 @click.option("--format", metavar="NAME", help="Format of the file; default by its first bytes or suffix.")
 @click.option("--start", metavar="WHERE", help="Time 0: first (event), file, or seconds on the file's clock.")
 @click.option("--clock", metavar="NAME", help="Of an EVT3 recording: camera (default) or running.")
-@click.option("--camera", metavar="NAME", help="Of an AEDAT2 recording; default by its header.")
+@click.option("--camera", metavar="NAME", help="Of an AEDAT2 recording, e.g. dvs128-tonic; default by its header.")
 @click.option("--tick", type=float, metavar="SECONDS", help="Unit of time of a table.")
 @click.option("--columns", metavar="ORDER", help="Order of the columns of a table, e.g. xypt.")
 @click.option("--shape", metavar="P,Y,X", help="Sensor: polarities, height, width; or channels.")

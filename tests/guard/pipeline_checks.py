@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from guard.pipelines import CLASSES, CLOCK, LEARNING, SOURCES, Built, Pipeline, build
-from helpers.command import result_of
+import pytest
+from guard.pipelines import CLASSES, CLOCK, LEARNING, Built, Pipeline, build
+from helpers.command import neurosim, result_of
 from helpers.readouts import PlainReadout
 from numpy.typing import NDArray
 
@@ -18,9 +19,13 @@ from neurosim import Network, Population, Simulation, SpikeSource, catalog, desc
 from neurosim.description import Description, Settings, SpikeFile
 from neurosim.engine import Result, live
 from neurosim.engine.grid.reference import simulate_dense
+from neurosim.errors import NeurosimInterruptedError
 from neurosim.readouts import LinearReadout, OnlineReadout
-from neurosim.runs.pipeline.config import configure
+from neurosim.runs import RunOptions
+from neurosim.runs.pipeline.config import PipelineConfig, configure
 from neurosim.runs.pipeline.inputs import PipelineInputs
+from neurosim.runs.pipeline.progress import PipelineProgress
+from neurosim.runs.pipeline.run import simulate as run_pipeline
 from neurosim.spikes import Spikes
 from neurosim.windowed import Arrivals, Windowed
 
@@ -47,7 +52,7 @@ def hold(case: Pipeline, folder: Path) -> None:
     if case.source == "SONATA file in pieces":
         from_sonata(built, whole, folder)
     if case.source == "folder of a run":
-        as_a_run(built, folder)
+        as_a_run(case, built, folder)
 
 
 def recorded(network: Network) -> list[str]:
@@ -154,13 +159,16 @@ def windows_of(built: Built, name: str, fired: Fired) -> list[dict[str, NDArray[
     return [counts_by_hand(built.network, name, fired, end - window, end) for end in ends]
 
 
-def window_by_window(built: Built, whole: Result) -> None:
-    """Call each windowed model once a window, with counts that are taken here from the spikes of the run."""
-    fired = steps_of(built, whole)
+def window_by_window(built: Built, result: Result, clip: int = 0, network: Network | None = None) -> None:
+    """Call each windowed model once a window, with counts that are taken here from the spikes of the run.
+
+    network: the pipeline with what it had learned before the recording; None: nothing.
+    """
+    fired = steps_of(built, result, clip)
     for name in WINDOWED:
-        windowed = built.network.population(name).model
+        windowed = (network or built.network).population(name).model
         assert isinstance(windowed, Windowed)
-        state = windowed.model.start()
+        state = windowed.start()
         state.begin()
         per = round(windowed.window / CLOCK)
         steps, units = fired[name]
@@ -172,8 +180,8 @@ def window_by_window(built: Built, whole: Result) -> None:
             readings.append(output.readings)
         assert len(readings) == built.steps // per >= 3
         if windowed.model.readings:
-            assert np.array_equal(np.array(readings), whole.readings[name])
-        same_arrays(state.arrays(), whole.learned[name])
+            assert np.array_equal(np.array(readings), result.readings[name])
+        same_arrays(state.arrays(), result.learned[name])
 
 
 def plain_readout(built: Built, whole: Result) -> None:
@@ -265,6 +273,7 @@ def batch_and_one_by_one(case: Pipeline, built: Built) -> None:
     for i in range(len(built.clips)):
         one = run(built, 1, i, network)
         _hold_recording(together, i, one)
+        window_by_window(built, one, i, network)
         network = built.network.with_learned(one.learned, learn=True)
     if LEARNING[case.learning]:
         same_learned(together.learned, one.learned)
@@ -285,15 +294,13 @@ def _hold_recording(together: Result, i: int, one: Result) -> None:
 
 def from_toml(case: Pipeline, built: Built, whole: Result, folder: Path) -> None:
     """Write the network and what it plays, read both, and run them."""
-    inputs: dict[str, Any] = {"label": built.clips[0]["label"]}
+    inputs: dict[str, Any] = dict(built.clips[0])
     if case.source == "camera file in TOML":
         # The clock of a camera was running for a while: time 0 is the first event.
         source = built.clips[0]["source"]
         late = replace(source, times=source.times + 3.25, duration=source.duration + 3.25)
         files.write(folder / "camera.dat", late)
         inputs["source"] = SpikeFile(folder / "camera.dat")
-    elif SOURCES[case.source]:
-        inputs["source"] = built.clips[0]["source"]
     settings = Settings(clock=CLOCK, duration=built.steps * CLOCK, record=tuple(recorded(built.network)))
     for name, spikes in inputs.items():
         if isinstance(spikes, Spikes):
@@ -328,9 +335,43 @@ def from_sonata(built: Built, whole: Result, folder: Path) -> None:
     hold_pieces(pieces, simulation.learned, whole, built)
 
 
-def as_a_run(built: Built, folder: Path) -> None:
-    """Let `neurosim simulate --config` learn a folder of recordings; the same by hand gives what was learned."""
+def as_a_run(case: Pipeline, built: Built, folder: Path) -> None:
+    """Let `neurosim simulate --config` learn a folder of recordings, in one piece and interrupted.
+
+    The same by hand gives what was learned, and the answers.
+    """
     root = folder / "recordings"
+    _write_recordings(built, root)
+    settings = Settings(clock=CLOCK, duration=built.steps * CLOCK, seed=5)
+    arrays: dict[str, NDArray[Any]] = {}
+    tree = description.tree(Description(built.network, settings), arrays, "arrays.safetensors")
+    if arrays:
+        files.write_arrays(folder / "arrays.safetensors", arrays)
+    data: dict[str, Any] = {"name": "folder", "root": str(root), "source": "source", "label": "label"}
+    data |= {"readout": "readout", "save_every": 2, "shuffle": False}
+    announced = "task" in {population.name for population in built.network.populations}
+    in_tasks = announced or case.seed % 2 == 0
+    if in_tasks:
+        data["tasks"] = [[0], [1]]
+    if announced:
+        data["task"] = "task"
+    files.write_toml(folder / "pipeline.toml", {**tree, "data": data})
+    result = result_of("simulate", "--config", folder / "pipeline.toml", "--out", folder / "run", "--threads", 1)
+    assert result["samples"] == 4
+    assert result["train_samples"] == 6
+    learned, accuracy = _run_by_hand(built, root, configure(folder / "pipeline.toml"), in_tasks=in_tasks)
+    stored = files.read_arrays(folder / "run" / "learned.safetensors")
+    same_arrays(stored, {f"{name}/{key}": array for name, state in learned.items() for key, array in state.items()})
+    assert result["accuracy"] == accuracy
+    _interrupted(folder, saves=1 + case.seed % 3)
+    same_arrays(stored, files.read_arrays(folder / "resumed" / "learned.safetensors"))
+    metrics = files.read_json(folder / "resumed" / "metrics.json")
+    for name in ("accuracy", "spike_digest", "spikes", "confusion", "matrix"):
+        assert metrics[name] == result[name], name
+
+
+def _write_recordings(built: Built, root: Path) -> None:
+    """Write three recordings of each class to learn and two to test, all different."""
     for split, numbers in (("train", (0, 1, 2)), ("test", (0, 1))):
         for label in range(CLASSES):
             for number in numbers:
@@ -338,22 +379,22 @@ def as_a_run(built: Built, folder: Path) -> None:
                 turned = replace(clip, units=(clip.units + 7 * number + 3 * label) % clip.size)
                 (root / split / str(label)).mkdir(parents=True, exist_ok=True)
                 files.write(root / split / str(label) / f"{number}.dat", turned)
-    settings = Settings(clock=CLOCK, duration=built.steps * CLOCK, seed=5)
-    arrays: dict[str, NDArray[Any]] = {}
-    tree = description.tree(Description(built.network, settings), arrays, "arrays.safetensors")
-    if arrays:
-        files.write_arrays(folder / "arrays.safetensors", arrays)
-    data = {"name": "folder", "root": str(root), "source": "source", "label": "label", "readout": "readout"}
-    files.write_toml(folder / "pipeline.toml", {**tree, "data": {**data, "shuffle": False, "save_every": 2}})
-    config = configure(folder / "pipeline.toml")
-    result = result_of("simulate", "--config", folder / "pipeline.toml", "--out", folder / "run", "--threads", 1)
+
+
+def _run_by_hand(
+    built: Built, root: Path, config: PipelineConfig, *, in_tasks: bool
+) -> tuple[Mapping[str, Any], float]:
+    """Return what was learned, task by task, and the accuracy of a test with all learning off."""
     inputs = PipelineInputs(config)
-    train, test = (catalog.load("folder", split, root) for split in ("train", "test"))
-    learned = simulate(
-        built.network, inputs.of(train, labelled=True), clock=CLOCK, seed=5, trial=len(test), record=[]
-    ).learned
-    stored = files.read_arrays(folder / "run" / "learned.safetensors")
-    same_arrays(stored, {f"{name}/{key}": array for name, state in learned.items() for key, array in state.items()})
+    train = catalog.load("folder", "train", root)
+    test = catalog.load("folder", "test", root)
+    tasks = [np.flatnonzero(train.labels == label) for label in range(CLASSES)] if in_tasks else [np.arange(len(train))]
+    network, trial = built.network, len(test)
+    for items in tasks:
+        played = inputs.of(train.select(items), labelled=True, announced=True)
+        learned = simulate(network, played, clock=CLOCK, seed=5, trial=trial, record=[]).learned
+        network = built.network.with_learned(learned, learn=True)
+        trial += len(items)
     frozen = built.network.with_learned(learned, learn=False)
     right = 0
     for i in range(len(test)):
@@ -361,6 +402,20 @@ def as_a_run(built: Built, folder: Path) -> None:
         codes = simulate(frozen, one, clock=CLOCK, seed=5, trial=i).spikes["readout"][0]
         last = codes.units[codes.times == codes.times.max()]
         right += int(last.min()) == test.labels[i]
-    assert result["accuracy"] == right / len(test)
-    assert result["samples"] == 4
-    assert result["train_samples"] == 6
+    return learned, right / len(test)
+
+
+def _interrupted(folder: Path, saves: int) -> None:
+    """Run the pipeline until Ctrl-C comes after some saves, and resume it."""
+    save, left = PipelineProgress.save, [saves]
+
+    def counted(*arguments: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
+        patch.setattr(PipelineProgress, "save", counted)
+        run_pipeline(configure(folder / "pipeline.toml"), RunOptions(out=folder / "resumed"))
+    neurosim("simulate", "--resume", folder / "resumed", "--quiet", "--threads", 2)

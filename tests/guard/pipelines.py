@@ -237,7 +237,11 @@ def build(case: Pipeline) -> Built:
     steps = int(np.lcm(model_steps, readout_steps))
     steps *= -(-max(3 * readout_steps, 48) // steps)
     network = _network(case, model_steps * CLOCK, readout_steps * CLOCK, rng)
+    announces = any(population.name == "task" for population in network.populations)
     clips = tuple(_clip(case, steps, readout_steps, rng) for _ in range(RECORDINGS))
+    if announces:
+        # Each recording begins a task.
+        clips = tuple({**clip, "task": Spikes([0.5 * CLOCK], [0], 1, steps * CLOCK)} for clip in clips)
     return Built(network, clips, int(rng.integers(1, steps)))
 
 
@@ -290,6 +294,9 @@ def _network(case: Pipeline, model_window: float, readout_window: float, rng: Rn
     for receptor in ("label", "reward"):
         if receptor in readout.receptors:
             links.append(Link("label", "readout", receptor))
+    if "task" in readout.receptors:
+        populations.append(Population("task", 1, SpikeSource()))
+        links.append(Link("task", "readout", "task"))
     order = rng.permutation(len(populations))
     return Network([populations[i] for i in order], projections, stimuli, links=links)
 
