@@ -49,7 +49,7 @@ class NeurosimInterruptedError(NeurosimError):
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint has options that are not known: its outputs may differ from those of its library."""
+    """A checkpoint has options that are not known, or NaN among its weights: its outputs may be wrong."""
 
 
 class CapacityWarning(UserWarning):

@@ -120,7 +120,8 @@ def _placed(
     if len(tensor.shape) != len(tensor.strides) or len(numbers) > 33 or not all(0 <= n < 2**48 for n in numbers):
         raise NeurosimFormatError(f"{path}: tensor '{name}': impossible shape {tensor.shape!s:.60}")
     width = tensor.storage.dtype.itemsize
-    stored = StoredTensor(path, tensor.storage.dtype, tensor.shape, start + tensor.offset * width, tensor.strides)
+    begin = start + tensor.offset * width
+    stored = StoredTensor(path, tensor.storage.dtype, tensor.shape, begin, tensor.strides, name)
     end = stored.start + stored.extent() * width
     if end > min(start + info.file_size, size):
         raise NeurosimFormatError(f"{path}: tensor '{name}': lies at bytes {stored.start} to {end} of {size}")

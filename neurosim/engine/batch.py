@@ -43,9 +43,10 @@ def simulate(
 ) -> Result:
     """Run a network from its initial state, on a grid of steps of `clock` seconds or (None) in continuous time.
 
-    Every recording of a batch starts anew; they run in parallel. The result depends on the arguments above `threads`
-    and on nothing else: not on the number of threads, nor on what else is in the batch. Windowed populations that learn
-    are the exception: they keep what they learned, so their batch runs in order, one recording after the other.
+    Every recording of a batch starts anew, with the network's own weights where a rule changes them; they run in
+    parallel. The result depends on the arguments above `threads` and on nothing else: not on the number of threads, nor
+    on what else is in the batch. Windowed populations that learn are the exception: they keep what they learned, so
+    their batch runs in order, one recording after the other.
 
     Args:
         inputs: seconds to run for; or a recording, or a batch of them, for the one spike source; or a mapping by the

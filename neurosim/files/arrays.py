@@ -37,6 +37,17 @@ def read_arrays(path: str | os.PathLike[str], *wanted: str) -> dict[str, NDArray
         raise NeurosimFormatError(f"{path}: expected a safetensors file ({reason}); write or fetch it again") from None
 
 
+def first_nan(array: NDArray) -> tuple[int, ...] | None:
+    """Return the index of the first NaN of an array; None if there is none. The array is read once."""
+    if array.dtype.kind != "f" or not array.size:
+        return None
+    with np.errstate(invalid="ignore"):
+        lowest = array.min()  # NaN where there is one
+    if not np.isnan(lowest):
+        return None
+    return tuple(int(place) for place in np.unravel_index(int(np.isnan(array).argmax()), array.shape))
+
+
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray]) -> None:
     """Replace `path` by these arrays in one step.
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ..plain import PlainTree, from_plain, to_plain
+from .arrays import first_nan
 from .atomic import write_bytes
 
 S = TypeVar("S", bound="Saved")
@@ -67,7 +68,11 @@ def write_state(
 
 
 def read_state(
-    path: str | os.PathLike[str], kind: str, version: int, renamed: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    renamed: Mapping[str, str] | None = None,
+    with_nan: Collection[str] = (),
 ) -> tuple[PlainTree, dict[str, NDArray]]:
     """Return the settings and arrays that `write_state` wrote, or an earlier neurosim in a form of its own.
 
@@ -76,10 +81,12 @@ def read_state(
         kind: as for `write_state`.
         version: latest known version of the format.
         renamed: current name of each setting that had another name before, at any depth.
+        with_nan: names of arrays in which NaN stands for a value that is not there.
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: cut short or damaged, of another kind, or of a later version than `version`.
+        NeurosimFormatError: cut short or damaged, of another kind, or of a later version than `version`; NaN in any
+            other array: names it and the index.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -102,6 +109,13 @@ def read_state(
         )
     if header.digest is not None and header.digest != _digest(header.digested, arrays):
         raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore a copy")
+    for name, array in arrays.items():
+        index = None if name in with_nan else first_nan(array)
+        if index is not None:
+            raise NeurosimFormatError(
+                f"{path}: array '{name}' holds NaN at {list(index)}, so that its results would be NaN; restore a copy "
+                "from before, or run it again with other settings"
+            )
     return _rename(header.settings, renamed or {}), arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -159,6 +160,24 @@ def test_loops_and_windows_of_other_lengths_add_to_the_way() -> None:
     loop = {"source": "edges", "target": "edges", "weight": 0.1, "delay": 0.4, "pattern": "AllToAll"}
     pipe = write("loop.toml", {"projection": [loop]})
     assert PipelineInputs(configure(pipe)).steps(0.315) == 64
+
+
+def test_weights_that_start_anew_with_every_recording_are_named() -> None:
+    plain = write("plain.toml")
+    text = plain.read_text()
+    at = text.index("[[projection]]") + len("[[projection]]")
+    rule = 'plasticity = { rule = "STDP", w_min = -10.0, w_max = 10.0 }'
+    Path("pipe.toml").write_text(f"{text[:at]}\n{rule}{text[at:]}")
+    name = next(p.name for p in configure(Path("pipe.toml")).description.network.projections if p.learns)
+    line = f"weights of '{name}' learn within a recording, also while testing, and start anew with the next one"
+    done = neurosim("simulate", "--config", "pipe.toml", "--out", "run", "--limit", 10)
+    assert line in done.stderr
+    page = html.unescape(Path("run/report.html").read_text())
+    assert line[1:] in page and "with all learning off" not in page
+    silent = neurosim("simulate", "--config", plain, "--out", "plain", "--limit", 10)
+    assert "start anew" not in silent.stderr
+    page = Path("plain/report.html").read_text()
+    assert "start anew" not in page and "with all learning off" in page
 
 
 def test_a_dataset_and_limits_from_the_command_line() -> None:

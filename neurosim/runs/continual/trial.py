@@ -205,7 +205,7 @@ def _restore(
         NeurosimFormatError: a damaged file.
         NeurosimInputError: the state of another learner, stream or seed, or one that lacks a task.
     """
-    header, arrays = files.read_state(path, FORMAT, VERSION)
+    header, arrays = files.read_state(path, FORMAT, VERSION, with_nan=("matrix",))
     with files.saved_values(path):
         found = TrialSpec.from_dict(header["spec"])
         seconds = plain.from_plain(list[float], header["seconds"], "seconds")

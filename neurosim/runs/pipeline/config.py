@@ -72,6 +72,17 @@ class PipelineConfig:
     def description(self) -> Description:
         return self.network.description
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what must be known of the run before its results are read."""
+        learning = [str(each.name) for each in self.description.network.projections if each.learns]
+        if not learning:
+            return ()
+        names = ", ".join(f"'{name}'" for name in learning)
+        return (
+            f"weights of {names} learn within a recording, also while testing, and start anew with the next one; "
+            "only windowed populations keep what they learn",
+        )
+
     @property
     def clock(self) -> float:
         """s, the step."""

@@ -69,6 +69,7 @@ def simulate(config: PipelineConfig, options: RunOptions = DEFAULTS, *, nir: Pat
     with new_run(KIND, tree, net.name, options, **facts) as folder, limit_threads(options.threads):
         if arrays:
             files.write_arrays(folder.path / ARRAYS, arrays)
+        _say_remarks(config, folder, options)
         folder.note(data=data_facts(splits))
         return _Run(config, folder, options, timings, splits, plan).finish()
 
@@ -97,7 +98,17 @@ def resume(path: Path, models: Models | None = None, options: RunOptions = DEFAU
         check_unchanged(folder, "data", folder.manifest.data, data_facts(splits))
         check_unchanged(folder, "models", before, now)
         folder.note(threads=options.threads)
+        _say_remarks(config, folder, options)
         return _Run(config, folder, options, timings, splits, Plan.of(config, splits)).finish()
+
+
+def _say_remarks(config: PipelineConfig, folder: RunFolder, options: RunOptions) -> None:
+    """Print the remarks of a config, and note them for the page."""
+    remarks = config.remarks()
+    if remarks:
+        folder.note(remarks=list(remarks))
+    for line in remarks:
+        options.say(line)
 
 
 @dataclass(frozen=True)
