@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 # Signals that end a program and may have a handler in Python; Windows has no SIGHUP.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -43,7 +45,7 @@ def deferred_interrupts(agree: Callable[[bool], bool] = bool) -> Iterator[Callab
     deliver()
 
 
-def _python_handlers() -> dict[int, Callable[[int, None], object]]:
+def _python_handlers() -> dict[int, Callable[[int, FrameType | None], Any]]:
     """Return the handlers that are Python functions, by the number of their signal."""
     numbers = [int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}

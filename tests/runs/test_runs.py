@@ -213,6 +213,17 @@ def test_a_run_that_fails_says_why_and_keeps_its_results(
     assert runs.read_metrics(opened) == {"accuracy": 1}
 
 
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(NeurosimInputError), runs.record(CONFIG, "toy", out):
+        raise NeurosimInputError("liquid.neurons: must be so")
+    assert not out.exists()
+    with pytest.raises(NeurosimInputError), runs.record(CONFIG, "toy", out) as run:
+        files.write_json(run.path / "stage.json", {})
+        raise NeurosimInputError("a file is damaged")
+    assert runs.open_run(out).manifest.status == "failed"
+
+
 def test_runs_without_out_get_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda form: "20260101-000000")

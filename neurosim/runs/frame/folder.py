@@ -57,6 +57,8 @@ def record(
 ) -> Iterator[RunFolder]:
     """Make a run folder; its status ends as "done", or as "failed" with the reason where the body raises.
 
+    A run that is refused before it has written anything leaves no folder: its input was wrong, and the error says so.
+
     Args:
         config: the whole config, as it will be written.
         name: of the run; the folder is `runs/<date-time>-<name>` unless `out` is given.
@@ -68,6 +70,7 @@ def record(
         NeurosimInputError: `out` holds files that are no run, is a file, or is in use by another run.
         NeurosimWriteError: it could not be made.
     """
+    is_new = out is None or not Path(out).exists()
     path = _new_folder(name) if out is None else _claim(Path(out), say)
     with _locked(path) as locked:
         run = RunFolder(path)
@@ -87,8 +90,23 @@ def record(
             place=provenance.place() if locked else None,
         )
         files.write_toml(path / CONFIG, without_none(config))
-        with _closing(run):
-            yield run
+        try:
+            with _closing(run):
+                yield run
+        except NeurosimInputError:
+            _remove_refused(path, is_new)
+            raise
+
+
+def _remove_refused(path: Path, is_new: bool) -> None:
+    """Remove what `record` wrote into a folder, if nothing else is there, and the folder if it was made for the run."""
+    own = {MANIFEST, CONFIG}
+    if {each.name for each in path.iterdir()} != own:
+        return
+    for name in own:
+        (path / name).unlink(missing_ok=True)
+    if is_new:
+        path.rmdir()
 
 
 @contextmanager
