@@ -19,7 +19,7 @@ from neurosim.convert.decoder import Decoder
 from neurosim.convert.expansions import EXPANSIONS, count_spikes, expand
 
 TOKENS = 5  # of each sequence
-AT_EDGES = 0.01  # most counts that may lie so near to an edge that float32 decides them
+AT_EDGES = 0.01  # most counts or weights that may lie so near to an edge that float32 decides them
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,11 @@ def hold_layer(name: str, layer: SpikedLinear, case: Conversion, x: np.ndarray, 
     places = spike_coding.place_values(case.expansion, planes)
     weight = layer.weight.detach().double().numpy()
     if case.weights == "int8":
-        rows, steps = spike_coding.integer_weights(weight, scales)
+        rows, steps, at_edge = spike_coding.integer_weights(weight, scales)
+        stored = layer.stored()[0].numpy().astype(np.int64)
+        assert ((stored == rows) | at_edge).all(), f"{name}: weights"
+        assert at_edge.mean() <= AT_EDGES, f"{name}: weights at edges"
+        rows = np.where(at_edge, stored, rows)
         sums = spike_coding.sums_of(spikes, escaped, places, rows) * steps
     else:
         sums = spike_coding.sums_of(spikes, escaped, places, weight * scales)

@@ -120,8 +120,15 @@ def sums_of(spikes: Array, escaped: Array, places: list[int], weights: Array) ->
     return total
 
 
-def integer_weights(weight: Array, scales: Array) -> tuple[Array, Array]:
-    """Return V [N, K] of int8 and the steps [N] of weights times scales: the largest of each output channel is 127."""
+def integer_weights(weight: Array, scales: Array) -> tuple[Array, Array, Array]:
+    """Return V [N, K] of int8 and the steps [N] of weights times scales: the largest of each output channel is 127.
+
+    Returns, third, whether each of V lies so near to the edge of two integers that float32 may take either.
+    """
     scaled = weight * scales
     steps = np.maximum(np.abs(scaled).max(1), np.finfo(np.float32).tiny) / INT8
-    return np.rint(scaled / steps[:, None]).astype(np.int64), steps
+    quotients = scaled / steps[:, None]
+    width = EDGE * (1 + np.abs(quotients))
+    rows = np.rint(quotients)
+    at_edge = (np.rint(quotients - width) != rows) | (np.rint(quotients + width) != rows)
+    return rows.astype(np.int64), steps, at_edge
