@@ -93,8 +93,8 @@ def outliers(seeds: int) -> list[dict[str, Any]]:
     rows = []
     cases: list[tuple[str, float, dict[str, Any]]] = [("titans", 0.1, {}), ("yaad", 0.1, {})]
     for retention in ("mirror", "printed"):
-        options = {"retention": retention}
-        cases += [("moneta", 0.01, options), ("moneta", 1.0, options), ("moneta", 0.01, options | {"memory_depth": 2})]
+        moneta: dict[str, Any] = {"retention": retention}
+        cases += [("moneta", 0.01, moneta), ("moneta", 1.0, moneta), ("moneta", 0.01, moneta | {"memory_depth": 2})]
     for kind, step, options in cases:
         scores = [[_recalled(kind, factor, seed, step, **options) for factor in FACTORS] for seed in range(seeds)]
         rows.append({"memory": kind, "step": step, **options, "error": scores})

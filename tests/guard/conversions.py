@@ -19,7 +19,9 @@ from neurosim.convert.decoder import Decoder
 from neurosim.convert.expansions import EXPANSIONS, count_spikes, expand
 
 TOKENS = 5  # of each sequence
-AT_EDGES = 0.01  # most counts or weights that may lie so near to an edge that float32 decides them
+# Most counts or weights that may lie so near to an edge that float32 decides them: a share, and a number of them,
+# for heads that share keys repeat a value.
+AT_EDGES = (0.01, 4)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def hold_layer(name: str, layer: SpikedLinear, case: Conversion, x: np.ndarray, 
     single = torch.from_numpy(x.astype(np.float32))
     own = coder.counts(single, coder.level(single)).numpy().astype(np.int64)
     assert ((own == counts) | at_edge).all(), f"{name}: counts"
-    assert at_edge.mean() <= AT_EDGES, f"{name}: counts at edges"
+    assert at_edge.sum() <= max(AT_EDGES[0] * at_edge.size, AT_EDGES[1]), f"{name}: counts at edges"
     counts = np.where(at_edge, own, counts)
 
     planes = case.coding().sent_planes
@@ -137,7 +139,7 @@ def hold_layer(name: str, layer: SpikedLinear, case: Conversion, x: np.ndarray, 
         rows, steps, at_edge = spike_coding.integer_weights(weight, scales)
         stored = layer.stored()[0].numpy().astype(np.int64)
         assert ((stored == rows) | at_edge).all(), f"{name}: weights"
-        assert at_edge.mean() <= AT_EDGES, f"{name}: weights at edges"
+        assert at_edge.sum() <= max(AT_EDGES[0] * at_edge.size, AT_EDGES[1]), f"{name}: weights at edges"
         rows = np.where(at_edge, stored, rows)
         sums = spike_coding.sums_of(spikes, escaped, places, rows) * steps
     else:
