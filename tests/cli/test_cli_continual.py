@@ -209,6 +209,26 @@ def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.Monkey
     assert len(ran("run", "--resume", "killed")["rows"]) == 3
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_sigterm_ends_the_workers_too_and_the_run_goes_on(config: Path) -> None:
+    words = ("run", config, "--seeds", "3", "--workers", "2", "--out", "stopped", "--quiet")
+    command = [sys.executable, "-m", "neurosim", "continual", *map(str, words)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(Path(".").glob("stopped/**/state.safetensors")):
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    line = child.communicate(timeout=60)[1].splitlines()[-1]
+    assert child.returncode == 128 + signal.SIGTERM
+    assert "continue with: neurosim continual run --resume stopped" in line
+    assert open_run(Path("stopped")).manifest.status == "interrupted"
+    done = [path.read_bytes() for path in Path("stopped").glob("**/result.json")]
+    time.sleep(2.0)
+    assert done == [path.read_bytes() for path in Path("stopped").glob("**/result.json")]
+    assert len(ran("run", "--resume", "stopped")["rows"]) == 3
+
+
 def test_a_sweep_is_measured_on_validation_items(config: Path) -> None:
     with config.open("a") as file:
         file.write("\n[sweep.replay]\nmemory = [10, 50]\n[sweep.common]\nrate = [1e-3, 5e-3]\n")
