@@ -127,9 +127,10 @@ class Projection:
         short_term: short-term plasticity: recent spikes of a source change what its next one delivers; None means none.
         dendritic_delay_fraction: part of the delay that lies between synapse and soma, as in PyNN, for the learning
             rule: with delay d and fraction f, spikes at t_pre and t_post count as t_post - t_pre - (1 - 2f) d apart.
-            0: all of the delay is axonal; 1: dendritic, as NEST has it.
-        p_transmit: probability that a synapse transmits a spike, drawn for each of them, as NEST's bernoulli_synapse;
-            not together with a learning rule.
+            0: all of the delay is axonal; 1: dendritic, as NEST has it. A spike of the source changes the weight when
+            it arrives at the soma, one of the target 2 f d after it was fired, rounded to steps.
+        p_transmit: probability that a synapse transmits a spike, drawn for each spike and synapse, as NEST's
+            bernoulli_synapse; not together with a learning rule.
         homeostasis: `SynapticScaling` or `WeightNormalisation` of the weights, beside the learning rule or alone.
 
     Raises:

@@ -18,7 +18,8 @@ class HomeostasisTerms:
 
         max(1 + gain (1 - rate / target_rate), 0),  or, where there is a total,  total / their sum
 
-    where the rate of the target is read from its spikes, averaged with `tau_rate`.
+    where the rate of the target is that of its spikes, averaged with `tau_rate`: each adds 1 / tau_rate, which decays.
+    This happens at the start of a step, after it is sampled and before anything arrives in it.
     """
 
     interval: float

@@ -98,7 +98,8 @@ class RewardSTDP(TimingRule):
         reward_size, baseline: 1/s. A positive baseline makes a missing reward a punishment (NEST's b).
         reward_delay: s, at least a step of the clock.
         the rest: as in `STDP`. Between its spikes w follows its equation exactly; the bounds are applied when a spike
-            reaches the synapse, so rewards of both signs between two spikes are summed before they are cut off.
+            reaches the synapse, so rewards of both signs between two spikes are summed before they are cut off. They
+            are applied before homeostasis, too, and to weights that are read.
 
     Defaults: the paper's time constants.
     """

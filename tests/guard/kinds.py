@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurosim import neurons
 from neurosim.neurons import equations
 
-from .reference.neurons import Array, Cells, LinearCells
+from .reference.cells import Array, Cells, LinearCells
 
 Generator = np.random.Generator
 

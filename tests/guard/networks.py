@@ -1,7 +1,7 @@
 """Random networks over all features of a network on the grid, one for each seed.
 
-`case(seed)` gives a network, what its sources play, how it is run twice, and the features that it has. A new
-feature joins `AXES`, the function that draws it, and `cannot` with the reason where it cannot meet another one.
+`case(seed)` gives a network, what its sources play, how it is run twice, and the features that it has. A new feature
+joins `AXES`, the function that draws it, and `pairs_networks.missing` where it cannot meet another one.
 """
 
 from __future__ import annotations
@@ -13,30 +13,37 @@ from typing import Any
 
 import numpy as np
 from guard.kinds import KINDS, Kind
+from guard.parts import (
+    Made,
+    chance,
+    draw_gaps,
+    draw_homeostasis,
+    draw_pattern,
+    draw_rule,
+    draw_short_term,
+    draw_stimuli,
+)
 from numpy.typing import NDArray
 
 from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.plasticity import (
-    STDP,
-    Hebbian,
-    Homeostasis,
-    LearningRule,
-    RewardSTDP,
-    ShortTermPlasticity,
-    SynapticScaling,
-    TripletSTDP,
-    WeightNormalisation,
-)
 from neurosim.spikes import Spikes
-from neurosim.stimuli import Current, GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
-from neurosim.synapses import AllToAll, FixedNumberPre, FixedProbability, FromList, OneToOne, Pattern, Uniform
+from neurosim.stimuli import Current
+from neurosim.synapses import Uniform
 
 Generator = np.random.Generator
 
 AXES: dict[str, tuple[str, ...]] = {
     "neuron": tuple(KINDS),
     "cells": ("by unit", "initial", "refractory", "soft reset"),
-    "stimulus": ("PoissonInput", "PoissonInput rates", "StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions"),
+    "stimulus": (
+        "PoissonInput",
+        "PoissonInput rates",
+        "StepCurrent",
+        "SineCurrent",
+        "NoiseCurrent",
+        "GapJunctions",
+        "gaps between",
+    ),
     "source": ("SpikeSource", "two in a step", "PoissonSource", "PoissonSource rates", "from neurons", "recurrent"),
     "synapses": ("second receptor", "weights", "delays", "repeated", "negative"),
     "rule": ("STDP", "STDP nearest", "TripletSTDP", "RewardSTDP", "Hebbian"),
@@ -112,10 +119,6 @@ def is_one_of(pair: Pair) -> bool:
     return within or ("p_transmit" in pair and "rule" in axes)
 
 
-def chance(rng: Generator, p: float) -> bool:
-    return bool(rng.random() < p)
-
-
 def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | None = None) -> Case:
     """Return the network of a seed, of neurons of these kinds."""
     rng = np.random.default_rng(seed)
@@ -129,7 +132,8 @@ def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | Non
     cells = [_cells(rng, number, KINDS[str(name)]) for number, name in enumerate(names)]
     stimuli: list[PoissonInput | Current] = []
     for made in cells:
-        stimuli += _stimuli(rng, made, steps * dt, dt)
+        stimuli += draw_stimuli(rng, made, steps * dt, dt)
+    stimuli += draw_gaps(rng, cells)
     marks |= {made.population.name: made.features for made in cells}
     projections, groups, targets = _projections(rng, sources, cells, marks, shared, dt)
     network = Network([*sources, *(made.population for made in cells)], projections, stimuli)
@@ -171,16 +175,7 @@ def _sources(
     return sources, played, marks
 
 
-@dataclass
-class _Made:
-    """A population of neurons, its kind, and its features."""
-
-    population: Population
-    kind: Kind
-    features: set[str]
-
-
-def _cells(rng: Generator, number: int, kind: Kind) -> _Made:
+def _cells(rng: Generator, number: int, kind: Kind) -> Made:
     size, features = int(rng.integers(3, 9)), {kind.name}
     by_unit = chance(rng, 0.35)
     model, marks = kind.draw(rng, size if by_unit else None)
@@ -189,64 +184,13 @@ def _cells(rng: Generator, number: int, kind: Kind) -> _Made:
     if chance(rng, 0.35):
         initial = {"v": kind.initial(rng, model, size)}
         features.add("initial")
-    return _Made(Population(f"cells {number}", size, model, initial), kind, features)
-
-
-def _stimuli(rng: Generator, made: _Made, duration: float, dt: float) -> list[PoissonInput | Current]:
-    """Return stimuli of one population; their features join those of the population."""
-    name, size, kind = made.population.name, made.population.size, made.kind
-    stimuli: list[PoissonInput | Current] = []
-    for feature in ("PoissonInput", "PoissonInput rates"):
-        if chance(rng, 0.25):
-            made.features.add(feature)
-            row = int(rng.integers(len(kind.weights)))
-            if row > 0:
-                made.features.add("second receptor")
-            receptor, weight = list(kind.weights.items())[row]
-            rate, times = rng.uniform(50.0, 400.0), None
-            if feature == "PoissonInput rates":
-                rate, times = rng.uniform(0, 400, (2, size)), np.array([0.0, rng.uniform(0.2, 0.7) * duration])
-            weight *= rng.uniform(0.2, 0.6)
-            stimuli.append(PoissonInput(name, rate, weight, receptor, name=f"{feature} {name}", times=times))
-    if kind.current == 0.0:
-        return stimuli
-    units = np.sort(rng.choice(size, max(size // 2, 1), replace=False)) if chance(rng, 0.3) else None
-    count = size if units is None else len(units)
-    if chance(rng, 0.25):
-        made.features.add("StepCurrent")
-        times = np.sort(rng.choice(np.arange(1, int(duration / dt)), 3, replace=False)) * dt
-        amplitudes = kind.current * rng.uniform(-0.5, 1.2, (3, count) if chance(rng, 0.5) else 3)
-        stimuli.append(StepCurrent(name, times, amplitudes, name=f"step {name}", units=units))
-    if chance(rng, 0.2):
-        made.features.add("SineCurrent")
-        amplitude, offset = kind.current * rng.uniform(0.2, 0.8, 2)
-        stop = float(rng.uniform(0.5, 1.0) * duration) if chance(rng, 0.5) else None
-        sine = {
-            "amplitude": amplitude,
-            "frequency": rng.uniform(5.0, 60.0),
-            "offset": offset,
-            "phase": rng.uniform(0, 6),
-        }
-        stimuli.append(SineCurrent(name, **sine, start=0.02, stop=stop, name=f"sine {name}", units=units))
-    if chance(rng, 0.2):
-        made.features.add("NoiseCurrent")
-        sd = kind.current * rng.uniform(0.1, 0.6, count if chance(rng, 0.5) else None)
-        mean = kind.current * rng.uniform(0.0, 0.5)
-        stimuli.append(NoiseCurrent(name, mean, sd, rng.uniform(2e-3, 2e-2), name=f"noise {name}", units=units))
-    if chance(rng, 0.25):
-        made.features.add("GapJunctions")
-        pairs = rng.integers(0, size, (2, 2 * size))
-        pattern = AllToAll() if chance(rng, 0.5) else FromList(*pairs)
-        stimuli.append(
-            GapJunctions(name, source=name, pattern=pattern, conductance=kind.conductance * rng.uniform(0.2, 1.0))
-        )
-    return stimuli
+    return Made(Population(f"cells {number}", size, model, initial), kind, features)
 
 
 def _projections(
     rng: Generator,
     sources: list[Population],
-    cells: list[_Made],
+    cells: list[Made],
     marks: Mapping[str, set[str]],
     shared: set[str],
     dt: float,
@@ -273,9 +217,7 @@ def _projections(
     return projections, groups, targets
 
 
-def _projection(
-    rng: Generator, source: Population, made: _Made, features: set[str], name: str, dt: float
-) -> Projection:
+def _projection(rng: Generator, source: Population, made: Made, features: set[str], name: str, dt: float) -> Projection:
     """Return a projection; its features are added to `features`."""
     target, kind = made.population, made.kind
     row = int(rng.integers(1, len(kind.weights))) if len(kind.weights) > 1 and chance(rng, 0.3) else 0
@@ -286,8 +228,8 @@ def _projection(
         unit = -unit
     if unit < 0:
         features.add("negative")
-    pattern, count = _pattern(rng, source, target, features)
-    rule = _rule(rng, unit, features) if chance(rng, 0.55) else None
+    pattern, count = draw_pattern(rng, source, target, features)
+    rule = draw_rule(rng, unit, features) if chance(rng, 0.55) else None
     weight: Any = unit * rng.uniform(0.6, 1.4)
     if chance(rng, 0.5):
         features.add("weights")
@@ -297,13 +239,8 @@ def _projection(
     if chance(rng, 0.4):
         features.add("delays")
         delay = Uniform(dt, 8 * dt) if count is None or chance(rng, 0.3) else rng.integers(1, 9, count) * dt
-    homeostasis = _homeostasis(rng, unit, features, dt) if chance(rng, 0.3) else None
-    short_term = None
-    if chance(rng, 0.3):
-        facilitates = chance(rng, 0.5)
-        features.add("facilitation" if facilitates else "depression")
-        tau = rng.uniform(0.02, 0.2) if facilitates else 0.0
-        short_term = ShortTermPlasticity(rng.uniform(0.2, 0.9), rng.uniform(0.02, 0.2), tau)
+    homeostasis = draw_homeostasis(rng, unit, features, dt) if chance(rng, 0.3) else None
+    short_term = draw_short_term(rng, features) if chance(rng, 0.3) else None
     fraction, p = 0.0, 1.0
     if chance(rng, 0.3):
         features.add("dendritic fraction")
@@ -325,63 +262,3 @@ def _projection(
         p_transmit=p,
         homeostasis=homeostasis,
     )
-
-
-def _pattern(rng: Generator, source: Population, target: Population, features: set[str]) -> tuple[Pattern, int | None]:
-    """Return a pattern, and the number of its synapses where that is known."""
-    sizes = source.size, target.size
-    kind = int(rng.integers(5))
-    if kind == 0:
-        return FixedProbability(0.5), None
-    if kind == 1:
-        return FixedNumberPre(min(3, source.size)), None
-    if kind == 2:
-        features.add("repeated")
-        count = int(rng.integers(2, 3 * target.size))
-        pre, post = (rng.integers(0, size, count) for size in sizes)
-        return FromList(np.append(pre, pre[:2]), np.append(post, post[:2])), count + 2
-    if kind == 3 and sizes[0] == sizes[1]:
-        return OneToOne(), sizes[0]
-    return AllToAll(), sizes[0] * sizes[1]
-
-
-def _rule(rng: Generator, unit: float, features: set[str]) -> LearningRule:
-    """Return a rule whose bounds hold weights of `unit`."""
-    low, high = sorted((0.0, 2.0 * unit))
-    bounds = {"w_min": low, "w_max": high}
-    taus = {"tau_plus": rng.uniform(5e-3, 3e-2), "tau_minus": rng.uniform(5e-3, 3e-2)}
-    # A power below 1 turns the rounding of float32 at a bound, 6e-8, into 1e-3.
-    power = 1.0 if "float32" in features else 0.4
-    powers = dict(zip(("mu_plus", "mu_minus"), rng.choice([0.0, power, 1.0], 2).tolist(), strict=True))
-    pairing = str(rng.choice(["all_to_all", "nearest"]))
-    amounts = {"a_plus": rng.uniform(-0.05, 0.15), "a_minus": rng.uniform(-0.05, 0.15)}
-    kind = str(rng.choice(["STDP", "TripletSTDP", "RewardSTDP", "Hebbian"]))
-    features.add("STDP nearest" if kind == "STDP" and pairing == "nearest" else kind)
-    if kind == "STDP":
-        return STDP(**taus, **amounts, **bounds, **powers, pairing=pairing)
-    if kind == "TripletSTDP":
-        names = ("a2_plus", "a3_plus", "a2_minus", "a3_minus")
-        triplet = dict(zip(names, rng.uniform(0.0, 0.08, 4).tolist(), strict=True))
-        slow = {"tau_x": rng.uniform(0.02, 0.1), "tau_y": rng.uniform(0.02, 0.1)}
-        return TripletSTDP(**taus, **slow, **triplet, **bounds, **powers, pairing=pairing)
-    if kind == "RewardSTDP":
-        reward = {"tau_c": rng.uniform(0.02, 0.5), "tau_d": rng.uniform(0.01, 0.2), "reward_size": rng.uniform(1, 8)}
-        late = {"baseline": float(rng.choice([0.0, rng.uniform(0, 2)])), "reward_delay": int(rng.integers(1, 6)) * 1e-3}
-        return RewardSTDP("played", **reward, **late, **taus, **amounts, **bounds, **powers, pairing=pairing)
-    thetas = {
-        "theta_pre": rng.uniform(0, 0.3),
-        "theta_post": rng.uniform(0, 0.3),
-        "oja": rng.uniform(0, 0.5) / abs(unit),
-    }
-    slow = {"tau_pre": taus["tau_plus"], "tau_post": taus["tau_minus"]}
-    return Hebbian(eta=float(rng.choice([-0.05, 0.05])) * abs(unit), **slow, **thetas, **bounds)
-
-
-def _homeostasis(rng: Generator, unit: float, features: set[str], dt: float) -> Homeostasis:
-    interval = int(rng.integers(5, 40)) * dt
-    if chance(rng, 0.5):
-        features.add("SynapticScaling")
-        tau = interval * rng.uniform(1.5, 8.0)
-        return SynapticScaling(rng.uniform(10.0, 60.0), tau_rate=rng.uniform(0.02, 0.2), tau=tau, interval=interval)
-    features.add("WeightNormalisation")
-    return WeightNormalisation(rng.uniform(1.0, 4.0) * unit, interval=interval)

@@ -10,7 +10,7 @@ NETWORKS = 1000
 LEAST = 10
 # Axes of which a network has one value; of all others it may have several.
 ONE = {"precision", "clock", "second run"}
-CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions")
+CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions", "gaps between")
 
 
 def table(networks: int = NETWORKS, least: int = LEAST) -> PairTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from guard.__main__ import main, names
 from guard.pairs import PairTable
 
 
@@ -53,3 +54,14 @@ def test_an_unknown_feature_is_refused() -> None:
         small().met("gla", "delta")
     with pytest.raises(ValueError, match="a pair is of two features"):
         small().met("gla", "gla")
+
+
+def test_the_command_has_four_tables_and_refuses_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert names() == ["conversions", "networks", "pipelines", "readers"]
+    assert main(["network"]) == 2
+    assert "unknown table 'network'" in capsys.readouterr().err
+
+
+def test_the_command_prints_a_table_and_says_that_it_is_full(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["readers"]) == 0
+    assert "missing" not in capsys.readouterr().out

@@ -14,9 +14,10 @@ from neurosim.neurons import Neuron
 from neurosim.plasticity import RewardSTDP, ShortTermPlasticity
 from neurosim.stimuli import GapJunctions, NoiseCurrent, PoissonInput, SineCurrent, StepCurrent
 
+from .cells import Array, Cells
 from .draws import Draws
 from .learning import Homeostasis, rule_of
-from .neurons import Array, Cells, cells_of
+from .neurons import cells_of
 from .stimuli import Gaps, Noise, poisson_counts, sine_current, step_current, steps_of
 
 Counts = NDArray[np.int64]
