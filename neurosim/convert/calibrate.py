@@ -145,6 +145,8 @@ def survey_channels(
     tables: dict[str, _Table] = {}
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
+        if not len(x):
+            return
         if name not in tables:
             tables[name] = _Table(x, costs, levels)
         tables[name].add(x, gradient)
@@ -155,7 +157,7 @@ def survey_channels(
 
 
 def _require_all(names: Sequence[str], found: Mapping[str, object]) -> None:
-    """Raise `NeurosimInputError` for a layer that no token of the text reached: an expert, that is."""
+    """Raise `NeurosimInputError` for a layer that no token of the text reached: an expert, or one of chosen tokens."""
     for name in names:
         if name not in found:
             raise NeurosimInputError(
@@ -190,6 +192,8 @@ def layer_thresholds(
     errors: dict[str, Tensor] = {}
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
+        if not len(x):
+            return
         if name not in thresholds:
             thresholds[name] = (
                 torch.tensor(LAYER_GRID, device=x.device) * x.abs().max().clamp(min=MIN_THRESHOLD) / levels

@@ -441,6 +441,22 @@ def test_a_model_is_converted_in_the_middle_of_its_training() -> None:
 
 
 @torch.no_grad()
+def test_layers_that_no_token_reaches() -> None:
+    """A router that chooses no token: the layers behind it work on nothing, and cannot be calibrated."""
+    model = LanguageModel(LanguageConfig((MixerSpec("seqboat", {"slots": 3}),), width=16, hidden=16), 0).eval()
+    for name, p in model.named_parameters():
+        if "hx_proj" in name:
+            p[:2] = 0  # no token is more active than not
+    made = convert(model, Coding("ternary"))
+    simulated = made.model(text(6)[None])[0]
+    made.execute()
+    assert torch.equal(made.model(text(6)[None])[0], simulated) and torch.isfinite(simulated).all()
+    for scheme in ("calibrated", "qcfs"):
+        with pytest.raises(NeurosimInputError, match=r"no token of it reached layers\.0\.mixer\.unit\.[a-z]+_proj"):
+            convert(model, Coding(scheme, rotate=False), text(200), windows=2, length=16)
+
+
+@torch.no_grad()
 def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
     tokens = text(300)
     same = compare_models(dense, dense, tokens)
