@@ -39,9 +39,7 @@ def main(path: Path) -> None:
         *raster(spikes[RECORDING]),
         *answer(readout.scores(one)[0], test.labels[RECORDING]),
         label(0, HEIGHT - 8, f"{len(test)} recordings never seen: {right:.1%} right", kind="title"),
-        label(
-            WIDTH, HEIGHT - 8, f"{fewer:,.0f} times fewer operations than a dense network of that size", "end", "title"
-        ),
+        label(WIDTH, HEIGHT - 8, f"{fewer:,.0f} times fewer operations than dense in every step", "end", "title"),
     ]
     words = (
         "Events of a camera, the spikes of a liquid over time, and the scores of the ten digits: the highest is right"

@@ -28,8 +28,8 @@ class Learner(ABC):
     """A method that learns tasks one after the other: `begin`, then `learn` for each.
 
     A learner of the package has settings of its own, a frozen dataclass in `SETTINGS`, and is made as
-    `Kind(problem, settings)`. It sees each task once, when it learns it; which items it keeps is up to the learner (the
-    joint learner, an upper bound, keeps all). Everything random is keyed by `problem.seed` and the task's index, so
+    `Kind(problem, settings)`. It sees each task once, when it learns it; which items it keeps is up to the learner
+    (joint training, the reference, keeps all). Everything random is keyed by `problem.seed` and the task's index, so
     that a learner restored from `state` goes on exactly as one that was never stopped.
 
     Attributes:

@@ -102,11 +102,12 @@ def layer_rows(found: Measures) -> list[tuple[str, list[object]]]:
 
 
 def against(dense: float | None, done: float | None) -> str:
-    """Return in words how many operations fewer than dense that is."""
+    """Return in words how many operations fewer than those of the same layers, computed densely in every step."""
     if not dense or not done:
         return "dense equivalent not recorded"
     ratio = dense / done
-    return f"{numbers.times(ratio)} fewer than dense" if ratio >= 1 else f"{numbers.times(1 / ratio)} more than dense"
+    words = f"{numbers.times(ratio)} fewer" if ratio >= 1 else f"{numbers.times(1 / ratio)} more"
+    return f"{words} than the same layers, dense in every step"
 
 
 def speed(factor: float | None) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
@@ -16,9 +16,8 @@ from torch import nn
 
 from ..errors import NeurosimError, require
 from ..random import rng_key
-from ..spikes import Recordings
 from .augment import Augment
-from .binning import Binning, EventBatch
+from .binning import EventBatch
 from .parallel import Team
 from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import TrainableNet, read_checkpoint, write_checkpoint
@@ -27,6 +26,38 @@ from .specs import TrainingSpec
 EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
 SORTED_BATCHES = 8  # batches within which recordings are sorted by duration, so that few steps are padding
+
+
+class Labelled(Protocol):
+    """Training items: `Recordings`, or others that a `Batches` takes."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Classes [n]."""
+
+    @property
+    def durations(self) -> NDArray[np.float64]:
+        """Duration of each item, s."""
+
+    def __len__(self) -> int: ...
+
+
+class Batches(Protocol):
+    """Conversion of items to tensors: `Binning` of recordings, or another."""
+
+    @property
+    def units(self) -> int:
+        """Units of a step."""
+
+    def batch(
+        self,
+        recordings: Any,
+        chosen: NDArray[np.int64],
+        augment: Augment | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> EventBatch:
+        """Return the `chosen` items."""
 
 
 def _ignore(progress: EpochProgress) -> None:
@@ -58,9 +89,9 @@ class Trainer:
     def __init__(
         self,
         net: TrainableNet,
-        binning: Binning,
-        train: Recordings,
-        validation: Recordings | None = None,
+        binning: Batches,
+        train: Labelled,
+        validation: Labelled | None = None,
         spec: TrainingSpec | None = None,
         augment: Augment | None = None,
         seed: int = 0,
@@ -197,7 +228,7 @@ class Trainer:
         patience = self.spec.patience
         state.stopped = bool(patience) and state.epoch - state.best >= patience
 
-    def scores(self, recordings: Recordings) -> NDArray[np.float32]:
+    def scores(self, recordings: Labelled) -> NDArray[np.float32]:
         """Return [n, classes] scores of recordings as they are; the processes share the work."""
         every = np.arange(len(recordings))
         share = self.team.share(every)
@@ -221,7 +252,7 @@ class Trainer:
 
 @torch.no_grad()
 def scores(
-    net: TrainableNet, binning: Binning, recordings: Recordings, chosen: NDArray[np.int64] | None = None
+    net: TrainableNet, binning: Batches, recordings: Labelled, chosen: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
     net.eval()
@@ -235,7 +266,7 @@ def scores(
     return out
 
 
-def loss_and_accuracy(scores: NDArray[np.float32], recordings: Recordings) -> tuple[float, float]:
+def loss_and_accuracy(scores: NDArray[np.float32], recordings: Labelled) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy of scores [n, classes]."""
     assert recordings.labels is not None  # binning has made sure
     labels = torch.from_numpy(recordings.labels)

@@ -27,7 +27,7 @@ BY_ITEM = ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "pr
 # Small enough for seconds, large enough to learn.
 SMALL: dict[str, dict[str, Any]] = {
     "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
-    "joint": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
+    "joint": {"hidden": (60,), "epochs": 30, "steps": 4, "learning_rate": 1e-2},
     "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
     "latent": {"hidden": (60, 40), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
     "derpp": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},

@@ -266,7 +266,7 @@ def test_memory_of_every_method(learned: dict[str, Any], stream: Stream) -> None
     constants = held["plain"]["weights"] - parameters
     assert 0 < constants <= 8 * 2 * 2  # two float64 of each hidden layer
     assert held["replay"] == {"weights": parameters + constants, "memory": 8 * (64 + 8 + 8)}
-    assert held["joint"] == {"weights": parameters + constants, "tasks": 2 * 25 * (64 + 8)}
+    assert held["joint"] == {"weights": parameters + constants, "tasks": 2 * (25 + 10) * (64 + 8)}
     assert held["ewc"] == {"weights": parameters + constants, "fisher": parameters, "mean": parameters}
     assert held["si"] == {"weights": parameters + constants, "importance": parameters, "before": parameters}
     rows = np.sum([learned["hlop"].settings.rows(t, (64, 40), (64, 40)) for t in (0, 1)], axis=0)

@@ -33,6 +33,11 @@ def load_programs() -> ModuleType:
 
 programs = load_programs()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Words of a goal that a reader does not know, and of a figure that no script here prints.
+COMMISSION = re.compile(
+    r"found outside|upper bound|\(asked|(?<!-)\basked [.\d]|\basked (above|below)|\bAsked[:,]|\b(is|are) asked[.:;,)]"
+    r"|\| asked|\baim [.\d]|\bthe goal of\b"
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,19 @@ def test_the_programs_of_a_page_run(path: Path, elsewhere: None) -> None:
     command = [sys.executable, ROOT / "docs" / "tools" / "programs.py", path, "page"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_says_what_was_measured_and_no_goal(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert [line for line in lines if COMMISSION.search(line)] == []
+
+
+def test_words_of_a_goal_are_recognised() -> None:
+    for text in ("5.5 (asked 4)", "| asked | measured |", "where .97 is asked.", "joint (upper bound)", ": aim .80 |"):
+        assert COMMISSION.search(text), text
+    for text in ("the readout is asked about others", "memory is asked for by size", "times as many are asked again"):
+        assert not COMMISSION.search(text), text
 
 
 def test_a_page_whose_program_fails_or_prints_something_else_is_refused(elsewhere: None) -> None:

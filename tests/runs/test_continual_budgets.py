@@ -12,8 +12,8 @@ from neurosim.runs.continual.config import EPOCHS, configure
 NAMES = ("plain", "replay", "hlop", "dendrites", "projected", "macrocolumn")
 
 
-def epochs(*sets: str) -> dict[str, object]:
-    config = configure(None, sets, {}, NAMES)
+def epochs(*sets: str, names: tuple[str, ...] = NAMES) -> dict[str, object]:
+    config = configure(None, sets, {}, names)
     return {row.name: row.settings.get("epochs") for row in config.rows}
 
 
@@ -28,6 +28,16 @@ def test_learners_get_the_same_passes() -> None:
 def test_online_every_item_is_met_once() -> None:
     assert set(epochs("online=true", "common.epochs=3", "learners.hlop.epochs=2").values()) == {1, None}
     assert configure(None, ("online=true",), {}, NAMES).tree()["online"] is True
+
+
+def test_joint_training_has_its_own_budget() -> None:
+    """A reference that stops with the learners would flatter them."""
+    names = ("plain", "joint")
+    for sets in ((), ("common.epochs=3",), ("online=true",)):
+        assert epochs(*sets, names=names)["joint"] == 40
+    assert epochs("learners.joint.epochs=7", "common.epochs=3", names=names) == {"plain": 3, "joint": 7}
+    shared = configure(None, ("common.hidden=[30]", "common.batch=8"), {}, names)
+    assert all(row.settings["hidden"] == (30,) and row.settings["batch"] == 8 for row in shared.rows)
 
 
 @pytest.mark.usefixtures("elsewhere")

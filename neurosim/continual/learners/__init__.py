@@ -20,6 +20,7 @@ class LearnerEntry:
     Attributes:
         task_free: its `TASK_FREE`.
         owner: the class of a learner of others.
+        reference: what learners are compared with: it trains to its own end, whatever budget they share.
     """
 
     module: str
@@ -27,6 +28,7 @@ class LearnerEntry:
     title: str
     task_free: bool = False
     owner: type[Learner] | None = None
+    reference: bool = False
 
 
 def _plugin(name: str, found: Any) -> LearnerEntry:
@@ -37,7 +39,9 @@ def _plugin(name: str, found: Any) -> LearnerEntry:
 
 _OWN: Mapping[str, LearnerEntry] = {
     "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline", True),
-    "joint": LearnerEntry("plain", "Joint", "the same net on all tasks met so far together: an upper bound"),
+    "joint": LearnerEntry(
+        "joint", "Joint", "spiking net trained on all tasks met so far, as `neurosim train` trains", reference=True
+    ),
     "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
     "latent": LearnerEntry("latent", "LatentReplay", "the same net, spike counts of its first layer learned again"),
     "derpp": LearnerEntry("replay", "DarkReplay", "the same net, stored items with their scores: DER++", True),

@@ -78,7 +78,7 @@ class Net(nn.Module):
     def through(self, spikes: Tensor, first: int = 0, last: int | None = None) -> Tensor:
         """Return the spikes [steps, B, units] of hidden layer `last` - 1, driven by the inputs of layer `first`."""
         for weights, neurons in zip(self.weights[first:last], self.neurons[first:last], strict=True):
-            spikes = neurons(self._in_time(weights(spikes)))[0]
+            spikes = neurons(self.in_time(weights(spikes)))[0]
         return spikes
 
     def read(self, spikes: Tensor) -> Tensor:
@@ -93,14 +93,14 @@ class Net(nn.Module):
         for k, (weights, neurons) in enumerate(zip(self.weights, self.neurons, strict=True), start=1):
             assert isinstance(weights, SpikeLinear) and isinstance(neurons, LIFLayer)
             inputs = spikes
-            spikes, states = neurons.each_step(self._in_time(weights(inputs)))
+            spikes, states = neurons.each_step(self.in_time(weights(inputs)))
             stored = weights.bias.numel() + neurons.constants().numel()
             layers.append(count_linear(f"hidden {k}", weights.weight, inputs, spikes, states, bias=stored))
         rates = spikes.mean(dim=0, keepdim=True)
         out = self.output
         return [*layers, count_linear("output", out.weight, rates, out(rates), bias=out.bias.numel())]
 
-    def _in_time(self, current: Tensor) -> Tensor:
+    def in_time(self, current: Tensor) -> Tensor:
         """Return [steps, B, units] of a current of so many steps, or of one."""
         if len(current) == 1 < self.steps:
             return current.expand(self.steps, *current.shape[1:]).contiguous()

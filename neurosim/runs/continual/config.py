@@ -172,13 +172,10 @@ def configure(
     )
     stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
     recipe = lookup(STREAMS, stream_kind, "stream.kind")
-    shared = {"epochs": EPOCHS, **common}
-    own = {
-        name: overlay({k: v for k, v in shared.items() if k in _fields(owner)}, _table(learners, name))
-        for name, owner in owners.items()
-    }
+    own = {name: overlay(_shared(name, owner, common), _table(learners, name)) for name, owner in owners.items()}
     if merged.get("online") is True or _table(merged, "stream").get("boundaries") is False:
-        own = {name: {**table, "epochs": 1} if "epochs" in table else table for name, table in own.items()}
+        budgeted = [name for name, table in own.items() if "epochs" in table and not LEARNERS[name].reference]
+        own |= {name: {**own[name], "epochs": 1} for name in budgeted}
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
     swept = "source" in sweep.get("stream", {}) and "data" in merged
@@ -193,6 +190,14 @@ def configure(
         row.check()
     _check_boundaries(config)
     return config
+
+
+def _shared(name: str, owner: type, common: Tree) -> dict[str, object]:
+    """Return the settings that a learner has from [common], or else the usual budget; a reference has its own."""
+    shared = {"epochs": EPOCHS, **common}
+    if LEARNERS[name].reference:
+        del shared["epochs"]
+    return {key: value for key, value in shared.items() if key in _fields(owner)}
 
 
 def _check_boundaries(config: ContinualConfig) -> None:

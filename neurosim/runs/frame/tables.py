@@ -115,8 +115,10 @@ def activity_rows(spikes: int | None, measures: Measures | None, factor: float |
         rows.append(("sparsity", f"{percent(measures.activation_sparsity, 2)} of neuron outputs are silent"))
     if measures is not None and (effective := measures.synaptic_operations.effective) is not None:
         dense = measures.synaptic_operations.Dense
-        fewer = f", {_times(dense / effective)} fewer than dense ({quantity(dense)})" if dense and effective else ""
-        rows.append(("operations", f"{quantity(effective)} a recording{fewer}"))
+        rows.append(("operations", f"{quantity(effective)} a recording"))
+        if dense and effective:
+            saving = f"{_times(dense / effective)} fewer"
+            rows.append(("", f"{saving} than the same layers, dense in every step ({quantity(dense)})"))
     return [*rows, ("speed", speed(factor))]
 
 
