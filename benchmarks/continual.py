@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 from machine import describe
 
+from neurosim import runs
 from neurosim.continual.matrix import Estimate, estimate
+from neurosim.runs.continual import Continual
 from neurosim.runs.continual.config import configure
-from neurosim.runs.continual.executor import Executor
 from neurosim.runs.continual.result import ContinualResult
-from neurosim.runs.continual.run import run_learners
 from neurosim.runs.frame.options import RunOptions
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "continual"
@@ -69,7 +69,7 @@ def measure(name: str, options: argparse.Namespace) -> ContinualResult:
         sets = (*sets, *ENGINE)
     config = configure(EXAMPLES / f"{name}.toml", sets, {"seeds": options.seeds}, tuple(options.learner))
     with tempfile.TemporaryDirectory() as folder:
-        return run_learners(config, Executor(options.workers), RunOptions(out=Path(folder) / "run", quiet=False))
+        return runs.start(Continual(options.workers), config, RunOptions(out=Path(folder) / "run", quiet=False))
 
 
 def table(name: str, result: ContinualResult) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from machine import describe
 
+from neurosim import runs
 from neurosim.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.runs.attention.config import AttentionConfig
+from neurosim.runs.attention import KIND
 from neurosim.runs.attention.result import AttentionResult
-from neurosim.runs.attention.run import compare_kinds, resume
 from neurosim.runs.frame.folder import METRICS, open_run, read_metrics
 from neurosim.runs.frame.options import RunOptions
 
@@ -42,7 +42,7 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
     if (out / METRICS).is_file():
         return AttentionResult.from_dict(read_metrics(open_run(out)))
     if out.is_dir():
-        return resume(out, RunOptions(threads=1))
+        return runs.resume(KIND, out, RunOptions(threads=1))
     softmax = LINEAR // ratio if ratio else 0
     settings = {
         "seeds": seeds,
@@ -55,7 +55,7 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
         "training.steps": steps,
         "training.tokens": 512,
     }
-    return compare_kinds(AttentionConfig.configure(given=settings), options)
+    return runs.start(KIND, KIND.configure(given=settings), options)
 
 
 def main() -> None:

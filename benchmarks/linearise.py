@@ -21,9 +21,10 @@ from pathlib import Path
 
 from machine import describe
 
+from neurosim import runs
+from neurosim.runs.convert.linearise import Linearise
 from neurosim.runs.convert.linearise.config import LineariseConfig
 from neurosim.runs.convert.linearise.result import LinearisationResult
-from neurosim.runs.convert.linearise.run import linearise_model
 from neurosim.runs.frame.options import RunOptions
 
 STUDENTS = ("window_linear", "gla,keep")
@@ -41,7 +42,8 @@ def run(options: argparse.Namespace, pattern: str, folder: Path) -> Linearisatio
     config = LineariseConfig.configure(
         None, sets, {"text.file": options.text, "text.tokens": options.tokens, "seed": options.seed}
     )
-    return linearise_model(Path(options.model), config, RunOptions(out=folder / pattern, threads=options.threads))
+    chosen = RunOptions(out=folder / pattern, threads=options.threads)
+    return runs.start(Linearise(Path(options.model)), config, chosen)
 
 
 def row(pattern: str, result: LinearisationResult) -> str:

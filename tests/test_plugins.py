@@ -201,28 +201,47 @@ GREETING = {
     "__init__.py": '''
         """Say hello."""
         from dataclasses import dataclass
-        from neurosim.runs.frame.kind import Kind, RunResult
+        from neurosim.runs.frame.kind import Inputs, Kind, RunResult
 
         @dataclass(frozen=True, kw_only=True)
         class Greeting(RunResult):
             kind: str = "greeting"
             words: str = ""
 
-        KIND = Kind(name="greeting", title="a greeting", result=Greeting, package=__name__,
-                    reconfigure=lambda folder, sources, changeable: None)
+        class Greet(Kind):
+            name = "greeting"
+            title = "a greeting"
+            result = Greeting
+
+            def configure(self, file=None, sets=(), given=None):
+                return {"seed": 0}
+
+            def settings(self, config):
+                return config
+
+            def schemas(self):
+                return {}
+
+            def run_name(self, config):
+                return "greeting"
+
+            def load(self, config, options):
+                return Inputs("hello", {})
+
+            def work(self, run):
+                return Greeting(words=run.inputs)
+
+        KIND = Greet()
     ''',
     "command.py": '''
-        import click
-        from neurosim.runs.frame.command import CommandResult, common
-        from neurosim.runs.frame.lifecycle import finish, new_run
-        from . import KIND, Greeting
+        from neurosim.runs.frame.command import run_command
 
-        @click.command()
-        @common()
+        @run_command()
         def command(options):
             """Say hello."""
-            with new_run(KIND, {"seed": 0}, "greeting", options, data={}) as folder:
-                return CommandResult.of(KIND, finish(KIND, folder, lambda: Greeting(words="hello")))
+            from . import KIND
+
+            return KIND
     ''',
     "table.py": "def render(result):\n    return result.words\n",
     "page.py": "def fill(folder, result):\n    return {}\n",

@@ -18,11 +18,11 @@ def command(options: CommandOptions) -> CommandResult:
     Handwritten digits, moved in three saccades before an emulated event camera, go through a liquid of spiking
     neurons; a linear readout tells them apart.
     """
-    from ..runs.liquid.config import LiquidConfig
-    from ..runs.liquid.run import simulate
+    from ..runs.frame import lifecycle
+    from ..runs.liquid import KIND
     from ..runs.liquid.table import render_demo
 
     options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
-    given = {"data.name": DATASET, **options.given}
-    result = simulate(LiquidConfig.configure(options.config, options.sets, given), options)
+    config = KIND.configure(options.config, options.sets, {"data.name": DATASET, **options.given})
+    result = lifecycle.start(KIND, config, options)
     return CommandResult(result.to_dict(), render_demo(result))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import NeurosimInputError, require
 from ..plain import to_plain
-from ..runs.frame.command import CommandOptions, CommandResult, common, show_config
-from ..runs.frame.kind import RunResult
+from ..runs.frame.command import CommandOptions, CommandResult, common, run_kind, show_config
+from ..runs.frame.kind import Kind
 from ..runs.frame.registry import find_kind
 from ..runs.frame.tables import grid, table
-from ..runs.presets.preset import config_of, presets, share
+from ..runs.presets.preset import Preset, config_of, presets, share
 
 
 @click.command()
@@ -48,10 +48,7 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
     given = {key: value for key, value in options.given.items() if value is not None}
     changed = (*options.sets, *(f"{key}={value}" for key, value in given.items()))
     facts = {"preset": name, **({"preset_changed": changed} if changed else {})}
-    result = START[preset.kind](config, replace(options, facts=facts), model)
-    if result is None:  # another process of torchrun answers
-        return CommandResult({}, "")
-    return CommandResult.of(find_kind(preset.kind), result)
+    return run_kind(_kind(preset, model), replace(options, config=config, facts=facts))
 
 
 def _listing() -> str:
@@ -61,48 +58,11 @@ def _listing() -> str:
     return f"{grid(heads, rows)}\n\n{table(about)}"
 
 
-def _train(config: Path, options: CommandOptions, model: Path | None) -> RunResult | None:
-    from ..runs.train.config import TrainConfig
-    from ..runs.train.run import train_network
+def _kind(preset: Preset, model: Path | None) -> Kind[Any, Any, Any]:
+    """Return the kind of run that repeats a preset, with its arguments."""
+    if preset.needs_model:
+        assert model is not None  # asked for before
+        from ..runs.convert import Curve
 
-    return train_network(TrainConfig.configure(config, options.sets, options.given), options)
-
-
-def _liquid(config: Path, options: CommandOptions, model: Path | None) -> RunResult:
-    from ..runs.liquid.config import LiquidConfig
-    from ..runs.liquid.run import simulate
-
-    return simulate(LiquidConfig.configure(config, options.sets, options.given), options)
-
-
-def _recognise(config: Path, options: CommandOptions, model: Path | None) -> RunResult:
-    from ..runs.memory.recognise.config import RecogniseConfig
-    from ..runs.memory.recognise.run import recognise
-
-    return recognise(RecogniseConfig.configure(config, options.sets, options.given), options)
-
-
-def _continual(config: Path, options: CommandOptions, model: Path | None) -> RunResult:
-    from ..runs.continual.config import configure
-    from ..runs.continual.executor import Executor
-    from ..runs.continual.run import run_learners
-
-    executor = Executor(1, options.threads or 1)
-    return run_learners(configure(config, options.sets, options.given), executor, options)
-
-
-def _convert(config: Path, options: CommandOptions, model: Path | None) -> RunResult:
-    from ..runs.convert.config import ConvertConfig
-    from ..runs.convert.curve import measure_curve
-
-    assert model is not None  # asked for before
-    return measure_curve(model, ConvertConfig.configure(config, options.sets, options.given), options)
-
-
-START: Mapping[str, Callable[[Path, CommandOptions, Path | None], RunResult | None]] = {
-    "train": _train,
-    "liquid": _liquid,
-    "recognise": _recognise,
-    "continual": _continual,
-    "convert": _convert,
-}
+        return Curve(model)
+    return find_kind(preset.kind)

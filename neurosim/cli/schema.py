@@ -54,19 +54,19 @@ def schemas(name: str | None = None) -> Mapping[str, Callable[[], Mapping[str, o
 
     name: of the one that is wanted; where it is the package's own, kinds of plugins are not imported.
     """
-    return {**{name: found for each in _all(name) for name, found in each.schemas.items()}, FOLDER: _folder}
+    return {**{name: found for each in _all(name) for name, found in each.schemas().items()}, FOLDER: _folder}
 
 
 def _kinds() -> dict[str, str]:
     """Return the title of the kind of each config, by name."""
-    return {name: each.title for each in _all() for name in each.schemas}
+    return {name: each.title for each in _all() for name in each.schemas()}
 
 
-def _all(name: str | None = None) -> list[Kind[Any]]:
+def _all(name: str | None = None) -> list[Kind[Any, Any, Any]]:
     from ..runs.frame.registry import KINDS, PLUGINS, find_kind
 
     own = [find_kind(each) for each in KINDS]
-    if name == FOLDER or any(name in each.schemas for each in own):
+    if name == FOLDER or any(name in each.schemas() for each in own):
         return own
     return [*own, *(find_kind(each) for each in PLUGINS.every() if each not in KINDS)]
 

@@ -1,5 +1,11 @@
 """Runs: a checked config in; a folder with manifest, config, metrics, spikes and a report page out.
 
+    from neurosim import runs
+    from neurosim.runs.liquid import KIND
+
+    config = KIND.configure(given={"data.name": "digits"})
+    result = runs.start(KIND, config, runs.RunOptions(threads=2))
+
 `kind.py` says what a kind of run is, and `kinds.py` lists them.
 """
 
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from .frame.folder import open_run as open_run
     from .frame.folder import read_metrics as read_metrics
     from .frame.folder import record as record
+    from .frame.lifecycle import resume as resume
+    from .frame.lifecycle import start as start
     from .frame.options import RunOptions as RunOptions
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -493,13 +493,12 @@ def test_a_cluster_that_does_not_answer(config: Path) -> None:
 
 
 def test_learners_that_cannot_use_a_card_are_named(config: Path, tmp_path: Path) -> None:
-    from neurosim.runs.continual.executor import Executor
-    from neurosim.runs.continual.run import run_learners
+    from neurosim.runs.continual import KIND
 
     chosen = configure(config, only=("plain", "liquid", "macrocolumn"))
-    options = RunOptions(out=tmp_path / "run")
+    options = RunOptions(out=tmp_path / "run", device="cuda")
     with pytest.raises(NeurosimInputError, match=r"--device: learners liquid, macrocolumn run on the CPU only"):
-        run_learners(chosen, Executor(device="cuda"), options)
+        runs.start(KIND, chosen, options)
     assert not (tmp_path / "run").exists()
 
 

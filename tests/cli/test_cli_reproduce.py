@@ -86,7 +86,7 @@ def test_an_interrupted_preset_goes_on() -> None:
     words = ["reproduce", "delays-shd", *SMALL, "--json", "--quiet", "--out"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Trainer, "_keep_best", stop)
-        assert "neurosim train --resume cut" in neurosim(*words, "cut", expect=1).stderr
+        assert "neurosim train --resume cut" in neurosim(*words, "cut", expect=130).stderr
     again = json.loads(neurosim("train", "--resume", "cut", "--threads", 1, "--json", "--quiet").stdout)
     whole = json.loads(neurosim(*words, "whole").stdout)
     assert again["spike_digest"] == whole["spike_digest"]

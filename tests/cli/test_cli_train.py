@@ -22,7 +22,7 @@ from helpers.command import neurosim
 from neurosim import files, runs
 from neurosim.errors import NeurosimInterruptedError
 from neurosim.runs import RunOptions
-from neurosim.runs.train import TrainResult, table
+from neurosim.runs.train import KIND, TrainResult, table
 from neurosim.runs.train import run as training
 from neurosim.runs.train.config import TrainConfig
 
@@ -99,7 +99,7 @@ def test_an_interrupt_says_how_to_go_on_and_nothing_is_lost(done: dict[str, Any]
     told = pytest.raises(NeurosimInterruptedError, match="continue with: neurosim train --resume stopped")
     with pytest.MonkeyPatch.context() as patch, told:
         patch.setattr(training.Trainer, "_keep_best", stop)
-        training.train_network(config, RunOptions(out=Path("stopped"), threads=1))
+        runs.start(KIND, config, RunOptions(out=Path("stopped"), threads=1))
     assert (Path("stopped") / training.CHECKPOINT).is_file()
     assert files.read_json("stopped/manifest.json")["status"] == "interrupted"
     result = json.loads(neurosim("train", "--resume", "stopped", "--threads", 1, "--json", "--quiet").stdout)

@@ -10,7 +10,7 @@ import pytest
 from helpers.plastic import CASES, DT, arrays, dense, network, recording
 from helpers.samples import sampled
 
-from neurosim import files
+from neurosim import files, runs
 from neurosim.engine import Probe, Simulation, compile_network, simulate
 from neurosim.engine.compile import layout
 from neurosim.engine.grid import workspace
@@ -30,8 +30,8 @@ from neurosim.plasticity import (
     WeightNormalisation,
 )
 from neurosim.runs import RunOptions
+from neurosim.runs.network import KIND
 from neurosim.runs.network.config import configure
-from neurosim.runs.network.run import simulate as run_network
 from neurosim.spikes import Recordings, Spikes
 from neurosim.synapses import AllToAll, FixedNumberPre, FixedProbability, FromList, Normal, OneToOne, Uniform
 
@@ -307,7 +307,7 @@ short_term = { U = 0.9, tau_rec = 0.05 }
 
 def test_described_in_toml_the_weights_are_in_the_run_folder(tmp_path: Path) -> None:
     (tmp_path / "learns.toml").write_text(DESCRIBED)
-    run_network(configure(tmp_path / "learns.toml"), RunOptions(out=tmp_path / "run"))
+    runs.start(KIND, configure(tmp_path / "learns.toml"), RunOptions(out=tmp_path / "run"))
     depressing = ShortTermPlasticity(0.9, 0.05)
     rule = STDP(a_plus=0.05, mu_minus=1.0)
     net = Network(

@@ -13,13 +13,14 @@ from helpers.recorded import value_of
 from helpers.vocabularies import WORLD_LINES, train_json
 from safetensors.torch import save_file
 
+from neurosim import runs
 from neurosim.attention import LanguageModel
 from neurosim.attention.huggingface import READERS, CheckpointConfig
 from neurosim.convert.generate import Sampling
 from neurosim.errors import NeurosimInputError
+from neurosim.runs.convert import Conversion
 from neurosim.runs.convert.config import ConvertConfig
 from neurosim.runs.convert.result import ConversionResult
-from neurosim.runs.convert.run import convert_model
 from neurosim.runs.convert.text import write_text
 from neurosim.runs.frame.options import RunOptions
 from neurosim.runs.frame.terminal import printable
@@ -57,7 +58,7 @@ def hugging_face_folder(kind: str, folder: Path) -> None:
 def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     hugging_face_folder(kind, tmp_path / "model")
     options = RunOptions(out=tmp_path / "run", quiet=True)
-    result = convert_model(tmp_path / "model", ConvertConfig.model_validate(BRIEF), options)
+    result = runs.start(Conversion(tmp_path / "model"), ConvertConfig.model_validate(BRIEF), options)
     assert isinstance(result, ConversionResult) and result.unit == "token" and result.tokens == 60
     assert result.bytes_per_token is not None and 2 < result.bytes_per_token < 6
     assert result.per_byte(result.loss) == pytest.approx((result.loss or 0) / result.bytes_per_token)
@@ -86,7 +87,7 @@ def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) 
     with pytest.raises(NeurosimInputError, match=r"prompt: must have tokens of 0 to 31999 \(got 32000\)"):
         write_text(tmp_path / "model", b"32000", Sampling(3), RunOptions(quiet=True))
     with pytest.raises(NeurosimInputError, match=r"has 32000 words and no tokenizer.json or tokenizer.model; add its"):
-        convert_model(tmp_path / "model", ConvertConfig.model_validate(BRIEF), RunOptions(quiet=True))
+        runs.start(Conversion(tmp_path / "model"), ConvertConfig.model_validate(BRIEF), RunOptions(quiet=True))
 
 
 def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     text = write_text(tmp_path / "RWKV-x060.pth", b"and and", Sampling(3), RunOptions(quiet=True))
     assert text.prompt == "and and" and text.tokens == 3 and text.unit == "token"
     brief = ConvertConfig.model_validate(BRIEF | {"calibration": {"windows": 2, "length": 16}})
-    convert_model(tmp_path / "RWKV-x060.pth", brief, RunOptions(out=tmp_path / "run", quiet=True))
+    runs.start(Conversion(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
 
 

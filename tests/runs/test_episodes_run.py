@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from neurosim import runs
 from neurosim.cli import main
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
-from neurosim.runs.memory.episodes import run
+from neurosim.runs.memory.episodes import KIND, run
 from neurosim.runs.memory.episodes.config import EpisodesConfig
 from neurosim.runs.memory.episodes.result import EpisodesResult
 from neurosim.runs.memory.items import encode, encoder, load
@@ -34,7 +35,7 @@ def small(*sets: str) -> EpisodesConfig:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> EpisodesResult:
-    return run.episodes(small(), run.RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
+    return runs.start(KIND, small(), runs.RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
 
 
 def test_more_examples_help_and_chance_is_far(done: EpisodesResult) -> None:
@@ -79,9 +80,9 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
 
     monkeypatch.setattr(run, "_answer", until)
     with pytest.raises(NeurosimInterruptedError, match="neurosim memory episodes --resume"):
-        run.episodes(small(), run.RunOptions(out=tmp_path / "a", quiet=True))
+        runs.start(KIND, small(), runs.RunOptions(out=tmp_path / "a", quiet=True))
     begun = len(calls)
-    again = run.resume(tmp_path / "a", run.RunOptions(quiet=True))
+    again = runs.resume(KIND, tmp_path / "a", runs.RunOptions(quiet=True))
     assert again.digest == done.digest and again.rows == done.rows
     assert len(calls) - begun == 2 * (45 - 20)  # the first 20 episodes were on the disk
     assert not (tmp_path / "a" / run.DONE).exists()
@@ -115,4 +116,4 @@ def test_bad_settings_are_named(sets: list[str], message: str) -> None:
 def test_too_few_items_are_refused_with_the_numbers(tmp_path: Path) -> None:
     rule = r"episodes.ways: needs 5 classes of at least 43 items \(40 shots and 3 queries\), and 'test' has 0 of 10"
     with pytest.raises(NeurosimInputError, match=rule):
-        run.episodes(small("episodes.shots=[40]"), run.RunOptions(out=tmp_path / "a", quiet=True))
+        runs.start(KIND, small("episodes.shots=[40]"), runs.RunOptions(out=tmp_path / "a", quiet=True))

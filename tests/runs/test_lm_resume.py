@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from neurosim import runs
 from neurosim.attention import TrainingProgress, read_model
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
+from neurosim.runs import RunOptions
+from neurosim.runs.convert import LmTraining
 from neurosim.runs.convert import text as lm
-from neurosim.runs.convert.config import LmConfig
-from neurosim.runs.frame.options import RunOptions
 
 
 def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,8 +28,9 @@ def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.M
         **{"training.steps": 70, "training.batch": 2, "training.length": 48, "training.every": 25},
         **{"training.objective": "mixture", "training.shares": {"copying": 1.0, "next_token": 2.0}},
     }
-    config = LmConfig.configure(None, (), sets)
-    whole = lm.train_language_model(config, RunOptions(out=tmp_path / "whole", quiet=True))
+    kind = LmTraining()
+    config = kind.configure(given=sets)
+    whole = runs.start(kind, config, RunOptions(out=tmp_path / "whole", quiet=True))
     train = lm.train_bytes
 
     def killed(text: bytes, shape: Any, schedule: Any, heard: Callable[[Any], None], *rest: Any) -> Any:
@@ -43,11 +45,11 @@ def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patched:
         patched.setattr(lm, "train_bytes", killed)
         with pytest.raises(NeurosimInterruptedError, match=r"neurosim convert lm-train --resume .*part"):
-            lm.train_language_model(config, RunOptions(out=path, quiet=True))
-    resumed = lm.resume_training(path, RunOptions(quiet=True))
+            runs.start(kind, config, RunOptions(out=path, quiet=True))
+    resumed = runs.resume(kind, path, RunOptions(quiet=True))
     assert (resumed.validation_loss, resumed.history) == (whole.validation_loss, whole.history)
     models = (read_model(tmp_path / name / lm.MODEL) for name in ("whole", "part"))
     assert all(torch.equal(a, b) for a, b in zip(*(model.parameters() for model in models), strict=True))
     assert not (path / lm.STATE).exists()
     with pytest.raises(NeurosimInputError, match="its run is done, there is nothing to resume"):
-        lm.resume_training(path, RunOptions(quiet=True))
+        runs.resume(kind, path, RunOptions(quiet=True))

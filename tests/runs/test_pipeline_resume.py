@@ -14,12 +14,12 @@ from helpers.killed import Kills, kill_many
 from helpers.pipelines import prepare as prepare_pipeline
 from helpers.pipelines import write
 
-from neurosim import files
+from neurosim import files, runs
 from neurosim.errors import NeurosimInterruptedError
 from neurosim.runs import RunOptions
+from neurosim.runs.pipeline import KIND
 from neurosim.runs.pipeline.config import configure
 from neurosim.runs.pipeline.progress import PROGRESS, PipelineProgress
-from neurosim.runs.pipeline.run import resume, simulate
 
 TASKS = {"tasks": [[0, 1, 2], [3, 4, 5]], "save_every": 5}
 FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "learned.safetensors", "report.html"}
@@ -63,12 +63,12 @@ def interrupted(run: str, saves: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError, match="simulate --resume"):
         patch.setattr(PipelineProgress, "save", counted)
-        simulate(configure(Path("pipe.toml")), RunOptions(out=Path(run)))
+        runs.start(KIND, configure(Path("pipe.toml")), RunOptions(out=Path(run)))
 
 
 @pytest.mark.slow
 def test_interrupted_anywhere_it_ends_the_same() -> None:
-    simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
+    runs.start(KIND, configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
     # Before the first save, in the first task, in the test after it, and in the last test.
     for saves in (0, 5, 9, 18):
         run = f"run{saves}"
@@ -93,8 +93,8 @@ def test_a_run_resumes_only_on_its_own_recordings_and_settings() -> None:
     Path("run", PROGRESS).write_bytes(b"cut")
     assert f"{PROGRESS}: is not a complete neurosim PipelineProgress file" in refused("simulate", "--resume", "run")
     Path("run", PROGRESS).unlink()
-    simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
-    resume(Path("run"))
+    runs.start(KIND, configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
+    runs.resume(KIND, Path("run"))
     same("run", "whole")
     line = refused("simulate", "--resume", "run", "--seed", "3")
     assert "--resume: cannot be combined with options that change the result" in line
@@ -125,5 +125,5 @@ def test_ctrl_c_ends_in_one_line() -> None:
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
     assert "finished work is saved, continue with: neurosim simulate --resume run" in done.stderr
     neurosim("simulate", "--resume", "run", "--quiet")
-    simulate(configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
+    runs.start(KIND, configure(Path("pipe.toml")), RunOptions(out=Path("whole")))
     same("run", "whole")

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from neurosim import macrocolumn as mc
+from neurosim import runs
 from neurosim.cli import main
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import data
-from neurosim.runs.memory.recognise import run
+from neurosim.runs.memory.recognise import KIND, run
 from neurosim.runs.memory.recognise.config import RecogniseConfig
 from neurosim.runs.memory.recognise.result import RecogniseResult
 
@@ -25,7 +26,7 @@ def small(*sets: str) -> RecogniseConfig:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> RecogniseResult:
-    return run.recognise(small(), run.RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
+    return runs.start(KIND, small(), runs.RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
 
 
 def test_answers_are_those_of_the_library(done: RecogniseResult) -> None:
@@ -56,8 +57,8 @@ def test_an_interrupted_run_goes_on_to_the_same_answers(
 
     monkeypatch.setattr(run.mc, "save", second_is_the_last)
     with pytest.raises(NeurosimInterruptedError, match="neurosim memory recognise --resume"):
-        run.recognise(small(), run.RunOptions(out=tmp_path / "a", quiet=True))
-    again = run.resume(tmp_path / "a", run.RunOptions(quiet=True))
+        runs.start(KIND, small(), runs.RunOptions(out=tmp_path / "a", quiet=True))
+    again = runs.resume(KIND, tmp_path / "a", runs.RunOptions(quiet=True))
     assert len(calls) == 3  # items 100 to 130 alone were left
     assert again.digest == done.digest and again.levels == done.levels
     assert mc.load(tmp_path / "a" / run.MEMORY)[1].stored == 130
@@ -96,7 +97,7 @@ def test_fields_follow_the_size_of_the_sensor(name: str, shape: tuple[int, ...])
 
 def test_bad_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(NeurosimInputError, match=r"view.kind: must be 'image' for grey levels"):
-        run.recognise(small("view.kind=sound"), run.RunOptions(out=tmp_path / "a", quiet=True))
+        runs.start(KIND, small("view.kind=sound"), runs.RunOptions(out=tmp_path / "a", quiet=True))
     for bad in ("300", "[]", "[3, 255]"):
         with pytest.raises(NeurosimInputError, match=r"view.threshold"):
             small(f"view.threshold={bad}")

@@ -22,9 +22,8 @@ from helpers.killed import Kills, kill_many
 from neurosim import files, runs
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import RunOptions
-from neurosim.runs.network import checkpointed
+from neurosim.runs.network import KIND, Network, checkpointed
 from neurosim.runs.network.config import configure
-from neurosim.runs.network.run import resume, simulate
 from neurosim.spikes import Spikes
 
 TREE: dict[str, Any] = {
@@ -176,11 +175,11 @@ def interrupted(run: str, after: int = 1) -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
         patch.setattr(checkpointed, "_note", note)
-        simulate(config, RunOptions(out=Path(run)), checkpoint_every=0.25)
+        runs.start(Network(checkpoint_every=0.25), config, RunOptions(out=Path(run)))
 
 
 def test_resumed_with_other_threads_and_pieces() -> None:
-    simulate(configure(Path("net.toml")), RunOptions(out=Path("whole")))
+    runs.start(KIND, configure(Path("net.toml")), RunOptions(out=Path("whole")))
     interrupted("run", after=3)
     assert manifest("run")["checkpoint"] == 0.75
     done = neurosim("simulate", "--resume", "run", "--quiet", "--json", "--threads", "2", "--checkpoint-every", "0.7")
@@ -193,10 +192,10 @@ def test_resumed_with_other_threads_and_pieces() -> None:
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again() -> None:
-    simulate(configure(Path("net.toml")), RunOptions(out=Path("whole")))
+    runs.start(KIND, configure(Path("net.toml")), RunOptions(out=Path("whole")))
     interrupted("run")
     Path("run/checkpoint.safetensors").unlink()
-    assert resume(Path("run")).spikes == json.loads(Path("whole/metrics.json").read_text())["spikes"]
+    assert runs.resume(KIND, Path("run")).spikes == json.loads(Path("whole/metrics.json").read_text())["spikes"]
 
 
 def refused(*words: object) -> str:
@@ -250,4 +249,4 @@ def test_two_processes_do_not_resume_one_run() -> None:
         runs.frame.folder.reopen(runs.open_run(Path("run"))),
         pytest.raises(NeurosimInputError, match="another run is wr"),
     ):
-        resume(Path("run"))
+        runs.resume(KIND, Path("run"))

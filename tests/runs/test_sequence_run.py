@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from neurosim import files
+from neurosim import files, runs
 from neurosim.cli import main
 from neurosim.data import catalog
 from neurosim.dendrites import SpatialPooler, TemporalMemory
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.runs import data, open_run
-from neurosim.runs.memory.sequence import run
+from neurosim.runs.memory.sequence import KIND, run
 from neurosim.runs.memory.sequence.config import SequenceConfig, memory, pooler
 from neurosim.runs.memory.sequence.result import SequenceResult
 
@@ -28,7 +28,7 @@ def small(*sets: str) -> SequenceConfig:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> SequenceResult:
-    return run.sequence(small(), run.RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
+    return runs.start(KIND, small(), runs.RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
 
 
 def test_order_is_learned(done: SequenceResult) -> None:
@@ -84,12 +84,12 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
 
     monkeypatch.setattr(run, "simulate", third_time_unlucky)
     with pytest.raises(NeurosimInterruptedError, match="neurosim memory sequence --resume"):
-        run.sequence(small(), run.RunOptions(out=tmp_path / "a", quiet=True))
-    again = run.resume(tmp_path / "a", run.RunOptions(quiet=True))
+        runs.start(KIND, small(), runs.RunOptions(out=tmp_path / "a", quiet=True))
+    again = runs.resume(KIND, tmp_path / "a", runs.RunOptions(quiet=True))
     assert again.digest == done.digest
     assert again.passes == done.passes and again.groups == done.groups
     with pytest.raises(NeurosimInputError, match="done"):
-        run.resume(tmp_path / "a")
+        runs.resume(KIND, tmp_path / "a")
 
 
 def test_command_page_and_measures(tmp_path: Path) -> None:
@@ -129,4 +129,4 @@ def test_bad_settings_are_named(sets: list[str], message: str) -> None:
 def test_one_window_a_recording_is_refused(tmp_path: Path) -> None:
     assert catalog.load("digits", "test").durations.max() < 1.0
     with pytest.raises(NeurosimInputError, match=r"stream.window: must cut recordings into at least two"):
-        run.sequence(small("stream.window=1.0"), run.RunOptions(out=tmp_path / "a", quiet=True))
+        runs.start(KIND, small("stream.window=1.0"), runs.RunOptions(out=tmp_path / "a", quiet=True))

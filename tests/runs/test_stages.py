@@ -19,7 +19,7 @@ from neurosim.errors import NeurosimInterruptedError
 from neurosim.liquid import Liquid
 from neurosim.liquid.liquid import ROUNDS
 from neurosim.runs import RunOptions
-from neurosim.runs.liquid import run, stages
+from neurosim.runs.liquid import KIND, stages
 from neurosim.runs.liquid.config import LiquidConfig
 from neurosim.spikes import Recordings, Spikes
 
@@ -43,7 +43,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def simulate(out: Path) -> dict[str, Any]:
     config = LiquidConfig.configure(sets=SETS, given={"data.name": "digits"})
-    return run.simulate(config, RunOptions(out=out)).to_dict()
+    return runs.start(KIND, config, RunOptions(out=out)).to_dict()
 
 
 def timeless(result: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def test_goes_on_from_every_stage(plain: dict[str, Any], calls: int, played: lis
     assert runs.open_run(Path("run")).manifest.status == "interrupted"
     assert ("gains.safetensors" in kept) == (calls >= ROUNDS) and len(kept) == max(0, calls - ROUNDS + 1)
     played.clear()
-    found = run.resume(Path("run"), RunOptions(threads=2)).to_dict()
+    found = runs.resume(KIND, Path("run"), RunOptions(threads=2)).to_dict()
     assert timeless(found) == timeless(plain)
     assert {p.name for p in Path("run").iterdir()} == FILES
     assert len(played) == (BATCHES - calls if calls >= ROUNDS else BATCHES)
@@ -111,7 +111,7 @@ def test_a_damaged_stage_is_worked_out_again(plain: dict[str, Any]) -> None:
         data = bytearray(path.read_bytes())
         data[-3] ^= 1
         path.write_bytes(data)
-    assert timeless(run.resume(Path("run")).to_dict()) == timeless(plain)
+    assert timeless(runs.resume(KIND, Path("run")).to_dict()) == timeless(plain)
 
 
 def test_short_work_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("torch")
 from helpers.command import neurosim, result_of
 
-from neurosim import catalog
+from neurosim import catalog, runs
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
 from neurosim.liquid import TrainedReadout
 from neurosim.runs import RunOptions
@@ -21,7 +21,7 @@ from neurosim.runs.data import even
 from neurosim.runs.liquid import LiquidResult
 from neurosim.runs.liquid import table as liquid_table
 from neurosim.runs.summary import labels_of
-from neurosim.runs.train import TrainResult, table
+from neurosim.runs.train import KIND, TrainResult, liquid_member, table
 from neurosim.runs.train import run as training
 from neurosim.runs.train.config import TrainConfig
 from neurosim.runs.train.ensemble import Ensemble
@@ -70,7 +70,7 @@ def config(root: Path, **changed: Any) -> TrainConfig:
 @pytest.fixture(scope="module")
 def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     out = tmp_path_factory.mktemp("runs") / "two"
-    result = training.train_network(config(root), RunOptions(out=out, threads=1, quiet=True))
+    result = runs.start(KIND, config(root), RunOptions(out=out, threads=1, quiet=True))
     assert result is not None
     return result
 
@@ -149,7 +149,7 @@ def test_interrupted_members_go_on_bit_for_bit(done: TrainResult, root: Path) ->
     keep_best = training.Trainer._keep_best
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
         patch.setattr(training.Trainer, "_keep_best", stop)
-        training.train_network(config(root), RunOptions(out=Path("stopped"), threads=1, quiet=True))
+        runs.start(KIND, config(root), RunOptions(out=Path("stopped"), threads=1, quiet=True))
     words = ["--resume", "stopped", "--threads", 1, "--json", "--quiet", "--nir", "both.nir"]
     result = json.loads(neurosim("train", *words).stdout)
     assert result["spike_digest"] == done.spike_digest and result["accuracy"] == done.accuracy
@@ -168,7 +168,7 @@ WITH_LIQUID = {"members": 1, "liquid.use": True, "liquid.transductive": "speaker
 @pytest.mark.slow
 def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> None:
     options = RunOptions(out=Path("whole"), threads=1, quiet=True)
-    result = training.train_network(config(root, **WITH_LIQUID), options)
+    result = runs.start(KIND, config(root, **WITH_LIQUID), options)
     assert result is not None and result.measures is not None
     assert [member.kind for member in result.members] == ["network", "liquid"]
     assert result.identical is True and result.engine_accuracy == result.accuracy
@@ -194,14 +194,13 @@ def test_a_liquid_beside_a_network_is_summed_counted_and_goes_on(root: Path) -> 
     assert "2 networks, one of them a liquid, are summed" in Path("whole/report.html").read_text("utf-8")
     assert not Path("whole/stages").exists()
 
-    class Stopped(training.LiquidSimulation):
-        def play(self, *words: Any, **options: Any) -> Any:
-            raise KeyboardInterrupt
+    def stop(*words: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
-        patch.setattr(training, "LiquidSimulation", Stopped)
-        training.train_network(config(root, **WITH_LIQUID), RunOptions(out=Path("cut"), threads=1, quiet=True))
-    again = training.resume(Path("cut"), RunOptions(threads=1, quiet=True))
+        patch.setattr(liquid_member, "play", stop)
+        runs.start(KIND, config(root, **WITH_LIQUID), RunOptions(out=Path("cut"), threads=1, quiet=True))
+    again = runs.resume(KIND, Path("cut"), RunOptions(threads=1, quiet=True))
     assert again is not None and again.spike_digest == result.spike_digest
     assert again.accuracy == result.accuracy
 

@@ -1,34 +1,32 @@
 """Runs that train small models of attention kinds on a synthetic task, each with several seeds, and compare them."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from ...schema import Schema
-from ..frame.folder import RunFolder
-from ..frame.kind import HasEnergy, Kind
-from ..frame.settings import ConfigSource
+from typing import TYPE_CHECKING, Any
+
+from ..frame.kind import Kind
 from .result import AttentionResult
 
-
-def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy | None:
-    from .config import AttentionConfig  # needs torch
-
-    AttentionConfig.reconfigure(run, sources, changeable)
-    return None
+if TYPE_CHECKING:
+    from .config import AttentionConfig
 
 
-def _schema() -> Schema:
-    from .config import AttentionConfig  # needs torch
+class Attention(Kind["AttentionConfig", Any, AttentionResult]):
+    name = "attention"
+    title = "a comparison of attention kinds"
+    result = AttentionResult
+    heading = ("task", "seed")
+    resumed_by = "attention"
+    unfinished = ("models",)
 
-    return AttentionConfig.json_schema()
+    @property
+    def config(self) -> type[AttentionConfig]:
+        from .config import AttentionConfig  # needs torch
+
+        return AttentionConfig
+
+    def run_name(self, config: AttentionConfig) -> str:
+        return f"attention-{config.task.name}"
 
 
-KIND = Kind(
-    package=__name__,
-    name="attention",
-    title="a comparison of attention kinds",
-    resume="attention",
-    result=AttentionResult,
-    reconfigure=_reconfigure,
-    schemas={"attention": _schema},
-    heading=("task", "seed"),
-)
+KIND = Attention()

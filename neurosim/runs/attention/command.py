@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.command import (
-    CommandOptions,
-    CommandResult,
-    check_resume,
-    common,
-    count,
-    resume_option,
-    setting,
-    show_config,
-)
+from ..frame.command import CommandOptions, count, run_command, setting, setting_argument
+
+if TYPE_CHECKING:
+    from . import Attention
 
 
 def _split(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
     return None if value is None else [part.strip() for part in value.split(",")]
 
 
-@click.command()
-@click.argument("task", required=False)
+@run_command(resume="Continue a run that was interrupted or killed, in its own folder.")
+@setting_argument("task.name", "[TASK]")
 @setting(
     "--kinds", "model.kinds", callback=_split, metavar="A,B", help="Kinds or hybrids: 'gla,deltanet,gla*3+window'."
 )
 @count("--seeds", "seeds", "Models of each kind.")
 @count("--steps", "training.steps", "Updates of each model.")
-@resume_option("Continue a run that was interrupted or killed, in its own folder.")
-@show_config
-@common(("cpu",))
-def command(options: CommandOptions, task: str | None, resumed: Path | None) -> CommandResult:
+def command(options: CommandOptions) -> Attention:
     """Train small models of attention kinds on TASK and compare them: a table, curves, and scores by bytes of state.
 
     \b
@@ -48,11 +39,5 @@ def command(options: CommandOptions, task: str | None, resumed: Path | None) -> 
     --set task.options.sizes=[16,32] --set training.optimizer=muon.
     """
     from . import KIND
-    from .config import AttentionConfig
-    from .run import compare_kinds, resume
 
-    if resumed is not None:
-        check_resume(options, task)
-        return CommandResult.of(KIND, resume(resumed, options))
-    config = AttentionConfig.configure(options.config, options.sets, {**options.given, "task.name": task})
-    return CommandResult.of(KIND, compare_kinds(config, options))
+    return KIND

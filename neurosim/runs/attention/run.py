@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,42 +13,40 @@ from ...attention.probe import ProbeModel, ProbeRun, scores_by_size
 from ...attention.tasks import SequenceTask
 from ...convert.generate import state_bytes
 from ...errors import NeurosimError
-from ..frame.folder import RunFolder, make_folder
-from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..frame.options import DEFAULTS, RunOptions
+from ..frame.folder import make_folder
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..frame.timings import Timings, limit_threads
-from . import KIND
 from .config import AttentionConfig
 from .result import AttentionResult, KindResult, TrainedProbe
 
 MODELS, STATE = "models", "state.safetensors"  # folder of what is trained, and file of the training at hand
 
 
-def compare_kinds(config: AttentionConfig, options: RunOptions = DEFAULTS) -> AttentionResult:
-    """Train and test the models of a config, and write a run folder.
-
-    Raises:
-        NeurosimError: a setting that breaks its rule, a loss that is not finite, the disk.
-        NeurosimInterruptedError: Ctrl-C; `resume` continues.
-    """
-    options.check_out()
+def load(config: AttentionConfig, options: RunOptions) -> Inputs[SequenceTask]:
+    """Return the task; raise the errors of the options of every kind."""
+    task = config.build_task()
     for kinds in config.model.kinds:
-        _model(config, config.build_task(), kinds, config.seed)  # raises errors of options before a folder is made
-    facts = {"data": {"task": config.task.name}, "threads": options.threads}
-    with new_run(KIND, config.model_dump(), f"attention-{config.task.name}", options, **facts) as folder:
-        return _finish(folder, config, options)
+        _model(config, task, kinds, config.seed)
+    return Inputs(task, {"task": config.task.name})
 
 
-def resume(path: Path, options: RunOptions = DEFAULTS) -> AttentionResult:
-    """Continue a run that was interrupted or killed, to the results of an uninterrupted one.
-
-    Raises:
-        NeurosimError: as `compare_kinds`; and where the run is done, of another kind, or its config was changed.
-    """
-    folder = open_to_resume(KIND, path)
-    with resumed_run(KIND, folder, options):
-        return _finish(folder, AttentionConfig.reconfigure(folder), options)
+def work(run: Run[AttentionConfig, SequenceTask]) -> AttentionResult:
+    """Train and test the models of each kind with each seed."""
+    config, task = run.config, run.inputs
+    with run.time("train"):
+        models = _train_all(run)
+    return AttentionResult(
+        task=config.task.name,
+        measure=task.measure,
+        size_name=task.size_name,
+        trained=task.trained,
+        sizes=task.sizes,
+        chance=1 / task.outputs if task.measure == "accuracy" else 1.0,
+        seed=config.seed,
+        steps=config.build_training().steps,
+        kinds=tuple(_kind(config, task, kinds, models[kinds]) for kinds in config.model.kinds),
+    )
 
 
 class _Cell(NamedTuple):
@@ -64,32 +61,9 @@ def _model(config: AttentionConfig, task: SequenceTask, kinds: str, seed: int) -
     return ProbeModel(task, config.layers(kinds), config.model.width, config.model.hidden, seed)
 
 
-def _finish(folder: RunFolder, config: AttentionConfig, options: RunOptions) -> AttentionResult:
-    timings, root = Timings(), folder.path / MODELS
-
-    def work() -> AttentionResult:
-        task = config.build_task()
-        with timings("train"), limit_threads(options.threads):
-            found = _train_all(config, task, root, options)
-        accuracy = task.measure == "accuracy"
-        return AttentionResult(
-            task=config.task.name,
-            measure=task.measure,
-            size_name=task.size_name,
-            trained=task.trained,
-            sizes=task.sizes,
-            chance=1 / task.outputs if accuracy else 1.0,
-            seed=config.seed,
-            steps=config.build_training().steps,
-            kinds=tuple(_kind(config, task, kinds, found[kinds]) for kinds in config.model.kinds),
-        )
-
-    return finish(KIND, folder, work, timings, lambda: shutil.rmtree(root, ignore_errors=True))
-
-
-def _train_all(
-    config: AttentionConfig, task: SequenceTask, root: Path, options: RunOptions
-) -> dict[str, list[TrainedProbe]]:
+def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[TrainedProbe]]:
+    """Return the trained models by kind; those of an interrupted run are read."""
+    config, task, root = run.config, run.inputs, run.path / MODELS
     cells = [
         _Cell(kinds, seed, root / f"{i}-{re.sub(r'[^a-z0-9]+', '-', kinds)}-{seed}")
         for i, kinds in enumerate(config.model.kinds)
@@ -97,7 +71,7 @@ def _train_all(
     ]
     found: dict[str, list[TrainedProbe]] = {kinds: [] for kinds in config.model.kinds}
     steps = config.build_training().steps
-    with bar(f"training on {config.task.name}", "updates", options.quiet) as report:
+    with bar(f"training on {config.task.name}", "updates", run.options.quiet) as report:
         for number, cell in enumerate(cells):
 
             def on_progress(step: int, loss: float, cell: _Cell = cell, before: int = number * steps) -> None:

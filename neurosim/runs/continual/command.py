@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +19,11 @@ from ..frame.command import (
     common,
     count,
     own_folder,
-    resume_option,
-    show_config,
+    run_command,
 )
+
+if TYPE_CHECKING:
+    from . import Comparison, Continual
 
 
 def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -42,7 +45,9 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@command.command("run", short_help="Run learners on a stream of tasks.")
+@run_command(
+    "run", short_help="Run learners on a stream of tasks.", devices=CPU_OR_CUDA, resume="Continue an interrupted run."
+)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @count("--seeds", "seeds", "Seeds of each learner; default 1.")
 @click.option(
@@ -56,18 +61,14 @@ def command(context: click.Context) -> None:
     metavar="NAME",
     help="This learner only; repeatable.",
 )
-@resume_option("Continue an interrupted run.")
 @click.option("--cluster", metavar="ADDRESS", help="Run on a dask scheduler: its address or its file.")
-@show_config
-@common(CPU_OR_CUDA)
 def run(
     options: CommandOptions,
     file: Path | None,
     workers: int,
     learners: tuple[str, ...],
-    resumed: Path | None,
     cluster: str | None,
-) -> CommandResult:
+) -> Continual:
     """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
 
     FILE may instead be a dataset, or a folder of your own recordings, which is read as in other runs (--set
@@ -79,35 +80,27 @@ def run(
     With --device cuda the learners that train a network in torch do so there; others are refused by name.
     """
     from ...data import catalog
-    from . import KIND
-    from .config import configure
-    from .executor import Executor
-    from .run import resume, run_learners
+    from . import Continual
 
-    # One thread each, or results could depend on the number of cores.
-    executor = Executor(workers, options.threads or 1, options.device, cluster)
-    if resumed is not None:
+    if options.resumed is not None:
         check_resume(options, file, *learners)
-        return CommandResult.of(KIND, resume(resumed, executor, options))
+        return Continual(workers, cluster)
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
-    given, sets = options.given, options.sets
     if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.names()):
-        given, sets = {**own_folder({"data.name": str(file)}), **given}, ("stream.kind=split", *sets)
-        file = None
-    config = configure(file or options.config, sets, given, learners)
-    return CommandResult.of(KIND, run_learners(config, executor, options))
+        return Continual(workers, cluster, learners, data=own_folder({"data.name": str(file)}))
+    return Continual(workers, cluster, learners, file)
 
 
-@command.command("compare", short_help="Compare the learners of several runs.")
+@run_command(
+    "compare", short_help="Compare the learners of several runs.", without=("config", "sets", "seed", "threads")
+)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@common(without=("config", "sets", "seed", "threads"))
-def compare(options: CommandOptions, runs: tuple[Path, ...]) -> CommandResult:
+def compare(options: CommandOptions, runs: tuple[Path, ...]) -> Comparison:
     """Compare the learners of RUNS: a table, and a folder with a page, pictures, and the table as CSV and LaTeX."""
-    from . import KIND
-    from .run import compare_runs
+    from . import Comparison
 
-    return CommandResult.of(KIND, compare_runs(runs, options))
+    return Comparison(runs)
 
 
 @command.command("list", short_help="List streams, sources of items, and learners.")
@@ -128,3 +121,7 @@ def list_all(options: CommandOptions) -> CommandResult:
     free = [name for name, entry in entries.items() if entry.task_free]
     data = {"streams": streams, "sources": sources, "learners": learners, "task_free": free, "measures": measures}
     return CommandResult(data, listing(streams, sources, learners, free))
+
+
+for _command in (run, compare):
+    command.add_command(_command)

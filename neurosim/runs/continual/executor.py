@@ -50,7 +50,6 @@ class Executor:
     cluster: str | None = None
 
 
-LOCAL = Executor()
 Outcome = tuple[Trial, TrialResult | NeurosimError]
 TrialProgress = Callable[[Trial, float], None]
 

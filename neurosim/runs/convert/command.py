@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,15 +12,16 @@ from ..frame.command import (
     PROFILE,
     CommandOptions,
     CommandResult,
-    check_resume,
     common,
     count,
-    resume_option,
+    run_command,
     setting,
-    show_config,
 )
-from ..frame.logs import check_logs, log_option
+from ..frame.logs import log_option
 from .linearise.command import command as linearise
+
+if TYPE_CHECKING:
+    from . import Conversion, Curve, LmTraining
 
 CONVERT = "model"
 
@@ -68,7 +69,7 @@ TOKENS = "Compare on at most N held-out tokens."
 EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
 
 
-@command.command(CONVERT, short_help="Convert MODEL (the word may be left out).")
+@run_command(CONVERT, short_help="Convert MODEL (the word may be left out).", devices=CPU_OR_CUDA)
 @MODEL
 @setting("--scheme", "coding.scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
 @setting("--k", "coding.k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
@@ -83,42 +84,33 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @STEPS
 @count("--tokens", "text.tokens", TOKENS)
 @PROFILE
-@show_config
-@common(CPU_OR_CUDA)
-def model_command(options: CommandOptions, model: Path) -> CommandResult:
+def model_command(options: CommandOptions, model: Path) -> Conversion:
     """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
 
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
     Text goes through its tokenizer (tokenizer.json or tokenizer.model); a model of 256 words reads bytes.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
-    from . import KIND
-    from .config import ConvertConfig
-    from .run import convert_model
+    from . import Conversion
 
-    config = ConvertConfig.configure(options.config, options.sets, options.given)
-    return CommandResult.of(KIND, convert_model(model, config, options))
+    return Conversion(model)
 
 
-@command.command("curve", short_help="Loss against spikes, operations and energy.")
+@run_command("curve", short_help="Loss against spikes, operations and energy.", devices=CPU_OR_CUDA)
 @MODEL
 @TEXT
 @STEPS
 @count("--tokens", "curve.tokens", TOKENS)
 @PROFILE
-@common(CPU_OR_CUDA)
-def curve(options: CommandOptions, model: Path) -> CommandResult:
+def curve(options: CommandOptions, model: Path) -> Curve:
     """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
 
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
     --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
     """
-    from . import KIND
-    from .config import ConvertConfig
-    from .curve import measure_curve
+    from . import Curve
 
-    config = ConvertConfig.configure(options.config, options.sets, options.given)
-    return CommandResult.of(KIND, measure_curve(model, config, options))
+    return Curve(model)
 
 
 @command.command("generate", short_help="Write text with a model, dense or converted.")
@@ -172,18 +164,20 @@ def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int)
     return CommandResult(result.to_dict(), render(result))
 
 
-@command.command("lm-train", short_help="Train a byte-level language model on a text.")
+@run_command(
+    "lm-train",
+    short_help="Train a byte-level language model on a text.",
+    devices=CPU_OR_CUDA,
+    resume="Continue a training that was interrupted or killed, in its own folder.",
+)
 @setting("--text", "text.file", metavar="FILE", help="Any file; else the prose that ships with Python.")
 @setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
 @setting("--pattern", "model.pattern", metavar="KINDS", help="Kinds of a hybrid, bottom to top: 'gla*3,window'.")
 @count("--steps", "training.steps", "Updates.")
 @setting("--optimizer", "training.optimizer", metavar="NAME", help="adamw, or muon for the matrices of the layers.")
 @setting("--objective", "training.objective", metavar="NAME", help="next_token, mixture or birdie.")
-@resume_option("Continue a training that was interrupted or killed, in its own folder.")
 @log_option
-@show_config
-@common(CPU_OR_CUDA)
-def lm_train(options: CommandOptions, logs: tuple[str, ...], resumed: Path | None) -> CommandResult:
+def lm_train(options: CommandOptions) -> LmTraining:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 
     The defaults take about three minutes on two cores, --steps 150 less than one, for a model that knows little.
@@ -195,16 +189,10 @@ def lm_train(options: CommandOptions, logs: tuple[str, ...], resumed: Path | Non
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256
     --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.
     """
-    from . import KIND
-    from .config import LmConfig
-    from .text import resume_training, train_language_model
+    from . import LmTraining
 
-    check_logs(logs)
-    if resumed is not None:
-        check_resume(options)
-        return CommandResult.of(KIND, resume_training(resumed, replace(options, logs=logs)))
-    config = LmConfig.configure(options.config, options.sets, options.given)
-    return CommandResult.of(KIND, train_language_model(config, replace(options, logs=logs)))
+    return LmTraining()
 
 
-command.add_command(linearise)
+for _command in (model_command, curve, lm_train, linearise):
+    command.add_command(_command)

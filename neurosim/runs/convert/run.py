@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,12 +25,9 @@ from ...convert.speed import measure_speed
 from ...convert.state_work import state_counts, uncounted_states
 from ...errors import NeurosimInputError, require
 from ...measure import LayerCounts
-from ..frame.folder import RunFolder
-from ..frame.lifecycle import finish, new_run
-from ..frame.options import DEFAULTS, RunOptions
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..frame.timings import Timings, limit_threads
-from . import KIND
 from .config import CalibrationSettings, ConvertConfig, Text
 from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSummary
 
@@ -85,53 +81,30 @@ class ConversionSource:
         )
 
 
-def convert_model(path: Path, config: ConvertConfig, options: RunOptions = DEFAULTS) -> ConversionResult:
-    """Convert the model of a folder, and measure it beside the dense one; write a run folder with the converted model.
-
-    Args:
-        path: a Hugging Face folder, one of neurosim's own, or the run folder of `lm-train`.
-
-    Raises:
-        NeurosimError: what is wrong with the model, the text, a setting or the disk.
-    """
-    timings = Timings()
-    with begin(path, config, [config.code()], options, timings, "convert") as (folder, source):
-
-        def work() -> ConversionResult:
-            with timings("convert"):
-                converted = make(source, config, config.code(), options, timings)
-            result = _measured(source, converted, config, options, timings)
-            execution = _executed(source, converted, config, options, timings)
-            write_converted(folder.path / MODEL, converted)
-            copy_tokenizer(model_folder(path), folder.path / MODEL)
-            speed, remarks = _speed(source, converted, options, timings)
-            return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
-
-        return finish(KIND, folder, work, timings)
+ConvertRun: TypeAlias = Run[ConvertConfig, ConversionSource]
 
 
-@contextmanager
-def begin(
-    path: Path,
-    config: ConvertConfig,
-    codings: Iterable[Coding],
-    options: RunOptions,
-    timings: Timings,
-    command: str,
-) -> Iterator[tuple[RunFolder, ConversionSource]]:
-    """Read the model and the text, check that the model takes the codings, then make the run folder."""
-    options.check_out()
-    with timings("load"):
-        source = load(path, config, options.device)
+def load_to_convert(
+    path: Path, config: ConvertConfig, codings: Iterable[Coding], options: RunOptions, command: str
+) -> Inputs[ConversionSource]:
+    """Return a dense model that takes the codings, and the text to convert it with."""
+    source = load(path, config, options.device)
     for coding in codings:
         check_coding(source.model, coding)
-    name = f"{command}-{Path(path).resolve().name}"
-    facts = {"command_kind": command, "data": {"model": str(path), "text": source.text}, "threads": options.threads}
-    with (
-        limit_threads(options.threads),
-        new_run(KIND, config.model_dump(), name, options, **facts) as folder,
-    ):
-        yield folder, source
+    return Inputs(source, {"model": str(path), "text": source.text}, {"command_kind": command})
+
+
+def convert_model(run: ConvertRun) -> ConversionResult:
+    """Convert a model, and measure it beside the dense one; the folder then holds the converted model."""
+    source = run.inputs
+    with run.time("convert"):
+        converted = make(run, run.config.code())
+    result = _measured(run, converted)
+    execution = _executed(run, converted)
+    write_converted(run.path / MODEL, converted)
+    copy_tokenizer(model_folder(source.path), run.path / MODEL)
+    speed, remarks = _speed(run, converted)
+    return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
 
 
 def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
@@ -183,21 +156,15 @@ def model_folder(path: Path) -> Path:
     return inner if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file() else Path(path)
 
 
-def make(
-    source: ConversionSource,
-    config: ConvertConfig,
-    coding: Coding,
-    options: RunOptions,
-    timings: Timings,
-    calibration: Calibration | None = None,
-) -> Converted:
+def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None) -> Converted:
     """Return the converted model, fine-tuned if the config asks for it."""
-    sizes, say = config.calibration, options.say
+    config, source = run.config, run.inputs
+    sizes, say = config.calibration, run.options.say
     converted = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, say, calibration)
     for line in converted.remarks:
         say(line)
     if config.tuning.steps:
-        with timings("tune"), bar("fine-tuning", "updates", options.quiet) as report:
+        with run.time("tune"), bar("fine-tuning", "updates", run.options.quiet) as report:
             on_progress = None if report is None else lambda done, steps, loss: report(done, steps, f"loss {loss:.4f}")
             tune(
                 converted.model,
@@ -253,14 +220,13 @@ def summarise(
     return summary, layers
 
 
-def _measured(
-    source: ConversionSource, converted: Converted, config: ConvertConfig, options: RunOptions, timings: Timings
-) -> ConversionResult:
+def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
     """Compare both models on the held-out text, and count the spikes of every layer."""
+    config, source, quiet = run.config, run.inputs, run.options.quiet
     profile = config.energy.profile
     with (
-        timings("compare"),
-        bar("comparing", f"{source.tokenizer.unit}s", options.quiet) as report,
+        run.time("compare"),
+        bar("comparing", f"{source.tokenizer.unit}s", quiet) as report,
         converted.counting() as histograms,
     ):
         text = source.held_out[: config.text.tokens + 1]
@@ -271,7 +237,7 @@ def _measured(
     if layer_tokens:
         text = source.held_out[: layer_tokens + 1]
         coders = f"{len(converted.coders())} layers, each alone in spikes on {layer_tokens:,} {source.tokenizer.unit}s"
-        with timings("layers"), bar(coders, "layers", options.quiet) as report:
+        with run.time("layers"), bar(coders, "layers", quiet) as report:
             alone = each_layer_alone(source.model, converted, text, report)
     measures = measured(converted, histograms, layers, found.tokens)
     return ConversionResult(
@@ -307,28 +273,24 @@ def _layer_tokens(source: ConversionSource, converted: Converted, config: Conver
     return 0, (remark,)
 
 
-def _executed(
-    source: ConversionSource, converted: Converted, config: ConvertConfig, options: RunOptions, timings: Timings
-) -> ExecutionCheck:
+def _executed(run: ConvertRun, converted: Converted) -> ExecutionCheck:
     """Run the same tokens simulated and by adding rows of weights."""
-    held_out = source.held_out
+    config, held_out = run.config, run.inputs.held_out
     length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
     streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
     tokens = held_out[: streams * length].view(streams, length)
-    options.say(f"running {tokens.numel():,} {source.tokenizer.unit}s by adding rows of weights, and simulated")
-    with timings("execute"):
-        return check_execution(converted, tokens, options.threads or torch.get_num_threads())
+    run.options.say(f"running {tokens.numel():,} {run.inputs.tokenizer.unit}s by adding rows of weights, and simulated")
+    with run.time("execute"):
+        return check_execution(converted, tokens, run.options.threads or torch.get_num_threads())
 
 
-def _speed(
-    source: ConversionSource, converted: Converted, options: RunOptions, timings: Timings
-) -> tuple[Speed | None, tuple[str, ...]]:
+def _speed(run: ConvertRun, converted: Converted) -> tuple[Speed | None, tuple[str, ...]]:
     """Time the compiled step on the end of the held-out text, or return why there is none."""
-    if options.device != "cpu":
+    if run.options.device != "cpu":
         return None, ()
-    options.say(f"timing the compiled step on {TIMED} {source.tokenizer.unit}s")
-    with timings("speed"):
+    run.options.say(f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s")
+    with run.time("speed"):
         try:
-            return measure_speed(converted, source.held_out[-TIMED:].tolist(), options.threads or 1), ()
+            return measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1), ()
         except NotCompiledError as error:
             return None, (f"no time of a token: {error}",)

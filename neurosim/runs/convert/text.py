@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,106 +19,77 @@ from ...convert.model import Converted
 from ...convert.records import Speed
 from ...convert.speed import measure_speed
 from ...convert.state_work import dense_counts, uncounted_states
-from ...errors import NeurosimInputError, require
+from ...errors import NeurosimInputError
 from ...plain import Record
-from ..frame.folder import RunFolder
-from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.kind import Inputs, Run
 from ..frame.logs import Row, training_logs
 from ..frame.options import DEFAULTS, RunOptions
 from ..frame.progress import bar
-from ..frame.timings import Timings, limit_threads
-from . import KIND
+from ..frame.timings import limit_threads
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
 from .run import BUILT_IN, MODEL, TIMED, model_folder, text_model
 
 LM_TRAIN = "lm-train"
-LM_KIND = replace(KIND, resume="convert lm-train")  # conversions are not resumed
 STATE = "state.safetensors"  # the training at hand
 COUNTED = 256  # bytes of the held-out text whose work is counted
 
 
-def train_language_model(config: LmConfig, options: RunOptions = DEFAULTS) -> TrainingResult:
-    """Train a model on a text; write a run folder whose `model` folder `neurosim convert` takes.
+@dataclass(frozen=True)
+class TrainingText:
+    """A text to learn, and its name."""
 
-    Raises:
-        NeurosimError: what is wrong with the text, a setting or the disk.
-        NeurosimInterruptedError: Ctrl-C; `resume_training` continues.
-    """
-    options.check_out()
-    text, name = _text_of(config)
-    shape = language_config(config)
-    config.schedule().check(len(text))
-    LanguageModel(shape)  # raises errors of the shape before a folder is made
-    facts = {"command_kind": LM_TRAIN, "data": {"text": name}, "threads": options.threads}
-    run_name = f"lm-{'-'.join(dict.fromkeys(layer.kind for layer in shape.layers))}"
-    with new_run(LM_KIND, config.model_dump(), run_name, options, **facts) as folder:
-        return _train(config, options, folder)
+    text: bytes
+    name: str
 
 
-def resume_training(path: Path, options: RunOptions = DEFAULTS) -> TrainingResult:
-    """Continue a training that was interrupted or killed, to the model of an uninterrupted one.
-
-    Raises:
-        NeurosimError: as `train_language_model`; and where the run is done, of another kind, or its config was changed.
-    """
-    folder = open_to_resume(LM_KIND, path)
-    found = folder.manifest.facts.get("command_kind")
-    rule = "must be a training of 'convert lm-train' to continue"
-    require(found == LM_TRAIN, str(path), rule, found or "a conversion")
-    with resumed_run(LM_KIND, folder, options):
-        return _train(LmConfig.reconfigure(folder), options, folder)
-
-
-def _text_of(config: LmConfig) -> tuple[bytes, str]:
-    """(the text, its name)."""
+def load_text(config: LmConfig) -> Inputs[TrainingText]:
+    """Return the text; raise where it is too short, or where the model cannot be built."""
     file = config.text.file
-    return (python_text(), BUILT_IN) if file is None else (read_text(file), file)
+    read = TrainingText(python_text(), BUILT_IN) if file is None else TrainingText(read_text(file), file)
+    config.schedule().check(len(read.text))
+    LanguageModel(language_config(config))
+    return Inputs(read, {"text": read.name}, {"command_kind": LM_TRAIN})
 
 
-def _train(config: LmConfig, options: RunOptions, folder: RunFolder) -> TrainingResult:
-    (text, name), shape, timings = _text_of(config), language_config(config), Timings()
-    state = folder.path / STATE
+def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
+    """Train a model on a text; its folder `model` in the run folder is one that `neurosim convert` takes."""
+    config, options = run.config, run.options
+    shape = language_config(config)
+    history: list[TrainingPoint] = []
+    rows: list[Row] = []
+    with (
+        run.time("train"),
+        bar("training", "updates", options.quiet) as report,
+        training_logs(options.logs, run.path) as log,
+    ):
 
-    def work() -> TrainingResult:
-        history: list[TrainingPoint] = []
-        rows: list[Row] = []
-        with (
-            timings("train"),
-            bar("training", "updates", options.quiet) as report,
-            training_logs(options.logs, folder.path) as log,
-        ):
+        def on_progress(progress: TrainingProgress) -> None:
+            step, loss, validation = progress.step, progress.loss, progress.validation
+            if validation is not None:
+                history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
+            rows.append((step, {"loss": loss, "validation_loss": validation}))
+            log(rows)
+            if report is not None:
+                report(step, progress.steps)
 
-            def on_progress(progress: TrainingProgress) -> None:
-                step, loss, validation = progress.step, progress.loss, progress.validation
-                if validation is not None:
-                    history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
-                rows.append((step, {"loss": loss, "validation_loss": validation}))
-                log(rows)
-                if report is not None:
-                    report(step, progress.steps)
-
-            model, loss = train_bytes(
-                text, shape, config.schedule(), on_progress, folder.path / MODEL, options.device, state
-            )
-        held = split(text, config.text.held_out)[1][:COUNTED]
-        layers = dense_counts(model, held[None].to(model.device))
-        return TrainingResult(
-            network=config.model.name,
-            layer_kinds=tuple(layer.kind for layer in shape.layers),
-            width=shape.width,
-            parameters=model.parameter_count(),
-            text=name,
-            seed=config.seed,
-            validation_loss=loss,
-            history=tuple(history),
-            remarks=uncounted_states(model),
-            measures=measure.measure(layers, len(held), 0.0, len(held)),
-            energy=measure.energy(layers, len(held), config.energy.profile),
-        )
-
-    with limit_threads(options.threads):
-        return finish(LM_KIND, folder, work, timings, lambda: state.unlink(missing_ok=True))
+        state, folder = run.path / STATE, run.path / MODEL
+        model, loss = train_bytes(run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state)
+    held = split(run.inputs.text, config.text.held_out)[1][:COUNTED]
+    layers = dense_counts(model, held[None].to(model.device))
+    return TrainingResult(
+        network=config.model.name,
+        layer_kinds=tuple(layer.kind for layer in shape.layers),
+        width=shape.width,
+        parameters=model.parameter_count(),
+        text=run.inputs.name,
+        seed=config.seed,
+        validation_loss=loss,
+        history=tuple(history),
+        remarks=uncounted_states(model),
+        measures=measure.measure(layers, len(held), 0.0, len(held)),
+        energy=measure.energy(layers, len(held), config.energy.profile),
+    )
 
 
 def language_config(config: LmConfig) -> LanguageConfig:

@@ -1,4 +1,4 @@
-"""The options that every command takes, and the one place where results are printed."""
+"""The commands of runs: the options that all of them take, and the one place where results are printed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +40,7 @@ class CommandOptions(RunOptions):
         sets: settings as `key=value`.
         seed: of everything random.
         json: print JSON.
+        resumed: folder of the run to continue; None: a new run.
         given: the settings that options of the command gave, by dotted key, and `seed`; see `setting`.
     """
 
@@ -47,6 +48,7 @@ class CommandOptions(RunOptions):
     sets: tuple[str, ...] = ()
     seed: int | None = None
     json: bool = False
+    resumed: Path | None = None
     given: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -62,7 +64,7 @@ class CommandResult:
     failure: str = ""
 
     @classmethod
-    def of(cls, kind: Kind[Any], result: RunResult) -> CommandResult:
+    def of(cls, kind: Kind[Any, Any, Any], result: RunResult) -> CommandResult:
         """Return the results of a run: their tree, their table and why the run failed.
 
         Those of a preset's run have the published figure beside them.
@@ -98,7 +100,7 @@ def common(
             given = {key: values.pop(name) for name, key in keys.items()}
             own["given"] = {**own_folder(given), "seed": own["seed"]}
             say = silent if own["quiet"] else _say
-            own["show_config"] = values.pop("show_config", False)
+            own |= {name: values.pop(name) for name in _SOME if name in values}
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), say=say, **own)
             refuse_options(options, *without)
             _check_device(options.device, devices)
@@ -117,6 +119,75 @@ def common(
         return command
 
     return decorate
+
+
+def run_command(
+    name: str | None = None,
+    *,
+    short_help: str | None = None,
+    devices: Sequence[str] = CPU,
+    without: Sequence[str] = (),
+    resume: str = "",
+    default_dataset: str | None = None,
+) -> Callable[[Callable[..., Kind[Any, Any, Any]]], click.Command]:
+    """Return a decorator: the function takes `options: CommandOptions` and the arguments of its own options, and
+    returns the kind of run; the command then starts or resumes such a run and prints its results.
+
+    Options of the command stand between this decorator and the function, whose docstring is its help.
+
+    Args:
+        name: of the command; a command of the program has the name of its kind.
+        short_help: its line in the help of a group.
+        devices, without: as `common`.
+        resume: help of the option `--resume RUN`; "" where such runs cannot continue.
+        default_dataset: dataset of a new run for which neither an option nor a file names one.
+    """
+
+    def decorate(function: Callable[..., Kind[Any, Any, Any]]) -> click.Command:
+        # Options of the command come first in its help, so they are added last.
+        own: list[click.Parameter] = function.__dict__.pop("__click_params__", [])
+
+        @functools.wraps(function)
+        def run(options: CommandOptions, **arguments: Any) -> CommandResult:
+            kind = function(options, **arguments)
+            if default_dataset is not None and options.resumed is None:
+                options = _with_dataset(options, default_dataset)
+            return run_kind(kind, options)
+
+        command: Any = common(devices, without)(run)
+        command = show_config(command)
+        if resume:
+            command = resume_option(resume)(command)
+        command.__click_params__ += own
+        return click.command(name, short_help=short_help)(command)
+
+    return decorate
+
+
+def run_kind(kind: Kind[Any, Any, Any], options: CommandOptions) -> CommandResult:
+    """Start or resume a run as the options say. A process that does not lead prints nothing.
+
+    Raises:
+        NeurosimError: as `lifecycle.start` and `lifecycle.resume`.
+        click.exceptions.Exit: in a process that does not lead; the one that does prints.
+    """
+    from . import lifecycle
+    from .folder import open_run
+
+    if options.resumed is not None:
+        check_resume(options)
+    with kind.joined() as own:
+        if own.leads and options.resumed is not None:
+            return CommandResult.of(own, lifecycle.resume(own, options.resumed, options))
+        if options.resumed is not None:
+            folder = open_run(options.resumed)
+            lifecycle.follow(own.of(folder), own.stored(folder), options, folder)
+        else:
+            config = own.configure(options.config, options.sets, options.given)
+            if own.leads:
+                return CommandResult.of(own, lifecycle.start(own, config, options))
+            lifecycle.follow(own, config, options)
+    raise click.exceptions.Exit(0)
 
 
 def _say(line: str) -> None:
@@ -218,10 +289,15 @@ def needs_dataset(options: CommandOptions) -> None:
         )
 
 
-def given_or_digits(options: CommandOptions) -> Mapping[str, object]:
-    """Return the settings that options gave; where neither they nor a file name a dataset, that of the digits."""
-    name = options.given["data.name"] or ("digits" if options.config is None else None)
-    return {**options.given, "data.name": name}
+def _with_dataset(options: CommandOptions, default: str) -> CommandOptions:
+    """Return options with a default dataset, where neither they nor a file name one."""
+    from .config import sources_of
+    from .settings import merge
+
+    data = merge(sources_of(options.config, options.sets, options.given)).get("data", {})
+    if not isinstance(data, Mapping) or "name" in data:
+        return options
+    return replace(options, given={**options.given, "data.name": default})
 
 
 def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -239,10 +315,14 @@ def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command],
     return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
 
 
-def dataset_argument(**attributes: Any) -> Callable[[Command], Command]:
+def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Return an argument, which may be left out, that gives a setting of the config."""
+    return click.argument(_parameter(key), metavar=metavar, required=False, **attributes)
+
+
+def dataset_argument() -> Callable[[Command], Command]:
     """Return the argument [DATASET], which gives the setting `data.name`, or is a folder of recordings."""
-    name = _parameter("data.name")
-    return click.argument(name, metavar="[DATASET]", shell_complete=complete_dataset, **attributes)
+    return setting_argument("data.name", "[DATASET]", shell_complete=complete_dataset)
 
 
 def _parameter(key: str) -> str:
@@ -305,4 +385,6 @@ def _common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Cal
     )
 
 
+# Options that only some commands have.
+_SOME = ("show_config", "resumed", "logs")
 _NAMES = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")

@@ -108,7 +108,7 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
     kind = registry.kind_of(run)
     result = kind.result.from_dict(read_metrics(run))
     heading = {name: getattr(result, name) for name in kind.heading}
-    if config is not None and kind.measured is not None:
+    if config is not None:
         several = kind.measured(heading, str(run.path), result, config.energy.profile)
         if several is not None:
             return several

@@ -92,7 +92,7 @@ def _entry(folder: Path, path: Path) -> IndexEntry:
 def _next_step(run: RunFolder) -> str | None:
     """Return the command that continues a run, or else the one that runs it again."""
     try:
-        words = registry.kind_of(run).resume
+        words = registry.kind_of(run).resumed_by
     except NeurosimError:  # of a plug-in that is not there
         return None
     if words and run.manifest.data is not None:

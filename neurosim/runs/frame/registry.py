@@ -46,7 +46,7 @@ UNNAMED = "liquid"
 PACKAGE = __package__.rpartition(".")[0]
 
 
-def find_kind(name: str) -> Kind[Any]:
+def find_kind(name: str) -> Kind[Any, Any, Any]:
     """Return the kind of that name.
 
     Raises:
@@ -58,13 +58,13 @@ def find_kind(name: str) -> Kind[Any]:
     return importlib.import_module(f"{PACKAGE}.{KINDS[name].package}").KIND  # type: ignore[no-any-return]
 
 
-def kind_of(folder: RunFolder) -> Kind[Any]:
-    """Return the kind of a run.
+def kind_of(folder: RunFolder) -> Kind[Any, Any, Any]:
+    """Return the kind of a run, with the arguments that its manifest notes.
 
     Raises:
         NeurosimInputError: the manifest names a kind that this version does not know.
     """
-    return find_kind(folder.manifest.kind or UNNAMED)
+    return find_kind(folder.manifest.kind or UNNAMED).of(folder)
 
 
 def command_module(name: str) -> str:

@@ -1,15 +1,23 @@
 """Runs of a dataset through a liquid, with a readout on its spikes."""
 
+from __future__ import annotations
+
+from ..data import Splits
 from ..frame.kind import Kind
 from .config import LiquidConfig
 from .result import LiquidResult
 
-KIND = Kind(
-    package=__name__,
-    name="liquid",
-    title="a run of a dataset through a liquid",
-    resume="simulate",
-    result=LiquidResult,
-    reconfigure=LiquidConfig.reconfigure,
-    schemas={"liquid": LiquidConfig.json_schema},
-)
+
+class Liquid(Kind[LiquidConfig, Splits, LiquidResult]):
+    name = "liquid"
+    title = "a run of a dataset through a liquid"
+    config = LiquidConfig
+    result = LiquidResult
+    resumed_by = "simulate"
+    unfinished = ("stages",)
+
+    def run_name(self, config: LiquidConfig) -> str:
+        return config.data.shown_name
+
+
+KIND = Liquid()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,10 +88,6 @@ class StageCache:
             found.append(_load(stage, chunk))
             total.next(found[-1])
         return found[0] if len(found) == 1 else _joined(found, recordings)
-
-    def clear(self) -> None:
-        """Remove all stages: the results are written."""
-        shutil.rmtree(self.run / FOLDER, ignore_errors=True)
 
 
 class _TotalProgress:

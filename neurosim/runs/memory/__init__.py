@@ -1,15 +1,86 @@
 """Runs of a single-trial memory on a dataset: store, recall, capacity, noise, familiarity."""
 
-from ..frame.kind import Kind
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ..frame.kind import Inputs, Kind, Run
+from ..frame.options import RunOptions
 from .config import MemoryConfig
 from .result import MemoryResult
 
-KIND = Kind(
-    package=__name__,
-    name="memory",
-    title="a run of a memory",
-    result=MemoryResult,
-    reconfigure=MemoryConfig.reconfigure,
-    schemas={"memory": MemoryConfig.json_schema},
-    heading=("dataset", "split", "samples", "seed", "digest"),
-)
+if TYPE_CHECKING:
+    from .run import Encoded, Recalled
+
+T = TypeVar("T")
+
+
+class MemoryKind(Kind[MemoryConfig, T, MemoryResult]):
+    """The part of a memory's runs that does not depend on what is done with it."""
+
+    name = "memory"
+    title = "a run of a memory"
+    config = MemoryConfig
+    result = MemoryResult
+    heading = ("dataset", "split", "samples", "seed", "digest")
+
+
+@dataclass(frozen=True)
+class Store(MemoryKind["Encoded"]):
+    """Runs that store the first split of a dataset in one pass, and measure.
+
+    Attributes:
+        command: a name of `run.COMMANDS`: "store", "capacity", "noise" or "familiarity".
+    """
+
+    command: str = "store"
+
+    def run_name(self, config: MemoryConfig) -> str:
+        return f"{self.command}-{config.data.shown_name}"
+
+    def load(self, config: MemoryConfig, options: RunOptions) -> Inputs[Encoded]:
+        from .run import load_encoded
+
+        return load_encoded(config, options, self.command)
+
+    def work(self, run: Run[MemoryConfig, Encoded]) -> MemoryResult:
+        from .run import store
+
+        return store(run, self.command)
+
+
+@dataclass(frozen=True)
+class Recall(MemoryKind["Recalled"]):
+    """Runs that recall a split from a stored memory.
+
+    Attributes:
+        source: folder of the run that stored it.
+    """
+
+    source: Path
+
+    def configure(
+        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+    ) -> MemoryConfig:
+        from .run import source_config
+
+        return source_config(self.source, file, sets, given or {})
+
+    def run_name(self, config: MemoryConfig) -> str:
+        return f"recall-{config.data.shown_name}"
+
+    def load(self, config: MemoryConfig, options: RunOptions) -> Inputs[Recalled]:
+        from .run import load_recalled
+
+        return load_recalled(self.source, config, options)
+
+    def work(self, run: Run[MemoryConfig, Recalled]) -> MemoryResult:
+        from .run import recall
+
+        return recall(run, self.source)
+
+
+KIND = Store()

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.command import (
-    PROFILE,
-    CommandOptions,
-    CommandResult,
-    common,
-    count,
-    dataset_argument,
-    setting,
-    show_config,
-)
+from ..frame.command import PROFILE, CommandOptions, count, dataset_argument, run_command, setting
 from .episodes.command import command as episodes
 from .recognise.command import command as recognise
 from .sequence.command import command as sequence
+
+if TYPE_CHECKING:
+    from . import Recall, Store
 
 SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
 LIMIT = count("--limit", "data.limit", "At most N items of it.", "item")
@@ -40,45 +35,36 @@ def command(context: click.Context) -> None:
 
 
 def _dataset_command(name: str, words: str) -> None:
-    @command.command(name, help=words, short_help=words)
-    @dataset_argument(default="digits")
+    @run_command(name, short_help=words, default_dataset="digits")
+    @dataset_argument()
     @ITEMS
     @SPLIT
     @LIMIT
     @PROFILE
-    @show_config
-    @common()
-    def run_command(options: CommandOptions) -> CommandResult:
-        from ..frame.folder import without_none
-        from . import KIND, run
-        from .config import MemoryConfig
+    def store(options: CommandOptions) -> Store:
+        from . import Store
 
-        runs = {"store": run.store, "capacity": run.capacity, "noise": run.noise, "familiarity": run.familiarity}
-        settings = MemoryConfig.configure(options.config, options.sets, options.given)
-        options.show(without_none(settings.model_dump()))
-        return CommandResult.of(KIND, runs[name](settings, options))
+        return Store(name)
+
+    store.help = words
+    command.add_command(store)
 
 
-_dataset_command("store", "Store DATASET in one pass and keep the memory.")
-
-
-@command.command("recall", short_help="Recall a split from a stored memory.")
+@run_command("recall", short_help="Recall a split from a stored memory.")
 @click.argument("memory", type=click.Path(path_type=Path))
 @SPLIT
 @LIMIT
 @PROFILE
-@show_config
-@common()
-def recall(options: CommandOptions, memory: Path) -> CommandResult:
+def recall(options: CommandOptions, memory: Path) -> Recall:
     """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""
-    from . import KIND, run
+    from . import Recall
 
-    settings = run.source_config(memory, options.config, options.sets, options.given)
-    return CommandResult.of(KIND, run.recall(settings, memory, options))
+    return Recall(memory)
 
 
+_dataset_command("store", "Store DATASET in one pass and keep the memory.")
 _dataset_command("capacity", "Recall, time and operations against the number stored.")
 _dataset_command("noise", "Recall of stored items with bits moved.")
 _dataset_command("familiarity", "Familiarity of stored items against new ones.")
-for _command in (recognise, sequence, episodes):
+for _command in (recall, recognise, sequence, episodes):
     command.add_command(_command)

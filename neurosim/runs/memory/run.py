@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from ... import files, measure
 from ...errors import NeurosimInputError
 from ...macrocolumn import ColumnBatch
+from ...sdr.expansion import ExpansionEncoder
 from ..frame.config import sources_of
 from ..frame.folder import RunFolder, open_run, read_metrics
-from ..frame.lifecycle import finish, new_run
-from ..frame.options import DEFAULTS, RunOptions
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..frame.timings import Timings
 from ..score import score
-from . import KIND, figures
+from . import figures
 from .config import MemoryConfig
 from .items import MemoryItems, Raw, encode, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
@@ -30,74 +31,122 @@ from .result import ColumnSize, MemoryResult, RecallAtSize, RecallOperations
 
 WELL = 0.9  # of winners: from here on a memory holds the items it stored
 SHOWN = 6  # items whose codes are drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A dataset as sparse codes.
+
+    Attributes:
+        stored, other: the items to store, and those of the split that is compared with them.
+        coder: makes their codes.
+        items, new: the codes of `stored` and of `other`.
+    """
+
+    stored: Raw
+    other: Raw
+    coder: ExpansionEncoder
+    items: MemoryItems
+    new: MemoryItems
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """A stored memory, and items to recall from it: as they were read, and as codes."""
+
+    learned: Learned
+    other: Raw
+    new: MemoryItems
+
+
 # Adds the figures of a command to the result.
-Extra = Callable[[RunFolder, Learned, MemoryResult], MemoryResult]
+Extra = Callable[[Run[MemoryConfig, Encoded], Learned, MemoryResult], MemoryResult]
 
 
-def store(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
-    """Store a dataset's first split in one pass; the folder then holds a memory that `recall` loads."""
-
-    def extra(folder: RunFolder, learned: Learned, result: MemoryResult) -> MemoryResult:
-        learned.save(folder.path)
-        return result
-
-    return _run("store", config, options, Timings(), extra, points=config.sweep.points)
-
-
-def capacity(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
-    """Measure recall, time and operations against the number stored, for the dataset's items and for random ones."""
-    timings = Timings()
-
-    def extra(folder: RunFolder, learned: Learned, result: MemoryResult) -> MemoryResult:
-        # Exceeds the capacity on purpose: suppress the warnings.
-        with timings("random"), capacity_warnings(lambda line: None):
-            random = figures.random_capacity(learned, config)
-        return replace(result, random=tuple(random))
-
-    return _run("capacity", config, options, timings, extra, points=config.sweep.points)
+def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inputs[Encoded]:
+    """Return both splits of a dataset as codes."""
+    stored, other = load(config.data)
+    coder = encoder(stored, config)
+    threads = threads_of(options)
+    items = encode(stored, coder, config.code, threads)
+    new = encode(other, coder, config.code, threads)
+    data = {raw.name: raw.facts() for raw in (stored, other)}
+    return Inputs(Encoded(stored, other, coder, items, new), data, {"command_kind": command})
 
 
-def noise(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
-    """Measure the recall of stored items with some of their active bits moved."""
-    timings = Timings()
-
-    def extra(folder: RunFolder, learned: Learned, result: MemoryResult) -> MemoryResult:
-        with timings("noise"):
-            return replace(result, noise=tuple(figures.noise(learned, config)))
-
-    return _run("noise", config, options, timings, extra)
-
-
-def familiarity(config: MemoryConfig, options: RunOptions = DEFAULTS) -> MemoryResult:
-    """Measure the familiarity of stored items against new ones, which every run does."""
-    return _run("familiarity", config, options, Timings(), lambda folder, learned, result: result)
-
-
-def recall(config: MemoryConfig, source: Path, options: RunOptions = DEFAULTS) -> MemoryResult:
-    """Recall a split from the memory in the folder of a `store` run: classes, familiarity, and the stored items.
+def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> Inputs[Recalled]:
+    """Return the memory in the folder of a `store` run, and a split to recall from it.
 
     Raises:
+        NeurosimInputError: the run would overwrite the memory, or the split has other classes.
         NeurosimMissingError, NeurosimFormatError: the folder holds no such memory.
     """
-    options.check_out()
     if options.out is not None and options.out.resolve() == source.resolve():
         raise NeurosimInputError(f"--out: must be another folder than that of the memory (got {options.out})")
-    timings = Timings()
-    with timings("load"):
-        learned = Learned.load(source)
-        raw = load(config.data)[1]
+    learned = Learned.load(source)
+    raw = load(config.data)[1]
     if raw.classes != learned.classes:
         raise NeurosimInputError(f"{source}: stored classes {learned.classes}, and {raw.name} has {raw.classes}")
-    with timings("encode"):
-        new = encode(raw, learned.coder, config.code, _threads(options))
-    facts = {"data": {raw.name: raw.facts()}, "memory": str(source)}
-    with new_run(KIND, config.model_dump(), f"recall-{config.data.shown_name}", options, **facts) as folder:
+    new = encode(raw, learned.coder, config.code, threads_of(options))
+    return Inputs(Recalled(learned, raw, new), {raw.name: raw.facts()}, {"memory": str(source)})
 
-        def work() -> MemoryResult:
-            result = _recalled(folder, config, timings, learned, raw, new)
-            return replace(result, command_kind="recall", source=str(source))
 
-        return finish(KIND, folder, work, timings)
+def store(run: Run[MemoryConfig, Encoded], command: str) -> MemoryResult:
+    """Store a dataset's first split in one pass, measure, and add what the command is for."""
+    config, own = run.config, run.inputs
+    points = config.sweep.points if command in GROWING else None
+    sizes = sizes_between(len(own.items), points or 1)
+    with (
+        run.time("store"),
+        bar(f"storing {config.data.shown_name}", "items", run.options.quiet) as report,
+        capacity_warnings(run.options.say) as warnings,
+    ):
+        learned, growth = learn(config, own.coder, own.items, own.stored.classes, sizes, report)
+    warnings += _overfull(run.options, growth)
+    result = _figures(run, learned, own.other, own.new, own.stored)
+    course = tuple(growth) if points else None
+    result = replace(result, command_kind=command, warnings=tuple(warnings), growth=course)
+    return COMMANDS[command](run, learned, result)
+
+
+def recall(run: Run[MemoryConfig, Recalled], source: Path) -> MemoryResult:
+    """Recall a split from a stored memory: classes, familiarity, and the stored items."""
+    result = _figures(run, run.inputs.learned, run.inputs.other, run.inputs.new)
+    return replace(result, command_kind="recall", source=str(source))
+
+
+def _save(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+    """Write the memory, which `recall` loads."""
+    learned.save(run.path)
+    return result
+
+
+def _capacity(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+    """Measure recall, time and operations against the number of random items."""
+    # Exceeds the capacity on purpose: suppress the warnings.
+    with run.time("random"), capacity_warnings(lambda line: None):
+        random = figures.random_capacity(learned, run.config)
+    return replace(result, random=tuple(random))
+
+
+def _noise(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+    """Measure the recall of stored items with some of their active bits moved."""
+    with run.time("noise"):
+        return replace(result, noise=tuple(figures.noise(learned, run.config)))
+
+
+def _familiarity(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+    """Add nothing: every run measures the familiarity of stored items against new ones."""
+    return result
+
+
+COMMANDS: Mapping[str, Extra] = {
+    "store": _save,
+    "capacity": _capacity,
+    "noise": _noise,
+    "familiarity": _familiarity,
+}
+GROWING = ("store", "capacity")  # commands that measure the recall while the memory fills
 
 
 def source_config(source: Path, file: Path | None, sets: Sequence[str], given: Mapping[str, object]) -> MemoryConfig:
@@ -107,7 +156,7 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], given: M
         NeurosimInputError: `source` is no folder of a `store` run, or a setting that the memory depends on.
     """
     run = open_run(source)
-    if run.manifest.kind != KIND.name or run.manifest.facts.get("command_kind") != "store":
+    if run.manifest.kind != "memory" or run.manifest.facts.get("command_kind") != "store":
         raise NeurosimInputError(f"{source}: holds no memory; give the folder of a 'neurosim memory store' run")
     config = MemoryConfig.reconfigure(run, sources_of(file, sets, given), ("data", "sweep", "energy"))
     dataset = read_metrics(run).get("dataset")
@@ -118,41 +167,8 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], given: M
     return config
 
 
-def _run(
-    name: str, config: MemoryConfig, options: RunOptions, timings: Timings, extra: Extra, points: int | None = None
-) -> MemoryResult:
-    """Load, encode, store in one pass, measure, write everything.
-
-    Args:
-        points: numbers of stored items at which the recall is measured for the result; None: at the end alone.
-    """
-    options.check_out()
-    with timings("load"):
-        stored, other = load(config.data)
-    with timings("encode"):
-        coder = encoder(stored, config)
-        items, new = (encode(raw, coder, config.code, _threads(options)) for raw in (stored, other))
-    facts = {"command_kind": name, "data": {raw.name: raw.facts() for raw in (stored, other)}}
-    with new_run(KIND, config.model_dump(), f"{name}-{config.data.shown_name}", options, **facts) as folder:
-
-        def work() -> MemoryResult:
-            sizes = sizes_between(len(items), points or 1)
-            with (
-                timings("store"),
-                bar(f"storing {config.data.shown_name}", "items", options.quiet) as report,
-                capacity_warnings(options.say) as warnings,
-            ):
-                learned, growth = learn(config, coder, items, stored.classes, sizes, report)
-            warnings += _overfull(options, growth)
-            result = _recalled(folder, config, timings, learned, other, new, stored)
-            course = tuple(growth) if points else None
-            result = replace(result, command_kind=name, warnings=tuple(warnings), growth=course)
-            return extra(folder, learned, result)
-
-        return finish(KIND, folder, work, timings)
-
-
-def _threads(options: RunOptions) -> int:
+def threads_of(options: RunOptions) -> int:
+    """Return the number of threads: that of the options, or one for each core."""
     return options.threads or os.cpu_count() or 1
 
 
@@ -171,22 +187,18 @@ def _overfull(options: RunOptions, growth: Sequence[RecallAtSize]) -> list[str]:
     return [line]
 
 
-def _recalled(
-    folder: RunFolder,
-    config: MemoryConfig,
-    timings: Timings,
-    learned: Learned,
-    other: Raw,
-    new: MemoryItems,
-    stored: Raw | None = None,
+def _figures(
+    run: Run[MemoryConfig, Any], learned: Learned, other: Raw, new: MemoryItems, stored: Raw | None = None
 ) -> MemoryResult:
     """Return the figures of every run: stored items recalled, the other split classified, familiarity, cost."""
+    config = run.config
     chosen = learned.probes(config.sweep.probes)
-    with timings("recall"):
-        again, answers = learned.recall(learned.items.select(chosen)), learned.recall(new)
+    with run.time("recall"):
+        again = learned.recall(learned.items.select(chosen))
+        answers = learned.recall(new)
     right = again.codes == learned.codes[chosen]
     groups, values = figures.familiarity(learned, new, config)
-    _write_pictures(folder, learned, config, values, figures.similarity(learned, config), stored)
+    _write_pictures(run.folder, learned, config, values, figures.similarity(learned, config), stored)
     layers = figures.work(learned, answers, new)
     active = int(learned.items.bits.shape[1])
     column = learned.column

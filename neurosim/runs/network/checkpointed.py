@@ -9,7 +9,6 @@ from typing import Any
 
 from ...description import Description
 from ...engine import Progress, Result, Simulation
-from ...engine.grid.streams import journal_path
 from ...engine.processes import Processes
 from ...errors import NeurosimInterruptedError
 from ...spikes import GRID_SLACK, Spikes
@@ -72,12 +71,6 @@ def simulate(
     result = simulation.whole(run_s())
     simulation.release()
     return result
-
-
-def clear(run: RunFolder) -> None:
-    """Remove the checkpoint and the files of an unfinished run."""
-    for path in (run.path / CHECKPOINT, journal_path(run.path / SPIKES), journal_path(run.path / STATES)):
-        path.unlink(missing_ok=True)
 
 
 def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:

@@ -86,6 +86,11 @@ def configure(
     return of_tree(merged(file, sets, given or {}), file, models or {})
 
 
+def of_network(given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
+    return {"simulation.seed" if key == "seed" else key: value for key, value in given.items()}
+
+
 def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkConfig:
     """Return the config that the tables of `file` hold, changed or not; the arguments are those of `configure`."""
     tables = dict(tree)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,157 +18,122 @@ from ...engine.processes import ALONE, Processes
 from ...errors import require
 from ...plain import from_plain
 from ...spikes import Recordings, Spikes
-from ..frame.folder import CONFIG, METRICS, SPIKES, RunFolder, check_resumable, check_unchanged
-from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
-from ..frame.options import DEFAULTS, RunOptions
+from ..frame.folder import METRICS, SPIKES, RunFolder, check_unchanged
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from ..frame.timings import Timings
-from . import KIND, checkpointed
+from . import checkpointed
 from .activity import Activity
-from .config import Models, NetworkConfig, configure
+from .config import NetworkConfig
 from .nir import export_nir
 from .result import NetworkResult, PopulationResult, ProbeResult
 
 STATES, ARRAYS, WEIGHTS = "states.safetensors", "arrays.safetensors", "weights.safetensors"
-Inputs = Mapping[str, Spikes]
 
 
-def simulate(
-    config: NetworkConfig,
-    options: RunOptions = DEFAULTS,
-    *,
-    checkpoint_every: float | None = None,
-    nir: Path | None = None,
-    processes: Processes = ALONE,
-) -> NetworkResult:
-    """Run a network and write a run folder: manifest, config, metrics, spikes (SONATA), the states of probes, and the
-    learned weights of each projection, in the order of sources, then targets.
+@dataclass(frozen=True, eq=False)
+class NetworkInputs:
+    """Everything beside its settings that a network's run needs.
+
+    Attributes:
+        spikes: that each spike source plays.
+        checkpoint_every: s of biological time between two checkpoints; None: only where the run is interrupted.
+        processes: that share the network.
+    """
+
+    spikes: Mapping[str, Spikes]
+    checkpoint_every: float | None
+    processes: Processes
+
+
+NetworkRun: TypeAlias = Run[NetworkConfig, NetworkInputs]
+
+
+def load(
+    config: NetworkConfig, options: RunOptions, nir: Path | None, every: float | None, processes: Processes | None
+) -> Inputs[NetworkInputs]:
+    """Return the spikes that the sources play; raise where they, or the options, do not fit the network.
 
     Args:
-        config: decides the results; nothing below does.
-        checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens
-            to the process; None: only where Ctrl-C interrupts it.
-        nir: file for what NIR can say of the network; the manifest names what it cannot. None: none.
-        processes: that share the network. Process 0 calls this, and the others `follow`.
-
-    Raises:
-        NeurosimError: what is wrong with the description, its inputs or the disk.
-        NeurosimInterruptedError: Ctrl-C; `resume` continues.
+        nir: file for what NIR can say of the network; None: none.
+        every: s of biological time between two checkpoints.
+        processes: that share the network; None: this one alone.
     """
-    _check_every(config, checkpoint_every)
+    processes = processes or ALONE
+    _check_every(config, every)
     _check_grid(config, processes)
-    options.check_out()
     net = config.description
-    inputs = net.recordings()
-    reading = _reading(inputs)
+    spikes = net.recordings()
+    reading = _reading(spikes)
     for line in reading:
         options.say(line)
-    # Raises what is missing before a folder is made.
-    dataclasses.replace(net, inputs={**net.inputs, **inputs}).drive()
-    arrays: dict[str, NDArray[Any]] = {}
-    tree = {**description.tree(net, arrays, ARRAYS), "energy": {"profile": config.profile}}
+    replace(net, inputs={**net.inputs, **spikes}).drive()  # raises what is missing
     facts = {
         "seed": net.settings.seed,
-        "data": _facts(inputs),
-        "threads": options.threads,
         "models": model_files(config.models),
-        "checkpoint_every": checkpoint_every,
+        "checkpoint_every": every,
         **({"reading": reading} if reading else {}),
         **({} if nir is None else {"nir": export_nir(nir, net, options.say)}),
     }
-    with new_run(KIND, tree, config.name, options) as folder:
-        if arrays:
-            files.write_arrays(folder.path / ARRAYS, arrays)
-        folder.note(**facts)
-        return _finish(folder, config, inputs, options, processes)
+    data = {name: {"digest": each.digest(), "events": len(each)} for name, each in spikes.items()}
+    return Inputs(NetworkInputs(spikes, every, processes), data, facts)
 
 
-def resume(
-    path: Path,
-    models: Models | None = None,
-    options: RunOptions = DEFAULTS,
-    *,
-    checkpoint_every: float | None = None,
-    processes: Processes = ALONE,
-) -> NetworkResult:
-    """Continue a run that was interrupted or killed, from its last checkpoint, or else from its start.
-
-    Args:
-        path: its folder.
-        models: neurons of the user's own, as `configure` takes them; the same files as before.
-        checkpoint_every: as `simulate`; None: as the run had it.
-        processes: as `simulate`; those of the run may have been others.
-
-    Returns:
-        What the uninterrupted run would have returned, apart from wall-clock times.
-
-    Raises:
-        NeurosimError: as `simulate`; and where the run is done, or its config, inputs or neurons were changed.
-    """
-    folder = open_to_resume(KIND, path)
-    check_resumable(folder)
-    config = dataclasses.replace(configure(path / CONFIG, models=models), name=folder.manifest.name)
-    every = folder.manifest.seconds("checkpoint_every") if checkpoint_every is None else checkpoint_every
-    _check_every(config, every)
-    _check_grid(config, processes)
-    with resumed_run(KIND, folder, options):
-        inputs = config.description.recordings()
-        before, now = hashes_of(folder.manifest.facts.get("models", {})), hashes_of(model_files(config.models))
-        check_unchanged(folder, "data", folder.manifest.data, _facts(inputs))
-        check_unchanged(folder, "models", before, now)
-        folder.note(checkpoint_every=every, threads=options.threads)
-        return _finish(folder, config, inputs, options, processes)
+def settings(config: NetworkConfig) -> tuple[Mapping[str, object], Mapping[str, NDArray[Any]]]:
+    """Return the settings as config.toml holds them, and the arrays that they name in `ARRAYS`."""
+    arrays: dict[str, NDArray[Any]] = {}
+    tree = description.tree(config.description, arrays, ARRAYS)
+    return {**tree, "energy": {"profile": config.profile}}, arrays
 
 
-def follow(config: NetworkConfig, options: RunOptions, processes: Processes) -> None:
-    """Do the part of a process other than the first in a run, new or resumed, and write nothing.
+def check_models(folder: RunFolder, facts: Mapping[str, object]) -> None:
+    """Raise unless a resumed run finds the neurons of the user's own that it began with."""
+    check_unchanged(folder, "models", hashes_of(folder.manifest.facts.get("models", {})), hashes_of(facts["models"]))
 
-    Raises:
-        NeurosimError: as `simulate`.
-    """
-    _check_grid(config, processes)
-    path, every = processes.text(""), processes.text("")
+
+def prepare(run: NetworkRun) -> None:
+    """Write the arrays that the settings name, and send the place of the run to the other processes."""
+    _, arrays = settings(run.config)
+    if arrays and not (run.path / ARRAYS).is_file():
+        files.write_arrays(run.path / ARRAYS, arrays)
+    processes, every = run.inputs.processes, run.inputs.checkpoint_every
+    # What was killed between its results and its end has nothing to run.
+    processes.text("" if (run.path / METRICS).is_file() else str(run.path.absolute()))
+    processes.text(str(every or ""))
+
+
+def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) -> None:
+    """Do the part of a process other than the first in a run, new or resumed, and write nothing."""
+    processes = inputs.processes
+    path = processes.text("")
+    every = processes.text("")
     if not path:
         return
-    net = config.description
-    inputs = net.recordings()
-    net = dataclasses.replace(net, inputs={**net.inputs, **inputs})
+    net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
     between = float(every) if every else None
-    checkpointed.simulate(RunFolder(Path(path)), net, inputs, options.threads, between, None, processes)
+    checkpointed.simulate(RunFolder(Path(path)), net, inputs.spikes, options.threads, between, None, processes)
 
 
-def _finish(
-    folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions, processes: Processes
-) -> NetworkResult:
-    timings = Timings()
-    # What was killed between its results and its end has nothing to run.
-    processes.text("" if (folder.path / METRICS).is_file() else str(folder.path.absolute()))
-    processes.text(str(folder.manifest.seconds("checkpoint_every") or ""))
+def work(run: NetworkRun) -> NetworkResult:
+    """Run a network from the folder's checkpoint, or from its start, to its end, and write what it gives.
 
-    def work() -> NetworkResult:
-        with timings("total"):  # the one part
-            return _simulate(folder, config, inputs, options, processes)
-
-    return finish(KIND, folder, work, timings, lambda: checkpointed.clear(folder))
-
-
-def _simulate(
-    folder: RunFolder, config: NetworkConfig, inputs: Inputs, options: RunOptions, processes: Processes
-) -> NetworkResult:
-    """Run from the folder's checkpoint, or from the start, to the end; write the arrays, and return the figures."""
-    net = dataclasses.replace(config.description, inputs={**config.description.inputs, **inputs})
-    every = folder.manifest.seconds("checkpoint_every")
-    with simulation_bar(f"simulating {config.name}", options.quiet) as progress:
+    The folder then holds the spikes (SONATA), the states of probes, and the learned weights of each projection, in the
+    order of sources, then targets.
+    """
+    config, inputs, threads = run.config, run.inputs, run.options.threads
+    net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
+    every = inputs.checkpoint_every
+    with run.time("run"), simulation_bar(f"simulating {config.name}", run.options.quiet) as progress:
         if net.settings.clock is None:
-            result = net.simulate(options.threads, progress)
+            result = net.simulate(threads, progress)
         else:
-            result = checkpointed.simulate(folder, net, inputs, options.threads, every, progress, processes)
+            result = checkpointed.simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
     spikes = {name: _one(found) for name, found in result.spikes.items()}
-    _write_arrays(folder, result, {**inputs, **spikes})
-    return _figures(config, result, spikes, inputs)
+    _write_arrays(run.folder, result, {**inputs.spikes, **spikes})
+    return _figures(config, result, spikes, inputs.spikes)
 
 
-def _write_arrays(folder: RunFolder, result: Result, spikes: Inputs) -> None:
+def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes]) -> None:
     if spikes:
         files.write_sonata(folder.path / SPIKES, spikes)
     for name, found in ((STATES, result.states), (WEIGHTS, result.weights)):
@@ -176,7 +141,9 @@ def _write_arrays(folder: RunFolder, result: Result, spikes: Inputs) -> None:
             files.write_arrays(folder.path / name, {key: np.asarray(values) for key, values in found.items()})
 
 
-def _figures(config: NetworkConfig, result: Result, spikes: Inputs, inputs: Inputs) -> NetworkResult:
+def _figures(
+    config: NetworkConfig, result: Result, spikes: Mapping[str, Spikes], inputs: Mapping[str, Spikes]
+) -> NetworkResult:
     net, layers = config.description, list(result.work)
     entered = sum(len(each) for each in inputs.values()) if inputs else None
     return NetworkResult(
@@ -218,7 +185,7 @@ def _check_grid(config: NetworkConfig, processes: Processes) -> None:
     require(grid, "mpirun", "needs a run on a grid of steps", "clock continuous")
 
 
-def digest(spikes: Inputs) -> str:
+def digest(spikes: Mapping[str, Spikes]) -> str:
     """Return the SHA-256 over the names and digests of the populations, in order of names."""
     lines = "".join(f"{name}\0{spikes[name].digest()}\n" for name in sorted(spikes))
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -229,15 +196,11 @@ def _one(found: Spikes | Recordings) -> Spikes:
     return found
 
 
-def _reading(inputs: Inputs) -> list[str]:
+def _reading(inputs: Mapping[str, Spikes]) -> list[str]:
     """Return a line for each input whose reader has something to say."""
     reports = {name: spikes.report for name, spikes in inputs.items() if spikes.report is not None}
     remarks = {name: report.remarks() for name, report in reports.items()}
     return [f"population {name}: {'; '.join(lines)}" for name, lines in remarks.items() if lines]
-
-
-def _facts(inputs: Inputs) -> dict[str, dict[str, object]]:
-    return {name: {"digest": each.digest(), "events": len(each)} for name, each in inputs.items()}
 
 
 def model_files(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:

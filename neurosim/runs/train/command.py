@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import require
 from ..frame.command import (
     CPU_OR_CUDA,
     PROFILE,
     CommandOptions,
-    CommandResult,
-    check_resume,
-    common,
     count,
     dataset_argument,
     needs_dataset,
-    resume_option,
+    run_command,
     setting,
-    show_config,
 )
-from ..frame.logs import check_logs, log_option
+from ..frame.logs import log_option
+
+if TYPE_CHECKING:
+    from . import Train
 
 
-@click.command()
-@dataset_argument(required=False)
+@run_command(devices=CPU_OR_CUDA, resume="Continue a training that was interrupted or killed, in its own folder.")
+@dataset_argument()
 @count("--epochs", "training.epochs", "Passes over the training recordings.")
 @count("--members", "members", "Networks to train, whose scores are summed.")
 @setting("--split", "data.split", metavar="NAME", help="Split to test on; it trains on the training split.")
 @count("--limit", "data.limit", "At most N test recordings.")
 @count("--train-limit", "data.train_limit", "At most N training recordings.")
 @PROFILE
-@click.option("--nir", "graph", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
+@click.option("--nir", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
 @log_option
-@resume_option("Continue a training that was interrupted or killed, in its own folder.")
-@show_config
-@common(CPU_OR_CUDA)
-def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], resumed: Path | None) -> CommandResult:
+def command(options: CommandOptions, nir: Path | None) -> Train:
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
 
     \b
@@ -54,24 +49,8 @@ def command(options: CommandOptions, graph: Path | None, logs: tuple[str, ...], 
     [attention] are trained in its place, on the bins (attention.layers=2, attention.width=64), then converted into
     spikes (attention.k=3.0) and run bin by bin. With --set elm.memory=100 it is one ELM neuron with so many memories.
     """
-    from . import KIND
-    from .config import TrainConfig
-    from .run import resume, train_network, write_nir
+    from . import Train
 
-    check_logs(logs)
-    options = replace(options, logs=logs)
-    if resumed is not None:
-        check_resume(options)
-        result = resume(resumed, options)
-    else:
+    if options.resumed is None:
         needs_dataset(options)
-        config = TrainConfig.configure(options.config, options.sets, options.given)
-        other = config.other_network
-        require(graph is None or not other, "--nir", f"knows no layers of {other}; leave it out", graph)
-        require(graph is None or not config.liquid.use, "--nir", "knows no liquid (liquid.use); leave it out", graph)
-        result = train_network(config, options)
-    if result is None:  # another process of torchrun answers
-        return CommandResult({}, "")
-    if graph is not None:
-        write_nir(Path(result.run), graph)
-    return CommandResult.of(KIND, result)
+    return Train(nir)

@@ -14,7 +14,7 @@ from ...liquid.readout import TrainedReadout
 from ...measure import LayerCounts
 from ...spikes import Recordings
 from ..data import even
-from ..liquid.run import LiquidSimulation
+from ..liquid.run import LiquidRun, play, train_readout
 from ..summary import labels_of
 
 # Training recordings, evenly over classes, on which the spread of scores is measured.
@@ -47,7 +47,7 @@ class LiquidMember(files.Saved):
 
 
 @dataclass(frozen=True)
-class LiquidRun:
+class LiquidAnswers:
     """A liquid's answers to the test recordings.
 
     Attributes:
@@ -63,22 +63,23 @@ class LiquidRun:
     seconds: float
 
 
-def run_liquid(simulation: LiquidSimulation, spread: float) -> LiquidRun:
+def run_liquid(run: LiquidRun, spread: float) -> LiquidAnswers:
     """Train the readout on all training recordings, and answer the test recordings.
 
     Args:
-        simulation: its stages are written into its folder.
+        run: of the liquid; its stages are written into its folder.
         spread: of the networks' scores on `scaling`; see `spread_of`.
     """
-    liquid, readout = simulation.train()
-    result = simulation.play(liquid, simulation.splits.test, "test", simulation.splits.name, count_updates=True)
-    heard = simulation.play(liquid, scaling(simulation.splits.train), "scale", "train")
+    splits = run.inputs
+    liquid, readout = train_readout(run)
+    result = play(run, liquid, splits.test, "test", splits.name, count_updates=True)
+    heard = play(run, liquid, scaling(splits.train), "scale", "train")
     spikes, some = result.spikes["liquid"], heard.spikes["liquid"]
     assert isinstance(spikes, Recordings) and isinstance(some, Recordings)  # because the input was
     factor = spread / max(spread_of(readout.scores(some)), 1e-12)
-    LiquidMember(np.asarray(liquid.gains), factor).save(simulation.folder.path / LIQUID_FILE)
+    LiquidMember(np.asarray(liquid.gains), factor).save(run.path / LIQUID_FILE)
     work = [*result.work, *work_of(readout, spikes)]
-    return LiquidRun(readout.scores(spikes) * factor, spikes, work, result.run_s)
+    return LiquidAnswers(readout.scores(spikes) * factor, spikes, work, result.run_s)
 
 
 def work_of(readout: TrainedReadout, spikes: Recordings) -> list[LayerCounts]:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import description, measure
 from ...errors import NeurosimMissingError
+from ...spikes import Recordings
 from ...training.binning import Binning
 from ..baselines import baselines
 from ..data import Splits
-from ..frame.folder import RunFolder, check_unchanged
-from ..frame.lifecycle import finish, new_run, open_to_resume, resumed_run
+from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
-from ..frame.options import DEFAULTS, RunOptions
+from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..frame.timings import Timings, limit_threads
-from ..liquid.run import LiquidSimulation
-from ..liquid.stages import StageCache
 from ..score import score
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
-from . import KIND
 from .config import TrainConfig
-from .liquid_member import LiquidRun, run_liquid, scaling, spread_of
+from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
 from .recordings import Parts, load_splits, parts_of
 from .result import LIQUID, EpochResult, MemberResult, TrainResult
 
@@ -46,7 +43,6 @@ try:
         load,
         save,
         scores,
-        team,
         to_network,
     )
     from ...training.saved import TrainableNet
@@ -58,65 +54,16 @@ except ImportError as error:
     ) from None
 
 NET, ELM, CHECKPOINT = "net.safetensors", "elm.toml", "training.safetensors"
+TrainRun: TypeAlias = Run[TrainConfig, Splits]
 
 
-def train_network(config: TrainConfig, options: RunOptions = DEFAULTS) -> TrainResult | None:
-    """Train on the training recordings, test on the test recordings, and write a run folder.
-
-    Started by torchrun, all processes train together, and the first of them writes.
-
-    Args:
-        config: decides the results; the options do not.
-
-    Returns:
-        The results; None in the other processes of torchrun.
-
-    Raises:
-        NeurosimError: what is wrong with the data, a setting or the disk; or training that diverges, whose folder keeps
-            the last good state.
-        NeurosimInterruptedError: Ctrl-C; `resume` continues.
-    """
-    options.check_out()
-    timings = Timings()
-    with team() as crew, limit_threads(options.threads):
-        with timings("load"):
-            splits = load_splits(config)
-        training = _Training(config, options, timings, crew, None, splits)
-        for k in range(config.members):  # raises before a folder is made
-            parts_of(config, splits.train, config.seed + k)
-        training.build(config.seed)
-        if not crew.leads:
-            training.fit()
-            return None
-        facts = {"data": data_facts(splits), "threads": options.threads, "processes": crew.size}
-        with new_run(KIND, config.model_dump(), config.data.shown_name, options, **facts) as folder:
-            folder.note(versions={**folder.manifest.versions, "torch": str(torch.__version__)})
-            return replace(training, folder=folder).finish()
-
-
-def resume(path: Path, options: RunOptions = DEFAULTS) -> TrainResult | None:
-    """Continue a training that was interrupted or killed, after its last complete epoch.
-
-    Returns:
-        What the uninterrupted training would have returned, apart from wall-clock times.
-
-    Raises:
-        NeurosimError: as `train_network`; and where the run is done or of another kind, or its config or recordings
-            were changed.
-    """
-    timings = Timings()
-    folder = open_to_resume(KIND, path)
-    with team() as crew, limit_threads(options.threads):
-        config = TrainConfig.reconfigure(folder)
-        with timings("load"):
-            splits = load_splits(config)
-        found = data_facts(splits)
-        check_unchanged(folder, "data", folder.manifest.data or found, found)
-        if not crew.leads:
-            _Training(config, options, timings, crew, folder, splits).fit()
-            return None
-        with resumed_run(KIND, folder, options):
-            return _Training(config, options, timings, crew, folder, splits).finish()
+def load_data(config: TrainConfig, crew: Team | None) -> Inputs[Splits]:
+    """Return the recordings; raise where they or the network do not fit the settings."""
+    splits = load_splits(config)
+    for k in range(config.members):
+        parts_of(config, splits.train, config.seed + k)
+    build(config, splits.train, config.seed)
+    return Inputs(splits, data_facts(splits), {"processes": 1 if crew is None else crew.size})
 
 
 @dataclass(frozen=True)
@@ -141,193 +88,205 @@ class _Member:
         )
 
 
-@dataclass(frozen=True)
-class _Training:
-    """The steps of a training; only the first process of a team has a folder that it writes."""
+def binning_of(config: TrainConfig, train: Recordings) -> Binning:
+    """Return the bins of the training recordings."""
+    return config.binning(train.shape, float(train.durations.max()))
 
-    config: TrainConfig
-    options: RunOptions
-    timings: Timings
-    crew: Team
-    folder: RunFolder | None
-    splits: Splits
 
-    def finish(self) -> TrainResult:
-        return finish(KIND, self.folder_to_write, self.run, self.timings, self._clear)
+def build(config: TrainConfig, train: Recordings, seed: int) -> TrainableNet:
+    """Return a network before it is trained.
 
-    @property
-    def folder_to_write(self) -> RunFolder:
-        assert self.folder is not None  # this process writes
-        return self.folder
+    Raises:
+        NeurosimInputError: it does not fit the recordings.
+    """
+    binning = binning_of(config, train)
+    shape, classes, dt = binning.shape, len(train.classes), binning.dt
+    layers, elm = config.attention_spec(), config.elm_spec()
+    if layers is not None:
+        return AttentionNet(shape, classes, layers, dt, seed)
+    if elm is not None:
+        return ELMNet(shape, classes, elm, dt, seed)
+    return SpikingNet(shape, classes, config.network_spec(), dt, seed)
 
-    def _clear(self) -> None:
-        StageCache(self.folder_to_write.path).clear()
-        for k in range(self.config.members):
-            (self.folder_to_write.path / numbered(CHECKPOINT, k)).unlink(missing_ok=True)
 
-    @property
-    def binning(self) -> Binning:
-        train = self.splits.train
-        return self.config.binning(train.shape, float(train.durations.max()))
+def fit(
+    config: TrainConfig, train: Recordings, options: RunOptions, crew: Team | None, folder: Path | None
+) -> list[_Member]:
+    """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
 
-    def build(self, seed: int) -> TrainableNet:
-        """Return a network before it is trained.
+    Each has a checkpoint, which stays until the run is done: a resumed run reads those of finished networks.
 
-        Raises:
-            NeurosimInputError: it does not fit the recordings.
-        """
-        shape, classes, dt = self.binning.shape, len(self.splits.train.classes), self.binning.dt
-        layers, elm = self.config.attention_spec(), self.config.elm_spec()
-        if layers is not None:
-            return AttentionNet(shape, classes, layers, dt, seed)
-        if elm is not None:
-            return ELMNet(shape, classes, elm, dt, seed)
-        return SpikingNet(shape, classes, self.config.network_spec(), dt, seed)
-
-    def fit(self) -> list[_Member]:
-        """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
-
-        Each has a checkpoint, which stays until the run is done: a resumed run reads those of finished networks.
-        """
-        config, train, found = self.config, self.splits.train, []
-        for k in range(config.members):
-            seed = config.seed + k
-            parts = parts_of(config, train, seed)
-            net, binning = self.build(seed), self.binning
-            how = config.training_spec(), config.augmentation(), seed, self.crew
-            checkpoint = None if self.folder is None else self.folder.path / numbered(CHECKPOINT, k)
-            trainer = Trainer(net.to(self.options.device), binning, parts.learn, parts.stop, *how, checkpoint)
-            name = "training" if config.members == 1 else f"training {k + 1} of {config.members}"
-            quiet = self.options.quiet or not self.crew.leads
-            with _epoch_bar(name, config.training_spec().epochs, quiet) as progress, self._logs(k, trainer) as log:
-                trainer.run(_both(progress, log))
-                log()
-            net.cpu()  # where it is tested and run as events
-            if isinstance(net, SpikingNet):
-                net.round_for_exact_sums(config.bins.most)
-            found.append(_Member(seed, net, parts, trainer))
-        return found
-
-    @contextmanager
-    def _logs(self, member: int, trainer: Trainer) -> Iterator[Callable[[], None]]:
-        """Open the logs of a network; yield a function that logs the epochs that are complete."""
-        if self.folder is None or not self.options.logs:
-            yield lambda: None
-            return
-        with training_logs(self.options.logs, self.folder.path, numbered("log", member)) as write:
-            yield lambda: write([(k + 1, vars(row)) for k, row in enumerate(trainer.state.history)])
-
-    def run(self) -> TrainResult:
-        """Train, test and run event by event."""
-        config, test = self.config, self.splits.test
-        with self.timings("train"):
-            members = self.fit()
-        first, labels = members[0], labels_of(test)
-        binning, course = first.trainer.binning, first.trainer.state
-        with self.timings("test"):
-            each = [scores(member.net, binning, test) for member in members]
-        liquid = self._run_liquid(members) if config.liquid.use else None
-        total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
-        predicted = total.argmax(axis=1).astype(np.int64)
-        if isinstance(first.net, AttentionNet):
-            found = self._in_spikes(first.net, binning)
-        else:
-            nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
-            found = self._in_engine(nets, liquid, binning, predicted)
-        with self.timings("baselines"):
-            simple = baselines(self.splits.train, test)
-        alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
-        rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
-        if liquid is not None:
-            own = float(np.mean(liquid.scores.argmax(axis=1) == labels))
-            rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=own))
-        return replace(
-            found,
-            **{
-                **vars(DataResult.of(config.data, self.splits, config.seed)),
-                "train_samples": len(first.parts.learn),
-            },
-            **vars(score(labels, predicted, test.classes)),
-            baselines=simple,
-            transductive=config.liquid.transductive if config.liquid.use else "",
-            parameters=sum(p.numel() for member in members for p in member.net.parameters()),
-            members=rows if len(rows) > 1 else (),
-            history=tuple(EpochResult(**vars(row)) for row in course.history),
-            best_epoch=course.best,
-            stopped_early=course.stopped,
-            validation_accuracy=rows[0].validation_accuracy,
-            validation_samples=rows[0].validation_samples,
-            validation_speakers=rows[0].validation_speakers,
+    Args:
+        crew: the processes that train together; None: this one alone.
+        folder: of the run, whose checkpoints are read and, by the process that leads, written; None: there is none.
+    """
+    members = []
+    leads = crew is None or crew.leads
+    for k in range(config.members):
+        seed = config.seed + k
+        parts = parts_of(config, train, seed)
+        net = build(config, train, seed)
+        trainer = Trainer(
+            net.to(options.device),
+            binning_of(config, train),
+            parts.learn,
+            parts.stop,
+            config.training_spec(),
+            config.augmentation(),
+            seed,
+            crew,
+            None if folder is None else folder / numbered(CHECKPOINT, k),
         )
+        name = "training" if config.members == 1 else f"training {k + 1} of {config.members}"
+        quiet = options.quiet or not leads
+        logs = options.logs if leads else ()
+        with (
+            _epoch_bar(name, config.training_spec().epochs, quiet) as progress,
+            _epoch_logs(logs, folder, k, trainer) as log,
+        ):
+            trainer.run(_both(progress, log))
+            log()
+        net.cpu()  # where it is tested and run as events
+        if isinstance(net, SpikingNet):
+            net.round_for_exact_sums(config.bins.most)
+        members.append(_Member(seed, net, parts, trainer))
+    return members
 
-    def _run_liquid(self, members: list[_Member]) -> LiquidRun:
-        """Train and test the liquid beside the networks."""
-        some = scaling(self.splits.train)
-        spreads = [spread_of(scores(member.net, member.trainer.binning, some)) for member in members]
-        arguments = self.config.liquid_config(), self.folder_to_write, self.options, self.timings, self.splits
-        with self.timings("liquid"):
-            return run_liquid(LiquidSimulation(*arguments), float(np.mean(spreads)))
 
-    def _in_engine(
-        self, nets: list[SpikingNet | ELMNet], liquid: LiquidRun | None, binning: Binning, predicted: NDArray[np.int64]
-    ) -> TrainResult:
-        """Run spiking neurons, or an ELM, in the engine; return the part of the results that this gives."""
-        folder, config, test = self.folder_to_write, self.config, self.splits.test
-        with self.timings("engine"):
-            inputs, runs = binning.recordings(test), []
-            for k, net in enumerate(nets):
-                if isinstance(net, ELMNet):
-                    description.save(folder.path / ELM, net.to_network())
-                    runs.append(run_elm(net, binning, test, inputs, self.options))
-                    continue
-                save(folder.path / numbered(NET, k), net, binning, self.splits.train.classes)
-                runs.append(run_events(net, binning, test, inputs, config.bins.most, self.options))
-        labels, spikes = labels_of(test), [each for run in runs for each in run.spikes]
-        total: NDArray[np.floating] = sum((run.scores for run in runs[1:]), runs[0].scores)
-        work, took = list(runs[0].work), sum(run.seconds for run in runs)
-        if len(runs) > 1:
-            work = [replace(w, name=f"{w.name} of net {k + 1}") for k, run in enumerate(runs) for w in run.work]
-        if liquid is not None:
-            total, work, took = total + liquid.scores, [*work, *liquid.work], took + liquid.seconds
-            spikes.append(liquid.spikes)
-        shown = shown_recordings(labels, predicted, inputs.durations)
-        write_shown(folder, shown, inputs, runs[0].spikes[-1], "layer")
-        seconds = float(inputs.durations.sum())
-        return TrainResult(
-            units=runs[0].units,
-            model=runs[0].model,
-            engine_accuracy=float(np.mean(total.argmax(axis=1) == labels)),
-            identical=all(run.identical for run in runs),
-            spikes=sum(len(s.ticks) for s in spikes),
-            spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
-            real_time_factor=took / seconds,
-            simulated_seconds=seconds,
-            measures=measure.measure(work, len(inputs), runs[0].duration, len(inputs.ticks)),
-            energy=measure.energy(work, len(inputs), config.energy.profile),
-            shape=inputs.shape,
-            shown=shown,
-        )
+@contextmanager
+def _epoch_logs(
+    formats: Sequence[str], folder: Path | None, member: int, trainer: Trainer
+) -> Iterator[Callable[[], None]]:
+    """Open the logs of a network; yield a function that logs the epochs that are complete."""
+    if folder is None or not formats:
+        yield lambda: None
+        return
+    with training_logs(formats, folder, numbered("log", member)) as write:
+        yield lambda: write([(k + 1, vars(row)) for k, row in enumerate(trainer.state.history)])
 
-    def _in_spikes(self, net: AttentionNet, binning: Binning) -> TrainResult:
-        """Run attention layers in spikes, bin by bin; return the part of the results that this gives."""
-        folder, config, test = self.folder_to_write, self.config, self.splits.test
-        threads, began = self.options.threads or torch.get_num_threads(), time.perf_counter()
-        with self.timings("spikes"):
-            found = run_in_spikes(net, binning, test, folder.path, threads)
-        seconds = float((binning.lengths(test.durations) * binning.dt).sum())
-        return TrainResult(
-            units=(net.spec.width,) * net.spec.layers,
-            model=net.spec.kind,
-            engine_accuracy=float(np.mean(found.scores.argmax(axis=1) == labels_of(test))),
-            spikes=found.spikes,
-            spikes_a_channel=found.spikes_a_channel,
-            spike_digest=found.digest(),
-            real_time_factor=(time.perf_counter() - began) / seconds,
-            simulated_seconds=seconds,
-            measures=measure.measure(found.layers, len(test), seconds, found.events),
-            energy=measure.energy(found.layers, len(test), config.energy.profile),
-            shape=binning.shape,
-        )
+
+def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
+    """Train on the training recordings, test on the test recordings, and run the network event by event."""
+    config, test = run.config, run.inputs.test
+    with run.time("train"):
+        members = fit(config, run.inputs.train, run.options, crew, run.path)
+    first, labels = members[0], labels_of(test)
+    binning, course = first.trainer.binning, first.trainer.state
+    with run.time("test"):
+        each = [scores(member.net, binning, test) for member in members]
+    liquid = _answers_of_liquid(run, members) if config.liquid.use else None
+    total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
+    predicted = total.argmax(axis=1).astype(np.int64)
+    if isinstance(first.net, AttentionNet):
+        found = _in_spikes(run, first.net, binning)
+    else:
+        nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
+        found = _in_engine(run, nets, liquid, binning, predicted)
+    with run.time("baselines"):
+        simple = baselines(run.inputs.train, test)
+    alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
+    rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
+    if liquid is not None:
+        own = float(np.mean(liquid.scores.argmax(axis=1) == labels))
+        rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=own))
+    return replace(
+        found,
+        **{
+            **vars(DataResult.of(config.data, run.inputs, config.seed)),
+            "train_samples": len(first.parts.learn),
+        },
+        **vars(score(labels, predicted, test.classes)),
+        baselines=simple,
+        transductive=config.liquid.transductive if config.liquid.use else "",
+        parameters=sum(p.numel() for member in members for p in member.net.parameters()),
+        members=rows if len(rows) > 1 else (),
+        history=tuple(EpochResult(**vars(row)) for row in course.history),
+        best_epoch=course.best,
+        stopped_early=course.stopped,
+        validation_accuracy=rows[0].validation_accuracy,
+        validation_samples=rows[0].validation_samples,
+        validation_speakers=rows[0].validation_speakers,
+    )
+
+
+def _answers_of_liquid(run: TrainRun, members: list[_Member]) -> LiquidAnswers:
+    """Train and test the liquid beside the networks."""
+    some = scaling(run.inputs.train)
+    spreads = [spread_of(scores(member.net, member.trainer.binning, some)) for member in members]
+    liquid = Run(run.folder, run.config.liquid_config(), run.inputs, run.options, run.time)
+    with run.time("liquid"):
+        return run_liquid(liquid, float(np.mean(spreads)))
+
+
+def _in_engine(
+    run: TrainRun,
+    nets: list[SpikingNet | ELMNet],
+    liquid: LiquidAnswers | None,
+    binning: Binning,
+    predicted: NDArray[np.int64],
+) -> TrainResult:
+    """Run spiking neurons, or an ELM, in the engine; return the part of the results that this gives."""
+    config, test = run.config, run.inputs.test
+    with run.time("engine"):
+        inputs, runs = binning.recordings(test), []
+        for k, net in enumerate(nets):
+            if isinstance(net, ELMNet):
+                description.save(run.path / ELM, net.to_network())
+                runs.append(run_elm(net, binning, test, inputs, run.options))
+                continue
+            save(run.path / numbered(NET, k), net, binning, run.inputs.train.classes)
+            runs.append(run_events(net, binning, test, inputs, config.bins.most, run.options))
+    labels = labels_of(test)
+    spikes = [each for played in runs for each in played.spikes]
+    total: NDArray[np.floating] = sum((played.scores for played in runs[1:]), runs[0].scores)
+    work = list(runs[0].work)
+    took = sum(played.seconds for played in runs)
+    if len(runs) > 1:
+        work = [replace(w, name=f"{w.name} of net {k + 1}") for k, played in enumerate(runs) for w in played.work]
+    if liquid is not None:
+        total = total + liquid.scores
+        work = [*work, *liquid.work]
+        took = took + liquid.seconds
+        spikes.append(liquid.spikes)
+    shown = shown_recordings(labels, predicted, inputs.durations)
+    write_shown(run.folder, shown, inputs, runs[0].spikes[-1], "layer")
+    seconds = float(inputs.durations.sum())
+    return TrainResult(
+        units=runs[0].units,
+        model=runs[0].model,
+        engine_accuracy=float(np.mean(total.argmax(axis=1) == labels)),
+        identical=all(played.identical for played in runs),
+        spikes=sum(len(s.ticks) for s in spikes),
+        spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
+        real_time_factor=took / seconds,
+        simulated_seconds=seconds,
+        measures=measure.measure(work, len(inputs), runs[0].duration, len(inputs.ticks)),
+        energy=measure.energy(work, len(inputs), config.energy.profile),
+        shape=inputs.shape,
+        shown=shown,
+    )
+
+
+def _in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResult:
+    """Run attention layers in spikes, bin by bin; return the part of the results that this gives."""
+    config, test = run.config, run.inputs.test
+    threads, began = run.options.threads or torch.get_num_threads(), time.perf_counter()
+    with run.time("spikes"):
+        found = run_in_spikes(net, binning, test, run.path, threads)
+    seconds = float((binning.lengths(test.durations) * binning.dt).sum())
+    return TrainResult(
+        units=(net.spec.width,) * net.spec.layers,
+        model=net.spec.kind,
+        engine_accuracy=float(np.mean(found.scores.argmax(axis=1) == labels_of(test))),
+        spikes=found.spikes,
+        spikes_a_channel=found.spikes_a_channel,
+        spike_digest=found.digest(),
+        real_time_factor=(time.perf_counter() - began) / seconds,
+        simulated_seconds=seconds,
+        measures=measure.measure(found.layers, len(test), seconds, found.events),
+        energy=measure.energy(found.layers, len(test), config.energy.profile),
+        shape=binning.shape,
+    )
 
 
 def _both(progress: Callable[[EpochProgress], None], log: Callable[[], None]) -> Callable[[EpochProgress], None]:

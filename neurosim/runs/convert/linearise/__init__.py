@@ -1,33 +1,56 @@
 """Runs that replace softmax attention by linear kinds, and report what each stage costs down to spikes."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from ....schema import Schema
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from ...frame.folder import RunFolder
-from ...frame.kind import HasEnergy, Kind
-from ...frame.settings import ConfigSource
+from ...frame.kind import Inputs, Kind
+from ...frame.options import RunOptions
 from .result import LinearisationResult
 
-
-def _reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> HasEnergy:
-    from .config import LineariseConfig  # needs torch
-
-    return LineariseConfig.reconfigure(run, sources, changeable)
+if TYPE_CHECKING:
+    from .config import LineariseConfig
+    from .run import Pupil
 
 
-def _schema() -> Schema:
-    from .config import LineariseConfig  # needs torch
+@dataclass(frozen=True)
+class Linearise(Kind["LineariseConfig", "Pupil", LinearisationResult]):
+    """Linearisations.
 
-    return LineariseConfig.json_schema()
+    Attributes:
+        model: folder of the softmax model; None: that of the run that is resumed.
+    """
+
+    name = "linearise"
+    title = "a linearisation"
+    result = LinearisationResult
+    heading = ("network", "seed")
+    resumed_by = "convert linearise"
+    unfinished = ("linearise.safetensors",)
+
+    model: Path | None = None
+
+    @property
+    def config(self) -> type[LineariseConfig]:
+        from .config import LineariseConfig  # needs torch
+
+        return LineariseConfig
+
+    def of(self, folder: RunFolder) -> Linearise:
+        return replace(self, model=Path(str((folder.manifest.data or {}).get("model", ""))))
+
+    def run_name(self, config: LineariseConfig) -> str:
+        assert self.model is not None  # of a new run
+        return f"linearise-{self.model.resolve().name}"
+
+    def load(self, config: LineariseConfig, options: RunOptions) -> Inputs[Pupil]:
+        from .run import load_pupil
+
+        assert self.model is not None  # given, or that of the run that is resumed
+        return load_pupil(self.model, config, options)
 
 
-KIND = Kind(
-    package=__name__,
-    name="linearise",
-    title="a linearisation",
-    resume="convert linearise",
-    result=LinearisationResult,
-    reconfigure=_reconfigure,
-    schemas={"linearise": _schema},
-    heading=("network", "seed"),
-)
+KIND = Linearise()

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ...frame.command import (
-    CPU_OR_CUDA,
-    PROFILE,
-    CommandOptions,
-    CommandResult,
-    check_resume,
-    common,
-    count,
-    resume_option,
-    setting,
-    show_config,
-)
+from ...frame.command import CPU_OR_CUDA, PROFILE, CommandOptions, check_resume, count, run_command, setting
+
+if TYPE_CHECKING:
+    from . import Linearise
 
 PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gla, mamba2, or keep; 'gla*3,keep'."
 
 
-@click.command("linearise", short_help="Replace softmax attention by linear kinds, then convert.")
+@run_command(
+    "linearise",
+    short_help="Replace softmax attention by linear kinds, then convert.",
+    devices=CPU_OR_CUDA,
+    resume="Continue a run that was interrupted or killed, in its own folder.",
+)
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @setting("--pattern", "student.pattern", metavar="KINDS", help=PATTERN)
 @setting("--text", "text.file", metavar="FILE", help="Text to learn from; else the prose that ships with Python.")
@@ -30,10 +28,7 @@ PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gl
 @setting("--tune", "stages.tune.steps", type=click.IntRange(0), metavar="N", help="Updates of the second stage.")
 @count("--tokens", "text.tokens", "Compare on at most N held-out tokens.")
 @PROFILE
-@resume_option("Continue a run that was interrupted or killed, in its own folder.")
-@show_config
-@common(CPU_OR_CUDA)
-def command(options: CommandOptions, model: Path | None, resumed: Path | None) -> CommandResult:
+def command(options: CommandOptions, model: Path | None) -> Linearise:
     """Replace the softmax attention of MODEL by linear kinds, then convert it into spikes; writes a run folder.
 
     \b
@@ -45,16 +40,12 @@ def command(options: CommandOptions, model: Path | None, resumed: Path | None) -
 
     More settings: --set student.options.window_linear.window_size=32 --set stages.length=128 --set coding.k=2.0.
     """
-    from . import KIND
-    from .config import LineariseConfig
-    from .run import linearise_model, resume
+    from . import Linearise
 
-    if resumed is not None:
+    if options.resumed is not None:
         check_resume(options, model)
-        return CommandResult.of(KIND, resume(resumed, options))
-    if model is None:
+    elif model is None:
         raise click.UsageError(
             "no MODEL given; the folder of a softmax model, e.g. of 'convert lm-train --kind window'"
         )
-    config = LineariseConfig.configure(options.config, options.sets, options.given)
-    return CommandResult.of(KIND, linearise_model(model, config, options))
+    return Linearise(model)

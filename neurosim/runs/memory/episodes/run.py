@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,23 +12,28 @@ from .... import files, measure
 from ....errors import NeurosimInputError
 from ....macrocolumn import ColumnBatch
 from ....sdr.expansion import ExpansionEncoder
-from ...frame.folder import RunFolder, check_resumable, check_unchanged
-from ...frame.lifecycle import finish, new_run, open_to_resume, resumed_run
-from ...frame.options import DEFAULTS, RunOptions
+from ...frame.kind import Inputs, Run
+from ...frame.options import RunOptions
 from ...frame.progress import bar
-from ...frame.timings import Timings
 from ...score import Z95
 from .. import figures
-from ..items import MemoryItems, Raw, encode, encoder, load
+from ..items import MemoryItems, Raw, encode, encoder
+from ..items import load as read_items
 from ..labels import LabelMemory
 from ..learned import Learned
-from . import KIND
 from .config import EpisodesConfig
 from .result import EpisodesResult, ShotResult
 
 DONE = "episodes.safetensors"  # the accuracies so far, while a run is on its way
 CHUNK = 20  # episodes after which they are written
 METHODS = ("memory", "nearest", "prototype")
+
+
+class Splits(NamedTuple):
+    """Items of the split that the encoder is fitted to, and of the one that episodes are drawn from."""
+
+    fitted: Raw
+    asked: Raw
 
 
 class Episode(NamedTuple):
@@ -40,60 +43,23 @@ class Episode(NamedTuple):
     queries: MemoryItems
 
 
-def episodes(config: EpisodesConfig, options: RunOptions = DEFAULTS) -> EpisodesResult:
-    """Run the protocol and write a run folder.
-
-    Raises:
-        NeurosimError: what is wrong with the dataset or the disk; too few classes or items for the episodes.
-        NeurosimInterruptedError: Ctrl-C; `resume` continues.
-    """
-    options.check_out()
-    fitted, asked = load(config.data)
-    _classes(asked.labels, config)  # raises before a folder is made
-    with new_run(KIND, config.model_dump(), f"episodes-{config.data.shown_name}", options) as folder:
-        folder.note(data={raw.name: raw.facts() for raw in (fitted, asked)})
-        return _finish(folder, config, fitted, asked, options)
+def load(config: EpisodesConfig, options: RunOptions) -> Inputs[Splits]:
+    """Return the items of a run; raise where there are too few for its episodes."""
+    splits = Splits(*read_items(config.data))
+    _classes(splits.asked.labels, config)
+    return Inputs(splits, {raw.name: raw.facts() for raw in splits})
 
 
-def resume(path: Path, options: RunOptions = DEFAULTS) -> EpisodesResult:
-    """Continue a run that was interrupted or killed.
-
-    Returns:
-        What the uninterrupted run would have returned, apart from wall-clock times.
-
-    Raises:
-        NeurosimError: as `episodes`; and where the run is done, or its config or dataset were changed.
-    """
-    folder = open_to_resume(KIND, path)
-    check_resumable(folder)
-    config = EpisodesConfig.reconfigure(folder)
-    with resumed_run(KIND, folder, options):
-        fitted, asked = load(config.data)
-        check_unchanged(folder, "data", folder.manifest.data, {raw.name: raw.facts() for raw in (fitted, asked)})
-        return _finish(folder, config, fitted, asked, options)
-
-
-def _finish(folder: RunFolder, config: EpisodesConfig, fitted: Raw, asked: Raw, options: RunOptions) -> EpisodesResult:
-    timings = Timings()
-    return finish(
-        KIND,
-        folder,
-        lambda: _run(folder, config, fitted, asked, options, timings),
-        timings,
-        lambda: (folder.path / DONE).unlink(missing_ok=True),
-    )
-
-
-def _run(
-    folder: RunFolder, config: EpisodesConfig, fitted: Raw, asked: Raw, options: RunOptions, timings: Timings
-) -> EpisodesResult:
+def work(run: Run[EpisodesConfig, Splits]) -> EpisodesResult:
+    """Draw episodes, and answer their queries."""
+    config, asked = run.config, run.inputs.asked
     own = config.episodes
     groups = _classes(asked.labels, config)
-    with timings("encode"):
-        coder = encoder(fitted, config)
-        items = encode(asked, coder, config.code, options.threads or os.cpu_count() or 1)
-    with timings("episodes"):
-        found = _accuracies(folder, config, coder, items, groups, options)
+    with run.time("encode"):
+        coder = encoder(run.inputs.fitted, config)
+        items = encode(asked, coder, config.code, run.threads)
+    with run.time("episodes"):
+        accuracies = _accuracies(run, coder, items, groups)
     last = _draw(config, items, groups, own.count - 1, own.shots[-1])
     learned, batch = _ask(config, coder, last)
     layers = figures.work(learned, batch, last.queries)
@@ -107,8 +73,8 @@ def _run(
         ways=own.ways,
         episodes=own.count,
         queries=own.queries,
-        rows=tuple(_row(shots, found[k]) for k, shots in enumerate(own.shots)),
-        digest=hashlib.sha256(found.tobytes()).hexdigest(),
+        rows=tuple(_row(shots, accuracies[k]) for k, shots in enumerate(own.shots)),
+        digest=hashlib.sha256(accuracies.tobytes()).hexdigest(),
         measures=measure.measure(layers, len(last.queries), 0.0, int(batch.active.sum())),
         energy=measure.energy(layers, len(last.queries), config.energy.profile),
     )
@@ -146,22 +112,18 @@ def _draw(
 
 
 def _accuracies(
-    folder: RunFolder,
-    config: EpisodesConfig,
-    coder: ExpansionEncoder,
-    items: MemoryItems,
-    groups: list[NDArray[np.int64]],
-    options: RunOptions,
+    run: Run[EpisodesConfig, Splits], coder: ExpansionEncoder, items: MemoryItems, groups: list[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
     """Return [shots, episodes, methods], the accuracies; those of an interrupted run are read."""
-    own, path = config.episodes, folder.path / DONE
+    config, path = run.config, run.path / DONE
+    own = config.episodes
     found = np.full((len(own.shots), own.count, len(METHODS)), np.nan)
     done = 0
     if path.is_file():
         known = files.read_arrays(path)["accuracies"]
         done = known.shape[1]
         found[:, :done] = known
-    with bar(f"episodes of {config.data.shown_name}", "episodes", options.quiet) as report:
+    with bar(f"episodes of {config.data.shown_name}", "episodes", run.options.quiet) as report:
         for number in range(done, own.count):
             for k, shots in enumerate(own.shots):
                 found[k, number] = _answer(config, coder, _draw(config, items, groups, number, shots))

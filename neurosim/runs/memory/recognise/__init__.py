@@ -1,16 +1,21 @@
 """Runs of the recogniser: a hierarchy of macrocolumns sees every item once and names new ones."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...frame.kind import Kind
 from .config import RecogniseConfig
 from .result import RecogniseResult
 
-KIND = Kind(
-    package=__name__,
-    name="recognise",
-    title="a run of the recogniser",
-    resume="memory recognise",
-    result=RecogniseResult,
-    reconfigure=RecogniseConfig.reconfigure,
-    schemas={"recognise": RecogniseConfig.json_schema},
-    heading=("dataset", "split", "samples", "seed", "digest"),
-)
+
+class Recognise(Kind[RecogniseConfig, Any, RecogniseResult]):
+    name = "recognise"
+    title = "a run of the recogniser"
+    config = RecogniseConfig
+    result = RecogniseResult
+    heading = ("dataset", "split", "samples", "seed", "digest")
+    resumed_by = "memory recognise"
+
+
+KIND = Recognise()

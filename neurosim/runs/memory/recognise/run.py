@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,12 @@ from .... import measure
 from ....errors import require
 from ....macrocolumn import Recogniser, RecogniserMemory
 from ....spikes import Recordings
-from ...frame.folder import RunFolder, check_resumable, check_unchanged
-from ...frame.lifecycle import finish, new_run, open_to_resume, resumed_run
-from ...frame.options import DEFAULTS, RunOptions
+from ...frame.kind import Inputs, Run
+from ...frame.options import RunOptions
 from ...frame.progress import bar
-from ...frame.timings import Timings
 from ...score import score
-from ..items import Raw, load
-from . import KIND
+from ..items import Raw
+from ..items import load as read_items
 from .config import RecogniseConfig, View
 from .result import LevelSize, RecogniseResult
 
@@ -31,89 +28,56 @@ CHUNK = 2000  # items after which it is written
 BUILDS = {"image": "mnist", "camera": "nmnist", "sound": "shd"}
 
 
-def recognise(config: RecogniseConfig, options: RunOptions = DEFAULTS) -> RecogniseResult:
-    """Store and recognise; the folder then holds the memory.
+class Splits(NamedTuple):
+    """Items to store and items to recognise, and how the columns see them: "image", "camera" or "sound"."""
 
-    Raises:
-        NeurosimError: what is wrong with the dataset or the disk.
-        NeurosimInterruptedError: Ctrl-C; `resume` continues.
-    """
-    options.check_out()
-    stored, asked = load(config.data)
-    kind = _kind(config.view, stored)
-    with new_run(KIND, config.model_dump(), f"recognise-{config.data.shown_name}", options) as folder:
-        folder.note(data={raw.name: raw.facts() for raw in (stored, asked)})
-        return _finish(folder, config, kind, stored, asked, options)
+    stored: Raw
+    asked: Raw
+    view: str
 
 
-def resume(path: Path, options: RunOptions = DEFAULTS) -> RecogniseResult:
-    """Continue a run that was interrupted or killed, after the items that are stored on the disk.
-
-    Returns:
-        What the uninterrupted run would have returned, apart from wall-clock times.
-
-    Raises:
-        NeurosimError: as `recognise`; and where the run is done, or its config or dataset were changed.
-    """
-    folder = open_to_resume(KIND, path)
-    check_resumable(folder)
-    config = RecogniseConfig.reconfigure(folder)
-    with resumed_run(KIND, folder, options):
-        stored, asked = load(config.data)
-        check_unchanged(folder, "data", folder.manifest.data, {raw.name: raw.facts() for raw in (stored, asked)})
-        return _finish(folder, config, _kind(config.view, stored), stored, asked, options)
+def load(config: RecogniseConfig, options: RunOptions) -> Inputs[Splits]:
+    """Return the items of a run; raise where their view does not fit them."""
+    stored, asked = read_items(config.data)
+    return Inputs(Splits(stored, asked, _kind(config.view, stored)), {raw.name: raw.facts() for raw in (stored, asked)})
 
 
-def _finish(
-    folder: RunFolder, config: RecogniseConfig, kind: str, stored: Raw, asked: Raw, options: RunOptions
-) -> RecogniseResult:
-    timings = Timings()
-    return finish(KIND, folder, lambda: _run(folder, config, kind, stored, asked, options, timings), timings)
-
-
-def _run(
-    folder: RunFolder,
-    config: RecogniseConfig,
-    kind: str,
-    stored: Raw,
-    asked: Raw,
-    options: RunOptions,
-    timings: Timings,
-) -> RecogniseResult:
-    threads, duration = options.threads or os.cpu_count() or 1, _duration(config.view, stored)
-    with timings("store"):
-        owner, memory = _store(folder, config, kind, stored, duration, options)
-    with timings("recognise"):
-        items = _view(kind, asked, config.view, duration)
-        found = owner.recognise(memory, items, threads)
+def work(run: Run[RecogniseConfig, Splits]) -> RecogniseResult:
+    """Store every item of a split once, and recognise those of another."""
+    config, threads = run.config, run.threads
+    stored, asked, view = run.inputs
+    duration = _duration(config.view, stored)
+    with run.time("store"):
+        owner, memory = _store(run, duration)
+    with run.time("recognise"):
+        items = _view(view, asked, config.view, duration)
+        answers = owner.recognise(memory, items, threads)
     layers = owner.work(memory, items, threads)
-    figures = score(asked.labels, found.labels, asked.classes)
     return RecogniseResult(
-        **vars(figures),
+        **vars(score(asked.labels, answers.labels, asked.classes)),
         dataset=config.data.name,
         title=config.data.describe().title,
         split=asked.name,
         samples=len(asked),
         seed=config.seed,
         classes=asked.classes,
-        view=kind,
+        view=view,
         stored=memory.stored,
         levels=tuple(
             LevelSize(columns=level.columns, modules=level.modules, units=level.units, filled=own.filled["U"])
             for level, own in zip(owner.hierarchy.levels, memory.hierarchy.levels, strict=True)
         ),
-        words=float(found.operations.mean()),
-        digest=hashlib.sha256(found.labels.astype("<i8").tobytes()).hexdigest(),
+        words=float(answers.operations.mean()),
+        digest=hashlib.sha256(answers.labels.astype("<i8").tobytes()).hexdigest(),
         measures=measure.measure(layers, len(asked), asked.seconds, int(np.count_nonzero(items))),
         energy=measure.energy(layers, len(asked), config.energy.profile),
     )
 
 
-def _store(
-    folder: RunFolder, config: RecogniseConfig, kind: str, raw: Raw, duration: float, options: RunOptions
-) -> tuple[Recogniser, RecogniserMemory]:
+def _store(run: Run[RecogniseConfig, Splits], duration: float) -> tuple[Recogniser, RecogniserMemory]:
     """Store the items that are not stored yet, in an order drawn from the seed; write the memory from time to time."""
-    path, threads = folder.path / MEMORY, options.threads or os.cpu_count() or 1
+    config, raw, kind = run.config, run.inputs.stored, run.inputs.view
+    path = run.path / MEMORY
     if path.is_file():
         owner, memory = mc.load(path)
     else:
@@ -122,10 +86,10 @@ def _store(
         owner = mc.build_recogniser(BUILDS[kind], config.seed, shape, max(2, len(raw.classes)))
         memory = owner.memory()
     order = np.random.default_rng(config.seed).permutation(len(raw))
-    with bar(f"storing {config.data.shown_name}", "items", options.quiet) as report:
+    with bar(f"storing {config.data.shown_name}", "items", run.options.quiet) as report:
         for first in range(memory.stored, len(raw), CHUNK):
             part = raw.select(order[first : first + CHUNK])
-            owner.store(memory, _view(kind, part, config.view, duration), part.labels, threads)
+            owner.store(memory, _view(kind, part, config.view, duration), part.labels, run.threads)
             mc.save(path, owner, memory)
             if report:
                 report(memory.stored, len(raw))

@@ -18,14 +18,11 @@ from ....network import Link, Network, Population, SpikeSource
 from ....spikes import Recordings
 from ....windowed import Windowed
 from ... import data
-from ...frame.folder import RunFolder, check_resumable, check_unchanged
-from ...frame.lifecycle import finish, new_run, open_to_resume, resumed_run
-from ...frame.options import DEFAULTS, RunOptions
+from ...frame.kind import Inputs, Run
+from ...frame.options import RunOptions
 from ...frame.progress import bar
-from ...frame.timings import Timings
 from ...score import Z95, separation
 from ...summary import labels_of
-from . import KIND
 from .config import SequenceConfig, memory, pooler
 from .result import GroupAnomaly, PassResult, SequenceResult
 
@@ -37,68 +34,35 @@ ANOMALY, PREDICTED = 0, 1  # of the readings of a temporal memory
 Content: TypeAlias = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
-def sequence(config: SequenceConfig, options: RunOptions = DEFAULTS) -> SequenceResult:
-    """Learn recordings in several passes, then freeze, and compare learned, reversed and new ones; write a run folder.
-
-    Raises:
-        NeurosimError: what is wrong with the recordings or the disk.
-        NeurosimInterruptedError: Ctrl-C; `resume` continues after the last whole pass.
-    """
-    options.check_out()
+def load(config: SequenceConfig, options: RunOptions) -> Inputs[data.Splits]:
+    """Return the recordings of a run; raise where they cannot be cut into windows."""
     splits = data.load(config.data)
-    _parts(config, splits)  # raises before a folder is made
-    with new_run(KIND, config.model_dump(), f"sequence-{config.data.shown_name}", options) as folder:
-        folder.note(data=_facts(splits))
-        return _finish(folder, config, splits, options)
-
-
-def resume(path: Path, options: RunOptions = DEFAULTS) -> SequenceResult:
-    """Continue a run that was interrupted or killed, after its last whole pass.
-
-    Returns:
-        What the uninterrupted run would have returned, apart from wall-clock times.
-
-    Raises:
-        NeurosimError: as `sequence`; and where the run is done, or its config or recordings were changed.
-    """
-    folder = open_to_resume(KIND, path)
-    check_resumable(folder)
-    config = SequenceConfig.reconfigure(folder)
-    with resumed_run(KIND, folder, options):
-        splits = data.load(config.data)
-        check_unchanged(folder, "data", folder.manifest.data, _facts(splits))
-        return _finish(folder, config, splits, options)
-
-
-def _facts(splits: data.Splits) -> dict[str, dict[str, object]]:
+    _parts(config, splits)
     named = {"train": splits.train, splits.name: splits.test}
-    return {name: {"digest": each.digest(), "recordings": len(each)} for name, each in named.items()}
+    return Inputs(splits, {name: {"digest": each.digest(), "recordings": len(each)} for name, each in named.items()})
 
 
-def _finish(folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions) -> SequenceResult:
-    timings = Timings()
-    return finish(KIND, folder, lambda: _run(folder, config, splits, options, timings), timings)
-
-
-def _run(
-    folder: RunFolder, config: SequenceConfig, splits: data.Splits, options: RunOptions, timings: Timings
-) -> SequenceResult:
+def work(run: Run[SequenceConfig, data.Splits]) -> SequenceResult:
+    """Learn recordings in several passes, then freeze, and compare learned, reversed and new ones."""
+    config, splits, threads = run.config, run.inputs, run.options.threads
     learned, new = _parts(config, splits)
-    with timings("learn"):
-        content, passes = _learn(folder, config, learned, options)
+    with run.time("learn"):
+        content, passes = _learn(run, learned)
     frozen = _network(config, learned.size, content)
-    with timings("measure"):
+    with run.time("measure"):
         answers = {
-            "learned": _play(frozen, config, learned, options.threads),
-            "reversed": _play(frozen, config, _reversed(learned, config), options.threads),
-            "new": _play(frozen, config, new, options.threads),
+            "learned": _play(frozen, config, learned, threads),
+            "reversed": _play(frozen, config, _reversed(learned, config), threads),
+            "new": _play(frozen, config, new, threads),
         }
     anomalies = {name: _readings(result, ANOMALY) for name, result in answers.items()}
-    layers, cells = list(answers["learned"].work), frozen.population(CELLS).model
-    assert isinstance(cells, Windowed)
-    state, means = content[CELLS], {name: _means(each) for name, each in anomalies.items()}
+    means = {name: _means(each) for name, each in anomalies.items()}
     groups = {name: _group(anomalies[name], _readings(answers[name], PREDICTED), means) for name in answers}
     groups["learned"] = dataclasses.replace(groups["learned"], separation=None)
+    layers = list(answers["learned"].work)
+    cells = frozen.population(CELLS).model
+    assert isinstance(cells, Windowed)
+    state = content[CELLS]
     seconds = float(learned.durations.sum())
     return SequenceResult(
         dataset=config.data.name,
@@ -131,21 +95,20 @@ def _parts(config: SequenceConfig, splits: data.Splits) -> tuple[Recordings, Rec
     return learned, new
 
 
-def _learn(
-    folder: RunFolder, config: SequenceConfig, recordings: Recordings, options: RunOptions
-) -> tuple[Content, tuple[PassResult, ...]]:
+def _learn(run: Run[SequenceConfig, data.Splits], recordings: Recordings) -> tuple[Content, tuple[PassResult, ...]]:
     """Play all passes that are left, each in an order of its own; return what was learned, and the course of it."""
-    content, done = _restored(folder)
+    config = run.config
+    content, done = _restored(run.path / LEARNED)
     passes = config.stream.passes
-    with bar(f"learning {config.data.shown_name}", "passes", options.quiet) as report:
+    with bar(f"learning {config.data.shown_name}", "passes", run.options.quiet) as report:
         for number in range(len(done), passes):
             order = np.random.default_rng([config.seed, number]).permutation(len(recordings))
             network = _network(config, recordings.size, content, learn=True, pool=number < config.pooler.passes)
-            result = _play(network, config, recordings.select(order), options.threads)
+            result = _play(network, config, recordings.select(order), run.options.threads)
             anomaly, predicted = (np.concatenate(_later(_readings(result, k))) for k in (ANOMALY, PREDICTED))
             done.append(PassResult(anomaly=float(anomaly.mean()), predicted=float(predicted.mean())))
             content = result.learned
-            _write(folder, content, done)
+            _write(run.path / LEARNED, content, done)
             if report:
                 report(number + 1, passes)
     assert content is not None  # there is at least one pass
@@ -230,15 +193,15 @@ def _curve(anomalies: list[NDArray[np.float64]]) -> tuple[float, ...]:
     return tuple(float(np.mean([each[k] for each in anomalies if len(each) > k])) for k in range(last))
 
 
-def _write(folder: RunFolder, content: Content, done: list[PassResult]) -> None:
+def _write(path: Path, content: Content, done: list[PassResult]) -> None:
     """Write what was learned and the passes so far, in one step."""
     arrays = {f"{name}/{key}": array for name, held in content.items() for key, array in held.items()}
     history = np.array([[each.anomaly, each.predicted] for each in done])
-    files.write_arrays(folder.path / LEARNED, {**arrays, "passes": history})
+    files.write_arrays(path, {**arrays, "passes": history})
 
 
-def _restored(folder: RunFolder) -> tuple[Content | None, list[PassResult]]:
-    path = folder.path / LEARNED
+def _restored(path: Path) -> tuple[Content | None, list[PassResult]]:
+    """Return what was learned, and the passes so far; nothing where a run is new."""
     if not path.is_file():
         return None, []
     arrays = files.read_arrays(path)
