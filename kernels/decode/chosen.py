@@ -7,9 +7,9 @@ import math
 from numba import float32, njit
 
 from ..tools.pointers import matrix, vector
-from .program import FLOAT, WORD, integers, operation, reals
+from .program import FLOAT, WORD, operation
 from .states import head_of
-from .windows import add, dot, position_of, softmax
+from .windows import CACHE, add, dot, position_of, softmax
 
 PLANES = 8  # of HAX: bits of a bucket
 
@@ -53,31 +53,36 @@ def _in_best_parts(values, length, order, picks):
     return count
 
 
-@operation
-def estimated(arguments, context, begin, end):
+@operation(f"{CACHE} part_values parts picked picks")
+def estimated(p, context, begin, end):
     """Attention over tokens in the parts of the past that an estimate values most (SEA).
 
-    Arguments: q, k, v, H, K, V, heads that share a key, tokens, capacity, memory [tokens, capacity, H / group (K + V)]
-    (the keys of a token lie before its values), scale (real), float32 [capacity] for this thread, out [tokens, H, V];
-    values of the parts [tokens, H, parts], parts, tokens that are picked, int32 [parts + picked] for this thread. Parts
-    are heads of k and v.
+    Operands: see `windows.window`; `part_values` [tokens, H, parts], `picked` tokens, `picks` int32 [parts + picked]
+    for this thread. Parts are heads of k and v.
     """
-    p, f = integers(arguments), reals(arguments)
-    heads, keys, values, group, capacity, parts = p[3], p[4], p[5], p[6], p[8], p[14]
-    few, position = heads // group, position_of(context)
-    width, spare = few * (keys + values), vector(p[16], parts + p[15], WORD)
-    for i in range(p[7]):
-        start = p[9] + 4 * i * capacity * width
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    parts = p.parts
+    few = heads // p.group
+    position = position_of(context)
+    width = few * (keys + values)
+    spare = vector(p.picks, parts + p.picked, WORD)
+    for i in range(p.tokens):
+        start = p.memory + 4 * i * p.capacity * width
         for n in range(begin, end):
-            own_keys, own_values = start + 4 * n * keys, start + 4 * (few * keys + n * values)
-            vector(own_keys + 4 * position * width, keys, FLOAT)[:] = head_of(p[1], i, few, n, 1, keys)
-            vector(own_values + 4 * position * width, values, FLOAT)[:] = head_of(p[2], i, few, n, 1, values)
-            for h in range(n * group, (n + 1) * group):
-                wanted = head_of(p[13], i, heads, h, 1, parts)
+            own_keys = start + 4 * n * keys
+            own_values = start + 4 * (few * keys + n * values)
+            vector(own_keys + 4 * position * width, keys, FLOAT)[:] = head_of(p.k, i, few, n, 1, keys)
+            vector(own_values + 4 * position * width, values, FLOAT)[:] = head_of(p.v, i, few, n, 1, values)
+            for h in range(n * p.group, (n + 1) * p.group):
+                wanted = head_of(p.part_values, i, heads, h, 1, parts)
                 count = _in_best_parts(wanted, position + 1, spare[:parts], spare[parts:])
-                picks, weights = spare[parts : parts + count], vector(p[11], count, FLOAT)
-                q, out = head_of(p[0], i, heads, h, 1, keys), head_of(p[12], i, heads, h, 1, values)
-                _attend(q, float32(f[10]), own_keys, own_values, width, picks, weights, out)
+                picks = spare[parts : parts + count]
+                weights = vector(p.weights, count, FLOAT)
+                q = head_of(p.q, i, heads, h, 1, keys)
+                out = head_of(p.out, i, heads, h, 1, values)
+                _attend(q, float32(p.scale), own_keys, own_values, width, picks, weights, out)
 
 
 @njit(inline="always")
@@ -110,28 +115,40 @@ def _compete(best, count, score, token):
     return worst
 
 
-@operation
-def hashed(arguments, context, begin, end):
+@operation(
+    "q k v keys values tokens chosen planes? capacity memory scale:real weights out score? best? picks "
+    "hashed_q hashed_k"
+)
+def hashed(p, context, begin, end):
     """Attention over a token itself, the last ones in its query's bucket, and those of highest score (HAX).
 
-    Arguments: q, k, v, K, V, tokens, how many of each choice, planes [K, PLANES] or 0, capacity, memory [tokens,
-    capacity, K + V + 1], scale (real), float32 [capacity] for this thread, out [tokens, V]; score [tokens] or 0, best
-    [tokens, chosen, 2] scores and tokens, int32 [2 chosen + 1] for this thread; q and k of the bucket. Parts are
-    tokens.
+    Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first; `memory` [tokens, capacity, K + V +
+    1]; `weights` float32 [capacity] for this thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and
+    tokens, for the second; `picks` int32 [2 chosen + 1] for this thread; `hashed_q` and `hashed_k`, q and k of the
+    bucket. Parts are tokens.
     """
-    p, f = integers(arguments), reals(arguments)
-    keys, values, chosen, capacity, position = p[3], p[4], p[6], p[8], position_of(context)
-    width, planes = keys + values + 1, matrix(p[7], keys, PLANES, FLOAT)
-    picks = vector(p[15], 2 * chosen + 1, WORD)
+    keys = p.keys
+    values = p.values
+    chosen = p.chosen
+    position = position_of(context)
+    width = keys + values + 1
+    planes = matrix(p.planes, keys, PLANES, FLOAT)
+    picks = vector(p.picks, 2 * chosen + 1, WORD)
     for i in range(begin, end):
-        memory = matrix(p[9] + 4 * i * capacity * width, capacity, width, FLOAT)
-        q, k = vector(p[0] + 4 * i * keys, keys, FLOAT), vector(p[1] + 4 * i * keys, keys, FLOAT)
+        memory = matrix(p.memory + 4 * i * p.capacity * width, p.capacity, width, FLOAT)
+        q = vector(p.q + 4 * i * keys, keys, FLOAT)
+        k = vector(p.k + 4 * i * keys, keys, FLOAT)
         memory[position, :keys] = k
-        memory[position, keys : keys + values] = vector(p[2] + 4 * i * values, values, FLOAT)
-        picks[0], count, oldest, own = position, 1, position + 1, float32(-1)
-        if p[7]:
-            memory[position, keys + values] = _bucket(vector(p[17] + 4 * i * keys, keys, FLOAT), planes)
-            own, t, found = float32(_bucket(vector(p[16] + 4 * i * keys, keys, FLOAT), planes)), position, 0
+        memory[position, keys : keys + values] = vector(p.v + 4 * i * values, values, FLOAT)
+        picks[0] = position
+        count = 1
+        oldest = position + 1
+        own = float32(-1)
+        if p.planes:
+            memory[position, keys + values] = _bucket(vector(p.hashed_k + 4 * i * keys, keys, FLOAT), planes)
+            own = float32(_bucket(vector(p.hashed_q + 4 * i * keys, keys, FLOAT), planes))
+            t = position
+            found = 0
             while t >= 0 and found < chosen:
                 if memory[t, keys + values] == own:
                     oldest = t
@@ -140,33 +157,33 @@ def hashed(arguments, context, begin, end):
                         picks[count] = t
                         count += 1
                 t -= 1
-        if p[13]:
-            best = matrix(p[14] + 8 * i * chosen, chosen, 2, FLOAT)
-            _compete(best, min(position, chosen), vector(p[13], i + 1, FLOAT)[i], position)
+        if p.score:
+            best = matrix(p.best + 8 * i * chosen, chosen, 2, FLOAT)
+            _compete(best, min(position, chosen), vector(p.score, i + 1, FLOAT)[i], position)
             for n in range(min(position + 1, chosen)):
                 t = int(best[n, 1])
-                if t < position and not (p[7] and t >= oldest and memory[t, keys + values] == own):
+                if t < position and not (p.planes and t >= oldest and memory[t, keys + values] == own):
                     picks[count] = t
                     count += 1
-        start = p[9] + 4 * i * capacity * width
-        weights, out = vector(p[11], count, FLOAT), vector(p[12] + 4 * i * values, values, FLOAT)
-        _attend(q, float32(f[10]), start, start + 4 * keys, width, picks[:count], weights, out)
+        start = p.memory + 4 * i * p.capacity * width
+        weights = vector(p.weights, count, FLOAT)
+        out = vector(p.out + 4 * i * values, values, FLOAT)
+        _attend(q, float32(p.scale), start, start + 4 * keys, width, picks[:count], weights, out)
 
 
-@operation
-def innovation(arguments, context, begin, end):
+@operation("x width ring length out")
+def innovation(p, context, begin, end):
     """The mean square of what the mean of the tokens before does not say of x; x takes the place of the oldest.
 
-    Arguments: x, width, ring [tokens, n, width], n, out [tokens]. Parts are tokens.
+    Operands: `ring` [tokens, length, width], `out` [tokens]. Parts are tokens.
     """
-    p = integers(arguments)
-    width, n, position = p[1], p[3], position_of(context)
+    width = p.width
+    n = p.length
+    position = position_of(context)
     for i in range(begin, end):
-        x, ring, total = (
-            vector(p[0] + 4 * i * width, width, FLOAT),
-            matrix(p[2] + 4 * i * n * width, n, width, FLOAT),
-            0.0,
-        )
+        x = vector(p.x + 4 * i * width, width, FLOAT)
+        ring = matrix(p.ring + 4 * i * n * width, n, width, FLOAT)
+        total = 0.0
         for j in range(width):
             mean = float32(0)
             for t in range(n):
@@ -174,40 +191,48 @@ def innovation(arguments, context, begin, end):
             change = x[j] - mean / float32(n)
             total += change * change
             ring[position % n, j] = x[j]
-        vector(p[4], end, FLOAT)[i] = total / width
+        vector(p.out, end, FLOAT)[i] = total / width
 
 
-@operation
-def remembered(arguments, context, begin, end):
+@operation("q k v state_k? state_v? heads size tokens window ring innovation slots kept best weights out")
+def remembered(p, context, begin, end):
     """Attention over the last w tokens, what a state says of the w before, and the most surprising ones (B'MOJO).
 
-    Arguments: q, k, v; key and value of the state's outputs or 0 for both; H, K, tokens, w; ring [tokens, H, 2 w, 4 K +
-    1] of keys, values, those of the state, and innovations; innovation [tokens]; number of most surprising ones, these
-    [tokens, H, n, 2 K], their innovations and tokens [tokens, H, n, 2]; float32 [2 w + n] for this thread; out
-    [tokens, H, K]. Parts are heads.
+    Operands: `state_k` and `state_v` of the outputs of the state; `window` is w; `ring` [tokens, H, 2 w, 4 K + 1] of
+    keys, values, those of the state, and innovations; `innovation` [tokens]; `kept` [tokens, H, slots, 2 K], the most
+    surprising ones, and `best` [tokens, H, slots, 2], their innovations and tokens; `weights` float32 [2 w + slots] for
+    this thread. Parts are heads.
     """
-    p = integers(arguments)
-    heads, size, w, slots, position = p[5], p[6], p[8], p[11], position_of(context)
-    width, scale = 4 * size + 1, float32(1 / math.sqrt(size))
-    for i in range(p[7]):
+    heads = p.heads
+    size = p.size
+    w = p.window
+    slots = p.slots
+    position = position_of(context)
+    width = 4 * size + 1
+    scale = float32(1 / math.sqrt(size))
+    for i in range(p.tokens):
         for h in range(begin, end):
             place = i * heads + h
-            ring = matrix(p[9] + 8 * place * w * width, 2 * w, width, FLOAT)
-            kept = matrix(p[12] + 8 * place * slots * size, slots, 2 * size, FLOAT)
+            ring = matrix(p.ring + 8 * place * w * width, 2 * w, width, FLOAT)
+            kept = matrix(p.kept + 8 * place * slots * size, slots, 2 * size, FLOAT)
             row = ring[position % (2 * w)]
-            row[:size], row[size : 2 * size] = head_of(p[1], i, heads, h, 1, size), head_of(p[2], i, heads, h, 1, size)
-            if p[3]:
-                row[2 * size : 3 * size] = head_of(p[3], i, heads, h, 1, size)
-                row[3 * size : 4 * size] = head_of(p[4], i, heads, h, 1, size)
-            row[4 * size] = vector(p[10], i + 1, FLOAT)[i]
+            row[:size] = head_of(p.k, i, heads, h, 1, size)
+            row[size : 2 * size] = head_of(p.v, i, heads, h, 1, size)
+            if p.state_k:
+                row[2 * size : 3 * size] = head_of(p.state_k, i, heads, h, 1, size)
+                row[3 * size : 4 * size] = head_of(p.state_v, i, heads, h, 1, size)
+            row[4 * size] = vector(p.innovation, i + 1, FLOAT)[i]
             left = position - w  # the token that leaves the window
             if slots and left >= 0:
-                old, best = ring[left % (2 * w)], matrix(p[13] + 8 * place * slots, slots, 2, FLOAT)
+                old = ring[left % (2 * w)]
+                best = matrix(p.best + 8 * place * slots, slots, 2, FLOAT)
                 slot = _compete(best, min(left, slots), old[4 * size], left)
                 if slot >= 0:
                     kept[slot] = old[: 2 * size]
-            q, weights = head_of(p[0], i, heads, h, 1, size), vector(p[14], 2 * w + slots, FLOAT)
-            near, far = min(position + 1, w), min(max(left + 1, 0), w) if p[3] else 0
+            q = head_of(p.q, i, heads, h, 1, size)
+            weights = vector(p.weights, 2 * w + slots, FLOAT)
+            near = min(position + 1, w)
+            far = min(max(left + 1, 0), w) if p.state_k else 0
             held = min(max(left + 1, 0), slots)
             for t in range(near):
                 weights[t] = scale * dot(q, ring[(position - t) % (2 * w)][:size])
@@ -216,7 +241,7 @@ def remembered(arguments, context, begin, end):
             for t in range(held):
                 weights[near + far + t] = scale * dot(q, kept[t][:size])
             softmax(weights[: near + far + held])
-            out = head_of(p[15], i, heads, h, 1, size)
+            out = head_of(p.out, i, heads, h, 1, size)
             out[:] = 0
             for t in range(near):
                 add(weights[t], ring[(position - t) % (2 * w)][size : 2 * size], out)

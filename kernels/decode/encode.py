@@ -14,9 +14,16 @@ from ..spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
 from ..spikes.encode.reference import NOT_FINITE as HUGE_BITS
 from ..tools.intrinsics import flags64, trailing_zeros
 from ..tools.pointers import matrix, vector
-from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, integers, operation, reals, report, skipped
+from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, operation, report, skipped
 from .vectors import norm_row, root_factor
 
+# Operands: how values [rows, size] are coded, and the list of active channels that comes of it.
+CODING = (
+    "x size share:real by_channel thresholds? kind shrink:real top:real factor:real edges levels table table_size "
+    "whole scratch"
+)
+LIST = "channels counts head level escaped excess"
+ENCODE = f"{CODING} {LIST} mask? first norm_x? weight? bias? centred? eps:real?"
 AHEAD = 24
 FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
@@ -92,11 +99,22 @@ def norm_flags(x, factor, weight, flags, thresholds, shrink, first, out):
 
 
 @njit(inline="always")
-def _rule(p, f, size):
+def _rule(p, size):
     """Return what `encode_row` takes beside x and counts, from the arguments that both operations begin with."""
-    edges, levels = vector(p[9], MAX_LEVELS - 1, FLOAT), vector(p[10], MAX_LEVELS, BYTE)
-    shares, factors = np.float32(f[2]), (np.float32(f[6]), np.float32(f[7]), np.float32(f[8]))
-    return shares, p[3] != 0, vector(p[4], size, FLOAT), p[5], factors, edges, levels, vector(p[11], p[12], BYTE)
+    edges = vector(p.edges, MAX_LEVELS - 1, FLOAT)
+    levels = vector(p.levels, MAX_LEVELS, BYTE)
+    shares = np.float32(p.share)
+    factors = (np.float32(p.shrink), np.float32(p.top), np.float32(p.factor))
+    return (
+        shares,
+        p.by_channel != 0,
+        vector(p.thresholds, size, FLOAT),
+        p.kind,
+        factors,
+        edges,
+        levels,
+        vector(p.table, p.table_size, BYTE),
+    )
 
 
 @njit(inline="always")
@@ -111,39 +129,48 @@ def _fits(counts, excess, clipped):
 
 
 @njit(inline="always")
-def _norm(p, f, i, x, flags, thresholds, shrink, fused):
+def _norm(p, i, x, flags, thresholds, shrink, fused):
     """Fill x, a row, with the norm of row i; return its level if channels were flagged on the way, or 0."""
-    plain, eps = vector(p[23] + 4 * i * x.size, x.size, FLOAT), float32(f[27])
-    if fused and p[24] and not p[25] and not p[26]:
-        weight = vector(p[24], x.size, FLOAT)
-        return norm_flags(plain, root_factor(plain, eps), weight, flags, thresholds, shrink, p[22], x)
-    norm_row(plain, p[24], p[25], p[26] != 0, eps, x)
+    plain = vector(p.norm_x + 4 * i * x.size, x.size, FLOAT)
+    eps = float32(p.eps)
+    if fused and p.weight and not p.bias and not p.centred:
+        weight = vector(p.weight, x.size, FLOAT)
+        return norm_flags(plain, root_factor(plain, eps), weight, flags, thresholds, shrink, p.first, x)
+    norm_row(plain, p.weight, p.bias, p.centred != 0, eps, x)
     return ZERO
 
 
 @njit(inline="always")
-def _encode(arguments, context, begin, end, normed):
-    p, f = integers(arguments), reals(arguments)
-    size, limit = p[1], np.float32(LIMIT)
-    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, f, size)
-    scratch, padded = vector(p[14], size, BYTE), vector(p[14], padded_to(size), BYTE)
+def _encode(p, context, begin, end, normed):
+    size = p.size
+    limit = np.float32(LIMIT)
+    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, size)
+    scratch = vector(p.scratch, size, BYTE)
+    padded = vector(p.scratch, padded_to(size), BYTE)
     padded[size:] = 0
-    x, room_of = matrix(p[0], end, size, FLOAT), -(-size // 8) * 8 + AHEAD
-    channels, counts = matrix(p[15], end, room_of, WORD), matrix(p[16], end, room_of, BYTE)
-    heads, level = matrix(p[17], end, HEAD, LONG), vector(p[18], end, FLOAT)
-    escaped, excess = matrix(p[19], end, size, WORD), matrix(p[20], end, size, WORD)
+    x = matrix(p.x, end, size, FLOAT)
+    room_of = -(-size // 8) * 8 + AHEAD
+    channels = matrix(p.channels, end, room_of, WORD)
+    counts = matrix(p.counts, end, room_of, BYTE)
+    heads = matrix(p.head, end, HEAD, LONG)
+    level = vector(p.level, end, FLOAT)
+    escaped = matrix(p.escaped, end, size, WORD)
+    excess = matrix(p.excess, end, size, WORD)
     for i in range(begin, end):
-        head, own = heads[i], ZERO
+        head = heads[i]
+        own = ZERO
         if normed:
-            own = _norm(p, f, i, x[i], scratch, thresholds, shrink, kind == LOOKUP and given)
-        if skipped(p[21], i):
-            level[i], head[ESCAPES] = 1, 0
+            own = _norm(p, i, x[i], scratch, thresholds, shrink, kind == LOOKUP and given)
+        if skipped(p.mask, i):
+            level[i] = 1
+            head[ESCAPES] = 0
             head[NUMBER], head[SUM] = list_active(padded[:0], channels[i], counts[i])
             continue
         if kind == LOOKUP:
             if own == 0:
-                own = flag_row(x[i], scratch, share, given, thresholds, shrink, factor, table, p[22])
-            level[i], clipped = own, -1 if np.isnan(own) else 0
+                own = flag_row(x[i], scratch, share, given, thresholds, shrink, factor, table, p.first)
+            level[i] = own
+            clipped = -1 if np.isnan(own) else 0
         else:
             clipped, level[i] = encode_row(
                 x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
@@ -165,43 +192,46 @@ def _encode(arguments, context, begin, end, normed):
             )  # fmt: skip
         # The sum of sizes is at most 127 times the number where nothing escapes.
         many = clipped or head[NUMBER] * LIMIT * 128 > INT32_LIMIT
-        if p[13] and many and not _fits(scratch, excess[i], clipped):
+        if p.whole and many and not _fits(scratch, excess[i], clipped):
             report(context, TOO_LARGE)
             return
 
 
-@operation
-def encode(arguments, context, begin, end):
-    """Arguments: x, K, K k as a real, whether channels have thresholds, these; the rounding: kind, shrink, max_count,
-    factor (reals), edges, levels, table, entries of the table; whether sums are int32; bytes for K counts, room for a
-    multiple of 64; the list: channels, counts, head, level, channels and excess of the escapes; mask, the tokens to
-    encode (uint8), or 0; the first entry of the table that is not 0. The lists of other tokens are empty.
+@operation(ENCODE)
+def encode(p, context, begin, end):
+    """List the active channels of each row of x.
+
+    Operands: `share` is K k; `by_channel`: channels have thresholds; the rounding, as `spikes.encode`; `whole`: sums
+    are int32; `scratch`, bytes for K counts and room for a multiple of 64; the list; `mask`, the tokens to encode, the
+    lists of others are empty; `first`, the first entry of the table that is not 0. Parts are rows.
     """
-    _encode(arguments, context, begin, end, False)
+    _encode(p, context, begin, end, False)
 
 
-@operation
-def norm_encode(arguments, context, begin, end):
+@operation(ENCODE)
+def norm_encode(p, context, begin, end):
     """Encode rows of the norm of x, which are kept, too: in one pass where channels have thresholds and a table counts.
 
-    Arguments: those of `encode`, whose x is where the norm goes; then x of the norm, weight or 0, bias or 0, centred,
-    eps (real).
+    Operands: those of `encode`, whose x is where the norm goes; then those of `vectors.norm`. Parts are rows.
     """
-    _encode(arguments, context, begin, end, True)
+    _encode(p, context, begin, end, True)
 
 
-@operation
-def code(arguments, context, begin, end):
+@operation(f"{CODING} escaped excess scales scale_count out")
+def code(p, context, begin, end):
     """Fill `out` with what a receiver decodes: level * scale * count.
 
-    Arguments: those of `encode` before the list; int32 [K] twice for escapes, scales, their number, out.
+    Operands: see `encode`; `escaped` and `excess` int32 [K] for this thread. Parts are groups of all rows.
     """
-    p, f = integers(arguments), reals(arguments)
-    size, limit = p[1], np.float32(LIMIT)
-    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, f, size)
-    scratch, scales = vector(p[14], size, BYTE), vector(p[17], p[18], FLOAT)
-    escaped, excess = vector(p[15], size, WORD), vector(p[16], size, WORD)
-    x, out = matrix(p[0], end, size, FLOAT), matrix(p[19], end, size, FLOAT)
+    size = p.size
+    limit = np.float32(LIMIT)
+    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, size)
+    scratch = vector(p.scratch, size, BYTE)
+    scales = vector(p.scales, p.scale_count, FLOAT)
+    escaped = vector(p.escaped, size, WORD)
+    excess = vector(p.excess, size, WORD)
+    x = matrix(p.x, end, size, FLOAT)
+    out = matrix(p.out, end, size, FLOAT)
     for i in range(begin, end):
         clipped, level = encode_row(
             x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit

@@ -7,7 +7,7 @@ import math
 from numba import float32, njit
 
 from ..tools.pointers import vector
-from .program import FLOAT, integers, operation, reals
+from .program import FLOAT, operation
 
 DPFP, TAYLOR, NORM_AWARE = range(3)
 ROLLS = 4
@@ -56,15 +56,15 @@ def _norm_aware(x, is_query, strength, out):
         out[j], out[size + j] = magnitude * math.cos(angle), magnitude * math.sin(angle)
 
 
-@operation
-def feature(arguments, context, begin, end):
-    """Arguments: x, K, kind, whether these are queries, out, features, power (real). Parts are heads of all rows."""
-    p, f = integers(arguments), reals(arguments)
+@operation("x size kind is_query out features power:real")
+def feature(p, context, begin, end):
+    """Fill `out` [.., features] with the features of heads x [.., size]. Parts are heads of all rows."""
     for i in range(begin, end):
-        x, out = vector(p[0] + 4 * i * p[1], p[1], FLOAT), vector(p[4] + 4 * i * p[5], p[5], FLOAT)
-        if p[2] == DPFP:
+        x = vector(p.x + 4 * i * p.size, p.size, FLOAT)
+        out = vector(p.out + 4 * i * p.features, p.features, FLOAT)
+        if p.kind == DPFP:
             _dpfp(x, out)
-        elif p[2] == TAYLOR:
+        elif p.kind == TAYLOR:
             _taylor(x, out)
         else:
-            _norm_aware(x, p[3] != 0, float32(f[6]), out)
+            _norm_aware(x, p.is_query != 0, float32(p.power), out)

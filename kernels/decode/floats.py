@@ -6,8 +6,8 @@ from numba import float32, njit
 
 from ..tools.intrinsics import prefetch
 from ..tools.pointers import matrix, vector
-from .encode import AHEAD, ESCAPES, HEAD, NUMBER
-from .program import BYTE, FLOAT, LONG, WORD, integers, operation, skipped
+from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER
+from .program import BYTE, FLOAT, LONG, WORD, operation, skipped
 from .vnni import BLOCK
 
 LINE = 64  # bytes
@@ -44,31 +44,38 @@ def _add_rows(rows, stride, channels, counts, number, out):
             out[n] += p * a[n]
 
 
-@operation
-def float_rows(arguments, context, begin, end):
-    """Arguments: rows float32 [K, N], K, N, tokens; the list: channels, counts, head, level, channels and excess of
-    the escapes; whether tokens have levels, bias or 0, x before or 0, out [tokens, N]. Parts are blocks of 64 columns.
+@operation(f"rows size width tokens {LIST} has_levels bias? before? out")
+def float_rows(p, context, begin, end):
+    """Add the rows float32 [K, N] of the listed channels, see `encode`.
+
+    Operands: `has_levels`: tokens have levels; `before`, the residual; `out` [tokens, N]. Parts are blocks of 64
+    columns.
     """
-    p = integers(arguments)
-    rows, size, width, tokens = p[0], p[1], p[2], p[3]
-    room = -(-size // 8) * 8 + AHEAD
-    channels, counts = matrix(p[4], tokens, room, WORD), matrix(p[5], tokens, room, BYTE)
-    heads, level = matrix(p[6], tokens, HEAD, LONG), vector(p[7], tokens, FLOAT)
-    escaped, excess = matrix(p[8], tokens, size, WORD), matrix(p[9], tokens, size, WORD)
-    first, last = begin * BLOCK, min(end * BLOCK, width)
-    bias, before, out = p[11], p[12], matrix(p[13], tokens, width, FLOAT)
+    width = p.width
+    tokens = p.tokens
+    room = -(-p.size // 8) * 8 + AHEAD
+    channels = matrix(p.channels, tokens, room, WORD)
+    counts = matrix(p.counts, tokens, room, BYTE)
+    heads = matrix(p.head, tokens, HEAD, LONG)
+    level = vector(p.level, tokens, FLOAT)
+    escaped = matrix(p.escaped, tokens, p.size, WORD)
+    excess = matrix(p.excess, tokens, p.size, WORD)
+    first = begin * BLOCK
+    last = min(end * BLOCK, width)
+    out = matrix(p.out, tokens, width, FLOAT)
     for i in range(tokens):
         y = out[i, first:last]
         y[:] = 0
-        _add_rows(rows + 4 * first, 4 * width, channels[i], counts[i], heads[i, NUMBER], y)
+        _add_rows(p.rows + 4 * first, 4 * width, channels[i], counts[i], heads[i, NUMBER], y)
         for e in range(heads[i, ESCAPES]):
-            row, value = vector(rows + 4 * (escaped[i, e] * width + first), y.size, FLOAT), float32(excess[i, e])
+            row = vector(p.rows + 4 * (escaped[i, e] * width + first), y.size, FLOAT)
+            value = float32(excess[i, e])
             for n in range(y.size):
                 y[n] += value * row[n]
-        if p[10]:
+        if p.has_levels:
             for n in range(y.size):
                 y[n] *= level[i]
-        _behind(y, bias, before, first, i * width + first)
+        _behind(y, p.bias, p.before, first, i * width + first)
 
 
 @njit(inline="always")
@@ -108,20 +115,21 @@ def _dots(weights, x, first, out):
         n += 1
 
 
-@operation
-def dense(arguments, context, begin, end):
-    """Arguments: weights float32 [N, K], K, N, tokens, x [tokens, K], bias or 0, x before or 0, out [tokens, N],
-    mask. Parts are blocks of 64 columns.
+@operation("weights size width tokens x bias? before? out mask?")
+def dense(p, context, begin, end):
+    """Multiply x [tokens, K] by all weights float32 [N, K].
+
+    Operands: `before`, the residual; `out` [tokens, N]. Parts are blocks of 64 columns.
     """
-    p = integers(arguments)
-    size, width, tokens = p[1], p[2], p[3]
-    weights, x, out = matrix(p[0], width, size, FLOAT), matrix(p[4], tokens, size, FLOAT), p[7]
+    width = p.width
+    weights = matrix(p.weights, width, p.size, FLOAT)
+    x = matrix(p.x, p.tokens, p.size, FLOAT)
     # Few rows at a time, so that they stay in the first cache while the tokens of a batch pass over them.
     for first in range(begin * BLOCK, min(end * BLOCK, width), 4):
         rows = min(4, width - first)
-        for i in range(tokens):
-            if skipped(p[8], i):
+        for i in range(p.tokens):
+            if skipped(p.mask, i):
                 continue
-            y = vector(out + 4 * (i * width + first), rows, FLOAT)
+            y = vector(p.out + 4 * (i * width + first), rows, FLOAT)
             _dots(weights, x[i], first, y)
-            _behind(y, p[5], p[6], first, i * width + first)
+            _behind(y, p.bias, p.before, first, i * width + first)

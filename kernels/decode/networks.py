@@ -13,10 +13,12 @@ from numba import float32, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import CONTEXT, FLOAT, LONG, POSITION, integers, operation, reals
+from .program import CONTEXT, FLOAT, LONG, POSITION, operation
 from .states import head_of
 from .vectors import ONE, ZERO
 
+# Operands of all memories: P weights, whose gradient is taken once in a span of tokens.
+NETWORK = "memory heads keys tokens layers hidden weights span"
 SQUARED, POWER, HUBER = range(3)  # losses
 # w(A): A; the gradient of |A|_q^2 / 2 of each matrix; A / |A|_q^(q - 2) of each; the softmax of each column.
 PLAIN, NORM, PRINTED, COLUMNS = range(4)
@@ -178,70 +180,77 @@ def _begins(context, span):
     return vector(context, CONTEXT, LONG)[POSITION] % span == 0
 
 
-@operation
-def train(arguments, context, begin, end):
+@operation(
+    f"{NETWORK} loss retention loss_exponent:real retention_exponent:real q k v keep theta momentum? delta? spare out"
+)
+def train(p, context, begin, end):
     """Train the memories by k and v, and read them by q.
 
-    Arguments: memory [tokens, H, 3, P], H, K, tokens, layers, hidden channels, P, tokens of a span, loss, retention,
-    exponents of loss and retention (reals); q, k, v; keep, theta [tokens, H], momentum [tokens, H] or 0, delta of
-    Huber's loss [tokens, H, K] or 0; float32 [spare_size] for this thread; out [tokens, H, K]. Parts are heads.
+    Operands: `memory` [tokens, H, 3, P], P is `weights`; `keep` and `theta` [tokens, H], `momentum` alike; `delta` of
+    Huber's loss [tokens, H, K]; `spare` float32 [spare_size] for this thread; `out` [tokens, H, K]. Parts are heads.
     """
-    p, f = integers(arguments), reals(arguments)
-    heads, keys, depth, hidden, weights = p[1], p[2], p[4], p[5], p[6]
-    size, q = max(keys, hidden), float32(f[11])
-    layers = p[19] + 4 * weights
-    for i in range(p[3]):
+    heads = p.heads
+    keys = p.keys
+    depth = p.layers
+    hidden = p.hidden
+    weights = p.weights
+    size = max(keys, hidden)
+    q = float32(p.retention_exponent)
+    layers = p.spare + 4 * weights
+    for i in range(p.tokens):
         for h in range(begin, end):
             place = i * heads + h
-            anchor = p[0] + 12 * place * weights
-            a, step = anchor + 4 * weights, anchor + 8 * weights
-            if _begins(context, p[7]):
+            anchor = p.memory + 12 * place * weights
+            a = anchor + 4 * weights
+            step = anchor + 8 * weights
+            if _begins(context, p.span):
                 vector(anchor, weights, FLOAT)[:] = vector(a, weights, FLOAT)
-            w = _weights(anchor, depth, keys, hidden, p[9], q, p[19])
-            out, k, v = (
-                head_of(p[20], i, heads, h, 1, keys),
-                head_of(p[13], i, heads, h, 1, keys),
-                head_of(p[14], i, heads, h, 1, keys),
-            )
+            w = _weights(anchor, depth, keys, hidden, p.retention, q, p.spare)
+            out = head_of(p.out, i, heads, h, 1, keys)
+            k = head_of(p.k, i, heads, h, 1, keys)
+            v = head_of(p.v, i, heads, h, 1, keys)
             factor = _forward(w, depth, keys, hidden, k, layers, out)
             d = vector(layers + 8 * depth * size, keys, FLOAT)
             for j in range(keys):
-                delta = vector(p[18], (place + 1) * keys, FLOAT)[place * keys + j] if p[18] else ZERO
-                d[j] = _pull(out[j] - v[j], p[8], float32(f[10]), delta)
+                delta = vector(p.delta, (place + 1) * keys, FLOAT)[place * keys + j] if p.delta else ZERO
+                d[j] = _pull(out[j] - v[j], p.loss, float32(p.loss_exponent), delta)
             if depth > 1:
                 _through_norm(d, vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), factor)
-            keep, theta = vector(p[15], place + 1, FLOAT)[place], vector(p[16], place + 1, FLOAT)[place]
-            momentum = vector(p[17], place + 1, FLOAT)[place] if p[17] else ZERO
-            at, current, other = weights, layers + 8 * depth * size, layers + 4 * (2 * depth + 1) * size
+            keep = vector(p.keep, place + 1, FLOAT)[place]
+            theta = vector(p.theta, place + 1, FLOAT)[place]
+            momentum = vector(p.momentum, place + 1, FLOAT)[place] if p.momentum else ZERO
+            at = weights
+            current = layers + 8 * depth * size
+            other = layers + 4 * (2 * depth + 1) * size
             for layer in range(depth - 1, -1, -1):
                 rows, columns = _shape(layer, depth, keys, hidden)
                 at -= rows * columns
                 d = vector(current, columns, FLOAT)
                 if layer:
-                    before, y = vector(other, rows, FLOAT), vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
+                    before = vector(other, rows, FLOAT)
+                    y = vector(layers + 4 * (depth + layer - 1) * size, rows, FLOAT)
                     _times_transposed(matrix(w + 4 * at, rows, columns, FLOAT), d, before)
                     for j in range(rows):
                         slope = _normal(y[j]) + y[j] * ROOT_PI * exp(float32(-0.5) * y[j] * y[j])
                         before[j] *= slope
                 x = vector(layers + 4 * layer * size, rows, FLOAT)
-                own, moved = matrix(a + 4 * at, rows, columns, FLOAT), matrix(step + 4 * at, rows, columns, FLOAT)
-                _update(own, moved, x, d, theta, keep, momentum, p[17] != 0)
+                own = matrix(a + 4 * at, rows, columns, FLOAT)
+                moved = matrix(step + 4 * at, rows, columns, FLOAT)
+                _update(own, moved, x, d, theta, keep, momentum, p.momentum != 0)
                 current, other = other, current
-            w = _weights(a, depth, keys, hidden, p[9], q, p[19])
-            _forward(w, depth, keys, hidden, head_of(p[12], i, heads, h, 1, keys), layers, out)
+            w = _weights(a, depth, keys, hidden, p.retention, q, p.spare)
+            _forward(w, depth, keys, hidden, head_of(p.q, i, heads, h, 1, keys), layers, out)
 
 
-@operation
-def recall(arguments, context, begin, end):
+@operation(f"{NETWORK} x spare out")
+def recall(p, context, begin, end):
     """Read the memories as they were before the present span.
 
-    Arguments: memory [tokens, H, 3, P], H, K, tokens, layers, hidden channels, P, tokens of a span; x; float32
-    [spare_size] for this thread; out [tokens, H, K]. Weights are A. Parts are heads.
+    Operands: see `train`. Weights are A. Parts are heads.
     """
-    p = integers(arguments)
-    heads, keys, weights = p[1], p[2], p[6]
-    for i in range(p[3]):
+    for i in range(p.tokens):
         for h in range(begin, end):
-            w = p[0] + 4 * ((3 * (i * heads + h)) + _begins(context, p[7])) * weights
-            x, out = head_of(p[8], i, heads, h, 1, keys), head_of(p[10], i, heads, h, 1, keys)
-            _forward(w, p[4], keys, p[5], x, p[9] + 4 * weights, out)
+            w = p.memory + 4 * ((3 * (i * p.heads + h)) + _begins(context, p.span)) * p.weights
+            x = head_of(p.x, i, p.heads, h, 1, p.keys)
+            out = head_of(p.out, i, p.heads, h, 1, p.keys)
+            _forward(w, p.layers, p.keys, p.hidden, x, p.spare + 4 * p.weights, out)

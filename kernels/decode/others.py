@@ -9,51 +9,58 @@ from numba import float32, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, integers, operation, reals
+from .program import CONTEXT, FLAG, FLOAT, LONG, POSITION, operation
 from .states import head_of
 from .vectors import ONE, ZERO, sigmoid
 
 
-@operation
-def diagonal(arguments, context, begin, end):
+@operation("u width states tokens a b c d state out")
+def diagonal(p, context, begin, end):
     """s = A s + B u, y = 2 Re(C s) + D u, for each channel; complex numbers are pairs.
 
-    Arguments: u, width, states of a channel, tokens, A, B and C [width, states, 2], D, state [tokens, width, states,
-    2], out. Parts are columns.
+    Operands: `states` of a channel; a, b and c [width, states, 2]; `state` [tokens, width, states, 2]. Parts are
+    columns.
     """
-    p = integers(arguments)
-    width, states = p[1], p[2]
-    for i in range(p[3]):
-        u, out = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[9] + 4 * i * width, width, FLOAT)
+    width = p.width
+    states = p.states
+    for i in range(p.tokens):
+        u = vector(p.u + 4 * i * width, width, FLOAT)
+        out = vector(p.out + 4 * i * width, width, FLOAT)
         for j in range(begin, end):
-            a, b = matrix(p[4] + 8 * j * states, states, 2, FLOAT), matrix(p[5] + 8 * j * states, states, 2, FLOAT)
-            c, s = (
-                matrix(p[6] + 8 * j * states, states, 2, FLOAT),
-                matrix(p[8] + 8 * (i * width + j) * states, states, 2, FLOAT),
-            )
+            a = matrix(p.a + 8 * j * states, states, 2, FLOAT)
+            b = matrix(p.b + 8 * j * states, states, 2, FLOAT)
+            c = matrix(p.c + 8 * j * states, states, 2, FLOAT)
+            s = matrix(p.state + 8 * (i * width + j) * states, states, 2, FLOAT)
             total = float32(0)
             for n in range(states):
                 re = a[n, 0] * s[n, 0] - a[n, 1] * s[n, 1] + b[n, 0] * u[j]
                 im = a[n, 0] * s[n, 1] + a[n, 1] * s[n, 0] + b[n, 1] * u[j]
-                s[n, 0], s[n, 1] = re, im
+                s[n, 0] = re
+                s[n, 1] = im
                 total += c[n, 0] * re - c[n, 1] * im
-            out[j] = float32(2) * total + vector(p[7], width, FLOAT)[j] * u[j]
+            out[j] = float32(2) * total + vector(p.d, width, FLOAT)[j] * u[j]
 
 
-@operation
-def filtered(arguments, context, begin, end):
+@operation("u width states tokens a b c d state before out")
+def filtered(p, context, begin, end):
     """s = A s + B u, y = C s + D u, for each channel, with a matrix A of its own (LSSL).
 
-    Arguments: u, width, states of a channel, tokens, A [width, states, states], B and C [width, states], D, state
-    [tokens, width, states], float32 [states] for this thread, out. Parts are columns.
+    Operands: a [width, states, states], b and c [width, states]; `state` [tokens, width, states]; `before` float32
+    [states] for this thread. Parts are columns.
     """
-    p = integers(arguments)
-    width, states, skip, before = p[1], p[2], vector(p[7], p[1], FLOAT), vector(p[9], p[2], FLOAT)
-    for i in range(p[3]):
-        u, out = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[10] + 4 * i * width, width, FLOAT)
+    width = p.width
+    states = p.states
+    skip = vector(p.d, p.width, FLOAT)
+    before = vector(p.before, p.states, FLOAT)
+    for i in range(p.tokens):
+        u = vector(p.u + 4 * i * width, width, FLOAT)
+        out = vector(p.out + 4 * i * width, width, FLOAT)
         for j in range(begin, end):
-            a, s = matrix(p[4] + 4 * j * states * states, states, states, FLOAT), head_of(p[8], i, width, j, 1, states)
-            b, c, total = head_of(p[5], 0, width, j, 1, states), head_of(p[6], 0, width, j, 1, states), float32(0)
+            a = matrix(p.a + 4 * j * states * states, states, states, FLOAT)
+            s = head_of(p.state, i, width, j, 1, states)
+            b = head_of(p.b, 0, width, j, 1, states)
+            c = head_of(p.c, 0, width, j, 1, states)
+            total = float32(0)
             before[:] = s
             for n in range(states):
                 after = b[n] * u[j]
@@ -64,30 +71,28 @@ def filtered(arguments, context, begin, end):
             out[j] = total + skip[j] * u[j]
 
 
-@operation
-def gated_units(arguments, context, begin, end):
+@operation("u units tokens states weights state out")
+def gated_units(p, context, begin, end):
     """Units of a gated recurrence with diagonal recurrent weights, s the sigmoid.
 
     GRU:  z = s(a_z h + u_z),  r = s(a_r h + u_r),  h = h + z (tanh(a_c h r + u_c) - h)
     LSTM: f = s(a_f h + p_f c + u_f),  c = f c + (1 - f) tanh(a_g h + u_g),  h = s(a_o h + p_o c + u_o) tanh(c)
 
-    Arguments: u [tokens, units, 3], units, tokens, 1 state of a unit (GRU) or 2 (LSTM), weights [3 or 5, units] in the
-    order a_z, a_r, a_c or a_f, a_g, a_o, p_f, p_o, states [tokens, units, 1 or 2], out [tokens, units]. Parts are
-    units.
+    Operands: u [tokens, units, 3]; `states` of a unit, 1 (GRU) or 2 (LSTM); `weights` [3 or 5, units] in the order a_z,
+    a_r, a_c or a_f, a_g, a_o, p_f, p_o; `state` [tokens, units, states]. Parts are units.
     """
-    p = integers(arguments)
-    units, states = p[1], p[3]
-    w = matrix(p[4], 5 if states == 2 else 3, units, FLOAT)
-    for i in range(p[2]):
-        u, s = (
-            matrix(p[0] + 12 * i * units, units, 3, FLOAT),
-            matrix(p[5] + 4 * i * units * states, units, states, FLOAT),
-        )
-        out = vector(p[6] + 4 * i * units, units, FLOAT)
+    units = p.units
+    states = p.states
+    w = matrix(p.weights, 5 if states == 2 else 3, units, FLOAT)
+    for i in range(p.tokens):
+        u = matrix(p.u + 12 * i * units, units, 3, FLOAT)
+        s = matrix(p.state + 4 * i * units * states, units, states, FLOAT)
+        out = vector(p.out + 4 * i * units, units, FLOAT)
         for j in range(begin, end):
             h = s[j, 0]
             if states == 1:
-                z, r = sigmoid(w[0, j] * h + u[j, 0]), sigmoid(w[1, j] * h + u[j, 1])
+                z = sigmoid(w[0, j] * h + u[j, 0])
+                r = sigmoid(w[1, j] * h + u[j, 1])
                 h = h + z * (float32(math.tanh(w[2, j] * h * r + u[j, 2])) - h)
             else:
                 f = sigmoid(w[0, j] * h + w[3, j] * s[j, 1] + u[j, 0])
@@ -109,58 +114,66 @@ def _selected(s, a, dt, x, k, q):
     return total
 
 
-@operation
-def selective(arguments, context, begin, end):
+@operation("u dt width k q states tokens a d state out")
+def selective(p, context, begin, end):
     """s = e^(dt A) s + dt u k, y = q . s + D u, for each channel (Mamba).
 
-    Arguments: u, dt, width, k, q, states of a channel, tokens, A [width, states], D, state [tokens, width, states],
-    out. Parts are columns.
+    Operands: `states` of a channel; a [width, states]; `state` [tokens, width, states]. Parts are columns.
     """
-    p = integers(arguments)
-    width, states, skip = p[2], p[5], vector(p[8], p[2], FLOAT)
-    for i in range(p[6]):
-        u, dt = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[1] + 4 * i * width, width, FLOAT)
-        k, q = vector(p[3] + 4 * i * states, states, FLOAT), vector(p[4] + 4 * i * states, states, FLOAT)
-        out = vector(p[10] + 4 * i * width, width, FLOAT)
+    width = p.width
+    states = p.states
+    skip = vector(p.d, p.width, FLOAT)
+    for i in range(p.tokens):
+        u = vector(p.u + 4 * i * width, width, FLOAT)
+        dt = vector(p.dt + 4 * i * width, width, FLOAT)
+        k = vector(p.k + 4 * i * states, states, FLOAT)
+        q = vector(p.q + 4 * i * states, states, FLOAT)
+        out = vector(p.out + 4 * i * width, width, FLOAT)
         for j in range(begin, end):
-            s = vector(p[9] + 4 * (i * width + j) * states, states, FLOAT)
-            a = vector(p[7] + 4 * j * states, states, FLOAT)
+            s = vector(p.state + 4 * (i * width + j) * states, states, FLOAT)
+            a = vector(p.a + 4 * j * states, states, FLOAT)
             out[j] = _selected(s, a, dt[j], dt[j] * u[j], k, q) + skip[j] * u[j]
 
 
-@operation
-def soft_decay(arguments, context, begin, end):
+@operation("c width tokens z k g")
+def soft_decay(p, context, begin, end):
     """z = log(e^z + e^c), k = e^(c - z), g = (z before) - z; the first token has z = c and g = 0 (LightNet).
 
-    Arguments: c, width, tokens, z [tokens, width], k, g. Parts are columns.
+    Operands: z [tokens, width] is the state. Parts are columns.
     """
-    p = integers(arguments)
-    width, first = p[1], vector(context, CONTEXT, LONG)[POSITION] == 0
-    for i in range(p[2]):
-        c, z = vector(p[0] + 4 * i * width, width, FLOAT), vector(p[3] + 4 * i * width, width, FLOAT)
-        k, g = vector(p[4] + 4 * i * width, width, FLOAT), vector(p[5] + 4 * i * width, width, FLOAT)
+    width = p.width
+    first = vector(context, CONTEXT, LONG)[POSITION] == 0
+    for i in range(p.tokens):
+        c = vector(p.c + 4 * i * width, width, FLOAT)
+        z = vector(p.z + 4 * i * width, width, FLOAT)
+        k = vector(p.k + 4 * i * width, width, FLOAT)
+        g = vector(p.g + 4 * i * width, width, FLOAT)
         for j in range(begin, end):
             before = c[j] if first else z[j]
             most = max(before, c[j])
             total = math.log(math.exp(before - most) + math.exp(c[j] - most))
             after = c[j] if first else float32(most + total)
-            k[j], g[j], z[j] = math.exp(c[j] - after), before - after, after
+            k[j] = math.exp(c[j] - after)
+            g[j] = before - after
+            z[j] = after
 
 
-@operation
-def almost_linear(arguments, context, begin, end):
+@operation("u units rectified a w z active out")
+def almost_linear(p, context, begin, end):
     """z = A z + W f(z) + u, f rectifies the last units.
 
-    Arguments: u, units, rectified, A, W, z [tokens, units], float32 [units] for this thread, out. Parts are tokens.
+    Operands: z [tokens, units] is the state; `active` float32 [units] for this thread. Parts are tokens.
     """
-    p = integers(arguments)
-    units, a, w = p[1], vector(p[3], p[1], FLOAT), matrix(p[4], p[1], p[1], FLOAT)
-    active = vector(p[6], units, FLOAT)
+    units = p.units
+    a = vector(p.a, p.units, FLOAT)
+    w = matrix(p.w, p.units, p.units, FLOAT)
+    active = vector(p.active, units, FLOAT)
     for i in range(begin, end):
-        u, z = vector(p[0] + 4 * i * units, units, FLOAT), vector(p[5] + 4 * i * units, units, FLOAT)
-        out = vector(p[7] + 4 * i * units, units, FLOAT)
+        u = vector(p.u + 4 * i * units, units, FLOAT)
+        z = vector(p.z + 4 * i * units, units, FLOAT)
+        out = vector(p.out + 4 * i * units, units, FLOAT)
         for j in range(units):
-            active[j] = z[j] if j < units - p[2] else max(z[j], float32(0))
+            active[j] = z[j] if j < units - p.rectified else max(z[j], float32(0))
         for j in range(units):
             total = float32(0)
             for n in range(units):
@@ -169,45 +182,50 @@ def almost_linear(arguments, context, begin, end):
             out[j] = z[j]
 
 
-@operation
-def route(arguments, context, begin, end):
+@operation(
+    "scores memories picked sum_to_one tokens weights masks sigmoid bias? groups top_groups scale:real choice shares?"
+)
+def route(p, context, begin, end):
     """Pick the memories or experts of each token by the softmax of its scores, or by their sigmoid.
 
-    Arguments: scores, number of memories, number picked, whether weights of those picked sum to 1, tokens, weights
-    [memories, tokens], masks uint8 [memories, tokens]; whether weights are sigmoids, what is added to them for the
-    choice or 0, groups of which the best few are picked first, how many of these, factor of the weights (real); float32
-    [memories + groups] for this thread; or 0, float32 [memories, tokens] for the masks. Parts are tokens.
+    Operands: `picked` of the memories; `weights` and `masks` (uint8) [memories, tokens]; `sum_to_one`, the weights of
+    those picked do; `sigmoid`, weights are sigmoids; `bias` is added to them for the choice; of `groups` the best
+    `top_groups` are picked first; `scale` of the weights; `choice` float32 [memories + groups] for this thread;
+    `shares` float32 [memories, tokens] for the masks. Parts are tokens.
     """
-    p, f = integers(arguments), reals(arguments)
-    memories, tokens = p[1], p[4]
-    weights, masks = matrix(p[5], memories, tokens, FLOAT), matrix(p[6], memories, tokens, FLAG)
-    choice = vector(p[12], memories, FLOAT)
+    memories = p.memories
+    weights = matrix(p.weights, memories, p.tokens, FLOAT)
+    masks = matrix(p.masks, memories, p.tokens, FLAG)
+    choice = vector(p.choice, memories, FLOAT)
     for i in range(begin, end):
-        scores = vector(p[0] + 4 * i * memories, memories, FLOAT)
+        scores = vector(p.scores + 4 * i * memories, memories, FLOAT)
         most = scores[0]
         for m in range(memories):
             most = max(most, scores[m])
         total = float32(0)
         for m in range(memories):
-            weight = float32(1 / (1 + math.exp(-scores[m]))) if p[7] else float32(math.exp(scores[m] - most))
-            weights[m, i], choice[m], masks[m, i] = weight, weight, 0
+            weight = float32(1 / (1 + math.exp(-scores[m]))) if p.sigmoid else float32(math.exp(scores[m] - most))
+            weights[m, i] = weight
+            choice[m] = weight
+            masks[m, i] = 0
             total += weight
-        if p[8]:
-            more = vector(p[8], memories, FLOAT)
+        if p.bias:
+            more = vector(p.bias, memories, FLOAT)
             for m in range(memories):
                 choice[m] += more[m]
-        if p[9] > 1:
-            _keep_groups(choice, p[10], vector(p[12] + 4 * memories, p[9], FLOAT))
+        if p.groups > 1:
+            _keep_groups(choice, p.top_groups, vector(p.choice + 4 * memories, p.groups, FLOAT))
         picked = float32(0)
-        for _ in range(p[2]):
+        for _ in range(p.picked):
             best = _largest(choice)
-            choice[best], masks[best, i] = -np.inf, 1
+            choice[best] = -np.inf
+            masks[best, i] = 1
             picked += weights[best, i]
-        factor = float32(f[11]) / (picked if p[3] else ONE if p[7] else total)
+        factor = float32(p.scale) / (picked if p.sum_to_one else ONE if p.sigmoid else total)
         for m in range(memories):
             weights[m, i] *= factor
-            if p[13]:
-                matrix(p[13], memories, tokens, FLOAT)[m, i] = masks[m, i]
+            if p.shares:
+                matrix(p.shares, memories, p.tokens, FLOAT)[m, i] = masks[m, i]
 
 
 @njit(inline="always")

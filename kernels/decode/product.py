@@ -13,8 +13,8 @@ from numba import float32, int16, int32, int64, njit
 from ..tools.intrinsics import prefetch, prefetch_second
 from ..tools.pointers import matrix, vector
 from .avx2 import SMALL, add_eight_small, add_eight_wide, has_avx2
-from .encode import AHEAD, ESCAPES, HEAD, NUMBER, SUM
-from .program import BYTE, FLOAT, LONG, WORD, integers, operation
+from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER, SUM
+from .program import BYTE, FLOAT, LONG, WORD, operation
 from .vnni import BATCH, BLOCK, add_eight, has_vnni, interleave, multiply, settled
 
 LINE = 64  # bytes
@@ -27,6 +27,8 @@ TOGETHER = 64
 MANY = 4
 # Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
 SHORT = 255
+INTEGER_OPERANDS = f"rows stride size width tokens {LIST} steps has_levels bias? before? out sums spare?"
+PARTIAL_OPERANDS = f"rows stride size {LIST} sums"
 # Forms of the sums: what the processor has.
 VNNI, AVX2, PLAIN = range(3)
 
@@ -224,16 +226,18 @@ def _finish(sums, escapes, escaped, excess, rows, stride, steps, has_level, leve
 @njit(cache=True, nogil=True)
 def _all_rows(p, channels, counts, heads, start, last):
     """Fill the sums of columns `start` to `last` from all rows, if enough are active; return whether they are."""
-    rows, stride, size, columns, active = p[0], p[1], p[2], last - start, 0
+    columns = last - start
+    active = 0
     for i in range(len(channels)):
         active += heads[i, NUMBER]
-    if columns <= 0 or active < MANY * size:
+    if columns <= 0 or active < MANY * p.size:
         return False
-    sums, words = matrix(p[16], BATCH, stride, WORD), p[17] + TOGETHER * columns
+    sums = matrix(p.sums, BATCH, p.stride, WORD)
+    words = p.spare + TOGETHER * columns
     sums[:, start:last] = 0
-    spread_counts(channels, counts, heads, size, words)
-    place = p[16] + 4 * start
-    add_all_rows_vnni(rows + start, stride, size, columns, words, p[17], place, stride)
+    spread_counts(channels, counts, heads, p.size, words)
+    place = p.sums + 4 * start
+    add_all_rows_vnni(p.rows + start, p.stride, p.size, columns, words, p.spare, place, p.stride)
     return True
 
 
@@ -252,24 +256,31 @@ def _sum_rows(rows, stride, channels, counts, head, total, form):
 
 
 @njit(inline="always")
-def _integer_rows(arguments, begin, end, form):
-    """Arguments: rows int8 [K, stride], stride, K, N, tokens; the list: channels, counts, head, level, channels and
-    excess of the escapes; steps [N], whether tokens have levels, bias or 0, x before or 0, out [tokens, N], int32
-    [tokens, stride] for sums; or 0, `all_rows_size` bytes for this thread: there are then sums of `BATCH` tokens.
-    `begin` and `end` are blocks of 64 columns.
+def _integer_rows(p, begin, end, form):
+    """Add the rows int8 [K, stride] of the listed channels, see `encode`.
+
+    Operands: `steps` [N]; `has_levels`: tokens have levels; `before`, the residual; `sums` int32 [tokens, stride];
+    `spare`, `all_rows_size` bytes for this thread: there are then sums of `BATCH` tokens. Parts are blocks of 64
+    columns.
     """
-    p = integers(arguments)
-    rows, stride, size, width, tokens = p[0], p[1], p[2], p[3], p[4]
-    room = -(-size // 8) * 8 + AHEAD
-    channels, counts = matrix(p[5], tokens, room, WORD), matrix(p[6], tokens, room, BYTE)
-    heads, level = matrix(p[7], tokens, HEAD, LONG), vector(p[8], tokens, FLOAT)
-    escaped, excess = matrix(p[9], tokens, size, WORD), matrix(p[10], tokens, size, WORD)
-    all_steps, has_level, sums = vector(p[11], width, FLOAT), p[12] != 0, matrix(p[16], tokens, stride, WORD)
+    stride = p.stride
+    width = p.width
+    tokens = p.tokens
+    room = -(-p.size // 8) * 8 + AHEAD
+    channels = matrix(p.channels, tokens, room, WORD)
+    counts = matrix(p.counts, tokens, room, BYTE)
+    heads = matrix(p.head, tokens, HEAD, LONG)
+    level = vector(p.level, tokens, FLOAT)
+    escaped = matrix(p.escaped, tokens, p.size, WORD)
+    excess = matrix(p.excess, tokens, p.size, WORD)
+    all_steps = vector(p.steps, width, FLOAT)
+    has_level = p.has_levels != 0
+    sums = matrix(p.sums, tokens, stride, WORD)
     last = min(end * BLOCK, stride)
     tile = TILE if tokens > 1 else max(last - begin * BLOCK, BLOCK)
     everything = False
     if form == VNNI:
-        everything = p[17] != 0 and _all_rows(p, channels, counts, heads, begin * BLOCK, last)
+        everything = p.spare != 0 and _all_rows(p, channels, counts, heads, begin * BLOCK, last)
     for first in range(begin * BLOCK, last, tile):
         columns = min(tile, last - first)
         for i in range(tokens):
@@ -277,84 +288,86 @@ def _integer_rows(arguments, begin, end, form):
             if everything:
                 settle(total.ctypes.data, columns, heads[i, SUM])
             else:
-                _sum_rows(rows + first, stride, channels[i], counts[i], heads[i], total, form)
+                _sum_rows(p.rows + first, stride, channels[i], counts[i], heads[i], total, form)
             stop = min(first + columns, width)
-            bias = vector(p[13] + 4 * first, stop - first if p[13] else 0, FLOAT)
-            before = vector(p[14] + 4 * (i * width + first), stop - first if p[14] else 0, FLOAT)
+            bias = vector(p.bias + 4 * first, stop - first if p.bias else 0, FLOAT)
+            before = vector(p.before + 4 * (i * width + first), stop - first if p.before else 0, FLOAT)
+            out = vector(p.out + 4 * (i * width + first), stop - first, FLOAT)
+            steps = all_steps[first:stop]
             _finish(
-                total, heads[i, ESCAPES], escaped[i], excess[i], rows + first, stride, all_steps[first:stop], has_level,
-                level[i], bias, before, vector(p[15] + 4 * (i * width + first), stop - first, FLOAT),
+                total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, stride, steps, has_level, level[i],
+                bias, before, out,
             )  # fmt: skip
 
 
 @njit(inline="always")
-def _partial_rows(arguments, form):
+def _partial_rows(p, form):
     """Fill sums of the rows of some channels, for all outputs of one token.
 
-    Arguments: rows int8 [K, stride] of these channels, stride, K; the list of `encode`, without escapes; int32 [stride]
-    for the sums.
+    Operands: `rows` int8 [K, stride] of these channels; the list, without escapes; `sums` int32 [stride].
     """
-    p = integers(arguments)
-    rows, stride, size = p[0], p[1], p[2]
-    room = -(-size // 8) * 8 + AHEAD
-    channels, counts, head = vector(p[3], room, WORD), vector(p[4], room, BYTE), vector(p[5], HEAD, LONG)
-    _sum_rows(rows, stride, channels, counts, head, vector(p[9], stride, WORD), form)
+    room = -(-p.size // 8) * 8 + AHEAD
+    channels = vector(p.channels, room, WORD)
+    counts = vector(p.counts, room, BYTE)
+    head = vector(p.head, HEAD, LONG)
+    _sum_rows(p.rows, p.stride, channels, counts, head, vector(p.sums, p.stride, WORD), form)
 
 
-@operation
-def partial_rows_vnni(arguments, context, begin, end):
-    _partial_rows(arguments, VNNI)
+@operation(PARTIAL_OPERANDS)
+def partial_rows_vnni(p, context, begin, end):
+    _partial_rows(p, VNNI)
 
 
-@operation
-def partial_rows_avx2(arguments, context, begin, end):
-    _partial_rows(arguments, AVX2)
+@operation(PARTIAL_OPERANDS)
+def partial_rows_avx2(p, context, begin, end):
+    _partial_rows(p, AVX2)
 
 
-@operation
-def partial_rows(arguments, context, begin, end):
-    _partial_rows(arguments, PLAIN)
+@operation(PARTIAL_OPERANDS)
+def partial_rows(p, context, begin, end):
+    _partial_rows(p, PLAIN)
 
 
-@operation
-def join(arguments, context, begin, end):
+@operation("parts threads stride width steps bias? before out sums")
+def join(p, context, begin, end):
     """Add the sums of all threads, and finish the outputs of a layer whose tokens have no levels.
 
-    Arguments: int32 [threads, stride], threads, stride, N, steps [N], bias or 0, x before, out [N]; int32 [N] for this
-    thread.
+    Operands: `parts` int32 [threads, stride]; `steps` [N]; `before`, the residual; `sums` int32 [N] for this thread.
     """
-    p = integers(arguments)
-    threads, stride, width = p[1], p[2], p[3]
-    parts, steps, before = matrix(p[0], threads, stride, WORD), vector(p[4], width, FLOAT), vector(p[6], width, FLOAT)
-    out, total = vector(p[7], width, FLOAT), vector(p[8], width, WORD)
+    width = p.width
+    parts = matrix(p.parts, p.threads, p.stride, WORD)
+    steps = vector(p.steps, width, FLOAT)
+    before = vector(p.before, width, FLOAT)
+    out = vector(p.out, width, FLOAT)
+    total = vector(p.sums, width, WORD)
     total[:] = parts[0, :width]
-    for t in range(1, threads):
+    for t in range(1, p.threads):
         more = parts[t]
         for n in range(width):
             total[n] += more[n]
     for n in range(width):
         out[n] = float32(total[n]) * steps[n]
-    if p[5]:
-        bias = vector(p[5], width, FLOAT)
+    if p.bias:
+        bias = vector(p.bias, width, FLOAT)
         for n in range(width):
             out[n] = out[n] + bias[n]
     for n in range(width):
         out[n] = before[n] + out[n]
 
 
-@operation
-def integer_rows_vnni(arguments, context, begin, end):
-    _integer_rows(arguments, begin, end, VNNI)
+@operation(INTEGER_OPERANDS)
+def integer_rows_vnni(p, context, begin, end):
+    _integer_rows(p, begin, end, VNNI)
 
 
-@operation
-def integer_rows_avx2(arguments, context, begin, end):
-    _integer_rows(arguments, begin, end, AVX2)
+@operation(INTEGER_OPERANDS)
+def integer_rows_avx2(p, context, begin, end):
+    _integer_rows(p, begin, end, AVX2)
 
 
-@operation
-def integer_rows(arguments, context, begin, end):
-    _integer_rows(arguments, begin, end, PLAIN)
+@operation(INTEGER_OPERANDS)
+def integer_rows(p, context, begin, end):
+    _integer_rows(p, begin, end, PLAIN)
 
 
 INTEGER_ROWS = (integer_rows_vnni, integer_rows_avx2, integer_rows)

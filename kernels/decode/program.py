@@ -1,60 +1,150 @@
 """A token's step as a list of compiled operations, run by one loop without the interpreter.
 
-An operation is a function (arguments, context, begin, end): the address of its arguments, that of the context, and the
-part of its work that is this thread's: rows of a batch, columns, or heads. Every thread has its own list, with the same
-operations and parts that tile the work; threads meet before an operation that needs what another has written.
+An operation is a function (p, context, begin, end): its operands, the address of the context, and the part of its work
+that is this thread's: rows of a batch, columns, or heads. Every thread has its own list, with the same operations and
+parts that tile the work; threads meet before an operation that needs what another has written.
+
+Operands have names, which `operation` declares: sizes, addresses of arrays, and real numbers. They lie in a table of
+one word each. Who appends an operation gives them by name, and the compiled function reads `p.name`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
 from numba import cfunc, njit, types
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
 
 from ..tools.intrinsics import barrier, flush_denormals, restore_denormals
 from ..tools.pointers import call, vector
 
 # Columns of a list of operations, int64 [operations, COLUMNS].
-FUNCTION, ARGUMENTS, BEGIN, END, MEET, COLUMNS = range(6)
+FUNCTION, OPERANDS, BEGIN, END, MEET, COLUMNS = range(6)
 # Entries of the context, int64: tokens before this one, and what went wrong.
 POSITION, PROBLEM, CONTEXT = range(3)
 NOT_FINITE, TOO_LARGE = 1, 2  # of PROBLEM
-ARGUMENT_COUNT = 32
 # Values of the types of arrays, for `vector` and `matrix`.
 FLOAT, DOUBLE, BYTE, FLAG = np.float32(0), np.float64(0), np.int8(0), np.uint8(0)
 WORD, LONG = np.int32(0), np.int64(0)
+WORD_BYTES = 8  # of a table of operands
 
-SIGNATURE = types.void(types.intp, types.intp, types.intp, types.intp)
+
+class Operands(types.Type):
+    """Type of the operands of an operation: the address of their table, with an attribute for each.
+
+    Args:
+        declaration: the names in their order. `name:real` is a float64, all others are int64: sizes, flags and
+            addresses. One that ends in `?` may be left out, and is then 0.
+
+    Attributes:
+        places: by name, the word of the table.
+        reals, optional: names of those that are real, and of those that may be left out.
+    """
+
+    def __init__(self, declaration):
+        self.places, self.reals, self.optional = {}, set(), set()
+        for place, word in enumerate(declaration.split()):
+            name, _, kind = word.removesuffix("?").partition(":")
+            if name in self.places:
+                raise ValueError(f"operand {name!r} is declared twice")
+            self.places[name] = place
+            if kind == "real":
+                self.reals.add(name)
+            if word.endswith("?"):
+                self.optional.add(name)
+        super().__init__(f"Operands({declaration})")
+
+    def table(self, values):
+        """Return the table of operands given by name: numbers, and addresses as integers.
+
+        Raises:
+            TypeError: a name that is not declared, or one that is missing.
+        """
+        words = np.zeros(len(self.places), np.int64)
+        for name, value in values.items():
+            if name in self.reals:
+                words.view(np.float64)[self.places[name]] = value
+            else:
+                words[self.places[name]] = value
+        return words
+
+    def check(self, given):
+        """Raise `TypeError` unless `given` are the names of operands, all that may not be left out among them."""
+        unknown = sorted(set(given) - set(self.places))
+        if unknown:
+            raise TypeError(f"unknown operands: {', '.join(unknown)}; choose from {', '.join(self.places)}")
+        missing = [name for name in self.places if name not in given and name not in self.optional]
+        if missing:
+            raise TypeError(f"missing operands: {', '.join(missing)}")
+
+
+@register_model(Operands)
+class _OperandsModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.IntType(64))
+
+
+@infer_getattr
+class _OperandsAttributes(AttributeTemplate):
+    key = Operands
+
+    def generic_resolve(self, kind, name):
+        if name not in kind.places:
+            return None
+        return types.float64 if name in kind.reals else types.int64
+
+
+@lower_getattr_generic(Operands)
+def _read_operand(context, builder, kind, table, name):
+    word = ir.DoubleType() if name in kind.reals else ir.IntType(64)
+    address = builder.add(table, ir.IntType(64)(WORD_BYTES * kind.places[name]))
+    value = builder.load(builder.inttoptr(address, word.as_pointer()), align=WORD_BYTES)
+    # No operation writes to its table: without this, operands were read again after every write to an array.
+    value.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return value
 
 
 class Operation:
-    """A function that is compiled when its address is first asked for."""
+    """A function that is compiled when its address is first asked for, and the names of its operands.
 
-    def __init__(self, function):
-        self.function, self.compiled = function, None
+    Called with operands by name it returns an `BoundOperation`, for a program to append.
+    """
+
+    def __init__(self, function, operands):
+        self.function, self.operands, self.compiled = function, operands, None
+        self.__doc__ = function.__doc__
 
     @property
     def address(self):
         """The compiled function's address, valid as long as the process."""
         if self.compiled is None:
-            self.compiled = cfunc(SIGNATURE, cache=True, error_model="numpy")(self.function)
+            signature = types.void(self.operands, types.intp, types.intp, types.intp)
+            self.compiled = cfunc(signature, cache=True, error_model="numpy")(self.function)
         return self.compiled.address
 
-
-def operation(function):
-    """Decorate a function (arguments, context, begin, end) as an operation of a program."""
-    return Operation(function)
-
-
-@njit(inline="always")
-def integers(arguments):
-    """Return the arguments as integers: sizes, and addresses of arrays."""
-    return vector(arguments, ARGUMENT_COUNT, LONG)
+    def __call__(self, **values):
+        try:
+            self.operands.check(values)
+        except TypeError as error:
+            raise TypeError(f"{self.function.__name__}: {error}") from None
+        return BoundOperation(self, values)
 
 
-@njit(inline="always")
-def reals(arguments):
-    """Return the arguments as float64, of those that were stored as such."""
-    return vector(arguments, ARGUMENT_COUNT, DOUBLE)
+class BoundOperation:
+    """An operation with its operands by name, as a program appends it."""
+
+    def __init__(self, operation, values):
+        self.operation, self.values = operation, values
+
+
+def operation(declaration):
+    """Decorate a function (p, context, begin, end) as an operation; the operands are declared as for `Operands`."""
+
+    def decorate(function):
+        return Operation(function, Operands(declaration))
+
+    return decorate
 
 
 @njit(inline="always")
@@ -77,5 +167,5 @@ def run(program, context, thread, threads, sync, spins):
         if program[i, MEET] and threads > 1:
             epoch += 1
             barrier(sync, thread, threads, epoch, spins)
-        call(program[i, FUNCTION], program[i, ARGUMENTS], context, program[i, BEGIN], program[i, END])
+        call(program[i, FUNCTION], program[i, OPERANDS], context, program[i, BEGIN], program[i, END])
     restore_denormals(control)

@@ -66,6 +66,9 @@ ACTIVATIONS = {
     vectors.EXPM1: np.expm1,
     vectors.LOG: np.log,
     vectors.EXP: np.exp,
+    vectors.SQRT: np.sqrt,
+    vectors.RECIPROCAL: np.reciprocal,
+    vectors.ABS: np.abs,
 }
 
 
@@ -108,6 +111,11 @@ def rotary(x, size, rates, scale, position):
     a, b = heads[:, :n].copy(), heads[:, n : 2 * n].copy()
     heads[:, :n], heads[:, n : 2 * n] = a * cos - b * sin, a * sin + b * cos
     return heads.reshape(x.shape)
+
+
+def matmul(x, y):
+    """Products of matrices x [.., a, b] and y [.., b, c]."""
+    return x @ y
 
 
 def feature(x, kind, is_query, power=3.0):

@@ -14,8 +14,10 @@ from numba import float32, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import FLOAT, integers, operation, reals, skipped
+from .program import FLOAT, operation, skipped
 
+# Operands of all states: the sizes H, K and V.
+STATE = "state heads keys values tokens"
 NO_DECAY, HEAD_DECAY, KEY_DECAY = range(3)
 
 
@@ -92,50 +94,62 @@ def _read(rows, keep, k, decays, out):
         n += 1
 
 
-@operation
-def additive(arguments, context, begin, end):
-    """Arguments: state, H, K, V, tokens; q, k, v, g; heads of the state that share a head of each; kind of decay; scale
-    (real); float32 [K] for this thread; out [tokens, H, V]; mask, see `skipped`. Parts are heads.
+@operation(f"{STATE} q k v g? q_group k_group v_group g_group decay scale:real keep out mask?")
+def additive(p, context, begin, end):
+    """S = e^g S + k v^T, o = scale S^T q.
+
+    Operands: heads of the state that share a head of an input in `.._group`; `keep` float32 [K] for this thread; `out`
+    [tokens, H, V]; `mask`, see `skipped`. Parts are heads.
     """
-    p, f = integers(arguments), reals(arguments)
-    heads, keys, values, scale = p[1], p[2], p[3], float32(f[14])
-    keep = vector(p[15], keys, FLOAT)
-    for i in range(p[4]):
-        if skipped(p[17], i):
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    scale = float32(p.scale)
+    keep = vector(p.keep, keys, FLOAT)
+    for i in range(p.tokens):
+        if skipped(p.mask, i):
             continue
         for h in range(begin, end):
-            _factors(p[8], p[13], i, heads, h, p[12], keep)
-            q, k = head_of(p[5], i, heads, h, p[9], keys), head_of(p[6], i, heads, h, p[10], keys)
-            v, out = head_of(p[7], i, heads, h, p[11], values), head_of(p[16], i, heads, h, 1, values)
-            rows = matrix(p[0] + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
+            _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
+            q = head_of(p.q, i, heads, h, p.q_group, keys)
+            k = head_of(p.k, i, heads, h, p.k_group, keys)
+            v = head_of(p.v, i, heads, h, p.v_group, values)
+            out = head_of(p.out, i, heads, h, 1, values)
+            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
             _add_and_read(rows, keep, k, v, q, scale, out)
 
 
-@operation
-def delta(arguments, context, begin, end):
-    """Arguments: state, H, K, V, tokens; q, k, v, g; beta [tokens, steps, H]; heads of the state that share a head of
-    q, of k, and of g; steps; kind of decay; scale (real); float32 [K], [V] for this thread; out [tokens, H, V]; mask.
-    k and v have a row for each step. Parts are heads.
+@operation(f"{STATE} q k v g? beta q_group k_group g_group steps decay scale:real keep change out mask?")
+def delta(p, context, begin, end):
+    """S = e^g S, then for each of the steps u = beta (v - S^T k), S += k u^T; o = scale S^T q.
+
+    Operands: k, v and beta have a row for each step; `keep` and `change` float32 [K] and [V] for this thread. Parts are
+    heads.
     """
-    p, f = integers(arguments), reals(arguments)
-    heads, keys, values, steps, scale = p[1], p[2], p[3], p[13], float32(f[15])
-    keep, u = vector(p[16], keys, FLOAT), vector(p[17], values, FLOAT)
-    for i in range(p[4]):
-        if skipped(p[19], i):
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    scale = float32(p.scale)
+    keep = vector(p.keep, keys, FLOAT)
+    u = vector(p.change, values, FLOAT)
+    for i in range(p.tokens):
+        if skipped(p.mask, i):
             continue
         for h in range(begin, end):
-            rows = matrix(p[0] + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            q, out = head_of(p[5], i, heads, h, p[10], keys), head_of(p[18], i, heads, h, 1, values)
-            _factors(p[8], p[14], i, heads, h, p[12], keep)
-            for s in range(steps):
-                step = i * steps + s
-                k, v = head_of(p[6], step, heads, h, p[11], keys), head_of(p[7], step, heads, h, 1, values)
-                beta = head_of(p[9], step, heads, h, 1, 1)[0]
-                _read(rows, keep, k, s == 0 and p[14] != NO_DECAY, u)
+            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
+            q = head_of(p.q, i, heads, h, p.q_group, keys)
+            out = head_of(p.out, i, heads, h, 1, values)
+            _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
+            for s in range(p.steps):
+                step = i * p.steps + s
+                k = head_of(p.k, step, heads, h, p.k_group, keys)
+                v = head_of(p.v, step, heads, h, 1, values)
+                beta = head_of(p.beta, step, heads, h, 1, 1)[0]
+                _read(rows, keep, k, s == 0 and p.decay != NO_DECAY, u)
                 for j in range(values):
                     u[j] = beta * (v[j] - u[j])
                 keep[:] = 1
-                if s == steps - 1:
+                if s == p.steps - 1:
                     _add_and_read(rows, keep, k, u, q, scale, out)
                 else:
                     _add_row_by_row(rows, keep, k, u)
@@ -150,46 +164,55 @@ def _add_row_by_row(rows, keep, k, v):
             a[j] = ka * a[j] + ia * v[j]
 
 
-@operation
-def rank_one(arguments, context, begin, end):
-    """Arguments: state, H, K, V, tokens; q, k, v, g, a, b; float32 [K], [V] for this thread; out; kind of decay. Parts
-    are heads.
+@operation(f"{STATE} q k v g a b keep change out decay")
+def rank_one(p, context, begin, end):
+    """S = e^g S + b (S^T a)^T + k v^T, o = S^T q.
+
+    Operands: `keep` and `change` float32 [K] and [V] for this thread. Parts are heads.
     """
-    p = integers(arguments)
-    heads, keys, values = p[1], p[2], p[3]
-    keep, u = vector(p[11], keys, FLOAT), vector(p[12], values, FLOAT)
-    for i in range(p[4]):
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    keep = vector(p.keep, keys, FLOAT)
+    u = vector(p.change, values, FLOAT)
+    for i in range(p.tokens):
         for h in range(begin, end):
-            rows = matrix(p[0] + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, 1, keys)
-            v, out = head_of(p[7], i, heads, h, 1, values), head_of(p[13], i, heads, h, 1, values)
-            _read(rows, keep, head_of(p[9], i, heads, h, 1, keys), False, u)
-            _factors(p[8], p[14], i, heads, h, 1, keep)
-            _add_row_by_row(rows, keep, head_of(p[10], i, heads, h, 1, keys), u)
+            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
+            q = head_of(p.q, i, heads, h, 1, keys)
+            k = head_of(p.k, i, heads, h, 1, keys)
+            v = head_of(p.v, i, heads, h, 1, values)
+            out = head_of(p.out, i, heads, h, 1, values)
+            _read(rows, keep, head_of(p.a, i, heads, h, 1, keys), False, u)
+            _factors(p.g, p.decay, i, heads, h, 1, keep)
+            _add_row_by_row(rows, keep, head_of(p.b, i, heads, h, 1, keys), u)
             keep[:] = 1
             _add_and_read(rows, keep, k, v, q, float32(1), out)
 
 
-@operation
-def bonus(arguments, context, begin, end):
+@operation(f"{STATE} q k v g g_rows u? keep out decay")
+def bonus(p, context, begin, end):
     """o = S^T q + (q . u k) v, then S = e^g S + k v^T (RWKV-5 and 6, pLSTM).
 
-    Arguments: state, H, K, V, tokens; q, k, v; g, and whether it is of each token; u [H, K] or 0; float32 [K] for this
-    thread; out; kind of decay. Parts are heads.
+    Operands: `g_rows` is 1 where g is of each token; `u` [H, K]; `keep` float32 [K] for this thread. Parts are heads.
     """
-    p = integers(arguments)
-    heads, keys, values, keep = p[1], p[2], p[3], vector(p[11], p[2], FLOAT)
-    for i in range(p[4]):
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    keep = vector(p.keep, p.keys, FLOAT)
+    for i in range(p.tokens):
         for h in range(begin, end):
-            rows = matrix(p[0] + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, 1, keys)
-            v, out = head_of(p[7], i, heads, h, 1, values), head_of(p[12], i, heads, h, 1, values)
+            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
+            q = head_of(p.q, i, heads, h, 1, keys)
+            k = head_of(p.k, i, heads, h, 1, keys)
+            v = head_of(p.v, i, heads, h, 1, values)
+            out = head_of(p.out, i, heads, h, 1, values)
             _read(rows, keep, q, False, out)
-            if p[10]:
-                u, share = head_of(p[10], 0, heads, h, 1, keys), float32(0)
+            if p.u:
+                u = head_of(p.u, 0, heads, h, 1, keys)
+                share = float32(0)
                 for n in range(keys):
                     share += q[n] * u[n] * k[n]
                 for j in range(values):
                     out[j] += share * v[j]
-            _factors(p[8], p[13], p[9] * i, heads, h, 1, keep)
+            _factors(p.g, p.decay, p.g_rows * i, heads, h, 1, keep)
             _add_row_by_row(rows, keep, k, v)

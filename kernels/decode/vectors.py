@@ -12,7 +12,7 @@ from numba import float32, float64, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, integers, operation, reals, skipped
+from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
 
 ZERO, ONE = np.float32(0), np.float32(1)
 
@@ -28,19 +28,19 @@ def _moments(x):
     return total / float32(x.size), square / float32(x.size)
 
 
-@operation
-def norm(arguments, context, begin, end):
+@operation("x size weight? period bias? centred eps:real out")
+def norm(p, context, begin, end):
     """Root-mean-square norm, or layer norm if `centred`, of each group of a row.
 
-    Arguments: x, channels of a group, weight or 0, channels of the weight (repeated), bias or 0, centred, eps (real),
-    out. Parts are groups of all rows.
+    Operands: `size` channels of a group; `weight` has `period` channels, repeated. Parts are groups of all rows.
     """
-    p, f = integers(arguments), reals(arguments)
-    size, period, eps = p[1], p[3], float32(f[6])
+    size = p.size
+    eps = float32(p.eps)
     for i in range(begin, end):
-        x, out = vector(p[0] + 4 * i * size, size, FLOAT), vector(p[7] + 4 * i * size, size, FLOAT)
-        start = 4 * (i * size % period)
-        norm_row(x, p[2] and p[2] + start, p[4] and p[4] + start, p[5] != 0, eps, out)
+        x = vector(p.x + 4 * i * size, size, FLOAT)
+        out = vector(p.out + 4 * i * size, size, FLOAT)
+        start = 4 * (i * size % p.period)
+        norm_row(x, p.weight and p.weight + start, p.bias and p.bias + start, p.centred != 0, eps, out)
 
 
 @njit(inline="always")
@@ -79,17 +79,18 @@ def norm_row(x, weights, biases, centred, eps, out):
 L2, SUM, SOFTMAX = range(3)
 
 
-@operation
-def normalise(arguments, context, begin, end):
+@operation("x size kind eps:real out")
+def normalise(p, context, begin, end):
     """Divide each group of a row by its length, or by its sum + eps; or take its softmax.
 
-    Arguments: x, channels of a group, kind, eps (real), out. Parts are groups of all rows.
+    Operands: `size` channels of a group. Parts are groups of all rows.
     """
-    p, f = integers(arguments), reals(arguments)
-    size, kind, eps = p[1], p[2], float32(f[3])
+    size = p.size
+    eps = float32(p.eps)
     for i in range(begin, end):
-        x, out = vector(p[0] + 4 * i * size, size, FLOAT), vector(p[4] + 4 * i * size, size, FLOAT)
-        if kind == SOFTMAX:
+        x = vector(p.x + 4 * i * size, size, FLOAT)
+        out = vector(p.out + 4 * i * size, size, FLOAT)
+        if p.kind == SOFTMAX:
             most = x[0]
             for j in range(size):
                 most = max(most, x[j])
@@ -103,24 +104,24 @@ def normalise(arguments, context, begin, end):
             continue
         mean, square = _moments(x)
         total = mean * float32(size)
-        factor = ONE / (math.sqrt(square * float32(size) + eps) if kind == L2 else total + eps)
+        factor = ONE / (math.sqrt(square * float32(size) + eps) if p.kind == L2 else total + eps)
         for j in range(size):
             out[j] = x[j] * factor
 
 
-@operation
-def total(arguments, context, begin, end):
-    """Sum each group of a row. Arguments: x, channels of a group, out. Parts are groups of all rows."""
-    p = integers(arguments)
-    out = vector(p[2], end, FLOAT)
+@operation("x size out")
+def total(p, context, begin, end):
+    """Sum each group of `size` channels of a row. Parts are groups of all rows."""
+    out = vector(p.out, end, FLOAT)
     for i in range(begin, end):
-        mean, _ = _moments(vector(p[0] + 4 * i * p[1], p[1], FLOAT))
-        out[i] = mean * float32(p[1])
+        mean, _ = _moments(vector(p.x + 4 * i * p.size, p.size, FLOAT))
+        out[i] = mean * float32(p.size)
 
 
-IDENTITY, SILU, SIGMOID, LOGSIGMOID, RELU, SQRELU, TANH, GELU_TANH, GELU, ELU_PLUS, SOFTPLUS, EXPM1, LOG, EXP = range(
-    14
-)
+(
+    IDENTITY, SILU, SIGMOID, LOGSIGMOID, RELU, SQRELU, TANH, GELU_TANH, GELU, ELU_PLUS, SOFTPLUS, EXPM1, LOG, EXP,
+    SQRT, RECIPROCAL, ABS,
+) = range(17)  # fmt: skip
 
 
 @njit(inline="always")
@@ -184,6 +185,15 @@ def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
     elif kind == LOG:
         for j in range(x.size):
             out[j] = float32(math.log(x[j]))
+    elif kind == SQRT:
+        for j in range(x.size):
+            out[j] = float32(math.sqrt(x[j]))
+    elif kind == RECIPROCAL:
+        for j in range(x.size):
+            out[j] = ONE / x[j]
+    elif kind == ABS:
+        for j in range(x.size):
+            out[j] = abs(x[j])
     elif kind == GELU_TANH:
         for j in range(x.size):
             inner = float32(0.7978845608) * (x[j] + float32(0.044715) * x[j] * x[j] * x[j])
@@ -193,28 +203,31 @@ def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
             out[j] = float32(0.5) * x[j] * (ONE + float32(math.erf(x[j] * float32(0.7071067812))))
 
 
-@operation
-def pointwise(arguments, context, begin, end):
+@operation(
+    "x width tokens activation plus? plus_columns plus_rows times? times_columns times_rows "
+    "then? then_columns then_rows low:real high:real out"
+)
+def pointwise(p, context, begin, end):
     """out = f(x + a) b + c, clamped; a, b and c have their own width, by which their columns repeat, and
     either a row for each token or one for all.
 
-    Arguments: x, width, tokens, activation; a, b and c, each address or 0, columns, whether of each token; lower and
-    upper bound (reals), out. Parts are columns.
+    Operands: a, b and c are `plus`, `times` and `then`, each with its number of columns, and 1 in `.._rows` where it
+    has a row for each token. Parts are columns.
     """
-    p, f = integers(arguments), reals(arguments)
-    width, tokens, low, high = p[1], p[2], float32(f[13]), float32(f[14])
-    for i in range(tokens):
-        x = vector(p[0] + 4 * (i * width + begin), end - begin, FLOAT)
-        out = vector(p[15] + 4 * (i * width + begin), end - begin, FLOAT)
-        if p[4]:
-            _combine(x, p[4], p[5], p[6] * i, begin, out, False)
-            activate(out, p[3], out)
+    low = float32(p.low)
+    high = float32(p.high)
+    for i in range(p.tokens):
+        x = vector(p.x + 4 * (i * p.width + begin), end - begin, FLOAT)
+        out = vector(p.out + 4 * (i * p.width + begin), end - begin, FLOAT)
+        if p.plus:
+            _combine(x, p.plus, p.plus_columns, p.plus_rows * i, begin, out, False)
+            activate(out, p.activation, out)
         else:
-            activate(x, p[3], out)
-        if p[7]:
-            _combine(out, p[7], p[8], p[9] * i, begin, out, True)
-        if p[10]:
-            _combine(out, p[10], p[11], p[12] * i, begin, out, False)
+            activate(x, p.activation, out)
+        if p.times:
+            _combine(out, p.times, p.times_columns, p.times_rows * i, begin, out, True)
+        if p.then:
+            _combine(out, p.then, p.then_columns, p.then_rows * i, begin, out, False)
         if low > -np.inf or high < np.inf:
             for j in range(out.size):
                 out[j] = min(max(out[j], low), high)
@@ -234,97 +247,89 @@ def _combine(x, address, columns, row, begin, out, times):
             out[j] = x[j] * value if times else x[j] + value
 
 
-@operation
-def mix(arguments, context, begin, end):
+@operation("x y weight weight_rows width tokens out")
+def mix(p, context, begin, end):
     """out = x + (y - x) w: torch.addcmul of a token shift, torch.lerp.
 
-    Arguments: x, y, w, whether w has a row for each token, width, tokens, out. Parts are columns.
+    Operands: `weight_rows` is 1 where w has a row for each token. Parts are columns.
     """
-    p = integers(arguments)
-    width = p[4]
-    for i in range(p[5]):
-        x, y = matrix(p[0], p[5], width, FLOAT)[i], matrix(p[1], p[5], width, FLOAT)[i]
-        w, out = vector(p[2] + 4 * p[3] * i * width, width, FLOAT), matrix(p[6], p[5], width, FLOAT)[i]
+    width = p.width
+    for i in range(p.tokens):
+        x = matrix(p.x, p.tokens, width, FLOAT)[i]
+        y = matrix(p.y, p.tokens, width, FLOAT)[i]
+        w = vector(p.weight + 4 * p.weight_rows * i * width, width, FLOAT)
+        out = matrix(p.out, p.tokens, width, FLOAT)[i]
         for j in range(begin, end):
             out[j] = x[j] + (y[j] - x[j]) * w[j]
 
 
-@operation
-def copy(arguments, context, begin, end):
+@operation("x x_width x_first out out_width out_first columns repeats")
+def copy(p, context, begin, end):
     """Copy columns of rows.
 
-    Arguments: from, its width, its first column, to, its width, its first column, columns; rows of `to` that a row goes
-    to. Parts are rows of `to`.
+    Operands: a row of x goes to `repeats` rows of `out`. Parts are rows of `out`.
     """
-    p = integers(arguments)
     for i in range(begin, end):
-        source = vector(p[0] + 4 * (i // p[7] * p[1] + p[2]), p[6], FLOAT)
-        vector(p[3] + 4 * (i * p[4] + p[5]), p[6], FLOAT)[:] = source
+        source = vector(p.x + 4 * (i // p.repeats * p.x_width + p.x_first), p.columns, FLOAT)
+        vector(p.out + 4 * (i * p.out_width + p.out_first), p.columns, FLOAT)[:] = source
 
 
-@operation
-def accumulate(arguments, context, begin, end):
+@operation("x width tokens factors sets out mask?")
+def accumulate(p, context, begin, end):
     """Add rows of x times their factors to `out`, or set `out` to them.
 
-    Arguments: x, width, tokens, factors [tokens], whether to set, out, mask. Rows left out count as 0. Parts are
-    columns.
+    Operands: `factors` [tokens]; rows that `mask` leaves out count as 0. Parts are columns.
     """
-    p = integers(arguments)
-    width, tokens = p[1], p[2]
-    x, out, factors = (
-        matrix(p[0], tokens, width, FLOAT),
-        matrix(p[5], tokens, width, FLOAT),
-        vector(p[3], tokens, FLOAT),
-    )
+    tokens = p.tokens
+    x = matrix(p.x, tokens, p.width, FLOAT)
+    out = matrix(p.out, tokens, p.width, FLOAT)
+    factors = vector(p.factors, tokens, FLOAT)
     for i in range(tokens):
-        if p[4]:
+        if p.sets:
             out[i, begin:end] = 0
-        if not skipped(p[6], i):
+        if not skipped(p.mask, i):
             for j in range(begin, end):
                 out[i, j] += x[i, j] * factors[i]
 
 
-@operation
-def ratio(arguments, context, begin, end):
+@operation("x size eps:real out")
+def ratio(p, context, begin, end):
     """Divide the first columns of a row by its last: out [rows, n] from x [rows, n + 1].
 
-    Arguments: x, n, added to the divisor (real), out. Parts are rows.
+    Operands: `size` is n; `eps` is added to the divisor. Parts are rows.
     """
-    p, f = integers(arguments), reals(arguments)
-    size = p[1]
+    size = p.size
     for i in range(begin, end):
-        x, out = vector(p[0] + 4 * i * (size + 1), size + 1, FLOAT), vector(p[3] + 4 * i * size, size, FLOAT)
-        factor = ONE / (x[size] + float32(f[2]))
+        x = vector(p.x + 4 * i * (size + 1), size + 1, FLOAT)
+        out = vector(p.out + 4 * i * size, size, FLOAT)
+        factor = ONE / (x[size] + float32(p.eps))
         for j in range(size):
             out[j] = x[j] * factor
 
 
-@operation
-def embed(arguments, context, begin, end):
-    """Arguments: tokens int64 [rows], table float32, width, out."""
-    p = integers(arguments)
-    tokens = vector(p[0], end, LONG)
+@operation("tokens table width out")
+def embed(p, context, begin, end):
+    """Fill `out` with the rows of `table` float32 of int64 tokens. Parts are tokens."""
+    tokens = vector(p.tokens, end, LONG)
     for i in range(begin, end):
-        vector(p[3] + 4 * i * p[2], p[2], FLOAT)[:] = vector(p[1] + 4 * tokens[i] * p[2], p[2], FLOAT)
+        vector(p.out + 4 * i * p.width, p.width, FLOAT)[:] = vector(p.table + 4 * tokens[i] * p.width, p.width, FLOAT)
 
 
-@operation
-def convolve(arguments, context, begin, end):
+@operation("x width tokens size weight bias? tails activation out mask?")
+def convolve(p, context, begin, end):
     """Short convolution over the last tokens, which are kept.
 
-    Arguments: x, width, tokens, size, weight [size, width], bias or 0, tails [tokens, size - 1, width], activation,
-    out, mask. Parts are columns.
+    Operands: `weight` [size, width], `tails` [tokens, size - 1, width]. Parts are columns.
     """
-    p = integers(arguments)
-    width, tokens, size = p[1], p[2], p[3]
+    width = p.width
     count = end - begin
-    for i in range(tokens):
-        if skipped(p[9], i):
+    for i in range(p.tokens):
+        if skipped(p.mask, i):
             continue
-        x = vector(p[0] + 4 * (i * width + begin), count, FLOAT)
-        out = vector(p[8] + 4 * (i * width + begin), count, FLOAT)
-        convolve_row(x, begin, width, size, p[4], p[5], p[6] + 4 * i * (size - 1) * width, out)
-        activate(out, p[7], out)
+        x = vector(p.x + 4 * (i * width + begin), count, FLOAT)
+        out = vector(p.out + 4 * (i * width + begin), count, FLOAT)
+        convolve_row(x, begin, width, p.size, p.weight, p.bias, p.tails + 4 * i * (p.size - 1) * width, out)
+        activate(out, p.activation, out)
 
 
 @njit(cache=True, nogil=True)
@@ -351,43 +356,77 @@ def convolve_row(x, begin, width, size, weights, bias, tail, out):
         out[j] += last[j] * x[j]
 
 
-@operation
-def rotary(arguments, context, begin, end):
-    """Turn pairs (i, i + n) of every head by position times their rate, in place; channels from 2n on stay.
+@operation("x size rates pairs scale:real out")
+def rotary(p, context, begin, end):
+    """Turn pairs (i, i + n) of every head by position times their rate; channels from 2n on stay.
 
-    Arguments: x, K, rates float64 [n], n, factor of the turned channels (real). Parts are heads of all rows.
+    Operands: `size` channels of a head, `rates` float64 [pairs], `scale` of the turned channels. Parts are heads of all
+    rows.
     """
-    p, f = integers(arguments), reals(arguments)
-    size, half = p[1], p[3]
-    rates, position = vector(p[2], half, DOUBLE), float64(vector(context, CONTEXT, LONG)[POSITION])
+    half = p.pairs
+    rates = vector(p.rates, half, DOUBLE)
+    position = float64(vector(context, CONTEXT, LONG)[POSITION])
+    for i in range(begin, end):
+        x = vector(p.x + 4 * i * p.size, p.size, FLOAT)
+        out = vector(p.out + 4 * i * p.size, p.size, FLOAT)
+        out[2 * half :] = x[2 * half :]
     for k in range(half):
-        cos, sin = float32(f[4] * math.cos(position * rates[k])), float32(f[4] * math.sin(position * rates[k]))
+        cos = float32(p.scale * math.cos(position * rates[k]))
+        sin = float32(p.scale * math.sin(position * rates[k]))
         for i in range(begin, end):
-            x = vector(p[0] + 4 * i * size, size, FLOAT)
-            a, b = x[k], x[k + half]
-            x[k], x[k + half] = a * cos - b * sin, a * sin + b * cos
+            x = vector(p.x + 4 * i * p.size, p.size, FLOAT)
+            out = vector(p.out + 4 * i * p.size, p.size, FLOAT)
+            a = x[k]
+            b = x[k + half]
+            out[k] = a * cos - b * sin
+            out[k + half] = a * sin + b * cos
 
 
-@operation
-def dilate(arguments, context, begin, end):
+# A product and a sum in one rounding where the processor has that.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _product(x, y, out):
+    """out = x @ y."""
+    out[:] = 0
+    for row in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            factor = x[row, k]
+            for j in range(y.shape[1]):
+                out[row, j] += factor * y[k, j]
+
+
+@operation("x y rows inner columns out")
+def matmul(p, context, begin, end):
+    """Multiply matrices x [.., rows, inner] and y [.., inner, columns], one pair after the other.
+
+    Parts are pairs of all tokens.
+    """
+    for i in range(begin, end):
+        x = matrix(p.x + 4 * i * p.rows * p.inner, p.rows, p.inner, FLOAT)
+        y = matrix(p.y + 4 * i * p.inner * p.columns, p.inner, p.columns, FLOAT)
+        _product(x, y, matrix(p.out + 4 * i * p.rows * p.columns, p.rows, p.columns, FLOAT))
+
+
+@operation("x width tokens size dilation weight ring out")
+def dilate(p, context, begin, end):
     """x plus silu of a convolution over every `dilation`-th of the last tokens, which are kept in a ring.
 
-    Arguments: x, width, tokens, size, dilation, weight [size, width], ring [tokens, (size - 1) dilation + 1, width],
-    out. Parts are columns.
+    Operands: `weight` [size, width], `ring` [tokens, (size - 1) dilation + 1, width]. Parts are columns.
     """
-    p = integers(arguments)
-    width, size, step, count = p[1], p[3], p[4], end - begin
-    room, position = (size - 1) * step + 1, vector(context, CONTEXT, LONG)[POSITION]
-    for i in range(p[2]):
+    width = p.width
+    count = end - begin
+    room = (p.size - 1) * p.dilation + 1
+    position = vector(context, CONTEXT, LONG)[POSITION]
+    for i in range(p.tokens):
         start = 4 * (i * width + begin)
-        x, out = vector(p[0] + start, count, FLOAT), vector(p[7] + start, count, FLOAT)
-        ring = p[6] + 4 * (i * room * width + begin)
+        x = vector(p.x + start, count, FLOAT)
+        out = vector(p.out + start, count, FLOAT)
+        ring = p.ring + 4 * (i * room * width + begin)
         vector(ring + 4 * (position % room) * width, count, FLOAT)[:] = x
         out[:] = 0
-        for s in range(size):
+        for s in range(p.size):
             # The tokens before the first are places that are still 0.
-            row = vector(ring + 4 * ((position + 1 + s * step) % room) * width, count, FLOAT)
-            weight = vector(p[5] + 4 * (s * width + begin), count, FLOAT)
+            row = vector(ring + 4 * ((position + 1 + s * p.dilation) % room) * width, count, FLOAT)
+            weight = vector(p.weight + 4 * (s * width + begin), count, FLOAT)
             for j in range(count):
                 out[j] += weight[j] * row[j]
         activate(out, SILU, out)

@@ -9,10 +9,12 @@ from numba import float32, njit
 
 from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
-from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, integers, operation, reals, skipped
-from .states import head_of
+from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
+from .states import STATE, head_of
 
 TINY = np.float32(np.finfo(np.float32).tiny)
+# Operands of attention over keys and values [tokens, capacity, H / group (K + V)].
+CACHE = "q k v heads keys values group tokens capacity memory scale:real weights out"
 
 
 # Sums in any order, so that they become vectors.
@@ -63,80 +65,93 @@ def slot(position, capacity, interval, restarts):
     return here, (here if restarts else min(count, capacity - 1)) + 1
 
 
-@operation
-def window(arguments, context, begin, end):
+@operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? mask?")
+def window(p, context, begin, end):
     """Softmax attention over the last tokens, whose keys and values are kept in turn, and over learnt ones.
 
-    Arguments: q, k, v, H, K, V, heads that share a key, tokens, capacity, memory [tokens, capacity, H / group (K + V)]
-    (the keys of a token lie before its values), scale (real), float32 [capacity + learnt] for this thread, out
-    [tokens, H, V]; q for the learnt ones, these [learnt, H, K + V], their number; 0, or mass [tokens, H], the logarithm
-    of the sum of weights; which tokens are kept, as `slot`: one of how many, and whether a full memory begins anew;
-    rows of k and v in a token, all of which are seen, and kept one behind the other; 0, or the number of tokens so far
-    float32 [tokens, H / group], where not all sequences count alike; mask. Parts are heads of k and v.
+    Operands: `group` heads share a key; `memory` [tokens, capacity, H / group (K + V)], the keys of a token before its
+    values; `weights` float32 [capacity + learnt_count] for this thread; `learnt` keys and values [learnt_count, H, K +
+    V], which `plain` sees, q without positions; `mass` [tokens, H], the logarithm of the sum of weights; `interval` and
+    `restarts`, see `slot`; `rows` of k and v in a token, all of them seen and kept; `counts` float32 [tokens, H /
+    group] of the tokens so far, where not all sequences count alike. Parts are heads of k and v.
     """
-    p, f = integers(arguments), reals(arguments)
-    heads, keys, values, group, capacity, scale = p[3], p[4], p[5], p[6], p[8], float32(f[10])
-    few, learnt, rows = heads // group, p[15], p[19]
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    scale = float32(p.scale)
+    few = heads // p.group
+    rows = p.rows
     width = few * (keys + values)
-    for i in range(p[7]):
-        if skipped(p[21], i):
+    for i in range(p.tokens):
+        if skipped(p.mask, i):
             continue
-        start = p[9] + 4 * i * capacity * rows * width
+        start = p.memory + 4 * i * p.capacity * rows * width
         for n in range(begin, end):
             position = position_of(context)
-            if p[20]:
-                count = vector(p[20], (i + 1) * few, FLOAT)
+            if p.counts:
+                count = vector(p.counts, (i + 1) * few, FLOAT)
                 position = int(count[i * few + n])
                 count[i * few + n] += 1
-            here, seen = slot(position, capacity, p[17], p[18])
+            here, seen = slot(position, p.capacity, p.interval, p.restarts)
             seen *= rows
-            weights = vector(p[11], seen + learnt, FLOAT)
-            own_keys, own_values = 4 * n * keys, 4 * (few * keys + n * values)
+            weights = vector(p.weights, seen + p.learnt_count, FLOAT)
+            own_keys = 4 * n * keys
+            own_values = 4 * (few * keys + n * values)
             for row in range(rows):
                 place = start + 4 * (here * rows + row) * width
-                vector(place + own_keys, keys, FLOAT)[:] = head_of(p[1], i * rows + row, few, n, 1, keys)
-                vector(place + own_values, values, FLOAT)[:] = head_of(p[2], i * rows + row, few, n, 1, values)
-            for h in range(n * group, (n + 1) * group):
-                q, out = head_of(p[0], i, heads, h, 1, keys), head_of(p[12], i, heads, h, 1, values)
+                vector(place + own_keys, keys, FLOAT)[:] = head_of(p.k, i * rows + row, few, n, 1, keys)
+                vector(place + own_values, values, FLOAT)[:] = head_of(p.v, i * rows + row, few, n, 1, values)
+            for h in range(n * p.group, (n + 1) * p.group):
+                q = head_of(p.q, i, heads, h, 1, keys)
+                out = head_of(p.out, i, heads, h, 1, values)
                 for t in range(seen):
                     weights[t] = scale * dot(q, vector(start + 4 * t * width + own_keys, keys, FLOAT))
-                for m in range(learnt):
-                    plain = head_of(p[13], i, heads, h, 1, keys)
-                    weights[seen + m] = scale * dot(plain, head_of(p[14], m, heads, h, 1, keys + values)[:keys])
+                for m in range(p.learnt_count):
+                    plain = head_of(p.plain, i, heads, h, 1, keys)
+                    weights[seen + m] = scale * dot(plain, head_of(p.learnt, m, heads, h, 1, keys + values)[:keys])
                 mass = softmax(weights)
                 out[:] = 0
                 for t in range(seen):
                     add(weights[t], vector(start + 4 * t * width + own_values, values, FLOAT), out)
-                for m in range(learnt):
-                    add(weights[seen + m], head_of(p[14], m, heads, h, 1, keys + values)[keys:], out)
-                if p[16]:
-                    vector(p[16], (i + 1) * heads, FLOAT)[i * heads + h] = mass
+                for m in range(p.learnt_count):
+                    add(weights[seen + m], head_of(p.learnt, m, heads, h, 1, keys + values)[keys:], out)
+                if p.mass:
+                    vector(p.mass, (i + 1) * heads, FLOAT)[i * heads + h] = mass
 
 
-@operation
-def regression(arguments, context, begin, end):
+@operation(f"{CACHE} ridge spare")
+def regression(p, context, begin, end):
     """The value that a regression on the keys of the last tokens, weighted as in attention, predicts at the query.
 
     With weights p = softmax(scale q . k), k' and v' the means under them, and t the sum of e^(score - largest score):
     o = v' + sum p (k - k') . r v,  r = (sum p (k - k') (k - k')^T + ridge / t)^-1 (q - k').
 
-    Arguments: the first thirteen of `window`; ridge [H]; float64 [K (K + 2)] for this thread. Parts are heads of k and
-    v.
+    Operands: see `window`; `ridge` [H]; `spare` float64 [K (K + 2)] for this thread. Parts are heads of k and v.
     """
-    p, f = integers(arguments), reals(arguments)
-    heads, keys, values, group, capacity, scale = p[3], p[4], p[5], p[6], p[8], float32(f[10])
-    few, width, ridge = heads // group, heads // group * (keys + values), vector(p[13], p[3], FLOAT)
-    here, seen = slot(position_of(context), capacity, 1, False)
-    weights, spread = vector(p[11], seen, FLOAT), matrix(p[14], keys, keys, DOUBLE)
-    centre, r = vector(p[14] + 8 * keys * keys, keys, DOUBLE), vector(p[14] + 8 * keys * (keys + 1), keys, DOUBLE)
-    for i in range(p[7]):
-        start = p[9] + 4 * i * capacity * width
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    group = p.group
+    scale = float32(p.scale)
+    few = heads // group
+    width = heads // group * (keys + values)
+    ridge = vector(p.ridge, p.heads, FLOAT)
+    here, seen = slot(position_of(context), p.capacity, 1, False)
+    weights = vector(p.weights, seen, FLOAT)
+    spread = matrix(p.spare, keys, keys, DOUBLE)
+    centre = vector(p.spare + 8 * keys * keys, keys, DOUBLE)
+    r = vector(p.spare + 8 * keys * (keys + 1), keys, DOUBLE)
+    for i in range(p.tokens):
+        start = p.memory + 4 * i * p.capacity * width
         for n in range(begin, end):
-            own_keys, own_values = start + 4 * n * keys, start + 4 * (few * keys + n * values)
-            vector(own_keys + 4 * here * width, keys, FLOAT)[:] = head_of(p[1], i, few, n, 1, keys)
-            vector(own_values + 4 * here * width, values, FLOAT)[:] = head_of(p[2], i, few, n, 1, values)
+            own_keys = start + 4 * n * keys
+            own_values = start + 4 * (few * keys + n * values)
+            vector(own_keys + 4 * here * width, keys, FLOAT)[:] = head_of(p.k, i, few, n, 1, keys)
+            vector(own_values + 4 * here * width, values, FLOAT)[:] = head_of(p.v, i, few, n, 1, values)
             for h in range(n * group, (n + 1) * group):
-                q, out, most = head_of(p[0], i, heads, h, 1, keys), head_of(p[12], i, heads, h, 1, values), -np.inf
+                q = head_of(p.q, i, heads, h, 1, keys)
+                out = head_of(p.out, i, heads, h, 1, values)
+                most = -np.inf
                 for t in range(seen):
                     weights[t] = scale * dot(q, vector(own_keys + 4 * t * width, keys, FLOAT))
                     most = max(most, weights[t])
@@ -148,7 +163,8 @@ def regression(arguments, context, begin, end):
                 _solve(spread, r)
                 out[:] = 0
                 for t in range(seen):
-                    k, along = vector(own_keys + 4 * t * width, keys, FLOAT), 0.0
+                    k = vector(own_keys + 4 * t * width, keys, FLOAT)
+                    along = 0.0
                     for a in range(keys):
                         along += (k[a] - centre[a]) * r[a]
                     add(weights[t] * float32(1 + along), vector(own_values + 4 * t * width, values, FLOAT), out)
@@ -190,73 +206,78 @@ def _solve(a, x):
         x[i] /= a[i, i]
 
 
-@operation
-def leaving(arguments, context, begin, end):
+@operation("ring width first heads size tokens capacity x? more out")
+def leaving(p, context, begin, end):
     """Copy what the present token pushes out of a ring: heads of its oldest token, 0 while there is none.
 
-    Arguments: ring [tokens, capacity, width], width, first column, heads, channels of a head, tokens, capacity; x,
-    which takes the place, or 0; whether a head of `out` has one more channel, 1 where there is such a token; out. Parts
-    are heads.
+    Operands: `ring` [tokens, capacity, width], its columns from `first`; x takes the place; `more`: a head of `out` has
+    one more channel, 1 where there is such a token. Parts are heads.
     """
-    p = integers(arguments)
-    width, heads, size, capacity, more = p[1], p[3], p[4], p[6], p[8]
+    size = p.size
+    capacity = p.capacity
     position = position_of(context)
-    for i in range(p[5]):
-        slot = p[0] + 4 * ((i * capacity + position % capacity) * width + p[2])
+    for i in range(p.tokens):
+        slot = p.ring + 4 * ((i * capacity + position % capacity) * p.width + p.first)
         for n in range(begin, end):
             old = vector(slot + 4 * n * size, size, FLOAT)
-            out = vector(p[9] + 4 * (i * heads + n) * (size + more), size + more, FLOAT)
+            out = vector(p.out + 4 * (i * p.heads + n) * (size + p.more), size + p.more, FLOAT)
             for j in range(size):
                 out[j] = old[j] if position >= capacity else float32(0)
-            if more:
+            if p.more:
                 out[size] = 1 if position >= capacity else 0
-            if p[7]:
-                old[:] = head_of(p[7], i, heads, n, 1, size)
+            if p.x:
+                old[:] = head_of(p.x, i, p.heads, n, 1, size)
 
 
-@operation
-def share(arguments, context, begin, end):
+@operation("seen mass sums offset heads size tokens out")
+def share(p, context, begin, end):
     """Join attention over a window with linear attention over older tokens, by the mass of each.
 
     out = s seen + (1 - s) n / d,  s = sigmoid(mass - offset - log d), n and d from sums [n, d] of a state.
 
-    Arguments: seen [tokens, H, V], mass [tokens, H], sums [tokens, H, V + 1], offset [H], H, V, tokens, out. Parts are
-    heads.
+    Operands: `seen` [tokens, H, V], `mass` [tokens, H], `sums` [tokens, H, V + 1], `offset` [H]. Parts are heads.
     """
-    p = integers(arguments)
-    heads, size = p[4], p[5]
-    for i in range(p[6]):
-        mass = vector(p[1] + 4 * i * heads, heads, FLOAT)
+    heads = p.heads
+    size = p.size
+    for i in range(p.tokens):
+        mass = vector(p.mass + 4 * i * heads, heads, FLOAT)
         for h in range(begin, end):
-            seen, sums = head_of(p[0], i, heads, h, 1, size), head_of(p[2], i, heads, h, 1, size + 1)
-            out = head_of(p[7], i, heads, h, 1, size)
+            seen = head_of(p.seen, i, heads, h, 1, size)
+            sums = head_of(p.sums, i, heads, h, 1, size + 1)
+            out = head_of(p.out, i, heads, h, 1, size)
             total = max(sums[size], TINY)
-            part = float32(1) / (float32(1) + exp(float32(math.log(total)) + vector(p[3], heads, FLOAT)[h] - mass[h]))
+            part = float32(1) / (
+                float32(1) + exp(float32(math.log(total)) + vector(p.offset, heads, FLOAT)[h] - mass[h])
+            )
             factor = (float32(1) - part) / total
             for j in range(size):
                 out[j] = part * seen[j] + factor * sums[j]
 
 
-@operation
-def slots(arguments, context, begin, end):
+@operation(f"{STATE} q k v g group slots weights out")
+def slots(p, context, begin, end):
     """K = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T, s = 1 - e^g; o = V^T softmax(K q): a row for each of M slots.
 
-    Arguments: state [tokens, H, M, K + V], H, K, V, tokens; q, k, v, g [tokens, .., M]; heads of the state that share
-    a head of k, v and g; M; float32 [M] for this thread; out [tokens, H, V]. Parts are heads.
+    Operands: `state` [tokens, H, M, K + V]; g [tokens, .., M]; `group` heads share a head of k, v and g; `weights`
+    float32 [M] for this thread. Parts are heads.
     """
-    p = integers(arguments)
-    heads, keys, values, group, count = p[1], p[2], p[3], p[9], p[10]
-    weights, width = vector(p[11], count, FLOAT), keys + values
-    for i in range(p[4]):
+    heads = p.heads
+    keys = p.keys
+    values = p.values
+    count = p.slots
+    weights = vector(p.weights, count, FLOAT)
+    width = keys + values
+    for i in range(p.tokens):
         for h in range(begin, end):
-            q, k = head_of(p[5], i, heads, h, 1, keys), head_of(p[6], i, heads, h, group, keys)
-            v, g = head_of(p[7], i, heads, h, group, values), head_of(p[8], i, heads, h, group, count)
-            rows, out = (
-                matrix(p[0] + 4 * (i * heads + h) * count * width, count, width, FLOAT),
-                head_of(p[12], i, heads, h, 1, values),
-            )
+            q = head_of(p.q, i, heads, h, 1, keys)
+            k = head_of(p.k, i, heads, h, p.group, keys)
+            v = head_of(p.v, i, heads, h, p.group, values)
+            g = head_of(p.g, i, heads, h, p.group, count)
+            rows = matrix(p.state + 4 * (i * heads + h) * count * width, count, width, FLOAT)
+            out = head_of(p.out, i, heads, h, 1, values)
             for m in range(count):
-                row, keep = rows[m], exp(g[m])
+                row = rows[m]
+                keep = exp(g[m])
                 for j in range(keys):
                     row[j] = keep * row[j] + (float32(1) - keep) * k[j]
                 for j in range(values):

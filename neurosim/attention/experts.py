@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import check_fields, lookup, require
+from .kinds.leaf import leaf
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
 MOST = 4096  # experts: they are made before they are compared with the file
@@ -91,6 +92,7 @@ class Experts(nn.Module):
         self.shared = make(spec.shared) if spec.shared else None
         self.shared_gate = nn.Parameter(torch.zeros(1, width)) if spec.shared and spec.gated else None
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(0, -2)
         index, weights = self.router(flat)

@@ -20,6 +20,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from ..attention.kinds.leaf import leaf
 from ..errors import check_fields, lookup, require
 from ..kernels.spikes.encode import reference as spec
 from ..kernels.spikes.encode.launch import encode, whole_counts
@@ -254,6 +255,7 @@ class Coder(nn.Module):
             self.observer(z, counts)
         return straight(counts, z.clamp(-self.limit, self.limit)) if z.requires_grad else counts
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         """Return level * scale * s, the value that a receiver decodes from the spikes of x."""
         if self.bypassed:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..attention.kinds.leaf import leaf
 from ..errors import NeurosimInputError, lookup
 from ..kernels.spikes.accumulate.launch import encode_accumulate
 from ..kernels.spikes.accumulate.reference import FEW
@@ -88,6 +89,7 @@ class SpikedLinear(nn.Module):
             dense = self.dense().detach().contiguous()
             self.steps, self.weight = None, nn.Parameter(dense, requires_grad=False)
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         if self.coder.bypassed:
             return F.linear(x, self.dense().to(x.dtype), self.bias)

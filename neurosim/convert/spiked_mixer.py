@@ -12,6 +12,7 @@ from ..attention import LanguageModel, Mixer
 from ..attention.kinds.base import AdditiveMixer, DeltaMixer, Inputs, Shared, State
 from ..attention.kinds.delta import DeltaProduct
 from ..attention.kinds.hgrn import HGRN
+from ..attention.kinds.leaf import leaf
 from ..attention.kinds.rwkv import RWKV7
 from ..attention.kinds.rwkv6 import RWKV5
 from ..attention.kinds.softmax import CachedAttention
@@ -172,6 +173,7 @@ class SpikedMixer(nn.Module):
     def _coder(self, name: str) -> Coder:
         return cast(Coder, getattr(self.mixer.codes, name))
 
+    @leaf
     @torch.no_grad()
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
         state = self.mixer.initial(x) if state is None else state

@@ -29,7 +29,7 @@ from neurosim.convert.gradients import collect_gradients
 from neurosim.convert.rotation import rotate_to_principal_axes
 from neurosim.convert.spiked_mixer import SpikedMixer, recurrence
 from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimInputError
-from neurosim.kernels.decode.program import ARGUMENTS
+from neurosim.kernels.decode.program import OPERANDS
 from neurosim.measure import PROFILES, count
 
 SMALL = {
@@ -711,7 +711,7 @@ def test_rows_of_a_saved_model_are_read_where_its_file_is_mapped(tmp_path: Path)
 
 
 def _first_argument(operation: Any) -> int:
-    return ctypes.c_int64.from_address(int(operation[ARGUMENTS])).value
+    return ctypes.c_int64.from_address(int(operation[OPERANDS])).value
 
 
 def test_a_save_that_was_killed_between_its_files_reads_as_the_old_model(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from neurosim.kernels.decode import program
 
 TOKENS, HEADS, KEYS, VALUES = 3, 4, 6, 5
+SIZES = {"heads": HEADS, "keys": KEYS, "values": VALUES, "tokens": TOKENS}  # operands of states
 
 
 class Draws:
@@ -23,20 +23,21 @@ class Draws:
         return self.draws.standard_normal(shape).astype(np.float32)
 
 
-def run(operation: Any, arguments: Sequence[Any], count: int, position: int = 0) -> int:
-    """Run an operation on units 0 to `count` in two parts; return the problem that it reports."""
-    table, context = np.zeros(program.ARGUMENT_COUNT, np.int64), np.array([position, 0], np.int64)
-    for i, value in enumerate(arguments):
-        if isinstance(value, np.ndarray):
-            table[i] = value.ctypes.data
-        elif isinstance(value, float):
-            table.view(np.float64)[i] = value
-        else:
-            table[i] = 0 if value is None else int(value)
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(operation.address)
+def run(bound: Any, count: int, position: int = 0) -> int:
+    """Run an operation, bound to its operands, on units 0 to `count` in two parts; return the problem it reports."""
+    values = {name: _word(value) for name, value in bound.values.items()}
+    table, context = bound.operation.operands.table(values), np.array([position, 0], np.int64)
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(bound.operation.address)
     for begin, end in ((0, count // 2), (count // 2, count)):
         function(table.ctypes.data, context.ctypes.data, begin, end)
     return int(context[program.PROBLEM])
+
+
+def _word(value: Any) -> float:
+    """Return a number, the address of an array, or 0 for None."""
+    if isinstance(value, np.ndarray):
+        return value.ctypes.data
+    return 0 if value is None else value
 
 
 def empty(*shape: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.operations import HEADS, KEYS, TOKENS, VALUES, Draws, assert_close, empty, run
+from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert_close, empty, run
 
 from neurosim.kernels.decode import chosen, networks, reference, vectors, windows
 from neurosim.kernels.decode import reference_memories as wanted
@@ -17,7 +17,13 @@ def test_a_dilated_convolution() -> None:
     weight, ring, seen = draw(size, width), np.zeros((TOKENS, 5, width), np.float32), []
     for position in range(LENGTH):
         x, out = draw(TOKENS, width), empty(TOKENS, width)
-        run(vectors.dilate, [x, width, TOKENS, size, step, weight, ring, out], width, position)
+        run(
+            vectors.dilate(
+                x=x, width=width, tokens=TOKENS, size=size, dilation=step, weight=weight, ring=ring, out=out
+            ),
+            width,
+            position,
+        )
         assert_close(out, [wanted.dilate(x[i], [y[i] for y in seen], weight, step) for i in range(TOKENS)])
         seen.append(x)
 
@@ -29,8 +35,27 @@ def test_local_regression(capacity: int) -> None:
     for position in range(LENGTH):
         q, k, v, out = draw(HEADS, KEYS), draw(FEW, KEYS), draw(FEW, VALUES), empty(HEADS, VALUES)
         seen.append((k, v))
-        sizes = [HEADS, KEYS, VALUES, 2, 1, capacity]
-        run(windows.regression, [q, k, v, *sizes, memory, 0.4, empty(capacity), out, ridge, spare], FEW, position)
+        run(
+            windows.regression(
+                q=q,
+                k=k,
+                v=v,
+                heads=HEADS,
+                keys=KEYS,
+                values=VALUES,
+                group=2,
+                tokens=1,
+                capacity=capacity,
+                memory=memory,
+                scale=0.4,
+                weights=empty(capacity),
+                out=out,
+                ridge=ridge,
+                spare=spare,
+            ),
+            FEW,
+            position,
+        )
         keys, values = (np.stack([token[n] for token in seen[-capacity:]]) for n in (0, 1))
         for h in range(HEADS):
             own = wanted.regression(q[h], keys[:, h // 2].astype(float), values[:, h // 2], 0.4, ridge[h])
@@ -45,9 +70,29 @@ def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restart
         q, k, v, out = draw(1, HEADS, KEYS), draw(rows, FEW, KEYS), draw(rows, FEW, VALUES), empty(1, HEADS, VALUES)
         kept = [] if restarts and position % capacity == 0 else kept
         own = [*kept, *zip(k, v, strict=True)]
-        sizes = [HEADS, KEYS, VALUES, 2, 1, capacity]
-        more = [None, None, 0, None, interval, restarts, rows]
-        run(windows.window, [q, k, v, *sizes, memory, 0.4, weights, out, *more], FEW, position)
+        run(
+            windows.window(
+                q=q,
+                k=k,
+                v=v,
+                heads=HEADS,
+                keys=KEYS,
+                values=VALUES,
+                group=2,
+                tokens=1,
+                capacity=capacity,
+                memory=memory,
+                scale=0.4,
+                weights=weights,
+                out=out,
+                learnt_count=0,
+                interval=interval,
+                restarts=restarts,
+                rows=rows,
+            ),
+            FEW,
+            position,
+        )
         keys, values = (np.stack([token[n] for token in own]) for n in (0, 1))
         assert_close(out[0], reference.window(q[0], keys, values, len(own), 0.4)[0])
         kept = own if restarts or position % interval == interval - 1 else kept
@@ -61,9 +106,31 @@ def test_a_window_of_each_sequence() -> None:
     for position in range(LENGTH):
         q, k, v, out = draw(TOKENS, 1, KEYS), draw(TOKENS, KEYS), draw(TOKENS, VALUES), empty(TOKENS, 1, VALUES)
         mask = np.array([1, position % 2, position % 3 == 0], np.uint8)
-        more = [None, None, 0, None, 1, 0, 1, counts, mask]
-        sizes = [1, KEYS, VALUES, 1, TOKENS, capacity]
-        run(windows.window, [q, k, v, *sizes, memory, 0.4, empty(capacity), out, *more], 1, position)
+        run(
+            windows.window(
+                q=q,
+                k=k,
+                v=v,
+                heads=1,
+                keys=KEYS,
+                values=VALUES,
+                group=1,
+                tokens=TOKENS,
+                capacity=capacity,
+                memory=memory,
+                scale=0.4,
+                weights=empty(capacity),
+                out=out,
+                learnt_count=0,
+                interval=1,
+                restarts=0,
+                rows=1,
+                counts=counts,
+                mask=mask,
+            ),
+            1,
+            position,
+        )
         for i in np.flatnonzero(mask):
             seen[i].append((k[i : i + 1], v[i : i + 1]))
             keys, values = (np.stack([token[n] for token in seen[i]]) for n in (0, 1))
@@ -79,8 +146,29 @@ def test_attention_over_the_best_parts(parts: int) -> None:
         q, k, v, out = draw(HEADS, KEYS), draw(FEW, KEYS), draw(FEW, VALUES), empty(HEADS, VALUES)
         values = np.round(draw(HEADS, parts))  # some are equal
         seen.append((k, v))
-        arguments = [q, k, v, HEADS, KEYS, VALUES, 2, 1, LENGTH, memory, 0.4, empty(LENGTH), out]
-        run(chosen.estimated, [*arguments, values, parts, count, spare], FEW, position)
+        run(
+            chosen.estimated(
+                q=q,
+                k=k,
+                v=v,
+                heads=HEADS,
+                keys=KEYS,
+                values=VALUES,
+                group=2,
+                tokens=1,
+                capacity=LENGTH,
+                memory=memory,
+                scale=0.4,
+                weights=empty(LENGTH),
+                out=out,
+                part_values=values,
+                parts=parts,
+                picked=count,
+                picks=spare,
+            ),
+            FEW,
+            position,
+        )
         for h in range(HEADS):
             picks = wanted.in_best_parts(values[h], position + 1, count)
             keys, own = (np.stack([token[n][h // 2] for token in seen]) for n in (0, 1))
@@ -103,9 +191,31 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
         score, hashed_q, hashed_k = np.round(draw(TOKENS)), draw(TOKENS, KEYS), draw(TOKENS, KEYS)
         for kept, value in zip(seen, (k, v, buckets(hashed_k), score), strict=True):
             kept.append(value)
-        given = [planes if hashes else None, length, memory, 0.4, empty(length), out, score if scores else None, best]
         spare = np.zeros(2 * count + 1, np.int32)
-        run(chosen.hashed, [q, k, v, KEYS, VALUES, TOKENS, count, *given, spare, hashed_q, hashed_k], TOKENS, position)
+        run(
+            chosen.hashed(
+                q=q,
+                k=k,
+                v=v,
+                keys=KEYS,
+                values=VALUES,
+                tokens=TOKENS,
+                chosen=count,
+                planes=planes if hashes else None,
+                capacity=length,
+                memory=memory,
+                scale=0.4,
+                weights=empty(length),
+                out=out,
+                score=score if scores else None,
+                best=best,
+                picks=spare,
+                hashed_q=hashed_q,
+                hashed_k=hashed_k,
+            ),
+            TOKENS,
+            position,
+        )
         for i in range(TOKENS):
             keys, values, own, ranks = (np.stack(kept)[:, i] for kept in seen)
             own = own if hashes else np.full(len(own), -1)
@@ -129,14 +239,19 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
     tokens = [np.zeros(5, np.float32)] * w
     for position in range(4 * w):
         x, surprise = draw(1, 5), empty(1)
-        run(chosen.innovation, [x, 5, last, w, surprise], 1, position)
+        run(chosen.innovation(x=x, width=5, ring=last, length=w, out=surprise), 1, position)
         assert_close(surprise, [wanted.innovation(x[0], tokens[-w:])])
         tokens.append(x[0])
         q, k, v, faded_k, faded_v = (draw(HEADS, size) for _ in range(5))
         seen.append((k, v, faded_k, faded_v, float(surprise[0])))
         out, given = empty(HEADS, size), [faded_k, faded_v] if fades else [None, None]
-        more = [HEADS, size, 1, w, ring, surprise, slots, kept, best, empty(2 * w + slots), out]
-        run(chosen.remembered, [q, k, v, *given, *more], HEADS, position)
+        sizes = {"heads": HEADS, "size": size, "tokens": 1, "window": w, "slots": slots}
+        memory = {"ring": ring, "innovation": surprise, "kept": kept, "best": best, "weights": empty(2 * w + slots)}
+        run(
+            chosen.remembered(q=q, k=k, v=v, state_k=given[0], state_v=given[1], **sizes, **memory, out=out),
+            HEADS,
+            position,
+        )
         old = max(position - w + 1, 0)
         far = range(max(position - 2 * w + 1, 0), old) if fades else ()
         picks = [*range(old, position + 1), *wanted.surprising([token[4] for token in seen[:old]], slots)]
@@ -177,10 +292,50 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
             *(empty(heads, size) for _ in "oo"),
         )
         keep, theta, decay, delta = (np.abs(draw(*shape)) / 4 for shape in ((heads,),) * 3 + ((heads, size),))
-        first = [memory, heads, size, 1, depth, hidden, weights, span]
-        run(networks.recall, [*first, ask, spare, recalled], heads, position)
-        given = [keep, theta, decay if momentum else None, delta if loss == networks.HUBER else None]
-        run(networks.train, [*first, loss, retention, p, q, ask, k, v, *given, spare, out], heads, position)
+        run(
+            networks.recall(
+                memory=memory,
+                heads=heads,
+                keys=size,
+                tokens=1,
+                layers=depth,
+                hidden=hidden,
+                weights=weights,
+                span=span,
+                x=ask,
+                spare=spare,
+                out=recalled,
+            ),
+            heads,
+            position,
+        )
+        run(
+            networks.train(
+                memory=memory,
+                heads=heads,
+                keys=size,
+                tokens=1,
+                layers=depth,
+                hidden=hidden,
+                weights=weights,
+                span=span,
+                loss=loss,
+                retention=retention,
+                loss_exponent=p,
+                retention_exponent=q,
+                q=ask,
+                k=k,
+                v=v,
+                keep=keep,
+                theta=theta,
+                momentum=decay if momentum else None,
+                delta=delta if loss == networks.HUBER else None,
+                spare=spare,
+                out=out,
+            ),
+            heads,
+            position,
+        )
         for h, (anchor, a, step) in enumerate(states):
             if position % span == 0:
                 anchor[:] = a
@@ -200,8 +355,21 @@ def test_slots_that_are_read_by_a_softmax() -> None:
     for _ in range(2):
         q, k, v = draw(TOKENS, HEADS, KEYS), draw(TOKENS, FEW, KEYS), draw(TOKENS, FEW, VALUES)
         g, out = -np.abs(draw(TOKENS, FEW, count)), empty(TOKENS, HEADS, VALUES)
-        arguments = [state, HEADS, KEYS, VALUES, TOKENS, q, k, v, g, 2, count, empty(count), out]
-        run(windows.slots, arguments, HEADS)
+        run(
+            windows.slots(
+                state=state,
+                **SIZES,
+                q=q,
+                k=k,
+                v=v,
+                g=g,
+                group=2,
+                slots=count,
+                weights=empty(count),
+                out=out,
+            ),
+            HEADS,
+        )
         for i, h in np.ndindex(TOKENS, HEADS):
             own = wanted.slots(keys[i, h], values[i, h], q[i, h], k[i, h // 2], v[i, h // 2], g[i, h // 2])
             assert_close(out[i, h], own)

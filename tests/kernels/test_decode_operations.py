@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.operations import HEADS, KEYS, TOKENS, VALUES, Draws, assert_close, empty, run
+from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert_close, empty, run
 
 from neurosim.convert import Coder
 from neurosim.convert.calibrate import PRICE
@@ -27,16 +27,19 @@ from neurosim.kernels.spikes.encode.reference import share as share_of
 def test_norm(centred: bool, size: int) -> None:
     draw = Draws()
     x, weight, bias, out = draw(TOKENS, 12), draw(size), draw(size), empty(TOKENS, 12)
-    run(vectors.norm, [x, size, weight, size, bias, centred, 1e-3, out], TOKENS * 12 // size)
+    run(
+        vectors.norm(x=x, size=size, weight=weight, period=size, bias=bias, centred=centred, eps=1e-3, out=out),
+        TOKENS * 12 // size,
+    )
     assert_close(out, reference.norm(x, size, weight, bias, 1e-3, centred))
 
 
 @pytest.mark.parametrize("kind", [vectors.L2, vectors.SUM, vectors.SOFTMAX])
 def test_normalise_and_total(kind: int) -> None:
     x, out, sums = np.abs(Draws()(TOKENS, 12)), empty(TOKENS, 12), empty(TOKENS * 3)
-    run(vectors.normalise, [x, 4, kind, 1e-3, out], TOKENS * 3)
+    run(vectors.normalise(x=x, size=4, kind=kind, eps=1e-3, out=out), TOKENS * 3)
     assert_close(out, reference.normalise(x, 4, kind, 1e-3))
-    run(vectors.total, [x, 4, sums], TOKENS * 3)
+    run(vectors.total(x=x, size=4, out=sums), TOKENS * 3)
     assert_close(sums, reference.total(x, 4))
 
 
@@ -44,31 +47,51 @@ def test_normalise_and_total(kind: int) -> None:
 def test_pointwise(act: int) -> None:
     draw = Draws()
     x, plus, times, then = draw(TOKENS, 12), draw(12), draw(TOKENS, 12), draw(4)
-    if act == vectors.LOG:
+    if act in (vectors.LOG, vectors.SQRT, vectors.RECIPROCAL):
         x, plus = np.abs(x) + 0.1, np.abs(plus)
     out = empty(TOKENS, 12)
-    run(vectors.pointwise, [x, 12, TOKENS, act, plus, 12, 0, times, 12, 1, then, 4, 0, -1.5, 9.0, out], 12)
+    run(
+        vectors.pointwise(
+            x=x,
+            width=12,
+            tokens=TOKENS,
+            activation=act,
+            plus=plus,
+            plus_columns=12,
+            plus_rows=0,
+            times=times,
+            times_columns=12,
+            times_rows=1,
+            then=then,
+            then_columns=4,
+            then_rows=0,
+            low=-1.5,
+            high=9.0,
+            out=out,
+        ),
+        12,
+    )
     assert_close(out, reference.pointwise(x, act, plus, times, then, -1.5, 9.0))
 
 
 def test_mix_copy_accumulate_ratio_and_embed() -> None:
     draw = Draws()
     x, y, w, out = draw(TOKENS, 6), draw(TOKENS, 6), draw(6), empty(TOKENS, 6)
-    run(vectors.mix, [x, y, w, 0, 6, TOKENS, out], 6)
+    run(vectors.mix(x=x, y=y, weight=w, weight_rows=0, width=6, tokens=TOKENS, out=out), 6)
     assert_close(out, reference.mix(x, y, w))
     wide = np.zeros((2 * TOKENS, 4), np.float32)
-    run(vectors.copy, [x, 6, 2, wide, 4, 1, 3, 2], 2 * TOKENS)
+    run(vectors.copy(x=x, x_width=6, x_first=2, out=wide, out_width=4, out_first=1, columns=3, repeats=2), 2 * TOKENS)
     assert (wide[:, 1:] == np.repeat(x[:, 2:5], 2, 0)).all() and not wide[:, 0].any()
     factors, present = draw(TOKENS), np.array([1, 0, 1], np.uint8)
-    run(vectors.accumulate, [x, 6, TOKENS, factors, 1, out, present], 6)
+    run(vectors.accumulate(x=x, width=6, tokens=TOKENS, factors=factors, sets=1, out=out, mask=present), 6)
     first = reference.accumulate(x, factors, present, np.zeros_like(x))
     assert_close(out, first)
-    run(vectors.accumulate, [y, 6, TOKENS, factors, 0, out, present], 6)
+    run(vectors.accumulate(x=y, width=6, tokens=TOKENS, factors=factors, sets=0, out=out, mask=present), 6)
     assert_close(out, reference.accumulate(y, factors, present, first))
     divided, positive = empty(TOKENS, 5), np.abs(x) + 1
-    run(vectors.ratio, [positive, 5, 1e-3, divided], TOKENS)
+    run(vectors.ratio(x=positive, size=5, eps=1e-3, out=divided), TOKENS)
     assert_close(divided, reference.ratio(positive, 1e-3))
-    run(vectors.embed, [np.array([5, 0, 5]), table := draw(7, 6), 6, out], TOKENS)
+    run(vectors.embed(tokens=np.array([5, 0, 5]), table=(table := draw(7, 6)), width=6, out=out), TOKENS)
     assert (out == table[[5, 0, 5]]).all()
 
 
@@ -79,16 +102,55 @@ def test_convolve(size: int) -> None:
     wanted_tails = tails.copy()
     for _ in range(3):
         x, out = draw(TOKENS, 6), empty(TOKENS, 6)
-        run(vectors.convolve, [x, 6, TOKENS, size, weight, bias, tails, vectors.SILU, out, None], 6)
+        run(
+            vectors.convolve(
+                x=x,
+                width=6,
+                tokens=TOKENS,
+                size=size,
+                weight=weight,
+                bias=bias,
+                tails=tails,
+                activation=vectors.SILU,
+                out=out,
+            ),
+            6,
+        )
         assert_close(out, reference.convolve(x, weight, bias, wanted_tails, vectors.SILU))
     assert (tails == wanted_tails).all()
 
 
 def test_rotary() -> None:
-    x, rates = Draws()(TOKENS, 14), np.array([1.0, 0.3])
-    wanted = reference.rotary(x, 7, rates, 1.2, 9)
-    run(vectors.rotary, [x, 7, rates, 2, 1.2], 2 * TOKENS, position=9)
-    assert_close(x, wanted)
+    x, rates, out = Draws()(TOKENS, 14), np.array([1.0, 0.3]), empty(TOKENS, 14)
+    run(vectors.rotary(x=x, size=7, rates=rates, pairs=2, scale=1.2, out=out), 2 * TOKENS, position=9)
+    assert_close(out, reference.rotary(x, 7, rates, 1.2, 9))
+
+
+def test_products_of_matrices() -> None:
+    draw = Draws()
+    x, y, out = draw(TOKENS, 2, 3, 5), draw(TOKENS, 2, 5, 4), empty(TOKENS, 2, 3, 4)
+    run(vectors.matmul(x=x, y=y, rows=3, inner=5, columns=4, out=out), 2 * TOKENS)
+    assert_close(out, reference.matmul(x, y))
+
+
+@pytest.mark.parametrize(
+    ("operands", "words"),
+    [
+        ({"x": 0, "size": 1}, "total: missing operands: out"),
+        ({"x": 0, "size": 1, "out": 0, "scale": 2.0}, "total: unknown operands: scale; choose from x, size, out"),
+    ],
+)
+def test_operands_are_checked_by_name(operands: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        vectors.total(**operands)
+
+
+def test_operands_lie_in_the_order_of_their_declaration() -> None:
+    declared = program.Operands("x size? scale:real out")
+    table = declared.table({"out": 7, "scale": 0.5, "x": 3})
+    assert table.tolist()[:2] == [3, 0] and table.view(np.float64)[2] == 0.5 and table[3] == 7
+    with pytest.raises(ValueError, match="operand 'x' is declared twice"):
+        program.Operands("x out x")
 
 
 @pytest.mark.parametrize("is_query", [False, True])
@@ -97,7 +159,10 @@ def test_feature_maps(kind: int, is_query: bool) -> None:
     x = Draws()(TOKENS, KEYS)
     wanted = np.stack([reference.feature(row.astype(float), kind, is_query, 2.5) for row in x])
     out = empty(*wanted.shape)
-    run(features.feature, [x, KEYS, kind, is_query, out, wanted.shape[1], 2.5], TOKENS)
+    run(
+        features.feature(x=x, size=KEYS, kind=kind, is_query=is_query, out=out, features=wanted.shape[1], power=2.5),
+        TOKENS,
+    )
     assert_close(out, wanted)
 
 
@@ -114,8 +179,25 @@ def test_additive_state(kind: int) -> None:
     for _ in range(2):
         q, k, v = draw(TOKENS, HEADS, KEYS), draw(TOKENS, few, KEYS), draw(TOKENS, few, VALUES)
         g, out = decays(draw, kind, HEADS), empty(TOKENS, HEADS, VALUES)
-        sizes = [HEADS, KEYS, VALUES, TOKENS]
-        run(states.additive, [state, *sizes, q, k, v, g, 1, groups, groups, 1, kind, 0.5, keep, out, None], HEADS)
+        run(
+            states.additive(
+                state=state,
+                **SIZES,
+                q=q,
+                k=k,
+                v=v,
+                g=g,
+                q_group=1,
+                k_group=groups,
+                v_group=groups,
+                g_group=1,
+                decay=kind,
+                scale=0.5,
+                keep=keep,
+                out=out,
+            ),
+            HEADS,
+        )
         assert_close(out, reference.additive(wanted, q, k, v, g, kind, 0.5))
         assert_close(state, wanted)
 
@@ -128,8 +210,27 @@ def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
     wanted = state.copy()
     q, k, v = draw(TOKENS, few, KEYS), draw(TOKENS, steps, few, KEYS), draw(TOKENS, steps, HEADS, VALUES)
     beta, g, out = np.abs(draw(TOKENS, steps, HEADS)), decays(draw, kind, HEADS), empty(TOKENS, HEADS, VALUES)
-    arguments = [state, HEADS, KEYS, VALUES, TOKENS, q, k, v, g, beta, 2, 2, 1, steps, kind, 0.5]
-    run(states.delta, [*arguments, empty(KEYS), empty(VALUES), out, None], HEADS)
+    run(
+        states.delta(
+            state=state,
+            **SIZES,
+            q=q,
+            k=k,
+            v=v,
+            g=g,
+            beta=beta,
+            q_group=2,
+            k_group=2,
+            g_group=1,
+            steps=steps,
+            decay=kind,
+            scale=0.5,
+            keep=empty(KEYS),
+            change=empty(VALUES),
+            out=out,
+        ),
+        HEADS,
+    )
     assert_close(out, reference.delta(wanted, q, k, v, g, beta, kind, 0.5))
     assert_close(state, wanted)
 
@@ -139,8 +240,25 @@ def test_tokens_that_a_mask_leaves_out_keep_their_states() -> None:
     state, out, mask = draw(TOKENS, HEADS, KEYS, VALUES), empty(TOKENS, HEADS, VALUES), np.array([1, 0, 1], np.uint8)
     before, (q, k) = state.copy(), (draw(TOKENS, HEADS, KEYS) for _ in range(2))
     v, keep = draw(TOKENS, HEADS, VALUES), empty(KEYS)
-    arguments = [state, HEADS, KEYS, VALUES, TOKENS, q, k, v, None, 1, 1, 1, 1, states.NO_DECAY, 1.0, keep, out, mask]
-    run(states.additive, arguments, HEADS)
+    run(
+        states.additive(
+            state=state,
+            **SIZES,
+            q=q,
+            k=k,
+            v=v,
+            q_group=1,
+            k_group=1,
+            v_group=1,
+            g_group=1,
+            decay=states.NO_DECAY,
+            scale=1.0,
+            keep=keep,
+            out=out,
+            mask=mask,
+        ),
+        HEADS,
+    )
     assert (state[1] == before[1]).all() and np.isnan(out[1]).all() and (state[::2] != before[::2]).any()
 
 
@@ -150,17 +268,61 @@ def test_states_of_rwkv() -> None:
     wanted = state.copy()
     q, k, a, b = (draw(TOKENS, HEADS, KEYS) for _ in range(4))
     v, g, out = draw(TOKENS, HEADS, VALUES), decays(draw, states.KEY_DECAY, HEADS), empty(TOKENS, HEADS, VALUES)
-    sizes = [HEADS, KEYS, VALUES, TOKENS]
-    run(states.rank_one, [state, *sizes, q, k, v, g, a, b, empty(KEYS), empty(VALUES), out, states.KEY_DECAY], HEADS)
+    run(
+        states.rank_one(
+            state=state,
+            **SIZES,
+            q=q,
+            k=k,
+            v=v,
+            g=g,
+            a=a,
+            b=b,
+            keep=empty(KEYS),
+            change=empty(VALUES),
+            out=out,
+            decay=states.KEY_DECAY,
+        ),
+        HEADS,
+    )
     assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b, states.KEY_DECAY))
     assert_close(state, wanted)
     state, u = draw(TOKENS, HEADS, KEYS, VALUES), draw(HEADS, KEYS)
     wanted, out = state.copy(), empty(TOKENS, HEADS, VALUES)
-    run(states.bonus, [state, *sizes, q, k, v, g, 1, u, empty(KEYS), out, states.KEY_DECAY], HEADS)
+    run(
+        states.bonus(
+            state=state,
+            **SIZES,
+            q=q,
+            k=k,
+            v=v,
+            g=g,
+            g_rows=1,
+            u=u,
+            keep=empty(KEYS),
+            out=out,
+            decay=states.KEY_DECAY,
+        ),
+        HEADS,
+    )
     assert_close(out, reference.bonus(wanted, q, k, v, g, u, states.KEY_DECAY))
     assert_close(state, wanted)
     few = decays(draw, states.HEAD_DECAY, HEADS)
-    run(states.bonus, [state, *sizes, q, k, v, few, 1, None, empty(KEYS), out, states.HEAD_DECAY], HEADS)
+    run(
+        states.bonus(
+            state=state,
+            **SIZES,
+            q=q,
+            k=k,
+            v=v,
+            g=few,
+            g_rows=1,
+            keep=empty(KEYS),
+            out=out,
+            decay=states.HEAD_DECAY,
+        ),
+        HEADS,
+    )
     assert_close(out, reference.bonus(wanted, q, k, v, few, 0, states.HEAD_DECAY))
     assert_close(state, wanted)
 
@@ -171,13 +333,18 @@ def test_diagonal_and_selective_states() -> None:
     a, b, c = (draw(width, count, 2) for _ in range(3))
     state = draw(TOKENS, width, count, 2)
     wanted = state.astype(float) @ [1, 1j]
-    run(others.diagonal, [u, width, count, TOKENS, a, b, c, d, state, out], width)
+    run(others.diagonal(u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, out=out), width)
     assert_close(out, reference.diagonal(wanted, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
     assert_close(state, np.stack([wanted.real, wanted.imag], -1))
     dt, k, q, rates = np.abs(draw(TOKENS, width)), draw(TOKENS, count), draw(TOKENS, count), -np.abs(draw(width, count))
     state = draw(TOKENS, width, count)
     kept = state.copy()
-    run(others.selective, [u, dt, width, k, q, count, TOKENS, rates, d, state, out], width)
+    run(
+        others.selective(
+            u=u, dt=dt, width=width, k=k, q=q, states=count, tokens=TOKENS, a=rates, d=d, state=state, out=out
+        ),
+        width,
+    )
     assert_close(out, reference.selective(kept, u, dt, k, q, rates, d))
     assert_close(state, kept)
 
@@ -187,7 +354,7 @@ def test_decay_by_a_running_softmax(position: int) -> None:
     draw = Draws()
     c, z, k, g = draw(TOKENS, 5), draw(TOKENS, 5), empty(TOKENS, 5), empty(TOKENS, 5)
     wanted = z.copy()
-    run(others.soft_decay, [c, 5, TOKENS, z, k, g], 5, position)
+    run(others.soft_decay(c=c, width=5, tokens=TOKENS, z=z, k=k, g=g), 5, position)
     want_k, want_g = reference.soft_decay(wanted, c, position)
     assert_close(k, want_k)
     assert_close(g, want_g)
@@ -198,14 +365,31 @@ def test_almost_linear_units_and_routes() -> None:
     draw = Draws()
     u, a, w, z, out = draw(TOKENS, 5), draw(5), draw(5, 5), draw(TOKENS, 5), empty(TOKENS, 5)
     wanted = z.copy()
-    run(others.almost_linear, [u, 5, 2, a, w, z, empty(5), out], TOKENS)
+    run(others.almost_linear(u=u, units=5, rectified=2, a=a, w=w, z=z, active=empty(5), out=out), TOKENS)
     assert_close(out, reference.almost_linear(wanted, u, a, w, 2))
     assert_close(z, wanted)
     for sum_to_one, bias, groups, kept in ((0, None, 1, 1), (1, None, 3, 2), (0, draw(6), 1, 1), (1, draw(6), 3, 2)):
         scores, weights, masks = draw(TOKENS, 6), empty(6, TOKENS), np.full((6, TOKENS), 9, np.uint8)
         shares = empty(6, TOKENS)
-        more = [int(bias is not None), bias, groups, kept, 1.5, empty(6 + groups), shares]
-        run(others.route, [scores, 6, 2, sum_to_one, TOKENS, weights, masks, *more], TOKENS)
+        run(
+            others.route(
+                scores=scores,
+                memories=6,
+                picked=2,
+                sum_to_one=sum_to_one,
+                tokens=TOKENS,
+                weights=weights,
+                masks=masks,
+                sigmoid=int(bias is not None),
+                bias=bias,
+                groups=groups,
+                top_groups=kept,
+                scale=1.5,
+                choice=empty(6 + groups),
+                shares=shares,
+            ),
+            TOKENS,
+        )
         want_weights, want_masks = reference.route(scores, 2, sum_to_one, bias, groups, kept, 1.5)
         assert_close(weights, want_weights)
         assert (masks == want_masks).all() and (shares == want_masks).all()
@@ -220,17 +404,53 @@ def test_attention_over_a_window(learnt: int) -> None:
     for position in range(5):
         q, plain, k, v = draw(1, HEADS, KEYS), draw(1, HEADS, KEYS), draw(1, few, KEYS), draw(1, few, VALUES)
         out, mass, pushed = empty(1, HEADS, VALUES), empty(1, HEADS), empty(1, few, VALUES + 1)
-        ring = [memory, memory.shape[2], few * KEYS, few, VALUES, 1, capacity, None, 1, pushed]
-        run(seen.leaving, ring, few, position)
+        run(
+            seen.leaving(
+                ring=memory,
+                width=memory.shape[2],
+                first=few * KEYS,
+                heads=few,
+                size=VALUES,
+                tokens=1,
+                capacity=capacity,
+                more=1,
+                out=pushed,
+            ),
+            few,
+            position,
+        )
         wanted = np.zeros((few, VALUES + 1))
         if position >= capacity:
             wanted[:, :-1], wanted[:, -1] = values[-capacity], 1
         assert_close(pushed[0], wanted)
         keys.append(k[0])
         values.append(v[0])
-        sizes = [HEADS, KEYS, VALUES, HEADS // few, 1, capacity]
-        arguments = [q, k, v, *sizes, memory, 0.4, weights, out, plain, own, learnt, mass, 1, 0, 1]
-        run(seen.window, arguments, few, position)
+        run(
+            seen.window(
+                q=q,
+                k=k,
+                v=v,
+                heads=HEADS,
+                keys=KEYS,
+                values=VALUES,
+                group=HEADS // few,
+                tokens=1,
+                capacity=capacity,
+                memory=memory,
+                scale=0.4,
+                weights=weights,
+                out=out,
+                plain=plain,
+                learnt=own,
+                learnt_count=learnt,
+                mass=mass,
+                interval=1,
+                restarts=0,
+                rows=1,
+            ),
+            few,
+            position,
+        )
         attended = reference.window(q[0], np.stack(keys), np.stack(values), capacity, 0.4, plain[0], own)
         assert_close(out[0], attended[0])
         assert_close(mass[0], attended[1])
@@ -241,13 +461,20 @@ def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:
     ring, before = draw(TOKENS, 2, 6), draw(TOKENS, 6)
     ring[:, 1] = before
     x, out = draw(TOKENS, 6), empty(TOKENS, 6)
-    run(seen.leaving, [ring, 6, 0, 2, 3, TOKENS, 2, x, 0, out], 2, position=3)
+    run(
+        seen.leaving(ring=ring, width=6, first=0, heads=2, size=3, tokens=TOKENS, capacity=2, x=x, more=0, out=out),
+        2,
+        position=3,
+    )
     assert (out == before).all() and (ring[:, 1] == x).all()
     near, mass, offset = draw(TOKENS, HEADS, VALUES), draw(TOKENS, HEADS), draw(HEADS)
     sums, both = draw(TOKENS, HEADS, VALUES + 1), empty(TOKENS, HEADS, VALUES)
     sums[..., -1] = np.maximum(sums[..., -1], 0)  # of some heads nothing is older
     sums[sums[..., -1] == 0] = 0
-    run(seen.share, [near, mass, sums, offset, HEADS, VALUES, TOKENS, both], HEADS)
+    run(
+        seen.share(seen=near, mass=mass, sums=sums, offset=offset, heads=HEADS, size=VALUES, tokens=TOKENS, out=both),
+        HEADS,
+    )
     assert_close(both, reference.share(near, mass, sums, offset))
 
 
@@ -257,37 +484,54 @@ def test_patches_of_a_sensor(together: int) -> None:
     wanted = np.concatenate([reference.patches(each, kernel, stride) for each in x])
     stored = np.ascontiguousarray(np.moveaxis(x, 1, -1) if together else x)
     out = empty(*wanted.shape)
-    run(events.patches, [stored, 2, 7, 6, *kernel, *stride, together, out], len(wanted))
+    run(
+        events.patches(
+            x=stored, planes=2, height=7, width=6, rows=3, columns=2, down=2, across=1, together=together, out=out
+        ),
+        len(wanted),
+    )
     assert (out == wanted).all()
 
 
-def coded(x: np.ndarray, k: float) -> tuple[list[np.ndarray], int, list[Any]]:
-    """Return the list of active channels of rows, the problem reported, and the arguments that come first."""
-    tokens, size = x.shape
-    kind, shrink, top, factor, edges, levels, table = rule_of(NEAREST)
-    arguments = [x, size, float(share_of(size, k)), 0, None, kind, float(shrink), float(top), float(factor)]
-    arguments += [edges, levels, table, 0, 1, np.empty(coding.padded_to(size), np.int8)]
+def rule_operands(size: int, k: float, rule: Any, thresholds: np.ndarray | None = None) -> dict[str, Any]:
+    """Return the operands that say how rows of `size` values are coded."""
+    kind, shrink, top, factor, edges, levels, table = rule
+    given = {"by_channel": int(thresholds is not None), "thresholds": thresholds}
+    given |= {"size": size, "share": float(share_of(size, k)), "kind": kind, "whole": 1}
+    given |= {"shrink": float(shrink), "top": float(top), "factor": float(factor)}
+    given |= {"edges": edges, "levels": levels, "table": table, "table_size": len(table)}
+    return given | {"scratch": np.zeros(coding.padded_to(size), np.int8)}
+
+
+def empty_list(tokens: int, size: int) -> dict[str, np.ndarray]:
+    """Return room for the list of active channels of each row."""
     room = coding.room(size)
-    found = [
-        np.empty((tokens, room), np.int32),
-        np.empty((tokens, room), np.int8),
-        np.empty((tokens, coding.HEAD), np.int64),
-        empty(tokens),
-        np.empty((tokens, size), np.int32),
-        np.empty((tokens, size), np.int32),
-    ]
-    return found, run(coding.encode, [*arguments, *found, None, 0], tokens), arguments
+    return {
+        "channels": np.zeros((tokens, room), np.int32),
+        "counts": np.zeros((tokens, room), np.int8),
+        "head": np.zeros((tokens, coding.HEAD), np.int64),
+        "level": empty(tokens),
+        "escaped": np.zeros((tokens, size), np.int32),
+        "excess": np.zeros((tokens, size), np.int32),
+    }
+
+
+def coded(x: np.ndarray, k: float) -> tuple[dict[str, np.ndarray], int, dict[str, Any]]:
+    """Return the list of active channels of rows, the problem reported, and the operands of the coding."""
+    tokens, size = x.shape
+    operands, found = rule_operands(size, k, rule_of(NEAREST)), empty_list(tokens, size)
+    return found, run(coding.encode(x=x, **operands, **found, first=0), tokens), operands
 
 
 @pytest.mark.parametrize("k", [3.0, 300.0])  # counts beyond +-127 escape
 def test_rows_of_active_channels(k: float) -> None:
     draw = Draws()
     x = draw(TOKENS, 70)
-    found, problem, arguments = coded(x, k)
+    found, problem, operands = coded(x, k)
     counts, level = encode_reference(x, k)
-    assert not problem and (found[3] == level).all()
+    assert not problem and (found["level"] == level).all()
     listed = np.zeros_like(counts)
-    for i, (channels, values, head, _, escaped, excess) in enumerate(zip(*found, strict=True)):
+    for i, (channels, values, head, _, escaped, excess) in enumerate(zip(*found.values(), strict=True)):
         listed[i, channels[: head[coding.NUMBER]]] = values[: head[coding.NUMBER]]
         listed[i, escaped[: head[coding.ESCAPES]]] += excess[: head[coding.ESCAPES]]
     assert (listed == counts).all()
@@ -299,14 +543,17 @@ def test_rows_of_active_channels(k: float) -> None:
     exact = accumulate_reference(counts, weights)
     for operation in product.INTEGER_ROWS[product.fastest() :]:
         out, sums = empty(TOKENS, width), np.empty((TOKENS, stride), np.int32)
-        run(operation, [rows, stride, 70, width, TOKENS, *found, steps, 1, bias, before, out, sums], stride // BLOCK)
+        sizes = {"stride": stride, "size": 70, "width": width, "tokens": TOKENS}
+        shape = {"rows": rows, **sizes, "steps": steps, "has_levels": 1, "bias": bias, "before": before}
+        run(operation(**shape, **found, out=out, sums=sums), stride // BLOCK)
         assert_close(out, before + (exact * steps * level[:, None] + bias))
     real, out = draw(70, width), empty(TOKENS, width)
-    run(floats.float_rows, [real, 70, width, TOKENS, *found, 1, bias, before, out], 2)
+    shape = {"rows": real, "size": 70, "width": width, "tokens": TOKENS, "bias": bias, "before": before}
+    run(floats.float_rows(**shape, **found, has_levels=1, out=out), 2)
     np.testing.assert_allclose(out, before + (counts @ real * level[:, None] + bias), rtol=1e-4, atol=1e-4)
     scales, decoded = np.array([1.5, 0.5], np.float32), empty(TOKENS, 70)
-    spare = [np.empty(70, np.int32) for _ in range(2)]
-    run(coding.code, [*arguments, *spare, scales, 2, decoded], TOKENS)
+    spare = {name: np.empty(70, np.int32) for name in ("escaped", "excess")}
+    run(coding.code(x=x, **operands, **spare, scales=scales, scale_count=2, out=decoded), TOKENS)
     assert_close(decoded, counts * np.resize(scales, 70) * level[:, None])
 
 
@@ -320,35 +567,37 @@ def test_a_norm_fused_with_its_encoder(case: str) -> None:
         if case in ("no table", "level")
         else numpy_rounding(Coder("calibrated", torch.ones(size), price=PRICE).kernel_rounding(size)[0])
     )
-    kind, shrink, top, factor, edges, levels, table = rule_of(rounding)
+    rule = rule_of(rounding)
+    table = rule[-1]
     first = int(np.argmax(table != 0)) if len(table) else 0
     norm = [None if case == "no weight" else weight, bias if case == "centred" else None, int(case == "centred"), 1e-6]
     given = None if case == "level" else thresholds
 
-    def encoded(operation: Any, source: np.ndarray, more: list[Any]) -> list[np.ndarray]:
-        arguments = [source, size, float(share_of(size, 2.0)), int(given is not None), given, kind, float(shrink)]
-        arguments += [float(top), float(factor), edges, levels, table, len(table), 1]
-        arguments.append(np.zeros(coding.padded_to(size), np.int8))
-        room, tokens = coding.room(size), len(source)
-        found = [np.zeros((tokens, room), np.int32), np.zeros((tokens, room), np.int8)]
-        found += [np.zeros((tokens, coding.HEAD), np.int64), empty(tokens)]
-        spare = [np.zeros((tokens, size), np.int32) for _ in range(2)]
-        assert not run(operation, [*arguments, *found, *spare, None, first, *more], tokens)
-        return [source, *found]
+    def encoded(operation: Any, source: np.ndarray, more: dict[str, Any]) -> list[np.ndarray]:
+        found = empty_list(len(source), size)
+        operands = rule_operands(size, 2.0, rule, given)
+        assert not run(operation(x=source, **operands, **found, first=first, **more), len(source))
+        return [source, *(found[name] for name in ("channels", "counts", "head", "level"))]
 
     apart, both = empty(TOKENS, size), empty(TOKENS, size)
-    run(vectors.norm, [x, size, norm[0], size, norm[1], norm[2], norm[3], apart], TOKENS)
-    one, other = encoded(coding.encode, apart, []), encoded(coding.norm_encode, both, [x, *norm])
+    normed = {"norm_x": x, "weight": norm[0], "bias": norm[1], "centred": norm[2], "eps": norm[3]}
+    run(
+        vectors.norm(
+            x=x, size=size, weight=norm[0], period=size, bias=norm[1], centred=norm[2], eps=norm[3], out=apart
+        ),
+        TOKENS,
+    )
+    one, other = encoded(coding.encode, apart, {}), encoded(coding.norm_encode, both, normed)
     assert one[3][:, coding.NUMBER].min() > 5 and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
     x[1, 2] = np.inf
     with pytest.raises(AssertionError):
-        encoded(coding.norm_encode, both, [x, *norm])
+        encoded(coding.norm_encode, both, normed)
 
 
 def test_dense_layers_and_values_that_are_not_finite() -> None:
     draw = Draws()
     x, weight, bias, before, out = draw(TOKENS, 9), draw(70, 9), draw(70), draw(TOKENS, 70), empty(TOKENS, 70)
-    run(floats.dense, [weight, 9, 70, TOKENS, x, bias, before, out, None], 2)
+    run(floats.dense(weights=weight, size=9, width=70, tokens=TOKENS, x=x, bias=bias, before=before, out=out), 2)
     assert_close(out, before + (x @ weight.T + bias))
     x[1, 2] = np.inf
     assert coded(x, 3.0)[1] == program.NOT_FINITE

@@ -19,7 +19,12 @@ def test_a_filter_of_each_channel() -> None:
     )
     state = draw(TOKENS, width, count)
     wanted = state.copy()
-    run(others.filtered, [u, width, count, TOKENS, a, b, c, d, state, empty(count), out], width)
+    run(
+        others.filtered(
+            u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out
+        ),
+        width,
+    )
     assert_close(out, reference.filtered(wanted, u, a, b, c, d))
     assert_close(state, wanted)
 
@@ -29,6 +34,6 @@ def test_gated_units(states: int, weights: int) -> None:
     draw, units = Draws(), 7
     u, w, state, out = draw(TOKENS, units, 3), draw(weights, units), draw(TOKENS, units, states), empty(TOKENS, units)
     wanted = state.copy()
-    run(others.gated_units, [u, units, TOKENS, states, w, state, out], units)
+    run(others.gated_units(u=u, units=units, tokens=TOKENS, states=states, weights=w, state=state, out=out), units)
     assert_close(out, reference.gated_units(wanted, u, w))
     assert_close(state, wanted)

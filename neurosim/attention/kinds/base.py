@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import NeurosimInputError
 from . import chunks
+from .leaf import leaf
 
 Inputs = dict[str, Tensor]
 """Per-token inputs of a recurrence by name, each [B, T, ..]: q, k, v, and g, beta, .. where the kind has them."""
@@ -168,6 +169,7 @@ class Mixer(nn.Module, ABC):
         memory, out = run(memory, inputs | {n: turned(inputs[n]) for n in _OF_HEADS if n in inputs})
         return memory, turned(out)
 
+    @leaf
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
         """Return (y [B, T, D], the state after it) from x [B, T, D] and the state before it."""
         state = self.initial(x) if state is None else state

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import lookup
+from .leaf import leaf
 from .modules import linear
 
 
@@ -87,6 +88,7 @@ class DPFP(FeatureMap):
     def __init__(self, width: int) -> None:
         super().__init__(2 * width * self.rolls)
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         y = torch.cat([F.relu(x), F.relu(-x)], -1)
         return torch.cat([y * y.roll(j, -1) for j in range(1, self.rolls + 1)], -1)
@@ -102,6 +104,7 @@ class Taylor(FeatureMap):
         super().__init__(1 + width + width * (width + 1) // 2)
         self.root = math.sqrt(width)
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = torch.triu_indices(x.shape[-1], x.shape[-1], 1, device=x.device)
         once = x.square() / (self.root * math.sqrt(2))
@@ -126,6 +129,7 @@ class NormAware(FeatureMap):
     def __init__(self, width: int) -> None:
         super().__init__(2 * width)
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         norm = (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
         d = x / norm

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...errors import check_fields
 from .base import Inputs, Mixer, Shared, State
+from .leaf import leaf
 from .modules import linear
 from .nested import initial_inside, run_inside
 from .softmax import CachedAttention
@@ -119,6 +120,20 @@ class SeqBoat(Mixer):
         return F.silu(inputs["h"] + read * inputs["share"])
 
 
+@leaf
+def dilated(y: Tensor, tail: Tensor, weights: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Return (y [B, T, D] plus silu of its convolution over every `step`-th token, the tokens behind it).
+
+    Args:
+        tail: [B, (size - 1) step, D], the tokens before.
+        weights: [size, D].
+    """
+    known, length = torch.cat([tail, y], 1), y.shape[1]
+    taps = zip(range(0, known.shape[1] - length + 1, step), weights, strict=True)
+    mixed = sum((known[:, n : n + length] * w for n, w in taps), torch.zeros_like(y))
+    return y + F.silu(mixed), known[:, length:]
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class TCNCA(CachedAttention):
     """An attention unit behind dilated convolutions, in place of the averages of MEGA (Sommer et al. 2023, 2312.05605).
@@ -160,10 +175,7 @@ class TCNCA(CachedAttention):
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         y, length, tails = x, x.shape[1], {}
         for i, weights in enumerate(self.filters):
-            known, step = torch.cat([state[f"tail_{i}"], y], 1), self.dilation**i
-            tails[f"tail_{i}"] = known[:, length:]
-            taps = zip(range(0, known.shape[1] - length + 1, step), weights, strict=True)
-            y = y + F.silu(sum((known[:, n : n + length] * w for n, w in taps), torch.zeros_like(y)))
+            y, tails[f"tail_{i}"] = dilated(y, state[f"tail_{i}"], weights, self.dilation**i)
         q, k, v, r = self.unit(x, y)
         inputs = {"q": q[:, :, None], "k": k[:, :, None], "v": v[:, :, None], "r": r}
         return inputs, tails | {"position": state["position"] + length}

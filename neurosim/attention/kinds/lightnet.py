@@ -9,8 +9,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import AdditiveMixer, Inputs, Shared, State
+from .leaf import leaf
 from .modules import divide, linear, low_rank, split_heads
 from .qkv import QKVMixer
+
+
+@leaf
+def soft_decays(c: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return k = e^(c - z), g = (z of the token before) - z and the last z, z = log(sum of e^c so far).
+
+    Args:
+        c: [B, T, H, K].
+        before: z before the first token, [B, H, K].
+    """
+    z = torch.logcumsumexp(torch.cat([before[:, None], c], 1), 1)
+    earlier, z = z[:, :-1], z[:, 1:]
+    first = earlier <= torch.finfo(c.dtype).min / 4  # there is no state to decay
+    return (c - z).exp(), torch.where(first, torch.zeros_like(z), earlier - z), z[:, -1]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -53,13 +68,9 @@ class LightNet(AdditiveMixer, QKVMixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, c, v), tails = self.convolved(x, state)
-        c, before = split_heads(c, self.k_size), state["normaliser"][:, None]
-        z = torch.logcumsumexp(torch.cat([before, c], 1), 1)
-        earlier, z = z[:, :-1], z[:, 1:]
-        first = earlier <= torch.finfo(x.dtype).min / 4  # there is no state to decay
-        g = torch.where(first, torch.zeros_like(z), earlier - z)
-        inputs = {"q": split_heads(F.silu(q), self.k_size), "k": (c - z).exp(), "v": split_heads(v, self.v_size)}
-        return inputs | {"g": g}, tails | {"normaliser": z[:, -1]}
+        k, g, normaliser = soft_decays(split_heads(c, self.k_size), state["normaliser"])
+        inputs = {"q": split_heads(F.silu(q), self.k_size), "k": k, "v": split_heads(v, self.v_size), "g": g}
+        return inputs, tails | {"normaliser": normaliser}
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(self.g_norm(out.flatten(-2)) * F.silu(self.g_proj(x)))

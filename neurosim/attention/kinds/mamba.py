@@ -157,7 +157,7 @@ class Mamba(AdditiveMixer):
         dt = F.softplus(self.dt_proj(parts[0]))
         k, q = (part[..., None, :].expand(-1, -1, self.inner, -1) for part in parts[1:])
         g = -self.A_log.exp() * dt[..., None]
-        return {"q": q, "k": k, "v": (u * dt)[..., None], "g": g, "u": u, "z": z}, {"tail": tail}
+        return {"q": q, "k": k, "v": (u * dt)[..., None], "g": g, "u": u, "dt": dt, "z": z}, {"tail": tail}
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Scan each chunk by doubling: after n rounds a token holds the sum of the 2^n tokens up to it."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import lookup, require
+from .leaf import leaf
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
@@ -54,11 +55,13 @@ def split_heads(x: Tensor, head_dim: int) -> Tensor:
     return x.unflatten(-1, (-1, head_dim))
 
 
+@leaf
 def repeat_heads(x: Tensor, times: int) -> Tensor:
     """[.., H, C] to [.., times H, C]: copies of a head lie beside each other, for grouped heads."""
     return x if times == 1 else x.repeat_interleave(times, -2)
 
 
+@leaf
 def l2_normalise(x: Tensor, eps: float = 1e-6) -> Tensor:
     """Divide x by its length along the last axis; `eps`, added to the squared length, keeps it finite at 0."""
     return x * (x.square().sum(-1, keepdim=True) + eps).rsqrt()
@@ -89,6 +92,7 @@ class ShortConv(nn.Module):
         """[B, size - 1, C] zeros: the tokens before the first."""
         return x.new_zeros(x.shape[0], self.size - 1, self.weight.shape[0])
 
+    @leaf
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Return (y [B, T, C], the new tail) from x [B, T, C] and `tail`, the `size - 1` tokens before it."""
         known = torch.cat([tail, x], 1)
@@ -104,6 +108,7 @@ class ShortConv(nn.Module):
         return y if self.activation is None else ACTIVATIONS[self.activation](y)
 
 
+@leaf
 def token_shift(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
     """Return (the token before each of x [B, T, D], the last token); `tail` [B, 1, D] comes before the first."""
     known = torch.cat([tail, x], 1)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import NeurosimInputError, lookup, require
+from .leaf import leaf
 
 Settings = Mapping[str, object]
 MOST = 2**14  # channels: their rates are made before the weights are compared with their file
@@ -33,6 +34,7 @@ class Rotary:
     scale: float = 1.0
     limit: int | None = None
 
+    @leaf
     def turn(self, x: Tensor, position: Tensor) -> Tensor:
         """Turn pairs (i, i + n) of the first 2n channels of x [B, T, H, K], n rates; the others stay.
 

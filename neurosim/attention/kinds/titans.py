@@ -111,10 +111,15 @@ class TitansContext(Titans):
         end = first + rows.shape[2]
         cache = torch.cat([cache[:, :, :first], rows, cache[:, :, end:]], 2)
         y = self._attended(inputs["attend_q"].movedim(1, 2), cache[:, :, :end], first)
-        q, k, v = (split_heads(F.silu(layer(y)), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        new = inputs | {"q": l2_normalise(q), "k": l2_normalise(k), "v": v}
+        q, k, v = self.asked(y)
+        new = inputs | {"q": q, "k": k, "v": v}
         trained, out = super().chunked(trained, new)
         return trained, cache, split_heads(y, self.k_size) * self.o_norm(out).sigmoid()
+
+    def asked(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q, k and v [.., H, K] of y, on which the memory is read and trained."""
+        q, k, v = (split_heads(F.silu(layer(y)), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        return l2_normalise(q), l2_normalise(k), v
 
     def _attended(self, q: Tensor, cache: Tensor, first: int) -> Tensor:
         """Return y [B, T, D] of queries [B, H, T, K] at places from `first` over P and the cache [B, H, end, 4 K]."""

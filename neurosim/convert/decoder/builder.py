@@ -64,7 +64,8 @@ class Builder(DecoderProgram):
         out = self.buffer(table.embedding_dim, own=self.few)
         places, own = self.by_rows(out)
         weights = self.constant(table.weight)
-        self.emit(vectors.embed, [tokens, weights, out.width, out], places, [(out, own, True)])
+        bound = vectors.embed(tokens=tokens, table=weights, width=out.width, out=out)
+        self.emit(bound, places, [(out, own, True)])
         return out
 
     def embed_events(self, given: Array, layer: EventEmbedding) -> Buffer:
@@ -86,8 +87,12 @@ class Builder(DecoderProgram):
         positions = math.prod((n - k) // step + 1 for n, k, step in zip(shape[1:], kernel, stride, strict=True))
         out = self.buffer(shape[0] * math.prod(kernel), self.tokens * positions)
         places, own = self.by_rows(out)
-        arguments = [x, *shape, *kernel, *stride, int(together), out]
-        self.emit(events.patches, arguments, places, [(x, WHOLE, False), (out, own, True)])
+        planes, height, width = shape
+        rows, columns = kernel
+        down, across = stride
+        sizes = {"planes": planes, "height": height, "width": width, "rows": rows, "columns": columns}
+        bound = events.patches(x=x, **sizes, down=down, across=across, together=together, out=out)
+        self.emit(bound, places, [(x, WHOLE, False), (out, own, True)])
         return out
 
     def norm(self, module: nn.Module, x: Buffer, size: int | None = None) -> Buffer:
@@ -106,26 +111,28 @@ class Builder(DecoderProgram):
         whole = size == x.width and x.rows == self.tokens
         out = self.buffer(x.width, x.rows, own=whole and self.few)
         scale, shift = (None if t is None else self.constant(t) for t in (weight, bias))
-        arguments = [x, size, scale, 1 if scale is None else len(scale), shift, int(centred), eps, out]
+        period = 1 if scale is None else len(scale)
+        given = {"weight": scale, "bias": shift, "centred": centred, "eps": eps}
         places, own = self.by_rows(out) if whole else self.by_groups(out, size)
         touches = [self.read(x, own), (out, own, True)]
-        self.emit(vectors.norm, arguments, places, touches)
+        self.emit(vectors.norm(x=x, size=size, period=period, **given, out=out), places, touches)
         if whole and (scale is None or len(scale) == size):
-            self.last_norm = LastNorm(out, [x, scale, shift, int(centred), eps], touches, len(self.lists[0]))
+            self.last_norm = LastNorm(out, {"norm_x": x, **given}, touches, len(self.lists[0]))
         return out
 
     def normalise(self, x: Buffer, size: int, kind: int, eps: float = 0.0) -> Buffer:
         """Return x with each group of `size` channels divided by its length or sum, or its softmax."""
         out = self.buffer(x.width, x.rows)
         places, own = self.by_groups(out, size)
-        self.emit(vectors.normalise, [x, size, kind, eps, out], places, [self.read(x, own), (out, own, True)])
+        bound = vectors.normalise(x=x, size=size, kind=kind, eps=eps, out=out)
+        self.emit(bound, places, [self.read(x, own), (out, own, True)])
         return out
 
     def total(self, x: Buffer, size: int) -> Buffer:
         """Return the sum of each group of `size` channels, in rows of one."""
         out = self.buffer(1, x.rows * x.width // size)
         places, own = self.by_groups(x, size)
-        self.emit(vectors.total, [x, size, out], places, [self.read(x, own), (out, own, True)])
+        self.emit(vectors.total(x=x, size=size, out=out), places, [self.read(x, own), (out, own, True)])
         return out
 
     def pointwise(
@@ -142,17 +149,21 @@ class Builder(DecoderProgram):
         """Return act(x + plus) times + then, within low and high."""
         out = self.buffer(x.width, x.rows)
         places, own = self.by_columns(out)
-        arguments: list[Any] = [x, x.width, x.rows, act]
+        operands: dict[str, Any] = {}
         touches: list[Touch] = [(x, OWN if x.own else own, False), (out, own, True)]
-        for other in (plus, times, then):
+        for name, other in (("plus", plus), ("times", times), ("then", then)):
+            operands[name] = other
+            operands[f"{name}_rows"] = isinstance(other, Buffer)
             if isinstance(other, Buffer):
-                arguments += [other, other.width, 1]
-                same = other.width == x.width
-                touches.append((other, OWN if other.own else own if same else WHOLE, False))
+                operands[f"{name}_columns"] = other.width
+                same = own if other.width == x.width else WHOLE
+                touches.append((other, OWN if other.own else same, False))
             else:
-                arguments += [other, 1 if other is None else len(other), 0]
-        arguments += [-np.inf if low is None else low, np.inf if high is None else high, out]
-        self.emit(vectors.pointwise, arguments, places, self.masked(touches))
+                operands[f"{name}_columns"] = 1 if other is None else len(other)
+        operands["low"] = -np.inf if low is None else low
+        operands["high"] = np.inf if high is None else high
+        bound = vectors.pointwise(x=x, width=x.width, tokens=x.rows, activation=act, **operands, out=out)
+        self.emit(bound, places, self.masked(touches))
         return out
 
     def mix(self, x: Buffer, y: Buffer, w: Buffer | Array) -> Buffer:
@@ -160,9 +171,18 @@ class Builder(DecoderProgram):
         out = self.buffer(x.width, x.rows)
         places, own = self.by_columns(out)
         touches = [(b, OWN if b.own else own, False) for b in (x, y, w) if isinstance(b, Buffer)]
-        arguments = [x, y, w, int(isinstance(w, Buffer)), x.width, x.rows, out]
-        self.emit(vectors.mix, arguments, places, [*touches, (out, own, True)])
+        of_token = isinstance(w, Buffer)
+        bound = vectors.mix(x=x, y=y, weight=w, weight_rows=of_token, width=x.width, tokens=x.rows, out=out)
+        self.emit(bound, places, [*touches, (out, own, True)])
         return out
+
+    def overwrite(self, out: Buffer, x: Buffer) -> None:
+        """Copy x into a buffer of the same shape."""
+        places, own = self.by_columns(out)
+        sizes = {"width": x.width, "tokens": x.rows, "activation": vectors.IDENTITY, "low": -np.inf, "high": np.inf}
+        none = {f"{name}_{part}": 0 for name in ("plus", "times", "then") for part in ("columns", "rows")}
+        bound = vectors.pointwise(x=x, **sizes, **none, out=out)
+        self.emit(bound, places, self.masked([(x, OWN if x.own else own, False), (out, own, True)]))
 
     def columns(self, x: Buffer, start: int, width: int) -> Buffer:
         """Return a copy of some columns of x."""
@@ -173,11 +193,12 @@ class Builder(DecoderProgram):
     def copy(self, x: Buffer, start: int, out: Buffer, at: int, width: int) -> None:
         """Copy columns of the rows of x, each into as many rows of `out` as there are for it."""
         places, own = self.by_rows(out)
-        arguments = [x, x.width, start, out, out.width, at, width, out.rows // x.rows]
+        source = {"x": x, "x_width": x.width, "x_first": start, "columns": width}
+        bound = vectors.copy(**source, out=out, out_width=out.width, out_first=at, repeats=out.rows // x.rows)
         read = self.read(x, own) if out.rows == x.rows else (x, OWN if x.own else WHOLE, False)
-        self.emit(vectors.copy, arguments, places, [read, (out, own, True)])
+        self.emit(bound, places, [read, (out, own, True)])
 
-    def linear(self, layer: nn.Module, x: Buffer, before: Buffer | None = None, *, narrow: bool = False) -> Buffer:
+    def linear(self, layer: Any, x: Buffer, before: Buffer | None = None, *, narrow: bool = False) -> Buffer:
         """Return W x + b of a linear layer, spiked or dense, plus `before`.
 
         Args:
@@ -185,8 +206,6 @@ class Builder(DecoderProgram):
                 meet before the next layer.
         """
         dense = not isinstance(layer, SpikedLinear) or layer.coder.bypassed
-        if not isinstance(layer, SpikedLinear | nn.Linear):
-            raise NotCompiledError(f"{type(layer).__name__}: no compiled operation computes this layer")
         own_copy = narrow and self.few and x.rows == self.tokens and layer.out_features <= BLOCK
         out = self.buffer(layer.out_features, x.rows, own=own_copy)
         blocks: list[int] | int = 1 if own_copy else cuts(-(-out.width // BLOCK), self.threads)
@@ -197,7 +216,7 @@ class Builder(DecoderProgram):
             touches.append((before, OWN if before.own else own, False))
         if dense:
             weight = layer.dense() if isinstance(layer, SpikedLinear) else layer.weight
-            self._emit_dense(weight, x, [bias, before, out], blocks, touches)
+            self._emit_dense(weight, x, {"bias": bias, "before": before, "out": out}, blocks, touches)
             return out
         assert isinstance(layer, SpikedLinear)
         if before is not None and self._splits(layer, x):
@@ -207,29 +226,52 @@ class Builder(DecoderProgram):
         if layer.kept != "int8":
             rows = self.weights.zeros((x.width, out.width), np.float32)
             rows[:] = layer.stored()[0].numpy().T
-            arguments = [rows, x.width, out.width, x.rows, coded, int(coded.levels), bias, before, out]
-            self.emit(floats.float_rows, arguments, blocks, touches)
+            bound = floats.float_rows(
+                rows=rows,
+                size=x.width,
+                width=out.width,
+                tokens=x.rows,
+                **coded.operands(self.threads),
+                has_levels=coded.levels,
+                bias=bias,
+                before=before,
+                out=out,
+            )
+            self.emit(bound, blocks, touches)
             return out
         stride = -(-out.width // BLOCK) * BLOCK
         rows, steps = self._rows(layer, stride)
         lead, batch = (self.threads,) * own_copy, product.fastest() == product.VNNI and product.MANY <= x.rows <= BATCH
         sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, own_copy)
         spare = self.scratch(product.all_rows_size(x.width, stride), np.int8) if batch else None
-        arguments = [rows, stride, x.width, out.width, x.rows, coded, self.constant(steps)]
-        arguments += [int(coded.levels), bias, before, out, sums, spare]
-        operation = product.INTEGER_ROWS[product.fastest()]
-        self.emit(operation, arguments, blocks, [*touches, (sums, own, True)])
+        bound = product.INTEGER_ROWS[product.fastest()](
+            rows=rows,
+            stride=stride,
+            size=x.width,
+            width=out.width,
+            tokens=x.rows,
+            **coded.operands(self.threads),
+            steps=self.constant(steps),
+            has_levels=coded.levels,
+            bias=bias,
+            before=before,
+            out=out,
+            sums=sums,
+            spare=spare,
+        )
+        self.emit(bound, blocks, [*touches, (sums, own, True)])
         return out
 
-    def _emit_dense(self, weight: Tensor, x: Buffer, more: list[Any], blocks: Any, touches: list[Touch]) -> None:
-        arguments = [self.constant(weight), x.width, len(weight), x.rows, x, *more, self.mask]
-        self.emit(floats.dense, arguments, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
+    def _emit_dense(self, weight: Tensor, x: Buffer, more: dict[str, Any], blocks: Any, touches: list[Touch]) -> None:
+        sizes = {"size": x.width, "width": len(weight), "tokens": x.rows}
+        bound = floats.dense(weights=self.constant(weight), x=x, **sizes, **more, mask=self.mask)
+        self.emit(bound, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
 
     def product(self, weight: Tensor, x: Buffer) -> Buffer:
         """Return W x of a matrix that takes x as it is."""
         out = self.buffer(len(weight), x.rows)
         blocks = cuts(-(-out.width // BLOCK), self.threads)
-        self._emit_dense(weight, x, [None, None, out], blocks, [(out, self.by_columns(out)[1], True)])
+        self._emit_dense(weight, x, {"out": out}, blocks, [(out, self.by_columns(out)[1], True)])
         return out
 
     def _splits(self, layer: SpikedLinear, x: Buffer) -> bool:
@@ -253,22 +295,32 @@ class Builder(DecoderProgram):
         assert thresholds is not None
         own = [ByThread([int(a.ctypes.data) + 4 * begin for begin in places[:-1]]) for a in (x.array, thresholds)]
         coded = self._lists(x, max(sizes), levels=False, own=True)
-        arguments = self._coding(own[0], ByThread(sizes), layer.coder, rule, own[1], whole=True)
-        self._emit_encode(arguments, coded, rule, 1, (x, dealt, False), OWN)
+        operands = self._coding(own[0], ByThread(sizes), layer.coder, rule, own[1], whole=True)
+        self._emit_encode(operands, coded, rule, 1, (x, dealt, False), OWN)
         stride = -(-layer.out_features // BLOCK) * BLOCK
         rows, steps = self._rows(layer, stride)
         first = ByThread([int(rows.ctypes.data) + stride * begin for begin in places[:-1]])
         parts = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
-        arguments = [first, stride, ByThread(sizes), coded, parts]
         self.kept.append(rows)
         operation = product.PARTIAL_ROWS[product.fastest()]
-        self.emit(operation, arguments, 1, [(coded.marker, OWN, False), (parts, OWN, True)])
+        listed = coded.operands(self.threads)
+        bound = operation(rows=first, stride=stride, size=ByThread(sizes), **listed, sums=parts)
+        self.emit(bound, 1, [(coded.marker, OWN, False), (parts, OWN, True)])
         bias = None if layer.bias is None else self.constant(layer.bias)
         out = self.buffer(layer.out_features, own=True)
-        sums = self.scratch(stride, np.int32)
-        arguments = [parts.array, self.threads, stride, out.width, self.constant(steps), bias, before, out, sums]
+        bound = product.join(
+            parts=parts.array,
+            threads=self.threads,
+            stride=stride,
+            width=out.width,
+            steps=self.constant(steps),
+            bias=bias,
+            before=before,
+            out=out,
+            sums=self.scratch(stride, np.int32),
+        )
         reads = [(parts, WHOLE, False), (before, OWN if before.own else WHOLE, False)]
-        self.emit(product.join, arguments, 1, [*reads, (out, OWN, True)])
+        self.emit(bound, 1, [*reads, (out, OWN, True)])
         return out
 
     def _rows(self, layer: SpikedLinear, stride: int) -> tuple[Array, Tensor]:
@@ -293,9 +345,9 @@ class Builder(DecoderProgram):
         if key in self.encoded:
             return self.encoded[key]
         coded = self._lists(x, x.width, levels=thresholds is None, own=self.few and x.rows == self.tokens)
-        arguments = self._coding(x, x.width, coder, rule, thresholds, whole=whole)
+        operands = self._coding(x, x.width, coder, rule, thresholds, whole=whole)
         places, dealt = self.by_rows(coded.marker)
-        self._emit_encode(arguments, coded, rule, places, self.read(x, dealt), dealt)
+        self._emit_encode(operands, coded, rule, places, self.read(x, dealt), dealt)
         self.encoded[key] = coded
         return coded
 
@@ -313,16 +365,17 @@ class Builder(DecoderProgram):
         return Encoded(parts, Buffer(parts[0], x.rows, room, own), levels)
 
     def _emit_encode(
-        self, arguments: list[Any], coded: Encoded, rule: tuple[Any, ...], places: Any, read: Touch, own: Share
+        self, operands: dict[str, Any], coded: Encoded, rule: tuple[Any, ...], places: Any, read: Touch, own: Share
     ) -> None:
         first = int(np.argmax(rule[-1] != 0)) if len(rule[-1]) else 0
-        arguments, touches = [*arguments, coded, self.mask, first], self.masked([read, (coded.marker, own, True)])
+        operands = {**operands, **coded.operands(self.threads), "mask": self.mask, "first": first}
+        touches = self.masked([read, (coded.marker, own, True)])
         norm = self.last_norm
-        if norm is not None and norm.out is arguments[0] and norm.count == len(self.lists[0]):
-            arguments, touches = [*arguments, *norm.arguments], [*norm.touches, *touches]
-            self.emit(encode.norm_encode, arguments, places, touches, instead=True)
+        if norm is not None and norm.out is operands["x"] and norm.count == len(self.lists[0]):
+            touches = [*norm.touches, *touches]
+            self.emit(encode.norm_encode(**operands, **norm.operands), places, touches, instead=True)
         else:
-            self.emit(encode.encode, arguments, places, touches)
+            self.emit(encode.encode(**operands), places, touches)
 
     def _rule(self, coder: Coder, channels: int) -> tuple[tuple[Any, ...], Array | None]:
         rounding, thresholds = coder.kernel_rounding(channels)
@@ -337,24 +390,28 @@ class Builder(DecoderProgram):
         thresholds: Array | ByThread | None,
         *,
         whole: bool,
-    ) -> list[Any]:
-        """Return the first arguments of the operations that encode; every thread may have channels of its own."""
+    ) -> dict[str, Any]:
+        """Return the operands of `kernels.decode.encode.CODING`; every thread may have channels of its own."""
         kind, shrink, top, factor, edges, levels, table = rule
         self.kept.append(rule)
         largest = max(channels.values) if isinstance(channels, ByThread) else channels
-        share_k = float(share_of(largest, coder.k))
-        given = [share_k, int(thresholds is not None), thresholds, kind, float(shrink), float(top), float(factor)]
-        return [
-            x,
-            channels,
-            *given,
-            edges,
-            levels,
-            table,
-            len(table),
-            int(whole),
-            self.scratch(encode.padded_to(largest), np.int8),
-        ]
+        return {
+            "x": x,
+            "size": channels,
+            "share": float(share_of(largest, coder.k)),
+            "by_channel": thresholds is not None,
+            "thresholds": thresholds,
+            "kind": kind,
+            "shrink": float(shrink),
+            "top": float(top),
+            "factor": float(factor),
+            "edges": edges,
+            "levels": levels,
+            "table": table,
+            "table_size": len(table),
+            "whole": whole,
+            "scratch": self.scratch(encode.padded_to(largest), np.int8),
+        }
 
     def code(self, x: Buffer, coder: nn.Module | None, size: int, out: Buffer | None = None) -> Buffer:
         """Return x as a receiver decodes it from spikes, each group of `size` channels apart; None changes nothing."""
@@ -364,11 +421,16 @@ class Builder(DecoderProgram):
         rule, thresholds = self._rule(coder, size)
         seen, out = x.viewed(size), out or self.buffer(x.width, x.rows)
         places, own = self.by_groups(out, size)
-        first = self._coding(seen, size, coder, rule, thresholds, whole=False)
-        escapes = [self.scratch(size, np.int32), self.scratch(size, np.int32)]
         scales = self.constant(coder.scales)
-        arguments = [*first, *escapes, scales, len(scales), out]
-        self.emit(encode.code, arguments, places, [self.read(x, own), (out, own, True)])
+        bound = encode.code(
+            **self._coding(seen, size, coder, rule, thresholds, whole=False),
+            escaped=self.scratch(size, np.int32),
+            excess=self.scratch(size, np.int32),
+            scales=scales,
+            scale_count=len(scales),
+            out=out,
+        )
+        self.emit(bound, places, [self.read(x, own), (out, own, True)])
         return out
 
     def code_state(self, memory: Buffer, coder: nn.Module | None, size: int) -> None:
@@ -376,25 +438,34 @@ class Builder(DecoderProgram):
         if coder is not None:
             self.code(memory, coder, size, out=memory)
 
-    def convolve(self, module: ShortConv, x: Buffer, coder: nn.Module | None = None) -> Buffer:
-        """Return the short convolution of x with the tokens before it, which are kept as a coder leaves them."""
+    def convolve(self, module: ShortConv, x: Buffer, tails: Buffer) -> Buffer:
+        """Return the short convolution of x with the tails, the tokens before it [tokens, size - 1, width]."""
         size, width = module.size, x.width
-        tails = self.state(size - 1, width)
         weight = self.constant(module.weight[:, 0].T)
         bias = None if module.bias is None else self.constant(module.bias)
         out = self.buffer(width, x.rows)
         places, own = self.by_columns(out)
         act = ACTIVATIONS[module.activation or "identity"]
-        arguments = [x, width, x.rows, size, weight, bias, tails, act, out]
-        touches = [(x, OWN if x.own else own, False), (out, own, True)]
-        self.emit(vectors.convolve, [*arguments, self.mask], places, self.masked([*touches, (tails, own, True)]))
-        self.code_state(tails, coder, width)
+        sizes = {"width": width, "tokens": x.rows, "size": size}
+        layer = {"weight": weight, "bias": bias, "tails": tails, "activation": act}
+        touches = [(x, OWN if x.own else own, False), (out, own, True), (tails, own, True)]
+        self.emit(vectors.convolve(x=x, **sizes, **layer, out=out, mask=self.mask), places, self.masked(touches))
         return out
 
     def rotary(self, x: Buffer, size: int, angles: Rotary) -> Buffer:
-        """Turn each head of x by its position, in place."""
+        """Return each head of x turned by its position."""
         self.limit = min(self.limit, np.inf if angles.limit is None else angles.limit)
         rates: Array = np.array(angles.rates, np.float64)
-        places, own = self.by_groups(x, size)
-        self.emit(vectors.rotary, [x, size, rates, len(rates), angles.scale], places, [(x, own, True)])
-        return x
+        out = self.buffer(x.width, x.rows)
+        places, own = self.by_groups(out, size)
+        bound = vectors.rotary(x=x, size=size, rates=rates, pairs=len(rates), scale=angles.scale, out=out)
+        self.emit(bound, places, [self.read(x, own), (out, own, True)])
+        return out
+
+    def matmul(self, x: Buffer, y: Buffer, rows: int) -> Buffer:
+        """Return the products of matrices of `rows` rows of x with as many matrices of y, one behind the other."""
+        out = self.buffer(y.width, x.rows)
+        places, own = self.by_groups(out, rows * y.width)
+        bound = vectors.matmul(x=x, y=y, rows=rows, inner=x.width, columns=y.width, out=out)
+        self.emit(bound, places, [self.read(x, WHOLE), self.read(y, WHOLE), (out, own, True)])
+        return out

@@ -1,107 +1,233 @@
-"""Programs of softmax attention over few of the earlier tokens: SEA, HAX and B'MOJO."""
+"""Programs of the kinds that attend to some of the earlier tokens, and to a state of the others.
+
+They are written out, because the classes compute the choice for all tokens of a text at once, from their positions.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any, cast
 
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...attention.kinds.base import Mixer
 from ...attention.kinds.bmojo import BMojo
 from ...attention.kinds.hax import HAX
-from ...attention.kinds.mamba import Mamba2
+from ...attention.kinds.modules import l2_normalise, repeat_heads
+from ...attention.kinds.nested import PREFIX, run_inside
 from ...attention.kinds.sea import SEA
-from ...kernels.decode import chosen, states, vectors
-from .additive import activated, divided, summed, with_ones
-from .attention import Kept, coded_qk, finished, grow, refuse_coded_state, split, turned
+from ...attention.kinds.window_linear import WindowLinearAttention
+from ...kernels.decode import chosen, vectors, windows
 from .builder import Builder
+from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
 from .memory import WHOLE, Buffer
-from .others import mamba2, mamba2_finish, mamba2_states
-from .program import Groups, Sizes, Touch
+from .nodes import Kept
+from .program import Touch
+from .recurrences import additive
+from .routed import Program
+from .traced import Traced
 
 
-def _mean(b: Builder, values: Buffer, heads: int, groups: int, size: int) -> Buffer:
-    """Return the mean [tokens, H V] of all values so far [tokens, H / groups (V + 1)], with their column of ones."""
-    ones, sizes = b.plain(heads, 1.0), Sizes(heads, 1, size + 1)
-    _, sums = summed(b, ones, ones, values, kind=states.NO_DECAY, groups=Groups(v=groups), sizes=sizes)
-    return divided(b, sums, heads, size, 0.0)
+class _Sums:
+    """S += k v^T of keys and values without a decay, for `recurrences.additive`."""
+
+    scale = 1.0
 
 
-def sea(b: Builder, mixer: SEA, x: Buffer, before: Buffer) -> Buffer:
-    heads, few, size, parts = mixer.num_heads, mixer.kv_heads, mixer.k_size, mixer.columns
-    q, k, v = split(b, mixer, x)
-    q, k = turned(b, mixer, q), turned(b, mixer, k)
-    groups, values = Groups(k=mixer.groups, v=mixer.groups), with_ones(b, v, size)
-    q_map, k_map = (b.pointwise(y, vectors.ELU_PLUS) for y in (q, k))
-    _, sums = summed(b, q_map, k_map, values, kind=states.NO_DECAY, groups=groups, sizes=Sizes(heads, size, size + 1))
-    context, mean = divided(b, sums, heads, size, 0.0), _mean(b, values, heads, mixer.groups, size)
-    both, repeated = b.buffer(2 * size, b.tokens * heads), b.buffer(size, b.tokens * heads)
-    b.copy(v.viewed(size), 0, repeated, 0, size)
-    for at, part in ((0, context.viewed(size)), (size, repeated)):
-        b.copy(part, 0, both, at, size)
-    hidden = b.pointwise(b.linear(mixer.estimate[0], both), vectors.GELU)
-    wanted = b.convolve(mixer.conv1d, b.linear(mixer.columns_proj, hidden).viewed(heads * parts))
-    mix = b.pointwise(b.linear(mixer.mix_proj, context.viewed(size)), vectors.SIGMOID)
-    q, k = coded_qk(b, mixer, q, k)
-    kept = Kept(few, mixer.groups, size, size, 0)
-    memory, out = b.state(kept.capacity, few * 2 * size), b.buffer(heads * size)
-    places, own = b.by_heads(few)
-    arguments = [q, k, v, heads, size, size, mixer.groups, b.tokens, kept.capacity, memory, size**-0.5]
-    arguments += [b.scratch(kept.capacity), out, wanted, parts, mixer.chosen, b.scratch(parts + mixer.chosen, np.int32)]
-    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in (q, k, v, wanted)]
-    grow(b, kept, b.emit(chosen.estimated, arguments, places, [*touches, (memory, own, True), (out, own, True)]))
-    apart = b.pointwise(mean, times=b.constant(-1.0), then=out)
-    out = b.pointwise(apart.viewed(size), times=mix, then=mean.viewed(size)).viewed(out.width)
-    return finished(b, mixer, out, x, before)
+def _summed(q: Any, k: Any, v: Any) -> Traced:
+    """Return S^T q [B, 1, H, V] of S = sum of k v^T over the tokens so far."""
+    b, heads = v.builder, v.shape[2]
+    shape = (b.tokens, heads, k.shape[-1], v.shape[-1])
+    token = {name: value[:, 0] for name, value in {"q": q, "k": k, "v": v}.items()}
+    return additive(cast(Any, _Sums()), Traced(Kept(b, torch.zeros(shape)), shape), token)[:, None]
 
 
-def hax(b: Builder, mixer: HAX, x: Buffer, before: Buffer) -> Buffer:
+def _with_ones(v: Any) -> Any:
+    """Return v with a last column of ones: a state then sums the keys, too."""
+    return torch.cat([v, torch.ones_like(v[..., :1])], -1)
+
+
+def _divided(sums: Traced) -> Traced:
+    """Return the columns of sums but the last one, divided by it."""
+    rows, size = sums.heads, sums.shape[-1] - 1
+    b = sums.builder
+    out = b.buffer(size, rows.rows)
+    places, own = b.by_groups(out, size)
+    bound = vectors.ratio(x=rows, size=size, eps=0.0, out=out)
+    b.emit(bound, places, [b.read(rows, own), (out, own, True)])
+    return Traced.of(b, out, [*sums.shape[:-1], size])
+
+
+def _mean(x: Traced) -> Traced:
+    """Return the mean of x [B, 1, H, V] over the tokens so far."""
+    ones = torch.ones(*x.shape[:-1], 1)
+    return _divided(_summed(ones, ones, _with_ones(x)))
+
+
+def sea(mixer: SEA, x: Any, state: Any, shared: Any) -> Traced:
     refuse_coded_state(mixer)
-    keys, width, picked = mixer.key_dim, mixer.ssm.inner, mixer.chosen
-    u, y, z = mamba2_states(b, mixer.ssm, x)
-    q, k = (b.linear(layer, u) for layer in (mixer.q_proj, mixer.k_proj))
-    means = [_mean(b, with_ones(b, part, keys), 1, 1, keys) for part in (q, k)]
+    b, heads, size, parts = x.builder, mixer.num_heads, mixer.k_size, mixer.columns
+    q, k, v = (cast(Any, mixer.turn(y, torch.tensor(0)) if i < 2 else y) for i, y in enumerate(mixer.split(x)))
+    few_k, few_v = k, v
+    k, v = (cast(Any, repeat_heads(y, mixer.groups)) for y in (k, v))
+    context = _divided(_summed(F.elu(q) + 1, F.elu(k) + 1, _with_ones(v)))
+    mean = _mean(v)
+    scores = mixer.columns_proj(mixer.estimate(torch.cat([cast(Any, context), v], -1)))
+    scores, _ = mixer.conv1d(scores.flatten(2), state["tail"])
+    mix = mixer.mix_proj(context).sigmoid()
+    coded = mixer.coded({"q": q, "k": few_k})
+    cache = Cache(mixer.kv_heads, mixer.groups, size, size, 0)
+    rows = {"q": cast(Any, coded["q"]).tokens, "k": cast(Any, coded["k"]).tokens, "v": few_v.tokens}
+    values, memory, out = cast(Any, scores).tokens, cache.memory(b), b.buffer(heads * size)
+    bound = chosen.estimated(
+        **rows,
+        **cache.operands(b, memory),
+        weights=b.scratch(cache.capacity),
+        out=out,
+        part_values=values,
+        parts=parts,
+        picked=mixer.chosen,
+        picks=b.scratch(parts + mixer.chosen, np.int32),
+    )
+    places, own = b.by_heads(cache.few)
+    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in (*rows.values(), values)]
+    emit_growing(b, cache, bound, places, [*touches, (memory, own, True), (out, own, True)])
+    seen = Traced.of(b, out, [b.tokens, 1, heads, size])
+    return cast(Traced, mixer.finish(cast(Any, mean + mix * (seen - mean)), x, {}))
+
+
+def hax(mixer: HAX, x: Any, state: Any, shared: Any) -> Traced:
+    refuse_coded_state(mixer)
+    b, keys, width, picked = x.builder, mixer.key_dim, mixer.ssm.inner, mixer.chosen
+    own_state = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    inner, _ = mixer.ssm.project(x, own_state, shared)
+    token = {name: cast(Any, value)[:, 0] for name, value in inner.items()}
+    of_state = additive(mixer.ssm, own_state["memory"], token)[:, None].flatten(-2)
+    u = cast(Any, inner["u"]).flatten(-2)
+    q, k = mixer.q_proj(u), mixer.k_proj(u)
+    mean_q, mean_k = (_mean(part[:, :, None])[:, :, 0] for part in (q, k))
     score = best = None
     if mixer.scored:
-        both = b.buffer(2 * keys)
         # The mean of the queries has the direction of their sum.
-        for at, part in ((0, k), (keys, b.normalise(means[0], keys, vectors.L2, 1e-24))):
-            b.copy(part, 0, both, at, keys)
-        first, _, second, _, last = mixer.score
-        for layer in (first, second):
-            both = activated(b, b.linear(layer, both), "relu")
-        score, best = b.linear(last, both), b.state(picked, 2)
-    planes = b.constant(mixer.planes()) if mixer.hashed else None
-    apart = [b.pointwise(mean, times=b.constant(-1.0), then=part) for mean, part in zip(means, (q, k), strict=True)]
-    kept, coded = Kept(1, 1, keys, width, 0), b.code(q, mixer.codes.q, keys)
-    memory, out = b.state(kept.capacity, keys + width + 1), b.buffer(width)
+        both = torch.cat([k, l2_normalise(cast(Any, mean_q), 1e-24)], -1)
+        score, best = cast(Any, mixer.score(both)).tokens, b.state(picked, 2)
+    coded = cast(Any, mixer.coded({"q": q})["q"])
+    cache = Cache(1, 1, keys, width, 0)
+    rows = {"q": coded, "k": k, "v": u, "hashed_q": q - mean_q, "hashed_k": k - mean_k}
+    inputs = {name: value.tokens for name, value in rows.items()}
+    memory, out = b.state(cache.capacity, keys + width + 1), b.buffer(width)
+    bound = chosen.hashed(
+        **inputs,
+        keys=keys,
+        values=width,
+        tokens=b.tokens,
+        chosen=picked,
+        planes=b.constant(mixer.planes()) if mixer.hashed else None,
+        capacity=cache.capacity,
+        memory=memory,
+        scale=keys**-0.5,
+        weights=b.scratch(cache.capacity),
+        out=out,
+        score=score,
+        best=best,
+        picks=b.scratch(2 * picked + 1, np.int32),
+    )
     places, own = b.by_rows(out)
-    arguments = [coded, k, u, keys, width, b.tokens, picked, planes, kept.capacity, memory, keys**-0.5]
-    arguments += [b.scratch(kept.capacity), out, score, best, b.scratch(2 * picked + 1, np.int32), *apart]
-    touches: list[Touch] = [b.read(part, own) for part in (coded, k, u, *apart, score) if part is not None]
+    touches: list[Touch] = [b.read(part, own) for part in (*inputs.values(), score) if part is not None]
     touches += [(part, own, True) for part in (memory, out, best) if part is not None]
-    grow(b, kept, b.emit(chosen.hashed, arguments, places, touches))
-    return mamba2_finish(b, mixer.ssm, b.pointwise(out, times=b.constant(mixer.gain), then=y), z, before)
+    emit_growing(b, cache, bound, places, touches)
+    y = of_state + mixer.gain * Traced.of(b, out, of_state.shape)
+    y = y.unflatten(-1, (mixer.ssm.heads, -1))
+    return cast(Traced, mixer.ssm.finish(cast(Any, y), x, inner))
 
 
-def bmojo(b: Builder, mixer: BMojo, x: Buffer, before: Buffer) -> Buffer:
+def bmojo(mixer: BMojo, x: Any, state: Any, shared: Any) -> Traced:
     refuse_coded_state(mixer)
-    heads, size, w, slots = mixer.kv_heads, mixer.k_size, mixer.window_size, mixer.eidetic
-    q, k, v = (b.linear(layer, x) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
-    q, k = b.rotary(q, size, mixer.positions), b.rotary(k, size, mixer.positions)
-    q, k = coded_qk(b, mixer, q, k)
-    surprise, last = b.buffer(1), b.state(w, x.width)
+    b, heads, size, w, slots = x.builder, mixer.kv_heads, mixer.k_size, mixer.window_size, mixer.eidetic
+
+    def split(y: Any) -> Any:
+        return y.unflatten(-1, (heads, size))
+
+    now = torch.tensor(0)
+    q, k, v = (split(layer(x)) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+    inputs = mixer.coded({"q": mixer.positions.turn(q, now), "k": mixer.positions.turn(k, now), "v": v})
+    rows = {name: cast(Any, value).tokens for name, value in inputs.items()}
+    tokens, surprise, last = x.tokens, b.buffer(1), b.state(w, mixer.width)
     places, own = b.by_rows(surprise)
-    touches: list[Touch] = [b.read(x, own), (last, own, True), (surprise, own, True)]
-    b.emit(chosen.innovation, [x, x.width, last, w, surprise], places, touches)
-    faded: list[Buffer | None] = [None, None]
+    touches: list[Touch] = [b.read(tokens, own), (last, own, True), (surprise, own, True)]
+    b.emit(chosen.innovation(x=tokens, width=mixer.width, ring=last, length=w, out=surprise), places, touches)
     if mixer.fading is not None:
-        assert isinstance(mixer.fading, Mamba2)
-        s = mamba2(b, mixer.fading, x, None)
-        faded_k, faded_v = b.linear(mixer.k_proj, s), b.linear(mixer.v_proj, s)
-        faded = [b.rotary(faded_k, size, mixer.positions), faded_v]
+        s, _ = run_inside(mixer.fading, x, state, shared)
+        rows["state_k"] = cast(Any, mixer.positions.turn(split(mixer.k_proj(s)), now)).tokens
+        rows["state_v"] = split(mixer.v_proj(s)).tokens
     ring, kept, best = b.state(heads, 2 * w, 4 * size + 1), b.state(heads, slots, 2 * size), b.state(heads, slots, 2)
     out = b.buffer(heads * size)
+    sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
+    memory = {"ring": ring, "innovation": surprise, "kept": kept, "best": best}
     places, own = b.by_heads(heads)
-    arguments = [q, k, v, *faded, heads, size, b.tokens, w, ring, surprise, slots, kept, best, b.scratch(2 * w + slots)]
-    touches = [b.head_read(y, own, places, 1) for y in (q, k, v, *faded) if y is not None]
+    touches = [b.head_read(y, own, places, 1) for y in rows.values()]
     touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, kept, best, out))]
-    b.emit(chosen.remembered, [*arguments, out], places, touches)
-    return b.linear(mixer.o_proj, out, before)
+    bound = chosen.remembered(**rows, **sizes, **memory, weights=b.scratch(2 * w + slots), out=out)
+    b.emit(bound, places, touches)
+    return cast(Traced, mixer.finish(cast(Any, Traced.of(b, out, [b.tokens, 1, heads, size])), x, {}))
+
+
+def _leaving(b: Builder, ring: Buffer, start: int, cache: Cache, x: Buffer | None, *, more: bool) -> Traced:
+    """Return the heads of the token that the present one pushes out of a ring; x takes its place.
+
+    Args:
+        start: the first column of the heads in a place of the ring.
+        more: a head has one more channel, 1 where there is such a token.
+    """
+    heads, size, capacity = cache.few, cache.keys, cache.capacity
+    out = b.buffer(heads * (size + more))
+    places, own = b.by_heads(heads)
+    sizes = {"width": ring.width // capacity, "first": start, "heads": heads, "size": size, "capacity": capacity}
+    bound = windows.leaving(ring=ring, **sizes, tokens=b.tokens, x=x, more=more, out=out)
+    touches: list[Touch] = [(ring, own, x is not None), (out, own, True)]
+    b.emit(bound, places, touches if x is None else [*touches, (x, own, False)])
+    return Traced.of(b, out, [b.tokens, 1, heads, size + more])
+
+
+def window_linear(mixer: WindowLinearAttention, x: Any, state: Any, shared: Any) -> Traced:
+    layer = mixer.softmax
+    b, heads, few, size = x.builder, layer.num_heads, layer.kv_heads, layer.k_size
+    q, k, v = (cast(Any, y) for y in layer.split(x))
+    # Feature maps see keys before their positions: these are kept beside those of the window.
+    cache = Cache(few, layer.groups, size, size, mixer.window_size)
+    plain, memory = b.state(cache.capacity, few * size), cache.memory(b)
+    older_k = _leaving(b, plain, 0, cache, k.tokens, more=False)
+    older_v = _leaving(b, memory, few * size, cache, None, more=True)
+    learnt = Learnt(b.buffer(heads))
+    if mixer.meta is not None:
+        learnt = Learnt(learnt.mass, mixer.meta_tokens, b.constant(mixer.meta), q.tokens)
+    now = torch.tensor(0)
+    turned_q, turned_k = (cast(Any, layer.turn(y, now)).tokens for y in (q, k))
+    seen = attend(b, cache, memory, turned_q, turned_k, v.tokens, learnt)
+    inputs: dict[str, Any] = {
+        "q": mixer.feature_map_q(q),
+        "k": repeat_heads(mixer.feature_map_k(older_k), layer.groups),
+        "v": repeat_heads(cast(Any, older_v), layer.groups),
+    }
+    if mixer.gk_proj is not None:
+        inputs["g"] = F.logsigmoid(mixer.gk_proj(x)) / mixer.gate_logit_normalizer
+    token = {name: value[:, 0] for name, value in mixer.coded(inputs).items()}
+    sums = additive(mixer, state["memory"], cast(Any, token)).tokens
+    b.code_state(state["memory"].node.buffer, mixer.codes.state, size + 1)
+    out = b.buffer(heads * size)
+    places, own = b.by_heads(heads)
+    rows = {"seen": seen, "mass": learnt.mass, "sums": sums}
+    bound = windows.share(**rows, offset=b.constant(mixer.offset), heads=heads, size=size, tokens=b.tokens, out=out)
+    b.emit(bound, places, [*((y, own, False) for y in rows.values()), (out, own, True)])
+    return cast(Traced, layer.finish(cast(Tensor, Traced.of(b, out, [b.tokens, 1, heads, size])), x, {}))
+
+
+PROGRAMS: Mapping[type[Mixer], Program] = {
+    BMojo: bmojo,
+    HAX: hax,
+    SEA: sea,
+    WindowLinearAttention: window_linear,
+}

@@ -3,103 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...attention import LanguageModel, Mixer
+from ...attention import LanguageModel
 from ...attention.events import EventEmbedding
-from ...attention.experts import Experts
-from ...attention.kinds.bmojo import BMojo
-from ...attention.kinds.comba import Comba
-from ...attention.kinds.delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
-from ...attention.kinds.gam import GatedAssociativeMemory
-from ...attention.kinds.gated_attention import TCNCA, SeqBoat
-from ...attention.kinds.hax import HAX
-from ...attention.kinds.hgrn import HGRN, HGRN2
-from ...attention.kinds.hippo import HippoSSM
-from ...attention.kinds.lightnet import LightNet
-from ...attention.kinds.linear import GLA, LinearAttention, Retention, SimpleGLA
-from ...attention.kinds.local_linear import LocalLinearAttention
-from ...attention.kinds.mamba import Mamba, Mamba2
-from ...attention.kinds.mixture_of_memories import MoM
-from ...attention.kinds.neural_memory import Memora, Moneta, Titans, Yaad
-from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
-from ...attention.kinds.plstm import PLSTM
-from ...attention.kinds.rwkv import RWKV7, ChannelMix, GatedChannelMix
-from ...attention.kinds.rwkv6 import RWKV5, RWKV6
-from ...attention.kinds.scout import CheckpointAttention
-from ...attention.kinds.sea import SEA
-from ...attention.kinds.slots import GatedSlotAttention
-from ...attention.kinds.softmax import LatentAttention, SoftmaxAttention, WindowAttention
-from ...attention.kinds.sparse_expansion import SSE, SSEDelta
-from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
-from ...attention.kinds.titans import TitansContext, TitansGate
-from ...attention.kinds.window_linear import WindowLinearAttention
-from ...attention.model import GatedMLP, ResidualBlock
+from ...attention.model import ResidualBlock
 from ...errors import NeurosimInputError, Uncopied, require
 from ...kernels.decode import program
 from ...kernels.tools.intrinsics import APART
 from ...kernels.tools.threads import together
-from . import additive, attention, chosen, delta, feed_forward, networks, others, rwkv
+from ..spiked_mixer import SpikedMixer
+from . import leaves
 from .builder import Builder
 from .memory import Array, Buffer
+from .nodes import Kept
 from .program import NotCompiledError
+from .traced import Traced
 
 MAX_TOKENS = 16
 SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its core away
 
-# By the class of a mixer: its program, which returns the residual stream behind it.
-KINDS: Mapping[type[Mixer], Callable[[Builder, Any, Buffer, Buffer], Buffer]] = {
-    AlmostLinearRNN: others.almost_linear,
-    BMojo: chosen.bmojo,
-    CheckpointAttention: attention.softmax,
-    Comba: delta.comba,
-    DeltaNet: delta.delta_net,
-    DeltaProduct: delta.delta_product,
-    DiagonalSSM: others.diagonal,
-    GatedAssociativeMemory: others.associative_memory,
-    GatedDeltaNet: delta.gated_delta_net,
-    GLA: additive.gla,
-    GatedSlotAttention: additive.gated_slots,
-    HAX: chosen.hax,
-    HGRN: additive.hgrn,
-    HGRN2: additive.hgrn2,
-    HippoSSM: others.hippo,
-    KDA: delta.kda,
-    LatentAttention: attention.latent,
-    LinearAttention: additive.linear_attention,
-    LightNet: others.lightnet,
-    LocalLinearAttention: attention.local_linear,
-    Mamba: others.mamba,
-    Mamba2: others.mamba2,
-    Memora: networks.neural_memory,
-    MoM: others.mom,
-    Moneta: networks.neural_memory,
-    ParaGRU: others.gated_units,
-    ParaLSTM: others.gated_units,
-    PLSTM: others.plstm,
-    Retention: additive.retention,
-    RWKV5: rwkv.rwkv5,
-    RWKV6: rwkv.rwkv5,
-    RWKV7: rwkv.rwkv7,
-    SEA: chosen.sea,
-    SeqBoat: attention.seqboat,
-    SimpleGLA: additive.simple_gla,
-    SSE: others.sse,
-    SSEDelta: others.sse_delta,
-    SoftmaxAttention: attention.softmax,
-    TCNCA: attention.tcnca,
-    Titans: networks.neural_memory,
-    TitansContext: networks.titans_context,
-    TitansGate: networks.titans_gate,
-    WindowAttention: attention.softmax,
-    WindowLinearAttention: attention.window_linear,
-    Yaad: networks.neural_memory,
-}
+leaves.fill()
 
 
 @final
@@ -193,36 +122,41 @@ _PROBLEMS = {
 
 
 def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
-    """Append the program of a model; return the buffer of its logits."""
+    """Append the program of a model, by running its layers on values that record; return the buffer of its logits."""
     embeddings, bounds = model.embeddings, model.bounds()
-    x = b.embed_events(tokens, embeddings) if isinstance(embeddings, EventEmbedding) else b.embed(tokens, embeddings)
+    first = (
+        b.embed_events(tokens, embeddings) if isinstance(embeddings, EventEmbedding) else b.embed(tokens, embeddings)
+    )
+    x = Traced.of(b, first, [b.tokens, 1, model.config.width])
+    shared: dict[str, Any] = {}
     for i, block in enumerate(model.layers):
-        b.lower_bound = None if bounds is None else bounds[i]
+        if bounds is not None:
+            shared["lower_bound"] = bounds[i]
         with b.layer() as kept:
-            x = _block(b, cast(ResidualBlock, block), x, f"layers.{i}")
-            kept.extend([x] if b.first_values is None else [x, b.first_values])
+            try:
+                x = _block(cast(ResidualBlock, block), x, shared)
+            except NotCompiledError as error:
+                part = "." if str(error).startswith(leaves.MIXER) else ": "
+                raise NotCompiledError(f"layers.{i}{part}{error}") from None
+            kept.extend([x.node.buffer, *(value.node.buffer for value in shared.values() if isinstance(value, Traced))])
         model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
-    logits = b.linear(model.lm_head, b.norm(model.norm, x))
+    logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).tokens
     model.files.release()
     return logits
 
 
-def _block(b: Builder, block: ResidualBlock, x: Buffer, name: str) -> Buffer:
-    x = x if block.pre_norm is None else b.norm(block.pre_norm, x)
-    mixer = getattr(block.mixer, "mixer", block.mixer)  # of an executed model with q and k in spikes
-    if type(mixer) not in KINDS:
-        raise NotCompiledError(f"{name}.mixer: a {type(mixer).__name__} has no compiled step")
-    try:
-        x = KINDS[type(mixer)](b, mixer, b.norm(block.norm, x), x)
-    except NotCompiledError as error:
-        raise NotCompiledError(f"{name}.mixer: {error}") from None
-    if block.mlp is None or block.mlp_norm is None:
-        return x
-    inner = b.norm(block.mlp_norm, x)
-    if isinstance(block.mlp, ChannelMix) and type(block.mlp) in (ChannelMix, GatedChannelMix):
-        return rwkv.channel_mix(b, block.mlp, inner, x)
-    if type(block.mlp) is Experts:
-        return feed_forward.experts(b, block.mlp, inner, x)
-    if type(block.mlp) is not GatedMLP:
-        raise NotCompiledError(f"{name}.mlp: a {type(block.mlp).__name__} has no compiled step")
-    return feed_forward.gated_mlp(b, block.mlp, inner, x)
+def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
+    """Append the operations of a layer, and those that leave its state to the next token."""
+    b = x.builder
+    mixer = block.mixer.mixer if isinstance(block.mixer, SpikedMixer) else block.mixer
+    state = leaves.states_of(mixer, b)
+    first = torch.zeros(b.tokens, 1, x.shape[-1])
+    state["mlp_tail"] = Traced(Kept(b, first), first.shape)
+    y, after = cast(Any, block(cast(Any, x), state, shared))
+    y.node.buffer  # noqa: B018 - makes it, from the state of the token before
+    changed = [(state[name], value) for name, value in after.items() if isinstance(value, Traced)]
+    changed = [(own, value) for own, value in changed if value.node is not own.node]
+    rows = [value.tokens for _, value in changed]
+    for (own, _), row in zip(changed, rows, strict=True):
+        b.overwrite(own.tokens, row)
+    return cast(Traced, y)

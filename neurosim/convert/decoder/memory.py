@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, final
@@ -15,8 +15,6 @@ Array = NDArray[Any]
 LINE = 64  # bytes
 HUGE = 1 << 21  # bytes of a large page
 CHUNK = 1 << 26
-# Places in the arguments of operations on keys of all tokens, see `kernels.decode.windows.window`.
-CAPACITY, MEMORY, WEIGHTS = 8, 9, 11
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -136,12 +134,14 @@ class Growing:
 
     Attributes:
         state: index of the array in `DecoderProgram.states`, [tokens, capacity, ..].
-        tables: arguments of the operation on them, as `kernels.decode.windows.window`, by thread.
+        places: by the name of an operand, its word in a table.
+        tables: operands of the operation on them by thread, `capacity`, `memory` and `weights` among them.
         interval: tokens of which one is kept.
         weights: the scratch of the threads; `room` has made it.
     """
 
     state: int
+    places: Mapping[str, int]
     tables: list[Array]
     interval: int = 1
     weights: Array | None = None
@@ -155,4 +155,6 @@ class Growing:
         new[:, : old.shape[1]] = old
         states[self.state], self.weights = new, np.zeros((len(self.tables), new.shape[1]), np.float32)
         for own, table in zip(self.weights, self.tables, strict=True):
-            table[CAPACITY], table[MEMORY], table[WEIGHTS] = new.shape[1], new.ctypes.data, own.ctypes.data
+            table[self.places["capacity"]] = new.shape[1]
+            table[self.places["memory"]] = new.ctypes.data
+            table[self.places["weights"]] = own.ctypes.data

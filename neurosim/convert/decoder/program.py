@@ -1,4 +1,4 @@
-"""Lists of operations of `kernels.decode` for some threads: memory, arguments, and who works on what."""
+"""Lists of operations of `kernels.decode` for some threads: memory, operands, and who works on what."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...errors import NeurosimInputError, Uncopied
 from ...kernels.decode import others, program
+from ...kernels.decode.encode import LIST
 from ...kernels.decode.vnni import BLOCK
 from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
 
@@ -37,8 +38,13 @@ class Encoded:
     marker: Buffer
     levels: bool
 
-    def addresses(self, thread: int) -> list[int]:
-        return [int((part[thread] if self.marker.own else part).ctypes.data) for part in self.parts]
+    def operands(self, threads: int) -> dict[str, ByThread]:
+        """Return the operands of `kernels.decode.encode.LIST` by name."""
+        addresses = {}
+        for name, part in zip(LIST.split(), self.parts, strict=True):
+            own = [part[thread] if self.marker.own else part for thread in range(threads)]
+            addresses[name] = ByThread([int(each.ctypes.data) for each in own])
+        return addresses
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,10 @@ class ByThread:
 
 @dataclass(frozen=True)
 class LastNorm:
-    """Arguments and touched buffers of a norm of whole tokens, and the number of operations with it."""
+    """Operands and touched buffers of a norm of whole tokens, and the number of operations with it."""
 
     out: Buffer
-    arguments: list[Any]
+    operands: dict[str, Any]
     touches: list[Touch]
     count: int
 
@@ -92,7 +98,7 @@ class DecoderProgram(Uncopied):
         threads: that share the work.
         mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
             stands for the routing it came from.
-        lists: by thread, (function, arguments, begin, end, meet) of each operation.
+        lists: by thread, (function, operands, begin, end, meet) of each operation.
         states: arrays that carry the memory from token to token; some are `growing`.
         firsts: values before the first token, of those that are not zero then, by their index.
         limit: tokens that positions are known for.
@@ -178,17 +184,16 @@ class DecoderProgram(Uncopied):
 
     def emit(
         self,
-        operation: program.Operation,
-        arguments: Sequence[Any],
+        bound: program.BoundOperation,
         places: Sequence[int] | int,
         touches: list[Touch],
         *,
         instead: bool = False,
     ) -> list[Array]:
-        """Append an operation; return its arguments by thread.
+        """Append an operation; return the tables of its operands by thread.
 
         Args:
-            arguments: integers, reals, buffers, scratch, arrays, lists and None (0), in the operation's order.
+            bound: the operation with its operands: numbers, buffers, scratch, arrays and None (0).
             places: [threads + 1] where threads begin, or a number of units that every thread does.
             touches: the buffers it reads and writes, with the share of a thread.
             instead: it takes the place of the last operation, whose work it does, too.
@@ -199,38 +204,31 @@ class DecoderProgram(Uncopied):
         met = [bool(own.pop()[program.MEET]) for own in self.lists] if instead else [False]
         meet = conflicts or any(met)
         self.touched.add(touches)
-        self.kept.append(arguments)  # addresses alone do not keep arrays
+        self.kept.append(bound)  # addresses alone do not keep arrays
         tables: list[Array] = []
         for thread, own in enumerate(self.lists):
-            table = np.zeros(program.ARGUMENT_COUNT, np.int64)
-            at = 0
-            for value in arguments:
-                for word in self._words(value, thread):
-                    if isinstance(word, float):
-                        table.view(np.float64)[at] = word
-                    else:
-                        table[at] = word
-                    at += 1
+            words = {name: self._word(value, thread) for name, value in bound.values.items()}
+            table = bound.operation.operands.table(words)
             tables.append(table)
             begin, end = (0, places) if isinstance(places, int) else places[thread : thread + 2]
-            own.append((operation.address, table.ctypes.data, begin, end, int(meet)))
+            own.append((bound.operation.address, table.ctypes.data, begin, end, int(meet)))
         self.kept.append(tables)
         return tables
 
     @staticmethod
-    def _words(value: Any, thread: int) -> list[int | float]:
+    def _word(value: Any, thread: int) -> float:
+        """Return a number, or the address of what a thread reads and writes."""
         if value is None:
-            return [0]
+            return 0
         if isinstance(value, Buffer):
-            return [value.address(thread)]
-        if isinstance(value, Encoded):
-            return [*value.addresses(thread)]
+            return value.address(thread)
         if isinstance(value, ByThread):
-            return [value.values[thread]]
-        if isinstance(value, np.ndarray | Scratch):
-            own = value.array[thread] if isinstance(value, Scratch) else value
-            return [int(own.ctypes.data)]
-        return [float(value) if isinstance(value, float) else int(value)]
+            return value.values[thread]
+        if isinstance(value, Scratch):
+            return int(value.array[thread].ctypes.data)
+        if isinstance(value, np.ndarray):
+            return int(value.ctypes.data)
+        return float(value) if isinstance(value, float) else int(value)
 
     def route(
         self,
@@ -257,20 +255,24 @@ class DecoderProgram(Uncopied):
         self.kept.append((weights, masks))
         self.routed = Buffer(weights, self.tokens, 1)
         places, own = self.by_rows(scores)
-        arguments: list[Any] = [
-            scores,
-            routed,
-            picked,
-            int(sum_to_one),
-            self.tokens,
-            weights,
-            masks,
-            int(sigmoid),
-            bias,
-            *groups,
-        ]
-        arguments += [float(scale), self.scratch(routed + groups[0]), shares]
-        self.emit(others.route, arguments, places, [self.read(scores, own), (self.routed, own, True)])
+        count, best = groups
+        bound = others.route(
+            scores=scores,
+            memories=routed,
+            picked=picked,
+            sum_to_one=sum_to_one,
+            tokens=self.tokens,
+            weights=weights,
+            masks=masks,
+            sigmoid=sigmoid,
+            bias=bias,
+            groups=count,
+            top_groups=best,
+            scale=scale,
+            choice=self.scratch(routed + count),
+            shares=shares,
+        )
+        self.emit(bound, places, [self.read(scores, own), (self.routed, own, True)])
         return weights, masks
 
     def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:

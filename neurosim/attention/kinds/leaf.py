@@ -1,0 +1,29 @@
+"""Functions that a value which records takes as a whole, by torch's own protocol (`__torch_function__`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from torch.overrides import handle_torch_function, has_torch_function
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def leaf(function: Callable[P, R]) -> Callable[P, R]:
+    """Hand a function over to arguments that are no tensors but take torch functions, as torch's own functions do.
+
+    The compiled step of a model is traced with such arguments (`convert.decoder.traced`): a leaf becomes an operation
+    of its own there, instead of those that it is written with.
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        if has_torch_function(args):
+            result: R = handle_torch_function(called, args, *args, **kwargs)
+            return result
+        return function(*args, **kwargs)
+
+    return called
