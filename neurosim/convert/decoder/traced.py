@@ -316,6 +316,11 @@ def _add(x: Value, y: Value, *, alpha: float = 1.0) -> Traced:
 
 
 def _mul(x: Value, y: Value) -> Traced:
+    if isinstance(x, Traced) and isinstance(y, Traced) and x.ndim == y.ndim and x.ndim > 2:
+        for column, row in ((x, y), (y, x)):
+            outer = column.shape[-1] == 1 == row.shape[-2] and column.shape[-2] > 1 < row.shape[-1]
+            if outer and column.shape[:-2] == row.shape[:-2]:
+                return _matmul(column, row)
     x, operand, shape = _pair(x, y)
     return Traced(Chain.on(x.node).multiplied(operand), shape)
 
