@@ -15,15 +15,12 @@ which touches rows active in q or k, beside the dense recurrence in torch, with 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from spike_work import work
 from tqdm import tqdm
 
@@ -48,12 +45,6 @@ def weights(inputs: int, outputs: int) -> dict[str, np.ndarray]:
     return {"float32": real, "bfloat16": bits, "int8": np.clip(np.rint(real * 32), -127, 127).astype(np.int8)}
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def measure(shape: tuple[int, int], batch: int, density: float, threads: int, rounds: int) -> dict:
     inputs, outputs = shape
     counts, made = spikes(batch, inputs, density), weights(inputs, outputs)
@@ -72,7 +63,7 @@ def measure(shape: tuple[int, int], batch: int, density: float, threads: int, ro
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(rounds):
         for name, call in forms.items():
-            taken[name].append(seconds(call))
+            taken[name].append(frame.seconds(call))
     row: dict = {"inputs": inputs, "outputs": outputs, "batch": batch, "density": density}
     for name, times in taken.items():
         middle = statistics.median(times)
@@ -106,7 +97,7 @@ def measure_state(density: float, threads: int, rounds: int, heads: int = 16, ke
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(rounds + 1):
         for name, call in forms.items():
-            taken[name] += [seconds(lambda call=call, t=t: call(t)) for t in range(count)]
+            taken[name] += [frame.seconds(lambda call=call, t=t: call(t)) for t in range(count)]
     moved = traffic(q.numpy(), k.numpy(), keys, delta=True)
     row: dict = {"density": density, "bytes_ratio": moved.dense_bytes / moved.lazy_bytes}
     for name, times in taken.items():
@@ -115,14 +106,32 @@ def measure_state(density: float, threads: int, rounds: int, heads: int = 16, ke
     return row
 
 
+def show(rows: list[dict], states: list[dict]) -> Iterator[str]:
+    """Lines of both tables."""
+    forms = (*TYPES, "torch")
+    heads = [head for name in forms for head in (f"{name}, us", "GB/s")]
+    times = [f"{name}, x torch" for name in TYPES]
+    cells = []
+    for row in rows:
+        figures = [cell for n in forms for cell in (f"{row[n]['ns'] / 1e3:.0f}", f"{row[n]['gb_per_s']:.1f}")]
+        faster = [f"{row['times_torch'][name]:.2f}" for name in TYPES]
+        cells.append([f"{row['inputs']} x {row['outputs']}", row["batch"], f"{row['density']:.2f}", *figures, *faster])
+    yield from frame.table(["K x N", "batch", "density", *heads, *times], cells)
+    yield ""
+    cells = []
+    for row in states:
+        lazy = row["lazy_ns"] / 1e3
+        dense = row["torch_ns"] / 1e3
+        moved = [f"{row['lazy_bytes']:.0f}", f"{row['dense_bytes']:.0f}", f"{1 / row['bytes_ratio']:.2f}"]
+        cells.append([f"{row['density']:.2f}", f"{lazy:.1f}", f"{dense:.1f}", f"{dense / lazy:.2f}", *moved])
+    yield from frame.table(["state: density", "lazy, us", "torch, us", "times", "bytes", "dense", "of dense"], cells)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, threads=2, rounds=15)
     parser.add_argument("--shapes", nargs="*", default=["4096x4096", "1024x4096"], metavar="KxN")
     parser.add_argument("--batches", nargs="*", type=int, default=[1, 4, 16])
     parser.add_argument("--densities", nargs="*", type=float, default=[0.1, 0.3, 0.82])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cases = [
@@ -136,26 +145,7 @@ def main() -> None:
         for shape, batch, density in tqdm(cases, desc="products")
     ]
     states = [measure_state(density, options.threads, options.rounds) for density in options.densities]
-    machine = describe(options.threads) | {"torch": torch.__version__}
-    if options.json:
-        print(json.dumps({"machine": machine, "rows": rows, "states": states}))
-        return
-    print(json.dumps(machine))
-    heads = "".join(f"{name + ', us':>15}{'GB/s':>6}" for name in (*TYPES, "torch"))
-    print(f"{'K x N':>12}{'batch':>6}{'density':>8}{heads}   times torch's speed")
-    for row in rows:
-        cells = "".join(f"{row[n]['ns'] / 1e3:15.0f}{row[n]['gb_per_s']:6.1f}" for n in (*TYPES, "torch"))
-        faster = ", ".join(f"{row['times_torch'][name]:.2f} {name}" for name in TYPES)
-        print(f"{row['inputs']:>6} x{row['outputs']:5}{row['batch']:6}{row['density']:8.2f}{cells}   {faster}")
-    print(
-        f"{'state: density':>15}{'lazy, us':>10}{'torch, us':>11}{'times':>7}{'bytes':>10}{'dense':>10}{'of dense':>10}"
-    )
-    for row in states:
-        times = row["torch_ns"] / row["lazy_ns"]
-        print(
-            f"{row['density']:15.2f}{row['lazy_ns'] / 1e3:10.1f}{row['torch_ns'] / 1e3:11.1f}{times:7.2f}"
-            f"{row['lazy_bytes']:10.0f}{row['dense_bytes']:10.0f}{1 / row['bytes_ratio']:10.2f}"
-        )
+    frame.report(options, show(rows, states), {"torch": torch.__version__, "rows": rows, "states": states})
 
 
 if __name__ == "__main__":

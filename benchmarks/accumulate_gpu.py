@@ -10,12 +10,11 @@ second). `decode` includes coding the token. Without a GPU the same bytes and fl
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import frame
 import numpy as np
 import torch
 from spike_work import work
@@ -137,29 +136,25 @@ def time_batch(x: np.ndarray, outputs: int) -> dict:
     }
 
 
-def show(rows: list[dict]) -> None:
+def show(rows: list[dict]) -> Iterator[str]:
     for row in rows:
         cells = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
-        print("  ".join(cells))
+        yield "  ".join(cells)
 
 
 def main() -> None:
     # Decided here whether products and sums may be one instruction; each launch says it again.
     os.environ["TRITON_DEFAULT_FP_FUSION"] = "1"
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__)
     parser.add_argument("--shape", default="4096x4096", metavar="KxN")
     parser.add_argument("--densities", nargs="*", type=float, default=[0.1, 0.3, 0.82])
     parser.add_argument("--bandwidth", type=float, default=3.0e12, help="bytes a second")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     shape = tuple(map(int, options.shape.split("x")))
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     rows = decode_rows(shape, options.densities, options.bandwidth) + batch_rows(shape, options.bandwidth)
-    if options.json:
-        print(json.dumps({"card": card, "torch": torch.__version__, "rows": rows}))
-        return
-    print(f"card: {card or 'none here: bytes and floors alone'}")
-    show(rows)
+    lines = [f"card: {card or 'none here: bytes and floors alone'}", *show(rows)]
+    frame.report(options, lines, {"card": card, "torch": torch.__version__, "rows": rows})
 
 
 if __name__ == "__main__":

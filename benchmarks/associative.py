@@ -7,16 +7,14 @@ Every row has the figure of theory, what was simulated, and the standard error o
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import frame
 import numpy as np
-from machine import describe
 from tqdm import tqdm
 
 from neurosim import associative as am
@@ -173,23 +171,24 @@ def measure(seeds: int) -> list[dict]:
     return found
 
 
+def shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = frame.arguments(__doc__, seeds=10).parse_args()
     warnings.simplefilter("ignore", am.CapacityWarning)
     alpha, overlap = am.hopfield_capacity()
-    found = measure(options.seeds)
-    if options.json:
-        print(json.dumps({"machine": describe(1), "alpha_c": alpha, "overlap_at_alpha_c": overlap, "rows": found}))
-        return
-    print(f"alpha_c = {alpha:.6f}, overlap there {overlap:.4f}, {(1 - overlap) / 2:.2%} of the bits wrong")
-    print(f"{'':16}{'':48}{'theory':>10}{'simulated':>11}{'+-':>9}")
-    for row in found:
-        theory = "-" if row["theory"] is None else f"{row['theory']:.5f}"
-        error = "-" if row["standard_error"] is None else f"{row['standard_error']:.5f}"
-        print(f"{row['part']:16}{row['what']:48}{theory:>10}{row['simulated']:11.5f}{error:>9}")
+    rows = measure(options.seeds)
+    cells = [
+        [row["part"], row["what"], shown(row["theory"]), shown(row["simulated"]), shown(row["standard_error"])]
+        for row in rows
+    ]
+    lines = [
+        f"alpha_c = {alpha:.6f}, overlap there {overlap:.4f}, {(1 - overlap) / 2:.2%} of the bits wrong",
+        *frame.table(["part", "", "theory", "simulated", "+-"], cells),
+    ]
+    frame.report(options, lines, {"alpha_c": alpha, "overlap_at_alpha_c": overlap, "rows": rows})
 
 
 if __name__ == "__main__":

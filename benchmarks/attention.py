@@ -11,16 +11,14 @@ delta rule without convolution, trained on up to 40 bits and tested on 40 and 25
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -174,27 +172,28 @@ def line(row: dict[str, Any]) -> str:
     return f"{row['kind']:22}{row['memory']:8}{scores}{row['seconds']:9.0f}"
 
 
-def show(found: dict[str, Any], seeds: int) -> None:
+def show(found: dict[str, Any], seeds: int) -> Iterator[str]:
     if "recall" in found:
-        print(f"recall, keys of {KEY} channels, mean over {seeds} seeds, by number of pairs")
-        print(f"{'kind':22}{'memory':>8}" + "".join(f"{pairs:>7}" for pairs in PAIRS) + f"{'s each':>9}")
-        for row in found["recall"]:
-            print(line(row))
+        yield f"recall, keys of {KEY} channels, mean over {seeds} seeds, by number of pairs"
+        rows = [
+            [row["kind"], row["memory"], *(f"{score:.2f}" for score in row["mean"]), f"{row['seconds']:.0f}"]
+            for row in found["recall"]
+        ]
+        yield from frame.table(["kind", "memory", *map(str, PAIRS), "s each"], rows)
     if "parity" in found:
-        print(f"{'parity, eigenvalues':22}{'40 bits':>18}{'256 bits':>18}   (worst to best of {seeds} seeds)")
-        for row in found["parity"]:
-            spans = (f"{min(row[name]):.3f} to {max(row[name]):.3f}" for name in ("short", "long"))
-            print(f"{row['eigenvalues']:22}" + "".join(f"{span:>18}" for span in spans))
+        yield f"parity, worst to best of {seeds} seeds"
+        rows = [
+            [row["eigenvalues"], *(f"{min(row[name]):.3f} to {max(row[name]):.3f}" for name in ("short", "long"))]
+            for row in found["parity"]
+        ]
+        yield from frame.table(["eigenvalues", "40 bits", "256 bits"], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3, steps=1000)
     parser.add_argument("tasks", nargs="*", default=["recall", "parity"])
     parser.add_argument("--kinds", nargs="+", default=list(RECALL), choices=list(RECALL))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--plot", help="SVG or PNG of the recall curves")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = {}
@@ -204,12 +203,7 @@ def main() -> None:
             draw(found["recall"], options.plot)
     if "parity" in options.tasks:
         found["parity"] = parity_rows(options.seeds, options.steps)
-    machine = describe(1)
-    if options.json:
-        print(json.dumps({"machine": machine, **found}))
-        return
-    print(json.dumps(machine))
-    show(found, options.seeds)
+    frame.report(options, show(found, options.seeds), found)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ Exits with 1 where a run that was killed ends other than one that was not.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import os
 import random
 import signal
@@ -19,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import frame
 import numpy as np
 
 from neurosim import Network, PoissonInput, Population, Projection, Simulation, Spikes, SpikeSource, files
@@ -115,22 +114,20 @@ def kills(wanted: int, root: Path, seed: int) -> dict[str, object]:
             go(folder, 1)
         ends, most = ends + 1, max(most, here)
         wrong += digest(folder) != expected
-        print(f"{done} kills, {ends} runs ended, {wrong} of them wrong", file=sys.stderr, flush=True)
+        frame.say(f"{done} kills, {ends} runs ended, {wrong} of them wrong")
     return {"kills": done, "runs": ends, "most_kills_of_a_run": most, "wrong": wrong}
 
 
 def costs(root: Path, repeats: int) -> dict[str, float]:
     """Medians of the seconds that saving and loading take, and of the first spike of a fresh process."""
-    path, save_s, load_s = root / "saved.safetensors", [], []
+    path = root / "saved.safetensors"
+    save_s = []
+    load_s = []
     simulation = Simulation(network(), recording(), seed=1, threads=2)
     simulation.run(1.0)
     for _ in range(repeats):
-        start = time.perf_counter()
-        simulation.save(path)
-        saved = time.perf_counter()
-        Simulation.load(path, network(), recording(), threads=2)
-        save_s.append(saved - start)
-        load_s.append(time.perf_counter() - saved)
+        save_s.append(frame.seconds(lambda: simulation.save(path)))
+        load_s.append(frame.seconds(lambda: Simulation.load(path, network(), recording(), threads=2)))
     fresh = [
         [float(word) for word in subprocess.check_output([sys.executable, "-c", FIRST_SPIKE], text=True).split()]
         for _ in range(repeats)
@@ -145,20 +142,15 @@ def costs(root: Path, repeats: int) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
+    parser = frame.arguments(__doc__, repeats=5)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    chosen = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        found = {**kills(chosen.kills, Path(folder), chosen.seed), **costs(Path(folder), chosen.repeats)}
-    if chosen.json:
-        print(json.dumps(found))
-    else:
-        print("\n".join(f"{name:22} {value:.6g}" for name, value in found.items()))
+        found = {**kills(options.kills, Path(folder), options.seed), **costs(Path(folder), options.repeats)}
+    frame.report(options, (f"{name:22} {value:.6g}" for name, value in found.items()), found)
     return 1 if found["wrong"] else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -9,15 +9,13 @@ four. Beside them codes of the same network before training, and of the input's 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import replace
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from tqdm import tqdm
 
 from neurosim import catalog
@@ -68,24 +66,19 @@ def _hidden(net: SpikingNet, played: list[Recordings]) -> list[Recordings]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = [measure(seed, options.epochs) for seed in tqdm(range(options.seeds), file=sys.stderr)]
-    machine = describe(1)
-    if options.json:
-        print(json.dumps({"machine": machine, "seeds": found}))
-        return
-    print(json.dumps(machine))
+    lines = []
     for each in zip(*found, strict=True):
-        print(each[0]["codes"])
+        lines.append(each[0]["codes"])
         for key in each[0]:
             if key != "codes":
                 values = [row[key] for row in each]
-                print(f"  {key:24}{np.mean(values):8.3f} ({min(values):.3f} to {max(values):.3f})")
+                lines.append(f"  {key:24}{np.mean(values):8.3f} ({min(values):.3f} to {max(values):.3f})")
+    frame.report(options, lines, {"seeds": found})
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ training images are held out. Only the segments of the context at hand are train
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import frame
 import numpy as np
-from machine import describe
 
 from neurosim import runs
 from neurosim.continual.matrix import Estimate, estimate
@@ -72,15 +71,15 @@ def measure(name: str, options: argparse.Namespace) -> ContinualResult:
         return runs.start(Continual(options.workers), config, RunOptions(out=Path(folder) / "run", quiet=False))
 
 
-def table(name: str, result: ContinualResult) -> None:
+def table(name: str, result: ContinualResult) -> Iterator[str]:
     first = result.rows[0]
-    print(f"\n{name}: {len(first.tasks)} tasks, scenario {first.scenario}, {len(first.seeds)} seeds")
-    print(f"  {'learner':14}" + "".join(f"{title:>18}" for title in SHOWN.values()) + f"{'seconds':>10}")
-    for row in result.rows:
-        cells = "".join(f"{text(row.measures[key]):>18}" for key in SHOWN)
-        print(f"  {row.name:14}{cells}{np.mean(row.seconds):>10.1f}")
+    yield f"\n{name}: {len(first.tasks)} tasks, scenario {first.scenario}, {len(first.seeds)} seeds"
+    rows = [
+        [row.name, *(text(row.measures[key]) for key in SHOWN), f"{np.mean(row.seconds):.1f}"] for row in result.rows
+    ]
+    yield from frame.table(["learner", *SHOWN.values(), "seconds"], rows)
     for failure in result.failures:
-        print(f"  {failure.row}, seed {failure.seed}: {failure.reason}")
+        yield f"{failure.row}, seed {failure.seed}: {failure.reason}"
 
 
 def text(found: Estimate | None) -> str:
@@ -103,7 +102,7 @@ def dendrites(seed: int, train: int) -> dict:
         learner.learn(task)
         then.append(accuracy(learner, task.test, task.index))
         spent = time.perf_counter() - start
-        print(f"  seed {seed}, task {task.index + 1}: {then[-1]:.4f}, {spent:.0f} s", file=sys.stderr)
+        frame.say(f"  seed {seed}, task {task.index + 1}: {then[-1]:.4f}, {spent:.0f} s")
     tests = [task.test for task in stream]
     known = [accuracy(learner, items, index) for index, items in enumerate(tests)]
     inferred = [accuracy(learner, items, None) for items in tests]
@@ -123,56 +122,43 @@ def accuracy(learner, items, task: int | None) -> float:
     return float((learner.predict(items.x, task) == items.y).mean())
 
 
-def report_dendrites(options: argparse.Namespace) -> list[dict]:
-    import torch
-
-    torch.set_num_threads(options.threads)
-    rows = [dendrites(seed, options.train) for seed in range(options.seeds)]
-    if not options.json:
-        print(f"permuted MNIST, {TASKS} tasks, {options.train} images each, active dendrites, {options.seeds} seeds")
-        for key, published in PUBLISHED.items():
-            print(f"  accuracy, contexts {key}: {spread([r[key] for r in rows])} (published {published})")
-        print(f"  BWT, contexts known: {spread([r['bwt'] for r in rows])}")
-        print(f"  seconds: {np.mean([r['seconds'] for r in rows]):.0f}")
-    return rows
-
-
 def spread(values: list[float]) -> str:
     found = estimate(values)
     return f"{found.mean:.4f}" + ("" if found.sd is None else f" +- {found.sd:.4f} (sd)")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def dendrites_lines(options: argparse.Namespace, rows: list[dict]) -> Iterator[str]:
+    yield f"permuted MNIST, {TASKS} tasks, {options.train} images each, active dendrites, {options.seeds} seeds"
+    for key, published in PUBLISHED.items():
+        yield f"  accuracy, contexts {key}: {spread([r[key] for r in rows])} (published {published})"
+    yield f"  BWT, contexts known: {spread([r['bwt'] for r in rows])}"
+    yield f"  seconds: {np.mean([r['seconds'] for r in rows]):.0f}"
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__, threads=2)
     parser.add_argument("streams", nargs="*", default=list(STREAMS), metavar="STREAM", help=", ".join(STREAMS))
     parser.add_argument("--learner", action="append", default=[])
-    parser.add_argument("--seeds", type=int)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seeds", type=int, help="3, or 1 with --dendrites")
+    parser.add_argument("--workers", type=int, default=2, help="processes, without --dendrites")
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--embedded", action="store_true")
     parser.add_argument("--engine", action="store_true")
     parser.add_argument("--dendrites", action="store_true")
     parser.add_argument("--train", type=int, default=54_000, help="images of a task, with --dendrites")
-    parser.add_argument("--threads", type=int, default=2, help="with --dendrites")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     options.seeds = options.seeds or (1 if options.dendrites else 3)
-    machine = describe(options.threads if options.dendrites else options.workers)
-    if not options.json:
-        print(json.dumps(machine))
     if options.dendrites:
-        found: object = report_dendrites(options)
-    else:
-        results = {}
-        for name in options.streams:
-            results[name] = measure(name, options)
-            if not options.json:
-                table(name, results[name])
-        found = results
-    if options.json:
-        print(json.dumps({"machine": machine, "results": found}))
-    return 0
+        import torch
+
+        torch.set_num_threads(options.threads)
+        rows = [dendrites(seed, options.train) for seed in range(options.seeds)]
+        frame.report(options, dendrites_lines(options, rows), {"results": rows})
+        return
+    results = {name: measure(name, options) for name in options.streams}
+    lines = (line for name, result in results.items() for line in table(name, result))
+    frame.report(options, lines, {"results": {name: result.to_dict() for name, result in results.items()}})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

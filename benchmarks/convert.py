@@ -9,15 +9,14 @@ fewest spikes at which perplexity rises by at most 1 % on those 50 kB. Figures a
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor
 
 from neurosim.attention import LanguageModel, python_text, read_model, read_text
@@ -128,27 +127,23 @@ def execution(bench: Bench) -> dict:
     return {"largest_difference": found.largest, "agreement": found.agreement, "tokens_per_second": speeds}
 
 
-def summary(runs: list[dict[str, dict]], name: str) -> str:
+def summary(runs: list[dict[str, dict]], name: str) -> list[str]:
     """One row of the table: means over seeds, and the spread of what is claimed."""
     each = [run[name] for run in runs]
     keys = ("loss", "increase", "agreement", "spikes", "density")
     mean = {key: float(np.mean([row[key] for row in each])) for key in keys}
     spread = float(np.ptp([row["increase"] for row in each]))
-    saved = {
-        kind: [float(np.mean([row["energy"][kind]["saving"][part] for row in each])) for part in ESTIMATES]
+    saved = [
+        float(np.mean([row["energy"][kind]["saving"][part] for row in each]))
         for kind in ("fp16", "int8")
-    }
-    return (
-        f"{name:32}{mean['spikes']:8.3f}{mean['density']:8.3f}{mean['loss']:9.4f}{mean['increase']:+9.2%}{spread:8.2%}"
-        f"{mean['agreement']:8.1%}"
-        + "".join(f"{100 * part:+8.0f}" for kind in ("fp16", "int8") for part in saved[kind])
-    )
+        for part in ESTIMATES
+    ]
+    losses = [f"{mean['loss']:.4f}", f"{mean['increase']:+.2%}", f"{spread:.2%}", f"{mean['agreement']:.1%}"]
+    return [name, f"{mean['spikes']:.3f}", f"{mean['density']:.3f}", *losses, *(f"{100 * part:+.0f}" for part in saved)]
 
 
 ESTIMATES = ("compute_only", "memory_aware", "in_registers")
-HEAD = f"{'':32}{'spikes':>8}{'active':>8}{'loss':>9}{'ppl':>9}{'range':>8}{'same':>8}" + "".join(
-    f"{kind + part:>8}" for kind in ("fp16 ", "int8 ") for part in "cmr"
-)
+HEADS = ("", "spikes", "active", "loss", "ppl", "range", "same", *(f"{k} {p}" for k in ("fp16", "int8") for p in "cmr"))
 
 
 def draw(path: str, found: dict[str, list[dict]], axis: str, words: str) -> None:
@@ -161,32 +156,44 @@ def draw(path: str, found: dict[str, list[dict]], axis: str, words: str) -> None
     write_picture(path, curves(series, words, "perplexity more, %", title))
 
 
+def show(result: dict, seeds: int) -> Iterator[str]:
+    yield (
+        f"{result['parameters']:,} weights, dense loss {result['dense_loss']:.4f}, {seeds} seeds; c: arithmetic alone, "
+        "m: with memory,"
+    )
+    yield "r: the same with sums in registers; % of energy saved against a dense network of that precision, coders and"
+    yield "states included (estimates, Horowitz 2014)"
+    yield from frame.table(HEADS, (summary(result["runs"], name) for name in result["runs"][0]))
+    yield f"executed: {result['execution']}"
+    for axis, words in (("spikes", "spikes a channel"), ("density", "active channels")):
+        yield f"perplexity against {words}"
+        for name, rows in result["curve"].items():
+            yield f"{name:12}" + "  ".join(f"{row[axis]:.2f}:{row['increase']:+.2%}" for row in rows)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3, threads=os.cpu_count() or 1)
     parser.add_argument("model")
     parser.add_argument("--text", help="default: the prose that ships with Python")
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--windows", type=int, default=64, help="of 128 bytes that thresholds are calibrated on")
     parser.add_argument("--tokens", type=int, default=16384, help="for choosing, and at each point of the curve")
     parser.add_argument("--fine-tune", type=int, default=150, help="updates; 0 leaves that row out")
     parser.add_argument("--tuned", type=float, nargs="+", default=TUNED, help="spikes a channel to try, descending")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-curve", action="store_true")
     parser.add_argument("--svg", help="picture of the curve against spikes a channel")
     parser.add_argument("--density-svg", help="the same against the share of active channels")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dense = read_model(options.model)
     learn, held = split(python_text() if options.text is None else read_text(options.text), 0.1)
-    runs, last = [], None
+    runs = []
+    last = None
     for seed in range(options.seeds):
         last = Bench(dense, learn, held, options, seed)
         runs.append(last.rows())
-        print(f"seed {seed} done", file=sys.stderr)
+        frame.say(f"seed {seed} done")
     assert last is not None
     result = {
-        "machine": describe(options.threads),
         "parameters": dense.parameter_count(),
         "layers": [layer.kind for layer in dense.config.layers],
         "dense_loss": runs[0]["k = 3 rule"]["dense_loss"],
@@ -198,25 +205,7 @@ def main() -> None:
         draw(options.svg, result["curve"], "spikes", "spikes a channel")
     if options.density_svg:
         draw(options.density_svg, result["curve"], "density", "share of active channels")
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(json.dumps(result["machine"]))
-    print(
-        f"{result['parameters']:,} weights, dense loss {result['dense_loss']:.4f}, {options.seeds} seeds; c: arithmetic"
-    )
-    print(
-        "alone, m: with memory, r: the same with sums in registers; % of energy saved against a dense network of that"
-    )
-    print("precision, coders and states included (estimates, Horowitz 2014)")
-    print(HEAD)
-    for name in runs[0]:
-        print(summary(runs, name))
-    print(f"executed: {result['execution']}")
-    for axis, words in (("spikes", "spikes a channel"), ("density", "active channels")):
-        print(f"perplexity against {words}")
-        for name, rows in result["curve"].items():
-            print(f"{name:12}" + "  ".join(f"{row[axis]:.2f}:{row['increase']:+.2%}" for row in rows))
+    frame.report(options, show(result, options.seeds), result)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ compilation, whose processes run once or in the median. `--part` chooses:
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -23,11 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import frame
 import numpy as np
 from harness import NEST, OURS, Failed, run_once
-from machine import cpu_model
 from run_neurosim import inputs
 from run_neurosim import network as described
 from workloads import brunel, coba, growing
@@ -38,7 +39,7 @@ from neurosim.neurons import LIF, AdEx, Neuron
 from neurosim.synapses import FixedNumberPre, FixedProbability, Normal
 
 HERE = Path(__file__).parent
-PARTS = ("drawn", "arrays", "compile", "cuba", "sizes", "mpi")
+Row = dict[str, Any]
 CLOCK = 1e-4
 
 COMBINATIONS = {
@@ -87,24 +88,11 @@ def least(simulation: Simulation, seconds: float, repeats: int) -> tuple[float, 
     return min(times), spikes, digest
 
 
-def print_drawn(repeats: int) -> None:
-    Simulation(drawn(100, 10), clock=CLOCK, threads=1).run(0.01)  # compiles
-    print("\nneurons    build, CPU s   CPU s a s   spikes/s   ns an event   stored MB")
-    for neurons in (10_000, 100_000):
-        started = time.process_time()
-        simulation = Simulation(drawn(neurons), clock=CLOCK, threads=1)
-        built, _ = time.process_time() - started, simulation.run(0.05)
-        took, spikes, _ = least(simulation, 0.05, repeats)
-        stored = sum(layer.parameter_bytes or 0 for layer in simulation.run(0.0).work) / 1e6
-        row = f"{neurons:8,} {built:13.2f} {took * 20:11.2f} {spikes / neurons * 20:10.1f}"
-        print(f"{row} {took / (spikes * 1000) * 1e9:13.2f} {stored:11.0f}")
-
-
 def by_unit(model: Neuron, size: int) -> Neuron:
     """Return the model with an array in place of every parameter that is a number."""
-    numbers = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}  # type: ignore[arg-type]
+    numbers = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
     arrays = {name: np.full(size, value) for name, value in numbers.items() if isinstance(value, float)}
-    return dataclasses.replace(model, **arrays)  # type: ignore[type-var]
+    return dataclasses.replace(model, **arrays)
 
 
 def networks() -> dict[str, Network]:
@@ -126,25 +114,6 @@ def varied(network: Network) -> Network:
     return Network(cells, network.projections, network.stimuli)
 
 
-def print_arrays(repeats: int) -> None:
-    print("\n4,000 neurons     numbers, CPU s a s    arrays    ratio   spikes/s")
-    for name, network in networks().items():
-        kick = inputs(coba(), 1.0) if name == "CobaLIF" else None
-        both = [Simulation(each, kick, clock=CLOCK, threads=1) for each in (network, varied(network))]
-        for simulation in both:
-            simulation.run(0.1)
-        times: tuple[list[float], list[float]] = ([], [])
-        digests: list[str] = []
-        for _ in range(repeats):  # in turn
-            found = [least(simulation, 0.1, 1) for simulation in both]
-            for each, (took, _, _) in zip(times, found, strict=True):
-                each.append(took * 10)
-            digests = [digest for _, _, digest in found]
-        assert digests[0] == digests[1]
-        constant, arrays, rate = min(times[0]), min(times[1]), found[0][1] / 4000 * 10
-        print(f"{name:16} {constant:19.4f} {arrays:9.4f} {arrays / constant:8.2f} {rate:10.1f}")
-
-
 def fresh(code: str, cache: str) -> float:
     """Return the CPU s of a fresh process."""
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": cache})
@@ -154,15 +123,6 @@ def fresh(code: str, cache: str) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def print_compile(repeats: int) -> None:
-    print("\nto the first result, CPU s            new    cached")
-    with tempfile.TemporaryDirectory() as cache:
-        for name, (model, rule, how, precision) in COMBINATIONS.items():
-            code = FIRST_RESULT.format(model=model, rule=rule, how=how, precision=precision)
-            new, cached = fresh(code, cache), [fresh(code, cache) for _ in range(repeats)]
-            print(f"{name:32} {new:9.1f} {statistics.median(cached):9.2f}", flush=True)
-
-
 def script(*words: str) -> dict[str, dict[str, float]]:
     done = subprocess.run([sys.executable, *words, "--json"], cwd=HERE, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -170,46 +130,131 @@ def script(*words: str) -> dict[str, dict[str, float]]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def print_cuba(repeats: int) -> None:
+def drawn_rows(repeats: int) -> list[Row]:
+    """Weights and delays of all synapses drawn."""
+    Simulation(drawn(100, 10), clock=CLOCK, threads=1).run(0.01)  # compiles
+    rows: list[Row] = []
+    for neurons in (10_000, 100_000):
+        started = time.process_time()
+        simulation = Simulation(drawn(neurons), clock=CLOCK, threads=1)
+        built = time.process_time() - started
+        simulation.run(0.05)
+        took, spikes, _ = least(simulation, 0.05, repeats)
+        stored = sum(layer.parameter_bytes or 0 for layer in simulation.run(0.0).work) / 1e6
+        rows.append(
+            {
+                "neurons": neurons,
+                "build, CPU s": built,
+                "CPU s a s": took * 20,
+                "spikes/s": spikes / neurons * 20,
+                "ns an event": took / (spikes * 1000) * 1e9,
+                "stored MB": stored,
+            }
+        )
+    return rows
+
+
+def arrays_rows(repeats: int) -> list[Row]:
+    """4,000 neurons, every parameter a number or an array; CPU s a s."""
+    rows: list[Row] = []
+    for name, network in networks().items():
+        kick = inputs(coba(), 1.0) if name == "CobaLIF" else None
+        both = [Simulation(each, kick, clock=CLOCK, threads=1) for each in (network, varied(network))]
+        for simulation in both:
+            simulation.run(0.1)
+        times: tuple[list[float], list[float]] = ([], [])
+        digests: list[str] = []
+        for _ in range(repeats):  # in turn
+            runs = [least(simulation, 0.1, 1) for simulation in both]
+            for each, (took, _, _) in zip(times, runs, strict=True):
+                each.append(took * 10)
+            digests = [digest for _, _, digest in runs]
+        assert digests[0] == digests[1]
+        constant = min(times[0])
+        arrays = min(times[1])
+        rate = runs[0][1] / 4000 * 10
+        rows.append(
+            {"neuron": name, "numbers": constant, "arrays": arrays, "ratio": arrays / constant, "spikes/s": rate}
+        )
+    return rows
+
+
+def compile_rows(repeats: int) -> list[Row]:
+    """CPU s of a fresh process to the first result."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as cache:
+        for name, (model, rule, how, precision) in COMBINATIONS.items():
+            code = FIRST_RESULT.format(model=model, rule=rule, how=how, precision=precision)
+            new = fresh(code, cache)
+            cached = [fresh(code, cache) for _ in range(repeats)]
+            rows.append({"network": name, "new": new, "cached": statistics.median(cached)})
+    return rows
+
+
+def cuba_rows(repeats: int) -> list[Row]:
+    """CUBA on one thread, CPU s a s."""
     times: dict[str, list[float]] = {OURS.name: [], NEST.name: []}
     for _ in range(repeats):  # in turn
         for contestant in (OURS, NEST):
             try:
                 record = run_once(contestant, "cuba", 1, ["--seconds", "1"])
             except Failed as reason:
-                print(f"\nCUBA: {contestant.name} is missing: {reason}")
-                return
-            times[contestant.name].append(float(record["cpu_s"]))  # type: ignore[arg-type]
+                frame.say(f"CUBA: {contestant.name} is missing: {reason}")
+                return []
+            times[contestant.name].append(float(record["cpu_s"]))
     ours, theirs = (min(each) for each in times.values())
-    print(f"\nCUBA, one thread, CPU s a s: {ours:.4f}; NEST {theirs:.3f}, {theirs / ours:.1f} times that")
+    return [{OURS.name: ours, NEST.name: theirs, "ratio": theirs / ours}]
 
 
-def print_sizes(repeats: int) -> None:
-    print("\n synapses  form    build, CPU s   ns an event   bytes a synapse   peak MB")
+def sizes_rows(repeats: int) -> list[Row]:
+    """One weight and delay, 1,000 synapses a neuron."""
+    rows: list[Row] = []
     for synapses in (1e6, 1e7, 3e7, 1e8, 3e8):
         started = time.process_time()
         simulation = Simulation(described(growing(synapses / 1e6)), clock=CLOCK, threads=1)
-        built, _ = time.process_time() - started, simulation.run(0.05)
+        built = time.process_time() - started
+        simulation.run(0.05)
         took, spikes, _ = least(simulation, 0.1, repeats)
         stored = sum(layer.parameter_bytes or 0 for layer in simulation.run(0.0).work) / synapses
-        form = "bits" if 1e6 / synapses >= MIN_DENSITY else "lists"
-        cells = f"{built:14.2f} {took / (spikes * 1000) * 1e9:13.2f} {stored:17.2f}"
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{synapses:9.0e}  {form:6} {cells} {peak:9.0f}", flush=True)
+        rows.append(
+            {
+                "synapses": synapses,
+                "form": "bits" if 1e6 / synapses >= MIN_DENSITY else "lists",
+                "build, CPU s": built,
+                "ns an event": took / (spikes * 1000) * 1e9,
+                "bytes a synapse": stored,
+                "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    return rows
 
 
-def print_mpi(repeats: int) -> None:
-    print(f"\n2 processes of 1 thread over 1 of 2: {script('mpi.py', '--repeats', str(repeats))['ratio']}")
+def mpi_rows(repeats: int) -> list[Row]:
+    """2 processes of 1 thread over 1 of 2."""
+    return [script("mpi.py", "--repeats", str(repeats))["ratio"]]
+
+
+PARTS: dict[str, Callable[[int], list[Row]]] = {
+    "drawn": drawn_rows,
+    "arrays": arrays_rows,
+    "compile": compile_rows,
+    "cuba": cuba_rows,
+    "sizes": sizes_rows,
+    "mpi": mpi_rows,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--repeats", type=int, default=3)
-    chosen = parser.parse_args()
-    print(f"{cpu_model()}, {os.cpu_count()} cores")
-    for part in chosen.part:
-        globals()[f"print_{part}"](chosen.repeats)
+    parser = frame.arguments(__doc__, repeats=3)
+    parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS))
+    options = parser.parse_args()
+    found = {}
+    lines = []
+    for part in options.part:
+        found[part] = PARTS[part](options.repeats)
+        lines += ["", f"{part}: {PARTS[part].__doc__}", *frame.records(found[part])]
+        frame.say("\n".join(frame.records(found[part])))
+    frame.report(options, lines, found)
 
 
 if __name__ == "__main__":

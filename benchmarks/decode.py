@@ -16,18 +16,18 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 
+import frame
 import numba
 import numpy as np
 import torch
 from harness import HERE, NO_PEERS, PEERS_PYTHON
-from machine import cpu_model
+from machine import describe
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -222,50 +222,39 @@ def stream_gigabytes() -> float:
     values = np.ones(1 << 27, np.float32)
     best = np.inf
     for _ in range(8):
-        start = time.thread_time()
-        _sum(values)
-        best = min(best, time.thread_time() - start)
+        best = min(best, frame.seconds(lambda: _sum(values), time.thread_time))
     return values.nbytes / best / 1e9
 
 
-def shown(rows: list[Row], stream: float) -> str:
-    lines = [
-        f"{'':26}{'batch':>6}{'threads':>8}{'ms':>9}{'range':>16}{'tokens/s':>10}"
-        f"{'density':>9}{'MB read':>9}{'GB/s':>7}{'stream':>8}"
-    ]
+def shown(rows: list[Row], stream: float) -> list[str]:
+    cells = []
     for row in rows:
-        read = "" if row.row_bytes is None or row.batch > 1 else f"{row.row_bytes / 1e6:9.1f}"
-        speed = None if not read else (row.row_bytes or 0) / row.ms / 1e6
-        lines.append(
-            f"{row.name:26}{row.batch:6}{row.threads:8}{row.ms:9.2f}{f'{row.low:.2f}-{row.high:.2f}':>16}"
-            f"{1e3 * row.batch / row.ms:10.0f}" + (f"{row.density:9.2f}" if row.density else " " * 9)
-            + (read + (f"{speed:7.1f}{speed / stream:8.0%}" if speed else ""))
-        )  # fmt: skip
-    return "\n".join(lines)
+        has_bytes = row.row_bytes is not None and row.batch == 1
+        speed = (row.row_bytes or 0) / row.ms / 1e6
+        read = [f"{(row.row_bytes or 0) / 1e6:.1f}", f"{speed:.1f}", f"{speed / stream:.0%}"] if has_bytes else [""] * 3
+        times = [f"{row.ms:.2f}", f"{row.low:.2f}-{row.high:.2f}", f"{1e3 * row.batch / row.ms:.0f}"]
+        cells.append([row.name, row.batch, row.threads, *times, f"{row.density:.2f}" if row.density else "", *read])
+    heads = ["", "batch", "threads", "ms", "range", "tokens/s", "density", "MB read", "GB/s", "stream"]
+    return frame.table(heads, cells)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, repeats=5)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--densities", nargs="+", type=float, default=[0.15, 0.3, 0.4, 0.8])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "load": os.getloadavg(), "stream": stream_gigabytes()}
-    tables: dict[str, list[Row]] = {}
-    for size in options.sizes:
-        tables[size] = measure(size, options)
+    load = os.getloadavg()
+    stream = stream_gigabytes()
+    tables = {size: measure(size, options) for size in options.sizes}
     if not PEERS_PYTHON.exists():
-        print(NO_PEERS, file=sys.stderr)
-    if options.json:
-        print(json.dumps(machine | {size: [asdict(row) for row in rows] for size, rows in tables.items()}))
-        return
-    print(f"{machine['cpu']}, {machine['cores']} cores, load {os.getloadavg()[0]:.1f}; one thread streams "
-          f"{machine['stream']:.1f} GB/s. One thread: CPU time; several: wall time.")  # fmt: skip
+        frame.say(NO_PEERS)
+    lines = [f"load {load[0]:.1f}; one thread streams {stream:.1f} GB/s. One thread: CPU time; several: wall time."]
     for size, rows in tables.items():
-        print(f"\nGLA of {size} weights\n{shown(rows, float(str(machine['stream'])))}")
+        lines += ["", f"GLA of {size} weights", *shown(rows, stream)]
+    result = {"load": load, "stream": stream, "sizes": {k: [asdict(row) for row in rows] for k, rows in tables.items()}}
+    frame.report(options, lines, result, describe(max(options.threads)))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ DATA is the folder with MNIST's four files. `--tasks 10` is the published experi
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import frame
 import numpy as np
 import torch
 
@@ -83,7 +82,7 @@ def run(tasks: int, seed: int, training: Split, test: Split, units: int) -> dict
         train(network, (training[0][:, order], training[1]), contexts[t], rate, epochs, seed * tasks + t)
         if t == 0:
             first = right(network, (test[0][:, order], test[1]), contexts, np.zeros(len(test[0]), int))
-        print(f"  seed {seed}: task {t + 1} of {tasks} learned, {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        frame.say(f"  seed {seed}: task {t + 1} of {tasks} learned, {time.perf_counter() - start:.0f} s")
     known, inferred, found = [], [], []
     for t, order in enumerate(orders):
         shuffled = (test[0][:, order], test[1])
@@ -106,30 +105,32 @@ def run(tasks: int, seed: int, training: Split, test: Split, units: int) -> dict
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--tasks", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--train", type=int, default=60_000, help="training images of a task")
-    parser.add_argument("--units", type=int, default=2048)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
-    training, test = load(options.data, "train", options.train), load(options.data, "test")
-    rows = [run(options.tasks, seed, training, test, options.units) for seed in range(options.seeds)]
-    about = {"images": len(training[0]), "units": options.units, "torch": torch.__version__, "neurosim": __version__}
-    published = {"known": PUBLISHED.get(options.tasks), "inferred": PUBLISHED_INFERRED.get(options.tasks)}
-    print(f"{options.tasks} tasks, {len(training[0])} training images each, {options.seeds} seeds")
+def show(tasks: int, published: dict[str, float | None], rows: list[dict], images: int) -> Iterator[str]:
+    yield f"{tasks} tasks, {images} training images each, {len(rows)} seeds"
     for name, figure in published.items():
         values = [float(str(r[name])) for r in rows]
         spread = f" +- {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-        print(f"accuracy, contexts {name}: {statistics.fmean(values):.4f}{spread} (published {figure or 'for others'})")
+        yield f"accuracy, contexts {name}: {statistics.fmean(values):.4f}{spread} (published {figure or 'for others'})"
     for r in rows:
-        print("  " + ", ".join(f"{k} {v:.4g}" for k, v in r.items() if isinstance(v, (int, float))))
-    if options.json:
-        options.json.write_text(json.dumps({"about": about, "published": published, "rows": rows}, indent=1) + "\n")
-    return 0
+        yield "  " + ", ".join(f"{k} {v:.4g}" for k, v in r.items() if isinstance(v, (int, float)))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = frame.arguments(__doc__, seeds=1)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--tasks", type=int, default=2)
+    parser.add_argument("--train", type=int, default=60_000, help="training images of a task")
+    parser.add_argument("--units", type=int, default=2048)
+    options = parser.parse_args(argv)
+    training = load(options.data, "train", options.train)
+    test = load(options.data, "test")
+    rows = [run(options.tasks, seed, training, test, options.units) for seed in range(options.seeds)]
+    images = len(training[0])
+    about = {"images": images, "units": options.units, "torch": torch.__version__, "neurosim": __version__}
+    published = {"known": PUBLISHED.get(options.tasks), "inferred": PUBLISHED_INFERRED.get(options.tasks)}
+    result = {"about": about, "published": published, "rows": rows}
+    frame.report(options, show(options.tasks, published, rows, images), result)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,22 +10,19 @@ disturbs less. What both return is compared first: a faster answer has to be the
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
 import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import frame
 import h5py
 import numpy as np
-from machine import describe
 
 from neurosim import Recordings, Spikes, files
 from neurosim.data.frames import to_frames, to_voxel_grid
@@ -185,10 +182,7 @@ def shd_contest(path: Path, folder: Path, tonic: Any) -> Contest:
 
 def seconds(work: Work, times: int) -> float:
     """A call's share of `times` calls."""
-    start = time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - start) / times
+    return frame.seconds(lambda: [work() for _ in range(times)]) / times
 
 
 def calls(work: Work) -> int:
@@ -216,29 +210,23 @@ def run(contest: Contest, repeats: int) -> dict[str, Any]:
     return row
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    head = f"{'':26} {'neurosim':>12} {'tonic':>12}   {'ratio':>6} {'best':>6} {'goal':>5}"
-    lines = [head]
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    cells = []
     for row in rows:
-        scale, unit = (1e6, " M ev/s") if row["unit"] == "events/s" else (1.0, " smp/s")
-        ours = f"{row['neurosim'] / scale:8.1f}"
-        theirs = f"{row['tonic'] / scale:8.1f}" if "tonic" in row else "       -"
-        ratios = f"{row['ratio']:6.1f} {row['ratio_best']:6.1f}" if "ratio" in row else f"{'-':>6} {'-':>6}"
-        lines.append(f"{row['task']:26} {ours:>12} {theirs:>12}   {ratios} {row['goal'] or '-':>5} {unit}")
-    return "\n".join(lines)
+        scale, unit = (1e6, "M ev/s") if row["unit"] == "events/s" else (1.0, "smp/s")
+        rates = [f"{row[name] / scale:.1f}" if name in row else "-" for name in ("neurosim", "tonic")]
+        ratios = [f"{row[name]:.1f}" if name in row else "-" for name in ("ratio", "ratio_best")]
+        cells.append([row["task"], *rates, unit, *ratios, row["goal"] or "-"])
+    return frame.table(["", "neurosim", "tonic", "", "ratio", "best", "goal"], cells)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", action="store_true", help="machine-readable")
-    options = parser.parse_args()
+def main() -> None:
+    options = frame.arguments(__doc__, repeats=15, threads=2).parse_args()
     try:
         import tonic
     except ImportError:
         tonic = None
-        print("tonic is not installed (pip install neurosim-spiking[tonic]): neurosim's figures alone", file=sys.stderr)
+        frame.say("tonic is not installed (pip install neurosim-spiking[tonic]): neurosim's figures alone")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recordings, paths = nmnist_files(folder)
@@ -247,20 +235,12 @@ def main() -> int:
         rows = [run(contest, options.repeats) for contest in contests]
     result = {
         "data": [recordings, speech],
-        "machine": describe(options.threads),
         "repeats": options.repeats,
         "tonic": getattr(tonic, "__version__", None),
         "rows": rows,
     }
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print(
-            f"{recordings}; {speech}. {result['machine']['cpu']}, {options.threads} threads, {options.repeats} repeats."
-        )
-        print(table(rows))
-    return 0
+    frame.report(options, [f"{recordings}; {speech}; {options.repeats} repeats", *table(rows)], result)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,17 +10,13 @@ running take turns, repeat by repeat; figures are medians. A synaptic event is a
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import statistics
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import describe
+import frame
 
 from neurosim import Recordings, catalog
 from neurosim.engine import Result, simulate
@@ -89,59 +85,57 @@ WAYS = (Way("exact", None), Way("grid .1 ms", 1e-4))
 FINE = Way("grid 1 us", 1e-6)
 
 
-def compare(
-    model: str, batch: Recordings, repeats: int, fine: int, say: Callable[[str], None]
-) -> dict[str, dict[str, float]]:
+def compare(model: str, batch: Recordings, repeats: int, fine: int) -> dict[str, dict[str, float]]:
     """Medians, by way of running. The microsecond grid runs once, on the first `fine` recordings."""
-    made, runs = network(model), {way.name: [] for way in WAYS}
+    made = network(model)
+    runs: dict[str, list[dict[str, float]]] = {way.name: [] for way in WAYS}
     for way in WAYS:
         way.run(made, batch.select([0]))
     for repeat in range(repeats):
         for way in WAYS:
             runs[way.name].append(way.run(made, batch))
-            say(f"{model}, {way.name}, repeat {repeat + 1}: {runs[way.name][-1]['sim_s']:.3f} s")
+            frame.say(f"{model}, {way.name}, repeat {repeat + 1}: {runs[way.name][-1]['sim_s']:.3f} s")
     figures = {
-        name: {key: statistics.median(run[key] for run in kept) for key in kept[0]} for name, kept in runs.items()
+        name: {key: statistics.median(run[key] for run in each) for key in each[0]} for name, each in runs.items()
     }
     if fine:
         figures[FINE.name] = FINE.run(made, batch.select(range(fine)))
     return figures
 
 
-def table(figures: dict[str, dict[str, float]]) -> str:
-    head = f"{'':12}{'sim':>9}{'x real':>9}{'events/s':>11}{'syn. events/s':>15}{'ns each':>9}{'spikes/s':>10}"
-    lines = [head]
-    for name, f in figures.items():
-        lines.append(
-            f"{name:12}{f['sim_s']:9.3f}{f['real_time_factor']:9.3g}{f['events_per_s']:11.3g}"
-            f"{f['synaptic_events_per_s']:15.3g}{f['ns_per_synaptic_event']:9.1f}{f['rate_hz']:10.2f}"
-        )
-    return "\n".join(lines)
+def table(figures: dict[str, dict[str, float]]) -> list[str]:
+    rows = [
+        [
+            name,
+            f"{f['sim_s']:.3f}",
+            f"{f['real_time_factor']:.3g}",
+            f"{f['events_per_s']:.3g}",
+            f"{f['synaptic_events_per_s']:.3g}",
+            f"{f['ns_per_synaptic_event']:.1f}",
+            f"{f['rate_hz']:.2f}",
+        ]
+        for name, f in figures.items()
+    ]
+    return frame.table(["", "sim", "x real", "events/s", "syn. events/s", "ns each", "spikes/s"], rows)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = frame.arguments(__doc__, repeats=3)
     parser.add_argument("--model", choices=list(MODELS), default="LIF")
     parser.add_argument("--recordings", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--fine", type=int, default=1, help="recordings also run at steps of 1 us, once; 0 for none")
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    chosen = parser.parse_args(argv)
-    name, batch = recordings(chosen.recordings)
-    figures = compare(chosen.model, batch, chosen.repeats, chosen.fine, lambda line: print(line, file=sys.stderr))
-    machine = describe(1)
+    options = parser.parse_args()
+    name, batch = recordings(options.recordings)
+    figures = compare(options.model, batch, options.repeats, options.fine)
     title = (
         f"{len(batch)} recordings of {name}, {len(batch.ticks)} events, {batch.durations.sum():.3g} s, through 2,312 "
-        f"inputs and {NEURONS} {chosen.model}, 1 thread, median of {chosen.repeats}\n{machine['cpu']}, "
-        f"{machine['cores']} cores"
+        f"inputs and {NEURONS} {options.model}, 1 thread, median of {options.repeats}"
     )
-    print(f"{title}\n\n{table(figures)}", file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        ours = figures.pop("exact")
-        ratio = {way: f["real_time_factor"] / ours["real_time_factor"] for way, f in figures.items()}
-        print(json.dumps({"neurosim": ours, "peers": figures, "ratio": ratio}))
-    return 0
+    lines = [title, "", *table(figures)]
+    ours = figures.pop("exact")
+    ratio = {way: f["real_time_factor"] / ours["real_time_factor"] for way, f in figures.items()}
+    frame.report(options, lines, {"neurosim": ours, "peers": figures, "ratio": ratio})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,15 +7,11 @@ process receives if spikes go only where they have targets, as in NEST, whose sp
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import statistics
-import sys
-import time
 
+import frame
 import numpy as np
-from machine import describe
 from numba import cfunc, njit, types
 
 from neurosim.kernels.engine.clocked import exchange as kernel
@@ -70,12 +66,10 @@ def measure(neurons: float, rate: float, interval: float, repeats: int) -> dict[
     record[[kernel.CALLED, kernel.GATHER]] = kernel.address_of_exchange(), pretended.address
     record[kernel.COMMUNICATOR], record[kernel.PROCESSES] = pools.ctypes.data, processes
     record[kernel.FIRST_BLOCKS] = first.ctypes.data
-    asked = np.array([0, steps, 0, POPULATIONS], np.int64)
+    span = np.array([0, steps, 0, POPULATIONS], np.int64)
     taken = []
     for _ in range(repeats + 1):
-        started = time.perf_counter()
-        once(record, asked, log, log_offsets)
-        taken.append(time.perf_counter() - started)
+        taken.append(frame.seconds(lambda: once(record, span, log, log_offsets)))
     if not np.array_equal(np.diff(log_offsets, axis=1).ravel(), counts):
         raise SystemExit("the logs are not those that were sent")
     per_s = 1 / interval
@@ -95,36 +89,38 @@ def measure(neurons: float, rate: float, interval: float, repeats: int) -> dict[
     }
 
 
-def row_of(row: dict[str, float]) -> str:
-    return (
-        f"{row['neurons']:9.0e}{row['processes']:10.0f}{row['sent_mb_per_s']:10.2f}{row['received_mb_per_s']:13.1f}"
-        f"{row['directed_mb_per_s']:13.1f}{row['messages_per_s']:12.0f}{row['ns_per_spike']:10.2f}"
-        f"{row['kernel_s']:10.3f}{row['network_s']:11.3f}"
-    )
+def table(rows: list[dict[str, float]]) -> list[str]:
+    heads = ["neurons", "processes", "sent MB", "received MB", "directed MB", "messages", "ns/spike", "kernel s"]
+    cells = [
+        [
+            f"{row['neurons']:.0e}",
+            f"{row['processes']:.0f}",
+            f"{row['sent_mb_per_s']:.2f}",
+            f"{row['received_mb_per_s']:.1f}",
+            f"{row['directed_mb_per_s']:.1f}",
+            f"{row['messages_per_s']:.0f}",
+            f"{row['ns_per_spike']:.2f}",
+            f"{row['kernel_s']:.3f}",
+            f"{row['network_s']:.3f}",
+        ]
+        for row in rows
+    ]
+    return frame.table([*heads, "network s"], cells)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    parser.add_argument("--repeats", type=int, default=5)
+def main() -> None:
+    parser = frame.arguments(__doc__, repeats=5)
     parser.add_argument("--rate", type=float, default=4.0, help="spikes/s of a neuron")
     parser.add_argument("--interval", type=float, default=1.5e-3, help="s, the shortest delay")
     parser.add_argument("--sizes", type=float, nargs="*", default=SIZES, help="numbers of neurons, from 1e6 up")
-    chosen = parser.parse_args()
-    machine = describe(1)
-    rows = [measure(size, chosen.rate, chosen.interval, chosen.repeats) for size in chosen.sizes]
-    lines = [
-        f"{machine['cpu']}; {chosen.rate:g} spikes/s, exchange every {chosen.interval * 1e3:g} ms, {EACH:,} neurons a "
-        "process; MB, messages and s of each process per biological second",
-        f"{'neurons':>9}{'processes':>10}{'sent MB':>10}{'received MB':>13}{'directed MB':>13}{'messages':>12}"
-        f"{'ns/spike':>10}{'kernel s':>10}{'network s':>11}",
-        *map(row_of, rows),
-    ]
-    print("\n".join(lines), file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        print(json.dumps({"rows": rows}))
-    return 0
+    options = parser.parse_args()
+    rows = [measure(size, options.rate, options.interval, options.repeats) for size in options.sizes]
+    title = (
+        f"{options.rate:g} spikes/s, exchange every {options.interval * 1e3:g} ms, {EACH:,} neurons a process; MB, "
+        "messages and s of each process per biological second"
+    )
+    frame.report(options, [title, *table(rows)], {"rows": rows})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

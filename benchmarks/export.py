@@ -11,16 +11,12 @@ stream of events does not allow. Milliseconds a recording, the median over passe
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import statistics
-import time
 from collections.abc import Callable
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch import nn
 
 from neurosim import Recordings, catalog
@@ -102,12 +98,7 @@ def each(run: Callable[[torch.Tensor], object], tensors: list[torch.Tensor]) -> 
     """ms a recording, one after another."""
     for x in tensors[:3]:
         run(x)
-    times = []
-    for _ in range(PASSES):
-        start = time.perf_counter()
-        for x in tensors:
-            run(x)
-        times.append((time.perf_counter() - start) / len(tensors))
+    times = [frame.seconds(lambda: [run(x) for x in tensors]) / len(tensors) for _ in range(PASSES)]
     return 1e3 * statistics.median(times)
 
 
@@ -145,26 +136,28 @@ def row(name: str, train: Recordings, test: Recordings, epochs: int) -> dict[str
     }
 
 
+def table(rows: list[dict]) -> list[str]:
+    heads = ("engine", "torch loop", "snnTorch loop", "whole recording", "torch / engine", "same spikes", "accuracy")
+    cells = []
+    for r in rows:
+        times = [f"{r[key]:.3f}" for key in ("engine_ms", "torch_ms", "snntorch_ms", "whole_recording_ms")]
+        cells.append(
+            [r["network"], *times, f"{r['torch_ms'] / r['engine_ms']:.1f}", r["identical"], f"{r['accuracy']:.3f}"]
+        )
+    return frame.table(["ms a recording", *heads], cells)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--only", choices=list(DESIGNS), action="append", help="repeatable")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     train, test = (catalog.load("nmnist", split) for split in ("train", "test"))
-    train, test = train.select(range(min(800, len(train)))), test.select(range(min(100, len(test))))
+    train = train.select(range(min(800, len(train))))
+    test = test.select(range(min(100, len(test))))
     rows = [row(name, train, test, options.epochs) for name in options.only or DESIGNS]
-    if options.json:
-        print(json.dumps({"machine": describe(1), "rows": rows}))
-        return
-    print(json.dumps(describe(os.cpu_count() or 1)))
-    heads = ("engine", "torch loop", "snnTorch loop", "whole recording", "torch / engine", "same spikes", "accuracy")
-    print(f"{'ms a recording':24}" + "".join(f"{head:>16}" for head in heads))
-    for r in rows:
-        times = "".join(f"{r[key]:16.3f}" for key in ("engine_ms", "torch_ms", "snntorch_ms", "whole_recording_ms"))
-        ratio = float(r["torch_ms"]) / float(r["engine_ms"])
-        print(f"{r['network']:24}{times}{ratio:16.1f}{r['identical']!s:>16}{r['accuracy']:16.3f}")
+    frame.report(options, table(rows), {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-from machine import describe
+import frame
 
 # A network in which cells fire within the first milliseconds, timed from the start of the process.
 FIRST_SPIKE = """
@@ -29,37 +26,24 @@ assert len(result.spikes["cells"]) > 0
 def once(cache: str | None) -> float:
     """Seconds from starting Python to having the spikes; compiled code is kept in `cache`, or where it always is."""
     environment = dict(os.environ) if cache is None else os.environ | {"NUMBA_CACHE_DIR": cache}
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", FIRST_SPIKE], env=environment, check=True)
-    return time.perf_counter() - started
+    return frame.seconds(lambda: subprocess.run([sys.executable, "-c", FIRST_SPIKE], env=environment, check=True))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    parser.add_argument("--repeats", type=int, default=5, help="of fresh processes; a third as many compile everything")
-    chosen = parser.parse_args()
-    machine = describe(1)
+def main() -> None:
+    options = frame.arguments(f"{__doc__}\nA third as many repeats compile everything.", repeats=5).parse_args()
     once(None)
-    cached = [once(None) for _ in range(chosen.repeats)]
+    cached = [once(None) for _ in range(options.repeats)]
     cold = []
-    for _ in range(max(1, chosen.repeats // 3)):
+    for _ in range(max(1, options.repeats // 3)):
         with tempfile.TemporaryDirectory() as cache:
             cold.append(once(cache))
-    rows = {
+    result = {
         name: {"median_s": statistics.median(times), "best_s": min(times), "worst_s": max(times), "repeats": len(times)}
         for name, times in (("kernels cached", cached), ("nothing compiled", cold))
     }
-    lines = [
-        f"{machine['cpu']}, {machine['cores']} cores",
-        f"{'to the first spike':20}{'median':>9}{'best':>9}{'worst':>9}",
-    ]
-    lines += [f"{name:20}{r['median_s']:8.2f}s{r['best_s']:8.2f}s{r['worst_s']:8.2f}s" for name, r in rows.items()]
-    print("\n".join(lines), file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        print(json.dumps({"machine": machine, **rows}))
-    return 0
+    cells = [[name, *(f"{r[key]:.2f}s" for key in ("median_s", "best_s", "worst_s"))] for name, r in result.items()]
+    frame.report(options, frame.table(["to the first spike", "median", "best", "worst"], cells), result)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

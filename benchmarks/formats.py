@@ -9,7 +9,6 @@ nothing with the package, and read by `files.read`. With NEUROSIM_DATA also reco
 
 from __future__ import annotations
 
-import argparse
 import os
 import struct
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import frame
 import h5py
 import numpy as np
 import scipy.io
@@ -241,15 +241,15 @@ def real(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    options = frame.arguments(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = rows(Path(folder))
-    for name, count, right in found:
-        print(f"{name:32}{count:8,} events  {'right' if right else 'WRONG'}")
-    print(f"{sum(right for *_, right in found)} of {len(found)} read right by default")
+    lines = [f"{name:32}{count:8,} events  {'right' if right else 'WRONG'}" for name, count, right in found]
+    lines.append(f"{sum(right for *_, right in found)} of {len(found)} read right by default")
     data = Path(os.environ.get("NEUROSIM_DATA", "")) / "event_formats"
     if "NEUROSIM_DATA" in os.environ and data.is_dir():
-        print("\n".join(real(data)))
+        lines += real(data)
+    frame.report(options, lines, {"rows": found})
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ an index outside an array becomes an IndexError in every kernel that indexes arr
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import frame
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -56,7 +55,7 @@ def try_saved(name: str, folder: Path, trial: int) -> tuple[str, str]:
 
 def try_reader(name: str, folder: Path, trial: int) -> tuple[str, str]:
     """Return the outcome of a mutated file."""
-    from files.test_fuzz import READERS, examine, mutate
+    from helpers.mutated_files import READERS, examine, mutate
 
     from neurosim.errors import NeurosimError
 
@@ -117,22 +116,19 @@ def outcomes(attempt: Any, name: str, folder: str, mutants: int, seconds: float)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = frame.arguments(__doc__)
     parser.add_argument("--mutants", type=int, default=2000)
     parser.add_argument("--kinds", nargs="*", help="of saved state; all")
     parser.add_argument("--readers", nargs="*", help="of files instead; all where none is named")
     parser.add_argument("--seconds", type=float, default=20.0, help="after which a mutant hangs")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
+    from helpers.mutated_files import READERS
     from helpers.saved_kinds import KINDS
 
-    of_files = arguments.readers is not None
-    if of_files:
-        from files.test_fuzz import READERS
-
-        names = arguments.readers or list(READERS)
-    else:
-        names = arguments.kinds or list(KINDS)
-    print(f"{'kind':26}" + "".join(f"{outcome:>10}" for outcome in OUTCOMES), flush=True)
+    of_files = options.readers is not None
+    attempt = try_reader if of_files else try_saved
+    names = (options.readers or list(READERS)) if of_files else (options.kinds or list(KINDS))
+    rows: list[dict[str, Any]] = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             sound = Path(folder) / "sound"
@@ -140,14 +136,16 @@ def main() -> None:
                 sound.write_bytes(READERS[name][0]())
             else:
                 KINDS[name].make(sound)
-            found, shown = Counter[str](), []
-            attempt = try_reader if of_files else try_saved
-            for trial, outcome, words in outcomes(attempt, name, folder, arguments.mutants, arguments.seconds):
-                found[outcome] += 1
+            row: dict[str, Any] = {"kind": name, **dict.fromkeys(OUTCOMES, 0)}
+            faults = []
+            for trial, outcome, words in outcomes(attempt, name, folder, options.mutants, options.seconds):
+                row[outcome] += 1
                 if outcome in FAULTS:
-                    shown.append(f"    {trial}: {outcome}: {words[:300]}")
-        print(f"{name:26}" + "".join(f"{found[outcome]:10,}" for outcome in OUTCOMES), flush=True)
-        print("\n".join(shown[:20]), flush=True) if shown else None
+                    faults.append(f"    {trial}: {outcome}: {words[:300]}")
+        rows.append(row)
+        # Each as it comes: thousands of mutants of a kind take minutes.
+        frame.say("\n".join([str(row), *faults[:20]]))
+    frame.report(options, frame.records(rows), {"rows": rows})
 
 
 if __name__ == "__main__":

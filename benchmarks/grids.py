@@ -23,17 +23,15 @@ result as soon as it is there, and a second call begins behind the last.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -255,26 +253,22 @@ def kept(folder: Path | None, part: str, name: str, epochs: int, seed: int) -> l
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
     parser.add_argument("--layers", default=",".join(LAYERS))
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20, help="of nmnist")
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
+    lines = []
     for part in options.parts:
         for name in options.layers.split(","):
-            result = partial(kept, options.keep, part, name, options.epochs)
-            rows.append({"part": part, "layer": name, "right": [result(seed) for seed in range(options.seeds)]})
-    machine = describe(1)
-    print(json.dumps({"machine": machine, "rows": rows} if options.json else machine))
-    for row in [] if options.json else rows:
-        scores = np.array(row["right"])
-        spread = (f"{s.mean():.3f} ({s.min():.3f} to {s.max():.3f})" for s in scores.T)
-        print(f"{row['part']:8}{row['layer']:28}" + "  ".join(spread))
+            scores = [kept(options.keep, part, name, options.epochs, seed) for seed in range(options.seeds)]
+            rows.append({"part": part, "layer": name, "right": scores})
+            spread = (f"{s.mean():.3f} ({s.min():.3f} to {s.max():.3f})" for s in np.array(scores).T)
+            lines.append(f"{part:8}{name:28}" + "  ".join(spread))
+    frame.report(options, lines, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import frame
+from machine import describe
 from workloads import WORKLOADS
 
 HERE = Path(__file__).parent
@@ -123,7 +125,7 @@ def repeat(runs: Runs, contestant: Contestant, workload: str, chosen: argparse.N
         except Failed as reason:
             runs.missing = str(reason)
             return
-        say(f"  {contestant.name}: {tried[-1]['sim_s']:.4g} s, foreign CPU {tried[-1]['foreign_cpu_s']:.2f} s")
+        frame.say(f"  {contestant.name}: {tried[-1]['sim_s']:.4g} s, foreign CPU {tried[-1]['foreign_cpu_s']:.2f} s")
         if not is_disturbed(tried[-1]):
             break
     best = min(tried, key=lambda r: (is_disturbed(r), float(r["sim_s"])))
@@ -152,7 +154,7 @@ def compare(workload: str, chosen: argparse.Namespace) -> dict[str, Runs]:
     runs = {c.name: Runs() for c in everyone}
     prime(runs[OURS.name], workload, chosen)
     for number in range(chosen.repeats):
-        say(f"repeat {number + 1} of {chosen.repeats}")
+        frame.say(f"repeat {number + 1} of {chosen.repeats}")
         for contestant in everyone:
             if runs[contestant.name].missing is None:
                 repeat(runs[contestant.name], contestant, workload, chosen)
@@ -172,26 +174,40 @@ def summary(runs: Mapping[str, Runs]) -> dict[str, object]:
     return {"neurosim": ours, "peers": figures, "ratio": ratio}
 
 
-def table(runs: Mapping[str, Runs], ratio: Mapping[str, float], limit: float) -> str:
+SPEEDS = ("build", "sim", "x real", "peak", "syn. events/s", "of limit")
+HEADS = ("", *SPEEDS, "spikes/s", "CV", "corr.", "ratio", "disturbed")
+
+
+def table(runs: Mapping[str, Runs], ratio: Mapping[str, float], limit: float) -> list[str]:
     """The figures for people."""
-    head = f"{'':18}{'build':>8}{'sim':>9}{'x real':>8}{'peak':>8}{'syn. events/s':>15}{'of limit':>9}"
-    lines = [head + f"{'spikes/s':>9}{'CV':>7}{'corr.':>8}{'ratio':>8} disturbed"]
+    rows = []
+    missing = []
     for name, r in runs.items():
         m = r.median()
         if "missing" in m:
-            lines.append(f"{name:18}missing: {m['missing']}")
+            missing.append(f"{name} is missing: {m['missing']}")
             continue
         events = float(m["synaptic_events_per_s"])
-        cells = [
-            f"{name:18}{m['build_s']:8.2f}{m['sim_s']:9.4g}{m['real_time_factor']:8.3g}{m['peak_rss_mb']:6.0f}MB",
-            f"{events:15.3g}{events / limit:9.2f}{m['rate_hz']:9.2f}{shown(m['cv'], 7)}{shown(m['correlation'], 8)}",
-            f"{ratio[name]:8.1f}{'?' if r.disturbed else ' '}" if name in ratio else " " * 9,
-            f" {r.disturbed} of {len(r.kept)} ({r.again} run again)",
-        ]
-        lines.append("".join(cells))
+        rows.append(
+            [
+                name,
+                f"{m['build_s']:.2f}",
+                f"{m['sim_s']:.4g}",
+                f"{m['real_time_factor']:.3g}",
+                f"{m['peak_rss_mb']:.0f}MB",
+                f"{events:.3g}",
+                f"{events / limit:.2f}",
+                f"{m['rate_hz']:.2f}",
+                "-" if m["cv"] is None else f"{m['cv']:.3f}",
+                "-" if m["correlation"] is None else f"{m['correlation']:.3f}",
+                f"{ratio[name]:.1f}{'?' if r.disturbed else ''}" if name in ratio else "",
+                f"{r.disturbed} of {len(r.kept)} ({r.again} run again)",
+            ]
+        )
+    lines = frame.table(HEADS, rows) + missing
     if any(r.disturbed for r in runs.values()):
         lines += ["", "?: other processes were busy while it ran; the ratio is not to be relied on."]
-    return "\n".join(lines + rates(runs))
+    return lines + rates(runs)
 
 
 def rates(runs: Mapping[str, Runs]) -> list[str]:
@@ -201,51 +217,32 @@ def rates(runs: Mapping[str, Runs]) -> list[str]:
     if not known:
         return []
     populations = list(next(iter(known.values())))
-    lines = ["", f"{'spikes/s':18}" + "".join(f"{p:>9}" for p in populations)]
-    return lines + [f"{name:18}" + "".join(f"{of[p]:9.2f}" for p in populations) for name, of in known.items()]
+    rows = [[name, *(f"{of[p]:.2f}" for p in populations)] for name, of in known.items()]
+    return ["", *frame.table(["spikes/s", *populations], rows)]
 
 
-def shown(value: object, width: int) -> str:
-    return f"{'-':>{width}}" if value is None else f"{value:{width}.3f}"
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def parse(workload: str, about: str, argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    parser.add_argument("--repeats", type=int, default=3)
+def parse(workload: str, about: str) -> argparse.Namespace:
+    parser = frame.arguments(about, repeats=3, threads=2)
     parser.add_argument("--tries", type=int, default=4, help="runs a repeat may take to be undisturbed")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0, help="biological time that is timed")
     parser.add_argument("--warmup", type=float, help="biological time before that; None means the workload's own")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--weights", choices=["constant", "drawn"], default="constant", help="brunel only")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=RIVALS[workload])
     parser.add_argument("--details", type=Path, help="write every repeat and the machine to this JSON file")
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
-def main(workload: str, about: str, argv: list[str] | None = None) -> int:
+def main(workload: str, about: str) -> int:
     """The whole of a benchmark script; 1 where neurosim could not run."""
-    from machine import describe
-
-    chosen = parse(workload, about, argv)
+    chosen = parse(workload, about)
     machine = describe(chosen.threads)
     started = time.time()
     runs = compare(workload, chosen)
     result = summary(runs)
-    limit = float(machine["random_access_per_s"])
-    title = (
-        f"{workload}, scale {chosen.scale:g}, {chosen.seconds:g} s, {chosen.threads} threads, "
-        f"median of {chosen.repeats}\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
-        f"random read-modify-write limit {limit:.3g}/s"
-    )
-    print(f"{title}\n\n{table(runs, result['ratio'], limit)}", file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        print(json.dumps(result))
+    title = f"{workload}, scale {chosen.scale:g}, {chosen.seconds:g} s, median of {chosen.repeats}"
+    lines = [title, "", *table(runs, result["ratio"], float(machine["random_access_per_s"]))]
+    frame.report(chosen, lines, result, machine)
     if chosen.details:
         every = {name: {"kept": r.kept, "disturbed": r.disturbed, "missing": r.missing} for name, r in runs.items()}
         about_run = {"workload": workload, "scale": chosen.scale, "weights": chosen.weights, "started": started}

@@ -13,16 +13,15 @@ training set: every choice was made there, with fewer images a task. The test se
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from tqdm import tqdm
 
 from neurosim import catalog
@@ -117,7 +116,7 @@ def run(training: str, projects: bool, options: argparse.Namespace, seed: int) -
         cpu.append(time.process_time() - busy)
         rows.append(accuracies(network, test, task + 1, options.tasks, seed))
         line = " ".join(f"{100 * a:6.2f}" for a in rows[-1][: task + 1])
-        print(f"after task {task + 1:2} ({seconds[-1]:.0f} s, CPU {cpu[-1]:.0f} s) {line}", file=sys.stderr, flush=True)
+        frame.say(f"after task {task + 1:2} ({seconds[-1]:.0f} s, CPU {cpu[-1]:.0f} s) {line}")
     matrix = np.array(rows)
     return {
         "seed": seed,
@@ -151,12 +150,13 @@ def percent(value: dict) -> str:
 
 def table(rows: list[dict]) -> Iterator[str]:
     """A line a method, the formulas, and the accuracy matrices of all seeds."""
-    heads = "".join(f"{MEASURES[name].title:>16}" for name in SHOWN)
-    yield f"{'':10}{'training':10}{'lateral':10}{'recipe':10}{heads}{'seconds':>10}{'CPU':>10}"
+    cells = []
     for row in rows:
-        names = f"{row['method']:10}{row['training']:10}{row['lateral'] or '-':10}{row['recipe']:10}"
-        values = "".join(f"{percent(row[name]):>16}" for name in SHOWN)
-        yield names + values + f"{row['seconds']:10.0f}{row['cpu_seconds']:10.0f}"
+        names = [row["method"], row["training"], row["lateral"] or "-", row["recipe"]]
+        values = [percent(row[name]) for name in SHOWN]
+        cells.append([*names, *values, f"{row['seconds']:.0f}", f"{row['cpu_seconds']:.0f}"])
+    titles = [MEASURES[name].title for name in SHOWN]
+    yield from frame.table(["", "training", "lateral", "recipe", *titles, "seconds", "CPU"], cells)
     yield from (f"{MEASURES[name].title} = {MEASURES[name].formula}" for name in SHOWN)
     for row in rows:
         for of in row["runs"]:
@@ -166,14 +166,11 @@ def table(rows: list[dict]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=1, threads=2)
     parser.add_argument("--training", nargs="+", choices=sorted(TRAININGS), default=["bptt"])
     parser.add_argument("--spiking", action="store_true", help="spiking lateral neurons")
     parser.add_argument("--plain", action="store_true", help="plain SGD too")
     parser.add_argument("--published", action="store_true", help="learning rate and lateral neurons as published")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--held-out", action="store_true", help="validation images in place of the test set")
     parser.add_argument("--tasks", type=int, default=10)
     parser.add_argument("--train", type=int, default=60_000, help="images a task")
@@ -181,12 +178,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     ways = (True, False) if options.plain else (True,)
     rows = [measured(training, projects, options) for training in options.training for projects in ways]
-    machine = describe(options.threads)
-    if options.json:
-        print(json.dumps({"machine": machine, "rows": rows}))
-        return
-    print(json.dumps(machine))
-    print("\n".join(table(rows)))
+    frame.report(options, table(rows), {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -16,14 +16,12 @@ Times are CPU times of the one thread that works, so that a busy machine disturb
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
 import math
 import statistics
-import sys
 import time
-from pathlib import Path
+
+import frame
 
 from neurosim import __version__
 from neurosim.dendrites import SpatialPooler, TemporalMemory
@@ -144,36 +142,20 @@ def long_run(steps: int, windows: int = 10) -> list[Row]:
     return rows
 
 
-def table(rows: list[Row]) -> str:
-    names = list(dict.fromkeys(name for r in rows for name in r))
-    cells = [names] + [[shown(r.get(name, "")) for name in names] for r in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in cells)
-
-
-def shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--repeats", type=int, default=5)
+def main(argv: list[str] | None = None) -> None:
+    parser = frame.arguments(__doc__, steps=5000, repeats=5)
     parser.add_argument("--long", type=int, default=0, metavar="STEPS", help="also run the memory on noise this long")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     for run in RUNS:
         run(3)  # compiled before anything is timed
     result = {"neurosim": __version__, "rows": repeated(options.steps, options.repeats)}
-    print(table(result["rows"]))
+    lines = frame.records(result["rows"])
     if options.long:
         result["long"] = long_run(options.long)
-        print("\nnoise without end, 4 segments a cell and 20 synapses a segment at most:")
-        print(table(result["long"]))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+        lines += ["", "noise without end, 4 segments a cell and 20 synapses a segment at most:"]
+        lines += frame.records(result["long"])
+    frame.report(options, lines, result)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

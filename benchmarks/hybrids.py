@@ -9,12 +9,10 @@ linear layers, and softmax layers of two heads spread evenly (24:1, 12:1, 6:1, 3
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
+import frame
 import numpy as np
-from machine import describe
 
 from neurosim import runs
 from neurosim.report.charts import PALETTE, Curve, curves, write_picture
@@ -59,25 +57,24 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300)
+    parser = frame.arguments(__doc__, seeds=3, steps=300)
     parser.add_argument("--ratios", type=int, nargs="+", default=[0, 24, 12, 6, 3])
     parser.add_argument("--plot", help="SVG or PNG of recall against the share of softmax layers")
     parser.add_argument("--out", type=Path, default=Path("runs/hybrids"))
     options = parser.parse_args()
-    print(json.dumps(describe(1)))
-    print(f"{'linear : softmax':>17}" + "".join(f"{f'{size} pairs':>24}" for size in SIZES) + f"{'state, bytes':>14}")
-    shares, means = [], []
+    rows = []
+    cells = []
     for ratio in options.ratios:
         (row,) = measure(ratio, options.seeds, options.steps, options.out).kinds
-        print(f"{f'{ratio} : 1' if ratio else 'none':>17}" + "".join(f"{c:>24}" for c in row.cells), end="")
-        print(f"{row.state_bytes:>14,}", flush=True)
-        shares.append(1 / ratio if ratio else 0.0)
-        means.append(row.means)
+        share = 1 / ratio if ratio else 0.0
+        rows.append({"ratio": ratio, "share": share, "means": row.means, "state_bytes": row.state_bytes})
+        cells.append([f"{ratio} : 1" if ratio else "none", *row.cells, f"{row.state_bytes:,}"])
+    lines = frame.table(["linear : softmax", *(f"{size} pairs" for size in SIZES), "state, bytes"], cells)
+    frame.report(options, lines, {"rows": rows})
     if options.plot:
+        shares = np.array([row["share"] for row in rows])
         drawn = [
-            Curve(f"{size} pairs", np.array(shares), np.array([mean[i] for mean in means]), PALETTE[i])
+            Curve(f"{size} pairs", shares, np.array([row["means"][i] for row in rows]), PALETTE[i])
             for i, size in enumerate(SIZES)
         ]
         words = "Recall against the share of softmax layers"

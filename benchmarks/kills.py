@@ -9,54 +9,57 @@ wall-clock times, are not those of a run that was left alone. Exits with 1 where
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import frame
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 NAMED = ("simulate", "train", "continual", "episodes")
 
 
-def killed(kind: str, count: int) -> tuple[int, int, int, int, str]:
+def killed(kind: str, count: int) -> dict[str, Any]:
     """Return kills, runs, the most kills of one, the runs that differ, and why one was lost."""
     from helpers.killed import kill_many
+    from helpers.kills import KINDS, untimed
     from helpers.tasks import SMALL
-    from runs.test_kills import KINDS, untimed
 
+    row: dict[str, Any] = {"kind": kind, "kills": 0, "runs": 0, "most of one": 0, "different": 0, "lost": ""}
     here = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("stream.toml").write_text(SMALL)
         try:
-            found = kill_many(replace(KINDS[kind], count=count))
+            kills = kill_many(replace(KINDS[kind], count=count))
         except AssertionError as error:
-            return 0, 0, 0, 0, str(error).strip().splitlines()[-1]
+            return row | {"lost": str(error).strip().splitlines()[-1]}
         finally:
             os.chdir(here)
-        files = {name: Path(folder, name, "metrics.json") for name in ("whole", *found)}
+        files = {name: Path(folder, name, "metrics.json") for name in ("whole", *kills)}
         results = {name: untimed(json.loads(path.read_text())) for name, path in files.items()}
-        different = sum(results[name] != results["whole"] for name in found)
-        return sum(found.values()), len(found), max(found.values()), different, ""
+        different = sum(results[name] != results["whole"] for name in kills)
+        most = max(kills.values())
+        return row | {"kills": sum(kills.values()), "runs": len(kills), "most of one": most, "different": different}
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    parser = frame.arguments(__doc__)
     parser.add_argument("--kills", type=int, default=100, help="of each kind")
     parser.add_argument("--kinds", nargs="*", default=NAMED)
-    chosen = parser.parse_args(argv)
-    print(f"{'kind':12}{'kills':>8}{'runs':>8}{'most of one':>14}{'lost':>8}{'different':>12}", flush=True)
-    bad = False
-    for kind in chosen.kinds:
-        kills, runs, most, different, lost = killed(kind, chosen.kills)
-        print(f"{kind:12}{kills:8}{runs:8}{most:14}{int(bool(lost)):8}{different:12}  {lost}".rstrip(), flush=True)
-        bad = bad or bool(lost) or different > 0
-    return int(bad)
+    options = parser.parse_args()
+    rows = []
+    for kind in options.kinds:
+        rows.append(killed(kind, options.kills))
+        frame.say(str(rows[-1]))
+    frame.report(options, frame.records(rows), {"rows": rows})
+    return int(any(row["lost"] or row["different"] for row in rows))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

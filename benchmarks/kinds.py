@@ -15,15 +15,13 @@ newton: a gated recurrent unit of 64 units, trained-size weights: rounds and CPU
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor
 
 from neurosim.attention import Depth, build
@@ -59,8 +57,8 @@ def _local(bandwidth: float, ridge: float) -> Predictor:
 
 PREDICTORS: dict[str, list[Predictor]] = {
     "local linear": [_local(h, ridge) for h in (0.5, 1, 2, 4, 8) for ridge in (0.03, 0.3)],
-    "softmax": [lambda k, v, h=h: _scores(k, h).softmax(-1) @ v for h in (0.25, 0.5, 1, 2, 4, 8)],  # type: ignore[misc]
-    "linear": [lambda k, v, a=a: a * ((k @ k.mT).tril(-1) @ v)[:, 1:] for a in 10 ** np.arange(-5, -1, 0.25)],  # type: ignore[misc]
+    "softmax": [lambda k, v, h=h: _scores(k, h).softmax(-1) @ v for h in (0.25, 0.5, 1, 2, 4, 8)],
+    "linear": [lambda k, v, a=a: a * ((k @ k.mT).tril(-1) @ v)[:, 1:] for a in 10 ** np.arange(-5, -1, 0.25)],
 }
 
 
@@ -195,34 +193,32 @@ def spread(values: list[float]) -> str:
     return f"{np.mean(values):8.3g} ({min(values):.2g} to {max(values):.2g})"
 
 
-def show(found: dict[str, list[dict[str, Any]]]) -> None:
+def show(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     for name, columns in (("regression", LENGTHS), ("outliers", FACTORS), ("shares", FACTORS)):
         if name in found:
-            print(f"{name:26}" + "".join(f"{column:>26}" for column in columns))
-        for row in found.get(name, []):
-            label = " ".join(str(value) for key, value in row.items() if key != "error")
-            print(f"{label:26}" + "".join(f"{spread(list(each)):>26}" for each in zip(*row["error"], strict=True)))
+            rows = []
+            for row in found[name]:
+                label = " ".join(str(value) for key, value in row.items() if key != "error")
+                rows.append([label, *(spread(list(each)) for each in zip(*row["error"], strict=True))])
+            yield from frame.table([name, *map(str, columns)], rows)
     if "newton" in found:
-        print(f"{'recurrence':14}{'tokens':>8}{'rounds':>10}{'newton s':>12}{'loop s':>10}")
+        rows = []
         for row in found["newton"]:
             rounds = f"{min(row['rounds'])} to {max(row['rounds'])}"
-            print(f"{row['recurrence']:14}{row['tokens']:8}{rounds:>10}{row['newton']:12.3f}{row['loop']:10.3f}")
+            rows.append([row["recurrence"], row["tokens"], rounds, f"{row['newton']:.3f}", f"{row['loop']:.3f}"])
+        yield from frame.table(["recurrence", "tokens", "rounds", "newton s", "loop s"], rows)
 
 
 PARTS = {"regression": regression, "outliers": outliers, "shares": shares, "newton": newton}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = {part: PARTS[part](options.seeds) for part in options.parts}
-    print(json.dumps({"machine": describe(1), **found} if options.json else describe(1)))
-    if not options.json:
-        show(found)
+    frame.report(options, show(found), found)
 
 
 if __name__ == "__main__":

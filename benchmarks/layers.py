@@ -16,14 +16,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine import describe
+import frame
 
 HERE = Path(__file__).parent
 RUNNER = HERE / "peers" / "run_layers.py"
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 PEERS = ("snntorch", "spikingjelly", "norse")
 WORKLOADS = ("layer", "neurons")
-FIGURES = ("seconds", "forward_s", "backward_s", "fastest_s", "cpu_s", "peak_mb", "spikes")
+TIMES = ("seconds", "forward_s", "backward_s", "cpu_s")
+FIGURES = (*TIMES, "fastest_s", "peak_mb", "spikes")
 Figures = dict[str, float]
 
 
@@ -49,7 +50,7 @@ def compare(workload: str, units: int, chosen: argparse.Namespace) -> dict[str, 
     missing: dict[str, str] = {}
     for number in range(chosen.rounds):
         for library in libraries:
-            print(f"{workload} {units}, round {number + 1}: {library}", file=sys.stderr, flush=True)
+            frame.say(f"{workload} {units}, round {number + 1}: {library}")
             found = run_once(library, workload, units, chosen) if library not in missing else ""
             if isinstance(found, str):
                 missing[library] = missing.get(library) or found
@@ -70,12 +71,13 @@ def compare(workload: str, units: int, chosen: argparse.Namespace) -> dict[str, 
 
 
 def table(row: dict) -> str:
+    cells = [
+        [library, *(f"{f[key]:.4f}" for key in TIMES), f"{f['peak_mb']:.1f}", f"{f['spikes']:.4f}"]
+        for library, f in row["figures"].items()
+    ]
     head = f"{row['workload']}, {row['units']} units"
-    lines = [f"{head:24}{'total s':>9}{'forward':>9}{'backward':>9}{'CPU s':>9}{'peak MiB':>10}{'spikes':>8}"]
-    for library, f in row["figures"].items():
-        times = "".join(f"{f[name]:9.4f}" for name in ("seconds", "forward_s", "backward_s", "cpu_s"))
-        lines.append(f"{library:24}{times}{f['peak_mb']:10.1f}{f['spikes']:8.4f}")
-    lines += [f"{library:24}missing: {why}" for library, why in row["missing"].items()]
+    lines = frame.table([head, "total s", "forward", "backward", "CPU s", "peak MiB", "spikes"], cells)
+    lines += [f"{library}: missing: {why}" for library, why in row["missing"].items()]
     if "times_the_fastest_peer" in row:
         lines.append(
             f"the fastest peer takes {row['times_the_fastest_peer']:.1f} times as long, "
@@ -84,19 +86,13 @@ def table(row: dict) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object; tables go to standard error")
+def main() -> None:
+    parser = frame.arguments(__doc__, steps=500, rounds=3, repeats=5, threads=2)
     parser.add_argument("--units", type=int, nargs="+", default=[512, 4096])
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
-    for name, value in (("steps", 500), ("rounds", 3), ("repeats", 5), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    chosen = parser.parse_args(argv)
-    rows = [compare(workload, units, chosen) for units in chosen.units for workload in WORKLOADS]
-    for row in rows:
-        print(table(row) + "\n", file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        print(json.dumps({"machine": describe(chosen.threads), "rows": rows}))
+    options = parser.parse_args()
+    rows = [compare(workload, units, options) for units in options.units for workload in WORKLOADS]
+    frame.report(options, (table(row) + "\n" for row in rows), {"rows": rows})
 
 
 if __name__ == "__main__":

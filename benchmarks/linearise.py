@@ -14,12 +14,10 @@ trains all parameters of its layers in the first stage, which takes twice the up
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from pathlib import Path
 
-from machine import describe
+import frame
 
 from neurosim import runs
 from neurosim.runs.convert.linearise import Linearise
@@ -46,18 +44,25 @@ def run(options: argparse.Namespace, pattern: str, folder: Path) -> Linearisatio
     return runs.start(Linearise(Path(options.model)), config, chosen)
 
 
-def row(pattern: str, result: LinearisationResult) -> str:
+def row(pattern: str, result: LinearisationResult) -> list[str]:
     by = {stage.name: stage for stage in result.stages}
     state = by["tune"].state_bytes or 0
-    return (
-        f"{pattern:22}{by['match'].perplexity_increase:+9.2%}{by['tune'].perplexity_increase:+9.2%}"
-        f"{result.conversion_increase:+9.2%}{by['spikes'].perplexity_increase:+9.2%}{by['spikes'].agreement:8.1%}"
-        f"{result.spikes:8.3f}{state / 1e3:9.0f}{by['match'].seconds:8.0f}{by['tune'].seconds:8.0f}"
-    )
+    return [
+        pattern,
+        f"{by['match'].perplexity_increase:+.2%}",
+        f"{by['tune'].perplexity_increase:+.2%}",
+        f"{result.conversion_increase:+.2%}",
+        f"{by['spikes'].perplexity_increase:+.2%}",
+        f"{by['spikes'].agreement:.1%}",
+        f"{result.spikes:.3f}",
+        f"{state / 1e3:.0f}",
+        f"{by['match'].seconds:.0f}",
+        f"{by['tune'].seconds:.0f}",
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, threads=1)
     parser.add_argument("model")
     parser.add_argument("--text", help="default: the prose that ships with Python")
     parser.add_argument("--students", nargs="+", default=STUDENTS, help="patterns of kinds")
@@ -65,30 +70,21 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=120, help="of each stage")
     parser.add_argument("--tokens", type=int, default=16384, help="held-out tokens to compare on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         for pattern in options.students:
             results[pattern] = run(options, pattern, Path(folder))
-            print(f"{pattern} done", file=sys.stderr)
-    if options.json:
-        print(json.dumps({"machine": describe(options.threads), "runs": {k: v.to_dict() for k, v in results.items()}}))
-        return
+            frame.say(f"{pattern} done")
     first = next(iter(results.values()))
     softmax = first.stages[0]
-    print(json.dumps(describe(options.threads)))
-    print(
+    title = (
         f"{first.parameters:,} weights, softmax loss {softmax.loss:.4f} nats on {first.tokens:,} tokens in windows of "
         f"{first.length}, its state {(softmax.state_bytes or 0) / 1e3:.0f} kB; perplexity against it:"
     )
-    heads = ("matched", "tuned", "spikes+", "spikes", "same", "sp/ch", "state kB", "match s", "tune s")
-    print(
-        f"{'student':22}" + "".join(f"{head:>{w}}" for head, w in zip(heads, (9, 9, 9, 9, 8, 8, 9, 8, 8), strict=True))
-    )
-    for pattern, result in results.items():
-        print(row(pattern, result))
+    heads = ("student", "matched", "tuned", "spikes+", "spikes", "same", "sp/ch", "state kB", "match s", "tune s")
+    lines = [title, *frame.table(heads, (row(pattern, result) for pattern, result in results.items()))]
+    frame.report(options, lines, {"runs": {pattern: result.to_dict() for pattern, result in results.items()}})
 
 
 if __name__ == "__main__":

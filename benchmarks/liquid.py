@@ -15,16 +15,14 @@ their speaker, each speaker of the training set is also left out in turn. The me
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
 
+import frame
 import numpy as np
-from machine import describe
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -255,43 +253,41 @@ def of_fewer(left: list[TrainedReadout], train: Recordings, spikes: Recordings, 
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("datasets", nargs="*", default=["nmnist", "shd", "digits"])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--noise", action="store_true", help="accuracy against the noise of resistive memory instead")
-    parser.add_argument("--readouts", action="store_true", help="every readout on the same spikes instead")
-    parser.add_argument("--transductive", action="store_true", help="readouts standardised by speaker instead")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    threads = os.cpu_count() or 1
-    if options.noise or options.readouts or options.transductive:
-        study = against_noise if options.noise else of_readouts if options.readouts else of_groups
-        rows = [row for name in options.datasets for row in study(name, options.seeds)]
-        print(json.dumps({"machine": describe(threads), "rows": rows}) if options.json else "\n".join(map(_line, rows)))
-        return
-    rows = [measure(name, options.seeds) for name in options.datasets]
-    if options.json:
-        print(json.dumps({"machine": describe(threads), "rows": rows}))
-        return
-    print(json.dumps(describe(threads)))
-    heads = "".join(f"{name:>16}" for name in SCORES)
-    print(f"{'dataset':12}{'neurons':>8}{heads}{'linear, test':>14}{'seconds':>9}{'real-time factor':>18}")
-    for row in rows:
-        shown = (f"{row[k]['mean']:.3f} +- {row[k]['sd']:.3f}" if k in row else "-" for k in SCORES)
-        scores = "".join(f"{text:>16}" for text in shown)
-        print(
-            f"{row['dataset']:12}{row['neurons']:8}{scores}{row['linear_on_counts_test']:14.3f}{row['seconds']:9.1f}"
-            f"{row['real_time_factor']:18.4f}"
-        )
-        print("    " + ", ".join(f"{name} {row[name]:.4g}" for name in QUALITIES if name in row))
-
-
 def _line(row: dict) -> str:
     return "  ".join(
         f"{name} {value['mean']:.3f} +- {value['sd']:.3f}" if isinstance(value, dict) else f"{name} {value}"
         for name, value in row.items()
     )
+
+
+def table(rows: list[dict]) -> list[str]:
+    cells = []
+    for row in rows:
+        scores = [f"{row[k]['mean']:.3f} +- {row[k]['sd']:.3f}" if k in row else "-" for k in SCORES]
+        figures = [f"{row['linear_on_counts_test']:.3f}", f"{row['seconds']:.1f}", f"{row['real_time_factor']:.4f}"]
+        cells.append([row["dataset"], row["neurons"], *scores, *figures])
+    lines = frame.table(["dataset", "neurons", *SCORES, "linear, test", "seconds", "real-time factor"], cells)
+    for row in rows:
+        qualities = ", ".join(f"{name} {row[name]:.4g}" for name in QUALITIES if name in row)
+        lines.append(f"{row['dataset']}: {qualities}")
+    return lines
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__, seeds=5)
+    parser.add_argument("datasets", nargs="*", default=["nmnist", "shd", "digits"])
+    parser.add_argument("--noise", action="store_true", help="accuracy against the noise of resistive memory instead")
+    parser.add_argument("--readouts", action="store_true", help="every readout on the same spikes instead")
+    parser.add_argument("--transductive", action="store_true", help="readouts standardised by speaker instead")
+    options = parser.parse_args()
+    studies = {"noise": against_noise, "readouts": of_readouts, "transductive": of_groups}
+    study = next((study for name, study in studies.items() if getattr(options, name)), None)
+    if study is not None:
+        rows = [row for name in options.datasets for row in study(name, options.seeds)]
+        frame.report(options, map(_line, rows), {"rows": rows})
+        return
+    rows = [measure(name, options.seeds) for name in options.datasets]
+    frame.report(options, table(rows), {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numba
@@ -51,6 +52,14 @@ def describe(threads: int) -> dict[str, object]:
     }
 
 
+def line(machine: Mapping[str, object]) -> str:
+    """Return a description as a line of text."""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['threads']} threads; "
+        f"random read-modify-write limit {machine['random_access_per_s']:.3g}/s"
+    )
+
+
 def cpu_model() -> str:
     """The name, and the family and model where the name says little."""
     lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
@@ -60,4 +69,4 @@ def cpu_model() -> str:
 
 if __name__ == "__main__":
     for count in range(1, (os.cpu_count() or 1) + 1):
-        print(describe(count))
+        print(line(describe(count)))

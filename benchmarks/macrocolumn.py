@@ -9,15 +9,15 @@ whole process on as many threads as the machine has cores, with everything compi
 
 from __future__ import annotations
 
-import argparse
-import json
+import itertools
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import frame
 import numpy as np
 from machine import describe
 from numpy.typing import NDArray
@@ -285,33 +285,21 @@ PARTS: dict[str, Callable[[int], list[Row]]] = {
 }
 
 
-def show(rows: list[Row]) -> None:
+def show(rows: list[Row]) -> Iterator[str]:
     """Rows with the same keys as one table."""
-    keys: list[str] = []
-    for row in rows:
-        if list(row) != keys:
-            keys = list(row)
-            print("\n" + f"{keys[0]:44}" + "".join(f"{key:>{max(len(key) + 2, 11)}}" for key in keys[1:]))
-        shown = (f"{v:.4f}" if isinstance(v, float) else "-" if v is None else f"{v:,}" for v in list(row.values())[1:])
-        print(
-            f"{row['figure']:44}" + "".join(f"{v:>{max(len(k) + 2, 11)}}" for k, v in zip(keys[1:], shown, strict=True))
-        )
+    for _, each in itertools.groupby(rows, key=tuple):
+        yield ""
+        yield from frame.records(list(each))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("--part", nargs="*", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore", mc.CapacityWarning)
     found = {part: PARTS[part](options.seeds) for part in options.part}
-    if options.json:
-        print(json.dumps({"machine": describe(THREADS), "parts": found}))
-        return
-    print(json.dumps(describe(THREADS)))
-    for rows in found.values():
-        show(rows)
+    lines = (line for rows in found.values() for line in show(rows))
+    frame.report(options, lines, {"parts": found}, describe(THREADS))
 
 
 if __name__ == "__main__":

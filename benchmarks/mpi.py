@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+import frame
 from machine import describe
 from run_neurosim import network
 from workloads import microcircuit
@@ -39,9 +40,7 @@ from neurosim.synapses import (
 
 MIB = 1024  # ru_maxrss is in KiB
 KEYS = ("build_s", "build_cpu_s", "sim_s", "sim_cpu_s", "peak_mib", "network_mib", "stored_mib")
-HEAD = f"{'':24}" + "".join(
-    f"{name:>13}" for name in ("build s", "CPU s", "sim s", "CPU s", "peak MiB", "beyond empty", "rows MiB")
-)
+HEADS = ("", "build s", "CPU s", "sim s", "CPU s", "peak MiB", "beyond empty", "rows MiB")
 # The keys of which all processes together have the sum, not the maximum.
 SUMMED = ("build_cpu_s", "sim_cpu_s")
 UNITS = 20_000
@@ -147,30 +146,54 @@ def mpirun() -> str:
     return found
 
 
-def row(name: str, runs: list[dict[str, float]]) -> tuple[str, dict[str, float]]:
-    middle = {key: statistics.median(run[key] for run in runs) for key in KEYS}
-    return f"{name:24}" + "".join(f"{middle[key]:13.4g}" for key in KEYS), middle
-
-
-def print_builds(chosen: argparse.Namespace) -> None:
-    machine = describe(1)
-    print(f"{machine['cpu']}, {machine['cores']} cores; {UNITS:,} units, about 1,000 synapses each; 1 thread a process")
-    head = "".join(f"{f'{n}: CPU s':>10}{'MiB':>7}" for n in (1, 2, 4))
-    print(f"{'processes':26}{head}{'rows MiB':>10}")
+def builds(options: argparse.Namespace) -> None:
+    """Report what building a network of each pattern takes on 1, 2 and 4 processes."""
+    rows = []
     for name in BUILDS:
         runs: dict[int, list[dict[str, float]]] = {1: [], 2: [], 4: []}
-        for _ in range(chosen.repeats):
+        for _ in range(options.repeats):
             for processes, each in runs.items():
-                each.append(measured(processes, 1, chosen, "--building", name))
-        middle = {n: {k: statistics.median(run[k] for run in each) for k in each[0]} for n, each in runs.items()}
-        cells = "".join(f"{found['build_cpu_s']:10.2f}{found['network_mib']:7.0f}" for found in middle.values())
-        print(f"{name:26}{cells}{middle[1]['stored_mib']:10.0f}", flush=True)
+                each.append(measured(processes, 1, options, "--building", name))
+        row: dict[str, object] = {"processes": name}
+        for n, each in runs.items():
+            row[f"{n}: CPU s"] = statistics.median(run["build_cpu_s"] for run in each)
+            row[f"{n}: MiB"] = statistics.median(run["network_mib"] for run in each)
+        row["rows MiB"] = statistics.median(run["stored_mib"] for run in runs[1])
+        rows.append(row)
+        frame.say(str(row))
+    title = f"{UNITS:,} units, about 1,000 synapses each; 1 thread a process"
+    frame.report(options, [title, *frame.records(rows)], {"rows": rows})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    parser.add_argument("--repeats", type=int, default=3)
+def compare(options: argparse.Namespace) -> None:
+    """Report several processes of a thread beside one process of as many threads."""
+    n = options.processes
+    together = []
+    apart = []
+    for _ in range(options.repeats):
+        together.append(measured(1, n, options))
+        apart.append(measured(n, 1, options))
+    if len({run["digest"] for run in together + apart}) != 1:
+        raise SystemExit("the spikes differ")
+    ours = medians(together)
+    theirs = medians(apart)
+    ratio = {key: theirs[key] / ours[key] for key in KEYS}
+    rows = [[f"1 process, {n} threads", *ours.values()], [f"{n} processes, 1 thread", *theirs.values()]]
+    cells = [[name, *(f"{value:.4g}" for value in values)] for name, *values in rows]
+    lines = [
+        f"microcircuit at {options.scale:g}, {options.seconds:g} s",
+        *frame.table(HEADS, cells),
+        f"{n} processes over 1: " + ", ".join(f"{key} {ratio[key]:.2f}" for key in KEYS),
+    ]
+    frame.report(options, lines, {"one": ours, "processes": theirs, "ratio": ratio}, describe(n))
+
+
+def medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(run[key] for run in runs) for key in KEYS}
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__, repeats=3)
     parser.add_argument("--scale", type=float, default=0.2)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--processes", type=int, default=2, help="of 1 thread, beside 1 process of as many threads")
@@ -179,38 +202,16 @@ def main() -> int:
     parser.add_argument("--mpi", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--build", action="store_true", help="build a network of each pattern over 1, 2, 4 processes")
     parser.add_argument("--building", choices=BUILDS, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.building:
-        build(chosen.building, chosen.mpi)
-        return 0
-    if chosen.build:
-        print_builds(chosen)
-        return 0
-    if chosen.one:
-        run(chosen.scale, chosen.seconds, chosen.threads, chosen.mpi)
-        return 0
-    n, together, apart = chosen.processes, [], []
-    for _ in range(chosen.repeats):
-        together.append(measured(1, n, chosen))
-        apart.append(measured(n, 1, chosen))
-    if len({run["digest"] for run in together + apart}) != 1:
-        raise SystemExit("the spikes differ")
-    one, ours = row(f"1 process, {n} threads", together)
-    many, theirs = row(f"{n} processes, 1 thread", apart)
-    machine = describe(n)
-    ratio = {key: theirs[key] / ours[key] for key in KEYS}
-    lines = [
-        f"{machine['cpu']}, {machine['cores']} cores; microcircuit at {chosen.scale:g}, {chosen.seconds:g} s",
-        HEAD,
-        one,
-        many,
-        f"{n} processes over 1: " + ", ".join(f"{key} {ratio[key]:.2f}" for key in KEYS),
-    ]
-    print("\n".join(lines), file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        print(json.dumps({"one": ours, "processes": theirs, "ratio": ratio}))
-    return 0
+    options = parser.parse_args()
+    if options.building:
+        build(options.building, options.mpi)
+    elif options.build:
+        builds(options)
+    elif options.one:
+        run(options.scale, options.seconds, options.threads, options.mpi)
+    else:
+        compare(options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,14 +11,13 @@ learning rates (`RATES`) are the best of 1e-3 to 3.2e-2 on a part of the trainin
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -85,28 +84,31 @@ def rates(steps: int) -> None:
             print(name, rate, f"{losses(trained(text, name, rate, steps, 0), text)['all']:.4f}", flush=True)
 
 
-def show(found: dict[str, Any]) -> None:
+def show(found: dict[str, Any]) -> Iterator[str]:
     if "memory" in found:
-        print("worst class, lowest to highest over seeds, by optimiser, correlation and basis of the embeddings")
-        print(f"{'rare/frequent':>14}{'optimiser':>11}{'correlation':>13}{'axes':>16}{'random':>16}")
-        for row in found["memory"]:
-            spans = "".join(f"{row[basis][0]:10.3f} {row[basis][1]:.3f}" for basis in ("axes", "random"))
-            print(f"{row['ratio']:>14}{row['optimizer']:>11}{row['correlation']:>13}{spans}")
+        yield "worst class, lowest to highest over seeds, by optimiser, correlation and basis of the embeddings"
+        cells = [
+            [
+                row["ratio"],
+                row["optimizer"],
+                row["correlation"],
+                *(f"{row[basis][0]:.3f} {row[basis][1]:.3f}" for basis in ("axes", "random")),
+            ]
+            for row in found["memory"]
+        ]
+        yield from frame.table(["rare/frequent", "optimiser", "correlation", "axes", "random"], cells)
     for row in found.get("bytes", []):
         spans = ", ".join(f"{key} {np.mean(row[key]):.4f} ({min(row[key]):.4f} to {max(row[key]):.4f})" for key in KEYS)
-        print(f"{row['optimizer']:6} at {row['rate']:g}: nats a byte {spans}")
+        yield f"{row['optimizer']:6} at {row['rate']:g}: nats a byte {spans}"
 
 
 KEYS = ("all", "frequent", "rare")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3, steps=300)
     parser.add_argument("parts", nargs="*", default=["memory", "bytes"])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rates", action="store_true", help="print the losses that learning rates were chosen by")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.rates:
@@ -115,12 +117,7 @@ def main() -> None:
     found: dict[str, Any] = {"memory": memory(options.seeds)} if "memory" in options.parts else {}
     if "bytes" in options.parts:
         found["bytes"] = bytes_rows(options.seeds, options.steps)
-    machine = describe(1)
-    if options.json:
-        print(json.dumps({"machine": machine, "seeds": options.seeds, **found}))
-        return
-    print(json.dumps(machine))
-    show(found)
+    frame.report(options, show(found), {"seeds": options.seeds, **found})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the folder.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -20,12 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import frame
 import numpy as np
 from click.testing import CliRunner
-from machine import describe
 
 from neurosim import Spikes, catalog, files
-from neurosim.cli import main
+from neurosim.cli import main as program
 
 SUFFIXES = (".aedat4", ".raw", ".csv")
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -66,32 +65,35 @@ def figure(name: str, result: Mapping[str, Any]) -> str:
     return ", ".join(f"{row['name']} {row['measures']['acc']['mean']:.3f}" for row in rows)
 
 
-def table(each: int, classes: int) -> None:
+def run(root: Path, name: str, words: Sequence[str]) -> dict[str, object]:
+    """Return the seconds of a command on a folder, and its accuracy and whether there is a report, or its error."""
+    start = time.perf_counter()
+    with contextlib.redirect_stderr(io.StringIO()):
+        done = CliRunner().invoke(program, [*words, str(root), "--json", "--quiet"], catch_exceptions=False)
+    row: dict[str, object] = {"command": f"{name} FOLDER", "seconds": time.perf_counter() - start}
+    if done.exit_code:
+        return row | {"accuracy": done.stderr.strip(), "report": None}
+    result = json.loads(done.stdout)
+    there = (Path(result["run"]) / "report.html").is_file()
+    return row | {"accuracy": figure(name, result), "report": "yes" if there else "no"}
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__)
+    parser.add_argument("--each", type=int, default=20, help="recordings of a class")
+    parser.add_argument("--classes", type=int, default=4)
+    options = parser.parse_args()
+    if not os.environ.get("NEUROSIM_DATA"):
+        parser.error("NEUROSIM_DATA must name the folder with NMNIST")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as back:
         back.callback(os.chdir, Path.cwd())
         os.chdir(folder)
         root = Path("recordings")
-        print(f"{make(root, each, classes)} recordings of {classes} classes of N-MNIST, a third each: {SUFFIXES}")
-        print(f"{'command':28} {'steps':>5} {'seconds':>8}  accuracy, report")
-        for name, words in COMMANDS.items():
-            start = time.perf_counter()
-            with contextlib.redirect_stderr(io.StringIO()):
-                run = CliRunner().invoke(main, [*words, str(root), "--json", "--quiet"], catch_exceptions=False)
-            seconds = time.perf_counter() - start
-            if run.exit_code:
-                print(f"{name:28} {'-':>5} {seconds:8.1f}  {run.stderr.strip()}")
-                continue
-            result = json.loads(run.stdout)
-            there = (Path(result["run"]) / "report.html").is_file()
-            print(f"{name + ' FOLDER':28} {1:5} {seconds:8.1f}  {figure(name, result)}, {'yes' if there else 'no'}")
+        count = make(root, options.each, options.classes)
+        rows = [run(root, name, words) for name, words in COMMANDS.items()]
+    title = f"{count} recordings of {options.classes} classes of N-MNIST, a third each: {SUFFIXES}"
+    frame.report(options, [title, *frame.records(rows)], {"rows": rows})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--each", type=int, default=20, help="recordings of a class")
-    parser.add_argument("--classes", type=int, default=4)
-    arguments = parser.parse_args()
-    if not os.environ.get("NEUROSIM_DATA"):
-        parser.error("NEUROSIM_DATA must name the folder with NMNIST")
-    print(describe(os.cpu_count() or 1))
-    table(arguments.each, arguments.classes)
+    main()

@@ -10,12 +10,12 @@ the networks as trained: the spread over seeds is not in them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import frame
 from scipy.stats import binomtest
 
 from neurosim.runs.score import Z95, wilson
@@ -86,16 +86,20 @@ def _wrong(row: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__)
     parser.add_argument("--first", type=Path, nargs="+", required=True, metavar="FILE")
     parser.add_argument("--second", type=Path, nargs="+", required=True, metavar="FILE")
     options = parser.parse_args()
-    first, second = read(options.first), read(options.second)
-    print("first ", accuracy(dict(sorted(first.items()))))
-    print("second", accuracy(dict(sorted(second.items()))))
-    found = compare(first, second)
-    print(f"second - first over {found.items}: {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})")
-    print(f"right in one alone: first {found.first_only}, second {found.second_only}; McNemar p = {found.p:.3f}")
+    first = read(options.first)
+    second = read(options.second)
+    both = compare(first, second)
+    lines = [
+        f"first  {accuracy(dict(sorted(first.items())))}",
+        f"second {accuracy(dict(sorted(second.items())))}",
+        f"second - first over {both.items}: {both.difference:+.4f} ({both.low:+.4f} to {both.high:+.4f})",
+        f"right in one alone: first {both.first_only}, second {both.second_only}; McNemar p = {both.p:.3f}",
+    ]
+    frame.report(options, lines, both._asdict())
 
 
 if __name__ == "__main__":

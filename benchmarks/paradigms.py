@@ -9,7 +9,6 @@ with the settings that each command has by default.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from machine import describe
+import frame
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 # By name: what it is, and the words after `neurosim`.
@@ -88,27 +87,22 @@ def _three(value: float) -> str:
 HEADS = ["paradigm", "accuracy", "operations", "dense", "bytes", "arithmetic", "with memory"]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main() -> None:
+    parser = frame.arguments(__doc__)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--only", nargs="+", choices=PARADIGMS, default=list(PARADIGMS))
     parser.add_argument("--markdown", action="store_true", help="print the table for the documents")
-    parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     rows = []
-    for name in chosen.only:
+    for name in options.only:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(row(name, run(PARADIGMS[name][1], chosen.dataset, Path(folder) / "run")))
-    if chosen.json:
-        print(json.dumps({"machine": describe(1), "dataset": chosen.dataset, "rows": rows}))
-    elif chosen.markdown:
+            rows.append(row(name, run(PARADIGMS[name][1], options.dataset, Path(folder) / "run")))
+    if options.markdown:
         for line in (HEADS, ["---"] * len(HEADS), *map(cells, rows)):
             print(f"| {' | '.join(line)} |")
-    else:
-        for line in (HEADS, *map(cells, rows)):
-            print(f"{line[0]:<52}" + "".join(f"{cell:>16}" for cell in line[1:]))
-    return 0
+        return
+    frame.report(options, frame.table(HEADS, map(cells, rows)), {"dataset": options.dataset, "rows": rows})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,15 +14,13 @@ result. Guessing is right in a tenth.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch.nn import functional as F
 
 from neurosim.attention.model import LanguageConfig, LanguageModel, MixerSpec
@@ -114,7 +112,7 @@ def kept(folder: Path | None, arm: str, seed: int, steps: int, tuned: int, asked
     if path is not None and path.is_file():
         return json.loads(path.read_text())
     found = measure(arm, seed, steps, tuned, asked)
-    print(arm, seed, found, file=sys.stderr, flush=True)
+    frame.say(f"{arm} {seed} {found}")
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
@@ -122,13 +120,10 @@ def kept(folder: Path | None, arm: str, seed: int, steps: int, tuned: int, asked
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=600)
+    parser = frame.arguments(__doc__, seeds=3, steps=600)
     parser.add_argument("--tuned", type=int, default=200)
     parser.add_argument("--asked", type=int, default=12, help="questions behind a book")
     parser.add_argument("--arms", default=",".join(ARMS))
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -137,14 +132,14 @@ def main() -> None:
         arm: [kept(options.keep, arm, seed, options.steps, options.tuned, options.asked) for seed in seeds]
         for arm in options.arms.split(",")
     }
-    machine = describe(1)
-    print(json.dumps({"machine": machine, "rows": rows} if options.json else machine))
-    for arm, found in [] if options.json else rows.items():
+    lines = []
+    for arm, found in rows.items():
         for reading in ("plain", "given", "tuned"):
             if reading in found[0]:
                 scores = np.array([each[reading] for each in found])
                 spread = (f"{s.mean():.3f} ({s.min():.3f} to {s.max():.3f})" for s in scores.T)
-                print(f"{arm:22}{reading:8}" + "  ".join(spread))
+                lines.append(f"{arm:22}{reading:8}" + "  ".join(spread))
+    frame.report(options, lines, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -25,9 +25,7 @@ the fold.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import os
 import sys
 import warnings
@@ -35,6 +33,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import frame
 import numpy as np
 from machine import describe
 from numpy.typing import NDArray
@@ -176,12 +175,12 @@ def one_pass(splits: Splits, chosen: Chosen, seed: int, epochs: int = 1) -> Outc
 
 def with_settings(**values: object) -> Callable[[Splits, Chosen, int], Outcome]:
     """Return the pipeline with other settings than those chosen."""
-    return lambda splits, chosen, seed: one_pass(splits, replace(chosen, **values), seed)  # type: ignore[arg-type]
+    return lambda splits, chosen, seed: one_pass(splits, replace(chosen, **values), seed)
 
 
 def with_rates(epochs: int = 1, **values: object) -> Callable[[Splits, Chosen, int], Outcome]:
     """Return the pipeline whose readout learns by rates."""
-    return lambda splits, _, seed: one_pass(splits, replace(RATES, **values), seed, epochs)  # type: ignore[arg-type]
+    return lambda splits, _, seed: one_pass(splits, replace(RATES, **values), seed, epochs)
 
 
 def edges_ridge(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
@@ -269,23 +268,10 @@ def _sd(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def show(rows: list[dict[str, object]]) -> None:
-    keys = list(rows[0])
-    print("".join(f"{key:>20}" for key in keys))
-    for row in rows:
-        words = (
-            "-" if v is None else f"{v:,.0f}" if k == "operations" else f"{v:.3f}" if isinstance(v, float) else v
-            for k, v in row.items()
-        )
-        print("".join(f"{word!s:>20}" for word in words))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = frame.arguments(__doc__, seeds=5)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--choose", action="store_true", help="compare settings on validation folds; no test")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore", mc.CapacityWarning)
     root = Path(os.environ["NEUROSIM_DATA"], "NMNIST") if "NEUROSIM_DATA" in os.environ else None
@@ -294,11 +280,7 @@ def main() -> None:
         rows = choose(train, options.seeds)
     else:
         rows = compare(train, catalog.load("nmnist", "test", root), options.seeds, options.methods)
-    if options.json:
-        print(json.dumps({"machine": describe(os.cpu_count() or 1), "rows": rows}))
-        return
-    print(json.dumps(describe(os.cpu_count() or 1)))
-    show(rows)
+    frame.report(options, frame.records(rows), {"rows": rows}, describe(os.cpu_count() or 1))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ test recordings are asked once, without it.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -36,6 +35,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import frame
 import numpy as np
 from machine import describe
 from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def on_edges(seed: int, learned: Recordings, asked: Recordings) -> Heard:
     found = simulate(Network(populations, [projection]), learned, duration=DURATION).spikes["edges"]
     assert isinstance(found, Recordings)
     shape = populations[1].shape
-    liquid = adapted(Liquid(shape, NEURONS, seed=seed, **LIQUID), found).network()  # type: ignore[arg-type]
+    liquid = adapted(Liquid(shape, NEURONS, seed=seed, **LIQUID), found).network()
     wires = [replace(each, source="edges") if each.source == "input" else each for each in liquid.projections]
     return Heard(learned, asked, Network([*populations, liquid.population("liquid")], [projection, *wires]))
 
@@ -240,7 +240,7 @@ def choose(seeds: int) -> dict[str, Any]:
             value = model.lateral.rows[0] if name == "rows" and model.lateral else getattr(model, name)
             means = {key: round(float(np.mean([row[key] for row in found])), 4) for key in ("accuracy", "bwt")}
             rows.append({name: value, **means})
-            print(rows[-1], file=sys.stderr)
+            frame.say(str(rows[-1]))
     return {"validation": rows, "chosen": table([arms(seed, validate=True) for seed in range(seeds)])}
 
 
@@ -261,23 +261,19 @@ PIPELINES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {"increme
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=5)
     parser.add_argument("pipeline", choices=list(PIPELINES))
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--choose", action="store_true", help="only compare settings, on validation recordings")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found, about = PIPELINES[options.pipeline](options), describe(os.cpu_count() or 1)
-    if options.json:
-        print(json.dumps({"machine": about, **found}))
-        return
-    print(json.dumps(about))
+    found = PIPELINES[options.pipeline](options)
+    lines = []
     for arm, row in found.get("test", found.get("chosen", {})).items():
         cells = [
             f"{name} {value['mean']:.4g} ({value['low'] or 0:.4g} to {value['high'] or 0:.4g})"
             for name, value in row.items()
         ]
-        print(f"{arm:16}{', '.join(cells)}")
+        lines.append(f"{arm:16}{', '.join(cells)}")
+    frame.report(options, lines, found, describe(os.cpu_count() or 1))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ medians of the repeats.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 
+import frame
 import numpy as np
-from machine import describe
 
 from neurosim import Network, PoissonInput, Population, Projection, Simulation
 from neurosim.neurons import LIF
@@ -34,32 +33,35 @@ def network(count: int) -> Network:
     return Network([Population(name, SIZE, LIF()) for name in names], projections, stimuli)
 
 
-def measure(count: int, steps: int, repeats: int) -> tuple[float, float, int]:
+def measure(count: int, steps: int, repeats: int) -> dict[str, float]:
     """Return CPU s to make ready, CPU ms a step, and spikes of a repeat."""
     described = network(count)
     started = time.process_time()
     simulation = Simulation(described, clock=CLOCK, threads=1)
-    built, each, spikes = time.process_time() - started, [], 0
+    built = time.process_time() - started
+    times = []
     for _ in range(repeats):
         started = time.process_time()
         result = simulation.run(steps * CLOCK)
-        each.append((time.process_time() - started) / steps * 1e3)
-        spikes = sum(len(found) for found in result.spikes.values())
-    return built, statistics.median(each), spikes
+        times.append((time.process_time() - started) / steps)
+    step = statistics.median(times)
+    return {
+        "populations": count,
+        "neurons": count * SIZE,
+        "build, s": built,
+        "a step, ms": 1e3 * step,
+        "us a population": 1e6 * step / count,
+        "spikes": sum(map(len, result.spikes.values())),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = frame.arguments(__doc__, steps=200, repeats=3)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=3)
-    chosen = parser.parse_args()
-    print(describe(1))
+    options = parser.parse_args()
     measure(10, 10, 1)  # compiles
-    print("populations   neurons  build, s  a step, ms  us a population    spikes")
-    for count in chosen.counts:
-        built, step, spikes = measure(count, chosen.steps, chosen.repeats)
-        print(f"{count:11,} {count * SIZE:9,} {built:9.2f} {step:11.3f} {step / count * 1e3:16.2f} {spikes:9,}")
+    rows = [measure(count, options.steps, options.repeats) for count in options.counts]
+    frame.report(options, frame.records(rows), {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ one thread, eight tokens.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+
+import frame
 
 STEPS = {
     "import": "pass",
@@ -69,17 +70,19 @@ def write_random(folder: Path, layers: int, width: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = frame.arguments(__doc__)
     parser.add_argument("--layers", type=int, default=24)
     parser.add_argument("--width", type=int, default=1024)
-    given = parser.parse_args()
+    options = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        size = write_random(Path(folder), given.layers, given.width)
-        print(f"file {size:.0f} MB\n{'step':<22}{'peak, MB':>10}{'of the file':>13}{'seconds':>9}")
+        size = write_random(Path(folder), options.layers, options.width)
         for name, step in STEPS.items():
-            ran = [sys.executable, "-c", PROGRAM.format(step), folder]
-            peak, seconds = map(float, subprocess.run(ran, capture_output=True, text=True, check=True).stdout.split())
-            print(f"{name:<22}{peak:>10.0f}{peak * 1.048576 / size:>13.2f}{seconds:>9.1f}")
+            command = [sys.executable, "-c", PROGRAM.format(step), folder]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            peak, seconds = map(float, done.stdout.split())
+            rows.append({"step": name, "peak, MB": peak, "of the file": peak * 1.048576 / size, "seconds": seconds})
+    frame.report(options, [f"file {size:.0f} MB", *frame.records(rows)], {"file_mb": size, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -17,15 +17,12 @@ Beside it, the distances of two true orbits.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import frame
 import numpy as np
-from machine import describe
 
 from neurosim.training.reconstruction import (
     AlmostLinearNetwork,
@@ -77,14 +74,14 @@ def refined(data: np.ndarray, seed: int) -> AlmostLinearNetwork:
 
 
 def say(key: int, update: int, value: float) -> None:
-    print(f"{key}: {update}, {value:.4f}", file=sys.stderr, flush=True)
+    frame.say(f"{key}: {update}, {value:.4f}")
 
 
 def distance(data: np.ndarray, network: AlmostLinearNetwork) -> float:
     """Return D_stsp + 5 D_H of a network's orbit and the data of training, by which networks are chosen."""
     orbit = network.orbit(data[0], STEPS + BEFORE)[BEFORE:, :3]
     found = state_space_divergence(data, orbit) + SPECTRA * spectrum_distance(data, orbit)
-    print(f"a start: {found:.3f} from the data", file=sys.stderr, flush=True)
+    frame.say(f"a start: {found:.3f} from the data")
     return found
 
 
@@ -117,33 +114,28 @@ def words(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    one, other = lorenz63(STEPS, seed=0), lorenz63(STEPS, seed=1)
+    one = lorenz63(STEPS, seed=0)
+    other = lorenz63(STEPS, seed=1)
     same = {
         "d_stsp": state_space_divergence(one, other),
         "d_h": spectrum_distance(one, other),
         "d_h_short": short_spectrum_distance(one, other),
     }
-    machine = describe(1)
-    if not options.json:
-        print(json.dumps(machine))
-        print("two true orbits: " + words(same))
     rows = []
+    lines = ["two true orbits: " + words(same)]
     for seed in options.seeds:
         row = measure(seed, plain if options.plain else refined)
         rows.append(row)
-        if not options.json:
-            print(
-                f"seed {seed}: {words(row)}, {row['regions']} regions with over {SHARE:.1%} of the steps "
-                f"({row['visits']}), {row['seconds']:.0f} s of CPU",
-                flush=True,
-            )
-    if options.json:
-        print(json.dumps({"machine": machine, "true": same, "seeds": rows}))
+        lines.append(
+            f"seed {seed}: {words(row)}, {row['regions']} regions with over {SHARE:.1%} of the steps "
+            f"({row['visits']}), {row['seconds']:.0f} s of CPU"
+        )
+        frame.say(lines[-1])
+    frame.report(options, lines, {"true": same, "seeds": rows})
 
 
 if __name__ == "__main__":

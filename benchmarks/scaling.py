@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 
+import frame
 import harness
-from machine import describe
 
 SIZES = (1e6, 3e6, 1e7, 3e7, 1e8, 3e8)
+HEADS = ("synapses", "build s", "sim s", "ns/event", "B/syn.", "peak MB", "rate Hz", "disturbed")
 
 
 def measure(synapses: float, chosen: argparse.Namespace) -> dict[str, float]:
@@ -45,38 +44,34 @@ def spread(rows: list[dict[str, float]], key: str) -> float:
     return max(row[key] for row in rows) / min(row[key] for row in rows)
 
 
-def row_of(row: dict[str, float]) -> str:
-    return (
-        f"{row['synapses']:10.1e}{row['build_s']:9.2f}{row['sim_s']:10.3f}{row['ns_per_event']:10.3f}"
-        f"{row['bytes_per_synapse']:10.2f}{row['peak_rss_mb']:9.0f}{row['rate_hz']:9.1f}{row['disturbed']:7}"
-    )
+def cells(row: dict[str, float]) -> list[str]:
+    return [
+        f"{row['synapses']:.1e}",
+        f"{row['build_s']:.2f}",
+        f"{row['sim_s']:.3f}",
+        f"{row['ns_per_event']:.3f}",
+        f"{row['bytes_per_synapse']:.2f}",
+        f"{row['peak_rss_mb']:.0f}",
+        f"{row['rate_hz']:.1f}",
+        f"{row['disturbed']}",
+    ]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--tries", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=1.0)
+def main() -> None:
+    parser = frame.arguments(__doc__, repeats=3, threads=2)
+    parser.add_argument("--tries", type=int, default=4, help="runs a repeat may take to be undisturbed")
+    parser.add_argument("--seconds", type=float, default=1.0, help="biological time that is timed")
     parser.add_argument("--sizes", type=float, nargs="*", default=SIZES, help="numbers of synapses, from 1e6 up")
-    chosen = parser.parse_args()
-    machine = describe(chosen.threads)
-    rows = [measure(size, chosen) for size in chosen.sizes]
-    head = f"{'synapses':>10}{'build s':>9}{'sim s':>10}{'ns/event':>10}{'B/syn.':>10}{'peak MB':>9}{'rate Hz':>9}"
+    options = parser.parse_args()
+    rows = [measure(size, options) for size in options.sizes]
     flat = {key: spread(rows, key) for key in ("ns_per_event", "bytes_per_synapse")}
     lines = [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {chosen.threads} threads",
-        head + f"{'dirty':>7}",
-        *map(row_of, rows),
+        *frame.table(HEADS, map(cells, rows)),
         f"largest over smallest: time per event {flat['ns_per_event']:.2f}, bytes per synapse "
         f"{flat['bytes_per_synapse']:.2f}",
     ]
-    print("\n".join(lines), file=sys.stderr if chosen.json else sys.stdout)
-    if chosen.json:
-        print(json.dumps({"neurosim": rows, "peers": {}, "ratio": {}, "spread": flat}))
-    return 0
+    frame.report(options, lines, {"neurosim": rows, "peers": {}, "ratio": {}, "spread": flat})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import frame
 import numba
 import numpy as np
-from machine import describe
 from threadpoolctl import threadpool_limits
 
 from neurosim import sdr
@@ -56,12 +55,7 @@ def bandwidth(bank: np.ndarray, repeats: int, threads: int) -> float:
 
 
 def seconds(work: Callable[[], object], repeats: int) -> list[float]:
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return found
+    return [frame.seconds(work) for _ in range(repeats)]
 
 
 def random_bank(count: int, size: int, active: int) -> np.ndarray:
@@ -128,35 +122,32 @@ def dense_product(query: sdr.SDR, part: np.ndarray, kind: type, threads: int, re
         return statistics.median(seconds(lambda: dense @ vector, max(3, repeats // 3)))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bank", type=int, default=1_000_000)
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--active", type=int, default=40)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    found = measure(options)
-    if options.json:
-        print(json.dumps({"machine": describe(options.threads), "rows": [found]}))
-        return
-    print(json.dumps(describe(options.threads)))
-    print(f"one SDR of {found['active']} in {found['size']} bits against {found['bank']:,}:")
-    for threads in sorted({1, options.threads}):
+def show(found: dict, counts: list[int]) -> Iterator[str]:
+    yield f"one SDR of {found['active']} in {found['size']} bits against {found['bank']:,}:"
+    for threads in counts:
         row = found[f"packed_{threads}"]
-        print(
+        yield (
             f"  packed, {threads} thread(s): {row['seconds'] * 1e3:.2f} ms, {row['bytes_per_s'] / 1e9:.1f} GB/s "
             f"({row['of_bandwidth']:.0%} of the {row['memory_bytes_per_s'] / 1e9:.1f} GB/s that a sum reads)"
         )
         row = found[f"columns_{threads}"]
         speed = f"{row['bytes_per_s'] / 1e9:.1f} GB/s read and written"
         faster = f"{row['times_faster_than_rows']:.1f} times as fast"
-        print(f"  columns, {threads} thread(s): {row['seconds'] * 1e3:.3f} ms, {speed}, {faster}")
+        yield f"  columns, {threads} thread(s): {row['seconds'] * 1e3:.3f} ms, {speed}, {faster}"
         for name in DENSE:
             row = found[f"numpy_{name}_{threads}"]
             ratio = f"{row['times_packed']:.0f} times the packed, {row['times_columns']:.0f} times the columns"
-            print(f"  numpy {name}, {threads} thread(s): {row['seconds'] * 1e3:.0f} ms, {ratio}")
+            yield f"  numpy {name}, {threads} thread(s): {row['seconds'] * 1e3:.0f} ms, {ratio}"
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__, repeats=15, threads=os.cpu_count() or 1)
+    parser.add_argument("--bank", type=int, default=1_000_000)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--active", type=int, default=40)
+    options = parser.parse_args()
+    found = measure(options)
+    frame.report(options, show(found, sorted({1, options.threads})), {"rows": [found]})
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ Nothing is chosen here. Behind each accuracy is half of its 95 % interval over t
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import frame
 import numpy as np
-from machine import describe
 from tqdm import tqdm
 
 from neurosim import Recordings, catalog
@@ -71,21 +69,18 @@ def half_width(share: float, n: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--items", type=int, default=2000)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = {part: measure(part, options.items) for part in options.parts}
-    if options.json:
-        found = {part: {"items": n, **scores} for part, (scores, n) in rows.items()}
-        print(json.dumps({"machine": describe(1), "rows": found}))
-        return
-    print(json.dumps(describe(1)))
-    print(f"{'data':12}{'test items':>11}" + "".join(f"{name:>24}" for name in NAMES))
-    for part, (scores, n) in rows.items():
-        cells = (f"{scores[m]:.3f} +- {half_width(scores[m], n):.3f}" if m in scores else "-" for m in NAMES)
-        print(f"{part:12}{n:>11,}" + "".join(f"{cell:>24}" for cell in cells))
+    rows = {}
+    cells = []
+    for part in options.parts:
+        scores, n = measure(part, options.items)
+        rows[part] = {"items": n, **scores}
+        each = [f"{scores[m]:.3f} +- {half_width(scores[m], n):.3f}" if m in scores else "-" for m in NAMES]
+        cells.append([part, f"{n:,}", *each])
+    frame.report(options, frame.table(["data", "test items", *NAMES], cells), {"rows": rows})
 
 
 if __name__ == "__main__":

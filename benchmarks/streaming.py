@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import frame
 import numpy as np
 import workloads
 from run_neurosim import network as network_of
@@ -91,7 +91,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
                     "real_time_factor": piece.real_time_factor,
                 }
             )
-            print(row_of(minutes[-1]), file=sys.stderr, flush=True)
+            frame.say(row_of(minutes[-1]))
         forget_peak()
     closing = peak_mb()
     peak = max(closing, *(minute["peak_rss_mb"] for minute in minutes))
@@ -118,27 +118,23 @@ def row_of(minute: dict[str, float]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
+    parser = frame.arguments(__doc__, threads=2)
     parser.add_argument("--minutes", type=float, default=10.0, help="of biological time")
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ceiling", type=float, default=320.0, help="MiB that the process may hold")
     parser.add_argument("--out", type=Path, help="folder for the files, which are then kept")
-    chosen = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        where = chosen.out or Path(folder)
-        where.mkdir(parents=True, exist_ok=True)
-        found = run(chosen, where)
-    if chosen.json:
-        print(json.dumps(found))
-    else:
-        print(
-            f"{found['seconds']:g} s in {found['wall_s']:.1f} s, at most {found['peak_rss_mb']:.0f} MiB of "
-            f"{chosen.ceiling:g}; {found['files_mb']:.0f} MiB of spikes and membranes"
-        )
+        out = options.out or Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        found = run(options, out)
+    line = (
+        f"{found['seconds']:g} s in {found['wall_s']:.1f} s, at most {found['peak_rss_mb']:.0f} MiB of "
+        f"{options.ceiling:g}; {found['files_mb']:.0f} MiB of spikes and membranes"
+    )
+    frame.report(options, [line], found)
     return 0 if found["under_ceiling"] else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -19,7 +19,6 @@ in spikes, answers wrongly; `benchmarks/paired.py` compares two networks by it, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -28,6 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import frame
 import numpy as np
 import torch
 from machine import describe
@@ -122,15 +122,45 @@ def sets(name: str, folds: int, parts: list[int]) -> Iterator[tuple[str, str, Re
         yield f"{title}, speaker {who} held out", "shd", train.select(speaker != who), train.select(speaker == who)
 
 
+def show(rows: list[dict[str, Any]]) -> list[str]:
+    cells = []
+    for row in rows:
+        runs = row["runs"]
+        spread = [mean_and_sd([run[key] for run in runs]) for key in ("validation", "test", "engine")]
+        operations = float(np.mean([run["operations"] for run in runs]))
+        fewer = float(np.mean([run["dense_operations"] for run in runs])) / operations
+        seconds = float(np.median([run["seconds"] for run in runs]))
+        work = [f"{operations:.3g}", f"{fewer:.1f}", f"{seconds:.0f}"]
+        cells.append([row["title"], spread[0], spread[1], spread[2].split(" ")[0], *work])
+    for chosen in dict.fromkeys(row["set"] for row in rows):
+        parts = [row for row in rows if row["set"] == chosen]
+        if len(parts) > 1:
+            weights = [row["tested"] for row in parts]
+            test, engine = (
+                np.average([[run[key] for run in row["runs"]] for row in parts], 0, weights)
+                for key in ("test", "engine")
+            )
+            cells.append(
+                ["mean over what was left out", "", mean_and_sd(list(test)), f"{np.mean(engine):.3f}", "", "", ""]
+            )
+    return frame.table(["recordings", "validation", "test", "engine", "operations", "fewer", "seconds"], cells)
+
+
+def mean_and_sd(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = np.std(known, ddof=1) if len(known) > 1 else 0.0
+    return f"{np.mean(known):.3f} +- {spread:.3f}"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("sets", nargs="*", default=list(SETS[:3]), metavar="set", help=", ".join(SETS))
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--folds", type=int, default=0, help="parts of the training recordings to answer in turn")
     parser.add_argument("--parts", type=int, nargs="+", default=[], metavar="N", help="those of --folds to run, from 1")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as neurosim train")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not all(1 <= part <= options.folds for part in options.parts):
         parser.error(f"--parts: must be from 1 to --folds, {options.folds} (got {options.parts})")
@@ -143,41 +173,9 @@ def main() -> None:
             for seed in tqdm(range(options.first_seed, options.first_seed + options.seeds), title, file=sys.stderr):
                 config = TrainConfig.configure(None, options.set, {"data.name": name, "seed": seed})
                 runs.append(trained(config, train, test))
-                print(title, seed, json.dumps(runs[-1]), file=sys.stderr)
+                frame.say(f"{title} {seed} {json.dumps(runs[-1])}")
             rows.append({"set": chosen, "title": title, "train": len(train), "tested": len(test), "runs": runs})
-    if options.json:
-        print(json.dumps({"machine": describe(torch.get_num_threads()), "rows": rows}))
-        return
-    print(json.dumps(describe(torch.get_num_threads())))
-    show(rows)
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    print(f"{'recordings':34}{'validation':>18}{'test':>18}{'engine':>10}{'operations':>12}{'fewer':>8}{'seconds':>9}")
-    for row in rows:
-        runs = row["runs"]
-        spread = [mean_and_sd([run[key] for run in runs]) for key in ("validation", "test", "engine")]
-        operations = float(np.mean([run["operations"] for run in runs]))
-        fewer = float(np.mean([run["dense_operations"] for run in runs])) / operations
-        seconds = float(np.median([run["seconds"] for run in runs]))
-        scored = f"{row['title']:34}{spread[0]:>18}{spread[1]:>18}{spread[2].split(' ')[0]:>10}"
-        print(f"{scored}{operations:12.3g}{fewer:8.1f}{seconds:9.0f}")
-    for chosen in dict.fromkeys(row["set"] for row in rows):
-        held = [row for row in rows if row["set"] == chosen]
-        if len(held) > 1:
-            each, played = (
-                np.average([[run[key] for run in row["runs"]] for row in held], 0, [row["tested"] for row in held])
-                for key in ("test", "engine")
-            )
-            print(f"{'mean over what was left out':34}{'':>18}{mean_and_sd(list(each)):>18}{np.mean(played):10.3f}")
-
-
-def mean_and_sd(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    spread = np.std(known, ddof=1) if len(known) > 1 else 0.0
-    return f"{np.mean(known):.3f} +- {spread:.3f}"
+    frame.report(options, show(rows), {"rows": rows}, describe(torch.get_num_threads()))
 
 
 if __name__ == "__main__":

@@ -10,18 +10,15 @@ of the repeats, the two ways in turn.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import frame
 import numpy as np
 from htm import CELLS, COLUMNS, images, sequences
-from machine import describe
 
 from neurosim import (
     Link,
@@ -178,21 +175,18 @@ def pipeline(repeats: int, count: int = 150) -> dict[str, object]:
     return {"model": name, "library_ms": library, "network_ms": network, "ratio": network / library}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main() -> None:
+    parser = frame.arguments(__doc__, repeats=5)
     parser.add_argument("--windows", type=int, default=4000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the table goes to standard error")
-    chosen = parser.parse_args()
-    rows = [measure(workload, chosen.repeats) for workload in workloads(chosen.windows)] + [pipeline(chosen.repeats)]
-    out = sys.stderr if chosen.json else sys.stdout
-    print(f"{'ms a window':<44} {'by hand':>9} {'network':>9} {'ratio':>7}", file=out)
-    for row in rows:
-        print(f"{row['model']:<44} {row['library_ms']:9.4f} {row['network_ms']:9.4f} {row['ratio']:7.2f}", file=out)
-    if chosen.json:
-        print(json.dumps({"machine": describe(1), "windows": chosen.windows, "rows": rows}))
-    return 0
+    options = parser.parse_args()
+    rows = [measure(workload, options.repeats) for workload in workloads(options.windows)]
+    rows.append(pipeline(options.repeats))
+    cells = [
+        [row["model"], f"{row['library_ms']:.4f}", f"{row['network_ms']:.4f}", f"{row['ratio']:.2f}"] for row in rows
+    ]
+    lines = frame.table(["ms a window", "by hand", "network", "ratio"], cells)
+    frame.report(options, lines, {"windows": options.windows, "rows": rows})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,14 +9,12 @@ right. Guessing is right in one of the group's elements.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import replace
 from typing import Any
 
+import frame
 import torch
-from machine import describe
 from tqdm import tqdm
 
 from neurosim.attention import MixerSpec
@@ -37,29 +35,22 @@ def measure(group: str, steps: int, negative: bool, updates: int, seed: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = frame.arguments(__doc__, seeds=3, steps=600)
     parser.add_argument("--groups", nargs="+", default=["S3"])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
+    cells = []
     for group in options.groups:
         for name in options.cases:
             seeds = tqdm(range(options.seeds), desc=f"{group}, {name}", file=sys.stderr)
             scores = [measure(group, *CASES[name], options.steps, seed) for seed in seeds]
             rows.append({"group": group, "case": name, "scores": scores})
-    machine = describe(1)
-    if options.json:
-        print(json.dumps({"machine": machine, "steps": options.steps, "rows": rows}))
-        return
-    print(json.dumps(machine))
-    print(f"{'group':6}{'eigenvalues':20}" + "".join(f"{size:>26}" for size in Words().sizes))
-    for row in rows:
-        cells = [f"{sum(s) / len(s):.3f} ({min(s):.3f} to {max(s):.3f})" for s in zip(*row["scores"], strict=True)]
-        print(f"{row['group']:6}{row['case']:20}" + "".join(f"{cell:>26}" for cell in cells))
+            by_size = zip(*scores, strict=True)
+            cells.append([group, name, *(f"{sum(s) / len(s):.3f} ({min(s):.3f} to {max(s):.3f})" for s in by_size)])
+    lines = frame.table(["group", "eigenvalues", *map(str, Words().sizes)], cells)
+    frame.report(options, lines, {"steps": options.steps, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import frame
 import numpy as np
 from machine import describe
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ def pairs(seen: Sense, heard: Sense, seed: int) -> dict[str, list[float]]:
             asked(recipe, seen, sounds, tuple(d for d in range(10) if d not in pair), pair, "test", shots)[0]
             for pair in itertools.combinations(range(10), 2)
         ]
-        print(name, f"{np.mean(found[name]):.3f}", json.dumps(found[name]), file=sys.stderr, flush=True)
+        frame.say(f"{name} {np.mean(found[name]):.3f} {json.dumps(found[name])}")
     return found
 
 
@@ -129,18 +130,15 @@ def report_pairs(options: argparse.Namespace) -> None:
         seen, heard = (sense(name, seed) for name in SETS)
         tested = len(seen.test), len(heard.test)
         rows.append(pairs(fewer(seen, options.each), fewer(heard, options.each), seed))
-    about = describe(os.cpu_count() or 1)
-    if options.json:
-        print(json.dumps({"machine": about, "each": options.each, "rows": rows}))
-        return
-    print(json.dumps(about))
-    print(f"45 pairs, {options.seeds} seeds, {options.each} recordings of a digit and sense; {tested} test recordings")
-    heads = ("mean", "sd of pairs", "lowest", "quarter", "median", "three quarters", "highest", "above .5")
-    print(f"{'':30}" + "".join(f"{head:>15}" for head in heads))
+    cells = []
     for name in rows[0]:
         values = np.mean([row[name] for row in rows], axis=0)
         spots = [values.mean(), values.std(ddof=1), *np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
-        print(f"{name:30}" + "".join(f"{spot:>15.3f}" for spot in spots) + f"{np.count_nonzero(values > 0.5):>15}")
+        cells.append([name, *(f"{spot:.3f}" for spot in spots), np.count_nonzero(values > 0.5)])
+    heads = ("", "mean", "sd of pairs", "lowest", "quarter", "median", "three quarters", "highest", "above .5")
+    title = f"45 pairs, {options.seeds} seeds, {options.each} recordings of a digit and sense; {tested} test recordings"
+    lines = [title, *frame.table(heads, cells)]
+    frame.report(options, lines, {"each": options.each, "rows": rows}, describe(os.cpu_count() or 1))
 
 
 def recipes() -> Iterator[Contrast]:
@@ -159,7 +157,7 @@ def choose(seen: Sense, heard: Sense) -> dict:
             scores.append(asked(recipe, seen, heard, learned, pair, "train"))
         single, mean = np.mean(scores, axis=0)
         rows.append({**{name: getattr(recipe, name) for name in GRID}, "single": float(single), "mean": float(mean)})
-        print(rows[-1], file=sys.stderr)
+        frame.say(str(rows[-1]))
     return {"chosen_on": "left-out pairs of digits 1 to 7", "rows": rows}
 
 
@@ -180,12 +178,10 @@ def measure(seeds: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = frame.arguments(__doc__, seeds=5)
     parser.add_argument("--choose", action="store_true", help="only choose how to train, on digits 1 to 7")
     parser.add_argument("--pairs", action="store_true", help="each pair of digits left out, beside controls")
     parser.add_argument("--each", type=int, default=30, help="training recordings of a digit and sense, with --pairs")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.choose:
         print(json.dumps(choose(*(sense(name, 0) for name in SETS))))
@@ -194,14 +190,11 @@ def main() -> None:
         report_pairs(options)
         return
     row = measure(options.seeds)
-    about = describe(os.cpu_count() or 1)
-    if options.json:
-        print(json.dumps({"machine": about, "rows": [row]}))
-        return
-    print(json.dumps(about))
-    print(f"{row['seeds']} seeds, {row['recipe']}")
-    for name in (name for name in row if name not in ("seeds", "recipe")):
-        print(f"{name:20}{row[name]['mean']:.3f} +- {row[name]['sd']:.3f}")
+    lines = [f"{row['seeds']} seeds, {row['recipe']}"]
+    for name in row:
+        if name not in ("seeds", "recipe"):
+            lines.append(f"{name:20}{row[name]['mean']:.3f} +- {row[name]['sd']:.3f}")
+    frame.report(options, lines, {"rows": [row]}, describe(os.cpu_count() or 1))
 
 
 if __name__ == "__main__":

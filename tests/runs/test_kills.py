@@ -4,52 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.killed import Kills, kill_many
+from helpers.killed import kill_many
+from helpers.kills import KINDS, untimed
 from helpers.tasks import SMALL
-
-# Wall-clock times and the run's own name.
-TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s"}
-
-
-def sets(*pairs: str) -> tuple[str, ...]:
-    return tuple(word for pair in pairs for word in ("--set", pair))
-
-
-EPISODES = sets("episodes.count=200", "episodes.shots=[1, 3]", "code.size=1024", "column.units=32", "column.modules=16")
-SEQUENCE = sets("stream.recordings=6", "stream.passes=8", "pooler.columns=256", "data.limit=10", "pooler.density=0.04")
-RECOGNISE = ("--items", "900", "--limit", "60")
-TRAIN = (
-    *("--train-limit", "150", "--limit", "40", "--epochs", "8"),
-    *sets("bins.dt=0.02", "bins.pool=2", "network.hidden=[48]", "network.filters=[]", "training.batch=32"),
-)
-ATTENTION = (
-    *("--kinds", "deltanet,gla", "--seeds", "2", "--steps", "120"),
-    *sets("task.options.trained=[2, 8]", "task.options.sizes=[8]", "model.width=16", "training.tokens=64"),
-)
-SIMULATE = ("--limit", "30", *sets("data.train_limit=60", "liquid.neurons=60"))
-KINDS = {
-    "simulate": Kills(("simulate", "digits", *SIMULATE), ("simulate",), 20, (2, 60), (0.05, 1.5)),
-    "episodes": Kills(("memory", "episodes", "digits", *EPISODES), ("memory", "episodes"), 20, (2, 60), (0.05, 1.5)),
-    "sequence": Kills(("memory", "sequence", "digits", *SEQUENCE), ("memory", "sequence"), 20, (2, 60), (0.05, 1.5)),
-    "recognise": Kills(
-        ("memory", "recognise", "digits", *RECOGNISE), ("memory", "recognise"), 20, (2, 60), (0.05, 1.5)
-    ),
-    "train": Kills(("train", "digits", *TRAIN), ("train",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
-    "attention": Kills(("attention", "parity", *ATTENTION), ("attention",), 20, (2, 60), (0.05, 1.5), threads=(1,)),
-    "continual": Kills(
-        ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 20, (2, 90), (0.05, 1.5), (1,)
-    ),
-}
-
-
-def untimed(tree: Any) -> Any:
-    """The tree without wall-clock times."""
-    if isinstance(tree, dict):
-        return {key: untimed(value) for key, value in tree.items() if key not in TIMED}
-    return [untimed(value) for value in tree] if isinstance(tree, list) else tree
 
 
 @pytest.mark.slow
