@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from helpers.attention_kinds import SMALL
 from safetensors.torch import load_file, save_file
-from test_attention import SMALL
 from torch.nn import functional as F
 
 from neurosim.attention import KINDS as EVERY

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.fla_folders import BASE, OPTIONS, folder_of
 from helpers.recorded import CASES, write_folder
 
 from neurosim.attention import read_model
@@ -43,8 +44,6 @@ def mutated(config: dict[str, Any], draw: random.Random) -> dict[str, Any]:
 
 
 def folders(root: Path) -> list[Path]:
-    from test_attention_checkpoints import BASE, OPTIONS, folder_of
-
     made = []
     for case in CASES:
         made.append(root / case)

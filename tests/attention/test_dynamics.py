@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from test_attention import SMALL, WIDTH, handed, mixer_of, noise
+from helpers.attention_kinds import SMALL, WIDTH, handed, mixer_of, noise
 from torch import Tensor
 
 from neurosim.attention import Depth, Mixer, build

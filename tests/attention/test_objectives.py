@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_attention import SMALL, WIDTH, mixer_of, noise
+from helpers.attention_kinds import SMALL, WIDTH, mixer_of, noise
 from torch.nn import functional as F
 
 from neurosim.attention import KINDS, LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, train_bytes
