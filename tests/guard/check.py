@@ -13,7 +13,9 @@ from guard.networks import case
 
 
 def main(first: int, end: int) -> int:
-    wrong, ties, begin = [], [], time.process_time()
+    wrong = []
+    ties = []
+    begin = time.process_time()
     for seed in range(first, end):
         made = case(seed)
         verdict = check(made)
@@ -22,6 +24,8 @@ def main(first: int, end: int) -> int:
         elif verdict.differences:
             wrong.append(seed)
             print(made, *verdict.differences[:5], sep="\n    ", flush=True)
+        if (seed + 1 - first) % 100 == 0:
+            print(f"{seed + 1 - first} networks", flush=True)
     seconds = time.process_time() - begin
     print(f"{end - first} networks in {seconds:.0f} s: {len(wrong)} differ {wrong}, {len(ties)} ties {ties}")
     return 1 if wrong else 0

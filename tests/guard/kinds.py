@@ -81,7 +81,10 @@ class WrittenHeunCells(Cells):
         pass
 
     def step(self, inputs: Array, current: Array) -> NDArray[np.bool_]:
-        p, dt, v, i = self.p, self.dt, self.state["v"], self.state["i"]
+        p = self.p
+        dt = self.dt
+        v = self.state["v"]
+        i = self.state["i"]
         i_end = i * np.exp(-dt / p["tau_syn"])
         slope = (v * (v - p["v_critical"]) + i + p["i_offset"] + current) / p["tau_mem"]
         ahead = v + dt * slope
@@ -213,7 +216,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "Izhikevich",
             neurons.Izhikevich,
-            {"input": 6e-3},
+            {"input": 4e-3},
             6.0,
             100.0,
             {"a": (15.0, 30.0), "b": (190.0, 220.0), "d": (4.0, 9.0), "i_offset": (0.0, 4.0)},

@@ -45,7 +45,7 @@ AXES: dict[str, tuple[str, ...]] = {
         "gaps between",
     ),
     "source": ("SpikeSource", "two in a step", "PoissonSource", "PoissonSource rates", "from neurons", "recurrent"),
-    "synapses": ("second receptor", "weights", "delays", "repeated", "negative"),
+    "synapses": ("fixed", "second receptor", "weights", "delays", "repeated", "negative"),
     "rule": ("STDP", "STDP nearest", "TripletSTDP", "RewardSTDP", "Hebbian"),
     "homeostasis": ("SynapticScaling", "WeightNormalisation"),
     "short-term": ("depression", "facilitation"),
@@ -56,6 +56,8 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 AXIS = {feature: axis for axis, names in AXES.items() for feature in names}
 Pair = frozenset[str]
+# Rows of many targets are stored in other forms than those of few; bits are for networks of at least 512 slots.
+CROWD = 460
 
 
 @dataclass
@@ -116,7 +118,8 @@ def is_one_of(pair: Pair) -> bool:
     """Return whether one projection has at most one of two features."""
     axes = sorted(AXIS[feature] for feature in pair)
     within = axes[0] == axes[-1] and axes[0] in ("source", "rule", "homeostasis", "short-term")
-    return within or ("p_transmit" in pair and "rule" in axes)
+    changes = {"rule", "homeostasis", "short-term"} & set(axes) or "p_transmit" in pair
+    return within or ("p_transmit" in pair and "rule" in axes) or ("fixed" in pair and bool(changes))
 
 
 def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | None = None) -> Case:
@@ -156,7 +159,9 @@ def _sources(
     rng: Generator, steps: int, dt: float
 ) -> tuple[list[Population], dict[str, NDArray[np.int64]], dict[str, set[str]]]:
     """Return sources of spikes, what they play, and their features."""
-    sources, played, marks = [], {}, {}
+    sources = []
+    played = {}
+    marks = {}
     size = int(rng.integers(4, 9))
     counts = (rng.random((steps, size)) < rng.uniform(0.03, 0.1)).astype(np.int64)
     marks["played"] = {"SpikeSource"}
@@ -167,16 +172,20 @@ def _sources(
     sources.append(Population("played", size, SpikeSource()))
     for name, changes in (("poisson", False), ("changing", True)):
         if chance(rng, 0.35):
-            size, marks[name] = int(rng.integers(3, 8)), {"PoissonSource rates" if changes else "PoissonSource"}
-            rate, times = rng.uniform(40.0, 90.0), None
+            size = int(rng.integers(3, 8))
+            marks[name] = {"PoissonSource rates" if changes else "PoissonSource"}
+            rate = rng.uniform(40.0, 90.0)
+            times = None
             if changes:
-                rate, times = rng.uniform(0, 120, (2, size)), np.array([0.0, rng.uniform(0.2, 0.7) * steps * dt])
+                rate = rng.uniform(0, 120, (2, size))
+                times = np.array([0.0, rng.uniform(0.2, 0.7) * steps * dt])
             sources.append(Population(name, size, PoissonSource(rate, times)))
     return sources, played, marks
 
 
 def _cells(rng: Generator, number: int, kind: Kind) -> Made:
-    size, features = int(rng.integers(3, 9)), {kind.name}
+    size = int(rng.choice([rng.integers(3, 9), rng.integers(24, 40), CROWD], p=[0.82, 0.15, 0.03]))
+    features = {kind.name}
     by_unit = chance(rng, 0.35)
     model, marks = kind.draw(rng, size if by_unit else None)
     features |= marks | ({"by unit"} if by_unit else set())
@@ -219,9 +228,11 @@ def _projections(
 
 def _projection(rng: Generator, source: Population, made: Made, features: set[str], name: str, dt: float) -> Projection:
     """Return a projection; its features are added to `features`."""
-    target, kind = made.population, made.kind
+    target = made.population
+    kind = made.kind
     row = int(rng.integers(1, len(kind.weights))) if len(kind.weights) > 1 and chance(rng, 0.3) else 0
-    receptor, unit = list(kind.weights)[row], list(kind.weights.values())[row]
+    receptor = list(kind.weights)[row]
+    unit = list(kind.weights.values())[row]
     if row > 0:
         features.add("second receptor")
     if not kind.positive and chance(rng, 0.2):
@@ -229,23 +240,28 @@ def _projection(rng: Generator, source: Population, made: Made, features: set[st
     if unit < 0:
         features.add("negative")
     pattern, count = draw_pattern(rng, source, target, features)
-    rule = draw_rule(rng, unit, features) if chance(rng, 0.55) else None
+    is_crowd = target.size == CROWD and source.size < CROWD
+    is_fixed = chance(rng, 0.7 if is_crowd else 0.25)
+    if is_fixed:
+        features.add("fixed")
+    rule = draw_rule(rng, unit, features) if not is_fixed and chance(rng, 0.6) else None
     weight: Any = unit * rng.uniform(0.6, 1.4)
-    if chance(rng, 0.5):
+    if chance(rng, 0.2 if is_crowd else 0.5):
         features.add("weights")
         low, high = sorted((0.3 * unit, 1.7 * unit))
         weight = Uniform(low, high) if count is None or chance(rng, 0.3) else rng.uniform(low, high, count)
     delay: Any = int(rng.integers(1, 9)) * dt
-    if chance(rng, 0.4):
+    if chance(rng, 0.2 if is_crowd else 0.4):
         features.add("delays")
         delay = Uniform(dt, 8 * dt) if count is None or chance(rng, 0.3) else rng.integers(1, 9, count) * dt
-    homeostasis = draw_homeostasis(rng, unit, features, dt) if chance(rng, 0.3) else None
-    short_term = draw_short_term(rng, features) if chance(rng, 0.3) else None
-    fraction, p = 0.0, 1.0
+    homeostasis = draw_homeostasis(rng, unit, features, dt) if not is_fixed and chance(rng, 0.35) else None
+    short_term = draw_short_term(rng, features) if not is_fixed and chance(rng, 0.35) else None
+    fraction = 0.0
+    p = 1.0
     if chance(rng, 0.3):
         features.add("dendritic fraction")
         fraction = float(rng.choice([0.25, 0.5, 1.0]))
-    if rule is None and chance(rng, 0.4):
+    if rule is None and not is_fixed and chance(rng, 0.5):
         features.add("p_transmit")
         p = float(rng.uniform(0.3, 0.9))
     return Projection(

@@ -32,6 +32,8 @@ from neurosim.synapses import (
 )
 
 Generator = np.random.Generator
+# Units of a population from which on it gets the densest rows, and few synapses from others of its size.
+MANY = 100
 
 
 def chance(rng: Generator, p: float) -> bool:
@@ -49,7 +51,9 @@ class Made:
 
 def draw_stimuli(rng: Generator, made: Made, duration: float, dt: float) -> list[PoissonInput | Current]:
     """Return stimuli of one population; their features join those of the population."""
-    name, size, kind = made.population.name, made.population.size, made.kind
+    name = made.population.name
+    size = made.population.size
+    kind = made.kind
     stimuli: list[PoissonInput | Current] = []
     for feature in ("PoissonInput", "PoissonInput rates"):
         if chance(rng, 0.25):
@@ -58,9 +62,11 @@ def draw_stimuli(rng: Generator, made: Made, duration: float, dt: float) -> list
             if row > 0:
                 made.features.add("second receptor")
             receptor, weight = list(kind.weights.items())[row]
-            rate, times = rng.uniform(50.0, 400.0), None
+            rate = rng.uniform(50.0, 400.0)
+            times = None
             if feature == "PoissonInput rates":
-                rate, times = rng.uniform(0, 400, (2, size)), np.array([0.0, rng.uniform(0.2, 0.7) * duration])
+                rate = rng.uniform(0, 400, (2, size))
+                times = np.array([0.0, rng.uniform(0.2, 0.7) * duration])
             weight *= rng.uniform(0.2, 0.6)
             stimuli.append(PoissonInput(name, rate, weight, receptor, name=f"{feature} {name}", times=times))
     if kind.current == 0.0:
@@ -91,7 +97,7 @@ def draw_stimuli(rng: Generator, made: Made, duration: float, dt: float) -> list
     if chance(rng, 0.25):
         made.features.add("GapJunctions")
         pairs = rng.integers(0, size, (2, 2 * size))
-        pattern = AllToAll() if chance(rng, 0.5) else FromList(*pairs)
+        pattern = AllToAll() if chance(rng, 0.5) and size < MANY else FromList(*pairs)
         stimuli.append(
             GapJunctions(name, source=name, pattern=pattern, conductance=kind.conductance * rng.uniform(0.2, 1.0))
         )
@@ -106,7 +112,7 @@ def draw_gaps(rng: Generator, cells: list[Made]) -> list[Current]:
     one, other = able[:2]
     sizes = one.population.size, other.population.size
     listed = FromList(*(rng.integers(0, size, 2 * max(sizes)) for size in sizes))
-    pattern = AllToAll() if chance(rng, 0.4) else listed
+    pattern = AllToAll() if chance(rng, 0.4) and max(sizes) < MANY else listed
     # Of two kinds in different units the more sensitive one is pulled as among its own.
     conductance = min(one.kind.conductance, other.kind.conductance) * rng.uniform(0.1, 0.5)
     for made in (one, other):
@@ -120,20 +126,23 @@ def draw_pattern(
 ) -> tuple[Pattern, int | None]:
     """Return a pattern, and the number of its synapses where that is known."""
     sizes = source.size, target.size
-    kind = int(rng.integers(6))
-    if kind == 0:
-        return FixedProbability(0.5), None
-    if kind == 1:
-        return FixedNumberPre(min(3, source.size)), None
-    if kind == 2:
+    if min(sizes) > MANY:
+        return FixedNumberPre(3), None
+    drawn = (
+        FixedProbability(0.5),
+        FixedNumberPre(min(3, source.size)),
+        FixedNumberPost(min(4, target.size)),
+        FixedTotalNumber(2 * target.size, with_replacement=False),
+    )
+    kind = len(drawn) + 2 if target.size > MANY else int(rng.integers(len(drawn) + 3))
+    if kind < len(drawn):
+        return drawn[kind], None
+    if kind == len(drawn):
         features.add("repeated")
         count = int(rng.integers(2, 3 * target.size))
         pre, post = (rng.integers(0, size, count) for size in sizes)
         return FromList(np.append(pre, pre[:2]), np.append(post, post[:2])), count + 2
-    if kind == 3:
-        apart = FixedTotalNumber(2 * target.size, with_replacement=False)
-        return apart if chance(rng, 0.5) else FixedNumberPost(min(4, target.size)), None
-    if kind == 4 and sizes[0] == sizes[1]:
+    if kind == len(drawn) + 1 and sizes[0] == sizes[1]:
         return OneToOne(), sizes[0]
     return AllToAll(), sizes[0] * sizes[1]
 

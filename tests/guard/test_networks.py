@@ -7,6 +7,7 @@ state and weight has the same bits. Spikes are those of the reference; float64 s
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,11 +17,11 @@ from guard.networks import AXES, case
 from guard.pairs_networks import LEAST, NETWORKS, table
 
 from neurosim import neurons
+from neurosim.engine.prepared import prepare
+from neurosim.kernels.engine.clocked import deliver
 
 # Few kinds, so that few steps are compiled; the slow tests have all of them.
 QUICK = ("LIF", "CubaLIF", "CobaLIF", "DendriticLIF", "equations Heun")
-# Networks of the slow tests; `python -m guard.check 0 1000` runs them all.
-SLOW = 400
 
 
 @pytest.mark.parametrize("first", range(0, 40, 8))
@@ -32,10 +33,10 @@ def test_networks_of_few_kinds_are_as_the_reference_has_them(first: int) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, SLOW, 50))
+@pytest.mark.parametrize("first", range(0, NETWORKS, 100))
 def test_networks_of_all_kinds_are_as_the_reference_has_them(first: int) -> None:
     ties = 0
-    for seed in range(first, first + 50):
+    for seed in range(first, first + 100):
         made = case(seed)
         verdict = check(made)
         assert not verdict.differences or verdict.tie, (str(made), verdict.differences)
@@ -61,8 +62,29 @@ def test_all_models_and_rules_of_the_package_are_drawn() -> None:
     assert set(AXES["stimulus"]) >= set(STIMULI)
 
 
+@pytest.mark.slow
+def test_all_forms_of_rows_are_among_the_networks() -> None:
+    forms: Counter[int] = Counter()
+    for made in (case(seed, ("LIF", "CubaLIF", "CobaLIF")) for seed in range(200)):
+        compiled = prepare(
+            made.network,
+            clock=made.dt,
+            seed=made.seed,
+            threads=1,
+            precision=made.precision,
+            record=None,
+            probes=(),
+            count_updates=False,
+        ).compiled
+        forms.update(table.form for table in compiled.row_tables)
+    assert set(forms) == {deliver.BITS, deliver.COUNTS, deliver.SUMS, deliver.QUEUE, deliver.GROUPS}
+    assert min(forms.values()) >= 10, forms
+
+
 def test_a_seed_gives_one_network_and_another_seed_another() -> None:
-    a, again, b = case(3), case(3), case(4)
+    a = case(3)
+    again = case(3)
+    b = case(4)
     assert str(a) == str(again)
     assert a.groups == again.groups
     assert all(np.array_equal(a.played[name], again.played[name]) for name in a.played)
@@ -70,7 +92,8 @@ def test_a_seed_gives_one_network_and_another_seed_another() -> None:
 
 
 def test_a_wrong_weight_or_spike_is_told() -> None:
-    made = case(3, ("LIF",), precision="float64")
+    cases = (case(seed, ("LIF",), precision="float64") for seed in range(100))
+    made = next(each for each in cases if {"fixed", "STDP"} <= each.features())
     results = simulated(made, 1, None)
     record = referred(made, results)
     assert compared(made, results, record).differences == []

@@ -25,7 +25,8 @@ class Cells:
     variables: ClassVar[tuple[str, ...]] = ("v", "refractory")
 
     def __init__(self, model: Any, size: int, dt: float) -> None:
-        self.size, self.dt = size, dt
+        self.size = size
+        self.dt = dt
         values = {field.name: getattr(model, field.name) for field in fields(model)}
         self.p = {
             name: np.broadcast_to(np.asarray(value, np.float64), size).copy()
@@ -65,7 +66,8 @@ class Cells:
 
     def fire(self, free: Array, threshold: Array) -> NDArray[np.bool_]:
         """Compare the membrane that moved freely with its threshold, reset it, and count steps held."""
-        held, new = self.is_held, np.where(self.is_held, self.state["v"], free)
+        held = self.is_held
+        new = np.where(self.is_held, self.state["v"], free)
         fired = ~held & (new > threshold)
         span = np.abs(threshold - self.p.get("v_reset", np.zeros(self.size)))
         self.margin = np.where(held, np.inf, np.abs(new - threshold) / span)
@@ -103,7 +105,8 @@ class LinearCells(Cells):
         return a
 
     def prepare(self) -> None:
-        self.free, self.held = _solution(self.matrix(), self.dt), _solution(self.held_matrix(), self.dt)
+        self.free = _solution(self.matrix(), self.dt)
+        self.held = _solution(self.held_matrix(), self.dt)
 
     def flow(self, current: Array) -> dict[str, Array]:
         """Return the linear variables at the end of the step, before anything arrives."""

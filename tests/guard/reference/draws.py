@@ -42,7 +42,8 @@ def words(key: int, index: NDArray[np.int64], draw: NDArray[np.int64]) -> list[W
     """Return four words for each pair of an index and a draw number, two arrays of one shape."""
     counter = [*_halves(index), *_halves(draw)]
     none = np.zeros(index.shape, np.uint32)
-    low, high = key & 0xFFFFFFFF, key >> 32
+    low = key & 0xFFFFFFFF
+    high = key >> 32
     return threefry(counter, [none + np.uint32(low), none + np.uint32(high), none, none])
 
 
@@ -59,7 +60,8 @@ def uniforms(high: Words, low: Words) -> NDArray[np.float64]:
 
 def cumulative(mean: float) -> NDArray[np.float64]:
     """Return the probabilities of at most k events of a Poisson distribution, k = 0, 1, ..., until they reach 1."""
-    term, below = math.exp(-mean), [math.exp(-mean)]
+    term = math.exp(-mean)
+    below = [math.exp(-mean)]
     for k in itertools.count(1):
         term *= mean / k
         below.append(below[-1] + term)
@@ -99,7 +101,8 @@ class Draws:
         """Return the standard normals of a `NoiseCurrent`, [steps, size], two of each counter (Box & Muller 1958)."""
         unit = np.arange(size)
         a, b, c, d = self.of_steps(rng_key(self.seed, "current", name), unit // 2)
-        radius, angle = np.sqrt(-2 * np.log(uniforms(a, b))), 2 * np.pi * uniforms(c, d)
+        radius = np.sqrt(-2 * np.log(uniforms(a, b)))
+        angle = 2 * np.pi * uniforms(c, d)
         return np.asarray(radius * np.where(unit % 2, np.sin(angle), np.cos(angle)))
 
     def releases(self, name: str, delay: int, synapses: int, spike: int, p: float) -> NDArray[np.bool_]:

@@ -21,7 +21,9 @@ class Trace:
     """A trace of each synapse: it decays with tau, and a spike raises it by 1, or sets it to 1 if `nearest`."""
 
     def __init__(self, tau: float, size: int, dt: float, nearest: bool = False) -> None:
-        self.values, self.decay, self.nearest = np.zeros(size), np.exp(-dt / tau), nearest
+        self.values = np.zeros(size)
+        self.decay = np.exp(-dt / tau)
+        self.nearest = nearest
 
     def move(self) -> None:
         self.values = self.values * self.decay
@@ -36,7 +38,9 @@ class Rule:
     traces: tuple[Trace, ...] = ()
 
     def __init__(self, rule: Any, w: Array, dt: float) -> None:
-        self.rule, self.w, self.dt = rule, w, dt
+        self.rule = rule
+        self.w = w
+        self.dt = dt
         self.start()
 
     def start(self) -> None:
@@ -84,7 +88,9 @@ class Rule:
 
 class STDP(Rule):
     def start(self) -> None:
-        rule, size, nearest = self.rule, self.w.size, self.rule.pairing == "nearest"
+        rule = self.rule
+        size = self.w.size
+        nearest = self.rule.pairing == "nearest"
         self.pre, self.post = (Trace(tau, size, self.dt, nearest) for tau in (rule.tau_plus, rule.tau_minus))
         self.traces = self.pre, self.post
 
@@ -99,7 +105,9 @@ class STDP(Rule):
 
 class TripletSTDP(Rule):
     def start(self) -> None:
-        rule, size, nearest = self.rule, self.w.size, self.rule.pairing == "nearest"
+        rule = self.rule
+        size = self.w.size
+        nearest = self.rule.pairing == "nearest"
         taus = rule.tau_plus, rule.tau_x, rule.tau_minus, rule.tau_y
         self.r1, self.r2, self.o1, self.o2 = (Trace(tau, size, self.dt, nearest) for tau in taus)
         self.traces = self.r1, self.r2, self.o1, self.o2
@@ -124,11 +132,13 @@ class RewardSTDP(STDP):
 
     def start(self) -> None:
         super().start()
-        self.c, self.d = np.zeros(self.w.size), 0.0
+        self.c = np.zeros(self.w.size)
+        self.d = 0.0
 
     def begin_step(self, rewards: int) -> None:
         super().begin_step(rewards)
-        rule, dt = self.rule, self.dt
+        rule = self.rule
+        dt = self.dt
         both = 1 / rule.tau_c + 1 / rule.tau_d
         self.w += self.c * self.d * (1 - np.exp(-dt * both)) / both
         self.w -= self.c * rule.baseline * rule.tau_c * (1 - np.exp(-dt / rule.tau_c))
@@ -167,7 +177,8 @@ class Homeostasis:
     """A rule that multiplies the weights onto each target, every `interval`."""
 
     def __init__(self, rule: Any, targets: int, dt: float) -> None:
-        self.rule, self.dt = rule, dt
+        self.rule = rule
+        self.dt = dt
         self.every = int(np.floor(rule.interval / dt + 0.5))
         self.rate = np.zeros(targets)
 

@@ -27,8 +27,10 @@ class Sender:
     """What each spike of the source units carries: u x of short-term plasticity, 1 without it."""
 
     def __init__(self, short_term: ShortTermPlasticity | None, size: int, dt: float) -> None:
-        self.short_term, self.dt = short_term, dt
-        self.u, self.x = np.zeros(size), np.ones(size)
+        self.short_term = short_term
+        self.dt = dt
+        self.u = np.zeros(size)
+        self.x = np.ones(size)
 
     def send(self, spikes: Counts) -> list[tuple[NDArray[np.bool_], Array]]:
         """Return the units and amounts of the first spike of each unit in a step, of the second, and so on."""
@@ -42,12 +44,10 @@ class Sender:
     def amounts(self, mask: NDArray[np.bool_]) -> Array:
         if self.short_term is None:
             return np.ones(mask.size)
-        # Without facilitation u = U at every spike, also at the second of a step.
-        u = (
-            self.u + self.short_term.U * (1 - self.u)
-            if self.short_term.tau_facil > 0
-            else self.short_term.U + 0 * self.u
-        )
+        u = self.u + self.short_term.U * (1 - self.u)
+        if self.short_term.tau_facil == 0:
+            # Without facilitation u = U at every spike, also at the second of a step.
+            u = np.full(mask.size, self.short_term.U)
         amounts = u * self.x
         self.u = np.where(mask, u, self.u)
         self.x = np.where(mask, self.x - amounts, self.x)
@@ -71,9 +71,12 @@ class Bundle:
     def __init__(
         self, projection: Projection, network: Network, synapses: Connections, dt: float, draws: Draws
     ) -> None:
-        self.projection, self.draws = projection, draws
-        source, target = network.population(projection.source), network.population(projection.target)
-        self.pre, self.post = synapses.pre.astype(np.int64), synapses.post.astype(np.int64)
+        self.projection = projection
+        self.draws = draws
+        source = network.population(projection.source)
+        target = network.population(projection.target)
+        self.pre = synapses.pre.astype(np.int64)
+        self.post = synapses.post.astype(np.int64)
         self.delay = np.array([steps_of(delay, dt) for delay in synapses.delay], np.int64)
         self.back = np.array([steps_of(2 * projection.dendritic_delay_fraction * d, 1.0) for d in self.delay], np.int64)
         self.delays = [(int(delay), self.delay == delay) for delay in np.unique(self.delay)]
@@ -93,7 +96,8 @@ class Bundle:
     def transmits(self, step: int, spike: int) -> NDArray[np.bool_]:
         """Return which synapses transmit what arrives in a step, of the first spike of a source in its step (0) or of
         a later one."""
-        p, name = self.projection.p_transmit, str(self.projection.name)
+        p = self.projection.p_transmit
+        name = str(self.projection.name)
         if p == 1:
             return np.ones(self.w.size, bool)
         if spike not in self.release:
@@ -105,13 +109,15 @@ class Bundle:
 
     def deliver(self, step: int, spikes: Mapping[str, list[Counts]], inputs: Array) -> None:
         """Bring the rewards and spikes that arrive in a step."""
-        rewards, rule = 0, self.projection.plasticity
+        rewards = 0
+        rule = self.projection.plasticity
         if isinstance(rule, RewardSTDP) and step >= self.reward_delay:
             rewards = int(spikes[rule.reward][step - self.reward_delay].sum())
         self.rule.begin_step(rewards)
         self.scale(step)
         for delay, chosen in self.delays:
-            for spike, (units, amounts) in enumerate(self.sent[step - delay] if step >= delay else ()):
+            arrived = self.sent[step - delay] if step >= delay else []
+            for spike, (units, amounts) in enumerate(arrived):
                 mask = chosen & units[self.pre]
                 self.rule.bound(mask)
                 arriving = np.where(mask & self.transmits(step, spike), self.w * amounts[self.pre], 0.0)
@@ -175,7 +181,10 @@ class Reference:
         draws: Draws,
         others: Mapping[type, type[Cells]],
     ) -> None:
-        self.network, self.played, self.dt, self.draws = network, played, dt, draws
+        self.network = network
+        self.played = played
+        self.dt = dt
+        self.draws = draws
         self.cells: dict[str, Cells] = {}
         for p in network.populations:
             if isinstance(p.model, Neuron):
@@ -229,7 +238,8 @@ class Reference:
 
     def step(self, step: int) -> None:
         """Take one step: spikes arrive, neurons step, and what fired leaves and changes weights."""
-        inputs, currents = self.inputs(step), self.currents(step)
+        inputs = self.inputs(step)
+        currents = self.currents(step)
         for name, each in self.cells.items():
             self.spikes[name].append(each.step(inputs[name], currents[name]).astype(np.int64))
         for name, trains in self.played.items():
@@ -247,9 +257,15 @@ def run(
     dt: float,
     draws: Draws,
     others: Mapping[type, type[Cells]] | None = None,
+    nudge: float = 0.0,
 ) -> Record:
-    """Run a network for the steps of its draws; the arguments are those of `Reference`."""
+    """Run a network for the steps of its draws; the arguments are those of `Reference`.
+
+    nudge: part by which the initial membranes are changed.
+    """
     reference = Reference(network, synapses, played, dt, draws, others or {})
+    for each in reference.cells.values():
+        each.state["v"] *= 1 + nudge
     states: dict[str, dict[str, list[Array]]] = {}
     margins: dict[str, list[Array]] = {}
     for step in range(draws.steps):

@@ -68,8 +68,10 @@ class SEAdLIF(Cells):
         pass
 
     def step(self, inputs: Array, current: Array) -> NDArray[np.bool_]:
-        p, w = self.p, self.state["w"]
-        alpha, beta = np.exp(-self.dt / p["tau_mem"]), np.exp(-self.dt / p["tau_adapt"])
+        p = self.p
+        w = self.state["w"]
+        alpha = np.exp(-self.dt / p["tau_mem"])
+        beta = np.exp(-self.dt / p["tau_adapt"])
         u = alpha * self.state["v"] + (1 - alpha) * (inputs[0] - w)
         fired = u > p["v_threshold"]
         self.margin = np.abs(u - p["v_threshold"]) / p["v_threshold"]
@@ -136,7 +138,8 @@ class TwoCompartmentLIF(LinearCells):
 
     def matrix(self) -> Array:
         a = np.zeros((self.size, 2, 2))
-        g, d = self.p["coupling"], self.p["coupling_dendrite"]
+        g = self.p["coupling"]
+        d = self.p["coupling_dendrite"]
         a[:, 0, 0] = -(1 + g) / self.p["tau_mem"]
         a[:, 0, 1] = g / self.p["tau_mem"]
         a[:, 1, 0] = d / self.p["tau_dendrite"]
@@ -158,10 +161,13 @@ class CobaLIF(Cells):
     variables = ("v", "refractory", "g_excitatory", "g_inhibitory")
 
     def step(self, inputs: Array, current: Array) -> NDArray[np.bool_]:
-        p, sides = self.p, ("excitatory", "inhibitory")
-        total, pull = np.ones(self.size), p["v_leak"] + p["r"] * (p["i_offset"] + current)
+        p = self.p
+        sides = ("excitatory", "inhibitory")
+        total = np.ones(self.size)
+        pull = p["v_leak"] + p["r"] * (p["i_offset"] + current)
         for row, (side, tau) in enumerate(zip(sides, (p["tau_syn"], p["tau_syn_inhibitory"]), strict=True)):
-            g, decay = self.state[f"g_{side}"], np.exp(-self.dt / tau)
+            g = self.state[f"g_{side}"]
+            decay = np.exp(-self.dt / tau)
             mean = g * tau / self.dt * (1 - decay)
             total = total + p["r"] * mean
             pull = pull + p["r"] * mean * p[f"e_{side}"]
@@ -182,13 +188,15 @@ class NMDALIF(Cells):
         self.nmda = expm(a * self.dt)
 
     def step(self, inputs: Array, current: Array) -> NDArray[np.bool_]:
-        p, v = self.p, self.state["v"]
+        p = self.p
+        v = self.state["v"]
         block = 1 / (1 + p["mg"] / 3.57 * np.exp(-62 * v))
         before = np.stack([self.state["h"], self.state["g_nmda"], np.zeros(self.size)], axis=1)
         h, g_nmda, integral = np.einsum("nij,nj->in", self.nmda, before)
         means = {"nmda": integral / self.dt * block}
         for kind in ("ampa", "gaba"):
-            tau, g = p[f"tau_{kind}"], self.state[f"g_{kind}"]
+            tau = p[f"tau_{kind}"]
+            g = self.state[f"g_{kind}"]
             decay = np.exp(-self.dt / tau)
             means[kind] = g * tau / self.dt * (1 - decay)
             self.state[f"g_{kind}"] = g * decay
@@ -214,11 +222,17 @@ class AdEx(Cells):
         return np.where(self.is_held, 0.0, slope), (p["a"] * (v - p["v_leak"]) - w) / p["tau_w"]
 
     def step(self, inputs: Array, current: Array) -> NDArray[np.bool_]:
-        v, w, dt, p = self.state["v"], self.state["w"], self.dt, self.p
-        e, h = self.state["i_excitatory"], self.state["i_inhibitory"]
-        e_end, h_end = e * np.exp(-dt / p["tau_syn"]), h * np.exp(-dt / p["tau_syn_inhibitory"])
+        v = self.state["v"]
+        w = self.state["w"]
+        dt = self.dt
+        p = self.p
+        e = self.state["i_excitatory"]
+        h = self.state["i_inhibitory"]
+        e_end = e * np.exp(-dt / p["tau_syn"])
+        h_end = h * np.exp(-dt / p["tau_syn_inhibitory"])
         v_slope, w_slope = self.slopes(v, w, e + h, current)
-        v_ahead, w_ahead = np.minimum(v + dt * v_slope, p["v_threshold"]), w + dt * w_slope
+        v_ahead = np.minimum(v + dt * v_slope, p["v_threshold"])
+        w_ahead = w + dt * w_slope
         v_slope_end, w_slope_end = self.slopes(v_ahead, w_ahead, e_end + h_end, current)
         self.state["i_excitatory"] = e_end + inputs[0]
         self.state["i_inhibitory"] = h_end + inputs[1]
@@ -232,7 +246,8 @@ class Izhikevich(Cells):
 
     def start(self) -> None:
         # Rest: 4e4 v^2 + 5e3 v + 140 - u + i_offset = 0 and u = b v, the lower root; without one, the reset.
-        linear, constant = 5e3 - self.p["b"], 140 + self.p["i_offset"]
+        linear = 5e3 - self.p["b"]
+        constant = 140 + self.p["i_offset"]
         inside = linear**2 - 16e4 * constant
         rest = (-linear - np.sqrt(np.maximum(inside, 0))) / 8e4
         self.state["v"] = np.where(inside >= 0, rest, self.p["v_reset"])
@@ -243,7 +258,10 @@ class Izhikevich(Cells):
         return slope, self.p["a"] * (self.p["b"] * v - u)
 
     def step(self, inputs: Array, current: Array) -> NDArray[np.bool_]:
-        v, u, dt, p = self.state["v"], self.state["u"], self.dt, self.p
+        v = self.state["v"]
+        u = self.state["u"]
+        dt = self.dt
+        p = self.p
         v_slope, u_slope = self.slopes(v, u, current)
         v_end, u_end = self.slopes(np.minimum(v + dt * v_slope, p["v_threshold"]), u + dt * u_slope, current)
         v = v + dt / 2 * (v_slope + v_end) + inputs[0]

@@ -93,7 +93,8 @@ class Gaps:
 
     def add(self, voltages: Mapping[str, Array], currents: Mapping[str, Array]) -> None:
         """Add the current of every junction to both of its neurons."""
-        source, target = self.gap.source, self.gap.target
+        source = self.gap.source
+        target = self.gap.target
         for a, b, conductance in self.repeated:
             flowing = conductance * (voltages[source][a] - voltages[target][b])
             currents[target][b] += flowing
