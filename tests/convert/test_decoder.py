@@ -19,6 +19,7 @@ from neurosim.attention.events import EventInput
 from neurosim.attention.experts import ExpertsSpec
 from neurosim.attention.kinds.base import Inputs, Shared, State, read
 from neurosim.attention.kinds.linear import GLA
+from neurosim.attention.kinds.parallel_rnn import ParaLSTM
 from neurosim.convert import SCHEMES, Coder, Coding, calibrate_channels, convert
 from neurosim.convert.decoder import Decoder, NotCompiledError
 from neurosim.convert.decoder.memory import Weights
@@ -157,7 +158,14 @@ class Forgetful(GLA):
         return 0.5 * after, out
 
 
-@pytest.mark.parametrize("kind", [OwnKind, Forgetful])
+class Slow(ParaLSTM):
+    """The same for a recurrence that is said by another method than `recur`."""
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        return 0.5 * (state + super().step(state, inputs))
+
+
+@pytest.mark.parametrize("kind", [OwnKind, Forgetful, Slow])
 def test_a_kind_of_a_user(kind: type[Mixer], monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its compiled step from `project`, `recur` and `finish`, in spikes and with its state in spikes, too."""
     monkeypatch.setitem(KINDS, "own", kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,9 +14,8 @@ from torch.nn import functional as F
 from neurosim.attention.kinds.modules import l2_normalise, repeat_heads
 from neurosim.convert.decoder import NotCompiledError
 from neurosim.convert.decoder.builder import Builder
-from neurosim.convert.decoder.leaves import fill
 from neurosim.convert.decoder.memory import Buffer, aligned
-from neurosim.convert.decoder.traced import Traced
+from neurosim.convert.decoder.traced import Position, Traced
 from neurosim.kernels.decode import program
 
 B, H, K = 3, 4, 6
@@ -26,14 +25,13 @@ BIAS, ROW, MATRIX = (torch.randn(*shape, generator=DRAWS) for shape in ((H, K), 
 
 def traced(function: Callable[..., Any], *inputs: Tensor) -> tuple[Tensor, int]:
     """Return what the operations compute that a function appends, and their number."""
-    fill()
     b, values = Builder(len(inputs[0]), 1), []
     for x in inputs:
         array = aligned((len(x), x[0].numel()), np.float32)
         array[:] = x.flatten(1).numpy()
         values.append(Traced.of(b, Buffer(array, len(x), x[0].numel()), x.shape))
     out = function(*values)
-    buffer = out.tokens
+    buffer = out.token_rows
     operations = np.array(b.lists[0], np.int64).reshape(-1, program.COLUMNS)
     context, sync = np.zeros(program.CONTEXT, np.int64), np.zeros(64, np.int64)
     program.run(operations, context.ctypes.data, 0, 1, sync.ctypes.data, 1)
@@ -103,10 +101,15 @@ def test_functions_of_two_tensors(name: str) -> None:
     [
         (lambda x: x.cumsum(-1), "torch function 'cumsum': no compiled operation computes it"),
         (lambda x: x.sum(1), r"torch function 'sum' along axes \[1\]: compiled along the last one alone"),
-        (lambda x: x if x > 0 else -x, "torch function 'gt': no compiled operation computes it"),
+        (lambda x: x if x > 0 else -x, "a comparison of the values of tokens: no compiled operation computes it"),
         (lambda x: x[1:], "a choice of sequences: no compiled operation computes it"),
         (lambda x: x[..., ::2], r"index slice\(None, None, 2\): no compiled operation computes it"),
         (lambda x: x**3, "power 3: no compiled operation computes it"),
+        (lambda x: x * Position(), "a value that depends on the position of its token"),
+        (lambda x: torch.where(cast(Any, Position() > 2), x, -x), "a value that depends on the position of its token"),
+        (lambda x: x + torch.arange(B)[:, None, None, None], "a constant of each sequence"),
+        (F.dropout, r"dropout: a step does not train; call model.eval\(\)"),
+        (lambda x: x.add_(1), "torch function 'add_'"),
         (lambda x: x or x, "a decision by the values of tokens: no compiled operation takes it"),
     ],
 )

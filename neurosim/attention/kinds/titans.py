@@ -111,12 +111,12 @@ class TitansContext(Titans):
         end = first + rows.shape[2]
         cache = torch.cat([cache[:, :, :first], rows, cache[:, :, end:]], 2)
         y = self._attended(inputs["attend_q"].movedim(1, 2), cache[:, :, :end], first)
-        q, k, v = self.asked(y)
+        q, k, v = self.memory_inputs(y)
         new = inputs | {"q": q, "k": k, "v": v}
         trained, out = super().chunked(trained, new)
         return trained, cache, split_heads(y, self.k_size) * self.o_norm(out).sigmoid()
 
-    def asked(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def memory_inputs(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q, k and v [.., H, K] of y, on which the memory is read and trained."""
         q, k, v = (split_heads(F.silu(layer(y)), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
         return l2_normalise(q), l2_normalise(k), v

@@ -112,12 +112,12 @@ class Builder(DecoderProgram):
         out = self.buffer(x.width, x.rows, own=whole and self.few)
         scale, shift = (None if t is None else self.constant(t) for t in (weight, bias))
         period = 1 if scale is None else len(scale)
-        given = {"weight": scale, "bias": shift, "centred": centred, "eps": eps}
+        affine = {"weight": scale, "bias": shift, "centred": centred, "eps": eps}
         places, own = self.by_rows(out) if whole else self.by_groups(out, size)
         touches = [self.read(x, own), (out, own, True)]
-        self.emit(vectors.norm(x=x, size=size, period=period, **given, out=out), places, touches)
+        self.emit(vectors.norm(x=x, size=size, period=period, **affine, out=out), places, touches)
         if whole and (scale is None or len(scale) == size):
-            self.last_norm = LastNorm(out, {"norm_x": x, **given}, touches, len(self.lists[0]))
+            self.last_norm = LastNorm(out, {"norm_x": x, **affine}, touches, len(self.lists[0]))
         return out
 
     def normalise(self, x: Buffer, size: int, kind: int, eps: float = 0.0) -> Buffer:

@@ -24,7 +24,7 @@ from ...kernels.decode import chosen, vectors, windows
 from .builder import Builder
 from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
 from .memory import WHOLE, Buffer
-from .nodes import Kept
+from .nodes import StateNode
 from .program import Touch
 from .recurrences import additive
 from .routed import Program
@@ -42,7 +42,7 @@ def _summed(q: Any, k: Any, v: Any) -> Traced:
     b, heads = v.builder, v.shape[2]
     shape = (b.tokens, heads, k.shape[-1], v.shape[-1])
     token = {name: value[:, 0] for name, value in {"q": q, "k": k, "v": v}.items()}
-    return additive(cast(Any, _Sums()), Traced(Kept(b, torch.zeros(shape)), shape), token)[:, None]
+    return additive(cast(Any, _Sums()), Traced(StateNode(b, torch.zeros(shape)), shape), token)[:, None]
 
 
 def _with_ones(v: Any) -> Any:
@@ -52,7 +52,7 @@ def _with_ones(v: Any) -> Any:
 
 def _divided(sums: Traced) -> Traced:
     """Return the columns of sums but the last one, divided by it."""
-    rows, size = sums.heads, sums.shape[-1] - 1
+    rows, size = sums.head_rows, sums.shape[-1] - 1
     b = sums.builder
     out = b.buffer(size, rows.rows)
     places, own = b.by_groups(out, size)
@@ -70,7 +70,7 @@ def _mean(x: Traced) -> Traced:
 def sea(mixer: SEA, x: Any, state: Any, shared: Any) -> Traced:
     refuse_coded_state(mixer)
     b, heads, size, parts = x.builder, mixer.num_heads, mixer.k_size, mixer.columns
-    q, k, v = (cast(Any, mixer.turn(y, torch.tensor(0)) if i < 2 else y) for i, y in enumerate(mixer.split(x)))
+    q, k, v = (cast(Any, mixer.turn(y, state["position"]) if i < 2 else y) for i, y in enumerate(mixer.split(x)))
     few_k, few_v = k, v
     k, v = (cast(Any, repeat_heads(y, mixer.groups)) for y in (k, v))
     context = _divided(_summed(F.elu(q) + 1, F.elu(k) + 1, _with_ones(v)))
@@ -80,8 +80,8 @@ def sea(mixer: SEA, x: Any, state: Any, shared: Any) -> Traced:
     mix = mixer.mix_proj(context).sigmoid()
     coded = mixer.coded({"q": q, "k": few_k})
     cache = Cache(mixer.kv_heads, mixer.groups, size, size, 0)
-    rows = {"q": cast(Any, coded["q"]).tokens, "k": cast(Any, coded["k"]).tokens, "v": few_v.tokens}
-    values, memory, out = cast(Any, scores).tokens, cache.memory(b), b.buffer(heads * size)
+    rows = {"q": cast(Any, coded["q"]).token_rows, "k": cast(Any, coded["k"]).token_rows, "v": few_v.token_rows}
+    values, memory, out = cast(Any, scores).token_rows, cache.memory(b), b.buffer(heads * size)
     bound = chosen.estimated(
         **rows,
         **cache.operands(b, memory),
@@ -113,11 +113,11 @@ def hax(mixer: HAX, x: Any, state: Any, shared: Any) -> Traced:
     if mixer.scored:
         # The mean of the queries has the direction of their sum.
         both = torch.cat([k, l2_normalise(cast(Any, mean_q), 1e-24)], -1)
-        score, best = cast(Any, mixer.score(both)).tokens, b.state(picked, 2)
+        score, best = cast(Any, mixer.score(both)).token_rows, b.state(picked, 2)
     coded = cast(Any, mixer.coded({"q": q})["q"])
     cache = Cache(1, 1, keys, width, 0)
     rows = {"q": coded, "k": k, "v": u, "hashed_q": q - mean_q, "hashed_k": k - mean_k}
-    inputs = {name: value.tokens for name, value in rows.items()}
+    inputs = {name: value.token_rows for name, value in rows.items()}
     memory, out = b.state(cache.capacity, keys + width + 1), b.buffer(width)
     bound = chosen.hashed(
         **inputs,
@@ -151,18 +151,18 @@ def bmojo(mixer: BMojo, x: Any, state: Any, shared: Any) -> Traced:
     def split(y: Any) -> Any:
         return y.unflatten(-1, (heads, size))
 
-    now = torch.tensor(0)
+    now = state["position"]
     q, k, v = (split(layer(x)) for layer in (mixer.q_proj, mixer.k_proj, mixer.v_proj))
     inputs = mixer.coded({"q": mixer.positions.turn(q, now), "k": mixer.positions.turn(k, now), "v": v})
-    rows = {name: cast(Any, value).tokens for name, value in inputs.items()}
-    tokens, surprise, last = x.tokens, b.buffer(1), b.state(w, mixer.width)
+    rows = {name: cast(Any, value).token_rows for name, value in inputs.items()}
+    tokens, surprise, last = x.token_rows, b.buffer(1), b.state(w, mixer.width)
     places, own = b.by_rows(surprise)
     touches: list[Touch] = [b.read(tokens, own), (last, own, True), (surprise, own, True)]
     b.emit(chosen.innovation(x=tokens, width=mixer.width, ring=last, length=w, out=surprise), places, touches)
     if mixer.fading is not None:
         s, _ = run_inside(mixer.fading, x, state, shared)
-        rows["state_k"] = cast(Any, mixer.positions.turn(split(mixer.k_proj(s)), now)).tokens
-        rows["state_v"] = split(mixer.v_proj(s)).tokens
+        rows["state_k"] = cast(Any, mixer.positions.turn(split(mixer.k_proj(s)), now)).token_rows
+        rows["state_v"] = split(mixer.v_proj(s)).token_rows
     ring, kept, best = b.state(heads, 2 * w, 4 * size + 1), b.state(heads, slots, 2 * size), b.state(heads, slots, 2)
     out = b.buffer(heads * size)
     sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
@@ -199,14 +199,14 @@ def window_linear(mixer: WindowLinearAttention, x: Any, state: Any, shared: Any)
     # Feature maps see keys before their positions: these are kept beside those of the window.
     cache = Cache(few, layer.groups, size, size, mixer.window_size)
     plain, memory = b.state(cache.capacity, few * size), cache.memory(b)
-    older_k = _leaving(b, plain, 0, cache, k.tokens, more=False)
+    older_k = _leaving(b, plain, 0, cache, k.token_rows, more=False)
     older_v = _leaving(b, memory, few * size, cache, None, more=True)
     learnt = Learnt(b.buffer(heads))
     if mixer.meta is not None:
-        learnt = Learnt(learnt.mass, mixer.meta_tokens, b.constant(mixer.meta), q.tokens)
-    now = torch.tensor(0)
-    turned_q, turned_k = (cast(Any, layer.turn(y, now)).tokens for y in (q, k))
-    seen = attend(b, cache, memory, turned_q, turned_k, v.tokens, learnt)
+        learnt = Learnt(learnt.mass, mixer.meta_tokens, b.constant(mixer.meta), q.token_rows)
+    now = state["position"]
+    turned_q, turned_k = (cast(Any, layer.turn(y, now)).token_rows for y in (q, k))
+    seen = attend(b, cache, memory, turned_q, turned_k, v.token_rows, learnt)
     inputs: dict[str, Any] = {
         "q": mixer.feature_map_q(q),
         "k": repeat_heads(mixer.feature_map_k(older_k), layer.groups),
@@ -215,7 +215,7 @@ def window_linear(mixer: WindowLinearAttention, x: Any, state: Any, shared: Any)
     if mixer.gk_proj is not None:
         inputs["g"] = F.logsigmoid(mixer.gk_proj(x)) / mixer.gate_logit_normalizer
     token = {name: value[:, 0] for name, value in mixer.coded(inputs).items()}
-    sums = additive(mixer, state["memory"], cast(Any, token)).tokens
+    sums = additive(mixer, state["memory"], cast(Any, token)).token_rows
     b.code_state(state["memory"].node.buffer, mixer.codes.state, size + 1)
     out = b.buffer(heads * size)
     places, own = b.by_heads(heads)

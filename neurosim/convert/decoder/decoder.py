@@ -21,14 +21,12 @@ from ..spiked_mixer import SpikedMixer
 from . import leaves
 from .builder import Builder
 from .memory import Array, Buffer
-from .nodes import Kept
+from .nodes import StateNode
 from .program import NotCompiledError
-from .traced import Traced
+from .traced import Position, Traced
 
 MAX_TOKENS = 16
 SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its core away
-
-leaves.fill()
 
 
 @final
@@ -140,7 +138,7 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
                 raise NotCompiledError(f"layers.{i}{part}{error}") from None
             kept.extend([x.node.buffer, *(value.node.buffer for value in shared.values() if isinstance(value, Traced))])
         model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
-    logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).tokens
+    logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).token_rows
     model.files.release()
     return logits
 
@@ -151,12 +149,17 @@ def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
     mixer = block.mixer.mixer if isinstance(block.mixer, SpikedMixer) else block.mixer
     state = leaves.states_of(mixer, b)
     first = torch.zeros(b.tokens, 1, x.shape[-1])
-    state["mlp_tail"] = Traced(Kept(b, first), first.shape)
+    state["mlp_tail"] = Traced(StateNode(b, first), first.shape)
     y, after = cast(Any, block(cast(Any, x), state, shared))
-    y.node.buffer  # noqa: B018 - makes it, from the state of the token before
-    changed = [(state[name], value) for name, value in after.items() if isinstance(value, Traced)]
-    changed = [(own, value) for own, value in changed if value.node is not own.node]
-    rows = [value.tokens for _, value in changed]
-    for (own, _), row in zip(changed, rows, strict=True):
-        b.overwrite(own.tokens, row)
+    # All values are computed from the state of the token before, and then the state is written.
+    y.node.append()
+    changed = []
+    for name, value in after.items():
+        if isinstance(value, Position):
+            value.check_next()
+        elif isinstance(value, Traced) and value.node is not state[name].node:
+            value.node.append()
+            changed.append((state[name], value))
+    for own, value in changed:
+        b.overwrite(own.token_rows, value.token_rows)
     return cast(Traced, y)

@@ -22,19 +22,21 @@ from ..spiked_mixer import SpikedMixer
 from . import routed
 from .chosen import PROGRAMS as CHOSEN
 from .memory import OWN, WHOLE
-from .nodes import Kept, Spread
+from .nodes import Spread, StateNode
 from .program import NotCompiledError
 from .recurrences import recurrence
-from .traced import LEAVES, Traced, linear, normalised
+from .traced import Position, Traced, linear, lowers, normalised
 
 PROGRAMS = {**routed.PROGRAMS, **CHOSEN}
 MIXER = "mixer: "  # in front of what a mixer raises
 
 
+@lowers(SpikedLinear.forward)
 def _linear(layer: SpikedLinear, x: Traced) -> Traced:
     return linear(x, layer)
 
 
+@lowers(Coder.forward)
 def _coded(coder: Coder, x: Traced) -> Traced:
     """Code the last axis; heads that repeat are coded once."""
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
@@ -42,17 +44,37 @@ def _coded(coder: Coder, x: Traced) -> Traced:
         out = x.builder.code(inner.rows(inner.size), coder, x.shape[-1])
         own = Traced.of(x.builder, out, [x.builder.tokens, inner.size])
         return Traced(Spread(own.node, x.node.width, x.node.times), x.shape)
-    return Traced.of(x.builder, x.builder.code(x.tokens, coder, x.shape[-1]), x.shape)
+    return Traced.of(x.builder, x.builder.code(x.token_rows, coder, x.shape[-1]), x.shape)
 
 
+@lowers(ShortConv.forward)
 def _convolved(layer: ShortConv, x: Traced, tail: Traced) -> tuple[Traced, Traced]:
-    return Traced.of(x.builder, x.builder.convolve(layer, x.tokens, tail.node.buffer), x.shape), tail
+    return Traced.of(x.builder, x.builder.convolve(layer, x.token_rows, tail.node.buffer), x.shape), tail
 
 
-def _turned(angles: Rotary, x: Traced, position: Tensor) -> Traced:
-    return Traced.of(x.builder, x.builder.rotary(x.tokens, x.shape[-1], angles), x.shape)
+@lowers(Rotary.turn)
+def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
+    if not isinstance(position, Position) or position.ahead != 0:
+        raise NotCompiledError("rotary positions: compiled for those of the tokens themselves, state['position']")
+    return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
 
 
+@lowers(l2_normalise)
+def _l2_normalised(x: Traced, eps: float = 1e-6) -> Traced:
+    return normalised(x, vectors.L2, eps)
+
+
+@lowers(token_shift)
+def _shifted(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
+    return tail, x
+
+
+@lowers(Experts.forward)
+def _experts(layer: Experts, x: Traced) -> Traced:
+    return routed.experts(layer, x)
+
+
+@lowers(repeat_heads)
 def _repeated(x: Traced, times: int) -> Traced:
     if times == 1:
         return x
@@ -63,12 +85,13 @@ def _repeated(x: Traced, times: int) -> Traced:
 _SHAPED = {DPFP: features.DPFP, NormAware: features.NORM_AWARE, Taylor: features.TAYLOR}
 
 
+@lowers(DPFP.forward, NormAware.forward, Taylor.forward)
 def _features(layer: FeatureMap, x: Traced) -> Traced:
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
         inner = Traced(x.node.x, [x.builder.tokens, x.node.x.size // x.node.width, x.node.width])
         own = _features(layer, inner)
         return Traced(Spread(own.node, layer.features, x.node.times), [*x.shape[:-1], layer.features])
-    b, heads = x.builder, x.heads
+    b, heads = x.builder, x.head_rows
     out = b.buffer(layer.features, heads.rows)
     places, own_share = b.by_rows(out)
     shape = {"kind": _SHAPED[type(layer)], "is_query": layer.is_query, "features": layer.features}
@@ -78,8 +101,9 @@ def _features(layer: FeatureMap, x: Traced) -> Traced:
     return Traced.of(b, out, [*x.shape[:-1], layer.features])
 
 
+@lowers(soft_decays)
 def _soft_decays(c: Traced, before: Traced) -> tuple[Traced, Traced, Traced]:
-    b, rows, z = c.builder, c.tokens, before.node.buffer
+    b, rows, z = c.builder, c.token_rows, before.node.buffer
     k, g = b.buffer(rows.width), b.buffer(rows.width)
     places, own = b.by_columns(rows)
     bound = others.soft_decay(c=rows, width=rows.width, tokens=b.tokens, z=z, k=k, g=g)
@@ -87,8 +111,9 @@ def _soft_decays(c: Traced, before: Traced) -> tuple[Traced, Traced, Traced]:
     return Traced.of(b, k, c.shape), Traced.of(b, g, c.shape), before
 
 
+@lowers(dilated)
 def _dilated(y: Traced, tail: Traced, weights: Tensor, step: int) -> tuple[Traced, Traced]:
-    b, x, (size, width) = y.builder, y.tokens, weights.shape
+    b, x, (size, width) = y.builder, y.token_rows, weights.shape
     ring, out = b.state((size - 1) * step + 1, width), b.buffer(width)
     places, own = b.by_columns(out)
     sizes = {"width": width, "tokens": b.tokens, "size": size, "dilation": step}
@@ -120,6 +145,7 @@ def _mixed(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) 
     return cast(Traced, y), after | {"memory": new}
 
 
+@lowers(Mixer.forward)
 def _named(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
     try:
         return _mixed(mixer, x, state, shared)
@@ -128,26 +154,9 @@ def _named(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) 
         raise NotCompiledError(words if words.startswith(MIXER) else MIXER + words) from None
 
 
+@lowers(SpikedMixer.forward)
 def _unwrapped(layer: SpikedMixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
     return _named(layer.mixer, x, state, shared)
-
-
-def fill() -> None:
-    """Enter the leaves in `traced.LEAVES`."""
-    LEAVES[Coder.forward] = _coded
-    LEAVES[Experts.forward] = routed.experts
-    LEAVES[Mixer.forward] = _named
-    LEAVES[Rotary.turn] = _turned
-    LEAVES[ShortConv.forward] = _convolved
-    LEAVES[SpikedLinear.forward] = _linear
-    LEAVES[SpikedMixer.forward] = _unwrapped
-    LEAVES[dilated] = _dilated
-    LEAVES[l2_normalise] = lambda x, eps=1e-6: normalised(x, vectors.L2, eps)
-    LEAVES[repeat_heads] = _repeated
-    LEAVES[soft_decays] = _soft_decays
-    LEAVES[token_shift] = lambda x, tail: (tail, x)
-    for kind in (DPFP, NormAware, Taylor):
-        LEAVES[kind.forward] = _features
 
 
 def states_of(mixer: Mixer, builder: Any) -> dict[str, Any]:
@@ -158,10 +167,10 @@ def states_of(mixer: Mixer, builder: Any) -> dict[str, Any]:
     """
     states: dict[str, Any] = {}
     for name, first in mixer.initial(torch.zeros(builder.tokens, 1, mixer.width)).items():
-        if first.dim() == 0:
-            states[name] = first  # the number of tokens so far, which operations know
+        if first.dim() == 0 and name.endswith("position"):
+            states[name] = Position()
             continue
-        if first.dtype != torch.float32:
-            raise NotCompiledError(f"state {name!r} of {first.dtype}: compiled for torch.float32")
-        states[name] = Traced(Kept(builder, first), first.shape)
+        if first.dim() == 0 or first.dtype != torch.float32:
+            raise NotCompiledError(f"{MIXER}state {name!r} of {first.dtype}: compiled for torch.float32 [B, ..]")
+        states[name] = Traced(StateNode(builder, first), first.shape)
     return states

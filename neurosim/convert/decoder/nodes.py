@@ -47,6 +47,10 @@ class Node(ABC):
             self._buffer = self.compute()
         return self._buffer
 
+    def append(self) -> None:
+        """Append the operations that compute it, if they are not there yet."""
+        assert self.buffer is not None
+
     def rows(self, width: int) -> Buffer:
         """Return its buffer in rows of `width` numbers."""
         return self.buffer.viewed(width)
@@ -69,7 +73,7 @@ class Stored(Node):
 
 
 @final
-class Kept(Node):
+class StateNode(Node):
     """A part of the state: memory that stays from token to token, made when it is first read or written.
 
     Attributes:
@@ -125,7 +129,7 @@ class Operand:
     def constant(self) -> Tensor | None:
         return self.values if isinstance(self.values, Tensor) else None
 
-    def given(self, builder: Builder, width: int) -> Buffer | Array:
+    def argument(self, builder: Builder, width: int) -> Buffer | Array:
         """Return it as `Builder.pointwise` takes it, for rows of `width`."""
         if isinstance(self.values, Tensor):
             return builder.constant(self.values)
@@ -229,8 +233,8 @@ class Chain(Node):
             return self.x.buffer
         width = next(iter(self.widths), self.size)
         x = self.x.rows(width)
-        given = {name: each.given(self.builder, width) for name, each in operands.items() if each is not None}
-        return self.builder.pointwise(x, self.act, **given, low=self.bounds[0], high=self.bounds[1])
+        arguments = {name: each.argument(self.builder, width) for name, each in operands.items() if each is not None}
+        return self.builder.pointwise(x, self.act, **arguments, low=self.bounds[0], high=self.bounds[1])
 
 
 def _is(values: Tensor | None, number: float) -> bool:

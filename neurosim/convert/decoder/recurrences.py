@@ -138,7 +138,7 @@ def delta(mixer: DeltaMixer | DeltaProduct, memory: Traced, inputs: Inputs) -> T
 
 def _rank_one(memory: Traced, decay: int, **inputs: Any) -> Traced:
     b, (_, heads, keys, values) = memory.builder, memory.shape
-    buffers = {name: value.tokens for name, value in inputs.items()}
+    buffers = {name: value.token_rows for name, value in inputs.items()}
     out = b.buffer(heads * values)
     spare = {"keep": b.scratch(keys), "change": b.scratch(values)}
     bound = states.rank_one(**_state(b, memory), **buffers, **spare, out=out, decay=decay)
@@ -159,8 +159,8 @@ def comba(mixer: Comba, memory: Traced, inputs: Inputs) -> Traced:
 
 def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
     b, (_, heads, keys, values), g = memory.builder, memory.shape, inputs["g"]
-    rows = {name: inputs[name].tokens for name in "qkv"}
-    decays = g.tokens if isinstance(g, Traced) else b.constant(g[0])
+    rows = {name: inputs[name].token_rows for name in "qkv"}
+    decays = g.token_rows if isinstance(g, Traced) else b.constant(g[0])
     out = b.buffer(heads * values)
     bound = states.bonus(
         **_state(b, memory),
@@ -215,7 +215,7 @@ def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
     b, inner, count = memory.builder, mixer.inner, mixer.state_size
     k, _ = grouped(inputs["k"].node, count)
     q, _ = grouped(inputs["q"].node, count)
-    u, dt = inputs["u"].tokens, inputs["dt"].tokens
+    u, dt = inputs["u"].token_rows, inputs["dt"].token_rows
     rows = {"u": u, "dt": dt, "k": k.rows(count), "q": q.rows(count)}
     rates = {"a": b.constant(-mixer.A_log.exp()), "d": b.constant(torch.zeros(inner))}
     out, state = b.buffer(inner), memory.node.buffer
@@ -225,7 +225,7 @@ def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
-    b, u, out, state = memory.builder, inputs["u"].tokens, memory.builder.buffer(mixer.width), memory.node.buffer
+    b, u, out, state = memory.builder, inputs["u"].token_rows, memory.builder.buffer(mixer.width), memory.node.buffer
     a, into = (b.constant(torch.view_as_real(values)) for values in mixer.discrete())
     matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
     sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
@@ -233,7 +233,7 @@ def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
-    b, u, out, state = memory.builder, inputs["u"].tokens, memory.builder.buffer(mixer.width), memory.node.buffer
+    b, u, out, state = memory.builder, inputs["u"].token_rows, memory.builder.buffer(mixer.width), memory.node.buffer
     a, into = map(b.constant, mixer.discrete())
     matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
     sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
@@ -243,14 +243,14 @@ def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def gated_units(mixer: ParaGRU | ParaLSTM, memory: Traced, inputs: Inputs) -> Traced:
-    b, u, out, state = memory.builder, inputs["u"].tokens, memory.builder.buffer(mixer.units), memory.node.buffer
+    b, u, out, state = memory.builder, inputs["u"].token_rows, memory.builder.buffer(mixer.units), memory.node.buffer
     sizes = {"units": mixer.units, "tokens": b.tokens, "states": mixer.states}
     bound = others.gated_units(u=u, **sizes, weights=b.constant(mixer.recurrent), state=state, out=out)
     return _by_columns(b, bound, [(u, True)], [state, out])
 
 
 def almost_linear(mixer: AlmostLinearRNN, memory: Traced, inputs: Inputs) -> Traced:
-    b, units, u, state = memory.builder, mixer.units, inputs["u"].tokens, memory.node.buffer
+    b, units, u, state = memory.builder, mixer.units, inputs["u"].token_rows, memory.node.buffer
     out = b.buffer(units)
     matrices = {"a": b.constant(mixer.A), "w": b.constant(mixer.W)}
     sizes = {"units": units, "rectified": mixer.rectified, "active": b.scratch(units)}
@@ -262,7 +262,7 @@ def almost_linear(mixer: AlmostLinearRNN, memory: Traced, inputs: Inputs) -> Tra
 
 def convolved(mixer: GatedAssociativeMemory, memory: Traced, inputs: Inputs) -> Traced:
     """The memory is the tail of a convolution."""
-    out = memory.builder.convolve(mixer.conv1d, inputs["x"].tokens, memory.node.buffer)
+    out = memory.builder.convolve(mixer.conv1d, inputs["x"].token_rows, memory.node.buffer)
     return Traced.of(memory.builder, out, [memory.builder.tokens, mixer.width])
 
 
@@ -271,7 +271,7 @@ def cached(mixer: CachedAttention, memory: Traced, inputs: Inputs) -> Traced:
     interval = mixer.interval if isinstance(mixer, CheckpointAttention) else 1
     cache = Cache(mixer.kv_heads, mixer.groups, mixer.k_size, mixer.v_size, mixer.window_size, interval)
     b, heads = memory.builder, mixer.kv_heads * mixer.groups
-    q, k, v = (inputs[name].tokens for name in "qkv")
+    q, k, v = (inputs[name].token_rows for name in "qkv")
     return Traced.of(b, attend(b, cache, cache.memory(b), q, k, v), [b.tokens, heads, mixer.v_size])
 
 
@@ -279,7 +279,7 @@ def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) ->
     refuse_coded_state(mixer)
     b, size, heads = memory.builder, mixer.k_size, mixer.num_heads
     cache = Cache(mixer.kv_heads, mixer.groups, size, mixer.v_size, mixer.window_size)
-    rows = {name: inputs[name].tokens for name in "qkv"}
+    rows = {name: inputs[name].token_rows for name in "qkv"}
     kept, out = cache.memory(b), b.buffer(heads * mixer.v_size)
     bound = windows.regression(
         **rows,
@@ -314,12 +314,12 @@ def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) ->
             retention = networks.PRINTED
     elif isinstance(mixer, Memora):
         retention = networks.COLUMNS
-    rows = {name: inputs[name].tokens for name in ("q", "k", "v", "theta")}
-    rows["keep"] = inputs["log_keep"].exp().tokens
+    rows = {name: inputs[name].token_rows for name in ("q", "k", "v", "theta")}
+    rows["keep"] = inputs["log_keep"].exp().token_rows
     if mixer.has_momentum:
-        rows["momentum"] = inputs["log_momentum"].exp().tokens
+        rows["momentum"] = inputs["log_momentum"].exp().token_rows
     if loss == networks.HUBER:
-        rows["delta"] = inputs["delta"].tokens
+        rows["delta"] = inputs["delta"].token_rows
     out = b.buffer(mixer.heads * mixer.k_size)
     rule = {"loss": loss, "retention": retention, "loss_exponent": p, "retention_exponent": q}
     operands = _network(b, mixer, memory, mixer.first.shape[-1])
@@ -338,23 +338,23 @@ def titans_context(mixer: TitansContext, memory: Traced, inputs: Inputs) -> Trac
     b, heads, size, width = memory.builder, mixer.heads, mixer.k_size, mixer.width
     first = torch.stack([mixer.first, mixer.first, torch.zeros_like(mixer.first)], 1)
     trained = b.state(heads, 3, first.shape[-1], first=b.constant(first))
-    asked, recalled = inputs["q"].tokens, b.buffer(heads * size)
+    query, recalled = inputs["q"].token_rows, b.buffer(heads * size)
     operands = _network(b, mixer, trained, first.shape[-1])
-    _emit(b, networks.recall(**operands, x=asked, out=recalled), heads, [(asked, 1)], [trained, recalled])
+    _emit(b, networks.recall(**operands, x=query, out=recalled), heads, [(query, 1)], [trained, recalled])
     rows = []
     for name, layer in (("attend_k", mixer.attend_k), ("attend_v", mixer.attend_v)):
         both = b.buffer(2 * width)
-        b.copy(layer(Traced.of(b, recalled, [b.tokens, 1, width])).tokens, 0, both, 0, width)
-        b.copy(inputs[name].tokens, 0, both, width, width)
+        b.copy(layer(Traced.of(b, recalled, [b.tokens, 1, width])).token_rows, 0, both, 0, width)
+        b.copy(inputs[name].token_rows, 0, both, width, width)
         rows.append(both)
     # Learnt tokens are those of the model, through its own layers.
     fixed = [layer(mixer.tokens).unflatten(-1, (heads, size)) for layer in (mixer.attend_k, mixer.attend_v)]
-    q = inputs["attend_q"].tokens
+    q = inputs["attend_q"].token_rows
     learnt = Learnt(b.buffer(heads), mixer.persistent, b.constant(torch.cat(fixed, -1)), q)
     cache = Cache(heads, 1, size, size, mixer.span, restarts=True, rows=2)
     seen = attend(b, cache, b.state(mixer.span, 2, heads * 2 * size), q, rows[0], rows[1], learnt)
     y = Traced.of(b, seen, [b.tokens, 1, width])
-    new = dict(zip("qkv", mixer.asked(y), strict=True))  # type: ignore[arg-type]
+    new = dict(zip("qkv", mixer.memory_inputs(y), strict=True))  # type: ignore[arg-type]
     out = _trained(mixer, trained, b, {**inputs, **{name: value[:, 0] for name, value in new.items()}})
     return y.unflatten(-1, (heads, size))[:, 0] * mixer.o_norm(out).sigmoid()
 

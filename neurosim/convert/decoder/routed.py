@@ -25,7 +25,7 @@ from ...kernels.decode import vectors
 from .builder import Builder
 from .cached import Cache, attend, refuse_coded_state
 from .memory import Array, Buffer
-from .nodes import Kept, Stored
+from .nodes import StateNode, Stored
 from .recurrences import additive, delta
 from .traced import Traced
 
@@ -34,7 +34,7 @@ Program = Callable[..., Traced]
 
 def _added(b: Builder, out: Traced, weights: Array, total: Buffer | None) -> Buffer:
     """Add the outputs of a memory, times its weights [tokens], to the total."""
-    rows, first = out.tokens, total is None
+    rows, first = out.token_rows, total is None
     total = b.buffer(rows.width) if total is None else total
     places, own = b.by_columns(total)
     sizes = {"width": rows.width, "tokens": b.tokens}
@@ -45,13 +45,13 @@ def _added(b: Builder, out: Traced, weights: Array, total: Buffer | None) -> Buf
 
 def _memory(b: Builder, mixer: RoutedMixer) -> Traced:
     shape = (b.tokens, mixer.heads, mixer.head_dim, mixer.v_size)
-    return Traced(Kept(b, torch.zeros(shape)), shape)
+    return Traced(StateNode(b, torch.zeros(shape)), shape)
 
 
 def _computed(*values: Traced) -> None:
     """Append the operations of values that all memories read, before a mask leaves tokens out."""
     for value in values:
-        value.node.buffer  # noqa: B018 - makes it
+        value.node.append()
 
 
 def _recurred(step: Any, mixer: RoutedMixer, memory: Traced, inputs: Mapping[str, Any]) -> Traced:
@@ -71,7 +71,7 @@ def _finished(mixer: RoutedMixer, total: Buffer | None, x: Traced) -> Traced:
 
 
 def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
-    b, scores, q_all = x.builder, mixer.gate_proj(x).tokens, mixer.q_proj(x)
+    b, scores, q_all = x.builder, mixer.gate_proj(x).token_rows, mixer.q_proj(x)
     _computed(q_all)
     weights, masks = b.route(scores, mixer.count, mixer.num_memories, mixer.topk, sum_to_one=True)
     total = None
@@ -86,7 +86,7 @@ def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
             if mixer.conv_size:
                 conv = getattr(mixer, f"{name}_conv1d")
                 tail = conv.initial(torch.zeros(b.tokens, 1, 1))
-                values[name], _ = conv(values[name], Traced(Kept(b, tail), tail.shape))
+                values[name], _ = conv(values[name], Traced(StateNode(b, tail), tail.shape))
             else:
                 values[name] = F.silu(values[name])
         inputs = {
@@ -134,7 +134,7 @@ def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions
 def _expanded(mixer: ExpandedMixer, x: Any, read: Callable[..., Traced], *common: Traced) -> Traced:
     """Return the sum of what partitions give: `read` of (q, k, v, partitions, memory)."""
     b = x.builder
-    scores = mixer.e_proj(x).tokens
+    scores = mixer.e_proj(x).token_rows
     q, k, v = mixer.q_proj(x), mixer.k_proj(x), cast(Any, F.silu(mixer.v_proj(x)))
     own_q, own_k = q + mixer.lora_q_proj(x), k + mixer.lora_k_proj(x)
     _computed(q, k, v, own_q, own_k, *common)
@@ -144,8 +144,8 @@ def _expanded(mixer: ExpandedMixer, x: Any, read: Callable[..., Traced], *common
     v = split_heads(v, mixer.v_size)
     for m in range(mixer.count):
         b.mask = parts.masks[m]
-        asked, written = (q, k) if m == mixer.count - 1 else (own_q, own_k)
-        out = read(split_heads(asked, mixer.head_dim), split_heads(written, mixer.head_dim), v, parts, m)
+        query, key = (q, k) if m == mixer.count - 1 else (own_q, own_k)
+        out = read(split_heads(query, mixer.head_dim), split_heads(key, mixer.head_dim), v, parts, m)
         total = _added(b, out, ones, total)
     return _finished(mixer, total, x)
 
@@ -187,12 +187,12 @@ def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
     both = mixer.hx_proj(s)
     scores, h = both[..., :2] * (-mixer.log_temperature).exp(), both[..., 2:]
     _computed(cast(Any, s), h)
-    weights, masks = b.route(scores.tokens, 2, 2, 1, sum_to_one=False)
+    weights, masks = b.route(scores.token_rows, 2, 2, 1, sum_to_one=False)
     b.mask = masks[1]  # the second of two routes: active tokens
     q, k, v, r = mixer.unit(x, s)
     inputs = mixer.coded({"q": q, "k": k})
     cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, counts=b.state(1))
-    rows = [cast(Any, value).tokens for value in (inputs["q"], inputs["k"], v)]
+    rows = [cast(Any, value).token_rows for value in (inputs["q"], inputs["k"], v)]
     out = Traced.of(b, attend(b, cache, cache.memory(b), *rows), [b.tokens, 1, mixer.v_size])
     read = _added(b, mixer.unit.h_proj(out * r), weights[1], None)
     b.mask = b.routed = None
@@ -203,7 +203,7 @@ def experts(layer: Experts, x: Any) -> Traced:
     """Go through all experts in turn, each with the tokens that chose it; for the others no row is added."""
     b, spec, router = x.builder, layer.router.spec, layer.router
     weights, masks = b.route(
-        b.product(router.weight, x.tokens),
+        b.product(router.weight, x.token_rows),
         spec.count,
         spec.count,
         spec.top,
@@ -224,7 +224,7 @@ def experts(layer: Experts, x: Any) -> Traced:
         return out
     always = layer.shared(x)
     if layer.shared_gate is not None:
-        gate = b.product(layer.shared_gate, x.tokens)
+        gate = b.product(layer.shared_gate, x.token_rows)
         always = always * torch.sigmoid(cast(Any, Traced.of(b, gate, [*x.shape[:-1], 1])))
     return out + always
 

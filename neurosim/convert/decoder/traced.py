@@ -20,6 +20,8 @@ from .memory import Buffer
 from .nodes import Chain, Columns, Joined, Linear, Node, Operand, Spread, Stored
 from .program import NotCompiledError
 
+OF_POSITION = "a value that depends on the position of its token: no compiled operation computes it"
+
 Value = Any  # a Traced, a tensor that is the same for all tokens, or a number
 
 
@@ -50,12 +52,12 @@ class Traced:
         return self.node.builder
 
     @property
-    def heads(self) -> Buffer:
+    def head_rows(self) -> Buffer:
         """Its buffer in rows of the last axis."""
         return self.node.rows(self.shape[-1])
 
     @property
-    def tokens(self) -> Buffer:
+    def token_rows(self) -> Buffer:
         """Its buffer in a row for each token."""
         return self.node.rows(self.node.size)
 
@@ -82,8 +84,8 @@ class Traced:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        leaf = LEAVES.get(function)
-        return (lowering(function.__name__) if leaf is None else leaf)(*args, **(kwargs or {}))
+        lower = LEAVES.get(function) or lowering(function.__name__)
+        return lower(*args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or not hasattr(Tensor, name):
@@ -126,14 +128,67 @@ class Traced:
     def __matmul__(self, other: Value) -> Traced:
         return _matmul(self, other)
 
-    def __gt__(self, other: Value) -> Traced:
-        return lowering("gt")(self, other)
+    def _compared(self, other: Value) -> Traced:
+        raise NotCompiledError("a comparison of the values of tokens: no compiled operation computes it")
 
-    def __lt__(self, other: Value) -> Traced:
-        return lowering("lt")(self, other)
+    __eq__ = __ne__ = __ge__ = __gt__ = __le__ = __lt__ = _compared  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
         raise NotCompiledError("a decision by the values of tokens: no compiled operation takes it")
+
+
+@final
+class Position:
+    """The number of tokens so far, a scalar of the state: operations know it, and no value of a step may depend on it.
+
+    Attributes:
+        ahead: how much more it is than the number at this token; None for what is computed from it.
+    """
+
+    def __init__(self, ahead: int | None = 0) -> None:
+        self.ahead = ahead
+
+    def check_next(self) -> None:
+        """Raise `NotCompiledError` unless this is the position of the next token."""
+        if self.ahead != 1:
+            raise NotCompiledError("state 'position': must be that of the token before plus 1")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        leaf = LEAVES.get(function)
+        if leaf is not None:
+            return leaf(*args, **(kwargs or {}))
+        return cls._computed(*args)
+
+    @staticmethod
+    def _computed(*values: Any) -> Position:
+        if any(isinstance(value, Traced) for value in values):
+            raise NotCompiledError(OF_POSITION)
+        return Position(None)
+
+    def __add__(self, other: Any) -> Position:
+        if isinstance(other, int) and self.ahead is not None:
+            return Position(self.ahead + other)
+        return self._computed(other)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(Tensor, name):
+            raise AttributeError(f"a position has no {name!r}")
+        return lambda *args, **kwargs: self._computed(*args)
+
+    def __getitem__(self, index: Any) -> Position:
+        return self._computed()
+
+    def __bool__(self) -> bool:
+        raise NotCompiledError("a decision by the position of a token: no compiled operation takes it")
+
+    def _with(self, *others: Any) -> Position:
+        return self._computed(*others)
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __truediv__ = __floordiv__ = _with
+    __eq__ = __ne__ = __ge__ = __gt__ = __le__ = __lt__ = __neg__ = _with  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
 
 def lowering(name: str) -> Callable[..., Any]:
@@ -142,7 +197,7 @@ def lowering(name: str) -> Callable[..., Any]:
     Raises:
         NotCompiledError: nothing.
     """
-    own = LOWERINGS.get(name.strip("_"))
+    own = LOWERINGS.get(name.strip("_") if name.startswith("__") else name)
     if own is None:
         raise NotCompiledError(f"torch function {name!r}: no compiled operation computes it")
     return own
@@ -270,9 +325,10 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
     size = math.prod(shape[1:])
     if not isinstance(other, Traced):
         values = torch.as_tensor(other, dtype=torch.float32).detach()
-        if values.dim() == len(shape) and values.shape[0] > 1:
-            values = values[:1]  # the same for all sequences: what is not is a Traced
-        values = values if values.dim() < len(shape) else values[0]
+        if values.dim() == len(shape):
+            if not bool((values == values[:1]).all()):
+                raise NotCompiledError("a constant of each sequence: no compiled operation takes it")
+            values = values[0]
         if values.numel() == 1:
             return Operand(values.flatten())
         return Operand(values.expand(shape[1:]).flatten(), size)
@@ -291,6 +347,8 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
 
 def _pair(x: Value, y: Value) -> tuple[Traced, Operand, torch.Size]:
     """Return the one of x and y that an operation works on in place of the other, and the other as its operand."""
+    if isinstance(x, Position) or isinstance(y, Position):
+        raise NotCompiledError(OF_POSITION)
     if not isinstance(x, Traced):
         x, y = y, x
     other = tuple(y.shape) if hasattr(y, "shape") else ()
@@ -326,11 +384,13 @@ def _mul(x: Value, y: Value) -> Traced:
 
 
 def _sub(x: Value, y: Value) -> Traced:
-    return _add(x, _mul(y, -1.0) if isinstance(y, Traced) else -torch.as_tensor(y))
+    return _add(x, _mul(y, -1.0) if isinstance(y, Traced | Position) else -torch.as_tensor(y))
 
 
 def _div(x: Value, y: Value) -> Traced:
-    return _mul(x, _act(vectors.RECIPROCAL)(y) if isinstance(y, Traced) else 1 / torch.as_tensor(y))
+    if isinstance(y, Traced):
+        return _mul(x, _act(vectors.RECIPROCAL)(y))
+    return _mul(x, y if isinstance(y, Position) else 1 / torch.as_tensor(y))
 
 
 def _act(act: int) -> Callable[..., Traced]:
@@ -349,6 +409,12 @@ def _gelu(x: Traced, approximate: str = "none") -> Traced:
 
 def _elu(x: Traced, alpha: float = 1.0, inplace: bool = False) -> Traced:
     return _add(_act(vectors.ELU_PLUS)(x), -1.0)
+
+
+def _dropout(x: Traced, p: float = 0.5, training: bool = True, inplace: bool = False) -> Traced:
+    if training and p:
+        raise NotCompiledError("dropout: a step does not train; call model.eval()")
+    return x
 
 
 def _square(x: Traced) -> Traced:
@@ -382,8 +448,8 @@ def _addcmul(x: Traced, y: Value, w: Value) -> Traced:
 
 def _lerp(x: Traced, y: Traced, w: Value) -> Traced:
     builder = x.builder
-    weight = w.tokens if isinstance(w, Traced) else builder.constant(w.expand(1, *x.shape[1:]))
-    return Traced.of(builder, builder.mix(x.tokens, y.tokens, weight), x.shape)
+    weight = w.token_rows if isinstance(w, Traced) else builder.constant(w.expand(1, *x.shape[1:]))
+    return Traced.of(builder, builder.mix(x.token_rows, y.token_rows, weight), x.shape)
 
 
 def _logaddexp(x: Value, y: Value) -> Traced:
@@ -401,7 +467,7 @@ def _last(x: Traced, dim: int | Sequence[int] | None, name: str) -> None:
 
 def _sum(x: Traced, dim: Any = None, keepdim: bool = False) -> Traced:
     _last(x, dim, "sum")
-    total = x.builder.total(x.heads, x.shape[-1])
+    total = x.builder.total(x.head_rows, x.shape[-1])
     return Traced.of(x.builder, total, [*x.shape[:-1], 1] if keepdim else x.shape[:-1])
 
 
@@ -414,7 +480,7 @@ def normalised(x: Traced, kind: int, eps: float = 0.0) -> Traced:
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
         inner = Traced(x.node.x, [x.builder.tokens, x.node.x.size // x.node.width, x.node.width])
         return Traced(Spread(normalised(inner, kind, eps).node, x.node.width, x.node.times), x.shape)
-    return Traced.of(x.builder, x.builder.normalise(x.tokens, x.shape[-1], kind, eps), x.shape)
+    return Traced.of(x.builder, x.builder.normalise(x.token_rows, x.shape[-1], kind, eps), x.shape)
 
 
 def _softmax(x: Traced, dim: int = -1, *ignored: Any, **named: Any) -> Traced:
@@ -424,7 +490,7 @@ def _softmax(x: Traced, dim: int = -1, *ignored: Any, **named: Any) -> Traced:
 
 def _norm(x: Traced, size: int, weight: Any, bias: Any, eps: float | None, *, centred: bool) -> Traced:
     eps = torch.finfo(torch.float32).eps if eps is None else eps
-    return Traced.of(x.builder, x.builder.norm_of(x.tokens, size, weight, bias, eps, centred=centred), x.shape)
+    return Traced.of(x.builder, x.builder.norm_of(x.token_rows, size, weight, bias, eps, centred=centred), x.shape)
 
 
 def _rms_norm(x: Traced, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Traced:
@@ -468,12 +534,24 @@ def _matmul(x: Value, y: Value) -> Traced:
     rows, columns = x.shape[-2], y.shape[-1]
     lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     x, y = _expand(x, *lead, *x.shape[-2:]), _expand(y, *lead, *y.shape[-2:])
-    out = x.builder.matmul(x.heads, y.heads, rows)
+    out = x.builder.matmul(x.head_rows, y.head_rows, rows)
     return Traced.of(x.builder, out, [*lead, rows, columns])
 
 
 LEAVES: dict[Any, Callable[..., Any]] = {}
-"""By a function that `attention.leaf` marks: what it becomes. Filled by `decoder.leaves`."""
+"""By a function that `attention.leaf` marks: what it becomes, as `lowers` says."""
+
+
+def lowers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate what these functions, leaves, become."""
+
+    def enter(lower: Callable[..., Any]) -> Callable[..., Any]:
+        for function in functions:
+            LEAVES[function] = lower
+        return lower
+
+    return enter
+
 
 LOWERINGS: dict[str, Callable[..., Any]] = {
     "add": _add,
@@ -484,6 +562,7 @@ LOWERINGS: dict[str, Callable[..., Any]] = {
     "contiguous": lambda x: x,
     "detach": lambda x: x,
     "div": _div,
+    "dropout": _dropout,
     "elu": _elu,
     "exp": _act(vectors.EXP),
     "expand": _expand,
