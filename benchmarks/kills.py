@@ -27,7 +27,8 @@ NAMED = ("simulate", "train", "continual", "episodes")
 def killed(kind: str, count: int) -> dict[str, Any]:
     """Return kills, runs, the most kills of one, the runs that differ, and why one was lost."""
     from helpers.killed import kill_many
-    from helpers.kills import KINDS, untimed
+    from helpers.kills import KINDS
+    from helpers.results import untimed
     from helpers.tasks import SMALL
 
     row: dict[str, Any] = {"kind": kind, "kills": 0, "runs": 0, "most of one": 0, "different": 0, "lost": ""}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from helpers.attention_kinds import noise
 
 from neurosim.attention.kinds.lightnet import LightNet2D
 from neurosim.errors import NeurosimInputError
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_without_positions_the_order_of_pixels_counts_nothing() -> None:

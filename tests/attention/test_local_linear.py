@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import torch
+from helpers.attention_kinds import noise
 from torch import Tensor
 
 from neurosim.attention import Depth, build
 from neurosim.attention.kinds.local_linear import local_linear
 
 RIDGE = 1e-3
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def regression(weights: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: float) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from helpers.attention_kinds import noise
 
 from neurosim.associative import FastWeights
 from neurosim.attention import Depth, build
@@ -14,10 +14,6 @@ from neurosim.attention.kinds.neural_memory import NeuralMemory
 from neurosim.errors import NeurosimInputError
 
 ALWAYS = 1e9  # a bias of a sigmoid
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def memory_of(kind: str, width: int = 12, **options: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.attention_kinds import noise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,10 +18,6 @@ from neurosim.attention import Depth, build
 from neurosim.attention.kinds.chunks import additive
 from neurosim.attention.kinds.plstm import PLSTM2D, over_grid
 from neurosim.errors import NeurosimInputError
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:

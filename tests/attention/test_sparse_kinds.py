@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from helpers.attention_kinds import noise
 from torch import Tensor
 
 from neurosim.attention import Depth, build
 
 WIDTH = 12
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def layer_of(kind: str, **options: Any) -> Any:

@@ -19,12 +19,7 @@ from neurosim.data.download import DownloadSource
 from neurosim.datasets import digits, nmnist
 from neurosim.spikes import Spikes
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("NEUROSIM_DATA", raising=False)
-    return tmp_path / "cache/neurosim"
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @pytest.fixture
@@ -46,14 +41,14 @@ def failure(*words: str, expect: int = 2) -> str:
     return lines[0].removeprefix("neurosim: ")
 
 
-def test_list_says_where_files_are(few: None, cache: Path) -> None:
+def test_list_says_where_files_are(few: None, empty_cache: Path) -> None:
     before = datasets("list").stdout
     assert "[made on first use]" in before and "[not here; `neurosim datasets fetch nmnist`]" in before
     datasets("make", "digits")
     found = {entry["name"]: entry for entry in json.loads(datasets("list", "--json").stdout)["datasets"]}
     assert list(found) == ["digits", "fashion", "folder", "mnist", "nmnist", "shd", "shd-adding"]
     assert found["digits"]["here"] and not found["shd"]["here"]
-    assert found["digits"]["folder"] == str(cache / "digits")
+    assert found["digits"]["folder"] == str(empty_cache / "neurosim/digits")
     assert found["nmnist"]["shape"] == [2, 34, 34] and found["nmnist"]["recordings"] == {"train": 60000, "test": 10000}
 
 
@@ -118,9 +113,9 @@ def test_bad_usage_is_one_line(words: list[str], message: str) -> None:
     assert failure(*words) == message
 
 
-def test_making_others_into_the_cache_is_refused(cache: Path) -> None:
+def test_making_others_into_the_cache_is_refused(empty_cache: Path) -> None:
     assert failure("make", "digits", "--seed", "3") == (
-        f"{cache}/digits: holds the standard digits only; for others name a folder with --root FOLDER"
+        f"{empty_cache}/neurosim/digits: holds the standard digits only; for others name a folder with --root FOLDER"
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from neurosim.continual.streams import Permuted, Split, Stream
 from neurosim.errors import NeurosimError, NeurosimInputError
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
 LIMITS = {"train_limit": 120, "validation_limit": 40, "test_limit": 60}
 # The sample of the quick run: no defence, stored items, projected gradients, one trial, and the liquid of the engine.
 QUICK = ["plain", "replay", "hlop", "macrocolumn", "projected"]
@@ -44,15 +45,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "liquid": {"neurons": 80, "windows": 2},
     "projected": {"neurons": 200, "windows": 2, "epochs": 3, "learning_rate": 0.25},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small gain nothing from more, and tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from neurosim.liquid import features
 from neurosim.random import rng_key
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
 NET = {"hidden": (12, 9), "epochs": 2, "batch": 10, "steps": 3}
 SMALL: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("plain", "joint", "si"), NET),
@@ -35,14 +35,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "liquid": {"neurons": 12, "windows": 2},
     "projected": {"neurons": 12, "windows": 2, "rows": (3, 2)},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

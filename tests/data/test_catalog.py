@@ -18,13 +18,7 @@ from neurosim.spikes import Recordings
 
 NMNIST = catalog.datasets()["nmnist"]
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder and no shared data."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("NEUROSIM_DATA", raising=False)
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @pytest.mark.parametrize("name", catalog.datasets())
@@ -79,9 +73,9 @@ def test_listing_datasets_loads_nothing_heavy() -> None:
 
 
 def test_the_root_is_the_named_then_the_shared_then_the_cache(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named, shared, cached = tmp_path / "named", tmp_path / "shared" / "NMNIST", cache / "neurosim" / "NMNIST"
+    named, shared, cached = tmp_path / "named", tmp_path / "shared" / "NMNIST", empty_cache / "neurosim" / "NMNIST"
     for folder in (named, shared, cached):
         folder.mkdir(parents=True)
     monkeypatch.setenv("NEUROSIM_DATA", str(tmp_path / "shared"))
@@ -99,10 +93,10 @@ def test_the_cache_is_under_home_without_xdg(monkeypatch: pytest.MonkeyPatch) ->
         assert catalog.cache_folder(NMNIST) == Path.home() / ".cache" / "neurosim" / "NMNIST"
 
 
-def test_missing_files_say_every_way_in_one_line(tmp_path: Path, cache: Path) -> None:
+def test_missing_files_say_every_way_in_one_line(tmp_path: Path, empty_cache: Path) -> None:
     ways = (
         "so there are no files of nmnist; put Train/<digit>/*.bin and Test/<digit>/*.bin into a folder and name it "
-        f"with --set data.root=FOLDER, or into $NEUROSIM_DATA/NMNIST, or into {cache}/neurosim/NMNIST, or let "
+        f"with --set data.root=FOLDER, or into $NEUROSIM_DATA/NMNIST, or into {empty_cache}/neurosim/NMNIST, or let "
         "`neurosim datasets fetch nmnist` download them"
     )
     with pytest.raises(NeurosimMissingError) as error:
@@ -110,7 +104,7 @@ def test_missing_files_say_every_way_in_one_line(tmp_path: Path, cache: Path) ->
     assert str(error.value) == f"data.root: {tmp_path / 'nowhere'} does not exist, {ways}"
     with pytest.raises(NeurosimMissingError) as error:
         catalog.load("nmnist", "test")
-    assert str(error.value) == f"{cache}/neurosim/NMNIST does not exist, {ways}"
+    assert str(error.value) == f"{empty_cache}/neurosim/NMNIST does not exist, {ways}"
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NeurosimMissingError, match=r"data\.root: .*/file is not a folder, so"):
         catalog.load("nmnist", "test", tmp_path / "file")

@@ -1,13 +1,8 @@
-"""Commands of every kind of run that can continue, to be killed, and their results without times."""
+"""Commands of every kind of run that can continue, to be killed, at writes and moments."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from .killed import Kills
-
-# Wall-clock times and the run's own name.
-TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s"}
 
 
 def sets(*pairs: str) -> tuple[str, ...]:
@@ -39,10 +34,3 @@ KINDS = {
         ("continual", "run", "stream.toml", "--workers", "1"), ("continual", "run"), 20, (2, 90), (0.05, 1.5), (1,)
     ),
 }
-
-
-def untimed(tree: Any) -> Any:
-    """The tree without wall-clock times."""
-    if isinstance(tree, dict):
-        return {key: untimed(value) for key, value in tree.items() if key not in TIMED}
-    return [untimed(value) for value in tree] if isinstance(tree, list) else tree

@@ -7,16 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.attention_kinds import noise
 from torch import Tensor
 
 from neurosim.attention import Depth, build
 from neurosim.errors import NeurosimInputError, SpeedWarning
 from neurosim.kernels.layers.newton import linear_scan, newton_scan
 from neurosim.layers import FixedPointLIF, SmoothLIF
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 32])

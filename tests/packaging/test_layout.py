@@ -125,6 +125,18 @@ def test_kernels_know_nothing_of_neurosim(name: str) -> None:
     assert "neurosim.kernels" not in MODULES[name].read_text(), "imports between kernels are relative"
 
 
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_nothing_imports_a_module_of_tests(folder: str) -> None:
+    """What two of them need lies in `tests/helpers` or is a fixture of `conftest.py`."""
+    for path in python_files(ROOT / folder):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                names.append(getattr(node, "module", None) or "")
+                parts = [part for name in names for part in name.split(".")]
+                assert not any(part.startswith("test_") for part in parts), f"{path} imports {' '.join(names)}"
+
+
 @pytest.mark.parametrize("folder", LINKED)
 def test_linked_folders_are_no_packages(folder: str) -> None:
     if not (ROOT / ".git").exists():

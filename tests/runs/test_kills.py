@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from helpers.killed import kill_many
-from helpers.kills import KINDS, untimed
+from helpers.kills import KINDS
+from helpers.results import untimed
 from helpers.tasks import SMALL
 
 

@@ -68,8 +68,7 @@ class Other: ...
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def network_file(elsewhere: None) -> None:
     Path("net.toml").write_text(tomli_w.dumps(TREE))
 
 

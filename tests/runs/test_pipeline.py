@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.command import neurosim, refused, result_of
-from helpers.pipelines import WINDOW, write
-from helpers.pipelines import prepare as prepare_pipeline
+from helpers.pipelines import WINDOW, prepare, write
+from helpers.results import untimed
 
 from neurosim import catalog, files
 from neurosim.engine import simulate
@@ -28,12 +28,8 @@ ARRAYS = "arrays.safetensors"
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare_pipeline(tmp_path, monkeypatch)
-
-
-def timeless(result: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in result.items() if k not in ("real_time_factor", "timings", "run")}
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, monkeypatch)
 
 
 def test_the_run_is_one_simulation_by_hand_and_a_test_with_learning_off() -> None:
@@ -106,7 +102,7 @@ def test_results_do_not_depend_on_threads_or_pieces() -> None:
     other = result_of(
         "simulate", "--config", write("pipe.toml", data={"save_every": 50}), "--out", "b", "--threads", "2"
     )
-    assert timeless(first) == timeless(other)
+    assert untimed(first) == untimed(other)
     assert Path("a/learned.safetensors").read_bytes() == Path("b/learned.safetensors").read_bytes()
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from helpers.command import neurosim, refused
 from helpers.killed import Kills, kill_many
-from helpers.pipelines import prepare as prepare_pipeline
-from helpers.pipelines import write
+from helpers.pipelines import prepare, write
+from helpers.results import manifest
 
 from neurosim import files, runs
 from neurosim.errors import NeurosimInterruptedError
@@ -26,14 +26,9 @@ FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "learned.s
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare_pipeline(tmp_path, monkeypatch)
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, monkeypatch)
     write("pipe.toml", data=TASKS)
-
-
-def manifest(run: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(run, "manifest.json").read_text())
-    return found
 
 
 def same(run: str, other: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 import tomli_w
 from helpers.command import neurosim
 from helpers.killed import Kills, kill_many
+from helpers.results import manifest
 
 from neurosim import files, runs
 from neurosim.errors import NeurosimInputError, NeurosimInterruptedError
@@ -45,8 +46,7 @@ FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "states.sa
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def network_file(elsewhere: None) -> None:
     rng = np.random.default_rng(0)
     files.write("in.csv", Spikes.sort(rng.uniform(0, 2, 400), rng.integers(0, 5, 400), 5, 2.0))
     write({})
@@ -54,11 +54,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(changes: dict[str, Any]) -> None:
     Path("net.toml").write_text(tomli_w.dumps({**TREE, "simulation": {**TREE["simulation"], **changes}}))
-
-
-def manifest(run: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(run, "manifest.json").read_text())
-    return found
 
 
 def same(run: str, other: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from helpers.results import untimed
 from helpers.samples import sampled
 
 from neurosim import files, runs
@@ -46,10 +47,6 @@ def simulate(out: Path) -> dict[str, Any]:
     return runs.start(KIND, config, RunOptions(out=out)).to_dict()
 
 
-def timeless(result: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in result.items() if k not in ("real_time_factor", "timings", "run")}
-
-
 def stopped(out: Path, calls: int) -> list[str]:
     """A run that Ctrl-C stops at its n-th batch of recordings; what it had kept."""
     real, left = Liquid._run, [calls]
@@ -79,7 +76,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_chunks_change_nothing(plain: dict[str, Any], played: list[int]) -> None:
     found = simulate(Path("run"))
     assert len(played) == BATCHES
-    assert timeless(found) == timeless(plain)
+    assert untimed(found) == untimed(plain)
     assert {p.name for p in Path("run").iterdir()} == FILES
 
 
@@ -90,7 +87,7 @@ def test_goes_on_from_every_stage(plain: dict[str, Any], calls: int, played: lis
     assert ("gains.safetensors" in kept) == (calls >= ROUNDS) and len(kept) == max(0, calls - ROUNDS + 1)
     played.clear()
     found = runs.resume(KIND, Path("run"), RunOptions(threads=2)).to_dict()
-    assert timeless(found) == timeless(plain)
+    assert untimed(found) == untimed(plain)
     assert {p.name for p in Path("run").iterdir()} == FILES
     assert len(played) == (BATCHES - calls if calls >= ROUNDS else BATCHES)
 
@@ -111,7 +108,7 @@ def test_a_damaged_stage_is_worked_out_again(plain: dict[str, Any]) -> None:
         data = bytearray(path.read_bytes())
         data[-3] ^= 1
         path.write_bytes(data)
-    assert timeless(runs.resume(KIND, Path("run")).to_dict()) == timeless(plain)
+    assert untimed(runs.resume(KIND, Path("run")).to_dict()) == untimed(plain)
 
 
 def test_short_work_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,22 @@
+"""What is in the folder of a run, and results without times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Wall-clock times and the run's own name.
+TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s"}
+
+
+def manifest(run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(run, "manifest.json").read_text())
+    return found
+
+
+def untimed(tree: Any) -> Any:
+    """The tree without wall-clock times."""
+    if isinstance(tree, dict):
+        return {key: untimed(value) for key, value in tree.items() if key not in TIMED}
+    return [untimed(value) for value in tree] if isinstance(tree, list) else tree
