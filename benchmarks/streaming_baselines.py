@@ -200,8 +200,10 @@ def run(name: str, seed: int, split: str, train_limit: int | None) -> dict[str, 
                 values[task.index + 1, j] = (answers == items.y).mean()
         values[0] = 0.0  # nothing is learned; no measure that is printed needs it
         of_seed = measures(Matrix(values, seed))
-        found[row] = {"acc": of_seed["acc"], "bwt": of_seed["bwt"], "bytes": classifier.memory_bytes}
-        print(f"  {name}, seed {seed}, {row}: {of_seed['acc']:.4f}", file=sys.stderr)
+        acc, bwt = of_seed["acc"], of_seed["bwt"]
+        assert acc is not None and bwt is not None  # a stream has several tasks
+        found[row] = {"acc": acc, "bwt": bwt, "bytes": float(classifier.memory_bytes)}
+        print(f"  {name}, seed {seed}, {row}: {acc:.4f}", file=sys.stderr)
     return found
 
 
