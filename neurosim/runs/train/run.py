@@ -171,7 +171,8 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     with run.time("train"):
         members = fit(config, run.inputs.train, run.options, crew, run.path)
     first, labels = members[0], labels_of(test)
-    binning, course = first.trainer.binning, first.trainer.state
+    binning = binning_of(config, run.inputs.train)
+    course = first.trainer.state
     with run.time("test"):
         each = [scores(member.net, binning, test) for member in members]
     liquid = _answers_of_liquid(run, members) if config.liquid.use else None
