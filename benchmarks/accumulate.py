@@ -47,7 +47,8 @@ def weights(inputs: int, outputs: int) -> dict[str, np.ndarray]:
 
 def measure(shape: tuple[int, int], batch: int, density: float, threads: int, rounds: int) -> dict:
     inputs, outputs = shape
-    counts, made = spikes(batch, inputs, density), weights(inputs, outputs)
+    counts = spikes(batch, inputs, density)
+    made = weights(inputs, outputs)
     dense_weights = torch.from_numpy(made["float32"]).T.contiguous()
     as_float = torch.from_numpy(counts.astype(np.float32))
     expected = accumulate_reference(counts, made["float32"])
@@ -68,7 +69,10 @@ def measure(shape: tuple[int, int], batch: int, density: float, threads: int, ro
     for name, times in taken.items():
         middle = statistics.median(times)
         counted = work(counts, outputs, TYPES.get(name, 4))
-        read = counted.dense_bytes if name == "torch" else counted.batch_bytes
+        if name == "torch":
+            read = counted.dense_bytes
+        else:
+            read = counted.batch_bytes
         row[name] = {"ns": 1e9 * middle, "gb_per_s": read / middle / 1e9, "least_ns": 1e9 * min(times)}
     row["operations"] = work(counts, outputs, 4).operations
     row["times_torch"] = {name: row["torch"]["ns"] / row[name]["ns"] for name in made}
@@ -87,7 +91,8 @@ def measure_state(density: float, threads: int, rounds: int, heads: int = 16, ke
     made = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(count, heads, keys, generator=made) for _ in range(3))
     q, k = (x * (torch.rand(x.shape, generator=made) < density) / keys**0.5 for x in (q, k))
-    decay, beta = torch.full((count, heads), -0.05), torch.ones(count, heads)
+    decay = torch.full((count, heads), -0.05)
+    beta = torch.ones(count, heads)
     rows = torch.zeros(heads, keys, keys)
     state = LazyState(torch.zeros(heads, keys, keys), torch.zeros(heads, keys))
     forms: dict[str, Callable[[int], object]] = {
@@ -102,7 +107,8 @@ def measure_state(density: float, threads: int, rounds: int, heads: int = 16, ke
     row: dict = {"density": density, "bytes_ratio": moved.dense_bytes / moved.lazy_bytes}
     for name, times in taken.items():
         row[f"{name}_ns"] = 1e9 * statistics.median(times[count:])
-    row["lazy_bytes"], row["dense_bytes"] = moved.lazy_bytes / count, moved.dense_bytes / count
+    row["lazy_bytes"] = moved.lazy_bytes / count
+    row["dense_bytes"] = moved.dense_bytes / count
     return row
 
 

@@ -22,7 +22,8 @@ from spike_work import work
 from neurosim.kernels.spikes.encode.launch import encode
 
 CACHE = 256 << 20  # bytes of weights that no cache holds
-CALLS, ROUNDS = 32, 20
+CALLS = 32
+ROUNDS = 20
 
 
 def tokens(batch: int, inputs: int, density: float) -> np.ndarray:
@@ -84,7 +85,7 @@ def decode_rows(shape: tuple[int, int], densities: list[float], bandwidth: float
 
 
 def time_decode(x: np.ndarray, outputs: int) -> dict:
-    from neurosim.kernels.spikes.accumulate import triton as gpu
+    from neurosim.kernels.spikes.accumulate import gpu
 
     inputs = x.shape[1]
     made = torch.Generator("cuda").manual_seed(0)
@@ -117,16 +118,17 @@ def batch_rows(shape: tuple[int, int], bandwidth: float) -> list[dict]:
 
 
 def time_batch(x: np.ndarray, outputs: int) -> dict:
-    from neurosim.kernels.spikes.accumulate import triton as gpu
-    from neurosim.kernels.spikes.encode.triton import encode as encode_on_gpu
-    from neurosim.kernels.spikes.planes.triton import encode_planes, plane_product
+    from neurosim.kernels.spikes.accumulate import gpu
+    from neurosim.kernels.spikes.encode.gpu import encode as encode_on_gpu
+    from neurosim.kernels.spikes.planes.gpu import encode_planes, plane_product
 
     made = torch.Generator("cuda").manual_seed(0)
     size = (outputs, x.shape[1])
     whole = copies(torch.randint(-127, 128, size, generator=made, device="cuda", dtype=torch.int8))
     half = [w.half() for w in whole]
     on = torch.from_numpy(x).cuda().half()
-    coded, (packed, _) = encode_on_gpu(on, 3.0, None, 127), encode_planes(on, 3.0, None, 3)
+    coded = encode_on_gpu(on, 3.0, None, 127)
+    packed, _ = encode_planes(on, 3.0, None, 3)
     return {
         "cublas_fp16_us": microseconds(lambda w: torch.nn.functional.linear(on, w), half),
         "cublas_int8_us": microseconds(lambda w: torch._int_mm(coded.counts, w.T), whole),
@@ -151,7 +153,10 @@ def main() -> None:
     parser.add_argument("--bandwidth", type=float, default=3.0e12, help="bytes a second")
     options = parser.parse_args()
     shape = tuple(map(int, options.shape.split("x")))
-    card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_name()
+    else:
+        card = None
     rows = decode_rows(shape, options.densities, options.bandwidth) + batch_rows(shape, options.bandwidth)
     lines = [f"card: {card or 'none here: bytes and floors alone'}", *show(rows)]
     frame.report(options, lines, {"card": card, "torch": torch.__version__, "rows": rows})

@@ -17,7 +17,17 @@ import frame
 import numpy as np
 from tqdm import tqdm
 
-from neurosim import associative as am
+from neurosim.base import CapacityWarning
+from neurosim.memory import DenseHebbian, FastWeights, Hopfield
+from neurosim.memory.associative.dense import dense_bit_error
+from neurosim.memory.associative.hopfield import (
+    hopfield_capacity,
+    hopfield_overlap,
+    multitasking_overlaps,
+    parallel_overlap,
+)
+from neurosim.memory.associative.pairs import expected_error, keys
+from neurosim.memory.associative.tail import OPTIMIZERS, tail_class, tail_expected
 
 UNITS = 2000  # of the Hopfield networks: at alpha_c the step is as wide as 1 / sqrt(N)
 PROBES = 6  # patterns recalled of each memory
@@ -39,7 +49,7 @@ def signs(seed: int, *shape: int) -> np.ndarray:
 def hopfield(load: float) -> Callable[[int], float]:
     def simulate(seed: int) -> float:
         patterns = signs(seed, round(load * UNITS), UNITS)
-        memory = am.Hopfield.store(patterns)
+        memory = Hopfield.store(patterns)
         return float(np.mean([memory.recall(p, seed=k).overlap(p)[0] for k, p in enumerate(patterns[:PROBES])]))
 
     return simulate
@@ -48,7 +58,7 @@ def hopfield(load: float) -> Callable[[int], float]:
 def dense(units: int, order: int, count: int) -> Callable[[int], float]:
     def simulate(seed: int) -> float:
         patterns = signs(seed, count, units)
-        memory = am.DenseHebbian.store(patterns, order)
+        memory = DenseHebbian.store(patterns, order)
         return float(np.mean([np.sign(memory.field(p)) != p for p in patterns[:50]]))
 
     return simulate
@@ -61,8 +71,11 @@ def examples(
         archetypes = signs(seed, kinds, units)
         agree = np.random.default_rng(seed + 1000).random((kinds, each, units)) < (1 + quality) / 2
         eta = np.where(agree, archetypes[:, None], -archetypes[:, None]).reshape(-1, units)
-        learn = am.DenseHebbian.supervised, am.DenseHebbian.unsupervised
-        memory = learn[0](eta, np.repeat(np.arange(kinds), each), order) if supervised else learn[1](eta, order)
+        learn = DenseHebbian.supervised, DenseHebbian.unsupervised
+        if supervised:
+            memory = learn[0](eta, np.repeat(np.arange(kinds), each), order)
+        else:
+            memory = learn[1](eta, order)
         return float(np.mean([np.sign(memory.field(a)) != a for a in archetypes]))
 
     return simulate
@@ -74,7 +87,7 @@ def multitasking(rank: int, dilution: float, count: int = 3, units: int = 4000) 
         half = (1 - dilution) / 2
         patterns = draws.choice([-1.0, 0.0, 1.0], (count, units), p=[half, dilution, half])
         cue = np.where(patterns[0] != 0, patterns[0], draws.choice([-1.0, 1.0], units))
-        return float(np.sort(np.abs(am.Hopfield.store(patterns).recall(cue, seed).overlap(patterns)))[::-1][rank])
+        return float(np.sort(np.abs(Hopfield.store(patterns).recall(cue, seed).overlap(patterns)))[::-1][rank])
 
     return simulate
 
@@ -89,67 +102,74 @@ def phases(dilution: float, count: int, alike: bool, units: int = 4000) -> Calla
         cue = draws.choice([-1.0, 1.0], units)
         for pattern in (patterns.sum(0),) if alike else patterns[::-1]:
             cue = np.where(pattern != 0, np.sign(pattern), cue)
-        return float((am.Hopfield.store(patterns).recall(cue, seed).overlap(patterns) ** 2).sum())
+        return float((Hopfield.store(patterns).recall(cue, seed).overlap(patterns) ** 2).sum())
 
     return simulate
 
 
-def pairs(rule: am.FastWeights, count: int, d_k: int, kind: str) -> Callable[[int], float]:
+def pairs(rule: FastWeights, count: int, d_k: int, kind: str) -> Callable[[int], float]:
     def simulate(seed: int) -> float:
-        k, v = am.keys(kind, count, d_k, seed), np.random.default_rng(seed).normal(size=(count, 64))
+        k = keys(kind, count, d_k, seed)
+        v = np.random.default_rng(seed).normal(size=(count, 64))
         return rule.memory(d_k, 64).write(k, v).error(k, v)
 
     return simulate
 
 
 def tail(way: str, ratio: float) -> Callable[[int], float]:
-    return lambda seed: am.tail_class(way, ratio, seed=seed)
+    return lambda seed: tail_class(way, ratio, seed=seed)
 
 
 def phase_rows() -> Iterator[Row]:
     """Energies of the states of the two formulas, and of where the network ends that starts in them."""
     for count, dilution in itertools.product((3, 20), (0.3, 0.5, 0.7, 0.9)):
         for alike in (False, True):
-            hierarchy = float((am.multitasking_overlaps(count, dilution) ** 2).sum())
-            expected = count * am.parallel_overlap(count, dilution) ** 2 if alike else hierarchy
+            hierarchy = float((multitasking_overlaps(count, dilution) ** 2).sum())
+            if alike:
+                expected = count * parallel_overlap(count, dilution) ** 2
+            else:
+                expected = hierarchy
             what = f"K={count}, d={dilution}: sum of m^2, {'all alike' if alike else 'hierarchy'}"
             yield Row("phases", what, expected, phases(dilution, count, alike))
 
 
 def rows() -> Iterator[Row]:
     for load in (0.05, 0.1, 0.12, 0.13, 0.135, 0.145, 0.16, 0.2):
-        yield Row("Hopfield", f"overlap at K/N = {load}, N={UNITS}", am.hopfield_overlap(load), hopfield(load))
+        yield Row("Hopfield", f"overlap at K/N = {load}, N={UNITS}", hopfield_overlap(load), hopfield(load))
     for units, order, count in ((100, 2, 20), (100, 3, 1000), (60, 4, 1500), (200, 3, 4000)):
-        expected = am.dense_bit_error(units, order, count)
+        expected = dense_bit_error(units, order, count)
         yield Row("dense", f"bit error, N={units} P={order} K={count}", expected, dense(units, order, count))
     for supervised in (True, False):
         for each in (5, 20, 80):
-            expected = am.dense_bit_error(400, 2, 6, 0.4, each, supervised=supervised)
+            expected = dense_bit_error(400, 2, 6, 0.4, each, supervised=supervised)
             how = "supervised" if supervised else "unsupervised"
             yield Row("from examples", f"{how}, {each} each", expected, examples(400, 6, each, 0.4, supervised))
-    for rank, expected in enumerate(am.multitasking_overlaps(3, 0.3)):
+    for rank, expected in enumerate(multitasking_overlaps(3, 0.3)):
         yield Row("multitasking", f"overlap {rank + 1} of 3, d=.3", float(expected), multitasking(rank, 0.3))
     yield from phase_rows()
     for quality in (0.3, 0.6):
         for each in (5, 20, 80):
-            expected = am.dense_bit_error(60, 3, 100, quality, each, supervised=True)
+            expected = dense_bit_error(60, 3, 100, quality, each, supervised=True)
             what = f"P=3, quality {quality}, {each} each"
             yield Row("from examples", what, expected, examples(60, 100, each, quality, True, 3))
     rules = {
-        "Hebbian": am.FastWeights(),
-        "delta": am.FastWeights(delta=True),
-        "Hebbian, forgetting .02": am.FastWeights(forgetting=0.02),
-        "delta, momentum .5": am.FastWeights(delta=True, learning_rate=0.5, momentum=0.5),
+        "Hebbian": FastWeights(),
+        "delta": FastWeights(delta=True),
+        "Hebbian, forgetting .02": FastWeights(forgetting=0.02),
+        "delta, momentum .5": FastWeights(delta=True, learning_rate=0.5, momentum=0.5),
     }
     for name, rule in rules.items():
         for kind in ("random", "orthogonal"):
             for count in (32, 64, 256):
-                expected = None if rule.delta and rule.momentum else am.expected_error(rule, count, 64, kind)
+                if rule.delta and rule.momentum:
+                    expected = None
+                else:
+                    expected = expected_error(rule, count, 64, kind)
                 what = f"{name}, {count} {kind} keys of 64"
                 yield Row("key-value pairs", what, expected, pairs(rule, count, 64, kind))
     for ratio in (0.1, 0.01):
-        for way in am.OPTIMIZERS:
-            expected = am.tail_expected(ratio) if way == "gradient" else None
+        for way in OPTIMIZERS:
+            expected = tail_expected(ratio) if way == "gradient" else None
             yield Row("tail classes", f"{way}, r={ratio}", expected, tail(way, ratio))
 
 
@@ -157,7 +177,10 @@ def measure(seeds: int) -> list[dict]:
     found = []
     for row in tqdm(list(rows()), file=sys.stderr):
         values = [row.simulate(seed) for seed in range(seeds)]
-        error = float(np.std(values, ddof=1) / np.sqrt(seeds)) if seeds > 1 else None
+        if seeds > 1:
+            error = float(np.std(values, ddof=1) / np.sqrt(seeds))
+        else:
+            error = None
         found.append(
             {
                 "part": row.part,
@@ -177,8 +200,8 @@ def shown(value: float | None) -> str:
 
 def main() -> None:
     options = frame.arguments(__doc__, seeds=10).parse_args()
-    warnings.simplefilter("ignore", am.CapacityWarning)
-    alpha, overlap = am.hopfield_capacity()
+    warnings.simplefilter("ignore", CapacityWarning)
+    alpha, overlap = hopfield_capacity()
     rows = measure(options.seeds)
     cells = [
         [row["part"], row["what"], shown(row["theory"]), shown(row["simulated"]), shown(row["standard_error"])]

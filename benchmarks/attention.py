@@ -22,11 +22,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from neurosim.attention import Depth, LanguageConfig, LanguageModel, MixerSpec, build
-from neurosim.attention.tasks import TASKS
-from neurosim.attention.tasks.recall import RecallTask
+from neurosim.language import Depth, LanguageConfig, LanguageModel, MixerSpec, build
+from neurosim.language.attention.tasks import TASKS
+from neurosim.language.attention.tasks.recall import RecallTask
 
-KEYS, VALUES, WIDTH, KEY = 256, 32, 64, 32
+KEYS = 256
+VALUES = 32
+WIDTH = 64
+KEY = 32
 PAIRS = (4, 8, 16, 24, 32, 48, 64, 96)
 TASK = RecallTask(keys=KEYS, values=VALUES, sizes=PAIRS)
 # silu on q and k where a kind leaves the choice: products of q and k as they are were not learned in as many steps.
@@ -61,9 +64,12 @@ class Recall(nn.Module):
 
     def __init__(self, kind: str, options: dict[str, Any]) -> None:
         super().__init__()
-        self.keys, self.values = nn.Embedding(KEYS, WIDTH), nn.Embedding(VALUES + 1, WIDTH)
-        self.norm, self.mixer = nn.RMSNorm(2 * WIDTH), build(kind, WIDTH, Depth(), options)
-        self.mix, self.head = nn.Linear(2 * WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, VALUES)
+        self.keys = nn.Embedding(KEYS, WIDTH)
+        self.values = nn.Embedding(VALUES + 1, WIDTH)
+        self.norm = nn.RMSNorm(2 * WIDTH)
+        self.mixer = build(kind, WIDTH, Depth(), options)
+        self.mix = nn.Linear(2 * WIDTH, WIDTH, bias=False)
+        self.head = nn.Linear(WIDTH, VALUES)
         self.out = nn.RMSNorm(WIDTH)
 
     def forward(self, keys: Tensor, values: Tensor) -> Tensor:
@@ -98,7 +104,8 @@ def recall(kind: str, options: dict[str, Any], steps: int, seed: int) -> list[fl
         return TASK.loss(model(*batch.inputs.unbind(-1)), batch)
 
     trained(model, loss_of, steps, seed, 5e-3)
-    draws, scores = torch.Generator().manual_seed(10**6), []
+    draws = torch.Generator().manual_seed(10**6)
+    scores = []
     with torch.no_grad():
         for pairs in PAIRS:
             batch = TASK.draw(pairs, 64, draws)
@@ -125,7 +132,8 @@ def parity(options: dict[str, Any], steps: int, seed: int) -> tuple[float, float
         return task.loss(model(batch.inputs[..., 0])[0], batch)
 
     trained(model, loss_of, steps, seed, 5e-3)
-    draws, found = torch.Generator().manual_seed(10**6), []
+    draws = torch.Generator().manual_seed(10**6)
+    found = []
     with torch.no_grad():
         for length in (40, 256):
             batch = task.draw(length, 128, draws)
@@ -158,7 +166,7 @@ def parity_rows(seeds: int, steps: int) -> list[dict[str, Any]]:
 
 def draw(rows: list[dict[str, Any]], path: str) -> None:
     """Recall against pairs, a curve a kind."""
-    from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+    from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
 
     drawn = []
     for i, row in enumerate(rows):

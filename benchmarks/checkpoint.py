@@ -20,17 +20,30 @@ from pathlib import Path
 import frame
 import numpy as np
 
-from neurosim import Network, PoissonInput, Population, Projection, Simulation, Spikes, SpikeSource, files
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.plasticity import STDP, ShortTermPlasticity
-from neurosim.synapses import FixedProbability, Uniform
+from neurosim import (
+    LIF,
+    STDP,
+    CubaLIF,
+    FixedProbability,
+    Network,
+    PoissonInput,
+    Population,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+)
+from neurosim.data import read_sonata
+from neurosim.network import ShortTermPlasticity, Uniform
 
-SECONDS, EVERY = 4.0, 0.05  # of biological time: of a run, and from one save to the next
+# of biological time: of a run, and from one save to the next
+SECONDS = 4.0
+EVERY = 0.05
 FIRST_SPIKE = """
 import time
 started = time.perf_counter()
 from neurosim import Network, Population, Simulation
-from neurosim.neurons import LIF
+from neurosim.network.neurons import LIF
 imported = time.perf_counter()
 result = Simulation(Network([Population("busy", 1000, LIF(i_offset=1e3))]), threads=2).run(0.001)
 assert len(result.spikes["busy"]) == 1000
@@ -62,7 +75,8 @@ def recording() -> Spikes:
 
 def go(folder: Path, threads: int) -> None:
     """Run to the end from wherever the folder stands."""
-    spikes, saved = folder / "spikes.h5", folder / "saved.safetensors"
+    spikes = folder / "spikes.h5"
+    saved = folder / "saved.safetensors"
     if spikes.exists():  # closing makes it: the last kill came after the end
         return
     if saved.exists():
@@ -79,7 +93,7 @@ def go(folder: Path, threads: int) -> None:
 def digest(folder: Path) -> tuple[str, ...]:
     """Of all spikes, and of the weights that were learned."""
     weights = np.load(folder / "weights.npz")
-    spikes = [files.read_sonata(folder / "spikes.h5", name).digest() for name in ("exc", "inh")]
+    spikes = [read_sonata(folder / "spikes.h5", name).digest() for name in ("exc", "inh")]
     return (*spikes, *(hashlib.sha256(weights[name].tobytes()).hexdigest() for name in sorted(weights)))
 
 
@@ -102,17 +116,23 @@ def kills(wanted: int, root: Path, seed: int) -> dict[str, object]:
     whole = root / "whole"
     whole.mkdir()
     go(whole, 2)
-    expected, chance = digest(whole), random.Random(seed)
-    done, ends, wrong, most = 0, 0, 0, 0
+    expected = digest(whole)
+    chance = random.Random(seed)
+    done = 0
+    ends = 0
+    wrong = 0
+    most = 0
     while done < wanted:
         folder = root / f"run{ends}"
         folder.mkdir()
         here = 0
         while done < wanted and kill(folder, chance):
-            done, here = done + 1, here + 1
+            done = done + 1
+            here = here + 1
         if not (folder / "spikes.h5").exists():
             go(folder, 1)
-        ends, most = ends + 1, max(most, here)
+        ends = ends + 1
+        most = max(most, here)
         wrong += digest(folder) != expected
         frame.say(f"{done} kills, {ends} runs ended, {wrong} of them wrong")
     return {"kills": done, "runs": ends, "most_kills_of_a_run": most, "wrong": wrong}

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from neurosim import catalog
-from neurosim.sdr import NearestCodes, activity_codes, redundancy
-from neurosim.spikes import Recordings
-from neurosim.training import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec, split
+from neurosim import Recordings
+from neurosim.data import catalog
+from neurosim.learning import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec, split
+from neurosim.memory.sdr.activity import NearestCodes, activity_codes, redundancy
 
-WINDOWS, NEIGHBOURS = (1, 4), (1, 5)
+WINDOWS = (1, 4)
+NEIGHBOURS = (1, 5)
 
 
 def rows_of(name: str, learn: Recordings, test: Recordings) -> dict[str, Any]:

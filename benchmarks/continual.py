@@ -25,12 +25,12 @@ from pathlib import Path
 import frame
 import numpy as np
 
-from neurosim import runs
-from neurosim.continual.matrix import Estimate, estimate
-from neurosim.runs.continual import Continual
-from neurosim.runs.continual.config import configure
-from neurosim.runs.continual.result import ContinualResult
-from neurosim.runs.frame.options import RunOptions
+from neurosim.app import RunOptions
+from neurosim.app.runs.continual import Continual
+from neurosim.app.runs.continual.config import configure
+from neurosim.app.runs.continual.result import ContinualResult
+from neurosim.app.runs.frame import lifecycle
+from neurosim.learning.continual.matrix import Estimate, estimate
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "continual"
 STREAMS = ("permuted", "rotated", "split", "mixed", "spoken", "nmnist")
@@ -68,7 +68,7 @@ def measure(name: str, options: argparse.Namespace) -> ContinualResult:
         sets = (*sets, *ENGINE)
     config = configure(EXAMPLES / f"{name}.toml", sets, {"seeds": options.seeds}, tuple(options.learner))
     with tempfile.TemporaryDirectory() as folder:
-        return runs.start(Continual(options.workers), config, RunOptions(out=Path(folder) / "run", quiet=False))
+        return lifecycle.start(Continual(options.workers), config, RunOptions(out=Path(folder) / "run", quiet=False))
 
 
 def table(name: str, result: ContinualResult) -> Iterator[str]:
@@ -90,13 +90,14 @@ def text(found: Estimate | None) -> str:
 
 def dendrites(seed: int, train: int) -> dict:
     """Permuted MNIST with active dendrites: the accuracy on each task in the end, and right after it was learned."""
-    from neurosim.continual.learners import kind
-    from neurosim.continual.streams import Permuted
+    from neurosim.learning.continual.learners import kind
+    from neurosim.learning.continual.streams import Permuted
 
     stream = Permuted(source="mnist", tasks=TASKS, train_limit=train, validation_limit=1).build(seed)
     owner = kind("dendrites")
     learner = owner(stream.problem, owner.SETTINGS(units=2048, epochs=3, batch=256, learning_rate=1e-3))
-    start, then = time.perf_counter(), []
+    start = time.perf_counter()
+    then = []
     for task in stream:
         learner.begin(task)
         learner.learn(task)

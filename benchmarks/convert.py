@@ -19,14 +19,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosim.attention import LanguageModel, python_text, read_model, read_text
-from neurosim.attention.train import split
-from neurosim.convert import Coding, Converted, Tuning, convert, tune
-from neurosim.convert.comparison import check_execution, compare_models
-from neurosim.convert.costs import coding_counts, energy_comparison, layer_counts, spike_totals
-from neurosim.convert.model import Calibration, calibrate_channels
-from neurosim.convert.state_work import state_counts
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.language import (
+    Calibration,
+    Coding,
+    Converted,
+    LanguageModel,
+    Tuning,
+    calibrate_channels,
+    convert,
+    python_text,
+    read_model,
+    read_text,
+    tune,
+)
+from neurosim.language.attention.train import split
+from neurosim.language.conversion.comparison import check_execution, compare_models
+from neurosim.language.conversion.costs import coding_counts, energy_comparison, layer_counts, spike_totals
+from neurosim.language.conversion.state_work import state_counts
 
 CHOOSING = 50_000  # bytes that strengths are chosen on
 ALLOWED = 0.01  # of perplexity
@@ -40,7 +50,8 @@ PROFILE = "horowitz45"
 def measured(dense: LanguageModel, made: Converted, tokens: Tensor) -> dict:
     with made.counting() as histograms:
         found = compare_models(dense, made.model, tokens)
-    layers, whole = layer_counts(made, histograms), spike_totals(made, histograms)
+    layers = layer_counts(made, histograms)
+    whole = spike_totals(made, histograms)
     besides = [*coding_counts(made, histograms), *state_counts(made, histograms)]
     spent = energy_comparison([*layers, *besides], found.tokens, PROFILE).to_dict()
     return {
@@ -63,8 +74,12 @@ class Bench:
     """One model, one text, one seed."""
 
     def __init__(self, dense: LanguageModel, learn: Tensor, held: Tensor, options: argparse.Namespace, seed: int):
-        self.dense, self.held, self.seed, self.options = dense, held, seed, options
-        self.learn, self.choose = learn[:-CHOOSING], learn[-CHOOSING:][: options.tokens]
+        self.dense = dense
+        self.held = held
+        self.seed = seed
+        self.options = options
+        self.learn = learn[:-CHOOSING]
+        self.choose = learn[-CHOOSING:][: options.tokens]
         self.known: Calibration = calibrate_channels(dense, Coding("calibrated"), self.learn, seed, options.windows)
 
     def made(self, coding: Coding, updates: int = 0) -> Converted:
@@ -105,7 +120,8 @@ class Bench:
             "stbif": [Coding("stbif", levels=n) for n in LEVELS],
             "calibrated": [Coding("calibrated", spikes=s) for s in CALIBRATED],
         }
-        held, updates = self.held[: self.options.tokens], self.options.fine_tune
+        held = self.held[: self.options.tokens]
+        updates = self.options.fine_tune
         found = {name: [measured(self.dense, self.made(c), held) for c in each] for name, each in codings.items()}
         if updates:
             asked = [Coding("calibrated", spikes=s) for s in self.options.tuned]
@@ -119,7 +135,8 @@ def execution(bench: Bench) -> dict:
     found = check_execution(made, bench.held[:1024].view(8, 128), bench.options.threads)
     speeds = {}
     for name, model in (("dense", bench.dense), ("executed", made.execute(True, threads=bench.options.threads).model)):
-        state, start = None, time.perf_counter()
+        state = None
+        start = time.perf_counter()
         with torch.no_grad():
             for token in bench.held[:200]:
                 _, state = model.step(token[None], state)

@@ -33,10 +33,19 @@ from run_neurosim import inputs
 from run_neurosim import network as described
 from workloads import brunel, coba, growing
 
-from neurosim import Network, PoissonInput, Population, Projection, Simulation
+from neurosim import (
+    LIF,
+    AdEx,
+    FixedNumberPre,
+    FixedProbability,
+    Network,
+    PoissonInput,
+    Population,
+    Projection,
+    Simulation,
+)
 from neurosim.engine.compile.row_tables import MIN_DENSITY
-from neurosim.neurons import LIF, AdEx, Neuron
-from neurosim.synapses import FixedNumberPre, FixedProbability, Normal
+from neurosim.network import Neuron, Normal
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
@@ -50,9 +59,9 @@ COMBINATIONS = {
 }
 FIRST_RESULT = """
 from neurosim import Network, PoissonInput, Population, Projection, simulate
-from neurosim.neurons import CobaLIF, LIF
-from neurosim.plasticity import STDP
-from neurosim.synapses import FixedNumberPre, Normal
+from neurosim.network.neurons import CobaLIF, LIF
+from neurosim.network.plasticity import STDP
+from neurosim.network.synapses import FixedNumberPre, Normal
 
 joints = [Projection("cells", "cells", FixedNumberPre(100), {how}{rule})]
 network = Network([Population("cells", 1000, {model})], joints, [PoissonInput("cells", 100.0, 1e-9)])
@@ -64,7 +73,8 @@ def drawn(neurons: int, synapses: int = 1000) -> Network:
     """Brunel's network (2000) in balance, weights and delays of all synapses normal."""
     cell = LIF(tau_mem=0.02, v_threshold=0.02, t_refractory=2e-3)
     sizes = {"E": neurons * 4 // 5, "I": neurons // 5}
-    weight, delay = 0.1 / (0.8 * synapses), Normal(1.5e-3, 5e-4, low=CLOCK)
+    weight = 0.1 / (0.8 * synapses)
+    delay = Normal(1.5e-3, 5e-4, low=CLOCK)
     return Network(
         [Population(name, size, cell) for name, size in sizes.items()],
         [
@@ -78,7 +88,9 @@ def drawn(neurons: int, synapses: int = 1000) -> Network:
 
 def least(simulation: Simulation, seconds: float, repeats: int) -> tuple[float, int, str]:
     """Return the least CPU s of a run of some seconds, and the spikes and the digest of the last."""
-    times, spikes, digest = [], 0, ""
+    times = []
+    spikes = 0
+    digest = ""
     for _ in range(repeats):
         started = time.process_time()
         result = simulation.run(seconds)

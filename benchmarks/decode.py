@@ -31,10 +31,19 @@ from machine import describe
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
-from neurosim.convert import Coder, Coding, Converted, Decoder, SpikedLinear, convert
-from neurosim.convert.calibrate import PRICE
-from neurosim.convert.coding import levels_of
+from neurosim.language import (
+    Coder,
+    Coding,
+    Converted,
+    Decoder,
+    LanguageConfig,
+    LanguageModel,
+    MixerSpec,
+    SpikedLinear,
+    convert,
+)
+from neurosim.language.conversion.calibrate import PRICE
+from neurosim.language.conversion.coding import levels_of
 
 SIZES = {"32M": (512, 10), "127M": (1024, 10)}  # width, layers
 STEPS = 24  # tokens of one measurement
@@ -67,7 +76,8 @@ def tokens(batch: int) -> np.ndarray:
 @torch.no_grad()
 def at_density(dense: LanguageModel, density: float) -> tuple[Converted, float, float]:
     """Return the model in spikes, the share of active channels, and the bytes of rows that a token selects."""
-    made, first = convert(dense, Coding("ternary")), float(levels_of(PRICE).edges[0])
+    made = convert(dense, Coding("ternary"))
+    first = float(levels_of(PRICE).edges[0])
     text = torch.from_numpy(tokens(16).T)
 
     def calibrate(layer: nn.Module, given: tuple[Tensor]) -> None:
@@ -91,8 +101,12 @@ class Timed:
     """Steps of a program, timed."""
 
     def __init__(self, step: Callable[[np.ndarray], object], batch: int, threads: int) -> None:
-        self.step, self.batch = step, batch
-        self.clock = time.thread_time if threads == 1 else time.perf_counter
+        self.step = step
+        self.batch = batch
+        if threads == 1:
+            self.clock = time.thread_time
+        else:
+            self.clock = time.perf_counter
 
     def once(self) -> float:
         """Return the median of the steps, in milliseconds."""
@@ -173,7 +187,8 @@ class Llama:
 
 
 def measure(size: str, options: argparse.Namespace) -> list[Row]:
-    dense, rows = model_of(size), []
+    dense = model_of(size)
+    rows = []
     row_bytes = sum(m.weight.numel() for m in dense.modules() if isinstance(m, nn.Linear))
     spiking = [(f"spikes {density:g}", *at_density(dense, density)) for density in options.densities]
     every = convert(dense, Coding("ternary", k=DENSE_K))
@@ -231,7 +246,10 @@ def shown(rows: list[Row], stream: float) -> list[str]:
     for row in rows:
         has_bytes = row.row_bytes is not None and row.batch == 1
         speed = (row.row_bytes or 0) / row.ms / 1e6
-        read = [f"{(row.row_bytes or 0) / 1e6:.1f}", f"{speed:.1f}", f"{speed / stream:.0%}"] if has_bytes else [""] * 3
+        if has_bytes:
+            read = [f"{(row.row_bytes or 0) / 1e6:.1f}", f"{speed:.1f}", f"{speed / stream:.0%}"]
+        else:
+            read = [""] * 3
         times = [f"{row.ms:.2f}", f"{row.low:.2f}-{row.high:.2f}", f"{1e3 * row.batch / row.ms:.0f}"]
         cells.append([row.name, row.batch, row.threads, *times, f"{row.density:.2f}" if row.density else "", *read])
     heads = ["", "batch", "threads", "ms", "range", "tokens/s", "density", "MB read", "GB/s", "stream"]

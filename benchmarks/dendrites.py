@@ -22,13 +22,15 @@ import torch
 
 from neurosim import __version__
 from neurosim.datasets import mnist
-from neurosim.dendrites import DendriteNetwork, Prototypes
+from neurosim.memory import DendriteNetwork, Prototypes
 
 # By number of tasks, as published: accuracy with known and with inferred contexts, learning rate, passes over a task.
 PUBLISHED = {2: 0.975, 5: 0.964, 10: 0.9455, 25: 0.921, 50: 0.871, 100: 0.8142}
 PUBLISHED_INFERRED = {2: 0.976, 5: 0.960, 10: 0.943, 25: 0.886, 50: 0.853, 100: 0.769}
 SETTINGS = {10: (5e-4, 3), 25: (3e-4, 5), 50: (3e-4, 3), 100: (1e-4, 3)}
-BATCH, MEAN, SPREAD = 256, 0.13066, 0.30811
+BATCH = 256
+MEAN = 0.13066
+SPREAD = 0.30811
 Split = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -77,13 +79,16 @@ def run(tasks: int, seed: int, training: Split, test: Split, units: int) -> dict
     prototypes = Prototypes.of([training[0][:, order].numpy() for order in orders])
     contexts = torch.from_numpy(prototypes.means)
     network = DendriteNetwork(784, 10, contexts=784, segments=tasks, units=units, seed=seed)
-    start, first = time.perf_counter(), 0.0
+    start = time.perf_counter()
+    first = 0.0
     for t, order in enumerate(orders):
         train(network, (training[0][:, order], training[1]), contexts[t], rate, epochs, seed * tasks + t)
         if t == 0:
             first = right(network, (test[0][:, order], test[1]), contexts, np.zeros(len(test[0]), int))
         frame.say(f"  seed {seed}: task {t + 1} of {tasks} learned, {time.perf_counter() - start:.0f} s")
-    known, inferred, found = [], [], []
+    known = []
+    inferred = []
+    found = []
     for t, order in enumerate(orders):
         shuffled = (test[0][:, order], test[1])
         guess = prototypes.infer(shuffled[0].numpy())
@@ -109,7 +114,10 @@ def show(tasks: int, published: dict[str, float | None], rows: list[dict], image
     yield f"{tasks} tasks, {images} training images each, {len(rows)} seeds"
     for name, figure in published.items():
         values = [float(str(r[name])) for r in rows]
-        spread = f" +- {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        if len(values) > 1:
+            spread = f" +- {statistics.stdev(values):.4f}"
+        else:
+            spread = ""
         yield f"accuracy, contexts {name}: {statistics.fmean(values):.4f}{spread} (published {figure or 'for others'})"
     for r in rows:
         yield "  " + ", ".join(f"{k} {v:.4g}" for k, v in r.items() if isinstance(v, (int, float)))

@@ -182,7 +182,9 @@ class Workload:
 
     def synapses_of(self, projection: Projection) -> float:
         """Synapses of one projection, the expected number where they are drawn."""
-        pre, post, rule = self.sizes[projection.pre], self.sizes[projection.post], projection.rule
+        pre = self.sizes[projection.pre]
+        post = self.sizes[projection.post]
+        rule = projection.rule
         count: dict[type, Callable[[], float]] = {
             InDegree: lambda: rule.n * post,
             Probability: lambda: rule.p * pre * post,

@@ -24,14 +24,17 @@ import frame
 import h5py
 import numpy as np
 
-from neurosim import Recordings, Spikes, files
-from neurosim.data.frames import to_frames, to_voxel_grid
-from neurosim.files import FileBlock
+from neurosim import Recordings, Spikes
+from neurosim.base.raw import FileBlock
+from neurosim.data import read_nmnist, to_frames, to_voxel_grid, write_nmnist
+from neurosim.data.files.nmnist import decode_nmnist, read_nmnist_many
+from neurosim.data.files.shd import read_shd
 
 SENSOR = (2, 34, 34)
 BINS = 10
 # Recordings a repeat works through one by one, and how many make a batch, as in training.
-ALONE, BATCH = 100, 128
+ALONE = 100
+BATCH = 128
 # Seconds.
 LONG_ENOUGH = 0.03
 # How many times tonic's rate is wanted; opening files is the system's work, and no goal.
@@ -69,8 +72,9 @@ def nmnist_files(folder: Path) -> tuple[str, list[Path]]:
     paths = [folder / f"{i}.bin" for i in range(600)]
     for path in paths:
         n = int(rng.integers(2000, 6000))
-        times, units = np.sort(rng.integers(0, 300_000, n)) * 1e-6, rng.integers(0, 2312, n)
-        files.write_nmnist(path, Spikes(times, units, 2312, times[-1], SENSOR))
+        times = np.sort(rng.integers(0, 300_000, n)) * 1e-6
+        units = rng.integers(0, 2312, n)
+        write_nmnist(path, Spikes(times, units, 2312, times[-1], SENSOR))
     return "made recordings of N-MNIST's size", paths
 
 
@@ -87,7 +91,8 @@ def shd_file(folder: Path) -> tuple[str, Path]:
             rows = made.create_dataset(f"spikes/{name}", (300,), h5py.vlen_dtype(kind))
             for i in range(300):
                 rows[i] = np.sort(rng.random(4000) * (1 if kind == np.float16 else 699)).astype(kind)
-        made["labels"], made["extra/speaker"] = np.arange(300) % 10, np.arange(300) % 6
+        made["labels"] = np.arange(300) % 10
+        made["extra/speaker"] = np.arange(300) % 6
         made["extra/keys"] = np.array([b"%d" % i for i in range(10)])
     return "made recordings of SHD's size", path
 
@@ -105,9 +110,12 @@ def each(act: Callable[[Any], Any], items: list) -> Work:
 def event_contests(paths: list[Path], threads: int, tonic: Any) -> list[Contest]:
     names = [str(path) for path in paths]
     raws = [path.read_bytes() for path in paths]
-    every = files.read_nmnist_many(names)
+    every = read_nmnist_many(names)
     ours = our_works(names, every, raws, threads)
-    theirs = tonic_works(names, every, raws, tonic) if tonic is not None else {}
+    if tonic is not None:
+        theirs = tonic_works(names, every, raws, tonic)
+    else:
+        theirs = {}
     part = int(every.offsets[min(ALONE, len(every))])
     amounts = dict.fromkeys(GOALS, len(every.ticks)) | dict.fromkeys(ONE_BY_ONE, part)
     return [Contest(name, GOALS[name], amounts[name], "events", ours[name], theirs.get(name)) for name in GOALS]
@@ -118,7 +126,8 @@ def our_works(names: list[str], every: Recordings, raws: list[bytes], threads: i
     few = list(every.select(np.arange(min(ALONE, len(every)))))
     batches = [every.select(np.arange(a, min(a + BATCH, len(every)))) for a in range(0, len(every), BATCH)]
     # Filled again and again, as a training loop does.
-    frames, grids = np.zeros((BATCH, BINS, *SENSOR), np.int16), np.zeros((BATCH, BINS, 1, *SENSOR[1:]))
+    frames = np.zeros((BATCH, BINS, *SENSOR), np.int16)
+    grids = np.zeros((BATCH, BINS, 1, *SENSOR[1:]))
 
     def frame_batch(batch: Recordings) -> None:
         to_frames(batch, bins=BINS, threads=threads, out=frames[: len(batch)])
@@ -127,9 +136,9 @@ def our_works(names: list[str], every: Recordings, raws: list[bytes], threads: i
         to_voxel_grid(batch, BINS, threads=threads, out=grids[: len(batch)])
 
     return {
-        "read a file": each(files.read_nmnist, names[:ALONE]),
-        "read many files": lambda: files.read_nmnist_many(names),
-        "decode in bulk": lambda: files.decode_nmnist(blocks, names),
+        "read a file": each(read_nmnist, names[:ALONE]),
+        "read many files": lambda: read_nmnist_many(names),
+        "decode in bulk": lambda: decode_nmnist(blocks, names),
         "frames of a recording": each(lambda spikes: to_frames(spikes, bins=BINS), few),
         "frames in batches": each(frame_batch, batches),
         "voxel grid of a recording": each(lambda spikes: to_voxel_grid(spikes, BINS), few),
@@ -139,7 +148,8 @@ def our_works(names: list[str], every: Recordings, raws: list[bytes], threads: i
 
 def tonic_works(names: list[str], every: Recordings, raws: list[bytes], tonic: Any) -> dict[str, Work]:
     """What tonic does with the same recordings, which is one after the other."""
-    kind, read = tonic.datasets.NMNIST.dtype, tonic.io.read_mnist_file
+    kind = tonic.datasets.NMNIST.dtype
+    read = tonic.io.read_mnist_file
     frame = tonic.transforms.ToFrame((34, 34, 2), n_time_bins=BINS)
     grid = tonic.transforms.ToVoxelGrid((34, 34, 2), n_time_bins=BINS)
     events = [read(name, dtype=kind) for name in names]
@@ -158,7 +168,8 @@ def tonic_works(names: list[str], every: Recordings, raws: list[bytes], tonic: A
 def agree(events: list, every: Recordings, frame: Callable, grid: Callable) -> None:
     """Stop where the two packages do not return the same numbers."""
     first = every.select(np.arange(min(20, len(every))))
-    frames, grids = to_frames(first, bins=BINS), to_voxel_grid(first, BINS)
+    frames = to_frames(first, bins=BINS)
+    grids = to_voxel_grid(first, BINS)
     for i, spikes in enumerate(first):
         same = all(np.array_equal(events[i][n], values) for n, values in zip("pyx", spikes.coordinates(), strict=True))
         same &= np.array_equal(frames[i], frame(events[i])) and np.array_equal(grids[i], grid(events[i]))
@@ -167,7 +178,7 @@ def agree(events: list, every: Recordings, frame: Callable, grid: Callable) -> N
 
 
 def shd_contest(path: Path, folder: Path, tonic: Any) -> Contest:
-    recordings = files.read_shd(path)
+    recordings = read_shd(path)
     chosen = np.random.default_rng(2).integers(0, len(recordings), 200).tolist()
     theirs = None
     if tonic is not None:

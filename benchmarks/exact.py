@@ -18,11 +18,10 @@ from pathlib import Path
 
 import frame
 
-from neurosim import Recordings, catalog
-from neurosim.engine import Result, simulate
-from neurosim.network import Network, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, AdaptiveLIF, AlphaLIF, CubaLIF, Neuron
-from neurosim.synapses import FixedProbability, Normal, Uniform
+from neurosim import LIF, CubaLIF, FixedProbability, Network, Population, Projection, Recordings, SpikeSource, simulate
+from neurosim.data import catalog
+from neurosim.engine import Result
+from neurosim.network import AdaptiveLIF, AlphaLIF, Neuron, Normal, Uniform
 
 NEURONS = 1000
 # By model: the neuron, and a weight from which about a hundred inputs a second and neuron make some spikes/s.
@@ -65,7 +64,8 @@ class Way:
     def run(self, network_: Network, batch: Recordings) -> dict[str, float]:
         """Every recording in turn; drawing the network is not part of the time."""
         result: Result = simulate(network_, batch, clock=self.clock, threads=1)
-        layer, found = result.work[0], result.spikes["cell"]
+        layer = result.work[0]
+        found = result.spikes["cell"]
         assert isinstance(found, Recordings)
         operations = float(layer.synaptic_operations or 0)
         events = float(layer.input_events or 0)

@@ -18,11 +18,17 @@ from neurosim.kernels.engine.clocked import exchange as kernel
 from neurosim.kernels.tools.pointers import call, vector
 
 # Neurons of a process, as in the weak scaling of Pronold et al. (2022); targets of a neuron; slots of a block.
-EACH, TARGETS, SLOTS = 125_000, 11_250, 65_536
-OURS, NEST = 4, 8  # bytes of a spike
-POPULATIONS, CLOCK = 2, 1e-4
+EACH = 125_000
+TARGETS = 11_250
+SLOTS = 65_536
+# bytes of a spike
+OURS = 4
+NEST = 8
+POPULATIONS = 2
+CLOCK = 1e-4
 # 100 Gbit/s, and 2 us a message.
-BANDWIDTH, LATENCY = 12.5e9, 2e-6
+BANDWIDTH = 12.5e9
+LATENCY = 2e-6
 SIZES = (1e6, 1e7, 1e8, 1e9)
 
 
@@ -34,7 +40,8 @@ def pretended(send, count, kind, receive, counts, places, kind_again, pools):
     for each in vector(counts, given[0], np.int32(0)):
         n += each
     pool = given[2] if n == given[1] else given[4]
-    out, kept = vector(receive, n, np.int32(0)), vector(pool, n, np.int32(0))
+    out = vector(receive, n, np.int32(0))
+    kept = vector(pool, n, np.int32(0))
     for i in range(n):
         out[i] = kept[i]
     return 0
@@ -47,7 +54,8 @@ def once(record, asked, log, log_offsets):
 
 def measure(neurons: float, rate: float, interval: float, repeats: int) -> dict[str, float]:
     """One row of the table."""
-    processes, blocks = max(2, round(neurons / EACH)), 1 << math.ceil(math.log2(neurons / SLOTS))
+    processes = max(2, round(neurons / EACH))
+    blocks = 1 << math.ceil(math.log2(neurons / SLOTS))
     steps = round(interval / CLOCK)
     entries = steps * POPULATIONS
     rng = np.random.default_rng(0)
@@ -64,7 +72,8 @@ def measure(neurons: float, rate: float, interval: float, repeats: int) -> dict[
     pools = np.array([processes, len(counts), counts.ctypes.data, len(units), units.ctypes.data], np.int64)
     record = np.zeros(kernel.EXCHANGE_COLUMNS, np.int64)
     record[[kernel.CALLED, kernel.GATHER]] = kernel.address_of_exchange(), pretended.address
-    record[kernel.COMMUNICATOR], record[kernel.PROCESSES] = pools.ctypes.data, processes
+    record[kernel.COMMUNICATOR] = pools.ctypes.data
+    record[kernel.PROCESSES] = processes
     record[kernel.FIRST_BLOCKS] = first.ctypes.data
     span = np.array([0, steps, 0, POPULATIONS], np.int64)
     taken = []

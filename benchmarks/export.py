@@ -5,7 +5,7 @@
 Both run N-MNIST-800/100's test recordings (where NEUROSIM_DATA has N-MNIST whole: its first 100) on one thread, and are
 given them as they like best: the engine as events, the loops as tensors [steps, 1, units]. Each row is one design,
 trained for a few epochs so that it is as active as a trained network is. The loops are plain torch, which computes the
-same spikes, and snnTorch's `Leaky`. `whole recording` is neurosim.layers, all steps of a recording at once, which a
+same spikes, and snnTorch's `Leaky`. `whole recording` is neurosim.learning.layers, all steps of a recording at once, which a
 stream of events does not allow. Milliseconds a recording, the median over passes.
 """
 
@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from neurosim import Recordings, catalog
-from neurosim.training import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec, scores
+from neurosim import Recordings
+from neurosim.data import catalog
+from neurosim.learning import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec
+from neurosim.learning.training.trainer import scores
 
 PASSES = 5
 DESIGNS = {
@@ -90,7 +92,8 @@ def _layer(joint: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         linear = nn.Linear(joint.linear.in_features, joint.units, bias=False)
         linear.weight = nn.Parameter(joint.linear.weight.detach().contiguous())
         return linear
-    kernel, before = joint.kernel.detach(), joint.before
+    kernel = joint.kernel.detach()
+    before = joint.before
     return lambda s: nn.functional.conv2d(s.reshape(-1, *before), kernel, stride=joint.stride).flatten(1)
 
 
@@ -105,7 +108,8 @@ def each(run: Callable[[torch.Tensor], object], tensors: list[torch.Tensor]) -> 
 def row(name: str, train: Recordings, test: Recordings, epochs: int) -> dict[str, object]:
     design, binning = DESIGNS[name]
     net = trained(design, binning, train, epochs)
-    event, played = EventNet.of(net, binning.max_count), binning.recordings(test)
+    event = EventNet.of(net, binning.max_count)
+    played = binning.recordings(test)
     event.run(played.select(range(2)), threads=1)
     runs = [event.run(played, threads=1) for _ in range(PASSES)]
     engine = 1e3 * statistics.median(run.run_s for run in runs) / len(test)

@@ -13,8 +13,8 @@ import frame
 # A network in which cells fire within the first milliseconds, timed from the start of the process.
 FIRST_SPIKE = """
 from neurosim import Network, PoissonInput, Population, Projection, simulate
-from neurosim.neurons import LIF
-from neurosim.synapses import FixedNumberPre
+from neurosim.network.neurons import LIF
+from neurosim.network.synapses import FixedNumberPre
 
 cells = Population("cells", 1000, LIF(i_offset=2.0), {"v": 0.99})
 joints = [Projection("cells", "cells", FixedNumberPre(100), 0.001, 1e-3)]
@@ -25,7 +25,10 @@ assert len(result.spikes["cells"]) > 0
 
 def once(cache: str | None) -> float:
     """Seconds from starting Python to having the spikes; compiled code is kept in `cache`, or where it always is."""
-    environment = dict(os.environ) if cache is None else os.environ | {"NUMBA_CACHE_DIR": cache}
+    if cache is None:
+        environment = dict(os.environ)
+    else:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
     return frame.seconds(lambda: subprocess.run([sys.executable, "-c", FIRST_SPIKE], env=environment, check=True))
 
 

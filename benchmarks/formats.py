@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from neurosim import catalog, files
-from neurosim.spikes import Spikes
+from neurosim import Spikes
+from neurosim.data import catalog, read
+from neurosim.data.files.shd import read_shd
 
 Column = NDArray[np.int64]
 CLOCK = 913_700_000  # us that a camera's clock has been running
@@ -82,19 +83,24 @@ def evt2(e: Events) -> bytes:
 
 
 def evt21(e: Events) -> bytes:
-    t, found = e.t + CLOCK, []
+    t = e.t + CLOCK
+    found = []
     for k in range(len(t)):
-        time, x = int(t[k]), int(e.x[k])
+        time = int(t[k])
+        x = int(e.x[k])
         found += [8 << 60 | time >> 6 << 32]
         found += [int(e.p[k]) << 60 | (time & 63) << 54 | x // 32 * 32 << 43 | int(e.y[k]) << 32 | 1 << x % 32]
     return b"% evt 2.1\n% format EVT21;height=34;width=34\n% end\n" + np.array(found, "<u8").tobytes()
 
 
 def evt3(e: Events) -> bytes:
-    found, high, low = [], -1, -1
+    found = []
+    high = -1
+    low = -1
     for t, p, y, x in zip(e.t + CLOCK, e.p, e.y, e.x, strict=True):
         if t >> 12 != high:
-            high, low = t >> 12, -1
+            high = t >> 12
+            low = -1
             found.append(0x8000 | high & 0xFFF)
         if t & 0xFFF != low:
             low = t & 0xFFF
@@ -129,7 +135,8 @@ def aedat4(e: Events) -> bytes:
 
 
 def event_stream(e: Events) -> bytes:
-    data, last = bytearray(), 0
+    data = bytearray()
+    last = 0
     for t, p, y, x in zip(e.t, e.p, e.y, e.x, strict=True):
         jumps, short = divmod(int(t) - last, 127)
         last = int(t)
@@ -204,11 +211,11 @@ FORMATS: Mapping[str, Mapping[str, Callable[[Path, Events], object]]] = {
 def is_right(path: Path, events: Events) -> bool:
     """Return whether a file that holds the events is read so; SHD has times of 16 bits."""
     if path.name == "shd.h5":
-        found = files.read_shd(path)[0]
+        found = read_shd(path)[0]
         units = (events.p * 34 + events.y) * 34 + events.x
         same = np.array_equal(np.sort(found.units), np.sort(units))
         return same and np.allclose(np.sort(found.times), np.sort((events.t * US).astype(np.float16)), atol=1e-6)
-    return np.array_equal(Events.of(files.read(path)).table(), events.table())
+    return np.array_equal(Events.of(read(path)).table(), events.table())
 
 
 def rows(folder: Path) -> list[tuple[str, int, bool]]:
@@ -228,12 +235,12 @@ def rows(folder: Path) -> list[tuple[str, int, bool]]:
 
 def real(folder: Path) -> list[str]:
     """Return what is read of recordings of real cameras: durations, and whether places are those of another decoder."""
-    raw = files.read(folder / "evt3_sample.raw")
+    raw = read(folder / "evt3_sample.raw")
     other = np.load(folder / "evt3_sample.npy")
     mine = Events.of(raw)
     same = all(np.array_equal(getattr(mine, name), other[name].astype(np.int64)) for name in "xyp")
     span = 1e-3 * (mine.t[-1] - mine.t[0])
-    cars = files.read(folder / "sample_ncars.dat")
+    cars = read(folder / "sample_ncars.dat")
     return [
         f"evt3_sample.raw: {len(raw):,} events in {span:.1f} ms, x, y and p those of another decoder: {same}",
         f"sample_ncars.dat: {len(cars):,} events in {1e3 * (cars.times[-1] - cars.times[0]):.1f} ms",

@@ -21,11 +21,17 @@ import torch
 from machine import describe
 from torch import Tensor, nn
 
-from neurosim import Recordings, catalog
-from neurosim.measure import find_profile
-from neurosim.training.validation import split
+from neurosim import Recordings
+from neurosim.base.measure.profiles import find as find_profile
+from neurosim.data import catalog
+from neurosim.learning import split
 
-WINDOWS, FRACTION, BATCH, RATE, WEIGHT_DECAY, SHIFT = 3, 0.1, 32, 2e-3, 1e-3, 2
+WINDOWS = 3
+FRACTION = 0.1
+BATCH = 32
+RATE = 2e-3
+WEIGHT_DECAY = 1e-3
+SHIFT = 2
 
 
 def frames(recordings: Recordings) -> tuple[Tensor, Tensor]:
@@ -102,7 +108,8 @@ def measure(seeds: int, epochs: int) -> dict[str, Any]:
     scale = x.std()
     x /= scale
     test_x /= scale
-    accuracies, seconds = [], []
+    accuracies = []
+    seconds = []
     for seed in range(seeds):
         start = time.process_time()
         net = train(seed, x, y, epochs)

@@ -38,7 +38,7 @@ def try_saved(name: str, folder: Path, trial: int) -> tuple[str, str]:
     from helpers.mutants import mutate
     from helpers.saved_kinds import KINDS
 
-    from neurosim.errors import NeurosimError
+    from neurosim import NeurosimError
 
     path = folder / "mutant"
     words = mutate(path, folder / "sound", generator(name, trial))
@@ -46,7 +46,9 @@ def try_saved(name: str, folder: Path, trial: int) -> tuple[str, str]:
         with np.errstate(all="ignore"):
             first, second = (KINDS[name].use(path) for _ in range(2))
     except NeurosimError as error:
-        return ("stray", f"{words}: {error}") if len(str(error).splitlines()) > 1 else ("refused", words)
+        if len(str(error).splitlines()) > 1:
+            return ("stray", f"{words}: {error}")
+        return ("refused", words)
     except Exception as error:
         return "stray", f"{words}: {type(error).__name__}: {error}"
     same = all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(first, second, strict=True))
@@ -57,7 +59,7 @@ def try_reader(name: str, folder: Path, trial: int) -> tuple[str, str]:
     """Return the outcome of a mutated file."""
     from helpers.mutated_files import READERS, examine, mutate
 
-    from neurosim.errors import NeurosimError
+    from neurosim import NeurosimError
 
     path = folder / "mutant"
     path.write_bytes(mutate((folder / "sound").read_bytes(), generator(name, trial)))
@@ -86,7 +88,8 @@ def work(attempt: Any, name: str, folder: str, trials: range, pipe: Any) -> None
 
 def outcomes(attempt: Any, name: str, folder: str, mutants: int, seconds: float) -> Iterator[tuple[int, str, str]]:
     """Yield (number, outcome, words) of each mutant; a process that died or hangs is followed by another."""
-    context, trial = multiprocessing.get_context("spawn"), 0
+    context = multiprocessing.get_context("spawn")
+    trial = 0
     while trial < mutants:
         here, there = context.Pipe()
         process = context.Process(target=work, args=(attempt, name, folder, range(trial, mutants), there))
@@ -127,7 +130,10 @@ def main() -> None:
 
     of_files = options.readers is not None
     attempt = try_reader if of_files else try_saved
-    names = (options.readers or list(READERS)) if of_files else (options.kinds or list(KINDS))
+    if of_files:
+        names = options.readers or list(READERS)
+    else:
+        names = options.kinds or list(KINDS)
     rows: list[dict[str, Any]] = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:

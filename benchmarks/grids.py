@@ -36,13 +36,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from neurosim import catalog
-from neurosim.attention.kinds.lightnet import LightNet2D
-from neurosim.attention.kinds.plstm import PLSTM2D
+from neurosim.data import catalog
+from neurosim.language.attention.kinds.lightnet import LightNet2D
+from neurosim.language.attention.kinds.plstm import PLSTM2D
 
-WIDTH, HEADS, BLOCKS = 48, 2, 2
-SIZES, UPDATES, BATCH, TESTED = (24, 32, 48), 1000, 32, 1000
-SQUARES, RAY_UPDATES, RAYS_TESTED, RATE = (6, 12, 18), 300, 500, 2e-3
+WIDTH = 48
+HEADS = 2
+BLOCKS = 2
+SIZES = (24, 32, 48)
+UPDATES = 1000
+BATCH = 32
+TESTED = 1000
+SQUARES = (6, 12, 18)
+RAY_UPDATES = 300
+RAYS_TESTED = 500
+RATE = 2e-3
 OVERLAPPING_UPDATES = 500
 
 
@@ -100,7 +108,8 @@ class Network(nn.Module):
         self, name: str, stem: nn.Module, classes: int, blocks: int = BLOCKS, *, averaged: bool = True
     ) -> None:
         super().__init__()
-        self.stem, self.averaged = stem, averaged
+        self.stem = stem
+        self.averaged = averaged
         self.layers = nn.ModuleList([LAYERS[name]() for _ in range(blocks)])
         self.norms = nn.ModuleList([nn.RMSNorm(WIDTH) for _ in range(2 * blocks + 1)])
         self.mlps = nn.ModuleList(
@@ -120,11 +129,13 @@ class Network(nn.Module):
 def rays(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
     """(tokens [count, size, size], labels [count]); 0 for an empty square, 1 to 4 for an arrow, 5 for the disc."""
     draws = np.random.default_rng(seed)
-    arrow, labels = draws.integers(4, size=count), draws.integers(2, size=count)
+    arrow = draws.integers(4, size=count)
+    labels = draws.integers(2, size=count)
     line = np.where(labels, arrow, (arrow + draws.integers(1, 4, count)) % 4)
     apart = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])[line] * draws.integers(1, size, count)[:, None]
     first = draws.integers(np.maximum(-apart, 0), size - np.maximum(apart, 0))
-    tokens, each = np.zeros((count, size, size), np.int64), np.arange(count)
+    tokens = np.zeros((count, size, size), np.int64)
+    each = np.arange(count)
     for (row, column), token in ((first.T, 1 + arrow), ((first + apart).T, 5)):
         tokens[each, row, column] = token
     return torch.from_numpy(tokens), torch.from_numpy(labels)
@@ -145,7 +156,8 @@ def arrows(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
 
     for n in range(count):
         while True:
-            middle, disc = draws.uniform(6, size - 6, 2), draws.uniform(3, size - 3, 2)
+            middle = draws.uniform(6, size - 6, 2)
+            disc = draws.uniform(3, size - 3, 2)
             if np.hypot(*(disc - middle)) > 11:
                 break
         angle = np.arctan2(*(disc - middle)) + draws.uniform(-0.22, 0.22)

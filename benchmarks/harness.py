@@ -27,7 +27,8 @@ PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 NO_PEERS = "no .venv-peers: run `make peers`"
 FIGURES = ("build_s", "sim_s", "real_time_factor", "peak_rss_mb", "synaptic_events_per_s", "rate_hz")
 # Foreign CPU time that a run may see: this part of its own wall time, and what /proc/stat cannot resolve.
-DISTURBED, RESOLUTION = 0.05, 0.03
+DISTURBED = 0.05
+RESOLUTION = 0.03
 LONGEST = 3600.0
 # NEST numbers the connections of one synapse model in one thread with 27 bits.
 NEST_PER_THREAD = 2**27
@@ -136,7 +137,9 @@ def repeat(runs: Runs, contestant: Contestant, workload: str, chosen: argparse.N
 
 def passed_on(chosen: argparse.Namespace) -> list[str]:
     options = ["--seconds", str(chosen.seconds), "--scale", str(chosen.scale), "--weights", chosen.weights]
-    return options if chosen.warmup is None else [*options, "--warmup", str(chosen.warmup)]
+    if chosen.warmup is None:
+        return options
+    return [*options, "--warmup", str(chosen.warmup)]
 
 
 def contestants(workload: str, chosen: argparse.Namespace) -> list[Contestant]:

@@ -24,14 +24,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from neurosim import catalog
-from neurosim.continual.matrix import MEASURES, estimate
+from neurosim.data import catalog
 from neurosim.datasets import mnist
-from neurosim.hlop import TRAININGS, HLOPNetwork
+from neurosim.learning import HLOPNetwork
+from neurosim.learning.continual.matrix import MEASURES, estimate
+from neurosim.learning.hlop.trainings import TRAININGS
 
 SIZES = (784, 800, 800, 10)
-BATCH, ASKED = 64, 1000
-MEAN, SD = 0.1307, 0.3081  # of MNIST's grey levels
+BATCH = 64
+ASKED = 1000
+# of MNIST's grey levels
+MEAN = 0.1307
+SD = 0.3081
 SHOWN = ("acc", "bwt")
 Labelled = tuple[torch.Tensor, torch.Tensor]
 
@@ -106,9 +110,12 @@ def run(training: str, projects: bool, options: argparse.Namespace, seed: int) -
     train, test = data(options.held_out)
     recipe = PUBLISHED if options.published else OURS
     network = HLOPNetwork(SIZES, TRAININGS[training](), spiking=options.spiking, projects=projects, seed=seed)
-    rows, seconds, cpu = [[math.nan] * options.tasks], [], []
+    rows = [[math.nan] * options.tasks]
+    seconds = []
+    cpu = []
     for task in range(options.tasks):
-        start, busy = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
+        busy = time.process_time()
         network.begin_task(recipe.rows(task))
         learn(network, train, recipe, task, seed, options.train)
         network.end_task()
@@ -144,7 +151,10 @@ def measured(training: str, projects: bool, options: argparse.Namespace) -> dict
 
 
 def percent(value: dict) -> str:
-    spread = "" if value["sd"] is None else f" +- {100 * value['sd']:.2f}"
+    if value["sd"] is None:
+        spread = ""
+    else:
+        spread = f" +- {100 * value['sd']:.2f}"
     return f"{100 * value['mean']:.2f}{spread}"
 
 

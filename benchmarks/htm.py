@@ -24,10 +24,10 @@ import time
 import frame
 
 from neurosim import __version__
-from neurosim.dendrites import SpatialPooler, TemporalMemory
-from neurosim.sdr import SDR, RandomDistributedScalarEncoder
+from neurosim.memory import SDR, RandomDistributedScalarEncoder, SpatialPooler, TemporalMemory
 
-COLUMNS, CELLS = 2048, 10
+COLUMNS = 2048
+CELLS = 10
 PUBLISHED_MS = {"pooler": 0.163, "memory": 0.197}
 Row = dict[str, object]
 
@@ -53,7 +53,10 @@ def images(steps: int) -> list[SDR]:
 def run_sine(steps: int) -> list[Row]:
     pooler = SpatialPooler(1000, COLUMNS, density=0.05, potential_radius=16)
     memory = TemporalMemory(COLUMNS, CELLS)
-    pooled, remembered, anomalies, visits = [], [], [], 0
+    pooled = []
+    remembered = []
+    anomalies = []
+    visits = 0
     for code in sine(steps):
         start = time.thread_time()
         columns = pooler.step(code)
@@ -71,7 +74,9 @@ def run_sine(steps: int) -> list[Row]:
 
 def run_sequences(steps: int) -> list[Row]:
     memory = TemporalMemory(COLUMNS, CELLS)
-    times, anomalies, visits = [], [], 0
+    times = []
+    anomalies = []
+    visits = 0
     for code in sequences(steps):
         start = time.thread_time()
         anomalies.append(memory.step(code))
@@ -81,7 +86,8 @@ def run_sequences(steps: int) -> list[Row]:
 
 
 def run_images(steps: int, name: str = "images", radius: int | None = None) -> list[Row]:
-    pooler, times = SpatialPooler(2048, COLUMNS, boost=2.0, inhibition_radius=radius), []
+    pooler = SpatialPooler(2048, COLUMNS, boost=2.0, inhibition_radius=radius)
+    times = []
     for code in images(steps):
         start = time.thread_time()
         winners = pooler.step(code)
@@ -128,7 +134,8 @@ def repeated(steps: int, repeats: int) -> list[Row]:
 
 def long_run(steps: int, windows: int = 10) -> list[Row]:
     """Random codes without end, the worst there is to learn, with small caps: step time and memory, by tenths."""
-    memory, rows = TemporalMemory(COLUMNS, CELLS, max_segments=4, max_synapses=20), []
+    memory = TemporalMemory(COLUMNS, CELLS, max_segments=4, max_synapses=20)
+    rows = []
     for window in range(windows):
         times = []
         for _ in range(steps // windows):

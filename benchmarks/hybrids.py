@@ -14,14 +14,15 @@ from pathlib import Path
 import frame
 import numpy as np
 
-from neurosim import runs
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.runs.attention import KIND
-from neurosim.runs.attention.result import AttentionResult
-from neurosim.runs.frame.folder import METRICS, open_run, read_metrics
-from neurosim.runs.frame.options import RunOptions
+from neurosim.app import RunOptions, open_run, read_metrics
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app.runs.attention import KIND
+from neurosim.app.runs.attention.result import AttentionResult
+from neurosim.app.runs.frame.folder import METRICS
+from neurosim.app.runs.frame.lifecycle import resume, start
 
-LINEAR, SIZES = 24, (8, 16, 32)
+LINEAR = 24
+SIZES = (8, 16, 32)
 OPTIONS = {
     "gla": {"num_heads": 1, "key_dim": 4, "feature_map": "silu"},
     "softmax": {"num_heads": 2, "rotary_dim": 0},
@@ -40,7 +41,7 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
     if (out / METRICS).is_file():
         return AttentionResult.from_dict(read_metrics(open_run(out)))
     if out.is_dir():
-        return runs.resume(KIND, out, RunOptions(threads=1))
+        return resume(KIND, out, RunOptions(threads=1))
     softmax = LINEAR // ratio if ratio else 0
     settings = {
         "seeds": seeds,
@@ -53,7 +54,7 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
         "training.steps": steps,
         "training.tokens": 512,
     }
-    return runs.start(KIND, KIND.configure(given=settings), options)
+    return start(KIND, KIND.configure(given=settings), options)
 
 
 def main() -> None:

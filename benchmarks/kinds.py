@@ -24,12 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosim.attention import Depth, build
-from neurosim.attention.kinds.local_linear import local_linear
 from neurosim.kernels.layers.newton import newton_scan
-from neurosim.layers import SmoothLIF
+from neurosim.language import Depth, build
+from neurosim.language.attention.kinds.local_linear import local_linear
+from neurosim.learning.layers.parallel import SmoothLIF
 
-KEY, SWITCH, LENGTHS = 16, 64, (64, 128, 256, 512)
+KEY = 16
+SWITCH = 64
+LENGTHS = (64, 128, 256, 512)
 Predictor = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -109,7 +111,8 @@ def shares(seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-WIDTH, COUNT = 64, 32
+WIDTH = 64
+COUNT = 32
 
 
 def _pairs_of(draws: torch.Generator, *, shares: bool) -> tuple[Tensor, Tensor]:
@@ -128,7 +131,8 @@ def _recalled(
     torch.manual_seed(seed)
     mixer: Any = build(kind, WIDTH, Depth(), {"num_heads": 1, "memory_depth": 1, "span": 1} | options)
     keys, values = _pairs_of(draws, shares=shares)
-    rows, which = torch.arange(4)[:, None], torch.randint(COUNT, (4, tokens), generator=draws)
+    rows = torch.arange(4)[:, None]
+    which = torch.randint(COUNT, (4, tokens), generator=draws)
     size = torch.where(torch.rand(4, tokens, generator=draws) < 0.05, factor, 1.0)[..., None]
     x = torch.zeros(4, tokens, WIDTH)
     inputs, _ = mixer.project(x, mixer.initial(x), {})
@@ -143,7 +147,10 @@ def _recalled(
     first = mixer.initial(x)["memory"]
     if mixer.memory_depth == 1:
         # Moneta divides by the norm of its state, which starts small. The others start at nothing.
-        first = 0.1 * torch.randn(first.shape, generator=draws) if kind == "moneta" else torch.zeros_like(first)
+        if kind == "moneta":
+            first = 0.1 * torch.randn(first.shape, generator=draws)
+        else:
+            first = torch.zeros_like(first)
     memory, _ = mixer.chunked(first, inputs)
     recalled = mixer.recall([matrix[:, None] for matrix in mixer.weights(memory[:, 0, 1])], keys)
     wrong = (recalled - values).square().mean()
@@ -167,21 +174,25 @@ def _newton(name: str, tokens: int, seed: int) -> tuple[int, float, float]:
     """(rounds, CPU seconds forward and back, those of the loop)."""
     torch.manual_seed(seed)
     if name == "smooth LIF":
-        layer, leak = SmoothLIF(0.01, width=0.2), float(np.exp(-0.1))
-        inputs, first = 0.3 * torch.randn(tokens, 8, 64, 1).abs(), torch.zeros(8, 64, 1)
+        layer = SmoothLIF(0.01, width=0.2)
+        leak = float(np.exp(-0.1))
+        inputs = 0.3 * torch.randn(tokens, 8, 64, 1).abs()
+        first = torch.zeros(8, 64, 1)
 
         def step(v: Tensor, x: Tensor) -> Tensor:
             return leak * (v - ((v - layer.v_threshold) / layer.width).sigmoid()) + x
     else:
         mixer: Any = build(name, 64, Depth(), {"units": 64})
         inputs = mixer.project(torch.randn(8, tokens, 64), {}, {})[0]["u"].transpose(0, 1).detach()
-        first, step = torch.zeros(8, 64, mixer.states), mixer.step
+        first = torch.zeros(8, 64, mixer.states)
+        step = mixer.step
     inputs.requires_grad_()
     start = time.process_time()
     h, rounds, _, _ = newton_scan(step, first, inputs)
     h.square().sum().backward()
     middle = time.process_time()
-    state, states = first, []
+    state = first
+    states = []
     for each in inputs:
         state = step(state, each)
         states.append(state)

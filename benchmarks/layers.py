@@ -30,7 +30,10 @@ Figures = dict[str, float]
 
 def run_once(library: str, workload: str, units: int, chosen: argparse.Namespace) -> Figures | str:
     """Figures of one process, or why there are none."""
-    python = Path(sys.executable) if library == "neurosim" else PEERS_PYTHON
+    if library == "neurosim":
+        python = Path(sys.executable)
+    else:
+        python = PEERS_PYTHON
     if not python.exists():
         return "no .venv-peers: run `make peers`"
     options = {"units": units, "threads": chosen.threads, "repeats": chosen.repeats, "steps": chosen.steps}
@@ -51,7 +54,10 @@ def compare(workload: str, units: int, chosen: argparse.Namespace) -> dict[str, 
     for number in range(chosen.rounds):
         for library in libraries:
             frame.say(f"{workload} {units}, round {number + 1}: {library}")
-            found = run_once(library, workload, units, chosen) if library not in missing else ""
+            if library not in missing:
+                found = run_once(library, workload, units, chosen)
+            else:
+                found = ""
             if isinstance(found, str):
                 missing[library] = missing.get(library) or found
             else:

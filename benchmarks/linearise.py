@@ -19,11 +19,11 @@ from pathlib import Path
 
 import frame
 
-from neurosim import runs
-from neurosim.runs.convert.linearise import Linearise
-from neurosim.runs.convert.linearise.config import LineariseConfig
-from neurosim.runs.convert.linearise.result import LinearisationResult
-from neurosim.runs.frame.options import RunOptions
+from neurosim.app import RunOptions
+from neurosim.app.runs.convert.linearise import Linearise
+from neurosim.app.runs.convert.linearise.config import LineariseConfig
+from neurosim.app.runs.convert.linearise.result import LinearisationResult
+from neurosim.app.runs.frame.lifecycle import start
 
 STUDENTS = ("window_linear", "gla,keep")
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, pattern: str, folder: Path) -> Linearisatio
         None, sets, {"text.file": options.text, "text.tokens": options.tokens, "seed": options.seed}
     )
     chosen = RunOptions(out=folder / pattern, threads=options.threads)
-    return runs.start(Linearise(Path(options.model)), config, chosen)
+    return start(Linearise(Path(options.model)), config, chosen)
 
 
 def row(pattern: str, result: LinearisationResult) -> list[str]:

@@ -10,7 +10,7 @@
 `shd` reads $NEUROSIM_DATA/FSDD-SHD where that exists, and is then named so. Validation is every fifth training
 recording, read by a readout trained on the others; the test set takes no part in any choice. Where recordings name
 their speaker, each speaker of the training set is also left out in turn. The measures of the liquid itself
-(neurosim/liquid/quality.py) are of the test recordings.
+(neurosim/learning/liquid/quality.py) are of the test recordings.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from neurosim import Recordings, catalog
-from neurosim.liquid import Liquid, Readout, TrainedReadout
-from neurosim.liquid.quality import Quality, generalisation_rank, quality
-from neurosim.liquid.readout import CLASSIFIERS
+from neurosim import Recordings
+from neurosim.data import catalog
+from neurosim.learning import Liquid, Readout, TrainedReadout
+from neurosim.learning.liquid.quality import Quality, generalisation_rank, quality
+from neurosim.learning.liquid.readout import CLASSIFIERS
 
 ADAPT = 90
 # Spread of the logarithm of a conductance once written, and of a read as a fraction of the weight.
@@ -75,8 +76,10 @@ def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> di
     start = time.perf_counter()
     every = np.arange(len(train))
     liquid = adapted(train, seed)
-    learned, played = liquid.run(train), liquid.run(test)
-    a, b = learned.spikes["liquid"], played.spikes["liquid"]
+    learned = liquid.run(train)
+    played = liquid.run(test)
+    a = learned.spikes["liquid"]
+    b = played.spikes["liquid"]
     accuracy = float((readout.fit(a, train.labels).predict(b) == test.labels).mean())
     seconds = time.perf_counter() - start
     held = every % 5 == 4
@@ -87,7 +90,9 @@ def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> di
     about = quality(liquid, test, b)
     found |= {name: value for name, value in about.to_dict().items() if value is not None}
     found["generalisation_rank"] = generalisation_rank(liquid, test, n=about.states)
-    return {**found, "speaker": strangers(readout, train, a)} if "speaker" in train.groups else found
+    if "speaker" in train.groups:
+        return {**found, "speaker": strangers(readout, train, a)}
+    return found
 
 
 def strangers(readout: Readout, train: Recordings, spikes: Recordings) -> float:
@@ -112,7 +117,8 @@ def left_out(trained: list[TrainedReadout], train: Recordings, spikes: Recording
 
 def by_speaker(train: Recordings, scores: NDArray[np.float64]) -> list[float]:
     """Accuracy on each speaker."""
-    right, speaker = scores.argmax(axis=1) == train.labels, np.asarray(train.groups["speaker"])
+    right = scores.argmax(axis=1) == train.labels
+    speaker = np.asarray(train.groups["speaker"])
     return [float(right[speaker == who].mean()) for who in np.unique(speaker)]
 
 
@@ -197,7 +203,8 @@ def of_group(
 ) -> tuple[list[tuple[NDArray, NDArray]], dict[str, list[float]]]:
     """Scores of strangers and of the test recordings, without and with second readouts; and `of_fewer` of a ridge."""
     each = [readout.fit(spikes.select(rows), train.labels[rows]) for _, rows in without_each(train)]
-    whole, pairs = readout.fit(spikes, train.labels), []
+    whole = readout.fit(spikes, train.labels)
+    pairs = []
     for second in (False, True) if readout.transductive else (False,):
         *left, final = (replace(t, readout=replace(readout, self_trained=second)) for t in (*each, whole))
         pairs.append((left_out(left, train, spikes), final.scores(tested)))
@@ -237,7 +244,8 @@ def group_rows(
 def of_fewer(left: list[TrainedReadout], train: Recordings, spikes: Recordings, seed: int) -> dict[str, list[float]]:
     """Accuracy without and with second readouts where fewer recordings of a stranger come together, or half the
     classes."""
-    draws, found = np.random.default_rng(seed), {}
+    draws = np.random.default_rng(seed)
+    found = {}
     for words in (*FEWER, "half the classes"):
         hits: list[list[NDArray]] = [[], []]
         for trained, (who, _) in zip(left, without_each(train), strict=True):

@@ -12,7 +12,9 @@ import numba
 import numpy as np
 
 # A vector that stays in a core's L2 cache, and a stream of places that does not: what delivering spikes comes to.
-PLACES, STREAM, PASSES = 1 << 15, 1 << 23, 20
+PLACES = 1 << 15
+STREAM = 1 << 23
+PASSES = 20
 
 
 @numba.njit(nogil=True)

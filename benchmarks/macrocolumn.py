@@ -24,14 +24,16 @@ from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 from tqdm import tqdm
 
-from neurosim import catalog
-from neurosim import macrocolumn as mc
+from neurosim.base import CapacityWarning
+from neurosim.data import catalog
 from neurosim.datasets import fashion, mnist
-from neurosim.sdr import SDR
+from neurosim.memory import SDR, Macrocolumn, Selection, build_recogniser, on_off_pixels
+from neurosim.memory.macrocolumn.encoders import on_off_spectrum, on_off_windows
+from neurosim.memory.macrocolumn.theory import expected_recall
 
 THREADS = os.cpu_count() or 1
-RANDOM = mc.Selection(chi=0.0)
-SHARP = mc.Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
+RANDOM = Selection(chi=0.0)
+SHARP = Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
 SHADES = (10, 45, 85, 125, 165, 205)
 Row = dict[str, object]
 
@@ -43,7 +45,7 @@ def score(
     name: str, seed: int, train: tuple, *tests: tuple, shape: tuple[int, ...] | None = None
 ) -> tuple[list[float], float, float]:
     """Accuracy on each test; seconds to store and seconds to recognise the last."""
-    owner = mc.build_recogniser(name, seed, shape)
+    owner = build_recogniser(name, seed, shape)
     memory = owner.memory()
     # Compiled before the clock starts.
     stored_items, stored_labels = train
@@ -51,7 +53,9 @@ def score(
     owner.recognise(memory, stored_items[:2], THREADS)
     start = time.perf_counter()
     owner.store(memory, stored_items, stored_labels, THREADS)
-    stored, accuracies, begun = time.perf_counter() - start, [], 0.0
+    stored = time.perf_counter() - start
+    accuracies = []
+    begun = 0.0
     for items, labels in tests:
         begun = time.perf_counter()
         accuracies.append(float((owner.recognise(memory, items, THREADS).labels == labels).mean()))
@@ -67,7 +71,7 @@ def draw(labels: NDArray, each: int, seed: int) -> NDArray[np.int64]:
 
 def images() -> tuple[tuple, tuple]:
     train, test = (mnist.images(split, catalog.find_root(mnist.INFO)) for split in ("train", "test"))
-    return (mc.on_off_pixels(train.pixels), train.labels), (mc.on_off_pixels(test.pixels), test.labels)
+    return (on_off_pixels(train.pixels), train.labels), (on_off_pixels(test.pixels), test.labels)
 
 
 def few_images(seeds: int) -> list[Row]:
@@ -83,13 +87,15 @@ def few_clothes(seeds: int) -> list[Row]:
     """Fashion-MNIST, with and without shades, and the nearest neighbour among the same stored images."""
     root = catalog.find_root(fashion.INFO)
     train, test = (fashion.images(split, root) for split in ("train", "test"))
-    x, y, runs = train.pixels, train.labels, {"one threshold": [], "six thresholds": [], "nearest neighbour": []}
+    x = train.pixels
+    y = train.labels
+    runs = {"one threshold": [], "six thresholds": [], "nearest neighbour": []}
     held = slice(50_000, None)
     for seed in each(seeds, "Fashion-MNIST, 200 a class"):
         chosen = draw(y[:50_000], 200, seed)
         for name, levels in (("one threshold", (100,)), ("six thresholds", SHADES)):
             parts = [
-                (mc.on_off_pixels(images, levels), labels)
+                (on_off_pixels(images, levels), labels)
                 for images, labels in ((x[chosen], y[chosen]), (x[held], y[held]), (test.pixels, test.labels))
             ]
             runs[name].append(score("mnist", seed, *parts, shape=(len(levels), *x.shape[1:])))
@@ -102,7 +108,8 @@ def few_clothes(seeds: int) -> list[Row]:
 
 def all_images(seeds: int) -> list[Row]:
     (x, y), test = images()
-    runs, rows = [], []
+    runs = []
+    rows = []
     for seed in each(seeds, "MNIST, all"):
         order = np.random.default_rng(seed).permutation(50_000)
         part = score("mnist", seed, (x[order], y[order]), (x[50_000:], y[50_000:]))
@@ -115,8 +122,9 @@ def all_images(seeds: int) -> list[Row]:
 
 def growing_images(x: NDArray, y: NDArray, block: int = 5000) -> list[Row]:
     """Operations and processor time of an item against items already stored."""
-    owner = mc.build_recogniser("mnist")
-    memory, rows = owner.memory(), []
+    owner = build_recogniser("mnist")
+    memory = owner.memory()
+    rows = []
     for start in each(60_000 // block, "MNIST, cost of an item", block):
         part = slice(start, start + block)
         began = time.process_time()
@@ -128,12 +136,18 @@ def growing_images(x: NDArray, y: NDArray, block: int = 5000) -> list[Row]:
 
 def recordings(name: str, view: Callable, seeds: int, root: Path | None = None) -> list[Row]:
     train, test = (catalog.load(name, split, root) for split in ("train", "test"))
-    title = "FSDD-SHD" if name == "shd" else f"N-MNIST-{len(train)}/{len(test)}"
-    x, y, other = view(train), np.asarray(train.labels), (view(test), np.asarray(test.labels))
+    if name == "shd":
+        title = "FSDD-SHD"
+    else:
+        title = f"N-MNIST-{len(train)}/{len(test)}"
+    x = view(train)
+    y = np.asarray(train.labels)
+    other = (view(test), np.asarray(test.labels))
     runs = []
     for seed in each(seeds, title):
         order = np.random.default_rng(seed).permutation(len(y))
-        known, held = order[len(y) // 5 :], order[: len(y) // 5]
+        known = order[len(y) // 5 :]
+        held = order[: len(y) // 5]
         part = score(name, seed, (x[known], y[known]), (x[held], y[held]))
         whole = score(name, seed, (x[order], y[order]), other)
         runs.append(([part[0][0], whole[0][0]], whole[1], whole[2]))
@@ -142,7 +156,10 @@ def recordings(name: str, view: Callable, seeds: int, root: Path | None = None) 
 
 def summary(title: str, stored: int, tested: int, runs: list) -> Row:
     values = np.array([run[0] for run in runs])
-    spread = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(values.shape[1])
+    if len(runs) > 1:
+        spread = values.std(axis=0, ddof=1)
+    else:
+        spread = np.zeros(values.shape[1])
     return {
         "figure": title,
         "stored": stored,
@@ -169,16 +186,20 @@ def order(seeds: int, sequences: int = 25, frames: int = 8) -> list[Row]:
     """A stored sequence and the same frames in another order: which is the more familiar? Ties are half right."""
     rows = []
     for lateral in (True, False):
-        right, recalled, made = [], [], []
+        right = []
+        recalled = []
+        made = []
         for seed in each(seeds, "sequences"):
-            column = mc.Macrocolumn(256, 24, 16, lateral=lateral, selection=SHARP, seed=seed)
-            memory, known = column.memory(), [items(frames, 256, 16, 1000 * seed + s) for s in range(sequences)]
+            column = Macrocolumn(256, 24, 16, lateral=lateral, selection=SHARP, seed=seed)
+            memory = column.memory()
+            known = [items(frames, 256, 16, 1000 * seed + s) for s in range(sequences)]
             stored = [column.store_sequence(memory, s) for s in known]
             chance = np.random.default_rng(seed)
             for s, batch in zip(known, stored, strict=True):
                 heard = column.recall_sequence(memory, s)
                 other = column.recall_sequence(memory, [s[i] for i in chance.permutation(frames)])
-                a, b = heard.familiarity.mean(), other.familiarity.mean()
+                a = heard.familiarity.mean()
+                b = other.familiarity.mean()
                 right.append(1.0 if a > b else 0.5 if a == b else 0.0)
                 recalled.append((heard.codes == batch.codes).mean())
                 if lateral:
@@ -199,10 +220,12 @@ def noise(seeds: int, stored: int = 100) -> list[Row]:
     """Noisy items: is the code nearest to theirs that of the item?"""
     rows = []
     for fraction in (0.0, 0.2, 0.4, 0.6, 0.8):
-        right, familiar = [], []
+        right = []
+        familiar = []
         for seed in each(seeds, f"noise {fraction}"):
-            column = mc.Macrocolumn(1024, 32, 32, lateral=False, selection=RANDOM, seed=seed)
-            memory, known = column.memory(), items(stored, 1024, 40, seed)
+            column = Macrocolumn(1024, 32, 32, lateral=False, selection=RANDOM, seed=seed)
+            memory = column.memory()
+            known = items(stored, 1024, 40, seed)
             codes = column.store_many(memory, known).codes
             heard = column.recall_many(memory, [item.noise(fraction, seed, i) for i, item in enumerate(known)])
             nearest = (heard.codes[:, None] == codes[None]).sum(axis=2).argmax(axis=1)
@@ -222,20 +245,22 @@ def capacity(seeds: int) -> list[Row]:
         for name, selection in (("random codes", RANDOM), ("codes by similarity", SHARP)):
             recalled = []
             for seed in each(max(seeds, 5), f"capacity {count}"):
-                column = mc.Macrocolumn(256, 12, 16, lateral=False, selection=selection, seed=seed)
-                memory, known = column.memory(), items(count, 256, 24, seed)
+                column = Macrocolumn(256, 12, 16, lateral=False, selection=selection, seed=seed)
+                memory = column.memory()
+                known = items(count, 256, 24, seed)
                 stored = column.store_many(memory, known)
                 recalled.append((stored.codes == column.recall_many(memory, known).codes).mean())
             found[name] = mean(recalled)
-        theory = mc.expected_recall(count, 24, 256, 16)
-        crosstalk = mc.crosstalk(count, 24, 256, 16)
+        theory = expected_recall(count, 24, 256, 16)
+        crosstalk = theory.crosstalk(count, 24, 256, 16)
         rows.append({"figure": f"recall of {count} items", **found, "theory": theory, "crosstalk": crosstalk})
     return rows + growing_column()
 
 
 def growing_column(total: int = 100_000, block: int = 10_000) -> list[Row]:
-    column = mc.Macrocolumn(256, 12, 16, lateral=False, selection=RANDOM)
-    memory, rows = column.memory(), []
+    column = Macrocolumn(256, 12, 16, lateral=False, selection=RANDOM)
+    memory = column.memory()
+    rows = []
     for start in each(total // block, "cost of an item", block):
         part = items(block, 256, 24, 5 + start)
         began = time.process_time()
@@ -248,7 +273,8 @@ def growing_column(total: int = 100_000, block: int = 10_000) -> list[Row]:
 
 
 def cost(title: str, already: int, operations: NDArray, seconds: float) -> Row:
-    low, high = int(operations.min()), int(operations.max())
+    low = int(operations.min())
+    high = int(operations.max())
     return {
         "figure": f"{title}, already stored {already:,}",
         "operations, fewest": low,
@@ -266,11 +292,11 @@ def each(n: int, title: str, step: int = 1) -> Iterable[int]:
 
 
 def nmnist(seeds: int) -> list[Row]:
-    return recordings("nmnist", mc.on_off_windows, seeds)
+    return recordings("nmnist", on_off_windows, seeds)
 
 
 def shd(seeds: int) -> list[Row]:
-    return recordings("shd", mc.on_off_spectrum, seeds, Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD")
+    return recordings("shd", on_off_spectrum, seeds, Path(os.environ.get("NEUROSIM_DATA", "")) / "FSDD-SHD")
 
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {
@@ -296,7 +322,7 @@ def main() -> None:
     parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("--part", nargs="*", choices=list(PARTS), default=list(PARTS))
     options = parser.parse_args()
-    warnings.simplefilter("ignore", mc.CapacityWarning)
+    warnings.simplefilter("ignore", CapacityWarning)
     found = {part: PARTS[part](options.seeds) for part in options.part}
     lines = (line for rows in found.values() for line in show(rows))
     frame.report(options, lines, {"parts": found}, describe(THREADS))

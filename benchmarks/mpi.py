@@ -25,18 +25,11 @@ from machine import describe
 from run_neurosim import network
 from workloads import microcircuit
 
-from neurosim import Network, Population, Projection, Simulation
-from neurosim.neurons import LIF
-from neurosim.synapses import (
-    DistanceDependentProbability,
-    FixedNumberPost,
-    FixedNumberPre,
-    FixedProbability,
-    FixedTotalNumber,
-    Normal,
-    Pattern,
-    Value,
-)
+from neurosim import LIF, FixedNumberPre, FixedProbability, Network, Population, Projection, Simulation
+from neurosim.base.values import Value
+from neurosim.network import DistanceDependentProbability, Normal
+from neurosim.network.synapses.base import Pattern
+from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
 
 MIB = 1024  # ru_maxrss is in KiB
 KEYS = ("build_s", "build_cpu_s", "sim_s", "sim_cpu_s", "peak_mib", "network_mib", "stored_mib")
@@ -73,14 +66,17 @@ def run(scale: float, seconds: float, threads: int, over_mpi: bool) -> None:
     # An empty process has run: what every process holds whatever the network.
     small = microcircuit(0.02)
     Simulation(network(small), clock=small.dt, threads=threads, comm=comm).run(small.dt)
-    empty, workload = peak_mib(), microcircuit(scale)
-    described, before = network(workload), time.process_time()
+    empty = peak_mib()
+    workload = microcircuit(scale)
+    described = network(workload)
+    before = time.process_time()
     simulation = Simulation(described, clock=workload.dt, threads=threads, comm=comm)
     built = time.process_time() - before
     simulation.run(workload.warmup)
     if comm is not None:
         comm.Barrier()
-    started, before = time.perf_counter(), time.process_time()
+    started = time.perf_counter()
+    before = time.process_time()
     outcome = simulation.run(seconds)
     figures = {
         "build_s": simulation.build_s,
@@ -109,7 +105,8 @@ def build(name: str, over_mpi: bool) -> None:
         if isinstance(pattern, FixedTotalNumber):
             pattern = FixedTotalNumber(1000 * units)
         cells = [Population("cells", units, LIF())]
-        described, empty = Network(cells, [Projection("cells", "cells", pattern, *values)]), peak_mib()
+        described = Network(cells, [Projection("cells", "cells", pattern, *values)])
+        empty = peak_mib()
         before = time.process_time()
         simulation = Simulation(described, clock=1e-4, threads=1, comm=comm)
         built = time.process_time() - before
@@ -140,7 +137,10 @@ def measured(processes: int, threads: int, chosen: argparse.Namespace, *more: st
 
 def mpirun() -> str:
     beside = Path(sys.executable).with_name("mpirun")
-    found = str(beside) if beside.exists() else shutil.which("mpirun")
+    if beside.exists():
+        found = str(beside)
+    else:
+        found = shutil.which("mpirun")
     if found is None:
         raise SystemExit("no mpirun: pip install 'neurosim-spiking[mpi]'")
     return found

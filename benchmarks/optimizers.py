@@ -21,9 +21,9 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from neurosim.associative import tail_run
-from neurosim.attention import LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, python_text, train_bytes
-from neurosim.attention.train import split, stream_windows
+from neurosim.language import LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, python_text, train_bytes
+from neurosim.language.attention.train import split, stream_windows
+from neurosim.memory.associative.tail import tail_run
 
 RATES = {"adamw": 4e-3, "muon": 8e-3}
 TRIED = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
@@ -56,17 +56,21 @@ def losses(model: LanguageModel, text: bytes) -> dict[str, float]:
     order = counts.argsort(descending=True)
     share = counts[order].cumsum(0) / counts.sum()
     kinds = {"all": order, "frequent": order[share <= 0.5], "rare": order[share > 0.99]}
-    each, targets, state = [], [], None
+    each = []
+    targets = []
+    state = None
     for inputs, wanted in stream_windows(held, 128, 64):
         logits, state = model(inputs, state)
         each.append(F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none"))
         targets.append(wanted.flatten())
-    found, seen = torch.cat(each), torch.cat(targets)
+    found = torch.cat(each)
+    seen = torch.cat(targets)
     return {name: float(found[torch.isin(seen, of)].mean()) for name, of in kinds.items()}
 
 
 def bytes_rows(seeds: int, steps: int) -> list[dict[str, Any]]:
-    text, rows = python_text(), []
+    text = python_text()
+    rows = []
     for name, rate in RATES.items():
         each = []
         for seed in tqdm(range(seeds), desc=name, file=sys.stderr):

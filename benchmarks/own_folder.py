@@ -23,8 +23,10 @@ import frame
 import numpy as np
 from click.testing import CliRunner
 
-from neurosim import Spikes, catalog, files
-from neurosim.cli import main as program
+from neurosim import Spikes
+from neurosim.app.cli import main as program
+from neurosim.data import catalog
+from neurosim.data.files import formats
 
 SUFFIXES = (".aedat4", ".raw", ".csv")
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -38,7 +40,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 def write(path: Path, spikes: Spikes) -> None:
     """Write a recording in the format of its suffix; CSV as another program would."""
     if path.suffix != ".csv":
-        files.write(path, spikes)
+        formats.write(path, spikes)
         return
     p, y, x = spikes.coordinates()
     t = np.rint(spikes.times * 1e6).astype(np.int64)

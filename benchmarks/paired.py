@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import frame
 from scipy.stats import binomtest
 
-from neurosim.runs.score import Z95, wilson
+from neurosim.app.runs.score import Z95, wilson
 
 Rows = dict[str, dict[str, Any]]
 
@@ -44,10 +44,14 @@ def paired(items: int, first_only: int, second_only: int) -> Paired:
     """Return the difference of two accuracies over the same items, and what is known of it."""
     difference = (second_only - first_only) / items
     # One item more of each kind: the interval stays right where few items differ.
-    a, b = (first_only + 1) / (items + 2), (second_only + 1) / (items + 2)
+    a = (first_only + 1) / (items + 2)
+    b = (second_only + 1) / (items + 2)
     half = Z95 * math.sqrt((a + b - (b - a) ** 2) / (items + 2))
     differ = first_only + second_only
-    p = float(binomtest(first_only, differ).pvalue) if differ else 1.0
+    if differ:
+        p = float(binomtest(first_only, differ).pvalue)
+    else:
+        p = 1.0
     return Paired(items, first_only, second_only, difference, b - a - half, b - a + half, p)
 
 
@@ -59,7 +63,8 @@ def read(paths: list[Path]) -> Rows:
 def accuracy(rows: Rows) -> str:
     """Return the accuracy of each row and of all, with its interval."""
     each = [f"{1 - _wrong(row) / _answered(row):.4f}" for row in rows.values()]
-    items, wrong = sum(map(_answered, rows.values())), sum(map(_wrong, rows.values()))
+    items = sum(map(_answered, rows.values()))
+    wrong = sum(map(_wrong, rows.values()))
     low, high = wilson(items - wrong, items)
     return f"{', '.join(each)}: {1 - wrong / items:.4f} of {items} ({low:.4f} to {high:.4f})"
 
@@ -70,7 +75,8 @@ def compare(first: Rows, second: Rows) -> Paired:
     for title in first.keys() & second.keys():
         tested = first[title]["tested"]
         for one, other in zip(first[title]["runs"], second[title]["runs"], strict=False):
-            ours, theirs = set(one["wrong"]), set(other["wrong"])
+            ours = set(one["wrong"])
+            theirs = set(other["wrong"])
             items += tested
             first_only += len(theirs - ours)
             second_only += len(ours - theirs)

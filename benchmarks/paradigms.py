@@ -2,7 +2,7 @@
 
     python benchmarks/paradigms.py [--dataset digits] [--only liquid trained ...] [--markdown] [--json]
 
-Operations, bytes and energy are those of one test recording (estimates: 45 nm figures, see `neurosim.measure`); the
+Operations, bytes and energy are those of one test recording (estimates: 45 nm figures, see `neurosim.base.measure`); the
 dense equivalent does every operation of the same network in every step. Accuracies are of the whole test split, once,
 with the settings that each command has by default.
 """
@@ -43,7 +43,8 @@ def run(words: Sequence[str], dataset: str, out: Path) -> dict[str, object]:
 
 
 def row(name: str, result: dict) -> dict[str, object]:
-    measures, energy = result["measures"], result["energy"]
+    measures = result["measures"]
+    energy = result["energy"]
     operations = measures["synaptic_operations"]
     effective = (operations["Effective_ACs"] or 0) + (operations["Effective_MACs"] or 0)
     return {
@@ -59,7 +60,8 @@ def row(name: str, result: dict) -> dict[str, object]:
 
 
 def cells(found: dict) -> list[str]:
-    compute, memory = found["compute_only"], found["memory_aware"]
+    compute = found["compute_only"]
+    memory = found["memory_aware"]
     return [
         str(found["paradigm"]),
         f"{found['accuracy']:.3f} of {found['samples']}",

@@ -23,12 +23,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from neurosim.attention.model import LanguageConfig, LanguageModel, MixerSpec
-from neurosim.attention.objectives import OBJECTIVES, SEPARATOR
-from neurosim.attention.optimizers import optimizers_of
-from neurosim.attention.train import LanguageTraining, draw_windows, split, train_bytes
+from neurosim.language import LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, train_bytes
+from neurosim.language.attention.objectives import OBJECTIVES, SEPARATOR
+from neurosim.language.attention.optimizers import optimizers_of
+from neurosim.language.attention.train import draw_windows, split
 
-NAMES, DIGITS, SIZES, TESTED = (2, 12), 1, (4, 8, 12), 500
+NAMES = (2, 12)
+DIGITS = 1
+SIZES = (4, 8, 12)
+TESTED = 500
 TEXT = 1_000_000
 CONFIG = LanguageConfig((MixerSpec("deltanet", {"num_heads": 2}),) * 2, width=64, hidden=128)
 ARMS: dict[str, dict[str, Any]] = {
@@ -41,12 +44,15 @@ ARMS: dict[str, dict[str, Any]] = {
 
 def book(names: int, draws: np.random.Generator) -> list[str]:
     """Lines of a letter and a number, no letter twice."""
-    letters, numbers = draws.permutation(26)[:names], draws.integers(10**DIGITS, size=names)
+    letters = draws.permutation(26)[:names]
+    numbers = draws.integers(10**DIGITS, size=names)
     return [f"{chr(65 + letter)}{number:0{DIGITS}}\n" for letter, number in zip(letters, numbers, strict=True)]
 
 
 def text_of_books(size: int, asked: int, seed: int) -> bytes:
-    draws, parts, count = np.random.default_rng(seed), [], 0
+    draws = np.random.default_rng(seed)
+    parts = []
+    count = 0
     while count < size:
         lines = book(int(draws.integers(NAMES[0], NAMES[1] + 1)), draws)
         answers = [lines[i] for i in draws.integers(len(lines), size=asked)]
@@ -58,7 +64,8 @@ def text_of_books(size: int, asked: int, seed: int) -> bytes:
 @torch.no_grad()
 def recalled(model: LanguageModel, names: int, *, given: bool, backwards: bool, seed: int = 1 << 40) -> float:
     """Share of books whose asked number is the likeliest continuation."""
-    draws, rows = np.random.default_rng(seed + names), []
+    draws = np.random.default_rng(seed + names)
+    rows = []
     for _ in range(TESTED):
         lines = book(names, draws)
         asked = lines[int(draws.integers(names))]
@@ -67,7 +74,10 @@ def recalled(model: LanguageModel, names: int, *, given: bool, backwards: bool, 
             before = bytes([OBJECTIVES["prefix"][0]]) + before + bytes([SEPARATOR])
         rows.append(np.frombuffer(before + asked[1 : 1 + DIGITS].encode(), np.uint8))
     tokens = torch.from_numpy(np.array(rows)).long()
-    prefix = torch.full((TESTED,), tokens.shape[1] - DIGITS) if given and backwards else None
+    if given and backwards:
+        prefix = torch.full((TESTED,), tokens.shape[1] - DIGITS)
+    else:
+        prefix = None
     logits = model(tokens[:, :-1], prefix=prefix)[0][:, -DIGITS:]
     return float(logits.argmax(-1).eq(tokens[:, -DIGITS:]).all(1).float().mean())
 
@@ -108,7 +118,10 @@ def measure(arm: str, seed: int, steps: int, tuned: int, asked: int) -> dict[str
 
 def kept(folder: Path | None, arm: str, seed: int, steps: int, tuned: int, asked: int) -> dict[str, list[float]]:
     """Return a result from `folder`, or compute it and put it there."""
-    path = None if folder is None else folder / f"{arm}-{steps}-{tuned}-{asked}-{seed}.json"
+    if folder is None:
+        path = None
+    else:
+        path = folder / f"{arm}-{steps}-{tuned}-{asked}-{seed}.json"
     if path is not None and path.is_file():
         return json.loads(path.read_text())
     found = measure(arm, seed, steps, tuned, asked)

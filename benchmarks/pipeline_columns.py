@@ -39,24 +39,35 @@ from machine import describe
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from neurosim import Link, Network, Population, Projection, Recordings, SpikeSource, Windowed, catalog, simulate
-from neurosim import macrocolumn as mc
-from neurosim.description import Description, Settings
-from neurosim.neurons import LIF
-from neurosim.readouts import OnlineReadout
-from neurosim.runs.data import Splits
-from neurosim.runs.network.config import NetworkConfig
-from neurosim.runs.pipeline.config import PipelineConfig, PipelineData
-from neurosim.runs.pipeline.learning import Pipeline
-from neurosim.runs.pipeline.plan import Plan
-from neurosim.runs.pipeline.progress import PipelineProgress
-from neurosim.synapses import Convolution
+from neurosim import LIF, Link, Network, Population, Projection, Recordings, SpikeSource, Windowed, simulate
+from neurosim.app.runs.data import Splits
+from neurosim.app.runs.network.config import NetworkConfig
+from neurosim.app.runs.pipeline.config import PipelineConfig, PipelineData
+from neurosim.app.runs.pipeline.learning import Pipeline
+from neurosim.app.runs.pipeline.plan import Plan
+from neurosim.app.runs.pipeline.progress import PipelineProgress
+from neurosim.base import CapacityWarning
+from neurosim.data import catalog
+from neurosim.engine import Description
+from neurosim.engine.description.description import Settings
+from neurosim.learning import OnlineReadout
+from neurosim.memory import Hierarchy, Level, Selection, build_recogniser, patches
+from neurosim.memory.macrocolumn.encoders import on_off_windows
+from neurosim.network import Convolution
 
 # Three saccades of 105 ms, and 3 ms for the last spikes of the edges.
-DURATION, WINDOW, WINDOWS = 0.315, 0.106, 3
-ORIENTATIONS, SIDE, SIGMA, WAVELENGTH = 8, 7, 2.0, 8.0  # of the edges, pixels
+DURATION = 0.315
+WINDOW = 0.106
+WINDOWS = 3
+# of the edges, pixels
+ORIENTATIONS = 8
+SIDE = 7
+SIGMA = 2.0
+WAVELENGTH = 8.0
 FOLDS = 5
-POOLED, POOLED_STRIDE = 6, 2  # places of edges that a complex cell sees, and from one to the next
+# places of edges that a complex cell sees, and from one to the next
+POOLED = 6
+POOLED_STRIDE = 2
 GRID: dict[str, tuple[float, ...]] = {"modules": (4, 8), "units": (8, 16), "penalty": (100.0, 300.0, 1000.0)}
 
 
@@ -123,7 +134,9 @@ def edges(chosen: Chosen, shape: tuple[int, ...]) -> tuple[list[Population], Pro
 def network(chosen: Chosen, shape: tuple[int, ...], seed: int) -> Network:
     """Return the pipeline."""
     populations, projection = edges(chosen, shape)
-    cells, projections, seen = populations[1], [projection], []
+    cells = populations[1]
+    projections = [projection]
+    seen = []
     links = [Link("label", "readout", "label")]
     if chosen.complex_cells:
         pattern = Convolution(pooling(cells.shape[0]), stride=POOLED_STRIDE)
@@ -131,10 +144,10 @@ def network(chosen: Chosen, shape: tuple[int, ...], seed: int) -> Network:
         # One spike of an edge is enough; the rest of it cannot add up.
         projections.append(Projection("edges", "complex", pattern, 1.01))
     if chosen.columns:
-        fields = mc.patches(cells.shape, chosen.side, chosen.stride)
-        exemplars = mc.Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
-        level = mc.Level(fields, chosen.modules, chosen.units, lateral=False, frozen_above=0.49, selection=exemplars)
-        hierarchy = mc.Hierarchy(cells.size, (level,), top_down=False, seed=seed)
+        fields = patches(cells.shape, chosen.side, chosen.stride)
+        exemplars = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+        level = Level(fields, chosen.modules, chosen.units, lateral=False, frozen_above=0.49, selection=exemplars)
+        hierarchy = Hierarchy(cells.size, (level,), top_down=False, seed=seed)
         seen.append(Population("columns", (hierarchy.outputs,), Windowed(hierarchy, WINDOW)))
         links.append(Link("edges", "columns"))
     populations += seen
@@ -166,7 +179,8 @@ def one_pass(splits: Splits, chosen: Chosen, seed: int, epochs: int = 1) -> Outc
     data = PipelineData(name="nmnist", source="camera", label="label", readout="readout", epochs=epochs)
     config = PipelineConfig(NetworkConfig("columns", told), data)
     plan = Plan.of(config, splits)
-    pipeline, progress = Pipeline(config, splits, plan, 1), PipelineProgress.start(plan.tests, len(plan.test))
+    pipeline = Pipeline(config, splits, plan, 1)
+    progress = PipelineProgress.start(plan.tests, len(plan.test))
     for piece in plan.pieces():
         progress = pipeline.after(progress, piece)
     operations = sum(layer.synaptic_operations or 0 for layer in progress.tested.work) / len(plan.test)
@@ -205,10 +219,11 @@ def counts_logistic(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
 
 
 def columns_alone(splits: Splits, chosen: Chosen, seed: int) -> Outcome:
-    owner = mc.build_recogniser("nmnist", seed)
-    memory, order = owner.memory(), np.random.default_rng(seed).permutation(len(splits.train))
-    owner.store(memory, mc.on_off_windows(splits.train)[order], np.asarray(splits.train.labels)[order])
-    found = owner.recognise(memory, mc.on_off_windows(splits.test))
+    owner = build_recogniser("nmnist", seed)
+    memory = owner.memory()
+    order = np.random.default_rng(seed).permutation(len(splits.train))
+    owner.store(memory, on_off_windows(splits.train)[order], np.asarray(splits.train.labels)[order])
+    found = owner.recognise(memory, on_off_windows(splits.test))
     return Outcome(float((found.labels == splits.test.labels).mean()))
 
 
@@ -265,7 +280,9 @@ def compare(train: Recordings, test: Recordings, seeds: int, names: list[str]) -
 
 
 def _sd(values: list[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    if len(values) > 1:
+        return float(np.std(values, ddof=1))
+    return 0.0
 
 
 def main() -> None:
@@ -273,8 +290,11 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--choose", action="store_true", help="compare settings on validation folds; no test")
     options = parser.parse_args()
-    warnings.simplefilter("ignore", mc.CapacityWarning)
-    root = Path(os.environ["NEUROSIM_DATA"], "NMNIST") if "NEUROSIM_DATA" in os.environ else None
+    warnings.simplefilter("ignore", CapacityWarning)
+    if "NEUROSIM_DATA" in os.environ:
+        root = Path(os.environ["NEUROSIM_DATA"], "NMNIST")
+    else:
+        root = None
     train = catalog.load("nmnist", "train", root)
     if options.choose:
         rows = choose(train, options.seeds)

@@ -20,7 +20,7 @@ Beside them, on the same spikes of the liquid:
     edges           the same on the edges, without a liquid
     camera          the same on a liquid of that size without edges, as `neurosim simulate nmnist` has it
 
-ACC, BWT: `neurosim.continual.matrix`. The BWT of "refitted" is what more digits cost with nothing forgotten. Settings
+ACC, BWT: `neurosim.learning.continual.matrix`. The BWT of "refitted" is what more digits cost with nothing forgotten. Settings
 were chosen on folds of the training recordings, as --choose compares those of `GRID` on liquids of other seeds; the
 test recordings are asked once, without it.
 """
@@ -42,18 +42,18 @@ from numpy.typing import NDArray
 from pipeline_columns import Chosen, edges, fold
 from tqdm import tqdm
 
-from neurosim import Network, Population, Recordings, SpikeSource, catalog, simulate
-from neurosim.continual.matrix import Matrix, estimate, measures
+from neurosim import Link, Network, Population, Recordings, SpikeSource, Windowed, simulate
+from neurosim.app.runs.data import Splits
+from neurosim.data import catalog
 from neurosim.engine import Result
-from neurosim.liquid import Liquid, Readout
-from neurosim.network import Link
-from neurosim.readouts import LateralCircuit, OnlineReadout, label_recordings
-from neurosim.runs.data import Splits
-from neurosim.windowed import Windowed
+from neurosim.learning import LateralCircuit, Liquid, OnlineReadout, Readout, label_recordings
+from neurosim.learning.continual.matrix import Matrix, estimate, measures
 
 TASKS = tuple((2 * t, 2 * t + 1) for t in range(5))
 # Three saccades of 105 ms, and some ms for the last spikes of edges and liquid.
-WINDOW, WINDOWS, NEURONS = 0.107, 3, 1000
+WINDOW = 0.107
+WINDOWS = 3
+NEURONS = 1000
 DURATION = WINDOW * WINDOWS
 ADAPT = 90
 # Of a liquid on edges: delays beyond a few ms and small patches are for a liquid that sees the camera itself.
@@ -107,7 +107,10 @@ class Heard:
 def events(seed: int, validate: bool) -> tuple[Recordings, Recordings]:
     """Return the recordings to learn and to ask: with `validate`, a fold of the training recordings is asked."""
     train = catalog.load("nmnist", "train")
-    splits = fold(train, seed) if validate else Splits(train, catalog.load("nmnist", "test"), "test")
+    if validate:
+        splits = fold(train, seed)
+    else:
+        splits = Splits(train, catalog.load("nmnist", "test"), "test")
     return splits.train, splits.test
 
 
@@ -168,8 +171,10 @@ def answers(model: OnlineReadout, heard: Heard, learned: Learned | None) -> NDAr
 
 def learn_in_order(model: OnlineReadout, heard: Heard, seed: int) -> tuple[Matrix, Result]:
     """Learn pair after pair; return the matrix of accuracies, and the last run."""
-    order, learned = heard.order(seed), None
-    digits, asked = np.asarray(heard.learned.labels)[order], np.asarray(heard.asked.labels)
+    order = heard.order(seed)
+    learned = None
+    digits = np.asarray(heard.learned.labels)[order]
+    asked = np.asarray(heard.asked.labels)
     rows: NDArray[np.float64] = np.zeros((len(TASKS) + 1, len(TASKS)))
     for t, task in enumerate(TASKS):
         items = heard.learned.select(order[np.isin(digits, task)])
@@ -193,7 +198,8 @@ def incremental(model: OnlineReadout, heard: Heard, seed: int) -> dict[str, floa
 def refitted(heard: Heard) -> dict[str, float]:
     """The measures of `incremental` for ridge regression on all recordings of the digits so far."""
     readout = Readout(windows=WINDOWS, timing="duration")
-    labels, asked = np.asarray(heard.learned.labels), np.asarray(heard.asked.labels)
+    labels = np.asarray(heard.learned.labels)
+    asked = np.asarray(heard.asked.labels)
     rows: NDArray[np.float64] = np.zeros((len(TASKS) + 1, len(TASKS)))
     for t in range(len(TASKS)):
         known = np.isin(labels, TASKS[: t + 1])
@@ -215,7 +221,8 @@ def arms(seed: int, validate: bool) -> dict[str, dict[str, float]]:
     whole = on_edges(100 + seed if validate else seed, *recordings)
     heard = whole.of("liquid")
     plain = replace(LATERAL, lateral=None)
-    labels, asked = np.asarray(heard.learned.labels), np.asarray(heard.asked.labels)
+    labels = np.asarray(heard.learned.labels)
+    asked = np.asarray(heard.asked.labels)
     mixed = heard.learned.select(np.random.default_rng(seed).permutation(len(labels)))
     once = play(plain, heard, mixed, None, learn=True).learned["readout"]
     found = {"least squares": incremental(SQUARES, whole, seed), "lateral": incremental(LATERAL, whole, seed)}
@@ -237,7 +244,10 @@ def choose(seeds: int) -> dict[str, Any]:
     for name, models in GRID.items():
         for model in tqdm(models, name, file=sys.stderr):
             found = [incremental(model, each, seed) for seed, each in enumerate(heard)]
-            value = model.lateral.rows[0] if name == "rows" and model.lateral else getattr(model, name)
+            if name == "rows" and model.lateral:
+                value = model.lateral.rows[0]
+            else:
+                value = getattr(model, name)
             means = {key: round(float(np.mean([row[key] for row in found])), 4) for key in ("accuracy", "bwt")}
             rows.append({name: value, **means})
             frame.say(str(rows[-1]))

@@ -14,11 +14,10 @@ import time
 import frame
 import numpy as np
 
-from neurosim import Network, PoissonInput, Population, Projection, Simulation
-from neurosim.neurons import LIF
-from neurosim.synapses import FixedProbability
+from neurosim import LIF, FixedProbability, Network, PoissonInput, Population, Projection, Simulation
 
-SIZE, CLOCK = 20, 1e-3
+SIZE = 20
+CLOCK = 1e-3
 
 
 def network(count: int) -> Network:

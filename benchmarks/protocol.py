@@ -45,7 +45,10 @@ def options(devices: tuple[str, ...] = ("default",), argv: list[str] | None = No
 def workload_of(chosen: argparse.Namespace) -> Workload:
     if chosen.workload == "equal_200":
         return load_arrays(chosen.arrays)
-    extra = {"weights": chosen.weights} if chosen.workload == "brunel" else {}
+    if chosen.workload == "brunel":
+        extra = {"weights": chosen.weights}
+    else:
+        extra = {}
     return WORKLOADS[chosen.workload](chosen.scale, **extra)
 
 
@@ -58,7 +61,10 @@ class Grid:
 
     @classmethod
     def of(cls, chosen: argparse.Namespace, workload: Workload) -> Grid:
-        warmup = workload.warmup if chosen.warmup is None else chosen.warmup
+        if chosen.warmup is None:
+            warmup = workload.warmup
+        else:
+            warmup = chosen.warmup
         return cls(round(warmup / workload.dt), round(chosen.seconds / workload.dt))
 
 
@@ -128,9 +134,11 @@ def result(
 def interval_cv(steps: np.ndarray, units: np.ndarray, size: int, least: int = 5) -> float | None:
     """Mean over neurons of the coefficient of variation of their intervals, where there are `least` of them."""
     order = np.lexsort((steps, units))
-    t, u = np.asarray(steps)[order].astype(float), np.asarray(units)[order]
+    t = np.asarray(steps)[order].astype(float)
+    u = np.asarray(units)[order]
     same = u[1:] == u[:-1]
-    gaps, owner = np.diff(t)[same], u[1:][same]
+    gaps = np.diff(t)[same]
+    owner = u[1:][same]
     n = np.bincount(owner, minlength=size)
     known = n >= least
     if not known.any():

@@ -28,9 +28,9 @@ STEPS = {
 }
 PROGRAM = """
 import re, sys, time
-from neurosim.attention import read_model
-from neurosim.convert import Coding, Decoder, convert
-from neurosim.convert.checkpoint import read_converted, write_converted
+from neurosim.language.attention import read_model
+from neurosim.language.conversion import Coding, Decoder, convert
+from neurosim.language.conversion.checkpoint import read_converted, write_converted
 FOLDER = sys.argv[1]
 def decode(model):
     decoder = Decoder(model)
@@ -48,9 +48,10 @@ def write_random(folder: Path, layers: int, width: int) -> float:
     """Write a GLA in bfloat16 as flash-linear-attention names it; return its MB."""
     import torch
 
-    from neurosim.attention import LanguageModel
-    from neurosim.attention.huggingface import READERS, CheckpointConfig
-    from neurosim.attention.tensors import DeferredTensor, save_tensors
+    from neurosim.language import LanguageModel
+    from neurosim.language.attention.huggingface import READERS
+    from neurosim.language.attention.huggingface.config import CheckpointConfig
+    from neurosim.language.attention.tensors import DeferredTensor, save_tensors
 
     config = {"hidden_size": width, "num_hidden_layers": layers, "num_heads": 4, "vocab_size": 32_000}
     reader = READERS["gla"]

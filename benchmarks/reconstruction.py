@@ -24,7 +24,7 @@ from typing import Any
 import frame
 import numpy as np
 
-from neurosim.training.reconstruction import (
+from neurosim.learning.training.reconstruction import (
     AlmostLinearNetwork,
     ReconstructionSpec,
     lorenz63,
@@ -32,9 +32,11 @@ from neurosim.training.reconstruction import (
     spectrum_distance,
     state_space_divergence,
 )
-from neurosim.training.refinement import SPECTRA, RefinementSpec, refine
+from neurosim.learning.training.refinement import SPECTRA, RefinementSpec, refine
 
-STEPS, BEFORE, SHARE = 100_000, 1000, 1e-3
+STEPS = 100_000
+BEFORE = 1000
+SHARE = 1e-3
 PART = 10_000  # steps of which the published program takes spectra
 
 
@@ -92,7 +94,8 @@ def short_spectrum_distance(true: np.ndarray, found: np.ndarray) -> float:
 
 
 def measure(seed: int, learned: Callable[[np.ndarray, int], AlmostLinearNetwork]) -> dict[str, Any]:
-    data, true = lorenz63(STEPS, seed=seed), lorenz63(STEPS, seed=seed + 1000)
+    data = lorenz63(STEPS, seed=seed)
+    true = lorenz63(STEPS, seed=seed + 1000)
     start = time.process_time()
     network = learned(data, seed)
     seconds = time.process_time() - start

@@ -9,21 +9,25 @@ import description as d
 import numpy as np
 import protocol
 
-from neurosim import engine, neurons, plasticity, synapses
-from neurosim import network as ns
-from neurosim.spikes import Spikes
+from neurosim import LIF, STDP, CobaLIF, CubaLIF, FixedNumberPre, FixedProbability, FromList, Simulation, Spikes
+from neurosim.base.values import Value
+from neurosim.network import Neuron, Normal, Uniform
+from neurosim.network import network as ns
+from neurosim.network.plasticity.base import LearningRule
+from neurosim.network.synapses.base import Pattern
+from neurosim.network.synapses.patterns import FixedTotalNumber
 
 # Neurosim stamps a spike with the start of its step; `description`, like NEST, with the end.
 STAMP = 1
 PRECISION = {"default": "float32", "float64": "float64"}
 
 
-def lif(n: d.Neuron) -> neurons.Neuron:
-    return neurons.LIF(n.tau_mem, n.v_threshold, n.v_leak, n.v_reset, n.r, n.bias, n.refractory)
+def lif(n: d.Neuron) -> Neuron:
+    return LIF(n.tau_mem, n.v_threshold, n.v_leak, n.v_reset, n.r, n.bias, n.refractory)
 
 
-def cuba_lif(n: d.Neuron) -> neurons.Neuron:
-    return neurons.CubaLIF(
+def cuba_lif(n: d.Neuron) -> Neuron:
+    return CubaLIF(
         tau_mem=n.tau_mem,
         tau_syn=n.tau_exc,
         tau_syn_inhibitory=n.tau_inh,
@@ -36,8 +40,8 @@ def cuba_lif(n: d.Neuron) -> neurons.Neuron:
     )
 
 
-def coba_lif(n: d.Neuron) -> neurons.Neuron:
-    return neurons.CobaLIF(
+def coba_lif(n: d.Neuron) -> Neuron:
+    return CobaLIF(
         tau_mem=n.tau_mem,
         tau_syn=n.tau_exc,
         tau_syn_inhibitory=n.tau_inh,
@@ -52,7 +56,7 @@ def coba_lif(n: d.Neuron) -> neurons.Neuron:
     )
 
 
-MODELS: dict[str, Callable[[d.Neuron], neurons.Neuron]] = {
+MODELS: dict[str, Callable[[d.Neuron], Neuron]] = {
     "delta": lif,
     "exponential": cuba_lif,
     "conductance": coba_lif,
@@ -64,10 +68,12 @@ def receptor(n: d.Neuron, inhibitory: bool) -> str | None:
     if n.synapse == "delta":
         return None
     one = n.synapse == "exponential" and n.tau_exc == n.tau_inh
-    return "inhibitory" if inhibitory and not one else "excitatory"
+    if inhibitory and not one:
+        return "inhibitory"
+    return "excitatory"
 
 
-def weight(p: d.Projection, n: d.Neuron) -> synapses.Value:
+def weight(p: d.Projection, n: d.Neuron) -> Value:
     """Neurosim takes conductances >= 0; `description` gives inhibitory ones a negative sign."""
     if n.synapse != "conductance" or not p.inhibitory:
         return value(p.weight)
@@ -76,24 +82,24 @@ def weight(p: d.Projection, n: d.Neuron) -> synapses.Value:
     return value(-p.weight)
 
 
-def value(v: d.Value | np.ndarray) -> synapses.Value:
+def value(v: d.Value | np.ndarray) -> Value:
     kinds = {
-        d.Normal: lambda: synapses.Normal(v.mean, v.sd, v.low, v.high),
-        d.Uniform: lambda: synapses.Uniform(v.low, v.high),
+        d.Normal: lambda: Normal(v.mean, v.sd, v.low, v.high),
+        d.Uniform: lambda: Uniform(v.low, v.high),
     }
     return kinds.get(type(v), lambda: v)()
 
 
-def rule(s: d.Stdp | None) -> plasticity.LearningRule | None:
-    return s and plasticity.STDP(s.tau_plus, s.tau_minus, s.a_plus, s.a_minus, 0.0, s.w_max, 1.0, 1.0)
+def rule(s: d.Stdp | None) -> LearningRule | None:
+    return s and STDP(s.tau_plus, s.tau_minus, s.a_plus, s.a_minus, 0.0, s.w_max, 1.0, 1.0)
 
 
-def pattern(rule: d.Rule) -> synapses.Pattern:
+def pattern(rule: d.Rule) -> Pattern:
     return {
-        d.InDegree: lambda: synapses.FixedNumberPre(rule.n, with_replacement=True),
-        d.Probability: lambda: synapses.FixedProbability(rule.p),
-        d.Total: lambda: synapses.FixedTotalNumber(rule.n),
-        d.Pairs: lambda: synapses.FromList(rule.sources, rule.targets),
+        d.InDegree: lambda: FixedNumberPre(rule.n, with_replacement=True),
+        d.Probability: lambda: FixedProbability(rule.p),
+        d.Total: lambda: FixedTotalNumber(rule.n),
+        d.Pairs: lambda: FromList(rule.sources, rule.targets),
     }[type(rule)]()
 
 
@@ -138,7 +144,7 @@ def inputs(workload: d.Workload, duration: float) -> dict[str, Spikes]:
 def run(
     chosen: argparse.Namespace, workload: d.Workload, grid: protocol.Grid
 ) -> tuple[dict[str, object], protocol.Trains]:
-    simulation = engine.Simulation(
+    simulation = Simulation(
         network(workload),
         inputs(workload, (grid.warmup + grid.timed) * workload.dt),
         clock=workload.dt,

@@ -22,9 +22,11 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from neurosim import sdr
 from neurosim.kernels.memory.packed import pack
 from neurosim.kernels.tools.threads import spread
+from neurosim.memory import SDR
+from neurosim.memory.sdr import code
+from neurosim.memory.sdr.columns import Columns
 
 PART = 50_000  # SDRs of the bank that numpy's dense forms multiply
 DENSE = {"bool": np.bool_, "int32": np.int32, "float32": np.float32}
@@ -40,7 +42,8 @@ def total(words: np.ndarray, out: np.ndarray, place: int) -> None:
 
 def bandwidth(bank: np.ndarray, repeats: int, threads: int) -> float:
     """Bytes a second that `threads` threads read together, the best of several passes over the bank."""
-    words, out = bank.reshape(-1), np.zeros(threads, np.uint64)
+    words = bank.reshape(-1)
+    out = np.zeros(threads, np.uint64)
     edges = np.linspace(0, words.size, threads + 1).astype(int)
     parts = [words[a:b] for a, b in itertools.pairwise(edges)]
     total(parts[0][:1], out, 0)
@@ -71,13 +74,13 @@ def random_bank(count: int, size: int, active: int) -> np.ndarray:
 
 def measure(options: argparse.Namespace) -> dict:
     bank = random_bank(options.bank, options.size, options.active)
-    query = sdr.SDR.random(options.size, options.active, seed=1)
+    query = SDR.random(options.size, options.active, seed=1)
     part = np.unpackbits(bank[:PART].view(np.uint8), axis=1, bitorder="little")[:, : options.size]
     start = time.perf_counter()
-    columns = sdr.Columns.of(bank, options.size)
+    columns = Columns.of(bank, options.size)
     made = time.perf_counter() - start
     expected = part @ query.dense().astype(np.int32)
-    for overlaps in (sdr.overlaps(query, bank), columns.overlaps(query)):
+    for overlaps in (code.overlaps(query, bank), columns.overlaps(query)):
         if not np.array_equal(overlaps[:PART], expected):
             raise SystemExit("packed and dense overlaps differ")
     found: dict = {key: getattr(options, key) for key in ("bank", "size", "active", "repeats")}
@@ -96,9 +99,10 @@ def measure(options: argparse.Namespace) -> dict:
     return found
 
 
-def by_rows(query: sdr.SDR, bank: np.ndarray, threads: int, repeats: int) -> dict:
-    every = seconds(lambda: sdr.overlaps(query, bank, threads), repeats)
-    median, speed = statistics.median(every), bandwidth(bank, repeats, threads)
+def by_rows(query: SDR, bank: np.ndarray, threads: int, repeats: int) -> dict:
+    every = seconds(lambda: code.overlaps(query, bank, threads), repeats)
+    median = statistics.median(every)
+    speed = bandwidth(bank, repeats, threads)
     return {
         "seconds": median,
         "spread": [min(every), max(every)],
@@ -108,16 +112,17 @@ def by_rows(query: sdr.SDR, bank: np.ndarray, threads: int, repeats: int) -> dic
     }
 
 
-def by_columns(query: sdr.SDR, columns: sdr.Columns, threads: int, repeats: int) -> dict:
+def by_columns(query: SDR, columns: Columns, threads: int, repeats: int) -> dict:
     every = seconds(lambda: columns.overlaps(query, threads), 3 * repeats)
     median = statistics.median(every)
     moved = len(query) * columns.bits.shape[1] * 8 + 4 * columns.count
     return {"seconds": median, "spread": [min(every), max(every)], "bytes_per_s": moved / median}
 
 
-def dense_product(query: sdr.SDR, part: np.ndarray, kind: type, threads: int, repeats: int) -> float:
+def dense_product(query: SDR, part: np.ndarray, kind: type, threads: int, repeats: int) -> float:
     """Seconds of numpy's product of the dense part with the query."""
-    dense, vector = part.astype(kind), query.dense().astype(np.int32 if kind is np.bool_ else kind)
+    dense = part.astype(kind)
+    vector = query.dense().astype(np.int32 if kind is np.bool_ else kind)
     with threadpool_limits(threads):
         return statistics.median(seconds(lambda: dense @ vector, max(3, repeats // 3)))
 

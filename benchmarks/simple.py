@@ -19,10 +19,11 @@ import frame
 import numpy as np
 from tqdm import tqdm
 
-from neurosim import Recordings, catalog
-from neurosim.runs.baselines import NAMES, answers_of, baselines
-from neurosim.runs.data import even
-from neurosim.runs.score import wilson
+from neurosim import Recordings
+from neurosim.app.runs.baselines import NAMES, answers_of, baselines
+from neurosim.app.runs.data import even
+from neurosim.app.runs.score import wilson
+from neurosim.data import catalog
 
 PARTS = ("nmnist", "shd", "strangers", "mnist", "fashion")
 

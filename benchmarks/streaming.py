@@ -19,11 +19,12 @@ import numpy as np
 import workloads
 from run_neurosim import network as network_of
 
-from neurosim import Network, Population, Probe, Projection, Simulation, Spikes, SpikeSource
-from neurosim.synapses import FixedProbability
+from neurosim import FixedProbability, Network, Population, Probe, Projection, Simulation, Spikes, SpikeSource
 
 MINUTE = 60.0
-UNITS, RATE = 100, 50.0  # of the recording, spikes/s of each unit
+# of the recording, spikes/s of each unit
+UNITS = 100
+RATE = 50.0
 WINDOW = 1.0  # s
 WEIGHT = 1e-11  # A
 

@@ -31,16 +31,20 @@ from machine import describe
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from neurosim.continual.matrix import Estimate, Matrix, estimate, measures
-from neurosim.continual.streams import STREAMS, Stream
-from neurosim.continual.tasks import FULL, Problem
-from neurosim.runs.continual.config import configure
+from neurosim.app.runs.continual.config import configure
+from neurosim.learning import Problem, Stream
+from neurosim.learning.continual.matrix import Estimate, Matrix, estimate, measures
+from neurosim.learning.continual.streams import STREAMS
+from neurosim.learning.continual.tasks import FULL
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "continual"
 NAMES = ("split", "nmnist", "rotated", "permuted", "spoken")
 # Planes, rows and columns of the items of streams of pictures.
 PICTURES = {"split": (1, 28, 28), "rotated": (1, 28, 28), "nmnist": (2, 17, 17)}
-FEATURES, FILTERS, SIDE, POOL = 2000, 100, 7, 4
+FEATURES = 2000
+FILTERS = 100
+SIDE = 7
+POOL = 4
 PENALTY = 1e-2  # of a weight, times the mean square of the features, times the number of items
 SHRINKAGE = 1e-1  # share of the mean variance in every variance
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
@@ -50,7 +54,8 @@ class Streaming(ABC):
     """A classifier that adds to sums, item by item."""
 
     def __init__(self, features: Features, problem: Problem) -> None:
-        self.features, self.problem = features, problem
+        self.features = features
+        self.problem = problem
 
     @abstractmethod
     def learn(self, x: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
@@ -179,7 +184,10 @@ def classifiers(name: str, problem: Problem) -> dict[str, Streaming]:
 
 def build(name: str, seed: int, train_limit: int | None) -> Stream:
     """Return a stream of benchmarks/continual.py."""
-    more = () if train_limit is None else (f"stream.train_limit={train_limit}",)
+    if train_limit is None:
+        more = ()
+    else:
+        more = (f"stream.train_limit={train_limit}",)
     stream = dict(configure(EXAMPLES / f"{name}.toml", (*SMALL[name], *more), {}, ("plain",)).stream)
     recipe = STREAMS[stream.pop("kind")]
     return recipe(**stream).build(seed)
@@ -188,7 +196,8 @@ def build(name: str, seed: int, train_limit: int | None) -> Stream:
 def run(name: str, seed: int, split: str, train_limit: int | None) -> dict[str, dict[str, float]]:
     """Return ACC, BWT and the bytes of the sums of every classifier on a stream."""
     stream = build(name, seed, train_limit)
-    tasks, found = list(stream), {}
+    tasks = list(stream)
+    found = {}
     for row, classifier in classifiers(name, stream.problem).items():
         values = np.full((len(tasks) + 1, len(tasks)), np.nan)
         for task in tasks:
@@ -200,7 +209,8 @@ def run(name: str, seed: int, split: str, train_limit: int | None) -> dict[str, 
                 values[task.index + 1, j] = (answers == items.y).mean()
         values[0] = 0.0  # nothing is learned; no measure that is printed needs it
         of_seed = measures(Matrix(values, seed))
-        acc, bwt = of_seed["acc"], of_seed["bwt"]
+        acc = of_seed["acc"]
+        bwt = of_seed["bwt"]
         assert acc is not None and bwt is not None  # a stream has several tasks
         found[row] = {"acc": acc, "bwt": bwt, "bytes": float(classifier.memory_bytes)}
         print(f"  {name}, seed {seed}, {row}: {acc:.4f}", file=sys.stderr)
@@ -238,7 +248,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\n{name}: {options.seeds} seeds, half of Student's 95 % interval")
         for row, found in rows.items():
             size = found["bytes"]
-            held = "" if size is None else f"{size.mean / 1e6:10.1f} MB of sums"
+            if size is None:
+                held = ""
+            else:
+                held = f"{size.mean / 1e6:10.1f} MB of sums"
             print(f"  {row:10} ACC {text(found['acc']):>16}  BWT {text(found['bwt']):>16}{held}")
     return 0
 

@@ -33,12 +33,15 @@ import torch
 from machine import describe
 from tqdm import tqdm
 
-from neurosim import Recordings, catalog, measure
-from neurosim.measure import LayerCounts
-from neurosim.runs.train.attention import run_in_spikes
-from neurosim.runs.train.config import TrainConfig
-from neurosim.runs.train.recordings import parts_of
-from neurosim.training import AttentionNet, Binning, EventNet, SpikingNet, Trainer, scores
+from neurosim import Recordings
+from neurosim.app.runs.train.attention import run_in_spikes
+from neurosim.app.runs.train.config import TrainConfig
+from neurosim.app.runs.train.recordings import parts_of
+from neurosim.base.measure import estimates
+from neurosim.data import catalog
+from neurosim.engine import LayerCounts, measure
+from neurosim.learning import AttentionNet, Binning, EventNet, SpikingNet, Trainer
+from neurosim.learning.training.trainer import scores
 
 SETS = ("nmnist", "shd", "speakers", "digits")
 
@@ -55,7 +58,8 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     start = time.perf_counter()
     parts = parts_of(config, train, config.seed)
     binning = config.binning(train.shape, float(train.durations.max()))
-    sizes, attention = (binning.shape, len(train.classes)), config.attention_spec()
+    sizes = (binning.shape, len(train.classes))
+    attention = config.attention_spec()
     net: SpikingNet | AttentionNet
     if attention is None:
         net = SpikingNet(*sizes, config.network_spec(), binning.dt, config.seed)
@@ -69,8 +73,8 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     said = scores(net, binning, test).argmax(axis=1)
     again, layers = in_engine(net, binning, test) if isinstance(net, SpikingNet) else in_spikes(net, binning, test)
     wrong = np.flatnonzero(again.argmax(axis=1) != test.labels)
-    done = measure.measure(layers, len(test), float(test.durations.sum()), len(test.ticks)).synaptic_operations
-    energy = measure.energy(layers, len(test)).memory_aware
+    done = measure(layers, len(test), float(test.durations.sum()), len(test.ticks)).synaptic_operations
+    energy = estimates.energy(layers, len(test)).memory_aware
     return {
         "validation": course.history[course.best - 1].validation_accuracy,
         "test": float(np.mean(said == test.labels)),

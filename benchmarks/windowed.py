@@ -20,27 +20,15 @@ import frame
 import numpy as np
 from htm import CELLS, COLUMNS, images, sequences
 
-from neurosim import (
-    Link,
-    Network,
-    Population,
-    Projection,
-    Simulation,
-    Spikes,
-    SpikeSource,
-    Windowed,
-    catalog,
-    simulate,
-)
-from neurosim.dendrites import SpatialPooler, TemporalMemory
-from neurosim.macrocolumn import Hierarchy, Level, Macrocolumn, Selection, patches
-from neurosim.neurons import LIF
-from neurosim.readouts import OnlineReadout, label_recordings
-from neurosim.sdr import SDR
-from neurosim.synapses import Convolution
-from neurosim.windowed import Arrivals, WindowModel
+from neurosim import LIF, Link, Network, Population, Projection, Simulation, Spikes, SpikeSource, Windowed, simulate
+from neurosim.data import catalog
+from neurosim.learning import OnlineReadout, label_recordings
+from neurosim.memory import SDR, Hierarchy, Level, Macrocolumn, Selection, SpatialPooler, TemporalMemory, patches
+from neurosim.network import Convolution
+from neurosim.network.windowed import Arrivals, WindowModel
 
-WINDOW, CLOCK = 5e-3, 1e-3
+WINDOW = 5e-3
+CLOCK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -68,7 +56,9 @@ def workloads(windows: int) -> list[Workload]:
         return [own.step(item).indices for item in given]
 
     def store(given: list[SDR]) -> list[np.ndarray]:
-        own, trace, found = column.memory(), None, []
+        own = column.memory()
+        trace = None
+        found = []
         for item in given:
             output = column.store(own, item, trace)
             trace = output.trace
@@ -84,7 +74,8 @@ def workloads(windows: int) -> list[Workload]:
 
 def in_network(workload: Workload) -> Simulation:
     """The model fed by a source that plays the items, one a window."""
-    items, model = workload.items, workload.model
+    items = workload.items
+    model = workload.model
     times = np.repeat(np.arange(len(items)) * WINDOW + CLOCK / 2, [len(item) for item in items])
     size = next(iter(model.receptors.values()))
     played = Spikes(times, np.concatenate([item.indices for item in items]), size, len(items) * WINDOW)
@@ -96,7 +87,9 @@ def in_network(workload: Workload) -> Simulation:
 
 
 def measure(workload: Workload, repeats: int) -> dict[str, object]:
-    alone, inside, count = [], [], len(workload.items)
+    alone = []
+    inside = []
+    count = len(workload.items)
     for _ in range(repeats + 1):
         start = time.thread_time()
         codes = workload.library(workload.items)
@@ -108,7 +101,8 @@ def measure(workload: Workload, repeats: int) -> dict[str, object]:
         if not np.array_equal(found.units, np.concatenate(codes)):
             raise SystemExit(f"{workload.name}: the network and the library found other codes")
     # The first repeat compiles.
-    by_hand, network = statistics.median(alone[1:]), statistics.median(inside[1:])
+    by_hand = statistics.median(alone[1:])
+    network = statistics.median(inside[1:])
     return {"model": workload.name, "library_ms": by_hand, "network_ms": network, "ratio": network / by_hand}
 
 
@@ -116,16 +110,20 @@ def edges() -> tuple[Population, Population, Projection]:
     """The camera of the digits and LIF neurons that see edges of four orientations."""
     edge = np.repeat([1.0, -1.0], 2)[:, None] * np.ones(4)
     kernel = np.stack([np.stack([np.rot90(edge, k)] * 2) for k in range(4)])
-    camera, seen = Population("camera", (2, 34, 34), SpikeSource()), Population("edges", (4, 16, 16), LIF(tau_mem=0.02))
+    camera = Population("camera", (2, 34, 34), SpikeSource())
+    seen = Population("edges", (4, 16, 16), LIF(tau_mem=0.02))
     return camera, seen, Projection("camera", "edges", Convolution(kernel, stride=2), weight=0.25)
 
 
 def pipeline(repeats: int, count: int = 150) -> dict[str, object]:
     """Camera, edges, columns and a readout that learn: one network, and the same libraries called one after another."""
-    recordings, duration, window = catalog.load("digits", "train").select(range(0, 1497, 1497 // count)), 0.318, 0.106
+    recordings = catalog.load("digits", "train").select(range(0, 1497, 1497 // count))
+    duration = 0.318
+    window = 0.106
     exemplars = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
     level = Level(patches((4, 16, 16), 6, 2), 4, 64, lateral=False, frozen_above=0.49, selection=exemplars)
-    columns, (camera, seen, projection) = Hierarchy(1024, (level,), top_down=False), edges()
+    columns = Hierarchy(1024, (level,), top_down=False)
+    camera, seen, projection = edges()
     readout = OnlineReadout(columns.outputs, 10, windows=3)
     whole = Network(
         [
@@ -143,15 +141,18 @@ def pipeline(repeats: int, count: int = 150) -> dict[str, object]:
 
     def by_hand() -> np.ndarray:
         spikes = simulate(front, recordings, duration=duration, threads=1).spikes["edges"]
-        memory, state = columns.memory(), readout.start()
+        memory = columns.memory()
+        state = readout.start()
         places = (np.arange(level.columns * level.modules) * level.units).reshape(level.columns, level.modules)
         for i in range(len(recordings)):
-            one, traces = spikes[i], None
+            one = spikes[i]
+            traces = None
             number = (one.times / window + 1e-6).astype(int)
             state.begin()
             for k in range(3):
                 (batch,) = columns.store(memory, SDR(np.unique(one.units[number == k]), 1024), traces)
-                traces, codes = [batch.trace], (places + batch.codes[0])[batch.codes[0] >= 0].astype(np.int32)
+                traces = [batch.trace]
+                codes = (places + batch.codes[0])[batch.codes[0] >= 0].astype(np.int32)
                 taught = [recordings.labels[i]] if k == 2 else []
                 label = Arrivals(np.array(taught, np.int32), np.ones(len(taught), np.int64))
                 state.step({"input": Arrivals(codes, np.ones(len(codes), np.int64)), "label": label}, learn=True)

@@ -17,9 +17,9 @@ import frame
 import torch
 from tqdm import tqdm
 
-from neurosim.attention import MixerSpec
-from neurosim.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
-from neurosim.attention.tasks.words import Words
+from neurosim.language import MixerSpec
+from neurosim.language.attention.probe import ProbeModel, ProbeRun, ProbeTraining, scores_by_size
+from neurosim.language.attention.tasks.words import Words
 
 HEAD = {"num_heads": 2, "head_dim": 16, "head_v_dim": 16, "conv_size": 0, "use_forget_gate": False, "gate_fn": None}
 CASES = {"1 step, [0, 1]": (1, False), "1 step, [-1, 1]": (1, True), "2 steps, [0, 1]": (2, False)}

@@ -25,7 +25,11 @@ from description import (
     Workload,
 )
 
-MS, MV, PA, NS, MOHM = 1e-3, 1e-3, 1e-12, 1e-9, 1e6
+MS = 1e-3
+MV = 1e-3
+PA = 1e-12
+NS = 1e-9
+MOHM = 1e6
 
 
 def brunel(scale: float = 1.0, weights: str = "constant") -> Workload:
@@ -38,7 +42,8 @@ def brunel(scale: float = 1.0, weights: str = "constant") -> Workload:
         scale: factor on the numbers of neurons and of synapses per neuron; the weights grow to keep the mean input.
         weights: "constant", or "drawn": a normal weight, 10 % wide, for every synapse.
     """
-    exc, inh = round(10_000 * scale), round(2_500 * scale)
+    exc = round(10_000 * scale)
+    inh = round(2_500 * scale)
     return inhibition_dominated("brunel", {"E": exc, "I": inh}, {"E": exc // 10, "I": inh // 10}, weights)
 
 
@@ -55,7 +60,8 @@ def plastic(scale: float = 1.0) -> Workload:
     """The same dynamics with 4,000 excitatory neurons whose 1.6 M synapses among each other learn by multiplicative
     spike-timing-dependent plasticity, from the weight at which it is in balance: rates stay as they are.
     """
-    sizes, degrees = {"E": round(4_000 * scale), "I": round(1_000 * scale)}, {"E": 400, "I": 100}
+    sizes = {"E": round(4_000 * scale), "I": round(1_000 * scale)}
+    degrees = {"E": 400, "I": 100}
     network = inhibition_dominated("plastic", sizes, degrees, "constant")
     learned, *others = network.projections
     rule = Stdp(2 * learned.weight, 1e-3, 1e-3, 20 * MS, 20 * MS)
@@ -64,7 +70,9 @@ def plastic(scale: float = 1.0) -> Workload:
 
 def inhibition_dominated(name: str, sizes: dict[str, int], degrees: dict[str, int], weights: str) -> Workload:
     """Brunel's model A, g = 5, eta = 2, for any numbers of neurons and of sources each neuron draws of them."""
-    j, g, eta = 100 * MV / degrees["E"], 5.0, 2.0
+    j = 100 * MV / degrees["E"]
+    g = 5.0
+    eta = 2.0
     neuron = Neuron("delta", tau_mem=20 * MS, r=1.0, v_leak=0.0, v_threshold=20 * MV, v_reset=0.0, refractory=2 * MS)
     threshold_rate = neuron.v_threshold / (j * degrees["E"] * neuron.tau_mem)
 
@@ -91,7 +99,8 @@ def vogels_abbott(name: str, neuron: Neuron, weights: tuple[float, float], scale
 
     `weights` are those of the excitatory and the inhibitory neurons.
     """
-    dt, v0 = 0.1 * MS, Uniform(-60 * MV, -50 * MV)
+    dt = 0.1 * MS
+    v0 = Uniform(-60 * MV, -50 * MV)
     sizes = {"E": round(3_200 * scale), "I": round(800 * scale)}
     populations = tuple(Population(pop, size, neuron, v0) for pop, size in sizes.items())
     projections = tuple(
@@ -196,14 +205,19 @@ def microcircuit(scale: float = 1.0) -> Workload:
     both shrink, weights grow with 1 / sqrt(scale) and a constant current replaces the mean input lost: mean and
     variance of the input stay (van Albada, Helias & Diesmann 2015, PLoS Comput. Biol. 11:e1004490).
     """
-    dt, base = 0.1 * MS, microcircuit_neuron()
+    dt = 0.1 * MS
+    base = microcircuit_neuron()
     sizes = {c.name: round(c.size * scale) for c in MICROCIRCUIT}
     shrink = math.sqrt(scale)
-    populations, projections, drives = [], [], []
+    populations = []
+    projections = []
+    drives = []
     for target in MICROCIRCUIT:
-        lost, w_ext = 0.0, current_of(PSP, base)
+        lost = 0.0
+        w_ext = current_of(PSP, base)
         for source, probability in zip(MICROCIRCUIT, target.probabilities, strict=True):
-            total, mean = synapses_between(source, target, probability), weight_between(source, target, base)
+            total = synapses_between(source, target, probability)
+            mean = weight_between(source, target, base)
             lost += mean * total / target.size * source.rate
             if round(total * scale**2):
                 weight = Normal(mean / shrink, 0.1 * abs(mean) / shrink, *signed(mean))
@@ -255,7 +269,8 @@ def delay_from(source: Column, dt: float) -> Normal:
 
 def current_of(psp: float, neuron: Neuron) -> float:
     """Amperes of an exponential current whose potential peaks at `psp` volts."""
-    mem, syn = neuron.tau_mem, neuron.tau_exc
+    mem = neuron.tau_mem
+    syn = neuron.tau_exc
     peak = math.log(mem / syn) * mem * syn / (mem - syn)
     unit = neuron.r * syn / (mem - syn) * (math.exp(-peak / mem) - math.exp(-peak / syn))
     return psp / unit
@@ -268,7 +283,8 @@ def equal_200(synapse: str = "exponential", seed: int = 1) -> Workload:
     that spike at 40/s. `synapse` is "exponential" or "delta".
     """
     rng = np.random.default_rng(seed)
-    inputs, dt = 100, 0.1 * MS
+    inputs = 100
+    dt = 0.1 * MS
     psp = 1.0 if synapse == "delta" else 150 * PA / MV
     neuron = Neuron(
         synapse,

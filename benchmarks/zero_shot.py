@@ -33,16 +33,21 @@ from machine import describe
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from neurosim import Recordings, catalog
-from neurosim.liquid import Liquid, features
-from neurosim.liquid.cross_modal import Contrast
+from neurosim import Recordings
+from neurosim.data import catalog
+from neurosim.learning import Liquid, features
+from neurosim.learning.liquid.cross_modal import Contrast
 
 SETS = {"nmnist": "NMNIST", "shd": "FSDD-SHD"}
-KNOWN, NEW = tuple(range(1, 8)), (8, 9)
-ADAPT, WINDOWS = 90, 4
+KNOWN = tuple(range(1, 8))
+NEW = (8, 9)
+ADAPT = 90
+WINDOWS = 4
 GRID = {"components": (32, 100), "steps": (30, 100)}
 CHOSEN = Contrast(components=100, steps=100)
-SHOTS, RENAMED = (1, 3, 10), 4  # examples of a new digit; permutations of the names of the sounds
+# examples of a new digit; permutations of the names of the sounds
+SHOTS = (1, 3, 10)
+RENAMED = 4
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ def asked(
     model = recipe.fit(seen.train[a], seen.train_digits[a], heard.train[b], heard.train_digits[b])
     parts: list[NDArray] = []
     for s in (seen, heard):
-        x, digits = getattr(s, split), getattr(s, f"{split}_digits")
+        x = getattr(s, split)
+        digits = getattr(s, f"{split}_digits")
         chosen = np.isin(digits, about)
         parts += [x[chosen], digits[chosen]]
     return model.accuracy(*parts)
@@ -101,7 +107,8 @@ def few(digits: NDArray, about: tuple[int, ...], shots: int, seed: int) -> NDArr
 
 def pairs(seen: Sense, heard: Sense, seed: int) -> dict[str, list[float]]:
     """Accuracy on each of the 45 pairs, one example against one: as they are, renamed at random, with examples."""
-    recipe, found = replace(CHOSEN, seed=seed), {}
+    recipe = replace(CHOSEN, seed=seed)
+    found = {}
     ways: list[tuple[str, Sense, int]] = [("no examples", heard, 0)]
     for k in range(RENAMED):
         name = np.random.default_rng([seed, k]).permutation(10)

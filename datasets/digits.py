@@ -27,16 +27,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import files
+from neurosim.base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from neurosim.base.json_toml import read_json, write_json
+from neurosim.base.plain import PlainTree
 from neurosim.data import saccades
 from neurosim.data.camera import EventCamera
 from neurosim.data.catalog import Dataset, Findings, cache_folder
 from neurosim.data.download import exclusive, scratch
+from neurosim.data.files.nmnist import encode_nmnist
 from neurosim.data.saccades import REACH
+from neurosim.data.spikes import Recordings, Spikes
 from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
-from neurosim.plain import PlainTree
-from neurosim.spikes import Recordings, Spikes
 
 IMAGES = 1_797
 TRAIN = 1_497
@@ -45,7 +46,8 @@ RECIPE = 1
 MANIFEST = "manifest.json"
 SIDE = SHAPE[1]
 # Samples of the film per pixel, and per block of the 8 x 8 image, which fills 20 pixels as digits of MNIST do.
-ZOOM, BLOCK = 2, 5
+ZOOM = 2
+BLOCK = 5
 
 INFO = Dataset(
     name="digits",
@@ -139,7 +141,7 @@ def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: 
     with scratch(root) as folder:
         made = _write_recordings(folder / "new", recipe, quiet=quiet)
         manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
-        files.write_json(folder / "new" / MANIFEST, manifest)
+        write_json(folder / "new" / MANIFEST, manifest)
         # From the check on, no other process may put its result there: this one would move it away from its readers.
         with exclusive(root.parent):
             if keep and not _trouble(root, recipe):
@@ -218,9 +220,10 @@ def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> PlainTree
     for split in FOLDERS.values():
         for digit in INFO.classes:
             (folder / split / digit).mkdir(parents=True)
-    hashes, size = hashlib.sha256(), 0
+    hashes = hashlib.sha256()
+    size = 0
     for index, image in enumerate(tqdm(images, "digits", unit="recording", delay=2.0, disable=quiet or None)):
-        data = files.encode_nmnist(record(image.reshape(8, 8), recipe, index))
+        data = encode_nmnist(record(image.reshape(8, 8), recipe, index))
         split = FOLDERS["train" if index < TRAIN else "test"]
         (folder / split / str(labels[index]) / f"{index:05d}.bin").write_bytes(data)
         hashes.update(data)
@@ -236,7 +239,7 @@ def _manifest(root: Path) -> PlainTree:
     path = root / MANIFEST
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file, so the folder of digits is not complete")
-    manifest = files.read_json(path)
+    manifest = read_json(path)
     if not isinstance(manifest, dict):
         raise NeurosimFormatError(f"{path}: line 1: expected a JSON object; make the folder again")
     return manifest
@@ -245,7 +248,9 @@ def _manifest(root: Path) -> PlainTree:
 def _wanted(recipe: Recipe | None) -> PlainTree:
     """Return the part of a manifest that names the content; without parameters if `recipe` is None."""
     made: PlainTree = {"dataset": INFO.name, "recipe": RECIPE}
-    return made if recipe is None else made | {"parameters": asdict(recipe)}
+    if recipe is None:
+        return made
+    return made | {"parameters": asdict(recipe)}
 
 
 def _trouble(root: Path, recipe: Recipe | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurosim.data.catalog import Dataset, Findings
 from neurosim.data.folder.options import FolderOptions
-from neurosim.spikes import Recordings
+from neurosim.data.spikes import Recordings
 
 Options = FolderOptions
 
@@ -31,7 +31,7 @@ INFO = Dataset(
 
 def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
     """Return the properties of the recordings in a folder."""
-    from neurosim.data.folder import open_folder
+    from neurosim.data.folder.folder import open_folder
 
     found = open_folder(root, options)
     return replace(
@@ -54,14 +54,14 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
     Raises:
         NeurosimError: as `open_folder`.
     """
-    from neurosim.data.folder import open_folder
+    from neurosim.data.folder.folder import open_folder
 
     return open_folder(root, options).select(split)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Read every recording."""
-    from neurosim.data.folder import open_folder
+    from neurosim.data.folder.folder import open_folder
 
     found = open_folder(root, quiet=quiet)
     return Findings(found.counts, len(found.items), len(found.recordings.ticks), found.doubts)

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import files
+from neurosim.base.errors import NeurosimInputError, NeurosimMissingError, lookup, require
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
+from neurosim.data.files.idx import Images, read_images, unzip_one
 from neurosim.data.saccades import REACH
+from neurosim.data.spikes import Recordings
 from neurosim.datasets.digits import SIDE, ZOOM, Recipe, move
 from neurosim.datasets.nmnist import SHAPE
-from neurosim.errors import NeurosimInputError, NeurosimMissingError, lookup, require
-from neurosim.spikes import Recordings
 
 # Names of the files of a split, without `.gz`.
 FILES = {
@@ -78,7 +78,7 @@ def load(split: str, root: Path) -> Recordings:
     return record_split(INFO, split, root)
 
 
-def images(split: str, root: Path | str) -> files.Images:
+def images(split: str, root: Path | str) -> Images:
     """Return the images of a split and their labels.
 
     Raises:
@@ -128,7 +128,10 @@ def record(
 
     require(pixels.shape[1:] == (SIDE_OF_IMAGE, SIDE_OF_IMAGE), "record.pixels", "must be [n, 28, 28]", pixels.shape)
     recipe = recipe or Recipe()
-    ticks, units, lengths, duration = [], [], [0], 0.0
+    ticks = []
+    units = []
+    lengths = [0]
+    duration = 0.0
     for i, image in enumerate(tqdm(pixels, "recording", unit="image", delay=2.0, disable=quiet or None)):
         spikes = recipe.camera.see(film(image, recipe), recipe.step, recipe.seed, first + i)
         ticks.append(np.rint(spikes.times / TICK).astype(np.uint32))
@@ -147,10 +150,10 @@ def record_split(info: Dataset, split: str, root: Path) -> Recordings:
     return replace(recorded, labels=shown.labels, classes=info.classes)
 
 
-def read_split(info: Dataset, split: str, root: Path | str) -> files.Images:
+def read_split(info: Dataset, split: str, root: Path | str) -> Images:
     """Return one split of a dataset in the layout of MNIST, as images."""
     pixels, labels = (find_file(info, name, Path(root)) for name in lookup(FILES, split, f"split of {info.name}"))
-    return files.read_images(pixels, labels, len(info.classes))
+    return read_images(pixels, labels, len(info.classes))
 
 
 def find_file(info: Dataset, name: str, root: Path) -> Path:
@@ -168,13 +171,14 @@ def fetch_files(info: Dataset, root: Path, *, quiet: bool = False, retries: Retr
         if (packed := root / f"{source.holds}.gz").is_file():
             there.append(packed)
         else:
-            there += install((source,), root, partial(files.unzip_one, name=source.holds), retries, quiet=quiet)
+            there += install((source,), root, partial(unzip_one, name=source.holds), retries, quiet=quiet)
     return there
 
 
 def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings:
     """Decode all files of a dataset in the layout of MNIST, and count the images."""
-    counts, problems = dict.fromkeys(info.splits, 0), []
+    counts = dict.fromkeys(info.splits, 0)
+    problems = []
     for split in info.splits:
         try:
             shown = read_split(info, split, root)

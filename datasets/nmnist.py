@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neurosim import files
+from neurosim.base.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
-from neurosim.errors import NeurosimInputError, NeurosimMissingError
-from neurosim.spikes import Recordings
+from neurosim.data.files.archives import extract
+from neurosim.data.files.nmnist import read_nmnist, read_nmnist_many
+from neurosim.data.spikes import Recordings
 
 SHAPE = (2, 34, 34)
 FOLDERS = {"train": "Train", "test": "Test"}
@@ -62,7 +63,7 @@ def load(split: str, root: Path) -> Recordings:
 
 def fetch(root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download both splits into `root`, unless they are there."""
-    return install(INFO.sources, root, files.extract, retries, quiet=quiet)
+    return install(INFO.sources, root, extract, retries, quiet=quiet)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
@@ -73,7 +74,7 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
 def read_split(info: Dataset, split: str, root: Path) -> Recordings:
     """Return one split of any dataset in the layout of N-MNIST."""
     paths = list_split(info, split, root)
-    return files.read_nmnist_many(paths, SHAPE, [int(path.parent.name) for path in paths], info.classes)
+    return read_nmnist_many(paths, SHAPE, [int(path.parent.name) for path in paths], info.classes)
 
 
 def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
@@ -83,7 +84,10 @@ def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
     if paths:
         return sorted(paths, key=lambda path: (path.name, path.parent.name))
     inner = root / info.folder
-    hint = f"did you mean {inner}? " if (inner / FOLDERS[split]).is_dir() else ""
+    if (inner / FOLDERS[split]).is_dir():
+        hint = f"did you mean {inner}? "
+    else:
+        hint = ""
     raise NeurosimMissingError(f"{folder}: no {info.name} recordings here; {hint}{where_to_put(info)}")
 
 
@@ -91,7 +95,9 @@ def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings
     """Count and decode every recording of a dataset in the layout of N-MNIST."""
     from tqdm import tqdm
 
-    counts, problems, events = dict.fromkeys(info.splits, 0), [], 0
+    counts = dict.fromkeys(info.splits, 0)
+    problems = []
+    events = 0
     for split in info.splits:
         try:
             paths = list_split(info, split, root)
@@ -101,7 +107,7 @@ def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings
         counts[split] = len(paths)
         for path in tqdm(paths, split, unit="file", delay=2.0, disable=quiet or None):
             try:
-                events += len(files.read_nmnist(path, SHAPE))
+                events += len(read_nmnist(path, SHAPE))
             except NeurosimInputError as error:
                 problems.append(str(error))
     return Findings(recordings=counts, files=sum(counts.values()), events=events, problems=tuple(problems))

@@ -8,11 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from neurosim import files
+from neurosim.base.errors import NeurosimInputError, NeurosimMissingError, require
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
-from neurosim.errors import NeurosimInputError, NeurosimMissingError, require
-from neurosim.spikes import Recordings
+from neurosim.data.files.archives import extract
+from neurosim.data.files.shd import read_shd, shd_extent
+from neurosim.data.spikes import Recordings
 
 CHANNELS = 700
 ARCHIVES = "https://zenkelab.org/datasets/"
@@ -88,8 +89,10 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
         NeurosimFormatError: a file of another layout.
     """
     path = find_file(split, root)
-    recordings = files.read_shd(path, _channels(root, options))
-    return recordings if recordings.classes else replace(recordings, classes=INFO.classes)
+    recordings = read_shd(path, _channels(root, options))
+    if recordings.classes:
+        return recordings
+    return replace(recordings, classes=INFO.classes)
 
 
 def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
@@ -98,12 +101,14 @@ def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
     if given is not None:
         return given
     extent = max(_extent(path, path.stat().st_mtime_ns)[0] for path in _files(root))
-    return CHANNELS if CHANNELS - 100 < extent <= CHANNELS else extent
+    if CHANNELS - 100 < extent <= CHANNELS:
+        return CHANNELS
+    return extent
 
 
 @lru_cache(maxsize=4)
 def _extent(path: Path, stamp: int) -> tuple[int, tuple[str, ...]]:
-    return files.shd_extent(path)
+    return shd_extent(path)
 
 
 def _files(root: Path) -> list[Path]:
@@ -112,7 +117,7 @@ def _files(root: Path) -> list[Path]:
 
 def fetch(root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download both files into `root`, unless they are there."""
-    return install(INFO.sources, root, files.extract, retries, quiet=quiet)
+    return install(INFO.sources, root, extract, retries, quiet=quiet)
 
 
 def find_file(split: str, root: Path) -> Path:
@@ -130,7 +135,10 @@ def _file(split: str, root: Path) -> Path | None:
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Decode both files."""
-    counts, problems, events, decoded = dict.fromkeys(INFO.splits, 0), [], 0, 0
+    counts = dict.fromkeys(INFO.splits, 0)
+    problems = []
+    events = 0
+    decoded = 0
     for split in INFO.splits:
         try:
             recordings = load(split, root)

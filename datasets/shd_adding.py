@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.base.errors import require
+from neurosim.base.plain import from_plain
 from neurosim.data.catalog import Dataset
+from neurosim.data.spikes import Recordings
 from neurosim.datasets import shd
-from neurosim.errors import require
-from neurosim.plain import from_plain
-from neurosim.spikes import Recordings
 
 SUMS = tuple(str(total) for total in range(19))
 # Keys of the pairs of each split.
@@ -70,7 +70,8 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
     return add_digits(utterances, pairs * len(utterances), SEEDS[split])
 
 
-fetch, verify = shd.fetch, shd.verify
+fetch = shd.fetch
+verify = shd.verify
 
 
 def add_digits(utterances: Recordings, n: int, seed: int) -> Recordings:

@@ -1,7 +1,9 @@
 """Event-camera digits through a liquid state machine and a linear readout; what that cost in operations and energy."""
 
-from neurosim import catalog, measure
-from neurosim.liquid import Liquid, Readout
+from neurosim.base.measure import estimates
+from neurosim.data import catalog
+from neurosim.engine import measure
+from neurosim.learning import Liquid, Readout
 
 train = catalog.load("digits", "train").select(range(0, 1497, 5))
 test = catalog.load("digits", "test").select(range(0, 300, 5))
@@ -16,8 +18,8 @@ print(f"accuracy {(readout.predict(spikes) == test.labels).mean():.3f} on {len(t
 print(f"real-time factor {result.real_time_factor:.4f}, digest {spikes.digest()[:16]}")
 
 work = [*result.work, *readout.work(spikes)]
-measures = measure.measure(work, len(test), result.duration, len(test.ticks))
-energy = measure.energy(work, len(test))
+measures = measure(work, len(test), result.duration, len(test.ticks))
+energy = estimates.energy(work, len(test))
 print(f"activation sparsity {measures.activation_sparsity:.3f}")
 for kind, joules in (("with memory", energy.memory_aware), ("dense, with memory", energy.dense_memory_aware)):
     print(f"{kind}: {joules.low:.2e} to {joules.high:.2e} J a recording (estimate)")

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from neurosim import Network, PoissonInput, Population, Probe, Projection, simulate
-from neurosim.neurons import Neuron, at
-from neurosim.neurons.contract import check_neuron
-from neurosim.synapses import FixedNumberPre
+from neurosim import FixedNumberPre, Network, PoissonInput, Population, Probe, Projection, simulate
+from neurosim.network import Neuron
+from neurosim.network.neurons.by_unit import at
+from neurosim.network.neurons.contract import check_neuron
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,12 @@ class QIF(Neuron):
 
     @staticmethod
     def step(state, inputs, c, spiked):
-        v, arrived = state[0], inputs[0]
-        rate, critical, threshold, reset = c[0], c[1], c[2], c[3]
+        v = state[0]
+        arrived = inputs[0]
+        rate = c[0]
+        critical = c[1]
+        threshold = c[2]
+        reset = c[3]
         for i in range(spiked.size):
             u = v[i] + at(rate, i) * v[i] * (v[i] - at(critical, i)) + arrived[i]
             fired = u > at(threshold, i)

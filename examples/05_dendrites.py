@@ -2,32 +2,40 @@
 
 import numpy as np
 
-from neurosim import dendrites as d
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.sdr import SDR, false_negative
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.memory import SDR, SpatialPooler, TemporalMemory
+from neurosim.memory.dendrites.segments import (
+    SegmentUnits,
+    measure_false_negatives,
+    measure_false_positives,
+    measure_union_false_positives,
+)
+from neurosim.memory.sdr.probability import false_negative
 
-size, active, synapses = 2048, 40, 20
+size = 2048
+active = 40
+synapses = 20
 series = []
 for colour, threshold in zip(PALETTE, (8, 12, 16), strict=False):
     lost = np.arange(active + 1)
     missed = np.array([false_negative(active, synapses, threshold, int(v)) for v in lost])
     series.append(Curve(f"threshold {threshold}", lost / active, 1 - missed, colour))
     some = lost[::4] / active
-    counted = [d.measure_false_negatives(size, active, synapses, threshold, x, trials=2000) for x in some]
+    counted = [measure_false_negatives(size, active, synapses, threshold, x, trials=2000) for x in some]
     series.append(Curve("", some, np.array([1 - c.rate for c in counted]), colour, "dots"))
     inside = sum(c.agrees(0.999) for c in counted)
     print(f"threshold {threshold:2}: {inside} of {len(counted)} counts inside the 99.9 % band of the formula")
 words = "Chance to recognise a pattern against the part of its bits that noise moves: it falls from 1 to 0"
 write_picture("recognition.svg", curves(series, "noise", "recognised", words, y=(0, 1.05)))
 
-chance = d.measure_false_positives(300, 64, 24, 12, trials=100_000)
+chance = measure_false_positives(300, 64, 24, 12, trials=100_000)
 print(f"a random pattern (64 of 300) is taken for it: {chance.rate:.5f}, expected {chance.expected:.5f}")
 for patterns in (5, 10, 20):
-    union, _ = d.measure_union_false_positives(1000, 30, 20, 10, patterns, trials=20_000)
+    union, _ = measure_union_false_positives(1000, 30, 20, 10, patterns, trials=20_000)
     print(f"and a union of {patterns:2} patterns (30 of 1000): {union.rate:.4f}, expected {union.expected:.4f}")
 
 patterns = [[SDR.random(size, active, seed=1, index=50 * n + i) for i in range(50)] for n in range(20)]
-units = d.SegmentUnits.store(patterns, synapses, threshold=10)
+units = SegmentUnits.store(patterns, synapses, threshold=10)
 right = [
     units.recognise(p.noise(0.3, seed=2, index=i)).tolist() == [m == n for m in range(20)]
     for n, own in enumerate(patterns)
@@ -35,7 +43,8 @@ right = [
 ]
 print(f"20 neurons with 50 segments each, 30 % noise: {np.mean(right):.1%} of 1000 patterns answered by theirs alone")
 
-memory, pooler = d.TemporalMemory(columns=512, cells_per_column=8), d.SpatialPooler(200, 512, density=0.04)
+memory = TemporalMemory(columns=512, cells_per_column=8)
+pooler = SpatialPooler(200, 512, density=0.04)
 song = [pooler.step(SDR.random(200, 20, seed=3, index=i), learn=False) for i in range(8)]
 for _ in range(8):
     memory.reset()

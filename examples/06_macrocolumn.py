@@ -2,24 +2,26 @@
 
 import numpy as np
 
-from neurosim import macrocolumn as mc
-from neurosim.report.charts import PALETTE, BarGroup, Curve, curves, histograms, write_picture
-from neurosim.sdr import SDR
+from neurosim.app.report.charts import PALETTE, BarGroup, Curve, curves, histograms, write_picture
+from neurosim.memory import SDR, Macrocolumn, Selection
 
-size, active = 256, 16
-sharp = mc.Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
+size = 256
+active = 16
+sharp = Selection(exponents=(3.0, 1.0, 1.0), hypothesis=0.9)
 
 
 def items(n: int, seed: int) -> list[SDR]:
     return [SDR.random(size, active, seed, i) for i in range(n)]
 
 
-column = mc.Macrocolumn(size, modules=24, units=16, selection=sharp)
+column = Macrocolumn(size, modules=24, units=16, selection=sharp)
 print(f"{column.modules} modules of {column.units} units, binary weights: {sum(column.weights.values()):,}")
 
-memory, known = column.memory(), items(60, seed=1)
+memory = column.memory()
+known = items(60, seed=1)
 stored = column.store_many(memory, known)
-heard, new = column.recall_many(memory, known), column.recall_many(memory, items(60, seed=2))
+heard = column.recall_many(memory, known)
+new = column.recall_many(memory, items(60, seed=2))
 print(f"stored once, recalled: {(heard.codes == stored.codes).mean():.1%} of the winners")
 print(f"familiarity of known items {heard.familiarity.mean():.3f}, of new ones {new.familiarity.mean():.3f}")
 print(
@@ -32,7 +34,8 @@ groups = [
 words = "Familiarity of 60 stored and 60 new items: all stored ones reach 1, no new one does"
 write_picture("familiarity.svg", histograms(groups, "familiarity", words))
 
-memory, songs = column.memory(), [items(8, seed) for seed in range(10, 20)]
+memory = column.memory()
+songs = [items(8, seed) for seed in range(10, 20)]
 codes = [column.store_sequence(memory, song).codes for song in songs]
 played = [column.generate(memory, song[0], 8) for song in songs]
 right = np.mean([(a.codes == b).mean() for a, b in zip(played, codes, strict=True)])
@@ -44,10 +47,12 @@ print(f"familiarity in order {column.recall_sequence(memory, songs[0]).familiari
 print(f"backwards {turned.familiarity.mean():.3f}; inputs alone:", end=" ")
 print(column.recall_sequence(memory, songs[0][::-1], back_off=True).terms[1:].tolist())
 
-noise, series = np.linspace(0, 1, 11), []
+noise = np.linspace(0, 1, 11)
+series = []
 for count, colour in zip((50, 150, 250), PALETTE, strict=False):
-    wide = mc.Macrocolumn(size, 24, 16, lateral=False, selection=mc.Selection(chi=0.0))
-    memory, known = wide.memory(), items(count, seed=3)
+    wide = Macrocolumn(size, 24, 16, lateral=False, selection=Selection(chi=0.0))
+    memory = wide.memory()
+    known = items(count, seed=3)
     codes = wide.store_many(memory, known).codes
     found = [wide.recall_many(memory, [k.noise(x, 4, i) for i, k in enumerate(known)]).codes for x in noise]
     series.append(Curve(f"{count} items", noise, np.array([(f == codes).mean() for f in found]), colour))

@@ -4,26 +4,31 @@ import warnings
 
 import numpy as np
 
-from neurosim import associative as am
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.base import CapacityWarning
+from neurosim.memory import DenseHebbian, FastWeights, Hopfield
+from neurosim.memory.associative.dense import dense_bit_error
+from neurosim.memory.associative.hopfield import hopfield_capacity, hopfield_overlap, multitasking_overlaps
+from neurosim.memory.associative.pairs import expected_error, keys
 
-warnings.simplefilter("ignore", am.CapacityWarning)  # to fill memories beyond capacity is the point here
+warnings.simplefilter("ignore", CapacityWarning)  # to fill memories beyond capacity is the point here
 rng = np.random.default_rng(0)
-units, loads = 600, np.linspace(0.04, 0.2, 9)
+units = 600
+loads = np.linspace(0.04, 0.2, 9)
 
 
 def recalled(load: float) -> float:
     """Mean overlap with a stored pattern of a recall that starts at it."""
     patterns = rng.choice([-1, 1], (round(load * units), units))
-    memory = am.Hopfield.store(patterns)
+    memory = Hopfield.store(patterns)
     return np.mean([memory.recall(p, seed=k).overlap(p)[0] for k, p in enumerate(patterns[:12])])
 
 
-alpha, m = am.hopfield_capacity()
+alpha, m = hopfield_capacity()
 print(f"Hopfield: capacity {alpha:.6f} patterns a unit, overlap {m:.4f}, {(1 - m) / 2:.2%} of the bits wrong there")
 theory = np.linspace(0.04, 0.2, 400)
 series = [
-    Curve("theory", theory, np.array([am.hopfield_overlap(a) for a in theory]), PALETTE[0]),
+    Curve("theory", theory, np.array([hopfield_overlap(a) for a in theory]), PALETTE[0]),
     Curve(f"simulated, {units} units", loads, np.array([recalled(a) for a in loads]), PALETTE[1], "dots"),
 ]
 words = "Overlap with the pattern against patterns stored: it falls to nothing at 0.138"
@@ -31,23 +36,25 @@ write_picture("hopfield.svg", curves(series, "patterns a unit", "overlap", words
 
 for n, order, count in ((100, 3, 1000), (60, 4, 1500)):
     patterns = rng.choice([-1.0, 1.0], (count, n))
-    dense = am.DenseHebbian.store(patterns, order)
+    dense = DenseHebbian.store(patterns, order)
     wrong = np.mean([np.sign(dense.field(p)) != p for p in patterns[:100]])
-    expected = am.dense_bit_error(n, order, count)
+    expected = dense_bit_error(n, order, count)
     print(f"order {order}, {count} patterns of {n} units: {wrong:.4f} of the bits wrong, {expected:.4f} expected")
 
 diluted = rng.choice([-1, 0, 1], (3, 4000), p=[0.35, 0.3, 0.35])
 cue = np.where(diluted[0], diluted[0], rng.choice([-1, 1], 4000))
-overlaps = np.sort(np.abs(am.Hopfield.store(diluted).recall(cue).overlap(diluted)))[::-1]
-print("multitasking, three at once:", overlaps.round(3), "expected", am.multitasking_overlaps(3, 0.3).round(3))
+overlaps = np.sort(np.abs(Hopfield.store(diluted).recall(cue).overlap(diluted)))[::-1]
+print("multitasking, three at once:", overlaps.round(3), "expected", multitasking_overlaps(3, 0.3).round(3))
 
-d_k, series = 64, []
+d_k = 64
+series = []
 counts = np.unique(np.geomspace(1, 256, 40).round().astype(int))
-for row, (name, rule) in enumerate({"Hebbian": am.FastWeights(), "delta": am.FastWeights(delta=True)}.items()):
+for row, (name, rule) in enumerate({"Hebbian": FastWeights(), "delta": FastWeights(delta=True)}.items()):
     for column, kind in enumerate(("random", "orthogonal")):
-        k, v = am.keys(kind, 256, d_k), rng.normal(size=(256, d_k))
+        k = keys(kind, 256, d_k)
+        v = rng.normal(size=(256, d_k))
         found = [rule.memory(d_k, d_k).write(k[:n], v[:n]).error(k[:n], v[:n]) for n in counts[::3]]
-        expected = np.array([am.expected_error(rule, n, d_k, kind) for n in counts])
+        expected = np.array([expected_error(rule, n, d_k, kind) for n in counts])
         colour = PALETTE[2 * row + column]
         series.append(Curve(f"{name}, {kind} keys", counts, expected, colour))
         series.append(Curve("", counts[::3], np.array(found), colour, "dots"))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from neurosim.associative import tail_expected, tail_run
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.memory.associative.tail import tail_expected, tail_run
 
 ways = {"gradient": "gradient descent", "sign": "sign descent", "adam": "Adam", "muon": "Muon"}
 ratios = np.geomspace(0.003, 1, 25)

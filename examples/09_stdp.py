@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from neurosim import Network, PoissonInput, Population, Projection, Simulation
-from neurosim.network import PoissonSource
-from neurosim.neurons import CobaLIF
-from neurosim.plasticity import STDP
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.synapses import AllToAll, Uniform
+from neurosim import STDP, AllToAll, CobaLIF, Network, PoissonInput, PoissonSource, Population, Projection, Simulation
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.network import Uniform
 
 cell = CobaLIF(
     tau_mem=0.02,
@@ -20,14 +17,16 @@ cell = CobaLIF(
     r=1.0,  # conductances in parts of the leak's, as in the paper
 )
 rule = STDP(tau_plus=0.02, tau_minus=0.02, a_plus=0.005, a_minus=0.00525, w_max=0.015)
-inputs, rate = 1000, 20.0
+inputs = 1000
+rate = 20.0
 network = Network(
     [Population("inputs", inputs, PoissonSource(rate)), Population("cell", 1, cell)],
     [Projection("inputs", "cell", AllToAll(), Uniform(0.0, rule.w_max), 1e-3, plasticity=rule)],
     [PoissonInput("cell", rate=200 * 10.0, weight=0.05, receptor="inhibitory")],
 )
 simulation = Simulation(network, clock=5e-4, seed=1, threads=1)
-edges, series = np.linspace(0, 1, 21), []
+edges = np.linspace(0, 1, 21)
+series = []
 for k, (until, name) in enumerate({0.0: "at the start", 20.0: "20 s", 200.0: "200 s"}.items()):
     spikes = simulation.run(until - simulation.time).spikes["cell"]
     part = simulation.weights["inputs->cell"] / rule.w_max
@@ -35,7 +34,10 @@ for k, (until, name) in enumerate({0.0: "at the start", 20.0: "20 s", 200.0: "20
     series.append(Curve(name, (edges[1:] + edges[:-1]) / 2, share, PALETTE[k]))
     last = np.diff(spikes.times[-200:])
     ends = np.mean((part < 0.1) | (part > 0.9))
-    fires = f", {1 / last.mean():.0f} spikes/s, CV {last.std() / last.mean():.2f}" if len(last) else ""
+    if len(last):
+        fires = f", {1 / last.mean():.0f} spikes/s, CV {last.std() / last.mean():.2f}"
+    else:
+        fires = ""
     print(f"{name:12}: {ends:.0%} of the weights within a tenth of an end{fires}")
 words = "Share of synapses against their weight: even at the start, at both ends after 200 s"
 write_picture("stdp.svg", curves(series, "weight / largest weight", "share of the synapses", words))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from neurosim import Network, PoissonInput, Population, Probe, Projection, description
-from neurosim.neurons import LIF
-from neurosim.synapses import FixedNumberPre, Uniform
+from neurosim import LIF, FixedNumberPre, Network, PoissonInput, Population, Probe, Projection
+from neurosim.engine import Description, read_description, write_description
+from neurosim.engine.description.description import Settings
+from neurosim.network import Uniform
 
 cell = LIF(tau_mem=0.02, v_threshold=0.02, v_reset=0.01, t_refractory=0.002)
 anywhere = {"v": Uniform(0.0, 0.02)}
@@ -16,14 +17,14 @@ projections = [
 ]
 stimuli = [PoissonInput(target, rate=2400.0, weight=0.5e-3) for target in ("E", "I")]
 network = Network(populations, projections, stimuli)
-settings = description.Settings(duration=1.0, clock=1e-4, seed=1)
-python = description.Description(network, settings, (Probe("E", "v", units=[0, 1, 2]),))
+settings = Settings(duration=1.0, clock=1e-4, seed=1)
+python = Description(network, settings, (Probe("E", "v", units=[0, 1, 2]),))
 
-toml = description.load(Path(__file__).with_suffix(".toml"))
+toml = read_description(Path(__file__).with_suffix(".toml"))
 results = [told.simulate() for told in (python, toml)]
 for name, spikes in results[0].spikes.items():
     print(f"{name}: {len(spikes) / spikes.size:.1f} spikes/s a neuron, digest {spikes.digest()[:16]}")
     assert spikes.digest() == results[1].spikes[name].digest()
 
-description.save("brunel.toml", python)
+write_description("brunel.toml", python)
 print("written as brunel.toml: neurosim simulate --config brunel.toml")

@@ -3,10 +3,11 @@
 import nir as library
 import numpy as np
 
-from neurosim import Network, Population, Projection, Spikes, SpikeSource, description, simulate
-from neurosim.interop import nir
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.synapses import AllToAll, Convolution, Normal
+from neurosim import LIF, AllToAll, CubaLIF, Network, Population, Projection, Spikes, SpikeSource, simulate
+from neurosim.engine import write_description
+from neurosim.network import Convolution, Normal, from_nir
+from neurosim.network.nir.files import write
+from neurosim.network.nir.save import to_nir
 
 draw = np.random.default_rng(0)
 camera = Spikes.sort(draw.random(20_000) * 0.5, draw.integers(0, 512, 20_000), 512, 0.5, (2, 16, 16))
@@ -23,8 +24,8 @@ network = Network(
         Projection("edges", "hidden", AllToAll(), Normal(0.01, 0.05), delay=3e-3),
     ],
 )
-nir.write("ours.nir", nir.to_nir(network, dt=1e-3, seed=1))
-here, back = (simulate(each, camera, clock=1e-3, seed=1) for each in (network, nir.from_nir("ours.nir")))
+write("ours.nir", to_nir(network, dt=1e-3, seed=1))
+here, back = (simulate(each, camera, clock=1e-3, seed=1) for each in (network, from_nir("ours.nir")))
 for name, spikes in here.spikes.items():
     print(f"{name}: {len(spikes):,} spikes, the same after NIR: {spikes.digest() == back.spikes[name].digest()}")
     assert spikes.digest() == back.spikes[name].digest()
@@ -41,8 +42,8 @@ nodes = {
     "output": library.Output({"output": np.array([10])}),
 }
 library.write("theirs.nir", library.NIRGraph(nodes, list(zip(nodes, list(nodes)[1:], strict=False))))
-theirs = nir.from_nir("theirs.nir", dt=1e-3)
+theirs = from_nir("theirs.nir", dt=1e-3)
 counts = simulate(theirs, camera).spikes["lif"].counts()
 print(f"theirs, through {theirs.projections[0].name}: {theirs.population('lif').model}, spikes {counts.tolist()}")
-description.save("theirs.toml", theirs)
+write_description("theirs.toml", theirs)
 print("written as theirs.toml: name a recording in it and run neurosim simulate --config theirs.toml")

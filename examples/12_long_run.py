@@ -10,10 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neurosim import Network, Population, Projection, Simulation, Spikes, SpikeSource, files, simulate
-from neurosim.neurons import LIF
-from neurosim.plasticity import STDP
-from neurosim.synapses import AllToAll
+from neurosim import LIF, STDP, AllToAll, Network, Population, Projection, Simulation, Spikes, SpikeSource, simulate
+from neurosim.data import read_sonata
 
 network = Network(
     [Population("in", 50, SpikeSource()), Population("out", 20, LIF(tau_mem=0.02))],
@@ -43,6 +41,6 @@ windows = camera()
 parts = [next(windows) for _ in range(4)]
 times = np.concatenate([part.times + second for second, part in enumerate(parts)])
 whole = simulate(network, Spikes(times, np.concatenate([part.units for part in parts]), 50, 4.0)).spikes["out"]
-assert files.read_sonata("spikes.h5").digest() == whole.window(0, 3).digest()
+assert read_sonata("spikes.h5").digest() == whole.window(0, 3).digest()
 assert np.array_equal(rest.units, whole.units[whole.times >= 3])
 print(f"4 s at once: the same {len(whole)} spikes")

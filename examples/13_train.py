@@ -3,19 +3,11 @@
 import numpy as np
 import torch
 
-from neurosim import catalog, measure
-from neurosim.training import (
-    Augment,
-    Binning,
-    EventNet,
-    NetworkSpec,
-    SpikingNet,
-    Trainer,
-    TrainingSpec,
-    load,
-    save,
-    split,
-)
+from neurosim.base.measure import estimates
+from neurosim.data import catalog
+from neurosim.engine import measure
+from neurosim.learning import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec, split
+from neurosim.learning.training.saved import load, save
 
 torch.set_num_threads(2)
 digits = catalog.load("digits", "train").select(range(0, 1497, 3))
@@ -48,8 +40,8 @@ same = all(
 accuracy = (event.scores(result).argmax(axis=1) == test.labels).mean()
 print(f"event by event: {len(found.ticks):,} spikes, all of them the network's: {same}; accuracy {accuracy:.1%}")
 
-measures = measure.measure(list(result.work), len(test), result.duration, len(played.ticks))
-energy = measure.energy(list(result.work), len(test))
+measures = measure(list(result.work), len(test), result.duration, len(played.ticks))
+energy = estimates.energy(list(result.work), len(test))
 operations = measures.synaptic_operations
 print(f"{operations.Effective_ACs:,.0f} additions a recording; dense: {operations.Dense:,.0f} multiplications")
 for kind, joules in (("with memory", energy.memory_aware), ("dense, with memory", energy.dense_memory_aware)):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from neurosim import catalog
-from neurosim.liquid import Liquid, Readout
-from neurosim.liquid.quality import distance, generalisation_rank, quality
+from neurosim.data import catalog
+from neurosim.learning import Liquid, Readout
+from neurosim.learning.liquid.quality import distance, generalisation_rank, quality
 
 train = catalog.load("digits", "train").select(range(0, 1497, 7))
 test = catalog.load("digits", "test").select(range(0, 300, 4))

@@ -2,15 +2,24 @@
 
 from pathlib import Path
 
-from neurosim.attention import LanguageConfig, LanguageTraining, MixerSpec, python_text, read_model, train_bytes
-from neurosim.attention.train import split
-from neurosim.convert import Coding, convert
-from neurosim.convert.checkpoint import read_converted, write_converted
-from neurosim.convert.comparison import check_execution, compare_models
-from neurosim.convert.costs import energy_comparison, layer_counts, spike_totals
-from neurosim.convert.generate import Sampling, generate_tokens
-from neurosim.convert.model import calibrate_channels
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.language import (
+    Coding,
+    LanguageConfig,
+    LanguageTraining,
+    MixerSpec,
+    calibrate_channels,
+    convert,
+    python_text,
+    read_converted,
+    read_model,
+    train_bytes,
+    write_converted,
+)
+from neurosim.language.attention.train import split
+from neurosim.language.conversion.comparison import check_execution, compare_models
+from neurosim.language.conversion.costs import energy_comparison, layer_counts, spike_totals
+from neurosim.language.conversion.generate import Sampling, generate_tokens
 
 text = python_text()[:100_000]
 config = LanguageConfig(
@@ -29,7 +38,8 @@ for coding in codings:
     spiking = convert(dense, coding, learn, windows=16, length=64, calibration=known)
     with spiking.counting() as histograms:
         found = compare_models(dense, spiking.model, held[:3000])
-    layers, spikes = layer_counts(spiking, histograms), spike_totals(spiking, histograms).spikes
+    layers = layer_counts(spiking, histograms)
+    spikes = spike_totals(spiking, histograms).spikes
     saved = energy_comparison(layers, found.tokens, "horowitz45").fp16.saving["compute_only"]
     increase = found.perplexity_increase
     points[coding.scheme].append((spikes, 100 * increase))

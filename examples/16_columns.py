@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from neurosim import Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, catalog, simulate
-from neurosim.macrocolumn import Hierarchy, Level, Selection, patches
-from neurosim.neurons import LIF
-from neurosim.readouts import OnlineReadout, label_recordings
-from neurosim.report.charts import Panel, strips, write_picture
-from neurosim.report.pixels import raster
-from neurosim.synapses import Convolution
+from neurosim import LIF, Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, simulate
+from neurosim.app.report.charts import Panel, strips, write_picture
+from neurosim.app.report.pixels import raster
+from neurosim.data import catalog
+from neurosim.learning import OnlineReadout, label_recordings
+from neurosim.memory import Hierarchy, Level, Selection, patches
+from neurosim.network import Convolution
 
 train = catalog.load("digits", "train").select(range(0, 1497, 5))
 test = catalog.load("digits", "test").select(range(0, 300, 3))
-WINDOW, DURATION = 0.106, 0.318  # s: three saccades, and 3 ms for the last spikes of the edges
+# s: three saccades, and 3 ms for the last spikes of the edges
+WINDOW = 0.106
+DURATION = 0.318
 
 edge = np.repeat([1.0, -1.0], 2)[:, None] * np.ones(4)
 kernel = np.stack([np.stack([np.rot90(edge, k)] * 2) for k in range(4)])  # [orientation, polarity, y, x]
@@ -40,7 +42,8 @@ for layer in result.work:
     print(f"{layer.name}: {layer.synaptic_operations / len(test):,.0f} operations a recording")
 
 stages = {"camera": test[0], **{name: result.spikes[name][0] for name in ("edges", *models)}}
-codes, size = stages["columns"], 4 * 64
+codes = stages["columns"]
+size = 4 * 64
 shown = codes.units // size % 9 == 4  # every ninth column, or nothing could be told apart
 units = codes.units[shown] // (9 * size) * size + codes.units[shown] % size
 stages["columns"] = Spikes(codes.times[shown], units, 4 * size, codes.duration)

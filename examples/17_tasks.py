@@ -6,14 +6,16 @@ have used, and changes its weights in the rest.
 
 import numpy as np
 
-from neurosim import Link, Network, Population, SpikeSource, Windowed, catalog, simulate
-from neurosim.liquid import Liquid
-from neurosim.readouts import LateralCircuit, OnlineReadout, label_recordings
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim import Link, Network, Population, SpikeSource, Windowed, simulate
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.data import catalog
+from neurosim.learning import LateralCircuit, Liquid, OnlineReadout, label_recordings
 
 train = catalog.load("digits", "train").select(range(0, 1497, 4))
 test = catalog.load("digits", "test").select(range(0, 300, 3))
-WINDOW, DURATION = 0.14, 0.42  # s: a recording, and the longest delays of the liquid
+# s: a recording, and the longest delays of the liquid
+WINDOW = 0.14
+DURATION = 0.42
 TASKS = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
 
 liquid = Liquid(train.shape, neurons=400).adapt(train.select(range(0, len(train), 10))).network()
@@ -40,9 +42,12 @@ def accuracy(network: Network) -> list[float]:
     return [right[np.isin(test.labels, task)].mean() for task in TASKS]
 
 
-series, tasks = [], np.arange(1.0, 6.0)
+series = []
+tasks = np.arange(1.0, 6.0)
 for lateral, colour in ((LateralCircuit(rows=(60,) * 5), PALETTE[0]), (None, PALETTE[4])):
-    network, rows, name = pipeline(lateral), [], "projected" if lateral else "not projected"
+    network = pipeline(lateral)
+    rows = []
+    name = "projected" if lateral else "not projected"
     for task in TASKS:
         items = train.select(np.isin(train.labels, task))
         first = np.where(np.arange(len(items)) == 0, 0, -1)  # the first recording of a task announces it

@@ -3,14 +3,15 @@ drive is enough to make it fire."""
 
 import numpy as np
 
-from neurosim import Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, simulate
-from neurosim.dendrites import DendriticSegments
-from neurosim.neurons import DendriticLIF
-from neurosim.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.sdr import SDR
-from neurosim.synapses import OneToOne
+from neurosim import Link, Network, OneToOne, Population, Projection, Spikes, SpikeSource, Windowed, simulate
+from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.memory import SDR, DendriticSegments
+from neurosim.network import DendriticLIF
 
-NEURONS, CONTEXT, WINDOW, EPISODE = 8, 200, 0.01, 0.05
+NEURONS = 8
+CONTEXT = 200
+WINDOW = 0.01
+EPISODE = 0.05
 contexts = [SDR.random(CONTEXT, 12, seed=1, index=n).indices for n in range(NEURONS)]
 
 
@@ -33,7 +34,8 @@ def network(learn, learned=None):
 
 def episodes(count, spikes_each):
     """The context of neuron n, 10 ms later its drive; n = 0, 1, ... in turn."""
-    starts, order = np.arange(count) * EPISODE, np.arange(count) % NEURONS
+    starts = np.arange(count) * EPISODE
+    order = np.arange(count) % NEURONS
     seen = Spikes(np.repeat(starts + 0.002, 12), np.concatenate([contexts[n] for n in order]), CONTEXT, count * EPISODE)
     drive = (starts[:, None] + 0.0125 + 0.001 * np.arange(spikes_each)).ravel()
     return {"context": seen, "drive": Spikes(drive, np.repeat(order, spikes_each), NEURONS, count * EPISODE)}

@@ -2,14 +2,15 @@
 
 from matplotlib import pyplot
 
-from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, plot, stats
-from neurosim.neurons import LIF
-from neurosim.plasticity import STDP
-from neurosim.stimuli import NoiseCurrent, StepCurrent
-from neurosim.synapses import FixedNumberPre
+from neurosim import LIF, STDP, FixedNumberPre, Network, PoissonInput, Population, Probe, Projection, Simulation
+from neurosim.app import plot
+from neurosim.data import stats
+from neurosim.network import NoiseCurrent, StepCurrent
 
 cell = LIF(tau_mem=0.02, v_threshold=0.02, v_reset=0.01, r=1e8, t_refractory=2e-3)
-weight, g, rule = 2e-4, 5.0, STDP(a_plus=0.01, a_minus=0.012, w_max=8e-4)
+weight = 2e-4
+g = 5.0
+rule = STDP(a_plus=0.01, a_minus=0.012, w_max=8e-4)
 network = Network(
     [Population("E", 800, cell), Population("I", 200, cell)],
     [

@@ -10,14 +10,17 @@ import threading
 
 import numpy as np
 
-from neurosim import Network, Population, Projection, Spikes, SpikeSource, files
+from neurosim import LIF, FromList, Network, Population, Projection, Spikes, SpikeSource
+from neurosim.data.files.packets import PacketWriter, read_packets
 from neurosim.engine import live, response
-from neurosim.neurons import LIF
-from neurosim.synapses import FromList
 
-PIXELS, PACKET, PACKETS = 32, 0.02, 250  # s of a packet: with its simulation, the delay of the loop
+# s of a packet: with its simulation, the delay of the loop
+PIXELS = 32
+PACKET = 0.02
+PACKETS = 250
 WIDTH = math.pi / 2  # of what the eye sees
-near, pixels = np.abs(np.arange(PIXELS) - (PIXELS - 1) / 2), np.arange(PIXELS)
+near = np.abs(np.arange(PIXELS) - (PIXELS - 1) / 2)
+pixels = np.arange(PIXELS)
 MUSCLES = FromList(pixels, (pixels >= PIXELS // 2).astype(int))  # unit 0 turns left, unit 1 right
 
 network = Network(
@@ -28,16 +31,17 @@ network = Network(
 
 def world(stream: socket.socket, errors: list[float], turns: bool) -> None:
     """Send what the eye sees, one packet after another, and turn it by the spikes that come back."""
-    seen = files.PacketWriter(stream.makefile("wb"), PIXELS)
+    seen = PacketWriter(stream.makefile("wb"), PIXELS)
     answers = None
-    angle, random = 0.0, np.random.default_rng(0)
+    angle = 0.0
+    random = np.random.default_rng(0)
     for k in range(PACKETS):
         light = math.sin(2 * math.pi * 0.4 * k * PACKET)
         errors.append(abs(light - angle))
         pixel = int((light - angle) / WIDTH * PIXELS + PIXELS / 2)
         times = np.sort(random.random(4)) * PACKET
         seen.write(Spikes(times, np.full(4, min(max(pixel, 0), PIXELS - 1)), PIXELS, PACKET))
-        answers = answers or files.read_packets(stream.makefile("rb"), 2)
+        answers = answers or read_packets(stream.makefile("rb"), 2)
         left, right = next(answers).counts()
         angle += 0.04 * (right - left) if turns else 0.0
     stream.shutdown(socket.SHUT_WR)  # the end of the input ends the run
@@ -48,8 +52,8 @@ for turns in (False, True):
     errors: list[float] = []
     thread = threading.Thread(target=world, args=(body, errors, turns))
     thread.start()
-    motor = files.PacketWriter(brain.makefile("wb"), 2)
-    for result in live(network, files.read_packets(brain.makefile("rb"), PIXELS)):
+    motor = PacketWriter(brain.makefile("wb"), 2)
+    for result in live(network, read_packets(brain.makefile("rb"), PIXELS)):
         motor.write(response(result, "muscles"))
     thread.join()
     state = "turns" if turns else "rests"

@@ -5,24 +5,35 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .lazy import lazy_exports
+from .base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .base.errors import NeurosimError as NeurosimError
     from .data import catalog as catalog
-    from .engine import Probe as Probe
-    from .engine import Simulation as Simulation
-    from .engine import simulate as simulate
-    from .errors import NeurosimError as NeurosimError
-    from .network import Link as Link
-    from .network import Network as Network
-    from .network import PoissonInput as PoissonInput
-    from .network import PoissonSource as PoissonSource
-    from .network import Population as Population
-    from .network import Projection as Projection
-    from .network import SpikeSource as SpikeSource
-    from .spikes import Recordings as Recordings
-    from .spikes import Spikes as Spikes
-    from .windowed import Windowed as Windowed
+    from .data.spikes import Recordings as Recordings
+    from .data.spikes import Spikes as Spikes
+    from .engine.batch import simulate as simulate
+    from .engine.probe import Probe as Probe
+    from .engine.simulation import Simulation as Simulation
+    from .network.network import Link as Link
+    from .network.network import Network as Network
+    from .network.network import PoissonInput as PoissonInput
+    from .network.network import PoissonSource as PoissonSource
+    from .network.network import Population as Population
+    from .network.network import Projection as Projection
+    from .network.network import SpikeSource as SpikeSource
+    from .network.neurons.adaptive import AdEx as AdEx
+    from .network.neurons.adaptive import Izhikevich as Izhikevich
+    from .network.neurons.conductance import CobaLIF as CobaLIF
+    from .network.neurons.current import CubaLIF as CubaLIF
+    from .network.neurons.lif import LIF as LIF
+    from .network.plasticity.timing import STDP as STDP
+    from .network.synapses.patterns import AllToAll as AllToAll
+    from .network.synapses.patterns import FixedNumberPre as FixedNumberPre
+    from .network.synapses.patterns import FixedProbability as FixedProbability
+    from .network.synapses.patterns import FromList as FromList
+    from .network.synapses.patterns import OneToOne as OneToOne
+    from .network.windowed import Windowed as Windowed
 
 __version__ = "0.1.0"
 

@@ -18,12 +18,10 @@ from helpers.networks import facts, recording, small
 from helpers.windowed import clip, windowed
 
 import neurosim
-from neurosim import Network, Population, Probe, Projection, Simulation, SpikeSource
-from neurosim.engine import compile_network
-from neurosim.errors import NeurosimInputError, Uncopied
-from neurosim.neurons import LIF
-from neurosim.plasticity import STDP
-from neurosim.synapses import FixedProbability
+from neurosim import LIF, STDP, FixedProbability, Network, Population, Probe, Projection, Simulation, SpikeSource
+from neurosim.base import NeurosimInputError
+from neurosim.base.errors import Uncopied
+from neurosim.engine.compile.network import compile_network
 
 PACKAGE = Path(neurosim.__file__).parent
 # Functions and methods that give an address, or make an object over memory that is not its own.
@@ -82,7 +80,10 @@ def takers(source: str) -> set[str]:
 
 def _takes_address(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if isinstance(node.func, ast.Attribute):
+            name = node.func.attr
+        else:
+            name = getattr(node.func, "id", "")
         return name in CALLS or name.startswith("address_of") or ast.unparse(node.func) == "mmap.mmap"
     if not isinstance(node, ast.Attribute):
         return False
@@ -203,7 +204,7 @@ def test_a_branch_of_streams_keeps_its_own_spikes(tmp_path: Path) -> None:
         assert len(branch.run(0.1).spikes["exc"]) > 0
         simulation.run(0.1)
         branch.close()
-    everything = neurosim.files.read_sonata(tmp_path / "spikes.h5", "exc")
+    everything = neurosim.data.read_sonata(tmp_path / "spikes.h5", "exc")
     reference = Simulation(small(True), recording(), seed=3).run(0.2).spikes["exc"]
     assert everything.digest() == reference.digest()
 
@@ -228,8 +229,7 @@ def test_a_compiled_network_is_not_copied(how: str) -> None:
 @pytest.mark.parametrize("how", COPIES)
 def test_a_decoder_is_not_copied(how: str) -> None:
     torch = pytest.importorskip("torch")
-    from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
-    from neurosim.convert.decoder import Decoder
+    from neurosim.language import Decoder, LanguageConfig, LanguageModel, MixerSpec
 
     torch.manual_seed(0)
     spec = MixerSpec("gla", {"num_heads": 2})
@@ -245,8 +245,7 @@ def test_a_decoder_is_not_copied(how: str) -> None:
 
 def test_a_deep_copy_of_an_executed_model_from_a_file_is_independent(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
-    from neurosim.convert import Coding, convert
+    from neurosim.language import Coding, LanguageConfig, LanguageModel, MixerSpec, convert, read_model, write_model
 
     tokens = torch.randint(256, (64,), generator=torch.Generator().manual_seed(5))
     model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),), width=32, hidden=80), 1).eval()

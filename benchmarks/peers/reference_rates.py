@@ -24,7 +24,8 @@ PRESIM_MS = 100.0
 
 def rates(scale: float, seconds: float, threads: int, seed: int) -> dict[str, float]:
     """Spikes/s by population over `seconds` after a tenth of a second."""
-    net, sim = copy.deepcopy(default_net_dict), copy.deepcopy(default_sim_dict)
+    net = copy.deepcopy(default_net_dict)
+    sim = copy.deepcopy(default_sim_dict)
     net |= {"N_scaling": scale, "K_scaling": scale, "bg_input_type": "poisson"}
     with tempfile.TemporaryDirectory() as folder:
         sim |= {"local_num_threads": threads, "rng_seed": seed, "print_time": False, "data_path": folder}
@@ -43,7 +44,10 @@ def count(folder: Path, populations: int) -> list[int]:
     for path in folder.glob("spike_recorder-*.dat"):
         recorder = int(path.name.split("-")[1])
         rows = np.loadtxt(path, skiprows=3, ndmin=2)
-        after = int((rows[:, 1] > PRESIM_MS).sum()) if rows.size else 0
+        if rows.size:
+            after = int((rows[:, 1] > PRESIM_MS).sum())
+        else:
+            after = 0
         by_recorder[recorder] = by_recorder.get(recorder, 0) + after
     assert len(by_recorder) == populations
     return [by_recorder[recorder] for recorder in sorted(by_recorder)]

@@ -93,7 +93,8 @@ class Model:
     """The populations as slices of one group: they may differ in their bias only."""
 
     def __init__(self, workload: Workload, seed: int) -> None:
-        self.workload, self.rng = workload, np.random.default_rng(seed)
+        self.workload = workload
+        self.rng = np.random.default_rng(seed)
         self.neuron = workload.populations[0].neuron
         for p in workload.populations:
             if replace(p.neuron, bias=0.0) != replace(self.neuron, bias=0.0):
@@ -111,7 +112,8 @@ class Model:
         self.drives = [self.drive(d.post, d.sources * d.rate * workload.dt, d.weight) for d in workload.drives]
 
     def create_group(self) -> b.NeuronGroup:
-        n, dt = self.neuron, self.workload.dt
+        n = self.neuron
+        dt = self.workload.dt
         names = ("r", "v_leak", "v_threshold", "v_reset", "e_exc", "e_inh")
         namespace = {name: getattr(n, name) for name in names}
         namespace |= {name: getattr(n, name) * b.second for name in ("tau_mem", "tau_exc", "tau_inh")}
@@ -136,16 +138,20 @@ class Model:
 
     def part(self, name: str) -> b.Group:
         """The slice of a population, or a source."""
-        return self.sources[name] if name in self.sources else self.group[slice(*self.slices[name])]
+        if name in self.sources:
+            return self.sources[name]
+        return self.group[slice(*self.slices[name])]
 
     def connect(self, p: Projection, posts: tuple[str, ...]) -> b.Synapses:
-        first, last = self.slices[posts[0]][0], self.slices[posts[-1]][1]
+        first = self.slices[posts[0]][0]
+        last = self.slices[posts[-1]][1]
         whole = (first, last) == (0, self.workload.neurons)
         post = self.group if whole else self.group[first:last]
         constant = isinstance(p.weight, float)
         jump = JUMP[self.form, p.inhibitory].format("_post", "weight" if constant else "w")
         namespace = {"weight": p.weight} if constant else {}
-        model, after = "" if constant else "w : 1 (constant)", {}
+        model = "" if constant else "w : 1 (constant)"
+        after = {}
         if p.stdp:
             model, jump, namespace = learning(p.stdp, self.form)
             after = {"on_post": ON_POST}
@@ -157,7 +163,10 @@ class Model:
             Pairs: lambda: synapses.connect(i=pairs.sources, j=pairs.targets),
         }[type(pairs)]()
         if not constant:
-            synapses.w = expression(p.weight) if isinstance(p.weight, Normal) else p.weight
+            if isinstance(p.weight, Normal):
+                synapses.w = expression(p.weight)
+            else:
+                synapses.w = p.weight
         if p.stdp:
             synapses.w = p.weight
             synapses.post.when = "after_thresholds"
@@ -189,7 +198,8 @@ class Model:
 
     def total_arrays(self, p: Projection) -> tuple[np.ndarray, ...]:
         """Sources, targets, weights and Brian2's delays of one projection."""
-        n, dt = p.rule.n, self.workload.dt
+        n = p.rule.n
+        dt = self.workload.dt
         ends = (self.rng.integers(*self.slices[name], size=n, dtype=np.int32) for name in (p.pre, p.post))
         delays = np.maximum(np.rint(self.draw(p.delay, n) / dt), 1) - 1
         return (*ends, self.draw(p.weight, n), delays * dt)
@@ -218,7 +228,8 @@ class Model:
         steps = np.rint(np.asarray(self.monitor.t / b.second) / self.workload.dt).astype(np.int64) + 1
         units = np.asarray(self.monitor.i)
         order = np.lexsort((units, steps))
-        steps, units = steps[order], units[order]
+        steps = steps[order]
+        units = units[order]
         inside = {name: (units >= a) & (units < z) for name, (a, z) in self.slices.items()}
         return {name: (steps[k], units[k] - self.slices[name][0]) for name, k in inside.items()}
 
@@ -232,7 +243,10 @@ def merged(workload: Workload) -> list[tuple[Projection, tuple[str, ...]]]:
     for index, p in enumerate(workload.projections):
         if isinstance(p.rule, Total):
             continue
-        key = index if isinstance(p.rule, Pairs) or p.stdp else (p.pre, p.rule, p.weight, p.delay)
+        if isinstance(p.rule, Pairs) or p.stdp:
+            key = index
+        else:
+            key = (p.pre, p.rule, p.weight, p.delay)
         found.setdefault(key, (p, []))[1].append(p.post)
     return [(p, tuple(posts)) for p, posts in found.values()]
 
@@ -271,7 +285,10 @@ def run_standalone(
     start = time.perf_counter()
     b.set_device("cpp_standalone", build_on_run=False)
     # 0 is Brian2's plain loop; 1 would still go through OpenMP.
-    b.prefs.devices.cpp_standalone.openmp_threads = chosen.threads if chosen.threads > 1 else 0
+    if chosen.threads > 1:
+        b.prefs.devices.cpp_standalone.openmp_threads = chosen.threads
+    else:
+        b.prefs.devices.cpp_standalone.openmp_threads = 0
     b.seed(chosen.seed)
     b.defaultclock.dt = workload.dt * b.second
     model = Model(workload, chosen.seed)

@@ -49,8 +49,12 @@ def constants(given: dict[str, object]) -> dict[str, object]:
 
 def connect(name: str, file: dict[str, np.ndarray], source: b.Group, target: b.Group, dt: float) -> b.Synapses:
     settings = json.loads(str(file[f"{name}.settings"]))
-    rule, short_term = settings["rule"], settings["short_term"]
-    deliver = ON_RELEASE + DELIVER.format("sent") if short_term else DELIVER.format("w")
+    rule = settings["rule"]
+    short_term = settings["short_term"]
+    if short_term:
+        deliver = ON_RELEASE + DELIVER.format("sent")
+    else:
+        deliver = DELIVER.format("w")
     synapses = b.Synapses(
         source,
         target,
@@ -73,7 +77,8 @@ def main(path_in: str, path_out: str) -> None:
     b.prefs.codegen.target = "numpy"
     with np.load(path_in) as arrays:
         file = dict(arrays)
-    neuron, dt = json.loads(str(file["neuron"])), float(file["dt"])
+    neuron = json.loads(str(file["neuron"]))
+    dt = float(file["dt"])
     b.defaultclock.dt = dt * b.second
     cells = b.NeuronGroup(
         len(file["v0"]),

@@ -28,14 +28,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-DECAY, THRESHOLD, DENSITY = 0.95, 1.0, 0.05
+DECAY = 0.95
+THRESHOLD = 1.0
+DENSITY = 0.05
 # Input current: spikes come at about .03 a step.
 SPREAD = 0.25
 Net = Callable[[Tensor], Tensor]
 
 
 def neurosim(units: int, weight: Tensor | None) -> tuple[Net, list[nn.Parameter]]:
-    from neurosim.layers import LIFLayer, SpikeLinear
+    from neurosim.learning import LIFLayer, SpikeLinear
 
     neurons = LIFLayer(units, tau_mem=-1e-3 / math.log(DECAY), reset="zero")
     if weight is None:
@@ -53,7 +55,9 @@ def snntorch(units: int, weight: Tensor | None) -> tuple[Net, list[nn.Parameter]
     linear = plain(units, weight)
 
     def run(x: Tensor) -> Tensor:
-        current, mem, out = x if linear is None else linear(x), torch.zeros_like(x[0]), []
+        current = x if linear is None else linear(x)
+        mem = torch.zeros_like(x[0])
+        out = []
         for row in current:
             spikes, mem = neurons(row, mem)
             out.append(spikes)
@@ -82,10 +86,15 @@ def norse(units: int, weight: Tensor | None) -> tuple[Net, list[nn.Parameter]]:
     # Its input is scaled by the leak, dt / tau: weights or current are larger by as much.
     leak = 1 - DECAY
     neurons = LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(leak / 1e-3), v_th=torch.tensor(THRESHOLD)))
-    linear = None if weight is None else plain(units, weight / leak)
+    if weight is None:
+        linear = None
+    else:
+        linear = plain(units, weight / leak)
 
     def run(x: Tensor) -> Tensor:
-        current, state, out = x / leak if linear is None else linear(x), None, []
+        current = x / leak if linear is None else linear(x)
+        state = None
+        out = []
         for row in current:
             spikes, state = neurons(row, state)
             out.append(spikes)
@@ -113,12 +122,19 @@ def resident(field: str) -> int:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     torch.set_num_threads(options.threads)
-    draws, shape = torch.Generator().manual_seed(0), (options.steps, options.batch, options.units)
+    draws = torch.Generator().manual_seed(0)
+    shape = (options.steps, options.batch, options.units)
     layer = options.workload == "layer"
     weight = torch.randn(options.units, options.units, generator=draws)
     weight *= SPREAD / math.sqrt(DENSITY * options.units)
-    spikes = (torch.rand(shape, generator=draws) < DENSITY).float() if layer else None
-    x = spikes if layer else (SPREAD * torch.randn(shape, generator=draws)).requires_grad_()
+    if layer:
+        spikes = (torch.rand(shape, generator=draws) < DENSITY).float()
+    else:
+        spikes = None
+    if layer:
+        x = spikes
+    else:
+        x = (SPREAD * torch.randn(shape, generator=draws)).requires_grad_()
     gradient = torch.randn(shape, generator=draws)
     net, parameters = LIBRARIES[options.library](options.units, weight if layer else None)
     del weight, spikes
@@ -139,7 +155,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     ctypes.CDLL(None).malloc_trim(0)  # what the allocator holds back would hide what a pass needs
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-    runs, used = [once()], resource.getrusage(resource.RUSAGE_SELF)
+    runs = [once()]
+    used = resource.getrusage(resource.RUSAGE_SELF)
     peak = resident("VmHWM") - before
     runs += [once() for _ in range(options.repeats - 1)]
     after = resource.getrusage(resource.RUSAGE_SELF)

@@ -44,7 +44,8 @@ def write(path: Path, width: int, layers: int, hidden: int, kind: str) -> int:
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    draws, count = np.random.default_rng(0), 0
+    draws = np.random.default_rng(0)
+    count = 0
 
     def matrix(name: str, rows: int, columns: int) -> None:
         nonlocal count
@@ -85,7 +86,9 @@ def main() -> None:
         weights = write(path, options.width, options.layers, hidden, options.type)
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)
-        parameters.n_ctx, parameters.n_parallel, parameters.verbosity = 512, 1, -1
+        parameters.n_ctx = 512
+        parameters.n_parallel = 1
+        parameters.verbosity = -1
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = options.threads
         server = xllamacpp.Server(parameters)
         request = {"prompt": "a", "n_predict": options.tokens, "temperature": 0.0, "ignore_eos": True}

@@ -32,7 +32,11 @@ from description import (
     Workload,
 )
 
-TO_MS, TO_MV, TO_PA, TO_PF, TO_NS = 1e3, 1e3, 1e12, 1e12, 1e9
+TO_MS = 1e3
+TO_MV = 1e3
+TO_PA = 1e12
+TO_PF = 1e12
+TO_NS = 1e9
 MODEL = {"delta": "iaf_psc_delta", "exponential": "iaf_psc_exp", "conductance": "iaf_cond_exp"}
 # A weight is a potential in mV, a current in pA or a conductance in nS.
 WEIGHT = {"delta": TO_MV, "exponential": TO_PA, "conductance": TO_NS}
@@ -67,7 +71,9 @@ def drawn(value: Value | np.ndarray, unit: float) -> object:
     if isinstance(value, Normal):
         normal = nest.random.normal(mean=value.mean * unit, std=value.sd * unit)
         limited = np.isfinite(value.low) or np.isfinite(value.high)
-        return nest.math.redraw(normal, min=value.low * unit, max=value.high * unit) if limited else normal
+        if limited:
+            return nest.math.redraw(normal, min=value.low * unit, max=value.high * unit)
+        return normal
     if isinstance(value, Uniform):
         return nest.random.uniform(min=value.low * unit, max=value.high * unit)
     return value * unit
@@ -99,10 +105,13 @@ def learning(rule: Stdp, unit: float) -> dict[str, float]:
 
 
 def connect(projection: Projection, nodes: dict[str, nest.NodeCollection], unit: float, name: str) -> None:
-    pre, post, rule = nodes[projection.pre], nodes[projection.post], projection.rule
+    pre = nodes[projection.pre]
+    post = nodes[projection.post]
+    rule = projection.rule
     synapse = {"weight": drawn(projection.weight, unit), "delay": drawn(projection.delay, TO_MS)}
     if isinstance(rule, Pairs):
-        sources, targets = np.array(pre.tolist())[rule.sources], np.array(post.tolist())[rule.targets]
+        sources = np.array(pre.tolist())[rule.sources]
+        targets = np.array(post.tolist())[rule.targets]
         nest.Connect(sources, targets, "one_to_one", {"synapse_model": "static_synapse", **synapse})
         return
     device = pre[0].element_type == "stimulator"
@@ -147,7 +156,8 @@ def build(workload: Workload) -> dict[str, tuple[nest.NodeCollection, int]]:
 def spikes_of(recorder: nest.NodeCollection, first: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
     """(steps, units) in order of time, then unit."""
     events = recorder.get("events")
-    steps, units = np.rint(events["times"] / (dt * TO_MS)).astype(np.int64), events["senders"] - first
+    steps = np.rint(events["times"] / (dt * TO_MS)).astype(np.int64)
+    units = events["senders"] - first
     order = np.lexsort((units, steps))
     return steps[order], units[order]
 

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import Spikes, catalog, files, measure
-from neurosim.liquid import Liquid, Readout
-from neurosim.report.charts import STYLE
-from neurosim.report.svg import Box, element, label, nice, picture, rect, rule
+from neurosim import Spikes
+from neurosim.app.report.charts import STYLE
+from neurosim.app.report.svg import Box, element, label, nice, picture, rect, rule
+from neurosim.base.atomic import write_text
+from neurosim.data import catalog
+from neurosim.engine import measure
+from neurosim.learning import Liquid, Readout
 
 WIDTH, HEIGHT = 960.0, 300.0
 TOP, FOOT = 58.0, 258.0
@@ -31,7 +34,7 @@ def main(path: Path) -> None:
     result = liquid.run(test, count_updates=True)
     spikes = result.spikes["liquid"]
     right = (readout.predict(spikes) == test.labels).mean()
-    operations = measure.measure([*result.work, *readout.work(spikes)], len(test), result.duration).synaptic_operations
+    operations = measure([*result.work, *readout.work(spikes)], len(test), result.duration).synaptic_operations
     fewer = operations.Dense / operations.Effective_ACs
     one = spikes.select([RECORDING])
     parts = [
@@ -119,7 +122,7 @@ def write(path: Path, chart: str) -> None:
     head = chart[:start].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     back = rect(-16, -12, WIDTH + 32, HEIGHT + 20, "fill:var(--paper)", radius=10)
     head = re.sub(r'viewBox="[^"]*"', f'viewBox="-16 -12 {WIDTH + 32:g} {HEIGHT + 20:g}"', head)
-    files.write_text(path, f"{head}<style>{style}</style>{back}{chart[start:]}\n")
+    write_text(path, f"{head}<style>{style}</style>{back}{chart[start:]}\n")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,11 @@ from numba.extending import intrinsic
 from ..tools.intrinsics import BYTE, INT32, INT64, processor_has
 from .vnni import unpacked
 
-SHORT, INDEX = ir.IntType(16), ir.VectorType(INT32, 16)
-BYTES, PAIRS, SUMS = ir.VectorType(BYTE, 32), ir.VectorType(SHORT, 16), ir.VectorType(INT32, 8)
+SHORT = ir.IntType(16)
+INDEX = ir.VectorType(INT32, 16)
+BYTES = ir.VectorType(BYTE, 32)
+PAIRS = ir.VectorType(SHORT, 16)
+SUMS = ir.VectorType(INT32, 8)
 FLIP = ir.Constant(BYTES, [-128] * 32)
 # Sizes of eight counts may sum to this for `add_eight_small`: their products with 0 to 255 then fit 16 bits.
 SMALL = 128

@@ -37,7 +37,8 @@ def _in_best_parts(values, length, order, picks):
     for n in range(parts):
         order[n] = n
     for n in range(1, parts):  # descending, later parts first among equals
-        own, at = order[n], n
+        own = order[n]
+        at = n
         while at > 0 and values[order[at - 1]] <= values[own]:
             order[at] = order[at - 1]
             at -= 1
@@ -102,7 +103,8 @@ def _bucket(x, planes):
 def _compete(best, count, score, token):
     """Put (score, token) among the best [n, 2], of which there are `count`, if it is better than the worst of n."""
     if count < best.shape[0]:
-        best[count, 0], best[count, 1] = score, token
+        best[count, 0] = score
+        best[count, 1] = token
         return count
     worst = 0
     for n in range(1, best.shape[0]):  # of equal scores the latest
@@ -111,7 +113,8 @@ def _compete(best, count, score, token):
             worst = n
     if score <= best[worst, 0]:
         return -1
-    best[worst, 0], best[worst, 1] = score, token
+    best[worst, 0] = score
+    best[worst, 1] = token
     return worst
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, njit
 
-from ..spikes.encode.numba import LOOKUP, bits_of, count_by_table, encode_row, escape_row, flag_row
+from ..spikes.encode.cpu import LOOKUP, bits_of, count_by_table, encode_row, escape_row, flag_row
 from ..spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
 from ..spikes.encode.reference import NOT_FINITE as HUGE_BITS
 from ..tools.intrinsics import flags64, trailing_zeros
@@ -29,7 +29,8 @@ FLAGS = 64  # channels that are looked at together
 # Entries of a list's head, int64: listed channels, sum of their counts, channels with an excess.
 NUMBER, SUM, ESCAPES, HEAD = range(4)
 INT32_LIMIT = 2**31 - 1
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO = np.float32(0)
+ONE = np.float32(1)
 
 
 def room(channels):
@@ -46,7 +47,8 @@ def padded_to(size):
 @njit(inline="always")
 def _fill_up(channels, counts, at):
     for j in range(at, (at + 7) // 8 * 8 + AHEAD):
-        channels[j], counts[j] = 0, 0
+        channels[j] = 0
+        counts[j] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -56,13 +58,15 @@ def list_active(row, channels, counts):
     Args:
         row: int8 [K], a multiple of 64.
     """
-    at, total = 0, 0
+    at = 0
+    total = 0
     for k in range(0, row.size, FLAGS):
         word = flags64(row.ctypes.data + k)
         while word != 0:
             channel = k + trailing_zeros(word)
             word &= word - np.uint64(1)
-            channels[at], counts[at] = channel, row[channel]
+            channels[at] = channel
+            counts[at] = row[channel]
             total += row[channel]
             at += 1
     _fill_up(channels, counts, at)
@@ -72,14 +76,16 @@ def list_active(row, channels, counts):
 @njit(cache=True, nogil=True, error_model="numpy")
 def list_by_table(row, flags, given, thresholds, own, shrink, top, table, channels, counts):
     """List the flagged channels [K] with their counts by a table, as `list_active`."""
-    at, total = 0, 0
+    at = 0
+    total = 0
     for k in range(0, flags.size, FLAGS):
         word = flags64(flags.ctypes.data + k)
         while word != 0:
             channel = k + trailing_zeros(word)
             word &= word - np.uint64(1)
             count = np.int8(count_by_table(row[channel], thresholds[channel] if given else own, shrink, top, table))
-            channels[at], counts[at] = channel, count
+            channels[at] = channel
+            counts[at] = count
             total += count
             at += 1
     _fill_up(channels, counts, at)
@@ -89,7 +95,8 @@ def list_by_table(row, flags, given, thresholds, own, shrink, top, table, channe
 @njit(cache=True, nogil=True, error_model="numpy")
 def norm_flags(x, factor, weight, flags, thresholds, shrink, first, out):
     """Fill `out` with x factor weight, all [K]; flag its channels as `flag_row` does; return its level, 1 or NaN."""
-    least, most = np.float32(first), np.int32(0)
+    least = np.float32(first)
+    most = np.int32(0)
     for j in range(x.size):
         y = x[j] * factor * weight[j]
         out[j] = y

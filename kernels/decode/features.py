@@ -20,8 +20,14 @@ def _dpfp(x, out):
     for r in range(ROLLS):
         for j in range(2 * size):
             n = (j - r - 1) % (2 * size)
-            a = max(x[j], float32(0)) if j < size else max(-x[j - size], float32(0))
-            b = max(x[n], float32(0)) if n < size else max(-x[n - size], float32(0))
+            if j < size:
+                a = max(x[j], float32(0))
+            else:
+                a = max(-x[j - size], float32(0))
+            if n < size:
+                b = max(x[n], float32(0))
+            else:
+                b = max(-x[n - size], float32(0))
             out[2 * size * r + j] = a * b
 
 
@@ -48,12 +54,16 @@ def _norm_aware(x, is_query, strength, out):
     for j in range(size):
         total += x[j] * x[j]
     norm = math.sqrt(total)
-    power = strength * (float32(0.5) + math.tanh(norm)) if is_query else strength
+    if is_query:
+        power = strength * (float32(0.5) + math.tanh(norm))
+    else:
+        power = strength
     for j in range(size):
         direction = x[j] / norm
         magnitude = (abs(direction if is_query else x[j]) + float32(1e-6)) ** power
         angle = direction * float32(math.pi / 4)
-        out[j], out[size + j] = magnitude * math.cos(angle), magnitude * math.sin(angle)
+        out[j] = magnitude * math.cos(angle)
+        out[size + j] = magnitude * math.sin(angle)
 
 
 @operation("x size kind is_query out features power:real")

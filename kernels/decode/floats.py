@@ -22,24 +22,36 @@ def _row(rows, stride, channel, size):
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _add_rows(rows, stride, channels, counts, number, out):
     """Add the listed rows, at an address and `stride` bytes apart, by eights as `spikes.accumulate`, the rest apart."""
-    j, size = 0, out.size
+    j = 0
+    size = out.size
     while j + 8 <= number:
-        a, b = _row(rows, stride, channels[j], size), _row(rows, stride, channels[j + 1], size)
-        c, d = _row(rows, stride, channels[j + 2], size), _row(rows, stride, channels[j + 3], size)
-        e, f = _row(rows, stride, channels[j + 4], size), _row(rows, stride, channels[j + 5], size)
-        g, h = _row(rows, stride, channels[j + 6], size), _row(rows, stride, channels[j + 7], size)
+        a = _row(rows, stride, channels[j], size)
+        b = _row(rows, stride, channels[j + 1], size)
+        c = _row(rows, stride, channels[j + 2], size)
+        d = _row(rows, stride, channels[j + 3], size)
+        e = _row(rows, stride, channels[j + 4], size)
+        f = _row(rows, stride, channels[j + 5], size)
+        g = _row(rows, stride, channels[j + 6], size)
+        h = _row(rows, stride, channels[j + 7], size)
         for i in range(8, 16):
             for n in range(0, 4 * size, LINE):
                 prefetch(rows + channels[j + i] * stride + n)
-        p, q, r, s = float32(counts[j]), float32(counts[j + 1]), float32(counts[j + 2]), float32(counts[j + 3])
-        t, u, v, w = float32(counts[j + 4]), float32(counts[j + 5]), float32(counts[j + 6]), float32(counts[j + 7])
+        p = float32(counts[j])
+        q = float32(counts[j + 1])
+        r = float32(counts[j + 2])
+        s = float32(counts[j + 3])
+        t = float32(counts[j + 4])
+        u = float32(counts[j + 5])
+        v = float32(counts[j + 6])
+        w = float32(counts[j + 7])
         for n in range(size):
             lower = (p * a[n] + q * b[n]) + (r * c[n] + s * d[n])
             upper = (t * e[n] + u * f[n]) + (v * g[n] + w * h[n])
             out[n] += lower + upper
         j += 8
     for i in range(j, number):
-        a, p = _row(rows, stride, channels[i], size), float32(counts[i])
+        a = _row(rows, stride, channels[i], size)
+        p = float32(counts[i])
         for n in range(size):
             out[n] += p * a[n]
 
@@ -95,20 +107,27 @@ def _behind(y, bias, before, first, place):
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _dots(weights, x, first, out):
     """Four outputs at a time, each read of x serving four rows; the rest singly."""
-    size, n = x.size, 0
+    size = x.size
+    n = 0
     while n + 4 <= out.size:
-        a, b = weights[first + n], weights[first + n + 1]
-        c, d = weights[first + n + 2], weights[first + n + 3]
+        a = weights[first + n]
+        b = weights[first + n + 1]
+        c = weights[first + n + 2]
+        d = weights[first + n + 3]
         p = q = r = s = float32(0)
         for k in range(size):
             p += a[k] * x[k]
             q += b[k] * x[k]
             r += c[k] * x[k]
             s += d[k] * x[k]
-        out[n], out[n + 1], out[n + 2], out[n + 3] = p, q, r, s
+        out[n] = p
+        out[n + 1] = q
+        out[n + 2] = r
+        out[n + 3] = s
         n += 4
     while n < out.size:
-        a, p = weights[first + n], float32(0)
+        a = weights[first + n]
+        p = float32(0)
         for k in range(size):
             p += a[k] * x[k]
         out[n] = p

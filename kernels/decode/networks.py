@@ -23,7 +23,8 @@ SQUARED, POWER, HUBER = range(3)  # losses
 # w(A): A; the gradient of |A|_q^2 / 2 of each matrix; A / |A|_q^(q - 2) of each; the softmax of each column.
 PLAIN, NORM, PRINTED, COLUMNS = range(4)
 EPS = float32(1e-5)  # of the norm of the outputs
-ROOT_HALF, ROOT_PI = float32(math.sqrt(0.5)), float32(1 / math.sqrt(2 * math.pi))
+ROOT_HALF = float32(math.sqrt(0.5))
+ROOT_PI = float32(1 / math.sqrt(2 * math.pi))
 
 
 def spare_size(keys, hidden, depth, weights):
@@ -46,7 +47,8 @@ def _normal(x):
 def _retained(a, kind, q, w):
     """Fill w [rows, columns] with w(a)."""
     if kind != COLUMNS:
-        two, floor = float32(2), float32(1e-12)
+        two = float32(2)
+        floor = float32(1e-12)
         total = floor if kind == PRINTED else ZERO
         for i in range(a.shape[0]):
             for j in range(a.shape[1]):
@@ -62,7 +64,8 @@ def _retained(a, kind, q, w):
                     w[i, j] *= abs(a[i, j]) ** (q - two)
         return
     for j in range(a.shape[1]):
-        most, total = a[0, j], ZERO
+        most = a[0, j]
+        total = ZERO
         for i in range(a.shape[0]):
             most = max(most, a[i, j])
         for i in range(a.shape[0]):
@@ -78,7 +81,8 @@ def _times(x, w, out):
     """out = x @ w."""
     out[:] = 0
     for i in range(w.shape[0]):
-        row, value = w[i], x[i]
+        row = w[i]
+        value = x[i]
         for j in range(w.shape[1]):
             out[j] += value * row[j]
 
@@ -87,7 +91,8 @@ def _times(x, w, out):
 def _times_transposed(w, x, out):
     """out = w @ x."""
     for i in range(w.shape[0]):
-        row, total = w[i], float32(0)
+        row = w[i]
+        total = float32(0)
         for j in range(w.shape[1]):
             total += row[j] * x[j]
         out[i] = total
@@ -113,7 +118,8 @@ def _forward(w, depth, keys, hidden, x, layers, out):
     Args:
         layers: address of rows of max(K, hidden): the input of each layer, the sums of each layer.
     """
-    size, at = max(keys, hidden), 0
+    size = max(keys, hidden)
+    at = 0
     vector(layers, keys, FLOAT)[:] = x
     for layer in range(depth):
         rows, columns = _shape(layer, depth, keys, hidden)
@@ -128,7 +134,9 @@ def _forward(w, depth, keys, hidden, x, layers, out):
             out[:] = y
     if depth == 1:
         return ONE
-    y, mean, square = vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), ZERO, ZERO
+    y = vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT)
+    mean = ZERO
+    square = ZERO
     for j in range(keys):
         mean += y[j]
     mean /= float32(keys)
@@ -146,17 +154,21 @@ def _pull(error, kind, exponent, delta):
     """Return the derivative of the loss."""
     if kind == POWER:
         return exponent * float32(math.tanh(float32(10) * error)) * (abs(error) + float32(1e-12)) ** (exponent - ONE)
-    return min(max(error, -delta), delta) if kind == HUBER else error
+    if kind == HUBER:
+        return min(max(error, -delta), delta)
+    return error
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _through_norm(d, y, factor):
     """Turn the derivative by the norm's output into that by its input, in place; y is the output."""
-    mean, along = ZERO, ZERO
+    mean = ZERO
+    along = ZERO
     for j in range(d.size):
         mean += d[j]
         along += d[j] * y[j]
-    mean, along = mean / float32(d.size), along / float32(d.size)
+    mean = mean / float32(d.size)
+    along = along / float32(d.size)
     for j in range(d.size):
         d[j] = factor * (d[j] - mean - y[j] * along)
 
@@ -165,7 +177,9 @@ def _through_norm(d, y, factor):
 def _update(a, step, x, d, theta, keep, momentum, has_momentum):
     """A = keep A + step, step = momentum step - theta x d^T, or the last part of it alone."""
     for i in range(a.shape[0]):
-        row, moved, factor = a[i], step[i], -theta * x[i]
+        row = a[i]
+        moved = step[i]
+        factor = -theta * x[i]
         if has_momentum:
             for j in range(a.shape[1]):
                 moved[j] = momentum * moved[j] + factor * d[j]
@@ -212,13 +226,19 @@ def train(p, context, begin, end):
             factor = _forward(w, depth, keys, hidden, k, layers, out)
             d = vector(layers + 8 * depth * size, keys, FLOAT)
             for j in range(keys):
-                delta = vector(p.delta, (place + 1) * keys, FLOAT)[place * keys + j] if p.delta else ZERO
+                if p.delta:
+                    delta = vector(p.delta, (place + 1) * keys, FLOAT)[place * keys + j]
+                else:
+                    delta = ZERO
                 d[j] = _pull(out[j] - v[j], p.loss, float32(p.loss_exponent), delta)
             if depth > 1:
                 _through_norm(d, vector(layers + 4 * (2 * depth - 1) * size, keys, FLOAT), factor)
             keep = vector(p.keep, place + 1, FLOAT)[place]
             theta = vector(p.theta, place + 1, FLOAT)[place]
-            momentum = vector(p.momentum, place + 1, FLOAT)[place] if p.momentum else ZERO
+            if p.momentum:
+                momentum = vector(p.momentum, place + 1, FLOAT)[place]
+            else:
+                momentum = ZERO
             at = weights
             current = layers + 8 * depth * size
             other = layers + 4 * (2 * depth + 1) * size

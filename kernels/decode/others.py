@@ -173,7 +173,10 @@ def almost_linear(p, context, begin, end):
         z = vector(p.z + 4 * i * units, units, FLOAT)
         out = vector(p.out + 4 * i * units, units, FLOAT)
         for j in range(units):
-            active[j] = z[j] if j < units - p.rectified else max(z[j], float32(0))
+            if j < units - p.rectified:
+                active[j] = z[j]
+            else:
+                active[j] = max(z[j], float32(0))
         for j in range(units):
             total = float32(0)
             for n in range(units):
@@ -204,7 +207,10 @@ def route(p, context, begin, end):
             most = max(most, scores[m])
         total = float32(0)
         for m in range(memories):
-            weight = float32(1 / (1 + math.exp(-scores[m]))) if p.sigmoid else float32(math.exp(scores[m] - most))
+            if p.sigmoid:
+                weight = float32(1 / (1 + math.exp(-scores[m])))
+            else:
+                weight = float32(math.exp(scores[m] - most))
             weights[m, i] = weight
             choice[m] = weight
             masks[m, i] = 0

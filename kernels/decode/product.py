@@ -66,17 +66,27 @@ def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
     then come at 20 GB/s, where into the first cache, of which fewer lines can be under way, they came at 13 (AMD EPYC,
     family 25, model 17).
     """
-    words, flipped = _words(counts), 0
+    words = _words(counts)
+    flipped = 0
     for j in range(0, number, 8):
-        a, b = rows + channels[j] * stride, rows + channels[j + 1] * stride
-        c, d = rows + channels[j + 2] * stride, rows + channels[j + 3] * stride
-        e, f = rows + channels[j + 4] * stride, rows + channels[j + 5] * stride
-        g, h = rows + channels[j + 6] * stride, rows + channels[j + 7] * stride
-        first, second = words[j // 4], words[j // 4 + 1]
-        k, m = rows + channels[j + AHEAD - 8] * stride, rows + channels[j + AHEAD - 7] * stride
-        n, o = rows + channels[j + AHEAD - 6] * stride, rows + channels[j + AHEAD - 5] * stride
-        p, q = rows + channels[j + AHEAD - 4] * stride, rows + channels[j + AHEAD - 3] * stride
-        r, s = rows + channels[j + AHEAD - 2] * stride, rows + channels[j + AHEAD - 1] * stride
+        a = rows + channels[j] * stride
+        b = rows + channels[j + 1] * stride
+        c = rows + channels[j + 2] * stride
+        d = rows + channels[j + 3] * stride
+        e = rows + channels[j + 4] * stride
+        f = rows + channels[j + 5] * stride
+        g = rows + channels[j + 6] * stride
+        h = rows + channels[j + 7] * stride
+        first = words[j // 4]
+        second = words[j // 4 + 1]
+        k = rows + channels[j + AHEAD - 8] * stride
+        m = rows + channels[j + AHEAD - 7] * stride
+        n = rows + channels[j + AHEAD - 6] * stride
+        o = rows + channels[j + AHEAD - 5] * stride
+        p = rows + channels[j + AHEAD - 4] * stride
+        q = rows + channels[j + AHEAD - 3] * stride
+        r = rows + channels[j + AHEAD - 2] * stride
+        s = rows + channels[j + AHEAD - 1] * stride
         small = form == AVX2 and _sizes(counts, j) <= SMALL
         if small:
             for i in range(8):
@@ -118,7 +128,8 @@ def add_rows_avx2(rows, stride, channels, counts, number, columns, sums):
     """Add rows as `add_rows_plain`; the arguments are those of `add_rows_vnni`."""
     flipped = _add_rows(rows, stride, channels, counts, number, columns, sums, AVX2)
     if flipped:
-        out, more = vector(sums, columns, WORD), int32(128 * flipped)
+        out = vector(sums, columns, WORD)
+        more = int32(128 * flipped)
         for n in range(columns):
             out[n] -= more
 
@@ -137,11 +148,15 @@ def add_all_rows_vnni(rows, stride, size, columns, words, spare, sums, step):
         quads = -(-min(TOGETHER, size - first) // 4)
         for n in range(quads):
             k = first + 4 * n  # of rows beyond the last the counts are 0
-            a, b = rows + k * stride, rows + min(k + 1, size - 1) * stride
-            c, d = rows + min(k + 2, size - 1) * stride, rows + min(k + 3, size - 1) * stride
+            a = rows + k * stride
+            b = rows + min(k + 1, size - 1) * stride
+            c = rows + min(k + 2, size - 1) * stride
+            d = rows + min(k + 3, size - 1) * stride
             for i in range(0, columns, BLOCK):
                 interleave(a + i, b + i, c + i, d + i, spare + LINE * (i // 16 * quads + n), LINE * quads)
-        following, left, at = rows + (first + TOGETHER) * stride, size - first - TOGETHER, 0
+        following = rows + (first + TOGETHER) * stride
+        left = size - first - TOGETHER
+        at = 0
         for group in range(columns // 16):
             # The next rows come while these are multiplied: as many lines for each group.
             for _ in range(TOGETHER // 4):
@@ -149,7 +164,9 @@ def add_all_rows_vnni(rows, stride, size, columns, words, spare, sums, step):
                     prefetch_second(following + at)
                 at += LINE
                 if at == columns:
-                    following, left, at = following + stride, left - 1, 0
+                    following = following + stride
+                    left = left - 1
+                    at = 0
             place = spare + LINE * group * quads
             multiply(place, words + 4 * BATCH * (first // 4), quads, sums + LINE * group, 4 * step)
 
@@ -181,15 +198,25 @@ def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
     """
     out = vector(sums, columns, WORD)
     for j in range(0, number, 8):
-        a, b = _row(rows, stride, channels[j], columns), _row(rows, stride, channels[j + 1], columns)
-        c, d = _row(rows, stride, channels[j + 2], columns), _row(rows, stride, channels[j + 3], columns)
-        e, f = _row(rows, stride, channels[j + 4], columns), _row(rows, stride, channels[j + 5], columns)
-        g, h = _row(rows, stride, channels[j + 6], columns), _row(rows, stride, channels[j + 7], columns)
+        a = _row(rows, stride, channels[j], columns)
+        b = _row(rows, stride, channels[j + 1], columns)
+        c = _row(rows, stride, channels[j + 2], columns)
+        d = _row(rows, stride, channels[j + 3], columns)
+        e = _row(rows, stride, channels[j + 4], columns)
+        f = _row(rows, stride, channels[j + 5], columns)
+        g = _row(rows, stride, channels[j + 6], columns)
+        h = _row(rows, stride, channels[j + 7], columns)
         for i in range(8):
             for n in range(0, columns, LINE):
                 prefetch(rows + channels[j + 8 + i] * stride + n)
-        p, q, r, s = int32(counts[j]), int32(counts[j + 1]), int32(counts[j + 2]), int32(counts[j + 3])
-        t, u, v, w = int32(counts[j + 4]), int32(counts[j + 5]), int32(counts[j + 6]), int32(counts[j + 7])
+        p = int32(counts[j])
+        q = int32(counts[j + 1])
+        r = int32(counts[j + 2])
+        s = int32(counts[j + 3])
+        t = int32(counts[j + 4])
+        u = int32(counts[j + 5])
+        v = int32(counts[j + 6])
+        w = int32(counts[j + 7])
         if _sizes(counts, j) <= SHORT:
             for n in range(columns):
                 lower = int16(int16(p * a[n]) + int16(q * b[n])) + int16(int16(r * c[n]) + int16(s * d[n]))
@@ -244,7 +271,9 @@ def _all_rows(p, channels, counts, heads, start, last):
 @njit(inline="always")
 def _sum_rows(rows, stride, channels, counts, head, total, form):
     """Fill int32 total [columns] with sums of the listed rows, the first column of the first row at an address."""
-    number, columns, place = head[NUMBER], total.size, total.ctypes.data
+    number = head[NUMBER]
+    columns = total.size
+    place = total.ctypes.data
     total[:] = 0
     if form == VNNI:
         add_rows_vnni(rows, stride, channels, counts, number, columns, place)
@@ -277,7 +306,10 @@ def _integer_rows(p, begin, end, form):
     has_level = p.has_levels != 0
     sums = matrix(p.sums, tokens, stride, WORD)
     last = min(end * BLOCK, stride)
-    tile = TILE if tokens > 1 else max(last - begin * BLOCK, BLOCK)
+    if tokens > 1:
+        tile = TILE
+    else:
+        tile = max(last - begin * BLOCK, BLOCK)
     everything = False
     if form == VNNI:
         everything = p.spare != 0 and _all_rows(p, channels, counts, heads, begin * BLOCK, last)
@@ -376,4 +408,6 @@ PARTIAL_ROWS = (partial_rows_vnni, partial_rows_avx2, partial_rows)
 
 def fastest():
     """Return the form of the sums that is fastest on this processor."""
-    return VNNI if has_vnni() else AVX2 if has_avx2() else PLAIN
+    if has_vnni():
+        return VNNI
+    return AVX2 if has_avx2() else PLAIN

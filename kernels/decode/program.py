@@ -23,10 +23,16 @@ from ..tools.pointers import call, vector
 FUNCTION, OPERANDS, BEGIN, END, MEET, COLUMNS = range(6)
 # Entries of the context, int64: tokens before this one, and what went wrong.
 POSITION, PROBLEM, CONTEXT = range(3)
-NOT_FINITE, TOO_LARGE = 1, 2  # of PROBLEM
+# of PROBLEM
+NOT_FINITE = 1
+TOO_LARGE = 2
 # Values of the types of arrays, for `vector` and `matrix`.
-FLOAT, DOUBLE, BYTE, FLAG = np.float32(0), np.float64(0), np.int8(0), np.uint8(0)
-WORD, LONG = np.int32(0), np.int64(0)
+FLOAT = np.float32(0)
+DOUBLE = np.float64(0)
+BYTE = np.int8(0)
+FLAG = np.uint8(0)
+WORD = np.int32(0)
+LONG = np.int64(0)
 WORD_BYTES = 8  # of a table of operands
 
 
@@ -43,7 +49,9 @@ class Operands(types.Type):
     """
 
     def __init__(self, declaration):
-        self.places, self.reals, self.optional = {}, set(), set()
+        self.places = {}
+        self.reals = set()
+        self.optional = set()
         for place, word in enumerate(declaration.split()):
             name, _, kind = word.removesuffix("?").partition(":")
             if name in self.places:
@@ -97,7 +105,10 @@ class _OperandsAttributes(AttributeTemplate):
 
 @lower_getattr_generic(Operands)
 def _read_operand(context, builder, kind, table, name):
-    word = ir.DoubleType() if name in kind.reals else ir.IntType(64)
+    if name in kind.reals:
+        word = ir.DoubleType()
+    else:
+        word = ir.IntType(64)
     address = builder.add(table, ir.IntType(64)(WORD_BYTES * kind.places[name]))
     value = builder.load(builder.inttoptr(address, word.as_pointer()), align=WORD_BYTES)
     # No operation writes to its table: without this, operands were read again after every write to an array.
@@ -112,7 +123,9 @@ class Operation:
     """
 
     def __init__(self, function, operands):
-        self.function, self.operands, self.compiled = function, operands, None
+        self.function = function
+        self.operands = operands
+        self.compiled = None
         self.__doc__ = function.__doc__
 
     @property
@@ -135,7 +148,8 @@ class BoundOperation:
     """An operation with its operands by name, as a program appends it."""
 
     def __init__(self, operation, values):
-        self.operation, self.values = operation, values
+        self.operation = operation
+        self.values = values
 
 
 def operation(declaration):

@@ -24,8 +24,11 @@ def norm(x, size, weight, bias, eps, centred):
     if centred:
         groups = groups - groups.mean(-1, keepdims=True)
     out = (groups / np.sqrt((groups**2).mean(-1, keepdims=True) + eps)).reshape(x.shape)
-    out = out if weight is None else out * np.resize(weight, x.shape[1])
-    return out if bias is None else out + np.resize(bias, x.shape[1])
+    if weight is not None:
+        out = out * np.resize(weight, x.shape[1])
+    if bias is None:
+        return out
+    return out + np.resize(bias, x.shape[1])
 
 
 def normalise(x, size, kind, eps):
@@ -106,10 +109,14 @@ def convolve(x, weight, bias, tails, act):
 
 def rotary(x, size, rates, scale, position):
     """Pairs (i, i + n) of every head turned by position times their rate, n rates."""
-    heads, n = x.reshape(-1, size).copy(), len(rates)
-    cos, sin = scale * np.cos(position * rates), scale * np.sin(position * rates)
-    a, b = heads[:, :n].copy(), heads[:, n : 2 * n].copy()
-    heads[:, :n], heads[:, n : 2 * n] = a * cos - b * sin, a * sin + b * cos
+    heads = x.reshape(-1, size).copy()
+    n = len(rates)
+    cos = scale * np.cos(position * rates)
+    sin = scale * np.sin(position * rates)
+    a = heads[:, :n].copy()
+    b = heads[:, n : 2 * n].copy()
+    heads[:, :n] = a * cos - b * sin
+    heads[:, n : 2 * n] = a * sin + b * cos
     return heads.reshape(x.shape)
 
 
@@ -129,7 +136,8 @@ def feature(x, kind, is_query, power=3.0):
         return np.concatenate([[1], x / size**0.25, x**2 / math.sqrt(2 * size), np.array(pairs) / math.sqrt(size)])
     length = math.sqrt((x**2).sum() + 1e-12)
     direction = x / length
-    power = power * (0.5 + math.tanh(length)) if is_query else power
+    if is_query:
+        power = power * (0.5 + math.tanh(length))
     magnitude = (np.abs(direction if is_query else x) + 1e-6) ** power
     angle = direction * math.pi / 4
     return np.concatenate([magnitude * np.cos(angle), magnitude * np.sin(angle)])
@@ -210,7 +218,8 @@ def gated_units(state, u, w):
         state[..., 0] = (1 - z) * h + z * np.tanh(w[2] * h * r + u[..., 2])
     else:
         c = state[..., 1]
-        f, g = sigmoid(w[0] * h + w[3] * c + u[..., 0]), np.tanh(w[1] * h + u[..., 1])
+        f = sigmoid(w[0] * h + w[3] * c + u[..., 0])
+        g = np.tanh(w[1] * h + u[..., 1])
         c = f * c + (1 - f) * g
         state[:] = np.stack([sigmoid(w[2] * h + w[4] * c + u[..., 2]) * np.tanh(c), c], -1)
     return state[..., 0].copy()

@@ -86,16 +86,20 @@ def pull(error, kind, p, delta):
     """Derivative of a loss."""
     if kind == networks.POWER:
         return p * np.tanh(10 * error) * (np.abs(error) + 1e-12) ** (p - 1)
-    return np.clip(error, -delta, delta) if kind == networks.HUBER else error
+    if kind == networks.HUBER:
+        return np.clip(error, -delta, delta)
+    return error
 
 
 def gradient(weights, k, v, kind, p, delta, change=1e-5):
     """Derivatives of the loss by each weight: differences of the output, times the derivative by the output."""
-    by_output, found = pull(recall(weights, k) - v, kind, p, delta), []
+    by_output = pull(recall(weights, k) - v, kind, p, delta)
+    found = []
     for w in weights:
         own = np.zeros_like(w)
         for place in np.ndindex(w.shape):
-            kept, sides = w[place], []
+            kept = w[place]
+            sides = []
             for side in (change, -change):
                 w[place] = kept + side
                 sides.append(recall(weights, k))

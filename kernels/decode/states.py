@@ -49,17 +49,38 @@ def _add_and_read(rows, keep, k, v, q, scale, out):
     out[:] = 0
     n = 0
     while n + 4 <= size:
-        a, b, c, d = rows[n], rows[n + 1], rows[n + 2], rows[n + 3]
-        ka, kb, kc, kd = keep[n], keep[n + 1], keep[n + 2], keep[n + 3]
-        ia, ib, ic, id_ = k[n], k[n + 1], k[n + 2], k[n + 3]
-        qa, qb, qc, qd = scale * q[n], scale * q[n + 1], scale * q[n + 2], scale * q[n + 3]
+        a = rows[n]
+        b = rows[n + 1]
+        c = rows[n + 2]
+        d = rows[n + 3]
+        ka = keep[n]
+        kb = keep[n + 1]
+        kc = keep[n + 2]
+        kd = keep[n + 3]
+        ia = k[n]
+        ib = k[n + 1]
+        ic = k[n + 2]
+        id_ = k[n + 3]
+        qa = scale * q[n]
+        qb = scale * q[n + 1]
+        qc = scale * q[n + 2]
+        qd = scale * q[n + 3]
         for j in range(out.size):
-            sa, sb, sc, sd = ka * a[j] + ia * v[j], kb * b[j] + ib * v[j], kc * c[j] + ic * v[j], kd * d[j] + id_ * v[j]
-            a[j], b[j], c[j], d[j] = sa, sb, sc, sd
+            sa = ka * a[j] + ia * v[j]
+            sb = kb * b[j] + ib * v[j]
+            sc = kc * c[j] + ic * v[j]
+            sd = kd * d[j] + id_ * v[j]
+            a[j] = sa
+            b[j] = sb
+            c[j] = sc
+            d[j] = sd
             out[j] += (qa * sa + qb * sb) + (qc * sc + qd * sd)
         n += 4
     while n < size:
-        a, ka, ia, qa = rows[n], keep[n], k[n], scale * q[n]
+        a = rows[n]
+        ka = keep[n]
+        ia = k[n]
+        qa = scale * q[n]
         for j in range(out.size):
             a[j] = ka * a[j] + ia * v[j]
             out[j] += qa * a[j]
@@ -73,20 +94,36 @@ def _read(rows, keep, k, decays, out):
     out[:] = 0
     n = 0
     while n + 4 <= size:
-        a, b, c, d = rows[n], rows[n + 1], rows[n + 2], rows[n + 3]
-        p, q, r, s = k[n], k[n + 1], k[n + 2], k[n + 3]
+        a = rows[n]
+        b = rows[n + 1]
+        c = rows[n + 2]
+        d = rows[n + 3]
+        p = k[n]
+        q = k[n + 1]
+        r = k[n + 2]
+        s = k[n + 3]
         if decays:
-            ka, kb, kc, kd = keep[n], keep[n + 1], keep[n + 2], keep[n + 3]
+            ka = keep[n]
+            kb = keep[n + 1]
+            kc = keep[n + 2]
+            kd = keep[n + 3]
             for j in range(out.size):
-                sa, sb, sc, sd = ka * a[j], kb * b[j], kc * c[j], kd * d[j]
-                a[j], b[j], c[j], d[j] = sa, sb, sc, sd
+                sa = ka * a[j]
+                sb = kb * b[j]
+                sc = kc * c[j]
+                sd = kd * d[j]
+                a[j] = sa
+                b[j] = sb
+                c[j] = sc
+                d[j] = sd
                 out[j] += (p * sa + q * sb) + (r * sc + s * sd)
         else:
             for j in range(out.size):
                 out[j] += (p * a[j] + q * b[j]) + (r * c[j] + s * d[j])
         n += 4
     while n < size:
-        a, p = rows[n], k[n]
+        a = rows[n]
+        p = k[n]
         for j in range(out.size):
             if decays:
                 a[j] *= keep[n]
@@ -159,7 +196,9 @@ def delta(p, context, begin, end):
 def _add_row_by_row(rows, keep, k, v):
     """S = keep S + k v^T."""
     for n in range(rows.shape[0]):
-        a, ka, ia = rows[n], keep[n], k[n]
+        a = rows[n]
+        ka = keep[n]
+        ia = k[n]
         for j in range(v.size):
             a[j] = ka * a[j] + ia * v[j]
 

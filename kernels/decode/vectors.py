@@ -14,14 +14,16 @@ from ..tools.elementary import exp
 from ..tools.pointers import matrix, vector
 from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO = np.float32(0)
+ONE = np.float32(1)
 
 
 # Sums in any order, so that they become vectors.
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
 def _moments(x):
     """Return the mean of x, and the mean square."""
-    total, square = float32(0), float32(0)
+    total = float32(0)
+    square = float32(0)
     for j in range(x.size):
         total += x[j]
         square += x[j] * x[j]
@@ -342,10 +344,8 @@ def convolve_row(x, begin, width, size, weights, bias, tail, out):
     else:
         out[:] = 0
     for s in range(size - 1):
-        weight, row = (
-            vector(weights + 4 * (s * width + begin), n, FLOAT),
-            vector(tail + 4 * (s * width + begin), n, FLOAT),
-        )
+        weight = vector(weights + 4 * (s * width + begin), n, FLOAT)
+        row = vector(tail + 4 * (s * width + begin), n, FLOAT)
         for j in range(n):
             out[j] += weight[j] * row[j]
         if s < size - 2:

@@ -19,8 +19,12 @@ from ..tools.intrinsics import processor_has
 
 BLOCK = 64  # columns
 BATCH = 16  # tokens of `multiply`
-BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-BYTES, PAIRS, SUMS = ir.VectorType(BYTE, 64), ir.VectorType(ir.IntType(16), 32), ir.VectorType(INT32, 16)
+BYTE = ir.IntType(8)
+INT32 = ir.IntType(32)
+INT64 = ir.IntType(64)
+BYTES = ir.VectorType(BYTE, 64)
+PAIRS = ir.VectorType(ir.IntType(16), 32)
+SUMS = ir.VectorType(INT32, 16)
 FLIP = ir.Constant(BYTES, [-128] * 64)
 
 
@@ -125,11 +129,14 @@ def multiply(typing, weights, words, quads, sums, stride):
     def emit(context, builder, signature, arguments):
         weights, words, quads, sums, stride = arguments
         places = [_at(builder, builder.add(sums, builder.mul(stride, INT64(t))), SUMS) for t in range(BATCH)]
-        entry, loop, end = builder.block, builder.append_basic_block("quads"), builder.append_basic_block("end")
+        entry = builder.block
+        loop = builder.append_basic_block("quads")
+        end = builder.append_basic_block("end")
         first = [builder.load(place, align=4) for place in places]
         builder.branch(loop)
         builder.position_at_end(loop)
-        index, totals = builder.phi(INT64), [builder.phi(SUMS) for _ in places]
+        index = builder.phi(INT64)
+        totals = [builder.phi(SUMS) for _ in places]
         index.add_incoming(INT64(0), entry)
         offset = builder.mul(index, INT64(64))
         columns = builder.load(_at(builder, builder.add(weights, offset), BYTES), align=64)

@@ -22,11 +22,14 @@ def pan_reference(
     """
     frames, height, width = film.shape
     for k in range(frames):
-        top, left = math.floor(rows[k]), math.floor(columns[k])
-        down, right = rows[k] - top, columns[k] - left
+        top = math.floor(rows[k])
+        left = math.floor(columns[k])
+        down = rows[k] - top
+        right = columns[k] - left
         for y in range(height):
             for x in range(width):
-                i, j = top + y * zoom, left + x * zoom
+                i = top + y * zoom
+                j = left + x * zoom
                 above = scene[i, j] * (1.0 - right) + scene[i, j + 1] * right
                 below = scene[i + 1, j] * (1.0 - right) + scene[i + 1, j + 1] * right
                 film[k, y, x] = above * (1.0 - down) + below * down
@@ -64,23 +67,28 @@ def watch_reference(
     opens = np.zeros(pixels)
     count = 0
     for k in range(1, frames):
-        begin, end = (k - 1) * step, k * step
+        begin = (k - 1) * step
+        end = k * step
         for p in range(pixels):
-            before, after = film[k - 1, p], film[k, p]
+            before = film[k - 1, p]
+            after = film[k, p]
             if opens[p] > begin:
                 if opens[p] > end:
                     continue
                 level[p] = before + (after - before) * ((opens[p] - begin) / step)
             while True:
                 if after - level[p] >= on[p]:
-                    polarity, crossed = 1, level[p] + on[p]
+                    polarity = 1
+                    crossed = level[p] + on[p]
                 elif level[p] - after >= off[p]:
-                    polarity, crossed = 0, level[p] - off[p]
+                    polarity = 0
+                    crossed = level[p] - off[p]
                 else:
                     break
                 moment = min(max(begin + (crossed - before) / (after - before) * step, begin), end)
                 if count < len(ticks):
-                    ticks[count], units[count] = int(moment + 0.5), polarity * pixels + p
+                    ticks[count] = int(moment + 0.5)
+                    units[count] = polarity * pixels + p
                 count += 1
                 level[p] = crossed
                 if refractory > 0.0:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-SOUND, OUTSIDE, BACKWARDS = 0, 1, 2
+SOUND = 0
+OUTSIDE = 1
+BACKWARDS = 2
 # Bytes of an N-MNIST event.
 RECORD = 5
 # A record with this y is no event: it moves the clock of everything after it on by OVERFLOW.
@@ -24,7 +26,8 @@ def nmnist_reference(raw: np.ndarray, height: int, width: int) -> tuple[np.ndarr
         microseconds [n] int64, units [n] int64 (polarity, y, x unfolded), fault and its record.
     """
     record = raw.reshape(-1, RECORD).astype(np.int64)
-    x, y = record[:, 0], record[:, 1]
+    x = record[:, 0]
+    y = record[:, 1]
     polarity = record[:, 2] >> 7
     marker = y == OVERFLOW_Y
     t = ((record[:, 2] & 127) << 16 | record[:, 3] << 8 | record[:, 4]) + OVERFLOW * np.cumsum(marker)
@@ -76,7 +79,9 @@ def nmnist_careful(raw, height, width, tick, times, units):
     previous = np.int64(0)
     for i in range(n):
         j = i * RECORD
-        x, y, high = np.int64(raw[j]), np.int64(raw[j + 1]), np.int64(raw[j + 2])
+        x = np.int64(raw[j])
+        y = np.int64(raw[j + 1])
+        high = np.int64(raw[j + 2])
         if y == OVERFLOW_Y:
             clock += OVERFLOW
             continue
@@ -101,7 +106,8 @@ def nmnist_many(raw, bounds, height, width, ticks, units, events):
     """
     done = np.int64(0)
     for i in range(events.size):
-        a, b = bounds[i], bounds[i + 1]
+        a = bounds[i]
+        b = bounds[i + 1]
         events[i], fault, at = nmnist(raw[a:b], height, width, np.uint32(1), ticks[done:], units[done:])
         if fault:
             return i, fault, at
@@ -121,8 +127,11 @@ def dat(words, height, width, tick, times, units):
     n = words.shape[0]
     previous = np.int64(0)
     for i in range(n):
-        t, place = np.int64(words[i, 0]), np.int64(words[i, 1])
-        x, y, polarity = place & 0x3FFF, place >> 14 & 0x3FFF, place >> 28
+        t = np.int64(words[i, 0])
+        place = np.int64(words[i, 1])
+        x = place & 0x3FFF
+        y = place >> 14 & 0x3FFF
+        polarity = place >> 28
         if x >= width or y >= height or polarity > 1:
             return i, OUTSIDE, i
         if t < previous:
@@ -140,7 +149,8 @@ EVT3_LOOP = 1 << 24
 
 def evt2_reference(words: np.ndarray) -> np.ndarray:
     """The specification of `evt2` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
-    upper, found = -1, []
+    upper = -1
+    found = []
     for word in words.tolist():
         if word >> 28 == 8:
             upper = word & 0xFFFFFFF
@@ -173,7 +183,8 @@ def evt2(words, height, width, tick, times, units, tally):
         elif kind <= 1 and upper < 0:
             tally[0] += 1
         elif kind <= 1:
-            x, y = word >> 11 & 0x7FF, word & 0x7FF
+            x = word >> 11 & 0x7FF
+            y = word & 0x7FF
             if x >= width or y >= height:
                 return count, OUTSIDE, i
             t = loops + upper + (word >> 22 & 63)
@@ -188,13 +199,17 @@ def evt2(words, height, width, tick, times, units, tally):
 
 def evt21_reference(words: np.ndarray) -> np.ndarray:
     """The specification of `evt21` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
-    upper, found = -1, []
+    upper = -1
+    found = []
     for word in words.tolist():
-        kind, middle = word >> 60, word >> 32 & 0xFFFFFFF
+        kind = word >> 60
+        middle = word >> 32 & 0xFFFFFFF
         if kind == 8:
             upper = middle
         elif kind < 2 and upper >= 0:
-            t, x, y = upper << 6 | middle >> 22, middle >> 11 & 0x7FF, middle & 0x7FF
+            t = upper << 6 | middle >> 22
+            x = middle >> 11 & 0x7FF
+            y = middle & 0x7FF
             found += [(t, kind, y, x + k) for k in range(32) if word >> k & 1]
     return np.array(found, np.int64).reshape(-1, 4)
 
@@ -204,7 +219,10 @@ def evt21_count(words):
     """Return the number of events in EVT2.1 words; those before the first time are still included."""
     count = 0
     for i in range(words.size):
-        bits = words[i] & np.uint64(0xFFFFFFFF) if words[i] >> np.uint64(60) <= np.uint64(1) else np.uint64(0)
+        if words[i] >> np.uint64(60) <= np.uint64(1):
+            bits = words[i] & np.uint64(0xFFFFFFFF)
+        else:
+            bits = np.uint64(0)
         while bits:
             bits &= bits - np.uint64(1)
             count += 1
@@ -224,7 +242,8 @@ def evt21(words, height, width, tick, times, units, tally):
     upper = np.int64(-1)
     tally[:] = 0
     for i in range(words.size):
-        word, bits = np.int64(words[i] >> np.uint64(32)), np.int64(words[i] & np.uint64(0xFFFFFFFF))
+        word = np.int64(words[i] >> np.uint64(32))
+        bits = np.int64(words[i] & np.uint64(0xFFFFFFFF))
         kind = word >> 28
         if kind == 8:
             new = (word & 0xFFFFFFF) << 6
@@ -233,7 +252,8 @@ def evt21(words, height, width, tick, times, units, tally):
                 loops += EVT2_LOOP
             upper = new
         elif kind <= 1 and bits:
-            x, y = word >> 11 & 0x7FF, word & 0x7FF
+            x = word >> 11 & 0x7FF
+            y = word & 0x7FF
             t = loops + upper + (word >> 22 & 63)
             if upper >= 0 and t < previous:
                 return count, BACKWARDS, i
@@ -255,22 +275,34 @@ def evt21(words, height, width, tick, times, units, tally):
 
 def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
     """The specification of `evt3`: [n, 4] microseconds, polarity, y, x of the events in a sensor without bounds."""
-    high, low, loops, t, y, base, side, found = -1, 0, 0, 0, 0, 0, 0, []
+    high = -1
+    low = 0
+    loops = 0
+    t = 0
+    y = 0
+    base = 0
+    side = 0
+    found = []
     for word in words.tolist():
-        kind, value = word >> 12, word & 0xFFF
-        mask, first = {2: 1, 4: value, 5: value & 0xFF}.get(kind, 0), base
+        kind = word >> 12
+        value = word & 0xFFF
+        mask = {2: 1, 4: value, 5: value & 0xFF}.get(kind, 0)
+        first = base
         if kind == 0:
             y = value & 0x7FF
         elif kind == 2:
-            first, side = value & 0x7FF, value >> 11
+            first = value & 0x7FF
+            side = value >> 11
         elif kind == 3:
-            base, side = value & 0x7FF, value >> 11
+            base = value & 0x7FF
+            side = value >> 11
         elif kind == 6:
             loops += 4096 if running and value < low else 0
             low = value
         elif kind == 8:
             loops += EVT3_LOOP if high - value >= (1 if running else 2048) else 0
-            high, low = value, low if running or value == high else 0
+            low = low if running or value == high else 0
+            high = value
         now = loops + (high << 12) + low
         if mask and high >= 0:
             t = now if running or now >> 12 != t >> 12 else max(now, t)
@@ -285,7 +317,12 @@ def evt3_count(words):
     count = 0
     for i in range(words.size):
         kind = words[i] >> 12
-        bits = 1 if kind == 2 else words[i] & 0xFFF if kind == 4 else words[i] & 0xFF if kind == 5 else 0
+        if kind == 2:
+            bits = 1
+        elif kind == 4:
+            bits = words[i] & 0xFFF
+        else:
+            bits = words[i] & 0xFF if kind == 5 else 0
         while bits:
             bits &= bits - 1
             count += 1
@@ -293,7 +330,7 @@ def evt3_count(words):
 
 
 @nb.njit(cache=True, nogil=True)
-def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR0912, PLR0915 - eight kinds of word
+def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR0912 - eight kinds of word
     """Decode Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
 
     0 row; 2 one event at x; 3 base x; 4 and 5 a mask of 12 or 8 events from base x on; 6 and 8 the lower and upper 12
@@ -307,17 +344,25 @@ def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR
         tally: [2], receives the numbers of events before the first time, which are dropped, and of late events.
     """
     count = 0
-    t, previous = np.int64(0), np.int64(0)
+    t = np.int64(0)
+    previous = np.int64(0)
     loops = np.int64(0)
-    upper, lower = np.int64(-1), np.int64(0)
-    y, base, side = np.int64(0), np.int64(0), np.int64(0)
+    upper = np.int64(-1)
+    lower = np.int64(0)
+    y = np.int64(0)
+    base = np.int64(0)
+    side = np.int64(0)
     tally[:] = 0
     for i in range(words.size):
         word = np.int64(words[i])
-        kind, value = word >> 12, word & 0xFFF
-        first, bits = base, np.int64(0)
+        kind = word >> 12
+        value = word & 0xFFF
+        first = base
+        bits = np.int64(0)
         if kind == 2:
-            first, side, bits = value & 0x7FF, value >> 11, np.int64(1)
+            first = value & 0x7FF
+            side = value >> 11
+            bits = np.int64(1)
         elif kind == 4:
             bits = value
             base += 12
@@ -325,7 +370,8 @@ def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR
             bits = value & 0xFF
             base += 8
         elif kind == 3:
-            base, side = value & 0x7FF, value >> 11
+            base = value & 0x7FF
+            side = value >> 11
         elif kind == 0:
             y = value & 0x7FF
         elif kind == 6:

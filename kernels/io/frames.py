@@ -70,7 +70,8 @@ def time_frames(times, units, scale, start, width, stride, out):
 def time_frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out):
     """Count the events of each recording into `bins[r]` frames of `out` [recordings, max bins, size]."""
     for r in range(bins.size):
-        a, b = offsets[r], offsets[r + 1]
+        a = offsets[r]
+        b = offsets[r + 1]
         time_frames(ticks[a:b], units[a:b], scale, starts[r], widths[r], strides[r], out[r, : bins[r]])
         out[r, bins[r] :] = 0
 
@@ -140,7 +141,9 @@ def voxels(times, units, scale, place, part, out):
     n = times.size
     if n == 0:
         return
-    bins, pixels, grid = np.uint32(out.shape[0]), np.uint32(out.shape[1]), out.ravel()
+    bins = np.uint32(out.shape[0])
+    pixels = np.uint32(out.shape[1])
+    grid = out.ravel()
     _parts(times, units, scale, bins, pixels, place, part)
     for i in range(n):
         if place[i] < bins * pixels:
@@ -155,5 +158,6 @@ def voxels(times, units, scale, place, part, out):
 def voxels_many(ticks, units, offsets, scale, place, part, out):
     """Sum signs of each recording into `out` [recordings, bins, pixels]; the scratch has room for any of them."""
     for r in range(out.shape[0]):
-        a, b = offsets[r], offsets[r + 1]
+        a = offsets[r]
+        b = offsets[r + 1]
         voxels(ticks[a:b], units[a:b], scale, place, part, out[r])

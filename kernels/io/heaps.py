@@ -19,7 +19,8 @@ def walk_reference(raw: np.ndarray, start: int) -> list[tuple[int, int, int]]:
     end = start + int.from_bytes(data[start + 8 : start + 16], "little")
     if not start + HEAD <= end <= len(data):
         raise ValueError("heap larger than the file")
-    found, at = [], start + HEAD
+    found = []
+    at = start + HEAD
     while at + HEAD <= end:
         index, size = (int.from_bytes(data[at + a : at + b], "little") for a, b in ((0, 2), (8, 16)))
         taken = HEAD + -(-size // 8) * 8 if index else size
@@ -51,7 +52,10 @@ def walk(raw, starts, heap, index, position, size):
     previous = np.int64(0)
     for h in range(starts.size):
         start = starts[h]
-        length = _number(raw, start + 8, 8) if start + HEAD <= raw.size else np.uint64(0)
+        if start + HEAD <= raw.size:
+            length = _number(raw, start + 8, 8)
+        else:
+            length = np.uint64(0)
         if start < previous or length < HEAD or length > np.uint64(raw.size - start):
             return count, start
         end = start + np.int64(length)

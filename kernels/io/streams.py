@@ -11,16 +11,24 @@ import numpy as np
 
 from .decode import BACKWARDS, OUTSIDE, SOUND
 
-CUT, SIZES = 3, 4
+CUT = 3
+SIZES = 4
 # Kinds of Event Stream.
-DVS, ATIS = 1, 2
+DVS = 1
+ATIS = 2
 # Microseconds of one overflow, and bits of the first byte of an event that are not time.
-STEP, REST = (0, 127, 63), (0, 1, 2)
+STEP = (0, 127, 63)
+REST = (0, 1, 2)
 
 
 def event_stream_reference(data: bytes, kind: int) -> tuple[np.ndarray, int]:
     """The specification of `event_stream`: [n, 4] microseconds, polarity, y, x, and the number of other records."""
-    step, rest, at, t, found, others = STEP[kind], REST[kind], 0, 0, [], 0
+    step = STEP[kind]
+    rest = REST[kind]
+    at = 0
+    t = 0
+    found = []
+    others = 0
     while at < len(data):
         head = data[at]
         if head >> rest == step:
@@ -50,7 +58,9 @@ def event_stream(raw, start, kind, height, width, tick, times, units, tally):
         tally: [1], receives the number of measurements of exposure.
     """
     step, rest = (np.int64(127), 1) if kind == DVS else (np.int64(63), 2)
-    count, t, i = 0, np.int64(0), np.int64(start)
+    count = 0
+    t = np.int64(0)
+    i = np.int64(start)
     tally[:] = 0
     while i < raw.size:
         head = np.int64(raw[i])
@@ -83,12 +93,14 @@ def _int(raw, i):
     return low - (low >> 31 << 32)
 
 
-PACKET, POLARITY = 28, 1
+PACKET = 28
+POLARITY = 1
 
 
 def aedat31_reference(data: bytes) -> np.ndarray:
     """The specification of `aedat31` for one source: [n, 4] microseconds, polarity, y, x of the valid events."""
-    found, at = [], 0
+    found = []
+    at = 0
     while at < len(data):
         head = np.frombuffer(data, "<i2", 2, at).tolist() + np.frombuffer(data, "<i4", 6, at + 4).tolist()
         kind, _, size, offset, overflow, capacity, number, _ = head
@@ -101,7 +113,7 @@ def aedat31_reference(data: bytes) -> np.ndarray:
 
 
 @nb.njit(cache=True, nogil=True)
-def aedat31(raw, start, height, width, tick, times, units, tally, extent):  # noqa: PLR0911, PLR0912 - packets of a file
+def aedat31(raw, start, height, width, tick, times, units, tally, extent):
     """Decode the polarity events of AEDAT 3.1 from byte `start` on, of the source that has the first of them.
 
     A file is packets: kind and source (2 bytes each), then size of an event, offset of its time, overflows of the
@@ -115,7 +127,10 @@ def aedat31(raw, start, height, width, tick, times, units, tally, extent):  # no
             polarity events of other sources.
         extent: [2], receives the largest y and x.
     """
-    count, i, previous, source = 0, np.int64(start), np.int64(0), np.int64(-1)
+    count = 0
+    i = np.int64(start)
+    previous = np.int64(0)
+    source = np.int64(-1)
     tally[:] = 0
     extent[:] = 0
     while i < raw.size:
@@ -123,8 +138,11 @@ def aedat31(raw, start, height, width, tick, times, units, tally, extent):  # no
             return count, CUT, i
         kind = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8
         origin = np.int64(raw[i + 2]) | np.int64(raw[i + 3]) << 8
-        size, offset, overflow = _int(raw, i + 4), _int(raw, i + 8), _int(raw, i + 12)
-        capacity, number = _int(raw, i + 16), _int(raw, i + 20)
+        size = _int(raw, i + 4)
+        offset = _int(raw, i + 8)
+        overflow = _int(raw, i + 12)
+        capacity = _int(raw, i + 16)
+        number = _int(raw, i + 20)
         if size < 1 or overflow < 0 or not 0 <= number <= capacity:
             return count, SIZES, i
         if kind == POLARITY and not 4 <= offset <= size - 4:
@@ -139,11 +157,13 @@ def aedat31(raw, start, height, width, tick, times, units, tally, extent):  # no
             tally[5] += number
         else:
             for j in range(i + PACKET, i + PACKET + number * size, size):
-                place, t = _int(raw, j), overflow << 31 | _int(raw, j + offset) & 0x7FFFFFFF
+                place = _int(raw, j)
+                t = overflow << 31 | _int(raw, j + offset) & 0x7FFFFFFF
                 if place & 1 == 0:
                     tally[1] += 1
                     continue
-                x, y = place >> 17 & 0x7FFF, place >> 2 & 0x7FFF
+                x = place >> 17 & 0x7FFF
+                y = place >> 2 & 0x7FFF
                 if (width > 0 and x >= width) or (height > 0 and y >= height):
                     return count, OUTSIDE, j
                 if t < previous:

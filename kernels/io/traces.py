@@ -18,7 +18,8 @@ def window_counts_reference(times, units, offsets, edges, size):
     edges [recordings, windows + 1] ascend. Spikes before the first edge count in the first window, those at or
     after the last edge in the last window. Returns [recordings, windows, size].
     """
-    recordings, windows = edges.shape[0], edges.shape[1] - 1
+    recordings = edges.shape[0]
+    windows = edges.shape[1] - 1
     counts = np.zeros((recordings, windows, size), np.float32)
     for r in range(recordings):
         for k in range(offsets[r], offsets[r + 1]):
@@ -47,7 +48,8 @@ def sampled_traces_reference(times, units, offsets, samples, tau, size):
     """
     out = np.zeros((*samples.shape, size), np.float32)
     for r in range(samples.shape[0]):
-        t, u = times[offsets[r] : offsets[r + 1]], units[offsets[r] : offsets[r + 1]]
+        t = times[offsets[r] : offsets[r + 1]]
+        u = units[offsets[r] : offsets[r + 1]]
         for j, at in enumerate(samples[r]):
             past = t <= at
             out[r, j] = np.bincount(u[past], np.exp((t[past] - at) / tau), minlength=size)
@@ -58,7 +60,8 @@ def sampled_traces_reference(times, units, offsets, samples, tau, size):
 def sampled_traces(times, units, offsets, samples, tau, out):
     """Fill out, float32 [recordings, n, size], as the reference says."""
     size = out.shape[2]
-    trace, since = np.empty(size), np.empty(size)
+    trace = np.empty(size)
+    since = np.empty(size)
     for r in range(samples.shape[0]):
         trace[:] = 0.0
         since[:] = 0.0

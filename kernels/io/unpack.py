@@ -23,7 +23,8 @@ def lzf(data, out):
     A byte below 32 begins a run of that many bytes and one more. Others hold 3 bits of a length, 7 meaning that a byte
     follows, and 5 bits of a distance, whose lower 8 follow.
     """
-    i, done = np.int64(0), np.int64(0)
+    i = np.int64(0)
+    done = np.int64(0)
     while i < data.size:
         control = np.int64(data[i])
         i += 1

@@ -29,7 +29,8 @@ def forced_reference(x, a, w, h, start, linear, every):
     a, w, h, start = (torch.tensor(v, requires_grad=True) for v in (a, w, h, start))
     data = torch.from_numpy(np.ascontiguousarray(x))
     observed = data.shape[1]
-    z, losses = torch.cat([data[0], start @ data[0]]), []
+    z = torch.cat([data[0], start @ data[0]])
+    losses = []
     for t in range(len(data) - 1):
         if t % every == 0:
             z = torch.cat([data[t], z[observed:]])
@@ -43,7 +44,8 @@ def forced(x, a, w, h, start, linear, every):
     """Compute `forced_reference`, backwards through the steps by hand."""
     z, f, error = _forward(x, a, w, h, start, linear, every)
     g, first = _backward(z, error, a, w, linear, every)
-    da, dh = (g * z[:-1]).sum((0, 2)), g.sum((0, 2))
+    da = (g * z[:-1]).sum((0, 2))
+    dh = g.sum((0, 2))
     # One product over steps and batch: sums within the loop are no vector instructions, and took most of the time.
     dw = np.tensordot(g, f, ((0, 2), (0, 2)))
     return float((error.astype(np.float64) ** 2).mean()), da, dw, dh, first[x.shape[1] :] @ x[0].T
@@ -52,14 +54,20 @@ def forced(x, a, w, h, start, linear, every):
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _forward(x, a, w, h, start, linear, every):
     """Return z [T + 1, M, B], those set to the data included, f(z) [T, M, B], and z - x before z is set [T, N, B]."""
-    steps, observed, batch, units = x.shape[0] - 1, x.shape[1], x.shape[2], a.shape[0]
-    z, f = np.zeros((steps + 1, units, batch), x.dtype), np.empty((steps, units, batch), x.dtype)
-    error, product = np.empty((steps, observed, batch), x.dtype), np.empty((units, batch), x.dtype)
+    steps = x.shape[0] - 1
+    observed = x.shape[1]
+    batch = x.shape[2]
+    units = a.shape[0]
+    z = np.zeros((steps + 1, units, batch), x.dtype)
+    f = np.empty((steps, units, batch), x.dtype)
+    error = np.empty((steps, observed, batch), x.dtype)
+    product = np.empty((units, batch), x.dtype)
     z[0, observed:] = start @ np.ascontiguousarray(x[0])
     for t in range(steps):
         if t % every == 0:
             z[t, :observed] = x[t]
-        f[t, :linear], f[t, linear:] = z[t, :linear], np.maximum(z[t, linear:], 0)
+        f[t, :linear] = z[t, :linear]
+        f[t, linear:] = np.maximum(z[t, linear:], 0)
         np.dot(w, f[t], product)
         for i in range(units):
             for b in range(batch):
@@ -74,8 +82,10 @@ def _backward(z, error, a, w, linear, every):
     steps, observed, batch = error.shape
     units = a.shape[0]
     gradients = np.empty((steps, units, batch), z.dtype)
-    g, back = np.zeros((units, batch), z.dtype), np.empty((units, batch), z.dtype)
-    error, turned = error * z.dtype.type(2.0 / error.size), np.ascontiguousarray(w.T)
+    g = np.zeros((units, batch), z.dtype)
+    back = np.empty((units, batch), z.dtype)
+    error = error * z.dtype.type(2.0 / error.size)
+    turned = np.ascontiguousarray(w.T)
     for t in range(steps - 1, -1, -1):
         g[:observed] += error[t]
         gradients[t] = g
@@ -95,14 +105,24 @@ def normal_equations(x, a, w, h, start, linear, every):
     The parameters are those of a, w, h and start in turn, p in all, matrices by rows. The curvature is 2 mean J^T J, J
     the derivative of each of the compared numbers, carried forward through the steps (Gauss-Newton).
     """
-    steps, observed, batch, units = x.shape[0] - 1, x.shape[1], x.shape[2], a.shape[0]
+    steps = x.shape[0] - 1
+    observed = x.shape[1]
+    batch = x.shape[2]
+    units = a.shape[0]
     parameters = units * (units + 2) + (units - observed) * observed
-    first_h, first_start = units * (units + 1), units * (units + 2)
-    gradient, curvature = np.zeros(parameters, x.dtype), np.zeros((parameters, parameters), x.dtype)
-    rows, errors = np.empty((steps * observed, parameters), x.dtype), np.empty(steps * observed, x.dtype)
-    now, after = np.empty((units, parameters), x.dtype), np.empty((units, parameters), x.dtype)
-    tangent, z, f = np.empty((units, units), x.dtype), np.empty(units, x.dtype), np.empty(units, x.dtype)
-    loss, one = 0.0, a.dtype.type(1)
+    first_h = units * (units + 1)
+    first_start = units * (units + 2)
+    gradient = np.zeros(parameters, x.dtype)
+    curvature = np.zeros((parameters, parameters), x.dtype)
+    rows = np.empty((steps * observed, parameters), x.dtype)
+    errors = np.empty(steps * observed, x.dtype)
+    now = np.empty((units, parameters), x.dtype)
+    after = np.empty((units, parameters), x.dtype)
+    tangent = np.empty((units, units), x.dtype)
+    z = np.empty(units, x.dtype)
+    f = np.empty(units, x.dtype)
+    loss = 0.0
+    one = a.dtype.type(1)
     for b in range(batch):
         now[:] = 0
         z[observed:] = np.dot(start, np.ascontiguousarray(x[0, :, b]))
@@ -128,7 +148,8 @@ def normal_equations(x, a, w, h, start, linear, every):
             now, after = after, now
             for n in range(observed):
                 row = t * observed + n
-                rows[row], errors[row] = now[n], z[n] - x[t + 1, n, b]
+                rows[row] = now[n]
+                errors[row] = z[n] - x[t + 1, n, b]
                 loss += errors[row] ** 2
         curvature += np.dot(rows.T, rows)
         gradient += np.dot(rows.T, errors)
@@ -140,7 +161,9 @@ def normal_equations(x, a, w, h, start, linear, every):
 def orbit(z, a, w, h, linear, steps):
     """Return [steps, M], the states behind z [M]."""
     units = z.shape[0]
-    found, columns, now = np.empty((steps, units), z.dtype), np.ascontiguousarray(w.T), z
+    found = np.empty((steps, units), z.dtype)
+    columns = np.ascontiguousarray(w.T)
+    now = z
     for t in range(steps):
         total = found[t]
         for i in range(units):
@@ -163,7 +186,8 @@ def box_counts(orbit, low, high, scale, bins):
     """
     found = np.zeros(bins ** orbit.shape[1], np.int64)
     for t in range(len(orbit)):
-        box, inside = 0, True
+        box = 0
+        inside = True
         for i in range(orbit.shape[1]):
             inside &= low[i] <= orbit[t, i] <= high[i]
             if inside:

@@ -21,32 +21,43 @@ STRETCH, DROP, JITTER, YY, YX, XY, XX, Y, X, BAND, BAND_END, PAUSE, PAUSE_END, L
 LAG, NOISE, NOISE_END, COLUMNS = range(14, 18)
 # A recording that is not changed.
 STILL = np.array([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], np.float64)
-GRID_SLACK = 1e-6  # as `neurosim.spikes`
-KEEP, NORMAL = 0, 1  # streams of draws of an event
-LAGS, ADDED = 2, 3  # of a column, and of an added event: its time and its unit
+GRID_SLACK = 1e-6  # as `neurosim.data.spikes`
+# streams of draws of an event
+KEEP = 0
+NORMAL = 1
+# of a column, and of an added event: its time and its unit
+LAGS = 2
+ADDED = 3
 
 
 def bin_events_reference(ticks, units, first, last, tick, dt, sensor, pool, max_count, views, keys, out):
     """The specification of `bin_events`, one recording after another."""
     _, height, width = sensor
-    high, wide = -(-height // pool[0]), -(-width // pool[1])
+    high = -(-height // pool[0])
+    wide = -(-width // pool[1])
     out[:] = 0
     for b in range(len(first)):
         v = views[b]
         t = (np.asarray(ticks[first[b] : last[b]], np.float64) * tick + v[LATER]) * v[STRETCH]
         unit = np.asarray(units[first[b] : last[b]], np.int64)
-        plane, y, x = unit // (height * width), unit // width % height, unit % width
-        lags, added = np.empty(width), np.empty(2 * int(v[NOISE]))
+        plane = unit // (height * width)
+        y = unit // width % height
+        x = unit % width
+        lags = np.empty(width)
+        added = np.empty(2 * int(v[NOISE]))
         uniforms(np.uint64(keys[b]), 0, LAGS, lags)
         uniforms(np.uint64(keys[b]), 0, ADDED, added)
         t += v[LAG] * (2 * lags[x] - 1)
-        kept, moved = np.empty(len(t)), np.empty(2 * len(t))
+        kept = np.empty(len(t))
+        moved = np.empty(2 * len(t))
         uniforms(np.uint64(keys[b]), 0, KEEP, kept)
         normals(np.uint64(keys[b]), 0, NORMAL, moved)
-        dy, dx = y - (height - 1) / 2, x - (width - 1) / 2
+        dy = y - (height - 1) / 2
+        dx = x - (width - 1) / 2
         row = v[YY] * dy + v[YX] * dx + v[Y] + v[JITTER] * moved[::2] * (height > 1) + height / 2
         column = v[XY] * dy + v[XX] * dx + v[X] + v[JITTER] * moved[1::2] + width / 2
-        row, column = np.floor(row).astype(int), np.floor(column).astype(int)
+        row = np.floor(row).astype(int)
+        column = np.floor(column).astype(int)
         step = np.floor(t / dt + GRID_SLACK).astype(int)
         inside = (step >= 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width) & (step < len(out))
         heard = ~((column >= v[BAND]) & (column < v[BAND_END])) & ~((t >= v[PAUSE]) & (t < v[PAUSE_END]))
@@ -92,7 +103,8 @@ def _add_noise(key, count, end, dt, max_count, out):
     added = np.empty(2 * count)
     uniforms(key, 0, ADDED, added)
     for n in range(count):
-        step, place = math.floor(added[2 * n] * end / dt + GRID_SLACK), math.floor(added[2 * n + 1] * out.shape[1])
+        step = math.floor(added[2 * n] * end / dt + GRID_SLACK)
+        place = math.floor(added[2 * n + 1] * out.shape[1])
         if step < out.shape[0] and (max_count == 0.0 or out[step, place] < np.float32(max_count)):
             out[step, place] += np.float32(1)
 
@@ -109,18 +121,32 @@ def _lags(key, lag, width):
 
 @njit(cache=True, nogil=True)
 def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall, broad, max_count, views, keys, out):
-    steps, high, wide = out.shape[0], -(-height // tall), -(-width // broad)
+    steps = out.shape[0]
+    high = -(-height // tall)
+    wide = -(-width // broad)
     plane_units = height * width
-    middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0
+    middle_y = (height - 1) / 2.0
+    middle_x = (width - 1) / 2.0
     out[:] = 0
     top = np.float32(max_count)
     pair = np.empty(2)
     for b in range(first.size):
-        stretch, drop, jitter = views[b, STRETCH], views[b, DROP], views[b, JITTER]
-        yy, yx, xy, xx = views[b, YY], views[b, YX], views[b, XY], views[b, XX]
-        along_y, along_x = views[b, Y], views[b, X]
-        band, band_end, pause, pause_end = views[b, BAND], views[b, BAND_END], views[b, PAUSE], views[b, PAUSE_END]
-        later, key, lag = views[b, LATER], uint64(keys[b]), views[b, LAG]
+        stretch = views[b, STRETCH]
+        drop = views[b, DROP]
+        jitter = views[b, JITTER]
+        yy = views[b, YY]
+        yx = views[b, YX]
+        xy = views[b, XY]
+        xx = views[b, XX]
+        along_y = views[b, Y]
+        along_x = views[b, X]
+        band = views[b, BAND]
+        band_end = views[b, BAND_END]
+        pause = views[b, PAUSE]
+        pause_end = views[b, PAUSE_END]
+        later = views[b, LATER]
+        key = uint64(keys[b])
+        lag = views[b, LAG]
         lags = _lags(key, lag, width)
         for e in range(first[b], last[b]):
             n = e - first[b]
@@ -135,15 +161,18 @@ def _bin_events(ticks, units, first, last, tick, dt, planes, height, width, tall
                 if unit_interval(a, c) < drop:
                     continue
             unit = int(units[e])
-            plane, rest = unit // plane_units, unit % plane_units
-            dy, dx = rest // width - middle_y, rest % width - middle_x
+            plane = unit // plane_units
+            rest = unit % plane_units
+            dy = rest // width - middle_y
+            dx = rest % width - middle_x
             row = yy * dy + yx * dx + along_y + height / 2.0
             column = xy * dy + xx * dx + along_x + width / 2.0
             if jitter > 0.0:
                 normals(key, 2 * n, NORMAL, pair)
                 row += jitter * pair[0] if height > 1 else 0.0
                 column += jitter * pair[1]
-            i, j = math.floor(row), math.floor(column)
+            i = math.floor(row)
+            j = math.floor(column)
             if band <= j < band_end:
                 continue
             if 0 <= i < height and 0 <= j < width:

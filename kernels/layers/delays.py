@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from ..tools.threads import spread
 from .spike_linear.autograd import sparse
-from .spike_linear.numba import ActiveInputs, turned
+from .spike_linear.cpu import ActiveInputs, turned
 
 GRAIN = 1 << 17
 
@@ -36,7 +36,10 @@ def _by_delay(weight, delays):
 
 def delayed(past, weight, delays, max_delay):
     """Compute `delayed_reference`, from the spikes of `past` if they are few."""
-    active = sparse(past) if past.numel() and weight.dtype == torch.float32 else None
+    if past.numel() and weight.dtype == torch.float32:
+        active = sparse(past)
+    else:
+        active = None
     if active is None:
         return delayed_reference(past, weight, delays, max_delay)
     return Delayed.apply(past, weight, delays, max_delay, active)
@@ -53,7 +56,10 @@ class Delayed(torch.autograd.Function):
         bounds = np.arange(shape[1] + 1) * max(1, len(active.units) * shape[2] // max(1, shape[1]))
         threads = torch.get_num_threads()
         spread(lambda a, b: _send(*active, by_input, lags, max_delay, out, a, b), bounds, threads, GRAIN)
-        ctx.active, ctx.max_delay, ctx.lags, ctx.batch = active, max_delay, lags, shape[1]
+        ctx.active = active
+        ctx.max_delay = max_delay
+        ctx.lags = lags
+        ctx.batch = shape[1]
         ctx.save_for_backward(past, weight, delays)
         return torch.from_numpy(out)
 
@@ -61,11 +67,15 @@ class Delayed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g):
         past, weight, delays = ctx.saved_tensors
-        g_past = _past_gradient(past, weight, delays, ctx.max_delay, g) if ctx.needs_input_grad[0] else None
+        if ctx.needs_input_grad[0]:
+            g_past = _past_gradient(past, weight, delays, ctx.max_delay, g)
+        else:
+            g_past = None
         g_weight = None
         if ctx.needs_input_grad[1]:
             by_input: ActiveInputs = turned(ctx.active, weight.shape[1])
-            out, rows = np.zeros(ctx.lags.shape, np.float32), g.contiguous().numpy()
+            out = np.zeros(ctx.lags.shape, np.float32)
+            rows = g.contiguous().numpy()
             bounds = by_input.starts * len(weight)
             fill = lambda a, b: _collect(*by_input, ctx.lags, ctx.max_delay, rows, out, a, b)  # noqa: E731
             spread(fill, bounds, torch.get_num_threads(), GRAIN)
@@ -88,7 +98,8 @@ def _send(starts, units, values, weight, lags, max_delay, out, first, last):
         for e in range(first, last):
             row = past * batch + e
             for j in range(starts[row], starts[row + 1]):
-                w, lag = weight[units[j]], lags[units[j]]
+                w = weight[units[j]]
+                lag = lags[units[j]]
                 value = values[j] if values.size else w.dtype.type(1)
                 for o in range(targets):
                     t = past - max_delay + lag[o]
@@ -101,9 +112,11 @@ def _collect(starts, rows, values, lags, max_delay, g, out, first, last):
     """Collect the gradient of the weights of inputs `first` to `last`, at the time of arrival at each target."""
     steps, batch, targets = g.shape
     for i in range(first, last):
-        lag, total = lags[i], out[i]
+        lag = lags[i]
+        total = out[i]
         for j in range(starts[i], starts[i + 1]):
-            step, e = rows[j] // batch - max_delay, rows[j] % batch
+            step = rows[j] // batch - max_delay
+            e = rows[j] % batch
             value = values[j] if values.size else total.dtype.type(1)
             for o in range(targets):
                 t = step + lag[o]

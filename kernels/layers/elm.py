@@ -13,12 +13,14 @@ import torch
 from numba import njit
 
 # The scaled hyperbolic tangent of LeCun et al. 1998 (Efficient BackProp): +-1 lies where its curvature is largest.
-HEIGHT, SLOPE = 1.7159, 2.0 / 3.0
+HEIGHT = 1.7159
+SLOPE = 2.0 / 3.0
 
 
 def leak_reference(x, decay, start):
     """The specification of `leak`: out[t] = decay * out[t - 1] + x[t], from `start` [B, N]; x [T, B, N]."""
-    out, last = [], start
+    out = []
+    last = start
     for now in x:
         last = decay * last + now
         out.append(last)
@@ -56,7 +58,8 @@ def memory_reference(drive, keep, gain, inner, outer, bias, start):
     Returns:
         m [T, B, d]: m = keep m + gain HEIGHT tanh(SLOPE (relu(drive + (keep m) inner) outer + bias)).
     """
-    out, m = [], start
+    out = []
+    m = start
     for now in drive:
         kept = keep * m
         hidden = torch.relu(now + kept @ inner)
@@ -105,7 +108,9 @@ def advance(drive, decay, units, counts, rows, hidden_bias, keep, gain, inner, o
 
     Sums are plain loops, in one order: a library's may depend on the number of threads.
     """
-    zero, slope, height = drive.dtype.type(0), drive.dtype.type(SLOPE), drive.dtype.type(HEIGHT)
+    zero = drive.dtype.type(0)
+    slope = drive.dtype.type(SLOPE)
+    height = drive.dtype.type(HEIGHT)
     for j in range(drive.size):
         drive[j] *= decay
     for k in range(units.size):
@@ -138,8 +143,10 @@ def memory_back(grad, keep, gain, inner, outer, hidden, proposed, to_kept, to_hi
     `start`. inner and outer are transposed: [hidden, d] and [d, hidden].
     """
     steps, batch, d = grad.shape
-    scale, height = grad.dtype.type(HEIGHT * SLOPE), grad.dtype.type(HEIGHT)
-    one, zero = grad.dtype.type(1), grad.dtype.type(0)
+    scale = grad.dtype.type(HEIGHT * SLOPE)
+    height = grad.dtype.type(HEIGHT)
+    one = grad.dtype.type(1)
+    zero = grad.dtype.type(0)
     to_start[:] = zero
     to_gain[:] = zero
     for t in range(steps - 1, -1, -1):
@@ -153,7 +160,8 @@ def memory_back(grad, keep, gain, inner, outer, hidden, proposed, to_kept, to_hi
         np.dot(to_output[t], outer, to_hidden[t])
         for b in range(batch):
             for i in range(hidden.shape[2]):
-                to_hidden[t, b, i] = to_hidden[t, b, i] if hidden[t, b, i] > zero else zero
+                if not (hidden[t, b, i] > zero):
+                    to_hidden[t, b, i] = zero
         np.dot(to_hidden[t], inner, to_kept[t])
         for b in range(batch):
             for i in range(d):

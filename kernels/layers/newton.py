@@ -27,8 +27,10 @@ def linear_scan(factors: Tensor, x: Tensor) -> Tensor:
     if missing:
         factors = torch.cat([factors, factors.new_zeros(missing, *factors.shape[1:])])
         x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
-    factors, x = factors.unflatten(0, (-1, size)), x.unflatten(0, (-1, size))
-    sums, flows = [x[:, 0]], [factors[:, 0]]
+    factors = factors.unflatten(0, (-1, size))
+    x = x.unflatten(0, (-1, size))
+    sums = [x[:, 0]]
+    flows = [factors[:, 0]]
     for i in range(1, size):
         sums.append(_apply(factors[:, i], sums[-1]) + x[:, i])
         flows.append(_product(factors[:, i], flows[-1]))

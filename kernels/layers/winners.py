@@ -29,7 +29,8 @@ def weight_gradient(grad, winners, x, sources, out):
     """
     for b in range(grad.shape[0]):
         for j in range(grad.shape[1]):
-            row, g = out[winners[b, j]], grad[b, j]
+            row = out[winners[b, j]]
+            g = grad[b, j]
             if sources.shape[1]:
                 for s in range(sources.shape[1]):
                     i = sources[b, s]
@@ -44,7 +45,8 @@ def input_gradient(grad, winners, weight, sources, out):
     """Add to out [B, inputs] the gradient by the inputs, of `sources` alone: others have no use for it."""
     for b in range(grad.shape[0]):
         for j in range(grad.shape[1]):
-            row, g = weight[winners[b, j]], grad[b, j]
+            row = weight[winners[b, j]]
+            g = grad[b, j]
             for s in range(sources.shape[1]):
                 i = sources[b, s]
                 out[b, i] += g * row[i]

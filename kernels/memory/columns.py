@@ -61,7 +61,9 @@ def _add(indices, columns, planes, first, last, out):
             one = columns[indices[k], start : start + width]
             two = columns[indices[k + 1], start : start + width]
             for j in range(width):
-                a, b, c = one[j], two[j], lowest[j]
+                a = one[j]
+                b = two[j]
+                c = lowest[j]
                 either = a ^ b
                 lowest[j] = either ^ c
                 carry[j] = (a & b) | (either & c)

@@ -33,7 +33,8 @@ def expand_reference(x, table, scale, active):
 
 def expand(x, table, scale, active, threads=1):
     """Compute `expand_reference` on `threads` threads; the result does not depend on them."""
-    x, scale = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(scale, np.float32)
+    x = np.ascontiguousarray(x, np.float32)
+    scale = np.ascontiguousarray(scale, np.float32)
     table = np.ascontiguousarray(table, np.int32)
     out = np.empty((len(x), active), np.int32)
     bounds = np.arange(len(x) + 1) * table.size

@@ -23,7 +23,8 @@ def relax_reference(couplings, state, orders):
     Returns:
         state [N], number of flips, number of sweeps.
     """
-    state, slack = state.copy(), _slack(couplings)
+    state = state.copy()
+    slack = _slack(couplings)
     flips = 0
     for sweep, order in enumerate(orders):
         before = flips
@@ -43,7 +44,8 @@ def relax(couplings, state, orders, flipped=None):
         flipped: [N] int64, to which the flips of each unit are added; None: they are not counted one by one.
     """
     state = np.array(state, np.float64)
-    flipped = np.zeros(state.size, np.int64) if flipped is None else flipped
+    if flipped is None:
+        flipped = np.zeros(state.size, np.int64)
     flips, sweeps = _relax(couplings, state, couplings @ state, orders, _slack(couplings), flipped)
     return state, flips, sweeps
 

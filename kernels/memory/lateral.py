@@ -37,7 +37,9 @@ class LateralRules(NamedTuple):
 def answer_reference(rules, rows, x):
     """The specification of `answer`: y = H x, rounded if neurons spike."""
     y = rows.astype(np.float64) @ x
-    return y if rules.level == 0 else np.clip(np.rint(y / rules.level), -rules.levels, rules.levels) * rules.level
+    if rules.level == 0:
+        return y
+    return np.clip(np.rint(y / rules.level), -rules.levels, rules.levels) * rules.level
 
 
 def hebbian_reference(rules, rows, velocity, x, left):
@@ -51,7 +53,8 @@ def hebbian_reference(rules, rows, velocity, x, left):
 
 def deflate_reference(rules, rows, power, x, left):
     """The specification of `deflate`: new rows, their power, the input, and what the frozen rows leave of it."""
-    left, floor = left.copy(), POWER_FLOOR * float(np.dot(x.astype(np.float64), x))
+    left = left.copy()
+    floor = POWER_FLOOR * float(np.dot(x.astype(np.float64), x))
     for r in range(len(rows)):
         y = answer_reference(rules, rows[r : r + 1], left)[0]
         power[r] += y * y
@@ -94,7 +97,8 @@ def answer(rules, rows, x, out):
 def subtract(rows, answers, left):
     """Subtract the feedback H^T y from left [features] float64."""
     for r in range(answers.size):
-        row, y = rows[r], answers[r]
+        row = rows[r]
+        y = answers[r]
         if y != 0.0:
             for f in range(left.size):
                 left[f] -= y * row[f]
@@ -108,13 +112,15 @@ def hebbian(rules, rows, velocity, x, left):
         x: [features] float32, the input.
         left: [features] float64, the input without the feedback of the frozen rows.
     """
-    y, wrong = np.empty(rows.shape[0]), np.empty(x.size)
+    y = np.empty(rows.shape[0])
+    wrong = np.empty(x.size)
     for _ in range(rules.iterations):
         answer(rules, rows, x, y)
         wrong[:] = left
         subtract(rows, y, wrong)
         for r in range(y.size):
-            row, speed = rows[r], velocity[r]
+            row = rows[r]
+            speed = velocity[r]
             for f in range(x.size):
                 dh = min(max(y[r] * wrong[f], -MAX_CHANGE), MAX_CHANGE)
                 speed[f] += np.float32((1.0 - rules.momentum) * (dh - speed[f]))
@@ -124,7 +130,8 @@ def hebbian(rules, rows, velocity, x, left):
 @njit(cache=True, nogil=True)
 def deflate(rules, rows, power, x, left):
     """Change rows and their power [rows] float64, row after row; other arguments as those of `hebbian`."""
-    wrong, floor = left.copy(), POWER_FLOOR * _product(x, x)
+    wrong = left.copy()
+    floor = POWER_FLOOR * _product(x, x)
     for r in range(rows.shape[0]):
         row = rows[r]
         y = rounded(_product(row, wrong), rules.level, rules.levels)
@@ -151,4 +158,7 @@ def orthonormalise(rows, begin):
                     row[f] -= part * rows[q, f]
         length = np.sqrt(_product(row, row))
         for f in range(row.size):
-            rows[r, f] = np.float32(row[f] / length) if length > DEPENDENT * size else np.float32(0.0)
+            if length > DEPENDENT * size:
+                rows[r, f] = np.float32(row[f] / length)
+            else:
+                rows[r, f] = np.float32(0.0)

@@ -41,7 +41,8 @@ def overlap(query, bank, threads=1):
 
     The result does not depend on `threads`.
     """
-    query, bank = np.ascontiguousarray(query), np.ascontiguousarray(bank)
+    query = np.ascontiguousarray(query)
+    bank = np.ascontiguousarray(bank)
     out = np.empty(len(bank), np.int32)
     bounds = np.arange(len(bank) + 1) * query.size
     spread(lambda a, b: _overlap(query, bank[a:b], out[a:b]), bounds, threads, WORDS_PER_THREAD)

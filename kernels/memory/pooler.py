@@ -71,19 +71,26 @@ def _scores(rules, field):
     """Fill `key`: the boosted overlap, as bits that order like the number, then the rank; 0 if a column cannot win."""
     minimum = max(rules.stimulus, 1)
     for c in range(field.score.size):
-        gain = 1.0 if rules.boost == 0.0 else math.exp((rules.density - field.active_duty[c]) * rules.boost)
+        if rules.boost == 0.0:
+            gain = 1.0
+        else:
+            gain = math.exp((rules.density - field.active_duty[c]) * rules.boost)
         field.score[c] = max(field.overlap[c] * gain, TINY)
     bits = field.score.view(np.uint32)
     for c in range(bits.size):
         key = uint64(bits[c]) << uint64(32) | uint64(field.rank[c])
-        field.key[c] = key if field.overlap[c] >= minimum else uint64(0)
+        if field.overlap[c] >= minimum:
+            field.key[c] = key
+        else:
+            field.key[c] = uint64(0)
 
 
 @njit(cache=True, nogil=True)
 def _global(field, count):
     """Find the `count` largest keys by bisection on their value: every pass is one vectorised count."""
     key = field.key
-    low, high = uint64(1), uint64(0)
+    low = uint64(1)
+    high = uint64(0)
     for c in range(key.size):
         high = max(high, key[c])
     while low < high:
@@ -110,7 +117,8 @@ def _local(field):
     """Find the columns with fewer than `limit` neighbours of larger key."""
     n = 0
     for c in range(field.key.size):
-        mine, larger = field.key[c], 0
+        mine = field.key[c]
+        larger = 0
         if mine == 0:
             continue
         # Few columns win: most are beaten as often as they may within a few neighbours.
@@ -128,10 +136,12 @@ def _local(field):
 @njit(cache=True, nogil=True)
 def _change_row(rules, field, c):
     """Add `change` to the permanences of column c, within 0..ONE and inside the pool."""
-    row, change = field.permanence[c], field.change
+    row = field.permanence[c]
+    change = field.change
     bound = rules.connected
     for start in range(0, row.size, BLOCK):
-        part, delta = row[start : start + BLOCK], change[start : start + BLOCK]
+        part = row[start : start + BLOCK]
+        delta = change[start : start + BLOCK]
         crossed = 0
         for i in range(part.size):
             before = part[i]
@@ -183,7 +193,10 @@ def advance(rules, field, bits, learn):
     """Advance by one step on the active inputs `bits` [n]: fill `winner`, ascending; return the number of winners."""
     _overlaps(field, bits)
     _scores(rules, field)
-    n = _global(field, rules.winners) if rules.winners > 0 else _local(field)
+    if rules.winners > 0:
+        n = _global(field, rules.winners)
+    else:
+        n = _local(field)
     if learn:
         _learn(rules, field, bits, n)
     return n
@@ -199,7 +212,8 @@ def connect(rules, field):
 
 def advance_reference(rules, field, bits, learn):
     """The specification of `advance`: changes `field` in the same way and returns the winners, one statement a rule."""
-    columns, minimum = len(field.permanence), max(rules.stimulus, 1)
+    columns = len(field.permanence)
+    minimum = max(rules.stimulus, 1)
     pool = field.permanence >= 0
     bits = np.asarray(bits, int)
     overlap = (field.permanence[:, bits] >= rules.connected).sum(axis=1)
@@ -232,6 +246,9 @@ def advance_reference(rules, field, bits, learn):
 def _bump_reference(rules, field, pool):
     duty = field.overlap_duty.copy()
     for c in range(len(duty)):
-        near = field.near[field.around[c] : field.around[c + 1]] if not rules.winners else slice(None)
+        if not rules.winners:
+            near = field.near[field.around[c] : field.around[c + 1]]
+        else:
+            near = slice(None)
         if duty[c] < rules.weak * duty[near].max():
             field.permanence[c] = np.where(pool[c], np.minimum(field.permanence[c] + rules.bump, ONE), -1)

@@ -27,13 +27,21 @@ class FeatureRules(NamedTuple):
 
 def arrive_reference(rules, window, units, counts, sums, x):
     """The specification of `arrive`: change `sums` and `x`, and return the features that changed, and by how much."""
-    n, last = rules.inputs, rules.windows - 1
-    slot, before = min(window, last) * n, min(max(window - 1, 0), last) * n
+    n = rules.inputs
+    last = rules.windows - 1
+    slot = min(window, last) * n
+    before = min(max(window - 1, 0), last) * n
     arrived = np.zeros(n)
     arrived[units] = counts
-    old = sums[before : before + n].copy() if window > 0 else np.zeros(n)
+    if window > 0:
+        old = sums[before : before + n].copy()
+    else:
+        old = np.zeros(n)
     now = sums[slot : slot + n]
-    now[:] = rules.decay * old + arrived if rules.kind == TRACES else now + arrived
+    if rules.kind == TRACES:
+        now[:] = rules.decay * old + arrived
+    else:
+        now[:] = now + arrived
     feature = x[slot : slot + n]
     delta = -feature.astype(np.float64)
     feature[:] = rules.gain * (np.sqrt(now) if rules.kind == ROOTS else now)
@@ -58,7 +66,10 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
     if rules.kind == TRACES:
         before = min(max(window - 1, 0), last) * rules.inputs
         for i in range(rules.inputs):
-            sums[slot + i] = rules.decay * sums[before + i] if window > 0 else 0.0
+            if window > 0:
+                sums[slot + i] = rules.decay * sums[before + i]
+            else:
+                sums[slot + i] = 0.0
     for k in range(units.size):
         sums[slot + units[k]] += counts[k]
     n = 0
@@ -66,7 +77,8 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
         f = slot + (k if rules.kind == TRACES else units[k])
         value = np.float32(rules.gain * (math.sqrt(sums[f]) if rules.kind == ROOTS else sums[f]))
         if value != x[f]:
-            changed[n], delta[n] = f, np.float64(value) - np.float64(x[f])
+            changed[n] = f
+            delta[n] = np.float64(value) - np.float64(x[f])
             x[f] = value
             n += 1
     return n
@@ -76,7 +88,8 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
 def respond(weights, changed, delta, out):
     """Add to out [rows] the products of weights [rows, features] with the changes of features."""
     for r in range(out.size):
-        row, total = weights[r], 0.0
+        row = weights[r]
+        total = 0.0
         for k in range(changed.size):
             total += row[changed[k]] * delta[k]
         out[r] += total
@@ -97,7 +110,8 @@ def change(weights, errors, step, x):
 def product(weights, x, out):
     """Fill out [rows] with the products of weights [rows, features] with x [features]."""
     for r in range(out.size):
-        row, total = weights[r], 0.0
+        row = weights[r]
+        total = 0.0
         for f in range(x.size):
             total += np.float64(row[f]) * x[f]
         out[r] = total
@@ -109,7 +123,8 @@ def relate(pairs, x, out):
     out[:] = 0.0
     for f in range(x.size):
         if x[f] != 0.0:
-            row, value = pairs[f], np.float64(x[f])
+            row = pairs[f]
+            value = np.float64(x[f])
             for g in range(out.size):
                 out[g] += value * row[g]
 
@@ -119,6 +134,7 @@ def unlearn(pairs, k, total):
     """Take k k^T / total from pairs; what is symmetric stays so to the bit."""
     share = 1.0 / total
     for f in range(k.size):
-        row, value = pairs[f], k[f]
+        row = pairs[f]
+        value = k[f]
         for g in range(k.size):
             row[g] -= value * k[g] * share

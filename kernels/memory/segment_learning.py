@@ -12,7 +12,8 @@ from numba import njit
 
 from ..tools.random import words
 
-ONE, NONE = 10_000, -1
+ONE = 10_000
+NONE = -1
 
 
 class SegmentRules(NamedTuple):
@@ -70,7 +71,8 @@ def _overlap(connected, source, permanence, on, overlaps, matches):
                 reached = on[source[u, s, k]]
                 all_on += reached
                 strong += reached & np.uint8(permanence[u, s, k] >= connected)
-            overlaps[u, s], matches[u, s] = strong, all_on
+            overlaps[u, s] = strong
+            matches[u, s] = all_on
             visited += strong
     return visited
 
@@ -85,8 +87,10 @@ def learn(rules, source, permanence, learned, overlaps, matches, size, context, 
         size: number of inputs.
         window: its number, the key of draws.
     """
-    on, spiked = np.zeros(size + 1, np.uint8), np.zeros(len(source), np.uint8)
-    on[context], spiked[soma] = 1, 1
+    on = np.zeros(size + 1, np.uint8)
+    spiked = np.zeros(len(source), np.uint8)
+    on[context] = 1
+    spiked[soma] = 1
     _learn(rules, source, permanence, learned, overlaps, matches, on, context, spiked, window)
 
 
@@ -115,7 +119,8 @@ def _learn(rules, source, permanence, learned, overlaps, matches, on, context, s
 @njit(cache=True, nogil=True)
 def _fallback(rules, learned, overlaps, matches):
     """Return the segment that learns although none is active, and whether it starts anew; (-1, False) if one is."""
-    best, oldest = -1, 0
+    best = -1
+    oldest = 0
     for s in range(overlaps.size):
         if overlaps[s] >= rules.activation:
             return -1, False
@@ -163,7 +168,8 @@ def _grow(rules, source, permanence, on, context, free, segment, window):
                 break
             if _weaker(source[k], permanence[k], source[place], permanence[place], on):
                 place = k
-        source[place], permanence[place] = free[i], rules.initial
+        source[place] = free[i]
+        permanence[place] = rules.initial
 
 
 @njit(cache=True, nogil=True)
@@ -175,7 +181,8 @@ def _weaker(a, a_permanence, b, b_permanence, on):
 
 def learn_reference(rules, source, permanence, learned, overlaps, matches, size, context, soma, window):
     """The specification of `learn`, one synapse at a time."""
-    active_inputs, spiked = set(context.tolist()), set(soma.tolist())
+    active_inputs = set(context.tolist())
+    spiked = set(soma.tolist())
     units, segments, _ = source.shape
     for u in range(units):
         reached = [s for s in range(segments) if overlaps[u, s] >= rules.activation]
@@ -193,7 +200,8 @@ def learn_reference(rules, source, permanence, learned, overlaps, matches, size,
             reached = [max(matching, key=lambda s: (matches[u, s], -s)) if matching else int(learned[u].argmin())]
         for s in reached:
             if fresh:
-                source[u, s], permanence[u, s] = NONE, 0
+                source[u, s] = NONE
+                permanence[u, s] = 0
             else:
                 _change_reference(source[u, s], permanence[u, s], active_inputs, rules.increment, -rules.decrement)
             learned[u, s] = window
@@ -218,4 +226,5 @@ def _grow_reference(rules, source, permanence, context, segment, window):
         empty = np.flatnonzero(source < 0)
         order = sorted(range(len(source)), key=lambda k: (source[k] in context, permanence[k], k))
         place = int(empty[0]) if len(empty) else order[0]
-        source[place], permanence[place] = free[i], rules.initial
+        source[place] = free[i]
+        permanence[place] = rules.initial

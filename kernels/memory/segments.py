@@ -53,9 +53,12 @@ def subsets_reference(key, trials, size, count):
 
 def random_hits_reference(synapses, size, active, patterns, threshold, key):
     """The specification of `random_hits`."""
-    hits, union = 0, []
+    hits = 0
+    union = []
     for trial, segment in enumerate(synapses):
-        draw, pool, on = 0, list(range(size)), set()
+        draw = 0
+        pool = list(range(size))
+        on = set()
         for _ in range(patterns):
             draw = draw_reference(key, trial, draw, pool, active)
             on |= set(pool[:active])
@@ -68,7 +71,8 @@ def noisy_misses_reference(synapses, patterns, size, lost, threshold, key):
     """The specification of `noisy_misses`."""
     misses = 0
     for trial, (segment, pattern) in enumerate(zip(synapses, patterns, strict=True)):
-        mine, others = list(pattern), [i for i in range(size) if i not in pattern]
+        mine = list(pattern)
+        others = [i for i in range(size) if i not in pattern]
         draw_reference(key, trial, draw_reference(key, trial, 0, mine, lost), others, lost)
         on = {*mine[lost:], *others[:lost]}
         misses += sum(s in on for s in segment) < threshold
@@ -87,7 +91,12 @@ def draw_subset(key, index, start, pool, count):
     for i in range(count):
         if i % 4 == 0:
             a, b, c, d = words(uint64(key), uint64(index), uint64(start + i // 4))
-        word = a if i % 4 == 0 else b if i % 4 == 1 else c if i % 4 == 2 else d
+        if i % 4 == 0:
+            word = a
+        elif i % 4 == 1:
+            word = b
+        else:
+            word = c if i % 4 == 2 else d
         j = i + np.int64(uint64(word) * uint64(n - i) >> uint64(32))
         pool[i], pool[j] = pool[j], pool[i]
     return start + (count + 3) // 4

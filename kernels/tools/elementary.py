@@ -15,7 +15,10 @@ def exp(x):
     This is the plain reference. Compiled, it is a polynomial within 2 units in the last place (float32: arguments
     from -87 to 88; float64: from -708 to 709).
     """
-    edge = (-87.0, 88.0) if isinstance(x, np.float32) else (-708.0, 709.0)
+    if isinstance(x, np.float32):
+        edge = (-87.0, 88.0)
+    else:
+        edge = (-708.0, 709.0)
     return type(x)(math.exp(min(max(x, edge[0]), edge[1])))
 
 
@@ -116,7 +119,8 @@ def turn(t):
     p = p * z - 1.38888888888730564116e-3
     p = p * z + 4.16666666666665929218e-2
     cosine = (1.0 - 0.5 * z) + z * z * p
-    odd, negative = quarter & int64(1), quarter & int64(2)
+    odd = quarter & int64(1)
+    negative = quarter & int64(2)
     c = sine if odd else cosine
     s = cosine if odd else sine
     c = -c if (quarter + int64(1)) & int64(2) else c

@@ -15,7 +15,10 @@ from numba.extending import intrinsic
 
 from .compiled import compiled
 
-BYTE, INT32, INT64, NOTHING = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.VoidType()
+BYTE = ir.IntType(8)
+INT32 = ir.IntType(32)
+INT64 = ir.IntType(64)
+NOTHING = ir.VoidType()
 MACHINE = platform.machine().lower()
 # Bytes from one thread's word of a barrier to the next: two cache lines, for they are fetched in pairs.
 APART = 16

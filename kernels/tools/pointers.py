@@ -22,7 +22,8 @@ def _view(kind, sizes):
     """Return the emitter of a C-ordered array of `kind`, whose arguments are address, `sizes` sizes and an example."""
 
     def emit(context, builder, signature, arguments):
-        address, shape = arguments[0], list(arguments[1 : 1 + sizes])
+        address = arguments[0]
+        shape = list(arguments[1 : 1 + sizes])
         width = context.get_abi_sizeof(context.get_data_type(kind.dtype))
         strides = [ir.Constant(address.type, width)]
         for size in reversed(shape[1:]):

@@ -53,7 +53,9 @@ def threefry(typing, c0, c1, c2, c3, k0, k1, k2, k3):
     """
 
     def emit(context, builder, signature, arguments):
-        b, x, keys = builder, list(arguments[:4]), list(arguments[4:])
+        b = builder
+        x = list(arguments[:4])
+        keys = list(arguments[4:])
         parity = ir.Constant(ir.IntType(32), PARITY)
         for key in arguments[4:]:
             parity = b.xor(parity, key)
@@ -156,14 +158,21 @@ def normals(key, first, draw, out):
 @compiled
 def _normals(key, first, draw, words, pairs, out):
     """The work of `normals`, with scratch: uint32 [4, 512], float64 [2, 512]."""
-    k0, k1 = uint32(key), uint32(uint64(key) >> uint64(32))
-    d0, d1 = uint32(draw), uint32(uint64(draw) >> uint64(32))
-    cosines, sines = pairs[0], pairs[1]
-    counter, end = first >> 1, (first + out.size + 1) >> 1
+    k0 = uint32(key)
+    k1 = uint32(uint64(key) >> uint64(32))
+    d0 = uint32(draw)
+    d1 = uint32(uint64(draw) >> uint64(32))
+    cosines = pairs[0]
+    sines = pairs[1]
+    counter = first >> 1
+    end = (first + out.size + 1) >> 1
     while counter < end:
         # As many counters as share their upper half.
         n = min(512, end - counter, 2**32 - (counter & (2**32 - 1)))
-        a, b, c, d = words[0][:n], words[1][:n], words[2][:n], words[3][:n]
+        a = words[0][:n]
+        b = words[1][:n]
+        c = words[2][:n]
+        d = words[3][:n]
         _words(uint32(counter), uint32(counter >> 32), d0, d1, k0, k1, a, b, c, d)
         _pairs(a, b, c, d, cosines[:n], sines[:n])
         at = 2 * counter - first
@@ -193,7 +202,8 @@ def normals_at(key, indices, draw, out):
 @compiled
 def normal_runs(key, firsts, offsets, draw, out):
     """Fill out[offsets[i] + k] with the standard normal of index `firsts[i] + k`, up to the next offset."""
-    words, pairs = np.empty((4, 512), np.uint32), np.empty((2, 512))
+    words = np.empty((4, 512), np.uint32)
+    pairs = np.empty((2, 512))
     for i in range(firsts.size):
         line = out[offsets[i] : offsets[i + 1]]
         if line.size < SHORT:
@@ -229,7 +239,8 @@ def group_words(key, first, draw, out):
     The draws of 64 units come from a group of 16 counters: word w of counter j belongs to unit 16 w + j, so that a
     vector of counters stores whole vectors of draws.
     """
-    low, high = uint32(draw), uint32(draw >> uint64(32))
+    low = uint32(draw)
+    high = uint32(draw >> uint64(32))
     _group_words(uint32(first >> 2), low, high, uint32(key), uint32(key >> uint64(32)), out)
 
 
@@ -240,7 +251,10 @@ def poisson_thresholds(mean):
     """
     if math.exp(-mean) == 0.0:
         raise ValueError(f"a mean of {mean} events is beyond the table")
-    thresholds, term, below, k = [], math.exp(-mean), 0.0, 0
+    thresholds = []
+    term = math.exp(-mean)
+    below = 0.0
+    k = 0
     while k <= mean or term >= 2.0**-33:
         below += term
         thresholds.append(min(round(below * 2.0**32), 2**32))
@@ -283,8 +297,14 @@ def _passed8(v, t0, t1, t2, t3, t4, t5, t6, t7):
 @compiled
 def _count8(words, thresholds, base, out):
     """Set out[i] to base plus the number of 8 thresholds that words[i] passes; return the sum."""
-    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
-    t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
+    t0 = thresholds[0]
+    t1 = thresholds[1]
+    t2 = thresholds[2]
+    t3 = thresholds[3]
+    t4 = thresholds[4]
+    t5 = thresholds[5]
+    t6 = thresholds[6]
+    t7 = thresholds[7]
     total = int32(0)
     for i in range(out.size):
         k = int32(_passed8(words[i], t0, t1, t2, t3, t4, t5, t6, t7) + base)
@@ -296,8 +316,14 @@ def _count8(words, thresholds, base, out):
 @compiled
 def _add8(words, thresholds, base, weight, x):
     """Add weight times the counts of `_count8` to x; return the sum of the counts."""
-    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
-    t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
+    t0 = thresholds[0]
+    t1 = thresholds[1]
+    t2 = thresholds[2]
+    t3 = thresholds[3]
+    t4 = thresholds[4]
+    t5 = thresholds[5]
+    t6 = thresholds[6]
+    t7 = thresholds[7]
     total = int32(0)
     for i in range(x.size):
         k = int32(_passed8(words[i], t0, t1, t2, t3, t4, t5, t6, t7) + base)
@@ -309,8 +335,14 @@ def _add8(words, thresholds, base, weight, x):
 @compiled
 def _more8(words, thresholds, out):
     """Add to out[i] the number of 8 thresholds that words[i] passes; return the sum of the additions."""
-    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
-    t4, t5, t6, t7 = thresholds[4], thresholds[5], thresholds[6], thresholds[7]
+    t0 = thresholds[0]
+    t1 = thresholds[1]
+    t2 = thresholds[2]
+    t3 = thresholds[3]
+    t4 = thresholds[4]
+    t5 = thresholds[5]
+    t6 = thresholds[6]
+    t7 = thresholds[7]
     total = int32(0)
     for i in range(out.size):
         k = _passed8(words[i], t0, t1, t2, t3, t4, t5, t6, t7)
@@ -344,7 +376,9 @@ def poisson_add(key, first, draw, certain, passed, weight, words, counts, x):
     for low in range(0, x.size, 256):
         n = min(256, x.size - low)
         group_words(key, first + low, draw, words[: (n + 63) // 64 * 64])
-        word, count, part = words[:n], counts[:n], x[low : low + n]
+        word = words[:n]
+        count = counts[:n]
+        part = x[low : low + n]
         if passed.size == 0:
             count[:] = certain
             total += certain * n

@@ -55,7 +55,8 @@ def spread(fill: Callable[[int, int], None], bounds: NDArray[np.int64], threads:
     Raises:
         the first error of `fill`, once all threads have ended.
     """
-    items, work = len(bounds) - 1, int(bounds[-1] - bounds[0])
+    items = len(bounds) - 1
+    work = int(bounds[-1] - bounds[0])
     workers = max(1, min(threads, work // grain, items))
     if workers == 1:
         fill(0, items)

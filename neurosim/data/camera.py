@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check_fields, require
-from ..spikes import Spikes
+from ..base.errors import check_fields, require
+from .spikes import Spikes
 
 MICROSECOND = 1e-6
 # Random stream of the fixed pattern of the sensor, beside one for each recording.

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import plugins
-from ..errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
-from ..plain import from_plain
-from ..spikes import Recordings
+from ..base import plugins
+from ..base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup, require
+from ..base.plain import from_plain
 from .download import DownloadSource, digest
+from .spikes import Recordings
 
 Options = Mapping[str, Any]
 FOLDER = "folder"  # the dataset that reads one's own recordings
@@ -133,7 +133,10 @@ def cache_folder(dataset: Dataset) -> Path:
     """Return the folder of a dataset in the cache, `$XDG_CACHE_HOME/neurosim/<folder>`, by default in `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     # By the XDG specification, a relative path is invalid and ignored.
-    parent = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    if os.path.isabs(base):
+        parent = Path(base)
+    else:
+        parent = Path.home() / ".cache"
     return parent / "neurosim" / dataset.folder
 
 
@@ -142,8 +145,13 @@ def place(dataset: Dataset, root: Path | str | None = None) -> Path:
     if root is not None:
         return Path(root).expanduser()
     shared = os.environ.get("NEUROSIM_DATA")
-    folder = Path(shared).expanduser() / dataset.folder if shared else None
-    return folder if folder and folder.is_dir() else cache_folder(dataset)
+    if shared:
+        folder = Path(shared).expanduser() / dataset.folder
+    else:
+        folder = None
+    if folder and folder.is_dir():
+        return folder
+    return cache_folder(dataset)
 
 
 def describe(name: str, root: Path | str | None = None, options: Options | None = None) -> Dataset:
@@ -203,7 +211,10 @@ def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
     chosen = _named(dataset, place(dataset, root), root)
     if chosen.is_dir() or (root is None and dataset.made and not chosen.exists()):
         return chosen
-    trouble = "is not a folder" if chosen.exists() else "does not exist"
+    if chosen.exists():
+        trouble = "is not a folder"
+    else:
+        trouble = "does not exist"
     key = "" if root is None else "data.root: "
     raise NeurosimMissingError(
         f"{key}{chosen} {trouble}, so there are no files of {dataset.name}; {where_to_put(dataset)}"

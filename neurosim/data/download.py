@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..errors import NeurosimError, NeurosimWriteError, lookup
+from ..base.errors import NeurosimError, NeurosimWriteError, lookup
 from .transfer import BLOCK, Permanent, RetryPolicy, transfer
 
 DAY = 86_400.0
@@ -123,7 +123,9 @@ def install(
 
 def count_files(path: Path, suffix: str = "") -> int:
     """Return the number of files under `path` whose names end in `suffix`; 1 if `path` is a file."""
-    return 1 if path.is_file() else sum(f.endswith(suffix) for _, _, files in os.walk(path) for f in files)
+    if path.is_file():
+        return 1
+    return sum(f.endswith(suffix) for _, _, files in os.walk(path) for f in files)
 
 
 @contextmanager

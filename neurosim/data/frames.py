@@ -13,14 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..base.errors import require
 from ..kernels.io import frames as kernel
 from ..kernels.tools.threads import spread
-from ..spikes import Recordings, Spikes
+from .spikes import Recordings, Spikes
 
 MICROSECONDS = 1e6
 # Fewer events are not worth a thread: starting one takes 0.1 ms.
-MIN_FRAME_EVENTS, MIN_VOXEL_EVENTS = 200_000, 100_000
+MIN_FRAME_EVENTS = 200_000
+MIN_VOXEL_EVENTS = 100_000
 
 
 class Cut(NamedTuple):
@@ -81,7 +82,9 @@ def to_frames(
     cut = Cut(bins, window or 0.0, count or 0, overlap, partial)
     if count is not None:
         return _by_count(events, cut, threads, out)
-    return _one(events, cut, out) if isinstance(events, Spikes) else _many(events, cut, threads, out)
+    if isinstance(events, Spikes):
+        return _one(events, cut, out)
+    return _many(events, cut, threads, out)
 
 
 def to_voxel_grid(
@@ -135,9 +138,11 @@ def _one(spikes: Spikes, cut: Cut, out: NDArray[np.int16] | None) -> NDArray[np.
     start, last = (_whole(t[0]), _whole(t[-1])) if t.size else (0.0, 0.0)
     if cut.bins is not None:
         width = (last - start) // cut.bins * (1 + cut.overlap)
-        number, stride = cut.bins, width * (1 - cut.overlap)
+        number = cut.bins
+        stride = width * (1 - cut.overlap)
     else:
-        width, stride = _microseconds(cut.window), _microseconds(cut.window - cut.overlap)
+        width = _microseconds(cut.window)
+        stride = _microseconds(cut.window - cut.overlap)
         number = max(int((math.ceil if cut.partial else math.floor)((last - start - width) / stride)) + 1, 1)
     result = _room(out, (number, *spikes.shape), np.int16)
     kernel.time_frames(t, spikes.units, MICROSECONDS, start, width, stride, result.reshape(number, spikes.size))
@@ -162,23 +167,30 @@ def _many(recordings: Recordings, cut: Cut, threads: int, out: NDArray[np.int16]
 
 
 def _edges(recordings: Recordings, cut: Cut) -> Edges:
-    n, full = len(recordings), np.diff(recordings.offsets) > 0
-    start, last = np.zeros(n), np.zeros(n)
+    n = len(recordings)
+    full = np.diff(recordings.offsets) > 0
+    start = np.zeros(n)
+    last = np.zeros(n)
     scale = recordings.tick * MICROSECONDS
     for into, at in ((start, recordings.offsets[:-1]), (last, recordings.offsets[1:] - 1)):
         into[full] = np.floor(recordings.ticks[at[full]].astype(np.float64) * scale + kernel.SLACK)
     if cut.bins is not None:
         width = (last - start) // cut.bins * (1 + cut.overlap)
         return Edges(start, width, width * (1 - cut.overlap), np.full(n, cut.bins))
-    wide, stride = _microseconds(cut.window), _microseconds(cut.window - cut.overlap)
+    wide = _microseconds(cut.window)
+    stride = _microseconds(cut.window - cut.overlap)
     number = (np.ceil if cut.partial else np.floor)((last - start - wide) / stride).astype(np.int64) + 1
     return Edges(start, np.full(n, wide), np.full(n, stride), np.maximum(number, 1))
 
 
 def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
-    offsets = np.array([0, len(events)]) if isinstance(events, Spikes) else events.offsets
+    if isinstance(events, Spikes):
+        offsets = np.array([0, len(events)])
+    else:
+        offsets = events.offsets
     lengths = np.diff(offsets)
-    count, stride = cut.events, cut.events - int(cut.overlap)
+    count = cut.events
+    stride = cut.events - int(cut.overlap)
     number = (-(-(lengths - count) // stride) if cut.partial else (lengths - count) // stride) + 1
     bins = np.maximum(number, 1)
     max_bins = int(bins.max(initial=0))
@@ -222,7 +234,8 @@ def _check_units(events: Spikes | Recordings, a: int, b: int) -> None:
 
     Each thread checks its own piece, so the units are in its cache.
     """
-    units, size = events.units[a:b], events.size
+    units = events.units[a:b]
+    size = events.size
     # Unsigned numbers need no minimum.
     if units.size and (units.max() >= size or (units.dtype.kind != "u" and units.min() < 0)):
         got = f"{units.min()} to {units.max()}"

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
-from ..spikes import Spikes
+from ..base.errors import require
 from .camera import EventCamera
+from .spikes import Spikes
 
 # Offsets of the image, pixels x and y, at the corners of its way: the triangle of N-MNIST.
 CORNERS = ((0.0, 0.0), (3.5, 7.0), (7.0, 0.0), (0.0, 0.0))
 REACH = 7
 # Pixels of the sensor beyond the image, together on both sides, and samples of a scene per pixel.
-MARGIN, ZOOM = 6, 2
+MARGIN = 6
+ZOOM = 2
 MAX_SIDE = 512
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..errors import check_fields
+from ..base.errors import check_fields
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -72,7 +72,8 @@ class _Deadline:
     """End of a whole transfer, all tries together: its time grows with the bytes that are missing at the start."""
 
     def __init__(self, have: int, retries: RetryPolicy) -> None:
-        self.have, self.retries = have, retries
+        self.have = have
+        self.retries = retries
         self.start = time.monotonic()
         self.size = retries.max_bytes
 
@@ -145,12 +146,14 @@ def _request(url: str, file: IO[bytes], retries: RetryPolicy, deadline: _Deadlin
         deadline.size = end or retries.max_bytes
         bar.reset(total=end)
         bar.update(start)
-        mark, since = start, time.monotonic()
+        mark = start
+        since = time.monotonic()
         while block := _read(response):
             start += len(block)
             now = time.monotonic()
             if start - mark >= MIN_PROGRESS:
-                mark, since = start, now
+                mark = start
+                since = now
             if now - since > retries.patience:
                 raise Retryable(f"only {start - mark} bytes arrived in {retries.patience:g} s")
             _check_size(start, file, retries)
@@ -275,8 +278,10 @@ class _Listing(urllib.request.AbstractHTTPHandler):
 
 
 class _HTTP(_Listing, urllib.request.HTTPHandler):
-    kind, http_open = http.client.HTTPConnection, _Listing.request
+    kind = http.client.HTTPConnection
+    http_open = _Listing.request
 
 
 class _HTTPS(_Listing, urllib.request.HTTPSHandler):
-    kind, https_open = http.client.HTTPSConnection, _Listing.request
+    kind = http.client.HTTPSConnection
+    https_open = _Listing.request

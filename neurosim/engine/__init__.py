@@ -1,25 +1,34 @@
-"""The engine: makes a network ready and runs it, event by event on a grid."""
+"""Run a network event by event, on a grid or in continuous time, and measure what that costs."""
 
-from .batch import simulate as simulate
-from .compile.network import compile_network as compile_network
-from .connections import Connections as Connections
-from .connections import connections as connections
-from .live import live as live
-from .live import response as response
-from .probe import Probe as Probe
-from .result import Progress as Progress
-from .result import Result as Result
-from .simulation import Simulation as Simulation
+from __future__ import annotations
 
-__all__ = [
-    "Connections",
-    "Probe",
-    "Progress",
-    "Result",
-    "Simulation",
-    "compile_network",
-    "connections",
-    "live",
-    "response",
-    "simulate",
-]
+from typing import TYPE_CHECKING
+
+from ..base.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ..base.measure.activity import count as count
+    from ..base.measure.estimates import EnergyEstimates as EnergyEstimates
+    from ..base.measure.estimates import EnergyRange as EnergyRange
+    from ..base.measure.estimates import energy as energy
+    from ..base.measure.measures import DEFINITIONS as DEFINITIONS
+    from ..base.measure.measures import Measures as Measures
+    from ..base.measure.measures import measure as measure
+    from ..base.measure.profiles import PROFILES as PROFILES
+    from ..base.measure.profiles import Profile as Profile
+    from ..base.measure.work import LayerCounts as LayerCounts
+    from ..base.measure.work import sum_counts as sum_counts
+    from .batch import simulate as simulate
+    from .connections import Connections as Connections
+    from .description.description import Description as Description
+    from .description.dump import write_description as write_description
+    from .description.parse import read_description as read_description
+    from .packets import live as live
+    from .packets import response as response
+    from .probe import Probe as Probe
+    from .result import Progress as Progress
+    from .result import Result as Result
+    from .simulation import Simulation as Simulation
+
+# Loaded on first use.
+__getattr__, __all__ = lazy_exports(__name__)

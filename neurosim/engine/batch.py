@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimOverflowError, lookup, require
-from ..network import Network
-from ..spikes import Recordings, Spikes
+from ..base.errors import NeurosimInputError, NeurosimOverflowError, lookup, require
+from ..data.spikes import Recordings, Spikes
+from ..network.network import Network
 from .grid.runner import Runner
 from .grid.sinks import SpikeMemory, StateMemory
 from .grid.sources import GridEvents, InMemorySource
@@ -74,10 +74,13 @@ def simulate(
     check_arguments(network, clock, seed, trial, probes)
     played = read_inputs(network, inputs, duration, clock)
     if comm is not None and (clock is None or played.batch is not None):
-        what = "a batch of recordings" if played.batch is not None else "continuous time"
+        if played.batch is not None:
+            what = "a batch of recordings"
+        else:
+            what = "continuous time"
         raise NeurosimInputError(f"simulate.comm: {what} runs in one process; leave comm out")
     if clock is None:
-        from .exact import run_exact
+        from .exact.runner import run_exact
 
         lookup(PRECISIONS, precision, "simulate.precision")
         one = threads is None or threads == 1 or played.batch is not None
@@ -160,7 +163,8 @@ class _Batch:
 
         outcomes = run_recordings(runners, self._run_one, len(self.inputs), on_done)
         compiled = self.prepared.compiled
-        counters, steps = [runner.counters() for runner in runners], sum(map(self._steps, range(len(self.inputs))))
+        counters = [runner.counters() for runner in runners]
+        steps = sum(map(self._steps, range(len(self.inputs))))
         plastic = runners[0].workspace.plastic.weights()
         return Result(
             spikes={name: self._join(name, [o.spikes[name] for o in outcomes]) for name in self.prepared.recorded},
@@ -177,8 +181,10 @@ class _Batch:
         )
 
     def _run_one(self, runner: Runner, index: int) -> _Outcome:
-        spikes, states = SpikeMemory(self.prepared.recorded), StateMemory(self.prepared.probes)
-        name, clock = f"simulate.inputs: recording {index}", self.prepared.compiled.clock
+        spikes = SpikeMemory(self.prepared.recorded)
+        states = StateMemory(self.prepared.probes)
+        name = f"simulate.inputs: recording {index}"
+        clock = self.prepared.compiled.clock
         sources = {p: InMemorySource(item, clock, name) for p, item in self.inputs.recording(index).items()}
         runner.begin(sources, self.trial + index)
         try:
@@ -186,7 +192,8 @@ class _Batch:
         except NeurosimOverflowError as error:
             raise NeurosimOverflowError(f"{name}: {error}") from None
         runner.windows.end(name)
-        weights, readings = runner.workspace.plastic.weights(), runner.windows.take_readings()
+        weights = runner.workspace.plastic.weights()
+        readings = runner.windows.take_readings()
         return _Outcome(spikes.take(), states.take(), weights, readings)
 
     def _steps(self, index: int) -> int:

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, lookup, require
-from ..network import Network, PoissonSource, Population, Projection
-from ..neurons import Neuron
-from ..plasticity import StructuralRule, Synapses
-from ..random import rng_key
-from ..synapses import FromList
-from ..values import draw
+from ..base.errors import NeurosimInputError, lookup, require
+from ..base.random import rng_key
+from ..base.values import draw
+from ..network.network import Network, PoissonSource, Population, Projection
+from ..network.neurons.base import Neuron
+from ..network.plasticity.structural import StructuralRule, Synapses
+from ..network.synapses.patterns import FromList
 from .compile.network import CompiledNetwork
 from .compile.plastic import is_plastic
 from .compile.row_table import Late
@@ -69,7 +69,9 @@ class Changes:
             if sampler.projection.name == name and not is_plastic(sampler.projection):
                 rows = next(rows for rows in compiled.row_tables if number in rows.projections)
                 plain = set(values) == {"weight"} and sampler.delay is not None and name not in self.late
-                return None if plain else Late(step, rows.max_delay if step else 0)
+                if plain:
+                    return None
+                return Late(step, rows.max_delay if step else 0)
         return None
 
 
@@ -95,7 +97,8 @@ def changed(network: Network, name: str, values: Mapping[str, Setting]) -> Netwo
     elif isinstance(old, Projection):
         _check(values, str(old))
         pattern = FromList(values["pre"], values["post"]) if "pre" in values else old.pattern  # type: ignore[arg-type]
-        weight, delay = values.get("weight", old.weight), values.get("delay", old.delay)
+        weight = values.get("weight", old.weight)
+        delay = values.get("delay", old.delay)
         new = replace(old, pattern=pattern, weight=weight, delay=delay)
     else:
         new = _with(old, values, str(old), PLACES)
@@ -133,7 +136,9 @@ def rewired(
     delays = len(np.unique(now.delay))
     one = delays <= 1 or not is_plastic(projection)
     require(one, f"{projection}.delay", "must be one to rewire synapses that learn or transmit by chance", delays)
-    pre, post, within = now.pre.astype(np.int64), now.post.astype(np.int64), projection.source == projection.target
+    pre = now.pre.astype(np.int64)
+    post = now.post.astype(np.int64)
+    within = projection.source == projection.target
     key = rng_key(compiled.seed, "rewire", name, str(step))
     generator = np.random.Generator(np.random.Philox(key=key))
     found = rule.rewire(Synapses(pre, post, now.weight.copy(), now.shape, within), generator)
@@ -148,8 +153,10 @@ def rewired(
     require(len(sizes) == 1, f"{kind}: pre, post, weight, delay", "must be equally long", sorted(sizes))
     kept = np.flatnonzero(found.keep)
     numbers = np.concatenate([kept, np.full(len(found.pre), -1)])
-    pre, post = np.concatenate([pre[kept], found.pre]), np.concatenate([post[kept], found.post])
-    weight, delay = np.concatenate([now.weight[kept], found.weight]), np.concatenate([now.delay[kept], came])
+    pre = np.concatenate([pre[kept], found.pre])
+    post = np.concatenate([post[kept], found.post])
+    weight = np.concatenate([now.weight[kept], found.weight])
+    delay = np.concatenate([now.delay[kept], came])
     order = np.lexsort((post, pre))
     learning = projection.plasticity
     if learning is not None:  # rounded to float32 a weight may lie beyond its bound

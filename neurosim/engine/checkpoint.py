@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimFormatError, NeurosimInputError, require
-from ..files.state import read_state, write_state
-from ..network import Network
-from ..neurons.former import Former
-from ..plain import from_plain, to_plain
+from ..base.errors import NeurosimFormatError, NeurosimInputError, require
+from ..base.plain import from_plain, to_plain
+from ..data.files.state import read_state, write_state
+from ..network.network import Network
+from ..network.neurons.former import Former
 from .changes import Changes
 from .compile.row_table import Late
 from .compile.synapse_sampler import MAX_DELAY
@@ -25,7 +25,8 @@ from .grid.windows import PREFIX
 from .identity import describe, difference, digest
 from .probe import Probe
 
-KIND, VERSION = "Simulation", 1
+KIND = "Simulation"
+VERSION = 1
 # Names of arrays that were set begin so.
 SET = "set."
 
@@ -92,7 +93,9 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
 def _kept(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """Return a value that was set as JSON holds it; an array goes among the arrays, under `name`."""
     if value is None or np.ndim(value) == 0:
-        return value if value is None or isinstance(value, bool) else float(value)
+        if value is None or isinstance(value, bool):
+            return value
+        return float(value)
     arrays[name] = np.asarray(value)
     return {"array": name}
 
@@ -123,7 +126,9 @@ def read(path: Path, network: Network) -> SavedSimulation:
     """
     settings, arrays = read_state(path, KIND, VERSION)
     try:
-        described, step, streams = settings["network"], int(settings["step"]), dict(settings["streams"])
+        described = settings["network"]
+        step = int(settings["step"])
+        streams = dict(settings["streams"])
         former = models(described)
         arguments = from_plain(Arguments, settings["arguments"], "arguments")
         probes = tuple(current_probe(probe, former) for probe in arguments.probes)

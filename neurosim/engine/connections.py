@@ -8,8 +8,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import lookup, require
-from ..network import Network
+from ..base.errors import lookup, require
+from ..network.network import Network
 from .compile.synapse_sampler import build_sampler
 from .prepared import check_arguments
 

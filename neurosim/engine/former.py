@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network import Network
-from ..neurons import MODELS
-from ..neurons.former import FORMER, Former, translated
+from ..network.network import Network
+from ..network.neurons import MODELS
+from ..network.neurons.former import FORMER, Former, translated
 from .compile.layout import lay_out
 from .identity import plain_object
 from .probe import Probe
@@ -49,7 +49,8 @@ def was_many(network: Network, arrays: Mapping[str, NDArray[Any]], step: int) ->
     goes on in the layout that it has.
     """
     try:
-        blocks, width = arrays["cursors"].shape[1], arrays["marks"].shape[1] - 1
+        blocks = arrays["cursors"].shape[1]
+        width = arrays["marks"].shape[1] - 1
         steps = step - int(arrays["steps"][0])
     except (LookupError, TypeError, ValueError, OverflowError):
         return None
@@ -62,13 +63,17 @@ def was_many(network: Network, arrays: Mapping[str, NDArray[Any]], step: int) ->
 
 def _receptor(entry: Mapping[str, Any], former: Mapping[str, Former]) -> Any:
     model = former.get(entry["target"])
-    return model.receptors.get(entry["receptor"], entry["receptor"]) if model else entry["receptor"]
+    if model:
+        return model.receptors.get(entry["receptor"], entry["receptor"])
+    return entry["receptor"]
 
 
 def current_probe(probe: Probe, former: Mapping[str, Former]) -> Probe:
     """Return a probe with today's name of the variable."""
     model = former.get(probe.population)
-    return replace(probe, variable=model.states.get(probe.variable, probe.variable)) if model else probe
+    if model:
+        return replace(probe, variable=model.states.get(probe.variable, probe.variable))
+    return probe
 
 
 def current_arrays(
@@ -79,8 +84,10 @@ def current_arrays(
     for p, population in enumerate(workspace.compiled.network.populations):
         if population.name not in former:
             continue
-        state, n = found[f"state.{p}"], population.size
-        before, now = len(state) // n, len(workspace.compiled.cells[p].initial)
+        state = found[f"state.{p}"]
+        n = population.size
+        before = len(state) // n
+        now = len(workspace.compiled.cells[p].initial)
         # Variables come first, in the same order; CubaLIF has a second receptor, whose current is 0.
         rows = min(before - len(former[population.name].parameters), now)
         pieces = [

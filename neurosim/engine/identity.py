@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError
-from ..network import Network
-from ..neurons import Neuron
-from ..neurons.base import written_fields
-from ..windowed import Windowed
+from ..base.errors import NeurosimInputError
+from ..network.network import Network
+from ..network.neurons.base import Neuron, written_fields
+from ..network.windowed import Windowed
 
 # The lists of a network, and the class of their entries.
 KINDS = {"populations": "Population", "projections": "Projection", "stimuli": "PoissonInput", "links": "Link"}
@@ -44,7 +43,8 @@ def difference(saved: Mapping[str, Any], present: Mapping[str, Any]) -> str | No
     `Population['exc'].model.tau_mem: 0.02 there, 0.03 here`.
     """
     for key, kind in KINDS.items():
-        there, here = saved.get(key, {}), present.get(key, {})
+        there = saved.get(key, {})
+        here = present.get(key, {})
         for name in sorted({*there, *here}):
             found = _difference(there.get(name), here.get(name), f"{kind}[{name!r}]")
             if found:

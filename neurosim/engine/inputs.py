@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, is_number, require
-from ..network import Network, SpikeSource
-from ..spikes import GRID_SLACK, Recordings, Spikes
+from ..base.errors import NeurosimInputError, is_number, require
+from ..data.spikes import GRID_SLACK, Recordings, Spikes
+from ..network.network import Network, SpikeSource
 
 Input: TypeAlias = "float | Spikes | Recordings | Mapping[str, Spikes] | Mapping[str, Recordings]"
 # Steps are counted in 32 bits in the output.
@@ -49,7 +49,8 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
     """
     if isinstance(inputs, (int, float)):
         require(duration is None, "simulate.duration", "must be left out where the input is a duration", duration)
-        duration, inputs = float(inputs), {}
+        duration = float(inputs)
+        inputs = {}
     played = {p: _check_recording(network, p, item) for p, item in match_sources(network, inputs).items()}
     batches = [item for item in played.values() if isinstance(item, Recordings)]
     names = [network.populations[p].name for p in played]

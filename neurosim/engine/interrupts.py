@@ -22,7 +22,10 @@ def deferred_interrupts(agree: Callable[[bool], bool] = bool) -> Iterator[Callab
 
     agree: returns whether to deliver, given whether there was an interrupt: processes that share a run stop together.
     """
-    handlers = _python_handlers() if threading.current_thread() is threading.main_thread() else {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = _python_handlers()
+    else:
+        handlers = {}
     if not handlers:
         yield lambda: None
         return

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from ..errors import NeurosimInputError
-from ..files.windows import read_windows
-from ..network import Population
-from ..spikes import Spikes
+from ..base.errors import NeurosimInputError
+from ..data.files.windows import read_windows
+from ..data.spikes import Spikes
+from ..network.network import Population
 from .grid.sources import EventSource, InMemorySource, StreamedSource
 from .inputs import check_size
 
@@ -22,7 +22,8 @@ def source_of(population: Population, item: object, clock: float) -> EventSource
     Raises:
         NeurosimInputError: neither a recording nor windows of one, or one of another size.
     """
-    name, size = f"simulate.inputs[{population.name!r}]", population.size
+    name = f"simulate.inputs[{population.name!r}]"
+    size = population.size
     if isinstance(item, Spikes):
         check_size(item, size, name)
         return InMemorySource(item, clock, name)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import is_integer, is_number, lookup, require
-from ..network import Network, SpikeSource
-from ..neurons import Neuron
-from ..values import check_unit, check_voltage
-from ..windowed import Windowed
+from ..base.errors import is_integer, is_number, lookup, require
+from ..base.values import check_unit, check_voltage
+from ..network.network import Network, SpikeSource
+from ..network.neurons.base import Neuron
+from ..network.windowed import Windowed
 from .compile.network import CompiledNetwork, compile_network
 from .compile.row_table import Late
 from .compile.synapse_sampler import SynapseSampler
@@ -70,7 +70,8 @@ def prepare(
     Raises:
         NeurosimInputError: an argument that breaks its rule, or a network that cannot be compiled.
     """
-    recorded, real = recorded_names(network, record), lookup(PRECISIONS, precision, "simulate.precision")
+    recorded = recorded_names(network, record)
+    real = lookup(PRECISIONS, precision, "simulate.precision")
     numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
     changed = {numbers[name]: each for name, each in (late or {}).items()}
     with _without_collection():
@@ -112,7 +113,8 @@ def check_units(network: Network, clock: float | None, only: str | None = None) 
     only: the name of the population or projection to check; None means all.
     """
     for population in network.populations:
-        model, name = population.model, f"Population[{population.name!r}].model"
+        model = population.model
+        name = f"Population[{population.name!r}].model"
         if not isinstance(model, Neuron) or only not in (None, population.name):
             continue
         for time in TIMES:

@@ -9,9 +9,9 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, is_number, lookup, require
-from ..network import Network
-from ..neurons import Neuron
+from ..base.errors import NeurosimInputError, is_number, lookup, require
+from ..network.network import Network
+from ..network.neurons.base import Neuron
 
 
 @final
@@ -74,7 +74,10 @@ def chosen_units(probe: Probe, size: int) -> NDArray[np.int32]:
     Raises:
         NeurosimInputError: a number that is none of them.
     """
-    units = np.arange(size) if probe.units is None else np.asarray(probe.units)
+    if probe.units is None:
+        units = np.arange(size)
+    else:
+        units = np.asarray(probe.units)
     inside = units.ndim == 1 and (units.size == 0 or units.dtype.kind in "iuf")
     inside = inside and bool(((units >= 0) & (units < size) & (units % 1 == 0)).all())
     require(inside, f"Probe[{probe.name!r}].units", f"must be a list of units >= 0 and < {size}", probe.units)

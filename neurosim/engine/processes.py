@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimOverflowError
+from ..base.errors import NeurosimInputError, NeurosimInterruptedError, NeurosimMissingError, NeurosimOverflowError
 from .addresses import signed
 from .threads import thread_count
 
@@ -36,10 +36,15 @@ class Processes:
     """
 
     def __init__(self, communicator: Any = None) -> None:
-        self.rank, self.size, self.neighbours, self.place, self._cores = 0, 1, 1, 0, 0
+        self.rank = 0
+        self.size = 1
+        self.neighbours = 1
+        self.place = 0
+        self._cores = 0
         self.communicator = communicator
         if communicator is not None:
-            self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
+            self.rank = communicator.Get_rank()
+            self.size = communicator.Get_size()
             self._look_around(communicator)
 
     @property
@@ -49,7 +54,9 @@ class Processes:
 
     def threads(self, threads: int | None) -> int:
         """Return the number of threads of this process; None: its share of the cores of the machine."""
-        return self._cores if threads is None and self._cores else thread_count(threads)
+        if threads is None and self._cores:
+            return self._cores
+        return thread_count(threads)
 
     def sum(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sums over all processes."""
@@ -80,7 +87,10 @@ class Processes:
 
     def text(self, text: str, rank: int = 0) -> str:
         """Return the text that one process gave."""
-        own = np.frombuffer(text.encode(), np.uint8) if self.rank == rank else np.empty(0, np.uint8)
+        if self.rank == rank:
+            own = np.frombuffer(text.encode(), np.uint8)
+        else:
+            own = np.empty(0, np.uint8)
         return self.joined(own).tobytes().decode()
 
     def first_text(self, text: str) -> str:
@@ -108,7 +118,9 @@ class Processes:
 
     def joined(self, own: NDArray[Any]) -> NDArray[Any]:
         """Return the arrays of all processes, one after another along the first dimension."""
-        return own if self.size == 1 else np.concatenate(self.parts(own))
+        if self.size == 1:
+            return own
+        return np.concatenate(self.parts(own))
 
     def exchange(self, first_blocks: Sequence[int]) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
         """Return the record of `kernels.engine.clocked.exchange`, and the arrays whose addresses are in it.
@@ -120,7 +132,8 @@ class Processes:
         """
         from ..kernels.engine.clocked import exchange as kernel
 
-        record, blocks = np.zeros(kernel.EXCHANGE_COLUMNS, np.int64), np.array(first_blocks, np.int64)
+        record = np.zeros(kernel.EXCHANGE_COLUMNS, np.int64)
+        blocks = np.array(first_blocks, np.int64)
         if self.size == 1:
             return record, []
         mpi = _mpi()
@@ -130,10 +143,12 @@ class Processes:
             raise NeurosimMissingError(
                 f"mpi4py: has no MPI_Allgatherv that can be called ({error}); run: pip install 'mpi4py>=4'"
             ) from None
-        record[kernel.CALLED], record[kernel.GATHER] = kernel.address_of_exchange(), function
+        record[kernel.CALLED] = kernel.address_of_exchange()
+        record[kernel.GATHER] = function
         record[kernel.COMMUNICATOR] = signed(mpi._handleof(self.communicator))
         record[kernel.INTEGERS] = signed(mpi._handleof(mpi.INT32_T))
-        record[kernel.RANK], record[kernel.PROCESSES] = self.rank, self.size
+        record[kernel.RANK] = self.rank
+        record[kernel.PROCESSES] = self.size
         record[kernel.FIRST_BLOCKS] = blocks.ctypes.data
         return record, [blocks]
 
@@ -188,8 +203,10 @@ class Processes:
     def _look_around(self, communicator: Any) -> None:
         mpi = _mpi()
         machine = communicator.Split_type(mpi.COMM_TYPE_SHARED)
-        self.neighbours, self.place = machine.Get_size(), machine.Get_rank()
-        cores, found = np.zeros(MAX_CORES, np.int64), np.empty(MAX_CORES, np.int64)
+        self.neighbours = machine.Get_size()
+        self.place = machine.Get_rank()
+        cores = np.zeros(MAX_CORES, np.int64)
+        found = np.empty(MAX_CORES, np.int64)
         cores[list(_cores())] = 1
         machine.Allreduce(cores, found, mpi.MAX)
         self._cores = max(1, int(found.sum()) // machine.Get_size())

@@ -28,8 +28,11 @@ class ProgressReporter:
     """
 
     def __init__(self, on_progress: Callable[[Progress], None] | None, total: float, started: float) -> None:
-        self.on_progress, self.total, self.started = on_progress, total, started
-        self.done, self.spikes = 0.0, 0
+        self.on_progress = on_progress
+        self.total = total
+        self.started = started
+        self.done = 0.0
+        self.spikes = 0
 
     def __call__(self, done: float, spikes: int) -> None:
         """Report `done` more seconds of biological time with `spikes` more spikes."""

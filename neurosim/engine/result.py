@@ -10,9 +10,9 @@ from typing import Any, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..measure import LayerCounts
-from ..network import Network, Population
-from ..spikes import GRID_SLACK, Recordings, Spikes
+from ..base.measure.work import LayerCounts
+from ..data.spikes import GRID_SLACK, Recordings, Spikes
+from ..network.network import Network, Population
 from .grid.sources import GridEvents
 from .probe import Probe
 
@@ -40,7 +40,9 @@ class Progress:
     @property
     def left(self) -> float:
         """Wall-clock seconds left at this rate."""
-        return self.real_time_factor * (self.total - self.done) if self.done else float("inf")
+        if self.done:
+            return self.real_time_factor * (self.total - self.done)
+        return float("inf")
 
 
 @final
@@ -53,7 +55,8 @@ class Work(Sequence[LayerCounts]):
 
     def _counted(self) -> tuple[LayerCounts, ...]:
         if self._count is not None:
-            self._layers, self._count = self._count(), None
+            self._layers = self._count()
+            self._count = None
         return self._layers
 
     def __len__(self) -> int:
@@ -126,7 +129,8 @@ def named_spikes(
     """Return the events of populations as spikes."""
     found = {}
     for name, each in events.items():
-        population, times = network.population(name), np.asarray(each.steps * clock, np.float64)
+        population = network.population(name)
+        times = np.asarray(each.steps * clock, np.float64)
         found[name] = Spikes.unchecked(times, each.units, population.size, duration, population.shape)
     return found
 

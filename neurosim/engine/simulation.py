@@ -11,11 +11,11 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from ..errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, require
-from ..files.state import saved_values
-from ..network import Network
-from ..plasticity import StructuralRule
-from ..spikes import GRID_SLACK
+from ..base.errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, require
+from ..data.files.state import saved_values
+from ..data.spikes import GRID_SLACK
+from ..network.network import Network
+from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
 from .changes import Changes, changed, check_settings, rewired
 from .compile.synapse_sampler import SynapseSampler
@@ -86,11 +86,19 @@ class Simulation(Uncopied):
         check_arguments(network, clock, seed, trial, probes)
         if clock is None:
             raise NeurosimInputError("Simulation.clock: must be > 0 s (got None); simulate runs it whole, unsaved")
-        self.network, self.clock, self.seed, self.trial = network, float(clock), int(seed), int(trial)
-        self.precision, self.probes, self.count_updates = precision, tuple(probes), bool(count_updates)
+        self.network = network
+        self.clock = float(clock)
+        self.seed = int(seed)
+        self.trial = int(trial)
+        self.precision = precision
+        self.probes = tuple(probes)
+        self.count_updates = bool(count_updates)
         played = match_sources(network, inputs).items()
         self._sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
-        self._processes, self._record, self._given, self._changes = processes_of(comm), record, network, Changes()
+        self._processes = processes_of(comm)
+        self._record = record
+        self._given = network
+        self._changes = Changes()
         self._workers = self._processes.threads(threads)
         self._former: tuple[SynapseSampler, ...] = ()
         self._many: bool | None = None
@@ -105,8 +113,12 @@ class Simulation(Uncopied):
         self._streams: dict[str, SpikeStream | StateStream] = {}
         self._open_streams(spikes_to, states_to, {})
         # Counters, step and time at the end of the last result; s that the steps reach beyond what was asked for.
-        self._counters, self._result_step, self._end = self._runner.counters(), 0, 0.0
-        self._ahead, self._status, self._cause = 0.0, Status.RUNNING, ""
+        self._counters = self._runner.counters()
+        self._result_step = 0
+        self._end = 0.0
+        self._ahead = 0.0
+        self._status = Status.RUNNING
+        self._cause = ""
         self.build_s = time.perf_counter() - started
 
     @property
@@ -180,7 +192,8 @@ class Simulation(Uncopied):
                 chance, or a rule that decides what cannot be.
         """
         self._check_running("rewire")
-        compiled, now = self._prepared.compiled, self.connections(projection)
+        compiled = self._prepared.compiled
+        now = self.connections(projection)
         values, moved = rewired(compiled, now, projection, rule, self.step, self.probes)
         changes = self._changes.set(compiled, projection, values, self.step)
         self._become(changed(self.network, projection, values), changes, {projection: moved})
@@ -221,7 +234,9 @@ class Simulation(Uncopied):
         """
         self._check_running("run")
         check_duration(duration)
-        first, begin, ahead = self.step, self.time - self._ahead, min(self._ahead, max(duration, 0.0))
+        first = self.step
+        begin = self.time - self._ahead
+        ahead = min(self._ahead, max(duration, 0.0))
         last = first + steps_of(duration - ahead, self.clock)
         require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
         started = time.perf_counter()
@@ -235,14 +250,18 @@ class Simulation(Uncopied):
             try:
                 self._runner.run_until(last, self._spikes, self._states, on_piece)
             except NeurosimWriteError as error:
-                self._status, self._cause = Status.LOST, f" ({error})"
+                self._status = Status.LOST
+                self._cause = f" ({error})"
                 raise
             except NeurosimOverflowError as error:
                 self._status = Status.OVERFLOWED
                 self._cause = f" ({error})"
                 raise
         ahead = self.time - begin - duration
-        self._ahead = ahead if ahead > GRID_SLACK * self.clock else 0.0
+        if ahead > GRID_SLACK * self.clock:
+            self._ahead = ahead
+        else:
+            self._ahead = 0.0
         return self._result(first, begin, float(duration), time.perf_counter() - started)
 
     def save(self, path: FilePath) -> None:
@@ -259,7 +278,8 @@ class Simulation(Uncopied):
         self._check_running("save")
         names = checkpoint.Arguments.__dataclass_fields__.keys() - {"record"}
         arguments = checkpoint.Arguments(record=self.recorded, **{name: getattr(self, name) for name in names})
-        streams, arrays = sync_streams(self._streams), self.workspace_arrays()
+        streams = sync_streams(self._streams)
+        arrays = self.workspace_arrays()
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
         with self._processes.one_writes() as writes:
             if writes:
@@ -287,9 +307,16 @@ class Simulation(Uncopied):
         other._runner.begin(self._sources, self.trial)
         other._runner.resume_from(self._runner)
         other._streams = {}
-        spikes, states = self._spikes, self._states
-        other._spikes = spikes.copied() if isinstance(spikes, SpikeMemory) else SpikeMemory(self.recorded)
-        other._states = states.copied() if isinstance(states, StateMemory) else StateMemory(self._prepared.probes)
+        spikes = self._spikes
+        states = self._states
+        if isinstance(spikes, SpikeMemory):
+            other._spikes = spikes.copied()
+        else:
+            other._spikes = SpikeMemory(self.recorded)
+        if isinstance(states, StateMemory):
+            other._states = states.copied()
+        else:
+            other._states = StateMemory(self._prepared.probes)
         return other
 
     def __copy__(self) -> Simulation:
@@ -364,10 +391,12 @@ class Simulation(Uncopied):
             NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
         """
         saved = checkpoint.read(Path(path), network)
-        seed, many = saved.arguments.seed, was_many(network, saved.arrays, saved.step)
+        seed = saved.arguments.seed
+        many = was_many(network, saved.arrays, saved.step)
         simulation = cls(network, inputs, threads=threads, comm=comm, **{**vars(saved.arguments), "seed": abs(seed)})
         if saved.changes.values or many is not None or seed < 0:  # earlier versions took a negative seed
-            simulation.seed, simulation._many = seed, many
+            simulation.seed = seed
+            simulation._many = many
             simulation._become(saved.changes.apply(network), saved.changes)
         if saved.former:
             arrays = current_arrays(saved.arrays, saved.former, simulation._runner.workspace)
@@ -375,7 +404,8 @@ class Simulation(Uncopied):
         checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
         with saved_values(path):
             simulation._runner.resume(saved.arrays, saved.step)
-        simulation._counters, simulation._result_step = simulation._runner.counters(), saved.step
+        simulation._counters = simulation._runner.counters()
+        simulation._result_step = saved.step
         simulation._end = simulation.time
         simulation._open_streams(spikes_to, states_to, saved.streams)
         return simulation
@@ -388,20 +418,29 @@ class Simulation(Uncopied):
         """Begin or continue streams; `sizes` are the bytes of those of the saved run."""
         self._runner.bounded = states_to is not None
         if not self._processes.root:
-            self._spikes = self._spikes if spikes_to is None else Elsewhere()
-            self._states = self._states if states_to is None else Elsewhere()
+            if spikes_to is not None:
+                self._spikes = Elsewhere()
+            if states_to is not None:
+                self._states = Elsewhere()
             return
-        network = digest(describe(self._given)) if (spikes_to, states_to) != (None, None) else ""
+        if (spikes_to, states_to) != (None, None):
+            network = digest(describe(self._given))
+        else:
+            network = ""
         if spikes_to is not None:
-            target, size = StreamTarget(Path(spikes_to), network, self.clock, self.step), sizes.get("spikes")
+            target = StreamTarget(Path(spikes_to), network, self.clock, self.step)
+            size = sizes.get("spikes")
             self._spikes = self._streams["spikes"] = SpikeStream(target, self.network, self.recorded, size)
         if states_to is not None:
-            target, size = StreamTarget(Path(states_to), network, self.clock, self.step), sizes.get("states")
+            target = StreamTarget(Path(states_to), network, self.clock, self.step)
+            size = sizes.get("states")
             self._states = self._streams["states"] = StateStream(target, self._prepared.probes, size)
 
     def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Go on as a changed network, or (`moved` is None) begin as one; see `transit.carried`."""
-        self.network, self._changes, self._prepared = network, changes, self._prepare(network, changes)
+        self._prepared = self._prepare(network, changes)
+        self.network = network
+        self._changes = changes
         runner = Runner(self._prepared, self._workers, self._processes)
         if moved is None:
             runner.begin(self._runner.sources, self.trial)
@@ -421,10 +460,15 @@ class Simulation(Uncopied):
             raise NeurosimInputError(f"Simulation.{method}: {why}")
 
     def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result:
-        counters, end, start = self._runner.counters(), begin + duration, self._result_step * self.clock
-        piece, steps = counters - self._counters, self.step - self._result_step
+        counters = self._runner.counters()
+        end = begin + duration
+        start = self._result_step * self.clock
+        piece = counters - self._counters
+        steps = self.step - self._result_step
         duration += (first - self._result_step) * self.clock  # spikes from before an interrupt are part of it
-        self._counters, self._result_step, self._end = counters, self.step, end
+        self._counters = counters
+        self._result_step = self.step
+        self._end = end
         result = self._as_result(self._spikes, self._states, piece, steps, run_s)
         return replace(result, duration=duration, readings=self._runner.windows.take_readings(), start=start)
 

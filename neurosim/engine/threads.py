@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from ..errors import is_integer, require
+from ..base.errors import is_integer, require
 
 Item = TypeVar("Item")
 Worker = TypeVar("Worker")
@@ -18,7 +18,9 @@ Outcome = TypeVar("Outcome")
 
 def core_count() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def thread_count(threads: int | None) -> int:

@@ -17,14 +17,16 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import description  # noqa: E402
-import harness  # noqa: E402
-import protocol  # noqa: E402
-import workloads  # noqa: E402
+import description
+import harness
+import protocol
+import workloads
 
 
 def test_sizes_are_the_published_ones() -> None:
-    brunel, cuba, column = workloads.brunel(), workloads.cuba(), workloads.microcircuit()
+    brunel = workloads.brunel()
+    cuba = workloads.cuba()
+    column = workloads.microcircuit()
     assert (brunel.neurons, brunel.synapses) == (12_500, 15_625_000)
     assert brunel.out_degrees() == {"E": 1250, "I": 1250}
     assert (cuba.neurons, cuba.synapses) == (4_000, pytest.approx(320_000))
@@ -36,7 +38,8 @@ def test_brunel_is_driven_at_twice_the_threshold_rate() -> None:
     """tau_mem * weight * total rate is the mean potential that the external input alone would keep."""
     for scale in (1.0, 0.2):
         network = workloads.brunel(scale)
-        drive, neuron = network.drives[0], network.populations[0].neuron
+        drive = network.drives[0]
+        neuron = network.populations[0].neuron
         mean = neuron.tau_mem * drive.sources * drive.rate * drive.weight
         assert mean == pytest.approx(2 * neuron.v_threshold)
 
@@ -45,7 +48,10 @@ def test_microcircuit_current_gives_the_published_potential() -> None:
     neuron = workloads.microcircuit_neuron()
     weight = workloads.current_of(0.15e-3, neuron)
     assert weight == pytest.approx(87.81e-12, rel=1e-4)  # Potjans & Diesmann 2014, Table 4
-    dt, v, current, peak = 1e-6, 0.0, weight, 0.0
+    dt = 1e-6
+    v = 0.0
+    current = weight
+    peak = 0.0
     for _ in range(10_000):
         v += dt * (neuron.r * current - v) / neuron.tau_mem
         current -= dt * current / neuron.tau_exc
@@ -59,7 +65,8 @@ def test_scaled_microcircuit_keeps_mean_and_variance_of_the_input(scale: float) 
         rate = {c.name: c.rate for c in workloads.MICROCIRCUIT}
         rows = []
         for p in network.populations:
-            mean, variance = p.neuron.bias, 0.0
+            mean = p.neuron.bias
+            variance = 0.0
             for j in network.projections:
                 if j.post == p.name:
                     arrivals = network.synapses_of(j) / p.size * rate[j.pre]
@@ -116,7 +123,8 @@ def test_count_correlation_is_the_mean_over_pairs() -> None:
 
 
 def test_synaptic_events_are_spikes_times_targets() -> None:
-    network, grid = workloads.brunel(0.1), protocol.Grid(0, 1_000)
+    network = workloads.brunel(0.1)
+    grid = protocol.Grid(0, 1_000)
     trains = {"E": (np.array([3, 5, 7]), np.array([0, 1, 1])), "I": (np.array([4]), np.array([2]))}
     sim = protocol.Stretch()
     sim.wall = 0.5
@@ -224,5 +232,6 @@ def test_the_plastic_network_begins_in_balance() -> None:
     network = workloads.plastic(0.5)
     learned = [p for p in network.projections if p.stdp]
     assert [(p.pre, p.post) for p in learned] == [("E", "E")]
-    rule, x = learned[0].stdp, learned[0].weight / learned[0].stdp.w_max
+    rule = learned[0].stdp
+    x = learned[0].weight / learned[0].stdp.w_max
     assert rule.a_plus * rule.tau_plus * (1 - x) == pytest.approx(rule.a_minus * rule.tau_minus * x)

@@ -12,8 +12,8 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import checkpoint  # noqa: E402
-import streaming  # noqa: E402
+import checkpoint
+import streaming
 
 pytestmark = pytest.mark.slow
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from neurosim import files
+from neurosim.data.files.nmnist import read_nmnist_many
+from neurosim.data.files.shd import read_shd
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import events  # noqa: E402
+import events
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +42,6 @@ def test_rates_are_work_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_recordings_are_made_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEUROSIM_DATA", raising=False)
     name, paths = events.nmnist_files(tmp_path)
-    assert name.startswith("made") and len(files.read_nmnist_many(paths[:5])) == 5
+    assert name.startswith("made") and len(read_nmnist_many(paths[:5])) == 5
     name, path = events.shd_file(tmp_path)
-    assert name.startswith("made") and len(files.read_shd(path)) == 300
+    assert name.startswith("made") and len(read_shd(path)) == 300

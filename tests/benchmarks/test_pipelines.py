@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim.readouts import LateralCircuit, OnlineReadout
-from neurosim.spikes import Recordings, Spikes
+from neurosim import Recordings, Spikes
+from neurosim.learning import LateralCircuit, OnlineReadout
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -17,7 +17,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def digits(count: int, seed: int) -> Recordings:
     """Recordings of 60 neurons; each digit has a mean number of spikes of each, the same for every seed."""
     means = np.random.default_rng(0).gamma(0.5, 3.0, (10, 60))
-    rng, labels = np.random.default_rng(seed), np.arange(count) % 10
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 10
     items = []
     for label in labels:
         units = np.repeat(np.arange(60), rng.poisson(means[label]))
@@ -49,7 +50,8 @@ def test_a_liquid_alone_and_in_the_whole_network_gives_the_readout_the_same(monk
     import pipelines
 
     monkeypatch.setattr(pipelines, "NEURONS", 40)
-    rng, items = np.random.default_rng(3), []
+    rng = np.random.default_rng(3)
+    items = []
     for i in range(30):  # a bar at a place of its digit
         places = rng.integers(0, 2, 3000), rng.integers(0, 34, 3000), 3 * (i % 10) + rng.integers(0, 3, 3000)
         units = np.ravel_multi_index(places, (2, 34, 34))

@@ -25,7 +25,8 @@ class Some:
     """Recordings of which only the labels and numbers matter here."""
 
     def __init__(self, labels: np.ndarray, numbers: np.ndarray) -> None:
-        self.labels, self.numbers = labels, numbers
+        self.labels = labels
+        self.numbers = numbers
 
     def select(self, chosen: np.ndarray) -> Some:
         return Some(self.labels[chosen], self.numbers[chosen])
@@ -80,7 +81,8 @@ def test_the_paired_interval_and_p_value(paired: dict[str, Any]) -> None:
     # The discordant pairs of McNemar's exact test: 2 sum_{k <= 2} C(12, k) / 2^12.
     assert paired["paired"](800, 10, 2).p == pytest.approx(2 * (1 + 12 + 66) / 2**12)
     assert paired["paired"](800, 0, 0).p == 1.0
-    one, other = paired["paired"](800, 10, 2), paired["paired"](800, 2, 10)
+    one = paired["paired"](800, 10, 2)
+    other = paired["paired"](800, 2, 10)
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low)) and one.difference == -0.01
     # Of many draws of 200 pairs, of which 4 % differ one way and 2 % the other, 95 % of intervals hold the difference.
     held = 0.0

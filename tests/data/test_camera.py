@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurosim.base import NeurosimInputError
 from neurosim.data.camera import EventCamera
-from neurosim.errors import NeurosimInputError
 from neurosim.kernels.io import camera as kernel
 
 QUIET = EventCamera(threshold_on=0.3, threshold_off=0.3, mismatch=0.0, refractory=0.0, noise_rate=0.0)
@@ -48,7 +48,9 @@ def test_the_level_a_pixel_starts_with_brings_the_first_event_forward() -> None:
 
 
 def test_a_refractory_pixel_fires_at_the_rate_of_crossing_plus_blindness() -> None:
-    slope, threshold, refractory = 10.0, 0.3, 0.007
+    slope = 10.0
+    threshold = 0.3
+    refractory = 0.007
     ticks, _ = watch(slope * np.linspace(0, 1, 101), 10 * MILLISECOND, on=threshold, refractory=refractory * 1e6)
     interval = threshold / slope + refractory
     # The first waits for no one.
@@ -71,7 +73,8 @@ def test_a_refractory_pixel_forgets_what_happened_while_it_was_blind() -> None:
 @settings(max_examples=50, deadline=None)
 def test_without_blindness_the_events_follow_the_light(seed: int) -> None:
     random = np.random.default_rng(seed)
-    frames, pixels = 12, 5
+    frames = 12
+    pixels = 5
     film = np.cumsum(random.normal(0, 0.5, (frames, pixels)), axis=0)
     on, off = random.uniform(0.1, 0.5, (2, pixels))
     start = random.uniform(-off, on)
@@ -89,7 +92,9 @@ def test_a_pixel_walked_in_tiny_steps_fires_alike(seed: int) -> None:
     film = np.cumsum(random.normal(0, 0.4, 6))
     refractory = random.choice([0.0, 37.0, 150.0])
     fine = np.interp(np.arange(0, 500.0, 0.01), np.arange(6) * 100.0, film)
-    level, opens, expected = film[0], -1.0, []
+    level = film[0]
+    opens = -1.0
+    expected = []
     for i, light in enumerate(fine):
         now = i * 0.01
         if now < opens:
@@ -97,7 +102,11 @@ def test_a_pixel_walked_in_tiny_steps_fires_alike(seed: int) -> None:
             continue
         if not -0.3 < light - level < 0.3:
             expected.append((now, int(light > level)))
-            level, opens = (light if refractory else level + (0.3 if light > level else -0.3)), now + refractory
+            if refractory:
+                level = light
+            else:
+                level = level + (0.3 if light > level else -0.3)
+            opens = now + refractory
     ticks, units = watch(film, 100.0, refractory=refractory)
     assert len(ticks) == len(expected)
     np.testing.assert_array_equal(units, [polarity for _, polarity in expected])
@@ -117,7 +126,9 @@ def test_kernels_equal_their_references() -> None:
         assert 20 < count < 500
         found.append((count, ticks.tolist(), units.tolist()))
     assert found[0] == found[1]
-    scene, rows, columns = random.normal(size=(13, 12)), random.uniform(0, 3, 4), random.uniform(0, 2.9, 4)
+    scene = random.normal(size=(13, 12))
+    rows = random.uniform(0, 3, 4)
+    columns = random.uniform(0, 2.9, 4)
     films = np.full((2, 4, 5, 4), np.nan)
     kernel.pan_reference(scene, rows, columns, 2, films[0])
     kernel.pan(scene, rows, columns, 2, films[1])
@@ -127,7 +138,8 @@ def test_kernels_equal_their_references() -> None:
 def test_panning_over_a_slope_is_exact() -> None:
     y, x = np.mgrid[:20, :20]
     scene = 0.25 * y - 0.5 * x
-    rows, columns = np.array([0.0, 1.3, 3.75]), np.array([2.0, 0.1, 2.6])
+    rows = np.array([0.0, 1.3, 3.75])
+    columns = np.array([2.0, 0.1, 2.6])
     film = np.full((3, 7, 6), np.nan)
     kernel.pan(scene, rows, columns, 2, film)
     y, x = np.mgrid[:7, :6] * 2
@@ -148,12 +160,14 @@ def test_counting_goes_on_where_room_ends() -> None:
 
 def test_events_come_as_polarity_y_x_in_order_of_time() -> None:
     film = np.zeros((3, 4, 6))
-    film[1:, 2, 5], film[2, 1, 3] = 0.61, -0.61
+    film[1:, 2, 5] = 0.61
+    film[2, 1, 3] = -0.61
     spikes = QUIET.see(film, 0.01)
     polarity, y, x = spikes.coordinates()
     assert spikes.shape == (2, 4, 6) and spikes.duration == 0.02
     assert np.all(np.diff(spikes.times) >= 0)
-    up, down = polarity == 1, polarity == 0
+    up = polarity == 1
+    down = polarity == 0
     assert set(zip(y[up], x[up], strict=True)) == {(2, 5)} and np.all(spikes.times[up] <= 0.01)
     assert set(zip(y[down], x[down], strict=True)) == {(1, 3)} and np.all(spikes.times[down] >= 0.01)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim import catalog, datasets
+from neurosim import Recordings, datasets
+from neurosim.base import NeurosimInputError, NeurosimMissingError
+from neurosim.data import catalog
 from neurosim.data.download import DIGESTS
-from neurosim.errors import NeurosimInputError, NeurosimMissingError
-from neurosim.spikes import Recordings
 
 NMNIST = catalog.datasets()["nmnist"]
 
@@ -40,7 +40,7 @@ def test_a_new_file_in_the_folder_is_a_new_dataset(tmp_path: Path, monkeypatch: 
         from dataclasses import replace
         from neurosim import catalog
         from neurosim.datasets.shd import INFO as SHD
-        from neurosim.spikes import Recordings, Spikes
+        from neurosim.data.spikes import Recordings, Spikes
 
         INFO = replace(SHD, name="flashes", folder="Flashes", splits=("train",), recordings={})
 
@@ -75,7 +75,9 @@ def test_listing_datasets_loads_nothing_heavy() -> None:
 def test_the_root_is_the_named_then_the_shared_then_the_cache(
     tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named, shared, cached = tmp_path / "named", tmp_path / "shared" / "NMNIST", empty_cache / "neurosim" / "NMNIST"
+    named = tmp_path / "named"
+    shared = tmp_path / "shared" / "NMNIST"
+    cached = empty_cache / "neurosim" / "NMNIST"
     for folder in (named, shared, cached):
         folder.mkdir(parents=True)
     monkeypatch.setenv("NEUROSIM_DATA", str(tmp_path / "shared"))

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from neurosim import catalog, files
+from neurosim import Recordings, Spikes
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
+from neurosim.data import catalog, read_nmnist, write_nmnist
 from neurosim.data.camera import EventCamera
 from neurosim.data.download import DownloadSource
 from neurosim.datasets import digits, nmnist, shd
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
-from neurosim.spikes import Recordings, Spikes
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,8 @@ class TestDigits:
         images = load_digits().images
         test = digits.load("test", made)
         for index in (1497, 1600, 1796):
-            seen, stored = digits.record(images[index], digits.Recipe(), index), test[index - 1497]
+            seen = digits.record(images[index], digits.Recipe(), index)
+            stored = test[index - 1497]
             np.testing.assert_array_equal(stored.units, seen.units)
             np.testing.assert_allclose(stored.times, seen.times, atol=1e-12)
 
@@ -116,7 +117,8 @@ class TestDigits:
     def test_the_image_moves_the_way_and_keeps_its_light(self) -> None:
         image = load_digits().images[0]
         recipe = digits.Recipe()
-        film, (x, y) = digits.film(image, recipe), digits.way(recipe)
+        film = digits.film(image, recipe)
+        x, y = digits.way(recipe)
         rows, columns = np.mgrid[:34, :34]
         light = film.sum(axis=(1, 2))
         assert film.max() <= 0 and film.min() >= -np.log(5) - 1e-4
@@ -143,7 +145,8 @@ class TestDigits:
     def test_a_slower_process_does_not_move_away_what_others_read(
         self, few: None, own_cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        moved, replace = [], os.replace
+        moved = []
+        replace = os.replace
 
         def slow_replace(source: object, goal: object) -> None:
             if "digits" in str(goal):
@@ -192,7 +195,8 @@ class TestDigits:
         with pytest.raises(NeurosimInputError, match="holds the standard digits only; for others name a folder"):
             digits.make(own_cache, other)
         digits.make(tmp_path / "mine", other)
-        mine, standard = catalog.load("digits", "test", tmp_path / "mine"), catalog.load("digits", "test")
+        mine = catalog.load("digits", "test", tmp_path / "mine")
+        standard = catalog.load("digits", "test")
         assert len(mine.ticks) > 1.1 * len(standard.ticks)
         # One that strayed into the cache, from an older version say, is made again.
         shutil.rmtree(own_cache)
@@ -274,7 +278,7 @@ class TestDigits:
 
 def write(root: Path, split: str, digit: int, name: str, ticks: list[float]) -> None:
     spikes = Spikes(np.array(ticks) * 1e-6, np.full(len(ticks), 1156 + digit), 2312, 1.0, (2, 34, 34))
-    files.write_nmnist(root / split / str(digit) / f"{name}.bin", spikes)
+    write_nmnist(root / split / str(digit) / f"{name}.bin", spikes)
 
 
 class TestNMNIST:
@@ -331,12 +335,13 @@ class TestNMNIST:
         root = data_root / "NMNIST"
         found = nmnist.verify(root)
         assert found.problems == () and found.recordings == {"train": 800, "test": 100}
-        train, test = nmnist.load("train", root), nmnist.load("test", root)
+        train = nmnist.load("train", root)
+        test = nmnist.load("test", root)
         assert np.bincount(train.labels).tolist() == [79, 98, 81, 73, 81, 72, 73, 86, 73, 84]
         assert len(np.unique(test.labels[:20])) > 5, "the first few are of many classes"
         for index in (0, 57, 99):
             path = nmnist.list_split(nmnist.INFO, "test", root)[index]
-            assert files.read_nmnist(path).digest() == test[index].digest()
+            assert read_nmnist(path).digest() == test[index].digest()
 
     @pytest.mark.data
     @pytest.mark.parametrize(
@@ -364,7 +369,8 @@ def trail(spikes: Spikes) -> np.ndarray:
 
 def figures(recordings: Recordings) -> list[float]:
     """The table's rows, in its order."""
-    counts, each = np.diff(recordings.offsets), recordings.counts()
+    counts = np.diff(recordings.offsets)
+    each = recordings.counts()
     saccades = np.bincount(np.minimum(recordings.ticks // 105_000, 2)) / len(recordings.ticks)
     waits = []
     for spikes in recordings:

@@ -21,10 +21,11 @@ from urllib.request import Request
 import numpy as np
 import pytest
 
+from neurosim import NeurosimError
+from neurosim.base import NeurosimWriteError
 from neurosim.data import download, transfer
 from neurosim.data.download import DownloadSource, fetch_file, install
 from neurosim.data.transfer import RetryPolicy, may_follow
-from neurosim.errors import NeurosimError, NeurosimWriteError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
@@ -291,7 +292,8 @@ def test_may_follow(old: str, new: str, allowed: bool) -> None:
 
 
 def test_the_opener_asks_may_follow() -> None:
-    handler, headers = transfer.NoDowngrade(), Message()
+    handler = transfer.NoDowngrade()
+    headers = Message()
     arguments = (io.BytesIO(), 302, "Found", headers)
     with pytest.raises(transfer.Permanent, match=r"redirects to http://b\.org/x, a weaker connection; refused"):
         handler.redirect_request(Request("https://a.org/x"), *arguments, "http://b.org/x")
@@ -470,7 +472,8 @@ def test_install_leaves_nothing_of_a_failed_unpacking(archive: DownloadSource, t
 
 
 def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
-    old, young = tmp_path / ".goal-old", tmp_path / ".goal-young"
+    old = tmp_path / ".goal-old"
+    young = tmp_path / ".goal-young"
     for folder in (old, young):
         (folder / "Train").mkdir(parents=True)
     os.utime(old, (0, 0))

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurosim import catalog, files
-from neurosim.data.folder import Folder, open_folder
+from neurosim import NeurosimError, Spikes
+from neurosim.base import NeurosimInputError, NeurosimMissingError
+from neurosim.data import catalog, write
+from neurosim.data.files.idx import write_idx
+from neurosim.data.folder.folder import Folder, open_folder
 from neurosim.data.saccades import ImageCamera
-from neurosim.errors import NeurosimError, NeurosimInputError, NeurosimMissingError
-from neurosim.spikes import Spikes
 
 SHAPE = (2, 9, 12)
 
@@ -40,10 +41,13 @@ def save(path: Path, spikes: Spikes) -> None:
             path.write_text("".join(lines))
         else:
             table = np.zeros(len(t), [("t", "i8"), ("x", "i2"), ("y", "i2"), ("p", "?")])
-            table["t"], table["x"], table["y"], table["p"] = t, x, y, p
+            table["t"] = t
+            table["x"] = x
+            table["y"] = y
+            table["p"] = p
             np.save(path, table)
     else:
-        files.write(path, spikes)
+        write(path, spikes)
 
 
 @pytest.fixture
@@ -77,7 +81,10 @@ def test_a_folder_a_class_in_mixed_formats(root: Path) -> None:
         k = int(item.path.stem)
         expected = recording(k, start=1000)
         assert np.array_equal(spikes.units, expected.units)
-        start = 0.0 if item.path.suffix == ".csv" else expected.times[0]
+        if item.path.suffix == ".csv":
+            start = 0.0
+        else:
+            start = expected.times[0]
         assert np.allclose(spikes.times, expected.times - start, atol=1e-9)
     # Read once, until a file changes.
     assert opened(root) is found and opened(root, seed=1) is not found
@@ -250,8 +257,8 @@ def test_images_through_the_emulated_camera(tmp_path: Path) -> None:
     idx = tmp_path / "idx"
     idx.mkdir()
     for split, part in (("train", slice(0, 4)), ("t10k", slice(4, 6))):
-        (idx / f"{split}-images-idx3-ubyte").write_bytes(files.write_idx(pixels[part]))
-        (idx / f"{split}-labels-idx1-ubyte").write_bytes(files.write_idx(np.arange(6, dtype=np.uint8)[part] % 2))
+        (idx / f"{split}-images-idx3-ubyte").write_bytes(write_idx(pixels[part]))
+        (idx / f"{split}-labels-idx1-ubyte").write_bytes(write_idx(np.arange(6, dtype=np.uint8)[part] % 2))
     path = idx / "train-images-idx3-ubyte"
     path.with_suffix(".gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
@@ -394,11 +401,11 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_idx_without_labels(tmp_path: Path) -> None:
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(files.write_idx(np.zeros((2, 3, 3), np.uint8)))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(write_idx(np.zeros((2, 3, 3), np.uint8)))
     with pytest.raises(NeurosimMissingError, match="its labels are not beside it; add train-labels-idx1-ubyte"):
         opened(tmp_path)
     for name in ("train", "t10k"):
-        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(files.write_idx(np.zeros((2, 3, 3), np.uint8)))
-        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(files.write_idx(np.arange(4, dtype=np.uint8) % 2))
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(write_idx(np.zeros((2, 3, 3), np.uint8)))
+        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(write_idx(np.arange(4, dtype=np.uint8) % 2))
     with pytest.raises(NeurosimInputError, match=r"images: must be as many as labels; there is none 2 \(got 2\)"):
         opened(tmp_path)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers.samples import sampled
 
-from neurosim import Spikes, files
-from neurosim.data.frames import to_frames, to_voxel_grid
-from neurosim.errors import NeurosimInputError
+from neurosim import Recordings, Spikes
+from neurosim.base import NeurosimInputError
+from neurosim.data import to_frames, to_voxel_grid
+from neurosim.data.files.nmnist import read_nmnist_many
 from neurosim.kernels.io import frames as kernel
-from neurosim.spikes import Recordings
 
 SHAPE = (2, 5, 7)
 SIZE = 70
@@ -63,7 +63,10 @@ def dense_nan(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_kernels_are_their_references(bins: int, scale: float) -> None:
     for n in (0, 1, 2, 300):
         spikes = made(n, n)
-        times = spikes.times if scale > 1 else np.rint(spikes.times * 1e6).astype(np.uint32)
+        if scale > 1:
+            times = spikes.times
+        else:
+            times = np.rint(spikes.times * 1e6).astype(np.uint32)
         for start, width, stride in ((0, 6000, 6000), (100, 900.5, 450.25), (0, 7, 7)):
             out = np.full((bins, SIZE), 9, np.int16)
             kernel.time_frames(times, spikes.units, scale, float(start), float(width), float(stride), out)
@@ -82,7 +85,7 @@ def test_kernels_are_their_references(bins: int, scale: float) -> None:
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_frames_equal_tonics(way: dict, many: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
     transforms = pytest.importorskip("tonic.transforms", reason="tonic is not installed")
-    from neurosim.interop.tonic import to_events
+    from neurosim.data.tonic import to_events
 
     words = {WORDS.get(name, name): value for name, value in way.items()}
     if "window" in way:
@@ -100,7 +103,7 @@ def test_frames_equal_tonics(way: dict, many: Recordings, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("bins", [1, 2, 9, 50])
 def test_voxel_grids_equal_tonics(bins: int, many: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
     transforms = pytest.importorskip("tonic.transforms", reason="tonic is not installed")
-    from neurosim.interop.tonic import to_events
+    from neurosim.data.tonic import to_events
 
     theirs = transforms.ToVoxelGrid((7, 5, 2), n_time_bins=bins)
     dense_nan(monkeypatch)
@@ -210,8 +213,9 @@ def test_sensors_and_threads_that_are_none(many: Recordings) -> None:
 def test_real_recordings_frame_as_tonics(data_root: Path) -> None:
     tonic = pytest.importorskip("tonic", reason="tonic is not installed")
     paths = sorted((data_root / "NMNIST" / "Test").glob("*/*.bin"))
-    many = files.read_nmnist_many(paths)
-    frames, grids = to_frames(many, bins=10), to_voxel_grid(many, 9)
+    many = read_nmnist_many(paths)
+    frames = to_frames(many, bins=10)
+    grids = to_voxel_grid(many, 9)
     make_frames = tonic.transforms.ToFrame((34, 34, 2), n_time_bins=10)
     make_grid = tonic.transforms.ToVoxelGrid((34, 34, 2), n_time_bins=9)
     for i, path in enumerate(paths):

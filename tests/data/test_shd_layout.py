@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from helpers.command import neurosim
 
-from neurosim import catalog, files
-from neurosim.errors import NeurosimInputError
+from neurosim.base import NeurosimInputError
+from neurosim.data import catalog, read
 
 
 def write(path: Path, highest: int, n: int = 6, classes: tuple[str, ...] = ("low", "high")) -> None:
     """Write recordings whose highest channel is `highest`."""
     rng = np.random.default_rng(highest)
-    times, units = h5py.vlen_dtype(np.float16), h5py.vlen_dtype(np.uint16)
+    times = h5py.vlen_dtype(np.float16)
+    units = h5py.vlen_dtype(np.uint16)
     with h5py.File(path, "w") as root:
         events = root.create_dataset("spikes/times", (n,), times), root.create_dataset("spikes/units", (n,), units)
         for k in range(n):
@@ -61,7 +62,7 @@ def test_the_file_is_viewed_and_refused_as_one_recording(tmp_path: Path, elsewhe
     with pytest.raises(
         NeurosimInputError, match=r"/spikes: expected spikes of populations, got many recordings in SHD"
     ):
-        files.read(tmp_path / "train.h5")
+        read(tmp_path / "train.h5")
 
 
 def test_without_files_it_is_shd(tmp_path: Path) -> None:

@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 
 from neurosim import (
+    LIF,
+    STDP,
+    AllToAll,
+    CubaLIF,
+    FixedProbability,
     Network,
     PoissonInput,
     PoissonSource,
@@ -18,12 +23,10 @@ from neurosim import (
     Spikes,
     SpikeSource,
 )
+from neurosim.base import NeurosimInputError, UnitWarning
 from neurosim.engine import Result
-from neurosim.errors import NeurosimInputError, UnitWarning
-from neurosim.neurons import LI, LIF, CubaLIF
-from neurosim.plasticity import STDP, RewardSTDP
-from neurosim.stimuli import NoiseCurrent, SineCurrent, StepCurrent
-from neurosim.synapses import AllToAll, FixedProbability, Uniform
+from neurosim.network import LI, NoiseCurrent, RewardSTDP, StepCurrent, Uniform
+from neurosim.network.stimuli import SineCurrent
 
 
 def busy() -> Network:
@@ -121,7 +124,8 @@ def test_a_membrane_follows_its_new_equation() -> None:
     simulation.set("x", {"tau_mem": np.array([0.01, 0.02]), "v_leak": 2.0})
     v = simulation.run(0.05).states["x.v"]
     assert isinstance(v, np.ndarray)
-    start, taus = 1 - np.exp(-0.05 / 0.02), np.array([0.01, 0.02])
+    start = 1 - np.exp(-0.05 / 0.02)
+    taus = np.array([0.01, 0.02])
     np.testing.assert_allclose(v, 3 + (start - 3) * np.exp(-np.arange(50)[:, None] * 1e-3 / taus), rtol=1e-9)
 
 

@@ -15,14 +15,25 @@ from helpers.samples import sampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, simulate
+from neurosim import (
+    LIF,
+    STDP,
+    CubaLIF,
+    FixedProbability,
+    FromList,
+    Network,
+    PoissonInput,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    simulate,
+)
+from neurosim.base import NeurosimFormatError, NeurosimMissingError, NeurosimWriteError
+from neurosim.data import read_state, write_state
 from neurosim.engine import checkpoint
 from neurosim.engine.identity import describe, difference, digest
-from neurosim.errors import NeurosimFormatError, NeurosimMissingError, NeurosimWriteError
-from neurosim.files import read_state, write_state
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.plasticity import STDP, ShortTermPlasticity
-from neurosim.synapses import FixedProbability, FromList, Normal, Uniform
+from neurosim.network import Normal, ShortTermPlasticity, Uniform
 
 PROBES = [Probe("exc", "v", 0.007), Probe("inh", "v", 0.001, units=[3, 1], label="two")]
 GO_ON = """
@@ -50,7 +61,8 @@ def started(seconds: float = 0.0) -> Simulation:
     ],
 )
 def test_goes_on_in_another_process(tmp_path: Path, moment: float, threads: int) -> None:
-    simulation, path = started(moment), tmp_path / "saved.safetensors"
+    simulation = started(moment)
+    path = tmp_path / "saved.safetensors"
     simulation.save(path)
     here = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", GO_ON, here, str(path), "0.25", str(threads)]
@@ -63,7 +75,8 @@ def test_goes_on_in_another_process(tmp_path: Path, moment: float, threads: int)
 def test_any_moment_any_threads(tmp_path_factory: pytest.TempPathFactory, cuts: list[int], threads: int) -> None:
     """Saved and loaded after every piece, the run is the uninterrupted one; saving changes nothing."""
     path = tmp_path_factory.mktemp("saved") / "a"
-    plain, stopped = started(), started()
+    plain = started()
+    stopped = started()
     for cut in cuts:
         stopped.save(path)
         kept = stopped.run(cut * DT)
@@ -106,7 +119,8 @@ def test_inputs_may_go_on_otherwise(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulation, path = started(0.05), tmp_path / "a"
+    simulation = started(0.05)
+    path = tmp_path / "a"
     simulation.save(path)
     before = path.read_bytes()
     simulation.run(0.05)
@@ -121,7 +135,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_no_damage_goes_unseen(tmp_path: Path) -> None:
-    simulation, path = started(0.03), tmp_path / "a"
+    simulation = started(0.03)
+    path = tmp_path / "a"
     simulation.save(path)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -271,7 +286,10 @@ def wide(kind: str) -> Network:
     chance = {"dense": 0.2}.get(kind, 0.01)
     rule = STDP(w_max=0.02) if kind == "learned" else None
     fading = ShortTermPlasticity() if kind == "learned" else None
-    delay = 0.0015 if kind in ("dense", "learned") else Uniform(0.0005, 0.004)
+    if kind in ("dense", "learned"):
+        delay = 0.0015
+    else:
+        delay = Uniform(0.0005, 0.004)
     populations = [
         Population("e", (8000,), LIF(tau_mem=0.02, t_refractory=0.002), {"v": Uniform(0.0, 1.0)}),
         Population("i", (1000,), CubaLIF(tau_mem=0.01), {"v": Uniform(0.0, 1.0)}),
@@ -287,7 +305,8 @@ def wide(kind: str) -> Network:
 @pytest.mark.parametrize("kind", sampled(["constant", "drawn", "dense", "learned"], ["constant", "learned"]))
 def test_every_way_rows_are_kept_goes_on(tmp_path: Path, kind: str) -> None:
     """Saved on two threads, between two meetings of the threads; gone on with on others."""
-    network, clock = wide(kind), 5e-4
+    network = wide(kind)
+    clock = 5e-4
     simulation = Simulation(network, clock=clock, seed=1, threads=2)
     first = simulation.run(17 * clock)
     simulation.save(tmp_path / "a")

@@ -5,12 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim import Network, Population, Projection, Simulation, Spikes, SpikeSource, simulate
-from neurosim.engine import Connections, connections
-from neurosim.errors import NeurosimInputError
-from neurosim.neurons import LI
-from neurosim.plasticity import STDP
-from neurosim.synapses import AllToAll, Convolution, FixedProbability, FixedTotalNumber, FromList, Normal, Uniform
+from neurosim import (
+    STDP,
+    AllToAll,
+    FixedProbability,
+    FromList,
+    Network,
+    Population,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
+from neurosim.engine import Connections
+from neurosim.engine.connections import connections
+from neurosim.network import LI, Convolution, Normal, Uniform
+from neurosim.network.synapses.patterns import FixedTotalNumber
 
 CLOCK = 1e-3
 PATTERNS = {

@@ -9,23 +9,37 @@ import numpy as np
 import pytest
 from helpers.networks import DT, Doubling, digests, recording, recordings, small
 
-from neurosim.engine import Probe, Progress, compile_network, simulate
+from neurosim import (
+    LIF,
+    FixedProbability,
+    FromList,
+    Network,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Recordings,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
+from neurosim.engine import Progress
+from neurosim.engine.compile.network import compile_network
 from neurosim.engine.compile.synapse_sampler import build_sampler
 from neurosim.engine.grid.reference import simulate_dense
 from neurosim.engine.grid.sinks import SpikeMemory
 from neurosim.engine.grid.sources import GridEvents
 from neurosim.engine.grid.workspace import GridWorkspace
-from neurosim.errors import NeurosimInputError
-from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.neurons import LI, LIF, Neuron
-from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import FixedProbability, FromList, Normal, Uniform
+from neurosim.network import LI, Neuron, Normal, Uniform
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("clock", [1e-3, 5e-4, 1e-4])
 def test_equals_the_dense_simulation(seed: int, clock: float) -> None:
-    network, spikes = small(), recording(seed)
+    network = small()
+    spikes = recording(seed)
     expected = simulate_dense(network, {"input": spikes}, clock, seed)
     probes = [Probe(name, "v", clock) for name in ("exc", "inh")]
     result = simulate(network, spikes, clock=clock, seed=seed, precision="float64", probes=probes)
@@ -37,7 +51,8 @@ def test_equals_the_dense_simulation(seed: int, clock: float) -> None:
 
 @pytest.mark.parametrize("noise", [False, True])
 def test_one_digest_for_any_threads_batch_and_order(noise: bool) -> None:
-    network, batch = small(noise), recordings()
+    network = small(noise)
+    batch = recordings()
     reference = digests(simulate(network, batch, seed=3, threads=1))
     for threads in (2, 4):
         assert digests(simulate(network, batch, seed=3, threads=threads)) == reference
@@ -58,7 +73,8 @@ def test_other_seeds_and_trials_differ() -> None:
 
 @pytest.mark.parametrize("pieces", [[200], [1] * 200, [3, 90, 1, 106]])
 def test_a_run_may_be_cut_anywhere(pieces: list[int]) -> None:
-    network, spikes = small(True), recording()
+    network = small(True)
+    spikes = recording()
     plan = compile_network(network, DT, 0, np.dtype(np.float32))
     workspace = GridWorkspace(plan, ("exc", "inh", "spontaneous"), False)
     source = [p.name for p in network.populations].index("input")
@@ -93,7 +109,8 @@ def test_no_synaptic_event_is_lost_or_counted_twice() -> None:
 
 
 def test_work_equals_a_brute_force_count() -> None:
-    network, spikes = small(), recording()
+    network = small()
+    spikes = recording()
     result = simulate(network, spikes, count_updates=True, precision="float64")
     expected = simulate_dense(network, {"input": spikes}, DT)
     counts = {"input": spikes.counts(), **{name: found.counts() for name, found in expected.spikes.items()}}
@@ -288,7 +305,7 @@ def with_delay(delay: object) -> Network:
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore::neurosim.errors.UnitWarning")
+@pytest.mark.filterwarnings("ignore::neurosim.base.errors.UnitWarning")
 def test_bad_input_is_named(run, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(NeurosimInputError) as caught:
         run()

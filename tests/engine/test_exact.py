@@ -11,16 +11,35 @@ from helpers.models import MODELS
 from helpers.networks import Doubling, digests, recording, recordings, small
 from helpers.samples import sampled
 
-from neurosim.engine import Probe, Progress, Simulation, compile_network, simulate
+from neurosim import (
+    LIF,
+    STDP,
+    CubaLIF,
+    FixedNumberPre,
+    FixedProbability,
+    FromList,
+    Network,
+    OneToOne,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Recordings,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
+from neurosim.engine import Progress
+from neurosim.engine.compile.network import compile_network
 from neurosim.engine.compile.synapse_sampler import build_sampler
-from neurosim.engine.exact import compile_exact
+from neurosim.engine.exact.network import compile_exact
 from neurosim.engine.exact.reference import simulate_event_by_event, synapses_of
-from neurosim.errors import NeurosimInputError
-from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.neurons import IF, LI, LIF, NEURONS, AdaptiveLIF, AlphaLIF, CubaLIF, ExactNeuron, Neuron
-from neurosim.plasticity import STDP, ShortTermPlasticity
-from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import FixedNumberPre, FixedProbability, FromList, Normal, OneToOne, Uniform
+from neurosim.network import IF, LI, AdaptiveLIF, AlphaLIF, Neuron, Normal, ShortTermPlasticity, Uniform
+from neurosim.network.neurons import NEURONS
+from neurosim.network.neurons.base import ExactNeuron
 
 CLOSED = ("LIF", "IF", "LI", "CubaLIF", "AlphaLIF", "AdaptiveLIF")
 
@@ -56,11 +75,10 @@ def mixed(model: Neuron, weight: float = 1.0, order: int = 1) -> Network:
 @pytest.mark.parametrize("name", sampled(MODELS, ["LIF", "CubaLIF"]))
 def test_equals_the_plain_event_loop(name: str) -> None:
     model, weight = MODELS[name]
-    network, given = mixed(model, weight), recording()
-    result, expected = (
-        simulate(network, given, clock=None),
-        simulate_event_by_event(network, {"input": given}, given.duration),
-    )
+    network = mixed(model, weight)
+    given = recording()
+    result = simulate(network, given, clock=None)
+    expected = simulate_event_by_event(network, {"input": given}, given.duration)
     assert name == "LI" or sum(len(times) for times, _ in expected.values()) > 50
     for population, (times, units) in expected.items():
         found = result.spikes[population]
@@ -71,7 +89,8 @@ def test_equals_the_plain_event_loop(name: str) -> None:
 
 def test_same_synapses_as_on_the_grid() -> None:
     network = small()
-    on_grid, exact = compile_network(network, 1e-5, 3, np.dtype(np.float64)), compile_exact(network, 3)
+    on_grid = compile_network(network, 1e-5, 3, np.dtype(np.float64))
+    exact = compile_exact(network, 3)
     for projection, route in zip(network.projections, exact.routes, strict=True):
         rows, weights, steps = build_sampler(network, projection, 1e-5, 3, 1).all_synapses()
         assert np.array_equal(rows.offsets, route.offsets)
@@ -97,7 +116,8 @@ def test_rate_against_current_is_the_closed_form(i_offset: float, t_refractory: 
     numbers |= {"i_offset": i_offset, "t_refractory": t_refractory}
     times = rate_of(LIF(**numbers))
     rest = 0.1 + 2 * i_offset
-    first, next_ = 0.015 * math.log((rest - 0.1) / (rest - 1)), 0.015 * math.log((rest + 0.2) / (rest - 1))
+    first = 0.015 * math.log((rest - 0.1) / (rest - 1))
+    next_ = 0.015 * math.log((rest + 0.2) / (rest - 1))
     assert times[0] == pytest.approx(first, rel=1e-12)
     assert np.allclose(np.diff(times), t_refractory + next_, rtol=1e-9, atol=0)
     # A CubaLIF and an AlphaLIF without input, an AdaptiveLIF that does not adapt: the same neuron.
@@ -131,7 +151,9 @@ def ode(rates: np.ndarray, x: np.ndarray, t: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("tau_syn", [0.001, 0.007, 0.0199, 0.0201, 0.05])
 def test_kernels_of_synaptic_currents(tau_syn: float) -> None:
     """Against the matrix exponential, near and far from equal time constants."""
-    m, s, r = -1 / 0.02, -1 / tau_syn, 3.0
+    m = -1 / 0.02
+    s = -1 / tau_syn
+    r = 3.0
     for model, matrix, start in (
         (CubaLIF(tau_syn=tau_syn, r=r), [[m, -m * r], [0, s]], [0, 0.1]),
         (
@@ -167,12 +189,14 @@ def test_flow_composes(name: str) -> None:
     """Flowing twice is flowing once over the sum, refractory part included."""
     model = NEURONS[name]()
     assert isinstance(model, ExactNeuron)
-    c, rng = np.array(model.exact_constants()), np.random.default_rng(1)
+    c = np.array(model.exact_constants())
+    rng = np.random.default_rng(1)
     for _ in range(100):
         state = rng.uniform(-1, 1, len(model.state))
         if "refractory" in model.state:
             state[model.state.index("refractory")] = rng.choice([0.0, 0.004])
-        whole, parts = state.copy(), state.copy()
+        whole = state.copy()
+        parts = state.copy()
         a, b = rng.uniform(0, 0.01, 2)
         model.flow(whole, a + b, c)
         model.flow(parts, a, c)
@@ -180,7 +204,7 @@ def test_flow_composes(name: str) -> None:
         assert np.allclose(whole, parts, rtol=0, atol=1e-14)
 
 
-@pytest.mark.filterwarnings("ignore::neurosim.errors.UnitWarning")
+@pytest.mark.filterwarnings("ignore::neurosim.base.errors.UnitWarning")
 def test_refractory_to_the_moment() -> None:
     """What arrives before the end of the period is lost to a LIF; what arrives after it counts."""
     cell = LIF(t_refractory=0.005, tau_mem=1.0)
@@ -239,7 +263,8 @@ def test_starts_above_threshold() -> None:
 
 @pytest.mark.parametrize("noise", [False, True])
 def test_one_digest_for_any_threads_batch_and_order(noise: bool) -> None:
-    network, batch = small(noise), recordings()
+    network = small(noise)
+    batch = recordings()
     whole = simulate(network, batch, clock=None, seed=3, threads=1)
     assert isinstance(whole.spikes["exc"], Recordings) and whole.clock is None
     for threads in (2, 4):
@@ -262,12 +287,14 @@ def test_probes_disturb_nothing() -> None:
 
 def test_work_is_what_was_done() -> None:
     """Arrivals counted by hand from the spikes; a flow for every unit and moment at which something happens to it."""
-    network, given = small(), recording()
+    network = small()
+    given = recording()
     result = simulate(network, given, clock=None, seed=1)
     plan = compile_exact(network, 1)
     fired = {"input": given, **result.spikes}
     for layer in result.work:
-        arrivals, moments = 0, set()
+        arrivals = 0
+        moments = set()
         for route in plan.routes:
             if route.projection.target != layer.name:
                 continue
@@ -400,7 +427,7 @@ def alone(model: Neuron) -> Network:
         (
             lambda: simulate(alone(Doubling()), 1.0, clock=None),
             "Population['x'].model: Doubling has no exact form, which clock=None needs "
-            "(see neurosim.neurons.ExactNeuron); give simulate a clock, or use one of AdEx, AdaptiveLIF, AlphaLIF",
+            "(see neurosim.network.neurons.base.ExactNeuron); give simulate a clock, or use one of AdEx, AdaptiveLIF, AlphaLIF",
         ),
         (
             lambda: simulate(

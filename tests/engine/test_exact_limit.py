@@ -13,12 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from neurosim import catalog
-from neurosim.engine import simulate
-from neurosim.network import Network, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, AdaptiveLIF, AdEx, AlphaLIF, CobaLIF, CubaLIF, ExactNeuron, Izhikevich, Neuron
-from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import FixedProbability, Normal, Uniform
+from neurosim import (
+    LIF,
+    AdEx,
+    CobaLIF,
+    CubaLIF,
+    FixedProbability,
+    Izhikevich,
+    Network,
+    Population,
+    Projection,
+    Recordings,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.data import catalog
+from neurosim.network import AdaptiveLIF, AlphaLIF, Neuron, Normal, Uniform
+from neurosim.network.neurons.base import ExactNeuron
 
 ALL: dict[str, tuple[Neuron, float]] = {
     **{name: entry for name, entry in MODELS.items() if name != "LI"},
@@ -67,7 +79,8 @@ def test_spikes_on_the_grid_converge_to_these_at_first_order(name: str) -> None:
 def converge(name: str, steps: np.ndarray, max_unlike: int = 2) -> None:
     model, weight = ALL[name]
     network = chain(model, GENTLE.get(name, weight))
-    rng, batch = np.random.default_rng(5), []
+    rng = np.random.default_rng(5)
+    batch = []
     for _ in range(4):
         batch.append(Spikes.sort(rng.uniform(0, 0.1, 100), rng.integers(0, 20, 100), 20, 0.12))
     drive = Recordings.collect(batch)
@@ -96,7 +109,9 @@ TAUS = st.sampled_from([0.001, 0.004, 0.009999, 0.01, 0.013, 0.04])
 
 def crossing(model: ExactNeuron, state: np.ndarray, until: float = math.inf) -> float:
     """The next crossing, looks ahead followed to their end or until they go beyond `until`."""
-    c, waited, state = np.array(model.exact_constants()), 0.0, state.copy()
+    c = np.array(model.exact_constants())
+    waited = 0.0
+    state = state.copy()
     for _ in range(10_000):
         ahead = model.crossing(state, c)
         if ahead >= 0 or math.isinf(ahead):
@@ -110,7 +125,8 @@ def crossing(model: ExactNeuron, state: np.ndarray, until: float = math.inf) -> 
 
 def check_crossing(model: ExactNeuron, state: np.ndarray, bar: int | None = None) -> None:
     """Fine samples of the flow stay at or below the threshold before the crossing, and reach it there."""
-    c, at = np.array(model.exact_constants()), crossing(model, state)
+    c = np.array(model.exact_constants())
+    at = crossing(model, state)
     threshold, slack = model.v_threshold, 1e-12  # type: ignore[attr-defined]
 
     def height(t: float) -> float:
@@ -191,7 +207,9 @@ INTEGRATED: dict[str, tuple[AdEx | Izhikevich | CobaLIF, list[float], list[float
 def test_models_without_a_closed_flow_follow_their_equations(name: str) -> None:
     """Against another integrator of high order at its finest, crossings included."""
     model, low, high = INTEGRATED[name]
-    c, rng, fired = np.array(model.exact_constants()), np.random.default_rng(2), 0
+    c = np.array(model.exact_constants())
+    rng = np.random.default_rng(2)
+    fired = 0
     rows = [k for k, variable in enumerate(model.state) if variable != "refractory"]
 
     def event(t: float, s: np.ndarray) -> float:
@@ -223,10 +241,13 @@ def test_the_shortest_crossings_are_found(over: float) -> None:
     c = np.array(model.exact_constants())
 
     def top(scale: float) -> float:
-        flown, best = np.empty(6), -math.inf
-        low, high = 0.0, 0.02
+        flown = np.empty(6)
+        best = -math.inf
+        low = 0.0
+        high = 0.02
         for _ in range(60):  # golden section: the sum has one maximum there
-            a, b = high - (high - low) / 1.618033988749895, low + (high - low) / 1.618033988749895
+            a = high - (high - low) / 1.618033988749895
+            b = low + (high - low) / 1.618033988749895
             heights = []
             for t in (a, b):
                 flown[:] = [0.0, 0.0, 0.0, 8.0 * scale, 0.0, -2.0 * scale]
@@ -262,7 +283,8 @@ def test_real_recordings(data_root: Path) -> None:
     assert isinstance(fine, Recordings)
     # Up to the first difference they are the same spikes; the network then amplifies what the microsecond rounds.
     for i in range(3):
-        a, b = cell[i], fine[i]
+        a = cell[i]
+        b = fine[i]
         first = np.sort(a.times)[:20]
         assert np.allclose(first, b.times[:20], rtol=0, atol=3e-6)
         assert abs(len(a) - len(b)) < 0.05 * len(a)

@@ -5,28 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.engine import compile_network
-from neurosim.engine.compile.network import CompiledNetwork
+from neurosim import (
+    LIF,
+    AllToAll,
+    CubaLIF,
+    FixedNumberPre,
+    FixedProbability,
+    FromList,
+    Network,
+    PoissonInput,
+    Population,
+    Projection,
+    Spikes,
+    SpikeSource,
+)
+from neurosim.base.values import Value
+from neurosim.engine.compile.network import CompiledNetwork, compile_network
 from neurosim.engine.grid import workspace
 from neurosim.engine.grid.sinks import SpikeMemory
 from neurosim.engine.grid.sources import GridEvents
 from neurosim.engine.grid.workspace import GridWorkspace
 from neurosim.kernels.engine.clocked.deliver import BITS, COUNTS, GROUPS, QUEUE, SUMS
-from neurosim.network import Network, PoissonInput, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.spikes import Spikes
-from neurosim.synapses import (
-    AllToAll,
-    FixedNumberPre,
-    FixedProbability,
-    FixedTotalNumber,
-    FromList,
-    LogNormal,
-    Normal,
-    Pattern,
-    Uniform,
-    Value,
-)
+from neurosim.network import LogNormal, Normal, Uniform
+from neurosim.network.synapses.base import Pattern
+from neurosim.network.synapses.patterns import FixedTotalNumber
 
 DT = 1e-4
 
@@ -174,7 +176,8 @@ def test_one_result_for_any_threads_and_cuts(case: str, shared: None) -> None:
 @pytest.mark.parametrize("copies", [1, 20, 40])
 def test_counters_do_not_overflow(copies: int) -> None:
     """2,000 sources fire at once through `copies` synapses each onto every target: far more than a byte holds."""
-    sources, targets = 2000, 40
+    sources = 2000
+    targets = 40
     pre, post = np.divmod(np.arange(sources * targets), targets)
     network = Network(
         [Population("in", sources, SpikeSource()), Population("out", targets, LIF(tau_mem=1e9, v_threshold=1e9))],

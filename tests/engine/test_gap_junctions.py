@@ -7,13 +7,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, description, simulate
+from neurosim import (
+    LIF,
+    AllToAll,
+    CubaLIF,
+    FixedProbability,
+    FromList,
+    Network,
+    OneToOne,
+    PoissonInput,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
 from neurosim.engine.compile import layout
+from neurosim.engine.description.dump import description_tree
+from neurosim.engine.description.parse import parse_description
 from neurosim.engine.grid import workspace
-from neurosim.errors import NeurosimInputError
-from neurosim.neurons import LI, LIF, CubaLIF
-from neurosim.stimuli import GapJunctions, StepCurrent
-from neurosim.synapses import AllToAll, FixedProbability, FromList, OneToOne, Uniform
+from neurosim.network import LI, StepCurrent, Uniform
+from neurosim.network.stimuli import GapJunctions
 
 
 def two_cells(g: float = 0.5, within: bool = True) -> Network:
@@ -28,13 +43,15 @@ def two_cells(g: float = 0.5, within: bool = True) -> Network:
 @pytest.mark.parametrize("within", [True, False], ids=["within a population", "between two"])
 def test_two_passive_cells_in_closed_form(within: bool) -> None:
     """Sum and difference of the voltages decay on their own: tau s' = i - s, tau d' = i - (1 + 2 g) d."""
-    g, errors = 0.5, []
+    g = 0.5
+    errors = []
     for clock in (4e-4, 2e-4, 1e-4):
         probes = [Probe(name, "v", 4e-4) for name in ("x" if within else "xy")]
         result = simulate(two_cells(g, within), 0.1, clock=clock, precision="float64", probes=probes)
         v = np.concatenate([np.asarray(result.states[probe.name]) for probe in probes], axis=1)
         t = np.arange(len(v)) * 4e-4
-        total, apart = 1 - np.exp(-t / 0.02), (1 - np.exp(-(1 + 2 * g) * t / 0.02)) / (1 + 2 * g)
+        total = 1 - np.exp(-t / 0.02)
+        apart = (1 - np.exp(-(1 + 2 * g) * t / 0.02)) / (1 + 2 * g)
         errors.append(np.abs(v - np.stack([total + apart, total - apart], axis=1) / 2).max())
     assert errors[0] < 3e-3
     np.testing.assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 1.0, atol=0.1)
@@ -71,12 +88,17 @@ def test_threads_pieces_and_saves_change_nothing(tmp_path: Path, monkeypatch: py
 
 def test_against_a_simulation_by_hand() -> None:
     """Voltages at the start of each step, the current constant in it; spikes and resets included."""
-    pre, post, g = np.array([0, 1, 2, 0]), np.array([1, 2, 0, 3]), np.array([0.1, 0.2, 0.05, 0.3])
-    drive, steps, decay = np.array([2.0, 0.9, 1.6, 0.5]), 400, np.exp(-1e-3 / 0.02)
+    pre = np.array([0, 1, 2, 0])
+    post = np.array([1, 2, 0, 3])
+    g = np.array([0.1, 0.2, 0.05, 0.3])
+    drive = np.array([2.0, 0.9, 1.6, 0.5])
+    steps = 400
+    decay = np.exp(-1e-3 / 0.02)
     gaps = GapJunctions("x", source="x", pattern=FromList(pre, post), conductance=g)
     network = Network([Population("x", 4, LIF(i_offset=drive))], stimuli=[gaps])
     found = simulate(network, steps * 1e-3, precision="float64").spikes["x"]
-    v, fired = np.zeros(4), []
+    v = np.zeros(4)
+    fired = []
     for step in range(steps):
         current = drive.copy()
         np.add.at(current, post, g * (v[pre] - v[post]))
@@ -89,7 +111,7 @@ def test_against_a_simulation_by_hand() -> None:
 
 
 def test_written_down_and_set() -> None:
-    again = description.parse(description.tree(coupled()), Path(".")).network
+    again = parse_description(description_tree(coupled()), Path(".")).network
     assert simulate(again, 0.05).spikes["a"].digest() == simulate(coupled(), 0.05).spikes["a"].digest()
     simulation = Simulation(two_cells(), precision="float64", probes=[Probe("x", "v")])
     simulation.set("x--x", {"conductance": 0.0})

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from neurosim import Network, PoissonInput, Population, Projection, Spikes, SpikeSource, simulate
+from neurosim import LIF, FixedProbability, Network, PoissonInput, Population, Projection, Spikes, SpikeSource, simulate
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimWriteError
+from neurosim.data.files.packets import PacketWriter, read_packets
 from neurosim.engine import live, response
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimWriteError
-from neurosim.files import PacketWriter, read_packets
-from neurosim.neurons import LIF
-from neurosim.synapses import FixedProbability
 
-SIZE, PACKET = 20, 0.01
+SIZE = 20
+PACKET = 0.01
 
 
 def network() -> Network:

@@ -9,12 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim import Network, PoissonInput, PoissonSource, Population, Probe, Projection, Simulation
+from neurosim import (
+    LIF,
+    STDP,
+    CubaLIF,
+    FixedNumberPre,
+    FixedProbability,
+    Network,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+)
 from neurosim.engine.compile import layout as layouts
 from neurosim.engine.compile.layout import FLAG_GROUP, PAGE_SLOTS, Layout, lay_out
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.plasticity import STDP
-from neurosim.synapses import FixedNumberPre, FixedProbability, Normal, Uniform
+from neurosim.network import Normal, Uniform
 
 COUNT = 300
 FORMER = Path(__file__).parents[1] / "fixtures" / "former"
@@ -127,7 +138,10 @@ def places(layout: Layout) -> np.ndarray:
     slots = []
     for p, size in enumerate(layout.sizes):
         unit = np.arange(size)
-        block = (unit + layout.shifts[p]) // layout.parts[p] if size else unit
+        if size:
+            block = (unit + layout.shifts[p]) // layout.parts[p]
+        else:
+            block = unit
         assert ((block >= layout.begins[p]) & (block < layout.ends[p])).all()
         slots.append(block * (layout.block_slots - layout.parts[p]) + layout.offsets[p] + unit)
     return np.concatenate(slots)

@@ -11,17 +11,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurosim import Network, Population, Projection, Simulation, Spikes, SpikeSource, simulate
-from neurosim.engine import compile_network
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimOverflowError
-from neurosim.files import read_state, write_state
+from neurosim import (
+    LIF,
+    AdEx,
+    AllToAll,
+    Network,
+    OneToOne,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Projection,
+    Recordings,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.base import NeurosimFormatError, NeurosimInputError
+from neurosim.base.errors import NeurosimOverflowError
+from neurosim.data import read_state, write_state
+from neurosim.engine.compile.network import compile_network
 from neurosim.kernels.engine.clocked.finite import all_finite, all_finite_reference
-from neurosim.network import PoissonInput, PoissonSource
-from neurosim.neurons import LI, LIF, AdEx, ExactNeuron, Neuron
-from neurosim.plasticity import SynapticScaling
-from neurosim.spikes import Recordings
-from neurosim.stimuli import NoiseCurrent, SineCurrent, StepCurrent
-from neurosim.synapses import AllToAll, Normal, OneToOne, Uniform
+from neurosim.network import LI, Neuron, NoiseCurrent, Normal, StepCurrent, SynapticScaling, Uniform
+from neurosim.network.neurons.base import ExactNeuron
+from neurosim.network.stimuli import SineCurrent
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ PEERS = {
 }
 OURS = [sys.executable, "run_neurosim.py", "--device", "float64"]
 POPULATIONS = ("E", "I")
-SECONDS, STEPS = "0.5", 5_000
+SECONDS = "0.5"
+STEPS = 5_000
 SEEDS = {"brunel": (1, 2, 3, 4), "cuba": (1, 2, 3, 4), "microcircuit": (1, 2, 3)}
 SCALE = {"brunel": "0.2", "cuba": "1", "microcircuit": "0.1"}
 # At the microcircuit's .5 spikes/s a second holds too few intervals.

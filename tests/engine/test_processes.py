@@ -17,15 +17,13 @@ import pytest
 from helpers import processes as shared
 from helpers.networks import recordings, small
 
-from neurosim import Network, Population, Projection, Simulation, SpikeSource, simulate
-from neurosim.engine import compile_network
+from neurosim import LIF, AllToAll, FromList, Network, Population, Projection, Simulation, SpikeSource, simulate
+from neurosim.base import NeurosimInputError
+from neurosim.engine.compile.network import compile_network
 from neurosim.engine.compile.synapse_sampler import SynapseSampler
 from neurosim.engine.processes import Processes, processes_of
-from neurosim.errors import NeurosimInputError
 from neurosim.kernels.engine.clocked.deliver import BITS, GROUPS
-from neurosim.neurons import LIF
-from neurosim.stimuli import GapJunctions
-from neurosim.synapses import AllToAll, FromList
+from neurosim.network.stimuli import GapJunctions
 
 MPIRUN = Path(sys.executable).with_name("mpirun")
 
@@ -33,7 +31,10 @@ MPIRUN = Path(sys.executable).with_name("mpirun")
 def mpirun() -> str:
     """Return the path of mpirun, or skip the test and say what is missing."""
     pytest.importorskip("mpi4py", reason="needs mpi4py: pip install 'neurosim-spiking[mpi]'")
-    found = str(MPIRUN) if MPIRUN.exists() else shutil.which("mpirun")
+    if MPIRUN.exists():
+        found = str(MPIRUN)
+    else:
+        found = shutil.which("mpirun")
     if found is None:
         pytest.skip("needs mpirun: pip install 'neurosim-spiking[mpi]'")
     return found
@@ -205,9 +206,9 @@ from mpi4py import MPI
 
 from neurosim import Network, Population, Projection, Simulation, Spikes, SpikeSource
 from neurosim.engine.compile import layout
-from neurosim.errors import NeurosimOverflowError
-from neurosim.neurons import LI
-from neurosim.synapses import FromList
+from neurosim.base.errors import NeurosimOverflowError
+from neurosim.network.neurons import LI
+from neurosim.network.synapses import FromList
 
 layout.BLOCK_UNITS = 64
 network = Network(

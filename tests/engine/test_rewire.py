@@ -9,11 +9,25 @@ from typing import final
 import numpy as np
 import pytest
 
-from neurosim import Network, PoissonSource, Population, Probe, Projection, Simulation, Spikes, SpikeSource
-from neurosim.errors import NeurosimInputError
-from neurosim.neurons import LI, LIF
-from neurosim.plasticity import STDP, LearningRule, PruneAndRegrow, RewardSTDP, Rewired, StructuralRule, Synapses
-from neurosim.synapses import AllToAll, FixedNumberPre, FromList, Uniform
+from neurosim import (
+    LIF,
+    STDP,
+    AllToAll,
+    FixedNumberPre,
+    FromList,
+    Network,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+)
+from neurosim.base import NeurosimInputError
+from neurosim.network import LI, RewardSTDP, Uniform
+from neurosim.network.plasticity.base import LearningRule
+from neurosim.network.plasticity.structural import PruneAndRegrow, Rewired, StructuralRule, Synapses
 
 RULE = PruneAndRegrow(below=0.3, weight=0.5)
 REWARDED = RewardSTDP("reward", a_plus=0.05, reward_size=5.0)
@@ -139,10 +153,12 @@ class Given(StructuralRule):
 def test_synapses_with_delays_of_their_own(own: bool) -> None:
     """Each spike of a source arrives with weight and delay of its time: integrators without leak count them."""
     pattern = FromList([0, 0, 1], [0, 1, 0])
-    delays, weights = np.array([3e-3, 6e-3, 4e-3]), np.array([1.0, 2.0, 4.0])
+    delays = np.array([3e-3, 6e-3, 4e-3])
+    weights = np.array([1.0, 2.0, 4.0])
     cells = [Population("in", 2, SpikeSource()), Population("x", 2, LI(tau_mem=1e9))]
     described = Network(cells, [Projection("in", "x", pattern, weights, delays)])
-    times, units = np.array([1, 4, 5, 12, 13]) * 1e-3, np.array([0, 0, 1, 0, 1])
+    times = np.array([1, 4, 5, 12, 13]) * 1e-3
+    units = np.array([0, 0, 1, 0, 1])
     simulation = Simulation(described, Spikes(times, units, 2, 0.03), probes=[Probe("x", "v")], threads=1)
     first = simulation.run(0.006).states["x.v"]
     now = simulation.rewire("in->x", Given(own))

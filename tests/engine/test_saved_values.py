@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 from helpers.networks import recording, small
 
-from neurosim import Network, Population, Projection, Simulation, SpikeSource
-from neurosim.errors import NeurosimError, NeurosimFormatError, NeurosimOverflowError
-from neurosim.files import read_state, write_state
-from neurosim.neurons import LIF
-from neurosim.plasticity import STDP, RewardSTDP, ShortTermPlasticity, TripletSTDP
-from neurosim.synapses import FixedNumberPre, FixedProbability, Uniform
+from neurosim import (
+    LIF,
+    STDP,
+    FixedNumberPre,
+    FixedProbability,
+    Network,
+    NeurosimError,
+    Population,
+    Projection,
+    Simulation,
+    SpikeSource,
+)
+from neurosim.base import NeurosimFormatError
+from neurosim.base.errors import NeurosimOverflowError
+from neurosim.data import read_state, write_state
+from neurosim.network import RewardSTDP, ShortTermPlasticity, Uniform
+from neurosim.network.plasticity.timing import TripletSTDP
 
 LEARNED = {
     "pair": STDP(a_plus=0.01, a_minus=0.012, w_max=0.5),
@@ -62,8 +73,14 @@ def test_a_changed_value_is_refused_or_harmless(saved: tuple[str, Path], tmp_pat
     names = sorted(key for key, array in arrays.items() if array.size)
     key = names[int(rng.integers(len(names)))]
     array = arrays[key].copy()
-    info = np.iinfo(array.dtype) if array.dtype.kind in "iu" else None
-    values = [info.min, info.max, -1, 1 << 20, array.size] if info else [-1.0, 1e30, -1e30, np.nan, 1e9]
+    if array.dtype.kind in "iu":
+        info = np.iinfo(array.dtype)
+    else:
+        info = None
+    if info:
+        values = [info.min, info.max, -1, 1 << 20, array.size]
+    else:
+        values = [-1.0, 1e30, -1e30, np.nan, 1e9]
     array.reshape(-1)[int(rng.integers(array.size))] = values[int(rng.integers(len(values)))]
     if rng.random() < 0.3:
         settings = {**settings, "step": int(rng.choice([-1, 0, 5, 10**9, 2**40]))}

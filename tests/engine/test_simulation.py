@@ -17,13 +17,25 @@ from helpers.networks import DT, recording, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim import Network, PoissonSource, Population, Probe, Projection, Simulation, Spikes, SpikeSource, simulate
+from neurosim import (
+    LIF,
+    STDP,
+    CobaLIF,
+    FixedNumberPre,
+    Network,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
 from neurosim.engine import Progress
 from neurosim.engine.grid.sources import MAX_STEPS, InMemorySource, StreamedSource
-from neurosim.errors import NeurosimInputError
-from neurosim.neurons import LIF, CobaLIF
-from neurosim.plasticity import STDP
-from neurosim.synapses import FixedNumberPre, Normal
+from neurosim.network import Normal
 
 STEPS = 200
 PROBES = [
@@ -76,7 +88,8 @@ def test_windows_are_the_recording(lengths: list[float], most: int, asked: list[
     windows = [spikes.window(a, b) for a, b in itertools.pairwise(edges)]
     expected = spikes.steps(DT)
     for source in (InMemorySource(spikes, DT, "held", most), StreamedSource(iter(windows), 20, DT, "streamed", most)):
-        first, found = 0, []
+        first = 0
+        found = []
         for length in [*asked, STEPS]:
             last = first + length
             while first < last:
@@ -95,7 +108,9 @@ def test_windows_are_the_recording(lengths: list[float], most: int, asked: list[
 def test_windows_hold_few_events() -> None:
     rng = np.random.default_rng(0)
     spikes = Spikes.sort(rng.uniform(0, 10, 20_000), rng.integers(0, 20, 20_000), 20, 10.0)
-    source, first, sizes = InMemorySource(spikes, DT, "held", 500), 0, []
+    source = InMemorySource(spikes, DT, "held", 500)
+    first = 0
+    sizes = []
     while first < 10_000:
         events, first = source.take(first, MAX_STEPS)
         sizes.append(len(events.steps))
@@ -143,7 +158,8 @@ def test_windows_are_read_no_further_than_needed() -> None:
 
 def test_times_are_those_of_the_run() -> None:
     simulation = Simulation(Network([Population("busy", 3, LIF(i_offset=1e3))]))
-    first, second = simulation.run(0.01), simulation.run(0.005)
+    first = simulation.run(0.01)
+    second = simulation.run(0.005)
     assert second.spikes["busy"].times.tolist() == pytest.approx(np.repeat(np.arange(10, 15) * DT, 3))
     assert (first.spikes["busy"].duration, second.spikes["busy"].duration) == pytest.approx((0.01, 0.015))
     assert (first.duration, second.duration, simulation.time) == pytest.approx((0.01, 0.005, 0.015))
@@ -159,9 +175,9 @@ def test_kernels_are_ready_before_the_clock_starts() -> None:
     code = """
 import time
 from neurosim import Network, Population, Simulation
-from neurosim.neurons import LIF, CobaLIF
-from neurosim.plasticity import STDP
-from neurosim.synapses import FixedNumberPre, Normal
+from neurosim.network.neurons import LIF, CobaLIF
+from neurosim.network.plasticity import STDP
+from neurosim.network.synapses import FixedNumberPre, Normal
 network = Network([Population("busy", 100, LIF(i_offset=1e3))])
 started = time.process_time()
 simulation = Simulation(network)

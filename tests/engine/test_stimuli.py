@@ -8,13 +8,27 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from neurosim import Network, PoissonInput, PoissonSource, Population, Probe, Projection, Simulation, simulate, stats
-from neurosim.description import parse, tree
+from neurosim import (
+    LIF,
+    AdEx,
+    AllToAll,
+    CubaLIF,
+    Network,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
+from neurosim.data import stats
 from neurosim.engine import Result
-from neurosim.errors import NeurosimInputError
-from neurosim.neurons import LI, LIF, AdEx, CubaLIF, SEAdLIF
-from neurosim.stimuli import Current, NoiseCurrent, SineCurrent, StepCurrent
-from neurosim.synapses import AllToAll
+from neurosim.engine.description.dump import description_tree
+from neurosim.engine.description.parse import parse_description
+from neurosim.network import LI, NoiseCurrent, SEAdLIF, StepCurrent
+from neurosim.network.stimuli import Current, SineCurrent
 
 CLOCK = 1e-3
 
@@ -31,29 +45,39 @@ def test_a_constant_current_is_the_offset(model: LIF | AdEx | CubaLIF) -> None:
     amperes = 0.7e-9 if isinstance(model, AdEx) else 0.8
     current = StepCurrent("cells", [0.0], [amperes])
     kind = type(model)
-    offset = kind(i_offset=amperes) if isinstance(model, AdEx) else kind(r=2.0, i_offset=amperes)
-    one, other = driven(model, [current], 0.3), driven(offset, [], 0.3)
+    if isinstance(model, AdEx):
+        offset = kind(i_offset=amperes)
+    else:
+        offset = kind(r=2.0, i_offset=amperes)
+    one = driven(model, [current], 0.3)
+    other = driven(offset, [], 0.3)
     assert len(one.spikes["cells"]) > 6
     assert one.spikes["cells"].digest() == other.spikes["cells"].digest()
     np.testing.assert_allclose(one.states["cells.v"], other.states["cells.v"], rtol=1e-6)
 
 
 def test_steps_charge_the_membrane_as_its_equation_says() -> None:
-    tau, r = 0.02, 3.0
+    tau = 0.02
+    r = 3.0
     current = StepCurrent("cells", [0.01, 0.03], [[0.1, 0.2], [-0.1, 0.0]], units=[0, 2])
     v = driven(LI(tau_mem=tau, r=r), [current], 0.06).states["cells.v"]
     expected = np.zeros((60, 3))
     for k in range(1, 60):
         now = (k - 1) * CLOCK
-        amperes = np.array([0, 0, 0]) if now < 0.0095 else np.array([0.1, 0, 0.2] if now < 0.0295 else [-0.1, 0, 0])
+        if now < 0.0095:
+            amperes = np.array([0, 0, 0])
+        else:
+            amperes = np.array([0.1, 0, 0.2] if now < 0.0295 else [-0.1, 0, 0])
         expected[k] = r * amperes + (expected[k - 1] - r * amperes) * math.exp(-CLOCK / tau)
     np.testing.assert_allclose(v, expected, atol=1e-12)
 
 
 def test_a_sine_has_the_response_of_a_low_pass() -> None:
-    tau, f = 0.02, 10.0
+    tau = 0.02
+    f = 10.0
     v = driven(LI(tau_mem=tau), [SineCurrent("cells", 1.0, f, offset=0.5)], 0.6, size=1).states["cells.v"][:, 0]
-    t, w = np.arange(600) * CLOCK, 2 * math.pi * f
+    t = np.arange(600) * CLOCK
+    w = 2 * math.pi * f
     expected = 0.5 + np.sin(w * t - math.atan(w * tau)) / math.hypot(1, w * tau)
     np.testing.assert_allclose(v[300:], expected[300:], atol=1e-3)
     stopped = driven(LI(tau_mem=tau), [SineCurrent("cells", 1.0, f, start=0.1, stop=0.2)], 0.4, size=1)
@@ -64,7 +88,9 @@ def test_a_sine_has_the_response_of_a_low_pass() -> None:
 
 def test_noise_is_stationary_with_its_correlation_time() -> None:
     """A neuron without memory shows the process itself: mean, standard deviation, autocorrelation."""
-    tau, mean, sd = 0.01, 2.0, 0.5
+    tau = 0.01
+    mean = 2.0
+    sd = 0.5
     v = driven(LI(tau_mem=1e-6), [NoiseCurrent("cells", mean, sd, tau)], 0.1, size=4000).states["cells.v"][1:]
     # 4,000 processes: the mean of any moment lies within 5 standard errors.
     assert np.abs(v.mean(axis=1) - mean).max() < 5 * sd / math.sqrt(4000)
@@ -89,7 +115,8 @@ def test_noise_is_saved_and_depends_on_no_thread(tmp_path: object) -> None:
 
 
 def test_rates_by_unit_and_time_draw_the_spikes_of_one_rate() -> None:
-    size, rate = 300, 45.0
+    size = 300
+    rate = 45.0
     forms = [
         PoissonSource(rate),
         PoissonSource(np.full(size, rate)),
@@ -110,7 +137,8 @@ def test_rates_by_unit_and_time_draw_the_spikes_of_one_rate() -> None:
 
 
 def test_rates_are_those_that_were_given() -> None:
-    rates, times = np.array([[0.0, 20.0, 300.0], [100.0, 0.0, 5.0]]), np.array([0.0, 20.0])
+    rates = np.array([[0.0, 20.0, 300.0], [100.0, 0.0, 5.0]])
+    times = np.array([0.0, 20.0])
     network = Network([Population("in", 3, PoissonSource(rates, times=times))])
     spikes = simulate(network, 40.0, record=["in"]).spikes["in"]
     for row, (start, stop) in zip(rates, ((0.0, 20.0), (20.0, 40.0)), strict=True):
@@ -135,8 +163,8 @@ def test_they_go_through_toml() -> None:
     )
     from pathlib import Path
 
-    again = parse(tree(network), Path()).network
-    assert tree(again) == tree(network)
+    again = parse_description(description_tree(network), Path()).network
+    assert description_tree(again) == description_tree(network)
     assert [type(s).__name__ for s in again.stimuli] == ["NoiseCurrent", "PoissonInput", "SineCurrent", "StepCurrent"]
     assert simulate(again, 0.2).spikes["cells"].digest() == simulate(network, 0.2).spikes["cells"].digest()
 

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosim import Probe, Simulation, Spikes, simulate
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
+from neurosim.data import read_sonata, read_windows, write_sonata
+from neurosim.data.files.journal import Journal, block_sizes, read_about, read_blocks
+from neurosim.data.files.samples import read_samples
 from neurosim.engine.grid import streams
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
-from neurosim.files import read_samples, read_sonata, read_windows, write_sonata
-from neurosim.files.journal import Journal, block_sizes, read_about, read_blocks
 
 PROBES = [Probe("exc", "v", 0.007), Probe("inh", "v", 0.001, units=[3, 1], label="two")]
 
@@ -65,7 +66,8 @@ def test_others_can_read_the_file(tmp_path: Path) -> None:
         simulation.run(0.2)
     with h5py.File(tmp_path / "spikes.h5") as file:
         group = file["spikes/exc"]
-        times, nodes = group["timestamps"], group["node_ids"]
+        times = group["timestamps"]
+        nodes = group["node_ids"]
         assert file.attrs["magic"] == 0x0A7A and times.attrs["units"] == b"seconds"
         assert times.dtype == "<f8" and nodes.dtype == "<u8" and len(times) == len(nodes) > 10
         assert (np.diff(times[:]) >= 0).all() and group.attrs["sorting"] == b"by_time"
@@ -85,7 +87,8 @@ def test_what_follows_a_save_is_cut_off(
     tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[int, int, bool]], threads: int
 ) -> None:
     """Save, run on, vanish, load: the streams go on from the save, whatever was written after it."""
-    folder, total = tmp_path_factory.mktemp("streams"), 0
+    folder = tmp_path_factory.mktemp("streams")
+    total = 0
     simulation = streamed(folder)
     for kept, lost, torn in plan:
         simulation.run(kept * 1e-3)
@@ -121,7 +124,8 @@ def test_a_stream_may_begin_late(tmp_path: Path) -> None:
     files = {"spikes_to": tmp_path / "spikes.h5", "states_to": tmp_path / "states.h5"}
     with Simulation.load(tmp_path / "saved", small(True), recording(), **files) as late:  # type: ignore[arg-type]
         late.run(0.1)
-    spikes, whole = read_sonata(tmp_path / "spikes.h5", "exc"), expected.spikes["exc"]
+    spikes = read_sonata(tmp_path / "spikes.h5", "exc")
+    whole = expected.spikes["exc"]
     kept = whole.times > 0.0995  # type: ignore[union-attr]
     assert np.array_equal(spikes.times, whole.times[kept])  # type: ignore[union-attr]
     states = read_samples(tmp_path / "states.h5")["exc.v"]
@@ -163,7 +167,8 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path: Path, monkeypatch: p
     simulation = streamed(tmp_path)
     simulation.run(0.1)
     simulation.save(tmp_path / "saved")
-    real, left = os.write, [3]
+    real = os.write
+    left = [3]
 
     def full(handle: int, data: bytes) -> int:
         left[0] -= 1
@@ -273,7 +278,7 @@ def test_a_file_is_read_in_windows(
     spikes = Spikes.sort(times, np.arange(len(times)) % 7, 7, 5.0)
     write_sonata(path, {"p": spikes})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neurosim.files.windows.PIECE", piece)
+        patch.setattr("neurosim.data.files.windows.PIECE", piece)
         windows = list(read_windows(path, length=length))
     assert all(w.duration == length and w.size == 7 for w in windows)
     starts = np.arange(len(windows)) * length
@@ -321,8 +326,8 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from neurosim import Network, PoissonInput, Population, Probe, Projection, Simulation, Spikes, SpikeSource
-from neurosim.neurons import LIF
-from neurosim.synapses import FixedProbability
+from neurosim.network.neurons import LIF
+from neurosim.network.synapses import FixedProbability
 folder, seconds = Path(sys.argv[1]), int(sys.argv[2])
 network = Network(
     [Population("in", 100, SpikeSource()), Population("e", 500, LIF(tau_mem=0.02))],

@@ -14,19 +14,25 @@ from helpers.windowed import INPUTS, MODELS, WINDOW, WINDOWS, clip, clips, codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim.dendrites import SpatialPooler, TemporalMemory
-from neurosim.engine import Simulation, simulate
+from neurosim import (
+    LIF,
+    FixedProbability,
+    Link,
+    Network,
+    NeurosimError,
+    Population,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    Windowed,
+    simulate,
+)
+from neurosim.base import NeurosimInputError
+from neurosim.data import read_state, write_state
 from neurosim.engine.grid.reference import simulate_dense
 from neurosim.engine.identity import describe, digest
-from neurosim.errors import NeurosimError, NeurosimInputError
-from neurosim.files import read_state, write_state
-from neurosim.macrocolumn import Macrocolumn
-from neurosim.network import Link, Network, Population, Projection, SpikeSource
-from neurosim.neurons import LIF
-from neurosim.sdr import SDR
-from neurosim.spikes import Spikes
-from neurosim.synapses import FixedProbability
-from neurosim.windowed import Windowed
+from neurosim.memory import SDR, Macrocolumn, SpatialPooler, TemporalMemory
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -57,7 +63,9 @@ def test_each_model_is_its_library_form(learn: bool) -> None:
         cells.append(memory.active_cells.indices)
     assert_codes(found["memory"], cells, WINDOWS["memory"])
     assert result.readings["memory"][:, 0].tolist() == anomalies
-    column, trace, own = MODELS["column"], None, []
+    column = MODELS["column"]
+    trace = None
+    own = []
     stored = column.memory()
     both = zip(windows_of(spikes, WINDOW), windows_of(found["neurons"], WINDOW), strict=True)
     for camera, neurons in both:
@@ -66,12 +74,16 @@ def test_each_model_is_its_library_form(learn: bool) -> None:
         trace = output.trace
         own.append(output.units)
     assert_codes(found["column"], own, WINDOW)
-    hierarchy, traces, own = MODELS["hierarchy"], None, []
+    hierarchy = MODELS["hierarchy"]
+    traces = None
+    own = []
     levels = hierarchy.memory()
     for k in range(len(winners) // 3):
         frame = SDR(np.unique(np.concatenate(winners[3 * k : 3 * k + 3])), hierarchy.inputs)
         batches = (hierarchy.store if learn else hierarchy.recall)(levels, frame, traces)
-        traces, first, units = [batch.trace for batch in batches], 0, []
+        traces = [batch.trace for batch in batches]
+        first = 0
+        units = []
         for level, batch in zip(hierarchy.levels, batches, strict=True):
             for c in range(level.columns):
                 for q in range(level.modules):
@@ -100,8 +112,10 @@ def assert_codes(spikes: Spikes, expected: list[np.ndarray], window: float) -> N
 def test_any_cut_any_threads_saved_at_any_moment(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], threads: int
 ) -> None:
-    path, spikes = tmp_path_factory.mktemp("saved") / "a", clip()
-    whole, stopped = Simulation(windowed(), spikes, threads=1), Simulation(windowed(), spikes, threads=threads)
+    path = tmp_path_factory.mktemp("saved") / "a"
+    spikes = clip()
+    whole = Simulation(windowed(), spikes, threads=1)
+    stopped = Simulation(windowed(), spikes, threads=threads)
     for cut in cuts:
         stopped.save(path)
         kept = stopped.run(cut * 1e-3)
@@ -126,7 +140,8 @@ print(facts(simulation.run(0.2 - simulation.time)))
 
 
 def test_goes_on_in_another_process(tmp_path: Path) -> None:
-    simulation, path = Simulation(windowed(), clip()), tmp_path / "saved.safetensors"
+    simulation = Simulation(windowed(), clip())
+    path = tmp_path / "saved.safetensors"
     simulation.run(0.0887)
     simulation.save(path)
     command = [sys.executable, "-c", GO_ON, str(Path(__file__).parents[1]), str(path)]
@@ -150,9 +165,11 @@ def test_streams_of_a_resumed_run_hold_the_codes_once(tmp_path: Path) -> None:
 
 def test_frozen_batches_do_not_depend_on_threads_or_company() -> None:
     learned = simulate(windowed(), clip(9, duration=0.5, events=2000)).learned
-    network, batch = windowed(learn=False, learned=learned), clips()
+    network = windowed(learn=False, learned=learned)
+    batch = clips()
     once = simulate(network, batch, threads=1)
-    reference, network_starts = digests(once), once.learned
+    reference = digests(once)
+    network_starts = once.learned
     several = simulate(network, batch, threads=3)
     assert digests(several) == reference
     for name, arrays in several.learned.items():
@@ -199,7 +216,8 @@ def test_a_network_without_windows_keeps_its_description() -> None:
 
 
 def test_what_a_model_has_learned_belongs_to_the_description() -> None:
-    fresh, used = TemporalMemory(64, 4), TemporalMemory(64, 4)
+    fresh = TemporalMemory(64, 4)
+    used = TemporalMemory(64, 4)
     for k in range(5):
         used.step([k, k + 9])
     networks = [Network([Population("m", 256, Windowed(m, 0.01))]) for m in (fresh, used)]
@@ -213,7 +231,8 @@ def test_work_counts_selected_synapses() -> None:
     spikes = clip(2)
     work = {layer.name: layer for layer in simulate(windowed(learn=False), spikes).work}
     assert sorted(work) == ["column", "driven", "gated", "hierarchy", "memory", "neurons", "pooler"]
-    pooler, operations = copy.deepcopy(MODELS["pooler"]), 0
+    pooler = copy.deepcopy(MODELS["pooler"])
+    operations = 0
     windows = windows_of(spikes, WINDOW)
     connected = pooler.permanences >= pooler.connected_permanence
     for units in windows:
@@ -295,7 +314,8 @@ def test_one_clear_line_of_error(build, message: str) -> None:  # type: ignore[n
 @pytest.mark.parametrize("seed", range(60))
 def test_a_saved_value_out_of_range_is_refused_or_harmless(tmp_path: Path, seed: int) -> None:
     """Whatever a file holds, no kernel reads outside its arrays: an error of ours, or a run."""
-    rng, path = np.random.default_rng(seed), tmp_path / "a"
+    rng = np.random.default_rng(seed)
+    path = tmp_path / "a"
     simulation = Simulation(windowed(), clip())
     simulation.run(0.093)
     simulation.save(path)
@@ -303,9 +323,18 @@ def test_a_saved_value_out_of_range_is_refused_or_harmless(tmp_path: Path, seed:
     names = sorted(name for name, array in arrays.items() if name.startswith("window.") and array.size)
     name = names[int(rng.integers(len(names)))]
     array = arrays[name].copy()
-    info = np.iinfo(array.dtype) if array.dtype.kind in "iu" else None
-    values = [info.min, info.max, -1 if info.min < 0 else 0] if info else [-1.0, 1e30, np.nan]
-    array.reshape(-1)[int(rng.integers(array.size))] = values[int(rng.integers(3))] if array.dtype != bool else True
+    if array.dtype.kind in "iu":
+        info = np.iinfo(array.dtype)
+    else:
+        info = None
+    if info:
+        values = [info.min, info.max, -1 if info.min < 0 else 0]
+    else:
+        values = [-1.0, 1e30, np.nan]
+    if array.dtype != bool:
+        array.reshape(-1)[int(rng.integers(array.size))] = values[int(rng.integers(3))]
+    else:
+        array.reshape(-1)[int(rng.integers(array.size))] = True
     write_state(path, "Simulation", 1, settings_, {**arrays, name: array})
     try:
         Simulation.load(path, windowed(), clip()).run(0.05)
@@ -321,7 +350,8 @@ def test_a_column_without_context_is_a_column_of_single_items() -> None:
         [Population("camera", INPUTS, SpikeSource()), Population("c", 144, Windowed(column, WINDOW))],
         links=[Link("camera", "c")],
     )
-    spikes, memory = clip(4), column.memory()
+    spikes = clip(4)
+    memory = column.memory()
     items = [SDR(units, INPUTS) for units in windows_of(spikes, WINDOW)]
     batch = column.store_many(memory, items)
     result = simulate(network, spikes)

@@ -13,11 +13,12 @@ from guard.reference.draws import Draws
 from guard.reference.network import Record, run
 from numpy.typing import NDArray
 
-from neurosim.engine import Connections, Probe, Result, Simulation, connections
+from neurosim import AdEx, Izhikevich, PoissonSource, Population, Probe, Simulation, SpikeSource
+from neurosim.engine import Connections, Result
+from neurosim.engine.connections import connections
 from neurosim.engine.prepared import prepare
 from neurosim.kernels.engine.clocked import deliver
-from neurosim.network import PoissonSource, Population, SpikeSource
-from neurosim.neurons import AdEx, Izhikevich, Neuron
+from neurosim.network import Neuron
 
 Counts = NDArray[np.int64]
 # Change of weights and initial membranes that shows where rounding decides in float32: some tens of its roundings.

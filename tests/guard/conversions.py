@@ -13,10 +13,17 @@ from guard import spike_coding
 from helpers.decoding import SENSITIVE, assert_same_but, decoded, model_of, stepped, text
 from torch import Tensor, nn
 
-from neurosim.convert import Coding, Converted, SpikedLinear, convert
-from neurosim.convert.checkpoint import read_converted, write_converted
-from neurosim.convert.decoder import Decoder
-from neurosim.convert.expansions import EXPANSIONS, count_spikes, expand
+from neurosim.language import (
+    EXPANSIONS,
+    Coding,
+    Converted,
+    Decoder,
+    SpikedLinear,
+    convert,
+    read_converted,
+    write_converted,
+)
+from neurosim.language.conversion.expansions import count_spikes, expand
 
 TOKENS = 5  # of each sequence
 # Most counts or weights that may lie so near to an edge that float32 decides them: a share, and a number of them,
@@ -113,7 +120,10 @@ def hold_layer(name: str, layer: SpikedLinear, case: Conversion, x: np.ndarray, 
     rounding = spike_coding.SCHEMES[case.scheme]
     thresholds = coder.thresholds.detach().double().numpy()
     scales = coder.scales.detach().double().numpy()
-    tokens = spike_coding.token_thresholds(x, coder.k) if case.scheme == "ternary" else np.ones((len(x), 1))
+    if case.scheme == "ternary":
+        tokens = spike_coding.token_thresholds(x, coder.k)
+    else:
+        tokens = np.ones((len(x), 1))
     z = x / (tokens * thresholds)
     counts, at_edge = spike_coding.counts_and_edges(z, rounding, coder.price, coder.shrink, coder.limit)
 

@@ -72,7 +72,8 @@ def runs(e: Events, longest: int) -> list[tuple[int, int, int, int, int]]:
 
 
 def nmnist(e: Events) -> bytes:
-    data, clock = bytearray(), 0
+    data = bytearray()
+    clock = 0
     for t, p, y, x in zip(e.t.tolist(), e.p.tolist(), e.y.tolist(), e.x.tolist(), strict=True):
         while t - clock >= 1 << 23:
             data += bytes([0, 240, 0, 0, 0])
@@ -87,7 +88,8 @@ def dat(e: Events) -> bytes:
 
 
 def evt2(e: Events) -> bytes:
-    words, upper = [], -1
+    words = []
+    upper = -1
     for t, p, y, x in zip(e.t.tolist(), e.p.tolist(), e.y.tolist(), e.x.tolist(), strict=True):
         if t >> 6 != upper:
             upper = t >> 6
@@ -97,7 +99,8 @@ def evt2(e: Events) -> bytes:
 
 
 def evt21(e: Events, order: str = "little") -> bytes:
-    words, upper = [], -1
+    words = []
+    upper = -1
     for t, p, y, first, mask in runs(e, 32):
         if t >> 6 != upper:
             upper = t >> 6
@@ -112,10 +115,13 @@ def evt21(e: Events, order: str = "little") -> bytes:
 
 
 def evt3(e: Events) -> bytes:
-    words, upper, lower = [], -1, -1
+    words = []
+    upper = -1
+    lower = -1
     for t, p, y, first, mask in runs(e, 12):
         if t >> 12 != upper:
-            upper, lower = t >> 12, -1
+            upper = t >> 12
+            lower = -1
             words.append(8 << 12 | upper & 0xFFF)
         if t & 0xFFF != lower:
             lower = t & 0xFFF
@@ -195,7 +201,8 @@ def aedat4(e: Events) -> bytes:
 
 def event_stream(e: Events, kind: int) -> bytes:
     step, rest = (127, 1) if kind == 1 else (63, 2)
-    data, last = bytearray(), 0
+    data = bytearray()
+    last = 0
     for t, p, y, x in zip(e.t.tolist(), e.p.tolist(), e.y.tolist(), e.x.tolist(), strict=True):
         jumps, short = divmod(t - last, step)
         whole, left = divmod(jumps, (1 << rest) - 1)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import neurons
-from neurosim.neurons import equations
+from neurosim import LIF, AdEx, CobaLIF, CubaLIF, Izhikevich
+from neurosim.network import IF, LI, NMDALIF, AdaptiveLIF, AlphaLIF, DendriticLIF, SEAdLIF, TwoCompartmentLIF, equations
 
 from .reference.cells import Array, Cells, LinearCells
 
@@ -167,30 +167,30 @@ UNIT = {"v_threshold": (0.9, 1.2), "r": (0.8, 1.2), "i_offset": (0.0, 0.6)}
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("LIF", neurons.LIF, {"input": 0.35}, 0.7, 0.1, {**TAUS, **UNIT}, flags=("soft_reset",)),
+        Kind("LIF", LIF, {"input": 0.35}, 0.7, 0.1, {**TAUS, **UNIT}, flags=("soft_reset",)),
         Kind(
             "IF",
-            neurons.IF,
+            IF,
             {"input": 0.25},
             20.0,
             3.0,
             {"v_threshold": (0.9, 1.2), "r": (0.5, 1.0)},
             flags=("soft_reset",),
         ),
-        Kind("LI", neurons.LI, {"input": 0.3}, 0.5, 0.1, {**TAUS, "r": (0.8, 1.2)}),
+        Kind("LI", LI, {"input": 0.3}, 0.5, 0.1, {**TAUS, "r": (0.8, 1.2)}),
         Kind(
             "CubaLIF",
-            neurons.CubaLIF,
+            CubaLIF,
             {"excitatory": 1.6, "inhibitory": -1.2},
             0.7,
             0.1,
             {**SYNAPTIC, **UNIT},
             flags=("soft_reset",),
         ),
-        Kind("AlphaLIF", neurons.AlphaLIF, {"excitatory": 1.2, "inhibitory": -0.8}, 0.7, 0.1, {**SYNAPTIC, **UNIT}),
+        Kind("AlphaLIF", AlphaLIF, {"excitatory": 1.2, "inhibitory": -0.8}, 0.7, 0.1, {**SYNAPTIC, **UNIT}),
         Kind(
             "CobaLIF",
-            neurons.CobaLIF,
+            CobaLIF,
             {"excitatory": 2.5e-9, "inhibitory": 3e-9},
             8e-11,
             1e-9,
@@ -199,7 +199,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "AdaptiveLIF",
-            neurons.AdaptiveLIF,
+            AdaptiveLIF,
             {"input": 0.35},
             0.7,
             0.1,
@@ -207,7 +207,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "AdEx",
-            neurons.AdEx,
+            AdEx,
             {"excitatory": 1.2e-9, "inhibitory": -1e-9},
             5e-10,
             3e-9,
@@ -215,7 +215,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "Izhikevich",
-            neurons.Izhikevich,
+            Izhikevich,
             {"input": 4e-3},
             6.0,
             100.0,
@@ -223,7 +223,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "DendriticLIF",
-            neurons.DendriticLIF,
+            DendriticLIF,
             {"input": 0.35, "dendrite": 1.0},
             0.7,
             0.1,
@@ -231,7 +231,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "NMDALIF",
-            neurons.NMDALIF,
+            NMDALIF,
             {"ampa": 1.5e-8, "nmda": 5e-9, "gaba": 1.5e-8},
             4e-10,
             3e-9,
@@ -240,7 +240,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "SEAdLIF",
-            neurons.SEAdLIF,
+            SEAdLIF,
             {"input": 8.0},
             0.0,
             0.0,
@@ -249,7 +249,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "TwoCompartmentLIF",
-            neurons.TwoCompartmentLIF,
+            TwoCompartmentLIF,
             {"soma": 0.35, "dendrite": 0.8},
             1.0,
             0.2,

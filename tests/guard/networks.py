@@ -25,10 +25,9 @@ from guard.parts import (
 )
 from numpy.typing import NDArray
 
-from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.spikes import Spikes
-from neurosim.stimuli import Current
-from neurosim.synapses import Uniform
+from neurosim import Network, PoissonInput, PoissonSource, Population, Projection, Spikes, SpikeSource
+from neurosim.network import Uniform
+from neurosim.network.stimuli import Current
 
 Generator = np.random.Generator
 
@@ -230,7 +229,10 @@ def _projection(rng: Generator, source: Population, made: Made, features: set[st
     """Return a projection; its features are added to `features`."""
     target = made.population
     kind = made.kind
-    row = int(rng.integers(1, len(kind.weights))) if len(kind.weights) > 1 and chance(rng, 0.3) else 0
+    if len(kind.weights) > 1 and chance(rng, 0.3):
+        row = int(rng.integers(1, len(kind.weights)))
+    else:
+        row = 0
     receptor = list(kind.weights)[row]
     unit = list(kind.weights.values())[row]
     if row > 0:
@@ -244,18 +246,33 @@ def _projection(rng: Generator, source: Population, made: Made, features: set[st
     is_fixed = chance(rng, 0.7 if is_crowd else 0.25)
     if is_fixed:
         features.add("fixed")
-    rule = draw_rule(rng, unit, features) if not is_fixed and chance(rng, 0.6) else None
+    if not is_fixed and chance(rng, 0.6):
+        rule = draw_rule(rng, unit, features)
+    else:
+        rule = None
     weight: Any = unit * rng.uniform(0.6, 1.4)
     if chance(rng, 0.2 if is_crowd else 0.5):
         features.add("weights")
         low, high = sorted((0.3 * unit, 1.7 * unit))
-        weight = Uniform(low, high) if count is None or chance(rng, 0.3) else rng.uniform(low, high, count)
+        if count is None or chance(rng, 0.3):
+            weight = Uniform(low, high)
+        else:
+            weight = rng.uniform(low, high, count)
     delay: Any = int(rng.integers(1, 9)) * dt
     if chance(rng, 0.2 if is_crowd else 0.4):
         features.add("delays")
-        delay = Uniform(dt, 8 * dt) if count is None or chance(rng, 0.3) else rng.integers(1, 9, count) * dt
-    homeostasis = draw_homeostasis(rng, unit, features, dt) if not is_fixed and chance(rng, 0.35) else None
-    short_term = draw_short_term(rng, features) if not is_fixed and chance(rng, 0.35) else None
+        if count is None or chance(rng, 0.3):
+            delay = Uniform(dt, 8 * dt)
+        else:
+            delay = rng.integers(1, 9, count) * dt
+    if not is_fixed and chance(rng, 0.35):
+        homeostasis = draw_homeostasis(rng, unit, features, dt)
+    else:
+        homeostasis = None
+    if not is_fixed and chance(rng, 0.35):
+        short_term = draw_short_term(rng, features)
+    else:
+        short_term = None
     fraction = 0.0
     p = 1.0
     if chance(rng, 0.3):

@@ -105,7 +105,9 @@ class PairTable:
     def _cell(self, pair: Pair, needed: set[Pair], letters: Mapping[str, str]) -> str:
         count = self.counts.get(pair, 0)
         if count:
-            return f"{count}!" if count < self.least and pair in needed and pair not in self.reasons else str(count)
+            if count < self.least and pair in needed and pair not in self.reasons:
+                return f"{count}!"
+            return str(count)
         if pair in self.reasons:
             return letters[self.reasons[pair]]
         return "!" if pair in needed else "."

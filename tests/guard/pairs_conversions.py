@@ -7,10 +7,8 @@ from guard.covering import covering
 from guard.pairs import PairTable
 from guard.spike_coding import SCHEMES as ROUNDING_OF
 
-from neurosim.attention import KINDS
-from neurosim.convert import SCHEMES
-from neurosim.convert.coding import ROUNDINGS
-from neurosim.convert.expansions import EXPANSIONS
+from neurosim.language import EXPANSIONS, KINDS, SCHEMES
+from neurosim.language.conversion.coding import ROUNDINGS
 
 # What `conversions.hold` does with every conversion.
 CHECKS = (
@@ -47,7 +45,10 @@ def cases() -> list[Conversion]:
 
 
 def features(case: Conversion) -> tuple[str, ...]:
-    threads = "1 thread" if case.threads == 1 else f"{case.threads} threads"
+    if case.threads == 1:
+        threads = "1 thread"
+    else:
+        threads = f"{case.threads} threads"
     chosen = (case.kind, case.scheme, case.expansion, case.weights, f"batch of {case.batch}", threads)
     return (*chosen, f"rounds {ROUNDING_OF[case.scheme]}", *CHECKS)
 

@@ -7,29 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from guard.kinds import Kind
 
-from neurosim.network import PoissonInput, Population
-from neurosim.plasticity import (
-    STDP,
-    Hebbian,
-    Homeostasis,
-    LearningRule,
-    RewardSTDP,
-    ShortTermPlasticity,
-    SynapticScaling,
-    TripletSTDP,
-    WeightNormalisation,
-)
-from neurosim.stimuli import Current, GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
-from neurosim.synapses import (
-    AllToAll,
-    FixedNumberPost,
-    FixedNumberPre,
-    FixedProbability,
-    FixedTotalNumber,
-    FromList,
-    OneToOne,
-    Pattern,
-)
+from neurosim import STDP, AllToAll, FixedNumberPre, FixedProbability, FromList, OneToOne, PoissonInput, Population
+from neurosim.network import NoiseCurrent, RewardSTDP, ShortTermPlasticity, StepCurrent, SynapticScaling
+from neurosim.network.plasticity.base import LearningRule
+from neurosim.network.plasticity.hebbian import Hebbian
+from neurosim.network.plasticity.homeostasis import Homeostasis, WeightNormalisation
+from neurosim.network.plasticity.timing import TripletSTDP
+from neurosim.network.stimuli import Current, GapJunctions, SineCurrent
+from neurosim.network.synapses.base import Pattern
+from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
 
 Generator = np.random.Generator
 # Units of a population from which on it gets the densest rows, and few synapses from others of its size.
@@ -71,7 +57,10 @@ def draw_stimuli(rng: Generator, made: Made, duration: float, dt: float) -> list
             stimuli.append(PoissonInput(name, rate, weight, receptor, name=f"{feature} {name}", times=times))
     if kind.current == 0.0:
         return stimuli
-    units = np.sort(rng.choice(size, max(size // 2, 1), replace=False)) if chance(rng, 0.3) else None
+    if chance(rng, 0.3):
+        units = np.sort(rng.choice(size, max(size // 2, 1), replace=False))
+    else:
+        units = None
     count = size if units is None else len(units)
     if chance(rng, 0.25):
         made.features.add("StepCurrent")
@@ -81,7 +70,10 @@ def draw_stimuli(rng: Generator, made: Made, duration: float, dt: float) -> list
     if chance(rng, 0.2):
         made.features.add("SineCurrent")
         amplitude, offset = kind.current * rng.uniform(0.2, 0.8, 2)
-        stop = float(rng.uniform(0.5, 1.0) * duration) if chance(rng, 0.5) else None
+        if chance(rng, 0.5):
+            stop = float(rng.uniform(0.5, 1.0) * duration)
+        else:
+            stop = None
         sine = {
             "amplitude": amplitude,
             "frequency": rng.uniform(5.0, 60.0),
@@ -97,7 +89,10 @@ def draw_stimuli(rng: Generator, made: Made, duration: float, dt: float) -> list
     if chance(rng, 0.25):
         made.features.add("GapJunctions")
         pairs = rng.integers(0, size, (2, 2 * size))
-        pattern = AllToAll() if chance(rng, 0.5) and size < MANY else FromList(*pairs)
+        if chance(rng, 0.5) and size < MANY:
+            pattern = AllToAll()
+        else:
+            pattern = FromList(*pairs)
         stimuli.append(
             GapJunctions(name, source=name, pattern=pattern, conductance=kind.conductance * rng.uniform(0.2, 1.0))
         )
@@ -112,7 +107,10 @@ def draw_gaps(rng: Generator, cells: list[Made]) -> list[Current]:
     one, other = able[:2]
     sizes = one.population.size, other.population.size
     listed = FromList(*(rng.integers(0, size, 2 * max(sizes)) for size in sizes))
-    pattern = AllToAll() if chance(rng, 0.4) and max(sizes) < MANY else listed
+    if chance(rng, 0.4) and max(sizes) < MANY:
+        pattern = AllToAll()
+    else:
+        pattern = listed
     # Of two kinds in different units the more sensitive one is pulled as among its own.
     conductance = min(one.kind.conductance, other.kind.conductance) * rng.uniform(0.1, 0.5)
     for made in (one, other):
@@ -134,7 +132,10 @@ def draw_pattern(
         FixedNumberPost(min(4, target.size)),
         FixedTotalNumber(2 * target.size, with_replacement=False),
     )
-    kind = len(drawn) + 2 if target.size > MANY else int(rng.integers(len(drawn) + 3))
+    if target.size > MANY:
+        kind = len(drawn) + 2
+    else:
+        kind = int(rng.integers(len(drawn) + 3))
     if kind < len(drawn):
         return drawn[kind], None
     if kind == len(drawn):

@@ -15,19 +15,22 @@ from helpers.command import neurosim, result_of
 from helpers.readouts import PlainReadout
 from numpy.typing import NDArray
 
-from neurosim import Network, Population, Simulation, SpikeSource, catalog, description, files, simulate
-from neurosim.description import Description, Settings, SpikeFile
-from neurosim.engine import Result, live
+from neurosim import Network, Population, Simulation, Spikes, SpikeSource, Windowed, simulate
+from neurosim.app import RunOptions
+from neurosim.app.runs.pipeline.config import PipelineConfig, configure
+from neurosim.app.runs.pipeline.inputs import PipelineInputs
+from neurosim.app.runs.pipeline.progress import PipelineProgress
+from neurosim.app.runs.pipeline.run import simulate as run_pipeline
+from neurosim.base import NeurosimInterruptedError
+from neurosim.base.json_toml import read_json, write_toml
+from neurosim.data import catalog, read_windows, write
+from neurosim.data.files.arrays import read_arrays, write_arrays
+from neurosim.engine import Description, Result, live, read_description, write_description
+from neurosim.engine.description.description import Settings, SpikeFile
+from neurosim.engine.description.dump import description_tree
 from neurosim.engine.grid.reference import simulate_dense
-from neurosim.errors import NeurosimInterruptedError
-from neurosim.readouts import LinearReadout, OnlineReadout
-from neurosim.runs import RunOptions
-from neurosim.runs.pipeline.config import PipelineConfig, configure
-from neurosim.runs.pipeline.inputs import PipelineInputs
-from neurosim.runs.pipeline.progress import PipelineProgress
-from neurosim.runs.pipeline.run import simulate as run_pipeline
-from neurosim.spikes import Spikes
-from neurosim.windowed import Arrivals, Windowed
+from neurosim.learning import LinearReadout, OnlineReadout
+from neurosim.network.windowed import Arrivals
 
 WINDOWED = ("model", "readout")
 Fired = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -208,7 +211,10 @@ def _linear(model: LinearReadout, windows: list[dict[str, NDArray[np.int64]]]) -
     for k, counts in enumerate(windows):
         slot = min(k, model.windows - 1)
         trace = model.decay * trace + counts["input"]
-        slots[slot] = trace if model.features == "traces" else slots[slot] + counts["input"]
+        if model.features == "traces":
+            slots[slot] = trace
+        else:
+            slots[slot] = slots[slot] + counts["input"]
         x = model.gain * (np.sqrt(slots) if model.features == "roots" else slots)
         rows.append(model.bias + np.einsum("cwi,wi->c", model.weights.astype(np.float64), x))
     return np.array(rows)
@@ -299,16 +305,16 @@ def from_toml(case: Pipeline, built: Built, whole: Result, folder: Path) -> None
         # The clock of a camera was running for a while: time 0 is the first event.
         source = built.clips[0]["source"]
         late = replace(source, times=source.times + 3.25, duration=source.duration + 3.25)
-        files.write(folder / "camera.dat", late)
+        write(folder / "camera.dat", late)
         inputs["source"] = SpikeFile(folder / "camera.dat")
     settings = Settings(clock=CLOCK, duration=built.steps * CLOCK, record=tuple(recorded(built.network)))
     for name, spikes in inputs.items():
         if isinstance(spikes, Spikes):
-            files.write(folder / f"{name}.csv", spikes)
+            write(folder / f"{name}.csv", spikes)
             inputs[name] = SpikeFile(folder / f"{name}.csv")
     described = Description(built.network, settings, inputs=inputs)
-    description.save(folder / "network.toml", described)
-    again = description.load(folder / "network.toml")
+    write_description(folder / "network.toml", described)
+    again = read_description(folder / "network.toml")
     same(again.simulate(threads=1), whole)
 
 
@@ -328,8 +334,11 @@ def in_packets(built: Built, whole: Result) -> None:
 def from_sonata(built: Built, whole: Result, folder: Path) -> None:
     played: dict[str, Any] = {}
     for name, spikes in built.clips[0].items():
-        files.write(folder / f"{name}.h5", spikes)
-        played[name] = files.read_windows(folder / f"{name}.h5", length=2.0**-7) if name == "source" else spikes
+        write(folder / f"{name}.h5", spikes)
+        if name == "source":
+            played[name] = read_windows(folder / f"{name}.h5", length=2.0**-7)
+        else:
+            played[name] = spikes
     simulation = Simulation(built.network, played, clock=CLOCK, threads=1, record=recorded(built.network))
     pieces = [simulation.run(built.steps * CLOCK)]
     hold_pieces(pieces, simulation.learned, whole, built)
@@ -344,9 +353,9 @@ def as_a_run(case: Pipeline, built: Built, folder: Path) -> None:
     _write_recordings(built, root)
     settings = Settings(clock=CLOCK, duration=built.steps * CLOCK, seed=5)
     arrays: dict[str, NDArray[Any]] = {}
-    tree = description.tree(Description(built.network, settings), arrays, "arrays.safetensors")
+    tree = description_tree(Description(built.network, settings), arrays, "arrays.safetensors")
     if arrays:
-        files.write_arrays(folder / "arrays.safetensors", arrays)
+        write_arrays(folder / "arrays.safetensors", arrays)
     data: dict[str, Any] = {"name": "folder", "root": str(root), "source": "source", "label": "label"}
     data |= {"readout": "readout", "save_every": 2, "shuffle": False}
     announced = "task" in {population.name for population in built.network.populations}
@@ -355,17 +364,17 @@ def as_a_run(case: Pipeline, built: Built, folder: Path) -> None:
         data["tasks"] = [[0], [1]]
     if announced:
         data["task"] = "task"
-    files.write_toml(folder / "pipeline.toml", {**tree, "data": data})
+    write_toml(folder / "pipeline.toml", {**tree, "data": data})
     result = result_of("simulate", "--config", folder / "pipeline.toml", "--out", folder / "run", "--threads", 1)
     assert result["samples"] == 4
     assert result["train_samples"] == 6
     learned, accuracy = _run_by_hand(built, root, configure(folder / "pipeline.toml"), in_tasks=in_tasks)
-    stored = files.read_arrays(folder / "run" / "learned.safetensors")
+    stored = read_arrays(folder / "run" / "learned.safetensors")
     same_arrays(stored, {f"{name}/{key}": array for name, state in learned.items() for key, array in state.items()})
     assert result["accuracy"] == accuracy
     _interrupted(folder, saves=1 + case.seed % 3)
-    same_arrays(stored, files.read_arrays(folder / "resumed" / "learned.safetensors"))
-    metrics = files.read_json(folder / "resumed" / "metrics.json")
+    same_arrays(stored, read_arrays(folder / "resumed" / "learned.safetensors"))
+    metrics = read_json(folder / "resumed" / "metrics.json")
     for name in ("accuracy", "spike_digest", "spikes", "confusion", "matrix"):
         assert metrics[name] == result[name], name
 
@@ -378,7 +387,7 @@ def _write_recordings(built: Built, root: Path) -> None:
                 clip = built.clips[number % 2]["source"]
                 turned = replace(clip, units=(clip.units + 7 * number + 3 * label) % clip.size)
                 (root / split / str(label)).mkdir(parents=True, exist_ok=True)
-                files.write(root / split / str(label) / f"{number}.dat", turned)
+                write(root / split / str(label) / f"{number}.dat", turned)
 
 
 def _run_by_hand(
@@ -388,8 +397,12 @@ def _run_by_hand(
     inputs = PipelineInputs(config)
     train = catalog.load("folder", "train", root)
     test = catalog.load("folder", "test", root)
-    tasks = [np.flatnonzero(train.labels == label) for label in range(CLASSES)] if in_tasks else [np.arange(len(train))]
-    network, trial = built.network, len(test)
+    if in_tasks:
+        tasks = [np.flatnonzero(train.labels == label) for label in range(CLASSES)]
+    else:
+        tasks = [np.arange(len(train))]
+    network = built.network
+    trial = len(test)
     for items in tasks:
         played = inputs.of(train.select(items), labelled=True, announced=True)
         learned = simulate(network, played, clock=CLOCK, seed=5, trial=trial, record=[]).learned
@@ -407,7 +420,8 @@ def _run_by_hand(
 
 def _interrupted(folder: Path, saves: int) -> None:
     """Run the pipeline until Ctrl-C comes after some saves, and resume it."""
-    save, left = PipelineProgress.save, [saves]
+    save = PipelineProgress.save
+    left = [saves]
 
     def counted(*arguments: Any) -> None:
         left[0] -= 1

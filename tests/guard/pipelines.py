@@ -15,30 +15,43 @@ from typing import Any
 
 import numpy as np
 
-from neurosim import Network, Population, Projection, SpikeSource
-from neurosim.dendrites import DendriteLayer, DendriticSegments, ELMUnits, SpatialPooler, TemporalMemory
-from neurosim.liquid import Readout
-from neurosim.macrocolumn import Hierarchy, Level, Macrocolumn
-from neurosim.network import Link
-from neurosim.neurons import LIF
-from neurosim.plasticity import (
+from neurosim import (
+    LIF,
     STDP,
-    Hebbian,
-    RewardSTDP,
-    ShortTermPlasticity,
-    SynapticScaling,
-    TripletSTDP,
-    WeightNormalisation,
+    FixedProbability,
+    Link,
+    Network,
+    Population,
+    Projection,
+    Recordings,
+    Spikes,
+    SpikeSource,
+    Windowed,
 )
-from neurosim.readouts import LateralCircuit, LinearReadout, OnlineReadout
-from neurosim.spikes import Recordings, Spikes
-from neurosim.stimuli import PoissonInput, PoissonSource, StepCurrent
-from neurosim.synapses import FixedProbability, Uniform
-from neurosim.windowed import Windowed, WindowModel
+from neurosim.learning import LateralCircuit, LinearReadout, OnlineReadout, Readout
+from neurosim.memory import (
+    DendriteLayer,
+    DendriticSegments,
+    ELMUnits,
+    Hierarchy,
+    Level,
+    Macrocolumn,
+    SpatialPooler,
+    TemporalMemory,
+)
+from neurosim.network import RewardSTDP, ShortTermPlasticity, StepCurrent, SynapticScaling, Uniform
+from neurosim.network.plasticity.hebbian import Hebbian
+from neurosim.network.plasticity.homeostasis import WeightNormalisation
+from neurosim.network.plasticity.timing import TripletSTDP
+from neurosim.network.stimuli import PoissonInput, PoissonSource
+from neurosim.network.windowed import WindowModel
 
 CLOCK = 1e-3
 SENSOR = (2, 4, 5)
-INPUTS, CELLS, DRIVEN, CLASSES = 40, 16, 8, 2
+INPUTS = 40
+CELLS = 16
+DRIVEN = 8
+CLASSES = 2
 Rng = np.random.Generator
 
 
@@ -96,7 +109,9 @@ def _dendrite_layer(inputs: int, window: float, rng: Rng) -> DendriteLayer:
 
 
 def _elm(inputs: int, window: float, rng: Rng) -> ELMUnits:
-    hidden, memory, outputs = 6, 5, 7
+    hidden = 6
+    memory = 5
+    outputs = 7
     return ELMUnits(
         dt=window,
         decay=0.6,
@@ -252,7 +267,10 @@ def _network(case: Pipeline, model_window: float, readout_window: float, rng: Rn
     inputs = CELLS + (INPUTS if has_source else 0)
     model = MODELS[case.model](inputs, model_window, rng)
     readout = READOUTS[case.readout](CELLS + model.outputs + DRIVEN, rng)
-    source = PoissonSource(60.0) if case.source == "Poisson source" else SpikeSource()
+    if case.source == "Poisson source":
+        source = PoissonSource(60.0)
+    else:
+        source = SpikeSource()
     populations = [
         Population("label", CLASSES, SpikeSource()),
         Population("cells", CELLS, LIF(tau_mem=0.02)),

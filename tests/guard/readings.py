@@ -14,12 +14,15 @@ import pytest
 from guard.encoders import ENCODERS, UNIX, Events, Table
 from numpy.typing import NDArray
 
-from neurosim import catalog, description, files
-from neurosim.errors import GuessWarning, NeurosimInputError
-from neurosim.files.formats import ReadOptions
-from neurosim.read_report import ReadReport
-from neurosim.runs.frame.view import read_view
-from neurosim.spikes import Spikes
+from neurosim import Spikes
+from neurosim.app.runs.frame.view import read_view
+from neurosim.base import GuessWarning, NeurosimInputError
+from neurosim.data import catalog, read, read_windows
+from neurosim.data.files import formats
+from neurosim.data.files.formats import ReadOptions
+from neurosim.data.files.nmnist import read_nmnist_many
+from neurosim.data.read_report import ReadReport
+from neurosim.engine.description.parse import parse_description
 
 GEOMETRIES: Mapping[str, tuple[int, int]] = {
     "7 x 3": (3, 7),
@@ -164,7 +167,7 @@ def write(case: Reading, path: Path) -> Events:
         shape = (2, e.height, e.width)
         start = UNIX / 1e6 if case.format == "AEDAT4" else 0.0
         report = ReadReport("test", start) if start else None
-        files.write(path, Spikes(e.t * 1e-6, units, 2 * e.height * e.width, float(e.t[-1]) * 1e-6, shape, report))
+        formats.write(path, Spikes(e.t * 1e-6, units, 2 * e.height * e.width, float(e.t[-1]) * 1e-6, shape, report))
     else:
         ENCODERS[case.format][1](path, e, case.table)
     return e
@@ -199,7 +202,7 @@ def hold(case: Reading, folder: Path) -> None:
 
 
 def by_read(case: Reading, path: Path, e: Events, stored: NDArray[np.int64]) -> None:
-    spikes = files.read(path, **case.options)
+    spikes = read(path, **case.options)
     zero = 0.0
     if case.format in ("AEDAT4", "HDF5 of DSEC"):
         # Their times count from a moment that the report tells.
@@ -209,7 +212,10 @@ def by_read(case: Reading, path: Path, e: Events, stored: NDArray[np.int64]) -> 
     assert spikes.size == 2 * e.height * e.width
     if case.format != "SONATA" or case.written_by == "files.write":
         assert spikes.shape == (2, e.height, e.width)
-    lowest = "top" if spikes.report is None else spikes.report.row_0
+    if spikes.report is None:
+        lowest = "top"
+    else:
+        lowest = spikes.report.row_0
     assert lowest == ("bottom" if case.format in LOWEST_ROW_FIRST else "top")
 
 
@@ -226,7 +232,7 @@ def by_toml(case: Reading, path: Path, e: Events, played: NDArray[np.int64]) -> 
     options = {key: value for key, value in case.options.items() if key != "shape"}
     camera = {"name": "camera", "shape": [2, e.height, e.width], "model": "SpikeSource"}
     tree = {"population": [{**camera, "spikes": {"file": path.name, **options}}]}
-    spikes = description.parse(tree, path.parent).recordings()["camera"]
+    spikes = parse_description(tree, path.parent).recordings()["camera"]
     assert np.array_equal(rows_of(spikes, e), played)
 
 
@@ -246,24 +252,24 @@ def by_folder(case: Reading, path: Path, e: Events, played: NDArray[np.int64]) -
 
 def written_again(case: Reading, path: Path, e: Events, stored: NDArray[np.int64]) -> None:
     """What was read and is written in another format is read as the same."""
-    spikes = files.read(path, **case.options)
+    spikes = read(path, **case.options)
     if len(spikes.shape) != 3:
         return
     again = path.with_name("again.npz")
-    files.write(again, spikes)
+    formats.write(again, spikes)
     zero = 0.0 if spikes.report is None else spikes.report.start
     zero -= UNIX / 1e6 if case.format == "AEDAT4" else 0.0
-    assert np.array_equal(rows_of(files.read(again), e, zero), stored)
+    assert np.array_equal(rows_of(read(again), e, zero), stored)
 
 
 def in_pieces(case: Reading, path: Path, e: Events, stored: NDArray[np.int64]) -> None:
     """Read many files of N-MNIST at once, and a SONATA file window by window."""
     if case.format == "N-MNIST":
-        for spikes in files.read_nmnist_many([path, path], case.options["shape"]):
+        for spikes in read_nmnist_many([path, path], case.options["shape"]):
             assert np.array_equal(rows_of(spikes, e), stored)
     if case.format == "SONATA":
         # A clock that has run for an hour has many empty windows.
         length = 2.0**-7 if e.t[0] < 1_000_000 else 2.0**9
-        windows = list(files.read_windows(path, length=length))
+        windows = list(read_windows(path, length=length))
         rows = [rows_of(spikes, e, k * length) for k, spikes in enumerate(windows)]
         assert np.array_equal(np.concatenate(rows), stored)

@@ -58,13 +58,17 @@ def counts_and_edges(z: Array, rounding: str, price: float, shrink: float, limit
 
 def _unary(count: int, planes: int) -> list[int] | None:
     sign = (count > 0) - (count < 0)
-    return None if abs(count) > planes else [sign] * abs(count) + [0] * (planes - abs(count))
+    if abs(count) > planes:
+        return None
+    return [sign] * abs(count) + [0] * (planes - abs(count))
 
 
 def _bitwise(count: int, planes: int) -> list[int] | None:
     digits = bin(abs(count))[2:].zfill(planes)
     sign = -1 if count < 0 else 1
-    return None if len(digits) > planes else [sign * int(digit) for digit in digits]
+    if len(digits) > planes:
+        return None
+    return [sign * int(digit) for digit in digits]
 
 
 def _canonical(count: int, planes: int) -> list[int] | None:
@@ -75,7 +79,9 @@ def _canonical(count: int, planes: int) -> list[int] | None:
         digit = 2 - rest % 4 if rest % 2 else 0
         digits.append(digit)
         rest = (rest - digit) // 2
-    return None if len(digits) > planes else [0] * (planes - len(digits)) + digits[::-1]
+    if len(digits) > planes:
+        return None
+    return [0] * (planes - len(digits)) + digits[::-1]
 
 
 def _twos_complement(count: int, planes: int) -> list[int] | None:

@@ -9,8 +9,8 @@ from guard.conversions import Conversion, hold
 from guard.pairs_conversions import UNSIGNED, cases, table
 from guard.spike_coding import SCHEMES as ROUNDING_OF
 
-from neurosim.convert import SCHEMES, Coding
-from neurosim.errors import NeurosimInputError
+from neurosim.base import NeurosimInputError
+from neurosim.language import SCHEMES, Coding
 
 # One of each scheme, each of another kind; the others are slow.
 KIND_OF = {
@@ -25,7 +25,7 @@ QUICK = [next(case for case in cases() if (case.scheme, case.kind) == (s, k)) fo
 
 @pytest.fixture(autouse=True)
 def brief_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurosim.convert.model.LEARNED_STEPS", 1)
+    monkeypatch.setattr("neurosim.language.conversion.model.LEARNED_STEPS", 1)
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)

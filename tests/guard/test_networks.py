@@ -16,9 +16,9 @@ from guard.kinds import KINDS
 from guard.networks import AXES, case
 from guard.pairs_networks import LEAST, NETWORKS, table
 
-from neurosim import neurons
 from neurosim.engine.prepared import prepare
 from neurosim.kernels.engine.clocked import deliver
+from neurosim.network.neurons import MODELS
 
 # Few kinds, so that few steps are compiled; the slow tests have all of them.
 QUICK = ("LIF", "CubaLIF", "CobaLIF", "DendriticLIF", "equations Heun")
@@ -53,10 +53,10 @@ def test_every_pair_of_features_meets_ten_times_in_a_thousand_networks() -> None
 
 
 def test_all_models_and_rules_of_the_package_are_drawn() -> None:
-    from neurosim.plasticity import HOMEOSTASIS, RULES
-    from neurosim.stimuli import STIMULI
+    from neurosim.network.plasticity import HOMEOSTASIS, RULES
+    from neurosim.network.stimuli import STIMULI
 
-    assert {kind.model.__name__ for kind in KINDS.values()} >= set(neurons.MODELS)
+    assert {kind.model.__name__ for kind in KINDS.values()} >= set(MODELS)
     assert set(AXES["rule"]) >= set(RULES)
     assert set(AXES["homeostasis"]) == set(HOMEOSTASIS)
     assert set(AXES["stimulus"]) >= set(STIMULI)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels.spikes.accumulate import triton as accumulate_triton
+from neurosim.kernels.spikes.accumulate import gpu as accumulate_triton
 from neurosim.kernels.spikes.accumulate.launch import encode_accumulate, spike_accumulate
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.launch import encode
 from neurosim.kernels.spikes.encode.reference import Escapes, clip_reference, encode_reference
+from neurosim.kernels.spikes.planes.gpu import plane_product
 from neurosim.kernels.spikes.planes.reference import Planes, pack_reference
-from neurosim.kernels.spikes.planes.triton import plane_product
 
 # Inputs and outputs; the last is more than one split and more than one block of outputs.
 SHAPES = [(40, 33), (1030, 290)]
@@ -22,7 +22,8 @@ def spikes(rows: int, inputs: int, limit: int = 127, large: bool = True) -> np.n
     rng = np.random.default_rng(rows + inputs)
     whole = rng.integers(-3, 4, (rows, inputs)) * (rng.random((rows, inputs)) < 0.3)
     if large:
-        whole[0, :2], whole[-1, -1] = (limit + 70, -3 * limit), limit + 1
+        whole[0, :2] = (limit + 70, -3 * limit)
+        whole[-1, -1] = limit + 1
     return whole.astype(np.int32)
 
 
@@ -117,14 +118,23 @@ def decode_case(device: str, kind: torch.dtype, given: bool) -> None:
         rng = np.random.default_rng(inputs)
         x = rng.standard_normal((1, inputs)).astype(np.float32)
         x[0, 1] = 700  # a count that int8 would not hold
-        thresholds = rng.random(inputs).astype(np.float32) + 0.5 if given else None
+        if given:
+            thresholds = rng.random(inputs).astype(np.float32) + 0.5
+        else:
+            thresholds = None
         whole, used = encode_reference(x, 3.0, thresholds)
         w = weights(inputs, outputs, kind, device)
-        on_device = None if thresholds is None else torch.from_numpy(thresholds).to(device)
+        if thresholds is None:
+            on_device = None
+        else:
+            on_device = torch.from_numpy(thresholds).to(device)
         y, scale = accumulate_triton.decode(torch.from_numpy(x).to(device), w, 3.0, on_device)
         np.testing.assert_array_equal(scale.cpu().numpy(), used)
         expected = accumulate_reference(whole, plain(w)).astype(np.float32) * (1 if given else used[0])
-        tolerance = 0 if kind == torch.int8 else 1e-5 * np.abs(expected).max()
+        if kind == torch.int8:
+            tolerance = 0
+        else:
+            tolerance = 1e-5 * np.abs(expected).max()
         np.testing.assert_allclose(y.cpu().numpy(), expected, rtol=0, atol=tolerance)
 
 
@@ -191,10 +201,13 @@ def case_steps_and_planes_of_a_batch(device: str) -> None:
 def case_public_functions_pick_the_device(device: str) -> None:
     """The same calls for numpy and for tensors of any device, the same integers out."""
     rng = np.random.default_rng(5)
-    x, w = rng.standard_normal((3, 300)).astype(np.float32), plain(weights(300, 77, torch.int8, "cpu"))
+    x = rng.standard_normal((3, 300)).astype(np.float32)
+    w = plain(weights(300, 77, torch.int8, "cpu"))
     x[1, 5] = 900
-    on, whole = torch.from_numpy(x).to(device), torch.from_numpy(w).to(device)
-    coded, expected = encode(on), encode(x)
+    on = torch.from_numpy(x).to(device)
+    whole = torch.from_numpy(w).to(device)
+    coded = encode(on)
+    expected = encode(x)
     np.testing.assert_array_equal(coded.counts.cpu().numpy(), expected.counts)
     sums = spike_accumulate(expected.counts, w, expected.escapes)
     np.testing.assert_array_equal(spike_accumulate(coded.counts, whole, coded.escapes).cpu().numpy(), sums)

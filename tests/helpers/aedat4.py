@@ -19,7 +19,8 @@ def made(n: int, last: int = 900_000, seed: int = 0) -> list[Event]:
 
 def flatbuffer(kind: bytes, fields: list[bytes], tail: bytes) -> bytes:
     """Return a FlatBuffer of one table whose last field is an offset to `tail`."""
-    offsets, at = [], 4
+    offsets = []
+    at = 4
     for field in fields:
         at = -(-at // len(field)) * len(field)
         offsets.append(at)

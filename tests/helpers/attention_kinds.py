@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosim.attention import Depth, Mixer, build
+from neurosim.language import Depth, Mixer, build
 
 WIDTH = 24
 SMALL: dict[str, dict[str, Any]] = {

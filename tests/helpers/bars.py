@@ -12,7 +12,9 @@ WAYS = ("right", "left", "down", "up")
 def bar(way: int, seed: int, seconds: float = 0.08) -> Spikes:
     """ON events where a bar of light arrives, OFF events where it leaves, and noise."""
     draw = np.random.default_rng([way, seed])
-    places, times, units = np.arange(8), [], []
+    places = np.arange(8)
+    times = []
+    units = []
     for at in places:
         line = at if way % 2 == 0 else 7 - at
         for polarity, lag in ((1, 0.0), (0, 0.01)):

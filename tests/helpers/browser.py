@@ -94,7 +94,8 @@ class Browser:
     """A context: `with Browser(path) as browser: visit = browser.open(page)`."""
 
     def __init__(self, chromium: str, seconds: float = 60.0) -> None:
-        self.chromium, self.seconds = chromium, seconds
+        self.chromium = chromium
+        self.seconds = seconds
         self.count = 0
         self.buffer = b""
         self.events: list[dict[str, Any]] = []
@@ -118,7 +119,8 @@ class Browser:
         )
         for end in (to_browser, from_browser, *ends):
             os.close(end)
-        self.output, self.input = from_us, to_us
+        self.output = from_us
+        self.input = to_us
         return self
 
     def __exit__(
@@ -137,7 +139,10 @@ class Browser:
 
     def open(self, page: Path | str, width: int = 1200, height: int = 900, dark: bool = False) -> Visit:
         """Load a page (a file or an address), let it settle and look at it."""
-        address = page.resolve().as_uri() if isinstance(page, Path) else page
+        if isinstance(page, Path):
+            address = page.resolve().as_uri()
+        else:
+            address = page
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Security"):
@@ -198,7 +203,8 @@ class Browser:
 
 def _note(visit: Visit, event: dict[str, Any], address: str) -> None:
     """Sort one event into what the visit reports."""
-    method, values = event.get("method"), event.get("params", {})
+    method = event.get("method")
+    values = event.get("params", {})
     if method == "Runtime.consoleAPICalled" and values["type"] in ("error", "warning", "assert"):
         visit.console.append(" ".join(str(a.get("value", a.get("description"))) for a in values["args"]))
     elif method == "Runtime.exceptionThrown":

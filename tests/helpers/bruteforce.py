@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def count(
     weights: NDArray, inputs: NDArray, outputs: NDArray, potentials: NDArray | None = None
 ) -> dict[str, int | bool]:
-    """The counts of one layer, by the names of `neurosim.measure.Layer`; arrays as in `neurosim.measure.count`."""
+    """The counts of one layer, by the names of `neurosim.base.measure.Layer`; arrays as in `neurosim.engine.count`."""
     found = dict.fromkeys(
         ("weights", "nonzero_weights", "input_events", "output_events", "output_entries", "steps"), 0
     ) | dict.fromkeys(("synaptic_operations", "dense_operations", "membrane_updates", "dense_membrane_updates"), 0)

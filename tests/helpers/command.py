@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from neurosim.cli import main
+from neurosim.app.cli import main
 
 
 def neurosim(*words: object, expect: int = 0) -> Result:

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
-from neurosim.convert import SCHEMES, Coder, Coding, SpikedLinear, convert
+from neurosim.language import SCHEMES, Coder, Coding, LanguageConfig, LanguageModel, MixerSpec, SpikedLinear, convert
 
 
 @contextmanager

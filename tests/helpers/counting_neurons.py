@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurosim.errors import require
+from neurosim.base.errors import require
 
 
 def integrate_and_fire(inputs: Tensor, threshold: Tensor | float, steps: int) -> Tensor:

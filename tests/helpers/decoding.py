@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
-from neurosim.convert.decoder import Decoder
+from neurosim.language import Decoder, LanguageConfig, LanguageModel, MixerSpec
 
 SMALL: dict[str, dict[str, Any]] = {
     "alrnn": {"units": 12, "rectified": 5},
@@ -80,7 +79,8 @@ def text(*shape: int) -> Tensor:
 @torch.no_grad()
 def stepped(model: LanguageModel, tokens: Tensor) -> Tensor:
     """Logits [T, B, vocabulary] of the model's own step, for tokens [T, B]."""
-    state, found = None, []
+    state = None
+    found = []
     for each in tokens:
         logits, state = model.step(each, state)
         found.append(logits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels.spikes.encode import triton as encode_triton
+from neurosim.kernels.spikes.encode import gpu as encode_triton
 from neurosim.kernels.spikes.encode.reference import (
     AWAY,
     EVEN,
@@ -16,8 +16,8 @@ from neurosim.kernels.spikes.encode.reference import (
     clip_reference,
     encode_reference,
 )
+from neurosim.kernels.spikes.planes.gpu import encode_planes
 from neurosim.kernels.spikes.planes.reference import Planes, pack_reference, unpack_reference
-from neurosim.kernels.spikes.planes.triton import encode_planes
 
 SHAPES = [(3, 70), (2, 4096 + 33), (1, 1), (5, 513)]
 
@@ -33,7 +33,10 @@ def numbers(rows: int, inputs: int, seed: int = 0) -> np.ndarray:
 
 
 def check(x: torch.Tensor, k: float, thresholds: torch.Tensor | None, limit: int, rounding: Rounding = NEAREST) -> None:
-    given = None if thresholds is None else thresholds.cpu().numpy()
+    if thresholds is None:
+        given = None
+    else:
+        given = thresholds.cpu().numpy()
     whole, used = encode_reference(x.float().cpu().numpy(), k, given, rounding)
     counts, escapes = clip_reference(whole, limit)
     tensors = {n: None if (a := getattr(rounding, n)) is None else torch.from_numpy(a) for n in ("edges", "levels")}

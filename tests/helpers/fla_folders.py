@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from neurosim.attention import LanguageModel
-from neurosim.attention.huggingface import READERS, CheckpointConfig
+from neurosim.language import LanguageModel
+from neurosim.language.attention.huggingface import READERS
+from neurosim.language.attention.huggingface.config import CheckpointConfig
 
 BASE: dict[str, Any] = {
     "hidden_size": 32,

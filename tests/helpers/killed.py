@@ -60,7 +60,8 @@ def _main(kills: Kills) -> None:
     if kills.prepare:
         module, _, name = kills.prepare.partition(":")
         getattr(importlib.import_module(module), name)()
-    first, go_on = [*kills.first, "--quiet", "--out"], [*kills.resume, "--quiet"]
+    first = [*kills.first, "--quiet", "--out"]
+    go_on = [*kills.resume, "--quiet"]
     assert _run([*first, "whole"]) == 0  # also loads what the children need
     chance = random.Random(1)
     found: dict[str, int] = {}
@@ -76,7 +77,10 @@ def _main(kills: Kills) -> None:
         if known and not begun:
             assert _run([*go_on, "--resume", folder]) == 2  # killed before it began
         threads = ["--threads", str(chance.choice(kills.threads))]
-        words = [*go_on, *threads, "--resume", folder] if begun else [*first, folder]
+        if begun:
+            words = [*go_on, *threads, "--resume", folder]
+        else:
+            words = [*first, folder]
         status = _killed(words, chance, kills)
         if os.WIFSIGNALED(status):
             found[folder] = found.get(folder, 0) + 1
@@ -86,7 +90,10 @@ def _main(kills: Kills) -> None:
     folder = f"killed{run}"
     if folder in found:
         known = _manifest(folder)
-        words = [*go_on, "--resume", folder] if "data" in known else [*first, folder]
+        if "data" in known:
+            words = [*go_on, "--resume", folder]
+        else:
+            words = [*first, folder]
         assert _run(["report", folder] if known.get("status") == "done" else words) == 0
     print(json.dumps(found))
 
@@ -94,7 +101,8 @@ def _main(kills: Kills) -> None:
 def _killed(words: Sequence[str], chance: random.Random, kills: Kills) -> int:
     """Return the status of a child that ran the words, and was killed unless it ended first."""
     at_a_write = chance.random() < 0.5
-    number, pause = chance.randrange(*kills.writes), chance.uniform(*kills.pause)
+    number = chance.randrange(*kills.writes)
+    pause = chance.uniform(*kills.pause)
     child = os.fork()
     if child == 0:
         if at_a_write:
@@ -119,7 +127,7 @@ def _counted(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
 
 
 def _run(words: Sequence[str]) -> int:
-    from neurosim.cli import main
+    from neurosim.app.cli import main
 
     try:
         main(list(words))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neurosim import measure
+from neurosim.engine import LayerCounts
 
-LAYER = measure.LayerCounts(
+LAYER = LayerCounts(
     name="hidden",
     inputs=4,
     outputs=3,

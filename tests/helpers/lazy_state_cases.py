@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurosim.kernels.spikes.lazy_state import triton as lazy_state_triton
+from neurosim.kernels.spikes.lazy_state import gpu as lazy_state_triton
 from neurosim.kernels.spikes.lazy_state.reference import LazyState, dense_scan_reference
 
 # Heads, keys, width, tokens.
@@ -37,7 +37,12 @@ def check(device: str, per_key: bool | None, delta: bool) -> None:
     for shape in SHAPES:
         heads, keys, width, _ = shape
         a = inputs(shape)
-        decay = None if per_key is None else a["decay"] if per_key else a["decay"][..., 0].copy()
+        if per_key is None:
+            decay = None
+        elif per_key:
+            decay = a["decay"]
+        else:
+            decay = a["decay"][..., 0].copy()
         beta = a["beta"] if delta else None
         rows = np.zeros((heads, keys, width), np.float32)
         expected = dense_scan_reference(rows, a["q"], a["k"], a["v"], decay, beta, 0.7)
@@ -75,8 +80,10 @@ def case_untouched_rows_are_neither_read_nor_written(device: str) -> None:
     state.rows[:] = float("nan")
     state.rows[0, [2, 5, 7]] = 1.0
     one = torch.zeros(1, 1, 20, device=device)
-    q, k = one.clone(), one.clone()
-    q[..., [2, 5]], k[..., 7] = 1.0, 2.0
+    q = one.clone()
+    k = one.clone()
+    q[..., [2, 5]] = 1.0
+    k[..., 7] = 2.0
     found = lazy_state_triton.lazy_scan(state, q, k, torch.ones(1, 1, 16, device=device), None, None, 1.0)
     assert (found == 2).all() and (state.rows[0, 7] == 3).all()
     assert state.rows.isnan().sum() == 17 * 16

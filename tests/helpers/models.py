@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from neurosim.neurons import IF, LI, LIF, AdaptiveLIF, AlphaLIF, CubaLIF, Neuron
+from neurosim import LIF, CubaLIF
+from neurosim.network import IF, LI, AdaptiveLIF, AlphaLIF, Neuron
 
 MODELS: dict[str, tuple[Neuron, float]] = {
     "LIF": (LIF(t_refractory=0.0013), 1.0),

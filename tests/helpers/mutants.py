@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from neurosim import files
-from neurosim.files.state import HEADER
+from neurosim.data import write_state
+from neurosim.data.files.state import HEADER
 
 NUMBERS: list[Any] = [0, 1, -1, 2, 63, 64, 255, 2**15, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 10**30]
 ODD: list[Any] = [*NUMBERS, 0.5, -0.5, 1e-300, 1e300, float("inf"), float("nan"), None, True, "", "x", [], {}, [[]]]
@@ -30,7 +30,7 @@ def mutate(path: Path, sound: Path, rng: np.random.Generator) -> str:
         header = json.loads(stored.metadata()[HEADER])
         arrays = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
     words = _mutate(header["settings"], arrays, rng)
-    files.write_state(path, header["kind"], header["version"], header["settings"], arrays)
+    write_state(path, header["kind"], header["version"], header["settings"], arrays)
     return words
 
 
@@ -59,7 +59,8 @@ def _mutate(settings: dict[str, Any], arrays: dict[str, NDArray[Any]], rng: np.r
 
 
 def _mutate_array(array: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], str]:
-    array, kind = array.copy(), rng.random()
+    array = array.copy()
+    kind = rng.random()
     if kind < 0.05:
         shapes = [array[:-1] if array.ndim else array, array.ravel(), array[None], np.repeat(array[None], 2, 0)]
         return shapes[int(rng.integers(len(shapes)))], "shape"
@@ -74,7 +75,10 @@ def _mutate_array(array: NDArray[Any], rng: np.random.Generator) -> tuple[NDArra
         rng.shuffle(flat)
         return array, "shuffled"
     how = "all" if kind < 0.3 else "some"
-    places = slice(None) if how == "all" else rng.integers(0, flat.size, int(rng.choice([1, 1, 3, 10])))
+    if how == "all":
+        places = slice(None)
+    else:
+        places = rng.integers(0, flat.size, int(rng.choice([1, 1, 3, 10])))
     value = _extreme(flat, rng)
     with np.errstate(all="ignore"):
         flat[places] = value
@@ -88,7 +92,8 @@ def _extreme(flat: NDArray[Any], rng: np.random.Generator) -> Any:
     if flat.dtype.kind not in "iu":
         return not flat[0]
     ends = np.iinfo(flat.dtype)
-    top, low = int(flat.max()), int(flat.min())
+    top = int(flat.max())
+    low = int(flat.min())
     wanted = [0, 1, -1, ends.max, ends.min, top + 1, low - 1, 2 * top + 1, flat.size, 1 << 16, 1 << 31, 1 << 40]
     inside = [value for value in wanted if ends.min <= value <= ends.max]
     return inside[int(rng.integers(len(inside)))]
@@ -96,13 +101,19 @@ def _extreme(flat: NDArray[Any], rng: np.random.Generator) -> Any:
 
 def _mutate_tree(tree: Any, rng: np.random.Generator) -> str:
     """Change one leaf, or take out or add an entry, somewhere below."""
-    at, node, key = "", tree, None
+    at = ""
+    node = tree
+    key = None
     parent: Any = None
     while isinstance(node, dict | list) and node and rng.random() < 0.9:
         parent = node
-        keys = list(node) if isinstance(node, dict) else range(len(node))
+        if isinstance(node, dict):
+            keys = list(node)
+        else:
+            keys = range(len(node))
         key = keys[int(rng.integers(len(keys)))]
-        node, at = node[key], f"{at}.{key}"
+        node = node[key]
+        at = f"{at}.{key}"
     if parent is None:
         return "nothing"
     kind = rng.random()

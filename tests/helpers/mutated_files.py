@@ -13,8 +13,18 @@ import numpy as np
 import pytest
 import scipy.io
 
-from neurosim import Spikes, files
-from neurosim.spikes import Recordings
+from neurosim import Recordings, Spikes
+from neurosim.base.json_toml import read_json, read_toml
+from neurosim.data import extract, read_csv, read_event_stream, read_nmnist, read_sonata
+from neurosim.data.files.aedat import read_aedat2
+from neurosim.data.files.aedat4 import read_aedat4
+from neurosim.data.files.camera_hdf5 import read_camera_hdf5
+from neurosim.data.files.cameras import read_dat, read_evt2, read_evt3, read_evt21, read_raw
+from neurosim.data.files.mat import read_mat
+from neurosim.data.files.nmnist import encode_nmnist, read_nmnist_many
+from neurosim.data.files.shd import read_shd
+from neurosim.data.files.streams import read_aedat31
+from neurosim.data.files.tables import read_npy
 
 from . import aedat4
 
@@ -28,7 +38,7 @@ def recording(n: int = 60, shape: tuple[int, ...] = (2, 34, 34)) -> Spikes:
 def nmnist() -> bytes:
     # Past 2^23 us, so that there are markers to break.
     spikes = recording()
-    return files.encode_nmnist(Spikes(spikes.times * 40, spikes.units, spikes.size, 20.0, spikes.shape))
+    return encode_nmnist(Spikes(spikes.times * 40, spikes.units, spikes.size, 20.0, spikes.shape))
 
 
 def csv() -> bytes:
@@ -96,16 +106,21 @@ def atis() -> bytes:
 
 
 def npy() -> bytes:
-    spikes, data = recording(), io.BytesIO()
+    spikes = recording()
+    data = io.BytesIO()
     p, y, x = spikes.coordinates()
     events = np.zeros(len(spikes), [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
-    events["t"], events["x"], events["y"], events["p"] = spikes.times * 1e6, x, y, p
+    events["t"] = spikes.times * 1e6
+    events["x"] = x
+    events["y"] = y
+    events["p"] = p
     np.save(data, events)
     return data.getvalue()
 
 
 def npz() -> bytes:
-    rng, data = np.random.default_rng(5), io.BytesIO()
+    rng = np.random.default_rng(5)
+    data = io.BytesIO()
     columns = {"x": rng.integers(0, 99, 50), "y": rng.integers(0, 99, 50), "p": rng.integers(0, 2, 50) * 2.0 - 1}
     np.savez_compressed(data, t=np.sort(rng.random(50)), height=100, width=100, **columns)
     return data.getvalue()
@@ -160,7 +175,8 @@ def prophesee() -> bytes:
 
 
 def mat(**options: object) -> bytes:
-    rng, data = np.random.default_rng(7), io.BytesIO()
+    rng = np.random.default_rng(7)
+    data = io.BytesIO()
     columns = {"x": rng.integers(1, 99, 50), "y": rng.integers(1, 99, 50), "p": rng.integers(1, 3, 50)}
     scipy.io.savemat(data, {"TD": {**columns, "ts": np.sort(rng.integers(0, 9999, 50)) * 1.0}}, **options)
     return data.getvalue()
@@ -180,7 +196,10 @@ def sonata() -> bytes:
             group = root.create_group(f"spikes/{name}")
             group.attrs["sorting"] = "by_time"
             group.attrs["shape"] = [2, 5]
-            options = {"chunks": (20,), "compression": "gzip"} if name == "a" else {}
+            if name == "a":
+                options = {"chunks": (20,), "compression": "gzip"}
+            else:
+                options = {}
             node = group.create_dataset("timestamps", data=np.arange(50) * 1e-3, **options)
             node.attrs["units"] = "seconds"
             group.create_dataset("node_ids", data=np.arange(50) % 10, dtype="u8", **options)
@@ -208,47 +227,47 @@ def tarred() -> bytes:
 
 def unpack(path: Path) -> None:
     target = path.parent / "out"
-    for written in files.extract(path, target):
+    for written in extract(path, target):
         # Nothing outside, whatever the names became.
         assert written.resolve().is_relative_to(target.resolve()) and written.is_file()
 
 
 READERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
-    "nmnist": (nmnist, files.read_nmnist),
-    "nmnist many": (nmnist, lambda path: files.read_nmnist_many([path, path])),
-    "csv": (csv, files.read_csv),
-    "csv of others": (lambda: csv().partition(b"\n")[2], files.read_csv),
-    "csv without names": (lambda: b"34 34\n" + csv().split(b"\n", 2)[2].replace(b",", b" "), files.read_csv),
-    "dat": (dat, files.read_dat),
-    "evt2": (evt2, files.read_evt2),
-    "evt21": (evt21, files.read_evt21),
-    "evt3": (evt3, files.read_evt3),
-    "evt3 running": (evt3, lambda path: files.read_evt3(path, clock="running")),
-    "raw": (evt3, files.read_raw),
-    "aedat2": (aedat2, files.read_aedat2),
-    "aedat2 davis": (davis, files.read_aedat2),
-    "aedat31": (aedat31, files.read_aedat31),
-    "aedat4": (dv, files.read_aedat4),
-    "aedat4 lz4": (lambda: dv(1, aedat4.lz4_frame), files.read_aedat4),
-    "event stream": (atis, files.read_event_stream),
-    "npy": (npy, files.read_npy),
-    "npz": (npz, files.read_npy),
-    "shd": (shd, files.read_shd),
-    "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), files.read_shd),
-    "camera hdf5": (camera, files.read_camera_hdf5),
-    "camera hdf5 lzf": (lambda: camera(chunks=(30,), compression="lzf"), files.read_camera_hdf5),
-    "camera hdf5 blosc": (lambda: filtered("Blosc"), files.read_camera_hdf5),
-    "camera hdf5 blosc zstd": (lambda: filtered("Blosc", cname="zstd"), files.read_camera_hdf5),
-    "camera hdf5 lz4": (lambda: filtered("LZ4"), files.read_camera_hdf5),
-    "camera hdf5 zstd": (lambda: filtered("Zstd"), files.read_camera_hdf5),
-    "prophesee hdf5": (prophesee, files.read_camera_hdf5),
-    "mat": (mat, files.read_mat),
-    "mat compressed": (lambda: mat(do_compression=True), files.read_mat),
-    "mat 7.3": (mat73, files.read_mat),
-    "sonata": (sonata, lambda path: files.read_sonata(path, "a")),
-    "sonata plain": (sonata, lambda path: files.read_sonata(path, "b")),
-    "json": (lambda: b'{"a": [1, 2.5, "x"], "b": {"c": null}}', files.read_json),
-    "toml": (lambda: b'[liquid]\nneurons = 1000\nname = "a"\nrates = [1.5, 2e3]\n', files.read_toml),
+    "nmnist": (nmnist, read_nmnist),
+    "nmnist many": (nmnist, lambda path: read_nmnist_many([path, path])),
+    "csv": (csv, read_csv),
+    "csv of others": (lambda: csv().partition(b"\n")[2], read_csv),
+    "csv without names": (lambda: b"34 34\n" + csv().split(b"\n", 2)[2].replace(b",", b" "), read_csv),
+    "dat": (dat, read_dat),
+    "evt2": (evt2, read_evt2),
+    "evt21": (evt21, read_evt21),
+    "evt3": (evt3, read_evt3),
+    "evt3 running": (evt3, lambda path: read_evt3(path, clock="running")),
+    "raw": (evt3, read_raw),
+    "aedat2": (aedat2, read_aedat2),
+    "aedat2 davis": (davis, read_aedat2),
+    "aedat31": (aedat31, read_aedat31),
+    "aedat4": (dv, read_aedat4),
+    "aedat4 lz4": (lambda: dv(1, aedat4.lz4_frame), read_aedat4),
+    "event stream": (atis, read_event_stream),
+    "npy": (npy, read_npy),
+    "npz": (npz, read_npy),
+    "shd": (shd, read_shd),
+    "shd chunked": (lambda: shd(chunks=(2,), compression="gzip", shuffle=True), read_shd),
+    "camera hdf5": (camera, read_camera_hdf5),
+    "camera hdf5 lzf": (lambda: camera(chunks=(30,), compression="lzf"), read_camera_hdf5),
+    "camera hdf5 blosc": (lambda: filtered("Blosc"), read_camera_hdf5),
+    "camera hdf5 blosc zstd": (lambda: filtered("Blosc", cname="zstd"), read_camera_hdf5),
+    "camera hdf5 lz4": (lambda: filtered("LZ4"), read_camera_hdf5),
+    "camera hdf5 zstd": (lambda: filtered("Zstd"), read_camera_hdf5),
+    "prophesee hdf5": (prophesee, read_camera_hdf5),
+    "mat": (mat, read_mat),
+    "mat compressed": (lambda: mat(do_compression=True), read_mat),
+    "mat 7.3": (mat73, read_mat),
+    "sonata": (sonata, lambda path: read_sonata(path, "a")),
+    "sonata plain": (sonata, lambda path: read_sonata(path, "b")),
+    "json": (lambda: b'{"a": [1, 2.5, "x"], "b": {"c": null}}', read_json),
+    "toml": (lambda: b'[liquid]\nneurons = 1000\nname = "a"\nrates = [1.5, 2e3]\n', read_toml),
     "zip": (zipped, unpack),
     "tar": (tarred, unpack),
 }
@@ -272,7 +291,8 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
         elif how < 0.8:
             data[at : at + 8] = NUMBERS[int(rng.integers(len(NUMBERS)))].to_bytes(8, "little")
         else:
-            start, length = int(rng.integers(len(data))), int(rng.integers(1, 64))
+            start = int(rng.integers(len(data)))
+            length = int(rng.integers(1, 64))
             data[at : at + length] = data[start : start + length]
     if kind < 0.15:
         del data[int(rng.integers(len(data))) :]

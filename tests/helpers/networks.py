@@ -7,11 +7,22 @@ import json
 
 import numpy as np
 
+from neurosim import (
+    LIF,
+    CubaLIF,
+    FixedNumberPre,
+    FixedProbability,
+    Network,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Projection,
+    Recordings,
+    Spikes,
+    SpikeSource,
+)
 from neurosim.engine import Result
-from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, CubaLIF, Neuron
-from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import FixedNumberPre, FixedProbability, Normal, Uniform
+from neurosim.network import Neuron, Normal, Uniform
 
 DT = 1e-3
 
@@ -40,7 +51,10 @@ def small(noise: bool = False, order: int = 1) -> Network:
         Projection("inh", "exc", FixedNumberPre(5), -0.4, 0.003),
         Projection("inh", "inh", FixedNumberPre(5), -0.3, 0.001, "inhibitory"),
     ]
-    stimuli = [PoissonInput("exc", 400.0, 0.1), PoissonInput("inh", 300.0, 0.5, "excitatory")] if noise else []
+    if noise:
+        stimuli = [PoissonInput("exc", 400.0, 0.1), PoissonInput("inh", 300.0, 0.5, "excitatory")]
+    else:
+        stimuli = []
     if noise:
         populations.append(Population("spontaneous", 9, PoissonSource(80.0)))
         projections.append(Projection("spontaneous", "exc", FixedProbability(0.5), 0.3, 0.004))

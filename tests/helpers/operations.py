@@ -9,7 +9,10 @@ import numpy as np
 
 from neurosim.kernels.decode import program
 
-TOKENS, HEADS, KEYS, VALUES = 3, 4, 6, 5
+TOKENS = 3
+HEADS = 4
+KEYS = 6
+VALUES = 5
 SIZES = {"heads": HEADS, "keys": KEYS, "values": VALUES, "tokens": TOKENS}  # operands of states
 
 
@@ -26,7 +29,8 @@ class Draws:
 def run(bound: Any, count: int, position: int = 0) -> int:
     """Run an operation, bound to its operands, on units 0 to `count` in two parts; return the problem it reports."""
     values = {name: _word(value) for name, value in bound.values.items()}
-    table, context = bound.operation.operands.table(values), np.array([position, 0], np.int64)
+    table = bound.operation.operands.table(values)
+    context = np.array([position, 0], np.int64)
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(bound.operation.address)
     for begin, end in ((0, count // 2), (count // 2, count)):
         function(table.ctypes.data, context.ctypes.data, begin, end)

@@ -13,9 +13,9 @@ import tomli_w
 from helpers.digits import write_few
 from numpy.typing import NDArray
 
-from neurosim.description import windowed
-from neurosim.measure import LayerCounts
-from neurosim.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from neurosim.engine import LayerCounts
+from neurosim.engine.description import windowed
+from neurosim.network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 
 WINDOW = 0.16
 
@@ -161,7 +161,8 @@ def changed(**tables: Any) -> dict[str, Any]:
 
 def write(path: str, more: Mapping[str, list[Any]] | None = None, **tables: Any) -> Path:
     """Write the pipeline, with changes and more entries of its lists, as TOML."""
-    found, tree = Path(path), changed(**tables)
+    found = Path(path)
+    tree = changed(**tables)
     for key, entries in (more or {}).items():
         tree[key] = [*tree[key], *entries]
     found.write_text(tomli_w.dumps(tree))

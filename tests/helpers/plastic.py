@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurosim.network import Network, Population, Projection, SpikeSource
-from neurosim.neurons import LIF
-from neurosim.plasticity import STDP, Hebbian, LearningRule, ShortTermPlasticity, TripletSTDP
-from neurosim.spikes import Spikes
-from neurosim.synapses import FromList
+from neurosim import LIF, STDP, FromList, Network, Population, Projection, Spikes, SpikeSource
+from neurosim.network import ShortTermPlasticity
+from neurosim.network.plasticity.base import LearningRule
+from neurosim.network.plasticity.hebbian import Hebbian
+from neurosim.network.plasticity.timing import TripletSTDP
 
-DT, STEPS = 1e-4, 5000
-INPUTS, CELLS = 100, 60
+DT = 1e-4
+STEPS = 5000
+INPUTS = 100
+CELLS = 60
 NEURON = LIF(tau_mem=0.02, t_refractory=0.002)
 PAIRS = STDP(w_max=0.15, a_plus=0.02, a_minus=0.021)
 
@@ -61,10 +63,14 @@ class Arrays:
 def arrays(case: Case, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
     steps, units = np.nonzero(rng.random((STEPS, INPUTS)) < 20 * DT)
-    v0, joints = rng.uniform(0, 0.9, CELLS), {}
+    v0 = rng.uniform(0, 0.9, CELLS)
+    joints = {}
     for name, size, low, high in (("feed", INPUTS, 0.02 * case.scale, 0.12 * case.scale), ("back", CELLS, 0.0, 0.05)):
         pre, post = np.nonzero(rng.random((size, CELLS)) < 0.3)
-        delay = rng.integers(10, 40, len(pre)) if name == "back" else np.full(len(pre), 15)
+        if name == "back":
+            delay = rng.integers(10, 40, len(pre))
+        else:
+            delay = np.full(len(pre), 15)
         joints[name] = Joints(pre, post, rng.uniform(low, high, len(pre)), delay)
     return Arrays(steps, units, v0, joints)
 
@@ -90,7 +96,9 @@ class Dense:
     """One projection."""
 
     def __init__(self, joints: Joints, rule: LearningRule | None, short_term: ShortTermPlasticity | None) -> None:
-        self.joints, self.terms, self.short_term = joints, rule.terms() if rule else None, short_term
+        self.joints = joints
+        self.terms = rule.terms() if rule else None
+        self.short_term = short_term
         self.weight = joints.weight.copy()
         self.traces = {name: np.zeros(len(joints.pre)) for name in ("r1", "r2", "o1", "o2", "u")}
         self.x = np.ones(len(joints.pre))
@@ -112,7 +120,9 @@ class Dense:
             u[hit] += self.short_term.U * (1 - u[hit])
             sent *= u * self.x
             self.x[hit] *= 1 - u[hit]
-        t, trace, w = self.terms, self.traces, self.weight
+        t = self.terms
+        trace = self.traces
+        w = self.weight
         if t:
             part = np.clip((w - t.w_min) / (t.w_max - t.w_min), 0, 1) ** t.mu_minus
             change = part * trace["o1"] * (t.pair_minus + t.triplet_minus * trace["r2"]) + t.constant_pre
@@ -121,7 +131,9 @@ class Dense:
         return np.bincount(self.joints.post[hit], sent[hit], minlength=CELLS)
 
     def respond(self, fired: np.ndarray) -> None:
-        t, trace, w = self.terms, self.traces, self.weight
+        t = self.terms
+        trace = self.traces
+        w = self.weight
         if t:
             hit = fired[self.joints.post]
             part = np.clip((t.w_max - w) / (t.w_max - t.w_min), 0, 1) ** t.mu_plus
@@ -138,8 +150,10 @@ class Dense:
 
 def dense(case: Case, given: Arrays) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Steps and units of the cells' spikes, and the weights at the end."""
-    hold, left_of = round(NEURON.t_refractory / DT), np.exp(-DT / NEURON.tau_mem)
-    v, wait = given.v0.copy(), np.zeros(CELLS)
+    hold = round(NEURON.t_refractory / DT)
+    left_of = np.exp(-DT / NEURON.tau_mem)
+    v = given.v0.copy()
+    wait = np.zeros(CELLS)
     fired = {"feed": np.zeros((STEPS, INPUTS), bool), "back": np.zeros((STEPS, CELLS), bool)}
     fired["feed"][given.steps, given.units] = True
     parts = {
@@ -155,7 +169,8 @@ def dense(case: Case, given: Arrays) -> tuple[np.ndarray, np.ndarray, dict[str, 
         free = NEURON.v_leak + (v - NEURON.v_leak) * left_of + arrived
         v = np.where(wait > 0, v, free)
         spiked = (v > NEURON.v_threshold) & (wait <= 0)
-        v, wait = np.where(spiked, NEURON.v_reset, v), np.where(spiked, hold, np.maximum(wait - 1, 0))
+        v = np.where(spiked, NEURON.v_reset, v)
+        wait = np.where(spiked, hold, np.maximum(wait - 1, 0))
         fired["back"][k] = spiked
         for part in parts.values():
             part.respond(spiked)

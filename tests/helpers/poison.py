@@ -53,7 +53,9 @@ def _keep_numba(patch: pytest.MonkeyPatch, originals: dict[Any, Any]) -> None:
 
 
 def _original(originals: dict[Any, Any], value: Any) -> Any:
-    return originals.get(value, value) if isinstance(value, FunctionType) else value
+    if isinstance(value, FunctionType):
+        return originals.get(value, value)
+    return value
 
 
 def _filling(make: Callable[..., Any], fill: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -71,7 +73,8 @@ def poisoned() -> Iterator[None]:
         originals: dict[Any, Any] = {}
         _keep_numba(patch, originals)
         for name in ("empty", "empty_like"):
-            original, filled = getattr(np, name), _filling(getattr(np, name), fill_array)
+            original = getattr(np, name)
+            filled = _filling(getattr(np, name), fill_array)
             originals[filled] = original
             patch.setattr(np, name, filled)
         if importlib.util.find_spec("torch") is not None:

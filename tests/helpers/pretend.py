@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from neurosim import files, measure
-from neurosim.spikes import Spikes
+from neurosim import Spikes
+from neurosim.base.json_toml import write_json, write_toml
+from neurosim.data import write_sonata
+from neurosim.engine import LayerCounts, count, energy, measure
 
-CAMERA, SOUND = (2, 12, 10), (64,)
+CAMERA = (2, 12, 10)
+SOUND = (64,)
 
 
 def events(rng: np.random.Generator, n: int, size: int, duration: float, shape: tuple[int, ...] = ()) -> Spikes:
     return Spikes.sort(rng.random(n) * duration, rng.integers(0, size, n), size, duration, shape)
 
 
-def layers() -> list[measure.LayerCounts]:
-    liquid = measure.LayerCounts(
+def layers() -> list[LayerCounts]:
+    liquid = LayerCounts(
         name="liquid",
         inputs=240 + 50,
         outputs=50,
@@ -39,8 +42,9 @@ def layers() -> list[measure.LayerCounts]:
         spiking=True,
         index_bits=32,
     )
-    weights, filtered = np.ones((50, 3), np.float32), np.linspace(0, 2, 500).reshape(10, 1, 50)
-    readout = measure.count("readout", weights, filtered, filtered @ weights, np.zeros((10, 1, 3, 0)), spiking=False)
+    weights = np.ones((50, 3), np.float32)
+    filtered = np.linspace(0, 2, 500).reshape(10, 1, 50)
+    readout = count("readout", weights, filtered, filtered @ weights, np.zeros((10, 1, 3, 0)), spiking=False)
     return [liquid, readout]
 
 
@@ -61,8 +65,8 @@ def metrics(shape: tuple[int, ...] = CAMERA) -> dict[str, Any]:
             {"index": 2, "label": 0, "predicted": 0, "duration": 0.3},
             {"index": 7, "label": 1, "predicted": 0, "duration": 0.25},
         ],
-        "measures": measure.measure(work, samples=10, duration=3.0, events_in=2500).to_dict(),
-        "energy": measure.energy(work, samples=10).to_dict(),
+        "measures": measure(work, samples=10, duration=3.0, events_in=2500).to_dict(),
+        "energy": energy(work, samples=10).to_dict(),
         "spikes": 1500,
         "spike_digest": "5eed" * 16,
         "real_time_factor": 0.08,
@@ -88,7 +92,8 @@ def manifest() -> dict[str, Any]:
 
 def spikes(found: dict[str, Any], seed: int = 0) -> dict[str, Spikes]:
     """Populations of every recording that the metrics list as shown."""
-    rng, shape = np.random.default_rng(seed), tuple(found["shape"])
+    rng = np.random.default_rng(seed)
+    shape = tuple(found["shape"])
     populations = {}
     for k, entry in enumerate(found["shown"]):
         populations[f"input_{k}"] = events(rng, 400, int(np.prod(shape)), entry["duration"], shape)
@@ -100,8 +105,8 @@ def write(run: Path, found: dict[str, Any] | None = None) -> Path:
     """The folder of a whole run."""
     found = metrics() if found is None else found
     run.mkdir(parents=True, exist_ok=True)
-    files.write_json(run / "metrics.json", found)
-    files.write_json(run / "manifest.json", manifest())
-    files.write_toml(run / "config.toml", {"seed": 3, "data": {"name": "made-up"}})
-    files.write_sonata(run / "spikes.h5", spikes(found))
+    write_json(run / "metrics.json", found)
+    write_json(run / "manifest.json", manifest())
+    write_toml(run / "config.toml", {"seed": 3, "data": {"name": "made-up"}})
+    write_sonata(run / "spikes.h5", spikes(found))
     return run

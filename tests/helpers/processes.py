@@ -17,19 +17,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import Probe, Simulation, files, simulate
+from neurosim import (
+    LIF,
+    STDP,
+    CubaLIF,
+    FixedNumberPre,
+    FixedProbability,
+    Network,
+    PoissonInput,
+    PoissonSource,
+    Population,
+    Probe,
+    Projection,
+    Simulation,
+    Spikes,
+    SpikeSource,
+    simulate,
+)
+from neurosim.base.values import Value
+from neurosim.data import read_sonata
 from neurosim.engine import Result
 from neurosim.engine.compile import layout
 from neurosim.engine.grid import workspace
 from neurosim.engine.processes import Processes
-from neurosim.network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.plasticity import STDP, PruneAndRegrow, RewardSTDP, ShortTermPlasticity, SynapticScaling
-from neurosim.spikes import Spikes
-from neurosim.stimuli import NoiseCurrent
-from neurosim.synapses import FixedNumberPre, FixedProbability, FixedTotalNumber, Normal, Pattern, Uniform, Value
+from neurosim.network import NoiseCurrent, Normal, RewardSTDP, ShortTermPlasticity, SynapticScaling, Uniform
+from neurosim.network.plasticity.structural import PruneAndRegrow
+from neurosim.network.synapses.base import Pattern
+from neurosim.network.synapses.patterns import FixedTotalNumber
 
-DT, DURATION = 1e-3, 0.08
+DT = 1e-3
+DURATION = 0.08
 PROBES = [Probe("E", "v", 0.004), Probe("I", "v", 0.001, units=[130, 3, 70]), Probe("E", "v", 0.002, [599], "last")]
 
 
@@ -109,7 +126,8 @@ def in_threads(size: int, work: Callable[[Processes], Any]) -> list[Any]:
 
     def one(rank: int) -> Any:
         processes = Processes()
-        processes.rank, processes.size = rank, size
+        processes.rank = rank
+        processes.size = size
         processes.sum = lambda v: np.sum(gather(rank, v), axis=0, dtype=v.dtype)  # type: ignore[method-assign]
         processes.before = lambda v: np.sum([0 * v, *gather(rank, v)[:rank]], axis=0)  # type: ignore[method-assign]
         processes.max = lambda v: np.max(gather(rank, v), axis=0)  # type: ignore[method-assign]
@@ -164,8 +182,10 @@ def streamed(folder: Path, comm: Any = None) -> dict[str, object]:
         simulation.run(0.05)
         simulation.run(DURATION - 0.05)
         whole = simulation.whole()
-    spikes = {name: files.read_sonata(paths[0], name).digest() for name in ("E", "I")}
-    return spikes if comm is not None and comm.Get_rank() else {**digest(whole), **spikes}
+    spikes = {name: read_sonata(paths[0], name).digest() for name in ("E", "I")}
+    if comm is not None and comm.Get_rank():
+        return spikes
+    return {**digest(whole), **spikes}
 
 
 def main(folder: Path) -> None:

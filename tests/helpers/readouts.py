@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim.network import Link, Network, Population, SpikeSource
-from neurosim.readouts import LinearReadout, OnlineReadout, label_recordings
-from neurosim.spikes import Recordings, Spikes
-from neurosim.windowed import Windowed
+from neurosim import Link, Network, Population, Recordings, Spikes, SpikeSource, Windowed
+from neurosim.learning import LinearReadout, OnlineReadout, label_recordings
 
 WINDOW = 0.01
 
@@ -58,10 +56,15 @@ class PlainReadout:
 
     def __init__(self, model: OnlineReadout, rows: NDArray) -> None:
         """rows: the lateral weights at the start of each task, one after the other."""
-        self.m, size = model, model.inputs * model.windows
-        self.w, self.seen = np.zeros((model.classes, size)), np.zeros(model.classes, bool)
-        self.h, self.velocity, self.power = rows.astype(float), np.zeros(rows.shape), np.zeros(len(rows))
-        self.task, self.squares = 0, np.zeros(size)
+        self.m = model
+        size = model.inputs * model.windows
+        self.w = np.zeros((model.classes, size))
+        self.seen = np.zeros(model.classes, bool)
+        self.h = rows.astype(float)
+        self.velocity = np.zeros(rows.shape)
+        self.power = np.zeros(len(rows))
+        self.task = 0
+        self.squares = np.zeros(size)
         self.pairs = np.eye(size) / (model.penalty or 1)
 
     def begin(self) -> None:
@@ -70,16 +73,23 @@ class PlainReadout:
 
     def window(self, counts: NDArray, label: int | None, learn: bool = True, winner: int | None = None) -> tuple:
         """Return winner and scores of a window; `winner` is that of a readout that explores."""
-        m, slot = self.m, min(self.k, self.m.windows - 1)
+        m = self.m
+        slot = min(self.k, self.m.windows - 1)
         if m.features == "traces":
-            before = self.counts[min(self.k - 1, m.windows - 1)] if self.k else 0
+            if self.k:
+                before = self.counts[min(self.k - 1, m.windows - 1)]
+            else:
+                before = 0
             self.counts[slot] = m.decay * before + counts
         else:
             self.counts[slot] += counts
         self.k += 1
         x = m.gain * (np.sqrt(self.counts) if m.features == "roots" else self.counts).ravel()
         scores = self.w @ x
-        among = self.seen if m.rule == "delta" and self.seen.any() else np.ones(m.classes, bool)
+        if m.rule == "delta" and self.seen.any():
+            among = self.seen
+        else:
+            among = np.ones(m.classes, bool)
         if winner is None:
             winner = max(np.flatnonzero(among), key=lambda c: (scores[c], -c))
         if learn and label is not None:
@@ -87,7 +97,8 @@ class PlainReadout:
         return winner, scores
 
     def learn(self, x: NDArray, scores: NDArray, label: int, winner: int) -> None:
-        m, error = self.m, np.zeros(self.m.classes)
+        m = self.m
+        error = np.zeros(self.m.classes)
         if m.rule == "delta":
             self.seen[label] = True
         p = np.exp(scores) * (self.seen if m.rule == "delta" else 1)
@@ -107,13 +118,17 @@ class PlainReadout:
             moved = left / np.where(left == 0, 1, self.squares)
             self.w += m.learning_rate / (moved @ left if m.normalised else 1) * np.outer(error, moved)
         elif x.any():
-            step = m.learning_rate / (left @ left + 1e-3 * x @ x) if m.normalised else m.learning_rate
+            if m.normalised:
+                step = m.learning_rate / (left @ left + 1e-3 * x @ x)
+            else:
+                step = m.learning_rate
             self.w += step * np.outer(error, left)
             if m.lateral is not None:
                 self.adapt(x, left, slice(first, last))
 
     def adapt(self, x: NDArray, left: NDArray, new: slice) -> None:
-        lateral, h = self.m.lateral, self.h[new]
+        lateral = self.m.lateral
+        h = self.h[new]
         if lateral.rule == "hebbian":
             for _ in range(lateral.iterations):
                 y = self.quantised(h @ x)
@@ -121,7 +136,8 @@ class PlainReadout:
                 self.velocity[new] = lateral.momentum * self.velocity[new] + (1 - lateral.momentum) * change
                 h += lateral.learning_rate * self.velocity[new]
             return
-        power, rest = self.power[new], left.copy()
+        power = self.power[new]
+        rest = left.copy()
         for r in range(len(h)):
             y = self.quantised(h[r] @ rest)
             power[r] += y**2

@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "transformers" / "logits.safetensors"
-WORDS, LENGTH = 37, 14
+WORDS = 37
+LENGTH = 14
 
 _LLAMA: dict[str, Any] = {
     "vocab_size": WORDS,
@@ -99,7 +100,10 @@ def value_of(name: str, shape: list[int]) -> Tensor:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
     uniform = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53 - 0.5
-    centre = 1.0 if "norm" in name and len(shape) == 1 and name.endswith("weight") else 0.0
+    if "norm" in name and len(shape) == 1 and name.endswith("weight"):
+        centre = 1.0
+    else:
+        centre = 0.0
     return torch.from_numpy(uniform + centre).float().view(shape)
 
 
@@ -126,7 +130,8 @@ def record() -> None:
     """Compute the logits of all cases with transformers."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    logits, about = {}, {}
+    logits = {}
+    about = {}
     for case, (kind, options) in CASES.items():
         config = AutoConfig.for_model(kind, **options)
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()

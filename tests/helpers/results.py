@@ -19,4 +19,6 @@ def untimed(tree: Any) -> Any:
     """The tree without wall-clock times."""
     if isinstance(tree, dict):
         return {key: untimed(value) for key, value in tree.items() if key not in TIMED}
-    return [untimed(value) for value in tree] if isinstance(tree, list) else tree
+    if isinstance(tree, list):
+        return [untimed(value) for value in tree]
+    return tree

@@ -8,12 +8,18 @@ from torch import Tensor
 
 from .recorded import value_of
 
-WORDS, WIDTH, HEADS, SIZE, HIDDEN, LAYERS = 29, 12, 2, 6, 20, 2
+WORDS = 29
+WIDTH = 12
+HEADS = 2
+SIZE = 6
+HIDDEN = 20
+LAYERS = 2
 
 
 def shapes(version: int, words: int = WORDS) -> dict[str, list[int]]:
     """The tensors of a `.pth` file of this version."""
-    one, found = [1, 1, WIDTH], {"emb.weight": [words, WIDTH], "head.weight": [words, WIDTH]}
+    one = [1, 1, WIDTH]
+    found = {"emb.weight": [words, WIDTH], "head.weight": [words, WIDTH]}
     norms = ["ln_out", *(f"blocks.{i}.{n}" for i in range(LAYERS) for n in ("ln1", "ln2", "att.ln_x")), "blocks.0.ln0"]
     found |= {f"{name}.{part}": [WIDTH] for name in norms for part in ("weight", "bias")}
     mixes = {5: "time_mix_{}", 6: "time_maa_{}", 7: "x_{}"}[version]
@@ -26,7 +32,10 @@ def shapes(version: int, words: int = WORDS) -> dict[str, list[int]]:
         found |= {f"{b}.ffn.key.weight": [HIDDEN, WIDTH], f"{b}.ffn.value.weight": [WIDTH, HIDDEN]}
         if version < 7:
             found |= {f"{b}.ffn.receptance.weight": [WIDTH, WIDTH], f"{b}.att.time_faaaa": [HEADS, SIZE]}
-            found[f"{b}.att.time_decay"] = [HEADS, SIZE] if version == 5 else one
+            if version == 5:
+                found[f"{b}.att.time_decay"] = [HEADS, SIZE]
+            else:
+                found[f"{b}.att.time_decay"] = one
         if version == 6:
             found |= {f"{b}.att.time_maa_w1": [WIDTH, 15], f"{b}.att.time_maa_w2": [5, 3, WIDTH]}
             found |= {f"{b}.att.time_decay_w1": [WIDTH, 4], f"{b}.att.time_decay_w2": [4, WIDTH]}
@@ -48,7 +57,10 @@ _PARTS = {"att": "attention", "ffn": "feed_forward", "ln0": "pre_ln"}
 def hugging_face(name: str) -> str:
     """Return the name in a Hugging Face folder of a tensor of a `.pth` file of RWKV-5 or 6."""
     path = name.split(".")
-    inner = [path[1], _PARTS.get(path[2], path[2]), *path[3:]] if path[0] == "blocks" else path[1:]
+    if path[0] == "blocks":
+        inner = [path[1], _PARTS.get(path[2], path[2]), *path[3:]]
+    else:
+        inner = path[1:]
     return ".".join([_ROOTS[path[0]], *inner])
 
 

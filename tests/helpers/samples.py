@@ -10,7 +10,8 @@ import pytest
 
 def sampled(cases: Iterable[Any], quick: Iterable[Any]) -> list[Any]:
     """Mark every case `slow` that is not in `quick`; what is in `quick` must be a case."""
-    cases, quick = list(cases), list(quick)
+    cases = list(cases)
+    quick = list(quick)
     unknown = [case for case in quick if case not in cases]
     assert not unknown, f"no such case: {unknown}"
     return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]

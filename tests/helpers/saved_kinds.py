@@ -9,18 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import (
-    Link,
-    Network,
-    PoissonInput,
-    Population,
-    Projection,
-    Simulation,
-    Spikes,
-    SpikeSource,
-    Windowed,
-    files,
-)
+from neurosim import Link, Network, PoissonInput, Population, Projection, Simulation, Spikes, SpikeSource, Windowed
+from neurosim.data import write_state
 
 
 class SavedKind(NamedTuple):
@@ -37,12 +27,10 @@ class SavedKind(NamedTuple):
 
 def _network() -> tuple[Network, dict[str, Spikes]]:
     """Return a network with every form of rows, plasticity, and windowed populations, and its input."""
-    from neurosim.dendrites import SpatialPooler, TemporalMemory
-    from neurosim.macrocolumn import Macrocolumn
-    from neurosim.neurons import LIF, CubaLIF
-    from neurosim.plasticity import STDP, RewardSTDP, ShortTermPlasticity
-    from neurosim.readouts import LateralCircuit, OnlineReadout
-    from neurosim.synapses import FixedNumberPre, FixedProbability, Uniform
+    from neurosim import LIF, STDP, CubaLIF, FixedNumberPre, FixedProbability
+    from neurosim.learning import LateralCircuit, OnlineReadout
+    from neurosim.memory import Macrocolumn, SpatialPooler, TemporalMemory
+    from neurosim.network import RewardSTDP, ShortTermPlasticity, Uniform
 
     window = 0.005
     readout = OnlineReadout(40, 3, windows=2, lateral=LateralCircuit(rows=(4, 4)))
@@ -96,24 +84,25 @@ def _use_simulation(path: Path) -> list[NDArray[Any]]:
 
 
 def _codes(n: int, size: int = 40) -> list[Any]:
-    from neurosim.sdr import SDR
+    from neurosim.memory import SDR
 
     return [SDR.random(size, 6, 1, k) for k in range(n)]
 
 
 def _make_column(path: Path) -> None:
-    from neurosim import macrocolumn as mc
+    from neurosim.memory import Macrocolumn
+    from neurosim.memory.macrocolumn import saved
 
-    column = mc.Macrocolumn(40, modules=4, units=8)
+    column = Macrocolumn(40, modules=4, units=8)
     memory = column.memory()
     column.store_sequence(memory, _codes(6))
-    mc.save(path, column, memory)
+    saved.save(path, column, memory)
 
 
 def _use_column(path: Path) -> list[NDArray[Any]]:
-    from neurosim import macrocolumn as mc
+    from neurosim.memory.macrocolumn import saved
 
-    column, memory = mc.load(path)
+    column, memory = saved.load(path)
     column.store_many(memory, _codes(3))
     found = column.recall_many(memory, _codes(6))
     return [found.codes, found.familiarity, column.generate(memory, _codes(1)[0], 4).codes]
@@ -124,44 +113,46 @@ def _items(n: int) -> NDArray[np.uint8]:
 
 
 def _make_recogniser(path: Path) -> None:
-    from neurosim import macrocolumn as mc
+    from neurosim.memory import Hierarchy, Level, Recogniser, patches
+    from neurosim.memory.macrocolumn import saved
 
-    level = mc.Level(mc.patches((2, 6, 6), 3, 3), 3, 4)
-    recogniser = mc.Recogniser(mc.Hierarchy(72, (level,)), frames=2, classes=3)
+    level = Level(patches((2, 6, 6), 3, 3), 3, 4)
+    recogniser = Recogniser(Hierarchy(72, (level,)), frames=2, classes=3)
     memory = recogniser.memory()
     recogniser.store(memory, _items(4), np.arange(4) % 3)
-    mc.save(path, recogniser, memory)
+    saved.save(path, recogniser, memory)
 
 
 def _use_recogniser(path: Path) -> list[NDArray[Any]]:
-    from neurosim import macrocolumn as mc
+    from neurosim.memory.macrocolumn import saved
 
-    recogniser, memory = mc.load(path)
+    recogniser, memory = saved.load(path)
     recogniser.store(memory, _items(1), np.array([1]))
     return [np.asarray(recogniser.recognise(memory, _items(2)).labels)]
 
 
 def _make_hierarchy(path: Path) -> None:
-    from neurosim import macrocolumn as mc
+    from neurosim.memory import Hierarchy, Level, patches
+    from neurosim.memory.macrocolumn import saved
 
-    level = mc.Level(mc.patches((2, 6, 6), 3, 3), 3, 4)
-    hierarchy = mc.Hierarchy(72, (level,))
+    level = Level(patches((2, 6, 6), 3, 3), 3, 4)
+    hierarchy = Hierarchy(72, (level,))
     memory = hierarchy.memory()
     for code in _codes(4, 72):
         hierarchy.store(memory, code)
-    mc.save(path, hierarchy, memory)
+    saved.save(path, hierarchy, memory)
 
 
 def _use_hierarchy(path: Path) -> list[NDArray[Any]]:
-    from neurosim import macrocolumn as mc
+    from neurosim.memory.macrocolumn import saved
 
-    hierarchy, memory = mc.load(path)
+    hierarchy, memory = saved.load(path)
     hierarchy.store(memory, _codes(1, 72)[0])
     return [np.asarray(hierarchy.recall(memory, _codes(2, 72)[1])[0].codes)]
 
 
 def _make_pooler(path: Path) -> None:
-    from neurosim.dendrites import SpatialPooler
+    from neurosim.memory import SpatialPooler
 
     pooler = SpatialPooler(40, 64, density=0.1)
     for code in _codes(8):
@@ -170,14 +161,14 @@ def _make_pooler(path: Path) -> None:
 
 
 def _use_pooler(path: Path) -> list[NDArray[Any]]:
-    from neurosim.dendrites import SpatialPooler
+    from neurosim.memory import SpatialPooler
 
     pooler = SpatialPooler.load(path)
     return [pooler.step(code).indices for code in _codes(4, pooler.inputs if isinstance(pooler.inputs, int) else 40)]
 
 
 def _make_temporal(path: Path) -> None:
-    from neurosim.dendrites import TemporalMemory
+    from neurosim.memory import TemporalMemory
 
     memory = TemporalMemory(40, 4, activation_threshold=3, min_threshold=2)
     for _ in range(5):
@@ -187,7 +178,7 @@ def _make_temporal(path: Path) -> None:
 
 
 def _use_temporal(path: Path) -> list[NDArray[Any]]:
-    from neurosim.dendrites import TemporalMemory
+    from neurosim.memory import TemporalMemory
 
     memory = TemporalMemory.load(path)
     return [np.array([memory.step(code) for _ in range(3) for code in _codes(6, memory.columns)])]
@@ -202,13 +193,13 @@ def _spikes() -> Any:
 
 
 def _make_readout(path: Path) -> None:
-    from neurosim.liquid import Readout
+    from neurosim.learning import Readout
 
     Readout(windows=2).fit(_spikes(), _spikes().labels).save(path)
 
 
 def _use_readout(path: Path) -> list[NDArray[Any]]:
-    from neurosim.liquid import TrainedReadout
+    from neurosim.learning import TrainedReadout
 
     readout = TrainedReadout.load(path)
     return [readout.scores(_spikes()), readout.predict(_spikes())]
@@ -217,7 +208,7 @@ def _use_readout(path: Path) -> list[NDArray[Any]]:
 def _training() -> tuple[Any, Any]:
     import torch
 
-    from neurosim.training import NetworkSpec, SpikingNet
+    from neurosim.learning import NetworkSpec, SpikingNet
 
     net = SpikingNet((12,), 3, NetworkSpec(hidden=(6,)), 0.01, seed=0)
     return net, torch.optim.AdamW(net.parameters())
@@ -226,8 +217,8 @@ def _training() -> tuple[Any, Any]:
 def _make_training(path: Path) -> None:
     import torch
 
-    from neurosim.training import EpochRecord, TrainingState
-    from neurosim.training.saved import write_checkpoint
+    from neurosim.learning.training.records import EpochRecord, TrainingState
+    from neurosim.learning.training.saved import write_checkpoint
 
     net, optimiser = _training()
     net(torch.ones(4, 2, 12), torch.tensor([4, 4])).sum().backward()
@@ -239,7 +230,7 @@ def _make_training(path: Path) -> None:
 def _use_training(path: Path) -> list[NDArray[Any]]:
     import torch
 
-    from neurosim.training.saved import read_checkpoint
+    from neurosim.learning.training.saved import read_checkpoint
 
     net, optimiser = _training()
     best, state = read_checkpoint(path, net, optimiser)
@@ -250,7 +241,8 @@ def _use_training(path: Path) -> list[NDArray[Any]]:
 
 
 def _make_net(path: Path) -> None:
-    from neurosim.training import Binning, save
+    from neurosim.learning import Binning
+    from neurosim.learning.training.saved import save
 
     save(path, _training()[0], Binning((12,), 0.01, 0.3), ("a", "b", "c"))
 
@@ -258,7 +250,8 @@ def _make_net(path: Path) -> None:
 def _use_net(path: Path) -> list[NDArray[Any]]:
     import torch
 
-    from neurosim.training import EventNet, load
+    from neurosim.learning import EventNet
+    from neurosim.learning.training.saved import load
 
     net, binning, _ = load(path)
     played = binning.recordings(_spikes())
@@ -268,22 +261,22 @@ def _use_net(path: Path) -> list[NDArray[Any]]:
 
 
 def _make_associative(path: Path) -> None:
-    from neurosim.associative import Hopfield
+    from neurosim.memory import Hopfield
 
     Hopfield.store(np.random.default_rng(0).choice([-1, 1], (2, 20))).save(path)
 
 
 def _use_associative(path: Path) -> list[NDArray[Any]]:
-    from neurosim.associative import Hopfield
+    from neurosim.memory import Hopfield
 
     memory = Hopfield.load(path)
     return [np.asarray(memory.recall(np.random.default_rng(1).choice([-1, 1], 20)).state)]
 
 
 def _trial(learner: str) -> tuple[Any, Any, Any]:
-    from neurosim.continual.learners import kind
-    from neurosim.plain import to_plain
-    from neurosim.runs.continual.trial import TrialSpec
+    from neurosim.app.runs.continual.trial import TrialSpec
+    from neurosim.base.plain import to_plain
+    from neurosim.learning.continual.learners import kind
 
     settings = {"macrocolumn": {"columns": 2, "modules": 3, "units": 4}, "liquid": {"neurons": 20}}.get(learner, {})
     stream = {"kind": "split", "source": "digits", "each": 5, "train_limit": 10, "test_limit": 5, "windows": 2}
@@ -296,8 +289,8 @@ def _trial(learner: str) -> tuple[Any, Any, Any]:
 
 def _make_trial(learner: str) -> Callable[[Path], None]:
     def make(path: Path) -> None:
-        from neurosim.plain import to_plain
-        from neurosim.runs.continual.trial import FORMAT, VERSION
+        from neurosim.app.runs.continual.trial import FORMAT, VERSION
+        from neurosim.base.plain import to_plain
 
         spec, stream, owner = _trial(learner)
         owner.begin(stream[0])
@@ -305,14 +298,14 @@ def _make_trial(learner: str) -> Callable[[Path], None]:
         matrix = np.array([[0.1, 0.1], [0.9, 0.1], [np.nan, np.nan]])
         header = {"spec": to_plain(spec), "seconds": [1.0], "work": []}
         arrays = {f"learner.{name}": array for name, array in owner.state().items()}
-        files.write_state(path, FORMAT, VERSION, header, {**arrays, "matrix": matrix})
+        write_state(path, FORMAT, VERSION, header, {**arrays, "matrix": matrix})
 
     return make
 
 
 def _use_trial(learner: str) -> Callable[[Path], list[NDArray[Any]]]:
     def use(path: Path) -> list[NDArray[Any]]:
-        from neurosim.runs.continual.trial import _restore
+        from neurosim.app.runs.continual.trial import _restore
 
         spec, stream, owner = _trial(learner)
         _restore(path, spec, stream, owner)
@@ -326,9 +319,7 @@ def _use_trial(learner: str) -> Callable[[Path], list[NDArray[Any]]]:
 def _make_converted(path: Path) -> None:
     import torch
 
-    from neurosim.attention import LanguageConfig, LanguageModel, MixerSpec
-    from neurosim.convert import Coding, convert
-    from neurosim.convert.checkpoint import write_converted
+    from neurosim.language import Coding, LanguageConfig, LanguageModel, MixerSpec, convert, write_converted
 
     torch.manual_seed(0)
     mixer = MixerSpec("gated_deltanet", {"num_heads": 2, "head_dim": 4, "head_v_dim": 4})
@@ -338,7 +329,7 @@ def _make_converted(path: Path) -> None:
 def _use_converted(path: Path) -> list[NDArray[Any]]:
     import torch
 
-    from neurosim.convert.checkpoint import read_converted
+    from neurosim.language import read_converted
 
     spiking = read_converted(path).execute()
     logits, _ = spiking.model.step(torch.tensor([1]), None)

@@ -6,12 +6,13 @@ import itertools
 
 import torch
 
+from neurosim.kernels.layers.scan import gpu as scan_triton
 from neurosim.kernels.layers.scan import reference as S
-from neurosim.kernels.layers.scan import triton as scan_triton
 from neurosim.kernels.layers.scan.autograd import FeedbackScan, Scan
 
 # The interpreter is slow: a few short strides, the last one not full.
-STEPS, STRIDE = 13, 5
+STEPS = 13
+STRIDE = 5
 
 
 def given(how, device, steps=STEPS, batch=3, units=19):
@@ -27,7 +28,8 @@ def given(how, device, steps=STEPS, batch=3, units=19):
 
 
 def compare(how, device, recurrent=False, **sizes):
-    before, scan_triton.STRIDE = scan_triton.STRIDE, STRIDE
+    before = scan_triton.STRIDE
+    scan_triton.STRIDE = STRIDE
     try:
         _compare(how, device, recurrent, sizes)
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.bars import bars
 
-from neurosim.training import Augment, Binning, NetworkSpec, SpikingNet, Trainer, TrainingSpec
+from neurosim.learning import Augment, Binning, NetworkSpec, SpikingNet, Trainer, TrainingSpec
 
 BINNING = Binning((2, 8, 8), dt=0.008, duration=0.08)
 SCHEDULE = TrainingSpec(epochs=6, batch=16, learning_rate=0.01, sparsity=0.01)

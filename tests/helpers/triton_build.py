@@ -76,7 +76,8 @@ def recorded(launch: Callable[[], object]) -> list[Build]:
     def note(kernel: Any, *values: Any, grid: Any, warmup: bool, **named: Any) -> None:
         found.append(_build(kernel, values, named))
 
-    run, JITFunction.run = JITFunction.run, note
+    run = JITFunction.run
+    JITFunction.run = note
     try:
         launch()
     finally:
@@ -109,7 +110,9 @@ def _build(kernel: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Build
 def _type(value: Any) -> str:
     if hasattr(value, "dtype"):
         return f"*{TYPES[str(value.dtype).removeprefix('torch.')]}"
-    return "fp32" if isinstance(value, float) else "i32" if abs(value) < 2**31 else "i64"
+    if isinstance(value, float):
+        return "fp32"
+    return "i32" if abs(value) < 2**31 else "i64"
 
 
 def compile_for(build: Build, chip: Chip) -> Resources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from neurosim.attention import python_text
+from neurosim.language import python_text
 
 # All bytes, and a few texts of several: the layout of RWKV's World vocabulary.
 _TEXTS = ["and", " an", " and", "é", "🙂"]

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurosim.dendrites import DendriteLayer, SpatialPooler, TemporalMemory
-from neurosim.macrocolumn import Hierarchy, Level, Macrocolumn
-from neurosim.network import Link, Network, Population, Projection, SpikeSource
-from neurosim.neurons import LIF
-from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import FixedProbability
-from neurosim.windowed import Windowed
+from neurosim import (
+    LIF,
+    FixedProbability,
+    Link,
+    Network,
+    Population,
+    Projection,
+    Recordings,
+    Spikes,
+    SpikeSource,
+    Windowed,
+)
+from neurosim.memory import DendriteLayer, Hierarchy, Level, Macrocolumn, SpatialPooler, TemporalMemory
 
-INPUTS, NEURONS, WINDOW = 60, 40, 0.005
+INPUTS = 60
+NEURONS = 40
+WINDOW = 0.005
 
 pooler = SpatialPooler(INPUTS, 64, density=0.1, boost=2.0)
 memory = TemporalMemory(64, 4, activation_threshold=3, min_threshold=2)
@@ -66,12 +74,14 @@ def clips(count: int = 5) -> Recordings:
 
 def windows_of(spikes: Spikes, window: float, clock: float = 1e-3, size: int | None = None) -> list[np.ndarray]:
     """The units that spike in each whole window, ascending, counted by hand."""
-    steps, per = spikes.steps(clock), round(window / clock)
+    steps = spikes.steps(clock)
+    per = round(window / clock)
     count = round(spikes.duration / clock) // per
     return [np.unique(spikes.units[steps // per == k]) for k in range(count)]
 
 
 def codes_of(spikes: Spikes, window: float, count: int, clock: float = 1e-3) -> list[np.ndarray]:
     """The units of the code that ends with each window."""
-    steps, per = np.rint(spikes.times / clock).astype(int), round(window / clock)
+    steps = np.rint(spikes.times / clock).astype(int)
+    per = round(window / clock)
     return [spikes.units[steps == (k + 1) * per] for k in range(count)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from neurosim.kernels.spikes.accumulate import cpu as compiled
 from neurosim.kernels.spikes.accumulate import launch as products
-from neurosim.kernels.spikes.accumulate import numba as compiled
 from neurosim.kernels.spikes.accumulate.launch import spike_accumulate
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference, whole_counts
 from neurosim.kernels.spikes.encode.launch import encode
@@ -47,7 +47,8 @@ def test_equals_the_product(shape: tuple[int, int, int], density: float) -> None
 @pytest.mark.parametrize("weights", [real_weights, whole_weights])
 def test_neither_threads_nor_the_batch_change_a_bit(weights, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(compiled, "PRODUCTS_PER_THREAD", 100)
-    counts, w = spikes(16, 700).astype(np.int8), weights(700, 1300)
+    counts = spikes(16, 700).astype(np.int8)
+    w = weights(700, 1300)
     together = spike_accumulate(counts, w)
     for threads in (2, 3, 8):
         np.testing.assert_array_equal(spike_accumulate(counts, w, threads=threads), together)
@@ -56,8 +57,10 @@ def test_neither_threads_nor_the_batch_change_a_bit(weights, monkeypatch: pytest
 
 
 def test_silent_rows_of_weights_are_not_read() -> None:
-    counts, w = np.zeros((2, 40), np.int8), np.full((40, 30), np.nan, np.float32)
-    counts[0, 3], counts[1, 17] = 2, -1
+    counts = np.zeros((2, 40), np.int8)
+    w = np.full((40, 30), np.nan, np.float32)
+    counts[0, 3] = 2
+    counts[1, 17] = -1
     w[[3, 17]] = real_weights(2, 30)
     found = spike_accumulate(counts, w)
     np.testing.assert_array_equal(found, np.stack([2 * w[3], -w[17]]))
@@ -79,9 +82,13 @@ def test_tensors_and_bfloat16() -> None:
 @pytest.mark.parametrize("given", [False, True])
 def test_a_layer_in_spikes(given: bool) -> None:
     rng = np.random.default_rng(2)
-    x, w = rng.standard_normal((4, 300)).astype(np.float32), real_weights(300, 60)
+    x = rng.standard_normal((4, 300)).astype(np.float32)
+    w = real_weights(300, 60)
     x[1, 1] = 900
-    thresholds = rng.random(300).astype(np.float32) + 0.2 if given else None
+    if given:
+        thresholds = rng.random(300).astype(np.float32) + 0.2
+    else:
+        thresholds = None
     y, used = products.encode_accumulate(x, w, 3.0, thresholds, threads=2)
     whole, expected = encode_reference(x, 3.0, thresholds)
     np.testing.assert_array_equal(used, expected)

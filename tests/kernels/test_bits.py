@@ -24,7 +24,8 @@ def test_bit_rows_are_summed_by_column(count: int, strips: int) -> None:
         rows[:, 0] = ~np.uint64(0)  # the largest sum there can be
     addresses = np.full(count + 32, rows.ctypes.data)
     addresses[:count] = rows.ctypes.data + rng.permutation(count) * rows.strides[0]
-    planes, out = aligned((8, 8 * strips), np.uint64), np.full(512 * strips, 99, np.uint8)
+    planes = aligned((8, 8 * strips), np.uint64)
+    out = np.full(512 * strips, 99, np.uint8)
     planes[:] = ~np.uint64(0)
     words = rows.shape[1]
     sum_rows(addresses, 0, count, 0, words * 8, planes, planes.ctypes.data, out.ctypes.data, 1, words)
@@ -61,7 +62,9 @@ def rounds(sync, thread, threads, spins, board, wrong):  # type: ignore[no-untyp
 
 @pytest.mark.parametrize(("threads", "spins"), [(1, 100), (2, 4000), (2, 0), (5, 0)])
 def test_a_barrier_lets_nobody_ahead(threads: int, spins: int) -> None:
-    sync, board, wrong = aligned((threads * APART,), np.int64), np.zeros(threads, np.int64), np.zeros(threads, np.int64)
+    sync = aligned((threads * APART,), np.int64)
+    board = np.zeros(threads, np.int64)
+    wrong = np.zeros(threads, np.int64)
     # Compiled, on words of its own: a thread that found the last round in another's would not wait for it.
     spare = aligned((APART,), np.int64)
     rounds(spare.ctypes.data, 0, 0, 0, board[:1].copy(), wrong[:1].copy())

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurosim import sdr
-from neurosim.errors import NeurosimInputError
+from neurosim.base import NeurosimInputError
 from neurosim.kernels.memory import columns as kernel
+from neurosim.memory import SDR, overlaps
+from neurosim.memory.sdr import code
+from neurosim.memory.sdr.columns import Columns
 
 
 @given(
@@ -19,10 +21,10 @@ from neurosim.kernels.memory import columns as kernel
 )
 def test_by_bits_is_by_rows(count: int, size: int, active: int, density: float, seed: int, threads: int) -> None:
     dense = np.random.default_rng(seed).random((count, size)) < density
-    bank = sdr.bank([sdr.SDR.from_dense(row) for row in dense])
-    query = sdr.SDR.random(size, min(active, size), seed)
-    found = sdr.Columns.of(bank, size)
-    assert np.array_equal(found.overlaps(query, threads), sdr.overlaps(query, bank))
+    bank = code.bank([SDR.from_dense(row) for row in dense])
+    query = SDR.random(size, min(active, size), seed)
+    found = Columns.of(bank, size)
+    assert np.array_equal(found.overlaps(query, threads), overlaps(query, bank))
     assert np.array_equal(
         found.overlaps(query), kernel.overlap_columns_reference(query.indices, found.bits, count).astype(np.int32)
     )
@@ -33,8 +35,8 @@ def test_many_blocks_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "WORDS_PER_THREAD", 1)
     count = 64 * kernel.BLOCK * 3 + 17
     dense = np.random.default_rng(0).random((count, 31)) < 0.5
-    found = sdr.Columns(kernel.pack(np.ascontiguousarray(dense.T)), count)
-    query = sdr.SDR(np.arange(0, 31, 2), 31)
+    found = Columns(kernel.pack(np.ascontiguousarray(dense.T)), count)
+    query = SDR(np.arange(0, 31, 2), 31)
     for threads in (1, 4):
         assert np.array_equal(found.overlaps(query, threads), dense[:, ::2].sum(axis=1))
 
@@ -42,14 +44,14 @@ def test_many_blocks_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sdr.Columns(np.zeros((3, 2), np.uint64), 64), "Columns.bits: must be [size, 1] (got (3, 2))"),
-        (lambda: sdr.Columns(np.zeros((3, 1)), 64), "Columns.bits: must be uint64 (got float64)"),
+        (lambda: Columns(np.zeros((3, 2), np.uint64), 64), "Columns.bits: must be [size, 1] (got (3, 2))"),
+        (lambda: Columns(np.zeros((3, 1)), 64), "Columns.bits: must be uint64 (got float64)"),
         (
-            lambda: sdr.Columns.of(np.zeros((2, 1), np.uint64), 65),
+            lambda: Columns.of(np.zeros((2, 1), np.uint64), 65),
             "Columns.of: needs a bank [M, 2] with at least one SDR (got (2, 1))",
         ),
         (
-            lambda: sdr.Columns(np.zeros((3, 1), np.uint64), 64).overlaps(sdr.SDR(np.array([0]), 4)),
+            lambda: Columns(np.zeros((3, 1), np.uint64), 64).overlaps(SDR(np.array([0]), 4)),
             "Columns.overlaps: needs an SDR of 3 bits (got 4)",
         ),
     ],

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim import Spikes, files
-from neurosim.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.files.raw import FileBlock
+from neurosim import Recordings, Spikes
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.base.raw import FileBlock
+from neurosim.data import read_csv, read_nmnist, write_csv, write_nmnist
+from neurosim.data.files import formats
+from neurosim.data.files.aedat import read_aedat2
+from neurosim.data.files.cameras import read_dat, read_evt3
+from neurosim.data.files.nmnist import decode_nmnist, read_nmnist_many
 from neurosim.kernels.io import decode
-from neurosim.spikes import Recordings
 
 RNG = np.random.default_rng(11)
 
@@ -37,7 +41,9 @@ def ticks_of(spikes: Spikes) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["sound", "markers", "outside", "backwards"])
 @pytest.mark.parametrize("n", [1, 2, 17, 501])
 def test_nmnist_kernel_is_its_reference(kind: str, n: int) -> None:
-    x, y, p = RNG.integers(0, 34, n), RNG.integers(0, 34, n), RNG.integers(0, 2, n)
+    x = RNG.integers(0, 34, n)
+    y = RNG.integers(0, 34, n)
+    p = RNG.integers(0, 2, n)
     t = np.sort(RNG.integers(0, 1 << 23, n))
     if kind == "markers":
         y[RNG.integers(0, n, 3)] = decode.OVERFLOW_Y
@@ -46,7 +52,8 @@ def test_nmnist_kernel_is_its_reference(kind: str, n: int) -> None:
     if kind == "backwards":
         t[RNG.integers(0, n)] = 0
     raw = np.frombuffer(nmnist_bytes(list(zip(x.tolist(), y.tolist(), p.tolist(), t.tolist(), strict=True))), np.uint8)
-    times, units = np.full(n, np.nan), np.full(n, -1, np.int32)
+    times = np.full(n, np.nan)
+    units = np.full(n, -1, np.int32)
     events, fault, at = decode.nmnist(raw.copy(), 34, 34, 1.0, times, units)
     want_times, want_units, want_fault, want_at = decode.nmnist_reference(raw, 34, 34)
     assert (fault, at) == (want_fault, want_at)
@@ -57,7 +64,7 @@ def test_nmnist_kernel_is_its_reference(kind: str, n: int) -> None:
 def test_nmnist_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(nmnist_bytes([(0, 0, 0, 0), (33, 1, 1, 5), (2, 240, 0, 7), (2, 33, 0, 5)]))
-    spikes = files.read_nmnist(path)
+    spikes = read_nmnist(path)
     # The marker is no event and moves what follows on by 2^13 us.
     assert ticks_of(spikes).tolist() == [0, 5, 5 + 8192]
     assert [c.tolist() for c in spikes.coordinates()] == [[0, 1, 0], [0, 1, 33], [0, 33, 2]]
@@ -68,38 +75,38 @@ def test_nmnist_by_hand(tmp_path: Path) -> None:
 def test_nmnist_round_trip(last: int, tmp_path: Path) -> None:
     for n in (0, 1, 400):
         spikes = made(n, last=last)
-        files.write_nmnist(tmp_path / "a.bin", spikes)
-        back = files.read_nmnist(tmp_path / "a.bin")
+        write_nmnist(tmp_path / "a.bin", spikes)
+        back = read_nmnist(tmp_path / "a.bin")
         assert np.array_equal(ticks_of(back), ticks_of(spikes)) and np.array_equal(back.units, spikes.units)
 
 
 @pytest.mark.parametrize("block", [1, 100, 3000, 1 << 22])
 def test_many_files_are_the_files(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neurosim.files import raw
+    from neurosim.base import raw
 
     monkeypatch.setattr(raw, "BLOCK", block)
     # One with markers, one without events.
     every = [made(30), made(7), made(40, last=20_000_000), made(0), made(1), made(300)]
     paths = [tmp_path / f"{i}.bin" for i in range(len(every))]
     for path, spikes in zip(paths, every, strict=True):
-        files.write_nmnist(path, spikes)
-    many = files.read_nmnist_many(paths, labels=range(6), classes=tuple("abcdef"))
+        write_nmnist(path, spikes)
+    many = read_nmnist_many(paths, labels=range(6), classes=tuple("abcdef"))
     assert many.units.dtype == np.uint16 and many.ticks.dtype == np.uint32 and many.labels.tolist() == list(range(6))
     for one, path in zip(many, paths, strict=True):
-        alone = files.read_nmnist(path)
+        alone = read_nmnist(path)
         assert one.digest() == alone.digest() and one.duration == alone.duration and one.shape == alone.shape
 
 
 def test_a_wide_sensor_needs_more_than_two_bytes(tmp_path: Path) -> None:
     spikes = made(50, (2, 240, 256))
-    files.write_nmnist(tmp_path / "a.bin", spikes)
-    many = files.read_nmnist_many([tmp_path / "a.bin"], (2, 240, 256))
+    write_nmnist(tmp_path / "a.bin", spikes)
+    many = read_nmnist_many([tmp_path / "a.bin"], (2, 240, 256))
     assert many.units.dtype == np.int32 and many[0].digest() == spikes.digest()
     for shape in ((2, 241, 256), (2, 34, 257), (1, 34, 34), (2, 34), (2, 0, 34)):
         with pytest.raises(NeurosimInputError, match="height <= 240, width <= 256"):
-            files.read_nmnist(tmp_path / "a.bin", shape)  # type: ignore[arg-type]
+            read_nmnist(tmp_path / "a.bin", shape)  # type: ignore[arg-type]
     with pytest.raises(NeurosimInputError, match="height <= 240, width <= 256"):
-        files.write_nmnist(tmp_path / "b.bin", Spikes([], [], 700, 1.0))
+        write_nmnist(tmp_path / "b.bin", Spikes([], [], 700, 1.0))
 
 
 GOOD = [(1, 2, 0, 10), (3, 4, 1, 20), (5, 6, 0, 30)]
@@ -121,7 +128,7 @@ def test_nmnist_files_that_are_none(content: bytes, message: str, tmp_path: Path
     path.write_bytes(content)
     sound = tmp_path / "sound.bin"
     sound.write_bytes(nmnist_bytes(GOOD))
-    for read in (files.read, files.read_nmnist, lambda p: files.read_nmnist_many([sound, p, p])):
+    for read in (formats.read, read_nmnist, lambda p: read_nmnist_many([sound, p, p])):
         with pytest.raises(NeurosimFormatError, match=message) as caught:
             read(path)
         assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
@@ -129,20 +136,20 @@ def test_nmnist_files_that_are_none(content: bytes, message: str, tmp_path: Path
 
 def test_bytes_in_memory_decode_like_files() -> None:
     raw = np.frombuffer(nmnist_bytes(GOOD + GOOD[:1]), np.uint8)
-    many = files.decode_nmnist([FileBlock(raw, np.array([0, 15, 20]))], ["a", "b"])
+    many = decode_nmnist([FileBlock(raw, np.array([0, 15, 20]))], ["a", "b"])
     assert isinstance(many, Recordings) and [len(s) for s in many] == [3, 1]
     with pytest.raises(NeurosimFormatError, match=r"^b: byte 5: expected complete events"):
-        files.decode_nmnist([FileBlock(raw, np.array([0, 10, 17]))], ["a", "b"])
+        decode_nmnist([FileBlock(raw, np.array([0, 10, 17]))], ["a", "b"])
 
 
 def test_more_than_the_clock_of_bulk_decoding(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(nmnist_bytes([(0, 240, 0, 0)] * 525_000 + [(1, 1, 1, 1)]))
-    assert files.read_nmnist(path).duration == pytest.approx(525_000 * 0.008192)
+    assert read_nmnist(path).duration == pytest.approx(525_000 * 0.008192)
     with pytest.raises(NeurosimFormatError, match="clock: expected at most 71 minutes, got more; read it alone"):
-        files.read_nmnist_many([path])
+        read_nmnist_many([path])
     with pytest.raises(NeurosimInputError, match="needs at least one file"):
-        files.read_nmnist_many([])
+        read_nmnist_many([])
 
 
 # Prophesee
@@ -155,16 +162,18 @@ def dat_file(path: Path, words: np.ndarray, header: str = "% Version 2\n", kind:
 
 def test_dat_is_its_reference(tmp_path: Path) -> None:
     n = 300
-    t, p = np.sort(RNG.integers(0, 1 << 32, n)), RNG.integers(0, 2, n)
-    y, x = RNG.integers(0, 100, n), RNG.integers(0, 120, n)
+    t = np.sort(RNG.integers(0, 1 << 32, n))
+    p = RNG.integers(0, 2, n)
+    y = RNG.integers(0, 100, n)
+    x = RNG.integers(0, 120, n)
     words = np.stack([t, p << 28 | y << 14 | x], axis=1)
     want = decode.dat_reference(words.astype(np.uint32))
     assert np.array_equal(want, np.stack([t, p, y, x], axis=1))
     for header in ("% Version 2\n% Height 100\n% Width 120\n", "% Version 2\n"):
-        spikes = files.read_dat(dat_file(tmp_path / "a.dat", words, header))
+        spikes = read_dat(dat_file(tmp_path / "a.dat", words, header))
         assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), want)
         assert spikes.shape == (2, 100, 120) or "Height" not in header
-    assert files.read(tmp_path / "a.dat", shape=(2, 200, 200)).shape == (2, 200, 200)
+    assert formats.read(tmp_path / "a.dat", shape=(2, 200, 200)).shape == (2, 200, 200)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +188,7 @@ def test_dat_is_its_reference(tmp_path: Path) -> None:
 def test_dat_files_that_are_none(words: list, kind: bytes, message: str, tmp_path: Path) -> None:
     path = dat_file(tmp_path / "a.dat", np.concatenate([np.array(w) for w in words]), kind=kind)
     with pytest.raises(NeurosimFormatError, match=message):
-        files.read(path)
+        formats.read(path)
 
 
 def evt2_words(n: int) -> np.ndarray:
@@ -197,13 +206,16 @@ def evt2_words(n: int) -> np.ndarray:
 
 
 def evt3_words(n: int) -> np.ndarray:
-    upper, lower, words = 0, 0, [0x2001, 0x8000]
+    upper = 0
+    lower = 0
+    words = [0x2001, 0x8000]
     for kind in RNG.choice([0, 2, 3, 4, 5, 6, 6, 7, 8, 10, 15], n).tolist():
         if kind == 6:
             lower = min(lower + int(RNG.integers(0, 300)), 4095)
             words.append(6 << 12 | lower)
         elif kind == 8:
-            upper, lower = upper + 1, 0
+            upper = upper + 1
+            lower = 0
             words += [8 << 12 | upper, 6 << 12]
         else:
             value = {0: int(RNG.integers(0, 700)), 2: int(RNG.integers(0, 1200)), 3: int(RNG.integers(0, 500))}
@@ -217,7 +229,7 @@ def test_evt2_is_its_reference(tmp_path: Path) -> None:
         words = evt2_words(n)
         path = tmp_path / "a.raw"
         path.write_bytes(b"% evt 2.0\n% geometry 40x30\n% end\n" + words.astype("<u4").tobytes())
-        spikes = files.read(path)
+        spikes = formats.read(path)
         found = np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1)
         assert np.array_equal(found, decode.evt2_reference(words)) and spikes.shape == (2, 30, 40)
 
@@ -230,7 +242,7 @@ def test_evt3_is_its_reference(clock: str, tmp_path: Path) -> None:
         path.write_bytes(b"% evt 3.0\n% format EVT3;height=800;width=2000\n" + words.astype("<u2").tobytes())
         want = decode.evt3_reference(words, clock == "running")
         assert decode.evt3_count(words) >= len(want)
-        spikes = files.read_evt3(path, clock=clock)
+        spikes = read_evt3(path, clock=clock)
         assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), want)
         assert spikes.shape == (2, 800, 2000)
 
@@ -239,10 +251,10 @@ def test_clocks_that_start_again(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     words = [0x8FFF, 0x6FFF, 0x2001, 0x8000, 0x6001, 0x2002]
     path.write_bytes(b"% evt 3.0\n" + np.array(words, "<u2").tobytes())
-    assert ticks_of(files.read_evt3(path, clock="camera")).tolist() == [(1 << 24) - 1, (1 << 24) + 1]
+    assert ticks_of(read_evt3(path, clock="camera")).tolist() == [(1 << 24) - 1, (1 << 24) + 1]
     words2 = [8 << 28 | 0xFFFFFFF, 1 << 28, 8 << 28, 1 << 28]
     path.write_bytes(b"% evt 2.0\n" + np.array(words2, "<u4").tobytes())
-    assert ticks_of(files.read(path)).tolist() == [((1 << 28) - 1) << 6, 1 << 34]
+    assert ticks_of(formats.read(path)).tolist() == [((1 << 28) - 1) << 6, 1 << 34]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +278,7 @@ def test_prophesee_files_that_are_none(content: bytes, message: str, tmp_path: P
     path = tmp_path / "a.raw"
     path.write_bytes(content)
     with pytest.raises(NeurosimInputError, match=message) as caught:
-        files.read_evt3(path, clock="camera") if b"evt 3.0\n" in content else files.read(path)
+        read_evt3(path, clock="camera") if b"evt 3.0\n" in content else formats.read(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -276,16 +288,19 @@ def test_prophesee_files_that_are_none(content: bytes, message: str, tmp_path: P
 @pytest.mark.parametrize("camera", ["dvs128-tonic", "davis346"])
 def test_aedat2_decodes_as_tonics(camera: str, tmp_path: Path) -> None:
     io = pytest.importorskip("tonic.io", reason="tonic is not installed")
-    from neurosim.files.aedat import CAMERAS
+    from neurosim.data.files.aedat import CAMERAS
 
-    layout, n = CAMERAS[camera], 200
-    x, y, p = RNG.integers(0, layout.width, n), RNG.integers(0, layout.height, n), RNG.integers(0, 2, n)
+    layout = CAMERAS[camera]
+    n = 200
+    x = RNG.integers(0, layout.width, n)
+    y = RNG.integers(0, layout.height, n)
+    p = RNG.integers(0, 2, n)
     bits = x << layout.x[0] | y << layout.y[0] | p << layout.p
     words = np.stack([bits, np.sort(RNG.integers(0, 1 << 30, n))], axis=1)
     path = tmp_path / "a.aedat"
     head = b"#!AER-DAT2.0\r\n# Creation time: System.currentTimeMillis() 1436439018000\r\n"
     path.write_bytes(head + words.astype(">u4").tobytes())
-    spikes = files.read_aedat2(path, camera)
+    spikes = read_aedat2(path, camera)
     if camera == "dvs128-tonic":
         # tonic's own function for this camera fails on its header; its two halves work.
         records = io.get_aer_events_from_file(str(path), 2.0, len(head))
@@ -302,11 +317,11 @@ def test_aedat2_skips_what_is_no_event(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
     words = np.array([[1 << 31, 5], [1 << 12, 6], [1 << 31, 0], [0, 7]], ">u4")
     path.write_bytes(b"#!AER-DAT2.0\n" + words.tobytes())
-    spikes = files.read_aedat2(path, "davis240")
+    spikes = read_aedat2(path, "davis240")
     assert ticks_of(spikes).tolist() == [6, 7]
     assert [c.tolist() for c in spikes.coordinates()] == [[0, 0], [179, 179], [238, 239]]
     with pytest.raises(NeurosimInputError, match=r"read_aedat2.camera: unknown name 'davis'; did you mean"):
-        files.read_aedat2(path, "davis")
+        read_aedat2(path, "davis")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +337,7 @@ def test_aedat2_files_that_are_none(content: bytes, message: str, tmp_path: Path
     path = tmp_path / "a.aedat"
     path.write_bytes(content)
     with pytest.raises(NeurosimFormatError, match=message):
-        files.read_aedat2(path, "davis240" if b"\x00\x12\xc0" in content else "dvs128")
+        read_aedat2(path, "davis240" if b"\x00\x12\xc0" in content else "dvs128")
 
 
 # CSV
@@ -333,22 +348,22 @@ def test_csv_round_trip(shape: tuple[int, ...], tmp_path: Path) -> None:
     for n in (0, 1, 500):
         spikes = made(n)
         spikes = Spikes(spikes.times, spikes.units, spikes.size, 0.4, shape)
-        files.write_csv(tmp_path / "a.csv", spikes)
-        back = files.read_csv(tmp_path / "a.csv")
+        write_csv(tmp_path / "a.csv", spikes)
+        back = read_csv(tmp_path / "a.csv")
         assert back.digest() == spikes.digest() and back.shape == shape and back.duration == 0.4
 
 
 def test_csv_of_others(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"\xef\xbb\xbfT, X, Y, P\r\n10, 3, 1, 0\r\n20, 0, 0, 1\r\n")
-    spikes = files.read_csv(path, tick=1e-6)
+    spikes = read_csv(path, tick=1e-6)
     # No size said: the smallest sensor that holds all events.
     assert spikes.shape == (2, 2, 4) and ticks_of(spikes).tolist() == [10, 20]
     assert [c.tolist() for c in spikes.coordinates()] == [[0, 1], [1, 0], [3, 0]]
-    assert files.read_csv(path, (2, 34, 34)).shape == (2, 34, 34)
+    assert read_csv(path, (2, 34, 34)).shape == (2, 34, 34)
     path.write_text("t,unit\n0.5,3\n")
-    assert files.read_csv(path).size == 4 and files.read_csv(path, (10,)).size == 10
-    assert files.read_csv(path, (2, 5)).shape == (2, 5)
+    assert read_csv(path).size == 4 and read_csv(path, (10,)).size == 10
+    assert read_csv(path, (2, 5)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +400,7 @@ def test_csv_files_that_are_none(text: str, message: str, tmp_path: Path) -> Non
     path = tmp_path / "a.csv"
     path.write_text(text)
     with pytest.raises(NeurosimFormatError, match=message) as caught:
-        files.read_csv(path)
+        read_csv(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
@@ -393,15 +408,15 @@ def test_csv_asks_for_a_sensor_that_fits(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("t,x,y,p\n0.1,1,1,1\n")
     with pytest.raises(NeurosimInputError, match=r"a.csv: shape: must be \(2 polarities, height, width\)"):
-        files.read_csv(path, (100,))
+        read_csv(path, (100,))
     with pytest.raises(NeurosimInputError, match=r"read_csv.tick: must be > 0 s"):
-        files.read_csv(path, tick=0)
+        read_csv(path, tick=0)
 
 
 @pytest.mark.parametrize("suffix", ["bin", "csv", "dat", "raw", "aedat", "h5"])
 def test_files_that_are_not_there(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(NeurosimMissingError, match="no such file; check the path"):
-        files.read(tmp_path / f"absent.{suffix}")
+        formats.read(tmp_path / f"absent.{suffix}")
 
 
 # Real recordings
@@ -411,13 +426,13 @@ def test_files_that_are_not_there(suffix: str, tmp_path: Path) -> None:
 def test_evt3_fixture(data_root: Path) -> None:
     folder = data_root / "event_formats"
     truth = np.load(folder / "evt3_sample.npy")
-    spikes = files.read(folder / "evt3_sample.raw", clock="running")
+    spikes = formats.read(folder / "evt3_sample.raw", clock="running")
     assert len(spikes) == len(truth) == 219_596
     p, y, x = spikes.coordinates()
     for found, name in ((p, "p"), (y, "y"), (x, "x"), (ticks_of(spikes), "t")):
         assert np.array_equal(found, truth[name]), name
     # The camera's own words say it lasted 8.8 ms, not 54: see `read_evt3`.
-    again = files.read(folder / "evt3_sample.raw")
+    again = formats.read(folder / "evt3_sample.raw")
     assert np.array_equal(again.units, spikes.units)
     assert 0.0087 < again.times[-1] - again.times[0] < 0.0089
     raw = (folder / "evt3_sample.raw").read_bytes()
@@ -429,18 +444,18 @@ def test_evt3_fixture(data_root: Path) -> None:
 @pytest.mark.data
 def test_dat_fixture(data_root: Path) -> None:
     path = data_root / "event_formats" / "sample_ncars.dat"
-    spikes = files.read(path)
+    spikes = formats.read(path)
     words = np.frombuffer(path.read_bytes()[-2009 * 8 :], "<u4").reshape(-1, 2)
     assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), decode.dat_reference(words))
     # Written before the header named the sensor.
     assert spikes.shape == (2, int(words[:, 1].max() >> 14 & 0x3FFF) + 1, spikes.shape[2])
-    assert files.read(path, shape=(2, 120, 120)).shape == (2, 120, 120)
+    assert formats.read(path, shape=(2, 120, 120)).shape == (2, 120, 120)
 
 
 @pytest.mark.data
 def test_gestures_are_of_a_larger_sensor(data_root: Path) -> None:
     paths = sorted((data_root / "dvs_gesture").glob("*.bin"))
-    many = files.read_nmnist_many(paths, (2, 128, 128))
+    many = read_nmnist_many(paths, (2, 128, 128))
     assert len(many) == 10 and all(63_000 <= len(s) <= 181_500 for s in many) and many.durations.max() < 1.5
     with pytest.raises(NeurosimFormatError, match="for another sensor give its shape="):
-        files.read_nmnist(paths[0])
+        read_nmnist(paths[0])

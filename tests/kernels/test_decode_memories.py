@@ -9,14 +9,21 @@ from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert
 from neurosim.kernels.decode import chosen, networks, reference, vectors, windows
 from neurosim.kernels.decode import reference_memories as wanted
 
-FEW, LENGTH = HEADS // 2, 9
+FEW = HEADS // 2
+LENGTH = 9
 
 
 def test_a_dilated_convolution() -> None:
-    draw, width, size, step = Draws(), 5, 3, 2
-    weight, ring, seen = draw(size, width), np.zeros((TOKENS, 5, width), np.float32), []
+    draw = Draws()
+    width = 5
+    size = 3
+    step = 2
+    weight = draw(size, width)
+    ring = np.zeros((TOKENS, 5, width), np.float32)
+    seen = []
     for position in range(LENGTH):
-        x, out = draw(TOKENS, width), empty(TOKENS, width)
+        x = draw(TOKENS, width)
+        out = empty(TOKENS, width)
         run(
             vectors.dilate(
                 x=x, width=width, tokens=TOKENS, size=size, dilation=step, weight=weight, ring=ring, out=out
@@ -30,10 +37,16 @@ def test_a_dilated_convolution() -> None:
 
 @pytest.mark.parametrize("capacity", [4, 16])
 def test_local_regression(capacity: int) -> None:
-    draw, ridge, seen = Draws(), np.abs(Draws()(HEADS)) + np.float32(0.5), []
-    memory, spare = np.zeros((1, capacity, FEW, KEYS + VALUES), np.float32), np.zeros(KEYS * (KEYS + 2))
+    draw = Draws()
+    ridge = np.abs(Draws()(HEADS)) + np.float32(0.5)
+    seen = []
+    memory = np.zeros((1, capacity, FEW, KEYS + VALUES), np.float32)
+    spare = np.zeros(KEYS * (KEYS + 2))
     for position in range(LENGTH):
-        q, k, v, out = draw(HEADS, KEYS), draw(FEW, KEYS), draw(FEW, VALUES), empty(HEADS, VALUES)
+        q = draw(HEADS, KEYS)
+        k = draw(FEW, KEYS)
+        v = draw(FEW, VALUES)
+        out = empty(HEADS, VALUES)
         seen.append((k, v))
         run(
             windows.regression(
@@ -64,10 +77,16 @@ def test_local_regression(capacity: int) -> None:
 
 @pytest.mark.parametrize(("interval", "restarts", "rows"), [(3, 0, 1), (1, 1, 2)])
 def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restarts: int, rows: int) -> None:
-    draw, capacity, kept = Draws(), 4, []
-    memory, weights = np.zeros((1, capacity, rows, FEW * (KEYS + VALUES)), np.float32), empty(capacity * rows)
+    draw = Draws()
+    capacity = 4
+    kept = []
+    memory = np.zeros((1, capacity, rows, FEW * (KEYS + VALUES)), np.float32)
+    weights = empty(capacity * rows)
     for position in range(LENGTH):
-        q, k, v, out = draw(1, HEADS, KEYS), draw(rows, FEW, KEYS), draw(rows, FEW, VALUES), empty(1, HEADS, VALUES)
+        q = draw(1, HEADS, KEYS)
+        k = draw(rows, FEW, KEYS)
+        v = draw(rows, FEW, VALUES)
+        out = empty(1, HEADS, VALUES)
         kept = [] if restarts and position % capacity == 0 else kept
         own = [*kept, *zip(k, v, strict=True)]
         run(
@@ -95,16 +114,22 @@ def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restart
         )
         keys, values = (np.stack([token[n] for token in own]) for n in (0, 1))
         assert_close(out[0], reference.window(q[0], keys, values, len(own), 0.4)[0])
-        kept = own if restarts or position % interval == interval - 1 else kept
+        if restarts or position % interval == interval - 1:
+            kept = own
 
 
 def test_a_window_of_each_sequence() -> None:
     """Sequences that a mask leaves out neither write nor count."""
-    draw, capacity = Draws(), 3
-    memory, counts = np.zeros((TOKENS, capacity, KEYS + VALUES), np.float32), np.zeros(TOKENS, np.float32)
+    draw = Draws()
+    capacity = 3
+    memory = np.zeros((TOKENS, capacity, KEYS + VALUES), np.float32)
+    counts = np.zeros(TOKENS, np.float32)
     seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(TOKENS)]
     for position in range(LENGTH):
-        q, k, v, out = draw(TOKENS, 1, KEYS), draw(TOKENS, KEYS), draw(TOKENS, VALUES), empty(TOKENS, 1, VALUES)
+        q = draw(TOKENS, 1, KEYS)
+        k = draw(TOKENS, KEYS)
+        v = draw(TOKENS, VALUES)
+        out = empty(TOKENS, 1, VALUES)
         mask = np.array([1, position % 2, position % 3 == 0], np.uint8)
         run(
             windows.window(
@@ -140,10 +165,16 @@ def test_a_window_of_each_sequence() -> None:
 
 @pytest.mark.parametrize("parts", [3, 6])
 def test_attention_over_the_best_parts(parts: int) -> None:
-    draw, count, seen = Draws(), 4, []
-    memory, spare = np.zeros((1, LENGTH, FEW * (KEYS + VALUES)), np.float32), np.zeros(parts + count, np.int32)
+    draw = Draws()
+    count = 4
+    seen = []
+    memory = np.zeros((1, LENGTH, FEW * (KEYS + VALUES)), np.float32)
+    spare = np.zeros(parts + count, np.int32)
     for position in range(LENGTH):
-        q, k, v, out = draw(HEADS, KEYS), draw(FEW, KEYS), draw(FEW, VALUES), empty(HEADS, VALUES)
+        q = draw(HEADS, KEYS)
+        k = draw(FEW, KEYS)
+        v = draw(FEW, VALUES)
+        out = empty(HEADS, VALUES)
         values = np.round(draw(HEADS, parts))  # some are equal
         seen.append((k, v))
         run(
@@ -177,18 +208,26 @@ def test_attention_over_the_best_parts(parts: int) -> None:
 
 @pytest.mark.parametrize(("hashes", "scores"), [(True, True), (True, False), (False, True)])
 def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> None:
-    draw, count, length = Draws(), 2, 40
+    draw = Draws()
+    count = 2
+    length = 40
     planes = draw(KEYS, chosen.PLANES)
     planes[:, 2:] = 0  # four buckets: they fill
-    memory, best = np.zeros((TOKENS, length, KEYS + VALUES + 1), np.float32), np.zeros((TOKENS, count, 2), np.float32)
+    memory = np.zeros((TOKENS, length, KEYS + VALUES + 1), np.float32)
+    best = np.zeros((TOKENS, count, 2), np.float32)
     seen: list[list[np.ndarray]] = [[], [], [], []]
 
     def buckets(x: np.ndarray) -> np.ndarray:
         return (x @ planes > 0) @ 2 ** np.arange(chosen.PLANES)
 
     for position in range(length):
-        q, k, v, out = draw(TOKENS, KEYS), draw(TOKENS, KEYS), draw(TOKENS, VALUES), empty(TOKENS, VALUES)
-        score, hashed_q, hashed_k = np.round(draw(TOKENS)), draw(TOKENS, KEYS), draw(TOKENS, KEYS)
+        q = draw(TOKENS, KEYS)
+        k = draw(TOKENS, KEYS)
+        v = draw(TOKENS, VALUES)
+        out = empty(TOKENS, VALUES)
+        score = np.round(draw(TOKENS))
+        hashed_q = draw(TOKENS, KEYS)
+        hashed_k = draw(TOKENS, KEYS)
         for kept, value in zip(seen, (k, v, buckets(hashed_k), score), strict=True):
             kept.append(value)
         spare = np.zeros(2 * count + 1, np.int32)
@@ -220,31 +259,34 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
             keys, values, own, ranks = (np.stack(kept)[:, i] for kept in seen)
             own = own if hashes else np.full(len(own), -1)
             ranks = ranks if scores else np.arange(-len(ranks), 0)[::-1]  # of no scores: none
-            picks = (
-                wanted.hashed(own, buckets(hashed_q[i]), ranks, count if scores else 0)
-                if scores
-                else sorted({position, *[t for t in range(position + 1) if own[t] == buckets(hashed_q[i])][-count:]})
-            )
+            if scores:
+                picks = wanted.hashed(own, buckets(hashed_q[i]), ranks, count if scores else 0)
+            else:
+                picks = sorted({position, *[t for t in range(position + 1) if own[t] == buckets(hashed_q[i])][-count:]})
             assert_close(out[i], wanted.attend(q[i], keys, values, 0.4, picks))
 
 
 @pytest.mark.parametrize(("slots", "fades"), [(2, True), (0, True), (2, False)])
 def test_memories_of_bmojo(slots: int, fades: bool) -> None:
-    draw, w, size = Draws(), 3, 4
-    ring, kept = (
-        np.zeros((1, HEADS, 2 * w, 4 * size + 1), np.float32),
-        np.zeros((1, HEADS, slots, 2 * size), np.float32),
-    )
-    best, last, seen = np.zeros((1, HEADS, slots, 2), np.float32), np.zeros((1, w, 5), np.float32), []
+    draw = Draws()
+    w = 3
+    size = 4
+    ring = np.zeros((1, HEADS, 2 * w, 4 * size + 1), np.float32)
+    kept = np.zeros((1, HEADS, slots, 2 * size), np.float32)
+    best = np.zeros((1, HEADS, slots, 2), np.float32)
+    last = np.zeros((1, w, 5), np.float32)
+    seen = []
     tokens = [np.zeros(5, np.float32)] * w
     for position in range(4 * w):
-        x, surprise = draw(1, 5), empty(1)
+        x = draw(1, 5)
+        surprise = empty(1)
         run(chosen.innovation(x=x, width=5, ring=last, length=w, out=surprise), 1, position)
         assert_close(surprise, [wanted.innovation(x[0], tokens[-w:])])
         tokens.append(x[0])
         q, k, v, faded_k, faded_v = (draw(HEADS, size) for _ in range(5))
         seen.append((k, v, faded_k, faded_v, float(surprise[0])))
-        out, given = empty(HEADS, size), [faded_k, faded_v] if fades else [None, None]
+        out = empty(HEADS, size)
+        given = [faded_k, faded_v] if fades else [None, None]
         sizes = {"heads": HEADS, "size": size, "tokens": 1, "window": w, "slots": slots}
         memory = {"ring": ring, "innovation": surprise, "kept": kept, "best": best, "weights": empty(2 * w + slots)}
         run(
@@ -253,7 +295,10 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
             position,
         )
         old = max(position - w + 1, 0)
-        far = range(max(position - 2 * w + 1, 0), old) if fades else ()
+        if fades:
+            far = range(max(position - 2 * w + 1, 0), old)
+        else:
+            far = ()
         picks = [*range(old, position + 1), *wanted.surprising([token[4] for token in seen[:old]], slots)]
         for h in range(HEADS):
             keys = np.stack([seen[t][0][h] for t in picks] + [seen[t][2][h] for t in far])
@@ -273,11 +318,18 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
     ],
 )
 def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: int) -> None:
-    draw, heads, size, hidden, span, p, q = Draws(), 2, 3, 4, 2, 3.0, 4.0
+    draw = Draws()
+    heads = 2
+    size = 3
+    hidden = 4
+    span = 2
+    p = 3.0
+    q = 4.0
     inner = [hidden] * (depth - 1)
     shapes = list(zip([size, *inner], [*inner, size], strict=True))
     weights = sum(rows * columns for rows, columns in shapes)
-    memory, spare = draw(1, heads, 3, weights), empty(networks.spare_size(size, hidden, depth, weights))
+    memory = draw(1, heads, 3, weights)
+    spare = empty(networks.spare_size(size, hidden, depth, weights))
     states = memory[0].astype(float)
 
     def matrices(a: np.ndarray) -> list[np.ndarray]:
@@ -349,12 +401,17 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
 
 
 def test_slots_that_are_read_by_a_softmax() -> None:
-    draw, count = Draws(), 7
+    draw = Draws()
+    count = 7
     state = draw(TOKENS, HEADS, count, KEYS + VALUES)
-    keys, values = state[..., :KEYS].astype(float), state[..., KEYS:].astype(float)
+    keys = state[..., :KEYS].astype(float)
+    values = state[..., KEYS:].astype(float)
     for _ in range(2):
-        q, k, v = draw(TOKENS, HEADS, KEYS), draw(TOKENS, FEW, KEYS), draw(TOKENS, FEW, VALUES)
-        g, out = -np.abs(draw(TOKENS, FEW, count)), empty(TOKENS, HEADS, VALUES)
+        q = draw(TOKENS, HEADS, KEYS)
+        k = draw(TOKENS, FEW, KEYS)
+        v = draw(TOKENS, FEW, VALUES)
+        g = -np.abs(draw(TOKENS, FEW, count))
+        out = empty(TOKENS, HEADS, VALUES)
         run(
             windows.slots(
                 state=state,

@@ -9,24 +9,27 @@ import pytest
 import torch
 from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert_close, empty, run
 
-from neurosim.convert import Coder
-from neurosim.convert.calibrate import PRICE
 from neurosim.kernels.decode import encode as coding
 from neurosim.kernels.decode import events, features, floats, others, product, program, reference, states, vectors
 from neurosim.kernels.decode import windows as seen
 from neurosim.kernels.decode.vnni import BLOCK
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
+from neurosim.kernels.spikes.encode.cpu import rule_of
 from neurosim.kernels.spikes.encode.launch import numpy_rounding
-from neurosim.kernels.spikes.encode.numba import rule_of
 from neurosim.kernels.spikes.encode.reference import NEAREST, encode_reference
 from neurosim.kernels.spikes.encode.reference import share as share_of
+from neurosim.language import Coder
+from neurosim.language.conversion.calibrate import PRICE
 
 
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("size", [12, 4])
 def test_norm(centred: bool, size: int) -> None:
     draw = Draws()
-    x, weight, bias, out = draw(TOKENS, 12), draw(size), draw(size), empty(TOKENS, 12)
+    x = draw(TOKENS, 12)
+    weight = draw(size)
+    bias = draw(size)
+    out = empty(TOKENS, 12)
     run(
         vectors.norm(x=x, size=size, weight=weight, period=size, bias=bias, centred=centred, eps=1e-3, out=out),
         TOKENS * 12 // size,
@@ -36,7 +39,9 @@ def test_norm(centred: bool, size: int) -> None:
 
 @pytest.mark.parametrize("kind", [vectors.L2, vectors.SUM, vectors.SOFTMAX])
 def test_normalise_and_total(kind: int) -> None:
-    x, out, sums = np.abs(Draws()(TOKENS, 12)), empty(TOKENS, 12), empty(TOKENS * 3)
+    x = np.abs(Draws()(TOKENS, 12))
+    out = empty(TOKENS, 12)
+    sums = empty(TOKENS * 3)
     run(vectors.normalise(x=x, size=4, kind=kind, eps=1e-3, out=out), TOKENS * 3)
     assert_close(out, reference.normalise(x, 4, kind, 1e-3))
     run(vectors.total(x=x, size=4, out=sums), TOKENS * 3)
@@ -46,9 +51,13 @@ def test_normalise_and_total(kind: int) -> None:
 @pytest.mark.parametrize("act", sorted(reference.ACTIVATIONS))
 def test_pointwise(act: int) -> None:
     draw = Draws()
-    x, plus, times, then = draw(TOKENS, 12), draw(12), draw(TOKENS, 12), draw(4)
+    x = draw(TOKENS, 12)
+    plus = draw(12)
+    times = draw(TOKENS, 12)
+    then = draw(4)
     if act in (vectors.LOG, vectors.SQRT, vectors.RECIPROCAL):
-        x, plus = np.abs(x) + 0.1, np.abs(plus)
+        x = np.abs(x) + 0.1
+        plus = np.abs(plus)
     out = empty(TOKENS, 12)
     run(
         vectors.pointwise(
@@ -76,19 +85,24 @@ def test_pointwise(act: int) -> None:
 
 def test_mix_copy_accumulate_ratio_and_embed() -> None:
     draw = Draws()
-    x, y, w, out = draw(TOKENS, 6), draw(TOKENS, 6), draw(6), empty(TOKENS, 6)
+    x = draw(TOKENS, 6)
+    y = draw(TOKENS, 6)
+    w = draw(6)
+    out = empty(TOKENS, 6)
     run(vectors.mix(x=x, y=y, weight=w, weight_rows=0, width=6, tokens=TOKENS, out=out), 6)
     assert_close(out, reference.mix(x, y, w))
     wide = np.zeros((2 * TOKENS, 4), np.float32)
     run(vectors.copy(x=x, x_width=6, x_first=2, out=wide, out_width=4, out_first=1, columns=3, repeats=2), 2 * TOKENS)
     assert (wide[:, 1:] == np.repeat(x[:, 2:5], 2, 0)).all() and not wide[:, 0].any()
-    factors, present = draw(TOKENS), np.array([1, 0, 1], np.uint8)
+    factors = draw(TOKENS)
+    present = np.array([1, 0, 1], np.uint8)
     run(vectors.accumulate(x=x, width=6, tokens=TOKENS, factors=factors, sets=1, out=out, mask=present), 6)
     first = reference.accumulate(x, factors, present, np.zeros_like(x))
     assert_close(out, first)
     run(vectors.accumulate(x=y, width=6, tokens=TOKENS, factors=factors, sets=0, out=out, mask=present), 6)
     assert_close(out, reference.accumulate(y, factors, present, first))
-    divided, positive = empty(TOKENS, 5), np.abs(x) + 1
+    divided = empty(TOKENS, 5)
+    positive = np.abs(x) + 1
     run(vectors.ratio(x=positive, size=5, eps=1e-3, out=divided), TOKENS)
     assert_close(divided, reference.ratio(positive, 1e-3))
     run(vectors.embed(tokens=np.array([5, 0, 5]), table=(table := draw(7, 6)), width=6, out=out), TOKENS)
@@ -98,10 +112,13 @@ def test_mix_copy_accumulate_ratio_and_embed() -> None:
 @pytest.mark.parametrize("size", [2, 4])
 def test_convolve(size: int) -> None:
     draw = Draws()
-    weight, bias, tails = draw(size, 6), draw(6), draw(TOKENS, size - 1, 6)
+    weight = draw(size, 6)
+    bias = draw(6)
+    tails = draw(TOKENS, size - 1, 6)
     wanted_tails = tails.copy()
     for _ in range(3):
-        x, out = draw(TOKENS, 6), empty(TOKENS, 6)
+        x = draw(TOKENS, 6)
+        out = empty(TOKENS, 6)
         run(
             vectors.convolve(
                 x=x,
@@ -121,14 +138,18 @@ def test_convolve(size: int) -> None:
 
 
 def test_rotary() -> None:
-    x, rates, out = Draws()(TOKENS, 14), np.array([1.0, 0.3]), empty(TOKENS, 14)
+    x = Draws()(TOKENS, 14)
+    rates = np.array([1.0, 0.3])
+    out = empty(TOKENS, 14)
     run(vectors.rotary(x=x, size=7, rates=rates, pairs=2, scale=1.2, out=out), 2 * TOKENS, position=9)
     assert_close(out, reference.rotary(x, 7, rates, 1.2, 9))
 
 
 def test_products_of_matrices() -> None:
     draw = Draws()
-    x, y, out = draw(TOKENS, 2, 3, 5), draw(TOKENS, 2, 5, 4), empty(TOKENS, 2, 3, 4)
+    x = draw(TOKENS, 2, 3, 5)
+    y = draw(TOKENS, 2, 5, 4)
+    out = empty(TOKENS, 2, 3, 4)
     run(vectors.matmul(x=x, y=y, rows=3, inner=5, columns=4, out=out), 2 * TOKENS)
     assert_close(out, reference.matmul(x, y))
 
@@ -173,12 +194,18 @@ def decays(draw: Draws, kind: int, heads: int) -> np.ndarray | None:
 
 @pytest.mark.parametrize("kind", [states.NO_DECAY, states.HEAD_DECAY, states.KEY_DECAY])
 def test_additive_state(kind: int) -> None:
-    draw, groups = Draws(), 2
+    draw = Draws()
+    groups = 2
     state = draw(TOKENS, HEADS, KEYS, VALUES)
-    wanted, few, keep = state.copy(), HEADS // groups, empty(KEYS)
+    wanted = state.copy()
+    few = HEADS // groups
+    keep = empty(KEYS)
     for _ in range(2):
-        q, k, v = draw(TOKENS, HEADS, KEYS), draw(TOKENS, few, KEYS), draw(TOKENS, few, VALUES)
-        g, out = decays(draw, kind, HEADS), empty(TOKENS, HEADS, VALUES)
+        q = draw(TOKENS, HEADS, KEYS)
+        k = draw(TOKENS, few, KEYS)
+        v = draw(TOKENS, few, VALUES)
+        g = decays(draw, kind, HEADS)
+        out = empty(TOKENS, HEADS, VALUES)
         run(
             states.additive(
                 state=state,
@@ -205,11 +232,16 @@ def test_additive_state(kind: int) -> None:
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("kind", [states.NO_DECAY, states.HEAD_DECAY, states.KEY_DECAY])
 def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
-    draw, few = Draws(), HEADS // 2
+    draw = Draws()
+    few = HEADS // 2
     state = draw(TOKENS, HEADS, KEYS, VALUES)
     wanted = state.copy()
-    q, k, v = draw(TOKENS, few, KEYS), draw(TOKENS, steps, few, KEYS), draw(TOKENS, steps, HEADS, VALUES)
-    beta, g, out = np.abs(draw(TOKENS, steps, HEADS)), decays(draw, kind, HEADS), empty(TOKENS, HEADS, VALUES)
+    q = draw(TOKENS, few, KEYS)
+    k = draw(TOKENS, steps, few, KEYS)
+    v = draw(TOKENS, steps, HEADS, VALUES)
+    beta = np.abs(draw(TOKENS, steps, HEADS))
+    g = decays(draw, kind, HEADS)
+    out = empty(TOKENS, HEADS, VALUES)
     run(
         states.delta(
             state=state,
@@ -237,9 +269,13 @@ def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
 
 def test_tokens_that_a_mask_leaves_out_keep_their_states() -> None:
     draw = Draws()
-    state, out, mask = draw(TOKENS, HEADS, KEYS, VALUES), empty(TOKENS, HEADS, VALUES), np.array([1, 0, 1], np.uint8)
-    before, (q, k) = state.copy(), (draw(TOKENS, HEADS, KEYS) for _ in range(2))
-    v, keep = draw(TOKENS, HEADS, VALUES), empty(KEYS)
+    state = draw(TOKENS, HEADS, KEYS, VALUES)
+    out = empty(TOKENS, HEADS, VALUES)
+    mask = np.array([1, 0, 1], np.uint8)
+    before = state.copy()
+    q, k = (draw(TOKENS, HEADS, KEYS) for _ in range(2))
+    v = draw(TOKENS, HEADS, VALUES)
+    keep = empty(KEYS)
     run(
         states.additive(
             state=state,
@@ -267,7 +303,9 @@ def test_states_of_rwkv() -> None:
     state = draw(TOKENS, HEADS, KEYS, VALUES)
     wanted = state.copy()
     q, k, a, b = (draw(TOKENS, HEADS, KEYS) for _ in range(4))
-    v, g, out = draw(TOKENS, HEADS, VALUES), decays(draw, states.KEY_DECAY, HEADS), empty(TOKENS, HEADS, VALUES)
+    v = draw(TOKENS, HEADS, VALUES)
+    g = decays(draw, states.KEY_DECAY, HEADS)
+    out = empty(TOKENS, HEADS, VALUES)
     run(
         states.rank_one(
             state=state,
@@ -287,8 +325,10 @@ def test_states_of_rwkv() -> None:
     )
     assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b, states.KEY_DECAY))
     assert_close(state, wanted)
-    state, u = draw(TOKENS, HEADS, KEYS, VALUES), draw(HEADS, KEYS)
-    wanted, out = state.copy(), empty(TOKENS, HEADS, VALUES)
+    state = draw(TOKENS, HEADS, KEYS, VALUES)
+    u = draw(HEADS, KEYS)
+    wanted = state.copy()
+    out = empty(TOKENS, HEADS, VALUES)
     run(
         states.bonus(
             state=state,
@@ -328,15 +368,22 @@ def test_states_of_rwkv() -> None:
 
 
 def test_diagonal_and_selective_states() -> None:
-    draw, width, count = Draws(), 5, 3
-    u, d, out = draw(TOKENS, width), draw(width), empty(TOKENS, width)
+    draw = Draws()
+    width = 5
+    count = 3
+    u = draw(TOKENS, width)
+    d = draw(width)
+    out = empty(TOKENS, width)
     a, b, c = (draw(width, count, 2) for _ in range(3))
     state = draw(TOKENS, width, count, 2)
     wanted = state.astype(float) @ [1, 1j]
     run(others.diagonal(u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, out=out), width)
     assert_close(out, reference.diagonal(wanted, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
     assert_close(state, np.stack([wanted.real, wanted.imag], -1))
-    dt, k, q, rates = np.abs(draw(TOKENS, width)), draw(TOKENS, count), draw(TOKENS, count), -np.abs(draw(width, count))
+    dt = np.abs(draw(TOKENS, width))
+    k = draw(TOKENS, count)
+    q = draw(TOKENS, count)
+    rates = -np.abs(draw(width, count))
     state = draw(TOKENS, width, count)
     kept = state.copy()
     run(
@@ -352,7 +399,10 @@ def test_diagonal_and_selective_states() -> None:
 @pytest.mark.parametrize("position", [0, 1])
 def test_decay_by_a_running_softmax(position: int) -> None:
     draw = Draws()
-    c, z, k, g = draw(TOKENS, 5), draw(TOKENS, 5), empty(TOKENS, 5), empty(TOKENS, 5)
+    c = draw(TOKENS, 5)
+    z = draw(TOKENS, 5)
+    k = empty(TOKENS, 5)
+    g = empty(TOKENS, 5)
     wanted = z.copy()
     run(others.soft_decay(c=c, width=5, tokens=TOKENS, z=z, k=k, g=g), 5, position)
     want_k, want_g = reference.soft_decay(wanted, c, position)
@@ -363,13 +413,19 @@ def test_decay_by_a_running_softmax(position: int) -> None:
 
 def test_almost_linear_units_and_routes() -> None:
     draw = Draws()
-    u, a, w, z, out = draw(TOKENS, 5), draw(5), draw(5, 5), draw(TOKENS, 5), empty(TOKENS, 5)
+    u = draw(TOKENS, 5)
+    a = draw(5)
+    w = draw(5, 5)
+    z = draw(TOKENS, 5)
+    out = empty(TOKENS, 5)
     wanted = z.copy()
     run(others.almost_linear(u=u, units=5, rectified=2, a=a, w=w, z=z, active=empty(5), out=out), TOKENS)
     assert_close(out, reference.almost_linear(wanted, u, a, w, 2))
     assert_close(z, wanted)
     for sum_to_one, bias, groups, kept in ((0, None, 1, 1), (1, None, 3, 2), (0, draw(6), 1, 1), (1, draw(6), 3, 2)):
-        scores, weights, masks = draw(TOKENS, 6), empty(6, TOKENS), np.full((6, TOKENS), 9, np.uint8)
+        scores = draw(TOKENS, 6)
+        weights = empty(6, TOKENS)
+        masks = np.full((6, TOKENS), 9, np.uint8)
         shares = empty(6, TOKENS)
         run(
             others.route(
@@ -397,13 +453,22 @@ def test_almost_linear_units_and_routes() -> None:
 
 @pytest.mark.parametrize("learnt", [0, 2])
 def test_attention_over_a_window(learnt: int) -> None:
-    draw, few, capacity = Draws(), 2, 3
-    memory, weights = np.zeros((1, capacity, few * (KEYS + VALUES)), np.float32), empty(capacity + learnt)
+    draw = Draws()
+    few = 2
+    capacity = 3
+    memory = np.zeros((1, capacity, few * (KEYS + VALUES)), np.float32)
+    weights = empty(capacity + learnt)
     own = draw(learnt, HEADS, KEYS + VALUES) if learnt else None
-    keys, values = [], []
+    keys = []
+    values = []
     for position in range(5):
-        q, plain, k, v = draw(1, HEADS, KEYS), draw(1, HEADS, KEYS), draw(1, few, KEYS), draw(1, few, VALUES)
-        out, mass, pushed = empty(1, HEADS, VALUES), empty(1, HEADS), empty(1, few, VALUES + 1)
+        q = draw(1, HEADS, KEYS)
+        plain = draw(1, HEADS, KEYS)
+        k = draw(1, few, KEYS)
+        v = draw(1, few, VALUES)
+        out = empty(1, HEADS, VALUES)
+        mass = empty(1, HEADS)
+        pushed = empty(1, few, VALUES + 1)
         run(
             seen.leaving(
                 ring=memory,
@@ -421,7 +486,8 @@ def test_attention_over_a_window(learnt: int) -> None:
         )
         wanted = np.zeros((few, VALUES + 1))
         if position >= capacity:
-            wanted[:, :-1], wanted[:, -1] = values[-capacity], 1
+            wanted[:, :-1] = values[-capacity]
+            wanted[:, -1] = 1
         assert_close(pushed[0], wanted)
         keys.append(k[0])
         values.append(v[0])
@@ -458,17 +524,22 @@ def test_attention_over_a_window(learnt: int) -> None:
 
 def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:
     draw = Draws()
-    ring, before = draw(TOKENS, 2, 6), draw(TOKENS, 6)
+    ring = draw(TOKENS, 2, 6)
+    before = draw(TOKENS, 6)
     ring[:, 1] = before
-    x, out = draw(TOKENS, 6), empty(TOKENS, 6)
+    x = draw(TOKENS, 6)
+    out = empty(TOKENS, 6)
     run(
         seen.leaving(ring=ring, width=6, first=0, heads=2, size=3, tokens=TOKENS, capacity=2, x=x, more=0, out=out),
         2,
         position=3,
     )
     assert (out == before).all() and (ring[:, 1] == x).all()
-    near, mass, offset = draw(TOKENS, HEADS, VALUES), draw(TOKENS, HEADS), draw(HEADS)
-    sums, both = draw(TOKENS, HEADS, VALUES + 1), empty(TOKENS, HEADS, VALUES)
+    near = draw(TOKENS, HEADS, VALUES)
+    mass = draw(TOKENS, HEADS)
+    offset = draw(HEADS)
+    sums = draw(TOKENS, HEADS, VALUES + 1)
+    both = empty(TOKENS, HEADS, VALUES)
     sums[..., -1] = np.maximum(sums[..., -1], 0)  # of some heads nothing is older
     sums[sums[..., -1] == 0] = 0
     run(
@@ -480,7 +551,9 @@ def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:
 
 @pytest.mark.parametrize("together", [0, 1])
 def test_patches_of_a_sensor(together: int) -> None:
-    x, kernel, stride = Draws()(TOKENS, 2, 7, 6), (3, 2), (2, 1)
+    x = Draws()(TOKENS, 2, 7, 6)
+    kernel = (3, 2)
+    stride = (2, 1)
     wanted = np.concatenate([reference.patches(each, kernel, stride) for each in x])
     stored = np.ascontiguousarray(np.moveaxis(x, 1, -1) if together else x)
     out = empty(*wanted.shape)
@@ -519,7 +592,8 @@ def empty_list(tokens: int, size: int) -> dict[str, np.ndarray]:
 def coded(x: np.ndarray, k: float) -> tuple[dict[str, np.ndarray], int, dict[str, Any]]:
     """Return the list of active channels of rows, the problem reported, and the operands of the coding."""
     tokens, size = x.shape
-    operands, found = rule_operands(size, k, rule_of(NEAREST)), empty_list(tokens, size)
+    operands = rule_operands(size, k, rule_of(NEAREST))
+    found = empty_list(tokens, size)
     return found, run(coding.encode(x=x, **operands, **found, first=0), tokens), operands
 
 
@@ -535,23 +609,29 @@ def test_rows_of_active_channels(k: float) -> None:
         listed[i, channels[: head[coding.NUMBER]]] = values[: head[coding.NUMBER]]
         listed[i, escaped[: head[coding.ESCAPES]]] += excess[: head[coding.ESCAPES]]
     assert (listed == counts).all()
-    width, stride = 70, 2 * BLOCK
-    weights, steps, bias = draw.draws.integers(-127, 128, (70, width)).astype(np.int8), np.abs(draw(width)), draw(width)
+    width = 70
+    stride = 2 * BLOCK
+    weights = draw.draws.integers(-127, 128, (70, width)).astype(np.int8)
+    steps = np.abs(draw(width))
+    bias = draw(width)
     before = draw(TOKENS, width)
     rows = np.zeros((70, stride), np.int8)
     rows[:, :width] = weights
     exact = accumulate_reference(counts, weights)
     for operation in product.INTEGER_ROWS[product.fastest() :]:
-        out, sums = empty(TOKENS, width), np.empty((TOKENS, stride), np.int32)
+        out = empty(TOKENS, width)
+        sums = np.empty((TOKENS, stride), np.int32)
         sizes = {"stride": stride, "size": 70, "width": width, "tokens": TOKENS}
         shape = {"rows": rows, **sizes, "steps": steps, "has_levels": 1, "bias": bias, "before": before}
         run(operation(**shape, **found, out=out, sums=sums), stride // BLOCK)
         assert_close(out, before + (exact * steps * level[:, None] + bias))
-    real, out = draw(70, width), empty(TOKENS, width)
+    real = draw(70, width)
+    out = empty(TOKENS, width)
     shape = {"rows": real, "size": 70, "width": width, "tokens": TOKENS, "bias": bias, "before": before}
     run(floats.float_rows(**shape, **found, has_levels=1, out=out), 2)
     np.testing.assert_allclose(out, before + (counts @ real * level[:, None] + bias), rtol=1e-4, atol=1e-4)
-    scales, decoded = np.array([1.5, 0.5], np.float32), empty(TOKENS, 70)
+    scales = np.array([1.5, 0.5], np.float32)
+    decoded = empty(TOKENS, 70)
     spare = {name: np.empty(70, np.int32) for name in ("escaped", "excess")}
     run(coding.code(x=x, **operands, **spare, scales=scales, scale_count=2, out=decoded), TOKENS)
     assert_close(decoded, counts * np.resize(scales, 70) * level[:, None])
@@ -560,13 +640,16 @@ def test_rows_of_active_channels(k: float) -> None:
 @pytest.mark.parametrize("case", ["one pass", "no weight", "centred", "no table", "level"])
 def test_a_norm_fused_with_its_encoder(case: str) -> None:
     """The bits of one after the other: norm, list, counts."""
-    draw, size = Draws(), 70
-    x, weight, bias, thresholds = draw(TOKENS, size), draw(size), draw(size), np.abs(draw(size)) + np.float32(0.3)
-    rounding = (
-        NEAREST
-        if case in ("no table", "level")
-        else numpy_rounding(Coder("calibrated", torch.ones(size), price=PRICE).kernel_rounding(size)[0])
-    )
+    draw = Draws()
+    size = 70
+    x = draw(TOKENS, size)
+    weight = draw(size)
+    bias = draw(size)
+    thresholds = np.abs(draw(size)) + np.float32(0.3)
+    if case in ("no table", "level"):
+        rounding = NEAREST
+    else:
+        rounding = numpy_rounding(Coder("calibrated", torch.ones(size), price=PRICE).kernel_rounding(size)[0])
     rule = rule_of(rounding)
     table = rule[-1]
     first = int(np.argmax(table != 0)) if len(table) else 0
@@ -579,7 +662,8 @@ def test_a_norm_fused_with_its_encoder(case: str) -> None:
         assert not run(operation(x=source, **operands, **found, first=first, **more), len(source))
         return [source, *(found[name] for name in ("channels", "counts", "head", "level"))]
 
-    apart, both = empty(TOKENS, size), empty(TOKENS, size)
+    apart = empty(TOKENS, size)
+    both = empty(TOKENS, size)
     normed = {"norm_x": x, "weight": norm[0], "bias": norm[1], "centred": norm[2], "eps": norm[3]}
     run(
         vectors.norm(
@@ -587,7 +671,8 @@ def test_a_norm_fused_with_its_encoder(case: str) -> None:
         ),
         TOKENS,
     )
-    one, other = encoded(coding.encode, apart, {}), encoded(coding.norm_encode, both, normed)
+    one = encoded(coding.encode, apart, {})
+    other = encoded(coding.norm_encode, both, normed)
     assert one[3][:, coding.NUMBER].min() > 5 and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
     x[1, 2] = np.inf
     with pytest.raises(AssertionError):
@@ -596,7 +681,11 @@ def test_a_norm_fused_with_its_encoder(case: str) -> None:
 
 def test_dense_layers_and_values_that_are_not_finite() -> None:
     draw = Draws()
-    x, weight, bias, before, out = draw(TOKENS, 9), draw(70, 9), draw(70), draw(TOKENS, 70), empty(TOKENS, 70)
+    x = draw(TOKENS, 9)
+    weight = draw(70, 9)
+    bias = draw(70)
+    before = draw(TOKENS, 70)
+    out = empty(TOKENS, 70)
     run(floats.dense(weights=weight, size=9, width=70, tokens=TOKENS, x=x, bias=bias, before=before, out=out), 2)
     assert_close(out, before + (x @ weight.T + bias))
     x[1, 2] = np.inf

@@ -9,7 +9,9 @@ from neurosim.kernels.decode import others, reference
 
 
 def test_a_filter_of_each_channel() -> None:
-    draw, width, count = Draws(), 5, 3
+    draw = Draws()
+    width = 5
+    count = 3
     u, a, b, c, d, out = (
         draw(TOKENS, width),
         draw(width, 3, 3),
@@ -31,8 +33,12 @@ def test_a_filter_of_each_channel() -> None:
 
 @pytest.mark.parametrize(("states", "weights"), [(1, 3), (2, 5)])
 def test_gated_units(states: int, weights: int) -> None:
-    draw, units = Draws(), 7
-    u, w, state, out = draw(TOKENS, units, 3), draw(weights, units), draw(TOKENS, units, states), empty(TOKENS, units)
+    draw = Draws()
+    units = 7
+    u = draw(TOKENS, units, 3)
+    w = draw(weights, units)
+    state = draw(TOKENS, units, states)
+    out = empty(TOKENS, units)
     wanted = state.copy()
     run(others.gated_units(u=u, units=units, tokens=TOKENS, states=states, weights=w, state=state, out=out), units)
     assert_close(out, reference.gated_units(wanted, u, w))

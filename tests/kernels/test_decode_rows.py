@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.convert.decoder.memory import aligned
 from neurosim.kernels.decode.avx2 import SMALL, has_avx2
 from neurosim.kernels.decode.encode import HEAD, NUMBER, SUM, list_active, room
 from neurosim.kernels.decode.product import (
@@ -22,10 +21,12 @@ from neurosim.kernels.decode.product import (
 from neurosim.kernels.decode.vnni import BATCH, BLOCK, has_vnni
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.tools.threads import together
+from neurosim.language.conversion.decoder.memory import aligned
 
 
 def listed(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
-    channels, values = np.full(room(counts.size), -1, np.int32), np.full(room(counts.size), -1, np.int8)
+    channels = np.full(room(counts.size), -1, np.int32)
+    values = np.full(room(counts.size), -1, np.int8)
     number, total = list_active(np.concatenate([counts, np.zeros(-counts.size % 64, np.int8)]), channels, values)
     return channels, values, number, total
 
@@ -48,7 +49,9 @@ def test_a_list_has_the_active_channels_in_order(inputs: int, density: float) ->
 def test_sums_are_exact(largest: int, outputs: int) -> None:
     draws = np.random.default_rng(largest)
     counts = draws.integers(-largest, largest + 1, 203).astype(np.int8)
-    counts[:8], counts[8:16] = largest, -largest  # eight of the largest size side by side
+    # eight of the largest size side by side
+    counts[:8] = largest
+    counts[8:16] = -largest
     weights = draws.integers(-128, 128, (203, outputs)).astype(np.int8)
     weights[:8] = 127
     weights[8:16] = -128
@@ -67,7 +70,8 @@ def test_sums_are_exact(largest: int, outputs: int) -> None:
 def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
     if not has_vnni():
         pytest.skip("this processor has no AVX-512 VNNI")
-    draws, outputs = np.random.default_rng(inputs), 2 * BLOCK
+    draws = np.random.default_rng(inputs)
+    outputs = 2 * BLOCK
     counts = (draws.integers(-127, 128, (tokens, inputs)) * (draws.random((tokens, inputs)) < 0.4)).astype(np.int8)
     weights = draws.integers(-127, 128, (inputs, outputs)).astype(np.int8)
     channels, values, heads = (
@@ -75,7 +79,8 @@ def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
     )
     for i, own in enumerate(counts):
         channels[i], values[i], heads[i, NUMBER], heads[i, SUM] = listed(own)
-    spare, sums = aligned((all_rows_size(inputs, outputs),), np.int8), np.zeros((BATCH, outputs), np.int32)
+    spare = aligned((all_rows_size(inputs, outputs),), np.int8)
+    sums = np.zeros((BATCH, outputs), np.int32)
     words = spare.ctypes.data + TOGETHER * outputs
     spread_counts(channels, values, heads, inputs, words)
     arguments = [weights.ctypes.data, outputs, inputs, outputs, words, spare.ctypes.data, sums.ctypes.data, outputs]

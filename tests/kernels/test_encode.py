@@ -111,10 +111,14 @@ ROUNDINGS = {
 @pytest.mark.parametrize("given_thresholds", [False, True])
 def test_every_rounding_has_the_bits_of_the_reference(name: str, given_thresholds: bool) -> None:
     """Ties on both sides of 0, zeros, and numbers far beyond every level."""
-    rounding, rng = ROUNDINGS[name], np.random.default_rng(5)
+    rounding = ROUNDINGS[name]
+    rng = np.random.default_rng(5)
     x = np.concatenate([np.arange(-40, 41) / 8, [0.0, -0.0, 1e30, -1e30, 300.0], rng.standard_normal(70)])
     x = (x * np.array([[1.0], [3.0]])).astype(np.float32)
-    thresholds = np.full(x.shape[1], 0.5, np.float32) if given_thresholds else None
+    if given_thresholds:
+        thresholds = np.full(x.shape[1], 0.5, np.float32)
+    else:
+        thresholds = None
     whole, used = encode_reference(x, 2.0, thresholds, rounding)
     counts, _ = clip_reference(whole)
     found = encode(x, 2.0, thresholds, rounding=rounding, threads=2)
@@ -149,7 +153,8 @@ def test_few_channels_can_escape() -> None:
 def test_half_precision_and_views_come_as_float32() -> None:
     torch = pytest.importorskip("torch")
     x = torch.randn(6, 40, generator=torch.Generator().manual_seed(1)).bfloat16()
-    found, same = encode(x), encode(x.float())
+    found = encode(x)
+    same = encode(x.float())
     assert torch.equal(found.counts, same.counts) and torch.equal(found.thresholds, same.thresholds)
     wide = np.random.default_rng(0).standard_normal((40, 6))
     np.testing.assert_array_equal(encode(wide.T).counts, encode(np.ascontiguousarray(wide.T, np.float32)).counts)

@@ -60,7 +60,8 @@ def test_cuts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(launch, "ENTRIES_PER_THREAD", 10)
     a = inputs((5, 20, 30, 12), np.float32)
     arrays = a["q"], a["k"], a["v"], a["decay"], a["beta"]
-    one, many = new_state(5, 20, 30), new_state(5, 20, 30)
+    one = new_state(5, 20, 30)
+    many = new_state(5, 20, 30)
     whole = launch.lazy_scan(one, *arrays)
     cut = np.concatenate(
         [launch.lazy_scan(many, *(x[part] for x in arrays), threads=3) for part in (slice(5), slice(5, None))]
@@ -71,11 +72,14 @@ def test_cuts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_long_streams_neither_drift_nor_overflow() -> None:
     """Thousands of tokens at decays that a running product would have underflowed by."""
-    tokens, keys = 4000, 16
+    tokens = 4000
+    keys = 16
     rng = np.random.default_rng(0)
     q, k = (rng.standard_normal((tokens, 1, keys)) * (rng.random((tokens, 1, keys)) < 0.05) for _ in "qk")
-    v, g = rng.standard_normal((tokens, 1, 8)), np.full((tokens, 1), -0.3)
-    rows, state = np.zeros((1, keys, 8)), new_state(1, keys, 8, np.float64)
+    v = rng.standard_normal((tokens, 1, 8))
+    g = np.full((tokens, 1), -0.3)
+    rows = np.zeros((1, keys, 8))
+    state = new_state(1, keys, 8, np.float64)
     expected = lazy.dense_scan_reference(rows, q, k, v, g)
     np.testing.assert_allclose(launch.lazy_scan(state, q, k, v, g), expected, rtol=0, atol=1e-12)
     single = new_state(1, keys, 8)
@@ -88,7 +92,8 @@ def test_untouched_rows_are_neither_read_nor_written() -> None:
     state.rows[:] = np.nan
     state.rows[0, [1, 2]] = 1.0
     q, k = np.zeros((2, 1, 1, 6), np.float32)
-    q[..., 1], k[..., 2] = 1.0, 2.0
+    q[..., 1] = 1.0
+    k[..., 2] = 2.0
     found = launch.lazy_scan(state, q, k, np.ones((1, 1, 4), np.float32), np.zeros((1, 1), np.float32))
     assert (found == 1).all() and (state.rows[0, 2] == 3).all()
     assert np.isnan(state.rows[0, [0, 3, 4, 5]]).all()
@@ -98,7 +103,8 @@ def test_a_row_that_owes_too_much_is_empty() -> None:
     state = new_state(1, 2, 3)
     state.rows[:] = np.nan
     state.owed[:] = -81.0
-    one, u = np.ones((1, 1, 2), np.float32), np.full((1, 1, 3), 5.0, np.float32)
+    one = np.ones((1, 1, 2), np.float32)
+    u = np.full((1, 1, 3), 5.0, np.float32)
     assert not launch.lazy_scan(state, one, 0 * one, u).any()
     assert (launch.lazy_scan(state, one, one, u) == 10).all()
     assert (state.rows == 5).all() and not state.owed.any()
@@ -106,11 +112,16 @@ def test_a_row_that_owes_too_much_is_empty() -> None:
 
 def test_what_is_read_before_the_decay_is_written_along_another_direction() -> None:
     """RWKV-7: S = diag(e^g) S + b (a^T S before the decay) + k v^T, o = S^T r, against the dense form."""
-    heads, keys, width, tokens = 2, 20, 9, 30
+    heads = 2
+    keys = 20
+    width = 9
+    tokens = 30
     rng = np.random.default_rng(3)
     a, b, k, r = rng.standard_normal((4, tokens, heads, keys)) * (rng.random((4, tokens, heads, keys)) < 0.4) * 0.5
-    v, g = rng.standard_normal((tokens, heads, width)), -rng.random((tokens, heads, keys))
-    state, rows = new_state(heads, keys, width, np.float64), np.zeros((heads, keys, width))
+    v = rng.standard_normal((tokens, heads, width))
+    g = -rng.random((tokens, heads, keys))
+    state = new_state(heads, keys, width, np.float64)
+    rows = np.zeros((heads, keys, width))
     found = launch.lazy_scan(state, r, k, v, g, turn=(a, b))
     for t in range(tokens):
         before = np.einsum("hk,hkv->hv", a[t], rows)
@@ -133,7 +144,8 @@ def test_tensors_of_the_cpu_are_updated_in_place() -> None:
 
 
 def test_traffic_is_counted() -> None:
-    q, k = np.array([[1, 0, 0, 2], [0, 0, 0, 0]]), np.array([[1, 1, 0, 0], [0, 0, 1, 0]])
+    q = np.array([[1, 0, 0, 2], [0, 0, 0, 0]])
+    k = np.array([[1, 1, 0, 0], [0, 0, 1, 0]])
     found = lazy.traffic(q, k, width=10, itemsize=4)
     assert found == lazy.StateTraffic(
         rows_read=4,
@@ -151,7 +163,8 @@ def test_traffic_is_counted() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    state, x = new_state(2, 3, 4), np.ones((5, 2, 3), np.float32)
+    state = new_state(2, 3, 4)
+    x = np.ones((5, 2, 3), np.float32)
     with pytest.raises(ValueError, match=r"lazy_scan: v must be \[5, 2, 4\] \(got \[5, 2, 3\]\)"):
         launch.lazy_scan(state, x, x, x)
     v = np.ones((5, 2, 4), np.float32)

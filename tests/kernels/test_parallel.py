@@ -13,7 +13,8 @@ from neurosim.kernels.tools.threads import spread
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("lengths", [[], [0], [5], [0, 0, 7, 0], [1] * 100, [1000, 1, 1, 1], list(range(50))], ids=len)
 def test_every_item_is_done_once(threads: int, lengths: list[int]) -> None:
-    done, lock = np.zeros(len(lengths), int), threading.Lock()
+    done = np.zeros(len(lengths), int)
+    lock = threading.Lock()
 
     def fill(a: int, b: int) -> None:
         with lock:

@@ -30,13 +30,15 @@ def test_there_and_back(rows: int, inputs: int, planes: int, largest: int) -> No
 
 def test_which_bit_is_which() -> None:
     whole = np.zeros((1, 40), np.int32)
-    whole[0, 1], whole[0, 33] = -5, 2
+    whole[0, 1] = -5
+    whole[0, 33] = 2
     words = plain.pack_reference(whole, 3).words[0]
     assert words.tolist() == [[2, 0], [2, 0], [0, 2], [2, 0]]
 
 
 @pytest.mark.parametrize("planes", [2, 7])
 def test_the_reference_is_a_product(planes: int) -> None:
-    whole, weights = counts(3, 40, 20), counts(40, 9, 127).astype(np.int8)
+    whole = counts(3, 40, 20)
+    weights = counts(40, 9, 127).astype(np.int8)
     found = plain.product_reference(plain.pack_reference(whole, planes), weights)
     np.testing.assert_array_equal(found, accumulate_reference(whole, weights))

@@ -42,7 +42,8 @@ def test_published_vectors(counter: list[int], key: list[int], result: str) -> N
 
 def test_compiled_equals_the_specification() -> None:
     for numbers in np.random.default_rng(0).integers(0, 2**32, (200, 8), dtype=np.uint32):
-        c, k = numbers[:4], numbers[4:]
+        c = numbers[:4]
+        k = numbers[4:]
         assert compiled(c, k) == random.threefry_reference(c.tolist(), k.tolist())
         k[2:] = 0
         key, index, draw = (int(pair[1]) << 32 | int(pair[0]) for pair in (k, c[:2], c[2:]))
@@ -52,7 +53,8 @@ def test_compiled_equals_the_specification() -> None:
 
 def test_uniforms_and_normals_have_their_moments() -> None:
     n = 400_000
-    u, z = np.empty(n), np.empty(n)
+    u = np.empty(n)
+    z = np.empty(n)
     random.uniforms(KEY, 0, 0, u)
     random.normals(KEY, 0, 1, z)
     assert u.min() > 0 and u.max() < 1
@@ -76,7 +78,8 @@ def test_a_range_may_be_cut_anywhere(fill) -> None:  # type: ignore[no-untyped-d
 
 
 def test_normals_at_are_normals() -> None:
-    whole, some = np.empty(50), np.empty(3)
+    whole = np.empty(50)
+    some = np.empty(3)
     random.normals(KEY, 0, 0, whole)
     random.normals_at(KEY, np.array([4, 40, 17]), 0, some)
     assert np.array_equal(some, whole[[4, 40, 17]])
@@ -117,8 +120,10 @@ def test_normals_are_their_reference() -> None:
 def test_poisson_input_is_its_reference(mean: float, real: type) -> None:
     thresholds = random.poisson_thresholds(mean)
     certain, passed = random.passed_thresholds(thresholds)
-    x, expected = np.zeros(700, real), np.zeros(700, real)
-    words, numbers = np.empty(256, np.uint32), np.empty(256, np.int32)
+    x = np.zeros(700, real)
+    expected = np.zeros(700, real)
+    words = np.empty(256, np.uint32)
+    numbers = np.empty(256, np.int32)
     for draw in range(5):
         total = random.poisson_add(KEY, 128, np.uint64(draw), certain, passed, real(0.3), words, numbers, x)
         assert total == random.poisson_add_reference(KEY, 128, draw, certain, passed, 0.3, expected)

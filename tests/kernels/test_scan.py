@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from neurosim.kernels.layers.scan import numba as scan_rows  # noqa: E402
-from neurosim.kernels.layers.scan import reference as S  # noqa: E402
-from neurosim.kernels.layers.scan.launch import scan  # noqa: E402
+from neurosim.kernels.layers.scan import cpu as scan_rows
+from neurosim.kernels.layers.scan import reference as S
+from neurosim.kernels.layers.scan.launch import scan
 
 SURROGATES = (S.FAST_SIGMOID, S.ARCTAN, S.TRIANGLE, S.SIGMOID)
 RESETS = {S.LIF: (S.SUBTRACT, S.ZERO, S.LATE), S.CURRENT: (S.SUBTRACT, S.ZERO), S.ADAPTIVE: (S.SUBTRACT, S.ZERO)}
@@ -52,7 +52,8 @@ def run(form, how: S.Recurrence, given: list, outputs: bool = True, states: bool
     current, state, c, weight, last = leaves
     out, after = form(current, state, c, how, weight, last)
     g = torch.Generator().manual_seed(2)
-    g_out, g_after = torch.randn(out.shape, generator=g), torch.randn(after.shape, generator=g)
+    g_out = torch.randn(out.shape, generator=g)
+    g_after = torch.randn(after.shape, generator=g)
     ((out * g_out).sum() * outputs + (after * g_after).sum() * states).backward()
     return [out, after, *(x.grad for x in leaves if x is not None)]
 
@@ -100,7 +101,8 @@ def test_feedback_is_the_reference(how: S.Recurrence) -> None:
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize(("outputs", "states"), [(True, False), (False, True)])
 def test_a_gradient_that_is_missing_is_zero(recurrent: bool, outputs: bool, states: bool) -> None:
-    how, given = HOWS[1], inputs(HOWS[1], recurrent=recurrent)
+    how = HOWS[1]
+    given = inputs(HOWS[1], recurrent=recurrent)
 
     def form(*args):
         out, after = scan(*args)
@@ -117,7 +119,8 @@ def test_threads_change_nothing(kind: int, recurrent: bool, monkeypatch: pytest.
     monkeypatch.setattr(scan_rows, "GRAIN", 1)
     how = S.Recurrence(kind)
     given = inputs(how, steps=40, batch=9, units=300, recurrent=recurrent)
-    before, runs = torch.get_num_threads(), []
+    before = torch.get_num_threads()
+    runs = []
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)

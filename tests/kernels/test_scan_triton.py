@@ -9,8 +9,8 @@ from helpers.triton_tools import cases, check_build, empty, interpret, of_each_k
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
+from neurosim.kernels.layers.scan import gpu as scan_triton
 from neurosim.kernels.layers.scan import reference as S
-from neurosim.kernels.layers.scan import triton as scan_triton
 
 
 @pytest.mark.slow
@@ -28,13 +28,18 @@ def test_on_a_gpu(case: str) -> None:
 def launch() -> None:
     """Every kind with every reset; of one, all surrogates and strides, with and without gradients of constants."""
     for kind, reset in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)):
-        every, states, constants = (kind, reset) == (0, 0), S.STATES[kind], S.CONSTANTS[kind]
-        x, state, c = empty(77, 3, 19), empty(states, 3, 19), empty(constants, 19)
+        every = (kind, reset) == (0, 0)
+        states = S.STATES[kind]
+        constants = S.CONSTANTS[kind]
+        x = empty(77, 3, 19)
+        state = empty(states, 3, 19)
+        c = empty(constants, 19)
         for stride in (0, 1, S.STRIDE) if every else (S.STRIDE,):
             scan_triton.launch(S.Recurrence(kind, reset), x, state, c, stride)
         for surrogate in range(4) if every else (1,):
             for trained in (False, True) if every else (True,):
-                how, sums = S.Recurrence(kind, reset, surrogate=surrogate), empty(constants, 3, 19)
+                how = S.Recurrence(kind, reset, surrogate=surrogate)
+                sums = empty(constants, 3, 19)
                 scan_triton.launch_back(how, x, c, empty(3, states, 3, 19), x, state, x, sums, trained)
 
 

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from neurosim.errors import NeurosimInputError  # noqa: E402
-from neurosim.kernels.layers.spike_linear import numba as L  # noqa: E402
-from neurosim.layers import SpikeLinear  # noqa: E402
+from neurosim.base import NeurosimInputError
+from neurosim.kernels.layers.spike_linear import cpu as L
+from neurosim.learning import SpikeLinear
 
 
 def matrices(rows: int, inputs: int, outputs: int, density: float, counts: bool = False) -> list[np.ndarray]:
@@ -44,7 +44,8 @@ def test_sums_are_taken_term_by_term(shape: tuple, counts: bool) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_lists_are_the_matrix(shape: tuple) -> None:
     x = matrices(*shape, True)[0]
-    active, turned = L.listed(x, max_density=1.0), L.turned(L.listed(x, max_density=1.0), x.shape[1])
+    active = L.listed(x, max_density=1.0)
+    turned = L.turned(L.listed(x, max_density=1.0), x.shape[1])
     for matrix, lists in ((x, active), (x.T, turned)):
         rows, units = np.nonzero(matrix)
         np.testing.assert_array_equal(lists.units, units)
@@ -88,20 +89,24 @@ def test_a_linear_layer_as_torchs(lead: tuple, bias: bool, density: float) -> No
 
 
 def test_nobody_asks_for_the_gradient_of_the_input() -> None:
-    layer, x = SpikeLinear(40, 29), (torch.rand(11, 40) < 0.1).float()
+    layer = SpikeLinear(40, 29)
+    x = (torch.rand(11, 40) < 0.1).float()
     layer(x).sum().backward()
     assert layer.weight.grad is not None and layer.weight.grad.stride() == layer.weight.stride() == (1, 29)
 
 
 def test_other_types_take_the_dense_product() -> None:
-    layer, x = SpikeLinear(40, 29).double(), (torch.rand(11, 40) < 0.1).double()
+    layer = SpikeLinear(40, 29).double()
+    x = (torch.rand(11, 40) < 0.1).double()
     torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
     assert SpikeLinear(40, 29)(torch.empty(0, 40)).shape == (0, 29)
 
 
 def test_weights_come_from_the_seed_alone_and_draw_nothing_from_torch() -> None:
     before = torch.random.get_rng_state()
-    a, b, other = SpikeLinear(30, 20, seed=1), SpikeLinear(30, 20, seed=1), SpikeLinear(30, 20, seed=2)
+    a = SpikeLinear(30, 20, seed=1)
+    b = SpikeLinear(30, 20, seed=1)
+    other = SpikeLinear(30, 20, seed=2)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(a.weight, b.weight) and torch.equal(a.bias, b.bias) and not torch.equal(a.weight, other.weight)
     assert isinstance(a, torch.nn.Linear) and a.weight.shape == (20, 30)
@@ -122,7 +127,8 @@ def test_bad_sizes_are_refused(sizes: tuple, words: str) -> None:
 def test_what_is_no_number_shows() -> None:
     """NaN is an entry like any other; -0 is none."""
     x = np.zeros((2, 70), np.float32)
-    x[0, [3, 69]], x[1, 5] = np.nan, -0.0
+    x[0, [3, 69]] = np.nan
+    x[1, 5] = -0.0
     active = L.listed(x)
     np.testing.assert_array_equal(active.units, [3, 69])
     out = L.product(active, np.ones((70, 4), np.float32))

@@ -9,16 +9,17 @@ from helpers.triton_tools import cases, check_build, empty, interpret, of_each_k
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from neurosim.kernels.spikes.accumulate import triton as accumulate
-from neurosim.kernels.spikes.accumulate.batch_triton import batch
-from neurosim.kernels.spikes.accumulate.finish_triton import finish
-from neurosim.kernels.spikes.encode import triton as encode
+from neurosim.kernels.spikes.accumulate import gpu as accumulate
+from neurosim.kernels.spikes.accumulate.batch_gpu import batch
+from neurosim.kernels.spikes.accumulate.finish_gpu import finish
+from neurosim.kernels.spikes.encode import gpu as encode
 from neurosim.kernels.spikes.encode.reference import AWAY, EVEN, NEAREST, SEARCH, UP, Escapes, Rounding
+from neurosim.kernels.spikes.lazy_state.gpu import lazy_scan
 from neurosim.kernels.spikes.lazy_state.reference import LazyState
-from neurosim.kernels.spikes.lazy_state.triton import lazy_scan
 
 CASES = [(f"{m}_cases", case) for m in ("encode", "accumulate", "lazy_state") for case in cases(f"{m}_cases")]
-EDGES, LEVELS = empty(127), empty(128, dtype="int8")
+EDGES = empty(127)
+LEVELS = empty(128, dtype="int8")
 SOUGHT = Rounding(SEARCH, edges=EDGES, levels=LEVELS)
 
 
@@ -48,7 +49,8 @@ def launch_products() -> None:
         ("float32", "float32", False, NEAREST),
     ):
         for inputs in (4096, 4090) if given or weights == "int8" else (4096,):
-            matrix, thresholds = empty(inputs, inputs, dtype=weights), empty(inputs) if given else None
+            matrix = empty(inputs, inputs, dtype=weights)
+            thresholds = empty(inputs) if given else None
             accumulate.decode(empty(1, inputs, dtype=x), matrix, 3.0, thresholds, None, rounding)
     for weights in ("int8", "bfloat16", "float16", "float32"):
         accumulate.product(empty(7, 4096, dtype="int8"), empty(4096, 4096, dtype=weights), escapes(7, 4096))
@@ -70,7 +72,10 @@ def launch_products() -> None:
         ("bfloat16", 0, 256, False, 4090),
     ):
         matrix = empty(size, size, dtype=weights)
-        spikes = empty(rows, 1 + planes, -(-size // 32), dtype="int32") if planes else empty(rows, size, dtype="int8")
+        if planes:
+            spikes = empty(rows, 1 + planes, -(-size // 32), dtype="int32")
+        else:
+            spikes = empty(rows, size, dtype="int8")
         batch(spikes, planes, rows, size, matrix.T if transposed else matrix, escapes(rows, size))
     for kind, steps, thresholds in (("float32", None, empty(3)), ("int32", None, None), ("int32", empty(70), empty(3))):
         finish(empty(17, 3, 70, dtype=kind), thresholds, steps)
@@ -90,8 +95,10 @@ def launch_states() -> None:
         (9, 512, 64, (2, 512), True),
         (9, 512, 130, None, True),
     ):
-        q, v = empty(tokens, 2, keys), empty(tokens, 2, width)
-        g, beta = decay and empty(tokens, *decay), empty(tokens, 2) if delta else None
+        q = empty(tokens, 2, keys)
+        v = empty(tokens, 2, width)
+        g = decay and empty(tokens, *decay)
+        beta = empty(tokens, 2) if delta else None
         lazy_scan(LazyState(empty(2, keys, width), empty(2, keys)), q, q, v, g, beta, 1.0)
 
 

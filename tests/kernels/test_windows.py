@@ -11,12 +11,19 @@ SOURCES = [((300,), (0,)), ((200, 0, 50), (0, 1, 1)), ((0,), (0,)), ((1, 400), (
 
 @pytest.mark.parametrize(("sizes", "early"), SOURCES)
 def test_windows_are_those_of_the_reference(sizes, early):
-    rng, inputs, length, first, windows = np.random.default_rng(len(sizes)), 37, 7, 3, 11
+    rng = np.random.default_rng(len(sizes))
+    inputs = 37
+    length = 7
+    first = 3
+    windows = 11
     # From before the first window to after the last: others are left out.
     steps = np.concatenate([np.sort(rng.integers(0, 120, n)) for n in sizes]).astype(np.int32)
-    units, feeds = rng.integers(0, inputs, len(steps)).astype(np.int32), np.cumsum([0, *sizes])
-    scratch, found = np.zeros(inputs, np.int64), np.full(len(steps), -1, np.int32)
-    counts, bounds = np.full(len(steps), -1, np.int64), np.full(windows + 1, -1, np.int64)
+    units = rng.integers(0, inputs, len(steps)).astype(np.int32)
+    feeds = np.cumsum([0, *sizes])
+    scratch = np.zeros(inputs, np.int64)
+    found = np.full(len(steps), -1, np.int32)
+    counts = np.full(len(steps), -1, np.int64)
+    bounds = np.full(windows + 1, -1, np.int64)
     given = steps, units, feeds, np.array(early)
     cut(*given, first, length, scratch, found, counts, bounds)
     for k, (active, number) in enumerate(cut_reference(*given, first, length, windows)):

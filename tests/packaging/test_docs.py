@@ -109,7 +109,7 @@ def test_the_picture_of_the_readme_is_what_its_script_draws(elsewhere: None) -> 
 
 
 def test_the_commands_of_the_readme_are_there() -> None:
-    from neurosim.cli import COMMANDS
+    from neurosim.app.cli import COMMANDS
 
     named = set(re.findall(r"(?:^|`)neurosim ([a-z]+)", README, re.M))
     assert len(named) > 5 and named <= set(COMMANDS)

@@ -35,7 +35,7 @@ KERNEL_IMPORTS = {"numpy", "numba", "llvmlite", "torch", "triton", *sys.stdlib_m
 
 
 def dotted(path: Path) -> str:
-    """The module's name: "neurosim.files", and "neurosim.kernels.io.decode" of a file in a linked folder."""
+    """The module's name: "neurosim.data.files", and "neurosim.kernels.io.decode" of a file in a linked folder."""
     parts = list(path.relative_to(ROOT).with_suffix("").parts)
     if parts[0] in LINKED:
         parts = ["neurosim", *parts]
@@ -60,13 +60,19 @@ def room(name: str) -> str:
 def imports(name: str) -> frozenset[str]:
     """Absolute names of the modules and packages that a module imports, in functions and for types alone too."""
     path = MODULES[name]
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    if path.name == "__init__.py":
+        package = name.split(".")
+    else:
+        package = name.split(".")[:-1]
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else []
+            if node.level:
+                start = package[: len(package) - node.level + 1]
+            else:
+                start = []
             base = ".".join([*start, *([node.module] if node.module else [])])
             # `from .a import b` names a module, or a thing in the module a.
             found |= {
@@ -152,7 +158,7 @@ def test_datasets_import_neurosim_by_its_name(name: str) -> None:
     assert all(n.level <= 1 for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)), "`from ..` leaves the folder"
 
 
-@pytest.mark.parametrize("module", ["neurosim", "neurosim.cli"])
+@pytest.mark.parametrize("module", ["neurosim", "neurosim.app.cli"])
 def test_start_up_is_light(module: str) -> None:
     heavy = {"torch", "triton", "numba", "sklearn", "matplotlib", "h5py", "pydantic", "tonic", "scipy"}
     code = f"import sys, {module}; print(*sorted(set(sys.modules) & {heavy!r}))"

@@ -1,6 +1,6 @@
 """Files that commit eacf85f wrote (`tests/fixtures/eacf85f`) load, and give the results recorded in `expected.json`.
 
-Saved memories: `tests/files/test_saved_before.py`.
+Saved memories: `tests/data/test_saved_before.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,25 @@ import numpy as np
 import pytest
 from helpers.command import result_of
 
-from neurosim import Network, PoissonInput, Population, Projection, Simulation, SpikeSource, description
-from neurosim.liquid import TrainedReadout
-from neurosim.measure import energy
-from neurosim.measure.work import LayerCounts
-from neurosim.neurons import LIF, CubaLIF
-from neurosim.plasticity import STDP, ShortTermPlasticity
-from neurosim.spikes import Recordings, Spikes
-from neurosim.synapses import FixedNumberPre, FixedProbability, Normal, Uniform
+from neurosim import (
+    LIF,
+    STDP,
+    CubaLIF,
+    FixedNumberPre,
+    FixedProbability,
+    Network,
+    PoissonInput,
+    Population,
+    Projection,
+    Recordings,
+    Simulation,
+    Spikes,
+    SpikeSource,
+)
+from neurosim.engine import LayerCounts, energy, read_description
+from neurosim.engine.description.dump import dump_description
+from neurosim.learning import TrainedReadout
+from neurosim.network import Normal, ShortTermPlasticity, Uniform
 
 FILES = Path(__file__).parents[1] / "fixtures" / "eacf85f"
 EXPECTED: dict[str, Any] = json.loads((FILES / "expected.json").read_text())
@@ -65,7 +76,7 @@ def test_a_simulation_continues() -> None:
 
 def test_a_network_in_toml_is_read() -> None:
     text = (FILES / "network.toml").read_text()
-    assert description.dump(description.load(FILES / "network.toml")) == text == description.dump(network())
+    assert dump_description(read_description(FILES / "network.toml")) == text == dump_description(network())
 
 
 @pytest.mark.parametrize("kind", ["ridge", "logistic", "ann"])
@@ -73,7 +84,8 @@ def test_readouts_predict(kind: str) -> None:
     pieces = []
     for i in range(30):
         rng = np.random.default_rng(i)
-        times, units = rng.uniform(0, 0.2, 60), (rng.integers(0, 15, 60) + 5 * (i % 3)) % 30
+        times = rng.uniform(0, 0.2, 60)
+        units = (rng.integers(0, 15, 60) + 5 * (i % 3)) % 30
         pieces.append(Spikes.sort(times, units, 30, 0.2))
     recordings = Recordings.collect(pieces, np.arange(30) % 3)
     readout = TrainedReadout.load(FILES / f"readout-{kind}.safetensors")
@@ -83,7 +95,8 @@ def test_readouts_predict(kind: str) -> None:
 @pytest.mark.parametrize("name", ["net", "net-adaptive"])
 def test_trained_networks_run(name: str) -> None:
     pytest.importorskip("torch")
-    from neurosim.training import EventNet, saved
+    from neurosim.learning import EventNet
+    from neurosim.learning.training import saved
 
     net, binning, classes = saved.load(FILES / f"{name}.safetensors")
     assert classes == ("a", "b", "c", "d")
@@ -98,8 +111,7 @@ def test_trained_networks_run(name: str) -> None:
 
 def test_language_models_answer() -> None:
     torch = pytest.importorskip("torch")
-    from neurosim.attention import read_model
-    from neurosim.convert.checkpoint import read_converted
+    from neurosim.language import read_converted, read_model
 
     tokens = torch.arange(40)[None] * 3 % 256
     models = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import neurosim
-from neurosim import deprecated
+from neurosim.base import deprecated
 
 PACKAGES = sorted(
     "neurosim" + "".join(f".{part}" for part in path.parent.relative_to(Path(neurosim.__file__).parent).parts)
@@ -42,7 +42,7 @@ def test_a_former_name_says_the_new_one(package: str, former: str, present: str)
 
 def test_a_former_method_calls_the_present_one() -> None:
     pytest.importorskip("torch")
-    from neurosim.training import NetworkSpec, SpikingNet
+    from neurosim.learning import NetworkSpec, SpikingNet
 
     nets = [SpikingNet((2, 4, 4), 3, NetworkSpec(hidden=(5,)), 0.01, seed=0) for _ in range(2)]
     nets[0].round_for_exact_sums()
@@ -56,7 +56,7 @@ def test_a_former_method_calls_the_present_one() -> None:
 
 
 def test_public_names_are_loaded_on_first_use() -> None:
-    code = "import sys, neurosim, neurosim.runs, neurosim.files; print({'numba', 'torch', 'h5py'} & set(sys.modules))"
+    code = "import sys, neurosim, neurosim.app.runs, neurosim.data.files; print({'numba', 'torch', 'h5py'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -51,7 +51,8 @@ def test_wheel_holds_every_module_and_profile(wheel: Path) -> None:
 
 @pytest.mark.slow
 def test_demo_runs_from_the_wheel_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    site, work = tmp_path / "site", tmp_path / "work"
+    site = tmp_path / "site"
+    work = tmp_path / "work"
     work.mkdir()
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True)
@@ -71,7 +72,7 @@ def test_clone_without_links_runs(linkless: Path, tmp_path: Path) -> None:
 import neurosim.datasets.digits
 from neurosim.kernels.tools.random import threefry_reference
 from neurosim.kernels.memory.packed import overlap
-from neurosim.sdr import SDR
+from neurosim.memory.sdr import SDR
 one = SDR.random(500, 10, seed=1)
 assert overlap(one.packed(), one.packed()[None])[0] == 10
 print(neurosim.datasets.digits.__file__)
@@ -98,7 +99,7 @@ def test_the_source_distribution_runs_its_own_tests(tmp_path: Path) -> None:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
-    chosen = ["tests/test_spikes.py", "tests/packaging/test_docs.py", "tests/packaging/test_layout.py"]
+    chosen = ["tests/data/test_spikes.py", "tests/packaging/test_docs.py", "tests/packaging/test_layout.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *chosen]
     done = subprocess.run(command, check=False, cwd=unpacked, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -82,18 +82,23 @@ def _adder(total):
 
 
 # Planes enough for 15, 63 and 255 rows.
-_add4, _add6, _add8 = _adder(4), _adder(6), _adder(8)
+_add4 = _adder(4)
+_add6 = _adder(6)
+_add8 = _adder(8)
 
 
 @intrinsic
 def _spread64(typing, planes, stride, count, out):
     """Set 64 bytes at `out` to the sum over planes k of (bit of the plane) << k; planes `stride` bytes apart."""
-    wide, mask_type = ir.VectorType(BYTE, 64), ir.VectorType(ir.IntType(1), 64)
+    wide = ir.VectorType(BYTE, 64)
+    mask_type = ir.VectorType(ir.IntType(1), 64)
 
     def emit(context, builder, signature, arguments):
         b = builder
-        nothing, unknown = ir.Constant(wide, [0] * 64), ir.Constant(wide, ir.Undefined)
-        total, weight = cgutils.alloca_once(b, wide), cgutils.alloca_once(b, BYTE)
+        nothing = ir.Constant(wide, [0] * 64)
+        unknown = ir.Constant(wide, ir.Undefined)
+        total = cgutils.alloca_once(b, wide)
+        weight = cgutils.alloca_once(b, BYTE)
         b.store(nothing, total)
         b.store(BYTE(1), weight)
         with cgutils.for_range(b, arguments[2]) as loop:
@@ -125,7 +130,12 @@ def sum_rows(rows, first, last, low, high, planes, planes_at, counts_at, begin, 
     count = 1
     while (1 << count) <= last - first:
         count += 1
-    total = 4 if count <= 4 else (6 if count <= 6 else 8)
+    if count <= 4:
+        total = 4
+    elif count <= 6:
+        total = 6
+    else:
+        total = 8
     for k in range(total):
         for w in range(low // 8, high // 8):
             planes[k, w] = 0

@@ -69,9 +69,7 @@ READ_ENTRIES = 5
 
 
 @compiled
-def schedule(  # noqa: PLR0912
-    tables_at, n, log, log_offsets, populations, log_start, first, steps, zero_row, rows, begin
-):
+def schedule(tables_at, n, log, log_offsets, populations, log_start, first, steps, zero_row, rows, begin):
     """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
 
     Those of table p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
@@ -106,7 +104,9 @@ def schedule(  # noqa: PLR0912
             if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
                 continue
             at = (step - log_start) * populations + tables[p, SOURCE]
-            bits, base, stride = tables[p, FORM] == BITS, tables[p, MATRIX], tables[p, STRIDE]
+            bits = tables[p, FORM] == BITS
+            base = tables[p, MATRIX]
+            stride = tables[p, STRIDE]
             for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
                 for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
                     rows[k] = base + log[b, j] * stride if bits else log[b, j]
@@ -126,15 +126,20 @@ def deliver_bits(given, rows, planes, counts):
 
     given: first, last, low, high.
     """
-    first, last, low, high = given[0], given[1], given[2], given[3]
-    begin, end = low // 8 // 64 * 64, (high // 8 + 63) // 64 * 64
+    first = given[0]
+    last = given[1]
+    low = given[2]
+    high = given[3]
+    begin = low // 8 // 64 * 64
+    end = (high // 8 + 63) // 64 * 64
     planes_at = planes.ctypes.data
     sum_rows(rows, first, last, begin, end, planes, planes_at, counts.ctypes.data, low // 64, high // 64)
 
 
 def address_of_bits() -> int:
     """Return the address of `deliver_bits`, compiled."""
-    whole, word = types.Array(types.int64, 1, "C"), types.Array(types.uint64, 2, "C")
+    whole = types.Array(types.int64, 1, "C")
+    word = types.Array(types.uint64, 2, "C")
     return address_of(deliver_bits, whole, whole, word, types.Array(types.uint8, 1, "C"))
 
 
@@ -148,7 +153,8 @@ def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
             prefetch(table[WEIGHTS] + rows[i + 8] * 8)
     if i + 2 < last:
         row = rows[i + 2]
-        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        a = np.int64(cuts[row, first_block])
+        z = np.int64(cuts[row, last_block])
         for j in range(2 * a, 2 * z, 64):
             prefetch(at[row] + j)
         if table[WEIGHTS]:
@@ -161,11 +167,13 @@ def _ask(table, cuts, at, rows, i, last, first_block, last_block, width):
 def deliver_counts(table, rows, first, last, first_block, last_block, counts):
     """Add 1 to counts[target] over rows[first:last], targets in blocks `first_block` to `last_block - 1` of a page."""
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
-    first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
+    first_block = first_block - table[CUT_BLOCK]
+    last_block = last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     for i in range(first, last):
         row = rows[i]
-        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        a = np.int64(cuts[row, first_block])
+        z = np.int64(cuts[row, last_block])
         _ask(table, cuts, at, rows, i, last, first_block, last_block, counts.itemsize)
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         for j in range(targets.size):
@@ -176,13 +184,15 @@ def deliver_counts(table, rows, first, last, first_block, last_block, counts):
 def deliver_sums(table, rows, first, last, first_block, last_block, weight, sums):
     """Add weights to sums[target] over rows[first:last]."""
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
-    first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
+    first_block = first_block - table[CUT_BLOCK]
+    last_block = last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     width = sums.itemsize
     for i in range(first, last):
         row = rows[i]
-        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        a = np.int64(cuts[row, first_block])
+        z = np.int64(cuts[row, last_block])
         _ask(table, cuts, at, rows, i, last, first_block, last_block, width)
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         if not own.size:
@@ -205,10 +215,14 @@ def deliver_queue(table, given, units, queue):
 
     given: step, first block, block after the last, base, address of the weight of all.
     """
-    step, first_block, last_block, base = given[0], given[1], given[2], given[3]
+    step = given[0]
+    first_block = given[1]
+    last_block = given[2]
+    base = given[3]
     weight = vector(given[4], 1, queue.dtype.type(0))[0]
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
-    first_block, last_block = first_block - table[CUT_BLOCK], last_block - table[CUT_BLOCK]
+    first_block = first_block - table[CUT_BLOCK]
+    last_block = last_block - table[CUT_BLOCK]
     at = vector(table[TARGETS], table[ROWS], np.int64(0))
     own = vector(table[WEIGHTS], table[ROWS] if table[WEIGHTS] else 0, np.int64(0))
     after = vector(table[DELAYS], table[ROWS] if table[DELAYS] else 0, np.int64(0))
@@ -216,7 +230,8 @@ def deliver_queue(table, given, units, queue):
     now = step % depth
     for i in range(units.size):
         row = units[i]
-        a, z = np.int64(cuts[row, first_block]), np.int64(cuts[row, last_block])
+        a = np.int64(cuts[row, first_block])
+        z = np.int64(cuts[row, last_block])
         targets = vector(at[row] + 2 * a, z - a, np.uint16(0))
         if own.size and after.size:
             weights = vector(own[row] + queue.itemsize * a, z - a, weight)
@@ -243,7 +258,8 @@ def deliver_queue(table, given, units, queue):
 
 def address_of_queue(real: object) -> int:
     """Return the address of `deliver_queue`, compiled for a queue of a dtype."""
-    whole, units = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
+    whole = types.Array(types.int64, 1, "C")
+    units = types.Array(types.int32, 1, "C")
     return address_of(deliver_queue, whole, whole, units, types.Array(from_dtype(np.dtype(real)), 2, "C"))
 
 

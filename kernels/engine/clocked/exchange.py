@@ -42,7 +42,8 @@ def _allgatherv(typing, address, send, count, kind, receive, counts, places, com
     A handle is an int or a pointer, as MPI was built; either way it is the low part of a register. Errors end the
     process: the communicator says so.
     """
-    wide, narrow = ir.IntType(64), ir.IntType(32)
+    wide = ir.IntType(64)
+    narrow = ir.IntType(32)
 
     def emit(context, builder, signature, arguments):
         address, send, count, kind, receive, counts, places, communicator = arguments
@@ -55,7 +56,8 @@ def _allgatherv(typing, address, send, count, kind, receive, counts, places, com
 @compiled
 def _gather(record, sent, sizes, received):
     """Fill `received` with the int32 values of all processes, in their order, sizes[p] of process p."""
-    counts, places = sizes.astype(np.int32), np.zeros(sizes.size, np.int32)
+    counts = sizes.astype(np.int32)
+    places = np.zeros(sizes.size, np.int32)
     for process in range(1, sizes.size):
         places[process] = places[process - 1] + counts[process - 1]
     code = _allgatherv(
@@ -63,7 +65,9 @@ def _gather(record, sent, sizes, received):
         places.ctypes.data, record[COMMUNICATOR],
     )  # fmt: skip
     # Numba frees an array after its last mention.
-    return code if counts.size + places.size + sent.size + received.size else 0
+    if counts.size + places.size + sent.size + received.size:
+        return code
+    return 0
 
 
 def exchange(record, asked, log, log_offsets):
@@ -71,12 +75,17 @@ def exchange(record, asked, log, log_offsets):
 
     log, log_offsets: see `deliver.schedule`; they have room for the interval.
     """
-    processes, blocks, entries = record[PROCESSES], log.shape[0], asked[STEPS] * asked[WIDTH]
+    processes = record[PROCESSES]
+    blocks = log.shape[0]
+    entries = asked[STEPS] * asked[WIDTH]
     limits = vector(record[FIRST_BLOCKS], processes + 1, np.int64(0))
-    first, last = limits[record[RANK]], limits[record[RANK] + 1]
+    first = limits[record[RANK]]
+    last = limits[record[RANK] + 1]
     at = (asked[STEP] - asked[LOG_START]) * asked[WIDTH]
-    counts, sizes = np.empty(blocks * entries, np.int32), np.empty(processes, np.int64)
-    mine, total = np.empty((last - first) * entries, np.int32), 0
+    counts = np.empty(blocks * entries, np.int32)
+    sizes = np.empty(processes, np.int64)
+    mine = np.empty((last - first) * entries, np.int32)
+    total = 0
     for b in range(first, last):
         for e in range(entries):
             mine[(b - first) * entries + e] = log_offsets[b, at + e + 1] - log_offsets[b, at + e]
@@ -84,7 +93,8 @@ def exchange(record, asked, log, log_offsets):
     for process in range(processes):
         sizes[process] = (limits[process + 1] - limits[process]) * entries
     _gather(record, mine, sizes, counts)
-    sent, k = np.empty(total, np.int32), 0
+    sent = np.empty(total, np.int32)
+    k = 0
     for b in range(first, last):
         for j in range(log_offsets[b, at], log_offsets[b, at + entries]):
             sent[k] = log[b, j]
@@ -101,7 +111,8 @@ def exchange(record, asked, log, log_offsets):
     k = 0
     for b in range(blocks):
         for e in range(entries):
-            used, n = log_offsets[b, at + e], counts[b * entries + e]
+            used = log_offsets[b, at + e]
+            n = counts[b * entries + e]
             for j in range(n):
                 log[b, used + j] = received[k + j]
             k += n

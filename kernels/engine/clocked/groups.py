@@ -47,10 +47,12 @@ from .deliver import (
     CONTEXT_ENTRIES,
 ) = range(11)
 # Entries of ENDS, int64 [pages, 2]: the cursors from TAIL to HEAD are read.
-TAIL, HEAD = 0, 1
+TAIL = 0
+HEAD = 1
 # Groups ahead of which the head of one is asked for, and then the lines that the head says it has, no more: asking for
 # as many lines of every group took a quarter longer.
-HEAD_AHEAD, GROUP_AHEAD = 24, 12
+HEAD_AHEAD = 24
+GROUP_AHEAD = 12
 # Cursors below which those in use are not moved to the front.
 LITTLE = 1024
 
@@ -74,7 +76,8 @@ def address_of_read(real: object) -> int:
 
 @compiled
 def _read(table, context, log, log_offsets, like):
-    now, sums = context[STEP], vector(context[SUMS], context[SLOTS], like)
+    now = context[STEP]
+    sums = vector(context[SUMS], context[SLOTS], like)
     born = vector(table[BORN] + context[THREAD] * (table[DELAY] + 1) * 8, table[DELAY] + 1, np.int64(0))
     if context[OPENS]:
         for page in range(context[BEGIN_PAGE], context[END_PAGE]):
@@ -100,7 +103,8 @@ def _begin(table, context, log, log_offsets, step, age, sums):
     """Add cursors for the rows of the spikes of `step`, after their first `age` groups; return their number."""
     if step < max(context[LOG_START], table[SINCE]) or step >= table[UNTIL]:
         return 0
-    at, new = (step - context[LOG_START]) * context[POPULATIONS] + table[SOURCE], 0
+    at = (step - context[LOG_START]) * context[POPULATIONS] + table[SOURCE]
+    new = 0
     for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
         new += log_offsets[b, at + 1] - log_offsets[b, at]
     if new == 0:
@@ -114,7 +118,8 @@ def _begin(table, context, log, log_offsets, step, age, sums):
         if ends[HEAD] + new > min(table[CAPACITY], max(LITTLE, 4 * (live + new))):
             for e in range(live):
                 cursors[e] = cursors[ends[TAIL] + e]
-            ends[TAIL], ends[HEAD] = 0, live
+            ends[TAIL] = 0
+            ends[HEAD] = live
         k = ends[HEAD]
         for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
             for j in range(log_offsets[b, at], log_offsets[b, at + 1]):
@@ -131,7 +136,9 @@ def _begin(table, context, log, log_offsets, step, age, sums):
 @compiled
 def _head(at, sums):
     """Return the first word of the group at an address."""
-    return np.int64(vector(at, 1, np.uint32(0))[0]) if sums.itemsize == 4 else vector(at, 1, np.int64(0))[0]
+    if sums.itemsize == 4:
+        return np.int64(vector(at, 1, np.uint32(0))[0])
+    return vector(at, 1, np.int64(0))[0]
 
 
 @compiled
@@ -154,7 +161,10 @@ def _deliver(cursors, first, last, sums):
         at = cursors[e]
         if e + HEAD_AHEAD < last:
             prefetch(cursors[e + HEAD_AHEAD])
-        ahead = cursors[e + GROUP_AHEAD] if e + GROUP_AHEAD < last else 0
+        if e + GROUP_AHEAD < last:
+            ahead = cursors[e + GROUP_AHEAD]
+        else:
+            ahead = 0
         if ahead:
             size = _after(ahead, _head(ahead, sums) & (LAST_GROUP - 1), sums) - ahead
             for line in range(64, size + (ahead & 63), 64):
@@ -169,7 +179,8 @@ def _deliver(cursors, first, last, sums):
                 record = group[j]
                 sums[record & np.uint32(0xFFFF)] += np.int32(record) >> np.int32(16)
         else:
-            weights, targets = vector(at + 8, count, 0.0), vector(at + 8 + 8 * count, count, np.uint16(0))
+            weights = vector(at + 8, count, 0.0)
+            targets = vector(at + 8 + 8 * count, count, np.uint16(0))
             for j in range(count):
                 sums[targets[j]] += weights[j]
         cursors[e] = _after(at, head, sums)

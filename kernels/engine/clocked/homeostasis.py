@@ -4,7 +4,7 @@ The number follows the rate of the target (synaptic scaling), or brings the sum 
 (normalisation). The rate is read from a trace, float64 [targets, 2]: its value at the target's last spike, and the step
 of that spike. A thread works on its own targets.
 
-The rule is `neurosim.plasticity.HomeostasisTerms`, as a vector whose entries are the constants below.
+The rule is `neurosim.network.plasticity.homeostasis.HomeostasisTerms`, as a vector whose entries are the constants below.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ...tools.compiled import compiled
     HOME_ENTRIES,
 ) = range(8)
 
-ACTIVITY, WHEN = 0, 1
+ACTIVITY = 0
+WHEN = 1
 
 
 def factor_reference(rule, spikes, step, weights):

@@ -65,7 +65,9 @@ from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, ASKED_ENTRIES, RECORD_COL
 PIECE = 2048
 
 # Populations, int64 [populations, UNIT_COLUMNS]. Columns after PART are 0 where a kind does not use them.
-NEURONS, EVENTS, POISSON = 0, 1, 2
+NEURONS = 0
+EVENTS = 1
+POISSON = 2
 (
     KIND,
     SIZE,
@@ -174,12 +176,21 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
         drawn: int64 [threads, stimuli], spikes drawn for each stimulus.
         last_step: int64 [threads].
     """
-    blocks, populations = log.shape[0], members.shape[1]
+    blocks = log.shape[0]
+    populations = members.shape[1]
     real = sums.dtype.type(0)
-    receptors, slots, width = max(sums.shape[0], 1), sums.shape[1], sums.itemsize
+    receptors = max(sums.shape[0], 1)
+    slots = sums.shape[1]
+    width = sums.itemsize
     # Addresses: views of arrays are counted, a few nanoseconds each, which the pieces of a step would feel.
-    counts_at, sums_at, queue_at, fixed_at = counts.ctypes.data, sums.ctypes.data, queue.ctypes.data, fixed.ctypes.data
-    units_at, tables_at, inputs_at, log_at = units.ctypes.data, tables.ctypes.data, inputs.ctypes.data, log.ctypes.data
+    counts_at = counts.ctypes.data
+    sums_at = sums.ctypes.data
+    queue_at = queue.ctypes.data
+    fixed_at = fixed.ctypes.data
+    units_at = units.ctypes.data
+    tables_at = tables.ctypes.data
+    inputs_at = inputs.ctypes.data
+    log_at = log.ctypes.data
     changes_at = changes.ctypes.data + thread * changes.shape[1] * 8
     drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
     rows = np.empty(1024, np.int64)
@@ -192,27 +203,41 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
     before = np.empty(PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
     words = np.empty(PIECE, np.uint32)
-    x_at, before_at, spiked_at = x.ctypes.data, before.ctypes.data, spiked.ctypes.data
+    x_at = x.ctypes.data
+    before_at = before.ctypes.data
+    spiked_at = spiked.ctypes.data
     words_at = words.ctypes.data
     asked = np.zeros(ASKED_ENTRIES, np.int64)
-    asked_at, given = asked.ctypes.data, np.zeros(READ_ENTRIES, np.int64)
+    asked_at = asked.ctypes.data
+    given = np.zeros(READ_ENTRIES, np.int64)
     # Which received anything in this step: counters, then the sums of each receptor.
     due = np.zeros(counts.shape[0] + receptors, np.uint8)
     due_at = due.ctypes.data
-    context, trade = np.empty(learn.CONTEXT_ENTRIES, np.int64), np.zeros(EXCHANGE_ENTRIES, np.int64)
+    context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
+    trade = np.zeros(EXCHANGE_ENTRIES, np.int64)
     reading = np.empty(groups.CONTEXT_ENTRIES, np.int64)
-    reading[groups.POPULATIONS], reading[groups.LOG_START], reading[groups.STEP] = populations, log_start, first
-    reading[groups.THREAD], reading[groups.BEGIN_PAGE] = thread, begin_block // page_blocks
-    reading[groups.END_PAGE] = (end_block - 1) // page_blocks + 1 if begin_block < end_block else 0
-    reading[groups.PAGE_SLOTS], reading[groups.SLOTS], reading[groups.OPENS] = page_blocks * block_slots, slots, 1
-    n_tables, queues = tables.shape[0], False
+    reading[groups.POPULATIONS] = populations
+    reading[groups.LOG_START] = log_start
+    reading[groups.STEP] = first
+    reading[groups.THREAD] = thread
+    reading[groups.BEGIN_PAGE] = begin_block // page_blocks
+    if begin_block < end_block:
+        reading[groups.END_PAGE] = (end_block - 1) // page_blocks + 1
+    else:
+        reading[groups.END_PAGE] = 0
+    reading[groups.PAGE_SLOTS] = page_blocks * block_slots
+    reading[groups.SLOTS] = slots
+    reading[groups.OPENS] = 1
+    n_tables = tables.shape[0]
+    queues = False
     for p in range(n_tables):
         queues |= tables[p, FORM] == QUEUE
         if tables[p, FORM] == GROUPS:
             reading[groups.SUMS] = sums_at
             call(tables[p, READ], tables[p], reading, log, log_offsets)
     reading[groups.OPENS] = 0
-    step, epoch = first, 0
+    step = first
+    epoch = 0
     while step < last:
         steps = min(interval, last - step)
         full = False
@@ -311,7 +336,10 @@ def run(  # noqa: PLR0912, PLR0915 - the event loop
             barrier(sync, thread, threads, epoch, spins)
         if exchange[EXCHANGED]:
             if thread == 0:
-                trade[EXCHANGE_STEP], trade[STEPS], trade[LOG_START], trade[WIDTH] = step, steps, log_start, populations
+                trade[EXCHANGE_STEP] = step
+                trade[STEPS] = steps
+                trade[LOG_START] = log_start
+                trade[WIDTH] = populations
                 call(exchange[EXCHANGED], exchange, trade, log, log_offsets)
             epoch += 1
             if threads > 1:
@@ -334,16 +362,24 @@ def _deliver_bytes(
     Returns whether a batch was full.
     """
     line = vector(counts_at + table[COUNTER] * slots, slots, np.uint8(0))
-    low, high = begin_block * block_slots, end_block * block_slots
+    low = begin_block * block_slots
+    high = end_block * block_slots
     spilled = False
     while True:
         end = min(last, first + table[BATCH])
-        chosen, a, z = rows, first, end
+        chosen = rows
+        a = first
+        z = end
         if table[FORM] == BITS:
             if end > first:
-                given[0], given[1], given[2], given[3] = first, end, low, high
+                given[0] = first
+                given[1] = end
+                given[2] = low
+                given[3] = high
                 call(table[READ], given, rows, planes, line)
-            chosen, a, z = again, 0, 0
+            chosen = again
+            a = 0
+            z = 0
             if table[CUTS]:
                 # The synapses whose bit was set already are listed.
                 for i in range(first, end):
@@ -352,7 +388,8 @@ def _deliver_bytes(
                         z += 1
         if z > a:
             for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
-                b, c = max(begin_block, page * page_blocks), min(end_block, (page + 1) * page_blocks)
+                b = max(begin_block, page * page_blocks)
+                c = min(end_block, (page + 1) * page_blocks)
                 deliver_counts(table, chosen, a, z, b, c, line[page * page_blocks * block_slots :])
         first = end
         if first >= last:
@@ -385,7 +422,10 @@ def _enqueue(
                     low = max(begin_block, page * page_blocks)
                     high = min(end_block, (page + 1) * page_blocks)
                     base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
-                    given[0], given[1], given[2], given[3] = step, low, high, base
+                    given[0] = step
+                    given[1] = low
+                    given[2] = high
+                    given[3] = base
                     given[4] = table_weights.ctypes.data + p * table_weights.itemsize
                     call(table[READ], table, given, fired, queue)
 
@@ -394,7 +434,10 @@ def _enqueue(
 def _sample(units, probe, sample, begin_block, end_block, real):
     """Copy the probed units that lie in this thread's blocks."""
     unit = units[probe[P_POPULATION]]
-    n, states, part, shift = probe[P_COUNT], unit[STATES], unit[PART], unit[SHIFT]
+    n = probe[P_COUNT]
+    states = unit[STATES]
+    part = unit[PART]
+    shift = unit[SHIFT]
     chosen = vector(probe[P_UNITS], n, np.int32(0))
     out = vector(probe[P_OUT], (sample + 1) * n, real)[sample * n :]
     state = vector(unit[STATE], states * unit[SIZE], real)
@@ -408,7 +451,7 @@ def _sample(units, probe, sample, begin_block, end_block, real):
 
 
 @compiled
-def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
+def _advance(
     unit, p, block, slot, slots, step, draw, inputs_at, input_weights, due_at, counts_at, sums_at, queue_at, queue,
     fixed_at, x_at, before_at, spiked_at, words_at, changes_at, drawn_at, log_at, used, asked_at, real,
 ):  # fmt: skip
@@ -424,10 +467,12 @@ def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
         summed = matrix(x_at, unit[RECEPTORS], n, real)
         written = 0
         for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
-            entry, weight = vector(inputs_at + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0)), input_weights[t]
+            entry = vector(inputs_at + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
+            weight = input_weights[t]
             if entry[I_KIND] <= INPUT_SUMS and not vector(due_at + entry[I_INDEX], 1, np.uint8(0))[0]:
                 continue
-            receptor, low = entry[I_RECEPTOR], slot + first
+            receptor = entry[I_RECEPTOR]
+            low = slot + first
             x = vector(x_at + receptor * n * width, n, real)
             fresh = not written >> receptor & 1
             written |= 1 << receptor
@@ -447,7 +492,10 @@ def _advance(  # noqa: PLR0912, PLR0915 - one branch a kind of input
                 add_fixed(x, vector(fixed_at + (receptor * slots + low) * 4, n, np.int32(0)), weight)
             elif entry[I_KIND] == INPUT_CALLED:
                 asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
-                asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, draw, 0
+                asked[A_FIRST] = first
+                asked[A_STEP] = step
+                asked[A_DRAW] = draw
+                asked[A_DRAWN] = 0
                 call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, x)
                 drawn = vector(drawn_at + entry[I_INDEX] * 8, 1, np.int64(0))
                 drawn[0] += asked[A_DRAWN]
@@ -512,7 +560,10 @@ def _draw(unit, block, step, draw, words, log_at, used, asked_at):
     asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
     for first in range(begin, end, words.size):
         n = min(words.size, end - first)
-        asked[A_FIRST], asked[A_STEP], asked[A_DRAW], asked[A_DRAWN] = first, step, draw, n
+        asked[A_FIRST] = first
+        asked[A_STEP] = step
+        asked[A_DRAW] = draw
+        asked[A_DRAWN] = n
         call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, log[used:])
         used += asked[A_DRAWN]
     return used

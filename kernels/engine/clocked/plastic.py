@@ -122,9 +122,13 @@ def cut(offsets, targets, part, shift, cuts):
 
 def addresses(real: object) -> tuple[int, ...]:
     """Return the addresses of `on_pre`, `on_post` and `on_soma`, compiled for sums of a dtype."""
-    whole, number = types.int64, from_dtype(np.dtype(real))
-    entry, context = types.Array(whole, 1, "C"), types.Array(whole, 1, "C")
-    log, log_offsets, sums = types.Array(types.int32, 2, "C"), types.Array(whole, 2, "C"), types.Array(number, 2, "C")
+    whole = types.int64
+    number = from_dtype(np.dtype(real))
+    entry = types.Array(whole, 1, "C")
+    context = types.Array(whole, 1, "C")
+    log = types.Array(types.int32, 2, "C")
+    log_offsets = types.Array(whole, 2, "C")
+    sums = types.Array(number, 2, "C")
     return tuple(
         address_of(function, entry, context, log, log_offsets, sums) for function in (on_pre, on_post, on_soma)
     )
@@ -146,19 +150,31 @@ def call_plastic(typing, address, entry, context, log, log_offsets, sums):
 @compiled
 def set_context(context, thread, populations, log_start, step, first, last, part, shift, offset, block_slots, trial):
     """Fill `context`."""
-    context[THREAD], context[POPULATIONS], context[LOG_START], context[STEP] = thread, populations, log_start, step
-    context[FIRST], context[LAST] = first, last
-    context[PART], context[SHIFT], context[OFFSET] = part, shift, offset
-    context[BLOCK_SLOTS], context[TRIAL] = block_slots, trial
+    context[THREAD] = thread
+    context[POPULATIONS] = populations
+    context[LOG_START] = log_start
+    context[STEP] = step
+    context[FIRST] = first
+    context[LAST] = last
+    context[PART] = part
+    context[SHIFT] = shift
+    context[OFFSET] = offset
+    context[BLOCK_SLOTS] = block_slots
+    context[TRIAL] = trial
 
 
 def on_pre(entry, context, log, log_offsets, sums):
     """Process the rewards and spikes that reach the targets of this thread in this step; add to sums, real [receptors,
     slots].
     """
-    thread, step, real = context[THREAD], context[STEP], sums.dtype.type(0)
-    begin_block, end_block, part = context[FIRST], context[LAST], context[PART]
-    sources, synapses = entry[SOURCES], entry[SYNAPSES]
+    thread = context[THREAD]
+    step = context[STEP]
+    real = sums.dtype.type(0)
+    begin_block = context[FIRST]
+    end_block = context[LAST]
+    part = context[PART]
+    sources = entry[SOURCES]
+    synapses = entry[SYNAPSES]
     weights = vector(entry[WEIGHTS], synapses, real)
     rule, decay, pre, post, eligibility, reward = _learning(entry, thread)
     if entry[GROUP]:
@@ -175,9 +191,13 @@ def on_pre(entry, context, log, log_offsets, sums):
     for home in range(entry[SOURCE_BEGIN], entry[SOURCE_END]):
         for f in range(log_offsets[home, at], log_offsets[home, at + 1]):
             i = log[home, f]
-            gain = release(short, resources, i, step - entry[DELAY]) if short.size else 1.0
+            if short.size:
+                gain = release(short, resources, i, step - entry[DELAY])
+            else:
+                gain = 1.0
             for b in range(begin_block, end_block):
-                a, z = cuts[i, b - entry[CUT_BLOCK]], cuts[i, b - entry[CUT_BLOCK] + 1]
+                a = cuts[i, b - entry[CUT_BLOCK]]
+                z = cuts[i, b - entry[CUT_BLOCK] + 1]
                 if a == z:
                     continue
                 # The slot of a unit of this block is its number and a shift.
@@ -228,7 +248,8 @@ def _member(entry, k):
 @compiled
 def _own_targets(entry, context):
     """Return the first target of this thread, and the one after its last."""
-    part, size = context[PART], entry[TARGETS]
+    part = context[PART]
+    size = entry[TARGETS]
     first = min(max(context[FIRST] * part - context[SHIFT], 0), size)
     last = min(max(context[LAST] * part - context[SHIFT], 0), size)
     return first, last
@@ -271,7 +292,8 @@ def _hold(entry, context, real):
         for k in range(entry[GROUP]):
             each = _member(entry, k)
             index, weights = _index(each, real)
-            learns, modulated = each[RULE] != 0, each[ELIGIBILITY] != 0
+            learns = each[RULE] != 0
+            modulated = each[ELIGIBILITY] != 0
             if learns and modulated:
                 learned = _learning(each, context[THREAD])
                 for i in range(index[0][target], index[0][target + 1]):
@@ -279,7 +301,10 @@ def _hold(entry, context, real):
             total += incoming_sum(index[0], index[1], weights, target)
         factor = scaling_factor(rule, activity, target, step)
         if rule[TOTAL] == rule[TOTAL]:
-            factor = rule[TOTAL] / total if total * rule[TOTAL] > 0.0 else 1.0
+            if total * rule[TOTAL] > 0.0:
+                factor = rule[TOTAL] / total
+            else:
+                factor = 1.0
         for k in range(entry[GROUP]):
             each = _member(entry, k)
             index, weights = _index(each, real)
@@ -298,7 +323,8 @@ def _index(entry, real):
 @compiled
 def _learning(entry, thread):
     """Return the arrays of a rule as this thread sees them; all empty without a rule."""
-    learns, modulated = entry[RULE] != 0, entry[ELIGIBILITY] != 0
+    learns = entry[RULE] != 0
+    modulated = entry[ELIGIBILITY] != 0
     sources = entry[SOURCES] if learns else 0
     return (
         vector(entry[RULE], RULE_ENTRIES if learns else 0, 0.0),
@@ -316,9 +342,13 @@ def _transmit(entry, context, source, ordinal, a, z, targets, weights, gain, row
 
     ordinal: number of spikes of the source before this one in its step.
     """
-    share, real = vector(entry[RELEASED], 1, 0.0)[0], row.dtype.type(gain)
+    share = vector(entry[RELEASED], 1, 0.0)[0]
+    real = row.dtype.type(gain)
     draw = uint64(context[TRIAL]) << uint64(32) | uint64(context[STEP])
-    before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source] if entry[BEFORE] else np.int64(0)
+    if entry[BEFORE]:
+        before = vector(entry[BEFORE], entry[SOURCES], np.int64(0))[source]
+    else:
+        before = np.int64(0)
     # Above the number of the synapse, which is below 2^40.
     spike = uint64(ordinal) << uint64(40)
     for s in range(a, z):

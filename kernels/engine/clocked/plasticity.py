@@ -8,7 +8,7 @@ delivers them; `in_synapses[in_offsets[j]:in_offsets[j + 1]]` are the numbers of
 A thread works on the synapses of its own targets. What is kept per source, and the reward, every thread keeps for
 itself; all come to the same values, for each is told of every spike.
 
-The rule is `neurosim.plasticity.Terms`, as a vector whose entries are the constants below.
+The rule is `neurosim.network.plasticity.base.Terms`, as a vector whose entries are the constants below.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
 
 # Traces: their values at step LAST.
-FAST, SLOW, LAST, TRACE_COLUMNS = 0, 1, 2, 4
+FAST = 0
+SLOW = 1
+LAST = 2
+TRACE_COLUMNS = 4
 
 # The rule, float64 [RULE_ENTRIES].
 (
@@ -58,7 +61,8 @@ D_PLUS, D_X, D_MINUS, D_Y = range(4)
 DOPAMINE, INTEGRAL, SCALE, REWARD_ENTRIES = range(4)
 
 # Eligibility, float64 [synapses, 2]: the trace over SCALE, and INTEGRAL when its weight was last brought up to date.
-TRACE, SEEN = 0, 1
+TRACE = 0
+SEEN = 1
 
 # Number of tau_c after which eligibility traces over SCALE are renewed, before SCALE loses too many digits.
 RENEW_AFTER = 8.0
@@ -80,7 +84,9 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
 
     def trace(spikes, now, rate):
         past = [math.exp(-(now - s) * rate) for s in spikes]
-        return (past[-1] if past else 0.0) if rule[NEAREST] else sum(past)
+        if rule[NEAREST]:
+            return past[-1] if past else 0.0
+        return sum(past)
 
     def part(w):
         return min(max((w - rule[W_MIN]) / (rule[W_MAX] - rule[W_MIN]), 0.0), 1.0)
@@ -88,7 +94,12 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
     def kept(w):
         return min(max(w, rule[W_MIN]), rule[W_MAX])
 
-    pre, post, c, d, history, delivered = [], [], 0.0, 0.0, [], []
+    pre = []
+    post = []
+    c = 0.0
+    d = 0.0
+    history = []
+    delivered = []
     modulated = bool(rule[MODULATED])
     for k in range(steps):
         if modulated:
@@ -96,11 +107,13 @@ def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
             gain = d * -math.expm1(-both * rule[DT]) / both
             loss = rule[BASELINE] * rule[DT] * -math.expm1(-rule[RATE_C]) / rule[RATE_C]
             weight = kept(weight + c * (gain - loss))
-            c, d = c * math.exp(-rule[RATE_C]), d * math.exp(-rule[RATE_D])
+            c = c * math.exp(-rule[RATE_C])
+            d = d * math.exp(-rule[RATE_D])
             d += rule[SIZE] * list(rewards).count(k)
         for _ in range(list(arrivals).count(k)):
             delivered.append(weight)
-            o1, r2 = trace(post, k, rule[RATE_MINUS]), trace(pre, k, rule[RATE_X])
+            o1 = trace(post, k, rule[RATE_MINUS])
+            r2 = trace(pre, k, rule[RATE_X])
             amount = part(weight) ** rule[MU_MINUS] * o1 * (rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * r2)
             amount += rule[CONSTANT_PRE]
             weight, c = (weight, c + amount) if modulated else (kept(weight + amount), c)
@@ -125,7 +138,9 @@ def decay_tables(rule, steps=4096):
 
 @njit(cache=True, nogil=True, inline="always")
 def _decay(table, rate, elapsed):
-    return table[elapsed] if elapsed < table.size else math.exp(-rate * elapsed)
+    if elapsed < table.size:
+        return table[elapsed]
+    return math.exp(-rate * elapsed)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -166,10 +181,15 @@ def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eli
     own = pre[source]
     slow = own[SLOW] * _decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
     scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * slow
-    low, high, mu = rule[W_MIN], rule[W_MAX], rule[MU_MINUS]
-    span, part = high - low, row.dtype.type(gain)
-    constant, modulated = rule[CONSTANT_PRE], rule[MODULATED] != 0.0
-    table, rate = decay[D_MINUS], rule[RATE_MINUS]
+    low = rule[W_MIN]
+    high = rule[W_MAX]
+    mu = rule[MU_MINUS]
+    span = high - low
+    part = row.dtype.type(gain)
+    constant = rule[CONSTANT_PRE]
+    modulated = rule[MODULATED] != 0.0
+    table = decay[D_MINUS]
+    rate = rule[RATE_MINUS]
     for s in range(a, b):
         j = targets[s]
         if modulated:
@@ -189,7 +209,8 @@ def after_arrival(rule, decay, step, source, pre):
     """Raise the traces of `source`, whose spike has reached its synapses."""
     own = pre[source]
     elapsed = step - np.int64(own[LAST])
-    fast, slow = _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed), _decay(decay[D_X], rule[RATE_X], elapsed)
+    fast = _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed)
+    slow = _decay(decay[D_X], rule[RATE_X], elapsed)
     _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
 
 
@@ -204,13 +225,20 @@ def on_target_spike(
     slow = _decay(decay[D_Y], rule[RATE_Y], elapsed)
     scale = rule[PAIR_PLUS] + rule[TRIPLET_PLUS] * own[SLOW] * slow
     forgotten = rule[DECAY] * own[FAST] * fast
-    low, high, mu = rule[W_MIN], rule[W_MAX], rule[MU_PLUS]
+    low = rule[W_MIN]
+    high = rule[W_MAX]
+    mu = rule[MU_PLUS]
     span = high - low
-    constant, modulated = rule[CONSTANT_POST], rule[MODULATED] != 0.0
-    table, rate = decay[D_PLUS], rule[RATE_PLUS]
-    at, width, end = weights.ctypes.data, weights.itemsize, in_offsets[target + 1]
+    constant = rule[CONSTANT_POST]
+    modulated = rule[MODULATED] != 0.0
+    table = decay[D_PLUS]
+    rate = rule[RATE_PLUS]
+    at = weights.ctypes.data
+    width = weights.itemsize
+    end = in_offsets[target + 1]
     for i in range(in_offsets[target], end):
-        s, source = in_synapses[i], in_sources[i]
+        s = in_synapses[i]
+        source = in_sources[i]
         if i + AHEAD < end:
             # Each weight is in another row, on another cache line.
             prefetch(at + width * np.int64(in_synapses[i + AHEAD]))
@@ -311,13 +339,17 @@ def incoming(offsets, targets, in_offsets, in_synapses, in_sources):
 
 def release_reference(parameters, steps):
     """The specification of `release`: what is delivered of the weight by spikes at `steps`, of a source at rest."""
-    u, x, last, out = 0.0, 1.0, 0, []
+    u = 0.0
+    x = 1.0
+    last = 0
+    out = []
     for step in steps:
         u *= math.exp(-(step - last) * parameters[RATE_FACIL]) if np.isfinite(parameters[RATE_FACIL]) else 0.0
         x = 1 - (1 - x) * math.exp(-(step - last) * parameters[RATE_REC])
         u += parameters[U] * (1 - u)
         out.append(u * x)
-        x, last = x - u * x, step
+        x = x - u * x
+        last = step
     return np.array(out)
 
 
@@ -329,7 +361,10 @@ def release(parameters, state, source, step):
     """
     elapsed = step - state[source, LAST_RELEASE]
     facil = parameters[RATE_FACIL]
-    u = state[source, USED] * math.exp(-elapsed * facil) if facil < math.inf else 0.0
+    if facil < math.inf:
+        u = state[source, USED] * math.exp(-elapsed * facil)
+    else:
+        u = 0.0
     u += parameters[U] * (1.0 - u)
     x = 1.0 - (1.0 - state[source, AVAILABLE]) * math.exp(-elapsed * parameters[RATE_REC])
     state[source, USED] = u

@@ -18,7 +18,8 @@ def count_blocks(offsets, targets, part, shift, cuts):
     """Count the synapses of row i into cuts[i, target's block + 1]; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
-        run, last = 0, np.int64(-1)
+        run = 0
+        last = np.int64(-1)
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
             cuts[i, (target + shift) // part + 1] += 1
@@ -122,7 +123,8 @@ def open_groups(counts, longest, starts, at, words, places):
     Returns:
         the number of words written, heads and records.
     """
-    k, wide = 0, words.itemsize == 8
+    k = 0
+    wide = words.itemsize == 8
     pages = starts.shape[0]
     for i in range(counts.shape[0]):
         for page in range(pages):
@@ -176,7 +178,8 @@ def fill_wide_groups(
             target = np.int64(targets[j])
             block = (target + shift) // part
             group = block // page_blocks * (longest + 1) + np.int64(delays[j])
-            first, n = places[i, group] + 1, np.int64(words[places[i, group]]) & (LAST_GROUP - 1)
+            first = places[i, group] + 1
+            n = np.int64(words[places[i, group]]) & (LAST_GROUP - 1)
             k = n - left[i, group]
             left[i, group] -= 1
             reals[first + k] = weights[j if weights.size > 1 else 0]
@@ -186,9 +189,11 @@ def fill_wide_groups(
 @compiled
 def steps_of(delays, clock, out):
     """Convert delays in seconds to steps, halves rounded up; return the smallest and largest before clipping."""
-    low, high = np.inf, -np.inf
+    low = np.inf
+    high = -np.inf
     for j in range(delays.size):
         steps = np.floor(delays[j] / clock + 0.5)
-        low, high = min(low, steps), max(high, steps)
+        low = min(low, steps)
+        high = max(high, steps)
         out[j] = np.uint16(min(max(steps, 0.0), 65535.0))
     return low, high

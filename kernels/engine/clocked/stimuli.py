@@ -45,7 +45,8 @@ A_FIRST, A_STEP, A_DRAW, A_DRAWN, ASKED_ENTRIES = range(5)
 def _row(record, step):
     """Return the number of the piece of time that a step lies in."""
     steps = vector(record[R_STEPS], record[R_ROWS], np.int64(0))
-    low, high = 0, steps.size
+    low = 0
+    high = steps.size
     while high - low > 1:
         middle = (low + high) // 2
         if steps[middle] <= step:
@@ -61,7 +62,8 @@ def _count(word, mean, term):
 
     term: exp(-mean).
     """
-    below, count = 0.0, 0
+    below = 0.0
+    count = 0
     while count <= mean or term >= 2.0**-33:
         below += term
         if word < np.rint(below * 2.0**32):
@@ -77,7 +79,8 @@ def add_poisson(record, asked, words, x):
     weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
     # `words` is as long as the largest piece, and takes the counts behind the words of 256 units.
     counts = vector(words.ctypes.data + 256 * 4, 256, np.int32(0))
-    first, draw = asked[A_FIRST], uint64(asked[A_DRAW])
+    first = asked[A_FIRST]
+    draw = uint64(asked[A_DRAW])
     asked[A_DRAWN] = poisson_add(
         uint64(record[R_KEY]), first, draw, record[R_CERTAIN], passed, weight, words, counts, x
     )
@@ -85,7 +88,9 @@ def add_poisson(record, asked, words, x):
 
 def draw_poisson(record, asked, words, log):
     """Write the units of a source of one rate that fire to the log, as `draw_rates` does."""
-    first, n, used = asked[A_FIRST], asked[A_DRAWN], 0
+    first = asked[A_FIRST]
+    n = asked[A_DRAWN]
+    used = 0
     thresholds = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
     group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (n + 63) // 64 * 64])
     for i in range(n):
@@ -99,7 +104,9 @@ def draw_poisson(record, asked, words, log):
 
 def add_rates(record, asked, words, x):
     """Add the weight of a Poisson input times the count of each unit to x."""
-    first, row, width = asked[A_FIRST], _row(record, asked[A_STEP]), record[R_WIDTH]
+    first = asked[A_FIRST]
+    row = _row(record, asked[A_STEP])
+    width = record[R_WIDTH]
     means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
     weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
@@ -116,7 +123,10 @@ def add_rates(record, asked, words, x):
 def draw_rates(record, asked, words, log):
     """Write the units that fire to the log, a unit as often as it fires; DRAWN is the number of units to ask, then that
     of spikes."""
-    first, n, row, width = asked[A_FIRST], asked[A_DRAWN], _row(record, asked[A_STEP]), record[R_WIDTH]
+    first = asked[A_FIRST]
+    n = asked[A_DRAWN]
+    row = _row(record, asked[A_STEP])
+    width = record[R_WIDTH]
     means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
     group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (n + 63) // 64 * 64])
@@ -131,7 +141,8 @@ def draw_rates(record, asked, words, log):
 
 def add_waveform(record, asked, words, x):
     """Add the amplitudes of the present piece of time to x."""
-    row, width = _row(record, asked[A_STEP]), record[R_WIDTH]
+    row = _row(record, asked[A_STEP])
+    width = record[R_WIDTH]
     values = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     for i in range(x.size):
         x[i] += x.dtype.type(values[asked[A_FIRST] + i if width > 1 else 0])
@@ -142,7 +153,8 @@ def add_sine(record, asked, words, x):
 
     NUMBERS: offset, amplitude, phase, advance a step, first step, step after the last.
     """
-    step, width = asked[A_STEP], record[R_WIDTH]
+    step = asked[A_STEP]
+    width = record[R_WIDTH]
     offset, amplitude, phase, advance, begin, end = vector(record[R_NUMBERS], 6, 0.0)
     if begin <= step < end:
         current = offset + amplitude * math.sin(phase + advance * step)
@@ -157,7 +169,8 @@ def add_process(record, asked, words, x):
     VALUES: mean and standard deviation of each unit. NUMBERS: decay over a step, standard deviation of the kick that
     keeps it stationary in parts of the whole. At step 0 it is drawn from its stationary distribution.
     """
-    first, width = asked[A_FIRST], record[R_WIDTH]
+    first = asked[A_FIRST]
+    width = record[R_WIDTH]
     moments = matrix(record[R_VALUES], 2, width, 0.0)
     decay, kick = vector(record[R_NUMBERS], 2, 0.0)
     state = vector(record[R_STATE], record[R_UNITS], 0.0)
@@ -175,15 +188,18 @@ def add_process(record, asked, words, x):
 
 def add_gaps(record, asked, words, x):
     """Add the currents through gap junctions, of conductances VALUES, to x, in the order of the other units."""
-    first, parity = asked[A_FIRST], asked[A_STEP] % 2
-    own, others = record[R_WIDTH], record[R_UNITS]
+    first = asked[A_FIRST]
+    parity = asked[A_STEP] % 2
+    own = record[R_WIDTH]
+    others = record[R_UNITS]
     offsets = vector(record[R_OFFSETS], own + 1, np.int64(0))
     joined = vector(record[R_OTHERS], offsets[own], np.int64(0))
     conductances = vector(record[R_VALUES], offsets[own], 0.0)
     mine = matrix(record[R_OWN], 2, own, 0.0)[parity]
     theirs = matrix(record[R_VOLTAGES], 2, others, 0.0)[parity]
     for i in range(x.size):
-        v, current = mine[first + i], 0.0
+        v = mine[first + i]
+        current = 0.0
         for j in range(offsets[first + i], offsets[first + i + 1]):
             current += conductances[j] * (theirs[joined[j]] - v)
         x[i] += x.dtype.type(current)
@@ -203,6 +219,7 @@ FUNCTIONS = {
 
 def address_of(name: str, real: object) -> int:
     """Return the address of one of the FUNCTIONS, compiled for inputs of a dtype."""
-    whole, out = types.Array(types.int64, 1, "C"), from_dtype(np.dtype(real))
+    whole = types.Array(types.int64, 1, "C")
+    out = from_dtype(np.dtype(real))
     out = types.Array(types.int32 if name.endswith("source") else out, 1, "C")
     return pointers.address_of(FUNCTIONS[name], whole, whole, types.Array(types.uint32, 1, "C"), out)

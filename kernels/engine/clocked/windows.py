@@ -27,7 +27,8 @@ def cut(steps, inputs, feeds, early, first, length, scratch, units, counts, boun
         units, counts: [n] int32 and int64, to be filled.
         bounds: [windows + 1] int64, to be filled with where each window begins in them.
     """
-    cursors, n = feeds[:-1].copy(), 0
+    cursors = feeds[:-1].copy()
+    n = 0
     for f in range(cursors.size):
         while cursors[f] < feeds[f + 1] and steps[cursors[f]] - early[f] < first * length:
             cursors[f] += 1

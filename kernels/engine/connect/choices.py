@@ -39,7 +39,9 @@ def choose_reference(key, chooser, among, wanted, with_replacement, skip):
         j = next(picks)
         if j != skip and (with_replacement or j not in found):
             found.append(j)
-    return [j for j in range(among) if j not in found and j != skip] if inverted else sorted(found)
+    if inverted:
+        return [j for j in range(among) if j not in found and j != skip]
+    return sorted(found)
 
 
 @compiled
@@ -57,7 +59,10 @@ def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
 @compiled
 def refill(key, chooser, draw, among, counters, words, picks):
     """Fill `picks` with the choices of `counters` counters from `draw` on; return their number."""
-    a, b, c, d = words[0][:counters], words[1][:counters], words[2][:counters], words[3][:counters]
+    a = words[0][:counters]
+    b = words[1][:counters]
+    c = words[2][:counters]
+    d = words[3][:counters]
     _counter_words(
         uint32(chooser), uint32(uint64(chooser) >> uint64(32)), uint32(draw), uint32(uint64(draw) >> uint64(32)),
         uint32(key), uint32(uint64(key) >> uint64(32)), a, b, c, d,
@@ -135,7 +140,9 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
     # Of many distinct ones it is quicker to choose those left out.
     inverted = not with_replacement and wanted * 2 > eligible
     needed = eligible - wanted if inverted else wanted
-    found, draw = 0, np.int64(0)  # not a literal number, for which numba would compile `refill` once more
+    # not a literal number, for which numba would compile `refill` once more
+    found = 0
+    draw = np.int64(0)
     while found < needed:
         each = 2 if among > NARROW else 4
         # By sixteens, which are whole vectors: the rest of a vector would be drawn one by one.

@@ -47,7 +47,9 @@ def fixed_rows_part(
         degree = degrees[source - first]
         if n + degree > out.size:
             return -1
-        chosen, earlier, a = line[:degree], 0, n
+        chosen = line[:degree]
+        earlier = 0
+        a = n
         choose(key, source, targets, with_replacement, source if skip_self else -1, taken, words, picks, chosen)
         for k in range(degree):
             # Without a branch, which half of all choices would surprise.
@@ -100,8 +102,10 @@ def distinct_bits(key, among, wanted, bits):
     """
     inverted = wanted * 2 > among
     needed = among - wanted if inverted else wanted
-    words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
-    found, draw = 0, np.int64(0)
+    words = np.empty((4, 128), np.uint32)
+    picks = np.empty(512, np.int64)
+    found = 0
+    draw = np.int64(0)
     while found < needed:
         n = refill(key, np.int64(0), draw, among, np.int64(128), words, picks)
         draw += 128
@@ -121,10 +125,12 @@ def bit_rows(bits, first, last, low, high, targets, skip_self, before, offsets, 
 
     skip_self: pairs i, i have no number. before: int64 [last - first], filled with the pairs of each row below `low`.
     """
-    columns, n = targets - skip_self, 0
+    columns = targets - skip_self
+    n = 0
     offsets[0] = 0
     for source in range(first, last):
-        c, earlier = 0, 0
+        c = 0
+        earlier = 0
         while c < columns:
             pair = source * columns + c
             word = bits[pair >> 6] >> uint64(pair & 63)
@@ -154,9 +160,11 @@ def histogram_reference(key, draws, bins):
 @compiled
 def histogram(key, draws, bins, counts):
     """Set counts[j] to the number of `draws` uniform choices out of range(bins) that fell on j."""
-    words, picks = np.empty((4, 128), np.uint32), np.empty(512, np.int64)
+    words = np.empty((4, 128), np.uint32)
+    picks = np.empty(512, np.int64)
     counts[:] = 0
-    done, draw = 0, np.int64(0)
+    done = 0
+    draw = np.int64(0)
     while done < draws:
         n = min(draws - done, refill(key, np.int64(0), draw, bins, np.int64(128), words, picks))
         for i in range(n):

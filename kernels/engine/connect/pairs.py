@@ -19,7 +19,9 @@ def bernoulli_reference(key, first, last, targets, probability, skip_self):
     """The specification of `bernoulli_rows`: gaps between neighbours are geometric, drawn by inversion."""
     rows = []
     for source in range(first, last):
-        row, j, draw = [], -1, 0
+        row = []
+        j = -1
+        draw = 0
         while True:
             a, b, c, d = threefry_reference((source, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
             for high, low in ((a, b), (c, d)):
@@ -44,7 +46,8 @@ def bernoulli_rows(key, first, last, low, high, probability, skip_self, offsets,
     count = 0
     offsets[0] = 0
     for source in range(first, last):
-        j, draw = -1, 0
+        j = -1
+        draw = 0
         while j < high:
             a, b, c, d = words(uint64(key), uint64(source), uint64(draw))
             draw += 1

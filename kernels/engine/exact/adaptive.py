@@ -18,12 +18,14 @@ from numba import njit
 TOLERANCE_V, TOLERANCE_W, RATE_X, RATE_Y, FIRST, OWN = range(6)
 # A look ahead leaves the rest for later after this many first steps, unless steps are getting short: on an upswing it
 # goes on to the crossing, which may take a hundred.
-LOOK, SHORT, MOST = 4.0, 0.1, 10_000
+LOOK = 4.0
+SHORT = 0.1
+MOST = 10_000
 # Steps shorter than this part of the first are taken as they are: the error is rounding.
 SHORTEST = 1e-13
 
 
-def integrator(slope):  # noqa: PLR0915 - five functions, each about the one model
+def integrator(slope):
     """Two compiled functions for a model whose `slope(v, w, x, y, c)` returns dv/dt and dw/dt.
 
     Returns:
@@ -34,16 +36,30 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
     @njit
     def step(v, w, x, y, h, c):
         """Return v and w after h, the estimated error in tolerances, and dv/dt at both ends."""
-        x1, x2, x3, x4, x5 = x, x, x, x, x
+        x1 = x
+        x2 = x
+        x3 = x
+        x4 = x
+        x5 = x
         if x != 0.0:
             fall = -h * c[RATE_X]
-            x1, x2, x3 = x * math.exp(0.2 * fall), x * math.exp(0.3 * fall), x * math.exp(0.8 * fall)
-            x4, x5 = x * math.exp(fall * (8.0 / 9.0)), x * math.exp(fall)
-        y1, y2, y3, y4, y5 = y, y, y, y, y
+            x1 = x * math.exp(0.2 * fall)
+            x2 = x * math.exp(0.3 * fall)
+            x3 = x * math.exp(0.8 * fall)
+            x4 = x * math.exp(fall * (8.0 / 9.0))
+            x5 = x * math.exp(fall)
+        y1 = y
+        y2 = y
+        y3 = y
+        y4 = y
+        y5 = y
         if y != 0.0:
             fall = -h * c[RATE_Y]
-            y1, y2, y3 = y * math.exp(0.2 * fall), y * math.exp(0.3 * fall), y * math.exp(0.8 * fall)
-            y4, y5 = y * math.exp(fall * (8.0 / 9.0)), y * math.exp(fall)
+            y1 = y * math.exp(0.2 * fall)
+            y2 = y * math.exp(0.3 * fall)
+            y3 = y * math.exp(0.8 * fall)
+            y4 = y * math.exp(fall * (8.0 / 9.0))
+            y5 = y * math.exp(fall)
         a, p = slope(v, w, x, y, c)
         b, q = slope(v + h * 0.2 * a, w + h * 0.2 * p, x1, y1, c)
         d, r = slope(v + h * (0.075 * a + 0.225 * b), w + h * (0.075 * p + 0.225 * q), x2, y2, c)
@@ -80,7 +96,10 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
         """Find a step of at most h within its tolerance: length, v and w, dv/dt at both ends, the step to try next."""
         while True:
             ahead, ahead_w, error, start, end = step(v, w, x, y, h, c)
-            factor = min(5.0, max(0.2, 0.9 * error**-0.2)) if error > 0.0 else 5.0
+            if error > 0.0:
+                factor = min(5.0, max(0.2, 0.9 * error**-0.2))
+            else:
+                factor = 5.0
             # Not `error > 1`: it may be no number, where the step was much too long.
             if error <= 1.0 or h <= SHORTEST * c[FIRST]:
                 return h, ahead, ahead_w, start, end, h * factor
@@ -88,10 +107,12 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
 
     @njit
     def advance(v, w, x, y, elapsed, c):
-        left, h = elapsed, c[FIRST]
+        left = elapsed
+        h = c[FIRST]
         while left > 0.0:
             took, v, w, _, _, h = accepted(v, w, x, y, min(h, left), c)
-            x, y = x * math.exp(-took * c[RATE_X]), y * math.exp(-took * c[RATE_Y])
+            x = x * math.exp(-took * c[RATE_X])
+            y = y * math.exp(-took * c[RATE_Y])
             left -= took
         return v, w, x, y
 
@@ -102,7 +123,8 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
             return h
         # Its derivative at s = t / h: start + 2 s q + s^2 r.
         mean = (ahead - v) / h
-        q, r = 3.0 * mean - 2.0 * start - end, 3.0 * (start + end - 2.0 * mean)
+        q = 3.0 * mean - 2.0 * start - end
+        r = 3.0 * (start + end - 2.0 * mean)
         return h * min(1.0, start / (math.sqrt(max(q * q - start * r, 0.0)) - q))
 
     @njit
@@ -127,16 +149,22 @@ def integrator(slope):  # noqa: PLR0915 - five functions, each about the one mod
     def find(v, w, x, y, bar, c):
         if v > bar:
             return 0.0
-        t, h = 0.0, c[FIRST]
+        t = 0.0
+        h = c[FIRST]
         for _ in range(MOST):
             took, ahead, ahead_w, start, end, h = accepted(v, w, x, y, h, c)
-            peak = top(v, ahead, start, end, took) if ahead <= bar else took
+            if ahead <= bar:
+                peak = top(v, ahead, start, end, took)
+            else:
+                peak = took
             if peak < took and step(v, w, x, y, peak, c)[0] <= bar:
                 peak = took
             if ahead > bar or peak < took:
                 return t + locate(v, w, x, y, bar, 0.0, peak, c)
-            v, w = ahead, ahead_w
-            x, y = x * math.exp(-took * c[RATE_X]), y * math.exp(-took * c[RATE_Y])
+            v = ahead
+            w = ahead_w
+            x = x * math.exp(-took * c[RATE_X])
+            y = y * math.exp(-took * c[RATE_Y])
             t += took
             if t >= LOOK * c[FIRST] and h >= SHORT * c[FIRST]:
                 break

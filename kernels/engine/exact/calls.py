@@ -12,10 +12,15 @@ def _caller(result, kinds):
 
     def emit(context, builder, signature, arguments):
         values = [context.get_value_type(kind) for kind in signature.args[1:]]
-        returned = ir.VoidType() if result == types.void else context.get_value_type(result)
+        if result == types.void:
+            returned = ir.VoidType()
+        else:
+            returned = context.get_value_type(result)
         function = ir.FunctionType(returned, values)
         value = builder.call(builder.inttoptr(arguments[0], function.as_pointer()), arguments[1:])
-        return context.get_dummy_value() if result == types.void else value
+        if result == types.void:
+            return context.get_dummy_value()
+        return value
 
     return result(types.intp, *kinds), emit
 

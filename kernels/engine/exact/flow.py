@@ -53,7 +53,8 @@ def low_pass_ramp(h, tau, tau_mem, e, e_mem, ramp):
     scale = (h / tau) * (h / tau_mem)
     if abs(z) < 0.5:
         # (1 - (1 + z) exp(-z)) / z^2 as its series: the next term is below 1e-17.
-        total, term = 0.5, 1.0
+        total = 0.5
+        term = 1.0
         for n in range(1, 15):
             term *= -z / n
             total += term / (n + 2)
@@ -67,7 +68,9 @@ def rise_time(gap, slope, bend):
     if bend <= 0.0:
         return gap / slope if slope > 0.0 else math.inf
     root = math.sqrt(slope * slope + 2.0 * bend * gap)
-    return 2.0 * gap / (slope + root) if slope > 0.0 else (root - slope) / bend
+    if slope > 0.0:
+        return 2.0 * gap / (slope + root)
+    return (root - slope) / bend
 
 
 @compiled
@@ -103,7 +106,8 @@ def two_exponentials(constant, a, tau_a, b, tau_b):
 @compiled
 def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
     """Return y, j and k after a time h, for currents j and k that decay exponentially, through the resistance r."""
-    e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
+    e_mem = math.exp(-h / tau_mem)
+    e_j = math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
     y *= e_mem
     if j != 0.0:
@@ -127,7 +131,8 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j,
         gap = bar - y
         if gap < 0.0:
             return t
-        up_j, up_k = max(j, 0.0), max(k, 0.0)
+        up_j = max(j, 0.0)
+        up_k = max(k, 0.0)
         # y is a mean of itself and of the current to come; and it is the sum of what each leads to.
         highest = min(max(y, up_j + up_k), max(y, 0.0) + up_j * peak_j + up_k * peak_k)
         highest = max(highest, 0.0)
@@ -152,7 +157,8 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j,
 @compiled
 def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k):
     """Return y, j, its rise p, k, its rise q after h: tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q."""
-    e_mem, e_j = math.exp(-h / tau_mem), math.exp(-h / tau_j)
+    e_mem = math.exp(-h / tau_mem)
+    e_j = math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
     y *= e_mem
     if j != 0.0 or p != 0.0:
@@ -176,7 +182,10 @@ def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, 
         if gap < 0.0:
             return t
         # (t / tau) exp(-t / tau) is at most 1 / e, and its integral over tau_mem is tau / tau_mem.
-        up_j, up_p, up_k, up_q = max(j, 0.0), max(p, 0.0), max(k, 0.0), max(q, 0.0)
+        up_j = max(j, 0.0)
+        up_p = max(p, 0.0)
+        up_k = max(k, 0.0)
+        up_q = max(q, 0.0)
         most = (up_j + up_k) + (up_p + up_q) * PER_E
         each = up_j * peak_j + up_k * peak_k
         each += up_p * min(PER_E, tau_j / tau_mem) + up_q * min(PER_E, tau_k / tau_mem)
@@ -185,7 +194,8 @@ def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, 
             return math.inf
         slope = (j + k - y) / tau_mem
         # y'' = (y - j - k) / tau_mem^2 + (p - j) / (tau_mem tau_j) + (q - k) / (tau_mem tau_k)
-        down_j, down_k = (up_j - j) + (up_p - p) * PER_E, (up_k - k) + (up_q - q) * PER_E
+        down_j = (up_j - j) + (up_p - p) * PER_E
+        down_k = (up_k - k) + (up_q - q) * PER_E
         bend = highest + down_j * (1.0 + tau_mem / tau_j) + down_k * (1.0 + tau_mem / tau_k)
         bend += up_p * tau_mem / tau_j + up_q * tau_mem / tau_k
         h = rise_time(gap, slope, bend / tau_mem**2)

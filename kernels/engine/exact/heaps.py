@@ -29,7 +29,10 @@ def _before(queue, k, at, source, place):
 
 @njit(inline="always")
 def _put(queue, k, at, source, place, spiked):
-    queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3] = at, source, place, spiked
+    queue[4 * k] = at
+    queue[4 * k + 1] = source
+    queue[4 * k + 2] = place
+    queue[4 * k + 3] = spiked
 
 
 @njit(inline="always")

@@ -37,7 +37,9 @@ from .calls import call_crossing, call_fire, call_flow, call_jump
 from .heaps import HEAPED, place_crossing, push_spike, replace_first_spike
 
 # Populations, int64 [populations, UNIT_COLUMNS].
-NEURONS, EVENTS, POISSON = 0, 1, 2
+NEURONS = 0
+EVENTS = 1
+POISSON = 2
 (
     KIND,
     SIZE,
@@ -123,7 +125,7 @@ def start(
 
 
 @compiled
-def run(  # noqa: PLR0912 - the event loop
+def run(
     units,
     rates,
     source_next,
@@ -168,11 +170,24 @@ def run(  # noqa: PLR0912 - the event loop
     Returns:
         one of PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK and BROKEN.
     """
-    units, stimuli, routes, probes = _bare2(units), _bare2(stimuli), _bare2(routes), _bare2(probes)
-    source_next, stimulus_next, heads, now = _bare(source_next), _bare(stimulus_next), _bare(heads), _bare(now)
-    owner, keys, places, heap, asks = _bare(owner), _bare(keys), _bare(places), _bare(heap), _bare(asks)
-    touched, counters, scratch = _bare(touched), _bare(counters), _bare(scratch)
-    worked, listed = counters[WORK], -1
+    units = _bare2(units)
+    stimuli = _bare2(stimuli)
+    routes = _bare2(routes)
+    probes = _bare2(probes)
+    source_next = _bare(source_next)
+    stimulus_next = _bare(stimulus_next)
+    heads = _bare(heads)
+    now = _bare(now)
+    owner = _bare(owner)
+    keys = _bare(keys)
+    places = _bare(places)
+    heap = _bare(heap)
+    asks = _bare(asks)
+    touched = _bare(touched)
+    counters = _bare(counters)
+    scratch = _bare(scratch)
+    worked = counters[WORK]
+    listed = -1
     while counters[WORK] - worked < budget:
         t = _next(source_next, stimulus_next, heads, keys, heap, counters)
         for k in range(probes.shape[0]):
@@ -183,7 +198,10 @@ def run(  # noqa: PLR0912 - the event loop
         if full != PAUSED:
             return full
         listed = counters[SPIKES]
-        counters[STALLED] = counters[STALLED] + 1 if t - now[0] < AT_ONCE else 0
+        if t - now[0] < AT_ONCE:
+            counters[STALLED] = counters[STALLED] + 1
+        else:
+            counters[STALLED] = 0
         if counters[STALLED] > MAX_AT_ONCE:
             counters[WHO] = owner[heap[0]] if counters[HEAPED] else 0
             counters[UNIT] = heap[0] - units[counters[WHO], FIRST]
@@ -210,7 +228,8 @@ def run(  # noqa: PLR0912 - the event loop
                 unit[NEXT], source_next[p] = _draw(unit[KEY], unit[DRAWN], trial, unit[SIZE], rates[p], t)
         for k in range(counters[TOUCHED]):
             p = owner[touched[k]]
-            unit, i = units[p], touched[k] - units[p, FIRST]
+            unit = units[p]
+            i = touched[k] - units[p, FIRST]
             state = unit[STATE] + i * unit[WIDTH] + 8
             _predict(unit, i, state, t, keys, places, heap, asks, counters, p)
         if counters[HEAPED] and keys[heap[0]] <= t:
@@ -258,17 +277,20 @@ def _full(units, routes, delays, heads, t, listed, counters):
             # At most one spike a unit.
             need = units[p, COUNT] + units[p, SIZE]
             if units[p, KEEP] and units[p, KIND] != EVENTS and need > units[p, ROOM]:
-                counters[WHO], counters[NEED] = p, need
+                counters[WHO] = p
+                counters[NEED] = need
                 return LIST_FULL
     for r in range(routes.shape[0]):
         if routes[r, R_DELAYS] and heads[r] <= t:
-            source, k = units[routes[r, R_SOURCE]], routes[r, R_CURSOR]
+            source = units[routes[r, R_SOURCE]]
+            k = routes[r, R_CURSOR]
             times = vector(source[TIMES], source[COUNT], 0.0)
             while k < times.size and times[k] + delays[r] <= t:
                 k += 1
             need = routes[r, Q_COUNT] + k - routes[r, R_CURSOR]
             if need > routes[r, Q_ROOM]:
-                counters[WHO], counters[NEED] = r, need
+                counters[WHO] = r
+                counters[NEED] = need
                 return QUEUE_FULL
     return PAUSED
 
@@ -330,7 +352,8 @@ def _reach(unit, row, i, t, touched, counters):
 def _arrive(units, route, weight, delay, t, touched, counters):
     """Deliver everything that is due in this projection at the moment t."""
     source = units[route[R_SOURCE]]
-    times, spiked = vector(source[TIMES], source[COUNT], 0.0), vector(source[UNITS], source[COUNT], np.int32(0))
+    times = vector(source[TIMES], source[COUNT], 0.0)
+    spiked = vector(source[UNITS], source[COUNT], np.int32(0))
     offsets = vector(route[R_OFFSETS], route[R_SOURCES] + 1, np.int64(0))
     if route[R_DELAYS] == 0:
         while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
@@ -338,9 +361,11 @@ def _arrive(units, route, weight, delay, t, touched, counters):
             _deliver(units[route[R_TARGET]], route, offsets[i], offsets[i + 1], weight, t, touched, counters)
             route[R_CURSOR] += 1
         return
-    unit, synapses = units[route[R_TARGET]], route[R_DELAYS]
+    unit = units[route[R_TARGET]]
+    synapses = route[R_DELAYS]
     while route[R_CURSOR] < times.size and times[route[R_CURSOR]] + delay <= t:
-        at, i = times[route[R_CURSOR]], spiked[route[R_CURSOR]]
+        at = times[route[R_CURSOR]]
+        i = spiked[route[R_CURSOR]]
         first = offsets[i]
         if first < offsets[i + 1]:
             push_spike(route[QUEUE], route[Q_COUNT], at + vector(synapses + 24 * first, 1, 0.0)[0], i, first, at)
@@ -348,7 +373,8 @@ def _arrive(units, route, weight, delay, t, touched, counters):
         route[R_CURSOR] += 1
     top = vector(route[QUEUE], 4, 0.0)
     while route[Q_COUNT] and top[0] <= t:
-        i, place = np.int64(top[1]), np.int64(top[2])
+        i = np.int64(top[1])
+        place = np.int64(top[2])
         synapse = vector(synapses + 24 * place, 3, 0.0)
         k = np.int64(synapse[2])
         row = unit[STATE] + k * unit[WIDTH]
@@ -368,12 +394,19 @@ def _arrive(units, route, weight, delay, t, touched, counters):
 @compiled
 def _deliver(unit, route, first, last, weight, t, touched, counters):
     """Add synapses `first` to `last - 1` to their targets."""
-    flow, jump, constant, stride, width = unit[FLOW], unit[JUMP], unit[CONSTANT], unit[STRIDE], unit[WIDTH]
-    state, base, receptor = unit[STATE], unit[FIRST], route[R_RECEPTOR]
+    flow = unit[FLOW]
+    jump = unit[JUMP]
+    constant = unit[CONSTANT]
+    stride = unit[STRIDE]
+    width = unit[WIDTH]
+    state = unit[STATE]
+    base = unit[FIRST]
+    receptor = route[R_RECEPTOR]
     targets = vector(route[R_TARGETS] + first * 4, last - first, np.uint32(0))
     own = route[R_WEIGHTS] != 0
     weights = vector(route[R_WEIGHTS] + first * 8 if own else route[R_TARGETS], last - first, 0.0)
-    reached, nonzero = counters[TOUCHED], 0
+    reached = counters[TOUCHED]
+    nonzero = 0
     for k in range(last - first):
         i = np.int64(targets[k])
         row = state + i * width
@@ -396,7 +429,10 @@ def _deliver(unit, route, first, last, weight, t, touched, counters):
 def _head(units, route, delay):
     """Return the moment of the next arrival of this projection."""
     source = units[route[R_SOURCE]]
-    t = vector(route[QUEUE], 1, 0.0)[0] if route[Q_COUNT] else math.inf
+    if route[Q_COUNT]:
+        t = vector(route[QUEUE], 1, 0.0)[0]
+    else:
+        t = math.inf
     if route[R_CURSOR] < source[COUNT]:
         t = min(t, vector(source[TIMES], source[COUNT], 0.0)[route[R_CURSOR]] + delay)
     return t
@@ -418,7 +454,8 @@ def _predict(unit, i, state, t, keys, places, heap, asks, counters, p):
     ahead = call_crossing(unit[CROSSING], state, _constants(unit, i))
     number = unit[FIRST] + i
     if math.isnan(ahead):
-        counters[WHO], counters[UNIT] = p, i
+        counters[WHO] = p
+        counters[UNIT] = i
         ahead = math.inf
     asks[number] = ahead < 0.0
     at = t + abs(ahead)

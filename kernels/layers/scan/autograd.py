@@ -21,18 +21,22 @@ class Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, current, state, c, how, form):
         ctx.set_materialize_grads(False)
-        current, state, c = current.contiguous(), state.contiguous(), c.contiguous()
+        current = current.contiguous()
+        state = state.contiguous()
+        c = c.contiguous()
         keep = any(ctx.needs_input_grad)
         out, after, kept = form.forward(how, current, state, c, keep)
         if keep:
             ctx.save_for_backward(current, c, kept)
-            ctx.how, ctx.form = how, form
+            ctx.how = how
+            ctx.form = form
         return out, after
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g_out, g_state):
-        (current, c, kept), trained = ctx.saved_tensors, ctx.needs_input_grad[2]
+        current, c, kept = ctx.saved_tensors
+        trained = ctx.needs_input_grad[2]
         g_state = _zeros(g_state, kept.shape[1:], current)
         g_x, g_state, g_c = ctx.form.backward(ctx.how, current, c, kept, g_out, g_state, trained)
         return g_x, g_state, g_c.sum(dim=1) if trained else None, None, None
@@ -48,12 +52,15 @@ class FeedbackScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, current, state, c, weight, last, how, form):
         ctx.set_materialize_grads(False)
-        current, state, c = current.contiguous(), state.contiguous(), c.contiguous()
+        current = current.contiguous()
+        state = state.contiguous()
+        c = c.contiguous()
         keep = any(ctx.needs_input_grad)
         total, out, after, kept = form.feedback(how, current, state, c, weight, last, keep)
         if keep:
             ctx.save_for_backward(total, c, weight, last, kept, out)
-            ctx.how, ctx.form = how, form
+            ctx.how = how
+            ctx.form = form
         return out, after
 
     @staticmethod
@@ -61,7 +68,8 @@ class FeedbackScan(torch.autograd.Function):
     def backward(ctx, g_out, g_state):
         total, c, weight, last, kept, out = ctx.saved_tensors
         retreat = ctx.form.Retreat(ctx.how, total, c, kept, trained=ctx.needs_input_grad[2])
-        g_x, g_state = torch.empty_like(total), _zeros(g_state, kept.shape[1:], total).clone()
+        g_x = torch.empty_like(total)
+        g_state = _zeros(g_state, kept.shape[1:], total).clone()
         g_spikes = torch.zeros_like(total[0])
         for t in range(len(total) - 1, -1, -1):
             if g_out is not None:
@@ -70,8 +78,15 @@ class FeedbackScan(torch.autograd.Function):
             g_spikes = g_x[t] @ weight
         g_weight = None
         if ctx.needs_input_grad[3]:
-            before, g = torch.cat([last[None], out[:-1]]).flatten(0, 1), g_x.flatten(0, 1)
+            before = torch.cat([last[None], out[:-1]]).flatten(0, 1)
+            g = g_x.flatten(0, 1)
             active = sparse(before)
-            g_weight = g.t() @ before if active is None else weight_gradient(active, g.numpy(), before.shape[1])
-        g_c = retreat.g_c.sum(dim=1) if ctx.needs_input_grad[2] else None
+            if active is None:
+                g_weight = g.t() @ before
+            else:
+                g_weight = weight_gradient(active, g.numpy(), before.shape[1])
+        if ctx.needs_input_grad[2]:
+            g_c = retreat.g_c.sum(dim=1)
+        else:
+            g_c = None
         return g_x, g_state, g_c, g_weight, g_spikes, None, None

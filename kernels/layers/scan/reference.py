@@ -81,7 +81,8 @@ def _reset(u, s, theta, how):
 
 
 def _lif(current, state, c, how):
-    (v,), (alpha, theta) = state, c
+    (v,) = state
+    alpha, theta = c
     u = alpha * v + current
     if how.reset == LATE:
         before = Step.apply(v - theta, how)
@@ -92,14 +93,16 @@ def _lif(current, state, c, how):
 
 
 def _current(current, state, c, how):
-    (v, i), (alpha, theta, delta, kappa) = state, c
+    v, i = state
+    alpha, theta, delta, kappa = c
     u = alpha * v + kappa * i
     s = Step.apply(u - theta, how)
     return s, torch.stack([_reset(u, s, theta, how), delta * i + current])
 
 
 def _adaptive(current, state, c, how):
-    (v, w), (alpha, theta, beta, a, b) = state, c
+    v, w = state
+    alpha, theta, beta, a, b = c
     u = alpha * v + (1 - alpha) * (current - w)
     s = Step.apply(u - theta, how)
     v = _reset(u, s, theta, how)
@@ -129,7 +132,10 @@ def reference(current, state, c, how, weight=None, last=None):
     """
     out = []
     for arrived in current:
-        total = arrived if weight is None else arrived + last @ weight.T
+        if weight is None:
+            total = arrived
+        else:
+            total = arrived + last @ weight.T
         last, state = STEPS[how.kind](total, state, c, how)
         out.append(last)
     return torch.stack(out), state

@@ -18,14 +18,16 @@ from .steps import copy
 def _surrogate(which, slope, scale, h):
     """Replace x = u - theta in `h` by h(x); slope and scale are of its type."""
     kind = h.dtype.type
-    zero, one = kind(0), kind(1)
+    zero = kind(0)
+    one = kind(1)
     if which == FAST_SIGMOID:
         for j in range(h.size):
             y = one + slope * abs(h[j])
             h[j] = scale / (y * y)
     elif which == ARCTAN:
         half = kind(0.5) * slope
-        peak, steep = scale * half, kind(math.pi) * half
+        peak = scale * half
+        steep = kind(math.pi) * half
         for j in range(h.size):
             y = steep * h[j]
             h[j] = peak / (one + y * y)
@@ -44,9 +46,12 @@ def _surrogate(which, slope, scale, h):
 def _distance(kind, late, x, state, c, d):
     """Fill d with u - theta, u the membrane before the reset."""
     one = x.dtype.type(1)
-    alpha, theta, v = c[0], c[1], state[0]
+    alpha = c[0]
+    theta = c[1]
+    v = state[0]
     if kind == CURRENT:
-        i, kappa = state[1], c[3]
+        i = state[1]
+        kappa = c[3]
         for j in range(x.size):
             d[j] = (alpha[j] * v[j] + kappa[j] * i[j]) - theta[j]
     elif kind == ADAPTIVE:
@@ -65,7 +70,8 @@ def _distance(kind, late, x, state, c, d):
 @njit(inline="always")
 def _through_reset(d, theta, keep, attached, h, g_out, g_v, g_theta, trained, g_u):
     """Fill g_u from the gradients g_out of the spike and g_v of the membrane after; h becomes the part by the spike."""
-    zero, one = d.dtype.type(0), d.dtype.type(1)
+    zero = d.dtype.type(0)
+    one = d.dtype.type(1)
     for j in range(d.size):
         taken = theta[j] + (one - keep) * d[j]
         h[j] *= g_out[j] - attached * g_v[j] * taken
@@ -92,7 +98,10 @@ def _product(a, b, out):
 
 @njit(inline="always")
 def _current_back(state, c, g_u, g_i, g_x, g_c, trained):
-    v, i, delta, kappa = state[0], state[1], c[2], c[3]
+    v = state[0]
+    i = state[1]
+    delta = c[2]
+    kappa = c[3]
     if trained:
         _add_product(g_u, v, g_c[0])
         _add_product(g_i, i, g_c[2])
@@ -106,7 +115,9 @@ def _current_back(state, c, g_u, g_i, g_x, g_c, trained):
 def _adaptive_before(c, g_out, g_v, g_w, g_s):
     """Compute the gradients g_s of the spike and g_v of the membrane through w = beta w + (1 - beta) (A v + B s)."""
     one = g_w.dtype.type(1)
-    beta, a, b = c[2], c[3], c[4]
+    beta = c[2]
+    a = c[3]
+    b = c[4]
     for j in range(g_w.size):
         g_s[j] = g_out[j] + b[j] * ((one - beta[j]) * g_w[j])
     for j in range(g_w.size):
@@ -116,9 +127,18 @@ def _adaptive_before(c, g_out, g_v, g_w, g_s):
 @njit(inline="always")
 def _adaptive_sums(x, state, c, keep, d, after, g_u, g_w, g_c):
     """Add to the gradients of the constants; `after` is work space: the membrane after the reset."""
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    v, w, theta, beta, a, b = state[0], state[1], c[1], c[2], c[3], c[4]
-    g_alpha, g_beta, g_a, g_b = g_c[0], g_c[2], g_c[3], g_c[4]
+    zero = x.dtype.type(0)
+    one = x.dtype.type(1)
+    v = state[0]
+    w = state[1]
+    theta = c[1]
+    beta = c[2]
+    a = c[3]
+    b = c[4]
+    g_alpha = g_c[0]
+    g_beta = g_c[2]
+    g_a = g_c[3]
+    g_b = g_c[4]
     for j in range(x.size):
         after[j] = keep * d[j] if d[j] > zero else d[j] + theta[j]
     for j in range(x.size):
@@ -135,7 +155,9 @@ def _adaptive_sums(x, state, c, keep, d, after, g_u, g_w, g_c):
 
 @njit(inline="always")
 def _adaptive_back(c, g_u, g_w, g_x):
-    alpha, beta, one = c[0], c[2], g_w.dtype.type(1)
+    alpha = c[0]
+    beta = c[2]
+    one = g_w.dtype.type(1)
     for j in range(g_u.size):
         g_x[j] = (one - alpha[j]) * g_u[j]
     for j in range(g_u.size):
@@ -145,7 +167,10 @@ def _adaptive_back(c, g_u, g_w, g_x):
 @njit(inline="always")
 def _late_back(v, c, attached, h, before, g_out, g_v, g_x, g_c, trained):
     """Go back through a step of LIF with LATE; h is that of the membrane after the step, `before` of that before it."""
-    zero, one, alpha, theta = v.dtype.type(0), v.dtype.type(1), c[0], c[1]
+    zero = v.dtype.type(0)
+    one = v.dtype.type(1)
+    alpha = c[0]
+    theta = c[1]
     for j in range(v.size):
         h[j] *= g_out[j]
         g_x[j] = g_v[j] + h[j]
@@ -181,20 +206,27 @@ def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
         g_x: [n], written; g_c: [constants, n], added to if `trained`.
         work: [4, n].
     """
-    kind, reset, which = how[0], how[1], how[2]
-    attached, slope, scale = x.dtype.type(how[3]), x.dtype.type(how[4]), x.dtype.type(how[5])
+    kind = how[0]
+    reset = how[1]
+    which = how[2]
+    attached = x.dtype.type(how[3])
+    slope = x.dtype.type(how[4])
+    scale = x.dtype.type(how[5])
     keep = x.dtype.type(0 if reset == ZERO else 1)
     g_v = g_state[0]
     if kind > ADAPTIVE:
         _integrator_back(state[0], c[0], g_out, g_v, g_x, g_c, trained)
         return
-    d, h, g_u = work[0], work[1], work[2]
+    d = work[0]
+    h = work[1]
+    g_u = work[2]
     late = kind == LIF and reset == LATE
     _distance(kind, late, x, state, c, d)
     copy(d, h)
     _surrogate(which, slope, scale, h)
     if late:
-        v, theta = state[0], c[1]
+        v = state[0]
+        theta = c[1]
         for j in range(x.size):
             d[j] = v[j] - theta[j]
         _surrogate(which, slope, scale, d)

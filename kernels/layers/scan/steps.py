@@ -21,7 +21,8 @@ def copy_rows(source, target):
 
 @njit(inline="always")
 def _lif(v, x, alpha, theta, keep, out):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    zero = x.dtype.type(0)
+    one = x.dtype.type(1)
     for j in range(x.size):
         u = alpha[j] * v[j] + x[j]
         fired = u > theta[j]
@@ -31,7 +32,8 @@ def _lif(v, x, alpha, theta, keep, out):
 
 @njit(inline="always")
 def _lif_late(v, x, alpha, theta, out):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    zero = x.dtype.type(0)
+    one = x.dtype.type(1)
     for j in range(x.size):
         due = theta[j] if v[j] > theta[j] else zero
         u = (alpha[j] * v[j] + x[j]) - due
@@ -41,7 +43,8 @@ def _lif_late(v, x, alpha, theta, out):
 
 @njit(inline="always")
 def _current(v, i, x, alpha, theta, delta, kappa, keep, out):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    zero = x.dtype.type(0)
+    one = x.dtype.type(1)
     for j in range(x.size):
         u = alpha[j] * v[j] + kappa[j] * i[j]
         fired = u > theta[j]
@@ -52,7 +55,8 @@ def _current(v, i, x, alpha, theta, delta, kappa, keep, out):
 
 @njit(inline="always")
 def _adaptive(v, w, x, alpha, theta, beta, a, b, keep, out):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    zero = x.dtype.type(0)
+    one = x.dtype.type(1)
     for j in range(x.size):
         u = alpha[j] * v[j] + (one - alpha[j]) * (x[j] - w[j])
         fired = u > theta[j]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd.function import once_differentiable
 
-from .numba import ActiveInputs, column_sums, listed, product, turned
+from .cpu import ActiveInputs, column_sums, listed, product, turned
 
 
 def sparse(x):
@@ -27,18 +27,26 @@ class SpikeProduct(torch.autograd.Function):
         out = torch.from_numpy(product(active, weight.detach().t().contiguous().numpy(), threads))
         if bias is not None:
             out += bias
-        ctx.active, ctx.shape = active, x.shape
+        ctx.active = active
+        ctx.shape = x.shape
         ctx.save_for_backward(weight)
         return out.view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
-        threads, (weight,) = torch.get_num_threads(), ctx.saved_tensors
+        threads = torch.get_num_threads()
+        (weight,) = ctx.saved_tensors
         rows = g.reshape(-1, g.shape[-1]).contiguous().numpy()
         g_x = (g @ weight) if ctx.needs_input_grad[0] else None
-        g_weight = weight_gradient(ctx.active, rows, weight.shape[1]) if ctx.needs_input_grad[1] else None
-        g_bias = torch.from_numpy(column_sums(rows, threads)) if ctx.needs_input_grad[2] else None
+        if ctx.needs_input_grad[1]:
+            g_weight = weight_gradient(ctx.active, rows, weight.shape[1])
+        else:
+            g_weight = None
+        if ctx.needs_input_grad[2]:
+            g_bias = torch.from_numpy(column_sums(rows, threads))
+        else:
+            g_bias = None
         return g_x, g_weight, g_bias, None
 
 

@@ -25,7 +25,10 @@ def _increase(weights, stages, last, active, unit, max_on, clock):
                 if active[j] >> uint64(b) & uint64(1):
                     a = 64 * j + b
                     fresh = new >> uint64(b) & uint64(1)
-                    stages[a, unit] = 0 if fresh else min(stages[a, unit] + 1, LAST_STAGE)
+                    if fresh:
+                        stages[a, unit] = 0
+                    else:
+                        stages[a, unit] = min(stages[a, unit] + 1, LAST_STAGE)
                     last[a, unit] = clock
         weights[j, unit] |= new
         changed += popcount(new)

@@ -15,12 +15,30 @@ import numpy as np
 from ...tools.random import threefry_reference
 
 # Places of numbers in `rule`.
-G_MIN, GAMMA, CHI, FORM, POWER, HYPOTHESIS, BOOST, MAX_HYPOTHESES, THRESHOLD = 0, 1, 2, 3, 4, 7, 8, 9, 10
-LOWEST, HIGHEST, PERSISTENCE, FROZEN, LIFETIME, AFFERENTS_ABOVE, RULE_SIZE = 13, 14, 15, 16, 17, 19, 20
+G_MIN = 0
+GAMMA = 1
+CHI = 2
+FORM = 3
+POWER = 4
+HYPOTHESIS = 7
+BOOST = 8
+MAX_HYPOTHESES = 9
+THRESHOLD = 10
+LOWEST = 13
+HIGHEST = 14
+PERSISTENCE = 15
+FROZEN = 16
+LIFETIME = 17
+AFFERENTS_ABOVE = 19
+RULE_SIZE = 20
 # Reasons for the code of a column.
-CHOSEN, KEPT, BELOW, ABOVE = 0, 1, 2, 3
+CHOSEN = 0
+KEPT = 1
+BELOW = 2
+ABOVE = 3
 # Flags of a frame.
-START, BLIND = 1, 2
+START = 1
+BLIND = 2
 # Terms, as bits: all three, pairs, singles, in the order in which recognition falls back on them.
 ORDERS = np.array([7, 3, 5, 6, 1, 2, 4], np.uint8)
 SIZES = np.array([0, 1, 1, 2, 1, 2, 2, 3], np.uint8)
@@ -60,7 +78,9 @@ def choose_reference(terms, present, rule, key, index, learn, back_off):
         present: the terms that exist, as bits.
         key, index: of the random draws.
     """
-    used, g, known = present, 0.0, False
+    used = present
+    g = 0.0
+    known = False
     for size in (3, 2, 1):
         subsets = [int(m) for m in ORDERS if SIZES[m] == size and m & present == m]
         # All existing terms together count as the first order, whatever their number.
@@ -69,14 +89,19 @@ def choose_reference(terms, present, rule, key, index, learn, back_off):
             continue
         best = max(subsets, key=lambda m: (evidence_reference(terms, m, rule).max(axis=1).mean(), -subsets.index(m)))
         found = evidence_reference(terms, best, rule).max(axis=1).mean()
-        threshold = rule[THRESHOLD] if full else rule[THRESHOLD + 3 - size]
+        if full:
+            threshold = rule[THRESHOLD]
+        else:
+            threshold = rule[THRESHOLD + 3 - size]
         if full or found >= threshold:
-            used, g = best, found
+            used = best
+            g = found
         if found >= threshold:
             known = True
             break
     else:
-        used, g = present, evidence_reference(terms, present, rule).max(axis=1).mean()
+        used = present
+        g = evidence_reference(terms, present, rule).max(axis=1).mean()
     v = evidence_reference(terms, used, rule)
     zeta = max(1, math.floor((v >= rule[HYPOTHESIS]).sum() / len(v) + 0.5))
     winners = []
@@ -123,7 +148,8 @@ def learn_reference(weights, active, winners, frozen_above, afferents, fading=No
 def age_reference(weights, stages, last, clock, first, second):
     """Turn off, in place, weights of stages 0 and 1 not renewed for more than `first` and `second` frames."""
     lost = weights & (stages < LAST_STAGE) & (clock - last > np.where(stages == 0, first, second))
-    weights[lost], stages[lost] = False, 0
+    weights[lost] = False
+    stages[lost] = 0
 
 
 def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off, fading=None):
@@ -143,32 +169,53 @@ def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off,
     """
     size = weights[0].shape[1]
     units = size // modules
-    code, kept_for, zeta, g, clock, out = np.full(modules, -1), 0, 0, 0.0, 0, []
+    code = np.full(modules, -1)
+    kept_for = 0
+    zeta = 0
+    g = 0.0
+    clock = 0
+    out = []
     for frame, flag, signals in zip(x, flags, above, strict=True):
         if flag & START:
-            code, kept_for, zeta = np.full(modules, -1), 0, 0
+            code = np.full(modules, -1)
+            kept_for = 0
+            zeta = 0
         n = frame.sum()
-        outside = 0 if flag & BLIND else BELOW if n < rule[LOWEST] else ABOVE if n > rule[HIGHEST] else 0
+        if flag & BLIND:
+            outside = 0
+        elif n < rule[LOWEST]:
+            outside = BELOW
+        else:
+            outside = ABOVE if n > rule[HIGHEST] else 0
         if code[0] >= 0 and kept_for < rule[PERSISTENCE]:
             kept_for += 1
             out.append((code, g, 0, False, zeta, KEPT))
             continue
         if outside:
-            code, g = np.full(modules, -1), 0.0
+            code = np.full(modules, -1)
+            g = 0.0
             out.append((code, g, 0, False, 0, outside))
             continue
         before = np.zeros(size, bool)
         before[(np.arange(modules) * units + code)[code >= 0]] = True
-        scale = zeta ** rule[BOOST] if zeta <= rule[MAX_HYPOTHESES] else 0.0
+        if zeta <= rule[MAX_HYPOTHESES]:
+            scale = zeta ** rule[BOOST]
+        else:
+            scale = 0.0
         sources = [frame & (not flag & BLIND), before, signals]
-        afferents, scales = [n, modules - 1, signals.sum()], [1.0, scale, 1.0]
-        terms, present = np.zeros((3, modules, units)), 0
+        afferents = [n, modules - 1, signals.sum()]
+        scales = [1.0, scale, 1.0]
+        terms = np.zeros((3, modules, units))
+        present = 0
         for t, (w, active) in enumerate(zip(weights, sources, strict=True)):
             if len(w) and active.any() and scales[t] > 0 and afferents[t] > 0:
                 present |= 1 << t
                 terms[t] = np.minimum(1.0, scales[t] * w[active].sum(axis=0) / afferents[t]).reshape(modules, units)
         had = code
-        index = clock if learn else _hash_reference([pack_words(a) for t, a in enumerate(sources) if present >> t & 1])
+        if learn:
+            index = clock
+        else:
+            index = _hash_reference([pack_words(a) for t, a in enumerate(sources) if present >> t & 1])
         code, g, used, known, zeta = choose_reference(terms, present, rule, key, index, learn, back_off)
         kept_for = 1
         out.append((code, g, used, known, zeta, CHOSEN))
@@ -197,7 +244,8 @@ def pack_words(active):
 
 
 def _hash_reference(parts):
-    value, mask = 0xCBF29CE484222325, (1 << 64) - 1
+    value = 0xCBF29CE484222325
+    mask = (1 << 64) - 1
     for word in np.concatenate(parts) if parts else ():
         value = (value ^ int(word)) * 0x100000001B3 & mask
         value ^= value >> 29

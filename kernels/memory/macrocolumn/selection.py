@@ -38,12 +38,14 @@ def _fall_back(terms, present, rule, v):
     if all_terms >= rule[THRESHOLD]:
         return present, all_terms, True
     for size in range(SIZES[present] - 1, 0, -1):
-        best, found = np.uint8(0), -1.0
+        best = np.uint8(0)
+        found = -1.0
         for mask in ORDERS:
             if SIZES[mask] == size and mask & present == mask:
                 g = _evidence(terms, mask, v)
                 if g > found:
-                    best, found = mask, g
+                    best = mask
+                    found = g
         if found >= rule[THRESHOLD + 3 - size]:
             return best, _evidence(terms, best, v), True
     return present, _evidence(terms, present, v), False
@@ -115,9 +117,12 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
 
     Sums are integers, compared many at a time, and mu is computed once for each value.
     """
-    modules, units = code.size, mu.size
+    modules = code.size
+    units = mu.size
     rows = total.reshape(modules, units)
-    likely, plausible, g = _first(values, rule[HYPOTHESIS]), 0, 0.0
+    likely = _first(values, rule[HYPOTHESIS])
+    plausible = 0
+    g = 0.0
     for q in range(modules):
         best = rows[q].max()
         code[q] = best
@@ -135,10 +140,14 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
                 mu[k] = table[row[k]]
             code[q] = _pick(mu, _uniform(key, index, uint64(q)))
             continue
-        bound, ties = _first(values, values[code[q]]), 0
+        bound = _first(values, values[code[q]])
+        ties = 0
         for x in row:
             ties += x >= bound
-        left = int(_uniform(key, index, uint64(TIES + q)) * ties) if ties > 1 else 0
+        if ties > 1:
+            left = int(_uniform(key, index, uint64(TIES + q)) * ties)
+        else:
+            left = 0
         code[q] = _nth(row, bound, left)
     return g, max(1, math.floor(plausible / modules + 0.5))
 
@@ -147,10 +156,13 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
 def _maximum(v, key, index, code):
     for q in range(code.size):
         row = v[q]
-        best, ties = -1.0, 0
+        best = -1.0
+        ties = 0
         for k in range(row.size):
             if row[k] > best:
-                best, ties, code[q] = row[k], 1, k
+                best = row[k]
+                ties = 1
+                code[q] = k
             elif row[k] == best:
                 ties += 1
         if ties > 1:
@@ -172,7 +184,8 @@ def select(terms, present, rule, learn, back_off, key, index, v, mu, code, note)
     if back_off and present:
         used, g, known = _fall_back(terms, present, rule, v)
     else:
-        used, g = present, _evidence(terms, present, v)
+        used = present
+        g = _evidence(terms, present, v)
         if not present:
             g = 0.0
             v[:] = 0.0
@@ -181,5 +194,7 @@ def select(terms, present, rule, learn, back_off, key, index, v, mu, code, note)
         _draw(v, mu, rule, g, key, index, code)
     else:
         _maximum(v, key, index, code)
-    note[1], note[2], note[3] = used, known, present
+    note[1] = used
+    note[2] = known
+    note[3] = present
     return g, _hypotheses(v, rule[HYPOTHESIS])

@@ -26,7 +26,8 @@ class ReferenceTemporalMemory:
     """Segments in a dictionary by number; active synapses are found by looking at every synapse of every segment."""
 
     def __init__(self, columns: int, rules: TemporalRules) -> None:
-        self.rules, self.columns = rules, columns
+        self.rules = rules
+        self.columns = columns
         self.segments: dict[int, Segment] = {}
         self.free: list[int] = []
         self.made = self.now = self.drawn = 0
@@ -37,7 +38,8 @@ class ReferenceTemporalMemory:
 
     def step(self, columns, learn: bool = True) -> float:
         """Advance by one step on ascending active columns; return the anomaly."""
-        r, self.drawn = self.rules, 0
+        r = self.rules
+        self.drawn = 0
         active_columns = {int(c) for c in columns}
         predicted = {self._column(n) for n in self.predicting} & active_columns
         matching = list(self.potential)
@@ -57,17 +59,21 @@ class ReferenceTemporalMemory:
             for n in matching:
                 if n in self.segments and self._column(n) not in active_columns:
                     self._adapt(n, -r.punishment, 0)
-        self.active, self.winners = active, sorted(winners)
+        self.active = active
+        self.winners = sorted(winners)
         self._activate()
         self.now += 1
-        return 1 - len(predicted) / len(active_columns) if active_columns else 0.0
+        if active_columns:
+            return 1 - len(predicted) / len(active_columns)
+        return 0.0
 
     def _column(self, n: int) -> int:
         return self.segments[n].cell // self.rules.cells
 
     def _activate(self) -> None:
         r = self.rules
-        self.potential, self.predicting = {}, []
+        self.potential = {}
+        self.predicting = []
         for n, segment in sorted(self.segments.items()):
             heard = [s for s in segment.synapses if s.source in self.active]
             if len(heard) >= r.minimum:
@@ -102,7 +108,8 @@ class ReferenceTemporalMemory:
     def _draw(self, below: int) -> int:
         block, word = divmod(self.drawn, 4)
         self.drawn += 1
-        mask, key = 0xFFFFFFFF, self.rules.key
+        mask = 0xFFFFFFFF
+        key = self.rules.key
         counter = (self.now & mask, self.now >> 32, block & mask, block >> 32)
         return threefry_reference(counter, (key & mask, key >> 32, 0, 0))[word] * below >> 32
 
@@ -116,7 +123,10 @@ class ReferenceTemporalMemory:
         for i in reversed(range(len(synapses))):
             s = synapses[i]
             heard = s.source in self.active
-            s.permanence = min(s.permanence + up, ONE) if heard else s.permanence - down
+            if heard:
+                s.permanence = min(s.permanence + up, ONE)
+            else:
+                s.permanence = s.permanence - down
             s.heard = self.now if heard else s.heard
             if s.permanence <= 0:
                 self._drop(synapses, i)

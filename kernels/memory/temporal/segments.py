@@ -44,7 +44,10 @@ def _draw(key, counts, drawn, below):
     d = counts[DRAWS]
     if d % 4 == 0:
         a, b, c, e = words(uint64(key), uint64(counts[STEP]), uint64(d // 4))
-        drawn[0], drawn[1], drawn[2], drawn[3] = a, b, c, e
+        drawn[0] = a
+        drawn[1] = b
+        drawn[2] = c
+        drawn[3] = e
     counts[DRAWS] = d + 1
     return np.int64(uint64(drawn[d % 4]) * uint64(below) >> uint64(32))
 
@@ -53,7 +56,8 @@ def _draw(key, counts, drawn, below):
 def attach(counts, synapse, cell, target, slot, free_chunks, segment, s, connected):
     """Append synapse `s` of a segment to the outgoing ones of its source."""
     pre = synapse[segment, s, SOURCE]
-    chunk, fill = cell[pre, NEWEST], cell[pre, FILL]
+    chunk = cell[pre, NEWEST]
+    fill = cell[pre, FILL]
     if chunk < 0 or fill == CHUNK:
         if counts[FREE_CHUNKS] > 0:
             counts[FREE_CHUNKS] -= 1
@@ -73,9 +77,12 @@ def attach(counts, synapse, cell, target, slot, free_chunks, segment, s, connect
 @njit(cache=True, nogil=True)
 def _drop_synapse(counts, table, synapse, cell, target, slot, free_chunks, segment, s):
     """Remove a synapse: the last of its source's outgoing ones takes its place, the last of its segment its slot."""
-    pre, place = synapse[segment, s, SOURCE], synapse[segment, s, PLACE]
-    chunk, end = cell[pre, NEWEST], cell[pre, FILL] - 1
-    moved, where = target[chunk, end], slot[chunk, end]
+    pre = synapse[segment, s, SOURCE]
+    place = synapse[segment, s, PLACE]
+    chunk = cell[pre, NEWEST]
+    end = cell[pre, FILL] - 1
+    moved = target[chunk, end]
+    where = slot[chunk, end]
     target[place // CHUNK, place % CHUNK] = moved
     slot[place // CHUNK, place % CHUNK] = where
     synapse[moved >> 1, where, PLACE] = place
@@ -97,11 +104,13 @@ def _drop_synapse(counts, table, synapse, cell, target, slot, free_chunks, segme
 
 @njit(cache=True, nogil=True)
 def _silent_longest(synapse, segment, n, now):
-    oldest, age = 0, uint32(now - synapse[segment, 0, HEARD])
+    oldest = 0
+    age = uint32(now - synapse[segment, 0, HEARD])
     for i in range(1, n):
         other = uint32(now - synapse[segment, i, HEARD])
         if other > age:
-            oldest, age = i, other
+            oldest = i
+            age = other
     return oldest
 
 
@@ -131,7 +140,8 @@ def _add_segment(max_segments, counts, table, synapse, cell, target, slot, free,
         oldest = cell[owner, FIRST]
         other = table[oldest, FOLLOWING]
         while other >= 0:
-            older, age = uint32(now - table[other, LEARNED]), uint32(now - table[oldest, LEARNED])
+            older = uint32(now - table[other, LEARNED])
+            age = uint32(now - table[oldest, LEARNED])
             if older > age or (older == age and other < oldest):
                 oldest = other
             other = table[other, FOLLOWING]
@@ -219,12 +229,18 @@ def _grow(
 def reinforce(rules, store, segment):
     """Adapt a segment of a winning cell to the active cells, and grow synapses up to `growth` active ones."""
     counts, table, synapse, cell, target, slot = store[:6]
-    up, down = rules.increment, rules.decrement
-    free, free_chunks, on = store.free, store.free_chunks, store.on
+    up = rules.increment
+    down = rules.decrement
+    free = store.free
+    free_chunks = store.free_chunks
+    on = store.on
     table[segment, LEARNED] = np.int32(uint32(counts[STEP]))
     wanted = rules.growth - table[segment, POTENTIAL]
     adapt(rules.connected, counts, table, synapse, cell, target, slot, free, free_chunks, on, segment, up, down)
-    winners, marked, pool, drawn = store.winners, store.marked, store.pool, store.drawn
+    winners = store.winners
+    marked = store.marked
+    pool = store.pool
+    drawn = store.drawn
     _grow(rules, counts, table, synapse, cell, target, slot, free_chunks, winners, marked, pool, drawn, segment, wanted)
 
 
@@ -232,9 +248,13 @@ def reinforce(rules, store, segment):
 def sprout(rules, store, owner):
     """Add a segment to a winner of which none matched."""
     counts, table, synapse, cell, target, slot = store[:6]
-    free, free_chunks = store.free, store.free_chunks
+    free = store.free
+    free_chunks = store.free_chunks
     segment = _add_segment(rules.segments, counts, table, synapse, cell, target, slot, free, free_chunks, owner)
-    winners, marked, pool, drawn = store.winners, store.marked, store.pool, store.drawn
+    winners = store.winners
+    marked = store.marked
+    pool = store.pool
+    drawn = store.drawn
     n = rules.growth
     _grow(rules, counts, table, synapse, cell, target, slot, free_chunks, winners, marked, pool, drawn, segment, n)
 
@@ -243,10 +263,12 @@ def sprout(rules, store, owner):
 def least_used(rules, counts, cell, drawn, column):
     """Return the cell of `column` with the fewest segments; ties are drawn."""
     start = column * rules.cells
-    fewest, ties = cell[start, OWNED], 0
+    fewest = cell[start, OWNED]
+    ties = 0
     for c in range(start, start + rules.cells):
         if cell[c, OWNED] < fewest:
-            fewest, ties = cell[c, OWNED], 0
+            fewest = cell[c, OWNED]
+            ties = 0
         ties += cell[c, OWNED] == fewest
     pick = _draw(rules.key, counts, drawn, ties)
     for c in range(start, start + rules.cells):

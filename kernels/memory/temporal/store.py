@@ -120,7 +120,8 @@ def room(rules, store, columns, max_segments):
     winners: a new chunk for each of those, and one more for every CHUNK synapses.
     """
     counts = store.counts
-    segments, chunks = len(store.segment), len(store.target)
+    segments = len(store.segment)
+    chunks = len(store.target)
     learning = counts[PREDICTING] + columns
     more = counts[WINNERS] + learning * rules.growth // CHUNK + 1
     changes = {}

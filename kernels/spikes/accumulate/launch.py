@@ -10,7 +10,7 @@ import numpy as np
 
 from ..encode.launch import encode
 from ..encode.reference import NEAREST
-from .numba import accumulate_active, active
+from .cpu import accumulate_active, active
 
 
 def spike_accumulate(counts, weights, escapes=None, threads=1):
@@ -53,12 +53,15 @@ def encode_accumulate(x, weights, k=3.0, thresholds=None, threads=1, *, steps=No
         ValueError: see `encode` and `spike_accumulate`.
     """
     if not isinstance(x, np.ndarray) and x.is_cuda:
-        from .triton import encode_product
+        from .gpu import encode_product
 
         return encode_product(x, weights, k, thresholds, steps, rounding, planes)
     coded = encode(x, k, thresholds, threads=threads, rounding=rounding)
     sums = spike_accumulate(coded.counts, weights, coded.escapes, threads)
-    y = sums.astype(np.float32) if isinstance(sums, np.ndarray) else sums.float()
+    if isinstance(sums, np.ndarray):
+        y = sums.astype(np.float32)
+    else:
+        y = sums.float()
     y = y if steps is None else y * steps
     return (y if thresholds is not None else y * coded.thresholds[:, None]), coded.thresholds
 
@@ -67,13 +70,18 @@ def _torch(counts, weights, escapes, threads):
     import torch
 
     if counts.is_cuda:
-        from .triton import product
+        from .gpu import product
 
         return product(counts, weights, escapes)
-    bits = weights.view(torch.uint16) if weights.dtype == torch.bfloat16 else weights
+    if weights.dtype == torch.bfloat16:
+        bits = weights.view(torch.uint16)
+    else:
+        bits = weights
     out = spike_accumulate(counts.numpy(), bits.detach().numpy(), _numpy_escapes(escapes), threads)
     return torch.from_numpy(out)
 
 
 def _numpy_escapes(escapes):
-    return escapes if escapes is None else type(escapes)(*(np.asarray(part) for part in escapes))
+    if escapes is None:
+        return escapes
+    return type(escapes)(*(np.asarray(part) for part in escapes))

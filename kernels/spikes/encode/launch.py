@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import numba as cpu
+from . import cpu
 from .reference import LIMIT, NEAREST
 
 
@@ -32,12 +32,15 @@ def encode(x, k=3.0, thresholds=None, limit=LIMIT, threads=1, rounding=NEAREST):
     if not 1 <= limit <= LIMIT:
         raise ValueError(f"encode: limit must be 1 to {LIMIT} (got {limit})")
     if x.ndim != 2 or (thresholds is not None and tuple(thresholds.shape) != (x.shape[1],)):
-        given = "" if thresholds is None else f", thresholds {tuple(thresholds.shape)}"
+        if thresholds is None:
+            given = ""
+        else:
+            given = f", thresholds {tuple(thresholds.shape)}"
         raise ValueError(f"encode: x must be [B, K] and thresholds [K] (got x {tuple(x.shape)}{given})")
     if isinstance(x, np.ndarray):
         return cpu.encode(x, k, thresholds, limit, rounding, threads)
     if x.is_cuda:
-        from .triton import encode as on_gpu
+        from .gpu import encode as on_gpu
 
         return on_gpu(x, k, thresholds, limit, rounding)
     counted = cpu.encode(x.detach().float().numpy(), k, as_numpy(thresholds), limit, numpy_rounding(rounding), threads)
@@ -64,7 +67,8 @@ def whole_counts(coded):
     """Return the torch `Counts` of `encode` with their escapes added, [B, K] int32, on their device."""
     import torch
 
-    counts, (number, channels, excess) = coded.counts.to(torch.int32), coded.escapes
+    counts = coded.counts.to(torch.int32)
+    number, channels, excess = coded.escapes
     if not coded.counts.is_cuda and not number.any():
         return counts
     listed = torch.arange(channels.shape[1], device=counts.device) < number[:, None]

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LIMIT = 127  # of an int8 count, both ways
-MIN_THRESHOLD, MAX_THRESHOLD = np.float32(1e-5), np.float32(1e4)  # of a token
+# of a token
+MIN_THRESHOLD = np.float32(1e-5)
+MAX_THRESHOLD = np.float32(1e4)
 MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: next to it float32 has integers only
 MAX_COUNT = np.float32(2.0**22)  # counts saturate here, where MAGIC still rounds right
 DIGITS = 38  # |x| is summed in units of 2^-38 of its row's largest power of two: K < 2^24 fit 63 bits
@@ -82,7 +84,8 @@ def round_reference(quotient, rounding=NEAREST):
     """The specification of `Rounding`: counts int32 from quotients float32 of any shape."""
     quotient = np.clip(quotient, -MAX_COUNT, MAX_COUNT)
     size = np.maximum(np.abs(quotient) - np.float32(rounding.shrink), np.float32(0))
-    quotient, half = np.copysign(size, quotient), np.float32(0.5)
+    quotient = np.copysign(size, quotient)
+    half = np.float32(0.5)
     if rounding.kind == EVEN:
         counts = (quotient + MAGIC) - MAGIC
     elif rounding.kind == AWAY:
@@ -115,5 +118,6 @@ def clip_reference(whole, limit=LIMIT):
     channels, values = np.zeros((2, len(whole), room), np.int32)
     for i, row in enumerate(excess):
         (at,) = np.nonzero(row)
-        channels[i, : len(at)], values[i, : len(at)] = at, row[at]
+        channels[i, : len(at)] = at
+        values[i, : len(at)] = row[at]
     return clipped.astype(np.int8), Escapes(number, channels, values)

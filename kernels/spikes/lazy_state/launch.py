@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...tools.threads import spread
-from . import numba as cpu
+from . import cpu
 from .reference import LazyState
 
 ENTRIES_PER_THREAD = 1 << 16
@@ -42,7 +42,10 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1, t
     dtype = state.rows.dtype
     q, k, v = (np.ascontiguousarray(a, dtype) for a in (q, k, v))
     g = _wide(log_decay, q.shape, dtype)
-    b = np.empty((0, heads), dtype) if beta is None else np.ascontiguousarray(beta, dtype)
+    if beta is None:
+        b = np.empty((0, heads), dtype)
+    else:
+        b = np.ascontiguousarray(beta, dtype)
     pair = [np.ascontiguousarray(x, dtype) for x in turn or (np.empty((0, heads, keys)),) * 2]
     out = np.empty_like(v)
 
@@ -65,14 +68,15 @@ def _torch(state, q, k, v, log_decay, beta, scale, threads, turn):
     import torch
 
     if state.rows.is_cuda and turn is None:
-        from .triton import lazy_scan as on_gpu
+        from .gpu import lazy_scan as on_gpu
 
         return on_gpu(state, q, k, v, log_decay, beta, scale)
     if state.rows.is_cuda:
         return _turned(state, q, k, v, log_decay, scale, *turn)
     arrays = [a if a is None else a.detach().numpy() for a in (q, k, v, log_decay, beta)]
     # The arrays of the state are of the same memory.
-    held, pair = LazyState(*(part.numpy() for part in state)), turn and tuple(x.detach().numpy() for x in turn)
+    held = LazyState(*(part.numpy() for part in state))
+    pair = turn and tuple(x.detach().numpy() for x in turn)
     return torch.from_numpy(lazy_scan(held, *arrays, scale, threads, pair))
 
 
@@ -80,7 +84,8 @@ def _turned(state, q, k, v, log_decay, scale, a, b):
     """Run the recurrence with `turn` on a GPU, by dense products; the state owes nothing before and after."""
     import torch
 
-    rows, outs = state.rows, []
+    rows = state.rows
+    outs = []
     for t in range(len(q)):
         removed = a[t][:, None] @ rows
         rows.mul_(log_decay[t].exp()[..., None]).add_(b[t][..., None] * removed).add_(k[t][..., None] * v[t][:, None])

@@ -56,9 +56,11 @@ def dense_scan_reference(rows, q, k, v, log_decay=None, beta=None, scale=1.0):
 
 def traffic(q, k, width, itemsize=4, delta=False):
     """Return the `StateTraffic` of tokens with q, k [..., K], numpy or torch, into a state of `width` columns."""
-    q, k = q != 0, k != 0
+    q = q != 0
+    k = k != 0
     written, read_rows, reading = (int(x.sum()) for x in (k, q | k, q))
-    row, size = width * itemsize, math.prod(q.shape)
+    row = width * itemsize
+    size = math.prod(q.shape)
     # A written row is decayed and added to, and read for the prediction of the delta rule.
     operations = width * ((3 if delta else 2) * written + reading)
     return StateTraffic(

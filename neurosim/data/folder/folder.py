@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import NeurosimError, NeurosimInputError, NeurosimMissingError, lookup
-from ...files.raw import printable
-from ...spikes import Recordings, Spikes
+from ...base.errors import NeurosimError, NeurosimInputError, NeurosimMissingError, lookup
+from ...base.raw import printable
+from ..spikes import Recordings, Spikes
 from . import splits
 from .images import read_image
 from .items import IMAGES, Item, find_items
@@ -89,7 +89,10 @@ def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: 
         NeurosimFormatError: a file that breaks its format.
     """
     if not root.is_dir():
-        trouble = "is not a folder" if root.exists() else "does not exist"
+        if root.exists():
+            trouble = "is not a folder"
+        else:
+            trouble = "does not exist"
         raise NeurosimMissingError(f"data.root: {root} {trouble}; give the folder of your recordings")
     stamp = hash(tuple(_stamp(path) for path in sorted(root.rglob("*")) if path.is_file()))
     return _open(root, of_folder(root, options or {}), stamp, quiet)
@@ -135,7 +138,9 @@ def _format(spikes: Spikes, item: Item) -> str:
     """Return the format of a file, by the name that its reader gives it, or else its suffix."""
     if _is_image(item):
         return PICTURES
-    return spikes.report.format if spikes.report else item.path.suffix.lower().lstrip(".") or "other"
+    if spikes.report:
+        return spikes.report.format
+    return item.path.suffix.lower().lstrip(".") or "other"
 
 
 def _is_image(item: Item) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import files
-from ...errors import NeurosimFormatError, NeurosimMissingError, require
-from ...files.raw import printable
+from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
+from ...base.raw import printable
+from ..files.idx import read_idx
 
 MAX_PIXELS = 1 << 26
 
@@ -48,7 +48,7 @@ def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _idx(path: Path) -> NDArray[np.uint8]:
-    pixels = files.read_idx(path)
+    pixels = read_idx(path)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise NeurosimFormatError(
             f"{path}: expected images [n, height, width] of bytes, got {pixels.dtype} {pixels.shape}"

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ... import files
-from ...errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
-from ...files.formats import SIGNATURES, SUFFIXES
-from ...files.raw import printable, read_start
+from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
+from ...base.json_toml import read_toml
+from ...base.raw import printable, read_start
+from ..files.formats import SIGNATURES, SUFFIXES
+from ..files.idx import read_idx
 from .options import ROWS, SETTINGS, FolderOptions
 
 LABEL_FILES = ("labels.csv", "labels.toml", SETTINGS)
@@ -26,7 +27,8 @@ SPLITS = {
 }
 # Images and labels in the layout of MNIST.
 IDX = re.compile(r"^(\w+?)[-_.]images[-_.]idx3-ubyte(\.gz)?$")
-REQUIRED, SPLIT = ("file", "label"), "split"
+REQUIRED = ("file", "label")
+SPLIT = "split"
 MAX_LABEL_BYTES = 1 << 26
 
 
@@ -79,13 +81,16 @@ def _labels(root: Path, options: FolderOptions) -> tuple[Path, list[dict[str, st
         return path, _read_rows(path)
     for name in LABEL_FILES:
         path = root / name
-        if path.is_file() and (name != SETTINGS or ROWS in files.read_toml(path)):
+        if path.is_file() and (name != SETTINGS or ROWS in read_toml(path)):
             return path, _read_rows(path)
     return None
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
-    rows = _toml_rows(path) if path.suffix.lower() == ".toml" else _csv_rows(path)
+    if path.suffix.lower() == ".toml":
+        rows = _toml_rows(path)
+    else:
+        rows = _csv_rows(path)
     if not rows:
         raise NeurosimFormatError(f"{path}: names no recordings; give a line with {', '.join(REQUIRED)} for each")
     for number, row in enumerate(rows, 1):
@@ -116,7 +121,7 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _toml_rows(path: Path) -> list[dict[str, str]]:
-    rows: Any = files.read_toml(path).get(ROWS)
+    rows: Any = read_toml(path).get(ROWS)
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise NeurosimFormatError(f'{path}: expected entries [[{ROWS}]] with file = "..." and label = "..."; add them')
     plain = str | int | float
@@ -131,10 +136,15 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
     short: dict[str, list[Path]] = {}
     for file in known.values():
         short.setdefault(file.name, []).append(file)
-    items, seen, absent = [], dict[Path, str](), []
+    items = []
+    seen = dict[Path, str]()
+    absent = []
     for row in rows:
         name = row["file"].replace("\\", "/").removeprefix("./")
-        found = [known[name]] if name in known else short.get(name, [])
+        if name in known:
+            found = [known[name]]
+        else:
+            found = short.get(name, [])
         if len(found) > 1:
             places = " and ".join(str(each.relative_to(root)) for each in found[:2])
             raise NeurosimInputError(f"{path}: {printable(name)}: is {places}; give the path from {root}")
@@ -150,7 +160,10 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
         groups = {printable(key): printable(value) for key, value in own.items()}
         items.append(Item(found[0], printable(row["label"]), split, groups))
     if absent:
-        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        if len(absent) > 1:
+            more = f" and {len(absent) - 1} more"
+        else:
+            more = ""
         raise NeurosimMissingError(f"{path}: names {absent[0]}{more}, not in {root}; add the file or remove the line")
     lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
     if lacking:
@@ -177,7 +190,7 @@ def _from_idx(root: Path) -> Listing | None:
         if labels is None:
             raise NeurosimMissingError(f"{path}: its labels are not beside it; add {found[1]}-labels-idx1-ubyte")
         split = lookup(SPLITS, found[1].lower(), f"{path}: split")
-        numbers = files.read_idx(labels).ravel()
+        numbers = read_idx(labels).ravel()
         items += [Item(path, str(int(label)), split, {}, index) for index, label in enumerate(numbers)]
     return Listing(tuple(items)) if items else None
 
@@ -190,7 +203,10 @@ def _from_folders(root: Path) -> Listing:
         other = next(path for path in top if path not in splits)
         names = f"{next(iter(splits)).name}) and others ({other.name}"
         raise NeurosimInputError(f"{root}: has folders of splits ({names}); keep one kind")
-    items, remarks, strange, empty = [], [], [], []
+    items = []
+    remarks = []
+    strange = []
+    empty = []
     parents: Mapping[Path, str | None] = splits or {root: None}
     for parent, split in parents.items():
         folders = [path for path in sorted(parent.iterdir()) if path.is_dir() and not path.name.startswith(".")]

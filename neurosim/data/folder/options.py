@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import files, plain
-from ...errors import require
+from ...base import plain
+from ...base.errors import require
+from ...base.json_toml import read_toml
 from ..saccades import ImageCamera
 
 if TYPE_CHECKING:
-    from ...files.formats import ReadOptions
+    from ..files.formats import ReadOptions
 
 # The file of a folder that says how it is read.
 SETTINGS = "dataset.toml"
@@ -63,7 +64,7 @@ class FolderOptions:
     @property
     def read(self) -> ReadOptions:
         """The options of `files.read`."""
-        from ...files.formats import ReadOptions
+        from ..files.formats import ReadOptions
 
         return ReadOptions(self.format, self.shape, self.clock, self.camera, self.tick, self.columns)
 
@@ -76,7 +77,10 @@ def of_folder(root: Path, given: Mapping[str, Any]) -> FolderOptions:
         NeurosimFormatError: the file is not TOML.
     """
     path = root / SETTINGS
-    own = {key: value for key, value in files.read_toml(path).items() if key != ROWS} if path.is_file() else {}
+    if path.is_file():
+        own = {key: value for key, value in read_toml(path).items() if key != ROWS}
+    else:
+        own = {}
     plain.from_plain(FolderOptions, own, str(path))  # an error names the file
     return plain.from_plain(FolderOptions, _merged(own, given), "data.options")
 

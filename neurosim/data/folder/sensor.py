@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...errors import NeurosimInputError
-from ...spikes import Spikes
+from ...base.errors import NeurosimInputError
+from ..spikes import Spikes
 
 Shape = tuple[int, ...]
 ADVICE = "give data.options.shape, or keep one sensor in a folder"
@@ -48,9 +48,12 @@ def common_shape(recordings: Sequence[Spikes], names: Sequence[str]) -> Shape:
 
 def extent(spikes: Spikes) -> Shape:
     """Return the smallest shape that holds all events, with all polarities of the sensor."""
-    shape, last = spikes.shape, spikes.coordinates()
+    shape = spikes.shape
+    last = spikes.coordinates()
     high = [int(axis.max(initial=0)) + 1 for axis in last]
-    return (shape[0], *high[1:]) if len(shape) == 3 else tuple(high)
+    if len(shape) == 3:
+        return (shape[0], *high[1:])
+    return tuple(high)
 
 
 def placed(spikes: Spikes, shape: Shape) -> Spikes:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, lookup, require
-from ...random import rng_key
+from ...base.errors import NeurosimInputError, lookup, require
+from ...base.random import rng_key
 from .items import Item
 from .options import FolderOptions
 
-TRAIN, TEST = "train", "test"
+TRAIN = "train"
+TEST = "test"
 MAX_DIGITS = 18  # of a name that is a number of 64 bits
 
 
@@ -40,7 +41,10 @@ def split_of(items: Sequence[Item], options: FolderOptions, name: str) -> tuple[
     if TRAIN not in found:
         raise NeurosimInputError(f"{name}: has no recordings of the split train; got {', '.join(sorted(set(found)))}")
     if len(set(found)) == 1:
-        step = "add a split test" if given else "add recordings, or give data.options.test a larger share"
+        if given:
+            step = "add a split test"
+        else:
+            step = "add recordings, or give data.options.test a larger share"
         raise NeurosimInputError(f"{name}: must have two recordings of a class to train and to test on; {step}")
     return found
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import NeurosimInputError
-from ...neurons import ExactNeuron, Neuron
+from ...base.errors import NeurosimInputError
+from ...network.neurons.base import ExactNeuron, Neuron
 
 EXACT_FUNCTIONS = ("flow", "jump", "crossing", "fire")
 
@@ -43,9 +43,13 @@ def _compile_step(model: type[Neuron], real: np.dtype[Any], by_unit: bool) -> An
     from numba import from_dtype, types
 
     number = from_dtype(real)
-    two, one = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    two = types.Array(number, 2, "C")
+    one = types.Array(number, 1, "C")
     signature = types.void(two, two, two if by_unit else one, types.Array(types.uint8, 1, "C"))
-    form = " for parameters by unit; read constants as neurosim.neurons.at(c[k], i)" if by_unit else ""
+    if by_unit:
+        form = " for parameters by unit; read constants as neurosim.network.neurons.by_unit.at(c[k], i)"
+    else:
+        form = ""
     return _compile(model.step, signature, f"{model.__name__}.step: cannot be compiled{form}")
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
-from ...network import Population
-from ...neurons import Neuron
-from ...neurons.by_unit import rows
-from ...random import rng_key
-from ...synapses import draw
+from ...base.errors import require
+from ...base.random import rng_key
+from ...base.values import draw
+from ...network.network import Population
+from ...network.neurons.base import Neuron
+from ...network.neurons.by_unit import rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,9 @@ class Cells:
 
 def initial_state(population: Population, neuron: Neuron, seed: int) -> NDArray[np.float64]:
     """Return [states, size] the initial state of a population; `neuron` is its model without distributions."""
-    starts, states, name = rows(neuron, type(neuron).initial), len(neuron.state), type(neuron).__name__
+    starts = rows(neuron, type(neuron).initial)
+    states = len(neuron.state)
+    name = type(neuron).__name__
     valid = states > 0 and len(starts) == states
     require(valid, f"{name}.initial", f"must give {states} values, one a state", len(starts))
     initial = np.empty((states, population.size))

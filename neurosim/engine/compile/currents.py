@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, require
-from ...network import Current, Network, Population
-from ...neurons import Neuron
-from ...neurons.by_unit import rows
-from ...random import rng_key
-from ...stimuli import GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
-from ...synapses import draw
+from ...base.errors import NeurosimInputError, require
+from ...base.random import rng_key
+from ...base.values import draw
+from ...network.network import Current, Network, Population
+from ...network.neurons.base import Neuron
+from ...network.neurons.by_unit import rows
+from ...network.stimuli import GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
 
 # Relative error of constants that are linear in the current.
 LINEAR = 1e-6
@@ -87,14 +87,17 @@ def _couple(network: Network, gap: GapJunctions, seed: int) -> list[CompiledCurr
     """Return gap junctions as currents: into the target, and into the source where that is another population."""
     ends = network.numbers[gap.source], network.numbers[gap.target]
     sides = network.populations[ends[0]].side, network.populations[ends[1]].side
-    name, within = str(gap.name), gap.source == gap.target
+    name = str(gap.name)
+    within = gap.source == gap.target
     rows = gap.pattern.maker(*sides, within, rng_key(seed, "gap", name)).rows(0, sides[0].size)
-    pre, post = np.repeat(np.arange(sides[0].size), np.diff(rows.offsets)), rows.targets.astype(np.int64)
+    pre = np.repeat(np.arange(sides[0].size), np.diff(rows.offsets))
+    post = rows.targets.astype(np.int64)
     listed = np.size(gap.conductance) if np.ndim(gap.conductance) == 1 else len(pre)  # type: ignore[arg-type]
     rule = f"must hold {len(pre)} values, one a pair of the pattern"
     require(listed == len(pre), f"{gap}.conductance", rule, listed)
     conductances = draw(gap.conductance, rng_key(seed, "gap conductance", name), 0, len(pre), f"{gap}.conductance")
-    conductances = conductances if rows.order is None else conductances[rows.order]
+    if rows.order is not None:
+        conductances = conductances[rows.order]
     require(bool((conductances >= 0).all()), f"{gap}.conductance", "must be >= 0 S", conductances.min(initial=0.0))
     if within:
         pairs = np.stack([np.minimum(pre, post), np.maximum(pre, post)])
@@ -103,7 +106,9 @@ def _couple(network: Network, gap: GapJunctions, seed: int) -> list[CompiledCurr
         pre, post = np.concatenate([pairs[:, first], pairs[::-1, first]], axis=1)
         conductances = np.tile(conductances[first], 2)
     into = [_junctions(network, name, ends[1], ends[0], post, pre, conductances)]
-    return into if within else [*into, _junctions(network, name, ends[0], ends[1], pre, post, conductances)]
+    if within:
+        return into
+    return [*into, _junctions(network, name, ends[0], ends[1], pre, post, conductances)]
 
 
 def _junctions(
@@ -115,7 +120,8 @@ def _junctions(
     others: NDArray[np.int64],
     conductances: NDArray[np.float64],
 ) -> CompiledCurrent:
-    order, size = np.lexsort((others, units)), network.populations[population].size
+    order = np.lexsort((others, units))
+    size = network.populations[population].size
     offsets = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=size))]).astype(np.int64)
     couplings = Couplings(source, offsets, np.ascontiguousarray(others[order]), conductances[order])
     none = np.zeros((1, 1))
@@ -124,14 +130,20 @@ def _junctions(
 
 def _compile(network: Network, current: Current, clock: float, seed: int) -> CompiledCurrent:
     p = network.numbers[current.target]
-    size, name, start = network.populations[p].size, str(current.name), np.zeros(1, np.int64)
+    size = network.populations[p].size
+    name = str(current.name)
+    start = np.zeros(1, np.int64)
     if isinstance(current, StepCurrent):
         return _step_current(current, p, size, clock)
     if isinstance(current, SineCurrent):
         advance = 2 * math.pi * current.frequency * clock
-        end = math.inf if current.stop is None else _step(current.stop, clock)
+        if current.stop is None:
+            end = math.inf
+        else:
+            end = _step(current.stop, clock)
         # At step 0 the phase is that of the middle of the step.
-        phase, begin = current.phase + advance / 2, _step(current.start, clock)
+        phase = current.phase + advance / 2
+        begin = _step(current.start, clock)
         sine = np.array([current.offset, current.amplitude, phase, advance, begin, end])
         return CompiledCurrent(p, name, "sine", start, _spread(np.ones((1, 1)), current, size), sine)
     assert isinstance(current, NoiseCurrent)
@@ -149,7 +161,8 @@ def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> Comp
     require(apart, f"{current}.times", f"must be at least a step of {clock:g} s apart", least)
     values = _spread(current.amplitudes.reshape(len(steps), -1), current, size)
     if steps[0] > 0:
-        steps, values = np.concatenate([[0], steps]), np.concatenate([np.zeros((1, values.shape[1])), values])
+        steps = np.concatenate([[0], steps])
+        values = np.concatenate([np.zeros((1, values.shape[1])), values])
     return CompiledCurrent(p, str(current.name), "waveform", steps, np.ascontiguousarray(values), np.zeros(1))
 
 

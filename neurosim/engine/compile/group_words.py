@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import row_encoders as rows
-from ...synapses import Rows
+from ...network.synapses.base import Rows
 from .share import ProcessShare
 
 # Words beyond the last that prefetches reach.
@@ -33,12 +33,14 @@ class Room:
         heads = sum(groups)
         size = synapses + heads + BEYOND * len(groups) + (synapses // 4 + min(synapses, heads) if wide else 0)
         self._words: NDArray[Any] = np.empty(size, np.uint64 if wide else np.uint32)
-        self._used, self._lock = 0, Lock()
+        self._used = 0
+        self._lock = Lock()
 
     def take(self, words: int) -> NDArray[Any]:
         """Return a piece of this many words."""
         with self._lock:
-            first, end = self._used, self._used + words
+            first = self._used
+            end = self._used + words
             if end <= len(self._words):
                 self._used = end
                 return self._words[first:end]
@@ -69,7 +71,9 @@ def write_groups(
         starts: [pages of the share, sources] receives the address of each row, 0 for none.
         room: for the words.
     """
-    layout, (begin, end), wide = share.layout, share.pages, unit == 0
+    layout = share.layout
+    begin, end = share.pages
+    wide = unit == 0
     # Pages are counted from the first of this share.
     before = begin * layout.page_blocks
     wheres = [(part, shift - before * part, offset - before * part) for part, shift, offset in wheres]
@@ -78,7 +82,8 @@ def write_groups(
         rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
     records = int(counts.sum() + (((counts + 3) // 4).sum() if wide else 0))
     words = room.take(records + counts.shape[0] * (end - begin) * longest + BEYOND)
-    places, mine = np.empty_like(counts), np.empty(starts.shape, np.int64)
+    places = np.empty_like(counts)
+    mine = np.empty(starts.shape, np.int64)
     rows.open_groups(counts, longest, mine, words.ctypes.data, words, places)
     starts[:] = mine
     for where, (r, weights, delays) in zip(wheres, made, strict=True):

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...network import Network, Population
-from ...synapses import Distribution
-from ...windowed import Windowed
+from ...base.values import Distribution
+from ...network.network import Network, Population
+from ...network.windowed import Windowed
 
 # Units of a block that are worth a thread; more blocks than MAX_BLOCKS only where a page would overflow.
-BLOCK_UNITS, MAX_BLOCKS = 2048, 16
+BLOCK_UNITS = 2048
+MAX_BLOCKS = 16
 # Slots of a page: the range of a uint16. Parts are multiples of FLAG_GROUP: flags are read 64 at a time.
 PAGE_SLOTS = 1 << 16
 FLAG_GROUP = 64
@@ -89,7 +90,10 @@ def lay_out(network: Network, many: bool | None = None) -> Layout:
     layout = _many(sizes) if many else _few(sizes)
     # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
     drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)
-    page_blocks = max(1, layout.blocks // 2) if drawn else layout.blocks
+    if drawn:
+        page_blocks = max(1, layout.blocks // 2)
+    else:
+        page_blocks = layout.blocks
     while page_blocks * layout.block_slots > PAGE_SLOTS:
         page_blocks //= 2
     return replace(layout, page_blocks=page_blocks)
@@ -141,9 +145,11 @@ def _many(sizes: NDArray[np.int64]) -> Layout:
     offsets[~whole] = np.cumsum(parts[~whole]) - parts[~whole]
     entries = np.zeros_like(sizes)
     entries[~whole] = np.arange(np.count_nonzero(~whole))
-    before, held = np.full(blocks, shared), np.full(blocks, np.count_nonzero(~whole))
+    before = np.full(blocks, shared)
+    held = np.full(blocks, np.count_nonzero(~whole))
     for p in np.flatnonzero(whole):
-        offsets[p], entries[p] = before[homes[p]], held[homes[p]]
+        offsets[p] = before[homes[p]]
+        entries[p] = held[homes[p]]
         before[homes[p]] += parts[p]
         held[homes[p]] += 1
     shifts = homes * parts
@@ -168,4 +174,6 @@ def _block_count(units: int) -> int:
 
 
 def _slots_of(population: Population, drives: bool) -> int:
-    return population.size if drives or not isinstance(population.model, Windowed) else 0
+    if drives or not isinstance(population.model, Windowed):
+        return population.size
+    return 0

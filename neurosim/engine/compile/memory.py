@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import NeurosimInputError
-from ...network import Network
-from ...synapses import Distribution
+from ...base.errors import NeurosimInputError
+from ...base.values import Distribution
+from ...network.network import Network
 from .plastic import plastic_bytes
 
 
@@ -25,7 +25,8 @@ def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> No
         each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
         each += plastic_bytes(projection, real)
         need += 24.0 * source.size + each * projection.pattern.expected(source, target)
-    need, free = need * part, free_memory()
+    need = need * part
+    free = free_memory()
     if free is not None and need > free:
         raise NeurosimInputError(
             f"Network: its synapses need about {need / 2**30:.1f} GiB while being made, and {free / 2**30:.1f} GiB of "
@@ -40,4 +41,6 @@ def free_memory() -> int | None:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
         names = getattr(os, "sysconf_names", {})
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
+        if "SC_PHYS_PAGES" in names:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return None

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, Uncopied
-from ...network import Network, Population
-from ...neurons import Neuron
-from ...neurons.by_unit import drawn, rows
+from ...base.errors import NeurosimInputError, Uncopied
+from ...network.network import Network, Population
+from ...network.neurons.base import Neuron
+from ...network.neurons.by_unit import drawn, rows
 from ..processes import ALONE, Processes
 from ..threads import for_each
 from .callbacks import step_callback
@@ -173,7 +173,10 @@ def _build_samplers(
 
     def build(number: int) -> None:
         projection = network.projections[number]
-        onto = None if processes.size == 1 else share.units(network.numbers[projection.target])
+        if processes.size == 1:
+            onto = None
+        else:
+            onto = share.units(network.numbers[projection.target])
         ready[number] = open_sampler(network, projection, clock, seed, each, onto)
 
     for_each(range(len(network.projections)), build, threads)
@@ -181,7 +184,8 @@ def _build_samplers(
     if processes.size > 1 and samplers:
         # All projections at once: a network may have thousands.
         own = [np.diff(s.first_synapse) * (not s.known) for s in samplers]
-        counts, ends = np.concatenate(own), np.cumsum([len(each) for each in own])
+        counts = np.concatenate(own)
+        ends = np.cumsum([len(each) for each in own])
         both = (np.split(found, ends[:-1]) for found in (processes.sum(counts), processes.before(counts)))
         samplers = [s.numbered(all_parts, before) for s, all_parts, before in zip(samplers, *both, strict=True)]
     for sampler in samplers:

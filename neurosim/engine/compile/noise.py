@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, require
-from ...network import Network, PoissonInput, PoissonSource
-from ...random import rng_key
+from ...base.errors import NeurosimInputError, require
+from ...base.random import rng_key
+from ...network.network import Network, PoissonInput, PoissonSource
 
 # Above this expected number of events a step, a Poisson count by thresholds is no longer worth its table.
 MAX_MEAN = 500.0
@@ -60,12 +60,14 @@ def compile_noise(network: Network, seed: int, clock: float | None) -> tuple[dic
     sources = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, PoissonSource):
-            key, name = rng_key(seed, "source", population.name), f"Population[{population.name!r}].model"
+            key = rng_key(seed, "source", population.name)
+            name = f"Population[{population.name!r}].model"
             sources[p] = _noise(population.model, p, 0, 0.0, key, clock, name)
     stimuli = []
     for stimulus in network.stimuli:
         if isinstance(stimulus, PoissonInput):
-            p, key = network.numbers[stimulus.target], rng_key(seed, "stimulus", str(stimulus.name))
+            p = network.numbers[stimulus.target]
+            key = rng_key(seed, "stimulus", str(stimulus.name))
             row = network.receptor(stimulus)
             stimuli.append(_noise(stimulus, p, row, stimulus.weight, key, clock, str(stimulus)))
         elif clock is None:
@@ -83,12 +85,16 @@ def _noise(
     name: str,
 ) -> Noise:
     rate = np.asarray(owner.rate, np.float64)
-    highest, rates = float(rate.max(initial=0.0)), None
+    highest = float(rate.max(initial=0.0))
+    rates = None
     if rate.ndim:
         require(clock is not None, f"{name}.rate", "must be one number in continuous time; give a clock", rate.shape)
         assert clock is not None
         steps = _steps(owner.times, clock, name)
-        means = rate[None] if owner.times is None else rate.reshape(len(rate), -1)
+        if owner.times is None:
+            means = rate[None]
+        else:
+            means = rate.reshape(len(rate), -1)
         rates = Rates(steps, np.ascontiguousarray(means * clock))
     thresholds = _thresholds(highest, clock, f"{name}.rate")
     return Noise(population, receptor, weight, highest, key, thresholds, rates)
@@ -103,7 +109,8 @@ def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArra
     if times is None:
         return np.zeros(1, np.int64)
     steps = np.floor(times / clock + 0.5).astype(np.int64)
-    apart, least = bool((np.diff(steps) > 0).all()), float(np.diff(times).min(initial=clock))
+    apart = bool((np.diff(steps) > 0).all())
+    least = float(np.diff(times).min(initial=clock))
     require(apart, f"{name}.times", f"must be at least a step of {clock:g} s apart", least)
     return steps
 

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...base.errors import require
+from ...base.random import rng_key
 from ...kernels.engine.clocked import homeostasis as home
 from ...kernels.engine.clocked import plasticity as kernel
-from ...network import Network, Projection
-from ...plasticity import Modulation, ShortTermPlasticity, Terms
-from ...random import rng_key
+from ...network.network import Network, Projection
+from ...network.plasticity.base import Modulation, Terms
+from ...network.plasticity.short_term import ShortTermPlasticity
 from ..processes import Processes
 from .share import ProcessShare
 from .synapse_sampler import MAX_DELAY, SynapseSampler, first_synapses
 
 if TYPE_CHECKING:
-    from ...synapses import Rows
+    from ...network.synapses.base import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +86,17 @@ class PlasticSynapses:
     @property
     def min_delay(self) -> int:
         """Number of steps after which a spike can reach it first."""
-        return min(self.delay, self.reward_delay) if self.modulated else self.delay
+        if self.modulated:
+            return min(self.delay, self.reward_delay)
+        return self.delay
 
     @property
     def numbers(self) -> NDArray[np.int64]:
         """[n] the number of each synapse among all of this delay."""
         numbers = np.arange(len(self.targets))
-        return numbers + np.repeat(self.before, np.diff(self.offsets)) if self.before.size else numbers
+        if self.before.size:
+            return numbers + np.repeat(self.before, np.diff(self.offsets))
+        return numbers
 
     @property
     def nbytes(self) -> int:
@@ -104,7 +109,10 @@ def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
     """Return the bytes that a synapse needs beyond its 6 if it is plastic, while compiling and in one run."""
     if not is_plastic(projection):
         return 0
-    rule = projection.plasticity.terms() if projection.plasticity else None
+    if projection.plasticity:
+        rule = projection.plasticity.terms()
+    else:
+        rule = None
     # Drawn in float64, sorted by delay; then target and weight as compiled, weight, index and eligibility of the run.
     return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * (rule is not None and rule.modulation is not None)
 
@@ -154,10 +162,19 @@ def _by_delay(
         rows, weights, delays = sampler.all_synapses()
         projection.check_bounds(weights)
     degrees[:] = _degrees(rows, weights != 0)
-    terms = projection.plasticity.terms() if projection.plasticity else None
+    if projection.plasticity:
+        terms = projection.plasticity.terms()
+    else:
+        terms = None
     rule = rule_vector(terms, clock) if terms else np.empty(0)
-    short_term = short_term_vector(projection.short_term, clock) if projection.short_term else np.empty(0)
-    homeostasis = homeostasis_vector(projection, clock) if projection.homeostasis else np.empty(0)
+    if projection.short_term:
+        short_term = short_term_vector(projection.short_term, clock)
+    else:
+        short_term = np.empty(0)
+    if projection.homeostasis:
+        homeostasis = homeostasis_vector(projection, clock)
+    else:
+        homeostasis = np.empty(0)
     rewarder, reward_delay = _reward(network, projection, terms.modulation if terms else None, clock)
     different = np.unique(processes.joined(np.unique(delays)))
     numbers = None if share.whole else sampler.numbers(rows, 0)
@@ -166,7 +183,8 @@ def _by_delay(
         own = np.flatnonzero(delays == delay)
         places = slice(None) if len(different) == 1 and share.whole else own if numbers is None else numbers[own]
         counts = _degrees(rows, delays == delay)
-        offsets, every = first_synapses(counts), processes.sum(counts)
+        offsets = first_synapses(counts)
+        every = processes.sum(counts)
         before = first_synapses(every)[:-1] + processes.before(counts) - offsets[:-1]
         synapses = PlasticSynapses(
             number=number,
@@ -204,7 +222,8 @@ def _reward(network: Network, projection: Projection, modulation: Modulation | N
     """Return the number of the population that rewards, -1 for none, and the delay in steps."""
     if modulation is None:
         return -1, 0
-    steps, name = math.floor(modulation.delay / clock + 0.5), f"{projection}.plasticity.reward_delay"
+    steps = math.floor(modulation.delay / clock + 0.5)
+    name = f"{projection}.plasticity.reward_delay"
     require(steps >= 1, name, f"must round to at least one step of {clock:g} s", modulation.delay)
     require(steps <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", modulation.delay)
     return network.numbers[modulation.population], steps
@@ -247,14 +266,18 @@ def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
 
 def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.float64]:
     """Return the parameters of `kernels.engine.clocked.plasticity.release`."""
-    facil = dt / short_term.tau_facil if short_term.tau_facil > 0 else math.inf
+    if short_term.tau_facil > 0:
+        facil = dt / short_term.tau_facil
+    else:
+        facil = math.inf
     return np.array([short_term.U, dt / short_term.tau_rec, facil])
 
 
 def homeostasis_vector(projection: Projection, dt: float) -> NDArray[np.float64]:
     """Return the rule as `kernels.engine.clocked.homeostasis` reads it, for steps of `dt` seconds."""
     assert projection.homeostasis is not None
-    terms, rule = projection.homeostasis.terms(), projection.plasticity
+    terms = projection.homeostasis.terms()
+    rule = projection.plasticity
     every = math.floor(terms.interval / dt + 0.5)
     thing = f"{projection}.homeostasis.interval"
     require(every >= 1, thing, f"must round to at least one step of {dt:g} s", terms.interval)

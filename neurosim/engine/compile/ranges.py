@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
-from ...network import Network, PoissonInput, Population
-from ...neurons import Neuron
-from ...neurons.by_unit import rows
+from ...base.errors import require
+from ...network.network import Network, PoissonInput, Population
+from ...network.neurons.base import Neuron
+from ...network.neurons.by_unit import rows
 from .cells import Cells
 from .currents import CompiledCurrent
 
@@ -40,7 +40,10 @@ def check_range(name: str, value: object, real: np.dtype[Any]) -> None:
         NeurosimInputError: naming the limit and the number.
     """
     limit = float(np.finfo(real).max)
-    parts = [getattr(value, each.name) for each in fields(value)] if is_dataclass(value) else [value]
+    if is_dataclass(value):
+        parts = [getattr(value, each.name) for each in fields(value)]
+    else:
+        parts = [value]
     for part in parts:
         # No copy of the array: it may hold a number for each synapse.
         array = np.asarray(part)
@@ -89,7 +92,8 @@ def check_currents(network: Network, cells: Mapping[int, Cells], currents: Seque
             continue
         constants = cells[current.population].constants
         plain, _, slope = constants.astype(np.float64).reshape(3, -1)
-        peak, limit = _peak(current), float(np.finfo(constants.dtype).max)
+        peak = _peak(current)
+        limit = float(np.finfo(constants.dtype).max)
         moved = slope != 0
         with np.errstate(over="ignore"):
             reached = np.abs(plain[moved]) + np.abs(slope[moved]) * peak

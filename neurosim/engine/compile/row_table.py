@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...errors import Uncopied
+from ...base.errors import Uncopied
 
 # Beyond every step.
 FOREVER = 2**31 - 1

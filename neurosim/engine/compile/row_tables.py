@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import row_encoders as rows
 from ...kernels.engine.clocked.bits import STRIP
-from ...network import Network
-from ...synapses import Rows
+from ...network.network import Network
+from ...network.synapses.base import Rows
 from ..processes import ALONE, Processes
 from ..threads import for_each
 from .group_words import Room, nominal_words, write_groups
@@ -33,7 +33,9 @@ from .synapse_sampler import CHUNK, MAX_DELAY, SynapseSampler, bound_of, reach_o
 # Share of the slots that are targets above which one bit a slot takes less memory than two bytes a synapse.
 MIN_DENSITY = 1 / 16
 # GROUPS: synapses of a group on average, number of groups (delays), and levels of 16 bits that a typical weight uses.
-MIN_GROUP, MAX_GROUPS, MIN_LEVELS = 2.0, 255, 512
+MIN_GROUP = 2.0
+MAX_GROUPS = 255
+MIN_LEVELS = 512
 MAX_LEVEL = 32767
 
 # Rows, weights and delays; None where one number is that of all.
@@ -84,7 +86,9 @@ class RowTableBuilder:
             return deliver.QUEUE, *where, number
         if sampler.delay is None:
             grouped = self._grouped(sampler)
-            return (deliver.GROUPS, *where, 0) if grouped else (deliver.QUEUE, *where, number)
+            if grouped:
+                return (deliver.GROUPS, *where, 0)
+            return (deliver.QUEUE, *where, number)
         if sampler.weight is None:
             return deliver.SUMS, *where, sampler.delay
         if self.layout.many:  # a counter for each slot of a large network is not worth one table
@@ -107,7 +111,8 @@ class RowTableBuilder:
         if form == deliver.GROUPS:
             return self._fill_groups(table)
         if form == deliver.COUNTS:
-            sources, slots = len(first.first_synapse) - 1, self.layout.slots
+            sources = len(first.first_synapse) - 1
+            slots = self.layout.slots
             synapses = sum(self.samplers[number].synapses for number in numbers)
             if synapses >= MIN_DENSITY * sources * slots and slots >= STRIP:
                 return self._fill_bits(table)
@@ -139,7 +144,8 @@ class RowTableBuilder:
             table.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
         if any(sampler.delay is None for sampler in samplers):
             table.arrays[deliver.DELAYS] = np.zeros(sources, np.int64)
-        most, reach = np.zeros(len(samplers), np.int64), list[int]()
+        most = np.zeros(len(samplers), np.int64)
+        reach = list[int]()
         sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
@@ -151,7 +157,8 @@ class RowTableBuilder:
         size, pairs, low, high = self._in_all(sizes, most, reach)
         table.sizes.append(size)
         if high or not table.delay:  # drawn delays of which there are none
-            table.delay, table.max_delay = max(1, low), max(1, high)
+            table.delay = max(1, low)
+            table.max_delay = max(1, high)
         if table.projections[0] in self.late:  # the queue holds what was on its way, too
             table.max_delay = max(table.max_delay, self.late[table.projections[0]].reach)
         if table.form == deliver.COUNTS:
@@ -172,9 +179,13 @@ class RowTableBuilder:
 
         sizes: receives the bytes of these synapses.
         """
-        layout, sources = self.layout, len(made[0][0].offsets) - 1
+        layout = self.layout
+        sources = len(made[0][0].offsets) - 1
         kept_cuts = table.arrays[deliver.CUTS][first : first + sources]
-        cuts = kept_cuts if self.share.whole else np.zeros((sources, layout.blocks + 1), np.uint32)
+        if self.share.whole:
+            cuts = kept_cuts
+        else:
+            cuts = np.zeros((sources, layout.blocks + 1), np.uint32)
         wheres = self._wheres(table)
         most = [
             rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
@@ -219,15 +230,22 @@ class RowTableBuilder:
 
     def _where(self, number: int) -> tuple[int, int, int]:
         """Return part, shift and offset of the target of a projection."""
-        layout, target = self.layout, self.samplers[number].target
+        layout = self.layout
+        target = self.samplers[number].target
         return int(layout.parts[target]), int(layout.shifts[target]), int(layout.offsets[target])
 
     def _make(self, number: int, first: int, last: int) -> Made:
         """Return rows, weights and delays of a chunk; None where one number is that of all."""
         sampler = self.samplers[number]
         made = sampler.rows(first, last)
-        weights = None if sampler.weight is not None else sampler.weights(made, first).astype(self.real)
-        delays = None if sampler.delay is not None else sampler.delays(made, first)
+        if sampler.weight is not None:
+            weights = None
+        else:
+            weights = sampler.weights(made, first).astype(self.real)
+        if sampler.delay is not None:
+            delays = None
+        else:
+            delays = sampler.delays(made, first)
         degrees = np.diff(made.offsets)
         if weights is not None and not weights.all():
             degrees = np.diff(np.concatenate([[0], np.cumsum(weights != 0)])[made.offsets])
@@ -244,7 +262,8 @@ class RowTableBuilder:
 
     def _fill_bits(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
-        sources, words = len(samplers[0].first_synapse) - 1, -(-self.layout.slots // STRIP) * 8
+        sources = len(samplers[0].first_synapse) - 1
+        words = -(-self.layout.slots // STRIP) * 8
         kept = slice(self.share.slots.start // STRIP * 8, -(-self.share.slots.stop // STRIP) * 8)
         matrix = aligned((sources, kept.stop - kept.start), np.uint64)
         table.memory.append(matrix)
@@ -253,11 +272,15 @@ class RowTableBuilder:
         # Rows are addressed as if all words were there.
         table.values = {deliver.MATRIX: matrix.ctypes.data - kept.start * 8, deliver.STRIDE: matrix.strides[0]}
         self._open_lists(table, sources)
-        most, sizes = np.zeros(len(samplers), np.int64), list[int]()
+        most = np.zeros(len(samplers), np.int64)
+        sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
             first, last = chunk
-            bits = matrix[first:last] if self.share.whole else np.zeros((last - first, words), np.uint64)
+            if self.share.whole:
+                bits = matrix[first:last]
+            else:
+                bits = np.zeros((last - first, words), np.uint64)
             made = [self._rest(number, chunk, bits) for number in table.projections]
             if not self.share.whole:
                 matrix[first:last] = bits[:, kept]
@@ -267,7 +290,8 @@ class RowTableBuilder:
         size, again, _, _ = self._in_all(sizes, most, [])
         table.sizes.append(size)
         if again == 0:
-            table.arrays, table.memory = {}, [matrix]
+            table.arrays = {}
+            table.memory = [matrix]
             del table.sizes[1:]
         self._bound(table, again + 1)
         if table.batch == 0:
@@ -293,7 +317,8 @@ class RowTableBuilder:
 
     def _grouped(self, sampler: SynapseSampler) -> bool:
         """Return whether a projection whose delays are drawn may be stored in GROUPS."""
-        longest, weight = self._max_delay(sampler), reach_of(sampler)
+        longest = self._max_delay(sampler)
+        weight = reach_of(sampler)
         if not 1 <= longest <= MAX_GROUPS:
             return False
         sources = len(sampler.first_synapse) - 1
@@ -308,7 +333,9 @@ class RowTableBuilder:
     def _max_delay(self, sampler: SynapseSampler) -> int:
         """Return the longest delay that is expected, in steps; 0 where nothing is known."""
         bound = bound_of(sampler.projection.delay)
-        return 0 if bound is None else math.floor(bound / (sampler.clock or 1.0) + 0.5)
+        if bound is None:
+            return 0
+        return math.floor(bound / (sampler.clock or 1.0) + 0.5)
 
     def _unit(self, receptor: int) -> float:
         """Return the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
@@ -316,12 +343,19 @@ class RowTableBuilder:
             reach_of(d) for d in self._choosing if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
         ]
         largest = max((r[0] for r in reach if r is not None), default=0.0)
-        return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL)) if largest else 1.0
+        if largest:
+            return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL))
+        return 1.0
 
     def _fill_groups(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
-        sources, pages, (begin, end) = len(samplers[0].first_synapse) - 1, self.layout.pages, self.share.pages
-        table.weight = self._unit(table.receptor) if self.real == np.float32 else 0.0
+        sources = len(samplers[0].first_synapse) - 1
+        pages = self.layout.pages
+        begin, end = self.share.pages
+        if self.real == np.float32:
+            table.weight = self._unit(table.receptor)
+        else:
+            table.weight = 0.0
         table.max_delay = max(self._max_delay(sampler) for sampler in samplers)
         starts = np.zeros((end - begin, sources), np.int64)
         # Rows are addressed as if all pages were there.
@@ -349,13 +383,16 @@ class RowTableBuilder:
         sampler = self.samplers[number]
         if sampler.onto is None:
             return sampler.synapses
-        size, (first, last) = int(self.layout.sizes[sampler.target]), sampler.onto
+        size = int(self.layout.sizes[sampler.target])
+        first, last = sampler.onto
         mean = sampler.synapses * (last - first) / max(size, 1)
         return int(mean + 6 * math.sqrt(mean))
 
     def _group(self, table: RowTable, chunk: tuple[int, int], starts: NDArray[np.int64], room: Room) -> int:
         """Write the rows of a chunk and return its longest delay; write nothing if that is beyond the groups."""
-        longest, (first, last), wide = table.max_delay, chunk, self.real == np.float64
+        longest = table.max_delay
+        first, last = chunk
+        wide = self.real == np.float64
         made = [self._make(number, first, last) for number in table.projections]
         reached = max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
         if reached > longest:

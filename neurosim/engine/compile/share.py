@@ -50,7 +50,8 @@ class ProcessShare:
 
         by_pages: no two threads share a page.
         """
-        blocks, pages = self.last - self.first, self.pages
+        blocks = self.last - self.first
+        pages = self.pages
         if not by_pages:
             return [self.first + thread * blocks // threads for thread in range(threads + 1)]
         first = [pages[0] + thread * (pages[1] - pages[0]) // threads for thread in range(threads + 1)]

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
-from ...network import Network, Projection
-from ...neurons import Neuron
-from ...random import rng_key
-from ...synapses import Distribution, Maker, Normal, Rows, Uniform, draw
-from ...values import draw_runs, indices_of
+from ...base.errors import require
+from ...base.random import rng_key
+from ...base.values import Distribution, draw, draw_runs, indices_of
+from ...network.network import Network, Projection
+from ...network.neurons.base import Neuron
+from ...network.synapses.base import Maker, Rows
+from ...network.synapses.values import Normal, Uniform
 from ..threads import for_each
 
 MAX_DELAY = 2**16 - 1
@@ -80,8 +81,10 @@ class SynapseSampler:
         if rows.weights is not None:
             weights = weights * rows.weights
         if self.positive and len(weights):
-            least, hint = float(weights.min()), "; give the distribution a `low`"
-            hint = hint if isinstance(self.projection.weight, Distribution) else ""
+            least = float(weights.min())
+            hint = "; give the distribution a `low`"
+            if not isinstance(self.projection.weight, Distribution):
+                hint = ""
             require(least >= 0, f"{self.projection}.weight", f"must be >= 0 S, being a conductance{hint}", least)
         return weights
 
@@ -92,7 +95,9 @@ class SynapseSampler:
             NeurosimInputError: one under a step, or more steps than can be counted.
         """
         delays = self._values("delay", rows, first)
-        return delays if self.clock is None else to_steps(self.projection, delays, self.clock)
+        if self.clock is None:
+            return delays
+        return to_steps(self.projection, delays, self.clock)
 
     def numbered(self, counts: NDArray[np.int64], before: NDArray[np.int64]) -> SynapseSampler:
         """Return the sampler of a part, told [sources] the synapses of each source in all parts, and in those before.
@@ -112,7 +117,8 @@ class SynapseSampler:
         for field in ("weight", "delay"):
             values = getattr(self.projection, field)
             if not isinstance(values, Distribution) and np.ndim(values) == 1:
-                held, rule = np.size(values), f"must hold {self.synapses} values, one for each synapse"
+                held = np.size(values)
+                rule = f"must hold {self.synapses} values, one for each synapse"
                 require(held == self.synapses, f"{self.projection}.{field}", rule, held)
 
     def numbers(self, rows: Rows, first: int) -> NDArray[np.int64]:
@@ -123,8 +129,14 @@ class SynapseSampler:
         """Return the rows of all sources, and [synapses] their weights and delays."""
         rows = self.rows(0, len(self.first_synapse) - 1)
         count = len(rows.targets)
-        weights = np.full(count, self.weight) if self.weight is not None else self.weights(rows, 0)
-        delays = np.full(count, self.delay) if self.delay is not None else self.delays(rows, 0)
+        if self.weight is not None:
+            weights = np.full(count, self.weight)
+        else:
+            weights = self.weights(rows, 0)
+        if self.delay is not None:
+            delays = np.full(count, self.delay)
+        else:
+            delays = self.delays(rows, 0)
         return rows, weights, delays
 
     def _values(self, field: str, rows: Rows, first: int) -> NDArray[np.float64]:
@@ -140,7 +152,10 @@ class SynapseSampler:
     def _firsts(self, rows: Rows, first: int) -> NDArray[np.int64]:
         """Return [sources] the number of the first synapse of each row."""
         last = first + len(rows.offsets) - 1
-        before = rows.before if self.before is None else self.before[first:last]
+        if self.before is None:
+            before = rows.before
+        else:
+            before = self.before[first:last]
         return self.first_synapse[first:last] + (0 if before is None else before)
 
 
@@ -156,7 +171,10 @@ def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) 
     low, high = steps_of(delays, clock, steps)
     if len(delays):
         name = f"{projection}.delay"
-        hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
+        if isinstance(projection.delay, Distribution):
+            hint = "; give the distribution a `low`"
+        else:
+            hint = ""
         rule = f"must round to at least one step of {clock:g} s{hint}"
         require(low >= 1, name, rule, float(np.min(delays)))
         require(high <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
@@ -191,7 +209,8 @@ def open_sampler(
     Raises:
         NeurosimInputError: a delay under a step, or above MAX_DELAY.
     """
-    source, target = network.numbers[projection.source], network.numbers[projection.target]
+    source = network.numbers[projection.source]
+    target = network.numbers[projection.target]
     sides = network.populations[source].side, network.populations[target].side
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)), onto)
     expected = projection.pattern.expected(*sides)
@@ -229,7 +248,9 @@ def _one(value: object) -> float | None:
     if isinstance(value, Distribution):
         return None
     array = np.asarray(value, np.float64)
-    return float(array.flat[0]) if array.size and (array == array.flat[0]).all() else None
+    if array.size and (array == array.flat[0]).all():
+        return float(array.flat[0])
+    return None
 
 
 def _counted(
@@ -237,7 +258,10 @@ def _counted(
 ) -> tuple[Callable[[int, int], Rows], NDArray[np.int64], list[tuple[int, int]]]:
     """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
     pieces = int(min(sources, 1 + expected // CHUNK))
-    cuts = np.linspace(0, sources, 1 + pieces).astype(np.int64).tolist() if pieces > 1 else [0, sources]
+    if pieces > 1:
+        cuts = np.linspace(0, sources, 1 + pieces).astype(np.int64).tolist()
+    else:
+        cuts = [0, sources]
     chunks = list(pairwise(cuts))
     if maker.first_synapse is not None:
         return maker.rows, maker.first_synapse, chunks
@@ -258,8 +282,12 @@ def _counted(
         if last > b:
             return maker.rows(first, last)
         whole = made[a]
-        low, high = whole.offsets[first - a], whole.offsets[last - a]
-        weights = None if whole.weights is None else whole.weights[low:high]
+        low = whole.offsets[first - a]
+        high = whole.offsets[last - a]
+        if whole.weights is None:
+            weights = None
+        else:
+            weights = whole.weights[low:high]
         return Rows(whole.offsets[first - a : last - a + 1] - low, whole.targets[low:high], None, weights)
 
     return rows, first_synapses(np.concatenate(degrees)), chunks

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ...errors import require
-from ...network import Link, Network
-from ...windowed import Windowed
+from ...base.errors import require
+from ...network.network import Link, Network
+from ...network.windowed import Windowed
 
 # A window this close to a whole number of steps is one: a multiple of the clock is rarely exact in binary.
 WINDOW_SLACK = 1e-6

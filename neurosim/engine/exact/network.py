@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, require
-from ...network import Network, Population, Projection
-from ...neurons import NEURONS, ExactNeuron, Neuron
-from ...neurons.by_unit import drawn, rows
-from ...synapses import Distribution
-from ...windowed import Windowed
+from ...base.errors import NeurosimInputError, require
+from ...base.values import Distribution
+from ...network.network import Network, Population, Projection
+from ...network.neurons import NEURONS
+from ...network.neurons.base import ExactNeuron, Neuron
+from ...network.neurons.by_unit import drawn, rows
+from ...network.windowed import Windowed
 from ..compile.callbacks import exact_callbacks
 from ..compile.cells import Cells, initial_state
 from ..compile.memory import check_memory
@@ -53,7 +54,9 @@ class Route:
         """Number of synapses of weight other than zero."""
         if self.synapses is not None:
             return int(np.count_nonzero(self.synapses[:, 1]))
-        return len(self) * (self.weight != 0) if self.weights is None else int(np.count_nonzero(self.weights))
+        if self.weights is None:
+            return len(self) * (self.weight != 0)
+        return int(np.count_nonzero(self.weights))
 
     @property
     def nbytes(self) -> int:
@@ -120,7 +123,7 @@ def _check_exact(population: Population) -> None:
         have = ", ".join(sorted(name for name, kind in NEURONS.items() if issubclass(kind, ExactNeuron)))
         raise NeurosimInputError(
             f"Population[{population.name!r}].model: {type(model).__name__} has no exact form, which clock=None needs "
-            f"(see neurosim.neurons.ExactNeuron); give simulate a clock, or use one of {have}"
+            f"(see neurosim.network.neurons.base.ExactNeuron); give simulate a clock, or use one of {have}"
         )
 
 
@@ -137,16 +140,26 @@ def _cells(population: Population, seed: int) -> Cells:
 def _route(network: Network, projection: Projection, seed: int) -> Route:
     sampler = build_sampler(network, projection, None, seed, 1)
     rows, weights, delays = sampler.all_synapses()
-    targets, offsets = rows.targets.view(np.uint32), rows.offsets
-    shortest = float(np.min(delays, initial=np.inf)) if targets.size else 1.0
-    hint = "; give the distribution a `low`" if isinstance(projection.delay, Distribution) else ""
+    targets = rows.targets.view(np.uint32)
+    offsets = rows.offsets
+    if targets.size:
+        shortest = float(np.min(delays, initial=np.inf))
+    else:
+        shortest = 1.0
+    if isinstance(projection.delay, Distribution):
+        hint = "; give the distribution a `low`"
+    else:
+        hint = ""
     require(shortest > 0, f"{projection}.delay", f"must be > 0 s{hint}", shortest)
-    synapses, weight = None, sampler.weight
+    synapses = None
+    weight = sampler.weight
     if not np.all(delays == shortest):
         # The earliest of a row first: a spike on its way then waits for one synapse at a time.
         order = np.lexsort((targets, delays, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))))
         synapses = np.stack([delays[order], weights[order], targets[order]], axis=1)
-        targets, weights, weight = targets[:0], weights[:0], 0.0
+        targets = targets[:0]
+        weights = weights[:0]
+        weight = 0.0
     return Route(
         projection=projection,
         source=sampler.source,

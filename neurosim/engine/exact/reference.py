@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...network import Network
-from ...spikes import Spikes
+from ...data.spikes import Spikes
+from ...network.network import Network
 from .network import Route, compile_exact
 
 
@@ -19,7 +19,10 @@ def synapses_of(route: Route) -> tuple[NDArray[np.int64], NDArray[np.float64], N
     if route.synapses is not None:
         delays, weights, targets = route.synapses.T
         return targets.astype(np.int64), weights, delays
-    weights = np.full(len(route), route.weight) if route.weights is None else route.weights
+    if route.weights is None:
+        weights = np.full(len(route), route.weight)
+    else:
+        weights = route.weights
     return route.targets.astype(np.int64), weights, np.full(len(route), route.delay)
 
 
@@ -59,7 +62,8 @@ def simulate_event_by_event(
     def predict(p: int, i: int, t: float, at: NDArray[Any]) -> None:
         # A negative answer is no crossing, but the time after which to ask again.
         ahead = models[p].crossing(at, constants(p, i))
-        crossing[p, i], asks_again[p, i] = t + abs(ahead), ahead < 0
+        crossing[p, i] = t + abs(ahead)
+        asks_again[p, i] = ahead < 0
 
     for p, population in enumerate(network.populations):
         if population.name in inputs:
@@ -72,7 +76,8 @@ def simulate_event_by_event(
         reached = set()
         while queue and queue[0][0] <= t:
             _, r, _, s = heapq.heappop(queue)
-            p, i = compiled.routes[r].target, synapses[r][0][s]
+            p = compiled.routes[r].target
+            i = synapses[r][0][s]
             flow_to(p, i, t)
             models[p].jump(state[p][i], compiled.routes[r].receptor, synapses[r][1][s], constants(p, i))
             reached.add((p, i))

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimOverflowError, require
+from ...base.errors import NeurosimOverflowError, require
+from ...data.spikes import GRID_SLACK, Recordings, Spikes
 from ...kernels.engine.exact import loop as exact
-from ...network import Network
-from ...spikes import GRID_SLACK, Recordings, Spikes
+from ...network.network import Network
 from ..inputs import RunInputs, check_units
 from ..probe import Probe, locate
 from ..progress import ProgressReporter
@@ -90,10 +90,13 @@ class _Task:
 
     def run_long(self, workspace: ExactWorkspace) -> Outcome:
         """Run the one recording in pieces short enough to report progress and to notice an interrupt."""
-        states, now, spikes = [], 0.0, 0
+        states = []
+        now = 0.0
+        spikes = 0
         for states in self._pieces(workspace, 0):  # noqa: B007 - the last of them
             self.report(workspace.now - now, workspace.spike_count - spikes)
-            now, spikes = workspace.now, workspace.spike_count
+            now = workspace.now
+            spikes = workspace.spike_count
         self.report(float(self.inputs.durations[0]) - now, 0)
         return workspace.spikes(), states
 
@@ -128,7 +131,8 @@ def _checked_events(spikes: Spikes, name: str) -> ExactEvents:
     Raises:
         NeurosimInputError: events that are not ascending, negative, or of a unit that the population lacks.
     """
-    times, units = np.asarray(spikes.times, np.float64), check_units(spikes.units, spikes.size, name)
+    times = np.asarray(spikes.times, np.float64)
+    units = check_units(spikes.units, spikes.size, name)
     if times.size:
         rises = times[1:] >= times[:-1]  # False beside a NaN
         ascending = bool(rises.all()) and not math.isnan(times[0])
@@ -136,7 +140,8 @@ def _checked_events(spikes: Spikes, name: str) -> ExactEvents:
         require(times[0] >= 0, f"{name}: times", "must be >= 0 s", times[0])
         if (times[1:] == times[:-1]).any():
             order = np.lexsort((units, times))
-            times, units = times[order], units[order]
+            times = times[order]
+            units = units[order]
     return ExactEvents(np.ascontiguousarray(times), np.ascontiguousarray(units))
 
 
@@ -150,8 +155,11 @@ def _probe_table(
     for row, probe in zip(table, probes, strict=True):
         at = locate(compiled.network, probe)
         out = np.empty((max(0, int(np.ceil(duration / probe.interval - GRID_SLACK))), at.units.size))
-        row[exact.P_POPULATION], row[exact.P_ROW], row[exact.P_COUNT] = at.population, at.row, at.units.size
-        row[exact.P_UNITS], row[exact.P_OUT] = at.units.ctypes.data, out.ctypes.data
+        row[exact.P_POPULATION] = at.population
+        row[exact.P_ROW] = at.row
+        row[exact.P_COUNT] = at.units.size
+        row[exact.P_UNITS] = at.units.ctypes.data
+        row[exact.P_OUT] = out.ctypes.data
         row[exact.P_SAMPLES] = len(out)
         outputs.append(out)
         units.append(at.units)

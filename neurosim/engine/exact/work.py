@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...measure import LayerCounts
+from ...base.measure.work import LayerCounts
 from .network import REAL, ExactNetwork
 from .workspace import ExactWorkspace
 
@@ -36,7 +36,8 @@ def _layer(
     flows: int,
     arrivals: int,
 ) -> LayerCounts:
-    cells, size = compiled.cells[p], compiled.network.populations[p].size
+    cells = compiled.cells[p]
+    size = compiled.network.populations[p].size
     routes = [r for r, route in enumerate(compiled.routes) if route.target == p]
     noises = [noise for noise in compiled.noises if noise.population == p]
     sources = {compiled.routes[r].source for r in routes}

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, NeurosimOverflowError, Uncopied
+from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked.finite import all_finite
 from ...kernels.engine.exact import loop as exact
-from ...network import SpikeSource
+from ...network.network import SpikeSource
 from ..addresses import address, signed
 from .network import ExactNetwork
 
@@ -39,8 +39,11 @@ class ExactWorkspace(Uncopied):
     """
 
     def __init__(self, compiled: ExactNetwork, recorded: tuple[str, ...]) -> None:
-        self.compiled, self.recorded = compiled, recorded
-        populations, routes, noises = compiled.network.populations, compiled.routes, compiled.noises
+        self.compiled = compiled
+        self.recorded = recorded
+        populations = compiled.network.populations
+        routes = compiled.routes
+        noises = compiled.noises
         self._total = sum(cells.population.size for cells in compiled.cells.values())
         self._units = np.zeros((len(populations), exact.UNIT_COLUMNS), np.int64)
         self._routes = np.zeros((len(routes), exact.ROUTE_COLUMNS), np.int64)
@@ -48,9 +51,11 @@ class ExactWorkspace(Uncopied):
         self._owner = np.zeros(self._total, np.int32)
         self._keys, self._places = np.zeros(self._total), np.zeros(self._total, np.int32)
         self._heap, self._touched = np.zeros(self._total, np.int32), np.zeros(self._total, np.int32)
-        self._asks, self._now = np.zeros(self._total, np.uint8), np.zeros(1)
+        self._asks = np.zeros(self._total, np.uint8)
+        self._now = np.zeros(1)
         self._counters = np.zeros(exact.COUNTERS, np.int64)
-        self._source_next, self._stimulus_next = np.zeros(len(populations)), np.zeros(len(noises))
+        self._source_next = np.zeros(len(populations))
+        self._stimulus_next = np.zeros(len(noises))
         self._heads = np.zeros(len(routes))
         rates = {p: source.rate * populations[p].size for p, source in compiled.poisson.items()}
         self._rates = np.array([rates.get(p, 0.0) for p in range(len(populations))])
@@ -60,7 +65,8 @@ class ExactWorkspace(Uncopied):
         self._route_delays = np.array([route.delay for route in routes])
         self._scratch = np.zeros(max((len(cells.initial) for cells in compiled.cells.values()), default=1))
         self.tallies = [np.zeros(population.size, np.int64) for population in populations]
-        self.operations, self.flows = np.zeros(len(routes), np.int64), np.zeros(len(populations), np.int64)
+        self.operations = np.zeros(len(routes), np.int64)
+        self.flows = np.zeros(len(populations), np.int64)
         self.arrivals = np.zeros(len(populations), np.int64)
         self._rows: dict[int, NDArray[np.float64]] = {}
         self._lists: dict[int, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
@@ -72,8 +78,10 @@ class ExactWorkspace(Uncopied):
         self._fill_units()
         self._fill_routes()
         for row, noise in zip(self._stimuli, noises, strict=True):
-            row[exact.S_TARGET], row[exact.S_RECEPTOR] = noise.population, noise.receptor
-            row[exact.S_KEY], row[exact.S_SIZE] = signed(noise.key), populations[noise.population].size
+            row[exact.S_TARGET] = noise.population
+            row[exact.S_RECEPTOR] = noise.receptor
+            row[exact.S_KEY] = signed(noise.key)
+            row[exact.S_SIZE] = populations[noise.population].size
 
     @property
     def now(self) -> float:
@@ -117,7 +125,10 @@ class ExactWorkspace(Uncopied):
         self._counters[exact.UNIT] = -1
         self._now[0] = -1.0
         self._source_next[:] = self._stimulus_next[:] = np.inf
-        self._probes, self._intervals, self._alive, self._trial = probes, intervals, alive, trial
+        self._probes = probes
+        self._intervals = intervals
+        self._alive = alive
+        self._trial = trial
         exact.start(
             self._units,
             self._rates,
@@ -203,8 +214,10 @@ class ExactWorkspace(Uncopied):
         found: dict[str, ExactEvents] = {}
         for name in self.recorded:
             p = numbers[name]
-            count, (all_times, all_units) = self._units[p, exact.COUNT], self._lists[p]
-            times, units = all_times[:count].copy(), all_units[:count].copy()
+            count = self._units[p, exact.COUNT]
+            all_times, all_units = self._lists[p]
+            times = all_times[:count].copy()
+            units = all_units[:count].copy()
             # What happened at one moment is in order of units, sources too.
             order = np.lexsort((units, times)) if p in self.compiled.poisson else slice(None)
             found[name] = ExactEvents(times[order], units[order])
@@ -237,7 +250,8 @@ class ExactWorkspace(Uncopied):
         read = {route.source for route in self.compiled.routes}
         for p, population in enumerate(self.compiled.network.populations):
             row = self._units[p]
-            row[exact.SIZE], row[exact.TALLY] = population.size, address(self.tallies[p])
+            row[exact.SIZE] = population.size
+            row[exact.TALLY] = address(self.tallies[p])
             row[exact.KEEP] = p in read or population.name in self.recorded
             if isinstance(population.model, SpikeSource):
                 row[exact.KIND] = exact.EVENTS
@@ -246,26 +260,38 @@ class ExactWorkspace(Uncopied):
             self._lists[p] = np.empty(room), np.empty(room, np.int32)
             self._point(p)
             if p in self.compiled.poisson:
-                row[exact.KIND], row[exact.KEY] = exact.POISSON, signed(self.compiled.poisson[p].key)
+                row[exact.KIND] = exact.POISSON
+                row[exact.KEY] = signed(self.compiled.poisson[p].key)
                 continue
             cells = self.compiled.cells[p]
             self._rows[p] = np.empty((population.size, 1 + len(cells.initial)))
-            row[exact.KIND], row[exact.FIRST] = exact.NEURONS, first
+            row[exact.KIND] = exact.NEURONS
+            row[exact.FIRST] = first
             row[exact.FLOW], row[exact.JUMP], row[exact.CROSSING], row[exact.FIRE] = cells.functions
-            row[exact.CONSTANT], row[exact.STATE] = address(cells.constants), address(self._rows[p])
+            row[exact.CONSTANT] = address(cells.constants)
+            row[exact.STATE] = address(self._rows[p])
             row[exact.WIDTH] = self._rows[p].strides[0]
-            row[exact.STRIDE] = cells.constants.strides[0] if cells.constants.ndim == 2 else 0
+            if cells.constants.ndim == 2:
+                row[exact.STRIDE] = cells.constants.strides[0]
+            else:
+                row[exact.STRIDE] = 0
             self._owner[first : first + population.size] = p
             first += population.size
 
     def _fill_routes(self) -> None:
         for r, route in enumerate(self.compiled.routes):
             row = self._routes[r]
-            row[exact.R_SOURCE], row[exact.R_TARGET], row[exact.R_RECEPTOR] = route.source, route.target, route.receptor
-            row[exact.R_OFFSETS], row[exact.R_SOURCES] = address(route.offsets), len(route.offsets) - 1
+            row[exact.R_SOURCE] = route.source
+            row[exact.R_TARGET] = route.target
+            row[exact.R_RECEPTOR] = route.receptor
+            row[exact.R_OFFSETS] = address(route.offsets)
+            row[exact.R_SOURCES] = len(route.offsets) - 1
             if route.synapses is None:
                 row[exact.R_TARGETS] = address(route.targets)
-                row[exact.R_WEIGHTS] = 0 if route.weights is None else address(route.weights)
+                if route.weights is None:
+                    row[exact.R_WEIGHTS] = 0
+                else:
+                    row[exact.R_WEIGHTS] = address(route.weights)
             else:
                 row[exact.R_DELAYS] = address(route.synapses)
             self._queue(r, 0 if route.synapses is None else ROOM)
@@ -276,12 +302,15 @@ class ExactWorkspace(Uncopied):
         # One more than it is asked for: an entry that moves to the front is still read at the end.
         self._queues[r] = np.zeros((room + 1, 4))
         self._queues[r][: len(old)] = old
-        self._routes[r, exact.QUEUE], self._routes[r, exact.Q_ROOM] = address(self._queues[r]), room
+        self._routes[r, exact.QUEUE] = address(self._queues[r])
+        self._routes[r, exact.Q_ROOM] = room
 
     def _point(self, p: int) -> None:
         times, units = self._lists[p]
         row = self._units[p]
-        row[exact.TIMES], row[exact.UNITS], row[exact.ROOM] = address(times), address(units), len(times)
+        row[exact.TIMES] = address(times)
+        row[exact.UNITS] = address(units)
+        row[exact.ROOM] = len(times)
 
     def _make_room(self, p: int, need: int) -> None:
         """Make room for `need` spikes of population p; unrecorded spikes that every projection has read are dropped."""
@@ -294,7 +323,8 @@ class ExactWorkspace(Uncopied):
 
     def _drop_read(self, p: int) -> int:
         mine = [row for row in self._routes if row[exact.R_SOURCE] == p]
-        done, count = min(row[exact.R_CURSOR] for row in mine), self._units[p, exact.COUNT]
+        done = min(row[exact.R_CURSOR] for row in mine)
+        count = self._units[p, exact.COUNT]
         for array in self._lists[p]:
             array[: count - done] = array[done:count].copy()
         self._units[p, exact.COUNT] -= done

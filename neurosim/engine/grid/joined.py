@@ -26,7 +26,8 @@ def join(compiled: CompiledNetwork, processes: Processes, own: Arrays) -> Arrays
     """Return the arrays of `GridWorkspace.arrays` as one process has them; `own`: those of this process."""
     if processes.size == 1:
         return own
-    found, share = dict(own), compiled.share
+    found = dict(own)
+    share = compiled.share
     for p, cells in compiled.cells.items():
         first, last = (len(cells.initial) * unit for unit in share.units(p))
         found[f"state.{p}"] = processes.joined(own[f"state.{p}"][first:last])

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import Uncopied, require
+from ...base.errors import Uncopied, require
 from ...kernels.engine.clocked import plastic as table
 from ...kernels.engine.clocked import plasticity as kernel
-from ...network import Projection
+from ...network.network import Projection
 from ..addresses import address, signed
 from ..compile.layout import Layout
 from ..compile.plastic import PlasticSynapses
@@ -29,7 +29,8 @@ class PlasticState(Uncopied):
     def __init__(
         self, compiled: Sequence[PlasticSynapses], share: ProcessShare, threads: int, processes: Processes = ALONE
     ) -> None:
-        self.synapses, self._processes = compiled, processes
+        self.synapses = compiled
+        self._processes = processes
         self.table: NDArray[np.int64] = np.zeros((len(compiled), table.PLASTIC_COLUMNS), np.int64)
         by_chance = [len(each.offsets) - 1 for each in compiled if each.p_transmit < 1]
         # Shared: it is zero again after each use.
@@ -47,7 +48,10 @@ class PlasticState(Uncopied):
         """Return to the start."""
         for each, state in zip(self.synapses, self._state, strict=True):
             for name, array in state.items():
-                array[:] = each.weights if name == "weights" else INITIAL.get(name, 0.0)
+                if name == "weights":
+                    array[:] = each.weights
+                else:
+                    array[:] = INITIAL.get(name, 0.0)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of all that changes; they are the same for any number of threads."""
@@ -83,7 +87,10 @@ class PlasticState(Uncopied):
         mine = [(each, state) for each, state in pairs if each.projection.name == projection]
         whole = np.empty(sum(each.whole for each, _ in mine), mine[0][1]["weights"].dtype)
         for each, state in mine:
-            now = _weights(each, state) if variable == "weight" else _traces(each, state, variable, step)
+            if variable == "weight":
+                now = _weights(each, state)
+            else:
+                now = _traces(each, state, variable, step)
             if isinstance(each.places, slice):
                 whole[each.places] = now
             else:
@@ -119,28 +126,39 @@ class PlasticState(Uncopied):
                 continue
             wrong = np.flatnonzero(~np.isfinite(state["weights"]))
             if wrong.size:
-                unit, value = synapses.targets[wrong[0]], state["weights"][wrong[0]]
+                unit = synapses.targets[wrong[0]]
+                value = state["weights"][wrong[0]]
                 return f"{synapses.projection} onto unit {unit}: weight must stay finite (got {value}"
         return ""
 
     def _fill(self, row: NDArray[np.int64], synapses: PlasticSynapses, share: ProcessShare) -> None:
         layout = share.layout
-        sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
-        source, rewarder = synapses.source, max(synapses.rewarder, 0)
-        row[table.SOURCE], row[table.SOURCES] = layout.entries[source], sources
-        row[table.SOURCE_BEGIN], row[table.SOURCE_END] = layout.begins[source], layout.ends[source]
-        row[table.TARGET], row[table.TARGETS] = synapses.target, size
-        row[table.RECEPTOR], row[table.DELAY] = synapses.receptor, synapses.delay
+        sources = len(synapses.offsets) - 1
+        size = int(layout.sizes[synapses.target])
+        source = synapses.source
+        rewarder = max(synapses.rewarder, 0)
+        row[table.SOURCE] = layout.entries[source]
+        row[table.SOURCES] = sources
+        row[table.SOURCE_BEGIN] = layout.begins[source]
+        row[table.SOURCE_END] = layout.ends[source]
+        row[table.TARGET] = synapses.target
+        row[table.TARGETS] = size
+        row[table.RECEPTOR] = synapses.receptor
+        row[table.DELAY] = synapses.delay
         row[table.SYNAPSES] = len(synapses.targets)
         row[table.ON_PRE], _, _ = table.addresses(synapses.weights.dtype)
         row[table.GROUP] = synapses.group
-        row[table.REWARDER], row[table.REWARD_DELAY] = layout.entries[rewarder], synapses.reward_delay
-        row[table.REWARDER_BEGIN], row[table.REWARDER_END] = layout.begins[rewarder], layout.ends[rewarder]
+        row[table.REWARDER] = layout.entries[rewarder]
+        row[table.REWARD_DELAY] = synapses.reward_delay
+        row[table.REWARDER_BEGIN] = layout.begins[rewarder]
+        row[table.REWARDER_END] = layout.ends[rewarder]
         row[table.KEY] = signed(synapses.key)
         cuts = np.empty((sources, share.columns), np.int64)
-        part, shift = int(layout.parts[synapses.target]), int(layout.shifts[synapses.target])
+        part = int(layout.parts[synapses.target])
+        shift = int(layout.shifts[synapses.target])
         table.cut(synapses.offsets, synapses.targets, part, shift - share.first * part, cuts)
-        row[table.CUT_BLOCK], row[table.CUT_COLUMNS] = share.first, share.columns
+        row[table.CUT_BLOCK] = share.first
+        row[table.CUT_COLUMNS] = share.columns
         fixed: dict[int, NDArray[Any]] = {table.CUTS: cuts, table.UNITS: synapses.targets}
         if synapses.short_term.size:
             fixed[table.SHORT] = synapses.short_term
@@ -178,7 +196,8 @@ PER_THREAD = ("pre", "reward", "resources")
 
 
 def _state(synapses: PlasticSynapses, layout: Layout, threads: int) -> dict[str, NDArray[Any]]:
-    sources, size = len(synapses.offsets) - 1, int(layout.sizes[synapses.target])
+    sources = len(synapses.offsets) - 1
+    size = int(layout.sizes[synapses.target])
     state: dict[str, NDArray[Any]] = {"weights": np.empty_like(synapses.weights)}
     if synapses.rule.size:
         state["pre"] = np.empty((threads, sources, kernel.TRACE_COLUMNS))
@@ -197,7 +216,10 @@ def _weights(synapses: PlasticSynapses, state: Mapping[str, NDArray[Any]]) -> ND
     now: NDArray[Any] = state["weights"].copy()
     if synapses.rule.size:
         eligibility = state.get("eligibility", np.empty((0, 2)))
-        reward = state["reward"][0] if synapses.modulated else np.empty(0)
+        if synapses.modulated:
+            reward = state["reward"][0]
+        else:
+            reward = np.empty(0)
         kernel.weights_now(synapses.rule, state["weights"], eligibility, reward, now)
     return now
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import lookup, require
+from ...base.errors import lookup, require
 from ...kernels.engine.clocked import loop as clocked
 from ..compile.network import CompiledNetwork
 from ..probe import Location, Probe, chosen_units, locate
@@ -103,14 +103,17 @@ def open_window(probes: Sequence[BoundProbe], first: int, last: int) -> SampleWi
     rows: list[NDArray[np.int64]] = []
     outputs = []
     for probe in probes:
-        start, n = probe.samples_before(first), probe.units.size
+        start = probe.samples_before(first)
+        n = probe.units.size
         out = np.empty((probe.samples_before(last) - start, n), probe.real)
         outputs.append(out)
         if probe.of_synapses:
             continue
         row = np.zeros(clocked.PROBE_COLUMNS, np.int64)
-        row[clocked.P_POPULATION], row[clocked.P_ROW] = probe.population, probe.row
-        row[clocked.P_INTERVAL], row[clocked.P_COUNT] = probe.interval, n
+        row[clocked.P_POPULATION] = probe.population
+        row[clocked.P_ROW] = probe.row
+        row[clocked.P_INTERVAL] = probe.interval
+        row[clocked.P_COUNT] = n
         row[clocked.P_UNITS] = probe.units.ctypes.data
         # The loop counts samples from step 0 of the run.
         row[clocked.P_OUT] = out.ctypes.data - start * n * out.itemsize
@@ -129,7 +132,10 @@ def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
     interval = round(probe.interval / compiled.clock)
     projection = next((p for p in compiled.network.projections if p.name == probe.population), None)
     of_synapses = projection is not None and probe.population not in compiled.network.numbers
-    location = _locate_synapses(compiled, probe) if of_synapses else locate(compiled.network, probe)
+    if of_synapses:
+        location = _locate_synapses(compiled, probe)
+    else:
+        location = locate(compiled.network, probe)
     rule = f"must be a whole number of steps of {compiled.clock:g} s, at least one"
     whole = interval >= 1 and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
     require(whole, f"Probe[{probe.name!r}].interval", rule, probe.interval)

@@ -18,7 +18,8 @@ Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
 
 def poisson_record(noise: Noise, *, source: bool) -> Record:
     """Return the record of Poisson spikes of one rate, of a source or into neurons, and the arrays that it names."""
-    certain, thresholds = 0, noise.thresholds
+    certain = 0
+    thresholds = noise.thresholds
     if not source:
         certain, thresholds = passed_thresholds(thresholds)  # type: ignore[no-untyped-call]
     kept = {called.R_THRESHOLDS: thresholds, called.R_NUMBERS: np.array([noise.weight])}

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...network import Network, SpikeSource
-from ...neurons import Neuron
-from ...spikes import Spikes
-from ...windowed import Arrivals, WindowState
+from ...data.spikes import Spikes
+from ...network.network import Network, SpikeSource
+from ...network.neurons.base import Neuron
+from ...network.windowed import Arrivals, WindowState
 from ..compile.network import compile_network
 from ..compile.synapse_sampler import build_sampler
 from ..compile.windows import WindowPlan
@@ -40,8 +40,10 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
     steps = max(len(grid) for grid in played.values())
     synapses = [(sampler, *sampler.all_synapses()) for sampler in samplers]
     depth = steps + 1 + max((int(delays.max(initial=0)) for *_, delays in synapses), default=0)
-    state, models = {}, {p: pop.model for p, pop in enumerate(network.populations) if isinstance(pop.model, Neuron)}
-    arriving, sampled = {}, {}
+    state = {}
+    models = {p: pop.model for p, pop in enumerate(network.populations) if isinstance(pop.model, Neuron)}
+    arriving = {}
+    sampled = {}
     for p, model in models.items():
         state[p] = compiled.cells[p].initial.copy()
         arriving[p] = np.zeros((depth, len(model.receptors), network.populations[p].size))

@@ -50,14 +50,18 @@ class Runner:
     """
 
     def __init__(self, prepared: PreparedNetwork, threads: int = 1, processes: Processes = ALONE) -> None:
-        self._compiled, self._processes = prepared.compiled, processes
-        self.probes, self.bounded = prepared.probes, False
-        self.recorded, populations = prepared.recorded, prepared.compiled.network.populations
+        self._compiled = prepared.compiled
+        self._processes = processes
+        self.probes = prepared.probes
+        self.bounded = False
+        self.recorded = prepared.recorded
+        populations = prepared.compiled.network.populations
         self._names = [population.name for population in populations]
         self.windows = WindowedPopulations(prepared.compiled.windows, [population.size for population in populations])
         windowed = {plan.name for plan in prepared.compiled.windows}
         kept = {*prepared.recorded, *(self._names[p] for p in self.windows.tapped)} - windowed
-        listed, counted = tuple(sorted(kept)), prepared.count_updates
+        listed = tuple(sorted(kept))
+        counted = prepared.count_updates
         self.workspace = GridWorkspace(prepared.compiled, listed, counted, threads, processes)
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
@@ -74,7 +78,9 @@ class Runner:
     def begin(self, sources: Mapping[int, EventSource], trial: int) -> None:
         """Return to the initial state, with these sources by population number; the counters go on."""
         codes = {plan.number: CodeSource(self.windows, plan) for plan in self.windows.plans if plan.drives}
-        self.sources, self.trial, self._window = {**sources, **codes}, trial, None
+        self.sources = {**sources, **codes}
+        self.trial = trial
+        self._window = None
         self.windows.begin()
         self._stop = self._events_end = 0
         self._reset()
@@ -92,7 +98,10 @@ class Runner:
 
     def take_over(self, other: Runner, moved: Mapping[str, NDArray[np.int64]]) -> None:
         """Continue where another runner is: of the same populations, with other parameters; see `transit.carried`."""
-        self.sources, self.trial, self.windows, self.bounded = other.sources, other.trial, other.windows, other.bounded
+        self.sources = other.sources
+        self.trial = other.trial
+        self.windows = other.windows
+        self.bounded = other.bounded
         whole = other.arrays()
         arrays = split(self._compiled, self._processes, carried(whole, other.workspace, self.workspace), moved)
         self.workspace.restore({**arrays, **carried_lessons(whole, self._compiled, moved)}, other.step)
@@ -100,7 +109,8 @@ class Runner:
             # What came after an interrupt is not taken from its source again.
             later = {p: events.steps >= other.step for p, events in other._taken.items()}
             left = {p: GridEvents(e.steps[later[p]], e.units[later[p]]) for p, e in other._taken.items()}
-            self._taken, self._events_end = left, other._events_end
+            self._taken = left
+            self._events_end = other._events_end
             self.workspace.play(left)
 
     def run_until(
@@ -119,7 +129,8 @@ class Runner:
                 if self._stop <= self.step:
                     self._pass_samples(states)
                     self._open(last)
-                began, stop = time.perf_counter(), min(last, self._stop)
+                began = time.perf_counter()
+                stop = min(last, self._stop)
                 if self._window is not None:
                     self._window.sample(self.step, self.workspace.plastic)
                     stop = min(stop, self._window.next_sample(self.step + 1))
@@ -165,7 +176,8 @@ class Runner:
 
     def _open(self, last: int) -> None:
         """Give the workspace events for the next steps, and room for their samples."""
-        workspace, first = self.workspace, self.step
+        workspace = self.workspace
+        first = self.step
         if self._events_end <= first:
             taken = {p: source.take(first, last) for p, source in self.sources.items()}
             self._events_end = min([stop for _, stop in taken.values()], default=2**31 - 1)
@@ -180,7 +192,9 @@ class Runner:
 
     def _pass_samples(self, states: StateSink) -> None:
         """Pass the samples of the window on; the next step needs a new window."""
-        window, self._window, self._stop = self._window, None, 0
+        window = self._window
+        self._window = None
+        self._stop = 0
         if window is not None:
             samples = window.until(self.step)
             if self._processes.size > 1:

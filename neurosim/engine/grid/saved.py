@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import require
+from ...base.errors import require
 from ...kernels.engine.clocked import homeostasis, plasticity
-from ...windowed import MAX_COUNT
+from ...network.windowed import MAX_COUNT
 from ..compile.network import CompiledNetwork
 from ..inputs import MAX_STEPS
 
@@ -61,11 +61,14 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
 
 def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:
     """Check that the marks cut the log of each block into populations and steps, and that the units are theirs."""
-    layout, marks = compiled.layout, arrays["marks"]
-    shape, members = (layout.blocks, steps * layout.width + 1), layout.members
+    layout = compiled.layout
+    marks = arrays["marks"]
+    shape = (layout.blocks, steps * layout.width + 1)
+    members = layout.members
     require(marks.shape == shape, "marks", f"must be {list(shape)}, an entry for each population and step", marks.shape)
     for b, cuts in enumerate(marks):
-        log, name = arrays[f"log.{b}"], f"log.{b}"
+        log = arrays[f"log.{b}"]
+        name = f"log.{b}"
         require(log.ndim == 1, name, "must be a vector", log.shape)
         ascending = cuts[0] == 0 and bool((np.diff(cuts) >= 0).all()) and cuts[-1] == len(log)
         require(ascending, "marks", f"must ascend from 0 to the {len(log)} spikes of {name}", cuts[-1])

@@ -78,7 +78,10 @@ class StateMemory(StateSink):
         taken = {}
         for probe, pieces in zip(self.probes, self.pieces, strict=True):
             none = np.empty((0, probe.units.size), probe.real)
-            taken[probe.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [none])
+            if len(pieces) == 1:
+                taken[probe.name] = pieces[0]
+            else:
+                taken[probe.name] = np.concatenate(pieces or [none])
         self.pieces = [[] for _ in self.probes]
         return taken
 

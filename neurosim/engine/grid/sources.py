@@ -11,8 +11,8 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, require
-from ...spikes import GRID_SLACK, Spikes
+from ...base.errors import NeurosimInputError, require
+from ...data.spikes import GRID_SLACK, Spikes
 from ..inputs import MAX_STEPS, check_size, check_units
 
 # Events a window holds, or more where one step has more: 3 MB, and changing windows costs a copy of the state.
@@ -65,12 +65,19 @@ class InMemorySource(EventSource):
     """
 
     def __init__(self, spikes: Spikes, clock: float, name: str, max_events: int = WINDOW_EVENTS) -> None:
-        self.spikes, self.clock, self.name, self.max_events = spikes, clock, name, max_events
+        self.spikes = spikes
+        self.clock = clock
+        self.name = name
+        self.max_events = max_events
 
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:
-        times, count = self.spikes.times, self.max_events
+        times = self.spikes.times
+        count = self.max_events
         # One step too early, because of rounding; events before `first` are cut off below.
-        start = int(np.searchsorted(times, (first - 1) * self.clock)) if first else 0
+        if first:
+            start = int(np.searchsorted(times, (first - 1) * self.clock))
+        else:
+            start = 0
         while True:
             end = min(start + count, len(times))
             steps = steps_of_times(times[start:end], self.clock, self.name)
@@ -102,7 +109,10 @@ class StreamedSource(EventSource):
         self, windows: Iterable[Spikes], size: int, clock: float, name: str, max_events: int = WINDOW_EVENTS
     ) -> None:
         self.windows: Iterator[Spikes] | None = iter(windows)
-        self.size, self.clock, self.name, self.max_events = size, clock, name, max_events
+        self.size = size
+        self.clock = clock
+        self.name = name
+        self.max_events = max_events
         # Exact: a sum of many rounded durations would drift over the grid.
         self.next_start = Fraction(0)
         self.until = 0
@@ -110,11 +120,13 @@ class StreamedSource(EventSource):
 
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         self._drop_before(first)
-        pieces, count = [self.events], len(self.events.steps)
+        pieces = [self.events]
+        count = len(self.events.steps)
         while self.windows is not None and (self.until <= first or (self.until < last and count < self.max_events)):
             window = next(self.windows, None)
             if window is None:
-                self.windows, self.until = None, MAX_STEPS + 1
+                self.windows = None
+                self.until = MAX_STEPS + 1
                 break
             pieces.append(self._read(window))
             count += len(pieces[-1].steps)

@@ -15,11 +15,11 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimFormatError, NeurosimInputError, require
-from ...files.journal import Journal, block_sizes, read_blocks
-from ...files.samples import StateSamples, write_sample_pieces
-from ...files.sonata import Extent, PutSpikes, write_sonata_pieces
-from ...network import Network
+from ...base.errors import NeurosimFormatError, NeurosimInputError, require
+from ...data.files.journal import Journal, block_sizes, read_blocks
+from ...data.files.samples import StateSamples, write_sample_pieces
+from ...data.files.sonata import Extent, PutSpikes, write_sonata_pieces
+from ...network.network import Network
 from .probes import BoundProbe
 from .sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .sources import NO_EVENTS, GridEvents
@@ -81,7 +81,9 @@ class SpikeStream(SpikeSink):
     kind = "spikes"
 
     def __init__(self, target: StreamTarget, network: Network, names: Sequence[str], size: int | None = None) -> None:
-        self.target, self.network, self.names = target, network, list(names)
+        self.target = target
+        self.network = network
+        self.names = list(names)
         self.journal = target.journal(self.kind, self.names, size)
 
     @property
@@ -133,7 +135,8 @@ class StateStream(StateSink):
     kind = "states"
 
     def __init__(self, target: StreamTarget, probes: Sequence[BoundProbe], size: int | None = None) -> None:
-        self.target, self.probes = target, probes
+        self.target = target
+        self.probes = probes
         self.names = [probe.name for probe in probes]
         self.journal = target.journal(self.kind, self.names, size)
 
@@ -210,7 +213,8 @@ def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]
     if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not probes)):
         raise NeurosimInputError("Simulation.whole: needs spikes_to, and states_to for probes; results hold them now")
     require(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
-    memory, samples = SpikeMemory(spikes.names), StateMemory(probes)
+    memory = SpikeMemory(spikes.names)
+    samples = StateMemory(probes)
     for name, events in spikes.read():
         memory.pieces[name].append(events)
     if isinstance(states, StateStream):

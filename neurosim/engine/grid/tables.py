@@ -15,7 +15,7 @@ from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
-from ...neurons import Neuron
+from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
@@ -60,13 +60,19 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
     table = np.zeros((len(compiled.row_tables), deliver.ROW_TABLE_COLUMNS), np.int64)
     counter = 0
     for row, rows in zip(table, compiled.row_tables, strict=True):
-        layout, source = compiled.layout, rows.source
-        row[deliver.FORM], row[deliver.SOURCE] = rows.form, layout.entries[source]
-        row[deliver.BEGIN_BLOCK], row[deliver.END_BLOCK] = layout.begins[source], layout.ends[source]
-        row[deliver.SINCE], row[deliver.UNTIL] = rows.since, rows.until
+        layout = compiled.layout
+        source = rows.source
+        row[deliver.FORM] = rows.form
+        row[deliver.SOURCE] = layout.entries[source]
+        row[deliver.BEGIN_BLOCK] = layout.begins[source]
+        row[deliver.END_BLOCK] = layout.ends[source]
+        row[deliver.SINCE] = rows.since
+        row[deliver.UNTIL] = rows.until
         row[deliver.ROWS] = compiled.layout.sizes[rows.source]
-        row[deliver.DELAY], row[deliver.RECEPTOR] = rows.delay, rows.receptor
-        row[deliver.BATCH], row[deliver.PAGES] = rows.batch, _pages(compiled, rows)
+        row[deliver.DELAY] = rows.delay
+        row[deliver.RECEPTOR] = rows.receptor
+        row[deliver.BATCH] = rows.batch
+        row[deliver.PAGES] = _pages(compiled, rows)
         if rows.form in READERS:
             row[deliver.CALLED] = READERS[rows.form](compiled.real)
         for column, value in rows.values.items():
@@ -81,10 +87,12 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
 
 def _pages(compiled: CompiledNetwork, rows: RowTable) -> int:
     """Return a bit for each page that holds units of the targets of a row table."""
-    layout, found = compiled.layout, 0
+    layout = compiled.layout
+    found = 0
     for number in rows.projections:
         target = compiled.samplers[number].target
-        first, last = layout.begins[target] // layout.page_blocks, (layout.ends[target] - 1) // layout.page_blocks
+        first = layout.begins[target] // layout.page_blocks
+        last = (layout.ends[target] - 1) // layout.page_blocks
         for page in range(int(first), int(last) + 1):
             found |= 1 << min(page, deliver.LAST_PAGE_BIT)
     return found
@@ -191,30 +199,44 @@ def unit_table(
         ranges: of the input table.
         alive: gets the arrays whose addresses are in the table.
     """
-    layout, table = compiled.layout, np.zeros((len(compiled.network.populations), clocked.UNIT_COLUMNS), np.int64)
+    layout = compiled.layout
+    table = np.zeros((len(compiled.network.populations), clocked.UNIT_COLUMNS), np.int64)
     for p, row in enumerate(table):
-        row[clocked.SIZE], row[clocked.PART] = layout.sizes[p], layout.parts[p]
-        row[clocked.SHIFT], row[clocked.OFFSET] = layout.shifts[p], layout.offsets[p]
+        row[clocked.SIZE] = layout.sizes[p]
+        row[clocked.PART] = layout.parts[p]
+        row[clocked.SHIFT] = layout.shifts[p]
+        row[clocked.OFFSET] = layout.offsets[p]
         row[clocked.CURSORS] = address(cursors[p])
         if p in compiled.cells:
             cells = compiled.cells[p]
             neuron = cells.population.model
             assert isinstance(neuron, Neuron)
-            row[clocked.KIND], row[clocked.STEP] = clocked.NEURONS, cells.functions[0]
-            row[clocked.STATES], row[clocked.STATE] = len(cells.initial), address(state[p])
+            row[clocked.KIND] = clocked.NEURONS
+            row[clocked.STEP] = cells.functions[0]
+            row[clocked.STATES] = len(cells.initial)
+            row[clocked.STATE] = address(state[p])
             row[clocked.RECEPTORS] = cells.receptors
-            row[clocked.CONSTANTS], row[clocked.CONSTANT] = len(cells.constants), address(constants[p])
+            row[clocked.CONSTANTS] = len(cells.constants)
+            row[clocked.CONSTANT] = address(constants[p])
             row[clocked.BY_UNIT] = cells.constants.ndim == 2
-            row[clocked.MEMBRANE] = neuron.state.index("v") if "v" in neuron.state else 0
+            if "v" in neuron.state:
+                row[clocked.MEMBRANE] = neuron.state.index("v")
+            else:
+                row[clocked.MEMBRANE] = 0
             row[clocked.COUNTED] = count_updates
             row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = ranges[p]
         elif p in compiled.poisson:
             noise = compiled.poisson[p]
-            row[clocked.KIND], row[clocked.MAX_SPIKES] = clocked.POISSON, len(noise.thresholds)
+            row[clocked.KIND] = clocked.POISSON
+            row[clocked.MAX_SPIKES] = len(noise.thresholds)
             record, kept = poisson_record(noise, source=True) if noise.rates is None else rates_record(noise)
             alive += [record, *kept]
-            name = "poisson_source" if noise.rates is None else "rates_source"
-            row[clocked.CALLED], row[clocked.RECORD] = called.address_of(name, compiled.real), address(record)
+            if noise.rates is None:
+                name = "poisson_source"
+            else:
+                name = "rates_source"
+            row[clocked.CALLED] = called.address_of(name, compiled.real)
+            row[clocked.RECORD] = address(record)
         else:
             row[clocked.KIND] = clocked.EVENTS
     return table

@@ -32,7 +32,8 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
     arrays: of the whole network.
     """
     step = old.step
-    before, after = old.compiled, new.compiled
+    before = old.compiled
+    after = new.compiled
     log_start, queued = (int(n) for n in arrays["steps"])
     changed = {n for rows in after.row_tables if rows.since == step > 0 for n in rows.projections}
     changed -= {n for rows in before.row_tables if rows.since == step for n in rows.projections}
@@ -40,7 +41,10 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
     if changed:
         for rows in before.row_tables:
             # Of the rows that deliver by the queue, what was fired before `queued` is in it.
-            first = queued if rows.form == QUEUE else step - rows.max_delay
+            if rows.form == QUEUE:
+                first = queued
+            else:
+                first = step - rows.max_delay
             for number in rows.projections:
                 if number in changed or rows.form == QUEUE:
                     _deliver(before, rows, number, arrays, (max(first, rows.since, log_start), step), queue)
@@ -68,7 +72,8 @@ def _deliver(
     queue: NDArray[Any],
 ) -> None:
     """Add to the queue what spikes of a range of steps still deliver through a projection, onto this process."""
-    layout, log_start = compiled.layout, int(arrays["steps"][0])
+    layout = compiled.layout
+    log_start = int(arrays["steps"][0])
     drawn = compiled.samplers[number]  # which knows how many synapses there are, but makes no rows any more
     sampler = open_sampler(compiled.network, drawn.projection, compiled.clock, compiled.seed, 1, drawn.onto)
     sampler = replace(sampler, first_synapse=drawn.first_synapse, before=drawn.before)

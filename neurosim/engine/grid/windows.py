@@ -9,9 +9,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, require
+from ...base.errors import NeurosimInputError, require
 from ...kernels.engine.clocked.windows import cut
-from ...windowed import MAX_COUNT, Arrivals, WindowState, WindowTotals, array_of
+from ...network.windowed import MAX_COUNT, Arrivals, WindowState, WindowTotals, array_of
 from ..compile.windows import WindowPlan
 from .sinks import SpikeSink
 from .sources import NO_EVENTS, EventSource, GridEvents, join_events
@@ -34,7 +34,8 @@ class WindowedPopulations:
     """
 
     def __init__(self, plans: Sequence[WindowPlan], sizes: Sequence[int]) -> None:
-        self.plans, self.step = tuple(plans), 0
+        self.plans = tuple(plans)
+        self.step = 0
         self.states: dict[int, WindowState] = {plan.number: plan.windowed.start() for plan in plans}
         self.totals = {plan.number: np.zeros(len(WindowTotals._fields), np.int64) for plan in plans}
         self._sizes = tuple(sizes)
@@ -107,7 +108,8 @@ class WindowedPopulations:
         for plan in self.plans:
             names = plan.windowed.model.readings
             if names:
-                rows, self._readings[plan.number] = self._readings[plan.number], []
+                rows = self._readings[plan.number]
+                self._readings[plan.number] = []
                 found[plan.name] = np.array(rows, np.float64).reshape(-1, len(names))
         return found
 
@@ -136,7 +138,8 @@ class WindowedPopulations:
         Raises:
             NeurosimInputError: an array is missing, of another form, or holds a value out of range.
         """
-        events, due = {}, {}
+        events = {}
+        due = {}
         for p in self._events:
             events[p] = self._saved_events(arrays, p, step)
         for plan in self.plans:
@@ -146,7 +149,9 @@ class WindowedPopulations:
             own = {name.removeprefix(state): array for name, array in arrays.items() if name.startswith(state)}
             self.states[p].restore(own)
             self.totals[p][:] = array_of(arrays, f"{PREFIX}{p}.totals", self.totals[p], 0, MAX_COUNT)
-        self._events, self._due, self.step = events, due, step
+        self._events = events
+        self._due = due
+        self.step = step
 
     def _clear(self) -> None:
         feeding = {feed.source for plan in self.plans for feed in plan.feeds}
@@ -156,14 +161,16 @@ class WindowedPopulations:
 
     def _run(self, plan: WindowPlan, now: int) -> GridEvents:
         """Run the windows of a population that end after `step` and by `now`."""
-        p, first = plan.number, self.step // plan.steps
+        p = plan.number
+        first = self.step // plan.steps
         windows = now // plan.steps - first
         if windows <= 0:
             return NO_EVENTS
         arriving = {receptor: self._cut(plan, receptor, first, windows) for receptor in plan.windowed.model.receptors}
         every = [{receptor: cuts[k] for receptor, cuts in arriving.items()} for k in range(windows)]
         outputs = self.states[p].run(every, learn=plan.windowed.learn)
-        codes, operations = [output.units for output in outputs], sum(output.synaptic_operations for output in outputs)
+        codes = [output.units for output in outputs]
+        operations = sum(output.synaptic_operations for output in outputs)
         entered = sum(len(given.units) for cuts in arriving.values() for given in cuts)
         self._readings[p] += [output.readings for output in outputs if output.readings]
         self.totals[p] += windows, entered, sum(map(len, codes)), operations
@@ -179,7 +186,9 @@ class WindowedPopulations:
         steps, inputs = join_events([_shifted(events, feed.offset) for feed, events in feeds])
         # A code that ends with a window belongs to it; the spikes of a step belong to the window with that step.
         early = np.array([feed.windowed for feed, _ in feeds], np.int64)
-        units, counts, bounds = np.empty_like(inputs), np.empty(len(inputs), np.int64), np.empty(windows + 1, np.int64)
+        units = np.empty_like(inputs)
+        counts = np.empty(len(inputs), np.int64)
+        bounds = np.empty(windows + 1, np.int64)
         scratch = self._scratch[plan.number, receptor]
         cut(steps, inputs, np.cumsum([0, *sizes]), early, first, plan.steps, scratch, units, counts, bounds)
         return [Arrivals(units[a:z], counts[a:z]) for a, z in itertools.pairwise(bounds.tolist())]
@@ -231,7 +240,11 @@ class WindowSink(SpikeSink):
         sink: SpikeSink,
         step: Callable[[], int],
     ) -> None:
-        self.windows, self.names, self.recorded, self.sink, self.step = windows, names, recorded, sink, step
+        self.windows = windows
+        self.names = names
+        self.recorded = recorded
+        self.sink = sink
+        self.step = step
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
         codes = self.windows.advance(
@@ -249,7 +262,8 @@ class CodeSource(EventSource):
     """Codes of a windowed population as the events of the steps at which their windows end."""
 
     def __init__(self, windows: WindowedPopulations, plan: WindowPlan) -> None:
-        self.windows, self.plan = windows, plan
+        self.windows = windows
+        self.plan = plan
 
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         units = self.windows.due(self.plan.number, first)
@@ -259,7 +273,9 @@ class CodeSource(EventSource):
 
 def _shifted(events: GridEvents, offset: int) -> GridEvents:
     """Return events of units as those of the inputs from `offset` on."""
-    return GridEvents(events.steps, events.units + np.int32(offset)) if offset else events
+    if offset:
+        return GridEvents(events.steps, events.units + np.int32(offset))
+    return events
 
 
 def _vector(arrays: Mapping[str, NDArray[Any]], name: str, kind: type[np.generic]) -> NDArray[Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...measure import LayerCounts
-from ...windowed import WindowTotals
+from ...base.measure.work import LayerCounts
+from ...network.windowed import WindowTotals
 from ..compile.network import CompiledNetwork
 from ..prepared import PreparedNetwork
 from ..result import Work
@@ -36,7 +36,10 @@ def count_work(
         tallies = [np.sum([each.tallies[p] for each in counters], axis=0) for p in populations]
         changes = np.sum([each.changes for each in counters], axis=0)
         drawn = np.sum([each.drawn for each in counters], axis=0)
-        updates = changes if prepared.count_updates else [None] * len(changes)
+        if prepared.count_updates:
+            updates = changes
+        else:
+            updates = [None] * len(changes)
         layers = {p: _layer(compiled, p, tallies, drawn, steps, updates[p]) for p in compiled.cells}
         for plan in compiled.windows:
             totals = WindowTotals(*np.sum([each.windows[plan.number] for each in counters], axis=0).tolist())
@@ -54,7 +57,8 @@ def _layer(
     steps: int,
     updates: NDArray[Any] | None,
 ) -> LayerCounts:
-    cells, size = compiled.cells[p], compiled.network.populations[p].size
+    cells = compiled.cells[p]
+    size = compiled.network.populations[p].size
     numbers = [number for number, sampler in enumerate(compiled.samplers) if sampler.target == p]
     noises = [s for s, noise in enumerate(compiled.noises) if noise.population == p]
     sources = {compiled.samplers[number].source for number in numbers}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NeurosimInputError, NeurosimOverflowError, Uncopied
+from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked import deliver
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import loop as clocked
@@ -17,7 +17,7 @@ from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.engine.clocked.finite import first_not_finite
 from ...kernels.engine.clocked.windows import most_in_a_step
 from ...kernels.tools.intrinsics import APART
-from ...neurons import Neuron
+from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
@@ -62,21 +62,27 @@ class GridWorkspace(Uncopied):
         threads: int = 1,
         processes: Processes = ALONE,
     ) -> None:
-        self.compiled, self.recorded, kept = compiled, recorded, frozenset(recorded)
+        self.compiled = compiled
+        self.recorded = recorded
+        kept = frozenset(recorded)
         self._names = [population.name for population in compiled.network.populations]
         self._listed = np.array([name in kept for name in self._names])
-        layout, populations = compiled.layout, compiled.network.populations
+        layout = compiled.layout
+        populations = compiled.network.populations
         self._cuts = _thread_blocks(compiled, threads)
         self.threads = len(self._cuts) - 1
         first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]
         self._exchange, self._exchanged = processes.exchange([*first_blocks, layout.blocks])
         workers = self.threads * processes.neighbours
         self._peers = processes
-        self._place, self._shared, self._crowded = processes.place, workers > 1, workers > core_count()
+        self._place = processes.place
+        self._shared = workers > 1
+        self._crowded = workers > core_count()
         self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
         constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
         sizes = np.array([population.size for population in populations])
-        self._tallies, self._firsts = np.zeros(sizes.sum(), np.int64), np.cumsum(sizes) - sizes
+        self._tallies = np.zeros(sizes.sum(), np.int64)
+        self._firsts = np.cumsum(sizes) - sizes
         self.tallies = np.split(self._tallies, self._firsts[1:])
         self.changes = np.zeros((self.threads, len(populations)), np.int64)
         # One more: of currents, which draw no events.
@@ -112,7 +118,8 @@ class GridWorkspace(Uncopied):
         )
         for p, voltages in self._voltages.items():
             self._units[p, clocked.VOLTAGES] = address(voltages)
-        self._posts, self._members = post_table(compiled, self._units), layout.members
+        self._posts = post_table(compiled, self._units)
+        self._members = layout.members
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
@@ -143,22 +150,28 @@ class GridWorkspace(Uncopied):
 
         keep: arrays whose addresses are in the table.
         """
-        self._probes, self._sampled = probes, keep  # kept alive: the table holds their addresses
+        # kept alive: the table holds their addresses
+        self._probes = probes
+        self._sampled = keep
 
     def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources: those of this step and later ones."""
-        blocks, kept = self.compiled.layout.blocks, []
+        blocks = self.compiled.layout.blocks
+        kept = []
         self._max_spikes = self._least_room.copy()
         for p, given in events.items():
-            (steps, units), limits = given, np.array([0, len(given.steps)], np.int64)
+            steps, units = given
+            limits = np.array([0, len(given.steps)], np.int64)
             if blocks > 1:
                 block = (units + self.compiled.layout.shifts[p]) // self.compiled.layout.parts[p]
                 order = np.argsort(block, kind="stable")
-                steps, units = steps[order], units[order]
+                steps = steps[order]
+                units = units[order]
                 limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
             kept += [steps, units, limits]
             row = self._units[p]
-            row[clocked.EVENT_STEPS], row[clocked.EVENT_UNITS] = address(steps), address(units)
+            row[clocked.EVENT_STEPS] = address(steps)
+            row[clocked.EVENT_UNITS] = address(units)
             row[clocked.EVENT_BLOCKS] = address(limits)
             self._cursors[p] = 0
             for b in range(blocks):
@@ -176,7 +189,8 @@ class GridWorkspace(Uncopied):
         Raises:
             NeurosimOverflowError: a state is not finite after some of them, whose spikes `sink` has.
         """
-        last, spikes = self.step + steps, 0
+        last = self.step + steps
+        spikes = 0
         while self.step < last:
             before = self.step
             self._run(min(last, before + WINDOW), trial)
@@ -228,9 +242,12 @@ class GridWorkspace(Uncopied):
             self.log[b, : arrays[f"log.{b}"].size] = arrays[f"log.{b}"]
         self.log_offsets[:, : arrays["marks"].shape[1]] = arrays["marks"]
         self.plastic.restore(arrays)
-        self.queue[:], self._cursors[:] = arrays["queue"], arrays["cursors"]
-        self.changes[:], self.drawn[:] = 0, 0
-        self.changes[0], self.drawn[0, :-1] = arrays["changes"], arrays["drawn"]
+        self.queue[:] = arrays["queue"]
+        self._cursors[:] = arrays["cursors"]
+        self.changes[:] = 0
+        self.drawn[:] = 0
+        self.changes[0] = arrays["changes"]
+        self.drawn[0, :-1] = arrays["drawn"]
         for name, state in self._processes.items():
             state[:] = arrays[f"current.{name}"]
         self._log_start, self._queued = (int(n) for n in arrays["steps"])
@@ -252,7 +269,8 @@ class GridWorkspace(Uncopied):
     def _run(self, last: int, trial: int) -> None:
         sync = aligned((self.threads * APART,), np.int64)
         last_step = np.zeros(self.threads, np.int64)
-        compiled, layout = self.compiled, self.compiled.layout
+        compiled = self.compiled
+        layout = self.compiled.layout
         spins = 0 if self._crowded else SPINS
 
         def work(thread: int) -> None:
@@ -324,7 +342,8 @@ class GridWorkspace(Uncopied):
         p = first_not_finite(self._units, self.compiled.real.type(0))
         if p < 0:
             return self.plastic.not_finite()
-        state, population = self.membrane(p), self.compiled.network.populations[p]
+        state = self.membrane(p)
+        population = self.compiled.network.populations[p]
         assert isinstance(population.model, Neuron)
         unit, row = np.argwhere(~np.isfinite(state.T))[0].tolist()
         name = population.model.state[row]
@@ -355,7 +374,8 @@ class GridWorkspace(Uncopied):
 
     def _max_without_events(self) -> NDArray[np.int64]:
         """Return [blocks] the maximum number of spikes of a block in a step, without those of recordings."""
-        compiled, layout = self.compiled, self.compiled.layout
+        compiled = self.compiled
+        layout = self.compiled.layout
         each = np.array([int(p in compiled.cells) for p in range(len(layout.sizes))], np.int64)
         for p, noise in compiled.poisson.items():
             each[p] = len(noise.thresholds)
@@ -375,20 +395,24 @@ class GridWorkspace(Uncopied):
 
     def _open_groups(self) -> None:
         """Give row tables of GROUPS room for as many cursors as the logs can hold spikes, twice."""
-        self._reading, (begin, end) = [], self.compiled.share.pages
+        self._reading = []
+        begin, end = self.compiled.share.pages
         capacity = 2 * self.log.size
         for row in (row for row in self._rows if row[deliver.FORM] == deliver.GROUPS):
-            cursors, ends = np.empty((end - begin, capacity), np.int64), np.zeros((end - begin, 2), np.int64)
+            cursors = np.empty((end - begin, capacity), np.int64)
+            ends = np.zeros((end - begin, 2), np.int64)
             born = np.zeros((self.threads, row[deliver.DELAY] + 1), np.int64)
             self._reading += [cursors, ends, born]
             # Pages are addressed as if all were there.
             row[deliver.CURSORS] = cursors.ctypes.data - begin * cursors.strides[0]
             row[deliver.ENDS] = ends.ctypes.data - begin * ends.strides[0]
-            row[deliver.CAPACITY], row[deliver.BORN] = capacity, address(born)
+            row[deliver.CAPACITY] = capacity
+            row[deliver.BORN] = address(born)
 
     def pieces(self, p: int) -> list[tuple[int, int]]:
         """Return the ranges of units whose states are together in memory."""
-        size, part = self.compiled.network.populations[p].size, int(self.compiled.layout.parts[p])
+        size = self.compiled.network.populations[p].size
+        part = int(self.compiled.layout.parts[p])
         return [
             (a, min(a + clocked.PIECE, first + part, size))
             for first in range(0, size, part)
@@ -412,5 +436,8 @@ def _thread_blocks(compiled: CompiledNetwork, threads: int) -> list[int]:
     units = sum(last - first for first, last in map(share.units, compiled.cells))
     by_pages = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
     first, last = share.pages if by_pages else (share.first, share.last)
-    worthwhile = 1 if units * compiled.interval < MIN_WORK else max(1, min(threads, last - first))
+    if units * compiled.interval < MIN_WORK:
+        worthwhile = 1
+    else:
+        worthwhile = max(1, min(threads, last - first))
     return share.cuts(worthwhile, by_pages=by_pages)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim.random import rng_key
+from neurosim.base.random import rng_key
 
 ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
 PARITY = 0x1BD11BDA
@@ -27,7 +27,10 @@ def threefry(counter: list[Words], key: list[Words]) -> list[Words]:
     keys = [*key, np.uint32(PARITY) ^ key[0] ^ key[1] ^ key[2] ^ key[3]]
     x = [c + k for c, k in zip(counter, key, strict=True)]
     for round_number in range(ROUNDS):
-        pairs = ((0, 1), (2, 3)) if round_number % 2 == 0 else ((0, 3), (2, 1))
+        if round_number % 2 == 0:
+            pairs = ((0, 1), (2, 3))
+        else:
+            pairs = ((0, 3), (2, 1))
         for (i, j), by in zip(pairs, ROTATIONS[round_number % 8], strict=True):
             x[i] = x[i] + x[j]
             x[j] = (x[j] << np.uint32(by) | x[j] >> np.uint32(32 - by)) ^ x[i]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim import plasticity
+from neurosim.network import SynapticScaling
+from neurosim.network.plasticity import hebbian, timing
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -68,7 +69,9 @@ class Rule:
 
     def read(self) -> Array:
         """Return the weights, in the bounds of their rule."""
-        return self.w if self.rule is None else np.clip(self.w, self.rule.w_min, self.rule.w_max)
+        if self.rule is None:
+            return self.w
+        return np.clip(self.w, self.rule.w_min, self.rule.w_max)
 
     def scale(self, factors: Array) -> None:
         """Multiply the weights; those of a rule stay in its bounds."""
@@ -184,17 +187,17 @@ class Homeostasis:
 
     def move(self) -> None:
         """Lead the rates of the targets over a step."""
-        if isinstance(self.rule, plasticity.SynapticScaling):
+        if isinstance(self.rule, SynapticScaling):
             self.rate = self.rate * np.exp(-self.dt / self.rule.tau_rate)
 
     def fire(self, fired: Mask) -> None:
         """Count the spikes of the targets in their rates."""
-        if isinstance(self.rule, plasticity.SynapticScaling):
+        if isinstance(self.rule, SynapticScaling):
             self.rate = self.rate + fired / self.rule.tau_rate
 
     def factors(self, w: Array, post: NDArray[np.int64]) -> Array:
         """Return what the weights are multiplied by, [synapses]."""
-        if isinstance(self.rule, plasticity.SynapticScaling):
+        if isinstance(self.rule, SynapticScaling):
             gain = self.rule.interval / self.rule.tau
             return np.maximum(1 + gain * (1 - self.rate / self.rule.target_rate), 0.0)[post]
         sums = np.bincount(post, weights=w, minlength=self.rate.size)
@@ -203,10 +206,10 @@ class Homeostasis:
 
 
 RULES: dict[type, type[Rule]] = {
-    plasticity.STDP: STDP,
-    plasticity.TripletSTDP: TripletSTDP,
-    plasticity.RewardSTDP: RewardSTDP,
-    plasticity.Hebbian: Hebbian,
+    timing.STDP: STDP,
+    timing.TripletSTDP: TripletSTDP,
+    timing.RewardSTDP: RewardSTDP,
+    hebbian.Hebbian: Hebbian,
 }
 
 

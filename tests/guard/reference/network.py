@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosim import Network, Projection
 from neurosim.engine import Connections
-from neurosim.network import Network, Projection
-from neurosim.neurons import Neuron
-from neurosim.plasticity import RewardSTDP, ShortTermPlasticity
-from neurosim.stimuli import GapJunctions, NoiseCurrent, PoissonInput, SineCurrent, StepCurrent
+from neurosim.network import Neuron, NoiseCurrent, RewardSTDP, ShortTermPlasticity, StepCurrent
+from neurosim.network.stimuli import GapJunctions, PoissonInput, SineCurrent
 
 from .cells import Array, Cells
 from .draws import Draws
@@ -56,7 +55,10 @@ class Sender:
     def recover(self) -> None:
         if self.short_term is not None:
             tau = self.short_term.tau_facil
-            self.u = self.u * np.exp(-self.dt / tau) if tau > 0 else np.zeros(self.u.size)
+            if tau > 0:
+                self.u = self.u * np.exp(-self.dt / tau)
+            else:
+                self.u = np.zeros(self.u.size)
             self.x = 1 - (1 - self.x) * np.exp(-self.dt / self.short_term.tau_rec)
 
 
@@ -83,7 +85,10 @@ class Bundle:
         self.backs = [(int(back), self.back == back) for back in np.unique(self.back)]
         self.w = synapses.weight.astype(np.float64).copy()
         self.rule = rule_of(projection.plasticity, self.w, dt)
-        self.scaling = None if projection.homeostasis is None else Homeostasis(projection.homeostasis, target.size, dt)
+        if projection.homeostasis is None:
+            self.scaling = None
+        else:
+            self.scaling = Homeostasis(projection.homeostasis, target.size, dt)
         self.receptor = network.receptor(projection)
         self.sender = Sender(projection.short_term, source.size, dt)
         self.sent: list[list[tuple[NDArray[np.bool_], Array]]] = []

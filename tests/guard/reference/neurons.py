@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-from neurosim import neurons
+from neurosim.network.neurons import adaptive, compartments, conductance, current, dendritic, lif, seadlif
 
 from .cells import Array, Cells, LinearCells
 
@@ -280,19 +280,19 @@ def _relaxed(v: Array, pull: Array, total: Array, tau: Array, dt: float) -> Arra
 
 
 CELLS: dict[type, type[Cells]] = {
-    neurons.LIF: LIF,
-    neurons.IF: IF,
-    neurons.LI: LI,
-    neurons.AdaptiveLIF: AdaptiveLIF,
-    neurons.DendriticLIF: DendriticLIF,
-    neurons.SEAdLIF: SEAdLIF,
-    neurons.CubaLIF: CubaLIF,
-    neurons.AlphaLIF: AlphaLIF,
-    neurons.TwoCompartmentLIF: TwoCompartmentLIF,
-    neurons.CobaLIF: CobaLIF,
-    neurons.NMDALIF: NMDALIF,
-    neurons.AdEx: AdEx,
-    neurons.Izhikevich: Izhikevich,
+    lif.LIF: LIF,
+    lif.IF: IF,
+    lif.LI: LI,
+    adaptive.AdaptiveLIF: AdaptiveLIF,
+    dendritic.DendriticLIF: DendriticLIF,
+    seadlif.SEAdLIF: SEAdLIF,
+    current.CubaLIF: CubaLIF,
+    current.AlphaLIF: AlphaLIF,
+    compartments.TwoCompartmentLIF: TwoCompartmentLIF,
+    conductance.CobaLIF: CobaLIF,
+    compartments.NMDALIF: NMDALIF,
+    adaptive.AdEx: AdEx,
+    adaptive.Izhikevich: Izhikevich,
 }
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosim.network import Network
-from neurosim.stimuli import GapJunctions, NoiseCurrent, PoissonInput, SineCurrent, StepCurrent
-from neurosim.synapses import AllToAll, FromList, OneToOne, Pattern
+from neurosim import AllToAll, FromList, Network, OneToOne
+from neurosim.network import NoiseCurrent, StepCurrent
+from neurosim.network.stimuli import GapJunctions, PoissonInput, SineCurrent
+from neurosim.network.synapses.base import Pattern
 
 from .draws import Draws
 

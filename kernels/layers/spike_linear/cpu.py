@@ -1,0 +1,309 @@
+"""A linear layer whose input is spikes: products with a matrix that is mostly zeros, forward and for the weights.
+
+Both are one operation. The spikes of a row select rows of the weights, which are added: y[i] = sum_k x[i, k] W[k].
+The rows in which an input spiked select rows of the gradient: dW[k] = sum_i x[i, k] g[i]. Terms are added one by one
+in ascending order, in float32 and without fused multiply-adds, as the event-driven engine adds the input of a step,
+so results depend neither on threads nor on how the work is cut.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ...tools.intrinsics import popcount, prefetch_second, trailing_zeros
+from ...tools.pointers import matrix
+from ...tools.threads import spread
+
+# A tile of the source rows stays in a core's second cache.
+TILE_BYTES = 1 << 20
+MIN_WIDTH = 64
+# Numbers that are compared at once, and columns that are summed at once.
+WORD = 64
+BLOCK = 64
+LINE = 64  # bytes
+AHEAD = 16  # rows by which a tile's are asked for while it is packed
+FLOAT = np.float32(0)
+# Least additions, and entries to look at, of a thread.
+GRAIN = 1 << 21
+LOOK_GRAIN = 1 << 18
+# Above this part of ones the dense product is faster (2 cores with AVX-512: it needs 9 ps a multiply-add, an addition
+# here 30 ps).
+MAX_DENSITY = 0.2
+
+
+class ActiveInputs(NamedTuple):
+    """Row i of a matrix has `units[starts[i]:starts[i + 1]]` other than 0, ascending."""
+
+    starts: np.ndarray  # [rows + 1] int64
+    units: np.ndarray  # [n] int32
+    values: np.ndarray  # [n] float32; [0] where all are 1
+
+
+def product_reference(x, source):
+    """The specification of `product`, term by term: [R, N] from [R, M] and [M, N]."""
+    out = np.zeros((len(x), source.shape[1]), np.float32)
+    for i, k in zip(*np.nonzero(x), strict=True):
+        out[i] += source[k] if x[i, k] == 1 else x[i, k] * source[k]
+    return out
+
+
+def listed(x, max_density=MAX_DENSITY, threads=1):
+    """Return `Active` of x [R, M] float32, or None if more than the fraction `max_density` of x is not 0."""
+    starts = np.zeros(len(x) + 1, np.int64)
+    plain = np.zeros(len(x), np.uint8)
+    bounds = np.arange(len(x) + 1) * x.shape[1]
+    spread(lambda a, b: _count(x, starts, plain, a, b), bounds, threads, LOOK_GRAIN)
+    np.cumsum(starts, out=starts)
+    if starts[-1] > max_density * x.size:
+        return None
+    units = np.empty(starts[-1], np.int32)
+    values = np.empty(0 if plain.all() else starts[-1], np.float32)
+    spread(lambda a, b: _list(x, starts, units, values, a, b), bounds, threads, LOOK_GRAIN)
+    return ActiveInputs(starts, units, values)
+
+
+def turned(active, size):
+    """Return `Active` of the transposed matrix, of `size` rows."""
+    starts = np.zeros(size + 1, np.int64)
+    np.cumsum(np.bincount(active.units, minlength=size), out=starts[1:])
+    rows = np.empty_like(active.units)
+    values = np.empty_like(active.values)
+    _turn(active.starts, active.units, active.values, starts[:-1].copy(), rows, values)
+    return ActiveInputs(starts, rows, values)
+
+
+def product(active, source, threads=1):
+    """Return the product [R, N] of an `Active` and source [M, N] float32."""
+    rows = len(active.starts) - 1
+    size, columns = source.shape
+    source = np.ascontiguousarray(source)
+    out = np.zeros((rows, columns), np.float32)
+    width = min(columns, max(MIN_WIDTH, TILE_BYTES // (4 * max(size, 1)) // MIN_WIDTH * MIN_WIDTH))
+    tiles = -(-columns // width)
+    # Rows are cut too where there are few tiles; each cut packs its tile again.
+    cuts = max(1, min(-(-4 * threads // tiles), rows // 64))
+    edges = np.linspace(0, rows, cuts + 1).astype(np.int64)
+    bounds = np.arange(tiles * cuts + 1) * max(1, len(active.units) * width // cuts)
+    block = max(1, TILE_BYTES // (4 * width))
+    places = np.empty((max(1, -(-size // block)) + 1, rows), np.int64)
+    _cut_rows(active.starts, active.units, block, places)
+
+    def fill(a, b):
+        for piece in range(a, b):
+            tile, cut = divmod(piece, cuts)
+            first = tile * width
+            last = min(columns, (tile + 1) * width)
+            _product(places, block, active.units, active.values, source, edges[cut], edges[cut + 1], first, last, out)
+
+    spread(fill, bounds, threads, GRAIN)
+    return out
+
+
+def column_sums(x, threads=1):
+    """Return the sums [N] over the rows of [R, N], added in order."""
+    out = np.zeros(x.shape[1], np.float32)
+    tiles = -(-x.shape[1] // 256)
+    bounds = np.arange(tiles + 1) * max(1, len(x) * 256)
+    spread(lambda a, b: _sum_rows(x, 256 * a, min(x.shape[1], 256 * b), out), bounds, threads, LOOK_GRAIN)
+    return out
+
+
+@intrinsic
+def _unlike(typing, address, value):
+    """Return a uint64 whose bit k is whether the float32 number k from `address` on is other than `value`."""
+    wide = ir.VectorType(ir.FloatType(), 64)
+
+    def emit(context, builder, signature, arguments):
+        numbers = builder.load(builder.inttoptr(arguments[0], wide.as_pointer()), align=4)
+        lanes = ir.Constant(ir.IntType(32), 0)
+        one = builder.insert_element(ir.Constant(wide, ir.Undefined), arguments[1], lanes)
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        same = builder.shuffle_vector(one, one, mask)
+        return builder.bitcast(builder.fcmp_unordered("!=", numbers, same), ir.IntType(64))
+
+    return types.uint64(types.intp, types.float32), emit
+
+
+@njit(cache=True, nogil=True)
+def _count(x, starts, plain, first, last):
+    zero = np.float32(0)
+    one = np.float32(1)
+    whole = x.shape[1] // WORD * WORD
+    for i in range(first, last):
+        row = x[i]
+        at = x[i].ctypes.data
+        n = 0
+        odd = uint64(0)
+        for k in range(0, whole, WORD):
+            active = _unlike(at + 4 * k, zero)
+            odd |= active & _unlike(at + 4 * k, one)
+            n += popcount(active)
+        for k in range(whole, row.size):
+            n += row[k] != zero
+            odd |= uint64(row[k] != zero and row[k] != one)
+        starts[i + 1] = n
+        plain[i] = odd == 0
+
+
+@njit(cache=True, nogil=True)
+def _list(x, starts, units, values, first, last):
+    zero = np.float32(0)
+    whole = x.shape[1] // WORD * WORD
+    for i in range(first, last):
+        row = x[i]
+        data = x[i].ctypes.data
+        at = starts[i]
+        for k in range(0, whole, WORD):
+            active = _unlike(data + 4 * k, zero)
+            while active:
+                units[at] = k + trailing_zeros(active)
+                at += 1
+                active &= active - uint64(1)
+        for k in range(whole, row.size):
+            if row[k] != zero:
+                units[at] = k
+                at += 1
+        if values.size:
+            for j in range(starts[i], at):
+                values[j] = row[units[j]]
+
+
+@njit(cache=True, nogil=True)
+def _turn(starts, units, values, places, rows, turned_values):
+    for i in range(starts.size - 1):
+        for j in range(starts[i], starts[i + 1]):
+            at = places[units[j]]
+            places[units[j]] = at + 1
+            rows[at] = i
+            if values.size:
+                turned_values[at] = values[j]
+
+
+@intrinsic
+def _add_block(typing, target, source, stride, units, count):
+    """Add to `BLOCK` float32 at `target` those at source + stride u for each of `count` int32 u at `units`, in order.
+
+    The sums stay in registers, unlike those of a loop over the elements of an array.
+    """
+    vector = ir.VectorType(ir.FloatType(), 16)
+    parts = range(BLOCK // 16)
+
+    def emit(context, builder, signature, arguments):
+        target, source, stride, units, count = arguments
+        word = stride.type
+
+        def at(base, part):
+            place = builder.add(base, ir.Constant(word, 64 * part))
+            return builder.inttoptr(place, vector.as_pointer())
+
+        sums = [cgutils.alloca_once_value(builder, builder.load(at(target, p), align=4)) for p in parts]
+        with cgutils.for_range(builder, count) as loop:
+            place = builder.add(units, builder.mul(loop.index, ir.Constant(word, 4)))
+            unit = builder.load(builder.inttoptr(place, ir.IntType(32).as_pointer()))
+            row = builder.add(source, builder.mul(builder.sext(unit, word), stride))
+            for p, total in zip(parts, sums, strict=True):
+                builder.store(builder.fadd(builder.load(total), builder.load(at(row, p), align=4)), total)
+        for p, total in zip(parts, sums, strict=True):
+            builder.store(builder.load(total), at(target, p), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp, types.intp), emit
+
+
+@njit(cache=True, nogil=True)
+def add_rows(source, units, row):
+    """Add source[k] to row for each int32 k in units, in that order."""
+    whole = row.size // BLOCK * BLOCK
+    stride = source.shape[1] * 4
+    chosen = units.ctypes.data
+    for n in range(0, whole, BLOCK):
+        _add_block(row.ctypes.data + 4 * n, source.ctypes.data + 4 * n, stride, chosen, units.size)
+    if whole < row.size:
+        for k in range(units.size):
+            a = source[units[k]]
+            for n in range(whole, row.size):
+                row[n] += a[n]
+
+
+@njit(cache=True, nogil=True)
+def _add_weighted(source, units, values, row):
+    for k in range(units.size):
+        a = source[units[k]]
+        value = values[k]
+        for n in range(row.size):
+            row[n] += value * a[n]
+
+
+@njit(inline="always")
+def _find(units, begin, end, bound):
+    """Return the first place from `begin` to `end` whose unit is `bound` or above."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if units[middle] < bound:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@njit(cache=True, nogil=True)
+def _cut_rows(starts, units, block, cuts):
+    """Fill cuts [blocks + 1, rows]: where the units of each row enter each block of source rows, and where they end."""
+    rows = starts.size - 1
+    for i in range(rows):
+        cuts[0, i] = starts[i]
+        cuts[-1, i] = starts[i + 1]
+        for b in range(1, cuts.shape[0] - 1):
+            cuts[b, i] = _find(units, cuts[b - 1, i], starts[i + 1], b * block)
+
+
+@njit(cache=True, nogil=True)
+def _product(cuts, block, units, values, source, top, bottom, first, last, out):
+    """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
+
+    A tile of some columns is packed first: otherwise its rows would share a few sets of the cache.
+    """
+    size = source.shape[0]
+    width = last - first
+    whole = width == source.shape[1] and size <= block
+    if whole:
+        tile = source
+    else:
+        tile = np.empty((min(block, size), width), source.dtype)
+    for at in range(cuts.shape[0] - 1):
+        begin = at * block
+        end = min(begin + block, size)
+        if not whole:
+            for m in range(begin, end):
+                ahead = source[min(m + AHEAD, size - 1), first:last].ctypes.data
+                for line in range(0, 4 * width, LINE):
+                    prefetch_second(ahead + line)
+                a = source[m, first:last]
+                b = tile[m - begin]
+                for n in range(width):
+                    b[n] = a[n]
+        # Units count from the first row of the source, which would lie in front of the tile.
+        rows = matrix(tile.ctypes.data - 4 * width * begin, end, width, FLOAT)
+        for i in range(top, bottom):
+            row = out[i, first:last]
+            k = cuts[at, i]
+            stop = cuts[at + 1, i]
+            if values.size:
+                _add_weighted(rows, units[k:stop], values[k:stop], row)
+            else:
+                add_rows(rows, units[k:stop], row)
+
+
+@njit(cache=True, nogil=True)
+def _sum_rows(x, first, last, out):
+    total = out[first:last]
+    for i in range(x.shape[0]):
+        row = x[i, first:last]
+        for n in range(row.size):
+            total[n] += row[n]

@@ -1,0 +1,258 @@
+"""Code selection and learning of macrocolumns, many frames and many columns at once.
+
+Weights are bits: bit `a % 64` of `weights[a // 64, i]` says that afferent a drives unit i. Afferents are the rows, so
+that one word of active afferents is compared with all units in whole vectors, and the cost of a frame does not depend
+on what is stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint64
+
+from ...tools.intrinsics import popcount
+from .learning import age, bind, bind_lateral
+from .reference import (
+    ABOVE,
+    AFFERENTS_ABOVE,
+    BELOW,
+    BLIND,
+    BOOST,
+    CHOSEN,
+    FROZEN,
+    HIGHEST,
+    KEPT,
+    LIFETIME,
+    LOWEST,
+    MAX_HYPOTHESES,
+    PERSISTENCE,
+    POWER,
+    START,
+    THRESHOLD,
+)
+from .selection import select, select_alone
+
+
+@njit(cache=True, nogil=True)
+def sums(weights, active, out):
+    """Set out[i] to the number of active afferents of unit i whose weight is on."""
+    out[:] = 0
+    for j in range(active.size):
+        row = weights[j]
+        word = active[j]
+        for i in range(out.size):
+            out[i] += popcount(row[i] & word)
+
+
+@njit(cache=True, nogil=True)
+def _bits(active):
+    total = uint64(0)
+    for word in active:
+        total += popcount(word)
+    return np.int64(total)
+
+
+@njit(cache=True, nogil=True)
+def _gather(frame, field, active):
+    """Pack the field's part of a frame [size] of booleans."""
+    active[:] = 0
+    for a in range(field.size):
+        active[a >> 6] |= uint64(frame[field[a]]) << uint64(a & 63)
+
+
+@njit(cache=True, nogil=True)
+def _code_bits(code, units, active):
+    active[:] = 0
+    for q in range(code.size):
+        a = q * units + code[q]
+        active[a >> 6] |= uint64(1) << uint64(a & 63)
+
+
+@njit(cache=True, nogil=True)
+def _hash(active, value):
+    """Mix the active afferents into 64 bits (FNV-1a over words, with a final fold)."""
+    for word in active:
+        value = (value ^ word) * uint64(0x100000001B3)
+        value ^= value >> uint64(29)
+    return value
+
+
+@njit(cache=True, nogil=True)
+def boosted(zeta, rule):
+    """Return F(zeta), the factor of the signals of a code of `zeta` competing hypotheses; 0 if they are too many."""
+    if zeta <= rule[MAX_HYPOTHESES]:
+        return float(zeta) ** rule[BOOST]
+    return 0.0
+
+
+@njit(cache=True, nogil=True)
+def _values(afferents, scale, power, values):
+    """Fill `values` with the evidence of each possible sum: min(1, part of the active afferents), to its power."""
+    for c in range(afferents + 1):
+        x = min(1.0, scale * c / afferents)
+        values[c] = x if power == 1.0 else x**power
+
+
+@njit(cache=True, nogil=True)
+def _look_up(total, values, term):
+    """Replace sums by their evidence."""
+    units = term.shape[1]
+    for q in range(term.shape[0]):
+        for k in range(units):
+            term[q, k] = values[total[q * units + k]]
+
+
+@njit(cache=True, nogil=True)
+def _sum(weights, active, afferents, scale, power, total, values, seed, count):
+    """Compute the sums of one source and their evidence; add the cost to `count`; return the hash of the afferents."""
+    sums(weights, active, total)
+    _values(afferents, scale, power, values)
+    count[2] += active.size * total.size
+    count[3] += afferents * total.size
+    return _hash(active, seed)
+
+
+@njit(cache=True, nogil=True)
+def _pause(flag, n, code, numbers, rule):
+    """Return the reason why a column does not choose a code in this frame, or CHOSEN."""
+    if code[0] >= 0 and numbers[0] < rule[PERSISTENCE]:
+        return KEPT
+    if flag & BLIND:
+        return CHOSEN
+    if n < rule[LOWEST]:
+        return BELOW
+    return ABOVE if n > rule[HIGHEST] else CHOSEN
+
+
+@njit(cache=True, nogil=True)
+def _stay(status, g, code, numbers, count):
+    """Keep or clear the code in a frame without a choice; return its familiarity."""
+    if status == KEPT:
+        numbers[0] += 1
+        count[0] = numbers[1]
+        return g
+    code[:] = -1
+    return 0.0
+
+
+@njit(cache=True, nogil=True)
+def run(
+    # What comes in.
+    x,  # [frames, size] uint8 booleans, the frames of all columns
+    flags,  # [frames] uint8; START: forget what was before; BLIND: no input, by the other terms alone
+    fields,  # [columns, inputs] int32, the part of a frame that each column sees
+    above,  # [frames, columns, words] uint64, packed active top-down afferents; 0 words: none
+    above_scale,  # [frames, columns] float64, the factor of their signals
+    # Packed weights, changed by learning; no words: no such term.
+    u,  # [columns, words, units] uint64
+    h,
+    d,
+    stages,  # of u, h and d: [columns, afferents, units] uint8; no afferents where weights do not fade
+    last,  # of u, h and d: [columns, afferents, units] int64, the frame of the last renewal
+    # State from frame to frame, read and written.
+    trace_code,  # [columns, Q] int32; -1: none
+    trace_numbers,  # [columns, 2] int32: frames of the present code, and its hypotheses
+    trace_g,  # [columns] float64, familiarity
+    clock,  # [columns] int64, frames learned so far
+    # Rules.
+    keys,  # [columns] uint64 of the random draws
+    rule,  # [RULE_SIZE] float64, see `reference`
+    learn,  # whether weights change
+    back_off,  # whether recognition falls back to fewer terms
+    # Results, filled in.
+    codes,  # [frames, columns, Q] int32 winners or -1
+    familiarity,  # [frames, columns] float64
+    notes,  # [frames, columns, 4] uint8: status, terms used, known, terms there were
+    counts,  # [frames, columns, 5] int64: hypotheses, active inputs, words moved, operations, weights turned on
+):
+    """Select the codes of every column in `fields`, frame by frame, and learn.
+
+    Arrays by position and not in named groups: a group costs 2 us a call, and a call for one frame takes 30.
+    """
+    columns, inputs = fields.shape
+    modules = codes.shape[2]
+    size = u.shape[2]
+    units = size // modules
+    terms = np.zeros((3, modules, units))
+    v = np.empty((modules, units))
+    mu = np.empty(units)
+    total = np.empty(size, np.int32)
+    before = np.empty(modules, np.int32)
+    values = np.empty(64 * max(u.shape[1], h.shape[1], d.shape[1]) + 1)
+    active = np.zeros(u.shape[1], np.uint64)
+    active_h = np.zeros(h.shape[1], np.uint64)
+    # A bundle that is never frozen is never counted.
+    bound = rule[FROZEN] if rule[FROZEN] < 1.0 else 1e18
+    max_on = bound * inputs, bound * (size - units), bound * rule[AFFERENTS_ABOVE]
+    for m in range(columns):
+        code = trace_code[m]
+        numbers = trace_numbers[m]
+        for f in range(x.shape[0]):
+            if flags[f] & START:
+                code[:] = -1
+                numbers[:] = 0
+            note = notes[f, m]
+            count = counts[f, m]
+            note[:] = 0
+            count[:] = 0
+            _gather(x[f], fields[m], active)
+            n = _bits(active)
+            count[1] = n
+            note[0] = _pause(flags[f], n, code, numbers, rule)
+            if note[0] != CHOSEN:
+                trace_g[m] = _stay(note[0], trace_g[m], code, numbers, count)
+                codes[f, m] = code
+                familiarity[f, m] = trace_g[m]
+                continue
+            before[:] = code
+            sees = n > 0 and not flags[f] & BLIND
+            follows = active_h.size > 0 and modules > 1 and before[0] >= 0
+            n_above = _bits(above[f, m])
+            scale = boosted(numbers[1], rule)
+            # Without them U is alone, and its sums need not become products.
+            signals = (follows and scale > 0.0) or (n_above > 0 and above_scale[f, m] > 0.0)
+            present = np.uint8(0)
+            seed = uint64(0xCBF29CE484222325)
+            if sees:
+                present |= 1
+                seed = _sum(u[m], active, n, 1.0, rule[POWER], total, values, seed, count)
+                if signals:
+                    _look_up(total, values, terms[0])
+            if follows:
+                _code_bits(before, units, active_h)
+                if scale > 0.0:
+                    present |= 2
+                    seed = _sum(h[m], active_h, modules - 1, scale, rule[POWER + 1], total, values, seed, count)
+                    _look_up(total, values, terms[1])
+            if n_above > 0 and above_scale[f, m] > 0.0:
+                present |= 4
+                scale = above_scale[f, m]
+                seed = _sum(d[m], above[f, m], n_above, scale, rule[POWER + 2], total, values, seed, count)
+                _look_up(total, values, terms[2])
+            index = uint64(clock[m]) if learn else seed
+            numbers[0] = 1
+            if present == 1:
+                g, numbers[1] = select_alone(total, values[: n + 1], rule, learn, keys[m], index, mu, code)
+                note[1] = 1
+                note[2] = g >= rule[THRESHOLD]
+                note[3] = 1
+            else:
+                g, numbers[1] = select(terms, present, rule, learn, back_off, keys[m], index, v, mu, code, note)
+            count[0] = numbers[1]
+            trace_g[m] = g
+            codes[f, m] = code
+            familiarity[f, m] = g
+            if not learn:
+                continue
+            now = clock[m]
+            if stages[0].size:
+                age(u[m], stages[0][m], last[0][m], now, rule[LIFETIME], rule[LIFETIME + 1])
+                age(h[m], stages[1][m], last[1][m], now, rule[LIFETIME], rule[LIFETIME + 1])
+                age(d[m], stages[2][m], last[2][m], now, rule[LIFETIME], rule[LIFETIME + 1])
+            if sees:
+                bind(u[m], stages[0][m], last[0][m], active, code, units, max_on[0], now, count)
+            if follows:
+                bind_lateral(h[m], stages[1][m], last[1][m], before, active_h, code, units, max_on[1], now, count)
+            if n_above > 0:
+                bind(d[m], stages[2][m], last[2][m], above[f, m], code, units, max_on[2], now, count)
+            clock[m] += 1

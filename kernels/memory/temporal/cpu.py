@@ -1,0 +1,313 @@
+"""One step of a temporal memory (Hawkins & Ahmad 2016; Cui et al. 2016), compiled.
+
+Tables are never enlarged here: the caller makes room first (`store.room`), so the kernel cannot fail halfway.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint32
+
+from ...tools.intrinsics import prefetch
+from ...tools.pointers import matrix, vector
+from .segments import adapt, attach, least_used, reinforce, sprout
+from .store import (
+    ACTIVE,
+    BLOCK,
+    CELL,
+    CHUNK,
+    DRAWS,
+    FILL,
+    FILLED,
+    FIRST,
+    FOLLOWING,
+    LINK,
+    MATCHING,
+    NEWEST,
+    OWNED,
+    PERMANENCE,
+    POTENTIAL,
+    PREDICTING,
+    SEGMENTS,
+    STEP,
+    SYNAPSES,
+    VISITS,
+    WINNERS,
+    Store,
+)
+
+
+@njit(cache=True, nogil=True)
+def _flat(array):
+    return vector(array.ctypes.data, array.size, array[0])
+
+
+@njit(cache=True, nogil=True)
+def _square(array):
+    return matrix(array.ctypes.data, array.shape[0], array.shape[1], array[0, 0])
+
+
+@njit(cache=True, nogil=True)
+def _bare(store):
+    """Return the same arrays without owners: counting references to owners takes half of the time of compiled loops.
+
+    The caller keeps `store`, and so the arrays, alive.
+    """
+    return Store(
+        _flat(store.counts),
+        _square(store.segment),
+        _square(store.synapse.reshape(len(store.synapse), -1)).reshape(store.synapse.shape),
+        _square(store.cell),
+        _square(store.target),
+        _square(store.slot),
+        _flat(store.free),
+        _flat(store.free_chunks),
+        _flat(store.active),
+        _flat(store.winners),
+        _flat(store.predicting),
+        _flat(store.matching),
+        _flat(store.on),
+        _flat(store.marked),
+        _flat(store.expected),
+        _flat(store.pool),
+        _flat(store.next_active),
+        _flat(store.next_winners),
+        _flat(store.tally),
+        _flat(store.kind),
+        _flat(store.best),
+        _flat(store.former),
+        _flat(store.drawn),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _sort_columns(rules, store, columns):
+    """Fill `kind`, `best` and `former` of the active columns; return the number of predicted ones."""
+    counts = store.counts
+    table = store.segment
+    kind = store.kind
+    best = store.best
+    former = store.former
+    predicting = store.predicting
+    matching = store.matching
+    winners = store.winners
+    hits = 0
+    for c in columns:
+        kind[c] = 1
+        best[c] = former[c] = -1
+    for i in range(counts[PREDICTING]):
+        c = table[predicting[i], CELL] // rules.cells
+        if kind[c] == 1:
+            kind[c] = 2
+            hits += 1
+    for i in range(counts[MATCHING]):
+        segment = matching[i]
+        c = table[segment, CELL] // rules.cells
+        if kind[c] == 1 and (best[c] < 0 or table[segment, POTENTIAL] > table[best[c], POTENTIAL]):
+            best[c] = segment
+    for i in range(counts[WINNERS]):
+        c = winners[i] // rules.cells
+        if kind[c] == 1 and former[c] < 0:
+            former[c] = winners[i]
+    return hits
+
+
+@njit(cache=True, nogil=True)
+def _predicted(rules, store, learn):
+    """Mark the predicted cells of active columns; their segments learn."""
+    table = store.segment
+    kind = store.kind
+    predicting = store.predicting
+    expected = store.expected
+    for i in range(store.counts[PREDICTING]):
+        cell = table[predicting[i], CELL]
+        if kind[cell // rules.cells] == 2:
+            expected[cell] = 1
+            if learn:
+                reinforce(rules, store, predicting[i])
+
+
+@njit(cache=True, nogil=True)
+def _winner(rules, store, column, learn):
+    """Return the winning cell of a bursting column, which learns."""
+    segment = store.best[column]
+    if segment >= 0:
+        cell = store.segment[segment, CELL]
+        if learn:
+            reinforce(rules, store, segment)
+        return cell
+    cell = store.former[column]
+    if cell < 0:
+        cell = np.int32(least_used(rules, store.counts, store.cell, store.drawn, column))
+    if learn and store.counts[WINNERS] > 0:
+        sprout(rules, store, cell)
+    return cell
+
+
+@njit(cache=True, nogil=True)
+def _punish(rules, store):
+    """Weaken the active synapses of segments that matched in columns that stayed silent."""
+    counts, table, synapse, cell, target, slot = store[:6]
+    free = store.free
+    free_chunks = store.free_chunks
+    on = store.on
+    kind = store.kind
+    matching = store.matching
+    up = -rules.punishment
+    for i in range(counts[MATCHING]):
+        segment = matching[i]
+        owner = table[segment, CELL]
+        # One that was dropped in this step has no cell, or one in an active column.
+        if owner >= 0 and kind[owner // rules.cells] == 0:
+            adapt(rules.connected, counts, table, synapse, cell, target, slot, free, free_chunks, on, segment, up, 0)
+
+
+@njit(cache=True, nogil=True)
+def _become(store, active, winners):
+    """Make the next cells those of the last step."""
+    counts = store.counts
+    on = store.on
+    for i in range(counts[ACTIVE]):
+        on[store.active[i]] = 0
+    counts[ACTIVE] = active
+    counts[WINNERS] = winners
+    for i in range(active):
+        store.active[i] = store.next_active[i]
+        on[store.active[i]] = 1
+    for i in range(winners):
+        store.winners[i] = store.next_winners[i]
+
+
+@njit(cache=True, nogil=True)
+def _fire(rules, store, columns, learn):
+    """Fill the next cells, ascending; bursting columns learn. Return the number of active cells and of winners."""
+    kind = store.kind
+    expected = store.expected
+    next_active = store.next_active
+    next_winners = store.next_winners
+    active = winners = 0
+    for c in columns:
+        cells = range(c * rules.cells, (c + 1) * rules.cells)
+        if kind[c] == 1:
+            next_winners[winners] = _winner(rules, store, c, learn)
+            winners += 1
+            for cell in cells:
+                next_active[active] = cell
+                active += 1
+        else:
+            for cell in cells:
+                if expected[cell] == 1:
+                    expected[cell] = 0
+                    next_active[active] = next_winners[winners] = cell
+                    active += 1
+                    winners += 1
+    return active, winners
+
+
+@njit(cache=True, nogil=True)
+def _ask(address):
+    """Fetch the three cache lines of a chunk."""
+    prefetch(address)
+    prefetch(address + 64)
+    prefetch(address + 128)
+
+
+@njit(cache=True, nogil=True)
+def _tell(cell, target, active, tally):
+    """Count the synapses from active cells into the tallies; return their number."""
+    visits = 0
+    base = target.ctypes.data
+    width = np.int64(4 * (CHUNK + 1))
+    for i in range(active.size):
+        # Chunks lie anywhere: asked for eight cells ahead, and from one to the next, they come in time.
+        if i + 8 < active.size:
+            _ask(base + width * np.int64(cell[active[i + 8], NEWEST]))
+        chunk = cell[active[i], NEWEST]
+        n = cell[active[i], FILL]
+        while chunk >= 0:
+            row = target[chunk]
+            _ask(base + width * np.int64(row[LINK]))
+            for k in range(n):
+                # The low byte counts synapses, the high byte the connected ones. Unsigned: no index wraps.
+                word = uint32(row[k])
+                tally[word >> uint32(1)] += uint32(1) + ((word & uint32(1)) << uint32(8))
+            visits += n
+            chunk = row[LINK]
+            n = CHUNK
+    return visits
+
+
+@njit(cache=True, nogil=True)
+def activate(rules, store):
+    """Find the segments whose synapses from active cells reach the thresholds, and their number of synapses."""
+    counts = store.counts
+    tally = store.tally
+    table = store.segment
+    predicting = store.predicting
+    matching = store.matching
+    counts[VISITS] = _tell(store.cell, store.target, store.active[: counts[ACTIVE]], tally)
+    minimum = np.uint16(rules.minimum)
+    reached = 0
+    matched = 0
+    for start in range(0, counts[SEGMENTS], BLOCK):
+        part = tally[start : start + BLOCK]
+        # Most blocks hold nothing: their maximum is a few vector operations.
+        most = np.uint16(0)
+        for k in range(part.size):
+            most = max(most, np.uint16(part[k] & np.uint16(255)))
+        if most >= minimum:
+            for k in range(part.size):
+                if part[k] & 255 >= minimum:
+                    table[start + k, POTENTIAL] = part[k] & 255
+                    matching[matched] = start + k
+                    matched += 1
+                    if part[k] >> 8 >= rules.activation:
+                        predicting[reached] = start + k
+                        reached += 1
+        part[:] = 0
+    counts[PREDICTING] = reached
+    counts[MATCHING] = matched
+
+
+@njit(cache=True, nogil=True)
+def advance(rules, owned, columns, learn):
+    """Advance by one step on the active `columns` [n], ascending; return the number of them that were predicted."""
+    store = _bare(owned)
+    store.counts[DRAWS] = 0
+    hits = _sort_columns(rules, store, columns)
+    _predicted(rules, store, learn)
+    active, winners = _fire(rules, store, columns, learn)
+    if learn and rules.punishment > 0:
+        _punish(rules, store)
+    for c in columns:
+        store.kind[c] = 0
+    _become(store, active, winners)
+    activate(rules, store)
+    store.counts[STEP] += 1
+    return hits
+
+
+@njit(cache=True, nogil=True)
+def relink(rules, store):
+    """Build outgoing synapses and lists of segments from the segments alone, as read from a file."""
+    counts, table, synapse, cell, target, slot = store[:6]
+    for segment in range(counts[SEGMENTS] - 1, -1, -1):
+        owner = table[segment, CELL]
+        if owner >= 0:
+            table[segment, FOLLOWING] = cell[owner, FIRST]
+            cell[owner, FIRST] = segment
+            cell[owner, OWNED] += 1
+            counts[SYNAPSES] += table[segment, FILLED]
+            for s in range(table[segment, FILLED]):
+                connected = synapse[segment, s, PERMANENCE] >= rules.connected
+                attach(counts, synapse, cell, target, slot, store.free_chunks, segment, s, connected)
+    for i in range(counts[ACTIVE]):
+        store.on[store.active[i]] = 1
+    activate(rules, store)
+
+
+@njit(cache=True, nogil=True)
+def clear(store):
+    """Forget the last step, not what was learned."""
+    _become(store, 0, 0)
+    store.counts[PREDICTING] = store.counts[MATCHING] = 0

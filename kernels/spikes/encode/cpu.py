@@ -1,0 +1,233 @@
+"""`encode` for a CPU, with the bits of the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ...tools.threads import spread
+from . import reference as spec
+from .reference import Counts, Escapes
+
+ENTRIES_PER_THREAD = 1 << 17
+# spec.SEARCH by the table; spec.EVEN without shrinkage and saturation
+LOOKUP = -1
+_NEAREST = -2
+_NO_EDGES = np.empty(0, np.float32)
+_NO_LEVELS = np.empty(0, np.int8)
+ZERO = np.float32(0.0)
+HALF = np.float32(0.5)
+ONE = np.float32(1.0)
+
+
+def encode(x, k, thresholds, limit, rounding, threads):
+    x = np.ascontiguousarray(x, np.float32)
+    rows, inputs = x.shape
+    given = thresholds is not None
+    if given:
+        used = np.ascontiguousarray(thresholds, np.float32)
+    else:
+        used = np.empty(rows, np.float32)
+    if given and not (used > 0).all():
+        raise ValueError("encode: thresholds must be > 0")
+    counts = np.empty((rows, inputs), np.int8)
+    number = np.empty(rows, np.int32)
+    bounds = np.arange(rows + 1) * inputs
+
+    rule = rule_of(rounding)
+
+    def part(a, b):
+        own = used if given else used[a:b]
+        _encode(x[a:b], spec.share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
+
+    spread(part, bounds, threads, ENTRIES_PER_THREAD)
+    if (number < 0).any():
+        raise ValueError(f"encode: x must be finite (row {int(np.argmax(number < 0))} is not)")
+    room = int(number.max(initial=0))
+    escapes = Escapes(number, np.empty((rows, room), np.int32), np.empty((rows, room), np.int32))
+    if room:
+        _escape(x, given, used, *rule, np.float32(limit), *escapes)
+    return Counts(counts, used, escapes)
+
+
+def rule_of(rounding):
+    """Return a `Rounding` of numpy arrays as arguments of the loops below."""
+    kind, shrink, max_count, factor, edges, levels, table = rounding
+    edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
+    table = _NO_LEVELS if table is None else table
+    if rounding == spec.NEAREST:
+        kind = _NEAREST
+    elif kind == spec.SEARCH and table.size:
+        kind = LOOKUP
+    return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table
+
+
+@intrinsic
+def bits_of(typing, value):
+    """Return the bits of a float32 as int32."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(types.int32))
+
+    return types.int32(types.float32), emit
+
+
+@intrinsic
+def _from_bits(typing, bits):
+    """Return the float32 with these bits (int32)."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return types.float32(types.int32), emit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
+def _threshold(row, share, most):
+    """Return a token's own threshold; `share` is K k, `most` the bits of its largest |x|."""
+    exponent = max((most >> np.int32(23)) - np.int32(127), np.int32(spec.FLOOR))
+    unit = _from_bits(np.int32((np.int32(spec.DIGITS + 127) - exponent) << np.int32(23)))
+    total = np.int64(0)
+    for j in range(row.size):
+        total += np.int64(abs(row[j]) * unit)
+    mean = np.float32(total) / share / unit
+    return min(max(mean, spec.MIN_THRESHOLD), spec.MAX_THRESHOLD)
+
+
+@njit(inline="always")
+def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
+    """Return a count as float32, by any `Rounding`."""
+    quotient = min(max(x / threshold, -spec.MAX_COUNT), spec.MAX_COUNT)
+    if kind == _NEAREST:
+        return (quotient + spec.MAGIC) - spec.MAGIC
+    size = max(abs(quotient) - shrink, ZERO)
+    signed = np.copysign(size, quotient)
+    if kind == spec.EVEN:
+        whole = (signed + spec.MAGIC) - spec.MAGIC
+    elif kind == spec.UP:
+        whole = np.floor(signed + HALF)
+    else:
+        if kind == spec.AWAY:
+            whole = np.floor(size + HALF)
+        elif kind == LOOKUP:
+            whole = np.float32(table[np.int32(min(size * np.float32(spec.FINE), np.float32(table.size - 1)))])
+        else:
+            at = 0
+            while at < spec.MAX_LEVELS - 1 and size >= edges[at]:
+                at += 1
+            whole = np.float32(levels[at])
+        whole = np.copysign(whole, quotient)
+    return min(max(whole, -max_count), max_count)
+
+
+@njit(inline="always")
+def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count, edges, levels, table):
+    """Fill the counts of a row; return the number of clipped ones."""
+    clipped = 0
+    for j in range(row.size):
+        threshold = thresholds[j] if given else own
+        whole = _count(row[j], threshold, kind, shrink, max_count, edges, levels, table)
+        clipped += abs(whole) > limit
+        out[j] = np.int8(min(max(whole, -limit), limit))
+    return clipped
+
+
+@njit(inline="always")
+def _level_of(row, share, given):
+    """Return a token's own threshold, 1 where channels have theirs, or NaN if x is not finite."""
+    most = np.int32(0)
+    for j in range(row.size):
+        most = max(most, bits_of(row[j]) & np.int32(0x7FFFFFFF))
+    if most >= spec.NOT_FINITE:
+        return np.float32(np.nan)
+    return ONE if given else _threshold(row, share, most)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def flag_row(row, flags, share, given, thresholds, shrink, factor, table, first):
+    """Flag the channels [K] uint8 whose count is not 0, for a rounding by table; return the token's own threshold.
+
+    Args:
+        first: index of the first entry of the table that is not 0.
+
+    Returns: the threshold, see `_level_of`; without flags if it is NaN.
+    """
+    level = _level_of(row, share, given)
+    own = level * factor
+    least = np.float32(first)
+    if given:
+        for j in range(row.size):
+            flags[j] = max(abs(row[j] / thresholds[j]) - shrink, ZERO) * np.float32(spec.FINE) >= least
+    else:
+        for j in range(row.size):
+            flags[j] = max(abs(row[j] / own) - shrink, ZERO) * np.float32(spec.FINE) >= least
+    return level
+
+
+@njit(inline="always")
+def count_by_table(x, threshold, shrink, max_count, table):
+    """Return the count of a channel, for a rounding by table."""
+    return _count(x, threshold, LOOKUP, shrink, max_count, _NO_EDGES, _NO_LEVELS, table)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def encode_row(row, out, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit):
+    """Fill the counts of a row; return the number of clipped ones, -1 if x is not finite, and its own threshold.
+
+    Args:
+        share: K k, see `share`.
+        given, thresholds: whether the channels have thresholds, and these [K].
+        kind, shrink, max_count, factor, edges, levels, table: a rounding, from `rule_of`.
+    """
+    level = _level_of(row, share, given)
+    if np.isnan(level):
+        return -1, ONE
+    own = ONE if given else level * factor
+    # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
+    if kind == _NEAREST:
+        n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
+    elif kind == spec.EVEN:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.EVEN, shrink, max_count, edges, levels, table)
+    elif kind == spec.AWAY:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.AWAY, shrink, max_count, edges, levels, table)
+    elif kind == spec.UP:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.UP, shrink, max_count, edges, levels, table)
+    elif kind == LOOKUP:
+        n = _count_row(row, out, thresholds, own, given, limit, LOOKUP, shrink, max_count, edges, levels, table)
+    else:
+        n = _count_row(row, out, thresholds, own, given, limit, spec.SEARCH, shrink, max_count, edges, levels, table)
+    return n, level
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _encode(x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number):
+    """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
+    for i in range(x.shape[0]):
+        number[i], level = encode_row(
+            x[i], counts[i], share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit
+        )
+        if not given:
+            thresholds[i] = level
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def escape_row(x, given, thresholds, own, kind, shrink, top, edges, levels, table, limit, channels, excess):
+    """Fill the channels of a row whose counts were clipped, and their excess; `own` is the threshold times factor."""
+    at = 0
+    for j in range(x.size):
+        whole = _count(x[j], thresholds[j] if given else own, kind, shrink, top, edges, levels, table)
+        if abs(whole) > limit:
+            channels[at] = j
+            excess[at] = np.int32(whole - min(max(whole, -limit), limit))
+            at += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _escape(x, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit, number, channels, excess):
+    for i in range(x.shape[0]):
+        if number[i] > 0:
+            own = ONE if given else thresholds[i] * factor
+            escape_row(
+                x[i], given, thresholds, own, kind, shrink, top, edges, levels, table, limit, channels[i], excess[i]
+            )

@@ -1,0 +1,84 @@
+"""The lazily decayed state on a CPU: rows are read and written by compiled loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .reference import EMPTY
+
+
+# A product and a sum in one rounding where the processor has that.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _read(rows, owed, q, scale, out):
+    """Sum q e^owed times rows active in q, by fours: the sum is read and written once for four rows."""
+    active = np.empty(q.size, np.int64)
+    factor = np.empty(q.size, out.dtype)
+    count = 0
+    for i in range(q.size):
+        if q[i] != 0 and owed[i] >= EMPTY:
+            active[count] = i
+            factor[count] = scale * q[i] * math.exp(owed[i])
+            count += 1
+    out[:] = 0
+    n = 0
+    while n + 4 <= count:
+        a = rows[active[n]]
+        b = rows[active[n + 1]]
+        c = rows[active[n + 2]]
+        d = rows[active[n + 3]]
+        e = factor[n]
+        f = factor[n + 1]
+        g = factor[n + 2]
+        h = factor[n + 3]
+        for j in range(out.size):
+            out[j] += (e * a[j] + f * b[j]) + (g * c[j] + h * d[j])
+        n += 4
+    while n < count:
+        a = rows[active[n]]
+        e = factor[n]
+        for j in range(out.size):
+            out[j] += e * a[j]
+        n += 1
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _write(rows, owed, k, u):
+    for i in range(k.size):
+        if k[i] != 0:
+            value = k[i]
+            row = rows[i]
+            if owed[i] >= EMPTY:
+                keep = row.dtype.type(math.exp(owed[i]))
+                for j in range(u.size):
+                    row[j] = keep * row[j] + value * u[j]
+            else:
+                for j in range(u.size):
+                    row[j] = value * u[j]
+            owed[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def scan(rows, owed, q, k, v, g, beta, a, b, scale, first, last, out):
+    """Run the tokens through heads `first` to `last`, one head after the other, so that its state stays in cache."""
+    one = rows.dtype.type(1)
+    u = np.empty(v.shape[2], rows.dtype)
+    removed = np.empty(v.shape[2], rows.dtype)
+    for h in range(first, last):
+        for t in range(q.shape[0]):
+            if a.shape[0] > 0:
+                _read(rows[h], owed[h], a[t, h], one, removed)
+            if g.shape[0] > 0:
+                for i in range(q.shape[2]):
+                    owed[h, i] += g[t, h, i]
+            if a.shape[0] > 0:
+                _write(rows[h], owed[h], b[t, h], removed)
+            u[:] = v[t, h]
+            if beta.shape[0] > 0:
+                _read(rows[h], owed[h], k[t, h], one, u)
+                for j in range(u.size):
+                    u[j] = beta[t, h] * (v[t, h, j] - u[j])
+            _write(rows[h], owed[h], k[t, h], u)
+            _read(rows[h], owed[h], q[t, h], scale, out[t, h])

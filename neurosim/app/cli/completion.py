@@ -1,0 +1,29 @@
+"""`neurosim completion bash`: click's own completion script."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from ...base.errors import lookup
+from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common
+
+INSTALL = {
+    "bash": 'eval "$(neurosim completion bash)"  in ~/.bashrc',
+    "zsh": 'eval "$(neurosim completion zsh)"  in ~/.zshrc',
+    "fish": "neurosim completion fish > ~/.config/fish/completions/neurosim.fish",
+}
+
+
+@click.command(epilog="Install with: " + "; ".join(INSTALL.values()))
+@click.argument("shell", metavar="bash|zsh|fish")
+@common(without=NO_RUN)
+def command(options: CommandOptions, shell: str) -> CommandResult:
+    """Print the completion script of a shell."""
+    from . import main
+
+    lookup(INSTALL, shell, "shell")
+    kind = get_completion_class(shell)
+    assert kind is not None  # click knows all three
+    script = kind(main, {}, "neurosim", "_NEUROSIM_COMPLETE").source()
+    return CommandResult({"shell": shell, "script": script, "install": INSTALL[shell]}, script)

@@ -1,0 +1,210 @@
+"""`neurosim datasets`: list, describe, make, fetch and verify datasets."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...base.errors import NeurosimInputError
+from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common, complete_dataset, refuse_options
+from ..runs.frame.tables import table
+from .folders import describe_folder
+from .program import CommandEntry, Program
+
+if TYPE_CHECKING:
+    from ...data.catalog import Dataset
+
+IN_FILES = "found in the files"
+COMMANDS = {
+    "list": CommandEntry(__name__, "The datasets, and whether their files are here.", "list_all"),
+    "info": CommandEntry(__name__, "One dataset, or a folder of your own: shape, classes, splits, files.", "info"),
+    "make": CommandEntry(__name__, "Compute a dataset's files.", "make"),
+    "fetch": CommandEntry(__name__, "Download a dataset's files.", "fetch"),
+    "verify": CommandEntry(__name__, "Count, check and decode every file of a dataset.", "verify"),
+}
+
+
+@click.group(cls=Program, entries=COMMANDS, invoke_without_command=True)
+@click.pass_context
+def group(context: click.Context) -> None:
+    """List, describe, make, fetch and verify datasets.
+
+    A dataset's files are looked for in --root, else in $NEUROSIM_DATA/<folder> if that exists, else in the user's
+    cache folder.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+_name = click.argument("name", shell_complete=complete_dataset)
+_root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The folder with its files.")
+
+
+@click.command()
+@common(without=NO_RUN)
+def list_all(options: CommandOptions) -> CommandResult:
+    """List the datasets, and whether their files are here."""
+    from ...data import catalog
+
+    found = [(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
+    rows = [(dataset.name, f"{dataset.title}  [{_place(dataset, folder)}]") for dataset, folder in found]
+    return CommandResult({"datasets": [_describe(*each) for each in found]}, table(rows))
+
+
+@click.command()
+@_name
+@_root
+@common(without=("config", "seed", "out", "threads"))
+def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
+    """Describe dataset NAME, or what is understood of the recordings in the folder NAME.
+
+    --set data.options.KEY=VALUE says how a folder is read, as in a run.
+    """
+    from ...data import catalog
+
+    if name not in catalog.names() and Path(name).is_dir():
+        return describe_folder(Path(name), options.sets, quiet=options.quiet)
+    refuse_options(options, "sets")
+    dataset = catalog.module(name).INFO
+    folder = catalog.place(dataset, root)
+    splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]
+    rows = [
+        ("shape", " x ".join(map(str, dataset.shape)) or IN_FILES),
+        ("classes", ", ".join(dataset.classes) or IN_FILES),
+        ("splits", ", ".join(splits)),
+        ("can hold out", ", ".join(dataset.groups) or "-"),
+        ("licence", dataset.licence),
+        ("files", dataset.layout),
+        ("folder", f"{folder}  [{_place(dataset, folder)}]" if dataset.folder else "any: name it with data.root"),
+        *(("source", source.url) for source in dataset.sources),
+    ]
+    return CommandResult(
+        _describe(dataset, folder), f"{dataset.title}\n\n{textwrap.fill(dataset.about, 100)}\n\n{table(rows)}"
+    )
+
+
+@click.command()
+@_name
+@_root
+@common(without=("out", "threads"))
+def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
+    """Compute the files of dataset NAME, into --root or the folder where they are looked for.
+
+    --seed, --set and --config change how, e.g. --set camera.threshold_on=0.25; then name a folder with --root.
+    """
+    from ...data import catalog
+
+    module = _module_with(name, "make", "is not computed")
+    folder = catalog.place(module.INFO, root)
+    recipe = _recipe(module.Recipe, options)
+    manifest = module.make(folder, recipe, quiet=options.quiet)
+    data = {"dataset": name, "folder": str(folder), **manifest, "parameters": asdict(recipe)}
+    return CommandResult(data, f"{folder}: {manifest['files']:,} recordings, {manifest['bytes'] / 1e6:.1f} MB")
+
+
+@click.command()
+@_name
+@_root
+@click.option(
+    "--min-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="KB/S",
+    help="Give up where the whole of a file is slower; default 32 kB/s.",
+)
+@common(without=NO_RUN)
+def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float | None) -> CommandResult:
+    """Download the files of dataset NAME, into --root or the folder where they are looked for.
+
+    Goes on where an earlier try stopped, checks every archive and counts its files. What is there is left alone.
+    """
+    from ...data import catalog
+    from ...data.download import RetryPolicy, count_files
+
+    module = _module_with(name, "fetch", "is not downloaded")
+    folder = catalog.place(module.INFO, root)
+    if min_rate is None:
+        retries = {}
+    else:
+        retries = {"retries": RetryPolicy(min_rate=1e3 * min_rate)}
+    counts = {str(path): count_files(path) for path in module.fetch(folder, quiet=options.quiet, **retries)}
+    lines = [f"{path}: {count:,} file{'s' if count > 1 else ''}" for path, count in counts.items()]
+    return CommandResult({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
+
+
+@click.command()
+@_name
+@_root
+@common(without=NO_RUN)
+def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
+    """Count, check and decode every file of dataset NAME; exit code 1 if anything is wrong."""
+    from ...data import catalog
+
+    dataset = catalog.module(name).INFO
+    folder = catalog.place(dataset, root)
+    found = catalog.verify(name, root, quiet=options.quiet)
+    data = {
+        "dataset": name,
+        "folder": str(folder),
+        "recordings": dict(found.recordings),
+        "files": found.files,
+        "events": found.events,
+        "problems": list(found.problems),
+        "good": not found.problems,
+    }
+    rows = [(split, _recordings(count, dataset.recordings.get(split))) for split, count in found.recordings.items()]
+    text = "\n".join([table([*rows, ("events", f"{found.events:,}")], str(folder)), *found.problems])
+    count = len(found.problems)
+    if count:
+        failure = f"{folder}: {count} problem{'s' if count > 1 else ''}, the first: {found.problems[0]}"
+    else:
+        failure = ""
+    return CommandResult(data, text, failure)
+
+
+def _describe(dataset: Dataset, folder: Path) -> Mapping[str, object]:
+    return {**asdict(dataset), "folder": str(folder), "here": bool(dataset.folder) and folder.is_dir()}
+
+
+def _place(dataset: Dataset, folder: Path) -> str:
+    if not dataset.folder:
+        return "name it: `neurosim datasets info FOLDER`"
+    if folder.is_dir():
+        return "here"
+    if dataset.made:
+        return "made on first use"
+    return f"not here; `neurosim datasets fetch {dataset.name}`"
+
+
+def _recordings(count: int, whole: int | None) -> str:
+    if whole and count < whole:
+        subset = f", a subset of {whole:,}"
+    else:
+        subset = ""
+    return f"{count:,} recordings{subset}"
+
+
+def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
+    """Return the module of a dataset that has the function `verb`."""
+    from ...data import catalog
+
+    module = catalog.module(name)
+    able = sorted(n for n, m in catalog.modules().items() if hasattr(m, verb))
+    if name not in able:
+        raise NeurosimInputError(f"dataset {name}: {otherwise}; `neurosim datasets {verb}` knows {', '.join(able)}")
+    return module
+
+
+def _recipe(owner: type, options: CommandOptions) -> Any:
+    """Return the parameters of a computed dataset. Later wins: defaults, --config, --set, --seed."""
+    from ...base.plain import from_plain
+    from ..runs.frame.config import section_of, sources_of
+    from ..runs.frame.settings import resolve
+
+    sources = sources_of(options.config, options.sets, options.given)
+    return from_plain(owner, resolve(section_of(owner), sources).model_dump())

@@ -1,0 +1,31 @@
+"""`neurosim measure RUN`: measures and energy from the counts the run stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..runs.frame.command import CommandOptions, CommandResult, common, setting
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@setting("--profile", "energy.profile", metavar="NAME", help="Energy profile; the run's own when left out.")
+@common(without=("seed", "threads"))
+def command(options: CommandOptions, run: Path) -> CommandResult:
+    """Print the measures and energy estimates of RUN again, under another energy profile if asked.
+
+    Nothing is simulated. With --out, they are also written there as measures.json.
+    """
+    from ...base.json_toml import write_json
+    from ..runs.frame.finished import measure_again, reconfigure
+    from ..runs.frame.folder import make_folder, open_run
+
+    folder = open_run(run)
+    config = reconfigure(folder, options.config, options.sets, options.given, changeable=("energy",))
+    result = measure_again(folder, config)
+    if options.out is not None:
+        make_folder(options.out)
+        write_json(options.out / "measures.json", result.to_dict())
+    return CommandResult(result.to_dict(), result.table())

@@ -1,0 +1,69 @@
+"""`neurosim reproduce`: published experiments with their own settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...base.errors import NeurosimInputError, require
+from ...base.plain import to_plain
+from ..runs.frame.command import CommandOptions, CommandResult, common, run_kind, show_config
+from ..runs.frame.kind import Kind
+from ..runs.frame.registry import find_kind
+from ..runs.frame.tables import grid, table
+from ..runs.presets.preset import Preset, config_of, presets, share
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@click.option("--list", "listed", is_flag=True, help="List the presets with published and measured figures.")
+@click.option("--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Language model, for spikingbrain-k.")
+@show_config
+@common()
+def command(options: CommandOptions, name: str | None, listed: bool, model: Path | None) -> CommandResult:
+    """Run the published experiment NAME with its own settings; print its figure beside the published one.
+
+    \b
+    neurosim reproduce --list                      what there is, and what was measured
+    neurosim reproduce sparsey                     a run folder with a report, as of the command that it stands for
+    neurosim reproduce hlop --set stream.train_limit=5000     smaller; the change is said beside the figure
+
+    A preset is a config: neurosim reproduce NAME --show-config prints it. Some take hours; an interrupted run says
+    which command continues it.
+    """
+    if listed:
+        return CommandResult({key: to_plain(preset) for key, preset in presets().items()}, _listing())
+    if name is None:
+        raise click.UsageError("no NAME given; 'neurosim reproduce --list' names them")
+    config = config_of(name)
+    preset = presets()[name]
+    require(options.config is None, "--config", "cannot be combined with NAME, which has its own", options.config)
+    if preset.needs_model and model is None:
+        raise NeurosimInputError(
+            f"{name}: needs a language model, and none comes with neurosim; give --model FOLDER (a Hugging Face "
+            "folder, or a run of 'neurosim convert lm-train')"
+        )
+    given = {key: value for key, value in options.given.items() if value is not None}
+    changed = (*options.sets, *(f"{key}={value}" for key, value in given.items()))
+    facts = {"preset": name, **({"preset_changed": changed} if changed else {})}
+    return run_kind(_kind(preset, model), replace(options, config=config, facts=facts))
+
+
+def _listing() -> str:
+    heads = ("preset", "published", "ours", "date", "runs")
+    rows = [(name, share(p.published), share(p.ours), p.date or "-", p.kind) for name, p in presets().items()]
+    about = [(name, f"{p.title}. {p.source}. Ours: {p.how}") for name, p in presets().items()]
+    return f"{grid(heads, rows)}\n\n{table(about)}"
+
+
+def _kind(preset: Preset, model: Path | None) -> Kind[Any, Any, Any]:
+    """Return the kind of run that repeats a preset, with its arguments."""
+    if preset.needs_model:
+        assert model is not None  # asked for before
+        from ..runs.convert import Curve
+
+        return Curve(model)
+    return find_kind(preset.kind)

@@ -1,0 +1,409 @@
+"""Charts as inline SVG that takes its colours from the page, so light and dark both fit. Sizes in SVG units (px)."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ...base.atomic import write_text
+from .numbers import number, plain, si
+from .png import data_uri
+from .svg import WIDTH, Box, dot, element, label, nice, picture, rect, rule, time_unit
+
+STYLE = Path(__file__).with_name("templates") / "page.css"
+HEIGHT = 210.0
+WIDE = 960.0  # a chart that has the page's width to itself
+LEFT = 46.0
+RIGHT = 8.0
+TOP = 24.0
+FOOT = 40.0
+KEY_LINE = 15.0
+BINS = 30
+MIN_GAP = 24.0  # px between the labels of two ticks
+MAX_NAME = 40  # characters of a key that fit beside its mark
+MANY_DOTS = 60  # from here on dots are small and half transparent
+PALETTE = ("var(--accent)", "var(--on)", "var(--spike)", "var(--good)", "var(--bad)", "var(--off)")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series of a chart.
+
+    Attributes:
+        name: its entry in the key; empty leaves it out.
+        x, y: [n] its points.
+        colour: CSS.
+        kind: "line", "dashed", "dots", or "soft": a thin line behind the others.
+    """
+
+    name: str
+    x: Floats
+    y: Floats
+    colour: str = PALETTE[0]
+    kind: str = "line"
+
+
+@dataclass(frozen=True)
+class BarGroup:
+    """The values of one group of a histogram; a group without a name has no entry in the key."""
+
+    name: str
+    values: Floats
+    colour: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of `strips`: its title, pixels, height, and a note at its right."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    height: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of `ranges`: from `low` to `high`, a dot where they are equal."""
+
+    name: str
+    low: float
+    high: float
+    words: str
+    colour: str
+
+
+def curves(
+    series: Sequence[Curve],
+    x_name: str,
+    y_name: str,
+    words: str,
+    *,
+    x: tuple[float, float] | None = None,
+    y: tuple[float, float] | None = None,
+    log_x: bool = False,
+    width: float = WIDTH,
+) -> Markup:
+    """Return a chart of series on common axes.
+
+    Points that are not finite, or not positive on a logarithmic axis, are left out. An axis of whole numbers has ticks
+    at whole numbers alone; of series that are equal, all but the first are dashed, and the key says it.
+
+    Args:
+        words: read out in place of the picture.
+        x, y: range of an axis; None fits the points, the vertical one from 0 on.
+    """
+    series = _told_apart(series)
+    placed = [_placed(curve, log_x) for curve in series]
+    if placed:
+        points = np.concatenate([np.stack(p, axis=1) for p in placed])
+    else:
+        points = np.empty((0, 2))
+    across = x or _range(points[:, 0])
+    down = y or _range(points[:, 1], from_zero=True)
+    box, key = _frame([(c.name, c.colour, c.kind) for c in series], across, down, width)
+    whole = bool((points[:, 0] % 1 == 0).all()), bool((points[:, 1] % 1 == 0).all())
+    parts = [*_axes(box, x_name, y_name, log_x=log_x, whole=whole), *key]
+    for curve, (xs, ys) in sorted(zip(series, placed, strict=True), key=lambda pair: pair[0].kind != "soft"):
+        parts += _drawn(curve, box, xs, ys)
+    return picture(box.foot + FOOT, words, parts, width=width)
+
+
+def over_time(
+    series: Sequence[Curve],
+    duration: float,
+    y_name: str,
+    words: str,
+    *,
+    y: tuple[float, float] | None = None,
+    width: float = WIDTH,
+) -> Markup:
+    """Return curves over time (x in seconds) from 0 to `duration`."""
+    factor, x_name = time_unit(duration or 1.0)
+    scaled = [Curve(c.name, factor * c.x, c.y, c.colour, c.kind) for c in series]
+    return curves(scaled, x_name, y_name, words, x=(0.0, factor * (duration or 1.0)), y=y, width=width)
+
+
+def histograms(
+    groups: Sequence[BarGroup],
+    x_name: str,
+    words: str,
+    *,
+    x: tuple[float, float] | None = (0.0, 1.0),
+    counted: str | None = None,
+) -> Markup:
+    """Return the histograms of groups over one another, half transparent, in 30 equal bins of `x`.
+
+    Args:
+        x: range of the axis; None is from 0 to the largest value.
+        counted: name of the vertical axis if it shows counts; None shows the share of each group.
+    """
+    low, high = x or (0.0, max((float(g.values.max(initial=0.0)) for g in groups), default=0.0) or 1.0)
+    counts = [np.histogram(g.values, bins=BINS, range=(low, high))[0] for g in groups]
+    if counted:
+        heights = counts
+    else:
+        heights = [c / max(len(g.values), 1) for c, g in zip(counts, groups, strict=True)]
+    top = max((float(h.max(initial=0.0)) for h in heights), default=0.0) or 1.0
+    box, key = _frame([(g.name, g.colour, "box") for g in groups], (low, high), (0.0, top * 1.05), WIDTH)
+    parts = [*_axes(box, x_name, counted or "share of the group", whole=(False, counted is not None)), *key]
+    opacity = "" if len(groups) == 1 else ";opacity:.6"
+    for group, values in zip(groups, heights, strict=True):
+        for k, value in enumerate(values):
+            if value:
+                y = box.down(float(value))
+                at = box.across(low + (high - low) * k / BINS) + 0.5
+                style = f"fill:{group.colour}{opacity}"
+                parts.append(rect(at, y, box.width / BINS - 1, box.foot - y, style, radius=1.5))
+    return picture(box.foot + FOOT, words, parts)
+
+
+def strips(panels: Sequence[Panel], duration: float, words: str, *, width: float = WIDTH) -> Markup:
+    """Return pictures one above the other on one time axis: rasters, channels."""
+    parts: list[Markup] = []
+    top = 16.0
+    gap = 26.0
+    inside = width - RIGHT
+    factor, name = time_unit(duration or 1.0)
+    span = (0.0, factor * (duration or 1.0))
+    for panel in panels:
+        box = Box(0, top, inside, panel.height, span, (0.0, 1.0))
+        size = {"x": 0, "y": top, "width": inside, "height": panel.height, "preserveAspectRatio": "none"}
+        parts += [
+            label(0, top - 5, panel.name, "start", "title"),
+            label(inside, top - 5, panel.note, "end"),
+            *(rule(box.across(t), top, box.across(t), box.foot) for t in nice(*span)),
+            element("image", **size, href=data_uri(panel.pixels), style="image-rendering:pixelated"),
+        ]
+        top += panel.height + gap
+    foot = top - gap + 3
+    parts += _x_axis(Box(0, foot - 1, inside, 1, span, (0, 1)), name)
+    return picture(foot + FOOT, words, parts, width=width)
+
+
+def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Markup:
+    """Return rows on a logarithmic axis: a dot each, or a bar where there is a range. All ends must be positive."""
+    low = math.floor(math.log10(min(b.low for b in bars)) - 0.2)
+    high = max(math.ceil(math.log10(max(b.high for b in bars)) + 0.2), low + 1)
+    row = 44.0
+    box = Box(6, 6.0, WIDTH - 12, row * len(bars), (low, high), (0, 1))
+    parts: list[Markup] = []
+    every = max(1, math.ceil((high - low) / 6))
+    for decade in range(low, high + 1):
+        x = box.across(decade)
+        parts.append(rule(x, box.top, x, box.foot))
+        if (decade - low) % every == 0:
+            if decade == low:
+                anchor = "start"
+            elif decade == high:
+                anchor = "end"
+            else:
+                anchor = "middle"
+            parts.append(label(x, box.foot + 17, tick(10.0**decade), anchor))
+    for k, bar in enumerate(bars):
+        y = box.top + row * k
+        a = box.across(math.log10(bar.low))
+        b = box.across(math.log10(bar.high))
+        parts += [
+            label(box.left, y + 14, bar.name, "start", "title"),
+            label(box.right, y + 14, bar.words, "end"),
+            rule(box.left, y + 29, round((a + b) / 2, 2), y + 29),
+            rect(a - 6, y + 23, b - a + 12, 12, f"fill:{bar.colour}", radius=6),
+        ]
+    return picture(box.foot + 24, words, parts)
+
+
+def interval(value: float, low: float, high: float, reference: float | None, words: str) -> Markup:
+    """Return a figure between 0 and 1 with its confidence interval, and a mark at the reference (chance)."""
+    box = Box(2, 6.0, 216, 6, (0.0, 1.0), (0.0, 1.0))
+    length = max(box.across(high) - box.across(low), 2)
+    parts = [
+        rect(box.left, box.top, box.width, box.height, "fill:var(--line)", radius=3),
+        rect(box.across(low), box.top, length, box.height, "fill:var(--accent);opacity:.4", radius=3),
+        dot(box.across(value), box.top + 3, 5, "fill:var(--accent)"),
+    ]
+    if reference is not None:
+        x = box.across(reference)
+        parts.append(element("line", x1=x, x2=x, y1=1, y2=17, style="stroke:var(--soft);stroke-width:2"))
+    return picture(18, words, parts, width=220)
+
+
+def write_picture(path: str | os.PathLike[str], chart: str) -> None:
+    """Replace `path` by a chart as an SVG file of its own, in the light colours of the page.
+
+    Raises:
+        NeurosimWriteError: the file cannot be written.
+    """
+    found = re.search(r":root \{(.*?)\}", STYLE.read_text("utf-8"), re.DOTALL)
+    if found:
+        colours = found.group(1).replace("color-scheme: light dark;", "")
+    else:
+        colours = ""
+    style = (
+        f"svg {{ {colours} background: var(--paper); }}"
+        "text { font: 11.5px system-ui, sans-serif; fill: var(--soft) }"
+        ".grid { stroke: var(--line) } .axis { stroke: var(--faint) }"
+    )
+    chart = str(chart)  # markup would escape what is put into it
+    start = chart.index(">") + 1
+    head = chart[:start].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="920"', 1)
+    # Room around it: the last labels of the axes stand half outside.
+    head = re.sub(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', _padded, head)
+    write_text(path, f"{head}<style>{style}</style>{chart[start:]}\n")
+
+
+def column(rows: Iterable[object], key: str) -> Floats:
+    """Return [rows] one field of each row, NaN where it has no number."""
+    values = [number(getattr(row, key)) for row in rows]
+    return np.array([math.nan if value is None else value for value in values], np.float64)
+
+
+# --- axes, keys and lines
+
+
+def _padded(size: re.Match[str]) -> str:
+    width = float(size.group(1))
+    height = float(size.group(2))
+    return f'viewBox="-10 -8 {width + 20:g} {height + 14:g}"'
+
+
+def _told_apart(series: Sequence[Curve]) -> list[Curve]:
+    """Return series of which those that coincide with an earlier one are dashed, and named so in the key."""
+    found: list[Curve] = []
+    for curve in series:
+        same = next((each for each in found if curve.name and each.name and _coincide(curve, each)), None)
+        if same is None:
+            name = curve.name
+        else:
+            name = f"{curve.name} (the same as {same.name})"
+        if not (same is None or len(name) <= MAX_NAME):
+            name = f"{curve.name} (the same)"
+        found.append(curve if same is None else Curve(name, curve.x, curve.y, curve.colour, "dashed"))
+    return found
+
+
+def _coincide(one: Curve, other: Curve) -> bool:
+    same = np.array_equal(one.x, other.x, equal_nan=True) and np.array_equal(one.y, other.y, equal_nan=True)
+    return same and len(one.x) > 1 and "dots" not in (one.kind, other.kind)
+
+
+def _placed(curve: Curve, log_x: bool) -> tuple[Floats, Floats]:
+    """Return the points of a curve on their axes, logarithms where the horizontal one is logarithmic."""
+    x, y = (np.asarray(values, np.float64) for values in (curve.x, curve.y))
+    good = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x))
+    return np.log10(x[good]) if log_x else x[good], y[good]
+
+
+def _range(values: Floats, *, from_zero: bool = False) -> tuple[float, float]:
+    """Return the range of an axis that shows all values; never an empty one."""
+    if not values.size:
+        return 0.0, 1.0
+    low = float(values.min())
+    high = float(values.max())
+    if from_zero:
+        low = min(low, 0.0)
+        high = high * 1.05
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _frame(
+    keys: Sequence[tuple[str, str, str]], x: tuple[float, float], y: tuple[float, float], width: float
+) -> tuple[Box, list[Markup]]:
+    """Return the inside of a chart, and the key above it, from the (name, colour, kind) of each series."""
+    lines: list[list[tuple[float, tuple[str, str, str]]]] = []
+    at = width
+    for key in keys:
+        if key[0]:
+            length = 36 + 8.8 * len(key[0])  # of the larger text of small screens, in a wide font
+            if at + length > width:
+                lines.append([])
+                at = LEFT
+            lines[-1].append((at, key))
+            at += length
+    top = TOP + KEY_LINE * len(lines)
+    parts: list[Markup] = []
+    for k, line in enumerate(lines):
+        middle = top - KEY_LINE * (len(lines) - k) + 1
+        for left, (name, colour, kind) in line:
+            parts += [_mark(colour, kind, left, middle), label(left + 22, middle + 4, name)]
+    return Box(LEFT, top, width - LEFT - RIGHT, HEIGHT - TOP - FOOT, x, y), parts
+
+
+def _mark(colour: str, kind: str, x: float, y: float) -> Markup:
+    if kind == "dots":
+        return dot(x + 9, y, 3.2, f"fill:{colour}")
+    if kind == "box":
+        return rect(x + 4, y - 5, 10, 10, f"fill:{colour};opacity:.6")
+    return element("line", x1=x, x2=x + 18, y1=y, y2=y, style=_stroke(colour, kind))
+
+
+def _stroke(colour: str, kind: str) -> str:
+    dash = ";stroke-dasharray:5 4" if kind == "dashed" else ""
+    soft = ";opacity:.35" if kind == "soft" else ""
+    return f"fill:none;stroke:{colour};stroke-width:{1 if soft else 2};stroke-linejoin:round{dash}{soft}"
+
+
+def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
+    points = [(box.across(float(x)), box.down(float(y))) for x, y in zip(xs, ys, strict=True)]
+    if curve.kind == "dots" or len(points) == 1:  # a line needs two
+        few = len(points) <= MANY_DOTS
+        style = f"fill:{curve.colour}" + ("" if few else ";opacity:.5")
+        return [dot(x, y, 3.2 if few else 1.6, style) for x, y in points]
+    places = " ".join(f"{x},{y}" for x, y in points)
+    return [element("polyline", points=places, style=_stroke(curve.colour, curve.kind))]
+
+
+def _axes(
+    box: Box, x_name: str, y_name: str, *, log_x: bool = False, whole: tuple[bool, bool] = (False, False)
+) -> list[Markup]:
+    """Return the axes and their lines; `whole` says whether x and y are whole numbers."""
+    parts = [label(0, 12, y_name)]
+    for value, words in _ticks(box.y, False, 4, whole[1]):
+        y = box.down(value)
+        parts += [rule(box.left, y, box.right, y), label(box.left - 6, y + 4, words, "end")]
+    return [*parts, *_x_axis(box, x_name, log=log_x, whole=whole[0])]
+
+
+def _x_axis(box: Box, name: str, *, log: bool = False, whole: bool = False) -> list[Markup]:
+    parts = [rule(box.left, box.foot, box.right, box.foot, "axis")]
+    last = -math.inf
+    for value, words in _ticks(box.x, log, 5, whole):
+        x = box.across(value)
+        parts.append(rule(x, box.foot, x, box.foot + 4, "axis"))
+        if x - last >= MIN_GAP:
+            parts.append(label(x, box.foot + 17, words, "middle"))
+            last = x
+    return [*parts, label(box.right, box.foot + 33, name, "end")]
+
+
+def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False) -> list[tuple[float, str]]:
+    """Return the places on an axis with their labels: decades (1, 2, 5 of few decades) where it is logarithmic."""
+    if not log:
+        return [(value, plain(value)) for value in nice(*ends, about) if not whole or value % 1 == 0]
+    decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
+    steps = (1, 2, 5) if len(decades) <= 3 else (1,)
+    every = max(1, math.ceil(len(decades) / (about + 1)))
+    found = [(d + math.log10(s), s * 10.0**d) for d in decades[::every] for s in steps]
+    inside = [(at, _short(value)) for at, value in found if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
+    if len(inside) > 1:
+        return inside
+    # Less than two decades may hold no two of these: round numbers, as on a linear axis.
+    return [(math.log10(value), plain(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
+
+
+def _short(value: float) -> str:
+    if value >= 1:
+        return si(value, "", 1)
+    if value >= 1e-3:
+        return f"{value:g}"
+    return f"{value:.0e}".replace("e-0", "e-")

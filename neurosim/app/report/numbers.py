@@ -1,0 +1,143 @@
+"""Numbers as text, for pages and for the command line. Anything that is not a finite number becomes a dash."""
+
+from __future__ import annotations
+
+import math
+
+DASH = "\N{EM DASH}"
+NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+
+
+def number(value: object) -> float | None:
+    """Return `value` if it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def plain(value: object, digits: int = 4) -> str:
+    """Return 12,345 or 0.1234: an integer from 1000 on, else `digits` significant digits."""
+    known = number(value)
+    if known is None:
+        return DASH
+    if known == int(known) or abs(known) >= 1000:
+        return f"{known:,.0f}"
+    if abs(known) >= 1e-4:
+        return f"{known:.{digits}g}"
+    return f"{known:.2e}"
+
+
+def fixed(value: object, digits: int = 4) -> str:
+    """Return `digits` decimals, so that 1.0000 is not read as exactly 1."""
+    known = number(value)
+    return DASH if known is None else f"{known:.{digits}f}"
+
+
+def percent(value: object, digits: int = 1) -> str:
+    """Return 0.123 as 12.3 %."""
+    known = number(value)
+    if known is None:
+        return DASH
+    return f"{100 * known:.{digits}f}{THIN}%"
+
+
+def signed(value: object, digits: int = 2) -> str:
+    """Return 0.0123 as +1.23 %."""
+    known = number(value)
+    if known is None:
+        return DASH
+    return f"{100 * known:+.{digits}f}{THIN}%"
+
+
+def counted(count: int, name: str) -> str:
+    """Return `1 unit` or `3,000 units`."""
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def against(saving: object) -> str:
+    """Return a saving of 0.9 as "10 times less", one of -0.5 as "1.50 times more"."""
+    known = number(saving)
+    if known is None or known >= 1:
+        return DASH
+    ratio = 1 - known
+    if ratio > 1:
+        return f"{ratio:.3g} times more"
+    return f"{1 / ratio:.3g} times less"
+
+
+def si(value: object, unit: str = "", digits: int = 3) -> str:
+    """Return 1.23 µJ or 45.6 M. A fraction without a unit has no prefix: 0.850, not 850 m."""
+    known = number(value)
+    if known is None:
+        return DASH
+    power = _power(known)
+    if -3 <= power < 0 and not unit:
+        power = 0
+    whole = power == 0 and known == int(known)
+    if whole:
+        shown = f"{known:.0f}"
+    else:
+        shown = _significant(known / 10.0**power, digits)
+    return f"{shown}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
+
+
+def span(value: object, unit: str = "") -> str:
+    """Return a record of `low` and `high` as one figure or as `198-394 µJ` with one prefix."""
+    low, high = (number(getattr(value, end, None)) for end in ("low", "high"))
+    if low is None or high is None:
+        return DASH
+    if math.isclose(low, high, rel_tol=1e-9):
+        return si(high, unit)
+    power = _power(max(abs(low), abs(high)))
+    ends = "\N{EN DASH}".join(_significant(end / 10.0**power, 3) for end in (low, high))
+    return f"{ends}{THIN}{PREFIXES[power]}{unit}"
+
+
+def times(value: object) -> str:
+    """Return 12.3x: an integer from 100 on."""
+    known = number(value)
+    if known is None:
+        return DASH
+    return (f"{known:,.0f}" if known >= 100 else f"{known:.2g}" if known < 10 else f"{known:.1f}") + TIMES
+
+
+def seconds(value: object) -> str:
+    """Return 0.25 ms, 12.3 s or 4 min 5 s."""
+    known = number(value)
+    if known is None:
+        return DASH
+    if abs(known) < 120:
+        return si(known, "s")
+    return f"{int(known // 60)}{THIN}min {int(known % 60)}{THIN}s"
+
+
+def date(started: object) -> str | None:
+    """Return a time of ISO 8601 to the minute; its hyphens do not break the line."""
+    if not isinstance(started, str):
+        return None
+    day, _, time = started[:16].partition("T")
+    space = "\N{NO-BREAK SPACE}"
+    return f"{day.replace('-', NO_BREAK_HYPHEN)}{space}{time}{space}UTC"
+
+
+def text(shown: str) -> str:
+    """Return a figure for a terminal: plain spaces, and "to" for a dash between two ends."""
+    return shown.replace(THIN, " ").replace("\N{EN DASH}", " to ").replace(DASH, "-")
+
+
+def _power(value: float) -> int:
+    if value == 0:
+        return 0
+    # Rounded first: 999.96 is 1.00 k, not 1000.
+    exponent = math.floor(math.log10(float(f"{abs(value):.2e}")))
+    return min(max(3 * math.floor(exponent / 3), min(PREFIXES)), max(PREFIXES))
+
+
+def _significant(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    decimals = max(digits - 1 - math.floor(math.log10(float(f"{abs(value):.{digits - 1}e}"))), 0)
+    return f"{value:,.{decimals}f}"

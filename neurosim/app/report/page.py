@@ -1,0 +1,67 @@
+"""One self-contained page from a template. It needs no script, font or network, and its own policy forbids all three.
+
+A template extends `base.html` and fills its blocks; `ui.html` has tables, tiles and figures, `sections.html` the
+sections that pages share. Every value is escaped; the filters are the functions of `numbers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, UndefinedError
+
+from . import numbers, sections
+
+TEMPLATES = Path(__file__).with_name("templates")
+CONFIG = "config.toml"
+FILTERS = ("plain", "fixed", "percent", "signed", "against", "si", "span", "times", "seconds", "date")
+
+
+def render(template: Path, run: Path, manifest: Mapping[str, object], **values: object) -> str:
+    """Return the page of a run.
+
+    Args:
+        template: a file that extends `base.html`.
+        run: the run folder.
+        manifest: of the run.
+        values: further names of the template.
+    """
+    config = run / CONFIG
+    if config.is_file():
+        text = config.read_text("utf-8", errors="replace")
+    else:
+        text = None
+    known = _environment(template.parent).get_template(template.name)
+    return known.render(nav=[], folder=run.name, manifest=manifest, config=text, **values)
+
+
+class _Environment(Environment):
+    """An environment in which a field that a record lacks is an error; a key that a table lacks is blank."""
+
+    def getattr(self, obj: object, attribute: str) -> object:
+        if is_dataclass(obj) and not hasattr(obj, attribute):
+            raise UndefinedError(f"{type(obj).__name__} has no field {attribute}")
+        return super().getattr(obj, attribute)
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    environment = _Environment(
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=ChainableUndefined,
+        extensions=["jinja2.ext.do"],
+    )
+    environment.filters.update({name: getattr(numbers, name) for name in FILTERS}, sentence=sentence)
+    environment.globals.update(sections.FUNCTIONS)
+    return environment
+
+
+def sentence(words: list[object]) -> str:
+    """Return the words that are there, with commas between and a full stop; a page's lead."""
+    return ", ".join(str(word) for word in words if word) + "."

@@ -1,0 +1,96 @@
+"""Spikes as pixels: event frames, rasters and channel-by-time pictures, all over a transparent ground."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.spikes import Spikes
+from .png import tint
+
+Colour = tuple[int, int, int]
+# Mid-tones that stand on white and on near-black; orange and blue differ for every kind of colour vision.
+ON: Colour = (222, 120, 20)
+OFF: Colour = (62, 138, 205)
+SPIKE: Colour = (126, 100, 200)
+SOUND: Colour = (40, 140, 160)
+
+# Width and height of a dot in a raster of which less than this share is dots.
+DOTS = ((0.01, (3, 2)), (0.05, (2, 1)))
+MIN_ROWS = 60  # of a raster with dots of more than one row
+
+Pixels = NDArray[np.uint8]
+
+
+def plane(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return (polarities, height, width) of an event camera's shape, or None if the sensor is not a camera."""
+    if len(shape) == 2:
+        return (1, *shape)
+    if len(shape) == 3 and shape[0] in (1, 2):
+        return shape
+    return None
+
+
+def frame(spikes: Spikes) -> Pixels:
+    """Return [height, width, 4]: the hue is the balance of ON and OFF events, the opacity their number.
+
+    The polarity axis holds OFF, then ON, as in N-MNIST.
+    """
+    polarities, height, width = plane(spikes.shape) or (1, 1, spikes.size)
+    return balance(spikes.counts().reshape(polarities, height, width).astype(np.float64))
+
+
+def balance(counts: NDArray[np.float64]) -> Pixels:
+    """Return [..., 4] pixels of counts [polarities, ...]: the hue is the balance of ON and OFF, the opacity the sum."""
+    off, on = (counts[0], counts[1]) if len(counts) == 2 else (np.zeros_like(counts[0]), counts[0])
+    total = on + off
+    pixels = tint(_opacity(total), ON)
+    share = np.divide(on, total, out=np.zeros_like(on), where=total > 0)[..., None]
+    pixels[..., :3] = np.round(share * ON + (1 - share) * OFF)
+    return pixels
+
+
+def raster(spikes: Spikes, rows: int, columns: int) -> Pixels:
+    """Return [rows, columns, 4]: time to the right, units upwards from 0; ON above OFF if there are two polarities."""
+    rows = min(rows, spikes.size)
+    grid = _visible(_grid(spikes, rows, columns))
+    # One spike is a visible dot; many in one dot are darker, up to opaque.
+    pixels = tint(np.where(grid > 0, np.minimum(0.6 + 0.15 * grid, 1.0), 0.0), SPIKE)
+    camera = plane(spikes.shape)
+    if camera and camera[0] == 2:
+        boundary = rows // 2
+        pixels[:boundary, :, :3] = ON
+        pixels[boundary:, :, :3] = OFF
+    return pixels
+
+
+def channels(spikes: Spikes, rows: int, columns: int) -> Pixels:
+    """Return [rows, columns, 4]: events of each band of channels in each window of time, channel 0 at the foot."""
+    return tint(_opacity(_grid(spikes, min(rows, spikes.size), columns)), SOUND)
+
+
+def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
+    """Return [rows, columns] events, unit 0 in the last row."""
+    span = spikes.duration or 1.0
+    column = np.minimum((spikes.times / span * columns).astype(np.int64), columns - 1)
+    row = rows - 1 - spikes.units.astype(np.int64) * rows // spikes.size
+    flat = np.bincount(row * columns + column, minlength=rows * columns)
+    return flat.reshape(rows, columns).astype(np.float64)
+
+
+def _visible(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a raster whose dots are larger where there are few: a pixel of a chart is hard to see alone."""
+    share = np.count_nonzero(grid) / grid.size
+    wide, high = next((size for limit, size in DOTS if share < limit), (1, 1))
+    if len(grid) < MIN_ROWS:  # a row is several pixels high there
+        high = 1
+    padded = np.pad(grid, [((n - 1) // 2, n // 2) for n in (high, wide)])
+    shifted = [padded[y : y + len(grid), x : x + grid.shape[1]] for y in range(high) for x in range(wide)]
+    return np.asarray(np.max(shifted, axis=0))
+
+
+def _opacity(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the square root of counts relative to a high one: single events stay visible beside busy pixels."""
+    busy = counts[counts > 0]
+    top = np.quantile(busy, 0.98) if busy.size else 1.0
+    return np.sqrt(np.minimum(counts / top, 1.0))

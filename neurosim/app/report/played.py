@@ -1,0 +1,100 @@
+"""Recordings as a page shows them: played, their rate over time, and where on the sensor the events were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from ...data.spikes import Spikes
+from . import charts, numbers, pixels
+from .film import film
+from .png import data_uri
+from .recordings import Figure
+
+BINS = 100  # of the rate over time
+CHANNEL_COLUMNS = 180
+CHANNEL_ROWS = 70
+
+
+@dataclass(frozen=True)
+class Played:
+    """One recording of a page.
+
+    Attributes:
+        name: its heading.
+        spikes: the recording.
+        remarks: what is to be said of it.
+    """
+
+    name: str
+    spikes: Spikes
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def camera(self) -> tuple[int, int, int] | None:
+        """(polarities, height, width) if the sensor is a camera."""
+        return pixels.plane(self.spikes.shape)
+
+    @property
+    def rate(self) -> float | None:
+        """Events a second; None where no time passed."""
+        if self.spikes.duration:
+            return len(self.spikes) / self.spikes.duration
+        return None
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return (name, value) of sensor, duration, events and rate."""
+        spikes = self.spikes
+        found = [
+            ("Sensor", " x ".join(map(str, spikes.shape))),
+            ("Duration", str(numbers.seconds(spikes.duration))),
+            ("Events", f"{len(spikes):,}"),
+            ("Rate", f"{numbers.si(self.rate)} events/s"),
+        ]
+        if self.camera and self.camera[0] == 2 and len(spikes):
+            on = np.count_nonzero(spikes.units >= spikes.size // 2) / len(spikes)
+            found.append(("ON", str(numbers.percent(on))))
+        silent = np.count_nonzero(spikes.counts() == 0)
+        return [*found, ("Silent units", f"{silent:,} of {spikes.size:,}")]
+
+    def film(self, number: int) -> Figure | None:
+        """Return the recording played, and its caption; None where it is of no camera, or lasts no time."""
+        if self.camera is None or not self.spikes.duration:
+            return None
+        played = film(self.spikes)
+        return played.markup(f"film-{number}", f"{self.name}: events over time"), played.caption
+
+    def figures(self) -> list[Figure]:
+        """Return pictures with captions: events by pixel, or by channel over time, and their rate."""
+        spikes = self.spikes
+        found: list[Figure] = [self._map()] if self.camera else []
+        if not spikes.duration:
+            return found
+        if self.camera is None:
+            bands = pixels.channels(spikes, CHANNEL_ROWS, CHANNEL_COLUMNS)
+            panel = charts.Panel("events", bands, 2 * CHANNEL_ROWS, f"{len(spikes):,} events of {spikes.size:,} units")
+            words = f"{self.name}: events of each band of units over time"
+            found.append(
+                (charts.strips([panel], spikes.duration, words), "Events of each band of units, unit 0 at the foot.")
+            )
+        colour = "var(--on)" if self.camera else "var(--spike)"
+        return [*found, self._rate(colour)]
+
+    def _rate(self, colour: str) -> Figure:
+        spikes = self.spikes
+        step = spikes.duration / BINS
+        counts = np.histogram(spikes.times, bins=BINS, range=(0.0, spikes.duration))[0]
+        centres = np.asarray((np.arange(BINS) + 0.5) * step, np.float64)
+        curve = charts.Curve("", centres, counts / (1e3 * step), colour)
+        words = f"Events over time, in {BINS} bins of {numbers.seconds(step)}."
+        return charts.over_time([curve], spikes.duration, "events per ms", f"{self.name}: rate of events"), words
+
+    def _map(self) -> Figure:
+        uri = data_uri(pixels.frame(self.spikes))
+        most = int(self.spikes.counts().max(initial=0))
+        picture = Markup('<div class="map"><img src="{}" alt="{}"></div>').format(
+            uri, f"{self.name}: events of each pixel"
+        )
+        return picture, f"Events of each pixel over the whole recording; the busiest unit has {most:,}."

@@ -1,0 +1,202 @@
+"""Recordings that a run kept for its page: event frames, rasters, channels, and the rates of the neurons that answer:
+a liquid, or a layer of a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimError
+from ...data.files.sonata import read_sonata
+from ...data.spikes import Spikes
+from . import charts, numbers, pixels
+from .charts import BarGroup, Curve, Panel
+from .png import data_uri
+
+SPIKES = "spikes.h5"
+FRAMES = 3  # N-MNIST's saccades are three equal parts of a recording
+COLUMNS = 432
+INPUT_ROWS = 110
+NEURON_ROWS = 150
+# coarse enough for a cell to hold several events
+CHANNEL_COLUMNS = 144
+CHANNEL_ROWS = 70
+BIN = 5e-3  # seconds of a rate's time course
+MAX_INTERVAL = 0.1  # seconds between two spikes of a neuron, as drawn
+Figure = tuple[Markup, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRecording:
+    """A recording whose spikes are kept for the page.
+
+    Attributes:
+        index: in the test recordings.
+        label, predicted: class numbers.
+        duration: s.
+    """
+
+    index: int = 0
+    label: int | str | None = None
+    predicted: int | str | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One recording of the page.
+
+    Attributes:
+        index: its number in the split.
+        label, predicted: names of its class and of the answer.
+        right: whether they are the same.
+        events: the recording.
+        spikes: of the neurons that answered, if they were kept.
+        who: "liquid" or "layer".
+    """
+
+    index: int
+    label: str
+    predicted: str
+    right: bool
+    events: Spikes
+    spikes: Spikes | None
+    who: str = "liquid"
+
+    @property
+    def camera(self) -> tuple[int, int, int] | None:
+        """(polarities, height, width) if the sensor is a camera."""
+        return pixels.plane(self.events.shape)
+
+    def frames(self) -> list[tuple[str, str]]:
+        """Return (picture as data URI, caption) of each third."""
+        span = self.events.duration / FRAMES
+        found = []
+        for k in range(FRAMES):
+            part = self.events.window(k * span, (k + 1) * span if k < FRAMES - 1 else self.events.duration)
+            words = f"{1e3 * k * span:.0f}\N{EN DASH}{1e3 * (k + 1) * span:.0f} ms, {len(part):,} events"
+            found.append((data_uri(pixels.frame(part)), words))
+        return found
+
+    def strips(self) -> Markup:
+        """Return the rasters of events and spikes on one clock."""
+        events = self.events
+        note = f"{len(self.events):,} events"
+        if self.camera:
+            panels = [Panel("input", pixels.raster(events, INPUT_ROWS, COLUMNS), INPUT_ROWS, note)]
+        else:
+            bands = pixels.channels(events, CHANNEL_ROWS, CHANNEL_COLUMNS)
+            panels = [Panel(f"input, {events.size} channels, 0 at the foot", bands, 2 * CHANNEL_ROWS, note)]
+        if self.spikes is not None:
+            note = f"{len(self.spikes):,} spikes of {self.spikes.size:,} neurons"
+            panels.append(Panel(self.who, pixels.raster(self.spikes, NEURON_ROWS, COLUMNS), NEURON_ROWS, note))
+        return charts.strips(panels, events.duration, f"{self.label}: raster of input and {self.who} over time")
+
+
+def read(
+    run: Path, shown: Sequence[ShownRecording], classes: Sequence[str], who: str = "liquid"
+) -> tuple[list[Example], str]:
+    """Return the recordings whose spikes were kept, or none and why.
+
+    Args:
+        shown: what the results say of them.
+        classes: names of the classes.
+        who: the neurons that answer, as their spikes are named in the file.
+    """
+    if not (run / SPIKES).is_file():
+        return [], f"The run folder has no {SPIKES}: no recording was kept for this page."
+    if not shown:
+        return [], "The run's metrics name no recordings to show."
+    try:
+        return [_example(run / SPIKES, k, entry, classes, who) for k, entry in enumerate(shown)], ""
+    except NeurosimError as error:
+        return [], f"The recordings kept for this page cannot be shown: {error}"
+
+
+def _example(path: Path, k: int, entry: ShownRecording, classes: Sequence[str], who: str) -> Example:
+    label, predicted = (_class(value, classes) for value in (entry.label, entry.predicted))
+    events = read_sonata(path, f"input_{k}")
+    try:
+        spikes = read_sonata(path, f"{who}_{k}")
+    except NeurosimError:
+        spikes = None
+    right = entry.predicted is not None and entry.label == entry.predicted
+    return Example(entry.index, label, predicted, right, events, spikes, who)
+
+
+def _class(value: int | str | None, classes: Sequence[str]) -> str:
+    """Return a class by name, where it is given by number."""
+    if isinstance(value, int) and 0 <= value < len(classes):
+        return classes[value]
+    return "not known" if value is None else str(value)
+
+
+def rates(shown: Sequence[Example]) -> list[Figure]:
+    """Return (picture, caption) of rates and intervals of the neurons, and of the events; none without spikes."""
+    neurons = [each.spikes for each in shown if each.spikes is not None and each.spikes.duration > 0]
+    neurons = [spikes for spikes in neurons if spikes.size == neurons[0].size]
+    if not neurons:
+        return []
+    inputs = [each.events for each in shown if each.events.duration > 0]
+    spikes = course(neurons, "var(--spike)", "spikes per neuron and second", neurons[0].size)
+    events = course(inputs, "var(--on)", "events per ms", 1e3)
+    return [
+        firing(neurons),
+        intervals(neurons),
+        (spikes, f"Rate of the {shown[0].who} over time: thin, each recording; thick, their mean."),
+        (events, "Events from the sensor over time: thin, each recording; thick, their mean."),
+    ]
+
+
+def firing(recordings: Sequence[Spikes], of: str = "neurons") -> Figure:
+    """Return the histogram of firing rates, and its caption."""
+    seconds = sum(spikes.duration for spikes in recordings)
+    hertz = np.sum([spikes.counts() for spikes in recordings], axis=0) / seconds
+    chart = _histogram(hertz, "spikes per second", "neurons", "Histogram of firing rates")
+    silent = np.count_nonzero(hertz == 0)
+    mean = numbers.plain(float(hertz.mean()), 3)
+    return chart, f"Firing rates of {hertz.size:,} {of}: mean {mean} spikes per second, {silent:,} {of} silent."
+
+
+def intervals(recordings: Sequence[Spikes], of: str = "a neuron") -> Figure:
+    """Return the histogram of intervals between spikes (regular firing is a peak, random a decay), and its caption."""
+    found = np.concatenate([_intervals(spikes) for spikes in recordings])
+    short = found[found <= MAX_INTERVAL] * 1e3
+    chart = _histogram(short, "ms", "intervals", "Histogram of intervals between spikes")
+    if found.size > short.size:
+        longer = f"; {found.size - short.size:,} longer ones are not drawn"
+    else:
+        longer = ""
+    return chart, f"Intervals between successive spikes of {of}, up to {1e3 * MAX_INTERVAL:.0f} ms{longer}."
+
+
+def _histogram(values: NDArray[np.float64], x_name: str, y_name: str, words: str) -> Markup:
+    return charts.histograms([BarGroup("", values, "var(--spike)")], x_name, words, x=None, counted=y_name)
+
+
+def _intervals(spikes: Spikes) -> NDArray[np.float64]:
+    """Return the seconds from each spike of a neuron to its next."""
+    order = np.lexsort((spikes.times, spikes.units))
+    times = spikes.times[order]
+    units = spikes.units[order]
+    return np.asarray(np.diff(times)[np.diff(units) == 0], np.float64)
+
+
+def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -> Markup:
+    """Return a chart of events a second and `share`, in bins of `BIN`, of each recording and of all that still run."""
+    duration = max(spikes.duration for spikes in recordings)
+    bins = max(round(duration / BIN), 1)
+    step = duration / bins
+    curves = [np.histogram(spikes.times, bins=bins, range=(0.0, duration))[0] / (step * share) for spikes in recordings]
+    running = np.array([spikes.duration > np.arange(bins) * step for spikes in recordings])
+    mean = np.sum(curves, axis=0) / np.maximum(running.sum(axis=0), 1)
+    centres = np.asarray((np.arange(bins) + 0.5) * step, np.float64)
+    drawn = [
+        Curve("", centres[alive], curve[alive], colour, "soft") for curve, alive in zip(curves, running, strict=True)
+    ]
+    return charts.over_time([*drawn, Curve("", centres, mean, colour)], duration, name, f"{name} over time")

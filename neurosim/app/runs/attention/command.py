@@ -1,0 +1,45 @@
+"""`neurosim attention TASK`: kinds of attention side by side on a synthetic task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..frame.command import CommandOptions, count, run_command, setting, setting_argument
+
+if TYPE_CHECKING:
+    from . import Attention
+
+
+def _split(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    return [part.strip() for part in value.split(",")]
+
+
+@run_command(resume="Continue a run that was interrupted or killed, in its own folder.")
+@setting_argument("task.name", "[TASK]")
+@setting(
+    "--kinds", "model.kinds", callback=_split, metavar="A,B", help="Kinds or hybrids: 'gla,deltanet,gla*3+window'."
+)
+@count("--seeds", "seeds", "Models of each kind.")
+@count("--steps", "training.steps", "Updates of each model.")
+def command(options: CommandOptions) -> Attention:
+    """Train small models of attention kinds on TASK and compare them: a table, curves, and scores by bytes of state.
+
+    \b
+    recall       values of keys that were shown, by number of pairs
+    joint        the same where a key has another value in each context
+    copying      tokens among blanks, in order
+    parity       of the bits so far; counting: their sum modulo 5
+    words        products of permutations, --set 'task.options={group="S5"}' or A5, S4, S3
+    regression   y = W x in context, --set task.options.period=16 for a W that switches
+    outliers     classification in context, by per cent of false examples
+
+    More settings: --set model.layers=2 --set model.width=32 --set model.options.gla.num_heads=1
+    --set task.options.sizes=[16,32] --set training.optimizer=muon.
+    """
+    from . import KIND
+
+    return KIND

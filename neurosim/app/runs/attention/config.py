@@ -1,0 +1,105 @@
+"""The config of a comparison of attention kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from ....base.errors import lookup
+from ....base.plain import from_plain, to_plain
+from ....language.attention.kinds import KINDS, current_options
+from ....language.attention.model import MixerSpec
+from ....language.attention.patterns import parse_pattern
+from ....language.attention.probe import ProbeTraining
+from ....language.attention.tasks import TASKS
+from ....language.attention.tasks.base import SequenceTask
+from ..frame.config import Count, RunConfig, Seed, section_of
+from ..frame.settings import Section
+
+
+class TaskSettings(Section):
+    """The task.
+
+    Attributes:
+        name: of the task, in `attention.tasks.TASKS`.
+        options: of that task, such as `trained` and `sizes`, the sizes that models are trained and tested on.
+    """
+
+    name: str = "recall"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ProbeSettings(Section):
+    """The models.
+
+    Attributes:
+        kinds: a name of `attention.KINDS` or a hybrid, bottom to top ("gla*3+window"), for each model.
+        options: of these kinds, by kind.
+        layers: number of layers, over which a hybrid is repeated. Default: once the hybrid.
+        width: channels of the residual stream.
+        hidden: channels of the feed-forward layers; none without.
+    """
+
+    kinds: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("softmax", "gla", "deltanet")
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    layers: Count | None = None
+    width: Count = 64
+    hidden: Count | None = None
+
+
+if TYPE_CHECKING:
+
+    class ProbeTrainingSettings(Section): ...
+else:
+    ProbeTrainingSettings = section_of(ProbeTraining)
+
+
+class AttentionConfig(RunConfig):
+    """Everything that decides the results of a comparison of attention kinds.
+
+    Attributes:
+        seed: of the first model of each kind; the others have the seeds that follow.
+        seeds: number of models of each kind.
+        task: the task.
+        model: the models.
+        training: see `attention.probe.ProbeTraining`.
+    """
+
+    seed: Seed = 0
+    seeds: Count = 3
+    task: TaskSettings = TaskSettings()
+    model: ProbeSettings = ProbeSettings()
+    training: ProbeTrainingSettings = ProbeTrainingSettings()
+
+    def build_task(self) -> SequenceTask:
+        """Return the task.
+
+        Raises:
+            NeurosimInputError: no such task or option, or one that breaks its rule.
+        """
+        task = lookup(TASKS, self.task.name, "task.name")
+        options: Mapping[str, object] = {**to_plain(task), **self.task.options}
+        return from_plain(type(task), options, "task.options")
+
+    def layers(self, kinds: str) -> tuple[MixerSpec, ...]:
+        """Return the mixers of a model, bottom to top.
+
+        Raises:
+            NeurosimInputError: an unknown kind.
+        """
+        names = parse_pattern(kinds.replace("+", ","), KINDS, "model.kinds")
+        specs = [MixerSpec(name, current_options(name, self.model.options.get(name, {}))) for name in names]
+        return tuple(specs[i % len(specs)] for i in range(self.model.layers or len(specs)))
+
+    def build_training(self) -> ProbeTraining:
+        return ProbeTraining(**self.training.model_dump())
+
+    def check(self) -> None:
+        self.build_task()
+        self.build_training()
+        for kinds in self.model.kinds:
+            self.layers(kinds)
+        for kind in self.model.options:
+            lookup(KINDS, kind, "model.options")

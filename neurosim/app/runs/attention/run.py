@@ -1,0 +1,115 @@
+"""Train models of each kind with each seed on a task; a killed run continues within the model at hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ....base import plain
+from ....base.errors import NeurosimError
+from ....base.json_toml import read_json, write_json
+from ....language.attention.probe import ProbeModel, ProbeRun, scores_by_size
+from ....language.attention.tasks.base import SequenceTask
+from ....language.conversion.generate import state_bytes
+from ..frame.folder import make_folder
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
+from ..frame.progress import bar
+from .config import AttentionConfig
+from .result import AttentionResult, KindResult, TrainedProbe
+
+# folder of what is trained, and file of the training at hand
+MODELS = "models"
+STATE = "state.safetensors"
+
+
+def load(config: AttentionConfig, options: RunOptions) -> Inputs[SequenceTask]:
+    """Return the task; raise the errors of the options of every kind."""
+    task = config.build_task()
+    for kinds in config.model.kinds:
+        _model(config, task, kinds, config.seed)
+    return Inputs(task, {"task": config.task.name})
+
+
+def work(run: Run[AttentionConfig, SequenceTask]) -> AttentionResult:
+    """Train and test the models of each kind with each seed."""
+    config = run.config
+    task = run.inputs
+    with run.time("train"):
+        models = _train_all(run)
+    return AttentionResult(
+        task=config.task.name,
+        measure=task.measure,
+        size_name=task.size_name,
+        trained=task.trained,
+        sizes=task.sizes,
+        chance=1 / task.outputs if task.measure == "accuracy" else 1.0,
+        seed=config.seed,
+        steps=config.build_training().steps,
+        kinds=tuple(_kind(config, task, kinds, models[kinds]) for kinds in config.model.kinds),
+    )
+
+
+class _Cell(NamedTuple):
+    """A model to be trained: its kinds, seed, and the folder of what is known of it."""
+
+    kinds: str
+    seed: int
+    folder: Path
+
+
+def _model(config: AttentionConfig, task: SequenceTask, kinds: str, seed: int) -> ProbeModel:
+    return ProbeModel(task, config.layers(kinds), config.model.width, config.model.hidden, seed)
+
+
+def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[TrainedProbe]]:
+    """Return the trained models by kind; those of an interrupted run are read."""
+    config = run.config
+    task = run.inputs
+    root = run.path / MODELS
+    cells = [
+        _Cell(kinds, seed, root / f"{i}-{re.sub(r'[^a-z0-9]+', '-', kinds)}-{seed}")
+        for i, kinds in enumerate(config.model.kinds)
+        for seed in range(config.seed, config.seed + config.seeds)
+    ]
+    found: dict[str, list[TrainedProbe]] = {kinds: [] for kinds in config.model.kinds}
+    steps = config.build_training().steps
+    with bar(f"training on {config.task.name}", "updates", run.options.quiet) as report:
+        for number, cell in enumerate(cells):
+
+            def on_progress(step: int, loss: float, cell: _Cell = cell, before: int = number * steps) -> None:
+                if report is not None:
+                    report(before + step, len(cells) * steps, f"{cell.kinds}, seed {cell.seed}, loss {loss:.3f}")
+
+            result = cell.folder / "result.json"
+            if not result.is_file():
+                make_folder(cell.folder)
+                model = _model(config, task, cell.kinds, cell.seed)
+                training = ProbeRun(task, model, config.build_training(), cell.seed, cell.folder / STATE)
+                try:
+                    state = training.run(on_progress)
+                except NeurosimError as error:
+                    raise NeurosimError(f"{cell.kinds}, seed {cell.seed}: {error}") from None
+                scores = scores_by_size(task, model, cell.seed)
+                made = TrainedProbe(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
+                write_json(result, plain.to_plain(made))
+                (cell.folder / STATE).unlink(missing_ok=True)
+            found[cell.kinds].append(plain.from_plain(TrainedProbe, read_json(result), str(result)))
+    return found
+
+
+@torch.no_grad()
+def _kind(config: AttentionConfig, task: SequenceTask, kinds: str, models: list[TrainedProbe]) -> KindResult:
+    model = _model(config, task, kinds, config.seed)
+    longest = task.draw(max(task.sizes), 1, torch.Generator().manual_seed(0))
+    layers = tuple(layer.kind for layer in config.layers(kinds))
+    return KindResult(
+        name=kinds,
+        layers=layers,
+        parameters=sum(p.numel() for p in model.parameters()),
+        state_bytes=state_bytes(model(longest.inputs)[1]),
+        models=tuple(models),
+    )

@@ -1,0 +1,127 @@
+"""`neurosim continual ...`: learners on a stream of tasks over seeds, and their comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....base.errors import NeurosimInputError
+from ....base.plugins import first_line
+from ..frame.command import (
+    CPU_OR_CUDA,
+    NO_RUN,
+    CommandOptions,
+    CommandResult,
+    at_least,
+    check_resume,
+    common,
+    count,
+    own_folder,
+    run_command,
+)
+
+if TYPE_CHECKING:
+    from . import Comparison, Continual
+
+
+def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from ....learning.continual.learners import LEARNERS
+
+    return [name for name in LEARNERS if name.startswith(incomplete)]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Learn one task after the other, and see what is forgotten.
+
+    \b
+    `run` takes a TOML file: a stream of tasks, learners with their settings, a grid. Every learner meets the stream
+    with every seed; the whole accuracy matrix is kept. Without a file: permuted digits, embedded.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@run_command(
+    "run", short_help="Run learners on a stream of tasks.", devices=CPU_OR_CUDA, resume="Continue an interrupted run."
+)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@count("--seeds", "seeds", "Seeds of each learner; default 1.")
+@click.option(
+    "--workers", type=int, default=1, callback=at_least(1, "must be >= 1"), metavar="N", help="Processes; default 1."
+)
+@click.option(
+    "--learner",
+    "learners",
+    multiple=True,
+    shell_complete=_learners,
+    metavar="NAME",
+    help="This learner only; repeatable.",
+)
+@click.option("--cluster", metavar="ADDRESS", help="Run on a dask scheduler: its address or its file.")
+def run(
+    options: CommandOptions,
+    file: Path | None,
+    workers: int,
+    learners: tuple[str, ...],
+    cluster: str | None,
+) -> Continual:
+    """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
+
+    FILE may instead be a dataset, or a folder of your own recordings, which is read as in other runs (--set
+    data.options.test=0.3): then two of its classes are new in each task.
+
+    \b
+    Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
+    were killed, give --resume RUN. Results do not depend on --workers; each has one thread unless --threads says.
+    With --device cuda the learners that train a network in torch do so there; others are refused by name.
+    """
+    from ....data import catalog
+    from . import Continual
+
+    if options.resumed is not None:
+        check_resume(options, file, *learners)
+        return Continual(workers, cluster)
+    if file is not None and options.config is not None:
+        raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
+    if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.names()):
+        return Continual(workers, cluster, learners, data=own_folder({"data.name": str(file)}))
+    return Continual(workers, cluster, learners, file)
+
+
+@run_command(
+    "compare", short_help="Compare the learners of several runs.", without=("config", "sets", "seed", "threads")
+)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+def compare(options: CommandOptions, runs: tuple[Path, ...]) -> Comparison:
+    """Compare the learners of RUNS: a table, and a folder with a page, pictures, and the table as CSV and LaTeX."""
+    from . import Comparison
+
+    return Comparison(runs)
+
+
+@command.command("list", short_help="List streams, sources of items, and learners.")
+@common(without=NO_RUN)
+def list_all(options: CommandOptions) -> CommandResult:
+    """List the streams, the sources of their items, the learners, and the measures with their formulas."""
+    from ....learning.continual.learners import LEARNERS
+    from ....learning.continual.matrix import MEASURES
+    from ....learning.continual.sources import SOURCES
+    from ....learning.continual.streams import STREAMS
+    from .table import listing
+
+    streams = {name: first_line(recipe.__doc__) for name, recipe in STREAMS.every().items()}
+    sources = {name: source.title for name, source in SOURCES.items()}
+    entries = LEARNERS.every()
+    learners = {name: entry.title for name, entry in entries.items()}
+    measures = {name: {"formula": m.formula, "meaning": m.meaning} for name, m in MEASURES.items()}
+    free = [name for name, entry in entries.items() if entry.task_free]
+    data = {"streams": streams, "sources": sources, "learners": learners, "task_free": free, "measures": measures}
+    return CommandResult(data, listing(streams, sources, learners, free))
+
+
+for _command in (run, compare):
+    command.add_command(_command)

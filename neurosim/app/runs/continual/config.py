@@ -1,0 +1,371 @@
+"""The config of a continual run: the stream, the learners with their settings, the seeds, and a grid of settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import create_model
+
+from ....base.errors import NeurosimInputError, lookup, require
+from ....base.json_toml import read_toml
+from ....learning.continual.learners import LEARNERS, kind
+from ....learning.continual.streams import STREAMS
+from ..frame.config import Count, Energy, Seed, section_of, sources_of
+from ..frame.folder import CONFIG, RunFolder
+from ..frame.settings import ConfigSource, Section, check_tables, merge, overlay, resolve, table_of
+
+DEFAULT = ("plain", "joint", "replay")
+# Passes over a task of every learner that takes several, so that budgets are equal where none are given.
+EPOCHS = 5
+FILES = ("root", "options")  # settings of a stream that the table [data] has
+# Names that settings of learners had in earlier versions.
+EARLIER_NAMES = {"rate": "learning_rate"}
+Tree = Mapping[str, Any]
+
+
+class StreamData(Section):
+    """The recordings that the tasks are made from, by the keys of other runs.
+
+    Attributes:
+        name: of the dataset, or "folder".
+        root: folder with the files.
+        options: settings of the dataset, such as `neurosim.data.folder.options.FolderOptions`.
+    """
+
+    name: str
+    root: str | None = None
+    options: dict[str, Any] | None = None
+
+
+class Head(Section):
+    """Settings of the whole run.
+
+    Attributes:
+        seed: the first; the others follow it.
+        seeds: number of seeds.
+        online: one pass: every learner meets each item of a task once, whatever its `epochs`; so it is without
+            stream.boundaries.
+        on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
+            serve to choose settings.
+        data: a dataset in the place of `stream.source`, with a folder and settings.
+        energy: the profile of the estimates.
+    """
+
+    seed: Seed = 0
+    seeds: Count = 1
+    online: bool = False
+    data: StreamData | None = None
+    on: Literal["test", "validation"] | None = None
+    energy: Energy = Energy()
+
+
+@dataclass(frozen=True)
+class ContinualConfig:
+    """Everything that decides a continual run's results.
+
+    Attributes:
+        head: seeds and items.
+        stream: `kind`, a name in `STREAMS`, and the settings of that recipe.
+        learners: settings by name in `LEARNERS`.
+        sweep: lists of values by the place they belong to: a learner's name, or "stream".
+        rows: every learner with every point of the grid that concerns it.
+    """
+
+    head: Head
+    stream: Tree
+    learners: Mapping[str, Tree]
+    sweep: Mapping[str, Mapping[str, Sequence[Any]]]
+    rows: tuple[Row, ...] = ()
+
+    def tree(self) -> dict[str, object]:
+        """Return the settings as config.toml holds them."""
+        tables = {"stream": dict(self.stream), "learners": {n: dict(s) for n, s in self.learners.items()}}
+        return {**self.head.model_dump(), **tables, "sweep": {n: dict(v) for n, v in self.sweep.items()}}
+
+    @property
+    def files(self) -> Tree:
+        """Folder and settings of the stream's dataset, where they are given."""
+        data = self.head.data
+        if data is None:
+            return {}
+        return {k: v for k, v in data.model_dump(exclude={"name"}).items() if v is not None}
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds."""
+        return tuple(self.head.seed + k for k in range(self.head.seeds))
+
+    @property
+    def energy(self) -> Energy:
+        """Profile of the energy estimates."""
+        return self.head.energy
+
+    @property
+    def evaluate_on(self) -> str:
+        """The items that accuracies are measured on."""
+        return self.head.on or ("validation" if self.sweep else "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the results: one learner with one choice of settings on one stream.
+
+    Attributes:
+        name: in tables, e.g. "replay, memory 100".
+        learner: a name in `LEARNERS`.
+        settings: all settings of the learner.
+        stream: `kind` and all settings of the stream.
+    """
+
+    name: str
+    learner: str
+    settings: Tree
+    stream: Tree
+
+    def check(self) -> None:
+        """Raise `NeurosimInputError` where a value of the stream or the learner breaks its rule."""
+        STREAMS[self.stream["kind"]](**_without_kind(self.stream))
+        try:
+            kind(self.learner).SETTINGS(**self.settings)
+        except NeurosimInputError as error:
+            # The class says `ReplaySettings.memory: ...`; the user said learners.replay.
+            raise NeurosimInputError(f"learners.{self.learner}.{str(error).partition('.')[2]}") from None
+
+
+def configure(
+    file: Path | str | None = None,
+    sets: Sequence[str] = (),
+    given: Mapping[str, object] | None = None,
+    only: Sequence[str] = (),
+) -> ContinualConfig:
+    """Return the config of a new run. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
+
+    Args:
+        file: TOML, with tables `stream`, `learners.NAME`, `common` (settings of every learner that has them) and
+            `sweep.NAME` (lists of values; NAME is a learner, "common" or "stream").
+        only: learners to run, whether the file names them or not.
+
+    Raises:
+        NeurosimInputError: a key that is unknown or breaks its rule.
+        NeurosimFormatError: `file` is not TOML.
+        NeurosimMissingError: a learner needs torch, which is not installed.
+    """
+    # TOML has lists where the settings are tuples.
+    sources = [ConfigSource(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
+    check_tables(sources, Head)
+    tables = {"stream": "source", "learners": "replay.memory", "common": "epochs", "sweep": "replay.memory"}
+    for source in sources:
+        for key, leaf in tables.items():
+            table_of(source, key, key, f"{key}.{leaf}")
+    merged = merge(sources)
+    learners = _table(merged, "learners") or {name: {} for name in DEFAULT}
+    names = only or tuple(learners)
+    owners = {name: kind(name).SETTINGS for name in names}
+    common = _table(merged, "common")
+    lost = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
+    # If learners were deselected, an unused [common] key may be theirs: accept it.
+    require(
+        bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost
+    )
+    stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
+    recipe = lookup(STREAMS, stream_kind, "stream.kind")
+    own = {name: overlay(_shared(name, owner, common), _table(learners, name)) for name, owner in owners.items()}
+    if merged.get("online") is True or _table(merged, "stream").get("boundaries") is False:
+        budgeted = [name for name, table in own.items() if "epochs" in table and not LEARNERS[name].reference]
+        own |= {name: {**own[name], "epochs": 1} for name in budgeted}
+    sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
+    rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
+    swept = "source" in sweep.get("stream", {}) and "data" in merged
+    require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
+    rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), merged.get("data"), recipe)
+    checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
+    tree = checked.model_dump()
+    stream = {"kind": stream_kind, **tree["stream"]}
+    config = ContinualConfig(Head(**{n: tree[n] for n in Head.model_fields}), stream, tree["learners"], sweep)
+    config = dataclasses.replace(config, rows=tuple(_rows(config)))
+    for row in config.rows:
+        row.check()
+    _check_boundaries(config)
+    return config
+
+
+def _shared(name: str, owner: type, common: Tree) -> dict[str, object]:
+    """Return the settings that a learner has from [common], or else the usual budget; a reference has its own."""
+    shared = {"epochs": EPOCHS, **common}
+    if LEARNERS[name].reference:
+        del shared["epochs"]
+    return {key: value for key, value in shared.items() if key in _fields(owner)}
+
+
+def _check_boundaries(config: ContinualConfig) -> None:
+    """Raise `NeurosimInputError` naming the learners that a stream without boundaries cannot have."""
+    rows = [row for row in config.rows if not row.stream["boundaries"]]
+    unable = [name for name in dict.fromkeys(row.learner for row in rows) if not LEARNERS[name].task_free]
+    if unable:
+        free = ", ".join(name for name, entry in LEARNERS.every().items() if entry.task_free)
+        rule = f"must be true for learners that learn task by task, {', '.join(unable)}; {free} need no boundaries"
+        require(False, "stream.boundaries", rule, False)
+
+
+def stored(run: RunFolder) -> ContinualConfig:
+    """Return the config of a run that is resumed."""
+    return configure(run.path / CONFIG)
+
+
+class Changeable(Section):
+    """Settings of a finished run that can change."""
+
+    energy: Energy = Energy()
+
+
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> Changeable:
+    """Return the energy settings of a run, changed by `sources`; nothing else of it can change.
+
+    Raises:
+        NeurosimInputError: another setting was given, or one that breaks its rule.
+    """
+    given = [key for source in sources for key in source.tree if key not in changeable]
+    require(not given, str(run.path), "is a continual run, and nothing of it can change; leave these out", given)
+    path = run.path / CONFIG
+    own = {key: value for key, value in read_toml(path).items() if key in Changeable.model_fields}
+    return resolve(Changeable, [ConfigSource(str(path), own), *sources])
+
+
+def _rows(config: ContinualConfig) -> Iterator[Row]:
+    """Yield every learner with every point of the grid that concerns it.
+
+    Raises:
+        NeurosimInputError: a value in the grid that no setting takes.
+    """
+    for learner, settings in config.learners.items():
+        model = _model(STREAMS[config.stream["kind"]], {learner: kind(learner).SETTINGS})
+        axes = [
+            (place, key, value) for place in ("stream", learner) for key, value in config.sweep.get(place, {}).items()
+        ]
+        for point in itertools.product(*(values for _, _, values in axes)):
+            chosen: dict[str, dict[str, object]] = {"stream": dict(config.stream), learner: dict(settings)}
+            words = [learner]
+            for (place, key, _), value in zip(axes, point, strict=True):
+                chosen[place][key] = value
+                words.append(f"{key} {_text(value)}")
+            tables = {"stream": _without_kind(chosen["stream"]), "learners": {learner: chosen[learner]}}
+            tree = resolve(model, [ConfigSource("sweep", tables)]).model_dump()
+            stream = {"kind": config.stream["kind"], **tree["stream"], **config.files}
+            yield Row(", ".join(words), learner, tree["learners"][learner], stream)
+
+
+def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: bool) -> dict[str, dict[str, list[Any]]]:
+    """Return the grid by learner and stream: the values of "common" go to every learner that has the setting."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    own = [name for name in _fields(recipe) if name not in FILES]
+    known = {**{name: _fields(owner) for name, owner in owners.items()}, "stream": own}
+    for place, table in sweep.items():
+        if place == "common":
+            places = list(owners)
+        elif narrowed and place in LEARNERS and place not in owners:
+            continue
+        else:
+            lookup(known, place, "sweep")
+            places = [place]
+        require(isinstance(table, Mapping), f"sweep.{place}", "must be a table of lists of values", table)
+        for key, values in table.items():
+            good = isinstance(values, tuple) and len(values) > 0
+            require(good, f"sweep.{place}.{key}", "must be a list of at least one value", values)
+            having = [name for name in places if key in known[name]]
+            require(narrowed or bool(having), f"sweep.{place}.{key}", "must be the name of a setting", key)
+            for name in having:
+                found.setdefault(name, {})[key] = values
+    return found
+
+
+def _model(recipe: type, owners: Mapping[str, type]) -> Any:
+    """Return the model of a config with this stream and these learners; other keys are errors."""
+    stream = section_of(recipe, without=FILES)
+    sections = {name: section_of(owner, without=()) for name, owner in owners.items()}
+    learners: Any = {name: (section, section()) for name, section in sections.items()}
+    table = create_model("Learners", __base__=Section, **learners)
+    return create_model("Continual", __base__=Head, stream=(stream, stream()), learners=(table, table()))
+
+
+def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
+    """Return the sources of the keys, for messages, without the parts that were merged into others."""
+    return [
+        ConfigSource(s.name, {k: _without_kind(v) if k == "stream" else v for k, v in s.tree.items() if k in _KEPT})
+        for s in sources
+    ]
+
+
+_KEPT = ("seed", "seeds", "online", "on", "data", "energy", "stream")
+
+
+def _of_data(stream: Any, data: Any, recipe: type) -> Any:
+    """Return the settings of a stream whose source is the dataset of the table [data], where there is one.
+
+    Raises:
+        NeurosimInputError: a stream that has no single source, or has another one.
+    """
+    name = data.get("name") if isinstance(data, Mapping) else None
+    if name is None or not isinstance(stream, Mapping):
+        return stream
+    require(
+        "source" in _fields(recipe), "data.name", "has no use in a stream without stream.source; leave it out", name
+    )
+    other = stream.get("source", name)
+    require(other == name, "stream.source", f"must be left out beside data.name = '{name}'", other)
+    return {**stream, "source": name}
+
+
+def _renamed(tree: Tree) -> dict[str, object]:
+    """Return a config with the present names of the settings of learners."""
+
+    def table(settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        return {EARLIER_NAMES.get(name, name): value for name, value in settings.items()}
+
+    found = dict(tree)
+    for place in ("learners", "sweep"):
+        if isinstance(found.get(place), Mapping):
+            found[place] = {name: table(settings) for name, settings in found[place].items()}
+    if "common" in found:
+        return {**found, "common": table(found["common"])}
+    return found
+
+
+def _without_kind(table: Any) -> Any:
+    """Return the settings of a stream without its kind."""
+    if isinstance(table, Mapping):
+        return {k: v for k, v in table.items() if k != "kind"}
+    return table
+
+
+def _table(tree: Tree, name: str) -> dict[str, object]:
+    found = tree.get(name, {})
+    require(isinstance(found, Mapping), name, "must be a table of settings", found)
+    return dict(found)
+
+
+def _fields(owner: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(owner)]
+
+
+def _tuples(value: Any) -> Any:
+    """Return a tree with tuples in place of lists."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(_text(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

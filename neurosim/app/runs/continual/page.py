@@ -1,0 +1,143 @@
+"""The page of a continual run: accuracy matrices over time, every learner side by side; mean accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from ....learning.continual.matrix import MEASURES, Estimate
+from ...report import charts, numbers
+from ...report.charts import PALETTE, Curve
+from ...report.sections import HOT, between
+from ...report.svg import element, label, picture, rect
+from ..frame.folder import RunFolder
+from .measured import unknown
+from .paired import against_best, p_text
+from .result import ContinualResult, LearnerResult
+
+MAP = 264.0  # px, width of a heat map
+MAX_WRITTEN = 8  # tasks up to which a cell has room for its figure
+MAX_TILES = 5
+UNIT = (0.0, 1.02)
+
+
+def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    rows = [row for row in result.rows if np.array(row.matrices).ndim == 3]
+    best = sorted(rows, key=_accuracy, reverse=True)[:MAX_TILES]
+    return {
+        "rows": rows,
+        "kinds": sorted({str(row.stream.get("kind", "")) for row in rows}),
+        "tiles": [(row.name, _accuracy(row), f"{_interval(row)}; {_bwt(row)}") for row in best],
+        "maps": [(row.name, _map(row)) for row in rows],
+        "charts": _charts(rows) if rows else {},
+        "measures": MEASURES,
+        "shade": shade,
+        "p_values": {name: p_text(p) for name, p in against_best(rows).items()},
+        "estimates": [
+            (row, [_estimate(row.measures.get(name)) for name in MEASURES], float(np.mean(row.seconds or np.nan)))
+            for row in rows
+        ],
+        "work": [(row.name, work, sum(work.memory.values()), unknown(work)) for row in rows for work in row.work],
+        "seeds": [
+            (f"{row.name}, seed {seed}", [numbers.fixed(each.get(name)) for name in MEASURES])
+            for row in rows
+            for seed, each in zip(row.seeds, row.each, strict=False)
+        ],
+    }
+
+
+def _accuracy(row: LearnerResult) -> float:
+    estimate = row.measures.get("acc")
+    return estimate.mean if estimate else 0.0
+
+
+def _interval(row: LearnerResult) -> str:
+    estimate = row.measures.get("acc")
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "one seed"
+    return between((max(estimate.low, 0.0), min(estimate.high, 1.0)))  # Student's interval knows no bounds
+
+
+def _bwt(row: LearnerResult) -> str:
+    estimate = row.measures.get("bwt")
+    if estimate is None:
+        return "one task"
+    return f"BWT {numbers.signed(estimate.mean, 1)}"
+
+
+def _estimate(found: Estimate | None) -> str:
+    """Return 0.912 ± 0.013, half of the interval."""
+    if found is None or found.low is None or found.high is None:
+        return numbers.fixed(None if found is None else found.mean, 3)
+    return f"{found.mean:.3f} \N{PLUS-MINUS SIGN} {(found.high - found.low) / 2:.3f}"
+
+
+def _map(row: LearnerResult) -> Markup:
+    """Return a heat map: time to the right, the first task at the top."""
+    name = row.name
+    tasks = row.tasks
+    values = row.mean_matrix
+    n = values.shape[1]
+    left = 22.0
+    top = 4.0
+    size = (MAP - left) / (n + 1)
+    parts: list[Markup] = []
+    for i, after in enumerate(values):
+        x = left + size * i
+        parts.append(label(x + size / 2, top + size * n + 15, str(i), "middle"))
+        for j, value in enumerate(after):
+            title = f"{tasks[j] if j < len(tasks) else f'task {j + 1}'}, after {i} tasks: {value:.1%}"
+            parts += _cell(x, top + size * j, size, float(value), title, learned=i == j + 1, written=n <= MAX_WRITTEN)
+    parts += [label(left - 6, top + size * (j + 0.5) + 4, str(j + 1), "end") for j in range(n)]
+    foot = top + size * n
+    parts.append(label(MAP, foot + 31, "tasks learned", "end"))
+    return picture(foot + 36, f"{name}: accuracy on each of {n} tasks after each was learned", parts, width=MAP)
+
+
+def _cell(x: float, y: float, size: float, value: float, title: str, *, learned: bool, written: bool) -> list[Markup]:
+    frame = ";stroke:var(--on);stroke-width:2" if learned else ""
+    edge = 1.5 if learned else 1.0
+    style = f"fill:{shade(100 * value)}{frame}"
+    box = rect(x + edge, y + edge, size - 2 * edge, size - 2 * edge, style, radius=3)
+    parts = [element("g", element("title", title), box)]
+    if written:
+        ink = "fill:var(--hot)" if value > HOT else "fill:var(--soft)"
+        at = {"x": round(x + size / 2, 2), "y": round(y + size / 2 + 4, 2)}
+        parts.append(element("text", f"{100 * value:.0f}", **at, text_anchor="middle", style=ink))
+    return parts
+
+
+def shade(percent: float) -> str:
+    """Return the colour of an accuracy."""
+    return f"color-mix(in srgb, var(--shade) {percent:.1f}%, var(--paper))"
+
+
+def _charts(rows: Sequence[LearnerResult]) -> dict[str, Markup]:
+    """Return mean accuracy on the tasks so far, and on the first, by the name of a file."""
+    so_far = []
+    first = []
+    for k, row in enumerate(rows):
+        mean = row.mean_matrix
+        x = np.arange(1, mean.shape[1] + 1, dtype=np.float64)
+        style = PALETTE[k % len(PALETTE)], "dashed" if k // len(PALETTE) % 2 else "line"
+        so_far.append(Curve(row.name, x, np.array([mean[i, :i].mean() for i in range(1, len(mean))]), *style))
+        first.append(Curve(row.name, x, mean[1:, 0], *style))
+    words = "Mean accuracy on the tasks learned so far"
+    return {
+        "mean-accuracy": charts.curves(so_far, "tasks learned", "", words, y=UNIT),
+        "first-task": charts.curves(first, "tasks learned", "", "Accuracy on the first task", y=UNIT),
+    }
+
+
+def write_pictures(run: Path, result: ContinualResult) -> None:
+    """Write the curves of a run into its folder, as pictures of their own.
+
+    Raises:
+        NeurosimWriteError: a file cannot be written.
+    """
+    for name, chart in _charts(result.rows).items():
+        charts.write_picture(run / f"{name}.svg", chart)

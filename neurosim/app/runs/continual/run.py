@@ -1,0 +1,180 @@
+"""A continual run: every learner and grid point with every seed, each in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from ....base import plain
+from ....base.errors import NeurosimError, NeurosimInputError
+from ....learning.continual.learners import kind
+from ....learning.continual.matrix import Matrix, measures, summary
+from ..frame.kind import Inputs, Run
+from ..frame.progress import bar
+from .config import ContinualConfig, Row
+from .executor import Executor, Trial, TrialProgress, run_trials
+from .result import ContinualResult, Failure, LearnerResult, TaskWork
+from .trial import TrialResult, TrialSpec, build_learner, build_stream
+
+TRIALS = "cells"  # folder of the trials
+Found = Mapping[tuple[str, int], TrialResult]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamFacts:
+    """Summary of a stream in the manifest: the number and names of its tasks, and the sizes of their items."""
+
+    tasks: int
+    names: str
+    scenario: str
+    steps: int
+    units: int
+    classes: int
+
+
+Streams: TypeAlias = Mapping[str, StreamFacts]
+LearnersRun: TypeAlias = Run[ContinualConfig, Streams]
+
+
+def load(config: ContinualConfig, device: str) -> Inputs[Streams]:
+    """Return a summary of the stream of each row; raise errors of streams, learners and devices.
+
+    Raises:
+        NeurosimError: the stream or a learner cannot be built, or cannot run on the device.
+    """
+    _check_device(config, device)
+    streams = _shapes(config)
+    # Every learner sees the same stream, except in a sweep of the stream.
+    same = len(set(streams.values())) == 1
+    if same:
+        data = {"stream": next(iter(streams.values()))}
+    else:
+        data = streams
+    return Inputs(streams, data)
+
+
+def run_learners(run: LearnersRun, executor: Executor) -> ContinualResult:
+    """Run every learner and grid point with every seed; those that an interrupted run finished are read.
+
+    A trial whose loss is not finite is among the `failures` of the results, and the others are complete.
+
+    Raises:
+        NeurosimError: workers were killed again and again, or no trial finished.
+    """
+    config = run.config
+    with run.time("trials"):
+        trials, failures = _run_trials(run, executor)
+    if not trials:
+        raise NeurosimError(failures[0].reason)
+    seeds = config.seeds
+    rows = [row for row in config.rows if any((row.name, seed) in trials for seed in seeds)]
+    return ContinualResult(
+        stream=config.stream,
+        on=config.evaluate_on,
+        seed=config.head.seed,
+        seeds=seeds,
+        rows=tuple(_row(row, seeds, trials, config.energy.profile) for row in rows),
+        failures=tuple(failures),
+    )
+
+
+def _check_device(config: ContinualConfig, device: str) -> None:
+    """Raise `NeurosimInputError` naming the learners that cannot run on a device."""
+    names = dict.fromkeys(row.learner for row in config.rows if device not in kind(row.learner).DEVICES)
+    if names:
+        raise NeurosimInputError(
+            f"--device: learners {', '.join(names)} run on the CPU only (got {device}); leave them or --device out"
+        )
+
+
+def _shapes(config: ContinualConfig) -> dict[str, StreamFacts]:
+    """Return a summary of the stream of each row; raise errors of streams and learners before anything is written."""
+    found = {}
+    for row in config.rows:
+        spec = TrialSpec.of(row, config.head.seed, config.evaluate_on)
+        stream = spec.build_stream()
+        problem = stream.problem
+        build_learner(spec, problem)
+        found[row.name] = StreamFacts(
+            tasks=len(stream),
+            names="; ".join(stream.names),
+            scenario=problem.scenario,
+            steps=problem.steps,
+            units=problem.units,
+            classes=problem.classes,
+        )
+    return found
+
+
+def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failure]]:
+    config = run.config
+    options = run.options
+    root = run.path.resolve() / TRIALS
+    trials = {}
+    # The trials of a seed share their stream, which is built once.
+    for seed in config.seeds:
+        for row in config.rows:
+            path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
+            tasks = run.inputs[row.name].tasks
+            trials[path] = (row.name, seed), Trial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
+    found: dict[tuple[str, int], TrialResult] = {}
+    failures = []
+    every = [trial for _, trial in trials.values()]
+    with _trial_bar(every, options.quiet) as on_progress:
+        for trial, outcome in run_trials(every, executor, on_progress, options.say):
+            name, seed = trials[trial.folder][0]
+            if isinstance(outcome, NeurosimError):
+                failures.append(Failure(row=name, seed=seed, reason=str(outcome)))
+                options.say(f"{name}, seed {seed}: {outcome}")
+            else:
+                found[name, seed] = outcome
+                on_progress(trial, len(outcome.tasks))
+    build_stream.cache_clear()
+    return found, failures
+
+
+def _row(row: Row, seeds: Sequence[int], found: Found, profile: str) -> LearnerResult:
+    """Return a learner over its seeds, with energy estimates under a profile."""
+    trials = {seed: found[row.name, seed] for seed in seeds if (row.name, seed) in found}
+    matrices = [Matrix(np.array(trial.matrix), seed) for seed, trial in trials.items()]
+    first = next(iter(trials.values()))
+    forward = first.scenario != "class"
+    return LearnerResult(
+        name=row.name,
+        learner=row.learner,
+        settings=plain.to_plain(row.settings),
+        stream=plain.to_plain(row.stream),
+        scenario=first.scenario,
+        tasks=first.tasks,
+        seeds=tuple(trials),
+        matrices=tuple(trial.matrix for trial in trials.values()),
+        measures=summary(matrices, forward),
+        each=tuple(measures(m, forward) for m in matrices),
+        seconds=tuple(float(np.sum(trial.seconds)) for trial in trials.values()),
+        work=tuple(
+            TaskWork.over_seeds(works, profile) for works in zip(*(t.work for t in trials.values()), strict=True)
+        )
+        if all(trial.work for trial in trials.values())
+        else (),
+    )
+
+
+@contextmanager
+def _trial_bar(trials: Sequence[Trial], quiet: bool) -> Iterator[TrialProgress]:
+    """Show a progress bar in tasks of all trials."""
+    done: dict[Path, float] = {}
+    total = sum(trial.tasks for trial in trials)
+    with bar("learning", "tasks", quiet) as report:
+
+        def on_progress(trial: Trial, tasks: float) -> None:
+            done[trial.folder] = tasks
+            if report is not None:
+                report(sum(done.values()), total)
+
+        yield on_progress

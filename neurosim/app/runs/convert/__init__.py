@@ -1,0 +1,134 @@
+"""Runs of language models: converted into spikes, the curve of a conversion, a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ....base.schema import Schema
+from ..frame.folder import RunFolder
+from ..frame.kind import Inputs, Kind, Run
+from ..frame.options import RunOptions
+from .measured import MeasuredCurve, measured_curve
+from .result import ConvertResult
+
+if TYPE_CHECKING:
+    from .config import ConvertConfig, LmConfig
+    from .run import ConversionSource
+    from .text import TrainingText
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+class ConvertKind(Kind[C, T, ConvertResult]):
+    """The part of these runs that does not depend on the command; their results have a class for each command."""
+
+    name = "convert"
+    result = ConvertResult
+    heading = ("network", "seed")
+
+    def of(self, folder: RunFolder) -> Any:
+        """Return the kind of the command that the manifest notes."""
+        own = KINDS.get(str(folder.manifest.facts.get("command_kind")), type(self))
+        return self if isinstance(self, own) else own()
+
+    def schemas(self) -> Mapping[str, Callable[[], Schema]]:
+        def of_conversion() -> Schema:
+            return Conversion().config.json_schema()
+
+        def of_training() -> Schema:
+            return LmTraining().config.json_schema()
+
+        return {"convert": of_conversion, "lm-train": of_training}
+
+
+@dataclass(frozen=True)
+class Conversion(ConvertKind["ConvertConfig", "ConversionSource"]):
+    """Runs that convert a language model.
+
+    Attributes:
+        model: a Hugging Face folder, one of neurosim's own, or the run folder of `lm-train`.
+    """
+
+    title = "a conversion"
+
+    model: Path = Path()
+
+    @property
+    def config(self) -> type[ConvertConfig]:
+        from .config import ConvertConfig  # needs torch
+
+        return ConvertConfig
+
+    def run_name(self, config: ConvertConfig) -> str:
+        return f"convert-{self.model.resolve().name}"
+
+    def load(self, config: ConvertConfig, options: RunOptions) -> Inputs[ConversionSource]:
+        from .run import load_to_convert
+
+        return load_to_convert(self.model, config, [config.code()], options, "convert")
+
+    def work(self, run: Run[ConvertConfig, ConversionSource]) -> ConvertResult:
+        from .run import convert_model
+
+        return convert_model(run)
+
+
+class Curve(Conversion):
+    """Runs that convert a language model once for every scheme and strength."""
+
+    title = "the curve of a conversion"
+
+    def run_name(self, config: ConvertConfig) -> str:
+        return f"curve-{self.model.resolve().name}"
+
+    def load(self, config: ConvertConfig, options: RunOptions) -> Inputs[ConversionSource]:
+        from .curve import curve_codings
+        from .run import load_to_convert
+
+        return load_to_convert(self.model, config, curve_codings(config), options, "curve")
+
+    def work(self, run: Run[ConvertConfig, ConversionSource]) -> ConvertResult:
+        from .curve import measure_curve
+
+        return measure_curve(run)
+
+    def measured(
+        self, heading: Mapping[str, object], run: str, result: ConvertResult, profile: str
+    ) -> MeasuredCurve | None:
+        return measured_curve(heading, run, result, profile)
+
+
+class LmTraining(ConvertKind["LmConfig", "TrainingText"]):
+    """Trainings of a language model on a text."""
+
+    title = "a training of a language model"
+    resumed_by = "convert lm-train"
+    unfinished = ("state.safetensors",)
+
+    @property
+    def config(self) -> type[LmConfig]:
+        from .config import LmConfig  # needs torch
+
+        return LmConfig
+
+    def run_name(self, config: LmConfig) -> str:
+        return f"lm-{'-'.join(dict.fromkeys(each.kind for each in config.model.mixers()))}"
+
+    def load(self, config: LmConfig, options: RunOptions) -> Inputs[TrainingText]:
+        from .text import load_text
+
+        return load_text(config)
+
+    def work(self, run: Run[LmConfig, TrainingText]) -> ConvertResult:
+        from .text import train_language_model
+
+        return train_language_model(run)
+
+
+KIND = Conversion()
+# The kind of each command, by its name in the manifest.
+KINDS: Mapping[str, type[Any]] = {"convert": Conversion, "curve": Curve, "lm-train": LmTraining}

@@ -1,0 +1,198 @@
+"""`neurosim convert ...`: a language model turned into spikes, its curve, and text written with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..frame.command import (
+    CPU_OR_CUDA,
+    PROFILE,
+    CommandOptions,
+    CommandResult,
+    common,
+    count,
+    run_command,
+    setting,
+)
+from ..frame.logs import log_option
+from .linearise.command import command as linearise
+
+if TYPE_CHECKING:
+    from . import Conversion, Curve, LmTraining
+
+CONVERT = "model"
+
+
+class ConvertGroup(click.Group):
+    """`neurosim convert MODEL ...` is short for `neurosim convert model MODEL ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        asks = {"-h", "--help"}
+        if args and args[0] not in self.commands and not asks & {args[0]}:
+            args = [CONVERT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ConvertGroup, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Turn a language model into one that communicates in spikes, and run it by adding rows of weights.
+
+    \b
+    neurosim convert lm-train --out runs/lm          trains a byte model on the prose that ships with Python
+    neurosim convert runs/lm --scheme ternary --k 3  converts it; also takes Hugging Face folders
+    neurosim convert curve runs/lm                   loss against spikes, operations and energy
+    neurosim convert inspect MODEL                   what each layer holds, and for how long
+    neurosim convert generate RUN --prompt "The "    writes text
+    neurosim convert linearise MODEL                 softmax attention to linear kinds, then to spikes
+
+    MODEL may stand where a command does: 'neurosim convert MODEL' is 'neurosim convert model MODEL'.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+TEXT = setting(
+    "--calibrate",
+    "text.file",
+    metavar="FILE",
+    help="Text, or token ids in FILE.npy, to calibrate and compare on; else prose that ships with Python.",
+)
+STEPS = setting(
+    "--fine-tune", "tuning.steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
+)
+TOKENS = "Compare on at most N held-out tokens."
+EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
+
+
+@run_command(CONVERT, short_help="Convert MODEL (the word may be left out).", devices=CPU_OR_CUDA)
+@MODEL
+@setting("--scheme", "coding.scheme", metavar="NAME", help="ternary, calibrated, learned, qcfs or stbif.")
+@setting("--k", "coding.k", type=float, metavar="K", help="Counts that a mean input is worth (ternary).")
+@setting("--levels", "coding.levels", type=int, metavar="L", help="Largest count (qcfs, stbif).")
+@setting("--spikes", "coding.spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
+@setting("--expansion", "coding.expansion", metavar="NAME", help=EXPANSION)
+@setting("--weights", "coding.weights", metavar="TYPE", help="float32 or int8.")
+@setting("--qk", "coding.qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
+@setting("--state", "coding.state", is_flag=True, default=None, help="Code the state too, after every token.")
+@setting("--head", "coding.head", is_flag=True, default=None, help="Code the output layer too.")
+@TEXT
+@STEPS
+@count("--tokens", "text.tokens", TOKENS)
+@PROFILE
+def model_command(options: CommandOptions, model: Path) -> Conversion:
+    """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
+
+    MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
+    Text goes through its tokenizer (tokenizer.json or tokenizer.model); a model of 256 words reads bytes.
+    Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
+    """
+    from . import Conversion
+
+    return Conversion(model)
+
+
+@run_command("curve", short_help="Loss against spikes, operations and energy.", devices=CPU_OR_CUDA)
+@MODEL
+@TEXT
+@STEPS
+@count("--tokens", "curve.tokens", TOKENS)
+@PROFILE
+def curve(options: CommandOptions, model: Path) -> Curve:
+    """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
+
+    Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
+    --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
+    """
+    from . import Curve
+
+    return Curve(model)
+
+
+@command.command("generate", short_help="Write text with a model, dense or converted.")
+@MODEL
+@click.option("--prompt", default="\n", metavar="TEXT", help="What the text starts with.")
+@click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Tokens to write.")
+@click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
+@click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
+@click.option("--execute/--simulate", default=None, help="Add rows of weights for spikes (default), or work on floats.")
+@common(CPU_OR_CUDA, without=("config", "sets"))
+def generate(
+    options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool | None
+) -> CommandResult:
+    """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
+
+    MODEL is the folder of a conversion, or of a dense model, with its tokenizer.json or tokenizer.model. Without one
+    a model of 256 words reads bytes, and any other reads and writes token ids: --prompt "1 15 27". Special tokens in
+    the prompt, such as <s>, become their ids; the one that begins a text is added where the tokenizer's configuration
+    says so (add_bos_token, or the template of tokenizer.json).
+
+    Control characters are printed as \\x1b; 'text.txt' in --out has them as they are.
+
+    On a CPU each token is one compiled step, on one thread unless --threads says otherwise; its time is printed behind
+    the text, beside that of the dense model.
+    """
+    from ....language.conversion.generate import Sampling
+    from .text import write_text
+
+    sampling = Sampling(tokens, temperature, top, options.seed or 0)
+    result = write_text(model, prompt.encode(), sampling, options, execute=execute)
+    for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
+        options.say(line)
+    return CommandResult(result.to_dict(), result.prompt + result.text)
+
+
+@command.command("inspect", short_help="What each layer holds, and for how long.")
+@MODEL
+@click.option("--text", metavar="FILE", help="Text to read; else the prose that ships with Python.")
+@click.option("--tokens", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Tokens to read.")
+@common(without=("config", "sets", "seed", "out"))
+def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int) -> CommandResult:
+    """Show each layer of MODEL, dense or converted, as the system h = Lambda h + B u, y = C h that it is.
+
+    Printed are the eigenvalues of Lambda over the tokens of a text, the horizon of the memory in tokens, the bytes of
+    state, and, of a converted model, the spikes a channel. An eigenvalue of modulus 1 keeps what it holds; a negative
+    one can count parity. Softmax attention has no such state; its bytes are those behind the text.
+    """
+    from .inspect import inspect_model, render
+
+    result = inspect_model(model, text, tokens, options)
+    return CommandResult(result.to_dict(), render(result))
+
+
+@run_command(
+    "lm-train",
+    short_help="Train a byte-level language model on a text.",
+    devices=CPU_OR_CUDA,
+    resume="Continue a training that was interrupted or killed, in its own folder.",
+)
+@setting("--text", "text.file", metavar="FILE", help="Any file; else the prose that ships with Python.")
+@setting("--kind", "model.kind", metavar="NAME", help="Kind of attention.")
+@setting("--pattern", "model.pattern", metavar="KINDS", help="Kinds of a hybrid, bottom to top: 'gla*3,window'.")
+@count("--steps", "training.steps", "Updates.")
+@setting("--optimizer", "training.optimizer", metavar="NAME", help="adamw, or muon for the matrices of the layers.")
+@setting("--objective", "training.objective", metavar="NAME", help="next_token, mixture or birdie.")
+@log_option
+def lm_train(options: CommandOptions) -> LmTraining:
+    """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
+
+    The defaults take about three minutes on two cores, --steps 150 less than one, for a model that knows little.
+
+    'mixture' has filling in, copying, selective copying, unshuffling, auto-encoding and prefixes beside the next byte,
+    in shares --set training.shares={copying=1,next_token=3}; 'birdie' chooses the shares by the progress of each.
+    --set training.bidirectional=true: half of the heads read what is given backwards.
+
+    More settings: --set model.layers=2 --set model.width=96 --set training.length=256
+    --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.
+    """
+    from . import LmTraining
+
+    return LmTraining()
+
+
+for _command in (model_command, curve, lm_train, linearise):
+    command.add_command(_command)

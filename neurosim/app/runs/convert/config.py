@@ -1,0 +1,246 @@
+"""The configs of a conversion, of its curve and of the training of a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from ....base.errors import lookup, require
+from ....base.measure.profiles import find as find_profile
+from ....language.attention.kinds import KINDS, current_options, options_of
+from ....language.attention.model import MixerSpec
+from ....language.attention.patterns import parse_pattern
+from ....language.attention.train import LanguageTraining
+from ....language.conversion.coding import SCHEMES
+from ....language.conversion.model import Coding
+from ....language.conversion.tuning import Tuning
+from ..frame.config import Count, Energy, RunConfig, Seed, section_of
+from ..frame.settings import Section, renamed
+
+Positive = Annotated[float, Field(gt=0)]
+Level = Annotated[int, Field(ge=1, le=127)]
+Many = Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+
+
+class Text(Section):
+    """The text.
+
+    Attributes:
+        file: of any bytes, or token ids in a `.npy` file; none for the prose that ships with Python.
+        held_out: fraction at its end on which losses are reported; calibration and training see the rest.
+        tokens: maximum number of tokens of it that are predicted.
+    """
+
+    file: str | None = None
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    tokens: Count = 32768
+
+
+class CalibrationSettings(Section):
+    """Text for the calibration of thresholds.
+
+    Attributes:
+        windows, length: number and length (tokens) of windows, from anywhere in the text before its held-out end.
+    """
+
+    windows: Count = 64
+    length: Count = 128
+
+
+class ReportSettings(Section):
+    """Further measurements.
+
+    Attributes:
+        layer_tokens: tokens for the loss of each layer alone, for which the model reads them once a layer; 0 skips it.
+            By default 1024, or 0 where that would take minutes.
+        executed_tokens: tokens that also run by adding rows of weights, beside the simulated form.
+    """
+
+    layer_tokens: Annotated[int, Field(ge=0)] | None = None
+    executed_tokens: Count = 512
+
+
+class CurveSettings(Section):
+    """Points of the curve: a scheme's strengths.
+
+    Attributes:
+        schemes: names of `convert.SCHEMES`.
+        ks: for the schemes that take k.
+        levels: for those that take levels.
+        spikes: mean spikes a channel, for the schemes that take that.
+        tokens: number of predicted tokens at each point.
+    """
+
+    schemes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("ternary", "qcfs", "stbif", "calibrated")
+    ks: Many = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+    levels: Annotated[tuple[Level, ...], Field(strict=False, min_length=1)] = (3, 7, 15, 31, 63)
+    spikes: Many = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25)
+    tokens: Count = 8192
+
+
+if TYPE_CHECKING:
+
+    class CodingSettings(Section):
+        shrink: float = 0.0
+
+    class TuningSettings(Section):
+        steps: int = 0
+
+    class TrainingSettings(Section): ...
+else:
+    CodingSettings = section_of(Coding, without=())
+
+    class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
+        _old_names = renamed(rate="learning_rate", threshold_rate="threshold_learning_rate")
+        steps: Annotated[int, Field(ge=0)] = 0
+
+    class TrainingSettings(section_of(LanguageTraining, without=("steps", "held_out", "seed"))):
+        _old_names = renamed(rate="learning_rate")
+        steps: Count = 600  # about three minutes on two cores
+
+
+class ConvertConfig(RunConfig):
+    """Everything that decides a conversion's results.
+
+    Attributes:
+        seed: key of every random draw.
+        text: the text.
+        coding: of the model; see `convert.Coding`.
+        calibration: text for thresholds.
+        tuning: training after the calibration, 0 steps by default; see `convert.Tuning`.
+        report: further measurements.
+        curve: points of the curve.
+        energy: settings of the estimates.
+    """
+
+    seed: Seed = 0
+    text: Text = Text()
+    coding: CodingSettings = CodingSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    tuning: TuningSettings = TuningSettings()
+    report: ReportSettings = ReportSettings()
+    curve: CurveSettings = CurveSettings()
+    energy: Energy = Energy()
+
+    def code(self, **changed: Any) -> Coding:
+        """Return the coding of the model, with some settings changed."""
+        return Coding(**(self.coding.model_dump() | changed))
+
+    def tune(self, price: float) -> Tuning:
+        return Tuning(**self.tuning.model_dump(), price=price, seed=self.seed)
+
+    def check(self) -> None:
+        self.code()
+        for scheme in self.curve.schemes:
+            lookup(SCHEMES, scheme, "curve.schemes")
+        if self.tuning.steps:
+            self.tune(0.0).check()
+        require(max(self.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(self.curve.spikes))
+        find_profile(self.energy.profile)
+
+
+class Layers(Section):
+    """Layers of one kind in a hybrid.
+
+    Attributes:
+        kind: of attention, a name of `attention.KINDS`.
+        options: of that kind; where none are given, those that suit it.
+        count: number of such layers, one above the other.
+    """
+
+    kind: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    count: Count = 1
+
+
+class Model(Section):
+    """The language model that is trained.
+
+    Attributes:
+        kind: of attention, a name of `attention.KINDS`.
+        options: of that kind.
+        pattern: kinds of a hybrid, bottom to top, instead of `kind`: "gla*3,window".
+        stack: the same as a list of tables [[model.stack]], each with options of its own.
+        layers: number of layers; a pattern or stack is repeated over them. Default: 4, or once the hybrid.
+        width, hidden: channels of the residual stream and of the feed-forward layers.
+    """
+
+    kind: str = "gated_deltanet"
+    options: dict[str, bool | int | float | str | None] | None = None
+    pattern: str | None = None
+    stack: Annotated[tuple[Layers, ...], Field(strict=False)] = ()
+    layers: Count | None = None
+    width: Count = 144
+    hidden: Count | None = 384
+
+    @property
+    def name(self) -> str:
+        """Kind, or kinds of a hybrid, bottom to top, as a pattern."""
+        parts = [each.kind if each.count == 1 else f"{each.kind}*{each.count}" for each in self.stack]
+        return self.pattern or ",".join(parts) or self.kind
+
+    def check(self) -> None:
+        """Raises:
+        NeurosimInputError: a hybrid given twice, or with options of one kind; an unknown kind.
+        """
+        require(not (self.pattern and self.stack), "model.stack", "must not stand beside model.pattern", self.name)
+        hybrid = self.pattern or self.stack
+        rule = "must be those of one kind; give those of a hybrid in model.stack"
+        require(self.options is None or not hybrid, "model.options", rule, self.options)
+        for layer in self.mixers():
+            options_of(layer.kind)
+
+    def mixers(self) -> tuple[MixerSpec, ...]:
+        """Return the mixer of each layer, bottom to top.
+
+        Raises:
+            NeurosimInputError: a pattern that names no kinds.
+        """
+        period: list[tuple[str, Mapping[str, Any] | None]]
+        if self.pattern is not None:
+            period = [(kind, None) for kind in parse_pattern(self.pattern, KINDS, "model.pattern")]
+        elif self.stack:
+            period = [(each.kind, each.options or None) for each in self.stack for _ in range(each.count)]
+        else:
+            period = [(self.kind, self.options)] * (self.layers or 4)
+        specs = [MixerSpec(kind, _current(kind, options)) for kind, options in period]
+        return tuple(specs[i % len(specs)] for i in range(self.layers or len(specs)))
+
+
+# Options that suit a kind, if the config gives none.
+OPTIONS: Mapping[str, Mapping[str, int]] = {
+    kind: {"num_heads": 2, "head_dim": 64, "head_v_dim": 64} for kind in ("gated_deltanet", "deltaproduct", "kda")
+}
+
+
+def _current(kind: str, options: Mapping[str, Any] | None) -> Mapping[str, object]:
+    if options is None:
+        return OPTIONS.get(kind, {})
+    return current_options(kind, options)
+
+
+class LmConfig(RunConfig):
+    """Everything that decides the training of a language model.
+
+    Attributes:
+        seed: of first weights and windows.
+        text: which text; its held-out end is for validation.
+        model: the model.
+        training: see `attention.train.LanguageTraining`.
+        energy: settings of the estimates.
+    """
+
+    seed: Seed = 0
+    text: Text = Text()
+    model: Model = Model()
+    training: TrainingSettings = TrainingSettings()
+    energy: Energy = Energy()
+
+    def check(self) -> None:
+        self.model.check()
+        find_profile(self.energy.profile)
+
+    def schedule(self) -> LanguageTraining:
+        return LanguageTraining(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)

@@ -1,0 +1,77 @@
+"""The config of a linearisation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .....base.errors import lookup
+from .....base.measure.profiles import find as find_profile
+from .....base.plain import from_plain
+from .....language.conversion.linearise.records import LinearisationSpec
+from .....language.conversion.linearise.students import STUDENTS, parse_student_pattern
+from .....language.conversion.model import Coding
+from ...frame.config import Energy, RunConfig, Seed, section_of
+from ...frame.settings import Section
+from ..config import CalibrationSettings, CodingSettings, Text
+
+
+class StudentSettings(Section):
+    """The layers of the student.
+
+    Attributes:
+        pattern: kinds of attention, bottom to top, repeated over the depth: names of `STUDENTS`, or "keep" for a layer
+            that stays as it is; "gla*3,keep".
+        options: of these kinds, by kind.
+    """
+
+    pattern: str = "window_linear"
+    options: dict[str, dict[str, bool | int | float | str | None]] | None = None
+
+
+if TYPE_CHECKING:
+
+    class StagesSettings(Section): ...
+else:
+    StagesSettings = section_of(LinearisationSpec)
+
+
+class LineariseConfig(RunConfig):
+    """Everything that decides a linearisation's results.
+
+    Attributes:
+        seed: key of every random draw.
+        text: the text; stages learn from what is before its held-out end, on which losses are reported.
+        student: the layers of the student.
+        stages: see `convert.linearise.records.LinearisationSpec`.
+        coding: of the last stage, spikes; see `convert.Coding`.
+        calibration: text for thresholds.
+        energy: settings of the estimates.
+    """
+
+    seed: Seed = 0
+    text: Text = Text()
+    student: StudentSettings = StudentSettings()
+    stages: StagesSettings = StagesSettings()
+    coding: CodingSettings = CodingSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    energy: Energy = Energy()
+
+    def spec(self) -> LinearisationSpec:
+        """Return the settings of the stages."""
+        return from_plain(LinearisationSpec, self.stages.model_dump(), "stages")
+
+    def pattern(self) -> tuple[str, ...]:
+        """Return the kinds of the pattern."""
+        return parse_student_pattern(self.student.pattern)
+
+    def code(self) -> Coding:
+        """Return the coding of the last stage."""
+        return Coding(**self.coding.model_dump())
+
+    def check(self) -> None:
+        self.spec()
+        self.pattern()
+        self.code()
+        for kind in self.student.options or {}:
+            lookup(STUDENTS, kind, "student.options")
+        find_profile(self.energy.profile)

@@ -1,0 +1,45 @@
+"""The page of a linearisation: what each stage cost, its course, and the layers that were replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from markupsafe import Markup
+
+from .....language.conversion.linearise.records import RECORDED
+from ....report import charts
+from ....report.charts import PALETTE, Curve
+from ...frame.folder import RunFolder
+from .result import LinearisationResult, LinearisationStage
+from .table import TITLES
+
+COURSES = {"match": "Share of the outputs' power that is missed, summed over layers.", "tune": "Nats a token."}
+
+
+def fill(folder: RunFolder, result: LinearisationResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    named = {stage.name: stage for stage in result.stages}
+    linear = named.get("tune") or named.get("match")
+    matched = [stage for stage in result.stages if stage.errors]
+    return {
+        "titles": TITLES,
+        "linear": linear,
+        "softmax": named.get("softmax"),
+        "spikes": named.get("spikes"),
+        "stack": " and ".join(
+            f"{result.student_kinds.count(name)} of {name}" for name in dict.fromkeys(result.student_kinds)
+        ),
+        "figures": [(_course(stage), COURSES[stage.name]) for stage in result.stages if len(stage.losses) > 1],
+        "errors": [(i, [stage.errors[k] for stage in matched]) for k, i in enumerate(result.replaced)]
+        if matched
+        else [],
+        "matched": [TITLES[stage.name] for stage in matched],
+    }
+
+
+def _course(stage: LinearisationStage) -> Markup:
+    x = RECORDED * np.arange(1, len(stage.losses) + 1, dtype=np.float64)
+    curve = Curve("", x, np.array(stage.losses, np.float64), PALETTE[0])
+    words = f"Loss against updates, {TITLES[stage.name]}"
+    return charts.curves([curve], f"updates: {TITLES[stage.name]}", "loss", words)

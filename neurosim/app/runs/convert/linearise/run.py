@@ -1,0 +1,176 @@
+"""Replace softmax attention by linear kinds, stage by stage, then convert: softmax, linear, spikes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+
+from .....base.measure.estimates import energy
+from .....language.attention.checkpoint import write_model
+from .....language.attention.model import LanguageModel
+from .....language.attention.tokenizer import copy_tokenizer
+from .....language.conversion.checkpoint import write_converted
+from .....language.conversion.comparison import compare_windows
+from .....language.conversion.generate import state_bytes
+from .....language.conversion.linearise.records import LinearisationState, StageProgress
+from .....language.conversion.linearise.stages import Linearisation
+from .....language.conversion.linearise.students import Student, make_student
+from .....language.conversion.model import Converted, convert
+from .....language.conversion.records import Comparison
+from .....language.conversion.state_work import uncounted_states
+from ...frame.kind import Inputs, Run
+from ...frame.options import RunOptions
+from ...frame.progress import bar
+from ..run import MODEL, ConversionSource, load, measured, model_folder, summarise
+from .config import LineariseConfig
+from .result import SPIKING, LinearisationResult, LinearisationStage
+
+CHECKPOINT = "linearise.safetensors"  # file of the training
+
+
+class Pupil(NamedTuple):
+    """A softmax model with its text, and the student that takes its place."""
+
+    source: ConversionSource
+    student: Student
+
+
+LineariseRun: TypeAlias = Run[LineariseConfig, Pupil]
+
+
+def load_pupil(path: Path, config: LineariseConfig, options: RunOptions) -> Inputs[Pupil]:
+    """Return model, text and student; raise where model, pattern and text do not fit each other.
+
+    Args:
+        path: a folder that `convert` takes.
+    """
+    source = load(path, config, options.device)
+    source.model.float()  # stages train
+    return Inputs(Pupil(source, _student(source, config)), _facts(source))
+
+
+def _student(source: ConversionSource, config: LineariseConfig) -> Student:
+    """Return the student before it learns."""
+    student = make_student(source.model, config.pattern(), config.student.options, config.seed)
+    Linearisation(source.model, student, source.learn, config.spec(), config.seed)
+    return student
+
+
+def _facts(source: ConversionSource) -> dict[str, object]:
+    """Return what a manifest says of model and text; a resumed run must find the same."""
+    digest = hashlib.sha256()
+    for value in (*source.model.state_dict().values(), source.learn, source.held_out):
+        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    return {"model": str(source.path), "text": source.text, "digest": digest.hexdigest()}
+
+
+def work(run: LineariseRun) -> LinearisationResult:
+    """Replace softmax attention stage by stage, convert, and compare; the folder then holds both models."""
+    config = run.config
+    source, student = run.inputs
+    with run.time("stages"):
+        state = _train(run)
+    write_model(run.path / MODEL, student.model)
+    copy_tokenizer(model_folder(source.path), run.path / MODEL)
+    began = time.perf_counter()
+    with run.time("spikes"):
+        sizes = config.calibration
+        coding = config.code()
+        made = convert(student.model, coding, source.learn, config.seed, sizes.windows, sizes.length, run.options.say)
+    seconds = time.perf_counter() - began
+    return _result(run, state, made, seconds)
+
+
+def _train(run: LineariseRun) -> LinearisationState:
+    """Train the student from the state of an interrupted run, or from its start."""
+    config = run.config
+    source, student = run.inputs
+    training = Linearisation(source.model, student, source.learn, config.spec(), config.seed, run.path / CHECKPOINT)
+    with bar("linearising", "updates", run.options.quiet) as report:
+
+        def on_progress(now: StageProgress) -> None:
+            if report is not None:
+                report(now.done, now.total, f"{now.stage}, loss {now.loss:.4f}")
+
+        return training.run(lambda model: _compare(run, model), on_progress)
+
+
+def _compare(run: LineariseRun, model: LanguageModel) -> Comparison:
+    """Compare a model with the teacher on the held-out text."""
+    text = run.inputs.source.held_out[: run.config.text.tokens + 1]
+    return compare_windows(run.inputs.source.model, model, text, run.config.spec().length)
+
+
+def _result(run: LineariseRun, state: LinearisationState, made: Converted, seconds: float) -> LinearisationResult:
+    """Compare the model in spikes with the teacher; return the costs of all stages."""
+    config = run.config
+    profile = run.config.energy.profile
+    source, student = run.inputs
+    with run.time("compare"), made.counting() as histograms:
+        found = _compare(run, made.model)
+    summary, layers = summarise(made, histograms, found, profile)
+    measures = measured(made, histograms, layers, found.tokens)
+    write_converted(run.path / SPIKING, made)
+    copy_tokenizer(model_folder(source.path), run.path / SPIKING)
+    softmax = LinearisationStage(
+        name="softmax",
+        loss=found.dense,
+        perplexity_increase=0.0,
+        agreement=1.0,
+        state_bytes=_state(run, source.model),
+    )
+    size = _state(run, student.model)
+    stages = [softmax]
+    for each in state.stages:
+        assert each.comparison is not None  # the stages have ended
+        stages.append(
+            LinearisationStage(
+                **_losses(each.name, each.comparison),
+                state_bytes=size,
+                seconds=each.seconds,
+                updates=each.done,
+                trained=each.trained,
+                losses=tuple(each.losses),
+                errors=each.errors,
+            )
+        )
+    before = stages[-1].loss
+    assert before is not None
+    stages.append(LinearisationStage(**_losses("spikes", found), state_bytes=size, seconds=seconds))
+    return LinearisationResult(
+        **vars(source.facts()),
+        seed=config.seed,
+        student_kinds=tuple(layer.kind for layer in student.model.config.layers),
+        replaced=student.layers,
+        length=config.spec().length,
+        tokens=found.tokens,
+        stages=tuple(stages),
+        conversion_increase=math.expm1(found.spiking - before),
+        coding=summary.coding,
+        spikes=summary.spikes,
+        silent=summary.silent,
+        operations=summary.operations,
+        dense_operations=summary.dense_operations,
+        baselines=summary.baselines,
+        measures=measures,
+        energy=energy(measures.layers, found.tokens, profile),
+        remarks=(*made.remarks, *uncounted_states(made.model)),
+    )
+
+
+@torch.no_grad()
+def _state(run: LineariseRun, model: LanguageModel) -> int:
+    """Return the bytes of state after a window."""
+    window = run.inputs.source.held_out[: run.config.spec().length]
+    return state_bytes(model(window[None].to(model.device))[1])
+
+
+def _losses(name: str, found: Comparison) -> dict[str, Any]:
+    increase = found.perplexity_increase
+    return {"name": name, "loss": found.spiking, "perplexity_increase": increase, "agreement": found.agreement}

@@ -1,0 +1,319 @@
+"""A language model converted into spikes, beside the dense one: loss, agreement, spikes, operations, bytes, energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ....base.errors import NeurosimInputError, require
+from ....base.measure.estimates import energy
+from ....base.measure.measures import Measures, measure
+from ....base.measure.work import LayerCounts
+from ....language.attention.checkpoint import read_model
+from ....language.attention.model import LanguageModel
+from ....language.attention.text import python_text
+from ....language.attention.tokenizer import TokenIds, Tokenizer, copy_tokenizer, read_tokenizer, read_tokens, tokenize
+from ....language.attention.train import split_tokens
+from ....language.conversion.checkpoint import SPIKING, is_converted, write_converted
+from ....language.conversion.coding import SCHEMES
+from ....language.conversion.comparison import check_execution, compare_models, each_layer_alone
+from ....language.conversion.costs import (
+    Histograms,
+    coding_counts,
+    energy_comparison,
+    layer_costs,
+    layer_counts,
+    spike_totals,
+)
+from ....language.conversion.decoder.program import NotCompiledError
+from ....language.conversion.model import Calibration, Coding, Converted, check_coding, convert
+from ....language.conversion.records import Comparison, ExecutionCheck, Speed
+from ....language.conversion.speed import measure_speed
+from ....language.conversion.state_work import state_counts, uncounted_states
+from ....language.conversion.tuning import tune
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
+from ..frame.progress import bar
+from .config import CalibrationSettings, ConvertConfig, Text
+from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSummary
+
+MODEL = "model"  # folder of the model in a run
+BUILT_IN = "Python's topics"
+TIMED = 64  # last bytes of a text over which the step is timed
+LAYER_TOKENS = 1024  # read once for each layer alone
+MAX_LAYER_WORK = 10**12  # layers x tokens x weights: some 100 s on one core, which does 1e10 a second
+
+
+class HasText(Protocol):
+    """Settings of a text, and of the part of it that thresholds come from."""
+
+    @property
+    def text(self) -> Text: ...
+
+    @property
+    def calibration(self) -> CalibrationSettings: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ConversionSource:
+    """A dense model, and the text for its conversion.
+
+    Attributes:
+        path: of the model's folder.
+        model: the dense model.
+        text: name of the text.
+        tokenizer: of the model.
+        learn, held_out: [n] tokens before and behind the border.
+    """
+
+    path: Path
+    model: LanguageModel
+    text: str
+    tokenizer: Tokenizer
+    learn: Tensor
+    held_out: Tensor
+
+    def facts(self) -> ModelFacts:
+        """Return a description of the model and the text."""
+        return ModelFacts(
+            model=str(self.path),
+            network=self.path.resolve().name,
+            layer_kinds=tuple(layer.kind for layer in self.model.config.layers),
+            width=self.model.config.width,
+            parameters=self.model.parameter_count(),
+            text=self.text,
+            unit=self.tokenizer.unit,
+            bytes_per_token=len(self.tokenizer.decode(self.held_out.tolist())) / len(self.held_out),
+        )
+
+
+ConvertRun: TypeAlias = Run[ConvertConfig, ConversionSource]
+
+
+def load_to_convert(
+    path: Path, config: ConvertConfig, codings: Iterable[Coding], options: RunOptions, command: str
+) -> Inputs[ConversionSource]:
+    """Return a dense model that takes the codings, and the text to convert it with."""
+    source = load(path, config, options.device)
+    for coding in codings:
+        check_coding(source.model, coding)
+    return Inputs(source, {"model": str(path), "text": source.text}, {"command_kind": command})
+
+
+def convert_model(run: ConvertRun) -> ConversionResult:
+    """Convert a model, and measure it beside the dense one; the folder then holds the converted model."""
+    source = run.inputs
+    with run.time("convert"):
+        converted = make(run, run.config.code())
+    result = _measured(run, converted)
+    execution = _executed(run, converted)
+    write_converted(run.path / MODEL, converted)
+    copy_tokenizer(model_folder(source.path), run.path / MODEL)
+    speed, remarks = _speed(run, converted)
+    return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
+
+
+def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
+    """Return the dense model of a folder, on a device, and the text to convert it with.
+
+    Raises:
+        NeurosimInputError: a model that is converted already, or a text that is too short or not of its words.
+        NeurosimMissingError, NeurosimFormatError: the model or the text cannot be read.
+    """
+    folder = model_folder(path)
+    if is_converted(folder):
+        raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
+    model = text_model(folder).to(device)
+    vocabulary = model.config.vocabulary
+    file = config.text.file
+    tokenizer = read_tokenizer(folder, vocabulary)
+    if file is None and isinstance(tokenizer, TokenIds):
+        raise NeurosimInputError(
+            f"{folder}: has {vocabulary} words and no tokenizer.json or tokenizer.model; add its tokenizer, or give "
+            "token ids (--calibrate FILE.npy)"
+        )
+    name = BUILT_IN if file is None else file
+    if file is None:
+        tokens = tokenize(tokenizer, python_text(), vocabulary, name)
+    else:
+        tokens = read_tokens(file, tokenizer, vocabulary)
+    minimum = round((config.calibration.length + 2) / min(config.text.held_out, 1 - config.text.held_out))
+    rule = f"must have at least {minimum} {tokenizer.unit}s"
+    require(len(tokens) >= minimum, f"text {file or ''}".strip(), rule, len(tokens))
+    return ConversionSource(Path(path), model, name, tokenizer, *split_tokens(tokens, config.text.held_out))
+
+
+def text_model(folder: Path) -> LanguageModel:
+    """Return the dense model of a folder.
+
+    Raises:
+        NeurosimInputError: it reads events.
+        NeurosimMissingError, NeurosimFormatError: it cannot be read.
+    """
+    model = read_model(folder)
+    rule = "must read text; 'neurosim train' converts one that reads events"
+    require(model.config.events is None, f"{folder}: model", rule, "events")
+    return model
+
+
+def model_folder(path: Path) -> Path:
+    """Return the folder with `config.json`: the path itself, or `model` in a run folder."""
+    inner = Path(path) / MODEL
+    if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file():
+        return inner
+    return Path(path)
+
+
+def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None) -> Converted:
+    """Return the converted model, fine-tuned if the config asks for it."""
+    config = run.config
+    source = run.inputs
+    sizes = config.calibration
+    say = run.options.say
+    converted = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, say, calibration)
+    for line in converted.remarks:
+        say(line)
+    if config.tuning.steps:
+        with run.time("tune"), bar("fine-tuning", "updates", run.options.quiet) as report:
+            if report is None:
+                on_progress = None
+            else:
+                on_progress = lambda done, steps, loss: report(done, steps, f"loss {loss:.4f}")
+            tune(
+                converted.model,
+                converted.layers,
+                source.learn,
+                config.tune(converted.price),
+                on_progress,
+                coding.spikes if converted.price else None,
+                source.model,
+                coding.sent_as,
+            )
+    return converted
+
+
+def losses(found: Comparison) -> Losses:
+    """Return the losses of a comparison."""
+    return Losses(dense_loss=found.dense, loss=found.spiking, agreement=found.agreement)
+
+
+def measured(converted: Converted, histograms: Histograms, layers: list[LayerCounts], tokens: int) -> Measures:
+    """Return the measures of the linear layers, whose input spikes are the events, of their coders, and of the states
+    between them."""
+    events = sum(layer.input_events or 0 for layer in layers)
+    return measure([*layers, *_besides(converted, histograms)], tokens, 0.0, events)
+
+
+def _besides(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
+    """Return the counts of coders and states."""
+    return [*coding_counts(converted, histograms), *state_counts(converted, histograms)]
+
+
+def summarise(
+    converted: Converted, histograms: Histograms, found: Comparison, profile: str
+) -> tuple[SpikingSummary, list[LayerCounts]]:
+    """Return losses and costs of a converted model, and the counts of its layers."""
+    layers = layer_counts(converted, histograms)
+    coding = converted.coding
+    totals = spike_totals(converted, histograms)
+    tokens = found.tokens
+    summary = SpikingSummary(
+        **vars(losses(found)),
+        tokens=tokens,
+        perplexity_increase=found.perplexity_increase,
+        coding=asdict(coding),
+        sent_as=coding.sent_as,
+        spikes=totals.spikes,
+        silent=totals.silent,
+        escaped=totals.escaped,
+        by_expansion=totals.by_expansion,
+        operations=sum(layer.synaptic_operations or 0 for layer in layers) / tokens,
+        dense_operations=sum(layer.dense_operations or 0 for layer in layers) / tokens,
+        baselines=energy_comparison([*layers, *_besides(converted, histograms)], tokens, profile),
+    )
+    return summary, layers
+
+
+def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
+    """Compare both models on the held-out text, and count the spikes of every layer."""
+    config = run.config
+    source = run.inputs
+    quiet = run.options.quiet
+    profile = config.energy.profile
+    with (
+        run.time("compare"),
+        bar("comparing", f"{source.tokenizer.unit}s", quiet) as report,
+        converted.counting() as histograms,
+    ):
+        text = source.held_out[: config.text.tokens + 1]
+        found = compare_models(source.model, converted.model, text, on_progress=report)
+    summary, layers = summarise(converted, histograms, found, profile)
+    alone: dict[str, Comparison] = {}
+    layer_tokens, left_out = _layer_tokens(source, converted, config)
+    if layer_tokens:
+        text = source.held_out[: layer_tokens + 1]
+        coders = f"{len(converted.coders())} layers, each alone in spikes on {layer_tokens:,} {source.tokenizer.unit}s"
+        with run.time("layers"), bar(coders, "layers", quiet) as report:
+            alone = each_layer_alone(source.model, converted, text, report)
+    measures = measured(converted, histograms, layers, found.tokens)
+    return ConversionResult(
+        **vars(source.facts()),
+        **vars(summary),
+        seed=config.seed,
+        planes=converted.coding.sent_planes,
+        scheme=SCHEMES[converted.coding.scheme].meaning,
+        price=converted.price,
+        remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model)),
+        entries=spike_totals(converted, histograms).entries,
+        layers=tuple(layer_costs(converted, histograms, layers, profile)),
+        measures=measures,
+        energy=energy(measures.layers, found.tokens, profile),
+        alone={name: losses(each) for name, each in alone.items()},
+        alone_tokens=next((each.tokens for each in alone.values()), None),
+        operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
+    )
+
+
+def _layer_tokens(source: ConversionSource, converted: Converted, config: ConvertConfig) -> tuple[int, tuple[str, ...]]:
+    """Return the tokens that the model reads once for each layer alone, and a remark where that is left out."""
+    tokens = config.report.layer_tokens
+    if tokens is not None:
+        return tokens, ()
+    coders = len(converted.coders())
+    weights = source.model.parameter_count()
+    if coders * LAYER_TOKENS * weights <= MAX_LAYER_WORK:
+        return LAYER_TOKENS, ()
+    remark = (
+        f"the loss of each layer alone is left out: {coders} times, a model of {weights:,} weights would read "
+        f"{LAYER_TOKENS:,} {source.tokenizer.unit}s; --set report.layer_tokens={LAYER_TOKENS} measures it"
+    )
+    return 0, (remark,)
+
+
+def _executed(run: ConvertRun, converted: Converted) -> ExecutionCheck:
+    """Run the same tokens simulated and by adding rows of weights."""
+    config = run.config
+    held_out = run.inputs.held_out
+    length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
+    streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
+    tokens = held_out[: streams * length].view(streams, length)
+    run.options.say(f"running {tokens.numel():,} {run.inputs.tokenizer.unit}s by adding rows of weights, and simulated")
+    with run.time("execute"):
+        return check_execution(converted, tokens, run.options.threads or torch.get_num_threads())
+
+
+def _speed(run: ConvertRun, converted: Converted) -> tuple[Speed | None, tuple[str, ...]]:
+    """Time the compiled step on the end of the held-out text, or return why there is none."""
+    if run.options.device != "cpu":
+        return None, ()
+    run.options.say(f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s")
+    with run.time("speed"):
+        try:
+            return measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1), ()
+        except NotCompiledError as error:
+            return None, (f"no time of a token: {error}",)

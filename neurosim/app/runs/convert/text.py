@@ -1,0 +1,226 @@
+"""Training of a byte-level language model for conversion, and writing text with a model, dense or in spikes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ....base.atomic import write_bytes
+from ....base.errors import NeurosimInputError
+from ....base.measure.estimates import energy
+from ....base.measure.measures import measure
+from ....base.plain import Record
+from ....language.attention.model import LanguageConfig, LanguageModel
+from ....language.attention.text import python_text, read_text
+from ....language.attention.tokenizer import Tokenizer, read_tokenizer
+from ....language.attention.train import TrainingProgress, split, train_bytes
+from ....language.conversion.checkpoint import is_converted, read_converted
+from ....language.conversion.decoder.decoder import Decoder
+from ....language.conversion.decoder.program import NotCompiledError
+from ....language.conversion.generate import Sampling, generate_tokens
+from ....language.conversion.model import Converted
+from ....language.conversion.records import Speed
+from ....language.conversion.speed import measure_speed
+from ....language.conversion.state_work import dense_counts, uncounted_states
+from ..frame.kind import Inputs, Run
+from ..frame.logs import Row, training_logs
+from ..frame.options import DEFAULTS, RunOptions
+from ..frame.progress import bar
+from ..frame.timings import limit_threads
+from .config import LmConfig
+from .result import TrainingPoint, TrainingResult
+from .run import BUILT_IN, MODEL, TIMED, model_folder, text_model
+
+LM_TRAIN = "lm-train"
+STATE = "state.safetensors"  # the training at hand
+COUNTED = 256  # bytes of the held-out text whose work is counted
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """A text to learn, and its name."""
+
+    text: bytes
+    name: str
+
+
+def load_text(config: LmConfig) -> Inputs[TrainingText]:
+    """Return the text; raise where it is too short, or where the model cannot be built."""
+    file = config.text.file
+    if file is None:
+        read = TrainingText(python_text(), BUILT_IN)
+    else:
+        read = TrainingText(read_text(file), file)
+    config.schedule().check(len(read.text))
+    LanguageModel(language_config(config))
+    return Inputs(read, {"text": read.name}, {"command_kind": LM_TRAIN})
+
+
+def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
+    """Train a model on a text; its folder `model` in the run folder is one that `neurosim convert` takes."""
+    config = run.config
+    options = run.options
+    shape = language_config(config)
+    history: list[TrainingPoint] = []
+    rows: list[Row] = []
+    with (
+        run.time("train"),
+        bar("training", "updates", options.quiet) as report,
+        training_logs(options.logs, run.path) as log,
+    ):
+
+        def on_progress(progress: TrainingProgress) -> None:
+            step = progress.step
+            loss = progress.loss
+            validation = progress.validation
+            if validation is not None:
+                history.append(TrainingPoint(step=step, loss=loss, validation_loss=validation))
+            rows.append((step, {"loss": loss, "validation_loss": validation}))
+            log(rows)
+            if report is not None:
+                report(step, progress.steps)
+
+        state = run.path / STATE
+        folder = run.path / MODEL
+        model, loss = train_bytes(run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state)
+    held = split(run.inputs.text, config.text.held_out)[1][:COUNTED]
+    layers = dense_counts(model, held[None].to(model.device))
+    return TrainingResult(
+        network=config.model.name,
+        layer_kinds=tuple(layer.kind for layer in shape.layers),
+        width=shape.width,
+        parameters=model.parameter_count(),
+        text=run.inputs.name,
+        seed=config.seed,
+        validation_loss=loss,
+        history=tuple(history),
+        remarks=uncounted_states(model),
+        measures=measure(layers, len(held), 0.0, len(held)),
+        energy=energy(layers, len(held), config.energy.profile),
+    )
+
+
+def language_config(config: LmConfig) -> LanguageConfig:
+    """Return the model that a config describes.
+
+    Raises:
+        NeurosimInputError: an unknown kind or option.
+    """
+    model = config.model
+    return LanguageConfig(model.mixers(), width=model.width, hidden=model.hidden)
+
+
+@dataclass(frozen=True)
+class GeneratedText(Record):
+    """Text that a model wrote.
+
+    Attributes:
+        model: path of its folder.
+        spiking, executed: whether it is converted, and whether rows of weights were added for spikes.
+        compiled: whether its step was one compiled program.
+        prompt, text: the beginning, and its continuation; undecodable bytes are replaced.
+        tokens: number of tokens that were written.
+        tokens_per_second: of prompt and text.
+        state_bytes: of the model's state: the same after every token, except for a window of all tokens.
+        unit: what a token is, "byte" or "token".
+        speed: of the compiled step; None where there is none.
+        remarks: messages for the user.
+    """
+
+    model: str
+    spiking: bool
+    executed: bool
+    compiled: bool
+    prompt: str
+    text: str
+    tokens: int
+    tokens_per_second: float
+    state_bytes: int
+    seed: int
+    speed: Speed | None
+    remarks: tuple[str, ...]
+    unit: str = "byte"
+
+
+def write_text(
+    path: Path, prompt: bytes, sampling: Sampling, options: RunOptions = DEFAULTS, *, execute: bool | None = None
+) -> GeneratedText:
+    """Continue a prompt with the model of a folder, token by token; write it to `text.txt` in `options.out`, if given.
+
+    Args:
+        execute: False works on floats by torch; True refuses dense models. Otherwise a CPU runs the compiled step, or
+            says why there is none.
+
+    Raises:
+        NeurosimError: what is wrong with the model or a setting.
+    """
+    model, spiking = _model(path, options, execute=execute)
+    remarks: list[str] = []
+    if isinstance(model, Converted):
+        stepped = model.model
+    else:
+        stepped = model
+    writer: LanguageModel | Decoder = stepped
+    if execute is not False and options.device == "cpu":
+        try:
+            writer = Decoder(stepped, threads=options.threads or 1)
+        except NotCompiledError as error:
+            remarks.append(f"{error}; it runs layer by layer, which is slower")
+    if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
+        model.execute(threads=options.threads or torch.get_num_threads())
+    tokenizer = read_tokenizer(model_folder(path), stepped.config.vocabulary)
+    asked = tokenizer.encode_prompt(prompt)
+    written: list[int] = []
+    state_bytes = 0
+    with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
+        start = time.perf_counter()
+        for token, size in generate_tokens(writer, asked, sampling):
+            written.append(token)
+            state_bytes = size
+            if report is not None:
+                report(len(written), sampling.tokens)
+        seconds = time.perf_counter() - start
+    continuation = _continuation(tokenizer, asked, written)
+    if options.out is not None:
+        write_bytes(options.out / "text.txt", prompt + continuation)
+    compiled = isinstance(writer, Decoder)
+    whole = asked + written
+    return GeneratedText(
+        model=str(path),
+        spiking=spiking,
+        executed=spiking and execute is not False,
+        compiled=compiled,
+        prompt=prompt.decode("utf-8", errors="replace"),
+        text=continuation.decode("utf-8", errors="replace"),
+        tokens=len(written),
+        tokens_per_second=len(whole) / seconds,
+        state_bytes=state_bytes,
+        seed=sampling.seed,
+        speed=measure_speed(model, whole[-TIMED:], options.threads or 1) if compiled and len(whole) > 1 else None,
+        remarks=tuple(remarks),
+        unit=tokenizer.unit,
+    )
+
+
+def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -> bytes:
+    """Return the text of what was written: behind the prompt, for the first word of a text may lose its space."""
+    before = tokenizer.decode(prompt)
+    whole = tokenizer.decode(prompt + written)
+    if whole.startswith(before):
+        return whole[len(before) :]
+    return tokenizer.decode(written)
+
+
+def _model(path: Path, options: RunOptions, *, execute: bool | None) -> tuple[Converted | LanguageModel, bool]:
+    """Return the model of a folder, and whether it is converted."""
+    folder = model_folder(path)
+    if not is_converted(folder):
+        if execute:
+            raise NeurosimInputError(
+                f"{folder}: holds a dense model, and --execute adds rows for spikes; convert it first"
+            )
+        return text_model(folder).to(options.device), False
+    return read_converted(folder).to(options.device), True

@@ -1,0 +1,222 @@
+"""Settings that kinds of runs share, and where each setting may come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, create_model
+
+from ....base.errors import NeurosimInputError
+from ....base.json_toml import read_toml
+from ....data import catalog
+from ....data.catalog import FOLDER
+from ....engine.compile.memory import free_memory
+from .folder import CONFIG, RunFolder
+from .settings import ConfigSource, Section, assignments, merge, nest, overlay, resolve
+
+C = TypeVar("C", bound="RunConfig")
+# Seeds are keys of 63 bits, the range of TOML's integers.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Data(Section):
+    """Which recordings.
+
+    Attributes:
+        name: of the dataset.
+        split: to test on; the readout learns on the dataset's first split.
+        root: folder with the dataset's files.
+        limit: maximum number of test recordings, spread evenly over classes.
+        train_limit: the same for training.
+        held_out_speaker: test on this speaker alone, and leave the speaker out of training.
+        options: settings of the dataset, where it has any, such as `neurosim.data.folder.options.FolderOptions`.
+    """
+
+    name: str
+    split: str = "test"
+    root: str | None = None
+    limit: Count | None = None
+    train_limit: Count | None = None
+    held_out_speaker: int | None = None
+    options: dict[str, Any] | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """Name for people: of a folder of one's own recordings, that of the folder."""
+        if self.name == FOLDER and self.root is not None:
+            return Path(self.root).resolve().name
+        return self.name
+
+    def describe(self) -> catalog.Dataset:
+        """Return the properties of the dataset, as its files show them.
+
+        Raises:
+            NeurosimError: as `catalog.describe`.
+        """
+        return catalog.describe(self.name, self.root, self.options)
+
+
+class Energy(Section):
+    """Settings of the energy estimates.
+
+    Attributes:
+        profile: a name of `measure.PROFILES` or the path of a profile in TOML.
+    """
+
+    profile: str = "horowitz45"
+
+
+def section_of(owner: type, without: Sequence[str] = ()) -> Any:
+    """Return a section with the parameters of a dataclass, whose class checks the values; a dataclass is a section."""
+    hints = typing.get_type_hints(owner)
+    fields: Any = {}
+    for f in dataclasses.fields(owner):
+        kind: Any = hints[f.name]
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            inner = section_of(kind)
+            fields[f.name] = (inner, inner())
+        elif f.name not in without:
+            fields[f.name] = (kind, f.default)
+    section = create_model(owner.__name__, __base__=Section, **fields)
+    section.documented = owner
+    return section
+
+
+class RunConfig(Section):
+    """Base of the settings that decide the results of a run; each kind of run derives its own."""
+
+    @classmethod
+    def configure(
+        cls: type[C],
+        file: Path | str | None = None,
+        sets: Sequence[str] = (),
+        given: Mapping[str, object] | None = None,
+    ) -> C:
+        """Return the config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `given`.
+
+        Args:
+            file: TOML.
+            sets: `key=value` texts.
+            given: values by dotted key; None means not given.
+
+        Raises:
+            NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
+            NeurosimFormatError: `file` is not TOML.
+        """
+        sources = sources_of(file, sets, given or {})
+        tree = merge(sources)
+        if "data" in cls.model_fields:
+            known = _dataset(tree.get("data"))
+        else:
+            known = None
+        if known is not None:
+            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.defaults_beside(tree, known)))
+        config = resolve(cls, sources)
+        config.check()
+        return config
+
+    @classmethod
+    def reconfigure(
+        cls: type[C], run: RunFolder, sources: Sequence[ConfigSource] = (), changeable: Sequence[str] = ()
+    ) -> C:
+        """Return a run's own config, changed by `sources`, which may change its `changeable` sections only.
+
+        Raises:
+            NeurosimInputError: a key that is unknown or breaks its rule, or one that the results depend on already.
+        """
+        path = run.path / CONFIG
+        own = ConfigSource(str(path), read_toml(path))
+        changed = resolve(cls, [own, *sources])
+        before = dict(_leaves(resolve(cls, [own]).model_dump()))
+        for key, value in _leaves(changed.model_dump()):
+            if value != before[key] and key.split(".")[0] not in changeable:
+                raise NeurosimInputError(
+                    f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); run it again"
+                )
+        changed.check()
+        return changed
+
+    @classmethod
+    def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
+        """Return the settings that suit a dataset."""
+        return {}
+
+    @classmethod
+    def defaults_beside(cls, tree: Mapping[str, object], dataset: catalog.Dataset) -> Mapping[str, object]:
+        """Return the settings that suit a dataset where those of `tree` are given."""
+        return cls.defaults(dataset)
+
+    def check(self) -> None:
+        """Check what no section alone can, before any file is read or written.
+
+        Raises:
+            NeurosimInputError: a value that breaks a rule.
+        """
+
+
+def _dataset(data: object) -> catalog.Dataset | None:
+    """Return the dataset that a table [data] names, None where it names none.
+
+    Raises:
+        NeurosimInputError: no such dataset.
+    """
+    table: Mapping[str, object] = data if isinstance(data, Mapping) else {}
+    name, root, options = (table.get(key) for key in ("name", "root", "options"))
+    if not isinstance(name, str):
+        return None
+    known = root if isinstance(root, str) else None
+    return catalog.describe(name, known, options if isinstance(options, Mapping) else None)
+
+
+def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:
+    """Build what each section describes, so that its class checks the values before any file is read or written.
+
+    Raises:
+        NeurosimInputError: the first error, with the section's name in place of the class's.
+    """
+    for section, build in builds.items():
+        try:
+            build()
+        except NeurosimInputError as error:
+            raise NeurosimInputError(f"{section}.{str(error).partition('.')[2]}") from None
+
+
+def check_memory(need: int, problem: str, remedy: str) -> None:
+    """Raise where more memory is needed than is free.
+
+    Args:
+        need: bytes.
+        problem: of which setting, with `{need}` in the place of the bytes.
+
+    Raises:
+        NeurosimInputError: the problem, the memory that is free, the remedy.
+    """
+    free = free_memory()
+    if free is not None and need > free:
+        words = problem.format(need=f"{need / 2**30:,.1f} GiB")
+        raise NeurosimInputError(f"{words}, and {free / 2**30:,.1f} GiB of memory are free; {remedy}")
+
+
+def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, object]) -> list[ConfigSource]:
+    """Return the sources of a command: a TOML file, `key=value` texts, values by dotted key (None: not given)."""
+    tree: dict[str, object] = {}
+    for key, value in given.items():
+        if value is not None:
+            tree = overlay(tree, nest(key, value))
+    return [
+        ConfigSource(str(file), {} if file is None else read_toml(file)),
+        ConfigSource("--set", assignments(sets)),
+        ConfigSource("the command line", tree),
+    ]
+
+
+def _leaves(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for key, value in tree.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+    return found

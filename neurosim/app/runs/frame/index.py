@@ -1,0 +1,103 @@
+"""The runs of a folder: what each was, how it ended, and a page that links to their reports."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....base.atomic import write_text
+from ....base.errors import NeurosimError, NeurosimMissingError
+from ...report.page import render
+from . import registry
+from .folder import MANIFEST, REPORT, RunFolder, open_run, present_status
+
+PAGE = "index.html"
+TEMPLATE = Path(__file__).with_name("index.html")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexEntry:
+    """A run of the index.
+
+    Attributes:
+        path: of its folder, below the folder of the index.
+        name, kind: of the run.
+        status: "running", "done", "interrupted", "failed" or "killed"; or why it cannot be read.
+        next_step: how to continue a run that was interrupted or killed.
+        started: UTC, ISO 8601.
+        seed: of everything random.
+        report: its page, below the folder of the index; None where it has none.
+    """
+
+    path: str
+    name: str = ""
+    kind: str = ""
+    status: str = ""
+    next_step: str | None = None
+    started: str | None = None
+    seed: int | None = None
+    report: str | None = None
+
+
+def read_index(folder: Path) -> list[IndexEntry]:
+    """Return the runs in a folder, at any depth, the latest first.
+
+    Raises:
+        NeurosimMissingError: no such folder.
+    """
+    if not folder.is_dir():
+        raise NeurosimMissingError(f"{folder}: no such folder; give one with runs, or run 'neurosim demo'")
+    found = []
+    for place, below, names in os.walk(folder):
+        if MANIFEST in names:
+            below.clear()  # what a run holds belongs to it
+            found.append(_entry(folder, Path(place)))
+    return sorted(found, key=lambda entry: (entry.started or "", entry.path), reverse=True)
+
+
+def write_index(folder: Path, entries: list[IndexEntry]) -> Path:
+    """Write the page of an index and return its path.
+
+    Raises:
+        NeurosimWriteError: the disk refuses.
+    """
+    from .... import __version__
+
+    manifest = {"versions": {"neurosim": __version__}}
+    write_text(folder / PAGE, render(TEMPLATE, folder, manifest, entries=entries))
+    return folder / PAGE
+
+
+def _entry(folder: Path, path: Path) -> IndexEntry:
+    name = path.relative_to(folder).as_posix()
+    try:
+        run = open_run(path)
+    except NeurosimError as error:
+        return IndexEntry(path=name, status=f"cannot be read: {error}")
+    manifest = run.manifest
+    status = present_status(run)
+    return IndexEntry(
+        path=name,
+        name=manifest.name,
+        kind=manifest.kind or "liquid",
+        status=status,
+        next_step=_next_step(run) if status in ("interrupted", "killed") else None,
+        started=manifest.started,
+        seed=manifest.seed,
+        report=f"{name}/{REPORT}" if (path / REPORT).is_file() else None,
+    )
+
+
+def _next_step(run: RunFolder) -> str | None:
+    """Return the command that continues a run, or else the one that runs it again."""
+    try:
+        words = registry.kind_of(run).resumed_by
+    except NeurosimError:  # of a plug-in that is not there
+        return None
+    if words and run.manifest.data is not None:
+        return f"continue with: neurosim {words} --resume {run.path}"
+    if run.manifest.command:
+        return f"run it again: {shlex.join(run.manifest.command)}"
+    return "run it again"

@@ -1,0 +1,305 @@
+"""A kind of run: what it reads, the work, and the results; everything else of a run is the frame's.
+
+CONTRIBUTING.md says which files a kind consists of. The results go to page, table and `--json` as the result class
+alone; metrics.json is its `to_dict()`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from ....base import plain
+from ....base.schema import Schema
+from ...report import page
+from ..presets.preset import beside
+from .config import RunConfig
+from .folder import RunFolder, check_unchanged
+from .options import RunOptions
+from .settings import ConfigSource
+from .timings import Timings
+
+if TYPE_CHECKING:
+    from .config import Energy
+
+C = TypeVar("C")  # settings
+T = TypeVar("T")  # inputs
+R = TypeVar("R", bound="RunResult")
+Self = TypeVar("Self", bound="RunResult")
+K = TypeVar("K", bound="Kind[Any, Any, Any]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The results of a run, which metrics.json holds; each kind of run derives its own.
+
+    Attributes:
+        run: the path of the run folder.
+        timings: wall-clock seconds of each part, and their `total`.
+    """
+
+    run: str = ""
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plain tree that metrics.json holds."""
+        tree: dict[str, object] = plain.to_plain(self)
+        last = {name: tree.pop(name) for name in ("run", "timings")}
+        return {**tree, **last}
+
+    @classmethod
+    def from_dict(cls: type[Self], tree: Mapping[str, object]) -> Self:
+        """Return the results that `to_dict` wrote.
+
+        A field that is absent, or whose value is of another type, keeps its default, and a field that the class lacks
+        is ignored: runs of other versions load, and a damaged value is shown as unknown.
+        """
+        return cls(**plain.matching_fields(cls, tree))
+
+    def notes(self) -> Mapping[str, str]:
+        """Return what the manifest repeats of the results, such as the digest of the spikes."""
+        return {}
+
+    def failure(self) -> str | None:
+        """Return why the run counts as failed although it has results, or None."""
+        return None
+
+
+class HasEnergy(Protocol):
+    """Settings with an energy profile."""
+
+    @property
+    def energy(self) -> Energy: ...
+
+
+class Measured(Protocol):
+    """Measures of a run that `neurosim measure` prints."""
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Return the plain tree of `--json` and of measures.json."""
+
+    def table(self) -> str:
+        """Return what the command line prints."""
+
+
+@dataclass(frozen=True)
+class Inputs(Generic[T]):
+    """Everything that a run reads before it begins.
+
+    Attributes:
+        value: recordings, a model, a text, ...
+        data: digests and sizes of it, for the manifest; a resumed run must find the same.
+        facts: further facts for the manifest, by name.
+    """
+
+    value: T
+    data: Mapping[str, object] | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run(Generic[C, T]):
+    """A run at work.
+
+    with run.time("train"):
+        ...
+
+    Attributes:
+        folder: its folder, with the manifest.
+        config: its settings.
+        inputs: what `Kind.load` read.
+        options: decide nothing about the results.
+        time: wall-clock seconds of its parts.
+    """
+
+    folder: RunFolder
+    config: C
+    inputs: T
+    options: RunOptions
+    time: Timings
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def threads(self) -> int:
+        """Number of threads: that of the options, or one for each core."""
+        return self.options.threads or os.cpu_count() or 1
+
+
+class Kind(Generic[C, T, R]):
+    """A kind of run. An instance may have arguments that are no settings, such as the folder of a model.
+
+    `lifecycle.start` and `lifecycle.resume` run it. The modules beside its class are imported when they are needed:
+    run.py has the functions `load` and `work`, where the class has no such methods of its own; page.html and page.py
+    make the report, and table.py the text for the command line.
+
+    Attributes:
+        name: of the kind, in the manifest and in the registry.
+        title: what messages call such a run, with an article.
+        result: the class of the results.
+        heading: fields of the result that say which run it was; `neurosim measure` repeats them.
+        resumed_by: the words of the command line that continue an interrupted run; "" where none do.
+        unfinished: patterns of the files and folders that are only needed to continue; a finished run lacks them.
+    """
+
+    name: str
+    title: str
+    result: type[R]
+    heading: Sequence[str] = ("dataset", "split", "samples", "seed", "spike_digest")
+    resumed_by: str = ""
+    unfinished: Sequence[str] = ()
+
+    @property
+    def config(self) -> type[RunConfig]:
+        """The class of the settings, unless `configure`, `stored` and `reconfigure` are the kind's own."""
+        raise NotImplementedError(f"{type(self).__name__}.config")
+
+    # The settings.
+
+    def configure(
+        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+    ) -> C:
+        """Return the settings of a new run. Later wins: defaults, `file`, `sets`, `given`.
+
+        Args:
+            file: TOML.
+            sets: `key=value` texts.
+            given: values by dotted key; None means not given.
+
+        Raises:
+            NeurosimInputError: a key that is unknown, missing or breaks its rule.
+        """
+        config: Any = self.config
+        return config.configure(file, sets, given)  # type: ignore[no-any-return]
+
+    def settings(self, config: C) -> Mapping[str, object]:
+        """Return the tree of settings that config.toml holds."""
+        tree: Any = config
+        return tree.model_dump()  # type: ignore[no-any-return]
+
+    def stored(self, folder: RunFolder) -> C:
+        """Return the settings that the folder of a run holds."""
+        config: Any = self.config
+        return config.reconfigure(folder)  # type: ignore[no-any-return]
+
+    def reconfigure(
+        self, folder: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]
+    ) -> HasEnergy | None:
+        """Return the settings of a run, changed by `sources` in its `changeable` sections; None without energy.
+
+        Raises:
+            NeurosimInputError: a change of anything else.
+        """
+        config = self.config.reconfigure(folder, sources, changeable)
+        return config if hasattr(config, "energy") else None
+
+    def schemas(self) -> Mapping[str, Callable[[], Schema]]:
+        """Return functions that return the JSON Schemas of its configs, by the name in `neurosim schema NAME`."""
+
+        def schema() -> Schema:
+            return self.config.json_schema()  # may need torch
+
+        return {self.name: schema}
+
+    # The run, in the order of its life.
+
+    @contextmanager
+    def joined(self: K) -> Iterator[K]:
+        """Join the processes that share the run, where several do; yield the kind as this process runs it."""
+        yield self
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process has the folder; the others `follow`."""
+        return True
+
+    def of(self: K, folder: RunFolder) -> K:
+        """Return the kind with the arguments that the manifest of a run notes, where it has none of its own."""
+        return self
+
+    def run_name(self, config: C) -> str:
+        """Return the name of a run, for its folder and the manifest."""
+        settings: Any = config
+        return f"{self.name}-{settings.data.shown_name}"
+
+    def load(self, config: C, options: RunOptions) -> Inputs[T]:
+        """Read what the run needs.
+
+        Raises:
+            NeurosimError: what is wrong with a file or a setting.
+        """
+        return self._module("run").load(config, options)  # type: ignore[no-any-return]
+
+    def check(self, config: C, inputs: T) -> None:
+        """Check what settings and inputs can only say together; called before a folder is made, and when a resumed run
+        has found what it began with.
+
+        Raises:
+            NeurosimInputError: they do not fit each other.
+        """
+
+    def check_unchanged(self, folder: RunFolder, inputs: Inputs[T]) -> None:
+        """Raise unless a resumed run finds what it began with.
+
+        Raises:
+            NeurosimInputError: it was changed.
+        """
+        check_unchanged(folder, "data", folder.manifest.data, plain.to_plain(inputs.data))
+
+    def prepare(self, run: Run[C, T]) -> None:
+        """Write files without which the run could not be resumed; called whenever a run begins or goes on."""
+
+    def work(self, run: Run[C, T]) -> R:
+        """Do the work and return the results, all but `run` and `timings`.
+
+        A resumed run is called with the same settings and inputs, and continues from the files in its folder.
+
+        Raises:
+            NeurosimError: what is wrong with the data or the disk.
+        """
+        return self._module("run").work(run)  # type: ignore[no-any-return]
+
+    def export(self, run: Run[C, T], result: R) -> None:
+        """Write files beside the run when it is done; an error leaves it done."""
+
+    def follow(self, config: C, inputs: T, options: RunOptions, folder: RunFolder | None) -> None:
+        """Do the part of a process that does not lead, and write nothing.
+
+        Args:
+            folder: of the run that is resumed; None: a new one.
+        """
+
+    # The results.
+
+    def measured(self, heading: Mapping[str, object], run: str, result: R, profile: str) -> Measured | None:
+        """Return the measures of a run of several models under an energy profile; None for a run of one model.
+
+        Args:
+            heading: which run it was.
+            run: the path of its folder.
+        """
+        return None
+
+    def render_page(self, folder: RunFolder, result: R) -> str:
+        """Return the report page of a run: page.html of the kind, with what `fill` of its page.py returns."""
+        module = self._module("page")
+        template = Path(str(module.__file__)).with_name("page.html")
+        values: Mapping[str, object] = module.fill(folder, result)
+        repeats = beside(folder.manifest.facts, result.to_dict())
+        return page.render(template, folder.path, folder.manifest.known(), result=result, repeats=repeats, **values)
+
+    def render_table(self, result: R) -> str:
+        """Return what the command line prints: what `render` of the kind's table.py returns."""
+        text: str = self._module("table").render(result)
+        return text
+
+    def _module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{type(self).__module__}.{name}")

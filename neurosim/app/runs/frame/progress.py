@@ -1,0 +1,122 @@
+"""Progress on stderr, for work of more than two seconds: a bar on a terminal, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from ....engine.result import Progress
+from .terminal import printable
+
+DELAY = 2.0  # seconds before a bar appears
+LINE_EVERY = 15.0  # seconds between two lines where no terminal listens
+# Work that will take longer than that says so as soon as its rate is known.
+# seconds
+LONG = 60.0
+KNOWN = 3.0
+FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
+
+
+class _Rest:
+    """Estimate of the seconds that are left. The first step is left out: kernels are compiled in it."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, float] | None = None
+
+    def seconds(self, now: float, done: float, total: float) -> float | None:
+        """Return the estimate at a report of progress, None at the first one; `now` is a time of a clock, s."""
+        if self.first is None:
+            self.first = now, done
+        start, begin = self.first
+        if done > begin:
+            return (now - start) * (total - done) / (done - begin)
+        return None
+
+
+class ProgressCallback(Protocol):
+    """Call with the part that is done, the total, and a note such as a loss."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
+
+
+@contextmanager
+def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
+    """Show a bar `what: 5.00/10.0 unit` on a terminal, lines elsewhere; yield its report, or None if `quiet`."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(what, unit)
+        return
+    from tqdm import tqdm
+
+    looks = {"unit_scale": True, "delay": DELAY, "disable": None, "leave": False, "bar_format": FORM}
+    with tqdm(desc=printable(what), unit=unit, **looks) as shown:
+        rest = _Rest()
+
+        def report(done: float, total: float, note: str = "") -> None:
+            shown.total = total
+            left = rest.seconds(time.monotonic(), done, total)
+            if left is None:
+                words = []
+            else:
+                words = [f"{tqdm.format_interval(left)} left"]
+            shown.set_postfix_str(printable(", ".join([*words, *([note] if note else [])])), refresh=False)
+            with suppress(OSError):  # the terminal was closed; the signal of that ends the run, saved
+                shown.update(done - shown.n)
+
+        yield report
+
+
+class _Lines:
+    """Progress as lines, for logs: `what: 50 % of 10 s simulated, 12 s left`."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        self.what = what
+        self.unit = unit
+        self.rest = _Rest()
+        self.start = self.shown = time.monotonic()
+        self.silent = True
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        now = time.monotonic()
+        if not 0 < done <= total:
+            return
+        left = self.rest.seconds(now, done, total)
+        early = self.silent and left is not None and left > LONG and now - self.start > KNOWN
+        if now - self.shown < LINE_EVERY and not early:
+            return
+        self.shown = now
+        self.silent = False
+        words = [f"{self.what}: {done / total:.0%} of {total:,.6g} {self.unit}"]
+        words += [] if left is None else [f"{left:,.0f} s left"]
+        print(printable(", ".join([*words, *([note] if note else [])])), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def simulation_bar(what: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """Show a bar in simulated seconds, with spikes/s and real-time factor; yield a progress callback of the engine."""
+    if not quiet:
+        _announce_compilation()
+    with bar(what, "s simulated", quiet) as report:
+
+        def engine_report(progress: Progress) -> None:
+            assert report is not None
+            note = f"{progress.spikes_per_s:,.0f} spikes/s, real-time factor {progress.real_time_factor:.3g}"
+            report(progress.done, progress.total, note)
+
+        yield None if report is None else engine_report
+
+
+@cache
+def _announce_compilation() -> None:
+    """Say once what the first run on a machine does before it reports any progress."""
+    from ....kernels.engine.clocked.loop import run
+
+    if not any(Path(run.stats.cache_path or "").glob("loop.run-*.nbi")):
+        print("the kernels of the engine are compiled once, about half a minute", file=sys.stderr, flush=True)

@@ -1,0 +1,152 @@
+"""The page of recordings: of a file, or those that a run kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .... import __version__
+from ....base.atomic import write_text
+from ....base.errors import NeurosimInputError, NeurosimMissingError, require
+from ....data.files.formats import ReadOptions, find_format
+from ....data.files.shd import is_shd_file, read_shd
+from ....data.files.sonata import read_sonata, sonata_populations
+from ...report import page
+from ...report.film import film, write_gif
+from ...report.played import Played
+from ..data import even
+from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
+
+MAX_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class RecordingView:
+    """Recordings to show.
+
+    Attributes:
+        title: of the page.
+        source: the file or the run folder.
+        shown: the recordings.
+    """
+
+    title: str
+    source: Path
+    shown: tuple[Played, ...]
+
+
+def read_view(path: Path, options: ReadOptions, start: float | str | None = None) -> RecordingView:
+    """Return the recordings of a file or a run folder.
+
+    Args:
+        path: of the file or folder.
+        options: how the file is read.
+        start: time 0 of the file: "first", "file" or seconds; None: the first event where the file has the clock of a
+            camera.
+
+    Raises:
+        NeurosimError: as `files.read` and `open_run`; a run that kept no recordings.
+    """
+    if not path.exists():
+        raise NeurosimMissingError(f"{path}: no such file or run folder; check the path")
+    if not path.is_dir():
+        if find_format(path, options.format) == "sonata" and is_shd_file(path):
+            return RecordingView(path.name, path, _of_shd(path))
+        return RecordingView(path.name, path, (_of_file(path, options, start),))
+    if not (path / MANIFEST).is_file():
+        raise NeurosimMissingError(f"{path}: is a folder without a run; give a file, or a run folder")
+    given = [name for name, value in {**vars(options), "start": start}.items() if value is not None]
+    require(not given, "view", "needs a file for these options; a run has its own", ", ".join(given))
+    return _of_run(path)
+
+
+def write_view(view: RecordingView, out: Path | None = None) -> Path:
+    """Write the page of recordings, into `out` or the current folder, and return its path.
+
+    Raises:
+        NeurosimWriteError: it cannot be written.
+    """
+    folder = out or Path()
+    make_folder(folder)
+    target = folder / f"view-{Path(view.title).stem}.html"
+    events = sum(len(each.spikes) for each in view.shown)
+    first = view.shown[0]
+    tiles = [
+        ("Events", f"{events:,}", f"of {len(view.shown)} recordings" if len(view.shown) > 1 else "in the recording"),
+        *((name, value, "") for name, value in first.facts() if name in ("Sensor", "Duration", "Rate", "ON")),
+    ]
+    manifest = {"versions": {"neurosim": __version__}}
+    text = page.render(
+        page.TEMPLATES / "view.html",
+        view.source,
+        manifest,
+        title=view.title,
+        lead=page.sentence([f"From {view.source.name}", *first.remarks]),
+        tiles=tiles,
+        shown=view.shown,
+        why="",
+    )
+    write_text(target, text)
+    return target
+
+
+def write_view_gif(view: RecordingView, path: Path) -> None:
+    """Write the first recording of a camera as an animated GIF.
+
+    Raises:
+        NeurosimInputError: none is of a camera.
+        NeurosimMissingError: Pillow is not installed.
+        NeurosimWriteError: it cannot be written.
+    """
+    cameras = [each.spikes for each in view.shown if each.camera and each.spikes.duration]
+    if not cameras:
+        raise NeurosimInputError(f"--gif: needs the recording of a camera ({view.source} has none); leave it out")
+    write_gif(path, film(cameras[0]))
+
+
+def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
+    spikes = options.read(path).starting(start)
+    remarks = () if spikes.report is None else spikes.report.remarks()
+    return Played(path.name, spikes.upright(), remarks)
+
+
+def _of_shd(path: Path) -> tuple[Played, ...]:
+    """Return the first recordings of a file in SHD's layout, even over classes."""
+    found = read_shd(path)
+    assert found.labels is not None  # because the layout has them
+    names = found.classes or tuple(str(label) for label in range(int(found.labels.max(initial=0)) + 1))
+    return tuple(
+        Played(f"{names[int(found.labels[k])]}, recording {k}", found[k])
+        for k in even(found.labels, MAX_SHOWN).tolist()
+    )
+
+
+def _of_run(path: Path) -> RecordingView:
+    run = open_run(path)
+    if not (path / SPIKES).is_file():
+        raise NeurosimMissingError(f"{path}: kept no recordings (no {SPIKES}); give a file, or another run")
+    found = {name: read_sonata(path / SPIKES, name) for name in sonata_populations(path / SPIKES)}
+    if run.manifest.status == "done":
+        metrics = read_metrics(run)
+    else:
+        metrics = {}
+    names = _names(metrics)
+    played = [*names, *(run.manifest.data or {})]
+    inputs = {name: spikes for name, spikes in found.items() if name in played} or found
+    shown = [Played(names.get(name, name), spikes) for name, spikes in list(inputs.items())[:MAX_SHOWN]]
+    return RecordingView(run.manifest.name or path.name, path, tuple(shown))
+
+
+def _names(metrics: object) -> dict[str, str]:
+    """Return the headings of the inputs that the run of a dataset kept, by the names of their populations."""
+    tree = metrics if isinstance(metrics, dict) else {}
+    shown = tree.get("shown") or []
+    classes = tree.get("classes") or []
+    return {f"input_{k}": _heading(entry, classes) for k, entry in enumerate(shown) if isinstance(entry, dict)}
+
+
+def _heading(entry: dict[str, object], classes: Sequence[str]) -> str:
+    label = entry.get("label")
+    name = classes[label] if isinstance(label, int) and 0 <= label < len(classes) else label
+    return f"{name}, recording {entry.get('index')}"

@@ -1,0 +1,56 @@
+"""The page of a dataset's run: recordings in, spikes, accuracy, measures and energy out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...report import recordings
+from ..frame.folder import RunFolder
+from .result import LiquidResult
+
+# Names, units and meanings of the fields of `liquid.quality.Quality`.
+QUALITY = {
+    "mean_rate": ("Mean rate", "spikes/s", "Over neurons and test recordings."),
+    "sd_rate": ("Spread of rates", "spikes/s", "Standard deviation over neurons."),
+    "silent": ("Silent", "of neurons", "Never fired on any test recording."),
+    "gain": ("Gain", "spikes/event", "Spikes out for each event in."),
+    "spectral_radius": ("Spectral radius", "thresholds", "Largest eigenvalue of the recurrent weights, by magnitude."),
+    "separation": (
+        "Separation",
+        "",
+        "Mean distance of class means over 1 + the spread of a class (Norton & Ventura 2010).",
+    ),
+    "kernel_rank": (
+        "Kernel rank",
+        "",
+        "Independent states half way through different recordings (Legenstein & Maass 2007).",
+    ),
+    "effective_rank": ("Effective rank", "", "The same, weak directions counting less (Roy & Vetterli 2007)."),
+    "states": ("States ranked", "", "The highest rank there could be."),
+}
+
+
+def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    shown, why = recordings.read(folder.path, result.shown, result.classes)
+    return {
+        "title": _title(result),
+        "quality": quality_rows(result.liquid or {}),
+        "shown": shown,
+        "rates": recordings.rates(shown),
+        "why": why,
+    }
+
+
+def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, object]]:
+    """Return (name, unit, meaning, value) of each measure of the liquid."""
+    return [(*QUALITY[name], value) for name, value in quality.items() if name in QUALITY]
+
+
+def _title(result: LiquidResult) -> str:
+    dataset = (result.title or result.dataset or "A run").split(":")[0]
+    layers = result.measures.layers if result.measures else ()
+    units = next((layer.outputs for layer in layers if layer.spiking), None)
+    if units:
+        return f"{dataset} through {units:,.0f} spiking neurons"
+    return dataset

@@ -1,0 +1,122 @@
+"""Simulate a dataset: recordings through a liquid, and a readout on its spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from ....base.measure.estimates import energy
+from ....base.measure.measures import measure
+from ....data.spikes import Recordings
+from ....engine.result import Progress, Result
+from ....learning.liquid.liquid import Liquid
+from ....learning.liquid.quality import quality
+from ....learning.liquid.readout import TrainedReadout
+from .. import data
+from ..baselines import baselines
+from ..data import Splits
+from ..frame.folder import READOUT
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
+from ..frame.progress import simulation_bar
+from ..score import score
+from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
+from .config import LiquidConfig
+from .result import LiquidResult
+from .stages import Stage, StageCache
+
+# Training recordings that set the liquid's gains: each round of `Liquid.adapt` runs all of them.
+GAIN_RECORDINGS = 100
+LiquidRun: TypeAlias = Run[LiquidConfig, Splits]
+
+
+def load(config: LiquidConfig, options: RunOptions) -> Inputs[Splits]:
+    """Return the recordings; raise where the readout lacks their groups, before hours of work."""
+    splits = data.load(config.data)
+    for part in (splits.train, splits.test):
+        config.build_readout().groups(part)
+    return Inputs(splits, data_facts(splits))
+
+
+def work(run: LiquidRun) -> LiquidResult:
+    """Train the readout on the training recordings, and simulate the test recordings."""
+    config = run.config
+    test = run.inputs.test
+    liquid, readout = train_readout(run)
+    with run.time("simulate_test"):
+        result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
+    with run.time("read"):
+        spikes = _recordings(result)
+        predicted = readout.predict(spikes)
+        layers = [*result.work, *readout.work(spikes)]
+    with run.time("baselines"):
+        simple = baselines(run.inputs.train, test)
+    labels = labels_of(test)
+    shown = shown_recordings(labels, predicted, test.durations)
+    write_shown(run.folder, shown, test, spikes, "liquid")
+    return LiquidResult(
+        **vars(DataResult.of(config.data, run.inputs, config.seed)),
+        **vars(score(labels, predicted, test.classes)),
+        baselines=simple,
+        transductive=config.build_readout().transductive,
+        spikes=len(spikes.ticks),
+        spike_digest=spikes.digest(),
+        real_time_factor=result.real_time_factor,
+        simulated_seconds=result.duration,
+        measures=measure(layers, len(test), result.duration, len(test.ticks)),
+        energy=energy(layers, len(test), config.energy.profile),
+        liquid=quality(liquid, test, spikes).to_dict(),
+        shape=test.shape,
+        shown=shown,
+    )
+
+
+def train_readout(run: LiquidRun) -> tuple[Liquid, TrainedReadout]:
+    """Return the liquid with its gains, and the readout trained on the training recordings.
+
+    Gains, spikes and readout are written to the folder, from which an interrupted run reads them.
+    """
+    config = run.config
+    train = run.inputs.train
+    labels = labels_of(train)
+
+    def adapt() -> Stage:
+        some = train.select(data.even(labels, GAIN_RECORDINGS))
+        with simulation_bar("setting gains", run.options.quiet) as progress:
+            adapted = config.build_liquid(train.shape).adapt(some, run.options.threads, progress)
+        return Stage({}, {"gains": np.asarray(adapted.gains)})
+
+    with run.time("adapt"):
+        gains = StageCache(run.path).get_or_compute("gains", adapt).arrays["gains"]
+        liquid = replace(config.build_liquid(train.shape), gains=gains)
+    path = run.path / READOUT
+    if path.is_file():
+        # The run's own, before it was interrupted: a new run begins in an empty folder.
+        return liquid, TrainedReadout.load(path)
+    with run.time("simulate_train"):
+        spikes = _recordings(play(run, liquid, train, "train", "train"))
+    with run.time("train"):
+        readout = config.build_readout().fit(spikes, labels)
+    readout.save(path)
+    return liquid, readout
+
+
+def play(
+    run: LiquidRun, liquid: Liquid, recordings: Recordings, stage: str, name: str, *, count_updates: bool = False
+) -> Result:
+    """Return the activity of the liquid on recordings, in the folder as a stage of that name; `name` is for a bar."""
+
+    def simulated(some: Recordings, progress: Callable[[Progress], None] | None) -> Result:
+        return liquid.run(some, threads=run.options.threads, count_updates=count_updates, progress=progress)
+
+    with simulation_bar(f"simulating {name}", run.options.quiet) as progress:
+        return StageCache(run.path).simulate(stage, recordings, simulated, progress)
+
+
+def _recordings(result: Result) -> Recordings:
+    spikes = result.spikes["liquid"]
+    assert isinstance(spikes, Recordings)  # because the input was
+    return spikes

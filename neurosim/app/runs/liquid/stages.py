@@ -1,0 +1,168 @@
+"""Stages of a dataset's run, saved in its folder until it is done: after an interrupt they are not computed again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import NeurosimFormatError, NeurosimMissingError
+from ....base.measure.work import LayerCounts, sum_counts
+from ....base.plain import Record
+from ....data.files.state import read_state, write_state
+from ....data.spikes import Recordings
+from ....engine.result import Progress, Result
+
+FOLDER = "stages"
+KIND = "Stage"
+VERSION = 1
+# Stages that took less wall-clock seconds are not written: it takes as long to compute them again.
+MIN_SECONDS = 2.0
+# Input events of a chunk of recordings that is simulated, and saved, as one stage: some seconds' work.
+CHUNK_EVENTS = 1 << 24
+
+Simulate = Callable[[Recordings, Callable[[Progress], None] | None], Result]
+
+
+class Stage(NamedTuple):
+    """The settings and arrays of a stage."""
+
+    settings: Mapping[str, object]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _SavedResult(Record):
+    """The settings of a stage that is a result of the engine: all of it but its arrays.
+
+    Attributes:
+        sizes: units and shape of each population.
+        work, clock, duration, build_s, run_s: as in `Result`.
+    """
+
+    sizes: Mapping[str, tuple[int, tuple[int, ...]]]
+    work: tuple[LayerCounts, ...]
+    clock: float | None
+    duration: float
+    build_s: float
+    run_s: float
+
+
+@dataclass(frozen=True)
+class StageCache:
+    """The stages of one run, by name, below its folder."""
+
+    run: Path
+
+    def get_or_compute(self, name: str, compute: Callable[[], Stage]) -> Stage:
+        """Return a stage from disk, or else compute it, and write it if that took long."""
+        path = self.run / FOLDER / f"{name}.safetensors"
+        try:
+            return Stage(*read_state(path, KIND, VERSION))
+        except (NeurosimMissingError, NeurosimFormatError):
+            # A damaged stage is computed again.
+            start = time.perf_counter()
+            stage = compute()
+            if time.perf_counter() - start > MIN_SECONDS:
+                write_state(path, KIND, VERSION, stage.settings, stage.arrays)
+            return stage
+
+    def simulate(
+        self,
+        name: str,
+        recordings: Recordings,
+        simulate: Simulate,
+        progress: Callable[[Progress], None] | None,
+    ) -> Result:
+        """Return the result of `simulate` on all recordings, which gets a chunk of them at a time."""
+        total = _TotalProgress(progress, float(recordings.durations.sum()))
+        found = []
+        for k, chunk in enumerate(_chunks(recordings)):
+            stage = self.get_or_compute(f"{name}-{k}", partial(_compute, simulate, chunk, total))
+            found.append(_load(stage, chunk))
+            total.next(found[-1])
+        if len(found) == 1:
+            return found[0]
+        return _joined(found, recordings)
+
+
+class _TotalProgress:
+    """Progress over all chunks, from the progress of each."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None, total: float) -> None:
+        self.progress = progress
+        self.total = total
+        self.started = time.perf_counter()
+        self.done = 0.0
+        self.spikes = 0
+
+    def __call__(self, piece: Progress) -> None:
+        if self.progress is not None:
+            elapsed = time.perf_counter() - self.started
+            self.progress(Progress(self.done + piece.done, self.total, self.spikes + piece.spikes, elapsed))
+
+    def next(self, result: Result) -> None:
+        self.done += result.duration
+        self.spikes += sum(len(spikes.units) for spikes in result.spikes.values())
+
+
+def _chunks(recordings: Recordings) -> Iterator[Recordings]:
+    """Yield consecutive recordings of about as many events each."""
+    pieces = max(1, min(math.ceil(len(recordings.ticks) / CHUNK_EVENTS), len(recordings)))
+    if pieces == 1:
+        yield recordings
+        return
+    edges = np.searchsorted(recordings.offsets, np.linspace(0, len(recordings.ticks), pieces + 1)[1:-1])
+    for first, last in pairwise(np.unique([0, *edges, len(recordings)]).tolist()):
+        yield recordings.select(np.arange(first, last))
+
+
+def _compute(simulate: Simulate, chunk: Recordings, progress: Callable[[Progress], None]) -> Stage:
+    return _dump(simulate(chunk, progress))
+
+
+def _dump(result: Result) -> Stage:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, spikes in result.spikes.items():
+        assert isinstance(spikes, Recordings)  # because the input was
+        for part in ("ticks", "units", "offsets"):
+            arrays[f"{name}/{part}"] = getattr(spikes, part)
+    sizes = {name: (spikes.size, spikes.shape) for name, spikes in result.spikes.items()}
+    saved = _SavedResult(sizes, tuple(result.work), result.clock, result.duration, result.build_s, result.run_s)
+    return Stage(saved.to_dict(), arrays)
+
+
+def _load(stage: Stage, inputs: Recordings) -> Result:
+    saved = _SavedResult.from_dict(stage.settings)
+    assert saved.clock is not None  # a liquid runs on a grid
+    spikes = {}
+    for name, (size, shape) in saved.sizes.items():
+        ticks, units, offsets = (stage.arrays[f"{name}/{part}"] for part in ("ticks", "units", "offsets"))
+        spikes[name] = replace(
+            inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=shape, tick=saved.clock
+        )
+    return Result(spikes, {}, list(saved.work), saved.clock, saved.duration, saved.build_s, saved.run_s)
+
+
+def _joined(found: Sequence[Result], inputs: Recordings) -> Result:
+    spikes = {}
+    for name, first in found[0].spikes.items():
+        parts = [result.spikes[name] for result in found]
+        assert isinstance(first, Recordings) and all(isinstance(part, Recordings) for part in parts)
+        ticks, units = (np.concatenate([getattr(part, key) for part in parts]) for key in ("ticks", "units"))
+        lengths = np.concatenate([np.diff(part.offsets) for part in parts])  # type: ignore[union-attr]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        spikes[name] = replace(
+            inputs, ticks=ticks, units=units, offsets=offsets, size=first.size, shape=first.shape, tick=first.tick
+        )
+    work = [sum_counts([result.work[k] for result in found]) for k in range(len(found[0].work))]
+    seconds = (sum(getattr(result, key) for result in found) for key in ("duration", "build_s", "run_s"))
+    return Result(spikes, {}, work, found[0].clock, *seconds)

@@ -1,0 +1,145 @@
+"""The config of a memory's run: the items, their encoding as SDRs, the column that stores them, the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ....base.errors import NeurosimInputError, require
+from ....base.measure.profiles import find as find_profile
+from ....data.catalog import Dataset
+from ....memory.macrocolumn.column import Macrocolumn
+from ....memory.macrocolumn.selection import Selection
+from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_memory
+from ..frame.settings import Section
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+# Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
+IMAGES: Mapping[str, object] = {"code": {"size": 8192}, "column": {"units": 4096, "modules": 8, "exponent": 8.0}}
+# What each dataset needs to become good SDRs; chosen on training recordings alone.
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "digits": {"code": {"windows": 6}},
+    "nmnist": {"code": {"windows": 3}},  # its three saccades
+    "mnist": IMAGES,
+    "fashion": IMAGES,
+    "shd": {"code": {"windows": 20, "smooth": 20, "smooth_time": 2}, "column": {"exponent": 8.0}},
+}
+
+
+class Code(Section):
+    """The encoding of an item as an SDR; see `runs.memory.items` and `sdr.ExpansionEncoder`.
+
+    Attributes:
+        windows: equal windows of time of a recording, each with its own inputs; an image has one.
+        smooth, smooth_time: passes of a box of three over neighbouring pixels or channels, and over windows.
+        size, active, fan: bits of an SDR, those that are on, and inputs that a bit sums.
+    """
+
+    windows: Count = 1
+    smooth: Annotated[int, Field(ge=0)] = 1
+    smooth_time: Annotated[int, Field(ge=0)] = 0
+    size: Count = 4096
+    active: Count = 64
+    fan: Count = 16
+
+
+class Column(Section):
+    """The macrocolumn; see `macrocolumn.Macrocolumn` and `macrocolumn.Selection`.
+
+    Attributes:
+        modules, units: Q winner-take-all modules of K units.
+        exponent: of the evidence from the input: how like an item must be to take over its winners.
+        form, g_min, gamma, chi: of the choice of winners.
+        known: share of an item's bits that must fit for it to count as known.
+    """
+
+    modules: Count = 32
+    units: Count = 256
+    exponent: Annotated[float, Field(gt=0)] = 4.0
+    form: Literal["2017", "2010"] = "2017"
+    g_min: Fraction = 0.5
+    gamma: Annotated[float, Field(gt=0)] = 2.0
+    chi: Annotated[float, Field(ge=0)] = 100.0
+    known: Fraction = 0.7
+
+    @property
+    def threshold(self) -> float:
+        """Familiarity from which an item counts as known."""
+        return float(self.known**self.exponent)
+
+
+class Sweep(Section):
+    """The measurements.
+
+    Attributes:
+        probes: number of items that are recalled for each figure.
+        points: numbers of stored items at which capacity and time are measured, by equal ratios; the last is all.
+        random: maximum number of random items; their capacity is measured up to a quarter beyond that of theory.
+        noise: fractions of an item's active bits that are moved.
+        repeats: measurements of the time of a recall; the median counts.
+    """
+
+    probes: Count = 300
+    points: Count = 8
+    random: Count = 50_000
+    noise: Annotated[tuple[Fraction, ...], Field(strict=False)] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    repeats: Count = 5
+
+
+class MemoryConfig(RunConfig):
+    """Everything that decides a memory's results.
+
+    Attributes:
+        seed: key of every random draw.
+        data: the recordings; the dataset's first split is stored and compared with `split`.
+        code: encoding as SDRs.
+        column: the macrocolumn that stores them.
+        sweep: the measurements.
+        energy: settings of the estimates.
+    """
+
+    seed: Seed = 0
+    data: Data
+    code: Code = Code()
+    column: Column = Column()
+    sweep: Sweep = Sweep()
+    energy: Energy = Energy()
+
+    @classmethod
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name, {})
+
+    def build_column(self) -> Macrocolumn:
+        """Return the macrocolumn, empty."""
+        c = self.column
+        selection = Selection(
+            g_min=c.g_min,
+            gamma=c.gamma,
+            chi=c.chi,
+            form=c.form,
+            exponents=(c.exponent, 1.0, 1.0),
+            thresholds=(c.threshold,) * 3,
+        )
+        return Macrocolumn(self.code.size, c.modules, c.units, lateral=False, selection=selection, seed=self.seed)
+
+    def check(self) -> None:
+        size = self.code.size
+        active = self.code.active
+        noise = self.sweep.noise
+        require(active < size, "code.active", f"must be < code.size {size}", active)
+        require(bool(noise), "sweep.noise", "must hold at least one fraction", noise)
+        places = (size - active) / active
+        rule = f"must be <= {places:.3g}, because moved bits need free places"
+        require(max(noise) <= places, "sweep.noise", rule, max(noise))
+        units = self.build_column().size
+        check_memory(
+            # Packed weights, and counts of the classes of every unit.
+            units * (size // 8 + 8 * len(self.data.describe().classes)),
+            f"column.units: the weights of {units:,} units need about {{need}}",
+            "use fewer units or modules, or a smaller code.size",
+        )
+        find_profile(self.energy.profile)
+        if self.data.held_out_speaker is not None and self.data.split != "test":
+            raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")

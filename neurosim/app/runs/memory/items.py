@@ -1,0 +1,191 @@
+"""Items of a memory: recordings or images as vectors of counts, and their SDRs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import NeurosimInputError, require
+from ....data import catalog
+from ....data.spikes import Recordings
+from ....memory.sdr.code import SDR
+from ....memory.sdr.expansion import ExpansionEncoder
+from .. import data
+from ..frame.config import Data
+from ..summary import labels_of
+from .config import Code, MemoryConfig
+
+CHUNK = 512  # items whose vectors are in memory at a time
+FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
+SMALLEST = 5  # of an axis that is smoothed: two polarities are not neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Items before they are SDRs: recordings, or images [n, height, width].
+
+    Attributes:
+        source: the recordings or images.
+        labels: [n] class numbers.
+        classes: their names.
+        name: of the split.
+    """
+
+    source: Recordings | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the sensor."""
+        if isinstance(self.source, Recordings):
+            return self.source.shape
+        return self.source.shape[1:]
+
+    @property
+    def seconds(self) -> float:
+        """Total duration, s; 0 for images."""
+        if isinstance(self.source, Recordings):
+            return float(self.source.durations.sum())
+        return 0.0
+
+    def select(self, indices: NDArray[np.int64]) -> Raw:
+        """Return the items at `indices`, in that order."""
+        chosen: Any = self.source.select(indices) if isinstance(self.source, Recordings) else self.source[indices]
+        return replace(self, source=chosen, labels=self.labels[indices])
+
+    def facts(self) -> dict[str, object]:
+        """Return digest and size, for the manifest."""
+        if isinstance(self.source, Recordings):
+            events = len(self.source.ticks)
+            return {"digest": self.source.digest(), "recordings": len(self), "events": events}
+        return {"digest": hashlib.sha256(self.source.tobytes()).hexdigest(), "images": len(self)}
+
+    def vectors(self, code: Code) -> Iterator[NDArray[np.float32]]:
+        """Yield [<= CHUNK, inputs] square roots of smoothed counts, each vector of length 1."""
+        for first in range(0, len(self), CHUNK):
+            part = self.select(np.arange(first, min(first + CHUNK, len(self))))
+            counts = part.counts(code.windows)
+            yield _unit(np.sqrt(smoothed(counts, code.smooth, code.smooth_time)))
+
+    def counts(self, windows: int) -> NDArray[np.float32]:
+        """Return [n, windows, *shape] numbers of events, or grey levels."""
+        if not isinstance(self.source, Recordings):
+            return self.source[:, None].astype(np.float32)
+        return self.source.window_counts(windows).reshape(len(self), windows, *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryItems:
+    """Items as SDRs.
+
+    Attributes:
+        bits: [n, active] int32, ascending.
+        size: bits of an SDR.
+        labels: [n] class numbers.
+    """
+
+    bits: NDArray[np.int32]
+    size: int
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, index: int) -> SDR:
+        return SDR(self.bits[index], self.size)
+
+    def select(self, indices: NDArray[np.int64]) -> MemoryItems:
+        """Return the items at `indices`, in that order."""
+        return replace(self, bits=self.bits[indices], labels=self.labels[indices])
+
+    def sdrs(self) -> list[SDR]:
+        return [self[i] for i in range(len(self))]
+
+    def noisy(self, fraction: float, seed: int) -> MemoryItems:
+        """Return the items with this fraction of their active bits moved."""
+        moved = [self[i].noise(fraction, seed, i).indices for i in range(len(self))]
+        return replace(self, bits=np.stack(moved))
+
+
+def load(chosen: Data) -> tuple[Raw, Raw]:
+    """Return the items to store, and those to compare with.
+
+    Images are read as such where the dataset has them; anything else as recordings.
+
+    Raises:
+        NeurosimError: as `runs.data.load`.
+    """
+    module = catalog.module(chosen.name)
+    if not hasattr(module, "images"):
+        stored, other, name = data.load(chosen)
+        return _recordings(stored, module.INFO.splits[0]), _recordings(other, name)
+    if chosen.held_out_speaker is not None:
+        raise NeurosimInputError(f"data.held_out_speaker: {chosen.name} names no speakers; leave it out")
+    first = module.INFO.splits[0]
+    root = catalog.find_root(module.INFO, chosen.root)
+    limits = (chosen.train_limit, chosen.limit)
+    stored_images, other_images = (
+        _images(module.images(split, root), module.INFO.classes, split, limit)
+        for split, limit in zip((first, chosen.split), limits, strict=True)
+    )
+    return stored_images, other_images
+
+
+def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:
+    """Return [n, windows, *shape] after passes of a box of three along each axis of places of the sensor, and along the
+    windows."""
+    axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= SMALLEST]
+    for axis in [1] * over_time + axes * passes:
+        total = counts.copy()
+        low = [slice(None)] * counts.ndim
+        high = [slice(None)] * counts.ndim
+        low[axis] = slice(None, -1)
+        high[axis] = slice(1, None)
+        total[tuple(low)] += counts[tuple(high)]
+        total[tuple(high)] += counts[tuple(low)]
+        counts = total
+    return counts
+
+
+def encoder(raw: Raw, config: MemoryConfig) -> ExpansionEncoder:
+    """Return the encoder fitted to the items to store, or to a few thousand of them spread evenly."""
+    code = config.code
+    some = raw.select(data.spread(len(raw), FITTED))
+    vectors = np.concatenate(list(some.vectors(code)))
+    return ExpansionEncoder.fitted(vectors, code.size, code.active, code.fan, config.seed)
+
+
+def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> MemoryItems:
+    """Return items as SDRs."""
+    bits = np.concatenate([coder.bits(part, threads) for part in raw.vectors(code)])
+    return MemoryItems(bits, coder.size, raw.labels)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return [n, inputs] without the mean over inputs and of length 1; an empty vector is zero."""
+    flat = vectors.reshape(len(vectors), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 0))
+
+
+def _recordings(recordings: Recordings, name: str) -> Raw:
+    return Raw(recordings, labels_of(recordings), recordings.classes, name)
+
+
+def _images(found: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:
+    raw = Raw(found.pixels, found.labels, classes, name)
+    require(len(raw) > 0, "data.split", f"the images of {name} must not be none", 0)
+    if limit is None or limit >= len(raw):
+        return raw
+    return raw.select(data.even(raw.labels, limit))

@@ -1,0 +1,215 @@
+"""A macrocolumn that learned a dataset, with everything that a recall needs, in one folder."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import CapacityWarning, NeurosimFormatError, require
+from ....data.files.state import read_state, write_state
+from ....memory.macrocolumn import saved
+from ....memory.macrocolumn.column import Macrocolumn
+from ....memory.macrocolumn.state import ColumnBatch, ColumnMemory
+from ....memory.sdr.code import SDR
+from ....memory.sdr.expansion import ExpansionEncoder
+from ..data import spread
+from ..frame.progress import ProgressCallback
+from .config import MemoryConfig
+from .items import MemoryItems
+from .labels import LabelMemory
+from .result import RecallAtSize
+
+VERSION = 1
+MEMORY = "memory.safetensors"
+LEARNED = "learned.safetensors"
+BATCH = 10  # items whose time is taken together
+
+
+@dataclass(eq=False)
+class Learned:
+    """A column, its memory, and what went into it.
+
+    Attributes:
+        column, memory: of the macrocolumn.
+        coder: made the SDRs.
+        items: that were stored, in order.
+        codes: [n, Q] the code each was given.
+        labels: the classes of the codes.
+        classes: their names.
+    """
+
+    column: Macrocolumn
+    memory: ColumnMemory
+    coder: ExpansionEncoder
+    items: MemoryItems
+    codes: NDArray[np.int32]
+    labels: LabelMemory
+    classes: tuple[str, ...]
+
+    @property
+    def stored(self) -> int:
+        return len(self.codes)
+
+    def probes(self, maximum: int) -> NDArray[np.int64]:
+        """Return at most `maximum` numbers of stored items, evenly from the first to the last."""
+        return spread(self.stored, maximum)
+
+    def recall(self, items: MemoryItems) -> ColumnBatch:
+        """Return the answers of the column to items, each by itself; nothing is learned."""
+        return self.column.recall_many(self.memory, items.sdrs())
+
+    def save(self, folder: Path) -> None:
+        """Write `memory.safetensors` (the column) and `learned.safetensors` (the rest) into a folder."""
+        saved.save(folder / MEMORY, self.column, self.memory)
+        coder = self.coder
+        settings = {
+            "size": coder.size,
+            "active": coder.active,
+            "fan": coder.fan,
+            "seed": coder.seed,
+            "classes": list(self.classes),
+        }
+        arrays = {
+            "mean": coder.mean,
+            "scale": np.asarray(coder.scale),
+            "bits": self.items.bits,
+            "item_labels": self.items.labels,
+            "codes": self.codes,
+            "counts": self.labels.counts,
+        }
+        write_state(folder / LEARNED, "Learned", VERSION, settings, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Learned:
+        """Read what `save` wrote.
+
+        Raises:
+            NeurosimMissingError: a file is not there.
+            NeurosimFormatError: a file is damaged, of a newer version, or the two do not belong together.
+        """
+        settings, arrays = read_state(folder / LEARNED, "Learned", VERSION)
+        found, memory = saved.load(folder / MEMORY)
+        if not isinstance(found, Macrocolumn) or not isinstance(memory, ColumnMemory):
+            raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
+        try:
+            classes = tuple(settings.pop("classes"))
+            coder = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
+            items = MemoryItems(arrays["bits"], coder.size, arrays["item_labels"])
+            learned = cls(found, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
+        except (KeyError, TypeError) as error:
+            raise NeurosimFormatError(f"{folder / LEARNED}: is no memory that was stored ({error})") from None
+        fits = coder.size == found.inputs and learned.codes.shape[1:] == (found.modules,)
+        if not fits or memory.stored != learned.stored:
+            raise NeurosimFormatError(f"{folder}: {MEMORY} and {LEARNED} are not of one store; store again")
+        return learned
+
+
+def learn(
+    config: MemoryConfig,
+    coder: ExpansionEncoder,
+    items: MemoryItems,
+    classes: tuple[str, ...],
+    sizes: Sequence[int],
+    on_progress: ProgressCallback | None = None,
+) -> tuple[Learned, list[RecallAtSize]]:
+    """Store items in one pass, and measure at each size.
+
+    Args:
+        sizes: ascending numbers of items; the last is all of them.
+        on_progress: called with the number stored and the number of items.
+
+    Returns:
+        The memory, and recall and cost at each size.
+    """
+    owner = config.build_column()
+    memory = owner.memory()
+    _warm(config)
+    codes = np.empty((len(items), owner.modules), np.int32)
+    labels = LabelMemory.empty(owner.modules, owner.units, len(classes))
+    growth = []
+    first = 0
+    for size in sizes:
+        part = items.select(np.arange(first, size))
+        seconds = []
+        operations = []
+        for at in range(0, len(part), BATCH):
+            sdrs = [part[i] for i in range(at, min(at + BATCH, len(part)))]
+            # Time of this thread: other work of the machine does not count.
+            start = time.thread_time()
+            batch = owner.store_many(memory, sdrs)
+            seconds.append((time.thread_time() - start) / len(sdrs))
+            operations.append(batch.operations)
+            codes[first + at : first + at + len(sdrs)] = batch.codes
+            if on_progress:
+                on_progress(first + at + len(sdrs), len(items))
+        labels.learn(codes[first:size], part.labels)
+        so_far = Learned(owner, memory, coder, items.select(np.arange(size)), codes[:size], labels, classes)
+        growth.append(_recall_now(so_far, config, seconds, operations))
+        first = size
+    return Learned(owner, memory, coder, items, codes, labels, classes), growth
+
+
+def sizes_between(items: int, points: int) -> list[int]:
+    """Return up to `points` numbers from a few to `items`, by equal ratios."""
+    require(items >= 1, "data", "must hold items to store", items)
+    if points == 1:
+        return [items]
+    return sorted({round(m) for m in np.geomspace(min(10, items), items, points)} | {items})
+
+
+@contextmanager
+def capacity_warnings(say: Callable[[str], None]) -> Iterator[list[str]]:
+    """Collect capacity warnings inside the context, in order, and pass them to `say`."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield lines
+    for warning in caught:
+        if issubclass(warning.category, CapacityWarning):
+            lines.append(str(warning.message))
+            say(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _recall_now(
+    learned: Learned, config: MemoryConfig, store_seconds: Sequence[float], store_operations: Sequence[NDArray[Any]]
+) -> RecallAtSize:
+    """Return how well, how fast and at what cost probes of the stored items are recalled."""
+    chosen = learned.probes(config.sweep.probes)
+    sdrs = learned.items.select(chosen).sdrs()
+    seconds = []
+    for _ in range(config.sweep.repeats):
+        start = time.thread_time()
+        batch = learned.column.recall_many(learned.memory, sdrs)
+        seconds.append((time.thread_time() - start) / len(sdrs))
+    right = batch.codes == learned.codes[chosen]
+    return RecallAtSize(
+        stored=learned.stored,
+        store_seconds=statistics.median(store_seconds),
+        store_operations=float(np.concatenate(store_operations).mean()),
+        recall_seconds=statistics.median(seconds),
+        recall_operations=float(batch.operations.mean()),
+        recall=float(right.mean()),
+        exact=float(right.all(axis=1).mean()),
+        expected=float(learned.column.expected_recall(learned.stored, config.code.active)),
+        filled=float(learned.memory.filled["U"]),
+    )
+
+
+def _warm(config: MemoryConfig) -> None:
+    """Compile before anything is timed."""
+    owner = config.build_column()
+    item = SDR.random(config.code.size, config.code.active, config.seed)
+    memory = owner.memory()
+    owner.store_many(memory, [item])
+    owner.recall_many(memory, [item])

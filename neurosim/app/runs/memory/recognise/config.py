@@ -1,0 +1,67 @@
+"""The config of the recogniser: the items, how columns see them, and the order in which they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from .....base.errors import require
+from .....base.measure.profiles import find as find_profile
+from .....data.catalog import Dataset
+from ...frame.config import Count, Data, Energy, RunConfig, Seed
+from ...frame.settings import Section
+
+# Chosen on validation parts of the training items (benchmarks/macrocolumn.py).
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "nmnist": {"view": {"duration": 0.315}},
+    "fashion": {"view": {"threshold": [10, 45, 85, 125, 165, 205]}},
+}
+Level = Annotated[int, Field(ge=0, le=254)]
+
+
+def _tuple(value: object) -> object:
+    """Return a list of TOML as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class View(Section):
+    """How items become inputs of the columns, an ON and an OFF one for each place.
+
+    Attributes:
+        kind: "image", "camera" or "sound"; "auto" by the shape of the items: see `macrocolumn.build_recogniser`.
+        threshold: grey level above which a pixel of an image is on; a list tells shades apart, with inputs for each.
+        min_spikes: of a camera's pixel, in a window, to be on.
+        duration: s, of a camera's windows together; None means that of the longest recording to store.
+    """
+
+    kind: Literal["auto", "image", "camera", "sound"] = "auto"
+    threshold: Level | Annotated[tuple[Level, ...], BeforeValidator(_tuple), Field(min_length=1)] = 100
+    min_spikes: Count = 2
+    duration: Annotated[float, Field(gt=0)] | None = None
+
+
+class RecogniseConfig(RunConfig):
+    """Everything that decides the results of a recogniser's run.
+
+    Attributes:
+        seed: key of the columns' draws, and of the order in which items are stored.
+        data: the items: the first split is stored, each item once, and `split` is recognised.
+        view: see there.
+        energy: settings of the estimates.
+    """
+
+    seed: Seed = 0
+    data: Data
+    view: View = View()
+    energy: Energy = Energy()
+
+    @classmethod
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name, {})
+
+    def check(self) -> None:
+        find_profile(self.energy.profile)
+        joined = self.data.held_out_speaker is None or self.data.split == "test"
+        require(joined, "data.held_out_speaker", "must be left out where data.split is given", self.data.split)

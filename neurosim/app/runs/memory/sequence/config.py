@@ -1,0 +1,124 @@
+"""The config of a sequence memory's run: the recordings, the window, the pooler and the temporal memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from .....base.errors import NeurosimInputError
+from .....base.measure.profiles import find as find_profile
+from .....data.catalog import Dataset
+from .....memory.dendrites.pooler import SpatialPooler
+from .....memory.dendrites.temporal import TemporalMemory
+from ...frame.config import Count, Data, Energy, RunConfig, Seed
+from ...frame.settings import Section
+
+Positive = Annotated[float, Field(gt=0)]
+# Windows that cut a recording into about ten parts; chosen on training recordings.
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "digits": {"stream": {"window": 0.025}},
+    "nmnist": {"stream": {"window": 0.025}},
+    "shd": {"stream": {"window": 0.05}},
+}
+
+
+class WindowStream(Section):
+    """How recordings become a stream of windows.
+
+    Attributes:
+        recordings: number of training recordings that are learned, spread evenly over classes.
+        passes: times that each is played.
+        window: s; the channels with an event in a window are one input.
+    """
+
+    recordings: Count = 30
+    passes: Count = 12
+    window: Positive = 0.025
+
+
+class Pooler(Section):
+    """The spatial pooler; see `dendrites.SpatialPooler`.
+
+    Attributes:
+        columns, density, boost: as there.
+        passes: after these it is frozen, so that the temporal memory sees codes that stay.
+    """
+
+    columns: Count = 1024
+    density: Annotated[float, Field(gt=0, le=1)] = 0.02
+    boost: Annotated[float, Field(ge=0)] = 2.0
+    passes: Count = 2
+
+
+class Memory(Section):
+    """The temporal memory; see `dendrites.TemporalMemory`.
+
+    Attributes:
+        cells_per_column, permanence_increment, permanence_decrement: as there.
+        threshold: fraction of a code's columns with which a segment predicts; three quarters of it match.
+    """
+
+    cells_per_column: Count = 8
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.6
+    permanence_increment: Positive = 0.1
+    permanence_decrement: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+
+class SequenceConfig(RunConfig):
+    """Everything that decides the results of a sequence memory's run.
+
+    Attributes:
+        seed: key of every random draw.
+        data: the recordings: some of the first split are learned, and those of `split` are new.
+        stream, pooler, memory: see there.
+        energy: settings of the estimates.
+    """
+
+    seed: Seed = 0
+    data: Data
+    stream: WindowStream = WindowStream()
+    pooler: Pooler = Pooler()
+    memory: Memory = Memory()
+    energy: Energy = Energy()
+
+    @classmethod
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return DEFAULTS.get(dataset.name, {})
+
+    def check(self) -> None:
+        pooler(self, 1)
+        memory(self)
+        find_profile(self.energy.profile)
+        limit = self.pooler.passes
+        passes = self.stream.passes
+        if limit > passes:
+            raise NeurosimInputError(f"pooler.passes: must be <= stream.passes {passes} (got {limit})")
+        if self.data.held_out_speaker is not None and self.data.split != "test":
+            raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
+
+
+def pooler(config: SequenceConfig, inputs: int) -> SpatialPooler:
+    """Return the pooler of a config for a sensor of `inputs` channels."""
+    own = config.pooler
+    return SpatialPooler(inputs, own.columns, density=own.density, boost=own.boost, seed=config.seed)
+
+
+def memory(config: SequenceConfig) -> TemporalMemory:
+    """Return the temporal memory of a config."""
+    own = config.memory
+    active = max(1, math.floor(config.pooler.density * config.pooler.columns))
+    threshold = max(1, math.ceil(own.threshold * active))
+    return TemporalMemory(
+        config.pooler.columns,
+        own.cells_per_column,
+        activation_threshold=threshold,
+        min_threshold=max(1, math.ceil(0.75 * threshold)),
+        permanence_increment=own.permanence_increment,
+        permanence_decrement=own.permanence_decrement,
+        max_new_synapses=max(20, active),
+        max_synapses=max(32, 2 * active),
+        seed=config.seed,
+    )

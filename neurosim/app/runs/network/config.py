@@ -1,0 +1,188 @@
+"""The settings of a network's run, from its file and the command line, and neurons from a user's own file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ....base.errors import NeurosimInputError, lookup, require
+from ....base.json_toml import read_toml
+from ....base.measure.profiles import find as find_profile
+from ....base.plugins import import_file
+from ....base.schema import Schema
+from ....engine.description import parse
+from ....engine.description.description import Description
+from ....engine.description.parse import LISTS, parse_description
+from ....network.neurons.base import Neuron
+from ..frame.config import Energy, sources_of
+from ..frame.folder import CONFIG, RunFolder
+from ..frame.settings import ConfigSource, Section, merge, overlay, resolve, table_of
+
+# Neurons of the user's own and the files that define them, by the name of the class.
+Models = Mapping[str, tuple[type[Neuron], Path]]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkConfig:
+    """A network to run.
+
+    Attributes:
+        name: of the run.
+        description: the network, its settings, probes and inputs.
+        profile: of the energy estimate.
+        models: files of the user's own neurons, by the name of the class.
+    """
+
+    name: str
+    description: Description
+    profile: str = Energy().profile
+    models: Mapping[str, Path] = field(default_factory=dict)
+
+
+class NetworkEnergy(Section):
+    """The settings that can still change when a network has run.
+
+    Attributes:
+        energy: how energy is estimated.
+    """
+
+    energy: Energy = Energy()
+
+
+def schema() -> Schema:
+    """Return the JSON Schema of a file that `configure` reads."""
+    from ....engine.description.schema import schema as of_network  # needs every model
+
+    tree = of_network()
+    return {**tree, "properties": {**tree["properties"], "energy": Energy.json_schema()}}
+
+
+def is_network(file: Path | None) -> bool:
+    """Return whether a config file describes a network, and not the settings of a dataset's run.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: no such file, or not TOML.
+    """
+    return file is not None and parse.is_network(read_toml(file))
+
+
+def configure(
+    file: Path, sets: Sequence[str] = (), given: Mapping[str, object] | None = None, models: Models | None = None
+) -> NetworkConfig:
+    """Return the config of a new run. Later wins: `file`, `sets`, `given`.
+
+    Args:
+        file: TOML; see `neurosim.engine.description`.
+        sets: `key=value` texts; an entry of a list is called by its name: `population.E.tau_mem=0.01`.
+        given: values by dotted key; None means not given.
+        models: neurons of the user's own.
+
+    Raises:
+        NeurosimInputError: a key or value that breaks its rule.
+        NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
+    """
+    return of_tree(merged(file, sets, given or {}), file, models or {})
+
+
+def of_network(given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
+    return {"simulation.seed" if key == "seed" else key: value for key, value in given.items()}
+
+
+def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkConfig:
+    """Return the config that the tables of `file` hold, changed or not; the arguments are those of `configure`."""
+    tables = dict(tree)
+    energy = tables.pop("energy", {})
+    profile = resolve(NetworkEnergy, [ConfigSource(str(file), {"energy": energy})]).energy.profile
+    find_profile(profile)
+    net = parse_description(tables, file.parent, {name: model for name, (model, _) in models.items()}, str(file))
+    for population in net.network.populations:
+        name = population.name
+        require("/" not in name, "population.name", "must hold no '/' for its spikes to be filed", name)
+    return NetworkConfig(file.stem, net, profile, {name: path for name, (_, path) in models.items()})
+
+
+def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Sequence[str]) -> NetworkEnergy:
+    """Return the energy settings of a network's run, changed by `sources` if they are `changeable`.
+
+    Raises:
+        NeurosimInputError: anything else is given: the run's results depend on it already.
+    """
+    own = read_toml(run.path / CONFIG).get("energy", {})
+    fixed = {"seed": run.manifest.seed, **({} if "energy" in changeable else {"energy": own})}
+    for source in sources:
+        for key, value in source.tree.items():
+            if key in fixed and value == fixed[key]:
+                continue
+            require(key in changeable, key, f"cannot change, {source.name}: the run has its own; run it again", value)
+    changes = [ConfigSource(s.name, {k: v for k, v in s.tree.items() if k in changeable}) for s in sources]
+    config = resolve(NetworkEnergy, [ConfigSource(str(run.path / CONFIG), {"energy": own}), *changes])
+    find_profile(config.energy.profile)
+    return config
+
+
+def merged(file: Path, sets: Sequence[str], given: Mapping[str, object]) -> dict[str, object]:
+    """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
+
+    Raises:
+        NeurosimInputError: `sets` name an entry the file has not, or a value in the place of a table.
+    """
+    own, *others = sources_of(file, sets, given)
+    for source in (own, *others):
+        for key, leaf in (("simulation", "duration"), ("energy", "profile"), ("data", "name")):
+            table_of(source, key, key, f"{key}.{leaf}")
+    tree = dict(own.tree)
+    changes = merge(others)
+    for key in LISTS:
+        if isinstance(change := changes.get(key), Mapping):
+            tree[key] = _entries(tree.get(key, []), change, key)
+            del changes[key]
+    return overlay(tree, changes)
+
+
+def _entries(entries: Any, changes: Mapping[str, object], key: str) -> Any:
+    """Return a list of tables with some of them changed, each called by its name, or by "source->target"."""
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        return entries  # `parse` says what is wrong with it
+    numbers = {_name(entry, key): number for number, entry in enumerate(entries)}
+    changed = list(entries)
+    for name, change in changes.items():
+        number = lookup(numbers, name, f"--set {key}")
+        if not isinstance(change, Mapping):
+            raise NeurosimInputError(f"--set {key}.{name}: must name one of its keys, as {key}.{name}.KEY=VALUE")
+        changed[number] = overlay(entries[number], change)
+    return changed
+
+
+def _name(entry: Mapping[str, object], key: str) -> str:
+    target = entry.get("target")
+    defaults = {
+        "projection": f"{entry.get('source')}->{target}",
+        "stimulus": f"poisson->{target}",
+        "probe": f"{entry.get('population')}.{entry.get('variable')}",
+    }
+    return str(entry.get("name", defaults.get(key)))
+
+
+def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
+    """Return the neuron classes of FILE.py:Class texts. The file runs as Python: only a command line may ask for it.
+
+    Raises:
+        NeurosimInputError: not of that form, no such class, or no neuron.
+        NeurosimMissingError: no such file.
+    """
+    found = {}
+    for text in texts:
+        file, colon, name = text.rpartition(":")
+        if not colon or not name.isidentifier() or not file.endswith(".py"):
+            raise NeurosimInputError(f"--model: must read FILE.py:Class, e.g. cells.py:QIF (got '{text}')")
+        path = Path(file)
+        classes = dict(inspect.getmembers(import_file(path, "--model"), inspect.isclass))
+        model = lookup(classes, name, f"--model {file}")
+        if not issubclass(model, Neuron) or inspect.isabstract(model):
+            raise NeurosimInputError(f"--model {text}: must be a neuron, derived from neurosim.network.Neuron")
+        found[name] = (model, path)
+    return found

@@ -1,0 +1,131 @@
+"""The page of a network's run: rasters, rates, intervals, probed states, measures, energy, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ....base.errors import NeurosimError
+from ....data.files.arrays import read_arrays
+from ....data.files.sonata import read_sonata
+from ....data.spikes import Spikes
+from ...report import charts, numbers, pixels
+from ...report.played import Played
+from ...report.recordings import SPIKES, Figure, course, firing, intervals
+from ..data import spread
+from ..frame.folder import RunFolder
+from .result import NetworkResult, ProbeResult
+
+STATES = "states.safetensors"
+# pixels of a raster; each row is one unit
+COLUMNS = 470
+ROWS = 100
+MAX_ROW = 16  # pixels of the row of a unit, where there are few
+MAX_DRAWN = 12  # populations and probes; the table lists all
+UNITS = 5  # curves of one probe
+COLOURS = ("var(--spike)", "var(--on)", "var(--off)", "var(--accent)", "var(--soft)")
+
+
+def fill(folder: RunFolder, result: NetworkResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    spikes, why = _read(folder.path, [each.name for each in result.populations])
+    states, why_no_states = _states(folder.path, result.probes)
+    return {
+        "played": _played(folder),
+        "raster": _raster(spikes) if spikes else None,
+        "rows": ROWS,
+        "rates": _rates(spikes),
+        "states": states,
+        "state_units": UNITS,
+        "why": why,
+        "why_no_states": why_no_states,
+    }
+
+
+def _read(run: Path, names: Sequence[str]) -> tuple[dict[str, Spikes], str]:
+    if not (run / SPIKES).is_file():
+        return {}, f"The run folder has no {SPIKES}."
+    try:
+        found = {name: read_sonata(run / SPIKES, name) for name in names[:MAX_DRAWN]}
+    except NeurosimError as error:
+        return {}, f"The spikes of this run cannot be shown: {error}"
+    return found, "No population was recorded."
+
+
+def _played(folder: RunFolder) -> list[Played]:
+    """Return the recordings of cameras that the run played."""
+    path = folder.path / SPIKES
+    if path.is_file():
+        names = list(folder.manifest.data or {})[:MAX_DRAWN]
+    else:
+        names = []
+    try:
+        found = [Played(name, read_sonata(path, name)) for name in names]
+    except NeurosimError:
+        return []  # `_read` says why
+    return [each for each in found if each.camera and each.spikes.duration]
+
+
+def _raster(spikes: Mapping[str, Spikes]) -> Markup:
+    panels = []
+    for name, each in spikes.items():
+        some = _some(each)
+        note = f"{numbers.counted(len(each), 'spike')} of {numbers.counted(each.size, 'unit')}"
+        height = some.size * min(max(ROWS // some.size, 1), MAX_ROW)
+        panels.append(charts.Panel(name, pixels.raster(some, some.size, COLUMNS), height, note))
+    duration = max(each.duration for each in spikes.values())
+    return charts.strips(panels, duration, "Raster of every population", width=charts.WIDE)
+
+
+def _some(spikes: Spikes) -> Spikes:
+    """Return the spikes of ROWS units, evenly spread, or of all."""
+    chosen = spread(spikes.size, ROWS)
+    place = np.full(spikes.size, -1, np.int32)
+    place[chosen] = np.arange(chosen.size)
+    units = place[spikes.units]
+    return Spikes.unchecked(spikes.times[units >= 0], units[units >= 0], chosen.size, spikes.duration)
+
+
+def _rates(spikes: Mapping[str, Spikes]) -> list[Figure]:
+    figures: list[Figure] = []
+    for name, each in spikes.items():
+        if each.duration > 0:
+            curve = course([each], "var(--spike)", "spikes per unit and second", each.size)
+            figures += [
+                (curve, f"{name}: rate over time, in bins of 5 ms."),
+                firing([each], f"units of {name}"),
+                intervals([each], f"a unit of {name}"),
+            ]
+    return figures
+
+
+def _states(run: Path, probes: Sequence[ProbeResult]) -> tuple[list[Figure], str]:
+    if not probes:
+        return [], "The run recorded no state; add a [[probe]] to its config."
+    try:
+        stored = read_arrays(run / STATES)
+    except NeurosimError as error:
+        return [], f"The states of this run cannot be shown: {error}"
+    return [_probe(probe, stored[probe.name]) for probe in probes[:MAX_DRAWN] if probe.name in stored], ""
+
+
+def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
+    step = probe.interval or 1e-3
+    name = probe.name
+    every = max(1, -(-len(values) // (2 * COLUMNS)))
+    shown = np.asarray(values[::every, :UNITS], np.float64)
+    x = (np.arange(len(shown), dtype=np.float64) + 0.5) * step * every
+    names = [f"unit {k}" if shown.shape[1] > 1 else "" for k in range(shown.shape[1])]
+    curves = [charts.Curve(names[k], x, y, COLOURS[k % len(COLOURS)]) for k, y in enumerate(shown.T)]
+    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
+    top = high + 0.05 * (high - low) if high > low else low + 1.0
+    words = (
+        f"{name}: {min(values.shape[1], UNITS)} of {values.shape[1]:,} units, one sample each {numbers.seconds(step)}"
+    )
+    picture = charts.over_time(curves, len(values) * step, probe.variable, words, y=(low, top), width=charts.WIDE)
+    return picture, f"{words}{f'; drawn is one of {every}' if every > 1 else ''}."

@@ -1,0 +1,230 @@
+"""Simulate a network described in TOML, into a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import require
+from ....base.measure.estimates import energy
+from ....base.measure.measures import measure
+from ....base.plain import from_plain
+from ....data.files.arrays import write_arrays
+from ....data.files.sonata import write_sonata
+from ....data.spikes import Recordings, Spikes
+from ....engine.description.description import Description
+from ....engine.description.dump import description_tree
+from ....engine.processes import ALONE, Processes
+from ....engine.result import Result
+from ..frame.folder import METRICS, SPIKES, RunFolder, check_unchanged
+from ..frame.kind import Inputs, Run
+from ..frame.options import RunOptions
+from ..frame.progress import simulation_bar
+from . import checkpointed
+from .activity import Activity
+from .config import NetworkConfig
+from .nir import export_nir
+from .result import NetworkResult, PopulationResult, ProbeResult
+
+STATES = "states.safetensors"
+ARRAYS = "arrays.safetensors"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInputs:
+    """Everything beside its settings that a network's run needs.
+
+    Attributes:
+        spikes: that each spike source plays.
+        checkpoint_every: s of biological time between two checkpoints; None: only where the run is interrupted.
+        processes: that share the network.
+    """
+
+    spikes: Mapping[str, Spikes]
+    checkpoint_every: float | None
+    processes: Processes
+
+
+NetworkRun: TypeAlias = Run[NetworkConfig, NetworkInputs]
+
+
+def load(
+    config: NetworkConfig, options: RunOptions, nir: Path | None, every: float | None, processes: Processes | None
+) -> Inputs[NetworkInputs]:
+    """Return the spikes that the sources play; raise where they, or the options, do not fit the network.
+
+    Args:
+        nir: file for what NIR can say of the network; None: none.
+        every: s of biological time between two checkpoints.
+        processes: that share the network; None: this one alone.
+    """
+    processes = processes or ALONE
+    _check_every(config, every)
+    _check_grid(config, processes)
+    net = config.description
+    spikes = net.recordings()
+    reading = _reading(spikes)
+    for line in reading:
+        options.say(line)
+    replace(net, inputs={**net.inputs, **spikes}).drive()  # raises what is missing
+    facts = {
+        "seed": net.settings.seed,
+        "models": model_files(config.models),
+        "checkpoint_every": every,
+        **({"reading": reading} if reading else {}),
+        **({} if nir is None else {"nir": export_nir(nir, net, options.say)}),
+    }
+    data = {name: {"digest": each.digest(), "events": len(each)} for name, each in spikes.items()}
+    return Inputs(NetworkInputs(spikes, every, processes), data, facts)
+
+
+def settings(config: NetworkConfig) -> tuple[Mapping[str, object], Mapping[str, NDArray[Any]]]:
+    """Return the settings as config.toml holds them, and the arrays that they name in `ARRAYS`."""
+    arrays: dict[str, NDArray[Any]] = {}
+    tree = description_tree(config.description, arrays, ARRAYS)
+    return {**tree, "energy": {"profile": config.profile}}, arrays
+
+
+def check_models(folder: RunFolder, facts: Mapping[str, object]) -> None:
+    """Raise unless a resumed run finds the neurons of the user's own that it began with."""
+    check_unchanged(folder, "models", hashes_of(folder.manifest.facts.get("models", {})), hashes_of(facts["models"]))
+
+
+def prepare(run: NetworkRun) -> None:
+    """Write the arrays that the settings name, and send the place of the run to the other processes."""
+    _, arrays = settings(run.config)
+    if arrays and not (run.path / ARRAYS).is_file():
+        write_arrays(run.path / ARRAYS, arrays)
+    processes = run.inputs.processes
+    every = run.inputs.checkpoint_every
+    # What was killed between its results and its end has nothing to run.
+    processes.text("" if (run.path / METRICS).is_file() else str(run.path.absolute()))
+    processes.text(str(every or ""))
+
+
+def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) -> None:
+    """Do the part of a process other than the first in a run, new or resumed, and write nothing."""
+    processes = inputs.processes
+    path = processes.text("")
+    every = processes.text("")
+    if not path:
+        return
+    net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
+    between = float(every) if every else None
+    checkpointed.simulate(RunFolder(Path(path)), net, inputs.spikes, options.threads, between, None, processes)
+
+
+def work(run: NetworkRun) -> NetworkResult:
+    """Run a network from the folder's checkpoint, or from its start, to its end, and write what it gives.
+
+    The folder then holds the spikes (SONATA), the states of probes, and the learned weights of each projection, in the
+    order of sources, then targets.
+    """
+    config = run.config
+    inputs = run.inputs
+    threads = run.options.threads
+    net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
+    every = inputs.checkpoint_every
+    with run.time("run"), simulation_bar(f"simulating {config.name}", run.options.quiet) as progress:
+        if net.settings.clock is None:
+            result = net.simulate(threads, progress)
+        else:
+            result = checkpointed.simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
+    spikes = {name: _one(found) for name, found in result.spikes.items()}
+    _write_arrays(run.folder, result, {**inputs.spikes, **spikes})
+    return _figures(config, result, spikes, inputs.spikes)
+
+
+def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes]) -> None:
+    if spikes:
+        write_sonata(folder.path / SPIKES, spikes)
+    for name, found in ((STATES, result.states), (WEIGHTS, result.weights)):
+        if found:
+            write_arrays(folder.path / name, {key: np.asarray(values) for key, values in found.items()})
+
+
+def _figures(
+    config: NetworkConfig, result: Result, spikes: Mapping[str, Spikes], inputs: Mapping[str, Spikes]
+) -> NetworkResult:
+    net = config.description
+    layers = list(result.work)
+    if inputs:
+        entered = sum(len(each) for each in inputs.values())
+    else:
+        entered = None
+    return NetworkResult(
+        network=config.name,
+        seed=net.settings.seed,
+        clock=net.settings.clock,
+        populations=tuple(_population(net, name, found) for name, found in spikes.items()),
+        spikes=sum(len(found) for found in spikes.values()),
+        spike_digest=digest(spikes),
+        simulated_seconds=result.duration,
+        real_time_factor=result.real_time_factor,
+        build_s=result.build_s,
+        run_s=result.run_s,
+        # A network of sources alone does no work.
+        measures=measure(layers, 1, result.duration, entered) if layers else None,
+        energy=energy(layers, 1, config.profile) if layers else None,
+        probes=tuple(
+            ProbeResult(name=p.name, population=p.population, variable=p.variable, interval=p.interval)
+            for p in net.probes
+        ),
+    )
+
+
+def _population(net: Description, name: str, spikes: Spikes) -> PopulationResult:
+    model = type(net.network.population(name).model).__name__
+    return PopulationResult(name=name, model=model, **vars(Activity.of(spikes)))
+
+
+def _check_every(config: NetworkConfig, every: float | None) -> None:
+    if every is None:
+        return
+    require(every > 0, "--checkpoint-every", "must be > 0 s of biological time", every)
+    clock = config.description.settings.clock
+    require(clock is not None, "--checkpoint-every", "needs a run on a grid of steps", "clock continuous")
+
+
+def _check_grid(config: NetworkConfig, processes: Processes) -> None:
+    grid = config.description.settings.clock is not None or processes.size == 1
+    require(grid, "mpirun", "needs a run on a grid of steps", "clock continuous")
+
+
+def digest(spikes: Mapping[str, Spikes]) -> str:
+    """Return the SHA-256 over the names and digests of the populations, in order of names."""
+    lines = "".join(f"{name}\0{spikes[name].digest()}\n" for name in sorted(spikes))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _one(found: Spikes | Recordings) -> Spikes:
+    assert isinstance(found, Spikes)  # because the input was, or a duration
+    return found
+
+
+def _reading(inputs: Mapping[str, Spikes]) -> list[str]:
+    """Return a line for each input whose reader has something to say."""
+    reports = {name: spikes.report for name, spikes in inputs.items() if spikes.report is not None}
+    remarks = {name: report.remarks() for name, report in reports.items()}
+    return [f"population {name}: {'; '.join(lines)}" for name, lines in remarks.items() if lines]
+
+
+def model_files(models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """Return the file of each of the user's own neurons and the hash of its content."""
+    return {
+        name: {"file": str(path.absolute()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for name, path in models.items()
+    }
+
+
+def hashes_of(models: object) -> dict[str, str]:
+    """Return the hash of each file of `model_files`, as it is or as the manifest notes it."""
+    noted = from_plain(dict[str, dict[str, str]], models, "models")
+    return {name: own["sha256"] for name, own in noted.items()}

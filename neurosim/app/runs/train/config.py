@@ -1,0 +1,314 @@
+"""The settings of a training: which recordings, how they become tensors, the network, and how it learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ....base.errors import NeurosimInputError, require
+from ....base.measure.profiles import find as find_profile
+from ....data.catalog import Dataset
+from ....learning.training.augment import Augment
+from ....learning.training.binning import Binning
+from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
+from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
+from ..frame.settings import ConfigSource, Section, overlay, renamed, resolve
+from ..liquid.config import LiquidConfig
+
+SPEAKER = "speaker"
+APART = "apart"
+SPIKING = "spiking"  # the kind of attention that earlier versions wrote where there is none
+Seconds = Annotated[float, Field(gt=0)]
+# What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
+CAMERA: Mapping[str, object] = {
+    "bins": {"dt": 0.015, "duration": 0.315},
+    "augment": {"shift": 3.0, "zoom": 0.12, "rotate": 0.2, "drop": 0.4, "mask": 0.15},
+    "network": {
+        "filters": [12, 24],
+        "hidden": [128],
+        "tau_mem": 0.03,
+        "tau_out": 0.2,
+        "dropout": 0.2,
+    },
+    "attention": {"filters": [12, 24], "dropout": 0.3},
+    "training": {"epochs": 80, "learning_rate": 5e-3},
+}
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    # No part is left out of training: the rate falls to 0, and the last network is as good as a chosen one.
+    "nmnist": {**CAMERA, "validation": {"fraction": 0.0}},
+    # Two by two pixels are one: a minute on one core, and strokes are three pixels wide.
+    "digits": {
+        "bins": {"dt": 0.015, "duration": 0.33, "pool": 2},
+        "augment": {"shift": 2.0, "zoom": 0.1, "rotate": 0.1, "drop": 0.2},
+        "network": {"filters": [12], "hidden": [128], "tau_mem": 0.03, "tau_out": 0.2, "dropout": 0.1},
+        "attention": {"filters": [12], "dropout": 0.1},
+        "training": {"epochs": 12, "learning_rate": 5e-3},
+    },
+    "shd": {
+        "bins": {"dt": 0.01, "duration": 0.8, "pool": 5, "most": 3},
+        "augment": {"shift": 15.0, "zoom": 0.05, "stretch": 0.1},
+        "network": {
+            "neuron": "AdaptiveLIF",
+            "reset": "zero",
+            "recurrent": True,
+            "filters": [24],
+            "kernel": 11,
+            "stride": 4,
+            "taps": 3,
+            "tap_steps": 2,
+            "hidden": [192],
+            "tau_mem": 0.08,
+            "tau_adapt": 0.4,
+            "tau_out": 0.2,
+            "dropout": 0.15,
+        },
+        "attention": {"filters": [24], "kernel": 11, "stride": 4, "width": 96, "dropout": 0.15},
+        "training": {"epochs": 60, "batch": 16, "learning_rate": 5e-3, "smoothing": 0.05, "patience": 0},
+    },
+}
+
+# The same where attention layers are trained: a token is a whole bin, and half as many tokens say as much.
+ATTENTION_DEFAULTS: Mapping[str, Mapping[str, object]] = {"nmnist": {"bins": {"dt": 0.03}}}
+
+
+# The longer side of a camera's pixels after pooling, and bins of the longest recording, where nothing else is known.
+SIDE = 40
+BINS = 21
+MIN_SIDE = 16  # of a sensor whose pixels are convolved twice
+
+
+def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
+    """Return the settings of a camera for recordings of one, in pixels and bins as many as those of N-MNIST."""
+    if len(dataset.shape) != 3 or min(dataset.shape[1:]) < MIN_SIDE or not dataset.duration:
+        return {}
+    bins = {"dt": float(f"{dataset.duration / BINS:.2g}"), "pool": math.ceil(max(dataset.shape[1:]) / SIDE)}
+    return {**CAMERA, "bins": bins}
+
+
+class Bins(Section):
+    """Settings of the binning of recordings into tensors; see `training.Binning`.
+
+    Attributes:
+        dt: length of a bin in s.
+        duration: in s; later events are left out. None: that of the longest training recording.
+        pool: pixels along both sides, or channels, that are summed into one unit.
+        most: maximum number of events of a unit in a bin; 0: no maximum.
+    """
+
+    dt: Seconds = 0.01
+    duration: Seconds | None = None
+    pool: Count = 1
+    most: Annotated[int, Field(ge=0)] = 1
+
+
+class Validation(Section):
+    """The part of the training recordings that decides when to stop and which network to keep.
+
+    Attributes:
+        fraction: of each class; 0: no validation, all epochs are trained and the last network is kept.
+        speakers: "apart": where recordings name at least three speakers, validate on all recordings of `fraction` of
+            the speakers, at least one, and leave these out of training: accuracy there is that of a stranger. "shared":
+            divide the recordings without regard to speakers, as runs of earlier versions did; new runs have "apart".
+        by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
+        held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
+    """
+
+    fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    # A run folder of an earlier version lacks the key, and goes on as it began.
+    speakers: Literal["apart", "shared"] = "shared"
+    by: str | None = None
+    held_out_speaker: int | None = None
+
+
+class MemberLiquid(Section):
+    """A liquid among the members, as `neurosim simulate` has it for the dataset.
+
+    Attributes:
+        use: whether there is one. Its scores, scaled to the spread of a network's, are added to those of the networks.
+        transductive: group by which its features are standardised, such as "speaker"; see `liquid.Readout`.
+        self_trained: whether each group has a second readout, trained on answers; see `liquid.Readout`.
+    """
+
+    use: bool = False
+    transductive: str = ""
+    self_trained: bool = False
+
+
+if TYPE_CHECKING:
+
+    class NetworkSettings(Section): ...
+
+    class AttentionSettings(Section):
+        kind: str | None = None
+
+    class ELMSettings(Section):
+        memory: Count | None = None
+
+    class TrainingSettings(Section): ...
+
+    class AugmentSettings(Section): ...
+else:
+
+    class NetworkSettings(section_of(NetworkSpec, without=("filters", "hidden"))):
+        # Lists in TOML.
+        filters: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.filters
+        hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
+
+    class AttentionSettings(section_of(AttentionSpec, without=("kind", "filters"))):
+        kind: Annotated[str | None, BeforeValidator(lambda kind: None if kind == SPIKING else kind)] = None
+        filters: Annotated[tuple[Count, ...], Field(strict=False)] = AttentionSpec.filters
+
+    class ELMSettings(section_of(ELMSpec, without=("memory",))):
+        memory: Count | None = None
+
+    TrainingSettings = section_of(TrainingSpec)
+    AugmentSettings = section_of(Augment)
+
+
+class TrainConfig(RunConfig):
+    """Everything that decides a training's results.
+
+    Attributes:
+        seed: of everything random.
+        members: networks that are trained, each with the next seed; their scores are summed, and their work too.
+        liquid: a liquid beside them.
+        data: which recordings.
+        bins: how they become tensors.
+        augment: how they are changed in training; see `training.Augment`.
+        network: the network of spiking neurons that is trained, unless `attention.kind` or `elm.memory` is given; see
+            `training.NetworkSpec`.
+        attention: attention layers that are trained in its place where `attention.kind` is given, then converted into
+            spikes; see `training.AttentionSpec`.
+        elm: an ELM neuron that is trained in its place where `elm.memory` is given; see `training.ELMSpec`.
+        training: how it learns; see `training.TrainingSpec`.
+        validation: the recordings that decide when it stops.
+        energy: how energy is estimated.
+    """
+
+    _old_names = renamed(net="attention")
+    seed: Seed = 0
+    members: Count = 1
+    liquid: MemberLiquid = MemberLiquid()
+    data: Data
+    bins: Bins = Bins()
+    augment: AugmentSettings = AugmentSettings()
+    network: NetworkSettings = NetworkSettings()
+    attention: AttentionSettings = AttentionSettings()
+    elm: ELMSettings = ELMSettings()
+    training: TrainingSettings = TrainingSettings()
+    validation: Validation = Validation()
+    energy: Energy = Energy()
+
+    def liquid_config(self) -> LiquidConfig:
+        """Return the settings of the liquid beside the networks."""
+        settings = self.data.describe().defaults
+        own = {"transductive": self.liquid.transductive, "self_trained": self.liquid.self_trained}
+        readout = {**settings.get("readout", {}), **own}
+        tree = {**settings, "readout": readout, "seed": self.seed, "data": self.data, "energy": self.energy}
+        return LiquidConfig.model_validate(tree)
+
+    def network_spec(self) -> NetworkSpec:
+        """Return the network to train."""
+        return NetworkSpec(**self.network.model_dump())
+
+    def attention_spec(self) -> AttentionSpec | None:
+        """Return the attention layers to train; None for a network of spiking neurons."""
+        if self.attention.kind is None:
+            return None
+        return AttentionSpec(**self.attention.model_dump())
+
+    def elm_spec(self) -> ELMSpec | None:
+        """Return the ELM neuron to train; None for other networks."""
+        if self.elm.memory is None:
+            return None
+        return ELMSpec(**self.elm.model_dump())
+
+    @property
+    def other_network(self) -> str:
+        """Setting that puts another network in the place of spiking neurons, with its value; "" without."""
+        if self.elm.memory is not None:
+            return f"elm.memory {self.elm.memory}"
+        if self.attention.kind is None:
+            return ""
+        return f"attention.kind {self.attention.kind!r}"
+
+    def training_spec(self) -> TrainingSpec:
+        """Return how it is trained."""
+        return TrainingSpec(**self.training.model_dump())
+
+    def augmentation(self) -> Augment:
+        """Return how recordings are changed in training."""
+        return Augment(**self.augment.model_dump())
+
+    def binning(self, shape: tuple[int, ...], max_duration: float) -> Binning:
+        """Return the binning for a sensor of this shape whose longest training recording has `max_duration` seconds."""
+        b = self.bins
+        return Binning(shape, b.dt, max(b.duration or max_duration, b.dt), b.pool, b.most)
+
+    @classmethod
+    def configure(
+        cls, file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+    ) -> TrainConfig:
+        config = super().configure(file, sets, given)
+        plain = {"data": config.data.model_dump(), **cls.defaults(config.data.describe())}
+        usual = resolve(cls, [ConfigSource("defaults", plain)])
+        rules = {}
+        if other := config.other_network:
+            rules["network"] = f"has no use for the layers of {other}; leave it out"
+        if config.attention.kind is None:
+            rules["attention"] = "needs attention.kind, without which the neurons of [network] are trained"
+        if config.elm.memory is None:
+            rules["elm"] = "needs elm.memory, without which the neurons of [network] are trained"
+        for table, rule in rules.items():
+            for key, value in getattr(usual, table):
+                found = getattr(getattr(config, table), key)
+                require(found == value, f"{table}.{key}", rule, found)
+        return config
+
+    @classmethod
+    def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
+        return overlay({"validation": {"speakers": APART}}, DEFAULTS.get(dataset.name) or _for_sensor(dataset))
+
+    @classmethod
+    def defaults_beside(cls, tree: Mapping[str, object], dataset: Dataset) -> Mapping[str, object]:
+        layers = tree.get("attention", tree.get("net"))  # net: its former name
+        if isinstance(layers, Mapping):
+            kind = layers.get("kind")
+        else:
+            kind = None
+        found = cls.defaults(dataset)
+        if kind in (None, SPIKING):
+            return found
+        return overlay(found, ATTENTION_DEFAULTS.get(dataset.name, {}))
+
+    def check(self) -> None:
+        shape = self.data.describe().shape
+        bins = self.bins
+        check_sections(
+            {
+                "network": self.network_spec,
+                "attention": self.attention_spec,
+                "elm": self.elm_spec,
+                "training": self.training_spec,
+                "augment": self.augmentation,
+                "bins": lambda: self.binning(shape, bins.duration or bins.dt),
+            }
+        )
+        both = self.elm.memory is None or self.attention.kind is None
+        require(both, "attention.kind", "must be left out where elm.memory is given", self.attention.kind)
+        if other := self.other_network:
+            require(self.members == 1, "members", f"must be 1 with {other}", self.members)
+            require(not self.liquid.use, "liquid.use", f"must be false with {other}", self.liquid.use)
+        if self.liquid.use:
+            self.liquid_config().check()
+        speaker = self.validation.held_out_speaker
+        if speaker is not None and speaker == self.data.held_out_speaker:
+            raise NeurosimInputError(
+                "validation.held_out_speaker: must be another speaker than data.held_out_speaker, who is tested "
+                f"(got {speaker})"
+            )
+        find_profile(self.energy.profile)

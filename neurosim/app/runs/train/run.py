@@ -1,0 +1,354 @@
+"""Train a spiking network on a dataset, test it once, and run it event by event."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import NeurosimMissingError
+from ....base.measure.estimates import energy
+from ....base.measure.measures import measure
+from ....data.spikes import Recordings
+from ....engine.description.dump import write_description
+from ....learning.training.binning import Binning
+from ..baselines import baselines
+from ..data import Splits
+from ..frame.kind import Inputs, Run
+from ..frame.logs import training_logs
+from ..frame.options import RunOptions
+from ..frame.progress import bar
+from ..score import score
+from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
+from .config import TrainConfig
+from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
+from .recordings import Parts, load_splits, parts_of
+from .result import LIQUID, EpochResult, MemberResult, TrainResult
+
+try:
+    import torch
+
+    from ....learning.training.attention_net import AttentionNet
+    from ....learning.training.elm_net import ELMNet
+    from ....learning.training.export import to_network
+    from ....learning.training.net import SpikingNet
+    from ....learning.training.parallel import Team
+    from ....learning.training.records import EpochProgress
+    from ....learning.training.saved import TrainableNet, load, save
+    from ....learning.training.trainer import Trainer, scores
+    from .attention import run_in_spikes
+    from .engine import run_elm, run_events
+except ImportError as error:
+    raise NeurosimMissingError(
+        f"neurosim train: needs torch ({error}); run: pip install 'neurosim-spiking[train]'"
+    ) from None
+
+NET = "net.safetensors"
+ELM = "elm.toml"
+CHECKPOINT = "training.safetensors"
+TrainRun: TypeAlias = Run[TrainConfig, Splits]
+
+
+def load_data(config: TrainConfig, crew: Team | None) -> Inputs[Splits]:
+    """Return the recordings; raise where they or the network do not fit the settings."""
+    splits = load_splits(config)
+    for k in range(config.members):
+        parts_of(config, splits.train, config.seed + k)
+    build(config, splits.train, config.seed)
+    return Inputs(splits, data_facts(splits), {"processes": 1 if crew is None else crew.size})
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A trained network, with the parts of the recordings that it was trained on."""
+
+    seed: int
+    net: TrainableNet
+    parts: Parts
+    trainer: Trainer
+
+    def result(self, accuracy: float) -> MemberResult:
+        """Return what is told of it; `accuracy` is that on the test recordings."""
+        course = self.trainer.state
+        stop = self.parts.stop
+        return MemberResult(
+            seed=self.seed,
+            accuracy=accuracy,
+            best_epoch=course.best,
+            validation_accuracy=course.history[course.best - 1].validation_accuracy,
+            validation_samples=0 if stop is None else len(stop),
+            validation_speakers=self.parts.speakers,
+        )
+
+
+def binning_of(config: TrainConfig, train: Recordings) -> Binning:
+    """Return the bins of the training recordings."""
+    return config.binning(train.shape, float(train.durations.max()))
+
+
+def build(config: TrainConfig, train: Recordings, seed: int) -> TrainableNet:
+    """Return a network before it is trained.
+
+    Raises:
+        NeurosimInputError: it does not fit the recordings.
+    """
+    binning = binning_of(config, train)
+    shape = binning.shape
+    classes = len(train.classes)
+    dt = binning.dt
+    layers = config.attention_spec()
+    elm = config.elm_spec()
+    if layers is not None:
+        return AttentionNet(shape, classes, layers, dt, seed)
+    if elm is not None:
+        return ELMNet(shape, classes, elm, dt, seed)
+    return SpikingNet(shape, classes, config.network_spec(), dt, seed)
+
+
+def fit(
+    config: TrainConfig, train: Recordings, options: RunOptions, crew: Team | None, folder: Path | None
+) -> list[_Member]:
+    """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
+
+    Each has a checkpoint, which stays until the run is done: a resumed run reads those of finished networks.
+
+    Args:
+        crew: the processes that train together; None: this one alone.
+        folder: of the run, whose checkpoints are read and, by the process that leads, written; None: there is none.
+    """
+    members = []
+    leads = crew is None or crew.leads
+    for k in range(config.members):
+        seed = config.seed + k
+        parts = parts_of(config, train, seed)
+        net = build(config, train, seed)
+        trainer = Trainer(
+            net.to(options.device),
+            binning_of(config, train),
+            parts.learn,
+            parts.stop,
+            config.training_spec(),
+            config.augmentation(),
+            seed,
+            crew,
+            None if folder is None else folder / numbered(CHECKPOINT, k),
+        )
+        if config.members == 1:
+            name = "training"
+        else:
+            name = f"training {k + 1} of {config.members}"
+        quiet = options.quiet or not leads
+        logs = options.logs if leads else ()
+        with (
+            _epoch_bar(name, config.training_spec().epochs, quiet) as progress,
+            _epoch_logs(logs, folder, k, trainer) as log,
+        ):
+            trainer.run(_both(progress, log))
+            log()
+        net.cpu()  # where it is tested and run as events
+        if isinstance(net, SpikingNet):
+            net.round_for_exact_sums(config.bins.most)
+        members.append(_Member(seed, net, parts, trainer))
+    return members
+
+
+@contextmanager
+def _epoch_logs(
+    formats: Sequence[str], folder: Path | None, member: int, trainer: Trainer
+) -> Iterator[Callable[[], None]]:
+    """Open the logs of a network; yield a function that logs the epochs that are complete."""
+    if folder is None or not formats:
+        yield lambda: None
+        return
+    with training_logs(formats, folder, numbered("log", member)) as write:
+        yield lambda: write([(k + 1, vars(row)) for k, row in enumerate(trainer.state.history)])
+
+
+def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
+    """Train on the training recordings, test on the test recordings, and run the network event by event."""
+    config = run.config
+    test = run.inputs.test
+    with run.time("train"):
+        members = fit(config, run.inputs.train, run.options, crew, run.path)
+    first = members[0]
+    labels = labels_of(test)
+    binning = binning_of(config, run.inputs.train)
+    course = first.trainer.state
+    with run.time("test"):
+        each = [scores(member.net, binning, test) for member in members]
+    if config.liquid.use:
+        liquid = _answers_of_liquid(run, members)
+    else:
+        liquid = None
+    total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
+    predicted = total.argmax(axis=1).astype(np.int64)
+    if isinstance(first.net, AttentionNet):
+        found = _in_spikes(run, first.net, binning)
+    else:
+        nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
+        found = _in_engine(run, nets, liquid, binning, predicted)
+    with run.time("baselines"):
+        simple = baselines(run.inputs.train, test)
+    alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
+    rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
+    if liquid is not None:
+        own = float(np.mean(liquid.scores.argmax(axis=1) == labels))
+        rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=own))
+    return replace(
+        found,
+        **{
+            **vars(DataResult.of(config.data, run.inputs, config.seed)),
+            "train_samples": len(first.parts.learn),
+        },
+        **vars(score(labels, predicted, test.classes)),
+        baselines=simple,
+        transductive=config.liquid.transductive if config.liquid.use else "",
+        parameters=sum(p.numel() for member in members for p in member.net.parameters()),
+        members=rows if len(rows) > 1 else (),
+        history=tuple(EpochResult(**vars(row)) for row in course.history),
+        best_epoch=course.best,
+        stopped_early=course.stopped,
+        validation_accuracy=rows[0].validation_accuracy,
+        validation_samples=rows[0].validation_samples,
+        validation_speakers=rows[0].validation_speakers,
+    )
+
+
+def _answers_of_liquid(run: TrainRun, members: list[_Member]) -> LiquidAnswers:
+    """Train and test the liquid beside the networks."""
+    some = scaling(run.inputs.train)
+    spreads = [spread_of(scores(member.net, member.trainer.binning, some)) for member in members]
+    liquid = Run(run.folder, run.config.liquid_config(), run.inputs, run.options, run.time)
+    with run.time("liquid"):
+        return run_liquid(liquid, float(np.mean(spreads)))
+
+
+def _in_engine(
+    run: TrainRun,
+    nets: list[SpikingNet | ELMNet],
+    liquid: LiquidAnswers | None,
+    binning: Binning,
+    predicted: NDArray[np.int64],
+) -> TrainResult:
+    """Run spiking neurons, or an ELM, in the engine; return the part of the results that this gives."""
+    config = run.config
+    test = run.inputs.test
+    with run.time("engine"):
+        inputs = binning.recordings(test)
+        runs = []
+        for k, net in enumerate(nets):
+            if isinstance(net, ELMNet):
+                write_description(run.path / ELM, net.to_network())
+                runs.append(run_elm(net, binning, test, inputs, run.options))
+                continue
+            save(run.path / numbered(NET, k), net, binning, run.inputs.train.classes)
+            runs.append(run_events(net, binning, test, inputs, config.bins.most, run.options))
+    labels = labels_of(test)
+    spikes = [each for played in runs for each in played.spikes]
+    total: NDArray[np.floating] = sum((played.scores for played in runs[1:]), runs[0].scores)
+    work = list(runs[0].work)
+    took = sum(played.seconds for played in runs)
+    if len(runs) > 1:
+        work = [replace(w, name=f"{w.name} of net {k + 1}") for k, played in enumerate(runs) for w in played.work]
+    if liquid is not None:
+        total = total + liquid.scores
+        work = [*work, *liquid.work]
+        took = took + liquid.seconds
+        spikes.append(liquid.spikes)
+    shown = shown_recordings(labels, predicted, inputs.durations)
+    write_shown(run.folder, shown, inputs, runs[0].spikes[-1], "layer")
+    seconds = float(inputs.durations.sum())
+    return TrainResult(
+        units=runs[0].units,
+        model=runs[0].model,
+        engine_accuracy=float(np.mean(total.argmax(axis=1) == labels)),
+        identical=all(played.identical for played in runs),
+        spikes=sum(len(s.ticks) for s in spikes),
+        spike_digest=hashlib.sha256("".join(s.digest() for s in spikes).encode()).hexdigest(),
+        real_time_factor=took / seconds,
+        simulated_seconds=seconds,
+        measures=measure(work, len(inputs), runs[0].duration, len(inputs.ticks)),
+        energy=energy(work, len(inputs), config.energy.profile),
+        shape=inputs.shape,
+        shown=shown,
+    )
+
+
+def _in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResult:
+    """Run attention layers in spikes, bin by bin; return the part of the results that this gives."""
+    config = run.config
+    test = run.inputs.test
+    threads = run.options.threads or torch.get_num_threads()
+    began = time.perf_counter()
+    with run.time("spikes"):
+        found = run_in_spikes(net, binning, test, run.path, threads)
+    seconds = float((binning.lengths(test.durations) * binning.dt).sum())
+    return TrainResult(
+        units=(net.spec.width,) * net.spec.layers,
+        model=net.spec.kind,
+        engine_accuracy=float(np.mean(found.scores.argmax(axis=1) == labels_of(test))),
+        spikes=found.spikes,
+        spikes_a_channel=found.spikes_a_channel,
+        spike_digest=found.digest(),
+        real_time_factor=(time.perf_counter() - began) / seconds,
+        simulated_seconds=seconds,
+        measures=measure(found.layers, len(test), seconds, found.events),
+        energy=energy(found.layers, len(test), config.energy.profile),
+        shape=binning.shape,
+    )
+
+
+def _both(progress: Callable[[EpochProgress], None], log: Callable[[], None]) -> Callable[[EpochProgress], None]:
+    def on_progress(now: EpochProgress) -> None:
+        progress(now)
+        log()
+
+    return on_progress
+
+
+@contextmanager
+def _epoch_bar(name: str, epochs: int, quiet: bool) -> Iterator[Callable[[EpochProgress], None]]:
+    """Show a bar in epochs, with loss and accuracy; yield a progress callback of the trainer."""
+    with bar(name, "epochs", quiet) as report:
+
+        def progress(now: EpochProgress) -> None:
+            if report is not None:
+                note = f"loss {now.loss:.3f}, accuracy {now.accuracy:.1%}"
+                report(now.epoch - 1 + now.done / now.total, epochs, note)
+
+        yield progress
+
+
+def write_nir(run: Path, path: Path) -> None:
+    """Write the trained network of a run as NIR, with neurons that NIR knows.
+
+    Raises:
+        NeurosimInputError: NIR does not know its neurons.
+        NeurosimMissingError: the `nir` package is not installed, or the run has no network.
+    """
+    from ....network.nir import files
+    from ....network.nir.save import to_nir
+
+    nets = [load(path)[0] for path in net_files(run)]
+    files.write(path, to_nir(to_network(*nets, portable=True), dt=nets[0].dt))
+
+
+def net_files(run: Path) -> list[Path]:
+    """Return the files of the networks of a run, in their order."""
+    paths = [run / NET]
+    while (more := run / numbered(NET, len(paths))).is_file():
+        paths.append(more)
+    return paths
+
+
+def numbered(name: str, member: int) -> str:
+    """Return the name of a file of a network, from 0: a.b, a-2.b, a-3.b."""
+    stem, dot, ending = name.partition(".")
+    return f"{stem}-{member + 1}{dot}{ending}" if member else name

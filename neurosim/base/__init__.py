@@ -1,0 +1,22 @@
+"""Errors, values, randomness, counts of work: the ground that every room stands on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .errors import CapacityWarning as CapacityWarning
+    from .errors import CheckpointWarning as CheckpointWarning
+    from .errors import GuessWarning as GuessWarning
+    from .errors import NeurosimError as NeurosimError
+    from .errors import NeurosimFormatError as NeurosimFormatError
+    from .errors import NeurosimInputError as NeurosimInputError
+    from .errors import NeurosimInterruptedError as NeurosimInterruptedError
+    from .errors import NeurosimMissingError as NeurosimMissingError
+    from .errors import NeurosimWriteError as NeurosimWriteError
+    from .errors import UnitWarning as UnitWarning
+
+# Loaded on first use.
+__getattr__, __all__ = lazy_exports(__name__)

@@ -1,0 +1,185 @@
+"""Errors that name the thing, the rule, the value got and the next step."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import ClassVar, NoReturn, SupportsIndex, TypeVar
+
+T = TypeVar("T")
+COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
+
+
+class NeurosimError(Exception):
+    """A run that could not go on. The command line prints it in one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class NeurosimInputError(NeurosimError):
+    """A parameter, setting or argument that breaks its rule."""
+
+    exit_code = 2
+
+
+class NeurosimFormatError(NeurosimInputError):
+    """A file that is not what its format says: names the file, the offset and what was expected."""
+
+
+class NeurosimMissingError(NeurosimInputError):
+    """Files or an optional package that are not there; says where to put them or what to install."""
+
+
+class NeurosimWriteError(NeurosimError):
+    """A file that could not be written (disk full, read-only): nothing half-written is left behind."""
+
+
+class NeurosimOverflowError(NeurosimError):
+    """A state of a simulation that became NaN or infinite: names population, unit, variable and interval of time."""
+
+
+class NeurosimInterruptedError(NeurosimError):
+    """A run that was interrupted and has put on disk what it needs to go on; says how."""
+
+    exit_code = 130  # 128 + SIGINT, as of a program that Ctrl-C ends
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint has options that are not known, or NaN among its weights: its outputs may be wrong."""
+
+
+class CapacityWarning(UserWarning):
+    """A memory stores more than it recalls well; the text says what recall to expect. Nothing is lost or refused."""
+
+
+class GuessWarning(UserWarning):
+    """A file does not say how it is to be read, and its reader guessed; the text says what, and how to say it."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin cannot be imported, and a list leaves it out; the text names it and its package."""
+
+
+class SpeedWarning(UserWarning):
+    """A computation takes a slower way to the same result."""
+
+
+class UnitWarning(UserWarning):
+    """A time of a second and more where milliseconds are usual; the text says which unit is meant."""
+
+
+class Uncopied:
+    """Base of classes that hold addresses of memory: a copy would write into the memory of the original.
+
+    `copy`, `deepcopy` and `pickle` are refused by name; `COPY` is the next step in the error.
+    """
+
+    COPY: ClassVar[str] = "make another"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise NeurosimInputError(
+            f"{type(self).__name__}: cannot be copied or pickled, because it holds addresses of memory; {self.COPY}"
+        )
+
+
+def require(condition: bool, name: str, rule: str, got: object) -> None:
+    """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `condition`."""
+    if not condition:
+        # Numpy scalars print as plain numbers.
+        if hasattr(got, "item") and getattr(got, "ndim", 1) == 0:
+            value = got.item()
+        else:
+            value = got
+        raise NeurosimInputError(f"{name}: {rule} (got {value})")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is one real number, of Python or numpy, NaN and infinity among them; True is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_integer(value: object) -> bool:
+    """Return whether a value is one integer, of Python or numpy; True is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> None:
+    """Check numbers among the attributes of `owner`, by rules that read as in the error.
+
+        check_fields(self, {"epochs batch": ">= 1", "tau_mem": "> 0 s", "dropout": ">= 0 and < 1"})
+
+    Args:
+        owner: the object; its class names the attributes in errors, unless there is a `prefix`.
+        rules: names of attributes, with spaces between them, and the bounds of each. All numbers must be finite.
+        prefix: name of the owner in errors.
+
+    Raises:
+        NeurosimInputError: the first attribute that breaks its rule.
+    """
+    for names, rule in rules.items():
+        bounds = [(COMPARISONS[sign], float(limit)) for sign, limit in re.findall(r"([<>]=?) (\S+)", rule)]
+        for name in names.split():
+            value = getattr(owner, name)
+            good = is_number(value) and math.isfinite(value) and all(compare(value, limit) for compare, limit in bounds)
+            require(good, f"{prefix or type(owner).__name__}.{name}", f"must be {rule}", value)
+
+
+# SI units of values that people write with a prefix.
+_SCALES = {"": 1.0, "k": 1e3, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12}
+_WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([kmuµnp]?)(?:s|V|A|F|S|Hz|sec|seconds)\s*")
+
+
+def unit_hint(value: object) -> str:
+    """Return what to write in place of a text such as "20 ms": numbers are in SI units; "" for anything else."""
+    if isinstance(value, str):
+        found = _WITH_UNIT.fullmatch(value)
+    else:
+        found = None
+    if found is None or found[1].count(".") > 1 or not any(c.isdigit() for c in found[1]):
+        return ""
+    return f"; numbers are in SI units, without the unit: {float(found[1]) * _SCALES[found[2]]:g}"
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name that was probably meant: the same letters in another order or case, or else the most alike."""
+    names = list(known)
+    swapped = [other for other in names if sorted(other.lower()) == sorted(name.lower())]
+    return next(iter(swapped or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """The entry `name` of a closed table, or an error with the nearest name and the whole list.
+
+    Raises:
+        NeurosimInputError: no such entry.
+    """
+    if name in table:
+        return table[name]
+    raise _unknown(what, "name", name, table)
+
+
+def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise for the first key of a table that it does not have: `population 'E': unknown key 'tau_men'; did you ...`.
+
+    Raises:
+        NeurosimInputError: naming the key, the nearest one, and all.
+    """
+    names = list(known)
+    for key in given:
+        if key not in names:
+            raise _unknown(where, "key", key, names)
+
+
+def _unknown(where: str, kind: str, name: object, known: Iterable[str]) -> NeurosimInputError:
+    names = sorted(known)
+    near = nearest(str(name), names)
+    hint = f"did you mean '{near}'? " if near else ""
+    if names:
+        choice = f"choose from {', '.join(names)}"
+    else:
+        choice = "leave it out"
+    return NeurosimInputError(f"{where}: unknown {kind} '{name}'; {hint}{choice}")

@@ -1,0 +1,125 @@
+"""JSON and TOML files: reading with errors that name the line, atomic writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from .atomic import write_text
+from .errors import NeurosimFormatError, NeurosimInputError
+from .plain import PlainTree, to_plain
+from .raw import read_bytes
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+# The parser takes the square of the number of parts of a key: 40 kB of one key took seconds.
+MAX_PARTS = 64
+_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MAX_PARTS}}}")
+# Strings and comments; what is left of dots separates the parts of keys, or stands in numbers.
+_QUOTED = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return the value of a JSON file.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not JSON, naming line and column.
+    """
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise NeurosimFormatError(
+            f"{path}: {where}: expected JSON ({error.msg}); correct or restore the file"
+        ) from None
+    except ValueError:  # an integer of thousands of digits
+        raise NeurosimFormatError(f"{path}: expected integers of fewer digits; correct or restore the file") from None
+    except RecursionError:
+        raise NeurosimFormatError(f"{path}: expected JSON nested less deeply; correct or restore the file") from None
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replace `path` by `value` as indented JSON in one step; numbers and arrays of numpy are written as plain ones.
+
+    Raises:
+        NeurosimInputError: a value that JSON cannot hold, NaN included.
+        NeurosimWriteError: as `replacing`.
+    """
+    try:
+        text = json.dumps(value, indent=2, default=to_plain, allow_nan=False)
+    except (TypeError, ValueError, NeurosimInputError) as error:
+        raise NeurosimInputError(f"{path}: cannot be written as JSON: {error}") from None
+    write_text(path, text + "\n")
+
+
+def read_toml(path: str | os.PathLike[str]) -> PlainTree:
+    """Return the table of a TOML file.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not TOML, naming line and column.
+    """
+    return parse_toml(_text(path), str(path))
+
+
+def parse_toml(text: str, name: str) -> PlainTree:
+    """Return the table of a text of TOML; `name` stands in errors.
+
+    Raises:
+        NeurosimFormatError: not TOML, naming line and column.
+    """
+    try:
+        if any(line.count(".") >= MAX_PARTS for line in text.splitlines()) and _DOTTED.search(_QUOTED.sub("s", text)):
+            raise ValueError(f"a key of more than {MAX_PARTS} parts")
+        return tomllib.loads(text)
+    # tomllib's own error names the line; another ValueError is of an integer of thousands of digits.
+    except (ValueError, RecursionError) as error:
+        known = isinstance(error, tomllib.TOMLDecodeError) or "parts" in str(error)
+        if known:
+            reason = str(error)
+        else:
+            reason = "nested or an integer too long"
+        raise NeurosimFormatError(f"{name}: expected TOML: {reason}; correct or restore the file") from None
+
+
+def write_toml(path: str | os.PathLike[str], table: PlainTree) -> None:
+    """Replace `path` by `table` as TOML in one step.
+
+    Raises:
+        NeurosimInputError: a value that TOML cannot hold, None included.
+        NeurosimWriteError: as `replacing`.
+    """
+    write_text(path, toml_text(table, str(path)))
+
+
+def toml_text(table: Mapping[str, Any], name: str) -> str:
+    """Return `table` as TOML; `name` is called in errors.
+
+    Raises:
+        NeurosimInputError: a value that TOML cannot hold, None included.
+    """
+    import tomli_w
+
+    try:
+        return tomli_w.dumps(table)
+    except (TypeError, ValueError) as error:
+        raise NeurosimInputError(f"{name}: cannot be written as TOML: {error}") from None
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    data = read_bytes(path).tobytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NeurosimFormatError(
+            f"{path}: byte {error.start}: expected UTF-8 text, got 0x{data[error.start]:02x}; save the file as UTF-8"
+        ) from None

@@ -1,0 +1,236 @@
+"""Dataclasses to plain trees and back: a plain tree holds what JSON, TOML and the headers of files can hold.
+
+    @dataclass(frozen=True)
+    class Settings(Record):
+        rate: float
+        layers: tuple[Layer, ...] = ()        # dataclasses may hold dataclasses
+
+    tree = Settings(5.0, (Layer(10),)).to_dict()      # {"rate": 5.0, "layers": [{"size": 10}]}
+    settings = Settings.from_dict(tree)               # equal to the first, or an error that names the wrong field
+
+A dataclass that is no `Record` goes through `to_plain` and `from_plain`. Fields that a file of an earlier version lacks
+take their defaults; `Record.from_dict` and `from_plain` refuse fields that the class lacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+
+from .errors import NeurosimInputError, check_keys, require, unit_hint
+
+T = TypeVar("T")
+PlainTree = dict[str, Any]
+R = TypeVar("R", bound="Record")
+WORDS: Mapping[type, str] = {
+    bool: "true or false",
+    dict: "a table",
+    float: "a number",
+    int: "an integer",
+    list: "a list",
+    tuple: "a list",
+    str: "a string",
+    type(None): "none",
+}
+
+
+class Record:
+    """Base of the frozen dataclasses that rooms exchange and files hold."""
+
+    def to_dict(self) -> PlainTree:
+        """Return the fields as plain values, by name."""
+        return cast(PlainTree, to_plain(self, type(self).__name__))
+
+    @classmethod
+    def from_dict(cls: type[R], tree: Mapping[str, Any], name: str = "") -> R:
+        """Return the record that `to_dict` wrote.
+
+        Args:
+            tree: values by field name.
+            name: of the record in errors (default: the class's).
+
+        Raises:
+            NeurosimInputError: a missing or unknown field, or a value that is not of the declared type.
+        """
+        return from_plain(cls, tree, name or cls.__name__)
+
+
+def to_plain(value: object, name: str = "value", other: Callable[[Any, str], Any] | None = None) -> Any:
+    """Return `value` as a plain tree: None, booleans, numbers, strings, lists, and dicts with strings as keys.
+
+    Dataclasses become dicts of their fields, tuples lists, numpy's numbers and arrays Python's, paths strings.
+
+    Args:
+        value: what to convert.
+        name: of the value in errors and for `other`; a field appends `.field`, an item `[0]`.
+        other: called as `other(value, name)` for arrays and for values without a plain form; returns a plain tree.
+            It may put arrays aside and return where they are.
+
+    Raises:
+        NeurosimInputError: a value without a plain form.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name), f"{name}.{f.name}", other) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item, f"{name}.{key}", other) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item, f"{name}[{i}]", other) for i, item in enumerate(value)]
+    return (other or _plain_array)(value, name)
+
+
+def _plain_array(value: object, name: str) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise NeurosimInputError(
+        f"{name}: a {type(value).__name__} has no plain form; give numbers, strings, lists or dataclasses of them"
+    )
+
+
+def from_plain(kind: type[T], tree: object, name: str = "") -> T:
+    """Return the plain `tree` as a value of the type `kind`, as declared in annotations.
+
+    Args:
+        kind: a dataclass, or any type that its fields may have: bool, int, float, str, None, `Literal`, a union,
+            list, tuple, dict, Mapping or Sequence of such types, a numpy array, or `Any`, which is not checked.
+        tree: what `to_plain` returned, or what JSON or TOML holds; arrays and dataclasses in it stay as they are.
+        name: of the value in errors (default: the type's); a field appends `.field`, an item `[0]`.
+
+    Raises:
+        NeurosimInputError: a value of another type, or a field that is missing or that the dataclass lacks; the error
+            names it. An integer is a float too, but a boolean is no number.
+    """
+    return cast(T, _value(kind, tree, name or getattr(kind, "__name__", str(kind))))
+
+
+def matching_fields(kind: type, tree: Mapping[str, Any]) -> PlainTree:
+    """Return the fields of a dataclass that `tree` has with values of the declared type; the others are left out."""
+    found = {}
+    for name, hint in _hints(kind).items():
+        if name in tree:
+            with contextlib.suppress(NeurosimInputError):
+                found[name] = from_plain(hint, tree[name], name)
+    return found
+
+
+def _value(kind: Any, tree: Any, name: str) -> Any:
+    if is_dataclass(kind):
+        return _record(kind, tree, name)
+    origin = typing.get_origin(kind) or kind
+    arguments = typing.get_args(kind)
+    for kinds, convert in _CONTAINERS.items():
+        if origin in kinds:
+            return convert(arguments, tree, name)
+    if kind is Any or kind is object or isinstance(kind, TypeVar):
+        return tree
+    kind = type(None) if kind is None else kind
+    right = type(tree) is kind or (kind is float and type(tree) is int and abs(tree) < 2**1000)
+    if not right:
+        rule = WORDS.get(kind, getattr(kind, "__name__", kind))
+        hint = unit_hint(tree) if kind is float else ""
+        raise NeurosimInputError(f"{name}: must be {rule} (got {tree!r:.60}){hint}")
+    return float(tree) if kind is float else tree
+
+
+def _record(kind: Any, tree: Any, name: str) -> Any:
+    if isinstance(tree, kind):
+        return tree
+    require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
+    known = {field.name: field for field in fields(kind) if field.init}
+    check_keys(tree, known, name)
+    missing = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
+    missing = [field for field in missing if field not in tree]
+    require(not missing, name, f"needs the fields {', '.join(missing)}", ", ".join(map(str, tree)) or "none")
+    hints = _hints(kind)
+    return kind(**{key: _value(hints[key], value, f"{name}.{key}") for key, value in tree.items()})
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _tuple(arguments: tuple[Any, ...], tree: Any, name: str) -> tuple[Any, ...]:
+    items = _list((Any,), tree, name)
+    if not arguments:
+        return tuple(items)
+    if arguments[-1] is ...:
+        kinds = arguments[:1] * len(items)
+    else:
+        kinds = arguments
+    require(len(items) == len(kinds), name, f"must hold {len(kinds)} values", f"{tree!r:.60}")
+    return tuple(_value(kind, item, f"{name}[{i}]") for i, (kind, item) in enumerate(zip(kinds, items, strict=True)))
+
+
+def _list(arguments: tuple[Any, ...], tree: Any, name: str) -> list[Any]:
+    require(isinstance(tree, list | tuple), name, f"must be {WORDS[list]}", f"{tree!r:.60}")
+    kind = arguments[0] if arguments else Any
+    return [_value(kind, item, f"{name}[{i}]") for i, item in enumerate(tree)]
+
+
+def _table(arguments: tuple[Any, ...], tree: Any, name: str) -> dict[Any, Any]:
+    require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
+    keys, values = arguments or (str, Any)
+    return {_value(keys, key, f"{name}: key"): _value(values, item, f"{name}.{key}") for key, item in tree.items()}
+
+
+def _union(options: tuple[Any, ...], tree: Any, name: str) -> Any:
+    if any(type(tree) is option for option in options):
+        return tree
+    errors = []
+    for option in options:
+        try:
+            return _value(option, tree, name)
+        except NeurosimInputError as error:
+            if option is not type(None):
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    words = " or ".join(WORDS.get(option, getattr(option, "__name__", str(option))) for option in options)
+    raise NeurosimInputError(f"{name}: must be {words} (got {tree!r:.60})")
+
+
+def _literal(options: tuple[Any, ...], tree: Any, name: str) -> Any:
+    known = any(tree == option and type(tree) is type(option) for option in options)
+    require(known, name, f"must be one of {', '.join(map(str, options))}", f"{tree!r:.60}")
+    return tree
+
+
+def _array(arguments: tuple[Any, ...], tree: Any, name: str) -> Any:
+    if len(arguments) == 2:
+        dtype = next(iter(typing.get_args(arguments[1])), None)
+    else:
+        dtype = None
+    if not (isinstance(dtype, type) and issubclass(dtype, np.generic)):
+        dtype = None
+    if isinstance(tree, np.ndarray):
+        require(dtype in (None, tree.dtype.type), name, f"must be an array of {dtype and dtype.__name__}", tree.dtype)
+        return tree
+    try:
+        return np.asarray(_list((), tree, name), dtype)
+    except (ValueError, TypeError, OverflowError):
+        raise NeurosimInputError(f"{name}: must be an array of numbers (got {tree!r:.60})") from None
+
+
+_CONTAINERS: Mapping[tuple[Any, ...], Callable[[tuple[Any, ...], Any, str], Any]] = {
+    (tuple,): _tuple,
+    (Sequence,): lambda arguments, tree, name: tuple(_list(arguments, tree, name)),
+    (list,): _list,
+    (dict, Mapping): _table,
+    (typing.Union, types.UnionType): _union,
+    (Literal,): _literal,
+    (np.ndarray,): _array,
+}

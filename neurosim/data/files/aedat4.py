@@ -1,0 +1,271 @@
+"""AEDAT4 recordings (DV, dv-processing): packets of FlatBuffers, plain or compressed by LZ4 or Zstandard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimMissingError
+from ...base.raw import format_error, max_unpacked, read_bytes
+from ...kernels.io import unpack
+from ..read_report import ReadReport
+from ..spikes import Spikes
+from .cameras import MICROSECOND, Sensor, check_sensor, made, reported
+
+SIGNATURE = b"#!AER-DAT4.0\r\n"
+EVENT = np.dtype(
+    {"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "u1"], "offsets": [0, 8, 10, 12], "itemsize": 16}
+)
+# Kinds of compression by the number in the header.
+PLAIN = (0,)
+LZ4 = (1, 2)
+ZSTD = (3, 4)
+# A packet may unpack to this many times its size.
+MAX_RATIO = 255
+LZ4_MAGIC = 0x184D2204
+LZ4_SIZES = {4: 1 << 16, 5: 1 << 18, 6: 1 << 20, 7: 1 << 22}
+KINDS = {"FRME": "frames", "IMUS": "packets of inertial samples", "TRIG": "packets of triggers"}
+AGAIN = "the file is damaged: fetch it again"
+
+
+class _Broken(Exception):
+    """Bytes that are not what they should be."""
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Kind of the packets of a stream, and shape of its sensor if it has one."""
+
+    kind: str
+    shape: Sensor | None
+
+
+def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
+    """Return the events of an AEDAT4 recording, of the stream of events with the lowest number; others are counted.
+
+    Times count from the first event, for the file has Unix time; `Spikes.report.start` is that of the first event.
+
+    Raises:
+        NeurosimMissingError: no such file; a file compressed by Zstandard without the package zstandard.
+        NeurosimFormatError: another format, no stream of events, damaged, an event outside the sensor, or a time
+            before that of the event before.
+
+    Source: docs.inivation.com, AEDAT 4; the FlatBuffers schemas of dv-processing.
+    """
+    raw = read_bytes(path)
+    if raw[: len(SIGNATURE)].tobytes() != SIGNATURE:
+        if raw.size:
+            got = f"{raw[:12].tobytes()!r}"
+        else:
+            got = "an empty file"
+        raise format_error(path, "byte 0", "'#!AER-DAT4.0'", got, "is this an AEDAT 4.0 file?")
+    at = len(SIGNATURE)
+    try:
+        size = _unsigned(raw, at)
+        compression, end, streams = _header(_slice(raw, at + 4, size))
+        begin = at + 4 + size
+        # Without a table of packets at the end, as after a crash of the recorder, the packets fill the file.
+        end = raw.size if end < 0 else end
+        if not begin <= end <= raw.size:
+            raise _Broken(f"packets up to byte {end}")
+    except _Broken as error:
+        raise format_error(path, f"byte {at}", "a header with streams", error, AGAIN) from None
+    chosen = min((number for number, stream in streams.items() if stream.kind == "EVTS"), default=None)
+    if chosen is None:
+        got = ", ".join(stream.kind for stream in streams.values()) or "none"
+        raise format_error(path, "header", "a stream of events (EVTS)", got, "it holds no events")
+    pieces: list[NDArray] = []
+    skipped: dict[str, int] = {}
+    left = max_unpacked(raw.size)
+    for at, number, packet in _packets(path, raw, begin, end):
+        stream = streams.get(number)
+        if number == chosen or (stream and stream.kind == "EVTS"):
+            try:
+                content = _unpacked(path, packet, compression, left)
+                left -= content.size
+                events = _events(content)
+            except _Broken as error:
+                raise format_error(path, f"byte {at}", "a packet of events", error, AGAIN) from None
+            if number == chosen:
+                pieces.append(events)
+            else:
+                skipped["events of other streams"] = skipped.get("events of other streams", 0) + len(events)
+        else:
+            if stream:
+                name = KINDS.get(stream.kind, "packets of other kinds")
+            else:
+                name = "packets of unknown streams"
+            skipped[name] = skipped.get(name, 0) + 1
+    return reported(_spikes(path, np.concatenate([np.empty(0, EVENT), *pieces]), streams[chosen].shape), skipped)
+
+
+def _spikes(path: object, events: NDArray, shape: Sensor | None) -> Spikes:
+    t, x, y, p = (events[name].astype(np.int64) for name in ("t", "x", "y", "p"))
+    sensor = shape or (2, int(y.max(initial=0)) + 1, int(x.max(initial=0)) + 1)
+    check_sensor(path, sensor)
+    outside = (x < 0) | (x >= sensor[2]) | (y < 0) | (y >= sensor[1]) | (p > 1)
+    if outside.any():
+        at = int(np.argmax(outside))
+        got = f"x {x[at]}, y {y[at]}, polarity {p[at]}"
+        raise format_error(path, f"event {at}", f"an event inside shape {sensor}", got, AGAIN)
+    falls = np.diff(t) < 0
+    if falls.any() or (len(t) and (t[0] < 0 or t[-1] >= 1 << 62)):
+        at = int(np.argmax(falls)) + 1 if falls.any() else 0
+        raise format_error(path, f"event {at}", "times >= 0 in ascending order", f"{t[at]}", AGAIN)
+    first = int(t[0]) if len(t) else 0
+    units = ((p * sensor[1] + y) * sensor[2] + x).astype(np.int32)
+    times = ((t - first) * MICROSECOND).astype(np.float64, copy=False)
+    return made(times, units, sensor, ReadReport("aedat4", first * MICROSECOND))
+
+
+def _packets(path: object, raw: NDArray[np.uint8], at: int, end: int) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Yield byte, stream and content of each packet before byte `end`."""
+    while at < end:
+        if at + 8 > end:
+            raise format_error(path, f"byte {at}", "the head of a packet", f"{end - at} bytes", AGAIN)
+        number = _unsigned(raw, at)
+        size = _unsigned(raw, at + 4)
+        if size > end - at - 8:
+            raise format_error(path, f"byte {at}", f"a packet of {size} bytes", f"{end - at - 8}", "it was cut short")
+        yield at, number, raw[at + 8 : at + 8 + size]
+        at += 8 + size
+
+
+def _header(data: NDArray[np.uint8]) -> tuple[int, int, dict[int, _Stream]]:
+    """Return the number of the compression, the byte after the last packet, and the streams by their numbers."""
+    table = _root(data, 0)
+    at = _field(data, table, 0)
+    compression = _unsigned(data, at) if at else 0
+    at = _field(data, table, 1)
+    end = _number(data, at, 8) if at else -1
+    at = _field(data, table, 2)
+    if at is None:
+        raise _Broken("no description")
+    place = at + _unsigned(data, at)
+    return compression, end, _streams(_slice(data, place + 4, _unsigned(data, place)).tobytes())
+
+
+def _streams(text: bytes) -> dict[int, _Stream]:
+    if b"<!" in text.replace(b"<!--", b""):
+        raise _Broken("a description with declarations")
+    try:
+        root = ElementTree.fromstring(text)
+        streams = {}
+        for node in root.findall(".//node[@name='outInfo']/node"):
+            kind = node.findtext("./attr[@key='typeIdentifier']", "")
+            sizes = [node.findtext(f"./node[@name='info']/attr[@key='{key}']") for key in ("sizeY", "sizeX")]
+            if sizes[0] and sizes[1]:
+                shape = (2, int(sizes[0]), int(sizes[1]))
+            else:
+                shape = None
+            streams[int(node.get("name", ""))] = _Stream(kind, shape)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise _Broken(f"no description ({error})") from None
+    return streams
+
+
+def _events(data: NDArray[np.uint8]) -> NDArray:
+    """Return the events of a packet: a FlatBuffer after its size."""
+    if data.size < 12 or data[8:12].tobytes() != b"EVTS":
+        raise _Broken("another kind of packet")
+    at = _field(data, _root(data, 4), 0)
+    if at is None:
+        return np.empty(0, EVENT)
+    place = at + _unsigned(data, at)
+    count = _unsigned(data, place)
+    return _slice(data, place + 4, count * EVENT.itemsize).view(EVENT)
+
+
+def _root(data: NDArray[np.uint8], at: int) -> int:
+    """Return the place of the root table of the FlatBuffer at `at`."""
+    return at + _unsigned(data, at)
+
+
+def _field(data: NDArray[np.uint8], table: int, index: int) -> int | None:
+    """Return the place of a field of a table of a FlatBuffer; None if it is absent."""
+    layout = table - _number(data, table, 4)
+    size = _unsigned(data, layout, 2)
+    if 4 + 2 * index < size:
+        offset = _unsigned(data, layout + 4 + 2 * index, 2)
+    else:
+        offset = 0
+    return table + offset if offset else None
+
+
+def _slice(data: NDArray[np.uint8], at: int, size: int) -> NDArray[np.uint8]:
+    if not 0 <= at <= at + size <= data.size:
+        raise _Broken(f"{size} bytes beyond its end")
+    return data[at : at + size]
+
+
+def _unsigned(data: NDArray[np.uint8], at: int, size: int = 4) -> int:
+    return int.from_bytes(_slice(data, at, size).tobytes(), "little")
+
+
+def _number(data: NDArray[np.uint8], at: int, size: int) -> int:
+    return int.from_bytes(_slice(data, at, size).tobytes(), "little", signed=True)
+
+
+def _unpacked(path: object, data: NDArray[np.uint8], compression: int, left: int) -> NDArray[np.uint8]:
+    """Return the content of a packet, of at most `left` bytes: other packets were unpacked before."""
+    if compression in PLAIN:
+        return data
+    if compression in LZ4:
+        return _unpack_lz4(data, left)
+    if compression not in ZSTD:
+        raise _Broken(f"compression {compression}")
+    try:
+        import zstandard
+    except ImportError:
+        raise NeurosimMissingError(
+            f"{path}: is compressed with Zstandard; run: pip install 'neurosim-spiking[aedat4]'"
+        ) from None
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data.tobytes()) as stream:
+            content = stream.read(min(MAX_RATIO * data.size, left) + 1)
+    except zstandard.ZstdError as error:
+        raise _Broken(error) from None
+    if len(content) > left:
+        raise _too_large(left)
+    return np.frombuffer(content, np.uint8)
+
+
+def _too_large(left: int) -> _Broken:
+    return _Broken(f"one that unpacks to more than the {left:,} bytes that are left to this file")
+
+
+def _unpack_lz4(data: NDArray[np.uint8], left: int) -> NDArray[np.uint8]:
+    """Return the content of an LZ4 frame, without looking at its checksums.
+
+    Source: github.com/lz4/lz4, the LZ4 frame format, version 1.6.
+    """
+    flags = _unsigned(data, 4, 1)
+    sizes = _unsigned(data, 5, 1)
+    block = LZ4_SIZES.get(sizes >> 4 & 7, 0)
+    if _unsigned(data, 0) != LZ4_MAGIC or flags >> 6 != 1 or block == 0 or flags & 1:
+        raise _Broken("another kind of LZ4 frame")
+    # Of 8 bytes if the size of the content is there; then a checksum of the head.
+    at = 7 + 8 * (flags >> 3 & 1)
+    blocks = []
+    while size := _unsigned(data, at):
+        blocks.append((_slice(data, at + 4, size & 0x7FFFFFFF), size >> 31))
+        at += 4 + (size & 0x7FFFFFFF) + 4 * (flags >> 4 & 1)
+    room = sum(part.size if stored else min(block, MAX_RATIO * part.size) for part, stored in blocks)
+    out = np.empty(min(room, left), np.uint8)
+    done = 0
+    for part, stored in blocks:
+        if stored and done + part.size > out.size:
+            raise _too_large(left)
+        if stored:
+            out[done : done + part.size] = part
+            done += part.size
+        else:
+            done = unpack.lz4(part, out, done)
+        if done < 0:
+            raise _too_large(left) if room > left else _Broken("an LZ4 block that is not intact")
+    return out[:done]

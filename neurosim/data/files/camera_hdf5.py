@@ -1,0 +1,117 @@
+"""Events of cameras in HDF5 files: Prophesee (CD/events), DSEC (events/x, y, t, p), and other tables of events."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimError
+from ...base.raw import text_of
+from ..spikes import Spikes
+from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
+from .tables import KEYS, MICROSECOND, Table, find_columns, spikes_of
+
+# Groups and datasets that hold events, the first that is there; "" is the root.
+PLACES = ("CD/events", "events", "")
+# Sorted times and places compress well.
+MAX_RATIO = 256
+_COUNTS = ("height", "width")
+
+
+def read_camera_hdf5(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    tick: float | None = None,
+    columns: str | None = None,
+) -> Spikes:
+    """Return the events of an HDF5 file: records or columns at CD/events, in events, or at the root.
+
+    Times count from the file's own zero; `Spikes.report.start` is the `t_offset` beside them, as in DSEC. Data that are
+    compressed by zstd, also inside blosc, or blosc2 need the extra `hdf5`, by Prophesee's ECF its plugin.
+
+    Args:
+        path: of the file.
+        shape: of the sensor; None: that of the attribute `geometry`, or `height` and `width`, or else the smallest that
+            holds all events.
+        tick, columns: as for `read_npy`.
+
+    Raises:
+        NeurosimMissingError: no such file, or a filter that is not installed; says what to install.
+        NeurosimFormatError: not HDF5, no events, and as `read_npy`.
+
+    Source: docs.prophesee.ai, HDF5 event file format; Gehrig et al. 2021, "DSEC: a stereo event camera dataset for
+    driving scenarios".
+    """
+    with open_hdf5(path, MAX_RATIO) as file:
+        place = next(place for place in PLACES if place == "" or _has(file, place))
+        arrays = _arrays(file, place)
+        where, found = find_columns(path, arrays, columns)
+        known = shape or _sensor(file)
+        start = _start(file)
+        return spikes_of(Table(path, f"/{where or place}", found, "camera-hdf5", start), known, tick)
+
+
+def is_camera_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether an HDF5 file holds events of a camera, by the names at its root; False if it cannot be read."""
+    try:
+        raw = np.memmap(path, np.uint8, "r")
+        if raw[:8].tobytes() != SIGNATURE:
+            return False
+        check_header(path, raw)
+        with open_root(path) as root:
+            names = set(root)
+    except (NeurosimError, OSError, ValueError):
+        # The reader says what is wrong.
+        return False
+    return "spikes" not in names and bool(names & {"CD", "events"} or {"t", "x"} <= _keys(names))
+
+
+def _arrays(file: HDF5File, place: str) -> dict[str, NDArray]:
+    """Return the datasets of numbers in a group, or the dataset, by their names."""
+    if place and not file.groups(place):
+        return {place: file.table(place)}
+    names = [name for name in file.names(place) if not file.groups(f"{place}/{name}")]
+    if {"t", "x"} <= _keys(names):
+        names = [name for name in names if name.lower() in KEYS]
+    elif len(names) != 1:
+        got = ", ".join(sorted(names)[:8]) or "nothing"
+        raise file.error(f"/{place}", "datasets t, x, y and p", got, LAYOUT)
+    return {name: file.table(f"{place}/{name}".strip("/")) for name in names}
+
+
+def _keys(names: Iterable[str]) -> set[str]:
+    """Return the columns of events among these names."""
+    return {KEYS[name.lower()] for name in names if name.lower() in KEYS}
+
+
+def _has(file: HDF5File, name: str) -> bool:
+    """Return whether there is an object of that name, and groups above it."""
+    above = name.rpartition("/")[0]
+    return (not above or (file.has(above) and file.groups(above))) and file.has(name)
+
+
+def _sensor(file: HDF5File) -> tuple[int, int, int] | None:
+    """Return the shape that the attributes of the root say; None if they do not."""
+    known = file.attributes("", "geometry", *_COUNTS)
+    said = re.fullmatch(r"\s*(\d{1,5})\s*x\s*(\d{1,5})\s*", text_of(known.get("geometry", np.array(""))), re.I)
+    if said:
+        return 2, int(said[2]), int(said[1])
+    sizes = [known[name] for name in _COUNTS if name in known]
+    if len(sizes) != 2 or not all(size.size == 1 and size.dtype.kind in "iu" and size.item() > 0 for size in sizes):
+        return None
+    return 2, sizes[0].item(), sizes[1].item()
+
+
+def _start(file: HDF5File) -> float:
+    """Return `t_offset`, at the root or beside the events, in s."""
+    for name in ("t_offset", "events/t_offset"):
+        if _has(file, name):
+            value = file.table(name).reshape(-1)
+            if value.size != 1 or not np.isfinite(value[0]):
+                raise file.error(f"/{name}", "one number", list(value.shape), LAYOUT)
+            return float(value[0]) * MICROSECOND
+    return 0.0

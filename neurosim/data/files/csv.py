@@ -1,0 +1,191 @@
+"""Spikes as CSV, for spreadsheets and other programs.
+
+    # neurosim spikes; t in seconds; shape 2 34 34; duration 0.306
+    t,x,y,p
+    0.000123,4,17,1
+
+The first line says the size of the sensor and the duration, which the events do not tell. The header is `t,x,y,p`
+(column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending. A file without the first line is of
+another program: see `csv_guess`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.atomic import write_bytes
+from ...base.errors import NeurosimInputError, require
+from ...base.raw import format_error, read_bytes
+from ..spikes import Spikes
+from .csv_guess import BLOCK, MAX_LINE, read_guessed
+
+OURS = "# neurosim spikes"
+HEADERS = {"t,x,y,p": 3, "t,unit": 1}
+SHAPE = re.compile(r"shape((?: \d{1,10}){1,8})")
+DURATION = re.compile(r"duration ([0-9.eE+-]{1,30})")
+
+
+def read_csv(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    tick: float | None = None,
+    columns: str | None = None,
+) -> Spikes:
+    """Return the recording of a CSV file, of `write_csv` or of another program.
+
+    Args:
+        path: of the file.
+        shape: of the sensor; None: that of the file, or else the smallest that holds all events.
+        tick: seconds for each unit of the column t, e.g. 1e-6 for a file in microseconds. None: 1 in a file of
+            `write_csv`; in others that of the name of the column, as in `t_us` or `time [ms]`, or else 1e-6 if all
+            times are integers, and 1 if not.
+        columns: order of the columns of a file without a header, e.g. "xypt"; None: by their content.
+
+    What was guessed is in the attribute `report` of the result.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: another header, a line that is not an event, an event outside the sensor, or a time before
+            that of the line before; names the line.
+    """
+    require(tick is None or (tick > 0 and math.isfinite(tick)), "read_csv.tick", "must be > 0 s", tick)
+    text = _lines(path)
+    comment = text.readline()
+    if not _is_ours(comment):
+        text.seek(0)
+        return read_guessed(path, text, shape, tick, columns)
+    header = text.readline().strip().replace(" ", "").lower()
+    line = 3
+    if header not in HEADERS:
+        expected = f"the header {' or '.join(HEADERS)}"
+        step = "add the header, or convert the file"
+        raise format_error(path, f"line {line - 1}", expected, f"{header[:40]!r}", step)
+    table = _parse(path, text, HEADERS[header] + 1, line)
+    times = table[:, 0] * (tick or 1.0)
+    places = table[:, :0:-1]
+    _check_rows(path, table, line)
+    sensor = _sensor(path, comment, places, shape)
+    if math.prod(sensor) >= 1 << 31:
+        step = "is this a file of another layout?"
+        raise format_error(path, "columns", "fewer than 2^31 units", f"shape {sensor}", step)
+    # x, y, p unfold as p, y, x.
+    outside = ((places < 0) | (places >= sensor)).any(axis=1)
+    if outside.any():
+        at = int(np.argmax(outside))
+        got = ",".join(f"{v:g}" for v in places[at, ::-1])
+        inside = f"an event inside shape {sensor}"
+        step = "give the sensor's shape="
+        raise format_error(path, f"line {line + at}", inside, got, step)
+    units = np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
+    said = DURATION.search(comment)
+    duration = float(times[-1]) if len(times) else 0.0
+    try:
+        whole = shape or _shape(comment) or sensor
+        return Spikes(times, units, math.prod(sensor), float(said[1]) if said else duration, whole)
+    except (NeurosimInputError, ValueError) as error:
+        fitting = "a shape and duration that fit the events"
+        raise format_error(path, "line 1", fitting, error, "correct the line") from None
+
+
+def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
+    """Write a recording; three-dimensional shapes as t,x,y,p, others as t,unit. Times have all their digits.
+
+    Raises:
+        NeurosimWriteError: as `replacing`.
+    """
+    pixels = len(spikes.shape) == 3
+    if pixels:
+        columns = spikes.coordinates()[::-1]
+    else:
+        columns = (spikes.units,)
+    shape = " ".join(map(str, spikes.shape))
+    head = f"# neurosim spikes; t in seconds; shape {shape}; duration {spikes.duration!r}\n"
+    rows = zip(spikes.times.tolist(), *(c.tolist() for c in columns), strict=True)
+    lines = "".join(",".join(map(repr, row)) + "\n" for row in rows)
+    write_bytes(path, f"{head}{'t,x,y,p' if pixels else 't,unit'}\n{lines}".encode())
+
+
+def _is_ours(comment: str) -> bool:
+    """Return whether a first line says what `write_csv` says."""
+    said = SHAPE.search(comment) or DURATION.search(comment)
+    return comment.startswith(OURS) or (comment.startswith("#") and said is not None)
+
+
+def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:
+    raw = read_bytes(path)
+    if raw.size == 0:
+        raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
+    high = np.flatnonzero((raw > 126) | (raw == 0))
+    # Spreadsheets write a byte-order mark.
+    if high.size and (raw[:3].tobytes() != b"\xef\xbb\xbf" or high.size > 3):
+        at = int(high[0] if raw[:3].tobytes() != b"\xef\xbb\xbf" else high[3])
+        raise format_error(path, f"byte {at}", "plain text", f"0x{raw[at]:02x}", "is this a CSV file?")
+    return io.TextIOWrapper(io.BytesIO(raw.data), encoding="utf-8-sig")
+
+
+def _parse(path: object, text: io.TextIOWrapper, columns: int, line: int) -> NDArray[np.float64]:
+    blocks: list[NDArray] = [np.empty((0, columns))]
+    while lines := list(islice(text, BLOCK)):
+        try:
+            # The parser would skip an empty line and allocate for a very long one.
+            if any(not text.strip() or len(text) > MAX_LINE for text in lines):
+                raise ValueError
+            block = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
+            if block.shape != (len(lines), columns):
+                raise ValueError
+        except ValueError:
+            raise _culprit(path, lines, columns, line) from None
+        blocks.append(block)
+        line += len(lines)
+    return np.concatenate(blocks)
+
+
+def _culprit(path: object, lines: list[str], columns: int, line: int) -> Exception:
+    """Return the error for the first line that is not `columns` numbers."""
+    for i, text in enumerate(lines):
+        try:
+            words = text[:MAX_LINE].split(",")
+            fits = len([float(word) for word in words]) == columns and "_" not in text and len(text) <= MAX_LINE
+        except ValueError:
+            fits = False
+        if not fits:
+            line += i
+            break
+    step = "correct or remove the line"
+    return format_error(path, f"line {line}", f"{columns} numbers", f"{text.strip()[:40]!r}", step)
+
+
+def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
+    times = table[:, 0]
+    broken = ~np.isfinite(table).all(axis=1) | (table[:, 1:] % 1 != 0).any(axis=1) | (times < 0)
+    if broken.any():
+        at = int(np.argmax(broken))
+        got = ",".join(f"{v:g}" for v in table[at])
+        raise format_error(path, f"line {line + at}", "a time >= 0 and integers", got, "correct or remove the line")
+    if np.any(times[1:] < times[:-1]):
+        at = int(np.argmax(times[1:] < times[:-1])) + 1
+        got = f"{times[at]:g} after {times[at - 1]:g}"
+        raise format_error(path, f"line {line + at}", "times in ascending order", got, "sort the lines by t")
+
+
+def _sensor(path: object, comment: str, places: NDArray[np.float64], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the shape of the place columns: three of a pixel, or one of a unit."""
+    known = shape or _shape(comment)
+    if known and places.shape[1] == 1:
+        return (math.prod(known),)
+    if known and len(known) != 3:
+        step = "correct line 1, or give the sensor's shape="
+        raise format_error(path, "shape", "(polarities, height, width), for columns x, y and p", known, step)
+    return known or tuple(int(n) + 1 for n in places.max(axis=0, initial=0))
+
+
+def _shape(comment: str) -> tuple[int, ...] | None:
+    said = SHAPE.search(comment)
+    return tuple(map(int, said[1].split())) if said else None

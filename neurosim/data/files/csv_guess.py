@@ -1,0 +1,225 @@
+"""Text files of events that other programs wrote: delimiter, columns, unit of time and sensor, as far as they tell.
+
+Read are lines of numbers with commas, semicolons, tabs or spaces between them. Comments (#, %) and one line of names
+may stand first. Everything that the file does not say is guessed, and named in `ReadReport.guessed`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.raw import format_error
+from ..spikes import Spikes
+from . import tables
+
+# Lines parsed at once: bounds the memory to a multiple of the size of the file.
+BLOCK = 1 << 16
+# Characters in a line: four numbers of 17 digits need fewer than 100.
+MAX_LINE = 1000
+MAX_COMMENTS = 100
+SECONDS: Mapping[str, float] = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+# A name with its unit: `t_us`, `time [ms]`, `timestamp(ns)`, "ts (s)".
+UNIT = re.compile(r"^([a-z]+?)[ _]*[\[( _]([a-z]+)[\])]?$")
+# The sensor in a comment: `resolution 346 260`, `width=346, height=260`, `geometry 640x480`.
+SIZE = re.compile(r"(?:resolution|geometry|sensor|size|width)\D{0,12}(\d{1,5})\D{1,12}?(\d{1,5})", re.I)
+LAYOUT = "is this a table of events?"
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Beginning of a file.
+
+    Attributes:
+        lines: number of lines before the first event.
+        comment: the text of the comments.
+        delimiter: between numbers; None: spaces and tabs.
+        names: of the columns; none if the file has no line of names.
+        size: (height, width) in a first line of two numbers.
+    """
+
+    lines: int
+    comment: str
+    delimiter: str | None
+    names: tuple[str, ...]
+    size: tuple[int, int] | None
+
+
+def read_guessed(
+    path: object, text: io.TextIOWrapper, shape: tuple[int, ...] | None, tick: float | None, columns: str | None
+) -> Spikes:
+    """Return the recording in a text file of another program; the arguments are those of `read_csv`.
+
+    Raises:
+        NeurosimFormatError: as `read_csv`.
+    """
+    head = _head(path, text)
+    text.seek(0)
+    rows = _numbers(path, islice(text, head.lines, None), head)
+    guessed: list[str] = []
+    table, stated = _columns(path, head, rows, columns, guessed)
+    unit = tick or stated
+    if unit is None:
+        integers = bool(rows.size) and bool((np.trunc(table["t"]) == table["t"]).all())
+        unit, words = (1e-6, "microseconds, for all are integers") if integers else (1.0, "seconds, for not all are")
+        guessed.append(f"times are {words}" + ("" if integers else " integers"))
+    said = (2, *head.size) if head.size else _size(head.comment)
+    known = shape or (said if "y" in table else None)
+    spikes = tables.spikes_of(tables.Table(path, "", table, "csv", first_line=head.lines + 1), known, unit)
+    if shape is not None and "y" not in table:
+        spikes = replace(spikes, shape=shape)
+    assert spikes.report is not None  # because the events are of a table
+    return replace(spikes, report=replace(spikes.report, guessed=tuple(guessed)))
+
+
+def _head(path: object, text: io.TextIOWrapper) -> _Head:
+    comments: list[str] = []
+    for line in islice(text, MAX_COMMENTS):
+        if len(line) > MAX_LINE:
+            break
+        if line.strip() and line[0] not in "#%":
+            return _first(path, comments, line, text.readline()[:MAX_LINE])
+        comments.append(line)
+    if len(comments) >= MAX_COMMENTS:
+        got = "more comments"
+    elif text.readline():
+        got = "a longer one"
+    else:
+        got = "the end"
+    expected = f"numbers after at most {MAX_COMMENTS} comments, in lines of at most {MAX_LINE} characters"
+    raise format_error(path, f"line {len(comments) + 1}", expected, got, LAYOUT)
+
+
+def _first(path: object, comments: Sequence[str], line: str, following: str) -> _Head:
+    """Return the head of a file whose first line that is no comment is `line`."""
+    comment = "".join(comments)
+    number = len(comments)
+    delimiter = next((mark for mark in ",;\t" if mark in line), None)
+    words = _split(line, delimiter)
+    if not all(map(_is_number, words)):
+        return _Head(number + 1, comment, delimiter, tuple(word.strip("\"' ").lower() for word in words), None)
+    if len(words) == 2 and len(_split(following, delimiter)) == 4 and all(word.strip().isdecimal() for word in words):
+        # As in the files of the event camera dataset's tools: width and height, then the events.
+        return _Head(number + 1, comment, delimiter, (), (int(words[1]), int(words[0])))
+    return _Head(number, comment, delimiter, _named(comments[-1], len(words)) if comments else (), None)
+
+
+def _named(comment: str, columns: int) -> tuple[str, ...]:
+    """Return the names of the columns where the last comment holds them."""
+    line = comment.lstrip("#% ").lower()
+    words = _split(line, next((mark for mark in ",;\t" if mark in line), None))
+    names = tuple(word.strip() for word in words)
+    if len(names) == columns and sum(_key(name)[0] is not None for name in names) >= 2:
+        return names
+    return ()
+
+
+def _split(line: str, delimiter: str | None) -> list[str]:
+    return line.rstrip("\r\n").split(delimiter)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return "_" not in word
+
+
+def _key(name: str) -> tuple[str | None, float | None]:
+    """Return the key of a column in `tables.NAMES`, and the unit of time that its name states."""
+    if name in tables.KEYS:
+        return tables.KEYS[name], None
+    found = UNIT.match(name)
+    if found and found[1] in tables.KEYS and (tables.KEYS[found[1]] != "t" or found[2] in SECONDS):
+        return tables.KEYS[found[1]], SECONDS.get(found[2]) if tables.KEYS[found[1]] == "t" else None
+    return None, None
+
+
+def _numbers(path: object, lines: islice[str], head: _Head) -> NDArray[np.float64]:
+    """Return [rows, columns]; raise for the first line that is not as many numbers as the first."""
+    blocks: list[NDArray[np.float64]] = []
+    number = head.lines + 1
+    columns = len(head.names)
+    while block := list(islice(lines, BLOCK)):
+        end = len(block)
+        while end and not block[end - 1].strip():
+            end -= 1  # empty lines at the end
+        try:
+            if any(not line.strip() or len(line) > MAX_LINE or "_" in line for line in block[:end]):
+                raise ValueError
+            if end:
+                table = np.loadtxt(block[:end], delimiter=head.delimiter, comments=None, ndmin=2)
+            else:
+                table = np.empty((0, 0))
+            columns = columns or table.shape[1]
+            if end and table.shape != (end, columns):
+                raise ValueError
+        except ValueError:
+            raise _culprit(path, block, head.delimiter, columns, number) from None
+        blocks += [table] if end else []
+        number += len(block)
+    if blocks:
+        return np.concatenate(blocks)
+    return np.empty((0, columns))
+
+
+def _culprit(path: object, block: Sequence[str], delimiter: str | None, columns: int, number: int) -> Exception:
+    """Return the error for the first line that is not `columns` numbers."""
+    columns = columns or len(_split(block[0][:MAX_LINE], delimiter))
+
+    def fits(line: str) -> bool:
+        words = _split(line[:MAX_LINE], delimiter)
+        return len(line) <= MAX_LINE and len(words) == columns and all(map(_is_number, words))
+
+    at = next((i for i, line in enumerate(block) if not fits(line)), 0)
+    step = "correct or remove the line"
+    return format_error(path, f"line {number + at}", f"{columns} numbers", f"{block[at].strip()[:40]!r}", step)
+
+
+def _columns(
+    path: object, head: _Head, rows: NDArray[np.float64], order: str | None, guessed: list[str]
+) -> tuple[Mapping[str, NDArray], float | None]:
+    """Return the columns of events, and the unit of time that a name states."""
+    if head.names and order is None:
+        keys = [_key(name) for name in head.names]
+        found = {key: rows[:, i] for i, (key, _) in reversed(list(enumerate(keys))) if key is not None}
+        if {"t", "x"} <= found.keys():
+            return found, next((unit for key, unit in keys if key == "t" and unit), None)
+        expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
+        got = ", ".join(head.names)[:60]
+        raise format_error(path, f"line {head.lines}", expected, repr(got), "add or correct the header")
+    if order is not None:
+        require(
+            sorted(order) in (sorted("txyp"), sorted("tx")), "read.columns", "must be an order of t, x, y, p", order
+        )
+        fits = rows.shape[1] == len(order)
+        expected = f"{len(order)} columns, as columns= says"
+        got = rows.shape[1]
+        if not fits:
+            raise format_error(path, f"line {head.lines + 1}", expected, got, LAYOUT)
+        return dict(zip(order, rows.T, strict=True)), None
+    if rows.shape[1] == 2:
+        guessed.append("columns are t and unit")
+        return {"t": rows[:, 0], "x": rows[:, 1]}, None
+    if rows.shape[1] != 4:
+        expected = "two columns, t and unit, or four, t, x, y and p in any order"
+        raise format_error(path, f"line {head.lines + 1}", expected, f"{rows.shape[1]} columns", LAYOUT)
+    letters, found = tables.find_order(path, "columns", rows)
+    guessed.append(f"columns are {', '.join(letters)}")
+    return found, None
+
+
+def _size(comment: str) -> tuple[int, ...] | None:
+    """Return the sensor that a comment states: (2, height, width)."""
+    said = SIZE.search(comment)
+    if said and int(said[1]) and int(said[2]):
+        return (2, int(said[2]), int(said[1]))
+    return None

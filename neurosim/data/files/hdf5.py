@@ -1,0 +1,416 @@
+"""Safe reading of HDF5 files of unknown origin.
+
+The HDF5 library finds the datasets; this module takes their bytes from the file. It reads nothing outside the file,
+accepts no size beyond what the file can hold, and passes no variable-length rows to the library.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimError, NeurosimFormatError
+from ...base.raw import format_error, max_unpacked, read_bytes
+from ...kernels.io import heaps
+from .hdf5_filters import KNOWN, UNDO, read_by_library, undo
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEAP = re.compile(b"GCOL\x01\0\0\0")
+# A compressed dataset may unpack to this many times the size of its file.
+MAX_RATIO = 16
+# A variable-length row on disk: its length, the address of a heap, and the number of an object in it.
+ROW = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
+AGAIN = "the file is damaged: fetch it again"
+LAYOUT = "is this a file of another layout?"
+COPY = "copy the data into the file"
+
+
+@dataclass(frozen=True)
+class HDF5File:
+    """An open file.
+
+    Attributes:
+        root: its structure.
+        raw: [n] uint8, its bytes.
+        heaps: places of variable-length rows.
+        ratio: maximum size of a compressed dataset, in sizes of the file.
+        unpacked: sizes of the compressed datasets that were read, by name.
+    """
+
+    path: object
+    root: Any
+    raw: NDArray[np.uint8]
+    heaps: tuple[NDArray[np.int64], ...]
+    ratio: int = MAX_RATIO
+    unpacked: dict[str, int] = field(default_factory=dict)
+
+    def error(self, where: str, expected: str, got: object, step: str = AGAIN) -> NeurosimFormatError:
+        return format_error(self.path, where, expected, got, step)
+
+    def names(self, group: str) -> list[str]:
+        """Return the names in a group; "" is the root.
+
+        Raises:
+            NeurosimFormatError: no such group inside this file.
+        """
+        return list(self._reach(group, "Group"))
+
+    def has(self, name: str) -> bool:
+        """Return whether there is an object of that name."""
+        parent, _, last = name.rpartition("/")
+        if not parent:
+            return self.root.get(last, getclass=True, getlink=True) is not None
+        return self.has(parent) and last in self.names(parent)
+
+    def attributes(self, name: str, *wanted: str) -> dict[str, NDArray]:
+        """Return those of the `wanted` attributes that a group or dataset has: numbers, short lists of them, or text.
+
+        Raises:
+            NeurosimFormatError: nothing of that name inside this file, or an attribute of another type or size.
+        """
+        import h5py
+
+        attrs = self._reach(name, "Group", "Dataset").attrs
+        found = {}
+        for key in wanted:
+            if key not in attrs:
+                continue
+            one = attrs.get_id(key)
+            kind = one.get_type()
+            size = math.prod(one.shape) * one.get_type().get_size()
+            # The library crashes on some other types, such as damaged text of variable length.
+            if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING) or size > 1 << 12:
+                where = f"/{name} attribute '{key}'"
+                rule = "numbers or text of at most 4 KiB"
+                raise self.error(where, rule, f"{size} bytes of others")
+            found[key] = np.asarray(attrs[key])
+        return found
+
+    def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
+        """Return the one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").
+
+        Raises:
+            NeurosimFormatError: absent, outside this file, too large, or of another type, rank or length.
+        """
+        node = self._dataset(name, length)
+        if node.dtype.kind not in kinds:
+            if "i" in kinds:
+                expected = "integers"
+            else:
+                expected = "floating-point numbers"
+            raise self.error(f"/{name}", expected, node.dtype, LAYOUT)
+        values = self._elements(name, node, node.dtype)
+        return values.astype(node.dtype.newbyteorder("="), copy=False)
+
+    def table(self, name: str) -> NDArray:
+        """Return the dataset `name` of any rank, of numbers or of records of numbers.
+
+        Raises:
+            NeurosimFormatError: as `numbers`.
+        """
+        node = self._dataset(name, rank=None)
+        kinds = {node.dtype[field].kind for field in node.dtype.names or ()} or {node.dtype.kind}
+        if not kinds <= set("iufb"):
+            raise self.error(f"/{name}", "numbers", node.dtype, LAYOUT)
+        return self._elements(name, node, node.dtype).reshape(node.shape)
+
+    def array(self, name: str, kinds: str) -> NDArray:
+        """Return the dataset `name` of any rank, of numbers whose numpy kind is among `kinds` ("b": booleans).
+
+        Raises:
+            NeurosimFormatError: as `numbers`.
+        """
+        node = self._dataset(name, rank=None)
+        if node.dtype.kind not in kinds:
+            if node.dtype.kind == "O":
+                got = "text or other things"
+            else:
+                got = node.dtype
+            raise self.error(f"/{name}", "numbers", got, LAYOUT)
+        values = self._elements(name, node, node.dtype)
+        return values.reshape(node.shape).astype(node.dtype.newbyteorder("="), copy=False)
+
+    def groups(self, name: str) -> bool:
+        """Return whether `name` is a group and not a dataset.
+
+        Raises:
+            NeurosimFormatError: neither.
+        """
+        return type(self._reach(name, "Group", "Dataset")).__name__ == "Group"
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return the entries of the dataset `name` and their bytes (for text of variable length, of its references)."""
+        node = self._dataset(name, rank=None)
+        entries = math.prod(node.shape)
+        return entries, entries * node.id.get_type().get_size()
+
+    def is_text(self, name: str) -> bool:
+        """Return whether the dataset `name` holds text."""
+        import h5py
+
+        return h5py.check_string_dtype(self._dataset(name, rank=None).dtype) is not None
+
+    def ragged(self, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
+        """Return the rows of a variable-length dataset, end to end, and their offsets [rows + 1].
+
+        Raises:
+            NeurosimFormatError: as `numbers`, or a row outside the heaps of this file.
+        """
+        import h5py
+
+        node = self._dataset(name)
+        kind = h5py.check_vlen_dtype(node.dtype)
+        if not isinstance(kind, np.dtype) or kind.kind not in kinds:
+            raise self.error(f"/{name}", "rows of numbers of variable length", kind or node.dtype, LAYOUT)
+        data, lengths = self._rows(name, self._elements(name, node, ROW), kind.itemsize)
+        values = data.view(kind).astype(kind.newbyteorder("="), copy=False)
+        return values, np.concatenate([[0], np.cumsum(lengths)])
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the strings of a dataset, of fixed or variable length; several dimensions row by row.
+
+        Raises:
+            NeurosimFormatError: as `numbers`, or not UTF-8 text.
+        """
+        import h5py
+
+        node = self._dataset(name, rank=None)
+        info = h5py.check_string_dtype(node.dtype)
+        if info is None:
+            raise self.error(f"/{name}", "a list of text", node.dtype, LAYOUT)
+        if info.length is None:
+            data, lengths = self._rows(name, self._elements(name, node, ROW), 1)
+            ends = np.cumsum(lengths)
+            texts = [data[b - n : b].tobytes() for b, n in zip(ends, lengths, strict=True)]
+        else:
+            texts = self._elements(name, node, np.dtype(f"S{info.length}")).tolist()
+        try:
+            return tuple(text.rstrip(b"\0").decode() for text in texts)
+        except UnicodeDecodeError:
+            raise self.error(f"/{name}", "UTF-8 text", "other bytes") from None
+
+    def _reach(self, name: str, *kinds: str) -> Any:
+        """Return the object `name`, through links that stay inside the file."""
+        node = self.root
+        for part in filter(None, name.split("/")):
+            if hasattr(node, "keys"):
+                link = node.get(part, getclass=True, getlink=True)
+            else:
+                link = None
+            if link is None:
+                raise self.error(f"/{name}", "a dataset or group", "nothing of that name", LAYOUT)
+            if link.__name__ != "HardLink":
+                raise self.error(f"/{name}", "data inside the file", f"a {link.__name__}", COPY)
+            node = node[part]
+        kind = "Group" if node is self.root else type(node).__name__
+        if kind not in kinds:
+            raise self.error(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {kind}".lower(), LAYOUT)
+        return node
+
+    def _dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
+        node = self._reach(name, "Dataset")
+        if node.external or node.is_virtual:
+            raise self.error(f"/{name}", "data inside the file", "external storage", COPY)
+        if node.shape is None:
+            raise self.error(f"/{name}", "data", "an empty dataspace", LAYOUT)
+        if rank is None:
+            return node
+        if node.ndim != rank or (length is not None and len(node) != length):
+            count = "any number of" if length is None else length
+            raise self.error(f"/{name}", f"a list of {count} entries", node.shape)
+        return node
+
+    def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+        """All entries of a dataset, end to end, as they are on disk."""
+        size = math.prod(node.shape) * dtype.itemsize
+        most = len(self.raw) * (self.ratio if node.chunks else 1)
+        # A chunk is unpacked at once.
+        if max(size, math.prod(node.chunks or (0,)) * dtype.itemsize) > most:
+            raise self.error(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
+        if node.chunks:
+            self.unpacked[name] = size
+            total = sum(self.unpacked.values())
+            most = max_unpacked(len(self.raw))
+            if total > most:
+                raise self.error(f"/{name}", f"datasets of at most {most} bytes, as the file could hold", total)
+        stored = node.id.get_type().get_size()
+        # For rows, the library gives their size in memory.
+        if dtype != ROW and stored != dtype.itemsize:
+            raise self.error(f"/{name}", f"entries of {dtype.itemsize} bytes", stored, LAYOUT)
+        if size == 0:
+            return np.empty(0, dtype)
+        if node.chunks:
+            return self._chunks(name, node, dtype)
+        start = node.id.get_offset()
+        if start is None:
+            # Compact layout: the entries are in the header of the dataset, which the library has read.
+            if dtype == ROW or node.id.get_storage_size() != size:
+                raise self.error(f"/{name}", f"{size} bytes of data", "none")
+            return np.asarray(node[()]).reshape(-1)
+        return self._slice(name, start, size).view(dtype)
+
+    def _slice(self, name: str, start: int, size: int) -> NDArray[np.uint8]:
+        if not 0 <= start <= start + size <= len(self.raw):
+            raise self.error(f"/{name}", f"{size} bytes at byte {start}", f"a file of {len(self.raw)} bytes")
+        return self.raw[start : start + size]
+
+    def _chunks(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
+        properties = node.id.get_create_plist()
+        filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+        codes = {code for code, *_ in filters}
+        if not codes <= UNDO.keys():
+            if dtype == ROW or not codes <= KNOWN:
+                names = ", ".join(str(f[3]) for f in filters)
+                expected = "deflate, lzf, blosc, lz4, zstd or nothing"
+                raise self.error(f"/{name}", expected, names, "repack it with h5repack")
+            return read_by_library(self.path, name, node, codes)
+        each = math.prod(node.chunks) * dtype.itemsize
+        grid = tuple(-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True))
+        infos = _chunk_infos(node, math.prod(grid))
+        if len(infos) != math.prod(grid):
+            raise self.error(f"/{name}", f"{math.prod(grid)} chunks", len(infos))
+        out = np.empty(node.shape, dtype)
+        seen = np.zeros(grid, bool)
+        for info in infos:
+            at = [divmod(o, c) for o, c in zip(info.chunk_offset, node.chunks, strict=True)]
+            if any(rest or not 0 <= k < n for (k, rest), n in zip(at, grid, strict=True)):
+                raise self.error(f"/{name}", "chunks that tile the dataset", f"one at {info.chunk_offset}")
+            seen[tuple(k for k, _ in at)] = True
+            data = self._slice(name, info.byte_offset, info.size).tobytes()
+            for j in reversed(range(len(filters))):
+                if not info.filter_mask >> j & 1:
+                    data = undo(self.path, name, filters[j][0], data, each, dtype.itemsize)
+            if len(data) != each:
+                raise self.error(f"/{name}", f"chunks of {each} bytes", len(data))
+            # The last chunk along a dimension extends beyond the dataset.
+            here = tuple(slice(k * c, (k + 1) * c) for (k, _), c in zip(at, node.chunks, strict=True))
+            whole = np.frombuffer(data, dtype).reshape(node.chunks)
+            out[here] = whole[tuple(slice(n) for n in out[here].shape)]
+        if not seen.all():
+            raise self.error(f"/{name}", "chunks that tile the dataset", "one missing")
+        return out.reshape(-1)
+
+    def _rows(self, name: str, rows: NDArray, itemsize: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the bytes of variable-length rows, end to end, and the number of items of each row."""
+        lengths = rows["length"].astype(np.int64)
+        total = int(lengths.sum()) * itemsize
+        # Heaps are not compressed: distinct rows fit into the file.
+        if total > len(self.raw):
+            raise self.error(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
+        starts, key, position, size = self.heaps
+        full = np.flatnonzero(lengths)
+        heap = np.searchsorted(starts, rows["heap"][full].astype(np.int64))
+        if len(starts):
+            known = starts[np.minimum(heap, max(len(starts) - 1, 0))] == rows["heap"][full]
+        else:
+            known = full < 0
+        wanted = heap << 32 | rows["index"][full]
+        at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
+        known &= (key[at] == wanted) & (size[at] >= lengths[full] * itemsize) if len(key) else False
+        if not known.all():
+            row = full[np.argmin(known)]
+            raise self.error(f"/{name} row {row}", "a heap object as long as the row", "none at its address")
+        out = np.empty(total, np.uint8)
+        heaps.gather(self.raw, position[at], lengths[full] * itemsize, out)
+        return out, lengths
+
+
+@contextmanager
+def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO, begin: int = 0) -> Iterator[HDF5File]:
+    """Yield an HDF5 file open for reading; all errors of the library become `NeurosimFormatError`s.
+
+    Args:
+        path: of the file.
+        ratio: maximum size of a compressed dataset, in sizes of the file.
+        begin: byte at which the HDF5 file begins, after other data.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not HDF5, or damaged.
+    """
+    raw = read_bytes(path)
+    check_header(path, raw[begin:])
+    # Check before the library reads them: it hangs on some damaged heaps.
+    found = _objects(path, raw)
+    with open_root(path) as root:
+        yield HDF5File(path, root, raw, found, ratio)
+
+
+@contextmanager
+def open_root(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Yield the root of an HDF5 file as the library opens it; all its errors become `NeurosimFormatError`s."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as root:
+            yield root
+    except NeurosimError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        zlib.error,
+        MemoryError,
+    ) as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise format_error(path, "structure", "an intact HDF5 file", reason, AGAIN) from None
+
+
+def _chunk_infos(node: Any, count: int) -> list[Any]:
+    """Return the places of at most `count` + 1 chunks."""
+    infos: list[Any] = []
+
+    def note(info: Any) -> bool | None:
+        infos.append(info)
+        # Any value but None ends the iteration.
+        return True if len(infos) > count else None
+
+    if hasattr(node.id, "chunk_iter"):
+        node.id.chunk_iter(note)
+        return infos
+    # Before HDF5 1.12.3 the library looks up each chunk from the first on.
+    return [node.id.get_chunk_info(i) for i in range(min(node.id.get_num_chunks(), count + 1))]
+
+
+def check_header(path: object, raw: NDArray[np.uint8]) -> None:
+    """Refuse another format, and sizes in the header for which the library would allocate memory without a check."""
+    head = raw[:64].tobytes()
+    if head[:8] != SIGNATURE:
+        got = f"{head[:8]!r}" if head else "an empty file"
+        raise format_error(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
+    if len(head) < 64 or head[8] > 1:
+        return
+    # Versions 0 and 1: entries of the nodes of groups, and the address of a block for files in several parts.
+    leaf, inner = (int.from_bytes(head[at : at + 2], "little") for at in (16, 18))
+    if max(80 * leaf, 32 * inner) > raw.size:
+        raise format_error(path, "byte 16", "group nodes that fit into the file", f"{leaf} and {inner} entries", AGAIN)
+    driver = 48 + 4 * head[8]
+    if head[13] != 8 or head[driver : driver + 8] != b"\xff" * 8:
+        raise format_error(path, f"byte {driver}", "one file with addresses of 8 bytes", "another kind", AGAIN)
+
+
+def _objects(path: object, raw: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:
+    """Return the addresses of the heaps, and of each object: heap number << 32 | index (ascending), position, size."""
+    starts = np.array([m.start() for m in HEAP.finditer(raw.data)], np.int64)
+    none = np.empty(0, np.int64)
+    count, fault = heaps.walk(raw, starts, none, none, none, none)
+    if fault >= 0:
+        raise format_error(path, f"byte {fault}", "an intact heap", "one whose sizes do not add up", AGAIN)
+    heap, index, position, size = np.empty((4, count), np.int64)
+    heaps.walk(raw, starts, heap, index, position, size)
+    key = heap << 32 | index
+    order = np.argsort(key, kind="stable")
+    return starts, key[order], position[order], size[order]

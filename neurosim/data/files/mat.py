@@ -1,0 +1,110 @@
+"""Tables of events in MATLAB files of version 5 and, as HDF5, 7.3."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.raw import format_error, read_bytes
+from ..spikes import Spikes
+from .camera_hdf5 import MAX_RATIO
+from .hdf5 import SIGNATURE, HDF5File, open_hdf5
+from .mat5 import MAX_DEPTH, DamagedMat, variables_of
+from .tables import KEYS, LAYOUT, Table, find_columns, spikes_of
+
+# An HDF5 file follows the text of a MATLAB file of version 7.3.
+BEGIN = 512
+# Variables of a group that are looked at.
+MAX_NAMES = 1000
+MARK = b"MATLAB 5.0 MAT-file"
+
+
+def read_mat(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    tick: float | None = None,
+    columns: str | None = None,
+) -> Spikes:
+    """Return the events in a MATLAB file: a structure with t, x, y, p (or usual names), such variables, or one matrix.
+
+    Args:
+        path: of the file.
+        shape: of the sensor; None: the smallest that holds all events.
+        tick, columns: as for `read_npy`.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not a MATLAB file, damaged, no table of events, or several; and as `read_npy`.
+    """
+    raw = read_bytes(path)
+    if raw[BEGIN : BEGIN + 8].tobytes() == SIGNATURE:
+        with open_hdf5(path, MAX_RATIO, BEGIN) as file:
+            tables = dict(_hdf5_tables(file, "", MAX_DEPTH))
+            return _spikes(path, tables, shape, tick, columns)
+    if raw[: len(MARK)].tobytes() != MARK:
+        if raw.size:
+            got = f"{raw[:12].tobytes()!r}"
+        else:
+            got = "an empty file"
+        raise format_error(path, "byte 0", f"'{MARK.decode()}'", got, "save it as version 7 or 7.3")
+    return _spikes(path, dict(_tables(_variables(path, raw))), shape, tick, columns)
+
+
+def _spikes(
+    path: object,
+    tables: Mapping[str, Mapping[str, NDArray]],
+    shape: tuple[int, ...] | None,
+    tick: float | None,
+    columns: str | None,
+) -> Spikes:
+    """Return the events of the only structure that has columns of events, or else of the only matrix of them."""
+    whole = {name: table for name, table in tables.items() if {"t", "x"} <= {KEYS.get(key.lower()) for key in table}}
+    if not whole:
+        matrices = {name: any(a.ndim == 2 and 4 in a.shape for a in table.values()) for name, table in tables.items()}
+        whole = {name: tables[name] for name, found in matrices.items() if found}
+    if len(whole) != 1:
+        got = ", ".join(name or "the variables" for name in list(whole or tables)[:8]) or "nothing"
+        raise format_error(path, "variables", "one structure or matrix of events", got, LAYOUT)
+    name, arrays = next(iter(whole.items()))
+    where, found = find_columns(path, dict(arrays), columns)
+    return spikes_of(Table(path, where or name, found, "matlab"), shape, tick)
+
+
+def _variables(path: object, raw: NDArray[np.uint8]) -> dict[str, object]:
+    """Return the variables of a file of version 5."""
+    try:
+        return variables_of(raw.tobytes())
+    except (DamagedMat, zlib.error) as error:
+        raise format_error(path, "variables", "an intact MATLAB file", error, "fetch it again") from None
+
+
+def _tables(variables: Mapping[str, object], name: str = "") -> Iterator[tuple[str, dict[str, NDArray]]]:
+    """Yield the arrays of numbers of each structure, by its name; "" for the variables themselves."""
+    for key, value in variables.items():
+        if isinstance(value, dict):
+            yield from _tables(value, f"{name}.{key}".strip("."))
+    arrays = {key: value for key, value in variables.items() if isinstance(value, np.ndarray)}
+    if arrays:
+        yield name, arrays
+
+
+def _hdf5_tables(file: HDF5File, name: str, depth: int) -> Iterator[tuple[str, dict[str, NDArray]]]:
+    """Yield the arrays of numbers of each group, as `_tables`."""
+    arrays: dict[str, NDArray] = {}
+    for key in file.names(name)[:MAX_NAMES]:
+        full = f"{name}/{key}".strip("/")
+        # References of cells.
+        if key.startswith("#"):
+            continue
+        if file.groups(full):
+            if depth:
+                yield from _hdf5_tables(file, full, depth - 1)
+        elif file._dataset(full, rank=None).dtype.kind in "iufb":
+            # MATLAB writes columns first.
+            arrays[key] = file.table(full).T
+    if arrays:
+        yield name, arrays

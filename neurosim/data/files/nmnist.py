@@ -1,0 +1,187 @@
+"""N-MNIST .bin files: 5 bytes an event, x, y, then 1 bit of polarity and 23 bits of microseconds, big-endian.
+
+A record with y == 240 is not an event: it advances the clock by 2^13 us, so a file can hold more than 8.4 s. Format:
+Orchard et al. 2015, "Converting static image datasets to spiking neuromorphic datasets using saccades".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.atomic import write_bytes
+from ...base.errors import NeurosimFormatError, require
+from ...base.raw import FileBlock, event_fault, format_error, read_blocks, read_bytes
+from ...kernels.io import decode
+from ..spikes import Recordings, Spikes
+
+SENSOR = (2, 34, 34)
+RECORD = decode.RECORD
+MICROSECOND = 1e-6
+
+
+def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENSOR) -> Spikes:
+    """Return one recording; its duration is the time of its last event.
+
+    Args:
+        path: of the file.
+        shape: polarities, height and width of the sensor, e.g. (2, 128, 128) for a DVS128.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: empty, cut short, an event outside the sensor, or a time before that of the event before.
+    """
+    height, width = _sensor(shape)
+    raw = read_bytes(path)
+    if raw.size == 0 or raw.size % RECORD:
+        raise _not_records(path, raw.size)
+    times: NDArray = np.empty(raw.size // RECORD, np.float64)
+    units: NDArray = np.empty(raw.size // RECORD, np.int32)
+    events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
+    if fault:
+        raise event_fault(path, at * RECORD, fault, shape)
+    times = times[:events]
+    units = units[:events]
+    return Spikes.unchecked(times, units, 2 * height * width, float(times[-1]) if events else 0.0, tuple(shape))
+
+
+def read_nmnist_many(
+    paths: Sequence[str | os.PathLike[str]],
+    shape: tuple[int, int, int] = SENSOR,
+    labels: object = None,
+    classes: tuple[str, ...] = (),
+) -> Recordings:
+    """Return many recordings of one sensor in flat arrays: microseconds in uint32 and units in 2 or 4 bytes.
+
+    Item i is equal to `read_nmnist(paths[i], shape)`.
+
+    Raises:
+        NeurosimInputError: no paths.
+        NeurosimMissingError, NeurosimFormatError: as `read_nmnist`, for the first such file; a recording of more
+            than 71 minutes.
+    """
+    require(len(paths) > 0, "read_nmnist_many", "needs at least one file", 0)
+    return decode_nmnist(read_blocks(paths), paths, shape, labels, classes)
+
+
+def decode_nmnist(
+    blocks: Iterable[FileBlock],
+    names: Sequence[object],
+    shape: tuple[int, int, int] = SENSOR,
+    labels: object = None,
+    classes: tuple[str, ...] = (),
+) -> Recordings:
+    """Return recordings as `read_nmnist_many`, from the bytes of files in memory.
+
+    Args:
+        blocks: bytes of recordings end to end and their bounds, in order.
+        names: of all recordings, for errors.
+
+    Raises:
+        NeurosimFormatError: as `read_nmnist_many`.
+    """
+    height, width = _sensor(shape)
+    size = 2 * height * width
+    ticks: NDArray = np.empty(0, np.uint32)
+    units: NDArray = np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
+    events = np.zeros(len(names), np.int64)
+    first = done = 0
+    for block in blocks:
+        last = first + len(block.bounds) - 1
+        needed = done + _records_in(block, names[first:last])
+        if needed > len(ticks):
+            # Allocate for the other files too, if they are like the first ones: unwritten memory costs nothing.
+            room = max(needed, needed * len(names) // last * 9 // 8)
+            ticks = _grown(ticks, done, room)
+            units = _grown(units, done, room)
+        at, fault, record = decode.nmnist_many(*block, height, width, ticks[done:], units[done:], events[first:last])
+        if fault:
+            raise event_fault(names[first + at], record * RECORD, fault, shape)
+        _check_clock(block, events[first:last], names[first:last])
+        done += int(events[first:last].sum())
+        first = last
+    offsets = np.concatenate([[0], np.cumsum(events)])
+    durations = np.zeros(len(names))
+    full = events > 0
+    durations[full] = ticks[offsets[1:][full] - 1] * MICROSECOND
+    if labels is None:
+        known = None
+    else:
+        known = np.asarray(labels, np.int64)
+    return Recordings(
+        ticks[:done], units[:done], offsets, durations, size, tuple(shape), MICROSECOND, known, tuple(classes)
+    )
+
+
+def _records_in(block: FileBlock, names: Sequence[object]) -> int:
+    """Return the number of records; raise if the bytes are not complete records."""
+    lengths = np.diff(block.bounds)
+    broken = (lengths == 0) | (lengths % RECORD > 0)
+    if broken.any():
+        first = int(np.argmax(broken))
+        raise _not_records(names[first], int(lengths[first]))
+    return len(block.raw) // RECORD
+
+
+def _grown(array: NDArray, used: int, room: int) -> NDArray:
+    larger = np.empty(room, array.dtype)
+    larger[:used] = array[:used]
+    return larger
+
+
+def _check_clock(block: FileBlock, events: NDArray[np.int64], names: Sequence[object]) -> None:
+    """Raise if overflow markers, the records that are not events, push the clock past 32 bits of microseconds."""
+    markers = np.diff(block.bounds) // RECORD - events
+    late = markers * decode.OVERFLOW + (1 << 23) > 1 << 32
+    if late.any():
+        step = "read it alone, with read_nmnist"
+        raise format_error(names[int(np.argmax(late))], "clock", "at most 71 minutes", "more", step)
+
+
+def write_nmnist(path: str | os.PathLike[str], spikes: Spikes) -> None:
+    """Write a recording, times rounded to microseconds, with overflow markers beyond 23 bits.
+
+    Raises:
+        NeurosimInputError: a sensor with more than 256 columns or 240 rows.
+        NeurosimWriteError: as `replacing`.
+    """
+    write_bytes(path, encode_nmnist(spikes))
+
+
+def encode_nmnist(spikes: Spikes) -> bytes:
+    """Return the bytes that `write_nmnist` writes."""
+    height, width = _sensor(spikes.shape)
+    microseconds = np.rint(spikes.times / MICROSECOND).astype(np.int64)
+    rest, x = np.divmod(spikes.units.astype(np.int64), width)
+    polarity, y = np.divmod(rest, height)
+    markers = np.maximum(-((2**23 - 1 - microseconds) // decode.OVERFLOW), 0)
+    events = _pack(x, y, polarity << 23 | (microseconds - markers * decode.OVERFLOW))
+    before = np.diff(markers, prepend=0)
+    total = int(markers[-1]) if len(markers) else 1
+    records = np.empty((len(events) + total, RECORD), np.uint8)
+    # A file must not be empty: a recording without events is one marker.
+    records[:] = _pack(np.zeros(1, int), np.full(1, decode.OVERFLOW_Y), np.zeros(1, int))
+    records[np.arange(len(events)) + np.cumsum(before)] = events
+    return records.tobytes()
+
+
+def _pack(x: NDArray, y: NDArray, word: NDArray) -> NDArray[np.uint8]:
+    return np.stack([x, y, word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8)
+
+
+def _sensor(shape: Sequence[int]) -> tuple[int, int]:
+    """Return height and width; raise if the format cannot hold them."""
+    fits = len(shape) == 3 and shape[0] == 2 and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
+    require(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
+    return int(shape[1]), int(shape[2])
+
+
+def _not_records(path: object, size: int) -> NeurosimFormatError:
+    if size == 0:
+        return format_error(path, "byte 0", f"events of {RECORD} bytes", "an empty file", "fetch the recording again")
+    step = "it was cut short or is not a .bin recording: fetch it again"
+    where = f"byte {size // RECORD * RECORD}"
+    return format_error(path, where, f"complete events of {RECORD} bytes", f"{size % RECORD} bytes", step)

@@ -1,0 +1,105 @@
+"""Packets of events on a stream: a socket, a pipe, standard input. Each follows the one before, and covers a time.
+
+    "NSPK", version 1 (uint32), units (uint32)             once
+    events n (uint32), reserved 0 (uint32), duration (float64, s), times (n float64, s from its start), units (n int32)
+
+All little-endian. The stream ends between two packets. A reader takes one packet at a time and no byte more, so that a
+slow reader holds its writer back, and memory is that of a packet.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, final
+
+import numpy as np
+
+from ...base.errors import NeurosimFormatError, NeurosimWriteError, require
+from ..spikes import Spikes
+
+MAGIC = b"NSPK"
+VERSION = 1
+HEAD = struct.Struct("<4sII")
+PACKET = struct.Struct("<IId")
+# Events of a packet, and units: 12 MiB, and those of a population.
+MAX_EVENTS = 1 << 20
+MAX_SIZE = 2**31 - 1
+
+
+@final
+class PacketWriter:
+    """Writes packets to a binary stream such as `socket.makefile("wb")`; each is sent at once.
+
+    Raises:
+        NeurosimWriteError: the other side has closed the stream.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream = stream
+        self.size = size
+        self._send(HEAD.pack(MAGIC, VERSION, size))
+
+    def write(self, spikes: Spikes) -> None:
+        """Send one packet; waits while the other side has not read the ones before.
+
+        Raises:
+            NeurosimInputError: spikes of another number of units, or more than a packet holds.
+            NeurosimWriteError: the other side has closed the stream.
+        """
+        require(spikes.size == self.size, "PacketWriter.write", f"must be of {self.size} units", spikes.size)
+        require(len(spikes) <= MAX_EVENTS, "PacketWriter.write", f"must hold <= {MAX_EVENTS} events", len(spikes))
+        times = spikes.times.astype("<f8").tobytes()
+        units = spikes.units.astype("<i4").tobytes()
+        self._send(PACKET.pack(len(spikes), 0, spikes.duration) + times + units)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self.stream.write(data)
+            self.stream.flush()
+        except OSError as error:
+            raise NeurosimWriteError(f"packets: the stream cannot be written to ({error})") from None
+
+
+def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
+    """Yield the packets of a binary stream such as `socket.makefile("rb")` as they come.
+
+    size: number of units that they must be of.
+
+    Raises:
+        NeurosimFormatError: the stream is none of packets, breaks off within one, or holds events out of their range.
+    """
+    magic, version, units = HEAD.unpack(_exactly(stream, HEAD.size, "header"))
+    if magic != MAGIC or version != VERSION or units > MAX_SIZE or (size is not None and units != size):
+        wanted = f"{MAGIC.decode()}, version {VERSION}" + ("" if size is None else f", {size} units")
+        raise NeurosimFormatError(
+            f"packets: must begin with {wanted} (got {magic!r}, version {version}, {units} units)"
+        )
+    number = 0
+    while head := _exactly(stream, PACKET.size, f"packet {number}", end=True):
+        count, _, duration = PACKET.unpack(head)
+        if count > MAX_EVENTS or not 0 < duration < np.inf:
+            rule = f"must hold <= {MAX_EVENTS} events in > 0 s"
+            raise NeurosimFormatError(f"packets: packet {number} {rule} (got {count} in {duration:g} s)")
+        data = _exactly(stream, 12 * count, f"packet {number}")
+        times = np.frombuffer(data, "<f8", count)
+        which = np.frombuffer(data, "<i4", count, 8 * count)
+        inside = (times >= 0).all() and (times <= duration).all() and (np.diff(times) >= 0).all()
+        if not inside or (which < 0).any() or (which >= units).any():
+            rule = f"must hold ascending times within {duration:g} s and units below {units}"
+            raise NeurosimFormatError(f"packets: packet {number} {rule}; write it with PacketWriter")
+        yield Spikes.unchecked(times.astype(np.float64), which.astype(np.int32), units, duration, (units,))
+        number += 1
+
+
+def _exactly(stream: BinaryIO, count: int, what: str, *, end: bool = False) -> bytes:
+    """Return as many bytes, waiting for them; b"" where the stream may end and does."""
+    data = bytearray()
+    while len(data) < count:
+        piece = stream.read(count - len(data))
+        if not piece:
+            if end and not data:
+                return b""
+            raise NeurosimFormatError(f"packets: the stream ends within its {what}, after {len(data)} of {count} bytes")
+        data += piece
+    return bytes(data)

@@ -1,0 +1,102 @@
+"""Spiking Heidelberg Digits and every HDF5 file of that layout.
+
+`spikes/times` (ragged, seconds), `spikes/units` (ragged), `labels`, and where present `extra/speaker` and
+`extra/keys`. Cramer et al. 2020, "The Heidelberg spiking data sets for the systematic evaluation of spiking neural
+networks".
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ..spikes import Recordings
+from .hdf5 import HDF5File, open_hdf5
+
+CHANNELS = 700
+
+
+def read_shd(path: str | os.PathLike[str], channels: int | None = None) -> Recordings:
+    """Return all recordings of a file in flat arrays: times as stored (half-precision seconds), channels in uint16.
+
+    Args:
+        path: of the file.
+        channels: size of the population; None: 700, or more if there are higher channels.
+
+    Returns:
+        Recordings with labels, the class names of `extra/keys`, and `extra/speaker` as the group "speaker". A
+        recording ends with its last event.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not HDF5; datasets that are missing, of another type, external or larger than the file;
+            times that are negative or not ascending; a channel outside the population.
+    """
+    require(channels is None or channels > 0, "read_shd.channels", "must be > 0", channels)
+    with open_hdf5(path) as file:
+        times, offsets = file.ragged("spikes/times", "f")
+        units, same = file.ragged("spikes/units", "iu")
+        if not np.array_equal(offsets, same):
+            raise file.error("/spikes/units", "as many units as times in every recording", "another number")
+        recordings = len(offsets) - 1
+        labels = file.numbers("labels", "iu", recordings).astype(np.int64)
+        groups = {}
+        if file.has("extra/speaker"):
+            groups["speaker"] = file.numbers("extra/speaker", "iu", recordings)
+        if file.has("extra/keys"):
+            classes = file.texts("extra/keys")
+        else:
+            classes = ()
+        size = channels or max(CHANNELS, int(units.max(initial=0)) + 1)
+        _check_events(file, times, units, offsets, size)
+        if classes and labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise file.error("/labels", f"0 <= label < {len(classes)} classes", f"{labels.min()} to {labels.max()}")
+    durations = np.zeros(recordings)
+    full = np.diff(offsets) > 0
+    durations[full] = times[offsets[1:][full] - 1]
+    # uint16 if it fits, whatever the type in the file.
+    units = units.astype(np.uint16 if size <= 1 << 16 else np.int32, copy=False)
+    return Recordings(times, units, offsets, durations, size, (size,), 1.0, labels, classes, groups)
+
+
+def is_shd_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is HDF5 in this layout: ragged times and units, and labels.
+
+    Raises:
+        NeurosimMissingError: no such file.
+    """
+    with open_hdf5(path) as file:
+        return all(file.has(name) for name in ("spikes/times", "spikes/units", "labels"))
+
+
+def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
+    """Return one more than the highest channel of a file, at least 1, and the names of its classes, if it has them.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: as `read_shd`.
+    """
+    with open_hdf5(path) as file:
+        units, _ = file.ragged("spikes/units", "iu")
+        if units.size and not 0 <= units.min() <= units.max() < 1 << 31:
+            raise file.error("/spikes/units", "channels >= 0 and below 2^31", f"{units.min()} to {units.max()}")
+        return int(units.max(initial=0)) + 1, file.texts("extra/keys") if file.has("extra/keys") else ()
+
+
+def _check_events(file: HDF5File, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
+    if units.size and not 0 <= units.min() <= units.max() < size <= 1 << 31:
+        at = int(np.argmax((units < 0) | (units >= size)))
+        raise file.error(f"/spikes/units event {at}", f"0 <= channel < {size}", units[at], "give channels=")
+    # The comparison refuses NaN too.
+    rising = times[1:] >= times[:-1]
+    starts = offsets[1:-1]
+    rising[starts[(starts > 0) & (starts < len(times))] - 1] = True
+    first = times[offsets[:-1][np.diff(offsets) > 0]]
+    if not (rising.all() and (first >= 0).all() and np.isfinite(times).all()):
+        if not rising.all():
+            where = f"event {int(np.argmin(rising)) + 1}"
+        else:
+            where = "a first event"
+        raise file.error(f"/spikes/times {where}", "times >= 0 s in ascending order", "others")

@@ -1,0 +1,229 @@
+"""Saved state: named arrays and plain settings in one safetensors file, with kind, version and digest in its header.
+
+A dataclass of arrays and plain values needs no more than a base class:
+
+    class Memory(Saved): ...
+
+    memory.save(path)
+    memory = Memory.load(path)
+
+A class whose state lies elsewhere writes its parameters and its arrays apart:
+
+    write_state(path, "Pooler", 1, to_plain(self), {"permanence": self._field.permanence})
+
+    settings, arrays = read_state(path, "Pooler", 1)
+    with saved_values(path):                     # what does not fit is a NeurosimFormatError that names the file
+        pooler = from_plain(Pooler, settings)    # neurosim.base.plain checks every value against its declared type
+        pooler._fill(arrays)                     # shapes and types of arrays are the class's to check
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.atomic import write_bytes
+from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from ...base.plain import PlainTree, from_plain, to_plain
+from .arrays import first_nan
+
+S = TypeVar("S", bound="Saved")
+HEADER = "neurosim"
+# What constructors and array operations raise of values that they cannot hold; sizes that lie end in a MemoryError.
+_MISFITS = (
+    NeurosimInputError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, ArithmeticError,
+)  # fmt: skip
+Arrays = Mapping[str, NDArray]
+
+
+def write_state(
+    path: str | os.PathLike[str], kind: str, version: int, settings: Mapping[str, Any], arrays: Arrays
+) -> None:
+    """Replace `path` in one step by these arrays and settings.
+
+    Args:
+        path: of the file.
+        kind: what is saved, as a class name; `read_state` refuses another.
+        version: of the format of this kind.
+        settings: what JSON can hold.
+        arrays: by name.
+
+    Raises:
+        NeurosimWriteError: as `replacing`.
+    """
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {"kind": kind, "version": version, "settings": dict(settings)}
+    header["digest"] = _digest(header, tensors)
+    write_bytes(path, save(tensors, {HEADER: json.dumps(header)}))
+
+
+def read_state(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    renamed: Mapping[str, str] | None = None,
+    with_nan: Collection[str] = (),
+) -> tuple[PlainTree, dict[str, NDArray]]:
+    """Return the settings and arrays that `write_state` wrote, or an earlier neurosim in a form of its own.
+
+    Args:
+        path: of the file.
+        kind: as for `write_state`.
+        version: latest known version of the format.
+        renamed: current name of each setting that had another name before, at any depth.
+        with_nan: names of arrays in which NaN stands for a value that is not there.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: cut short or damaged, of another kind, or of a later version than `version`; NaN in any
+            other array: names it and the index.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.isfile(path):
+        raise NeurosimMissingError(f"{path}: no such file; give a {kind} that neurosim saved")
+    try:
+        with safe_open(str(path), "np") as stored:
+            header = _header(json.loads((stored.metadata() or {})[HEADER]))
+            arrays = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise NeurosimFormatError(
+            f"{path}: is not a complete neurosim {kind} file ({reason}); save it again or restore a copy"
+        ) from None
+    if header.kind != kind:
+        raise NeurosimFormatError(f"{path}: must hold a {kind} (got {header.kind}); load it with {header.kind}.load")
+    if not isinstance(header.version, int) or header.version > version:
+        raise NeurosimFormatError(
+            f"{path}: {kind} format up to {version} is known (got {header.version}); upgrade neurosim"
+        )
+    if header.digest is not None and header.digest != _digest(header.digested, arrays):
+        raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore a copy")
+    for name, array in arrays.items():
+        index = None if name in with_nan else first_nan(array)
+        if index is not None:
+            raise NeurosimFormatError(
+                f"{path}: array '{name}' holds NaN at {list(index)}, so that its results would be NaN; restore a copy "
+                "from before, or run it again with other settings"
+            )
+    return _rename(header.settings, renamed or {}), arrays
+
+
+def _rename(tree: Any, renamed: Mapping[str, str]) -> Any:
+    if isinstance(tree, list):
+        return [_rename(item, renamed) for item in tree]
+    if isinstance(tree, dict):
+        return {renamed.get(k, k): _rename(v, renamed) for k, v in tree.items()}
+    return tree
+
+
+class Saved:
+    """Base of dataclasses of arrays and plain values that are saved and loaded whole.
+
+    Attributes:
+        VERSION: of the format.
+        RENAMED: current names of fields that had other names before.
+    """
+
+    VERSION: ClassVar[int] = 1
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a safetensors file, in one step.
+
+        Raises:
+            NeurosimWriteError: the disk refuses.
+        """
+        kind, named = type(self).__name__, {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        arrays = {name: each for name, each in named.items() if isinstance(each, np.ndarray)}
+        settings = {name: to_plain(each, f"{kind}.{name}") for name, each in named.items() if name not in arrays}
+        write_state(path, kind, self.VERSION, settings, arrays)
+
+    @classmethod
+    def load(cls: type[S], path: str | os.PathLike[str]) -> S:
+        """Return what `save` wrote.
+
+        Raises:
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another kind of file, damaged, of a later version, or with values that do not fit.
+        """
+        settings, arrays = read_state(path, cls.__name__, cls.VERSION, cls.RENAMED)
+        with saved_values(path):
+            return from_plain(cls, {**settings, **arrays})
+
+
+@contextmanager
+def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy") -> Iterator[None]:
+    """Turn errors in the values of a saved file into `NeurosimFormatError`s that name the file.
+
+    Use it around the code that makes an object from what `read_state` returned.
+    """
+    try:
+        yield
+    except NeurosimFormatError:
+        raise
+    except _MISFITS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise NeurosimFormatError(f"{path}: holds values that do not fit ({reason}); {next_step}") from None
+
+
+def check_finite(arrays: Arrays) -> None:
+    """Raise unless all numbers of all arrays are finite: what is trained or learned is never saved otherwise.
+
+    Raises:
+        NeurosimInputError: naming the first array.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            require(bool(np.isfinite(array).all()), name, "must be finite", array[~np.isfinite(array)][:1])
+
+
+class _Header(NamedTuple):
+    kind: str
+    version: int
+    settings: PlainTree
+    digest: str | None
+    digested: Mapping[str, Any]  # what the digest covers beside the arrays
+
+
+def _header(stored: Mapping[str, Any]) -> _Header:
+    """Return the header of any form that a neurosim wrote."""
+    for key, read in _FORMS.items():
+        if key in stored:
+            return read(stored)
+    raise KeyError("kind")
+
+
+def _current(stored: Mapping[str, Any]) -> _Header:
+    digested = {key: value for key, value in stored.items() if key != "digest"}
+    return _Header(stored["kind"], stored["version"], stored["settings"], stored["digest"], digested)
+
+
+# How each form of the header is read, by the key that only it has.
+_FORMS: Mapping[str, Callable[[Mapping[str, Any]], _Header]] = {
+    "kind": _current,
+    # SpatialPooler and TemporalMemory, before this form was common to all.
+    "class": lambda s: _Header(s["class"], s["format"], s["settings"], s["digest"], s["settings"]),
+    # TrainedReadout, before that too; it had no digest.
+    "readout": lambda s: _Header("TrainedReadout", s["format"], {"readout": s["readout"]}, None, {}),
+}
+
+
+def _digest(settings: Mapping[str, Any], arrays: Arrays) -> str:
+    """SHA-256 of the settings and of every array with its name, type and shape."""
+    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,172 @@
+"""Recordings that are streams of bytes: AEDAT 3.1 (cAER, DVS Gesture as published) and Event Stream (.es)."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.raw import event_fault, format_error, read_bytes
+from ...kernels.io import streams
+from ..read_report import ReadReport
+from ..spikes import Spikes
+from .aedat import CAMERAS, read_aedat2
+from .aedat4 import read_aedat4
+from .cameras import MICROSECOND, Sensor, check_sensor, made, read_header, reported
+
+SIGNATURE = b"Event Stream"
+# Version, kind, width and height follow the signature.
+HEADER = 20
+_AEDAT31 = (
+    "special events",
+    "invalid events",
+    "frames",
+    "inertial samples",
+    "records of other kinds",
+    "events of other sources",
+)
+
+
+def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
+    """Return an Event Stream recording (.es, version 2) of a DVS or an ATIS; measurements of exposure are counted.
+
+    Times count from the start of the stream; rows are those of the file, whose row 0 is at the bottom of the picture.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: another format, version or kind of stream, cut short, or an event outside the sensor.
+
+    Source: github.com/neuromorphic-paris/event_stream and its library sepia, version 2.
+    """
+    raw = read_bytes(path)
+    head = raw[:HEADER].tobytes()
+    if not head.startswith(SIGNATURE):
+        got = f"{head[:12]!r}" if head else "an empty file"
+        raise format_error(path, "byte 0", "'Event Stream'", got, "is this an Event Stream file?")
+    if len(head) < HEADER:
+        raise format_error(path, f"byte {len(head)}", f"a header of {HEADER} bytes", "the end", _AGAIN)
+    if head[12] != 2:
+        raise format_error(path, "byte 12", "version 2", f"version {head[12]}.{head[13]}", "convert the file")
+    kind = head[15]
+    if kind not in (streams.DVS, streams.ATIS):
+        names = {0: "generic events", 3: "display events", 4: "colour events"}
+        got = names.get(kind, f"kind {kind}")
+        raise format_error(path, "byte 15", "DVS or ATIS events (1 or 2)", got, "its records are not events of pixels")
+    shape = (2, int.from_bytes(head[18:20], "little"), int.from_bytes(head[16:18], "little"))
+    tally = np.zeros(1, np.int64)
+    spikes = _decoded(
+        path, streams.event_stream, (raw, HEADER, kind), shape, ReadReport("event-stream", row_0="bottom"), tally
+    )
+    return reported(spikes, {"measurements of exposure": tally[0]})
+
+
+def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
+    """Return the polarity events of an AEDAT 3.1 recording, of the first source that has any; others are counted.
+
+    Args:
+        path: of the file.
+        shape: (2, height, width); None: that of the chip that the header names, or else the smallest that holds all
+            events.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: another format or version, a packet whose sizes do not add up, cut short, an event
+            outside the sensor, or a time before that of the event before.
+    """
+    raw, header, start = read_header(path, b"#")
+    if not re.match(r"#!AER-DAT3\.1\s", header):
+        raise format_error(path, "byte 0", "'#!AER-DAT3.1'", f"{header[:12]!r}", "is this an AEDAT 3.1 file?")
+    form = re.search(r"^#\s*Format:\s*(\S+)", header, re.M)
+    if form and form[1].upper() != "RAW":
+        raise format_error(
+            path, "header", "the line '#Format: RAW'", form[1][:40], "write it again without compression"
+        )
+    known = shape or _sensor(header)
+    tally = np.zeros(len(_AEDAT31), np.int64)
+    extent = np.zeros(2, np.int64)
+    if known is None:
+        none = np.empty(0)
+        units = np.empty(0, np.int32)
+        _raise(path, streams.aedat31(raw, start, 0, 0, MICROSECOND, none, units, tally, extent), (2, 0, 0))
+        known = (2, int(extent[0]) + 1, int(extent[1]) + 1)
+    spikes = _decoded(path, streams.aedat31, (raw, start), known, ReadReport("aedat31"), tally, extent)
+    return reported(spikes, dict(zip(_AEDAT31, tally.tolist(), strict=True)))
+
+
+def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera: str | None = None) -> Spikes:
+    """Return an AEDAT recording, of the version that its first line says.
+
+    Args:
+        path: of the file.
+        shape: as for `read_aedat31`; for other versions it must have as many units as the camera.
+        camera: as for `read_aedat2`.
+
+    Raises:
+        NeurosimInputError: an option that the version does not have.
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: as the reader of the version.
+    """
+    version = read_bytes(path)[9:12].tobytes()
+    if version in (b"3.1", b"4.0"):
+        rule = f"must be left out: AEDAT {version.decode()} has one layout"
+        require(camera is None, f"{path}: camera", rule, camera)
+    if version == b"3.1":
+        return read_aedat31(path, shape)
+    if version == b"4.0":
+        spikes = read_aedat4(path)
+    else:
+        spikes = read_aedat2(path, camera)
+    fits = shape is None or math.prod(shape) == spikes.size
+    require(fits, f"{path}: shape", f"must be {spikes.shape}, that of its camera", shape)
+    return spikes
+
+
+def _sensor(header: str) -> Sensor | None:
+    """Return the shape of the sensor of the source that the header names; None if it is not known."""
+    said = re.findall(r"^#\s*Source \d+:\s*(\w+)", header, re.M)
+    chip = said[0].lower() if len(said) == 1 else ""
+    return next(((2, known.height, known.width) for name, known in CAMERAS.items() if chip.startswith(name)), None)
+
+
+def _decoded(
+    path: object,
+    kernel: Callable,
+    data: tuple[object, ...],
+    shape: Sensor,
+    report: ReadReport,
+    *tallies: NDArray[np.int64],
+) -> Spikes:
+    """Return the events of a stream, which `kernel` counts and then decodes."""
+    check_sensor(path, shape)
+    room = 0
+    # Once to count and, if there are events, once to decode.
+    for _ in range(2):
+        times = np.empty(room, np.float64)
+        units = np.empty(room, np.int32)
+        found = kernel(*data, shape[1], shape[2], MICROSECOND, times, units, *tallies)
+        room = _raise(path, found, shape)
+        if room == 0:
+            break
+    return made(times[:room], units[:room], shape, report)
+
+
+def _raise(path: object, found: tuple[int, int, int], shape: Sensor) -> int:
+    """Return the number of events that a kernel found; raise if it found a fault."""
+    events, fault, at = found
+    if fault in _FAULTS:
+        raise format_error(path, f"byte {at}", *_FAULTS[fault])
+    if fault:
+        raise event_fault(path, at, fault, shape)
+    return events
+
+
+_AGAIN = "it was cut short: fetch it again"
+_FAULTS: Mapping[int, tuple[str, str, str]] = {
+    streams.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
+    streams.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
+}

@@ -1,0 +1,106 @@
+"""Spikes of a SONATA file in windows, for recordings larger than memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.raw import format_error, unreadable
+from ..spikes import Spikes
+from .hdf5 import LAYOUT, SIGNATURE, HDF5File, open_root
+from .sonata import choose, seconds_of_a_unit
+
+# Events read at a time, and maximum bytes of a chunk of the file, which is unpacked at once.
+PIECE = 1 << 16
+MAX_CHUNK_BYTES = 1 << 24
+
+
+def read_windows(path: str | os.PathLike[str], population: str | None = None, length: float = 1.0) -> Iterator[Spikes]:
+    """Yield the recording of one population in windows of `length` seconds, with times from the start of the window.
+
+    Memory holds one window. The file must be in order of time, as files of neurosim are.
+
+    Args:
+        path: of the file.
+        population: may be None if there is only one.
+        length: s; a power of two, so that any number of windows joins exactly.
+
+    Raises:
+        NeurosimMissingError, NeurosimInputError, NeurosimFormatError: as `read_sonata`; the last also for times
+            that are not ascending.
+    """
+    require(length > 0 and math.frexp(length)[0] == 0.5, "read_windows.length", "must be a power of two, in s", length)
+    try:
+        with open(path, "rb") as file:
+            signature = file.read(8)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if signature != SIGNATURE:
+        raise format_error(path, "byte 0", "the signature of an HDF5 file", f"{signature!r}", "is this an HDF5 file?")
+    with open_root(path) as root:
+        yield from _windows(HDF5File(path, root, np.empty(0, np.uint8), ()), population, length)
+
+
+def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[Spikes]:
+    group = f"spikes/{choose(file.path, file.names('spikes'), population)}"
+    all_times = _dataset(file, f"{group}/timestamps", "f")
+    all_nodes = _dataset(file, f"{group}/node_ids", "iu")
+    if len(all_times) != len(all_nodes):
+        raise file.error(f"/{group}/node_ids", f"{len(all_times)} entries, as timestamps", len(all_nodes))
+    seconds = seconds_of_a_unit(file, group)
+    known = file.attributes(group, "size", "duration", "shape")
+    if "size" in known:
+        size = int(known["size"])
+    else:
+        size = _highest(all_nodes) + 1
+    shape = tuple(int(n) for n in np.atleast_1d(known.get("shape", size)))
+    duration = float(known.get("duration", 0.0))
+    times: NDArray[np.float64] = np.empty(0)
+    nodes: NDArray[np.int64] = np.empty(0, np.int64)
+    read = 0
+    start = 0.0
+    while start < duration or read < len(all_times) or times.size:
+        stop = start + length
+        while read < len(all_times) and (times.size == 0 or times[-1] < stop):
+            piece = slice(read, min(read + PIECE, len(all_times)))
+            times = np.concatenate([times, all_times[piece].astype(np.float64) * seconds])
+            nodes = np.concatenate([nodes, all_nodes[piece].astype(np.int64)])
+            read = piece.stop
+        cut = _count_before(file, group, times, start, stop)
+        here = nodes[:cut]
+        if here.size and not 0 <= here.min() <= here.max() < size:
+            raise file.error(f"/{group}/node_ids", f"0 <= node < {size}", f"{here.min()} to {here.max()}")
+        yield Spikes.unchecked(times[:cut] - start, here.astype(np.int32), size, length, shape)
+        times = times[cut:]
+        nodes = nodes[cut:]
+        start = stop
+
+
+def _count_before(file: HDF5File, group: str, times: NDArray[np.float64], start: float, stop: float) -> int:
+    """Return the number of these events before `stop`."""
+    if times.size and not (times[0] >= start and (times[1:] >= times[:-1]).all()):
+        step = "read it with read_sonata, which sorts it"
+        raise file.error(f"/{group}/timestamps", "times in ascending order", "an earlier one", step)
+    return int(np.searchsorted(times, stop))
+
+
+def _dataset(file: HDF5File, name: str, kinds: str) -> Any:
+    """Return a one-dimensional dataset of numbers, to be read in slices."""
+    node = file._dataset(name)
+    if node.dtype.kind not in kinds:
+        raise file.error(f"/{name}", "numbers", node.dtype, LAYOUT)
+    if node.chunks and node.chunks[0] * node.dtype.itemsize > MAX_CHUNK_BYTES:
+        expected = f"chunks of at most {MAX_CHUNK_BYTES} bytes"
+        raise file.error(f"/{name}", expected, node.chunks[0] * node.dtype.itemsize, "repack it with h5repack")
+    return node
+
+
+def _highest(nodes: Any) -> int:
+    pieces = (nodes[i : i + PIECE] for i in range(0, len(nodes), PIECE))
+    return max((int(piece.max()) for piece in pieces), default=0)

@@ -1,0 +1,422 @@
+"""The event containers: recordings, stimuli and outputs of simulations are `Spikes`; many of them `Recordings`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import NeurosimInputError, is_number, lookup, require
+from .read_report import ReadReport
+
+# A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
+GRID_SLACK = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Events of one population in one interval of time.
+
+    Attributes:
+        times: [n] float64, seconds from the start, ascending.
+        units: [n] int32, `0 <= unit < size`.
+        size: number of units of the population.
+        duration: seconds; no event is later.
+        shape: of the units, e.g. (2, 34, 34) = polarity, y, x; () means (size,).
+        report: how a camera file was read; None for spikes of any other origin.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    times: NDArray
+    units: NDArray
+    size: int
+    duration: float
+    shape: tuple[int, ...] = ()
+    report: ReadReport | None = None
+
+    def __post_init__(self) -> None:
+        _convert(self, "times", np.float64)
+        _convert(self, "units", np.int32)
+        require(is_number(self.size), "Spikes.size", "must be > 0 units", self.size)
+        object.__setattr__(self, "size", int(self.size))
+        require(is_number(self.duration), "Spikes.duration", "must be finite and >= 0 s", self.duration)
+        object.__setattr__(self, "duration", float(self.duration))
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape) or (self.size,))
+        t = self.times
+        u = self.units
+        require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
+        require(self.size > 0, "Spikes.size", "must be > 0 units", self.size)
+        require(
+            math.prod(self.shape) == self.size,
+            "Spikes.shape",
+            f"must have the product {self.size}",
+            self.shape,
+        )
+        require(
+            math.isfinite(self.duration) and self.duration >= 0,
+            "Spikes.duration",
+            "must be finite and >= 0 s",
+            self.duration,
+        )
+        if t.size:
+            rises = t[1:] >= t[:-1]  # False beside a NaN
+            if not rises.all() or math.isnan(t[0]):
+                raise NeurosimInputError(
+                    f"Spikes.times: must be ascending, in seconds ({_descent(t, rises)}); see Spikes.sort"
+                )
+            require(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
+            require(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
+            require(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
+            require(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())
+
+    @classmethod
+    def unchecked(
+        cls,
+        times: NDArray[np.float64],
+        units: NDArray[np.int32],
+        size: int,
+        duration: float,
+        shape: tuple[int, ...] = (),
+        report: ReadReport | None = None,
+    ) -> Spikes:
+        """Return spikes without checks and conversions, for readers and engines that have made them."""
+        spikes = object.__new__(cls)
+        values = {"times": times, "units": units, "size": size, "duration": duration, "shape": shape or (size,)}
+        spikes.__dict__.update(values, report=report)
+        return spikes
+
+    @classmethod
+    def sort(
+        cls, times: object, units: object, size: int, duration: float | None = None, shape: tuple[int, ...] = ()
+    ) -> Spikes:
+        """Return spikes of events in any order; ties keep their order. `duration` None: up to the last event."""
+        t = _converted("Spikes.times", times, np.float64)
+        u = np.asarray(units)
+        require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
+        order = np.argsort(t, kind="stable")
+        last = float(t[order[-1]]) if t.size else 0.0
+        return cls(t[order], u[order], size, last if duration is None else duration, shape)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __repr__(self) -> str:
+        return f"Spikes({len(self)} events of {self.size} units {self.shape}, {self.duration:.6g} s)"
+
+    def window(self, start: float, stop: float) -> Spikes:
+        """Return the events with `start <= t < stop`, with times from `start`.
+
+        A `stop` at or after `duration` includes an event exactly at it, so windows that tile a recording hold all
+        events.
+        """
+        require(0 <= start <= stop, "Spikes.window", "needs 0 <= start <= stop, in seconds", (start, stop))
+        first = np.searchsorted(self.times, start, side="left")
+        last = np.searchsorted(self.times, stop, side="right" if stop >= self.duration else "left")
+        times = np.minimum(self.times[first:last] - start, stop - start)
+        return Spikes.unchecked(times, self.units[first:last], self.size, stop - start, self.shape)
+
+    def starting(self, start: float | str | None = None) -> Spikes:
+        """Return the events from `start` on, with times from there; `report.start` moves with them.
+
+        Args:
+            start: seconds, "first" for the first event, or "file" for time 0 as it is. None: "first" for a recording
+                that was read from a file with the clock of a camera, "file" for others.
+        """
+        if start is None:
+            start = "file" if self.report is None else "first"
+        if isinstance(start, str):
+            zeros = {"first": float(self.times[0]) if len(self) else 0.0, "file": 0.0}
+            start = lookup(zeros, start, "start")
+        if start == 0:
+            return self
+        first = np.searchsorted(self.times, start, side="left")
+        if self.report is None:
+            moved = None
+        else:
+            moved = replace(self.report, start=self.report.start + start)
+        times = self.times[first:] - start
+        duration = max(self.duration - start, 0.0)
+        return Spikes.unchecked(times, self.units[first:], self.size, duration, self.shape, moved)
+
+    def upright(self) -> Spikes:
+        """Return the recording with row 0 at the top of the picture; itself, unless `report.row_0` is "bottom"."""
+        if self.report is None or self.report.row_0 == "top":
+            return self
+        plane = math.prod(self.shape[-2:])
+        width = self.shape[-1]
+        first, pixel = np.divmod(self.units, plane)
+        row, column = np.divmod(pixel, width)
+        units = first * plane + (self.shape[-2] - 1 - row) * width + column
+        turned = replace(self.report, row_0="top")
+        return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, turned)
+
+    def merge(self, *others: Spikes) -> Spikes:
+        """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""
+        for other in others:
+            require(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
+        every = (self, *others)
+        times, units = (np.concatenate([getattr(s, name) for s in every]) for name in ("times", "units"))
+        return Spikes.sort(times, units, self.size, max(s.duration for s in every), self.shape)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return [size] numbers of events of each unit."""
+        return np.bincount(self.units, minlength=self.size)
+
+    def coordinates(self) -> tuple[NDArray[np.int64], ...]:
+        """Return one array for each dimension of `shape`, e.g. polarity, y and x of every event."""
+        return tuple(np.unravel_index(self.units, self.shape))
+
+    def steps(self, dt: float) -> NDArray[np.int64]:
+        """Return [n] grid steps of the events: step k holds `k dt <= t < (k + 1) dt`."""
+        require(dt > 0, "Spikes.steps", "needs dt > 0 s", dt)
+        return np.floor(self.times / dt + GRID_SLACK).astype(np.int64)
+
+    def to_grid(self, dt: float) -> NDArray[np.int32]:
+        """Return [steps, size] numbers of events of each unit in each step of `dt` seconds."""
+        steps = self.steps(dt)
+        last = int(steps[-1]) + 1 if steps.size else 0
+        grid = np.zeros((max(math.ceil(self.duration / dt - GRID_SLACK), last), self.size), np.int32)
+        np.add.at(grid, (steps, self.units), 1)
+        return grid
+
+    def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
+        """Return [windows, size] numbers of events in windows of time, as `Recordings.window_counts`."""
+        return Recordings.collect([self]).window_counts(windows)[0]
+
+    @classmethod
+    def from_grid(cls, grid: object, dt: float, shape: tuple[int, ...] = ()) -> Spikes:
+        """Return spikes of [steps, size] counts; a count of c becomes c events at `step * dt`."""
+        counts = np.asarray(grid)
+        require(counts.ndim == 2, "Spikes.from_grid", "needs a grid [steps, size]", counts.shape)
+        require(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
+        steps, units = np.nonzero(counts)
+        repeats = counts[steps, units].astype(np.int64)
+        return cls(
+            np.repeat(steps * dt, repeats), np.repeat(units, repeats), counts.shape[1], counts.shape[0] * dt, shape
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the events sorted by (time, unit): times as '<f8', then units as '<u8'."""
+        order = np.lexsort((self.units, self.times))
+        # Adding 0.0 turns -0.0 into 0.0: equal times must have equal bytes.
+        times = (self.times[order] + 0.0).astype("<f8")
+        units = self.units[order].astype("<u8")
+        return hashlib.sha256(times.tobytes() + units.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings(Sequence[Spikes]):
+    """Many recordings of the same sensor in flat arrays; item i is a `Spikes`.
+
+    The time of event j is `ticks[j] * tick` seconds: ticks keep the type of their file (microseconds in uint32,
+    half-precision seconds), and a million recordings do not need a million objects.
+
+    Attributes:
+        ticks: [n] numbers, ascending within a recording.
+        units: [n] integers, `0 <= unit < size`.
+        offsets: [recordings + 1] int64; recording i holds events `offsets[i]:offsets[i + 1]`.
+        durations: [recordings] float64, seconds.
+        size, shape: as in `Spikes`.
+        tick: seconds per tick.
+        labels: [recordings] int64 class of each, or None.
+        classes: name of each label.
+        groups: other properties of the recordings by name, e.g. {"speaker": [recordings]}.
+
+    Raises:
+        NeurosimInputError: on construction, if lengths do not fit together.
+    """
+
+    ticks: NDArray
+    units: NDArray
+    offsets: NDArray
+    durations: NDArray
+    size: int
+    shape: tuple[int, ...] = ()
+    tick: float = 1.0
+    labels: NDArray | None = None
+    classes: tuple[str, ...] = ()
+    groups: Mapping[str, NDArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _convert(self, "offsets", np.int64)
+        _convert(self, "durations", np.float64)
+        object.__setattr__(self, "shape", tuple(self.shape) or (self.size,))
+        o = self.offsets
+        n = len(self.durations)
+        require(
+            o.shape == (n + 1,) and o[0] == 0 and bool(np.all(o[1:] >= o[:-1])),
+            "Recordings.offsets",
+            f"must rise from 0 in {n + 1} entries",
+            o.shape,
+        )
+        require(
+            len(self.ticks) == len(self.units) == o[-1],
+            "Recordings.ticks",
+            f"must hold {o[-1]} events, as units",
+            (len(self.ticks), len(self.units)),
+        )
+        if self.labels is not None:
+            _convert(self, "labels", np.int64)
+            require(self.labels.shape == (n,), "Recordings.labels", f"must hold {n} labels", self.labels.shape)
+        for name, values in self.groups.items():
+            require(len(values) == n, f"Recordings.groups[{name!r}]", f"must hold {n} values", len(values))
+
+    @classmethod
+    def collect(cls, spikes: Sequence[Spikes], labels: object = None, classes: tuple[str, ...] = ()) -> Recordings:
+        """Return separate recordings of one sensor as one batch."""
+        require(len(spikes) > 0, "Recordings.collect", "needs at least one recording", 0)
+        first = spikes[0]
+        for s in spikes:
+            require(s.shape == first.shape, "Recordings.collect", f"needs the same shape {first.shape}", s.shape)
+        offsets = np.cumsum([0, *(len(s) for s in spikes)])
+        times, units = (np.concatenate([getattr(s, name) for s in spikes]) for name in ("times", "units"))
+        if labels is None:
+            known = None
+        else:
+            known = np.asarray(labels, np.int64)
+        return cls(
+            times,
+            units,
+            offsets,
+            np.array([s.duration for s in spikes]),
+            first.size,
+            first.shape,
+            labels=known,
+            classes=classes,
+        )
+
+    def __len__(self) -> int:
+        return len(self.durations)
+
+    def __getitem__(self, index: int) -> Spikes:  # type: ignore[override]
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"recording {index} of {n}")
+        i = index % n
+        events = slice(self.offsets[i], self.offsets[i + 1])
+        times = self.ticks[events].astype(np.float64)
+        times *= self.tick
+        return Spikes.unchecked(
+            times, self.units[events].astype(np.int32), self.size, float(self.durations[i]), self.shape
+        )
+
+    def __iter__(self) -> Iterator[Spikes]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Recordings({len(self)} of {self.size} units {self.shape}, {len(self.ticks)} events)"
+
+    def select(self, indices: object) -> Recordings:
+        """Return the recordings at `indices` (integers or a mask over recordings), in that order."""
+        chosen = np.arange(len(self))[np.asarray(indices)]
+        lengths = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        events = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(
+            self,
+            ticks=self.ticks[events],
+            units=self.units[events],
+            offsets=offsets,
+            durations=self.durations[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            groups={name: np.asarray(values)[chosen] for name, values in self.groups.items()},
+        )
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return [recordings, size] numbers of events of each unit."""
+        return np.stack(
+            [
+                np.bincount(self.units[a:b], minlength=self.size)
+                for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)
+            ]
+        )
+
+    def pool(self, pools: object, shape: tuple[int, ...]) -> Recordings:
+        """Return the same events with unit i as unit `pools[i]` of a population of `shape`: neighbours joined.
+
+        Raises:
+            NeurosimInputError: not one pool for each unit, or one that the shape lacks.
+        """
+        table = np.asarray(pools)
+        size = math.prod(shape)
+        good = table.shape == (self.size,) and table.dtype.kind in "iu"
+        require(good, "Recordings.pool.pools", f"must be {self.size} integers", table.shape)
+        low = table.min(initial=0)
+        high = table.max(initial=0)
+        require(low >= 0 and high < size, "Recordings.pool.pools", f"must be in 0..{size - 1}", (low, high))
+        return replace(self, units=table[self.units].astype(np.int32), size=size, shape=shape)
+
+    def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
+        """Return [recordings, windows, size] numbers of events in windows of time; each exact up to 2^24.
+
+        Args:
+            windows: how many equal windows each duration is cut into: an event at t is in window
+                floor(t * (windows / duration)), or in the last where that is beyond it. Or edges in seconds, rising,
+                [windows + 1] for all recordings or [recordings, windows + 1]: window w holds
+                edges[w] <= t < edges[w + 1]; events before the first edge or from the last edge on are in the first
+                or last window.
+
+        Raises:
+            NeurosimInputError: no windows, edges of another shape, or units beyond `size`.
+        """
+        from ..kernels.io.traces import window_counts
+
+        units = self.units.astype(np.int32, copy=False)
+        if units.size:  # the kernel does not check them
+            low = int(units.min())
+            high = int(units.max())
+            require(low >= 0 and high < self.size, "Recordings.units", f"must be in 0..{self.size - 1}", (low, high))
+        times = self.ticks.astype(np.float64)
+        times *= self.tick
+        if isinstance(windows, int | np.integer):
+            require(windows >= 1, "window_counts.windows", "must be >= 1", windows)
+            # In units of a window.
+            times *= np.repeat(windows / np.where(self.durations > 0, self.durations, 1.0), np.diff(self.offsets))
+            edges = np.arange(windows + 1, dtype=np.float64)
+        else:
+            edges = np.asarray(windows, np.float64)
+        good = edges.shape[-1:] >= (2,) and edges.shape[:-1] in ((), (len(self),))
+        require(good, "window_counts.windows", f"must be edges [n] or [{len(self)}, n], n >= 2", edges.shape)
+        out = np.empty((len(self), edges.shape[-1] - 1, self.size), np.float32)
+        edges = np.array(np.broadcast_to(edges, (len(self), edges.shape[-1])))
+        window_counts(times, units, self.offsets, edges, out)
+        return out
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the digests of the recordings, in order."""
+        return hashlib.sha256("".join(s.digest() for s in self).encode()).hexdigest()
+
+
+def check_spikes(spikes: object, name: str, otherwise: str = "") -> None:
+    """Raise `NeurosimInputError` unless this is one recording of one population, or what `otherwise` says."""
+    require(isinstance(spikes, Spikes), name, f"must be Spikes of one recording{otherwise}", type(spikes).__name__)
+
+
+def _convert(owner: object, name: str, dtype: type) -> None:
+    object.__setattr__(owner, name, _converted(f"{type(owner).__name__}.{name}", getattr(owner, name), dtype))
+
+
+def _converted(name: str, value: object, dtype: type) -> NDArray:
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or (
+            array.dtype.kind == "f" and np.dtype(dtype).kind == "i" and np.any(array % 1)
+        ):
+            raise TypeError
+        converted: NDArray = array.astype(dtype, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise NeurosimInputError(f"{name}: must be an array of {np.dtype(dtype).name} (got {value!r:.60})") from None
+    return converted
+
+
+def _descent(times: NDArray[np.float64], rises: NDArray[np.bool_]) -> str:
+    after = int(np.argmin(rises)) + 1 if not rises.all() else 0
+    if after:
+        return f"got {times[after]} s after {times[after - 1]} s at event {after}"
+    return f"got {times[0]} at event 0"

@@ -1,0 +1,178 @@
+"""A network and the settings of its run, as a TOML file holds them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import final
+
+from ...base.errors import NeurosimInputError, require
+from ...data.files.formats import FORMATS, ReadOptions, find_format
+from ...data.files.sonata import read_sonata
+from ...data.spikes import Spikes
+from ...network.network import Network, Population, SpikeSource
+from ..batch import simulate
+from ..probe import Probe
+from ..result import Progress, Result
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run: the arguments of `neurosim.simulate` that decide its result.
+
+    Attributes:
+        duration: s; None means the longest recording.
+        clock: s, the step; None means continuous time ("continuous" in TOML).
+        seed, trial, precision, record: as for `neurosim.simulate`.
+        count_updates: the same; the energy estimate needs it.
+    """
+
+    duration: float | None = None
+    clock: float | None = 1e-3
+    seed: int = 0
+    trial: int = 0
+    precision: str = "float32"
+    record: tuple[str, ...] | None = None
+    count_updates: bool = True
+
+    def __post_init__(self) -> None:
+        valid = self.duration is None or (math.isfinite(self.duration) and self.duration >= 0)
+        require(valid, "simulation.duration", "must be finite and >= 0 s", self.duration)
+
+
+@final
+@dataclass(frozen=True)
+class SpikeFile:
+    """A recording in a file.
+
+    Attributes:
+        path: of the file.
+        format: a name in `files.formats.FORMATS`; None means by the suffix of the file.
+        population: name in a SONATA file; None where it has one.
+        clock: of an EVT3 recording, as for `files.read`.
+        camera: of an AEDAT2 recording, as for `files.read`.
+        tick: s, the unit of time of a table, as for `files.read`.
+        columns: order of the columns of a table, as for `files.read`.
+        start: time 0 of the recording: "first", its first event; "file", time 0 of the file; or seconds from there.
+            None: "first" for a file with the clock of a camera, "file" for others. Recordings of a network whose
+            files have such clocks start together, at the earliest first event.
+    """
+
+    path: Path
+    format: str | None = None
+    population: str | None = None
+    clock: str | None = None
+    camera: str | None = None
+    tick: float | None = None
+    columns: str | None = None
+    start: float | str | None = None
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.start, float | int) or self.start in (None, "first", "file")
+        require(known, "spikes.start", 'must be "first", "file" or seconds', self.start)
+
+    def read(self, shape: tuple[int, ...]) -> Spikes:
+        """Return the recording; `shape` is that of the sensor where the file does not say it.
+
+        Raises:
+            NeurosimError: as `files.read` and `files.read_sonata`.
+        """
+        if self.population is not None:
+            return read_sonata(self.path, self.population)
+        name = find_format(self.path, self.format)
+        if name in FORMATS and FORMATS[name].shaped:
+            known = shape
+        else:
+            known = None
+        return ReadOptions(self.format, known, self.clock, self.camera, self.tick, self.columns).read(self.path)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A network with its settings, probes and inputs.
+
+    Attributes:
+        probes: state variables to keep.
+        inputs: recordings of the spike sources, by name.
+
+    Raises:
+        NeurosimInputError: an input for a population that is no spike source.
+    """
+
+    network: Network
+    settings: Settings = Settings()
+    probes: tuple[Probe, ...] = ()
+    inputs: Mapping[str, SpikeFile | Spikes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.inputs:
+            source = self.network.population(name, "Description.inputs").model
+            require(isinstance(source, SpikeSource), f"population {name!r}: spikes", "needs model SpikeSource", source)
+
+    def recordings(self) -> dict[str, Spikes]:
+        """Return the recording of each spike source, read from its file.
+
+        Raises:
+            NeurosimInputError: a source without spikes, or a recording of another size.
+            NeurosimError: a file that cannot be read.
+        """
+        found: dict[str, Spikes] = {}
+        for source in self.sources():
+            if source.name not in self.inputs:
+                raise NeurosimInputError(
+                    f"population '{source.name}': a SpikeSource must say what it plays; give spikes = \"FILE\""
+                )
+            given = self.inputs[source.name]
+            if isinstance(given, Spikes):
+                spikes = given
+            else:
+                spikes = given.read(source.shape)
+            thing = f"population {source.name!r}: spikes"
+            require(spikes.size == source.size, thing, f"must have the population's {source.size} units", spikes.size)
+            found[source.name] = spikes
+        return self._started(found)
+
+    def _started(self, found: Mapping[str, Spikes]) -> dict[str, Spikes]:
+        """Return recordings with their time 0 where `SpikeFile.start` puts it."""
+        given = {name: getattr(self.inputs[name], "start", None) for name in found}
+        clocked = [name for name, spikes in found.items() if given[name] is None and spikes.report is not None]
+        zero = min((float(found[name].times[0]) for name in clocked if len(found[name])), default=0.0)
+        return {name: spikes.starting(zero if name in clocked else given[name]) for name, spikes in found.items()}
+
+    def sources(self) -> list[Population]:
+        """Return the spike sources."""
+        return [p for p in self.network.populations if isinstance(p.model, SpikeSource)]
+
+    def drive(self) -> tuple[float | dict[str, Spikes], float | None]:
+        """Return the arguments `inputs` and `duration` of `neurosim.simulate`.
+
+        Raises:
+            NeurosimInputError: neither a duration nor a recording.
+            NeurosimError: a recording that cannot be read.
+        """
+        played = self.recordings()
+        if played:
+            return played, self.settings.duration
+        if self.settings.duration is None:
+            raise NeurosimInputError("simulation.duration: is missing, and no recording says how long; give seconds")
+        return self.settings.duration, None
+
+    def simulate(self, threads: int | None = None, progress: Callable[[Progress], None] | None = None) -> Result:
+        """Run the network.
+
+        Raises:
+            NeurosimError: an input that cannot be read, or an argument that breaks its rule.
+        """
+        inputs, duration = self.drive()
+        arguments = vars(replace(self.settings, duration=duration))
+        return simulate(self.network, inputs, threads=threads, probes=self.probes, progress=progress, **arguments)
+
+
+def absolute(path: str | os.PathLike[str], folder: Path) -> Path:
+    """Return a path in a file as an absolute path; it starts from the folder of the file."""
+    return Path(os.path.abspath(folder / path))

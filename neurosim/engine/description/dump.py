@@ -1,0 +1,166 @@
+"""Writer of networks as TOML; `parse` reads it back to the same network, and so to the same spikes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError
+from ...base.json_toml import write_toml
+from ...base.plain import from_plain, to_plain
+from ...data.files.arrays import write_arrays
+from ...data.spikes import Spikes
+from ...network.network import Current, Network, PoissonInput, Population
+from ...network.neurons.base import written_fields
+from ...network.windowed import Windowed
+from . import arrays, windowed
+from .description import Description, Settings, SpikeFile
+from .parse import CONTINUOUS, SPIKES
+from .tables import NONE, TAGGED
+
+Tree = dict[str, object]
+
+
+def dump_description(described: Description | Network) -> str:
+    """Return a description as TOML.
+
+    Raises:
+        NeurosimInputError: an array too long for TOML: `save` puts it beside the file.
+    """
+    import tomli_w
+
+    return tomli_w.dumps(description_tree(described))
+
+
+def write_description(path: str | os.PathLike[str], described: Description | Network) -> None:
+    """Replace `path` by the description as TOML; long arrays go into the file of the same stem, .safetensors.
+
+    Raises:
+        NeurosimWriteError: the disk refuses.
+    """
+    path = Path(path)
+    beside = path.with_suffix(".safetensors")
+    store: dict[str, NDArray] = {}
+    table = description_tree(described, store, beside.name)
+    if store:
+        write_arrays(beside, store)
+    write_toml(path, table)
+
+
+def description_tree(
+    described: Description | Network, store: dict[str, NDArray] | None = None, beside: str = ""
+) -> Tree:
+    """Return the tables of a description.
+
+    store: receives long arrays, for a file named `beside`; without it they are refused.
+
+    Raises:
+        NeurosimInputError: an array too long for TOML, without a store.
+    """
+    if isinstance(described, Network):
+        described = Description(described)
+    writer = _Writer(store, beside)
+    network = described.network
+    return {
+        key: value
+        for key, value in {
+            "simulation": _settings(described.settings),
+            "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
+            "projection": [writer.fields(p, f"projection {p.name}") for p in network.projections],
+            "stimulus": [writer.stimulus(s) for s in network.stimuli],
+            "link": [writer.fields(link, f"link {link.name}") for link in network.links],
+            "probe": [writer.fields(p, f"probe {p.name}") for p in described.probes],
+        }.items()
+        if value
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Writer:
+    store: dict[str, NDArray] | None
+    beside: str
+
+    def population(self, population: Population, spikes: SpikeFile | Spikes | None) -> Tree:
+        thing = f"population {population.name}"
+        model = population.model
+        shape = list(population.shape)
+        table: Tree = {"name": population.name, "shape": shape[0] if len(shape) == 1 else shape}
+        if isinstance(model, Windowed):
+            table |= {**windowed.tree(model, self.fields, thing), **self.learned(model, thing)}
+        else:
+            table |= {"model": type(model).__name__, **self.fields(model, thing)}
+        if population.initial:
+            table["initial"] = {k: self.value(v, f"{thing} initial {k}") for k, v in population.initial.items()}
+        if population.positions is not None:
+            table["positions"] = self.value(population.positions, f"{thing} positions")
+        if isinstance(spikes, Spikes):
+            table["spikes"] = {
+                **{k: self.value(getattr(spikes, k), f"{thing} {k}") for k in ("times", "units")},
+                "duration": spikes.duration,
+            }
+        elif spikes is not None:
+            named = {key: getattr(spikes, key) for key in SPIKES if getattr(spikes, key) is not None}
+            table["spikes"] = {"file": str(spikes.path), **named}
+        return table
+
+    def stimulus(self, stimulus: PoissonInput | Current) -> Tree:
+        if isinstance(stimulus, PoissonInput):
+            kind = {}
+        else:
+            kind = {"model": type(stimulus).__name__}
+        return {**kind, **self.fields(stimulus, f"stimulus {stimulus.name}")}
+
+    def learned(self, model: Windowed, thing: str) -> Tree:
+        """Put what a windowed population starts from beside the TOML, unless its parameters say it."""
+        held = model.start().arrays()
+        fresh = from_plain(type(model.model), to_plain(model.model)).start().arrays()
+        if all(name in fresh and np.array_equal(array, fresh[name]) for name, array in held.items()):
+            return {}
+        if self.store is None:
+            raise NeurosimInputError(f"{thing}: what it has learned is no TOML; write_description puts it beside it")
+        prefix = f"{thing} learned "
+        self.store.update({prefix + name: array for name, array in held.items()})
+        return {"learned": {"file": self.beside, "prefix": prefix}}
+
+    def fields(self, owner: Any, thing: str) -> Tree:
+        """Return the fields of a dataclass; None only where it is not the default."""
+        table = {}
+        for field in written_fields(owner):
+            value = getattr(owner, field.name)
+            if value is not None:
+                table[field.name] = self.value(value, f"{thing} {field.name}")
+            elif field.default is not None:
+                table[field.name] = NONE
+        return table
+
+    def value(self, value: Any, thing: str) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [self.value(item, f"{thing} {i}") for i, item in enumerate(value)]
+        if dataclasses.is_dataclass(value):
+            keys = [key for kind, (key, _) in TAGGED.items() if isinstance(value, kind)]
+            return {**{key: type(value).__name__ for key in keys}, **self.fields(value, thing)}
+        if isinstance(value, np.ndarray) and value.ndim:
+            return self.array(value, thing)
+        return value.item() if hasattr(value, "item") else value
+
+    def array(self, array: NDArray, thing: str) -> Any:
+        if array.size <= arrays.MAX_INLINE:
+            return array.tolist()
+        if self.store is None:
+            raise NeurosimInputError(
+                f"{thing}: {array.size:,} numbers are too many for TOML; write_description puts them beside it"
+            )
+        self.store[thing] = array
+        return {"file": self.beside, "array": thing}
+
+
+def _settings(settings: Settings) -> Tree:
+    table = {name: value for name, value in to_plain(settings, "Settings").items() if value is not None}
+    if settings.clock is not None:
+        return table
+    return {**table, "clock": CONTINUOUS}

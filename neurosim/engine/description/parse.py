@@ -1,0 +1,170 @@
+"""Reader of networks as TOML: one function for each kind of table."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...base.errors import check_keys, lookup, require
+from ...base.json_toml import read_toml
+from ...data.spikes import Spikes
+from ...network.network import SOURCES, Current, Link, Network, PoissonInput, Population, Projection, SpikeSource
+from ...network.neurons import MODELS
+from ...network.neurons.base import Neuron
+from ...network.stimuli import STIMULI
+from ...network.windowed import Windowed, WindowModel
+from ..probe import Probe
+from . import arrays, windowed
+from .description import Description, Settings, SpikeFile, absolute
+from .former import POPULATION, current
+from .tables import Place, Table, build, get, typed, value_of
+
+LISTS = ("population", "projection", "stimulus", "link", "probe")
+# [energy] is read by `runs`: it changes no spike.
+TABLES = ("simulation", "energy", *LISTS)
+CONTINUOUS = "continuous"
+# Settings of `SpikeFile`, and their types.
+SPIKES: Mapping[str, Any] = {
+    **dict.fromkeys(("format", "population", "clock", "camera", "columns"), str),
+    "tick": float,
+    "start": float | str,
+}
+
+
+def is_network(tree: Table) -> bool:
+    """Return whether a TOML file describes a network: it has lists of tables, unlike settings of other runs."""
+    lists = any(isinstance(v, list) and v and isinstance(v[0], Mapping) for v in tree.values())
+    return lists or "simulation" in tree
+
+
+def read_description(path: str | os.PathLike[str], models: Mapping[str, type[Neuron]] | None = None) -> Description:
+    """Return the description in a TOML file; paths in it start from its folder.
+
+    Args:
+        models: neurons of your own by name, beside those of `MODELS`.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not TOML.
+        NeurosimInputError: a key or value that breaks its rule: file, table, key, rule and value.
+    """
+    return parse_description(read_toml(path), Path(path).parent, models or {}, str(path))
+
+
+def parse_description(
+    tree: Table, folder: Path, models: Mapping[str, type[Neuron]] | None = None, name: str = "network"
+) -> Description:
+    """Return the description that the `tree` of a TOML file holds; `name` stands before errors.
+
+    Raises:
+        NeurosimInputError: a key or value that breaks its rule.
+    """
+    top = Place(name, Path(folder))
+    check_keys(tree, TABLES, top.what)
+    tree = current(tree, models or {})
+    entries = {key: _tables(tree, key, top) for key in LISTS}
+    # Models of plugins are imported where a population names them.
+    table = MODELS.beside({**windowed.MODULES, **SOURCES, **(models or {})})
+    with top.named():
+        populations = [_population(entry, place, table) for entry, place in entries["population"]]
+        network = Network(
+            populations,
+            [build(Projection, entry, place) for entry, place in entries["projection"]],
+            [_stimulus(entry, place) for entry, place in entries["stimulus"]],
+            [build(Link, entry, place) for entry, place in entries["link"]],
+        )
+        inputs = {
+            str(entry["name"]): _spikes(entry["spikes"], place.at("spikes"), network.population(entry["name"]))
+            for entry, place in entries["population"]
+            if "spikes" in entry
+        }
+        probes = tuple(build(Probe, entry, place) for entry, place in entries["probe"])
+        settings = _settings(tree.get("simulation", {}), top.at("simulation"))
+        return Description(network, settings, probes, inputs)
+
+
+def _tables(tree: Table, key: str, top: Place) -> list[tuple[Table, Place]]:
+    """Return the entries of [[key]], each with its place: by name, or source and target, or number."""
+    found: list[tuple[Table, Place]] = []
+    for number, entry in enumerate(typed(tree.get(key, []), list, top.at(f"[[{key}]]"))):
+        table = typed(entry, dict, top.at(f"[[{key}]] number {number + 1}"))
+        found.append((table, top.at(f"{key} {_label(table, number)}")))
+    return found
+
+
+def _label(entry: Table, number: int) -> str:
+    known_by = [entry.get("name"), f"{entry.get('source')}->{entry.get('target')}" if "source" in entry else None]
+    known_by += [f"to {entry['target']}" if "target" in entry else None, entry.get("population")]
+    return next((repr(name) for name in known_by if isinstance(name, str)), f"number {number + 1}")
+
+
+def _population(entry: Table, place: Place, models: Mapping[str, type[Any] | str]) -> Population:
+    name = get(entry, "name", str, place)
+    model_name = get(entry, "model", str, place)
+    found = lookup(models, model_name, f"{place.what}: model")
+    owner: type[Any] = windowed.window_model(model_name) if isinstance(found, str) else found
+    parameters = [field.name for field in dataclasses.fields(owner)]
+    if issubclass(owner, WindowModel):
+        parameters += windowed.WINDOW
+    require(
+        not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner
+    )
+    check_keys(entry, (*POPULATION, *parameters), place.what)
+    given = {key: entry[key] for key in parameters if key in entry}
+    if issubclass(owner, Neuron):
+        # Any parameter may be an array or a distribution, whatever the annotation says.
+        lists = {key: value for key, value in given.items() if isinstance(value, (list, Mapping))}
+        given |= {key: value_of(value, place.at(key)) for key, value in lists.items()}
+    model: Any = (windowed.parse if issubclass(owner, WindowModel) else build)(owner, given, place)
+    shape = entry.get("shape", model.model.outputs if isinstance(model, Windowed) else None)
+    require(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
+    initial = typed(entry.get("initial", {}), dict, place.at("initial"))
+    positions = entry.get("positions")
+    with place.named():
+        return Population(
+            name,
+            tuple(shape) if isinstance(shape, list) else typed(shape, int, place.at("shape")),
+            model,
+            {key: value_of(value, place.at(f"initial {key}")) for key, value in initial.items()},
+            None if positions is None else arrays.read(positions, place.folder, f"{place.what}: positions"),
+        )
+
+
+def _stimulus(entry: Table, place: Place) -> PoissonInput | Current:
+    """Return the stimulus of a table: a PoissonInput, unless its key `model` names a current."""
+    kind = typed(entry.get("model", PoissonInput.__name__), str, place.at("model"))
+    owner = lookup(STIMULI, kind, f"{place.what}: model")
+    made: PoissonInput | Current = build(owner, {key: entry[key] for key in entry if key != "model"}, place)
+    return made
+
+
+def _settings(table: object, place: Place) -> Settings:
+    entry = dict(typed(table, dict, place))
+    continuous = entry.get("clock") == CONTINUOUS
+    if continuous:
+        del entry["clock"]
+    elif "clock" in entry:
+        typed(entry["clock"], float, place.at(f'clock (seconds, or "{CONTINUOUS}")'))
+    settings = build(Settings, entry, place)
+    if continuous:
+        return dataclasses.replace(settings, clock=None)
+    return settings
+
+
+def _spikes(value: object, place: Place, population: Population) -> SpikeFile | Spikes:
+    """Return the input of a source: a file name, {file and others of SpikeFile}, or {times, units, duration}."""
+    require(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
+    entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
+    if "file" not in entry:
+        check_keys(entry, ("times", "units", "duration"), place.what)
+        duration = get(entry, "duration", float, place)
+        times, units = (arrays.read(entry.get(key), place.folder, place.at(key).what) for key in ("times", "units"))
+        with place.named():
+            return Spikes.sort(times, units, population.size, duration, population.shape)
+    check_keys(entry, ("file", *SPIKES), place.what)
+    path = absolute(get(entry, "file", str, place), place.folder)
+    with place.named():
+        return SpikeFile(path, **{key: typed(entry[key], SPIKES[key], place.at(key)) for key in SPIKES if key in entry})

@@ -1,0 +1,81 @@
+"""A network that runs as its input comes: one packet in, its response out, no more than one packet ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
+
+from ..base.errors import NeurosimInputError, require
+from ..data.spikes import GRID_SLACK, Spikes
+from ..network.network import Network
+from .inputs import match_sources
+from .probe import Probe
+from .result import Result
+from .simulation import Simulation
+
+
+def live(
+    network: Network,
+    packets: Iterable[Spikes] | Mapping[str, Iterable[Spikes]],
+    *,
+    clock: float = 1e-3,
+    seed: int = 0,
+    threads: int | None = None,
+    record: Sequence[str] | None = None,
+    probes: Sequence[Probe] = (),
+) -> Iterator[Result]:
+    """Yield the result of each packet of events, as soon as the packet is there; ends with the packets.
+
+    The next packet is asked for when the next result is. So the delay is that of one packet and of its simulation,
+    memory stays that of the network and a packet, and a source that is read from a socket or pipe
+    (`files.read_packets`) waits while the network is busy. A source may depend on the results so far: that closes a
+    loop. Spikes are those of `simulate` with all packets joined.
+
+    Args:
+        packets: each covers the time after the one before; its times count from its own start. A mapping by the names
+            of several sources; their packets must be equally long.
+        clock, seed, threads, record, probes: as for `simulate`.
+
+    Raises:
+        NeurosimInputError: a packet that is no whole number of steps, and all that `Simulation` refuses.
+    """
+    named: Mapping[str, Iterable[Spikes]]
+    if isinstance(packets, Mapping):
+        named = cast("Mapping[str, Iterable[Spikes]]", packets)
+    else:
+        sources = match_sources(network, packets)
+        named = {network.populations[p].name: packets for p in sources}
+    queues: dict[str, deque[Spikes]] = {name: deque() for name in named}
+    inputs = {name: _taken(queue) for name, queue in queues.items()}
+    settings = {"clock": clock, "seed": seed, "threads": threads, "record": record, "probes": probes}
+    with Simulation(network, inputs, **settings) as simulation:  # type: ignore[arg-type]
+        for number, together in enumerate(zip(*named.values(), strict=False)):
+            for name, packet in zip(queues, together, strict=True):
+                if not isinstance(packet, Spikes):
+                    raise NeurosimInputError(f"live.packets[{name!r}]: must yield Spikes (got {type(packet).__name__})")
+                _check(packet, together[0].duration, clock, f"live.packets[{name!r}]: packet {number}")
+                queues[name].append(packet)
+            yield simulation.run(together[0].duration)
+
+
+def response(result: Result, population: str) -> Spikes:
+    """Return the spikes of a population in a piece of a run, with times from the start of the piece."""
+    spikes = result.spikes[population]
+    assert isinstance(spikes, Spikes)
+    times = (spikes.times - result.start).clip(0.0, result.duration)
+    return Spikes.unchecked(times, spikes.units, spikes.size, result.duration, spikes.shape)
+
+
+def _taken(queue: deque[Spikes]) -> Iterator[Spikes]:
+    while True:
+        yield queue.popleft()
+
+
+def _check(packet: Spikes, duration: float, clock: float, name: str) -> None:
+    require(
+        packet.duration == duration, name, f"must last {duration:g} s, as that of the first source", packet.duration
+    )
+    steps = packet.duration / clock
+    whole = round(steps) >= 1 and abs(steps - round(steps)) <= GRID_SLACK * max(round(steps), 1)
+    require(whole, name, f"must last a whole number of steps of {clock:g} s", packet.duration)

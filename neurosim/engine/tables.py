@@ -1,0 +1,144 @@
+"""Results as pandas tables, xarray datasets and Neo blocks (extra `tables`).
+
+tables.to_pandas(result)        # population, unit, time, recording of every spike
+tables.to_xarray(result)        # samples of the probes over time and units
+tables.to_neo(result)           # SpikeTrains and AnalogSignals, for Elephant and other analyses
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import NeurosimMissingError, require
+from ..data.spikes import Recordings, Spikes
+from .connections import Connections
+from .probe import Probe
+from .result import Result
+
+
+def to_pandas(value: Result | Mapping[str, Spikes | Recordings] | Spikes | Recordings | Connections) -> Any:
+    """Return a `pandas.DataFrame` with a row for each spike or synapse.
+
+    Spikes have the columns time (s) and unit; a mapping by population, or a result, population too; `Recordings`
+    recording too. `Connections` have pre, post, weight, delay (s).
+
+    Raises:
+        NeurosimMissingError: pandas is not installed.
+    """
+    pandas = _need("pandas")
+    if isinstance(value, Connections):
+        return pandas.DataFrame({name: getattr(value, name) for name in ("pre", "post", "weight", "delay")})
+    if isinstance(value, Spikes):
+        return pandas.DataFrame({"time": value.times, "unit": value.units})
+    if isinstance(value, Recordings):
+        recording = np.repeat(np.arange(len(value)), np.diff(value.offsets))
+        return pandas.DataFrame({"recording": recording, "time": value.ticks * value.tick, "unit": value.units})
+    spikes = value.spikes if isinstance(value, Result) else value
+    rule = "must be a Result, its spikes, or Connections"
+    require(isinstance(spikes, Mapping), "to_pandas.value", rule, type(value).__name__)
+    tables = [to_pandas(each).assign(population=name) for name, each in spikes.items()]
+    if tables:
+        table = pandas.concat(tables, ignore_index=True)
+    else:
+        table = to_pandas(Spikes(np.empty(0), np.empty(0), 1, 0.0))
+    if tables:
+        return table.astype({"population": "category"})
+    return table.assign(population=[])
+
+
+def to_xarray(result: Result) -> Any:
+    """Return an `xarray.Dataset` with a variable for each probe: [time, unit], [recording, time, unit] for a batch.
+
+    Every probe has dimensions of its own, as intervals and units may differ: `E.v time` (s), `E.v unit`. Shorter
+    recordings of a batch are filled up with NaN.
+
+    Raises:
+        NeurosimMissingError: xarray is not installed.
+    """
+    xarray = _need("xarray")
+    require(isinstance(result, Result), "to_xarray.result", "must be a Result, of a run", type(result).__name__)
+    variables: dict[str, object] = {}
+    coordinates: dict[str, NDArray[Any]] = {}
+    for probe in result.probes:
+        samples = result.states[probe.name]
+        many = isinstance(samples, list)
+        pieces = samples if isinstance(samples, list) else [samples]
+        longest = max(len(piece) for piece in pieces)
+        filled = np.full((len(pieces), longest, pieces[0].shape[1]), np.nan, pieces[0].dtype)
+        for row, piece in zip(filled, pieces, strict=True):
+            row[: len(piece)] = piece
+        dimensions = [f"{probe.name} time", f"{probe.name} unit"]
+        variables[probe.name] = (
+            ["recording", *dimensions] if many else dimensions,
+            filled if many else filled[0],
+            {"interval": probe.interval},
+        )
+        coordinates[dimensions[0]] = result.sample_times(probe, longest)
+        coordinates[dimensions[1]] = _units(probe, filled.shape[2])
+    return xarray.Dataset(variables, coordinates)
+
+
+def to_neo(result: Result) -> Any:
+    """Return a `neo.Block`: a segment for each recording, a `SpikeTrain` for each unit, an `AnalogSignal` a probe.
+
+    Trains are annotated with population and unit. Sampled variables have no unit of measurement: they are in volts or
+    whatever their neuron counts in.
+
+    Raises:
+        NeurosimMissingError: Neo is not installed.
+    """
+    neo = _need("neo")
+    quantities = _need("quantities")
+    require(isinstance(result, Result), "to_neo.result", "must be a Result, of a run", type(result).__name__)
+    block = neo.Block(name="neurosim")
+    batches = [each for each in result.spikes.values() if isinstance(each, Recordings)]
+    count = len(batches[0]) if batches else 1
+    for number in range(count):
+        segment = neo.Segment(index=number)
+        for name, each in result.spikes.items():
+            if isinstance(each, Recordings):
+                spikes = each[number]
+            else:
+                spikes = each
+            for unit, times in enumerate(_by_unit(spikes)):
+                train = neo.SpikeTrain(times, units="s", t_stop=spikes.duration, population=name, unit=unit)
+                segment.spiketrains.append(train)
+        for probe in result.probes:
+            held = result.states[probe.name]
+            samples = held[number] if isinstance(held, list) else held
+            signal = neo.AnalogSignal(
+                samples,
+                units="dimensionless",
+                sampling_period=probe.interval * quantities.s,
+                t_start=result.sample_times(probe, 1)[0] * quantities.s,
+                name=probe.name,
+            )
+            segment.analogsignals.append(signal)
+        block.segments.append(segment)
+    return block
+
+
+def _units(probe: Probe, count: int) -> NDArray[np.int64]:
+    if probe.units is None:
+        return np.arange(count)
+    return np.asarray(probe.units, np.int64)
+
+
+def _by_unit(spikes: Spikes) -> list[NDArray[np.float64]]:
+    order = np.argsort(spikes.units, kind="stable")
+    return np.split(spikes.times[order], np.cumsum(spikes.counts())[:-1])
+
+
+def _need(package: str) -> ModuleType:
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise NeurosimMissingError(
+            f"interop.tables: needs {package}; run: pip install 'neurosim-spiking[tables]'"
+        ) from None

@@ -1,1 +1,0 @@
-"""Bridges to other packages; each module imports its package only when used."""

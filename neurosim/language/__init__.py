@@ -1,0 +1,43 @@
+"""Language models of linear attention, and their conversion into spikes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .attention.checkpoint import read_model as read_model
+    from .attention.checkpoint import write_model as write_model
+    from .attention.kinds import KINDS as KINDS
+    from .attention.kinds import build as build
+    from .attention.kinds.base import Codes as Codes
+    from .attention.kinds.base import Depth as Depth
+    from .attention.kinds.base import Mixer as Mixer
+    from .attention.model import LanguageConfig as LanguageConfig
+    from .attention.model import LanguageModel as LanguageModel
+    from .attention.model import MixerSpec as MixerSpec
+    from .attention.text import python_text as python_text
+    from .attention.text import read_text as read_text
+    from .attention.tokenizer import Tokenizer as Tokenizer
+    from .attention.tokenizer import read_tokenizer as read_tokenizer
+    from .attention.train import LanguageTraining as LanguageTraining
+    from .attention.train import train_bytes as train_bytes
+    from .attention.train import validation_loss as validation_loss
+    from .conversion.checkpoint import read_converted as read_converted
+    from .conversion.checkpoint import write_converted as write_converted
+    from .conversion.coding import SCHEMES as SCHEMES
+    from .conversion.coding import Coder as Coder
+    from .conversion.decoder.decoder import Decoder as Decoder
+    from .conversion.expansions import EXPANSIONS as EXPANSIONS
+    from .conversion.linear import SpikedLinear as SpikedLinear
+    from .conversion.model import Calibration as Calibration
+    from .conversion.model import Coding as Coding
+    from .conversion.model import Converted as Converted
+    from .conversion.model import calibrate_channels as calibrate_channels
+    from .conversion.model import convert as convert
+    from .conversion.tuning import Tuning as Tuning
+    from .conversion.tuning import tune as tune
+
+# Loaded on first use.
+__getattr__, __all__ = lazy_exports(__name__)

@@ -1,0 +1,283 @@
+"""Models in folders: config.json and model.safetensors, our own and those that other libraries write."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...base.atomic import replacing
+from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from ...base.json_toml import read_json
+from .huggingface import reader_of
+from .huggingface.config import CheckpointConfig, layer_numbers
+from .huggingface.reader import CheckpointReader
+from .huggingface.rwkv import PTH
+from .model import LanguageConfig, LanguageModel
+from .pth import read_pth
+from .tensors import (
+    DeferredTensor,
+    StoredTensor,
+    read_headers,
+    read_metadata,
+    require_floats,
+    save_tensors,
+)
+
+OWN = "neurosim"
+FORMAT = 1
+
+
+def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
+    """Write a model as `config.json` and `model.safetensors`.
+
+    Raises:
+        NeurosimWriteError: the disk refuses; both files are as they were, or not there.
+    """
+    about = {"model_type": OWN, "format": FORMAT, "config": model.config.to_json()}
+    write_folder(Path(folder), about, stored_tensors(model).items())
+
+
+def write_folder(
+    folder: Path, about: Mapping[str, object], tensors: Iterable[tuple[str, Tensor | DeferredTensor]]
+) -> None:
+    """Write `config.json` and `model.safetensors`, both whole on disk before either takes its place.
+
+    The weights repeat the config, and both its digest: after a kill between the two, `read_about` finds the config that
+    belongs to the weights.
+
+    Raises:
+        NeurosimWriteError: the disk refuses; both files are as they were, or not there.
+    """
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    text = json.dumps({**about, "digest": digest}, indent=2, allow_nan=False) + "\n"
+    with replacing(folder / "config.json") as config, replacing(folder / "model.safetensors") as weights:
+        config.write_text(text)
+        save_tensors(weights, tensors, {"config": text, "digest": digest})
+
+
+def read_about(folder: Path) -> dict[str, object]:
+    """Return what `write_folder` wrote about a model, or the config.json of another.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not a JSON object.
+    """
+    config = dict(read_config(folder))
+    digest = config.pop("digest", None)
+    weights = folder / "model.safetensors"
+    if digest is not None and weights.is_file():
+        stored = read_metadata(weights)
+        if stored.get("digest") != digest and isinstance(stored.get("config"), str):
+            try:
+                config = dict(json.loads(str(stored["config"])))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise NeurosimFormatError(f"{weights}: its config is not JSON ({error}); write it again") from None
+            config.pop("digest", None)
+    return config
+
+
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a model by name; one with several names under the first."""
+    tensors: dict[int, tuple[str, Tensor]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        tensors.setdefault(id(value), (name, value))
+    return dict(tensors.values())
+
+
+def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
+    """Return the model of a folder that `write_model` wrote, of a Hugging Face folder of a type in `READERS`, or of a
+    `.pth` file of the RWKV project.
+
+    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index. They are mapped into
+    memory, and read when they are used. Matrices of linear layers and of the embedding keep their 16 bits (`.float()`
+    widens them, to train them); all else becomes float32, and so are all computations.
+
+    Raises:
+        NeurosimMissingError: no such folder or file.
+        NeurosimInputError: an unknown model type, or an option of it that is not supported: names it.
+        NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
+    """
+    folder = Path(folder)
+    if folder.suffix == ".pth":
+        stored = read_pth(folder)
+        where = str(folder)
+        source = _source({}, stored)
+        return load_model(PTH.config(source), stored, PTH, where).eval()
+    config = read_about(folder)
+    kind = str(config.get("model_type"))
+    stored = read_headers(folder)
+    where = f"{folder / 'config.json'}"
+    if kind == OWN:
+        found = config.get("format")
+        require(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
+        reader = CheckpointReader(LanguageConfig.from_json, root="", block={})
+        built = own_config(config, stored)
+    else:
+        source = _source(config, stored)
+        reader = reader_of(kind, source, f"{where}: model_type")
+        built = reader.config(source)
+        source.warn(where)
+    return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()
+
+
+def _source(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) -> CheckpointConfig:
+    return CheckpointConfig(config, frozenset(stored), shapes={name: entry.shape for name, entry in stored.items()})
+
+
+def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> LanguageConfig:
+    """Return the config of a model of ours; its layers must be those that have tensors."""
+    built = LanguageConfig.from_json(config.get("config") or {})
+    # An embedding of events has layers of its own.
+    names = frozenset(name for name in stored if not name.startswith("embeddings."))
+    count = 1 + max(layer_numbers(names), default=-1)
+    require(
+        len(built.layers) == count, "config.layers", f"must be {count}, the layers that have tensors", len(built.layers)
+    )
+    return built
+
+
+def load_model(
+    built: LanguageConfig,
+    stored: Mapping[str, StoredTensor],
+    reader: CheckpointReader,
+    where: str,
+    aligned: bool = False,
+) -> LanguageModel:
+    """Return a model with its tensors mapped from files; names and shapes are compared before anything is allocated.
+
+    Args:
+        where: folder, for errors.
+        aligned: as in `MappedFiles.load`.
+
+    Raises:
+        NeurosimFormatError: naming the tensors that do not fit.
+    """
+    names = {reader.ours(name): name for name in stored}
+
+    def shown(name: str) -> str:
+        return names.get(name) or reader.theirs(name)
+
+    def values(tensor: Callable[[StoredTensor], Tensor]) -> dict[str, Tensor]:
+        return reader.change({ours: tensor(stored[theirs]) for ours, theirs in names.items()}, built)
+
+    def places() -> dict[str, Tensor]:
+        """Return the tensors without memory; those that are cut by sizes of the config must have them."""
+        try:
+            return values(StoredTensor.empty)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {reason}") from None
+
+    model = empty_model(built, where)
+    load = partial(model.files.load, aligned=aligned)
+    match_tensors(model, places(), where, shown=shown)
+    require_floats(stored)
+    assign_tensors(model, match_tensors(model, values(load), where, shown=shown))
+    model.tie()
+    return model.requires_grad_()
+
+
+def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model its tensors by name: matrices in 16 bits and integers as they are, all else as float32."""
+    layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
+    kept = {f"{name}.weight" for name, _ in layers}
+
+    def own(name: str, value: Tensor) -> Tensor:
+        as_it_is = not value.is_floating_point() or (name in kept and value.element_size() == 2)
+        return value if as_it_is else value.to(torch.float32)
+
+    model.requires_grad_(False)  # integers cannot take part
+    model.load_state_dict({name: own(name, value) for name, value in tensors.items()}, assign=True)
+
+
+def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
+    """Return a model without memory for its weights.
+
+    Raises:
+        NeurosimInputError: the config makes none.
+    """
+    try:
+        with torch.device("meta"):
+            return LanguageModel(config)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NeurosimInputError(f"{where}: config.json makes no model ({reason}); correct its sizes") from None
+
+
+def read_config(folder: Path) -> Mapping[str, object]:
+    """Read config.json of a folder.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not a JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise NeurosimMissingError(f"{path}: no such file; give the folder of a checkpoint")
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise NeurosimFormatError(f"{path}: must be a JSON object (got {type(config).__name__})")
+    return config
+
+
+def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a module; arguments and errors are those of `match_tensors`."""
+    module.load_state_dict(match_tensors(module, tensors, where), strict=False)
+
+
+def match_tensors(
+    module: nn.Module, tensors: Mapping[str, Tensor], where: str, shown: Callable[[str], str] = str
+) -> dict[str, Tensor]:
+    """Return the tensors by the names of the module: all of its own, of its shapes, and no others.
+
+    Args:
+        where: file or folder, for errors.
+        shown: from a name of the module to that in the file, for errors.
+
+    Raises:
+        NeurosimFormatError: naming the tensors.
+    """
+    wanted = module.state_dict(keep_vars=True)
+    given = _once(wanted, dict(tensors))
+    missing = sorted(shown(name) for name in set(wanted) - set(given))
+    extra = sorted(shown(name) for name in set(given) - set(wanted))
+    if missing or extra:
+        lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
+        if missing and extra:
+            near = difflib.get_close_matches(missing[0], extra, n=1)
+        else:
+            near = []
+        if near:
+            hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)"
+        else:
+            hint = ""
+        raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")
+    for name, value in wanted.items():
+        if given[name].shape != value.shape:
+            raise NeurosimFormatError(
+                f"{where}: tensor '{shown(name)}' must be {list(value.shape)} (got {list(given[name].shape)}); "
+                "config.json and weights are not of one model"
+            )
+    return given
+
+
+def _once(wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `given` with tensors of several names under all of them: files store them once."""
+    first: dict[int, str] = {}
+    for name, value in wanted.items():
+        if name in given:
+            first.setdefault(id(value), name)
+    return given | {name: given[first[id(value)]] for name, value in wanted.items() if id(value) in first}
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

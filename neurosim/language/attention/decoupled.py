@@ -1,0 +1,111 @@
+"""Gradients of a sequence window by window: cut off, or continued by a predictor of the gradient of the state.
+
+The state of a memory is handed from window to window without its graph, so that a training holds one window at a time.
+A controller that writes for later windows then learns nothing of their losses; a synthetic gradient, a network's guess
+of dL/d(state) from the state, takes their place (Jaderberg et al. 2017, arXiv 1608.05343). The network learns from the
+gradient that arrives at the start of the next window, which has a guess for all windows behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import require
+from .kinds.base import State
+from .tasks.base import SequenceTask, TaskBatch
+
+Forward = Callable[[Tensor, list[State] | None], tuple[Tensor, list[State]]]
+
+
+class GradientPredictor(nn.Module):
+    """Synthetic gradient of the state of a model: [B, S] numbers of the state to [B, S], 0 before it has learnt.
+
+    Args:
+        states: of the model after a token, see `flat_state`.
+        hidden: channels of two layers between.
+
+    Raises:
+        NeurosimInputError: there is no state of floats.
+    """
+
+    def __init__(self, states: list[State], hidden: int = 128) -> None:
+        super().__init__()
+        self.size = flat_state(states).shape[1]
+        require(self.size > 0, "training.synthetic", "must be for kinds that have a state", self.size)
+        self.layers = nn.Sequential(
+            nn.Linear(self.size, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.size)
+        )
+        for p in self.layers[-1].parameters():
+            nn.init.zeros_(p)
+
+    def forward(self, state: Tensor) -> Tensor:
+        rule = "must be for kinds with a state of fixed size"
+        require(state.shape[1] == self.size, "training.synthetic", rule, f"{state.shape[1]} numbers")
+        return self.layers(state)
+
+
+def flat_state(states: list[State]) -> Tensor:
+    """Return all floats of the states of the layers as [B, S]."""
+    return torch.cat([value.flatten(1) for value in _floats(states)], 1)
+
+
+def _floats(states: list[State]) -> list[Tensor]:
+    return [state[name] for state in states for name in sorted(state) if state[name].is_floating_point()]
+
+
+def _cut(states: list[State]) -> list[State]:
+    """Return the states without their graph; the floats are leaves."""
+    return [
+        {name: value.detach().requires_grad_(value.is_floating_point()) for name, value in state.items()}
+        for state in states
+    ]
+
+
+def window_gradients(
+    forward: Forward, predictor: nn.Module | None, task: SequenceTask, batch: TaskBatch, window: int
+) -> float:
+    """Leave the gradient of a batch in the parameters of a model, and that of its error in the predictor's.
+
+    Args:
+        forward: (inputs, state) -> (scores, state) of the model.
+        predictor: of B times dL/d(state) for L, the mean over the batch; None cuts the gradient off.
+        window: tokens of a window.
+
+    Returns:
+        The loss.
+
+    Raises:
+        NeurosimInputError: a task that is not answered by classes: its loss is no sum over tokens.
+    """
+    require(task.measure == "accuracy", "training.window", "must be 0 for a task that is answered by numbers", window)
+    loss = 0.0
+    state = None
+    count = len(batch.inputs)
+    total = batch.asked.sum()
+    pieces = zip(*(part.split(window, 1) for part in (batch.inputs, batch.targets, batch.asked)), strict=True)
+    windows = [replace(batch, inputs=x, targets=y, asked=asked) for x, y, asked in pieces]
+    for i, part in enumerate(windows):
+        scores, after = forward(part.inputs, state)
+        own = scores.new_zeros(())
+        if bool(part.asked.any()):
+            own = task.loss(scores, part) * part.asked.sum() / total
+            loss += float(own.detach())
+        objective = own
+        if predictor is not None and i + 1 < len(windows):
+            end = flat_state(after)
+            with torch.no_grad():
+                future = predictor(end) / count
+            objective = objective + (end * future).sum()
+        if objective.requires_grad:
+            objective.backward()
+        if predictor is not None and state is not None:
+            arrived = [torch.zeros_like(value) if value.grad is None else value.grad for value in _floats(state)]
+            wanted = count * torch.cat([grad.flatten(1) for grad in arrived], 1)
+            guess = predictor(flat_state(state).detach())
+            (guess - wanted).square().sum(1).mean().backward()
+        state = _cut(after)
+    return loss

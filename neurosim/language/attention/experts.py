@@ -1,0 +1,107 @@
+"""A feed-forward layer of experts, of which each token passes a few (Shazeer et al. 2017; DeepSeek-V3's scores)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import check_fields, lookup, require
+from .kinds.leaf import leaf
+
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
+MOST = 4096  # experts: they are made before they are compared with the file
+
+
+@dataclass(frozen=True)
+class ExpertsSpec:
+    """The experts of a layer.
+
+    Attributes:
+        count, top: number of experts, and of those that a token passes.
+        hidden: channels of each.
+        shared: channels of an expert that every token passes, 0 for none; `gated` weighs it by sigmoid(w . x).
+        scores: of experts, a name of `SCORES`; with 'sigmoid' a bias is added for the choice alone.
+        normalise: scores of the chosen ones are divided by their sum.
+        scale: of the scores.
+        groups, top_groups: experts are chosen from the best `top_groups` of so many groups.
+    """
+
+    count: int
+    top: int
+    hidden: int
+    shared: int = 0
+    gated: bool = False
+    scores: str = "softmax"
+    normalise: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    top_groups: int = 1
+
+    def check(self) -> None:
+        """Raises:
+        NeurosimInputError: a value breaks its rule.
+        """
+        lookup(SCORES, self.scores, "ExpertsSpec.scores")
+        check_fields(self, {"count top hidden groups top_groups": "> 0", "shared": ">= 0", "count": f"<= {MOST}"})
+        require(self.top <= self.count, "ExpertsSpec.top", f"must be at most {self.count}", self.top)
+        fine = self.count % self.groups == 0 and self.top_groups <= self.groups
+        require(fine, "ExpertsSpec.groups", f"must divide {self.count} experts", self.groups)
+
+
+class Router(nn.Module):
+    """Chooses experts for tokens, on floats: a spike more would send a token elsewhere."""
+
+    def __init__(self, width: int, spec: ExpertsSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.score = SCORES[spec.scores]
+        self.weight = nn.Parameter(torch.randn(spec.count, width) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(spec.count)) if spec.scores == "sigmoid" else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (indices, weights) [n, top] of the experts of each token x [n, D]."""
+        spec = self.spec
+        scores = self.score(x @ self.weight.T.to(x.dtype))
+        choice = scores if self.bias is None else scores + self.bias
+        if spec.groups > 1:
+            grouped = choice.unflatten(-1, (spec.groups, -1))
+            best = grouped.topk(min(2, grouped.shape[-1]), -1).values.sum(-1).topk(spec.top_groups, -1).indices
+            kept = torch.zeros_like(grouped[..., 0]).scatter(-1, best, 1.0) > 0
+            choice = grouped.masked_fill(~kept[..., None], -torch.inf).flatten(-2)
+        index = choice.topk(spec.top, -1).indices
+        weights = scores.gather(-1, index)
+        if spec.normalise:
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        return index, weights * spec.scale
+
+
+class Experts(nn.Module):
+    """sum_i w_i E_i(x) over the chosen experts E_i, plus the shared one.
+
+    Args:
+        make: makes a feed-forward layer of so many hidden channels.
+    """
+
+    def __init__(self, width: int, spec: ExpertsSpec, make: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        spec.check()
+        self.router = Router(width, spec)
+        self.experts = nn.ModuleList([make(spec.hidden) for _ in range(spec.count)])
+        self.shared = make(spec.shared) if spec.shared else None
+        self.shared_gate = nn.Parameter(torch.zeros(1, width)) if spec.shared and spec.gated else None
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(0, -2)
+        index, weights = self.router(flat)
+        out = torch.zeros_like(flat)
+        for i in index.unique().tolist():
+            token, place = torch.nonzero(index == i, as_tuple=True)
+            out = out.index_add(0, token, self.experts[i](flat[token]) * weights[token, place, None])
+        if self.shared is not None:
+            always = self.shared(flat)
+            out = out + (always if self.shared_gate is None else (flat @ self.shared_gate.T).sigmoid() * always)
+        return out.view_as(x)

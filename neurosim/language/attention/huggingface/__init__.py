@@ -1,0 +1,25 @@
+"""Readers of others' checkpoints: one `CheckpointReader` for each model type that config.json may name."""
+
+from __future__ import annotations
+
+from ....base.errors import lookup
+from .config import CheckpointConfig
+from .fla import FLA, FLA_RWKV6
+from .hybrids import HYBRIDS
+from .llama import LLAMA
+from .mamba import MAMBA
+from .reader import CheckpointReader
+from .rwkv import RWKV
+
+READERS: dict[str, CheckpointReader] = FLA | HYBRIDS | LLAMA | MAMBA | RWKV
+
+
+def reader_of(kind: str, source: CheckpointConfig, where: str) -> CheckpointReader:
+    """Return the reader of a model type; of two layouts of one type, that of the tensors.
+
+    Raises:
+        NeurosimInputError: an unknown model type.
+    """
+    if kind == "rwkv6" and source.has(".bonus"):
+        return FLA_RWKV6
+    return lookup(READERS, kind, where)

@@ -1,0 +1,243 @@
+"""Qwen3-Next and Kimi Linear in transformers' layout: delta rules with decay, softmax attention every few layers,
+feed-forward layers of experts.
+
+Facts of interoperation only: names and meanings of options and tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..experts import ExpertsSpec
+from ..model import LanguageConfig, MixerSpec
+from .config import CheckpointConfig, Options, require
+from .llama import BLOCK, OUTER, activation, positions
+from .reader import CheckpointReader, Tensors
+
+KINDS = {"full_attention": "softmax", "linear_attention": "linear"}
+
+
+def _kinds(source: CheckpointConfig, count: int, default: list[str]) -> list[str]:
+    kinds = source.get("layer_types", default)
+    fine = isinstance(kinds, list) and len(kinds) == count and all(isinstance(k, str) and k in KINDS for k in kinds)
+    require(fine, "layer_types", f"must be {count} of {', '.join(KINDS)}", kinds)
+    return list(kinds)
+
+
+def _some_layers(source: CheckpointConfig, name: str, count: int, first: int = 0) -> tuple[int, ...]:
+    """Return a list of layers, numbered from `first`, as numbers from 0."""
+    layers = source.get(name, [])
+    fine = isinstance(layers, list) and all(type(i) is int and first <= i < count + first for i in layers)
+    require(fine, source.prefix + name, f"must be layers of {first} to {count + first - 1}", layers)
+    return tuple(i - first for i in layers)
+
+
+def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
+    width = source.integer("hidden_size")
+    count = source.layers()
+    interval = source.integer("full_attention_interval", 4)
+    eps = source.eps(1e-6, "rms_norm_eps")
+    kinds = _kinds(
+        source, count, ["linear_attention" if (i + 1) % interval else "full_attention" for i in range(count)]
+    )
+    heads = source.integer("num_attention_heads", 16)
+    head = source.integer("head_dim", 256)
+    bias = source.flag("attention_bias", False)
+    require(not bias, "attention_bias", "must be false", bias)
+    partial = CheckpointConfig({"partial_rotary_factor": 0.25, **source.config}, seen=source.seen)
+    softmax: Options = {"num_heads": heads, "num_kv_heads": source.integer("num_key_value_heads", 2), "head_dim": head}
+    softmax |= {"qk_norm": True, "output_gate": True, "norm_eps": eps, **positions(partial, head)}
+    delta: Options = {
+        "num_heads": source.integer("linear_num_key_heads", 16),
+        "head_dim": source.integer("linear_key_head_dim", 128),
+        "num_v_heads": source.integer("linear_num_value_heads", 32),
+        "head_v_dim": source.integer("linear_value_head_dim", 128),
+        "conv_size": source.integer("linear_conv_kernel_dim", 4),
+        "norm_eps": eps,
+    }
+    mixers = {"full_attention": MixerSpec("softmax", softmax), "linear_attention": MixerSpec("gated_deltanet", delta)}
+    every = source.integer("decoder_sparse_step", 1)
+    experts = source.integer("num_experts", 512, at_least=0)
+    dense = set(_some_layers(source, "mlp_only_layers", count)) | {i for i in range(count) if (i + 1) % every}
+    spec = ExpertsSpec(
+        experts,
+        source.integer("num_experts_per_tok", 10),
+        source.integer("moe_intermediate_size", 512),
+        source.integer("shared_expert_intermediate_size", 512),
+        gated=True,
+        normalise=source.flag("norm_topk_prob", True),
+    )
+    return LanguageConfig(
+        tuple(mixers[kind] for kind in kinds),
+        source.integer("vocab_size"),
+        width,
+        hidden=source.integer("intermediate_size", 5632),
+        gate_act=activation(source),
+        eps=eps,
+        tied=source.flag("tie_word_embeddings", False),
+        experts=spec if experts else None,
+        dense_layers=tuple(sorted(dense)) if experts else (),
+    )
+
+
+def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Cut the tensors that hold several projections; norms but those of outputs have weights about 0 there."""
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path = name.split(".")
+        part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
+        options: dict[str, Any] = dict(config.layers[int(path[1])].options) if part else {}
+        place = ".".join(path[:3])
+        if part in ("in_proj_qkvz", "in_proj_ba"):
+            shares = options["num_v_heads"] // options["num_heads"]
+            values = shares * options["head_v_dim"]
+            if part == "in_proj_qkvz":
+                sizes = [options["head_dim"]] * 2 + [values] * 2
+            else:
+                sizes = [shares] * 2
+            names = "qkvg" if part == "in_proj_qkvz" else "ba"
+            parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
+            found |= {f"{place}.{n}_proj.weight": p.flatten(0, 1) for n, p in zip(names, parts, strict=True)}
+        elif part == "conv1d":
+            keys = options["num_heads"] * options["head_dim"]
+            parts = value.tensor_split([keys, 2 * keys])
+            found |= {f"{place}.{n}_conv1d.weight": p for n, p in zip("qkv", parts, strict=True)}
+        elif part == "q_proj":
+            queries, gates = value.unflatten(0, (options["num_heads"], 2, -1)).unbind(1)
+            found |= {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
+        elif part in ("norm", "out_proj"):
+            found[f"{place}.{'o_norm' if part == 'norm' else 'o_proj'}.weight"] = value
+        elif part in ("q_norm", "k_norm") or path[-2:] in (["norm", "weight"], ["mlp_norm", "weight"]):
+            found[name] = value.float() + 1
+        else:
+            found[_expert(name, {"gate": "router", "shared_expert": "shared"})] = value
+    return found
+
+
+def _expert(name: str, parts: dict[str, str], inside: dict[str, str] | None = None) -> str:
+    """Return our name of a tensor of a layer of experts."""
+    path = name.split(".")
+    if len(path) > 3 and path[2] == "mlp":
+        path[3] = parts.get(path[3], path[3])
+        path[4:] = [(inside or {}).get(part, part) for part in path[4:]]
+        if path[3] == "shared_expert_gate":
+            return ".".join([*path[:3], "shared_gate"])
+    return ".".join(path)
+
+
+# Entries that other entries say, too, or that only rotary positions and training would use.
+_KIMI_IGNORED = """
+head_dim qk_head_dim model_max_length use_grouped_topk num_nextn_predict_layers mla_use_nope rope_theta rope_scaling
+output_router_logits num_key_value_heads pretraining_tp
+"""
+
+
+def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
+    width = source.integer("hidden_size")
+    count = source.layers()
+    eps = source.eps(1e-5, "rms_norm_eps")
+    inner = source.table("linear_attn_config") or CheckpointConfig({}, prefix="linear_attn_config.")
+    default = ["full_attention" if i and i % 4 == 0 else "linear_attention" for i in range(count)]
+    if inner.get("full_attn_layers") is not None:
+        full = set(_some_layers(inner, "full_attn_layers", count, first=1))
+        linear = set(_some_layers(inner, "kda_layers", count, first=1))
+        rule = "must be the layers that are not full_attn_layers"
+        require(full | linear == set(range(count)) and not full & linear, "kda_layers", rule, sorted(linear))
+        default = ["full_attention" if i in full else "linear_attention" for i in range(count)]
+    kinds = _kinds(source, count, default)
+    source.seen.update(_KIMI_IGNORED.split())
+    nope = source.flag("mla_use_nope", True)
+    require(nope, "mla_use_nope", "must be true: rotary positions of latent attention are not supported", nope)
+    delta: Options = {
+        "num_heads": inner.integer("num_heads", source.integer("linear_num_heads", 32)),
+        "head_dim": inner.integer("head_dim", source.integer("linear_head_dim", 128)),
+        "conv_size": inner.integer("short_conv_kernel_size", source.integer("linear_conv_kernel_dim", 4)),
+        "norm_eps": eps,
+    }
+    latent: Options = {
+        "num_heads": source.integer("num_attention_heads", 32),
+        "kv_lora_rank": source.integer("kv_lora_rank", 512),
+        "q_lora_rank": source.maybe(source.integer, "q_lora_rank"),
+        "qk_nope_head_dim": source.integer("qk_nope_head_dim", 128),
+        "qk_rope_head_dim": source.integer("qk_rope_head_dim", 64),
+        "v_head_dim": source.integer("v_head_dim", 128),
+        "attention_bias": source.flag("attention_bias", False),
+    }
+    mixers = {"full_attention": MixerSpec("latent", latent), "linear_attention": MixerSpec("kda", delta)}
+    score = source.word("moe_router_activation_func", "sigmoid")
+    require(score == "sigmoid", "moe_router_activation_func", "must be 'sigmoid'", score)
+    experts = _either(source, 256, "num_experts", "num_local_experts")
+    hidden = source.integer("moe_intermediate_size", 1024)
+    spec = ExpertsSpec(
+        experts,
+        _either(source, 8, "num_experts_per_token", "num_experts_per_tok"),
+        hidden,
+        hidden * _either(source, 1, "num_shared_experts", "n_shared_experts"),
+        scores=score,
+        normalise=source.flag("moe_renormalize", source.flag("norm_topk_prob", True)),
+        scale=source.number("routed_scaling_factor", 2.446),
+        groups=_either(source, 1, "num_expert_group", "n_group"),
+        top_groups=source.integer("topk_group", 1),
+    )
+    return LanguageConfig(
+        tuple(mixers[kind] for kind in kinds),
+        source.integer("vocab_size"),
+        width,
+        hidden=source.integer("intermediate_size"),
+        gate_act=activation(source),
+        eps=eps,
+        tied=source.flag("tie_word_embeddings", False),
+        experts=spec,
+        dense_layers=_dense_layers(source, count),
+    )
+
+
+def _either(source: CheckpointConfig, default: int, *names: str) -> int:
+    return next((source.integer(name) for name in names if source.get(name) is not None), default)
+
+
+def _dense_layers(source: CheckpointConfig, count: int) -> tuple[int, ...]:
+    kinds = source.get("mlp_layer_types")
+    first = source.integer("first_k_dense_replace", 1, at_least=0)
+    every = source.integer("moe_layer_freq", 1)
+    require(every == 1, "moe_layer_freq", "must be 1", every)
+    if kinds is None:
+        return tuple(range(min(first, count)))
+    fine = isinstance(kinds, list) and len(kinds) == count and all(k in ("dense", "sparse") for k in kinds)
+    require(fine, "mlp_layer_types", f"must be {count} of dense, sparse", kinds)
+    return tuple(i for i, kind in enumerate(kinds) if kind == "dense")
+
+
+_LOW_RANK = {"f_a_proj": "f_proj.0", "f_b_proj": "f_proj.1", "g_a_proj": "g_proj.0", "g_b_proj": "g_proj.1"}
+
+
+def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path = name.split(".")
+        part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
+        place = ".".join(path[:3])
+        if part in _LOW_RANK:
+            found[f"{place}.{_LOW_RANK[part]}.weight"] = value
+            if part == "g_b_proj":  # without a bias there
+                found[f"{place}.g_proj.1.bias"] = torch.zeros(len(value), device=value.device)
+        elif part == "A_log":
+            found[name] = value.flatten()
+        elif name.endswith("gate.e_score_correction_bias"):
+            found[f"{place}.router.bias"] = value
+        else:
+            inside = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+            found[_expert(name, {"gate": "router", "shared_experts": "shared"}, inside)] = value
+    return found
+
+
+HYBRIDS: dict[str, CheckpointReader] = {
+    "kimi_linear": CheckpointReader(
+        _kimi_linear, outer=OUTER, block=BLOCK, also={"block_sparse_moe": "mlp"}, change=_change_kimi
+    ),
+    "qwen3_next": CheckpointReader(
+        _qwen3_next, outer=OUTER, block=BLOCK, also={"linear_attn": "mixer"}, change=_change_qwen
+    ),
+}

@@ -1,0 +1,78 @@
+"""Read one model type of others' checkpoints: its config, the names of its tensors, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..model import LanguageConfig
+from .config import CheckpointConfig
+
+Tensors = dict[str, Tensor]
+
+GATED = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "mlp_norm", "mlp": "mlp"}
+
+
+def unchanged(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    return tensors
+
+
+@dataclass(frozen=True)
+class CheckpointReader:
+    """Config and tensors of a model type.
+
+    Attributes:
+        config: makes our config from its own.
+        root: first part of its names, which ours lack.
+        outer: our names of the parts outside the blocks, by its names.
+        block: its names of the parts of a block, by our names.
+        also: our names of the parts of a block that have further names, by those.
+        parts: our names of the parts of a mixer, by its names.
+        mlp: the same of a feed-forward layer.
+        change: turns its tensors, under our names already, into ours; called with tensors without memory first.
+        layers: its name of the list of blocks.
+    """
+
+    config: Callable[[CheckpointConfig], LanguageConfig]
+    root: str = "model"
+    outer: Mapping[str, str] = field(default_factory=dict)
+    block: Mapping[str, str] = field(default_factory=lambda: GATED)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    mlp: Mapping[str, str] = field(default_factory=dict)
+    change: Callable[[Tensors, LanguageConfig], Tensors] = unchanged
+    layers: str = "layers"
+    also: Mapping[str, str] = field(default_factory=dict)
+
+    def ours(self, name: str) -> str:
+        """Return our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
+        path = name.split(".")
+        path = path[1:] if path[0] == self.root else path
+        if path[0] != self.layers or len(path) < 3:
+            return ".".join([self.outer.get(path[0], path[0]), *path[1:]])
+        block = ({theirs: ours for ours, theirs in self.block.items()} | dict(self.also)).get(path[2], path[2])
+        inside = {"mixer": self.parts, "mlp": self.mlp}.get(block, {})
+        if len(path) > 3:
+            rest = [inside.get(path[3], path[3]), *path[4:]]
+        else:
+            rest = path[3:]
+        return ".".join(["layers", path[1], block, *rest])
+
+    def theirs(self, name: str) -> str:
+        """Return its name of one of our tensors, for errors; the usual one where it has two for a part."""
+        path = name.split(".")
+        if path[0] != "layers" or len(path) < 3:
+            outer = _usual(self.outer).get(path[0], path[0])
+            return ".".join([*([self.root] if self.root and path[0] != "lm_head" else []), outer, *path[1:]])
+        inside = {"mixer": self.parts, "mlp": self.mlp}.get(path[2], {})
+        if len(path) > 3:
+            path[3] = _usual(inside).get(path[3], path[3])
+        path[2] = self.block.get(path[2], path[2])
+        path[0] = self.layers
+        return ".".join([self.root, *path] if self.root else path)
+
+
+def _usual(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names turned around; the first where there are several."""
+    return {ours: theirs for theirs, ours in reversed(list(names.items()))}

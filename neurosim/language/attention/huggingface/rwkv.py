@@ -1,0 +1,214 @@
+"""RWKV-5, 6 and 7: Hugging Face folders in the layout of the RWKV project, and its `.pth` files, which have no config.
+
+Facts of interoperation only: names and meanings of options and tensors. Sizes come from the shapes of the tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....base.errors import NeurosimFormatError
+from ..kinds.rwkv6 import RWKV6
+from ..model import LanguageConfig, MixerSpec
+from .config import CheckpointConfig, Options, layer_numbers, require
+from .reader import CheckpointReader, Tensors
+
+Shapes = Mapping[str, tuple[int, ...]]
+DIVISOR = 8  # of the heads' outputs before their norm, whose eps is 1e-5
+
+
+def _shape(source: CheckpointConfig, ending: str, dimensions: int) -> tuple[int, ...]:
+    """Return the shape of the tensor of layer 0 whose name ends so, which must have so many axes."""
+    names = [n for n in source.shapes if n.endswith(ending) and (".0." in n or n.endswith("emb.weight"))]
+    shape = source.shapes[names[0]] if names else ()
+    require(len(shape) == dimensions, f"tensor '..{ending}'", f"must be there, with {dimensions} axes", list(shape))
+    return shape
+
+
+def _agrees(source: CheckpointConfig, name: str, value: int) -> None:
+    """Raise if the config gives another number than the tensors."""
+    given = source.maybe(source.integer, name)
+    require(given in (None, value), name, f"must be {value}, as in the tensors", given)
+
+
+def _options(source: CheckpointConfig, version: int, part: str) -> Options:
+    """Return the options of the mixers; `part` is their name in names of tensors."""
+    heads = _shape(source, f"{part}.time_faaaa", 2)
+    divisor = source.number("head_size_divisor", DIVISOR)
+    options: Options = {"head_dim": heads[1], "inner_dim": heads[0] * heads[1], "norm_eps": 1e-5 * divisor**2}
+    _agrees(source, "head_size", heads[1])
+    _agrees(source, "attention_hidden_size", heads[0] * heads[1])
+    if version == 6:
+        mix = _shape(source, f"{part}.time_maa_w2", 3)[1]
+        decay = _shape(source, f"{part}.time_decay_w1", 2)[1]
+        options |= {"mix_low_rank_dim": mix, "decay_low_rank_dim": decay}
+    return options
+
+
+def _folder(source: CheckpointConfig, version: int) -> LanguageConfig:
+    source.seen.update(("rescale_every", "context_length", "num_attention_heads", "model_version"))
+    width = source.integer("hidden_size")
+    count = source.layers()
+    return LanguageConfig(
+        (MixerSpec(f"rwkv{version}", _options(source, version, "attention")),) * count,
+        source.integer("vocab_size"),
+        width,
+        "gated_channel_mix",
+        hidden=_shape(source, "feed_forward.key.weight", 2)[0],
+        norm="layer",
+        first_norm=True,
+        eps=source.number("layer_norm_epsilon", 1e-5),
+        tied=source.flag("tie_word_embeddings", False),
+    )
+
+
+def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Turn the mixes and low-rank maps of RWKV-5 and 6 into ours."""
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path = name.rpartition(".")[0]
+        part = name.rpartition(".")[2]
+        inside = ".mixer" in name or ".mlp" in name
+        if inside and part.startswith("time_mix_"):
+            found[f"{path}.x_{part[9]}"] = 1 - value.float().flatten()  # theirs is the share of the token itself
+        elif inside and part in ("time_maa_w1", "time_decay_w1"):
+            found[f"{path}.{'mix_in' if 'maa' in part else 'w_lora.lora.0'}.weight"] = value.T
+        elif inside and part == "time_maa_w2":
+            found |= {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
+        elif inside and part == "time_decay_w2":
+            found[f"{path}.w_lora.lora.2.weight"] = value.T
+        elif inside and part.startswith("time_maa_"):
+            found[f"{path}.x_{part[9:]}"] = value.flatten()
+        elif inside and part == "time_decay":
+            whole = f"{path}.time_decay_w1" in tensors
+            shape = tensors[f"{path}.time_faaaa"].shape
+            if whole:
+                found[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = value.flatten()
+            else:
+                found[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = _as(value, shape)
+        elif inside and part == "time_faaaa":
+            found[f"{path}.u"] = value
+        else:
+            found[name] = value
+    return found
+
+
+def _as(value: Tensor, shape: Any) -> Tensor:
+    """Return values in a shape, or as they are where they are not so many (the error is then of their shape)."""
+    if value.numel() == shape.numel():
+        return value.reshape(shape)
+    return value
+
+
+PROJECTIONS = {"receptance": "r_proj", "key": "k_proj", "value": "v_proj", "gate": "g_proj", "output": "o_proj"}
+PROJECTIONS |= {"ln_x": "g_norm"}
+OUTER = {"emb": "embeddings", "ln_out": "norm", "head": "lm_head"}
+HF_BLOCK = {"pre_norm": "pre_ln", "norm": "ln1", "mixer": "attention", "mlp_norm": "ln2", "mlp": "feed_forward"}
+PTH_BLOCK = {"pre_norm": "ln0", "norm": "ln1", "mixer": "att", "mlp_norm": "ln2", "mlp": "ffn"}
+
+
+def _reader(version: int) -> CheckpointReader:
+    return CheckpointReader(
+        partial(_folder, version=version), "rwkv", OUTER, HF_BLOCK, PROJECTIONS, change=_change, layers="blocks"
+    )
+
+
+RWKV: dict[str, CheckpointReader] = {"rwkv5": _reader(5), "rwkv6": _reader(6)}
+
+
+def _seven(source: CheckpointConfig) -> tuple[str, Options]:
+    """Return the kind and options of RWKV-7."""
+    heads = _shape(source, "att.r_k", 2)
+    width = _shape(source, "emb.weight", 2)[1]
+    ranks = {"decay": "w1", "a": "a1", "gate": "g1", "v": "v1"}
+    options: Options = {"head_dim": heads[1], "l2_norm_eps": 1e-24, "norm_eps": 64e-5 / heads[1]}
+    for name, part in ranks.items():
+        found = [shape for n, shape in source.shapes.items() if n.endswith(f"att.{part}") and len(shape) == 2]
+        options[f"{name}_low_rank_dim"] = found[-1][1] if found else 1
+    require(heads[0] * heads[1] == width, "tensor '..att.r_k'", f"must have {width} values", list(heads))
+    return "rwkv7", options
+
+
+def _pth(source: CheckpointConfig) -> LanguageConfig:
+    """Return the config that the names and shapes of a `.pth` file tell."""
+    words, width = _shape(source, "emb.weight", 2)
+    if source.has("att.r_k"):
+        kind, options = _seven(source)
+    elif source.has("att.time_faaaa"):
+        version = 6 if source.has("att.time_maa_w1") else 5
+        kind = f"rwkv{version}"
+        options = _options(source, version, "att")
+    else:
+        raise NeurosimFormatError(
+            "the tensors are those of no RWKV-5.2, 6 or 7; of the RWKV project's .pth files, these versions are read"
+        )
+    count = 1 + max(layer_numbers(source.names), default=-1)
+    return LanguageConfig(
+        (MixerSpec(kind, options),) * count,
+        words,
+        width,
+        "channel_mix" if kind == "rwkv7" else "gated_channel_mix",
+        hidden=_shape(source, "ffn.key.weight", 2)[0],
+        norm="layer",
+        first_norm=True,
+        eps=1e-5,
+    )
+
+
+def _change_pth(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Turn the tensors of a `.pth` file into ours."""
+    if config.layers[0].kind != "rwkv7":
+        return _change(tensors, config)
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path = name.rpartition(".")[0]
+        part = name.rpartition(".")[2]
+        if ".mixer" in name and len(part) == 2 and part[0] in "wavg" and part[1] in "012":
+            place = {"0": "2.bias", "1": "0.weight", "2": "2.weight"}[part[1]]
+            if part[1] == "0":
+                found[f"{path}.{part[0]}_lora.lora.{place}"] = value.flatten()
+            else:
+                found[f"{path}.{part[0]}_lora.lora.{place}"] = value.T
+        elif (".mixer" in name and part in ("k_k", "k_a")) or (".mlp" in name and part == "x_k"):
+            found[name] = value.flatten()
+        else:
+            found[name] = value
+    # Layer 0 gives the values that the others mix in; files hold maps there that nothing uses.
+    return {n: v for n, v in found.items() if not n.startswith("layers.0.mixer.v_lora")}
+
+
+PTH = CheckpointReader(_pth, "", OUTER, PTH_BLOCK, PROJECTIONS, change=_change_pth, layers="blocks")
+
+
+_RWKV6_ORDER = "rwkvg"  # of the mixes in its tensors
+
+
+def change_fla_rwkv6(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Turn flash-linear-attention's mixes of RWKV-6, which are in one matrix each way, into ours.
+
+    Ours are in the order of `RWKV6.mixes`.
+    """
+    found: Tensors = {}
+    for name, value in tensors.items():
+        path, _, part = name.partition(".x_proj.")
+        if part == "0.linear.weight":
+            parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
+            found[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
+        elif part == "0.mu":
+            found[f"{path}.x_x"] = value
+        elif part == "2.weight":
+            parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
+            found |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
+        elif name.endswith(".x_bias"):
+            found |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
+        elif name.endswith((".key.mu", ".receptance.mu")):
+            path, layer, _ = name.rsplit(".", 2)
+            found[f"{path}.x_{layer[0]}"] = value
+        else:
+            found[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
+    return found

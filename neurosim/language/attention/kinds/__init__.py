@@ -1,0 +1,162 @@
+"""The attention kinds by name, built from their options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+
+from ....base.errors import NeurosimInputError, lookup, require
+from .base import Depth, Mixer
+from .bmojo import BMojo
+from .comba import Comba
+from .delta import KDA, DeltaNet, DeltaProduct, GatedDeltaNet
+from .gam import GatedAssociativeMemory
+from .gated_attention import TCNCA, SeqBoat
+from .hax import HAX
+from .hgrn import HGRN, HGRN2
+from .hippo import HippoSSM
+from .lightnet import LightNet
+from .linear import GLA, LinearAttention, Retention, SimpleGLA, lightning
+from .local_linear import LocalLinearAttention
+from .mamba import Mamba, Mamba2
+from .mixture_of_memories import MoM
+from .neural_memory import Memora, Moneta, Titans, Yaad
+from .parallel_rnn import ParaGRU, ParaLSTM
+from .plstm import PLSTM
+from .rwkv import RWKV7
+from .rwkv6 import RWKV5, RWKV6
+from .scout import CheckpointAttention
+from .sea import SEA
+from .slots import GatedSlotAttention
+from .softmax import LatentAttention, SoftmaxAttention, WindowAttention
+from .sparse_expansion import SSE, SSEDelta
+from .state_space import AlmostLinearRNN, DiagonalSSM
+from .titans import TitansContext, TitansGate
+from .window_linear import WindowLinearAttention
+
+KINDS: dict[str, Callable[..., Mixer]] = {
+    "alrnn": AlmostLinearRNN,
+    "bmojo": BMojo,
+    "comba": Comba,
+    "deltanet": DeltaNet,
+    "deltaproduct": DeltaProduct,
+    "gam": GatedAssociativeMemory,
+    "gated_deltanet": GatedDeltaNet,
+    "gla": GLA,
+    "gsa": GatedSlotAttention,
+    "hax": HAX,
+    "hgrn": HGRN,
+    "hgrn2": HGRN2,
+    "kda": KDA,
+    "latent": LatentAttention,
+    "lightning": lightning,
+    "lightnet": LightNet,
+    "linear": LinearAttention,
+    "local_linear": LocalLinearAttention,
+    "lssl": HippoSSM,
+    "mamba": Mamba,
+    "mamba2": Mamba2,
+    "memora": Memora,
+    "mom": MoM,
+    "moneta": Moneta,
+    "paragru": ParaGRU,
+    "paralstm": ParaLSTM,
+    "plstm": PLSTM,
+    "retention": Retention,
+    "rwkv5": RWKV5,
+    "rwkv6": RWKV6,
+    "rwkv7": RWKV7,
+    "scout": CheckpointAttention,
+    "sea": SEA,
+    "seqboat": SeqBoat,
+    "simple_gla": SimpleGLA,
+    "softmax": SoftmaxAttention,
+    "sse": SSE,
+    "sse_delta": SSEDelta,
+    "ssm": DiagonalSSM,
+    "tcnca": TCNCA,
+    "titans": Titans,
+    "titans_context": TitansContext,
+    "titans_gate": TitansGate,
+    "window": WindowAttention,
+    "window_linear": WindowLinearAttention,
+    "yaad": Yaad,
+}
+
+# Names of options in models and configs of earlier versions; those of a kind precede those of all.
+_OLD_NAMES: dict[str, dict[str, str]] = {
+    "deltanet": {"act": "qk_activation", "norm": "qk_norm"},
+    "deltaproduct": {"steps": "num_householder", "forget": "use_forget_gate"},
+    "hgrn2": {"state": "expand_ratio", "bounded": "use_lower_bound"},
+    "kda": {"bound": "lower_bound"},
+    "linear": {"map": "feature_map", "tied": "tie_feature_map_qk", "norm": "use_output_norm"},
+    "mamba2": {"conv": "conv_kernel", "conv_bias": "use_conv_bias", "bias": "use_bias", "act": "hidden_act"}
+    | {"norm": "rmsnorm", "wide_skip": "D_has_hdim", "limits": "dt_limit"},
+    "mom": {"single": "single_kv_proj"},
+    "rwkv7": {"floor": "l2_norm_eps", "gate_rank": "gate_low_rank_dim"},
+    "ssm": {"rule": "discretisation", "steps": "dt_range"},
+}
+_OLD_NAMES_OF_ALL = {
+    "act": "feature_map",
+    "affine": "elementwise_affine",
+    "base": "rope_theta",
+    "beta": "use_beta",
+    "bias": "qkv_bias",
+    "conv": "conv_size",
+    "decay_rank": "decay_low_rank_dim",
+    "eps": "norm_eps",
+    "floor": "clamp_min",
+    "gate": "gate_fn",
+    "groups": "n_groups",
+    "head": "head_dim",
+    "heads": "num_heads",
+    "keys": "key_dim",
+    "kv_heads": "num_kv_heads",
+    "memories": "num_memories",
+    "negative": "allow_neg_eigval",
+    "normalise": "do_feature_map_norm",
+    "normaliser": "gate_logit_normalizer",
+    "partitions": "num_sparse_partition",
+    "rank": "gate_low_rank_dim",
+    "rate_rank": "a_low_rank_dim",
+    "shared": "shared_mem",
+    "state": "state_size",
+    "top": "topk",
+    "value": "head_v_dim",
+    "value_heads": "num_v_heads",
+    "value_rank": "v_low_rank_dim",
+    "values": "value_dim",
+    "window": "window_size",
+}
+
+
+def current_options(kind: str, options: Mapping[str, object]) -> dict[str, object]:
+    """Return options read from a saved model or a config under their names of today."""
+    names = _OLD_NAMES_OF_ALL | _OLD_NAMES.get(kind, {})
+    return {names.get(name, name): value for name, value in options.items()}
+
+
+def options_of(kind: str) -> dict[str, object]:
+    """Return the options of a kind with their defaults.
+
+    Raises:
+        NeurosimInputError: no such kind.
+    """
+    parameters = inspect.signature(lookup(KINDS, kind, "attention kind")).parameters
+    return {name: p.default for name, p in parameters.items() if name not in ("width", "depth")}
+
+
+def build(kind: str, width: int, depth: Depth, options: Mapping[str, object]) -> Mixer:
+    """Build a mixer of this kind for `width` channels.
+
+    Raises:
+        NeurosimInputError: no such kind or option, or an option that breaks its rule.
+    """
+    known = options_of(kind)
+    for name in options:
+        lookup(known, name, f"{kind} option")
+    require(width > 0, f"{kind}.width", "must be > 0", width)
+    try:
+        return KINDS[kind](width, depth, **options)
+    except TypeError as error:
+        raise NeurosimInputError(f"{kind}: an option is of the wrong type ({error})") from None

@@ -1,0 +1,233 @@
+"""The contract of an attention kind: projections to per-token inputs, a recurrence, and an output.
+
+`Mixer.recur` is the definition of a kind, one token at a time; `chunked` computes the same for many tokens at once.
+Tests hold both equal, values and gradients.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ....base.errors import NeurosimInputError
+from . import chunks
+from .leaf import leaf
+
+Inputs = dict[str, Tensor]
+"""Per-token inputs of a recurrence by name, each [B, T, ..]: q, k, v, and g, beta, .. where the kind has them."""
+
+State = dict[str, Tensor]
+"""State of a layer by name: `memory`, which `recur` updates, and the last tokens (tails) of its convolutions."""
+
+Shared = dict[str, Tensor]
+"""Values that layers hand to later layers within one forward pass, by name; and `prefix`, see `Mixer.both_ways`."""
+
+Run = Callable[[Tensor, Inputs], tuple[Tensor, Tensor]]
+
+_OF_HEADS = ("q", "k", "v", "g", "beta")  # inputs [B, T, H, ..] of additive kinds and of the delta rule
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Index of a mixer in its stack, and the number of layers of the stack: some kinds depend on them."""
+
+    layer: int = 0
+    layers: int = 1
+
+
+class Codes(nn.Module):
+    """Coders that a conversion puts in front of the state: modules tensor -> tensor, None by default.
+
+    `q` and `k` see [B, T, H, K] as they enter the recurrence (after convolution, feature map and normalisation, before
+    scaling); `state` sees `memory` after every token, and then tokens go one at a time.
+    """
+
+    q: nn.Module | None
+    k: nn.Module | None
+    state: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = self.k = self.state = None
+
+
+@dataclass(eq=False, repr=False)
+class Mixer(nn.Module, ABC):
+    """An attention kind: x [B, T, D] to y [B, T, D] through a state of fixed size.
+
+    A kind is a dataclass: its fields are its options, given by keyword, and `build` makes its layers from them.
+
+    Args:
+        width: D, channels of x.
+        depth: place in the stack.
+
+    Attributes:
+        codes: coders of a conversion, see `Codes`.
+        chunk: tokens in a chunk of the chunked form.
+        why_not_parallel: why the state cannot be composed over processes; empty where it can.
+        scale: of the outputs.
+        auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
+        reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
+
+    Raises:
+        NeurosimInputError: on construction, naming the option that breaks its rule.
+    """
+
+    chunk = 64
+    why_not_parallel = ""
+    scale = 1.0
+    reads_backwards = False
+
+    width: int
+    depth: Depth
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.codes = Codes()
+        self.auxiliary: Tensor | None = None
+        self.build()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy of the layer takes over: not the loss of a pass, whose graph cannot be copied."""
+        return self.__dict__ | {"auxiliary": None}
+
+    def name(self, option: str) -> str:
+        """Return the name of an option in errors."""
+        return f"{type(self).__name__}.{option}"
+
+    @abstractmethod
+    def build(self) -> None:
+        """Check the options and make the layers."""
+
+    @abstractmethod
+    def initial(self, x: Tensor) -> State:
+        """The state before the first token, for the batch, type and device of x [B, T, D]."""
+
+    @abstractmethod
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        """Return the inputs of the recurrence for x [B, T, D], and the state after it without `memory`."""
+
+    @abstractmethod
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the memory after one token and its output: the definition of the kind.
+
+        Args:
+            memory: [B, H, K, V], or as the kind says.
+            inputs: those of `project` without the time axis.
+        """
+
+    @abstractmethod
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the memory after many tokens and their outputs [B, T, ..], equal to `stepwise`."""
+
+    @abstractmethod
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        """Return y [B, T, D] from the outputs of the recurrence: normalisation, gate and output projection."""
+
+    def stepwise(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Run many tokens by `recur`, one after the other."""
+        outputs = []
+        for t in range(next(iter(inputs.values())).shape[1]):
+            memory, out = self.recur(memory, {name: value[:, t] for name, value in inputs.items()})
+            if self.codes.state is not None:
+                memory = self.codes.state(memory)
+            outputs.append(out)
+        return memory, torch.stack(outputs, 1)
+
+    def coded(self, inputs: Inputs) -> Inputs:
+        """Return the inputs with q and k coded by `codes`."""
+        coders = {"q": self.codes.q, "k": self.codes.k}
+        return inputs | {name: coder(inputs[name]) for name, coder in coders.items() if coder and name in inputs}
+
+    def both_ways(self, memory: Tensor, inputs: Inputs, prefix: Tensor, run: Run) -> tuple[Tensor, Tensor]:
+        """Return what `run` does, but the second half of the heads reads the first `prefix` [B] tokens backwards.
+
+        Behind them all heads go on token by token: what they know of the prefix is of both directions (Blouir et al.
+        2024, arXiv 2411.01030).
+
+        Raises:
+            NeurosimInputError: a kind that cannot.
+        """
+        heads = memory.shape[1]
+        if not self.reads_backwards or heads < 2:
+            raise NeurosimInputError(
+                f"{type(self).__name__}: cannot read a prefix backwards; give it two heads or more, use another kind, "
+                "or train without training.bidirectional"
+            )
+        time = torch.arange(inputs["q"].shape[1], device=memory.device)
+        order = torch.where(time < prefix[:, None], prefix[:, None] - 1 - time, time)
+
+        def turned(value: Tensor) -> Tensor:
+            first, second = value.split([heads - heads // 2, heads // 2], 2)
+            where = order.view(*order.shape, *[1] * (value.dim() - 2)).expand_as(second)
+            return torch.cat([first, second.gather(1, where)], 2)
+
+        memory, out = run(memory, inputs | {n: turned(inputs[n]) for n in _OF_HEADS if n in inputs})
+        return memory, turned(out)
+
+    @leaf
+    def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
+        """Return (y [B, T, D], the state after it) from x [B, T, D] and the state before it."""
+        state = self.initial(x) if state is None else state
+        inputs, after = self.project(x, state, {} if shared is None else shared)
+        inputs = self.coded(inputs)
+        if x.shape[1] == 1 or self.codes.state is not None:
+            run = self.stepwise
+        else:
+            run = self.chunked
+        prefix = None if shared is None else shared.get("prefix")
+        if prefix is None:
+            memory, out = run(state["memory"], inputs)
+        else:
+            memory, out = self.both_ways(state["memory"], inputs, prefix, run)
+        return self.finish(out, x, inputs), after | {"memory": memory}
+
+
+class AdditiveMixer(Mixer):
+    """S = e^g S + k v^T;  o = scale S^T q, g is [H] or [H, K] for each token, or absent."""
+
+    reads_backwards = True
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory = decayed(memory, inputs.get("g")) + inputs["k"][..., None] * inputs["v"][..., None, :]
+        return memory, read(memory, inputs["q"]) * self.scale
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q = inputs["q"] * self.scale
+        return chunks.additive(q, inputs["k"], inputs["v"], memory, inputs.get("g"), self.chunk)
+
+
+class DeltaMixer(Mixer):
+    """S = e^g S;  u = beta (v - S^T k);  S += k u^T;  o = scale S^T q."""
+
+    reads_backwards = True
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))
+        return memory, read(memory, inputs["q"]) * self.scale
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q = inputs["q"] * self.scale
+        return chunks.delta(q, inputs["k"], inputs["v"], inputs["beta"], memory, inputs.get("g"), self.chunk)
+
+
+def decayed(memory: Tensor, g: Tensor | None) -> Tensor:
+    """Return e^g S; g is [B, H], [B, H, K] or None."""
+    if g is None:
+        return memory
+    return memory * (g[..., None] if g.dim() == memory.dim() - 1 else g[..., None, None]).exp()
+
+
+def read(memory: Tensor, q: Tensor) -> Tensor:
+    """Return S^T q: [.., V] from S [.., K, V] and q [.., K]."""
+    return (q[..., None, :] @ memory)[..., 0, :]
+
+
+def delta_step(memory: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor | None) -> Tensor:
+    """Return S after one step of the (gated) delta rule; beta is [.., H]."""
+    memory = decayed(memory, g)
+    return memory + k[..., None] * (beta[..., None] * (v - read(memory, k)))[..., None, :]

@@ -1,0 +1,130 @@
+"""B'MOJO: one softmax over the last tokens, a state's summary of those before, and the most surprising of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....base.errors import check_fields, require
+from .base import Inputs, Mixer, Shared, State
+from .mamba import Mamba2
+from .modules import divide, linear, split_heads
+from .nested import best_so_far, initial_inside, run_inside
+from .rotary import rotary
+from .softmax import CachedAttention
+
+EMPTY = -1.0  # innovation of a slot without a token; that of a token is at least 0
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class BMojo(CachedAttention):
+    """o_t = softmax of q_t over x_{t-w+1..t}, s_{t-2w+1..t-w} and eidetic tokens (Zancato et al. 2024, 2407.06324).
+
+    s are outputs of a Mamba-2 layer (fading memory), whose keys and values come from the projections of x. `eidetic`
+    tokens older than the window are remembered as they are: those whose innovation |x_t - mean of the w tokens before|
+    is greatest. The source's predictor is trained; this mean is the linear one without parameters.
+
+    Args:
+        num_heads: heads; width / num_heads channels each.
+        window_size: w.
+        use_fading: see the outputs of the state-space layer.
+        eidetic: number of eidetic tokens; 0 for none (B'MOJO-F).
+        mamba: options of the state-space layer.
+        rope_theta: base of the rotary positions.
+
+    The memory is [B, eidetic + tokens, H, 4 K + 1]: key, value, key and value of s, innovation.
+    """
+
+    why_not_parallel = "its keys of earlier tokens lie in other processes"
+
+    num_heads: int = 4
+    window_size: int = 64
+    use_fading: bool = True
+    eidetic: int = 0
+    mamba: Mapping[str, object] | None = None
+    rope_theta: float = 10000.0
+
+    def build(self) -> None:
+        check_fields(self, {"num_heads": "> 0", "window_size": ">= 1 tokens", "eidetic": ">= 0 tokens"})
+        self.kv_heads = self.num_heads
+        self.groups = 1
+        self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))
+        require(self.k_size % 2 == 0, self.name("width"), "must have an even number of channels a head", self.k_size)
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(self.width, self.width) for _ in range(4))
+        self.positions = rotary(self.k_size, self.rope_theta)
+        options: Mapping[str, object] = self.mamba or {}
+        self.fading: Mixer | None = Mamba2(self.width, self.depth, **options) if self.use_fading else None  # type: ignore[arg-type]
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), self.eidetic, self.kv_heads, 4 * self.k_size + 1)
+        memory[..., -1] = EMPTY
+        state = super().initial(x) | {"memory": memory, "tail": x.new_zeros(len(x), self.window_size, self.width)}
+        if self.fading is None:
+            return state
+        return state | initial_inside(self.fading, x)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        position = state["position"]
+        after: State = {}
+        q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        known = torch.cat([state["tail"], x], 1)
+        expected = known[:, :-1].unfold(1, self.window_size, 1).mean(-1)
+        innovation = (x - expected).square().mean(-1).detach()[..., None, None].expand(-1, -1, self.kv_heads, -1)
+        inputs = {"q": self.positions.turn(q, position), "k": self.positions.turn(k, position), "v": v}
+        faded = [torch.zeros_like(v)] * 2
+        if self.fading is not None:
+            s, after = run_inside(self.fading, x, state, shared)
+            faded = [split_heads(layer(s), self.k_size) for layer in (self.k_proj, self.v_proj)]
+            faded[0] = self.positions.turn(faded[0], position)
+        inputs["faded"] = torch.cat([*faded, innovation], -1)
+        return inputs, after | {"position": position + x.shape[1], "tail": known[:, x.shape[1] :]}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
+        return after, out[:, 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        w = self.window_size
+        slots = self.eidetic
+        device = memory.device
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"], inputs["faded"]], -1)], 1)
+        own, faded, innovation = known.split([2 * self.k_size, 2 * self.k_size, 1], -1)
+        count = inputs["q"].shape[1]
+        now = torch.arange(known.shape[1] - count, known.shape[1], device=device)[:, None]
+        then = torch.arange(known.shape[1], device=device)
+        token = then >= slots
+        recent = token & (then <= now) & (then > now - w)
+        old = token & (then <= now - w) & (then > now - 2 * w)
+        # Slots and tokens that leave the window compete for the slots; those that left it earlier have done so.
+        competed = (then >= slots) & (then <= memory.shape[1] - 1 - w)
+        scores = innovation[:, :, 0, 0].masked_fill(competed, EMPTY)
+        ends = now[:, 0] - w + 1
+        best = best_so_far(scores, ends.clamp(min=slots), slots) & (scores > EMPTY)[:, None]
+        seen = [recent | best, old.expand(len(known), -1, -1)]
+        keys, values = (
+            torch.cat(parts, 1).movedim(1, 2)
+            for parts in zip(own.split(self.k_size, -1), faded.split(self.k_size, -1), strict=True)
+        )
+        scored = inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5
+        both = torch.cat(seen if self.fading is not None else [seen[0], torch.zeros_like(seen[1])], -1)
+        out = scored.masked_fill(~both[:, None], -torch.inf).softmax(-1) @ values
+        return self._kept(known, best[:, -1]), out.movedim(2, 1)
+
+    def _kept(self, known: Tensor, best: Tensor) -> Tensor:
+        """Return the memory: the best [B, N] in their order, empty slots, and the tokens seen later."""
+        slots = self.eidetic
+        recent = known[:, max(known.shape[1] - 2 * self.window_size + 1, slots) :]
+        if not slots:
+            return recent
+        order = best.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :slots]
+        chosen = known.gather(1, order[..., None, None].expand(-1, -1, *known.shape[2:]))
+        empty = ~best.gather(1, order)
+        chosen = chosen.masked_fill(empty[..., None, None], 0.0)
+        score = chosen[..., -1:].masked_fill(empty[..., None, None], EMPTY)
+        return torch.cat([torch.cat([chosen[..., :-1], score], -1), recent], 1)
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(out.flatten(-2))

@@ -1,0 +1,166 @@
+"""Feature maps of linear attention: the product phi(q) . phi(k) takes the place of exp(q . k).
+
+Each map is a module [.., K] -> [.., features] with the attribute `features`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import lookup
+from .leaf import leaf
+from .modules import linear
+
+
+class FeatureMap(nn.Module):
+    """[.., width] to [.., features].
+
+    Attributes:
+        is_query: the map of queries, which may differ from that of keys.
+    """
+
+    features: int
+    is_query: bool = False
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = width
+
+
+class Pointwise(FeatureMap):
+    """A function of each channel."""
+
+    def __init__(self, width: int, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(width)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Hadamard(FeatureMap):
+    """The product, element by element, of two learned linear maps."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.layer1 = linear(width, width, True)
+        self.layer2 = linear(width, width, True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer1(x) * self.layer2(x)
+
+
+class Hedgehog(FeatureMap):
+    """softmax([2 (W x + b), -2 (W x + b)]) (Zhang et al. 2024, arXiv 2402.04347); starts with W = I."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width)
+        self.layer = linear(width, width, True)
+        nn.init.eye_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = 2 * self.layer(x)
+        return torch.cat([y, -y], -1).softmax(-1)
+
+
+class LearnedRelu(FeatureMap):
+    """relu(W x) (Kasai et al. 2021, arXiv 2103.13076)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.layer = linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.layer(x))
+
+
+class DPFP(FeatureMap):
+    """Products of [relu(x), relu(-x)] with itself rolled by 1 to 4 places (Schlag et al. 2021)."""
+
+    rolls = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width * self.rolls)
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cat([F.relu(x), F.relu(-x)], -1)
+        return torch.cat([y * y.roll(j, -1) for j in range(1, self.rolls + 1)], -1)
+
+
+class Taylor(FeatureMap):
+    """phi(q) . phi(k) = 1 + x + x^2 / 2, x = q . k / sqrt(width) (Based, Arora et al. 2024, arXiv 2402.18668).
+
+    Entries of the square above the diagonal appear once, times sqrt(2): 1 + width + width (width + 1) / 2 features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(1 + width + width * (width + 1) // 2)
+        self.root = math.sqrt(width)
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = torch.triu_indices(x.shape[-1], x.shape[-1], 1, device=x.device)
+        once = x.square() / (self.root * math.sqrt(2))
+        twice = x[..., rows] * x[..., columns] / self.root
+        return torch.cat([torch.ones_like(x[..., :1]), x / math.sqrt(self.root), once, twice], -1)
+
+
+class NormAware(FeatureMap):
+    """Norm x direction of queries and keys (NaLaFormer, Meng et al. 2025, arXiv 2506.21137).
+
+    With d = x / |x| and angle a = pi d / 4, both map to [m cos a, m sin a]: a product is m_q m_k cos(a_q - a_k) >= 0 in
+    every channel. The magnitude m of a query is |d|^p(|q|), p(n) = lambda (1/2 + tanh n): the longer the query, the
+    more its largest channels dominate, which the normaliser of linear attention otherwise cancels. The magnitude of a
+    key is |k|^lambda.
+
+    Attributes:
+        power: lambda.
+    """
+
+    power = 3.0
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width)
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        norm = (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+        d = x / norm
+        power = self.power * (0.5 + norm.tanh()) if self.is_query else self.power
+        size = ((d if self.is_query else x).abs() + 1e-6) ** power
+        angle = d * (math.pi / 4)
+        return torch.cat([size * angle.cos(), size * angle.sin()], -1)
+
+
+FEATURE_MAPS: dict[str, Callable[[int], FeatureMap]] = {
+    "based": Taylor,
+    "dpfp": DPFP,
+    # Katharopoulos et al. 2020
+    "elu": partial(Pointwise, function=lambda x: F.elu(x) + 1),
+    "hadamard": Hadamard,
+    "hedgehog": Hedgehog,
+    "identity": partial(Pointwise, function=lambda x: x),
+    "norm_aware": NormAware,
+    "relu": partial(Pointwise, function=F.relu),
+    "swish": partial(Pointwise, function=F.silu),
+    "t2r": LearnedRelu,
+}
+
+
+def feature_map(name: str, width: int, *, is_query: bool) -> FeatureMap:
+    """Build the map of this name for queries or keys of `width` channels a head.
+
+    Raises:
+        NeurosimInputError: no such map.
+    """
+    layer = lookup(FEATURE_MAPS, name, "feature map")(width)
+    layer.is_query = is_query
+    return layer

@@ -1,0 +1,56 @@
+"""Gated associative memory: a short convolution, and a bank of patterns that is trained and never written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....base.errors import check_fields
+from .base import Inputs, Mixer, Shared, State
+from .modules import ShortConv, linear
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class GatedAssociativeMemory(Mixer):
+    """y = s(a) conv(x) + s(b) V softmax(M x), [a, b] = W x (Acharya 2025, arXiv 2509.00605).
+
+    The convolution is causal, each channel on its own; s is the sigmoid. The bank M, V of `slots` patterns is one of
+    parameters: it is not written while text is read. What tokens say in context reaches no further than the
+    convolutions, 2 tokens a layer with a kernel of 3. In the source V is M^T; here they are two linear layers, so that
+    both are converted into spikes.
+
+    Args:
+        slots: number of patterns.
+        conv_size: tokens of the convolution.
+
+    The memory is [B, conv_size - 1, D], the tokens before.
+    """
+
+    slots: int = 512
+    conv_size: int = 3
+
+    def build(self) -> None:
+        check_fields(self, {"slots": "> 0", "conv_size": ">= 1 tokens"})
+        self.conv1d = ShortConv(self.width, self.conv_size, activation=None)
+        self.bank, self.o_proj = linear(self.width, self.slots), linear(self.slots, self.width)
+        self.gate_proj = linear(self.width, 2 * self.width, True)
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": self.conv1d.initial(x)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"x": x}, {}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, inputs["x"][:, None]], 1)
+        return known[:, 1:], torch.einsum("btd,dt->bd", known, self.conv1d.weight[:, 0])
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        out, tail = self.conv1d(inputs["x"], memory)
+        return tail, out
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        local, bank = self.gate_proj(x).sigmoid().chunk(2, -1)
+        return local * out + bank * self.o_proj(self.bank(x).softmax(-1))

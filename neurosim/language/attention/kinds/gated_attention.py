@@ -1,0 +1,191 @@
+"""Gated attention units behind a linear recurrence or convolutions: SeqBoat, which few tokens pass, and TCNCA."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields
+from .base import Inputs, Mixer, Shared, State
+from .leaf import leaf
+from .modules import linear
+from .nested import initial_inside, run_inside
+from .softmax import CachedAttention
+from .state_space import DiagonalSSM
+
+
+class AttentionUnit(nn.Module):
+    """q, k = gamma z + beta for both, z = silu(W y), v = silu(W x), gate r = silu(W y); h = W (attention r) (Hua 2022).
+
+    One head: K channels of z, V of v.
+    """
+
+    def __init__(self, width: int, k_size: int, v_size: int) -> None:
+        super().__init__()
+        self.z_proj, self.v_proj, self.r_proj = (linear(width, n, True) for n in (k_size, v_size, v_size))
+        self.h_proj = linear(v_size, width)
+        self.scales = nn.Parameter(1 + 0.1 * torch.randn(2, k_size))
+        self.shifts = nn.Parameter(torch.zeros(2, k_size))
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return q, k, v and r of tokens x [.., D], and y, x behind the recurrence."""
+        z = F.silu(self.z_proj(y))
+        q, k = (z * scale + shift for scale, shift in zip(self.scales, self.shifts, strict=True))
+        return q, k, F.silu(self.v_proj(x)), F.silu(self.r_proj(y))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SeqBoat(Mixer):
+    """Attention for the tokens that a router activates (Ren et al. 2023, sparse modular activation, arXiv 2306.11197).
+
+        s = silu(SSM(x)),  [u, h] = W s,  p = softmax(u / temperature),  a token is active where p_1 > p_0
+        y = silu(h + p_1 unit(x, s)) where active, silu(h) elsewhere
+
+    The unit is an `AttentionUnit` over the last `slots` active tokens; its layers compute active tokens alone, so that
+    a conversion counts those. The state-space layer is `DiagonalSSM`, in the source averages of the same form.
+
+    Args:
+        slots: active tokens that attention sees, the present one among them.
+        key_dim, value_dim: K and V (defaults: width / 2, width).
+        state_size: of the state-space layer.
+
+    The memory is [B, slots, K + V + 1], the last channel 1 where there is a token.
+    """
+
+    why_not_parallel = "its keys are those of active tokens, which lie in other processes"
+
+    slots: int = 256
+    key_dim: int | None = None
+    value_dim: int | None = None
+    state_size: int = 8
+
+    def build(self) -> None:
+        check_fields(self, {"slots": ">= 1 tokens"})
+        self.k_size = self.key_dim or max(self.width // 2, 1)
+        self.v_size = self.value_dim or self.width
+        self.ssm: Mixer = DiagonalSSM(self.width, self.depth, state_size=self.state_size)
+        self.hx_proj = linear(self.width, 2 + self.width, True)
+        self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(self.width)))
+        self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), self.slots, self.k_size + self.v_size + 1)
+        return {"memory": memory} | initial_inside(self.ssm, x)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        s, after = run_inside(self.ssm, x, state, shared)
+        s = F.silu(s)
+        u, h = self.hx_proj(s).split([2, self.width], -1)
+        p = (u * (-self.log_temperature).exp()).softmax(-1)
+        active = p[..., 1] > p[..., 0]
+        q, k, v, r = (x.new_zeros(*x.shape[:2], n) for n in (self.k_size, self.k_size, self.v_size, self.v_size))
+        found = self.unit(x[active], s[active])
+        q, k, v, r = (zeros.masked_scatter(active[..., None], f) for zeros, f in zip((q, k, v, r), found, strict=True))
+        return {"q": q, "k": k, "v": v, "r": r, "active": active, "share": p[..., 1:], "h": h}, after
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        active = inputs["active"][:, None]
+        token = torch.cat([inputs["k"], inputs["v"], torch.ones_like(inputs["k"][:, :1])], -1)
+        memory = torch.where(active[..., None], torch.cat([memory[:, 1:], token[:, None]], 1), memory)
+        keys, values, there = memory.split([self.k_size, self.v_size, 1], -1)
+        scores = torch.einsum("bk,btk->bt", inputs["q"], keys) * self.k_size**-0.5
+        # Without any token nothing is read: the output is multiplied by 0 below.
+        weights = scores.masked_fill(there[..., 0] == 0, torch.finfo(scores.dtype).min).softmax(-1)
+        return memory, torch.einsum("bt,btv->bv", weights, values) * active
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        active = inputs["active"]
+        slots = self.slots
+        sizes = active.sum(1)
+        most = int(sizes.max())
+        # Active tokens first, in order of time: attention costs their number squared.
+        order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+        token = torch.cat([inputs["k"], inputs["v"], active[..., None].to(memory.dtype)], -1)
+        picked, q = (x.gather(1, order[..., None].expand(-1, -1, x.shape[-1])) for x in (token, inputs["q"]))
+        known = torch.cat([memory, picked], 1)
+        keys, values, there = known.split([self.k_size, self.v_size, 1], -1)
+        i = torch.arange(most, device=q.device)[:, None]
+        j = torch.arange(slots + most, device=q.device)
+        seen = (j > i) & (j <= i + slots) & (there[..., 0] != 0)[:, None]
+        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~seen, torch.finfo(q.dtype).min)
+        found = scores.softmax(-1) @ values
+        out = torch.zeros_like(inputs["v"]).scatter(1, order[..., None].expand(-1, -1, self.v_size), found)
+        last = sizes[:, None] + torch.arange(slots, device=q.device)
+        return known.gather(1, last[..., None].expand(-1, -1, known.shape[-1])), out * active[..., None]
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        active = inputs["active"]
+        read = torch.zeros_like(x).masked_scatter(active[..., None], self.unit.h_proj((out * inputs["r"])[active]))
+        return F.silu(inputs["h"] + read * inputs["share"])
+
+
+@leaf
+def dilated(y: Tensor, tail: Tensor, weights: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Return (y [B, T, D] plus silu of its convolution over every `step`-th token, the tokens behind it).
+
+    Args:
+        tail: [B, (size - 1) step, D], the tokens before.
+        weights: [size, D].
+    """
+    known = torch.cat([tail, y], 1)
+    length = y.shape[1]
+    taps = zip(range(0, known.shape[1] - length + 1, step), weights, strict=True)
+    mixed = sum((known[:, n : n + length] * w for n, w in taps), torch.zeros_like(y))
+    return y + F.silu(mixed), known[:, length:]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TCNCA(CachedAttention):
+    """An attention unit behind dilated convolutions, in place of the averages of MEGA (Sommer et al. 2023, 2312.05605).
+
+        y_0 = x,  y_{l+1} = y_l + silu(conv_l y_l),  conv_l each channel on its own, causal, dilated by b^l
+        y = W (attention over the last window_size tokens, of q, k from y and v from x) r
+
+    The convolutions see 1 + (kernel - 1) (b^L - 1) / (b - 1) tokens. The window is a mask over all pairs of
+    tokens, so that time over a whole text grows with T^2; the source cuts the text into chunks instead.
+
+    Args:
+        layers: L.
+        kernel, dilation: tokens of a convolution, and b.
+        window_size: tokens that attention sees.
+        key_dim, value_dim: K and V (defaults: width / 2, width).
+    """
+
+    why_not_parallel = "its convolutions reach far into earlier slices"
+
+    layers: int = 4
+    kernel: int = 5
+    dilation: int = 3
+    window_size: int = 128
+    key_dim: int | None = None
+    value_dim: int | None = None
+
+    def build(self) -> None:
+        check_fields(self, {"layers": "> 0", "kernel window_size": ">= 1 tokens", "dilation": "> 0"})
+        self.kv_heads = self.groups = 1
+        self.k_size = self.key_dim or max(self.width // 2, 1)
+        self.v_size = self.value_dim or self.width
+        bound = self.kernel**-0.5
+        self.filters = nn.Parameter(torch.empty(self.layers, self.kernel, self.width).uniform_(-bound, bound))
+        self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
+
+    def initial(self, x: Tensor) -> State:
+        reach = [(self.kernel - 1) * self.dilation**layer for layer in range(self.layers)]
+        return super().initial(x) | {f"tail_{i}": x.new_zeros(len(x), n, self.width) for i, n in enumerate(reach)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        y = x
+        length = x.shape[1]
+        tails = {}
+        for i, weights in enumerate(self.filters):
+            y, tails[f"tail_{i}"] = dilated(y, state[f"tail_{i}"], weights, self.dilation**i)
+        q, k, v, r = self.unit(x, y)
+        inputs = {"q": q[:, :, None], "k": k[:, :, None], "v": v[:, :, None], "r": r}
+        return inputs, tails | {"position": state["position"] + length}
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.unit.h_proj(out[:, :, 0] * inputs["r"])

@@ -1,0 +1,133 @@
+"""HAX: a state-space layer, and softmax attention over few tokens of the past, found by hashing and by a score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields
+from .base import Inputs, Mixer, Shared, State
+from .mamba import Mamba2
+from .modules import linear
+from .nested import PREFIX, best_so_far, initial_inside
+
+PLANES = 8  # random hyperplanes: 256 buckets
+RANKING = 0.1  # weight of the loss of the scores
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class HAX(Mixer):
+    """y = finish(SSM(u) + E softmax(q k^T / sqrt(K)) u over few tokens) (Zhan et al. 2025, hybrid sparse attention).
+
+    u, the values of the state-space layer (Mamba-2) behind its convolution, are those of the attention, and q and k
+    their projections; E is a vector, and `finish` the layer's norm, gate and output projection. A token sees itself,
+    the last `chosen` tokens whose key falls into its query's bucket (locality-sensitive hashing: the signs of 8 random
+    projections), and the `chosen` tokens of highest score so far. The score of a token is an MLP of its key and of the
+    direction of the sum of queries up to it; `auxiliary` trains it alone, to rank tokens as their attention by sigmoids
+    ranks them, for the choice itself has no gradient.
+
+    As published q and k are centred before they are hashed, by their means over the whole sequence; here by their means
+    so far, for a token is hashed before the next one comes.
+
+    Args:
+        chosen: tokens of each of the two choices.
+        key_dim: K.
+        hashed, scored: use the one and the other choice.
+        mamba: options of the state-space layer.
+
+    The memory is [B, tokens, K + I + 2]: key, value, bucket, score, I channels inside the layer; it grows with the
+    sequence.
+    """
+
+    why_not_parallel = "its keys of earlier tokens lie in other processes"
+
+    chosen: int = 32
+    key_dim: int = 64
+    hashed: bool = True
+    scored: bool = True
+    mamba: Mapping[str, object] | None = None
+
+    def build(self) -> None:
+        check_fields(self, {"chosen": ">= 1 tokens", "key_dim": "> 0"})
+        options: Mapping[str, object] = self.mamba or {}
+        self.ssm = Mamba2(self.width, self.depth, **options)  # type: ignore[arg-type]
+        self.q_proj, self.k_proj = (linear(self.ssm.inner, self.key_dim) for _ in range(2))
+        self.gain = nn.Parameter(torch.ones(self.ssm.inner))
+        if self.scored:
+            both = 2 * self.key_dim
+            hidden = (linear(both, both, True), nn.ReLU(), linear(both, both, True), nn.ReLU())
+            self.score = nn.Sequential(*hidden, linear(both, 1))
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), 0, self.key_dim + self.ssm.inner + 2)
+        # Of queries and keys, and the number of tokens.
+        sums = x.new_zeros(len(x), 2 * self.key_dim + 1)
+        return {"memory": memory, "sums": sums} | initial_inside(self.ssm, x)
+
+    def planes(self) -> Tensor:
+        """Return the normals [K, PLANES] of the hyperplanes: the same in every model, neither trained nor saved."""
+        return torch.randn(self.key_dim, PLANES, generator=torch.Generator().manual_seed(self.depth.layer))
+
+    def _bucket(self, x: Tensor) -> Tensor:
+        """Return the bucket [.., 1] of centred q or k [.., K]."""
+        bits = x @ self.planes().to(x) > 0
+        return (bits * 2 ** torch.arange(PLANES, device=x.device)).sum(-1, keepdim=True).to(x.dtype)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        own = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+        inner, after = self.ssm.project(x, own, shared)
+        if x.shape[1] == 1:
+            run = self.ssm.stepwise
+        else:
+            run = self.ssm.chunked
+        after["memory"], out = run(own["memory"], inner)
+        u = inner["u"].flatten(-2)
+        q = self.q_proj(u)
+        k = self.k_proj(u)
+        ones = torch.ones_like(q[..., :1])
+        sums = state["sums"][:, None] + torch.cat([q, k, ones], -1).detach().cumsum(1)
+        queries, keys, count = sums.split([self.key_dim, self.key_dim, 1], -1)
+        scores = torch.zeros_like(ones)
+        if self.scored:
+            scores = self.score(torch.cat([k.detach(), F.normalize(queries, dim=-1)], -1))
+            if self.training and torch.is_grad_enabled():
+                self.auxiliary = RANKING * self._ranking_loss(q.detach(), k.detach(), scores[..., 0])
+        row = torch.cat([k, u, self._bucket(k - keys / count), scores.detach()], -1)
+        inputs = {"q": q, "bucket": self._bucket(q - queries / count), "row": row}
+        inputs |= {"out": out.flatten(-2), "u": inner["u"], "z": inner["z"]}
+        return inputs, {PREFIX + name: value for name, value in after.items()} | {"sums": sums[:, -1]}
+
+    def _ranking_loss(self, q: Tensor, k: Tensor, scores: Tensor) -> Tensor:
+        """Cross entropy of the order of every two scores [B, T] against that of the attention of later queries."""
+        wanted = (q @ k.mT * self.key_dim**-0.5).sigmoid().tril().sum(1)
+        above = (wanted[:, :, None] > wanted[:, None]).to(q.dtype)
+        return F.binary_cross_entropy_with_logits(scores[:, :, None] - scores[:, None], above)
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
+        return after, out[:, 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, inputs["row"]], 1)
+        q = inputs["q"]
+        keys, values, buckets, scores = known.split([self.key_dim, self.ssm.inner, 1, 1], -1)
+        now = torch.arange(memory.shape[1], known.shape[1], device=q.device)
+        then = torch.arange(known.shape[1], device=q.device)
+        past = then <= now[:, None]
+        seen = (then == now[:, None]).expand(len(q), -1, -1)
+        if self.hashed:
+            same = (inputs["bucket"] == buckets.mT) & past
+            later = same.to(torch.int32).flip(-1).cumsum(-1).flip(-1)  # of the bucket, from each on, itself among them
+            seen = seen | (same & (later <= self.chosen))
+        if self.scored:
+            seen = seen | best_so_far(scores[..., 0], now + 1, self.chosen)
+        weights = (q @ keys.mT * self.key_dim**-0.5).masked_fill(~seen, -torch.inf).softmax(-1)
+        return known, weights @ values
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        both = inputs["out"] + self.gain * out
+        return self.ssm.finish(both.unflatten(-1, (self.ssm.heads, -1)), x, inputs)

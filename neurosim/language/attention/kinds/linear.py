@@ -1,0 +1,249 @@
+"""Kinds whose state only adds and decays: S = e^g S + k v^T, o = scale S^T q."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields, lookup, require
+from .base import AdditiveMixer, Depth, Inputs, Shared, State
+from .feature_maps import NormAware
+from .feature_maps import feature_map as map_of
+from .modules import activation, linear, low_rank, repeat_heads, split_heads
+from .qkv import GatedMixer, QKVMixer
+from .rotary import MOST, rotary
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class GroupedMixer(AdditiveMixer, QKVMixer):
+    """Kinds whose k and v may have fewer heads than q.
+
+    Args:
+        num_heads, num_kv_heads: of queries, and of keys and values; fewer of the latter are shared by groups.
+        key_dim, value_dim: channels over all heads (default: width).
+        elementwise_affine, norm_eps: of the norm of the outputs.
+    """
+
+    num_heads: int = 4
+    num_kv_heads: int | None = None
+    key_dim: int | None = None
+    value_dim: int | None = None
+    elementwise_affine: bool = True
+    norm_eps: float = 1e-5
+
+    def group(self, key_dim: int) -> None:
+        """Make the projections of q, k and v; `key_dim` is the default."""
+        keys = self.key_dim or key_dim
+        values = self.value_dim or self.width
+        self.group_queries(self.num_heads, self.num_kv_heads, keys, values)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class LinearAttention(GroupedMixer, GatedMixer):
+    """Linear attention: S += phi(k) v^T, o = scale S^T phi(q), scale = features^-1/2 (Katharopoulos et al. 2020).
+
+    With `do_feature_map_norm`, o is divided by phi(q) . sum of phi(k): the state has a column of ones for that sum.
+    Rotary positions turn q and k before the feature maps see them, as in softmax attention.
+
+    Args:
+        feature_map: a name of `FEATURE_MAPS`; `tie_feature_map_qk` uses one map for queries and keys.
+        norm_q, norm_k: divide features by their sum.
+        use_output_norm: root-mean-square norm of the outputs.
+        norm_power: lambda of the map 'norm_aware'.
+        rotary_dim: channels of a head that positions turn; 0 for no positions.
+        rope_theta: base of the rotary positions.
+        rope_scaling: entries of a config's `rope_scaling`, see `rotary`.
+    """
+
+    conv_names = ()
+    gate_fn = None
+
+    feature_map: str = "elu"
+    tie_feature_map_qk: bool = False
+    do_feature_map_norm: bool = True
+    norm_q: bool = False
+    norm_k: bool = False
+    use_output_norm: bool = True
+    norm_power: float = 3.0
+    rotary_dim: int = 0
+    rope_theta: float = 10000.0
+    rope_scaling: Mapping[str, object] | None = None
+
+    def build(self) -> None:
+        self.group(self.width)
+        head = self.head_dim = self.k_size
+        check_fields(self, {"rope_theta": "> 0"})
+        require(0 <= self.rotary_dim <= head, self.name("rotary_dim"), f"must be 0 to {head}", self.rotary_dim)
+        self.counts_tokens = self.rotary_dim > 0
+        self.positions = rotary(self.rotary_dim, self.rope_theta, self.rope_scaling) if self.counts_tokens else None
+        self.feature_map_q = map_of(self.feature_map, head, is_query=True)
+        tied = self.tie_feature_map_qk
+        if tied:
+            self.feature_map_k = self.feature_map_q
+        else:
+            self.feature_map_k = map_of(self.feature_map, head, is_query=False)
+        check_fields(self, {"norm_power": "finite and > 0"})
+        for each in (self.feature_map_q, self.feature_map_k):
+            if isinstance(each, NormAware):
+                each.power = self.norm_power
+        self.k_size = self.feature_map_q.features
+        self.scale = self.feature_map_q.features**-0.5
+        self.extra_columns = int(self.do_feature_map_norm)
+        self.output()
+        if not self.use_output_norm:
+            self.o_norm = nn.Identity()
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q = split_heads(self.q_proj(x), self.head_dim)
+        k = split_heads(self.k_proj(x), self.head_dim)
+        v = repeat_heads(split_heads(self.v_proj(x), self.v_size), self.groups)
+        after: State = {}
+        if self.positions is not None:
+            q = self.positions.turn(q, state["position"])
+            k = self.positions.turn(k, state["position"])
+            after["position"] = state["position"] + x.shape[1]
+        q = self.feature_map_q(q)
+        k = self.feature_map_k(repeat_heads(k, self.groups))
+        q = q / (q.sum(-1, keepdim=True) + 1e-4) if self.norm_q else q
+        k = k / (k.sum(-1, keepdim=True) + 1e-4) if self.norm_k else k
+        if self.extra_columns:
+            v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+        return {"q": q, "k": k, "v": v}, after
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        if self.extra_columns:
+            out = out[..., :-1] / (out[..., -1:] + 1e-10)
+        return super().finish(out, x, inputs)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DecayedMixer(GroupedMixer, GatedMixer):
+    """Kinds with an activation of q and k, a decay and a gated output.
+
+    Args:
+        feature_map: activation of q and k.
+        gate_fn: activation of the output gate; None for no gate.
+        conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
+    """
+
+    feature_map: str | None = None
+    gate_fn: str | None = "swish"
+    conv_size: int = 0
+    conv_bias: bool = False
+
+    def group(self, key_dim: int) -> None:
+        super().group(key_dim)
+        self.convolve()
+        self.act = activation(self.feature_map or "identity", self.name("feature_map"))
+
+    def qkv(self, x: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
+        """Return q [B, T, H, K], k and v of H / groups heads, and the tails of the convolutions."""
+        (q, k, v), tails = self.convolved(x, state)
+        q, k = (self.act(split_heads(value, self.k_size)) for value in (q, k))
+        return q, k, split_heads(v, self.v_size), tails
+
+
+def _retnet_decays(heads: int, depth: Depth) -> list[float]:
+    """log(1 - 2^(-5-h)) (Sun et al. 2023, arXiv 2307.08621)."""
+    return [math.log1p(-(2.0 ** (-5.0 - head))) for head in range(heads)]
+
+
+def _lightning_decays(heads: int, depth: Depth) -> list[float]:
+    """-(8/H)(1 - layer/L) h (Qin et al. 2024, arXiv 2401.04658)."""
+    return [-(8 / heads) * (1 - depth.layer / depth.layers) * head for head in range(heads)]
+
+
+DECAYS = {"lightning": _lightning_decays, "retnet": _retnet_decays}
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Retention(DecayedMixer):
+    """Retention and lightning attention: a constant decay for each head, with or without rotary positions on q and k.
+
+    Args:
+        decay: 'retnet', 1 - 2^(-5-h), or 'lightning', exp(-(8/H)(1 - layer/L) h).
+        rotary: turn q and k by their positions.
+    """
+
+    counts_tokens = True
+
+    decay: str = "retnet"
+    rotary: bool = True
+
+    def build(self) -> None:
+        self.group(self.width)
+        require(self.num_heads <= MOST, "Retention.num_heads", f"must be at most {MOST}", self.num_heads)
+        self.log_decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
+        self.positions = rotary(self.k_size) if self.rotary else None
+        self.output()
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q, k, v, tails = self.qkv(x, state)
+        if self.positions is not None:
+            q, k = (self.positions.turn(value, state["position"]) for value in (q, k))
+        k = repeat_heads(k, self.groups)
+        v = repeat_heads(v, self.groups)
+        g = x.new_tensor(self.log_decays).expand(*x.shape[:2], -1)
+        return {"q": q, "k": k, "v": v, "g": g}, tails | {"position": state["position"] + x.shape[1]}
+
+
+def lightning(width: int, depth: Depth, num_heads: int = 4, gate_fn: str | None = "sigmoid") -> Retention:
+    """Lightning attention: silu on q and k, the decay of its layer, a sigmoid gate (Qin et al. 2024)."""
+    return Retention(
+        width, depth, num_heads=num_heads, gate_fn=gate_fn, decay="lightning", rotary=False, feature_map="silu"
+    )
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SimpleGLA(DecayedMixer):
+    """One decay for each head and token: g = logsigmoid(W x + b) / `gate_logit_normalizer`."""
+
+    conv_size: int = 4
+    gate_logit_normalizer: float = 16.0
+
+    def build(self) -> None:
+        self.group(self.width)
+        self.gk_proj = linear(self.width, self.num_heads, True)
+        self.output()
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q, k, v, tails = self.qkv(x, state)
+        g = F.logsigmoid(self.gk_proj(x)) / self.gate_logit_normalizer
+        return {"q": q, "k": repeat_heads(k, self.groups), "v": repeat_heads(v, self.groups), "g": g}, tails
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class GLA(DecayedMixer):
+    """Gated linear attention: a decay for every key channel, g = logsigmoid(W2 W1 x + b) / 16 (arXiv 2312.06635).
+
+    The default of `key_dim` is width / 2.
+
+    Args:
+        gate_low_rank_dim: channels between W1 and W2.
+        gate_logit_normalizer: the 16.
+        clamp_min: lower bound of g; None for none.
+    """
+
+    chunk = 16
+
+    gate_low_rank_dim: int = 16
+    gate_logit_normalizer: float = 16.0
+    clamp_min: float | None = None
+
+    def build(self) -> None:
+        self.group(self.width // 2)
+        self.gk_proj = low_rank(self.width, self.gate_low_rank_dim, self.k_proj.out_features, True)
+        self.output()
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q, k, v, tails = self.qkv(x, state)
+        g = F.logsigmoid(split_heads(self.gk_proj(x), self.k_size)) / self.gate_logit_normalizer
+        if self.clamp_min is not None:
+            g = g.clamp(min=self.clamp_min)
+        k, v, g = (repeat_heads(value, self.groups) for value in (k, v, g))
+        return {"q": q, "k": k, "v": v, "g": g}, tails

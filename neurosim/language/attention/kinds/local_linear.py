@@ -1,0 +1,90 @@
+"""Local linear attention: the value that a weighted linear regression on the keys predicts at the query."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields
+from .base import Inputs
+from .modules import repeat_heads
+from .softmax import SoftmaxAttention
+
+
+def local_linear(scores: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: Tensor) -> Tensor:
+    """Return the intercept b of min_{b, W} sum_j w_j |v_j - b - W (k_j - q)|^2 + ridge |W|^2.
+
+    w_j = e^(score_j - max). With the means k' and v' under the weights p = w / sum w, the intercept is
+
+        b = v' + sum_j p_j v_j (k_j - k') . r,   r = (sum_j p_j k_j k_j^T - k' k'^T + ridge / sum w)^-1 (q - k')
+
+    which is what the paper writes around q instead of k': around k' the matrix is no difference of large numbers.
+
+    Args:
+        scores: [.., T, N], -inf where a key is not seen.
+        q: [.., T, K].
+        keys, values: [.., N, K] and [.., N, V].
+        ridge: [.., 1, 1].
+    """
+    p = scores.softmax(-1)
+    total = (scores - scores.amax(-1, keepdim=True)).exp().sum(-1, keepdim=True)
+    centre = p @ keys
+    mean = p @ values
+    squares = keys[..., :, None] * keys[..., None, :]
+    second = (p @ squares.flatten(-2)).unflatten(-1, squares.shape[-2:])
+    spread = second - centre[..., :, None] * centre[..., None, :]
+    eye = torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)
+    r = torch.linalg.solve(spread + (ridge / total)[..., None] * eye, q - centre)
+    return mean + (p * (r @ keys.mT - (r * centre).sum(-1, keepdim=True))) @ values
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class LocalLinearAttention(SoftmaxAttention):
+    """o = b of min_{b, W} sum_j w_j |v_j - b - W (k_j - q)|^2 + ridge |W|^2, w_j = e^(q . k_j / sqrt(K)).
+
+    Softmax attention fits a constant around the query, this a line: a value that is a linear function of its key is
+    recalled exactly from few pairs (Zuo et al. 2025, arXiv 2510.01450). For a large ridge it is softmax attention. The
+    weights are relative to the largest. Each query solves a system of K equations: on a CPU K should be small.
+
+    Args:
+        ridge: of every head at the start of training, > 0; it is trained as softplus(parameter).
+        rotary_dim: channels of a head that positions turn; the source has none.
+    """
+
+    chunk = 32
+
+    rotary_dim: int | None = 0
+    ridge: float = 1.0
+
+    def build(self) -> None:
+        check_fields(self, {"ridge": "finite and > 0"})
+        super().build()
+        inverse = self.ridge + math.log(-math.expm1(-self.ridge))  # of softplus
+        self.ridge_param = nn.Parameter(torch.full((self.num_heads,), inverse))
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)[:, -self.window_size :]
+        return self.visible_later(known), self._regress(inputs["q"][:, None], known)[:, 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        end = memory.shape[1]
+        outputs = []
+        for q in inputs["q"].split(self.chunk, 1):
+            end += q.shape[1]
+            outputs.append(self._regress(q, known[:, :end]))
+        return self.visible_later(known), torch.cat(outputs, 1)
+
+    def _regress(self, q: Tensor, known: Tensor) -> Tensor:
+        """Return o [B, T, H, V] of the last T tokens q [B, T, H, K] among the N of `known`."""
+        keys, values = (part.movedim(1, 2) for part in repeat_heads(known, self.groups).split(self.k_size, -1))
+        q = q.movedim(1, 2)
+        now = torch.arange(known.shape[1] - q.shape[2], known.shape[1], device=q.device)[:, None]
+        then = torch.arange(known.shape[1], device=q.device)
+        seen = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~seen, -torch.inf)
+        return local_linear(scores, q, keys, values, F.softplus(self.ridge_param)[:, None, None]).movedim(2, 1)

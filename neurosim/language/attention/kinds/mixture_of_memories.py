@@ -1,0 +1,269 @@
+"""Several memories, each token touching a few: what such kinds share, and mixture of memories."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import require
+from . import chunks
+from .base import Inputs, Shared, State, delta_step, read
+from .modules import (
+    ShortConv,
+    initial_a_log,
+    initial_dt_bias,
+    l2_normalise,
+    linear,
+    log_decays,
+    split_heads,
+)
+from .qkv import GatedMixer
+
+
+class Packing:
+    """The tokens of each memory packed one behind the other.
+
+    Args:
+        index: [B, T, R] memories of each token, all different.
+        count: number of memories.
+        unordered: of the R, the number whose tokens are in the order of `torch.argsort` instead of time, see `MoM`.
+
+    Attributes:
+        source: [B, count, L] position t R + r of each packed token, in order of time.
+        valid: [B, count, L] false where a memory has fewer than L tokens.
+    """
+
+    def __init__(self, index: Tensor, count: int, unordered: int = 0) -> None:
+        self.slots = index.shape[2]
+        rank = torch.arange(index[0].numel(), device=index.device).expand(len(index), -1)
+        if unordered:
+            rank = rank.unflatten(1, index.shape[1:]).clone()
+            rank[..., :unordered] = _unordered_rank(index[..., :unordered])
+            rank = rank.flatten(1)
+        chosen = index.flatten(1)[:, None] == torch.arange(count, device=index.device)[:, None]
+        self.sizes = chosen.sum(-1)
+        length = int(self.sizes.max())
+        last = rank.max() + 1
+        self.source = torch.where(chosen, rank[:, None], last).argsort(dim=-1, stable=True)[..., :length]
+        self.valid = torch.arange(length, device=index.device) < self.sizes[..., None]
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[B, T, R, ..] to [B, count, L, ..], zero where not valid."""
+        flat = x.flatten(1, 2)
+        where = self.source.flatten(1)
+        packed = flat[torch.arange(len(x), device=x.device)[:, None], where].unflatten(1, self.source.shape[1:])
+        return packed * self.valid.reshape(*self.valid.shape, *[1] * (packed.dim() - 3)).to(x.dtype)
+
+    def unpack(self, y: Tensor, length: int) -> Tensor:
+        """[B, count, L, ..] to [B, T, R, ..]."""
+        out = y.new_zeros(len(y), length * self.slots, *y.shape[3:])
+        batch = torch.arange(len(y), device=y.device)[:, None, None].expand_as(self.source)
+        return out.index_put((batch[self.valid], self.source[self.valid]), y[self.valid]).unflatten(
+            1, (length, self.slots)
+        )
+
+
+def _unordered_rank(index: Tensor) -> Tensor:
+    """[B, T, R] positions of tokens in an argsort by sequence and memory that is not stable."""
+    spans = torch.arange(len(index), device=index.device)[:, None, None] * (index.max() + 1)
+    order = (spans + index).flatten().argsort()
+    return torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device)).view_as(index)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RoutedMixer(GatedMixer):
+    """Kinds with several memories [B, M, H, K, V], each of which sees the tokens that are routed to it.
+
+    Inputs of the recurrence have an axis of the R memories of a token: q, k, v, g and beta [B, T, R, H, ..], `index`
+    [B, T, R] and `weight`, of each output in their sum, [B, T, R] or absent.
+
+    Args:
+        num_heads, head_dim: heads of each memory, and channels of a key.
+        head_v_dim: channels of a value (default: `head_dim`).
+        topk: memories that a token uses.
+        gate_fn: activation of the output gate; None for no gate.
+        norm_eps: of the norm of the outputs.
+        aux_loss_coef: of the loss that balances the memories in training; 0 for none.
+    """
+
+    unordered = 0
+
+    num_heads: int = 2
+    head_dim: int = 32
+    head_v_dim: int | None = None
+    topk: int = 1
+    gate_fn: str | None = "swish"
+    norm_eps: float = 1e-5
+    aux_loss_coef: float = 0.01
+
+    def group(self, memories: int, kind: str, common: bool) -> None:
+        """Set the sizes of the state.
+
+        Args:
+            memories: of which a token uses `topk`; called `kind` in errors.
+            common: one more is used by every token.
+        """
+        in_range = 0 < self.topk <= memories
+        require(in_range, self.name("topk"), f"must be > 0 and <= {memories} {kind}", self.topk)
+        self.count = memories + common
+        self.heads = self.num_heads
+        self.v_size = self.head_v_dim or self.head_dim
+        self.scale = self.head_dim**-0.5
+
+    def balance(self, scores: Tensor, index: Tensor) -> None:
+        """Set `auxiliary`, which is least where all memories are used alike (Fedus et al. 2021, arXiv 2101.03961).
+
+        coefficient N / R sum_n p_n f_n of N memories, p the mean score and f the share of tokens that use one of R.
+
+        Args:
+            scores: [B, T, N], their sum 1.
+            index: [B, T, R] memories that a token uses.
+        """
+        if self.training and torch.is_grad_enabled() and self.aux_loss_coef:
+            count = scores.shape[-1]
+            share = F.one_hot(index, count).sum(2).to(scores.dtype).mean((0, 1))
+            mean = scores.mean((0, 1))
+            self.auxiliary = self.aux_loss_coef * count / index.shape[2] * (mean * share).sum()
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), self.count, self.heads, self.head_dim, self.v_size)}
+
+    @abstractmethod
+    def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
+        """Return the memories [B, R, H, K, V] of a token after it."""
+
+    @abstractmethod
+    def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return memories [B, H, K, V] after many tokens [B, L, H, ..] and the outputs, by the chunked form."""
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        index = inputs["index"]
+        weight = inputs.get("weight")
+        rows = torch.arange(len(memory), device=memory.device)[:, None]
+        new = self.write(memory[rows, index], inputs)
+        memory = memory.index_put((rows.expand_as(index), index), new)
+        out = read(new, inputs["q"])
+        if weight is None:
+            return memory, out.sum(1) * self.scale
+        return memory, (out * self.scale * weight[..., None, None]).sum(1)
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        packing = Packing(inputs["index"], memory.shape[1], self.unordered)
+        tokens = {name: value for name, value in inputs.items() if name not in ("index", "weight")}
+        packed = {name: packing.pack(value).flatten(0, 1) for name, value in tokens.items()}
+        after, out = self.run(memory.flatten(0, 1), packed)
+        out = packing.unpack(out.unflatten(0, memory.shape[:2]), inputs["q"].shape[1])
+        if "weight" in inputs:
+            out = out * inputs["weight"][..., None, None]
+        return after.unflatten(0, memory.shape[:2]), out.sum(2)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MoM(RoutedMixer):
+    """Mixture of memories: gated delta rules; a router picks `topk` of them for each token, one more is shared (Du et
+    al. 2025, arXiv 2502.13685).
+
+    Outputs are summed with the routing weights (softmax over all, renormalised over the memories picked); the output
+    of the shared memory is added. A short convolution sees the tokens routed to its memory as the whole sequence.
+
+    Args:
+        num_memories: number of memories beside the shared one.
+        shared_mem: add a memory that sees every token.
+        single_kv_proj: one projection of keys and values for all memories.
+        library_order: where many tokens come at once, order those of a memory by `torch.argsort`, which is not stable,
+            as flash-linear-attention 0.6.0 does: a token may then see later ones. Gives its numbers exactly, but
+            depends on torch and processor. Without it, and for one token at a time, the order is that of time.
+        conv_size, conv_bias: see `DeltaNet`.
+    """
+
+    topk: int = 2
+    num_memories: int = 4
+    shared_mem: bool = True
+    single_kv_proj: bool = False
+    library_order: bool = False
+    conv_size: int = 4
+    conv_bias: bool = False
+
+    def build(self) -> None:
+        require(self.num_memories <= 4096, "MoM.num_memories", "must be at most 4096", self.num_memories)
+        self.group(self.num_memories, "memories", self.shared_mem)
+        self.unordered = self.topk if self.library_order else 0
+        if self.library_order:
+            self.why_not_parallel = "the order of the tokens of a memory is that of all slices together"
+        width = self.width
+        heads = self.num_heads
+        keys = heads * self.head_dim
+        values = heads * self.v_size
+        self.q_proj, self.gate_proj = linear(width, keys), linear(width, self.num_memories)
+        for name, size in {"k": keys, "v": values, "b": heads, "a": heads}.items():
+            if not self.single_kv_proj:
+                each = nn.ModuleList([linear(width, size) for _ in range(self.num_memories)])
+                setattr(self, f"{name}_proj", each)
+            if self.single_kv_proj or self.shared_mem:
+                setattr(self, f"shared_{name}", linear(width, size))
+        self.A_log = initial_a_log(heads)
+        self.dt_bias = initial_dt_bias(heads)
+        for name in "qkv" if self.conv_size else "":
+            channels = values if name == "v" else keys
+            setattr(self, f"{name}_conv1d", ShortConv(channels, self.conv_size, self.conv_bias))
+        self.output()
+
+    def initial(self, x: Tensor) -> State:
+        state = super().initial(x)
+        for name in "qkv" if self.conv_size else "":
+            tail = getattr(self, f"{name}_conv1d").initial(x)
+            state[f"{name}_tail"] = tail[:, None].repeat(1, self.count, 1, 1)
+        return state
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        scores = self.gate_proj(x).softmax(-1)
+        weight, index = scores.topk(self.topk, -1)
+        self.balance(scores, index)
+        weight = weight / weight.sum(-1, keepdim=True)
+        if self.shared_mem:
+            weight = torch.cat([weight, torch.ones_like(weight[..., :1])], -1)
+            index = torch.cat([index, torch.full_like(index[..., :1], self.num_memories)], -1)
+        packing = Packing(index, self.count, self.unordered)
+        packed = packing.pack(x[:, :, None].expand(-1, -1, index.shape[2], -1))
+        values = {"q": self.q_proj(packed)} | {name: self._each(name, packed) for name in "kvba"}
+        tails = {}
+        for name in "qkv":
+            if self.conv_size:
+                values[name], tails[f"{name}_tail"] = self._convolved(name, values[name], state, packing)
+            else:
+                values[name] = F.silu(values[name])
+        unpacked = {name: packing.unpack(value, x.shape[1]) for name, value in values.items()}
+        inputs = {
+            "q": l2_normalise(split_heads(unpacked["q"], self.head_dim)),
+            "k": l2_normalise(split_heads(unpacked["k"], self.head_dim)),
+            "v": split_heads(unpacked["v"], self.v_size),
+            "beta": unpacked["b"].sigmoid(),
+            "g": log_decays(unpacked["a"], self.A_log, self.dt_bias),
+        }
+        return inputs | {"index": index, "weight": weight}, tails
+
+    def _each(self, name: str, packed: Tensor) -> Tensor:
+        """[B, memories, L, ..]: the tokens of every memory through its own projection."""
+        shared = getattr(self, f"shared_{name}", None)
+        own = getattr(self, f"{name}_proj", [shared] * self.num_memories)
+        layers = [*own, shared] if self.shared_mem else own
+        return torch.stack([layer(packed[:, m]) for m, layer in enumerate(layers)], 1)
+
+    def _convolved(self, name: str, value: Tensor, state: State, packing: Packing) -> tuple[Tensor, Tensor]:
+        conv: ShortConv = getattr(self, f"{name}_conv1d")
+        known = torch.cat([state[f"{name}_tail"], value], 2)
+        out = conv.apply_to(known.flatten(0, 1), value.shape[2]).unflatten(0, value.shape[:2])
+        # The tail of a memory lies behind its last token.
+        last = packing.sizes[..., None] + torch.arange(conv.size - 1, device=value.device)
+        return out, known.gather(2, last[..., None].expand(-1, -1, -1, value.shape[-1]))
+
+    def write(self, memory: Tensor, inputs: Inputs) -> Tensor:
+        return delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs["g"])
+
+    def run(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q, k, v, beta, g = (inputs[name] for name in ("q", "k", "v", "beta", "g"))
+        return chunks.delta(q * self.scale, k, v, beta, memory, g, self.chunk)

@@ -1,0 +1,289 @@
+"""Memories that are networks, trained token by token while they are read: Titans, and Moneta, Yaad and Memora."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields, lookup, require
+from .base import Inputs, Shared, State
+from .modules import divide, l2_normalise, linear, split_heads
+from .qkv import GatedMixer, QKVMixer
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class NeuralMemory(QKVMixer, GatedMixer):
+    """A_t = (1 - alpha_t) A_{t-1} - theta_t dL(M(k_t) - v_t)/dW,  W_t = w(A_t),  o_t = M_{W_t}(q_t).
+
+    M is the network of weights W: W^T x for `memory_depth` 1, else x + norm(W_n^T gelu(.. W_1^T x)) with hidden layers
+    of `expansion` K channels. The gradient is taken at the weights before the first of every `span` tokens, so that
+    those of a span are computed at once. L and w are the kind's: its loss and its retention. q, k and v pass
+    convolutions and silu, q and k are normalised; alpha and theta are sigmoids of W x for each head and token, the
+    latter times `max_step`. A starts from trained weights.
+
+    The memory is [B, H, 3, weights of M]: A before the span, A, and its momentum where the kind has one.
+
+    Args:
+        num_heads, head_dim: heads, and channels of q, k and v in each (default: width / num_heads).
+        memory_depth: layers of M, 1 to 4.
+        expansion: of the hidden layers.
+        span: tokens whose gradients are taken at the same weights.
+        max_step: largest theta. A network of hidden layers with steps near 1 amplifies rounding from token to token.
+        gate_fn: activation of the output gate; None for no gate.
+        conv_size, conv_bias, norm_eps: see `DeltaNet`.
+    """
+
+    why_not_parallel = "the gradients of its tokens depend on the weights that the tokens before left"
+    has_momentum = False
+
+    num_heads: int = 4
+    head_dim: int | None = None
+    memory_depth: int = 2
+    expansion: int = 4
+    span: int = 16
+    max_step: float = 0.1
+    gate_fn: str | None = None
+    conv_size: int = 4
+    conv_bias: bool = False
+    norm_eps: float = 1e-5
+
+    momentum_proj: nn.Linear = field(init=False)
+
+    def build(self) -> None:
+        check_fields(self, {"num_heads expansion": "> 0", "span": ">= 1 tokens", "max_step": "finite and > 0"})
+        require(1 <= self.memory_depth <= 4, self.name("memory_depth"), "must be 1 to 4 layers", self.memory_depth)
+        size = self.head_dim or divide(self.width, self.num_heads, self.name("width"))
+        self.heads = self.num_heads
+        self.k_size = size
+        self.v_size = size
+        channels = self.num_heads * size
+        hidden = self.expansion * size
+        self.project_qkv(channels, channels, channels)
+        self.convolve()
+        inner = [hidden] * (self.memory_depth - 1)
+        self.shapes = list(zip([size, *inner], [*inner, size], strict=True))
+        self.first = nn.Parameter(self.first_weights())
+        # Open at the start: alpha .02, and theta half of its largest.
+        self.alpha_proj, self.theta_proj = (linear(self.width, self.heads, True) for _ in range(2))
+        nn.init.constant_(self.alpha_proj.bias, -4.0)
+        if self.has_momentum:
+            self.momentum_proj = linear(self.width, self.heads, True)
+        self.output()
+
+    def first_weights(self) -> Tensor:
+        """Return A [H, weights of M] at the start of training."""
+        return torch.cat([torch.randn(self.heads, rows * columns) * rows**-0.5 for rows, columns in self.shapes], -1)
+
+    @abstractmethod
+    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
+        """Return dL/d(error) of errors M(k) - v [B, T, H, V]; `inputs` of those tokens."""
+
+    def weights(self, a: Tensor) -> list[Tensor]:
+        """Return the matrices [.., rows, columns] of W = w(A) from A [.., weights of M]."""
+        parts = a.split([rows * columns for rows, columns in self.shapes], -1)
+        return [self.retained(part.unflatten(-1, list(s))) for part, s in zip(parts, self.shapes, strict=True)]
+
+    def retained(self, a: Tensor) -> Tensor:
+        """Return one matrix of w(A)."""
+        return a
+
+    def recall(self, weights: list[Tensor], x: Tensor) -> Tensor:
+        """Return M(x) [.., V] for x [.., K]."""
+        y = x[..., None, :]
+        for i, matrix in enumerate(weights):
+            y = (F.gelu(y) if i else y) @ matrix
+        y = y[..., 0, :]
+        if len(weights) == 1:
+            return y
+        return x + F.layer_norm(y, y.shape[-1:])
+
+    def gradient(self, anchor: Tensor, inputs: Inputs) -> Tensor:
+        """Return dL/dW [B, T, H, weights of M] of each token at w(anchor [B, H, weights of M])."""
+        trained = torch.is_grad_enabled()
+        weights = [w[:, None].expand(-1, inputs["k"].shape[1], -1, -1, -1) for w in self.weights(anchor)]
+        with torch.enable_grad():  # where nothing else is trained, too
+            weights = [w if w.requires_grad else w.detach().requires_grad_() for w in weights]
+            out = self.recall(weights, inputs["k"])
+            pull = self.pull(out - inputs["v"], inputs)
+            gradients = torch.autograd.grad(out, weights, pull, create_graph=trained)
+        return torch.cat([g.flatten(-2) for g in gradients], -1)
+
+    def initial(self, x: Tensor) -> State:
+        first = self.first.to(x.dtype).expand(len(x), -1, -1)
+        memory = torch.stack([first, first, torch.zeros_like(first)], 2)
+        return super().initial(x) | {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        values, tails = self.convolved(x, state, "silu")
+        q, k, v = (split_heads(value, self.k_size) for value in values)
+        position = state["position"] + torch.arange(x.shape[1], device=x.device)
+        inputs = {
+            "q": l2_normalise(q),
+            "k": l2_normalise(k),
+            "v": v,
+            "log_keep": F.logsigmoid(-self.alpha_proj(x)),
+            "theta": self.theta_proj(x).sigmoid() * self.max_step,
+            "starts": (position % self.span == 0).expand(len(x), -1),
+        }
+        if self.has_momentum:
+            inputs["log_momentum"] = F.logsigmoid(self.momentum_proj(x))
+        return inputs, tails | {"position": state["position"] + x.shape[1]}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        anchor, a, step = memory.unbind(2)
+        anchor = torch.where(inputs["starts"][:, None, None], a, anchor)
+        gradient = self.gradient(anchor, {name: value[:, None] for name, value in inputs.items()})[:, 0]
+        change = -inputs["theta"][..., None] * gradient
+        if self.has_momentum:
+            step = change = inputs["log_momentum"].exp()[..., None] * step + change
+        a = inputs["log_keep"].exp()[..., None] * a + change
+        return torch.stack([anchor, a, step], 2), self.recall(self.weights(a), inputs["q"])
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        anchor, a, step = memory.unbind(2)
+        length = inputs["q"].shape[1]
+        outputs = []
+        starts = inputs["starts"][0].nonzero()[:, 0].tolist()
+        for begin, end in zip(sorted({0, *starts}), [*(n for n in starts if n), length], strict=True):
+            anchor = a if begin in starts else anchor
+            part = {name: value[:, begin:end] for name, value in inputs.items()}
+            changes = -part["theta"][..., None] * self.gradient(anchor, part)
+            if self.has_momentum:
+                changes = _decayed_sums(changes, part["log_momentum"], step)
+                step = changes[:, -1]
+            after = _decayed_sums(changes, part["log_keep"], a)
+            a = after[:, -1]
+            outputs.append(self.recall(self.weights(after), part["q"]))
+        return torch.stack([anchor, a, step], 2), torch.cat(outputs, 1)
+
+
+def _decayed_sums(x: Tensor, g: Tensor, first: Tensor) -> Tensor:
+    """y_t = e^{g_t} y_{t-1} + x_t [B, T, H, P], y before the first token `first` [B, H, P], g [B, T, H]."""
+    total = g.movedim(1, 2).cumsum(-1)
+    future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+    weights = (total[..., :, None] - total[..., None, :]).masked_fill(future, -torch.inf).exp()
+    return (weights @ x.movedim(1, 2) + total.exp()[..., None] * first[:, :, None]).movedim(2, 1)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Titans(NeuralMemory):
+    """A memory by squared error with momentum: S = eta S - theta dL/dW, W = (1 - alpha) W + S (arXiv 2501.00663).
+
+    L = |M(k) - v|^2 / 2; eta is a sigmoid of W x, as alpha and theta. With depth 1, no momentum, alpha = 0 and a span
+    of 1 it is `DeltaNet`.
+    """
+
+    has_momentum = True
+
+    def first_weights(self) -> Tensor:
+        first = super().first_weights()
+        if self.memory_depth == 1:
+            return torch.zeros_like(first)
+        return first
+
+    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
+        return error
+
+
+TINY = 1e-30  # keeps derivatives of roots finite where a matrix is zero
+
+
+def _mirror(a: Tensor, q: float) -> Tensor:
+    """Return the gradient of |A|_q^2 / 2 of each matrix: sign(A) |A|^(q - 1) / |A|_q^(q - 2)."""
+    total = (a.abs() ** q).sum((-2, -1), keepdim=True).clamp(min=TINY)
+    square = total ** (2 / q) + 1e-12
+    return a * a.abs().clamp(min=TINY) ** (q - 2) / square ** ((q - 2) / 2)
+
+
+def _printed(a: Tensor, q: float) -> Tensor:
+    """Return A / |A|_q^(q - 2) of each matrix."""
+    norm = (a.abs() ** q).sum((-2, -1), keepdim=True) + 1e-12
+    return a / norm ** ((q - 2) / q)
+
+
+RETENTIONS: Mapping[str, Callable[[Tensor, float], Tensor]] = {"mirror": _mirror, "printed": _printed}
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Moneta(NeuralMemory):
+    """L = sum |M(k) - v|^p, W = sign(A) |A|^(q - 1) / |A|_q^(q - 2) for each matrix (Miras, arXiv 2504.13173).
+
+    W is the gradient of |A|_q^2 / 2: it grows as A does, and for q = 2 it is A. The paper prints A / |A|_q^(q - 2),
+    which is no gradient of a convex function: the larger A, the smaller its W for q > 3. The sign in the gradient of
+    the loss is tanh(10 e), so that it has a derivative itself.
+
+    Args:
+        p, q: exponents of loss and retention.
+        retention: 'mirror', the gradient above, or 'printed', the map of the paper.
+        max_step: small, for the gradient grows with the square of the error.
+    """
+
+    max_step: float = 0.01
+    p: float = 3.0
+    q: float = 4.0
+    retention: str = "mirror"
+
+    def build(self) -> None:
+        check_fields(self, {"p": ">= 1", "q": ">= 2"})
+        lookup(RETENTIONS, self.retention, self.name("retention"))
+        super().build()
+
+    def first_weights(self) -> Tensor:
+        """Return A whose W are the weights that other memories start from: the mirror map's inverse is its dual."""
+        first = super().first_weights()
+        if self.retention == "printed":
+            return first
+        dual = self.q / (self.q - 1)
+        parts = first.split([rows * columns for rows, columns in self.shapes], -1)
+        sizes = [(part.abs() ** dual).sum(-1, keepdim=True) ** ((2 - dual) / dual) for part in parts]
+        return torch.cat([part.sign() * part.abs() ** (dual - 1) * n for part, n in zip(parts, sizes, strict=True)], -1)
+
+    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
+        return self.p * (10 * error).tanh() * (error.abs() + 1e-12) ** (self.p - 1)
+
+    def retained(self, a: Tensor) -> Tensor:
+        return RETENTIONS[self.retention](a, self.q)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Yaad(NeuralMemory):
+    """L is Huber's loss: squared up to an error of delta, linear beyond, delta = softplus(W x) (Miras, 2504.13173).
+
+    A value that is far from what the memory expects pulls no more than delta.
+    """
+
+    def build(self) -> None:
+        super().build()
+        self.delta_proj = linear(self.width, self.heads * self.v_size, True)
+        nn.init.constant_(self.delta_proj.bias, math.log(math.expm1(1.0)))
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        inputs, after = super().project(x, state, shared)
+        return inputs | {"delta": F.softplus(split_heads(self.delta_proj(x), self.v_size))}, after
+
+    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
+        return torch.clamp(error, -inputs["delta"], inputs["delta"])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Memora(NeuralMemory):
+    """W = softmax(alpha log W' - theta dL/dW) over the inputs of each output, L squared (Miras, arXiv 2504.13173).
+
+    Retention by relative entropy: weights stay positive with sum 1. A is log W up to what the softmax removes.
+    """
+
+    def first_weights(self) -> Tensor:
+        # Rows far from uniform: the mean of all inputs would leave the norm nothing but rounding.
+        return torch.cat([2 * torch.randn(self.heads, rows * columns) for rows, columns in self.shapes], -1)
+
+    def pull(self, error: Tensor, inputs: Inputs) -> Tensor:
+        return error
+
+    def retained(self, a: Tensor) -> Tensor:
+        return a.softmax(-2)

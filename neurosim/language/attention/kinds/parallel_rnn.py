@@ -1,0 +1,147 @@
+"""Gated recurrences that are nonlinear, trained over all tokens at once by Newton's method."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ....base.errors import SpeedWarning, check_fields
+from ....kernels.layers.newton import newton_scan
+from .base import Inputs, Mixer, Shared, State
+from .modules import linear
+
+
+class NewtonMixer(Mixer):
+    """Kinds whose state [B, units, n] is a nonlinear function of the one before, unit by unit.
+
+    The chunked form is `newton_scan` over all tokens. Where gradients are taken it ends after `rounds`, and states and
+    gradients are near those of the recurrence. Elsewhere it goes on until the residual is rounding. As training makes
+    the recurrence less linear the rounds grow with the tokens; beyond 2 sqrt(tokens) they are no faster than a loop,
+    which then takes over.
+
+    Attributes:
+        states: n.
+        units: number of units.
+        rounds: most rounds of Newton's method where gradients are taken; None for an exact solution there, too.
+    """
+
+    why_not_parallel = "its state is a nonlinear function of the one before it"
+    states = 1
+    units: int
+    rounds: int | None
+    _warned = False
+
+    @abstractmethod
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """Return the states [.., units, n] after a token from those before it and its inputs [.., units, gates]."""
+
+    def start(self, gates: int, weights: int) -> None:
+        """Make the projections of so many gates a unit, and so many recurrent weights."""
+        check_fields(self, {"units": "> 0"})
+        if self.rounds is not None:
+            check_fields(self, {"rounds": "> 0"})
+        self.in_proj, self.o_proj = linear(self.width, gates * self.units, True), linear(self.units, self.width)
+        self.recurrent = nn.Parameter(torch.empty(weights, self.units).uniform_(-1, 1) * math.sqrt(3))
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), self.units, self.states)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": self.in_proj(x).unflatten(-1, (self.units, -1))}, {}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory = self.step(memory, inputs["u"])
+        return memory, memory[..., 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        u = inputs["u"].transpose(0, 1)
+        capped = self.rounds is not None and torch.is_grad_enabled()
+        if capped:
+            limit = self.rounds
+        else:
+            limit = min(len(u), math.isqrt(4 * len(u)))
+        h, rounds, _, solved = newton_scan(self.step, memory, u, limit)
+        if not capped and not solved:
+            self._warn_of_rounds(rounds, len(u))
+            return self.stepwise(memory, inputs)
+        return h[-1], h[..., 0].transpose(0, 1)
+
+    def _warn_of_rounds(self, rounds: int, tokens: int) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"{type(self).__name__}: Newton's method has not converged after {rounds} rounds over {tokens:,} tokens; "
+            "such sequences run token by token",
+            SpeedWarning,
+            stacklevel=2,
+        )
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(out)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ParaGRU(NewtonMixer):
+    """A gated recurrent unit whose recurrent weights are diagonal (Danieli et al. 2025, ParaRNN, arXiv 2510.21450).
+
+        z = s(a_z h + B_z x),  r = s(a_r h + B_r x),  c = tanh(a_c h r + B_c x),  h = (1 - z) h + z c
+
+    s is the sigmoid; y = W_o h. The source's B are block-diagonal over heads, here they are full.
+
+    Args:
+        units: of h.
+        rounds: of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
+
+    The memory is h [B, units, 1].
+    """
+
+    units: int = 64
+    rounds: int | None = 3
+
+    def build(self) -> None:
+        self.start(3, 3)
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        h = state[..., 0]
+        a_z, a_r, a_c = self.recurrent
+        u_z, u_r, u_c = inputs.unbind(-1)
+        z = (a_z * h + u_z).sigmoid()
+        r = (a_r * h + u_r).sigmoid()
+        return (h + z * ((a_c * h * r + u_c).tanh() - h))[..., None]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ParaLSTM(NewtonMixer):
+    """A long short-term memory with diagonal recurrent weights and peepholes, input and forget gate coupled (ParaRNN).
+
+        f = s(a_f h + p_f c + B_f x),  g = tanh(a_g h + B_g x),  c = f c + (1 - f) g
+        o = s(a_o h + p_o c + B_o x),  h = o tanh(c)
+
+    Args:
+        units: of h and of c.
+        rounds: of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
+
+    The memory is h and c, [B, units, 2].
+    """
+
+    states = 2
+
+    units: int = 64
+    rounds: int | None = 3
+
+    def build(self) -> None:
+        self.start(3, 5)
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        h, c = state.unbind(-1)
+        a_f, a_g, a_o, p_f, p_o = self.recurrent
+        u_f, u_g, u_o = inputs.unbind(-1)
+        f = (a_f * h + p_f * c + u_f).sigmoid()
+        c = f * c + (1 - f) * (a_g * h + u_g).tanh()
+        return torch.stack([(a_o * h + p_o * c + u_o).sigmoid() * c.tanh(), c], -1)

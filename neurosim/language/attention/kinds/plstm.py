@@ -1,0 +1,202 @@
+"""pLSTM: linear recurrences with source, transition and mark gates, along a sequence and over a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import lookup
+from . import chunks
+from .base import Inputs, Shared, State, decayed, read
+from .modules import divide, linear, split_heads
+from .qkv import GatedMixer, QKVMixer
+
+DIRECT = 4.0  # first bias of the transition gates: they let .98 of a state pass
+ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PLSTM(QKVMixer, GatedMixer):
+    """o = m S^T q + d (q . k) v, then S = t S + s k v^T (Poeppel et al. 2025, arXiv 2506.11997, on a chain).
+
+    S is what the edge from the token before brings; source s, transition t and mark m are sigmoids of W x for each
+    head, d a weight of each head. q is scaled by K^-1/2.
+
+    Args:
+        num_heads: heads; width / num_heads channels each.
+        conv_size, conv_bias, gate_fn, norm_eps: see `DeltaNet`.
+    """
+
+    num_heads: int = 4
+    conv_size: int = 0
+    conv_bias: bool = False
+    gate_fn: str | None = "swish"
+    norm_eps: float = 1e-5
+
+    def build(self) -> None:
+        self.heads = self.num_heads
+        self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))
+        self.project_qkv(self.width, self.width, self.width)
+        self.convolve()
+        self.edge_proj = linear(self.width, 3 * self.heads, True)
+        nn.init.constant_(self.edge_proj.bias[self.heads : 2 * self.heads], DIRECT)
+        self.direct = nn.Parameter(torch.ones(self.heads))
+        self.output()
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        values, tails = self.convolved(x, state)
+        q, k, v = (split_heads(value, self.k_size) for value in values)
+        source, transition, mark = self.edge_proj(x).chunk(3, -1)
+        inputs = {"q": q * self.k_size**-0.5, "k": k, "v": v, "g": F.logsigmoid(transition)}
+        return inputs | {"source": source.sigmoid(), "mark": mark.sigmoid()}, tails
+
+    def own(self, inputs: Inputs) -> Tensor:
+        """Return d (q . k) v [.., H, V], what a token adds to its own output."""
+        return ((inputs["q"] * inputs["k"]).sum(-1) * self.direct)[..., None] * inputs["v"]
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        out = inputs["mark"][..., None] * read(memory, inputs["q"]) + self.own(inputs)
+        new = (inputs["source"][..., None] * inputs["k"])[..., None] * inputs["v"][..., None, :]
+        return decayed(memory, inputs["g"]) + new, out
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q = inputs["mark"][..., None] * inputs["q"]
+        k = inputs["source"][..., None] * inputs["k"]
+        # Each token reads what the one before it left: the queries go one token back.
+        later = torch.cat([q[:, 1:], torch.zeros_like(q[:, :1])], 1)
+        after, out = chunks.additive(later, k, inputs["v"], memory, inputs["g"], self.chunk)
+        out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
+        return after, out + self.own(inputs)
+
+
+def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
+    """Return o [B, X, Y, H, V] of a state that flows to the right and down over a grid, node by node.
+
+    An edge that leaves a node brings C_out = sum_in t[in, out] C_in + s[out] k v^T to the next; o = sum_in m[in] C_in^T
+    q. The nodes of an antidiagonal are computed at once, X + Y - 1 in turn. With fewer than K V nodes the edges bring
+    the weight of each node before instead, the sum over all paths from it: o = sum_n w_n (q . k_n) v_n.
+
+    Args:
+        q, k, v: [B, X, Y, H, K] and [.., V].
+        source: s [B, X, Y, H, 2], out to the next column (right) and row (down).
+        transition: t [B, X, Y, H, 2, 2], in from the column (left) and row (up) before.
+        mark: m [B, X, Y, H, 2].
+    """
+    nodes = q.shape[1] * q.shape[2]
+    if nodes >= q.shape[-1] * v.shape[-1]:
+        return _flow(q, k, v, source, transition, mark)
+    one = torch.ones_like(q[..., :1])
+    own = torch.eye(nodes, dtype=v.dtype, device=v.device).view(1, *v.shape[1:3], 1, nodes)
+    weights = _flow(one, one, own.expand(*v.shape[:-1], -1), source, transition, mark)
+    scores = torch.einsum("bxyhk,bnhk->bxyhn", q, k.flatten(1, 2)) * weights
+    return torch.einsum("bxyhn,bnhv->bxyhv", scores, v.flatten(1, 2))
+
+
+def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, mark: Tensor) -> Tensor:
+    """Return `over_grid` by the states of edges."""
+    # One product a node: of the rows that lead out, right and down, and of the marks, with the edges that come in.
+    ways = torch.cat([transition.transpose(-1, -2), mark[..., None, :]], -2)
+    q, k, v, source, ways = map(_sheared, (q, k, v, source, ways))
+    shape = (*k[0].shape, v.shape[-1])
+    state = v.new_zeros(*shape[:-2], 2, shape[-2] * shape[-1])
+    outputs = []
+    for n in range(len(q)):
+        right, down, seen = (ways[n] @ state).unbind(-2)
+        outputs.append((q[n][..., None, :] @ seen.view(shape))[..., 0, :])
+        new = (k[n][..., None] * v[n][..., None, :]).flatten(-2)
+        right = right + source[n][..., :1] * new
+        down = down + source[n][..., 1:] * new
+        # Right stays in its row x, down goes to the next.
+        state = torch.stack([right, F.pad(down[:, :-1], (0, 0, 0, 0, 1, 0))], -2)
+    return _unsheared(torch.stack(outputs))
+
+
+def _sheared(x: Tensor) -> Tensor:
+    """[B, X, Y, ..] to [X + Y - 1, B, X, ..], the antidiagonals, 0 outside the grid: nothing flows there."""
+    rows, columns = x.shape[1:3]
+    i, j = _nodes(rows, columns)
+    out = x.new_zeros(rows + columns - 1, rows, len(x), *x.shape[3:])
+    return out.index_put((i + j, i), x.movedim(0, 2)).transpose(1, 2)
+
+
+def _unsheared(x: Tensor) -> Tensor:
+    """[X + Y - 1, B, X, ..] back to [B, X, Y, ..]."""
+    i, j = _nodes(x.shape[2], len(x) - x.shape[2] + 1)
+    return x.transpose(1, 2)[i + j, i].movedim(2, 0)
+
+
+def _nodes(rows: int, columns: int) -> list[Tensor]:
+    return list(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
+
+
+def _directional(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """P-mode: an angle shares what leaves a node between right and down, so that nothing grows."""
+    source, transition, mark, angle, _ = edges.unbind(-1)
+    shares = torch.stack([angle, 1 - angle], -1)
+    return (
+        source[..., None] * shares,
+        (transition[..., None] * shares)[..., None, :].expand(*shares.shape, 2),
+        mark[..., None].expand_as(shares),
+    )
+
+
+def _diffusive(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """D-mode: straight on in both directions, and of the two turns one, from left to down: few paths are left."""
+    source, right, mark, down, turn = edges.unbind(-1)
+    rows = [torch.stack([right, turn], -1), torch.stack([torch.zeros_like(right), down], -1)]
+    both = [x[..., None].expand(*x.shape, 2) for x in (source, mark)]
+    return both[0], torch.stack(rows, -2), both[1]
+
+
+MODES = {"diffusive": _diffusive, "directional": _directional}
+
+
+class PLSTM2D(nn.Module):
+    """pLSTM over an image: y = W_o norm(o), o the mean over four flips of `over_grid` plus d (q . k) v.
+
+    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y. The gates are sigmoids of W x, for each flip and head.
+
+    Args:
+        mode: 'directional' (P) for what travels along a line, or 'diffusive' (D) for what spreads.
+
+    Raises:
+        NeurosimInputError: no such mode, or a width that the heads do not divide.
+    """
+
+    def __init__(self, width: int, num_heads: int = 4, mode: str = "directional") -> None:
+        super().__init__()
+        self.heads = num_heads
+        self.size = divide(width, num_heads, "PLSTM2D.width")
+        self.gates = lookup(MODES, mode, "PLSTM2D.mode")
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
+        self.edge_proj = linear(width, 4 * num_heads * 5, True)
+        # Gates begin the same at every place: first what passes straight on, then what is let in or turned aside.
+        nn.init.zeros_(self.edge_proj.weight)
+        with torch.no_grad():
+            first = self.edge_proj.bias.zero_().view(4, num_heads, 5)
+            first[..., 1] = DIRECT
+            if mode == "diffusive":
+                first[..., 3:] = DIRECT
+            else:
+                first[..., 3] = torch.linspace(-ANGLES, ANGLES, num_heads)
+        self.direct = nn.Parameter(torch.ones(num_heads))
+        self.norm = nn.RMSNorm(self.size, 1e-5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (split_heads(layer(x), self.size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        q = q * self.size**-0.5
+        edges = self.edge_proj(x).sigmoid().unflatten(-1, (4, self.heads, 5))
+        out = ((q * k).sum(-1) * self.direct)[..., None] * v
+        flips = ((), (1,), (2,), (1, 2))
+        # The four flips are computed side by side, as one batch.
+        each = [(q, k, v, *self.gates(edges[..., n, :, :])) for n in range(len(flips))]
+        parts = (
+            torch.cat([part.flip(axes) for part, axes in zip(same, flips, strict=True)])
+            for same in zip(*each, strict=True)
+        )
+        for found, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True):
+            out = out + found.flip(axes) / len(flips)
+        return self.o_proj(self.norm(out).flatten(-2))

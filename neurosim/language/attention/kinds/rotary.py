@@ -1,0 +1,180 @@
+"""Rotary positions: pairs of channels turned by angles that grow with the position (Su et al. 2021, arXiv 2104.09864).
+
+Angular rates are theta^(-2i/K) of pair i, changed by one of the scalings that public configs name, so that a model
+reads more tokens than it was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....base.errors import NeurosimInputError, lookup, require
+from .leaf import leaf
+
+Settings = Mapping[str, object]
+MOST = 2**14  # channels: their rates are made before the weights are compared with their file
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Angles of the pairs of a head's channels.
+
+    Attributes:
+        rates: radians a token of each pair.
+        scale: of the turned channels.
+        limit: tokens up to which the rates hold; None for any number.
+    """
+
+    rates: tuple[float, ...]
+    scale: float = 1.0
+    limit: int | None = None
+
+    @leaf
+    def turn(self, x: Tensor, position: Tensor) -> Tensor:
+        """Turn pairs (i, i + n) of the first 2n channels of x [B, T, H, K], n rates; the others stay.
+
+        Args:
+            position: [], of the first token.
+
+        Raises:
+            NeurosimInputError: a token lies beyond the limit.
+        """
+        if self.limit is not None and int(position) + x.shape[1] > self.limit:
+            raise NeurosimInputError(
+                f"rope_scaling: its rates change for all tokens beyond {self.limit}, which is not supported "
+                f"(got token {int(position) + x.shape[1]}); read at most {self.limit} tokens"
+            )
+        half = len(self.rates)
+        rates = torch.tensor(self.rates, device=x.device, dtype=torch.float64)
+        angles = (torch.arange(x.shape[1], device=x.device) + position).to(torch.float64)[:, None] * rates
+        cos, sin = ((self.scale * f(angles)).to(x.dtype)[:, None] for f in (torch.cos, torch.sin))
+        first = x[..., :half]
+        second = x[..., half : 2 * half]
+        return torch.cat([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], -1)
+
+
+def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = None) -> Rotary:
+    """Return the angles of so many channels (the last of an odd number stays), scaled by the entries of `rope_scaling`.
+
+    Raises:
+        NeurosimInputError: an unknown scaling, or an entry that is missing, unknown or breaks its rule.
+    """
+    require(channels <= MOST, "rotary positions", f"must turn at most {MOST} channels of a head", channels)
+    given = dict(scaling or {})
+    name = str(given.pop("rope_type", given.pop("type", "default")))
+    given.pop("type", None)
+    rates = [theta ** (-2 * i / (channels - channels % 2)) for i in range(channels // 2)]
+    make, known = lookup(SCALINGS, name, "rope_scaling: rope_type")
+    for entry in given:
+        lookup(dict.fromkeys(known), entry, f"rope_scaling: entry of '{name}'")
+    return make(rates, theta, given)
+
+
+def _number(given: Settings, name: str, default: float | None = None) -> float:
+    value = given.get(name)
+    value = default if value is None else value
+    fine = isinstance(value, int | float) and type(value) is not bool and 0 < value < 1e12
+    require(fine, f"rope_scaling.{name}", "must be a number > 0 and < 1e12", value)
+    return float(value)  # type: ignore[arg-type]
+
+
+def _default(rates: list[float], theta: float, given: Settings) -> Rotary:
+    return Rotary(tuple(rates))
+
+
+def _linear(rates: list[float], theta: float, given: Settings) -> Rotary:
+    """Positions divided by `factor`."""
+    factor = _number(given, "factor")
+    return Rotary(tuple(rate / factor for rate in rates))
+
+
+def _dynamic(rates: list[float], theta: float, given: Settings) -> Rotary:
+    """A base that grows with the length, beyond the length of the training: the rates of the training up to it."""
+    _number(given, "factor")
+    return Rotary(tuple(rates), limit=round(_number(given, "original_max_position_embeddings")))
+
+
+def _llama3(rates: list[float], theta: float, given: Settings) -> Rotary:
+    """Long waves divided by `factor`, short ones unchanged, between them a mean of both."""
+    factor, low, high = (_number(given, name) for name in ("factor", "low_freq_factor", "high_freq_factor"))
+    require(high > low, "rope_scaling.high_freq_factor", f"must be > low_freq_factor ({low:g})", high)
+    length = _number(given, "original_max_position_embeddings")
+    waves = [length * rate / (2 * math.pi) for rate in rates]  # in the length of the training
+    kept = [min(max((wave - low) / (high - low), 0.0), 1.0) for wave in waves]
+    return Rotary(tuple(rate * (part + (1 - part) / factor) for rate, part in zip(rates, kept, strict=True)))
+
+
+def _yarn(rates: list[float], theta: float, given: Settings) -> Rotary:
+    """YaRN (Peng et al. 2023, arXiv 2309.00071): a ramp over channels between both, and larger outputs."""
+    factor = _number(given, "factor")
+    length = _number(given, "original_max_position_embeddings")
+    channels = 2 * len(rates)
+
+    def channel(turns: float) -> float:
+        """The channel pair that turns so often over the length of the training."""
+        return channels * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+    low = channel(_number(given, "beta_fast", 32.0))
+    high = channel(_number(given, "beta_slow", 1.0))
+    if given.get("truncate", True):
+        low = math.floor(low)
+        high = math.ceil(high)
+    low = max(low, 0)
+    high = min(high, channels - 1)
+    high = high + 0.001 if high == low else high
+    spread = [min(max((i - low) / (high - low), 0.0), 1.0) for i in range(len(rates))]
+    scaled = tuple(rate * (1 - part + part / factor) for rate, part in zip(rates, spread, strict=True))
+    return Rotary(scaled, _yarn_scale(given, factor))
+
+
+def _yarn_scale(given: Settings, factor: float) -> float:
+    if given.get("attention_factor") is not None:
+        return _number(given, "attention_factor")
+
+    def growth(weight: float) -> float:
+        if factor > 1:
+            return 0.1 * weight * math.log(factor) + 1.0
+        return 1.0
+
+    if given.get("mscale") and given.get("mscale_all_dim"):
+        return growth(_number(given, "mscale")) / growth(_number(given, "mscale_all_dim"))
+    return growth(1.0)
+
+
+def _longrope(rates: list[float], theta: float, given: Settings) -> Rotary:
+    """LongRoPE (Ding et al. 2024, arXiv 2402.13753): a divisor a pair, up to the length of the training."""
+    divisors = given.get("short_factor")
+    length = _number(given, "original_max_position_embeddings")
+    if isinstance(divisors, list | tuple):
+        divisors = list(divisors)
+    else:
+        divisors = []
+    require(len(divisors) == len(rates), "rope_scaling.short_factor", f"must be {len(rates)} numbers", len(divisors))
+    parts = [_number({"short_factor": value}, "short_factor") for value in divisors]
+    factor = _number(given, "factor", 1.0)
+    if factor > 1:
+        grown = math.sqrt(1 + math.log(factor) / math.log(length))
+    else:
+        grown = 1.0
+    scale = _number(given, "attention_factor", grown)
+    return Rotary(tuple(rate / part for rate, part in zip(rates, parts, strict=True)), scale, round(length))
+
+
+_LENGTH = "original_max_position_embeddings"
+# By name: the angles from (rates, theta, entries), and the names of its entries.
+SCALINGS: Mapping[str, tuple[Callable[[list[float], float, Settings], Rotary], tuple[str, ...]]] = {
+    "default": (_default, ("factor",)),
+    "dynamic": (_dynamic, ("factor", _LENGTH)),
+    "linear": (_linear, ("factor",)),
+    "llama3": (_llama3, ("factor", "low_freq_factor", "high_freq_factor", _LENGTH)),
+    "longrope": (_longrope, ("factor", "short_factor", "long_factor", "attention_factor", _LENGTH)),
+    "yarn": (
+        _yarn,
+        ("factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor", "truncate", _LENGTH),
+    ),
+}

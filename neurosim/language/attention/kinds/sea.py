@@ -1,0 +1,111 @@
+"""SEA: softmax attention over the few keys that a linear estimate of the attention matrix points at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields, require
+from . import chunks
+from .base import Inputs, Shared, State
+from .modules import ShortConv, linear, repeat_heads
+from .softmax import SoftmaxAttention
+
+DISTILLED = 0.1  # weight of the loss of the estimate
+OPEN = 4.0  # first bias of the mix: .98 of the output is that of the keys chosen
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SEA(SoftmaxAttention):
+    """o = m softmax(q K^T / sqrt(K)) V over `chosen` keys + (1 - m) mean of v so far (Lee et al. 2024, 2310.01777).
+
+    Linear attention of q, k and v, positive by elu + 1, and v itself pass an MLP and a causal convolution to scores of
+    `columns` parts of the tokens so far, whose softmax p estimates a row of the attention matrix. The keys in the parts
+    of highest p are chosen, of one part the latest first. m = s(w . context) for each head. `auxiliary` trains p on the
+    layer's own attention: relative entropy from its rows, summed over the parts; the choice itself has no gradient. The
+    products are masked here, so that the number of keys read is less, and not the time.
+
+    Args:
+        chosen: keys that a token sees.
+        columns: parts of a row.
+        hidden: channels of the MLP of a head.
+    """
+
+    why_not_parallel = "its keys of earlier tokens lie in other processes"
+
+    chosen: int = 32
+    columns: int = 64
+    hidden: int = 64
+
+    def build(self) -> None:
+        check_fields(self, {"chosen": ">= 1 keys", "columns hidden": "> 0"})
+        require(self.window_size == 0, self.name("window_size"), "must be 0: any key may be chosen", self.window_size)
+        super().build()
+        self.estimate = nn.Sequential(linear(2 * self.v_size, self.hidden, True), nn.GELU())
+        self.columns_proj = linear(self.hidden, self.columns, True)
+        self.conv1d = ShortConv(self.num_heads * self.columns, 3, activation=None)
+        self.mix_proj = linear(self.v_size, 1, True)
+        nn.init.constant_(self.mix_proj.bias, OPEN)
+
+    def initial(self, x: Tensor) -> State:
+        sums = x.new_zeros(len(x), self.num_heads, self.k_size, self.v_size + 1)
+        total = x.new_zeros(len(x), self.num_heads, self.v_size)
+        return super().initial(x) | {"sums": sums, "total": total, "tail": self.conv1d.initial(x)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        inputs, after = super().project(x, state, shared)
+        k, v = (repeat_heads(inputs[name], self.groups) for name in "kv")
+        ones = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+        sums, context = chunks.additive(F.elu(inputs["q"]) + 1, F.elu(k) + 1, ones, state["sums"], None, self.chunk)
+        context = context[..., :-1] / context[..., -1:]
+        scores = self.columns_proj(self.estimate(torch.cat([context, v], -1)))
+        scores, tail = self.conv1d(scores.flatten(2), state["tail"])
+        length = state["position"] + torch.arange(1, x.shape[1] + 1, device=x.device)
+        total = state["total"][:, None] + v.cumsum(1)
+        log_p = scores.unflatten(-1, (self.num_heads, self.columns)).log_softmax(-1)
+        if self.training and torch.is_grad_enabled() and x.shape[1] == int(length[-1]):
+            self.auxiliary = DISTILLED * self._distance(inputs["q"].detach(), k.detach(), log_p)
+        inputs |= {"log_p": log_p.detach(), "mix": self.mix_proj(context).sigmoid()}
+        inputs |= {"mean": total / length[:, None, None], "length": length.expand(len(x), -1)}
+        return inputs, after | {"sums": sums, "total": total[:, -1], "tail": tail}
+
+    def _parts(self, length: Tensor, count: int) -> Tensor:
+        """Return [.., count] the part of each token in rows of `length` [..] tokens; later tokens have none in it."""
+        token = torch.arange(count, device=length.device)
+        return (token * self.columns // length[..., None]).clamp(max=self.columns - 1)
+
+    def _distance(self, q: Tensor, k: Tensor, log_p: Tensor) -> Tensor:
+        """Relative entropy of the rows of attention, summed over parts, to the estimate [B, T, H, columns]."""
+        count = q.shape[1]
+        future = torch.ones(count, count, dtype=torch.bool, device=q.device).triu(1)
+        rows = torch.einsum("bthk,bjhk->bhtj", q, k) * self.k_size**-0.5
+        rows = rows.masked_fill(future, -torch.inf).softmax(-1)
+        parts = self._parts(torch.arange(1, count + 1, device=q.device), count).expand_as(rows)
+        wanted = torch.zeros_like(log_p.movedim(2, 1)).scatter_add(-1, parts, rows)
+        return (torch.xlogy(wanted, wanted) - wanted * log_p.movedim(2, 1)).sum(-1).mean()
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
+        return after, out[:, 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        keys, values = (p.movedim(1, 2) for p in repeat_heads(known, self.groups).split(self.k_size, -1))
+        length = inputs["length"][0]
+        seen = self._chosen(inputs["log_p"].movedim(2, 1), length, known.shape[1])
+        scores = (inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5).masked_fill(~seen, -torch.inf)
+        out = (scores.softmax(-1) @ values).movedim(2, 1)
+        return known, inputs["mix"] * out + (1 - inputs["mix"]) * inputs["mean"]
+
+    def _chosen(self, log_p: Tensor, length: Tensor, count: int) -> Tensor:
+        """Return [B, H, T, count], true for the keys that a token sees: at most `chosen`."""
+        parts = self._parts(length, count).expand(*log_p.shape[:-1], -1)
+        future = torch.arange(count, device=length.device) >= length[:, None]
+        value = log_p.gather(-1, parts).masked_fill(future, -torch.inf)
+        # Latest first among equals: a stable sort of the tokens from the end.
+        order = value.flip(-1).argsort(dim=-1, descending=True, stable=True)[..., : self.chosen]
+        found = torch.zeros_like(value, dtype=torch.bool).scatter(-1, count - 1 - order, True)
+        return found & ~future

@@ -1,0 +1,92 @@
+"""Gated slot attention: a softmax over a fixed number of slots, whose keys and values tokens write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import require
+from . import chunks
+from .base import Inputs, Shared, State, decayed
+from .feature_maps import feature_map as map_of
+from .modules import linear, repeat_heads, split_heads
+from .qkv import QKVMixer
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class GatedSlotAttention(QKVMixer):
+    """K = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T, o = V^T softmax(K q) (Zhang et al. 2024, arXiv 2409.07146).
+
+    K and V have a row for each slot and lie side by side in the memory [B, H, M, K + V]. g = logsigmoid(W x) /
+    `gate_logit_normalizer` for each slot, and s = 1 - e^g. y = W_o norm(silu(o)), the norm over all channels.
+
+    Args:
+        num_slots: M, slots of a head (default: channels of a key).
+        gate_logit_normalizer: divides the logarithm of the gate.
+        feature_map: of q and k, a name of `FEATURE_MAPS` that does not change their number of channels.
+        num_heads, num_kv_heads, key_dim, value_dim, elementwise_affine, norm_eps: see `GroupedMixer`.
+        conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
+    """
+
+    chunk = 16
+
+    num_heads: int = 4
+    num_kv_heads: int | None = None
+    key_dim: int | None = None
+    value_dim: int | None = None
+    elementwise_affine: bool = True
+    norm_eps: float = 1e-5
+    num_slots: int | None = None
+    gate_logit_normalizer: float = 8.0
+    feature_map: str = "swish"
+    conv_size: int = 0
+    conv_bias: bool = False
+
+    def build(self) -> None:
+        keys = self.key_dim or self.width
+        values = self.value_dim or self.width
+        self.group_queries(self.num_heads, self.num_kv_heads, keys, values)
+        self.convolve()
+        self.slots = self.num_slots or self.k_size
+        self.map = map_of(self.feature_map, self.k_size, is_query=False)
+        fits = self.map.features == self.k_size
+        require(fits, self.name("feature_map"), "must not change the number of channels", self.feature_map)
+        require(self.slots > 0, self.name("num_slots"), "must be > 0", self.slots)
+        self.f_proj = linear(self.width, self.num_heads // self.groups * self.slots)
+        self.g_norm = nn.RMSNorm(self.heads * self.v_size, self.norm_eps, self.elementwise_affine)
+        self.o_proj = linear(self.heads * self.v_size, self.width)
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), self.heads, self.slots, self.k_size + self.v_size)
+        return super().initial(x) | {"memory": memory}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        (q, k, v), tails = self.convolved(x, state)
+        q, k = (self.map(split_heads(value, self.k_size)) for value in (q, k))
+        g = F.logsigmoid(split_heads(self.f_proj(x), self.slots)) / self.gate_logit_normalizer
+        k, v, g = (repeat_heads(value, self.groups) for value in (k, F.silu(split_heads(v, self.v_size)), g))
+        return {"q": q, "k": k, "v": v, "g": g, "s": -torch.expm1(g)}, tails
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        new = torch.cat([inputs["k"], inputs["v"]], -1)
+        memory = decayed(memory, inputs["g"]) + inputs["s"][..., None] * new[..., None, :]
+        return memory, self.read_slots(memory, inputs["q"])
+
+    def read_slots(self, memory: Tensor, q: Tensor) -> Tensor:
+        """Return o [.., V] from the memory [.., M, K + V] and q [.., K]."""
+        keys, values = memory.split([self.k_size, self.v_size], -1)
+        weights = (keys @ q[..., None])[..., 0].softmax(-1)
+        return (weights[..., None, :] @ values)[..., 0, :]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        keys, values = memory.split([self.k_size, self.v_size], -1)
+        q, k, v, g, s = (inputs[name] for name in ("q", "k", "v", "g", "s"))
+        keys, scores = chunks.additive_rows(q, s, k, keys, g, self.chunk)
+        values, out = chunks.additive(scores.softmax(-1), s, v, values, g, self.chunk)
+        return torch.cat([keys, values], -1), out
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(self.g_norm(F.silu(out.flatten(-2))))

@@ -1,0 +1,211 @@
+"""Softmax attention over all earlier tokens or the last ones: the layers of a Transformer, and of hybrid stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields, require
+from .base import Inputs, Mixer, Shared, State
+from .modules import divide, linear, split_heads
+from .rotary import rotary
+
+
+class CachedAttention(Mixer):
+    """o = softmax(q K^T / sqrt(K)) V over the tokens so far (Vaswani et al. 2017).
+
+    The memory is [B, tokens, kv_heads, K + V]: keys and values of all tokens, or of at most window_size - 1.
+
+    Attributes:
+        kv_heads, groups: heads of keys and values, and heads of queries that share each.
+        k_size, v_size: K and V, channels of a key and of a value.
+        window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
+    """
+
+    window_size = 0
+    kv_heads: int
+    groups: int
+    k_size: int
+    v_size: int
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), 0, self.kv_heads, self.k_size + self.v_size)
+        return {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)
+        known = known[:, -self.window_size :]
+        keys, values = known.split([self.k_size, self.v_size], -1)
+        q = inputs["q"].unflatten(1, (self.kv_heads, self.groups))
+        weights = (torch.einsum("bhgk,bthk->bhgt", q, keys) * self.k_size**-0.5).softmax(-1)
+        return self.visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        keys, values = (part.movedim(1, 2) for part in known.split([self.k_size, self.v_size], -1))
+        now = torch.arange(memory.shape[1], known.shape[1], device=known.device)[:, None]
+        then = torch.arange(known.shape[1], device=known.device)
+        seen = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        q = inputs["q"].movedim(1, 2)
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen, enable_gqa=self.groups > 1)
+        return self.visible_later(known), out.movedim(2, 1)
+
+    def visible_later(self, known: Tensor) -> Tensor:
+        """Return the part of keys and values [B, tokens, heads, K + V] that a later token may see."""
+        if self.window_size:
+            return known[:, max(known.shape[1] - self.window_size + 1, 0) :]
+        return known
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SoftmaxAttention(CachedAttention):
+    """Softmax attention over the tokens so far with rotary positions: keys are kept turned.
+
+    Args:
+        num_heads, num_kv_heads: of queries, and of keys and values, which are shared by groups.
+        head_dim: K, channels of a head (default: width / num_heads).
+        window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
+        rope_theta: base of the rotary positions.
+        rotary_dim: channels of a head that positions turn (default: all); 0 for no positions.
+        rope_scaling: entries of a config's `rope_scaling`, see `rotary`.
+        qkv_bias, o_bias: give the projections of q, k and v, and of the output, biases.
+        qk_norm: root-mean-square norm of each head of q and k, before its position.
+        output_gate: the outputs are multiplied by sigmoid(W_g x).
+        norm_eps: of that norm.
+    """
+
+    num_heads: int = 4
+    num_kv_heads: int | None = None
+    head_dim: int | None = None
+    window_size: int = 0
+    rope_theta: float = 10000.0
+    rotary_dim: int | None = None
+    rope_scaling: Mapping[str, object] | None = None
+    qkv_bias: bool = False
+    o_bias: bool = False
+    qk_norm: bool = False
+    output_gate: bool = False
+    norm_eps: float = 1e-6
+
+    def build(self) -> None:
+        check_fields(self, {"window_size": ">= 0 tokens", "rope_theta norm_eps": "> 0", "num_heads": "> 0"})
+        self.kv_heads = self.num_kv_heads or self.num_heads
+        self.groups = divide(self.num_heads, self.kv_heads, self.name("num_heads"))
+        self.k_size = self.v_size = self.head_dim or divide(self.width, self.num_heads, self.name("width"))
+        if self.rotary_dim is None:
+            turned = self.k_size
+        else:
+            turned = self.rotary_dim
+        require(0 <= turned <= self.k_size, self.name("rotary_dim"), f"must be 0 to {self.k_size}", turned)
+        self.rotary = rotary(turned, self.rope_theta, self.rope_scaling) if turned else None
+        queries = self.num_heads * self.k_size
+        keys = self.kv_heads * self.k_size
+        self.q_proj, self.o_proj = linear(self.width, queries, self.qkv_bias), linear(queries, self.width, self.o_bias)
+        self.k_proj, self.v_proj = (linear(self.width, keys, self.qkv_bias) for _ in range(2))
+        if self.output_gate:
+            self.g_proj = linear(self.width, queries)
+        if self.qk_norm:
+            self.q_norm, self.k_norm = (nn.RMSNorm(self.k_size, self.norm_eps) for _ in range(2))
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q [B, T, H, K], and k and v of `kv_heads`, before their positions."""
+        q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        if self.qk_norm:
+            return (self.q_norm(q), self.k_norm(k), v)
+        return (q, k, v)
+
+    def turn(self, x: Tensor, position: Tensor) -> Tensor:
+        """Return q or k [B, T, heads, K] at their positions, from `position` [] of the first token on."""
+        if self.rotary is None:
+            return x
+        return self.rotary.turn(x, position)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        q, k, v = self.split(x)
+        q, k = (self.turn(value, state["position"]) for value in (q, k))
+        return {"q": q, "k": k, "v": v}, {"position": state["position"] + x.shape[1]}
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        out = out.flatten(-2)
+        return self.o_proj(out * self.g_proj(x).sigmoid() if self.output_gate else out)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class WindowAttention(SoftmaxAttention):
+    """Softmax attention over the last `window_size` tokens, for stacks that mix it with recurrent kinds (Beltagy 2020).
+
+    `qkv_bias` gives the projection of the output a bias, too.
+    """
+
+    window_size: int = 128
+
+    def build(self) -> None:
+        self.o_bias = self.o_bias or self.qkv_bias
+        super().build()
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class LatentAttention(CachedAttention):
+    """Multi-head latent attention without positions (DeepSeek-V2, arXiv 2405.04434; Kimi Linear, arXiv 2510.26692).
+
+    Keys and values come from one vector of `kv_lora_rank` channels; each key also has `qk_rope_head_dim` channels that
+    all heads share. The memory holds keys and values as they are, not that vector.
+
+    Args:
+        num_heads: heads.
+        kv_lora_rank, q_lora_rank: channels that keys and values, and queries, come from (None: queries from x).
+        qk_nope_head_dim, qk_rope_head_dim: channels of a key of its own, and shared.
+        v_head_dim: channels of a value.
+        attention_bias: of the layers from x, but that of plain queries, and of the output.
+        norm_eps: of the norms of those channels.
+    """
+
+    num_heads: int = 4
+    kv_lora_rank: int = 64
+    q_lora_rank: int | None = None
+    qk_nope_head_dim: int = 32
+    qk_rope_head_dim: int = 16
+    v_head_dim: int = 32
+    attention_bias: bool = False
+    norm_eps: float = 1e-6
+
+    def build(self) -> None:
+        check_fields(self, {"num_heads kv_lora_rank qk_nope_head_dim v_head_dim": "> 0", "qk_rope_head_dim": ">= 0"})
+        self.kv_heads = self.num_heads
+        self.groups = 1
+        self.v_size = self.v_head_dim
+        self.k_size = self.qk_nope_head_dim + self.qk_rope_head_dim
+        queries = self.num_heads * self.k_size
+        width = self.width
+        heads = self.num_heads
+        if self.q_lora_rank is None:
+            self.q_proj = linear(width, queries)
+        else:
+            self.q_a_proj, self.q_b_proj = (
+                linear(width, self.q_lora_rank, self.attention_bias),
+                linear(self.q_lora_rank, queries),
+            )
+            self.q_a_layernorm = nn.RMSNorm(self.q_lora_rank, self.norm_eps)
+        self.kv_a_proj_with_mqa = linear(width, self.kv_lora_rank + self.qk_rope_head_dim, self.attention_bias)
+        self.kv_a_layernorm = nn.RMSNorm(self.kv_lora_rank, self.norm_eps)
+        self.kv_b_proj = linear(self.kv_lora_rank, heads * (self.qk_nope_head_dim + self.v_size))
+        self.o_proj = linear(heads * self.v_size, width, self.attention_bias)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        whole = self.q_lora_rank is None
+        if whole:
+            q = self.q_proj(x)
+        else:
+            q = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x)))
+        low, common = self.kv_a_proj_with_mqa(x).split([self.kv_lora_rank, self.qk_rope_head_dim], -1)
+        both = split_heads(self.kv_b_proj(self.kv_a_layernorm(low)), self.qk_nope_head_dim + self.v_size)
+        k, v = both.split([self.qk_nope_head_dim, self.v_size], -1)
+        k = torch.cat([k, common[..., None, :].expand(-1, -1, self.num_heads, -1)], -1)
+        return {"q": split_heads(q, self.k_size), "k": k, "v": v}, {"position": state["position"] + x.shape[1]}
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(out.flatten(-2))

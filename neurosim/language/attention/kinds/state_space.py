@@ -1,0 +1,212 @@
+"""Recurrences whose state is a vector: diagonal state spaces and almost-linear networks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import lookup, require
+from .base import Inputs, Mixer, Shared, State
+from .modules import linear
+
+
+def _zero_order_hold(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero-order hold: (e^{dt A}, (e^{dt A} - 1) / A)."""
+    return (dt * a).exp(), ((dt * a).exp() - 1) / a
+
+
+def _bilinear(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Bilinear: ((1 + dt A/2) / (1 - dt A/2), dt / (1 - dt A/2))."""
+    half = 1 - dt * a / 2
+    return (2 - half) / half, dt / half
+
+
+DISCRETISATIONS = {"bilinear": _bilinear, "zoh": _zero_order_hold}
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DiagonalSSM(Mixer):
+    """A diagonal linear state space for each channel: s = A' s + B' u, y = 2 Re(C s) + D u, then W_o gelu(y) (LSSL, Gu
+    et al. 2021; S4D, Gu et al. 2022, arXiv 2206.11893).
+
+    A = -exp(A_log) + i omega, which starts at -1/2 + i pi n (S4D-Lin), B = 1; the step dt of each channel is learned.
+    A', B' by zero-order hold ('zoh') or the bilinear rule.
+
+    Args:
+        state_size: complex states of a channel.
+        discretisation: a name of `DISCRETISATIONS`.
+        dt_range: (lowest, highest) dt at the start of training.
+
+    The memory is [B, D, state_size, 2], real and imaginary parts.
+    """
+
+    state_size: int = 16
+    discretisation: str = "zoh"
+    dt_range: tuple[float, float] = (0.001, 0.1)
+
+    def build(self) -> None:
+        width = self.width
+        states = self.state_size
+        steps = self.dt_range
+        require(states > 0, "DiagonalSSM.state_size", "must be > 0", states)
+        require(0 < steps[0] <= steps[1], "DiagonalSSM.dt_range", "must be 0 < low <= high", steps)
+        self.rule = lookup(DISCRETISATIONS, self.discretisation, "DiagonalSSM.discretisation")
+        low, high = (math.log(step) for step in steps)
+        self.dt_log = nn.Parameter(torch.rand(width, 1) * (high - low) + low)
+        self.A_log = nn.Parameter(torch.full((width, states), math.log(0.5)))
+        self.omega = nn.Parameter(math.pi * torch.arange(states, dtype=torch.float32).repeat(width, 1))
+        self.C = nn.Parameter(torch.randn(width, states, 2) * states**-0.5)
+        self.D = nn.Parameter(torch.ones(width))
+        self.in_proj = linear(width, width)
+        self.o_proj = linear(width, width)
+
+    def discrete(self) -> tuple[Tensor, Tensor]:
+        """(A', B') complex [D, state]."""
+        return self.rule(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), x.shape[-1], self.state_size, 2)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": self.in_proj(x)}, {}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        a, b = self.discrete()
+        s = a * torch.view_as_complex(memory) + b * inputs["u"][..., None]
+        y = 2 * (torch.view_as_complex(self.C) * s).real.sum(-1) + self.D * inputs["u"]
+        return torch.view_as_real(s), y
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        a, b = self.discrete()
+        c = torch.view_as_complex(self.C)
+        u = inputs["u"]
+        size = self.chunk
+        # Powers 0 to `size` of A', by doubling: exact to rounding, and no logarithm of A' is needed.
+        powers = torch.stack([torch.ones_like(a), a])
+        while len(powers) <= size:
+            powers = torch.cat([powers, powers[-1] * a * powers])[: size + 1]
+        kernel = 2 * (c * b * powers[:size]).real.sum(-1)
+        apart = torch.arange(size, device=u.device)[:, None] - torch.arange(size, device=u.device)
+        toeplitz = kernel[apart.clamp(min=0)].masked_fill((apart < 0)[..., None], 0.0)
+        outputs = []
+        s = torch.view_as_complex(memory)
+        for part in u.split(size, 1):
+            n = part.shape[1]
+            seen = 2 * torch.einsum("bds,tds->btd", s, c * powers[1 : n + 1]).real
+            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + seen + self.D * part)
+            s = powers[n] * s + torch.einsum("bjd,jds->bds", part.to(b.dtype), b * powers[:n].flip(0))
+        return torch.view_as_real(s), torch.cat(outputs, 1)
+
+    def transition(self, memory: Tensor, tokens: int) -> Tensor:
+        """A'^tokens, shaped as the memory: the effect of so many tokens on a memory before them."""
+        power = self.discrete()[0] ** tokens
+        return torch.view_as_real(power).expand_as(memory)
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(F.gelu(out))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AlmostLinearRNN(Mixer):
+    """z = A z + W f(z) + h + C x, A diagonal, f = relu on the last `rectified` units and none on the others (Brenner
+    et al. 2024, arXiv 2410.14240), then W_o z.
+
+    For known signs of the rectified units the network is linear. The chunked form computes everything but those units
+    by dense products with powers of the linear part, and finds their signs by iteration: solve for assumed signs, take
+    the signs of the solution, and repeat until they no longer change. Each round fixes at least one more token, so the
+    iteration ends, and it ends at the solution.
+
+    Args:
+        units: of z.
+        rectified: number of units with the relu.
+
+    The memory is z [B, units].
+    """
+
+    why_not_parallel = "its units are rectified, so that a state cannot be composed with the one before it"
+    chunk = 16
+
+    units: int = 64
+    rectified: int = 8
+
+    def build(self) -> None:
+        width = self.width
+        units = self.units
+        in_range = 0 < self.rectified <= units
+        require(in_range, "AlmostLinearRNN.rectified", f"must be > 0 and <= {units} units", self.rectified)
+        self.A = nn.Parameter(torch.empty(units).uniform_(0.5, 0.95))
+        self.W = nn.Parameter(torch.randn(units, units) * 0.1 / math.sqrt(units))
+        self.h = nn.Parameter(torch.zeros(units))
+        self.in_proj = linear(width, units)
+        self.o_proj = linear(units, width)
+
+    def initial(self, x: Tensor) -> State:
+        return {"memory": x.new_zeros(len(x), self.units)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        return {"u": self.in_proj(x) + self.h}, {}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        first = self.units - self.rectified
+        active = torch.cat([memory[:, :first], F.relu(memory[:, first:])], -1)
+        z = self.A * memory + active @ self.W.T + inputs["u"]
+        return z, z
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        first = self.units - self.rectified
+        size = min(self.chunk, inputs["u"].shape[1])
+        plain = torch.cat([self.W[:, :first], torch.zeros_like(self.W[:, first:])], 1) + torch.diag(self.A)
+        powers = [torch.eye(self.units, dtype=memory.dtype, device=memory.device)]
+        for _ in range(size):
+            powers.append(powers[-1] @ plain)
+        flow = torch.stack(powers)
+        outputs = []
+        z = memory
+        for part in inputs["u"].split(size, 1):
+            response = _lagged(flow, part.shape[1])
+            free = torch.einsum("bj,tij->bti", z, flow[1 : part.shape[1] + 1])
+            free = free + torch.einsum("tjik,bjk->bti", response, part)
+            # Effect of the rectified units on token t: of tokens strictly before it.
+            reach = response @ self.W[:, first:]
+            known = torch.einsum("tik,bk->bti", reach[:, 0], F.relu(z[:, first:]))
+            push = torch.cat([reach[:, 1:], torch.zeros_like(reach[:, :1])], 1)
+            bent = self._rectified((free + known)[..., first:], push[:, :, first:])
+            out = free + known + torch.einsum("tjik,bjk->bti", push, bent)
+            outputs.append(out)
+            z = out[:, -1]
+        return z, torch.cat(outputs, 1)
+
+    def _rectified(self, base: Tensor, push: Tensor) -> Tensor:
+        """r [B, T, P] with p = base + push r (strictly causal, [T, T, P, P]) and r = relu(p)."""
+        length, count = base.shape[1:]
+        lower = push.transpose(1, 2).flatten(2).flatten(0, 1)
+        flat = base.flatten(1)
+        eye = torch.eye(length * count, dtype=base.dtype, device=base.device)
+
+        def solve(signs: Tensor) -> Tensor:
+            return torch.linalg.solve_triangular(
+                eye - lower * signs[:, None], flat[..., None], upper=False, unitriangular=True
+            )[..., 0]
+
+        with torch.no_grad():
+            signs = torch.zeros_like(flat)
+            for _ in range(length + 1):
+                new = (solve(signs) > 0).to(flat.dtype)
+                if torch.equal(new, signs):
+                    break
+                signs = new
+        return (solve(signs) * signs).unflatten(1, (length, count))
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(out)
+
+
+def _lagged(flow: Tensor, length: int) -> Tensor:
+    """[T, T, M, M]: flow[t - j] for j <= t, else 0."""
+    apart = torch.arange(length, device=flow.device)
+    apart = apart[:, None] - apart
+    return flow[apart.clamp(min=0)] * (apart >= 0)[..., None, None].to(flow.dtype)

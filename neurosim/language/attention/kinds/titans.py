@@ -1,0 +1,151 @@
+"""Titans as published: a memory trained at test time beside, or as the context of, softmax attention (2501.00663)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields, require
+from .base import Inputs, Shared, State
+from .modules import l2_normalise, linear, split_heads
+from .nested import initial_inside, run_inside
+from .neural_memory import Titans
+from .softmax import WindowAttention
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TitansGate(Titans):
+    """Memory as a gate (MAG): y = attention(x) s(W_o norm(M(q))), softmax attention over a window, s the sigmoid.
+
+    Memory as a layer (MAL) needs no kind: `titans` below `window` in the pattern of a stack.
+
+    Args:
+        window_size: tokens that attention sees.
+    """
+
+    window_size: int = 64
+
+    def build(self) -> None:
+        super().build()
+        heads = self.num_heads
+        size = self.window_size
+        self.attention = WindowAttention(self.width, self.depth, num_heads=heads, window_size=size)
+
+    def initial(self, x: Tensor) -> State:
+        return super().initial(x) | initial_inside(self.attention, x)
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        inputs, after = super().project(x, state, shared)
+        seen, own = run_inside(self.attention, x, state, shared)
+        return inputs | {"seen": seen}, after | own
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return inputs["seen"] * super().finish(out, x, inputs).sigmoid()
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TitansContext(Titans):
+    """Memory as a context (MAC): attention within segments of `span` tokens sees what the memory recalls for them.
+
+        h_t = M(q(x_t)) of the memory before the segment,  y_t = softmax attention of x_t over P, h and x of the segment
+        M is trained on k(y_t), v(y_t),  o_t = y_t s(norm(M(q(y_t))))
+
+    P are learnt tokens, seen by all; the source multiplies y_t by the memory's output, here by its sigmoid s, which
+    keeps its size. There are no short convolutions.
+
+    Args:
+        persistent: number of learnt tokens.
+
+    The memory is [B, H, 3 weights of M + 4 K span]: those of `NeuralMemory`, and keys and values of h and x of the
+    segment.
+    """
+
+    conv_size: int = 0
+    persistent: int = 4
+
+    def build(self) -> None:
+        check_fields(self, {"persistent": "> 0"})
+        require(self.conv_size == 0, self.name("conv_size"), "must be 0", self.conv_size)
+        super().build()
+        channels = self.heads * self.k_size
+        require(channels == self.width, self.name("head_dim"), f"must make {self.width} channels over heads", channels)
+        self.tokens = nn.Parameter(torch.randn(self.persistent, self.width) * 0.02)
+        self.attend_q, self.attend_k, self.attend_v = (linear(self.width, self.width) for _ in range(3))
+
+    def initial(self, x: Tensor) -> State:
+        state = super().initial(x)
+        empty = x.new_zeros(len(x), self.heads, 4 * self.k_size * self.span)
+        return state | {"memory": torch.cat([state["memory"].flatten(2), empty], -1)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        inputs, after = super().project(x, state, shared)
+        for name, layer in (("q", self.attend_q), ("k", self.attend_k), ("v", self.attend_v)):
+            inputs[f"attend_{name}"] = split_heads(layer(x), self.k_size)
+        place = (state["position"] + torch.arange(x.shape[1], device=x.device)) % self.span
+        return inputs | {"place": place.expand(len(x), -1)}, after
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        memory, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
+        return memory, out[:, 0]
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        trained, cache = memory.split([memory.shape[-1] - 4 * self.k_size * self.span, 4 * self.k_size * self.span], -1)
+        trained = trained.unflatten(-1, (3, -1))
+        cache = cache.unflatten(-1, (self.span, 4 * self.k_size))
+        place = inputs["place"][0]
+        outputs = []
+        for part in torch.arange(len(place)).split(_pieces(place.tolist(), self.span)):
+            tokens = {name: value[:, part] for name, value in inputs.items()}
+            first = int(place[part[0]])
+            trained, cache, out = self._segment(trained, cache, tokens, first)
+            outputs.append(out)
+        return torch.cat([trained.flatten(2), cache.flatten(2)], -1), torch.cat(outputs, 1)
+
+    def _segment(self, trained: Tensor, cache: Tensor, inputs: Inputs, first: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return memory, cache and outputs after tokens of one segment, the first at the place `first` in it."""
+        anchor = trained[:, :, 1] if first == 0 else trained[:, :, 0]
+        cache = torch.zeros_like(cache) if first == 0 else cache
+        recalled = self.recall([w[:, None] for w in self.weights(anchor)], inputs["q"]).flatten(-2)
+        seen = [split_heads(layer(recalled), self.k_size) for layer in (self.attend_k, self.attend_v)]
+        rows = torch.cat([*seen, inputs["attend_k"], inputs["attend_v"]], -1).movedim(1, 2)
+        end = first + rows.shape[2]
+        cache = torch.cat([cache[:, :, :first], rows, cache[:, :, end:]], 2)
+        y = self._attended(inputs["attend_q"].movedim(1, 2), cache[:, :, :end], first)
+        q, k, v = self.memory_inputs(y)
+        new = inputs | {"q": q, "k": k, "v": v}
+        trained, out = super().chunked(trained, new)
+        return trained, cache, split_heads(y, self.k_size) * self.o_norm(out).sigmoid()
+
+    def memory_inputs(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q, k and v [.., H, K] of y, on which the memory is read and trained."""
+        q, k, v = (split_heads(F.silu(layer(y)), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        return l2_normalise(q), l2_normalise(k), v
+
+    def _attended(self, q: Tensor, cache: Tensor, first: int) -> Tensor:
+        """Return y [B, T, D] of queries [B, H, T, K] at places from `first` over P and the cache [B, H, end, 4 K]."""
+        fixed_k, fixed_v = (
+            split_heads(layer(self.tokens), self.k_size).movedim(0, 1).expand(len(q), -1, -1, -1)
+            for layer in (self.attend_k, self.attend_v)
+        )
+        recalled_k, recalled_v, own_k, own_v = cache.split(self.k_size, -1)
+        keys = torch.cat([fixed_k, recalled_k, own_k], 2)
+        values = torch.cat([fixed_v, recalled_v, own_v], 2)
+        end = cache.shape[2]
+        seen = torch.arange(end, device=q.device) <= torch.arange(first, end, device=q.device)[:, None]
+        seen = torch.cat([seen.new_ones(len(seen), self.persistent), seen, seen], 1)
+        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~seen, -torch.inf)
+        return (scores.softmax(-1) @ values).movedim(1, 2).flatten(2)
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        return self.o_proj(out.flatten(-2))
+
+
+def _pieces(places: list[int], span: int) -> list[int]:
+    """Lengths of the segments that tokens at these places in a segment fall into."""
+    pieces = [min(span - places[0], len(places))]
+    while sum(pieces) < len(places):
+        pieces.append(min(span, len(places) - sum(pieces)))
+    return pieces

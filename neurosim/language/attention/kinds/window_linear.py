@@ -1,0 +1,137 @@
+"""Softmax attention over the last tokens, and linear attention over all tokens before them, in one normaliser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ....base.errors import check_fields
+from .base import AdditiveMixer, Inputs, Shared, State
+from .feature_maps import feature_map as map_of
+from .modules import linear, repeat_heads
+from .softmax import SoftmaxAttention
+
+OPEN = 4.0  # first bias of the gates: they let .999 of a state pass
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class WindowLinearAttention(AdditiveMixer):
+    """Attention whose older tokens are read from a state of fixed size (LoLCATs, arXiv 2410.10254; Lizard, 2507.09025).
+
+        S_t = e^{g_t} S_{t-1} + phi(k_{t-w}) [v_{t-w}, 1]^T,   [n_t, d_t] = S_t^T phi(q_t)
+        o_t = (e^{m_t} softmax(q_t K^T / sqrt(K)) V + e^c n_t) / (e^{m_t} + e^c d_t)
+
+    K and V are of the last w tokens and the meta tokens, m_t is the logarithm of the sum of their e^{q k / sqrt(K)},
+    c is learnt for each head. While no token is older than the window this is `SoftmaxAttention`. The feature maps see
+    q and k before their rotary positions: the gate g = logsigmoid(W x + b) / `gate_logit_normalizer` says how old a
+    token is. The sources weigh the window by a learnt constant instead of e^{m_t}, which is known.
+
+    Args:
+        attention: options of the `SoftmaxAttention` inside, except `window_size`.
+        window_size: w, tokens that softmax sees, the present one among them.
+        meta_tokens: learnt keys and values that softmax always sees.
+        feature_map: phi, a name of `FEATURE_MAPS`.
+        use_gate: decay the state; without it g = 0.
+    """
+
+    reads_backwards = False  # its window is of tokens in order
+    attention: Mapping[str, object] | None = None
+    window_size: int = 64
+    meta_tokens: int = 0
+    feature_map: str = "hedgehog"
+    use_gate: bool = True
+    gate_logit_normalizer: float = 16.0
+
+    def build(self) -> None:
+        check_fields(self, {"window_size": ">= 1 tokens", "meta_tokens": ">= 0", "gate_logit_normalizer": "> 0"})
+        inner = {**(self.attention or {}), "window_size": self.window_size}
+        self.softmax = SoftmaxAttention(self.width, self.depth, **inner)  # type: ignore[arg-type]
+        heads = self.softmax.num_heads
+        k_size = self.softmax.k_size
+        self.feature_map_q = map_of(self.feature_map, k_size, is_query=True)
+        self.feature_map_k = map_of(self.feature_map, k_size, is_query=False)
+        self.offset = nn.Parameter(torch.zeros(heads))
+        self.gk_proj = linear(self.width, heads, True) if self.use_gate else None
+        if self.gk_proj is not None:
+            nn.init.constant_(self.gk_proj.bias, OPEN)
+        self.meta = nn.Parameter(torch.randn(self.meta_tokens, heads, 2 * k_size) * 0.02) if self.meta_tokens else None
+
+    def initial(self, x: Tensor) -> State:
+        layer = self.softmax
+        columns = self.softmax.k_size
+        memory = x.new_zeros(len(x), layer.num_heads, self.feature_map_k.features, columns + 1)
+        tail = x.new_zeros(len(x), self.window_size, layer.kv_heads, 2 * columns)
+        return {"memory": memory, "tail": tail, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        length = x.shape[1]
+        position = state["position"]
+        q, k, v = self.softmax.split(x)
+        known = torch.cat([state["tail"], torch.cat([k, v], -1)], 1)
+        out, mass = self._see_window(q, known, position)
+        old_k, old_v = repeat_heads(known[:, :length], self.softmax.groups).split(self.softmax.k_size, -1)
+        came = (torch.arange(length, device=x.device) + position >= self.window_size).to(x.dtype)[:, None, None]
+        inputs = {
+            "q": self.feature_map_q(q),
+            "k": self.feature_map_k(old_k) * came,
+            "v": torch.cat([old_v, torch.ones_like(old_v[..., :1])], -1),
+            "seen": out,
+            "mass": mass - self.offset,
+        }
+        if self.gk_proj is not None:
+            inputs["g"] = F.logsigmoid(self.gk_proj(x)) / self.gate_logit_normalizer
+        return inputs, {"tail": known[:, length:], "position": position + length}
+
+    def _see_window(self, q: Tensor, known: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (softmax attention [B, T, H, K] over window and meta tokens, m [B, T, H]).
+
+        Blocks of at most w queries see the w tokens before the block and those of the block: time grows with T w.
+
+        Args:
+            q: [B, T, H, K], before its rotary positions.
+            known: [B, w + T, heads, 2 K], keys and values; before position 0 there are none.
+        """
+        layer = self.softmax
+        w = self.window_size
+        length = q.shape[1]
+        block = min(length, w)
+        more = -length % block
+        keys, values = known.split(layer.k_size, -1)
+        keys = layer.turn(keys, position - w)
+        turned = F.pad(layer.turn(q, position), (0, 0, 0, 0, 0, more)).unflatten(1, (-1, block))
+        keys, values = (
+            repeat_heads(F.pad(part, (0, 0, 0, 0, 0, more)), layer.groups).unfold(1, w + block, block)
+            for part in (keys, values)
+        )  # [B, blocks, H, K, w + block]
+        scores = torch.einsum("bnihk,bnhkj->bnhij", turned, keys)
+        i = torch.arange(block, device=q.device)[:, None]
+        j = torch.arange(w + block, device=q.device)
+        first = block * torch.arange(scores.shape[1], device=q.device)[:, None, None, None] + position - w
+        visible = (i < j) & (j <= i + w) & (first + j >= 0)
+        scores = (scores * layer.k_size**-0.5).masked_fill(~visible, -torch.inf)
+        scores, meta = self._with_meta(scores, q, more)
+        mass = scores.logsumexp(-1)
+        weights = (scores - mass[..., None]).exp()
+        seen = torch.einsum("bnhij,bnhkj->bnihk", weights[..., : w + block], values)
+        if meta is not None:
+            seen = seen + torch.einsum("bnhim,mhk->bnihk", weights[..., w + block :], meta)
+        return seen.flatten(1, 2)[:, :length], mass.mT.flatten(1, 2)[:, :length]
+
+    def _with_meta(self, scores: Tensor, q: Tensor, more: int) -> tuple[Tensor, Tensor | None]:
+        """Return the scores [B, blocks, H, block, seen] with those of the meta tokens, and the values of these."""
+        if self.meta is None:
+            return scores, None
+        keys, values = self.meta.split(self.softmax.k_size, -1)
+        added = torch.einsum("bthk,mhk->bthm", q, keys) * self.softmax.k_size**-0.5
+        added = F.pad(added, (0, 0, 0, 0, 0, more)).unflatten(1, (-1, scores.shape[-2])).transpose(2, 3)
+        return torch.cat([scores, added], -1), values
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        older = out[..., :-1]
+        total = out[..., -1:].clamp(min=torch.finfo(out.dtype).tiny)
+        share = (inputs["mass"][..., None] - total.log()).sigmoid()
+        return self.softmax.finish(share * inputs["seen"] + (1 - share) * older / total, x, inputs)

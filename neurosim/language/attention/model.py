@@ -1,0 +1,262 @@
+"""The reference language model: embedding, blocks of norm, mixer, norm and feed-forward layer, norm, head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import lookup, require
+from ...base.plain import from_plain, to_plain
+from .events import EventEmbedding, EventInput
+from .experts import Experts, ExpertsSpec
+from .kinds import build, current_options
+from .kinds.base import Depth, Mixer, Shared, State
+from .kinds.hgrn import BoundedMixer
+from .kinds.modules import activation, linear
+from .kinds.rwkv import ChannelMix, GatedChannelMix
+from .tensors import MappedFiles
+
+
+@dataclass(frozen=True)
+class MixerSpec:
+    """One mixer of a stack: a name of `KINDS`, and options of that kind (see `options_of`)."""
+
+    kind: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """The shape of a `LanguageModel`.
+
+    Attributes:
+        layers: mixers, bottom to top, of any kinds.
+        vocabulary: number of tokens; 256 for bytes.
+        width: D, channels of the residual stream.
+        mlp: feed-forward layer of every block, a name of `MLPS`: 'gated', 'channel_mix' (RWKV-7),
+            'gated_channel_mix' (RWKV-5 and 6) or 'none' (Mamba).
+        hidden: channels of the feed-forward layer (default: 8/3 width, rounded up to a multiple of 32).
+        act, gate_act: activation of 'channel_mix', and of 'gated'.
+        mlp_bias: give the layers of 'gated' biases.
+        norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
+        first_norm: add a norm behind the embedding.
+        eps: of the norms.
+        tied: the head's weight is the embedding's.
+        experts: of the feed-forward layers, which are then 'gated'; all but those of `dense_layers` have them.
+        events: how a token that is the events of a window is embedded; None for tokens that are integers.
+    """
+
+    layers: tuple[MixerSpec, ...]
+    vocabulary: int = 256
+    width: int = 128
+    mlp: str = "gated"
+    hidden: int | None = None
+    act: str = "sqrelu"
+    gate_act: str = "silu"
+    mlp_bias: bool = False
+    norm: str = "rms"
+    norm_bias: bool = True
+    first_norm: bool = False
+    eps: float = 1e-6
+    tied: bool = False
+    experts: ExpertsSpec | None = None
+    dense_layers: tuple[int, ...] = ()
+    events: EventInput | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return cast(dict[str, object], to_plain(self))
+
+    @staticmethod
+    def from_json(values: object) -> LanguageConfig:
+        """Return the config that `to_json` wrote, of this or an earlier version.
+
+        Raises:
+            NeurosimInputError: an unknown key, or a value of the wrong type.
+        """
+        config = from_plain(LanguageConfig, values)
+        layers = (MixerSpec(layer.kind, current_options(layer.kind, layer.options)) for layer in config.layers)
+        return replace(config, layers=tuple(layers))
+
+
+class GatedMLP(nn.Module):
+    """W_down (f(W_gate x) W_up x); f is silu by default."""
+
+    def __init__(self, width: int, hidden: int, act: str = "silu", bias: bool = False) -> None:
+        super().__init__()
+        self.activation = activation(act, "LanguageConfig.gate_act")
+        self.gate_proj = linear(width, hidden, bias)
+        self.up_proj = linear(width, hidden, bias)
+        self.down_proj = linear(hidden, width, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+
+
+MLPS: dict[str, Callable[[LanguageConfig, int], nn.Module | None]] = {
+    "channel_mix": lambda config, hidden: ChannelMix(config.width, hidden, config.act),
+    "gated_channel_mix": lambda config, hidden: GatedChannelMix(config.width, hidden, config.act),
+    "gated": lambda config, hidden: GatedMLP(config.width, hidden, config.gate_act, config.mlp_bias),
+    "none": lambda config, hidden: None,
+}
+
+NORMS: dict[str, Callable[[LanguageConfig], nn.Module]] = {
+    "layer": lambda config: nn.LayerNorm(config.width, eps=config.eps, bias=config.norm_bias),
+    "rms": lambda config: nn.RMSNorm(config.width, config.eps),
+}
+
+
+class ResidualBlock(nn.Module):
+    """x + mixer(norm(x)), then x + mlp(norm(x)) where there is an mlp."""
+
+    def __init__(self, config: LanguageConfig, depth: Depth) -> None:
+        super().__init__()
+        layer = config.layers[depth.layer]
+        norm = lookup(NORMS, config.norm, "LanguageConfig.norm")
+        self.pre_norm = norm(config) if config.first_norm and depth.layer == 0 else None
+        self.norm = norm(config)
+        self.mixer: Mixer = build(layer.kind, config.width, depth, layer.options)
+        hidden = config.hidden or 32 * math.ceil(config.width * 8 / 3 / 32)
+        self.mlp = lookup(MLPS, config.mlp, "LanguageConfig.mlp")(config, hidden)
+        if config.experts is not None and depth.layer not in config.dense_layers:
+            require(config.mlp == "gated", "LanguageConfig.mlp", "must be 'gated' for experts", config.mlp)
+            self.mlp = Experts(config.width, config.experts, partial(MLPS["gated"], config))  # type: ignore[arg-type]
+        self.mlp_norm = None if self.mlp is None else norm(config)
+
+    def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:
+        x = x if self.pre_norm is None else self.pre_norm(x)
+        mixed, after = self.mixer(self.norm(x), state, shared)
+        x = x + mixed
+        if self.mlp is None or self.mlp_norm is None:
+            return x, after
+        inner = self.mlp_norm(x)
+        if isinstance(self.mlp, ChannelMix):
+            if state is None:
+                tail = torch.zeros_like(x[:, :1])
+            else:
+                tail = state["mlp_tail"]
+            out, tail = self.mlp(inner, tail)
+            return x + out, after | {"mlp_tail": tail}
+        return x + self.mlp(inner), after
+
+
+class LanguageModel(nn.Module):
+    """A stack of attention kinds from tokens to logits.
+
+    `model(tokens)` runs many tokens at once by the chunked forms; `model.step(token, state)` runs one, and its memory
+    does not grow (except with a window of all tokens). Linear layers are `nn.Linear` under stable names, listed by
+    `named_modules`: `layers.0.mixer.q_proj`, `layers.0.mlp.down_proj`, `lm_head`. `layers[i].mixer.codes` holds the
+    coders of a conversion for q, k and the state.
+
+    Attributes:
+        files: those that its weights are mapped from, if they are.
+
+    Raises:
+        NeurosimInputError: on construction, naming what breaks its rule.
+    """
+
+    def __init__(self, config: LanguageConfig, seed: int = 0) -> None:
+        super().__init__()
+        require(len(config.layers) > 0, "LanguageConfig.layers", "must be at least one", 0)
+        require(config.vocabulary > 0, "LanguageConfig.vocabulary", "must be > 0 tokens", config.vocabulary)
+        rule = "must be false for tokens that are events"
+        require(not (config.events and config.tied), "LanguageConfig.tied", rule, config.tied)
+        self.config = config
+        self.files = MappedFiles()
+        # Layers draw their first weights from torch's generator: seeded here, and restored afterwards.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embeddings = (
+                nn.Embedding(config.vocabulary, config.width)
+                if config.events is None
+                else EventEmbedding(config.events, config.width)
+            )
+            count = len(config.layers)
+            self.layers = nn.ModuleList([ResidualBlock(config, Depth(i, count)) for i in range(count)])
+            self.norm = lookup(NORMS, config.norm, "LanguageConfig.norm")(config)
+            self.lm_head = linear(config.width, config.vocabulary)
+            self._start(count)
+        bounded = [isinstance(m, BoundedMixer) and m.use_lower_bound for m in self.mixers()]
+        self.lower_bounds = nn.Parameter(torch.zeros(count, config.width)) if any(bounded) else None
+        self.tie()
+
+    def tie(self) -> None:
+        """Give the head the embedding's weight, where the config says so."""
+        if isinstance(self.embeddings, nn.Embedding) and self.config.tied:
+            self.lm_head.weight = self.embeddings.weight
+
+    def _start(self, count: int) -> None:
+        """Draw first weights: normal, deviation .02, less by depth where a layer writes to the residual stream."""
+        if isinstance(self.embeddings, nn.Embedding):
+            nn.init.normal_(self.embeddings.weight, std=0.02)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and "feature_map" not in name and not name.startswith("embeddings"):
+                ends = name.rsplit(".", 1)[-1] in ("o_proj", "out_proj", "down_proj", "value")
+                nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * count) if ends else 0.02)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.lm_head.weight.device
+
+    def mixers(self) -> list[Mixer]:
+        """Return the mixer of each layer, bottom to top."""
+        return [cast(ResidualBlock, block).mixer for block in self.layers]
+
+    def forward(
+        self, tokens: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Return (logits [B, T, vocabulary], the state after them) from tokens [B, T] and the state before them.
+
+        Tokens are [B, T, units], numbers of events, where the config says so.
+
+        Args:
+            prefix: [B] number of first tokens that are read in both directions, see `Mixer.both_ways`.
+
+        Raises:
+            NeurosimInputError: a prefix, for a kind that cannot read it so.
+        """
+        return self.through(self.embed(tokens), state, prefix)
+
+    def through(
+        self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Return what `forward` does from embedded tokens x [B, T, D]."""
+        shared: Shared = {} if prefix is None else {"prefix": prefix}
+        after: list[State] = []
+        bounds = self.bounds()
+        for i, block in enumerate(self.layers):
+            if bounds is not None:
+                shared["lower_bound"] = bounds[i]
+            x, new = block(x, None if state is None else state[i], shared)
+            after.append(new)
+        return self.lm_head(self.norm(x)), after
+
+    def auxiliary_loss(self) -> Tensor:
+        """Return the sum of the losses that mixers added in the last forward pass in training."""
+        losses = (mixer.auxiliary for mixer in self.mixers() if mixer.auxiliary is not None)
+        return sum(losses, torch.zeros((), device=self.device))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """[.., D] the rows of the embedding, in the type of the norms."""
+        return self.embeddings(tokens).to(self.norm.weight.dtype)
+
+    def bounds(self) -> Tensor | None:
+        """[layers, D] lower bounds of forget gates (`BoundedMixer`), rising by layer; None without such layers."""
+        if self.lower_bounds is None:
+            return None
+        parts = self.lower_bounds.softmax(0)
+        return parts.cumsum(0) - parts[:1]
+
+    def step(self, token: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """Return (logits [B, vocabulary], the state after it) from one token each [B]."""
+        logits, state = self(token[:, None], state)
+        return logits[:, 0], state
+
+    def parameter_count(self) -> int:
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,19 @@
+"""Synthetic tasks that tell attention kinds apart: what they recall, track, count, copy and fit in context."""
+
+from __future__ import annotations
+
+from .base import SequenceTask
+from .recall import JointRecall, RecallTask, SelectiveCopying
+from .vectors import Outliers, Regression
+from .words import Words
+
+TASKS: dict[str, SequenceTask] = {
+    "recall": RecallTask(),
+    "joint": JointRecall(),
+    "copying": SelectiveCopying(),
+    "parity": Words(group="Z2", trained=(3, 40), sizes=(40, 256)),
+    "counting": Words(group="Z5", trained=(3, 40), sizes=(40, 160)),
+    "words": Words(),
+    "regression": Regression(),
+    "outliers": Outliers(),
+}

@@ -1,0 +1,114 @@
+"""The interface of synthetic tasks on sequences: batches of any size, losses and scores.
+
+Sizes (pairs, tokens, per cent) are drawn in training; a trained model is tested on others, too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ....base.errors import require
+
+BATCH = (8, 64)  # fewest and most sequences of a training batch
+
+
+def batch_of(length: int, tokens: int) -> int:
+    """Return how many sequences of `length` tokens are about so many tokens in all, but 8 to 64."""
+    return min(max(BATCH[0], tokens // length), BATCH[1])
+
+
+@dataclass(frozen=True, eq=False)
+class TaskBatch:
+    """Sequences with the answers that are asked for.
+
+    Attributes:
+        inputs: [B, T, fields] integers, or [B, T, channels] numbers.
+        targets: [B, T] classes, or [B, T, outputs] numbers.
+        asked: [B, T] true where a target is asked for.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    asked: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceTask(ABC):
+    """A task on sequences whose tokens are integers, one of each field, or vectors.
+
+    Attributes:
+        trained: lowest and highest size of the sequences that a model is trained on, all equally likely.
+        sizes: those that it is tested on.
+        size_name: what a size is.
+        measure: "accuracy", or "error" of tasks that are answered by numbers.
+    """
+
+    size_name: ClassVar[str] = "tokens"
+    measure: ClassVar[str] = "accuracy"
+
+    trained: tuple[int, int]
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        smallest, largest = self.bounds
+        low, high = self.trained
+        rule = f"must be {smallest} <= low <= high <= {largest} {self.size_name}"
+        require(smallest <= low <= high <= largest, f"{name}.trained", rule, self.trained)
+        good = len(self.sizes) > 0 and all(smallest <= size <= largest for size in self.sizes)
+        require(good, f"{name}.sizes", f"must be {smallest} to {largest} {self.size_name} each", self.sizes)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Smallest and largest size."""
+        return 1, 100_000
+
+    @property
+    @abstractmethod
+    def fields(self) -> tuple[int, ...]:
+        """Numbers of values of each field; empty where tokens are vectors."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of a vector."""
+        return 0
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Number of classes, or of numbers."""
+
+    @abstractmethod
+    def length(self, size: int) -> int:
+        """Return the number of tokens of a sequence of that size."""
+
+    @abstractmethod
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        """Draw `batch` sequences."""
+
+    def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
+        """Draw sequences of a size that is drawn, about so many tokens in all, but 8 to 64 sequences."""
+        low, high = self.trained
+        # Any size, few too: with the largest alone some kinds learn nothing for long.
+        size = int(torch.randint(low, high + 1, (), generator=generator))
+        return self.draw(size, batch_of(self.length(size), tokens), generator)
+
+    def loss(self, scores: Tensor, batch: TaskBatch) -> Tensor:
+        """Return the cross-entropy of what is asked, nats; of numbers the squared error over the targets' power."""
+        found = scores[batch.asked]
+        wanted = batch.targets[batch.asked]
+        if self.measure == "accuracy":
+            return F.cross_entropy(found, wanted)
+        return (found - wanted).square().mean() / wanted.square().mean()
+
+    def score(self, scores: Tensor, batch: TaskBatch) -> float:
+        """Return the accuracy of what is asked; of numbers the squared error over the targets' power."""
+        if self.measure == "error":
+            return float(self.loss(scores, batch))
+        return float((scores[batch.asked].argmax(-1) == batch.targets[batch.asked]).double().mean())

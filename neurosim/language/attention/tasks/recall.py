@@ -1,0 +1,163 @@
+"""Tasks that ask for what was shown: recall of pairs, recall by context, selective copying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ....base.errors import require
+from .base import SequenceTask, TaskBatch, batch_of
+
+CONTEXTS = 64  # largest size of `JointRecall`
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallTask(SequenceTask):
+    """Pairs of a key and a value, each one token, then the keys in another order: say the value of each.
+
+    Args:
+        keys, values: numbers to draw from, anew for each sequence; the size is the number of pairs.
+    """
+
+    size_name = "pairs"
+
+    trained: tuple[int, int] = (1, 96)
+    sizes: tuple[int, ...] = (4, 8, 16, 24, 32, 48, 64, 96)
+    keys: int = 256
+    values: int = 32
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.keys
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        return self.keys, self.values + 1
+
+    @property
+    def outputs(self) -> int:
+        return self.values
+
+    def length(self, size: int) -> int:
+        return 2 * size
+
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        keys = torch.rand(batch, self.keys, generator=generator).argsort(-1)[:, :size]
+        values = torch.randint(self.values, (batch, size), generator=generator)
+        order = torch.rand(batch, size, generator=generator).argsort(-1)
+        query = torch.full_like(values, self.values)  # stands for the value of a query
+        wanted = torch.cat([torch.zeros_like(values), values.gather(1, order)], 1)
+        inputs = torch.stack([torch.cat([keys, keys.gather(1, order)], 1), torch.cat([values, query], 1)], -1)
+        return TaskBatch(inputs, wanted, (torch.arange(2 * size) >= size).expand(batch, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointRecall(SequenceTask):
+    """Recall where a key has another value in each context (Zhan et al. 2025, hybrid sparse attention, HAX).
+
+    Each context is a token, then its keys and values in turn; then every pair of context and key in another order, and
+    the value of each is asked for. The size is the number of contexts: as published they and the keys are the same
+    tokens in every sequence, in another order, and only the values are new.
+
+    Args:
+        keys: of each context, the same in all.
+        values: to draw from, for each context and key.
+        fewest_keys: a sequence in training has so many to `keys` keys of each context, drawn: with all of them in every
+            sequence a model finds the key, and for thousands of updates no context further back than its convolution.
+    """
+
+    size_name = "contexts"
+
+    trained: tuple[int, int] = (1, 5)
+    sizes: tuple[int, ...] = (2, 3, 5)
+    keys: int = 5
+    values: int = 16
+    fewest_keys: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rule = f"must be 1 to {self.keys} keys"
+        require(1 <= self.fewest_keys <= self.keys, "JointRecall.fewest_keys", rule, self.fewest_keys)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        return 1, CONTEXTS
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        return (CONTEXTS + self.keys + self.values,)
+
+    @property
+    def outputs(self) -> int:
+        return self.values
+
+    def length(self, size: int) -> int:
+        return size * (1 + 4 * self.keys)
+
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        return self._draw(size, self.keys, batch, generator)
+
+    def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
+        low, high = self.trained
+        size = int(torch.randint(low, high + 1, (), generator=generator))
+        keys = int(torch.randint(self.fewest_keys, self.keys + 1, (), generator=generator))
+        return self._draw(size, keys, batch_of(size * (1 + 4 * keys), tokens), generator)
+
+    def _draw(self, size: int, keys: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        contexts = torch.rand(batch, size, generator=generator).argsort(-1)
+        order = torch.rand(batch, size, self.keys, generator=generator).argsort(-1)[..., :keys]
+        values = torch.randint(self.values, (batch, size, keys), generator=generator)
+        # Of key order[c, i] the value is values[c, i].
+        first = CONTEXTS
+        pairs = torch.stack([order, values + self.keys], -1).flatten(2)
+        shown = torch.cat([contexts[..., None], first + pairs], -1).flatten(1)
+        asked = torch.rand(batch, size * keys, generator=generator).argsort(-1)
+        of = asked // keys
+        key = order.flatten(1).gather(1, asked)
+        queries = torch.stack([contexts.gather(1, of), first + key], -1).flatten(1)
+        answers = values.flatten(1).gather(1, asked)
+        targets = torch.cat([torch.zeros_like(shown), answers.repeat_interleave(2, 1)], 1)
+        place = torch.arange(targets.shape[1])
+        second = (place >= shown.shape[1]) & ((place - shown.shape[1]) % 2 == 1)
+        return TaskBatch(torch.cat([shown, queries], 1)[..., None], targets, second.expand(batch, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectiveCopying(SequenceTask):
+    """Tokens at drawn places among blanks, then as many markers: say the tokens in order (Gu & Dao 2023).
+
+    The size is the number of tokens and blanks.
+
+    Args:
+        tokens: to be copied.
+        values: to draw them from.
+    """
+
+    trained: tuple[int, int] = (64, 64)
+    sizes: tuple[int, ...] = (64, 128, 256)
+    tokens: int = 8
+    values: int = 14
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        return self.tokens, 100_000
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        return (self.values + 2,)
+
+    @property
+    def outputs(self) -> int:
+        return self.values
+
+    def length(self, size: int) -> int:
+        return size + self.tokens
+
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        places = torch.rand(batch, size, generator=generator).argsort(-1)[:, : self.tokens].sort(-1).values
+        values = torch.randint(self.values, (batch, self.tokens), generator=generator)
+        blank = torch.full((batch, size), self.values).scatter(1, places, values)
+        inputs = torch.cat([blank, torch.full_like(values, self.values + 1)], 1)
+        asked = (torch.arange(size + self.tokens) >= size).expand(batch, -1)
+        return TaskBatch(inputs[..., None], torch.cat([torch.zeros_like(blank), values], 1), asked)

@@ -1,0 +1,138 @@
+"""Tasks whose tokens are vectors: linear regression in context, and classification among outliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ....base.errors import check_fields, require
+from .base import SequenceTask, TaskBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(SequenceTask):
+    """Linear regression in context: x_i is shown and y_i = W x_i + noise asked for, then shown (Garg et al. 2022).
+
+    W is drawn anew every `period` pairs; the size is the number of pairs. The error of saying 0 is 1.
+
+    Args:
+        dimension: of x, which is normal.
+        responses: of y, whose power without noise is 1.
+        noise: standard deviation.
+        period: pairs of one W; 0 for all.
+    """
+
+    size_name = "pairs"
+    measure = "error"
+
+    trained: tuple[int, int] = (16, 64)
+    sizes: tuple[int, ...] = (32, 64, 128)
+    dimension: int = 8
+    responses: int = 1
+    noise: float = 0.1
+    period: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"dimension responses": ">= 1", "noise": "finite and >= 0", "period": ">= 0"})
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def channels(self) -> int:
+        return self.dimension + self.responses + 1
+
+    @property
+    def outputs(self) -> int:
+        return self.responses
+
+    def length(self, size: int) -> int:
+        return 2 * size
+
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        period = self.period or size
+        segments = -(-size // period)
+        x = torch.randn(batch, size, self.dimension, generator=generator)
+        w = torch.randn(batch, segments, self.responses, self.dimension, generator=generator) * self.dimension**-0.5
+        w = w.repeat_interleave(period, 1)[:, :size]
+        y = torch.einsum("btrd,btd->btr", w, x)
+        y = y + self.noise * torch.randn(y.shape, generator=generator)
+        query = torch.cat([x, torch.zeros_like(y), torch.ones_like(y[..., :1])], -1)
+        pair = torch.cat([x, y, torch.zeros_like(y[..., :1])], -1)
+        asked = (torch.arange(2 * size) % 2 == 0).expand(batch, -1)
+        return TaskBatch(torch.stack([query, pair], 2).flatten(1, 2), y.repeat_interleave(2, 1), asked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outliers(SequenceTask):
+    """Binary classification in context where a part of the examples is false and marked (Li et al. 2025).
+
+    Examples are s m + a distractor with label s z, where m is a pattern and z a sign of the sequence, both drawn anew,
+    and s = 1 or -1; the last is asked about. A part of the examples has the label -s z, and a direction, the same in
+    all sequences, is added to them. The size is that part in per cent: a vote of all examples fails beyond 50.
+
+    Args:
+        dimension: of patterns.
+        patterns: orthonormal, that m and the distractors are drawn from, one half each.
+        examples: before the query.
+        strength: of the direction of outliers.
+    """
+
+    size_name = "per cent of outliers"
+
+    trained: tuple[int, int] = (0, 40)
+    sizes: tuple[int, ...] = (0, 20, 40, 60, 80)
+    dimension: int = 17
+    patterns: int = 16
+    examples: int = 40
+    strength: float = 1.0
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        return 0, 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"patterns": ">= 2", "examples": ">= 1", "strength": "finite and > 0"})
+        rule = f"must be > {self.patterns}, the patterns, for the direction of outliers"
+        require(self.dimension > self.patterns, "Outliers.dimension", rule, self.dimension)
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def channels(self) -> int:
+        return self.dimension + 2
+
+    @property
+    def outputs(self) -> int:
+        return 2
+
+    def length(self, size: int) -> int:
+        return self.examples + 1
+
+    def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        shape = (batch, self.examples + 1)
+        half = self.patterns // 2
+        basis = torch.linalg.qr(torch.randn(self.dimension, self.dimension, generator=_fixed())).Q
+        m = basis[torch.randint(half, (batch, 1), generator=generator)]
+        other = basis[torch.randint(half, self.patterns, shape, generator=generator)]
+        sign, z = (2.0 * torch.randint(2, s, generator=generator) - 1 for s in (shape, (batch, 1)))
+        count = round(self.examples * size / 100)
+        false = torch.rand(batch, self.examples, generator=generator).argsort(-1) < count
+        false = torch.cat([false, torch.zeros(batch, 1, dtype=torch.bool)], 1)
+        x = sign[..., None] * m + other + self.strength * false[..., None] * basis[self.patterns]
+        label = sign * z
+        asked = (torch.arange(self.examples + 1) == self.examples).expand(batch, -1)
+        shown = torch.where(asked, torch.zeros_like(label), torch.where(false, -label, label))
+        inputs = torch.cat([x, shown[..., None], asked[..., None].to(x.dtype)], -1)
+        return TaskBatch(inputs, (label > 0).long(), asked)
+
+
+def _fixed() -> torch.Generator:
+    """Return the generator of patterns that all sequences share."""
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,329 @@
+"""Tokenizers: text to the words of a model and back, from the files beside its weights.
+
+Special tokens that a text spells out, such as `<s>`, become their ids and are written as they stand. A prompt begins
+with the tokens that the tokenizer's configuration puts first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from ...base.raw import read_bytes
+from .added_tokens import ADDED, CONFIG, SPECIAL_MAP, AddedToken, AddedTokens, damaged, decode_utf8, read_configuration
+from .text import read_text
+
+BYTES = 256
+JSON = "tokenizer.json"
+SENTENCEPIECE = "tokenizer.model"
+WORLD = "rwkv_vocab_v20230424.txt"
+FILES = (JSON, SENTENCEPIECE, WORLD, CONFIG, SPECIAL_MAP, ADDED)
+
+
+class Tokenizer(ABC):
+    """Text in bytes to token ids and back.
+
+    Attributes:
+        unit: what one token is, in a word: "byte" or "token".
+        first: ids that the tokenizer's configuration puts before a text, such as that of `<s>`.
+    """
+
+    unit = "token"
+    first: tuple[int, ...] = ()
+
+    @abstractmethod
+    def encode(self, text: bytes) -> list[int] | bytes:
+        """Return the ids of a text.
+
+        Raises:
+            NeurosimInputError: a text that has none.
+        """
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """Return the text of ids; ids without a text are left out."""
+
+    def encode_prompt(self, text: bytes) -> list[int]:
+        """Return the ids of a text that a model reads from its beginning: `first`, unless the text has them itself.
+
+        Raises:
+            NeurosimInputError: a text that has no ids.
+        """
+        ids = list(self.encode(text))
+        begun = tuple(ids[: len(self.first)]) == self.first
+        return ids if begun else [*self.first, *ids]
+
+
+@final
+class ByteTokenizer(Tokenizer):
+    """Every byte is a token."""
+
+    unit = "byte"
+
+    def encode(self, text: bytes) -> bytes:
+        return text
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return bytes(ids)
+
+
+@final
+class TokenIds(Tokenizer):
+    """For a model without a tokenizer: the text is the ids themselves, decimal numbers with spaces between them."""
+
+    def encode(self, text: bytes) -> list[int]:
+        words = text.replace(b",", b" ").split()
+        for word in words:
+            fine = word.isdigit() and len(word) < 10
+            require(fine, "text", "must be token ids, for the model has no tokenizer", f"{word!r:.40}")
+        return [int(word) for word in words]
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return " ".join(map(str, ids)).encode()
+
+
+@final
+class JsonTokenizer(Tokenizer):
+    """`tokenizer.json`, read by the library `tokenizers`.
+
+    Raises:
+        NeurosimMissingError: that library is not installed.
+        NeurosimFormatError: a damaged file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from tokenizers import Tokenizer as Library
+        except ImportError as error:
+            raise _missing(path, "tokenizers", error) from None
+        try:
+            self.library: Any = Library.from_str(decode_utf8(path, read_bytes(path).tobytes()))
+        except NeurosimInputError:
+            raise
+        except Exception as error:  # the library raises nothing narrower
+            raise damaged(path, error) from None
+        self.library.no_truncation()
+        self.library.no_padding()
+        config = read_configuration(path.parent)
+        # The file knows most added tokens itself; others are in the configuration alone.
+        self.added = AddedTokens([t for t in config.added.values() if self.library.token_to_id(t.text) is None])
+        if config.add_bos is not False:
+            self.first = self._template()
+        if config.add_bos and not self.first:
+            if config.bos is None:
+                token = None
+            else:
+                token = self.library.token_to_id(config.bos)
+            self.first = () if token is None else (token,)
+
+    def _template(self) -> tuple[int, ...]:
+        """Return the ids that the file's own template puts before a text."""
+        plain = self.library.encode("a", add_special_tokens=False).ids
+        whole = self.library.encode("a", add_special_tokens=True).ids
+        starts = [i for i in range(len(whole)) if whole[i : i + len(plain)] == plain]
+        return tuple(whole[: starts[0]]) if plain and starts else ()
+
+    def encode(self, text: bytes) -> list[int]:
+        ids: list[int] = []
+        for part in self.added.split(decode_utf8("text", text)):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self.library.encode(part, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return _decode_parts(ids, self.added.texts, self._decode_plain)
+
+    def _decode_plain(self, ids: list[int]) -> str:
+        text: str = self.library.decode(ids, skip_special_tokens=False)
+        return text
+
+
+@final
+class SentencePieceTokenizer(Tokenizer):
+    """SentencePiece's `tokenizer.model`.
+
+    Raises:
+        NeurosimMissingError: the library `sentencepiece` is not installed.
+        NeurosimFormatError: a damaged file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from sentencepiece import SentencePieceProcessor
+        except ImportError as error:
+            raise _missing(path, "sentencepiece", error) from None
+        self.library: Any = SentencePieceProcessor()
+        try:
+            self.library.LoadFromSerializedProto(read_bytes(path).tobytes())
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise damaged(path, error) from None
+        pieces = [i for i in range(self.library.GetPieceSize()) if self.library.IsControl(i)]
+        controls = {self.library.IdToPiece(i): i for i in pieces}
+        config = read_configuration(path.parent)
+        added = {text: AddedToken(text, token) for text, token in controls.items() if text}
+        self.added = AddedTokens([*{**added, **config.added}.values()])
+        if config.add_bos:
+            named = {each.text: each.token for each in config.added.values()}
+            token = {**controls, **named}.get(config.bos or "", self.library.bos_id())
+            self.first = (token,) if token >= 0 else ()
+
+    def encode(self, text: bytes) -> list[int]:
+        """Return the ids of a text; what stands between special tokens is tokenised as a text of its own."""
+        ids: list[int] = []
+        for part in self.added.split(decode_utf8("text", text)):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self.library.EncodeAsIds(part)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        size = self.library.GetPieceSize()
+        known = [token for token in ids if token < size or token in self.added.texts]
+        return _decode_parts(known, self.added.texts, self.library.DecodeIds)
+
+
+def _decode_parts(ids: Sequence[int], texts: Mapping[int, str], decode: Callable[[list[int]], str]) -> bytes:
+    """Return the text of ids: special tokens by their written forms, the ids between them by `decode`."""
+    text: list[str] = []
+    part: list[int] = []
+    for token in ids:
+        if token in texts:
+            text += [decode(part), texts[token]]
+            part = []
+        else:
+            part.append(token)
+    return "".join([*text, decode(part)]).encode()
+
+
+@final
+class WorldTokenizer(Tokenizer):
+    """The byte strings of `rwkv_vocab_v20230424.txt` (RWKV-5 World and later), the longest first at every place.
+
+    Raises:
+        NeurosimFormatError: a line that is no `id 'text' length`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import ast
+
+        self.texts: dict[int, bytes] = {}
+        for number, line in enumerate(decode_utf8(path, read_bytes(path).tobytes()).splitlines(), 1):
+            try:
+                first, rest = line.split(" ", 1)
+                value = ast.literal_eval(rest[: rest.rindex(" ")])
+                if isinstance(value, str):
+                    text = value.encode()
+                else:
+                    text = bytes(value)
+                self.texts[int(first)] = text
+                if not text or len(text) != int(rest[rest.rindex(" ") :]):
+                    raise ValueError("its length is not that of its text")
+            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+                raise NeurosimFormatError(f"{path}: line {number}: expected: id 'text' length ({error})") from None
+        self.ids = {text: token for token, text in self.texts.items()}
+        self.longest = max(map(len, self.ids), default=0)
+
+    def encode(self, text: bytes) -> list[int]:
+        found = []
+        place = 0
+        while place < len(text):
+            for size in range(min(self.longest, len(text) - place), 0, -1):
+                token = self.ids.get(text[place : place + size])
+                if token is not None:
+                    break
+            else:
+                raise NeurosimInputError(f"text: byte {place} ({text[place]}) is in no word of the vocabulary")
+            found.append(token)
+            place += size
+        return found
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self.texts.get(token, b"") for token in ids)
+
+
+def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer:
+    """Return the tokenizer of a model's folder or beside its `.pth` file: from a file, else bytes or plain token ids.
+
+    Args:
+        vocabulary: number of words of the model.
+
+    Raises:
+        NeurosimMissingError: the library for the file is not installed: says which.
+        NeurosimFormatError: a damaged file.
+    """
+    folder = _beside(folder)
+    for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
+        if (folder / name).is_file():
+            return kind(folder / name)
+    return ByteTokenizer() if vocabulary == BYTES else TokenIds()
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the files of a tokenizer, if there are any, into another model's folder."""
+    for name in FILES:
+        if (_beside(source) / name).is_file():
+            shutil.copyfile(_beside(source) / name, folder / name)
+
+
+def _beside(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model: it itself, or that of a `.pth` file."""
+    if Path(model).suffix == ".pth":
+        return Path(model).parent
+    return Path(model)
+
+
+def tokenize(tokenizer: Tokenizer, text: bytes, vocabulary: int, where: str = "text") -> Tensor:
+    """Return the tokens [n] int64 of a text.
+
+    Raises:
+        NeurosimInputError: a token that the model does not have.
+    """
+    return _checked(torch.tensor(list(tokenizer.encode(text)), dtype=torch.int64), vocabulary, where)
+
+
+def read_tokens(path: str | os.PathLike[str], tokenizer: Tokenizer, vocabulary: int) -> Tensor:
+    """Return the tokens [n] of a text file, or the token ids of a `.npy` file of integers.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: a `.npy` file that holds no integers [n].
+        NeurosimInputError: it is empty, or has a token that the model does not have.
+    """
+    if Path(path).suffix != ".npy":
+        return tokenize(tokenizer, read_text(path), vocabulary, str(path))
+    if not Path(path).is_file():
+        raise NeurosimMissingError(f"{path}: no such file; give a text, or token ids in a .npy file")
+    try:
+        ids = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise NeurosimFormatError(f"{path}: could not be read ({error}); write it by numpy.save") from None
+    fine = isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu" and len(ids) > 0
+    if not fine:
+        raise NeurosimFormatError(f"{path}: must hold token ids [n], integers (got {getattr(ids, 'dtype', type(ids))})")
+    return _checked(torch.from_numpy(ids.astype(np.int64)), vocabulary, str(path))
+
+
+def _checked(tokens: Tensor, vocabulary: int, where: str) -> Tensor:
+    if len(tokens):
+        low = int(tokens.min())
+        high = int(tokens.max())
+        worst = low if low < 0 else high
+        rule = f"must have tokens of 0 to {vocabulary - 1}, the words of the model; is the tokenizer another model's?"
+        require(low >= 0 and high < vocabulary, where, rule, worst)
+    return tokens
+
+
+def _missing(path: Path, library: str, error: ImportError) -> NeurosimMissingError:
+    return NeurosimMissingError(f"{path}: needs {library} ({error}); run: pip install 'neurosim-spiking[text]'")

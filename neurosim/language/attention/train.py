@@ -1,0 +1,328 @@
+"""Training a byte-level language model: AdamW or Muon on random windows of a text, with a held-out end.
+
+The objective is the next byte, or a mixture of objectives (`objectives`) with fixed shares or with those that their
+progress suggests (`mixture`). With a checkpoint a killed training resumes bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...base.errors import check_fields, lookup, require
+from ...base.plain import Record, from_plain
+from ...data.files.state import saved_values
+from .checkpoint import write_model
+from .kinds.softmax import CachedAttention
+from .mixture import Interval, choose_shares, rewards
+from .model import LanguageConfig, LanguageModel, MixerSpec
+from .objectives import NAMES, NEXT_TOKEN, SHORTEST, ObjectiveBatch, check_text, draw_batch
+from .optimizers import OPTIMIZERS, optimizers_of
+from .saved_training import read_training, write_training
+
+KIND = "ByteTraining"
+VERSION = 1
+SAVED = 50  # updates between checkpoints
+BIRDIE = "birdie"
+OBJECTIVE_CHOICES = (NEXT_TOKEN, "mixture", BIRDIE)
+INTERVALS = 32  # of a training, each with shares of its own
+OBSERVED = 16  # sequences of each objective whose loss is its progress
+
+
+def small() -> LanguageConfig:
+    """Config of a byte model of 1.1 M parameters that learns quickly on a CPU: four gated delta rules of two heads."""
+    layer = MixerSpec("gated_deltanet", {"num_heads": 2, "head_dim": 64, "head_v_dim": 64})
+    return LanguageConfig((layer,) * 4, width=144, hidden=384)
+
+
+@dataclass(frozen=True)
+class LanguageTraining:
+    """Settings of `train_bytes`.
+
+    Attributes:
+        steps: number of updates.
+        batch, length: windows of an update, and bytes of each.
+        learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a tenth.
+        decay: weight decay of matrices; vectors have none.
+        clip: largest norm of the gradient.
+        optimizer: a name of `OPTIMIZERS`; 'muon' is for the matrices of the layers, with AdamW for all else.
+        objective: 'next_token'; 'mixture' of the objectives of `objectives.NAMES` with fixed shares; or 'birdie', whose
+            shares follow the progress of each, anew after every 32nd of the training.
+        shares: of the objectives of a mixture, relative to each other; those not named have none (default: all equal).
+        bidirectional: half of the heads read what is given backwards, in kinds that can (`Mixer.both_ways`).
+        held_out: part of the text, at its end, that is only for validation.
+        every: updates between validations; 0 for one at the end.
+        seed: key of first weights and windows.
+    """
+
+    steps: int = 1000
+    batch: int = 16
+    length: int = 128
+    learning_rate: float = 4e-3
+    warmup: int = 50
+    decay: float = 0.1
+    clip: float = 1.0
+    optimizer: str = "adamw"
+    objective: str = NEXT_TOKEN
+    shares: Mapping[str, float] | None = None
+    bidirectional: bool = False
+    held_out: float = 0.1
+    every: int = 250
+    seed: int = 0
+
+    def check(self, size: int) -> None:
+        """Raises:
+        NeurosimInputError: a value breaks its rule for a text of `size` bytes.
+        """
+        check_fields(self, {"steps batch length warmup": "> 0", "learning_rate": "finite and > 0", "every": ">= 0"})
+        check_fields(self, {"held_out": "> 0 and < 1"})
+        lookup(OPTIMIZERS, self.optimizer, "LanguageTraining.optimizer")
+        lookup(dict.fromkeys(OBJECTIVE_CHOICES), self.objective, "LanguageTraining.objective")
+        mixed = self.objective != NEXT_TOKEN
+        rule = "must be left out for the objective next_token"
+        require(mixed or self.shares is None, "LanguageTraining.shares", rule, self.shares)
+        require(mixed or not self.bidirectional, "LanguageTraining.bidirectional", rule, self.bidirectional)
+        require(not mixed or self.length >= SHORTEST, "length", f"must be >= {SHORTEST} for a mixture", self.length)
+        for name in self.shares or ():
+            lookup(dict.fromkeys(NAMES), name, "LanguageTraining.shares")
+        given = list((self.shares or {NEXT_TOKEN: 1.0}).values())
+        good = all(0 <= share < math.inf for share in given) and sum(given) > 0
+        require(good, "LanguageTraining.shares", "must be finite, >= 0, and not all 0", given)
+        needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
+        require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
+
+    def first_shares(self) -> tuple[float, ...]:
+        """Return the share of each objective of `NAMES` in a mixture at the start; their sum is 1."""
+        parts = [1.0 if self.shares is None else self.shares.get(name, 0.0) for name in NAMES]
+        return tuple(part / sum(parts) for part in parts)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of update `step`, from 0."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Progress of a training after `step` of `steps` updates: recent training loss and validation loss, nats a byte."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+
+
+def split(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
+    """Return (training part, validation part) as int64 tokens; the latter is the last `held_out` of the text."""
+    return split_tokens(torch.frombuffer(bytearray(text), dtype=torch.uint8).long(), held_out)
+
+
+def split_tokens(tokens: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
+    """Return (training part, validation part) of tokens [n]; the latter is the last `held_out` of them."""
+    border = len(tokens) - int(len(tokens) * held_out)
+    return tokens[:border], tokens[border:]
+
+
+@dataclass(kw_only=True)
+class ByteTrainingState(Record):
+    """Progress that a checkpoint holds.
+
+    Attributes:
+        done: number of updates.
+        recent: training loss, smoothed.
+        validations: updates done, recent loss and validation loss of each validation.
+        shares: of the objectives of a mixture now.
+        losses: of the objectives at the start of the interval.
+        intervals: those that are over, of 'birdie'.
+    """
+
+    done: int = 0
+    recent: float = 0.0
+    validations: tuple[tuple[int, float, float], ...] = ()
+    shares: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+
+
+def train_bytes(
+    text: bytes,
+    config: LanguageConfig | None = None,
+    training: LanguageTraining | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+) -> tuple[LanguageModel, float]:
+    """Return (trained model, its validation loss in nats a byte) from a text.
+
+    Windows are a function of seed and step alone: the number of validations does not change the training.
+
+    Args:
+        config: default `small()`; its vocabulary must be 256.
+        on_progress: called after every validation, and every 10 updates between them; first of all for each validation
+            of a training that is resumed.
+        folder: the model is written there (`write_model`) after every validation.
+        checkpoint: file that holds the training, and is resumed from if it exists; None: no file.
+
+    Raises:
+        NeurosimInputError: a setting breaks its rule, the text is too short, or a checkpoint of another model.
+        NeurosimFormatError: a damaged checkpoint.
+    """
+    config = config or small()
+    training = training or LanguageTraining()
+    training.check(len(text))
+    require(config.vocabulary == 256, "LanguageConfig.vocabulary", "must be 256 for bytes", config.vocabulary)
+    run = _ByteTraining(text, config, training, device)
+    if checkpoint is not None and checkpoint.is_file():
+        run.restore(checkpoint)
+    state = run.state
+    report = on_progress or (lambda progress: None)
+    for step, recent, validation in state.validations:
+        report(TrainingProgress(step, training.steps, recent, validation))
+    while state.done < training.steps:
+        run.update()
+        last = state.done == training.steps
+        due = last or (training.every and state.done % training.every == 0)
+        if due:
+            loss = validation_loss(run.model, run.held, training.length)
+        else:
+            loss = None
+        if loss is not None:
+            state.validations = (*state.validations, (state.done, state.recent, loss))
+            if folder is not None:
+                write_model(folder, run.model)
+        if checkpoint is not None and (due or state.done % SAVED == 0):
+            run.write(checkpoint)
+        if due or state.done % 10 == 0:
+            report(TrainingProgress(state.done, training.steps, state.recent, loss))
+    return run.model, state.validations[-1][2]
+
+
+class _ByteTraining:
+    """A training at hand: model, optimisers, both parts of the text, and its state."""
+
+    def __init__(self, text: bytes, config: LanguageConfig, training: LanguageTraining, device: str) -> None:
+        self.training = training
+        self.model = LanguageModel(config, training.seed).to(device)
+        self.learn, self.held = (part.to(device) for part in split(text, training.held_out))
+        self.optimizers = optimizers_of(training.optimizer, self.model, training.learning_rate, training.decay)
+        self.state = ByteTrainingState()
+        self.mixed = training.objective != NEXT_TOKEN
+        if self.mixed:
+            check_text(torch.cat([self.learn, self.held]))
+            self.state.shares = training.first_shares()
+
+    def write(self, path: Path) -> None:
+        write_training(path, KIND, VERSION, self.state.to_dict(), self.model, self.optimizers)
+
+    def restore(self, path: Path) -> None:
+        settings = read_training(path, KIND, VERSION, self.model, self.optimizers)
+        with saved_values(path, "train again"):
+            self.state = from_plain(ByteTrainingState, settings, "training")
+
+    def update(self) -> None:
+        """Take a step, and before it choose the shares of an interval of 'birdie' that begins with it."""
+        own = self.training
+        state = self.state
+        if own.objective == BIRDIE and state.done % max(own.steps // INTERVALS, 1) == 0:
+            self._choose()
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = own.learning_rate_at(state.done)
+        key = (own.seed << 32) + state.done
+        if self.mixed:
+            generator = torch.Generator().manual_seed(key)
+            shares = torch.tensor(state.shares, dtype=torch.float64)
+            chosen = torch.multinomial(shares, own.batch, replacement=True, generator=generator)
+            batch = draw_batch(self.learn, [NAMES[i] for i in chosen.tolist()], own.length, key)
+            loss = self._loss(batch)
+        else:
+            windows = draw_windows(self.learn, own.batch, own.length, key)
+            logits, _ = self.model(windows[:, :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+        self.model.zero_grad(set_to_none=True)
+        (loss + self.model.auxiliary_loss()).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), own.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        now = float(loss.detach())
+        if state.done == 0:
+            state.recent = now
+        else:
+            state.recent = 0.95 * state.recent + 0.05 * now
+        state.done += 1
+
+    def _loss(self, batch: ObjectiveBatch) -> Tensor:
+        """Return the mean over the bytes that are asked."""
+        prefix = batch.given if self.training.bidirectional else None
+        logits, _ = self.model(batch.tokens[:, :-1], prefix=prefix)
+        return F.cross_entropy(logits[batch.asked], batch.tokens[:, 1:][batch.asked])
+
+    def _choose(self) -> None:
+        """End an interval, if there was one, and choose the shares of the next."""
+        own = self.training
+        state = self.state
+        now = self._objective_losses()
+        if state.losses:
+            found = rewards(torch.tensor(state.losses), torch.tensor(now))
+            over = Interval(shares=state.shares, losses=state.losses, rewards=tuple(found.tolist()))
+            state.intervals = (*state.intervals, over)
+            state.shares = choose_shares(state.intervals, now, state.done / own.steps, own.seed)
+        state.losses = now
+
+    @torch.no_grad()
+    def _objective_losses(self) -> tuple[float, ...]:
+        """Return the loss of each objective on the held-out text, the same sequences every time."""
+        own = self.training
+        batches = (draw_batch(self.held, [name] * OBSERVED, own.length, own.seed) for name in NAMES)
+        return tuple(float(self._loss(batch)) for batch in batches)
+
+
+@torch.no_grad()
+def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, batch: int = 64) -> float:
+    """Return the mean nats a byte over tokens [n], read by `stream_windows` with their state.
+
+    Each of the `batch` streams is read from its start: context is short in the first windows only. Attention over all
+    tokens has learnt no distance beyond a window: with it, every window begins without context.
+    """
+    total = 0.0
+    count = 0
+    state = None
+    bounded = not sees_all_tokens(model)
+    for inputs, targets in stream_windows(tokens, length, batch):
+        logits, after = model(inputs, state)
+        state = after if bounded else None
+        total += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
+        count += targets.numel()
+    return total / count
+
+
+def sees_all_tokens(model: LanguageModel) -> bool:
+    """Return whether a layer is attention over all earlier tokens, at any distance."""
+    return any(isinstance(mixer, CachedAttention) and not mixer.window_size for mixer in model.mixers())
+
+
+def stream_windows(tokens: Tensor, length: int, streams: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield windows [streams, up to length] of tokens [n] and the tokens after each, one behind the other.
+
+    The tokens are cut into so many equal streams, or fewer where they would be shorter than a window.
+    """
+    streams = max(min(streams, (len(tokens) - 1) // length), 1)
+    span = (len(tokens) - 1) // streams
+    both = [tokens[first : first + span * streams].view(streams, span).split(length, 1) for first in (0, 1)]
+    yield from zip(*both, strict=True)
+
+
+def draw_windows(tokens: Tensor, count: int, length: int, seed: int = 0) -> Tensor:
+    """Draw [count, length + 1] windows from anywhere in tokens [n]."""
+    generator = torch.Generator().manual_seed(seed)
+    starts = torch.randint(len(tokens) - length, (count,), generator=generator).to(tokens.device)
+    return tokens[starts[:, None] + torch.arange(length + 1, device=tokens.device)]

@@ -1,0 +1,192 @@
+"""Converted models in folders: config.json and model.safetensors, weights, thresholds and scales by name."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import NeurosimFormatError, lookup, require
+from ...base.plain import from_plain, to_plain
+from ...data.files.state import saved_values
+from ..attention.checkpoint import (
+    assign_tensors,
+    empty_model,
+    match_tensors,
+    own_config,
+    read_about,
+    stored_tensors,
+    write_folder,
+)
+from ..attention.model import LanguageModel
+from ..attention.tensors import DeferredTensor, StoredTensor, read_headers, require_floats
+from .coding import SCHEMES, Coder
+from .linear import SpikedLinear
+from .model import Coding, Converted
+
+SPIKING = "neurosim-spiking"
+# 1 has the weights of coded layers as floats, 2 has int8 ones as [N, K], 3 as [K, N]: the rows that spikes select.
+FORMAT = 3
+
+
+@dataclass(frozen=True)
+class _SavedCoder:
+    k: float
+    shrink: float
+    price: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class _SavedModel:
+    """Contents of config.json."""
+
+    model_type: str
+    format: int
+    config: Mapping[str, object]
+    coding: Coding
+    coders: Mapping[str, _SavedCoder]
+    price: float = 0.0
+    remarks: tuple[str, ...] = ()
+
+
+def write_converted(folder: str | os.PathLike[str], converted: Converted) -> None:
+    """Write a converted model as `config.json` and `model.safetensors`; int8 weights as such, with their steps.
+
+    Their rows lie as a decoder reads them, so that it need not copy them.
+
+    Raises:
+        NeurosimWriteError: the disk refuses; both files are as they were, or not there.
+    """
+    executed = converted.executed
+    converted.execute(False)
+    saved = _SavedModel(
+        model_type=SPIKING,
+        format=FORMAT,
+        config=converted.model.config.to_json(),
+        coding=converted.coding,
+        coders={
+            name: _SavedCoder(layer.coder.k, layer.coder.shrink, layer.coder.price, layer.coder.limit)
+            for name, layer in converted.layers.items()
+        },
+        price=converted.price,
+        remarks=converted.remarks,
+    )
+    write_folder(Path(folder), to_plain(saved), _tensors(converted))
+    converted.execute(executed)
+
+
+def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTensor]]:
+    """Yield the tensors to save; weights become int8 while they are written, layer by layer."""
+    for name, value in stored_tensors(converted.model).items():
+        layer = converted.layers.get(name.rpartition(".")[0])
+        if layer is None or layer.kept != "int8" or not name.endswith(".weight"):
+            yield name, value
+            continue
+        if layer.steps is not None:
+            yield name, value.T
+            continue
+        shape = (layer.in_features, layer.out_features)
+        part = partial(_part, layer, converted.model)
+        yield name, DeferredTensor(torch.int8, shape, partial(part, 0))
+        yield f"{name.removesuffix('weight')}steps", part(1)
+
+
+def _part(layer: SpikedLinear, model: LanguageModel, part: int) -> Tensor:
+    """Return the int8 weights [K, N] of a layer (0) or their steps (1)."""
+    found = layer.stored()[part]
+    assert found is not None
+    model.files.release()
+    return found if part else found.T
+
+
+def read_converted(folder: str | os.PathLike[str]) -> Converted:
+    """Return the model that `write_converted` wrote, simulated; its weights are mapped into memory.
+
+    Raises:
+        NeurosimMissingError: no such folder or file.
+        NeurosimInputError: a setting that breaks its rule, or a folder of another kind.
+        NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
+    """
+    folder = Path(folder)
+    name = str(folder / "config.json")
+    config = read_about(folder)
+    kind = config.get("model_type")
+    version = config.get("format")
+    require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
+    known = tuple(range(1, FORMAT + 1))
+    require(version in known, f"{name}: format", f"must be 1 to {FORMAT}: upgrade neurosim", version)
+    stored = read_headers(folder)
+    coded = {f"{entry.removesuffix('.steps')}.weight" for entry in stored if entry.endswith(".steps")}
+
+    def fitting(name: str, tensor: Tensor) -> Tensor:
+        """Return a tensor as its layer has it."""
+        if version == FORMAT and name in coded and tensor.dim() == 2:
+            return tensor.T
+        return tensor
+
+    with saved_values(folder / "config.json"):
+        saved = from_plain(_SavedModel, config)
+        require(math.isfinite(saved.price), "price", "must be finite", saved.price)
+        model = empty_model(own_config({"config": saved.config}, stored), str(folder))
+    own = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
+    # Before coders are made: their sizes are those of the weights.
+    match_tensors(model, own, str(folder))
+    with saved_values(folder / "config.json"):
+        coders = {each: _coder(model, each, saved.coding.scheme, saved.coders[each]) for each in saved.coders}
+        made = Converted(model, saved.coding, coders, saved.remarks)
+    made.price = saved.price
+    for each, layer in made.layers.items():
+        if f"{each}.steps" in stored:
+            layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
+    match_tensors(model, {name: fitting(name, entry.empty()) for name, entry in stored.items()}, str(folder))
+    _check_types(stored, made)
+    values = {name: fitting(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
+    assign_tensors(model, match_tensors(model, values, str(folder)))
+    model.tie()
+    for each, layer in made.layers.items():
+        for part in ("coder.thresholds", "coder.scales", "steps"):
+            if part != "steps" or layer.steps is not None:
+                value = layer.get_parameter(part).detach()
+            else:
+                value = None
+            if value is not None and not bool((torch.isfinite(value) & (value > 0)).all()):
+                raise NeurosimFormatError(f"{folder}: tensor '{each}.{part}' must be finite and > 0")
+    model.eval()
+    return made
+
+
+def _of_coder(name: str) -> bool:
+    """Return whether a tensor belongs to a coder or is the steps of int8 weights."""
+    return name.endswith((".coder.thresholds", ".coder.scales", ".steps")) or ".codes." in name
+
+
+def _check_types(stored: Mapping[str, StoredTensor], made: Converted) -> None:
+    """Raise unless weights with steps are int8, and all else is floats."""
+    whole = {f"{name}.weight" for name, layer in made.layers.items() if layer.steps is not None}
+    require_floats({name: entry for name, entry in stored.items() if name not in whole})
+    for name in whole & set(stored):
+        if stored[name].dtype != torch.int8:
+            raise NeurosimFormatError(f"{stored[name].file}: tensor '{name}' must be I8, for it has steps")
+
+
+def is_converted(folder: str | os.PathLike[str]) -> bool:
+    """Return whether the folder contains a converted model.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: no readable config.json.
+    """
+    return Path(folder).suffix != ".pth" and read_about(Path(folder)).get("model_type") == SPIKING
+
+
+def _coder(model: LanguageModel, name: str, scheme: str, saved: _SavedCoder) -> Coder:
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    layer = lookup(layers, name, "coders")
+    size = layer.in_features if SCHEMES[scheme].channel else 1
+    return Coder(scheme, torch.ones(size), k=saved.k, shrink=saved.shrink, price=saved.price, limit=saved.limit)

@@ -1,0 +1,319 @@
+"""Spike coding of activations: x is about scale * s; the integer counts s are sent.
+
+    z = x / (token * threshold),  s = round(z),  y = token * scale * s
+
+`token` is 1, or the token's own level mean |x| / k clamped to 1e-5 .. 1e4 (SpikingBrain, arXiv 2509.05276, eq. 5).
+Thresholds and scales are one for all channels or one for each. A scheme selects among these, and how to round.
+
+A coder computes in torch, with gradients, for the simulated form. The executed form takes the same counts, bit for bit,
+from `kernels.encode`, whose constants are used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import check_fields, lookup, require
+from ...kernels.spikes.encode import reference as spec
+from ...kernels.spikes.encode.launch import encode, whole_counts
+from ...kernels.spikes.encode.reference import FINE, MAX_COUNT, SEARCH, Rounding
+from ..attention.kinds.leaf import leaf
+from .histogram import CountHistogram
+
+INT8 = 127.0
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Rules for thresholds and rounding.
+
+    Attributes:
+        meaning: in a sentence.
+        expansion: the one it was published with, a name of `EXPANSIONS`.
+        rounding: a name of `ROUNDINGS`.
+        strength: the setting of `Coding` that makes it finer: 'k', 'spikes' or 'levels'.
+        token: thresholds follow each token's level.
+        channel: one threshold for each channel; otherwise one for each layer.
+        text: thresholds come from text.
+        learned: thresholds are trained after they are calibrated.
+    """
+
+    meaning: str
+    expansion: str
+    rounding: str
+    strength: str
+    token: bool = False
+    channel: bool = False
+    text: bool = True
+    learned: bool = False
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "ternary": Scheme(
+        "Each token's own threshold, mean |x| / k, as SpikingBrain.", "bitwise", "even", "k", token=True, text=False
+    ),
+    "calibrated": Scheme(
+        "A threshold a channel, where a spike more would not pay for the loss it saves.",
+        "bitwise",
+        "sparing",
+        "spikes",
+        channel=True,
+    ),
+    "learned": Scheme(
+        "As calibrated, then thresholds and scales trained for a few steps.",
+        "bitwise",
+        "sparing",
+        "spikes",
+        channel=True,
+        learned=True,
+    ),
+    "qcfs": Scheme(
+        "clip(floor(|x| L / lambda + 1/2), 0, L) of an on and an off neuron that integrate and fire (QCFS).",
+        "unary_ternary",
+        "away",
+        "levels",
+    ),
+    "stbif": Scheme(
+        "clip(floor(x / threshold + 1/2), -L, L) of bipolar neurons with a spike tracer (SpikeZIP).",
+        "unary_ternary",
+        "up",
+        "levels",
+    ),
+}
+
+
+def _even(z: Tensor, price: float) -> Tensor:
+    """To the nearest, ties to even."""
+    return z.round()
+
+
+def _away(z: Tensor, price: float) -> Tensor:
+    """To the nearest, ties away from 0."""
+    return z.sign() * (z.abs() + 0.5).floor()
+
+
+def _up(z: Tensor, price: float) -> Tensor:
+    """To the nearest, ties up."""
+    return (z + 0.5).floor()
+
+
+def _sparing(z: Tensor, price: float) -> Tensor:
+    """To the count of least (z - s)^2 + price * ones(|s|): counts with few ones are preferred."""
+    return z.sign() * levels_of(price).nearest(z.abs())
+
+
+# By name: the rounding in torch, and the kind of `kernels.encode` that gives the same bits.
+ROUNDINGS: Mapping[str, tuple[Callable[[Tensor, float], Tensor], int]] = {
+    "even": (_even, spec.EVEN),
+    "away": (_away, spec.AWAY),
+    "up": (_up, spec.UP),
+    "sparing": (_sparing, SEARCH),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Counts that are worth their spikes.
+
+    Attributes:
+        edges: [n - 1] |z| at which one count follows the other.
+        counts: [n] of 0 .. 127.
+        fine: [128 * FINE] index of the count for every |z| in steps of 1 / FINE, if all edges lie on such steps, else
+            None: in torch a look-up is 20 times faster than a search.
+    """
+
+    edges: Tensor
+    counts: Tensor
+    fine: Tensor | None
+
+    def index(self, sizes: Tensor) -> Tensor:
+        """Return the index of the count of each |z|, of any shape."""
+        if self.fine is None:
+            return torch.bucketize(sizes, self.edges.to(sizes), right=True)
+        step = (sizes * FINE).clamp(max=len(self.fine) - 1).to(torch.int32)
+        return self.fine.to(sizes.device).index_select(0, step.flatten()).view(sizes.shape)
+
+    def nearest(self, sizes: Tensor) -> Tensor:
+        """Return the count of each |z|, in its type."""
+        chosen = self.index(sizes).flatten()
+        return self.counts.to(sizes).index_select(0, chosen).view(sizes.shape)
+
+
+@cache
+def levels_of(price: float) -> Levels:
+    """Return the counts 0 .. 127 that are worth their spikes at this price.
+
+    The differences of (z - s)^2 + price ones(s) between counts are linear in z: this is their lower envelope, from
+    lines sorted by slope.
+    """
+    envelope = [0]
+
+    def edge(a: int, b: int) -> float:
+        return (a + b) / 2 + price * (b.bit_count() - a.bit_count()) / (2 * (b - a))
+
+    for count in range(1, int(INT8) + 1):
+        while len(envelope) > 1 and edge(envelope[-1], count) <= edge(envelope[-2], envelope[-1]):
+            envelope.pop()
+        envelope.append(count)
+    edges = torch.tensor([edge(a, b) for a, b in pairwise(envelope)], dtype=torch.float64)
+    fine = None
+    if bool((edges * FINE == (edges * FINE).round()).all()):
+        steps = torch.arange((int(INT8) + 1) * FINE, dtype=torch.float64) / FINE
+        fine = torch.bucketize(steps, edges, right=True).to(torch.int32)
+    return Levels(edges, torch.tensor(envelope), fine)
+
+
+def token_levels(x: Tensor, k: float) -> Tensor:
+    """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit as in `kernels.encode`; no gradient."""
+    sizes = x.detach().abs().float()
+    exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=spec.FLOOR)
+    units = torch.ldexp(torch.ones_like(sizes[..., :1]), spec.DIGITS - exponent)
+    total = (sizes * units).to(torch.int64).sum(-1, keepdim=True)
+    per = torch.tensor(k, dtype=torch.float32) * x.shape[-1]
+    return (total.float() / per / units).clamp(float(spec.MIN_THRESHOLD), float(spec.MAX_THRESHOLD)).to(x.dtype)
+
+
+class _Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, soft: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, gradients[0]
+
+
+def straight(value: Tensor, soft: Tensor) -> Tensor:
+    """`value`, exactly, with the gradient of `soft`: the straight-through estimator (Bengio et al. 2013)."""
+    result: Tensor = _Straight.apply(value, soft)
+    return result
+
+
+@final
+class Coder(nn.Module):
+    """Codes the last axis of its input; differentiable straight through the rounding.
+
+    Attributes:
+        thresholds, scales: [K] or [1], > 0; parameters, trained only by `tune`.
+        scheme: a name of `SCHEMES`.
+        k: counts that a token's mean |x| is worth, where thresholds follow tokens.
+        shrink: soft threshold before rounding, in thresholds: |z| is reduced by it.
+        price: of a spike, in squared thresholds of error, for the rounding that knows prices.
+        limit: counts saturate at +-limit.
+        histogram: counts are added to it; None for none.
+        observer: called with z, which carries its gradient, and the counts; None for none.
+        bypassed: code nothing; a layer then works on floats as the dense one does.
+
+    Raises:
+        NeurosimInputError: a parameter that breaks its rule.
+    """
+
+    def __init__(
+        self,
+        scheme: str,
+        thresholds: Tensor,
+        scales: Tensor | None = None,
+        *,
+        k: float = 3.0,
+        shrink: float = 0.0,
+        price: float = 0.0,
+        limit: float = float(MAX_COUNT),
+    ) -> None:
+        super().__init__()
+        rule = lookup(SCHEMES, scheme, "spike coding scheme")
+        require(bool((thresholds > 0).all()), "Coder.thresholds", "must be > 0", float(thresholds.min()))
+        self.scheme = scheme
+        self.rule = rule
+        self.round, self.kind = ROUNDINGS[rule.rounding]
+        self.k = float(k)
+        self.shrink = float(shrink)
+        self.price = float(price)
+        self.limit = float(limit)
+        bound = f"{MAX_COUNT:.0f}"
+        check_fields(self, {"k": "> 0", "shrink price": f">= 0 and < {bound}", "limit": f">= 1 and <= {bound}"})
+        self.histogram: CountHistogram | None = None
+        self.observer: Callable[[Tensor, Tensor], None] | None = None
+        self.bypassed = False
+        self.thresholds = nn.Parameter(thresholds.detach().clone().float(), requires_grad=False)
+        scales = thresholds if scales is None else scales
+        self.scales = nn.Parameter(scales.detach().clone().float(), requires_grad=False)
+
+    def level(self, x: Tensor) -> Tensor | None:
+        """[.., 1] levels of tokens, or None where the scheme has none."""
+        return token_levels(x, self.k) if self.rule.token else None
+
+    def counts(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """Return the counts of x, integers in its own type; their gradient is that of z: straight through."""
+        z = self._z(x, level)
+        counts = self._rounded(z.detach()).clamp(-self.limit, self.limit)
+        if self.histogram is not None:
+            self.histogram.add(counts)
+        if self.observer is not None:
+            self.observer(z, counts)
+        if z.requires_grad:
+            return straight(counts, z.clamp(-self.limit, self.limit))
+        return counts
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        """Return level * scale * s, the value that a receiver decodes from the spikes of x."""
+        if self.bypassed:
+            return x
+        level = self.level(x)
+        y = self.counts(x, level) * self.scales.to(x.dtype)
+        return y if level is None else y * level
+
+    @torch.no_grad()
+    def executed(self, x: Tensor, rounding: Rounding, threads: int = 1) -> Tensor:
+        """Return the values of `forward` of a coder that follows tokens, from `kernels.encode`, on the device of x.
+
+        Args:
+            rounding: from `kernel_rounding`.
+        """
+        if self.bypassed:
+            return x
+        if self.histogram is not None:
+            self.counts(x, self.level(x))
+        coded = encode(x.reshape(-1, x.shape[-1]), self.k, rounding=rounding, threads=threads)
+        y = whole_counts(coded).to(x.dtype) * self.scales * coded.thresholds[:, None]
+        return y.view(x.shape)
+
+    def kernel_rounding(self, channels: int) -> tuple[Rounding, Tensor | None]:
+        """Return the arguments of `kernels.encode` for inputs of so many channels: rounding, thresholds [K] or None."""
+        thresholds = self.thresholds.detach()
+        factor = float(thresholds[0]) if self.rule.token else 1.0
+        rounding = Rounding(self.kind, self.shrink, self.limit, factor)
+        if self.kind == SEARCH:
+            levels = levels_of(self.price)
+            edges = torch.full((spec.MAX_LEVELS - 1,), torch.inf)
+            counts = torch.full((spec.MAX_LEVELS,), int(INT8))
+            edges[: len(levels.edges)] = levels.edges.float()
+            counts[: len(levels.counts)] = levels.counts
+            if levels.fine is None:
+                table = None
+            else:
+                table = levels.counts[levels.fine.long()].to(torch.int8)
+            arrays = (a if a is None else a.to(thresholds.device) for a in (edges, counts.to(torch.int8), table))
+            rounding = Rounding(*rounding[:4], *arrays)
+        return rounding, None if self.rule.token else thresholds.expand(channels).contiguous()
+
+    def _z(self, x: Tensor, level: Tensor | None) -> Tensor:
+        thresholds = self.thresholds.to(x.dtype)
+        return x / (thresholds if level is None else level * thresholds)
+
+    def _rounded(self, z: Tensor) -> Tensor:
+        if self.shrink:
+            z = z.sign() * (z.abs() - self.shrink).clamp(min=0)
+        return self.round(z, self.price)
+
+
+def ternary(k: float = 3.0, shrink: float = 0.0) -> Coder:
+    """Return a coder of SpikingBrain's rule, which needs no text."""
+    return Coder("ternary", torch.ones(1), k=k, shrink=shrink)

@@ -1,0 +1,107 @@
+"""Softmax attention over keys and values that a layer keeps: those of the last tokens, of all, or learnt ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ....kernels.decode import windows
+from ....kernels.decode.program import BoundOperation
+from ...attention.kinds.base import Mixer
+from .builder import Builder
+from .memory import Array, Buffer, Growing
+from .program import NotCompiledError, Touch
+
+FIRST_TOKENS = 256  # that a window of all tokens has room for at first
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Learnt keys and values, q before its positions, which sees them, and a buffer for the mass of all that is seen.
+
+    Without such keys there is the mass alone.
+    """
+
+    mass: Buffer
+    count: int = 0
+    values: Array | None = None
+    q: Buffer | None = None
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values that a layer keeps.
+
+    Attributes:
+        few, groups: heads of keys, and heads of queries that share each.
+        keys, values: channels of a key and of a value.
+        tokens: that are seen, the present one among them; 0 for all.
+        interval: tokens of which one stays.
+        restarts: a full memory begins anew, instead of forgetting the oldest token.
+        rows: keys of a token.
+        counts: tokens so far of each sequence and head of keys, where masks leave some out.
+    """
+
+    few: int
+    groups: int
+    keys: int
+    values: int
+    tokens: int
+    interval: int = 1
+    restarts: bool = False
+    rows: int = 1
+    counts: Buffer | None = None
+
+    @property
+    def capacity(self) -> int:
+        return self.tokens or FIRST_TOKENS
+
+    def memory(self, b: Builder) -> Buffer:
+        """Return room for keys and values: those of the first token, those of the second, .."""
+        return b.state(self.capacity, self.few * (self.keys + self.values))
+
+    def operands(self, b: Builder, memory: Buffer) -> dict[str, Any]:
+        """Return sizes and memory of `kernels.decode.windows.CACHE`."""
+        sizes = {"heads": self.few * self.groups, "keys": self.keys, "values": self.values, "group": self.groups}
+        return {**sizes, "tokens": b.tokens, "capacity": self.capacity, "memory": memory, "scale": self.keys**-0.5}
+
+
+def emit_growing(b: Builder, cache: Cache, bound: BoundOperation, places: Any, touches: list[Touch]) -> None:
+    """Append an operation on the last state, which grows if all tokens are seen."""
+    tables = b.emit(bound, places, touches)
+    if not cache.tokens:
+        b.growing.append(Growing(len(b.states) - 1, bound.operation.operands.places, tables, cache.interval))
+
+
+def attend(
+    b: Builder, cache: Cache, memory: Buffer, q: Buffer, k: Buffer, v: Buffer, learnt: Learnt | None = None
+) -> Buffer:
+    """Return softmax attention [tokens, H V] over the keys that a layer keeps."""
+    few = cache.few
+    heads = cache.few * cache.groups
+    out = b.buffer(heads * cache.values)
+    weights = b.scratch(cache.capacity * cache.rows + (0 if learnt is None else learnt.count))
+    places, own = b.by_heads(few)
+    # The heads of several rows do not lie side by side.
+    inputs = [b.head_read(y, own, places, few + 1 if cache.rows > 1 else 1) for y in (k, v)]
+    touches: list[Touch] = [(q, own, False), *inputs, (memory, own, True), (out, own, True)]
+    operands: dict[str, Any] = {}
+    if learnt is not None:
+        operands = {"plain": learnt.q, "learnt": learnt.values, "learnt_count": learnt.count, "mass": learnt.mass}
+        touches.append((learnt.mass, own, True))
+        if learnt.q is not None:
+            touches.append((learnt.q, own, False))
+    operands |= {"interval": cache.interval, "restarts": cache.restarts, "rows": cache.rows, "counts": cache.counts}
+    if cache.counts is not None:
+        touches.append((cache.counts, own, True))
+    bound = windows.window(
+        q=q, k=k, v=v, **cache.operands(b, memory), weights=weights, out=out, **operands, mask=b.mask
+    )
+    emit_growing(b, cache, bound, places, b.masked(touches))
+    return out
+
+
+def refuse_coded_state(mixer: Mixer) -> None:
+    """Raise `NotCompiledError` for a state in spikes where that is keys and values."""
+    if mixer.codes.state is not None:
+        raise NotCompiledError("codes.state: keys and values in spikes are not compiled")

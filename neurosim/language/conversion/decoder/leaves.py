@@ -1,0 +1,184 @@
+"""What the functions that `attention` marks as leaves become in a decoder."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ....kernels.decode import features, others, vectors
+from ...attention.experts import Experts
+from ...attention.kinds.base import Mixer, Shared, State
+from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor
+from ...attention.kinds.gated_attention import dilated
+from ...attention.kinds.lightnet import soft_decays
+from ...attention.kinds.modules import ShortConv, l2_normalise, repeat_heads, token_shift
+from ...attention.kinds.rotary import Rotary
+from ..coding import Coder
+from ..linear import SpikedLinear
+from ..spiked_mixer import SpikedMixer
+from . import routed
+from .chosen import PROGRAMS as CHOSEN
+from .memory import OWN, WHOLE
+from .nodes import Spread, StateNode
+from .program import NotCompiledError
+from .recurrences import recurrence
+from .traced import Position, Traced, linear, lowers, normalised
+
+PROGRAMS = {**routed.PROGRAMS, **CHOSEN}
+MIXER = "mixer: "  # in front of what a mixer raises
+
+
+@lowers(SpikedLinear.forward)
+def _linear(layer: SpikedLinear, x: Traced) -> Traced:
+    return linear(x, layer)
+
+
+@lowers(Coder.forward)
+def _coded(coder: Coder, x: Traced) -> Traced:
+    """Code the last axis; heads that repeat are coded once."""
+    if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
+        inner = x.node.x
+        out = x.builder.code(inner.rows(inner.size), coder, x.shape[-1])
+        own = Traced.of(x.builder, out, [x.builder.tokens, inner.size])
+        return Traced(Spread(own.node, x.node.width, x.node.times), x.shape)
+    return Traced.of(x.builder, x.builder.code(x.token_rows, coder, x.shape[-1]), x.shape)
+
+
+@lowers(ShortConv.forward)
+def _convolved(layer: ShortConv, x: Traced, tail: Traced) -> tuple[Traced, Traced]:
+    return Traced.of(x.builder, x.builder.convolve(layer, x.token_rows, tail.node.buffer), x.shape), tail
+
+
+@lowers(Rotary.turn)
+def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
+    if not isinstance(position, Position) or position.ahead != 0:
+        raise NotCompiledError("rotary positions: compiled for those of the tokens themselves, state['position']")
+    return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
+
+
+@lowers(l2_normalise)
+def _l2_normalised(x: Traced, eps: float = 1e-6) -> Traced:
+    return normalised(x, vectors.L2, eps)
+
+
+@lowers(token_shift)
+def _shifted(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
+    return tail, x
+
+
+@lowers(Experts.forward)
+def _experts(layer: Experts, x: Traced) -> Traced:
+    return routed.experts(layer, x)
+
+
+@lowers(repeat_heads)
+def _repeated(x: Traced, times: int) -> Traced:
+    if times == 1:
+        return x
+    shape = [*x.shape[:-2], x.shape[-2] * times, x.shape[-1]]
+    return Traced(Spread(x.node, x.shape[-1], times), shape)
+
+
+_SHAPED = {DPFP: features.DPFP, NormAware: features.NORM_AWARE, Taylor: features.TAYLOR}
+
+
+@lowers(DPFP.forward, NormAware.forward, Taylor.forward)
+def _features(layer: FeatureMap, x: Traced) -> Traced:
+    if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
+        inner = Traced(x.node.x, [x.builder.tokens, x.node.x.size // x.node.width, x.node.width])
+        own = _features(layer, inner)
+        return Traced(Spread(own.node, layer.features, x.node.times), [*x.shape[:-1], layer.features])
+    b = x.builder
+    heads = x.head_rows
+    out = b.buffer(layer.features, heads.rows)
+    places, own_share = b.by_rows(out)
+    shape = {"kind": _SHAPED[type(layer)], "is_query": layer.is_query, "features": layer.features}
+    power = layer.power if isinstance(layer, NormAware) else 0.0
+    bound = features.feature(x=heads, size=heads.width, **shape, power=power, out=out)
+    b.emit(bound, places, [b.read(heads, WHOLE), (out, own_share, True)])
+    return Traced.of(b, out, [*x.shape[:-1], layer.features])
+
+
+@lowers(soft_decays)
+def _soft_decays(c: Traced, before: Traced) -> tuple[Traced, Traced, Traced]:
+    b = c.builder
+    rows = c.token_rows
+    z = before.node.buffer
+    k = b.buffer(rows.width)
+    g = b.buffer(rows.width)
+    places, own = b.by_columns(rows)
+    bound = others.soft_decay(c=rows, width=rows.width, tokens=b.tokens, z=z, k=k, g=g)
+    b.emit(bound, places, [(rows, own, False), (z, own, True), (k, own, True), (g, own, True)])
+    return Traced.of(b, k, c.shape), Traced.of(b, g, c.shape), before
+
+
+@lowers(dilated)
+def _dilated(y: Traced, tail: Traced, weights: Tensor, step: int) -> tuple[Traced, Traced]:
+    b = y.builder
+    x = y.token_rows
+    size, width = weights.shape
+    ring = b.state((size - 1) * step + 1, width)
+    out = b.buffer(width)
+    places, own = b.by_columns(out)
+    sizes = {"width": width, "tokens": b.tokens, "size": size, "dilation": step}
+    bound = vectors.dilate(x=x, **sizes, weight=b.constant(weights), ring=ring, out=out)
+    b.emit(bound, places, [(x, OWN if x.own else own, False), (ring, own, True), (out, own, True)])
+    return Traced.of(b, out, y.shape), tail
+
+
+def _mixed(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
+    """Trace a mixer: what `Mixer.forward` does, with the operation of its recurrence."""
+    shared = {} if shared is None else shared
+    program = PROGRAMS.get(type(mixer))
+    if program is not None:
+        return program(mixer, x, state, shared), {}
+    inputs, after = mixer.project(cast(Tensor, x), state, shared)
+    inputs = mixer.coded(inputs)
+    memory = cast(Traced, state["memory"])
+    token = {name: value[:, 0] for name, value in inputs.items()}
+    step = recurrence(mixer)
+    coder = mixer.codes.state
+    if step is not None:
+        out = step(mixer, memory, token)
+        if coder is not None:
+            memory.builder.code_state(memory.node.buffer, coder, memory.shape[-1])
+        new: Any = memory
+    else:
+        new, out = cast(Any, mixer.recur(cast(Tensor, memory), token))
+        if coder is not None:
+            new = _coded(cast(Coder, coder), new)
+    y = mixer.finish(cast(Tensor, out[:, None]), cast(Tensor, x), inputs)
+    return cast(Traced, y), after | {"memory": new}
+
+
+@lowers(Mixer.forward)
+def _named(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
+    try:
+        return _mixed(mixer, x, state, shared)
+    except NotCompiledError as error:
+        words = str(error)
+        raise NotCompiledError(words if words.startswith(MIXER) else MIXER + words) from None
+
+
+@lowers(SpikedMixer.forward)
+def _unwrapped(layer: SpikedMixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
+    return _named(layer.mixer, x, state, shared)
+
+
+def states_of(mixer: Mixer, builder: Any) -> dict[str, Any]:
+    """Return the state of a mixer before the first token: memory that operations make when they need it.
+
+    Raises:
+        NotCompiledError: a state that is not the same for all sequences.
+    """
+    states: dict[str, Any] = {}
+    for name, first in mixer.initial(torch.zeros(builder.tokens, 1, mixer.width)).items():
+        if first.dim() == 0 and name.endswith("position"):
+            states[name] = Position()
+            continue
+        if first.dim() == 0 or first.dtype != torch.float32:
+            raise NotCompiledError(f"{MIXER}state {name!r} of {first.dtype}: compiled for torch.float32 [B, ..]")
+        states[name] = Traced(StateNode(builder, first), first.shape)
+    return states

@@ -1,0 +1,324 @@
+"""Values of a decoder's step before they are computed: each becomes an operation when its buffer is first asked for.
+
+A node is flat: [tokens, size] numbers, whose shape is the business of `traced.Traced`. That they wait lets neighbours
+join: `act(x + a) * b + c` becomes one operation, a linear layer adds the residual stream itself, and columns that
+nobody reads are never copied.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....kernels.decode import vectors
+from ....kernels.decode.vnni import BLOCK
+from .builder import Builder
+from .memory import Array, Buffer, aligned
+
+
+class Node(ABC):
+    """A value that may not be computed yet.
+
+    Attributes:
+        builder: of the program that computes it.
+        size: numbers of a token.
+    """
+
+    def __init__(self, builder: Builder, size: int) -> None:
+        self.builder = builder
+        self.size = size
+        self._buffer: Buffer | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether no operation computes it yet."""
+        return self._buffer is None
+
+    @property
+    def buffer(self) -> Buffer:
+        """The buffer that holds it; appends the operations that fill it, once."""
+        if self._buffer is None:
+            self._buffer = self.compute()
+        return self._buffer
+
+    def append(self) -> None:
+        """Append the operations that compute it, if they are not there yet."""
+        assert self.buffer is not None
+
+    def rows(self, width: int) -> Buffer:
+        """Return its buffer in rows of `width` numbers."""
+        return self.buffer.viewed(width)
+
+    @abstractmethod
+    def compute(self) -> Buffer:
+        """Append the operations that compute it, and return the buffer that they fill."""
+
+
+@final
+class Stored(Node):
+    """A value that a buffer holds."""
+
+    def __init__(self, builder: Builder, buffer: Buffer) -> None:
+        super().__init__(builder, buffer.width * buffer.rows // builder.tokens)
+        self._buffer = buffer
+
+    def compute(self) -> Buffer:
+        return self.buffer
+
+
+@final
+class StateNode(Node):
+    """A part of the state: memory that stays from token to token, made when it is first read or written.
+
+    Attributes:
+        first: values before the first token [tokens, ..].
+    """
+
+    def __init__(self, builder: Builder, first: Tensor) -> None:
+        super().__init__(builder, math.prod(first.shape[1:]))
+        self.first = first
+
+    def compute(self) -> Buffer:
+        shape = self.first.shape[1:]
+        if not self.first.any():
+            return self.builder.state(*shape)
+        return self.builder.state(*shape, first=self.builder.constant(self.first[0]))
+
+
+@final
+class Linear(Node):
+    """W x + b of a layer, spiked or dense, plus `before`."""
+
+    def __init__(self, x: Node, layer: Any, before: Node | None = None) -> None:
+        super().__init__(x.builder, x.size // layer.in_features * layer.out_features)
+        self.x = x
+        self.layer = layer
+        self.before = before
+
+    def compute(self, *, narrow: bool = False) -> Buffer:
+        # What leads from few channels to another layer is computed by every thread: none waits for the others.
+        if isinstance(self.x, Linear) and self.x.waits and self.x.layer.out_features <= BLOCK:
+            self.x._buffer = self.x.compute(narrow=True)
+        if self.before is None:
+            before = None
+        else:
+            before = self.before.rows(self.layer.out_features)
+        return self.builder.linear(self.layer, self.x.rows(self.layer.in_features), before, narrow=narrow)
+
+    def plus(self, before: Node) -> Linear:
+        return Linear(self.x, self.layer, before)
+
+
+@final
+@dataclass(frozen=True)
+class Operand:
+    """What a chain adds or multiplies by.
+
+    Attributes:
+        values: a tensor of one number or of those of a token, the same for all tokens; or a node.
+        width: of the rows that the chain must have, so that this meets them: None for any.
+        columns: of this in such a row; 0 for as many as the row has.
+    """
+
+    values: Tensor | Node
+    width: int | None = None
+    columns: int = 0
+
+    @property
+    def constant(self) -> Tensor | None:
+        if isinstance(self.values, Tensor):
+            return self.values
+        return None
+
+    def argument(self, builder: Builder, width: int) -> Buffer | Array:
+        """Return it as `Builder.pointwise` takes it, for rows of `width`."""
+        if isinstance(self.values, Tensor):
+            return builder.constant(self.values)
+        return self.values.rows(self.columns or width)
+
+
+def _joined(a: Operand | None, b: Operand, function: Any) -> Operand | None:
+    """Return the operand that does what two constant ones do, or None where one is no constant."""
+    if a is None:
+        return b
+    if a.constant is None or b.constant is None:
+        return None
+    return Operand(function(a.constant, b.constant), a.width or b.width)
+
+
+# By an activation and the one behind its negative: the activation of x itself, a factor, and a number added.
+_BEHIND_NEGATIVE = {
+    vectors.SIGMOID: (vectors.SIGMOID, -1.0, 1.0),
+    vectors.LOGSIGMOID: (vectors.SOFTPLUS, -1.0, 0.0),
+    vectors.SOFTPLUS: (vectors.LOGSIGMOID, -1.0, 0.0),
+}
+
+
+@final
+class Chain(Node):
+    """act(x + plus) times + then, within low and high: one operation."""
+
+    def __init__(
+        self,
+        x: Node,
+        act: int = vectors.IDENTITY,
+        plus: Operand | None = None,
+        times: Operand | None = None,
+        then: Operand | None = None,
+        bounds: tuple[float | None, float | None] = (None, None),
+    ) -> None:
+        super().__init__(x.builder, x.size)
+        self.x = x
+        self.act = act
+        self.plus = plus
+        self.times = times
+        self.then = then
+        self.bounds = bounds
+
+    @classmethod
+    def on(cls, x: Node) -> Chain:
+        """Return the chain that a node is, while no operation computes it, or the empty one on its value."""
+        return x if isinstance(x, Chain) and x.waits else Chain(x)
+
+    def _with(self, **parts: Any) -> Chain:
+        own = {"act": self.act, "plus": self.plus, "times": self.times, "then": self.then, "bounds": self.bounds}
+        return Chain(self.x, **(own | parts))
+
+    @property
+    def widths(self) -> set[int]:
+        """The widths of rows that its operands need."""
+        return {each.width for each in (self.plus, self.times, self.then) if each is not None and each.width}
+
+    def takes(self, operand: Operand) -> bool:
+        """Return whether its rows can be as wide as an operand needs, beside those that it has."""
+        return self.bounds == (None, None) and len(self.widths | ({operand.width} if operand.width else set())) <= 1
+
+    def added(self, operand: Operand) -> Chain:
+        if self.takes(operand):
+            then = _joined(self.then, operand, torch.add)
+            if then is not None:
+                return self._with(then=then)
+        return Chain(self, then=operand)
+
+    def multiplied(self, operand: Operand) -> Chain:
+        if not self.takes(operand):
+            return Chain(self, times=operand)
+        times = _joined(self.times, operand, torch.mul)
+        if self.then is None:
+            then = self.then
+        else:
+            then = _joined(self.then, operand, torch.mul)
+        if times is None or (self.then is not None and (then is None or operand.constant is None)):
+            return Chain(self, times=operand)
+        return self._with(times=times, then=then)
+
+    def activated(self, act: int) -> Chain:
+        plain = self.bounds == (None, None)
+        factor = None if self.times is None else self.times.constant
+        if plain and self.then is None and (self.act, act) == (vectors.RELU, vectors.SQRELU) and factor is None:
+            return self._with(act=act)
+        if plain and self.then is None and act == vectors.EXP and _is(factor, -1.0) and self.act == vectors.SOFTPLUS:
+            return self._with(act=vectors.SIGMOID, then=Operand(torch.ones(1)))  # e^-log(1 + e^x) = 1 - sigmoid(x)
+        if plain and self.times is None and self.then is None and (self.act, act) == (vectors.LOGSIGMOID, vectors.EXP):
+            return self._with(act=vectors.SIGMOID)
+        if plain and self.act == vectors.IDENTITY and self.plus is None:
+            if self.times is None:
+                return self._with(act=act, plus=self.then, then=None)
+            if self.then is None and _is(factor, -1.0) and act in _BEHIND_NEGATIVE:
+                own, scale, more = _BEHIND_NEGATIVE[act]
+                then = Operand(torch.tensor([more])) if more else None
+                return Chain(self.x, own, times=Operand(torch.tensor([scale])), then=then)
+        return Chain(self, act)
+
+    def clamped(self, low: float | None, high: float | None) -> Chain:
+        if self.bounds == (None, None):
+            return self._with(bounds=(low, high))
+        return Chain(self, bounds=(low, high))
+
+    def compute(self) -> Buffer:
+        operands = {"plus": self.plus, "times": self.times, "then": self.then}
+        empty = self.act == vectors.IDENTITY and not any(operands.values()) and self.bounds == (None, None)
+        if empty:
+            return self.x.buffer
+        width = next(iter(self.widths), self.size)
+        x = self.x.rows(width)
+        arguments = {name: each.argument(self.builder, width) for name, each in operands.items() if each is not None}
+        return self.builder.pointwise(x, self.act, **arguments, low=self.bounds[0], high=self.bounds[1])
+
+
+def _is(values: Tensor | None, number: float) -> bool:
+    return values is not None and bool((values == number).all())
+
+
+@final
+class Columns(Node):
+    """Some columns of the rows of x, `width` wide."""
+
+    def __init__(self, x: Node, width: int, start: int, count: int) -> None:
+        super().__init__(x.builder, x.size // width * count)
+        self.x = x
+        self.width = width
+        self.start = start
+        self.count = count
+
+    def compute(self) -> Buffer:
+        return self.builder.columns(self.x.rows(self.width), self.start, self.count)
+
+
+@final
+class Spread(Node):
+    """Each row of x, `width` wide, several times."""
+
+    def __init__(self, x: Node, width: int, times: int) -> None:
+        super().__init__(x.builder, x.size * times)
+        self.x = x
+        self.width = width
+        self.times = times
+
+    def compute(self) -> Buffer:
+        rows = self.x.rows(self.width)
+        out = self.builder.buffer(self.width, rows.rows * self.times)
+        self.builder.copy(rows, 0, out, 0, self.width)
+        return out
+
+
+@final
+class Joined(Node):
+    """Rows side by side: of nodes, and of tensors that are the same for all tokens."""
+
+    def __init__(self, builder: Builder, parts: Sequence[tuple[Node | Tensor, int]]) -> None:
+        whole = sum(width for _, width in parts)
+        node, width = next((part, width) for part, width in parts if isinstance(part, Node))
+        super().__init__(builder, node.size // width * whole)
+        self.parts = parts
+        self.whole = whole
+
+    def compute(self) -> Buffer:
+        rows = self.builder.tokens * self.size // self.whole
+        out = self.builder.buffer(self.whole, rows)
+        if any(isinstance(part, Tensor) for part, _ in self.parts):
+            # Memory of its own, not shared between layers: the constant columns are written once.
+            out = Buffer(aligned((rows, self.whole), np.float32), rows, self.whole)
+            self.builder.kept.append(out.array)
+        at = 0
+        for part, width in self.parts:
+            if isinstance(part, Tensor):
+                out.array[:, at : at + width] = part.reshape(rows, width).numpy()
+            else:
+                self.builder.copy(part.rows(width), 0, out, at, width)
+            at += width
+        return out
+
+
+def grouped(node: Node, width: int) -> tuple[Node, int]:
+    """Return heads of `width` numbers as they are computed, and how many times each of them is repeated."""
+    if isinstance(node, Spread) and node.waits and node.width == width:
+        return node.x, node.times
+    return node, 1

@@ -1,0 +1,333 @@
+"""Lists of operations of `kernels.decode` for some threads: memory, operands, and who works on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....base.errors import NeurosimInputError, Uncopied
+from ....kernels.decode import others, program
+from ....kernels.decode.encode import LIST
+from ....kernels.decode.vnni import BLOCK
+from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
+
+Touch = tuple[Buffer, Share, bool]
+
+
+class NotCompiledError(NeurosimInputError):
+    """A part of a model that no compiled operation computes: names it."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The list of active channels of a buffer: arrays as `kernels.decode.encode` fills them, one set a thread or one.
+
+    Attributes:
+        parts: channels, counts, head, level, channels and excess of the escapes; [threads, ..] if `own`.
+        marker: the buffer that stands for the list where reads and writes are compared.
+        levels: whether tokens have thresholds of their own.
+    """
+
+    parts: tuple[Array, ...]
+    marker: Buffer
+    levels: bool
+
+    def operands(self, threads: int) -> dict[str, ByThread]:
+        """Return the operands of `kernels.decode.encode.LIST` by name."""
+        addresses = {}
+        for name, part in zip(LIST.split(), self.parts, strict=True):
+            own = [part[thread] if self.marker.own else part for thread in range(threads)]
+            addresses[name] = ByThread([int(each.ctypes.data) for each in own])
+        return addresses
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory of each thread: [threads, n]."""
+
+    array: Array
+
+
+@dataclass(frozen=True)
+class ByThread:
+    """An argument of which every thread has its own: addresses of its part of an array, or the size of that."""
+
+    values: Sequence[int]
+
+
+@dataclass(frozen=True)
+class LastNorm:
+    """Operands and touched buffers of a norm of whole tokens, and the number of operations with it."""
+
+    out: Buffer
+    operands: dict[str, Any]
+    touches: list[Touch]
+    count: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Heads of the state that share one head of each input."""
+
+    q: int = 1
+    k: int = 1
+    v: int = 1
+    g: int = 1
+
+
+class Sizes(NamedTuple):
+    """H, K and V of a state."""
+
+    heads: int
+    keys: int
+    values: int
+
+
+@dataclass
+class DecoderProgram(Uncopied):
+    """Lists of operations for some threads, and the arrays that they use.
+
+    Attributes:
+        tokens: of a step, one of each sequence.
+        threads: that share the work.
+        mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
+            stands for the routing it came from.
+        lists: by thread, (function, operands, begin, end, meet) of each operation.
+        states: arrays that carry the memory from token to token; some are `growing`.
+        firsts: values before the first token, of those that are not zero then, by their index.
+        limit: tokens that positions are known for.
+    """
+
+    tokens: int
+    threads: int
+    lists: list[list[tuple[int, ...]]] = field(init=False)
+    states: list[Array] = field(default_factory=list)
+    firsts: dict[int, Array] = field(default_factory=dict)
+    growing: list[Growing] = field(default_factory=list)
+    limit: float = np.inf
+    kept: list[Any] = field(default_factory=list)
+    weights: Weights = field(default_factory=Weights)
+    touched: Touched = field(default_factory=Touched)
+    free: dict[tuple[Any, ...], list[Array]] = field(default_factory=dict)
+    used: list[tuple[tuple[Any, ...], Array]] = field(default_factory=list)
+    encoded: dict[tuple[Any, ...], Encoded] = field(default_factory=dict)
+    mask: Array | None = None
+    routed: Buffer | None = None
+
+    def __post_init__(self) -> None:
+        self.lists = [[] for _ in range(self.threads)]
+
+    # Memory
+
+    def array(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+        """Return an array for the present layer; later layers use its memory again."""
+        key = (shape, np.dtype(dtype))
+        found = self.free.setdefault(key, [])
+        made = found.pop() if found else aligned(shape, dtype)
+        self.used.append((key, made))
+        self.kept.append(made)
+        return made
+
+    def buffer(self, width: int, rows: int | None = None, *, own: bool = False) -> Buffer:
+        """Return a buffer of the present layer, a row for each token by default."""
+        rows = self.tokens if rows is None else rows
+        shape = (self.threads, rows, width) if own else (rows, width)
+        return Buffer(self.array(shape), rows, width, own)
+
+    def scratch(self, size: int, dtype: Any = np.float32) -> Scratch:
+        return Scratch(self.array((self.threads, size), dtype))
+
+    def state(self, *shape: int, first: Array | None = None) -> Buffer:
+        """Return memory of so many tokens' rows that stays from token to token: at first zero, or `first` for each."""
+        array = aligned((self.tokens, *shape), np.float32)
+        if first is not None:
+            self.firsts[len(self.states)] = first.reshape(shape)
+            array[:] = first.reshape(shape)
+        self.states.append(array)
+        return Buffer(array, self.tokens, int(np.prod(shape)))
+
+    def plain(self, width: int, value: float) -> Buffer:
+        """Return a buffer of one value, which nothing writes."""
+        array = aligned((self.tokens, width), np.float32)
+        array[:] = value
+        return Buffer(array, self.tokens, width)
+
+    def constant(self, values: Tensor | float) -> Array:
+        """Return values as a flat float32 array that the program may read."""
+        tensor = torch.as_tensor(values).detach().to(torch.float32).flatten().contiguous()
+        array: Array = tensor.numpy()
+        self.kept.append((tensor, array))
+        return array
+
+    @contextmanager
+    def layer(self) -> Iterator[list[Buffer]]:
+        """Give the buffers that are made inside back at the end, except those appended to the list that it yields."""
+        before = self.used
+        self.used = []
+        self.encoded = {}
+        kept: list[Buffer] = []
+        yield kept
+        stay = {buffer.array.ctypes.data for buffer in kept}
+        for key, array in self.used:
+            if array.ctypes.data in stay:
+                before.append((key, array))
+            else:
+                self.free[key].append(array)
+        self.used = before
+        self.encoded = {}
+
+    # Operations
+
+    def emit(
+        self,
+        bound: program.BoundOperation,
+        places: Sequence[int] | int,
+        touches: list[Touch],
+        *,
+        instead: bool = False,
+    ) -> list[Array]:
+        """Append an operation; return the tables of its operands by thread.
+
+        Args:
+            bound: the operation with its operands: numbers, buffers, scratch, arrays and None (0).
+            places: [threads + 1] where threads begin, or a number of units that every thread does.
+            touches: the buffers it reads and writes, with the share of a thread.
+            instead: it takes the place of the last operation, whose work it does, too.
+        """
+        conflicts = self.threads > 1 and self.touched.conflicts(touches)
+        if conflicts:
+            self.touched = Touched()
+        if instead:
+            met = [bool(own.pop()[program.MEET]) for own in self.lists]
+        else:
+            met = [False]
+        meet = conflicts or any(met)
+        self.touched.add(touches)
+        self.kept.append(bound)  # addresses alone do not keep arrays
+        tables: list[Array] = []
+        for thread, own in enumerate(self.lists):
+            words = {name: self._word(value, thread) for name, value in bound.values.items()}
+            table = bound.operation.operands.table(words)
+            tables.append(table)
+            begin, end = (0, places) if isinstance(places, int) else places[thread : thread + 2]
+            own.append((bound.operation.address, table.ctypes.data, begin, end, int(meet)))
+        self.kept.append(tables)
+        return tables
+
+    @staticmethod
+    def _word(value: Any, thread: int) -> float:
+        """Return a number, or the address of what a thread reads and writes."""
+        if value is None:
+            return 0
+        if isinstance(value, Buffer):
+            return value.address(thread)
+        if isinstance(value, ByThread):
+            return value.values[thread]
+        if isinstance(value, Scratch):
+            return int(value.array[thread].ctypes.data)
+        if isinstance(value, np.ndarray):
+            return int(value.ctypes.data)
+        if isinstance(value, float):
+            return float(value)
+        return int(value)
+
+    def route(
+        self,
+        scores: Buffer,
+        count: int,
+        routed: int,
+        picked: int,
+        *,
+        sum_to_one: bool,
+        sigmoid: bool = False,
+        bias: Array | None = None,
+        groups: tuple[int, int] = (1, 1),
+        scale: float = 1.0,
+        shares: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Return weights [count, tokens] float32 and masks [count, tokens] of each token's memories or experts.
+
+        Args:
+            routed: of these by scores; the others, behind them, have weight 1 for every token.
+            picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.others.route`.
+            shares: float32 [routed, tokens] that is filled with the masks.
+        """
+        weights = np.ones((count, self.tokens), np.float32)
+        masks = np.ones((count, self.tokens), np.uint8)
+        self.kept.append((weights, masks))
+        self.routed = Buffer(weights, self.tokens, 1)
+        places, own = self.by_rows(scores)
+        count, best = groups
+        bound = others.route(
+            scores=scores,
+            memories=routed,
+            picked=picked,
+            sum_to_one=sum_to_one,
+            tokens=self.tokens,
+            weights=weights,
+            masks=masks,
+            sigmoid=sigmoid,
+            bias=bias,
+            groups=count,
+            top_groups=best,
+            scale=scale,
+            choice=self.scratch(routed + count),
+            shares=shares,
+        )
+        self.emit(bound, places, [self.read(scores, own), (self.routed, own, True)])
+        return weights, masks
+
+    def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
+        """Deal the columns of a buffer in blocks, as linear layers do."""
+        places = [min(BLOCK * p, buffer.width) for p in cuts(-(-buffer.width // BLOCK), self.threads)]
+        return places, share("columns", buffer.rows, places, buffer.width)
+
+    def by_heads(self, heads: int) -> tuple[list[int], Share]:
+        """Deal the heads of a state; a buffer of so many heads is then dealt by columns."""
+        places = cuts(heads, self.threads)
+        return places, share("columns", self.tokens, places, heads)
+
+    def by_rows(self, buffer: Buffer) -> tuple[list[int] | int, Share]:
+        """Deal the rows of a buffer, or let every thread do all of them where it has its own copy."""
+        if buffer.own:
+            return buffer.rows, OWN
+        places = cuts(buffer.rows, self.threads)
+        return places, share("rows", buffer.rows, places, buffer.rows)
+
+    def by_groups(self, buffer: Buffer, size: int) -> tuple[list[int], Share]:
+        """Deal groups of `size` channels, of all rows; of one token that is the same as columns."""
+        count = buffer.rows * buffer.width // size
+        places = cuts(count, self.threads)
+        return places, share("columns" if buffer.rows == 1 else "groups", buffer.rows, places, count)
+
+    @property
+    def mask_address(self) -> int:
+        return 0 if self.mask is None else int(self.mask.ctypes.data)
+
+    def masked(self, touches: list[Touch]) -> list[Touch]:
+        """Return what an operation with a mask touches."""
+        if self.routed is None:
+            return touches
+        return [*touches, (self.routed, WHOLE, False)]
+
+    def head_read(self, x: Buffer, own: Share, places: Sequence[int], group: int) -> Touch:
+        """Return a read of the heads of x, each of which serves a group of those that are dealt by `own`."""
+        even = all(place % group == 0 for place in places)
+        return x, OWN if x.own else own if even else WHOLE, False
+
+    @property
+    def few(self) -> bool:
+        """Whether there are fewer tokens than threads: each thread then does what concerns a whole token itself."""
+        return self.tokens < self.threads
+
+    def read(self, buffer: Buffer, share: Share) -> Touch:
+        """Return a read of the rows of a buffer, dealt by `share`."""
+        if buffer.own:
+            return buffer, OWN, False
+        return buffer, WHOLE if share == OWN else share, False

@@ -1,0 +1,448 @@
+"""The state operations of a decoder, by the recurrence that each computes for one token.
+
+A kind says by its class which recurrence it has: `recurrence` looks for the class that defines it. One that has no
+operation of its own is traced as it is written, with matrices of the state as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ....kernels.decode import networks, others, states, windows
+from ...attention.kinds.base import AdditiveMixer, DeltaMixer, Mixer
+from ...attention.kinds.comba import Comba
+from ...attention.kinds.delta import DeltaProduct
+from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.hippo import HippoSSM
+from ...attention.kinds.local_linear import LocalLinearAttention
+from ...attention.kinds.mamba import Mamba
+from ...attention.kinds.neural_memory import Memora, Moneta, NeuralMemory, Titans, Yaad
+from ...attention.kinds.parallel_rnn import ParaGRU, ParaLSTM
+from ...attention.kinds.plstm import PLSTM
+from ...attention.kinds.rwkv import RWKV7
+from ...attention.kinds.rwkv6 import RWKV5
+from ...attention.kinds.scout import CheckpointAttention
+from ...attention.kinds.slots import GatedSlotAttention
+from ...attention.kinds.softmax import CachedAttention
+from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
+from ...attention.kinds.titans import TitansContext
+from .builder import Builder
+from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
+from .memory import WHOLE, Array, Buffer
+from .nodes import grouped
+from .program import Touch
+from .traced import Traced
+
+Inputs = Mapping[str, Any]
+Step = Callable[[Any, Traced, Inputs], Traced]
+
+
+def _heads(b: Builder, x: Traced | Tensor, width: int) -> tuple[Buffer | Array, int]:
+    """Return heads of `width` numbers as an operation takes them, and the heads of the state that share each."""
+    if isinstance(x, Tensor):
+        return b.constant(x), 1
+    node, group = grouped(x.node, width)
+    return node.rows(node.size), group
+
+
+def _emit(b: Builder, bound: Any, heads: int, inputs: list[tuple[Any, int]], written: list[Buffer]) -> None:
+    """Append an operation whose parts are heads: `inputs` with the heads that share each, and what it writes."""
+    places, own = b.by_heads(heads)
+    touches: list[Touch] = [b.head_read(x, own, places, n) for x, n in inputs if isinstance(x, Buffer)]
+    touches += [(buffer, own, True) for buffer in written]
+    b.emit(bound, places, b.masked(touches))
+
+
+def _state(b: Builder, memory: Traced) -> dict[str, Any]:
+    """Return the operands of `kernels.decode.states.STATE` of a memory [B, H, K, V]."""
+    _, heads, keys, values = memory.shape
+    return {"state": memory.node.buffer, "heads": heads, "keys": keys, "values": values, "tokens": b.tokens}
+
+
+def _decay(memory: Traced, g: Traced | Tensor | None) -> int:
+    if g is None:
+        return states.NO_DECAY
+    if g.dim() == memory.dim() - 1:
+        return states.KEY_DECAY
+    return states.HEAD_DECAY
+
+
+def additive(mixer: AdditiveMixer, memory: Traced, inputs: Inputs) -> Traced:
+    b = memory.builder
+    _, heads, keys, values = memory.shape
+    g = inputs.get("g")
+    decay = _decay(memory, g)
+    q, q_group = _heads(b, inputs["q"], keys)
+    k, k_group = _heads(b, inputs["k"], keys)
+    v, v_group = _heads(b, inputs["v"], values)
+    log_decays, g_group = (None, 1) if g is None else _heads(b, g, keys if decay == states.KEY_DECAY else 1)
+    out = b.buffer(heads * values)
+    bound = states.additive(
+        **_state(b, memory),
+        q=q,
+        k=k,
+        v=v,
+        g=log_decays,
+        q_group=q_group,
+        k_group=k_group,
+        v_group=v_group,
+        g_group=g_group,
+        decay=decay,
+        scale=float(mixer.scale),
+        keep=b.scratch(keys),
+        out=out,
+        mask=b.mask,
+    )
+    touched = [(q, q_group), (k, k_group), (v, v_group), (log_decays, g_group)]
+    _emit(b, bound, heads, touched, [memory.node.buffer, out])
+    return Traced.of(b, out, [b.tokens, heads, values])
+
+
+def delta(mixer: DeltaMixer | DeltaProduct, memory: Traced, inputs: Inputs) -> Traced:
+    """k, v and beta have a row for each step of a token in `DeltaProduct`."""
+    b = memory.builder
+    _, heads, keys, values = memory.shape
+    g = inputs.get("g")
+    steps = inputs["v"].shape[1] if inputs["v"].dim() == 4 else 1
+    decay = _decay(memory, g)
+    q, q_group = _heads(b, inputs["q"], keys)
+    k, k_group = _heads(b, inputs["k"], keys)
+    v, _ = _heads(b, inputs["v"], values)
+    beta, _ = _heads(b, inputs["beta"], 1)
+    log_decays, g_group = (None, 1) if g is None else _heads(b, g, keys if decay == states.KEY_DECAY else 1)
+    out = b.buffer(heads * values)
+    bound = states.delta(
+        **_state(b, memory),
+        q=q,
+        k=k,
+        v=v,
+        g=log_decays,
+        beta=beta,
+        q_group=q_group,
+        k_group=k_group,
+        g_group=g_group,
+        steps=steps,
+        decay=decay,
+        scale=float(mixer.scale),
+        keep=b.scratch(keys),
+        change=b.scratch(values),
+        out=out,
+        mask=b.mask,
+    )
+    # The heads of several steps do not lie side by side.
+    apart = heads + 1
+    touched = [(q, q_group), (log_decays, g_group)]
+    touched += [(x, group if steps == 1 else apart) for x, group in ((k, k_group), (v, 1), (beta, 1))]
+    _emit(b, bound, heads, touched, [memory.node.buffer, out])
+    return Traced.of(b, out, [b.tokens, heads, values])
+
+
+def _rank_one(memory: Traced, decay: int, **inputs: Any) -> Traced:
+    b = memory.builder
+    _, heads, keys, values = memory.shape
+    buffers = {name: value.token_rows for name, value in inputs.items()}
+    out = b.buffer(heads * values)
+    spare = {"keep": b.scratch(keys), "change": b.scratch(values)}
+    bound = states.rank_one(**_state(b, memory), **buffers, **spare, out=out, decay=decay)
+    _emit(b, bound, heads, [(buffer, 1) for buffer in buffers.values()], [memory.node.buffer, out])
+    return Traced.of(b, out, [b.tokens, heads, values])
+
+
+def rwkv7(mixer: RWKV7, memory: Traced, inputs: Inputs) -> Traced:
+    return _rank_one(memory, states.KEY_DECAY, **{name: inputs[name] for name in ("q", "k", "v", "g", "a", "b")})
+
+
+def comba(mixer: Comba, memory: Traced, inputs: Inputs) -> Traced:
+    """S = e^g S + k (beta v)^T - beta k (S^T p)^T, S^T p before the decay."""
+    written = inputs["k"] * inputs["beta"][..., None]
+    rows = {"q": inputs["q"] * mixer.scale, "k": written, "v": inputs["v"], "a": inputs["p"], "b": -written}
+    return _rank_one(memory, states.HEAD_DECAY, **rows, g=inputs["g"])
+
+
+def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
+    b = memory.builder
+    _, heads, keys, values = memory.shape
+    g = inputs["g"]
+    rows = {name: inputs[name].token_rows for name in "qkv"}
+    if isinstance(g, Traced):
+        decays = g.token_rows
+    else:
+        decays = b.constant(g[0])
+    out = b.buffer(heads * values)
+    bound = states.bonus(
+        **_state(b, memory),
+        **rows,
+        g=decays,
+        g_rows=isinstance(g, Traced),
+        u=None if u is None else b.constant(u),
+        keep=b.scratch(keys),
+        out=out,
+        decay=_decay(memory, g),
+    )
+    _emit(b, bound, heads, [(buffer, 1) for buffer in (*rows.values(), decays)], [memory.node.buffer, out])
+    return Traced.of(b, out, [b.tokens, heads, values])
+
+
+def rwkv5(mixer: RWKV5, memory: Traced, inputs: Inputs) -> Traced:
+    return _bonus(memory, inputs, mixer.u)
+
+
+def plstm(mixer: PLSTM, memory: Traced, inputs: Inputs) -> Traced:
+    q = inputs["mark"][..., None] * inputs["q"]
+    k = inputs["source"][..., None] * inputs["k"]
+    own = mixer.own(inputs)  # type: ignore[arg-type]
+    return _bonus(memory, {"q": q, "k": k, "v": inputs["v"], "g": inputs["g"]}, None) + own
+
+
+def slots(mixer: GatedSlotAttention, memory: Traced, inputs: Inputs) -> Traced:
+    b = memory.builder
+    heads = mixer.heads
+    keys = mixer.k_size
+    values = mixer.v_size
+    q, _ = _heads(b, inputs["q"], keys)
+    k, group = _heads(b, inputs["k"], keys)
+    v, _ = _heads(b, inputs["v"], values)
+    g, _ = _heads(b, inputs["g"], mixer.slots)
+    out = b.buffer(heads * values)
+    sizes = {"heads": heads, "keys": keys, "values": values, "tokens": b.tokens, "group": group, "slots": mixer.slots}
+    state = memory.node.buffer
+    bound = windows.slots(state=state, q=q, k=k, v=v, g=g, **sizes, weights=b.scratch(mixer.slots), out=out)
+    _emit(b, bound, heads, [(q, 1), (k, group), (v, group), (g, group)], [state, out])
+    return Traced.of(b, out, [b.tokens, heads, values])
+
+
+def _by_columns(b: Builder, bound: Any, inputs: list[tuple[Buffer, bool]], written: list[Buffer]) -> Traced:
+    """Append an operation whose parts are columns of its last written buffer; inputs may be read as a whole."""
+    out = written[-1]
+    places, own = b.by_columns(out)
+    touches: list[Touch] = [(x, WHOLE if whole else own, False) for x, whole in inputs]
+    b.emit(bound, places, [*touches, *((buffer, own, True) for buffer in written)])
+    return Traced.of(b, out, [b.tokens, out.width])
+
+
+def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
+    """The rows k and q [B, N], which all channels share, and the step dt of each channel."""
+    b = memory.builder
+    inner = mixer.inner
+    count = mixer.state_size
+    k, _ = grouped(inputs["k"].node, count)
+    q, _ = grouped(inputs["q"].node, count)
+    u = inputs["u"].token_rows
+    dt = inputs["dt"].token_rows
+    rows = {"u": u, "dt": dt, "k": k.rows(count), "q": q.rows(count)}
+    rates = {"a": b.constant(-mixer.A_log.exp()), "d": b.constant(torch.zeros(inner))}
+    out = b.buffer(inner)
+    state = memory.node.buffer
+    bound = others.selective(**rows, **rates, width=inner, states=count, tokens=b.tokens, state=state, out=out)
+    touched = [(u, False), (dt, False), (rows["k"], True), (rows["q"], True)]
+    return _by_columns(b, bound, touched, [state, out])[..., None]
+
+
+def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
+    b = memory.builder
+    u = inputs["u"].token_rows
+    out = memory.builder.buffer(mixer.width)
+    state = memory.node.buffer
+    a, into = (b.constant(torch.view_as_real(values)) for values in mixer.discrete())
+    matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
+    sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
+    return _by_columns(b, others.diagonal(u=u, **sizes, **matrices, state=state, out=out), [(u, False)], [state, out])
+
+
+def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
+    b = memory.builder
+    u = inputs["u"].token_rows
+    out = memory.builder.buffer(mixer.width)
+    state = memory.node.buffer
+    a, into = map(b.constant, mixer.discrete())
+    matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
+    sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
+    before = b.scratch(mixer.state_size)
+    bound = others.filtered(u=u, **sizes, **matrices, state=state, before=before, out=out)
+    return _by_columns(b, bound, [(u, False)], [state, out])
+
+
+def gated_units(mixer: ParaGRU | ParaLSTM, memory: Traced, inputs: Inputs) -> Traced:
+    b = memory.builder
+    u = inputs["u"].token_rows
+    out = memory.builder.buffer(mixer.units)
+    state = memory.node.buffer
+    sizes = {"units": mixer.units, "tokens": b.tokens, "states": mixer.states}
+    bound = others.gated_units(u=u, **sizes, weights=b.constant(mixer.recurrent), state=state, out=out)
+    return _by_columns(b, bound, [(u, True)], [state, out])
+
+
+def almost_linear(mixer: AlmostLinearRNN, memory: Traced, inputs: Inputs) -> Traced:
+    b = memory.builder
+    units = mixer.units
+    u = inputs["u"].token_rows
+    state = memory.node.buffer
+    out = b.buffer(units)
+    matrices = {"a": b.constant(mixer.A), "w": b.constant(mixer.W)}
+    sizes = {"units": units, "rectified": mixer.rectified, "active": b.scratch(units)}
+    places, own = b.by_rows(out)
+    bound = others.almost_linear(u=u, **sizes, **matrices, z=state, out=out)
+    b.emit(bound, places, [b.read(u, own), (state, own, True), (out, own, True)])
+    return Traced.of(b, out, [b.tokens, units])
+
+
+def convolved(mixer: GatedAssociativeMemory, memory: Traced, inputs: Inputs) -> Traced:
+    """The memory is the tail of a convolution."""
+    out = memory.builder.convolve(mixer.conv1d, inputs["x"].token_rows, memory.node.buffer)
+    return Traced.of(memory.builder, out, [memory.builder.tokens, mixer.width])
+
+
+def cached(mixer: CachedAttention, memory: Traced, inputs: Inputs) -> Traced:
+    refuse_coded_state(mixer)
+    if isinstance(mixer, CheckpointAttention):
+        interval = mixer.interval
+    else:
+        interval = 1
+    cache = Cache(mixer.kv_heads, mixer.groups, mixer.k_size, mixer.v_size, mixer.window_size, interval)
+    b = memory.builder
+    heads = mixer.kv_heads * mixer.groups
+    q, k, v = (inputs[name].token_rows for name in "qkv")
+    return Traced.of(b, attend(b, cache, cache.memory(b), q, k, v), [b.tokens, heads, mixer.v_size])
+
+
+def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) -> Traced:
+    refuse_coded_state(mixer)
+    b = memory.builder
+    size = mixer.k_size
+    heads = mixer.num_heads
+    cache = Cache(mixer.kv_heads, mixer.groups, size, mixer.v_size, mixer.window_size)
+    rows = {name: inputs[name].token_rows for name in "qkv"}
+    kept = cache.memory(b)
+    out = b.buffer(heads * mixer.v_size)
+    bound = windows.regression(
+        **rows,
+        **cache.operands(b, kept),
+        weights=b.scratch(cache.capacity),
+        out=out,
+        ridge=b.constant(F.softplus(mixer.ridge_param)),
+        spare=b.scratch(size * (size + 2), "float64"),
+    )
+    places, own = b.by_heads(cache.few)
+    touches: list[Touch] = [*((y, own, False) for y in rows.values()), (kept, own, True), (out, own, True)]
+    emit_growing(b, cache, bound, places, touches)
+    return Traced.of(b, out, [b.tokens, heads, mixer.v_size])
+
+
+def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> dict[str, Any]:
+    """Return the operands `kernels.decode.networks.NETWORK`, and the threads' own memory."""
+    hidden = mixer.expansion * mixer.k_size
+    depth = mixer.memory_depth
+    spare = b.scratch(networks.spare_size(mixer.k_size, hidden, depth, weights))
+    sizes = {"heads": mixer.heads, "keys": mixer.k_size, "tokens": b.tokens, "layers": depth, "hidden": hidden}
+    return {"memory": memory, **sizes, "weights": weights, "span": mixer.span, "spare": spare}
+
+
+def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) -> Traced:
+    """Train the memories by k and v; return what they then say of q."""
+    loss = networks.SQUARED
+    retention = networks.PLAIN
+    p = 2.0
+    q = 2.0
+    if isinstance(mixer, Yaad):
+        loss = networks.HUBER
+    elif isinstance(mixer, Moneta):
+        loss = networks.POWER
+        retention = networks.NORM
+        p = float(mixer.p)
+        q = float(mixer.q)
+        if mixer.retention == "printed":
+            retention = networks.PRINTED
+    elif isinstance(mixer, Memora):
+        retention = networks.COLUMNS
+    rows = {name: inputs[name].token_rows for name in ("q", "k", "v", "theta")}
+    rows["keep"] = inputs["log_keep"].exp().token_rows
+    if mixer.has_momentum:
+        rows["momentum"] = inputs["log_momentum"].exp().token_rows
+    if loss == networks.HUBER:
+        rows["delta"] = inputs["delta"].token_rows
+    out = b.buffer(mixer.heads * mixer.k_size)
+    rule = {"loss": loss, "retention": retention, "loss_exponent": p, "retention_exponent": q}
+    operands = _network(b, mixer, memory, mixer.first.shape[-1])
+    _emit(b, networks.train(**operands, **rule, **rows, out=out), mixer.heads, [(x, 1) for x in rows.values()],
+          [memory, out])  # fmt: skip
+    return Traced.of(b, out, [b.tokens, mixer.heads, mixer.k_size])
+
+
+def neural_memory(mixer: NeuralMemory, memory: Traced, inputs: Inputs) -> Traced:
+    return _trained(mixer, memory.node.buffer, memory.builder, inputs)
+
+
+def titans_context(mixer: TitansContext, memory: Traced, inputs: Inputs) -> Traced:
+    """Memories recall for a token, attention sees that and the token beside those of its segment, memories train."""
+    refuse_coded_state(mixer)
+    b = memory.builder
+    heads = mixer.heads
+    size = mixer.k_size
+    width = mixer.width
+    first = torch.stack([mixer.first, mixer.first, torch.zeros_like(mixer.first)], 1)
+    trained = b.state(heads, 3, first.shape[-1], first=b.constant(first))
+    query = inputs["q"].token_rows
+    recalled = b.buffer(heads * size)
+    operands = _network(b, mixer, trained, first.shape[-1])
+    _emit(b, networks.recall(**operands, x=query, out=recalled), heads, [(query, 1)], [trained, recalled])
+    rows = []
+    for name, layer in (("attend_k", mixer.attend_k), ("attend_v", mixer.attend_v)):
+        both = b.buffer(2 * width)
+        b.copy(layer(Traced.of(b, recalled, [b.tokens, 1, width])).token_rows, 0, both, 0, width)
+        b.copy(inputs[name].token_rows, 0, both, width, width)
+        rows.append(both)
+    # Learnt tokens are those of the model, through its own layers.
+    fixed = [layer(mixer.tokens).unflatten(-1, (heads, size)) for layer in (mixer.attend_k, mixer.attend_v)]
+    q = inputs["attend_q"].token_rows
+    learnt = Learnt(b.buffer(heads), mixer.persistent, b.constant(torch.cat(fixed, -1)), q)
+    cache = Cache(heads, 1, size, size, mixer.span, restarts=True, rows=2)
+    seen = attend(b, cache, b.state(mixer.span, 2, heads * 2 * size), q, rows[0], rows[1], learnt)
+    y = Traced.of(b, seen, [b.tokens, 1, width])
+    new = dict(zip("qkv", mixer.memory_inputs(y), strict=True))  # type: ignore[arg-type]
+    out = _trained(mixer, trained, b, {**inputs, **{name: value[:, 0] for name, value in new.items()}})
+    return y.unflatten(-1, (heads, size))[:, 0] * mixer.o_norm(out).sigmoid()
+
+
+# By the class that defines a recurrence: the operation that computes it.
+OPERATIONS: Mapping[type, Step] = {
+    AdditiveMixer: additive,
+    AlmostLinearRNN: almost_linear,
+    CachedAttention: cached,
+    CheckpointAttention: cached,
+    Comba: comba,
+    DeltaMixer: delta,
+    DeltaProduct: delta,
+    DiagonalSSM: diagonal,
+    GatedAssociativeMemory: convolved,
+    GatedSlotAttention: slots,
+    HippoSSM: filtered,
+    LocalLinearAttention: local_linear,
+    Mamba: selective,
+    Memora: neural_memory,
+    Moneta: neural_memory,
+    ParaGRU: gated_units,
+    ParaLSTM: gated_units,
+    PLSTM: plstm,
+    RWKV5: rwkv5,
+    RWKV7: rwkv7,
+    Titans: neural_memory,
+    TitansContext: titans_context,
+    Yaad: neural_memory,
+}
+# Methods that say what a recurrence computes: who overrides one has another recurrence.
+DEFINING = frozenset({"gradient", "pull", "recall", "recur", "retained", "step", "visible_later", "weights"})
+
+
+def recurrence(mixer: Mixer) -> Step | None:
+    """Return the operation of a mixer's recurrence, or None: it is then traced."""
+    for kind in type(mixer).__mro__:
+        if kind in OPERATIONS:
+            return OPERATIONS[kind]
+        if DEFINING & set(vars(kind)):
+            return None
+    return None

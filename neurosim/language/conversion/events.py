@@ -1,0 +1,106 @@
+"""A model of event recordings in spikes, run bin by bin as events come, its work counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...base.measure.work import LayerCounts
+from ..attention.model import LanguageModel
+
+EVENTS = "embeddings.layers.0"  # the layer that takes the events themselves
+
+
+@dataclass
+class EventCount:
+    """Work of the layer that takes the events.
+
+    Attributes:
+        rows: inputs that it was given: patches of bins.
+        events, operations: nonzero entries of them, and weights added for these.
+        outputs: nonzero entries of its outputs.
+        binary: whether every entry was 0 or 1.
+    """
+
+    rows: int = 0
+    events: int = 0
+    operations: int = 0
+    outputs: int = 0
+    binary: bool = True
+
+    def layer(self, linear: nn.Linear) -> LayerCounts:
+        """Return the counts for `measure`."""
+        weights = linear.weight.numel()
+        return LayerCounts(
+            name=EVENTS,
+            inputs=linear.in_features,
+            outputs=linear.out_features,
+            weights=weights,
+            nonzero_weights=int(torch.count_nonzero(linear.weight)),
+            weight_bits=32,
+            steps=self.rows,
+            input_events=self.events,
+            output_events=self.outputs,
+            output_entries=self.rows * linear.out_features,
+            synaptic_operations=self.operations,
+            binary_input=self.binary,
+            dense_operations=self.rows * weights,
+            membrane_updates=0,
+            dense_membrane_updates=0,
+            state_bytes=4 * linear.out_features,
+            parameter_bytes=4 * sum(p.numel() for p in linear.parameters()),
+            spiking=False,
+        )
+
+
+@contextmanager
+def counting_events(linear: nn.Linear) -> Iterator[EventCount]:
+    """Yield the work of a linear layer on events, counted while the block runs."""
+    found = EventCount()
+    fan_out = torch.count_nonzero(linear.weight, dim=0)
+
+    def count(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        x = given[0].flatten(0, -2)
+        arrived = torch.count_nonzero(x, dim=0)
+        found.rows += len(x)
+        found.events += int(arrived.sum())
+        found.operations += int((arrived * fan_out).sum())
+        found.outputs += int(torch.count_nonzero(out))
+        found.binary = found.binary and bool(((x == 0) | (x == 1)).all())
+
+    handle = linear.register_forward_hook(count)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def classify_events(model: LanguageModel, x: Tensor, lengths: Tensor) -> Tensor:
+    """Return scores [B, classes], the means of the logits over the bins of each recording.
+
+    Each bin goes through the whole model when it is complete, with the state of the bins before it; a recording that
+    has ended takes no more work.
+
+    Args:
+        x: [T, B, units] numbers of events.
+        lengths: [B] bins of each recording, at least 1.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    x = x[:, order]
+    left = lengths[order]
+    total = torch.zeros(len(order), model.config.vocabulary)
+    state: list[dict[str, Tensor]] | None = None
+    for t in range(int(left[0])):
+        running = int((left > t).sum())
+        if state is not None:
+            state = [{name: v[:running] if v.dim() else v for name, v in layer.items()} for layer in state]
+        logits, state = model.step(x[t, :running], state)
+        total[:running] += logits
+    scores = torch.empty_like(total)
+    scores[order] = total / left[:, None]
+    return scores

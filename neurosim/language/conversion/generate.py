@@ -1,0 +1,112 @@
+"""Text written token by token, with memory that does not grow (but for softmax attention over all tokens)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...base.errors import check_fields, require
+from ..attention.model import LanguageModel
+from .decoder.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Settings of `generate_tokens`.
+
+    Attributes:
+        tokens: number of tokens to write.
+        temperature: 0 takes the likeliest token.
+        top: number of likeliest tokens to draw from; 0 for all.
+        seed: key of the draws; each is a function of seed and position alone.
+
+    Raises:
+        NeurosimInputError: a value breaks its rule.
+    """
+
+    tokens: int = 200
+    temperature: float = 0.8
+    top: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"tokens temperature top": ">= 0"})
+        require(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
+
+
+@torch.no_grad()
+def generate_tokens(
+    model: LanguageModel | Decoder, prompt: Sequence[int], sampling: Sampling
+) -> Iterator[tuple[int, int]]:
+    """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
+
+    Args:
+        model: a decoder of one sequence, which forgets what it read before, or a model that is stepped as it is.
+
+    Raises:
+        NeurosimInputError: an empty prompt, or a token that the model does not have.
+    """
+    require(len(prompt) > 0, "prompt", "must have at least one byte or token", 0)
+    if isinstance(model, Decoder):
+        words = model.vocabulary
+    else:
+        words = model.config.vocabulary
+    require(min(prompt) >= 0 and max(prompt) < words, "prompt", f"must have tokens of 0 to {words - 1}", max(prompt))
+    if isinstance(model, Decoder):
+        step = _compiled(model)
+    else:
+        step = _stepped(model)
+    logits = torch.empty(0)
+    for token in prompt:
+        logits, _ = step(token)
+    for position in range(sampling.tokens):
+        token = draw_token(logits, sampling, position)
+        logits, size = step(token)
+        yield token, size
+
+
+Step = Callable[[int], tuple[Tensor, int]]
+"""From a token to the logits [vocabulary] behind it and the bytes of state."""
+
+
+def _compiled(decoder: Decoder) -> Step:
+    decoder.reset()
+    return lambda token: (torch.from_numpy(decoder.step([token])[0]), decoder.state_bytes)
+
+
+def _stepped(model: LanguageModel) -> Step:
+    state: list[dict[str, Tensor]] | None = None
+
+    def step(token: int) -> tuple[Tensor, int]:
+        nonlocal state
+        logits, state = model.step(torch.tensor([token], device=model.device), state)
+        return logits[0].cpu(), state_bytes(state)
+
+    return step
+
+
+def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:
+    """Draw the next token from logits [vocabulary] on the CPU.
+
+    Raises:
+        NeurosimInputError: they are not finite.
+    """
+    fine = bool(torch.isfinite(logits).all())
+    require(fine, "logits", "must be finite: look for NaN or infinity in the model's weights", "NaN or infinity")
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    values = logits / sampling.temperature
+    if 0 < sampling.top < len(values):
+        values = values.masked_fill(values < values.topk(sampling.top).values[-1], -math.inf)
+    # A key for each position: earlier draws, and the way the text is cut, change nothing.
+    generator = torch.Generator().manual_seed((sampling.seed * 0x9E3779B97F4A7C15 + position) % 2**63)
+    return int(torch.multinomial(values.double().softmax(-1), 1, generator=generator))
+
+
+def state_bytes(state: list[dict[str, Tensor]]) -> int:
+    """Return the bytes of state that a model carries from token to token."""
+    return sum(value.numel() * value.element_size() for layer in state for value in layer.values())

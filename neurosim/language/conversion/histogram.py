@@ -1,0 +1,87 @@
+"""Histogram of the counts that a coder sent, by channel; spikes of any expansion follow from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...base.errors import NeurosimInputError, lookup
+from .expansions import EXPANSIONS, count_spikes
+
+MAX_COUNT = 127  # counts up to here have a bin
+
+
+def require_finite(counts: Tensor, name: str) -> None:
+    """Raise `NeurosimInputError` if there is NaN among the counts of a layer of this name."""
+    if bool(torch.isnan(counts).any()):
+        raise NeurosimInputError(
+            f"{name}: its inputs hold NaN, which cannot be coded in spikes; the model's own activations are not finite "
+            "on this text: compare it with the library that wrote it"
+        )
+
+
+class CountHistogram:
+    """Counts of a layer's inputs.
+
+    Attributes:
+        name: of the layer, in errors.
+        bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
+        beyond: channels and counts out of that range, [n] each.
+        rows: number of tokens.
+        outputs: number of nonzero entries of the layer's output.
+    """
+
+    def __init__(self, name: str = "layer") -> None:
+        self.name = name
+        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int64)
+        self.beyond: list[tuple[Tensor, Tensor]] = []
+        self.rows = self.outputs = 0
+
+    def add(self, counts: Tensor) -> None:
+        """Add [.., K] integers.
+
+        Raises:
+            NeurosimInputError: NaN among them: what the layer got was not finite.
+        """
+        require_finite(counts, self.name)
+        if not len(self.bins):
+            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int64)
+        channels, width = self.bins.shape
+        flat = counts.reshape(-1, channels).to("cpu", torch.int32)
+        places = torch.arange(channels, dtype=torch.int32) * width + MAX_COUNT + flat
+        if len(flat) and int(flat.abs().max()) > MAX_COUNT:
+            far = flat.abs() > MAX_COUNT
+            self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
+            places = places[~far]
+        self.bins += torch.bincount(places.flatten(), minlength=self.bins.numel()).view_as(self.bins)
+        self.rows += len(flat)
+
+    @property
+    def entries(self) -> int:
+        return self.rows * len(self.bins)
+
+    def silent(self) -> int:
+        """Return the number of entries that are zero."""
+        return int(self.bins[:, MAX_COUNT].sum())
+
+    def spikes(self, expansion: str, planes: int) -> NDArray[np.int64]:
+        """[K] spikes of each channel in an expansion."""
+        code = lookup(EXPANSIONS, expansion, "expansion")
+        values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
+        bins = self.bins.numpy()
+        used = bins.any(axis=0)  # an expansion without a sign refuses negative counts, used or not
+        each = np.zeros(len(values), np.int64)
+        each[used] = count_spikes(code, values[used], planes)
+        spikes: NDArray[np.int64] = bins @ each
+        for channels, counts in self.beyond:
+            np.add.at(spikes, channels.numpy(), count_spikes(code, counts.numpy(), planes))
+        return spikes
+
+    def escaped(self, expansion: str, planes: int) -> int:
+        """Return the number of entries out of reach of so many planes."""
+        low, high = lookup(EXPANSIONS, expansion, "expansion").reach(planes)
+        values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
+        inside = self.bins.numpy()[:, (values < low) | (values > high)].sum()
+        return int(inside) + sum(int(((c < low) | (c > high)).sum()) for _, c in self.beyond)

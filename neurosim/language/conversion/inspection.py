@@ -1,0 +1,100 @@
+"""Find what each layer of a language model holds and for how long: eigenvalues, horizon, bytes of state, spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import NeurosimInputError
+from ...base.plain import Record
+from ..attention.dynamics import Spectrum, system_of
+from ..attention.kinds.base import Shared
+from ..attention.model import LanguageModel
+from .generate import state_bytes
+from .model import Converted
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerInspection(Record):
+    """A layer of attention.
+
+    Attributes:
+        name, kind: of the layer.
+        state_bytes: carried from token to token, of one sequence behind the text.
+        spectrum: eigenvalues over the tokens of the text; None where the state is no linear system, and `reason`.
+        spikes: mean spikes a channel into its linear layers, of a converted model.
+    """
+
+    name: str
+    kind: str
+    state_bytes: int
+    spectrum: Spectrum | None
+    reason: str
+    spikes: float | None
+
+
+@torch.no_grad()
+def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[LayerInspection]:
+    """Return the layers of a model, dense or converted, as they read tokens [T]."""
+    if isinstance(model, Converted):
+        network = model.model
+    else:
+        network = model
+    histograms = {}
+    with _inputs_of_mixers(network) as seen:
+        if isinstance(model, Converted):
+            with model.counting() as histograms:
+                _, state = network(tokens[None])
+        else:
+            _, state = network(tokens[None])
+    found = []
+    for i, (mixer, layer) in enumerate(zip(network.mixers(), network.config.layers, strict=True)):
+        spectrum = None
+        reason = ""
+        x, shared = seen[i]
+        start = mixer.initial(x)
+        try:
+            spectrum = Spectrum.of(system_of(mixer, mixer.project(x, start, shared)[0], start["memory"]))
+        except NeurosimInputError as error:
+            reason = str(error)
+        spikes = None
+        if isinstance(model, Converted):
+            own = [histograms[name] for name in model.layers if name.startswith(f"layers.{i}.")]
+            sent = model.coding.sent_as
+            planes = model.coding.sent_planes
+            spikes = sum(int(h.spikes(sent, planes).sum()) for h in own) / max(sum(h.entries for h in own), 1)
+        found.append(
+            LayerInspection(
+                name=f"layers.{i}",
+                kind=layer.kind,
+                state_bytes=state_bytes(state[i : i + 1]),
+                spectrum=spectrum,
+                reason=reason,
+                spikes=spikes,
+            )
+        )
+    return found
+
+
+@contextmanager
+def _inputs_of_mixers(model: LanguageModel) -> Iterator[dict[int, tuple[Tensor, Shared]]]:
+    """Yield what each mixer is called with in a pass: x, and what layers before it handed over."""
+    seen: dict[int, tuple[Tensor, Shared]] = {}
+
+    def recorded(i: int) -> Any:
+        def hook(module: nn.Module, given: tuple[Any, ...]) -> None:
+            seen[i] = given[0], dict(given[2])
+
+        return hook
+
+    handles = [mixer.register_forward_pre_hook(recorded(i)) for i, mixer in enumerate(model.mixers())]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

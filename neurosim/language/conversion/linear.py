@@ -1,0 +1,175 @@
+"""A linear layer that is fed in spikes: the same numbers as floats, or by adding rows of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...base.errors import NeurosimInputError, lookup
+from ...kernels.spikes.accumulate.launch import encode_accumulate
+from ...kernels.spikes.accumulate.reference import FEW
+from ...kernels.spikes.encode.launch import as_numpy, numpy_rounding
+from ..attention.kinds.leaf import leaf
+from .coding import INT8, Coder, straight
+
+EXACT = 2.0**24  # integers up to here are float32
+AT_ONCE = 2**22  # weights that are widened at a time
+WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
+
+
+@final
+class SpikedLinear(nn.Module):
+    """y = W decode(encode(x)) + b in place of a `nn.Linear`.
+
+    Simulated, as floats and with gradients: y = (token * s) V^T + b, where V = W diag(scales), rounded to int8 with
+    one step for each output channel where weights are int8. Executed (`execute`): the counts select rows of V and the
+    rows are added, out = sum_k s_k V[:, k], in int32 where weights are int8; then y = token * step * out + b. Both
+    give the same bits with int8 weights. The executed form runs on the device of its weights, in float32.
+
+    Attributes:
+        weight, bias: the dense layer's, [N, K] and [N] or None; of a saved model, whose int8 V alone is left, V.
+        steps: [N] of V, where that is the weight; else None.
+        coder: of the inputs.
+        kept: "float32" or "int8", the type of V.
+        planes: bit planes in which counts are sent, None where they are not sent bitwise.
+    """
+
+    def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32", planes: int | None = None) -> None:
+        super().__init__()
+        lookup(WEIGHTS, kept, "weights")
+        self.in_features = dense.in_features
+        self.out_features = dense.out_features
+        self.weight = dense.weight
+        self.bias = dense.bias
+        self.steps: nn.Parameter | None = None
+        self.coder = coder.to(dense.weight.device)
+        self.kept = kept
+        self.planes = planes
+        self.threads = 1
+        self._kept_floats: tuple[Any, Tensor, Tensor | None, Any] | None = None  # see `_floats`
+        self._rows: Any = None  # of V [K, N], while executed: a tensor on a GPU, a numpy array on a CPU
+
+    @torch.no_grad()
+    def execute(self, on: bool, *, threads: int = 1) -> None:
+        """Add rows of weights for spikes (`on`), or simulate. Weights are copied now: do not change them meanwhile."""
+        self.threads = threads
+        self._rows = None
+        self._kept_floats = None
+        if on:
+            stored, steps = self.stored()
+            rounding, thresholds = self.coder.kernel_rounding(self.in_features)
+            self._rows = stored.T.contiguous()
+            self._steps = steps
+            self._thresholds = thresholds
+            if stored.is_cuda:
+                self._columns = stored.contiguous()
+            else:
+                self._columns = stored
+            self._rounding = rounding
+            if not stored.is_cuda:
+                self._rows, self._steps, self._thresholds = map(as_numpy, (self._rows, steps, thresholds))
+                self._rounding = numpy_rounding(rounding)
+
+    def stored(self) -> tuple[Tensor, Tensor | None]:
+        """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
+        if self.steps is not None:
+            return self.weight.detach(), self.steps.detach()
+        if self.kept == "float32":
+            return (self.weight * self.coder.scales).detach(), None
+        weight = self.weight.detach()
+        scales = self.coder.scales.detach()
+        parts = weight.split(max(1, AT_ONCE // weight.shape[1]))
+        steps = torch.cat([(part * scales).abs().amax(1) for part in parts])
+        steps = steps.clamp(min=torch.finfo(steps.dtype).tiny) / INT8
+        rows = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+        for part, own, step in zip(parts, rows.split(len(parts[0])), steps.split(len(parts[0])), strict=True):
+            own.copy_((part * scales / step[:, None]).round())
+        return rows, steps
+
+    def dense(self) -> Tensor:
+        """[N, K] weights of the dense layer, as floats."""
+        if self.steps is None:
+            return self.weight
+        return self.weight.to(self.steps.dtype) * self.steps[:, None] / self.coder.scales
+
+    def widen(self) -> None:
+        """Turn the weights of a saved model into floats, so that they can be trained."""
+        if self.steps is not None:
+            dense = self.dense().detach().contiguous()
+            self.steps = None
+            self.weight = nn.Parameter(dense, requires_grad=False)
+
+    @leaf
+    def forward(self, x: Tensor) -> Tensor:
+        if self.coder.bypassed:
+            return F.linear(x, self.dense().to(x.dtype), self.bias)
+        if self._rows is None:
+            y = self._simulated(x)
+        else:
+            y = self._executed(x)
+        y = y if self.bias is None else y + self.bias
+        if self.coder.histogram is not None:
+            self.coder.histogram.outputs += int(torch.count_nonzero(y))
+        return y
+
+    def _simulated(self, x: Tensor) -> Tensor:
+        """[.., N] y without bias, as floats, with the gradient of V's rounding taken as 1.
+
+        With int8 weights all products and sums are integers; below 2^24 float32 represents them, and float64 is used
+        beyond: as exact as int32.
+        """
+        level = self.coder.level(x)
+        counts = self.coder.counts(x, level)
+        rows, steps = self._floats()
+        # No token may come: a kind that chooses tokens hands on the chosen ones alone.
+        exact = steps is None or not len(x) or float(counts.detach().abs().sum(-1).max()) * INT8 < EXACT
+        if exact:
+            y = F.linear(counts, rows)
+        else:
+            y = F.linear(counts.double(), rows.double()).to(counts.dtype)
+        y = y if steps is None else y * steps
+        return y if level is None else y * level
+
+    def _floats(self) -> tuple[Tensor, Tensor | None]:
+        """Return (V as floats, its steps); they are kept until weight or scales change, except for gradients."""
+        weight = self.weight
+        scales = self.coder.scales
+        if torch.is_grad_enabled() and (weight.requires_grad or scales.requires_grad):
+            scaled = self.dense() * scales
+            stored, steps = self.stored()
+            return scaled if steps is None else straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
+        made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
+        if self._kept_floats is None or self._kept_floats[0] != made_of:
+            stored, steps = self.stored()
+            floats = stored.to(torch.promote_types(weight.dtype, scales.dtype))
+            # While the tensors are kept, no other can be at their addresses.
+            self._kept_floats = made_of, floats, steps, (weight, scales)
+        return self._kept_floats[1:3]
+
+    @torch.no_grad()
+    def _executed(self, x: Tensor) -> Tensor:
+        """[.., N] y without bias, by adding rows of V."""
+        if self.coder.histogram is not None:
+            self.coder.counts(x, self.coder.level(x))
+        flat = x.detach().reshape(-1, self.in_features)
+        # A GPU skips rows of V for a few tokens, and takes V [N, K] for a batch.
+        on_gpu = flat.is_cuda
+        rows = self._rows
+        if on_gpu and len(flat) > FEW:
+            rows = self._columns.T
+        try:
+            y, _ = encode_accumulate(
+                flat if on_gpu else flat.float().numpy(), rows, self.coder.k, self._thresholds, self.threads,
+                steps=self._steps, rounding=self._rounding, planes=self.planes,
+            )  # fmt: skip
+        except ValueError as error:
+            raise NeurosimInputError(
+                f"spiking layer of {self.in_features} to {self.out_features} channels: {error}; the model's own "
+                "activations are not finite: compare it with the library that wrote it"
+            ) from None
+        y = y if on_gpu else torch.from_numpy(y)
+        return y.view(*x.shape[:-1], self.out_features).to(x.dtype)

@@ -1,0 +1,83 @@
+"""Linearisations on disk, as state of `neurosim.data.files`: everything that the rest of a training depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ....base.plain import from_plain
+from ....data.files.state import read_state, saved_values, write_state
+from ...attention.model import LanguageModel
+from .records import LinearisationState
+
+KIND = "Linearisation"
+VERSION = 1
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+Arrays = Mapping[str, NDArray]
+
+
+def write_checkpoint(
+    path: Path,
+    state: LinearisationState,
+    model: LanguageModel,
+    parameters: Mapping[str, nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Replace `path` by the progress, the student and the moments of the parameters that are trained.
+
+    Raises:
+        NeurosimWriteError: the disk refused.
+    """
+    arrays = {f"student/{name}": _array(value) for name, value in model.state_dict().items()}
+    for name, parameter in parameters.items():
+        arrays |= {f"adam/{name}/{key}": _array(optimiser.state[parameter][key]) for key in MOMENTS}
+    write_state(path, KIND, VERSION, state.to_dict(), arrays)
+
+
+def read_checkpoint(path: Path) -> tuple[LinearisationState, Arrays]:
+    """Return progress and arrays that `write_checkpoint` wrote.
+
+    Raises:
+        NeurosimMissingError: no such file.
+        NeurosimFormatError: not a complete file of this kind, or of a later version.
+    """
+    settings, arrays = read_state(path, KIND, VERSION)
+    with saved_values(path, "linearise again"):
+        return from_plain(LinearisationState, settings, "linearisation"), arrays
+
+
+def restore(
+    path: Path | None,
+    arrays: Arrays,
+    model: LanguageModel,
+    parameters: Mapping[str, nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Copy the arrays of a checkpoint into the student and the optimiser.
+
+    Raises:
+        NeurosimFormatError: they are of another model.
+    """
+    with saved_values(str(path), "linearise again"):
+        model.load_state_dict(
+            {name.removeprefix("student/"): _tensor(a) for name, a in arrays.items() if name.startswith("student/")}
+        )
+        for name, parameter in parameters.items():
+            moments = {key: _tensor(arrays[f"adam/{name}/{key}"]) for key in MOMENTS}
+            optimiser.state[parameter] = {
+                key: value if key == "step" else torch.empty_like(parameter).copy_(value)
+                for key, value in moments.items()
+            }
+
+
+def _array(value: Tensor) -> NDArray:
+    return np.array(value.detach().cpu().numpy())
+
+
+def _tensor(array: NDArray) -> Tensor:
+    return torch.from_numpy(array)

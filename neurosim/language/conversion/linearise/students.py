@@ -1,0 +1,220 @@
+"""Linear kinds that take the place of softmax attention, seeded from its projections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ....base.errors import NeurosimInputError, require
+from ...attention.kinds.base import Mixer
+from ...attention.kinds.linear import GroupedMixer
+from ...attention.kinds.mamba import Mamba2
+from ...attention.kinds.softmax import SoftmaxAttention
+from ...attention.kinds.window_linear import WindowLinearAttention
+from ...attention.model import LanguageModel, MixerSpec
+from ...attention.patterns import parse_pattern
+
+KEEP = "keep"  # in a pattern: the layer stays as it is
+UNIT_SILU = 1.2784645  # silu(x) = 1
+Options = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class StudentKind:
+    """A kind that can take the place of softmax attention.
+
+    Attributes:
+        options: from a softmax layer and its own options to those of the kind.
+        seed: start the layer from the softmax layer; return the names of the parameters that are the teacher's.
+    """
+
+    options: Callable[[SoftmaxAttention, Options], dict[str, object]]
+    seed: Callable[[SoftmaxAttention, Mixer], Sequence[str]]
+
+
+def _whole(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    inner = {name: value for name, value in options.items() if name != "window_size"}
+    return {"attention": {**inner, "o_bias": teacher.o_bias}}
+
+
+def _copy_whole(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
+    assert isinstance(student, WindowLinearAttention)
+    student.softmax.load_state_dict(teacher.state_dict())
+    return [f"softmax.{name}" for name in teacher.state_dict()]
+
+
+def _grouped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    _require_plain(teacher, biases=teacher.qkv_bias or teacher.o_bias)
+    inner = teacher.q_proj.out_features
+    heads = {"num_heads": teacher.num_heads, "num_kv_heads": teacher.num_kv_heads}
+    return {**heads, "key_dim": inner, "value_dim": inner}
+
+
+def _gated(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """The teacher has no output gate, and a gate without a bias could not start open."""
+    return {**_grouped(teacher, options), "gate_fn": None, "conv_size": 0}
+
+
+def _mapped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """The features are of q and k at their positions, as the scores that they replace."""
+    if teacher.rotary_dim is None:
+        turned = teacher.k_size
+    else:
+        turned = teacher.rotary_dim
+    positions = {"rotary_dim": turned, "rope_theta": teacher.rope_theta, "rope_scaling": teacher.rope_scaling}
+    return {**_grouped(teacher, options), "feature_map": "hedgehog", **positions}
+
+
+def _copy_projections(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
+    assert isinstance(student, GroupedMixer)
+    copied = [f"{name}_proj.weight" for name in "qkvo"]
+    for name in copied:
+        student.get_parameter(name).copy_(teacher.get_parameter(name))
+    return copied
+
+
+def _mamba(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    _require_plain(teacher)
+    head_dim = teacher.k_size
+    inner = teacher.q_proj.out_features
+    return {
+        "expand": inner / teacher.width,
+        "head_dim": head_dim,
+        "state_size": head_dim,
+        "n_groups": teacher.num_heads,
+        "use_bias": True,
+        "hidden_act": "identity",
+    }
+
+
+def _copied_heads(rows: Tensor, head_dim: int, copies: int) -> Tensor:
+    return rows.unflatten(0, (-1, head_dim)).repeat_interleave(copies, 0).flatten(0, 1)
+
+
+def _copy_mamba(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
+    """C = q, B = k, x = v, a convolution that passes the present token, an open gate (mmMamba, arXiv 2502.13145).
+
+    dt does not depend on the token at first; decays of the heads are spread over 2 to 128 tokens.
+    """
+    assert isinstance(student, Mamba2)
+    inner = student.inner
+    head_dim = teacher.k_size
+    weight = student.in_proj.weight
+    bias = student.in_proj.bias
+    weight.zero_()
+    bias.zero_()
+    bias[:inner] = UNIT_SILU
+    for begin, name, copies in ((1, "v", teacher.groups), (2, "k", teacher.groups), (3, "q", 1)):
+        layer = getattr(teacher, f"{name}_proj")
+        rows = slice(begin * inner, (begin + 1) * inner)
+        weight[rows] = _copied_heads(layer.weight, head_dim, copies)
+        if layer.bias is not None:
+            bias[rows] = _copied_heads(layer.bias, head_dim, copies)
+    student.conv1d.weight.zero_()
+    student.conv1d.weight[:, 0, -1] = 1.0
+    if student.conv1d.bias is not None:
+        student.conv1d.bias.zero_()
+    spans = torch.logspace(math.log10(2), math.log10(128), student.heads)
+    student.dt_bias.copy_(torch.log(torch.expm1(1 / spans)))
+    student.A_log.zero_()
+    student.D.zero_()
+    student.out_proj.weight.copy_(teacher.o_proj.weight)
+    student.out_proj.bias.zero_()
+    if teacher.o_proj.bias is not None:
+        student.out_proj.bias.copy_(teacher.o_proj.bias)
+    return ["out_proj.weight", "out_proj.bias"]
+
+
+def _require_plain(teacher: SoftmaxAttention, *, biases: bool = False) -> None:
+    """Raise if the teacher has parts that the kind lacks."""
+    parts = {"biases": biases, "norms of q and k": teacher.qk_norm, "an output gate": teacher.output_gate}
+    lacking = " and ".join(name for name, there in parts.items() if there)
+    if lacking:
+        raise NeurosimInputError(
+            f"student.pattern: this kind has no place for the {lacking} of the model's attention; choose window_linear"
+        )
+
+
+STUDENTS: Mapping[str, StudentKind] = {
+    "gla": StudentKind(_gated, _copy_projections),
+    "linear": StudentKind(_mapped, _copy_projections),
+    "mamba2": StudentKind(_mamba, _copy_mamba),
+    "simple_gla": StudentKind(_gated, _copy_projections),
+    "window_linear": StudentKind(_whole, _copy_whole),
+}
+
+
+def parse_student_pattern(text: str) -> tuple[str, ...]:
+    """Return the kinds of a pattern such as "window_linear*3,keep".
+
+    Raises:
+        NeurosimInputError: an unknown kind, or a count that is no integer of at least 1.
+    """
+    return parse_pattern(text, {**STUDENTS, KEEP: None}, "student.pattern")
+
+
+@dataclass(frozen=True, eq=False)
+class Student:
+    """A model some of whose softmax layers are linear.
+
+    Attributes:
+        model: the student.
+        layers: numbers of the replaced layers.
+        seeded: names of the parameters of those layers that are the teacher's.
+    """
+
+    model: LanguageModel
+    layers: tuple[int, ...]
+    seeded: frozenset[str]
+
+    def new_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Return the parameters of the replaced layers that the teacher does not have, by name."""
+        prefixes = tuple(f"layers.{i}.mixer." for i in self.layers)
+        named = self.model.named_parameters()
+        return {name: p for name, p in named if name.startswith(prefixes) and name not in self.seeded}
+
+
+def make_student(
+    teacher: LanguageModel, pattern: Sequence[str], options: Mapping[str, Options] | None = None, seed: int = 0
+) -> Student:
+    """Return a copy of a model with kinds of `pattern`, repeated over its depth, in place of softmax attention.
+
+    Args:
+        options: of kinds, by kind; those that must fit the model are taken from it.
+        seed: of the parameters that the teacher does not have.
+
+    Raises:
+        NeurosimInputError: a layer that is not softmax attention, or an option that breaks its rule.
+    """
+    specs = list(teacher.config.layers)
+    replaced = [i for i in range(len(specs)) if pattern[i % len(pattern)] != KEEP]
+    require(len(replaced) > 0, "student.pattern", "must replace at least one layer", ",".join(pattern))
+    for i in replaced:
+        kind = pattern[i % len(pattern)]
+        mixer = teacher.mixers()[i]
+        if not isinstance(mixer, SoftmaxAttention):
+            raise NeurosimInputError(
+                f"layers.{i}: must be softmax attention to be replaced (got '{specs[i].kind}'); keep it"
+            )
+        fitting = STUDENTS[kind].options(mixer, specs[i].options)
+        specs[i] = MixerSpec(kind, {**fitting, **(options or {}).get(kind, {})})
+    model = LanguageModel(replace(teacher.config, layers=tuple(specs)), seed)
+    seeded = []
+    with torch.no_grad():
+        _copy_rest(teacher, model, replaced)
+        for i in replaced:
+            copied = STUDENTS[specs[i].kind].seed(cast(SoftmaxAttention, teacher.mixers()[i]), model.mixers()[i])
+            seeded += [f"layers.{i}.mixer.{name}" for name in copied]
+    return Student(model.to(teacher.device).eval(), tuple(replaced), frozenset(seeded))
+
+
+def _copy_rest(teacher: LanguageModel, model: LanguageModel, replaced: Sequence[int]) -> None:
+    """Copy every parameter and buffer outside the replaced layers."""
+    own = tuple(f"layers.{i}.mixer." for i in replaced)
+    rest = {name: value for name, value in teacher.state_dict().items() if not name.startswith(own)}
+    model.load_state_dict(rest, strict=False)

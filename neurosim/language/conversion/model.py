@@ -1,0 +1,351 @@
+"""Language models whose linear layers are fed in spikes: made from dense ones, simulated or executed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast, final
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...kernels.spikes.planes.reference import MAX_PLANES
+from ..attention.kinds.base import Codes, Mixer
+from ..attention.model import LanguageModel
+from ..attention.train import draw_windows
+from . import spiked_mixer
+from .calibrate import Survey, layer_thresholds, survey_channels
+from .coding import INT8, SCHEMES, Coder
+from .coding import ternary as ternary_coder
+from .expansions import EXPANSIONS, usual_planes
+from .histogram import CountHistogram
+from .linear import AT_ONCE, WEIGHTS, SpikedLinear
+from .rotation import rotate_to_principal_axes
+from .tuning import Tuning, tune
+
+LARGEST_SUM = 2.0**31
+LEARNED_STEPS = 60  # updates that train thresholds
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Settings of the spike coding of a model.
+
+    Attributes:
+        scheme: a name of `SCHEMES`.
+        k: counts that a token's mean |x| is worth, for 'ternary' and for q, k and the state.
+        spikes: mean spikes a channel, for the schemes that calibrate each channel.
+        levels: L, the largest count of 'qcfs' and 'stbif'.
+        expansion: a name of `EXPANSIONS`; None for the scheme's own.
+        planes: T, planes of a count, larger counts escaping exactly; None for those that counts of +-15 need.
+        weights: 'int8', with one step for each output channel, or 'float32'.
+        shrink: soft threshold before rounding, in thresholds.
+        rotate: rotate the residual stream to its principal axes first, where possible (schemes with thresholds of
+            channels).
+        qk: code q and k where they enter the state; the state is then updated lazily. Executed, its sums are taken in
+            another order than simulated: most kinds agree to about 1e-6, not bit for bit.
+        state: code the state itself, after every token.
+        head: code the input of the output layer too.
+
+    Raises:
+        NeurosimInputError: naming what breaks its rule.
+    """
+
+    scheme: str = "ternary"
+    k: float = 3.0
+    spikes: float = 0.9
+    levels: int = 15
+    expansion: str | None = None
+    planes: int | None = None
+    weights: str = "int8"
+    shrink: float = 0.0
+    rotate: bool = True
+    qk: bool = False
+    state: bool = False
+    head: bool = False
+
+    def __post_init__(self) -> None:
+        lookup(SCHEMES, self.scheme, "Coding.scheme")
+        lookup(WEIGHTS, self.weights, "Coding.weights")
+        check_fields(self, {"k": "> 0 and < 1e6", "spikes": "> 0 and < 8 a channel", "levels": ">= 1 and <= 127"})
+        check_fields(self, {"shrink": ">= 0 and < 100 thresholds"})
+        own = SCHEMES[self.scheme].channel and self.shrink > 0
+        require(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
+        code = lookup(EXPANSIONS, self.sent_as, "Coding.expansion")
+        require(code.signed, "Coding.expansion", "must have a sign, because activations have one", self.expansion)
+        require(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
+
+    @property
+    def sent_as(self) -> str:
+        """The expansion in use, a name of `EXPANSIONS`."""
+        return self.expansion or SCHEMES[self.scheme].expansion
+
+    @property
+    def sent_planes(self) -> int:
+        """T, the planes in use."""
+        if self.planes is None:
+            return usual_planes(EXPANSIONS[self.sent_as])
+        return self.planes
+
+
+@final
+class Converted:
+    """A language model in spikes.
+
+    Attributes:
+        model: the model with its linear layers replaced by `SpikedLinear`; called and stepped like any other.
+        coding: its spike coding.
+        layers: the spiked layers by name.
+        dense: (name, description) of every operator that still works on floats.
+        remarks: messages for the user.
+        price: nats a token that one more spike a token had to save, where thresholds were calibrated; else 0.
+    """
+
+    def __init__(
+        self, model: LanguageModel, coding: Coding, coders: Mapping[str, Coder], remarks: tuple[str, ...] = ()
+    ) -> None:
+        self.model = model
+        self.coding = coding
+        self.remarks = remarks
+        self.price = 0.0
+        self.layers: dict[str, SpikedLinear] = {}
+        packed = coding.sent_as == "bitwise" and coding.sent_planes <= MAX_PLANES
+        planes = coding.sent_planes if packed else None
+        for name, coder in coders.items():
+            spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights, planes)  # type: ignore[arg-type]
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, spiked)
+            self.layers[name] = spiked
+        spiked_mixer.add_coders(model, qk=coding.qk, state=coding.state, k=coding.k)
+        self.dense = operators(model)
+        self.executed = False
+
+    def to(self, device: str | torch.device) -> Converted:
+        """Move the model to a device, simulated; return self."""
+        self.execute(False)
+        self.model.to(device)
+        return self
+
+    def execute(self, on: bool = True, *, threads: int = 1) -> Converted:
+        """Add rows of weights for spikes and update the state lazily (`on`), or simulate; return self.
+
+        Runs on the device of the model: numba on a CPU, Triton on a CUDA device.
+        """
+        for layer in self.layers.values():
+            layer.execute(on, threads=threads)
+        if on != self.executed:
+            (spiked_mixer.wrap if on else spiked_mixer.unwrap)(self.model, threads)
+        self.executed = on
+        return self
+
+    @contextmanager
+    def counting(self) -> Iterator[dict[str, CountHistogram]]:
+        """Yield histograms of the counts of all coders by name, filled while the block runs."""
+        coders = self.coders()
+        histograms = {}
+        for name, coder in coders.items():
+            histograms[name] = coder.histogram = CountHistogram(name)
+        try:
+            yield histograms
+        finally:
+            for coder in coders.values():
+                coder.histogram = None
+
+    @contextmanager
+    def bypassed(self) -> Iterator[LanguageModel]:
+        """Yield the model as the dense one, working on floats while the block runs."""
+        coders = self.coders().values()
+        before = [coder.bypassed for coder in coders]
+        for coder in coders:
+            coder.bypassed = True
+        try:
+            yield self.model
+        finally:
+            for coder, was in zip(coders, before, strict=True):
+                coder.bypassed = was
+
+    def coders(self) -> dict[str, Coder]:
+        """Return the coders by name: of the linear layers, and of q, k and the state where they are coded."""
+        found = {name: layer.coder for name, layer in self.layers.items()}
+        return found | spiked_mixer.coders(self.model)
+
+
+def _copy(dense: LanguageModel) -> LanguageModel:
+    """Return a copy of a model; matrices in 16 bits are shared, for `tune` widens them before it changes any."""
+    shared = (p for p in dense.parameters() if p.dim() > 1 and p.element_size() == 2)
+    return copy.deepcopy(dense, {id(p): nn.Parameter(p.detach(), requires_grad=p.requires_grad) for p in shared})
+
+
+def linear_names(model: LanguageModel, head: bool) -> list[str]:
+    """Return the names of the linear layers to code, in the order of the model.
+
+    Raises:
+        NeurosimInputError: a mixer without linear layers.
+    """
+    found = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    for i, mixer in enumerate(model.mixers()):
+        if not any(name.startswith(f"layers.{i}.mixer.") for name in found):
+            raise NeurosimInputError(
+                f"layers.{i}.mixer: a {type(mixer).__name__} holds no linear layer to code; it cannot be converted"
+            )
+    # The first layer of an embedding of events takes events, which are spikes already.
+    return [name for name in found if name != "embeddings.layers.0" and (head or name != "lm_head")]
+
+
+def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
+    """Return (name, description) of every operator in the model that works on floats."""
+    found = []
+    spiked = "."
+    for name, module in model.named_modules():
+        if isinstance(module, SpikedLinear):
+            spiked = f"{name}."
+        elif isinstance(module, Mixer):
+            found.append((name, spiked_mixer.described(module)))
+        elif not isinstance(module, Coder | Codes) and not name.startswith(spiked) and _leaf(module):
+            found.append((name, _DESCRIPTIONS.get(type(module).__name__, type(module).__name__)))
+    return tuple(found)
+
+
+_DESCRIPTIONS = {
+    "Embedding": "table look-up: one row a token, nothing to add",
+    "RMSNorm": "root-mean-square norm",
+    "LayerNorm": "layer norm",
+    "GroupNorm": "group norm",
+    "ShortConv": "short convolution over tokens",
+    "Linear": "linear layer on floats",
+    "GatedMLP": "silu and product of the feed-forward layer",
+    "Experts": "choice of experts, and their weighted sum",
+    "Router": "scores of experts",
+    "GatedChannelMix": "token shift and activations of the feed-forward layer",
+    "ChannelMix": "token shift and activation of the feed-forward layer",
+}
+
+
+def _leaf(module: nn.Module) -> bool:
+    """Return whether the module computes itself: it has no parts, or own parameters, or a name in the table."""
+    own = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
+    empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
+    return own or empty or type(module).__name__ in _DESCRIPTIONS
+
+
+def convert(
+    dense: LanguageModel,
+    coding: Coding | None = None,
+    tokens: Tensor | None = None,
+    seed: int = 0,
+    windows: int = 64,
+    length: int = 128,
+    on_message: Callable[[str], None] = lambda line: None,
+    calibration: Calibration | None = None,
+) -> Converted:
+    """Return a spike-coded copy of a model, on the same device; it shares matrices in 16 bits with the model.
+
+    Args:
+        coding: default `Coding()`, which needs no text.
+        tokens: [n] text for the schemes that calibrate.
+        seed: key of the windows and of the labels of `collect_gradients`.
+        windows, length: number of windows for calibration, and tokens of each.
+        on_message: called with the name of a long step when it begins.
+        calibration: result of `calibrate_channels` with the same arguments, for several conversions of one model.
+
+    Raises:
+        NeurosimInputError: a scheme that needs text got none or too little, a layer cannot be converted, or a weight is
+            not finite.
+    """
+    coding = coding or Coding()
+    scheme = SCHEMES[coding.scheme]
+    _require_finite(dense)
+    if not scheme.text:
+        names = linear_names(dense, coding.head)
+        _require_sums(dense, names, coding)
+        return Converted(_copy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
+    tokens = _enough(coding, tokens, length)
+    if not scheme.channel:
+        return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed)
+    known = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
+    chosen = known.survey.choose(coding.spikes, coding.scheme)
+    made = Converted(_copy(known.survey.model), coding, chosen.coders, known.remarks)
+    made.price = chosen.price
+    if scheme.learned:
+        on_message("training thresholds")
+        brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=made.price, seed=seed)
+        tune(made.model, made.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
+    return made
+
+
+def check_coding(dense: LanguageModel, coding: Coding) -> None:
+    """Check what the shapes of a model tell of its conversion.
+
+    Raises:
+        NeurosimInputError: a layer cannot be converted, or sums could pass their type.
+    """
+    names = linear_names(dense, coding.head)
+    if not SCHEMES[coding.scheme].text:
+        _require_sums(dense, names, coding)
+    if coding.qk:
+        spiked_mixer.check_qk(dense)
+
+
+def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) -> None:
+    """Raise where sums of int8 weights times counts, k a channel in the mean, could pass 32 bits."""
+    if coding.weights == "int8":
+        for name in names:
+            channels = cast(nn.Linear, dense.get_submodule(name)).in_features
+            most = LARGEST_SUM / INT8 / channels - 1
+            rule = f"must be < {most:.0f} for the {channels} channels of {name}, whose sums take 32 bits"
+            require(coding.k < most, "Coding.k", rule, coding.k)
+
+
+def _require_finite(dense: LanguageModel) -> None:
+    for name, parameter in dense.named_parameters():
+        for part in parameter.detach().flatten().split(AT_ONCE):
+            if not bool(torch.isfinite(part).all()):
+                raise NeurosimInputError(f"tensor '{name}': holds NaN or infinity, which cannot be coded in spikes")
+            dense.files.release()
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Statistics of the channels of a (rotated) model on text, and messages for the user."""
+
+    survey: Survey
+    remarks: tuple[str, ...]
+
+
+def calibrate_channels(
+    dense: LanguageModel, coding: Coding, tokens: Tensor | None, seed: int = 0, windows: int = 64, length: int = 128
+) -> Calibration:
+    """Collect the statistics for schemes with thresholds of channels, for any number of spikes.
+
+    The arguments are those of `convert`.
+    """
+    sample = draw_windows(_enough(coding, tokens, length), windows, length, seed)
+    remarks: tuple[str, ...] = ()
+    if coding.rotate:
+        dense, why = rotate_to_principal_axes(dense, sample[: max(1, windows // 4)], seed)
+        if why:
+            remarks = (f"the residual stream was not rotated: {why}",)
+        else:
+            remarks = ()
+    return Calibration(survey_channels(dense, linear_names(dense, coding.head), sample, coding.sent_as, seed), remarks)
+
+
+def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
+    if tokens is None:
+        raise NeurosimInputError(
+            f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
+        )
+    require(len(tokens) > length + 1, "calibration text", f"must have more than {length + 1} tokens", len(tokens))
+    return tokens
+
+
+def _by_layer(dense: LanguageModel, coding: Coding, sample: Tensor, seed: int) -> Converted:
+    names = linear_names(dense, coding.head)
+    thresholds = layer_thresholds(dense, names, sample, coding.scheme, coding.levels, seed)
+    coders = {
+        name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
+    }
+    return Converted(_copy(dense), coding, coders)

@@ -1,0 +1,159 @@
+"""Results of comparisons and of counting costs, as runs and pages exchange them; needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...base.measure.estimates import EnergyRange
+from ...base.plain import Record
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """Losses of two models on the same text.
+
+    Attributes:
+        tokens: number of predicted tokens.
+        dense, spiking: mean loss, nats a token.
+        agreement: share of tokens for which both models find the same next token likeliest.
+    """
+
+    tokens: int
+    dense: float
+    spiking: float
+    agreement: float
+
+    @property
+    def perplexity_increase(self) -> float:
+        """e^(difference of losses) - 1."""
+        return math.expm1(self.spiking - self.dense)
+
+
+@dataclass(frozen=True)
+class ExecutionCheck(Record):
+    """A converted model, executed and simulated on the same tokens.
+
+    Attributes:
+        tokens: number of tokens.
+        largest: difference between the logits of both, over the largest logit.
+        agreement: share of tokens with the same likeliest next token.
+        executed_seconds, simulated_seconds: for all tokens, many at once.
+        state: rows, bytes and operations for each token, lazily and densely, by mixer with a lazy state.
+    """
+
+    tokens: int
+    largest: float
+    agreement: float
+    executed_seconds: float
+    simulated_seconds: float
+    state: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Speed(Record):
+    """Time of a compiled step of one sequence: medians, seconds a token.
+
+    Attributes:
+        spiking, dense: of the converted model, and of the same model on float32; None where it is not converted.
+        threads: that shared the work.
+        state_bytes: memory carried from token to token.
+    """
+
+    spiking: float | None
+    dense: float
+    threads: int
+    state_bytes: int
+
+    @property
+    def sentence(self) -> str:
+        """The times in words."""
+        if self.threads == 1:
+            threads = "one thread"
+        else:
+            threads = f"{self.threads} threads"
+        if self.spiking is None:
+            own = ""
+        else:
+            own = f"{1e3 * self.spiking:.3g} ms in spikes, "
+        return f"{own}{1e3 * self.dense:.3g} ms dense (float32), a token at a time on {threads}"
+
+
+@dataclass(frozen=True)
+class DenseEnergy(Record):
+    """Joules a token of the same layers as a dense network; None where an estimate is not known.
+
+    Attributes:
+        saving: 1 - energy in spikes / energy of the dense network, of the midpoints, by estimate.
+    """
+
+    compute_only: EnergyRange | None
+    memory_aware: EnergyRange | None
+    saving: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class EnergyComparison(Record):
+    """Joules a token in spikes, and of the same layers as dense networks in fp16 and int8.
+
+    Attributes:
+        compute_only, memory_aware: in spikes; None where not known.
+        in_registers: `memory_aware` with sums in registers while the rows of a token are added, as a dense network's
+            are; None in results of versions without it.
+        profile, title: of the energies of operations.
+        reasons: why an estimate is not known, by estimate.
+    """
+
+    compute_only: EnergyRange | None
+    memory_aware: EnergyRange | None
+    fp16: DenseEnergy
+    int8: DenseEnergy
+    profile: str
+    title: str
+    reasons: Mapping[str, str]
+    in_registers: EnergyRange | None = None
+
+
+@dataclass(frozen=True)
+class SpikeTotals(Record):
+    """Totals over the linear layers.
+
+    Attributes:
+        entries: channels x tokens.
+        spikes: for each entry, in the expansion in use.
+        silent, escaped: shares of entries that are zero, and that are out of reach of the planes.
+        by_expansion: spikes for each entry in every expansion that can write the counts.
+    """
+
+    entries: int
+    spikes: float
+    silent: float
+    escaped: float
+    by_expansion: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LayerCosts(Record):
+    """Costs of one layer.
+
+    Attributes:
+        spikes, silent, escaped: for each entry, as in `SpikeTotals`.
+        operations, dense_operations: for each token.
+        bytes: of weights for each token, where every spike reads a row.
+        row_bytes: the same where a row is read once for all spikes of a count, as `spike_accumulate` does.
+        dense_fp16_bytes: of the weights of the dense layer.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    spikes: float
+    silent: float
+    escaped: float
+    operations: float
+    dense_operations: float
+    bytes: float
+    row_bytes: float
+    dense_fp16_bytes: float
+    energy: EnergyComparison

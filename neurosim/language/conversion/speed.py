@@ -1,0 +1,51 @@
+"""Time of the compiled step of a model, in spikes and dense."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+from ...base.errors import require
+from ..attention.model import LanguageModel
+from .decoder.decoder import Decoder
+from .model import Converted
+from .records import Speed
+
+MAX_SECONDS = 1.0  # that one measurement may take, beside its first steps
+FIRST = 4  # steps that are not timed
+
+
+def seconds_per_token(decoder: Decoder, tokens: Sequence[int]) -> float:
+    """Return the median time of a step of one sequence over some tokens, from an empty state.
+
+    Raises:
+        NeurosimInputError: fewer than 2 tokens.
+    """
+    require(len(tokens) > 1, "seconds_per_token.tokens", "must be at least 2", len(tokens))
+    decoder.reset()
+    for token in tokens[:FIRST]:
+        decoder.step([token])
+    seconds: list[float] = []
+    for token in tokens:
+        start = time.perf_counter()
+        decoder.step([token])
+        seconds.append(time.perf_counter() - start)
+        if sum(seconds) > MAX_SECONDS:
+            break
+    return statistics.median(seconds)
+
+
+def measure_speed(model: Converted | LanguageModel, tokens: Sequence[int], threads: int = 1) -> Speed:
+    """Measure the step of a converted model, and of the dense model it holds; or of a dense model alone.
+
+    Raises:
+        NotCompiledError: a part that no compiled operation computes: names it.
+    """
+    if isinstance(model, LanguageModel):
+        decoder = Decoder(model, threads=threads)
+        return Speed(None, seconds_per_token(decoder, tokens), threads, decoder.state_bytes)
+    spiking = seconds_per_token(Decoder(model.model, threads=threads), tokens)
+    with model.bypassed() as dense:
+        decoder = Decoder(dense, threads=threads)
+        return Speed(spiking, seconds_per_token(decoder, tokens), threads, decoder.state_bytes)

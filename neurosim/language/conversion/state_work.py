@@ -1,0 +1,127 @@
+"""Counts of the states of a language model: what their recurrences add, read and change, token by token; and of all
+products of a dense model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...base.measure.activity import count
+from ...base.measure.work import LayerCounts
+from ..attention.kinds.base import DeltaMixer, Mixer
+from ..attention.kinds.delta import DeltaProduct
+from ..attention.kinds.rwkv import RWKV7
+from ..attention.model import LanguageModel
+from .costs import Histograms
+from .histogram import CountHistogram
+from .model import Converted
+from .spiked_mixer import SpikedMixer, recurrence
+
+
+def state_counts(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
+    """Return the counts of every state of known recurrence, from the histograms of `Converted.counting`.
+
+    A nonzero entry of k selects a row of the state [K, V], to which a value is added; with the delta rule the row is
+    read before, too; a nonzero entry of q selects a row to read. Each takes V multiply-adds on floats, and RWKV-7 two
+    products with the whole state more. Where q and k are not in spikes, every entry counts as nonzero.
+
+    A cell of the state is a unit. All cells change with every token, except where q and k are in spikes and rows wait
+    for their decay: there those change that k selects.
+    """
+    tokens = next(histograms[name].rows for name in converted.layers)
+    return _states(converted.model, histograms, tokens)
+
+
+@torch.no_grad()
+def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
+    """Return the counts of a dense model that reads tokens [B, T]: of every linear layer, and as `state_counts`."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+    def remember(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        return lambda module, given, out: seen.update({name: (given[0], out)})
+
+    hooks = [module.register_forward_hook(remember(name)) for name, module in linear.items()]
+    try:
+        model(tokens)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    layers = []
+    for name, pair in seen.items():
+        x, out = (value.flatten(0, -2)[:, None].cpu().numpy() for value in pair)
+        weights = linear[name].weight.T.cpu().numpy()
+        stored = sum(p.nbytes for p in linear[name].parameters())
+        none = np.zeros((*out.shape, 0), np.float32)
+        layers.append(count(name, weights, x, out, none, spiking=False, parameter_bytes=stored))
+    return [*layers, *_states(model, {}, tokens.numel())]
+
+
+def uncounted_states(model: LanguageModel) -> tuple[str, ...]:
+    """Return a sentence for every state whose recurrence is not counted."""
+    found = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(model))]
+    return tuple(
+        f"layers.{i}.mixer: the work of its {words} is not counted, for it is not of the form S += k v^T"
+        for i, words, scan in found
+        if scan is None
+    )
+
+
+def _mixers(model: LanguageModel) -> list[Mixer]:
+    return [mixer.mixer if isinstance(mixer, SpikedMixer) else mixer for mixer in model.mixers()]
+
+
+def _states(model: LanguageModel, histograms: Histograms, tokens: int) -> list[LayerCounts]:
+    return [
+        _counts(f"layers.{i}.mixer", mixer, histograms, tokens)
+        for i, mixer in enumerate(_mixers(model))
+        if recurrence(mixer)[1] is not None
+    ]
+
+
+def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> LayerCounts:
+    heads, rows, width = mixer.initial(torch.zeros(1, 1, mixer.width))["memory"].shape[-3:]
+    if isinstance(mixer, DeltaProduct):
+        steps = mixer.num_householder
+    else:
+        steps = 1
+    delta = isinstance(mixer, DeltaMixer | DeltaProduct)
+    turn = isinstance(mixer, RWKV7)
+    whole = heads * rows
+    written = _nonzero(histograms.get(f"{name}.codes.k"), tokens * steps * whole)
+    reading = _nonzero(histograms.get(f"{name}.codes.q"), tokens * whole)
+    every = tokens * whole * width
+    lazy = mixer.codes.q is not None and mixer.codes.state is None and not turn
+    turned = 2 * every if turn else 0
+    return LayerCounts(
+        name=f"{name}.state",
+        inputs=2 * whole,
+        outputs=whole * width,
+        weights=0,
+        nonzero_weights=0,
+        weight_bits=32,
+        steps=tokens,
+        input_events=written + reading,
+        # Of a state, its outputs are read: V channels a head, not its cells.
+        output_events=tokens * heads * width,
+        output_entries=tokens * heads * width,
+        synaptic_operations=((2 if delta else 1) * written + reading) * width + turned,
+        binary_input=False,
+        dense_operations=((2 if delta else 1) * steps + 1) * every + turned,
+        membrane_updates=written * width if lazy else every,
+        dense_membrane_updates=every,
+        state_bytes=4 * whole * width,
+        parameter_bytes=0,
+        spiking=False,
+        dense_weights=0,
+    )
+
+
+def _nonzero(histogram: CountHistogram | None, entries: int) -> int:
+    """Return the nonzero entries of q or k; all of them where they are floats."""
+    if histogram is None:
+        return entries
+    return histogram.entries - histogram.silent()

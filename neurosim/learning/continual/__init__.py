@@ -1,0 +1,1 @@
+"""Continual learning: streams of tasks, learners through one interface, the whole accuracy matrix and its measures."""

@@ -1,0 +1,36 @@
+"""Items as spike trains, for learners whose neurons are simulated by the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.spikes import Recordings
+from .tasks import FULL
+
+
+def spike_counts(x: NDArray[np.uint8], spikes: int) -> NDArray[np.int64]:
+    """Return drives as numbers of spikes: a drive d becomes round(d `spikes` / 255)."""
+    return np.round(x * (spikes / FULL)).astype(np.int64)
+
+
+def spike_trains(x: NDArray[np.uint8], spikes: int, step: float) -> Recordings:
+    """Return items [n, steps, units] as recordings: the spikes of a drive are at equal distances in its step.
+
+    Args:
+        x: drives.
+        spikes: number of spikes of a fully driven unit in a step.
+        step: duration of a step, s.
+    """
+    n, steps, units = x.shape
+    counts = spike_counts(x, spikes)
+    item, at, unit = np.nonzero(counts)
+    many = counts[item, at, unit]
+    item, at, unit, of = (np.repeat(a, many) for a in (item, at, unit, many))
+    first = np.cumsum(many) - many
+    k = np.arange(len(item)) - np.repeat(first, many)
+    times = (at + (k + 0.5) / of) * step
+    order = np.lexsort((unit, times, item))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=n))])
+    durations = np.full(n, steps * step)
+    return Recordings(times[order], unit[order].astype(np.int32), offsets, durations, units, (units,))

@@ -1,0 +1,200 @@
+"""A spiking net that is frozen after its first task, with small adapters that are added where items are new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ....base.errors import check_fields
+from ....base.measure.work import LayerCounts
+from ...layers.counts import count_linear
+from ..learner import Progress, no_progress
+from ..tasks import Items, Problem, Task
+from . import common
+from .common import ItemBatch
+from .spiking import Net, Spiking, SpikingLearner
+
+
+@dataclass(frozen=True)
+class AdaptersSettings(Spiking):
+    """Settings of `Spiking`, and those of the adapters.
+
+    Attributes:
+        width: units of an adapter.
+        descriptor: units of the autoencoder that says what an adapter knows.
+        threshold: standard deviations of an autoencoder's error, beyond which items are new to its adapter.
+        samples: items of a task that errors are taken over.
+    """
+
+    width: int = 32
+    descriptor: int = 64
+    threshold: float = 1.2
+    samples: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"width descriptor samples": ">= 1", "threshold": "finite and > 0"})
+
+
+class AdapterStack(nn.Module):
+    """scores = W (r + sum_i p_i A_i(r)), r the mean rates of the last hidden layer of the backbone, p softmax(R r + b).
+
+    A_i is down, relu, up; up starts at 0. D_i, the descriptor, is an autoencoder of r of the same form.
+
+    Attributes:
+        count: [] adapters that are there, of at most one a task.
+        level: [tasks, 2] mean and deviation of each descriptor's error on the items of its task.
+    """
+
+    count: Tensor
+    level: Tensor
+
+    def __init__(self, problem: Problem, settings: AdaptersSettings) -> None:
+        super().__init__()
+        self.backbone = Net(problem, settings)
+        hidden = settings.hidden[-1]
+        tasks = problem.tasks
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(common.seed_of(problem, "adapters"))
+            self.adapters = nn.ModuleList([_bottleneck(hidden, settings.width) for _ in range(tasks)])
+            self.descriptors = nn.ModuleList([_bottleneck(hidden, settings.descriptor) for _ in range(tasks)])
+            self.routers = nn.ModuleList([nn.Linear(hidden, 1) for _ in range(tasks)])
+        for adapter in self.adapters:
+            nn.init.zeros_(adapter[2].weight)  # type: ignore[index]
+        self.register_buffer("count", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("level", torch.tensor([[0.0, 1.0]]).repeat(tasks, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores [B, classes] of items [B, steps, units]."""
+        scores: Tensor = self.backbone.output(self.adapted(self.rates(x)))
+        return scores
+
+    def rates(self, x: Tensor) -> Tensor:
+        """Return r [B, hidden] of items [B, steps, units]."""
+        return self.backbone.through(x.transpose(0, 1)).mean(dim=0)
+
+    def adapted(self, rates: Tensor) -> Tensor:
+        """Return [B, hidden] rates with what the adapters add."""
+        count = int(self.count)
+        if not count:
+            return rates
+        share = torch.cat([self.routers[i](rates) for i in range(count)], 1).softmax(1)
+        return rates + sum(share[:, i : i + 1] * self.adapters[i](rates) for i in range(count))
+
+    def errors(self, rates: Tensor, i: int) -> Tensor:
+        """Return [B] squared errors of descriptor i."""
+        return (self.descriptors[i](rates) - rates).square().sum(1)
+
+    @torch.no_grad()
+    def novelty(self, rates: Tensor) -> float:
+        """Return the least over adapters of the mean |error - mean| / deviation; infinite without adapters."""
+        found = [
+            float(((self.errors(rates, i) - self.level[i, 0]).abs() / self.level[i, 1]).mean())
+            for i in range(int(self.count))
+        ]
+        return min(found, default=float("inf"))
+
+    def trained(self, *, grows: bool, first: bool) -> Iterator[nn.Parameter]:
+        """Yield the parameters that a task trains: the head, a new adapter, and on the first task the backbone."""
+        yield from self.backbone.parameters() if first else self.backbone.output.parameters()
+        if grows:
+            last = int(self.count) - 1
+            for modules in (self.adapters, self.descriptors, self.routers):
+                yield from modules[last].parameters()
+
+
+def _bottleneck(size: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size, bias=False))
+
+
+@final
+class Adapters(SpikingLearner):
+    """Self-expansion with modularised adaptation (SEMA: Wang et al. 2024, arXiv 2403.18886), in one layer.
+
+    A task whose items are new to the descriptors of all adapters gets an adapter, which alone is trained with its own,
+    its router and the head's rows of the task's classes; the others, and after the first task the spiking net, stay.
+    The paper freezes a net that was trained on other data, and expands several of its layers.
+    """
+
+    name = "sema"
+    SETTINGS = AdaptersSettings
+    DEVICES = ("cpu",)
+    settings: AdaptersSettings
+
+    def __init__(self, problem: Problem, settings: AdaptersSettings) -> None:
+        super().__init__(problem, settings)
+        self.net: Any = AdapterStack(problem, settings)
+        self._grows = False
+
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        own = torch.zeros(self.problem.classes, dtype=torch.bool)
+        own[list(task.classes)] = True
+        return task.train, own
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        chosen = list(self.net.trained(grows=self._grows, first=not self.learned))
+        return torch.optim.Adam(chosen, lr=self.settings.learning_rate)
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        rates = self.net.rates(batch.x)
+        loss = common.loss_of(self.net.backbone.output(self.net.adapted(rates)), batch)
+        if not self._grows:
+            return loss
+        return loss + self.net.errors(rates.detach(), int(self.net.count) - 1).mean()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def begin(self, task: Task) -> None:
+        super().begin(task)
+        self._grows = self.net.novelty(self._rates(task)) > self.settings.threshold
+        self.net.count += int(self._grows)
+
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        first = not self.learned
+        super().learn(task, on_progress)
+        assert self.updates is not None
+        trained = common.sizes(self.net.trained(grows=self._grows, first=first))
+        self.updates = self.updates // common.sizes(self.net.parameters()) * trained
+
+    @torch.no_grad()
+    def after_task(self, task: Task) -> None:
+        if self._grows:
+            last = int(self.net.count) - 1
+            errors = self.net.errors(self._rates(task), last)
+            self.net.level[last] = torch.stack([errors.mean(), errors.std().clamp_min(1e-12)])
+
+    def after_restore(self, earlier: Sequence[Task]) -> None:
+        self._grows = False
+
+    @torch.no_grad()
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        items = common.as_float(x)
+        net = self.net
+        rates = net.rates(items)[None]
+        layers = net.backbone.work(items)[:-1]
+        for i in range(int(net.count)):
+            down = net.adapters[i][0]
+            up = net.adapters[i][2]
+            router = net.routers[i]
+            hidden = torch.relu(down(rates))
+            layers += [
+                count_linear(f"router {i + 1}", router.weight, rates, router(rates), bias=1),
+                count_linear(f"adapter {i + 1} down", down.weight, rates, hidden, bias=down.bias.numel()),
+                count_linear(f"adapter {i + 1} up", up.weight, hidden, up(hidden)),
+            ]
+        seen = net.adapted(rates[0])[None]
+        out = net.backbone.output
+        return [*layers, count_linear("output", out.weight, seen, out(seen), bias=out.bias.numel())]
+
+    @torch.no_grad()
+    def _rates(self, task: Task) -> Tensor:
+        """Return the rates of the first items of a task."""
+        found: Tensor = self.net.rates(common.as_float(task.train.x[: self.settings.samples]))
+        return found

@@ -1,0 +1,322 @@
+"""Active dendrites: the context of a task, its mean input, selects a sub-network by the segments it excites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....base.errors import check_fields, lookup
+from ....base.measure.activity import count
+from ....base.measure.work import LayerCounts, sum_counts
+from ....base.random import rng_key
+from ....engine.result import Result
+from ....memory.dendrites.layer import LEVEL, Prototypes
+from ....memory.dendrites.torch_layer import DendriteNetwork
+from ...training.trainer import device_of
+from ..encoding import spike_counts
+from ..learner import Arrays, Learner, Progress, no_progress
+from ..tasks import Problem, Task
+from . import common, engine_dendrites
+from .common import ItemBatch, LearnerTraining
+from .one_context import OneContext
+from .state import check_arrays
+
+AT_A_TIME = 1000  # items whose layers are in memory
+
+
+@dataclass(frozen=True)
+class DendriteSettings(LearnerTraining):
+    """The network of Iyer et al. 2022 and its training.
+
+    Attributes:
+        units: of each of its two layers.
+        density: part of them that wins.
+        sparsity: part of the weights that is zero.
+        learning_rate: of Adam, which starts anew with each task.
+        falls: whether the learning rate falls to 0 within each task, linearly, because later tasks start from the
+            weights that a task ends with; published: it does not.
+        context_density: segments start uniform in +- 1 / sqrt(context_density x inputs); published: .1.
+        sparse_output: whether `sparsity` of the output's weights is zero, too; published: it is.
+        context: what the segments see of a task: its "mean" input, as published; or "drawn", a code drawn for the task,
+            which tells apart tasks whose means are alike. An input of a code is fully on with a chance of the first
+            task's mean drive, else off, so that codes are orthogonal on average.
+        prototypes: means that an item without its task is compared with: one of each "task", as published, or one of
+            each "class" of each task.
+        engine: whether the engine answers, by spikes alone: inputs and contexts are numbers of spikes, and a winner
+            sends a burst that its value is rounded to. The same net, rounded in the same way, learns in torch.
+        spikes: of a fully driven input, where the engine answers.
+    """
+
+    units: int = 512
+    density: float = 0.05
+    sparsity: float = 0.5
+    falls: bool = True
+    context_density: float = 1.0
+    sparse_output: bool = False
+    context: Literal["mean", "drawn"] = "mean"
+    prototypes: Literal["task", "class"] = "task"
+    engine: bool = False
+    spikes: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(
+            self, {"units spikes": ">= 1", "density context_density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"}
+        )
+        lookup(dict.fromkeys(("mean", "drawn")), self.context, "DendriteSettings.context")
+        lookup(dict.fromkeys(("task", "class")), self.prototypes, "DendriteSettings.prototypes")
+
+
+@final
+class Dendrites(Learner):
+    """A layer's units are gated by dendritic segments that see the context of a task (Iyer et al. 2022, Frontiers in
+    Neurorobotics 16); Adam starts anew with each task and nothing is replayed.
+
+    The context of a task is the mean of its training inputs, or a code drawn for it. An item that comes with its task
+    is answered under that context, one that comes alone under that of the task with the nearest mean met so far. A unit
+    has as many segments as there are tasks.
+
+    Attributes:
+        net: the network.
+        contexts: [tasks, inputs] what the segments see, zero for tasks not met.
+        means: [tasks, n, inputs] what items are compared with: the mean of each class of a task, or of the task, n = 1.
+            A class without items has the task's. It is `contexts`, where these are means.
+        level: [2] mean and spread of the first task's inputs, by which all are standardised.
+    """
+
+    SETTINGS = DendriteSettings
+    DEVICES = ("cpu", "cuda")
+
+    def __init__(self, problem: Problem, settings: DendriteSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        inputs = problem.steps * problem.units
+        self.net = DendriteNetwork(
+            inputs,
+            problem.classes,
+            contexts=inputs,
+            segments=problem.tasks,
+            units=settings.units,
+            density=settings.density,
+            sparsity=settings.sparsity,
+            seed=common.seed_of(problem, "net"),
+            level=LEVEL if settings.engine else 0.0,
+            context_density=settings.context_density,
+            sparse_output=settings.sparse_output,
+        )
+        self.contexts: NDArray[np.float32] = np.zeros((problem.tasks, inputs), np.float32)
+        if settings.prototypes == "class":
+            many = problem.classes
+        else:
+            many = 1
+        self.means: NDArray[np.float32] = np.zeros((problem.tasks, many, inputs), np.float32)
+        self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
+        self.met = 0
+        self._gates: tuple[Tensor, ...] = ()  # [tasks met, units] of each layer, once they are known
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.net)
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        self.net.to(device)
+        self._gates = ()
+
+    def begin(self, task: Task) -> None:
+        if task.index == 0:
+            x = common.as_float(task.train.x)
+            self.level = np.array([float(x.mean()), max(float(x.std()), 1e-6)], np.float32)
+        inputs = self._inputs(task.train.x)
+        means = self.means[task.index]
+        means[:] = inputs.mean(dim=0).numpy()
+        if self.settings.context == "mean":
+            self.contexts[task.index] = means[0]
+        else:
+            self.contexts[task.index] = self._code(task.index)
+        if self.settings.prototypes == "class":
+            for c in np.unique(task.train.y):
+                means[c] = inputs[torch.from_numpy(task.train.y == c)].mean(dim=0).numpy()
+        self.met = task.index + 1
+        self._gates = ()
+
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        generator = common.torch_generator(self.problem, "train", task.index)
+        self.net.train()
+        net = OneContext(self.net, self._there(self._context(task.index)))
+        optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
+
+        def step(batch: ItemBatch, left: float) -> Tensor:
+            if self.settings.falls:
+                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
+            optimizer.zero_grad()
+            loss = common.loss_of(net(self._standard(batch.x)), batch)
+            loss.backward()
+            optimizer.step()
+            net.rezero(optimizer)
+            return loss
+
+        allowed = common.allowed_classes(self.problem, task.index)
+        how = self.settings, generator, step, on_progress, self.device
+        total = common.train("dendrites", task, task.train, allowed, *how)
+        net.store()
+        self._gates = ()
+        common.check_finite_weights(self.net, "dendrites", total, task)
+        self.updates = total * (common.sizes(net.trained()) - self.net.absent())
+        self.learned = task.index + 1
+
+    @torch.no_grad()
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
+        self.net.eval()
+        under = self._under(x, task)
+        if not self.settings.engine:
+            found: NDArray[np.float32] = self._answers(self._inputs(x).to(self.device), under).cpu().numpy()
+            return found
+        found = np.empty((len(x), self.problem.classes), np.float32)
+        # One context serves all the items under it.
+        for t in np.unique(under):
+            rows = np.flatnonzero(under == t)
+            found[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
+        return found
+
+    def _answers(self, x: Tensor, under: NDArray[np.int64]) -> Tensor:
+        """Return scores of items [n, inputs], each under the context of a task met.
+
+        Gates are computed once for all tasks: a hundred tasks have a gigabyte of segments.
+        """
+        if not self._gates:
+            self._gates = self.net.gates(self._there(self.contexts[: max(self.met, 1)]))
+        parts = zip(x.split(AT_A_TIME), torch.from_numpy(under).to(self.device).split(AT_A_TIME), strict=True)
+        return torch.cat([self.net.gated(items, *(gate[which] for gate in self._gates)) for items, which in parts])
+
+    @torch.no_grad()
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        """Return the work by layer; segments are counted once for each context, which serves all items under it."""
+        self.net.eval()
+        under = self._under(x, task)
+        groups = []
+        for t in np.unique(under):
+            rows = np.flatnonzero(under == t)
+            if self.settings.engine:
+                groups.append(self._run(x[rows], t).work)
+            else:
+                groups.append(self.net.work(*self._seen(x[rows], t)))
+        layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
+        if task is not None:
+            return layers
+        return [self._choice(x), *layers]
+
+    def memory_bytes(self) -> dict[str, int]:
+        buffers = common.nbytes(self.net.buffers())
+        contexts = self.contexts.nbytes + self.level.nbytes + (self.means.nbytes if self._separate else 0)
+        return {"weights": common.nbytes(self.net.parameters()), "masks": buffers, "contexts": contexts}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        own = {"contexts": self.contexts.copy(), "level": self.level.copy(), "learned": np.array(self.learned)}
+        means = {"means": self.means.copy()} if self._separate else {}
+        return {**common.arrays_of(self.net), **own, **means}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays("dendrites", arrays, self.state())
+        common.load_arrays(self.net, arrays)
+        self.contexts = np.array(arrays["contexts"])
+        self.level = np.array(arrays["level"])
+        if self._separate:
+            self.means = np.array(arrays["means"])
+        else:
+            self.means = self.contexts[:, None].copy()
+        self.learned = self.met = int(arrays["learned"])
+        self._gates = ()
+
+    def _under(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.int64]:
+        """Return [n] the context of each item."""
+        met = max(self.met, 1)
+        if task is not None:
+            return np.full(len(x), min(task, met - 1))
+        if self.settings.engine:
+            nearest = np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)
+        else:
+            nearest = self._nearest_mean(x)
+        return nearest // self.means.shape[1]
+
+    def _nearest_mean(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return [n] which of the means met is nearest to each item."""
+        return Prototypes(self._met_means()).infer(self._inputs(x).numpy())
+
+    def _met_means(self) -> NDArray[np.float32]:
+        """Return [n, inputs] the means of the tasks met, those of the first task first."""
+        return np.concatenate(self.means[: max(self.met, 1)])
+
+    @property
+    def _separate(self) -> bool:
+        """Return whether items are compared with other arrays than the segments see."""
+        return self.settings.context == "drawn" or self.settings.prototypes == "class"
+
+    def _code(self, task: int) -> NDArray[np.float32]:
+        """Return [inputs] the code drawn for a task, in the inputs' scale."""
+        key = rng_key(self.problem.seed, "learner", "dendrites context", str(task))
+        drawn = np.random.Generator(np.random.Philox(key=key)).random(self.contexts.shape[1])
+        mean, spread = self.level
+        return ((drawn < mean) - mean).astype(np.float32) / spread
+
+    def _choice(self, x: NDArray[np.uint8]) -> LayerCounts:
+        """Return the work of finding the nearest mean: its distance to every one met."""
+        if self.settings.engine:
+            return self._nearest(x).work[0]
+        met = self._met_means()
+        chosen = self._nearest_mean(x)[:, None, None] == np.arange(len(met))
+        none = np.zeros((*chosen.shape, 0), np.float32)
+        return count("contexts", met.T, self._inputs(x).numpy()[:, None], chosen, none)
+
+    def _there(self, array: NDArray[np.float32]) -> Tensor:
+        """Return an array where the net is."""
+        return torch.from_numpy(array).to(self.device)
+
+    def _seen(self, x: NDArray[np.uint8], task: int) -> tuple[Tensor, Tensor]:
+        """Return items and the context of a task as the net takes them."""
+        return self._inputs(x).to(self.device), self._there(self._context(task))
+
+    def _context(self, task: int) -> NDArray[np.float32]:
+        """Return [inputs] the context of a task; in the engine rounded to spikes."""
+        mean = self.contexts[task]
+        if not self.settings.engine:
+            return mean
+        return (self._spikes_of(mean) * self._scale.size - self._scale.shift).astype(np.float32)
+
+    def _run(self, x: NDArray[np.uint8], task: int) -> Result:
+        """Answer items under the context of a task, in the engine."""
+        context = self._spikes_of(self.contexts[task])
+        return engine_dendrites.run_layers(self.net, self._scale, self._counts(x), context)
+
+    def _spikes_of(self, mean: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return [inputs] numbers of spikes of a context."""
+        return np.rint((mean + self._scale.shift) / self._scale.size).astype(np.int64)
+
+    def _nearest(self, x: NDArray[np.uint8]) -> Result:
+        return engine_dendrites.nearest_means(self._met_means(), self._scale, self._counts(x))
+
+    @property
+    def _scale(self) -> engine_dendrites.Scale:
+        mean, spread = self.level.tolist()
+        return engine_dendrites.Scale(self.settings.spikes, 1 / (self.settings.spikes * spread), mean / spread)
+
+    def _counts(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return [n, inputs] numbers of spikes."""
+        shape = len(x), self.problem.steps, self.problem.units
+        return spike_counts(np.broadcast_to(x, shape).reshape(len(x), -1), self.settings.spikes)
+
+    def _inputs(self, x: NDArray[np.uint8]) -> Tensor:
+        return self._standard(common.as_float(x))
+
+    def _standard(self, x: Tensor) -> Tensor:
+        """Return [n, inputs] standardised; a still image among recordings is shown unchanged for all steps."""
+        x = x.expand(len(x), self.problem.steps, x.shape[2]).reshape(len(x), -1)
+        if self.settings.engine:
+            x = (x * self.settings.spikes).round() / self.settings.spikes
+        return (x - float(self.level[0])) / float(self.level[1])

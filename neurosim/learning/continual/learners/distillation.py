@@ -1,0 +1,86 @@
+"""Learning without forgetting: on new items, the answers over old classes stay those of the net before the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ....base.errors import check_fields
+from ..tasks import Problem, Task
+from . import common
+from .common import ItemBatch
+from .spiking import Spiking, TaskLearner
+
+
+@dataclass(frozen=True)
+class LwfSettings(Spiking):
+    """Settings of `Spiking`, and those of the distillation.
+
+    Attributes:
+        strength: of the distillation, beside the loss of the task.
+        temperature: T, that both answers are softened by.
+    """
+
+    strength: float = 1.0
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"strength": "finite and >= 0", "temperature": "> 0"})
+
+
+@final
+class LearningWithoutForgetting(TaskLearner):
+    """Learning without forgetting (Li & Hoiem 2016, ECCV, arXiv 1606.09282): nothing of earlier tasks is stored.
+
+    The loss gets strength T^2 KL(softmax(s' / T) | softmax(s / T)), where s are the scores of the task's items and s'
+    those of the net as it was before the task. It is over the classes met before; in the scenario "task" over those of
+    each earlier task by itself, summed.
+
+    Attributes:
+        teacher: the weights before the task, by parameter.
+    """
+
+    name = "lwf"
+    SETTINGS = LwfSettings
+    settings: LwfSettings
+
+    def __init__(self, problem: Problem, settings: LwfSettings) -> None:
+        super().__init__(problem, settings)
+        self.teacher = {name: p.detach().clone() for name, p in self.net.named_parameters()}
+        self.kept["teacher"] = self.teacher
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        scores = self.net(batch.x)
+        loss = common.loss_of(scores, batch)
+        if not self.learned:
+            return loss
+        with torch.no_grad():
+            before = torch.func.functional_call(self.net, self.teacher, (batch.x,))
+        return loss + self.settings.strength * self.distillation(scores, before)
+
+    def distillation(self, scores: Tensor, before: Tensor) -> Tensor:
+        """Return the mean over items of T^2 KL(before | scores), summed over the groups of earlier classes."""
+        temperature = self.settings.temperature
+        found = scores.new_zeros(())
+        for classes in self._groups():
+            now, then = ((s[:, classes] / temperature).log_softmax(dim=1) for s in (scores, before))
+            found = found + temperature**2 * F.kl_div(now, then, reduction="batchmean", log_target=True)
+        return found
+
+    def _groups(self) -> list[Tensor]:
+        """Return the classes whose answers are compared with each other."""
+        given = self.problem.scenario == "task"
+        tasks: list[int | None] = list(range(self.learned)) if given else [None]
+        classes = [np.flatnonzero(self.problem.allowed(task, self.learned)) for task in tasks]
+        return [torch.from_numpy(found).to(self.device) for found in classes]
+
+    def after_task(self, task: Task) -> None:
+        with torch.no_grad():
+            for name, p in self.net.named_parameters():
+                self.teacher[name].copy_(p)

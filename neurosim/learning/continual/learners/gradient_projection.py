@@ -1,0 +1,143 @@
+"""Gradient projection memory: new tasks change weights only in directions that inputs of earlier tasks do not use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ....base.errors import check_fields
+from ..tasks import Problem, Task
+from . import common
+from .common import ItemBatch
+from .spiking import Spiking, TaskLearner
+
+
+@dataclass(frozen=True)
+class GpmSettings(Spiking):
+    """Settings of `Spiking`, and those of the projection.
+
+    The optimiser is gradient descent without momentum: another one would leave the projected directions.
+
+    Attributes:
+        threshold: part of the squared length of a layer's inputs that the stored directions must hold.
+        growth: what each further task adds to it; it is never more than 1.
+        samples: items of a task that directions are taken from.
+    """
+
+    learning_rate: float = 0.1
+    threshold: float = 0.97
+    growth: float = 0.003
+    samples: int = 200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"threshold": "> 0 and <= 1", "growth": "finite and >= 0", "samples": ">= 1"})
+
+
+@final
+class GradientProjection(TaskLearner):
+    """Gradient projection memory (Saha, Garg & Roy 2021, ICLR, arXiv 2103.09762), on a spiking net.
+
+    The inputs of a layer in every step, with a 1 in front of its bias, span what the layer must keep. After each task
+    the most important directions of them join an orthonormal basis M, as many as the threshold asks for; a gradient G
+    of the weights [outputs, inputs + 1] becomes G - G M M^T. What is the batch form of `hlop` is computed here by an
+    eigenvalue decomposition.
+
+    Attributes:
+        basis: by layer, [inputs + 1, inputs + 1], its first `rank` columns.
+        rank: by layer, [1].
+    """
+
+    name = "gpm"
+    SETTINGS = GpmSettings
+    settings: GpmSettings
+
+    def __init__(self, problem: Problem, settings: GpmSettings) -> None:
+        super().__init__(problem, settings)
+        widths = [layer.in_features + 1 for layer in self._layers()]
+        self.basis = {str(k): torch.zeros(width, width) for k, width in enumerate(widths)}
+        self.rank = {str(k): torch.zeros(1, dtype=torch.int64) for k in range(len(widths))}
+        self.kept.update(basis=self.basis, rank=self.rank)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.net.parameters(), lr=self.settings.learning_rate)
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        return self.loss(batch)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        for k, layer in enumerate(self._layers()):
+            weight = layer.weight.grad
+            bias = layer.bias.grad
+            known = self.directions(k)
+            if known.shape[1] and weight is not None and bias is not None:
+                along = (weight @ known[:-1] + torch.outer(bias, known[-1])) @ known.T
+                weight -= along[:, :-1]
+                bias -= along[:, -1]
+        optimizer.step()
+
+    def directions(self, layer: int) -> Tensor:
+        """Return [inputs + 1, rank] the basis of a layer."""
+        return self.basis[str(layer)][:, : int(self.rank[str(layer)])]
+
+    def after_task(self, task: Task) -> None:
+        generator = common.torch_generator(self.problem, "directions", task.index)
+        rows = torch.randperm(len(task.train), generator=generator)[: self.settings.samples].numpy()
+        part = min(1.0, self.settings.threshold + self.settings.growth * task.index)
+        for k, gram in enumerate(self.grams(common.as_float(task.train.x[rows]).to(self.device))):
+            known = self.directions(k)
+            new = new_directions(gram, known.double(), part).float()
+            first = known.shape[1]
+            end = known.shape[1] + new.shape[1]
+            self.basis[str(k)][:, first:end] = new
+            self.rank[str(k)].fill_(end)
+
+    @torch.no_grad()
+    def grams(self, x: Tensor) -> list[Tensor]:
+        """Return for each layer [inputs + 1, inputs + 1] the sum over items and steps of u u^T, u its input and 1."""
+        found: list[Tensor] = []
+
+        def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+            inputs = given[0].flatten(0, -2).double()
+            u = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
+            found.append(u.T @ u)
+
+        hooks = [layer.register_forward_pre_hook(keep) for layer in self._layers()]
+        try:
+            self.net(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def memory_bytes(self) -> dict[str, int]:
+        held = {**super().memory_bytes(), "basis": common.nbytes(map(self.directions, range(len(self.basis))))}
+        return {name: size for name, size in held.items() if name != "basis" or self.learned}
+
+    def _layers(self) -> list[nn.Linear]:
+        return [*self.net.weights, self.net.output]
+
+
+def new_directions(gram: Tensor, known: Tensor, part: float) -> Tensor:
+    """Return [n, k] the fewest further orthonormal directions that, with the known ones, hold a part of the inputs.
+
+    Args:
+        gram: [n, n], sum of u u^T over inputs u.
+        known: [n, m] orthonormal directions.
+        part: of the squared length of the inputs, in 0..1.
+    """
+    rest = gram - known @ (known.T @ gram)
+    rest = rest - (rest @ known) @ known.T
+    total = torch.trace(gram)
+    lengths, vectors = torch.linalg.eigh((rest + rest.T) / 2)
+    lengths = lengths.flip(0).clamp_min(0)
+    vectors = vectors.flip(1)
+    held = total - lengths.sum() + lengths.cumsum(0)
+    held = torch.cat([(total - lengths.sum())[None], held])
+    # Directions that only rounding gave a length are none.
+    free = int((lengths > 1e-9 * total).sum())
+    needed = torch.nonzero(held >= part * total)
+    return vectors[:, : min(free, int(needed[0]) if len(needed) else free)]

@@ -1,0 +1,222 @@
+"""A hypernetwork: a net that writes the weights of the spiking net for each task, from an embedding of the task."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ....base.errors import check_fields
+from ....base.measure.work import LayerCounts, sum_counts
+from ...layers.counts import count_linear
+from ..tasks import Problem, Task
+from . import common
+from .common import ItemBatch
+from .penalties import fisher
+from .spiking import Net, Spiking, TaskLearner
+
+SMALL = 0.1  # of the usual first weights of the last layer: the net begins near its own first weights
+
+
+@dataclass(frozen=True)
+class HypernetworkSettings(Spiking):
+    """Settings of `Spiking`, and those of the hypernetwork.
+
+    Attributes:
+        strength: beta, of the penalty on changes of what it writes for earlier tasks.
+        embedding: numbers that stand for a task, and for a chunk of weights.
+        width: units of its hidden layer, or of its LSTM.
+        chunk: weights that it writes at once.
+        dependency: an LSTM writes the chunks in order, so that each depends on those before it, and weights of earlier
+            tasks are kept by their importance.
+        samples: items of a task that the importance is estimated from.
+    """
+
+    strength: float = 0.01
+    embedding: int = 32
+    width: int = 100
+    chunk: int = 4000
+    dependency: bool = False
+    samples: int = 200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"strength": "finite and >= 0", "embedding width chunk samples": ">= 1"})
+
+
+class WeightWriter(nn.Module):
+    """theta_k = theta_0 + f(e_k, c_1 .. c_J): weights for task k, chunk by chunk, theta_0 being those a seed draws.
+
+    f is a layer of relu units and a linear one for each chunk by itself, or an LSTM over the chunks and a linear layer.
+
+    Attributes:
+        tasks, chunks: e [tasks, embedding] and c [J, embedding].
+        first: theta_0, [weights].
+    """
+
+    first: Tensor
+
+    def __init__(self, first: Tensor, tasks: int, settings: HypernetworkSettings, seed: int) -> None:
+        super().__init__()
+        self.register_buffer("first", first, persistent=False)
+        size = settings.embedding
+        width = settings.width
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.tasks = nn.Parameter(torch.randn(tasks, size))
+            self.chunks = nn.Parameter(torch.randn(math.ceil(len(first) / settings.chunk), size))
+            if settings.dependency:
+                self.hidden = None
+            else:
+                self.hidden = nn.Linear(2 * size, width)
+            self.lstm = nn.LSTM(2 * size, width, batch_first=True) if settings.dependency else None
+            self.output = nn.Linear(width, settings.chunk)
+            with torch.no_grad():
+                self.output.weight.mul_(SMALL)
+                self.output.bias.zero_()
+
+    def forward(self, tasks: Tensor) -> Tensor:
+        """Return [n, weights] from embeddings [n, embedding]."""
+        seen = self._seen(tasks)
+        return self.first + self.output(self._states(seen)).flatten(1)[:, : len(self.first)]
+
+    def _seen(self, tasks: Tensor) -> Tensor:
+        many = len(self.chunks)
+        return torch.cat([tasks[:, None].expand(-1, many, -1), self.chunks.expand(len(tasks), -1, -1)], -1)
+
+    def _states(self, seen: Tensor) -> Tensor:
+        if self.lstm is not None:
+            states: Tensor = self.lstm(seen)[0]
+            return states
+        assert self.hidden is not None
+        return torch.relu(self.hidden(seen))
+
+    @torch.no_grad()
+    def work(self, task: int) -> list[LayerCounts]:
+        """Return the work of writing the weights of a task once, by layer."""
+        seen = self._seen(self.tasks[task : task + 1])
+        states = self._states(seen)
+        layers = []
+        if self.lstm is not None:
+            before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
+            for name, x in (("ih", seen), ("hh", before)):
+                weight = getattr(self.lstm, f"weight_{name}_l0")
+                bias = getattr(self.lstm, f"bias_{name}_l0")
+                layers.append(count_linear(f"writer {name}", weight, x, x @ weight.T, bias=bias.numel()))
+        else:
+            assert self.hidden is not None
+            layers.append(
+                count_linear("writer hidden", self.hidden.weight, seen, states, bias=self.hidden.bias.numel())
+            )
+        out = self.output
+        return [*layers, count_linear("writer output", out.weight, states, out(states), bias=out.bias.numel())]
+
+
+@final
+class Hypernetwork(TaskLearner):
+    """A hypernetwork keeps what it writes for earlier tasks (von Oswald et al. 2020, ICLR, arXiv 1906.00695).
+
+    The loss of a task gets beta / t sum over the t tasks before of |theta_k' - theta_k|^2, theta_k' being the weights
+    written for task k before this one. An item that comes with its task is answered by the net written for it, one that
+    comes alone by the net whose answer has least entropy. No item is kept.
+
+    With `dependency` it is the dependency-preserving form (Chandra et al. 2022, arXiv 2209.07712): an LSTM, and in the
+    penalty each weight is weighed by its Fisher information, of mean 1 over the weights of a task. Growth of the net,
+    which that paper has besides, is not here.
+
+    Attributes:
+        net: the hypernetwork. The spiking net that it writes is `target`.
+        importance: [tasks, weights] with `dependency`.
+    """
+
+    name = "hypernetwork"
+    SETTINGS = HypernetworkSettings
+    DEVICES = ("cpu",)
+    settings: HypernetworkSettings
+
+    def __init__(self, problem: Problem, settings: HypernetworkSettings) -> None:
+        super().__init__(problem, settings)
+        self.target: Net = self.net
+        self.shapes = {name: p.shape for name, p in self.target.named_parameters()}
+        first = torch.cat([p.detach().flatten() for p in self.target.parameters()])
+        writer = WeightWriter(first, problem.tasks, settings, common.seed_of(problem, "hypernetwork"))
+        self.net: Any = writer
+        if settings.dependency:
+            self.kept["importance"] = {"weights": torch.ones(problem.tasks, len(first))}
+        self._before = torch.zeros(0, len(first))
+
+    def begin(self, task: Task) -> None:
+        super().begin(task)
+        with torch.no_grad():
+            self._before = self.net(self.net.tasks[: task.index])
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        now = self.learned
+        before = self._before
+        earlier = self.net.tasks[:now].detach()  # embeddings of earlier tasks stay
+        written = self.net(torch.cat([earlier, self.net.tasks[now : now + 1]]))
+        scores = torch.func.functional_call(self.target, self._named(written[-1]), (batch.x,))
+        loss = common.loss_of(scores, batch)
+        if not now:
+            return loss
+        change = (written[:-1] - before).square()
+        if self.settings.dependency:
+            change = change * self.kept["importance"]["weights"][:now]
+        return loss + self.settings.strength / now * change.sum()
+
+    def after_task(self, task: Task) -> None:
+        if not self.settings.dependency:
+            return
+        generator = common.torch_generator(self.problem, "fisher", task.index)
+        rows = torch.randperm(len(task.train), generator=generator)[: self.settings.samples].numpy()
+        self._write(task.index)
+        allowed = common.allowed_classes(self.problem, task.index)
+        found = fisher(self.target, common.as_float(task.train.x[rows]), allowed, generator)
+        each = torch.cat([found[name].flatten() for name in self.shapes])
+        self.kept["importance"]["weights"][task.index] = each / each.mean().clamp_min(1e-30)
+
+    @torch.no_grad()
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
+        items = common.as_float(x)
+        met = max(self.learned, 1)
+        if task is not None:
+            self._write(min(task, met - 1))
+            return np.asarray(self.target(items).numpy())
+        answers = []
+        entropies = []
+        for k in range(met):
+            self._write(k)
+            answers.append(self.target(items))
+            # A net is asked about the classes of its own task.
+            own = torch.from_numpy(self.problem.allowed(k, met))
+            logs = answers[-1][:, own].log_softmax(dim=1)
+            entropies.append(-(logs.exp() * logs).sum(dim=1))
+            answers[-1] = answers[-1].masked_fill(~own, torch.finfo(torch.float32).min)
+        chosen = torch.stack(entropies).argmin(dim=0)
+        return np.asarray(torch.stack(answers)[chosen, torch.arange(len(items))].numpy())
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        """Return the work of writing each net that is asked, once for all items, and of the net."""
+        met = max(self.learned, 1)
+        parts = []
+        for k in range(met) if task is None else (min(task, met - 1),):
+            self._write(k)
+            parts.append([*self.net.work(k), *self.target.work(common.as_float(x))])
+        return [sum_counts(layers) for layers in zip(*parts, strict=True)]
+
+    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+        """Return weights by the names of the parameters of the target."""
+        parts = weights.split([shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+    @torch.no_grad()
+    def _write(self, task: int) -> None:
+        """Write the weights of a task into the target."""
+        named = self._named(self.net(self.net.tasks[task : task + 1])[0])
+        for name, p in self.target.named_parameters():
+            p.copy_(named[name])

@@ -1,0 +1,163 @@
+"""The liquid of a problem, shared by the learners that read one out: with one seed they have the same liquid."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import check_fields, require
+from ....base.random import rng_key
+from ....data.spikes import Recordings
+from ....engine.result import Result
+from ...liquid.liquid import Liquid
+from ..encoding import spike_trains
+from ..tasks import Problem, Task
+
+ADAPTED = 60  # items of the first task that the liquid's rates are set on
+# Bytes of a liquid's spikes that are kept: of items asked, and as many again of the task at hand.
+KEPT = 2**28
+
+
+@dataclass(frozen=True)
+class ItemLiquid:
+    """A liquid, and how items are played to it.
+
+    Attributes:
+        neurons: of the liquid.
+        windows: in which a neuron's spikes are counted.
+        spikes: of a fully driven unit in a step.
+        seconds: that a still image is shown for; a recording's steps take a fifth of it each.
+        shape: of the sensor, e.g. [28, 28]: a neuron's synapses come from neighbours in it; none: a line of all units.
+    """
+
+    neurons: int = 400
+    windows: int = 4
+    spikes: int = 4
+    seconds: float = 0.1
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"neurons windows spikes": ">= 1", "seconds": "> 0"})
+
+    def liquid(self, problem: Problem) -> Liquid:
+        """Return the liquid of a problem, its gains not yet set."""
+        name = f"{type(self).__name__}.shape"
+        shape = self.shape or (problem.units,)
+        require(math.prod(shape) == problem.units, name, f"must unfold to the {problem.units} units of an item", shape)
+        return Liquid(
+            shape,
+            neurons=self.neurons,
+            in_degree=min(30, self.neurons - 1),
+            seed=rng_key(problem.seed, "learner", "liquid") & (2**31 - 1),
+        )
+
+    def adapted(self, liquid: Liquid, problem: Problem, task: Task) -> Liquid:
+        """Return the liquid with gains set on some items of a task, or the first of a sequence, without labels."""
+        if problem.boundaries:
+            last = len(task.train)
+        else:
+            last = min(ADAPTED, len(task.train))
+        some = np.unique(np.linspace(0, last - 1, ADAPTED).round().astype(np.int64))
+        return liquid.adapt(self.recordings(problem, task.train.x[some]), threads=1)
+
+    def recordings(self, problem: Problem, x: NDArray[np.uint8]) -> Recordings:
+        """Return items as spikes at equal distances in a step; still images among recordings last as long as those."""
+        n, steps, units = x.shape
+        if problem.steps == 1:
+            step = self.seconds
+        else:
+            step = self.seconds / 5
+        if steps < problem.steps:
+            x = np.broadcast_to(x, (n, problem.steps, units))
+        return replace(spike_trains(x, self.spikes, step), shape=self.shape or (problem.units,))
+
+
+@final
+class HeardItems:
+    """Spikes of a liquid for batches of items, at most `KEPT` bytes: test items are asked again after every task."""
+
+    def __init__(self) -> None:
+        self._spikes: dict[bytes, Recordings] = {}
+
+    def clear(self) -> None:
+        """Forget all of them: the liquid has changed."""
+        self._spikes.clear()
+
+    def of(self, x: NDArray[np.uint8]) -> Recordings | None:
+        """Return the liquid's spikes for these items, if they are kept."""
+        return self._spikes.get(_key(x))
+
+    def keep(self, x: NDArray[np.uint8], spikes: Recordings) -> None:
+        """Keep the liquid's spikes for these items, if there is room."""
+        if sum(map(_bytes, self._spikes.values())) + _bytes(spikes) <= KEPT:
+            self._spikes[_key(x)] = spikes
+
+
+@final
+class FirstPass:
+    """Spikes of a liquid for the items of a task in the first pass, for the passes after it; none beyond `KEPT` bytes.
+
+    Attributes:
+        full: whether they were too many, and none are kept.
+    """
+
+    def __init__(self, items: int) -> None:
+        self.full = False
+        self._pieces: list[Recordings] = []
+        self._places: NDArray[np.int64] = np.full(items, -1, np.int64)
+
+    def of(self, rows: NDArray[np.int64]) -> Recordings | None:
+        """Return the liquid's spikes for the items at `rows` of the task, if they are kept."""
+        places = self._places[rows]
+        if len(places) == 0 or places.min() < 0:
+            return None
+        if len(self._pieces) > 1:
+            self._pieces = [_joined(self._pieces)]
+        return self._pieces[0].select(places)
+
+    def keep(self, rows: NDArray[np.int64], spikes: Recordings) -> None:
+        """Keep the liquid's spikes for the items at `rows`, which are not kept yet."""
+        if self.full:
+            return
+        self._places[rows] = sum(map(len, self._pieces)) + np.arange(len(rows))
+        self._pieces.append(spikes)
+        if sum(map(_bytes, self._pieces)) > KEPT:
+            self._places = np.full_like(self._places, -1)
+            self.full = True
+            self._pieces = []
+
+
+def liquid_spikes(result: Result) -> Recordings:
+    """Return the spikes of population "liquid", one recording for each item played."""
+    spikes = result.spikes["liquid"]
+    assert isinstance(spikes, Recordings)
+    return spikes
+
+
+def _bytes(spikes: Recordings) -> int:
+    """Return the bytes of the events of recordings."""
+    return spikes.ticks.nbytes + spikes.units.nbytes
+
+
+def _joined(pieces: Sequence[Recordings]) -> Recordings:
+    """Return the recordings of all pieces, which have one sensor and one tick, as one batch."""
+    lengths = [np.diff(piece.offsets) for piece in pieces]
+    return replace(
+        pieces[0],
+        ticks=np.concatenate([piece.ticks for piece in pieces]),
+        units=np.concatenate([piece.units for piece in pieces]),
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+        durations=np.concatenate([piece.durations for piece in pieces]),
+        labels=None,
+        groups={},
+    )
+
+
+def _key(x: NDArray[np.uint8]) -> bytes:
+    return hashlib.sha256(repr(x.shape).encode() + np.ascontiguousarray(x).tobytes()).digest()

@@ -1,0 +1,112 @@
+"""Replay of compressed latents: spike counts of a layer that rests, at a lower resolution in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ....base.errors import check_fields, require
+from ..learner import BATCH
+from . import common
+from .common import ItemBatch
+from .replay import EvenMemory, ReplaySettings
+
+COUNTS = 255  # that a byte holds
+
+
+@dataclass(frozen=True)
+class LatentSettings(ReplaySettings):
+    """Settings of `ReplaySettings`, and what is stored of an item.
+
+    Attributes:
+        resting: hidden layers, the first ones, that learn in the first task only; the spikes of the last of them are
+            stored.
+        windows: in which a neuron's spikes are counted.
+    """
+
+    hidden: tuple[int, ...] = (200, 100)
+    resting: int = 1
+    windows: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"resting windows": ">= 1"})
+        rule = f"must be at most the {len(self.hidden)} hidden layers"
+        require(self.resting <= len(self.hidden), "LatentSettings.resting", rule, self.resting)
+
+
+@final
+class LatentReplay(EvenMemory):
+    """Every step trains the later layers on as many stored items as new ones, stored as spike counts of a layer.
+
+    The first layers rest after the first task, so that what is stored stays what they say. A neuron's spikes are
+    counted in windows; replayed, a window's steps get its mean. Sources: Pellegrini et al. 2020, "Latent replay for
+    real-time continual learning"; in spikes and at reduced time resolution Minhas et al. 2025, "Replay4NCL".
+
+    Attributes:
+        lengths: [windows] steps of each.
+    """
+
+    name = "latent"
+    SETTINGS = LatentSettings
+    settings: LatentSettings
+
+    def coded_shape(self) -> tuple[int, ...]:
+        return len(self.lengths), self.settings.hidden[self.settings.resting - 1]
+
+    @property
+    def lengths(self) -> list[int]:
+        steps = self.net.steps
+        edges = np.linspace(0, steps, min(self.settings.windows, steps) + 1).round().astype(int)
+        lengths = [int(n) for n in np.diff(edges)]
+        rule = f"must cut {steps} steps into windows of at most {COUNTS}"
+        require(max(lengths) <= COUNTS, "LatentSettings.windows", rule, self.settings.windows)
+        return lengths
+
+    @torch.no_grad()
+    def coded(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found = np.empty((len(x), *self.coded_shape()), np.uint8)
+        for first in range(0, len(x), BATCH):
+            part = slice(first, first + BATCH)
+            spikes = self._latent(common.as_float(x[part]).to(self.device))
+            windows = [window.sum(dim=0) for window in spikes.split(self.lengths)]
+            found[part] = torch.stack(windows, dim=1).byte().cpu().numpy()
+        return found
+
+    def decoded(self, x: NDArray[np.uint8]) -> Tensor:
+        """Return [n, steps, units] mean spikes a step of each window."""
+        lengths = torch.tensor(self.lengths)
+        return (torch.from_numpy(x).float() / lengths[:, None]).repeat_interleave(lengths, dim=1)
+
+    def stored(self, places: NDArray[np.int64], batch: ItemBatch) -> ItemBatch:
+        found = super().stored(places, batch)
+        return replace(found, x=self.decoded(found.items.x).to(self.device))
+
+    def trained(self) -> list[nn.Parameter]:
+        if not self.learned:
+            return super().trained()
+        later = (self.net.weights[self.settings.resting :], self.net.neurons[self.settings.resting :], self.net.output)
+        return [p for module in later for p in module.parameters()]
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        with torch.set_grad_enabled(not self.learned):
+            spikes = self._latent(batch.x)
+        places = self.draw(len(batch.y), generator)
+        loss = self._loss(spikes, batch)
+        if not len(places):
+            return loss
+        again = self.stored(places, batch)
+        return (loss + self._loss(again.x.transpose(0, 1), again)) / 2
+
+    def _latent(self, x: Tensor) -> Tensor:
+        """Return the spikes [steps, B, units] of the last layer that rests."""
+        return self.net.through(x.transpose(0, 1), 0, self.settings.resting)
+
+    def _loss(self, spikes: Tensor, batch: ItemBatch) -> Tensor:
+        """Return the loss of items whose latent spikes these are."""
+        return common.loss_of(self.net.read(self.net.through(spikes, self.settings.resting)), batch)

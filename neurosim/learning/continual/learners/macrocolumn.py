@@ -1,0 +1,233 @@
+"""Macrocolumns: every item is seen once and stored in one trial; nothing is replayed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import check_fields, require
+from ....base.measure.work import LayerCounts, sum_counts
+from ....base.random import rng_key
+from ....memory.macrocolumn.fields import patches, scattered
+from ....memory.macrocolumn.hierarchy import Hierarchy
+from ....memory.macrocolumn.level import Level
+from ....memory.macrocolumn.selection import Selection
+from ....memory.macrocolumn.work import count_votes
+from ..learner import Arrays, Learner, Progress, no_progress
+from ..tasks import Problem, Task
+from .engine_columns import run_columns, winners
+from .state import about, check_arrays
+
+# As for the recognisers of `neurosim.memory.macrocolumn`: strong evidence wins nearly always, and a unit that has learned one
+# pattern is full.
+EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
+ONE_PATTERN = 0.49
+NEVER = np.iinfo(np.int32).max
+CHUNK = 200  # items whose codes are in memory at a time
+
+
+@dataclass(frozen=True)
+class MacrocolumnSettings:
+    """Columns that each see a few units of the input.
+
+    Attributes:
+        columns: how many, each with a field of its own drawn from all units.
+        field: units of the input that a column sees, at each of the `levels`.
+        shape: (..., height, width) of an item, e.g. [28, 28]: a column sees a square of it, in all other dimensions,
+            and `columns` and `field` play no part; none: a line of all units.
+        side, stride: of a square, and from one square to the next, units.
+        modules, units: of a column.
+        levels: drives (0 to 254) above which an input of its own is on, and below which another is.
+        smoothing: of the counts of labels.
+        engine: whether the columns learn and answer as a population of the engine, each step of an item being a window,
+            with the same results. Otherwise the library is called, which is faster.
+    """
+
+    columns: int = 128
+    field: int = 80
+    shape: tuple[int, ...] = ()
+    side: int = 5
+    stride: int = 2
+    modules: int = 2
+    units: int = 512
+    levels: tuple[int, ...] = (64, 128, 192)
+    smoothing: float = 0.01
+    engine: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"columns field side stride modules units": ">= 1", "smoothing": "> 0"})
+        good = len(self.levels) >= 1 and all(0 <= level < 255 for level in self.levels)
+        require(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
+
+    def fields(self, problem: Problem, seed: int) -> NDArray[np.int32]:
+        """Return [columns, inputs] which units each column sees, every level numbered after the one below.
+
+        Raises:
+            NeurosimInputError: a shape that does not unfold to the units of an item, or is smaller than a square.
+        """
+        size = problem.units
+        levels = len(self.levels)
+        if not self.shape:
+            return scattered(levels * size, self.columns, min(self.field, levels * size), seed)
+        name = "MacrocolumnSettings.shape"
+        good = len(self.shape) >= 2 and math.prod(self.shape) == size
+        require(good, name, f"must be (..., height, width) that unfolds to the {size} units of an item", self.shape)
+        squares = patches(self.shape, self.side, self.stride)
+        return np.concatenate([squares + np.int32(k * size) for k in range(levels)], axis=1)
+
+
+@final
+class SingleTrial(Learner):
+    """Columns in which each item is stored in one trial, and the winners' counts of labels.
+
+    Each step of an item is a frame with counts of its own; a still image among recordings has the first alone. A
+    winner u votes for class c with log p(u | c), where p(u | c) = (n(u, c) + a) / (n(c) + a K). A unit that first won
+    after the last task with class c could not win for it: there c gets the mean log p(u | c') over the classes that
+    could, so that it neither gains nor loses. Without this the classes learned last win nearly always. On a sequence
+    without boundaries items take the place of tasks.
+
+    Attributes:
+        columns: how many there are.
+        hierarchy, memory: of the columns, and what they have stored.
+        counts: [steps, columns, Q, K, classes] uint32, items of each class with which each unit won.
+        born: [steps, columns, Q, K] int32, the task in which a unit first won, or the number of that item.
+        taught: [classes] int32, the last task with each class, or its last item, -1 for none.
+    """
+
+    SETTINGS = MacrocolumnSettings
+    TASK_FREE = True
+
+    def __init__(self, problem: Problem, settings: MacrocolumnSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        half = len(settings.levels) * problem.units
+        seed = rng_key(problem.seed, "learner", "macrocolumn") & (2**31 - 1)
+        on = settings.fields(problem, seed)
+        # What is off is evidence too: a column sees both sides of every unit in its field.
+        level = Level(
+            np.concatenate([on, on + half], axis=1),
+            settings.modules,
+            settings.units,
+            lateral=False,
+            selection=EXEMPLARS,
+            frozen_above=ONE_PATTERN,
+        )
+        self.hierarchy = Hierarchy(2 * half, (level,), top_down=False, seed=seed)
+        self.memory = self.hierarchy.memory()
+        self.columns = len(on)
+        shape = (problem.steps, self.columns, settings.modules, settings.units)
+        self.counts: NDArray[np.uint32] = np.zeros((*shape, problem.classes), np.uint32)
+        self.born: NDArray[np.int32] = np.full(shape, NEVER, np.int32)
+        self.taught: NDArray[np.int32] = np.full(problem.classes, -1, np.int32)
+
+    def begin(self, task: Task) -> None:
+        """Do nothing: a task has no information apart from its items."""
+
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        from ....kernels.memory.label_counts import associate
+
+        key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
+        order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
+        if not self.problem.boundaries:
+            order = np.arange(len(task.train))
+        updates = -self._weights_on()
+        for first in range(0, len(order), CHUNK):
+            part = task.train.select(order[first : first + CHUNK])
+            codes, _ = self._run(part.x, learn=True)
+            updates += int(np.count_nonzero(codes >= 0))
+            if not self.problem.boundaries:
+                self._date(codes, part.y)
+            associate(codes, part.y, self.counts[: codes.shape[1]])
+            on_progress(first + len(part), len(order))
+        if self.problem.boundaries:
+            new = (self.born == NEVER) & (self.counts.sum(axis=-1) > 0)
+            self.born[new] = task.index
+            self.taught[list(task.classes)] = task.index
+        self.updates = updates + self._weights_on()
+        self.learned = task.index + 1
+
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
+        from ....kernels.memory.label_counts import votes
+
+        found = np.zeros((len(x), self.problem.classes))
+        logs = self._logs()
+        for first in range(0, len(x), CHUNK):
+            part = slice(first, first + CHUNK)
+            codes, _ = self._run(x[part])
+            votes(codes, logs[: codes.shape[1]], found[part])
+        if not self.problem.boundaries and self.learned:
+            found[:, self.taught < 0] = -np.inf
+        return found
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        logs = self._logs()
+        found = []
+        for first in range(0, len(x), CHUNK):
+            part = x[first : first + CHUNK]
+            codes, layer = self._run(part)
+            found.append([layer(), count_votes("classes", codes, logs[: part.shape[1]])])
+        return [sum_counts(parts) for parts in zip(*found, strict=True)]
+
+    def memory_bytes(self) -> dict[str, int]:
+        labels = self.counts.nbytes + self.born.nbytes + self.taught.nbytes
+        return {"weights": self.memory.levels[0].nbytes, "labels": labels}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        memory = self.memory.levels[0]
+        own = {"counts": self.counts.copy(), "born": self.born.copy(), "taught": self.taught.copy()}
+        stored = {"u": memory.u.copy(), "clock": memory.clock.copy(), "stored": np.array(memory.stored)}
+        return {**own, **stored, **about(self.problem), "learned": np.array(self.learned)}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays("macrocolumn", arrays, self.state())
+        memory = self.memory.levels[0]
+        memory.u = np.array(arrays["u"])
+        memory.clock = np.array(arrays["clock"])
+        memory.stored = int(arrays["stored"])
+        self.counts, self.born, self.taught = (np.array(arrays[name]) for name in ("counts", "born", "taught"))
+        self.learned = int(arrays["learned"])
+
+    def _run(self, x: NDArray[np.uint8], *, learn: bool = False) -> tuple[NDArray[np.int32], Callable[[], LayerCounts]]:
+        """Store or recall items; return the winners [n, steps, columns, Q], and what counts the work when called."""
+        on = np.concatenate([x > level for level in self.settings.levels], axis=2)
+        frames = np.concatenate([on, ~on], axis=2)
+        shape = (*x.shape[:2], self.columns, self.settings.modules)
+        if self.settings.engine:
+            result = run_columns(self.hierarchy, self.memory, frames, learn=learn)
+            return winners(result, shape, self.settings.units), lambda: result.work[0]
+        if learn:
+            run = self.hierarchy.store_many
+        else:
+            run = self.hierarchy.recall_many
+        level = run(self.memory, frames.view(np.uint8))[0]
+        return level.codes.reshape(shape), lambda: self.hierarchy.work(self.memory, [level])[0]
+
+    def _date(self, codes: NDArray[np.int32], labels: NDArray[np.int64]) -> None:
+        """Note when units first won and when classes last came, for codes [items, steps, columns, Q] and labels."""
+        first = int(self.taught.max()) + 1  # each item is the last of its class when it comes
+        # From the last item to the first: of entries that are written twice the earliest stays.
+        item, step, column, module = np.nonzero(codes[::-1] >= 0)
+        item = len(codes) - 1 - item
+        dates = np.full_like(self.born, NEVER)
+        dates[step, column, module, codes[item, step, column, module]] = first + item
+        np.minimum(self.born, dates, out=self.born)
+        self.taught[labels] = first + np.arange(len(labels))
+
+    def _weights_on(self) -> int:
+        """Return the number of binary weights that are on."""
+        return int(np.unpackbits(self.memory.levels[0].u.view(np.uint8)).sum())
+
+    def _logs(self) -> NDArray[np.float32]:
+        """Return the log likelihood of each winner for each class."""
+        total = self.counts.sum(axis=3, keepdims=True, dtype=np.float32)
+        a = np.float32(self.settings.smoothing)
+        logs = np.log((self.counts + a) / (total + a * np.float32(self.settings.units)))
+        could = self.born[..., None] <= self.taught
+        known = could.sum(axis=-1, keepdims=True)
+        mean = (logs * could).sum(axis=-1, keepdims=True) / np.maximum(known, 1)
+        return np.asarray(np.where(could, logs, mean), np.float32)

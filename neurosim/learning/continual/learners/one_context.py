@@ -1,0 +1,135 @@
+"""A network of active dendrites while it learns under one context: only the segments that this context selects."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ....kernels.layers import winners as kernel
+from ....memory.dendrites.torch_layer import DendriteNetwork, TrainableDendriteLayer
+
+
+class _Winners(torch.autograd.Function):
+    """The outputs of winners [B, n], where y [B, units] has been computed; see `kernels.layers.winners`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, winners: Tensor, sources: Tensor, y: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, winners, sources)
+        return y.gather(1, winners)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, winners, sources = ctx.saved_tensors
+        by_bias = grad.new_zeros(len(weight)).index_add_(0, winners.flatten(), grad.flatten())
+        if x.device.type != "cpu":
+            whole = grad.new_zeros(len(x), len(weight)).scatter_(1, winners, grad)
+            return whole @ weight if ctx.needs_input_grad[0] else None, whole.T @ x, by_bias, None, None, None
+        arrays = [tensor.numpy() for tensor in (grad.contiguous(), winners, x, weight, sources)]
+        g, chosen, inputs, weights, before = arrays
+        by_weight = torch.zeros_like(weight)
+        by_input = None
+        kernel.weight_gradient(g, chosen, inputs, before, by_weight.numpy())
+        if ctx.needs_input_grad[0]:
+            by_input = torch.zeros_like(x)
+            kernel.input_gradient(g, chosen, weights, before, by_input.numpy())
+        return by_input, by_weight, by_bias, None, None, None
+
+
+@final
+class OneContext(nn.Module):
+    """`DendriteNetwork` under one fixed context: the same answers and gradients at a fraction of the work.
+
+    A unit's gate depends on the segment that answers the context most strongly, and on no other. So that one alone is
+    a parameter here, [units, contexts] in place of [units, segments, contexts], and an optimizer has as much less to
+    move; segments without a gradient rest under Adam too. `rezero` looks after every step whether a segment
+    that rested is now the stronger, and changes them over. Gradients are computed where winners meet. A step of 256
+    items through 784-2048-2048-10 takes 76 ms of one core of an EPYC, and 126 with gradients of whole products.
+
+    Attributes:
+        net: whose weights are trained; without boost.
+        context: [contexts].
+        chosen: of each layer [units, contexts], the selected segments.
+        place: of each layer [units], which they are; rest: of each layer [units], the largest |answer| of the others.
+    """
+
+    def __init__(self, net: DendriteNetwork, context: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        self.context = context
+        self.chosen = nn.ParameterList()
+        self.place: list[Tensor] = []
+        self.rest: list[Tensor] = []
+        for layer in self.layers:
+            answers = self._answers(layer)
+            place = answers.argmax(dim=1)
+            self.chosen.append(nn.Parameter(layer.segments.detach()[_each(place), place].clone()))
+            self.place.append(place)
+            self.rest.append(self._others(answers, place))
+
+    @property
+    def layers(self) -> tuple[TrainableDendriteLayer, TrainableDendriteLayer]:
+        return self.net.first, self.net.second
+
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters of an optimiser: all but the segments that rest."""
+        weights = [p for layer in self.layers for p in (layer.weights, layer.bias)]
+        return [*weights, *self.net.output.parameters(), *self.chosen]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores [B, classes] of x [B, inputs]."""
+        sources = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
+        for layer, chosen in zip(self.layers, self.chosen, strict=True):
+            gate = torch.sigmoid(chosen @ self.context)
+            with torch.no_grad():
+                y = nn.functional.linear(x, layer.weights, layer.bias)
+                winners = (y * gate).topk(layer.winners, dim=1, sorted=False).indices
+            found: Tensor = _Winners.apply(x, layer.weights, layer.bias, winners, sources, y)
+            x = torch.zeros_like(y).scatter(1, winners, layer.passed(found * gate[winners]))
+            sources = winners
+        scores: Tensor = self.net.output(x)
+        return scores
+
+    @torch.no_grad()
+    def rezero(self, optimizer: torch.optim.Optimizer) -> None:
+        """Set the weights that stay 0 to 0 again, and swap segments that another one overtook."""
+        self.net.rezero()
+        for k, layer in enumerate(self.layers):
+            lost = torch.nonzero((self.chosen[k] @ self.context).abs() < self.rest[k])[:, 0]
+            if not len(lost):
+                continue
+            layer.segments[lost, self.place[k][lost]] = self.chosen[k][lost]
+            answers = torch.einsum("ijc,c->ij", layer.segments[lost], self.context).abs()
+            place = answers.argmax(dim=1)
+            self.rest[k][lost] = self._others(answers, place)
+            self.place[k][lost] = place
+            self.chosen[k][lost] = layer.segments[lost, place]
+            # What has rested has no momentum.
+            for value in optimizer.state[self.chosen[k]].values():
+                if value.shape == self.chosen[k].shape:
+                    value[lost] = 0.0
+
+    @torch.no_grad()
+    def store(self) -> None:
+        """Write the selected segments back into the network."""
+        for k, layer in enumerate(self.layers):
+            layer.segments[_each(self.place[k]), self.place[k]] = self.chosen[k]
+
+    @torch.no_grad()
+    def _answers(self, layer: TrainableDendriteLayer) -> Tensor:
+        return torch.einsum("ijc,c->ij", layer.segments, self.context).abs()
+
+    @staticmethod
+    def _others(answers: Tensor, place: Tensor) -> Tensor:
+        """Return [units] the largest answer except that at `place`; 0 if there is one segment."""
+        return answers.scatter(1, place[:, None], 0.0).amax(dim=1)
+
+
+def _each(place: Tensor) -> Tensor:
+    """Return [units] the numbers of the units."""
+    return torch.arange(len(place), device=place.device)

@@ -1,0 +1,231 @@
+"""A liquid that does not change, and a readout that learns in the same network, task after task, by projection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....base.errors import check_fields, require
+from ....base.measure.work import LayerCounts
+from ....base.random import rng_key
+from ....data.spikes import Recordings
+from ....engine.batch import simulate
+from ....engine.result import Result
+from ....network.network import Link, Network, Population, SpikeSource
+from ....network.windowed import Windowed
+from ...readouts.lateral import LateralCircuit
+from ...readouts.online import OnlineReadout
+from ...readouts.teaching import label_recordings
+from ..learner import BATCH, Arrays, Learner, Progress, no_progress
+from ..tasks import Items, Problem, Task
+from .item_liquid import FirstPass, HeardItems, ItemLiquid, liquid_spikes
+from .state import about, check_arrays
+
+READOUT = "readout"
+PREFIX = "readout."
+
+
+@dataclass(frozen=True)
+class ProjectedSettings(ItemLiquid):
+    """A liquid and its readout: as `ItemLiquid`, and
+
+    Attributes:
+        rows: lateral neurons of each task; the last number stands for all further tasks. There are never more than
+            features.
+        learning_rate: of the readout; with 1 every item would end at its target.
+        epochs: passes over a task.
+        penalty: > 0 projects by recursive least squares instead, without lateral neurons (`readouts.OnlineReadout`);
+            in one pass, and `rows` and `learning_rate` play no part.
+    """
+
+    rows: tuple[int, ...] = (40,)
+    learning_rate: float = 0.2
+    epochs: int = 1
+    penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = len(self.rows) >= 1 and min(self.rows) >= 1
+        require(good, "ProjectedSettings.rows", "must be one number at least, each >= 1", self.rows)
+        check_fields(self, {"learning_rate": "> 0", "epochs": ">= 1", "penalty": ">= 0"})
+        good = self.epochs == 1 or not self.penalty
+        require(good, "ProjectedSettings.epochs", "must be 1 with a penalty: each item counts once", self.epochs)
+
+    def model(self, problem: Problem) -> OnlineReadout:
+        """Return the readout of a problem."""
+        share = self.neurons * self.windows // problem.tasks
+        require(share >= 1, "ProjectedSettings.neurons", f"must give each of {problem.tasks} tasks a feature", share)
+        rows = [min(self.rows[min(t, len(self.rows) - 1)], share) for t in range(problem.tasks)]
+        return OnlineReadout(
+            self.neurons,
+            problem.classes,
+            windows=self.windows,
+            learning_rate=self.learning_rate,
+            lateral=None if self.penalty else LateralCircuit(tuple(rows)),
+            penalty=self.penalty,
+            seed=rng_key(problem.seed, "learner", "projected") & (2**31 - 1),
+        )
+
+
+@final
+class Projected(Learner):
+    """A liquid state machine whose readout learns from each item by the delta rule, with Hebbian orthogonal projection.
+
+    Items, labels and the liquid's spikes meet in one network of the engine: the readout's changes leave out what its
+    lateral neurons answer to, the directions of earlier tasks (`readouts.OnlineReadout`). No item and no sum over items
+    is kept; least squares (`penalty`) keep a weight for every pair of features.
+
+    Attributes:
+        liquid: its gains set on items of the first task, without their labels.
+        model: the readout; weights: the arrays of its state.
+    """
+
+    name = "projected"
+    SETTINGS = ProjectedSettings
+
+    def __init__(self, problem: Problem, settings: ProjectedSettings) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        self.liquid = settings.liquid(problem)
+        self.model = settings.model(problem)
+        self.gains: NDArray[np.float64] = np.ones(settings.neurons)
+        self.weights = self.model.start().arrays()
+        self._heard = HeardItems()
+
+    def begin(self, task: Task) -> None:
+        if task.index:
+            if self.model.lateral is not None:
+                self.weights = self.model.next_task(self.weights)
+            return
+        self._heard.clear()
+        self.liquid = self.settings.adapted(self.liquid, self.problem, task)
+        assert self.liquid.gains is not None
+        self.gains = np.asarray(self.liquid.gains)
+
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        key = rng_key(self.problem.seed, "learner", "projected", str(task.index))
+        generator = np.random.Generator(np.random.Philox(key=key))
+        n = len(task.train)
+        done = 0
+        self.updates = 0
+        # The liquid never changes: passes after the first play what it spiked then.
+        heard = FirstPass(n)
+        for _ in range(self.settings.epochs):
+            order = generator.permutation(n)
+            for first in range(0, n, BATCH):
+                rows = order[first : first + BATCH]
+                part = task.train.select(rows)
+                again = heard.of(rows)
+                self.updates += self._written(part)
+                keeps = self.settings.epochs > 1 and again is None and not heard.full
+                result = self._run(part.x, part.y, again, keeps=keeps)
+                if keeps:
+                    heard.keep(rows, liquid_spikes(result))
+                self.weights = dict(result.learned[READOUT])
+                done += len(part)
+                on_progress(done, n * self.settings.epochs)
+        self.learned = task.index + 1
+
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
+        """Return scores; items asked before are not played to the liquid again, which never changes."""
+        heard = self._heard.of(x)
+        result = self._run(x, heard=heard, keeps=heard is None)
+        if heard is None:
+            self._heard.keep(x, liquid_spikes(result))
+        readings = result.readings[READOUT]
+        return np.array([windows[-1, : self.problem.classes] for windows in readings])
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        return list(self._run(x, count_updates=True).work)
+
+    def memory_bytes(self) -> dict[str, int]:
+        liquid = self._run(np.zeros((1, 1, self.problem.units), np.uint8)).work[0].parameter_bytes
+        if self.settings.penalty:
+            projecting = {"pairs": self.weights["pairs"].nbytes}
+        else:
+            projecting = {"lateral": self.model.lateral_bytes}
+        return {"liquid": liquid, "readout": self.weights["weights"].nbytes, **projecting}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        own = {PREFIX + name: array.copy() for name, array in self.weights.items()}
+        return {**own, "gains": self.gains.copy(), **about(self.problem), "learned": np.array(self.learned)}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays(self.name, arrays, self.state())
+        state = self.model.start()
+        state.restore({name.removeprefix(PREFIX): a for name, a in arrays.items() if name.startswith(PREFIX)})
+        self.weights = state.arrays()
+        self.gains = np.array(arrays["gains"])
+        self.learned = int(arrays["learned"])
+        self._heard.clear()
+        self.liquid = replace(self.liquid, gains=self.gains)
+
+    def _run(
+        self,
+        x: NDArray[np.uint8],
+        labels: NDArray[np.int64] | None = None,
+        heard: Recordings | None = None,
+        *,
+        keeps: bool = False,
+        count_updates: bool = False,
+    ) -> Result:
+        """Play items to the network; with labels the readout learns from them, one after the other.
+
+        heard: what the liquid spiked for them; it is played in the liquid's place.
+        keeps: whether the liquid's spikes are among the results.
+        """
+        if heard is None:
+            played = self.settings.recordings(self.problem, x)
+        else:
+            played = heard
+        clock = self.liquid.clock
+        windows = self.model.windows
+        # The last window ends with the item, or, where steps do not divide, up to `windows` steps later.
+        window = clock * math.ceil(float(played.durations.max()) / clock / windows - 1e-6)
+        inputs = {"input" if heard is None else "liquid": replace(played, durations=np.full(len(x), windows * window))}
+        if labels is not None:
+            time = (windows - 1) * window
+            inputs["label"] = label_recordings(labels, self.problem.classes, time, windows * window)
+        return simulate(
+            self._network(window, learn=labels is not None, heard=heard is not None),
+            inputs,
+            clock=clock,
+            seed=self.liquid.seed,
+            threads=1,
+            record=["liquid"] if keeps else [],
+            count_updates=count_updates,
+        )
+
+    def _network(self, window: float, *, learn: bool, heard: bool) -> Network:
+        readout = Population(READOUT, self.model.outputs, Windowed(self.model, window, learn, self.weights))
+        source = Population("liquid", self.settings.neurons, SpikeSource())
+        liquid = Network([source]) if heard else self.liquid.network()
+        populations = [*liquid.populations, readout]
+        links = [Link("liquid", READOUT)]
+        if learn:
+            populations.append(Population("label", self.problem.classes, SpikeSource()))
+            links.append(Link("label", READOUT, "label"))
+        return Network(populations, liquid.projections, links=links)
+
+    def _written(self, items: Items) -> int:
+        """Return the numbers that learning these items writes: a row for each class met, and what projects.
+
+        These are the lateral rows of the task, or the weights between all pairs of features.
+        """
+        lateral = self.model.lateral
+        features = self.weights["weights"].shape[1]
+        if lateral is None:
+            projecting = features
+        else:
+            projecting = lateral.rows[int(self.weights["lateral.task"][0])]
+        seen = self.weights["seen"].copy()
+        rows = 0
+        for label in items.y:
+            seen[label] = True
+            rows += int(seen.sum()) + projecting
+        return rows * features

@@ -1,0 +1,237 @@
+"""Learners that store items of earlier tasks: experience replay, dark experience replay, averaged episodic memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....base.errors import check_fields
+from ..tasks import Items, Problem, Task, in_turn
+from . import common
+from .common import ItemBatch
+from .spiking import Spiking, TaskLearner
+
+
+@dataclass(frozen=True)
+class ReplaySettings(Spiking):
+    """Settings of `Spiking`, and the size of the memory.
+
+    Attributes:
+        memory: items kept in all, shared equally by the tasks learned and within a task by its classes.
+    """
+
+    memory: int = 200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"memory": ">= 1 items"})
+
+
+class ItemMemory(TaskLearner):
+    """A learner with places for items of the tasks it has met.
+
+    Attributes:
+        memory: number of places.
+        x, y, task: of the stored items as `coded`, `memory` places; task -1 where one is empty.
+    """
+
+    def __init__(self, problem: Problem, settings: ReplaySettings) -> None:
+        super().__init__(problem, settings)
+        self.memory = n = settings.memory
+        self.x: NDArray[np.uint8] = np.zeros((n, *self.coded_shape()), np.uint8)
+        self.y: NDArray[np.int64] = np.zeros(n, np.int64)
+        self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
+        self.kept["memory"] = {name: torch.from_numpy(getattr(self, name)) for name in ("x", "y", "task")}
+
+    def coded_shape(self) -> tuple[int, ...]:
+        """Return the shape of an item as it is stored."""
+        return self.problem.steps, self.problem.units
+
+    def coded(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return items [n, steps, units] as they are stored."""
+        return np.broadcast_to(x, (len(x), *self.coded_shape()))
+
+    def draw(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
+        """Return [count] places of stored items, or none where all are empty."""
+        full = np.flatnonzero(self.task >= 0)
+        if not len(full):
+            return full
+        return np.asarray(full[torch.randint(len(full), (count,), generator=generator).numpy()])
+
+    def stored(self, places: NDArray[np.int64], batch: ItemBatch) -> ItemBatch:
+        """Return the items of some places; in the scenario "task" each is one of its own task's classes, else one of
+        those of `batch`."""
+        if self.problem.scenario == "task":
+            allowed = torch.stack([common.allowed_classes(self.problem, int(t)) for t in self.task[places]])
+        else:
+            allowed = batch.allowed
+        return ItemBatch.of(Items(self.x[places], self.y[places]), allowed, self.device)
+
+
+class EvenMemory(ItemMemory):
+    """A memory that every task shares equally, and within a task its classes; it is filled after each task."""
+
+    def after_task(self, task: Task) -> None:
+        """Make room: every task keeps its first items, which were drawn evenly over its classes."""
+        tasks = task.index + 1
+        shares = [len(part) for part in np.array_split(np.arange(self.memory), tasks)]
+        old = [np.flatnonzero(self.task == t)[:share] for t, share in enumerate(shares[:-1])]
+        order = torch.randperm(len(task.train), generator=common.torch_generator(self.problem, "memory", task.index))
+        new = in_turn(task.train.y, order.numpy())[: shares[-1]]
+        rows = np.concatenate([np.empty(0, np.int64), *old])
+        n = len(rows) + len(new)
+        x = self.coded(task.train.x[new])
+        # The right-hand sides are copies: what moves up overwrites places that others came from.
+        self.x[:n], self.y[:n] = np.concatenate([self.x[rows], x]), np.concatenate([self.y[rows], task.train.y[new]])
+        self.task[:n] = np.concatenate([self.task[rows], np.full(len(new), task.index)])
+        self.task[n:] = -1
+
+
+@final
+class Replay(EvenMemory):
+    """Every step trains on as many stored items as new ones (Chaudhry et al. 2019, arXiv 1902.10486)."""
+
+    name = "replay"
+    SETTINGS = ReplaySettings
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        places = self.draw(len(batch.y), generator)
+        loss = self.loss(batch)
+        if len(places):
+            return (loss + self.loss(self.stored(places, batch))) / 2
+        return loss
+
+
+@dataclass(frozen=True)
+class AGemSettings(ReplaySettings):
+    """Settings of `ReplaySettings`; the optimiser is gradient descent without momentum, which a projection needs."""
+
+    learning_rate: float = 0.1
+
+
+@final
+class AGem(EvenMemory):
+    """Averaged gradient episodic memory (Chaudhry et al. 2019, ICLR, arXiv 1812.00420).
+
+    g is the gradient of the task at hand, r that of as many stored items. Where g r < 0, a step along g would raise
+    the loss of the stored items, and g loses that direction: g - (g r / r r) r.
+    """
+
+    name = "agem"
+    SETTINGS = AGemSettings
+
+    def __init__(self, problem: Problem, settings: AGemSettings) -> None:
+        super().__init__(problem, settings)
+        self._again: ItemBatch | None = None
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.net.parameters(), lr=self.settings.learning_rate)
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        places = self.draw(len(batch.y), generator)
+        if len(places):
+            self._again = self.stored(places, batch)
+        else:
+            self._again = None
+        return self.loss(batch)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self._again is not None:
+            own = self._gradient()
+            optimizer.zero_grad()
+            self.loss(self._again).backward()
+            reference = self._gradient()
+            product = own @ reference
+            # Chosen where the gradients are: a card need not wait for the answer.
+            share = torch.where(product < 0, product / (reference @ reference), torch.zeros_like(product))
+            own = own - share * reference
+            torch.nn.utils.vector_to_parameters(own, _gradients(self.net))
+        optimizer.step()
+
+    def _gradient(self) -> Tensor:
+        """Return the gradients of all weights, one behind the other."""
+        return torch.cat([gradient.flatten() for gradient in _gradients(self.net)])
+
+
+def _gradients(net: torch.nn.Module) -> list[Tensor]:
+    return [p.grad for p in net.parameters() if p.grad is not None]
+
+
+@dataclass(frozen=True)
+class DarkSettings(ReplaySettings):
+    """Settings of `ReplaySettings`, and the weights of the two further losses.
+
+    Attributes:
+        alpha: weight of the distance to the scores that were stored.
+        beta: weight of the loss of stored items by their labels; 0 makes it DER without the second plus.
+    """
+
+    alpha: float = 0.5
+    beta: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"alpha beta": "finite and >= 0"})
+
+
+@final
+class DarkReplay(ItemMemory):
+    """Dark experience replay, DER++ (Buzzega et al. 2020, NeurIPS, arXiv 2004.07211).
+
+    The loss of a step is that of new items, + alpha |s(x') - s'|^2 / classes over stored items x' whose scores were s'
+    when they were stored, + beta times the loss of other stored items by their labels. Each item seen is stored with
+    the same probability (a reservoir: Vitter 1985), with the scores of that moment. Nothing of this needs to know where
+    a task begins; with alpha = 0 and beta = 1 it is experience replay from a reservoir.
+
+    Attributes:
+        stored_scores: [memory, classes].
+        seen: [1], number of items that the reservoir has met.
+    """
+
+    name = "derpp"
+    SETTINGS = DarkSettings
+    TASK_FREE = True
+    settings: DarkSettings
+
+    def __init__(self, problem: Problem, settings: DarkSettings) -> None:
+        super().__init__(problem, settings)
+        self.seen = torch.zeros(1, dtype=torch.int64)
+        self.kept["memory"] |= {"scores": torch.zeros(self.memory, problem.classes), "seen": self.seen}
+
+    @property
+    def stored_scores(self) -> Tensor:
+        return self.kept["memory"]["scores"]
+
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        scores = self.net(batch.x)
+        loss = common.loss_of(scores, batch)
+        if self.seen:
+            first, second = (self.draw(len(batch.y), generator) for _ in range(2))
+            now = self.net(common.as_float(self.x[first]).to(self.device))
+            then = self.stored_scores[first]
+            loss = loss + self.settings.alpha * torch.nn.functional.mse_loss(now, then)
+            loss = loss + self.settings.beta * self.loss(self.stored(second, batch))
+        self.store(batch, scores.detach(), generator)
+        return loss
+
+    def store(self, batch: ItemBatch, scores: Tensor, generator: torch.Generator) -> None:
+        """Offer the items of a batch to the reservoir, one after the other."""
+        numbers = int(self.seen) + torch.arange(len(batch.y))
+        drawn = (torch.rand(len(numbers), generator=generator, dtype=torch.float64) * (numbers + 1)).long()
+        places = torch.where(numbers < self.memory, numbers, drawn)
+        for item in torch.nonzero(places < self.memory)[:, 0].tolist():
+            place = int(places[item])
+            given = batch.items
+            self.x[place] = given.x[item]
+            self.y[place] = given.y[item]
+            if self.problem.boundaries:
+                self.task[place] = self.learned
+            else:
+                self.task[place] = 0
+            self.stored_scores[place] = scores[item]
+        self.seen += len(numbers)

@@ -1,0 +1,264 @@
+"""Spiking net of the learners that follow a gradient, and its training on one task after the other."""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ....base.errors import check_fields, require
+from ....base.measure.work import LayerCounts
+from ...layers.counts import count_linear
+from ...layers.linear import SpikeLinear
+from ...layers.neurons import LIFLayer
+from ...training.trainer import device_of
+from ..learner import Arrays, Learner, Progress, no_progress
+from ..tasks import Items, Problem, Task
+from . import common
+from .common import ItemBatch, LearnerTraining
+from .state import check_arrays
+
+DT = 0.01  # s, a step
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, as torch calls them
+
+
+@dataclass(frozen=True)
+class Spiking(LearnerTraining):
+    """A spiking net and its training.
+
+    Attributes:
+        hidden: units of each hidden layer.
+        steps: for which a still image is shown; recordings have their own. A step is 10 ms.
+        tau_mem: time constant of the membranes, s.
+        v_threshold: threshold of the membranes.
+    """
+
+    hidden: tuple[int, ...] = (200,)
+    steps: int = 8
+    tau_mem: float = 0.02
+    v_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = len(self.hidden) >= 1 and min(self.hidden) >= 1
+        rule = "must be at least one layer, each of at least one unit"
+        require(good, f"{type(self).__name__}.hidden", rule, self.hidden)
+        check_fields(self, {"steps": ">= 1", "tau_mem v_threshold": "> 0"})
+
+
+class Net(nn.Module):
+    """Layers of LIF neurons, and scores that are linear in the mean rates of the last.
+
+    A still image is a constant current for `settings.steps` steps, so its product with the weights is taken once.
+    """
+
+    def __init__(self, problem: Problem, settings: Spiking) -> None:
+        super().__init__()
+        if problem.steps == 1:
+            self.steps = settings.steps
+        else:
+            self.steps = problem.steps
+        sizes = [problem.units, *settings.hidden]
+        seed = common.seed_of(problem, "net")
+        self.weights = nn.ModuleList(
+            SpikeLinear(a, b, seed=seed + k) for k, (a, b) in enumerate(itertools.pairwise(sizes))
+        )
+        self.neurons = nn.ModuleList(
+            LIFLayer(b, settings.tau_mem, settings.v_threshold, DT, reset="subtract") for b in settings.hidden
+        )
+        self.output = SpikeLinear(sizes[-1], problem.classes, seed=seed + len(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores [B, classes] of items [B, steps, units]."""
+        return self.read(self.through(x.transpose(0, 1)))
+
+    def through(self, spikes: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Return the spikes [steps, B, units] of hidden layer `last` - 1, driven by the inputs of layer `first`."""
+        for weights, neurons in zip(self.weights[first:last], self.neurons[first:last], strict=True):
+            spikes = neurons(self.in_time(weights(spikes)))[0]
+        return spikes
+
+    def read(self, spikes: Tensor) -> Tensor:
+        """Return scores [B, classes] of the last hidden layer's spikes."""
+        scores: Tensor = self.output(spikes.mean(dim=0))
+        return scores
+
+    @torch.no_grad()
+    def work(self, x: Tensor) -> list[LayerCounts]:
+        """Return the work of `forward` by layer: products of a constant input are counted once."""
+        spikes = x.transpose(0, 1)
+        layers = []
+        for k, (weights, neurons) in enumerate(zip(self.weights, self.neurons, strict=True), start=1):
+            assert isinstance(weights, SpikeLinear) and isinstance(neurons, LIFLayer)
+            inputs = spikes
+            spikes, states = neurons.each_step(self.in_time(weights(inputs)))
+            stored = weights.bias.numel() + neurons.constants().numel()
+            layers.append(count_linear(f"hidden {k}", weights.weight, inputs, spikes, states, bias=stored))
+        rates = spikes.mean(dim=0, keepdim=True)
+        out = self.output
+        return [*layers, count_linear("output", out.weight, rates, out(rates), bias=out.bias.numel())]
+
+    def in_time(self, current: Tensor) -> Tensor:
+        """Return [steps, B, units] of a current of so many steps, or of one."""
+        if len(current) == 1 < self.steps:
+            return current.expand(self.steps, *current.shape[1:]).contiguous()
+        return current
+
+
+class SpikingLearner(Learner):
+    """A spiking net that follows the gradient of a loss; each kind adds a term or items against forgetting.
+
+    Attributes:
+        name: in messages.
+        net: the spiking net.
+        settings: of the net and its training.
+        kept: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place. Floats are
+            where the net is, items and numbers in memory of the host. On a problem without boundaries the state of the
+            optimiser is among it, for it goes on from piece to piece.
+    """
+
+    DEVICES: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    name: str
+
+    def __init__(self, problem: Problem, settings: Spiking) -> None:
+        super().__init__(problem)
+        self.settings = settings
+        self.net = Net(problem, settings)
+        self.kept: dict[str, dict[str, Tensor]] = {}
+        if not problem.boundaries:
+            self.kept["steps"] = {"done": torch.zeros(1, dtype=torch.int64)}
+            for moment in MOMENTS:
+                self.kept[moment] = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.net)
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        self.move(torch.device(device))
+
+    def move(self, device: torch.device) -> None:
+        """Move the net, and the floats of `kept`."""
+        self.net.to(device)
+        for tensors in self.kept.values():
+            tensors.update({name: t.to(device) for name, t in tensors.items() if t.is_floating_point()})
+
+    @abstractmethod
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        """Return the items of one epoch, and the classes that each can be of, [classes] or [n, classes]."""
+
+    @abstractmethod
+    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        """Return the loss of a step."""
+
+    @abstractmethod
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take a step; the gradients are there."""
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser of a task."""
+        return torch.optim.Adam(self.trained(), lr=self.settings.learning_rate)
+
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters that the task at hand changes."""
+        return list(self.net.parameters())
+
+    def after_task(self, task: Task) -> None:
+        """Store what later tasks need of a task that was learned."""
+
+    def after_restore(self, earlier: Sequence[Task]) -> None:
+        """Restore what arrays do not hold, from the tasks that were learned."""
+
+    def begin(self, task: Task) -> None:
+        self.net.train()
+
+    def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
+        if not self.problem.boundaries:
+            self._learn_piece(task, on_progress)
+            return
+        items, allowed = self.training_items(task)
+        generator = common.torch_generator(self.problem, "train", task.index)
+        optimizer = self.optimizer()
+
+        def step(batch: ItemBatch, left: float) -> Tensor:
+            optimizer.zero_grad()
+            loss = self.objective(batch, generator)
+            loss.backward()
+            self.step(optimizer)
+            return loss
+
+        total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress, self.device)
+        common.check_finite_weights(self.net, self.name, total, task)
+        self.updates = total * common.sizes(self.trained())
+        self.after_task(task)
+        self.learned = task.index + 1
+
+    def _learn_piece(self, task: Task, on_progress: Progress) -> None:
+        """Take a step for each batch of a piece of the sequence, in its order; the optimiser goes on where it was."""
+        items, allowed = self.training_items(task)
+        optimizer = self.optimizer()
+        done = self.kept["steps"]["done"]
+        for name, p in self.net.named_parameters():
+            moments = {moment: self.kept[moment][name] for moment in MOMENTS}
+            optimizer.state[p] = {"step": torch.tensor(float(done)), **moments}
+        rows = np.array_split(np.arange(len(items)), range(self.settings.batch, len(items), self.settings.batch))
+        for k, some in enumerate(rows, start=1):
+            generator = common.torch_generator(self.problem, "sequence", int(done))
+            optimizer.zero_grad()
+            loss = self.objective(ItemBatch.of(items.select(some), allowed, self.device), generator)
+            loss.backward()
+            self.step(optimizer)
+            done += 1
+            common.check_finite_loss(loss, self.name, k, len(rows), task)
+            on_progress(k, len(rows))
+        common.check_finite_weights(self.net, self.name, len(rows), task)
+        self.updates = len(rows) * common.sizes(self.trained())
+        self.learned = task.index + 1
+
+    @torch.no_grad()
+    def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
+        return np.asarray(self.net(common.as_float(x).to(self.device)).cpu().numpy())
+
+    def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
+        return self.net.work(common.as_float(x).to(self.device))
+
+    def memory_bytes(self) -> dict[str, int]:
+        kept = {kind: common.nbytes(tensors.values()) for kind, tensors in self.kept.items()}
+        return {"weights": common.nbytes(self.net.state_dict().values()), **kept}
+
+    def loss(self, batch: ItemBatch) -> Tensor:
+        """Return the loss of a batch, nothing added."""
+        return common.loss_of(self.net(batch.x), batch)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        kept = {name: tensor.cpu().numpy().copy() for name, tensor in self._kept_by_name()}
+        return {**common.arrays_of(self.net), **kept, "learned": np.array(self.learned)}
+
+    def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
+        check_arrays(self.name, arrays, self.state())
+        common.load_arrays(self.net, arrays)
+        for name, tensor in self._kept_by_name():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
+        self.learned = int(arrays["learned"])
+        self.after_restore(earlier)
+
+    def _kept_by_name(self) -> list[tuple[str, Tensor]]:
+        return [(f"{kind}.{name}", tensor) for kind, some in self.kept.items() for name, tensor in some.items()]
+
+
+class TaskLearner(SpikingLearner):
+    """A spiking learner that trains on the items of the task at hand, with plain steps of the optimiser."""
+
+    def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        return task.train, common.allowed_classes(self.problem, task.index)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()

@@ -1,0 +1,208 @@
+"""Sources of items: datasets of images or recordings, in the form that learners take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimMissingError, lookup, require
+from ...data import catalog
+from ...data.catalog import FOLDER
+from ...data.spikes import Recordings
+from .tasks import FULL, Items
+
+# Events of a unit in a window beyond which it is fully driven. The drive grows as the root of the count, whose
+# variance then does not depend on the rate.
+MAX_EVENTS = 16
+CHUNK = 500  # recordings that are counted together
+# Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
+PIXELS = 2
+CHANNELS = 5
+GREY = 16  # levels of scikit-learn's digits
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A dataset as items.
+
+    Attributes:
+        name: of the source.
+        train, test: its items.
+        classes: the name of each class.
+        picture: (height, width) of still images, else None.
+    """
+
+    name: str
+    train: Items
+    test: Items
+    classes: tuple[str, ...]
+    picture: tuple[int, int] | None = None
+
+    @property
+    def steps(self) -> int:
+        return int(self.train.x.shape[1])
+
+    @property
+    def units(self) -> int:
+        return int(self.train.x.shape[2])
+
+
+@dataclass(frozen=True)
+class ItemSource:
+    """One way to read a dataset.
+
+    Attributes:
+        title: one line.
+        dataset: its name in the catalog.
+        read: (source name, dataset, windows) to its items.
+        folder: of the files, where it is not the dataset's own.
+        root: of one's own files.
+        options: settings of the dataset, by name.
+    """
+
+    title: str
+    dataset: str
+    read: Callable[[str, ItemSource, int], Base]
+    folder: str | None = None
+    root: Path | None = None
+    options: Mapping[str, Any] | None = None
+
+
+def load(
+    name: str, windows: int = 10, root: str | Path | None = None, options: Mapping[str, Any] | None = None
+) -> Base:
+    """Return the items of a source, a dataset or a folder of one's own; each recording in `windows` equal windows.
+
+    Args:
+        name: a key of `SOURCES`, a dataset of the catalogue, or the path of a folder.
+        root: folder with the files; needed where `name` is "folder".
+        options: settings of the dataset, as for `catalog.load`.
+
+    Raises:
+        NeurosimInputError: no such source or setting; one class only; a test item of a class that no training item has.
+        NeurosimMissingError: its files are not there; the error says where to put them.
+        NeurosimFormatError: a file is damaged.
+    """
+    source = _source(name)
+    if root is not None:
+        source = replace(source, root=Path(root))
+    if options or source.dataset == FOLDER:
+        catalog.describe(source.dataset, source.root, options)  # refuses a missing root, and settings that it has not
+        source = replace(source, options=options)
+    require(windows >= 1, "stream.windows", "must be >= 1", windows)
+    return checked(source.read(name, source, windows))
+
+
+def _source(name: str) -> ItemSource:
+    """Return one of `SOURCES`, or of another dataset of the catalogue, or of a folder."""
+    if name in SOURCES:
+        return SOURCES[name]
+    if name in catalog.names():
+        module = catalog.module(name)
+        return ItemSource(module.INFO.title, name, _images if hasattr(module, "images") else _recordings)
+    if Path(name).is_dir():
+        return ItemSource(name, FOLDER, _recordings, root=Path(name))
+    return lookup(SOURCES, name, "stream.source (or the path of a folder of recordings)")
+
+
+def checked(base: Base) -> Base:
+    """Return `base` if a learner can learn from it and be tested.
+
+    Raises:
+        NeurosimInputError: as `load`.
+    """
+    known = np.unique(base.train.y)
+    rule = f"dataset {base.name}"
+    require(len(known) > 1, rule, "must have training items of at least two classes", [int(k) for k in known])
+    require(len(base.test) > 0, rule, "must have test items", 0)
+    unseen = np.setdiff1d(base.test.y, known)
+    words = "must test on classes that it trains on; these it does not"
+    require(not len(unseen), rule, words, [base.classes[k] if k < len(base.classes) else int(k) for k in unseen])
+    return base
+
+
+def _digits(name: str, source: ItemSource, windows: int) -> Base:
+    from sklearn.datasets import load_digits
+
+    from ...datasets.digits import TRAIN
+
+    grey, labels = load_digits(return_X_y=True)
+    x = np.round(grey * (FULL / GREY)).astype(np.uint8)[:, None]
+    train, test = (Items(x[part], labels[part].astype(np.int64)) for part in (slice(TRAIN), slice(TRAIN, None)))
+    return Base(name, train, test, tuple("0123456789"), (8, 8))
+
+
+def _images(name: str, source: ItemSource, windows: int) -> Base:
+    module = catalog.module(source.dataset)
+    root = _root(name, source)
+    shown = [module.images(split, root) for split in module.INFO.splits[:2]]
+    train, test = (Items(s.pixels.reshape(len(s), 1, -1), s.labels) for s in shown)
+    return Base(name, train, test, module.INFO.classes, shown[0].pixels.shape[1:])
+
+
+def _recordings(name: str, source: ItemSource, windows: int) -> Base:
+    root = _root(name, source)
+    splits = catalog.describe(source.dataset, root, source.options).splits[:2]
+    train, test = (catalog.load(source.dataset, split, root, source.options) for split in splits)
+    return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes)
+
+
+def _items(name: str, recordings: Recordings, windows: int) -> Items:
+    labels = recordings.labels
+    if labels is None:
+        raise NeurosimMissingError(f"dataset {name}: its recordings have no labels; choose a labelled one")
+    return Items(drives(recordings, windows), np.asarray(labels, np.int64))
+
+
+def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
+    """Return [recordings, windows, units]: 255 sqrt(min(events, 16) / 16) in equal windows of each recording.
+
+    Pixels are pooled two by two, channels five by five.
+    """
+    shape = recordings.shape
+    by = (CHANNELS,) if len(shape) == 1 else (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
+    level = np.round(FULL * np.sqrt(np.arange(MAX_EVENTS + 1) / MAX_EVENTS)).astype(np.uint8)
+    size = math.prod(-(-n // b) for n, b in zip(shape, by, strict=True))
+    found = np.empty((len(recordings), windows, size), np.uint8)
+    for first in range(0, len(recordings), CHUNK):
+        some = recordings.select(np.arange(first, min(first + CHUNK, len(recordings))))
+        counts = some.window_counts(windows).reshape(len(some), windows, *shape)
+        for axis, pooled in enumerate(by, start=2):
+            counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], pooled), axis=axis)
+        levels = level[np.minimum(counts, MAX_EVENTS).astype(np.int64)]
+        found[first : first + len(some)] = levels.reshape(len(some), windows, size)
+    return found
+
+
+def _root(name: str, source: ItemSource) -> Any:
+    """Return the folder of a source's files; None for one that is made on first use and has none yet."""
+    if source.root is not None:
+        return source.root
+    info = catalog.module(source.dataset).INFO
+    if source.folder is not None:
+        info = replace(info, folder=source.folder)
+    try:
+        folder = catalog.find_root(info)
+        return folder if folder.is_dir() else None
+    except NeurosimMissingError:
+        raise NeurosimMissingError(
+            f"source {name}: its files are not there; put {info.layout} into $NEUROSIM_DATA/{info.folder} or "
+            f"{catalog.cache_folder(info)}"
+        ) from None
+
+
+SOURCES: Mapping[str, ItemSource] = {
+    "digits": ItemSource("8 x 8 images of handwritten digits, embedded", "digits", _digits),
+    "digits-events": ItemSource("the same before an emulated event camera, embedded", "digits", _recordings),
+    "mnist": ItemSource("MNIST, images", "mnist", _images),
+    "fashion": ItemSource("Fashion-MNIST, images", "fashion", _images),
+    "nmnist": ItemSource("N-MNIST or a part of it, recordings of an event camera", "nmnist", _recordings),
+    "shd": ItemSource("SHD, spoken digits", "shd", _recordings),
+    "fsdd": ItemSource("FSDD-SHD, the Free Spoken Digit Dataset in SHD's layout", "shd", _recordings, "FSDD-SHD"),
+}

@@ -1,0 +1,128 @@
+"""Parts of a stream of tasks: labelled items, tasks, and the facts that a learner has before the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+
+Scenario = Literal["domain", "task", "class"]
+FULL = 255  # of a drive: a unit that is fully on in a step
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Labelled items of one sensor.
+
+    Attributes:
+        x: [n, steps, units] uint8, how strongly each unit is driven in each step, 255 being fully. A still image has
+            one step, its grey levels; a recording has its events in equal windows.
+        y: [n] int64 classes, numbered over the whole stream.
+
+    Raises:
+        NeurosimInputError: on construction, where the arrays do not fit.
+    """
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        good = self.x.ndim == 3 and self.x.dtype == np.uint8
+        require(good, "Items.x", "must be uint8 [n, steps, units]", (self.x.dtype.name, self.x.shape))
+        require(self.y.shape == (len(self.x),), "Items.y", f"must hold {len(self.x)} classes", self.y.shape)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def select(self, rows: NDArray[Any]) -> Items:
+        """Return the items at `rows` (integers or a mask), in that order."""
+        return Items(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One task of a stream.
+
+    Attributes:
+        name: in tables, e.g. "classes 2, 3".
+        index: its place in the stream, from 0.
+        classes: the classes that occur in it, ascending, as the stream numbers them.
+        train, validation, test: its items; validation is a part of the dataset's training split.
+    """
+
+    name: str
+    index: int
+    classes: tuple[int, ...]
+    train: Items
+    validation: Items
+    test: Items
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Facts that a learner has before the first task.
+
+    Attributes:
+        steps, units: of an item; tasks of still images in a stream with recordings have one step and are shown
+            unchanged for all of them.
+        groups: the classes of each task.
+        scenario: "domain", every task has the same classes; "task", an item comes with the number of its task, and is
+            one of the classes of that; "class", it comes alone, and is one of all classes met so far.
+        seed: of everything random in a learner.
+        boundaries: whether learners may use where a task begins and ends. Without, the items of all tasks are one
+            sequence, which comes in pieces; an item can be of any class.
+
+    See van de Ven and Tolias 2019 (arXiv 1904.07734) for the three scenarios.
+    """
+
+    steps: int
+    units: int
+    groups: tuple[tuple[int, ...], ...]
+    scenario: Scenario = "domain"
+    seed: int = 0
+    boundaries: bool = True
+
+    @property
+    def tasks(self) -> int:
+        """Number of tasks of the stream."""
+        return len(self.groups)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the whole stream."""
+        return 1 + max(max(group) for group in self.groups)
+
+    def allowed(self, task: int | None, learned: int) -> NDArray[np.bool_]:
+        """Return [classes] bool: the classes that an item can be of.
+
+        Args:
+            task: the number of its task; None: not known.
+            learned: tasks met so far; with none, or without boundaries, any class.
+        """
+        if learned and self.boundaries:
+            met = self.groups[:learned]
+        else:
+            met = self.groups
+        mask: NDArray[np.bool_] = np.zeros(self.classes, bool)
+        for group in met if task is None else (self.groups[task],):
+            mask[list(group)] = True
+        return mask
+
+
+def in_turn(labels: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places `order` rearranged so that the classes take turns: any first few are even over the classes.
+
+    Args:
+        labels: [n] of the places.
+        order: [n] a permutation; places of one class stay in its order.
+    """
+    shuffled = labels[order]
+    by_class = np.argsort(shuffled, kind="stable")
+    ranked = shuffled[by_class]
+    rank = np.empty(len(labels), np.int64)
+    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
+    return np.asarray(order[np.lexsort((shuffled, rank))])

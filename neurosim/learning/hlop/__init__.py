@@ -1,0 +1,1 @@
+"""Hebbian orthogonal projection: spiking networks that learn task after task in directions not used before."""

@@ -1,0 +1,121 @@
+"""Contracts of layers: with state, and of neurons."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import lookup, require
+from ...kernels.layers.scan.launch import scan
+from ...kernels.layers.scan.reference import LATE, SUBTRACT, ZERO, Recurrence
+from .linear import SpikeLinear
+from .surrogates import Surrogate, to_surrogate
+
+RESETS = {"subtract": SUBTRACT, "zero": ZERO, "subtract_late": LATE}
+
+
+class Stateful(nn.Module, ABC):
+    """A layer over time: `layer(x, state=None) -> (out, state)`, x and out [T, B, units] or [T, units].
+
+    The state belongs to the call: None starts from rest, and the next call takes what this one returns. Its shape is
+    [len(state), B, units]: the variables named in `state`, then the axes of x without time.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Run the layer over T steps.
+
+        Raises:
+            NeurosimInputError: x or state of another shape.
+        """
+
+
+class NeuronLayer(Stateful):
+    """A layer of neurons: each has its own input current; with `recurrent`, the layer's spikes are fed back.
+
+    Attributes:
+        units: number of neurons.
+        dt: length of a step, s.
+        reset, detach_reset, surrogate: arguments, see `LIF`.
+        recurrent: `SpikeLinear(units, units)` from the spikes of a step to the next currents; None: no feed-back.
+    """
+
+    kind: ClassVar[int]
+    state: ClassVar[tuple[str, ...]]
+    resets: ClassVar[tuple[str, ...]] = ("subtract", "zero")
+
+    def __init__(
+        self,
+        units: int,
+        dt: float,
+        reset: str = "subtract",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        require(isinstance(units, int) and units > 0, f"{name}.units", "must be an integer > 0", units)
+        require(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
+        self.units = units
+        self.dt = float(dt)
+        self.reset = reset
+        self.detach_reset = detach_reset
+        self.surrogate = to_surrogate(surrogate, name)
+        which = lookup({r: RESETS[r] for r in self.resets}, reset, f"{name}.reset")
+        self.how = Recurrence(self.kind, which, not detach_reset, *self.surrogate.numbers())
+        self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
+
+    @abstractmethod
+    def constants(self) -> Tensor:
+        """Return [constants, units] float64, the rows that `kernels.layers.scan.reference` names, for steps of `dt`."""
+
+    def start(self, x: Tensor) -> Tensor:
+        """Return the state before the first step of x [T, ..., units]: zeros. With feed-back its last row is spikes."""
+        rows = len(self.state) + (self.recurrent is not None)
+        return torch.zeros(rows, *x.shape[1:], dtype=x.dtype, device=x.device)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        name = type(self).__name__
+        good = x.ndim in (2, 3) and x.shape[-1] == self.units and len(x) > 0 and x.is_floating_point()
+        require(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], T > 0, floating", tuple(x.shape))
+        state = self.start(x) if state is None else state
+        want = self.start(x[:1]).shape
+        require(state.shape == want, name, f"state must be {list(want)}", tuple(state.shape))
+        if x.ndim == 2:
+            out, state = self._run(x[:, None], state[:, None])
+            return out[:, 0], state[:, 0]
+        return self._run(x, state)
+
+    @torch.no_grad()
+    def each_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spikes and the state after each step, [T, B, units] and [T, len(state), B, units], from rest.
+
+        x: [T, B, units].
+        """
+        spikes = []
+        states = []
+        state = None
+        for now in x.split(1):
+            out, state = self(now, state)
+            spikes.append(out)
+            states.append(state[: len(self.state)])
+        return torch.cat(spikes), torch.stack(states)
+
+    def _run(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        c = self.constants().to(x)
+        if self.recurrent is None:
+            return scan(x, state, c, self.how)
+        rows = len(self.state)
+        if self.recurrent.bias is not None:
+            x = x + self.recurrent.bias
+        out, last = scan(x, state[:rows], c, self.how, self.recurrent.weight, state[rows])
+        return out, torch.cat([last, out[-1:]])
+
+    def extra_repr(self) -> str:
+        return f"{self.units}, dt={self.dt:g}"

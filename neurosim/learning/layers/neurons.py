@@ -1,0 +1,200 @@
+"""Trainable layers of neurons: LIF, LIF with synaptic currents, adaptive LIF, and the leaky integrator."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ...kernels.layers.scan import reference as kinds
+from .base import NeuronLayer
+from .surrogates import Surrogate
+from .unit_parameter import UnitParameter, Value
+
+
+def _decay(tau: Tensor, dt: float) -> Tensor:
+    return torch.exp(-dt / tau)
+
+
+def _rows(units: int, *values: Tensor) -> Tensor:
+    return torch.stack([value.expand(units) for value in values])
+
+
+@final
+class LIFLayer(NeuronLayer):
+    """Leaky integrate-and-fire, delta synapses: `neurosim.LIF` over a grid of steps, with gradients.
+
+        u = exp(-dt / tau_mem) v + x;  spike where u > v_threshold
+        reset "subtract":       v = u - v_threshold where it spiked, else u
+        reset "zero":           v = 0 where it spiked, else u
+        reset "subtract_late":  v = u; v_threshold is taken off after the next decay (snnTorch's "subtract")
+
+    Args:
+        units: neurons.
+        tau_mem: membrane time constant, s: a number, a pair or a tensor, see `UnitParameter`.
+        v_threshold: V (or dimensionless, with weights alike).
+        dt: s.
+        reset: see above. The first two are the engine's `soft_reset` and its reset to 0, exactly.
+        detach_reset: no gradient passes through the reset.
+        surrogate: a name in `SURROGATES` or a `Surrogate`.
+        train_tau, train_threshold: train a value for each unit.
+        recurrent: feed the spikes of all units back to all units, one step later.
+        seed: key of the feed-back weights and of drawn values.
+
+    Raises:
+        NeurosimInputError: naming the argument and its rule.
+    """
+
+    kind = kinds.LIF
+    state = ("v",)
+    resets = ("subtract", "zero", "subtract_late")
+
+    def __init__(
+        self,
+        units: int,
+        tau_mem: Value = 0.02,
+        v_threshold: Value = 1.0,
+        dt: float = 1e-3,
+        reset: str = "subtract",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        train_tau: bool = False,
+        train_threshold: bool = False,
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("LIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.v_threshold = new("LIFLayer.v_threshold", v_threshold, trained=train_threshold)
+
+    def constants(self) -> Tensor:
+        return _rows(self.units, _decay(self.tau_mem(), self.dt), self.v_threshold())
+
+
+@final
+class CurrentLIFLayer(NeuronLayer):
+    """Leaky integrate-and-fire, synaptic currents that decay exponentially: `neurosim.CubaLIF` of one receptor.
+
+        u = exp(-dt / tau_mem) v + kappa i;  i = exp(-dt / tau_syn) i + x;  spike where u > v_threshold; reset as LIF
+
+    The current is integrated exactly: kappa = r tau_syn / (tau_syn - tau_mem) (exp(-dt / tau_syn) -
+    exp(-dt / tau_mem)), and its limit where both are equal. Input moves the membrane from the next step on.
+    Arguments are those of `LIF`, and tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
+    """
+
+    kind = kinds.CURRENT
+    state = ("v", "i")
+
+    def __init__(
+        self,
+        units: int,
+        tau_mem: Value = 0.02,
+        tau_syn: Value = 0.005,
+        v_threshold: Value = 1.0,
+        r: float = 1.0,
+        dt: float = 1e-3,
+        reset: str = "zero",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        train_tau: bool = False,
+        train_threshold: bool = False,
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("CurrentLIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.tau_syn = new("CurrentLIFLayer.tau_syn", tau_syn, trained=train_tau, positive=True)
+        self.v_threshold = new("CurrentLIFLayer.v_threshold", v_threshold, trained=train_threshold)
+        self.r = new("CurrentLIFLayer.r", r)
+
+    def constants(self) -> Tensor:
+        tau_mem = self.tau_mem()
+        tau_syn = self.tau_syn()
+        alpha = _decay(tau_mem, self.dt)
+        x = self.dt / tau_syn - self.dt / tau_mem
+        # The same as exp(-dt / tau_mem) dt / tau_mem (1 - e^-x) / x, without a difference of nearly equal numbers.
+        near = x.abs() < 1e-4
+        share = torch.where(near, 1 - x / 2 + x * x / 6, -torch.expm1(-x) / torch.where(near, 1.0, x))
+        kappa = self.r() * alpha * share * self.dt / tau_mem
+        return _rows(self.units, alpha, self.v_threshold(), _decay(tau_syn, self.dt), kappa)
+
+
+@final
+class SEAdLIFLayer(NeuronLayer):
+    """Adaptive leaky integrate-and-fire with input and spikes scaled to the membrane (SE-adLIF).
+
+        u = alpha v + (1 - alpha) (x - w);  spike where u > v_threshold: s = 1
+        v = u after the reset of LIF
+        w = beta w + (1 - beta) q (a v + b s), with the new v
+        alpha = exp(-dt / tau_mem), beta = exp(-dt / tau_adapt)
+
+    where
+        tau_mem, tau_adapt: time constants of membrane and adaptation, s.
+        a, b: what the membrane and a spike add to the adaptation, dimensionless; q: their common scale.
+
+    Values of pairs are drawn uniformly, and stay between their ends in training. Other arguments are those of `LIF`.
+    `neurosim.network.SEAdLIF` is the same neuron in the engine. Source: Baronig et
+    al. 2025, "Advancing spatio-temporal processing through adaptation in spiking neural networks" (symplectic Euler:
+    w sees the new v), with the ranges used there.
+    """
+
+    kind = kinds.ADAPTIVE
+    state = ("v", "w")
+
+    def __init__(
+        self,
+        units: int,
+        tau_mem: Value = (0.005, 0.025),
+        tau_adapt: Value = (0.06, 0.3),
+        a: Value = (0.0, 1.0),
+        b: Value = (0.0, 2.0),
+        q: float = 120.0,
+        v_threshold: Value = 1.0,
+        dt: float = 1e-3,
+        reset: str = "zero",
+        detach_reset: bool = True,
+        surrogate: str | Surrogate = "arctan",
+        train_tau: bool = True,
+        train_adaptation: bool = True,
+        train_threshold: bool = False,
+        recurrent: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("SEAdLIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.tau_adapt = new("SEAdLIFLayer.tau_adapt", tau_adapt, trained=train_tau, positive=True)
+        self.a = new("SEAdLIFLayer.a", a, trained=train_adaptation)
+        self.b = new("SEAdLIFLayer.b", b, trained=train_adaptation)
+        self.q = new("SEAdLIFLayer.q", q)
+        self.v_threshold = new("SEAdLIFLayer.v_threshold", v_threshold, trained=train_threshold)
+
+    def constants(self) -> Tensor:
+        decays = [_decay(tau(), self.dt) for tau in (self.tau_mem, self.tau_adapt)]
+        q = self.q()
+        return _rows(self.units, decays[0], self.v_threshold(), decays[1], q * self.a(), q * self.b())
+
+
+@final
+class LeakyIntegrator(NeuronLayer):
+    """A membrane that never spikes, such as a readout: v = exp(-dt / tau_mem) v + x, and v is the output.
+
+    `neurosim.network.LI` over a grid of steps. Arguments are those of `LIF`.
+    """
+
+    kind = kinds.INTEGRATOR
+    state = ("v",)
+
+    def __init__(
+        self, units: int, tau_mem: Value = 0.02, dt: float = 1e-3, train_tau: bool = False, seed: int = 0
+    ) -> None:
+        super().__init__(units, dt, seed=seed)
+        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
+        self.tau_mem = new("LeakyIntegrator.tau_mem", tau_mem, trained=train_tau, positive=True)
+
+    def constants(self) -> Tensor:
+        return _rows(self.units, _decay(self.tau_mem(), self.dt))

@@ -1,0 +1,141 @@
+"""Spiking layers that compute all steps at once."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import check_fields, require
+from ...kernels.layers.newton import newton_scan
+from ...kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
+from .surrogates import Surrogate, to_surrogate
+
+
+def _surrogate(name: str, surrogate: str | Surrogate) -> Recurrence:
+    return Recurrence(LIF, SUBTRACT, False, *to_surrogate(surrogate, name).numbers())
+
+
+@final
+class PSN(nn.Module):
+    """Parallel spiking neurons: h = W x over time, spike where h > threshold; no reset, hence no recurrence.
+
+    `layer(x)`, x [T, ...] to spikes of the same shape. All units share W and the thresholds.
+
+    Attributes:
+        weight: [T, T] parameter, from step to step; Kaiming-uniform (a = sqrt 5) as published.
+        v_threshold: [T] parameter, 1 at the start.
+
+    Source: Fang et al. 2023, "Parallel spiking neurons with high efficiency and ability to learn long-term
+    dependencies", arXiv 2304.12760.
+
+    Raises:
+        NeurosimInputError: no step; an input of another number of steps.
+    """
+
+    def __init__(self, steps: int, surrogate: str | Surrogate = "arctan", seed: int = 0) -> None:
+        super().__init__()
+        require(isinstance(steps, int) and steps > 0, "PSN.steps", "must be an integer > 0", steps)
+        self.steps = steps
+        self.how = _surrogate("PSN", surrogate)
+        draws = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter((2 * torch.rand(steps, steps, generator=draws) - 1) / math.sqrt(steps))
+        self.v_threshold = nn.Parameter(torch.ones(steps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        require(len(x) == self.steps, "PSN", f"input must have {self.steps} steps", len(x))
+        h = (self.weight @ x.flatten(1)) - self.v_threshold[:, None]
+        return Step.apply(h, self.how).view(x.shape)
+
+
+@final
+class FixedPointLIF(nn.Module):
+    """`LIF` with reset "subtract", all steps at once: iterate o = [L x - theta (L - I) o > theta].
+
+    L_ij = lambda^(i - j) from step j to step i >= j, lambda = exp(-dt / tau_mem). A sweep is one product over time. The
+    first k steps are right after k sweeps, so T are enough; sweeps stop when nothing changes, for lambda = .5 after
+    about 10. The gradient takes the spikes in the bracket as constants, as `LIF(detach_reset=True)` does, and is one
+    product as well.
+
+    `layer(x) -> (spikes, sweeps)`, x [T, ...]; it starts from rest.
+
+    Args:
+        tau_mem: s, one for all units.
+        v_threshold: V (or dimensionless, with weights alike).
+        dt: s.
+        surrogate: a name in `SURROGATES` or a `Surrogate`.
+
+    Raises:
+        NeurosimInputError: naming the argument and its rule.
+    """
+
+    def __init__(
+        self, tau_mem: float = 0.02, v_threshold: float = 1.0, dt: float = 1e-3, surrogate: str | Surrogate = "arctan"
+    ) -> None:
+        super().__init__()
+        self.tau_mem = float(tau_mem)
+        self.v_threshold = float(v_threshold)
+        self.dt = float(dt)
+        check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite"})
+        self.how = _surrogate("FixedPointLIF", surrogate)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        steps = len(x)
+        theta = self.v_threshold
+        powers = torch.arange(steps, dtype=torch.float64) * (-self.dt / self.tau_mem)
+        lag = torch.arange(steps)[:, None] - torch.arange(steps)
+        decays = torch.where(lag < 0, 0.0, powers.exp()[lag.clamp_min(0)]).to(x)
+        charged = decays @ x.flatten(1)
+        before = (decays - torch.eye(steps, dtype=x.dtype, device=x.device)) * theta
+        with torch.no_grad():
+            spikes = torch.zeros_like(charged)
+            sweeps = 0
+            for sweeps in range(1, steps + 1):  # noqa: B007 - returned
+                again = (charged - before @ spikes > theta).to(x.dtype)
+                if torch.equal(again, spikes):
+                    break
+                spikes = again
+            taken = before @ spikes
+        return Step.apply(charged - taken - theta, self.how).view(x.shape), sweeps
+
+
+@final
+class SmoothLIF(nn.Module):
+    """A LIF neuron of smooth spikes, all steps at once by Newton's method.
+
+        v_t = lambda (v_{t-1} - theta s_{t-1}) + x_t,   s_t = sigmoid((v_t - theta) / width)
+
+    lambda = exp(-dt / tau_mem). For a small width it is `FixedPointLIF`, whose spikes have no derivative to solve by.
+    The gradient is exact, through the reset, too.
+
+    `layer(x) -> (s, rounds)`, x [T, ...]; it starts from v = 0, and `rounds` are those of `newton_scan`.
+
+    Args:
+        tau_mem: s, one for all units.
+        v_threshold: theta, V (or dimensionless, with weights alike).
+        width: of the threshold, in its unit.
+        dt: s.
+
+    Raises:
+        NeurosimInputError: naming the argument and its rule.
+    """
+
+    def __init__(self, tau_mem: float = 0.02, v_threshold: float = 1.0, width: float = 0.1, dt: float = 1e-3) -> None:
+        super().__init__()
+        self.tau_mem, self.v_threshold, self.width, self.dt = map(float, (tau_mem, v_threshold, width, dt))
+        check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite", "width": "> 0"})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        leak = math.exp(-self.dt / self.tau_mem)
+
+        def step(v: Tensor, inputs: Tensor) -> Tensor:
+            return leak * (v - self.v_threshold * self._spike(v)) + inputs
+
+        first = torch.zeros_like(x[0])[..., None]
+        solution = newton_scan(step, first, x[..., None])
+        return self._spike(solution.states)[..., 0], solution.rounds
+
+    def _spike(self, v: Tensor) -> Tensor:
+        return ((v - self.v_threshold) / self.width).sigmoid()

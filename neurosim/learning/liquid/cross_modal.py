@@ -1,0 +1,193 @@
+"""Two liquids of different senses, each with a trained projection into a common space; needs torch.
+
+An image and a spoken word of the same digit should lie near each other, so that digits without training examples can be
+recognised, as Lin et al. do with resistive memory. The liquids are not trained.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimMissingError, check_fields, require
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:
+    raise NeurosimMissingError(f"Contrast: needs torch ({error}); run: pip install 'neurosim-spiking[train]'") from None
+
+
+@final
+@dataclass(frozen=True)
+class Contrast:
+    """Training of the two projections.
+
+    The loss is contrastive, in both directions: from an example of one sense, the mean over the examples of the other
+    sense with the same label of -log softmax(cosine / temperature), the softmax running over all of them (Radford et
+    al. 2021; several right answers as in Khosla et al. 2020). All examples make one batch; Adam.
+
+    Attributes:
+        dimensions: dimensions of the common space.
+        temperature: divides the cosine.
+        steps: steps of Adam.
+        learning_rate: first learning rate, which falls to 0 as a cosine.
+        decay: weight decay, decoupled from the loss (Loshchilov & Hutter 2019).
+        components: number of standardised principal components of each sense that the projection gets.
+        seed: key of the first weights.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    dimensions: int = 64
+    temperature: float = 1.0
+    steps: int = 100
+    learning_rate: float = 0.01
+    decay: float = 0.1
+    components: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"dimensions steps components": ">= 1", "temperature learning_rate": "> 0", "decay": ">= 0"})
+
+    def fit(self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray) -> CrossModal:
+        """Return projections trained on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].
+
+        Raises:
+            NeurosimInputError: labels that do not fit, or that differ between the senses.
+        """
+        a = np.asarray(seen_labels)
+        b = np.asarray(heard_labels)
+        require(a.shape == (len(seen),), "Contrast.fit", f"needs {len(seen)} labels of what is seen", a.shape)
+        require(b.shape == (len(heard),), "Contrast.fit", f"needs {len(heard)} labels of what is heard", b.shape)
+        fits = set(a.tolist()) == set(b.tolist()) and len(np.unique(a)) > 1
+        require(fits, "Contrast.fit", "needs the same two or more labels of both", np.unique(b))
+        whitened = [_Whitening.of(x, self.components, self.seed) for x in (seen, heard)]
+        x, y = (
+            torch.from_numpy(w(values).astype(np.float32)) for w, values in zip(whitened, (seen, heard), strict=True)
+        )
+        generator = torch.Generator().manual_seed(self.seed)
+        maps = [
+            nn.Parameter(torch.randn(z.shape[1], self.dimensions, generator=generator) / math.sqrt(z.shape[1]))
+            for z in (x, y)
+        ]
+        right = torch.from_numpy(a[:, None] == b).float()
+        self._train(maps, x, y, right)
+        found = [m.detach().numpy().astype(np.float64) for m in maps]
+        return CrossModal(*(w.into(m) for w, m in zip(whitened, found, strict=True)))
+
+    def _train(self, maps: list[nn.Parameter], x: Tensor, y: Tensor, right: Tensor) -> None:
+        optimizer = torch.optim.AdamW(maps, lr=self.learning_rate, weight_decay=self.decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
+        for _ in range(self.steps):
+            optimizer.zero_grad()
+            contrast(x @ maps[0], y @ maps[1], right, self.temperature).backward()
+            optimizer.step()
+            schedule.step()
+
+
+def contrast(x: Tensor, y: Tensor, right: Tensor, temperature: float) -> Tensor:
+    """Return the loss of `Contrast` for points x [n, d] and y [m, d]; right [n, m] is 1 where labels agree, else 0."""
+    cosines = nn.functional.normalize(x, dim=1) @ nn.functional.normalize(y, dim=1).T / temperature
+    losses = [
+        -(cosines.log_softmax(dim=d) * right).sum(dim=d).div(right.sum(dim=d).clamp(min=1)).mean() for d in (1, 0)
+    ]
+    return (losses[0] + losses[1]) / 2
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SharedProjection:
+    """x -> (x - mean) weights, scaled to length 1. mean: [features]; weights: [features, dimensions]."""
+
+    mean: NDArray
+    weights: NDArray
+
+    def __call__(self, x: NDArray) -> NDArray[np.float64]:
+        """Return [n, dimensions] points of length 1 for features [n, features]."""
+        fits = x.ndim == 2 and x.shape[1] == len(self.mean)
+        require(fits, "SharedProjection", f"needs {len(self.mean)} features", x.shape)
+        points = (x - self.mean) @ self.weights
+        return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CrossModal:
+    """Trained projections of images and of sounds."""
+
+    see: SharedProjection
+    hear: SharedProjection
+
+    def accuracy(
+        self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray
+    ) -> tuple[float, float]:
+        """Return how often examples of one sense are matched with the right label, the mean of both directions.
+
+        Each example is compared with examples of each label in the other sense.
+
+        Returns:
+            The accuracy with one example of each label, over all choices (two labels: chance is .5); and that with the
+            mean of all examples of each label.
+        """
+        x = self.see(seen)
+        y = self.hear(heard)
+        labels = np.unique(seen_labels)
+        require(bool(np.isin(heard_labels, labels).all()), "CrossModal.accuracy", "needs labels of both senses", labels)
+        ways = ((x, seen_labels, y, heard_labels), (y, heard_labels, x, seen_labels))
+        single = float(np.mean([_single(*way) for way in ways]))
+        return single, float(np.mean([_mean(*way) for way in ways]))
+
+
+def _mean(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -> float:
+    known = np.unique(other_labels)
+    centres = np.stack([others[other_labels == label].mean(axis=0) for label in known])
+    return float(np.mean(known[(x @ centres.T).argmax(axis=1)] == labels))
+
+
+def _single(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -> float:
+    """Return the probability that the cosine with a right example exceeds those with one example of each other label.
+
+    It is exact: for a right example at cosine c the product over the other labels of the fraction of their examples
+    below c, examples at c counting half.
+    """
+    cosines = x @ others.T
+    total = 0.0
+    for row, label in zip(cosines, labels, strict=True):
+        right = row[other_labels == label]
+        wins = np.ones(len(right))
+        for other in np.unique(other_labels[other_labels != label]):
+            rivals = np.sort(row[other_labels == other])
+            below, upto = (np.searchsorted(rivals, right, side=side) for side in ("left", "right"))
+            wins *= (below + upto) / (2 * len(rivals))
+        total += wins.mean()
+    return total / len(x)
+
+
+@dataclass(frozen=True, eq=False)
+class _Whitening:
+    """The first principal components of features, each of variance 1."""
+
+    mean: NDArray
+    axes: NDArray
+
+    @classmethod
+    def of(cls, x: NDArray, components: int, seed: int) -> _Whitening:
+        from sklearn.utils.extmath import randomized_svd
+
+        mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+        kept = min(components, *x.shape)
+        _, spread, axes = randomized_svd(x - mean, kept, random_state=seed % 2**32)
+        kept = int(np.count_nonzero(spread > 1e-5 * spread[0]))
+        return cls(mean, axes[:kept].T * (math.sqrt(len(x)) / spread[:kept]))
+
+    def __call__(self, x: NDArray) -> NDArray[np.float64]:
+        return (x - self.mean) @ self.axes
+
+    def into(self, weights: NDArray) -> SharedProjection:
+        return SharedProjection(self.mean, self.axes @ weights)

@@ -1,0 +1,358 @@
+"""The liquid: excitatory and inhibitory LIF neurons with random, untrained synapses from a sensor and each other."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import check_fields, lookup, require
+from ...base.measure.work import LayerCounts
+from ...base.random import rng_key
+from ...data.spikes import Recordings
+from ...engine.batch import simulate
+from ...engine.result import Progress, Result
+from ...network.network import Network, Population, Projection, SpikeSource
+from ...network.neurons.base import Neuron
+from ...network.neurons.current import CubaLIF
+from ...network.synapses.patterns import FromList
+
+# An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
+MIN_SPACE_UNITS = 8
+INPUT_WEIGHT = 0.3  # times the root of the number of patches: weight of an input synapse before `adapt`
+# Rounds of `adapt`, the damping of a round and its bounds; six bring the median neuron within 20 % of the rate.
+ROUNDS = 6
+DAMPING = 0.7
+BOUNDS = (0.5, 2.0)
+# Up to this number of neurons all eigenvalues are computed.
+MAX_DENSE = 100
+MIN_COUNTS = {"neurons": 1, "patches": 1, "patch_synapses": 1, "in_degree": 0, "seed": 0}
+
+
+@dataclass(frozen=True, eq=False)
+class Wires:
+    """A list of synapses: source and target units, weights, and delays in steps, all [n]."""
+
+    pre: NDArray[np.int64]
+    post: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    delays: NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Liquid:
+    """A liquid state machine's network (Maass, Natschlaeger & Markram 2002).
+
+    Each neuron gets input from `patches` small random patches of the sensor, each with its own delay; half of the
+    patches excite and half inhibit. So a neuron responds to an arrangement of events in space and time, not to their
+    number. Neurons have random places in a space of the sensor's dimensions, and recurrent synapses come more often
+    from near neurons. A neuron excites or inhibits all its targets (Dale's principle). Weights are gamma distributed
+    (shape 4), delays uniform.
+
+    The defaults were chosen on parts of the training recordings of N-MNIST-800 and FSDD-SHD. Patches of several
+    neighbouring units matter most (they average the noise of single units), then the balance of excitation and
+    inhibition, then, for speech, the delays of the input; recurrent weights matter little while activity is stable.
+
+    Attributes:
+        shape: shape of the sensor, e.g. (2, 34, 34) = polarity, y, x.
+        neurons: number of neurons.
+        inhibitory: fraction of inhibitory neurons.
+        patches: number of input patches of each neuron.
+        patch_synapses: synapses drawn in each patch; those outside the sensor are left out.
+        patch_radius: standard deviation of a patch, as a fraction of the sensor.
+        longest_input_delay: largest delay of patches, s.
+        in_degree: number of recurrent synapses onto each neuron.
+        wiring: "distance", recurrent synapses come more often from near neurons; or "uniform", from all alike.
+        radius: standard deviation of the distance between source and target, as a fraction of the sensor.
+        weight: recurrent excitation: sum of a neuron's excitatory weights if all its sources were excitatory.
+        inhibition: ratio of inhibitory to excitatory weights.
+        longest_delay: largest delay of recurrent synapses, s.
+        tau_mem, tau_syn, t_refractory: parameters of the neurons, s (`neurons.CubaLIF`, threshold 1, rest and reset 0).
+        rate: firing rate that `adapt` aims at, spikes/s.
+        write_noise: standard deviation of the logarithm of a conductance after its write to resistive memory
+            (`resistive.written`).
+        read_noise: standard deviation of each read of a weight, as a fraction of it (`resistive.ReadNoiseLIF`).
+        clock: step, s.
+        seed: key of all random numbers.
+        gains: [neurons] factors of each neuron's input weights, from `adapt`; None: 1.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    shape: tuple[int, ...]
+    neurons: int = 1000
+    inhibitory: float = 0.2
+    patches: int = 12
+    patch_synapses: int = 32
+    patch_radius: float = 0.02
+    longest_input_delay: float = 0.08
+    in_degree: int = 30
+    wiring: Literal["distance", "uniform"] = "distance"
+    radius: float = 0.3
+    weight: float = 1.0
+    inhibition: float = 3.0
+    longest_delay: float = 0.01
+    tau_mem: float = 0.015
+    tau_syn: float = 0.01
+    t_refractory: float = 0.003
+    rate: float = 30.0
+    write_noise: float = 0.0
+    read_noise: float = 0.0
+    clock: float = 1e-3
+    seed: int = 0
+    gains: NDArray | None = None
+
+    def __post_init__(self) -> None:
+        integers = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)
+        require(integers, "Liquid.shape", "must be integers > 0", self.shape)
+        for name, minimum in MIN_COUNTS.items():
+            value = getattr(self, name)
+            require(isinstance(value, (int, np.integer)), f"Liquid.{name}", "must be an integer", value)
+            require(value >= minimum, f"Liquid.{name}", f"must be >= {minimum}", value)
+        require(0 <= self.inhibitory <= 1, "Liquid.inhibitory", "must be in 0..1", self.inhibitory)
+        require(self.in_degree < self.neurons, "Liquid.in_degree", f"must be < neurons {self.neurons}", self.in_degree)
+        check_fields(self, {"patch_radius radius rate clock": "> 0"})
+        lookup(WIRINGS, self.wiring, "Liquid.wiring")
+        check_fields(self, {"weight inhibition write_noise read_noise": ">= 0"})
+        for name in ("longest_input_delay", "longest_delay"):
+            value = getattr(self, name)
+            require(value >= self.clock, f"Liquid.{name}", f"must be >= clock {self.clock} s", value)
+        self.neuron()
+        if self.gains is not None:
+            require(self.gains.shape == (self.neurons,), "Liquid.gains", f"must hold {self.neurons}", self.gains.shape)
+
+    def neuron(self) -> Neuron:
+        """Return the neuron: `CubaLIF`, or `resistive.ReadNoiseLIF` with `read_noise`."""
+        if not self.read_noise:
+            return CubaLIF(tau_mem=self.tau_mem, tau_syn=self.tau_syn, t_refractory=self.t_refractory)
+        from .resistive import HALF, ReadNoiseLIF
+
+        key = rng_key(self.seed, "liquid", "reads")
+        return ReadNoiseLIF(
+            self.tau_mem, self.tau_syn, t_refractory=self.t_refractory, key_high=key // HALF % HALF, key_low=key % HALF
+        )
+
+    def network(self) -> Network:
+        """Return populations "input" and "liquid" and the projections between them."""
+        return self._network(np.ones(self.neurons) if self.gains is None else self.gains)
+
+    def run(
+        self,
+        recordings: Recordings,
+        *,
+        threads: int | None = None,
+        count_updates: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Result:
+        """Run each recording from rest; `spikes["liquid"]` of the result is the input of `Readout`.
+
+        Raises:
+            NeurosimInputError: recordings of another shape.
+        """
+        return self._run(self.network(), recordings, threads, count_updates, progress)
+
+    def adapt(
+        self,
+        recordings: Recordings,
+        threads: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Liquid:
+        """Return the liquid with input gains that bring every neuron near `rate` on these recordings.
+
+        It uses no labels. Without it a sensor with few events leaves the liquid silent, and one with many saturates it.
+
+        Raises:
+            NeurosimInputError: recordings of another shape.
+        """
+        gains: NDArray = np.ones(self.neurons)
+        started = time.perf_counter()
+        seconds = float(recordings.durations.sum())
+        for k in range(ROUNDS if seconds else 0):
+            if progress is None:
+                report = None
+            else:
+                report = _part(progress, k * seconds, ROUNDS * seconds, started)
+            spikes = self._run(self._network(gains), recordings, threads, progress=report).spikes["liquid"]
+            rates = np.bincount(np.asarray(spikes.units), minlength=self.neurons) / seconds
+            gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
+        return replace(self, gains=gains)
+
+    def spectral_radius(self) -> float:
+        """Return the largest |eigenvalue| of the recurrent weights [target, source], in units of the threshold."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.linalg import ArpackNoConvergence, eigs
+
+        wires = self._written["liquid"]
+        if not len(wires.pre):
+            return 0.0
+        matrix = coo_array((wires.weights, (wires.post, wires.pre)), shape=(self.neurons, self.neurons)).tocsr()
+        if self.neurons > MAX_DENSE:
+            try:
+                # A hundredth of the time of all eigenvalues; a fixed start makes the result repeatable.
+                first = eigs(matrix, k=1, which="LM", v0=np.ones(self.neurons), return_eigenvectors=False)
+                return float(np.abs(first).max())
+            except ArpackNoConvergence:
+                pass
+        return float(np.abs(np.linalg.eigvals(matrix.toarray())).max())
+
+    def _network(self, gains: NDArray) -> Network:
+        layers = []
+        for name, wires in self._written.items():
+            if not len(wires.pre):
+                continue
+            if name == "input":
+                weights = wires.weights * gains[wires.post]
+            else:
+                weights = wires.weights
+            pattern = FromList(wires.pre, wires.post)
+            delays = wires.delays * self.clock
+            layers.append(Projection(name, "liquid", pattern, weights, delays))
+            if self.read_noise:
+                variance = (self.read_noise * weights) ** 2
+                label = f"noise of {name}"
+                layers.append(Projection(name, "liquid", pattern, variance, delays, "variance", label))
+        if self.read_noise:
+            initial = {"unit": np.arange(self.neurons, dtype=float)}
+        else:
+            initial = {}
+        sensor = Population("input", self.shape, SpikeSource())
+        return Network([sensor, Population("liquid", (self.neurons,), self.neuron(), initial)], layers)
+
+    def _run(
+        self,
+        network: Network,
+        recordings: Recordings,
+        threads: int | None,
+        count_updates: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Result:
+        fits = recordings.shape == self.shape
+        require(fits, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
+        result = simulate(
+            network,
+            recordings,
+            clock=self.clock,
+            seed=self.seed,
+            threads=threads,
+            record=["liquid"],
+            count_updates=count_updates,
+            progress=progress,
+        )
+        if self.read_noise:
+            return replace(result, work=[_once(layer) for layer in result.work])
+        return result
+
+    @cached_property
+    def _written(self) -> dict[str, Wires]:
+        """Synapses by their source population, as resistive memory holds them, before gains."""
+        wires = {"input": self._input, "liquid": self._recurrent}
+        if not self.write_noise:
+            return wires
+        from .resistive import written
+
+        return {
+            name: replace(w, weights=written(w.weights, self.write_noise, self._normal(f"write {name}", len(w.pre))))
+            for name, w in wires.items()
+        }
+
+    @cached_property
+    def _input(self) -> Wires:
+        """Synapses from the sensor, before gains."""
+        n = self.neurons
+        k = self.patches
+        m = self.patch_synapses
+        axes = [axis for axis, size in enumerate(self.shape) if size >= MIN_SPACE_UNITS]
+        centres = self._uniform("patch centres", n, k, 1, len(axes))
+        points = centres + self.patch_radius * self._normal("patch points", n, k, m, len(axes))
+        inside = np.all((points >= 0) & (points < 1), axis=-1)
+        where = [
+            points[..., axes.index(a)] if a in axes else self._uniform(f"patch kinds {a}", n, k, m)
+            for a in range(len(self.shape))
+        ]
+        # Places outside the sensor are clipped here and left out below.
+        cells = tuple(
+            np.clip((x * size).astype(np.int64), 0, size - 1) for x, size in zip(where, self.shape, strict=True)
+        )
+        signs = np.where(np.arange(k) < k // 2, -1.0, 1.0)
+        weights = signs * self._gamma("patch weights", n, k) * (INPUT_WEIGHT / math.sqrt(k))
+        delays = self._steps("patch delays", self.longest_input_delay, n, k)
+        return Wires(
+            np.ravel_multi_index(cells, self.shape)[inside],
+            np.broadcast_to(np.arange(n)[:, None, None], inside.shape)[inside],
+            np.broadcast_to(weights[..., None], inside.shape)[inside],
+            np.broadcast_to(delays[..., None], inside.shape)[inside],
+        )
+
+    @cached_property
+    def _recurrent(self) -> Wires:
+        """Synapses within the liquid."""
+        n = self.neurons
+        d = self.in_degree
+        places = self._uniform("places", n, max(sum(size >= MIN_SPACE_UNITS for size in self.shape), 1))
+        inhibits = np.zeros(n, bool)
+        inhibits[np.argsort(self._uniform("inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
+        sources = np.empty((n, d), np.int64)
+        log_weight = WIRINGS[self.wiring]
+        for i in range(n):
+            distance = ((places - places[i]) ** 2).sum(axis=1)
+            # The largest d of log-weights with Gumbel noise are d draws without replacement (Yellott 1977).
+            keys = -np.log(-np.log(self._uniform("sources", n, first=i * n))) + log_weight(distance, self.radius)
+            keys[i] = -math.inf
+            sources[i] = np.sort(np.argsort(-keys, kind="stable")[:d])
+        weights = self._gamma("weights", n, d) * np.where(inhibits[sources], -self.inhibition, 1.0)
+        return Wires(
+            sources.ravel(),
+            np.repeat(np.arange(n), d),
+            weights.ravel() * (self.weight / max(d, 1)),
+            self._steps("delays", self.longest_delay, n, d).ravel(),
+        )
+
+    def _uniform(self, label: str, *shape: int, first: int = 0) -> NDArray[np.float64]:
+        from ...kernels.tools.random import uniforms
+
+        values = np.empty(math.prod(shape))
+        uniforms(np.uint64(rng_key(self.seed, "liquid", label)), first, 0, values)
+        return values.reshape(shape)
+
+    def _normal(self, label: str, *shape: int) -> NDArray[np.float64]:
+        from ...kernels.tools.random import normals
+
+        values = np.empty(math.prod(shape))
+        normals(np.uint64(rng_key(self.seed, "liquid", label)), 0, 0, values)
+        return values.reshape(shape)
+
+    def _gamma(self, label: str, *shape: int) -> NDArray[np.float64]:
+        """Return gamma numbers of mean 1 and shape 4: the mean of four exponentials."""
+        return -np.log(self._uniform(label, *shape, 4)).mean(axis=-1)
+
+    def _steps(self, label: str, max_delay: float, *shape: int) -> NDArray[np.int64]:
+        """Return delays in steps, uniform from 1 to `max_delay` seconds."""
+        return 1 + (self._uniform(label, *shape) * round(max_delay / self.clock)).astype(np.int64)
+
+
+WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
+    "distance": lambda squared, radius: -squared / (2 * radius**2),
+    "uniform": lambda squared, radius: np.zeros_like(squared),
+}
+"""Logarithms of the probability of a source, from its squared distance and the radius."""
+
+
+def _once(layer: LayerCounts) -> LayerCounts:
+    """Return the work without the projections that carry read noise: a noisy read is one read."""
+    counts = ("weights", "nonzero_weights", "synaptic_operations")
+    return replace(layer, **{name: getattr(layer, name) // 2 for name in counts})
+
+
+def _part(
+    progress: Callable[[Progress], None], before: float, total: float, started: float
+) -> Callable[[Progress], None]:
+    """Return a callback for one of several runs, of which `before` seconds have been done since `started`."""
+    return lambda p: progress(Progress(before + p.done, total, p.spikes, time.perf_counter() - started))

@@ -1,0 +1,1 @@
+"""Readouts as populations of a network: trained weights, or weights that learn in place, with orthogonal projection."""

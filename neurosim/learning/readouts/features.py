@@ -1,0 +1,103 @@
+"""Features of the recording so far: spike counts, their roots, or traces, in slots of one window each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...network.windowed import MAX_COUNT, Arrivals, array_of
+
+if TYPE_CHECKING:
+    from ...kernels.memory.readout import FeatureRules
+
+INPUT = "input"
+KINDS = ("counts", "roots", "traces")
+# Bound of features of a model, so that indices stay within 32 bits.
+MAX_FEATURES = 2**31 - 1
+# Bound of a count or a trace in a saved state: its square is still exact enough.
+MAX_SUM = 2.0**53
+
+
+def feature_rules(owner: object) -> FeatureRules:
+    """Return the rules of a readout's `inputs`, `windows`, `features`, `decay` and `gain`.
+
+    Raises:
+        NeurosimInputError: an attribute that breaks its rule.
+    """
+    from ...kernels.memory.readout import FeatureRules
+
+    name = type(owner).__name__
+    values = {key: getattr(owner, key) for key in ("inputs", "windows", "features", "decay", "gain")}
+    lookup(dict.fromkeys(KINDS), values["features"], f"{name}.features")
+    for key in ("inputs", "windows"):
+        integer(values[key], f"{name}.{key}", 1, MAX_FEATURES)
+    features = values["inputs"] * values["windows"]
+    require(features <= MAX_FEATURES, name, f"must have at most {MAX_FEATURES} inputs x windows", features)
+    check_fields(owner, {"decay": ">= 0 and < 1", "gain": "> 0"})
+    if values["decay"] and values["features"] != "traces":
+        raise NeurosimInputError(f"{name}.decay: is of features='traces' (got features={values['features']!r})")
+    kind = KINDS.index(values["features"])
+    return FeatureRules(kind, values["inputs"], values["windows"], float(values["decay"]), float(values["gain"]))
+
+
+def integer(value: object, name: str, low: int, high: int) -> int:
+    """Return `value` as an int; it must be an integer in low..high."""
+    good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high
+    require(bool(good), name, f"must be an integer in {low}..{high}", value)
+    return int(value)  # type: ignore[call-overload]
+
+
+@final
+class Features:
+    """Features of the recording so far.
+
+    Attributes:
+        x: [windows * inputs] float32.
+        window: number of windows so far.
+    """
+
+    def __init__(self, rules: FeatureRules) -> None:
+        size = rules.inputs * rules.windows
+        self.rules = rules
+        self.window = 0
+        self.x: NDArray[np.float32] = np.zeros(size, np.float32)
+        self._sums: NDArray[np.float64] = np.zeros(size)
+        self._changed: NDArray[np.int64] = np.zeros(rules.inputs, np.int64)
+        self._delta: NDArray[np.float64] = np.zeros(rules.inputs)
+
+    def begin(self) -> None:
+        """Start a new recording."""
+        self.window = 0
+        self.x[:] = 0.0
+        self._sums[:] = 0.0
+
+    def arrive(self, spikes: Arrivals) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Add the spikes of a window; return the features that changed, and by how much."""
+        from ...kernels.memory.readout import arrive
+
+        n = arrive(self.rules, self.window, spikes.units, spikes.counts, self._sums, self.x, self._changed, self._delta)
+        self.window += 1
+        return self._changed[:n], self._delta[:n]
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return copies of what later windows depend on."""
+        return {"sums": self._sums.copy(), "window": np.array([self.window], np.int64)}
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays of other features of the same rules.
+
+        Raises:
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+        """
+        window = array_of(arrays, "window", np.zeros(1, np.int64), 0, MAX_COUNT)
+        self._sums[:] = array_of(arrays, "sums", self._sums, 0.0, MAX_SUM)
+        self.window = int(window[0])
+        if KINDS[self.rules.kind] == "roots":
+            values = np.sqrt(self._sums)
+        else:
+            values = self._sums
+        self.x[:] = self.rules.gain * values

@@ -1,0 +1,416 @@
+"""Readout that learns in place by a local rule, window by window, with changes projected for one task after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...base.measure.work import LayerCounts
+from ...base.random import rng_key
+from ...network.neurons.base import LATER
+from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from .features import INPUT, Features, feature_rules, integer
+from .lateral import MAX_WEIGHT, LateralCircuit, LateralState
+from .linear import MAX_SCORE, score_names
+
+LABEL = "label"
+REWARD = "reward"
+TASK = "task"
+RULES = ("delta", "reward")
+ERRORS = ("linear", "softmax")
+# Units of the receptor "reward".
+WRONG = 0
+RIGHT = 1
+# Fraction of the power of an item that is added to that of its projection: items that are nearly all in the old
+# subspace take no huge steps.
+STEP_FLOOR = 1e-3
+# Bound of features of which all pairs have a weight, 2 GB.
+MAX_PAIRED = 2**14
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class OnlineReadout(WindowModel):
+    """Scores s = W x of the features x of the recording so far; W changes when a label or a reward arrives.
+
+        W += step e r^T,    step = learning_rate, or learning_rate / r.x if `normalised`
+        r = x, or with a `lateral` circuit x - H_old^T H_old x: the part of x that no earlier task has used
+
+    With `input_rates`, r = g x: feature i has a rate of its own, g_i = 1 / sum x_i^2 over what was learned so far, the
+    item included. It is the diagonal of recursive least squares: features that were rarely active learn the most from
+    an item, and each synapse needs no more than the history of its own input.
+
+    With a `penalty`, all of recursive least squares: inputs are joined by synapses P, which start at 1 / penalty on the
+    diagonal. They answer k = P x, W += e k^T / (1 + k.x), and P -= k k^T / (1 + k.x): each weakens by the product of
+    the two answers that it joins. After every item W is the ridge regression of all items so far on targets of 1 and 0,
+    each seen once. For a small penalty, penalty P is the projection onto the directions that no item has used (Zeng et
+    al. 2019), so that it takes no `lateral` circuit. P has as many weights as pairs of features; `learning_rate` and
+    `normalised` play no part.
+
+    where e is the error of each class:
+        "delta": from the receptor "label", a spike of the right class. "linear": e = t - s, t being 1 for the right
+            class and 0 for others; "softmax": e = t - p, p = softmax(s) over the classes seen so far.
+        "reward": from the receptor "reward", a spike of unit 1 (right) or 0 (wrong). Only the weights of the unit that
+            has spiked in this window change. "linear": e = +-1 - s; "softmax": e = 1 - p if right, -p if wrong.
+
+    A label or reward may come in any window, and acts after the unit of that window has spiked. One spike must come in
+    every recording while the readout learns. The features have `windows` slots, see `LinearReadout`; by default one
+    slot collects the whole recording.
+
+    Units are the classes, then the lateral neurons. At the end of every window the class with the largest score spikes,
+    on ties the first; with "delta" among the classes seen so far. Readings are the scores, and with a lateral circuit
+    |y|^2 / |x|^2 of its answers y and the number of its spikes. It acts only while the readout learns.
+
+    A new task is announced by a spike of the receptor "task", or between two runs by `next_task`: rows of H freeze, and
+    those of the next task start. With "linear", targets of 0 teach old classes what is new in the items of a new task,
+    and projection keeps new classes at 0 for old items, so that classes of different tasks may be compared.
+
+    Attributes:
+        inputs, classes: numbers of them.
+        windows, features, decay, gain: features, as in `LinearReadout`.
+        rule, error, learning_rate, normalised, input_rates, penalty: see above; a penalty of 0 is none.
+        exploration: of "reward": fraction of recordings in which a unit drawn at random spikes.
+        lateral: the circuit that projects changes; None: none.
+        seed: key of exploration and of the first lateral weights.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    inputs: int
+    classes: int
+    windows: int = 1
+    features: Literal["counts", "roots", "traces"] = "roots"
+    decay: float = 0.0
+    gain: float = 1.0
+    rule: Literal["delta", "reward"] = "delta"
+    error: Literal["linear", "softmax"] = "linear"
+    learning_rate: float = 0.5
+    normalised: bool = True
+    exploration: float = 0.1
+    lateral: LateralCircuit | None = None
+    seed: int = 0
+    input_rates: bool = field(default=False, metadata=LATER)
+    penalty: float = field(default=0.0, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rules", feature_rules(self))
+        integer(self.classes, "OnlineReadout.classes", 1, 2**31 - 1)
+        integer(self.seed, "OnlineReadout.seed", 0, 2**63 - 1)
+        lookup(dict.fromkeys(RULES), self.rule, "OnlineReadout.rule")
+        lookup(dict.fromkeys(ERRORS), self.error, "OnlineReadout.error")
+        check_fields(self, {"learning_rate": "> 0", "penalty": ">= 0", "exploration": ">= 0 and <= 1"})
+        for name in ("normalised", "input_rates"):
+            given = getattr(self, name)
+            require(isinstance(given, bool), f"OnlineReadout.{name}", "must be true or false", given)
+        if self.penalty:
+            self._check_pairs()
+        if self.lateral is not None:
+            good = isinstance(self.lateral, LateralCircuit)
+            require(good, "OnlineReadout.lateral", "must be a LateralCircuit or None", self.lateral)
+            if self.input_rates:
+                raise NeurosimInputError(
+                    "OnlineReadout.input_rates: must be false with a lateral circuit (got true): rates of each input "
+                    "lead changes out of the directions that the circuit leaves free"
+                )
+            size = self.inputs * self.windows
+            rows = self.lateral.neurons
+            require(rows <= size, "OnlineReadout.lateral.rows", f"must be at most the {size} features in all", rows)
+
+    def _check_pairs(self) -> None:
+        for name, only in (("rule", "delta"), ("error", "linear"), ("input_rates", False), ("lateral", None)):
+            given = getattr(self, name)
+            require(given == only, f"OnlineReadout.{name}", f"must be {only!r} with a penalty", given)
+        size = self.inputs * self.windows
+        rule = f"must be 0 with more than {MAX_PAIRED} inputs x windows, here {size}"
+        require(size <= MAX_PAIRED, "OnlineReadout.penalty", rule, self.penalty)
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        if self.rule == "delta":
+            teacher = {LABEL: self.classes}
+        else:
+            teacher = {REWARD: 2}
+        return {INPUT: self.inputs, **teacher, **({} if self.lateral is None else {TASK: 1})}
+
+    @property
+    def outputs(self) -> int:
+        return self.classes + (0 if self.lateral is None else self.lateral.neurons)
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        return (LABEL if self.rule == "delta" else REWARD,)
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return score_names(self.classes) + (() if self.lateral is None else ("captured", "lateral_spikes"))
+
+    @property
+    def lateral_bytes(self) -> int:
+        """Bytes of the lateral circuit with the rows of all tasks."""
+        if self.lateral is None:
+            return 0
+        return self.lateral.bytes(self.inputs * self.windows)
+
+    def start(self) -> WindowState:
+        return OnlineState(self)
+
+    def next_task(self, learned: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Return what was learned, after the announcement of a new task; for `Windowed.learned`.
+
+        Raises:
+            NeurosimInputError: arrays of another model, no lateral circuit, or more tasks than its `rows`.
+        """
+        state = OnlineState(self)
+        state.restore(learned)
+        state.next_task()
+        return state.arrays()
+
+
+@final
+class OnlineState(WindowState):
+    """An online readout in a network."""
+
+    def __init__(self, model: OnlineReadout) -> None:
+        self.model = model
+        self.features = Features(model._rules)  # type: ignore[attr-defined]
+        size = len(self.features.x)
+        self.weights: NDArray[np.float32] = np.zeros((model.classes, size), np.float32)
+        self.scores: NDArray[np.float64] = np.zeros(model.classes)
+        # Whether weights have changed since `scores` were computed: most recordings end with their label.
+        self._stale = False
+        self.seen: NDArray[np.bool_] = np.zeros(model.classes, np.bool_)
+        self.power: NDArray[np.float64] = np.zeros(size if model.input_rates else 0)
+        paired = size if model.penalty else 0
+        self.pairs: NDArray[np.float64] = np.eye(paired) / (model.penalty or 1.0)
+        if model.lateral is None:
+            self.lateral = None
+        else:
+            self.lateral = LateralState(model.lateral, size, model.seed)
+        # Recordings so far, and items of the present task.
+        self._recordings = 0
+        self._items = 0
+        self._untaught = False
+
+    @property
+    def missing(self) -> str | None:
+        return self._teacher if self._untaught else None
+
+    def begin(self) -> None:
+        if self._untaught:
+            name = self._teacher
+            raise NeurosimInputError(
+                f"OnlineReadout: a recording ended without a spike of its receptor '{name}'; link a source of {name}s "
+                "to it, with one spike in every recording, or set Windowed.learn to false"
+            )
+        self._recordings += self.features.window > 0
+        self.features.begin()
+        self.scores[:] = 0.0
+        self._stale = False
+        if self.lateral is not None:
+            self.lateral.begin()
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        from ...kernels.memory.readout import respond
+
+        self._rescore()
+        if learn and self.features.window == 0:
+            self._untaught = True
+        changed, delta = self.features.arrive(arrivals[INPUT])
+        respond(self.weights, changed, delta, self.scores)
+        operations = len(changed) * self.model.classes
+        lateral = np.empty(0, np.int64)
+        spikes = 0
+        captured = 0.0
+        if learn and self.lateral is not None:
+            lateral, spikes = self.lateral.respond(changed, delta)
+            operations += len(changed) * self.lateral.end
+            captured = self.lateral.captured(self.features.x)
+        winner = self._winner(learn)
+        readings = tuple(self.scores.tolist()) + (() if self.lateral is None else (captured, float(spikes)))
+        if learn:
+            if self.lateral is not None and len(arrivals[TASK].units):
+                self.next_task()
+            operations += self._learn(arrivals[self._teacher].units, winner)
+        units = np.concatenate([[winner], self.model.classes + lateral]).astype(np.int32)
+        return Output(units, operations, readings)
+
+    def next_task(self) -> None:
+        """Freeze the lateral rows and start those of the next task; nothing happens before the first item of a task."""
+        if self.lateral is None:
+            raise NeurosimInputError(
+                "OnlineReadout.next_task: has no lateral circuit; give lateral=LateralCircuit(...)"
+            )
+        if self._items == 0:
+            return
+        tasks = len(self.lateral.circuit.rows)
+        if not self.lateral.tasks_left:
+            raise NeurosimInputError(
+                f"OnlineReadout: task {tasks + 1} was announced, and LateralCircuit.rows is of {tasks} tasks; give the "
+                "rows of every task"
+            )
+        self.lateral.next_task(self.features.x)
+        self._items = 0
+
+    def arrays(self) -> dict[str, NDArray]:
+        self._rescore()
+        kept: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
+        if self.model.input_rates:
+            kept["power"] = self.power
+        if self.model.penalty:
+            kept["pairs"] = self.pairs
+        counters = np.array([self._recordings, self._items], np.int64)
+        found = {name: array.copy() for name, array in kept.items()} | {"counters": counters}
+        if self.lateral is None:
+            lateral = {}
+        else:
+            lateral = self.lateral.arrays()
+        return found | self.features.arrays() | {f"lateral.{name}": array for name, array in lateral.items()}
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        weights = array_of(arrays, "weights", self.weights, -MAX_WEIGHT, MAX_WEIGHT)
+        scores = array_of(arrays, "scores", self.scores, -MAX_SCORE, MAX_SCORE)
+        seen = array_of(arrays, "seen", self.seen)
+        counters = array_of(arrays, "counters", np.zeros(2, np.int64), 0, MAX_COUNT)
+        if self.model.input_rates:
+            self.power[:] = array_of(arrays, "power", self.power, 0.0, MAX_SCORE)
+        if self.model.penalty:
+            self.pairs[:] = array_of(arrays, "pairs", self.pairs, -MAX_SCORE, MAX_SCORE)
+        if self.lateral is not None:
+            own = {n.removeprefix("lateral."): array for n, array in arrays.items() if n.startswith("lateral.")}
+            self.lateral.restore(own)
+        self.features.restore(arrays)
+        self.weights[:] = weights
+        self.scores[:] = scores
+        self.seen[:] = seen
+        self._recordings, self._items = map(int, counters)
+        self._untaught = self._stale = False
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        model = self.model
+        inputs = self.features.rules.inputs
+        if self.lateral is None:
+            rows = [self.weights]
+        else:
+            rows = [self.weights, self.lateral.rows[: self.lateral.end]]
+        units = sum(map(len, rows))
+        return totals.layer(
+            name,
+            inputs=len(self.features.x),
+            outputs=model.outputs,
+            weights=sum(array.size for array in rows),
+            nonzero_weights=sum(int(np.count_nonzero(array)) for array in rows),
+            weight_bits=32,
+            binary_input=False,
+            # A dense readout multiplies the features of the present window, whatever spiked.
+            dense_operations=inputs * units,
+            membranes=units,
+            state_bytes=8 * (units + len(self.features.x)),
+            parameter_bytes=self.weights.nbytes + self.power.nbytes + self.pairs.nbytes + model.lateral_bytes,
+            state_bits=64,
+            weight_type="float",
+        )
+
+    @property
+    def _teacher(self) -> str:
+        return self.model.teachers[0]
+
+    def _winner(self, learn: bool) -> int:
+        """Return the class that spikes."""
+        if learn and self.model.rule == "reward" and self.model.exploration:
+            drawn = self._drawn()
+            if drawn[0] < self.model.exploration:
+                return min(int(drawn[1] * self.model.classes), self.model.classes - 1)
+        chosen = self.model.rule == "delta" and self.seen.any()
+        return int(np.where(self.seen, self.scores, -np.inf).argmax() if chosen else self.scores.argmax())
+
+    def _drawn(self) -> NDArray[np.float64]:
+        """Return two numbers in (0, 1), the same in all windows of a recording."""
+        from ...kernels.tools.random import uniforms
+
+        out = np.empty(2)
+        uniforms(np.uint64(rng_key(self.model.seed, "readout", "exploration")), 2 * self._recordings, 0, out)
+        return out
+
+    def _learn(self, units: NDArray[np.int32], winner: int) -> int:
+        """Change weights after a label or reward; return the number of synapses that answered or fed back."""
+        if not len(units):
+            return 0
+        name = self._teacher
+        require(len(units) == 1, f"OnlineReadout: receptor '{name}'", "must get one unit in a window", units.tolist())
+        self._untaught = False
+        self._items += 1
+        if name == LABEL:
+            error = self._delta(int(units[0]))
+        else:
+            error = self._reward(bool(units[0] == RIGHT), winner)
+        return self._change(error)
+
+    def _delta(self, label: int) -> NDArray[np.float64]:
+        self.seen[label] = True
+        target = np.zeros(self.model.classes)
+        target[label] = 1.0
+        return target - (self.scores if self.model.error == "linear" else _softmax(self.scores, self.seen))
+
+    def _reward(self, right: bool, winner: int) -> NDArray[np.float64]:
+        error = np.zeros(self.model.classes)
+        if self.model.error == "linear":
+            error[winner] = (1.0 if right else -1.0) - self.scores[winner]
+        else:
+            error[winner] = right - _softmax(self.scores, np.ones(self.model.classes, np.bool_))[winner]
+        return error
+
+    def _rescore(self) -> None:
+        """Compute the scores anew if weights have changed."""
+        from ...kernels.memory.readout import product
+
+        if self._stale:
+            product(self.weights, self.features.x, self.scores)
+            self._stale = False
+
+    def _change(self, error: NDArray[np.float64]) -> int:
+        from ...kernels.memory.readout import change
+
+        x = self.features.x
+        power = float(np.square(x, dtype=np.float64).sum())
+        if not power:
+            return 0
+        if self.model.penalty:
+            return self._change_pairs(error)
+        left, operations = (x.astype(np.float64), 0) if self.lateral is None else self.lateral.residual(x)
+        step = self.model.learning_rate
+        moved = left
+        if self.model.input_rates:
+            self.power += np.square(left)
+            moved = np.divide(left, self.power, out=np.zeros_like(left), where=left != 0.0)
+            power = 0.0  # no circuit takes any part of the item away
+        if self.model.normalised:
+            step /= float((moved * left).sum()) + STEP_FLOOR * power
+        change(self.weights, error, step, moved)
+        self._stale = True
+        if self.lateral is None:
+            return operations
+        return operations + self.lateral.learn(x, left)
+
+    def _change_pairs(self, error: NDArray[np.float64]) -> int:
+        from ...kernels.memory.readout import change, relate, unlearn
+
+        x = self.features.x
+        answers = np.empty(len(x))
+        relate(self.pairs, x, answers)
+        total = 1.0 + float(answers @ x)
+        change(self.weights, error, 1.0 / total, answers)
+        unlearn(self.pairs, answers, total)
+        self._stale = True
+        return int(np.count_nonzero(x)) * len(x)
+
+
+def _softmax(scores: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return probabilities of the classes `among`, 0 for others."""
+    powers = np.where(among, np.exp(scores - scores[among].max()), 0.0)
+    return powers / powers.sum()

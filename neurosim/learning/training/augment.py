@@ -1,0 +1,173 @@
+"""Augmentation: in each epoch recordings are shifted, scaled, turned, stretched, thinned, masked, blended or cut."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.random import rng_key
+
+# Uniform random numbers of a recording in an epoch, in this order.
+TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTNER, DRAWS = range(13)
+# The same for changes that came later: the numbers of the others stay what they were.
+NOISE, CUT, CUT_WITH, CUT_AT, CUT_PART, LATER_DRAWS = range(6)
+
+PROBABILITIES = ("blend", "cutmix", "lagged")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Ranges of the random changes of recordings, drawn by seed, epoch and recording.
+
+    Attributes:
+        shift: shift, uniform in +- shift, pixels (both ways) or channels.
+        zoom: scale about the middle of the sensor, uniform in 1 +- zoom; for channels this is a longer or shorter vocal
+            tract (Jaitly & Hinton 2013).
+        rotate: rotation of cameras, uniform in +- rotate, radians.
+        jitter: standard deviation of each event's own shift, pixels or channels.
+        stretch: factor of durations, uniform in 1 +- stretch.
+        drop: fraction of events left out, uniform in 0 to drop.
+        mask: fraction of a silent band of columns or channels, and of a silent stretch of time, both uniform in 0 to
+            mask (Park et al. 2019).
+        blend: probability that a recording is blended with another of its class: half of the events of each, at random,
+            the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
+        lag: shift in time of all events of a channel, or column of pixels, each column's uniform in +- lag, s.
+        lagged: probability that a recording is shifted so. Where `blend` and `lagged` are at most 1 together, none is
+            both blended and shifted: a third each is DelRec's tripled data (Queant et al. 2025, arXiv 2509.24852).
+        noise: events added on any units at any time, a number uniform in 0 to noise.
+        cutmix: probability that a stretch of time of a recording is replaced by that of another of any class, whose
+            class then counts in the loss by its share of the events (Yun et al. 2019, arXiv 1905.04899).
+
+    Raises:
+        NeurosimInputError: a value out of range.
+    """
+
+    shift: float = 0.0
+    zoom: float = 0.0
+    rotate: float = 0.0
+    jitter: float = 0.0
+    stretch: float = 0.0
+    drop: float = 0.0
+    mask: float = 0.0
+    blend: float = 0.0
+    lag: float = 0.0
+    lagged: float = 1.0
+    noise: int = 0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0, **dict.fromkeys(PROBABILITIES, 1.0 + 2**-52)}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            top = below.get(entry.name, math.inf)
+            if top < math.inf:
+                rule = f"must be >= 0 and < {top:g}"
+            else:
+                rule = "must be >= 0 and finite"
+            if entry.name in PROBABILITIES:
+                rule = "must be >= 0 and <= 1"
+            require(0 <= value < top, f"Augment.{entry.name}", rule, value)
+
+    def views(
+        self,
+        seed: int,
+        epoch: int,
+        recordings: NDArray[np.int64],
+        camera: bool,
+        columns: int,
+        durations: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+        """Return the change of each recording, for `kernels.layers.bins`, and the key of its random numbers.
+
+        Args:
+            recordings: [n] number of each recording in its set: it gets the same draw in any batch.
+            camera: the sensor has two dimensions in space, along which it shifts and turns.
+            columns: columns of the sensor, or channels.
+            durations: [n] durations of the recordings, s.
+
+        Returns:
+            [n, COLUMNS] float64 and [n] uint64.
+        """
+        from ...kernels.layers import bins
+
+        key = rng_key(seed, "training", "augment")
+        u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])
+        added = [self._later(seed, epoch, int(number))[NOISE] for number in recordings]
+        size = 1 + self.zoom * (2 * u[:, SIZE] - 1)
+        if camera:
+            angle = self.rotate * (2 * u[:, TURN] - 1)
+        else:
+            angle = np.zeros(len(u))
+        views = np.tile(bins.STILL, (len(u), 1))
+        views[:, bins.STRETCH] = 1 + self.stretch * (2 * u[:, TIME] - 1)
+        views[:, bins.DROP] = self.drop * u[:, THIN]
+        views[:, bins.JITTER] = self.jitter
+        # The same draw as of a blend, from its other end.
+        views[:, bins.LAG] = np.where(u[:, BLEND] >= 1 - self.lagged, self.lag, 0.0)
+        views[:, bins.NOISE] = np.floor(np.array(added) * (self.noise + 1))
+        views[:, bins.NOISE_END] = durations * views[:, bins.STRETCH]
+        views[:, bins.YY] = views[:, bins.XX] = size * np.cos(angle)
+        views[:, bins.YX] = -size * np.sin(angle)
+        views[:, bins.XY] = size * np.sin(angle)
+        if camera:
+            views[:, bins.Y] = self.shift * (2 * u[:, UP] - 1)
+        else:
+            views[:, bins.Y] = 0
+        views[:, bins.X] = self.shift * (2 * u[:, ACROSS] - 1)
+        for width, at, low, whole in (
+            (BAND, BAND_AT, bins.BAND, np.full(len(u), columns)),
+            (PAUSE, PAUSE_AT, bins.PAUSE, durations * views[:, bins.STRETCH]),
+        ):
+            part = self.mask * u[:, width]
+            views[:, low] = u[:, at] * (1 - part) * whole
+            views[:, low + 1] = views[:, low] + part * whole
+        keys = [rng_key(seed, "training", "event", str(epoch), str(number)) for number in recordings]
+        return views, np.array(keys, np.uint64)
+
+    def partners(
+        self, seed: int, epoch: int, recordings: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return [n] the recording that each of `recordings` is blended with; without blending it is itself.
+
+        Args:
+            labels: labels of all recordings of the set.
+        """
+        key = rng_key(seed, "training", "augment")
+        found = recordings.copy()
+        for k, number in enumerate(recordings):
+            u = _uniform(key, epoch, int(number))
+            if u[BLEND] < self.blend:
+                alike = np.flatnonzero(labels == labels[number])
+                found[k] = alike[int(u[PARTNER] * len(alike))]
+        return found
+
+    def cuts(
+        self, seed: int, epoch: int, recordings: NDArray[np.int64], size: int, lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return [n] the recording that a stretch of each of `recordings` comes from, and the stretch's begin and end.
+
+        Args:
+            size: recordings of the set.
+            lengths: [n] steps of `recordings`; the stretch is of steps begin to end - 1, none if they are equal.
+        """
+        u = np.stack([self._later(seed, epoch, int(number)) for number in recordings])
+        part = np.where(u[:, CUT] < self.cutmix, u[:, CUT_PART], 0.0)
+        begin = u[:, CUT_AT] * (1 - part) * lengths
+        width = np.round(part * lengths)
+        begin = np.minimum(np.floor(begin), lengths - width).astype(np.int64)
+        return np.floor(u[:, CUT_WITH] * size).astype(np.int64), begin, begin + width.astype(np.int64)
+
+    def _later(self, seed: int, epoch: int, recording: int) -> NDArray[np.float64]:
+        return _uniform(rng_key(seed, "training", "augment later"), epoch, recording, LATER_DRAWS)
+
+
+def _uniform(key: int, epoch: int, recording: int, draws: int = DRAWS) -> NDArray[np.float64]:
+    from ...kernels.tools.random import uniforms
+
+    out = np.empty(draws)
+    uniforms(np.uint64(key), draws * recording, np.uint64(epoch), out)
+    return out

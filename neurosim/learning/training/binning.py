@@ -1,0 +1,257 @@
+"""Recordings as tensors: events counted in bins of time, with neighbouring units pooled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...data.spikes import GRID_SLACK, Recordings
+from .augment import Augment
+
+# Changes the key of random numbers for the events of a recording that is blended into another.
+OTHER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """Recordings as one tensor.
+
+    Attributes:
+        x: [steps, recordings, units] float32 counts; zeros after the end of a recording.
+        lengths: [recordings] int64, steps of each recording.
+        labels: [recordings] int64.
+        others, shares: [recordings] int64 and float32, class of the recording that `Augment.cutmix` put a stretch of
+            into each, and the share of events there; share 0 without.
+    """
+
+    x: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    others: NDArray[np.int64]
+    shares: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Conversion of the recordings of one sensor to tensors.
+
+    Attributes:
+        sensor: shape of the recordings: (channels,), (height, width) or (planes, height, width).
+        dt: length of a bin, s.
+        duration: time after which events are left out, s.
+        pool: number of pixels along both sides of the camera, or of channels, that are summed into one unit.
+        max_count: largest count of a pool in a bin; 1 makes the tensor binary, 0 counts all events.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    sensor: tuple[int, ...]
+    dt: float = 0.01
+    duration: float = 1.0
+    pool: int = 1
+    max_count: int = 1
+
+    def __post_init__(self) -> None:
+        require(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
+        require(0 < self.dt < math.inf, "Binning.dt", "must be > 0 s", self.dt)
+        require(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
+        require(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
+        require(self.max_count >= 0, "Binning.max_count", "must be >= 0 events", self.max_count)
+
+    @property
+    def camera(self) -> bool:
+        """Return whether the sensor has two dimensions in space."""
+        return len(self.sensor) > 1
+
+    @property
+    def steps(self) -> int:
+        """Bins of a recording of the maximum duration."""
+        return max(1, math.ceil(self.duration / self.dt - GRID_SLACK))
+
+    @cached_property
+    def planes(self) -> tuple[int, int, int]:
+        """The sensor as planes, height, width."""
+        planes, height, width = ((1,) * (3 - len(self.sensor)) + tuple(self.sensor))[-3:]
+        return planes, height, width
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the units of the tensor."""
+        planes, height, width = self.planes
+        pooled = planes, -(-height // self.pools[0]), -(-width // self.pools[1])
+        return pooled[-len(self.sensor) :]
+
+    @property
+    def units(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def pools(self) -> tuple[int, int]:
+        """Numbers of rows and columns that are summed into one."""
+        return (self.pool if self.camera else 1), self.pool
+
+    def batch(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        augment: Augment | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> EventBatch:
+        """Return the `chosen` [n] recordings, with the steps of the longest of them.
+
+        Args:
+            augment: random changes, drawn by seed, epoch and recording; None: no changes.
+
+        Raises:
+            NeurosimInputError: recordings of another sensor, or without labels.
+        """
+        from ...kernels.layers import bins
+
+        require(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
+        labels = recordings.labels
+        require(labels is not None, "Binning.batch", "needs labelled recordings", "none")
+        assert labels is not None
+        chosen = np.asarray(chosen, np.int64)
+        views = np.tile(bins.STILL, (len(chosen), 1))
+        keys: NDArray[np.uint64] = np.zeros(len(chosen), np.uint64)
+        partners = chosen
+        if augment is not None and augment != Augment():
+            durations = recordings.durations[chosen]
+            views, keys = augment.views(seed, epoch, chosen, self.camera, self.planes[2], durations)
+            if augment.blend:
+                partners = augment.partners(seed, epoch, chosen, labels)
+            else:
+                partners = chosen
+        lengths = self.lengths(recordings.durations[chosen] * views[:, bins.STRETCH])
+        x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
+        blended = partners != chosen
+        views[blended, bins.DROP] = (1 + views[blended, bins.DROP]) / 2
+        self._fill(recordings, chosen, views, keys, x)
+        if blended.any():
+            others = partners[blended]
+            moved = self._beside(recordings, views[blended], chosen[blended], others)
+            part = np.zeros((len(x), len(others), self.units), np.float32)
+            moved[:, bins.NOISE] = 0
+            self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
+            both = x[:, blended] + part
+            if self.max_count:
+                x[:, blended] = np.minimum(both, self.max_count)
+            else:
+                x[:, blended] = both
+        if blended.any() or views[:, bins.LAG].any():
+            # Events of the other recording, or of late columns, after the end.
+            x *= np.arange(len(x))[:, None, None] < lengths[:, None]
+        mixed = chosen, np.zeros(len(chosen), np.float32)
+        if augment is not None and augment.cutmix:
+            mixed = self._cut(recordings, chosen, augment, seed, epoch, lengths, x)
+        return EventBatch(x, lengths, labels[chosen], labels[mixed[0]], mixed[1])
+
+    def _cut(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        augment: Augment,
+        seed: int,
+        epoch: int,
+        lengths: NDArray[np.int64],
+        x: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Replace a stretch of each recording in x by that of another; return the others and their shares of events."""
+        others, begins, ends = augment.cuts(seed, epoch, chosen, len(recordings), lengths)
+        shares = np.zeros(len(chosen), np.float32)
+        cut = np.flatnonzero(ends > begins)
+        if len(cut):
+            where = recordings.durations[others[cut]]
+            views, keys = augment.views(seed, epoch, others[cut], self.camera, self.planes[2], where)
+            part = np.empty((len(x), len(cut), self.units), np.float32)
+            self._fill(recordings, others[cut], views, keys, part)
+            for j, k in enumerate(cut):
+                stretch = slice(begins[k], ends[k])
+                x[stretch, k] = part[stretch, j]
+                shares[k] = part[stretch, j].sum() / max(float(x[:, k].sum()), 1.0)
+        return others, shares
+
+    def _fill(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        views: NDArray[np.float64],
+        keys: NDArray[np.uint64],
+        x: NDArray[np.float32],
+    ) -> None:
+        from ...kernels.layers import bins
+
+        first = recordings.offsets[:-1][chosen]
+        last = recordings.offsets[1:][chosen]
+        where = recordings.tick, self.dt, self.planes, self.pools, self.max_count
+        bins.bin_events(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
+
+    def _beside(
+        self,
+        recordings: Recordings,
+        views: NDArray[np.float64],
+        chosen: NDArray[np.int64],
+        others: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """Return the views of `others`, moved so that their mean times and places are those of `chosen`."""
+        from ...kernels.layers import bins
+
+        moved = views.copy()
+        t, y, x = (self._middles(recordings, chosen) - self._middles(recordings, others)).T
+        moved[:, bins.LATER] = t
+        moved[:, bins.Y] += views[:, bins.YY] * y + views[:, bins.YX] * x
+        moved[:, bins.X] += views[:, bins.XY] * y + views[:, bins.XX] * x
+        return moved
+
+    def _middles(self, recordings: Recordings, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [n, 3] mean time (s), row and column of the events of each recording."""
+        _, height, width = self.planes
+        found = np.zeros((len(chosen), 3))
+        for k, i in enumerate(chosen):
+            mine = slice(recordings.offsets[i], recordings.offsets[i + 1])
+            units = recordings.units[mine].astype(np.int64)
+            if units.size:
+                ticks = np.asarray(recordings.ticks[mine], np.float64)
+                rows = units // width % height
+                columns = units % width
+                found[k] = ticks.mean() * recordings.tick, rows.mean(), columns.mean()
+        return found
+
+    def lengths(self, durations: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the steps of recordings of these durations (s), at least one."""
+        steps = np.ceil(durations / self.dt - GRID_SLACK).astype(np.int64)
+        return np.clip(steps, 1, self.steps)
+
+    def recordings(self, recordings: Recordings) -> Recordings:
+        """Return the tensors as events: the engine's input of a network that was trained on the tensors.
+
+        An entry of c becomes c events at the start of its step; a recording has the steps of its tensor.
+        """
+        ticks = []
+        units = []
+        sizes = []
+        for first in range(0, len(recordings), 64):
+            chosen = np.arange(first, min(first + 64, len(recordings)))
+            x = self.batch(recordings, chosen).x.transpose(1, 0, 2)
+            each, step, unit = np.nonzero(x)
+            repeats = x[each, step, unit].astype(np.int64)
+            ticks.append(np.repeat(step, repeats).astype(np.int32))
+            units.append(np.repeat(unit, repeats).astype(np.int32))
+            sizes.append(np.bincount(np.repeat(each, repeats), minlength=len(chosen)))
+        return replace(
+            recordings,
+            ticks=np.concatenate(ticks),
+            units=np.concatenate(units),
+            offsets=np.concatenate([[0], *sizes]).cumsum(),
+            durations=self.lengths(recordings.durations) * self.dt,
+            size=self.units,
+            shape=self.shape,
+            tick=self.dt,
+        )

@@ -1,0 +1,115 @@
+"""Synapses into a layer of a trained network: dense or convolutional, each with delays."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ...base.errors import require
+from ..layers.linear import SpikeLinear
+
+PlaneShape = tuple[int, int, int]
+
+
+class Connection(nn.Module, ABC):
+    """Synapses that end on the units of a layer: `connection(x)`, x [T, B, inputs] to [T, B, units].
+
+    Attributes:
+        units: number of target units.
+        shape: how they unfold: planes, height, width.
+        delays: steps of each copy of the input, the first of them 0.
+    """
+
+    def __init__(self, shape: PlaneShape, delays: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.units = math.prod(shape)
+        self.delays = delays
+
+    @property
+    @abstractmethod
+    def weight(self) -> Tensor:
+        """All weights."""
+
+    @abstractmethod
+    def max_input(self, max_entry: Tensor) -> float:
+        """Return the largest size that the sum arriving at a unit can have, with entries of the input of at most
+        `max_entry`."""
+
+    @abstractmethod
+    def by_delay(self) -> list[Tensor]:
+        """Return the weights of each delay: [units, inputs], or [filters, planes, rows, columns]."""
+
+    def delayed(self, x: Tensor) -> list[Tensor]:
+        """Return a copy of x for each delay, with zeros before it begins."""
+        return [x if d == 0 else nn.functional.pad(x, (0, 0, 0, 0, d, 0))[: len(x)] for d in self.delays]
+
+
+@final
+class Dense(Connection):
+    """Synapses from all inputs to all units."""
+
+    def __init__(self, inputs: int, units: int, delays: tuple[int, ...], seed: int) -> None:
+        super().__init__((1, 1, units), delays)
+        self.inputs = inputs
+        self.linear = SpikeLinear(inputs * len(delays), units, bias=False, seed=seed)
+
+    @property
+    def weight(self) -> Tensor:
+        return self.linear.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies = self.delayed(x)
+        out: Tensor = self.linear(copies[0] if len(copies) == 1 else torch.cat(copies, dim=-1))
+        return out
+
+    def max_input(self, max_entry: Tensor) -> float:
+        return float((self.weight.abs().sum(dim=1) * max_entry).max())
+
+    def by_delay(self) -> list[Tensor]:
+        return list(self.weight.split(self.inputs, dim=1))
+
+
+@final
+class Conv(Connection):
+    """A convolution along rows and columns without padding; a sensor of one row gets a kernel of one row.
+
+    Raises:
+        NeurosimInputError: the kernel is larger than its input.
+    """
+
+    def __init__(
+        self, before: PlaneShape, filters: int, kernel: int, stride: int, delays: tuple[int, ...], seed: int
+    ) -> None:
+        planes, height, width = before
+        rows = min(kernel, height) if height == 1 else kernel
+        columns = kernel
+        for size, k in ((height, rows), (width, columns)):
+            require(k <= size, "NetworkSpec.kernel", f"must fit into {height} x {width} pixels", kernel)
+        super().__init__((filters, (height - rows) // stride + 1, (width - columns) // stride + 1), delays)
+        self.before = before
+        self.stride = stride
+        generator = torch.Generator().manual_seed(seed)
+        fan_in = planes * len(delays) * rows * columns
+        start = 2 * torch.rand(filters, planes * len(delays), rows, columns, generator=generator) - 1
+        self.kernel = nn.Parameter(start / math.sqrt(fan_in))
+
+    @property
+    def weight(self) -> Tensor:
+        return self.kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, items = x.shape[:2]
+        copies = [copy.reshape(steps * items, *self.before) for copy in self.delayed(x)]
+        out = nn.functional.conv2d(torch.cat(copies, dim=1), self.kernel, stride=self.stride)
+        return out.reshape(steps, items, self.units)
+
+    def max_input(self, max_entry: Tensor) -> float:
+        return float((self.kernel.abs().sum(dim=(1, 2, 3)) * max_entry).max())
+
+    def by_delay(self) -> list[Tensor]:
+        return list(self.kernel.split(self.before[0], dim=1))

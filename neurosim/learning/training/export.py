@@ -1,0 +1,315 @@
+"""Trained networks in the event-driven engine: the same spikes, event by event, with their work counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError, lookup, require
+from ...base.values import Parameter
+from ...data.spikes import Recordings
+from ...engine.batch import simulate as run
+from ...engine.probe import Probe
+from ...engine.result import Progress, Result
+from ...network.network import Network, Population, Projection, SpikeSource
+from ...network.neurons.base import Neuron
+from ...network.neurons.by_unit import rows
+from ...network.neurons.current import CubaLIF
+from ...network.neurons.lif import LI
+from ...network.neurons.lif import LIF as EngineLIF
+from ...network.neurons.seadlif import SEAdLIF as EngineSEAdLIF
+from ...network.synapses.patterns import AllToAll, Convolution
+from ..layers.base import NeuronLayer
+from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
+from ..layers.unit_parameter import UnitParameter
+from .connections import Conv
+from .net import EXACT_BITS, READOUTS, Block, SpikingNet
+
+INPUT = "input"
+READOUT = "readout"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class EventNet:
+    """A trained network as the engine runs it, made by `EventNet.of(net)`.
+
+    In training, spikes act on the next layer in the same step; in the engine they take one step to arrive. So step t of
+    layer k (from 1) is step t + k here.
+
+    Attributes:
+        network: the description: populations "input", "layer1", ..., "readout".
+        net: the trained network.
+        exact: every spike and membrane is the same number as the net's; False if the sums of its weights are not
+            exact (see `SpikingNet.round_for_exact_sums`).
+    """
+
+    network: Network
+    net: SpikingNet
+    exact: bool
+
+    @classmethod
+    def of(cls, net: SpikingNet, max_count: int = 1, *, portable: bool = False) -> EventNet:
+        """Return the event-driven form of a network.
+
+        Args:
+            max_count: largest entry of its input, events; 0: it counts them.
+            portable: refuse neurons that NIR does not know.
+
+        Raises:
+            NeurosimInputError: neurons that NIR does not know, if `portable`.
+        """
+        return cls(to_network(net, portable=portable), net, has_exact_sums(net, max_count))
+
+    @property
+    def depth(self) -> int:
+        """Steps by which the readout lags behind the input."""
+        return len(self.net.layers)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the populations, in the order of the net's layers."""
+        return [*(f"layer{k + 1}" for k in range(len(self.net.blocks))), READOUT]
+
+    def run(
+        self,
+        recordings: Recordings,
+        *,
+        threads: int | None = None,
+        count_updates: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Result:
+        """Run recordings made by `Binning.recordings`.
+
+        Returns:
+            Spikes of every spiking layer, in the engine's time; membranes of the readout at every step; the work by
+            layer.
+
+        Raises:
+            NeurosimInputError: recordings of other units.
+        """
+        dt = self.net.dt
+        # One more step: a membrane is sampled at the start of a step.
+        longer = replace(recordings, durations=recordings.durations + (self.depth + 1) * dt)
+        counts = self.net.spec.readout == "count"
+        result = run(
+            self.network,
+            longer,
+            clock=dt,
+            threads=threads,
+            probes=() if counts else (Probe(READOUT, "v", dt),),
+            count_updates=count_updates,
+            progress=progress,
+        )
+        work = {layer.name: layer for layer in result.work}
+        if not counts:
+            # The output is a membrane for each class and step, not events.
+            readout = work[READOUT]
+            work[READOUT] = replace(readout, spiking=False, output_events=readout.output_entries)
+        return replace(result, work=[work[name] for name in self.names])
+
+    def spikes(self, result: Result, layer: int) -> Recordings:
+        """Return spikes of layer `layer` (from 0) in the net's time, with the durations of the recordings that ran."""
+        name = self.names[layer]
+        found = result.spikes[name]
+        lag = layer + 1
+        dt = self.net.dt
+        assert isinstance(found, Recordings)  # because the input was
+        lengths = np.round(found.durations / dt).astype(np.int64) - self.depth - 1
+        which = np.repeat(np.arange(len(found)), np.diff(found.offsets))
+        ticks = found.ticks - lag
+        inside = (ticks >= 0) & (ticks < lengths[which])
+        sizes = np.bincount(which[inside], minlength=len(found))
+        return replace(
+            found,
+            ticks=ticks[inside],
+            units=found.units[inside],
+            offsets=np.concatenate([[0], np.cumsum(sizes)]),
+            durations=lengths * dt,
+        )
+
+    def scores(self, result: Result) -> NDArray[np.float32]:
+        """Return [n, classes] scores, as the net's."""
+        lag = self.depth
+        kind = self.net.spec.readout
+        if kind == "count":
+            grids = [spikes.to_grid(self.net.dt) for spikes in self.spikes(result, lag - 1)]
+        else:
+            # Sample t + 1 is the membrane after step t.
+            grids = [states[lag + 1 :] for states in result.states[f"{READOUT}.v"]]
+        each = [READOUTS[kind](torch.from_numpy(np.ascontiguousarray(g, np.float32))[:, None], None) for g in grids]
+        return torch.cat(each).numpy()
+
+
+def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
+    """Return a trained network as a description for the engine, to run with steps of `net.dt`.
+
+    Several networks with one input become one: the second's populations are "net2.layer1" and so on.
+
+    Args:
+        portable: refuse neurons that NIR does not know.
+
+    Raises:
+        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`; networks of different inputs,
+            or whose norms are not folded.
+    """
+    folded = not any(net.spec.normalise for net in nets)
+    require(folded, "to_network", "needs norms folded into weights: call net.fold() after training", "normalise=True")
+    shape = nets[0].shape
+    dt = nets[0].dt
+    alike = all(net.shape == shape and net.dt == dt for net in nets)
+    require(alike, "to_network", "needs networks of one input", [(net.shape, net.dt) for net in nets])
+    planes = ((1,) * (3 - len(shape)) + shape)[-3:]
+    populations = [Population(INPUT, planes, SpikeSource())]
+    projections = []
+    for number, net in enumerate(nets, start=1):
+        source = INPUT
+        prefix = f"net{number}." if number > 1 else ""
+        for k, block in enumerate(net.layers):
+            name = prefix + (READOUT if block is net.readout else f"layer{k + 1}")
+            units = block.connection.shape if isinstance(block.connection, Conv) else (block.connection.units,)
+            populations.append(Population(name, units, cell(block.neurons, portable=portable)))
+            projections += [*_synapses(block, source, name, dt)]
+            source = name
+    return Network(populations, projections)
+
+
+def cell(layer: NeuronLayer, *, portable: bool = False) -> Neuron:
+    """Return the engine's neurons that do what a layer's do; parameters that differ from unit to unit are vectors.
+
+    Raises:
+        NeurosimInputError: NIR has no such neurons, where they are to be `portable`; a reset that the engine lacks.
+    """
+    kind = type(layer).__name__
+    if portable:
+        lookup(dict.fromkeys(NIR_LAYERS), kind, "to_network: neurons that NIR knows")
+        hard = kind != CurrentLIFLayer.__name__ or not _soft(layer)
+        require(hard, "to_network: CurrentLIFLayer.reset", "must be zero for NIR's CubaLIF", "subtract")
+    return _CELLS[kind](layer)
+
+
+@torch.no_grad()
+def has_exact_sums(net: SpikingNet, max_count: int = 1) -> bool:
+    """Return whether sums of each layer's weights are exact in float32, in any order.
+
+    `SpikingNet.round_for_exact_sums` makes them so.
+    """
+    for weights, bound in net.sums(max_count):
+        if bound:
+            units = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound)))
+        else:
+            units = 0.0
+        if any(bool((w.double() * units % 1 != 0).any()) for w in weights):
+            return False
+    return True
+
+
+@torch.no_grad()
+def _synapses(block: Block, source: str, target: str, dt: float) -> list[Projection]:
+    found = []
+    for delay, weight in zip(block.connection.delays, block.connection.by_delay(), strict=True):
+        name = f"{source}->{target}" + (f"@{delay}" if delay else "")
+        values = weight.detach().double().numpy()
+        later = (1 + delay) * dt
+        if isinstance(block.connection, Conv):
+            found.append(
+                Projection(source, target, Convolution(values, block.connection.stride), 1.0, later, name=name)
+            )
+        else:
+            # In the order of sources, then targets.
+            found.append(Projection(source, target, AllToAll(), values.T.ravel(), later, name=name))
+    if block.neurons.recurrent is not None:
+        back = block.neurons.recurrent.weight.double().numpy().T.ravel()
+        found.append(Projection(target, target, AllToAll(), back, dt))
+    return found
+
+
+def _constants(layer: NeuronLayer) -> NDArray[np.float64]:
+    """[constants, units] of a step, float32 as training has them."""
+    return layer.constants().detach().float().double().numpy()
+
+
+def _values(parameter: UnitParameter, units: int) -> NDArray[np.float64]:
+    return parameter().detach().double().expand(units).numpy()
+
+
+def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Parameter:
+    """Return the time constants whose decay in a step is, in float32, the very number that training has.
+
+    A trained one went through an exponential of torch's: what gives that number again is its logarithm.
+    """
+    taus = _values(parameter, len(decay))
+    if parameter.trained:
+        inside = (decay > 0) & (decay < 1)
+        taus = np.where(inside, -dt / np.log(np.where(inside, decay, 0.5)), taus)
+    return _short(taus)
+
+
+def _short(values: NDArray[np.float64]) -> Parameter:
+    """A number if all units have the same, else a vector."""
+    if (values == values[0]).all():
+        return float(values[0])
+    return np.array(values)
+
+
+@torch.no_grad()
+def _lif(layer: NeuronLayer) -> Neuron:
+    assert isinstance(layer, LIFLayer)
+    decay, threshold = _constants(layer)
+    return EngineLIF(_tau(layer.tau_mem, decay, layer.dt), _short(threshold), soft_reset=_soft(layer))
+
+
+@torch.no_grad()
+def _current(layer: NeuronLayer) -> Neuron:
+    assert isinstance(layer, CurrentLIFLayer)
+    decay, threshold, syn_decay, charge = _constants(layer)
+    taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_syn, syn_decay, layer.dt)
+    r = _values(layer.r, layer.units)
+    model = CubaLIF(*taus, v_threshold=_short(threshold), r=_short(r), soft_reset=_soft(layer))
+    # What a current charges the membrane with in a step is proportional to r, and computed another way in training.
+    mine = rows(model, lambda unit: unit.constants(layer.dt))[2] + np.zeros(layer.units)
+    same = mine.astype(np.float32) == charge
+    return replace(model, r=_short(np.where(same, r, r * charge / mine)))
+
+
+@torch.no_grad()
+def _adaptive(layer: NeuronLayer) -> Neuron:
+    assert isinstance(layer, SEAdLIFLayer)
+    decay, threshold, slow_decay, by_v, by_spike = _constants(layer)
+    taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_adapt, slow_decay, layer.dt)
+    q = _values(layer.q, layer.units)
+    a, b = (_short(np.divide(by, q, out=np.zeros_like(q), where=q != 0)) for by in (by_v, by_spike))
+    return EngineSEAdLIF(*taus, a, b, _short(q), _short(threshold), _soft(layer))
+
+
+@torch.no_grad()
+def _integrator(layer: NeuronLayer) -> Neuron:
+    assert isinstance(layer, LeakyIntegrator)
+    (decay,) = _constants(layer)
+    return LI(_tau(layer.tau_mem, decay, layer.dt))
+
+
+def _soft(layer: NeuronLayer) -> bool:
+    from ...kernels.layers.scan.reference import SUBTRACT, ZERO
+
+    soft = {SUBTRACT: True, ZERO: False}
+    if layer.how.reset not in soft:
+        raise NeurosimInputError(
+            f"{type(layer).__name__}.reset: must be subtract or zero to run in the engine (got subtract_late)"
+        )
+    return soft[layer.how.reset]
+
+
+_CELLS: dict[str, Callable[[NeuronLayer], Neuron]] = {
+    LIFLayer.__name__: _lif,
+    CurrentLIFLayer.__name__: _current,
+    SEAdLIFLayer.__name__: _adaptive,
+    LeakyIntegrator.__name__: _integrator,
+}
+NIR_LAYERS = (LIFLayer.__name__, CurrentLIFLayer.__name__, LeakyIntegrator.__name__)

@@ -1,0 +1,301 @@
+"""The network that is trained: spiking layers and a readout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from ...base import deprecated
+from ...base.errors import require
+from ..layers.base import NeuronLayer
+from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
+from ..layers.start import START_RATE, gain_for_rate
+from ..layers.surrogates import SURROGATES, Surrogate
+from .connections import Connection, Conv, Dense
+from .norm import ScaleNorm
+from .specs import NetworkSpec
+
+# Integers of up to 24 bits are exact in float32, and so are their sums.
+EXACT_BITS = 24
+MAX_COUNT = 32  # assumed limit of an entry, in events, of an input that counts them
+
+
+@dataclass(frozen=True)
+class LayerActivity:
+    """LayerActivity of a network on a batch.
+
+    Attributes:
+        spikes: [T, B, units] of each spiking layer.
+        readout: [T, B, classes] membranes of the integrators, or spikes of the classes.
+        scores: [B, classes].
+        auxiliary: loss that the layers add to the task's in training, [].
+    """
+
+    spikes: tuple[Tensor, ...]
+    readout: Tensor
+    scores: Tensor
+    auxiliary: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+
+@final
+class Block(nn.Module):
+    """A layer of neurons, the synapses into it, and perhaps a norm between them."""
+
+    norm: ScaleNorm | None
+
+    def __init__(self, connection: Connection, neurons: NeuronLayer, normalise: bool = False) -> None:
+        super().__init__()
+        self.connection = connection
+        self.neurons = neurons
+        if normalise:
+            self.norm = ScaleNorm(len(connection.weight))
+        else:
+            self.norm = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.neurons(self.current(x))[0]
+        return out
+
+    def current(self, x: Tensor) -> Tensor:
+        """Return the input of the neurons."""
+        current: Tensor = self.connection(x)
+        return current if self.norm is None else self.norm(current)
+
+
+@final
+class SpikingNet(nn.Module):
+    """Spiking layers in a row, whose dense ones may feed back to themselves, and a readout of classes.
+
+    `scores = net(x, lengths)`: x [T, B, units] events in each step, lengths [B] steps of each recording (None: T) to
+    scores [B, classes]; the class of the largest score wins.
+
+    Attributes:
+        shape: of the input: (units,), (height, width) or (planes, height, width).
+        classes: number of classes.
+        spec: layers, neurons and readout.
+        dt: length of a step, s.
+        blocks: the spiking layers in order.
+        readout: the last layer.
+
+    Raises:
+        NeurosimInputError: a spec that does not fit the input.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], classes: int, spec: NetworkSpec | None = None, dt: float = 0.01, seed: int = 0
+    ) -> None:
+        super().__init__()
+        spec = spec or NetworkSpec()
+        require(1 <= len(shape) <= 3, "SpikingNet.shape", "must have one to three dimensions", shape)
+        require(classes >= 2, "SpikingNet.classes", "must be at least 2", classes)
+        self.shape = tuple(shape)
+        self.classes = classes
+        self.spec = spec
+        self.dt = float(dt)
+        planes, height, width = ((1,) * (3 - len(shape)) + tuple(shape))[-3:]
+        before = (planes, height, width)
+        seeds = iter(range(1000 * seed, 1000 * seed + 1000))
+        delays = tuple(spec.tap_steps * k for k in range(spec.taps))
+        blocks = []
+        for filters in spec.filters:
+            connection: Connection = Conv(before, filters, spec.kernel, spec.stride, delays, next(seeds))
+            blocks.append(Block(connection, neurons(spec, connection.units, dt, False, next(seeds)), spec.normalise))
+            before = connection.shape
+            delays = (0,)
+        for units in spec.hidden:
+            connection = Dense(math.prod(before), units, delays, next(seeds))
+            layer = neurons(spec, units, dt, spec.recurrent, next(seeds))
+            blocks.append(Block(connection, layer, spec.normalise))
+            before = connection.shape
+            delays = (0,)
+        self.blocks = nn.ModuleList(blocks)
+        last: NeuronLayer = LeakyIntegrator(classes, spec.tau_out, dt, train_tau=spec.train_tau)
+        if spec.readout == "count":
+            last = neurons(spec, classes, dt, False, next(seeds))
+        self.readout = Block(Dense(math.prod(before), classes, (0,), next(seeds)), last)
+
+    @property
+    def layers(self) -> list[Block]:
+        """All layers, the readout last."""
+        return [*self.blocks, self.readout]
+
+    @property
+    def units(self) -> int:
+        """Units of the input."""
+        return math.prod(self.shape)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Tensor:
+        return self.trace(x, lengths, masks).scores
+
+    def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
+        """Return the activity of the network on a batch; with `masks` from `dropout`, as in training.
+
+        Raises:
+            NeurosimInputError: an input with another number of units.
+        """
+        good = x.ndim == 3 and x.shape[-1] == self.units
+        require(good, "SpikingNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
+        spikes = []
+        for k, block in enumerate(self.blocks):
+            x = block(x)
+            spikes.append(x)
+            x = x * masks[k] if masks else x
+        out = self.readout(x)
+        return LayerActivity(tuple(spikes), out, READOUTS[self.spec.readout](out, lengths))
+
+    def dropout(self, items: int, seed: int) -> list[Tensor]:
+        """Return masks [items, units] of every spiking layer: 0, or the factor that preserves the mean. None without
+        dropout."""
+        rate = self.spec.dropout
+        if rate == 0:
+            return []
+        generator = torch.Generator().manual_seed(seed)
+        sizes = [(items, block.connection.units) for block in self.layers[:-1]]
+        return [(torch.rand(size, generator=generator) >= rate).float() / (1 - rate) for size in sizes]
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor, rate: float = START_RATE) -> None:
+        """Scale the weights into each spiking layer so that units fire at `rate` spikes a step on these recordings.
+
+        Of a layer with a norm the gain is scaled, and its mean squares begin with these recordings.
+
+        With unscaled random weights deep layers are silent or saturated, and no gradient passes.
+        """
+        if self.spec.readout == "count":
+            last = self.layers[-1]
+        else:
+            last = None
+        for block in self.layers:
+            if block is self.readout and last is None:
+                return
+            scaled = block.connection.weight
+            if block.norm is not None:
+                block.norm.begin(block.connection(x))
+                scaled = block.norm.gain
+            current = block.current(x)
+            rate_at = partial(_rate, block.neurons, current)
+            scaled.mul_(gain_for_rate(rate_at, rate))
+            x = block(x)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Multiply the weights into each layer by what its norm does outside training; the norms are gone then."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if block.norm is not None:
+                weight = block.connection.weight
+                weight.mul_(block.norm.factor().view(-1, *(1 for _ in weight.shape[1:])))
+                block.norm = None
+        self.spec = replace(self.spec, normalise=False)
+
+    @torch.no_grad()
+    def round_for_exact_sums(self, max_count: int = 1) -> None:
+        """Fold norms, and round the weights of each layer so that sums of them are exact in float32, in any order.
+
+        The input of a unit is then the same number whether a matrix product or a loop over events sums it. Weights
+        become multiples of 2^-24 times the next power of two above the largest input that a unit can get.
+
+        Args:
+            max_count: largest entry of the input, events; 0: it counts them, up to 32.
+        """
+        self.fold()
+        for weights, bound in self.sums(max_count):
+            step = 2.0 ** (math.ceil(math.log2(max(bound, 2.0**-60))) + 1 - EXACT_BITS)
+            for weight in weights:
+                weight.copy_(torch.round(weight.double() / step).double() * step)
+
+    def sums(self, max_count: int) -> Iterator[tuple[list[Tensor], float]]:
+        """Yield the matrices of weights into each layer, and the largest input that a unit of it can get."""
+        max_entry = torch.tensor(float(max_count or MAX_COUNT))
+        for block in self.layers:
+            weights = [block.connection.weight]
+            bound = block.connection.max_input(max_entry)
+            if block.neurons.recurrent is not None:
+                weights.append(block.neurons.recurrent.weight)
+                bound += float(weights[-1].abs().sum(dim=1).max())
+            yield weights, bound
+            max_entry = torch.tensor(1.0)
+
+    settle = deprecated.former_method("SpikingNet.settle", "round_for_exact_sums")
+
+
+def _rate(layer: NeuronLayer, current: Tensor, gain: float) -> float:
+    return float(layer(current * gain)[0].mean())
+
+
+def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int) -> NeuronLayer:
+    """Return a layer of the spec's neurons."""
+    surrogate = Surrogate(SURROGATES[spec.surrogate].shape, spec.slope)
+    common = {"reset": spec.reset, "surrogate": surrogate, "dt": dt, "recurrent": recurrent, "seed": seed}
+    return LAYERS[spec.neuron](spec, units, dt, common)
+
+
+def _taus(spec: NetworkSpec, tau: float) -> float | tuple[float, float]:
+    """Return a time constant, or the two between which each unit's is drawn."""
+    if spec.tau_spread == 1:
+        return tau
+    return (tau, spec.tau_spread * tau)
+
+
+def _lif(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+    return LIFLayer(units, _taus(spec, spec.tau_mem), train_tau=spec.train_tau, **common)
+
+
+def _current(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+    taus = _taus(spec, spec.tau_mem), _taus(spec, spec.tau_syn)
+    return CurrentLIFLayer(units, *taus, train_tau=spec.train_tau, **common)
+
+
+def _adaptive(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+    taus = (spec.tau_mem / 4, spec.tau_mem), (spec.tau_adapt / 5, spec.tau_adapt)
+    return SEAdLIFLayer(units, *taus, q=spec.adaptation * spec.tau_adapt / dt, **common)
+
+
+LAYERS: dict[str, Callable[[NetworkSpec, int, float, Mapping[str, Any]], NeuronLayer]] = {
+    "LIF": _lif,
+    "CurrentLIF": _current,
+    "SEAdLIF": _adaptive,
+}
+
+
+def _inside(out: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return [T, B, 1] whether a step belongs to its recording."""
+    steps, items = out.shape[:2]
+    if lengths is None:
+        ends = torch.full((items,), steps, device=out.device)
+    else:
+        ends = lengths.to(out.device)
+    return (torch.arange(steps, device=out.device)[:, None] < ends)[..., None]
+
+
+def _mean(out: Tensor, lengths: Tensor | None) -> Tensor:
+    inside = _inside(out, lengths)
+    return (out * inside).sum(dim=0) / inside.sum(dim=0)
+
+
+def _count(out: Tensor, lengths: Tensor | None) -> Tensor:
+    return (out * _inside(out, lengths)).sum(dim=0)
+
+
+def _max(out: Tensor, lengths: Tensor | None) -> Tensor:
+    return out.masked_fill(~_inside(out, lengths), -math.inf).amax(dim=0)
+
+
+def _last(out: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is None:
+        return out[-1]
+    return out[lengths.to(out.device) - 1, torch.arange(out.shape[1], device=out.device)]
+
+
+READOUTS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
+    "mean": _mean,
+    "max": _max,
+    "last": _last,
+    "count": _count,
+}

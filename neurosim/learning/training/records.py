@@ -1,0 +1,63 @@
+"""Progress and results of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...base.plain import Record
+
+
+@dataclass(frozen=True)
+class EpochProgress:
+    """Progress within an epoch (counted from 1): `done` of `total` steps, mean loss and accuracy so far."""
+
+    epoch: int
+    done: int
+    total: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord(Record):
+    """Results of an epoch.
+
+    Attributes:
+        loss, accuracy: on the training recordings, augmented as in training.
+        rate: spikes a unit and step.
+        learning_rate: at the end of the epoch.
+        validation_loss, validation_accuracy: None without validation.
+        seconds: wall-clock time.
+    """
+
+    loss: float
+    accuracy: float
+    rate: float
+    learning_rate: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    seconds: float = 0.0
+
+    def is_better_than(self, other: EpochRecord) -> bool:
+        """Return whether validation has a higher accuracy, or the same with a lower loss."""
+        a, b = ((each.validation_accuracy or 0.0, -(each.validation_loss or 0.0)) for each in (self, other))
+        return a > b
+
+
+@dataclass
+class TrainingState:
+    """Progress of a training.
+
+    Attributes:
+        epoch: number of completed epochs.
+        step: number of optimiser steps.
+        history: results of the epochs, the first one first.
+        best: the epoch (from 1) whose weights are kept; 0 before the first.
+        stopped: validation has not improved for `patience` epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+    best: int = 0
+    stopped: bool = False

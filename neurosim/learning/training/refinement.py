@@ -1,0 +1,224 @@
+"""Refinement of almost-linear networks that reconstruct a system: Gauss-Newton updates, then a search by their orbits.
+
+Gradients of first order end far from the best networks of this kind, which have few hundred parameters: the second
+order is cheap there. What they minimise, the error of forced orbits, hardly says whether a free orbit stays on the
+attractor or ends in a fixed point near it: that is searched for by comparing free orbits with the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimError, check_fields, require
+from ...base.random import rng_key
+from ...kernels.layers import almost_linear
+from .reconstruction import BEFORE, AlmostLinearNetwork, check_data, draw_sequences, hellinger, spectra, visits
+
+Array = NDArray[np.float64]
+# of the curvature and of the gradient, from one update to the next
+KEPT = 0.95
+MOMENTUM = 0.9
+# added to the diagonal of the curvature: so much of it, and this
+DAMPING = 1e-3
+FLOOR = 1e-6
+LONGEST = 0.3  # norm of a step at rate 1
+SPECTRA = 5.0  # weight of D_H beside D_stsp: figures of .1 and .5 are taken to be as good
+SMOOTHED = 20.0  # frequencies of an orbit as long as the data; of shorter ones fewer, so that they are as wide
+MEASURED = 192  # sequences from which a search takes the curvature
+FAR = 100.0  # an orbit that comes so far, in standard deviations, has left the system
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementSpec:
+    """Gauss-Newton updates and a search behind them.
+
+    Attributes:
+        every: tau, steps between two at which the first units are set to the data; longer than in the training before,
+            so that the error shows how quickly orbits leave a fixed point.
+        length, batch: steps of a sequence, and sequences of an update.
+        updates: number of Gauss-Newton updates.
+        rate, last_rate: share of the step that is taken, falling exponentially.
+        noise: standard deviation that is added to the data of an update.
+        generations, candidates, chosen: of the search: rounds, networks of each, an even number, and those whose mean
+            is the next centre.
+        spread, last_spread: of the candidates, falling exponentially: their errors lie about spread^2 / 2 a parameter
+            above the centre's.
+        orbits, steps: free orbits by which a candidate is compared with the data, and steps of each.
+        seed: key of batches and candidates.
+    """
+
+    every: int = 32
+    length: int = 200
+    batch: int = 16
+    updates: int = 1000
+    rate: float = 0.5
+    last_rate: float = 0.1
+    noise: float = 0.02
+    generations: int = 50
+    candidates: int = 32
+    chosen: int = 8
+    spread: float = 1e-2
+    last_spread: float = 5e-3
+    orbits: int = 2
+    steps: int = 20_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"every length batch chosen candidates orbits steps": ">= 1", "noise": "finite and >= 0"})
+        check_fields(self, {"updates generations seed": ">= 0"})
+        check_fields(self, {"rate last_rate spread last_spread": "finite and > 0"})
+        require(self.candidates % 2 == 0, "RefinementSpec.candidates", "must be even", self.candidates)
+        rule = f"must be at most the {self.candidates} candidates"
+        require(self.chosen <= self.candidates, "RefinementSpec.chosen", rule, self.chosen)
+
+
+def refine(
+    network: AlmostLinearNetwork,
+    data: Array,
+    spec: RefinementSpec | None = None,
+    on_progress: Callable[[int, float], None] | None = None,
+) -> AlmostLinearNetwork:
+    """Return a network nearer to data [T, N], standardised: fewer errors first, then orbits alike.
+
+    Args:
+        on_progress: called every 100 updates with their number and the mean loss of these, and every 10 generations
+            with their number behind the updates and the least distance of a candidate.
+
+    Raises:
+        NeurosimInputError: data of another shape or too short.
+        NeurosimError: the loss is not finite; says at which update.
+    """
+    spec = spec or RefinementSpec()
+    say = on_progress or (lambda update, loss: None)
+    check_data(data, spec.length, len(network.a))
+    draws = np.random.Generator(np.random.Philox(key=rng_key(spec.seed, "refinement")))
+    values = _gauss_newton(network, data, spec, draws, say)
+    return _with(network, _search(network, values, data, spec, draws, say))
+
+
+def _values(network: AlmostLinearNetwork) -> Array:
+    return np.concatenate([network.a, network.w.ravel(), network.h, network.start.ravel()])
+
+
+def _with(network: AlmostLinearNetwork, values: Array) -> AlmostLinearNetwork:
+    """Return the network of these parameters, rounded to float32."""
+    shapes = [network.a.shape, network.w.shape, network.h.shape, network.start.shape]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    rounded = values.astype(np.float32).astype(np.float64)
+    a, w, h, start = (part.reshape(shape) for part, shape in zip(np.split(rounded, ends), shapes, strict=True))
+    return AlmostLinearNetwork(a, w, h, start, network.rectified, network.observed)
+
+
+def _equations(
+    network: AlmostLinearNetwork, data: Array, spec: RefinementSpec, batch: int, draws: np.random.Generator
+) -> tuple[float, Array, Array]:
+    x = draw_sequences(data, spec.length, batch, spec.noise, draws)
+    a, w, h, start = (part.astype(np.float32) for part in (network.a, network.w, network.h, network.start))
+    linear = len(network.a) - network.rectified
+    loss, gradient, curvature = almost_linear.normal_equations(x, a, w, h, start, linear, spec.every)
+    return float(loss), gradient.astype(np.float64), curvature.astype(np.float64)
+
+
+def _damped(curvature: Array) -> Array:
+    return curvature + np.diag(DAMPING * np.diag(curvature) + FLOOR)
+
+
+def _gauss_newton(
+    network: AlmostLinearNetwork,
+    data: Array,
+    spec: RefinementSpec,
+    draws: np.random.Generator,
+    say: Callable[[int, float], None],
+) -> Array:
+    """Return the parameters after the updates: gradient and curvature are means over the last few batches."""
+    values = _values(network)
+    curvature = None
+    total = 0.0
+    mean = np.zeros_like(values)
+    for update in range(spec.updates):
+        loss, gradient, found = _equations(_with(network, values), data, spec, spec.batch, draws)
+        if not np.isfinite(loss):
+            raise NeurosimError(f"refine: the loss is {loss} at update {update + 1}; lower RefinementSpec.rate")
+        if curvature is None:
+            curvature = found
+        else:
+            curvature = KEPT * curvature + (1 - KEPT) * found
+        mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
+        step = np.linalg.solve(_damped(curvature), mean)
+        rate = spec.rate * (spec.last_rate / spec.rate) ** (update / spec.updates)
+        values = values - rate * min(1.0, LONGEST / max(float(np.linalg.norm(step)), 1e-12)) * step
+        total += loss
+        if (update + 1) % 100 == 0:
+            say(update + 1, total / 100)
+            total = 0.0
+    return values
+
+
+def _search(
+    network: AlmostLinearNetwork,
+    centre: Array,
+    data: Array,
+    spec: RefinementSpec,
+    draws: np.random.Generator,
+    say: Callable[[int, float], None],
+) -> Array:
+    """Return the parameters at which an evolution strategy for the nearest orbits ends.
+
+    Candidates are drawn in pairs about the centre where the error is about as small: along directions in which it
+    hardly changes they lie far from the centre, along others near it. The next centre is the weighted mean of the best.
+    """
+    if not spec.generations:
+        return centre
+    # `start` is left as it is: it says where an orbit begins, not where it stays.
+    moved = len(centre) - network.start.size
+    curvature = _equations(_with(network, centre), data, spec, MEASURED, draws)[2]
+    root = np.linalg.cholesky(_damped(curvature)[:moved, :moved])
+    weights = np.log(spec.chosen + 0.5) - np.log(np.arange(1, spec.chosen + 1))
+    weights = weights / weights.sum()
+    target = _Target(data, spec.steps)
+    spread = spec.spread
+    fall = (spec.last_spread / spec.spread) ** (1 / spec.generations)
+    for generation in range(spec.generations):
+        half = spread * np.linalg.solve(root.T, draws.normal(size=(moved, spec.candidates // 2))).T
+        steps = np.zeros((spec.candidates, len(centre)))
+        steps[:, :moved] = np.concatenate([half, -half])
+        starts = data[draws.integers(len(data), size=spec.orbits)]
+        found = np.array([target.distance(_with(network, centre + step), starts) for step in steps])
+        best = np.argsort(found)[: spec.chosen]
+        if np.isfinite(found[best]).all():
+            centre = centre + weights @ steps[best]
+        else:
+            spread /= 2  # so many left the system that the others say little
+        spread *= fall
+        if (generation + 1) % 10 == 0:
+            say(spec.updates + generation + 1, float(found[best[0]]))
+    return centre
+
+
+class _Target:
+    """Compares orbits with data [T, N]: how often each box is visited, and the mean spectra of parts."""
+
+    def __init__(self, data: Array, steps: int) -> None:
+        self.data = data
+        self.steps = min(steps, len(data))
+        self.smoothing = SMOOTHED * self.steps / len(data)
+        self.low = data.min(0)
+        self.high = data.max(0)
+        self.visits = visits(data, self.low, self.high)
+        parts = [data[i : i + self.steps] for i in range(0, len(data) - self.steps + 1, self.steps)]
+        self.spectra = np.mean([spectra(part, self.smoothing) for part in parts], 0)
+
+    def distance(self, network: AlmostLinearNetwork, starts: Array) -> float:
+        """Return D_stsp + 5 D_H of the orbits behind some states, taken together."""
+        observed = self.data.shape[1]
+        orbits = [np.ascontiguousarray(network.orbit(s, BEFORE + self.steps)[BEFORE:, :observed]) for s in starts]
+        if not all((np.abs(orbit) < FAR).all() for orbit in orbits):
+            return float("inf")
+        found = visits(np.concatenate(orbits), self.low, self.high)
+        divergence = (self.visits * np.log(self.visits / found)).sum()
+        power = np.mean([spectra(orbit, self.smoothing) for orbit in orbits], 0)
+        return float(divergence + SPECTRA * hellinger(self.spectra, power))

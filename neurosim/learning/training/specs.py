@@ -1,0 +1,205 @@
+"""Specs of a network and of its training: plain numbers, as configs and saved networks hold them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...base.errors import check_fields, lookup, require
+from ...base.values import check_unit
+
+FORMER_NEURONS = {"AdaptiveLIF": "SEAdLIF"}
+NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
+SURROGATE_NAMES = ("fast_sigmoid", "arctan", "triangle", "sigmoid")
+OPTIMIZER_NAMES = ("adamw", "adamax")
+READOUT_NAMES = ("mean", "max", "last", "count")
+MAX_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Layers of a network: convolutions, then dense layers, all of one kind of neuron, then a readout. No biases.
+
+    Defaults of SEAdLIF are those of Baronig et al. 2025 in their steps of 4 ms.
+
+    Attributes:
+        neuron: layer of `neurosim.learning.layers`: "LIF", "CurrentLIF" or "SEAdLIF" (before: "AdaptiveLIF").
+        filters: filters of each convolution, which slides along the sensor's rows and columns, or along its channels.
+        kernel, stride: size and step of every convolution, pixels or channels.
+        taps, tap_steps: number of copies of the input that the first layer gets, each `tap_steps` steps later than
+            the one before: synapses with several delays.
+        hidden: units of each dense layer.
+        recurrent: dense layers feed back to themselves, one step later.
+        readout: "mean", "max" or "last" value over the recording of a leaky integrator for each class; or "count" of
+            the spikes of a spiking neuron for each class.
+        tau_mem: membrane time constant, s; SEAdLIF draws each unit's between a quarter and all of it.
+        tau_syn: synaptic time constant of CurrentLIF, s.
+        tau_spread: LIF and CurrentLIF draw each unit's tau_mem and tau_syn between the value and so many times it, and
+            keep trained ones there; 1: all units are alike.
+        tau_adapt: adaptation time constant of SEAdLIF, s; each unit's is drawn between a fifth and all of it.
+        adaptation: scale of what a spike adds to the adaptation of SEAdLIF: its `q` times dt / tau_adapt.
+        tau_out: time constant of the leaky integrators, s.
+        train_tau: train a time constant for each unit; those of SEAdLIF always are.
+        normalise: divide the input of each unit, or filter, by its root mean square over a batch, times a trained gain
+            (`training.norm.ScaleNorm`); after training it is folded into the weights.
+        reset: "subtract" or "zero".
+        surrogate, slope: name in `layers.SURROGATES`, and its slope, 1 / V.
+        dropout: fraction of the units of each layer that are silent for a whole recording in training.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    neuron: str = "LIF"
+    filters: tuple[int, ...] = ()
+    kernel: int = 5
+    stride: int = 2
+    taps: int = 1
+    tap_steps: int = 2
+    hidden: tuple[int, ...] = (128,)
+    recurrent: bool = False
+    readout: str = "mean"
+    tau_mem: float = 0.02
+    tau_syn: float = 0.01
+    tau_adapt: float = 0.3
+    adaptation: float = 0.4
+    tau_out: float = 0.1
+    tau_spread: float = 1.0
+    train_tau: bool = False
+    normalise: bool = False
+    reset: str = "subtract"
+    surrogate: str = "fast_sigmoid"
+    slope: float = 5.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        # Saved networks and configs of earlier versions hold the former name.
+        object.__setattr__(self, "neuron", FORMER_NEURONS.get(self.neuron, self.neuron))
+        lookup(dict.fromkeys(NEURON_NAMES), self.neuron, "NetworkSpec.neuron")
+        lookup(dict.fromkeys(READOUT_NAMES), self.readout, "NetworkSpec.readout")
+        lookup(dict.fromkeys(SURROGATE_NAMES), self.surrogate, "NetworkSpec.surrogate")
+        lookup(dict.fromkeys(("subtract", "zero")), self.reset, "NetworkSpec.reset")
+        for name in ("filters", "hidden"):
+            sizes = getattr(self, name)
+            require(all(n > 0 for n in sizes), f"NetworkSpec.{name}", "must be sizes > 0", sizes)
+        layers = len(self.filters) + len(self.hidden)
+        require(layers > 0, "NetworkSpec.hidden", "must be at least one layer", self.hidden)
+        for name in ("kernel", "stride", "taps", "tap_steps"):
+            value = getattr(self, name)
+            require(1 <= value <= MAX_STEPS, f"NetworkSpec.{name}", f"must be 1 to {MAX_STEPS}", value)
+        check_fields(self, {"tau_mem tau_syn tau_adapt tau_out": "> 0 s", "slope": "> 0 1 / V"})
+        for name in ("tau_mem", "tau_syn"):
+            check_unit(getattr(self, name), f"NetworkSpec.{name}")
+        check_fields(self, {"adaptation": "finite and >= 0", "dropout": ">= 0 and < 1"})
+        require(1 <= self.tau_spread < math.inf, "NetworkSpec.tau_spread", "must be >= 1 and finite", self.tau_spread)
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """A stack of attention layers that reads recordings bin by bin; its answer is the mean of what it says after each.
+
+    Attributes:
+        kind: of attention, a name of `attention.KINDS`.
+        options: of that kind.
+        layers: number of layers.
+        width, hidden: channels of the residual stream and of the feed-forward layers; hidden 0: no such layers.
+        filters: filters of each convolution over the sensor, in front of the layers.
+        kernel, stride: size and step of every convolution, pixels or channels.
+        dropout: fraction of the channels of the embedded events that are 0 for a whole recording in training.
+        k: counts that a mean input of a linear layer is worth in spikes, after training.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    kind: str = "gla"
+    options: dict[str, bool | int | float | str | None] | None = None
+    layers: int = 2
+    width: int = 64
+    hidden: int = 128
+    filters: tuple[int, ...] = ()
+    kernel: int = 5
+    stride: int = 2
+    dropout: float = 0.0
+    k: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"layers width kernel stride": ">= 1", "hidden": ">= 0", "dropout": ">= 0 and < 1"})
+        check_fields(self, {"k": "> 0 and < 1e6"})
+
+
+@dataclass(frozen=True)
+class ELMSpec:
+    """An Expressive Leaky Memory neuron; see `layers.elm.ELM`, which checks the values.
+
+    Attributes:
+        memory: number of its leaky memories.
+        branches, synapses_per_branch: the form with branches, which sum neighbouring inputs; None: without.
+        tau_syn: synaptic time constant, s.
+        tau_min, tau_max: smallest and largest time constant of the memories, s; they are log-spaced.
+        train_tau: train the time constants of the memories.
+        gain: scale of what is written into the memories.
+        dropout: probability that an input of a bin is left out in training.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    memory: int = 100
+    branches: int | None = None
+    synapses_per_branch: int | None = None
+    tau_syn: float = 5e-3
+    tau_min: float = 1e-3
+    tau_max: float = 0.5
+    train_tau: bool = False
+    gain: float = 5.0
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self, {"memory": ">= 1", "dropout": ">= 0 and < 1", "tau_syn tau_min tau_max gain": "> 0 and finite"}
+        )
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """Settings of a training; the learning rate rises, then falls as a cosine.
+
+    Attributes:
+        epochs: largest number of passes over the training recordings.
+        batch: recordings a step, of all processes together.
+        learning_rate: largest learning rate.
+        warmup: fraction of all steps in which the learning rate rises.
+        weight_decay: decay of synaptic weights.
+        clip: largest norm of a gradient.
+        smoothing: fraction of the target that is spread over all classes.
+        sparsity: weight in the loss of the mean square of the units' rates (spikes a step).
+        patience: epochs without better validation before training stops; 0: never.
+        optimizer: "adamw" (Loshchilov & Hutter 2019) or "adamax" (Kingma & Ba 2015).
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    epochs: int = 40
+    batch: int = 32
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    smoothing: float = 0.1
+    sparsity: float = 0.0
+    patience: int = 15
+    optimizer: str = "adamw"
+
+    def __post_init__(self) -> None:
+        lookup(dict.fromkeys(OPTIMIZER_NAMES), self.optimizer, "TrainingSpec.optimizer")
+        check_fields(self, {"epochs batch": ">= 1", "patience": ">= 0", "learning_rate clip": "> 0 and finite"})
+        check_fields(self, {"warmup smoothing": ">= 0 and < 1", "weight_decay sparsity": ">= 0 and finite"})
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Return the learning rate of step `step` (from 0) of `steps`."""
+        rise = max(1, round(self.warmup * steps))
+        if step < rise:
+            return self.learning_rate * (step + 1) / rise
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

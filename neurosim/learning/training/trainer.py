@@ -1,0 +1,316 @@
+"""Training by surrogate gradients: small batches, stopped by validation, resumable after any epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ...base.errors import NeurosimError, require
+from ...base.random import rng_key
+from .augment import Augment
+from .binning import EventBatch
+from .parallel import Team
+from .records import EpochProgress, EpochRecord, TrainingState
+from .saved import TrainableNet, read_checkpoint, write_checkpoint
+from .specs import TrainingSpec
+
+EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
+SORTED_BATCHES = 8  # batches within which recordings are sorted by duration, so that few steps are padding
+
+
+class Labelled(Protocol):
+    """Training items: `Recordings`, or others that a `Batches` takes."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Classes [n]."""
+
+    @property
+    def durations(self) -> NDArray[np.float64]:
+        """Duration of each item, s."""
+
+    def __len__(self) -> int: ...
+
+
+class Batches(Protocol):
+    """Conversion of items to tensors: `Binning` of recordings, or another."""
+
+    @property
+    def units(self) -> int:
+        """Units of a step."""
+
+    def batch(
+        self,
+        recordings: Any,
+        chosen: NDArray[np.int64],
+        augment: Augment | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> EventBatch:
+        """Return the `chosen` items."""
+
+
+def _ignore(progress: EpochProgress) -> None:
+    """Default of `on_progress`."""
+
+
+@final
+class Trainer:
+    """Training of a network on recordings.
+
+    Everything random is keyed by seed, epoch, recording and step: a resumed training equals an uninterrupted one, and
+    several processes train on the batches of one.
+
+    Args:
+        net: network to train, on the device where it is; `SpikingNet.calibrate` scales its weights on the first batch.
+        binning: conversion of recordings to tensors.
+        train: recordings to learn from.
+        validation: recordings that decide when to stop; None: train all epochs and keep the last.
+        spec: epochs, batches and learning rate.
+        augment: changes of recordings in training.
+        seed: key of the order of recordings, of their changes, and of dropout.
+        team: processes that share the batches; all of them need the same arguments.
+        checkpoint: file that holds the training after each epoch, and is resumed from if it exists; None: no file.
+
+    Raises:
+        NeurosimInputError: recordings of another sensor, or a checkpoint of another network.
+    """
+
+    def __init__(
+        self,
+        net: TrainableNet,
+        binning: Batches,
+        train: Labelled,
+        validation: Labelled | None = None,
+        spec: TrainingSpec | None = None,
+        augment: Augment | None = None,
+        seed: int = 0,
+        team: Team | None = None,
+        checkpoint: Path | None = None,
+    ) -> None:
+        require(net.units == binning.units, "Trainer.net", f"must take the {binning.units} units of a bin", net.units)
+        require(len(train) > 0, "Trainer.train", "must hold recordings", 0)
+        self.net = net
+        self.binning = binning
+        self.train = train
+        self.validation = validation
+        self.spec = spec or TrainingSpec()
+        self.augment = augment or Augment()
+        self.seed = seed
+        self.team = team or Team()
+        self.checkpoint = checkpoint
+        alone = self.team.size == 1 or not getattr(net.spec, "normalise", False)
+        require(alone, "NetworkSpec.normalise", "must be false with several processes, which share a batch", True)
+        self.state = TrainingState()
+        matrices = [p for p in net.parameters() if p.ndim > 1]
+        others = [p for p in net.parameters() if p.ndim < 2]
+        groups = [
+            {"params": params, "weight_decay": decay}
+            for params, decay in ((matrices, self.spec.weight_decay), (others, 0.0))
+            if params
+        ]
+        self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, lr=self.spec.learning_rate)
+        self.best_weights: dict[str, torch.Tensor] = {}
+        if checkpoint is not None and checkpoint.is_file():
+            self.best_weights, self.state = read_checkpoint(checkpoint, net, self.optimiser)
+        else:
+            first = self.binning.batch(train, self._batches(0)[0])
+            net.calibrate(torch.from_numpy(first.x).to(device_of(net)))
+
+    def run(self, on_progress: Callable[[EpochProgress], None] = _ignore) -> TrainingState:
+        """Train to the end, and leave the best weights in the network.
+
+        Args:
+            on_progress: called after every step.
+
+        Raises:
+            NeurosimError: the loss or a gradient is not finite; says at which step. The checkpoint of the epoch before
+                stays.
+        """
+        while self.state.epoch < self.spec.epochs and not self.state.stopped:
+            self._epoch(on_progress)
+            if self.checkpoint is not None and self.team.leads:
+                write_checkpoint(self.checkpoint, self.net, self.optimiser, self.best_weights, self.state)
+        self.net.load_state_dict(self.best_weights)
+        return self.state
+
+    def gradient(self, chosen: NDArray[np.int64]) -> tuple[float, int, float]:
+        """Leave the gradient of a batch's mean loss in the parameters; return loss, number of hits and mean rate.
+
+        Each process works on its share, and all get the gradient of the batch.
+        """
+        self.optimiser.zero_grad(set_to_none=False)
+        share = self.team.share(chosen)
+        sums = torch.zeros(3, device=device_of(self.net))
+        # A last, small batch may hold nothing for this process.
+        if len(chosen[share]):
+            sums = self._backward(chosen, share)
+        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.net.parameters()]
+        for parameter, grad in zip(self.net.parameters(), grads, strict=True):
+            parameter.grad = grad
+        self.team.add([sums, *grads])
+        return float(sums[0]), int(sums[1]), float(sums[2])
+
+    def _backward(self, chosen: NDArray[np.int64], share: slice) -> torch.Tensor:
+        """Add the gradient of a share of a batch; return its parts of loss, hits and rate."""
+        batch = self.binning.batch(self.train, chosen[share], self.augment, self.seed, self.state.epoch)
+        draws = rng_key(self.seed, "training", "dropout", str(self.state.step)) >> 1
+        device = device_of(self.net)
+        x, lengths, labels = _tensors(batch, device)
+        masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
+        self.net.train()
+        trace = self.net.trace(x, lengths, masks)
+        each = self._loss(trace.scores, labels, batch)
+        part = len(labels) / len(chosen)
+        loss = each / len(chosen)
+        rates = _rates(trace.spikes, lengths)
+        square = torch.stack([rate.square().mean() for rate in rates]).sum()
+        (loss + self.spec.sparsity * part * square + part * trace.auxiliary).backward()
+        right = (trace.scores.argmax(dim=1) == labels).sum().float()
+        mean = torch.cat(rates, dim=1).detach().mean()
+        return torch.stack([loss.detach(), right, part * mean])
+
+    def _loss(self, scores: torch.Tensor, labels: torch.Tensor, batch: EventBatch) -> torch.Tensor:
+        """Return the cross-entropy of scores, summed; of recordings that were cut, both classes by their shares."""
+        smoothing = self.spec.smoothing
+        if not batch.shares.any():
+            return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="sum")
+        shares, others = (torch.from_numpy(part).to(labels.device) for part in (batch.shares, batch.others))
+        own, other = (
+            nn.functional.cross_entropy(scores, classes, label_smoothing=smoothing, reduction="none")
+            for classes in (labels, others)
+        )
+        return ((1 - shares) * own + shares * other).sum()
+
+    def _epoch(self, on_progress: Callable[[EpochProgress], None]) -> None:
+        began = time.perf_counter()
+        state = self.state
+        size = len(self.train)
+        batches = self._batches(state.epoch)
+        loss = 0.0
+        right = 0
+        rate = 0.0
+        seen = 0
+        for k, chosen in enumerate(batches):
+            learning_rate = self._step(chosen, sums := self.gradient(chosen), len(batches))
+            seen += len(chosen)
+            loss = loss + sums[0] * len(chosen)
+            right = right + sums[1]
+            rate = rate + sums[2] * len(chosen)
+            on_progress(EpochProgress(state.epoch + 1, k + 1, len(batches), loss / seen, right / seen))
+        state.epoch += 1
+        record = EpochRecord(loss=loss / size, accuracy=right / size, rate=rate / size, learning_rate=learning_rate)
+        if self.validation is not None:
+            of_validation = loss_and_accuracy(self.scores(self.validation), self.validation)
+            record = replace(record, validation_loss=of_validation[0], validation_accuracy=of_validation[1])
+        self._keep_best(replace(record, seconds=time.perf_counter() - began))
+
+    def _step(self, chosen: NDArray[np.int64], sums: tuple[float, int, float], steps: int) -> float:
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.spec.clip)
+        state = self.state
+        if not (math.isfinite(sums[0]) and bool(torch.isfinite(norm))):
+            if not math.isfinite(sums[0]):
+                what = f"the loss is {sums[0]}"
+            else:
+                what = "a gradient is not finite"
+            if state.epoch and self.checkpoint:
+                kept = f"; {self.checkpoint} holds epoch {state.epoch}"
+            else:
+                kept = ""
+            raise NeurosimError(
+                f"training: {what} at step {state.step + 1}, in epoch {state.epoch + 1}{kept}; train again with a "
+                "lower training.learning_rate"
+            )
+        learning_rate = self.spec.learning_rate_at(state.step, steps * self.spec.epochs)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.step()
+        state.step += 1
+        return learning_rate
+
+    def _keep_best(self, record: EpochRecord) -> None:
+        """Keep the weights if they are the best; stop after `patience` epochs without improvement."""
+        state = self.state
+        state.history.append(record)
+        if self.validation is None or state.best == 0 or record.is_better_than(state.history[state.best - 1]):
+            state.best = state.epoch
+            self.best_weights = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+        patience = self.spec.patience
+        state.stopped = bool(patience) and state.epoch - state.best >= patience
+
+    def scores(self, recordings: Labelled) -> NDArray[np.float32]:
+        """Return [n, classes] scores of recordings as they are; the processes share the work."""
+        every = np.arange(len(recordings))
+        share = self.team.share(every)
+        out = torch.zeros(len(recordings), self.net.classes)
+        out[share] = torch.from_numpy(scores(self.net, self.binning, recordings, every[share]))
+        self.team.add([out])
+        return out.numpy()
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the recordings of each step, in an order of the epoch, those of similar durations together."""
+        size = self.spec.batch
+        generator = np.random.Generator(np.random.Philox(rng_key(self.seed, "training", "order", str(epoch))))
+        groups = np.array_split(
+            generator.permutation(len(self.train)), max(1, len(self.train) // (SORTED_BATCHES * size))
+        )
+        durations = self.train.durations
+        order = np.concatenate([group[np.argsort(durations[group], kind="stable")] for group in groups])
+        cut = [order[k : k + size] for k in range(0, len(order), size)]
+        return [cut[k] for k in generator.permutation(len(cut))]
+
+
+@torch.no_grad()
+def scores(
+    net: TrainableNet, binning: Batches, recordings: Labelled, chosen: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Return [n, classes] scores of a network for recordings as they are, or for those that are `chosen`."""
+    net.eval()
+    if chosen is None:
+        every = np.arange(len(recordings))
+    else:
+        every = chosen
+    out = np.empty((len(every), net.classes), np.float32)
+    order = np.argsort(recordings.durations[every], kind="stable")
+    for first in range(0, len(every), EVALUATION_BATCH):
+        part = order[first : first + EVALUATION_BATCH]
+        x, lengths, _ = _tensors(binning.batch(recordings, every[part]), device_of(net))
+        out[part] = net(x, lengths).cpu().numpy()
+    return out
+
+
+def loss_and_accuracy(scores: NDArray[np.float32], recordings: Labelled) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy of scores [n, classes]."""
+    assert recordings.labels is not None  # binning has made sure
+    labels = torch.from_numpy(recordings.labels)
+    outputs = torch.from_numpy(np.asarray(scores))
+    loss = nn.functional.cross_entropy(outputs, labels)
+    return float(loss), float((outputs.argmax(dim=1) == labels).double().mean())
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Return the device of the weights of a network."""
+    return next(net.parameters()).device
+
+
+def _tensors(batch: EventBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x, lengths, labels = (torch.from_numpy(part).to(device) for part in (batch.x, batch.lengths, batch.labels))
+    return x, lengths, labels
+
+
+def _rates(spikes: tuple[torch.Tensor, ...], lengths: torch.Tensor) -> list[torch.Tensor]:
+    """Return [B, units] spikes a step of each recording, for every layer; zeros for a network without spikes."""
+    if not spikes:
+        return [torch.zeros(len(lengths), 1, device=lengths.device)]
+    inside = torch.arange(len(spikes[0]), device=lengths.device)[:, None] < lengths
+    return [(s * inside[..., None]).sum(dim=0) / lengths[:, None] for s in spikes]

@@ -1,0 +1,74 @@
+"""Shared by the memories: checks of patterns and cues, the result of a recall, the warning of a full memory."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import CapacityWarning, require
+
+Array = NDArray
+
+
+def warn_full(name: str, stored: str, capacity: str, expected: str) -> None:
+    """Warn that a memory holds more than its capacity, with the expected recall."""
+    # Level 4 is the line of the user that stores too much.
+    warnings.warn(f"{name}: {stored} are more than {capacity}; {expected}", CapacityWarning, stacklevel=4)
+
+
+@dataclass(frozen=True, eq=False)
+class Recall:
+    """Result of a recall.
+
+    Attributes:
+        state: [N] at the end.
+        sweeps: number of sweeps.
+        operations: number of couplings added.
+    """
+
+    state: Array
+    sweeps: int
+    operations: int
+
+    def overlap(self, patterns: object) -> Array:
+        """Return [K] overlaps (1/N) xi . s with patterns [K, N]."""
+        xi = np.atleast_2d(np.asarray(patterns, np.float64))
+        fits = xi.ndim == 2 and xi.shape[1] == self.state.size
+        require(fits, "Recall.overlap", f"needs patterns [K, {self.state.size}]", xi.shape)
+        return xi @ self.state / xi.shape[1]
+
+
+def check_patterns(patterns: object, allowed: tuple[int, ...]) -> Array:
+    """Return patterns [K, N] as float64; raise for entries outside `allowed`."""
+    xi = np.asarray(patterns, np.float64)
+    require(xi.ndim == 2 and xi.size > 0, "patterns", "must be an array [K, N]", xi.shape)
+    _check_entries(xi, allowed, "patterns")
+    return xi
+
+
+def check_cue(cue: object, units: int) -> Array:
+    """Return a cue [units] of -1 and 1 as a new float64 array."""
+    state = np.array(cue, np.float64)
+    require(state.shape == (units,), "recall.cue", f"must be an array [{units}]", state.shape)
+    _check_entries(state, (-1, 1), "recall.cue")
+    return state
+
+
+def _check_entries(values: Array, allowed: tuple[int, ...], name: str) -> None:
+    good = np.isin(values, allowed)
+    rule = f"must hold only {', '.join(map(str, allowed[:-1]))} and {allowed[-1]}"
+    require(bool(good.all()), name, rule, values.flat[np.argmin(good)])
+
+
+def tail(z: float) -> float:
+    """Return the chance that a standard normal variable exceeds z."""
+    return 0.5 * math.erfc(z / math.sqrt(2))
+
+
+def odd_factorial(n: int) -> int:
+    """Return n (n-2) (n-4) ... 1."""
+    return math.prod(range(n, 0, -2))

@@ -1,0 +1,203 @@
+"""Dense Hebbian memories: interactions of order P, from patterns or from noisy examples with and without labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...base.errors import require
+from ...base.measure.activity import count
+from ...base.measure.work import LayerCounts
+from ...data.files.state import Saved
+from .common import Array, Recall, check_cue, check_patterns, odd_factorial, tail, warn_full
+
+_STEPS = (slice(None, -1), slice(1, None))  # states before and after each sweep
+MANY = 10_000  # examples from which on their mean is normal to working precision
+
+
+@dataclass(frozen=True, eq=False)
+class DenseHebbian(Saved):
+    """Memory with interactions of order P (Krotov & Hopfield 2016; Agliari et al. 2022-23).
+
+    s_i = sign of sum over mu of F(xi_i + rest) - F(-xi_i + rest), with F(x) = x^P and rest the overlap of the
+    other units with pattern mu. P = 2 is the Hopfield network; P > 2 stores of the order of N^(P-1) patterns.
+
+    Attributes:
+        vectors: [K, N] patterns, examples, or means of examples, with which overlaps are computed.
+        order: P >= 2.
+
+    Raises:
+        NeurosimInputError: vectors of another shape, an order below 2.
+    """
+
+    vectors: Array
+    order: int
+
+    def __post_init__(self) -> None:
+        require(self.order >= 2, "DenseHebbian.order", "must be >= 2", self.order)
+        fits = self.vectors.ndim == 2 and self.vectors.size > 0
+        require(fits, "DenseHebbian.vectors", "must be [K, N]", self.vectors.shape)
+
+    @classmethod
+    def store(cls, patterns: object, order: int) -> DenseHebbian:
+        """Store patterns [K, N] of -1 and 1; warn with a `CapacityWarning` if K is above `dense_capacity`."""
+        memory = cls(check_patterns(patterns, (-1, 1)), order)
+        _warn_if_full(memory, "patterns")
+        return memory
+
+    @classmethod
+    def supervised(cls, examples: object, labels: object, order: int) -> DenseHebbian:
+        """Store noisy examples [M, N] with labels [M]: one vector for each label, the mean of its examples."""
+        eta = check_patterns(examples, (-1, 1))
+        label = np.asarray(labels)
+        require(label.shape == (len(eta),), "DenseHebbian.supervised", f"needs {len(eta)} labels", label.shape)
+        memory = cls(np.stack([eta[label == k].mean(axis=0) for k in np.unique(label)]), order)
+        _warn_if_full(memory, "labels")
+        return memory
+
+    @classmethod
+    def unsupervised(cls, examples: object, order: int) -> DenseHebbian:
+        """Store noisy examples [M, N] without labels: one vector for each example."""
+        return cls(check_patterns(examples, (-1, 1)), order)
+
+    def recall(self, cue: object, sweeps: int = 20) -> Recall:
+        """Update all units together until none changes, at most `sweeps` times; a zero field changes no unit."""
+        states = self._states(cue, sweeps)
+        done = len(states) - 1
+        return Recall(states[-1], done, done * self.vectors.size)
+
+    def work(self, cues: object, sweeps: int = 20) -> list[LayerCounts]:
+        """Return the work of `recall` from each of the cues [n, N]: of the overlaps, and of the fields of all units.
+
+        A step is a sweep. A vector adds a term to the field of every unit at which it is not 0: one operation, whatever
+        the order.
+
+        Raises:
+            NeurosimInputError: as `recall`; no cue.
+        """
+        cues = np.atleast_2d(np.asarray(cues, np.float64))
+        require(len(cues) > 0, "DenseHebbian.work", "needs at least one cue", 0)
+        courses = [self._states(cue, sweeps) for cue in cues]
+        before, after = (np.concatenate([course[part] for course in courses])[:, None] for part in _STEPS)
+        overlaps = before @ self.vectors.T
+        # A unit knows the overlap of the others even where that of all is 0.
+        terms = np.ones_like(overlaps)
+        return [
+            count("overlaps", self.vectors.T, before, overlaps, np.zeros((*overlaps.shape, 0)), spiking=False),
+            replace(
+                count("fields", self.vectors, terms, after, np.zeros((*after.shape, 0)), parameter_bytes=0),
+                binary_input=False,
+                state_bytes=after.shape[2] * 8,
+            ),
+        ]
+
+    def _states(self, cue: object, sweeps: int) -> list[Array]:
+        """Return the states from a cue on, one after each sweep."""
+        states = [check_cue(cue, self.vectors.shape[1])]
+        require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+        while len(states) <= sweeps:
+            field = self.field(states[-1])
+            states.append(np.where(field == 0, states[-1], np.sign(field)))
+            if np.array_equal(states[-1], states[-2]):
+                break
+        return states
+
+    def field(self, state: Array) -> Array:
+        """Return [N], the energy that each unit gains at +1 over -1."""
+        n = state.size
+        rest = (self.vectors @ state)[:, None] - self.vectors * state
+        # Overlaps are fractions of N: N^P overflows soon, and only the sign counts.
+        up = (rest + self.vectors) / n
+        down = (rest - self.vectors) / n
+        return (_power(up, self.order) - _power(down, self.order)).sum(axis=0)
+
+
+def dense_bit_error(
+    units: int, order: int, patterns: int, quality: float = 1.0, examples: int = 1, *, supervised: bool = True
+) -> float:
+    """Return the chance of a wrong bit after one update that starts at a stored pattern.
+
+    For patterns, Q(1 / sqrt(v)) with v = (2P-3)!! K / N^(P-1) (Krotov & Hopfield 2016). Each bit of an example agrees
+    with its archetype with chance (1 + quality) / 2, so k of M examples agree on a bit, k binomial, and the chance is
+    the mean of Q((2k / M - 1) / (quality sqrt(v))), where with c = quality^2 and rho = (1 - c) / (M c)
+
+    - supervised: v = (1 + rho)^P (2P-3)!! K / N^(P-1) (Agliari et al. 2023, who take k as normal);
+    - unsupervised: v = [(2P-3)!! / M + (1 - 1/M) c E(c)] K / (c^P N^(P-1)), where E(c) is the mean of (xy)^(P-1)
+      over standard normal x and y of correlation c: two examples of one archetype.
+
+    Valid for many units, for which the sum over patterns is normal.
+
+    Args:
+        units: N.
+        order: P.
+        patterns: K, number of patterns or archetypes.
+        quality: of examples, > 0 to 1; 1 is a copy of the archetype.
+        examples: M, number of examples of each archetype.
+        supervised: whether examples have labels.
+    """
+    good = units > 0 and patterns > 0 and order >= 2
+    require(good, "dense_bit_error", "needs units, patterns > 0, order >= 2", (units, patterns, order))
+    require(0 < quality <= 1, "dense_bit_error.quality", "must be in 0..1, 0 excluded", quality)
+    require(examples >= 1, "dense_bit_error.examples", "must be >= 1", examples)
+    c = quality**2
+    rho = (1 - c) / (examples * c)
+    load = patterns / units ** (order - 1)
+    odd = odd_factorial(2 * order - 3)
+    if supervised:
+        noise = (1 + rho) ** order * odd * load
+    else:
+        noise = (odd / examples + (1 - 1 / examples) * c * _power_moment(order - 1, c)) * load / c**order
+    return _over_examples(examples, quality, noise)
+
+
+def _over_examples(examples: int, quality: float, noise: float) -> float:
+    """Return the mean of Q((2k / M - 1) / (quality sqrt(noise))) over k of M examples that agree on a bit."""
+    if examples > MANY:
+        return tail(1 / math.sqrt(noise + (1 - quality**2) / (examples * quality**2)))
+    from scipy.stats import binom
+
+    k = np.arange(examples + 1)
+    z = (2 * k / examples - 1) / (quality * math.sqrt(noise))
+    return float(np.sum(binom.pmf(k, examples, (1 + quality) / 2) * np.array([tail(x) for x in z])))
+
+
+def dense_capacity(units: int, order: int) -> float:
+    """Return the capacity without errors, N^(P-1) / (2 (2P-3)!! ln N) (Krotov & Hopfield 2016, eq. 7)."""
+    require(units > 1 and order >= 2, "dense_capacity", "needs units > 1, order >= 2", (units, order))
+    return units ** (order - 1) / (2 * odd_factorial(2 * order - 3) * math.log(units))
+
+
+def _power_moment(n: int, correlation: float) -> float:
+    """Return the mean of x^n y^n over standard normal x, y of that correlation, by Hermite polynomials (Mehler)."""
+    total = 0.0
+    for j in range(n % 2, n + 1, 2):
+        m = (n - j) // 2
+        part = math.factorial(n) / (2**m * math.factorial(m) * math.factorial(j))
+        total += part**2 * math.factorial(j) * correlation**j
+    return total
+
+
+def _power(x: Array, order: int) -> Array:
+    """Return x^order by products, ten times as fast as the power of numpy."""
+    result = x.copy()
+    for _ in range(order - 1):
+        result *= x
+    return result
+
+
+def _warn_if_full(memory: DenseHebbian, kind: str) -> None:
+    count, units = memory.vectors.shape
+    if units > 1:
+        capacity = dense_capacity(units, memory.order)
+    else:
+        capacity = math.inf
+    if count > capacity:
+        wrong = dense_bit_error(units, memory.order, count)
+        warn_full(
+            "DenseHebbian",
+            f"{count} {kind}",
+            f"the {capacity:.0f} that {units} units of order {memory.order} recall without error",
+            f"expected recall: {wrong:.2%} of the bits wrong after one update",
+        )

@@ -1,0 +1,207 @@
+"""The Hopfield network, its capacity, and multitasking: recall of several diluted patterns at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...base.errors import require
+from ...base.measure.work import LayerCounts
+from ...data.files.state import Saved
+from .common import Array, Recall, check_cue, check_patterns, warn_full
+
+# alpha_c of `hopfield_capacity`, whose minimiser takes milliseconds: every storing needs it.
+ALPHA_C = 0.137906
+
+
+@dataclass(frozen=True, eq=False)
+class Hopfield(Saved):
+    """Pairwise Hebbian memory in one [N, N] matrix, for any number of patterns (Hopfield 1982).
+
+    J = sum over patterns xi xi^T / N, with a zero diagonal; recall sets each unit in turn to the sign of its field.
+    Patterns with zeros make it a multitasking memory (Agliari et al. 2012): units at which one pattern is 0 recall
+    the next pattern, so several are retrieved at once.
+
+    Attributes:
+        couplings: [N, N] float64, symmetric with a zero diagonal.
+        stored: number of patterns stored.
+
+    Raises:
+        NeurosimInputError: couplings of another shape, not symmetric, or with a diagonal.
+    """
+
+    couplings: Array
+    stored: int = 0
+
+    def __post_init__(self) -> None:
+        j = self.couplings
+        require(j.ndim == 2 and j.shape[0] == j.shape[1], "Hopfield.couplings", "must be [N, N]", j.shape)
+        require(np.array_equal(j, j.T), "Hopfield.couplings", "must be symmetric", "a matrix that is not")
+        require(not j.diagonal().any(), "Hopfield.couplings", "must have a zero diagonal", "nonzero entries")
+        require(self.stored >= 0, "Hopfield.stored", "must be >= 0", self.stored)
+
+    @classmethod
+    def store(cls, patterns: object) -> Hopfield:
+        """Store patterns [K, N] of -1, 0 and 1; warn with a `CapacityWarning` if K is above alpha_c N.
+
+        Raises:
+            NeurosimInputError: patterns of another shape or with other entries.
+        """
+        units = check_patterns(patterns, (-1, 0, 1)).shape[1]
+        return cls(np.zeros((units, units)))._added(patterns)
+
+    def add(self, patterns: object) -> Hopfield:
+        """Return this memory with more patterns [K, N], as `store`."""
+        return self._added(patterns)
+
+    def _added(self, patterns: object) -> Hopfield:
+        xi = check_patterns(patterns, (-1, 0, 1))
+        units = len(self.couplings)
+        require(xi.shape[1] == units, "Hopfield.add", f"needs patterns of {units} units", xi.shape[1])
+        # A sum of products of integers is exactly symmetric, in any order.
+        couplings = self.couplings + xi.T @ xi / units
+        np.fill_diagonal(couplings, 0.0)
+        stored = self.stored + len(xi)
+        if stored > ALPHA_C * units:
+            warn_full(
+                "Hopfield",
+                f"{stored} patterns",
+                f"the {ALPHA_C * units:.0f} that {units} units recall (alpha_c = {ALPHA_C:.4f})",
+                "expected recall: an overlap of 0 in a large network, where no pattern is a stable state",
+            )
+        return Hopfield(couplings, stored)
+
+    def recall(self, cue: object, seed: int = 0, sweeps: int = 100) -> Recall:
+        """Relax from `cue` [N] of -1 and 1; each sweep updates the units one by one, in an order drawn anew.
+
+        Raises:
+            NeurosimInputError: a cue of another size or with other entries; no sweeps.
+        """
+        return self._relaxed(cue, seed, sweeps, None)
+
+    def work(self, cues: object, seed: int = 0, sweeps: int = 100) -> list[LayerCounts]:
+        """Return the work of `recall` from each of the cues [n, N]; a step is a sweep.
+
+        A cue adds every coupling once, into the fields of all units; a unit that flips adds its row of couplings.
+
+        Raises:
+            NeurosimInputError: as `recall`; no cue.
+        """
+        states = np.atleast_2d(np.asarray(cues, np.float64))
+        require(len(states) > 0, "Hopfield.work", "needs at least one cue", 0)
+        fan_out = np.count_nonzero(self.couplings, axis=1)
+        units = len(self.couplings)
+        flipped = np.zeros(units, np.int64)
+        done = sum(self._relaxed(state, seed, sweeps, flipped).sweeps for state in states)
+        added = int(flipped @ fan_out)
+        first = len(states)
+        return [
+            LayerCounts(
+                name="Hopfield",
+                inputs=units,
+                outputs=units,
+                weights=units * units,
+                nonzero_weights=int(fan_out.sum()),
+                weight_bits=64,
+                steps=done,
+                input_events=first * units + int(flipped.sum()),
+                output_events=int(flipped.sum()),
+                output_entries=done * units,
+                synaptic_operations=first * int(fan_out.sum()) + added,
+                binary_input=True,
+                dense_operations=done * units * units,
+                membrane_updates=first * units + added,
+                dense_membrane_updates=done * units,
+                state_bytes=units * 16,  # a state and a field
+                parameter_bytes=self.couplings.nbytes,
+                spiking=True,
+                state_bits=64,
+            )
+        ]
+
+    def _relaxed(self, cue: object, seed: int, sweeps: int, flipped: Array | None) -> Recall:
+        """Return the recall from a cue; add the flips of each unit to `flipped`."""
+        from ...kernels.memory.hopfield import relax
+
+        state = check_cue(cue, len(self.couplings))
+        require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
+        draws = np.random.Generator(np.random.Philox(key=seed))
+        orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
+        end, flips, done = relax(self.couplings, state, orders, flipped)
+        return Recall(end, done, flips * state.size)
+
+    def energy(self, state: object) -> float:
+        """Return -s J s / 2 of a state [N], which recall never raises."""
+        s = check_cue(state, len(self.couplings))
+        return float(-0.5 * s @ self.couplings @ s)
+
+
+def hopfield_capacity() -> tuple[float, float]:
+    """Return (alpha_c, m): the maximum K/N that a large Hopfield network recalls at T = 0, and the overlap there.
+
+    Amit, Gutfreund & Sompolinsky 1985: with m = erf(y), sqrt(2 alpha) = erf(y)/y - 2 exp(-y^2)/sqrt(pi).
+    """
+    from scipy.optimize import minimize_scalar
+
+    best = minimize_scalar(lambda y: -_root_load(y), bounds=(0.5, 5.0), method="bounded", options={"xatol": 1e-10})
+    return _root_load(best.x) ** 2 / 2, math.erf(best.x)
+
+
+def hopfield_overlap(alpha: float) -> float:
+    """Return the overlap m with a recalled pattern at load alpha = K/N (T = 0, many units); 0 above capacity."""
+    from scipy.optimize import brentq
+    from scipy.special import erfinv
+
+    critical, m = hopfield_capacity()
+    require(alpha > 0, "hopfield_overlap.alpha", "must be > 0", alpha)
+    if alpha > critical:
+        return 0.0
+    # The retrieval branch is right of the maximum, where the load falls as y grows.
+    return math.erf(brentq(lambda y: _root_load(y) - math.sqrt(2 * alpha), float(erfinv(m)), 40.0))
+
+
+def multitasking_overlaps(patterns: int, dilution: float) -> Array:
+    """Return [K] overlaps d^(k-1) (1 - d) of hierarchical retrieval, d the chance that a pattern is 0 at a unit."""
+    require(patterns >= 1, "multitasking_overlaps.patterns", "must be >= 1", patterns)
+    require(0 < dilution < 1, "multitasking_overlaps.dilution", "must be in 0..1, ends excluded", dilution)
+    return dilution ** np.arange(patterns) * (1 - dilution)
+
+
+def parallel_overlap(patterns: int, dilution: float) -> float:
+    """Return the overlap of each of K patterns where all are retrieved alike: units are the signs of their sums.
+
+    (1 - d) times the mean of sign(1 + X), X the sum of the K - 1 other patterns at a unit at which one is 1; units
+    whose sum is 0 agree by chance. Valid for K << N, as `multitasking_overlaps`. It is the overlap of the state of
+    these signs: for many patterns the network does not stay there (`benchmarks/associative.py`, phases).
+    """
+    require(patterns >= 1, "parallel_overlap.patterns", "must be >= 1", patterns)
+    require(0 < dilution < 1, "parallel_overlap.dilution", "must be in 0..1, ends excluded", dilution)
+    half = (1 - dilution) / 2
+    law = np.ones(1)
+    for _ in range(patterns - 1):
+        law = np.convolve(law, [half, dilution, half])
+    sums = np.arange(len(law)) - (patterns - 1)
+    return float((1 - dilution) * (law * np.sign(1 + sums)).sum())
+
+
+def max_hierarchical_dilution(patterns: int) -> float:
+    """Return the dilution d up to which hierarchical retrieval of K patterns stays as it is, at T = 0.
+
+    Each unit follows the first pattern that is not 0 there. The others cannot overrule it while its overlap exceeds the
+    sum of theirs: 1 - 2 d + d^K > 0 with the overlaps of `multitasking_overlaps` (Agliari et al. 2012). That is so at
+    any d < 1 for one and two patterns, up to .618 for 3, .519 for 5, and .5 for many. Valid for K << N.
+    """
+    from scipy.optimize import brentq
+
+    require(patterns >= 1, "max_hierarchical_dilution.patterns", "must be >= 1", patterns)
+    if patterns <= 2:
+        return 1.0
+    # Without the root at d = 1: 1 - 2 d + d^K = (1 - d) (1 - d - d^2 - .. - d^(K - 1)).
+    powers = np.arange(1, patterns)
+    return float(brentq(lambda d: 1 - (d**powers).sum(), 0.5 - 1e-9, 1.0))
+
+
+def _root_load(y: float) -> float:
+    return math.erf(y) / y - 2 / math.sqrt(math.pi) * math.exp(-y * y)

@@ -1,0 +1,40 @@
+"""Checks of arguments: active bits as an SDR or as indices, permanences, integers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ..sdr.code import SDR, sorted_bits
+
+# Permanences are integer multiples of this step, so that tenths add up exactly.
+PERMANENCE_STEP = 1e-4
+
+
+def active_bits(given: SDR | object, size: int, name: str) -> NDArray[np.int32]:
+    """Return ascending indices of the active bits of an SDR or a list of indices.
+
+    Raises:
+        NeurosimInputError: an SDR of another size; indices that are not integers, out of range or repeated.
+    """
+    if isinstance(given, SDR):
+        require(given.size == size, name, f"needs an SDR of {size} bits", given.size)
+        return given.indices
+    return sorted_bits(given, size, name)
+
+
+def permanence_steps(value: float, name: str, low: float = 0.0) -> int:
+    """Return `value` in permanence steps; it must be a multiple of the step, in low..1."""
+    number = isinstance(value, (int, float, np.number)) and low <= value <= 1
+    require(bool(number), name, f"must be in {low:g}..1", value)
+    steps = round(value / PERMANENCE_STEP)
+    require(abs(value / PERMANENCE_STEP - steps) < 1e-6, name, f"must be a multiple of {PERMANENCE_STEP:g}", value)
+    return steps
+
+
+def integer(value: object, name: str, low: int, high: int) -> int:
+    """Return `value` as an int; it must be an integer in low..high."""
+    good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high
+    require(bool(good), name, f"must be an integer in {low}..{high}", value)
+    return int(value)  # type: ignore[call-overload]

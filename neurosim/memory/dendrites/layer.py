@@ -1,0 +1,227 @@
+"""Layer of active dendrites for continual learning (Iyer et al. 2022, Frontiers in Neurorobotics 16), in numpy.
+
+This is the specification of the trainable form in `torch_layer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.measure.work import LayerCounts
+from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from .inputs import integer
+
+Array = NDArray
+INPUT = "input"
+CONTEXT = "context"
+LEVEL = 1 / 8
+MAX_SPIKES = 255  # of a unit in a window
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DendriteLayer(WindowModel):
+    """Units gated by the dendritic segment that responds most strongly to the context.
+
+    y = W x + b,  d_ij = u_ij . c,  j* = argmax over j of |d_ij|,  out = kWTA(y_i sigmoid(d_ij*)).
+
+    d keeps its sign: a strongly negative response shuts the unit. kWTA keeps the `winners` largest values of each row
+    and sets the others to 0; for the ranking alone, values are multiplied by exp(-boost duty), where duty is the
+    frequency with which a unit has won. Ties go to the lower unit.
+
+    In a network x is the number of spikes of each input in a window. A winner of value v sends a burst of round(v /
+    level) spikes at its end, from 0 to `MAX_SPIKES`. c is the number of spikes at the receptor "context", and holds
+    until another context arrives or a recording begins, with c = 0. Weights and segments stay as they are.
+
+    Attributes:
+        weights: [units, inputs] W; zeros stay zeros where the layer is sparse.
+        bias: [units] b.
+        segments: [units, segments, contexts] u.
+        winners: k.
+        boost: beta.
+        level: value that a spike of a winner stands for in a network.
+
+    Raises:
+        NeurosimInputError: on construction, where shapes do not fit together.
+    """
+
+    weights: Array
+    bias: Array
+    segments: Array
+    winners: int
+    boost: float = 0.0
+    level: float = LEVEL
+
+    def __post_init__(self) -> None:
+        units = len(self.weights)
+        require(self.weights.ndim == 2, "DendriteLayer.weights", "must be [units, inputs]", self.weights.shape)
+        require(self.bias.shape == (units,), "DendriteLayer.bias", f"must be [{units}]", self.bias.shape)
+        fits = self.segments.ndim == 3 and len(self.segments) == units and self.segments.shape[1] > 0
+        require(fits, "DendriteLayer.segments", f"must be [{units}, segments, contexts]", self.segments.shape)
+        integer(self.winners, "DendriteLayer.winners", 1, units)
+        require(0 <= self.boost < np.inf, "DendriteLayer.boost", "must be finite and >= 0", self.boost)
+        require(0 < self.level < np.inf, "DendriteLayer.level", "must be finite and > 0", self.level)
+
+    def forward(self, x: object, context: object, duty: object = None) -> Array:
+        """Return [B, units] from x [B, inputs], contexts [B, contexts] or one [contexts], and duty [units] (None: 0).
+
+        Raises:
+            NeurosimInputError: shapes that do not fit; an empty batch is fine.
+        """
+        inputs = np.asarray(x)
+        contexts = np.asarray(context)
+        units, width = self.weights.shape
+        good = inputs.ndim == 2 and inputs.shape[1] == width
+        require(good, "DendriteLayer.forward: x", f"must be [batch, {width}]", inputs.shape)
+        size = self.segments.shape[2]
+        good = contexts.shape in ((size,), (len(inputs), size))
+        require(good, "DendriteLayer.forward: context", f"must be [{size}] or [batch, {size}]", contexts.shape)
+        duties = np.zeros(units) if duty is None else np.asarray(duty)
+        require(duties.shape == (units,), "DendriteLayer.forward: duty", f"must be [{units}]", duties.shape)
+        y = inputs @ self.weights.T + self.bias
+        return winners_take_all(y * sigmoid(self.strongest(contexts)), self.winners, self.boost, duties)
+
+    def strongest(self, context: Array) -> Array:
+        """Return [..., units] responses of largest magnitude, with their sign, to contexts [..., contexts]."""
+        responses = np.einsum("ijc,...c->...ij", self.segments, context)
+        best = np.abs(responses).argmax(axis=-1)
+        return np.take_along_axis(responses, best[..., None], axis=-1)[..., 0]
+
+    # --- In a network
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {INPUT: self.weights.shape[1], CONTEXT: self.segments.shape[2]}
+
+    @property
+    def outputs(self) -> int:
+        return len(self.weights)
+
+    def start(self) -> WindowState:
+        return _LayerState(self)
+
+
+@final
+class _LayerState(WindowState):
+    """A layer in a network.
+
+    Attributes:
+        rows: [inputs, units] weights by input; synapses: [inputs] how many of each are not zero.
+        gate: [units] sigmoid of the strongest response to the context.
+    """
+
+    def __init__(self, model: DendriteLayer) -> None:
+        self.model = model
+        self.rows = np.ascontiguousarray(model.weights.T)
+        self.synapses = np.count_nonzero(self.rows, axis=1)
+        self.gate: Array = np.empty(model.outputs, model.segments.dtype)
+        self.begin()
+
+    def begin(self) -> None:
+        self.gate[:] = 0.5
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        model = self.model
+        inputs = arrivals[INPUT]
+        context = arrivals[CONTEXT]
+        operations = int(self.synapses[inputs.units].sum())
+        if len(context.units):
+            units, segments, contexts = model.segments.shape
+            seen = np.zeros(contexts, model.segments.dtype)
+            seen[context.units] = context.counts
+            self.gate[:] = sigmoid(model.strongest(seen))
+            operations += len(context.units) * units * segments
+        values = (inputs.counts.astype(self.rows.dtype) @ self.rows[inputs.units] + model.bias) * self.gate
+        winners = np.sort(best(values[None], model.winners)[0]).astype(np.int32)
+        spikes = np.clip(np.rint(values[winners] / model.level), 0, MAX_SPIKES).astype(np.int64)
+        return Output(np.repeat(winners, spikes), operations)
+
+    def arrays(self) -> dict[str, NDArray]:
+        return {"gate": self.gate.copy()}
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        self.gate[:] = array_of(arrays, "gate", self.gate, 0.0, 1.0)
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        model = self.model
+        size = model.weights.size + model.segments.size
+        units = model.outputs
+        return LayerCounts(
+            name=name,
+            inputs=sum(model.receptors.values()),
+            outputs=units,
+            weights=size,
+            nonzero_weights=int(self.synapses.sum()) + int(np.count_nonzero(model.segments)),
+            weight_bits=8 * model.weights.itemsize,
+            steps=totals.windows,
+            input_events=totals.input_events,
+            output_events=totals.output_events,
+            output_entries=units * totals.windows,
+            synaptic_operations=totals.synaptic_operations,
+            binary_input=False,
+            # A dense layer cannot know that a context is the one of the window before.
+            dense_operations=size * totals.windows,
+            membrane_updates=0,  # sums do not outlast their window
+            dense_membrane_updates=0,
+            state_bytes=self.gate.nbytes,
+            parameter_bytes=model.weights.nbytes + model.bias.nbytes + model.segments.nbytes,
+            spiking=True,
+            state_bits=8 * self.gate.itemsize,
+        )
+
+
+def winners_take_all(values: Array, winners: int, boost: float, duty: Array) -> Array:
+    """Set all but the `winners` largest values [B, units] of each row to 0, ranked by value times exp(-boost duty)."""
+    order = best(values * np.exp(-boost * duty), winners)
+    kept = np.zeros_like(values)
+    np.put_along_axis(kept, order, np.take_along_axis(values, order, axis=1), axis=1)
+    return kept
+
+
+def best(values: Array, winners: int) -> NDArray[np.int64]:
+    """Return [B, winners] places of the largest values [B, units] of each row; ties go to the lower unit."""
+    return np.argsort(-values, axis=1, kind="stable")[:, :winners]
+
+
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)), without overflow."""
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prototypes:
+    """Contexts of tasks: the mean input of each task; an input belongs to the task of the nearest mean.
+
+    Attributes:
+        means: [tasks, inputs].
+    """
+
+    means: Array
+
+    @classmethod
+    def of(cls, tasks: list[Array]) -> Prototypes:
+        """Return the means of the training inputs [n, inputs] of each task.
+
+        Raises:
+            NeurosimInputError: no task, one without inputs, or of another width.
+        """
+        require(len(tasks) > 0, "Prototypes.of", "needs at least one task", 0)
+        for task in tasks:
+            fits = task.ndim == 2 and len(task) > 0 and task.shape[1] == tasks[0].shape[1]
+            require(fits, "Prototypes.of", f"needs inputs [n, {tasks[0].shape[-1]}] of each task", task.shape)
+        return cls(np.stack([task.mean(axis=0) for task in tasks]))
+
+    def infer(self, x: object) -> NDArray[np.int64]:
+        """Return [B] tasks of the means nearest to x [B, inputs] (Euclidean); ties go to the earlier task."""
+        inputs = np.asarray(x)
+        good = inputs.ndim == 2 and inputs.shape[1] == self.means.shape[1]
+        require(good, "Prototypes.infer", f"needs [batch, {self.means.shape[1]}]", inputs.shape)
+        # |x|^2 is the same for every task.
+        return (np.square(self.means).sum(axis=1) - 2 * inputs @ self.means.T).argmin(axis=1)

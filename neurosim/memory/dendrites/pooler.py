@@ -1,0 +1,358 @@
+"""Spatial pooler: turns inputs into SDRs of fixed density and learns frequent patterns (Cui et al. 2017)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.measure.work import LayerCounts
+from ...base.plain import from_plain, to_plain
+from ...data.files.state import read_state, saved_values, write_state
+from ...network.windowed import (
+    MAX_COUNT,
+    Arrivals,
+    Output,
+    WindowModel,
+    WindowState,
+    WindowTotals,
+    array_of,
+    count_windows,
+)
+from ..sdr.code import SDR
+from .inputs import active_bits, integer, permanence_steps
+from .topology import boxes, centres
+
+if TYPE_CHECKING:
+    from ...kernels.memory.pooler import Field, PoolerRules
+
+VERSION = 1
+STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
+# Streams of the draws: pools, permanences, the order of ties.
+POOLS, PERMANENCES, TIES = range(3)
+MAX_SIZE = 2**31
+# .29 x 100 is a little less than 29 in binary.
+SLACK = 1e-9
+
+
+@final
+@dataclass(eq=False)
+class SpatialPooler(WindowModel):
+    """Columns with the most connected active inputs win, and winners learn.
+
+    The overlap of a column is the number of its connected synapses with active inputs, times
+    exp((target - duty) boost), where target is the density and duty the frequency with which the column has won. The
+    floor(density columns) largest win; with `inhibition_radius`, a column wins if fewer than floor(density neighbours),
+    at least one, of its neighbours have more. Ties follow an order drawn once. A column whose overlap is 0 or below
+    `stimulus_threshold` never wins, so fewer columns may win.
+
+    Winners increase the permanences of their pool for active inputs and decrease them for the others. Every
+    `bump_every` steps, all permanences of weak columns are increased: those whose overlap has reached the threshold
+    less than `weak_fraction` as often as that of the best column (of their neighbours).
+
+    Attributes:
+        inputs, columns: sizes, each a number or a shape, e.g. (32, 32).
+        density: fraction of the columns that win.
+        potential: fraction of the inputs within the radius that form the pool of a column.
+        potential_radius: in inputs, of a box around the place of the column; None: all inputs.
+        inhibition_radius: in columns, of a box around a column; None: all columns compete.
+        stimulus_threshold: minimum overlap of a winner.
+        connected_permanence: from which a synapse is connected. Permanences are multiples of 1e-4.
+        permanence_increment, permanence_decrement: of learning.
+        permanence_bump: increase for weak columns.
+        boost: strength of boosting; 0 for none.
+        duty_period: number of steps over which duty cycles are averaged.
+        weak_fraction, bump_every: see above.
+        seed: key of pools, initial permanences (half are connected) and ties.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    inputs: int | tuple[int, ...]
+    columns: int | tuple[int, ...] = 2048
+    density: float = 0.02
+    potential: float = 0.5
+    potential_radius: int | None = None
+    inhibition_radius: int | None = None
+    stimulus_threshold: int = 0
+    connected_permanence: float = 0.1
+    permanence_increment: float = 0.05
+    permanence_decrement: float = 0.008
+    permanence_bump: float = 0.01
+    boost: float = 0.0
+    duty_period: int = 1000
+    weak_fraction: float = 0.001
+    bump_every: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._input_shape = _shape(self.inputs, "SpatialPooler.inputs")
+        self._column_shape = _shape(self.columns, "SpatialPooler.columns")
+        self._input_size, self._column_size = math.prod(self._input_shape), math.prod(self._column_shape)
+        most = self._input_size * self._column_size
+        require(most < MAX_SIZE, "SpatialPooler", f"must have fewer than {MAX_SIZE} inputs x columns", most)
+        self._rules = self._compiled()
+        self._field: Field = self._start()
+
+    def _compiled(self) -> PoolerRules:
+        from ...kernels.memory.pooler import PoolerRules
+
+        name = "SpatialPooler."
+        for attribute, low, high in (("density", 0, 1), ("potential", 0, 1)):
+            value = getattr(self, attribute)
+            require(low < value <= high, name + attribute, "must be > 0 and <= 1", value)
+        for attribute in ("boost", "weak_fraction"):
+            value = getattr(self, attribute)
+            require(0 <= value < math.inf, name + attribute, "must be finite and >= 0", value)
+        # exp(70) times any overlap fits into float32. Small factors may vanish; ranks decide then.
+        fits = self.boost * self.density <= 70
+        require(fits, name + "boost", "must be <= 70 / density, to fit into float32", self.boost)
+        winners = math.floor(self.density * self._column_size + SLACK)
+        if self.inhibition_radius is None:
+            require(
+                winners >= 1,
+                name + "density",
+                f"must let at least one of {self._column_size} columns win",
+                self.density,
+            )
+        else:
+            integer(self.inhibition_radius, name + "inhibition_radius", 1, 2**31)
+        if self.potential_radius is not None:
+            integer(self.potential_radius, name + "potential_radius", 0, 2**31)
+        integer(self.seed, name + "seed", 0, 2**63 - 1)
+        return PoolerRules(
+            connected=permanence_steps(self.connected_permanence, name + "connected_permanence", 1e-4),
+            increment=permanence_steps(self.permanence_increment, name + "permanence_increment"),
+            decrement=permanence_steps(self.permanence_decrement, name + "permanence_decrement"),
+            bump=permanence_steps(self.permanence_bump, name + "permanence_bump"),
+            stimulus=integer(self.stimulus_threshold, name + "stimulus_threshold", 0, self._input_size),
+            winners=winners if self.inhibition_radius is None else 0,
+            density=float(self.density),
+            boost=float(self.boost),
+            period=integer(self.duty_period, name + "duty_period", 1, 2**62),
+            weak=float(self.weak_fraction),
+            every=integer(self.bump_every, name + "bump_every", 1, 2**62),
+        )
+
+    def _start(self) -> Field:
+        from ...kernels.memory.pooler import Field, connect
+
+        n = self._column_size
+        m = self._input_size
+        around, near = self._neighbours()
+        field = Field(
+            counts=np.zeros(1, np.int64),
+            permanence=self._permanences(),
+            connected=np.zeros((m, n), np.uint8),
+            active_duty=np.zeros(n),
+            overlap_duty=np.zeros(n),
+            rank=np.argsort(self._uniforms(TIES, n)).astype(np.uint32),
+            around=around,
+            near=near,
+            limit=np.maximum(np.floor(self.density * np.diff(around) + SLACK), 1).astype(np.int64),
+            overlap=np.zeros(n, np.int32),
+            score=np.zeros(n, np.float32),
+            key=np.zeros(n, np.uint64),
+            change=np.zeros(m, np.int16),
+            winner=np.zeros(n, np.int32),
+        )
+        connect(self._rules, field)
+        return field
+
+    def _uniforms(self, stream: int, n: int) -> NDArray[np.float64]:
+        from ...kernels.tools.random import uniforms
+
+        out = np.empty(n)
+        uniforms(self.seed, 0, stream, out)
+        return out
+
+    def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        if self.inhibition_radius is None:
+            return np.zeros(self._column_size + 1, np.int64), np.empty(0, np.int32)
+        shape = self._column_shape
+        return boxes(shape, centres(shape, shape), self.inhibition_radius)
+
+    def _permanences(self) -> NDArray[np.int16]:
+        """Draw a pool of inputs for each column; half of its permanences are below the threshold."""
+        from ...kernels.memory.pooler import ONE
+
+        n = self._column_size
+        m = self._input_size
+        around, near = self._within_reach()
+        rank = self._uniforms(POOLS, n * m).reshape(n, m)
+        first = self._uniforms(PERMANENCES, n * m).reshape(n, m)
+        low = np.floor(first * 2 * self._rules.connected)
+        high = self._rules.connected + np.floor((first - 0.5) * 2 * (ONE + 1 - self._rules.connected))
+        values = np.where(first < 0.5, low, high).astype(np.int16)
+        out = np.full((n, m), -1, np.int16)
+        for c in range(n):
+            reach = near[around[c] : around[c + 1]] if near is not None else np.arange(m)
+            size = max(round(self.potential * len(reach)), 1)
+            pool = reach[np.argpartition(rank[c, reach], size - 1)[:size]]
+            out[c, pool] = values[c, pool]
+        return out
+
+    def _within_reach(self) -> tuple[NDArray[np.int64], NDArray[np.int32] | None]:
+        if self.potential_radius is None:
+            return np.empty(0, np.int64), None
+        shape = self._input_shape
+        return boxes(shape, centres(self._column_shape, shape), self.potential_radius)
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {"input": self._input_size}
+
+    @property
+    def outputs(self) -> int:
+        return self._column_size
+
+    def start(self) -> WindowState:
+        return _PoolerState(copy.deepcopy(self))
+
+    def step(self, inputs: SDR | object, *, learn: bool = True) -> SDR:
+        """Return the columns that win for the active `inputs` (an SDR, or indices); if `learn`, they adapt.
+
+        Without active bits no column wins; if `learn`, duty cycles fall and weak columns are bumped.
+
+        Raises:
+            NeurosimInputError: an SDR of another size; indices out of range or repeated; the pooler is unchanged then.
+        """
+        from ...kernels.memory.pooler import advance
+
+        bits = active_bits(inputs, self._input_size, "SpatialPooler.step")
+        n = advance(self._rules, self._field, bits, learn)
+        return SDR.unchecked(self._field.winner[:n].copy(), self._column_size)
+
+    def work(self, inputs: Iterable[SDR | object]) -> list[LayerCounts]:
+        """Return the work of `step` on each of the inputs, without learning; the pooler stays as it is.
+
+        Raises:
+            NeurosimInputError: as `step`.
+        """
+        bits = (active_bits(each, self._input_size, "SpatialPooler.work") for each in inputs)
+        return count_windows("pooler", self, ({"input": each} for each in bits))
+
+    @property
+    def steps(self) -> int:
+        """Number of steps with learning."""
+        return int(self._field.counts[0])
+
+    @property
+    def overlaps(self) -> NDArray[np.int32]:
+        """[columns] overlaps of the last step, before boosting."""
+        return self._field.overlap.copy()
+
+    @property
+    def active_duty(self) -> NDArray[np.float64]:
+        """[columns] frequency with which each has won, over the last `duty_period` steps."""
+        return self._field.active_duty.copy()
+
+    @property
+    def overlap_duty(self) -> NDArray[np.float64]:
+        """[columns] frequency with which the overlap of each has reached the stimulus threshold, at least 1."""
+        return self._field.overlap_duty.copy()
+
+    @property
+    def permanences(self) -> NDArray[np.float64]:
+        """[columns, inputs] permanences, NaN outside the pools."""
+        stored = self._field.permanence
+        return np.where(stored < 0, np.nan, stored / 10_000)
+
+    def state(self) -> dict[str, NDArray]:
+        """Return copies of everything that steps change, and of the order of ties.
+
+        By name: "counts" [1] int64, number of steps; "permanence" [columns, inputs] int16 in steps of 1e-4, -1 outside
+        the pools; "active_duty", "overlap_duty" [columns]; "rank" [columns] uint32.
+        """
+        return {name: getattr(self._field, name).copy() for name in STATE}
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
+
+        Raises:
+            NeurosimWriteError: the disk refuses.
+        """
+        write_state(path, "SpatialPooler", VERSION, to_plain(self), self.state())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> SpatialPooler:
+        """Return the pooler that `save` wrote.
+
+        Raises:
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: another kind of file, a damaged one, or one of a newer format.
+        """
+        settings, arrays = read_state(path, "SpatialPooler", VERSION)
+        with saved_values(path):
+            pooler = from_plain(cls, settings)
+            pooler._fill(arrays)
+        return pooler
+
+    def _fill(self, arrays: dict[str, NDArray]) -> None:
+        from ...kernels.memory.pooler import ONE, connect
+
+        bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
+        given = {
+            name: array_of(arrays, name, getattr(self._field, name), *bounds.get(name, (None, None))) for name in STATE
+        }
+        for name, array in given.items():
+            getattr(self._field, name)[...] = array
+        connect(self._rules, self._field)
+
+    def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        pool = int(np.count_nonzero(self._field.permanence >= 0))
+        units = self._column_size
+        return totals.layer(
+            name,
+            inputs=self._input_size,
+            outputs=units,
+            weights=pool,
+            nonzero_weights=int(np.count_nonzero(self._field.connected)),
+            weight_bits=8,
+            dense_operations=pool,
+            membranes=units,
+            state_bytes=self._field.overlap.nbytes + self._field.active_duty.nbytes + self._field.overlap_duty.nbytes,
+            parameter_bytes=self._field.permanence.nbytes + self._field.connected.nbytes,
+            state_bits=32,
+        )
+
+
+@final
+class _PoolerState(WindowState):
+    """A pooler in a network."""
+
+    def __init__(self, pooler: SpatialPooler) -> None:
+        self.pooler = pooler
+
+    def begin(self) -> None:
+        """A pooler has no context."""
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        winners = self.pooler.step(SDR.unchecked(arrivals["input"].units, self.pooler._input_size), learn=learn)
+        return Output(winners.indices, int(self.pooler._field.overlap.sum()))
+
+    def arrays(self) -> dict[str, NDArray]:
+        return self.pooler.state()
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        self.pooler._fill(dict(arrays))
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        return self.pooler._layer(name, totals)
+
+
+def _shape(given: int | tuple[int, ...], name: str) -> tuple[int, ...]:
+    if isinstance(given, (tuple, list)):
+        shape = tuple(given)
+    else:
+        shape = (given,)
+    require(len(shape) > 0, name, "must have a dimension", given)
+    return tuple(integer(n, name, 1, MAX_SIZE) for n in shape)

@@ -1,0 +1,211 @@
+"""Dendritic segments of point neurons: they recognise the context of a window, and learn which contexts come before
+the spikes of their neuron (Hawkins & Ahmad 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.measure.work import LayerCounts
+from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
+from .inputs import integer, permanence_steps
+
+if TYPE_CHECKING:
+    from ...kernels.memory.segment_learning import SegmentRules
+
+# Bytes of a synapse: its source and its permanence.
+SYNAPSE_BYTES = 6
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DendriticSegments(WindowModel):
+    """Segments of a population of neurons, as a windowed population of its own with one unit a neuron.
+
+    A segment with `activation_threshold` connected synapses from the context of a window is active, and its unit spikes
+    at the window's end. A projection one to one onto the receptor "dendrite" of a `neurons.DendriticLIF` then lets it
+    predict, or gate, its neuron; a link from these neurons to the receptor "soma" lets it learn.
+
+    A neuron that spikes in a window teaches, from the context of the window before: its segments that were active
+    adapt (active synapses rise, silent ones fall) and grow; if none was, the one that matched best with at least
+    `min_threshold` synapses does; if none matched, the segment that learned longest ago is used anew. Active segments
+    of a neuron that stays silent are punished. A full segment replaces its weakest synapse.
+
+    Attributes:
+        units: number of neurons.
+        context: number of context inputs.
+        segments_per_unit, synapses_per_segment: sizes, fixed: memory does not grow.
+        activation_threshold: number of connected active synapses with which a segment is active.
+        min_threshold: number of active synapses, connected or not, with which a segment matches.
+        initial_permanence, connected_permanence: of a new synapse, and from which one is connected; multiples of 1e-4.
+        permanence_increment, permanence_decrement: of a learning segment's synapses from active and silent context.
+        predicted_decrement: of the active synapses of segments whose neuron stays silent.
+        max_new_synapses: cap of a learning segment's synapses from the context, old and new.
+        seed: key of the choice of new synapses.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    units: int
+    context: int
+    segments_per_unit: int = 8
+    synapses_per_segment: int = 32
+    activation_threshold: int = 13
+    min_threshold: int = 10
+    initial_permanence: float = 0.21
+    connected_permanence: float = 0.5
+    permanence_increment: float = 0.1
+    permanence_decrement: float = 0.1
+    predicted_decrement: float = 0.0
+    max_new_synapses: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._rules()
+        size = self.units * self.segments_per_unit * self.synapses_per_segment
+        require(size < 2**31, "DendriticSegments", f"must have fewer than {2**31} synapses", size)
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {"context": self.context, "soma": self.units}
+
+    @property
+    def outputs(self) -> int:
+        return self.units
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return ("anomaly",)
+
+    def start(self) -> WindowState:
+        return _SegmentsState(self)
+
+    def _rules(self) -> SegmentRules:
+        from ...kernels.memory.segment_learning import SegmentRules
+
+        name = "DendriticSegments."
+        synapses = integer(self.synapses_per_segment, name + "synapses_per_segment", 1, 2**15)
+        activation = integer(self.activation_threshold, name + "activation_threshold", 1, synapses)
+        integer(self.units, name + "units", 1, 2**24)
+        integer(self.context, name + "context", 1, 2**31 - 1)
+        integer(self.segments_per_unit, name + "segments_per_unit", 1, 2**15)
+        return SegmentRules(
+            activation=activation,
+            minimum=integer(self.min_threshold, name + "min_threshold", 1, activation),
+            initial=permanence_steps(self.initial_permanence, name + "initial_permanence", 0.0001),
+            connected=permanence_steps(self.connected_permanence, name + "connected_permanence", 0.0001),
+            increment=permanence_steps(self.permanence_increment, name + "permanence_increment"),
+            decrement=permanence_steps(self.permanence_decrement, name + "permanence_decrement"),
+            punishment=permanence_steps(self.predicted_decrement, name + "predicted_decrement"),
+            growth=integer(self.max_new_synapses, name + "max_new_synapses", 1, synapses),
+            key=integer(self.seed, name + "seed", 0, 2**63 - 1),
+        )
+
+
+@final
+class _SegmentsState(WindowState):
+    """Segments in a network.
+
+    Attributes:
+        source, permanence: [units, segments, synapses] int32, the context input (-1: none), and int16, steps of 1e-4.
+        learned: [units, segments] int64, the window in which each last learned; 0 for never.
+        before: [n] the context of the window before; `window` is the number of the next window, from 1.
+        overlaps, matches: [units, segments] int32, connected and all synapses on that context.
+    """
+
+    def __init__(self, model: DendriticSegments) -> None:
+        from ...kernels.memory.segment_learning import NONE
+
+        self.model = model
+        self.rules = model._rules()
+        shape = model.units, model.segments_per_unit, model.synapses_per_segment
+        self.source: NDArray[np.int32] = np.full(shape, NONE, np.int32)
+        self.permanence: NDArray[np.int16] = np.zeros(shape, np.int16)
+        self.learned: NDArray[np.int64] = np.zeros(shape[:2], np.int64)
+        self.window = np.ones(1, np.int64)
+        self.overlaps: NDArray[np.int32] = np.zeros(shape[:2], np.int32)
+        self.matches: NDArray[np.int32] = np.zeros(shape[:2], np.int32)
+        self.before: NDArray[np.int32] = np.empty(0, np.int32)
+
+    def begin(self) -> None:
+        self.before = np.empty(0, np.int32)
+        self.overlaps[:] = self.matches[:] = 0
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        from ...kernels.memory import segment_learning as kernel
+
+        context = arrivals["context"].units
+        soma = arrivals["soma"].units
+        predicted = kernel.active(self.rules, self.overlaps)
+        missed = np.setdiff1d(soma, predicted, assume_unique=True).size
+        anomaly = missed / soma.size if soma.size else 0.0
+        if learn:
+            kernel.learn(
+                self.rules,
+                self.source,
+                self.permanence,
+                self.learned,
+                self.overlaps,
+                self.matches,
+                self.model.context,
+                self.before,
+                soma,
+                int(self.window[0]),
+            )
+        visited = kernel.overlap(
+            self.rules, self.source, self.permanence, self.model.context, context, self.overlaps, self.matches
+        )
+        self.before = context.copy()
+        self.window += 1
+        return Output(kernel.active(self.rules, self.overlaps), visited, (anomaly,))
+
+    def arrays(self) -> dict[str, NDArray]:
+        names = ("source", "permanence", "learned", "window", "overlaps", "matches", "before")
+        return {name: getattr(self, name).copy() for name in names}
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        from ...kernels.memory.segment_learning import NONE, ONE
+
+        last = self.model.context - 1
+        synapses = self.model.synapses_per_segment
+        bounds: Mapping[str, tuple[int, int]] = {
+            "source": (NONE, last),
+            "permanence": (0, ONE),
+            "learned": (0, MAX_COUNT),
+            "window": (1, MAX_COUNT),
+            "overlaps": (0, synapses),
+            "matches": (0, synapses),
+        }
+        found = {name: array_of(arrays, name, getattr(self, name), *limits) for name, limits in bounds.items()}
+        length = np.shape(arrays.get("before", ()))[:1] or (0,)
+        before = array_of(arrays, "before", np.empty(length, np.int32), 0, last)
+        require(bool((np.diff(before) > 0).all()), "state['before']", "must rise", before.size)
+        for name, array in found.items():
+            getattr(self, name)[...] = array
+        self.before = before.copy()
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        units = self.model.units
+        size = self.source.size
+        exist = int(np.count_nonzero(self.source >= 0))
+        connected = int(np.count_nonzero((self.source >= 0) & (self.permanence >= self.rules.connected)))
+        return totals.layer(
+            name,
+            inputs=self.model.context,
+            outputs=units,
+            weights=exist,
+            nonzero_weights=connected,
+            weight_bits=16,
+            dense_operations=size,
+            membranes=0,  # segments keep no membrane from window to window
+            state_bytes=self.overlaps.nbytes + self.matches.nbytes,
+            parameter_bytes=size * SYNAPSE_BYTES + self.learned.nbytes,
+            dense_weights=units * self.model.segments_per_unit * self.model.context,
+            index_bits=32,
+        )

@@ -1,0 +1,1 @@
+"""Sparsey-style macrocolumns: single-trial, fixed-time sparse memories of items and sequences."""

@@ -1,0 +1,326 @@
+"""One macrocolumn: stores items and sequences in one trial and recalls them in a time independent of their number."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import CapacityWarning, NeurosimInputError, require
+from ...base.measure.work import LayerCounts
+from ...network.windowed import WindowModel, WindowState
+from ..sdr.code import SDR
+from . import theory
+from .run import Frames, checked, draw_keys, run_columns, sequence
+from .selection import Permanence, Selection, kernel_parameters
+from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
+from .windowed import ABOVE, INPUT, READINGS, ColumnsState
+from .work import count_columns
+
+BLIND = 2
+
+
+@dataclass(frozen=True)
+class Macrocolumn(WindowModel):
+    """A Sparsey-style macrocolumn: Q modules of K binary units, each module with one winner.
+
+    Evidence for a unit is V = U^a H^b D^c over the terms that exist: U from the input, H from the column's own code in
+    the frame before (never from the unit's own module), D from the codes above. Each is the fraction of active
+    afferents whose weight is on. See `Selection` for how V becomes a code; storing turns on all weights from active
+    afferents to the winners.
+
+    Attributes:
+        inputs: size of its input SDRs.
+        modules: Q.
+        units: K, of a module.
+        above: number of units of the codes above, the source of D; 0 for no D.
+        lateral: whether it has H.
+        bounds: minimum and maximum number of active inputs with which it runs; None: 1 and `inputs`.
+        persistence: number of frames that a code stays.
+        selection: rule of code selection.
+        permanence: rule of fading; None for weights that do not fade.
+        frozen_above: a unit stops learning from a source when more than this fraction of its weights from there is on.
+        seed: key of all random draws. Draws of learning depend on it and on the number of frames learned, ties of
+            recall on it and on the input.
+
+    Sources: Rinkus 2010, 2014; Rinkus and Leveille 2017 (arXiv 1710.07829).
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    inputs: int
+    modules: int
+    units: int
+    above: int = 0
+    lateral: bool = True
+    bounds: tuple[int, int] | None = None
+    persistence: int = 1
+    selection: Selection = field(default_factory=Selection)
+    permanence: Permanence | None = None
+    frozen_above: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "modules", "units", "persistence"):
+            require(getattr(self, name) >= 1, f"Macrocolumn.{name}", "must be >= 1", getattr(self, name))
+        require(self.above >= 0, "Macrocolumn.above", "must be >= 0 units", self.above)
+        low, high = self.limits
+        good = 1 <= low <= high
+        require(good, "Macrocolumn.bounds", "must be (min, max) active inputs, 1 <= min <= max", self.bounds)
+        require(
+            0 < self.frozen_above <= 1, "Macrocolumn.frozen_above", "must be in 0..1, 0 excluded", self.frozen_above
+        )
+        require(0 <= self.seed < 2**63, "Macrocolumn.seed", "must be 0 to 2^63 - 1", self.seed)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Minimum and maximum number of active inputs with which it runs."""
+        if self.bounds is None:
+            return (1, self.inputs)
+        return self.bounds
+
+    @property
+    def size(self) -> int:
+        """Number of units of all modules."""
+        return self.modules * self.units
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """Number of weights of each term."""
+        if self.lateral:
+            lateral = self.size * (self.size - self.units)
+        else:
+            lateral = 0
+        return {"U": self.inputs * self.size, "H": lateral, "D": self.above * self.size}
+
+    def memory(self) -> ColumnMemory:
+        """Return an empty memory."""
+        return ColumnMemory.empty(1, self._afferents, self.size, self.permanence is not None)
+
+    # --- In a network
+
+    @property
+    def receptors(self) -> Mapping[str, int]:
+        return {INPUT: self.inputs, **({ABOVE: self.above} if self.above else {})}
+
+    @property
+    def outputs(self) -> int:
+        return self.size
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return READINGS
+
+    def start(self) -> WindowState:
+        memory = self.memory()
+
+        def advance(
+            items: Sequence[SDR], above: Sequence[SDR | None], traces: Sequence[ColumnTrace] | None, learn: bool
+        ) -> Sequence[ColumnBatch]:
+            trace = None if traces is None else traces[0]
+            if learn and trace is None:
+                self._count(memory, 1, len(items[0]))
+            return [self._frames(memory, items, trace, above, learn=learn)]
+
+        return ColumnsState([memory], [self.modules], self.inputs, self.above, advance)
+
+    # --- One frame
+
+    def store(
+        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+    ) -> ColumnOutput:
+        """Draw a code for one frame and learn it in one trial; `trace` comes from the frame before, None for the first.
+
+        Raises:
+            NeurosimInputError: an SDR of another size, a memory of another column.
+        """
+        answer = self._one(memory, item, trace, above, learn=True)
+        if trace is None:
+            self._count(memory, 1, len(item))
+        return answer
+
+    def recall(
+        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+    ) -> ColumnOutput:
+        """Return the code of one frame by all terms: the largest evidence wins. The memory does not change.
+
+        Raises:
+            NeurosimInputError: an SDR of another size, a memory of another column.
+        """
+        return self._one(memory, item, trace, above)
+
+    def recognise(
+        self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
+    ) -> ColumnOutput:
+        """Return the code of one frame, leaving out terms that do not fit: all, the best pair, or the best single one.
+
+        `ColumnOutput.terms` names the terms used. If none of these reaches its threshold, all are used and `known` is
+        False. By U alone, known inputs in a new order look familiar: `terms` shows it.
+        """
+        return self._one(memory, item, trace, above, back_off=True)
+
+    # --- Many
+
+    def store_many(self, memory: ColumnMemory, items: Sequence[SDR]) -> ColumnBatch:
+        """Store items one after the other, each without H; equal to `store` of each."""
+        batch = self._many(memory, sequence(items, self.inputs, apart=True), learn=True)
+        self._count(memory, len(items), max((len(item) for item in items), default=0))
+        return batch
+
+    def recall_many(self, memory: ColumnMemory, items: Sequence[SDR], *, back_off: bool = False) -> ColumnBatch:
+        """Recall items, each without H."""
+        return self._many(memory, sequence(items, self.inputs, apart=True), back_off=back_off)
+
+    def store_sequence(self, memory: ColumnMemory, items: Sequence[SDR]) -> ColumnBatch:
+        """Store the frames of one sequence, each with H from the frame before."""
+        batch = self._many(memory, sequence(items, self.inputs, apart=False), learn=True)
+        memory.stored += 1
+        return batch
+
+    def recall_sequence(self, memory: ColumnMemory, items: Sequence[SDR], *, back_off: bool = False) -> ColumnBatch:
+        """Recall the frames of one sequence, each with H from the frame before."""
+        return self._many(memory, sequence(items, self.inputs, apart=False), back_off=back_off)
+
+    def generate(self, memory: ColumnMemory, first: SDR, frames: int) -> ColumnBatch:
+        """Recall a sequence of `frames` frames from its first; the others are recalled by H alone.
+
+        `complete` returns the inputs of each code.
+        """
+        require(frames >= 1, "Macrocolumn.generate.frames", "must be >= 1", frames)
+        require(self.lateral and self.modules > 1, "Macrocolumn.lateral", "must be true to generate", self.lateral)
+        start = sequence([first], self.inputs, apart=False)
+        dense = np.zeros((frames, self.inputs), np.uint8)
+        dense[0] = start.dense[0]
+        flags = np.full(frames, BLIND, np.uint8)
+        flags[0] = start.flags[0]
+        return self._many(memory, Frames(dense, flags))
+
+    def complete(self, memory: ColumnMemory, code: NDArray[np.int32], active: int | None = None) -> SDR:
+        """Return the inputs of a code, top-down.
+
+        An input gets a vote from every winner that it drives. With `active` None, inputs with the votes of all winners
+        are on; else that many with the most votes (ties: the lower input).
+
+        Raises:
+            NeurosimInputError: a code of another size.
+        """
+        self._belongs(memory)
+        votes = self.votes(memory, code)
+        if active is None:
+            return SDR(np.flatnonzero(votes == self.modules), self.inputs)
+        require(0 <= active <= self.inputs, "complete.active", f"must be in 0..{self.inputs}", active)
+        order = np.argsort(-votes, kind="stable")[:active]
+        return SDR(order[votes[order] > 0], self.inputs)
+
+    def votes(self, memory: ColumnMemory, code: NDArray[np.int32]) -> NDArray[np.int64]:
+        """[inputs] number of winners of a code that each input drives."""
+        from ...kernels.memory.packed import unpack
+
+        code = np.asarray(code)
+        good = code.shape == (self.modules,) and code.dtype.kind in "iu"
+        require(good, "complete.code", f"must be {self.modules} winners", code.shape)
+        require(code.min() >= 0, "complete.code", "must be winners >= 0 (-1: the column did not run)", code.min())
+        require(code.max() < self.units, "complete.code", f"must be winners < {self.units}", code.max())
+        winners = np.arange(self.modules) * self.units + code
+        return np.asarray(unpack(memory.u[0][:, winners].T, self.inputs).sum(axis=0, dtype=np.int64))
+
+    def work(self, memory: ColumnMemory, batch: ColumnBatch) -> list[LayerCounts]:
+        """Return the work of a batch that storing or recalling returned; see `count_columns` for what is counted."""
+        self._belongs(memory)
+        return [count_columns("column", sum(self._afferents), memory, batch)]
+
+    # --- What to expect
+
+    def expected_recall(self, items: int, active: int) -> float:
+        """Return the expected fraction of winners recalled of `items` with `active` active inputs; see `theory`."""
+        return theory.expected_recall(items, active, self.inputs, self.units)
+
+    def capacity(self, active: int, recall: float = 0.9) -> int:
+        """Return the maximum number of items with `active` active inputs at that expected recall."""
+        return theory.capacity(active, self.inputs, self.units, recall)
+
+    # --- Inside
+
+    @property
+    def _afferents(self) -> tuple[int, int, int]:
+        return self.inputs, self.size if self.lateral and self.modules > 1 else 0, self.above
+
+    def _belongs(self, memory: ColumnMemory) -> None:
+        shape = (1, self._afferents, self.size)
+        got = (len(memory.u), memory.afferents, memory.u.shape[2])
+        require(got == shape, "memory", f"must be of this column: (columns, afferents, units) {shape}", got)
+
+    def _one(
+        self,
+        memory: ColumnMemory,
+        item: SDR,
+        trace: ColumnTrace | None,
+        above: SDR | None,
+        *,
+        learn: bool = False,
+        back_off: bool = False,
+    ) -> ColumnOutput:
+        return self._frames(memory, [item], trace, [above], learn=learn, back_off=back_off)[0]
+
+    def _frames(
+        self,
+        memory: ColumnMemory,
+        items: Sequence[SDR],
+        trace: ColumnTrace | None,
+        above: Sequence[SDR | None],
+        *,
+        learn: bool = False,
+        back_off: bool = False,
+    ) -> ColumnBatch:
+        """Run the frames of one sequence; `above` has signals for each, or None."""
+        frames = sequence(items, self.inputs, apart=False, fresh=trace is None)
+        signals = None
+        if any(each is not None for each in above):
+            require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
+            none = SDR([], self.above)  # type: ignore[arg-type]
+            packed = [checked(none if each is None else each, self.above).packed() for each in above]
+            signals = np.stack(packed)[:, None], np.ones((len(items), 1))
+        return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)
+
+    def _many(
+        self,
+        memory: ColumnMemory,
+        frames: Frames,
+        trace: ColumnTrace | None = None,
+        above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+        *,
+        learn: bool = False,
+        back_off: bool = False,
+    ) -> ColumnBatch:
+        self._belongs(memory)
+        if trace is not None and trace.code.shape != (1, self.modules):
+            raise NeurosimInputError(f"trace: must be of a column of {self.modules} modules (got {trace.code.shape})")
+        numbers = kernel_parameters(
+            self.selection, self.limits, self.persistence, self.frozen_above, self.permanence, self.above
+        )
+        everything = np.arange(self.inputs, dtype=np.int32)[None]
+        keys = draw_keys(self.seed, 1)
+        return run_columns(
+            memory, everything, frames, self.modules, numbers, keys, trace, above, learn=learn, back_off=back_off
+        ).column(0)
+
+    def _count(self, memory: ColumnMemory, items: int, active: int) -> None:
+        """Count stored items; warn once when there are more than the column recalls well."""
+        memory.stored += items
+        low, high = self.limits
+        # The theory covers neither fading weights nor frozen units.
+        if memory.warned or self.permanence or self.frozen_above < 1 or not low <= active <= high or active == 0:
+            return
+        if memory.stored > (fits := self.capacity(active)):
+            memory.warned = True
+            expected = self.expected_recall(memory.stored, active)
+            warnings.warn(
+                f"{memory.stored} items of {active} of {self.inputs} inputs are stored, and {fits} fit: expect "
+                f"{expected:.1%} of the winners recalled; give Macrocolumn more units or modules",
+                CapacityWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,126 @@
+"""Arguments and results of the kernel, for one column or many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError, require
+from ..sdr.code import SDR
+from .state import ColumnMemory, ColumnTrace, LevelBatch
+
+# Fewer are not worth a thread.
+MIN_COLUMNS_PER_THREAD = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames for many columns: `dense` [frames, size] uint8 booleans, `flags` [frames] of the kernel."""
+
+    dense: NDArray[np.uint8]
+    flags: NDArray[np.uint8]
+
+
+def sequence(items: Sequence[SDR], size: int, *, apart: bool, fresh: bool = True) -> Frames:
+    """Return the frames of one sequence, or, if `apart`, of one sequence for each item.
+
+    Args:
+        fresh: whether the first frame starts without a trace.
+
+    Raises:
+        NeurosimInputError: an item that is not an SDR, or of another size.
+    """
+    dense = np.zeros((len(items), size), np.uint8)
+    for row, item in zip(dense, items, strict=True):
+        row[checked(item, size).indices] = 1
+    flags = np.full(len(items), 1 if apart else 0, np.uint8)
+    flags[:1] |= fresh
+    return Frames(dense, flags)
+
+
+def checked(item: object, size: int) -> SDR:
+    """Return `item` if it is an SDR of this size, else raise."""
+    if not isinstance(item, SDR):
+        raise NeurosimInputError(f"macrocolumn: needs an SDR (got {type(item).__name__}); see neurosim.memory.sdr")
+    require(item.size == size, "macrocolumn", f"needs an SDR of {size} inputs", item.size)
+    return item
+
+
+def draw_keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
+    """[columns] keys of the random draws of each column."""
+    from ...kernels.tools.random import words
+
+    require(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
+    found = [words(np.uint64(seed), np.uint64(first + m), np.uint64(0)) for m in range(columns)]
+    return np.array([int(a) << 32 | int(b) for a, b, _, _ in found], np.uint64)
+
+
+def run_columns(
+    memory: ColumnMemory,
+    fields: NDArray[np.int32],
+    frames: Frames,
+    modules: int,
+    numbers: NDArray[np.float64],
+    keys: NDArray[np.uint64],
+    trace: ColumnTrace | None = None,
+    above: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+    *,
+    learn: bool = False,
+    back_off: bool = False,
+    threads: int = 1,
+) -> LevelBatch:
+    """Run the frames through all columns of `memory`, which changes only if `learn` is true.
+
+    Args:
+        numbers, keys: from `selection.kernel_parameters` and `draw_keys`.
+        above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
+    """
+    from ...kernels.memory.macrocolumn import cpu as kernel
+    from ...kernels.tools.threads import spread
+
+    columns = len(fields)
+    n = len(frames.dense)
+    if trace is None:
+        state = ColumnTrace.fresh(columns, modules)
+    else:
+        state = trace.copy()
+    if above is None:
+        above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
+    codes = np.empty((n, columns, modules), np.int32)
+    familiarity = np.empty((n, columns))
+    notes = np.empty((n, columns, 4), np.uint8)
+    counts = np.empty((n, columns, 5), np.int64)
+    batch = LevelBatch(codes, familiarity, notes, counts, memory.u.shape[2] // modules, state)
+
+    def fill(a: int, b: int) -> None:
+        kernel.run(
+            x=frames.dense,
+            flags=frames.flags,
+            fields=fields[a:b],
+            above=above[0][:, a:b],
+            above_scale=above[1][:, a:b],
+            u=memory.u[a:b],
+            h=memory.h[a:b],
+            d=memory.d[a:b],
+            stages=tuple(part[a:b] for part in memory.stages),
+            last=tuple(part[a:b] for part in memory.last),
+            trace_code=state.code[a:b],
+            trace_numbers=state.numbers[a:b],
+            trace_g=state.familiarity[a:b],
+            clock=memory.clock[a:b],
+            keys=keys[a:b],
+            rule=numbers,
+            learn=learn,
+            back_off=back_off,
+            codes=codes[:, a:b],
+            familiarity=familiarity[:, a:b],
+            notes=notes[:, a:b],
+            counts=counts[:, a:b],
+        )
+
+    # Columns share nothing, so the result does not depend on the threads.
+    spread(fill, np.arange(columns + 1), threads, MIN_COLUMNS_PER_THREAD)
+    return batch

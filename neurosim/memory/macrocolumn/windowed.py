@@ -1,0 +1,143 @@
+"""Columns in a network: each window is one frame of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.measure.work import LayerCounts
+from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowState, WindowTotals, array_of
+from ..sdr.code import SDR
+from .state import ColumnMemory, ColumnTrace, LevelBatch
+
+READINGS = ("familiarity",)
+# (inputs, signals from above or None, traces or None, learn) -> a batch of as many frames for each level
+Advance = Callable[[Sequence[SDR], Sequence[SDR | None], Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
+INPUT = "input"
+ABOVE = "above"
+
+
+@final
+class ColumnsState(WindowState):
+    """Levels of columns, their memories, and the traces of the last frame.
+
+    Args:
+        memories: of each level, which learning changes.
+        modules: of a column of each level.
+        inputs, above: sizes of the two receptors; 0 for no signals from above.
+        advance: runs frames on the memories.
+    """
+
+    def __init__(
+        self, memories: Sequence[ColumnMemory], modules: Sequence[int], inputs: int, above: int, advance: Advance
+    ) -> None:
+        self.memories = tuple(memories)
+        self.modules = tuple(modules)
+        self.advance = advance
+        self.inputs = inputs
+        self.above = above
+        self.traces: Sequence[ColumnTrace] | None = None
+
+    def begin(self) -> None:
+        self.traces = None
+
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        return self.run([arrivals], learn=learn)[0]
+
+    def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
+        items = [SDR.unchecked(arrivals[INPUT].units, self.inputs) for arrivals in windows]
+        signals: list[SDR | None] = [None] * len(items)
+        if self.above:
+            signals = [SDR.unchecked(arrivals[ABOVE].units, self.above) for arrivals in windows]
+            if self.traces is None:
+                signals[0] = None  # the first frame of a recording takes no signals from above
+        batches = self.advance(items, signals, self.traces, learn)
+        self.traces = [batch.trace for batch in batches]
+        operations = sum(batch.synaptic_operations.reshape(len(items), -1).sum(axis=1) for batch in batches)
+        familiarity = batches[-1].familiarity.reshape(len(items), -1).mean(axis=1)
+        rows = zip(_units(batches), np.asarray(operations).tolist(), familiarity.tolist(), strict=True)
+        return [Output(units, count, (known,)) for units, count, known in rows]
+
+    def arrays(self) -> dict[str, NDArray]:
+        kept: dict[str, NDArray] = {"fresh": np.array([self.traces is None])}
+        for i, memory in enumerate(self.memories):
+            kept |= {f"{i}.{name}": array.copy() for name, array in _memory_arrays(memory).items()}
+            kept[f"{i}.stored"] = np.array([memory.stored, memory.warned], np.int64)
+            if self.traces is None:
+                trace = self._fresh(i)
+            else:
+                trace = self.traces[i]
+            kept |= {f"{i}.trace.{f.name}": getattr(trace, f.name).copy() for f in fields(ColumnTrace)}
+        return kept
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        fresh = bool(array_of(arrays, "fresh", np.array([True]))[0])
+        traces = []
+        for i, memory in enumerate(self.memories):
+            for name, array in _memory_arrays(memory).items():
+                counted = (0, MAX_COUNT) if array.dtype == np.int64 else ()
+                array[...] = array_of(arrays, f"{i}.{name}", array, *counted)
+            stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64), 0, MAX_COUNT)
+            memory.stored = int(stored)
+            memory.warned = bool(warned)
+            empty = self._fresh(i)
+            winners = memory.u.shape[2] // self.modules[i] - 1
+            traces.append(
+                ColumnTrace(
+                    array_of(arrays, f"{i}.trace.code", empty.code, -1, winners).copy(),
+                    array_of(arrays, f"{i}.trace.numbers", empty.numbers, 0, MAX_COUNT).copy(),
+                    array_of(arrays, f"{i}.trace.familiarity", empty.familiarity, 0, 1).copy(),
+                )
+            )
+        self.traces = None if fresh else traces
+
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        sizes = [len(m.u) * m.u.shape[2] for m in self.memories]
+        units = sum(sizes)
+        weights = sum(size * sum(m.afferents) for size, m in zip(sizes, self.memories, strict=True))
+        on = sum(int(np.unpackbits(w.view(np.uint8)).sum()) for m in self.memories for w in (m.u, m.h, m.d))
+        return totals.layer(
+            name,
+            inputs=self.inputs + self.above,
+            outputs=units,
+            weights=weights,
+            nonzero_weights=on,
+            weight_bits=1,
+            dense_operations=weights,
+            membranes=units,
+            state_bytes=units * 2,
+            parameter_bytes=sum(m.nbytes for m in self.memories),
+            dense_weights=weights,
+            state_bits=16,
+        )
+
+    def _fresh(self, level: int) -> ColumnTrace:
+        return ColumnTrace.fresh(len(self.memories[level].u), self.modules[level])
+
+
+def _memory_arrays(memory: ColumnMemory) -> dict[str, NDArray]:
+    """Return the arrays of a memory by name, without copies."""
+    arrays: dict[str, NDArray] = {name: getattr(memory, name) for name in ("u", "h", "d", "clock")}
+    for name in ("stages", "last"):
+        arrays |= {f"{name}{t}": array for t, array in enumerate(getattr(memory, name))}
+    return arrays
+
+
+def _units(batches: Sequence[LevelBatch]) -> list[NDArray[np.int32]]:
+    """Return for each frame the winners among the units of all levels: level by level, column by column."""
+    levels = []
+    first = 0
+    for batch in batches:
+        codes = batch.codes.reshape(len(batch), -1)
+        places = first + np.arange(codes.shape[1], dtype=np.int32) * np.int32(batch.module_units)
+        levels.append(np.where(codes >= 0, places + codes, -1))
+        first += codes.shape[1] * batch.module_units
+    if len(levels) == 1:
+        every = levels[0]
+    else:
+        every = np.concatenate(levels, axis=1)
+    return [units[units >= 0].astype(np.int32, copy=False) for units in every]

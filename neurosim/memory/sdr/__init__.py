@@ -1,0 +1,1 @@
+"""Sparse distributed representations (SDRs), encoders into them, and their exact probabilities."""

@@ -1,0 +1,25 @@
+"""Neuron models, each a frozen dataclass that reads as its equation."""
+
+from ...base import plugins
+from .adaptive import AdaptiveLIF, AdEx, Izhikevich
+from .base import Neuron
+from .compartments import NMDALIF, TwoCompartmentLIF
+from .conductance import CobaLIF
+from .current import AlphaLIF, CubaLIF
+from .dendritic import DendriticLIF
+from .lif import IF, LI, LIF
+from .seadlif import SEAdLIF
+
+# Models that run with any step, and more exactly the shorter it is, and in continuous time.
+NEURONS: dict[str, type[Neuron]] = {
+    model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
+}
+# All models, by the names that files give them, and those of plugins.
+MODELS: plugins.Extended[type[Neuron]] = plugins.Extended(
+    "neurons",
+    {
+        **NEURONS,
+        **{model.__name__: model for model in (DendriticLIF, NMDALIF, SEAdLIF, TwoCompartmentLIF)},
+    },
+    lambda name, found: plugins.subclass("neurons", name, found, Neuron),
+)

@@ -1,0 +1,429 @@
+"""Neurons with a second, slower variable: adaptation of the threshold or by a current, and Izhikevich's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...base.values import Parameter
+from ...kernels.engine.exact.adaptive import integrator
+from ...kernels.engine.exact.flow import two_exponentials
+from ...kernels.tools.elementary import exp
+from .base import DeltaNeuron, ExactNeuron, hold_steps
+from .by_unit import at, check_each
+
+# One over the error that a step in continuous time may make, as a part of a model's own scale of v.
+PRECISION = 1e10
+
+
+@njit
+def _adex_slope(v, w, e, h, c):
+    # Beyond the threshold as at it: the upswing is over, and must not overflow.
+    v = min(v, c[9])
+    upswing = c[11] * math.exp((v - c[8]) / c[11])
+    return (c[7] - v + upswing + c[12] * (e + h + c[13] - w)) / c[5], (c[14] * (v - c[7]) - w) / c[6]
+
+
+@njit
+def _izhikevich_slope(v, u, _x, _y, c):
+    v = min(v, c[11])
+    return (c[5] * v + c[6]) * v + c[7] - u, c[8] * (c[9] * v - u)
+
+
+_adex_advance, _adex_find = integrator(_adex_slope)
+_izhikevich_advance, _izhikevich_find = integrator(_izhikevich_slope)
+
+
+@final
+@dataclass(frozen=True)
+class AdaptiveLIF(DeltaNeuron):
+    """Leaky integrate-and-fire with a threshold that every spike raises, delta synapses.
+
+        tau_mem dv/dt = v_leak - v + r i_offset
+        tau_adapt da/dt = -a
+        arrival of weight w:  v += w, lost while refractory
+        v > v_threshold + a:  spike, then v = v_reset, held for t_refractory, and a += beta
+
+    where
+        tau_mem: membrane time constant, s.
+        tau_adapt: time constant of the threshold, s.
+        beta: what a spike adds to the threshold, V.
+        v_threshold, v_leak, v_reset: V (or dimensionless, with weights alike).
+        r: membrane resistance, ohm.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+
+    State: v; refractory, the steps left to hold; a, V. Source: Bellec et al. 2018 (arXiv 1803.09574), whose beta is
+    the same in units of a.
+    """
+
+    tau_mem: Parameter = 0.02
+    tau_adapt: Parameter = 0.2
+    beta: Parameter = 0.1
+    v_threshold: Parameter = 1.0
+    v_leak: Parameter = 0.0
+    v_reset: Parameter = 0.0
+    r: Parameter = 1.0
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory", "a")
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        decays = math.exp(-dt / self.tau_mem), math.exp(-dt / self.tau_adapt)
+        rest = self.v_leak + self.r * self.i_offset
+        hold = hold_steps(self.t_refractory, dt)
+        return (*decays, rest, self.v_threshold, self.v_reset, self.beta, hold)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v = state[0]
+        refractory = state[1]
+        a = state[2]
+        arriving = inputs[0]
+        decay = c[0]
+        a_decay = c[1]
+        rest = c[2]
+        threshold = c[3]
+        reset = c[4]
+        beta = c[5]
+        hold = c[6]
+        zero = c.dtype.type(0)
+        one = c.dtype.type(1)
+        for i in range(spiked.size):
+            # tau_adapt da/dt = -a over a step.
+            u = v[i]
+            wait = refractory[i]
+            raised = a[i] * at(a_decay, i)
+            # tau_mem dv/dt = rest - v over a step: what is above rest decays. Then input arrives.
+            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
+            # While refractory the membrane is clamped and cannot fire; beta < 0 may bring the threshold below it.
+            new = u if wait > zero else free
+            fired = (wait <= zero) & (new > at(threshold, i) + raised)
+            v[i] = at(reset, i) if fired else new
+            a[i] = raised + at(beta, i) if fired else raised
+            if fired:
+                refractory[i] = at(hold, i)
+            else:
+                refractory[i] = max(wait - one, zero)
+            spiked[i] = fired
+
+    def exact_constants(self) -> tuple[float, ...]:
+        rest = self.v_leak + self.r * self.i_offset
+        taus = (self.tau_mem, self.tau_adapt)
+        voltages = (self.v_threshold, self.v_reset, self.beta)
+        return (*taus, rest, *voltages, self.t_refractory)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        held = min(elapsed, state[1])
+        state[1] -= held
+        state[0] = c[2] + (state[0] - c[2]) * math.exp(-(elapsed - held) / c[0])
+        state[2] *= math.exp(-elapsed / c[1])
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        tau_mem = c[0]
+        tau_adapt = c[1]
+        rest = c[2]
+        threshold = c[3]
+        a = state[2] * math.exp(-state[1] / tau_adapt)
+        return state[1] + two_exponentials(rest - threshold, state[0] - rest, tau_mem, -a, tau_adapt)
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[4]
+        state[1] = c[6]
+        state[2] += c[5]
+
+
+@final
+@dataclass(frozen=True)
+class AdEx(ExactNeuron):
+    """Adaptive exponential integrate-and-fire, synaptic currents that decay exponentially.
+
+        tau_mem dv/dt = v_leak - v + delta_t exp((v - v_rheobase) / delta_t) + r (i_excitatory + i_inhibitory
+                        + i_offset - w)
+        tau_w dw/dt = a (v - v_leak) - w
+        tau_syn di_excitatory/dt = -i_excitatory, and the same for i_inhibitory with its own time constant
+        arrival of weight w:  i += w, also while refractory
+        v > v_threshold:      spike, then v = v_reset, held for t_refractory, and w += b
+
+    where
+        tau_mem: membrane time constant, s.
+        tau_w: time constant of the adaptation current w, s.
+        tau_syn: synaptic time constant, s.
+        tau_syn_inhibitory: the same of the second receptor, s; None means tau_syn.
+        v_rheobase: where the exponential takes over (V_T), V.
+        delta_t: how sharply, V, > 0.
+        v_threshold: where the upswing is cut and a spike counted, V.
+        v_leak, v_reset: V.
+        r: membrane resistance, ohm.
+        a: subthreshold adaptation, S.
+        b: what a spike adds to w, A.
+        i_offset: constant current, A.
+        t_refractory: absolute refractory period, s.
+
+    Weights are in A and carry their sign. On a grid v and w by Heun's method, second order in dt, v taken as
+    v_threshold where a step leaves it beyond; in continuous time by steps with an error below 1e-10 of delta_t. The
+    currents are exact. Defaults: the regular spiking neuron of the source.
+    State: v; refractory, the steps left to hold; w; the two currents. Source: Brette & Gerstner 2005,
+    J. Neurophysiol. 94:3637; NEST's aeif_psc_exp.
+    """
+
+    tau_mem: Parameter = 0.281 / 30
+    tau_w: Parameter = 0.144
+    tau_syn: Parameter = 0.002
+    tau_syn_inhibitory: Parameter | None = None
+    v_rheobase: Parameter = -0.0504
+    delta_t: Parameter = 0.002
+    v_threshold: Parameter = 0.020
+    v_leak: Parameter = -0.0706
+    v_reset: Parameter = -0.0706
+    r: Parameter = 1e9 / 30
+    a: Parameter = 4e-9
+    b: Parameter = 8.05e-11
+    i_offset: Parameter = 0.0
+    t_refractory: Parameter = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "refractory", "w", "i_excitatory", "i_inhibitory")
+    receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_each("AdEx.delta_t", lambda delta: delta > 0, "must be > 0 V", self.delta_t)
+        check_each("AdEx.v_rheobase", np.less, "must be < v_threshold", self.v_rheobase, self.v_threshold)
+
+    def initial(self) -> tuple[float, ...]:
+        return self.v_leak, 0.0, 0.0, 0.0, 0.0
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        step = dt / self.tau_mem
+        step_w = dt / self.tau_w
+        taus = (self.tau_syn, self.tau_syn_inhibitory or self.tau_syn)
+        decays = (math.exp(-dt / tau) for tau in taus)
+        voltages = self.v_leak, self.v_rheobase, self.v_threshold, self.v_reset, self.delta_t, 1.0 / self.delta_t
+        others = self.r, self.i_offset, self.a, self.b, hold_steps(self.t_refractory, dt)
+        return (step, step_w, *decays, *voltages, *others, 0.5)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v = state[0]
+        refractory = state[1]
+        w = state[2]
+        i_excitatory = state[3]
+        i_inhibitory = state[4]
+        e_arriving = inputs[0]
+        h_arriving = inputs[1]
+        step = c[0]
+        step_w = c[1]
+        e_decay = c[2]
+        h_decay = c[3]
+        leak = c[4]
+        rheobase = c[5]
+        peak = c[6]
+        reset = c[7]
+        delta = c[8]
+        per_delta = c[9]
+        r = c[10]
+        offset = c[11]
+        a = c[12]
+        b = c[13]
+        hold = c[14]
+        half = c[15]
+        zero = c.dtype.type(0)
+        one = c.dtype.type(1)
+        for i in range(spiked.size):
+            wait = refractory[i]
+            u = v[i]
+            x = w[i]
+            e = i_excitatory[i]
+            h = i_inhibitory[i]
+            # Heun's method. Slopes times dt at the start of the step; step = dt / tau_mem, 0 while refractory.
+            moving = zero if wait > zero else at(step, i)
+            upswing = at(delta, i) * exp((u - at(rheobase, i)) * at(per_delta, i))
+            slope = moving * (at(leak, i) - u + upswing + at(r, i) * (e + h + at(offset, i) - x))
+            slope_w = at(step_w, i) * (at(a, i) * (u - at(leak, i)) - x)
+            # The currents decay by exp(-dt / tau_syn).
+            e = e * at(e_decay, i)
+            h = h * at(h_decay, i)
+            # Slopes at the end, where Euler's method would lead; beyond the peak they are those at the peak.
+            ahead = min(u + slope, at(peak, i))
+            x_ahead = x + slope_w
+            upswing = at(delta, i) * exp((ahead - at(rheobase, i)) * at(per_delta, i))
+            slope += moving * (at(leak, i) - ahead + upswing + at(r, i) * (e + h + at(offset, i) - x_ahead))
+            slope_w += at(step_w, i) * (at(a, i) * (ahead - at(leak, i)) - x_ahead)
+            # The step takes their mean.
+            new = u + at(half, i) * slope
+            x = x + at(half, i) * slope_w
+            fired = new > at(peak, i)
+            v[i] = at(reset, i) if fired else new
+            w[i] = x + at(b, i) if fired else x
+            # Input arrives at the end of the step: it moves the membrane from the next step on.
+            i_excitatory[i] = e + e_arriving[i]
+            i_inhibitory[i] = h + h_arriving[i]
+            if fired:
+                refractory[i] = at(hold, i)
+            else:
+                refractory[i] = max(wait - one, zero)
+            spiked[i] = fired
+
+    def exact_constants(self) -> tuple[float, ...]:
+        fall_e = 1 / self.tau_syn
+        fall_h = 1 / (self.tau_syn_inhibitory or self.tau_syn)
+        first = 0.05 * min(self.tau_mem, self.tau_w)
+        tolerances = PRECISION / self.delta_t, PRECISION * abs(self.r) / self.delta_t
+        voltages = self.v_leak, self.v_rheobase, self.v_threshold, self.v_reset, self.delta_t
+        others = self.r, self.i_offset, self.a, self.b, self.t_refractory
+        return (*tolerances, fall_e, fall_h, first, self.tau_mem, self.tau_w, *voltages, *others)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        v = state[0]
+        w = state[2]
+        e = state[3]
+        h = state[4]
+        held = min(elapsed, state[1])
+        if held > 0.0:
+            state[1] -= held
+            goal = c[14] * (v - c[7])
+            w = goal + (w - goal) * math.exp(-held / c[6])
+            e *= math.exp(-held * c[2])
+            h *= math.exp(-held * c[3])
+        state[0], state[2], state[3], state[4] = _adex_advance(v, w, e, h, elapsed - held, c)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[3 + receptor] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        v = state[0]
+        held = state[1]
+        w = state[2]
+        e = state[3]
+        h = state[4]
+        if held > 0.0:
+            goal = c[14] * (v - c[7])
+            w = goal + (w - goal) * math.exp(-held / c[6])
+            e *= math.exp(-held * c[2])
+            h *= math.exp(-held * c[3])
+        ahead = _adex_find(v, w, e, h, c[9], c)
+        return ahead + held if ahead >= 0.0 else ahead - held
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[10]
+        state[1] = c[16]
+        state[2] += c[15]
+
+
+@final
+@dataclass(frozen=True)
+class Izhikevich(ExactNeuron):
+    """Izhikevich's neuron, delta synapses.
+
+        dv/dt = 4e4 v^2 + 5e3 v + 140 - u + i_offset
+        du/dt = a (b v - u)
+        arrival of weight w:  v += w
+        v > v_threshold:      spike, then v = v_reset and u += d
+
+    where
+        a: rate of recovery, 1/s (a thousand times the paper's, which counts in ms).
+        b: coupling of u to v, 1/s (a thousand times the paper's, which counts in mV).
+        d: what a spike adds to u, V/s (the paper's number).
+        v_threshold, v_reset: V.
+        i_offset: constant input, V/s (the paper's number).
+
+    On a grid by Heun's method, second order in dt, v taken as v_threshold where a step leaves it beyond; in continuous
+    time by steps with an error below 1e-13 V. Starts at rest, or at
+    the reset where there is no rest. Defaults: regular spiking.
+    State: v; u, V/s. Source: Izhikevich 2003, IEEE Trans. Neural Networks 14:1569.
+    """
+
+    a: Parameter = 20.0
+    b: Parameter = 200.0
+    d: Parameter = 8.0
+    v_threshold: Parameter = 0.030
+    v_reset: Parameter = -0.065
+    i_offset: Parameter = 0.0
+    state: ClassVar[tuple[str, ...]] = ("v", "u")
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    def initial(self) -> tuple[float, ...]:
+        # The lower root of dv/dt = 0 on u = b v.
+        linear = 5e3 - self.b
+        constant = 140.0 + self.i_offset
+        discriminant = linear**2 - 4 * 4e4 * constant
+        if discriminant >= 0:
+            v = (-linear - math.sqrt(discriminant)) / 8e4
+        else:
+            v = self.v_reset
+        return v, self.b * v
+
+    def constants(self, dt: float) -> tuple[float, ...]:
+        shape = 4e4, 5e3, 140.0 + self.i_offset
+        return (dt, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset, 0.5)
+
+    @staticmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        v = state[0]
+        recovery = state[1]
+        arriving = inputs[0]
+        dt = c[0]
+        square = c[1]
+        linear = c[2]
+        constant = c[3]
+        a = c[4]
+        b = c[5]
+        d = c[6]
+        peak = c[7]
+        reset = c[8]
+        half = c[9]
+        for i in range(spiked.size):
+            x = v[i]
+            u = recovery[i]
+            # Heun's method. Slopes times dt at the start of the step.
+            slope = at(dt, i) * ((at(square, i) * x + at(linear, i)) * x + at(constant, i) - u)
+            slope_u = at(dt, i) * at(a, i) * (at(b, i) * x - u)
+            # Slopes at the end, where Euler's method would lead; beyond the peak they are those at the peak.
+            ahead = min(x + slope, at(peak, i))
+            u_ahead = u + slope_u
+            slope += at(dt, i) * ((at(square, i) * ahead + at(linear, i)) * ahead + at(constant, i) - u_ahead)
+            slope_u += at(dt, i) * at(a, i) * (at(b, i) * ahead - u_ahead)
+            # The step takes their mean. Then input arrives.
+            new = x + at(half, i) * slope + arriving[i]
+            u = u + at(half, i) * slope_u
+            fired = new > at(peak, i)
+            v[i] = at(reset, i) if fired else new
+            recovery[i] = u + at(d, i) if fired else u
+            spiked[i] = fired
+
+    def exact_constants(self) -> tuple[float, ...]:
+        # Of v 1 mV, of u what moves v by as much in 1 ms.
+        tolerances = PRECISION / 1e-3, PRECISION
+        shape = 4e4, 5e3, 140.0 + self.i_offset
+        return (*tolerances, 0.0, 0.0, 2e-4, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset)
+
+    @staticmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        state[0], state[1], _, _ = _izhikevich_advance(state[0], state[1], 0.0, 0.0, elapsed, c)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        state[0] += weight
+
+    @staticmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        return _izhikevich_find(state[0], state[1], 0.0, 0.0, c[11], c)
+
+    @staticmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        state[0] = c[12]
+        state[1] += c[10]

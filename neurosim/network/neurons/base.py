@@ -1,0 +1,193 @@
+"""The contract of a neuron model."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.values import Distribution, varies
+from .by_unit import check_each
+
+# Metadata of a field that a model got after networks with it had been saved.
+LATER = {"later": True}
+
+
+def written_fields(value: Any) -> list[Field[Any]]:
+    """Return the fields of a dataclass that a description of it holds: later ones only where they say something new."""
+    return [f for f in fields(value) if f.metadata != LATER or not _is(getattr(value, f.name), f.default)]
+
+
+def _is(value: Any, default: Any) -> bool:
+    return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
+
+
+class Neuron(ABC):
+    """A point neuron: parameters, declared state, one step.
+
+    A model is a final frozen dataclass of parameters (plain numbers, SI units). Its docstring gives the ODE, the jump
+    a synaptic weight makes, and the meaning and unit of every parameter. It runs compiled at full speed from whatever
+    file it is written in; nothing needs to be registered.
+
+    The grid, for all models: step k leads the state from time k dt to (k + 1) dt. It integrates, then adds the input
+    that arrives at (k + 1) dt, then compares with the threshold, as NEST does. A spike found in step k is stamped
+    k dt, the start of its step, as Brian2 does; with a delay of d steps, d >= 1, it arrives in step k + d. After it a
+    neuron is held for `t_refractory`, rounded to whole steps: the next round(t_refractory / dt) steps leave the
+    membrane where the reset put it.
+
+    Parameters are checked by their names: `tau_...` must be > 0 s, `t_...` must be >= 0 s, all must be finite, and
+    `v_reset` must lie below `v_threshold`.
+    """
+
+    state: ClassVar[tuple[str, ...]]
+    """Names of the state variables, one row each."""
+    receptors: ClassVar[tuple[str, ...]]
+    """Names of the inputs, one row each; the first is a projection's default."""
+    positive: ClassVar[tuple[str, ...]] = ()
+    """Receptors whose weights must be >= 0: conductances, of which a negative one makes the membrane explode."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        sizes = {}
+        for entry in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, entry.name)
+            if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
+                if np.asarray(value).dtype.kind in "iuf":
+                    value = np.array(value, np.float64)
+                else:
+                    value = np.asarray(value)
+                value.flags.writeable = False
+                object.__setattr__(self, entry.name, value)
+                sizes[entry.name] = value.size
+            if value is not None or "None" not in str(entry.type):
+                _check_parameter(f"{name}.{entry.name}", entry.name, value)
+        for other, size in sizes.items():
+            first, count = next(iter(sizes.items()))
+            require(size == count, f"{name}.{other}", f"must hold {count} values, as {first}", size)
+        threshold = getattr(self, "v_threshold", math.inf)
+        reset = getattr(self, "v_reset", -math.inf)
+        # Of two arrays the error names the unit; of two numbers the threshold too.
+        limit = "" if varies(threshold) else f" {threshold} V"
+        check_each(f"{name}.v_reset", np.less, f"must be < v_threshold{limit}", reset, threshold)
+
+    @abstractmethod
+    def initial(self) -> tuple[float, ...]:
+        """The value every unit starts from, one a state variable."""
+
+    @abstractmethod
+    def constants(self, dt: float) -> tuple[float, ...]:
+        """Return the numbers `step` uses, for steps of `dt` seconds, computed in float64.
+
+        Every parameter is a number here: where one differs from unit to unit, each unit is asked alone.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
+        """One grid step of n units, in place.
+
+        Args:
+            state: [len(state), n], read and written.
+            inputs: [len(receptors), n], the weights that arrive at the end of this step, summed.
+            c: [k], the numbers of `constants(dt)`; [k, n] where parameters differ from unit to unit. `at(c[j], i)` is
+                constant j of unit i in both forms.
+            spiked: [n], set to 1 for units that fire, else to 0.
+
+        All three float arrays have one dtype, float32 or float64. To be compiled to vector instructions the loop runs
+        over `range(spiked.size)`, reads what it needs into locals first, and selects (`a if condition else b`, one
+        variable at a time) where it would branch. Literals come as `c.dtype.type(1)`, or they widen float32.
+        """
+
+
+class ExactNeuron(Neuron):
+    """A neuron that also runs in continuous time (`simulate(..., clock=None)`): its flow between events is known.
+
+    Four functions of one unit's state say how. They are compiled, from whatever file they are written in, for
+    pointers to float64: `state[0]` reads and writes, there is no length, no slice and no dtype. Times are in seconds.
+
+    The state is that of `step`, but `refractory` holds seconds, not steps. A neuron held until a moment is free at it.
+    All that arrives at one unit at one moment is added before `crossing` is asked.
+    """
+
+    @abstractmethod
+    def exact_constants(self) -> tuple[float, ...]:
+        """The numbers the functions take as `c`."""
+
+    @staticmethod
+    @abstractmethod
+    def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
+        """Lead the state over `elapsed` seconds without events, however far the next crossing is."""
+
+    @staticmethod
+    @abstractmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        """Add a weight that arrives at a receptor."""
+
+    @staticmethod
+    @abstractmethod
+    def crossing(state: NDArray, c: NDArray) -> float:
+        """Seconds until the neuron fires if nothing arrives: 0 for now, inf for never. The state is left as it is.
+
+        A negative number -h says: not within h seconds; ask again then, if nothing has arrived. So a model need not
+        solve for a crossing that is far off, or may look ahead piecewise.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def fire(state: NDArray, c: NDArray) -> None:
+        """Apply the spike to `state`, which is that at the moment of the crossing."""
+
+
+class DeltaNeuron(ExactNeuron):
+    """A neuron whose membrane, the first of its state, jumps by a weight, unless `refractory`, the second, is left."""
+
+    receptors: ClassVar[tuple[str, ...]] = ("input",)
+
+    @staticmethod
+    def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        if state[1] <= 0.0:
+            state[0] += weight
+
+
+def _check_parameter(name: str, parameter: str, value: Any) -> None:
+    if isinstance(value, (bool, Distribution)):
+        return
+    if isinstance(value, np.ndarray):
+        kind = value.dtype.kind
+    else:
+        kind = ""
+    number = isinstance(value, (int, float, np.integer, np.floating)) or (kind in "iuf" and np.ndim(value) == 1)
+    require(bool(number), name, "must be a number, a vector by unit or a distribution", f"{value!r:.60}")
+    check_each(name, np.isfinite, "must be finite", value)
+    if parameter.startswith("tau_"):
+        check_each(name, lambda tau: tau > 0, "must be > 0 s", value)
+    elif parameter.startswith("t_"):
+        check_each(name, lambda t: t >= 0, "must be >= 0 s", value)
+
+
+def hold_steps(t_refractory: float, dt: float) -> float:
+    """Whole steps of `dt` for which a neuron is held after its spike; halves round up."""
+    return math.floor(t_refractory / dt + 0.5)
+
+
+def propagator(rates: Sequence[Sequence[float]], dt: float) -> NDArray[np.float64]:
+    """exp(A dt) of a small matrix A (1/s): the exact step of x' = A x.
+
+    By scaling, Taylor series and squaring in float64; equal time constants need no case of their own.
+    """
+    a = np.asarray(rates, np.float64) * dt
+    squarings = max(0, math.frexp(float(np.abs(a).sum(axis=1).max()))[1] + 3)
+    a = a / 2.0**squarings
+    total = term = np.eye(len(a))
+    for k in range(1, 14):  # norm <= 1/8: the next term is below 1e-20
+        term = term @ a / k
+        total = total + term
+    for _ in range(squarings):
+        total = total @ total
+    return total

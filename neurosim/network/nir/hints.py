@@ -1,0 +1,51 @@
+"""Warn, where a network is made from a graph, of a step at which the graph may stay silent."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import GuessWarning
+from .models import NEVER
+
+# All inputs at once that move a membrane by less of the way to its threshold look like another unit of time.
+SILENT = 0.02
+
+
+def warn_if_silent(models: Mapping[str, Any], jumps: Mapping[str, NDArray[np.float64]], dt: float) -> None:
+    """Warn of neurons that a spike of all their inputs at once hardly moves.
+
+    Args:
+        models: by name of the node, its neuron.
+        jumps: by name of the node, [units] the sum of the positive weights onto each unit.
+        dt: s, what a spike of the graph lasts.
+    """
+    shares = {name: _share(models[name], up) for name, up in jumps.items() if dt < 1.0}
+    quiet = {name: share for name, share in shares.items() if 0 < share < SILENT}
+    if quiet:
+        name, share = min(quiet.items(), key=lambda item: item[1])
+        if len(quiet) > 1:
+            others = f" (and {len(quiet) - 1} more)"
+        else:
+            others = ""
+        text = (
+            f"from_nir.dt: at {dt:g} s, a spike of every input of '{name}'{others} at once leads its most driven unit "
+            f"{100 * share:.2g} % of the way to its threshold: it may stay silent. If the time constants of the graph "
+            "count steps, or its spikes have unit area (sinabs), give dt=1.0"
+        )
+        warnings.warn(text, GuessWarning, stacklevel=3)
+
+
+def _share(model: Any, up: NDArray[np.float64]) -> float:
+    """Return what part of the way from rest to threshold the sum of weights is, of the most driven unit."""
+    threshold = np.asarray(getattr(model, "v_threshold", NEVER))
+    if np.any(model.i_offset) or np.all(threshold == NEVER):
+        return 0.0
+    way = threshold - getattr(model, "v_leak", 0.0)
+    # A weight of CubaLIF moves its current, which moves the membrane by at most r times as much.
+    gain = model.r if hasattr(model, "tau_syn") else 1.0
+    return float(np.max(up * gain / np.where(way > 0, way, np.inf), initial=0.0))

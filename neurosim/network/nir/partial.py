@@ -1,0 +1,109 @@
+"""The part of a network that NIR can say, and one line for each thing that it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ...base.errors import NeurosimInputError
+from ..network import Current, Network, PoissonInput, Population, Projection
+from ..neurons.base import Neuron
+from ..windowed import Windowed
+from .models import node_of
+
+
+class PartialNetwork(NamedTuple):
+    """The part of a network that NIR can say.
+
+    Attributes:
+        network: for `to_nir`.
+        left_out: a line for each population, projection, stimulus, link or rule that is not in it.
+    """
+
+    network: Network
+    left_out: tuple[str, ...]
+
+
+def expressible(network: Network) -> PartialNetwork:
+    """Return the part of a network that NIR can say.
+
+    Windowed populations, links and neurons that NIR lacks are left out, with all that leads to or from them, and
+    sources that then lead nowhere. A projection with plasticity keeps its weights of the start and loses its rule.
+
+    Raises:
+        NeurosimInputError: nothing is left.
+    """
+    lines: list[str] = []
+    lost = {}
+    for population in network.populations:
+        reason = _reason(population)
+        if reason:
+            lost[population.name] = reason
+            lines.append(f"population '{population.name}': {reason}")
+    lines += [f"link '{link.name}': NIR has no windows, and so no links" for link in network.links]
+    projections = []
+    for projection in network.projections:
+        missing = [name for name in (projection.source, projection.target) if name in lost]
+        if missing:
+            lines.append(f"projection '{projection.name}': population '{missing[0]}' is left out")
+            continue
+        projections.append(_static(projection, lines))
+    stimuli = []
+    for stimulus in network.stimuli:
+        if stimulus.target in lost:
+            out = f"population '{stimulus.target}' is left out"
+        else:
+            out = _unsaid(stimulus)
+        if out:
+            lines.append(f"stimulus '{stimulus.name}': {out}")
+        else:
+            stimuli.append(stimulus)
+    leading = {projection.source for projection in projections}
+    for population in network.populations:
+        if population.name not in lost and not isinstance(population.model, Neuron) and population.name not in leading:
+            lost[population.name] = "leads to nothing that is left"
+            lines.append(f"population '{population.name}': {lost[population.name]}")
+    kept = [population for population in network.populations if population.name not in lost]
+    if not kept:
+        raise NeurosimInputError(f"NIR: can say nothing of this network ({lines[0]}, and {len(lines) - 1} more)")
+    return PartialNetwork(Network(kept, projections, stimuli), tuple(lines))
+
+
+def _unsaid(stimulus: PoissonInput | Current) -> str:
+    """Return why NIR cannot say a stimulus; empty where it can."""
+    if isinstance(stimulus, Current):
+        return "NIR has no currents"
+    if np.ndim(stimulus.rate):
+        return "NIR has no rates by unit or time"
+    return ""
+
+
+def _reason(population: Population) -> str:
+    """Return why NIR cannot say a population; empty where it can."""
+    model = population.model
+    if isinstance(model, Windowed):
+        return f"NIR has no {type(model.model).__name__}, which acts once a window"
+    if isinstance(model, Neuron):
+        try:
+            node_of(model, population.name)
+        except NeurosimInputError as error:
+            return str(error).partition("': ")[2].removesuffix("; save the network as TOML instead")
+    return ""
+
+
+def _static(projection: Projection, lines: list[str]) -> Projection:
+    """Return a projection without rules that change its weights; a line says which."""
+    found = projection
+    if projection.plasticity is not None:
+        rule = type(projection.plasticity).__name__
+        lines.append(f"projection '{projection.name}': NIR has no plasticity; {rule} is left out, its weights stay")
+        found = replace(found, plasticity=None)
+    if projection.short_term is not None:
+        lines.append(f"projection '{projection.name}': NIR has no short-term plasticity; it is left out")
+        found = replace(found, short_term=None)
+    if projection.p_transmit < 1:
+        lines.append(f"projection '{projection.name}': NIR has no chance; p_transmit is left out")
+        found = replace(found, p_transmit=1.0)
+    return found

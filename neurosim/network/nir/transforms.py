@@ -1,0 +1,204 @@
+"""NIR's linear nodes as sparse matrices [outputs, inputs], so that any chain of them is one product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ...base.errors import NeurosimInputError, require
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+# Entries of one matrix: 2^27 of them take 2 GiB while it is made.
+MAX_ENTRIES = 1 << 27
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """y = matrix x + bias, for signals of these shapes.
+
+    Attributes:
+        matrix: sparse [size of the output, size of the input]; None means y = x.
+        bias: [size of the output]; None means 0.
+        delay: [size of the output] s.
+    """
+
+    output: Shape
+    matrix: Any = None
+    bias: NDArray[np.float64] | None = None
+    delay: NDArray[np.float64] | None = None
+
+
+def transform(node: Any, thing: str, shape: Shape) -> Transform:
+    """Return what a linear node does to a signal of this shape; `thing` names the node in errors.
+
+    Raises:
+        NeurosimInputError: the node does not fit the signal, or is too large.
+    """
+    return TRANSFORMS[type(node).__name__](node, thing, shape)
+
+
+def _linear(node: Any, thing: str, shape: Shape) -> Transform:
+    weight = np.asarray(node.weight, np.float64)
+    require(weight.ndim == 2, f"{thing}.weight", "must be [outputs, inputs]", weight.shape)
+    size = math.prod(shape)
+    require(weight.shape[1] == size, f"{thing}.weight", f"must have the {size} inputs that arrive", weight.shape[1])
+    return Transform((weight.shape[0],), sparse.csr_matrix(weight), _bias(node, thing, weight.shape[0]))
+
+
+def _bias(node: Any, thing: str, size: int) -> NDArray[np.float64] | None:
+    bias = getattr(node, "bias", None)
+    if bias is None:
+        return None
+    return vector(bias, f"{thing}.bias", size)
+
+
+def _scale(node: Any, thing: str, shape: Shape) -> Transform:
+    scale = vector(node.scale, f"{thing}.scale", math.prod(shape))
+    return Transform(shape, sparse.diags_array(scale, format="csr"))
+
+
+def _delay(node: Any, thing: str, shape: Shape) -> Transform:
+    delay = vector(node.delay, f"{thing}.delay", math.prod(shape))
+    require(bool((delay >= 0).all()), f"{thing}.delay", "must be >= 0 s", delay.min(initial=0.0))
+    return Transform(shape, delay=delay)
+
+
+def _flatten(node: Any, thing: str, shape: Shape) -> Transform:
+    first, last = (int(n) % len(shape) if shape else 0 for n in (node.start_dim, node.end_dim))
+    if len(shape) == 1:
+        return Transform(shape)
+    require(first <= last, f"{thing}.end_dim", f"must be >= start_dim {first}", last)
+    return Transform((*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+def _same(node: Any, thing: str, shape: Shape) -> Transform:
+    return Transform(shape)
+
+
+def _conv2d(node: Any, thing: str, shape: Shape) -> Transform:
+    kernel = np.asarray(node.weight, np.float64)
+    require(kernel.ndim == 4, f"{thing}.weight", "must be [filters, channels, rows, columns]", kernel.shape)
+    stride, dilation = (pair(getattr(node, key), thing, key) for key in ("stride", "dilation"))
+    ends = padding(node.padding, thing, kernel.shape[2:], dilation, stride)
+    return _convolve(kernel, node, thing, shape, stride, dilation, ends)
+
+
+def _conv1d(node: Any, thing: str, shape: Shape) -> Transform:
+    kernel = np.asarray(node.weight, np.float64)
+    require(kernel.ndim == 3, f"{thing}.weight", "must be [filters, channels, columns]", kernel.shape)
+    require(len(shape) == 2, thing, "needs a signal of shape (channels, columns)", shape)
+    stride, dilation = ((1, pair(getattr(node, key), thing, key)[1]) for key in ("stride", "dilation"))
+    _, ends = padding(node.padding, thing, (1, kernel.shape[2]), dilation, stride)
+    flat = _convolve(kernel[:, :, None], node, thing, (shape[0], 1, shape[1]), stride, dilation, ((0, 0), ends))
+    return Transform((flat.output[0], flat.output[2]), flat.matrix, flat.bias)
+
+
+def _convolve(
+    kernel: NDArray, node: Any, thing: str, shape: Shape, stride: Pair, dilation: Pair, ends: tuple[Pair, Pair]
+) -> Transform:
+    matrix, output = convolution(kernel, thing, shape, stride, ends, dilation, int(node.groups))
+    bias = _bias(node, thing, kernel.shape[0])
+    return Transform(output, matrix, None if bias is None else np.repeat(bias, math.prod(output[1:])))
+
+
+def _pool(node: Any, thing: str, shape: Shape, average: bool) -> Transform:
+    require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
+    size, stride = (pair(getattr(node, key), thing, key) for key in ("kernel_size", "stride"))
+    ends = padding(node.padding, thing, size, (1, 1), stride)
+    kernel = np.full((shape[0], 1, *size), 1 / math.prod(size) if average else 1.0)
+    matrix, output = convolution(kernel, thing, shape, stride, ends, (1, 1), shape[0])
+    return Transform(output, matrix)
+
+
+TRANSFORMS: Mapping[str, Callable[[Any, str, Shape], Transform]] = {
+    "Affine": _linear,
+    "AvgPool2d": lambda node, thing, shape: _pool(node, thing, shape, True),
+    "Conv1d": _conv1d,
+    "Conv2d": _conv2d,
+    "Delay": _delay,
+    "Flatten": _flatten,
+    "Identity": _same,
+    "Linear": _linear,
+    "Scale": _scale,
+    "SumPool2d": lambda node, thing, shape: _pool(node, thing, shape, False),
+}
+
+
+def convolution(
+    kernel: NDArray,
+    thing: str,
+    shape: Shape,
+    stride: Pair,
+    ends: tuple[Pair, Pair],
+    dilation: Pair,
+    groups: int,
+) -> tuple[Any, Shape]:
+    """Return the matrix of a cross-correlation, as torch's conv2d, and the shape of its output.
+
+    Args:
+        kernel: [filters, channels / groups, rows, columns].
+        shape: channels, rows and columns of the input.
+        ends: padding before and after, of rows and of columns.
+    """
+    require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
+    filters, each, *window = kernel.shape
+    require(groups > 0 and filters % groups == 0, f"{thing}.groups", f"must divide the {filters} filters", groups)
+    taken = each * groups
+    require(taken == shape[0], f"{thing}.weight", f"must take the {shape[0]} channels that arrive", taken)
+    rows, columns = (
+        (n + sum(end) - d * (k - 1) - 1) // s + 1
+        for n, end, d, k, s in zip(shape[1:], ends, dilation, window, stride, strict=True)
+    )
+    require(min(rows, columns) > 0, thing, f"must fit into the signal {shape}", tuple(window))
+    entries = kernel.size * rows * columns
+    small = f"must have at most {MAX_ENTRIES:,} connections to be unfolded"
+    require(entries <= MAX_ENTRIES, thing, small, f"{entries:,}")
+    f, c, a, b, i, j = np.ogrid[:filters, :each, : window[0], : window[1], :rows, :columns]
+    y = i * stride[0] - ends[0][0] + a * dilation[0]
+    x = j * stride[1] - ends[1][0] + b * dilation[1]
+    channel = f // (filters // groups) * each + c
+    full = (filters, each, *window, rows, columns)
+    inside = np.broadcast_to((y >= 0) & (y < shape[1]) & (x >= 0) & (x < shape[2]), full)
+    inputs = np.broadcast_to((channel * shape[1] + y) * shape[2] + x, full)[inside]
+    outputs = np.broadcast_to((f * rows + i) * columns + j, full)[inside]
+    values = np.broadcast_to(kernel[..., None, None], full)[inside]
+    size = filters * rows * columns, math.prod(shape)
+    return sparse.csr_matrix((values, (outputs, inputs)), size), (filters, rows, columns)
+
+
+def padding(value: Any, thing: str, window: Shape, dilation: Pair, stride: Pair) -> tuple[Pair, Pair]:
+    """Return the zeros before and after, of rows and of columns: a number, one for each, "valid" or "same"."""
+    word = value.decode() if isinstance(value, bytes) else value
+    if not isinstance(word, str):
+        rows, columns = pair(word, thing, "padding", 0)
+        return (rows, rows), (columns, columns)
+    if word == "valid":
+        return (0, 0), (0, 0)
+    require(word == "same", f"{thing}.padding", "must be numbers, 'same' or 'valid'", word)
+    require(stride == (1, 1), f"{thing}.stride", "must be 1 where padding is 'same'", stride)
+    # Where the zeros cannot be shared evenly, the odd one comes last, as in torch.
+    spans = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
+    return (spans[0] // 2, spans[0] - spans[0] // 2), (spans[1] // 2, spans[1] - spans[1] // 2)
+
+
+def pair(value: Any, thing: str, key: str, minimum: int = 1) -> Pair:
+    """Return one number for each dimension, from one or two."""
+    array = np.asarray(value).ravel()
+    if array.dtype.kind not in "iuf" or array.size not in (1, 2) or np.any(array % 1) or np.any(array < minimum):
+        raise NeurosimInputError(f"{thing}.{key}: must be one or two integers >= {minimum} (got {value!r:.60})")
+    return int(array[0]), int(array[-1])
+
+
+def vector(value: Any, name: str, size: int) -> NDArray[np.float64]:
+    """Return [size] numbers, from as many in any shape, or from one; `name` is that of the parameter in errors."""
+    array = np.asarray(value, np.float64).ravel()
+    require(array.size in (1, size), name, f"must hold {size} values", array.size)
+    require(bool(np.isfinite(array).all()), name, "must be finite", "NaN or infinity")
+    return np.broadcast_to(array, size)

@@ -1,0 +1,101 @@
+"""Structural plasticity: which synapses of a projection go, and which come, between two runs of a simulation."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """Synapses of a projection as a structural rule sees them.
+
+    Attributes:
+        pre, post: [n] units of the source and the target.
+        weight: [n] in the unit of the receptor, as learned.
+        sizes: units of the source and of the target.
+        within: whether source and target are one population.
+    """
+
+    pre: NDArray[np.int64]
+    post: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    sizes: tuple[int, int]
+    within: bool
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rewired:
+    """Say which synapses go and which are made.
+
+    Attributes:
+        keep: [n] whether each synapse stays.
+        pre, post, weight: [m] new synapses.
+        delay: [m] s, of the new synapses; None: each has that of a present synapse, drawn.
+    """
+
+    keep: NDArray[np.bool_]
+    pre: NDArray[np.int64]
+    post: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    delay: NDArray[np.float64] | None = None
+
+
+class StructuralRule(ABC):
+    """A rule for `Simulation.rewire`, in any file: a final frozen dataclass of parameters."""
+
+    @abstractmethod
+    def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
+        """Return which synapses stay and which come; all that is random is drawn from the generator."""
+
+
+@final
+@dataclass(frozen=True)
+class PruneAndRegrow(StructuralRule):
+    """Synapses weaker than a bound go; each target gets as many new ones, from sources that did not reach it.
+
+    where
+        below: synapses of |weight| < below go; in the unit of the receptor.
+        weight: of a new synapse.
+        autapses: whether a unit may come to reach itself.
+
+    A target that nearly all sources reach gets fewer. Source: Chklovskii, Mel & Svoboda 2004; as in Bellec et al. 2018
+    with the in-degree kept.
+    """
+
+    below: float
+    weight: float
+    autapses: bool = False
+
+    def __post_init__(self) -> None:
+        valid = math.isfinite(self.below) and self.below >= 0
+        require(valid, "PruneAndRegrow.below", "must be finite and >= 0", self.below)
+        require(math.isfinite(self.weight), "PruneAndRegrow.weight", "must be finite", self.weight)
+
+    def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
+        keep = np.abs(synapses.weight) >= self.below
+        pre = [np.empty(0, np.int64)]
+        post = [np.empty(0, np.int64)]
+        order = np.argsort(synapses.post, kind="stable")
+        ends = np.searchsorted(synapses.post[order], np.arange(synapses.sizes[1] + 1))
+        for target in np.unique(synapses.post[~keep]).tolist():
+            mine = order[ends[target] : ends[target + 1]]
+            free = np.ones(synapses.sizes[0], np.bool_)
+            free[synapses.pre[mine]] = False
+            if synapses.within and not self.autapses:
+                free[target] = False
+            sources = np.flatnonzero(free)
+            chosen = generator.permutation(sources)[: np.count_nonzero(~keep[mine])]
+            pre.append(np.sort(chosen))
+            post.append(np.full(len(chosen), target))
+        new = np.concatenate(pre)
+        return Rewired(keep, new, np.concatenate(post), np.full(len(new), self.weight))

@@ -1,0 +1,287 @@
+"""Sources of spikes, Poisson input and currents: what a network receives from outside."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import NeurosimInputError, is_number, require
+from ..base.values import Distribution, Value, check_value
+from .neurons.base import LATER
+from .synapses.base import Pattern
+
+
+@final
+@dataclass(frozen=True)
+class SpikeSource:
+    """Units that play spikes: a recording, or the output of another simulation. An event at time t belongs to the step
+    that contains t, and leaves its unit like a spike of a neuron in that step."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PoissonSource:
+    """Units that spike at random, independently: a Poisson number of spikes in every step.
+
+    Attributes:
+        rate: spikes/s of every unit; [units] for each; with `times` [times] or [times, units].
+        times: [times] s, ascending from 0: when each of the rates begins, rounded to steps. None: the rate stays.
+    """
+
+    rate: float | NDArray
+    times: NDArray | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        _check_rates(self, "PoissonSource")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PoissonInput:
+    """Independent Poisson spikes to every unit of a population, through one synapse each; drawn while it runs.
+
+    Attributes:
+        target: name of the population.
+        rate: spikes/s that each unit receives (the sum n f of n sources at f spikes/s); [units] for each; with `times`
+            [times] or [times, units].
+        weight: of each spike, in the unit of the receptor.
+        receptor: which input of the target; None means its first.
+        name: unique in the network; None means "poisson->target".
+        times: [times] s, ascending from 0: when each of the rates begins, rounded to steps. None: the rate stays.
+    """
+
+    target: str
+    rate: float | NDArray
+    weight: float
+    receptor: str | None = None
+    name: str | None = None
+    times: NDArray | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"poisson->{self.target}")
+        _check_rates(self, str(self))
+        require(is_number(self.weight) and math.isfinite(self.weight), f"{self}.weight", "must be finite", self.weight)
+
+    def __str__(self) -> str:
+        return f"PoissonInput[{self.name!r}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Current(ABC):
+    """A current into neurons whose model has a parameter `i_offset`, to which it adds; constant within a step.
+
+    Attributes:
+        target: name of the population.
+        name: unique in the network; None means "current->target".
+        units: numbers of the units that receive it; None means all.
+    """
+
+    target: str
+    name: str | None = field(default=None, kw_only=True)
+    units: Sequence[int] | NDArray | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"current->{self.target}")
+        if self.units is not None:
+            units = _frozen(self, "units")
+            valid = units.ndim == 1 and units.size == len(np.unique(units)) and units.min(initial=0) >= 0
+            valid = valid and bool((units % 1 == 0).all())
+            require(valid, f"{self}.units", "must be different numbers of units", self.units)
+            _frozen(self, "units", np.int64)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}[{self.name!r}]"
+
+    def check_size(self, size: int) -> None:
+        """Raise `NeurosimInputError` where a unit is none of the `size` of the target."""
+        if self.units is not None:
+            highest = int(np.max(self.units, initial=0))
+            require(highest < size, f"{self}.units", f"must be < the {size} units of its target", highest)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StepCurrent(Current):
+    """A current that changes at given times and stays between: steps, or any waveform sampled at the clock.
+
+    Attributes:
+        times: [times] s, ascending, >= 0: when each amplitude begins, rounded to steps; 0 A before the first.
+        amplitudes: [times] A, or [times, units] for each of `units`.
+
+    Source: PyNN's StepCurrentSource, NEST's step_current_generator.
+    """
+
+    times: NDArray
+    amplitudes: NDArray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        times = _frozen(self, "times")
+        amplitudes = _frozen(self, "amplitudes")
+        rising = times.ndim == 1 and times.size > 0 and times[0] >= 0 and bool((np.diff(times) > 0).all())
+        require(rising and bool(np.isfinite(times).all()), f"{self}.times", "must ascend from >= 0 s", times[:1])
+        fits = amplitudes.ndim in (1, 2) and len(amplitudes) == len(times)
+        require(fits, f"{self}.amplitudes", f"must be [{len(times)}] or [{len(times)}, units]", amplitudes.shape)
+        require(bool(np.isfinite(amplitudes).all()), f"{self}.amplitudes", "must be finite", "NaN or infinity")
+
+    def check_size(self, size: int) -> None:
+        super().check_size(size)
+        count = size if self.units is None else len(self.units)
+        fits = self.amplitudes.ndim == 1 or self.amplitudes.shape[1] == count
+        require(fits, f"{self}.amplitudes", f"must be [times, {count}]", self.amplitudes.shape)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SineCurrent(Current):
+    """offset + amplitude sin(2 pi frequency t + phase) from `start` to `stop`, 0 A else; t is the middle of each step.
+
+    Attributes:
+        amplitude, offset: A.
+        frequency: Hz.
+        phase: radians.
+        start, stop: s, rounded to steps; None means no end.
+
+    Source: PyNN's ACSource, NEST's ac_generator.
+    """
+
+    amplitude: float
+    frequency: float
+    offset: float = 0.0
+    phase: float = 0.0
+    start: float = 0.0
+    stop: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("amplitude", "frequency", "offset", "phase", "start", "stop"):
+            if name == "stop" and self.stop is None:
+                continue
+            value = getattr(self, name)
+            require(is_number(value) and math.isfinite(value), f"{self}.{name}", "must be a finite number", value)
+        require(self.frequency >= 0, f"{self}.frequency", "must be >= 0 Hz", self.frequency)
+        later = self.stop is None or self.stop >= self.start
+        require(self.start >= 0 and later, f"{self}.stop", f"must be >= its start at {self.start:g} s", self.stop)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NoiseCurrent(Current):
+    """An Ornstein-Uhlenbeck process of each unit's own: tau dI/dt = mean - I + sd sqrt(2 tau) xi(t), stationary.
+
+    Exact at every step; white noise with a new value each step where tau is far below the clock.
+
+    Attributes:
+        mean: A; or [units].
+        sd: standard deviation, A; or [units].
+        tau: correlation time, s.
+
+    Source: Uhlenbeck & Ornstein 1930; PyNN's NoisyCurrentSource, NEST's noise_generator.
+    """
+
+    mean: float | NDArray
+    sd: float | NDArray
+    tau: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mean", "sd"):
+            values = np.asarray(getattr(self, name))
+            valid = values.dtype.kind in "iuf" and values.ndim <= 1 and bool(np.isfinite(values).all())
+            require(valid, f"{self}.{name}", "must be finite, a number or a vector by unit", getattr(self, name))
+        require(np.min(self.sd, initial=0.0) >= 0, f"{self}.sd", "must be >= 0 A", np.min(self.sd, initial=0.0))
+        positive = is_number(self.tau) and math.isfinite(self.tau) and self.tau > 0
+        require(positive, f"{self}.tau", "must be > 0 s", self.tau)
+
+    def check_size(self, size: int) -> None:
+        super().check_size(size)
+        count = size if self.units is None else len(self.units)
+        for name in ("mean", "sd"):
+            held = np.shape(getattr(self, name))
+            require(held in ((), (count,)), f"{self}.{name}", f"must be a number or [{count}]", held)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GapJunctions(Current):
+    """Electrical coupling: of two coupled neurons each receives conductance (v of the other - its own v).
+
+    The voltages are those at the start of the step, as Brian2's summed variables have them: first order in the clock,
+    which should be short against capacitance / conductance. Threads meet in every step.
+
+    Attributes:
+        target, source: names of populations, or one name twice.
+        pattern: which pairs are coupled; within a population a pair that is listed both ways is one junction, and no
+            neuron is coupled to itself.
+        conductance: S, >= 0: a number, a distribution, or a vector in the pattern's order.
+
+    Source: Hodgkin & Huxley's cable with a resistor between cells; NEST's gap_junction.
+    """
+
+    source: str
+    pattern: Pattern
+    conductance: Value
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", f"{self.source}--{self.target}")
+        super().__post_init__()
+        require(self.units is None, f"{self}.units", "must be None: the pattern says which", self.units)
+        require(isinstance(self.pattern, Pattern), f"{self}.pattern", "must be a connection pattern", self.pattern)
+        check_value(self.conductance, f"{self}.conductance")
+        if not isinstance(self.conductance, Distribution):
+            least = np.min(self.conductance, initial=0.0)
+            require(least >= 0, f"{self}.conductance", "must be >= 0 S", least)
+
+
+CURRENTS = (StepCurrent, SineCurrent, NoiseCurrent, GapJunctions)
+STIMULI: dict[str, type] = {kind.__name__: kind for kind in (PoissonInput, *CURRENTS)}
+
+
+def check_rate_size(owner: PoissonSource | PoissonInput, name: str, size: int) -> None:
+    """Raise `NeurosimInputError` unless rates by unit are one for each of `size` units."""
+    rate = np.asarray(owner.rate)
+    by_unit = rate.ndim == (1 if owner.times is None else 2)
+    fits = not by_unit or rate.shape[-1] == size
+    require(fits, f"{name}.rate", f"must hold {size} values, one a unit", rate.shape)
+
+
+def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
+    rate = np.asarray(owner.rate)
+    times = owner.times
+    if rate.ndim:
+        rate = _frozen(owner, "rate")
+    number = rate.dtype.kind in "iuf" and not isinstance(owner.rate, bool)
+    least = float(np.min(rate, initial=0.0)) if number else owner.rate
+    valid = number and bool(np.isfinite(rate).all()) and least >= 0
+    require(bool(valid), f"{name}.rate", "must be >= 0 spikes/s", least if rate.ndim else owner.rate)
+    if times is None:
+        rule = "must be a number or [units]; give times for rates that change"
+        require(rate.ndim <= 1, f"{name}.rate", rule, rate.shape)
+        return
+    times = _frozen(owner, "times")
+    rising = times.ndim == 1 and times.size > 0 and times[0] == 0 and bool((np.diff(times) > 0).all())
+    require(rising and bool(np.isfinite(times).all()), f"{name}.times", "must ascend from 0 s", times[:1])
+    fits = rate.ndim in (1, 2) and len(rate) == len(times)
+    require(fits, f"{name}.rate", f"must be [{len(times)}] or [{len(times)}, units], one a time", rate.shape)
+
+
+def _frozen(owner: Any, name: str, dtype: Any = np.float64) -> NDArray[Any]:
+    """Keep a field as an array that cannot be written to, and return it."""
+    value = getattr(owner, name)
+    try:
+        array: NDArray[Any] = np.array(value, dtype)
+    except (TypeError, ValueError):
+        owned = owner if isinstance(owner, (Current, PoissonInput)) else type(owner).__name__
+        raise NeurosimInputError(f"{owned}.{name}: must be numbers, one a place (got {value!r:.60})") from None
+    array.flags.writeable = False
+    object.__setattr__(owner, name, array)
+    return array

@@ -1,0 +1,29 @@
+"""Synapses: connection patterns, and the weights and delays they carry."""
+
+from .base import Pattern
+from .patterns import (
+    AllToAll,
+    Convolution,
+    DistanceDependentProbability,
+    FixedNumberPost,
+    FixedNumberPre,
+    FixedProbability,
+    FixedTotalNumber,
+    FromList,
+    OneToOne,
+)
+
+PATTERNS: dict[str, type[Pattern]] = {
+    pattern.__name__: pattern
+    for pattern in (
+        AllToAll,
+        OneToOne,
+        FixedProbability,
+        FixedNumberPre,
+        FixedNumberPost,
+        FixedTotalNumber,
+        DistanceDependentProbability,
+        FromList,
+        Convolution,
+    )
+}

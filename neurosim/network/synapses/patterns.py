@@ -1,0 +1,371 @@
+"""Connection patterns, named as PyNN's connectors.
+
+`allow_self_connections` matters where source and target are one population: False leaves out i -> i.
+`with_replacement` allows several synapses between the same two units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError, check_fields, require
+from .base import Maker, Pattern, Rows, Side, check_count, check_probability
+from .makers import choosing_maker, distinct_maker, grown_rows, maker_of, part_of
+
+Onto: TypeAlias = "tuple[int, int] | None"
+
+
+@final
+@dataclass(frozen=True)
+class AllToAll(Pattern):
+    """Every source to every target."""
+
+    allow_self_connections: bool = True
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        skip = same and not self.allow_self_connections
+        low, high = onto or (0, target.size)
+
+        def rows(first: int, last: int) -> Rows:
+            sources = np.arange(first, last)
+            n = high - low
+            targets = np.tile(np.arange(low, high, dtype=np.int32), len(sources))
+            if skip:
+                targets = targets[targets != np.repeat(sources, n)]
+            degrees = n - (skip & (low <= sources) & (sources < high))
+            return Rows(_offsets(degrees), targets, before=low - (skip & (sources < low)))
+
+        return Maker(rows, _even(source.size, target.size - skip))
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(source.size) * target.size
+
+
+@final
+@dataclass(frozen=True)
+class OneToOne(Pattern):
+    """Source i to target i."""
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        require(source.size == target.size, "OneToOne", f"needs as many targets as sources {source.size}", target.size)
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        low, high = onto or (0, target.size)
+
+        def rows(first: int, last: int) -> Rows:
+            targets = np.arange(max(first, low), min(last, high), dtype=np.int32)
+            return Rows(np.clip(np.arange(first, last + 1) - max(first, low), 0, len(targets)), targets)
+
+        return Maker(rows, _even(source.size, 1))
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(source.size)
+
+
+@final
+@dataclass(frozen=True)
+class FixedProbability(Pattern):
+    """Every pair with probability `p_connect`, independently."""
+
+    p_connect: float
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_probability("FixedProbability.p_connect", self.p_connect)
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        from ...kernels.engine.connect.pairs import bernoulli_rows
+
+        if self.p_connect == 0:
+            return Maker(lambda first, last: Rows(_even(last - first, 0), np.empty(0, np.int32)), _even(source.size, 0))
+        if self.p_connect == 1:
+            return AllToAll(self.allow_self_connections).maker(source, target, same, key, onto)
+        skip = same and not self.allow_self_connections
+        p = self.p_connect
+        low, high = onto or (0, target.size)
+
+        def rows(first: int, last: int) -> Rows:
+            def fill(offsets: NDArray, out: NDArray) -> int:
+                return bernoulli_rows(np.uint64(key), first, last, low, high, p, skip, offsets, out)
+
+            return grown_rows((last - first) * (high - low) * p, last - first, fill)
+
+        return Maker(rows, None)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return self.p_connect * source.size * target.size
+
+
+@dataclass(frozen=True)
+class _FixedNumber(Pattern):
+    """Every unit of one side is connected with `n` units of the other."""
+
+    n: int
+    with_replacement: bool = False
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_count(f"{type(self).__name__}.n", self.n)
+
+    def _check_enough(self, size: int, same: bool, side: str) -> None:
+        eligible = size - (same and not self.allow_self_connections)
+        enough = (min(self.n, 1) if self.with_replacement else self.n) <= eligible
+        require(enough, f"{type(self).__name__}.n", f"must be <= the {eligible} {side} there are", self.n)
+
+
+@final
+@dataclass(frozen=True)
+class FixedNumberPre(_FixedNumber):
+    """Every target receives from `n` sources: fixed in-degree."""
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        self._check_enough(source.size, same, "sources")
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        from ...kernels.engine.connect.fixed import fixed_columns, transpose
+
+        skip = same and not self.allow_self_connections
+        low, high = onto or (0, target.size)
+        columns = np.empty((high - low, self.n), np.int32)
+        fixed_columns(np.uint64(key), source.size, low, high, self.n, self.with_replacement, skip, columns)
+        offsets = np.empty(source.size + 1, np.int64)
+        targets = np.empty(columns.size, np.int32)
+        transpose(columns, low, offsets, targets)
+        return maker_of(Rows(offsets, targets), offsets if onto is None else None)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.n) * target.size
+
+
+@final
+@dataclass(frozen=True)
+class FixedNumberPost(_FixedNumber):
+    """Every source reaches `n` targets: fixed out-degree."""
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        self._check_enough(target.size, same, "targets")
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        skip = same and not self.allow_self_connections
+        return choosing_maker(key, _even(source.size, self.n), target.size, self.with_replacement, skip, onto)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.n) * source.size
+
+
+@final
+@dataclass(frozen=True)
+class FixedTotalNumber(Pattern):
+    """`n` synapses in total, each between a source and a target drawn at random."""
+
+    n: int
+    with_replacement: bool = True
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("FixedTotalNumber.n", self.n)
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        if self.allow_self_connections or not same:
+            loops = 0
+        else:
+            loops = source.size
+        pairs = source.size * target.size - loops
+        if self.with_replacement:
+            require(pairs > 0 or self.n == 0, "FixedTotalNumber.n", "must be 0, for there is no pair to join", self.n)
+        else:
+            require(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        from ...kernels.engine.connect.fixed import histogram
+
+        skip = same and not self.allow_self_connections
+        if not self.with_replacement:
+            return distinct_maker(key, self.n, source.size, target.size, skip, onto)
+        degrees = np.empty(source.size, np.int64)
+        histogram(np.uint64(key), self.n, source.size, degrees)
+        # Another key for the targets: sources were drawn from the first one.
+        return choosing_maker(key ^ _OTHER, _offsets(degrees), target.size, True, skip, onto)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.n)
+
+
+@final
+@dataclass(frozen=True)
+class DistanceDependentProbability(Pattern):
+    """Probability `p_max * exp(-(d / length)^exponent)`, d the distance between the positions of the two units.
+
+    An exponent of 2 is the rule of Maass, Natschlaeger & Markram 2002 with lambda = length; 1 is exponential.
+    Positions are the populations' own, by default their grid coordinates; `length` is in the same unit.
+    """
+
+    p_max: float
+    length: float
+    exponent: float = 2.0
+    allow_self_connections: bool = True
+
+    def __post_init__(self) -> None:
+        check_probability("DistanceDependentProbability.p_max", self.p_max)
+        check_fields(self, {"length exponent": "> 0"})
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        a = source.coordinates().shape[1]
+        b = target.coordinates().shape[1]
+        require(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        from ...kernels.engine.connect.pairs import distance_rows
+
+        skip = same and not self.allow_self_connections
+        a = source.coordinates()
+        b = target.coordinates()
+        low, high = onto or (0, target.size)
+
+        def rows(first: int, last: int) -> Rows:
+            def fill(offsets: NDArray, out: NDArray) -> int:
+                rule = self.p_max, self.length, self.exponent
+                return distance_rows(np.uint64(key), first, last, low, high, a, b, *rule, skip, offsets, out)
+
+            return grown_rows(16.0 * (last - first), last - first, fill)
+
+        return Maker(rows, None)
+
+    def expected(self, source: Side, target: Side) -> float:
+        return self.p_max * source.size * target.size
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FromList(Pattern):
+    """Synapse k connects source `pre[k]` with target `post[k]`; arrays of weights and delays are in this order.
+
+    Attributes:
+        pre, post: [n] integers.
+    """
+
+    pre: NDArray
+    post: NDArray
+
+    def __post_init__(self) -> None:
+        for name in ("pre", "post"):
+            array = np.asarray(getattr(self, name))
+            if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+                raise NeurosimInputError(f"FromList.{name}: must be a vector of integers (got {array.dtype})")
+            object.__setattr__(self, name, array.astype(np.int64))
+            require(array.size == 0 or array.min() >= 0, f"FromList.{name}", "must be >= 0", array.min(initial=0))
+        same = self.pre.size == self.post.size
+        require(same, "FromList.post", f"must be as long as pre {len(self.pre)}", self.post.size)
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        for name, array, size in (("pre", self.pre, source.size), ("post", self.post, target.size)):
+            last = int(array.max(initial=0))
+            require(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        low, high = onto or (0, target.size)
+
+        def offsets(chosen: NDArray) -> NDArray[np.int64]:
+            return _offsets(np.bincount(self.pre[chosen], minlength=source.size))
+
+        mine = np.flatnonzero((self.post >= low) & (self.post < high))
+        order = mine[np.lexsort((self.post[mine], self.pre[mine]))]
+        before = np.diff(offsets(self.post < low))
+        made = Rows(offsets(mine), self.post[order].astype(np.int32), order, before=before)
+        return maker_of(made, _offsets(np.bincount(self.pre, minlength=source.size)))
+
+    def expected(self, source: Side, target: Side) -> float:
+        return float(self.pre.size)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Convolution(Pattern):
+    """A two-dimensional convolution: source [channels, height, width] to target [filters, rows, columns].
+
+    Unit (c, y, x) reaches unit (f, i, j) with `kernel[f, c, y + padding - i stride, x + padding - j stride]` times the
+    projection's weight, wherever that lies in the kernel (cross-correlation, as torch's and NIR's Conv2d).
+
+    Attributes:
+        kernel: [filters, channels, rows, columns].
+        stride, padding: units, the same along both dimensions.
+    """
+
+    kernel: NDArray
+    stride: int = 1
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        kernel = np.asarray(self.kernel)
+        fits = kernel.ndim == 4 and kernel.size > 0
+        require(fits, "Convolution.kernel", "must be [f, c, rows, columns]", kernel.shape)
+        require(kernel.dtype.kind in "iuf", "Convolution.kernel", "must hold numbers", kernel.dtype)
+        object.__setattr__(self, "kernel", kernel.astype(np.float64))
+        require(bool(np.isfinite(self.kernel).all()), "Convolution.kernel", "must be finite", "NaN or infinity")
+        for name in ("stride", "padding"):
+            check_count(f"Convolution.{name}", getattr(self, name))
+        require(self.stride > 0, "Convolution.stride", "must be > 0", self.stride)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return [filters, rows, columns] of the target for a source of [channels, height, width]."""
+        require(len(shape) == 3, "Convolution", "needs a source of shape (channels, height, width)", shape)
+        filters, channels, *window = self.kernel.shape
+        require(shape[0] == channels, "Convolution.kernel", f"must have the source's {shape[0]} channels", channels)
+        sizes = [(n + 2 * self.padding - k) // self.stride + 1 for n, k in zip(shape[1:], window, strict=True)]
+        require(min(sizes) > 0, "Convolution.kernel", f"must fit into the source {shape} with its padding", window)
+        return filters, *sizes
+
+    def check(self, source: Side, target: Side, same: bool) -> None:
+        expected = self.output_shape(source.shape)
+        require(target.shape == expected, "Convolution", f"needs a target of shape {expected}", target.shape)
+
+    def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
+        _, height, width = target.shape
+        filters, _, high, wide = self.kernel.shape
+
+        def rows(first: int, last: int) -> Rows:
+            return part_of(self._rows(np.arange(first, last), source.shape, target.shape), onto)
+
+        # The windows that a unit lies in, along either dimension.
+        along = [
+            np.array([sum(0 <= at + self.padding - i * self.stride < k for i in range(windows)) for at in range(size)])
+            for size, k, windows in zip(source.shape[1:], (high, wide), (height, width), strict=True)
+        ]
+        degrees = np.broadcast_to(filters * np.outer(*along), source.shape)
+        return Maker(rows, _offsets(degrees.reshape(-1)))
+
+    def _rows(self, units: NDArray, shape: tuple[int, ...], to: tuple[int, ...]) -> Rows:
+        """Return the rows of some units of a source of one shape onto a target of another."""
+        _, height, width = to
+        filters, _, high, wide = self.kernel.shape
+        channel, y, x = np.unravel_index(units, shape)
+        # Backwards through the window, so that targets ascend; axes are source, filter, window row, window column.
+        f = np.arange(filters)[:, None, None]
+        a = np.arange(high)[::-1, None]
+        b = np.arange(wide)[::-1]
+        i, y_rest = np.divmod((y + self.padding)[:, None, None, None] - a, self.stride)
+        j, x_rest = np.divmod((x + self.padding)[:, None, None, None] - b, self.stride)
+        inside = (y_rest == 0) & (x_rest == 0) & (i >= 0) & (j >= 0) & (i < height) & (j < width)
+        inside = np.broadcast_to(inside, (len(units), filters, high, wide))
+        targets = np.broadcast_to((f * height + i) * width + j, inside.shape)[inside]
+        weights = np.broadcast_to(self.kernel[f, channel[:, None, None, None], a, b], inside.shape)[inside]
+        return Rows(_offsets(inside.sum(axis=(1, 2, 3))), targets.astype(np.int32), weights=weights)
+
+    def expected(self, source: Side, target: Side) -> float:
+        filters, _, high, wide = self.kernel.shape
+        return float(source.size) * filters * high * wide
+
+
+_OTHER = 0x9E3779B97F4A7C15
+
+
+def _offsets(degrees) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
+
+
+def _even(sources: int, degree: int) -> NDArray[np.int64]:
+    return np.arange(sources + 1, dtype=np.int64) * degree

@@ -1,0 +1,109 @@
+"""Distributions that weights, delays, initial states and parameters of neurons are drawn from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import NeurosimInputError, check_fields, require
+from ...base.values import Distribution
+
+# Rounds of drawing values outside [low, high] again: at an acceptance of 5 % all but 1e-22 are then inside.
+ATTEMPTS = 1000
+
+
+@final
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Uniform between `low` and `high`."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"low high": "finite"})
+        require(self.low < self.high, "Uniform.high", f"must be > low {self.low}", self.high)
+
+    def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
+        from ...kernels.tools.random import uniforms
+
+        values = np.empty(count)
+        uniforms(np.uint64(key), first, 0, values)
+        return self.low + (self.high - self.low) * values
+
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        from ...kernels.tools.random import uniform_runs
+
+        values = np.empty(int(offsets[-1]))
+        uniform_runs(np.uint64(key), firsts, offsets, 0, values)
+        return self.low + (self.high - self.low) * values
+
+
+@final
+@dataclass(frozen=True)
+class Normal(Distribution):
+    """Normal; a value outside [low, high] is drawn again (PyNN's normal_clipped)."""
+
+    mean: float
+    sd: float
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"mean sd": "finite", "sd": ">= 0"})
+        require(self.low < self.high, "Normal.high", f"must be > low {self.low}", self.high)
+
+    def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
+        return self.draw_runs(key, np.array([first]), np.array([0, count]))
+
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _within(self, key, firsts, offsets, lambda z: self.mean + self.sd * z)
+
+
+@final
+@dataclass(frozen=True)
+class LogNormal(Distribution):
+    """exp of a normal of mean `mu` and standard deviation `sigma`; a value outside [low, high] is drawn again."""
+
+    mu: float
+    sigma: float
+    low: float = 0.0
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"mu sigma": "finite", "sigma": ">= 0"})
+        require(self.low < self.high, "LogNormal.high", f"must be > low {self.low}", self.high)
+
+    def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
+        return self.draw_runs(key, np.array([first]), np.array([0, count]))
+
+    def draw_runs(self, key: int, firsts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _within(self, key, firsts, offsets, lambda z: np.exp(self.mu + self.sigma * z))
+
+
+DISTRIBUTIONS: dict[str, type[Distribution]] = {d.__name__: d for d in (Uniform, Normal, LogNormal)}
+
+
+def _within(owner, key, firsts, offsets, shape):
+    from ...kernels.tools.random import normal_runs, normals, normals_at
+
+    values = np.empty(int(offsets[-1]))
+    if len(firsts) == 1:
+        normals(np.uint64(key), int(firsts[0]), 0, values)
+    else:
+        normal_runs(np.uint64(key), firsts, offsets, 0, values)
+    values = shape(values)
+    bad = np.flatnonzero((values < owner.low) | (values > owner.high))
+    for attempt in range(1, ATTEMPTS):
+        if bad.size == 0:
+            return values
+        again = np.empty(bad.size)
+        run = np.searchsorted(offsets, bad, side="right") - 1
+        normals_at(np.uint64(key), bad - offsets[run] + firsts[run], attempt, again)
+        values[bad] = shape(again)
+        bad = bad[(values[bad] < owner.low) | (values[bad] > owner.high)]
+    raise NeurosimInputError(f"{owner}: almost nothing of it lies between low and high; widen them")

@@ -1,0 +1,268 @@
+"""Models that act once a window of time: the contract between the engine and SDR layers, memories and readouts."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import NeurosimInputError, require
+from ..base.measure.work import LayerCounts
+
+# Bound of counters in saved states: what is counted on from there stays within 64 bits.
+MAX_COUNT = 2**62
+
+
+class Arrivals(NamedTuple):
+    """What reached one receptor in one window.
+
+    Attributes:
+        units: [n] int32, ascending: the inputs that received a spike.
+        counts: [n] int64, how many each received.
+    """
+
+    units: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+
+class Output(NamedTuple):
+    """What a model did in one window.
+
+    Attributes:
+        units: [n] int32, ascending: the units that spike at the end of the window, as often as they do.
+        synaptic_operations: number of synapses that active inputs selected.
+        readings: a number for each of the model's `readings`.
+    """
+
+    units: NDArray[np.int32]
+    synaptic_operations: int
+    readings: tuple[float, ...] = ()
+
+
+class WindowTotals(NamedTuple):
+    """Sums over the windows of a run: their number, spikes in and out, and synaptic operations."""
+
+    windows: int
+    input_events: int
+    output_events: int
+    synaptic_operations: int
+
+    def layer(
+        self,
+        name: str,
+        *,
+        inputs: int,
+        outputs: int,
+        weights: int,
+        nonzero_weights: int,
+        weight_bits: int,
+        dense_operations: int,
+        membranes: int,
+        state_bytes: int,
+        parameter_bytes: int,
+        binary_input: bool = True,
+        dense_weights: int | None = None,
+        state_bits: int = 32,
+        index_bits: int = 0,
+        weight_type: str = "int",
+    ) -> LayerCounts:
+        """Return the row of a population in the table of measures; see `LayerCounts` for the arguments.
+
+        Args:
+            dense_operations: those of a dense network in one window.
+            membranes: number of values that every window updates.
+        """
+        return LayerCounts(
+            name=name,
+            inputs=inputs,
+            outputs=outputs,
+            weights=weights,
+            nonzero_weights=nonzero_weights,
+            weight_bits=weight_bits,
+            steps=self.windows,
+            input_events=self.input_events,
+            output_events=self.output_events,
+            output_entries=outputs * self.windows,
+            synaptic_operations=self.synaptic_operations,
+            binary_input=binary_input,
+            dense_operations=dense_operations * self.windows,
+            membrane_updates=membranes * self.windows,
+            dense_membrane_updates=membranes * self.windows,
+            state_bytes=state_bytes,
+            parameter_bytes=parameter_bytes,
+            spiking=True,
+            dense_weights=dense_weights,
+            state_bits=state_bits,
+            index_bits=index_bits,
+            weight_type=weight_type,
+        )
+
+
+class WindowModel(ABC):
+    """Parameters of a model that takes the spikes of a window as one input and answers with one output.
+
+    A concrete class is a dataclass of its parameters. `SpatialPooler`, `TemporalMemory`, `Macrocolumn`, `Hierarchy` and
+    the readouts of `neurosim.learning.readouts` are such models.
+    """
+
+    @property
+    @abstractmethod
+    def receptors(self) -> Mapping[str, int]:
+        """Number of inputs of each receptor, by name; links without a receptor end on the first."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Number of units."""
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of the receptors without which it cannot learn, such as that of labels."""
+        return ()
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Names of the numbers that every window yields beside its spikes, such as an anomaly score."""
+        return ()
+
+    @property
+    def fixed_window(self) -> float | None:
+        """The only window in seconds with which it runs as it was trained; None for any."""
+        return None
+
+    @abstractmethod
+    def start(self) -> WindowState:
+        """Return a new state, with what the model has learned so far, at the start of a recording."""
+
+
+class WindowState(ABC):
+    """Everything about a model that changes while it runs."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start a new recording: context ends, and what was learned stays."""
+
+    @property
+    def missing(self) -> str | None:
+        """Receptor without whose spike the recording so far has taught a learning model nothing; None: no such."""
+        return None
+
+    @abstractmethod
+    def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        """Return the output of one window.
+
+        arrivals: of every receptor; units are below the number of inputs of the receptor.
+        """
+
+    def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
+        """Return the outputs of windows that follow one another: as `step` gives them, by one call where that gains.
+
+        windows: at least one.
+        """
+        return [self.step(arrivals, learn=learn) for arrivals in windows]
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray]:
+        """Return copies of all that later windows depend on."""
+
+    @abstractmethod
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays of another state of the same model.
+
+        Raises:
+            NeurosimInputError: an array is missing, of another form, or holds a value out of range.
+        """
+
+    @abstractmethod
+    def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
+        """Return the work of these windows with the present weights; one window is one step."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Windowed:
+    """A model in a population: it acts at the end of every window.
+
+    Window k holds the steps [k window, (k + 1) window) of the spikes that its links bring. Its units spike at the time
+    (k + 1) window; codes of other windowed populations that end at that moment belong to the window, too.
+
+    Attributes:
+        model: what happens in a window.
+        window: s; must be a whole number of steps of the clock.
+        learn: whether the model learns while it runs.
+        learned: arrays of a state to start from: an entry of `Result.learned`, or None for those of the model.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    model: WindowModel
+    window: float
+    learn: bool = True
+    learned: Mapping[str, NDArray] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, WindowModel):
+            raise NeurosimInputError(f"Windowed.model: must be a WindowModel (got {type(self.model).__name__})")
+        good = isinstance(self.window, (int, float)) and math.isfinite(self.window) and self.window > 0
+        require(good, "Windowed.window", "must be > 0 s", self.window)
+        fixed = self.model.fixed_window
+        rule = f"must be {fixed} s, the step of its {type(self.model).__name__}"
+        same = fixed is None or math.isclose(self.window, fixed, rel_tol=1e-6)
+        require(same, "Windowed.window", rule, self.window)
+        require(isinstance(self.learn, bool), "Windowed.learn", "must be true or false", self.learn)
+
+    def start(self) -> WindowState:
+        """Return a new state at the start of a recording.
+
+        Raises:
+            NeurosimInputError: `learned` is that of another model.
+        """
+        state = self.model.start()
+        if self.learned is not None:
+            state.restore(self.learned)
+            state.begin()
+        return state
+
+
+def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, NDArray]]) -> list[LayerCounts]:
+    """Return the work of a model alone in the windows of a recording, without learning; the model stays as it is.
+
+    Args:
+        name: of the layer.
+        windows: for each, the ascending active units of every receptor.
+    """
+    state = model.start()
+    totals = np.zeros(4, np.int64)
+    state.begin()
+    for window in windows:
+        units = {receptor: np.asarray(active, np.int32) for receptor, active in window.items()}
+        output = state.step({k: Arrivals(v, np.ones(len(v), np.int64)) for k, v in units.items()}, learn=False)
+        totals += 1, sum(map(len, units.values())), len(output.units), output.synaptic_operations
+    return [state.layer(name, WindowTotals(*totals.tolist()))]
+
+
+def array_of(
+    arrays: Mapping[str, NDArray], name: str, like: NDArray, low: float | None = None, high: float | None = None
+) -> NDArray:
+    """Return an array of a saved state, with the shape and type of `like` and values in `low`..`high`, if given.
+
+    Raises:
+        NeurosimInputError: it is missing, of another shape or type, or has another value.
+    """
+    if name not in arrays:
+        raise NeurosimInputError(f"state: array '{name}' is missing; give a state of the same model")
+    array = np.asarray(arrays[name])
+    thing = f"state['{name}']"
+    same = array.shape == like.shape and array.dtype == like.dtype
+    form = f"{array.dtype.name} {list(array.shape)}"
+    require(same, thing, f"must be {like.dtype.name} {list(like.shape)}", form)
+    if low is not None and high is not None:
+        inside = (array >= low) & (array <= high)
+        require(bool(inside.all()), thing, f"must be in {low:g}..{high:g}", array[~inside][:1])
+    return array

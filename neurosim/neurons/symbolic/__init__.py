@@ -1,3 +1,0 @@
-"""Neuron models from equations in text: parsed, split into exact and stepped parts, written as a class, compiled."""
-
-from .model import equations as equations

@@ -1,3 +1,0 @@
-"""The toolbox of report pages: `page` renders templates; `charts`, `pixels`, `recordings`, `sections` and `numbers` are
-the parts. It knows no kind of run: each kind in `neurosim.runs` has its own page.
-"""

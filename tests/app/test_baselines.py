@@ -1,0 +1,73 @@
+"""Simple classifiers beside a run's accuracy, and intervals beside every accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.bars import bars
+
+from neurosim import Recordings, Spikes
+from neurosim.app.runs import baselines
+from neurosim.app.runs.frame.tables import accuracy_row, baseline_rows, share
+from neurosim.app.runs.score import Score, wilson
+
+
+def test_features_are_roots_of_counts_in_windows() -> None:
+    recordings = bars(3)
+    found = baselines.features(recordings)
+    assert found.shape == (12, 3 * 128) and found.dtype == np.float32
+    for k, spikes in enumerate(recordings):
+        window = np.minimum(spikes.times / spikes.duration * 3, 2).astype(int)
+        counts = np.zeros((3, 128))
+        np.add.at(counts, (window, spikes.units), 1)
+        np.testing.assert_allclose(found[k], np.sqrt(counts).ravel(), rtol=1e-6)
+
+
+def test_neighbours_of_a_large_sensor_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = bars(2)
+    whole = baselines.features(recordings) ** 2
+    monkeypatch.setattr(baselines, "MAX_UNITS", 40)
+    found = baselines.features(recordings) ** 2
+    assert found.shape == (8, 3 * 2 * 4 * 4)
+    pooled = whole.reshape(8, 3, 2, 4, 2, 4, 2).sum(axis=(4, 6)).reshape(8, -1)
+    np.testing.assert_allclose(found, pooled, rtol=1e-5, atol=1e-5)
+    line = Recordings.collect([Spikes(np.array([0.0]), np.array([90]), 100, 0.1)] * 2, [0, 1], ("a", "b"))
+    assert baselines.features(line).shape == (2, 3 * 34)
+
+
+def test_patches_are_cut_from_all_windows_and_planes_of_a_place() -> None:
+    recordings = bars(2)
+    grid = baselines.features(recordings).reshape(8, 6, 8, 8)
+    found = baselines._patches(recordings)
+    assert found.shape == (8, 4, 6 * 25)
+    for k, (y, x) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
+        assert np.array_equal(found[:, k], grid[:, :, y : y + 5, x : x + 5].reshape(8, -1))
+    line = Recordings.collect([Spikes(np.array([0.0]), np.array([3]), 4, 0.1)] * 2, [0, 1], ("a", "b"))
+    assert baselines._patches(line).shape == (2, 1, 3 * 4)
+
+
+def test_naive_bayes_votes_by_the_words_of_each_place() -> None:
+    # Two words. Place 0 says the class; place 1 is the same word for both.
+    train = np.array([[[0.0], [1.0]], [[0.0], [1.0]], [[1.0], [1.0]], [[1.0], [1.0]]], np.float32)
+    test = np.array([[[0.1], [0.9]], [[0.9], [0.9]]], np.float32)
+    assert baselines._naive_bayes(train, np.array([3, 3, 5, 5]), test).tolist() == [3, 5]
+
+
+def test_they_tell_bars_apart_and_give_the_same_again() -> None:
+    train = bars(20)
+    test = bars(8, 700)
+    found = baselines.baselines(train, test)
+    assert tuple(found) == baselines.NAMES
+    assert all(0.7 < value <= 1 for value in found.values())
+    assert baselines.baselines(train, test) == found
+    words = " ".join(words for _, words in baseline_rows(found))
+    assert "logistic regression" in words and "RBF SVM" in words and not baseline_rows({})
+
+
+def test_accuracies_say_their_number_and_interval() -> None:
+    low, high = wilson(92, 100)
+    score = Score(accuracy=0.92, confidence_interval=(low, high), chance=0.1, uniform_chance=0.1)
+    text = accuracy_row(score, "accuracy", 100)[1]
+    assert text == "92.0 % of 100 (95 % between 85.0 % and 95.9 %; chance 10.0 %)"
+    assert share(0.92, 100) == "92.0 % of 100 (95 % between 85.0 % and 95.9 %)"
+    assert share(None, 0) == accuracy_row(Score(), "accuracy", None)[1].split(" ")[0]

@@ -1,0 +1,106 @@
+"""Models of any vocabulary from a Hugging Face folder with its tokenizer to text in spikes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import rwkv
+from helpers.recorded import value_of
+from helpers.vocabularies import WORLD_LINES, train_json
+from safetensors.torch import save_file
+
+from neurosim.app import RunOptions
+from neurosim.app.runs.convert import Conversion
+from neurosim.app.runs.convert.config import ConvertConfig
+from neurosim.app.runs.convert.result import ConversionResult
+from neurosim.app.runs.convert.text import write_text
+from neurosim.app.runs.frame.lifecycle import start
+from neurosim.app.runs.frame.terminal import printable
+from neurosim.base import NeurosimInputError
+from neurosim.language import LanguageModel
+from neurosim.language.attention.huggingface import READERS
+from neurosim.language.attention.huggingface.config import CheckpointConfig
+from neurosim.language.conversion.generate import Sampling
+
+WORDS = 32_000
+CONFIGS: dict[str, dict[str, Any]] = {
+    "gla": {"hidden_size": 16, "num_hidden_layers": 1, "num_heads": 2, "intermediate_size": 24},
+    "llama": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2}
+    | {"intermediate_size": 24, "head_dim": 4},
+}
+BRIEF = {
+    "text": {"tokens": 60},
+    "calibration": {"windows": 2, "length": 16},
+    "report": {"layer_tokens": 0, "executed_tokens": 16},
+}
+
+
+def hugging_face_folder(kind: str, folder: Path) -> None:
+    """Write a model of this type with `WORDS` words in bfloat16, and a tokenizer of fewer."""
+    train_json(folder, 1000)
+    if kind == "rwkv6":
+        values = {rwkv.hugging_face(name): v.bfloat16() for name, v in rwkv.tensors(6, WORDS).items()}
+        (folder / "config.json").write_text(json.dumps(rwkv.hugging_face_config(6, WORDS)))
+        save_file(values, folder / "model.safetensors")
+        return
+    reader = READERS[kind]
+    config = CONFIGS[kind] | {"vocab_size": WORDS}
+    model = LanguageModel(reader.config(CheckpointConfig(config)))
+    tensors = {reader.theirs(name): value for name, value in model.state_dict().items()}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+    values = {name: value_of(name, list(value.shape)).bfloat16() for name, value in tensors.items()}
+    save_file(values, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("kind", [*CONFIGS, "rwkv6"])
+def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
+    hugging_face_folder(kind, tmp_path / "model")
+    options = RunOptions(out=tmp_path / "run", quiet=True)
+    result = start(Conversion(tmp_path / "model"), ConvertConfig.model_validate(BRIEF), options)
+    assert isinstance(result, ConversionResult) and result.unit == "token" and result.tokens == 60
+    assert result.bytes_per_token is not None and 2 < result.bytes_per_token < 6
+    assert result.per_byte(result.loss) == pytest.approx((result.loss or 0) / result.bytes_per_token)
+    assert result.execution is not None and result.execution.largest == 0.0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "nats a token, " in page and " a byte" in page and "a token at a time" in page
+    assert "Time of a token" in page and "compiled, one at a time; dense in float32" in page
+    table = result_table(result)
+    assert "loss a byte" in table and "bytes a token" in table and "same next token" in table
+    text = write_text(tmp_path / "run", b"The list", Sampling(4), RunOptions(out=tmp_path / "text", quiet=True))
+    assert text.prompt == "The list" and text.tokens == 4 and text.unit == "token" and text.spiking
+    assert (tmp_path / "text" / "text.txt").read_bytes() == b"The list" + text.text.encode()
+
+
+def result_table(result: ConversionResult) -> str:
+    from neurosim.app.runs.convert.table import render
+
+    return render(result)
+
+
+def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) -> None:
+    hugging_face_folder("llama", tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    text = write_text(tmp_path / "model", b"5 31999 7", Sampling(3, seed=1), RunOptions(quiet=True))
+    assert text.prompt == "5 31999 7" and len(text.text.split()) == 3
+    with pytest.raises(NeurosimInputError, match=r"prompt: must have tokens of 0 to 31999 \(got 32000\)"):
+        write_text(tmp_path / "model", b"32000", Sampling(3), RunOptions(quiet=True))
+    with pytest.raises(NeurosimInputError, match=r"has 32000 words and no tokenizer.json or tokenizer.model; add its"):
+        start(Conversion(tmp_path / "model"), ConvertConfig.model_validate(BRIEF), RunOptions(quiet=True))
+
+
+def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
+    torch.save(rwkv.tensors(6, 300), tmp_path / "RWKV-x060.pth")
+    (tmp_path / "rwkv_vocab_v20230424.txt").write_text(WORLD_LINES)
+    text = write_text(tmp_path / "RWKV-x060.pth", b"and and", Sampling(3), RunOptions(quiet=True))
+    assert text.prompt == "and and" and text.tokens == 3 and text.unit == "token"
+    brief = ConvertConfig.model_validate(BRIEF | {"calibration": {"windows": 2, "length": 16}})
+    start(Conversion(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
+    assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
+
+
+def test_text_does_not_command_a_terminal() -> None:
+    assert printable("a\x1b[31mb\x07\r\x9b1m\u202ec\n\t\u00e9🙂") == "a\\x1b[31mb\\x07\\r\\x9b1m\\u202ec\n\t\u00e9🙂"

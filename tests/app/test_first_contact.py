@@ -1,0 +1,189 @@
+"""What a newcomer meets: the index of runs, the settings of a run before it runs, progress in a log, safe terminals."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from neurosim.app.cli import main
+from neurosim.app.runs.frame import progress
+from neurosim.app.runs.frame.command import CommandOptions, CommandResult, common
+from neurosim.base.json_toml import read_json, read_toml, write_json
+from neurosim.kernels.engine.clocked import loop
+
+NETWORK = '[simulation]\nduration = 0.01\n\n[[population]]\nname = "E"\nshape = 3\nmodel = "LIF"\n'
+
+
+def invoke(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, words)
+    return result.exit_code, result.output
+
+
+def test_the_index_of_runs_links_to_reports_and_survives_what_it_cannot_read(elsewhere: None) -> None:
+    Path("net.toml").write_text(NETWORK)
+    assert invoke("simulate", "--config", "net.toml", "--out", "runs/a & b", "--quiet")[0] == 0
+    Path("runs/broken").mkdir()
+    Path("runs/broken/manifest.json").write_text("{")
+    code, text = invoke("runs")
+    assert code == 0 and "network" in text and "done" in text and "cannot be read" in text
+    page = Path("runs/index.html").read_text()
+    assert 'href="a%20%26%20b/report.html"' in page and "a &amp; b" in page
+    code, text = invoke("runs", "nowhere")
+    assert code != 0 and "nowhere: no such folder" in text
+
+
+@pytest.mark.parametrize("words", [("demo",), ("simulate", "--config", "net.toml"), ("memory", "store", "digits")])
+def test_show_config_prints_what_the_run_would_have_and_runs_nothing(words: tuple[str, ...], elsewhere: None) -> None:
+    Path("net.toml").write_text(NETWORK)
+    result = CliRunner().invoke(main, [*words, "--show-config", "--quiet"])
+    assert result.exit_code == 0, result.output
+    Path("shown.toml").write_text(result.output)
+    assert read_toml("shown.toml")
+    assert not Path("runs").exists()
+
+
+def test_show_config_cannot_stand_beside_resume(elsewhere: None) -> None:
+    code, text = invoke("simulate", "--resume", "runs/x", "--show-config")
+    assert code == 2 and "--resume: cannot be combined" in text
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    clock = iter([0.0, 1.0, 16.0, 17.0, 40.0])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("train", "epochs", quiet=False) as report:
+        assert report is not None
+        for done in (1, 2, 3, 4):
+            report(done, 8, "loss 0.5")
+    assert (
+        log.getvalue() == "train: 25% of 8 epochs, 90 s left, loss 0.5\ntrain: 50% of 8 epochs, 52 s left, loss 0.5\n"
+    )
+
+
+def test_long_work_says_early_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    clock = iter([0.0, 2.0, 4.0, 6.0])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("train", "epochs", quiet=False) as report:
+        assert report is not None
+        for done in (1, 2, 3):
+            report(done, 100)
+    assert log.getvalue() == "train: 2% of 100 epochs, 196 s left\n"
+
+
+def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    clock = iter([0.0, 281.0, 282.0, 300.0])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar("learning", "updates", quiet=False) as report:
+        assert report is not None
+        for done in (1, 2, 20):
+            report(done, 100, "loss 2")
+    assert log.getvalue() == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
+
+
+def test_the_first_run_says_that_kernels_are_compiled(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def lines(folder: Path) -> str:
+        monkeypatch.setattr(loop, "run", SimpleNamespace(stats=SimpleNamespace(cache_path=str(folder))))
+        progress._announce_compilation.cache_clear()
+        for quiet in (True, False, False):
+            with progress.simulation_bar("simulating", quiet):
+                pass
+        return capfd.readouterr().err
+
+    assert lines(tmp_path) == "the kernels of the engine are compiled once, about half a minute\n"
+    (tmp_path / "loop.run-1.py311.nbi").touch()
+    assert lines(tmp_path) == ""
+
+
+def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> None:
+    @click.command()
+    @common()
+    def command(options: CommandOptions) -> CommandResult:
+        options.say("remark \x1b[31m")
+        return CommandResult({}, "name \x1b]0;x\x07\u202e\nnext")
+
+    found = CliRunner().invoke(command, [])
+    assert found.output == "remark \\x1b[31m\nname \\x1b]0;x\\x07\\u202e\nnext\n"
+    code, text = invoke("simulate", "no\x1bsuch")
+    assert code != 0 and "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("convert", "generate", "model", "--set", "a=1"),
+        ("runs", "--seed", "0"),
+        ("completion", "bash", "--out", "x"),
+        ("datasets", "list", "--threads", "1"),
+        ("report", "run", "--config", "a.toml"),
+    ],
+)
+def test_options_without_a_use_are_refused(elsewhere: None, words: tuple[str, ...]) -> None:
+    code, output = invoke(*words)
+    assert (code, output) == (2, f"neurosim: {words[-2]}: this command has no use for it; leave it out\n")
+
+
+def commands() -> list[tuple[list[str], click.Command]]:
+    """Return every command with its words."""
+    found: list[tuple[list[str], click.Command]] = []
+
+    def walk(words: list[str], command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                walk([*words, name], inner)
+        else:
+            found.append((words, command))
+
+    walk([], main)
+    return found
+
+
+def test_the_help_of_a_command_lists_what_it_takes(elsewhere: None) -> None:
+    """Values that no command reads end in an error of the option itself only where it is refused."""
+    values = {"--config": "a.toml", "--set": "a=1", "--seed": "1", "--out": "o", "--threads": "1"}
+    refused = 0
+    for words, command in commands():
+        text = invoke(*words, "--help")[1]
+        arguments = ["x"] * sum(isinstance(p, click.Argument) and p.required for p in command.params)
+        for flag, value in values.items():
+            if f"  {flag} " not in text:
+                line = f"neurosim: {flag}: this command has no use for it; leave it out\n"
+                assert invoke(*words, *arguments, flag, value) == (2, line)
+                refused += 1
+    assert refused > 40 and len(commands()) > 25
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("net.toml").write_text(NETWORK + 'tau_mem = 20\n\n[[population]]\nname = "F"\nshape = 1\nmodel = "LIF"\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, output = invoke("simulate", "--config", "net.toml", "--out", "run")
+    line = "neurosim: Population['E'].model.tau_mem: 20 s is long, 20,000 steps; times are in seconds: 20 ms are 0.02"
+    assert code == 0 and line in output.splitlines()
+
+
+def test_a_killed_run_says_how_to_run_it_again(elsewhere: None) -> None:
+    Path("net.toml").write_text(NETWORK)
+    assert invoke("simulate", "--config", "net.toml", "--out", "run", "--quiet")[0] == 0
+    Path("run/metrics.json").unlink()
+    manifest = read_json("run/manifest.json")
+    command = ["neurosim", "simulate", "--config", "my net.toml"]
+    write_json("run/manifest.json", {**manifest, "status": "running", "command": command})
+    expected = "run: has no results (killed); run it again: neurosim simulate --config 'my net.toml'"
+    assert invoke("measure", "run") == (2, f"neurosim: {expected}\n")

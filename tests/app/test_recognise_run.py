@@ -1,0 +1,110 @@
+"""`neurosim memory recognise`: the library's recogniser on a dataset, resumed bit for bit, for sensors of any size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from neurosim.app import RunOptions
+from neurosim.app.cli import main
+from neurosim.app.runs import data
+from neurosim.app.runs.frame.lifecycle import resume, start
+from neurosim.app.runs.memory.recognise import KIND, run
+from neurosim.app.runs.memory.recognise.config import RecogniseConfig
+from neurosim.app.runs.memory.recognise.result import RecogniseResult
+from neurosim.base import NeurosimInputError, NeurosimInterruptedError
+from neurosim.memory import build_recogniser
+from neurosim.memory.macrocolumn.encoders import on_off_windows
+from neurosim.memory.macrocolumn.saved import load
+
+
+def small(*sets: str) -> RecogniseConfig:
+    given = {"data.name": "digits", "data.train_limit": 130, "data.limit": 60}
+    return RecogniseConfig.configure(sets=sets, given=given)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> RecogniseResult:
+    return start(KIND, small(), RunOptions(out=tmp_path_factory.mktemp("run") / "a", quiet=True))
+
+
+def test_answers_are_those_of_the_library(done: RecogniseResult) -> None:
+    splits = data.load(small().data)
+    owner = build_recogniser("nmnist", 0, splits.train.shape, 10)
+    memory = owner.memory()
+    order = np.random.default_rng(0).permutation(130)
+    duration = float(splits.train.durations.max())
+    view = on_off_windows(splits.train, duration=duration)
+    owner.store(memory, view[order], np.asarray(splits.train.labels)[order])
+    found = owner.recognise(memory, on_off_windows(splits.test, duration=duration)).labels
+    assert done.accuracy == np.mean(found == splits.test.labels)
+    assert done.accuracy > 0.5 > 3 * (done.chance or 1)
+    assert (done.stored, done.samples, done.view) == (130, 60, "camera")
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_to_the_same_answers(
+    tmp_path: Path, done: RecogniseResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "CHUNK", 50)
+    calls = []
+    real = run.mc.save
+
+    def second_is_the_last(*words: object) -> None:
+        real(*words)  # type: ignore[arg-type]
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.mc, "save", second_is_the_last)
+    with pytest.raises(NeurosimInterruptedError, match="neurosim memory recognise --resume"):
+        start(KIND, small(), RunOptions(out=tmp_path / "a", quiet=True))
+    again = resume(KIND, tmp_path / "a", RunOptions(quiet=True))
+    assert len(calls) == 3  # items 100 to 130 alone were left
+    assert again.digest == done.digest and again.levels == done.levels
+    assert load(tmp_path / "a" / run.MEMORY)[1].stored == 130
+
+
+def test_command_page_and_measures(tmp_path: Path) -> None:
+    words = ["memory", "recognise", "digits", "--items", "40", "--limit", "20", "--json", "--out", str(tmp_path / "a")]
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 0, found.stderr
+    tree = json.loads(found.stdout)
+    assert tree["stored"] == 40 and len(tree["levels"]) == 2
+    assert tree["measures"]["synaptic_operations"]["Effective_ACs"] > 0
+    assert "each item seen once" in (tmp_path / "a" / "report.html").read_text()
+    assert CliRunner().invoke(main, ["measure", str(tmp_path / "a")]).exit_code == 0
+
+
+SENSORS = [
+    ("mnist", (8, 8)),
+    ("mnist", (3, 8, 8)),
+    ("mnist", (100, 60)),
+    ("nmnist", (1, 8, 40)),
+    ("nmnist", (2, 64, 64)),
+    ("shd", (20,)),
+]
+
+
+@pytest.mark.parametrize(("name", "shape"), SENSORS)
+def test_fields_follow_the_size_of_the_sensor(name: str, shape: tuple[int, ...]) -> None:
+    owner = build_recogniser(name, shape=shape, classes=3)
+    assert owner.classes == 3
+    below = owner.hierarchy.inputs
+    for level in owner.hierarchy.levels:
+        assert np.unique(level.fields).size == below  # nothing is out of sight
+        below = level.columns
+
+
+def test_bad_settings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(NeurosimInputError, match=r"view.kind: must be 'image' for grey levels"):
+        start(KIND, small("view.kind=sound"), RunOptions(out=tmp_path / "a", quiet=True))
+    for bad in ("300", "[]", "[3, 255]"):
+        with pytest.raises(NeurosimInputError, match=r"view.threshold"):
+            small(f"view.threshold={bad}")
+    with pytest.raises(NeurosimInputError, match=r"build_recogniser.shape: must have 3 dimensions of at least 2"):
+        build_recogniser("nmnist", shape=(34, 34))

@@ -1,0 +1,71 @@
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimWriteError
+from neurosim.base.errors import check_fields, lookup, require, unit_hint
+
+
+def test_check_names_thing_rule_and_value():
+    with pytest.raises(NeurosimInputError, match=r"^LIF\.tau_mem: must be > 0 s \(got -0\.02\)$"):
+        require(False, "LIF.tau_mem", "must be > 0 s", np.float64(-0.02))
+    require(True, "LIF.tau_mem", "must be > 0 s", -1)
+
+
+def test_pick_suggests_the_nearest_name():
+    table = {"ridge": 1, "logistic": 2}
+    assert lookup(table, "ridge", "readout.kind") == 1
+    with pytest.raises(NeurosimInputError, match=r"did you mean 'ridge'\? choose from logistic, ridge"):
+        lookup(table, "rigde", "readout.kind")
+    with pytest.raises(NeurosimInputError, match=r"did you mean 'LIF'\?"):
+        lookup(dict.fromkeys(["IF", "LI", "LIF"]), "LFI", "model")
+    with pytest.raises(NeurosimInputError, match=r"unknown name 'zzzz'; choose from"):
+        lookup(table, "zzzz", "readout.kind")
+
+
+def test_exit_codes():
+    assert NeurosimInputError("").exit_code == NeurosimFormatError("").exit_code == 2
+    assert NeurosimWriteError("").exit_code == 1
+
+
+@dataclass
+class Settings:
+    epochs: int = 1
+    tau_mem: float = 0.02
+    dropout: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (Settings(epochs=0), "Settings.epochs: must be >= 1 (got 0)"),
+        (Settings(tau_mem=0.0), "Settings.tau_mem: must be > 0 s (got 0.0)"),
+        (Settings(tau_mem=math.inf), "Settings.tau_mem: must be > 0 s (got inf)"),
+        (Settings(dropout=1.0), "Settings.dropout: must be >= 0 and < 1 (got 1.0)"),
+        (Settings(dropout=-0.1), "Settings.dropout: must be >= 0 and < 1 (got -0.1)"),
+        (Settings(dropout=math.nan), "Settings.dropout: must be >= 0 and < 1 (got nan)"),
+    ],
+)
+def test_fields_are_held_to_the_rule_that_the_error_says(settings: Settings, text: str) -> None:
+    rules = {"epochs": ">= 1", "tau_mem": "> 0 s", "dropout": ">= 0 and < 1"}
+    with pytest.raises(NeurosimInputError, match=f"^{re.escape(text)}$"):
+        check_fields(settings, rules)
+    with pytest.raises(NeurosimInputError, match=r"^train\."):
+        check_fields(settings, rules, "train")
+    check_fields(Settings(), rules)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [("20 ms", "0.02"), ("20ms", "0.02"), ("1.5us", "1.5e-06"), ("3 kHz", "3000"), ("2 s", "2"), ("-70mV", "-0.07")],
+)
+def test_a_number_with_a_unit_is_met_with_its_si_value(value: str, written: str) -> None:
+    assert unit_hint(value) == f"; numbers are in SI units, without the unit: {written}"
+
+
+@pytest.mark.parametrize("value", ["ms", "20", "1.2.3 s", "twenty ms", "20 m", ".s", 20, None, True])
+def test_other_values_get_no_hint_of_a_unit(value: object) -> None:
+    assert unit_hint(value) == ""

@@ -1,0 +1,427 @@
+"""The compiled step: for every kind, coding, batch and number of threads it is the model's own step."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.decoding import SENSITIVE, assert_same, assert_same_but, decoded, model_of, stepped, text
+from helpers.samples import sampled
+from torch import Tensor, nn
+
+from neurosim.base import NeurosimInputError
+from neurosim.kernels.decode.program import MEET
+from neurosim.language import (
+    KINDS,
+    SCHEMES,
+    Coder,
+    Coding,
+    Decoder,
+    LanguageConfig,
+    LanguageModel,
+    Mixer,
+    MixerSpec,
+    calibrate_channels,
+    convert,
+    read_model,
+)
+from neurosim.language.attention.events import EventInput
+from neurosim.language.attention.experts import ExpertsSpec
+from neurosim.language.attention.kinds.base import Inputs, Shared, State, read
+from neurosim.language.attention.kinds.linear import GLA
+from neurosim.language.attention.kinds.parallel_rnn import ParaLSTM
+from neurosim.language.conversion.decoder.memory import Weights
+from neurosim.language.conversion.decoder.program import NotCompiledError
+from neurosim.language.conversion.generate import Sampling, generate_tokens
+
+MORE: list[tuple[str, dict[str, Any]]] = [
+    ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
+    ("linear", {"num_heads": 2, "feature_map": "hedgehog", "tie_feature_map_qk": True}),
+    ("linear", {"num_heads": 4, "num_kv_heads": 2, "feature_map": "hedgehog", "rotary_dim": 6, "rope_theta": 50.0}),
+    ("linear", {"num_heads": 2, "feature_map": "based", "key_dim": 8}),
+    ("linear", {"num_heads": 2, "feature_map": "dpfp", "use_output_norm": False}),
+    ("linear", {"num_heads": 2, "feature_map": "norm_aware", "norm_power": 2.0}),
+    ("linear", {"num_heads": 2, "feature_map": "t2r"}),
+    ("linear", {"num_heads": 2, "feature_map": "relu", "norm_q": True, "norm_k": True}),
+    ("comba", {"num_heads": 2, "head_dim": 6, "normalise_feedback": True, "use_gate": False}),
+    ("comba", {"num_heads": 2, "head_dim": 6, "use_inner_decay": False, "use_output_correction": False}),
+    ("deltanet", {"num_heads": 2, "qk_activation": "elu", "qk_norm": "sum", "use_beta": False, "gate_fn": "swish"}),
+    ("deltanet", {"num_heads": 2, "conv_size": 0}),
+    ("deltaproduct", {"num_heads": 2, "head_dim": 6, "use_forget_gate": False, "gate_fn": None}),
+    ("gla", {"num_heads": 2, "clamp_min": -0.1, "feature_map": "relu"}),
+    ("gsa", {"num_heads": 2, "feature_map": "t2r"}),
+    ("hgrn", {"expand_ratio": 1.5, "use_lower_bound": False}),
+    ("kda", {"num_heads": 2, "head_dim": 6, "lower_bound": -5.0}),
+    ("latent", {"num_heads": 3, "qk_rope_head_dim": 0, "attention_bias": True}),
+    ("mamba2", {"head_dim": 8, "state_size": 5, "D_has_hdim": True, "gate_first": False, "dt_limit": (0.02, 0.05)}),
+    ("mamba2", {"head_dim": 8, "state_size": 5, "rmsnorm": False, "use_conv_bias": False}),
+    ("mom", {"num_heads": 2, "head_dim": 6, "single_kv_proj": True, "shared_mem": False, "conv_size": 0}),
+    ("moneta", {"num_heads": 2, "head_dim": 8, "expansion": 2, "span": 4, "retention": "printed", "q": 2.5}),
+    ("rwkv6", {"head_dim": 8, "inner_dim": 32, "value_dim": 64}),
+    ("plstm", {"num_heads": 2, "conv_size": 3, "gate_fn": None}),
+    ("sse", {"num_heads": 2, "head_dim": 6, "gate_fn": None}),
+    ("sse", {"num_heads": 2, "head_dim": 6, "topk": 3, "readers": 1}),
+    ("sse_delta", {"num_heads": 2, "head_dim": 6, "topk": 2, "allow_neg_eigval": True}),
+    ("window_linear", {"window_size": 1, "use_gate": False, "feature_map": "elu", "attention": {"rotary_dim": 0}}),
+    ("window_linear", {"window_size": 3, "attention": {"num_heads": 2, "qk_norm": True, "output_gate": True}}),
+]
+
+
+# The sample of the quick run: a state that decays, one that is corrected, a scan, a window and routed memories.
+QUICK = ["gla", "gated_deltanet", "mamba2"]
+CASES = [(kind, scheme) for kind in sorted(KINDS) for scheme in SCHEMES]
+QUICK_CASES = [("gla", "ternary"), ("gla", "calibrated"), ("gla", "stbif"), ("mamba2", "qcfs"), ("hax", "calibrated")]
+
+
+@pytest.mark.parametrize("case", sampled(CASES, QUICK_CASES), ids="-".join)
+def test_every_kind_and_coding(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step is the model's own, and neither the batch nor threads change a bit."""
+    monkeypatch.setattr("neurosim.language.conversion.model.LEARNED_STEPS", 1)
+    kind, scheme = case
+    model = model_of(kind)
+    tokens = text(6, 16)
+    first_coding = Coding(scheme, head=True, spikes=0.8, levels=15)
+    if SCHEMES[scheme].channel:
+        known = calibrate_channels(model, first_coding, text(600), 0, 2, 16)
+    else:
+        known = None
+    for weights, batch in (("int8", 16), ("float32", 5)):
+        coding = replace(first_coding, weights=weights)
+        made = convert(model, coding, text(600), windows=2, length=16, calibration=known).execute()
+        first = decoded(Decoder(made.model, batch), tokens[:, :batch])
+        some, close = (2, 1e-4) if kind in SENSITIVE else (1, 2e-5)
+        assert_same_but(some, first, stepped(made.model, tokens[:, :batch]), close)
+        # Threads meet in two ways, with thresholds of tokens and of channels, whatever the type of the weights.
+        if weights == "int8" and scheme in ("ternary", "calibrated"):
+            threads = 2
+        else:
+            threads = 1
+        for fewer in (1, 3):
+            assert torch.equal(decoded(Decoder(made.model, fewer, threads), tokens[:, :fewer]), first[:, :fewer])
+
+
+@pytest.mark.parametrize("kind", sampled(sorted(KINDS), QUICK))
+def test_every_kind_dense(kind: str) -> None:
+    model = model_of(kind)
+    tokens = text(9, 2)
+    assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens), 1e-4 if kind in SENSITIVE else 2e-5)
+
+
+@pytest.mark.parametrize("case", sampled(MORE, MORE[::4]), ids=str)
+def test_options(case: tuple[str, dict[str, Any]]) -> None:
+    kind, options = case
+    made = convert(model_of(kind, options), Coding("ternary", k=4.0)).execute()
+    tokens = text(8, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@pytest.mark.parametrize("kind", ["gla", "gated_deltanet", "rwkv7", "mom", "window", "window_linear"])
+@pytest.mark.parametrize("state", [False, True])
+def test_queries_keys_and_states_in_spikes(kind: str, state: bool) -> None:
+    made = convert(model_of(kind), Coding("ternary", qk=True, state=state)).execute()
+    tokens = text(8, 2)
+    if kind == "window" and state:
+        with pytest.raises(NotCompiledError, match=r"layers\.0\.mixer: codes\.state"):
+            Decoder(made.model, 2)
+        return
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class OwnKind(Mixer):
+    """S = s(W x) S + k (v + m - S^T k)^T / 2, o = S^T q / (1 + |q|^2), m a running mean of x: a kind of a user."""
+
+    heads: int = 4
+
+    def build(self) -> None:
+        self.size = self.width // self.heads
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(self.width, self.width) for _ in range(4))
+        self.keep_proj = nn.Linear(self.width, self.heads)
+
+    def initial(self, x: Tensor) -> State:
+        memory = x.new_zeros(len(x), self.heads, self.size, self.size)
+        return {"memory": memory, "mean": x.new_zeros(len(x), 1, self.width)}
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        mean = 0.9 * state["mean"] + 0.1 * x
+        v = self.v_proj(x) + mean
+        q, k, v = (y.unflatten(-1, (self.heads, self.size)) for y in (self.q_proj(x), self.k_proj(x), v))
+        return {"q": q, "k": k.softmax(-1), "v": v, "keep": self.keep_proj(x).sigmoid()}, {"mean": mean}
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        q = inputs["q"]
+        k = inputs["k"]
+        v = inputs["v"]
+        error = v - read(memory, k)
+        memory = inputs["keep"][..., None, None] * memory + 0.5 * k[..., None] * error[..., None, :]
+        return memory, read(memory, q) / (1 + q.square().sum(-1, keepdim=True))
+
+    def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError  # tokens come one at a time here
+
+    def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        y: Tensor = self.o_proj(out.flatten(-2))
+        return y
+
+
+class Sorted(OwnKind):
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        return memory, inputs["v"].sort(-1).values
+
+
+class Forgetful(GLA):
+    """A kind of the package with another recurrence: its operation is not taken for it."""
+
+    def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        after, out = super().recur(memory, inputs)
+        return 0.5 * after, out
+
+
+class Slow(ParaLSTM):
+    """The same for a recurrence that is said by another method than `recur`."""
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        return 0.5 * (state + super().step(state, inputs))
+
+
+@pytest.mark.parametrize("kind", [OwnKind, Forgetful, Slow])
+def test_a_kind_of_a_user(kind: type[Mixer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its compiled step from `project`, `recur` and `finish`, in spikes and with its state in spikes, too."""
+    monkeypatch.setitem(KINDS, "own", kind)
+    model = model_of("own", {})
+    tokens = text(9, 2)
+    assert_same(decoded(Decoder(model, 2), tokens), stepped(model, tokens))
+    for state in (False, True):
+        made = convert(model, Coding("ternary", state=state)).execute()
+        one = decoded(Decoder(made.model, 2), tokens)
+        assert_same(one, stepped(made.model, tokens))
+        assert torch.equal(decoded(Decoder(made.model, 2, 2), tokens), one)
+
+
+def test_what_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "own", Sorted)
+    words = r"layers\.0\.mixer: torch function 'sort': no compiled operation computes it"
+    with pytest.raises(NotCompiledError, match=words):
+        Decoder(model_of("own", {}))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{"norm": "layer", "first_norm": True, "mlp": "channel_mix"}, {"mlp": "gated_channel_mix"}, {"tied": True}],
+)
+def test_shapes_of_the_model(shape: dict[str, Any]) -> None:
+    made = convert(model_of("rwkv7", **shape), Coding("ternary")).execute()
+    tokens = text(8, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        EventInput((30,)),
+        EventInput((40,), (5, 6), kernel=4),
+        EventInput((2, 13, 12), (4, 6), kernel=3),
+        EventInput((12, 11)),
+    ],
+)
+def test_tokens_that_are_events(events: EventInput) -> None:
+    made = convert(model_of("gla", events=events, vocabulary=10), Coding("ternary", head=True)).execute()
+    draws = torch.Generator().manual_seed(2)
+    bins = torch.poisson(torch.full((6, 3, int(np.prod(events.shape))), 0.4), generator=draws)
+    one = decoded(Decoder(made.model, 3), bins)
+    assert_same(one, stepped(made.model, bins))
+    assert torch.equal(decoded(Decoder(made.model, 3, 2), bins), one)
+    assert torch.equal(decoded(Decoder(made.model, 1, 2), bins[:, :1]), one[:, :1])
+    with pytest.raises(NeurosimInputError, match=r"tokens: must be \[tokens, \d+ units\] \(got \(3, 2\)\)"):
+        Decoder(made.model, 3).step(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("kind", sampled(["gla", "rwkv7", "gated_deltanet", "mamba2", "softmax"], ["gla", "mamba2"]))
+def test_threads_that_encode_their_own_channels(kind: str) -> None:
+    """Each thread encodes the channels that it has written, where channels have thresholds."""
+    coding = Coding("calibrated", spikes=0.5, weights="int8")
+    made = convert(model_of(kind), coding, text(4000), windows=4, length=32).execute()
+    tokens = text(7, 1)
+    one = Decoder(made.model)
+    assert_same(first := decoded(one, tokens), stepped(made.model, tokens))
+    for threads in (2, 3):
+        assert torch.equal(decoded(Decoder(made.model, threads=threads), tokens), first)
+
+
+@pytest.mark.parametrize(("scheme", "meets"), [("calibrated", 2), ("ternary", 4)])
+def test_how_often_threads_meet(scheme: str, meets: int) -> None:
+    """Behind mixer and feed-forward layer; where a token's threshold is of all channels, in front of them, too.
+
+    Heads and blocks of columns are dealt alike where there are enough of both.
+    """
+    model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),) * 2, width=256), 1).eval()
+    made = convert(model, Coding(scheme, spikes=0.5, weights="int8"), text(4000), windows=2, length=16)
+    decoder = Decoder(made.model, threads=2)
+    assert [int(own[:, MEET].sum()) for own in decoder._lists] == [2 * meets] * 2
+
+
+@pytest.mark.parametrize("k", [0.5, 6.0])  # few rows are added, or all are multiplied
+def test_a_batch_is_its_sequences_one_by_one(k: float) -> None:
+    made = convert(model_of("gla"), Coding("ternary", k=k, weights="int8")).execute()
+    tokens = text(6, 16)
+    batch = decoded(Decoder(made.model, 16), tokens)
+    one = Decoder(made.model)
+    for i in range(16):
+        one.reset()
+        assert torch.equal(decoded(one, tokens[:, i : i + 1]), batch[:, i : i + 1])
+
+
+@pytest.mark.parametrize("weights", ["int8", "float32"])
+def test_counts_of_hundreds_are_exact(weights: str) -> None:
+    """Beyond +-127 they escape the list."""
+    made = convert(model_of("gla"), Coding("ternary", k=300.0, weights=weights)).execute()
+    tokens = text(6, 2)
+    assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+def test_a_window_of_all_tokens_grows() -> None:
+    model = model_of("softmax", {"num_heads": 2})
+    tokens = text(300, 1)
+    decoder = Decoder(model, threads=2)
+    assert_same(decoded(decoder, tokens)[::20], stepped(model, tokens)[::20])
+    assert decoder.state_bytes == 2 * 512 * 2 * 32 * 4
+
+
+def test_long_streams_and_reset() -> None:
+    """A ring of keys that went round, positions, and a fresh start."""
+    made = convert(model_of("window"), Coding("ternary")).execute()
+    tokens = text(20, 1)
+    decoder = Decoder(made.model)
+    first = decoded(decoder, tokens)
+    assert_same(first, stepped(made.model, tokens))
+    assert decoder.state_bytes == 2 * 7 * 2 * 2 * 8 * 4  # layers, tokens, k and v, heads, channels, bytes
+    decoder.reset()
+    assert torch.equal(decoded(decoder, tokens), first)
+
+
+@torch.no_grad()
+def test_generated_text_is_that_of_the_model() -> None:
+    made = convert(model_of("gla"), Coding("ternary")).execute()
+    compiled = list(generate_tokens(Decoder(made.model), b"abc", Sampling(30)))
+    assert [token for token, _ in compiled] == [token for token, _ in generate_tokens(made.model, b"abc", Sampling(30))]
+    assert {size for _, size in compiled} == {Decoder(made.model).state_bytes}
+
+
+@pytest.mark.data
+def test_trained_checkpoints(data_root: Any) -> None:
+    """Models of flash-linear-attention, in spikes."""
+    for name in ("gla", "gated_deltanet", "rwkv7", "mamba2"):
+        made = convert(read_model(data_root / "checkpoints" / name), Coding("ternary")).execute()
+        tokens = torch.randint(made.model.config.vocabulary, (6, 1), generator=torch.Generator().manual_seed(1))
+        assert_same(decoded(Decoder(made.model), tokens), stepped(made.model, tokens))
+
+
+def _large() -> None:
+    model = model_of("gla")
+    with torch.no_grad():
+        model.layers[0].norm.weight.fill_(10.0)  # type: ignore[operator]
+    made = convert(model, Coding("ternary"))
+    made.layers["layers.0.mixer.q_proj"].coder = Coder("ternary", torch.ones(1), k=9e5)
+    Decoder(made.model).step([1])
+
+
+def _beyond() -> None:
+    scaling = {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 2}
+    decoder = Decoder(model_of("softmax", {"num_heads": 2, "rope_scaling": scaling}))
+    for token in (1, 2, 3):
+        decoder.step([token])
+
+
+def _not_finite() -> None:
+    made = convert(model_of("gla"), Coding("ternary"))
+    with torch.no_grad():
+        made.model.embeddings.weight[7] = torch.inf
+    Decoder(made.model).step([7])
+
+
+def _dense_not_finite() -> None:
+    model = model_of("gla")
+    with torch.no_grad():
+        model.lm_head.weight[3] = torch.nan
+    list(generate_tokens(Decoder(model), b"a", Sampling(1, temperature=0.0)))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Decoder(model_of("gla"), 17), r"Decoder.tokens: must be 1 to 16 side by side \(got 17\)"),
+        (lambda: Decoder(model_of("gla"), threads=0), r"Decoder.threads: must be at least 1 \(got 0\)"),
+        (lambda: Decoder(model_of("gla")).step([256]), r"token: must be >= 0 and < 256 \(got 256\)"),
+        (lambda: Decoder(model_of("gla")).step([1, 2]), r"tokens: must be 1, one of each sequence \(got 2\)"),
+        (_not_finite, "activations: must be finite"),
+        (_dense_not_finite, r"logits: must be finite: look for NaN or infinity in the model's weights"),
+        (_large, "counts are so large that an int32 sum could overflow; use float32 weights"),
+        (_beyond, "rope_scaling: its rates are known for 2 tokens; reset"),
+    ],
+)
+def test_errors(call: Any, words: str) -> None:
+    with pytest.raises(NeurosimInputError, match=words):
+        call()
+
+
+def test_nothing_is_allocated_between_tokens() -> None:
+    import tracemalloc
+
+    decoder = Decoder(convert(model_of("gla"), Coding("ternary")).model)
+    tokens = np.array([3])
+    decoder.step(tokens)
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for _ in range(50):
+        decoder.step(tokens)
+    grown = sum(each.size_diff for each in tracemalloc.take_snapshot().compare_to(before, "filename"))
+    tracemalloc.stop()
+    assert grown < 4096
+
+
+EXPERTS = [
+    ExpertsSpec(5, 2, 24),
+    ExpertsSpec(6, 2, 24, 16, gated=True, normalise=False, scale=1.5),
+    ExpertsSpec(6, 3, 24, 16, scores="sigmoid", groups=3, top_groups=2),
+]
+
+
+@pytest.mark.parametrize("spec", EXPERTS, ids=["softmax", "shared", "groups"])
+def test_experts(spec: ExpertsSpec) -> None:
+    model = model_of("gla", experts=spec, dense_layers=(0,))
+    tokens = text(8, 3)
+    for name, p in model.named_parameters():
+        if "router.bias" in name:
+            torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(3))
+    assert_same(decoded(Decoder(model, 3), tokens), stepped(model, tokens))
+    made = convert(model, Coding("ternary", k=3.0, weights="int8")).execute()
+    one = decoded(Decoder(made.model, 3), tokens)
+    assert_same(one, stepped(made.model, tokens))
+    assert torch.equal(decoded(Decoder(made.model, 1, 2), tokens[:, :1]), one[:, :1])
+    assert torch.equal(decoded(Decoder(made.model, 3, 2), tokens), one)
+
+
+def test_weights_lie_on_large_pages() -> None:
+    enabled = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not enabled.is_file() or "[never]" in enabled.read_text():
+        pytest.skip("transparent large pages are off")
+    array = Weights().zeros((8 * 2**20,), np.uint8)
+    array.fill(1)
+    mapping: list[str] = []  # of the array: a line of addresses, then one a value
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        borders = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+        if borders is not None:
+            inside = int(borders[1], 16) <= array.ctypes.data < int(borders[2], 16)
+            mapping = [line] if inside else mapping
+            if mapping and not inside:
+                break
+        elif mapping:
+            mapping.append(line)
+    assert mapping[0].split()[1] == "rw-p"
+    values = dict(line.split(":", 1) for line in mapping[1:])
+    assert int(values["AnonHugePages"].split()[0]) >= 2 * 2**10  # kB

@@ -1,0 +1,211 @@
+"""Memories trained at test time: the delta rule as their simplest case, outliers, gradients in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from helpers.attention_kinds import noise
+
+from neurosim.base import NeurosimInputError
+from neurosim.language import Depth, build
+from neurosim.language.attention.kinds.neural_memory import NeuralMemory
+from neurosim.memory import FastWeights
+
+ALWAYS = 1e9  # a bias of a sigmoid
+
+
+def memory_of(kind: str, width: int = 12, **options: Any) -> Any:
+    """A memory of one head that forgets nothing, without momentum, whose theta is `max_step`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mixer: Any = build(kind, width, Depth(), {"num_heads": 1} | options).double()
+    with torch.no_grad():
+        for layer, bias in ((mixer.alpha_proj, -ALWAYS), (mixer.theta_proj, ALWAYS)):
+            layer.weight.zero_()
+            layer.bias.fill_(bias)
+        if mixer.has_momentum:
+            mixer.momentum_proj.weight.zero_()
+            mixer.momentum_proj.bias.fill_(-ALWAYS)
+    return mixer
+
+
+def test_one_matrix_without_momentum_is_the_delta_rule() -> None:
+    titans = memory_of("titans", memory_depth=1, span=1, max_step=1.0)
+    delta: Any = build("deltanet", 12, Depth(), {"num_heads": 1, "use_beta": False}).double()
+    delta.load_state_dict({name: value for name, value in titans.state_dict().items() if name in delta.state_dict()})
+    delta.scale = 1.0
+    x = noise(2, 50, 12)
+    y, state = titans(x)
+    wanted, other = delta(x)
+    torch.testing.assert_close(y, wanted, rtol=0, atol=1e-12)
+    memory = state["memory"][:, :, 1].unflatten(-1, (12, 12))
+    torch.testing.assert_close(memory, other["memory"], rtol=0, atol=1e-12)
+
+
+def test_one_matrix_is_the_fast_weights_of_the_associative_room() -> None:
+    """With momentum, too; forgetting differs: there the error is that of the memory after it."""
+    titans = memory_of("titans", memory_depth=1, span=1, max_step=0.3)
+    with torch.no_grad():
+        titans.momentum_proj.bias.fill_(0.4)
+    x = noise(1, 12, 12)
+    inputs, _ = titans.project(x, titans.initial(x), {})
+    memory, _ = titans.chunked(titans.initial(x)["memory"], inputs)
+    rule = FastWeights(delta=True, learning_rate=0.3, momentum=float(torch.tensor(0.4, dtype=x.dtype).sigmoid()))
+    pairs = rule.memory(12, 12).write(*(inputs[name][0, :, 0].detach().numpy() for name in "kv"))
+    torch.testing.assert_close(
+        memory[0, 0, 1].unflatten(-1, (12, 12)).detach(), torch.from_numpy(pairs.weights), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("kind", ["titans", "moneta", "yaad", "memora"])
+def test_gradients_of_a_matrix_in_closed_form(kind: str) -> None:
+    """k (dL/de)^T with e = W^T k - v."""
+    mixer = memory_of(kind, memory_depth=1)
+    x = 3 * noise(1, 5, 12)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    anchor = noise(1, 1, 144, seed=3)
+    w = {"moneta": lambda a: a**3 / (a**4).sum() ** 0.5, "memora": lambda a: a.softmax(0)}.get(kind, lambda a: a)(
+        anchor[0, 0].view(12, 12)
+    )
+    k = inputs["k"][0, :, 0]
+    v = inputs["v"][0, :, 0]
+    e = k @ w - v
+    pull = e
+    if kind == "moneta":
+        pull = 3 * torch.tanh(10 * e) * e**2
+    if kind == "yaad":
+        pull = torch.minimum(e.abs(), inputs["delta"][0, :, 0]) * e.sign()
+    found = mixer.gradient(anchor, inputs)[0, :, 0].unflatten(-1, (12, 12))
+    torch.testing.assert_close(found, k[:, :, None] * pull[:, None], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("q", [2.0, 2.5, 3.0, 4.0, 6.0])
+def test_weights_of_moneta_are_the_gradient_of_a_squared_norm(q: float) -> None:
+    """Of |A|_q^2 / 2: of degree 1, and A itself for q = 2."""
+    mixer = memory_of("moneta", memory_depth=1, q=q)
+    a = noise(1, 1, 144, seed=3).requires_grad_()
+    half = (a.abs() ** q).sum() ** (2 / q) / 2
+    (wanted,) = torch.autograd.grad(half, a)
+    found = mixer.weights(a)[0].flatten(-2)
+    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(mixer.weights(3 * a)[0].flatten(-2), 3 * found, rtol=1e-11, atol=1e-12)
+    if q == 2:
+        torch.testing.assert_close(found, a, rtol=0, atol=1e-12)
+    zero = torch.zeros_like(a, requires_grad=True)
+    (slope,) = torch.autograd.grad(mixer.weights(zero)[0].sum(), zero)
+    assert torch.isfinite(slope).all()
+
+
+def test_moneta_starts_from_the_weights_of_the_other_memories() -> None:
+    """Its A at the start is the inverse of its map."""
+    mixer = memory_of("moneta", q=3.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = mixer.first_weights().double()
+        torch.manual_seed(1)
+        wanted = NeuralMemory.first_weights(mixer).double()
+    found = torch.cat([matrix.flatten(-2) for matrix in mixer.weights(first)], -1)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_moneta_of_two_squares_is_yaad_without_a_bound() -> None:
+    """p = q = 2, errors so large that tanh(10 e) is a sign, half of the step."""
+    x = noise(1, 6, 12)
+    moneta = memory_of("moneta", p=2.0, q=2.0, max_step=0.05, memory_depth=1, span=2)
+    yaad = memory_of("yaad", max_step=0.1, memory_depth=1, span=2)
+    yaad.load_state_dict(moneta.state_dict(), strict=False)
+    inputs, _ = moneta.project(x, moneta.initial(x), {})
+    inputs["v"] = 1e3 * (1 + inputs["v"].abs())
+    bounded = inputs | {"theta": 2 * inputs["theta"], "delta": torch.full_like(inputs["v"], torch.inf)}
+    memory, out = moneta.chunked(moneta.initial(x)["memory"], inputs)
+    other, wanted = yaad.chunked(moneta.initial(x)["memory"], bounded)
+    torch.testing.assert_close(memory, other, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(out, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_the_printed_retention_of_moneta_is_no_gradient() -> None:
+    mixer = memory_of("moneta", memory_depth=1, retention="printed")
+    a = noise(1, 1, 144, seed=3)
+    norm = float((a**4).sum()) ** 0.25
+    torch.testing.assert_close(mixer.weights(a)[0].flatten(-2), a / norm**2, rtol=1e-9, atol=1e-9)
+    larger = mixer.weights(2 * a)[0].flatten(-2)
+    torch.testing.assert_close(larger, a / norm**2 / 2, rtol=1e-9, atol=1e-9)
+    with pytest.raises(NeurosimInputError, match=r"Moneta\.retention: unknown name 'mirrored'; did you mean 'mirror'"):
+        memory_of("moneta", retention="mirrored")
+
+
+def recall_error(kind: str, factor: float) -> float:
+    """Mean squared error of recalled values, of variance 1, where 1 of 20 was written `factor` times as large."""
+    width = 32
+    pairs = 16
+    tokens = 160
+    mixer = memory_of(kind, width, memory_depth=1, span=1, max_step=0.2)
+    x = noise(4, tokens, width)
+    keys = noise(4, pairs, width, seed=1)
+    values = noise(4, pairs, width, seed=2)
+    keys = keys / keys.norm(dim=-1, keepdim=True)
+    draws = torch.Generator().manual_seed(3)
+    rows = torch.arange(4)[:, None]
+    which = torch.randint(pairs, (4, tokens), generator=draws)
+    size = torch.where(torch.rand(4, tokens, generator=draws) < 0.05, factor, 1.0).double()
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    inputs |= {"k": keys[rows, which][:, :, None], "v": (values[rows, which] * size[..., None])[:, :, None]}
+    if kind == "yaad":
+        inputs["delta"] = torch.ones_like(inputs["delta"])
+    with torch.no_grad():
+        memory, _ = mixer.chunked(torch.zeros_like(mixer.initial(x)["memory"]), inputs)
+    recalled = keys @ memory[:, 0, 1].unflatten(-1, (width, width))
+    return float((recalled - values).square().mean())
+
+
+def test_outliers_do_not_move_a_memory_by_hubers_loss() -> None:
+    """5 % of the values times 20."""
+    yaad, titans = ([recall_error(kind, factor) for factor in (1.0, 20.0)] for kind in ("yaad", "titans"))
+    assert titans[0] < 0.4 and titans[1] > 10 * titans[0]
+    assert yaad[1] < 1.5 * yaad[0] + 0.05
+
+
+def test_an_open_gate_leaves_the_attention_of_a_window() -> None:
+    """The memory says nothing, sigmoid(0) = 1/2, and half of the attention is left."""
+    gate = memory_of("titans_gate", window_size=5)
+    x = noise(2, 20, 12)
+    with torch.no_grad():
+        gate.o_proj.weight.zero_()
+    torch.testing.assert_close(gate(x)[0], gate.attention(x)[0] / 2, rtol=0, atol=1e-12)
+    assert gate.attention.window_size == 5
+
+
+def test_a_context_reaches_the_segment_and_beyond_it_through_the_memory() -> None:
+    """Without steps of the memory, a token is seen to the end of its segment; with them further on."""
+    for step, reached in ((0.0, range(6, 8)), (0.1, range(6, 20))):
+        layer = memory_of("titans_context", span=4, memory_depth=2, max_step=1.0)
+        x = noise(1, 20, 12)
+        with torch.no_grad():
+            layer.theta_proj.bias.fill_(float(torch.tensor(step + 1e-300, dtype=x.dtype).logit()))
+        before, _ = layer(x)
+        x[0, 6] += 1
+        changed = (layer(x)[0] - before)[0].abs().amax(-1) > 1e-9
+        assert changed.nonzero()[:, 0].tolist() == list(reached)
+
+
+def test_attention_within_a_segment_sees_learnt_tokens_what_is_recalled_and_the_segment() -> None:
+    """Against attention written out, where the memory says nothing new and its gate is a half."""
+    layer = memory_of("titans_context", span=5, persistent=3)
+    x = noise(1, 12, 12)
+    with torch.no_grad():
+        layer.theta_proj.bias.fill_(-ALWAYS)
+        layer.o_norm.weight.zero_()
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    _, out = layer.chunked(layer.initial(x)["memory"], inputs)
+    first = layer.weights(layer.first[None])
+    recalled = layer.recall([w[:, None] for w in first], inputs["q"])[0, :, 0]
+    for t in (0, 4, 7, 11):
+        segment = slice(t // 5 * 5, t + 1)
+        rows = torch.cat([layer.tokens, recalled[segment], x[0, segment]])
+        keys = layer.attend_k(rows)
+        values = layer.attend_v(rows)
+        query = layer.attend_q(x[0, t])
+        wanted = (keys @ query * 12**-0.5).softmax(-1) @ values / 2
+        torch.testing.assert_close(out[0, t, 0], wanted, rtol=0, atol=1e-12)

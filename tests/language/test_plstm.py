@@ -1,0 +1,133 @@
+"""pLSTM: the chain as gated linear attention, the grid as a sum over all paths."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.attention_kinds import noise
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neurosim.base import NeurosimInputError
+from neurosim.language import Depth, build
+from neurosim.language.attention.kinds.chunks import additive
+from neurosim.language.attention.kinds.plstm import PLSTM2D, over_grid
+
+
+def test_the_chain_is_linear_attention_with_one_gate_a_head() -> None:
+    """Marks that undo the transition, and what a token brings itself: o = S_t^T q."""
+    mixer: Any = build("plstm", 12, Depth(), {"num_heads": 2}).double()
+    x = noise(2, 30, 12)
+    inputs, _ = mixer.project(x, mixer.initial(x), {})
+    with torch.no_grad():
+        mixer.direct.fill_(1.0)
+    inputs |= {"mark": inputs["g"].exp(), "source": torch.ones_like(inputs["g"])}
+    memory, out = mixer.chunked(mixer.initial(x)["memory"], inputs)
+    wanted = additive(*(inputs[name] for name in "qkv"), mixer.initial(x)["memory"], inputs["g"])
+    torch.testing.assert_close(memory, wanted[0], rtol=0, atol=1e-11)
+    torch.testing.assert_close(out, wanted[1], rtol=0, atol=1e-11)
+
+
+Node = tuple[int, int]
+
+
+def paths(begin: Node, end: Node) -> Iterator[list[int]]:
+    """Directions, 0 to the right and 1 down, of every path between two nodes."""
+    if begin == end:
+        yield []
+    for direction, after in ((0, (begin[0], begin[1] + 1)), (1, (begin[0] + 1, begin[1]))):
+        if after[0] <= end[0] and after[1] <= end[1]:
+            yield from ([direction, *rest] for rest in paths(after, end))
+
+
+@pytest.mark.parametrize("keys", [3, 11], ids=["by states", "by weights"])
+def test_the_grid_is_the_sum_over_all_paths(keys: int) -> None:
+    x = 4
+    y = 5
+    q = noise(1, x, y, 1, keys)
+    k = noise(1, x, y, 1, keys, seed=1)
+    v = noise(1, x, y, 1, 2, seed=2)
+    source = noise(1, x, y, 1, 2, seed=3)
+    transition = noise(1, x, y, 1, 2, 2, seed=4)
+    mark = noise(1, x, y, 1, 2, seed=5)
+    out = over_grid(q, k, v, source, transition, mark)[0, :, :, 0]
+    end = (3, 4)
+    wanted = torch.zeros(2, dtype=torch.float64)
+    for i in range(x):
+        for j in range(y):
+            for path in paths((i, j), end):
+                if path:
+                    node = (i, j)
+                    weight = source[0, i, j, 0, path[0]]
+                    for came, goes in itertools.pairwise(path):
+                        node = (node[0] + came, node[1] + 1 - came)
+                        weight = weight * transition[0, node[0], node[1], 0, came, goes]
+                    weight = weight * mark[0, 3, 4, 0, path[-1]]
+                    wanted = wanted + weight * (q[0, 3, 4, 0] @ k[0, i, j, 0]) * v[0, i, j, 0]
+    torch.testing.assert_close(out[end], wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("mode", ["directional", "diffusive"])
+def test_images_of_any_size(mode: str) -> None:
+    """Every pixel sees every other; flip the image and exchange the gates of the flips: the result is flipped."""
+    layer = PLSTM2D(8, 2, mode).double()
+    with torch.no_grad():
+        layer.edge_proj.weight.copy_(noise(*layer.edge_proj.weight.shape, seed=1))
+    x = noise(2, 5, 3, 8).requires_grad_()
+    y = layer(x)
+    (grad,) = torch.autograd.grad(y[0, 2, 1].sum(), x)
+    seen = grad[0].abs().amax(-1) > 0
+    assert y.shape == x.shape and bool(seen.all())
+    assert not grad[1].any()
+    with torch.no_grad():
+        for value in (layer.edge_proj.weight, layer.edge_proj.bias):
+            value.copy_(value.unflatten(0, (4, -1))[[1, 0, 3, 2]].flatten(0, 1))
+    torch.testing.assert_close(layer(x.flip(1)), y.flip(1), rtol=0, atol=1e-11)
+    with pytest.raises(NeurosimInputError, match=r"PLSTM2D.mode: unknown name 'x'"):
+        PLSTM2D(8, 2, "x")
+
+
+def test_first_gates_reach_across_the_image() -> None:
+    """Straight lines from corner to corner keep a state; the heads of the directional mode begin at other angles."""
+    torch.manual_seed(0)  # how far the directional mode reaches depends on the weights drawn
+    middle = noise(1, 9, 9, 12)
+    for mode, way in (("diffusive", (0, 8)), ("diffusive", (8, 0)), ("diffusive", (8, 8)), ("directional", (8, 8))):
+        layer = PLSTM2D(12, 3, mode).double()
+        x = middle.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(layer(x)[0, way[0], way[1]].sum(), x)
+        assert float(grad[0, 0, 0].norm()) > 1e-3 * float(grad[0, way[0], way[1]].norm())
+    angles = PLSTM2D(12, 3).edge_proj.bias.view(4, 3, 5)[..., 3]
+    assert angles.tolist() == [[-2.0, 0.0, 2.0]] * 4
+
+
+@pytest.mark.slow
+def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest value over the squares is read out: in a mean, two squares count the less, the larger the grid."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    rays = importlib.import_module("grids").rays
+    torch.manual_seed(0)
+    embed = nn.Embedding(6, 24)
+    layer = PLSTM2D(24, 2)
+    head = nn.Sequential(nn.Linear(24, 48), nn.GELU())
+    net = nn.ModuleList([embed, layer, head, nn.Linear(48, 2)])
+
+    def answers(grids: Tensor) -> Tensor:
+        x = embed(grids)
+        return net[3](head(x + layer(x)).amax((1, 2)))
+
+    optimizer = torch.optim.AdamW(net.parameters(), 8e-3)
+    for step in range(120):
+        grids, labels = rays(32, 5, step)
+        optimizer.zero_grad()
+        F.cross_entropy(answers(grids), labels).backward()
+        optimizer.step()
+    for size, least in ((5, 0.9), (10, 0.75)):
+        grids, labels = rays(200, size, 1000)
+        with torch.no_grad():
+            assert float(answers(grids).argmax(1).eq(labels).float().mean()) > least

@@ -1,0 +1,123 @@
+"""Checkpoints in transformers' layouts against the logits that it recorded, and what their configs may say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.recorded import CASES, recorded_logits, tokens, write_folder
+
+from neurosim.base import CheckpointWarning, NeurosimInputError
+from neurosim.language import LanguageModel, read_model
+
+
+def by_steps(model: LanguageModel) -> torch.Tensor:
+    outs = []
+    state = None
+    for t in range(tokens().shape[1]):
+        out, state = model.step(tokens()[:, t], state)
+        outs.append(out)
+    return torch.stack(outs, 1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_recorded_logits(tmp_path: Path, case: str) -> None:
+    """Within 1e-5 of the largest logit, many tokens at once and one at a time."""
+    write_folder(case, tmp_path)
+    model = read_model(tmp_path)
+    expected = recorded_logits(case)
+    scale = float(expected.abs().max())
+    with torch.no_grad():
+        assert float((model(tokens())[0] - expected).abs().max()) < 1e-5 * scale
+        assert float((by_steps(model) - expected).abs().max()) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sixteen_bits_are_computed_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_folder("llama", tmp_path)
+    values = {name: value.to(dtype) for name, value in load_file(tmp_path / "model.safetensors").items()}
+    save_file(values, tmp_path / "model.safetensors")
+    narrow = read_model(tmp_path)
+    assert narrow.layers[0].mixer.q_proj.weight.dtype == dtype
+    save_file({name: value.float() for name, value in values.items()}, tmp_path / "model.safetensors")
+    with torch.no_grad():
+        assert torch.equal(narrow(tokens())[0], read_model(tmp_path)(tokens())[0])
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"num_attention_heads": 5}, "num_heads: must be a multiple of 2"),
+    ({"hidden_act": "mish"}, r"hidden_act: must be one of silu, .* \(got mish\)"),
+    ({"rope_scaling": {"type": "ntk", "factor": 2.0}}, "rope_type: unknown name 'ntk'; .*choose from default, dynamic"),
+    ({"rope_scaling": {"type": "linear"}}, "rope_scaling.factor: must be a number > 0"),
+    ({"rope_scaling": {"type": "linear", "factor": 2.0, "beta": 1}}, "entry of 'linear': unknown name 'beta'"),
+    ({"rope_scaling": {"type": "yarn", "factor": "8"}}, "rope_scaling.factor: must be a number"),
+    ({"rope_scaling": [8.0]}, "rope_scaling: must be a table"),
+    ({"rope_theta": 0.5}, "rope_theta: must be > 1"),
+    ({"pretraining_tp": 2}, "pretraining_tp: must be 1"),
+    ({"num_hidden_layers": 100_000}, r"num_hidden_layers: must be 2, the layers that have tensors \(got 100000\)"),
+    ({"num_hidden_layers": 2**63}, "num_hidden_layers: must be an integer <= "),
+    ({"quantization_config": {"bits": 4}}, "quantization_config: quantised weights are not read"),
+]
+
+
+def changed(folder: Path, change: dict[str, Any]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("rope_parameters", None)
+    (folder / "config.json").write_text(json.dumps(config | change))
+
+
+@pytest.mark.parametrize("change, message", WRONG, ids=lambda x: next(iter(x)) if isinstance(x, dict) else "")
+def test_options_that_are_not_supported_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    write_folder("llama", tmp_path)
+    changed(tmp_path, change)
+    with pytest.raises(NeurosimInputError, match=message):
+        read_model(tmp_path)
+
+
+def test_options_that_are_not_known_are_named(tmp_path: Path) -> None:
+    write_folder("llama", tmp_path)
+    changed(tmp_path, {"logit_softcap": 30.0, "attention_sinks": 4, "off": None, "unused": False})
+    with pytest.warns(CheckpointWarning, match=r"options 'attention_sinks', 'logit_softcap' are not known") as caught:
+        read_model(tmp_path)
+    assert len(caught) == 1
+
+
+def test_positions_whose_rates_would_change_are_refused(tmp_path: Path) -> None:
+    write_folder("phi3-longrope", tmp_path)
+    model = read_model(tmp_path)
+    with torch.no_grad():
+        model(torch.zeros(1, 32, dtype=torch.int64))
+        with pytest.raises(NeurosimInputError, match=r"beyond 32, which is not supported \(got token 33\)"):
+            model(torch.zeros(1, 33, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("case", ["kimi-linear", "qwen3-next", "falcon-mamba"])
+def test_what_is_read_converts(tmp_path: Path, case: str) -> None:
+    """Simulated and executed alike, counted, saved and read again; experts that no token reached are silent."""
+    from neurosim.language import Coding, convert, read_converted, write_converted
+    from neurosim.language.conversion.comparison import check_execution
+    from neurosim.language.conversion.costs import layer_costs, layer_counts, spike_totals
+
+    write_folder(case, tmp_path)
+    made = convert(read_model(tmp_path), Coding("ternary"))
+    with made.counting() as histograms, torch.no_grad():
+        made.model(tokens()[:, :3])
+    assert spike_totals(made, histograms).spikes > 0
+    assert len(layer_costs(made, histograms, layer_counts(made, histograms), "horowitz45")) == len(made.layers)
+    assert check_execution(made, tokens()).largest == 0.0
+    write_converted(tmp_path / "saved", made)
+    with torch.no_grad():
+        assert torch.equal(read_converted(tmp_path / "saved").model(tokens())[0], made.model(tokens())[0])
+
+
+def test_calibration_names_experts_that_no_token_reached(tmp_path: Path) -> None:
+    from neurosim.language import Coding, convert
+
+    write_folder("qwen3-next", tmp_path)
+    with pytest.raises(NeurosimInputError, match=r"no token of it reached layers\.\d\.mlp\.experts\.\d"):
+        convert(read_model(tmp_path), Coding("calibrated"), torch.zeros(40, dtype=torch.int64), windows=1, length=8)

@@ -1,0 +1,216 @@
+"""Kinds whose tokens see a few others, or a bank: what is seen, and what they are in their simplest case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from helpers.attention_kinds import noise
+from torch import Tensor
+
+from neurosim.language import Depth, build
+
+WIDTH = 12
+
+
+def layer_of(kind: str, **options: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build(kind, WIDTH, Depth(), options).double()
+
+
+def like(other: Any, kind: str, **options: Any) -> Any:
+    """A layer of this kind with the weights of another, of the same names."""
+    layer = layer_of(kind, **options)
+    layer.load_state_dict({name: other.state_dict()[name] for name in layer.state_dict()})
+    return layer
+
+
+def test_a_checkpoint_of_every_token_is_softmax_attention() -> None:
+    scout = layer_of("scout", num_heads=2, interval=1)
+    x = noise(2, 30, WIDTH)
+    torch.testing.assert_close(scout(x)[0], like(scout, "softmax", num_heads=2)(x)[0], rtol=0, atol=1e-12)
+
+
+def test_a_token_sees_checkpoints_before_it_and_itself() -> None:
+    """A change of token 7 of 20, checkpoints 4, 9, 14, 19, reaches no other token; one of token 9, all behind it."""
+    scout = layer_of("scout", num_heads=2, interval=5)
+    x = noise(1, 20, WIDTH)
+    before, state = scout(x)
+    assert state["memory"].shape[1] == 4
+    for token, reached in ((7, [7]), (9, list(range(9, 20)))):
+        other = x.clone()
+        other[0, token] += 1
+        changed = (scout(other)[0] - before)[0].abs().amax(-1) > 1e-9
+        assert changed.nonzero()[:, 0].tolist() == reached
+
+
+def test_a_bank_at_low_temperature_returns_the_nearest_pattern() -> None:
+    """The bank alone, its gate open, is a dense associative memory with values for patterns."""
+    gam = layer_of("gam", slots=8)
+    patterns = torch.nn.functional.normalize(noise(8, WIDTH, seed=3), dim=-1)
+    with torch.no_grad():
+        gam.bank.weight.copy_(200 * patterns)
+        gam.o_proj.weight.copy_(patterns.T)
+        gam.gate_proj.weight.zero_()
+        gam.gate_proj.bias.copy_(torch.cat([torch.full((WIDTH,), -1e9), torch.full((WIDTH,), 1e9)]))
+    cue = patterns + 0.1 * noise(8, WIDTH, seed=4)
+    torch.testing.assert_close(gam(cue[None])[0][0], patterns, rtol=0, atol=1e-3)
+
+
+def test_a_bank_that_is_not_written_hears_no_more_than_its_convolution() -> None:
+    gam = layer_of("gam", slots=8)
+    x = noise(1, 12, WIDTH)
+    before, _ = gam(x)
+    x[0, 3] += 1
+    changed = (gam(x)[0] - before)[0].abs().amax(-1) > 1e-9
+    assert changed.nonzero()[:, 0].tolist() == [3, 4, 5]
+
+
+def test_bmojo_without_states_is_a_window() -> None:
+    bmojo = layer_of("bmojo", num_heads=2, window_size=5, use_fading=False)
+    x = noise(2, 20, WIDTH)
+    window = like(bmojo, "window", num_heads=2, window_size=5)
+    torch.testing.assert_close(bmojo(x)[0], window(x)[0], rtol=0, atol=1e-12)
+
+
+def test_eidetic_tokens_are_the_most_surprising_of_those_that_left_the_window() -> None:
+    """Token 3 of 30 is ten times as large: it is remembered, and the last token sees it."""
+    bmojo = layer_of("bmojo", num_heads=2, window_size=4, use_fading=False, eidetic=2)
+    x = noise(1, 30, WIDTH)
+    x[0, 3] *= 10
+    before, state = bmojo(x)
+    surprise = [
+        float((x[0, t] - torch.cat([torch.zeros(4, WIDTH).double(), x[0]])[t : t + 4].mean(0)).square().mean())
+        for t in range(26)
+    ]
+    kept = sorted(range(26), key=lambda t: surprise[t])[-2:]
+    assert 3 in kept
+    torch.testing.assert_close(sorted(state["memory"][0, :2, 0, -1].tolist()), sorted(surprise[t] for t in kept))
+    for token, seen in ((3, True), (12, 12 in kept)):
+        other = x.clone()
+        other[0, token] *= 1.001
+        assert bool((bmojo(other)[0] - before)[0, 29].abs().max() > 1e-9) == seen
+
+
+def test_a_router_that_activates_all_tokens_is_a_plain_attention_unit() -> None:
+    layer = layer_of("seqboat", slots=30, key_dim=6)
+    x = noise(2, 20, WIDTH)
+    with torch.no_grad():
+        layer.hx_proj.weight[:2] = 0
+        layer.hx_proj.bias[:2] = torch.tensor([-1e4, 1e4])
+    s = torch.nn.functional.silu(layer.ssm(x)[0])
+    q, k, v, r = layer.unit(x, s)
+    future = torch.ones(20, 20).triu(1).bool()
+    read = (q @ k.mT * 6**-0.5).masked_fill(future, -torch.inf).softmax(-1) @ v
+    wanted = torch.nn.functional.silu(layer.hx_proj(s)[..., 2:] + layer.unit.h_proj(read * r))
+    torch.testing.assert_close(layer(x)[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_tokens_that_are_not_active_pass_no_layer_of_the_unit() -> None:
+    layer = layer_of("seqboat", slots=30, key_dim=6)
+    x = noise(2, 20, WIDTH)
+    calls: list[Tensor] = []
+    layer.unit.z_proj.register_forward_hook(lambda module, inputs, out: calls.append(inputs[0]))
+    layer.eval()(x)
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    assert 0 < int(inputs["active"].sum()) < 40 and len(calls[0]) == int(inputs["active"].sum())
+
+
+def test_dilated_convolutions_reach_as_far_as_they_say() -> None:
+    """1 + (kernel - 1)(b^L - 1)/(b - 1) = 27 tokens, and a window of 1 that adds none."""
+    layer = layer_of("tcnca", layers=3, kernel=3, dilation=3, window_size=1)
+    x = noise(1, 40, WIDTH).requires_grad_()
+    y, _ = layer(x)
+    (grad,) = torch.autograd.grad(y[0, 39].sum(), x)
+    assert grad[0].abs().amax(-1).nonzero()[:, 0].tolist() == list(range(13, 40))
+
+
+def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
+    """Against the choice token by token; without both choices a token sees itself."""
+    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    x = noise(1, 40, WIDTH)
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    _, out = layer.chunked(layer.initial(x)["memory"], inputs)
+    keys, values, buckets, scores = (part[0] for part in inputs["row"].split([6, layer.ssm.inner, 1, 1], -1))
+    seen_by_hash = 0
+    for t in range(40):
+        same = [j for j in range(t + 1) if buckets[j] == inputs["bucket"][0, t]]
+        best = sorted(range(t + 1), key=scores[:, 0].tolist().__getitem__)[-3:]
+        seen = sorted({t, *same[-3:], *best})
+        seen_by_hash += len(set(same[-3:]) - set(best))
+        weights = (keys[seen] @ inputs["q"][0, t] * 6**-0.5).softmax(-1)
+        torch.testing.assert_close(out[0, t], weights @ values[seen], rtol=0, atol=1e-12)
+    assert seen_by_hash > 0
+
+
+def test_hax_adds_its_attention_before_the_gate_of_the_state_space_layer() -> None:
+    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    x = noise(2, 20, WIDTH)
+    with torch.no_grad():
+        layer.gain.zero_()
+    torch.testing.assert_close(layer(x)[0], layer.ssm(x)[0], rtol=0, atol=1e-12)
+
+
+def test_the_loss_of_the_ranking_of_hax_trains_its_score_alone() -> None:
+    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    layer(noise(2, 20, WIDTH))
+    layer.auxiliary.backward()
+    assert {name.split(".")[0] for name, p in layer.named_parameters() if p.grad is not None} == {"score"}
+
+
+def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
+    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    x = noise(4, 30, WIDTH)
+    optimizer = torch.optim.Adam(layer.score.parameters(), lr=0.03)
+    losses = []
+    for _ in range(40):
+        layer(x)
+        losses.append(float(layer.auxiliary.detach()))
+        optimizer.zero_grad()
+        layer.auxiliary.backward()
+        optimizer.step()
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_sea_over_all_keys_is_softmax_attention() -> None:
+    sea = layer_of("sea", num_heads=2, chosen=20)
+    x = noise(2, 20, WIDTH)
+    with torch.no_grad():
+        sea.mix_proj.bias.fill_(1e9)
+    torch.testing.assert_close(sea(x)[0], like(sea, "softmax", num_heads=2)(x)[0], rtol=0, atol=1e-12)
+
+
+def test_sea_reads_the_keys_of_the_parts_it_estimates_highest() -> None:
+    sea = layer_of("sea", num_heads=1, chosen=4, columns=5)
+    x = noise(1, 23, WIDTH)
+    inputs, _ = sea.project(x, sea.initial(x), {})
+    seen = sea._chosen(inputs["log_p"].movedim(2, 1), inputs["length"][0], 23)[0, 0]
+    for t in (0, 3, 4, 22):
+        part = [min(j * 5 // (t + 1), 4) for j in range(t + 1)]
+        ranked = sorted(range(t + 1), key=lambda j: (float(inputs["log_p"][0, t, 0, part[j]]), j))
+        assert seen[t].nonzero()[:, 0].tolist() == sorted(ranked[-4:])
+
+
+def test_sea_learns_where_its_attention_looks() -> None:
+    """The share of the attention on the keys chosen rises as the estimate is trained alone."""
+    sea = layer_of("sea", num_heads=1, chosen=6, columns=16)
+    x = 2 * noise(2, 32, WIDTH)
+    with torch.no_grad():  # keys at the start of the sequence stand out
+        sea.q_proj.weight.copy_(3 * sea.k_proj.weight)
+    trained = [*sea.estimate.parameters(), *sea.columns_proj.parameters(), *sea.conv1d.parameters()]
+    optimizer = torch.optim.Adam(trained, lr=0.01)
+    losses = []
+    shares = []
+    for step in range(80):
+        inputs, _ = sea.project(x, sea.initial(x), {})
+        losses.append(float(sea.auxiliary.detach()))
+        if step in (0, 79):
+            rows = torch.einsum("bthk,bjhk->bhtj", inputs["q"], inputs["k"]) * sea.k_size**-0.5
+            rows = rows.masked_fill(torch.ones(32, 32).triu(1).bool(), -torch.inf).softmax(-1)
+            seen = sea._chosen(inputs["log_p"].movedim(2, 1), inputs["length"][0], 32)
+            shares.append(float((rows * seen)[:, :, 8:].sum(-1).mean().detach()))
+        optimizer.zero_grad()
+        sea.auxiliary.backward()
+        optimizer.step()
+    assert losses[-1] < 0.6 * losses[0] and shares[1] > shares[0] + 0.1

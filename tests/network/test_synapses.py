@@ -1,0 +1,323 @@
+"""Connection patterns against what defines them; values by counter."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from neurosim import AllToAll, FixedNumberPre, FixedProbability, FromList, OneToOne
+from neurosim.base import NeurosimInputError
+from neurosim.base.values import check_value, draw
+from neurosim.kernels.engine.connect.choices import choose_reference
+from neurosim.kernels.engine.connect.fixed import fixed_columns, fixed_rows, histogram, histogram_reference
+from neurosim.kernels.engine.connect.pairs import bernoulli_reference, distance_reference, distance_rows
+from neurosim.network import Convolution, DistanceDependentProbability, LogNormal, Normal, Uniform
+from neurosim.network.synapses import PATTERNS
+from neurosim.network.synapses.base import Pattern, Side
+from neurosim.network.synapses.patterns import FixedNumberPost, FixedTotalNumber
+
+KEY = 0xFEDCBA9876543210
+_ALL = [(a, b) for a in (True, False) for b in (True, False)]
+EXAMPLES: dict[str, list[Pattern]] = {
+    "AllToAll": [AllToAll(), AllToAll(allow_self_connections=False)],
+    "OneToOne": [OneToOne()],
+    "FixedProbability": [FixedProbability(p, loops) for p in (0.0, 0.2, 0.9, 1.0) for loops in (True, False)],
+    "FixedNumberPre": [FixedNumberPre(n, again, loops) for n in (0, 3, 20, 36) for again, loops in _ALL],
+    "FixedNumberPost": [FixedNumberPost(n, again, loops) for n in (0, 3, 20, 36) for again, loops in _ALL],
+    "FixedTotalNumber": [FixedTotalNumber(n, again, loops) for n in (0, 5, 400, 1300) for again, loops in _ALL],
+    "DistanceDependentProbability": [DistanceDependentProbability(0.8, 2.0, 2.0, loops) for loops in (True, False)],
+    "Convolution": [],  # between sides of other shapes: tested by itself
+    "FromList": [FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1]))],
+}
+CASES = [pattern for patterns in EXAMPLES.values() for pattern in patterns]
+SQUARE = Side((37,))
+
+
+def matrix(pattern: Pattern, source: Side, target: Side, same: bool, key: int = KEY) -> np.ndarray:
+    """[sources, targets] how many synapses join each pair."""
+    rows = pattern.rows(source, target, same, key, 0, source.size)
+    counts = np.zeros((source.size, target.size), int)
+    np.add.at(counts, (np.repeat(np.arange(source.size), np.diff(rows.offsets)), rows.targets), 1)
+    return counts
+
+
+def test_every_pattern_is_tried() -> None:
+    assert set(EXAMPLES) == set(PATTERNS)
+
+
+@pytest.mark.parametrize("pattern", CASES, ids=str)
+@pytest.mark.parametrize("same", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_rows_are_sorted_and_do_not_depend_on_the_cut(pattern: Pattern, same: bool) -> None:
+    pattern.check(SQUARE, SQUARE, same)
+    whole = pattern.rows(SQUARE, SQUARE, same, KEY, 0, 37)
+    assert whole.offsets.dtype == np.int64 and whole.targets.dtype == np.int32
+    assert whole.offsets[0] == 0 and whole.offsets[-1] == len(whole.targets)
+    for i in range(37):
+        row = whole.targets[whole.offsets[i] : whole.offsets[i + 1]]
+        assert np.all(np.diff(row) >= 0) and (row.size == 0 or (row[0] >= 0 and row[-1] < 37))
+    parts = [pattern.rows(SQUARE, SQUARE, same, KEY, a, b) for a, b in ((0, 1), (1, 20), (20, 37))]
+    assert np.array_equal(np.concatenate([part.targets for part in parts]), whole.targets)
+    assert np.array_equal(np.concatenate([np.diff(part.offsets) for part in parts]), np.diff(whole.offsets))
+
+
+@pytest.mark.parametrize("pattern", CASES, ids=str)
+def test_parts_of_the_targets_make_the_whole(pattern: Pattern) -> None:
+    check_parts(pattern, SQUARE, SQUARE)
+
+
+def check_parts(pattern: Pattern, source: Side, target: Side) -> None:
+    """Every process draws the rows onto its targets, and knows or is told how many synapses come before them."""
+    whole = pattern.rows(source, target, True, KEY, 3, 37)
+    degrees = np.diff(whole.offsets)
+    found = []
+    for onto in ((0, 9), (9, 9), (9, 30), (30, target.size)):
+        maker = pattern.maker(source, target, True, KEY, onto)
+        made = maker.rows(3, 37)
+        mine = (whole.targets >= onto[0]) & (whole.targets < onto[1])
+        assert np.array_equal(made.targets, whole.targets[mine]) and made.targets.dtype == np.int32
+        assert np.array_equal(made.offsets, np.concatenate([[0], np.cumsum(mine)])[whole.offsets])
+        assert (made.order is None) == (whole.order is None)
+        if made.order is not None:
+            assert np.array_equal(made.order, whole.order[mine])  # type: ignore[index]
+        if made.weights is not None:
+            assert np.array_equal(made.weights, whole.weights[mine])  # type: ignore[index]
+        if maker.first_synapse is not None:
+            assert np.array_equal(np.diff(maker.first_synapse)[3:37], degrees)
+            earlier = np.concatenate([[0], np.cumsum(whole.targets < onto[0])])[whole.offsets]
+            rows = np.diff(made.offsets) > 0
+            before = np.zeros(34) if made.before is None else made.before
+            assert np.array_equal(before[rows], np.diff(earlier)[rows])
+        found.append(np.diff(made.offsets))
+    assert np.array_equal(sum(found), degrees)
+
+
+@pytest.mark.parametrize("pattern", CASES, ids=str)
+def test_self_connections_and_replacement(pattern: Pattern) -> None:
+    joined = matrix(pattern, SQUARE, SQUARE, True)
+    if not getattr(pattern, "allow_self_connections", True):
+        assert not joined.diagonal().any()
+    if not getattr(pattern, "with_replacement", True) or isinstance(pattern, FixedProbability):
+        assert joined.max(initial=0) <= 1
+
+
+def test_degrees_are_as_named() -> None:
+    wide = Side((50,))
+    for again in (True, False):
+        assert np.all(matrix(FixedNumberPre(7, again), SQUARE, wide, False).sum(axis=0) == 7)
+        assert np.all(matrix(FixedNumberPost(7, again), SQUARE, wide, False).sum(axis=1) == 7)
+        assert matrix(FixedTotalNumber(123, again), SQUARE, wide, False).sum() == 123
+    assert np.array_equal(matrix(OneToOne(), SQUARE, SQUARE, False), np.eye(37))
+    assert np.all(matrix(AllToAll(), SQUARE, wide, False) == 1)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        FixedProbability(0.3),
+        FixedNumberPre(11),
+        FixedNumberPre(11, True),
+        FixedNumberPost(11),
+        FixedTotalNumber(400),
+        FixedTotalNumber(400, with_replacement=False),
+    ],
+    ids=str,
+)
+def test_every_pair_is_as_likely(pattern: Pattern) -> None:
+    total = sum(matrix(pattern, SQUARE, SQUARE, True, key) for key in range(1, 401))
+    chance = pattern.expected(SQUARE, SQUARE) / 37**2
+    spread = (total / 400 - chance) / math.sqrt(chance / 400)
+    assert abs(spread.mean()) < 0.15
+    assert np.abs(spread).max() < 5
+    # Rows and columns too: a bias along one of them would hide in single pairs.
+    assert np.abs(spread.sum(axis=0) / math.sqrt(37)).max() < 4.5
+    assert np.abs(spread.sum(axis=1) / math.sqrt(37)).max() < 4.5
+
+
+def test_fixed_probability_is_its_reference() -> None:
+    rows = FixedProbability(0.2, allow_self_connections=False).rows(SQUARE, SQUARE, True, KEY, 5, 20)
+    reference = bernoulli_reference(KEY, 5, 20, 37, 0.2, True)
+    assert rows.targets.tolist() == [j for row in reference for j in row]
+    assert np.diff(rows.offsets).tolist() == [len(row) for row in reference]
+
+
+def test_distance_decides() -> None:
+    grid = Side((6, 6))
+    pattern = DistanceDependentProbability(0.9, 1.5)
+    total = sum(matrix(pattern, grid, grid, False, key) for key in range(300)) / 300
+    at = np.stack(np.unravel_index(np.arange(36), (6, 6)), axis=1)
+    distance = np.linalg.norm(at[:, None] - at[None], axis=2)
+    chance = 0.9 * np.exp(-((distance / 1.5) ** 2))
+    assert np.all(np.abs(total - chance) < 5 * np.sqrt(chance * (1 - chance) / 300) + 0.01)
+    elsewhere = Side((36,), np.array([[0.0, 100.0]] * 36))
+    assert matrix(pattern, grid, elsewhere, False).sum() == 0
+
+
+def test_a_list_keeps_track_of_its_order() -> None:
+    pattern = FromList(np.array([3, 0, 3, 3]), np.array([1, 2, 0, 1]))
+    rows = pattern.rows(SQUARE, SQUARE, False, KEY, 0, 37)
+    assert rows.targets.tolist() == [2, 0, 1, 1]
+    assert rows.order is not None and rows.order.tolist() == [1, 2, 0, 3]
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 1), (3, 2), (2, 0)])
+def test_convolution_is_the_convolution(stride: int, padding: int) -> None:
+    """Against sums over windows written out: response of every target to a random picture."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(4, 3, 3, 2))
+    picture = rng.normal(size=(3, 7, 6))
+    pattern = Convolution(kernel, stride, padding)
+    source = Side(picture.shape)
+    target = Side(pattern.output_shape(picture.shape))
+    pattern.check(source, target, False)
+    check_parts(pattern, source, target)
+    padded = np.pad(picture, ((0, 0), (padding, padding), (padding, padding)))
+    expected = np.zeros(target.shape)
+    for f, i, j in np.ndindex(*target.shape):
+        window = padded[:, i * stride : i * stride + 3, j * stride : j * stride + 2]
+        expected[f, i, j] = (kernel[f] * window).sum()
+    found = np.zeros(target.size)
+    for a, b in ((0, 50), (50, source.size)):
+        rows = pattern.rows(source, target, False, KEY, a, b)
+        values = np.repeat(picture.ravel()[a:b], np.diff(rows.offsets))
+        assert rows.weights is not None
+        np.add.at(found, rows.targets, values * rows.weights)
+        for s in range(b - a):
+            assert np.all(np.diff(rows.targets[rows.offsets[s] : rows.offsets[s + 1]]) > 0)
+    assert np.allclose(found.reshape(target.shape), expected)
+
+
+def test_streams_differ() -> None:
+    a, b = (matrix(FixedProbability(0.5), SQUARE, SQUARE, False, key) for key in (1, 2))
+    assert 0.4 < (a == b).mean() < 0.6
+
+
+@pytest.mark.parametrize("value", [Uniform(-1, 3), Normal(2, 3, low=0), LogNormal(0.1, 0.5, high=2.0), 1.5])
+def test_values_may_be_cut_anywhere(value: object) -> None:
+    whole = draw(value, KEY, 0, 1000, "x")  # type: ignore[arg-type]
+    parts = [draw(value, KEY, a, n, "x") for a, n in ((0, 1), (1, 600), (601, 399))]  # type: ignore[arg-type]
+    assert np.array_equal(np.concatenate(parts), whole)
+    if not isinstance(value, float):
+        # Runs as rows of a part have them: short and long, with gaps between.
+        firsts = np.array([3, 4, 300, 299, 700])
+        offsets = np.array([0, 1, 7, 7, 408, 611])
+        runs = [whole[a : a + n] for a, n in zip(firsts, np.diff(offsets), strict=True)]
+        assert np.array_equal(value.draw_runs(KEY, firsts, offsets), np.concatenate(runs))  # type: ignore[attr-defined]
+
+
+def test_clipped_values_are_drawn_again() -> None:
+    values = Normal(0.0, 1.0, low=0.0).draw(KEY, 0, 100_000)
+    assert values.min() > 0
+    assert abs(values.mean() - math.sqrt(2 / math.pi)) < 0.01  # the half-normal's mean: no heap at the edge
+    logs = np.log(LogNormal(0.3, 0.7).draw(KEY, 0, 100_000))
+    assert abs(logs.mean() - 0.3) < 0.01 and abs(logs.std() - 0.7) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FixedProbability(1.5), "FixedProbability.p_connect: must be between 0 and 1 (got 1.5)"),
+        (lambda: FixedNumberPre(-1), "FixedNumberPre.n: must be >= 0 (got -1)"),
+        (lambda: FixedNumberPost(2.5), "FixedNumberPost.n: must be an integer (got 2.5)"),
+        (lambda: FixedNumberPre(38).check(SQUARE, SQUARE, False), "FixedNumberPre.n: must be <= the 37 sources"),
+        (
+            lambda: FixedNumberPost(37, False, False).check(SQUARE, SQUARE, True),
+            "FixedNumberPost.n: must be <= the 36 targets there are (got 37)",
+        ),
+        (
+            lambda: FixedTotalNumber(1370, with_replacement=False).check(SQUARE, SQUARE, False),
+            "FixedTotalNumber.n: must be <= the 1369 pairs there are (got 1370)",
+        ),
+        (
+            lambda: OneToOne().check(SQUARE, Side((2,)), False),
+            "OneToOne: needs as many targets as sources 37 (got 2)",
+        ),
+        (
+            lambda: FromList([0, 37], [0, 0]).check(SQUARE, SQUARE, False),  # type: ignore[arg-type]
+            "FromList.pre: must be < the population's size 37 (got 37)",
+        ),
+        (lambda: FromList([0.5], [0]), "FromList.pre: must be a vector of integers"),  # type: ignore[arg-type]
+        (lambda: FromList([-1], [0]), "FromList.pre: must be >= 0 (got -1)"),  # type: ignore[arg-type]
+        (lambda: FromList([1, 2], [0]), "FromList.post: must be as long as pre 2 (got 1)"),  # type: ignore[arg-type]
+        (
+            lambda: DistanceDependentProbability(0.5, 1.0).check(SQUARE, Side((2, 2)), False),
+            "DistanceDependentProbability: needs positions of 1 dimensions on both sides (got 2)",
+        ),
+        (lambda: DistanceDependentProbability(0.5, 0.0), "DistanceDependentProbability.length: must be > 0 (got 0.0)"),
+        (lambda: Convolution(np.ones((3, 3))), "Convolution.kernel: must be [f, c, rows, columns] (got (3, 3))"),
+        (lambda: Convolution(np.ones((1, 1, 3, 3)), 0), "Convolution.stride: must be > 0 (got 0)"),
+        (
+            lambda: Convolution(np.ones((1, 2, 3, 3))).check(Side((1, 9, 9)), SQUARE, False),
+            "Convolution.kernel: must have the source's 1 channels (got 2)",
+        ),
+        (
+            lambda: Convolution(np.ones((1, 1, 3, 3))).check(Side((1, 9, 9)), SQUARE, False),
+            "Convolution: needs a target of shape (1, 7, 7) (got (37,))",
+        ),
+        (
+            lambda: Convolution(np.ones((1, 1, 3, 3))).output_shape((1, 2, 9)),
+            "Convolution.kernel: must fit into the source (1, 2, 9) with its padding",
+        ),
+        (lambda: Normal(0, -1), "Normal.sd: must be >= 0 (got -1)"),
+        (lambda: Uniform(1, 1), "Uniform.high: must be > low 1 (got 1)"),
+        (lambda: LogNormal(float("nan"), 1), "LogNormal.mu: must be finite (got nan)"),
+        (lambda: Normal(0, 1, low=50).draw(KEY, 0, 10), "almost nothing of it lies between low and high"),
+        (lambda: check_value("fast", "P.weight"), "P.weight: must be a number, a vector or a distribution"),  # type: ignore[arg-type]
+        (lambda: check_value(np.array([1, np.nan]), "P.weight"), "P.weight: must be finite (got nan)"),
+        (lambda: draw(np.ones(3), KEY, 0, 4, "P.weight"), "P.weight: must hold 4 values (got 3)"),
+    ],
+)
+def test_bad_input_is_named(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NeurosimInputError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("among", [5, 300, 70_000])
+@pytest.mark.parametrize("with_replacement", [True, False])
+@pytest.mark.parametrize("share", [0.01, 0.4, 1.0])
+def test_choices_are_their_reference(among: int, with_replacement: bool, share: float) -> None:
+    if among > 5:
+        wanted = min(int(share * among), 400 if share < 1 else among - 1)
+    else:
+        wanted = 3
+    if among == 70_000 and share == 1:
+        wanted = among - 100  # few enough are left out for a plain list to find them
+    out = np.empty(wanted, np.int32)
+    degrees = np.array([wanted])
+    fixed_rows(np.uint64(KEY), 2, 3, degrees, among, with_replacement, True, out)
+    if not (with_replacement and wanted > 1000):
+        assert out.tolist() == choose_reference(KEY, 2, among, wanted, with_replacement, 2)
+    assert (np.diff(out) >= (0 if with_replacement else 1)).all()
+
+
+@pytest.mark.parametrize("with_replacement", [True, False])
+@pytest.mark.parametrize("skip_self", [True, False])
+def test_fixed_columns_are_their_reference(with_replacement: bool, skip_self: bool) -> None:
+    out = np.empty((5, 7), np.int32)
+    fixed_columns(np.uint64(KEY), 11, 3, 8, 7, with_replacement, skip_self, out)
+    expected = [
+        choose_reference(KEY, target, 11, 7, with_replacement, target if skip_self else -1) for target in range(3, 8)
+    ]
+    assert out.tolist() == expected
+
+
+@pytest.mark.parametrize("skip_self", [True, False])
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_distance_rows_are_their_reference(skip_self: bool, exponent: float) -> None:
+    positions = np.random.default_rng(0).random((37, 3))
+    rule = (0.8, 0.4, exponent, skip_self)
+    offsets = np.empty(14, np.int64)
+    out = np.empty(1000, np.int32)
+    count = distance_rows(np.uint64(KEY), 4, 17, 0, 29, positions, positions[:29], *rule, offsets, out)
+    rows = [out[a:b].tolist() for a, b in pairwise(offsets)]
+    assert count == offsets[-1] and rows == distance_reference(KEY, 4, 17, positions, positions[:29], *rule)
+
+
+@pytest.mark.parametrize("bins", [7, 70_000])
+def test_histogram_is_its_reference(bins: int) -> None:
+    counts = np.empty(bins, np.int64)
+    histogram(np.uint64(KEY), 1000, bins, counts)
+    np.testing.assert_array_equal(counts, histogram_reference(KEY, 1000, bins))
