@@ -5,8 +5,8 @@
 Both run N-MNIST-800/100's test recordings (where NEUROSIM_DATA has N-MNIST whole: its first 100) on one thread, and are
 given them as they like best: the engine as events, the loops as tensors [steps, 1, units]. Each row is one design,
 trained for a few epochs so that it is as active as a trained network is. The loops are plain torch, which computes the
-same spikes, and snnTorch's `Leaky`. `whole recording` is neurosim.learning.layers, all steps of a recording at once, which a
-stream of events does not allow. Milliseconds a recording, the median over passes.
+same spikes, and snnTorch's `Leaky`. `whole recording` is neurosim.learning.layers, all steps of a recording at once,
+which a stream of events does not allow. Milliseconds a recording, the median over passes.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from neurosim.data import catalog
 from neurosim.datasets import fashion, mnist
 from neurosim.memory import SDR, Macrocolumn, Selection, build_recogniser, on_off_pixels
 from neurosim.memory.macrocolumn.encoders import on_off_spectrum, on_off_windows
-from neurosim.memory.macrocolumn.theory import expected_recall
+from neurosim.memory.macrocolumn.theory import crosstalk, expected_recall
 
 THREADS = os.cpu_count() or 1
 RANDOM = Selection(chi=0.0)
@@ -251,9 +251,9 @@ def capacity(seeds: int) -> list[Row]:
                 stored = column.store_many(memory, known)
                 recalled.append((stored.codes == column.recall_many(memory, known).codes).mean())
             found[name] = mean(recalled)
-        theory = expected_recall(count, 24, 256, 16)
-        crosstalk = theory.crosstalk(count, 24, 256, 16)
-        rows.append({"figure": f"recall of {count} items", **found, "theory": theory, "crosstalk": crosstalk})
+        expected = expected_recall(count, 24, 256, 16)
+        noise = crosstalk(count, 24, 256, 16)
+        rows.append({"figure": f"recall of {count} items", **found, "theory": expected, "crosstalk": noise})
     return rows + growing_column()
 
 

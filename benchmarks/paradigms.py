@@ -2,9 +2,9 @@
 
     python benchmarks/paradigms.py [--dataset digits] [--only liquid trained ...] [--markdown] [--json]
 
-Operations, bytes and energy are those of one test recording (estimates: 45 nm figures, see `neurosim.base.measure`); the
-dense equivalent does every operation of the same network in every step. Accuracies are of the whole test split, once,
-with the settings that each command has by default.
+Operations, bytes and energy are those of one test recording (estimates: 45 nm figures, see `neurosim.base.measure`);
+the dense equivalent does every operation of the same network in every step. Accuracies are of the whole test split,
+once, with the settings that each command has by default.
 """
 
 from __future__ import annotations

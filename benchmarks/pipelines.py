@@ -20,9 +20,9 @@ Beside them, on the same spikes of the liquid:
     edges           the same on the edges, without a liquid
     camera          the same on a liquid of that size without edges, as `neurosim simulate nmnist` has it
 
-ACC, BWT: `neurosim.learning.continual.matrix`. The BWT of "refitted" is what more digits cost with nothing forgotten. Settings
-were chosen on folds of the training recordings, as --choose compares those of `GRID` on liquids of other seeds; the
-test recordings are asked once, without it.
+ACC, BWT: `neurosim.learning.continual.matrix`. The BWT of "refitted" is what more digits cost with nothing forgotten.
+Settings were chosen on folds of the training recordings, as --choose compares those of `GRID` on liquids of other
+seeds; the test recordings are asked once, without it.
 """
 
 from __future__ import annotations

@@ -26,9 +26,11 @@ import settings
 WORK = programs.ROOT / "build" / "pages"
 # Rooms of the reference, in the order of the page that lists them.
 ROOMS = (
-    "", "files", "data", "neurons", "synapses", "plasticity", "engine", "description", "measure", "stats", "plot",
-    "liquid", "readouts", "layers", "training", "hlop", "continual", "sdr", "dendrites", "macrocolumn", "associative",
-    "attention", "convert",
+    "", "base", "base.measure", "data", "data.files", "data.stats", "network", "network.neurons", "network.synapses",
+    "network.plasticity", "engine", "engine.description", "memory", "memory.sdr", "memory.dendrites",
+    "memory.macrocolumn", "memory.associative", "learning", "learning.layers", "learning.training", "learning.hlop",
+    "learning.liquid", "learning.readouts", "learning.continual", "language", "language.attention",
+    "language.conversion", "app", "app.plot",
 )  # fmt: skip
 # Files of the repository that become part of the site, so that it needs no address of a repository.
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")

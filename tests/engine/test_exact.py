@@ -427,7 +427,8 @@ def alone(model: Neuron) -> Network:
         (
             lambda: simulate(alone(Doubling()), 1.0, clock=None),
             "Population['x'].model: Doubling has no exact form, which clock=None needs "
-            "(see neurosim.network.neurons.base.ExactNeuron); give simulate a clock, or use one of AdEx, AdaptiveLIF, AlphaLIF",
+            "(see neurosim.network.neurons.base.ExactNeuron); give simulate a clock, or use one of AdEx, AdaptiveLIF, "
+            "AlphaLIF",
         ),
         (
             lambda: simulate(

@@ -173,7 +173,7 @@ def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch, train: int = 60, test
     """Make the folder the current one, with few digits, and make the readout known to TOML."""
     write_few(folder, monkeypatch, train, test)
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(windowed.MODULES, "Tally", "")
+    monkeypatch.setitem(windowed.ROOMS, "Tally", "")
     real = windowed.window_model
     monkeypatch.setattr(windowed, "window_model", lambda name: Tally if name == "Tally" else real(name))
 

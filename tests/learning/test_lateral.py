@@ -1,4 +1,4 @@
-"""Kernels of readouts against their references, the subspace test on spikes, and the circuit of `neurosim.learning.hlop`."""
+"""Kernels of readouts against their references, the subspace test on spikes, and `neurosim.learning.hlop`'s circuit."""
 
 from __future__ import annotations
 

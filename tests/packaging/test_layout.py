@@ -13,21 +13,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLOORS = {
-    0: ["deprecated", "errors", "kernels", "read_report"],
-    1: ["spikes", "lazy", "plain", "plugins", "random", "schema", "values"],
-    2: ["files", "stats"],
-    3: ["neurons", "synapses", "plasticity", "sdr", "measure", "data"],
-    4: ["windowed", "stimuli"],
-    5: ["network", "datasets", "dendrites", "macrocolumn", "associative", "attention", "readouts"],
-    6: ["engine", "layers"],
-    7: ["liquid", "hlop", "training", "convert", "interop", "description", "plot"],
-    8: ["continual"],
-    9: ["report"],
-    10: ["runs"],
-    11: ["cli"],
+# The rooms, each with those that it may import; the tree is the picture of the imports.
+ROOMS = {
+    "kernels": [],
+    "base": [],
+    "data": ["base", "kernels"],
+    "datasets": ["data", "base", "kernels"],
+    "network": ["data", "base", "kernels"],
+    "engine": ["network", "data", "base", "kernels"],
+    "memory": ["network", "data", "base", "kernels"],
+    "language": ["data", "base", "kernels"],
+    "learning": ["language", "memory", "engine", "network", "datasets", "data", "base", "kernels"],
+    "app": ["learning", "language", "memory", "engine", "network", "datasets", "data", "base", "kernels"],
 }
-FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 OUTSIDE = {"__init__", "__main__"}
 # Folders at the root, reached through links in the package.
 LINKED = ("kernels", "datasets")
@@ -110,14 +108,19 @@ def circles() -> list[set[str]]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_imports_only_lower_floors(name: str) -> None:
+def test_imports_only_rooms_below(name: str) -> None:
     own = room(name)
     if own in OUTSIDE:
         return
-    assert own in FLOOR, f"{own} has no floor: give it one in {__file__}"
+    assert own in ROOMS, f"{own} is no room: see the list in {__file__}"
     for target in imports(name):
         if target.startswith("neurosim.") and room(target) not in {own, "__version__"}:
-            assert FLOOR[room(target)] < FLOOR[own], f"{name} (floor {FLOOR[own]}) imports {target}"
+            assert room(target) in ROOMS[own], f"{name} imports {target}"
+
+
+def test_the_package_holds_its_rooms_and_nothing_else() -> None:
+    entries = {name.split(".")[1] for name in MODULES if name != "neurosim"}
+    assert entries == {*ROOMS, "__main__"}
 
 
 def test_no_module_imports_itself_through_others() -> None:

@@ -4,7 +4,8 @@ The number follows the rate of the target (synaptic scaling), or brings the sum 
 (normalisation). The rate is read from a trace, float64 [targets, 2]: its value at the target's last spike, and the step
 of that spike. A thread works on its own targets.
 
-The rule is `neurosim.network.plasticity.homeostasis.HomeostasisTerms`, as a vector whose entries are the constants below.
+The rule is `neurosim.network.plasticity.homeostasis.HomeostasisTerms`, as a vector whose entries are the constants
+below.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def parse_description(
     tree = current(tree, models or {})
     entries = {key: _tables(tree, key, top) for key in LISTS}
     # Models of plugins are imported where a population names them.
-    table = MODELS.beside({**windowed.MODULES, **SOURCES, **(models or {})})
+    table = MODELS.beside({**windowed.ROOMS, **SOURCES, **(models or {})})
     with top.named():
         populations = [_population(entry, place, table) for entry, place in entries["population"]]
         network = Network(

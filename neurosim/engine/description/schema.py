@@ -38,7 +38,7 @@ _PLAIN: Mapping[Any, Schema] = {
 def schema() -> Schema:
     """Return the JSON Schema of a file that `parse` reads; neurons of plugins are among its models."""
     models = [_population(name, owner) for name, owner in {**MODELS.every(), **SOURCES}.items()]
-    models += [_population(name, windowed.window_model(name)) for name in windowed.MODULES]
+    models += [_population(name, windowed.window_model(name)) for name in windowed.ROOMS]
     stimuli = [_table(owner, _tag(owner)) for owner in STIMULI.values()]
     lists: dict[str, tuple[type, Schema]] = {
         "population": (Population, {"oneOf": models}),

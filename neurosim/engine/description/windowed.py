@@ -15,26 +15,26 @@ from ...data.files.arrays import read_arrays
 from ...network.windowed import Windowed, WindowModel
 from .tables import Place, Table, build, typed
 
-# Where each model is; loaded only if a network names it.
-MODULES = {
-    "SpatialPooler": "dendrites",
-    "DendriteLayer": "dendrites",
-    "DendriticSegments": "dendrites",
-    "ELMUnits": "dendrites",
-    "TemporalMemory": "dendrites",
-    "Macrocolumn": "macrocolumn",
-    "Hierarchy": "macrocolumn",
-    "LinearReadout": "readouts",
-    "OnlineReadout": "readouts",
+# The room of each model; loaded only if a network names it.
+ROOMS = {
+    "SpatialPooler": "memory",
+    "DendriteLayer": "memory",
+    "DendriticSegments": "memory",
+    "ELMUnits": "memory",
+    "TemporalMemory": "memory",
+    "Macrocolumn": "memory",
+    "Hierarchy": "memory",
+    "LinearReadout": "learning",
+    "OnlineReadout": "learning",
 }
-# Functions of `macrocolumn` that make the receptive fields of a level.
+# Functions of `memory` that make the receptive fields of a level.
 FIELDS = {"patches": "patches", "scattered": "scattered"}
 WINDOW = tuple(field.name for field in dataclasses.fields(Windowed) if field.name != "model")
 
 
 def window_model(name: str) -> type[WindowModel]:
-    """Return the class of this name in `MODULES`."""
-    found: type[WindowModel] = getattr(import_module(f"...{MODULES[name]}", __name__), name)
+    """Return the class of this name in `ROOMS`."""
+    found: type[WindowModel] = getattr(import_module(f"...{ROOMS[name]}", __name__), name)
     return found
 
 
@@ -80,7 +80,7 @@ def _with_fields(entry: Table, place: Place) -> Table:
 
 def _fields(entry: Table, place: Place) -> NDArray[Any]:
     """Return the receptive fields that a function of `FIELDS` makes."""
-    make = getattr(import_module("...macrocolumn", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
+    make = getattr(import_module("...memory", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
     arguments = {key: value for key, value in entry.items() if key != "name"}
     check_keys(arguments, inspect.signature(make).parameters, place.what)
     with place.named():

@@ -180,10 +180,11 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
         say(line)
     if config.tuning.steps:
         with run.time("tune"), bar("fine-tuning", "updates", run.options.quiet) as report:
-            if report is None:
-                on_progress = None
-            else:
-                on_progress = lambda done, steps, loss: report(done, steps, f"loss {loss:.4f}")
+
+            def on_progress(done: int, steps: int, loss: float) -> None:
+                if report is not None:
+                    report(done, steps, f"loss {loss:.4f}")
+
             tune(
                 converted.model,
                 converted.layers,

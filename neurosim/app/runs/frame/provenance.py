@@ -37,7 +37,7 @@ def commit() -> dict[str, object]:
 
     The checkout must hold the package itself: a copy installed inside another repository is not of its commit.
     """
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     unknown: dict[str, object] = {"git_commit": None, "git_changed": None}
     if not (root / ".git").exists():
         return unknown

@@ -23,8 +23,8 @@ from ..tasks import Problem, Task
 from .engine_columns import run_columns, winners
 from .state import about, check_arrays
 
-# As for the recognisers of `neurosim.memory.macrocolumn`: strong evidence wins nearly always, and a unit that has learned one
-# pattern is full.
+# As for the recognisers of `neurosim.memory.macrocolumn`: strong evidence wins nearly always, and a unit that has
+# learned one pattern is full.
 EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
 ONE_PATTERN = 0.49
 NEVER = np.iinfo(np.int32).max
