@@ -25,6 +25,7 @@ import torch
 from tqdm import tqdm
 
 from neurosim.data import catalog
+from neurosim.data.files.idx import Images
 from neurosim.datasets import mnist
 from neurosim.learning import HLOPNetwork
 from neurosim.learning.continual.matrix import MEASURES, estimate
@@ -68,7 +69,7 @@ def data(held_out: bool) -> tuple[Labelled, Labelled]:
     return (x, y), tensors(mnist.images("test", root))
 
 
-def tensors(images: mnist.files.Images) -> Labelled:
+def tensors(images: Images) -> Labelled:
     x = torch.tensor(images.pixels.reshape(len(images), -1), dtype=torch.float32).div_(255).sub_(MEAN).div_(SD)
     return x, torch.tensor(images.labels, dtype=torch.int64)
 

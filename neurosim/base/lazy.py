@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import deprecated
 from .errors import NeurosimMissingError
 
 
@@ -31,7 +30,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
 
     def find(name: str) -> Any:
         if name not in lazy:
-            return deprecated.find(package, name)
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
         try:
             module = importlib.import_module(lazy[name], package)
             if module.__name__ == package:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from ..base.errors import NeurosimFormatError, NeurosimInputError, require
 from ..base.plain import from_plain, to_plain
 from ..data.files.state import read_state, write_state
 from ..network.network import Network
-from ..network.neurons.former import Former
 from .changes import Changes
 from .compile.row_table import Late
 from .compile.synapse_sampler import MAX_DELAY
-from .former import current_description, current_probe, models
 from .grid.windows import PREFIX
 from .identity import describe, difference, digest
 from .probe import Probe
@@ -52,7 +50,6 @@ class SavedSimulation:
         arrays: the state, for `Workspace.restore`.
         step: number of steps that had been run.
         streams: bytes of each stream that were safely on the disk.
-        former: populations whose model has another name or form today.
         changes: what was set since the simulation was made.
     """
 
@@ -60,7 +57,6 @@ class SavedSimulation:
     arrays: Mapping[str, NDArray[Any]]
     step: int
     streams: Mapping[str, int]
-    former: Mapping[str, Former] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
 
 
@@ -129,12 +125,9 @@ def read(path: Path, network: Network) -> SavedSimulation:
         described = settings["network"]
         step = int(settings["step"])
         streams = dict(settings["streams"])
-        former = models(described)
         arguments = from_plain(Arguments, settings["arguments"], "arguments")
-        probes = tuple(current_probe(probe, former) for probe in arguments.probes)
-        arguments = replace(arguments, probes=probes)
         changes = _read_changes(settings, arrays)
-        apart = difference(current_description(described, former) if former else described, describe(network))
+        apart = difference(described, describe(network))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, NeurosimInputError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
     if apart:
@@ -142,7 +135,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
         )
     arrays = {name: array for name, array in arrays.items() if not name.startswith(SET)}
-    return SavedSimulation(arguments, arrays, step, streams, former, changes)
+    return SavedSimulation(arguments, arrays, step, streams, changes)
 
 
 def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray[Any]]) -> None:

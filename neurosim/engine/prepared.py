@@ -58,13 +58,11 @@ def prepare(
     count_updates: bool,
     late: Mapping[str, Late] | None = None,
     former: Sequence[SynapseSampler] = (),
-    many: bool | None = None,
     processes: Processes = ALONE,
 ) -> PreparedNetwork:
     """Compile a network for steps of `clock` seconds; the arguments are those of `simulate`, `threads` an integer.
 
     late, former: of a network that is changed while it runs, by name of the projection; see `RowTableBuilder`.
-    many: as for `lay_out`.
     processes: that share the network.
 
     Raises:
@@ -76,7 +74,7 @@ def prepare(
     changed = {numbers[name]: each for name, each in (late or {}).items()}
     with _without_collection():
         compiled = compile_network(
-            network, clock, seed, real, threads, late=changed, former=former, many=many, processes=processes
+            network, clock, seed, real, threads, late=changed, former=former, processes=processes
         )
     return PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
 

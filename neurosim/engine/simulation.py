@@ -20,7 +20,6 @@ from . import checkpoint
 from .changes import Changes, changed, check_settings, rewired
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
-from .former import current_arrays, was_many
 from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .grid.sources import InMemorySource
@@ -101,7 +100,6 @@ class Simulation(Uncopied):
         self._changes = Changes()
         self._workers = self._processes.threads(threads)
         self._former: tuple[SynapseSampler, ...] = ()
-        self._many: bool | None = None
         self._prepared = self._prepare(network, self._changes)
         self._former = self._prepared.compiled.samplers
         self.recorded = self._prepared.recorded
@@ -391,16 +389,9 @@ class Simulation(Uncopied):
             NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
         """
         saved = checkpoint.read(Path(path), network)
-        seed = saved.arguments.seed
-        many = was_many(network, saved.arrays, saved.step)
-        simulation = cls(network, inputs, threads=threads, comm=comm, **{**vars(saved.arguments), "seed": abs(seed)})
-        if saved.changes.values or many is not None or seed < 0:  # earlier versions took a negative seed
-            simulation.seed = seed
-            simulation._many = many
+        simulation = cls(network, inputs, threads=threads, comm=comm, **vars(saved.arguments))
+        if saved.changes.values:
             simulation._become(saved.changes.apply(network), saved.changes)
-        if saved.former:
-            arrays = current_arrays(saved.arrays, saved.former, simulation._runner.workspace)
-            saved = replace(saved, arrays=arrays)
         checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
         with saved_values(path):
             simulation._runner.resume(saved.arrays, saved.step)
@@ -451,7 +442,7 @@ class Simulation(Uncopied):
     def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
         names = ("clock", "seed", "precision", "probes", "count_updates")
         mine: dict[str, Any] = {name: getattr(self, name) for name in names} | {"record": self._record}
-        mine |= {"former": self._former, "many": self._many, "processes": self._processes}
+        mine |= {"former": self._former, "processes": self._processes}
         return prepare(network, threads=self._workers, late=changes.late, **mine)
 
     def _check_running(self, method: str) -> None:

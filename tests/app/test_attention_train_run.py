@@ -12,7 +12,6 @@ from helpers import command
 from helpers.command import neurosim
 
 from neurosim.app import write_page
-from neurosim.app.runs.frame.settings import ConfigSource, resolve
 from neurosim.app.runs.train import table
 from neurosim.app.runs.train.config import TrainConfig
 from neurosim.app.runs.train.result import TrainResult
@@ -86,18 +85,15 @@ def test_mistakes_take_one_line(done: dict[str, Any], tmp_path: Path) -> None:
     assert read_json(Path(done["run"]) / "manifest.json")["status"] == "done"
 
 
-def test_settings_of_attention_under_their_former_name() -> None:
+def test_settings_of_attention() -> None:
     given = {"data.name": "digits"}
-    config = TrainConfig.configure(None, ["net.kind=gla", "net.layers=3"], given)
+    config = TrainConfig.configure(None, ["attention.kind=gla", "attention.layers=3"], given)
     assert (config.attention.kind, config.attention.layers, config.attention.filters) == ("gla", 3, (12,))
-    former = {"data": {"name": "digits"}, "net": {"kind": "spiking", "layers": 3}}
-    assert resolve(TrainConfig, [ConfigSource("config.toml", former)]).attention_spec() is None
 
 
 def test_a_kind_of_attention_brings_its_own_bins() -> None:
     def dt(*sets: str) -> float:
         return TrainConfig.configure(None, sets, {"data.name": "nmnist"}).bins.dt
 
-    for kind in ("attention.kind=gla", "net.kind=gla"):
-        assert dt(kind) == 2 * dt() == 2 * dt("net.kind=spiking")
-        assert dt(kind, "bins.dt=0.02") == dt("bins.dt=0.02") == 0.02
+    assert dt("attention.kind=gla") == 2 * dt()
+    assert dt("attention.kind=gla", "bins.dt=0.02") == dt("bins.dt=0.02") == 0.02

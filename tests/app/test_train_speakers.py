@@ -114,8 +114,6 @@ def test_validation_is_by_speaker(done: TrainResult, root: Path) -> None:
     assert by.stop is not None and set(by.stop.groups["speaker"]) == set(by.learn.groups["speaker"])
     none = training.parts_of(config(root, **{"validation.fraction": 0.0}), splits.train, 0)
     assert none.stop is None and len(none.learn) == 96
-    # A config of an earlier version, in which speakers were on both sides, lacks the key.
-    assert TrainConfig.model_validate({"data": {"name": "shd"}}).validation.speakers == "shared"
 
 
 def test_networks_are_loaded_as_one(done: TrainResult, root: Path) -> None:

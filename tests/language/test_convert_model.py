@@ -33,7 +33,6 @@ from neurosim.language import (
     Tuning,
     convert,
     read_converted,
-    read_model,
     tune,
     write_converted,
 )
@@ -666,17 +665,6 @@ def test_on_a_card_in_the_interpreter(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_on_a_gpu(case: str) -> None:
     on_gpu("convert_cases", case)
-
-
-@torch.no_grad()
-def test_models_of_the_state_before_the_renames_load() -> None:
-    """Configs with the former names of options; the same logits, dense and in spikes."""
-    folder = Path(__file__).parents[1] / "fixtures" / "eacf85f"
-    expected = load_file(folder / "logits.safetensors")
-    model = read_model(folder / "language-model")
-    made = read_converted(folder / "converted-model")
-    torch.testing.assert_close(model(expected["tokens"])[0], expected["dense"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(made.model(expected["tokens"])[0], expected["converted"], rtol=1e-3, atol=1e-3)
 
 
 def test_weights_are_saved_as_int8_and_read_back_bit_for_bit(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def read(
         path: of the file.
         format: a name in `FORMATS`; None: by the first bytes of the file, or else by its suffix.
         shape: of the sensor; None: that of the file or its format.
-        clock: of an EVT3 recording: "camera", or "running" as earlier versions and expelliarmus read it.
+        clock: of an EVT3 recording: "camera", or "running" as expelliarmus reads it.
         camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
         tick: s, the unit of time of a table; None: that of its format.
         columns: order of the columns of a table without names, e.g. "txyp"; None: by their content.

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -68,19 +68,14 @@ def write_state(
 
 
 def read_state(
-    path: str | os.PathLike[str],
-    kind: str,
-    version: int,
-    renamed: Mapping[str, str] | None = None,
-    with_nan: Collection[str] = (),
+    path: str | os.PathLike[str], kind: str, version: int, with_nan: Collection[str] = ()
 ) -> tuple[PlainTree, dict[str, NDArray]]:
-    """Return the settings and arrays that `write_state` wrote, or an earlier neurosim in a form of its own.
+    """Return the settings and arrays that `write_state` wrote.
 
     Args:
         path: of the file.
         kind: as for `write_state`.
         version: latest known version of the format.
-        renamed: current name of each setting that had another name before, at any depth.
         with_nan: names of arrays in which NaN stands for a value that is not there.
 
     Raises:
@@ -107,7 +102,7 @@ def read_state(
         raise NeurosimFormatError(
             f"{path}: {kind} format up to {version} is known (got {header.version}); upgrade neurosim"
         )
-    if header.digest is not None and header.digest != _digest(header.digested, arrays):
+    if header.digest != _digest(header.digested, arrays):
         raise NeurosimFormatError(f"{path}: its contents do not match its digest; save it again or restore a copy")
     for name, array in arrays.items():
         index = None if name in with_nan else first_nan(array)
@@ -116,15 +111,9 @@ def read_state(
                 f"{path}: array '{name}' holds NaN at {list(index)}, so that its results would be NaN; restore a copy "
                 "from before, or run it again with other settings"
             )
-    return _rename(header.settings, renamed or {}), arrays
+    return header.settings, arrays
 
 
-def _rename(tree: Any, renamed: Mapping[str, str]) -> Any:
-    if isinstance(tree, list):
-        return [_rename(item, renamed) for item in tree]
-    if isinstance(tree, dict):
-        return {renamed.get(k, k): _rename(v, renamed) for k, v in tree.items()}
-    return tree
 
 
 class Saved:
@@ -132,11 +121,9 @@ class Saved:
 
     Attributes:
         VERSION: of the format.
-        RENAMED: current names of fields that had other names before.
     """
 
     VERSION: ClassVar[int] = 1
-    RENAMED: ClassVar[Mapping[str, str]] = {}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a safetensors file, in one step.
@@ -157,7 +144,7 @@ class Saved:
             NeurosimMissingError: no such file.
             NeurosimFormatError: another kind of file, damaged, of a later version, or with values that do not fit.
         """
-        settings, arrays = read_state(path, cls.__name__, cls.VERSION, cls.RENAMED)
+        settings, arrays = read_state(path, cls.__name__, cls.VERSION)
         with saved_values(path):
             return from_plain(cls, {**settings, **arrays})
 
@@ -192,31 +179,13 @@ class _Header(NamedTuple):
     kind: str
     version: int
     settings: PlainTree
-    digest: str | None
+    digest: str
     digested: Mapping[str, Any]  # what the digest covers beside the arrays
 
 
 def _header(stored: Mapping[str, Any]) -> _Header:
-    """Return the header of any form that a neurosim wrote."""
-    for key, read in _FORMS.items():
-        if key in stored:
-            return read(stored)
-    raise KeyError("kind")
-
-
-def _current(stored: Mapping[str, Any]) -> _Header:
     digested = {key: value for key, value in stored.items() if key != "digest"}
     return _Header(stored["kind"], stored["version"], stored["settings"], stored["digest"], digested)
-
-
-# How each form of the header is read, by the key that only it has.
-_FORMS: Mapping[str, Callable[[Mapping[str, Any]], _Header]] = {
-    "kind": _current,
-    # SpatialPooler and TemporalMemory, before this form was common to all.
-    "class": lambda s: _Header(s["class"], s["format"], s["settings"], s["digest"], s["settings"]),
-    # TrainedReadout, before that too; it had no digest.
-    "readout": lambda s: _Header("TrainedReadout", s["format"], {"readout": s["readout"]}, None, {}),
-}
 
 
 def _digest(settings: Mapping[str, Any], arrays: Arrays) -> str:

@@ -76,17 +76,13 @@ class Layout:
         return found
 
 
-def lay_out(network: Network, many: bool | None = None) -> Layout:
-    """Return the layout of a network.
-
-    many: whether small populations lie in one block each. None: if they are many; earlier versions cut all of them.
-    """
+def lay_out(network: Network) -> Layout:
+    """Return the layout of a network; where small populations are many, each lies in one block."""
     driving = {projection.source for projection in network.projections}
     sizes = np.array(
         [_slots_of(population, population.name in driving) for population in network.populations], np.int64
     )
-    if many is None:
-        many = bool(np.count_nonzero(sizes) > MANY_POPULATIONS)
+    many = np.count_nonzero(sizes) > MANY_POPULATIONS
     layout = _many(sizes) if many else _few(sizes)
     # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
     drawn = any(isinstance(projection.delay, Distribution) for projection in network.projections)

@@ -103,7 +103,6 @@ def compile_network(
     plain: bool = False,
     late: Mapping[int, Late] | None = None,
     former: Sequence[SynapseSampler] = (),
-    many: bool | None = None,
     processes: Processes = ALONE,
 ) -> CompiledNetwork:
     """Draw and lay out everything that does not change while the network runs.
@@ -112,7 +111,6 @@ def compile_network(
         threads: that share the work; no result depends on them.
         plain: store every row in the plainest form, QUEUE, to compare the others with.
         late, former: of a network that is changed while it runs, see `RowTableBuilder`.
-        many: as for `lay_out`.
         processes: that share the network.
 
     Raises:
@@ -128,7 +126,7 @@ def compile_network(
         )
     check_weights(network, real)
     check_memory(network, real, processes.neighbours / processes.size)
-    layout = lay_out(network, many)
+    layout = lay_out(network)
     share = share_of(layout, processes.rank, processes.size)
     samplers = _build_samplers(network, clock, seed, threads, share, processes)
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]

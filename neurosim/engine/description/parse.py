@@ -19,13 +19,14 @@ from ...network.windowed import Windowed, WindowModel
 from ..probe import Probe
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile, absolute
-from .former import POPULATION, current
 from .tables import Place, Table, build, get, typed, value_of
 
 LISTS = ("population", "projection", "stimulus", "link", "probe")
 # [energy] is read by `runs`: it changes no spike.
 TABLES = ("simulation", "energy", *LISTS)
 CONTINUOUS = "continuous"
+# Keys of a population that are not parameters of its model.
+POPULATION = ("name", "shape", "model", "initial", "positions", "spikes")
 # Settings of `SpikeFile`, and their types.
 SPIKES: Mapping[str, Any] = {
     **dict.fromkeys(("format", "population", "clock", "camera", "columns"), str),
@@ -64,7 +65,6 @@ def parse_description(
     """
     top = Place(name, Path(folder))
     check_keys(tree, TABLES, top.what)
-    tree = current(tree, models or {})
     entries = {key: _tables(tree, key, top) for key in LISTS}
     # Models of plugins are imported where a population names them.
     table = MODELS.beside({**windowed.ROOMS, **SOURCES, **(models or {})})

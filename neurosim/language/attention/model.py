@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
@@ -15,7 +15,7 @@ from ...base.errors import lookup, require
 from ...base.plain import from_plain, to_plain
 from .events import EventEmbedding, EventInput
 from .experts import Experts, ExpertsSpec
-from .kinds import build, current_options
+from .kinds import build
 from .kinds.base import Depth, Mixer, Shared, State
 from .kinds.hgrn import BoundedMixer
 from .kinds.modules import activation, linear
@@ -74,14 +74,12 @@ class LanguageConfig:
 
     @staticmethod
     def from_json(values: object) -> LanguageConfig:
-        """Return the config that `to_json` wrote, of this or an earlier version.
+        """Return the config that `to_json` wrote.
 
         Raises:
             NeurosimInputError: an unknown key, or a value of the wrong type.
         """
-        config = from_plain(LanguageConfig, values)
-        layers = (MixerSpec(layer.kind, current_options(layer.kind, layer.options)) for layer in config.layers)
-        return replace(config, layers=tuple(layers))
+        return from_plain(LanguageConfig, values)
 
 
 class GatedMLP(nn.Module):

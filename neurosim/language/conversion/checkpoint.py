@@ -32,7 +32,7 @@ from .model import Coding, Converted
 
 SPIKING = "neurosim-spiking"
 # 1 has the weights of coded layers as floats, 2 has int8 ones as [N, K], 3 as [K, N]: the rows that spikes select.
-FORMAT = 3
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,13 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     kind = config.get("model_type")
     version = config.get("format")
     require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
-    known = tuple(range(1, FORMAT + 1))
-    require(version in known, f"{name}: format", f"must be 1 to {FORMAT}: upgrade neurosim", version)
+    require(version == FORMAT, f"{name}: format", f"must be {FORMAT}: upgrade neurosim", version)
     stored = read_headers(folder)
     coded = {f"{entry.removesuffix('.steps')}.weight" for entry in stored if entry.endswith(".steps")}
 
     def fitting(name: str, tensor: Tensor) -> Tensor:
         """Return a tensor as its layer has it."""
-        if version == FORMAT and name in coded and tensor.dim() == 2:
+        if name in coded and tensor.dim() == 2:
             return tensor.T
         return tensor
 

@@ -175,7 +175,6 @@ class TrainedReadout(Saved):
     hidden_bias: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        # Files of version 1 hold the biases of "ann" in single precision.
         object.__setattr__(self, "bias", self.bias.astype(np.float64))
         hidden = self.hidden_weights is not None and self.hidden_bias is not None
         require(hidden == (self.readout.kind == "ann"), "hidden_weights", "must be there with 'ann' alone", hidden)

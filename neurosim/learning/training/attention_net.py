@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ...base.errors import require
 from ...language.attention.events import EventInput
-from ...language.attention.kinds import current_options
 from ...language.attention.model import LanguageConfig, LanguageModel, MixerSpec
 from .net import READOUTS, LayerActivity
 from .specs import AttentionSpec
@@ -44,7 +43,7 @@ class AttentionNet(nn.Module):
         self.classes = classes
         self.spec = spec
         self.dt = float(dt)
-        layer = MixerSpec(spec.kind, current_options(spec.kind, spec.options or {}))
+        layer = MixerSpec(spec.kind, spec.options or {})
         config = LanguageConfig(
             (layer,) * spec.layers,
             vocabulary=classes,

@@ -11,7 +11,6 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ...base import deprecated
 from ...base.errors import require
 from ..layers.base import NeuronLayer
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
@@ -221,8 +220,6 @@ class SpikingNet(nn.Module):
                 bound += float(weights[-1].abs().sum(dim=1).max())
             yield weights, bound
             max_entry = torch.tensor(1.0)
-
-    settle = deprecated.former_method("SpikingNet.settle", "round_for_exact_sums")
 
 
 def _rate(layer: NeuronLayer, current: Tensor, gain: float) -> float:

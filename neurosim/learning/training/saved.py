@@ -23,12 +23,9 @@ from .specs import AttentionSpec, ELMSpec, NetworkSpec
 
 NET = "SpikingNet"
 TRAINING = "Training"
-VERSION = 2
+VERSION = 1
 MEAN = "exp_avg"
 SIZE = {torch.optim.AdamW: "exp_avg_sq", torch.optim.Adamax: "exp_inf"}  # of gradients
-# Names of version 1, of settings and in those of arrays.
-FORMER_SETTINGS = {"design": "spec", "course": "state", "most": "max_count"}
-FORMER_ARRAYS = {".joint.": ".connection.", "kept/": "best/"}
 
 Weights = Mapping[str, Tensor]
 TrainableNet = SpikingNet | AttentionNet | ELMNet
@@ -150,10 +147,7 @@ def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[st
 
 
 def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
-    settings, arrays = read_state(path, kind, VERSION, FORMER_SETTINGS)
-    for old, new in FORMER_ARRAYS.items():
-        arrays = {name.replace(old, new): array for name, array in arrays.items()}
-    return settings, arrays
+    return read_state(path, kind, VERSION)
 
 
 def _facts(net: TrainableNet | _Training) -> dict[str, object]:

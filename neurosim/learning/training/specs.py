@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ...base.errors import check_fields, lookup, require
 from ...base.values import check_unit
 
-FORMER_NEURONS = {"AdaptiveLIF": "SEAdLIF"}
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
 SURROGATE_NAMES = ("fast_sigmoid", "arctan", "triangle", "sigmoid")
 OPTIMIZER_NAMES = ("adamw", "adamax")
@@ -23,7 +22,7 @@ class NetworkSpec:
     Defaults of SEAdLIF are those of Baronig et al. 2025 in their steps of 4 ms.
 
     Attributes:
-        neuron: layer of `neurosim.learning.layers`: "LIF", "CurrentLIF" or "SEAdLIF" (before: "AdaptiveLIF").
+        neuron: layer of `neurosim.learning.layers`: "LIF", "CurrentLIF" or "SEAdLIF".
         filters: filters of each convolution, which slides along the sensor's rows and columns, or along its channels.
         kernel, stride: size and step of every convolution, pixels or channels.
         taps, tap_steps: number of copies of the input that the first layer gets, each `tap_steps` steps later than
@@ -73,8 +72,6 @@ class NetworkSpec:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        # Saved networks and configs of earlier versions hold the former name.
-        object.__setattr__(self, "neuron", FORMER_NEURONS.get(self.neuron, self.neuron))
         lookup(dict.fromkeys(NEURON_NAMES), self.neuron, "NetworkSpec.neuron")
         lookup(dict.fromkeys(READOUT_NAMES), self.readout, "NetworkSpec.readout")
         lookup(dict.fromkeys(SURROGATE_NAMES), self.surrogate, "NetworkSpec.surrogate")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -58,8 +56,6 @@ class PairMemory(Saved):
     Raises:
         NeurosimInputError: arrays that do not fit each other.
     """
-
-    RENAMED: ClassVar[Mapping[str, str]] = {"rate": "learning_rate"}
 
     rule: FastWeights
     weights: Array

@@ -18,7 +18,6 @@ from .state import ColumnMemory
 
 VERSION = 1
 KIND = "macrocolumn"
-_RENAMED = {"most_hypotheses": "max_hypotheses"}
 Arrays = dict[str, NDArray]
 Owner = Macrocolumn | Hierarchy | Recogniser
 OwnerMemory = ColumnMemory | HierarchyMemory | RecogniserMemory
@@ -43,14 +42,11 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         NeurosimMissingError: no such file.
         NeurosimFormatError: another file, cut short, damaged, or written by a newer version.
     """
-    settings, arrays = read_state(path, KIND, VERSION, _RENAMED)
+    settings, arrays = read_state(path, KIND, VERSION)
     with saved_values(path):
         build = lookup(_BUILDERS, settings["class"], "class")
         found: tuple[Any, Any] = build(settings["parameters"], arrays)
     return found
-
-
-# --- To plain values and arrays, and back
 
 
 def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> PlainTree:

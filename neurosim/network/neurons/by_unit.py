@@ -44,7 +44,6 @@ def drawn(neuron: N, seed: int, population: str, size: int) -> N:
         NeurosimInputError: a value that was drawn breaks the parameter's rule: names parameter and unit.
     """
     found = {name: value for name, value in varied(neuron).items() if isinstance(value, Distribution)}
-    # The key of an initial state of that name: what earlier versions gave there is drawn the same.
     values = {
         name: draw(value, rng_key(seed, "initial", population, name), 0, size, name) for name, value in found.items()
     }

@@ -16,7 +16,6 @@ from ...base.errors import NeurosimError, NeurosimInputError, lookup, require
 from ..network import Network, PoissonInput, PoissonSource, Population, Projection, SpikeSource
 from ..neurons.base import Neuron
 from ..neurons.by_unit import rows
-from ..neurons.former import FORMER
 from ..synapses.base import Pattern
 from ..synapses.patterns import AllToAll, Convolution, FromList, OneToOne
 from .files import read
@@ -297,10 +296,8 @@ class _Loader:
 
     def population(self, name: str, node: Any, made: Cell) -> Population:
         initial = {**made.initial}
-        former = FORMER.get(str(node.metadata.get("model", "")))
         for key, value in node.metadata.items():
             state = key.removeprefix("initial_")
-            state = former.states.get(state, state) if former else state
             if key.startswith("initial_") and state in made.model.state:
                 array = np.asarray(value, np.float64)
                 if array.ndim == 0:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-from neurosim.network.neurons import adaptive, compartments, conductance, current, dendritic, lif, seadlif
+from neurosim import network
 
 from .cells import Array, Cells, LinearCells
 
@@ -280,19 +280,19 @@ def _relaxed(v: Array, pull: Array, total: Array, tau: Array, dt: float) -> Arra
 
 
 CELLS: dict[type, type[Cells]] = {
-    lif.LIF: LIF,
-    lif.IF: IF,
-    lif.LI: LI,
-    adaptive.AdaptiveLIF: AdaptiveLIF,
-    dendritic.DendriticLIF: DendriticLIF,
-    seadlif.SEAdLIF: SEAdLIF,
-    current.CubaLIF: CubaLIF,
-    current.AlphaLIF: AlphaLIF,
-    compartments.TwoCompartmentLIF: TwoCompartmentLIF,
-    conductance.CobaLIF: CobaLIF,
-    compartments.NMDALIF: NMDALIF,
-    adaptive.AdEx: AdEx,
-    adaptive.Izhikevich: Izhikevich,
+    network.LIF: LIF,
+    network.IF: IF,
+    network.LI: LI,
+    network.AdaptiveLIF: AdaptiveLIF,
+    network.DendriticLIF: DendriticLIF,
+    network.SEAdLIF: SEAdLIF,
+    network.CubaLIF: CubaLIF,
+    network.AlphaLIF: AlphaLIF,
+    network.TwoCompartmentLIF: TwoCompartmentLIF,
+    network.CobaLIF: CobaLIF,
+    network.NMDALIF: NMDALIF,
+    network.AdEx: AdEx,
+    network.Izhikevich: Izhikevich,
 }
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ....base.errors import lookup
 from ....base.plain import from_plain, to_plain
-from ....language.attention.kinds import KINDS, current_options
+from ....language.attention.kinds import KINDS
 from ....language.attention.model import MixerSpec
 from ....language.attention.patterns import parse_pattern
 from ....language.attention.probe import ProbeTraining
@@ -90,7 +90,7 @@ class AttentionConfig(RunConfig):
             NeurosimInputError: an unknown kind.
         """
         names = parse_pattern(kinds.replace("+", ","), KINDS, "model.kinds")
-        specs = [MixerSpec(name, current_options(name, self.model.options.get(name, {}))) for name in names]
+        specs = [MixerSpec(name, self.model.options.get(name, {})) for name in names]
         return tuple(specs[i % len(specs)] for i in range(self.model.layers or len(specs)))
 
     def build_training(self) -> ProbeTraining:

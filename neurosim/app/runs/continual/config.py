@@ -23,8 +23,6 @@ DEFAULT = ("plain", "joint", "replay")
 # Passes over a task of every learner that takes several, so that budgets are equal where none are given.
 EPOCHS = 5
 FILES = ("root", "options")  # settings of a stream that the table [data] has
-# Names that settings of learners had in earlier versions.
-EARLIER_NAMES = {"rate": "learning_rate"}
 Tree = Mapping[str, Any]
 
 
@@ -156,7 +154,7 @@ def configure(
         NeurosimMissingError: a learner needs torch, which is not installed.
     """
     # TOML has lists where the settings are tuples.
-    sources = [ConfigSource(s.name, _renamed(_tuples(s.tree))) for s in sources_of(file, sets, given or {})]
+    sources = [ConfigSource(s.name, _tuples(s.tree)) for s in sources_of(file, sets, given or {})]
     check_tables(sources, Head)
     tables = {"stream": "source", "learners": "replay.memory", "common": "epochs", "sweep": "replay.memory"}
     for source in sources:
@@ -318,23 +316,6 @@ def _of_data(stream: Any, data: Any, recipe: type) -> Any:
     other = stream.get("source", name)
     require(other == name, "stream.source", f"must be left out beside data.name = '{name}'", other)
     return {**stream, "source": name}
-
-
-def _renamed(tree: Tree) -> dict[str, object]:
-    """Return a config with the present names of the settings of learners."""
-
-    def table(settings: Any) -> Any:
-        if not isinstance(settings, Mapping):
-            return settings
-        return {EARLIER_NAMES.get(name, name): value for name, value in settings.items()}
-
-    found = dict(tree)
-    for place in ("learners", "sweep"):
-        if isinstance(found.get(place), Mapping):
-            found[place] = {name: table(settings) for name, settings in found[place].items()}
-    if "common" in found:
-        return {**found, "common": table(found["common"])}
-    return found
 
 
 def _without_kind(table: Any) -> Any:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,7 @@ from ....learning.continual.streams import STREAMS, Stream
 from ....learning.continual.tasks import Items, Problem, Task
 from ..data import spread
 from ..frame.timings import limit_threads
-from .config import EARLIER_NAMES, Row
+from .config import Row
 from .result import TaskWork
 
 STATE = "state.safetensors"
@@ -64,9 +64,8 @@ class TrialSpec:
 
     @classmethod
     def from_dict(cls, tree: object) -> TrialSpec:
-        """Return the trial that a file describes; settings may have names of earlier versions."""
-        spec = plain.from_plain(cls, tree)
-        return replace(spec, settings={EARLIER_NAMES.get(name, name): value for name, value in spec.settings.items()})
+        """Return the trial that a file describes."""
+        return plain.from_plain(cls, tree)
 
     def build_stream(self) -> Stream:
         """Return the stream; the last one is kept, for the trials of one seed share it."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ....base.errors import lookup, require
 from ....base.measure.profiles import find as find_profile
-from ....language.attention.kinds import KINDS, current_options, options_of
+from ....language.attention.kinds import KINDS, options_of
 from ....language.attention.model import MixerSpec
 from ....language.attention.patterns import parse_pattern
 from ....language.attention.train import LanguageTraining
@@ -17,7 +17,7 @@ from ....language.conversion.coding import SCHEMES
 from ....language.conversion.model import Coding
 from ....language.conversion.tuning import Tuning
 from ..frame.config import Count, Energy, RunConfig, Seed, section_of
-from ..frame.settings import Section, renamed
+from ..frame.settings import Section
 
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=1, le=127)]
@@ -93,11 +93,9 @@ else:
     CodingSettings = section_of(Coding, without=())
 
     class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
-        _old_names = renamed(rate="learning_rate", threshold_rate="threshold_learning_rate")
         steps: Annotated[int, Field(ge=0)] = 0
 
     class TrainingSettings(section_of(LanguageTraining, without=("steps", "held_out", "seed"))):
-        _old_names = renamed(rate="learning_rate")
         steps: Count = 600  # about three minutes on two cores
 
 
@@ -218,7 +216,7 @@ OPTIONS: Mapping[str, Mapping[str, int]] = {
 def _current(kind: str, options: Mapping[str, Any] | None) -> Mapping[str, object]:
     if options is None:
         return OPTIONS.get(kind, {})
-    return current_options(kind, options)
+    return options
 
 
 class LmConfig(RunConfig):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ....base.errors import NeurosimFormatError, NeurosimInputError, nearest, unit_hint
 from ....base.json_toml import parse_toml
@@ -44,20 +44,6 @@ class Section(BaseModel):
         Nothing is required: what a file lacks may come from the command line.
         """
         return {"$schema": DIALECT, **cls.model_json_schema()}
-
-
-def renamed(**names: str) -> Any:
-    """Return a validator of a section that accepts keys of earlier versions: `old="new"`."""
-
-    @model_validator(mode="before")  # type: ignore[misc] # becomes a method of the class it is assigned in
-    @classmethod
-    def rename(cls: type, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        tree = {key: value for key, value in values.items() if key not in names}
-        return overlay(tree, {names[key]: value for key, value in values.items() if key in names})
-
-    return rename
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from ....base.errors import NeurosimInputError, require
 from ....base.measure.profiles import find as find_profile
@@ -16,12 +16,11 @@ from ....learning.training.augment import Augment
 from ....learning.training.binning import Binning
 from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
 from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
-from ..frame.settings import ConfigSource, Section, overlay, renamed, resolve
+from ..frame.settings import ConfigSource, Section, overlay, resolve
 from ..liquid.config import LiquidConfig
 
 SPEAKER = "speaker"
 APART = "apart"
-SPIKING = "spiking"  # the kind of attention that earlier versions wrote where there is none
 Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
 CAMERA: Mapping[str, object] = {
@@ -52,7 +51,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
         "bins": {"dt": 0.01, "duration": 0.8, "pool": 5, "most": 3},
         "augment": {"shift": 15.0, "zoom": 0.05, "stretch": 0.1},
         "network": {
-            "neuron": "AdaptiveLIF",
+            "neuron": "SEAdLIF",
             "reset": "zero",
             "recurrent": True,
             "filters": [24],
@@ -112,14 +111,13 @@ class Validation(Section):
         fraction: of each class; 0: no validation, all epochs are trained and the last network is kept.
         speakers: "apart": where recordings name at least three speakers, validate on all recordings of `fraction` of
             the speakers, at least one, and leave these out of training: accuracy there is that of a stranger. "shared":
-            divide the recordings without regard to speakers, as runs of earlier versions did; new runs have "apart".
+            divide the recordings without regard to speakers.
         by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
         held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
     """
 
     fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    # A run folder of an earlier version lacks the key, and goes on as it began.
-    speakers: Literal["apart", "shared"] = "shared"
+    speakers: Literal["apart", "shared"] = "apart"
     by: str | None = None
     held_out_speaker: int | None = None
 
@@ -159,7 +157,7 @@ else:
         hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
 
     class AttentionSettings(section_of(AttentionSpec, without=("kind", "filters"))):
-        kind: Annotated[str | None, BeforeValidator(lambda kind: None if kind == SPIKING else kind)] = None
+        kind: str | None = None
         filters: Annotated[tuple[Count, ...], Field(strict=False)] = AttentionSpec.filters
 
     class ELMSettings(section_of(ELMSpec, without=("memory",))):
@@ -189,7 +187,6 @@ class TrainConfig(RunConfig):
         energy: how energy is estimated.
     """
 
-    _old_names = renamed(net="attention")
     seed: Seed = 0
     members: Count = 1
     liquid: MemberLiquid = MemberLiquid()
@@ -271,17 +268,17 @@ class TrainConfig(RunConfig):
 
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return overlay({"validation": {"speakers": APART}}, DEFAULTS.get(dataset.name) or _for_sensor(dataset))
+        return DEFAULTS.get(dataset.name) or _for_sensor(dataset)
 
     @classmethod
     def defaults_beside(cls, tree: Mapping[str, object], dataset: Dataset) -> Mapping[str, object]:
-        layers = tree.get("attention", tree.get("net"))  # net: its former name
+        layers = tree.get("attention")
         if isinstance(layers, Mapping):
             kind = layers.get("kind")
         else:
             kind = None
         found = cls.defaults(dataset)
-        if kind in (None, SPIKING):
+        if kind is None:
             return found
         return overlay(found, ATTENTION_DEFAULTS.get(dataset.name, {}))
 

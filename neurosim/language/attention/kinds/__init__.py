@@ -83,58 +83,6 @@ KINDS: dict[str, Callable[..., Mixer]] = {
     "yaad": Yaad,
 }
 
-# Names of options in models and configs of earlier versions; those of a kind precede those of all.
-_OLD_NAMES: dict[str, dict[str, str]] = {
-    "deltanet": {"act": "qk_activation", "norm": "qk_norm"},
-    "deltaproduct": {"steps": "num_householder", "forget": "use_forget_gate"},
-    "hgrn2": {"state": "expand_ratio", "bounded": "use_lower_bound"},
-    "kda": {"bound": "lower_bound"},
-    "linear": {"map": "feature_map", "tied": "tie_feature_map_qk", "norm": "use_output_norm"},
-    "mamba2": {"conv": "conv_kernel", "conv_bias": "use_conv_bias", "bias": "use_bias", "act": "hidden_act"}
-    | {"norm": "rmsnorm", "wide_skip": "D_has_hdim", "limits": "dt_limit"},
-    "mom": {"single": "single_kv_proj"},
-    "rwkv7": {"floor": "l2_norm_eps", "gate_rank": "gate_low_rank_dim"},
-    "ssm": {"rule": "discretisation", "steps": "dt_range"},
-}
-_OLD_NAMES_OF_ALL = {
-    "act": "feature_map",
-    "affine": "elementwise_affine",
-    "base": "rope_theta",
-    "beta": "use_beta",
-    "bias": "qkv_bias",
-    "conv": "conv_size",
-    "decay_rank": "decay_low_rank_dim",
-    "eps": "norm_eps",
-    "floor": "clamp_min",
-    "gate": "gate_fn",
-    "groups": "n_groups",
-    "head": "head_dim",
-    "heads": "num_heads",
-    "keys": "key_dim",
-    "kv_heads": "num_kv_heads",
-    "memories": "num_memories",
-    "negative": "allow_neg_eigval",
-    "normalise": "do_feature_map_norm",
-    "normaliser": "gate_logit_normalizer",
-    "partitions": "num_sparse_partition",
-    "rank": "gate_low_rank_dim",
-    "rate_rank": "a_low_rank_dim",
-    "shared": "shared_mem",
-    "state": "state_size",
-    "top": "topk",
-    "value": "head_v_dim",
-    "value_heads": "num_v_heads",
-    "value_rank": "v_low_rank_dim",
-    "values": "value_dim",
-    "window": "window_size",
-}
-
-
-def current_options(kind: str, options: Mapping[str, object]) -> dict[str, object]:
-    """Return options read from a saved model or a config under their names of today."""
-    names = _OLD_NAMES_OF_ALL | _OLD_NAMES.get(kind, {})
-    return {names.get(name, name): value for name, value in options.items()}
-
 
 def options_of(kind: str) -> dict[str, object]:
     """Return the options of a kind with their defaults.
