@@ -112,7 +112,7 @@ def test_absent_tonic_says_what_to_install() -> None:
 import sys
 sys.modules["tonic"] = None
 from neurosim.base.errors import NeurosimMissingError
-from neurosim.network import tonic
+from neurosim.data import tonic
 try:
     tonic.load("SHD", ".")
 except NeurosimMissingError as error:

@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
 
 
 def test_importing_the_folder_does_not_import_torch() -> None:
-    code = "import sys, neurosim.memory.dendrites as d; d.DendriteLayer, d.Prototypes; print('torch' in sys.modules)"
+    code = "import sys, neurosim.memory as d; d.DendriteLayer, d.Prototypes; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -138,7 +138,7 @@ def test_importing_the_folder_does_not_import_torch() -> None:
 def test_without_torch_the_error_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import neurosim.memory.dendrites as d\n"
+        "import neurosim.memory as d\n"
         "from neurosim.base.errors import NeurosimMissingError\n"
         "try: d.TrainableDendriteLayer\n"
         "except NeurosimMissingError as error: print(error)"

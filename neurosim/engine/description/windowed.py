@@ -34,7 +34,7 @@ WINDOW = tuple(field.name for field in dataclasses.fields(Windowed) if field.nam
 
 def window_model(name: str) -> type[WindowModel]:
     """Return the class of this name in `ROOMS`."""
-    found: type[WindowModel] = getattr(import_module(f"...{ROOMS[name]}", __name__), name)
+    found: type[WindowModel] = getattr(import_module(f"....{ROOMS[name]}", __name__), name)
     return found
 
 
@@ -80,7 +80,7 @@ def _with_fields(entry: Table, place: Place) -> Table:
 
 def _fields(entry: Table, place: Place) -> NDArray[Any]:
     """Return the receptive fields that a function of `FIELDS` makes."""
-    make = getattr(import_module("...memory", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
+    make = getattr(import_module("....memory", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
     arguments = {key: value for key, value in entry.items() if key != "name"}
     check_keys(arguments, inspect.signature(make).parameters, place.what)
     with place.named():

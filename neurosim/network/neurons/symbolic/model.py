@@ -24,7 +24,8 @@ import math
 from dataclasses import dataclass
 
 from neurosim.kernels.tools.elementary import exp
-from neurosim.network.neurons import Neuron, at, hold_steps, propagator
+from neurosim.network.neurons.base import Neuron, hold_steps, propagator
+from neurosim.network.neurons.by_unit import at
 
 
 @dataclass(frozen=True)
