@@ -34,7 +34,6 @@ from neurosim.data import saccades
 from neurosim.data.camera import EventCamera
 from neurosim.data.catalog import Dataset, Findings, cache_folder
 from neurosim.data.download import exclusive, scratch
-from neurosim.data.files.nmnist import encode_nmnist
 from neurosim.data.saccades import REACH
 from neurosim.data.spikes import Recordings, Spikes
 from neurosim.datasets.nmnist import FOLDERS, SHAPE, read_split, verify_splits
@@ -213,8 +212,11 @@ def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
 
 def _write_recordings(folder: Path, recipe: Recipe, *, quiet: bool) -> PlainTree:
     """Write all recordings; return the number of files and bytes, and the SHA-256 of all in order of the images."""
+
     from sklearn.datasets import load_digits
     from tqdm import tqdm
+
+    from neurosim.data.files.nmnist import encode_nmnist  # compiled code, which a list of datasets does not need
 
     images, labels = load_digits(return_X_y=True)
     for split in FOLDERS.values():

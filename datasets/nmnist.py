@@ -8,7 +8,6 @@ from neurosim.base.errors import NeurosimInputError, NeurosimMissingError
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.files.archives import extract
-from neurosim.data.files.nmnist import read_nmnist, read_nmnist_many
 from neurosim.data.spikes import Recordings
 
 SHAPE = (2, 34, 34)
@@ -73,6 +72,9 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
 
 def read_split(info: Dataset, split: str, root: Path) -> Recordings:
     """Return one split of any dataset in the layout of N-MNIST."""
+
+    from neurosim.data.files.nmnist import read_nmnist_many  # compiled code, which a list of datasets does not need
+
     paths = list_split(info, split, root)
     return read_nmnist_many(paths, SHAPE, [int(path.parent.name) for path in paths], info.classes)
 
@@ -93,7 +95,10 @@ def list_split(info: Dataset, split: str, root: Path) -> list[Path]:
 
 def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings:
     """Count and decode every recording of a dataset in the layout of N-MNIST."""
+
     from tqdm import tqdm
+
+    from neurosim.data.files.nmnist import read_nmnist  # compiled code, which a list of datasets does not need
 
     counts = dict.fromkeys(info.splits, 0)
     problems = []

@@ -12,7 +12,6 @@ from neurosim.base.errors import NeurosimInputError, NeurosimMissingError, requi
 from neurosim.data.catalog import Dataset, Findings, where_to_put
 from neurosim.data.download import DownloadSource, RetryPolicy, install
 from neurosim.data.files.archives import extract
-from neurosim.data.files.shd import read_shd, shd_extent
 from neurosim.data.spikes import Recordings
 
 CHANNELS = 700
@@ -88,6 +87,9 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
         NeurosimMissingError: no such file in this folder.
         NeurosimFormatError: a file of another layout.
     """
+
+    from neurosim.data.files.shd import read_shd  # compiled code, which a list of datasets does not need
+
     path = find_file(split, root)
     recordings = read_shd(path, _channels(root, options))
     if recordings.classes:
@@ -108,6 +110,8 @@ def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
 
 @lru_cache(maxsize=4)
 def _extent(path: Path, stamp: int) -> tuple[int, tuple[str, ...]]:
+    from neurosim.data.files.shd import shd_extent  # compiled code, which a list of datasets does not need
+
     return shd_extent(path)
 
 

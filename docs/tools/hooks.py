@@ -7,6 +7,7 @@ newer than it and than the package is not run again.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import shutil
@@ -25,13 +26,18 @@ import settings
 
 WORK = programs.ROOT / "build" / "pages"
 # Rooms of the reference, in the order of the page that lists them.
-ROOMS = (
-    "", "base", "base.measure", "data", "data.files", "data.stats", "network", "network.neurons", "network.synapses",
-    "network.plasticity", "engine", "engine.description", "memory", "memory.sdr", "memory.dendrites",
-    "memory.macrocolumn", "memory.associative", "learning", "learning.layers", "learning.training", "learning.hlop",
-    "learning.liquid", "learning.readouts", "learning.continual", "language", "language.attention",
-    "language.conversion", "app", "app.plot",
-)  # fmt: skip
+ROOMS = ("", "base", "data", "network", "engine", "memory", "learning", "language", "app")
+# Modules whose public names users reach by the module, on the page of their room.
+MODULES = {
+    "base": ("measure.profiles",),
+    "data": ("stats.binned", "stats.intervals", "stats.synchrony", "stats.triggered", "frames", "tonic"),
+    "network": ("synapses.patterns", "plasticity.timing", "plasticity.hebbian", "plasticity.structural", "stimuli"),
+    "engine": ("tables",),
+    "memory": ("sdr.probability", "macrocolumn.saved", "macrocolumn.theory"),
+    "learning": ("training.saved", "continual.evaluation", "continual.streams"),
+    "language": ("conversion.generate", "conversion.costs", "conversion.comparison"),
+    "app": ("plot.arrays", "plot.events"),
+}
 # Files of the repository that become part of the site, so that it needs no address of a repository.
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 FOLDERS = ("examples", "benchmarks")
@@ -137,12 +143,14 @@ def _into_about(link: re.Match[str]) -> str:
 
 
 def _reference(room: str) -> str:
-    """Return the page of a room: its first line, and its public names in the order in which it lists them."""
+    """Return the page of a room: its first line, the names of its face in their order, then names of its modules."""
     package = f"neurosim.{room}".rstrip(".")
     tree = ast.parse((programs.ROOT / package.replace(".", "/") / "__init__.py").read_text("utf-8"))
     lines = [f"# {package}", "", ast.get_docstring(tree) or "", ""]
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            module = importlib.util.resolve_name("." * node.level + node.module, package)
             names = [alias.name for alias in node.names if alias.name == alias.asname]
-            lines += [f"::: {package}.{node.module}.{name}" for name in names]
+            lines += [f"::: {module}.{name}" for name in names]
+    lines += [f"::: {package}.{module}" for module in MODULES.get(room, ())]
     return "\n".join(lines) + "\n"

@@ -181,7 +181,8 @@ def test_a_step_that_takes_numbers_alone_says_what_to_write() -> None:
 
     simulate(Network([Population("x", 2, Plain())], []), {}, duration=0.01)
     varied = Network([Population("x", 2, Plain(decay=np.array([0.5, 0.6])))], [])  # type: ignore[arg-type]
-    with pytest.raises(NeurosimInputError, match=r"Plain\.step: .* by unit; read constants as neurosim\.network\.neurons\.by_unit\.at"):
+    message = r"Plain\.step: .* by unit; read constants as neurosim\.network\.neurons\.by_unit\.at"
+    with pytest.raises(NeurosimInputError, match=message):
         simulate(varied, {}, duration=0.01)
 
 

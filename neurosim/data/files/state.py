@@ -114,8 +114,6 @@ def read_state(
     return header.settings, arrays
 
 
-
-
 class Saved:
     """Base of dataclasses of arrays and plain values that are saved and loaded whole.
 
