@@ -5,7 +5,7 @@ all are tested. The context of a task is its mean training image; at the end it 
 nearest prototype of each image ("inferred"). The setting is that of Iyer et al. 2022 (784-2048-2048-10, 5 % of the
 units win, half of the weights, as many segments as tasks, Adam anew for each task, batches of 256).
 
-Usage: python benchmarks/dendrites.py DATA [--tasks 2] [--seeds 1] [--train 60000] [--units 2048] [--json FILE]
+Usage: python benchmarks/dendrites.py DATA [--tasks 2] [--seeds 1] [--train 60000] [--units 2048] [--json]
 DATA is the folder with MNIST's four files. `--tasks 10` is the published experiment; on 2 cores it takes half an hour.
 """
 

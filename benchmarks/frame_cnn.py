@@ -10,15 +10,12 @@ of arithmetic alone, every multiply-accumulate at the costs of the profile horow
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 from typing import Any
 
+import frame
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor, nn
 
 from neurosim import Recordings
@@ -115,7 +112,7 @@ def measure(seeds: int, epochs: int) -> dict[str, Any]:
         net = train(seed, x, y, epochs)
         seconds.append(time.process_time() - start)
         accuracies.append(accuracy_and_loss(net, test_x, test_y)[0])
-        print(f"  seed {seed}: {accuracies[-1]:.3f}, {seconds[-1]:.1f} CPU s", file=sys.stderr)
+        frame.say(f"  seed {seed}: {accuracies[-1]:.3f}, {seconds[-1]:.1f} CPU s")
     operations = multiply_accumulates(net.eval(), x[:1])
     profile = find_profile("horowitz45")
     energies = {}
@@ -134,26 +131,21 @@ def measure(seeds: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+def main() -> None:
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    machine = describe(1)
     found = measure(options.seeds, options.epochs)
-    if options.json:
-        print(json.dumps({"machine": machine, **found}))
-        return 0
-    print(json.dumps(machine))
     each = ", ".join(f"{a:.3f}" for a in found["accuracies"])
-    print(f"frames of N-MNIST, {found['train']} learned, {found['test']} answered, {options.seeds} seeds: {each}")
-    print(f"{found['parameters']:,} parameters, {found['multiply_accumulates'] / 1e6:.2f} M multiply-accumulates")
-    print(f"arithmetic: {', '.join(f'{name} {uj:.2f} uJ' for name, uj in found['microjoules'].items())} (estimates)")
-    print(f"CPU s a training: {', '.join(f'{s:.1f}' for s in found['cpu_seconds'])}")
-    return 0
+    lines = [
+        f"frames of N-MNIST, {found['train']} learned, {found['test']} answered, {options.seeds} seeds: {each}",
+        f"{found['parameters']:,} parameters, {found['multiply_accumulates'] / 1e6:.2f} M multiply-accumulates",
+        f"arithmetic: {', '.join(f'{name} {uj:.2f} uJ' for name, uj in found['microjoules'].items())} (estimates)",
+        f"CPU s a training: {', '.join(f'{s:.1f}' for s in found['cpu_seconds'])}",
+    ]
+    frame.report(options, lines, found)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

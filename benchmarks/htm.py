@@ -11,7 +11,7 @@ Workloads, learning always on, 2048 columns x 10 cells:
 
 Times are CPU times of the one thread that works, so that a busy machine disturbs them less. Codes are made before.
 
-    python benchmarks/htm.py [--steps 5000] [--repeats 5] [--long 0] [--json FILE]
+    python benchmarks/htm.py [--steps 5000] [--repeats 5] [--long 0] [--json]
 """
 
 from __future__ import annotations

@@ -19,15 +19,13 @@ split MNIST and N-MNIST; test items are answered without it.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import frame
 import numpy as np
 from continual import SMALL, text
-from machine import describe
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -213,7 +211,7 @@ def run(name: str, seed: int, split: str, train_limit: int | None) -> dict[str, 
         bwt = of_seed["bwt"]
         assert acc is not None and bwt is not None  # a stream has several tasks
         found[row] = {"acc": acc, "bwt": bwt, "bytes": float(classifier.memory_bytes)}
-        print(f"  {name}, seed {seed}, {row}: {acc:.4f}", file=sys.stderr)
+        frame.say(f"  {name}, seed {seed}, {row}: {acc:.4f}")
     return found
 
 
@@ -225,36 +223,31 @@ def gathered(name: str, options: argparse.Namespace) -> Mapping[str, Mapping[str
     return {row: {key: estimate([r[row][key] for r in runs]) for key in ("acc", "bwt", "bytes")} for row in runs[0]}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def megabytes(size: Estimate | None) -> str:
+    return "" if size is None else f"{size.mean / 1e6:.1f}"
+
+
+def main() -> None:
+    parser = frame.arguments(__doc__, seeds=3)
     parser.add_argument("streams", nargs="*", default=list(NAMES), metavar="STREAM", help=", ".join(NAMES))
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--validate", action="store_true", help="answer validation items")
     parser.add_argument("--train-limit", type=int, help="training items of a task")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    machine = describe(1)
+    options = parser.parse_args()
     results = {name: gathered(name, options) for name in options.streams}
-    if options.json:
-        plain = {
-            name: {row: {key: value and value.mean for key, value in found.items()} for row, found in rows.items()}
-            for name, rows in results.items()
-        }
-        print(json.dumps({"machine": machine, "results": plain}))
-        return 0
-    print(json.dumps(machine))
+    plain = {
+        name: {row: {key: value and value.mean for key, value in found.items()} for row, found in rows.items()}
+        for name, rows in results.items()
+    }
+    lines = []
     for name, rows in results.items():
-        print(f"\n{name}: {options.seeds} seeds, half of Student's 95 % interval")
-        for row, found in rows.items():
-            size = found["bytes"]
-            if size is None:
-                held = ""
-            else:
-                held = f"{size.mean / 1e6:10.1f} MB of sums"
-            print(f"  {row:10} ACC {text(found['acc']):>16}  BWT {text(found['bwt']):>16}{held}")
-    return 0
+        cells = [
+            [row, text(found["acc"]), text(found["bwt"]), megabytes(found["bytes"])] for row, found in rows.items()
+        ]
+        lines += ["", f"{name}: {options.seeds} seeds, half of Student's 95 % interval"]
+        lines += frame.table(["", "ACC", "BWT", "sums, MB"], cells)
+    frame.report(options, lines, {"results": plain})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
