@@ -33,8 +33,7 @@ def test_products_on_the_cpu() -> None:
     assert state["bytes_ratio"] == pytest.approx(state["dense_bytes"] / state["lazy_bytes"]) and state["lazy_ns"] > 0
 
 
-def test_bytes_and_floors_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_bytes_and_floors_without_a_gpu() -> None:
     gpu = importlib.import_module("accumulate_gpu")
     if gpu.torch.cuda.is_available():
         pytest.skip("a GPU is here: benchmarks/accumulate_gpu.py would time on it")
@@ -46,8 +45,7 @@ def test_bytes_and_floors_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert many["floor_us"] == pytest.approx(many["dense_floor_us"], rel=0.02)
 
 
-def test_work_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BENCHMARKS)
+def test_work_is_counted() -> None:
     counter = importlib.import_module("spike_work")
     counts = np.array([[1, 0, -2, 0], [0, 0, 3, 0]], np.int8)
     assert counter.work(counts, outputs=10, weight_bytes=4) == counter.Work(

@@ -11,15 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
 import description
 import harness
+import numpy as np
 import protocol
+import pytest
 import workloads
 
 

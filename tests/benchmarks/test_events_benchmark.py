@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
+import events
 import pytest
 
 from neurosim.data.files.nmnist import read_nmnist_many
 from neurosim.data.files.shd import read_shd
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import events
 
 pytestmark = pytest.mark.slow
 

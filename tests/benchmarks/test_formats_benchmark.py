@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.mark.filterwarnings("ignore::neurosim.base.errors.GuessWarning")
 def test_every_format_is_read_right_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(sys, "path", list(sys.path))  # the script adds to it
     import formats
 

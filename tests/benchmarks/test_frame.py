@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
 
 import frame
+import pytest
 
 MACHINE = {"cpu": "a processor", "cores": 2, "memory_gib": 4.0, "threads": 1, "random_access_per_s": 1.5e8}
 LINE = "a processor, 2 cores, 4.0 GiB, 1 threads; random read-modify-write limit 1.5e+08/s"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from neurosim import Recordings, Spikes
 from neurosim.learning import LateralCircuit, OnlineReadout
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def digits(count: int, seed: int) -> Recordings:
@@ -26,8 +23,7 @@ def digits(count: int, seed: int) -> Recordings:
     return Recordings.collect(items, labels)
 
 
-def test_projection_keeps_digits_that_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_projection_keeps_digits_that_come_first() -> None:
     import pipelines
 
     heard = pipelines.Heard.spikes(digits(200, 1), digits(60, 2))
@@ -46,7 +42,6 @@ def test_projection_keeps_digits_that_come_first(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_liquid_alone_and_in_the_whole_network_gives_the_readout_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     import pipelines
 
     monkeypatch.setattr(pipelines, "NEURONS", 40)

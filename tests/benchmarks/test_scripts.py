@@ -41,8 +41,7 @@ def run(name: str, run_name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(SCRIPTS) - set(READERS)))
-def test_a_script_is_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_a_script_is_imported(name: str) -> None:
     run(name, "imported")
 
 
@@ -52,7 +51,6 @@ class Parsed(Exception):
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_script_parses_its_defaults(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(sys, "argv", [name, *NEEDED.get(name, ())])
     parse = argparse.ArgumentParser.parse_args
 

@@ -16,8 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def paired(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def paired() -> dict[str, Any]:
     return runpy.run_path(str(BENCHMARKS / "paired.py"))
 
 
@@ -34,7 +33,6 @@ class Some:
 
 def test_parts_alone_are_those_of_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     functions = runpy.run_path(str(BENCHMARKS / "training.py"))
     sets = functions["sets"]
     labels = np.repeat(np.arange(4), [13, 20, 27, 21])
@@ -55,7 +53,6 @@ def test_a_part_that_there_is_not_is_refused(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(sys, "argv", ["training.py", "nmnist", *words.split()])
     with pytest.raises(SystemExit):
         runpy.run_path(str(BENCHMARKS / "training.py"), run_name="__main__")

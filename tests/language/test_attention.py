@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import itertools
 import math
 import subprocess
@@ -492,19 +492,8 @@ def test_kinds_on_a_gpu(kind: str, options: dict[str, Any]) -> None:
     y.sum().backward()
 
 
-def benchmark() -> Any:
-    """benchmarks/attention.py, whose name this room has too."""
-    folder = Path(__file__).parents[2] / "benchmarks"
-    sys.path.insert(0, str(folder))
-    spec = importlib.util.spec_from_file_location("attention_benchmark", folder / "attention.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_benchmark_builds_its_kinds() -> None:
-    module = benchmark()
+    module = importlib.import_module("attention")
     assert module.memory_size(*module.RECALL["DeltaNet"]) == module.KEY * module.WIDTH
     for kind, options in module.RECALL.values():
         build(kind, module.WIDTH, Depth(), options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,9 +106,8 @@ def test_first_gates_reach_across_the_image() -> None:
 
 
 @pytest.mark.slow
-def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_learns_where_an_arrow_points_and_beyond_its_size() -> None:
     """The largest value over the squares is read out: in a mean, two squares count the less, the larger the grid."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     rays = importlib.import_module("grids").rays
     torch.manual_seed(0)
     embed = nn.Embedding(6, 24)

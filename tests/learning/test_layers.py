@@ -6,7 +6,6 @@ import argparse
 import math
 import re
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -384,25 +383,24 @@ def test_a_quantity_says_what_it_is() -> None:
     ]
 
 
-def benchmark(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+def benchmark():
     import layers
 
     return layers, argparse.Namespace(steps=20, repeats=1, rounds=1, threads=1, peers=())
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers, chosen = benchmark(monkeypatch)
+def test_the_benchmark_runs() -> None:
+    layers, chosen = benchmark()
     row = layers.compare("layer", 40, chosen)
     assert 0 < row["figures"]["neurosim"]["spikes"] < 0.2 and not row["missing"]
     assert f"{row['figures']['neurosim']['spikes']:8.4f}" in layers.table(row)
 
 
 @pytest.mark.peer
-def test_peers_are_given_the_same_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_are_given_the_same_recurrence() -> None:
     """To their own rounding: as many spikes."""
-    layers, chosen = benchmark(monkeypatch)
+    layers, chosen = benchmark()
     missing = "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(n) is None for n in sys.argv[1:]))"
     python = layers.PEERS_PYTHON
     if not python.exists() or subprocess.run([python, "-c", missing, *layers.PEERS], check=False).returncode:

@@ -104,9 +104,7 @@ def test_bad_input_is_named() -> None:
 def test_the_benchmark_runs_on_real_recordings(data_root, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """A tenth of the recordings and small liquids: digits it was trained on are found across the senses."""
     import sys
-    from pathlib import Path
 
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import zero_shot
 
     from neurosim.data import catalog

@@ -357,8 +357,7 @@ def test_bad_codes_are_refused_and_change_nothing(code, words: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_benchmark_prints_and_writes_its_table(capsys, monkeypatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+def test_the_benchmark_prints_and_writes_its_table(capsys) -> None:
     import htm
 
     htm.main(["--steps", "40", "--repeats", "2", "--long", "50", "--json"])

@@ -172,9 +172,8 @@ def test_prototypes_serve_as_contexts() -> None:
 
 
 @pytest.mark.data
-def test_the_benchmark_runs_on_real_digits(data_root: Path, capsys, monkeypatch) -> None:
+def test_the_benchmark_runs_on_real_digits(data_root: Path, capsys) -> None:
     """Two tasks, 2000 images of each: better than any half of the classes, and the first is not forgotten."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import dendrites
 
     dendrites.main([str(data_root / "MNIST"), "--train", "2000", "--units", "256", "--json"])
