@@ -88,7 +88,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
                     "peak_rss_mb": peak_mb(),
                     "rss_mb": resident_mb(),
                     "written_mb": written,
-                    "spikes": simulation.found,
+                    "spikes": simulation.spike_count,
                     "real_time_factor": piece.real_time_factor,
                 }
             )

@@ -30,7 +30,7 @@ with Simulation(network, camera(), spikes_to="spikes.h5") as simulation:
     for _ in range(3):
         result = simulation.run(1.0)
         simulation.save("saved.safetensors")
-        print(f"{simulation.time:.0f} s: {simulation.found} spikes, {result.real_time_factor:.4f} s a second")
+        print(f"{simulation.time:.0f} s: {simulation.spike_count} spikes, {result.real_time_factor:.4f} s a second")
 
 # In another process, on any number of threads, from the last save on: bit for bit what would have come next.
 network = Network(network.populations, network.projections)

@@ -30,13 +30,13 @@ ROOMS = ("", "base", "data", "network", "engine", "memory", "learning", "languag
 # Modules whose public names users reach by the module, on the page of their room.
 MODULES = {
     "base": ("measure.profiles",),
-    "data": ("stats.binned", "stats.intervals", "stats.synchrony", "stats.triggered", "frames", "tonic"),
+    "data": ("stats", "frames", "tonic"),
     "network": ("synapses.patterns", "plasticity.timing", "plasticity.hebbian", "plasticity.structural", "stimuli"),
     "engine": ("tables",),
     "memory": ("sdr.probability", "macrocolumn.saved", "macrocolumn.theory"),
     "learning": ("training.saved", "continual.evaluation", "continual.streams"),
     "language": ("conversion.generate", "conversion.costs", "conversion.comparison"),
-    "app": ("plot.arrays", "plot.events"),
+    "app": ("plot",),
 }
 # Files of the repository that become part of the site, so that it needs no address of a repository.
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")

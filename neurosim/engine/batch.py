@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from .prepared import PRECISIONS, PreparedNetwork, check_arguments, prepare, rec
 from .probe import Probe
 from .progress import ProgressReporter
 from .result import Progress, Result, join_recordings
-from .simulation import Simulation
+from .simulation import Simulation, run_recording
 from .threads import run_recordings, thread_count
 
 
@@ -111,9 +111,7 @@ def simulate(
             count_updates=count_updates,
             comm=comm,
         )
-        result = simulation.run(float(played.durations[0]), progress=progress)
-        simulation.end()
-        return replace(result, learned=simulation.learned)
+        return run_recording(simulation, float(played.durations[0]), progress)
     workers = thread_count(threads)
     prepared = prepare(
         network,

@@ -130,7 +130,7 @@ class Simulation(Uncopied):
         return self._runner.step
 
     @property
-    def found(self) -> int:
+    def spike_count(self) -> int:
         """Number of spikes of the recorded populations since time 0."""
         return self._runner.found()
 
@@ -202,14 +202,6 @@ class Simulation(Uncopied):
         """State of each windowed population by its name, for `Windowed.learned` of another network."""
         return self._runner.windows.learned()
 
-    def end(self) -> None:
-        """End the recording: `simulate` calls it after the last run.
-
-        Raises:
-            NeurosimInputError: a windowed population learns from labels or rewards, and there was none.
-        """
-        self._runner.windows.end("simulate.inputs: the recording")
-
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
         """Continue for `duration` seconds, rounded up to full steps; pieces of a step add up before they are rounded.
 
@@ -277,7 +269,7 @@ class Simulation(Uncopied):
         names = checkpoint.Arguments.__dataclass_fields__.keys() - {"record"}
         arguments = checkpoint.Arguments(record=self.recorded, **{name: getattr(self, name) for name in names})
         streams = sync_streams(self._streams)
-        arrays = self.workspace_arrays()
+        arrays = self._runner.arrays()
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
         with self._processes.one_writes() as writes:
             if writes:
@@ -323,7 +315,7 @@ class Simulation(Uncopied):
     def __deepcopy__(self, memo: dict[int, object]) -> Simulation:
         return self.branch()
 
-    def whole(self, run_s: float = 0.0) -> Result:
+    def result(self, run_s: float = 0.0) -> Result:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.
 
         run_s: wall-clock seconds it took, for the result.
@@ -334,20 +326,20 @@ class Simulation(Uncopied):
         streamed = read_back(self._spikes, self._states, self._prepared.probes)
         return self._as_result(*streamed, self._runner.counters(), self.step, run_s)
 
-    def release(self) -> None:
-        """End the simulation and leave its streams as they are; `load` can continue them."""
-        self._status = Status.CLOSED
-        for stream in self._streams.values():
-            stream.journal.close()
-        self._streams = {}
-
-    def close(self) -> None:
+    def close(self, *, finish: bool = True) -> None:
         """End the simulation and make the files of its streams. May be called twice.
+
+        finish: make the files; False leaves the streams as they are, in `.part` files, which `load` can continue.
 
         Raises:
             NeurosimWriteError: no space, or the disk refuses; nothing is lost, and this may be called again.
         """
-        if self._status is not Status.LOST:
+        if not finish:
+            self._status = Status.CLOSED
+            for stream in self._streams.values():
+                stream.journal.close()
+            self._streams = {}
+        elif self._status is not Status.LOST:
             self._status = Status.CLOSED
             with self._processes.one_writes():
                 for stream in list(self._streams.values()):
@@ -392,7 +384,7 @@ class Simulation(Uncopied):
         simulation = cls(network, inputs, threads=threads, comm=comm, **vars(saved.arguments))
         if saved.changes.values:
             simulation._become(saved.changes.apply(network), saved.changes)
-        checkpoint.check_arrays(Path(path), saved, simulation.workspace_arrays())
+        checkpoint.check_arrays(Path(path), saved, simulation._runner.arrays())
         with saved_values(path):
             simulation._runner.resume(saved.arrays, saved.step)
         simulation._counters = simulation._runner.counters()
@@ -400,10 +392,6 @@ class Simulation(Uncopied):
         simulation._end = simulation.time
         simulation._open_streams(spikes_to, states_to, saved.streams)
         return simulation
-
-    def workspace_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return everything that changes while the network runs, copied: see `Workspace.arrays`."""
-        return self._runner.arrays()
 
     def _open_streams(self, spikes_to: FilePath | None, states_to: FilePath | None, sizes: Mapping[str, int]) -> None:
         """Begin or continue streams; `sizes` are the bytes of those of the saved run."""
@@ -476,3 +464,14 @@ class Simulation(Uncopied):
             weights=self._runner.workspace.plastic.weights(),
             probes=self.probes,
         )
+
+
+def run_recording(simulation: Simulation, duration: float, on_progress: Callable[[Progress], None] | None) -> Result:
+    """Run a simulation that has not begun through one whole recording of `duration` s, for `simulate`.
+
+    Raises:
+        NeurosimInputError: a windowed population learns from labels or rewards, and there was none.
+    """
+    result = simulation.run(duration, progress=on_progress)
+    simulation._runner.windows.end("simulate.inputs: the recording")
+    return replace(result, learned=simulation.learned)

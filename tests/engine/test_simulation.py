@@ -198,7 +198,7 @@ def test_the_first_step_starts_from_nothing() -> None:
     """Getting the kernels ready leaves no trace in state, counters or random numbers."""
     network = Network([Population("busy", 7, LIF(i_offset=1e3))])
     simulation = Simulation(network, count_updates=True)
-    assert all(not array.any() for name, array in simulation.workspace_arrays().items() if "tall" in name)
+    assert all(not array.any() for name, array in simulation._runner.arrays().items() if "tall" in name)
     result = simulation.run(0.003)
     assert result.work[0].output_events == 21 and len(result.spikes["busy"]) == 21
 

@@ -157,10 +157,10 @@ def test_streams_of_a_resumed_run_hold_the_codes_once(tmp_path: Path) -> None:
     simulation.run(0.1)
     simulation.save(tmp_path / "a")
     simulation.run(0.05)
-    simulation.release()
+    simulation.close(finish=False)
     again = Simulation.load(tmp_path / "a", windowed(), clip(), spikes_to=streamed)
     again.run(0.1)
-    assert digests(again.whole()) == expected
+    assert digests(again.result()) == expected
 
 
 def test_frozen_batches_do_not_depend_on_threads_or_company() -> None:

@@ -181,7 +181,7 @@ def streamed(folder: Path, comm: Any = None) -> dict[str, object]:
     with Simulation(net, recording(), clock=DT, seed=3, probes=PROBES, comm=comm, **where, **options) as simulation:
         simulation.run(0.05)
         simulation.run(DURATION - 0.05)
-        whole = simulation.whole()
+        whole = simulation.result()
     spikes = {name: read_sonata(paths[0], name).digest() for name in ("E", "I")}
     if comm is not None and comm.Get_rank():
         return spikes

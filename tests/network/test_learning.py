@@ -119,7 +119,7 @@ def learner() -> Network:
 def finished(simulation: Simulation, pieces: tuple[float, ...]) -> tuple[str, dict[str, np.ndarray]]:
     """The units that fired, and everything that can be saved, after some pieces of a run."""
     units = [simulation.run(piece).spikes["cells"].units for piece in pieces]
-    return np.concatenate(units).tobytes().hex(), simulation.workspace_arrays() | simulation.weights
+    return np.concatenate(units).tobytes().hex(), simulation._runner.arrays() | simulation.weights
 
 
 def same(a: tuple[str, dict[str, np.ndarray]], b: tuple[str, dict[str, np.ndarray]]) -> bool:

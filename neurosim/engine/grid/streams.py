@@ -211,8 +211,8 @@ def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]
     if isinstance(spikes, Elsewhere):
         return spikes, Elsewhere()
     if not (isinstance(spikes, SpikeStream) and (isinstance(states, StateStream) or not probes)):
-        raise NeurosimInputError("Simulation.whole: needs spikes_to, and states_to for probes; results hold them now")
-    require(spikes.first == 0, "Simulation.whole", "needs spikes from step 0 on", spikes.first)
+        raise NeurosimInputError("Simulation.result: needs spikes_to, and states_to for probes; results hold them now")
+    require(spikes.first == 0, "Simulation.result", "needs spikes from step 0 on", spikes.first)
     memory = SpikeMemory(spikes.names)
     samples = StateMemory(probes)
     for name, events in spikes.read():

@@ -54,7 +54,7 @@ def simulate(
 
     def report(piece: Progress) -> None:
         if progress is not None:
-            progress(Progress(simulation.time, duration, simulation.found, run_s()))
+            progress(Progress(simulation.time, duration, simulation.spike_count, run_s()))
 
     last = math.ceil(duration / simulation.clock - GRID_SLACK)
     if every is None:
@@ -74,8 +74,9 @@ def simulate(
             f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
             f"neurosim simulate --resume {run.path}"
         ) from None
-    result = simulation.whole(run_s())
-    simulation.release()
+    result = simulation.result(run_s())
+    # The files are made with the other results of the run; until then a checkpoint can continue these.
+    simulation.close(finish=False)
     return result
 
 

@@ -1,10 +1,11 @@
-"""Plots of spikes and events: rasters, rates, frames of a camera, animations."""
+"""Plots on matplotlib axes, one line each (extra `plot`): every function draws into `ax`, or the current axes, and
+returns it."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,91 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, NeurosimMissingError, require
-from ...data.spikes import Spikes, check_spikes
-from ...data.stats.binned import population_rate
-from .axes import axes_of
+from ..base.errors import NeurosimInputError, NeurosimMissingError, require
+from ..data.spikes import Spikes, check_spikes
+from ..data.stats import population_rate
+from ..engine.connections import Connections
+from ..memory.sdr.code import SDR
 
 MAX_FRAMES = 10_000
 SUFFIXES = {".gif": "pillow", ".mp4": "ffmpeg"}
 
 
+def traces(
+    samples: NDArray[Any],
+    interval: float = 1e-3,
+    *,
+    units: Sequence[int] = (),
+    ylabel: str = "",
+    ax: Any = None,
+) -> Any:
+    """Draw sampled variables, [samples, units] every `interval` s: `plot.traces(result.states["E.v"])`.
+
+    units: columns to draw; none means all.
+    """
+    ax = _axes(ax)
+    samples = np.asarray(samples)
+    samples = samples[:, None] if samples.ndim == 1 else samples
+    require(samples.ndim == 2, "plot.traces.samples", "must be [samples, units]", samples.shape)
+    for unit in units or range(samples.shape[1]):
+        ax.plot(np.arange(len(samples)) * interval, samples[:, unit], label=f"unit {unit}", linewidth=0.8)
+    if 1 < (len(units) or samples.shape[1]) <= 8:
+        ax.legend()
+    ax.set(xlabel="time (s)", ylabel=ylabel)
+    return ax
+
+
+def weights(values: NDArray[Any] | Connections, *, bins: int = 50, ax: Any = None) -> Any:
+    """Draw the histogram of weights, such as `simulation.weights["E->E"]`, or of `simulation.connections("E->E")`."""
+    ax = _axes(ax)
+    ax.hist(np.asarray(values.weight if isinstance(values, Connections) else values).ravel(), bins=bins)
+    ax.set(xlabel="weight", ylabel="synapses")
+    return ax
+
+
+def connectivity(matrix: Any, *, ax: Any = None) -> Any:
+    """Draw weights [sources, targets]: `Connections`, an array, or a scipy.sparse matrix; a large sparse one as
+    dots."""
+    ax = _axes(ax)
+    if isinstance(matrix, Connections):
+        matrix = matrix.matrix()
+    if hasattr(matrix, "tocoo") and max(matrix.shape) > 500:
+        ax.spy(matrix, markersize=0.5, aspect="auto")
+    else:
+        if hasattr(matrix, "tocoo"):
+            dense = matrix.toarray()
+        else:
+            dense = np.asarray(matrix)
+        require(dense.ndim == 2, "plot.connectivity.matrix", "must be [sources, targets]", dense.shape)
+        reach = float(np.abs(dense).max(initial=0)) or 1.0
+        _image(ax, dense, "weight", cmap="RdBu_r", vmin=-reach, vmax=reach)
+    ax.set(xlabel="target", ylabel="source")
+    return ax
+
+
+def accuracy(values: NDArray[Any], *, ax: Any = None) -> Any:
+    """Draw an accuracy matrix [tasks + 1, tasks], row i after learning i tasks: `plot.accuracy(matrix.values)`."""
+    ax = _axes(ax)
+    _image(ax, np.asarray(values), "accuracy", vmin=0, vmax=1)
+    ax.set(xlabel="task", ylabel="tasks learned")
+    tasks = np.shape(values)[1]
+    ax.set_xticks(range(tasks), range(1, tasks + 1))
+    return ax
+
+
+def codes(values: NDArray[Any] | Sequence[SDR], *, ax: Any = None) -> Any:
+    """Draw binary codes, SDRs or an array [codes, bits], a row each."""
+    ax = _axes(ax)
+    dense = np.stack([value.dense() if isinstance(value, SDR) else np.asarray(value) for value in values])
+    require(dense.ndim == 2, "plot.codes.values", "must be [codes, bits]", dense.shape)
+    ax.imshow(dense, aspect="auto", interpolation="nearest", cmap="gray_r", vmin=0, vmax=1)
+    ax.set(xlabel="bit", ylabel="code")
+    return ax
+
+
 def raster(spikes: Spikes | Mapping[str, Spikes], *, ax: Any = None) -> Any:
     """Draw a dot for each spike, time against unit; populations of a mapping, such as `result.spikes`, in a stack."""
-    ax = axes_of(ax)
+    ax = _axes(ax)
     named = _named(spikes)
     first = 0
     for name, each in named.items():
@@ -39,7 +113,7 @@ def raster(spikes: Spikes | Mapping[str, Spikes], *, ax: Any = None) -> Any:
 
 def rates(spikes: Spikes | Mapping[str, Spikes], bin_size: float = 5e-3, *, ax: Any = None) -> Any:
     """Draw the mean rate of a population's units in bins of `bin_size` s, a line for each population of a mapping."""
-    ax = axes_of(ax)
+    ax = _axes(ax)
     named = _named(spikes)
     for name, each in named.items():
         rate = population_rate(each, bin_size)
@@ -56,7 +130,7 @@ def frame(spikes: Spikes, start: float = 0.0, stop: float | None = None, *, ax: 
     Raises:
         NeurosimInputError: a shape other than [y, x], [1, y, x] or [2, y, x].
     """
-    ax = axes_of(ax)
+    ax = _axes(ax)
     check_spikes(spikes, "plot.spikes")
     counts = _picture(spikes.window(start, spikes.duration if stop is None else stop))
     reach = max(1, int(np.abs(counts).max()))
@@ -78,7 +152,7 @@ def animate(
         NeurosimInputError: another suffix, an interval or speed <= 0, more than 10,000 frames; a shape as in `frame`.
         NeurosimMissingError: matplotlib or ffmpeg is missing, or there is no such folder.
     """
-    ax = axes_of(ax)
+    ax = _axes(ax)
     path = Path(path)
     check_spikes(spikes, "plot.spikes")
     require(path.suffix in SUFFIXES, "animate.path", f"must end in {' or '.join(SUFFIXES)}", str(path))
@@ -107,6 +181,30 @@ def animate(
 
     film = animation.FuncAnimation(ax.figure, show, frames=frames)
     film.save(path, writer=animation.writers[writer](fps=speed / interval))  # type: ignore[arg-type]
+    return ax
+
+
+def _axes(ax: Any) -> Any:
+    """Return `ax`, or the current axes of pyplot for None.
+
+    Raises:
+        NeurosimMissingError: matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise NeurosimMissingError(
+            "neurosim.app.plot: needs matplotlib; run: pip install 'neurosim-spiking[plot]'"
+        ) from None
+    return pyplot.gca()
+
+
+def _image(ax: Any, values: Any, label: str, **settings: Any) -> Any:
+    """Draw an array [rows, columns] with a bar that says what its colours mean."""
+    shown = ax.imshow(values, aspect="auto", interpolation="nearest", **settings)
+    ax.figure.colorbar(shown, ax=ax, label=label)
     return ax
 
 
