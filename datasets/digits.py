@@ -135,11 +135,13 @@ def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: 
     recipe = recipe or Recipe()
     if _is_cache(root) and recipe != Recipe():
         raise NeurosimInputError(f"{root}: holds the standard digits only; for others name a folder with --root FOLDER")
-    if root.exists() and not (root / MANIFEST).is_file() and (not root.is_dir() or any(root.iterdir())):
+    is_ours = (root / MANIFEST).is_file()
+    is_empty = root.is_dir() and not any(root.iterdir())
+    if root.exists() and not is_ours and not is_empty:
         raise NeurosimInputError(f"{root}: is not empty and has no digits of neurosim; name another folder")
     with scratch(root) as folder:
-        made = _write_recordings(folder / "new", recipe, quiet=quiet)
-        manifest = _wanted(recipe) | {"recordings": dict(INFO.recordings)} | made
+        written = _write_recordings(folder / "new", recipe, quiet=quiet)
+        manifest = _expected(recipe) | {"recordings": dict(INFO.recordings)} | written
         write_json(folder / "new" / MANIFEST, manifest)
         # From the check on, no other process may put its result there: this one would move it away from its readers.
         with exclusive(root.parent):
@@ -153,20 +155,20 @@ def make(root: Path, recipe: Recipe | None = None, *, quiet: bool = True, keep: 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Count and decode every recording, and compare their bytes with the manifest."""
-    found = verify_splits(INFO, root, quiet=quiet)
+    findings = verify_splits(INFO, root, quiet=quiet)
     try:
         manifest = _manifest(root)
     except NeurosimInputError as error:
-        return replace(found, problems=(*found.problems, str(error)))
+        return replace(findings, problems=(*findings.problems, str(error)))
     hashes = hashlib.sha256()
     for path in sorted(root.glob("T*/*/*.bin"), key=lambda path: path.name):
         hashes.update(path.read_bytes())
     wrong = [
         f"{root}: {key} is {got}, and {manifest.get(key)} was made; `neurosim datasets make digits` makes it again"
-        for key, got in (("files", found.files), ("sha256", hashes.hexdigest()))
+        for key, got in (("files", findings.files), ("sha256", hashes.hexdigest()))
         if manifest.get(key) != got
     ]
-    return replace(found, problems=(*found.problems, *wrong))
+    return replace(findings, problems=(*findings.problems, *wrong))
 
 
 def record(image: NDArray[np.float64], recipe: Recipe, index: int) -> Spikes:
@@ -201,9 +203,13 @@ def way(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _scene(image: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
     """Return [samples, samples] log-light, 0 for paper, interpolated by cubic convolution (Keys 1981)."""
     samples = (SIDE + REACH) * ZOOM + 2
+    # Place of each sample in units of the 8 x 8 image, whose pixel k has its centre at k.
     at = (np.arange(samples) - (samples - 8 * BLOCK) // 2 - (BLOCK - 1) / 2) / BLOCK
     d = np.abs(at[:, None] - np.arange(8))
-    weights = np.where(d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0))
+    # Keys 1981, equation 15 (a = -1/2), for distances up to 1 and from 1 to 2 pixels.
+    near = 1.5 * d**3 - 2.5 * d**2 + 1
+    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    weights = np.where(d <= 1, near, np.where(d < 2, far, 0))
     light = -np.log1p(contrast * image / 16.0)
     scene = np.clip(weights @ light @ weights.T, light.min(), 0.0)
     # Logarithms and matrix products differ in their last bits between processors; recordings must not.
@@ -247,12 +253,12 @@ def _manifest(root: Path) -> PlainTree:
     return manifest
 
 
-def _wanted(recipe: Recipe | None) -> PlainTree:
+def _expected(recipe: Recipe | None) -> PlainTree:
     """Return the part of a manifest that names the content; without parameters if `recipe` is None."""
-    made: PlainTree = {"dataset": INFO.name, "recipe": RECIPE}
+    content: PlainTree = {"dataset": INFO.name, "recipe": RECIPE}
     if recipe is None:
-        return made
-    return made | {"parameters": asdict(recipe)}
+        return content
+    return content | {"parameters": asdict(recipe)}
 
 
 def _trouble(root: Path, recipe: Recipe | None) -> str:
@@ -261,12 +267,12 @@ def _trouble(root: Path, recipe: Recipe | None) -> str:
         manifest = _manifest(root)
     except NeurosimInputError as error:
         return str(error)
-    for key, value in _wanted(recipe).items():
+    for key, value in _expected(recipe).items():
         if manifest.get(key) != value:
             return f"{root / MANIFEST}: {key} must be {value} (got {manifest.get(key)})"
     # A power cut can leave empty files after the rename; sizes show it without reading 30 MB.
     sizes = [path.stat().st_size for folder in FOLDERS.values() for path in (root / folder).glob("*/*.bin")]
     if [len(sizes), sum(sizes)] == [manifest.get("files"), manifest.get("bytes")]:
         return ""
-    made = f"{manifest.get('files')} of {manifest.get('bytes')} bytes were made"
-    return f"{root}: holds {len(sizes)} files of {sum(sizes)} bytes, and {made}"
+    expected = f"{manifest.get('files')} of {manifest.get('bytes')} bytes were made"
+    return f"{root}: holds {len(sizes)} files of {sum(sizes)} bytes, and {expected}"

@@ -47,5 +47,8 @@ INFO = Dataset(
 )
 
 
-# As those of mnist.
-load, images, fetch, verify = (partial(f, INFO) for f in (record_split, read_split, fetch_files, verify_splits))
+# The functions of mnist for this dataset.
+load = partial(record_split, INFO)
+images = partial(read_split, INFO)
+fetch = partial(fetch_files, INFO)
+verify = partial(verify_splits, INFO)

@@ -24,7 +24,7 @@ INFO = Dataset(
     licence="yours",
     about=(
         "Recordings in any format that neurosim reads, also mixed, and images before an emulated event camera. "
-        "`neurosim datasets info FOLDER` says what is understood of a folder; docs/own-data.md has all settings."
+        "`neurosim datasets info FOLDER` shows how a folder is read; docs/own-data.md has all settings."
     ),
 )
 
@@ -33,18 +33,18 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
     """Return the properties of the recordings in a folder."""
     from neurosim.data.folder.folder import open_folder
 
-    found = open_folder(root, options)
+    folder = open_folder(root, options)
     return replace(
         INFO,
-        title=found.name,
-        folder=found.name,
-        shape=found.recordings.shape,
-        classes=found.recordings.classes,
-        splits=found.splits,
-        recordings=found.counts,
-        groups=tuple(found.groups),
-        duration=float(found.recordings.durations.max()),
-        remarks=(*found.remarks, *found.doubts),
+        title=folder.name,
+        folder=folder.name,
+        shape=folder.recordings.shape,
+        classes=folder.recordings.classes,
+        splits=folder.splits,
+        recordings=folder.counts,
+        groups=tuple(folder.groups),
+        duration=float(folder.recordings.durations.max()),
+        remarks=(*folder.remarks, *folder.doubts),
     )
 
 
@@ -63,5 +63,5 @@ def verify(root: Path, *, quiet: bool = False) -> Findings:
     """Read every recording."""
     from neurosim.data.folder.folder import open_folder
 
-    found = open_folder(root, quiet=quiet)
-    return Findings(found.counts, len(found.items), len(found.recordings.ticks), found.doubts)
+    folder = open_folder(root, quiet=quiet)
+    return Findings(folder.counts, len(folder.items), len(folder.recordings.ticks), folder.doubts)

@@ -106,6 +106,7 @@ def film(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float64]:
 def _scene(image: NDArray[np.uint8], contrast: float) -> NDArray[np.float64]:
     """Return [samples, samples] log-light, 0 for paper, bilinear between pixels."""
     samples = (SIDE + REACH) * ZOOM + 2
+    # Place of each sample in units of the image, whose pixel k has its centre at k.
     at = (np.arange(samples) - (samples - SIDE_OF_IMAGE * ZOOM) // 2 - (ZOOM - 1) / 2) / ZOOM
     weights = np.maximum(1.0 - np.abs(at[:, None] - np.arange(SIDE_OF_IMAGE)), 0.0)
     light = -np.log1p(contrast * image / 255.0)
@@ -138,16 +139,18 @@ def record(
         units.append(spikes.units.astype(np.uint16))
         lengths.append(len(spikes))
         duration = spikes.duration
-    flat = [np.concatenate([np.empty(0, kind), *parts]) for kind, parts in ((np.uint32, ticks), (np.uint16, units))]
+    # The empty array gives its type to the result where there are no images.
+    all_ticks = np.concatenate([np.empty(0, np.uint32), *ticks])
+    all_units = np.concatenate([np.empty(0, np.uint16), *units])
     durations = np.full(len(pixels), duration)
-    return Recordings(flat[0], flat[1], np.cumsum(lengths), durations, int(np.prod(SHAPE)), SHAPE, TICK)
+    return Recordings(all_ticks, all_units, np.cumsum(lengths), durations, int(np.prod(SHAPE)), SHAPE, TICK)
 
 
 def record_split(info: Dataset, split: str, root: Path) -> Recordings:
     """Return one split of a dataset in the layout of MNIST, as recordings."""
-    shown = read_split(info, split, root)
-    recorded = record(shown.pixels, FIRST[split], quiet=False)
-    return replace(recorded, labels=shown.labels, classes=info.classes)
+    pictures = read_split(info, split, root)
+    recorded = record(pictures.pixels, FIRST[split], quiet=False)
+    return replace(recorded, labels=pictures.labels, classes=info.classes)
 
 
 def read_split(info: Dataset, split: str, root: Path | str) -> Images:
@@ -166,13 +169,14 @@ def find_file(info: Dataset, name: str, root: Path) -> Path:
 
 def fetch_files(info: Dataset, root: Path, *, quiet: bool = False, retries: RetryPolicy | None = None) -> list[Path]:
     """Download and unpack the files of a dataset in the layout of MNIST, unless they are there, gzipped or not."""
-    there = []
+    paths = []
     for source in info.sources:
-        if (packed := root / f"{source.holds}.gz").is_file():
-            there.append(packed)
+        packed = root / f"{source.holds}.gz"
+        if packed.is_file():
+            paths.append(packed)
         else:
-            there += install((source,), root, partial(unzip_one, name=source.holds), retries, quiet=quiet)
-    return there
+            paths += install((source,), root, partial(unzip_one, name=source.holds), retries, quiet=quiet)
+    return paths
 
 
 def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings:
@@ -181,12 +185,12 @@ def verify_splits(info: Dataset, root: Path, *, quiet: bool = False) -> Findings
     problems = []
     for split in info.splits:
         try:
-            shown = read_split(info, split, root)
+            pictures = read_split(info, split, root)
         except NeurosimInputError as error:
             problems.append(str(error))
             continue
-        counts[split] = len(shown)
-        if shown.pixels.shape[1:] != (SIDE_OF_IMAGE, SIDE_OF_IMAGE):
-            problems.append(f"{root}: the {split} images are {shown.pixels.shape[1:]}, not 28 x 28")
+        counts[split] = len(pictures)
+        if pictures.pixels.shape[1:] != (SIDE_OF_IMAGE, SIDE_OF_IMAGE):
+            problems.append(f"{root}: the {split} images are {pictures.pixels.shape[1:]}, not 28 x 28")
     read = sum(count > 0 for count in counts.values())
     return Findings(recordings=counts, files=2 * read, events=0, problems=tuple(problems))

@@ -99,10 +99,11 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
 
 def _channels(root: Path, options: Mapping[str, Any] | None) -> int:
     """Return the size of the sensor of both files."""
-    given = Options(**(options or {})).channels
-    if given is not None:
-        return given
+    channels = Options(**(options or {})).channels
+    if channels is not None:
+        return channels
     extent = max(_extent(path, path.stat().st_mtime_ns)[0] for path in _files(root))
+    # A file of the cochlea of SHD need not use its highest channels.
     if CHANNELS - 100 < extent <= CHANNELS:
         return CHANNELS
     return extent
@@ -133,8 +134,10 @@ def find_file(split: str, root: Path) -> Path:
 
 
 def _file(split: str, root: Path) -> Path | None:
-    names = (f"shd_{split}.h5", f"{split}.h5")
-    return next((root / name for name in names if (root / name).is_file()), None)
+    for name in (f"shd_{split}.h5", f"{split}.h5"):
+        if (root / name).is_file():
+            return root / name
+    return None
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:

@@ -104,10 +104,11 @@ def add_digits(utterances: Recordings, n: int, seed: int) -> Recordings:
     uniforms(np.uint64(seed), 0, 0, draws)
     pairs = (draws * len(utterances)).astype(np.int64).reshape(n, 2)
     each = utterances.select(pairs.ravel())
-    # Single precision resolves 2 s to .2 us; files of this layout hold half precision.
+    # The second utterance of a pair, at the odd index, is shifted by the duration of the first.
     lengths = np.diff(each.offsets)
     shift = np.where(np.arange(2 * n) % 2, np.roll(each.durations, 1), 0.0)
     times = each.ticks.astype(np.float64) * each.tick + np.repeat(shift, lengths)
+    # Single precision resolves 2 s to .2 us; files of this layout hold half precision.
     return replace(
         each,
         ticks=times.astype(np.float32),

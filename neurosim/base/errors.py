@@ -45,7 +45,7 @@ class NeurosimOverflowError(NeurosimError):
 class NeurosimInterruptedError(NeurosimError):
     """A run that was interrupted and has put on disk what it needs to go on; says how."""
 
-    exit_code = 130  # 128 + SIGINT, as of a program that Ctrl-C ends
+    exit_code = 130  # 128 + SIGINT, the shell's code for a program that Ctrl-C ended
 
 
 class CheckpointWarning(UserWarning):
@@ -57,7 +57,7 @@ class CapacityWarning(UserWarning):
 
 
 class GuessWarning(UserWarning):
-    """A file does not say how it is to be read, and its reader guessed; the text says what, and how to say it."""
+    """A file leaves its layout open and its reader guessed; the text names the guess and the setting to correct it."""
 
 
 class PluginWarning(UserWarning):
@@ -98,12 +98,12 @@ def require(condition: bool, name: str, rule: str, got: object) -> None:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is one real number, of Python or numpy, NaN and infinity among them; True is none."""
+    """Return whether a value is one real number of Python or numpy; NaN and infinity are, booleans are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_integer(value: object) -> bool:
-    """Return whether a value is one integer, of Python or numpy; True is none."""
+    """Return whether a value is one integer of Python or numpy; booleans are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -124,7 +124,8 @@ def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> N
         bounds = [(COMPARISONS[sign], float(limit)) for sign, limit in re.findall(r"([<>]=?) (\S+)", rule)]
         for name in names.split():
             value = getattr(owner, name)
-            good = is_number(value) and math.isfinite(value) and all(compare(value, limit) for compare, limit in bounds)
+            finite = is_number(value) and math.isfinite(value)
+            good = finite and all(compare(value, limit) for compare, limit in bounds)
             require(good, f"{prefix or type(owner).__name__}.{name}", f"must be {rule}", value)
 
 
@@ -134,14 +135,17 @@ _WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([kmuµnp]?)(?:s|V
 
 
 def unit_hint(value: object) -> str:
-    """Return what to write in place of a text such as "20 ms": numbers are in SI units; "" for anything else."""
-    if isinstance(value, str):
-        found = _WITH_UNIT.fullmatch(value)
-    else:
-        found = None
-    if found is None or found[1].count(".") > 1 or not any(c.isdigit() for c in found[1]):
+    """Return a hint for a text such as "20 ms", with its value in SI units; "" for anything else."""
+    if not isinstance(value, str):
         return ""
-    return f"; numbers are in SI units, without the unit: {float(found[1]) * _SCALES[found[2]]:g}"
+    quantity = _WITH_UNIT.fullmatch(value)
+    if quantity is None:
+        return ""
+    number, prefix = quantity.groups()
+    # The pattern also matches "1.2.3" and ".", which are no numbers.
+    if number.count(".") > 1 or not any(c.isdigit() for c in number):
+        return ""
+    return f"; numbers are in SI units, without the unit: {float(number) * _SCALES[prefix]:g}"
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -152,7 +156,9 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    """The entry `name` of a closed table, or an error with the nearest name and the whole list.
+    """Return the entry `name` of a closed table; the error has the nearest name and the whole list.
+
+    `what` says what the table holds, as in "neuron", and begins the error.
 
     Raises:
         NeurosimInputError: no such entry.

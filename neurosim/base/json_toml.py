@@ -23,7 +23,7 @@ else:
 # The parser takes the square of the number of parts of a key: 40 kB of one key took seconds.
 MAX_PARTS = 64
 _DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MAX_PARTS}}}")
-# Strings and comments; what is left of dots separates the parts of keys, or stands in numbers.
+# Strings and comments: the other dots of a line separate the parts of keys, or stand in numbers.
 _QUOTED = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
 
 
@@ -78,10 +78,12 @@ def parse_toml(text: str, name: str) -> PlainTree:
         NeurosimFormatError: not TOML, naming line and column.
     """
     try:
-        if any(line.count(".") >= MAX_PARTS for line in text.splitlines()) and _DOTTED.search(_QUOTED.sub("s", text)):
+        # Counting dots takes microseconds; the regular expressions run only on the rare text with a suspicious line.
+        suspicious = any(line.count(".") >= MAX_PARTS for line in text.splitlines())
+        if suspicious and _DOTTED.search(_QUOTED.sub("s", text)):
             raise ValueError(f"a key of more than {MAX_PARTS} parts")
         return tomllib.loads(text)
-    # tomllib's own error names the line; another ValueError is of an integer of thousands of digits.
+    # tomllib's own error names the line; another ValueError comes from an integer of thousands of digits.
     except (ValueError, RecursionError) as error:
         known = isinstance(error, tomllib.TOMLDecodeError) or "parts" in str(error)
         if known:
@@ -102,7 +104,7 @@ def write_toml(path: str | os.PathLike[str], table: PlainTree) -> None:
 
 
 def toml_text(table: Mapping[str, Any], name: str) -> str:
-    """Return `table` as TOML; `name` is called in errors.
+    """Return `table` as TOML; `name` stands in errors.
 
     Raises:
         NeurosimInputError: a value that TOML cannot hold, None included.

@@ -1,4 +1,4 @@
-"""Dataclasses to plain trees and back: a plain tree holds what JSON, TOML and the headers of files can hold.
+"""Dataclasses to plain trees and back: a plain tree holds values that JSON, TOML and the headers of files can hold.
 
     @dataclass(frozen=True)
     class Settings(Record):
@@ -69,7 +69,7 @@ def to_plain(value: object, name: str = "value", other: Callable[[Any, str], Any
     Dataclasses become dicts of their fields, tuples lists, numpy's numbers and arrays Python's, paths strings.
 
     Args:
-        value: what to convert.
+        value: the value to convert.
         name: of the value in errors and for `other`; a field appends `.field`, an item `[0]`.
         other: called as `other(value, name)` for arrays and for values without a plain form; returns a plain tree.
             It may put arrays aside and return where they are.
@@ -106,7 +106,7 @@ def from_plain(kind: type[T], tree: object, name: str = "") -> T:
     Args:
         kind: a dataclass, or any type that its fields may have: bool, int, float, str, None, `Literal`, a union,
             list, tuple, dict, Mapping or Sequence of such types, a numpy array, or `Any`, which is not checked.
-        tree: what `to_plain` returned, or what JSON or TOML holds; arrays and dataclasses in it stay as they are.
+        tree: result of `to_plain`, or values of JSON or TOML; arrays and dataclasses in it stay as they are.
         name: of the value in errors (default: the type's); a field appends `.field`, an item `[0]`.
 
     Raises:
@@ -118,12 +118,12 @@ def from_plain(kind: type[T], tree: object, name: str = "") -> T:
 
 def matching_fields(kind: type, tree: Mapping[str, Any]) -> PlainTree:
     """Return the fields of a dataclass that `tree` has with values of the declared type; the others are left out."""
-    found = {}
+    values = {}
     for name, hint in _hints(kind).items():
         if name in tree:
             with contextlib.suppress(NeurosimInputError):
-                found[name] = from_plain(hint, tree[name], name)
-    return found
+                values[name] = from_plain(hint, tree[name], name)
+    return values
 
 
 def _value(kind: Any, tree: Any, name: str) -> Any:
@@ -137,8 +137,9 @@ def _value(kind: Any, tree: Any, name: str) -> Any:
     if kind is Any or kind is object or isinstance(kind, TypeVar):
         return tree
     kind = type(None) if kind is None else kind
-    right = type(tree) is kind or (kind is float and type(tree) is int and abs(tree) < 2**1000)
-    if not right:
+    # An integer is a float too, unless it is too large for one.
+    convertible = kind is float and type(tree) is int and abs(tree) < 2**1000
+    if type(tree) is not kind and not convertible:
         rule = WORDS.get(kind, getattr(kind, "__name__", kind))
         hint = unit_hint(tree) if kind is float else ""
         raise NeurosimInputError(f"{name}: must be {rule} (got {tree!r:.60}){hint}")
@@ -151,8 +152,8 @@ def _record(kind: Any, tree: Any, name: str) -> Any:
     require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
     known = {field.name: field for field in fields(kind) if field.init}
     check_keys(tree, known, name)
-    missing = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
-    missing = [field for field in missing if field not in tree]
+    required = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
+    missing = [field for field in required if field not in tree]
     require(not missing, name, f"needs the fields {', '.join(missing)}", ", ".join(map(str, tree)) or "none")
     hints = _hints(kind)
     return kind(**{key: _value(hints[key], value, f"{name}.{key}") for key, value in tree.items()})
@@ -188,6 +189,7 @@ def _table(arguments: tuple[Any, ...], tree: Any, name: str) -> dict[Any, Any]:
 
 
 def _union(options: tuple[Any, ...], tree: Any, name: str) -> Any:
+    # A value of exactly one of the types stays: `int | float` does not turn 1 into 1.0.
     if any(type(tree) is option for option in options):
         return tree
     errors = []
@@ -210,6 +212,7 @@ def _literal(options: tuple[Any, ...], tree: Any, name: str) -> Any:
 
 
 def _array(arguments: tuple[Any, ...], tree: Any, name: str) -> Any:
+    # NDArray[np.float64] is np.ndarray[shape, np.dtype[np.float64]].
     if len(arguments) == 2:
         dtype = next(iter(typing.get_args(arguments[1])), None)
     else:

@@ -5,7 +5,7 @@ Installed packages announce them as entry points, in groups of these names; they
     [project.entry-points."neurosim.learners"]
     mine = "my_package.learners:MyLearner"
 
-A file that the user names (`--plugin FILE.py`) is run as Python, and says the same in a table:
+A file that the user names (`--plugin FILE.py`) is run as Python, and announces the same in a table:
 
     PLUGINS = {"learners": {"mine": MyLearner}}
 
@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 from .errors import NeurosimInputError, NeurosimMissingError, PluginWarning, lookup, require
 
 T = TypeVar("T")
-# Groups, and what an entry of each is.
+# Groups and their entries.
 GROUPS: Mapping[str, str] = {
     "datasets": "a module with INFO and load",
     "learners": "a class derived from neurosim.learning.Learner",
@@ -61,7 +61,7 @@ _USED: dict[tuple[str, str], str] = {}
 
 
 class Extended(Mapping[str, T], Generic[T]):
-    """A table of the package and what plugins add to it, which is imported on access to its name.
+    """A table of the package and the entries of plugins, which are imported on access to their names.
 
     Args:
         group: a name in `GROUPS`.
@@ -93,7 +93,7 @@ class Extended(Mapping[str, T], Generic[T]):
         """Return all entries, for lists and schemas; plugins that cannot be imported are left out, with a warning."""
         entries = dict(self.own)
         for name in self:
-            if name in entries:
+            if name in self.own:
                 continue
             try:
                 entries[name] = self[name]
@@ -113,8 +113,8 @@ def _warn_once(line: str) -> None:
 
 def names(group: str) -> list[str]:
     """Return the names of the plugins of a group, those of files first; nothing is imported."""
-    found = [name for file in _FILES.values() for name in file.entries.get(group, {})]
-    return list(dict.fromkeys([*found, *_points(group)]))
+    of_files = [name for file in _FILES.values() for name in file.entries.get(group, {})]
+    return list(dict.fromkeys([*of_files, *_points(group)]))
 
 
 def load(group: str, name: str) -> Any:
@@ -133,13 +133,13 @@ def load(group: str, name: str) -> Any:
     else:
         origin = point.value
     try:
-        found = point.load()
+        plugin = point.load()
     except (Exception, SystemExit) as error:
         raise NeurosimInputError(
             f"{group} '{name}': {origin} cannot be imported ({type(error).__name__}: {error}); update or uninstall it"
         ) from error
     _USED[group, name] = origin
-    return found
+    return plugin
 
 
 def first_line(doc: str | None) -> str:
@@ -148,15 +148,15 @@ def first_line(doc: str | None) -> str:
     return lines[0].strip().removesuffix(".")
 
 
-def subclass(group: str, name: str, found: object, base: type) -> Any:
+def subclass(group: str, name: str, plugin: object, base: type) -> Any:
     """Return a plugin that is a class derived from `base`.
 
     Raises:
         NeurosimInputError: it is not.
     """
-    good = isinstance(found, type) and issubclass(found, base)
-    require(good, f"plugin {group} '{name}'", f"must be {GROUPS[group]}", found)
-    return found
+    good = isinstance(plugin, type) and issubclass(plugin, base)
+    require(good, f"plugin {group} '{name}'", f"must be {GROUPS[group]}", plugin)
+    return plugin
 
 
 @functools.cache
@@ -231,12 +231,14 @@ def check_provenance(run: Path, noted: object) -> None:
     Raises:
         NeurosimInputError: one is missing or differs.
     """
+    if not isinstance(noted, Mapping):
+        return
     known = provenance()
-    for name, value in noted.items() if isinstance(noted, Mapping) else ():
-        if str(value).startswith("sha256:"):
+    for name, value in noted.items():
+        is_file = str(value).startswith("sha256:")
+        if is_file and known.get(name) != value:
             if name in known:
                 problem = "its content changed"
             else:
                 problem = "it was not given"
-            if known.get(name) != value:
-                raise NeurosimInputError(f"{run}: was begun with --plugin {name}, and {problem}; give the same file")
+            raise NeurosimInputError(f"{run}: was begun with --plugin {name}, and {problem}; give the same file")

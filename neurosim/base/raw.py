@@ -117,18 +117,19 @@ def read_blocks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileBlock]:
         try:
             while more := os.readv(handle, [view[used:]]):
                 used += more
+                # The buffer is full: hand out the complete files and go on with the current one.
                 if used == len(view):
                     start = bounds[-1]
                     if len(bounds) > 1:
                         yield FileBlock(room[:start], np.array(bounds))
                     # Move the current file to the front, with room for as much again.
-                    begun = room[start:used].copy()
-                    if 2 * len(begun) > len(view):
-                        room = np.empty(2 * len(begun), np.uint8)
+                    partial = room[start:used].copy()
+                    if 2 * len(partial) > len(view):
+                        room = np.empty(2 * len(partial), np.uint8)
                         view = room.data
-                    room[: len(begun)] = begun
+                    room[: len(partial)] = partial
                     bounds = [0]
-                    used = len(begun)
+                    used = len(partial)
         except OSError as error:
             raise unreadable(path, error) from None
         finally:

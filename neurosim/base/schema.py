@@ -1,4 +1,4 @@
-"""JSON Schema of settings: what every description of a config is made with."""
+"""JSON Schema of settings: parts from which every description of a config is built."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): +(.*)$")
 
 def attribute_docs(owner: type) -> dict[str, str]:
     """Return the meaning of each attribute of a class, from "Attributes:" in its docstring and those of its bases."""
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     for each in reversed(owner.__mro__):
-        found |= _of_docstring(inspect.cleandoc(each.__dict__.get("__doc__") or ""))
-    return found
+        meanings |= _of_docstring(inspect.cleandoc(each.__dict__.get("__doc__") or ""))
+    return meanings
 
 
 def _of_docstring(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     names: list[str] = []
     for line in text.partition("Attributes:\n")[2].splitlines():
         entry = _ENTRY.match(line)
         if entry:
             names = entry[1].split(", ")
-            found |= dict.fromkeys(names, entry[2])
+            meanings |= dict.fromkeys(names, entry[2])
         elif line.startswith(" " * 8):
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+            meanings |= {name: f"{meanings[name]} {line.strip()}" for name in names}
         else:
             break
-    return found
+    return meanings
 
 
 def first_paragraph(owner: type) -> str:

@@ -77,14 +77,10 @@ def check_value(value: Value, name: str) -> None:
 def check_unit(value: Value, name: str, clock: float | None = None) -> None:
     """Warn with a `UnitWarning` of a time in seconds that looks like one in milliseconds.
 
-    From 1 to 500 s, and at least 1,000 steps of `clock`: a longer one means never, and with steps of 1 s each number
-    is one of steps. Of a distribution a few values are tried.
+    Such a time is 1 to 500 s and at least 1,000 steps of `clock`. A longer one means never, and where a step is 1 s
+    times are counted in steps. Of a distribution a few values are tried.
     """
-    if isinstance(value, Distribution):
-        tried = value.draw(0, 0, SAMPLE)
-    else:
-        tried = np.asarray(value)
-    longest = float(np.max(tried, initial=0.0))
+    longest = float(np.max(_sample(value), initial=0.0))
     if 1.0 <= longest < 500.0 and (clock is None or longest >= 1000.0 * clock):
         if clock is None:
             steps = ""
@@ -99,12 +95,9 @@ def check_unit(value: Value, name: str, clock: float | None = None) -> None:
 
 def check_voltage(value: Value, name: str) -> None:
     """Warn with a `UnitWarning` of a voltage in volts that looks like one in millivolts: from 5 to 500 V."""
-    if isinstance(value, Distribution):
-        tried = value.draw(0, 0, SAMPLE)
-    else:
-        tried = np.asarray(value)
-    if tried.size:
-        largest = float(tried.flat[np.abs(tried).argmax()])
+    sample = _sample(value)
+    if sample.size:
+        largest = float(sample.flat[np.abs(sample).argmax()])
     else:
         largest = 0.0
     if 5.0 <= abs(largest) < 500.0:
@@ -113,6 +106,13 @@ def check_voltage(value: Value, name: str) -> None:
             UnitWarning,
             stacklevel=2,
         )
+
+
+def _sample(value: Value) -> NDArray:
+    """Return the numbers of a value; of a distribution the first few."""
+    if isinstance(value, Distribution):
+        return value.draw(0, 0, SAMPLE)
+    return np.asarray(value)
 
 
 def varies(value: Any) -> bool:

@@ -77,11 +77,12 @@ class EventCamera:
         frames, height, width = film.shape
         pixels = height * width
         duration = (frames - 1) * step
-        draw = _stream(seed, recording)
+        generator = _stream(seed, recording)
         on, off = self.thresholds(pixels, seed)
         # Initial state between the two thresholds: the camera ran before the recording.
-        start = draw.random(pixels) * (on + off) - off
-        noise = self._noise(draw, pixels, duration)
+        start = generator.random(pixels) * (on + off) - off
+        noise = self._noise(generator, pixels, duration)
+        # The kernel returns the number of events even if they do not fit; the second round then has room for all.
         room = 4096
         while True:
             ticks, units = np.empty((2, room), np.int64)
@@ -107,14 +108,17 @@ class EventCamera:
 
     def thresholds(self, pixels: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return [pixels] ON and OFF thresholds of the sensor of `seed`."""
-        draw = _stream(seed, PATTERN_STREAM)
-        spread = 1.0 + self.mismatch * np.clip(draw.standard_normal((2, pixels)), -MAX_SIGMA, MAX_SIGMA)
-        return self.threshold_on * spread[0], self.threshold_off * spread[1]
+        generator = _stream(seed, PATTERN_STREAM)
+        deviations = np.clip(generator.standard_normal((2, pixels)), -MAX_SIGMA, MAX_SIGMA)
+        on, off = 1.0 + self.mismatch * deviations
+        return self.threshold_on * on, self.threshold_off * off
 
-    def _noise(self, draw: np.random.Generator, pixels: int, duration: float) -> NDArray[np.int64]:
-        count = draw.poisson(self.noise_rate * pixels * duration)
-        times = (draw.random(count) * duration / MICROSECOND).astype(np.int64)
-        return times * (2 * pixels) + draw.integers(0, 2 * pixels, count)
+    def _noise(self, generator: np.random.Generator, pixels: int, duration: float) -> NDArray[np.int64]:
+        """Return background events, each as ticks * (2 * pixels) + unit."""
+        # A Poisson process over an interval: a Poisson number of events at uniform times.
+        count = generator.poisson(self.noise_rate * pixels * duration)
+        ticks = (generator.random(count) * duration / MICROSECOND).astype(np.int64)
+        return ticks * (2 * pixels) + generator.integers(0, 2 * pixels, count)
 
 
 def _stream(seed: int, stream: int) -> np.random.Generator:

@@ -1,11 +1,13 @@
 """Catalogue of datasets: their properties, the folders of their files, and loading.
 
 A dataset is one file in `neurosim/datasets` with `INFO`, a `Dataset`, and `load(split, root) -> Recordings`; the folder
-is scanned, so there is no list to edit. It also has `verify(root, quiet=quiet) -> Findings`, and where its files can be
-computed `make(root, ...)`, where they can be downloaded `fetch(root, quiet=quiet)`, with a `RetryPolicy` as `retries`
-where `--min-rate` is given. A dataset with settings has a frozen dataclass `Options`, and its `load` takes them as a
-third argument, a mapping, where some are given. One whose sensor and classes depend on its files has
-`describe(root[, options]) -> Dataset`.
+is scanned, so there is no list to edit. Further functions and names of the file:
+
+    verify(root, quiet=quiet) -> Findings       check the files
+    make(root, ...)                             compute the files, if they can be computed
+    fetch(root, quiet=quiet, retries=retries)   download the files, if they can be; `--min-rate` sets the RetryPolicy
+    Options                                     frozen dataclass of settings; `load` takes them as a mapping, third
+    describe(root[, options]) -> Dataset        for a dataset whose sensor and classes depend on its files
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Dataset:
         made: whether the files are computed on first use.
         defaults: settings of `neurosim simulate` for it, as tables, e.g. {"liquid": {"neurons": 500}}.
         duration: of the longest recording, s, where the files were read for it.
-        remarks: what was guessed, changed or left out in reading its files, and what may be wrong.
+        remarks: guesses, changes and omissions in reading its files, and possible faults.
     """
 
     name: str
@@ -93,8 +95,9 @@ class Findings:
 def modules() -> Mapping[str, ModuleType]:
     """Return the module of every dataset, by the name of the dataset."""
     package = importlib.import_module("neurosim.datasets")
-    found = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
-    return {module.INFO.name: module for module in sorted(found, key=lambda module: module.INFO.name)}
+    files = [file.name for file in pkgutil.iter_modules(package.__path__)]
+    imported = [importlib.import_module(f"{package.__name__}.{file}") for file in files]
+    return {module.INFO.name: module for module in sorted(imported, key=lambda module: module.INFO.name)}
 
 
 def datasets() -> Mapping[str, Dataset]:
@@ -103,7 +106,7 @@ def datasets() -> Mapping[str, Dataset]:
 
 
 def names() -> list[str]:
-    """Return the names of all datasets; those of others are not imported."""
+    """Return the names of all datasets; plugins are not imported."""
     return list(_table())
 
 
@@ -111,13 +114,13 @@ def _table() -> plugins.Extended[ModuleType]:
     return plugins.Extended("datasets", modules(), _plugin)
 
 
-def _plugin(name: str, found: Any) -> ModuleType:
-    """Return a dataset of others: a module, or any object with the same names."""
-    good = isinstance(getattr(found, "INFO", None), Dataset) and callable(getattr(found, "load", None))
-    require(good, f"plugin datasets '{name}'", f"must be {plugins.GROUPS['datasets']}", found)
-    require(found.INFO.name == name, f"plugin datasets '{name}'", "must have INFO.name as its name", found.INFO.name)
-    module: ModuleType = found
-    return module
+def _plugin(name: str, plugin: Any) -> ModuleType:
+    """Return the dataset of a plugin: a module, or any object with the same names."""
+    good = isinstance(getattr(plugin, "INFO", None), Dataset) and callable(getattr(plugin, "load", None))
+    require(good, f"plugin datasets '{name}'", f"must be {plugins.GROUPS['datasets']}", plugin)
+    require(plugin.INFO.name == name, f"plugin datasets '{name}'", "must have INFO.name as its name", plugin.INFO.name)
+    dataset: ModuleType = plugin
+    return dataset
 
 
 def module(name: str) -> ModuleType:
@@ -155,7 +158,7 @@ def place(dataset: Dataset, root: Path | str | None = None) -> Path:
 
 
 def describe(name: str, root: Path | str | None = None, options: Options | None = None) -> Dataset:
-    """Return the properties of a dataset: those of its files where they decide, or else what is known of it.
+    """Return the properties of a dataset, read from its files where they depend on them.
 
     In a folder of another name it is titled after the folder.
 
@@ -168,20 +171,21 @@ def describe(name: str, root: Path | str | None = None, options: Options | None 
         NeurosimInputError: no such dataset or setting.
         NeurosimError: as its reader, where its properties are those of its files.
     """
-    found = module(name)
-    info: Dataset = found.INFO
-    chosen = place(info, root)
-    if hasattr(found, "describe"):
-        info = found.describe(_named(info, chosen, root), *_arguments(found, options))
+    dataset = module(name)
+    info: Dataset = dataset.INFO
+    folder = place(info, root)
+    if hasattr(dataset, "describe"):
+        _require_root(info, root)
+        info = dataset.describe(folder, *_arguments(dataset, options))
     else:
-        _arguments(found, options)
-    other = chosen.resolve().name
-    if root is None or not info.folder or other.lower() == info.folder.lower():
+        _arguments(dataset, options)
+    folder_name = folder.resolve().name
+    if root is None or not info.folder or folder_name.lower() == info.folder.lower():
         return info
-    return replace(info, title=f"{other}, in the layout of {info.title.split(':')[0]}")
+    return replace(info, title=f"{folder_name}, in the layout of {info.title.split(':')[0]}")
 
 
-def _arguments(found: ModuleType, options: Options | None) -> tuple[Options, ...]:
+def _arguments(dataset: ModuleType, options: Options | None) -> tuple[Options, ...]:
     """Return the settings as the last argument of functions of a dataset; nothing without settings.
 
     Raises:
@@ -189,15 +193,16 @@ def _arguments(found: ModuleType, options: Options | None) -> tuple[Options, ...
     """
     if not options:
         return ()
-    require(hasattr(found, "Options"), "data.options", f"must be left out: {found.INFO.name} has none", dict(options))
-    from_plain(found.Options, options, "data.options")
+    rule = f"must be left out: {dataset.INFO.name} has none"
+    require(hasattr(dataset, "Options"), "data.options", rule, dict(options))
+    from_plain(dataset.Options, options, "data.options")
     return (options,)
 
 
-def _named(dataset: Dataset, chosen: Path, root: Path | str | None) -> Path:
+def _require_root(dataset: Dataset, root: Path | str | None) -> None:
+    """Raise for a dataset without a folder of its own, such as recordings of the user, unless `root` names one."""
     if root is None and not dataset.folder:
         raise NeurosimMissingError("data.root: is missing; name the folder of your recordings, --set data.root=FOLDER")
-    return chosen
 
 
 def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
@@ -208,16 +213,18 @@ def find_root(dataset: Dataset, root: Path | str | None = None) -> Path:
     Raises:
         NeurosimMissingError: no such folder; says where to put the files.
     """
-    chosen = _named(dataset, place(dataset, root), root)
-    if chosen.is_dir() or (root is None and dataset.made and not chosen.exists()):
-        return chosen
-    if chosen.exists():
+    _require_root(dataset, root)
+    folder = place(dataset, root)
+    is_made_on_use = root is None and dataset.made and not folder.exists()
+    if folder.is_dir() or is_made_on_use:
+        return folder
+    if folder.exists():
         trouble = "is not a folder"
     else:
         trouble = "does not exist"
     key = "" if root is None else "data.root: "
     raise NeurosimMissingError(
-        f"{key}{chosen} {trouble}, so there are no files of {dataset.name}; {where_to_put(dataset)}"
+        f"{key}{folder} {trouble}, so there are no files of {dataset.name}; {where_to_put(dataset)}"
     )
 
 
@@ -243,18 +250,20 @@ def load(name: str, split: str, root: Path | str | None = None, options: Options
         NeurosimMissingError: no such files; says where to put them.
         NeurosimFormatError: a file that breaks its format.
     """
-    found = module(name)
-    if not hasattr(found, "describe"):
-        lookup(dict.fromkeys(found.INFO.splits), split, f"split of {name}")
-    loader: Callable[..., Recordings] = found.load
-    folder = find_root(found.INFO, root)
-    loaded = loader(split, folder, *_arguments(found, options))
-    if loaded.labels is not None and loaded.classes:
-        wrong = loaded.labels[(loaded.labels < 0) | (loaded.labels >= len(loaded.classes))]
+    dataset = module(name)
+    # Splits of a dataset with `describe` depend on its files; its own `load` checks them.
+    if not hasattr(dataset, "describe"):
+        lookup(dict.fromkeys(dataset.INFO.splits), split, f"split of {name}")
+    loader: Callable[..., Recordings] = dataset.load
+    folder = find_root(dataset.INFO, root)
+    recordings = loader(split, folder, *_arguments(dataset, options))
+    if recordings.labels is not None and recordings.classes:
+        classes = len(recordings.classes)
+        wrong = recordings.labels[(recordings.labels < 0) | (recordings.labels >= classes)]
         if wrong.size:
-            rule = f"labels must be >= 0 and < the {len(loaded.classes)} classes of {name} (got {wrong[0]})"
+            rule = f"labels must be >= 0 and < the {classes} classes of {name} (got {wrong[0]})"
             raise NeurosimFormatError(f"{folder}: {rule}; correct the file, or name its classes in it")
-    return loaded
+    return recordings
 
 
 def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) -> Findings:
@@ -264,11 +273,11 @@ def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) ->
         NeurosimInputError: no such dataset.
         NeurosimMissingError: no folder to check.
     """
-    found = module(name)
-    folder = find_root(found.INFO, root)
-    check_files: Callable[..., Findings] = found.verify
+    dataset = module(name)
+    folder = find_root(dataset.INFO, root)
+    check_files: Callable[..., Findings] = dataset.verify
     findings = check_files(folder, quiet=quiet)
-    archives = [source for source in found.INFO.sources if (folder / source.file).is_file()]
+    archives = [source for source in dataset.INFO.sources if (folder / source.file).is_file()]
     wrong = [
         f"{folder / source.file}: its checksum is not {source.checksum}; remove it and fetch it again"
         for source in archives
@@ -314,13 +323,13 @@ def _join(parts: list[Recordings]) -> Recordings:
     for part in parts:
         require(part.shape == first.shape, "data.root", f"must hold files of one sensor {first.shape}", part.shape)
     starts = np.cumsum([0, *(len(part.ticks) for part in parts)])
+    # Offsets of a part count its own events: shift them by the events before it.
+    shifted = [part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
     labels = [part.labels for part in parts if part.labels is not None]
     return Recordings(
         ticks=np.concatenate([part.ticks for part in parts]),
         units=np.concatenate([part.units for part in parts]),
-        offsets=np.concatenate(
-            [[0], *(part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True))]
-        ),
+        offsets=np.concatenate([[0], *shifted]),
         durations=np.concatenate([part.durations for part in parts]),
         size=first.size,
         shape=first.shape,

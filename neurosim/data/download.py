@@ -1,4 +1,4 @@
-"""Resumable, checksummed downloads, never over a weaker connection than the one asked for.
+"""Resumable, checksummed downloads; an https address is never followed to plain http.
 
 A file arrives as `NAME.part`, is checked against its published checksum and then renamed: a file under its own name is
 complete and right. An interrupted download continues where it stopped, if the server allows it.
@@ -108,7 +108,7 @@ def install(
     Raises:
         NeurosimError, NeurosimWriteError: as `fetch_file`, or the archive has another number of files.
     """
-    placed = []
+    paths = []
     for source in sources:
         goal = root / source.holds
         if not goal.exists():
@@ -117,8 +117,8 @@ def install(
             _unpack(source, archive, goal, unpack)
             if ours:
                 archive.unlink(missing_ok=True)
-        placed.append(goal)
-    return placed
+        paths.append(goal)
+    return paths
 
 
 def count_files(path: Path, suffix: str = "") -> int:
@@ -146,7 +146,9 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def scratch(goal: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `goal`, removed at the end, as are those that killed processes left a day ago.
+    """Yield a temporary folder beside `goal` and remove it at the end.
+
+    Folders of killed processes, a day old and more, are removed too.
 
     Raises:
         NeurosimWriteError: the disk refuses, here or in the block.
@@ -154,9 +156,9 @@ def scratch(goal: Path) -> Iterator[Path]:
     prefix = f".{goal.name}-"
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
-        for left in goal.parent.glob(f"{glob.escape(prefix)}*"):
-            if time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)
+        for folder in goal.parent.glob(f"{glob.escape(prefix)}*"):
+            if time.time() - folder.stat().st_mtime > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=goal.parent))
         try:
             yield folder
@@ -171,10 +173,10 @@ def scratch(goal: Path) -> Iterator[Path]:
 def _unpack(source: DownloadSource, archive: Path, goal: Path, unpack: Callable[[Path, Path], object]) -> None:
     with scratch(goal) as staging:
         unpack(archive, staging)
-        found = count_files(staging / source.holds, source.suffix)
-        if found != source.files:
+        count = count_files(staging / source.holds, source.suffix)
+        if count != source.files:
             raise NeurosimError(
-                f"{archive}: holds {found} files in {source.holds}, not {source.files}; remove it and fetch again"
+                f"{archive}: holds {count} files in {source.holds}, not {source.files}; remove it and fetch again"
             )
         # One sync for all of up to 60,000 files, before they get the name that means complete.
         getattr(os, "sync", lambda: None)()

@@ -25,7 +25,7 @@ MIN_VOXEL_EVENTS = 100_000
 
 
 class Cut(NamedTuple):
-    """Arguments of `to_frames` that say how recordings are cut; `events` is its `count`."""
+    """Arguments of `to_frames` by which recordings are cut; `events` is its `count`."""
 
     bins: int | None
     window: float
@@ -74,10 +74,12 @@ def to_frames(
     Raises:
         NeurosimInputError: none or several of the three, or one out of range.
     """
-    given = [value for value in (bins, window, count) if value is not None]
-    require(len(given) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(given)} of them")
-    require(given[0] > 0, "to_frames", "needs bins, window or count > 0", given[0])
-    inside = 0 <= overlap < (1 if bins else given[0])
+    lengths = [value for value in (bins, window, count) if value is not None]
+    require(len(lengths) == 1, "to_frames", "needs exactly one of bins, window and count", f"{len(lengths)} of them")
+    require(lengths[0] > 0, "to_frames", "needs bins, window or count > 0", lengths[0])
+    # The overlap of bins is a fraction of one.
+    frame = 1 if bins else lengths[0]
+    inside = 0 <= overlap < frame
     require(inside, "to_frames.overlap", "must be >= 0 and less than a frame", overlap)
     cut = Cut(bins, window or 0.0, count or 0, overlap, partial)
     if count is not None:
@@ -133,9 +135,14 @@ def _scratch(events: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
 
 
 def _one(spikes: Spikes, cut: Cut, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
-    """Frames of one recording, with Python numbers: arrays of one number would cost as much as the counting."""
+    """Return the frames of one recording, by Python numbers: arrays of one number cost as much as the counting."""
     t = spikes.times
-    start, last = (_whole(t[0]), _whole(t[-1])) if t.size else (0.0, 0.0)
+    if t.size:
+        start = _whole(t[0])
+        last = _whole(t[-1])
+    else:
+        start = 0.0
+        last = 0.0
     if cut.bins is not None:
         width = (last - start) // cut.bins * (1 + cut.overlap)
         number = cut.bins
@@ -143,7 +150,9 @@ def _one(spikes: Spikes, cut: Cut, out: NDArray[np.int16] | None) -> NDArray[np.
     else:
         width = _microseconds(cut.window)
         stride = _microseconds(cut.window - cut.overlap)
-        number = max(int((math.ceil if cut.partial else math.floor)((last - start - width) / stride)) + 1, 1)
+        # The first frame, and one for each stride that fits behind it.
+        strides = (last - start - width) / stride
+        number = max(int(math.ceil(strides) if cut.partial else math.floor(strides)) + 1, 1)
     result = _room(out, (number, *spikes.shape), np.int16)
     kernel.time_frames(t, spikes.units, MICROSECONDS, start, width, stride, result.reshape(number, spikes.size))
     return result
@@ -172,15 +181,19 @@ def _edges(recordings: Recordings, cut: Cut) -> Edges:
     start = np.zeros(n)
     last = np.zeros(n)
     scale = recordings.tick * MICROSECONDS
-    for into, at in ((start, recordings.offsets[:-1]), (last, recordings.offsets[1:] - 1)):
-        into[full] = np.floor(recordings.ticks[at[full]].astype(np.float64) * scale + kernel.SLACK)
+    firsts = recordings.offsets[:-1][full]
+    lasts = recordings.offsets[1:][full] - 1
+    start[full] = np.floor(recordings.ticks[firsts].astype(np.float64) * scale + kernel.SLACK)
+    last[full] = np.floor(recordings.ticks[lasts].astype(np.float64) * scale + kernel.SLACK)
     if cut.bins is not None:
         width = (last - start) // cut.bins * (1 + cut.overlap)
         return Edges(start, width, width * (1 - cut.overlap), np.full(n, cut.bins))
-    wide = _microseconds(cut.window)
+    frame = _microseconds(cut.window)
     stride = _microseconds(cut.window - cut.overlap)
-    number = (np.ceil if cut.partial else np.floor)((last - start - wide) / stride).astype(np.int64) + 1
-    return Edges(start, np.full(n, wide), np.full(n, stride), np.maximum(number, 1))
+    strides = (last - start - frame) / stride
+    strides = np.ceil(strides) if cut.partial else np.floor(strides)
+    number = strides.astype(np.int64) + 1
+    return Edges(start, np.full(n, frame), np.full(n, stride), np.maximum(number, 1))
 
 
 def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[np.int16] | None) -> NDArray[np.int16]:
@@ -191,11 +204,17 @@ def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[
     lengths = np.diff(offsets)
     count = cut.events
     stride = cut.events - int(cut.overlap)
-    number = (-(-(lengths - count) // stride) if cut.partial else (lengths - count) // stride) + 1
-    bins = np.maximum(number, 1)
+    # Strides behind the first frame; an incomplete one counts if `partial`: division rounded up.
+    if cut.partial:
+        strides = -(-(lengths - count) // stride)
+    else:
+        strides = (lengths - count) // stride
+    bins = np.maximum(strides + 1, 1)
     max_bins = int(bins.max(initial=0))
-    alone = isinstance(events, Spikes)
-    result = _room(out, (max_bins, *events.shape) if alone else (len(lengths), max_bins, *events.shape), np.int16)
+    shape = (max_bins, *events.shape)
+    if not isinstance(events, Spikes):
+        shape = (len(lengths), *shape)
+    result = _room(out, shape, np.int16)
     flat = result.reshape(len(lengths), max_bins, events.size)
 
     def fill(a: int, b: int) -> None:
@@ -225,19 +244,23 @@ def _spread(fill: Callable[[int, int], None], offsets: NDArray[np.int64], thread
 def _ticks(recordings: Recordings) -> tuple[NDArray, float]:
     """Return ticks of a type that compiled code has, and microseconds a tick."""
     ticks = recordings.ticks
-    half = ticks.dtype == np.float16
-    return ticks.astype(np.float32) if half else ticks, recordings.tick * MICROSECONDS
+    if ticks.dtype == np.float16:
+        ticks = ticks.astype(np.float32)
+    return ticks, recordings.tick * MICROSECONDS
 
 
 def _check_units(events: Spikes | Recordings, a: int, b: int) -> None:
-    """Check units, which compiled code does not, and `Recordings` neither.
+    """Check the units of events, which neither `Recordings` nor compiled code checks.
 
     Each thread checks its own piece, so the units are in its cache.
     """
     units = events.units[a:b]
     size = events.size
+    if units.size == 0:
+        return
     # Unsigned numbers need no minimum.
-    if units.size and (units.max() >= size or (units.dtype.kind != "u" and units.min() < 0)):
+    negative = units.dtype.kind != "u" and units.min() < 0
+    if units.max() >= size or negative:
         got = f"{units.min()} to {units.max()}"
         require(False, f"{type(events).__name__}.units", f"must be >= 0 and < size {size}", got)
 

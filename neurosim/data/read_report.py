@@ -1,4 +1,4 @@
-"""Tell how a file of events was read."""
+"""Report of how a file of events was read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class ReadReport:
 
     Attributes:
         format: name of the format that was read.
-        start: s, what the clock of the file shows at time 0 of the recording.
+        start: time of the clock of the file at time 0 of the recording, s.
         tick: s, the unit of the times in the file.
         skipped: numbers of records that are not among the events, by kind.
-        changed: numbers of events whose value differs from the file, by what was done to them.
+        changed: numbers of events whose value differs from the file, by the kind of change.
         layout: how an address became a pixel and a polarity, where programs differ; else empty.
         row_0: where pictures of the recording have row 0, "top" or "bottom".
-        guessed: what the file does not say and the reader took from its content, a sentence each.
+        guessed: properties that the file does not state and the reader took from its content, a sentence each.
     """
 
     format: str
@@ -31,7 +31,7 @@ class ReadReport:
     row_0: str = "top"
 
     def remarks(self) -> tuple[str, ...]:
-        """Return what a user should know of the reading: guesses, time 0, what was left out and changed."""
+        """Return sentences for the user: guesses, orientation, time 0, records left out, and changes."""
         start = (f"time 0 is {self.start:.6f} s of the file's clock",) if self.start else ()
         skipped = [f"{count:,} {name} left out" for name, count in self.skipped.items() if count]
         changed = [f"{count:,} events: {name}" for name, count in self.changed.items() if count]

@@ -49,7 +49,7 @@ class ImageCamera:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(polarities, height, width) of the sensor."""
+        """Return (polarities, height, width) of the sensor."""
         return 2, self.side + MARGIN, self.side + MARGIN
 
     def record(self, image: NDArray[np.uint8], index: int) -> Spikes:
@@ -94,6 +94,7 @@ def way(saccade: float, step: float) -> tuple[NDArray[np.float64], NDArray[np.fl
     """
     frames = round(3 * saccade / step) + 1
     time = np.linspace(0.0, 3.0, frames)
+    # Number of the saccade, and the fraction u of its duration; minimum jerk moves by 10 u^3 - 15 u^4 + 6 u^5.
     number = np.minimum(time.astype(int), 2)
     u = time - number
     done = u * u * u * (10.0 - 15.0 * u + 6.0 * u * u)

@@ -100,8 +100,9 @@ class Spikes:
         u = np.asarray(units)
         require(t.ndim == 1 and t.shape == u.shape, "Spikes.units", "must have one unit for each time", u.shape)
         order = np.argsort(t, kind="stable")
-        last = float(t[order[-1]]) if t.size else 0.0
-        return cls(t[order], u[order], size, last if duration is None else duration, shape)
+        if duration is None:
+            duration = float(t[order[-1]]) if t.size else 0.0
+        return cls(t[order], u[order], size, duration, shape)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -131,18 +132,17 @@ class Spikes:
         if start is None:
             start = "file" if self.report is None else "first"
         if isinstance(start, str):
-            zeros = {"first": float(self.times[0]) if len(self) else 0.0, "file": 0.0}
-            start = lookup(zeros, start, "start")
+            first_time = float(self.times[0]) if len(self) else 0.0
+            start = lookup({"first": first_time, "file": 0.0}, start, "start")
         if start == 0:
             return self
         first = np.searchsorted(self.times, start, side="left")
-        if self.report is None:
-            moved = None
-        else:
-            moved = replace(self.report, start=self.report.start + start)
+        report = None
+        if self.report is not None:
+            report = replace(self.report, start=self.report.start + start)
         times = self.times[first:] - start
         duration = max(self.duration - start, 0.0)
-        return Spikes.unchecked(times, self.units[first:], self.size, duration, self.shape, moved)
+        return Spikes.unchecked(times, self.units[first:], self.size, duration, self.shape, report)
 
     def upright(self) -> Spikes:
         """Return the recording with row 0 at the top of the picture; itself, unless `report.row_0` is "bottom"."""
@@ -153,15 +153,16 @@ class Spikes:
         first, pixel = np.divmod(self.units, plane)
         row, column = np.divmod(pixel, width)
         units = first * plane + (self.shape[-2] - 1 - row) * width + column
-        turned = replace(self.report, row_0="top")
-        return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, turned)
+        report = replace(self.report, row_0="top")
+        return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, report)
 
     def merge(self, *others: Spikes) -> Spikes:
         """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""
         for other in others:
             require(other.shape == self.shape, "Spikes.merge", f"needs the same shape {self.shape}", other.shape)
         every = (self, *others)
-        times, units = (np.concatenate([getattr(s, name) for s in every]) for name in ("times", "units"))
+        times = np.concatenate([s.times for s in every])
+        units = np.concatenate([s.units for s in every])
         return Spikes.sort(times, units, self.size, max(s.duration for s in every), self.shape)
 
     def counts(self) -> NDArray[np.int64]:
@@ -180,8 +181,9 @@ class Spikes:
     def to_grid(self, dt: float) -> NDArray[np.int32]:
         """Return [steps, size] numbers of events of each unit in each step of `dt` seconds."""
         steps = self.steps(dt)
-        last = int(steps[-1]) + 1 if steps.size else 0
-        grid = np.zeros((max(math.ceil(self.duration / dt - GRID_SLACK), last), self.size), np.int32)
+        needed = int(steps[-1]) + 1 if steps.size else 0
+        count = max(math.ceil(self.duration / dt - GRID_SLACK), needed)
+        grid = np.zeros((count, self.size), np.int32)
         np.add.at(grid, (steps, self.units), 1)
         return grid
 
@@ -197,9 +199,8 @@ class Spikes:
         require(counts.size == 0 or counts.min() >= 0, "Spikes.from_grid", "needs counts >= 0", counts.min(initial=0))
         steps, units = np.nonzero(counts)
         repeats = counts[steps, units].astype(np.int64)
-        return cls(
-            np.repeat(steps * dt, repeats), np.repeat(units, repeats), counts.shape[1], counts.shape[0] * dt, shape
-        )
+        times = np.repeat(steps * dt, repeats)
+        return cls(times, np.repeat(units, repeats), counts.shape[1], counts.shape[0] * dt, shape)
 
     def digest(self) -> str:
         """Return the SHA-256 of the events sorted by (time, unit): times as '<f8', then units as '<u8'."""
@@ -275,19 +276,14 @@ class Recordings(Sequence[Spikes]):
         for s in spikes:
             require(s.shape == first.shape, "Recordings.collect", f"needs the same shape {first.shape}", s.shape)
         offsets = np.cumsum([0, *(len(s) for s in spikes)])
-        times, units = (np.concatenate([getattr(s, name) for s in spikes]) for name in ("times", "units"))
-        if labels is None:
-            known = None
-        else:
-            known = np.asarray(labels, np.int64)
         return cls(
-            times,
-            units,
-            offsets,
-            np.array([s.duration for s in spikes]),
-            first.size,
-            first.shape,
-            labels=known,
+            ticks=np.concatenate([s.times for s in spikes]),
+            units=np.concatenate([s.units for s in spikes]),
+            offsets=offsets,
+            durations=np.array([s.duration for s in spikes]),
+            size=first.size,
+            shape=first.shape,
+            labels=None if labels is None else np.asarray(labels, np.int64),
             classes=classes,
         )
 
@@ -314,28 +310,25 @@ class Recordings(Sequence[Spikes]):
 
     def select(self, indices: object) -> Recordings:
         """Return the recordings at `indices` (integers or a mask over recordings), in that order."""
-        chosen = np.arange(len(self))[np.asarray(indices)]
-        lengths = np.diff(self.offsets)[chosen]
+        rows = np.arange(len(self))[np.asarray(indices)]
+        lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        events = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        # Index of each event in the flat arrays: the start of its recording plus its place in it.
+        events = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return replace(
             self,
             ticks=self.ticks[events],
             units=self.units[events],
             offsets=offsets,
-            durations=self.durations[chosen],
-            labels=None if self.labels is None else self.labels[chosen],
-            groups={name: np.asarray(values)[chosen] for name, values in self.groups.items()},
+            durations=self.durations[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            groups={name: np.asarray(values)[rows] for name, values in self.groups.items()},
         )
 
     def counts(self) -> NDArray[np.int64]:
         """Return [recordings, size] numbers of events of each unit."""
-        return np.stack(
-            [
-                np.bincount(self.units[a:b], minlength=self.size)
-                for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)
-            ]
-        )
+        bounds = zip(self.offsets[:-1], self.offsets[1:], strict=True)
+        return np.stack([np.bincount(self.units[a:b], minlength=self.size) for a, b in bounds])
 
     def pool(self, pools: object, shape: tuple[int, ...]) -> Recordings:
         """Return the same events with unit i as unit `pools[i]` of a population of `shape`: neighbours joined.
@@ -394,7 +387,7 @@ class Recordings(Sequence[Spikes]):
 
 
 def check_spikes(spikes: object, name: str, otherwise: str = "") -> None:
-    """Raise `NeurosimInputError` unless this is one recording of one population, or what `otherwise` says."""
+    """Raise `NeurosimInputError` unless this is one recording; `otherwise` names further types that are allowed."""
     require(isinstance(spikes, Spikes), name, f"must be Spikes of one recording{otherwise}", type(spikes).__name__)
 
 
@@ -405,9 +398,10 @@ def _convert(owner: object, name: str, dtype: type) -> None:
 def _converted(name: str, value: object, dtype: type) -> NDArray:
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "biuf" or (
-            array.dtype.kind == "f" and np.dtype(dtype).kind == "i" and np.any(array % 1)
-        ):
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+        to_integer = array.dtype.kind == "f" and np.dtype(dtype).kind == "i"
+        if to_integer and np.any(array % 1):
             raise TypeError
         converted: NDArray = array.astype(dtype, copy=False)
     except (TypeError, ValueError, OverflowError):
@@ -416,7 +410,8 @@ def _converted(name: str, value: object, dtype: type) -> NDArray:
 
 
 def _descent(times: NDArray[np.float64], rises: NDArray[np.bool_]) -> str:
-    after = int(np.argmin(rises)) + 1 if not rises.all() else 0
-    if after:
-        return f"got {times[after]} s after {times[after - 1]} s at event {after}"
-    return f"got {times[0]} at event 0"
+    """Return the place of the first time that is NaN or before the one before."""
+    if rises.all():
+        return f"got {times[0]} at event 0"
+    event = int(np.argmin(rises)) + 1
+    return f"got {times[event]} s after {times[event - 1]} s at event {event}"

@@ -1,7 +1,9 @@
 """Statistics of spike trains: rates, intervals, correlations, synchrony, with the definitions of Elephant.
 
-Every function takes `Spikes` and returns arrays by unit; times are in seconds, rates in spikes/s. What is not defined,
-such as the variation of a single interval, is NaN. Source: Elephant (Denker et al. 2018), and the papers named.
+Every function takes `Spikes` and returns arrays by unit; times are in seconds, rates in spikes/s. Values that are not
+defined, such as the variation of a single interval, are NaN.
+
+Source: Elephant (Denker et al. 2018), and the papers named.
 """
 
 from __future__ import annotations
@@ -124,11 +126,12 @@ def lvr(spikes: Spikes, t_refractory: float = 5e-3) -> NDArray[np.float64]:
     """
     require(t_refractory >= 0, "lvr.t_refractory", "must be >= 0 s", t_refractory)
 
-    def of(intervals: NDArray[np.float64]) -> float:
+    def compensated(intervals: NDArray[np.float64]) -> float:
+        # LvR = mean of 3 ((I' - I) / (I' + I))^2 (1 + 4 R / (I' + I))
         sums = intervals[:-1] + intervals[1:]
         return float(3 * np.mean(_relative_changes(intervals) ** 2 * (1 + 4 * t_refractory / sums)))
 
-    return _each(spikes, 2, of)
+    return _each(spikes, 2, compensated)
 
 
 def fano_factor(recordings: Recordings) -> NDArray[np.float64]:
@@ -141,7 +144,7 @@ def fano_factor(recordings: Recordings) -> NDArray[np.float64]:
 
 
 def spike_time_tiling_coefficient(spikes: Spikes, i: int, j: int, dt: float = 5e-3) -> float:
-    """Return the spike time tiling coefficient of units `i` and `j`: 1 for equal trains, 0 for what chance gives.
+    """Return the spike time tiling coefficient of units `i` and `j`: 1 for equal trains, 0 for independent ones.
 
         ((P_i - T_j) / (1 - P_i T_j) + (P_j - T_i) / (1 - P_j T_i)) / 2
 
@@ -160,17 +163,24 @@ def spike_time_tiling_coefficient(spikes: Spikes, i: int, j: int, dt: float = 5e
     b = spikes.times[spikes.units == j]
     if not (len(a) and len(b)):
         return float("nan")
-    shares = _near(a, b, dt), _near(b, a, dt)
-    tiles = _tiled(b, dt, spikes.duration), _tiled(a, dt, spikes.duration)
-    terms = [1.0 if p * t == 1.0 else (p - t) / (1 - p * t) for p, t in zip(shares, tiles, strict=True)]
-    return float(np.mean(terms))
+    first = _term(_near(a, b, dt), _tiled(b, dt, spikes.duration))
+    second = _term(_near(b, a, dt), _tiled(a, dt, spikes.duration))
+    return float(np.mean([first, second]))
+
+
+def _term(p: float, t: float) -> float:
+    """Return (P - T) / (1 - P T), 1 where both are 1."""
+    if p * t == 1.0:
+        return 1.0
+    return (p - t) / (1 - p * t)
 
 
 def spike_contrast(spikes: Spikes, min_bin: float = 0.01) -> float:
     """Return the synchrony of all units by Spike-contrast, from 0 to 1: Ciba et al. 2018.
 
-    For bins from half the recording down to `min_bin` s or half the shortest interval, each the product of the
-    contrast of the histogram of all spikes and the share of units that are active where spikes are; the largest counts.
+    The synchrony of one size of bins is the product of the contrast of the histogram of all spikes and the share of
+    units that are active where spikes are. Bins shrink from half the recording to `min_bin` s or half the shortest
+    interval; the largest synchrony is returned.
 
     Raises:
         NeurosimInputError: fewer than two units, no unit with two spikes, or bins that are not > 0 s.
@@ -203,11 +213,10 @@ class Triggered:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """The spike-triggered average [samples, ...]; NaN without a spike."""
-        none = np.full(self.windows.shape[1:], np.nan)
+        """Return the spike-triggered average [samples, ...]; NaN without a spike."""
         if len(self.windows):
             return self.windows.mean(axis=0, dtype=np.float64)
-        return none
+        return np.full(self.windows.shape[1:], np.nan)
 
 
 def spike_triggered(
@@ -217,7 +226,7 @@ def spike_triggered(
 
     Args:
         times: [n] s, e.g. of one unit: `spikes.times[spikes.units == 3]`.
-        signal: [samples, ...], sample j at j * interval: what a `Probe` records.
+        signal: [samples, ...], sample j at j * interval, e.g. the values of a `Probe`.
         interval: s between samples.
         window: s, where windows begin and end, e.g. (-0.05, 0.01).
 
@@ -251,31 +260,39 @@ def _each(
 
 
 def _relative_changes(intervals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (I' - I) / (I' + I) of neighbouring intervals."""
     return np.diff(intervals) / (intervals[:-1] + intervals[1:])
 
 
 def _near(times: NDArray[np.float64], others: NDArray[np.float64], dt: float) -> float:
     """Return the share of `times` within `dt` of one of `others`; times on a grid count at the very edge."""
     slack = dt + 1e-5 * np.abs(times)  # as wide as Elephant's test of nearness, numpy.isclose
+    # The nearest of the others is the last before a time or the first after it.
     after = np.searchsorted(others, times)
-    before = np.abs(times - others[np.maximum(after - 1, 0)])
-    return float(np.mean(np.minimum(before, np.abs(times - others[np.minimum(after, len(others) - 1)])) <= slack))
+    to_earlier = np.abs(times - others[np.maximum(after - 1, 0)])
+    to_later = np.abs(times - others[np.minimum(after, len(others) - 1)])
+    return float(np.mean(np.minimum(to_earlier, to_later) <= slack))
 
 
 def _tiled(times: NDArray[np.float64], dt: float, duration: float) -> float:
     """Return the share of the recording within `dt` of a spike."""
+    # Tiles of 2 dt around the spikes: between two spikes at most 2 dt is covered, at both ends at most dt.
     gaps = np.minimum(np.diff(times), 2 * dt).sum()
     return float((gaps + min(times[0], dt) + min(duration - times[-1], dt)) / duration)
 
 
 def _contrast_in_bins(spikes: Spikes, size: float, margin: float) -> float:
+    """Return contrast times share of active units, for bins of `size` s that overlap by half."""
     edges = np.arange(-margin, spikes.duration + margin + size / 2, size / 2)
     # As numpy.histogram: the last bin holds its right edge.
     cells = np.minimum(np.searchsorted(edges, spikes.times, side="right") - 1, len(edges) - 2)
     halves = np.bincount(spikes.units * np.int64(len(edges) - 1) + cells, minlength=spikes.size * (len(edges) - 1))
     halves = halves.reshape(spikes.size, -1)
+    # A bin is two neighbouring halves.
     counts = halves[:, :-1] + halves[:, 1:]
     total = counts.sum(axis=0)
     active = np.count_nonzero(counts, axis=0)
+    # Share: mean number of active units, weighted by spikes, from 0 (one unit) to 1 (all units).
     share = ((active * total).sum() / total.sum() - 1) / (spikes.size - 1)
-    return float(np.abs(np.diff(total)).sum() / (2 * len(spikes)) * share)
+    contrast = np.abs(np.diff(total)).sum() / (2 * len(spikes))
+    return float(contrast * share)

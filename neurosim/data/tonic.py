@@ -94,14 +94,18 @@ def from_dataset(dataset: Any, limit: int | None = None, sensor: Sequence[int] |
     if size is None or None in tuple(size):
         raise NeurosimInputError("from_dataset: this dataset names no sensor size; give sensor=(width, height, 2)")
     items: Iterable[tuple[Any, Any]] = (dataset[i] for i in range(len(dataset)))
-    found = [(from_events(events, size), label) for events, label in islice(items, limit)]
-    require(len(found) > 0, "from_dataset", "needs at least one recording", 0)
-    spikes = [one for one, _ in found]
-    labels = [label for _, label in found]
-    plain = all(np.ndim(label) == 0 and np.asarray(label).dtype.kind in "iub" for label in labels)
+    recordings = []
+    labels = []
+    for events, label in islice(items, limit):
+        recordings.append(from_events(events, size))
+        labels.append(label)
+    require(len(recordings) > 0, "from_dataset", "needs at least one recording", 0)
+    are_integers = all(np.ndim(label) == 0 and np.asarray(label).dtype.kind in "iub" for label in labels)
     classes = getattr(dataset, "classes", None)
-    names = tuple(c.decode() if isinstance(c, bytes) else str(c) for c in (() if classes is None else classes))
-    return Recordings.collect(spikes, labels if plain else None, names)
+    if classes is None:
+        classes = ()
+    names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in classes)
+    return Recordings.collect(recordings, labels if are_integers else None, names)
 
 
 class TonicDataset:
@@ -153,7 +157,7 @@ class TonicDataset:
 
 
 def apply(transform: Callable[[Any], Any], spikes: Spikes, shape: tuple[int, ...] | None = None) -> Any:
-    """A tonic transform on our recording: `Spikes` where it gives events, its array (frames, say) as it is.
+    """Apply a transform of tonic to our recording; return `Spikes` if the result is events, else its array.
 
     Args:
         shape: of the result, where the transform changes the sensor (a crop, a coarser grid).
@@ -165,9 +169,10 @@ def apply(transform: Callable[[Any], Any], spikes: Spikes, shape: tuple[int, ...
     if getattr(getattr(result, "dtype", None), "names", None) is None:
         return result
     last = float(result["t"].max(initial=0)) * MICROSECOND
-    # What a transform only thins out or moves inside stays as long as it was.
-    moved = from_events(result, sensor_size(shape or spikes.shape), max(spikes.duration, last))
-    return replace(moved, shape=shape or spikes.shape)
+    shape = shape or spikes.shape
+    # A transform that thins out events or moves them inside a recording leaves its duration.
+    events = from_events(result, sensor_size(shape), max(spikes.duration, last))
+    return replace(events, shape=shape)
 
 
 def load(
@@ -176,7 +181,7 @@ def load(
     options: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> Recordings:
-    """A dataset of tonic's by its name, e.g. load("DVSGesture", "data", {"train": False}).
+    """Return a dataset of tonic by its name, e.g. load("DVSGesture", "data", {"train": False}).
 
     tonic downloads it if it is absent.
 
@@ -186,7 +191,8 @@ def load(
     """
     datasets = _tonic().datasets
     table = {key: getattr(datasets, key) for key in datasets.__all__ if isinstance(getattr(datasets, key), type)}
-    return from_dataset(lookup(table, name, "tonic dataset")(save_to=os.fspath(folder), **(options or {})), limit)
+    kind = lookup(table, name, "tonic dataset")
+    return from_dataset(kind(save_to=os.fspath(folder), **(options or {})), limit)
 
 
 def _tonic() -> Any:

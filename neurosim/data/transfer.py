@@ -1,4 +1,4 @@
-"""One file over http or https: resumed where it broke, bounded in size and in time, never over a weaker connection."""
+"""One file over http or https: resumed where it broke, bounded in size and time, never redirected to plain http."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a download is tried again, and when it is given up.
+    """Limits of a download: tries, pauses, time and size.
 
     Attributes:
         attempts: tries in a row that may fail or bring less than `MIN_PROGRESS` bytes.
@@ -79,17 +79,17 @@ class _Deadline:
 
     @property
     def allowed(self) -> float:
-        """Seconds from the start."""
+        """Return the seconds that the transfer may take, from its start."""
         return self.retries.patience + max(self.size - self.have, 0) / self.retries.min_rate
 
     @property
-    def left(self) -> float:
-        """Seconds that are left, negative after the end."""
+    def remaining(self) -> float:
+        """Return the seconds until the deadline, negative after it."""
         return self.start + self.allowed - time.monotonic()
 
     def check(self, now: int) -> None:
         """Raise `Permanent` where the time is over; `now` is the number of bytes of the file that are here."""
-        if self.left < 0:
+        if self.remaining < 0:
             raise Permanent(
                 f"{max(now - self.have, 0):,} bytes arrived in {self.allowed:,.0f} s, and a file of at most "
                 f"{self.size:,} bytes may take no longer at {self.retries.min_rate / 1e3:g} kB/s "
@@ -99,12 +99,13 @@ class _Deadline:
 
 def may_follow(old: str, new: str) -> bool:
     """Return whether a redirect is to http or https and does not leave https for http."""
-    before, after = (STRENGTH.get(urlsplit(url).scheme.lower(), -1) for url in (old, new))
+    before = STRENGTH.get(urlsplit(old).scheme.lower(), -1)
+    after = STRENGTH.get(urlsplit(new).scheme.lower(), -1)
     return after >= max(before, 0)
 
 
 def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quiet: bool) -> None:
-    """Append to `file` what it lacks of the content of `url`; `name` stands before the bar.
+    """Append to `file` the missing part of the content of `url`; `name` stands before the progress bar.
 
     Raises:
         Permanent: every try failed, or no further one can succeed.
@@ -123,7 +124,10 @@ def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quie
                 return
             except Retryable as error:
                 now = file.seek(0, os.SEEK_END)
-                failures = 0 if now - have >= MIN_PROGRESS else failures + 1
+                if now - have >= MIN_PROGRESS:
+                    failures = 0
+                else:
+                    failures += 1
                 have = now
                 deadline.check(now)
                 if failures >= retries.attempts:
@@ -134,7 +138,8 @@ def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quie
 def _request(url: str, file: IO[bytes], retries: RetryPolicy, deadline: _Deadline, bar: tqdm) -> None:
     """Make one request; return when the file has the length that the server states."""
     have = file.seek(0, os.SEEK_END)
-    response = _open(url, file, have, retries, max(min(retries.patience, deadline.left), 0.0))
+    patience = max(min(retries.patience, deadline.remaining), 0.0)
+    response = _open(url, file, have, retries, patience)
     if response is None:
         return
     with response:
@@ -146,6 +151,7 @@ def _request(url: str, file: IO[bytes], retries: RetryPolicy, deadline: _Deadlin
         deadline.size = end or retries.max_bytes
         bar.reset(total=end)
         bar.update(start)
+        # A try must bring MIN_PROGRESS bytes in every `patience` seconds: bytes and time of the last such mark.
         mark = start
         since = time.monotonic()
         while block := _read(response):
@@ -176,7 +182,7 @@ def _open(
         headers["Range"] = f"bytes={have}-"
     connections: list[http.client.HTTPConnection] = []
     opener = urllib.request.build_opener(NoDowngrade(), _HTTP(connections), _HTTPS(connections))
-    # The timeout starts anew with every byte, of a header, too.
+    # The timeout of a socket starts anew with every byte of a header: an alarm bounds the whole answer.
     late = threading.Event()
     alarm = threading.Timer(patience, _hang_up, [connections, late])
     alarm.daemon = True
@@ -192,6 +198,7 @@ def _open(
         return response
     except urllib.error.HTTPError as error:
         error.close()
+        # 416: no bytes from `have` on. Either the file is complete, or its bytes are of another file.
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{have}":
             return None
         if error.code == 416:
@@ -211,7 +218,7 @@ def _hang_up(connections: Sequence[http.client.HTTPConnection], late: threading.
 
 def _read(response: http.client.HTTPResponse) -> bytes:
     with _network():
-        return response.read1(BLOCK)  # what is there: `read` waits until all of it is
+        return response.read1(BLOCK)  # the bytes that have arrived; `read` would wait for all
 
 
 @contextmanager
@@ -234,7 +241,7 @@ def _line(words: object) -> str:
 
 
 def _start(response: http.client.HTTPResponse, have: int) -> int:
-    """Return where the bytes of this response belong: at `have` only if the server says so, else at 0."""
+    """Return the place of the bytes of this response in the file: `have` if the server states it, else 0."""
     stated_range = response.headers.get("Content-Range", "")
     stated = re.match(r"bytes ([0-9]{1,18})-", stated_range)
     if response.status == 206 and stated and int(stated[1]) == have:
@@ -256,12 +263,12 @@ class NoDowngrade(urllib.request.HTTPRedirectHandler):
             with suppress(OSError):
                 fp.close()
             raise Permanent(f"redirects to {_line(newurl)}, a weaker connection; refused")
-        fp.close()  # else its content is read, at whatever pace it comes
+        fp.close()  # else its content would be read, as slowly as it comes
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Listing(urllib.request.AbstractHTTPHandler):
-    """Appends its connections to a list."""
+    """A handler that appends its connections to a list."""
 
     kind: type[http.client.HTTPConnection]
 

@@ -45,6 +45,7 @@ def count(
     fan_out = np.count_nonzero(weights, axis=1)
     arrivals = np.count_nonzero(inputs, axis=(0, 1))
     updates, state_bytes, state_bits, reasons = _state(potentials, outputs)
+    stateless = potentials is not None and potentials.size == 0
     return LayerCounts(
         name=name,
         inputs=fan_in,
@@ -60,7 +61,7 @@ def count(
         binary_input=bool(np.isin(inputs, (-1, 0, 1)).all()),
         dense_operations=fan_in * outs * products,
         membrane_updates=updates,
-        dense_membrane_updates=0 if potentials is not None and potentials.size == 0 else outs * samples * steps,
+        dense_membrane_updates=0 if stateless else outs * samples * steps,
         state_bytes=state_bytes,
         parameter_bytes=weights.nbytes if parameter_bytes is None else parameter_bytes,
         spiking=spiking,
@@ -88,14 +89,17 @@ def _state(potentials: NDArray | None, outputs: NDArray) -> tuple[int | None, in
         return None, 0, 0, {"membrane_updates": STATELESS}
     shape = outputs.shape
     require(potentials.shape[:3] == shape, "measure.count.potentials", f"must start with {shape}", potentials.shape)
+    samples, steps, units = shape
     if potentials.size:
-        each = potentials.reshape(*shape, -1)
+        state = potentials.reshape(*shape, -1)
     else:
-        each = np.zeros((*shape, 0), potentials.dtype)
-    changed = (each[:, 1:] != each[:, :-1]).any(axis=-1)
-    if each.shape[-1] and shape[1]:
-        first = shape[0] * shape[2]
+        state = np.zeros((*shape, 0), potentials.dtype)
+    variables = state.shape[-1]
+    # NeuroBench: every unit updates at the first step of a sample, later those whose state changed.
+    if variables and steps:
+        first = samples * units
     else:
         first = 0
-    bits = potentials.dtype.itemsize * 8
-    return first + int(changed.sum()), shape[2] * each.shape[-1] * potentials.dtype.itemsize, bits, {}
+    changed = (state[:, 1:] != state[:, :-1]).any(axis=-1)
+    itemsize = potentials.dtype.itemsize
+    return first + int(changed.sum()), units * variables * itemsize, itemsize * 8, {}

@@ -113,27 +113,35 @@ def energy(layers: Iterable[LayerCounts], samples: int, profile: str | Path | Pr
     every = tuple(layers)
     require(len(every) > 0, "energy.layers", "needs at least one layer", 0)
     require(samples > 0, "energy.samples", "must be > 0", samples)
-    chosen = find(profile)
-    if chosen.synaptic_event:
-        found = _of_chip(every, chosen)
+    costs = find(profile)
+    if costs.synaptic_event:
+        totals = _of_chip(every, costs)
     else:
-        found = _of_operations(every, chosen)
+        totals = _of_operations(every, costs)
+    estimates = {name: value and _joules(value, samples) for name, value in totals.estimates.items()}
+    items = {}
+    for view, parts in totals.items.items():
+        items[view] = {name: _joules(value, samples) for name, value in parts.items()}
+    memories: tuple[LayerMemory, ...] = ()
+    if costs.memory:
+        memories = tuple(_memory(layer, costs.memory) for layer in every)
+    chips = [chip for chip in PROFILES.values() if chip.synaptic_event]
     return EnergyEstimates(
-        profile=chosen.name,
-        title=chosen.title,
-        node=chosen.node,
-        source=chosen.source,
-        scope=chosen.scope,
-        **{name: value and _joules(value, samples) for name, value in found.estimates.items()},  # type: ignore[arg-type]
-        items={view: {name: _joules(value, samples) for name, value in i.items()} for view, i in found.items.items()},
-        memories=tuple(_memory(layer, chosen.memory) for layer in every) if chosen.memory else (),
-        reasons=found.reasons,
-        published=tuple(_published(every, samples, p) for p in PROFILES.values() if p.synaptic_event),
+        profile=costs.name,
+        title=costs.title,
+        node=costs.node,
+        source=costs.source,
+        scope=costs.scope,
+        **estimates,  # type: ignore[arg-type]
+        items=items,
+        memories=memories,
+        reasons=totals.reasons,
+        published=tuple(_published(every, samples, chip) for chip in chips),
     )
 
 
 @dataclass
-class _Found:
+class _Totals:
     """Estimates in pJ, summed over samples."""
 
     estimates: dict[str, Range | None] = field(default_factory=dict)
@@ -141,8 +149,8 @@ class _Found:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Found:
-    found = _Found()
+def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Totals:
+    totals = _Totals()
     sums = profile.memory.sums if profile.memory else "memory"
     events = traffic.REGISTER_NEEDS if sums == "registers" else traffic.EVENT_NEEDS
     views: tuple[tuple[str, tuple[str, ...], Callable[[LayerCounts], Traffic]], ...] = (
@@ -156,21 +164,23 @@ def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Found:
                 total(layers, need)
             items = _items([(layer, view(layer)) for layer in layers], profile)
         except Unknown as unknown:
-            found.reasons |= dict.fromkeys(names, str(unknown))
+            totals.reasons |= dict.fromkeys(names, str(unknown))
             continue
-        found.estimates[names[0]] = _sum(items[k] for k in COMPUTE)
+        compute_only, memory_aware = names
+        totals.estimates[compute_only] = _sum(items[k] for k in COMPUTE)
         if profile.memory:
-            found.estimates[names[1]] = _sum(items.values())
+            totals.estimates[memory_aware] = _sum(items.values())
         else:
-            found.estimates[names[1]] = None
-        found.items["dense" if prefix else "as_run"] = items
-    return found
+            totals.estimates[memory_aware] = None
+        totals.items["dense" if prefix else "as_run"] = items
+    return totals
 
 
 def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dict[str, Range]:
     """Return the pJ of each kind of work, over all layers."""
     memory = profile.memory
-    parts: dict[str, list[Range]] = {name: [] for name in (COMPUTE + MEMORY if memory else COMPUTE)}
+    names = COMPUTE + MEMORY if memory else COMPUTE
+    parts: dict[str, list[Range]] = {name: [] for name in names}
     for layer, moved in work:
         cost = _operation(layer, profile, layer.weight_bits)
         # Integers are multiplied at the width of the weights and added at that of their sum.
@@ -181,6 +191,7 @@ def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dic
         add = _operation(layer, profile, bits).add
         mac = add + cost.multiply
         synapses = moved.accumulations * add + moved.multiplications * mac
+        # Arithmetic has one cost; only memory has a range.
         parts["synapses"].append((synapses, synapses))
         parts["neurons"].append((moved.updates * mac, moved.updates * mac))
         if memory:
@@ -212,14 +223,14 @@ def _memory(layer: LayerCounts, memory: MemoryCosts) -> LayerMemory:
     )
 
 
-def _of_chip(layers: Sequence[LayerCounts], profile: Profile) -> _Found:
+def _of_chip(layers: Sequence[LayerCounts], profile: Profile) -> _Totals:
     """Return the estimate of a chip; its figure includes memory and tells nothing of arithmetic or a dense network."""
     why = f"{profile.title} publishes one figure per synaptic event"
     reasons = dict.fromkeys(("compute_only", "dense_compute_only", "dense_memory_aware"), why)
     value, reason = _event_energy(layers, profile)
     if value is None:
         reasons["memory_aware"] = reason
-    return _Found(estimates={"memory_aware": value}, reasons=reasons)
+    return _Totals(estimates={"memory_aware": value}, reasons=reasons)
 
 
 def _event_energy(layers: Sequence[LayerCounts], profile: Profile) -> tuple[Range | None, str]:

@@ -42,7 +42,9 @@ class BitsMoved(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Measures(Record):
-    """All measures of a run, by the names of DEFINITIONS: `found["bits_moved.state"]` is `found.bits_moved.state`.
+    """All measures of a run, by the names of DEFINITIONS.
+
+    `measures["bits_moved.state"]` is `measures.bits_moved.state`.
 
     A measure is None if it cannot be computed; `reasons` says why.
 
@@ -91,8 +93,8 @@ class _Run:
 
     def operations(self, *, binary: bool) -> float:
         """Return the operations per sample of the layers whose input is binary, or of all others."""
-        chosen = [layer for layer in self.layers if layer.binary_input == binary]
-        return total(chosen, "synaptic_operations") / self.samples
+        layers = [layer for layer in self.layers if layer.binary_input == binary]
+        return total(layers, "synaptic_operations") / self.samples
 
     def spiking(self) -> list[LayerCounts]:
         spiking = [layer for layer in self.layers if layer.spiking]

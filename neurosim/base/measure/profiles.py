@@ -59,16 +59,17 @@ class MemoryCosts:
         return "SRAM" if size <= self.sram[-1][0] else "DRAM"
 
     def per_bit(self, size: float) -> tuple[float, float]:
-        """(low, high) pJ to move one bit of a memory of `size` bytes.
+        """Return (low, high) pJ to move one bit of a memory of `size` bytes.
 
-        Between the points of the table a straight line on logarithmic axes: energy grows with wire length, a power of
-        the size. Below the table its smallest entry, above it DRAM.
+        Between the points of the table the cost is a straight line on logarithmic axes: energy grows with wire length,
+        a power of the size. Below the table it is the smallest entry, above it that of DRAM.
         """
         if self.kind(size) == "DRAM":
             return self.dram[0] / self.access_bits, self.dram[1] / self.access_bits
         cost = self.sram[0][1]
         for (a, low), (b, high) in pairwise(self.sram):
             if a < size <= b:
+                # log cost is linear in log size: cost = low (size / a)^k with k = log(high / low) / log(b / a).
                 cost = low * (high / low) ** (math.log(size / a) / math.log(b / a))
         return cost / self.access_bits, cost / self.access_bits
 
@@ -91,7 +92,7 @@ class SynapticEvent:
 
     @property
     def energy(self) -> tuple[float, float] | None:
-        """(low, high) pJ, or None."""
+        """Return (low, high) pJ, or None."""
         if self.low is None or self.high is None:
             return None
         return (self.low, self.high)

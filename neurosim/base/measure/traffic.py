@@ -50,20 +50,22 @@ def as_run(layer: LayerCounts, sums: str = "memory") -> Traffic:
 
     sums: see `MemoryCosts`; with "registers", `output_entries` must be known, too.
     """
-    operations, updates, arrived, fired = (getattr(layer, name) for name in EVENT_NEEDS)
+    operations, updates, arrivals, spikes = (getattr(layer, name) for name in EVENT_NEEDS)
+    # An event is an address; where inputs are not binary, a value of the width of a weight goes with it.
     payload = 0 if layer.binary_input else layer.weight_bits
     word = address_bits(layer.inputs) + payload
+    # Reads, and writes, of sums: one for each operation, or with registers at most one for each unit and step.
     if sums == "memory":
-        moved = operations
+        accesses = operations
     else:
-        moved = min(operations, layer.output_entries or 0)
+        accesses = min(operations, layer.output_entries or 0)
     return Traffic(
         accumulations=operations if layer.binary_input else 0,
         multiplications=0 if layer.binary_input else operations,
         updates=updates,
         weights=operations * (layer.weight_bits + layer.index_bits),
-        state=2 * (moved * layer.state_bits + updates * _unit_bits(layer)),
-        events=arrived * word + fired * address_bits(layer.outputs),
+        state=2 * (accesses * layer.state_bits + updates * _unit_bits(layer)),
+        events=arrivals * word + spikes * address_bits(layer.outputs),
         weight_bytes=layer.parameter_bytes,
         state_bytes=layer.state_bytes,
         # A buffer with room for one event of every input.

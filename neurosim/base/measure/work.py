@@ -112,15 +112,18 @@ class LayerCounts(Record):
                 raise NeurosimInputError(f"{owner}.{name}: is None without a reason; add reasons={{'{name}': 'why'}}")
         types = f"must be one of {', '.join(WEIGHT_TYPES)}"
         require(self.weight_type in WEIGHT_TYPES, f"{owner}.weight_type", types, self.weight_type)
-        fewer = self.nonzero_weights <= self.weights
-        require(fewer, f"{owner}.nonzero_weights", f"must be <= weights {self.weights}", self.nonzero_weights)
+        fits = self.nonzero_weights <= self.weights
+        require(fits, f"{owner}.nonzero_weights", f"must be <= weights {self.weights}", self.nonzero_weights)
 
 
 def sum_counts(layers: Sequence[LayerCounts]) -> LayerCounts:
     """Return the counts of one layer over several parts of a run; a count that a part lacks is None.
 
-    layers: of the same layer; what describes it is that of the first.
+    layers: the parts, of one layer; sizes and names are taken from the first.
     """
     parts = {name: [getattr(layer, name) for layer in layers] for name in COUNTS}
     totals = {name: None if None in counts else sum(counts) for name, counts in parts.items()}
-    return replace(layers[0], reasons={k: v for layer in layers for k, v in layer.reasons.items()}, **totals)  # type: ignore[arg-type]
+    reasons: dict[str, str] = {}
+    for layer in layers:
+        reasons |= layer.reasons
+    return replace(layers[0], reasons=reasons, **totals)  # type: ignore[arg-type]

@@ -15,11 +15,11 @@ from ...base.raw import event_fault, format_error
 from ...kernels.io import decode
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import MICROSECOND, made, read_header, reported, words_of
+from .cameras import MICROSECOND, add_counts, build_spikes, read_header, words_of
 
 
 class Camera(NamedTuple):
-    """Layout of an AEDAT2 address, and the program that reads it so.
+    """Layout of an AEDAT2 address, and a program that reads it in this way.
 
     Attributes:
         height, width: of the sensor.
@@ -44,7 +44,7 @@ class Camera(NamedTuple):
 
 _EXTERNAL = "external events"
 _DVS128_KINDS = ((_EXTERNAL, 1 << 31, 1 << 31), (_EXTERNAL, 1 << 15, 1 << 15))
-# Bits 10 and 11 of a record of a DAVIS that is no event tell an inertial sample from one of a frame.
+# Bit 31 marks a record of a DAVIS that is not an event; bits 10 and 11 then tell an inertial sample from a frame's.
 _DAVIS_KINDS = (
     ("inertial samples", 1 << 31 | 3 << 10, 1 << 31 | 3 << 10),
     ("samples of frames", 1 << 31, 1 << 31),
@@ -100,12 +100,14 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     raw, header, start = read_header(path, b"#")
     if not header.startswith("#!AER-DAT2"):
         raise format_error(path, "byte 0", "'#!AER-DAT2'", f"{header[:12]!r}", "is this an AEDAT 2.0 file?")
-    named = camera or _chip(path, header)
-    name = named or "dvs128"
+    camera = camera or _chip(path, header)
+    name = camera or "dvs128"
     layout = lookup(CAMERAS, name, "read_aedat2.camera")
+    # A record is two big-endian 32-bit words: address, time in microseconds.
     words = words_of(path, raw, start, ">u4", 2).astype(np.int64).reshape(-1, 2)
-    if named is None and (words[:, 0] >> 16 != 0).any():
-        at = int(np.argmax(words[:, 0] >> 16 != 0))
+    too_large = words[:, 0] >> 16 != 0
+    if camera is None and too_large.any():
+        at = int(np.argmax(too_large))
         expected = "an address of a DVS128, below 2^16, for the header names no chip"
         got = hex(words[at, 0])
         step = f"give camera= one of {', '.join(sorted(CAMERAS))}"
@@ -120,7 +122,8 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     shape = (2, layout.height, layout.width)
     if np.any(outside | backwards):
         at = int(np.argmax(outside | backwards))
-        raise event_fault(path, start + 8 * int(record[at]), decode.OUTSIDE if outside[at] else decode.BACKWARDS, shape)
+        fault = decode.OUTSIDE if outside[at] else decode.BACKWARDS
+        raise event_fault(path, start + 8 * int(record[at]), fault, shape)
     p = address >> layout.p & 1
     x, y, p = (
         size - 1 - v if flip else v
@@ -129,7 +132,7 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     units = (p * layout.height + y) * layout.width + x
     description = f"camera {name}: pixels and polarity as in {layout.decoder}"
     report = ReadReport("aedat2", layout=description, row_0=layout.row_0)
-    return reported(made(t * MICROSECOND, units.astype(np.int32), shape, report), skipped)
+    return add_counts(build_spikes(t * MICROSECOND, units.astype(np.int32), shape, report), skipped)
 
 
 def _events(address: NDArray[np.int64], layout: Camera) -> tuple[NDArray[np.int64], dict[str, int]]:
@@ -137,22 +140,22 @@ def _events(address: NDArray[np.int64], layout: Camera) -> tuple[NDArray[np.int6
     rest = np.ones(len(address), bool)
     skipped = dict.fromkeys((name for name, *_ in layout.kinds), 0)
     for name, mask, value in layout.kinds:
-        found = rest & (address & mask == value)
-        skipped[name] += int(found.sum())
-        rest &= ~found
+        matches = rest & (address & mask == value)
+        skipped[name] += int(matches.sum())
+        rest &= ~matches
     return np.flatnonzero(rest), skipped
 
 
 def _chip(path: object, header: str) -> str | None:
     """Return the camera whose chip the header names; None if it names none."""
-    said = re.search(r"^#\s*AEChip:\s*(\S[^\r\n]*)", header, re.M)
-    if said is None:
+    line = re.search(r"^#\s*AEChip:\s*(\S[^\r\n]*)", header, re.M)
+    if line is None:
         return None
     # A Java class, e.g. eu.seebetter.ini.chips.davis.Davis346B, or a plain name, e.g. DAVIS240C.
-    chip = said[1].strip().rpartition(".")[2].lower()
+    chip = line[1].strip().rpartition(".")[2].lower()
     name = next((camera for former, camera in _CHIPS.items() if chip.startswith(former)), None)
     name = name or next((camera for camera in CAMERAS if chip.startswith(camera)), None)
     if name is None:
         step = f"give camera= one of {', '.join(sorted(CAMERAS))} if it has the same addresses"
-        raise format_error(path, "header", "a DVS128 or DAVIS after '# AEChip:'", f"{said[1].strip()[:60]!r}", step)
+        raise format_error(path, "header", "a DVS128 or DAVIS after '# AEChip:'", f"{line[1].strip()[:60]!r}", step)
     return name

@@ -15,7 +15,7 @@ from ...base.raw import format_error, max_unpacked, read_bytes
 from ...kernels.io import unpack
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import MICROSECOND, Sensor, check_sensor, made, reported
+from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor
 
 SIGNATURE = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
@@ -34,7 +34,7 @@ AGAIN = "the file is damaged: fetch it again"
 
 
 class _Broken(Exception):
-    """Bytes that are not what they should be."""
+    """Bytes that break the format; the text says what was there instead."""
 
 
 @dataclass(frozen=True)
@@ -75,33 +75,37 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
             raise _Broken(f"packets up to byte {end}")
     except _Broken as error:
         raise format_error(path, f"byte {at}", "a header with streams", error, AGAIN) from None
-    chosen = min((number for number, stream in streams.items() if stream.kind == "EVTS"), default=None)
-    if chosen is None:
+    first = min((number for number, stream in streams.items() if stream.kind == "EVTS"), default=None)
+    if first is None:
         got = ", ".join(stream.kind for stream in streams.values()) or "none"
         raise format_error(path, "header", "a stream of events (EVTS)", got, "it holds no events")
     pieces: list[NDArray] = []
     skipped: dict[str, int] = {}
-    left = max_unpacked(raw.size)
+    # Bytes that the packets to come may unpack to, all together.
+    budget = max_unpacked(raw.size)
     for at, number, packet in _packets(path, raw, begin, end):
         stream = streams.get(number)
-        if number == chosen or (stream and stream.kind == "EVTS"):
+        if stream is None:
+            name = "packets of unknown streams"
+            count = 1
+        elif stream.kind != "EVTS":
+            name = KINDS.get(stream.kind, "packets of other kinds")
+            count = 1
+        else:
             try:
-                content = _unpacked(path, packet, compression, left)
-                left -= content.size
+                content = _unpacked(path, packet, compression, budget)
                 events = _events(content)
             except _Broken as error:
                 raise format_error(path, f"byte {at}", "a packet of events", error, AGAIN) from None
-            if number == chosen:
+            budget -= content.size
+            if number == first:
                 pieces.append(events)
-            else:
-                skipped["events of other streams"] = skipped.get("events of other streams", 0) + len(events)
-        else:
-            if stream:
-                name = KINDS.get(stream.kind, "packets of other kinds")
-            else:
-                name = "packets of unknown streams"
-            skipped[name] = skipped.get(name, 0) + 1
-    return reported(_spikes(path, np.concatenate([np.empty(0, EVENT), *pieces]), streams[chosen].shape), skipped)
+                continue
+            name = "events of other streams"
+            count = len(events)
+        skipped[name] = skipped.get(name, 0) + count
+    events = np.concatenate([np.empty(0, EVENT), *pieces])
+    return add_counts(_spikes(path, events, streams[first].shape), skipped)
 
 
 def _spikes(path: object, events: NDArray, shape: Sensor | None) -> Spikes:
@@ -114,17 +118,20 @@ def _spikes(path: object, events: NDArray, shape: Sensor | None) -> Spikes:
         got = f"x {x[at]}, y {y[at]}, polarity {p[at]}"
         raise format_error(path, f"event {at}", f"an event inside shape {sensor}", got, AGAIN)
     falls = np.diff(t) < 0
-    if falls.any() or (len(t) and (t[0] < 0 or t[-1] >= 1 << 62)):
+    # Differences of times below 2^62 cannot overflow.
+    out_of_range = len(t) > 0 and (t[0] < 0 or t[-1] >= 1 << 62)
+    if falls.any() or out_of_range:
         at = int(np.argmax(falls)) + 1 if falls.any() else 0
         raise format_error(path, f"event {at}", "times >= 0 in ascending order", f"{t[at]}", AGAIN)
     first = int(t[0]) if len(t) else 0
     units = ((p * sensor[1] + y) * sensor[2] + x).astype(np.int32)
     times = ((t - first) * MICROSECOND).astype(np.float64, copy=False)
-    return made(times, units, sensor, ReadReport("aedat4", first * MICROSECOND))
+    return build_spikes(times, units, sensor, ReadReport("aedat4", first * MICROSECOND))
 
 
 def _packets(path: object, raw: NDArray[np.uint8], at: int, end: int) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
     """Yield byte, stream and content of each packet before byte `end`."""
+    # A packet: number of its stream (4 bytes), size of its content (4), content.
     while at < end:
         if at + 8 > end:
             raise format_error(path, f"byte {at}", "the head of a packet", f"{end - at} bytes", AGAIN)
@@ -138,6 +145,7 @@ def _packets(path: object, raw: NDArray[np.uint8], at: int, end: int) -> Iterato
 
 def _header(data: NDArray[np.uint8]) -> tuple[int, int, dict[int, _Stream]]:
     """Return the number of the compression, the byte after the last packet, and the streams by their numbers."""
+    # Fields of the table IOHeader: compression, place of the table of packets, description in XML.
     table = _root(data, 0)
     at = _field(data, table, 0)
     compression = _unsigned(data, at) if at else 0
@@ -146,11 +154,14 @@ def _header(data: NDArray[np.uint8]) -> tuple[int, int, dict[int, _Stream]]:
     at = _field(data, table, 2)
     if at is None:
         raise _Broken("no description")
+    # A string: the offset to it, then its length and its bytes.
     place = at + _unsigned(data, at)
-    return compression, end, _streams(_slice(data, place + 4, _unsigned(data, place)).tobytes())
+    description = _slice(data, place + 4, _unsigned(data, place))
+    return compression, end, _streams(description.tobytes())
 
 
 def _streams(text: bytes) -> dict[int, _Stream]:
+    # Declarations could define entities that expand to gigabytes.
     if b"<!" in text.replace(b"<!--", b""):
         raise _Broken("a description with declarations")
     try:
@@ -158,9 +169,10 @@ def _streams(text: bytes) -> dict[int, _Stream]:
         streams = {}
         for node in root.findall(".//node[@name='outInfo']/node"):
             kind = node.findtext("./attr[@key='typeIdentifier']", "")
-            sizes = [node.findtext(f"./node[@name='info']/attr[@key='{key}']") for key in ("sizeY", "sizeX")]
-            if sizes[0] and sizes[1]:
-                shape = (2, int(sizes[0]), int(sizes[1]))
+            height = node.findtext("./node[@name='info']/attr[@key='sizeY']")
+            width = node.findtext("./node[@name='info']/attr[@key='sizeX']")
+            if height and width:
+                shape = (2, int(height), int(width))
             else:
                 shape = None
             streams[int(node.get("name", ""))] = _Stream(kind, shape)
@@ -188,6 +200,8 @@ def _root(data: NDArray[np.uint8], at: int) -> int:
 
 def _field(data: NDArray[np.uint8], table: int, index: int) -> int | None:
     """Return the place of a field of a table of a FlatBuffer; None if it is absent."""
+    # A table begins with the distance back to its layout: bytes of the layout (2), bytes of the table (2), then the
+    # offset of each field in the table (2 each), 0 if it is absent. Later fields may be missing at the end.
     layout = table - _number(data, table, 4)
     size = _unsigned(data, layout, 2)
     if 4 + 2 * index < size:
@@ -244,17 +258,22 @@ def _unpack_lz4(data: NDArray[np.uint8], left: int) -> NDArray[np.uint8]:
 
     Source: github.com/lz4/lz4, the LZ4 frame format, version 1.6.
     """
+    # Frame: magic (4 bytes), flags (1), size of blocks (1), size of the content (8, if bit 3 of the flags is set),
+    # checksum of the head (1), blocks. Bits 6 and 7 of the flags are the version, bit 0 marks a dictionary.
     flags = _unsigned(data, 4, 1)
     sizes = _unsigned(data, 5, 1)
     block = LZ4_SIZES.get(sizes >> 4 & 7, 0)
     if _unsigned(data, 0) != LZ4_MAGIC or flags >> 6 != 1 or block == 0 or flags & 1:
         raise _Broken("another kind of LZ4 frame")
-    # Of 8 bytes if the size of the content is there; then a checksum of the head.
-    at = 7 + 8 * (flags >> 3 & 1)
+    has_size = flags >> 3 & 1
+    has_checksums = flags >> 4 & 1
+    at = 7 + 8 * has_size
     blocks = []
-    while size := _unsigned(data, at):
-        blocks.append((_slice(data, at + 4, size & 0x7FFFFFFF), size >> 31))
-        at += 4 + (size & 0x7FFFFFFF) + 4 * (flags >> 4 & 1)
+    # A block: its size (4 bytes; bit 31 set: stored, not compressed), data, checksum (4). A size of 0 ends the frame.
+    while word := _unsigned(data, at):
+        size = word & 0x7FFFFFFF
+        blocks.append((_slice(data, at + 4, size), word >> 31))
+        at += 4 + size + 4 * has_checksums
     room = sum(part.size if stored else min(block, MAX_RATIO * part.size) for part, stored in blocks)
     out = np.empty(min(room, left), np.uint8)
     done = 0
@@ -267,5 +286,7 @@ def _unpack_lz4(data: NDArray[np.uint8], left: int) -> NDArray[np.uint8]:
         else:
             done = unpack.lz4(part, out, done)
         if done < 0:
-            raise _too_large(left) if room > left else _Broken("an LZ4 block that is not intact")
+            if room > left:
+                raise _too_large(left)
+            raise _Broken("an LZ4 block that is not intact")
     return out[:done]

@@ -86,14 +86,14 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], max
         NeurosimWriteError: the disk is full or read-only.
     """
     try:
-        left = min(max_bytes, os.stat(archive).st_size * MAX_RATIO + MIN_BOUND)
+        budget = min(max_bytes, os.stat(archive).st_size * MAX_RATIO + MIN_BOUND)
     except OSError as error:
         raise unreadable(archive, error) from None
     written: list[Path] = []
     for member in _members(archive):
         where = f"member '{member.name[:100]}'"
-        if member.size > left or len(written) == MAX_FILES:
-            bound = f"at most {left} bytes more and {MAX_FILES} files"
+        if member.size > budget or len(written) == MAX_FILES:
+            bound = f"at most {budget} bytes more and {MAX_FILES} files"
             raise format_error(archive, where, bound, member.size, _DISTRUST)
         target = _inside(archive, folder, member.name)
         # No sync of each file: for 70,000 it takes minutes. The caller syncs once and renames the folder.
@@ -101,14 +101,17 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], max
             done = sum(out.write(piece) for piece in _pieces(archive, member))
             if done != member.size:
                 raise format_error(archive, where, f"{member.size} bytes", done, _AGAIN)
-        left -= done
+        budget -= done
         written.append(target)
     return written
 
 
 def _members(archive: str | os.PathLike[str]) -> Iterator[Member]:
     try:
-        yield from _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+        if zipfile.is_zipfile(archive):
+            yield from _zip_members(archive)
+        else:
+            yield from _tar_members(archive)
     except DAMAGE as error:
         raise _damaged(archive, error) from None
 
@@ -116,7 +119,9 @@ def _members(archive: str | os.PathLike[str]) -> Iterator[Member]:
 def _zip_members(archive: str | os.PathLike[str]) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
-            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            # The upper 16 bits are the mode of Unix; 0 where another system wrote the archive.
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _special(archive, info.filename)
             if not info.is_dir():
                 yield Member(info.filename, info.file_size, partial(packed.open, info))
@@ -134,13 +139,13 @@ def _tar_members(archive: str | os.PathLike[str]) -> Iterator[Member]:
 
 def _pieces(archive: object, member: Member) -> Iterator[bytes]:
     """Yield the content, at most as long as the member claims; errors of reading are errors of the archive."""
-    left = member.size
+    budget = member.size
     try:
         with member.open() as packed:
             # One byte more, to detect a member that is longer.
-            while piece := packed.read(min(PIECE, left + 1)):
-                left -= len(piece)
-                if left < 0:
+            while piece := packed.read(min(PIECE, budget + 1)):
+                budget -= len(piece)
+                if budget < 0:
                     raise ValueError(f"member '{member.name[:100]}' is longer than it claims")
                 yield piece
     except DAMAGE as error:
@@ -151,8 +156,9 @@ def _inside(archive: object, folder: str | os.PathLike[str], name: str) -> Path:
     """Return the path of a member; refuse absolute names, `..`, drive letters, and links out of the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     root = Path(folder).resolve()
-    safe = bool(parts) and not any(part in ("..", "/", "//") or ":" in part or "\0" in part for part in parts)
-    target = root.joinpath(*parts) if safe else root
+    unsafe = [part for part in parts if part in ("..", "/", "//") or ":" in part or "\0" in part]
+    target = root if unsafe else root.joinpath(*parts)
+    # Links below the folder may lead out of it; an empty name is the folder itself.
     if target == root or not target.resolve().is_relative_to(root):
         raise format_error(archive, f"member '{name[:100]}'", "a name inside the target", "one outside", _DISTRUST)
     return target

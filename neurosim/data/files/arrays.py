@@ -12,11 +12,11 @@ from ...base.atomic import write_bytes
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 
 
-def read_arrays(path: str | os.PathLike[str], *wanted: str) -> dict[str, NDArray]:
+def read_arrays(path: str | os.PathLike[str], *names: str) -> dict[str, NDArray]:
     """Return the arrays of these names in a safetensors file, or all of them.
 
     Raises:
-        NeurosimInputError: no array of a wanted name.
+        NeurosimInputError: no array of one of the names.
         NeurosimMissingError: no such file.
         NeurosimFormatError: cut short, damaged or of another format, or a type that numpy does not have.
     """
@@ -27,9 +27,9 @@ def read_arrays(path: str | os.PathLike[str], *wanted: str) -> dict[str, NDArray
     try:
         with safe_open(str(path), "np") as stored:
             known = dict.fromkeys(sorted(stored.keys()))
-            for name in wanted:
+            for name in names:
                 lookup(known, name, f"{path}: array")
-            return {name: stored.get_tensor(name) for name in wanted or known}
+            return {name: stored.get_tensor(name) for name in names or known}
     except NeurosimInputError:
         raise
     except (SafetensorError, OSError, ValueError, TypeError) as error:

@@ -72,22 +72,25 @@ def _lay_out(path: Path, specs: Mapping[str, DatasetSpec], groups: Mapping[str, 
     places: dict[str, int] = {}
     with h5py.File(path, "w") as root:
         for name, attributes in groups.items():
-            (root.require_group(name) if name else root).attrs.update(attributes)
+            group = root.require_group(name) if name else root
+            group.attrs.update(attributes)
         for name, spec in specs.items():
             parent, _, last = name.rpartition("/")
+            # Contiguous, placed now and not filled: the data can then be written at their offset by plain writes.
             properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             properties.set_layout(h5py.h5d.CONTIGUOUS)
             properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-            made = h5py.h5d.create(
+            dataset = h5py.h5d.create(
                 root.require_group(parent).id,
                 last.encode(),
                 h5py.h5t.py_create(np.dtype(spec.dtype)),
                 h5py.h5s.create_simple(spec.shape),
                 properties,
             )
-            h5py.Dataset(made).attrs.update(spec.attributes)
-            places[name] = made.get_offset() or 0
+            h5py.Dataset(dataset).attrs.update(spec.attributes)
+            # A dataset without entries has no offset.
+            places[name] = dataset.get_offset() or 0
     return places
 
 

@@ -49,10 +49,10 @@ def read_camera_hdf5(
     with open_hdf5(path, MAX_RATIO) as file:
         place = next(place for place in PLACES if place == "" or _has(file, place))
         arrays = _arrays(file, place)
-        where, found = find_columns(path, arrays, columns)
-        known = shape or _sensor(file)
+        where, events = find_columns(path, arrays, columns)
+        sensor = shape or _sensor(file)
         start = _start(file)
-        return spikes_of(Table(path, f"/{where or place}", found, "camera-hdf5", start), known, tick)
+        return spikes_of(Table(path, f"/{where or place}", events, "camera-hdf5", start), sensor, tick)
 
 
 def is_camera_file(path: str | os.PathLike[str]) -> bool:
@@ -67,7 +67,9 @@ def is_camera_file(path: str | os.PathLike[str]) -> bool:
     except (NeurosimError, OSError, ValueError):
         # The reader says what is wrong.
         return False
-    return "spikes" not in names and bool(names & {"CD", "events"} or {"t", "x"} <= _keys(names))
+    has_events = bool(names & {"CD", "events"}) or {"t", "x"} <= _keys(names)
+    # "spikes" at the root: a file of SONATA.
+    return has_events and "spikes" not in names
 
 
 def _arrays(file: HDF5File, place: str) -> dict[str, NDArray]:
@@ -90,20 +92,24 @@ def _keys(names: Iterable[str]) -> set[str]:
 
 def _has(file: HDF5File, name: str) -> bool:
     """Return whether there is an object of that name, and groups above it."""
-    above = name.rpartition("/")[0]
-    return (not above or (file.has(above) and file.groups(above))) and file.has(name)
+    parent = name.rpartition("/")[0]
+    if parent and not (file.has(parent) and file.groups(parent)):
+        return False
+    return file.has(name)
 
 
 def _sensor(file: HDF5File) -> tuple[int, int, int] | None:
-    """Return the shape that the attributes of the root say; None if they do not."""
-    known = file.attributes("", "geometry", *_COUNTS)
-    said = re.fullmatch(r"\s*(\d{1,5})\s*x\s*(\d{1,5})\s*", text_of(known.get("geometry", np.array(""))), re.I)
-    if said:
-        return 2, int(said[2]), int(said[1])
-    sizes = [known[name] for name in _COUNTS if name in known]
-    if len(sizes) != 2 or not all(size.size == 1 and size.dtype.kind in "iu" and size.item() > 0 for size in sizes):
+    """Return the shape of the sensor by the attributes of the root; None without them."""
+    attributes = file.attributes("", "geometry", *_COUNTS)
+    geometry = text_of(attributes.get("geometry", np.array("")))
+    match = re.fullmatch(r"\s*(\d{1,5})\s*x\s*(\d{1,5})\s*", geometry, re.I)
+    if match:
+        return 2, int(match[2]), int(match[1])
+    sizes = [attributes[name] for name in _COUNTS if name in attributes]
+    counts = [size.item() for size in sizes if size.size == 1 and size.dtype.kind in "iu" and size.item() > 0]
+    if len(counts) != 2:
         return None
-    return 2, sizes[0].item(), sizes[1].item()
+    return 2, counts[0], counts[1]
 
 
 def _start(file: HDF5File) -> float:

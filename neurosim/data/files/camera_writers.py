@@ -1,6 +1,7 @@
 """Writers of recordings in the formats of cameras: DAT, EVT2, AEDAT4, and tables of NumPy.
 
-Times are rounded to microseconds. These formats do not hold a duration: what is read ends with the last event.
+Times are rounded to microseconds. These formats do not hold a duration: a recording that is read back ends with its
+last event.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def write_dat(path: str | os.PathLike[str], spikes: Spikes) -> None:
     p, y, x, t = _events(spikes, "DAT", 1 << 14, 1 << 32)
     height, width = spikes.shape[1:]
     head = f"% Data file containing CD events.\n% Version 2\n% Height {height}\n% Width {width}\n".encode()
+    # A record is two little-endian words of 32 bits: microseconds; polarity from bit 28, y from bit 14, x from bit 0.
     words = np.stack([t, p << 28 | y << 14 | x], axis=1).astype("<u4")
     write_bytes(path, head + bytes((12, 8)) + words.tobytes())
 
@@ -49,11 +51,12 @@ def write_evt2(path: str | os.PathLike[str], spikes: Spikes) -> None:
     p, y, x, t = _events(spikes, "EVT2", 1 << 11, 1 << 34)
     height, width = spikes.shape[1:]
     head = f"% evt 2.0\n% format EVT2;height={height};width={width}\n% geometry {width}x{height}\n% end\n".encode()
-    # A word with the upper bits goes before each event whose upper bits are others than those of the event before.
+    # An event has the 6 lower bits of its time. A word with the upper bits goes before each event where they changed.
     high = t >> 6
     begins = np.diff(high, prepend=-1) != 0
     words = np.empty(len(t) + int(begins.sum()), np.int64)
     places = np.arange(len(t)) + np.cumsum(begins)
+    # Polarity from bit 28 (the kind of the word), time from bit 22, x from bit 11, y from bit 0.
     words[places] = p << 28 | (t & 63) << 22 | x << 11 | y
     words[places[begins] - 1] = TIME_HIGH | high[begins]
     write_bytes(path, head + words.astype("<u4").tobytes())
@@ -82,8 +85,9 @@ def write_aedat4(path: str | os.PathLike[str], spikes: Spikes) -> None:
     head = _flatbuffer(b"IOHE", [struct.pack("<i", 0), struct.pack("<q", -1), bytes(4)], tail)
     parts = [SIGNATURE, struct.pack("<I", len(head)), head]
     for first in range(0, len(events), EVENTS_IN_PACKET):
-        some = events[first : first + EVENTS_IN_PACKET]
-        packet = _flatbuffer(b"EVTS", [bytes(4)], struct.pack("<I", len(some)) + some.tobytes())
+        part = events[first : first + EVENTS_IN_PACKET]
+        packet = _flatbuffer(b"EVTS", [bytes(4)], struct.pack("<I", len(part)) + part.tobytes())
+        # Head of a packet: number of the stream, bytes that follow; the FlatBuffer goes after its own size.
         parts += [struct.pack("<III", 0, 4 + len(packet), len(packet)), packet]
     write_bytes(path, b"".join(parts))
 
@@ -152,18 +156,21 @@ def _flatbuffer(kind: bytes, fields: Sequence[bytes], tail: bytes) -> bytes:
     Its layout: offset of the table, kind, the table's own layout, the table, and `tail`, whose entries begin at a
     multiple of 8 bytes.
     """
+    # Offsets of the fields in the table, each a multiple of its size; the first 4 bytes point back to the layout.
     offsets = []
     end = 4
     for part in fields:
         end = -(-end // len(part)) * len(part)
         offsets.append(end)
         end += len(part)
+    # Bytes of the layout, bytes of the table, offsets. It lies at byte 8, the table at the next multiple of 8.
     layout = struct.pack(f"<{2 + len(fields)}H", 4 + 2 * len(fields), end, *offsets)
     start = -(-(8 + len(layout)) // 8) * 8
     table = bytearray(end)
     struct.pack_into("<i", table, 0, start - 8)
     for offset, part in zip(offsets, fields, strict=True):
         table[offset : offset + len(part)] = part
+    # The tail begins with a count of 4 bytes; the entries after it are aligned.
     place = -(-(start + end + 4) // 8) * 8 - 4
     struct.pack_into("<I", table, offsets[-1], place - start - offsets[-1])
     head = (struct.pack("<I", start) + kind + layout).ljust(start, b"\0")

@@ -41,14 +41,17 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
     if kind not in ([0, 8], [12, 8]):
         step = "is this a DAT file of CD events?"
         raise format_error(path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, step)
+    # A record is two words: microseconds; polarity from bit 28, y (14 bits) from bit 14, x (14 bits) from bit 0.
     words = words_of(path, raw, start + 2, "<u4", 2).astype(np.uint32).reshape(-1, 2)
     height = _number(header, "Height")
     width = _number(header, "Width")
-    place = words[:, 1]
-    seen = 2, int((place >> 14 & 0x3FFF).max(initial=0)) + 1, int((place & 0x3FFF).max(initial=0)) + 1
-    sensor = shape or ((2, height, width) if height and width else seen)
+    if not (height and width):
+        places = words[:, 1]
+        height = int((places >> 14 & 0x3FFF).max(initial=0)) + 1
+        width = int((places & 0x3FFF).max(initial=0)) + 1
+    sensor = shape or (2, height, width)
     report = ReadReport("dat", _start(header))
-    return decoded(path, start + 2, decode.dat, words, len(words), sensor, report)
+    return decode_words(path, start + 2, decode.dat, words, len(words), sensor, report)
 
 
 def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
@@ -62,8 +65,10 @@ def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spik
     words = words_of(path, raw, start, "<u4", 1).astype(np.uint32)
     sensor = shape or _geometry(header) or (2, 480, 640)
     tally = np.zeros(1, np.int64)
-    spikes = decoded(path, start, decode.evt2, words, len(words), sensor, ReadReport("evt2", _start(header)), tally)
-    return reported(spikes, {UNTIMED: tally[0]})
+    spikes = decode_words(
+        path, start, decode.evt2, words, len(words), sensor, ReadReport("evt2", _start(header)), tally
+    )
+    return add_counts(spikes, {UNTIMED: tally[0]})
 
 
 def read_evt21(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
@@ -76,12 +81,13 @@ def read_evt21(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spi
     raw, header, start = read_header(path, b"%")
     words = words_of(path, raw, start, "<u8", 1).astype(np.uint64)
     if re.search(r"^% (?:format .*)?endianness[= ]legacy", header, re.M):
+        # The legacy order has the two halves of a word swapped.
         words = words << np.uint64(32) | words >> np.uint64(32)
     sensor = shape or _geometry(header) or (2, 720, 1280)
     tally = np.zeros(1, np.int64)
     events = decode.evt21_count(words)
-    spikes = decoded(path, start, decode.evt21, words, events, sensor, ReadReport("evt21", _start(header)), tally)
-    return reported(spikes, {UNTIMED: tally[0]})
+    spikes = decode_words(path, start, decode.evt21, words, events, sensor, ReadReport("evt21", _start(header)), tally)
+    return add_counts(spikes, {UNTIMED: tally[0]})
 
 
 def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str = "camera") -> Spikes:
@@ -107,10 +113,10 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
     sensor = shape or _geometry(header) or (2, 720, 1280)
     events = decode.evt3_count(words)
     tally = np.zeros(2, np.int64)
-    spikes = decoded(
+    spikes = decode_words(
         path, start, decode.evt3, words, events, sensor, ReadReport("evt3", _start(header)), tally, running
     )
-    return reported(spikes, {UNTIMED: tally[0]}, {LATE: tally[1]})
+    return add_counts(spikes, {UNTIMED: tally[0]}, {LATE: tally[1]})
 
 
 def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str | None = None) -> Spikes:
@@ -122,9 +128,9 @@ def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None, clock: s
         NeurosimFormatError: another encoding in the header, and as `read_dat`.
     """
     _, header, _ = read_header(path, b"%")
-    said = re.search(r"^% (?:evt |format EVT)([\d.]{1,5})", header, re.M)
-    if said:
-        version = said[1].removesuffix(".0").replace(".", "")
+    match = re.search(r"^% (?:evt |format EVT)([\d.]{1,5})", header, re.M)
+    if match:
+        version = match[1].removesuffix(".0").replace(".", "")
     else:
         version = "nothing"
     if version not in _EVT:
@@ -167,12 +173,13 @@ def _line(raw: NDArray[np.uint8], start: int) -> bytes | None:
     stop = start
     while stop < raw.size:
         piece = raw[stop : stop + step].tobytes()
-        ends = piece.find(b"\n")
-        piece = piece[: ends + 1] if ends >= 0 else piece
+        end = piece.find(b"\n")
+        if end >= 0:
+            piece = piece[: end + 1]
         if _CONTROL.search(piece):
             return None
         stop += len(piece)
-        if ends >= 0:
+        if end >= 0:
             return raw[start:stop].tobytes()
         step *= 2
     return None
@@ -190,34 +197,36 @@ def words_of(path: object, raw: NDArray[np.uint8], start: int, kind: str, each: 
 
 
 def _number(header: str, key: str) -> int | None:
-    said = re.search(rf"^% {key} (\d{{1,5}})\s*$", header, re.M | re.I)
-    return int(said[1]) if said else None
+    match = re.search(rf"^% {key} (\d{{1,5}})\s*$", header, re.M | re.I)
+    return int(match[1]) if match else None
 
 
 def _start(header: str) -> float:
-    """Return what the header says of the clock at time 0, in seconds: the line `% t0` of faery, microseconds."""
-    said = re.search(r"^% t0[ :=]+(\d{1,18})\s*$", header, re.M)
-    return int(said[1]) / 1e6 if said else 0.0
+    """Return the clock at time 0 in seconds, by the line `% t0` of faery, in microseconds; 0 without it."""
+    match = re.search(r"^% t0[ :=]+(\d{1,18})\s*$", header, re.M)
+    return int(match[1]) / 1e6 if match else 0.0
 
 
 def _geometry(header: str) -> Sensor | None:
-    said = re.search(r"^% geometry (\d{1,5})x(\d{1,5})", header, re.M)
-    if said:
-        return 2, int(said[2]), int(said[1])
-    height, width = (re.search(rf"^% format .*\b{key}=(\d{{1,5}})", header, re.M) for key in ("height", "width"))
+    match = re.search(r"^% geometry (\d{1,5})x(\d{1,5})", header, re.M)
+    if match:
+        return 2, int(match[2]), int(match[1])
+    height = re.search(r"^% format .*\bheight=(\d{1,5})", header, re.M)
+    width = re.search(r"^% format .*\bwidth=(\d{1,5})", header, re.M)
     if height and width:
         return (2, int(height[1]), int(width[1]))
     return None
 
 
 def check_sensor(path: object, shape: tuple[int, ...]) -> None:
-    """Raise `NeurosimInputError` unless `shape` is that of a sensor."""
-    fits = len(shape) == 3 and shape[0] == 2 and all(0 < n < 1 << 15 for n in shape) and math.prod(shape) < 1 << 31
+    """Raise `NeurosimInputError` unless `shape` is the shape of a sensor."""
+    has_polarities = len(shape) == 3 and shape[0] == 2
+    fits = has_polarities and all(0 < n < 1 << 15 for n in shape) and math.prod(shape) < 1 << 31
     rule = "must be (2 polarities, height, width), with fewer than 2^31 units"
     require(fits, f"{path}: shape", rule, tuple(shape))
 
 
-def decoded(
+def decode_words(
     path: object,
     start: int,
     kernel: Callable,
@@ -227,25 +236,26 @@ def decoded(
     report: ReadReport,
     *options: object,
 ) -> Spikes:
-    """Return the events that `kernel` finds in `words`, which begin at byte `start` of the file."""
+    """Return the events that `kernel` decodes from `words`, which begin at byte `start` of the file."""
     check_sensor(path, shape)
     times = np.empty(max_events, np.float64)
     units = np.empty(max_events, np.int32)
     events, fault, at = kernel(words, shape[1], shape[2], MICROSECOND, times, units, *options)
     if fault:
         raise event_fault(path, start + at * words[:1].nbytes, fault, shape)
-    return made(times[:events], units[:events], shape, report)
+    return build_spikes(times[:events], units[:events], shape, report)
 
 
-def made(times: NDArray[np.float64], units: NDArray[np.int32], shape: Sensor, report: ReadReport) -> Spikes:
+def build_spikes(times: NDArray[np.float64], units: NDArray[np.int32], shape: Sensor, report: ReadReport) -> Spikes:
     """Return checked events as spikes that end with the last one."""
     size = shape[0] * shape[1] * shape[2]
     return Spikes.unchecked(times, units, size, float(times[-1]) if times.size else 0.0, tuple(shape), report)
 
 
-def reported(spikes: Spikes, skipped: Mapping[str, int], changed: Mapping[str, int] | None = None) -> Spikes:
+def add_counts(spikes: Spikes, skipped: Mapping[str, int], changed: Mapping[str, int] | None = None) -> Spikes:
     """Return spikes with these counts in their report, without those that are 0."""
-    counts, changes = ({k: int(n) for k, n in table.items() if n} for table in (skipped, changed or {}))
+    counts = {name: int(count) for name, count in skipped.items() if count}
+    changes = {name: int(count) for name, count in (changed or {}).items() if count}
     report = replace(spikes.report or ReadReport(""), skipped=counts, changed=changes)
     return Spikes.unchecked(spikes.times, spikes.units, spikes.size, spikes.duration, spikes.shape, report)
 
@@ -254,7 +264,7 @@ CLOCKS: Mapping[str, bool] = {"camera": False, "running": True}
 UNTIMED = "events before the first time"
 LATE = "late events put at the time of the event before"
 END_OF_HEADER = {b"%": re.compile(rb"% end"), b"#": re.compile(rb"#\s*!?\s*END[ -]OF[ -](?:ASCII[ -])?HEADER.*", re.I)}
-# What no line of text holds.
+# Control characters, which no line of text holds.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _AGAIN = "it was cut short: fetch it again"
 _OTHER = "is this a file of another format?"

@@ -4,9 +4,9 @@
     t,x,y,p
     0.000123,4,17,1
 
-The first line says the size of the sensor and the duration, which the events do not tell. The header is `t,x,y,p`
-(column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending. A file without the first line is of
-another program: see `csv_guess`.
+The first line has the size of the sensor and the duration, which do not follow from the events. The header is
+`t,x,y,p` (column, row and polarity of a pixel) or `t,unit`. Times are seconds, ascending. A file without the first line
+comes from another program: see `csv_guess`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_csv(
             times are integers, and 1 if not.
         columns: order of the columns of a file without a header, e.g. "xypt"; None: by their content.
 
-    What was guessed is in the attribute `report` of the result.
+    The attribute `report` of the result names every guess.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -84,11 +84,15 @@ def read_csv(
         step = "give the sensor's shape="
         raise format_error(path, f"line {line + at}", inside, got, step)
     units = np.ravel_multi_index(tuple(places.astype(np.int64).T), sensor).astype(np.int32)
-    said = DURATION.search(comment)
-    duration = float(times[-1]) if len(times) else 0.0
+    match = DURATION.search(comment)
     try:
-        whole = shape or _shape(comment) or sensor
-        return Spikes(times, units, math.prod(sensor), float(said[1]) if said else duration, whole)
+        if match:
+            duration = float(match[1])
+        elif len(times):
+            duration = float(times[-1])
+        else:
+            duration = 0.0
+        return Spikes(times, units, math.prod(sensor), duration, shape or _shape(comment) or sensor)
     except (NeurosimInputError, ValueError) as error:
         fitting = "a shape and duration that fit the events"
         raise format_error(path, "line 1", fitting, error, "correct the line") from None
@@ -100,32 +104,36 @@ def write_csv(path: str | os.PathLike[str], spikes: Spikes) -> None:
     Raises:
         NeurosimWriteError: as `replacing`.
     """
-    pixels = len(spikes.shape) == 3
-    if pixels:
+    if len(spikes.shape) == 3:
+        header = "t,x,y,p"
         columns = spikes.coordinates()[::-1]
     else:
+        header = "t,unit"
         columns = (spikes.units,)
     shape = " ".join(map(str, spikes.shape))
     head = f"# neurosim spikes; t in seconds; shape {shape}; duration {spikes.duration!r}\n"
     rows = zip(spikes.times.tolist(), *(c.tolist() for c in columns), strict=True)
     lines = "".join(",".join(map(repr, row)) + "\n" for row in rows)
-    write_bytes(path, f"{head}{'t,x,y,p' if pixels else 't,unit'}\n{lines}".encode())
+    write_bytes(path, f"{head}{header}\n{lines}".encode())
 
 
 def _is_ours(comment: str) -> bool:
-    """Return whether a first line says what `write_csv` says."""
-    said = SHAPE.search(comment) or DURATION.search(comment)
-    return comment.startswith(OURS) or (comment.startswith("#") and said is not None)
+    """Return whether a first line is one of `write_csv`, or a comment with a shape or duration in its form."""
+    if comment.startswith(OURS):
+        return True
+    match = SHAPE.search(comment) or DURATION.search(comment)
+    return comment.startswith("#") and match is not None
 
 
 def _lines(path: str | os.PathLike[str]) -> io.TextIOWrapper:
     raw = read_bytes(path)
     if raw.size == 0:
         raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
-    high = np.flatnonzero((raw > 126) | (raw == 0))
-    # Spreadsheets write a byte-order mark.
-    if high.size and (raw[:3].tobytes() != b"\xef\xbb\xbf" or high.size > 3):
-        at = int(high[0] if raw[:3].tobytes() != b"\xef\xbb\xbf" else high[3])
+    # Spreadsheets write a byte-order mark, three bytes above 126.
+    mark = 3 if raw[:3].tobytes() == b"\xef\xbb\xbf" else 0
+    others = np.flatnonzero((raw[mark:] > 126) | (raw[mark:] == 0))
+    if others.size:
+        at = mark + int(others[0])
         raise format_error(path, f"byte {at}", "plain text", f"0x{raw[at]:02x}", "is this a CSV file?")
     return io.TextIOWrapper(io.BytesIO(raw.data), encoding="utf-8-sig")
 
@@ -151,8 +159,9 @@ def _culprit(path: object, lines: list[str], columns: int, line: int) -> Excepti
     """Return the error for the first line that is not `columns` numbers."""
     for i, text in enumerate(lines):
         try:
-            words = text[:MAX_LINE].split(",")
-            fits = len([float(word) for word in words]) == columns and "_" not in text and len(text) <= MAX_LINE
+            numbers = [float(word) for word in text[:MAX_LINE].split(",")]
+            # Python reads 1_000 as a number, numpy does not.
+            fits = len(numbers) == columns and "_" not in text and len(text) <= MAX_LINE
         except ValueError:
             fits = False
         if not fits:
@@ -164,13 +173,16 @@ def _culprit(path: object, lines: list[str], columns: int, line: int) -> Excepti
 
 def _check_rows(path: object, table: NDArray[np.float64], line: int) -> None:
     times = table[:, 0]
-    broken = ~np.isfinite(table).all(axis=1) | (table[:, 1:] % 1 != 0).any(axis=1) | (times < 0)
+    finite = np.isfinite(table).all(axis=1)
+    integers = (table[:, 1:] % 1 == 0).all(axis=1)
+    broken = ~finite | ~integers | (times < 0)
     if broken.any():
         at = int(np.argmax(broken))
         got = ",".join(f"{v:g}" for v in table[at])
         raise format_error(path, f"line {line + at}", "a time >= 0 and integers", got, "correct or remove the line")
-    if np.any(times[1:] < times[:-1]):
-        at = int(np.argmax(times[1:] < times[:-1])) + 1
+    falls = times[1:] < times[:-1]
+    if np.any(falls):
+        at = int(np.argmax(falls)) + 1
         got = f"{times[at]:g} after {times[at - 1]:g}"
         raise format_error(path, f"line {line + at}", "times in ascending order", got, "sort the lines by t")
 
@@ -187,5 +199,5 @@ def _sensor(path: object, comment: str, places: NDArray[np.float64], shape: tupl
 
 
 def _shape(comment: str) -> tuple[int, ...] | None:
-    said = SHAPE.search(comment)
-    return tuple(map(int, said[1].split())) if said else None
+    match = SHAPE.search(comment)
+    return tuple(map(int, match[1].split())) if match else None

@@ -1,7 +1,7 @@
-"""Text files of events that other programs wrote: delimiter, columns, unit of time and sensor, as far as they tell.
+"""Text files of events by other programs: the reader finds delimiter, columns, unit of time and sensor.
 
-Read are lines of numbers with commas, semicolons, tabs or spaces between them. Comments (#, %) and one line of names
-may stand first. Everything that the file does not say is guessed, and named in `ReadReport.guessed`.
+A file has lines of numbers with commas, semicolons, tabs or spaces between them. Comments (#, %) and one line of names
+may stand first. Properties that the file does not state are guessed, and named in `ReadReport.guessed`.
 """
 
 from __future__ import annotations
@@ -68,11 +68,16 @@ def read_guessed(
     unit = tick or stated
     if unit is None:
         integers = bool(rows.size) and bool((np.trunc(table["t"]) == table["t"]).all())
-        unit, words = (1e-6, "microseconds, for all are integers") if integers else (1.0, "seconds, for not all are")
-        guessed.append(f"times are {words}" + ("" if integers else " integers"))
-    said = (2, *head.size) if head.size else _size(head.comment)
-    known = shape or (said if "y" in table else None)
-    spikes = tables.spikes_of(tables.Table(path, "", table, "csv", first_line=head.lines + 1), known, unit)
+        if integers:
+            unit = 1e-6
+            guessed.append("times are microseconds, for all are integers")
+        else:
+            unit = 1.0
+            guessed.append("times are seconds, for not all are integers")
+    sensor = shape
+    if sensor is None and "y" in table:
+        sensor = (2, *head.size) if head.size else _size(head.comment)
+    spikes = tables.spikes_of(tables.Table(path, "", table, "csv", first_line=head.lines + 1), sensor, unit)
     if shape is not None and "y" not in table:
         spikes = replace(spikes, shape=shape)
     assert spikes.report is not None  # because the events are of a table
@@ -104,11 +109,15 @@ def _first(path: object, comments: Sequence[str], line: str, following: str) -> 
     delimiter = next((mark for mark in ",;\t" if mark in line), None)
     words = _split(line, delimiter)
     if not all(map(_is_number, words)):
-        return _Head(number + 1, comment, delimiter, tuple(word.strip("\"' ").lower() for word in words), None)
-    if len(words) == 2 and len(_split(following, delimiter)) == 4 and all(word.strip().isdecimal() for word in words):
-        # As in the files of the event camera dataset's tools: width and height, then the events.
-        return _Head(number + 1, comment, delimiter, (), (int(words[1]), int(words[0])))
-    return _Head(number, comment, delimiter, _named(comments[-1], len(words)) if comments else (), None)
+        names = tuple(word.strip("\"' ").lower() for word in words)
+        return _Head(number + 1, comment, delimiter, names, None)
+    # As in the files of the event camera dataset's tools: width and height, then the events.
+    two_integers = len(words) == 2 and all(word.strip().isdecimal() for word in words)
+    if two_integers and len(_split(following, delimiter)) == 4:
+        width, height = map(int, words)
+        return _Head(number + 1, comment, delimiter, (), (height, width))
+    names = _named(comments[-1], len(words)) if comments else ()
+    return _Head(number, comment, delimiter, names, None)
 
 
 def _named(comment: str, columns: int) -> tuple[str, ...]:
@@ -137,9 +146,14 @@ def _key(name: str) -> tuple[str | None, float | None]:
     """Return the key of a column in `tables.NAMES`, and the unit of time that its name states."""
     if name in tables.KEYS:
         return tables.KEYS[name], None
-    found = UNIT.match(name)
-    if found and found[1] in tables.KEYS and (tables.KEYS[found[1]] != "t" or found[2] in SECONDS):
-        return tables.KEYS[found[1]], SECONDS.get(found[2]) if tables.KEYS[found[1]] == "t" else None
+    match = UNIT.match(name)
+    if match is None or match[1] not in tables.KEYS:
+        return None, None
+    key = tables.KEYS[match[1]]
+    if key != "t":
+        return key, None
+    if match[2] in SECONDS:
+        return key, SECONDS[match[2]]
     return None, None
 
 
@@ -149,10 +163,12 @@ def _numbers(path: object, lines: islice[str], head: _Head) -> NDArray[np.float6
     number = head.lines + 1
     columns = len(head.names)
     while block := list(islice(lines, BLOCK)):
+        # Empty lines may stand at the end.
         end = len(block)
         while end and not block[end - 1].strip():
-            end -= 1  # empty lines at the end
+            end -= 1
         try:
+            # The parser would skip an empty line and allocate for a very long one.
             if any(not line.strip() or len(line) > MAX_LINE or "_" in line for line in block[:end]):
                 raise ValueError
             if end:
@@ -164,7 +180,8 @@ def _numbers(path: object, lines: islice[str], head: _Head) -> NDArray[np.float6
                 raise ValueError
         except ValueError:
             raise _culprit(path, block, head.delimiter, columns, number) from None
-        blocks += [table] if end else []
+        if end:
+            blocks.append(table)
         number += len(block)
     if blocks:
         return np.concatenate(blocks)
@@ -190,9 +207,13 @@ def _columns(
     """Return the columns of events, and the unit of time that a name states."""
     if head.names and order is None:
         keys = [_key(name) for name in head.names]
-        found = {key: rows[:, i] for i, (key, _) in reversed(list(enumerate(keys))) if key is not None}
-        if {"t", "x"} <= found.keys():
-            return found, next((unit for key, unit in keys if key == "t" and unit), None)
+        table: dict[str, NDArray] = {}
+        for i, (key, _) in enumerate(keys):
+            # The first column of a key counts.
+            if key is not None and key not in table:
+                table[key] = rows[:, i]
+        if {"t", "x"} <= table.keys():
+            return table, next((unit for key, unit in keys if key == "t" and unit), None)
         expected = "names of columns: t, x, y and p, or t and unit (or usual ones, such as timestamp, polarity)"
         got = ", ".join(head.names)[:60]
         raise format_error(path, f"line {head.lines}", expected, repr(got), "add or correct the header")
@@ -200,11 +221,9 @@ def _columns(
         require(
             sorted(order) in (sorted("txyp"), sorted("tx")), "read.columns", "must be an order of t, x, y, p", order
         )
-        fits = rows.shape[1] == len(order)
-        expected = f"{len(order)} columns, as columns= says"
-        got = rows.shape[1]
-        if not fits:
-            raise format_error(path, f"line {head.lines + 1}", expected, got, LAYOUT)
+        if rows.shape[1] != len(order):
+            expected = f"{len(order)} columns, as columns= says"
+            raise format_error(path, f"line {head.lines + 1}", expected, rows.shape[1], LAYOUT)
         return dict(zip(order, rows.T, strict=True)), None
     if rows.shape[1] == 2:
         guessed.append("columns are t and unit")
@@ -212,14 +231,14 @@ def _columns(
     if rows.shape[1] != 4:
         expected = "two columns, t and unit, or four, t, x, y and p in any order"
         raise format_error(path, f"line {head.lines + 1}", expected, f"{rows.shape[1]} columns", LAYOUT)
-    letters, found = tables.find_order(path, "columns", rows)
+    letters, columns = tables.find_order(path, "columns", rows)
     guessed.append(f"columns are {', '.join(letters)}")
-    return found, None
+    return columns, None
 
 
 def _size(comment: str) -> tuple[int, ...] | None:
     """Return the sensor that a comment states: (2, height, width)."""
-    said = SIZE.search(comment)
-    if said and int(said[1]) and int(said[2]):
-        return (2, int(said[2]), int(said[1]))
+    match = SIZE.search(comment)
+    if match and int(match[1]) and int(match[2]):
+        return (2, int(match[2]), int(match[1]))
     return None

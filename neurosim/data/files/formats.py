@@ -88,25 +88,26 @@ class ReadOptions:
     population: str | None = None
 
     def read(self, path: str | os.PathLike[str]) -> Spikes:
-        """Return a recording as `files.read` does, without its warning: `Spikes.report` says what was guessed."""
-        name = find_format(path, self.format)
-        chosen = lookup(FORMATS, name, "read.format")
-        for option, value in self.given().items():
-            rule = "must be left out: this format " + (
-                "knows its sensor" if option == "shape" else "has no such choice"
-            )
-            require(option in chosen.options, f"read.{option}", rule, value)
-        return chosen.read(path, **self.given())
+        """Return a recording as `files.read` does, without its warning: `Spikes.report` names the guesses."""
+        reader = lookup(FORMATS, find_format(path, self.format), "read.format")
+        for option, value in self.arguments().items():
+            if option == "shape":
+                reason = "this format knows its sensor"
+            else:
+                reason = "this format has no such choice"
+            require(option in reader.options, f"read.{option}", f"must be left out: {reason}", value)
+        return reader.read(path, **self.arguments())
 
-    def given(self) -> dict[str, object]:
-        """Return the options of readers that are given."""
+    def arguments(self) -> dict[str, object]:
+        """Return the arguments of a reader: all options but `format` that are not None."""
         options = {name: value for name, value in vars(self).items() if name != "format"}
         return {name: value for name, value in options.items() if value is not None}
 
     def where_allowed(self, path: str | os.PathLike[str]) -> ReadOptions:
         """Return the options without those that the format of a file does not have."""
-        known = lookup(FORMATS, find_format(path, self.format), "read.format").options
-        return ReadOptions(self.format, **{name: v for name, v in self.given().items() if name in known})  # type: ignore[arg-type]
+        reader = lookup(FORMATS, find_format(path, self.format), "read.format")
+        arguments = {name: value for name, value in self.arguments().items() if name in reader.options}
+        return ReadOptions(self.format, **arguments)  # type: ignore[arg-type]
 
 
 def read(
@@ -122,7 +123,7 @@ def read(
 ) -> Spikes:
     """Return one recording, in any format of `FORMATS`.
 
-    What a camera file holds beside events, and what was done to them, is in the attribute `report` of the result.
+    The attribute `report` of the result counts records of a camera that are not events, and changes to events.
 
     Args:
         path: of the file.
@@ -176,6 +177,7 @@ def find_format(path: str | os.PathLike[str], format: str | None = None) -> str:
     start = read_start(path, max(map(len, SIGNATURES)))
     name = next((name for signature, name in SIGNATURES.items() if start.startswith(signature)), None)
     name = name or _by_suffix(path)
+    # Both are HDF5: the names at the root tell them apart.
     if name == "sonata" and is_camera_file(path):
         return "camera-hdf5"
     return name

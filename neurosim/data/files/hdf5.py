@@ -71,8 +71,8 @@ class HDF5File:
             return self.root.get(last, getclass=True, getlink=True) is not None
         return self.has(parent) and last in self.names(parent)
 
-    def attributes(self, name: str, *wanted: str) -> dict[str, NDArray]:
-        """Return those of the `wanted` attributes that a group or dataset has: numbers, short lists of them, or text.
+    def attributes(self, name: str, *keys: str) -> dict[str, NDArray]:
+        """Return the attributes of a group or dataset among `keys`: numbers, short lists of them, or text.
 
         Raises:
             NeurosimFormatError: nothing of that name inside this file, or an attribute of another type or size.
@@ -80,20 +80,21 @@ class HDF5File:
         import h5py
 
         attrs = self._reach(name, "Group", "Dataset").attrs
-        found = {}
-        for key in wanted:
+        values = {}
+        safe = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING)
+        for key in keys:
             if key not in attrs:
                 continue
-            one = attrs.get_id(key)
-            kind = one.get_type()
-            size = math.prod(one.shape) * one.get_type().get_size()
+            attribute = attrs.get_id(key)
+            kind = attribute.get_type()
+            size = math.prod(attribute.shape) * kind.get_size()
             # The library crashes on some other types, such as damaged text of variable length.
-            if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING) or size > 1 << 12:
+            if kind.get_class() not in safe or size > 1 << 12:
                 where = f"/{name} attribute '{key}'"
                 rule = "numbers or text of at most 4 KiB"
                 raise self.error(where, rule, f"{size} bytes of others")
-            found[key] = np.asarray(attrs[key])
-        return found
+            values[key] = np.asarray(attrs[key])
+        return values
 
     def numbers(self, name: str, kinds: str, length: int | None = None) -> NDArray:
         """Return the one-dimensional dataset `name`, of numbers whose numpy kind is among `kinds` ("iu", "f").
@@ -118,6 +119,7 @@ class HDF5File:
             NeurosimFormatError: as `numbers`.
         """
         node = self._dataset(name, rank=None)
+        # Of a record the kinds of its fields.
         kinds = {node.dtype[field].kind for field in node.dtype.names or ()} or {node.dtype.kind}
         if not kinds <= set("iufb"):
             raise self.error(f"/{name}", "numbers", node.dtype, LAYOUT)
@@ -230,18 +232,19 @@ class HDF5File:
         return node
 
     def _elements(self, name: str, node: Any, dtype: np.dtype) -> NDArray:
-        """All entries of a dataset, end to end, as they are on disk."""
+        """Return all entries of a dataset, end to end, as they are on disk."""
         size = math.prod(node.shape) * dtype.itemsize
-        most = len(self.raw) * (self.ratio if node.chunks else 1)
-        # A chunk is unpacked at once.
-        if max(size, math.prod(node.chunks or (0,)) * dtype.itemsize) > most:
-            raise self.error(f"/{name}", f"at most {most} bytes, as the file could hold", f"{size} bytes")
+        bound = len(self.raw) * (self.ratio if node.chunks else 1)
+        # A chunk is unpacked at once, and may be larger than the dataset.
+        chunk = math.prod(node.chunks or (0,)) * dtype.itemsize
+        if max(size, chunk) > bound:
+            raise self.error(f"/{name}", f"at most {bound} bytes, as the file could hold", f"{size} bytes")
         if node.chunks:
             self.unpacked[name] = size
             total = sum(self.unpacked.values())
-            most = max_unpacked(len(self.raw))
-            if total > most:
-                raise self.error(f"/{name}", f"datasets of at most {most} bytes, as the file could hold", total)
+            bound = max_unpacked(len(self.raw))
+            if total > bound:
+                raise self.error(f"/{name}", f"datasets of at most {bound} bytes, as the file could hold", total)
         stored = node.id.get_type().get_size()
         # For rows, the library gives their size in memory.
         if dtype != ROW and stored != dtype.itemsize:
@@ -273,29 +276,33 @@ class HDF5File:
                 expected = "deflate, lzf, blosc, lz4, zstd or nothing"
                 raise self.error(f"/{name}", expected, names, "repack it with h5repack")
             return read_by_library(self.path, name, node, codes)
-        each = math.prod(node.chunks) * dtype.itemsize
+        # Chunks tile the dataset: grid has their number along each dimension, rounded up.
+        chunk_bytes = math.prod(node.chunks) * dtype.itemsize
         grid = tuple(-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True))
         infos = _chunk_infos(node, math.prod(grid))
         if len(infos) != math.prod(grid):
             raise self.error(f"/{name}", f"{math.prod(grid)} chunks", len(infos))
         out = np.empty(node.shape, dtype)
-        seen = np.zeros(grid, bool)
+        filled = np.zeros(grid, bool)
         for info in infos:
-            at = [divmod(o, c) for o, c in zip(info.chunk_offset, node.chunks, strict=True)]
-            if any(rest or not 0 <= k < n for (k, rest), n in zip(at, grid, strict=True)):
+            parts = [divmod(o, c) for o, c in zip(info.chunk_offset, node.chunks, strict=True)]
+            tile = tuple(k for k, _ in parts)
+            aligned = all(rest == 0 for _, rest in parts)
+            if not aligned or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
                 raise self.error(f"/{name}", "chunks that tile the dataset", f"one at {info.chunk_offset}")
-            seen[tuple(k for k, _ in at)] = True
+            filled[tile] = True
             data = self._slice(name, info.byte_offset, info.size).tobytes()
+            # Filters are undone from the last to the first; bit j of the mask says that filter j was skipped.
             for j in reversed(range(len(filters))):
                 if not info.filter_mask >> j & 1:
-                    data = undo(self.path, name, filters[j][0], data, each, dtype.itemsize)
-            if len(data) != each:
-                raise self.error(f"/{name}", f"chunks of {each} bytes", len(data))
+                    data = undo(self.path, name, filters[j][0], data, chunk_bytes, dtype.itemsize)
+            if len(data) != chunk_bytes:
+                raise self.error(f"/{name}", f"chunks of {chunk_bytes} bytes", len(data))
             # The last chunk along a dimension extends beyond the dataset.
-            here = tuple(slice(k * c, (k + 1) * c) for (k, _), c in zip(at, node.chunks, strict=True))
-            whole = np.frombuffer(data, dtype).reshape(node.chunks)
-            out[here] = whole[tuple(slice(n) for n in out[here].shape)]
-        if not seen.all():
+            region = tuple(slice(k * c, (k + 1) * c) for k, c in zip(tile, node.chunks, strict=True))
+            chunk = np.frombuffer(data, dtype).reshape(node.chunks)
+            out[region] = chunk[tuple(slice(n) for n in out[region].shape)]
+        if not filled.all():
             raise self.error(f"/{name}", "chunks that tile the dataset", "one missing")
         return out.reshape(-1)
 
@@ -308,19 +315,23 @@ class HDF5File:
             raise self.error(f"/{name}", f"rows of at most {len(self.raw)} bytes, as the file could hold", total)
         starts, key, position, size = self.heaps
         full = np.flatnonzero(lengths)
-        heap = np.searchsorted(starts, rows["heap"][full].astype(np.int64))
-        if len(starts):
-            known = starts[np.minimum(heap, max(len(starts) - 1, 0))] == rows["heap"][full]
+        addresses = rows["heap"][full].astype(np.int64)
+        needed = lengths[full] * itemsize
+        # A row names its object by the address of a heap and an index in it: look up the number of the heap, then the
+        # object by heap << 32 | index. `searchsorted` returns the place where it would be: check that it is there.
+        heap = np.searchsorted(starts, addresses)
+        keys = heap << 32 | rows["index"][full]
+        at = np.minimum(np.searchsorted(key, keys), max(len(key) - 1, 0))
+        if len(starts) and len(key):
+            in_heap = starts[np.minimum(heap, len(starts) - 1)] == addresses
+            intact = in_heap & (key[at] == keys) & (size[at] >= needed)
         else:
-            known = full < 0
-        wanted = heap << 32 | rows["index"][full]
-        at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
-        known &= (key[at] == wanted) & (size[at] >= lengths[full] * itemsize) if len(key) else False
-        if not known.all():
-            row = full[np.argmin(known)]
+            intact = np.zeros(len(full), bool)
+        if not intact.all():
+            row = full[np.argmin(intact)]
             raise self.error(f"/{name} row {row}", "a heap object as long as the row", "none at its address")
         out = np.empty(total, np.uint8)
-        heaps.gather(self.raw, position[at], lengths[full] * itemsize, out)
+        heaps.gather(self.raw, position[at], needed, out)
         return out, lengths
 
 
@@ -340,9 +351,9 @@ def open_hdf5(path: str | os.PathLike[str], ratio: int = MAX_RATIO, begin: int =
     raw = read_bytes(path)
     check_header(path, raw[begin:])
     # Check before the library reads them: it hangs on some damaged heaps.
-    found = _objects(path, raw)
+    objects = _objects(path, raw)
     with open_root(path) as root:
-        yield HDF5File(path, root, raw, found, ratio)
+        yield HDF5File(path, root, raw, objects, ratio)
 
 
 @contextmanager
@@ -393,7 +404,8 @@ def check_header(path: object, raw: NDArray[np.uint8]) -> None:
         raise format_error(path, "byte 0", "the signature of an HDF5 file", got, "is this an HDF5 file? fetch it again")
     if len(head) < 64 or head[8] > 1:
         return
-    # Versions 0 and 1: entries of the nodes of groups, and the address of a block for files in several parts.
+    # Superblock of version 0 or 1: size of an address at byte 13, entries of leaf and inner nodes of groups at 16 and
+    # 18, and the address of a block for files in several parts, all ones if there is none.
     leaf, inner = (int.from_bytes(head[at : at + 2], "little") for at in (16, 18))
     if max(80 * leaf, 32 * inner) > raw.size:
         raise format_error(path, "byte 16", "group nodes that fit into the file", f"{leaf} and {inner} entries", AGAIN)

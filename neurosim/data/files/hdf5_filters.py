@@ -1,4 +1,4 @@
-"""Filters of compressed HDF5 datasets, undone from the bytes of a file: those of the library crash on damaged ones."""
+"""Filters of compressed HDF5 datasets, undone from the bytes of a file: the library's own crash on damaged files."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def _unpack_lz4(data: bytes, size: int, itemsize: int) -> bytes:
         raise ValueError(f"lz4: {total} bytes in blocks of {block}")
     parts = []
     at = 12
-    left = total
-    while left > 0:
-        room = min(block, left)
+    remaining = total
+    while remaining > 0:
+        room = min(block, remaining)
         packed = int.from_bytes(data[at : at + 4], "big")
         part = data[at + 4 : at + 4 + packed]
         # A block that did not become smaller is stored.
         parts.append(part if packed == room else _unpack_lz4_block(part, room, 1))
         if len(parts[-1]) != room:
             raise ValueError("lz4: a block that is not intact")
-        at = at + 4 + packed
-        left = left - room
+        at += 4 + packed
+        remaining -= room
     return b"".join(parts)
 
 
@@ -86,6 +86,8 @@ def _unpack_blosc(data: bytes, size: int, itemsize: int) -> bytes:
     """
     if len(data) < 16:
         raise ValueError("blosc: no head")
+    # Head: versions (2 bytes), flags, bytes of an item, unpacked size (4), size of a block (4), packed size (4).
+    # Flags: 1 byte shuffle, 2 stored, 4 bit shuffle, 16 blocks not split; the codec from bit 5.
     flags = data[2]
     each = data[3]
     total, block = (int.from_bytes(data[at : at + 4], "little") for at in (4, 8))
@@ -100,15 +102,20 @@ def _unpack_blosc(data: bytes, size: int, itemsize: int) -> bytes:
     for k in range(-(-total // block)):
         at = int.from_bytes(data[16 + 4 * k : 20 + 4 * k], "little")
         room = min(block, total - k * block)
+        # A full block of shuffled items is split into one piece for each byte of an item, unless it is too small.
         split = not flags & 16 and room == block and each <= 16 and block // each >= 128
         pieces = each if split else 1
         parts = []
+        size_of_piece = room // pieces
         for _ in range(pieces):
             packed = int.from_bytes(data[at : at + 4], "little")
             part = data[at + 4 : at + 4 + packed]
-            parts.append(part if packed == room // pieces else codec(part, room // pieces, 1))
-            if len(parts[-1]) != room // pieces:
+            # A piece that did not become smaller is stored.
+            if packed != size_of_piece:
+                part = codec(part, size_of_piece, 1)
+            if len(part) != size_of_piece:
                 raise ValueError("blosc: a block that is not intact")
+            parts.append(part)
             at += 4 + packed
         whole = b"".join(parts)
         blocks.append(_unshuffle(whole, room, each) if flags & 1 and each > 1 else whole)

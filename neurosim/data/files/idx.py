@@ -67,7 +67,8 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
     packed = read_bytes(path).tobytes()
     with _opened(path, packed) as file:
         head = file.read(4)
-        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= 8:
+        is_idx = len(head) == 4 and head[:2] == b"\0\0"
+        if not is_idx or head[2] not in TYPES or not 1 <= head[3] <= 8:
             got = head.hex(" ") or "nothing"
             raise format_error(path, "byte 0", "an IDX magic number 00 00 type dimensions", got, AGAIN)
         dimensions = head[3]
@@ -77,23 +78,23 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
             raise format_error(path, "byte 4", f"{dimensions} sizes of 4 bytes", f"{len(sizes)} bytes", AGAIN)
         shape = tuple(np.frombuffer(sizes, ">u4").tolist())
         # Python integers: the product cannot overflow.
-        wanted = math.prod(shape) * kind.itemsize
+        nbytes = math.prod(shape) * kind.itemsize
         start = 4 + len(sizes)
-        expected = f"{wanted} bytes of values {shape}"
-        if packed[:2] != GZIP and len(packed) - start != wanted:
+        expected = f"{nbytes} bytes of values {shape}"
+        if packed[:2] != GZIP and len(packed) - start != nbytes:
             raise format_error(path, f"byte {start}", expected, f"{len(packed) - start} bytes", AGAIN)
-        _check_size(path, packed, wanted, max_bytes)
-        values = np.empty(wanted, np.uint8)
+        _check_size(path, packed, nbytes, max_bytes)
+        data = np.empty(nbytes, np.uint8)
         done = 0
-        while done < wanted and (count := file.readinto(values[done : done + PIECE])):  # type: ignore[arg-type]
+        while done < nbytes and (count := file.readinto(data[done : done + PIECE])):  # type: ignore[arg-type]
             done += count
-        if done < wanted or file.read(1):
-            got = f"{done} bytes" if done < wanted else "more"
+        if done < nbytes or file.read(1):
+            got = f"{done} bytes" if done < nbytes else "more"
             raise format_error(path, f"byte {start}", expected, got, AGAIN)
-    found = values.view(kind).reshape(shape)
+    values = data.view(kind).reshape(shape)
     if kind.isnative:
-        return found
-    return found.byteswap(inplace=True).view(kind.newbyteorder("="))
+        return values
+    return values.byteswap(inplace=True).view(kind.newbyteorder("="))
 
 
 def write_idx(values: NDArray) -> bytes:
@@ -156,7 +157,8 @@ def _opened(path: object, data: bytes) -> Iterator[io.BufferedIOBase]:
     """Open the bytes of a file, unpacked if they are gzip."""
     try:
         plain = io.BytesIO(data)
-        with gzip.GzipFile(fileobj=plain) if data[:2] == GZIP else plain as file:
+        unpacked = gzip.GzipFile(fileobj=plain) if data[:2] == GZIP else plain
+        with unpacked as file:
             yield file
     except (OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())[:100]
@@ -164,7 +166,7 @@ def _opened(path: object, data: bytes) -> Iterator[io.BufferedIOBase]:
 
 
 def _check_size(path: object, packed: bytes, size: int, max_bytes: int) -> None:
-    """Raise unless a file of images may unpack to so many bytes."""
+    """Raise if a file of images unpacks to more bytes than `max_bytes`, or than its own size allows."""
     bound = min(max_bytes, len(packed) * MAX_RATIO + MIN_BOUND)
     if size > bound:
         raise NeurosimFormatError(f"{path}: holds more than {bound} bytes, too many for a set of images; {AGAIN}")

@@ -86,12 +86,12 @@ class Journal:
         """
         where = Path(path)
         about = read_about(where)
-        ends = end = 0
+        # The journal is intact up to its first block that ends at `size` or beyond.
+        end = 0
         for end in _ends(where):
-            ends = end if end <= size else ends
             if end >= size:
                 break
-        if ends != size:
+        if end != size:
             raise format_error(where, f"byte {size}", "the end of a block", f"one that ends at {end}", AGAIN)
         try:
             handle = os.open(where, os.O_RDWR | getattr(os, "O_BINARY", 0))
@@ -139,6 +139,7 @@ class Journal:
                 while view:
                     view = view[os.write(self._handle, view) :]
         except OSError as error:
+            # Remove the part of the block that was written: the journal ends with a complete one.
             os.ftruncate(self._handle, self.size)
             os.lseek(self._handle, self.size, os.SEEK_SET)
             raise _refused(self.path, error) from error

@@ -18,7 +18,7 @@ from .tables import KEYS, LAYOUT, Table, find_columns, spikes_of
 
 # An HDF5 file follows the text of a MATLAB file of version 7.3.
 BEGIN = 512
-# Variables of a group that are looked at.
+# Maximum number of variables of a group that are read.
 MAX_NAMES = 1000
 MARK = b"MATLAB 5.0 MAT-file"
 
@@ -62,16 +62,25 @@ def _spikes(
     columns: str | None,
 ) -> Spikes:
     """Return the events of the only structure that has columns of events, or else of the only matrix of them."""
-    whole = {name: table for name, table in tables.items() if {"t", "x"} <= {KEYS.get(key.lower()) for key in table}}
-    if not whole:
-        matrices = {name: any(a.ndim == 2 and 4 in a.shape for a in table.values()) for name, table in tables.items()}
-        whole = {name: tables[name] for name, found in matrices.items() if found}
-    if len(whole) != 1:
-        got = ", ".join(name or "the variables" for name in list(whole or tables)[:8]) or "nothing"
+    candidates = {name: table for name, table in tables.items() if _has_columns(table)}
+    if not candidates:
+        candidates = {name: table for name, table in tables.items() if _has_matrix(table)}
+    if len(candidates) != 1:
+        got = ", ".join(name or "the variables" for name in list(candidates or tables)[:8]) or "nothing"
         raise format_error(path, "variables", "one structure or matrix of events", got, LAYOUT)
-    name, arrays = next(iter(whole.items()))
-    where, found = find_columns(path, dict(arrays), columns)
-    return spikes_of(Table(path, where or name, found, "matlab"), shape, tick)
+    name, arrays = next(iter(candidates.items()))
+    where, events = find_columns(path, dict(arrays), columns)
+    return spikes_of(Table(path, where or name, events, "matlab"), shape, tick)
+
+
+def _has_columns(table: Mapping[str, NDArray]) -> bool:
+    """Return whether the names of a structure include those of times and places of events."""
+    return {"t", "x"} <= {KEYS.get(key.lower()) for key in table}
+
+
+def _has_matrix(table: Mapping[str, NDArray]) -> bool:
+    """Return whether a structure has a matrix of four columns or four rows."""
+    return any(array.ndim == 2 and 4 in array.shape for array in table.values())
 
 
 def _variables(path: object, raw: NDArray[np.uint8]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...base.raw import max_unpacked
 
-# Types of data elements, and classes of arrays that are read.
+# Numpy types by the types of data elements; other element types and classes of arrays follow.
 KINDS: Mapping[int, str] = {
     1: "i1",
     2: "u1",
@@ -40,7 +40,7 @@ MAX_FIELDS = 1000
 
 
 class DamagedMat(Exception):
-    """Bytes that are not what the format says."""
+    """Bytes that break the format; the text names the fault."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,20 @@ def variables_of(raw: bytes) -> dict[str, object]:
     if len(raw) < HEAD or raw[126:128] not in (b"IM", b"MI"):
         raise DamagedMat("no mark of the order of bytes")
     order = "<" if raw[126:128] == b"IM" else ">"
-    found = {}
-    left = max_unpacked(len(raw))
-    for element in _elements(memoryview(raw), HEAD, order):
-        one = element
-        if element.kind == COMPRESSED:
-            data = _unpacked(element.data, order, left)
-            left -= len(data)
-            one = next(_elements(memoryview(data), 0, order), _Element(0, memoryview(b"")))
-        if one.kind == MATRIX:
-            name, value = _matrix(one.data, order, MAX_DEPTH)
+    variables = {}
+    # Bytes that the compressed variables to come may unpack to, all together.
+    budget = max_unpacked(len(raw))
+    for packed in _elements(memoryview(raw), HEAD, order):
+        element = packed
+        if packed.kind == COMPRESSED:
+            data = _unpacked(packed.data, order, budget)
+            budget -= len(data)
+            element = next(_elements(memoryview(data), 0, order), _Element(0, memoryview(b"")))
+        if element.kind == MATRIX:
+            name, value = _matrix(element.data, order, MAX_DEPTH)
             if value is not None:
-                found[name] = value
-    return found
+                variables[name] = value
+    return variables
 
 
 def _unpacked(packed: memoryview, order: str, left: int) -> bytes:
@@ -96,9 +97,10 @@ def _elements(data: memoryview, at: int, order: str) -> Iterator[_Element]:
     while at < len(data):
         if at + 8 > len(data):
             raise DamagedMat(f"an element cut short at byte {at}")
+        # An element: type (4 bytes), size (4), content, padded to a multiple of 8 unless it is compressed.
         kind, size = struct.unpack_from(f"{order}II", data, at)
         if kind >> 16:
-            # Up to 4 bytes lie where the size of others is.
+            # A small element: size (upper 2 bytes) and type (lower 2) in one word, then up to 4 bytes of content.
             size = kind >> 16
             kind = kind & 0xFFFF
             begin = at + 4
@@ -115,6 +117,8 @@ def _elements(data: memoryview, at: int, order: str) -> Iterator[_Element]:
 
 def _matrix(data: memoryview, order: str, depth: int) -> tuple[str, object]:
     """Return name and value of an array; None for one of another class."""
+    # Parts of an array: flags with its class, dimensions, name, and its numbers; of a structure, the width of names,
+    # the names, and an array for each field.
     parts = _elements(data, 0, order)
     flags = _numbers(next(parts, None), order)
     shape = tuple(int(n) for n in _numbers(next(parts, None), order))

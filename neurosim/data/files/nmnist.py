@@ -84,11 +84,13 @@ def decode_nmnist(
         NeurosimFormatError: as `read_nmnist_many`.
     """
     height, width = _sensor(shape)
+    # Arrays grow with the blocks; `first` counts the recordings decoded before a block, `done` their events.
     size = 2 * height * width
     ticks: NDArray = np.empty(0, np.uint32)
     units: NDArray = np.empty(0, np.uint16 if size <= 1 << 16 else np.int32)
     events = np.zeros(len(names), np.int64)
-    first = done = 0
+    first = 0
+    done = 0
     for block in blocks:
         last = first + len(block.bounds) - 1
         needed = done + _records_in(block, names[first:last])
@@ -107,12 +109,16 @@ def decode_nmnist(
     durations = np.zeros(len(names))
     full = events > 0
     durations[full] = ticks[offsets[1:][full] - 1] * MICROSECOND
-    if labels is None:
-        known = None
-    else:
-        known = np.asarray(labels, np.int64)
     return Recordings(
-        ticks[:done], units[:done], offsets, durations, size, tuple(shape), MICROSECOND, known, tuple(classes)
+        ticks=ticks[:done],
+        units=units[:done],
+        offsets=offsets,
+        durations=durations,
+        size=size,
+        shape=tuple(shape),
+        tick=MICROSECOND,
+        labels=None if labels is None else np.asarray(labels, np.int64),
+        classes=tuple(classes),
     )
 
 
@@ -157,6 +163,7 @@ def encode_nmnist(spikes: Spikes) -> bytes:
     microseconds = np.rint(spikes.times / MICROSECOND).astype(np.int64)
     rest, x = np.divmod(spikes.units.astype(np.int64), width)
     polarity, y = np.divmod(rest, height)
+    # Overflow markers before each event: the fewest that bring its time below 2^23, by a division rounded up.
     markers = np.maximum(-((2**23 - 1 - microseconds) // decode.OVERFLOW), 0)
     events = _pack(x, y, polarity << 23 | (microseconds - markers * decode.OVERFLOW))
     before = np.diff(markers, prepend=0)
@@ -174,7 +181,8 @@ def _pack(x: NDArray, y: NDArray, word: NDArray) -> NDArray[np.uint8]:
 
 def _sensor(shape: Sequence[int]) -> tuple[int, int]:
     """Return height and width; raise if the format cannot hold them."""
-    fits = len(shape) == 3 and shape[0] == 2 and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
+    has_polarities = len(shape) == 3 and shape[0] == 2
+    fits = has_polarities and 0 < shape[1] <= decode.OVERFLOW_Y and 0 < shape[2] <= 256
     require(fits, "shape", "a .bin file holds (2 polarities, height <= 240, width <= 256)", tuple(shape))
     return int(shape[1]), int(shape[2])
 

@@ -1,4 +1,4 @@
-"""Packets of events on a stream: a socket, a pipe, standard input. Each follows the one before, and covers a time.
+"""Packets of events on a stream: a socket, a pipe, standard input. Each covers the time after the one before.
 
     "NSPK", version 1 (uint32), units (uint32)             once
     events n (uint32), reserved 0 (uint32), duration (float64, s), times (n float64, s from its start), units (n int32)
@@ -64,16 +64,19 @@ class PacketWriter:
 def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
     """Yield the packets of a binary stream such as `socket.makefile("rb")` as they come.
 
-    size: number of units that they must be of.
+    size: number of units that the stream must have; None: any.
 
     Raises:
-        NeurosimFormatError: the stream is none of packets, breaks off within one, or holds events out of their range.
+        NeurosimFormatError: the stream has another format, breaks off within one, or holds events out of their range.
     """
     magic, version, units = HEAD.unpack(_exactly(stream, HEAD.size, "header"))
-    if magic != MAGIC or version != VERSION or units > MAX_SIZE or (size is not None and units != size):
-        wanted = f"{MAGIC.decode()}, version {VERSION}" + ("" if size is None else f", {size} units")
+    other_size = units > MAX_SIZE or (size is not None and units != size)
+    if magic != MAGIC or version != VERSION or other_size:
+        expected = f"{MAGIC.decode()}, version {VERSION}"
+        if size is not None:
+            expected += f", {size} units"
         raise NeurosimFormatError(
-            f"packets: must begin with {wanted} (got {magic!r}, version {version}, {units} units)"
+            f"packets: must begin with {expected} (got {magic!r}, version {version}, {units} units)"
         )
     number = 0
     while head := _exactly(stream, PACKET.size, f"packet {number}", end=True):
@@ -83,23 +86,23 @@ def read_packets(stream: BinaryIO, size: int | None = None) -> Iterator[Spikes]:
             raise NeurosimFormatError(f"packets: packet {number} {rule} (got {count} in {duration:g} s)")
         data = _exactly(stream, 12 * count, f"packet {number}")
         times = np.frombuffer(data, "<f8", count)
-        which = np.frombuffer(data, "<i4", count, 8 * count)
-        inside = (times >= 0).all() and (times <= duration).all() and (np.diff(times) >= 0).all()
-        if not inside or (which < 0).any() or (which >= units).any():
+        indices = np.frombuffer(data, "<i4", count, 8 * count)
+        in_time = (times >= 0).all() and (times <= duration).all() and (np.diff(times) >= 0).all()
+        if not in_time or (indices < 0).any() or (indices >= units).any():
             rule = f"must hold ascending times within {duration:g} s and units below {units}"
             raise NeurosimFormatError(f"packets: packet {number} {rule}; write it with PacketWriter")
-        yield Spikes.unchecked(times.astype(np.float64), which.astype(np.int32), units, duration, (units,))
+        yield Spikes.unchecked(times.astype(np.float64), indices.astype(np.int32), units, duration, (units,))
         number += 1
 
 
-def _exactly(stream: BinaryIO, count: int, what: str, *, end: bool = False) -> bytes:
-    """Return as many bytes, waiting for them; b"" where the stream may end and does."""
+def _exactly(stream: BinaryIO, count: int, part: str, *, end: bool = False) -> bytes:
+    """Return `count` bytes, waiting for them; b"" where the stream may end and does. `part` stands in the error."""
     data = bytearray()
     while len(data) < count:
         piece = stream.read(count - len(data))
         if not piece:
             if end and not data:
                 return b""
-            raise NeurosimFormatError(f"packets: the stream ends within its {what}, after {len(data)} of {count} bytes")
+            raise NeurosimFormatError(f"packets: the stream ends within its {part}, after {len(data)} of {count} bytes")
         data += piece
     return bytes(data)

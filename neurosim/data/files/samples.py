@@ -39,7 +39,7 @@ class StateSamples:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """[samples] times in s."""
+        """Return the [samples] times in s."""
         return self.start + np.arange(len(self.values), dtype=np.float64) * self.interval
 
 
@@ -64,16 +64,16 @@ def write_sample_pieces(
     groups: dict[str, PlainTree] = {"": ROOT}
     specs = {}
     mappings = {}
-    for name, one in states.items():
+    for name, state in states.items():
         check_name(name, "write_samples")
         group = f"report/{name}"
         count = samples[name]
         groups[group] = {
-            "population": np.bytes_(one.population.encode()),
-            "variable": np.bytes_(one.variable.encode()),
+            "population": np.bytes_(state.population.encode()),
+            "variable": np.bytes_(state.variable.encode()),
         }
-        specs[f"{group}/data"] = DatasetSpec((count, len(one.units)), one.values.dtype.str, {})
-        for part, values in _mapping(one, count).items():
+        specs[f"{group}/data"] = DatasetSpec((count, len(state.units)), state.values.dtype.str, {})
+        for part, values in _mapping(state, count).items():
             if part == "time":
                 attributes = {"units": np.bytes_("seconds")}
             else:
@@ -96,7 +96,7 @@ def read_samples(path: str | os.PathLike[str]) -> dict[str, StateSamples]:
         NeurosimMissingError: no such file.
         NeurosimFormatError: not HDF5, or another layout.
     """
-    found = {}
+    states = {}
     with open_hdf5(path) as file:
         for name in file.names("report"):
             group = f"report/{name}"
@@ -107,15 +107,15 @@ def read_samples(path: str | os.PathLike[str]) -> dict[str, StateSamples]:
             if values.ndim != 2 or values.shape[1] != len(units) or len(about) != 2:
                 raise file.error(f"/{group}/data", f"samples of {len(units)} units", list(values.shape), LAYOUT)
             texts = {key: text_of(text) for key, text in about.items()}
-            found[name] = StateSamples(
+            states[name] = StateSamples(
                 **texts, units=units.astype(np.int64), start=start, interval=interval, values=values
             )
-    return found
+    return states
 
 
-def _mapping(one: StateSamples, count: int) -> dict[str, NDArray]:
+def _mapping(samples: StateSamples, count: int) -> dict[str, NDArray]:
     return {
-        "node_ids": one.units.astype("<u8"),
-        "index_pointer": np.arange(len(one.units) + 1, dtype="<u8"),
-        "time": np.array([one.start, one.start + count * one.interval, one.interval], "<f8"),
+        "node_ids": samples.units.astype("<u8"),
+        "index_pointer": np.arange(len(samples.units) + 1, dtype="<u8"),
+        "time": np.array([samples.start, samples.start + count * samples.interval, samples.interval], "<f8"),
     }

@@ -82,14 +82,16 @@ def shd_extent(path: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
         units, _ = file.ragged("spikes/units", "iu")
         if units.size and not 0 <= units.min() <= units.max() < 1 << 31:
             raise file.error("/spikes/units", "channels >= 0 and below 2^31", f"{units.min()} to {units.max()}")
-        return int(units.max(initial=0)) + 1, file.texts("extra/keys") if file.has("extra/keys") else ()
+        classes = file.texts("extra/keys") if file.has("extra/keys") else ()
+        return int(units.max(initial=0)) + 1, classes
 
 
 def _check_events(file: HDF5File, times: NDArray, units: NDArray, offsets: NDArray[np.int64], size: int) -> None:
     if units.size and not 0 <= units.min() <= units.max() < size <= 1 << 31:
         at = int(np.argmax((units < 0) | (units >= size)))
         raise file.error(f"/spikes/units event {at}", f"0 <= channel < {size}", units[at], "give channels=")
-    # The comparison refuses NaN too.
+    # Times rise within a recording; between the last event of one and the first of the next they may fall. The
+    # comparison refuses NaN too.
     rising = times[1:] >= times[:-1]
     starts = offsets[1:-1]
     rising[starts[(starts > 0) & (starts < len(times))] - 1] = True

@@ -28,7 +28,7 @@ UNITS = {"seconds": 1.0, "s": 1.0, "milliseconds": 1e-3, "ms": 1e-3}
 
 @dataclass(frozen=True)
 class Extent:
-    """Number of events of a population, and size, duration and shape as in `Spikes`; known before the events are."""
+    """Number of events, size, duration and shape of a population, to lay out a file before its events are known."""
 
     events: int
     size: int
@@ -75,13 +75,15 @@ def read_sonata(path: str | os.PathLike[str], population: str | None = None) -> 
             step = "read it with files.read_shd, or as data.name = 'shd'"
             raise file.error("/spikes", "spikes of populations", "many recordings in SHD's layout", step)
         # Files before populations were named have their columns in the group itself.
-        flat = next((name for name in ("gids", "node_ids") if {name, "timestamps"} <= set(names)), None)
-        if flat:
+        columns = [name for name in ("gids", "node_ids") if {name, "timestamps"} <= set(names)]
+        if columns:
             group = "spikes"
+            column = columns[0]
         else:
             group = f"spikes/{choose(path, names, population)}"
+            column = "node_ids"
         times = file.numbers(f"{group}/timestamps", "f").astype(np.float64)
-        nodes = file.numbers(f"{group}/{flat or 'node_ids'}", "iu", len(times))
+        nodes = file.numbers(f"{group}/{column}", "iu", len(times))
         times *= seconds_of_a_unit(file, group)
         attributes = file.attributes(group, "size", "shape", "duration")
         if nodes.size and not 0 <= nodes.min() <= nodes.max() < 1 << 31:
@@ -106,7 +108,7 @@ def sonata_populations(path: str | os.PathLike[str]) -> list[str]:
 
 
 def choose(path: object, names: list[str], population: str | None) -> str:
-    """Return the name of the chosen population, or of the only one.
+    """Return the name of the population in the file, or of the only one.
 
     Raises:
         NeurosimInputError: no such population, or several and None given.
@@ -120,8 +122,8 @@ def choose(path: object, names: list[str], population: str | None) -> str:
 
 def seconds_of_a_unit(file: HDF5File, group: str) -> float:
     """Return the unit of the times of a population, s."""
-    found = file.attributes(f"{group}/timestamps", "units")
-    name = text_of(found["units"]) if found else "milliseconds"
+    attributes = file.attributes(f"{group}/timestamps", "units")
+    name = text_of(attributes["units"]) if attributes else "milliseconds"
     if name not in UNITS:
         raise file.error(f"/{group}/timestamps attribute 'units'", f"one of {', '.join(UNITS)}", name, LAYOUT)
     return UNITS[name]

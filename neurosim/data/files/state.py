@@ -12,7 +12,7 @@ A class whose state lies elsewhere writes its parameters and its arrays apart:
     write_state(path, "Pooler", 1, to_plain(self), {"permanence": self._field.permanence})
 
     settings, arrays = read_state(path, "Pooler", 1)
-    with saved_values(path):                     # what does not fit is a NeurosimFormatError that names the file
+    with saved_values(path):                     # errors below become a NeurosimFormatError that names the file
         pooler = from_plain(Pooler, settings)    # neurosim.base.plain checks every value against its declared type
         pooler._fill(arrays)                     # shapes and types of arrays are the class's to check
 """
@@ -37,7 +37,7 @@ from .arrays import first_nan
 
 S = TypeVar("S", bound="Saved")
 HEADER = "neurosim"
-# What constructors and array operations raise of values that they cannot hold; sizes that lie end in a MemoryError.
+# Errors of constructors and array operations for values that they cannot hold; a false size ends in a MemoryError.
 _MISFITS = (
     NeurosimInputError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, ArithmeticError,
 )  # fmt: skip
@@ -51,9 +51,9 @@ def write_state(
 
     Args:
         path: of the file.
-        kind: what is saved, as a class name; `read_state` refuses another.
+        kind: name of the class that is saved; `read_state` refuses another.
         version: of the format of this kind.
-        settings: what JSON can hold.
+        settings: values that JSON can hold.
         arrays: by name.
 
     Raises:
@@ -129,14 +129,15 @@ class Saved:
         Raises:
             NeurosimWriteError: the disk refuses.
         """
-        kind, named = type(self).__name__, {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        arrays = {name: each for name, each in named.items() if isinstance(each, np.ndarray)}
-        settings = {name: to_plain(each, f"{kind}.{name}") for name, each in named.items() if name not in arrays}
+        kind = type(self).__name__
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        settings = {name: to_plain(value, f"{kind}.{name}") for name, value in values.items() if name not in arrays}
         write_state(path, kind, self.VERSION, settings, arrays)
 
     @classmethod
     def load(cls: type[S], path: str | os.PathLike[str]) -> S:
-        """Return what `save` wrote.
+        """Return the object that `save` wrote.
 
         Raises:
             NeurosimMissingError: no such file.
@@ -151,7 +152,7 @@ class Saved:
 def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy") -> Iterator[None]:
     """Turn errors in the values of a saved file into `NeurosimFormatError`s that name the file.
 
-    Use it around the code that makes an object from what `read_state` returned.
+    Use it around the code that makes an object from the result of `read_state`.
     """
     try:
         yield
@@ -163,7 +164,7 @@ def saved_values(path: str | os.PathLike[str], next_step: str = "restore a copy"
 
 
 def check_finite(arrays: Arrays) -> None:
-    """Raise unless all numbers of all arrays are finite: what is trained or learned is never saved otherwise.
+    """Raise unless all numbers of all arrays are finite; weights and learned state are checked before they are saved.
 
     Raises:
         NeurosimInputError: naming the first array.
@@ -178,7 +179,7 @@ class _Header(NamedTuple):
     version: int
     settings: PlainTree
     digest: str
-    digested: Mapping[str, Any]  # what the digest covers beside the arrays
+    digested: Mapping[str, Any]  # the part of the header that the digest covers, beside the arrays
 
 
 def _header(stored: Mapping[str, Any]) -> _Header:
@@ -187,7 +188,7 @@ def _header(stored: Mapping[str, Any]) -> _Header:
 
 
 def _digest(settings: Mapping[str, Any], arrays: Arrays) -> str:
-    """SHA-256 of the settings and of every array with its name, type and shape."""
+    """Return the SHA-256 of the settings and of every array with its name, type and shape."""
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

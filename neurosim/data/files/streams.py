@@ -17,7 +17,7 @@ from ..read_report import ReadReport
 from ..spikes import Spikes
 from .aedat import CAMERAS, read_aedat2
 from .aedat4 import read_aedat4
-from .cameras import MICROSECOND, Sensor, check_sensor, made, read_header, reported
+from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor, read_header
 
 SIGNATURE = b"Event Stream"
 # Version, kind, width and height follow the signature.
@@ -59,10 +59,10 @@ def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
         raise format_error(path, "byte 15", "DVS or ATIS events (1 or 2)", got, "its records are not events of pixels")
     shape = (2, int.from_bytes(head[18:20], "little"), int.from_bytes(head[16:18], "little"))
     tally = np.zeros(1, np.int64)
-    spikes = _decoded(
+    spikes = _decode(
         path, streams.event_stream, (raw, HEADER, kind), shape, ReadReport("event-stream", row_0="bottom"), tally
     )
-    return reported(spikes, {"measurements of exposure": tally[0]})
+    return add_counts(spikes, {"measurements of exposure": tally[0]})
 
 
 def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
@@ -86,20 +86,22 @@ def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None) -> S
         raise format_error(
             path, "header", "the line '#Format: RAW'", form[1][:40], "write it again without compression"
         )
-    known = shape or _sensor(header)
+    sensor = shape or _sensor(header)
     tally = np.zeros(len(_AEDAT31), np.int64)
     extent = np.zeros(2, np.int64)
-    if known is None:
-        none = np.empty(0)
+    if sensor is None:
+        # Without room for events the kernel only counts, and notes the highest y and x.
+        times = np.empty(0)
         units = np.empty(0, np.int32)
-        _raise(path, streams.aedat31(raw, start, 0, 0, MICROSECOND, none, units, tally, extent), (2, 0, 0))
-        known = (2, int(extent[0]) + 1, int(extent[1]) + 1)
-    spikes = _decoded(path, streams.aedat31, (raw, start), known, ReadReport("aedat31"), tally, extent)
-    return reported(spikes, dict(zip(_AEDAT31, tally.tolist(), strict=True)))
+        result = streams.aedat31(raw, start, 0, 0, MICROSECOND, times, units, tally, extent)
+        _check_result(path, result, (2, 0, 0))
+        sensor = (2, int(extent[0]) + 1, int(extent[1]) + 1)
+    spikes = _decode(path, streams.aedat31, (raw, start), sensor, ReadReport("aedat31"), tally, extent)
+    return add_counts(spikes, dict(zip(_AEDAT31, tally.tolist(), strict=True)))
 
 
 def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera: str | None = None) -> Spikes:
-    """Return an AEDAT recording, of the version that its first line says.
+    """Return an AEDAT recording, of the version in its first line.
 
     Args:
         path: of the file.
@@ -128,12 +130,17 @@ def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera
 
 def _sensor(header: str) -> Sensor | None:
     """Return the shape of the sensor of the source that the header names; None if it is not known."""
-    said = re.findall(r"^#\s*Source \d+:\s*(\w+)", header, re.M)
-    chip = said[0].lower() if len(said) == 1 else ""
-    return next(((2, known.height, known.width) for name, known in CAMERAS.items() if chip.startswith(name)), None)
+    sources = re.findall(r"^#\s*Source \d+:\s*(\w+)", header, re.M)
+    # Several sources may be of several cameras.
+    if len(sources) != 1:
+        return None
+    for name, camera in CAMERAS.items():
+        if sources[0].lower().startswith(name):
+            return (2, camera.height, camera.width)
+    return None
 
 
-def _decoded(
+def _decode(
     path: object,
     kernel: Callable,
     data: tuple[object, ...],
@@ -148,16 +155,16 @@ def _decoded(
     for _ in range(2):
         times = np.empty(room, np.float64)
         units = np.empty(room, np.int32)
-        found = kernel(*data, shape[1], shape[2], MICROSECOND, times, units, *tallies)
-        room = _raise(path, found, shape)
+        result = kernel(*data, shape[1], shape[2], MICROSECOND, times, units, *tallies)
+        room = _check_result(path, result, shape)
         if room == 0:
             break
-    return made(times[:room], units[:room], shape, report)
+    return build_spikes(times[:room], units[:room], shape, report)
 
 
-def _raise(path: object, found: tuple[int, int, int], shape: Sensor) -> int:
-    """Return the number of events that a kernel found; raise if it found a fault."""
-    events, fault, at = found
+def _check_result(path: object, result: tuple[int, int, int], shape: Sensor) -> int:
+    """Return the number of events in the result of a kernel; raise if it stopped at a fault."""
+    events, fault, at = result
     if fault in _FAULTS:
         raise format_error(path, f"byte {at}", *_FAULTS[fault])
     if fault:

@@ -1,4 +1,4 @@
-"""Tables of events: NumPy files (.npy, .npz), and what all formats with columns of events share."""
+"""Tables of events: NumPy files (.npy, .npz), and functions shared by all formats with columns of events."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ Columns = Mapping[str, NDArray]
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of events and how they are to be read.
+    """Columns of events, and their place in a file.
 
     Attributes:
         path, where: the file, and the place of the table in it, for errors.
         columns: by the keys of `NAMES`.
         format: name of the format.
-        start: s, what the clock shows at time 0.
+        start: time of the clock at time 0, s.
         first_line: of the events, in a file of lines.
     """
 
@@ -60,7 +60,8 @@ class Table:
         """Return the place of an event, for errors."""
         if self.first_line is not None:
             return f"line {self.first_line + index}"
-        return f"{_at(self)}{key}{', ' if key else ''}entry {index}"
+        column = f"{key}, " if key else ""
+        return f"{_at(self)}{column}entry {index}"
 
 
 def read_npy(
@@ -92,10 +93,13 @@ def read_npy(
         arrays = _members(path, raw)
     else:
         arrays = {"array": _array(path, "", raw)}
-    where, found = find_columns(path, arrays, columns)
-    size = [int(arrays[name]) for name in ("height", "width") if name in arrays and _is_count(arrays[name])]
-    known = shape or ((2, *size) if len(size) == 2 else None)
-    return spikes_of(Table(path, "" if where == "array" else where, found, "numpy"), known, tick)
+    name, events = find_columns(path, arrays, columns)
+    size = [int(arrays[key]) for key in ("height", "width") if key in arrays and _is_count(arrays[key])]
+    if shape is None and len(size) == 2:
+        shape = (2, *size)
+    # The one array of an .npy file has no name.
+    where = "" if name == "array" else name
+    return spikes_of(Table(path, where, events, "numpy"), shape, tick)
 
 
 def find_columns(path: object, arrays: Mapping[str, NDArray], order: str | None) -> tuple[str, Columns]:
@@ -104,12 +108,14 @@ def find_columns(path: object, arrays: Mapping[str, NDArray], order: str | None)
     Raises:
         NeurosimFormatError: none, or more than one.
     """
+    # An array of one dimension, or with all others of length 1, is a column. First an array for each column, then one
+    # structured array, then one of four columns without names.
     lists = {name: array.reshape(-1) for name, array in arrays.items() if array.size in (0, *array.shape)}
-    own = by_name(lists)
-    if own:
-        return "", own
-    tables = {name: by_name(fields_of(array)) for name, array in arrays.items() if array.dtype.names}
-    tables = {name: table for name, table in tables.items() if table}
+    columns = by_name(lists)
+    if columns:
+        return "", columns
+    structured = {name: by_name(fields_of(array)) for name, array in arrays.items() if array.dtype.names}
+    tables = {name: table for name, table in structured.items() if table}
     if not tables:
         plain = {name: array for name, array in arrays.items() if array.ndim == 2 and 4 in array.shape}
         tables = {name: _by_order(path, name, array, order) for name, array in plain.items()}
@@ -126,8 +132,11 @@ def fields_of(array: NDArray) -> dict[str, NDArray]:
 
 def by_name(arrays: dict[str, NDArray]) -> dict[str, NDArray]:
     """Return the columns of events among lists, by the keys of `NAMES`; empty if t or x is absent."""
-    known = {KEYS[name.lower()]: array for name, array in reversed(arrays.items()) if name.lower() in KEYS}
-    return known if {"t", "x"} <= known.keys() else {}
+    # Reversed: of two names of one column the first counts.
+    columns = {KEYS[name.lower()]: array for name, array in reversed(arrays.items()) if name.lower() in KEYS}
+    if {"t", "x"} <= columns.keys():
+        return columns
+    return {}
 
 
 def _by_order(path: object, name: str, array: NDArray, order: str | None) -> dict[str, NDArray]:
@@ -160,9 +169,9 @@ def _fits(columns: Columns) -> bool:
     t = columns["t"]
     p = columns["p"]
     with np.errstate(invalid="ignore"):
-        places = all(((v >= 0) & (v < 1 << 15) & (v % 1 == 0)).all() for v in (columns["x"], columns["y"]))
-    sides = ((p == 0) | (p == 1)).all() or ((p == -1) | (p == 1)).all()
-    return bool(places and sides and (t[1:] >= t[:-1]).all())
+        are_places = all(((v >= 0) & (v < 1 << 15) & (v % 1 == 0)).all() for v in (columns["x"], columns["y"]))
+    are_polarities = ((p == 0) | (p == 1)).all() or ((p == -1) | (p == 1)).all()
+    return bool(are_places and are_polarities and (t[1:] >= t[:-1]).all())
 
 
 def spikes_of(table: Table, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
@@ -183,11 +192,12 @@ def spikes_of(table: Table, shape: tuple[int, ...] | None, tick: float | None) -
         if len(array) != len(t):
             raise format_error(table.path, f"{_at(table)}{key}", f"{len(t)} entries, as t", len(array), LAYOUT)
     with np.errstate(invalid="ignore"):
-        whole = t.dtype.kind in "iu" or bool((t % 1 == 0).all())
-    unit = tick or (MICROSECOND if whole else 1.0)
+        are_integers = t.dtype.kind in "iu" or bool((t % 1 == 0).all())
+    default = MICROSECOND if are_integers else 1.0
+    unit = tick or default
     changed: dict[str, int] = {}
     p = _polarity(table, columns.get("p"), len(t))
-    # A 2 is ON of those that count from 1, which have no 0: a recording may have ON alone.
+    # A polarity of 2 is ON in a file that counts from 1; such a file has no 0, and may have ON events alone.
     if p.max(initial=0) == 2:
         p = p - 1
         places = [place - 1 for place in places]
@@ -197,8 +207,12 @@ def spikes_of(table: Table, shape: tuple[int, ...] | None, tick: float | None) -
         step = "without y, all polarities must be equal"
         raise format_error(table.path, f"{_at(table)}columns", "a column y beside p", "none", step)
     sensor = _sensor(table, places, shape)
-    coordinates = ([p] if len(sensor) == 3 else []) + places
+    if len(sensor) == 3:
+        coordinates = [p, *places]
+    else:
+        coordinates = places
     _check_places(table, coordinates, sensor)
+    # unit = (p height + y) width + x
     units = np.zeros(len(t), np.int64)
     for size, values in zip(sensor, coordinates, strict=True):
         units *= size
@@ -226,7 +240,9 @@ def _polarity(table: Table, p: NDArray | None, count: int) -> NDArray:
     if p is None:
         return np.zeros(count, np.int8)
     allowed = (p == 0) | (p == 1) | (p == -1) | (p == 2)
-    if not allowed.all() or (count and ((p.min() < 0 and (p == 0).any()) or (p.max() == 2 and p.min() < 1))):
+    # The pairs are 0 and 1, -1 and 1, or 1 and 2: neither -1 nor 2 goes with 0, nor with each other.
+    mixed = count > 0 and ((p.min() < 0 and (p == 0).any()) or (p.max() == 2 and p.min() < 1))
+    if not allowed.all() or mixed:
         at = int(np.argmin(allowed))
         raise format_error(table.path, table.row(at, "p"), "polarities 0 and 1, or -1 and 1", p[at], LAYOUT)
     return np.maximum(p, 0).astype(np.int8)
@@ -249,18 +265,20 @@ def _sensor(table: Table, places: Sequence[NDArray], shape: tuple[int, ...] | No
     """Return the shape of the sensor: (2, height, width), or (units,) of a table without y."""
     rank = 3 if len(places) == 2 else 1
     if shape is None:
-        high = [place.max(initial=0) for place in places]
-        if not all(0 <= top < 1 << 31 for top in high):
-            raise format_error(table.path, f"{_at(table)}x, y", "places below 2^31", max(high), LAYOUT)
-        shape = tuple(int(top) + 1 for top in high)
-        shape = (2, *shape) if rank == 3 else shape
+        highest = [place.max(initial=0) for place in places]
+        if not all(0 <= place < 1 << 31 for place in highest):
+            raise format_error(table.path, f"{_at(table)}x, y", "places below 2^31", max(highest), LAYOUT)
+        shape = tuple(int(place) + 1 for place in highest)
+        if rank == 3:
+            shape = (2, *shape)
     elif rank == 1:
         shape = (math.prod(shape),)
     if rank == 3:
         rule = "must be (2 polarities, height, width)"
     else:
         rule = "must be (units,): the table has no y"
-    fits = len(shape) == rank and all(n > 0 for n in shape) and (rank == 1 or shape[0] == 2)
+    has_polarities = rank == 1 or shape[0] == 2
+    fits = len(shape) == rank and all(n > 0 for n in shape) and has_polarities
     require(fits, f"{table.path}: shape", rule, shape)
     if math.prod(shape) >= 1 << 31:
         raise format_error(table.path, f"{_at(table)}x, y", "fewer than 2^31 units", shape, LAYOUT)
@@ -286,14 +304,16 @@ def _is_count(array: NDArray) -> bool:
 
 def _array(path: object, name: str, raw: NDArray[np.uint8]) -> NDArray:
     """Return the array in the bytes of an .npy file, without a copy."""
+    # The header follows the magic string, the version and its own length, at most 12 bytes.
     file = io.BytesIO(raw[: MAX_HEADER + 12].tobytes())
-    where = f"{name + ', ' if name else ''}byte 0"
+    prefix = f"{name}, " if name else ""
+    where = f"{prefix}byte 0"
     if raw.size == 0:
         raise format_error(path, where, "a NumPy array", "an empty file", "fetch it again")
     try:
         version = np.lib.format.read_magic(file)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = readers[version](file, max_header_size=MAX_HEADER)
         if dtype.hasobject:
             step = "save it as plain numbers: nothing is unpickled"
             raise format_error(path, where, "an array of numbers", "one of pickled objects", step)
@@ -301,8 +321,9 @@ def _array(path: object, name: str, raw: NDArray[np.uint8]) -> NDArray:
         have = raw.size - file.tell()
         need = count * dtype.itemsize
         if not (count >= 0 and dtype.itemsize > 0 and have == need):
-            raise format_error(path, f"{name + ', ' if name else ''}byte {file.tell()}", f"{need} bytes", have, AGAIN)
-        return np.frombuffer(raw, dtype, count, file.tell()).reshape(shape, order="F" if fortran else "C")
+            raise format_error(path, f"{prefix}byte {file.tell()}", f"{need} bytes", have, AGAIN)
+        values = np.frombuffer(raw, dtype, count, file.tell())
+        return values.reshape(shape, order="F" if fortran else "C")
     except NeurosimError:
         raise
     except Exception as error:
@@ -316,9 +337,9 @@ def _members(path: object, raw: NDArray[np.uint8]) -> dict[str, NDArray]:
         with zipfile.ZipFile(io.BytesIO(raw.data)) as archive:
             infos = archive.infolist()
             total = sum(info.file_size for info in infos)
-            most = max_unpacked(raw.size)
-            if total > most or len(infos) > MAX_ARRAYS:
-                expected = f"at most {MAX_ARRAYS} arrays and {most} bytes"
+            bound = max_unpacked(raw.size)
+            if total > bound or len(infos) > MAX_ARRAYS:
+                expected = f"at most {MAX_ARRAYS} arrays and {bound} bytes"
                 raise format_error(path, "archive", expected, f"{len(infos)} and {total}", "save it again")
             contents = {info.filename.removesuffix(".npy"): archive.read(info) for info in infos}
     except NeurosimError:

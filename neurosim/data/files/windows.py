@@ -54,29 +54,30 @@ def _windows(file: HDF5File, population: str | None, length: float) -> Iterator[
     if len(all_times) != len(all_nodes):
         raise file.error(f"/{group}/node_ids", f"{len(all_times)} entries, as timestamps", len(all_nodes))
     seconds = seconds_of_a_unit(file, group)
-    known = file.attributes(group, "size", "duration", "shape")
-    if "size" in known:
-        size = int(known["size"])
+    attributes = file.attributes(group, "size", "duration", "shape")
+    if "size" in attributes:
+        size = int(attributes["size"])
     else:
         size = _highest(all_nodes) + 1
-    shape = tuple(int(n) for n in np.atleast_1d(known.get("shape", size)))
-    duration = float(known.get("duration", 0.0))
+    shape = tuple(int(n) for n in np.atleast_1d(attributes.get("shape", size)))
+    duration = float(attributes.get("duration", 0.0))
     times: NDArray[np.float64] = np.empty(0)
     nodes: NDArray[np.int64] = np.empty(0, np.int64)
     read = 0
     start = 0.0
     while start < duration or read < len(all_times) or times.size:
         stop = start + length
+        # Read pieces until one reaches beyond the window; its later events wait for the next window.
         while read < len(all_times) and (times.size == 0 or times[-1] < stop):
             piece = slice(read, min(read + PIECE, len(all_times)))
             times = np.concatenate([times, all_times[piece].astype(np.float64) * seconds])
             nodes = np.concatenate([nodes, all_nodes[piece].astype(np.int64)])
             read = piece.stop
         cut = _count_before(file, group, times, start, stop)
-        here = nodes[:cut]
-        if here.size and not 0 <= here.min() <= here.max() < size:
-            raise file.error(f"/{group}/node_ids", f"0 <= node < {size}", f"{here.min()} to {here.max()}")
-        yield Spikes.unchecked(times[:cut] - start, here.astype(np.int32), size, length, shape)
+        units = nodes[:cut]
+        if units.size and not 0 <= units.min() <= units.max() < size:
+            raise file.error(f"/{group}/node_ids", f"0 <= node < {size}", f"{units.min()} to {units.max()}")
+        yield Spikes.unchecked(times[:cut] - start, units.astype(np.int32), size, length, shape)
         times = times[cut:]
         nodes = nodes[cut:]
         start = stop

@@ -1,4 +1,4 @@
-"""A folder of recordings: found, read, put into one sensor, split, and what was understood of it."""
+"""A folder of recordings: its files are listed, read, put into one sensor and split, with a report of all of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import splits
 from .images import read_image
 from .items import IMAGES, Item, find_items
 from .options import FolderOptions, of_folder
-from .sensor import Shape, common_shape, placed
+from .sensor import Shape, common_shape, place
 
 # Formats of files that hold images.
 PICTURES = "images"
@@ -33,11 +33,11 @@ class Folder:
         options: how it was read.
         items: the recordings' files, classes, splits and groups.
         recordings: all of them, in the order of the items.
-        split: of each item.
+        split: name of the split of each item.
         groups: names of the values of each group, in the order of their numbers in `recordings.groups`.
         formats: number of files of each format.
-        remarks: what was guessed, changed or left out, a sentence each.
-        doubts: what may be wrong, a sentence each.
+        remarks: guesses, changes and omissions in reading the files, a sentence each.
+        doubts: possible faults of the recordings, a sentence each.
     """
 
     root: Path
@@ -52,17 +52,17 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Name of the folder."""
+        """Return the name of the folder."""
         return self.root.resolve().name or str(self.root)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits, that for training first."""
+        """Return the names of the splits, the one for training first."""
         return splits.names_of(self.split)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Number of recordings of each split."""
+        """Return the number of recordings of each split."""
         return {name: self.split.count(name) for name in self.splits}
 
     def select(self, split: str) -> Recordings:
@@ -76,7 +76,7 @@ class Folder:
 
 
 def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: bool = True) -> Folder:
-    """Return the recordings of a folder; the last one is kept, unless one of its files has changed.
+    """Return the recordings of a folder; the latest result is cached until one of its files changes.
 
     Args:
         root: the folder.
@@ -99,8 +99,8 @@ def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: 
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    about = path.stat()
-    return str(path), about.st_size, about.st_mtime_ns
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=1)
@@ -110,15 +110,13 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     listing = find_items(root, options)
     items = listing.items
     split = splits.split_of(items, options, str(root))
-    read = [
-        _read(item, options, number)
-        for number, item in enumerate(tqdm(items, "reading", unit="file", delay=2.0, disable=quiet or None))
-    ]
+    bar = tqdm(items, "reading", unit="file", delay=2.0, disable=quiet or None)
+    read = [_read(item, options, number) for number, item in enumerate(bar)]
     shape = common_shape(read, [str(item.path.relative_to(root)) for item in items])
     classes, labels = splits.numbered([item.label for item in items])
     if len(classes) < 2:
         raise NeurosimInputError(f"{root}: has recordings of one class, {classes[0]}; add those of another")
-    recordings = Recordings.collect([placed(spikes, shape) for spikes in read], labels, classes)
+    recordings = Recordings.collect([place(spikes, shape) for spikes in read], labels, classes)
     groups = _groups(items)
     numbers = {name: values for name, (_, values) in groups.items()}
     return Folder(
@@ -162,19 +160,19 @@ def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
 
 def _groups(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:
     """Return the values and the numbers of each group that all recordings have; integers keep their number."""
-    found = {}
+    groups = {}
     for name in items[0].groups:
         if all(name in item.groups for item in items):
             values = [item.groups[name] for item in items]
             names, numbers = splits.numbered(values)
-            if all(value.isdecimal() and value.isascii() and len(value) <= splits.MAX_DIGITS for value in names):
+            if all(map(splits.is_integer, names)):
                 numbers = np.array([int(value) for value in values], np.int64)
-            found[name] = names, numbers
-    return found
+            groups[name] = names, numbers
+    return groups
 
 
 def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
-    """Yield what the readers report, over all files."""
+    """Yield the reports of the readers, summed over all files."""
     reports = [spikes.report for spikes in read if spikes.report is not None]
     for words, count in Counter(words for report in reports for words in report.guessed).items():
         yield f"guessed in {count:,} files: {words}"
@@ -185,10 +183,10 @@ def _remarks(read: Sequence[Spikes], options: FolderOptions) -> Iterable[str]:
         for report in reports:
             total.update(getattr(report, kind))
         yield from (f"{verb}: {count:,} {words}" for words, count in total.items() if count)
-    started = [report.start for report in reports if report.start]
-    if started and options.start in (None, "first"):
-        places = f"{min(started):.3f} to {max(started):.3f} s"
-        yield f"recordings start at their first event, which the clocks of {len(started):,} files show at {places}"
+    starts = [report.start for report in reports if report.start]
+    if starts and options.start in (None, "first"):
+        times = f"{min(starts):.3f} to {max(starts):.3f} s"
+        yield f"recordings start at their first event, which the clocks of {len(starts):,} files show at {times}"
 
 
 def _row_0(spikes: Spikes) -> str:
@@ -198,22 +196,24 @@ def _row_0(spikes: Spikes) -> str:
 def _doubts(
     read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
 ) -> Iterable[str]:
-    lowest = [item.path.name for spikes, item in zip(read, items, strict=True) if _row_0(spikes) == "bottom"]
-    if lowest and len(lowest) < len(read):
-        some = f"{len(lowest)} recordings, e.g. {printable(lowest[0])}"
+    flipped = [item.path.name for spikes, item in zip(read, items, strict=True) if _row_0(spikes) == "bottom"]
+    if flipped and len(flipped) < len(read):
+        some = f"{len(flipped)} recordings, e.g. {printable(flipped[0])}"
         yield f"row 0 is at the bottom in {some}, and at the top in others"
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
         yield f"{len(silent)} recordings have no events, e.g. {printable(silent[0])}"
     for name in sorted(set(split)):
-        there = {item.label for item, own in zip(items, split, strict=True) if own == name}
-        lost = [label for label in classes if label not in there]
-        if lost:
-            yield f"the split {name} has no recordings of {', '.join(lost[:6])}{' ...' if len(lost) > 6 else ''}"
+        labels = {item.label for item, own in zip(items, split, strict=True) if own == name}
+        missing = [label for label in classes if label not in labels]
+        if missing:
+            more = " ..." if len(missing) > 6 else ""
+            yield f"the split {name} has no recordings of {', '.join(missing[:6])}{more}"
     durations = np.array([spikes.duration for spikes in read])
-    middle = float(np.median(durations))
-    if durations.max() > 10 * max(middle, 1e-9):
+    median = float(np.median(durations))
+    if durations.max() > 10 * max(median, 1e-9):
         item = items[int(durations.argmax())]
-        yield f"{printable(item.path.name)} lasts {durations.max():.3f} s, ten times the median of {middle:.3f} s"
+        yield f"{printable(item.path.name)} lasts {durations.max():.3f} s, ten times the median of {median:.3f} s"
+    # Polarity is the first axis: without an event of polarity 1 all units are in the first half of the sensor.
     if len(shape) == 3 and all(spikes.units.max(initial=0) < spikes.size // shape[0] for spikes in read):
         yield "all events have polarity 0"

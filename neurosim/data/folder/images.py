@@ -39,7 +39,7 @@ def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
             return np.asarray(picture.convert("L"))
-    except Exception as error:  # Pillow raises whatever its decoders do
+    except Exception as error:  # Pillow passes on every error of its decoders
         reason = printable(" ".join(str(error).split()))[:120] or type(error).__name__
         raise NeurosimFormatError(
             f"{path}: cannot be read as a picture ({reason}); save it again, e.g. as PNG"

@@ -1,4 +1,4 @@
-"""Items of a folder: which file is which recording, of which class, split and speaker."""
+"""Items of a folder: the file, class, split and speaker of each recording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .options import ROWS, SETTINGS, FolderOptions
 
 LABEL_FILES = ("labels.csv", "labels.toml", SETTINGS)
 IMAGES = (".png", ".pgm", ".ppm", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
-# Names of folders that are splits, and what they are called here.
+# Splits by the names of their folders.
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing", "t10k"), "test"),
@@ -39,7 +39,7 @@ class Item:
     Attributes:
         path: of its file.
         label: name of its class.
-        split: it is given to; None: it is to be drawn.
+        split: name of its split; None: it will be drawn.
         groups: its other properties by name, e.g. {"speaker": "3"}.
         index: of an image in an IDX file.
     """
@@ -53,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
-    """The items of a folder, in order, and remarks on what was left out."""
+    """The items of a folder, in order, and remarks on the files that were left out."""
 
     items: tuple[Item, ...]
     remarks: tuple[str, ...] = ()
@@ -110,13 +110,16 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
         reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
         names = [name.strip().lower() for name in reader.fieldnames or ()]
         reader.fieldnames = names
-        rows = [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in reader]
+        rows = []
+        for row in reader:
+            # Values beyond the last column have the key None.
+            rows.append({key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
     except (csv.Error, UnicodeDecodeError) as error:
         raise NeurosimFormatError(f"{path}: is not CSV ({printable(str(error))[:80]}); write it again") from None
-    lost = [name for name in REQUIRED if name not in names]
-    if lost:
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
         got = printable(", ".join(names))[:80]
-        raise NeurosimFormatError(f"{path}: line 1: expected the columns file and label, got {got}; add {lost[0]}")
+        raise NeurosimFormatError(f"{path}: line 1: expected the columns file and label, got {got}; add {missing[0]}")
     return rows
 
 
@@ -124,41 +127,42 @@ def _toml_rows(path: Path) -> list[dict[str, str]]:
     rows: Any = read_toml(path).get(ROWS)
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise NeurosimFormatError(f'{path}: expected entries [[{ROWS}]] with file = "..." and label = "..."; add them')
-    plain = str | int | float
-    wrong = next((k for row in rows for k, v in row.items() if not isinstance(v, plain) or isinstance(v, bool)), None)
-    if wrong is not None:
-        raise NeurosimFormatError(f"{path}: {printable(wrong)}: must be a string or a number; correct it")
+    for row in rows:
+        for key, value in row.items():
+            if not isinstance(value, str | int | float) or isinstance(value, bool):
+                raise NeurosimFormatError(f"{path}: {printable(key)}: must be a string or a number; correct it")
     return [{str(key): str(value) for key, value in row.items()} for row in rows]
 
 
 def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Listing:
-    known = {file.relative_to(root).as_posix(): file for file in _all_files(root)}
-    short: dict[str, list[Path]] = {}
-    for file in known.values():
-        short.setdefault(file.name, []).append(file)
+    # A row names a file by its path from the root, or by its name alone where only one file has it.
+    by_path = {file.relative_to(root).as_posix(): file for file in _all_files(root)}
+    by_name: dict[str, list[Path]] = {}
+    for file in by_path.values():
+        by_name.setdefault(file.name, []).append(file)
     items = []
-    seen = dict[Path, str]()
+    named: set[Path] = set()
     absent = []
     for row in rows:
         name = row["file"].replace("\\", "/").removeprefix("./")
-        if name in known:
-            found = [known[name]]
+        if name in by_path:
+            files = [by_path[name]]
         else:
-            found = short.get(name, [])
-        if len(found) > 1:
-            places = " and ".join(str(each.relative_to(root)) for each in found[:2])
+            files = by_name.get(name, [])
+        if len(files) > 1:
+            places = " and ".join(str(each.relative_to(root)) for each in files[:2])
             raise NeurosimInputError(f"{path}: {printable(name)}: is {places}; give the path from {root}")
-        if not found:
+        if not files:
             absent.append(printable(name))
             continue
-        if found[0] in seen:
+        if files[0] in named:
             raise NeurosimInputError(f"{path}: {printable(name)}: is named twice; keep one of its lines")
-        seen[found[0]] = name
+        named.add(files[0])
         split = row.get(SPLIT) or None
         split = split and printable(SPLITS.get(split.lower(), split))
-        own = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
-        groups = {printable(key): printable(value) for key, value in own.items()}
-        items.append(Item(found[0], printable(row["label"]), split, groups))
+        others = {key: value for key, value in row.items() if key not in (*REQUIRED, SPLIT) and value}
+        groups = {printable(key): printable(value) for key, value in others.items()}
+        items.append(Item(files[0], printable(row["label"]), split, groups))
     if absent:
         if len(absent) > 1:
             more = f" and {len(absent) - 1} more"
@@ -168,39 +172,37 @@ def _from_rows(root: Path, path: Path, rows: Sequence[Mapping[str, str]]) -> Lis
     lacking = [item.path.name for item in items if (item.split is None) != (items[0].split is None)]
     if lacking:
         raise NeurosimInputError(f"{path}: {printable(lacking[0])}: give all recordings a split, or none")
-    left = [file for file in known.values() if file not in seen and file != path and _is_recording(file)]
-    remarks = (
-        (f"{len(left)} files that {path.name} does not name are left out, e.g. {printable(left[0].name)}",)
-        if left
-        else ()
-    )
-    return Listing(tuple(items), remarks)
+    unnamed = [file for file in by_path.values() if file not in named and file != path and _is_recording(file)]
+    remarks = []
+    if unnamed:
+        example = printable(unnamed[0].name)
+        remarks.append(f"{len(unnamed)} files that {path.name} does not name are left out, e.g. {example}")
+    return Listing(tuple(items), tuple(remarks))
 
 
 def _from_idx(root: Path) -> Listing | None:
     """Return the images of IDX files, or None without such files."""
     items: list[Item] = []
     for path in sorted(root.iterdir()):
-        found = IDX.match(path.name)
-        if found is None:
+        match = IDX.match(path.name)
+        if match is None:
             continue
         name = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
-        names = (name, f"{name}.gz")
-        labels = next((root / name for name in names if (root / name).is_file()), None)
+        labels = next((file for file in (root / name, root / f"{name}.gz") if file.is_file()), None)
         if labels is None:
-            raise NeurosimMissingError(f"{path}: its labels are not beside it; add {found[1]}-labels-idx1-ubyte")
-        split = lookup(SPLITS, found[1].lower(), f"{path}: split")
+            raise NeurosimMissingError(f"{path}: its labels are not beside it; add {match[1]}-labels-idx1-ubyte")
+        split = lookup(SPLITS, match[1].lower(), f"{path}: split")
         numbers = read_idx(labels).ravel()
         items += [Item(path, str(int(label)), split, {}, index) for index, label in enumerate(numbers)]
     return Listing(tuple(items)) if items else None
 
 
 def _from_folders(root: Path) -> Listing:
-    """Return a recording for each file, of the class that the folder below `root` or a split is called."""
-    top = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    splits = {path: SPLITS[path.name.lower()] for path in top if path.name.lower() in SPLITS}
-    if splits and len(splits) < len(top):
-        other = next(path for path in top if path not in splits)
+    """Return a recording for each file; its class is the name of the folder below `root` or below a split."""
+    folders = _folders_in(root)
+    splits = {path: SPLITS[path.name.lower()] for path in folders if path.name.lower() in SPLITS}
+    if splits and len(splits) < len(folders):
+        other = next(path for path in folders if path not in splits)
         names = f"{next(iter(splits)).name}) and others ({other.name}"
         raise NeurosimInputError(f"{root}: has folders of splits ({names}); keep one kind")
     items = []
@@ -209,13 +211,14 @@ def _from_folders(root: Path) -> Listing:
     empty = []
     parents: Mapping[Path, str | None] = splits or {root: None}
     for parent, split in parents.items():
-        folders = [path for path in sorted(parent.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-        for folder in folders:
-            found = _all_files(folder)
-            good = [path for path in found if _is_recording(path)]
-            strange += [path for path in found if path not in good]
-            empty += [] if good else [printable(folder.name)]
-            items += [Item(path, printable(folder.name), split) for path in good]
+        for folder in _folders_in(parent):
+            label = printable(folder.name)
+            files = _all_files(folder)
+            recordings = [path for path in files if _is_recording(path)]
+            strange += [path for path in files if path not in recordings]
+            if not recordings:
+                empty.append(label)
+            items += [Item(path, label, split) for path in recordings]
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
         raise NeurosimMissingError(_nothing(root, len(beside), strange))
@@ -231,6 +234,7 @@ def _from_folders(root: Path) -> Listing:
 
 
 def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
+    """Return the error of a folder without recordings: its likely cause, and the next step."""
     ways = f"make a folder for each class, or {LABEL_FILES[0]} with the columns file and label"
     if any((root / name).is_file() for name in ("train.h5", "shd_train.h5")):
         return f"{root}: holds files in the layout of SHD; read it with data.name = 'shd' and data.root = '{root}'"
@@ -246,8 +250,13 @@ def _nothing(root: Path, beside: int, strange: Sequence[Path]) -> str:
 
 def _all_files(folder: Path) -> list[Path]:
     """Return all files below a folder, hidden ones left out, in the order of their paths."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    hidden = {path for path in files if any(part.startswith(".") for part in path.relative_to(folder).parts)}
+    return sorted(path for path in files if path not in hidden)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _files_in(folder: Path) -> list[Path]:

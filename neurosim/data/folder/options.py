@@ -15,14 +15,14 @@ from ..saccades import ImageCamera
 if TYPE_CHECKING:
     from ..files.formats import ReadOptions
 
-# The file of a folder that says how it is read.
+# File of a folder with its settings.
 SETTINGS = "dataset.toml"
 ROWS = "recording"
 
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How the recordings of a folder are read, named and split.
+    """Settings of how the recordings of a folder are read, named and split.
 
     Attributes:
         labels: a CSV or TOML file in the folder that names the recordings and their classes; None: `labels.csv`,
@@ -33,7 +33,7 @@ class FolderOptions:
         start: time 0 of a recording: "first", its first event; "file", time 0 of the file; or seconds from there. None:
             "first" for a file with the clock of a camera, "file" for others.
         format, clock, camera, tick, columns: as for `files.read`, for the files whose format has such a choice.
-        test: share of each class that is tested on, where the folder does not say its splits.
+        test: share of each class that is tested on, where the folder has no splits.
         by: a group such as "speaker", all of whose recordings go to the same split.
         seed: key of the draw of the splits.
         images: how still images are recorded.
@@ -58,19 +58,19 @@ class FolderOptions:
         require(0 <= self.seed < 2**63, f"{name}.seed", "must be 0 to 2^63 - 1", self.seed)
         known = isinstance(self.start, float) or self.start in (None, "first", "file")
         require(known, f"{name}.start", 'must be "first", "file" or seconds', self.start)
-        good = self.shape is None or (len(self.shape) in (1, 2, 3) and all(n > 0 for n in self.shape))
-        require(good, f"{name}.shape", "must be [polarities, height, width] or [channels]", self.shape)
+        fits = self.shape is None or (len(self.shape) in (1, 2, 3) and all(n > 0 for n in self.shape))
+        require(fits, f"{name}.shape", "must be [polarities, height, width] or [channels]", self.shape)
 
     @property
     def read(self) -> ReadOptions:
-        """The options of `files.read`."""
+        """Return the options of `files.read`."""
         from ..files.formats import ReadOptions
 
         return ReadOptions(self.format, self.shape, self.clock, self.camera, self.tick, self.columns)
 
 
-def of_folder(root: Path, given: Mapping[str, Any]) -> FolderOptions:
-    """Return the settings of a folder: `given` ones before those of its `dataset.toml`.
+def of_folder(root: Path, settings: Mapping[str, Any]) -> FolderOptions:
+    """Return the settings of a folder: `settings` win over those of its `dataset.toml`.
 
     Raises:
         NeurosimInputError: an unknown key or a value that breaks its rule.
@@ -82,7 +82,7 @@ def of_folder(root: Path, given: Mapping[str, Any]) -> FolderOptions:
     else:
         own = {}
     plain.from_plain(FolderOptions, own, str(path))  # an error names the file
-    return plain.from_plain(FolderOptions, _merged(own, given), "data.options")
+    return plain.from_plain(FolderOptions, _merged(own, settings), "data.options")
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, object]:

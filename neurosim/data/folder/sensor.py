@@ -18,45 +18,45 @@ ADVICE = "give data.options.shape, or keep one sensor in a folder"
 def common_shape(recordings: Sequence[Spikes], names: Sequence[str]) -> Shape:
     """Return the shape of a sensor that holds all recordings.
 
-    Files that do not say their sensor are read with the smallest that holds their events; others say one, and all must
-    say the same.
+    A file without a stated sensor is read with the smallest that holds its events. All files that state a sensor must
+    state the same one.
 
     Args:
         recordings: in any shapes.
         names: of their files, for errors.
 
     Raises:
-        NeurosimInputError: files that say different sensors, or one too small for the events of another.
+        NeurosimInputError: files that state different sensors, or one too small for the events of another.
     """
     rank = len(recordings[0].shape)
     for spikes, name in zip(recordings, names, strict=True):
         if len(spikes.shape) != rank:
             raise NeurosimInputError(_mixed(names[0], recordings[0].shape, name, spikes.shape))
-    said = {name: s.shape for s, name in zip(recordings, names, strict=True) if s.shape != extent(s)}
-    found = tuple(int(n) for n in np.max([spikes.shape for spikes in recordings], axis=0))
-    if not said:
-        return found
-    first, shape = next(iter(said.items()))
-    for name, other in said.items():
+    # A shape larger than the events need was stated in the file.
+    stated = {name: s.shape for s, name in zip(recordings, names, strict=True) if s.shape != extent(s)}
+    largest = tuple(int(n) for n in np.max([spikes.shape for spikes in recordings], axis=0))
+    if not stated:
+        return largest
+    first, shape = next(iter(stated.items()))
+    for name, other in stated.items():
         if other[-2:] != shape[-2:]:
             raise NeurosimInputError(_mixed(first, shape, name, other))
     for spikes, name in zip(recordings, names, strict=True):
         if any(n > m for n, m in zip(spikes.shape[-2:], shape[-2:], strict=True)):
             raise NeurosimInputError(_mixed(first, shape, name, spikes.shape))
-    return found
+    return largest
 
 
 def extent(spikes: Spikes) -> Shape:
     """Return the smallest shape that holds all events, with all polarities of the sensor."""
     shape = spikes.shape
-    last = spikes.coordinates()
-    high = [int(axis.max(initial=0)) + 1 for axis in last]
+    sizes = [int(axis.max(initial=0)) + 1 for axis in spikes.coordinates()]
     if len(shape) == 3:
-        return (shape[0], *high[1:])
-    return tuple(high)
+        return (shape[0], *sizes[1:])
+    return tuple(sizes)
 
 
-def placed(spikes: Spikes, shape: Shape) -> Spikes:
+def place(spikes: Spikes, shape: Shape) -> Spikes:
     """Return the events in a larger sensor, whose corner (0, 0) is the same."""
     if spikes.shape == shape:
         return spikes
