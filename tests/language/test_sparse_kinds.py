@@ -132,10 +132,11 @@ def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
     x = noise(1, 40, WIDTH)
     inputs, _ = layer.project(x, layer.initial(x), {})
     _, out = layer.chunked(layer.initial(x)["memory"], inputs)
-    keys, values, buckets, scores = (part[0] for part in inputs["row"].split([6, layer.ssm.inner, 1, 1], -1))
+    keys, values, scores = (inputs[name][0] for name in ("k", "values", "scores"))
+    buckets, wanted = (layer._bucket(inputs[name])[0] for name in ("centred_k", "centred_q"))
     seen_by_hash = 0
     for t in range(40):
-        same = [j for j in range(t + 1) if buckets[j] == inputs["bucket"][0, t]]
+        same = [j for j in range(t + 1) if buckets[j] == wanted[t]]
         best = sorted(range(t + 1), key=scores[:, 0].tolist().__getitem__)[-3:]
         seen = sorted({t, *same[-3:], *best})
         seen_by_hash += len(set(same[-3:]) - set(best))

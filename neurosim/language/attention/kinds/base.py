@@ -128,6 +128,7 @@ class Mixer(nn.Module, ABC):
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         """Return y [B, T, D] from the outputs of the recurrence: normalisation, gate and output projection."""
 
+    @leaf
     def stepwise(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Run many tokens by `recur`, one after the other."""
         outputs = []

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ....base.errors import check_fields, require
 from .base import Inputs, Mixer, Shared, State
+from .leaf import leaf
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads
 from .nested import best_so_far, initial_inside, run_inside
@@ -17,6 +18,18 @@ from .rotary import rotary
 from .softmax import CachedAttention
 
 EMPTY = -1.0  # innovation of a slot without a token; that of a token is at least 0
+
+
+@leaf
+def innovation(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (the mean square [B, T] of what the mean of the tokens before does not say of x, the last tokens).
+
+    Args:
+        tail: [B, w, D], the w tokens before x [B, T, D].
+    """
+    known = torch.cat([tail, x], 1)
+    expected = known[:, :-1].unfold(1, tail.shape[1], 1).mean(-1)
+    return (x - expected).square().mean(-1).detach(), known[:, x.shape[1] :]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -70,17 +83,13 @@ class BMojo(CachedAttention):
         position = state["position"]
         after: State = {}
         q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        known = torch.cat([state["tail"], x], 1)
-        expected = known[:, :-1].unfold(1, self.window_size, 1).mean(-1)
-        innovation = (x - expected).square().mean(-1).detach()[..., None, None].expand(-1, -1, self.kv_heads, -1)
         inputs = {"q": self.positions.turn(q, position), "k": self.positions.turn(k, position), "v": v}
-        faded = [torch.zeros_like(v)] * 2
+        inputs["innovation"], tail = innovation(x, state["tail"])
         if self.fading is not None:
             s, after = run_inside(self.fading, x, state, shared)
-            faded = [split_heads(layer(s), self.k_size) for layer in (self.k_proj, self.v_proj)]
-            faded[0] = self.positions.turn(faded[0], position)
-        inputs["faded"] = torch.cat([*faded, innovation], -1)
-        return inputs, after | {"position": position + x.shape[1], "tail": known[:, x.shape[1] :]}
+            faded_k, faded_v = (split_heads(layer(s), self.k_size) for layer in (self.k_proj, self.v_proj))
+            inputs |= {"faded_k": self.positions.turn(faded_k, position), "faded_v": faded_v}
+        return inputs, after | {"position": position + x.shape[1], "tail": tail}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
@@ -90,8 +99,12 @@ class BMojo(CachedAttention):
         w = self.window_size
         slots = self.eidetic
         device = memory.device
-        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"], inputs["faded"]], -1)], 1)
-        own, faded, innovation = known.split([2 * self.k_size, 2 * self.k_size, 1], -1)
+        none = torch.zeros_like(inputs["v"])
+        faded_k = inputs.get("faded_k", none)
+        faded_v = inputs.get("faded_v", none)
+        surprise = inputs["innovation"][..., None, None].expand(-1, -1, self.kv_heads, -1)
+        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"], faded_k, faded_v, surprise], -1)], 1)
+        own, faded, surprise = known.split([2 * self.k_size, 2 * self.k_size, 1], -1)
         count = inputs["q"].shape[1]
         now = torch.arange(known.shape[1] - count, known.shape[1], device=device)[:, None]
         then = torch.arange(known.shape[1], device=device)
@@ -100,7 +113,7 @@ class BMojo(CachedAttention):
         old = token & (then <= now - w) & (then > now - 2 * w)
         # Slots and tokens that leave the window compete for the slots; those that left it earlier have done so.
         competed = (then >= slots) & (then <= memory.shape[1] - 1 - w)
-        scores = innovation[:, :, 0, 0].masked_fill(competed, EMPTY)
+        scores = surprise[:, :, 0, 0].masked_fill(competed, EMPTY)
         ends = now[:, 0] - w + 1
         best = best_so_far(scores, ends.clamp(min=slots), slots) & (scores > EMPTY)[:, None]
         seen = [recent | best, old.expand(len(known), -1, -1)]

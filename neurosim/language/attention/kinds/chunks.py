@@ -18,7 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .leaf import leaf
 
+
+@leaf
 def additive(
     q: Tensor, k: Tensor, v: Tensor, state: Tensor, g: Tensor | None = None, chunk: int = 64
 ) -> tuple[Tensor, Tensor]:

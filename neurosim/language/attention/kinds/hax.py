@@ -96,8 +96,8 @@ class HAX(Mixer):
             scores = self.score(torch.cat([k.detach(), F.normalize(queries, dim=-1)], -1))
             if self.training and torch.is_grad_enabled():
                 self.auxiliary = RANKING * self._ranking_loss(q.detach(), k.detach(), scores[..., 0])
-        row = torch.cat([k, u, self._bucket(k - keys / count), scores.detach()], -1)
-        inputs = {"q": q, "bucket": self._bucket(q - queries / count), "row": row}
+        inputs = {"q": q, "k": k, "values": u, "scores": scores.detach()}
+        inputs |= {"centred_q": q - queries / count, "centred_k": k - keys / count}
         inputs |= {"out": out.flatten(-2), "u": inner["u"], "z": inner["z"]}
         return inputs, {PREFIX + name: value for name, value in after.items()} | {"sums": sums[:, -1]}
 
@@ -112,15 +112,17 @@ class HAX(Mixer):
         return after, out[:, 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        known = torch.cat([memory, inputs["row"]], 1)
+        row = [inputs["k"], inputs["values"], self._bucket(inputs["centred_k"]), inputs["scores"]]
+        known = torch.cat([memory, torch.cat(row, -1)], 1)
         q = inputs["q"]
+        bucket = self._bucket(inputs["centred_q"])
         keys, values, buckets, scores = known.split([self.key_dim, self.ssm.inner, 1, 1], -1)
         now = torch.arange(memory.shape[1], known.shape[1], device=q.device)
         then = torch.arange(known.shape[1], device=q.device)
         past = then <= now[:, None]
         seen = (then == now[:, None]).expand(len(q), -1, -1)
         if self.hashed:
-            same = (inputs["bucket"] == buckets.mT) & past
+            same = (bucket == buckets.mT) & past
             later = same.to(torch.int32).flip(-1).cumsum(-1).flip(-1)  # of the bucket, from each on, itself among them
             seen = seen | (same & (later <= self.chosen))
         if self.scored:

@@ -52,7 +52,7 @@ class SEA(SoftmaxAttention):
 
     def initial(self, x: Tensor) -> State:
         sums = x.new_zeros(len(x), self.num_heads, self.k_size, self.v_size + 1)
-        total = x.new_zeros(len(x), self.num_heads, self.v_size)
+        total = x.new_zeros(len(x), self.num_heads, self.v_size + 1)
         return super().initial(x) | {"sums": sums, "total": total, "tail": self.conv1d.initial(x)}
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -64,12 +64,12 @@ class SEA(SoftmaxAttention):
         scores = self.columns_proj(self.estimate(torch.cat([context, v], -1)))
         scores, tail = self.conv1d(scores.flatten(2), state["tail"])
         length = state["position"] + torch.arange(1, x.shape[1] + 1, device=x.device)
-        total = state["total"][:, None] + v.cumsum(1)
+        total = state["total"][:, None] + ones.cumsum(1)
         log_p = scores.unflatten(-1, (self.num_heads, self.columns)).log_softmax(-1)
         if self.training and torch.is_grad_enabled() and x.shape[1] == int(length[-1]):
             self.auxiliary = DISTILLED * self._distance(inputs["q"].detach(), k.detach(), log_p)
         inputs |= {"log_p": log_p.detach(), "mix": self.mix_proj(context).sigmoid()}
-        inputs |= {"mean": total / length[:, None, None], "length": length.expand(len(x), -1)}
+        inputs |= {"mean": total[..., :-1] / total[..., -1:], "length": length.expand(len(x), -1)}
         return inputs, after | {"sums": sums, "total": total[:, -1], "tail": tail}
 
     def _parts(self, length: Tensor, count: int) -> Tensor:

@@ -12,10 +12,25 @@ from torch.nn import functional as F
 from ....base.errors import check_fields
 from .base import AdditiveMixer, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
+from .leaf import leaf
 from .modules import linear, repeat_heads
 from .softmax import SoftmaxAttention
 
 OPEN = 4.0  # first bias of the gates: they let .999 of a state pass
+
+
+@leaf
+def joined(seen: Tensor, mass: Tensor, sums: Tensor, offset: Tensor) -> Tensor:
+    """Return attention over a window [.., H, V] of a mass [.., H] and that over older tokens in one normaliser.
+
+    Args:
+        sums: [.., H, V + 1] of the older tokens, the last column their weight.
+        offset: [H], subtracted from the mass.
+    """
+    older = sums[..., :-1]
+    total = sums[..., -1:].clamp(min=torch.finfo(sums.dtype).tiny)
+    share = ((mass - offset)[..., None] - total.log()).sigmoid()
+    return share * seen + (1 - share) * older / total
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -71,20 +86,37 @@ class WindowLinearAttention(AdditiveMixer):
         length = x.shape[1]
         position = state["position"]
         q, k, v = self.softmax.split(x)
-        known = torch.cat([state["tail"], torch.cat([k, v], -1)], 1)
-        out, mass = self._see_window(q, known, position)
-        old_k, old_v = repeat_heads(known[:, :length], self.softmax.groups).split(self.softmax.k_size, -1)
-        came = (torch.arange(length, device=x.device) + position >= self.window_size).to(x.dtype)[:, None, None]
+        seen, mass, old_k, old_v, tail = self.slide(q, k, v, state["tail"], position)
         inputs = {
             "q": self.feature_map_q(q),
-            "k": self.feature_map_k(old_k) * came,
-            "v": torch.cat([old_v, torch.ones_like(old_v[..., :1])], -1),
-            "seen": out,
-            "mass": mass - self.offset,
+            "k": repeat_heads(self.feature_map_k(old_k), self.softmax.groups),
+            "v": repeat_heads(old_v, self.softmax.groups),
+            "seen": seen,
+            "mass": mass,
         }
         if self.gk_proj is not None:
             inputs["g"] = F.logsigmoid(self.gk_proj(x)) / self.gate_logit_normalizer
-        return inputs, {"tail": known[:, length:], "position": position + length}
+        return inputs, {"tail": tail, "position": position + length}
+
+    @leaf
+    def slide(
+        self, q: Tensor, k: Tensor, v: Tensor, tail: Tensor, position: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return what the window sees, its mass, the keys and [values, 1] that leave it, and the tokens left in it.
+
+        While no token leaves, keys and values are 0, and so is the 1.
+
+        Args:
+            q, k, v: [B, T, heads, K], before their positions.
+            tail: [B, w, heads, 2 K], the tokens before.
+        """
+        length = q.shape[1]
+        known = torch.cat([tail, torch.cat([k, v], -1)], 1)
+        seen, mass = self._see_window(q, known, position)
+        old_k, old_v = known[:, :length].split(self.softmax.k_size, -1)
+        came = (torch.arange(length, device=q.device) + position >= self.window_size).to(q.dtype)[:, None, None]
+        old_v = torch.cat([old_v, came.expand_as(old_v[..., :1])], -1)
+        return seen, mass, old_k, old_v, known[:, length:]
 
     def _see_window(self, q: Tensor, known: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return (softmax attention [B, T, H, K] over window and meta tokens, m [B, T, H]).
@@ -131,7 +163,4 @@ class WindowLinearAttention(AdditiveMixer):
         return torch.cat([scores, added], -1), values
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        older = out[..., :-1]
-        total = out[..., -1:].clamp(min=torch.finfo(out.dtype).tiny)
-        share = (inputs["mass"][..., None] - total.log()).sigmoid()
-        return self.softmax.finish(share * inputs["seen"] + (1 - share) * older / total, x, inputs)
+        return self.softmax.finish(joined(inputs["seen"], inputs["mass"], out, self.offset), x, inputs)

@@ -11,6 +11,7 @@ from ...attention.kinds.base import Mixer
 from .builder import Builder
 from .memory import Array, Buffer, Growing
 from .program import NotCompiledError, Touch
+from .traced import Traced
 
 FIRST_TOKENS = 256  # that a window of all tokens has room for at first
 
@@ -105,3 +106,44 @@ def refuse_coded_state(mixer: Mixer) -> None:
     """Raise `NotCompiledError` for a state in spikes where that is keys and values."""
     if mixer.codes.state is not None:
         raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
+
+
+def _leaving(b: Builder, ring: Buffer, start: int, cache: Cache, x: Buffer | None, *, more: bool) -> Traced:
+    """Return the heads of the token that the present one pushes out of a ring; x takes its place.
+
+    Args:
+        start: the first column of the heads in a place of the ring.
+        more: a head has one more channel, 1 where there is such a token.
+    """
+    heads = cache.few
+    size = cache.keys
+    capacity = cache.capacity
+    out = b.buffer(heads * (size + more))
+    places, own = b.by_heads(heads)
+    sizes = {"width": ring.width // capacity, "first": start, "heads": heads, "size": size, "capacity": capacity}
+    bound = windows.leaving(ring=ring, **sizes, tokens=b.tokens, x=x, more=more, out=out)
+    touches: list[Touch] = [(ring, own, x is not None), (out, own, True)]
+    b.emit(bound, places, touches if x is None else [*touches, (x, own, False)])
+    return Traced.of(b, out, [b.tokens, 1, heads, size + more])
+
+
+def window_and_leaving(mixer: Any, q: Any, k: Any, v: Any, position: Any) -> tuple[Traced, ...]:
+    """Return what `WindowLinearAttention.slide` does but the tokens left: they stay where operations keep them."""
+    layer = mixer.softmax
+    b = q.builder
+    few = layer.kv_heads
+    heads = layer.num_heads
+    size = layer.k_size
+    # Feature maps see keys before their positions: these are kept beside those of the window.
+    cache = Cache(few, layer.groups, size, size, mixer.window_size)
+    plain = b.state(cache.capacity, few * size)
+    memory = cache.memory(b)
+    old_k = _leaving(b, plain, 0, cache, k.token_rows, more=False)
+    old_v = _leaving(b, memory, few * size, cache, None, more=True)
+    learnt = Learnt(b.buffer(heads))
+    if mixer.meta is not None:
+        learnt = Learnt(learnt.mass, mixer.meta_tokens, b.constant(mixer.meta), q.token_rows)
+    turned_q, turned_k = (layer.turn(y, position).token_rows for y in (q, k))
+    seen = attend(b, cache, memory, turned_q, turned_k, v.token_rows, learnt)
+    mass = Traced.of(b, learnt.mass, [b.tokens, 1, heads])
+    return Traced.of(b, seen, [b.tokens, 1, heads, size]), mass, old_k, old_v

@@ -7,26 +7,28 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ....kernels.decode import features, others, vectors
+from ....kernels.decode import chosen, features, others, vectors, windows
 from ...attention.experts import Experts
-from ...attention.kinds.base import Mixer, Shared, State
+from ...attention.kinds import chunks
+from ...attention.kinds.base import Inputs, Mixer, Shared, State
+from ...attention.kinds.bmojo import innovation
 from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor
 from ...attention.kinds.gated_attention import dilated
 from ...attention.kinds.lightnet import soft_decays
 from ...attention.kinds.modules import ShortConv, l2_normalise, repeat_heads, token_shift
 from ...attention.kinds.rotary import Rotary
+from ...attention.kinds.window_linear import WindowLinearAttention, joined
 from ..coding import Coder
 from ..linear import SpikedLinear
 from ..spiked_mixer import SpikedMixer
 from . import routed
-from .chosen import PROGRAMS as CHOSEN
+from .cached import window_and_leaving
 from .memory import OWN, WHOLE
 from .nodes import Spread, StateNode
 from .program import NotCompiledError
-from .recurrences import recurrence
+from .recurrences import additive, recurrence
 from .traced import Position, Traced, linear, lowers, normalised
 
-PROGRAMS = {**routed.PROGRAMS, **CHOSEN}
 MIXER = "mixer: "  # in front of what a mixer raises
 
 
@@ -128,35 +130,65 @@ def _dilated(y: Traced, tail: Traced, weights: Tensor, step: int) -> tuple[Trace
     return Traced.of(b, out, y.shape), tail
 
 
-def _mixed(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
-    """Trace a mixer: what `Mixer.forward` does, with the operation of its recurrence."""
-    shared = {} if shared is None else shared
-    program = PROGRAMS.get(type(mixer))
-    if program is not None:
-        return program(mixer, x, state, shared), {}
-    inputs, after = mixer.project(cast(Tensor, x), state, shared)
-    inputs = mixer.coded(inputs)
-    memory = cast(Traced, state["memory"])
+@lowers(chunks.additive)
+def _summed(q: Any, k: Any, v: Any, state: Traced, g: Any = None, chunk: int = 0) -> tuple[Traced, Traced]:
+    inputs = {"q": q, "k": k, "v": v} | ({} if g is None else {"g": g})
+    out = additive(1.0, state, {name: value[:, 0] for name, value in inputs.items()})
+    return state, out[:, None]
+
+
+@lowers(WindowLinearAttention.slide)
+def _slid(mixer: Any, q: Traced, k: Traced, v: Traced, tail: Traced, position: Any) -> tuple[Traced, ...]:
+    return (*window_and_leaving(mixer, q, k, v, position), tail)
+
+
+@lowers(joined)
+def _joined(seen: Traced, mass: Traced, sums: Traced, offset: Tensor) -> Traced:
+    b = seen.builder
+    *_, heads, size = seen.shape
+    rows = {"seen": seen.token_rows, "mass": mass.token_rows, "sums": sums.token_rows}
+    out = b.buffer(heads * size)
+    places, own = b.by_heads(heads)
+    bound = windows.share(**rows, offset=b.constant(offset), heads=heads, size=size, tokens=b.tokens, out=out)
+    b.emit(bound, places, [*((y, own, False) for y in rows.values()), (out, own, True)])
+    return Traced.of(b, out, seen.shape)
+
+
+@lowers(innovation)
+def _innovation(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
+    b = x.builder
+    tokens = x.token_rows
+    ring = tail.node.buffer
+    length = tail.shape[1]
+    out = b.buffer(1)
+    places, own = b.by_rows(out)
+    bound = chosen.innovation(x=tokens, width=tokens.width, ring=ring, length=length, out=out)
+    b.emit(bound, places, [b.read(tokens, own), (ring, own, True), (out, own, True)])
+    return Traced.of(b, out, x.shape[:2]), tail
+
+
+@lowers(Mixer.stepwise)
+def _stepped(mixer: Mixer, memory: Traced, inputs: Inputs) -> tuple[Traced, Traced]:
+    """Append the operation of a mixer's recurrence, or what its `recur` is written with."""
     token = {name: value[:, 0] for name, value in inputs.items()}
     step = recurrence(mixer)
     coder = mixer.codes.state
-    if step is not None:
-        out = step(mixer, memory, token)
-        if coder is not None:
-            memory.builder.code_state(memory.node.buffer, coder, memory.shape[-1])
-        new: Any = memory
-    else:
-        new, out = cast(Any, mixer.recur(cast(Tensor, memory), token))
-        if coder is not None:
-            new = _coded(cast(Coder, coder), new)
-    y = mixer.finish(cast(Tensor, out[:, None]), cast(Tensor, x), inputs)
-    return cast(Traced, y), after | {"memory": new}
+    if step is None:
+        after, out = cast(Any, mixer.recur(cast(Tensor, memory), token))
+        return after if coder is None else _coded(cast(Coder, coder), after), out[:, None]
+    out = step(mixer, memory, token)
+    if coder is not None:
+        memory.builder.code_state(memory.node.buffer, coder, memory.shape[-1])
+    return memory, out[:, None]
 
 
 @lowers(Mixer.forward)
-def _named(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
+def _mixed(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
+    program = routed.PROGRAMS.get(type(mixer))
     try:
-        return _mixed(mixer, x, state, shared)
+        if program is not None:
+            return program(mixer, x, state, shared), {}
+        return cast(Any, Mixer.forward).__wrapped__(mixer, x, state, shared)
     except NotCompiledError as error:
         words = str(error)
         raise NotCompiledError(words if words.startswith(MIXER) else MIXER + words) from None
@@ -164,7 +196,7 @@ def _named(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) 
 
 @lowers(SpikedMixer.forward)
 def _unwrapped(layer: SpikedMixer, x: Traced, state: State, shared: Shared | None = None) -> tuple[Traced, State]:
-    return _named(layer.mixer, x, state, shared)
+    return _mixed(layer.mixer, x, state, shared)
 
 
 def states_of(mixer: Mixer, builder: Any) -> dict[str, Any]:

@@ -7,17 +7,20 @@ operation of its own is traced as it is written, with matrices of the state as v
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....kernels.decode import networks, others, states, windows
+from ....kernels.decode import chosen, networks, others, states, windows
 from ...attention.kinds.base import AdditiveMixer, DeltaMixer, Mixer
+from ...attention.kinds.bmojo import BMojo
 from ...attention.kinds.comba import Comba
 from ...attention.kinds.delta import DeltaProduct
 from ...attention.kinds.gam import GatedAssociativeMemory
+from ...attention.kinds.hax import HAX
 from ...attention.kinds.hippo import HippoSSM
 from ...attention.kinds.local_linear import LocalLinearAttention
 from ...attention.kinds.mamba import Mamba
@@ -27,6 +30,7 @@ from ...attention.kinds.plstm import PLSTM
 from ...attention.kinds.rwkv import RWKV7
 from ...attention.kinds.rwkv6 import RWKV5
 from ...attention.kinds.scout import CheckpointAttention
+from ...attention.kinds.sea import SEA
 from ...attention.kinds.slots import GatedSlotAttention
 from ...attention.kinds.softmax import CachedAttention
 from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
@@ -72,7 +76,8 @@ def _decay(memory: Traced, g: Traced | Tensor | None) -> int:
     return states.HEAD_DECAY
 
 
-def additive(mixer: AdditiveMixer, memory: Traced, inputs: Inputs) -> Traced:
+def additive(mixer: AdditiveMixer | float, memory: Traced, inputs: Inputs) -> Traced:
+    """S = e^g S + k v^T, S^T q times the scale of a mixer or a number."""
     b = memory.builder
     _, heads, keys, values = memory.shape
     g = inputs.get("g")
@@ -93,7 +98,7 @@ def additive(mixer: AdditiveMixer, memory: Traced, inputs: Inputs) -> Traced:
         v_group=v_group,
         g_group=g_group,
         decay=decay,
-        scale=float(mixer.scale),
+        scale=mixer if isinstance(mixer, float) else float(mixer.scale),
         keep=b.scratch(keys),
         out=out,
         mask=b.mask,
@@ -333,6 +338,99 @@ def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) ->
     return Traced.of(b, out, [b.tokens, heads, mixer.v_size])
 
 
+def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
+    """Attention over tokens of the parts that an estimate values most, and the mean of all values."""
+    refuse_coded_state(mixer)
+    b = memory.builder
+    heads = mixer.num_heads
+    size = mixer.k_size
+    cache = Cache(mixer.kv_heads, mixer.groups, size, size, 0)
+    rows = {name: inputs[name].token_rows for name in "qkv"}
+    rows["part_values"] = inputs["log_p"].token_rows
+    kept = cache.memory(b)
+    out = b.buffer(heads * size)
+    bound = chosen.estimated(
+        **rows,
+        **cache.operands(b, kept),
+        weights=b.scratch(cache.capacity),
+        out=out,
+        parts=mixer.columns,
+        picked=mixer.chosen,
+        picks=b.scratch(mixer.columns + mixer.chosen, np.int32),
+    )
+    places, own = b.by_heads(cache.few)
+    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
+    emit_growing(b, cache, bound, places, [*touches, (kept, own, True), (out, own, True)])
+    mean = inputs["mean"]
+    seen = Traced.of(b, out, [b.tokens, heads, size])
+    return cast(Traced, mean + inputs["mix"] * (seen - mean))
+
+
+def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
+    """Attention over the last tokens of the query's bucket and those of highest score."""
+    refuse_coded_state(mixer)
+    b = memory.builder
+    keys = mixer.key_dim
+    values = mixer.ssm.inner
+    picked = mixer.chosen
+    names = {"q": "q", "k": "k", "v": "values", "hashed_q": "centred_q", "hashed_k": "centred_k"}
+    rows = {operand: inputs[name].token_rows for operand, name in names.items()}
+    score = best = None
+    if mixer.scored:
+        score = inputs["scores"].token_rows
+        best = b.state(picked, 2)
+    cache = Cache(1, 1, keys, values, 0)
+    out = b.buffer(values)
+    kept = b.state(cache.capacity, keys + values + 1)
+    bound = chosen.hashed(
+        **rows,
+        keys=keys,
+        values=values,
+        tokens=b.tokens,
+        chosen=picked,
+        planes=b.constant(mixer.planes()) if mixer.hashed else None,
+        capacity=cache.capacity,
+        memory=kept,
+        scale=keys**-0.5,
+        weights=b.scratch(cache.capacity),
+        out=out,
+        score=score,
+        best=best,
+        picks=b.scratch(2 * picked + 1, np.int32),
+    )
+    places, own = b.by_rows(out)
+    touches: list[Touch] = [b.read(part, own) for part in (*rows.values(), score) if part is not None]
+    touches += [(part, own, True) for part in (kept, out, best) if part is not None]
+    emit_growing(b, cache, bound, places, touches)
+    return Traced.of(b, out, [b.tokens, values])
+
+
+def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
+    """Attention over the last tokens, what a state says of those before, and the most surprising ones."""
+    refuse_coded_state(mixer)
+    b = memory.builder
+    heads = mixer.kv_heads
+    size = mixer.k_size
+    w = mixer.window_size
+    slots = mixer.eidetic
+    rows = {name: inputs[name].token_rows for name in "qkv"}
+    if mixer.fading is not None:
+        rows |= {"state_k": inputs["faded_k"].token_rows, "state_v": inputs["faded_v"].token_rows}
+    surprise = inputs["innovation"].token_rows
+    out = b.buffer(heads * size)
+    ring = b.state(heads, 2 * w, 4 * size + 1)
+    kept = b.state(heads, slots, 2 * size)
+    best = b.state(heads, slots, 2)
+    sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
+    parts = {"ring": ring, "innovation": surprise, "kept": kept, "best": best}
+    bound = chosen.remembered(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
+    places, own = b.by_heads(heads)
+    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
+    touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, kept, best, out))]
+    b.emit(bound, places, touches)
+    return Traced.of(b, out, [b.tokens, heads, size])
+
+
 def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> dict[str, Any]:
     """Return the operands `kernels.decode.networks.NETWORK`, and the threads' own memory."""
     hidden = mixer.expansion * mixer.k_size
@@ -412,6 +510,7 @@ def titans_context(mixer: TitansContext, memory: Traced, inputs: Inputs) -> Trac
 OPERATIONS: Mapping[type, Step] = {
     AdditiveMixer: additive,
     AlmostLinearRNN: almost_linear,
+    BMojo: remembered,
     CachedAttention: cached,
     CheckpointAttention: cached,
     Comba: comba,
@@ -420,6 +519,7 @@ OPERATIONS: Mapping[type, Step] = {
     DiagonalSSM: diagonal,
     GatedAssociativeMemory: convolved,
     GatedSlotAttention: slots,
+    HAX: hashed,
     HippoSSM: filtered,
     LocalLinearAttention: local_linear,
     Mamba: selective,
@@ -430,6 +530,7 @@ OPERATIONS: Mapping[type, Step] = {
     PLSTM: plstm,
     RWKV5: rwkv5,
     RWKV7: rwkv7,
+    SEA: estimated,
     Titans: neural_memory,
     TitansContext: titans_context,
     Yaad: neural_memory,

@@ -497,6 +497,19 @@ def normalised(x: Traced, kind: int, eps: float = 0.0) -> Traced:
     return Traced.of(x.builder, x.builder.normalise(x.token_rows, x.shape[-1], kind, eps), x.shape)
 
 
+def _cumsum(x: Traced, dim: int) -> Traced:
+    if x.shape[dim] != 1:
+        raise NotCompiledError("cumsum along more than the one token: no compiled operation computes it")
+    return x
+
+
+def _normalize(x: Traced, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None) -> Traced:
+    _last(x, dim, "normalize")
+    if p != 2:
+        raise NotCompiledError(f"normalize by the norm {p}: compiled for 2")
+    return normalised(x, vectors.L2, eps * eps)
+
+
 def _softmax(x: Traced, dim: int = -1, *ignored: Any, **named: Any) -> Traced:
     _last(x, dim, "softmax")
     return normalised(x, vectors.SOFTMAX)
@@ -577,6 +590,7 @@ LOWERINGS: dict[str, Callable[..., Any]] = {
     "chunk": _chunk,
     "clamp": _clamp,
     "contiguous": lambda x: x,
+    "cumsum": _cumsum,
     "detach": lambda x: x,
     "div": _div,
     "dropout": _dropout,
@@ -594,11 +608,13 @@ LOWERINGS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     "log": _act(vectors.LOG),
     "log_sigmoid": _act(vectors.LOGSIGMOID),
+    "log_softmax": lambda x, dim=-1: _act(vectors.LOG)(_softmax(x, dim)),
     "logaddexp": _logaddexp,
     "logsigmoid": _act(vectors.LOGSIGMOID),
     "matmul": _matmul,
     "mean": _mean,
     "mul": _mul,
+    "normalize": _normalize,
     "neg": lambda x: _mul(x, -1.0),
     "ones_like": lambda x: torch.ones(x.shape),
     "pow": _pow,
