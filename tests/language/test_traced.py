@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import neurosim.language.conversion.decoder.leaves  # noqa: F401 - enters what leaves become
 from neurosim.kernels.decode import program
 from neurosim.language.attention.kinds.modules import l2_normalise, repeat_heads
 from neurosim.language.conversion.decoder.builder import Builder
@@ -64,6 +65,8 @@ CASES: dict[str, tuple[Callable[..., Any], int]] = {
     "repeated": (lambda x: F.silu(repeat_heads(x, 2)), 2),
     "dense": (lambda x: F.linear(x, MATRIX, ROW) + x, 1),
     "matrix": (lambda x: x @ MATRIX, 1),
+    "ratio": (lambda x: x[..., :-1] / (x[..., -1:] + 9.0), 1),
+    "repeated, scaled": (lambda x: F.elu(repeat_heads(x * 2 + 1, 2)) + 1, 3),
     "addcmul": (lambda x: torch.addcmul(x, x * 2 - 1, ROW), 2),
 }
 
@@ -104,7 +107,8 @@ def test_functions_of_two_tensors(name: str) -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda x: x.cumsum(-1), "torch function 'cumsum': no compiled operation computes it"),
+        (lambda x: x.cumsum(-1), "cumsum along more than the one token: no compiled operation computes it"),
+        (lambda x: x.sort(-1), "torch function 'sort': no compiled operation computes it"),
         (lambda x: x.sum(1), r"torch function 'sum' along axes \[1\]: compiled along the last one alone"),
         (lambda x: x if x > 0 else -x, "a comparison of the values of tokens: no compiled operation computes it"),
         (lambda x: x[1:], "a choice of sequences: no compiled operation computes it"),

@@ -132,6 +132,13 @@ class Builder(DecoderProgram):
         self.emit(bound, places, [self.read(x, own), (out, own, True)])
         return out
 
+    def ratio(self, x: Buffer, eps: float) -> Buffer:
+        """Return the columns of the rows of x but their last one, divided by this one plus eps."""
+        out = self.buffer(x.width - 1, x.rows)
+        places, own = self.by_groups(out, out.width)
+        self.emit(vectors.ratio(x=x, size=out.width, eps=eps, out=out), places, [self.read(x, own), (out, own, True)])
+        return out
+
     def total(self, x: Buffer, size: int) -> Buffer:
         """Return the sum of each group of `size` channels, in rows of one."""
         out = self.buffer(1, x.rows * x.width // size)

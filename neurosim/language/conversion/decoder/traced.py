@@ -373,6 +373,15 @@ def _open(x: Traced) -> bool:
     return isinstance(x.node, Chain) and x.node.waits
 
 
+def _chained(x: Traced, shape: torch.Size, step: Callable[[Chain], Chain], operand: Operand | None = None) -> Traced:
+    """Return x with one step more; heads that repeat take it once, where it is the same for all of them."""
+    node = x.node
+    same = operand is None or (operand.constant is not None and operand.constant.numel() == 1)
+    if same and isinstance(node, Spread) and node.waits:
+        return Traced(Spread(step(Chain.on(node.x)), node.width, node.times), shape)
+    return Traced(step(Chain.on(node)), shape)
+
+
 def _add(x: Value, y: Value, *, alpha: float = 1.0) -> Traced:
     y = y if alpha == 1.0 else _mul(y, alpha)
     if isinstance(x, Traced) and isinstance(y, Traced) and x.shape == y.shape:
@@ -380,7 +389,7 @@ def _add(x: Value, y: Value, *, alpha: float = 1.0) -> Traced:
             if isinstance(first.node, Linear) and first.node.waits and first.node.before is None:
                 return Traced(first.node.plus(second.node), x.shape)
     x, operand, shape = _pair(x, y)
-    return Traced(Chain.on(x.node).added(operand), shape)
+    return _chained(x, shape, lambda chain: chain.added(operand), operand)
 
 
 def _mul(x: Value, y: Value) -> Traced:
@@ -390,14 +399,34 @@ def _mul(x: Value, y: Value) -> Traced:
             if outer and column.shape[:-2] == row.shape[:-2]:
                 return _matmul(column, row)
     x, operand, shape = _pair(x, y)
-    return Traced(Chain.on(x.node).multiplied(operand), shape)
+    return _chained(x, shape, lambda chain: chain.multiplied(operand), operand)
 
 
 def _sub(x: Value, y: Value) -> Traced:
     return _add(x, _mul(y, -1.0) if isinstance(y, Traced | Position) else -torch.as_tensor(y))
 
 
+def _quotient(x: Node, y: Node) -> tuple[Buffer, float] | None:
+    """Return (rows, eps) if x has the columns of rows but their last one, and y this one plus eps."""
+    eps = 0.0
+    if isinstance(y, Chain) and y.waits and y.act == vectors.IDENTITY and y.bounds == (None, None):
+        added = None if y.then is None else y.then.constant
+        if y.plus is None and y.times is None and added is not None and added.numel() == 1:
+            eps = float(added)
+            y = y.x
+    if not (isinstance(x, Columns) and isinstance(y, Columns) and x.waits and y.waits and x.x is y.x):
+        return None
+    last = x.width - 1
+    if (x.width, x.start, x.count, y.start, y.count) != (y.width, 0, last, last, 1):
+        return None
+    return x.x.rows(x.width), eps
+
+
 def _div(x: Value, y: Value) -> Traced:
+    if isinstance(x, Traced) and isinstance(y, Traced):
+        found = _quotient(x.node, y.node)
+        if found is not None:
+            return Traced.of(x.builder, x.builder.ratio(*found), x.shape)
     if isinstance(y, Traced):
         return _mul(x, _act(vectors.RECIPROCAL)(y))
     return _mul(x, y if isinstance(y, Position) else 1 / torch.as_tensor(y))
@@ -405,10 +434,7 @@ def _div(x: Value, y: Value) -> Traced:
 
 def _act(act: int) -> Callable[..., Traced]:
     def lower(x: Traced, *options: Any, **named: Any) -> Traced:
-        if isinstance(x.node, Spread) and x.node.waits:
-            inner = Chain.on(x.node.x).activated(act)
-            return Traced(Spread(inner, x.node.width, x.node.times), x.shape)
-        return Traced(Chain.on(x.node).activated(act), x.shape)
+        return _chained(x, x.shape, lambda chain: chain.activated(act))
 
     return lower
 
@@ -443,7 +469,7 @@ def _pow(x: Traced, exponent: float) -> Traced:
 
 
 def _clamp(x: Traced, min: float | None = None, max: float | None = None) -> Traced:
-    return Traced(Chain.on(x.node).clamped(min, max), x.shape)
+    return _chained(x, x.shape, lambda chain: chain.clamped(min, max))
 
 
 def _addcmul(x: Traced, y: Value, w: Value) -> Traced:
