@@ -58,7 +58,7 @@ def test_page_table_and_settings(compared: dict[str, Any]) -> None:
     neurosim("report", run)
     assert (run / "report.html").read_text() == page
     told = neurosim("attention", "parity", "--kinds", "gla", "--seeds", "1", "--steps", "2", *BRIEF).stdout
-    assert "parity: accuracy by tokens" in told and "guessing: 0.500" in told
+    assert "Attention kinds: parity" in told and "Accuracy by tokens" in told and "guessing scores 0.5" in told
 
 
 def test_refusals(compared: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from helpers import command
 from helpers.command import neurosim
 
 from neurosim.app import write_page
-from neurosim.app.runs.train import table
+from neurosim.app.runs.train import KIND
 from neurosim.app.runs.train.config import TrainConfig
 from neurosim.app.runs.train.result import TrainResult
 from neurosim.base.json_toml import read_json
@@ -62,8 +62,7 @@ def test_a_run_holds_both_models_and_its_page_is_written_again(done: dict[str, A
     assert write_page(run).read_text("utf-8") == page and "simple_gla" in page and "in spikes" in page
     absent = ("spikes a neuron and step", "no recording was kept", "Activation sparsity</span>")
     assert not [each for each in absent if each in page], "attention layers have no spikes of neurons to show"
-    words = f"converted, {done['spikes_a_channel']:.3f} spikes a channel"
-    assert words in table.render(TrainResult.from_dict(done))
+    assert "converted, bin by bin; " in KIND.render_text(TrainResult.from_dict(done))
     again = json.loads(neurosim("measure", run, "--json").stdout)
     assert again["measures"] == done["measures"]
 

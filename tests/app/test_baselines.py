@@ -8,7 +8,9 @@ from helpers.bars import bars
 
 from neurosim import Recordings, Spikes
 from neurosim.app.runs import baselines
-from neurosim.app.runs.frame.tables import accuracy_row, baseline_rows, share
+from neurosim.app.runs.frame.facts import Fact, Overview, accuracy
+from neurosim.app.runs.frame.facts import baselines as baseline_facts
+from neurosim.app.runs.frame.kind import RunResult
 from neurosim.app.runs.score import Score, wilson
 
 
@@ -60,14 +62,17 @@ def test_they_tell_bars_apart_and_give_the_same_again() -> None:
     assert tuple(found) == baselines.NAMES
     assert all(0.7 < value <= 1 for value in found.values())
     assert baselines.baselines(train, test) == found
-    words = " ".join(words for _, words in baseline_rows(found))
-    assert "logistic regression" in words and "RBF SVM" in words and not baseline_rows({})
+    words = " ".join(fact.text for fact in baseline_facts(found))
+    assert "logistic regression" in words and "RBF SVM" in words and not baseline_facts({})
 
 
 def test_accuracies_say_their_number_and_interval() -> None:
     low, high = wilson(92, 100)
     score = Score(accuracy=0.92, confidence_interval=(low, high), chance=0.1, uniform_chance=0.1)
-    text = accuracy_row(score, "accuracy", 100)[1]
-    assert text == "92.0 % of 100 (95 % between 85.0 % and 95.9 %; chance 10.0 %)"
-    assert share(0.92, 100) == "92.0 % of 100 (95 % between 85.0 % and 95.9 %)"
-    assert share(None, 0) == accuracy_row(Score(), "accuracy", None)[1].split(" ")[0]
+    assert shown(accuracy(score, 100)) == "Accuracy  92.0 % (of 100; 95 % between 85.0 % and 95.9 %; chance 10.0 %)"
+    assert shown(accuracy(Score(), None)) == "Accuracy  - (not recorded)"
+
+
+def shown(fact: Fact) -> str:
+    """Return the row of a fact on a terminal."""
+    return Overview(title="a run", lead=[], facts=[fact]).text(RunResult()).splitlines()[1].strip()

@@ -154,8 +154,8 @@ def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     words = ["convert", trained, "--calibrate", text, "--scheme", "calibrated", "--spikes", "0.7", *BRIEF]
     told = neurosim(*words, "--set", "report.layer_tokens=0", "--quiet").stdout
     for word in (
-        "perplexity",
-        "spikes a channel",
+        "Perplexity",
+        "Spikes a channel",
         "sums in registers",
         "times less",
         "On floats:",

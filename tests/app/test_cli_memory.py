@@ -111,9 +111,9 @@ def test_recall_reads_the_memory_that_store_wrote(ran: dict[str, dict[str, Any]]
 
 def test_text_answers(ran: dict[str, dict[str, Any]]) -> None:
     text = neurosim("memory", "store", "--quiet", *SMALL).stdout
-    assert "digits: 120 items in 8 x 64 units, 24 of 1024 bits each, seed 0" in text
-    assert "accuracy on test" in text and "Next: neurosim memory recall runs/" in text and "store-digits" in text
-    heads = {"noise": "whole codes", "capacity": "random items", "familiarity": "told apart from new"}
+    assert "120 items in a macrocolumn of 8 modules of 64 units, each item 24 of 1,024 bits, seed 0" in text
+    assert "Accuracy" in text and "Next: neurosim memory recall runs/" in text and "store-digits" in text
+    heads = {"noise": "Whole codes", "capacity": "random items", "familiarity": "Known from new"}
     for kind, words in heads.items():
         assert words in neurosim("memory", kind, "--quiet", *SMALL).stdout
     listed = neurosim("memory").stdout

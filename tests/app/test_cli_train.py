@@ -21,7 +21,7 @@ from helpers.command import neurosim
 
 from neurosim.app import RunOptions, open_run, write_page
 from neurosim.app.runs.frame.lifecycle import start
-from neurosim.app.runs.train import KIND, table
+from neurosim.app.runs.train import KIND
 from neurosim.app.runs.train import run as training
 from neurosim.app.runs.train.config import TrainConfig
 from neurosim.app.runs.train.result import TrainResult
@@ -71,8 +71,8 @@ def test_a_run_holds_everything(done: dict[str, Any]) -> None:
 
 
 def test_it_prints_a_table_and_measures_again(done: dict[str, Any]) -> None:
-    text = table.render(TrainResult.from_dict(done))
-    assert "spike for spike the trained network" in text and "130 recordings, 6 epochs" in text
+    text = KIND.render_text(TrainResult.from_dict(done))
+    assert "spike for spike the trained network" in text and "trained on 130 recordings, for 6 epochs" in text
     again = json.loads(neurosim("measure", done["run"], "--json").stdout)
     assert again["measures"] == done["measures"] and again["energy"] == done["energy"]
     assert neurosim("report", done["run"]).stdout.strip().endswith("report.html")

@@ -14,6 +14,7 @@ from helpers.vocabularies import WORLD_LINES, train_json
 from safetensors.torch import save_file
 
 from neurosim.app import RunOptions
+from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import Conversion
 from neurosim.app.runs.convert.config import ConvertConfig
 from neurosim.app.runs.convert.result import ConversionResult
@@ -68,17 +69,11 @@ def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     page = (tmp_path / "run" / "report.html").read_text()
     assert "nats a token, " in page and " a byte" in page and "a token at a time" in page
     assert "Time of a token" in page and "compiled, one at a time; dense in float32" in page
-    table = result_table(result)
-    assert "loss a byte" in table and "bytes a token" in table and "same next token" in table
+    text_of_run = CONVERT.render_text(result)
+    assert " a byte)" in text_of_run and "Same next token" in text_of_run
     text = write_text(tmp_path / "run", b"The list", Sampling(4), RunOptions(out=tmp_path / "text", quiet=True))
     assert text.prompt == "The list" and text.tokens == 4 and text.unit == "token" and text.spiking
     assert (tmp_path / "text" / "text.txt").read_bytes() == b"The list" + text.text.encode()
-
-
-def result_table(result: ConversionResult) -> str:
-    from neurosim.app.runs.convert.table import render
-
-    return render(result)
 
 
 def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) -> None:

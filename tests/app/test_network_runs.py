@@ -130,7 +130,11 @@ def test_inputs_are_kept_with_their_digest() -> None:
 
 def test_report_and_measure_know_such_a_run() -> None:
     text = neurosim("simulate", "--config", "net.toml", "--out", "run", "--quiet").stdout
-    assert "net: 0.2 s, seed 3" in text and "40 LIF" in text and "the run; dense" in text
+    assert (
+        "net, 50 units" in text
+        and "200 ms simulated, in steps of 1.00 ms, seed 3" in text
+        and "of the run; dense" in text
+    )
     page = Path("run/report.html").read_text()
     shown = [
         "net, 50 units",

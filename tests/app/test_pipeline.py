@@ -67,7 +67,7 @@ def test_the_run_is_one_simulation_by_hand_and_a_test_with_learning_off() -> Non
 def test_the_folder_holds_results_page_and_what_was_learned() -> None:
     text = neurosim("simulate", "--config", write("pipe.toml"), "--out", "run", "--quiet").stdout
     assert {p.name for p in Path("run").iterdir()} == FILES
-    assert "pipe: digits test, 30 recordings, seed 3" in text and "accuracy" in text
+    assert "through pipe" in text and "30 of the split “test” tested, seed 3" in text and "Accuracy" in text
     for line in ("columns", "edges", "readout"):
         assert any(row.split()[0] == line for row in text.splitlines() if row.strip()), text
     manifest = json.loads(Path("run/manifest.json").read_text())

@@ -244,10 +244,10 @@ GREETING = {
 
             return KIND
     ''',
-    "table.py": "def render(result):\n    return result.words\n",
+    "overview.py": "from neurosim.app.runs.frame.facts import Overview\n\n\ndef overview_of(result):\n"
+    "    return Overview(title=result.words, lead=[], facts=[])\n",
     "page.py": "def fill(folder, result):\n    return {}\n",
-    "page.html": "{% extends 'base.html' %}{% block title %}{{ result.words }}{% endblock %}"
-    "{% block main %}{% endblock %}",
+    "page.html": "{% extends 'base.html' %}{% block main %}{% endblock %}",
 }
 
 

@@ -20,9 +20,9 @@ def command(options: CommandOptions) -> CommandResult:
     """
     from ..runs.frame import lifecycle
     from ..runs.liquid import KIND
-    from ..runs.liquid.table import render_demo
+    from ..runs.liquid.overview import demo
 
     options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
     config = KIND.configure(options.config, options.sets, {"data.name": DATASET, **options.given})
     result = lifecycle.start(KIND, config, options)
-    return CommandResult(result.to_dict(), render_demo(result))
+    return CommandResult(result.to_dict(), demo(result).text(result))

@@ -125,7 +125,10 @@ def date(started: object) -> str | None:
 
 def text(shown: str) -> str:
     """Return a figure for a terminal: plain spaces, and "to" for a dash between two ends."""
-    return shown.replace(THIN, " ").replace("\N{EN DASH}", " to ").replace(DASH, "-")
+    plain_ones = {THIN: " ", "\N{EN DASH}": " to ", DASH: "-", "\N{PLUS-MINUS SIGN}": "+-", TIMES: " times"}
+    for sign, words in plain_ones.items():
+        shown = shown.replace(sign, words)
+    return shown
 
 
 def _power(value: float) -> int:

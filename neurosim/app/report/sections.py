@@ -258,10 +258,6 @@ FUNCTIONS: Mapping[str, object] = {
         for function in (
             confusion_table,
             layer_rows,
-            against,
-            speed,
-            between,
-            accuracy_chart,
             energy_figures,
             energy_caption,
             picojoules,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,6 @@ def list_all(options: CommandOptions) -> CommandResult:
     from ....learning.continual.matrix import MEASURES
     from ....learning.continual.sources import SOURCES
     from ....learning.continual.streams import STREAMS
-    from .table import listing
 
     streams = {name: first_line(recipe.__doc__) for name, recipe in STREAMS.every().items()}
     sources = {name: source.title for name, source in SOURCES.items()}
@@ -120,7 +120,26 @@ def list_all(options: CommandOptions) -> CommandResult:
     measures = {name: {"formula": m.formula, "meaning": m.meaning} for name, m in MEASURES.items()}
     free = [name for name, entry in entries.items() if entry.task_free]
     data = {"streams": streams, "sources": sources, "learners": learners, "task_free": free, "measures": measures}
-    return CommandResult(data, listing(streams, sources, learners, free))
+    return CommandResult(data, _listing(streams, sources, learners, free))
+
+
+def _listing(
+    streams: Mapping[str, str], sources: Mapping[str, str], learners: Mapping[str, str], free: Collection[str]
+) -> str:
+    """Return everything there is to choose, each by name with its title; `free` learners need no boundaries."""
+    from ....learning.continual.matrix import MEASURES
+    from ..frame.tables import table
+
+    titles = [(name, f"{title}{'; task-free' if name in free else ''}") for name, title in learners.items()]
+    measures = [(name, f"{m.formula}: {m.meaning}") for name, m in MEASURES.items()]
+    return "\n".join(
+        [
+            table(sorted(streams.items()), "streams"),
+            table(sorted(sources.items()), "sources"),
+            table(titles, "learners; those that are task-free take stream.boundaries=false"),
+            table(measures, "measures"),
+        ]
+    )
 
 
 for _command in (run, compare):

@@ -8,40 +8,32 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from ....learning.continual.matrix import MEASURES, Estimate
+from ....learning.continual.matrix import MEASURES
 from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve
-from ...report.sections import HOT, between
+from ...report.sections import HOT
 from ...report.svg import element, label, picture, rect
 from ..frame.folder import RunFolder
-from .measured import unknown
-from .paired import against_best, p_text
-from .result import ContinualResult, LearnerResult
+from .measured import task_cells, unknown
+from .overview import learners_of
+from .result import ContinualResult, LearnerResult, TaskWork
 
 MAP = 264.0  # px, width of a heat map
 MAX_WRITTEN = 8  # tasks up to which a cell has room for its figure
-MAX_TILES = 5
 UNIT = (0.0, 1.02)
 
 
 def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    rows = [row for row in result.rows if np.array(row.matrices).ndim == 3]
-    best = sorted(rows, key=_accuracy, reverse=True)[:MAX_TILES]
+    rows = learners_of(result)
     return {
         "rows": rows,
-        "kinds": sorted({str(row.stream.get("kind", "")) for row in rows}),
-        "tiles": [(row.name, _accuracy(row), f"{_interval(row)}; {_bwt(row)}") for row in best],
+        "failures": [f"{each.row}, seed {each.seed}: {each.reason}" for each in result.failures],
+        "shades": [(shade(level), f"{level} %") for level in (0, 25, 50, 75, 100)],
         "maps": [(row.name, _map(row)) for row in rows],
         "charts": _charts(rows) if rows else {},
         "measures": MEASURES,
-        "shade": shade,
-        "p_values": {name: p_text(p) for name, p in against_best(rows).items()},
-        "estimates": [
-            (row, [_estimate(row.measures.get(name)) for name in MEASURES], float(np.mean(row.seconds or np.nan)))
-            for row in rows
-        ],
-        "work": [(row.name, work, sum(work.memory.values()), unknown(work)) for row in rows for work in row.work],
+        "work": [_work(row.name, work) for row in rows for work in row.work],
         "seeds": [
             (f"{row.name}, seed {seed}", [numbers.fixed(each.get(name)) for name in MEASURES])
             for row in rows
@@ -50,30 +42,11 @@ def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
     }
 
 
-def _accuracy(row: LearnerResult) -> float:
-    estimate = row.measures.get("acc")
-    return estimate.mean if estimate else 0.0
-
-
-def _interval(row: LearnerResult) -> str:
-    estimate = row.measures.get("acc")
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return "one seed"
-    return between((max(estimate.low, 0.0), min(estimate.high, 1.0)))  # Student's interval knows no bounds
-
-
-def _bwt(row: LearnerResult) -> str:
-    estimate = row.measures.get("bwt")
-    if estimate is None:
-        return "one task"
-    return f"BWT {numbers.signed(estimate.mean, 1)}"
-
-
-def _estimate(found: Estimate | None) -> str:
-    """Return 0.912 ± 0.013, half of the interval."""
-    if found is None or found.low is None or found.high is None:
-        return numbers.fixed(None if found is None else found.mean, 3)
-    return f"{found.mean:.3f} \N{PLUS-MINUS SIGN} {(found.high - found.low) / 2:.3f}"
+def _work(learner: str, work: TaskWork) -> tuple[str, list[str], str, list[str]]:
+    """Return the work on a task: its name, its figures, what the memory holds, and why figures are unknown."""
+    task, *figures = task_cells(work)
+    parts = ", ".join(f"{part} {numbers.si(size, 'B')}" for part, size in work.memory.items())
+    return f"{learner}: {task}", figures, parts, unknown(work)
 
 
 def _map(row: LearnerResult) -> Markup:

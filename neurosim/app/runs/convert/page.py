@@ -13,16 +13,22 @@ from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
 from ..frame.folder import RunFolder
-from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, TrainingResult
+from .overview import DENSE
+from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, TrainingResult
 
-WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
 DEARER = {
     "compute_only": "in arithmetic alone",
     "memory_aware": "where sums stay in memory",
     "in_registers": "where sums stay in registers",
 }
-DENSE = {"fp16": "dense, fp16", "int8": "dense, int8"}
-KINDS = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
+BASELINES = (
+    "Estimates a {unit} of text, of linear layers, coders, scales and states, beside dense networks of the same size; "
+    "none was measured. Integers are added at the width of their sum. Sums stay in memory, read and written for every "
+    "spike, or in registers while the rows of a token are added, as those of the dense networks always do."
+)
+SPEED = (
+    "Measured on this machine: a compiled step of one sequence, a {unit} at a time, on the end of the held-out text."
+)
 
 
 def fill(folder: RunFolder, result: ConvertResult) -> Mapping[str, object]:
@@ -36,33 +42,26 @@ def fill(folder: RunFolder, result: ConvertResult) -> Mapping[str, object]:
         values = _training(result)
     else:
         values = {}
-    return {
-        "kind": kind,
-        "title": KINDS.get(kind, kind),
-        "stack": " and ".join(
-            f"{result.layer_kinds.count(name)} of {name}" for name in dict.fromkeys(result.layer_kinds)
-        ),
-        "dense": DENSE,
-        "rise": _rise,
-        "unit": result.unit,
-        "by_byte": _by_byte(result),
-        **values,
+    return {"kind": kind, "words": _words(result), **values}
+
+
+def _words(result: ConvertResult) -> dict[str, str]:
+    """Return the words of sections that depend on the results."""
+    unit = result.unit
+    words = {
+        "baselines": BASELINES.format(unit=unit),
+        "speed": SPEED.format(unit=unit),
+        "points": f"Strength: k, the largest count, or mean spikes a channel. Operations and energy a {unit} of text.",
     }
-
-
-def _by_byte(result: ConvertResult) -> str:
-    """Return the losses a byte of text, where tokens are longer."""
-    if result.unit == "byte" or not isinstance(result, ConversionResult) or not result.bytes_per_token:
-        return ""
-    own, dense = (numbers.plain(result.per_byte(loss)) for loss in (result.loss, result.dense_loss))
-    return f", {own} and {dense} a byte"
-
-
-def _rise(alone: Losses | None) -> str:
-    """Return by how much the loss rises if a layer alone is in spikes."""
-    if alone is None or alone.loss is None or alone.dense_loss is None:
-        return numbers.DASH
-    return f"{alone.loss - alone.dense_loss:+.4f}"
+    if isinstance(result, ConversionResult):
+        planes = numbers.plain(result.planes)
+        escaped = numbers.percent(result.escaped, 3)
+        words["expansions"] = (
+            f"The same counts written in other spikes. In use: {result.sent_as} in {planes} planes, which {escaped} of "
+            "the counts escape."
+        )
+        words["layers"] = f"Every linear layer whose input is in spikes. {_loss_alone(result)}"
+    return words
 
 
 def _loss_alone(result: ConversionResult) -> str:
@@ -96,20 +95,43 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
         Curve("silent share", x, column(layers, "silent"), PALETTE[1]),
     ]
     words = "Spikes a channel and silent share of each layer"
-    names = {layer.name for layer in layers}
     return {
         "dearer": dearer(result.baselines),
-        "loss_alone": _loss_alone(result),
-        "layers": [(layer, result.alone.get(layer.name)) for layer in layers],
-        "others": [(name, alone) for name, alone in result.alone.items() if name not in names],
+        "execution": _execution(result),
+        "speed": _speed(result),
         "chart": charts.curves(series, "layer, from the input", "", words, width=charts.WIDE) if layers else None,
     }
 
 
+def _execution(result: ConversionResult) -> list[tuple[str, str]]:
+    """Return how the executed model compares with the simulated one."""
+    found = result.execution
+    if found is None:
+        return []
+    return [
+        (f"{result.unit.capitalize()}s", numbers.plain(found.tokens)),
+        ("Largest difference of a logit, over the largest logit", numbers.plain(found.largest, 2)),
+        (f"Same next {result.unit}", numbers.percent(found.agreement, 2)),
+        ("Executed in", numbers.seconds(found.executed_seconds)),
+        ("Simulated in", numbers.seconds(found.simulated_seconds)),
+    ]
+
+
+def _speed(result: ConversionResult) -> list[tuple[str, str]]:
+    """Return the time of a token, and what it is measured with."""
+    speed = result.speed
+    if speed is None:
+        return []
+    return [
+        ("In spikes", numbers.seconds(speed.spiking)),
+        ("Dense, float32", numbers.seconds(speed.dense)),
+        ("Threads", numbers.plain(speed.threads)),
+        (f"State carried from {result.unit} to {result.unit}", numbers.si(speed.state_bytes, "B")),
+    ]
+
+
 def _curve(result: CurveResult) -> dict[str, object]:
-    good = [point for point in result.points if (point.perplexity_increase or 0) <= WELL and point.spikes]
-    best = min(good, key=lambda point: point.spikes or 0, default=None)
-    return {"best": best, "figures": figures_of(result.points, result.unit) if result.points else []}
+    return {"figures": figures_of(result.points, result.unit) if result.points else []}
 
 
 def figures_of(points: Sequence[CurvePoint], unit: str = "byte") -> list[Figure]:

@@ -65,7 +65,7 @@ class CommandResult:
 
     @classmethod
     def of(cls, kind: Kind[Any, Any, Any], result: RunResult) -> CommandResult:
-        """Return the results of a run: their tree, their table and why the run failed.
+        """Return the results of a run: their tree, their text and why the run failed.
 
         Those of a preset's run have the published figure beside them.
         """
@@ -73,7 +73,7 @@ class CommandResult:
         from .folder import open_run
 
         tree = result.to_dict()
-        text = kind.render_table(result)
+        text = kind.render_text(result)
         if result.run:
             found = beside(open_run(Path(result.run)).manifest.facts, tree)
         else:

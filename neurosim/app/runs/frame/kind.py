@@ -20,6 +20,7 @@ from ....base.schema import Schema
 from ...report import page
 from ..presets.preset import beside
 from .config import RunConfig
+from .facts import Overview
 from .folder import RunFolder, check_unchanged
 from .options import RunOptions
 from .settings import ConfigSource
@@ -138,8 +139,8 @@ class Kind(Generic[C, T, R]):
     """A kind of run. An instance may have arguments that are no settings, such as the folder of a model.
 
     `lifecycle.start` and `lifecycle.resume` run it. The modules beside its class are imported when they are needed:
-    run.py has the functions `load` and `work`, where the class has no such methods of its own; page.html and page.py
-    make the report, and table.py the text for the command line.
+    run.py has the functions `load` and `work`, where the class has no such methods of its own; overview.py makes the
+    facts that page and command line show, and page.html and page.py the report.
 
     Attributes:
         name: of the kind, in the manifest and in the registry.
@@ -289,17 +290,26 @@ class Kind(Generic[C, T, R]):
         return None
 
     def render_page(self, folder: RunFolder, result: R) -> str:
-        """Return the report page of a run: page.html of the kind, with what `fill` of its page.py returns."""
+        """Return the report page of a run: page.html, with the overview and what `fill` of page.py returns."""
         module = self._module("page")
         template = Path(str(module.__file__)).with_name("page.html")
         values: Mapping[str, object] = module.fill(folder, result)
-        repeats = beside(folder.manifest.facts, result.to_dict())
-        return page.render(template, folder.path, folder.manifest.known(), result=result, repeats=repeats, **values)
+        return page.render(
+            template,
+            folder.path,
+            folder.manifest.known(),
+            result=result,
+            overview=self._overview(result),
+            repeats=beside(folder.manifest.facts, result.to_dict()),
+            **values,
+        )
 
-    def render_table(self, result: R) -> str:
-        """Return what the command line prints: what `render` of the kind's table.py returns."""
-        text: str = self._module("table").render(result)
-        return text
+    def render_text(self, result: R) -> str:
+        """Return what the command line prints of a run."""
+        return self._overview(result).text(result)
+
+    def _overview(self, result: R) -> Overview:
+        return self._module("overview").overview_of(result)  # type: ignore[no-any-return]
 
     def _module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{type(self).__module__}.{name}")

@@ -34,10 +34,10 @@ def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
     shown, why = recordings.read(folder.path, result.shown, result.classes)
     return {
-        "title": _title(result),
         "quality": quality_rows(result.liquid or {}),
         "shown": shown,
         "rates": recordings.rates(shown),
+        "rates_words": f"Over the {len(shown)} recordings shown above.",
         "why": why,
     }
 
@@ -45,12 +45,3 @@ def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
 def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, object]]:
     """Return (name, unit, meaning, value) of each measure of the liquid."""
     return [(*QUALITY[name], value) for name, value in quality.items() if name in QUALITY]
-
-
-def _title(result: LiquidResult) -> str:
-    dataset = (result.title or result.dataset or "A run").split(":")[0]
-    layers = result.measures.layers if result.measures else ()
-    units = next((layer.outputs for layer in layers if layer.spiking), None)
-    if units:
-        return f"{dataset} through {units:,.0f} spiking neurons"
-    return dataset

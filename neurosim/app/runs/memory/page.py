@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ....base.errors import NeurosimError
 from ....data.files.arrays import read_arrays
-from ...report import charts
+from ...report import charts, numbers
 from ...report.charts import PALETTE, BarGroup, Curve, Floats, column
 from ...report.png import data_uri, tint
 from ...report.recordings import Figure
 from ...report.svg import Box, dot, label, picture, rule
 from ..frame.folder import RunFolder
+from .overview import GROUPS
 from .result import MemoryResult, RecallAtSize, RecallUnderNoise
 
 PICTURES = "pictures.safetensors"
@@ -26,20 +27,12 @@ CODE_WIDTH = 300.0
 CODE_HEIGHT = 170.0
 UNIT = (0.0, 1.02)  # range of an axis of fractions
 Arrays = Mapping[str, NDArray[Any]]
-# Names of the groups of items, and their colours.
-GROUPS = {
-    "stored": ("stored items", "var(--accent)"),
-    "noisy": ("the same, 30 % of their bits moved", "var(--on)"),
-    "new": ("new items", "var(--spike)"),
-    "random": ("random bits", "var(--faint)"),
-}
-KINDS = {
-    "store": "stored in one pass",
-    "recall": "recalled from a memory",
-    "capacity": "what a memory holds",
-    "noise": "recall under noise",
-    "familiarity": "known and new",
-}
+# Colours of the groups of items.
+COLOURS = {"stored": "var(--accent)", "noisy": "var(--on)", "new": "var(--spike)", "random": "var(--faint)"}
+KNOWN = (
+    "How well the best unit of each module fits an item, before any answer is compared: 1 is a full match. From {} on "
+    "an item counts as known."
+)
 
 
 def fill(folder: RunFolder, result: MemoryResult) -> Mapping[str, object]:
@@ -48,16 +41,15 @@ def fill(folder: RunFolder, result: MemoryResult) -> Mapping[str, object]:
     growth = result.growth or ()
     random = result.random or ()
     return {
-        "kind": KINDS.get(result.command_kind),
-        "groups": [
-            (words, result.familiarity[name]) for name, (words, _) in GROUPS.items() if name in result.familiarity
-        ],
+        "known": KNOWN.format(numbers.plain(result.threshold, 3)),
+        "no_codes": why or "The run kept no codes.",
+        "no_pairs": why or "The run kept no pairs of items.",
+        "no_familiarity": why or "The run kept no familiarities.",
         "codes": _codes(arrays, result.classes, result.column.units or 1),
         "similarity": _similarity(arrays),
         "familiarity": _familiarity(arrays),
         "noise_figures": _noise(result.noise or ()),
         "growth_figures": _growth(growth, random) if len(growth) > 1 or random else [],
-        "why": why,
     }
 
 
@@ -87,8 +79,7 @@ def _codes(arrays: Arrays, classes: Sequence[str], units: int) -> list[dict[str,
         found.append(
             {
                 "name": name,
-                "same": int(np.count_nonzero(stored == noisy)),
-                "modules": len(stored),
+                "same": f"{np.count_nonzero(stored == noisy)} of {len(stored)} winners are the same under noise",
                 "picture": None if image is None else data_uri(tint(np.sqrt(image / (image.max() or 1.0)), INK)),
                 "chart": _code(stored, noisy, units, name),
             }
@@ -143,8 +134,8 @@ def _scatter(name: str, colour: str, x: Floats, y: Floats, groups: NDArray[Any],
 
 def _familiarity(arrays: Arrays) -> list[Figure]:
     groups = [
-        BarGroup(words, arrays[f"familiarity_{name}"], colour)
-        for name, (words, colour) in GROUPS.items()
+        BarGroup(words, arrays[f"familiarity_{name}"], COLOURS[name])
+        for name, words in GROUPS.items()
         if f"familiarity_{name}" in arrays
     ]
     if not groups:
@@ -163,7 +154,7 @@ def _roc(arrays: Arrays) -> list[Figure]:
             levels = np.unique(np.concatenate([known, others, [np.inf]]))[::-1]
             hits = 1 - np.searchsorted(known, levels, "left") / known.size
             false = 1 - np.searchsorted(np.sort(others), levels, "left") / others.size
-            series.append(Curve(GROUPS[name][0], false, hits, GROUPS[name][1]))
+            series.append(Curve(GROUPS[name], false, hits, COLOURS[name]))
     if not series:
         return []
     words = "Stored items known against others taken for known, at every threshold"

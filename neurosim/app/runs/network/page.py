@@ -38,10 +38,10 @@ def fill(folder: RunFolder, result: NetworkResult) -> Mapping[str, object]:
     return {
         "played": _played(folder),
         "raster": _raster(spikes) if spikes else None,
-        "rows": ROWS,
+        "raster_words": f"A row is a unit, unit 0 at the foot; of more than {ROWS} units, as many spread evenly.",
         "rates": _rates(spikes),
         "states": states,
-        "state_units": UNITS,
+        "states_words": f"The first {UNITS} units of each probe.",
         "why": why,
         "why_no_states": why_no_states,
     }

@@ -16,7 +16,7 @@ from ....data.files.sonata import read_sonata
 from ....data.spikes import GRID_SLACK, Spikes
 from ....learning.continual.matrix import MEASURES
 from ...report import charts, numbers, pixels
-from ...report.recordings import SPIKES, Example, ShownRecording
+from ...report.recordings import SPIKES, Example
 from ..frame.folder import RunFolder
 from .result import PipelineResult
 
@@ -24,6 +24,11 @@ from .result import PipelineResult
 COLUMNS = 470
 ROWS = 110
 MIN_HEIGHT = 24
+COSTS = "Energy is an estimate from counts and published costs, with memory."
+STAGES = (
+    "A row is a unit, unit 0 at the foot. A windowed stage has a tile for each window, in which its units lie row "
+    "by row."
+)
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,31 @@ class Stages:
 def fill(folder: RunFolder, result: PipelineResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
     stages, why = _stages(folder.path, result)
+    values = {name: value for name, value in result.measures_of_tasks.items() if value is not None and name in MEASURES}
+    noted = folder.manifest.facts.get("remarks")
+    if isinstance(noted, list | tuple):
+        remarks = [f"{str(line)[:1].upper()}{str(line)[1:]}." for line in noted]
+    else:
+        remarks = []
+    learning = "" if remarks else ", with all learning off"
+    unanswered = f"{result.unanswered} recordings had no answer and count as wrong."
     return {
         "stages": stages,
+        "stages_words": f"The first test recording of class {_class(result)}. {STAGES}",
+        "costs_words": f"Means over the test recordings{learning}. {COSTS}",
+        "remarks": remarks,
         "why": why,
-        "shown": result.shown[0] if result.shown else ShownRecording(),
-        "definitions": MEASURES,
-        "rows": list(zip(["nothing", *result.tasks], result.matrix, strict=False)),
-        "fixed": numbers.fixed,
+        "measures": [(MEASURES[name], numbers.fixed(value)) for name, value in values.items()],
+        "unanswered": unanswered if result.unanswered else "",
     }
+
+
+def _class(result: PipelineResult) -> str:
+    """Return the name of the class of the recording that is shown, or its number."""
+    label = result.shown[0].label if result.shown else None
+    if isinstance(label, int) and result.classes:
+        return result.classes[label]
+    return str(label)
 
 
 def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:

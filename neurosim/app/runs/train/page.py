@@ -7,15 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from ....base.measure.work import LayerCounts
 from ...report import charts, recordings
 from ...report.charts import Curve, column
-from ..data import spread
 from ..frame.folder import RunFolder
+from .overview import members_of
 from .result import EpochResult, TrainResult
-from .table import strangers
-
-MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some between
 
 
 def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
@@ -24,20 +20,13 @@ def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
     history = result.history
     best = result.best_epoch or 0
     return {
-        "units": result.units,
-        "strangers": strangers,
-        "epochs": [(k + 1, history[k]) for k in _chosen(len(history), best)],
         "figures": _figures(history, best, result.spikes_a_channel is None) if history else [],
-        "layers": [(layer, *_savings(layer)) for layer in result.measures.layers] if result.measures else [],
+        "members": f"{members_of(result)}; each has a seed of its own, and the course above is the first one's.",
         "shown": shown,
         "rates": recordings.rates(shown),
+        "rates_words": f"Over the {len(shown)} recordings shown above.",
         "why": why,
     }
-
-
-def _chosen(epochs: int, best: int) -> list[int]:
-    """Return the numbers of the epochs in the table."""
-    return sorted(k for k in {*spread(epochs, MAX_ROWS).tolist(), best - 1} if 0 <= k < epochs)
 
 
 def _figures(rows: Sequence[EpochResult], best: int, spiking: bool) -> list[tuple[Markup, str]]:
@@ -68,14 +57,3 @@ def _curve(rows: Sequence[EpochResult], key: str, name: str) -> Markup:
     x = np.arange(1, len(rows) + 1, dtype=np.float64)
     curve = Curve("", x, column(rows, key), charts.PALETTE[2])
     return charts.curves([curve], "epoch", name, f"{name} against epochs of training")
-
-
-def _savings(layer: LayerCounts) -> tuple[float | None, float | None]:
-    """Return the share of a layer's outputs that are silent, and how many times fewer operations than dense it has."""
-    done = layer.synaptic_operations
-    dense = layer.dense_operations
-    if layer.output_entries and layer.spiking:
-        silent = 1 - (layer.output_events or 0) / layer.output_entries
-    else:
-        silent = None
-    return silent, dense / done if done and dense else None

@@ -11,31 +11,15 @@ from .....language.conversion.linearise.records import RECORDED
 from ....report import charts
 from ....report.charts import PALETTE, Curve
 from ...frame.folder import RunFolder
+from .overview import TITLES
 from .result import LinearisationResult, LinearisationStage
-from .table import TITLES
 
 COURSES = {"match": "Share of the outputs' power that is missed, summed over layers.", "tune": "Nats a token."}
 
 
 def fill(folder: RunFolder, result: LinearisationResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    named = {stage.name: stage for stage in result.stages}
-    linear = named.get("tune") or named.get("match")
-    matched = [stage for stage in result.stages if stage.errors]
-    return {
-        "titles": TITLES,
-        "linear": linear,
-        "softmax": named.get("softmax"),
-        "spikes": named.get("spikes"),
-        "stack": " and ".join(
-            f"{result.student_kinds.count(name)} of {name}" for name in dict.fromkeys(result.student_kinds)
-        ),
-        "figures": [(_course(stage), COURSES[stage.name]) for stage in result.stages if len(stage.losses) > 1],
-        "errors": [(i, [stage.errors[k] for stage in matched]) for k, i in enumerate(result.replaced)]
-        if matched
-        else [],
-        "matched": [TITLES[stage.name] for stage in matched],
-    }
+    return {"figures": [(_course(stage), COURSES[stage.name]) for stage in result.stages if len(stage.losses) > 1]}
 
 
 def _course(stage: LinearisationStage) -> Markup:

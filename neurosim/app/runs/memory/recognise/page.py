@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from ...frame.folder import RunFolder
 from .result import RecogniseResult
 
-WORDS = {"image": "images", "camera": "recordings of a camera", "sound": "sounds"}
-
 
 def fill(folder: RunFolder, result: RecogniseResult) -> Mapping[str, object]:
-    """Return what fills the template, beside the result and the manifest."""
-    return {"items": WORDS.get(result.view, "items")}
+    """Return what fills the template: nothing beside the overview, the result and the manifest."""
+    return {}

@@ -10,23 +10,16 @@ from ....report import charts
 from ....report.charts import Curve, column
 from ....report.recordings import Figure
 from ...frame.folder import RunFolder
+from .overview import GROUPS
 from .result import SequenceResult
 
 UNIT = (0.0, 1.02)
-GROUPS = {
-    "learned": ("learned recordings", "var(--accent)"),
-    "reversed": ("the same, windows in reverse order", "var(--on)"),
-    "new": ("new recordings", "var(--spike)"),
-}
+COLOURS = {"learned": "var(--accent)", "reversed": "var(--on)", "new": "var(--spike)"}
 
 
 def fill(folder: RunFolder, result: SequenceResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    return {
-        "groups": [(words, result.groups[name]) for name, (words, _) in GROUPS.items() if name in result.groups],
-        "learning": _learning(result),
-        "surprise": _surprise(result),
-    }
+    return {"learning": _learning(result), "surprise": _surprise(result)}
 
 
 def _learning(result: SequenceResult) -> list[Figure]:
@@ -42,7 +35,7 @@ def _learning(result: SequenceResult) -> list[Figure]:
 
 def _surprise(result: SequenceResult) -> list[Figure]:
     series = [
-        Curve(GROUPS[name][0], np.arange(1.0, len(values) + 1), np.array(values), GROUPS[name][1])
+        Curve(GROUPS[name], np.arange(1.0, len(values) + 1), np.array(values), COLOURS[name])
         for name, values in result.curves.items()
         if name in GROUPS and values
     ]

@@ -1,0 +1,257 @@
+"""Overview of a conversion: loss, spikes, operations and energy; of a curve; of a training of a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from ....language.conversion.records import EnergyComparison, LayerCosts
+from ...report import numbers
+from ..frame.facts import Fact, Overview, Table, energies
+from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Losses, Operator, TrainingResult
+
+WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
+TITLES = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
+DENSE = {"fp16": "dense, fp16", "int8": "dense, int8"}
+BASELINES = (
+    "Network",
+    "Arithmetic alone",
+    "With memory",
+    "In spikes: arithmetic alone",
+    "With memory, sums too",
+    "With memory, sums in registers",
+)
+SPIKES = ("Layer", "Size", "Spikes", "Silent", "Loss alone")
+CURVE_COSTS = ("Operations", "Arithmetic", "With memory")
+COSTS = ("Operations", "Bytes", "Bytes once", "Arithmetic", "With memory")
+three = partial(numbers.plain, digits=3)
+joules = partial(numbers.span, unit="J")
+
+
+def overview_of(result: ConvertResult) -> Overview:
+    """Return what page and terminal show of a run."""
+    title = f"{result.network or 'A model'}: {TITLES.get(result.command_kind, 'not finished')}"
+    layers = [f"{result.layer_kinds.count(name)} of {name}" for name in dict.fromkeys(result.layer_kinds)]
+    lead = [
+        f"{numbers.plain(result.parameters)} weights, layers: {' and '.join(layers)}" if layers else "",
+        f"text: {result.text}" if result.text else "",
+    ]
+    if isinstance(result, ConversionResult):
+        return _conversion(result, title, lead)
+    if isinstance(result, CurveResult):
+        return _curve(result, title, lead)
+    if isinstance(result, TrainingResult):
+        return _training(result, title, lead)
+    return Overview(title=title, lead=lead, facts=[])
+
+
+def _compared(result: ConversionResult | CurveResult) -> str:
+    if result.tokens:
+        return f"compared on {numbers.plain(result.tokens)} {result.unit}s of its end"
+    return ""
+
+
+def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overview:
+    if result.scheme:
+        scheme = f"scheme: {result.scheme.rstrip('.')}"
+    else:
+        scheme = ""
+    unit = result.unit
+    floats = "; ".join(_grouped(result.operators))
+    return Overview(
+        title=title,
+        lead=[lead[0], scheme, lead[1], _compared(result)],
+        facts=[*_losses(result), *_costs(result), *_execution(result)],
+        tables={
+            "layers": Table(
+                f"By layer and {unit} of text: operations, bytes of weights read (a row for every spike; once for all "
+                "spikes of a count), and energy.",
+                (*SPIKES, f"Same {unit}", *COSTS),
+                [_layer(layer, result.alone.get(layer.name)) for layer in result.layers],
+            ),
+            "others": Table(
+                "Where q, k and the state are coded", ("In spikes", "Loss alone", f"Same {unit}"), _others(result)
+            ),
+            "expansions": Table(
+                f"Spikes a channel and {unit}",
+                ("Expansion", "Spikes a channel"),
+                [(name, three(spikes)) for name, spikes in result.by_expansion.items()],
+            ),
+            "baselines": Table(f"Energy a {unit}", BASELINES, _baselines(result.baselines) if result.baselines else []),
+            "states": _states(result),
+        },
+        closing=[f"On floats: {floats}", *result.remarks] if floats else [*result.remarks],
+    )
+
+
+def _losses(result: ConversionResult) -> list[Fact]:
+    unit = result.unit
+    own = numbers.plain(result.loss)
+    dense = numbers.plain(result.dense_loss)
+    note = f"loss {own}, dense {dense} nats a {unit}"
+    if unit != "byte" and result.bytes_per_token:
+        own, dense = (numbers.plain(result.per_byte(loss)) for loss in (result.loss, result.dense_loss))
+        note = f"{note}, {own} and {dense} a byte"
+    return [
+        Fact(label="Perplexity", value=result.perplexity_increase, format=numbers.signed, note=note),
+        Fact(
+            label=f"Same next {unit}",
+            value=result.agreement,
+            format=numbers.percent,
+            note="as the dense model finds likeliest",
+        ),
+    ]
+
+
+def _costs(result: ConversionResult) -> list[Fact]:
+    unit = result.unit
+    found = result.baselines
+    note = f"a {unit}, memory included"
+    if found is not None:
+        saving = found.fp16.saving
+        memory, alone = (numbers.against(saving.get(key)) for key in ("memory_aware", "compute_only"))
+        note = f"{note}: {memory} than dense fp16; arithmetic alone {alone}"
+    return [
+        Fact(
+            label="Spikes a channel",
+            value=result.spikes,
+            format=three,
+            note=f"{numbers.percent(result.silent)} of channels are silent",
+        ),
+        Fact(
+            label="Operations",
+            value=result.operations,
+            format=numbers.si,
+            note=f"additions a {unit}; dense {numbers.si(result.dense_operations)} multiply-adds",
+        ),
+        Fact(label="Energy estimate", value=found and found.memory_aware, format=joules, note=note),
+    ]
+
+
+def _execution(result: ConversionResult) -> list[Fact]:
+    """Return the time of a token, and how the executed model compares with the simulated one."""
+    facts = []
+    if result.speed:
+        dense = numbers.seconds(result.speed.dense)
+        note = f"compiled, one at a time; dense in float32 {dense}"
+        facts.append(
+            Fact(label=f"Time of a {result.unit}", value=result.speed.spiking, format=numbers.seconds, note=note)
+        )
+    if result.execution:
+        note = f"largest difference of a logit; same next {result.unit} {numbers.percent(result.execution.agreement)}"
+        facts.append(Fact(label="Executed", value=result.execution.largest, note=note, tile=False))
+    return facts
+
+
+def _layer(layer: LayerCosts, alone: Losses | None) -> tuple[str, ...]:
+    return (
+        layer.name,
+        f"{numbers.plain(layer.inputs)} to {numbers.plain(layer.outputs)}",
+        three(layer.spikes),
+        numbers.percent(layer.silent),
+        _rise(alone),
+        numbers.percent(None if alone is None else alone.agreement),
+        numbers.si(layer.operations),
+        numbers.si(layer.bytes, "B"),
+        numbers.si(layer.row_bytes, "B"),
+        joules(layer.energy.compute_only),
+        joules(layer.energy.memory_aware),
+    )
+
+
+def _states(result: ConversionResult) -> Table:
+    """Return the updates of the states, only where values change and everywhere."""
+    states = result.execution.state if result.execution else {}
+    heads = ("State", "Bytes, lazily", "Bytes, densely", "Operations, lazily", "Operations, densely")
+    rows = [
+        (
+            name,
+            numbers.si(state.get("lazy_bytes"), "B"),
+            numbers.si(state.get("dense_bytes"), "B"),
+            numbers.si(state.get("operations")),
+            numbers.si(state.get("dense_operations")),
+        )
+        for name, state in states.items()
+    ]
+    return Table(f"Updates of the states a {result.unit} of text", heads, rows)
+
+
+def _others(result: ConversionResult) -> list[tuple[str, ...]]:
+    """Return what is in spikes beside the layers, each alone."""
+    names = {layer.name for layer in result.layers}
+    found = [(name, alone) for name, alone in result.alone.items() if name not in names]
+    return [(name, _rise(alone), numbers.percent(alone.agreement)) for name, alone in found]
+
+
+def _rise(alone: Losses | None) -> str:
+    """Return by how much the loss rises if a layer alone is in spikes."""
+    if alone is None or alone.loss is None or alone.dense_loss is None:
+        return numbers.DASH
+    return f"{alone.loss - alone.dense_loss:+.4f}"
+
+
+def _baselines(found: EnergyComparison) -> list[tuple[str, ...]]:
+    """Return the energy in spikes, and that of dense networks with what spikes save."""
+    rows: list[tuple[str, ...]] = [
+        ("in spikes, sums in memory", joules(found.compute_only), joules(found.memory_aware), "", "", ""),
+        ("in spikes, sums in registers", joules(found.compute_only), joules(found.in_registers), "", "", ""),
+    ]
+    for name, title in DENSE.items():
+        dense = getattr(found, name)
+        saving = [numbers.against(dense.saving.get(key)) for key in ("compute_only", "memory_aware", "in_registers")]
+        rows.append((title, joules(dense.compute_only), joules(dense.memory_aware), *saving))
+    return rows
+
+
+def _grouped(operators: Iterable[Operator]) -> list[str]:
+    """Return the parts that are not in spikes, those of one description together, all by name."""
+    groups: dict[str, list[str]] = {}
+    for operator in operators:
+        groups.setdefault(operator.what, []).append(operator.name)
+    return [f"{what} ({', '.join(names)})" for what, names in groups.items()]
+
+
+def _curve(result: CurveResult, title: str, lead: list[str]) -> Overview:
+    good = [point for point in result.points if (point.perplexity_increase or 0) <= WELL and point.spikes]
+    best = min(good, key=lambda point: point.spikes or 0, default=None)
+    scheme = "no point" if best is None else best.scheme
+    unit = result.unit
+    heads = ("Scheme", "Strength", "Spikes", "Silent", "Loss", "Perplexity", f"Same {unit}", *CURVE_COSTS)
+    return Overview(
+        title=title,
+        lead=[*lead, _compared(result)],
+        facts=[
+            Fact(label="Dense loss", value=result.dense_loss, note=f"nats a {unit}"),
+            Fact(
+                label="Fewest spikes a channel",
+                value=None if best is None else best.spikes,
+                format=three,
+                note=f"at most {numbers.percent(WELL, 0)} perplexity more: {scheme}",
+            ),
+        ],
+        tables={"points": Table("Every conversion of the curve", heads, [_point(p) for p in result.points])},
+    )
+
+
+def _point(point: CurvePoint) -> tuple[str, ...]:
+    energy = point.baselines
+    return (
+        point.scheme,
+        three(point.asked),
+        three(point.spikes),
+        numbers.percent(point.silent),
+        numbers.plain(point.loss),
+        numbers.signed(point.perplexity_increase),
+        numbers.percent(point.agreement),
+        numbers.si(point.operations),
+        joules(energy and energy.compute_only),
+        joules(energy and energy.memory_aware),
+    )
+
+
+def _training(result: TrainingResult, title: str, lead: list[str]) -> Overview:
+    loss = Fact(label="Validation loss", value=result.validation_loss, note="nats a byte")
+    took = Fact(label="Time", value=result.timings.get("total"), format=numbers.seconds, tile=False)
+    closing = [*result.remarks, f"Next: neurosim convert {result.run} --scheme ternary --k 3"]
+    facts = [loss, *(each.below() for each in energies(result.energy, "a byte")), took]
+    return Overview(title=title, lead=lead, facts=facts, closing=closing)

@@ -1,0 +1,251 @@
+"""The facts of a run: made once from its results, and shown both on its page and on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from textwrap import TextWrapper
+
+from markupsafe import Markup
+
+from ....base.measure.estimates import EnergyEstimates
+from ....base.measure.measures import Measures
+from ...report import numbers, sections
+from ..score import Score
+from .folder import REPORT
+from .tables import OfRun, grid, table
+
+ENERGY = "Energy estimate"
+WIDTH = 110  # characters of a line on a terminal
+VALUE = 72  # of a fact and its note, beside its label
+MAX_WIDTH = 90  # of the columns of a table, without that of the names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A figure of a run, with its meaning: a tile of the page and a row of the terminal's table.
+
+    Attributes:
+        label: a name.
+        value: None where it is not known.
+        format: of the value as text, a function of `report.numbers`.
+        note: words that explain the figure, or say why it is not known.
+        tile: whether the page shows it as a tile; otherwise a section of the page has it.
+        picture: a small chart of it, for the tile.
+    """
+
+    label: str
+    value: object
+    format: Callable[[object], str] = numbers.plain
+    note: str = ""
+    tile: bool = True
+    picture: str = ""
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.value, str):
+            return self.value
+        return self.format(self.value)
+
+    def below(self) -> Fact:
+        """Return the same without a tile."""
+        return replace(self, tile=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a run, with its cells as text.
+
+    Attributes:
+        caption: says what the rows are.
+        heads: of the columns; the first is that of the rows' names.
+        rows: each begins with its name.
+    """
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """Return the table for a terminal; of one that is too wide, the names stand before each part."""
+        parts: list[list[int]] = [[]]
+        width = 0
+        for k in range(1, len(self.heads)):
+            cells = max(len(row[k]) for row in (self.heads, *self.rows)) + 2
+            if width + cells > MAX_WIDTH and parts[-1]:
+                parts.append([])
+                width = 0
+            parts[-1].append(k)
+            width += cells
+        lines = [self.heads, *self.rows]
+        grids = []
+        for part in parts:
+            heads, *rows = ([line[0], *(line[k] for k in part)] for line in lines)
+            grids.append(grid(heads, rows))
+        return "\n".join([*_lines(self.caption), *grids])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Everything that page and terminal both show of a run.
+
+    Attributes:
+        title: of the page.
+        lead: facts in words, such as the number of recordings; empty ones are left out.
+        facts: in the order in which they are shown.
+        tables: by the name by which the page's template calls them.
+        closing: further lines for the terminal, such as the command to run next.
+    """
+
+    title: str
+    lead: Sequence[str]
+    facts: Sequence[Fact]
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    closing: Sequence[str] = ()
+
+    def text(self, result: OfRun) -> str:
+        """Return what the terminal shows."""
+        seed = getattr(result, "seed", None)
+        words = [word for word in (*self.lead, "" if seed is None else f"seed {seed}") if word]
+        rows = [line for fact in self.facts for line in _rows(fact)]
+        files = [("Run", result.run), ("Report", str(Path(result.run) / REPORT))]
+        parts = [
+            numbers.text("\n".join([self.title, *_lines(", ".join(words), indent="  "), table(rows)])),
+            *(
+                numbers.text(f"{each.caption}\n{grid(each.heads, each.rows)}")
+                for each in self.tables.values()
+                if each.rows
+            ),
+            table(files),
+            *(["\n".join(line for words in self.closing for line in _lines(words))] if self.closing else []),
+        ]
+        return "\n\n".join(parts)
+
+
+def _lines(text: str, width: int = WIDTH, indent: str = "") -> list[str]:
+    """Return a text in lines; paths and digests stay whole."""
+    wrapper = TextWrapper(
+        width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.wrap(text)
+
+
+def _rows(fact: Fact) -> list[tuple[str, str]]:
+    """Return the rows of a fact, which are several where its note is long."""
+    if isinstance(fact.note, Markup):
+        note = Markup(fact.note).striptags()
+    else:
+        note = fact.note
+    text = f"{fact.text} ({note})" if note else fact.text
+    lines = _lines(numbers.text(text), VALUE) or [""]
+    return [(fact.label if k == 0 else "", line) for k, line in enumerate(lines)]
+
+
+def named(title: str, dataset: str, otherwise: str) -> str:
+    """Return the name of a dataset for a title: the part of its own title before a colon."""
+    return (title or dataset or otherwise).split(":")[0]
+
+
+def accuracy(score: Score, samples: int | None, label: str = "Accuracy") -> Fact:
+    """Return an accuracy with the number of items, its interval and chance."""
+    ends = score.confidence_interval
+    if score.accuracy is None:
+        return Fact(label=label, value=None, note="not recorded")
+    largest = numbers.percent(score.chance)
+    guess = numbers.percent(score.uniform_chance)
+    chance = f"chance {largest}"
+    if score.chance is None:
+        chance = "chance not recorded"
+    elif score.uniform_chance is not None and largest != guess:
+        chance = f"largest class {largest}, a guess {guess}"
+    if ends is None:
+        return Fact(label=label, value=score.accuracy, format=numbers.percent, note=chance)
+    return Fact(
+        label=label,
+        value=score.accuracy,
+        format=numbers.percent,
+        note=f"of {numbers.plain(samples)}; {sections.between(ends)}; {chance}",
+        picture=sections.accuracy_chart(score.accuracy, ends, score.chance),
+    )
+
+
+def sparsity(measures: Measures | None, note: str) -> Fact:
+    """Return the share of outputs that are silent."""
+    if measures is None:
+        value = None
+    else:
+        value = measures.activation_sparsity
+
+    def shown(value: object) -> str:
+        return numbers.percent(value, 2)
+
+    return Fact(label="Activation sparsity", value=value, format=shown, note=note)
+
+
+def operations(measures: Measures | None, each: str = "per sample; ") -> Fact:
+    """Return the synaptic operations beside those of a dense network."""
+    if measures is None:
+        found = None
+    else:
+        found = measures.synaptic_operations
+    done, dense = (None, None) if found is None else (found.effective, found.Dense)
+    return Fact(
+        label="Synaptic operations", value=done, format=numbers.si, note=f"{each}{sections.against(dense, done)}"
+    )
+
+
+def energies(energy: EnergyEstimates | None, each: str = "per sample") -> list[Fact]:
+    """Return the estimate with memory, and that of arithmetic alone."""
+    if energy is None:
+        return [Fact(label=ENERGY, value=None, note=f"{each}, memory included")]
+    return [
+        _energy(energy, "memory_aware", ENERGY, f"{each}, memory included", tile=True),
+        _energy(energy, "compute_only", f"{ENERGY}, arithmetic alone", each, tile=False),
+    ]
+
+
+def _energy(energy: EnergyEstimates, name: str, label: str, each: str, *, tile: bool) -> Fact:
+    value = getattr(energy, name)
+    dense = getattr(energy, f"dense_{name}")
+
+    def joules(value: object) -> str:
+        return numbers.span(value, "J")
+
+    if value is None:
+        return Fact(label=label, value=None, note=energy.reasons.get(name, "not recorded"), tile=tile)
+    note: str = each
+    if dense is not None:
+        note = Markup('{}; dense <span class="keep">{}</span>').format(each, joules(dense))
+    if not tile:
+        note = f"{each}; dense {joules(dense)}; profile {energy.profile}"
+    return Fact(label=label, value=value, format=joules, note=note, tile=tile)
+
+
+def speed(factor: float | None) -> Fact:
+    """Return a real-time factor: wall-clock seconds for each simulated second."""
+
+    def shown(value: object) -> str:
+        return numbers.plain(value, 3)
+
+    return Fact(label="Real-time factor", value=factor, format=shown, note=sections.speed(factor))
+
+
+def digest(label: str, value: str) -> Fact:
+    """Return the first half of a SHA-256; the page has it among the provenance."""
+    return Fact(label=label, value=value[:16], tile=False)
+
+
+def together(group: str) -> str:
+    """Return in words that answers depend on the other recordings of a group, "" where they do not."""
+    if group:
+        return f"the recordings of each {group} answered together"
+    return ""
+
+
+def baselines(found: Mapping[str, float]) -> list[Fact]:
+    """Return the accuracies of simple classifiers on the same recordings, of which the page has a section."""
+    words = ", ".join(f"{name} {numbers.percent(value)}" for name, value in found.items())
+    if words:
+        return [Fact(label="Baselines, on counts", value=words, tile=False)]
+    return []

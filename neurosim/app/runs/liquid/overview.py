@@ -1,0 +1,65 @@
+"""Overview of a dataset's run through a liquid: accuracy, activity and cost."""
+
+from __future__ import annotations
+
+from ...report import numbers
+from ..frame.facts import (
+    Fact,
+    Overview,
+    accuracy,
+    baselines,
+    digest,
+    energies,
+    named,
+    operations,
+    sparsity,
+    speed,
+    together,
+)
+from .result import LiquidResult
+
+
+def overview_of(result: LiquidResult) -> Overview:
+    """Return what page and terminal show of a run."""
+    simulated = f"{numbers.plain(result.samples)} recordings of the split “{result.split}” simulated"
+    return Overview(
+        title=_title(result),
+        lead=[
+            simulated if result.samples else "",
+            together(result.transductive),
+            f"readout trained on {numbers.plain(result.train_samples)}" if result.train_samples else "",
+        ],
+        facts=facts_of(result),
+    )
+
+
+def demo(result: LiquidResult) -> Overview:
+    """Return the same below a sentence, and what to do next."""
+    head = f"{result.samples} handwritten digits, seen by an emulated event camera, read by spiking neurons"
+    closing = ["Next: neurosim datasets list; neurosim simulate digits --set liquid.neurons=500"]
+    return Overview(title=head, lead=[], facts=facts_of(result), closing=closing)
+
+
+def facts_of(result: LiquidResult) -> list[Fact]:
+    """Return accuracy, activity and cost."""
+    measures = result.measures
+    rate = numbers.plain(None if measures is None else measures.spikes_per_neuron_second, 3)
+    return [
+        accuracy(result, result.samples),
+        sparsity(measures, f"{rate} spikes per neuron and second"),
+        operations(measures),
+        *energies(result.energy),
+        speed(result.real_time_factor),
+        *baselines(result.baselines),
+        Fact(label="Spikes", value=result.spikes, format=numbers.si, note="of all neurons", tile=False),
+        digest("Spike digest", result.spike_digest),
+    ]
+
+
+def _title(result: LiquidResult) -> str:
+    dataset = named(result.title, result.dataset, "A run")
+    layers = result.measures.layers if result.measures else ()
+    units = next((layer.outputs for layer in layers if layer.spiking), None)
+    if units:
+        return f"{dataset} through {units:,.0f} spiking neurons"
+    return dataset
