@@ -68,13 +68,14 @@ def figure(name: str, result: Mapping[str, Any]) -> str:
 
 
 def run(root: Path, name: str, words: Sequence[str]) -> dict[str, object]:
-    """Return the seconds of a command on a folder, and its accuracy and whether there is a report, or its error."""
+    """Return the seconds of a command on a folder, its accuracy, and whether there is a report; print its error."""
     start = time.perf_counter()
     with contextlib.redirect_stderr(io.StringIO()):
         done = CliRunner().invoke(program, [*words, str(root), "--json", "--quiet"], catch_exceptions=False)
     row: dict[str, object] = {"command": f"{name} FOLDER", "seconds": time.perf_counter() - start}
     if done.exit_code:
-        return row | {"accuracy": done.stderr.strip(), "report": None}
+        frame.say(f"{name}: {done.stderr.strip()}")
+        return row | {"accuracy": None, "report": None}
     result = json.loads(done.stdout)
     there = (Path(result["run"]) / "report.html").is_file()
     return row | {"accuracy": figure(name, result), "report": "yes" if there else "no"}

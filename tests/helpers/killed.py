@@ -52,7 +52,7 @@ def kill_many(kills: Kills) -> dict[str, int]:
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    assert sum(found.values()) >= kills.count and max(found.values()) > 1
+    assert sum(found.values()) >= kills.count and max(found.values()) > 1, f"too few kills, or none twice: {found}"
     return found
 
 
