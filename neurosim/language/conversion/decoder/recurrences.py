@@ -174,6 +174,7 @@ def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
     _, heads, keys, values = memory.shape
     g = inputs["g"]
     rows = {name: inputs[name].token_rows for name in "qkv"}
+    decays: Buffer | Array
     if isinstance(g, Traced):
         decays = g.token_rows
     else:

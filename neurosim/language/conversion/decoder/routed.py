@@ -129,13 +129,15 @@ def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions
     count = mixer.num_sparse_partition
     more = max(mixer.topk, mixer.reads)
     fewer = min(mixer.topk, mixer.reads)
-    found = b.route(scores, mixer.count, count, more, sum_to_one=False)
+    weights, masks = b.route(scores, mixer.count, count, more, sum_to_one=False)
     if more == fewer:
-        return _Partitions(*found)
+        return _Partitions(weights, masks)
     shares = np.ones((mixer.count, b.tokens), np.float32)
     b.kept.append(shares)
     b.route(scores, mixer.count, count, fewer, sum_to_one=False, shares=shares)
-    return _Partitions(*found, *((None, shares) if mixer.topk == fewer else (shares, None)))
+    if mixer.topk == fewer:
+        return _Partitions(weights, masks, writes=shares)
+    return _Partitions(weights, masks, reads=shares)
 
 
 def _expanded(mixer: ExpandedMixer, x: Any, read: Callable[..., Traced], *common: Traced) -> Traced:

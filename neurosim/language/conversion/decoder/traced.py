@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ....kernels.decode import vectors
 from .builder import Builder
-from .memory import Buffer
+from .memory import Array, Buffer
 from .nodes import Chain, Columns, Joined, Linear, Node, Operand, Spread, Stored
 from .program import NotCompiledError
 
@@ -424,9 +424,9 @@ def _quotient(x: Node, y: Node) -> tuple[Buffer, float] | None:
 
 def _div(x: Value, y: Value) -> Traced:
     if isinstance(x, Traced) and isinstance(y, Traced):
-        found = _quotient(x.node, y.node)
-        if found is not None:
-            return Traced.of(x.builder, x.builder.ratio(*found), x.shape)
+        quotient = _quotient(x.node, y.node)
+        if quotient is not None:
+            return Traced.of(x.builder, x.builder.ratio(*quotient), x.shape)
     if isinstance(y, Traced):
         return _mul(x, _act(vectors.RECIPROCAL)(y))
     return _mul(x, y if isinstance(y, Position) else 1 / torch.as_tensor(y))
@@ -485,6 +485,7 @@ def _addcmul(x: Traced, y: Value, w: Value) -> Traced:
 
 def _lerp(x: Traced, y: Traced, w: Value) -> Traced:
     builder = x.builder
+    weight: Buffer | Array
     if isinstance(w, Traced):
         weight = w.token_rows
     else:
