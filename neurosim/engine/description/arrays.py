@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ MAX_INLINE = 4096
 KEYS = {"file", "array"}
 
 
-def read(value: object, folder: Path, thing: str) -> NDArray:
+def read(value: object, folder: Path, thing: str) -> NDArray[Any]:
     """Return the array of a list or of a table {file, array}.
 
     Raises:
@@ -35,7 +36,7 @@ def read(value: object, folder: Path, thing: str) -> NDArray:
     return array
 
 
-def _stored(path: Path, name: str, thing: str) -> NDArray:
+def _stored(path: Path, name: str, thing: str) -> NDArray[Any]:
     try:
         return read_arrays(path, name)[name]
     except NeurosimError as error:

@@ -45,7 +45,7 @@ def write_description(path: str | os.PathLike[str], described: Description | Net
     """
     path = Path(path)
     beside = path.with_suffix(".safetensors")
-    store: dict[str, NDArray] = {}
+    store: dict[str, NDArray[Any]] = {}
     table = description_tree(described, store, beside.name)
     if store:
         write_arrays(beside, store)
@@ -53,7 +53,7 @@ def write_description(path: str | os.PathLike[str], described: Description | Net
 
 
 def description_tree(
-    described: Description | Network, store: dict[str, NDArray] | None = None, beside: str = ""
+    described: Description | Network, store: dict[str, NDArray[Any]] | None = None, beside: str = ""
 ) -> Tree:
     """Return the tables of a description.
 
@@ -82,7 +82,7 @@ def description_tree(
 
 @dataclasses.dataclass(frozen=True)
 class _Writer:
-    store: dict[str, NDArray] | None
+    store: dict[str, NDArray[Any]] | None
     beside: str
 
     def population(self, population: Population, spikes: SpikeFile | Spikes | None) -> Tree:
@@ -148,7 +148,7 @@ class _Writer:
             return self.array(value, thing)
         return value.item() if hasattr(value, "item") else value
 
-    def array(self, array: NDArray, thing: str) -> Any:
+    def array(self, array: NDArray[Any], thing: str) -> Any:
         if array.size <= arrays.MAX_INLINE:
             return array.tolist()
         if self.store is None:

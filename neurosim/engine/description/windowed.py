@@ -101,7 +101,7 @@ def tree(windowed: Windowed, fields: Callable[[Any, str], Table], thing: str) ->
     return table if windowed.learn else {**table, "learn": False}
 
 
-def _read(value: object, place: Place) -> Mapping[str, NDArray]:
+def _read(value: object, place: Place) -> Mapping[str, NDArray[Any]]:
     """Return the arrays of a file: of all of {file = ...}, or of those whose names start with `prefix`, without it."""
     entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
     path = typed(entry.get("file"), str, place.at("file"))
