@@ -1,10 +1,10 @@
 """Runs: a checked config in; a folder with manifest, config, metrics, spikes and a report page out.
 
-    from neurosim import runs
+    from neurosim import app
     from neurosim.app.runs.liquid import KIND
 
     config = KIND.configure(given={"data.name": "digits"})
-    result = runs.start(KIND, config, runs.RunOptions(threads=2))
+    result = app.start(KIND, config, app.RunOptions(threads=2))
 
-`kind.py` says what a kind of run is, and `kinds.py` lists them.
+`frame/kind.py` says what a kind of run is, and `frame/registry.py` lists them.
 """
