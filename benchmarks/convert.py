@@ -33,7 +33,7 @@ from neurosim.language import (
     read_text,
     tune,
 )
-from neurosim.language.attention.train import split
+from neurosim.language.attention.train import split_text
 from neurosim.language.conversion.comparison import check_execution, compare_models
 from neurosim.language.conversion.costs import coding_counts, energy_comparison, layer_counts, spike_totals
 from neurosim.language.conversion.state_work import state_counts
@@ -202,7 +202,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dense = read_model(options.model)
-    learn, held = split(python_text() if options.text is None else read_text(options.text), 0.1)
+    learn, held = split_text(python_text() if options.text is None else read_text(options.text), 0.1)
     runs = []
     last = None
     for seed in range(options.seeds):

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from neurosim.language import LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, python_text, train_bytes
-from neurosim.language.attention.train import split, stream_windows
+from neurosim.language.attention.train import split_text, stream_windows
 from neurosim.memory.associative.tail import tail_run
 
 RATES = {"adamw": 4e-3, "muon": 8e-3}
@@ -51,7 +51,7 @@ def trained(text: bytes, optimizer: str, rate: float, steps: int, seed: int) -> 
 @torch.no_grad()
 def losses(model: LanguageModel, text: bytes) -> dict[str, float]:
     """Nats a byte over the held-out end: of all, of frequent and of rare bytes, by how often the rest has them."""
-    learn, held = split(text, 0.1)
+    learn, held = split_text(text, 0.1)
     counts = torch.bincount(learn, minlength=256)
     order = counts.argsort(descending=True)
     share = counts[order].cumsum(0) / counts.sum()

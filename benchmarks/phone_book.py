@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from neurosim.language import LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, train_bytes
 from neurosim.language.attention.objectives import OBJECTIVES, SEPARATOR
 from neurosim.language.attention.optimizers import optimizers_of
-from neurosim.language.attention.train import draw_windows, split
+from neurosim.language.attention.train import draw_windows, split_text
 
 NAMES = (2, 12)
 DIGITS = 1
@@ -84,7 +84,7 @@ def recalled(model: LanguageModel, names: int, *, given: bool, backwards: bool, 
 
 def tune(model: LanguageModel, text: bytes, training: LanguageTraining, updates: int) -> None:
     """Train on next bytes, at a rate that falls from half the highest to 0."""
-    learn, _ = split(text, training.held_out)
+    learn, _ = split_text(text, training.held_out)
     optimizers = optimizers_of(training.optimizer, model, training.learning_rate, training.decay)
     for step in range(updates):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):

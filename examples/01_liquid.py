@@ -1,8 +1,7 @@
 """Event-camera digits through a liquid state machine and a linear readout; what that cost in operations and energy."""
 
-from neurosim.base.measure import estimates
 from neurosim.data import catalog
-from neurosim.engine import measure
+from neurosim.engine import energy, measure
 from neurosim.learning import Liquid, Readout
 
 train = catalog.load("digits", "train").select(range(0, 1497, 5))
@@ -19,7 +18,7 @@ print(f"real-time factor {result.real_time_factor:.4f}, digest {spikes.digest()[
 
 work = [*result.work, *readout.work(spikes)]
 measures = measure(work, len(test), result.duration, len(test.ticks))
-energy = estimates.energy(work, len(test))
+estimate = energy(work, len(test))
 print(f"activation sparsity {measures.activation_sparsity:.3f}")
-for kind, joules in (("with memory", energy.memory_aware), ("dense, with memory", energy.dense_memory_aware)):
+for kind, joules in (("with memory", estimate.memory_aware), ("dense, with memory", estimate.dense_memory_aware)):
     print(f"{kind}: {joules.low:.2e} to {joules.high:.2e} J a recording (estimate)")

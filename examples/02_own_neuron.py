@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 
 from neurosim import FixedNumberPre, Network, PoissonInput, Population, Probe, Projection, simulate
-from neurosim.network import Neuron
-from neurosim.network.neurons.by_unit import at
-from neurosim.network.neurons.contract import check_neuron
+from neurosim.network import Neuron, at, check_neuron
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """How surely sparse codes are told apart: the exact chance of a false match, and the same by counting."""
 
-from neurosim.memory import SDR, false_positive, overlaps
+from neurosim.memory import SDR, false_negative, false_positive, overlaps, union_false_positive
 from neurosim.memory.sdr import code
-from neurosim.memory.sdr.probability import false_negative, union_false_positive
 
 n = 2048
 w = 40

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
-from neurosim.memory import SDR, SpatialPooler, TemporalMemory
+from neurosim.app import PALETTE, Curve, curves, write_picture
+from neurosim.memory import SDR, SpatialPooler, TemporalMemory, false_negative
 from neurosim.memory.dendrites.segments import (
     SegmentUnits,
     measure_false_negatives,
     measure_false_positives,
     measure_union_false_positives,
 )
-from neurosim.memory.sdr.probability import false_negative
 
 size = 2048
 active = 40

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neurosim.app.report.charts import PALETTE, BarGroup, Curve, curves, histograms, write_picture
+from neurosim.app import PALETTE, BarGroup, Curve, curves, histograms, write_picture
 from neurosim.memory import SDR, Macrocolumn, Selection
 
 size = 256

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.base import CapacityWarning
 from neurosim.memory import DenseHebbian, FastWeights, Hopfield
 from neurosim.memory.associative.dense import dense_bit_error

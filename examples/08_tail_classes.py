@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.memory.associative.tail import tail_expected, tail_run
 
 ways = {"gradient": "gradient descent", "sign": "sign descent", "adam": "Adam", "muon": "Muon"}

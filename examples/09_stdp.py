@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim import STDP, AllToAll, CobaLIF, Network, PoissonInput, PoissonSource, Population, Projection, Simulation
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.network import Uniform
 
 cell = CobaLIF(

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from neurosim import LIF, FixedNumberPre, Network, PoissonInput, Population, Probe, Projection
-from neurosim.engine import Description, read_description, write_description
-from neurosim.engine.description.description import Settings
+from neurosim.engine import Description, Settings, read_description, write_description
 from neurosim.network import Uniform
 
 cell = LIF(tau_mem=0.02, v_threshold=0.02, v_reset=0.01, t_refractory=0.002)

@@ -5,9 +5,7 @@ import numpy as np
 
 from neurosim import LIF, AllToAll, CubaLIF, Network, Population, Projection, Spikes, SpikeSource, simulate
 from neurosim.engine import write_description
-from neurosim.network import Convolution, Normal, from_nir
-from neurosim.network.nir.files import write
-from neurosim.network.nir.save import to_nir
+from neurosim.network import Convolution, Normal, from_nir, to_nir, write_nir
 
 draw = np.random.default_rng(0)
 camera = Spikes.sort(draw.random(20_000) * 0.5, draw.integers(0, 512, 20_000), 512, 0.5, (2, 16, 16))
@@ -24,7 +22,7 @@ network = Network(
         Projection("edges", "hidden", AllToAll(), Normal(0.01, 0.05), delay=3e-3),
     ],
 )
-write("ours.nir", to_nir(network, dt=1e-3, seed=1))
+write_nir("ours.nir", to_nir(network, dt=1e-3, seed=1))
 here, back = (simulate(each, camera, clock=1e-3, seed=1) for each in (network, from_nir("ours.nir")))
 for name, spikes in here.spikes.items():
     print(f"{name}: {len(spikes):,} spikes, the same after NIR: {spikes.digest() == back.spikes[name].digest()}")

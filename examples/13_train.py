@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from neurosim.base.measure import estimates
 from neurosim.data import catalog
-from neurosim.engine import measure
+from neurosim.engine import energy, measure
 from neurosim.learning import Augment, Binning, EventNet, NetworkSpec, SpikingNet, Trainer, TrainingSpec, split
 from neurosim.learning.training.saved import load, save
 
@@ -41,9 +40,9 @@ accuracy = (event.scores(result).argmax(axis=1) == test.labels).mean()
 print(f"event by event: {len(found.ticks):,} spikes, all of them the network's: {same}; accuracy {accuracy:.1%}")
 
 measures = measure(list(result.work), len(test), result.duration, len(played.ticks))
-energy = estimates.energy(list(result.work), len(test))
+estimate = energy(list(result.work), len(test))
 operations = measures.synaptic_operations
 print(f"{operations.Effective_ACs:,.0f} additions a recording; dense: {operations.Dense:,.0f} multiplications")
-for kind, joules in (("with memory", energy.memory_aware), ("dense, with memory", energy.dense_memory_aware)):
+for kind, joules in (("with memory", estimate.memory_aware), ("dense, with memory", estimate.dense_memory_aware)):
     print(f"{kind}: {joules.low:.2e} to {joules.high:.2e} J a recording (estimate)")
 assert same

@@ -2,24 +2,28 @@
 
 from pathlib import Path
 
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.language import (
     Coding,
     LanguageConfig,
     LanguageTraining,
     MixerSpec,
+    Sampling,
     calibrate_channels,
+    check_execution,
+    compare_models,
     convert,
+    energy_comparison,
+    generate_tokens,
+    layer_counts,
     python_text,
     read_converted,
     read_model,
+    spike_totals,
+    split_text,
     train_bytes,
     write_converted,
 )
-from neurosim.language.attention.train import split
-from neurosim.language.conversion.comparison import check_execution, compare_models
-from neurosim.language.conversion.costs import energy_comparison, layer_counts, spike_totals
-from neurosim.language.conversion.generate import Sampling, generate_tokens
 
 text = python_text()[:100_000]
 config = LanguageConfig(
@@ -27,7 +31,7 @@ config = LanguageConfig(
 )
 train_bytes(text, config, LanguageTraining(steps=60, batch=8, length=64, learning_rate=1e-2), folder="lm")
 dense = read_model("lm")  # or a Hugging Face folder
-learn, held = split(text, 0.1)
+learn, held = split_text(text, 0.1)
 
 known = calibrate_channels(dense, Coding("calibrated"), learn, windows=16, length=64)  # once for all strengths
 points: dict[str, list[tuple[float, float]]] = {"ternary": [], "calibrated": []}

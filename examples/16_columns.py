@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim import LIF, Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, simulate
-from neurosim.app.report.charts import Panel, strips, write_picture
+from neurosim.app import Panel, strips, write_picture
 from neurosim.app.report.pixels import raster
 from neurosim.data import catalog
 from neurosim.learning import OnlineReadout, label_recordings

@@ -7,7 +7,7 @@ have used, and changes its weights in the rest.
 import numpy as np
 
 from neurosim import Link, Network, Population, SpikeSource, Windowed, simulate
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.data import catalog
 from neurosim.learning import LateralCircuit, Liquid, OnlineReadout, label_recordings
 

@@ -4,7 +4,7 @@ drive is enough to make it fire."""
 import numpy as np
 
 from neurosim import Link, Network, OneToOne, Population, Projection, Spikes, SpikeSource, Windowed, simulate
-from neurosim.app.report.charts import PALETTE, Curve, curves, write_picture
+from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.memory import SDR, DendriticSegments
 from neurosim.network import DendriticLIF
 

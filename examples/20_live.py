@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from neurosim import LIF, FromList, Network, Population, Projection, Spikes, SpikeSource
-from neurosim.data.files.packets import PacketWriter, read_packets
+from neurosim.data import PacketWriter, read_packets
 from neurosim.engine import live, response
 
 # s of a packet: with its simulation, the delay of the loop

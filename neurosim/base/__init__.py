@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from .errors import CapacityWarning as CapacityWarning
     from .errors import CheckpointWarning as CheckpointWarning
     from .errors import GuessWarning as GuessWarning
-    from .errors import NeurosimError as NeurosimError
     from .errors import NeurosimFormatError as NeurosimFormatError
     from .errors import NeurosimInputError as NeurosimInputError
     from .errors import NeurosimInterruptedError as NeurosimInterruptedError

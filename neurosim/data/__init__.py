@@ -8,6 +8,8 @@ from ..base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from . import catalog as catalog
+    from . import stats as stats
+    from .camera import EventCamera as EventCamera
     from .files.archives import extract as extract
     from .files.camera_writers import write_aedat4 as write_aedat4
     from .files.camera_writers import write_dat as write_dat
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from .files.idx import read_images as read_images
     from .files.nmnist import read_nmnist as read_nmnist
     from .files.nmnist import write_nmnist as write_nmnist
+    from .files.packets import PacketWriter as PacketWriter
+    from .files.packets import read_packets as read_packets
     from .files.sonata import Extent as Extent
     from .files.sonata import read_sonata as read_sonata
     from .files.sonata import sonata_populations as sonata_populations
@@ -30,8 +34,6 @@ if TYPE_CHECKING:
     from .files.windows import read_windows as read_windows
     from .frames import to_frames as to_frames
     from .frames import to_voxel_grid as to_voxel_grid
-    from .spikes import Recordings as Recordings
-    from .spikes import Spikes as Spikes
 
 # Loaded on first use.
 __getattr__, __all__ = lazy_exports(__name__)

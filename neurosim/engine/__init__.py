@@ -18,17 +18,15 @@ if TYPE_CHECKING:
     from ..base.measure.profiles import Profile as Profile
     from ..base.measure.work import LayerCounts as LayerCounts
     from ..base.measure.work import sum_counts as sum_counts
-    from .batch import simulate as simulate
     from .connections import Connections as Connections
     from .description.description import Description as Description
+    from .description.description import Settings as Settings
     from .description.dump import write_description as write_description
     from .description.parse import read_description as read_description
     from .packets import live as live
     from .packets import response as response
-    from .probe import Probe as Probe
     from .result import Progress as Progress
     from .result import Result as Result
-    from .simulation import Simulation as Simulation
 
 # Loaded on first use.
 __getattr__, __all__ = lazy_exports(__name__)

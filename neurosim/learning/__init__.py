@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .continual.evaluation import evaluate as evaluate
     from .continual.learner import Learner as Learner
     from .continual.streams import Stream as Stream
     from .continual.streams import StreamRecipe as StreamRecipe

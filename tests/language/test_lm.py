@@ -23,7 +23,7 @@ from neurosim.language import (
     validation_loss,
 )
 from neurosim.language.attention.optimizers import optimizers_of
-from neurosim.language.attention.train import TrainingProgress, draw_windows, small, split
+from neurosim.language.attention.train import TrainingProgress, draw_windows, small, split_text
 
 TINY = LanguageConfig(
     (MixerSpec("gated_deltanet", {"num_heads": 1, "head_dim": 8, "head_v_dim": 8}),), width=16, hidden=32
@@ -64,7 +64,7 @@ def test_training_learns_is_kept_and_is_a_function_of_the_seed(tmp_path: Path) -
 def test_validation_loss_is_the_mean_over_streams_with_their_state() -> None:
     """Against one pass over each stream as a whole."""
     model = LanguageModel(TINY).double()
-    tokens = split(TEXT, 0.5)[1][:241]
+    tokens = split_text(TEXT, 0.5)[1][:241]
     streams = tokens[:240].view(4, 60), tokens[1:241].view(4, 60)
     logits, _ = model(streams[0])
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), streams[1].flatten())
@@ -84,7 +84,7 @@ def test_attention_over_all_tokens_is_validated_at_the_distances_it_was_trained_
 
 
 def test_the_end_of_the_text_is_held_out() -> None:
-    learn, held = split(bytes(range(100)), 0.2)
+    learn, held = split_text(bytes(range(100)), 0.2)
     assert learn.tolist() == list(range(80)) and held.tolist() == list(range(80, 100))
     windows = draw_windows(learn, 500, 10, 3)
     assert windows.shape == (500, 11) and int(windows.max()) == 79 and int(windows.min()) == 0

@@ -138,12 +138,12 @@ def test_a_network_comes_back_from_nir(name: str, tmp_path: Path) -> None:
     pytest.importorskip("nir")
     from neurosim import simulate
     from neurosim.network import from_nir
-    from neurosim.network.nir.files import write
+    from neurosim.network.nir.files import write_nir
     from neurosim.network.nir.save import to_nir
 
     net = trained(NetworkSpec(**{**vars(DESIGNS[name]), "readout": "mean", "train_tau": name.endswith("constants")}))
     network = to_network(net, portable=True)
-    write(tmp_path / "net.nir", to_nir(network, dt=BINNING.dt))
+    write_nir(tmp_path / "net.nir", to_nir(network, dt=BINNING.dt))
     back = from_nir(tmp_path / "net.nir")
     played = BINNING.recordings(bars(5, 800))
     here, there = (simulate(n, played, clock=BINNING.dt) for n in (network, back))

@@ -37,7 +37,7 @@ from neurosim import (
 from neurosim.base import GuessWarning, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.engine import Result
 from neurosim.network import IF, LI, Convolution, Neuron, Normal, Uniform, from_nir
-from neurosim.network.nir.files import read, write
+from neurosim.network.nir.files import read, write_nir
 from neurosim.network.nir.save import to_nir
 from neurosim.network.nir.transforms import transform
 
@@ -79,7 +79,7 @@ def run(network: Network, inputs: Any, **options: Any) -> Result:
 def test_there_and_back_gives_the_same_spikes(tmp_path: Path) -> None:
     network = layered()
     spikes = recording(72, (2, 6, 6))
-    write(tmp_path / "net.nir", to_nir(network, 1e-3, seed=5))
+    write_nir(tmp_path / "net.nir", to_nir(network, 1e-3, seed=5))
     again = from_nir(tmp_path / "net.nir")
     assert {p.name: (p.shape, p.model) for p in again.populations} == {
         p.name: (p.shape, p.model) for p in network.populations
@@ -98,7 +98,7 @@ def test_there_and_back_gives_the_same_spikes(tmp_path: Path) -> None:
 def test_the_library_reads_what_we_write_and_we_what_it_writes(tmp_path: Path) -> None:
     network = layered()
     graph = to_nir(network, 1e-3, seed=5)
-    write(tmp_path / "ours.nir", graph)
+    write_nir(tmp_path / "ours.nir", graph)
     theirs = library.read(tmp_path / "ours.nir")  # with its own checks of shapes
     assert set(theirs.nodes) >= set(graph.nodes)
     library.write(tmp_path / "theirs.nir", theirs)
@@ -659,7 +659,7 @@ def test_what_nir_cannot_say_is_named(network: Network, message: str) -> None:
 
 
 def stored(path: Path, change: Callable[[h5py.File], None]) -> Path:
-    write(path, to_nir(of(LIF(), Projection("a", "b", AllToAll(), 0.5)), 1e-3))
+    write_nir(path, to_nir(of(LIF(), Projection("a", "b", AllToAll(), 0.5)), 1e-3))
     with h5py.File(path, "r+") as root:
         change(root)
     return path

@@ -17,6 +17,29 @@ PACKAGES = sorted(
 )
 
 
+# The rooms, each with one face; users reach everything else by its module.
+ROOMS = ("base", "data", "network", "engine", "memory", "learning", "language", "app")
+FACES = ("neurosim", *(f"neurosim.{room}" for room in ROOMS))
+MAX_NAMES = 40
+MAX_PUBLIC = 250
+
+
+def test_only_rooms_have_faces() -> None:
+    assert [package for package in PACKAGES if hasattr(importlib.import_module(package), "__all__")] == sorted(FACES)
+
+
+def test_faces_are_small() -> None:
+    counts = {face: len(importlib.import_module(face).__all__) for face in FACES}
+    assert max(counts.values()) <= MAX_NAMES, counts
+    assert sum(counts.values()) < MAX_PUBLIC, counts
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_names_of_the_first_hour_have_one_home(room: str) -> None:
+    """The catalogue alone is both: a module of the room `data`, and a name of the first hour."""
+    assert set(neurosim.__all__) & set(importlib.import_module(f"neurosim.{room}").__all__) <= {"catalog"}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_is_there(package: str) -> None:
     module = importlib.import_module(package)
@@ -29,8 +52,7 @@ def test_every_public_name_is_there(package: str) -> None:
 
 
 def test_public_names_are_loaded_on_first_use() -> None:
-    rooms = ["base", "data", "network", "engine", "memory", "learning", "language", "app"]
-    code = "import sys\n" + "".join(f"import neurosim.{room}\n" for room in rooms)
+    code = "import sys\n" + "".join(f"import neurosim.{room}\n" for room in ROOMS)
     code += "print({'numba', 'torch', 'h5py'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

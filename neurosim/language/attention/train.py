@@ -121,7 +121,7 @@ class TrainingProgress:
     validation: float | None
 
 
-def split(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
+def split_text(text: bytes, held_out: float) -> tuple[Tensor, Tensor]:
     """Return (training part, validation part) as int64 tokens; the latter is the last `held_out` of the text."""
     return split_tokens(torch.frombuffer(bytearray(text), dtype=torch.uint8).long(), held_out)
 
@@ -213,7 +213,7 @@ class _ByteTraining:
     def __init__(self, text: bytes, config: LanguageConfig, training: LanguageTraining, device: str) -> None:
         self.training = training
         self.model = LanguageModel(config, training.seed).to(device)
-        self.learn, self.held = (part.to(device) for part in split(text, training.held_out))
+        self.learn, self.held = (part.to(device) for part in split_text(text, training.held_out))
         self.optimizers = optimizers_of(training.optimizer, self.model, training.learning_rate, training.decay)
         self.state = ByteTrainingState()
         self.mixed = training.objective != NEXT_TOKEN

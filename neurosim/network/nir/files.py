@@ -199,7 +199,7 @@ _ARRAYS = {
 }
 
 
-def write(path: str | os.PathLike[str], graph: Any) -> None:
+def write_nir(path: str | os.PathLike[str], graph: Any) -> None:
     """Replace `path` by a graph, in one step.
 
     Raises:

@@ -16,7 +16,7 @@ from ....base.plain import Record
 from ....language.attention.model import LanguageConfig, LanguageModel
 from ....language.attention.text import python_text, read_text
 from ....language.attention.tokenizer import Tokenizer, read_tokenizer
-from ....language.attention.train import TrainingProgress, split, train_bytes
+from ....language.attention.train import TrainingProgress, split_text, train_bytes
 from ....language.conversion.checkpoint import is_converted, read_converted
 from ....language.conversion.decoder.decoder import Decoder
 from ....language.conversion.decoder.program import NotCompiledError
@@ -86,7 +86,7 @@ def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
         state = run.path / STATE
         folder = run.path / MODEL
         model, loss = train_bytes(run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state)
-    held = split(run.inputs.text, config.text.held_out)[1][:COUNTED]
+    held = split_text(run.inputs.text, config.text.held_out)[1][:COUNTED]
     layers = dense_counts(model, held[None].to(model.device))
     return TrainingResult(
         network=config.model.name,

@@ -31,7 +31,7 @@ def export_nir(path: Path, description: Description, say: Callable[[str], None])
         NeurosimMissingError: the `nir` package is not installed.
         NeurosimWriteError: the disk refuses.
     """
-    from ....network.nir.files import write
+    from ....network.nir.files import write_nir
     from ....network.nir.partial import expressible
     from ....network.nir.save import to_nir
 
@@ -39,7 +39,7 @@ def export_nir(path: Path, description: Description, say: Callable[[str], None])
     if settings.clock is None:
         raise NeurosimInputError("--nir: needs a run on a grid of steps (got clock continuous); give simulation.clock")
     part = expressible(description.network)
-    write(path, to_nir(part.network, dt=settings.clock, seed=settings.seed))
+    write_nir(path, to_nir(part.network, dt=settings.clock, seed=settings.seed))
     for line in part.left_out:
         say(f"{path}: without {line}")
     return NirExport(str(path), part.left_out)

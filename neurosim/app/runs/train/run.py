@@ -333,11 +333,11 @@ def write_nir(run: Path, path: Path) -> None:
         NeurosimInputError: NIR does not know its neurons.
         NeurosimMissingError: the `nir` package is not installed, or the run has no network.
     """
-    from ....network.nir import files
+    from ....network.nir.files import write_nir
     from ....network.nir.save import to_nir
 
     nets = [load(path)[0] for path in net_files(run)]
-    files.write(path, to_nir(to_network(*nets, portable=True), dt=nets[0].dt))
+    write_nir(path, to_nir(to_network(*nets, portable=True), dt=nets[0].dt))
 
 
 def net_files(run: Path) -> list[Path]:
