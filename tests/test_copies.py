@@ -30,9 +30,9 @@ WORDS = re.compile(r"address|ctypes|data_ptr|get_function_pointer|memmap|mmap")
 
 # Classes that hold addresses of memory from call to call: they derive from `Uncopied`.
 HOLDERS = {
-    "convert/decoder/builder.py": {"Builder"},
-    "convert/decoder/decoder.py": {"Decoder"},
-    "convert/decoder/program.py": {"DecoderProgram"},
+    "language/conversion/decoder/builder.py": {"Builder"},
+    "language/conversion/decoder/decoder.py": {"Decoder"},
+    "language/conversion/decoder/program.py": {"DecoderProgram"},
     "engine/exact/workspace.py": {"ExactWorkspace"},
     "engine/grid/plastic_state.py": {"PlasticState"},
     "engine/grid/workspace.py": {"GridWorkspace"},
@@ -43,13 +43,15 @@ IN_WORKSPACE = "goes into the tables of a GridWorkspace, which is not copied"
 FUNCTION = "of a compiled function, the same for the life of the process; in a CompiledNetwork, which is not copied"
 WITHIN = "is used within the call"
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
-    "attention/tensors.py": {"MappedFiles": "files that are only read, which copies share; they cannot be pickled"},
-    "convert/decoder/memory.py": {
+    "language/attention/tensors.py": {
+        "MappedFiles": "files that are only read, which copies share; they cannot be pickled"
+    },
+    "language/conversion/decoder/memory.py": {
         **dict.fromkeys(("Buffer", "Growing", "Touched", "Weights"), IN_PROGRAM),
         **dict.fromkeys(("_pages", "aligned"), WITHIN),
     },
-    "convert/decoder/program.py": {"Encoded": IN_PROGRAM},
-    "convert/linear.py": {"SpikedLinear": "the key of floats that are worked out again where the address differs"},
+    "language/conversion/decoder/program.py": {"Encoded": IN_PROGRAM},
+    "language/conversion/linear.py": {"SpikedLinear": "the key of floats, computed again where the address differs"},
     "engine/addresses.py": {"address": WITHIN},
     "engine/compile/callbacks.py": {"exact_callbacks": FUNCTION, "step_callback": FUNCTION},
     "engine/compile/currents.py": {"driven_callback": FUNCTION},
@@ -62,7 +64,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ("_from_currents", "_from_noises", "module", "post_table", "row_table", "unit_table"), IN_WORKSPACE
     ),
     "engine/processes.py": {"Processes": IN_WORKSPACE},
-    "files/camera_hdf5.py": {"is_camera_file": WITHIN},
+    "data/files/camera_hdf5.py": {"is_camera_file": WITHIN},
 }
 
 
