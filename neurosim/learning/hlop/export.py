@@ -24,19 +24,20 @@ from .projected import ProjectedPicture
 
 INPUT = "input"
 OUTPUT = "output"
-STEP = 1e-3  # s; the units have no time constant in seconds, only a decay a step
+# Length of a step, s: the units have a decay for each step, and no time constant in seconds.
+STEP = 1e-3
 
 
 @torch.no_grad()
 def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
-    """Return a trained network as the engine runs it: populations "input", "hidden 1", ..., "output".
+    """Return a trained network for the engine: populations "input", "hidden 1", ..., "output".
 
     A spike takes a step from layer to layer. "output" acts once, at the end of step `steps` plus the number of hidden
     layers, and its readings are the scores.
 
     Args:
-        net: trained with `BPTT` or `Online`.
-        steps: of its input.
+        net: network trained with `BPTT` or `Online`.
+        steps: number of steps of its input.
         size: entry of the input that a spike stands for.
 
     Raises:
@@ -65,7 +66,7 @@ def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
 
 
 def run_in_engine(net: HLOPNetwork, counts: NDArray[np.int64], size: float = 1.0) -> Result:
-    """Answer items in the engine.
+    """Compute the scores of items in the engine.
 
     Args:
         net: see `to_network`.
@@ -77,6 +78,7 @@ def run_in_engine(net: HLOPNetwork, counts: NDArray[np.int64], size: float = 1.0
         is in the order of the layers.
     """
     items, steps, inputs = counts.shape
+    # One entry for each spike, sorted by item and step.
     item, step, unit = np.nonzero(counts)
     item, step, unit = (np.repeat(places, counts[counts > 0]) for places in (item, step, unit))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=items))])

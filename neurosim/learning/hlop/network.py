@@ -72,12 +72,15 @@ class HLOPNetwork(nn.Module):
 
         def lateral(i: int, features: int) -> tuple[Subspace, int]:
             """Return the lateral neurons of layer i, and the seed of its weights: each kind of weights has its own."""
-            own = seed * 1009 + 2 * i
+            weight_seed = seed * 1009 + 2 * i
             if i:
                 learning_rate = HIDDEN_LEARNING_RATE
             else:
                 learning_rate = INPUT_LEARNING_RATE
-            return Subspace(features, learning_rate, spiking=spiking, scale=scale, levels=levels, seed=own + 1), own
+            subspace = Subspace(
+                features, learning_rate, spiking=spiking, scale=scale, levels=levels, seed=weight_seed + 1
+            )
+            return subspace, weight_seed
 
         layers: list[ProjectedPicture | ProjectedLinear] = []
         widths = [sizes[0]]
@@ -86,15 +89,15 @@ class HLOPNetwork(nn.Module):
             good = shape is not None and math.prod(shape) == widths[-1]
             require(good, "HLOPNetwork.picture", f"must unfold to the {widths[-1]} inputs of filters", picture)
             assert shape is not None
-            subspace, own = lateral(len(layers), shape[0] * kernel**2)
-            layer = ProjectedPicture(shape, count, kernel, stride, subspace, own, feedback)
+            subspace, weight_seed = lateral(len(layers), shape[0] * kernel**2)
+            layer = ProjectedPicture(shape, count, kernel, stride, subspace, weight_seed, feedback)
             layers.append(layer)
             shape = layer.out_shape
             widths.append(math.prod(shape))
         self.sizes = (*widths, *sizes[1:])
         for inputs, outputs in pairwise(self.sizes[len(filters) :]):
-            subspace, own = lateral(len(layers), inputs)
-            layers.append(ProjectedLinear(inputs, outputs, subspace, own, feedback))
+            subspace, weight_seed = lateral(len(layers), inputs)
+            layers.append(ProjectedLinear(inputs, outputs, subspace, weight_seed, feedback))
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
@@ -144,6 +147,7 @@ class HLOPNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, classes] scores of x [B, N], a constant current, or [T, B, N]."""
+        # The mean over all steps, piece by piece.
         return torch.stack([scores.mean(0) * part for scores, part in self._outputs(x, False)]).sum(0)
 
     @torch.no_grad()
@@ -154,32 +158,43 @@ class HLOPNetwork(nn.Module):
         training computes it from; spikes of a height other than 1 count as events of height 1, which their weights can
         take over.
         """
-        found: list[LayerCounts] = []
-        spikes, steps = (x, len(x)) if x.ndim == 3 else (x[None], self.training_by.steps)
+        counts: list[LayerCounts] = []
+        if x.ndim == 3:
+            spikes = x
+            steps = len(x)
+        else:
+            spikes = x[None]
+            steps = self.training_by.steps
         for k, (layer, linear) in enumerate(zip(self.layers, self._layers(), strict=True)):
+            # Spikes between layers count as events of height 1.
             inputs = (spikes != 0).to(x) if k else spikes
             current = layer(spikes)
             if k == len(self.units):
-                return [*found, count_linear("output", linear.weight, inputs, current)]
+                return [*counts, count_linear("output", linear.weight, inputs, current)]
             unit: Any = self.units[k]
             out, states = unit.each_step(current.expand(steps, -1, -1).contiguous())
             spikes = out
-            if isinstance(layer, ProjectedPicture):  # the product of each patch
+            # A convolution is the product of each patch.
+            if isinstance(layer, ProjectedPicture):
                 inputs = layer.patches(inputs)
                 out = layer.by_place(out)
                 states = layer.by_place(states)
             parameters = sum(p.numel() for p in unit.parameters())
-            found.append(count_linear(f"hidden {k + 1}", linear.weight, inputs, out, states, bias=parameters))
-        return found
+            counts.append(count_linear(f"hidden {k + 1}", linear.weight, inputs, out, states, bias=parameters))
+        return counts
 
     def memory_bytes(self) -> dict[str, int]:
-        """Return the bytes of weights with thresholds, of the lateral neurons with their momentum, and of fixed weights
-        that errors go back through, if there are any."""
+        """Return the bytes of "weights" with thresholds, and of "lateral" neurons with their momentum.
+
+        "feedback" are the fixed weights that errors go back through, if there are any.
+        """
         subspaces = [layer.subspace for layer in self._layers()]
         lateral = sum(buffer.nbytes for subspace in subspaces for buffer in subspace.buffers())
         fixed = sum(layer.fixed.nbytes for layer in self._layers() if layer.fixed is not None)
-        held = {"weights": sum(p.nbytes for p in self.parameters()), "lateral": lateral}
-        return {**held, "feedback": fixed} if fixed else held
+        parts = {"weights": sum(p.nbytes for p in self.parameters()), "lateral": lateral}
+        if fixed:
+            parts["feedback"] = fixed
+        return parts
 
     def gradients(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> float:
         """Add the gradients of the mean cross-entropy of a minibatch, train the subspaces, and return the loss.
@@ -192,25 +207,26 @@ class HLOPNetwork(nn.Module):
         return sum(float(loss) for loss in self.backward(x, y, allowed))
 
     def backward(self, x: Tensor, y: Tensor, allowed: Tensor | None = None) -> list[Tensor]:
-        """Do what `gradients` does; return the parts of the loss, where the network is."""
+        """Compute the gradients as `gradients`; return the parts of the loss, on the device of the network."""
         losses = []
         for scores, part in self._outputs(x, self.projects):
+            # Classes that do not compete have probability 0.
             if allowed is None:
-                fair = scores
+                logits = scores
             else:
-                fair = scores.masked_fill(~allowed, -torch.inf)
-            loss = F.cross_entropy(fair.flatten(0, 1), y.repeat(len(scores))) * part
+                logits = scores.masked_fill(~allowed, -torch.inf)
+            loss = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(scores))) * part
             loss.backward()
             losses.append(loss.detach())
         return losses
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the learned state, for `restore`; names are `weight.0`, `old.0`, ..., `units.0.threshold`."""
-        found = {f"units.{name}": p.detach().cpu().numpy().copy() for name, p in self.units.named_parameters()}
+        arrays = {f"units.{name}": p.detach().cpu().numpy().copy() for name, p in self.units.named_parameters()}
         for i, layer in enumerate(self._layers()):
-            found[f"weight.{i}"] = layer.weight.detach().cpu().numpy().copy()
-            found |= {f"{name}.{i}": array for name, array in layer.subspace.arrays().items()}
-        return found
+            arrays[f"weight.{i}"] = layer.weight.detach().cpu().numpy().copy()
+            arrays |= {f"{name}.{i}": array for name, array in layer.subspace.arrays().items()}
+        return arrays
 
     @torch.no_grad()
     def restore(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
@@ -221,8 +237,9 @@ class HLOPNetwork(nn.Module):
         """
         for i, layer in enumerate(self._layers()):
             self._copy(layer.weight, arrays, f"weight.{i}")
-            ours = {name.rpartition(".")[0]: a for name, a in arrays.items() if name.rpartition(".")[2] == str(i)}
-            layer.subspace.restore(ours)
+            suffix = f".{i}"
+            own = {name.removesuffix(suffix): array for name, array in arrays.items() if name.endswith(suffix)}
+            layer.subspace.restore(own)
         for name, p in self.units.named_parameters():
             self._copy(p, arrays, f"units.{name}")
         self._freeze()
@@ -231,9 +248,9 @@ class HLOPNetwork(nn.Module):
         return self.training_by.outputs(list(self.layers), list(self.units), x, learn)
 
     def _layers(self) -> list[ProjectedLinear]:
-        """Return the linear layers; that of a convolution is shared by its patches."""
-        found = [getattr(layer, "linear", layer) for layer in self.layers]
-        return [layer for layer in found if isinstance(layer, ProjectedLinear)]
+        """Return the linear layers; a convolution has one, which its patches share."""
+        layers = [getattr(layer, "linear", layer) for layer in self.layers]
+        return [layer for layer in layers if isinstance(layer, ProjectedLinear)]
 
     def _freeze(self) -> None:
         """Stop learning thresholds once a lateral neuron is frozen."""
@@ -247,8 +264,9 @@ class HLOPNetwork(nn.Module):
 
 
 def _fire(unit: Any, current: Tensor) -> Tensor:
-    found: Tensor = unit.each_step(current.contiguous())[0]
-    return found
+    """Return the spikes [T, B, N] of a unit for a current."""
+    spikes: Tensor = unit.each_step(current.contiguous())[0]
+    return spikes
 
 
 def _rate(unit: Any, current: Tensor, gain: float) -> float:

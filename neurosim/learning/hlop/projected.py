@@ -15,12 +15,16 @@ from .subspace import Subspace
 
 # Weights that errors go back through.
 FEEDBACKS = {"exact": "W", "random": "fixed B", "sign": "|B| with the signs of W"}
-FIXED = 500_009  # added to the seed of the weights: that of the fixed ones
+# Added to the seed of the weights: the seed of the fixed weights B.
+FIXED = 500_009
 
 
 class _Product(torch.autograd.Function):
-    """x W^T with `presynaptic` in place of x in the weight gradient, delta^T presynaptic, and `back` in place of W in
-    that of x."""
+    """The product x W^T with other gradients.
+
+    `presynaptic` takes the place of x in the gradient of W, delta^T presynaptic, and `back` that of W in the gradient
+    of x, delta back.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, presynaptic: Tensor, back: Tensor) -> Tensor:
@@ -31,11 +35,12 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
         (grad,) = grads
         back, presynaptic = ctx.saved_tensors
-        for_x = grad @ back if ctx.needs_input_grad[0] else None
+        for_x = None
+        for_weight = None
+        if ctx.needs_input_grad[0]:
+            for_x = grad @ back
         if ctx.needs_input_grad[1]:
             for_weight = grad.T @ presynaptic
-        else:
-            for_weight = None
         return for_x, for_weight, None, None
 
 
@@ -72,7 +77,7 @@ class ProjectedLinear(nn.Module):
             fixed = None
         else:
             fixed = uniform((outputs, inputs), seed + FIXED).data
-        # Drawn again from the seed, not saved.
+        # Not saved: a loaded layer draws the same weights from its seed.
         self.register_buffer("fixed", fixed, persistent=False)
 
     def back(self) -> Tensor:
@@ -92,12 +97,13 @@ class ProjectedLinear(nn.Module):
             learn: train the subspace on this x; all leading dimensions are samples.
         """
         rows = x.flatten(0, -2)
-        seen = rows.detach()
+        samples = rows.detach()
         if not (learn or (torch.is_grad_enabled() and self.weight.requires_grad)):
             return x @ self.weight.T
-        residual = self.subspace.residual(seen)
+        # x - H_old^T H_old x, used by the subspace and by the gradient.
+        residual = self.subspace.residual(samples)
         if learn:
-            self.subspace.learn(seen, residual)
+            self.subspace.learn(samples, residual)
         if trace is None:
             presynaptic = residual
         else:

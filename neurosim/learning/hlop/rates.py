@@ -20,6 +20,7 @@ class _Clamped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, threshold: Tensor, measured: Tensor, dt: float) -> Tensor:
+        # A unit fires in every step at most: threshold / dt is its largest rate.
         limit = threshold / dt
         ctx.save_for_backward((mean > 0) & (mean < limit), mean >= limit)
         ctx.dt = dt
@@ -66,11 +67,12 @@ class RateUnits(nn.Module):
 
     @torch.no_grad()
     def _run(self, current: Tensor, membranes: Tensor | None = None) -> Tensor:
-        """Return spikes; write the membranes after each step, if asked for."""
+        """Return spikes; write the membranes after each step into `membranes`."""
         spikes = torch.empty_like(current)
         u = torch.zeros_like(current[0])
         size = max(float(self.threshold), self.MIN_THRESHOLD)
         for t, i in enumerate(current):
+            # u = d u + (1 - d) I
             u.mul_(self.decay).add_(i, alpha=1 - self.decay)
             torch.ge(u, self.reach * size, out=spikes[t])
             u.sub_(spikes[t], alpha=size)

@@ -1,4 +1,4 @@
-"""The lateral circuit of Hebbian orthogonal projection: which directions a layer's inputs have used so far."""
+"""The lateral circuit of Hebbian orthogonal projection, which learns the directions of a layer's inputs so far."""
 
 from __future__ import annotations
 
@@ -90,12 +90,13 @@ class Subspace(nn.Module):
         Raises:
             NeurosimInputError: more rows than directions are left.
         """
-        here = len(self.old) + len(self.new)
-        left = self.features - here
-        require(0 <= rows <= left, "Subspace.grow.rows", f"must be from 0 to the {left} directions left", rows)
-        # Keyed by the number of rows: the same after a restore, and whatever else has been drawn.
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + here)
+        count = len(self.old) + len(self.new)
+        free = self.features - count
+        require(0 <= rows <= free, "Subspace.grow.rows", f"must be from 0 to the {free} directions left", rows)
+        # Keyed by the number of rows: the same after a restore, independent of all other draws.
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + count)
         fresh = torch.randn(rows, self.features, generator=generator, dtype=torch.float64).to(self.new.device)
+        # Take the part along the existing rows away, then make the rest orthonormal.
         basis = torch.linalg.qr(self.weights.double().T).Q
         fresh -= fresh @ basis @ basis.T
         fresh = torch.linalg.qr(fresh.T).Q.T.to(self.new.dtype)
@@ -105,7 +106,9 @@ class Subspace(nn.Module):
     @torch.no_grad()
     def merge(self) -> None:
         """Freeze all rows, after a task."""
-        self.old, self.new, self.velocity = self.weights, self.new[:0].clone(), self.velocity[:0].clone()
+        self.old = self.weights
+        self.new = self.new[:0].clone()
+        self.velocity = self.velocity[:0].clone()
 
     def respond(self, x: Tensor, rows: Tensor) -> Tensor:
         """Return y [B, r] of lateral neurons with the weights `rows` [r, features] for x [B, features]."""
@@ -127,7 +130,7 @@ class Subspace(nn.Module):
 
         Args:
             x: [B, features] inputs of the layer, of all samples and time steps.
-            residual: `self.residual(x)`, if it is known.
+            residual: `self.residual(x)`; None: it is computed.
 
         Raises:
             NeurosimInputError: x has another shape, or is empty.
@@ -136,12 +139,13 @@ class Subspace(nn.Module):
         require(good, "Subspace.learn.x", f"must be [B >= 1, {self.features}]", tuple(x.shape))
         if not len(self.new):
             return
-        left = self.residual(x) if residual is None else residual
+        unexplained = self.residual(x) if residual is None else residual
         for _ in range(self.iterations):
             y = self.respond(x, self.new)
-            # y (x - x^)^T: x^ of the old rows is in `left`, that of the new ones is subtracted here.
-            change = torch.addmm(y.T @ left, y.T @ y, self.new, alpha=-1)
+            # dH = y (x - x^)^T: x^ of the old rows is subtracted already, x^ of the new rows is y y^T H.
+            change = torch.addmm(y.T @ unexplained, y.T @ y, self.new, alpha=-1)
             change.div_(len(x)).clamp_(-MAX_CHANGE, MAX_CHANGE)
+            # m = momentum m + (1 - momentum) dH
             self.velocity.lerp_(change, 1 - self.momentum)
             self.new.add_(self.velocity, alpha=self.learning_rate)
         self.updates += self.iterations * self.new.numel()

@@ -119,13 +119,13 @@ class Online(_Surrogate):
         steps = self.steps if x.ndim == 2 else len(x)
         states: list[Tensor | None] = [None] * len(units)
         before: list[Tensor | None] = [None] * len(layers)
-        for at in range(0, steps, self.together):
-            piece = min(self.together, steps - at)
+        for begin in range(0, steps, self.together):
+            piece = min(self.together, steps - begin)
             spikes = x
             trace = None
             # The trace of a constant input is a multiple of it; as published, the input itself is used.
             if x.ndim == 3:
-                spikes = x[at : at + piece]
+                spikes = x[begin : begin + piece]
                 trace, before[0] = self._traces(spikes, before[0])
             for i, (layer, unit) in enumerate(zip(layers, units, strict=False)):
                 current = _in_time(layer(spikes, trace, learn), piece)
@@ -145,11 +145,12 @@ class Online(_Surrogate):
 
     def _traces(self, spikes: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return [T, B, N] a[t] = decay a[t-1] + s[t], and the last a."""
-        found = torch.empty_like(spikes)
+        traces = torch.empty_like(spikes)
         a = torch.zeros_like(spikes[0]) if last is None else last
         for t, s in enumerate(spikes):
-            a = torch.add(s, a, alpha=self.decay, out=found[t])
-        return found, a
+            # a = decay a + s
+            a = torch.add(s, a, alpha=self.decay, out=traces[t])
+        return traces, a
 
 
 @final
@@ -185,10 +186,15 @@ class Rate(HLOPTraining):
         spikes = x
         means = x if x.ndim == 2 else torch.tensordot(weights, x, 1)
         for layer, unit in zip(layers, units, strict=False):
-            # The product is linear: that of the means is the mean of the products, and carries the gradient.
+            # The product is linear: the product of the means is the mean of the products, and carries the gradient.
             current = layer(means, learn=learn)
             with torch.no_grad():
-                spikes = unit.fire(_in_time(current if spikes.ndim == 2 else layer(spikes), steps))
+                # A constant input has one current, and it is its mean.
+                if spikes.ndim == 2:
+                    current_in_time = current
+                else:
+                    current_in_time = layer(spikes)
+                spikes = unit.fire(_in_time(current_in_time, steps))
                 measured = torch.tensordot(weights, spikes, 1)
             means = unit.rate(current, measured)
         yield layers[-1](means, learn=learn)[None], 1.0

@@ -40,7 +40,7 @@ class NeuronLayer(Stateful):
     Attributes:
         units: number of neurons.
         dt: length of a step, s.
-        reset, detach_reset, surrogate: arguments, see `LIF`.
+        reset, detach_reset, surrogate: arguments, see `LIFLayer`.
         recurrent: `SpikeLinear(units, units)` from the spikes of a step to the next currents; None: no feed-back.
     """
 
@@ -67,8 +67,8 @@ class NeuronLayer(Stateful):
         self.reset = reset
         self.detach_reset = detach_reset
         self.surrogate = to_surrogate(surrogate, name)
-        which = lookup({r: RESETS[r] for r in self.resets}, reset, f"{name}.reset")
-        self.how = Recurrence(self.kind, which, not detach_reset, *self.surrogate.numbers())
+        code = lookup({r: RESETS[r] for r in self.resets}, reset, f"{name}.reset")
+        self.how = Recurrence(self.kind, code, not detach_reset, *self.surrogate.numbers())
         self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
 
     @abstractmethod
@@ -84,9 +84,11 @@ class NeuronLayer(Stateful):
         name = type(self).__name__
         good = x.ndim in (2, 3) and x.shape[-1] == self.units and len(x) > 0 and x.is_floating_point()
         require(good, name, f"input must be [T, B, {self.units}] or [T, {self.units}], T > 0, floating", tuple(x.shape))
-        state = self.start(x) if state is None else state
-        want = self.start(x[:1]).shape
-        require(state.shape == want, name, f"state must be {list(want)}", tuple(state.shape))
+        if state is None:
+            state = self.start(x)
+        shape = self.start(x[:1]).shape
+        require(state.shape == shape, name, f"state must be {list(shape)}", tuple(state.shape))
+        # The kernel takes a batch: one recording is a batch of one.
         if x.ndim == 2:
             out, state = self._run(x[:, None], state[:, None])
             return out[:, 0], state[:, 0]
@@ -108,13 +110,16 @@ class NeuronLayer(Stateful):
         return torch.cat(spikes), torch.stack(states)
 
     def _run(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        # Constants are float64 and are rounded once, to the type of x.
         c = self.constants().to(x)
         if self.recurrent is None:
             return scan(x, state, c, self.how)
         rows = len(self.state)
+        # A bias of the feed-back arrives in every step, whatever spiked: it is part of the input.
         if self.recurrent.bias is not None:
             x = x + self.recurrent.bias
         out, last = scan(x, state[:rows], c, self.how, self.recurrent.weight, state[rows])
+        # The spikes of the last step are a row of the state: they arrive in the next one.
         return out, torch.cat([last, out[-1:]])
 
     def extra_repr(self) -> str:

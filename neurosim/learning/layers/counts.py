@@ -22,20 +22,25 @@ def count_linear(
     """Return the counts of a product with `weight`, and of the units behind it.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         weight: [outputs, inputs].
         x: [T, B, inputs]; [1, B, inputs] for a constant input, whose product is taken once.
         out: [T, B, outputs] spikes, or the product itself.
-        states: [T, variables, B, outputs] of spiking units after each step; None for a product alone, which has none.
+        states: [T, variables, B, outputs] of spiking units after each step; None for a product without units.
         bias: number of biases and parameters of units.
-        events: whether `out` are spikes or activations, and no readings; None: where there are states.
+        events: whether `out` are spikes or activations, not readings; None: true if there are states.
     """
-    w, inputs, outputs = weight.detach().cpu().T.numpy(), *(v.detach().cpu().transpose(0, 1).numpy() for v in (x, out))
-    none = np.zeros((*outputs.shape, 0), np.float32)
+    w = weight.detach().cpu().T.numpy()
+    # `count` takes samples first: [B, T, ...].
+    inputs = x.detach().cpu().transpose(0, 1).numpy()
+    outputs = out.detach().cpu().transpose(0, 1).numpy()
     if states is None:
-        potentials = none
+        potentials = np.zeros((*outputs.shape, 0), np.float32)
     else:
         potentials = states.detach().cpu().permute(2, 0, 3, 1).numpy()
     stored = w.nbytes + bias * w.itemsize
-    spiking = states is not None if events is None else events
+    if events is None:
+        spiking = states is not None
+    else:
+        spiking = events
     return count(name, w, inputs, outputs, potentials, spiking=spiking, parameter_bytes=stored)

@@ -26,7 +26,7 @@ class DelayedLinear(Stateful):
         delays: [outputs, inputs] int64 buffer, steps, each from 0 to `max_delay`.
 
     Args:
-        delays: such an array, or the maximum, from 0 to which each delay is drawn uniformly.
+        delays: array of steps as the attribute, or an integer: each delay is drawn uniformly from 0 to it.
 
     Raises:
         NeurosimInputError: sizes or delays that are not integers in their ranges, or of another shape.
@@ -43,36 +43,41 @@ class DelayedLinear(Stateful):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for what, size in (("inputs", inputs), ("outputs", outputs)):
-            require(isinstance(size, int) and size > 0, f"DelayedLinear.{what}", "must be an integer > 0", size)
+        for name, size in (("inputs", inputs), ("outputs", outputs)):
+            require(isinstance(size, int) and size > 0, f"DelayedLinear.{name}", "must be an integer > 0", size)
         self.inputs = inputs
         self.outputs = outputs
         generator = torch.Generator().manual_seed(seed)
         self.weight, self.bias = uniform_parameters(inputs, outputs, bias, generator)
-        given = torch.as_tensor(delays)
-        good = not given.is_floating_point() and bool((given >= 0).all())
+        steps = torch.as_tensor(delays)
+        good = not steps.is_floating_point() and bool((steps >= 0).all())
         require(good, "DelayedLinear.delays", "must be integer numbers of steps >= 0", delays)
-        if given.ndim == 0:
-            self.max_delay = int(given)
-            given = torch.randint(0, self.max_delay + 1, (outputs, inputs), generator=generator)
+        if steps.ndim == 0:
+            self.max_delay = int(steps)
+            steps = torch.randint(0, self.max_delay + 1, (outputs, inputs), generator=generator)
         else:
             rule = f"must be {[outputs, inputs]}"
-            require(given.shape == (outputs, inputs), "DelayedLinear.delays", rule, given.shape)
-            self.max_delay = int(given.max())
-        self.register_buffer("delays", given.long().clone())
+            require(steps.shape == (outputs, inputs), "DelayedLinear.delays", rule, steps.shape)
+            self.max_delay = int(steps.max())
+        self.register_buffer("delays", steps.long().clone())
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         good = x.ndim in (2, 3) and x.shape[-1] == self.inputs
         rule = f"input must be [T, B, {self.inputs}] or [T, {self.inputs}]"
         require(good, "DelayedLinear", rule, tuple(x.shape))
-        want = (self.max_delay, *x.shape[1:])
-        state = x.new_zeros(want) if state is None else state
-        require(state.shape == want, "DelayedLinear", f"state must be {list(want)}", tuple(state.shape))
+        shape = (self.max_delay, *x.shape[1:])
+        if state is None:
+            state = x.new_zeros(shape)
+        require(state.shape == shape, "DelayedLinear", f"state must be {list(shape)}", tuple(state.shape))
+        # Step t of the output reads steps t .. t + max_delay of this.
         past = torch.cat([state, x])
-        flat = past if past.ndim == 3 else past[:, None]
-        y = delayed(flat, self.weight, self.delays, self.max_delay)
-        y = y if past.ndim == 3 else y[:, 0]
-        return y if self.bias is None else y + self.bias, past[len(past) - self.max_delay :]
+        if past.ndim == 3:
+            y = delayed(past, self.weight, self.delays, self.max_delay)
+        else:
+            y = delayed(past[:, None], self.weight, self.delays, self.max_delay)[:, 0]
+        if self.bias is not None:
+            y = y + self.bias
+        return y, past[len(past) - self.max_delay :]
 
     def extra_repr(self) -> str:
         return f"{self.inputs}, {self.outputs}, max_delay={self.max_delay}"

@@ -34,8 +34,9 @@ class ELM(nn.Module):
         branches, synapses_per_branch: the form with branches (the paper has 45 of 100 for 1,278 inputs): each branch
             sums a window of neighbouring inputs. Windows are spread evenly, and overlap if there are more synapses than
             inputs. None: the form without branches.
-        windows: [branches, synapses] the input of each synapse, in place of those two; see `interlocked_windows`.
-        valid: [branches, synapses] false for synapses that are not there; None: all are.
+        windows: [branches, synapses] the input of each synapse, in place of `branches` and `synapses_per_branch`; see
+            `interlocked_windows`.
+        valid: [branches, synapses] false for synapses that do not exist; None: all exist.
         dt: step, s.
         tau_syn: synaptic time constant, s.
         tau_min, tau_max: bounds of tau_mem, s; it starts log-spaced between them.
@@ -90,8 +91,8 @@ class ELM(nn.Module):
             require(valid is None, "ELM.valid", "must come with windows", "valid alone")
             windows = _windows(inputs, branches, synapses_per_branch)
         else:
-            both = branches is None and synapses_per_branch is None
-            require(both, "ELM.windows", "must come without branches and synapses_per_branch", "both")
+            alone = branches is None and synapses_per_branch is None
+            require(alone, "ELM.windows", "must come without branches and synapses_per_branch", "both")
             _check_windows(windows, valid, inputs)
         self.register_buffer("windows", windows, persistent=False)
         self.register_buffer("valid", valid, persistent=False)
@@ -117,11 +118,13 @@ class ELM(nn.Module):
             NeurosimInputError: x of another size, or without steps.
         """
         if x.ndim == 2:
-            y, (b, m) = self(x[:, None], state and (state[0][None], state[1][None]))
+            batch_state = None if state is None else (state[0][None], state[1][None])
+            y, (b, m) = self(x[:, None], batch_state)
             return y[:, 0], (b[0], m[0])
         b, m = self._start(x, state)
         to_branches = self._gather()
         from_branch, from_memory = self._from()
+        # All synapses leak alike: their input to the hidden layer leaks in their place.
         drive = _leak(x @ self._way(to_branches).T, self.decay, b @ from_branch.T) + self.hidden.bias
         keep = torch.exp(-self.dt / self.tau_mem)
         memories = _memory(
@@ -149,7 +152,7 @@ class ELM(nn.Module):
 
     @torch.no_grad()
     def work(self, x: Tensor) -> list[LayerCounts]:
-        """Return the work of x [T, B, inputs] by product, with the weights of `folded`, in which it runs.
+        """Return the work of x [T, B, inputs] by product, with the weights of `folded`, as the engine runs it.
 
         Inputs select rows into the leaky sums of the hidden layer, memories act on the hidden layer, active hidden
         units on the memories, and memories are read out; an entry of 0 costs nothing.
@@ -160,25 +163,26 @@ class ELM(nn.Module):
         self._start(x, None)
         f = self.folded()
         steps = []
-        drive, m = (x.new_zeros(x.shape[1], n) for n in f["inner"].T.shape)
+        width, size = f["inner"].T.shape
+        drive = x.new_zeros(x.shape[1], width)
+        m = x.new_zeros(x.shape[1], size)
         for now in x:
             drive = self.decay * drive + now @ f["rows"]
-            kept = f["keep"] * m
-            h = torch.relu(drive + f["hidden_bias"] + kept @ f["inner"])
-            m = kept + f["gain"] * 1.7159 * torch.tanh(2 / 3 * (h @ f["outer"] + f["bias"]))
-            steps.append((drive, kept, h, m))
-        drives, keeps, hidden, memories = (torch.stack(each) for each in zip(*steps, strict=True))
+            decayed = f["keep"] * m
+            h = torch.relu(drive + f["hidden_bias"] + decayed @ f["inner"])
+            m = decayed + f["gain"] * 1.7159 * torch.tanh(2 / 3 * (h @ f["outer"] + f["bias"]))
+            steps.append((drive, decayed, h, m))
+        drives, decays, hidden, memories = (torch.stack(values) for values in zip(*steps, strict=True))
         y = memories @ f["readout"].T + f["offset"]
-        width, size = f["inner"].T.shape
         return [
             count_linear("synapses", f["rows"].T, x, hidden, drives[:, None], bias=width),
-            count_linear("memory to hidden", f["inner"].T, keeps, hidden),
+            count_linear("memory to hidden", f["inner"].T, decays, hidden),
             count_linear("memory", f["outer"].T, hidden, memories, memories[:, None], bias=3 * size, events=False),
             count_linear("readout", f["readout"], memories, y, bias=len(f["offset"])),
         ]
 
     def reference(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return what `forward` does for x [T, B, inputs], one synapse and one step at a time: the definition."""
+        """Return the result of `forward` for x [T, B, inputs] by the definition: one synapse and one step at a time."""
         b, m = self._start(x, state)
         keep = torch.exp(-self.dt / self.tau_mem)
         # The first sum of a branch may lie on any of its synapses.
@@ -186,9 +190,11 @@ class ELM(nn.Module):
         s[..., 0] += b
         outputs = []
         for now in x:
+            # s = k_s s + relu(w) x
             s = self.decay * s + self._strengths() * now[:, self.windows]
-            seen = torch.cat([s.sum(dim=-1), keep * m], dim=1)
-            delta = 1.7159 * torch.tanh(2 / 3 * self.proposal(torch.relu(self.hidden(seen))))
+            # [b, k_m m]
+            hidden_input = torch.cat([s.sum(dim=-1), keep * m], dim=1)
+            delta = 1.7159 * torch.tanh(2 / 3 * self.proposal(torch.relu(self.hidden(hidden_input))))
             m = keep * m + self.gain * (1 - keep) * delta
             outputs.append(self.output(m))
         return torch.stack(outputs), (s.sum(dim=-1), m)
@@ -229,13 +235,14 @@ class ELM(nn.Module):
 
     def _leaked(self, x: Tensor, b: Tensor, to_branches: Tensor) -> Tensor:
         """Return [B, branches] sums of the branches after the last step."""
+        # b_T = k_s^T b_0 + sum over t of k_s^(T - 1 - t) x_t
         ages = torch.arange(len(x) - 1, -1, -1, dtype=x.dtype, device=x.device)
         traces = torch.einsum("t,tbi->bi", self.decay**ages, x)
         if to_branches.ndim == 2:
-            arrived = traces @ to_branches.T
+            new = traces @ to_branches.T
         else:
-            arrived = traces * to_branches
-        return self.decay ** len(x) * b + arrived
+            new = traces * to_branches
+        return self.decay ** len(x) * b + new
 
 
 def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
@@ -243,8 +250,8 @@ def _windows(inputs: int, branches: int | None, each: int | None) -> Tensor:
     if branches is None and each is None:
         return torch.arange(inputs)[:, None]
     for name, value in {"branches": branches, "synapses_per_branch": each}.items():
-        whole = isinstance(value, int) and value > 0
-        require(whole, f"ELM.{name}", "must be an integer > 0, as both or neither are given", value)
+        good = isinstance(value, int) and value > 0
+        require(good, f"ELM.{name}", "must be an integer > 0, as both or neither are given", value)
     assert branches is not None and each is not None  # checked above
     require(each <= inputs, "ELM.synapses_per_branch", f"must be <= {inputs} inputs", each)
     starts = torch.linspace(0, inputs - each, branches).round().long()
@@ -292,6 +299,7 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
 
 def _leak(x: Tensor, decay: float, start: Tensor) -> Tensor:
+    """Return [T, B, hidden], see `kernels.layers.elm.leak_reference`; compiled on a CPU."""
     if x.device.type == "cpu":
         compute = _Leak.apply
     else:
@@ -314,8 +322,9 @@ class _Leak(torch.autograd.Function):
         x = x.detach().contiguous()
         ctx.decay = decay
         out = torch.empty_like(x)
-        number = x.numpy().dtype.type(decay)
-        kernel.leak(_flat(x), number, start.detach().contiguous().numpy().ravel(), _flat(out))
+        # The decay in the type of x, so that the kernel computes in that type.
+        typed_decay = x.numpy().dtype.type(decay)
+        kernel.leak(_flat(x), typed_decay, start.detach().contiguous().numpy().ravel(), _flat(out))
         return out
 
     @staticmethod
@@ -330,30 +339,32 @@ class _Leak(torch.autograd.Function):
 class _Memory(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *tensors):
-        given = [tensor.detach().contiguous() for tensor in tensors]
-        drive = given[0]
-        start = given[-1]
-        kept, proposed, out = (drive.new_empty(*drive.shape[:2], start.shape[1]) for _ in range(3))
+        arguments = [tensor.detach().contiguous() for tensor in tensors]
+        drive = arguments[0]
+        start = arguments[-1]
+        decayed, proposed, out = (drive.new_empty(*drive.shape[:2], start.shape[1]) for _ in range(3))
         hidden = torch.empty_like(drive)
-        kernel.memory(*(t.numpy() for t in (*given, kept, hidden, proposed, out)))
-        ctx.save_for_backward(*given, kept, hidden, proposed, out)
+        kernel.memory(*(t.numpy() for t in (*arguments, decayed, hidden, proposed, out)))
+        ctx.save_for_backward(*arguments, decayed, hidden, proposed, out)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        drive, keep, gain, inner, outer, _, start, kept, hidden, proposed, out = ctx.saved_tensors
-        to_kept = torch.empty_like(kept)
-        to_output = torch.empty_like(kept)
+        drive, keep, gain, inner, outer, _, start, decayed, hidden, proposed, out = ctx.saved_tensors
+        to_decayed = torch.empty_like(decayed)
+        to_output = torch.empty_like(decayed)
         to_hidden = torch.empty_like(drive)
         to_gain = torch.empty_like(gain)
         to_start = torch.empty_like(start)
-        turned = inner.T.contiguous(), outer.T.contiguous()
-        known = (grad.contiguous(), keep, gain, *turned, hidden, proposed)
-        kernel.memory_back(*(t.numpy() for t in (*known, to_kept, to_hidden, to_output, to_gain, to_start)))
+        transposed = inner.T.contiguous(), outer.T.contiguous()
+        inputs = (grad.contiguous(), keep, gain, *transposed, hidden, proposed)
+        gradients = (to_decayed, to_hidden, to_output, to_gain, to_start)
+        kernel.memory_back(*(t.numpy() for t in (*inputs, *gradients)))
+        # The kernel goes back in time; gradients of the matrices are products over all steps at once.
         before = torch.cat([start[None], out[:-1]])
-        to_keep = (to_kept * before).sum(dim=(0, 1))
-        to_inner = kept.flatten(0, 1).T @ to_hidden.flatten(0, 1)
+        to_keep = (to_decayed * before).sum(dim=(0, 1))
+        to_inner = decayed.flatten(0, 1).T @ to_hidden.flatten(0, 1)
         to_outer = hidden.flatten(0, 1).T @ to_output.flatten(0, 1)
         return to_hidden, to_keep, to_gain, to_inner, to_outer, to_output.sum(dim=(0, 1)), to_start
 

@@ -17,8 +17,11 @@ def uniform_parameters(
 ) -> tuple[nn.Parameter, nn.Parameter | None]:
     """Draw weights [outputs, inputs], all targets of an input side by side, and a bias, in +- 1 / sqrt(inputs)."""
     bound = 1 / math.sqrt(inputs)
+    # Drawn as [inputs, outputs] and transposed: the targets of an input lie side by side in memory.
     weight = nn.Parameter((2 * torch.rand(inputs, outputs, generator=draws) - 1).mul_(bound).t())
-    return weight, nn.Parameter((2 * torch.rand(outputs, generator=draws) - 1) * bound) if bias else None
+    if not bias:
+        return weight, None
+    return weight, nn.Parameter((2 * torch.rand(outputs, generator=draws) - 1) * bound)
 
 
 @final
@@ -37,8 +40,8 @@ class SpikeLinear(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, seed: int = 0) -> None:
-        for what, size in (("in_features", in_features), ("out_features", out_features)):
-            require(isinstance(size, int) and size > 0, f"SpikeLinear.{what}", "must be an integer > 0", size)
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            require(isinstance(size, int) and size > 0, f"SpikeLinear.{name}", "must be an integer > 0", size)
         # On the meta device nothing is drawn from the global generator.
         super().__init__(in_features, out_features, bias, device="meta")
         draws = torch.Generator().manual_seed(seed)

@@ -15,10 +15,12 @@ from .unit_parameter import UnitParameter, Value
 
 
 def _decay(tau: Tensor, dt: float) -> Tensor:
+    """Return exp(-dt / tau)."""
     return torch.exp(-dt / tau)
 
 
 def _rows(units: int, *values: Tensor) -> Tensor:
+    """Return [values, units], each value repeated for all units if it is one number."""
     return torch.stack([value.expand(units) for value in values])
 
 
@@ -82,7 +84,7 @@ class CurrentLIFLayer(NeuronLayer):
 
     The current is integrated exactly: kappa = r tau_syn / (tau_syn - tau_mem) (exp(-dt / tau_syn) -
     exp(-dt / tau_mem)), and its limit where both are equal. Input moves the membrane from the next step on.
-    Arguments are those of `LIF`, and tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
+    Further arguments beside those of `LIFLayer`: tau_syn, s; r, ohm. Source: Rotter & Diesmann 1999.
     """
 
     kind = kinds.CURRENT
@@ -116,7 +118,8 @@ class CurrentLIFLayer(NeuronLayer):
         tau_syn = self.tau_syn()
         alpha = _decay(tau_mem, self.dt)
         x = self.dt / tau_syn - self.dt / tau_mem
-        # The same as exp(-dt / tau_mem) dt / tau_mem (1 - e^-x) / x, without a difference of nearly equal numbers.
+        # kappa / r = exp(-dt / tau_mem) dt / tau_mem (1 - e^-x) / x, without a difference of nearly equal numbers;
+        # below 1e-4 three terms of the series of (1 - e^-x) / x are exact in float64.
         near = x.abs() < 1e-4
         share = torch.where(near, 1 - x / 2 + x * x / 6, -torch.expm1(-x) / torch.where(near, 1.0, x))
         kappa = self.r() * alpha * share * self.dt / tau_mem
@@ -134,12 +137,13 @@ class SEAdLIFLayer(NeuronLayer):
 
     where
         tau_mem, tau_adapt: time constants of membrane and adaptation, s.
-        a, b: what the membrane and a spike add to the adaptation, dimensionless; q: their common scale.
+        a, b: increase of the adaptation by the membrane and by a spike, dimensionless.
+        q: common scale of a and b, dimensionless.
 
-    Values of pairs are drawn uniformly, and stay between their ends in training. Other arguments are those of `LIF`.
-    `neurosim.network.SEAdLIF` is the same neuron in the engine. Source: Baronig et
-    al. 2025, "Advancing spatio-temporal processing through adaptation in spiking neural networks" (symplectic Euler:
-    w sees the new v), with the ranges used there.
+    Values of pairs are drawn uniformly, and stay between their ends in training. Other arguments: see `LIFLayer`.
+    `neurosim.network.SEAdLIF` is the same neuron in the engine. Source: Baronig et al. 2025, "Advancing spatio-temporal
+    processing through adaptation in spiking neural networks" (symplectic Euler: w sees the new v), with the ranges used
+    there.
     """
 
     kind = kinds.ADAPTIVE
@@ -174,16 +178,17 @@ class SEAdLIFLayer(NeuronLayer):
         self.v_threshold = new("SEAdLIFLayer.v_threshold", v_threshold, trained=train_threshold)
 
     def constants(self) -> Tensor:
-        decays = [_decay(tau(), self.dt) for tau in (self.tau_mem, self.tau_adapt)]
+        alpha = _decay(self.tau_mem(), self.dt)
+        beta = _decay(self.tau_adapt(), self.dt)
         q = self.q()
-        return _rows(self.units, decays[0], self.v_threshold(), decays[1], q * self.a(), q * self.b())
+        return _rows(self.units, alpha, self.v_threshold(), beta, q * self.a(), q * self.b())
 
 
 @final
 class LeakyIntegrator(NeuronLayer):
     """A membrane that never spikes, such as a readout: v = exp(-dt / tau_mem) v + x, and v is the output.
 
-    `neurosim.network.LI` over a grid of steps. Arguments are those of `LIF`.
+    `neurosim.network.LI` over a grid of steps. Arguments: see `LIFLayer`.
     """
 
     kind = kinds.INTEGRATOR

@@ -15,6 +15,7 @@ from .surrogates import Surrogate, to_surrogate
 
 
 def _surrogate(name: str, surrogate: str | Surrogate) -> Recurrence:
+    """Return the settings of a step whose derivative is that of a surrogate; only the surrogate is used."""
     return Recurrence(LIF, SUBTRACT, False, *to_surrogate(surrogate, name).numbers())
 
 
@@ -84,21 +85,23 @@ class FixedPointLIF(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, int]:
         steps = len(x)
         theta = self.v_threshold
+        # L, by powers of lambda in float64: lambda^lag, 0 above the diagonal.
         powers = torch.arange(steps, dtype=torch.float64) * (-self.dt / self.tau_mem)
         lag = torch.arange(steps)[:, None] - torch.arange(steps)
         decays = torch.where(lag < 0, 0.0, powers.exp()[lag.clamp_min(0)]).to(x)
         charged = decays @ x.flatten(1)
-        before = (decays - torch.eye(steps, dtype=x.dtype, device=x.device)) * theta
+        # theta (L - I): the resets by spikes of earlier steps, decayed.
+        resets = (decays - torch.eye(steps, dtype=x.dtype, device=x.device)) * theta
         with torch.no_grad():
             spikes = torch.zeros_like(charged)
             sweeps = 0
             for sweeps in range(1, steps + 1):  # noqa: B007 - returned
-                again = (charged - before @ spikes > theta).to(x.dtype)
-                if torch.equal(again, spikes):
+                after = (charged - resets @ spikes > theta).to(x.dtype)
+                if torch.equal(after, spikes):
                     break
-                spikes = again
-            taken = before @ spikes
-        return Step.apply(charged - taken - theta, self.how).view(x.shape), sweeps
+                spikes = after
+            subtracted = resets @ spikes
+        return Step.apply(charged - subtracted - theta, self.how).view(x.shape), sweeps
 
 
 @final
@@ -115,7 +118,7 @@ class SmoothLIF(nn.Module):
     Args:
         tau_mem: s, one for all units.
         v_threshold: theta, V (or dimensionless, with weights alike).
-        width: of the threshold, in its unit.
+        width: width of the sigmoid, in the unit of the threshold.
         dt: s.
 
     Raises:
@@ -124,7 +127,10 @@ class SmoothLIF(nn.Module):
 
     def __init__(self, tau_mem: float = 0.02, v_threshold: float = 1.0, width: float = 0.1, dt: float = 1e-3) -> None:
         super().__init__()
-        self.tau_mem, self.v_threshold, self.width, self.dt = map(float, (tau_mem, v_threshold, width, dt))
+        self.tau_mem = float(tau_mem)
+        self.v_threshold = float(v_threshold)
+        self.width = float(width)
+        self.dt = float(dt)
         check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite", "width": "> 0"})
 
     def forward(self, x: Tensor) -> tuple[Tensor, int]:

@@ -11,6 +11,7 @@ from ...base.errors import NeurosimMissingError, require
 from .neurons import LIFLayer
 from .surrogates import Surrogate
 
+# Resets of snnTorch by the name here, and the other way round.
 TO = {"subtract_late": "subtract", "zero": "zero"}
 FROM = {theirs: ours for ours, theirs in TO.items()}
 # `RLeaky` with "zero" loses the input of the step after a spike too.
@@ -28,12 +29,12 @@ def _package() -> Any:
 def from_snntorch(module: nn.Module, units: int, dt: float = 1e-3, surrogate: str | Surrogate = "arctan") -> LIFLayer:
     """Return a `LIF` with the spikes and gradients of a snnTorch `Leaky` or `RLeaky`.
 
-    Time constants are tau_mem = -dt / ln beta. The kind of a snnTorch surrogate, a function, cannot be read: give it.
+    Time constants are tau_mem = -dt / ln beta. A snnTorch surrogate is a function whose kind cannot be read: name it.
 
     Args:
         module: reset "subtract" or "zero" at the default delay; an `RLeaky`'s must be "subtract", and the feed-back
             linear, from all to all.
-        units: number of neurons, which a `Leaky` does not hold.
+        units: number of neurons, which a `Leaky` does not store.
 
     Raises:
         NeurosimMissingError: snnTorch is not installed.
@@ -82,6 +83,7 @@ def _check_settings(module: Any, beta: Tensor, recurrent: bool) -> None:
 
 
 def _each(value: Tensor, units: int) -> Tensor:
+    """Return one number as it is, and other values repeated for each unit."""
     return value if value.ndim == 0 else value.expand(units)
 
 
@@ -116,7 +118,9 @@ def to_snntorch(layer: LIFLayer) -> nn.Module:
         return snn.Leaky(**common)
     module = snn.RLeaky(linear_features=layer.units, **common)
     bias = layer.recurrent.bias
+    if bias is None:
+        bias = torch.zeros(layer.units)
     with torch.no_grad():
         module.recurrent.weight.copy_(layer.recurrent.weight)
-        module.recurrent.bias.copy_(torch.zeros(layer.units) if bias is None else bias)
+        module.recurrent.bias.copy_(bias)
     return module

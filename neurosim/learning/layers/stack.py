@@ -25,7 +25,10 @@ class Stack(nn.Sequential):
     """
 
     def forward(self, x: Tensor, states: Sequence[Tensor | None] | None = None) -> tuple[Tensor, States]:
-        before = [None] * len(self) if states is None else list(states)
+        if states is None:
+            before: list[Tensor | None] = [None] * len(self)
+        else:
+            before = list(states)
         require(len(before) == len(self), "Stack", f"states must be {len(self)}, one a module", len(before))
         after: list[Tensor | None] = []
         for module, state in zip(self, before, strict=True):

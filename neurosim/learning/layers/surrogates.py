@@ -22,7 +22,7 @@ class Surrogate:
     The first, second and fourth are snnTorch's `fast_sigmoid(slope)`, `atan(alpha=slope)` and `sigmoid(slope)`.
 
     Attributes:
-        shape: name of one of them.
+        shape: name of one of these functions.
         slope: 1 / V (or dimensionless, with membranes alike).
         scale: dimensionless.
 

@@ -1,4 +1,4 @@
-"""Parameters of a layer's units: fixed or trained, shared or by unit, given or drawn."""
+"""Parameters of a layer's units: fixed or trained, shared or by unit, set or drawn."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class UnitParameter(nn.Module):
     snnTorch.
 
     Args:
-        name: of the parameter in errors, such as "LIF.tau_mem".
+        name: name of the parameter in errors, such as "LIF.tau_mem".
         value: a number for all units; a pair (low, high), between which each unit's value is drawn uniformly; a tensor
             of `units` values.
         units: units of the layer.
         trained: train a value for each unit. A logistic function keeps values drawn from a pair between its ends, an
             exponential one keeps other positive values positive.
         positive: values must be > 0.
-        generator: of the values drawn from a pair.
+        generator: source of the values that are drawn from a pair.
 
     Raises:
         NeurosimInputError: naming the parameter and its rule.
@@ -67,9 +67,12 @@ class UnitParameter(nn.Module):
             self.register_buffer("raw", values)
 
     def _unbounded(self, value: Tensor) -> Tensor:
+        """Return the number that is trained for a value, without bounds: the inverse of `forward`."""
         if self.low < self.high < math.inf:
             return torch.logit((value - self.low) / (self.high - self.low), eps=1e-6)
-        return value.log() if self.high == math.inf else value
+        if self.high == math.inf:
+            return value.log()
+        return value
 
     def forward(self) -> Tensor:
         """Return [] or [units] float64."""
@@ -78,7 +81,9 @@ class UnitParameter(nn.Module):
             return raw
         if self.low < self.high < math.inf:
             return self.low + (self.high - self.low) * torch.sigmoid(raw)
-        return raw.exp() if self.high == math.inf else raw
+        if self.high == math.inf:
+            return raw.exp()
+        return raw
 
     def extra_repr(self) -> str:
         return f"{self().mean().item():.4g}{', trained' if self.trained else ''}"

@@ -67,19 +67,20 @@ class Contrast:
         require(b.shape == (len(heard),), "Contrast.fit", f"needs {len(heard)} labels of what is heard", b.shape)
         fits = set(a.tolist()) == set(b.tolist()) and len(np.unique(a)) > 1
         require(fits, "Contrast.fit", "needs the same two or more labels of both", np.unique(b))
-        whitened = [_Whitening.of(x, self.components, self.seed) for x in (seen, heard)]
-        x, y = (
-            torch.from_numpy(w(values).astype(np.float32)) for w, values in zip(whitened, (seen, heard), strict=True)
-        )
+        whitenings = [_Whitening.of(features, self.components, self.seed) for features in (seen, heard)]
+        x = torch.from_numpy(whitenings[0](seen).astype(np.float32))
+        y = torch.from_numpy(whitenings[1](heard).astype(np.float32))
         generator = torch.Generator().manual_seed(self.seed)
-        maps = [
-            nn.Parameter(torch.randn(z.shape[1], self.dimensions, generator=generator) / math.sqrt(z.shape[1]))
-            for z in (x, y)
-        ]
+        maps = []
+        for points in (x, y):
+            width = points.shape[1]
+            maps.append(nn.Parameter(torch.randn(width, self.dimensions, generator=generator) / math.sqrt(width)))
         right = torch.from_numpy(a[:, None] == b).float()
         self._train(maps, x, y, right)
-        found = [m.detach().numpy().astype(np.float64) for m in maps]
-        return CrossModal(*(w.into(m) for w, m in zip(whitened, found, strict=True)))
+        weights = [parameter.detach().numpy().astype(np.float64) for parameter in maps]
+        see = whitenings[0].into(weights[0])
+        hear = whitenings[1].into(weights[1])
+        return CrossModal(see, hear)
 
     def _train(self, maps: list[nn.Parameter], x: Tensor, y: Tensor, right: Tensor) -> None:
         optimizer = torch.optim.AdamW(maps, lr=self.learning_rate, weight_decay=self.decay)
@@ -94,16 +95,24 @@ class Contrast:
 def contrast(x: Tensor, y: Tensor, right: Tensor, temperature: float) -> Tensor:
     """Return the loss of `Contrast` for points x [n, d] and y [m, d]; right [n, m] is 1 where labels agree, else 0."""
     cosines = nn.functional.normalize(x, dim=1) @ nn.functional.normalize(y, dim=1).T / temperature
-    losses = [
-        -(cosines.log_softmax(dim=d) * right).sum(dim=d).div(right.sum(dim=d).clamp(min=1)).mean() for d in (1, 0)
-    ]
+    losses = []
+    # From each x to the right y, then from each y to the right x.
+    for dim in (1, 0):
+        log_likelihood = (cosines.log_softmax(dim=dim) * right).sum(dim=dim)
+        pairs = right.sum(dim=dim).clamp(min=1)
+        losses.append(-log_likelihood.div(pairs).mean())
     return (losses[0] + losses[1]) / 2
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class SharedProjection:
-    """x -> (x - mean) weights, scaled to length 1. mean: [features]; weights: [features, dimensions]."""
+    """The projection x -> (x - mean) weights, scaled to length 1.
+
+    Attributes:
+        mean: [features].
+        weights: [features, dimensions].
+    """
 
     mean: NDArray
     weights: NDArray
@@ -127,24 +136,26 @@ class CrossModal:
     def accuracy(
         self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray
     ) -> tuple[float, float]:
-        """Return how often examples of one sense are matched with the right label, the mean of both directions.
+        """Return the accuracies of matching examples of one sense with labels of the other, means of both directions.
 
         Each example is compared with examples of each label in the other sense.
 
         Returns:
-            The accuracy with one example of each label, over all choices (two labels: chance is .5); and that with the
-            mean of all examples of each label.
+            The accuracy with one example of each label, over all choices (two labels: chance is .5); and the accuracy
+            with the mean of all examples of each label.
         """
         x = self.see(seen)
         y = self.hear(heard)
         labels = np.unique(seen_labels)
         require(bool(np.isin(heard_labels, labels).all()), "CrossModal.accuracy", "needs labels of both senses", labels)
-        ways = ((x, seen_labels, y, heard_labels), (y, heard_labels, x, seen_labels))
-        single = float(np.mean([_single(*way) for way in ways]))
-        return single, float(np.mean([_mean(*way) for way in ways]))
+        directions = ((x, seen_labels, y, heard_labels), (y, heard_labels, x, seen_labels))
+        single = float(np.mean([_single(*direction) for direction in directions]))
+        mean = float(np.mean([_mean(*direction) for direction in directions]))
+        return single, mean
 
 
 def _mean(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray) -> float:
+    """Return the accuracy of the nearest mean of the other sense's examples of each label."""
     known = np.unique(other_labels)
     centres = np.stack([others[other_labels == label].mean(axis=0) for label in known])
     return float(np.mean(known[(x @ centres.T).argmax(axis=1)] == labels))
@@ -163,8 +174,10 @@ def _single(x: NDArray, labels: NDArray, others: NDArray, other_labels: NDArray)
         wins = np.ones(len(right))
         for other in np.unique(other_labels[other_labels != label]):
             rivals = np.sort(row[other_labels == other])
-            below, upto = (np.searchsorted(rivals, right, side=side) for side in ("left", "right"))
-            wins *= (below + upto) / (2 * len(rivals))
+            below = np.searchsorted(rivals, right, side="left")
+            up_to = np.searchsorted(rivals, right, side="right")
+            # The mean of both counts: equal cosines win half of the time.
+            wins *= (below + up_to) / (2 * len(rivals))
         total += wins.mean()
     return total / len(x)
 
@@ -181,10 +194,11 @@ class _Whitening:
         from sklearn.utils.extmath import randomized_svd
 
         mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
-        kept = min(components, *x.shape)
-        _, spread, axes = randomized_svd(x - mean, kept, random_state=seed % 2**32)
-        kept = int(np.count_nonzero(spread > 1e-5 * spread[0]))
-        return cls(mean, axes[:kept].T * (math.sqrt(len(x)) / spread[:kept]))
+        count = min(components, *x.shape)
+        _, spread, axes = randomized_svd(x - mean, count, random_state=seed % 2**32)
+        # Components with no more than rounding errors would be blown up to variance 1.
+        count = int(np.count_nonzero(spread > 1e-5 * spread[0]))
+        return cls(mean, axes[:count].T * (math.sqrt(len(x)) / spread[:count]))
 
     def __call__(self, x: NDArray) -> NDArray[np.float64]:
         return (x - self.mean) @ self.axes

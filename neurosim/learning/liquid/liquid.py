@@ -25,12 +25,13 @@ from ...network.synapses.patterns import FromList
 
 # An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
 MIN_SPACE_UNITS = 8
-INPUT_WEIGHT = 0.3  # times the root of the number of patches: weight of an input synapse before `adapt`
+# Weight of an input synapse before `adapt`, times the root of the number of patches.
+INPUT_WEIGHT = 0.3
 # Rounds of `adapt`, the damping of a round and its bounds; six bring the median neuron within 20 % of the rate.
 ROUNDS = 6
 DAMPING = 0.7
 BOUNDS = (0.5, 2.0)
-# Up to this number of neurons all eigenvalues are computed.
+# Number of neurons up to which all eigenvalues are computed.
 MAX_DENSE = 100
 MIN_COUNTS = {"neurons": 1, "patches": 1, "patch_synapses": 1, "in_degree": 0, "seed": 0}
 
@@ -142,7 +143,11 @@ class Liquid:
 
     def network(self) -> Network:
         """Return populations "input" and "liquid" and the projections between them."""
-        return self._network(np.ones(self.neurons) if self.gains is None else self.gains)
+        if self.gains is None:
+            gains: NDArray = np.ones(self.neurons)
+        else:
+            gains = self.gains
+        return self._network(gains)
 
     def run(
         self,
@@ -182,6 +187,7 @@ class Liquid:
                 report = _part(progress, k * seconds, ROUNDS * seconds, started)
             spikes = self._run(self._network(gains), recordings, threads, progress=report).spikes["liquid"]
             rates = np.bincount(np.asarray(spikes.units), minlength=self.neurons) / seconds
+            # Rates do not rise in proportion to gains, so a round corrects by (rate / rates)^.7, at most twofold.
             gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
         return replace(self, gains=gains)
 
@@ -252,16 +258,17 @@ class Liquid:
 
     @cached_property
     def _written(self) -> dict[str, Wires]:
-        """Synapses by their source population, as resistive memory holds them, before gains."""
+        """Synapses by their source population, after a write to resistive memory, before gains."""
         wires = {"input": self._input, "liquid": self._recurrent}
         if not self.write_noise:
             return wires
         from .resistive import written
 
-        return {
-            name: replace(w, weights=written(w.weights, self.write_noise, self._normal(f"write {name}", len(w.pre))))
-            for name, w in wires.items()
-        }
+        noisy = {}
+        for name, synapses in wires.items():
+            normal = self._normal(f"write {name}", len(synapses.pre))
+            noisy[name] = replace(synapses, weights=written(synapses.weights, self.write_noise, normal))
+        return noisy
 
     @cached_property
     def _input(self) -> Wires:
@@ -271,21 +278,24 @@ class Liquid:
         m = self.patch_synapses
         axes = [axis for axis, size in enumerate(self.shape) if size >= MIN_SPACE_UNITS]
         centres = self._uniform("patch centres", n, k, 1, len(axes))
+        # [neurons, patches, synapses, axes] places in 0..1 of the sensor
         points = centres + self.patch_radius * self._normal("patch points", n, k, m, len(axes))
         inside = np.all((points >= 0) & (points < 1), axis=-1)
-        where = [
-            points[..., axes.index(a)] if a in axes else self._uniform(f"patch kinds {a}", n, k, m)
-            for a in range(len(self.shape))
-        ]
-        # Places outside the sensor are clipped here and left out below.
-        cells = tuple(
-            np.clip((x * size).astype(np.int64), 0, size - 1) for x, size in zip(where, self.shape, strict=True)
-        )
+        cells = []
+        for axis, size in enumerate(self.shape):
+            # Axes that are not space, such as polarity, are drawn evenly.
+            if axis in axes:
+                place = points[..., axes.index(axis)]
+            else:
+                place = self._uniform(f"patch kinds {axis}", n, k, m)
+            # Places outside the sensor are clipped here and left out below.
+            cells.append(np.clip((place * size).astype(np.int64), 0, size - 1))
+        # The first half of the patches inhibits.
         signs = np.where(np.arange(k) < k // 2, -1.0, 1.0)
         weights = signs * self._gamma("patch weights", n, k) * (INPUT_WEIGHT / math.sqrt(k))
         delays = self._steps("patch delays", self.longest_input_delay, n, k)
         return Wires(
-            np.ravel_multi_index(cells, self.shape)[inside],
+            np.ravel_multi_index(tuple(cells), self.shape)[inside],
             np.broadcast_to(np.arange(n)[:, None, None], inside.shape)[inside],
             np.broadcast_to(weights[..., None], inside.shape)[inside],
             np.broadcast_to(delays[..., None], inside.shape)[inside],
@@ -296,7 +306,8 @@ class Liquid:
         """Synapses within the liquid."""
         n = self.neurons
         d = self.in_degree
-        places = self._uniform("places", n, max(sum(size >= MIN_SPACE_UNITS for size in self.shape), 1))
+        dimensions = max(sum(size >= MIN_SPACE_UNITS for size in self.shape), 1)
+        places = self._uniform("places", n, dimensions)
         inhibits = np.zeros(n, bool)
         inhibits[np.argsort(self._uniform("inhibitory", n), kind="stable")[: round(self.inhibitory * n)]] = True
         sources = np.empty((n, d), np.int64)
@@ -305,8 +316,10 @@ class Liquid:
             distance = ((places - places[i]) ** 2).sum(axis=1)
             # The largest d of log-weights with Gumbel noise are d draws without replacement (Yellott 1977).
             keys = -np.log(-np.log(self._uniform("sources", n, first=i * n))) + log_weight(distance, self.radius)
+            # No synapse onto itself.
             keys[i] = -math.inf
             sources[i] = np.sort(np.argsort(-keys, kind="stable")[:d])
+        # Dale's principle: the source gives the sign.
         weights = self._gamma("weights", n, d) * np.where(inhibits[sources], -self.inhibition, 1.0)
         return Wires(
             sources.ravel(),
@@ -338,11 +351,11 @@ class Liquid:
         return 1 + (self._uniform(label, *shape) * round(max_delay / self.clock)).astype(np.int64)
 
 
+# Logarithms of the probability of a source, from its squared distance and the radius.
 WIRINGS: dict[str, Callable[[NDArray, float], NDArray]] = {
     "distance": lambda squared, radius: -squared / (2 * radius**2),
     "uniform": lambda squared, radius: np.zeros_like(squared),
 }
-"""Logarithms of the probability of a source, from its squared distance and the radius."""
 
 
 def _once(layer: LayerCounts) -> LayerCounts:

@@ -12,8 +12,10 @@ from ...base.random import rng_key
 from ...data.spikes import Recordings
 from .liquid import Liquid
 
-TAU = 0.03  # time constant of the traces, s, as in Maass, Natschlaeger & Markram 2002
-MAX_STATES = 200  # recordings whose states are ranked: the time of a decomposition grows as their cube
+# Time constant of the traces, s, as in Maass, Natschlaeger & Markram 2002.
+TAU = 0.03
+# Maximum number of states that are ranked: the time of a decomposition grows as their cube.
+MAX_STATES = 200
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
     require(len(spikes) == len(recordings) > 0, "quality.spikes", f"must answer {len(recordings)}", len(spikes))
     require(spikes.size == liquid.neurons, "quality.spikes", f"must be of {liquid.neurons} neurons", spikes.size)
     labels = recordings.labels
-    known = labels is not None and len(np.unique(labels)) > 1
+    has_classes = labels is not None and len(np.unique(labels)) > 1
     seconds = float(spikes.durations.sum())
     counts = np.bincount(spikes.units, minlength=liquid.neurons)
     if seconds:
@@ -65,17 +67,17 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
     else:
         rates = np.zeros(liquid.neurons)
     x = states(spikes)
-    some = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_STATES)).astype(int))]
+    ranked = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_STATES)).astype(int))]
     return Quality(
         mean_rate=float(rates.mean()),
         sd_rate=float(rates.std()),
         silent=float(np.mean(counts == 0)),
         gain=len(spikes.ticks) / max(len(recordings.ticks), 1),
         spectral_radius=liquid.spectral_radius(),
-        separation=separation(x, labels) if known else None,
-        kernel_rank=rank(some),
-        effective_rank=effective_rank(some),
-        states=len(some),
+        separation=separation(x, labels) if has_classes else None,
+        kernel_rank=rank(ranked),
+        effective_rank=effective_rank(ranked),
+        states=len(ranked),
     )
 
 
@@ -112,8 +114,8 @@ def distance(a: Recordings, b: Recordings, tau: float = TAU, moments: int = 50) 
     require(len(a) == len(b) and a.size == b.size, "distance", f"needs {len(a)} of {a.size} units", (len(b), b.size))
     require(moments >= 1, "distance.moments", "must be >= 1", moments)
     at = np.arange(1, moments + 1) / moments
-    apart = [np.linalg.norm(states(a, t, tau) - states(b, t, tau), axis=1) for t in at]
-    return np.stack(apart, axis=1) / np.sqrt(a.size)
+    distances = [np.linalg.norm(states(a, t, tau) - states(b, t, tau), axis=1) for t in at]
+    return np.stack(distances, axis=1) / np.sqrt(a.size)
 
 
 def separation(x: NDArray, labels: object) -> float:
@@ -133,9 +135,14 @@ def separation(x: NDArray, labels: object) -> float:
     require(y.shape == (len(x),) and len(x) > 0, "separation.labels", f"must be {len(x)}, at least one", y.shape)
     classes = np.unique(y)
     means = np.stack([x[y == c].mean(axis=0) for c in classes])
-    between = float(np.mean([np.linalg.norm(means - mean, axis=1).mean() for mean in means]))
-    pairs = zip(classes, means, strict=True)
-    within = float(np.mean([np.linalg.norm(x[y == c] - mean, axis=1).mean() for c, mean in pairs]))
+    distances = []
+    spreads = []
+    for c, mean in zip(classes, means, strict=True):
+        distances.append(np.linalg.norm(means - mean, axis=1).mean())
+        spreads.append(np.linalg.norm(x[y == c] - mean, axis=1).mean())
+    # C_d / (C_v + 1)
+    between = float(np.mean(distances))
+    within = float(np.mean(spreads))
     return between / (within + 1)
 
 
@@ -168,7 +175,7 @@ def effective_rank(x: NDArray) -> float:
 
 
 def copies(recordings: Recordings, index: int, n: int, jitter: float, seed: int = 0) -> Recordings:
-    """`n` noisy copies of one recording: every event moved by a Gaussian of `jitter` seconds, within the recording.
+    """Return `n` noisy copies of one recording: every event is moved by a Gaussian of `jitter` seconds, within it.
 
     Copy k depends on the seed, k and the recording alone.
 
@@ -180,18 +187,18 @@ def copies(recordings: Recordings, index: int, n: int, jitter: float, seed: int 
     require(0 <= index < len(recordings), "copies.index", f"must be in 0..{len(recordings) - 1}", index)
     require(n >= 1, "copies.n", "must be >= 1", n)
     require(jitter >= 0, "copies.jitter", "must be >= 0 s", jitter)
-    whole = recordings[index]
-    noise = np.empty((n, len(whole)))
+    original = recordings[index]
+    noise = np.empty((n, len(original)))
     for k in range(n):
         normals(np.uint64(rng_key(seed, "copies", str(k))), 0, 0, noise[k])
-    times = np.clip(whole.times + jitter * noise, 0.0, whole.duration)
+    times = np.clip(original.times + jitter * noise, 0.0, original.duration)
     order = np.argsort(times, axis=1, kind="stable")
     return replace(
         recordings,
         ticks=np.take_along_axis(times, order, axis=1).ravel(),
-        units=whole.units[order].ravel(),
-        offsets=np.arange(n + 1) * len(whole),
-        durations=np.full(n, whole.duration),
+        units=original.units[order].ravel(),
+        offsets=np.arange(n + 1) * len(original),
+        durations=np.full(n, original.duration),
         tick=1.0,
         labels=None if recordings.labels is None else np.full(n, recordings.labels[index]),
         groups={},

@@ -24,8 +24,8 @@ FLOOR = 0.3
 # FSDD-SHD: accuracy is flat within a factor of 3.
 PENALTIES = {"ridge": 0.1, "logistic": 0.003, "ann": 0.0016}
 ITERATIONS = 300
-# Of "ann", chosen in the same way: number of principal components, root mean square length of a training vector in
-# them, number of training steps, and recordings a step.
+# Settings of "ann", chosen in the same way: number of principal components, root mean square length of a training
+# vector in them, number of training steps, and recordings a step.
 COMPONENTS = 400
 LENGTH = 8.0
 STEPS = 400
@@ -73,8 +73,8 @@ class Readout:
         cuts = check_windows(self.windows, "Readout.windows")
         if not isinstance(self.windows, int):  # a list, from a file
             object.__setattr__(self, "windows", cuts)
-        grouped = bool(self.transductive) or not self.self_trained
-        require(grouped, "Readout.self_trained", "needs groups; name one as transductive, or give false", True)
+        has_groups = bool(self.transductive) or not self.self_trained
+        require(has_groups, "Readout.self_trained", "needs groups; name one as transductive, or give false", True)
         require(self.tau > 0, "Readout.tau", "must be > 0 s", self.tau)
         require(self.penalty is None or self.penalty > 0, "Readout.penalty", "must be > 0", self.penalty)
         require(self.hidden >= 1, "Readout.hidden", "must be >= 1", self.hidden)
@@ -91,9 +91,10 @@ class Readout:
         """
         y = np.asarray(labels)
         require(y.shape == (len(spikes),), "Readout.fit", f"needs {len(spikes)} labels", y.shape)
-        known, column = np.unique(y, return_inverse=True)
-        require(len(known) > 1, "Readout.fit", "needs recordings of at least two classes", known.tolist())
+        classes, column = np.unique(y, return_inverse=True)
+        require(len(classes) > 1, "Readout.fit", "needs recordings of at least two classes", classes.tolist())
         z = self.standardised(spikes)
+        # Features are centred and scaled; the floor keeps features that hardly vary small.
         mean = z.mean(axis=0, dtype=np.float64)
         spread = z.std(axis=0, dtype=np.float64)
         scale = (spread + FLOOR * max(float(spread.mean()), 1e-12)) / self._shares(len(spread))
@@ -104,6 +105,7 @@ class Readout:
         else:
             fraction = self.penalty
         with _one_thread():
+            # All classifiers need only the products of the vectors: [n, n] in place of [n, 20,000 features].
             gram = (z @ z.T).astype(np.float64)
             penalty = fraction * max(float(np.trace(gram)) / len(z), 1e-12)
             alpha, bias, after = CLASSIFIERS[self.kind](gram, column, penalty, self)
@@ -111,22 +113,23 @@ class Readout:
         # Shift and scale go into weights and bias: a feature of a silent neuron stays zero and costs nothing.
         first = weights.astype(np.float32), bias - weights @ mean
         if after is None:
-            return TrainedReadout(self, known, *first)
-        return TrainedReadout(self, known, *after, *first)
+            return TrainedReadout(self, classes, *first)
+        return TrainedReadout(self, classes, *after, *first)
 
     def _shares(self, n: int) -> NDArray[np.float64]:
         """Return [n] weights of features that give cuts into many windows no more influence than cuts into few."""
         cuts = np.array(check_windows(self.windows, "Readout.windows"))
-        each = np.repeat(np.sqrt(cuts.mean() / cuts), cuts)
+        # A cut into c windows has c times the features: each gets 1 / sqrt(c) of the weight.
+        by_window = np.repeat(np.sqrt(cuts.mean() / cuts), cuts)
         timings = len(TIMINGS[self.timing])
-        return np.tile(np.repeat(each, n // (timings * len(each))), timings)
+        return np.tile(np.repeat(by_window, n // (timings * len(by_window))), timings)
 
     def vectors(self, spikes: Recordings) -> NDArray[np.float32]:
         """Return [recordings, features]."""
         return features(spikes, self.features, self.windows, self.timing, self.tau)
 
     def groups(self, recordings: Recordings) -> NDArray[np.int64]:
-        """Return [recordings] the group that each is standardised with, or none where the readout is not transductive.
+        """Return [recordings] the group that each is standardised with; empty if the readout is not transductive.
 
         Raises:
             NeurosimInputError: recordings that do not name their group.
@@ -142,8 +145,8 @@ class Readout:
         """Return `vectors`, standardised by group if the readout is transductive."""
         z = self.vectors(spikes)
         group = self.groups(spikes)
-        for each in np.unique(group):
-            rows = group == each
+        for number in np.unique(group):
+            rows = group == number
             part = z[rows].astype(np.float64)
             spread = part.std(axis=0)
             spread += FLOOR * max(float(spread.mean()), 1e-12)
@@ -179,12 +182,12 @@ class TrainedReadout(Saved):
         hidden = self.hidden_weights is not None and self.hidden_bias is not None
         require(hidden == (self.readout.kind == "ann"), "hidden_weights", "must be there with 'ann' alone", hidden)
         classes = len(self.labels)
-        each = width(self.readout.windows, self.readout.timing, 1)
+        windows = width(self.readout.windows, self.readout.timing, 1)
         shape = self.weights.shape
         first = self._first
         rows = classes if first is self.weights else len(first)
-        fits = self.labels.ndim == 1 and first.ndim == 2 and len(first) == rows and first.shape[1] % each == 0
-        require(fits, "weights", f"must be [{rows}, a multiple of {each}]", first.shape)
+        fits = self.labels.ndim == 1 and first.ndim == 2 and len(first) == rows and first.shape[1] % windows == 0
+        require(fits, "weights", f"must be [{rows}, a multiple of {windows}]", first.shape)
         require(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
         require(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
         named = {name: getattr(self, name) for name in ("weights", "bias", "hidden_weights", "hidden_bias")}
@@ -195,7 +198,7 @@ class TrainedReadout(Saved):
     def scores(self, spikes: Recordings) -> NDArray[np.float64]:
         """Return [recordings, classes] scores; the class of the largest wins.
 
-        Those of a recording do not depend on the other recordings of the batch, unless the readout is transductive.
+        Scores of a recording do not depend on the other recordings of the batch, unless the readout is transductive.
 
         Raises:
             NeurosimInputError: spikes of a liquid of another size.
@@ -203,22 +206,28 @@ class TrainedReadout(Saved):
         x = self._inputs(spikes)
         if self.readout.transductive:
             x = self.readout.standardised(spikes)
-        found = self._last(x if self.hidden_weights is None else self._between(x))
+        if self.hidden_weights is None:
+            scores = self._last(x)
+        else:
+            scores = self._last(self._between(x))
         if self.readout.self_trained:
             group = self.readout.groups(spikes)
             with _one_thread():
-                for each in np.unique(group):
-                    found[group == each] = self_trained(found[group == each], x[group == each])
-        return found
+                for number in np.unique(group):
+                    scores[group == number] = self_trained(scores[group == number], x[group == number])
+        return scores
 
     def predict(self, spikes: Recordings) -> NDArray[np.int64]:
         """Return [recordings] labels. Raises the errors of `scores`."""
         return self.labels[self.scores(spikes).argmax(axis=1)]
 
     def work(self, spikes: Recordings) -> list[LayerCounts]:
-        """Return the work of reading these recordings by layer: a multiply-accumulate for each weight whose feature, or
-        hidden unit, is not zero. Mean and spread of a group go into weights and biases for it, and a second readout
-        of the group into the weights, unless a hidden layer lies between."""
+        """Return the work of reading these recordings, by layer.
+
+        A weight whose feature, or hidden unit, is not zero counts as one multiply-accumulate. Mean and spread of a
+        group go into weights and biases for it, and a second readout of the group into the weights, unless a hidden
+        layer lies between.
+        """
         x = self._inputs(spikes)
         if self.hidden_weights is None:
             return [_layer("readout", self.weights, x, self._last(x))]
@@ -226,7 +235,8 @@ class TrainedReadout(Saved):
         hidden = _layer("hidden", self.hidden_weights, x, between)
         layers = [hidden, _layer("readout", self.weights, between, self._last(between))]
         if self.readout.self_trained:
-            weights = np.ones((len(self.labels), x.shape[1]), np.float32)  # of any values: none is zero
+            # Their values do not matter for counts: none is zero.
+            weights = np.ones((len(self.labels), x.shape[1]), np.float32)
             layers.append(_layer("second readout", weights, x, self.scores(spikes)))
         return layers
 
@@ -243,8 +253,8 @@ class TrainedReadout(Saved):
         return self.readout.vectors(spikes)
 
     def _between(self, x: NDArray) -> NDArray[np.float64]:
-        """[recordings, hidden]."""
-        assert self.hidden_weights is not None and self.hidden_bias is not None  # of "ann"
+        """Return [recordings, hidden] values of the hidden units."""
+        assert self.hidden_weights is not None and self.hidden_bias is not None  # checked for "ann"
         return np.maximum(_each(self.hidden_weights, x) + self.hidden_bias, 0.0)
 
     def _last(self, x: NDArray) -> NDArray[np.float64]:
@@ -259,12 +269,12 @@ def _layer(name: str, weights: NDArray, x: NDArray, outputs: NDArray) -> LayerCo
 
 def _each(weights: NDArray, x: NDArray) -> NDArray[np.float64]:
     """Return [recordings, rows of weights] products."""
-    found = np.empty((len(x), len(weights)))
+    products = np.empty((len(x), len(weights)))
     with _one_thread():
         # One recording at a time: the rounding of a larger product depends on its size.
         for i, row in enumerate(x):
-            found[i] = weights @ row
-    return found
+            products[i] = weights @ row
+    return products
 
 
 Trained = tuple[NDArray, NDArray, "tuple[NDArray, NDArray] | None"]
@@ -277,14 +287,14 @@ def _ridge(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> 
     """Solve ridge regression from the centred products of the training vectors [n, n] and their classes [n].
 
     The minimum of |Y - Z w - b|^2 + penalty |w|^2, Y being 1 for the right class and -1 for others. scikit-learn's
-    `Ridge` finds it from the vectors; here products in single precision do, which take most of the time at 20,000
-    features.
+    `Ridge` needs the vectors; here their products in single precision are enough, and they take most of the time at
+    20,000 features.
     """
     from sklearn.kernel_ridge import KernelRidge
 
-    goal = np.where(column[:, None] == np.arange(column.max() + 1), 1.0, -1.0)
-    bias = goal.mean(axis=0)
-    return KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, goal - bias).dual_coef_, bias, None
+    targets = np.where(column[:, None] == np.arange(column.max() + 1), 1.0, -1.0)
+    bias = targets.mean(axis=0)
+    return KernelRidge(alpha=penalty, kernel="precomputed").fit(gram, targets - bias).dual_coef_, bias, None
 
 
 def _logistic(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Trained:
@@ -313,10 +323,11 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
 
     n = len(gram)
     spread, axes = eigh(gram, subset_by_index=[max(n - COMPONENTS, 0), n - 1])
-    kept = spread > 1e-6 * spread[-1]
+    # Eigenvalues ascend; axes of rounding errors are left out.
+    above = spread > 1e-6 * spread[-1]
     scale = LENGTH / np.sqrt(max(float(np.trace(gram)) / n, 1e-12))
-    roots = np.sqrt(spread[kept])
-    coordinates = (axes[:, kept] * roots * scale).astype(np.float32)
+    roots = np.sqrt(spread[above])
+    coordinates = (axes[:, above] * roots * scale).astype(np.float32)
     with warnings.catch_warnings():
         # Training stops after STEPS on purpose.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -324,12 +335,13 @@ def _ann(gram: NDArray, column: NDArray, penalty: float, readout: Readout) -> Tr
             (readout.hidden,),
             alpha=penalty * scale**2,
             batch_size=min(BATCH, n),
+            # Epochs of ceil(n / BATCH) steps each.
             max_iter=-(-STEPS // -(-n // BATCH)),
             random_state=readout.seed % 2**32,
         ).fit(coordinates, column)
     first, last = model.coefs_
     first_bias, last_bias = model.intercepts_
-    return axes[:, kept] / roots * scale @ first, first_bias, _both(last.T, last_bias.astype(np.float64))
+    return axes[:, above] / roots * scale @ first, first_bias, _both(last.T, last_bias.astype(np.float64))
 
 
 def _both(weights: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:

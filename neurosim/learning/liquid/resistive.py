@@ -25,7 +25,7 @@ HALF = 1 << 24
 
 @njit(inline="always")
 def _words(n, k, at_v, at_x, high, low):
-    """Return four words. As a function of its own it can be called by a step that is not compiled, too."""
+    """Return four random words of 32 bits; a function of its own, so that a step that is not compiled can call it."""
     none = uint32(0)
     return threefry(n, k, at_v, at_x, high, low, none, none)  # type: ignore[call-arg]
 
@@ -85,8 +85,8 @@ class ReadNoiseLIF(Neuron):
         return self.v_leak, 0.0, 0.0, 0.0, 0.0
 
     def constants(self, dt: float) -> tuple[float, ...]:
-        whole = CubaLIF(self.tau_mem, self.tau_syn, None, self.v_threshold, self.v_leak, self.v_reset)
-        decay, rest, to_v, _, i_decay, *_ = whole.constants(dt)
+        model = CubaLIF(self.tau_mem, self.tau_syn, None, self.v_threshold, self.v_leak, self.v_reset)
+        decay, rest, to_v, _, i_decay, *_ = model.constants(dt)
         hold = hold_steps(self.t_refractory, dt)
         return decay, rest, to_v, i_decay, self.v_threshold, self.v_reset, hold, self.key_high, self.key_low
 
@@ -113,7 +113,7 @@ class ReadNoiseLIF(Neuron):
         for i in range(spiked.size):
             u = v[i]
             x = current[i]
-            held = refractory[i] > zero
+            holding = refractory[i] > zero
             # A standard normal number by Box and Muller, times the square root of the variance that arrives.
             noise = zero
             if variance[i] > zero:
@@ -124,8 +124,9 @@ class ReadNoiseLIF(Neuron):
                 words: Any = _words(n, k, at_v, at_x, high, low)
                 radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(words[0], words[1])) * float64(variance[i]))
                 noise = c.dtype.type(radius * turn(unit_interval(words[2], words[3]))[0])
-            # The exact step: what is above rest decays, and the current charges the membrane, unless it is refractory.
-            u = u if held else rest + (u - rest) * decay + x * to_v
+            # The exact step: the distance from rest decays, and the current charges the membrane, unless refractory.
+            if not holding:
+                u = rest + (u - rest) * decay + x * to_v
             # The current decays, then input arrives.
             current[i] = x * i_decay + arriving[i] + noise
             fired = u > threshold

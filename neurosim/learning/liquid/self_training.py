@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Weight of the squared weights of the second readout, as a fraction of the mean squared norm of its vectors. Strangers
-# of FSDD-SHD, 3 seeds: .80 with .1, .78 with .3; .71 with .03, where it follows its own mistakes.
+# Weight of the squared weights of the second readout, as a fraction of the mean squared norm of its vectors. Unknown
+# speakers of FSDD-SHD, 3 seeds: .80 with .1, .78 with .3; .71 with .03, where it follows its own mistakes.
 PENALTY = 0.1
 # Recordings a class with which both readouts weigh the same: .81 with 2.5, .80 with 5, .79 with 10. The smaller it is,
-# the more is lost where a stranger has few recordings: with 20 of ten classes 5 changes nothing.
+# the more is lost for a speaker with few recordings: with 20 of ten classes 5 changes nothing.
 EVEN = 5
 ROUNDS = 10
 
@@ -35,15 +35,17 @@ def self_trained(scores: NDArray[np.float64], vectors: NDArray[np.float32]) -> N
     if n < 2 or power <= 0:
         return scores
     eye = np.eye(n)
-    smooth = np.linalg.solve(gram + PENALTY * power * eye, gram).T
-    own = np.diag(smooth)[:, None]
+    # H = K (K + penalty)^-1 and its diagonal h
+    hat = np.linalg.solve(gram + PENALTY * power * eye, gram).T
+    own = np.diag(hat)[:, None]
     size = _spread(scores)
     weight = np.sqrt(n / (classes * EVEN))
     total = scores
     answers = scores.argmax(axis=1)
     for _ in range(ROUNDS):
-        goal = np.where(answers[:, None] == np.arange(classes), 1.0, -1.0)
-        second = (smooth @ goal - own * goal) / (1 - own)
+        targets = np.where(answers[:, None] == np.arange(classes), 1.0, -1.0)
+        # (H G - h G) / (1 - h)
+        second = (hat @ targets - own * targets) / (1 - own)
         total = (scores + weight * size / _spread(second) * second) / (1 + weight)
         before = answers
         answers = total.argmax(axis=1)
@@ -53,4 +55,5 @@ def self_trained(scores: NDArray[np.float64], vectors: NDArray[np.float32]) -> N
 
 
 def _spread(scores: NDArray[np.float64]) -> float:
+    """Return the mean over recordings of the deviation of their scores; > 0."""
     return max(float(scores.std(axis=1).mean()), 1e-12)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...data.spikes import Recordings
 
-# Windows "by time" lie between the times by which this fraction of a recording's spikes has come, and all but this
-# fraction: silence before and after a word then moves no window.
+# Windows "by time" lie between these quantiles of a recording's spike times, TRIM and 1 - TRIM: silence before and
+# after a word then moves no window.
 TRIM = 0.005
 
 
@@ -43,7 +43,8 @@ def features(
     schedules = lookup(TIMINGS, timing, "features.timing")
     cuts = check_windows(windows, "features.windows")
     require(tau > 0, "features.tau", "must be > 0 s", tau)
-    if len(spikes.units):  # a batch does not check them, and the kernels write where they say
+    # A batch does not check its units, and the kernels use them as indices.
+    if len(spikes.units):
         for bound in (spikes.units.min(), spikes.units.max()):
             require(0 <= bound < spikes.size, "features.spikes", f"must have units in 0..{spikes.size - 1}", bound)
     out = np.empty((len(spikes), width(windows, timing, spikes.size)), np.float32)
@@ -58,7 +59,10 @@ def features(
 
 def check_windows(windows: int | Sequence[int], name: str) -> tuple[int, ...]:
     """Return the numbers of windows; raise unless each is at least 1."""
-    cuts = (windows,) if isinstance(windows, (int, np.integer)) else tuple(windows)
+    if isinstance(windows, (int, np.integer)):
+        cuts: tuple[int, ...] = (int(windows),)
+    else:
+        cuts = tuple(windows)
     require(len(cuts) > 0 and min(cuts) >= 1, name, "must be >= 1", windows)
     return cuts
 
@@ -69,7 +73,7 @@ def width(windows: int | Sequence[int], timing: str, units: int) -> int:
 
 
 def _counts(spikes: Recordings, edges: NDArray, tau: float) -> NDArray[np.float32]:
-    # In ticks, as the edges are.
+    # With a tick of 1, times are in ticks, as the edges are.
     counts = replace(spikes, tick=1.0).window_counts(edges)
     return np.sqrt(counts, out=counts)
 
@@ -108,6 +112,7 @@ def _at(spikes: Recordings, fractions: NDArray) -> NDArray[np.float64]:
     start = spikes.offsets[:-1, None]
     count = np.diff(spikes.offsets)[:, None]
     index = start + np.clip((fractions * count).astype(np.int64), 0, np.maximum(count - 1, 0))
+    # A recording without spikes is cut by its duration.
     silent = spikes.durations[:, None] / spikes.tick * fractions
     if not len(spikes.ticks):
         return silent

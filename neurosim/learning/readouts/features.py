@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...memory.dendrites.inputs import integer
 from ...network.windowed import MAX_COUNT, Arrivals, array_of
 
 if TYPE_CHECKING:
@@ -44,13 +45,6 @@ def feature_rules(owner: object) -> FeatureRules:
     return FeatureRules(kind, values["inputs"], values["windows"], float(values["decay"]), float(values["gain"]))
 
 
-def integer(value: object, name: str, low: int, high: int) -> int:
-    """Return `value` as an int; it must be an integer in low..high."""
-    good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and low <= value <= high
-    require(bool(good), name, f"must be an integer in {low}..{high}", value)
-    return int(value)  # type: ignore[call-overload]
-
-
 @final
 class Features:
     """Features of the recording so far.
@@ -76,7 +70,7 @@ class Features:
         self._sums[:] = 0.0
 
     def arrive(self, spikes: Arrivals) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Add the spikes of a window; return the features that changed, and by how much."""
+        """Add the spikes of a window; return the features that changed, and their changes."""
         from ...kernels.memory.readout import arrive
 
         n = arrive(self.rules, self.window, spikes.units, spikes.counts, self._sums, self.x, self._changed, self._delta)
@@ -84,7 +78,7 @@ class Features:
         return self._changed[:n], self._delta[:n]
 
     def arrays(self) -> dict[str, NDArray]:
-        """Return copies of what later windows depend on."""
+        """Return copies of the arrays that later windows depend on."""
         return {"sums": self._sums.copy(), "window": np.array([self.window], np.int64)}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:

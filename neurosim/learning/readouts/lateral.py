@@ -1,4 +1,4 @@
-"""Lateral circuit of a readout: neurons that learn which directions its inputs have used, task by task."""
+"""Lateral circuit of a readout: neurons that learn the directions of its inputs, task by task."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ...base.errors import check_fields, lookup, require
 from ...base.random import rng_key
+from ...memory.dendrites.inputs import integer
 from ...network.windowed import array_of
-from .features import MAX_FEATURES, integer
+from .features import MAX_FEATURES
 
 if TYPE_CHECKING:
     from ...kernels.memory.lateral import LateralRules
@@ -76,9 +77,14 @@ class LateralCircuit:
         return sum(self.rows)
 
     def bytes(self, features: int) -> int:
-        """Return the bytes of weights, and of what learning keeps beside them, for so many features."""
-        each = 4 * features
-        return self.neurons * (2 * each if self.rule == "hebbian" else each + 8)
+        """Return the bytes of weights and of the state of learning, for this number of features."""
+        weights = 4 * features
+        # "hebbian" has a momentum for each weight, "deflation" a power for each neuron.
+        if self.rule == "hebbian":
+            learning = weights
+        else:
+            learning = 8
+        return self.neurons * (weights + learning)
 
     def compiled(self) -> LateralRules:
         """Return the settings as the kernel takes them."""
@@ -134,12 +140,13 @@ class LateralState:
         self._sent[:] = 0
 
     def respond(self, changed: NDArray[np.int64], delta: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-        """Answer a change of features; return the neurons that spike, and the number of their spikes."""
+        """Update y by a change of features; return the neurons that spike, and the number of their spikes."""
         from ...kernels.memory.readout import respond
 
         respond(self.rows[: self.end], changed, delta, self._answers[: self.end])
         if not self.circuit.spiking:
             return np.empty(0, np.int64), 0
+        # A neuron sends a spike for each level that its answer has risen or fallen.
         levels = np.rint(self._rounded() / self._rules.level).astype(np.int64)
         change = levels - self._sent[: self.end]
         self._sent[: self.end] = levels
@@ -156,26 +163,27 @@ class LateralState:
         """Return x - H_old^T y_old, and the number of synapses that fed back."""
         from ...kernels.memory.lateral import subtract
 
-        left = x.astype(np.float64)
+        residual = x.astype(np.float64)
         answers = self._rounded()[: self.frozen]
-        subtract(self.rows, answers, left)
-        return left, int(np.count_nonzero(answers)) * len(x)
+        subtract(self.rows, answers, residual)
+        return residual, int(np.count_nonzero(answers)) * len(x)
 
-    def learn(self, x: NDArray[np.float32], left: NDArray[np.float64]) -> int:
+    def learn(self, x: NDArray[np.float32], residual: NDArray[np.float64]) -> int:
         """Train the rows of the present task on an item; return the number of synapses that answered or fed back.
 
-        left: `residual(x)`.
+        residual: `residual(x)`.
         """
         from ...kernels.memory.lateral import deflate, hebbian
 
         new = slice(self.frozen, self.end)
         iterations = 1
         if self.circuit.rule == "hebbian":
-            hebbian(self._rules, self.rows[new], self._velocity[new], x, left)
+            hebbian(self._rules, self.rows[new], self._velocity[new], x, residual)
             iterations = self.circuit.iterations
         else:
-            deflate(self._rules, self.rows[new], self._power[new], x, left)
+            deflate(self._rules, self.rows[new], self._power[new], x, residual)
         self._answer(new, x)
+        # Each iteration answers and feeds back once through every synapse.
         return 2 * iterations * (self.end - self.frozen) * len(x)
 
     def next_task(self, x: NDArray[np.float32]) -> None:
@@ -189,10 +197,10 @@ class LateralState:
         self._answer(slice(0, self.end), x)
 
     def arrays(self) -> dict[str, NDArray]:
-        """Return copies of what later windows depend on."""
-        kept: dict[str, NDArray] = {"rows": self.rows, "velocity": self._velocity, "power": self._power}
-        kept |= {"answers": self._answers, "sent": self._sent}
-        return {**{name: array.copy() for name, array in kept.items()}, "task": np.array([self.task], np.int64)}
+        """Return copies of the arrays that later windows depend on."""
+        arrays: dict[str, NDArray] = {"rows": self.rows, "velocity": self._velocity, "power": self._power}
+        arrays |= {"answers": self._answers, "sent": self._sent, "task": np.array([self.task], np.int64)}
+        return {name: array.copy() for name, array in arrays.items()}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
         """Continue from the arrays of another circuit with the same settings.
@@ -210,8 +218,8 @@ class LateralState:
             "answers": (self._answers, -MAX_ANSWER, MAX_ANSWER),
             "sent": (self._sent, -levels, levels),
         }
-        found = {name: array_of(arrays, name, *like) for name, like in bounds.items()}
-        for name, array in found.items():
+        restored = {name: array_of(arrays, name, *like) for name, like in bounds.items()}
+        for name, array in restored.items():
             bounds[name][0][...] = array
         self.task = int(task[0])
 
@@ -229,12 +237,12 @@ class LateralState:
         product(self.rows[rows], x, self._answers[rows])
 
     def _grow(self) -> None:
-        """Start the rows of the present task: drawn, orthonormal, and orthogonal to all before."""
+        """Draw the rows of the present task: orthonormal, and orthogonal to all earlier rows."""
         from ...kernels.memory.lateral import orthonormalise
         from ...kernels.tools.random import normals
 
         drawn = np.empty((self.end - self.frozen) * self.rows.shape[1])
-        # Keyed by the task: the same after a restore, and whatever else has been drawn.
+        # Keyed by the task: the same after a restore, independent of all other draws.
         normals(np.uint64(rng_key(self._seed, "lateral", str(self.task))), 0, 0, drawn)
         self.rows[self.frozen : self.end] = drawn.reshape(-1, self.rows.shape[1])
         orthonormalise(self.rows[: self.end], self.frozen)

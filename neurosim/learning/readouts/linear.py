@@ -25,7 +25,7 @@ class _Settings(Protocol):
 
 
 class TrainedWeights(Protocol):
-    """What `LinearReadout.from_trained` reads of a trained readout, such as `neurosim.learning.TrainedReadout`."""
+    """Attributes of a trained readout that `LinearReadout.from_trained` reads; see `learning.TrainedReadout`."""
 
     @property
     def readout(self) -> _Settings: ...
@@ -54,7 +54,7 @@ class LinearReadout(WindowModel):
         features: see above.
         decay: factor by which a trace falls in a window, exp(-window / tau).
         gain: see above.
-        labels: [classes] label of each unit, for those who read the spikes; None: its number.
+        labels: [classes] label of each unit, for readers of the spikes; None: its number.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -105,7 +105,10 @@ class LinearReadout(WindowModel):
         require(settings.features == "counts", name, "needs features 'counts'", settings.features)
         rule = "needs windows of a fixed place; fit the readout with timing='duration'"
         require(settings.timing == "duration", name, rule, settings.timing)
-        cuts = (settings.windows,) if isinstance(settings.windows, int) else settings.windows
+        if isinstance(settings.windows, int):
+            cuts: tuple[int, ...] = (settings.windows,)
+        else:
+            cuts = settings.windows
         require(len(cuts) == 1, name, "needs one number of windows", cuts)
         weights = trained.weights.reshape(len(trained.weights), cuts[0], -1)
         # The counts of a liquid's readout are square roots.
@@ -160,6 +163,7 @@ class _LinearState(WindowState):
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         from ...kernels.memory.readout import respond
 
+        # Scores move by W times the change of the features: only the columns of changed features are read.
         changed, delta = self.features.arrive(arrivals[INPUT])
         respond(self.weights, changed, delta, self.scores)
         winner = np.array([self.scores.argmax()], np.int32)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, check_fields, lookup, require
 from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
+from ...memory.dendrites.inputs import integer
 from ...network.neurons.base import LATER
 from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
-from .features import INPUT, Features, feature_rules, integer
+from .features import INPUT, Features, feature_rules
 from .lateral import MAX_WEIGHT, LateralCircuit, LateralState
 from .linear import MAX_SCORE, score_names
 
@@ -29,7 +30,7 @@ RIGHT = 1
 # Fraction of the power of an item that is added to that of its projection: items that are nearly all in the old
 # subspace take no huge steps.
 STEP_FLOOR = 1e-3
-# Bound of features of which all pairs have a weight, 2 GB.
+# Maximum number of features with a weight for each pair: 2 GB.
 MAX_PAIRED = 2**14
 
 
@@ -71,7 +72,7 @@ class OnlineReadout(WindowModel):
     and projection keeps new classes at 0 for old items, so that classes of different tasks may be compared.
 
     Attributes:
-        inputs, classes: numbers of them.
+        inputs, classes: number of inputs and of classes.
         windows, features, decay, gain: features, as in `LinearReadout`.
         rule, error, learning_rate, normalised, input_rates, penalty: see above; a penalty of 0 is none.
         exploration: of "reward": fraction of recordings in which a unit drawn at random spikes.
@@ -106,8 +107,8 @@ class OnlineReadout(WindowModel):
         lookup(dict.fromkeys(ERRORS), self.error, "OnlineReadout.error")
         check_fields(self, {"learning_rate": "> 0", "penalty": ">= 0", "exploration": ">= 0 and <= 1"})
         for name in ("normalised", "input_rates"):
-            given = getattr(self, name)
-            require(isinstance(given, bool), f"OnlineReadout.{name}", "must be true or false", given)
+            value = getattr(self, name)
+            require(isinstance(value, bool), f"OnlineReadout.{name}", "must be true or false", value)
         if self.penalty:
             self._check_pairs()
         if self.lateral is not None:
@@ -124,23 +125,28 @@ class OnlineReadout(WindowModel):
 
     def _check_pairs(self) -> None:
         for name, only in (("rule", "delta"), ("error", "linear"), ("input_rates", False), ("lateral", None)):
-            given = getattr(self, name)
-            require(given == only, f"OnlineReadout.{name}", f"must be {only!r} with a penalty", given)
+            value = getattr(self, name)
+            require(value == only, f"OnlineReadout.{name}", f"must be {only!r} with a penalty", value)
         size = self.inputs * self.windows
         rule = f"must be 0 with more than {MAX_PAIRED} inputs x windows, here {size}"
         require(size <= MAX_PAIRED, "OnlineReadout.penalty", rule, self.penalty)
 
     @property
     def receptors(self) -> Mapping[str, int]:
+        receptors = {INPUT: self.inputs}
         if self.rule == "delta":
-            teacher = {LABEL: self.classes}
+            receptors[LABEL] = self.classes
         else:
-            teacher = {REWARD: 2}
-        return {INPUT: self.inputs, **teacher, **({} if self.lateral is None else {TASK: 1})}
+            receptors[REWARD] = 2
+        if self.lateral is not None:
+            receptors[TASK] = 1
+        return receptors
 
     @property
     def outputs(self) -> int:
-        return self.classes + (0 if self.lateral is None else self.lateral.neurons)
+        if self.lateral is None:
+            return self.classes
+        return self.classes + self.lateral.neurons
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -148,7 +154,9 @@ class OnlineReadout(WindowModel):
 
     @property
     def readings(self) -> tuple[str, ...]:
-        return score_names(self.classes) + (() if self.lateral is None else ("captured", "lateral_spikes"))
+        if self.lateral is None:
+            return score_names(self.classes)
+        return (*score_names(self.classes), "captured", "lateral_spikes")
 
     @property
     def lateral_bytes(self) -> int:
@@ -231,8 +239,11 @@ class OnlineState(WindowState):
             lateral, spikes = self.lateral.respond(changed, delta)
             operations += len(changed) * self.lateral.end
             captured = self.lateral.captured(self.features.x)
+        # The unit is chosen before a label or reward of this window acts.
         winner = self._winner(learn)
-        readings = tuple(self.scores.tolist()) + (() if self.lateral is None else (captured, float(spikes)))
+        readings = tuple(self.scores.tolist())
+        if self.lateral is not None:
+            readings = (*readings, captured, float(spikes))
         if learn:
             if self.lateral is not None and len(arrivals[TASK].units):
                 self.next_task()
@@ -241,7 +252,7 @@ class OnlineState(WindowState):
         return Output(units, operations, readings)
 
     def next_task(self) -> None:
-        """Freeze the lateral rows and start those of the next task; nothing happens before the first item of a task."""
+        """Freeze the lateral rows and start the rows of the next task; do nothing before the first item of a task."""
         if self.lateral is None:
             raise NeurosimInputError(
                 "OnlineReadout.next_task: has no lateral circuit; give lateral=LateralCircuit(...)"
@@ -259,18 +270,18 @@ class OnlineState(WindowState):
 
     def arrays(self) -> dict[str, NDArray]:
         self._rescore()
-        kept: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
+        arrays: dict[str, NDArray] = {"weights": self.weights, "scores": self.scores, "seen": self.seen}
         if self.model.input_rates:
-            kept["power"] = self.power
+            arrays["power"] = self.power
         if self.model.penalty:
-            kept["pairs"] = self.pairs
-        counters = np.array([self._recordings, self._items], np.int64)
-        found = {name: array.copy() for name, array in kept.items()} | {"counters": counters}
+            arrays["pairs"] = self.pairs
+        copies = {name: array.copy() for name, array in arrays.items()}
+        copies["counters"] = np.array([self._recordings, self._items], np.int64)
         if self.lateral is None:
             lateral = {}
         else:
             lateral = self.lateral.arrays()
-        return found | self.features.arrays() | {f"lateral.{name}": array for name, array in lateral.items()}
+        return copies | self.features.arrays() | {f"lateral.{name}": array for name, array in lateral.items()}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
         weights = array_of(arrays, "weights", self.weights, -MAX_WEIGHT, MAX_WEIGHT)
@@ -289,7 +300,8 @@ class OnlineState(WindowState):
         self.scores[:] = scores
         self.seen[:] = seen
         self._recordings, self._items = map(int, counters)
-        self._untaught = self._stale = False
+        self._untaught = False
+        self._stale = False
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         model = self.model
@@ -323,13 +335,17 @@ class OnlineState(WindowState):
     def _winner(self, learn: bool) -> int:
         """Return the class that spikes."""
         if learn and self.model.rule == "reward" and self.model.exploration:
-            drawn = self._drawn()
-            if drawn[0] < self.model.exploration:
-                return min(int(drawn[1] * self.model.classes), self.model.classes - 1)
-        chosen = self.model.rule == "delta" and self.seen.any()
-        return int(np.where(self.seen, self.scores, -np.inf).argmax() if chosen else self.scores.argmax())
+            draws = self._draws()
+            if draws[0] < self.model.exploration:
+                return min(int(draws[1] * self.model.classes), self.model.classes - 1)
+        # With "delta" only classes with a label so far compete.
+        if self.model.rule == "delta" and self.seen.any():
+            scores = np.where(self.seen, self.scores, -np.inf)
+        else:
+            scores = self.scores
+        return int(scores.argmax())
 
-    def _drawn(self) -> NDArray[np.float64]:
+    def _draws(self) -> NDArray[np.float64]:
         """Return two numbers in (0, 1), the same in all windows of a recording."""
         from ...kernels.tools.random import uniforms
 
@@ -352,17 +368,23 @@ class OnlineState(WindowState):
         return self._change(error)
 
     def _delta(self, label: int) -> NDArray[np.float64]:
+        """Return e = t - s, or t - p with "softmax"."""
         self.seen[label] = True
         target = np.zeros(self.model.classes)
         target[label] = 1.0
-        return target - (self.scores if self.model.error == "linear" else _softmax(self.scores, self.seen))
+        if self.model.error == "linear":
+            return target - self.scores
+        return target - _softmax(self.scores, self.seen)
 
     def _reward(self, right: bool, winner: int) -> NDArray[np.float64]:
+        """Return e of the winner, 0 for other classes: +-1 - s, or with "softmax" 1 - p if right, else -p."""
         error = np.zeros(self.model.classes)
         if self.model.error == "linear":
-            error[winner] = (1.0 if right else -1.0) - self.scores[winner]
+            target = 1.0 if right else -1.0
+            error[winner] = target - self.scores[winner]
         else:
-            error[winner] = right - _softmax(self.scores, np.ones(self.model.classes, np.bool_))[winner]
+            every = np.ones(self.model.classes, np.bool_)
+            error[winner] = right - _softmax(self.scores, every)[winner]
         return error
 
     def _rescore(self) -> None:
@@ -374,6 +396,7 @@ class OnlineState(WindowState):
             self._stale = False
 
     def _change(self, error: NDArray[np.float64]) -> int:
+        """Change W by step e r^T; return the number of synapses that answered or fed back."""
         from ...kernels.memory.readout import change
 
         x = self.features.x
@@ -382,29 +405,41 @@ class OnlineState(WindowState):
             return 0
         if self.model.penalty:
             return self._change_pairs(error)
-        left, operations = (x.astype(np.float64), 0) if self.lateral is None else self.lateral.residual(x)
+        # r: x, or x - H_old^T H_old x.
+        if self.lateral is None:
+            residual = x.astype(np.float64)
+            operations = 0
+        else:
+            residual, operations = self.lateral.residual(x)
         step = self.model.learning_rate
-        moved = left
+        direction = residual
         if self.model.input_rates:
-            self.power += np.square(left)
-            moved = np.divide(left, self.power, out=np.zeros_like(left), where=left != 0.0)
-            power = 0.0  # no circuit takes any part of the item away
+            # r = g x, g_i = 1 / sum x_i^2
+            self.power += np.square(residual)
+            direction = np.divide(residual, self.power, out=np.zeros_like(residual), where=residual != 0.0)
+            # No circuit takes a part of the item away, so r.x needs no floor.
+            power = 0.0
         if self.model.normalised:
-            step /= float((moved * left).sum()) + STEP_FLOOR * power
-        change(self.weights, error, step, moved)
+            # learning_rate / r.x; r.x of a projection is |r|^2
+            step /= float((direction * residual).sum()) + STEP_FLOOR * power
+        change(self.weights, error, step, direction)
         self._stale = True
         if self.lateral is None:
             return operations
-        return operations + self.lateral.learn(x, left)
+        return operations + self.lateral.learn(x, residual)
 
     def _change_pairs(self, error: NDArray[np.float64]) -> int:
+        """Change W and P by recursive least squares; return the number of synapses that answered."""
         from ...kernels.memory.readout import change, relate, unlearn
 
         x = self.features.x
+        # k = P x
         answers = np.empty(len(x))
         relate(self.pairs, x, answers)
         total = 1.0 + float(answers @ x)
+        # W += e k^T / (1 + k.x)
         change(self.weights, error, 1.0 / total, answers)
+        # P -= k k^T / (1 + k.x)
         unlearn(self.pairs, answers, total)
         self._stale = True
         return int(np.count_nonzero(x)) * len(x)

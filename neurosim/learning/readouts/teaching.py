@@ -9,7 +9,7 @@ from ...data.spikes import Recordings
 
 
 def label_recordings(labels: object, size: int, time: float, durations: object) -> Recordings:
-    """Return recordings with one spike each: of the unit `labels[i]` at `time`, or none where it is negative.
+    """Return recordings with one spike each: unit `labels[i]` spikes at `time`; a negative label has no spike.
 
     Played by a `SpikeSource` of `size` units that is linked to the receptor "label", "reward" or "task" of an
     `OnlineReadout`.
@@ -23,15 +23,15 @@ def label_recordings(labels: object, size: int, time: float, durations: object) 
     Raises:
         NeurosimInputError: labels that are not integers below `size`, or a time beyond a duration.
     """
-    chosen = np.asarray(labels)
-    good = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or chosen.size == 0)
-    require(good, "label_recordings.labels", "must be [recordings] integers", f"{chosen.dtype} {list(chosen.shape)}")
-    require(chosen.max(initial=-1) < size, "label_recordings.labels", f"must be below {size}", chosen.max(initial=-1))
-    lengths = np.broadcast_to(np.asarray(durations, np.float64), chosen.shape)
+    units = np.asarray(labels)
+    good = units.ndim == 1 and (units.dtype.kind in "iu" or units.size == 0)
+    require(good, "label_recordings.labels", "must be [recordings] integers", f"{units.dtype} {list(units.shape)}")
+    require(units.max(initial=-1) < size, "label_recordings.labels", f"must be below {size}", units.max(initial=-1))
+    lengths = np.broadcast_to(np.asarray(durations, np.float64), units.shape)
     shortest = float(lengths.min(initial=np.inf))
     require(0 <= time < shortest, "label_recordings.time", f"must be >= 0 s and before {shortest:g} s", time)
-    spikes = chosen >= 0
+    spikes = units >= 0
     offsets = np.concatenate([[0], np.cumsum(spikes)])
     return Recordings(
-        np.full(int(spikes.sum()), float(time)), chosen[spikes].astype(np.int32), offsets, lengths.copy(), size
+        np.full(int(spikes.sum()), float(time)), units[spikes].astype(np.int32), offsets, lengths.copy(), size
     )

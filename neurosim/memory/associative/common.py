@@ -1,4 +1,4 @@
-"""Shared by the memories: checks of patterns and cues, the result of a recall, the warning of a full memory."""
+"""Functions of all associative memories: checks of patterns and cues, the result of a recall, the warning when full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray
 
 def warn_full(name: str, stored: str, capacity: str, expected: str) -> None:
     """Warn that a memory holds more than its capacity, with the expected recall."""
-    # Level 4 is the line of the user that stores too much.
+    # Level 4 is the user's call of the method that stores.
     warnings.warn(f"{name}: {stored} are more than {capacity}; {expected}", CapacityWarning, stacklevel=4)
 
 

@@ -13,8 +13,10 @@ from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
 from .common import Array, Recall, check_cue, check_patterns, odd_factorial, tail, warn_full
 
-_STEPS = (slice(None, -1), slice(1, None))  # states before and after each sweep
-MANY = 10_000  # examples from which on their mean is normal to working precision
+# States before and after each sweep.
+_STEPS = (slice(None, -1), slice(1, None))
+# Number of examples above which their mean is normal to working precision.
+MANY = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ class DenseHebbian(Saved):
         courses = [self._states(cue, sweeps) for cue in cues]
         before, after = (np.concatenate([course[part] for course in courses])[:, None] for part in _STEPS)
         overlaps = before @ self.vectors.T
-        # A unit knows the overlap of the others even where that of all is 0.
+        # Every vector adds to a field, even one whose overlap with all units is 0: without the unit itself it is not 0.
         terms = np.ones_like(overlaps)
         return [
             count("overlaps", self.vectors.T, before, overlaps, np.zeros((*overlaps.shape, 0)), spiking=False),

@@ -48,7 +48,7 @@ class PairMemory(Saved):
     """A memory of key-value pairs, with all of its state.
 
     Attributes:
-        rule: of writing a pair.
+        rule: rule by which a pair is written.
         weights: [d_k, d_v] S.
         velocity: [d_k, d_v] M, the momentum.
         stored: number of pairs written.
@@ -85,12 +85,14 @@ class PairMemory(Saved):
         state = self.weights
         step = self.velocity
         for key, value in zip(k, v, strict=True):
-            # The error is that of the memory after the decay and before the step.
+            # u: the value, or for the delta rule its error against the recall of the decayed memory.
             if rule.delta:
                 target = value - decay * (key @ state)
             else:
                 target = value
+            # M = momentum M + learning_rate k u^T
             step = rule.momentum * step + rule.learning_rate * np.outer(key, target)
+            # S = (1 - forgetting) S + M
             state = decay * state + step
         after = replace(self, weights=state, velocity=step, stored=self.stored + len(k))
         if self.stored <= len(state) < after.stored:
@@ -138,7 +140,8 @@ def _random(draws: np.random.Generator, pairs: int, d_k: int) -> Array:
 
 
 def _orthogonal(draws: np.random.Generator, pairs: int, d_k: int) -> Array:
-    return np.linalg.qr(draws.normal(size=(d_k, d_k)))[0][np.arange(pairs) % d_k]
+    basis = np.linalg.qr(draws.normal(size=(d_k, d_k)))[0]
+    return basis[np.arange(pairs) % d_k]
 
 
 _KEYS = {"random": _random, "orthogonal": _orthogonal}
@@ -157,8 +160,13 @@ def expected_error(rule: FastWeights, pairs: int, d_k: int, kind: str = "random"
     require(pairs >= 1 and d_k >= 1, "expected_error", "needs pairs, d_k >= 1", (pairs, d_k))
     if rule.delta:
         require(rule.momentum == 0, "expected_error", "has no formula for the delta rule with momentum", rule.momentum)
-    kinds = {"random": _delta if rule.delta else _hebbian, "orthogonal": _same_key}
-    return float(lookup(kinds, kind, "expected_error.kind")(rule, pairs, d_k).mean())
+    if rule.delta:
+        with_random_keys = _delta
+    else:
+        with_random_keys = _hebbian
+    formulas = {"random": with_random_keys, "orthogonal": _same_key}
+    formula = lookup(formulas, kind, "expected_error.kind")
+    return float(formula(rule, pairs, d_k).mean())
 
 
 def _shares(rule: FastWeights, pairs: int, again: int) -> Array:
@@ -173,8 +181,14 @@ def _shares(rule: FastWeights, pairs: int, again: int) -> Array:
     moving = rule.learning_rate
     for age in range(pairs):
         if age:
+            # The pair's own step, which momentum adds once more.
             moving *= rule.momentum
-            total = decay * total * (1 - rule.learning_rate if rule.delta and age % again == 0 else 1) + moving
+            rewritten = rule.delta and age % again == 0
+            if rewritten:
+                correction = 1 - rule.learning_rate
+            else:
+                correction = 1
+            total = decay * total * correction + moving
         share[pairs - 1 - age] = total
     return share
 
@@ -204,24 +218,27 @@ def _delta(rule: FastWeights, pairs: int, d_k: int) -> Array:
     g = 1 - rule.forgetting
     b = rule.learning_rate
     d = d_k
-    whole = 0.0
+    # F, A of every pair, B of every pair.
+    f = 0.0
     a = np.zeros(pairs)
     own = np.zeros(pairs)
     for j in range(pairs):
-        seen = g * g * a[:j]
-        a[:j] = seen * (1 - 2 * b / d) + b * b * ((g * g * whole + 2 * seen) / (d * (d + 2)) + 1 / d)
+        # Pairs written before meet the key of pair j.
+        decayed = g * g * a[:j]
+        a[:j] = decayed * (1 - 2 * b / d) + b * b * ((g * g * f + 2 * decayed) / (d * (d + 2)) + 1 / d)
         own[:j] *= g * (1 - b / d)
-        a[j] = (1 - b) ** 2 * g * g * whole / d + b * b
+        # Pair j itself, just written.
+        a[j] = (1 - b) ** 2 * g * g * f / d + b * b
         own[j] = b
-        whole = g * g * whole * (1 - (2 * b - b * b) / d) + b * b
+        f = g * g * f * (1 - (2 * b - b * b) / d) + b * b
     return a - 2 * own + 1
 
 
 def _warn(memory: PairMemory) -> None:
     d_k = len(memory.weights)
     rule = memory.rule
-    known = not (rule.delta and rule.momentum)
-    if known:
+    has_formula = not (rule.delta and rule.momentum)
+    if has_formula:
         error = f"{expected_error(rule, memory.stored, d_k):.3g} of the values' square"
     else:
         error = "no longer small"

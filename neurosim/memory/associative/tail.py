@@ -61,21 +61,26 @@ def tail_run(
     require(0 <= correlation < 1, "tail_run.correlation", "must be in 0..1, 1 excluded", correlation)
     draws = np.random.Generator(np.random.Philox(key=seed))
     make = lookup(BASES, basis, "tail_run.basis")
-    e, f = (make(classes, draws) for _ in range(2))
+    e = make(classes, draws)
+    f = make(classes, draws)
     if correlation:
-        e, f = (vectors @ _correlated(classes, correlation) for vectors in (e, f))
+        mixing = _correlated(classes, correlation)
+        e = e @ mixing
+        f = f @ mixing
     frequency = np.where(np.arange(classes) < classes // 2, 1.0, ratio)
     frequency /= frequency.sum()
     w = np.zeros((classes, classes))
     best = []
     worst = []
     for _ in range(MAX_STEPS):
-        known = _softmax(f.T @ w @ e)
-        best.append(known.diagonal().max())
-        worst.append(known.diagonal().min())
+        # [classes, classes] probabilities, column k for the key of class k; the right ones lie on the diagonal.
+        p = _softmax(f.T @ w @ e)
+        best.append(p.diagonal().max())
+        worst.append(p.diagonal().min())
         if best[-1] >= reach:
             break
-        w += step(f @ ((np.eye(classes) - known) * frequency) @ e.T)
+        # The step goes down the cross-entropy, whose gradient is -F ((1 - p) frequency) E^T.
+        w += step(f @ ((np.eye(classes) - p) * frequency) @ e.T)
     return TailRun(np.array(best), np.array(worst))
 
 
@@ -87,6 +92,7 @@ def tail_class(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, r
 def _correlated(classes: int, correlation: float) -> Array:
     """Return the symmetric root of (1 - r) I + r 1 1^T: its columns are of unit length and product r."""
     mean = np.full((classes, classes), 1 / classes)
+    # Roots of the two eigenvalues: along the mean of all vectors, and across it.
     along = np.sqrt(1 - correlation + classes * correlation)
     return np.asarray(np.sqrt(1 - correlation) * (np.eye(classes) - mean) + along * mean)
 
@@ -135,6 +141,7 @@ def _adam() -> Step:
         steps += 1
         moments[0] = 0.9 * moments[0] + 0.1 * g
         moments[1] = 0.999 * moments[1] + 0.001 * g * g
+        # Moments start at zero: divide by the weight that the gradients so far have in them.
         first = moments[0] / (1 - 0.9**steps)
         second = moments[1] / (1 - 0.999**steps)
         return np.asarray(0.01 * first / (np.sqrt(second) + 1e-12))
@@ -160,13 +167,17 @@ def tail_expected(ratio: float, classes: int = 64, reach: float = 0.99) -> float
     """
     require(0 < ratio <= 1 and classes >= 2, "tail_expected", "needs 0 < ratio <= 1, classes >= 2", (ratio, classes))
     k = classes - 1
+    # Logit gap of the frequent classes at the end; the rare ones have come `ratio` times as far.
     top = math.log(k * reach / (1 - reach))
     goal = ratio * (top + math.expm1(top) / k)
     low = 0.0
     high = top
     while high - low > 1e-12:
         x = (low + high) / 2
-        low, high = (x, high) if x + math.expm1(x) / k < goal else (low, x)
+        if x + math.expm1(x) / k < goal:
+            low = x
+        else:
+            high = x
     return 1 / (1 + k * math.exp(-low))
 
 

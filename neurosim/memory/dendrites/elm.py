@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Tensor(Protocol):
-        """Name what is used of a tensor of torch."""
+        """Methods of a torch tensor that are used here."""
 
         def detach(self) -> Tensor: ...
         def numpy(self) -> NDArray: ...
 
     class TrainedELM(Protocol):
-        """Name what is used of a `layers.ELM`."""
+        """Attributes of a `layers.ELM` that are used here."""
 
         dt: float
 
@@ -160,7 +160,9 @@ class _ELMState(WindowState):
             self.memory,
             *self._scratch,
         )
+        # y = readout m + offset
         y = (model.readout * self.memory).sum(axis=1) + model.offset
+        # Weights read for dense products, and the outer rows of the `on` active hidden units.
         read = model.inner.size + on * model.keep.size + model.readout.size
         return Output(np.array([y.argmax()], np.int32), len(units) * self.drive.size + read, tuple(y.tolist()))
 
@@ -168,13 +170,13 @@ class _ELMState(WindowState):
         return {"drive": self.drive.copy(), "memory": self.memory.copy()}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        most = float(np.finfo(np.float32).max)
-        found = {name: array_of(arrays, name, getattr(self, name), -most, most) for name in ("drive", "memory")}
-        for name, array in found.items():
+        limit = float(np.finfo(np.float32).max)
+        restored = {name: array_of(arrays, name, getattr(self, name), -limit, limit) for name in ("drive", "memory")}
+        for name, array in restored.items():
             getattr(self, name)[...] = array
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
-        """The product with the memory and the readout are dense; rows are read for events, outer rows for active h."""
+        """Count dense products with memory and readout, rows for events, and outer rows for active hidden units."""
         model = self.model
         matrices = (model.rows, model.inner, model.outer, model.readout)
         weights = sum(matrix.size for matrix in matrices)

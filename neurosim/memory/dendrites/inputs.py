@@ -12,23 +12,24 @@ from ..sdr.code import SDR, sorted_bits
 PERMANENCE_STEP = 1e-4
 
 
-def active_bits(given: SDR | object, size: int, name: str) -> NDArray[np.int32]:
+def active_bits(cells: SDR | object, size: int, name: str) -> NDArray[np.int32]:
     """Return ascending indices of the active bits of an SDR or a list of indices.
 
     Raises:
         NeurosimInputError: an SDR of another size; indices that are not integers, out of range or repeated.
     """
-    if isinstance(given, SDR):
-        require(given.size == size, name, f"needs an SDR of {size} bits", given.size)
-        return given.indices
-    return sorted_bits(given, size, name)
+    if isinstance(cells, SDR):
+        require(cells.size == size, name, f"needs an SDR of {size} bits", cells.size)
+        return cells.indices
+    return sorted_bits(cells, size, name)
 
 
 def permanence_steps(value: float, name: str, low: float = 0.0) -> int:
     """Return `value` in permanence steps; it must be a multiple of the step, in low..1."""
-    number = isinstance(value, (int, float, np.number)) and low <= value <= 1
-    require(bool(number), name, f"must be in {low:g}..1", value)
+    inside = isinstance(value, (int, float, np.number)) and low <= value <= 1
+    require(bool(inside), name, f"must be in {low:g}..1", value)
     steps = round(value / PERMANENCE_STEP)
+    # A decimal fraction is not exact in binary: .3 / 1e-4 is a little off 3000.
     require(abs(value / PERMANENCE_STEP - steps) < 1e-6, name, f"must be a multiple of {PERMANENCE_STEP:g}", value)
     return steps
 

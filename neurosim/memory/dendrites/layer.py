@@ -21,7 +21,8 @@ Array = NDArray
 INPUT = "input"
 CONTEXT = "context"
 LEVEL = 1 / 8
-MAX_SPIKES = 255  # of a unit in a window
+# Spikes of a unit in a window.
+MAX_SPIKES = 255
 
 
 @final
@@ -112,7 +113,8 @@ class _LayerState(WindowState):
     """A layer in a network.
 
     Attributes:
-        rows: [inputs, units] weights by input; synapses: [inputs] how many of each are not zero.
+        rows: [inputs, units] weights by input.
+        synapses: [inputs] number of weights of each input that are not zero.
         gate: [units] sigmoid of the strongest response to the context.
     """
 
@@ -124,6 +126,7 @@ class _LayerState(WindowState):
         self.begin()
 
     def begin(self) -> None:
+        # The sigmoid of 0, every response to the context c = 0.
         self.gate[:] = 0.5
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
@@ -133,10 +136,11 @@ class _LayerState(WindowState):
         operations = int(self.synapses[inputs.units].sum())
         if len(context.units):
             units, segments, contexts = model.segments.shape
-            seen = np.zeros(contexts, model.segments.dtype)
-            seen[context.units] = context.counts
-            self.gate[:] = sigmoid(model.strongest(seen))
+            values_of_context = np.zeros(contexts, model.segments.dtype)
+            values_of_context[context.units] = context.counts
+            self.gate[:] = sigmoid(model.strongest(values_of_context))
             operations += len(context.units) * units * segments
+        # (W x + b) sigmoid(d*)
         values = (inputs.counts.astype(self.rows.dtype) @ self.rows[inputs.units] + model.bias) * self.gate
         winners = np.sort(best(values[None], model.winners)[0]).astype(np.int32)
         spikes = np.clip(np.rint(values[winners] / model.level), 0, MAX_SPIKES).astype(np.int64)
@@ -165,7 +169,7 @@ class _LayerState(WindowState):
             output_entries=units * totals.windows,
             synaptic_operations=totals.synaptic_operations,
             binary_input=False,
-            # A dense layer cannot know that a context is the one of the window before.
+            # A dense layer computes its segments in every window, also where the context has not changed.
             dense_operations=size * totals.windows,
             membrane_updates=0,  # sums do not outlast their window
             dense_membrane_updates=0,
@@ -177,11 +181,11 @@ class _LayerState(WindowState):
 
 
 def winners_take_all(values: Array, winners: int, boost: float, duty: Array) -> Array:
-    """Set all but the `winners` largest values [B, units] of each row to 0, ranked by value times exp(-boost duty)."""
+    """Return values [B, units], 0 but for the `winners` units of each row with the largest value exp(-boost duty)."""
     order = best(values * np.exp(-boost * duty), winners)
-    kept = np.zeros_like(values)
-    np.put_along_axis(kept, order, np.take_along_axis(values, order, axis=1), axis=1)
-    return kept
+    out = np.zeros_like(values)
+    np.put_along_axis(out, order, np.take_along_axis(values, order, axis=1), axis=1)
+    return out
 
 
 def best(values: Array, winners: int) -> NDArray[np.int64]:
@@ -223,5 +227,5 @@ class Prototypes:
         inputs = np.asarray(x)
         good = inputs.ndim == 2 and inputs.shape[1] == self.means.shape[1]
         require(good, "Prototypes.infer", f"needs [batch, {self.means.shape[1]}]", inputs.shape)
-        # |x|^2 is the same for every task.
+        # |x - m|^2 = |x|^2 + |m|^2 - 2 x.m, and |x|^2 is the same for every task.
         return (np.square(self.means).sum(axis=1) - 2 * inputs @ self.means.T).argmin(axis=1)

@@ -38,7 +38,7 @@ STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
 # Streams of the draws: pools, permanences, the order of ties.
 POOLS, PERMANENCES, TIES = range(3)
 MAX_SIZE = 2**31
-# .29 x 100 is a little less than 29 in binary.
+# Added before rounding down: .29 x 100 is a little less than 29 in binary.
 SLACK = 1e-9
 
 
@@ -96,9 +96,10 @@ class SpatialPooler(WindowModel):
     def __post_init__(self) -> None:
         self._input_shape = _shape(self.inputs, "SpatialPooler.inputs")
         self._column_shape = _shape(self.columns, "SpatialPooler.columns")
-        self._input_size, self._column_size = math.prod(self._input_shape), math.prod(self._column_shape)
-        most = self._input_size * self._column_size
-        require(most < MAX_SIZE, "SpatialPooler", f"must have fewer than {MAX_SIZE} inputs x columns", most)
+        self._input_size = math.prod(self._input_shape)
+        self._column_size = math.prod(self._column_shape)
+        pairs = self._input_size * self._column_size
+        require(pairs < MAX_SIZE, "SpatialPooler", f"must have fewer than {MAX_SIZE} inputs x columns", pairs)
         self._rules = self._compiled()
         self._field: Field = self._start()
 
@@ -106,9 +107,9 @@ class SpatialPooler(WindowModel):
         from ...kernels.memory.pooler import PoolerRules
 
         name = "SpatialPooler."
-        for attribute, low, high in (("density", 0, 1), ("potential", 0, 1)):
+        for attribute in ("density", "potential"):
             value = getattr(self, attribute)
-            require(low < value <= high, name + attribute, "must be > 0 and <= 1", value)
+            require(0 < value <= 1, name + attribute, "must be > 0 and <= 1", value)
         for attribute in ("boost", "weak_fraction"):
             value = getattr(self, attribute)
             require(0 <= value < math.inf, name + attribute, "must be finite and >= 0", value)
@@ -134,6 +135,7 @@ class SpatialPooler(WindowModel):
             decrement=permanence_steps(self.permanence_decrement, name + "permanence_decrement"),
             bump=permanence_steps(self.permanence_bump, name + "permanence_bump"),
             stimulus=integer(self.stimulus_threshold, name + "stimulus_threshold", 0, self._input_size),
+            # 0: every column has a limit of its own, by its neighbours.
             winners=winners if self.inhibition_radius is None else 0,
             density=float(self.density),
             boost=float(self.boost),
@@ -188,17 +190,23 @@ class SpatialPooler(WindowModel):
         m = self._input_size
         around, near = self._within_reach()
         rank = self._uniforms(POOLS, n * m).reshape(n, m)
-        first = self._uniforms(PERMANENCES, n * m).reshape(n, m)
-        low = np.floor(first * 2 * self._rules.connected)
-        high = self._rules.connected + np.floor((first - 0.5) * 2 * (ONE + 1 - self._rules.connected))
-        values = np.where(first < 0.5, low, high).astype(np.int16)
-        out = np.full((n, m), -1, np.int16)
-        for c in range(n):
-            reach = near[around[c] : around[c + 1]] if near is not None else np.arange(m)
+        draw = self._uniforms(PERMANENCES, n * m).reshape(n, m)
+        # Draws below a half are uniform in 0..connected - 1, the others in connected..1.
+        low = np.floor(draw * 2 * self._rules.connected)
+        high = self._rules.connected + np.floor((draw - 0.5) * 2 * (ONE + 1 - self._rules.connected))
+        values = np.where(draw < 0.5, low, high).astype(np.int16)
+        permanences = np.full((n, m), -1, np.int16)
+        reach: NDArray
+        for column in range(n):
+            if near is None:
+                reach = np.arange(m)
+            else:
+                reach = near[around[column] : around[column + 1]]
             size = max(round(self.potential * len(reach)), 1)
-            pool = reach[np.argpartition(rank[c, reach], size - 1)[:size]]
-            out[c, pool] = values[c, pool]
-        return out
+            # The pool: the `size` inputs within reach with the smallest ranks.
+            pool = reach[np.argpartition(rank[column, reach], size - 1)[:size]]
+            permanences[column, pool] = values[column, pool]
+        return permanences
 
     def _within_reach(self) -> tuple[NDArray[np.int64], NDArray[np.int32] | None]:
         if self.potential_radius is None:
@@ -252,19 +260,19 @@ class SpatialPooler(WindowModel):
 
     @property
     def active_duty(self) -> NDArray[np.float64]:
-        """[columns] frequency with which each has won, over the last `duty_period` steps."""
+        """[columns] frequency with which each column has won, over the last `duty_period` steps."""
         return self._field.active_duty.copy()
 
     @property
     def overlap_duty(self) -> NDArray[np.float64]:
-        """[columns] frequency with which the overlap of each has reached the stimulus threshold, at least 1."""
+        """[columns] frequency of overlaps of at least the stimulus threshold, and at least 1."""
         return self._field.overlap_duty.copy()
 
     @property
     def permanences(self) -> NDArray[np.float64]:
         """[columns, inputs] permanences, NaN outside the pools."""
-        stored = self._field.permanence
-        return np.where(stored < 0, np.nan, stored / 10_000)
+        steps = self._field.permanence
+        return np.where(steps < 0, np.nan, steps / 10_000)
 
     def state(self) -> dict[str, NDArray]:
         """Return copies of everything that steps change, and of the order of ties.
@@ -300,10 +308,11 @@ class SpatialPooler(WindowModel):
         from ...kernels.memory.pooler import ONE, connect
 
         bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
-        given = {
+        restored = {
             name: array_of(arrays, name, getattr(self._field, name), *bounds.get(name, (None, None))) for name in STATE
         }
-        for name, array in given.items():
+        # All arrays are checked before any of them is written.
+        for name, array in restored.items():
             getattr(self._field, name)[...] = array
         connect(self._rules, self._field)
 
@@ -349,10 +358,10 @@ class _PoolerState(WindowState):
         return self.pooler._layer(name, totals)
 
 
-def _shape(given: int | tuple[int, ...], name: str) -> tuple[int, ...]:
-    if isinstance(given, (tuple, list)):
-        shape = tuple(given)
+def _shape(sizes: int | tuple[int, ...], name: str) -> tuple[int, ...]:
+    if isinstance(sizes, (tuple, list)):
+        shape = tuple(sizes)
     else:
-        shape = (given,)
-    require(len(shape) > 0, name, "must have a dimension", given)
+        shape = (sizes,)
+    require(len(shape) > 0, name, "must have a dimension", sizes)
     return tuple(integer(n, name, 1, MAX_SIZE) for n in shape)

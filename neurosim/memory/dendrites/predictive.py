@@ -1,5 +1,7 @@
-"""Dendritic segments of point neurons: they recognise the context of a window, and learn which contexts come before
-the spikes of their neuron (Hawkins & Ahmad 2016)."""
+"""Dendritic segments of point neurons that predict the spikes of their neuron (Hawkins & Ahmad 2016).
+
+A segment recognises the context of a window, and learns which contexts come before the spikes of its neuron.
+"""
 
 from __future__ import annotations
 
@@ -113,10 +115,12 @@ class _SegmentsState(WindowState):
     """Segments in a network.
 
     Attributes:
-        source, permanence: [units, segments, synapses] int32, the context input (-1: none), and int16, steps of 1e-4.
-        learned: [units, segments] int64, the window in which each last learned; 0 for never.
-        before: [n] the context of the window before; `window` is the number of the next window, from 1.
-        overlaps, matches: [units, segments] int32, connected and all synapses on that context.
+        source: [units, segments, synapses] int32, context input of each synapse; -1 for none.
+        permanence: [units, segments, synapses] int16, in steps of 1e-4.
+        learned: [units, segments] int64, window in which each segment last learned; 0 for never.
+        window: [1] number of the next window, from 1.
+        before: [n] active context inputs of the window before.
+        overlaps, matches: [units, segments] int32, number of connected and of all synapses on that context.
     """
 
     def __init__(self, model: DendriticSegments) -> None:
@@ -142,6 +146,7 @@ class _SegmentsState(WindowState):
 
         context = arrivals["context"].units
         soma = arrivals["soma"].units
+        # Overlaps are those of the window before: they predict the spikes of this one.
         predicted = kernel.active(self.rules, self.overlaps)
         missed = np.setdiff1d(soma, predicted, assume_unique=True).size
         anomaly = missed / soma.size if soma.size else 0.0
@@ -182,11 +187,11 @@ class _SegmentsState(WindowState):
             "overlaps": (0, synapses),
             "matches": (0, synapses),
         }
-        found = {name: array_of(arrays, name, getattr(self, name), *limits) for name, limits in bounds.items()}
+        restored = {name: array_of(arrays, name, getattr(self, name), *limits) for name, limits in bounds.items()}
         length = np.shape(arrays.get("before", ()))[:1] or (0,)
         before = array_of(arrays, "before", np.empty(length, np.int32), 0, last)
         require(bool((np.diff(before) > 0).all()), "state['before']", "must rise", before.size)
-        for name, array in found.items():
+        for name, array in restored.items():
             getattr(self, name)[...] = array
         self.before = before.copy()
 

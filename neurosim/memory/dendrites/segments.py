@@ -36,19 +36,19 @@ class SegmentUnits:
     threshold: int
 
     def __post_init__(self) -> None:
-        given = np.asarray(self.synapses)
+        synapses = np.asarray(self.synapses)
         name = "SegmentUnits.synapses"
-        require(given.ndim == 3 and given.size > 0, name, "must be [neurons, segments, synapses]", given.shape)
-        if given.dtype.kind not in "iu":
-            raise NeurosimInputError(f"{name}: must be integers (got {given.dtype})")
+        require(synapses.ndim == 3 and synapses.size > 0, name, "must be [neurons, segments, synapses]", synapses.shape)
+        if synapses.dtype.kind not in "iu":
+            raise NeurosimInputError(f"{name}: must be integers (got {synapses.dtype})")
         integer(self.size, "SegmentUnits.size", 1, 2**31 - 1)
-        integer(self.threshold, "SegmentUnits.threshold", 1, given.shape[2])
-        require(given.min() >= -1, name, "must be >= 0, or -1 for none", given.min())
-        require(given.max() < self.size, name, f"must be < size {self.size}", given.max())
-        ordered = np.sort(given, axis=-1)
+        integer(self.threshold, "SegmentUnits.threshold", 1, synapses.shape[2])
+        require(synapses.min() >= -1, name, "must be >= 0, or -1 for none", synapses.min())
+        require(synapses.max() < self.size, name, f"must be < size {self.size}", synapses.max())
+        ordered = np.sort(synapses, axis=-1)
         twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0)
         require(not twice.any(), name, "must not repeat a cell", ordered[..., 1:][twice][:1].tolist())
-        object.__setattr__(self, "synapses", np.ascontiguousarray(given, np.int32))
+        object.__setattr__(self, "synapses", np.ascontiguousarray(synapses, np.int32))
 
     @classmethod
     def store(
@@ -65,17 +65,17 @@ class SegmentUnits:
         counts = {len(own) for own in patterns}
         require(len(counts) == 1 and 0 not in counts, "SegmentUnits.store", "needs as many patterns a neuron", counts)
         every = [pattern for own in patterns for pattern in own]
-        each = counts.pop()
+        count = counts.pop()
         size = every[0].size
-        integer(mixed, "SegmentUnits.store: mixed", 1, each)
-        require(each % mixed == 0, "SegmentUnits.store: mixed", f"must divide the {each} patterns of a neuron", mixed)
-        rows = np.full((len(every) // mixed, mixed * synapses), -1, np.int32)
-        for r, row in enumerate(rows):
-            group = range(r * mixed, (r + 1) * mixed)
-            parts = [every[i].subsample(synapses, seed, index=i) for i in group]
-            bits = parts[0].union(*parts[1:]).indices
-            row[: len(bits)] = bits
-        return cls(rows.reshape(len(patterns), each // mixed, mixed * synapses), size, threshold)
+        integer(mixed, "SegmentUnits.store: mixed", 1, count)
+        require(count % mixed == 0, "SegmentUnits.store: mixed", f"must divide the {count} patterns of a neuron", mixed)
+        segments = np.full((len(every) // mixed, mixed * synapses), -1, np.int32)
+        for s, segment in enumerate(segments):
+            group = range(s * mixed, (s + 1) * mixed)
+            samples = [every[i].subsample(synapses, seed, index=i) for i in group]
+            bits = samples[0].union(*samples[1:]).indices
+            segment[: len(bits)] = bits
+        return cls(segments.reshape(len(patterns), count // mixed, mixed * synapses), size, threshold)
 
     def overlaps(self, cells: SDR | object) -> NDArray[np.int32]:
         """Return [neurons, segments] numbers of synapses from active cells.
@@ -100,7 +100,7 @@ class SegmentUnits:
 
 @dataclass(frozen=True)
 class HitCount:
-    """`hits` of `trials`, beside the exact expected fraction `expected`."""
+    """Number of `hits` in `trials`, and the exact expected fraction of hits."""
 
     hits: int
     trials: int
@@ -112,7 +112,7 @@ class HitCount:
         return self.hits / self.trials
 
     def band(self, coverage: float = 0.999) -> tuple[int, int]:
-        """Return the range of hits of a binomial with the expected chance, with at least this probability."""
+        """Return the range of hits that has at least the probability `coverage`, for the expected chance."""
         from scipy.stats import binom
 
         low, high = binom.interval(coverage, self.trials, self.expected)
@@ -189,5 +189,5 @@ def _subsets(size: int, count: int, trials: int, seed: int, stream: int) -> NDAr
 
 
 def _key(seed: int, stream: int) -> int:
-    """Return the key of a stream: segments and codes have separate ones."""
+    """Return the key of a stream of draws: segments and codes have separate streams."""
     return integer(seed, "seed", 0, 2**62) * 2 + stream

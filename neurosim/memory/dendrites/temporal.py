@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...kernels.memory.temporal.store import Store, TemporalRules
 
 VERSION = 1
-# Saved state: columns of the two tables, under these names; lists; and the number of the next step.
+# Saved state: columns of the two tables by the names of their arrays, lists, and the number of the next step.
 SEGMENT_COLUMNS = {"cell": "CELL", "learned": "LEARNED", "filled": "FILLED"}
 SYNAPSE_COLUMNS = {"source": "SOURCE", "permanence": "PERMANENCE", "heard": "HEARD"}
 LISTS = {"free": "FREE", "active": "ACTIVE", "winners": "WINNERS"}
@@ -31,7 +31,7 @@ LISTS = {"free": "FREE", "active": "ACTIVE", "winners": "WINNERS"}
 SEGMENTS = 4096
 CHUNKS = 8192
 MAX_CELLS = 2**24
-# Of a synapse: four integers in its segment, and its place among the outgoing ones. Of a segment: five integers.
+# A synapse has four integers in its segment, and its place among the outgoing ones of its cell. A segment has five.
 SYNAPSE_BYTES = 21
 SEGMENT_BYTES = 20
 
@@ -86,10 +86,11 @@ class TemporalMemory(WindowModel):
         self._rules = self._compiled()
         cells = self.columns * self.cells_per_column
         require(cells <= MAX_CELLS, "TemporalMemory", f"must have at most {MAX_CELLS} cells", cells)
-        most = cells * self.max_segments
-        require(most < 2**30, "TemporalMemory.max_segments", f"must allow at most {2**30} segments in all", most)
+        segments = cells * self.max_segments
+        rule = f"must allow at most {2**30} segments in all"
+        require(segments < 2**30, "TemporalMemory.max_segments", rule, segments)
         chunks = min(CHUNKS, max_chunks(self.columns, self._rules))
-        self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, most), chunks)
+        self._store: Store = empty(self.columns, self._rules, min(SEGMENTS, segments), chunks)
 
     def _compiled(self) -> TemporalRules:
         from ...kernels.memory.temporal.store import TemporalRules
@@ -141,8 +142,9 @@ class TemporalMemory(WindowModel):
         from ...kernels.memory.temporal.store import room
 
         active = active_bits(columns, self.columns, "TemporalMemory.step")
-        most = self.columns * self.cells_per_column * self.max_segments
-        self._store = room(self._rules, self._store, active.size, most)
+        max_segments = self.columns * self.cells_per_column * self.max_segments
+        # The tables grow before the step: compiled code cannot.
+        self._store = room(self._rules, self._store, active.size, max_segments)
         hits = advance(self._rules, self._store, active, learn)
         return 1.0 - hits / active.size if active.size else 0.0
 
@@ -212,16 +214,20 @@ class TemporalMemory(WindowModel):
         """Bytes of memory with every cell and segment at its cap."""
         from ...kernels.memory.temporal.store import max_chunks, nbytes
 
-        most = self.columns * self.cells_per_column * self.max_segments
-        return nbytes(self.columns, self._rules, most, max_chunks(self.columns, self._rules))
+        max_segments = self.columns * self.cells_per_column * self.max_segments
+        return nbytes(self.columns, self._rules, max_segments, max_chunks(self.columns, self._rules))
 
     def state(self) -> dict[str, NDArray]:
         """Return copies of everything that steps change.
 
-        By name: "cell", "learned", "filled" [segments] int32, the cell of a segment (-1: free), the step in which it
-        last learned, its number of synapses; "source", "permanence", "heard" [segments, max_synapses] int32, source
-        cell, permanence in steps of 1e-4 and step of last activity, 0 beyond "filled"; "free", free segments;
-        "active", "winners", cells; "step" [1] int64, the number of the next step.
+        By name, int32 but for "step":
+
+        - [segments] "cell", the cell of a segment, -1 if it is free; "learned", the step in which it last learned;
+          "filled", its number of synapses.
+        - [segments, max_synapses] "source", the cell of a synapse; "permanence", in steps of 1e-4; "heard", the step in
+          which its cell was last active. 0 beyond "filled".
+        - [n] "free", free segments; "active" and "winners", cells.
+        - [1] int64 "step", the number of the next step.
         """
         from ...kernels.memory.temporal import store as tables
 
@@ -265,6 +271,7 @@ class TemporalMemory(WindowModel):
         cells = self.columns * self.cells_per_column
         n = len(arrays["cell"])
         self._check(arrays, n, cells)
+        # Room for the outgoing lists of all cells, each with a first and a partly filled chunk.
         chunks = int(arrays["filled"].sum()) // tables.CHUNK + 2 * cells + CHUNKS
         store = tables.empty(self.columns, self._rules, max(n, len(self._store.segment)), chunks)
         for name, column in SEGMENT_COLUMNS.items():
@@ -276,6 +283,7 @@ class TemporalMemory(WindowModel):
             getattr(store, name)[: len(arrays[name])] = arrays[name]
         store.counts[tables.STEP] = arrays["step"][0]
         store.counts[tables.SEGMENTS] = n
+        # The outgoing lists are not saved: they follow from the synapses.
         relink(self._rules, store)
         self._store = store
 
@@ -302,8 +310,8 @@ class TemporalMemory(WindowModel):
                 values = arrays[name]
             inside = values.size == 0 or bool(values.min() >= low and values.max() < high)
             require(inside, name, f"must be in {low}..{high - 1}", (values.min(initial=0), values.max(initial=0)))
-        each = np.bincount(arrays["cell"][arrays["cell"] >= 0], minlength=1).max()
-        require(each <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", each)
+        owned = np.bincount(arrays["cell"][arrays["cell"] >= 0], minlength=1).max()
+        require(owned <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", owned)
         for name in ("active", "winners"):
             require(bool((np.diff(arrays[name]) > 0).all()), name, "must rise", len(arrays[name]))
 
@@ -316,7 +324,7 @@ class TemporalMemory(WindowModel):
         return int(self._store.counts[getattr(tables, name)])
 
     def _layer(self, name: str, totals: WindowTotals) -> LayerCounts:
-        """Segments and synapses are the weights; what is not there yet, up to the caps, counts as absent."""
+        """Count existing synapses as weights; those that may still grow, up to the caps, count as dense weights."""
         units = self.columns * self.cells_per_column
         return totals.layer(
             name,
@@ -345,6 +353,7 @@ class _MemoryState(WindowState):
         self.memory.reset()
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
+        # Read before the step, which replaces the predictions.
         predicted = len(self.memory.predicted_columns) / self.memory.columns
         anomaly = self.memory.step(SDR.unchecked(arrivals["columns"].units, self.memory.columns), learn=learn)
         store = self.memory._store

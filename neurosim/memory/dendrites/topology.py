@@ -17,8 +17,8 @@ def centres(places: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]
         NeurosimInputError: the two have different numbers of dimensions.
     """
     require(len(places) == len(grid), "SpatialPooler.columns", f"must have {len(grid)} dimensions, as inputs", places)
-    where = np.stack(np.unravel_index(np.arange(math.prod(places)), places), axis=1)
-    return ((2 * where + 1) * np.array(grid) // (2 * np.array(places))).astype(np.int64)
+    positions = np.stack(np.unravel_index(np.arange(math.prod(places)), places), axis=1)
+    return ((2 * positions + 1) * np.array(grid) // (2 * np.array(places))).astype(np.int64)
 
 
 def boxes(
@@ -28,9 +28,9 @@ def boxes(
 
     The field does not wrap at its edges.
     """
-    each = []
+    fields = []
     for middle in middles:
         axes = [np.arange(max(m - radius, 0), min(m + radius + 1, n)) for m, n in zip(middle, grid, strict=True)]
-        each.append(np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), grid).ravel())
-    offsets = np.cumsum([0, *(len(cells) for cells in each)])
-    return offsets.astype(np.int64), np.concatenate(each).astype(np.int32)
+        fields.append(np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), grid).ravel())
+    offsets = np.cumsum([0, *(len(cells) for cells in fields)])
+    return offsets.astype(np.int64), np.concatenate(fields).astype(np.int32)

@@ -69,18 +69,19 @@ class TrainableDendriteLayer(nn.Module):
         self.boost = float(boost)
         self.period = integer(period, name + "period", 1, 2**62)
         draws = torch.Generator().manual_seed(integer(seed, name + "seed", 0, 2**63 - 1))
-        kept = round((1 - sparsity) * inputs)
-        require(kept > 0, name + "sparsity", f"must leave a unit one of {inputs} inputs", sparsity)
+        fan_in = round((1 - sparsity) * inputs)
+        require(fan_in > 0, name + "sparsity", f"must leave a unit one of {inputs} inputs", sparsity)
         order = torch.rand(units, inputs, generator=draws).argsort(dim=1)
         self.mask: Tensor
         self.duty: Tensor
-        self.register_buffer("mask", order < kept)
+        # Each unit sees exactly `fan_in` of the inputs: those with the smallest random ranks.
+        self.register_buffer("mask", order < fan_in)
         self.register_buffer("duty", torch.zeros(units))
-        bound = 1 / math.sqrt(input_density * kept)
+        bound = 1 / math.sqrt(input_density * fan_in)
         self.weights = nn.Parameter((2 * torch.rand(units, inputs, generator=draws) - 1) * bound * self.mask)
         self.bias = nn.Parameter((2 * torch.rand(units, generator=draws) - 1) / math.sqrt(inputs))
-        start = 2 * torch.rand(units, segments, contexts, generator=draws) - 1
-        self.segments = nn.Parameter(start / math.sqrt(context_density * contexts))
+        segments_start = 2 * torch.rand(units, segments, contexts, generator=draws) - 1
+        self.segments = nn.Parameter(segments_start / math.sqrt(context_density * contexts))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Return [B, units] from x [B, inputs] and contexts [B, contexts], or one [contexts] for the batch.
@@ -97,20 +98,22 @@ class TrainableDendriteLayer(nn.Module):
         else:
             ranked = values.detach()
         # Stable, as in numpy: ties go to the lower unit.
-        chosen = _top(ranked, self.winners)
+        won = _top(ranked, self.winners)
         if self.training and self.boost:
             with torch.no_grad():
+                # A running mean over about `period` samples.
                 part = min(len(x) / self.period, 1.0)
-                self.duty += (chosen.to(self.duty.dtype).mean(dim=0) - self.duty) * part
-        return self.passed(values * chosen)
+                self.duty += (won.to(self.duty.dtype).mean(dim=0) - self.duty) * part
+        return self.passed(values * won)
 
     def passed(self, values: Tensor) -> Tensor:
         """Return [B, units] that winners pass on; other values are 0."""
         if not self.level:
             return values
-        seen = values.detach()
-        spikes = (seen / self.level).round().clamp(0, MAX_SPIKES)
-        return values + (spikes * self.level - seen)
+        constant = values.detach()
+        spikes = (constant / self.level).round().clamp(0, MAX_SPIKES)
+        # The value is spikes x level; the gradient is that of `values`.
+        return values + (spikes * self.level - constant)
 
     def strongest(self, context: Tensor) -> Tensor:
         """Return [..., units] dendritic responses of largest magnitude, with their sign."""
@@ -120,7 +123,7 @@ class TrainableDendriteLayer(nn.Module):
 
     @torch.no_grad()
     def work(self, x: Tensor, context: Tensor, name: str = "dendrites") -> list[LayerCounts]:
-        """Return the work of x [B, inputs]: of the segments, which see `context` [contexts] once, and of the units."""
+        """Return the work of x [B, inputs]: segments, which see `context` [contexts] once, then units."""
         units, segments, contexts = self.segments.shape
         flat = self.segments.reshape(units * segments, contexts)
         gates = flat @ context
@@ -139,7 +142,8 @@ class TrainableDendriteLayer(nn.Module):
     @torch.no_grad()
     def frozen(self) -> DendriteLayer:
         """Return the same layer in numpy."""
-        weights, bias, segments = (p.cpu().numpy().copy() for p in (self.weights, self.bias, self.segments))
+        parameters = (self.weights, self.bias, self.segments)
+        weights, bias, segments = (p.cpu().numpy().copy() for p in parameters)
         return DendriteLayer(weights, bias, segments, self.winners, self.boost, self.level or LEVEL)
 
 
@@ -154,9 +158,10 @@ def _top(ranked: Tensor, winners: int) -> Tensor:
     """Return [B, units] bool: the `winners` largest of each row; ties go to the lower unit."""
     if winners == ranked.shape[1]:
         return torch.ones_like(ranked, dtype=torch.bool)
-    least = ranked.topk(winners, dim=1).values[:, -1:]
-    above = ranked > least
-    ties = ranked == least
+    threshold = ranked.topk(winners, dim=1).values[:, -1:]
+    above = ranked > threshold
+    ties = ranked == threshold
+    # Of the units at the threshold, the lower ones fill the places that are left.
     return above | (ties & (ties.cumsum(dim=1) <= winners - above.sum(dim=1, keepdim=True)))
 
 
@@ -217,10 +222,10 @@ class DendriteNetwork(nn.Module):
                 p.uniform_(-1, 1, generator=draws).div_(math.sqrt(winners))
         self.register_buffer("output_mask", None)
         if sparse_output:
-            kept = round((1 - sparsity) * units)
-            self.output_mask = torch.rand(classes, units, generator=draws).argsort(dim=1) < kept
+            fan_in = round((1 - sparsity) * units)
+            self.output_mask = torch.rand(classes, units, generator=draws).argsort(dim=1) < fan_in
             with torch.no_grad():
-                self.output.weight.mul_(math.sqrt(units / kept))
+                self.output.weight.mul_(math.sqrt(units / fan_in))
             self.rezero()
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:

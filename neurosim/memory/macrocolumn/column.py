@@ -20,6 +20,7 @@ from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
 from .windowed import ABOVE, INPUT, READINGS, ColumnsState
 from .work import count_columns
 
+# Flag of a frame without input: evidence is H alone.
 BLIND = 2
 
 
@@ -37,14 +38,14 @@ class Macrocolumn(WindowModel):
         modules: Q.
         units: K, of a module.
         above: number of units of the codes above, the source of D; 0 for no D.
-        lateral: whether it has H.
-        bounds: minimum and maximum number of active inputs with which it runs; None: 1 and `inputs`.
+        lateral: whether the column has H.
+        bounds: minimum and maximum number of active inputs with which the column runs; None: 1 and `inputs`.
         persistence: number of frames that a code stays.
         selection: rule of code selection.
         permanence: rule of fading; None for weights that do not fade.
         frozen_above: a unit stops learning from a source when more than this fraction of its weights from there is on.
-        seed: key of all random draws. Draws of learning depend on it and on the number of frames learned, ties of
-            recall on it and on the input.
+        seed: key of all random draws. Draws of learning depend on the seed and the number of frames learned, ties of
+            recall on the seed and the input.
 
     Sources: Rinkus 2010, 2014; Rinkus and Leveille 2017 (arXiv 1710.07829).
 
@@ -91,6 +92,7 @@ class Macrocolumn(WindowModel):
     @property
     def weights(self) -> dict[str, int]:
         """Number of weights of each term."""
+        # No unit sees its own module.
         if self.lateral:
             lateral = self.size * (self.size - self.units)
         else:
@@ -105,7 +107,9 @@ class Macrocolumn(WindowModel):
 
     @property
     def receptors(self) -> Mapping[str, int]:
-        return {INPUT: self.inputs, **({ABOVE: self.above} if self.above else {})}
+        if self.above:
+            return {INPUT: self.inputs, ABOVE: self.above}
+        return {INPUT: self.inputs}
 
     @property
     def outputs(self) -> int:
@@ -122,6 +126,7 @@ class Macrocolumn(WindowModel):
             items: Sequence[SDR], above: Sequence[SDR | None], traces: Sequence[ColumnTrace] | None, learn: bool
         ) -> Sequence[ColumnBatch]:
             trace = None if traces is None else traces[0]
+            # Without a trace a recording begins: one more stored sequence.
             if learn and trace is None:
                 self._count(memory, 1, len(items[0]))
             return [self._frames(memory, items, trace, above, learn=learn)]
@@ -203,7 +208,7 @@ class Macrocolumn(WindowModel):
         """Return the inputs of a code, top-down.
 
         An input gets a vote from every winner that it drives. With `active` None, inputs with the votes of all winners
-        are on; else that many with the most votes (ties: the lower input).
+        are on; else the `active` inputs with the most votes (ties: the lower input).
 
         Raises:
             NeurosimInputError: a code of another size.
@@ -217,7 +222,7 @@ class Macrocolumn(WindowModel):
         return SDR(order[votes[order] > 0], self.inputs)
 
     def votes(self, memory: ColumnMemory, code: NDArray[np.int32]) -> NDArray[np.int64]:
-        """[inputs] number of winners of a code that each input drives."""
+        """Return [inputs] number of winners of a code that each input drives."""
         from ...kernels.memory.packed import unpack
 
         code = np.asarray(code)
@@ -229,11 +234,11 @@ class Macrocolumn(WindowModel):
         return np.asarray(unpack(memory.u[0][:, winners].T, self.inputs).sum(axis=0, dtype=np.int64))
 
     def work(self, memory: ColumnMemory, batch: ColumnBatch) -> list[LayerCounts]:
-        """Return the work of a batch that storing or recalling returned; see `count_columns` for what is counted."""
+        """Return the work of a batch that storing or recalling returned, as `count_columns` counts it."""
         self._belongs(memory)
         return [count_columns("column", sum(self._afferents), memory, batch)]
 
-    # --- What to expect
+    # --- Theory
 
     def expected_recall(self, items: int, active: int) -> float:
         """Return the expected fraction of winners recalled of `items` with `active` active inputs; see `theory`."""
@@ -247,7 +252,12 @@ class Macrocolumn(WindowModel):
 
     @property
     def _afferents(self) -> tuple[int, int, int]:
-        return self.inputs, self.size if self.lateral and self.modules > 1 else 0, self.above
+        # A single module has no other modules to take H from.
+        if self.lateral and self.modules > 1:
+            lateral = self.size
+        else:
+            lateral = 0
+        return self.inputs, lateral, self.above
 
     def _belongs(self, memory: ColumnMemory) -> None:
         shape = (1, self._afferents, self.size)
@@ -281,8 +291,9 @@ class Macrocolumn(WindowModel):
         signals = None
         if any(each is not None for each in above):
             require(self.above > 0, "Macrocolumn.above", "must be > 0 to take signals from above", self.above)
-            none = SDR([], self.above)  # type: ignore[arg-type]
-            packed = [checked(none if each is None else each, self.above).packed() for each in above]
+            silence = SDR([], self.above)  # type: ignore[arg-type]
+            filled = [silence if each is None else each for each in above]
+            packed = [checked(each, self.above).packed() for each in filled]
             signals = np.stack(packed)[:, None], np.ones((len(items), 1))
         return self._many(memory, frames, trace, signals, learn=learn, back_off=back_off)
 
@@ -302,6 +313,7 @@ class Macrocolumn(WindowModel):
         numbers = kernel_parameters(
             self.selection, self.limits, self.persistence, self.frozen_above, self.permanence, self.above
         )
+        # One column, whose receptive field is all inputs.
         everything = np.arange(self.inputs, dtype=np.int32)[None]
         keys = draw_keys(self.seed, 1)
         return run_columns(
@@ -313,14 +325,18 @@ class Macrocolumn(WindowModel):
         memory.stored += items
         low, high = self.limits
         # The theory covers neither fading weights nor frozen units.
-        if memory.warned or self.permanence or self.frozen_above < 1 or not low <= active <= high or active == 0:
+        has_theory = self.permanence is None and self.frozen_above == 1
+        runs = low <= active <= high and active > 0
+        if memory.warned or not has_theory or not runs:
             return
-        if memory.stored > (fits := self.capacity(active)):
-            memory.warned = True
-            expected = self.expected_recall(memory.stored, active)
-            warnings.warn(
-                f"{memory.stored} items of {active} of {self.inputs} inputs are stored, and {fits} fit: expect "
-                f"{expected:.1%} of the winners recalled; give Macrocolumn more units or modules",
-                CapacityWarning,
-                stacklevel=3,
-            )
+        capacity = self.capacity(active)
+        if memory.stored <= capacity:
+            return
+        memory.warned = True
+        expected = self.expected_recall(memory.stored, active)
+        warnings.warn(
+            f"{memory.stored} items of {active} of {self.inputs} inputs are stored, and {capacity} fit: expect "
+            f"{expected:.1%} of the winners recalled; give Macrocolumn more units or modules",
+            CapacityWarning,
+            stacklevel=3,
+        )

@@ -16,7 +16,8 @@ def on_off_pixels(images: NDArray, threshold: int | Sequence[int] = 100) -> NDAr
     """Return grey levels [n, height, width] as inputs [n, 1, 2 levels height width]: on above each threshold, then off.
 
     Args:
-        threshold: grey level; several of them tell shades apart (a thermometer code), one plane each.
+        threshold: grey level above which a pixel is on; several levels tell shades apart (a thermometer code), one
+            plane each.
     """
     images = np.asarray(images)
     levels = np.atleast_1d(np.asarray(threshold))
@@ -50,15 +51,17 @@ def on_off_spectrum(
     """
     require(joined >= 1, "on_off_spectrum.joined", "must be >= 1 windows", joined)
     require(1 <= channels <= recordings.size, "on_off_spectrum.channels", f"must be in 1..{recordings.size}", channels)
+    # Unit u of n goes to channel floor(u channels / n).
     pooled = recordings.pool(np.arange(recordings.size) * channels // recordings.size, (channels,))
     counts = _counts(pooled, number + joined - 1, np.maximum(recordings.durations, 1e-9))
     mean = counts.mean(axis=(1, 2), keepdims=True)
-    each = _both(np.concatenate([counts > mean * level for level in levels], axis=2))
-    return np.concatenate([each[:, k : k + number] for k in range(joined)], axis=2)
+    windows = _both(np.concatenate([counts > mean * level for level in levels], axis=2))
+    # Frame f holds windows f .. f + joined - 1.
+    return np.concatenate([windows[:, k : k + number] for k in range(joined)], axis=2)
 
 
 def _counts(recordings: Recordings, number: int, durations: NDArray[np.float64]) -> NDArray[np.float32]:
-    """[recordings, number, units] spikes in windows of equal length; the last window takes spikes after `durations`."""
+    """Return [recordings, number, units] spikes in windows of equal length; later spikes count in the last window."""
     require(number >= 1, "number", "must be >= 1 windows", number)
     times = recordings.ticks.astype(np.float64) * recordings.tick
     # Rounding makes t / d * n differ from t * (n / d), which window_counts uses, once in a million spikes.
@@ -67,4 +70,5 @@ def _counts(recordings: Recordings, number: int, durations: NDArray[np.float64])
 
 
 def _both(on: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the ON inputs and behind them their complements, the OFF inputs."""
     return np.concatenate([on, ~on], axis=2).astype(np.uint8)

@@ -20,18 +20,20 @@ def patches(shape: tuple[int, ...], side: int | tuple[int, int], stride: int = 1
     """
     require(len(shape) >= 2 and min(shape) >= 1, "patches.shape", "must be (..., height, width)", shape)
     height, width = shape[-2:]
-    tall, wide = (side, side) if isinstance(side, int) else side
+    if isinstance(side, int):
+        tall = side
+        wide = side
+    else:
+        tall, wide = side
     good = 1 <= tall <= height and 1 <= wide <= width
     require(good, "patches.side", f"must be in 1..{height} by 1..{width}", side)
     require(stride >= 1, "patches.stride", "must be >= 1", stride)
     units = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(-1, height, width)
-    return np.stack(
-        [
-            units[:, y : y + tall, x : x + wide].ravel()
-            for y in _starts(height, tall, stride)
-            for x in _starts(width, wide, stride)
-        ]
-    )
+    fields = []
+    for y in _starts(height, tall, stride):
+        for x in _starts(width, wide, stride):
+            fields.append(units[:, y : y + tall, x : x + wide].ravel())
+    return np.stack(fields)
 
 
 def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np.int32]:
@@ -43,6 +45,7 @@ def scattered(size: int, columns: int, inputs: int, seed: int = 0) -> NDArray[np
 
 
 def _starts(length: int, side: int, stride: int) -> list[int]:
+    """Return the first places of the fields along one axis; the last field ends at the edge."""
     starts = list(range(0, length - side + 1, stride))
     if starts[-1] == length - side:
         return starts

@@ -59,14 +59,15 @@ class Hierarchy(WindowModel):
     def __post_init__(self) -> None:
         require(len(self.levels) >= 1, "Hierarchy.levels", "must be at least one", len(self.levels))
         require(1 <= self.inputs < 2**31, "Hierarchy.inputs", "must be 1 to 2^31 - 1", self.inputs)
-        seen = self.inputs
+        below = self.inputs
         for i, level in enumerate(self.levels):
             low = int(level.fields.min())
             high = int(level.fields.max())
             name = f"Hierarchy.levels[{i}].fields"
             require(low >= 0, name, "must be >= 0", low)
-            require(high < seen, name, f"must be < {seen}, the number of units below", high)
-            seen = level.columns
+            require(high < below, name, f"must be < {below}, the number of units below", high)
+            # Fields of the next level are columns of this one.
+            below = level.columns
 
     def memory(self) -> HierarchyMemory:
         """Return an empty memory."""
@@ -163,15 +164,15 @@ class Hierarchy(WindowModel):
     def complete(self, memory: HierarchyMemory, level: int, codes: NDArray[np.int32]) -> SDR:
         """Return the inputs of the codes [columns, Q] of a level, top-down.
 
-        At each level down, the winner of a module is the unit from which most winners above have learned; a module
-        from which none has learned has no winner. An input is on if all winners of some column have learned from it.
-        Columns that did not run (-1) do not count.
+        At each level down, a module's winner is the unit from which most winners above have learned, and it has no
+        winner if none has. An input is on if all winners of some column have learned from it. Columns that did not run
+        (-1) do not count.
         """
         require(0 <= level < len(self.levels), "complete.level", f"must be in 0..{len(self.levels) - 1}", level)
         self._belongs(memory)
         codes = np.asarray(codes)
-        wanted = (self.levels[level].columns, self.levels[level].modules)
-        require(codes.shape == wanted, "complete.codes", f"must be winners {wanted}", codes.shape)
+        shape = (self.levels[level].columns, self.levels[level].modules)
+        require(codes.shape == shape, "complete.codes", f"must be winners {shape}", codes.shape)
         for i in range(level, 0, -1):
             below = self.levels[i - 1]
             votes = self._votes(memory, i, codes, below.columns * below.size)
@@ -182,7 +183,7 @@ class Hierarchy(WindowModel):
     def work(self, memory: HierarchyMemory, batches: Sequence[LevelBatch]) -> list[LayerCounts]:
         """Return the work by level of the batches that storing or recalling returned, with the weights of `memory`.
 
-        `count_columns` says what is counted.
+        See `count_columns`.
         """
         self._belongs(memory)
         own = len(self.levels)
@@ -198,13 +199,20 @@ class Hierarchy(WindowModel):
     def _seen(self, i: int, units: Sequence[int]) -> int:
         """Return the number of units that a level sees: below, its own, and above."""
         _, lateral, above = self._afferents(i)
-        below = units[i - 1] if i else self.inputs
-        return below + (units[i] if lateral else 0) + (units[i + 1] if above else 0)
+        seen = units[i - 1] if i else self.inputs
+        if lateral:
+            seen += units[i]
+        if above:
+            seen += units[i + 1]
+        return seen
 
     def _votes(
         self, memory: HierarchyMemory, i: int, codes: NDArray, size: int, *, everyone: bool = False
     ) -> NDArray[np.int64]:
-        """[size] winners that learned from each unit below; if `everyone`, columns whose winners all did."""
+        """Return [size] number of winners that learned from each unit below.
+
+        everyone: count columns all of whose winners did, in place of winners.
+        """
         from ...kernels.memory.packed import unpack
 
         level = self.levels[i]
@@ -215,17 +223,25 @@ class Hierarchy(WindowModel):
             if modules.size == 0:
                 continue
             winners = modules * level.units + codes[m][modules]
-            found = unpack(memory.levels[i].u[m][:, winners].T, fields.shape[1])
-            np.add.at(votes, fields[m], found.all(axis=0) if everyone else found.sum(axis=0))
+            # [winners, inputs of the field]
+            learned = unpack(memory.levels[i].u[m][:, winners].T, fields.shape[1])
+            if everyone:
+                column_votes = learned.all(axis=0)
+            else:
+                column_votes = learned.sum(axis=0)
+            np.add.at(votes, fields[m], column_votes)
         return votes
 
     def _frames(self, frames: SDR | Sequence[SDR], *, fresh: bool) -> Frames:
-        return sequence([frames] if isinstance(frames, SDR) else frames, self.inputs, apart=False, fresh=fresh)
+        if isinstance(frames, SDR):
+            frames = [frames]
+        return sequence(frames, self.inputs, apart=False, fresh=fresh)
 
     def _sequences(self, items: NDArray) -> Frames:
         items = np.asarray(items)
         good = items.ndim == 3 and items.shape[2] == self.inputs
         require(good, "Hierarchy", f"needs items [items, frames, {self.inputs}]", items.shape)
+        # Flag 1: the frame begins a sequence and takes no H.
         flags = np.zeros(items.shape[:2], np.uint8)
         flags[:, :1] = 1
         return Frames(np.ascontiguousarray(items != 0, np.uint8).reshape(-1, self.inputs), flags.ravel())
@@ -246,7 +262,7 @@ class Hierarchy(WindowModel):
         return self.top_down and i + 1 < len(self.levels)
 
     def _fields(self, i: int) -> NDArray[np.int32]:
-        """[columns, inputs] receptive fields in units of the level below."""
+        """Return [columns, inputs] receptive fields in units of the level below."""
         level = self.levels[i]
         if i == 0:
             return level.fields
@@ -255,21 +271,22 @@ class Hierarchy(WindowModel):
         return np.ascontiguousarray(places.reshape(level.columns, -1), np.int32)
 
     def _parents(self, i: int) -> NDArray[np.int64]:
-        """[columns, max parents] columns above that see each column, padded with -1."""
+        """Return [columns, max parents] columns above that see each column, padded with -1."""
         above = self.levels[i + 1]
         columns = self.levels[i].columns
-        seers: list[list[int]] = [[] for _ in range(columns)]
-        for p, seen in enumerate(above.fields):
-            for m in seen:
-                seers[m].append(p)
-        max_parents = max(1, *(len(s) for s in seers))
-        return np.array([s + [-1] * (max_parents - len(s)) for s in seers], np.int64)
+        parents: list[list[int]] = [[] for _ in range(columns)]
+        for parent, field in enumerate(above.fields):
+            for column in field:
+                parents[column].append(parent)
+        max_parents = max(1, *(len(own) for own in parents))
+        return np.array([own + [-1] * (max_parents - len(own)) for own in parents], np.int64)
 
     def _rule(self, i: int) -> NDArray[np.float64]:
         level = self.levels[i]
-        each = 1 if i == 0 else self.levels[i - 1].modules
+        # Bounds count columns below, the kernel their winners, one for each module.
+        winners = 1 if i == 0 else self.levels[i - 1].modules
         low, high = level.limits
-        bounds = low * each, high * each
+        bounds = low * winners, high * winners
         above = self._afferents(i)[2]
         return kernel_parameters(
             level.selection, bounds, level.persistence, level.frozen_above, level.permanence, above
@@ -281,14 +298,20 @@ class Hierarchy(WindowModel):
 
     def _plan(self, i: int) -> LevelPlan:
         level = self.levels[i]
-        upper = self._has_above(i)
+        # Columns are numbered through all levels: each has a key of its own.
+        first = sum(lower.columns for lower in self.levels[:i])
+        parents = None
+        upper = None
+        if self._has_above(i):
+            parents = self._parents(i)
+            upper = self.levels[i + 1]
         return LevelPlan(
             level=level,
             fields=self._fields(i),
             numbers=self._rule(i),
-            keys=draw_keys(self.seed, level.columns, sum(each.columns for each in self.levels[:i])),
-            parents=self._parents(i) if upper else None,
-            upper=self.levels[i + 1] if upper else None,
+            keys=draw_keys(self.seed, level.columns, first),
+            parents=parents,
+            upper=upper,
         )
 
     @cached_property
@@ -297,9 +320,9 @@ class Hierarchy(WindowModel):
         return [(level.columns, self._afferents(i), level.size) for i, level in enumerate(self.levels)]
 
     def _belongs(self, memory: HierarchyMemory) -> None:
-        wanted = self._forms
+        shapes = self._forms
         got = [(len(m.u), m.afferents, m.u.shape[2]) for m in memory.levels]
-        require(got == wanted, "memory", f"must be of this hierarchy: (columns, afferents, units) {wanted}", got)
+        require(got == shapes, "memory", f"must be of this hierarchy: (columns, afferents, units) {shapes}", got)
 
     def _run(
         self,
@@ -320,20 +343,25 @@ class Hierarchy(WindowModel):
             cuts = [slice(f, f + 1) for f in range(len(frames.dense))]
         else:
             cuts = [slice(None)]
-        found: list[list[LevelBatch]] = [[] for _ in self.levels]
+        batches: list[list[LevelBatch]] = [[] for _ in self.levels]
         state = list(traces)
         for cut in cuts:
             part = Frames(frames.dense[cut], frames.flags[cut])
+            # D comes from the frame before: the traces as they are before any level runs.
             before = list(state)
-            for i, p in enumerate(self._plans):
+            for i, plan in enumerate(self._plans):
                 fresh = bool(part.flags[0] & 1) if len(part.flags) else True
+                # The first frame of a sequence takes no signals from above.
                 if self._has_above(i) and not fresh:
-                    above = p.above(before[i + 1])
+                    above = plan.above(before[i + 1])
                 else:
                     above = None
-                batch = p.run(memory.levels[i], part, state[i], above, learn=learn, back_off=back_off, threads=threads)
-                found[i].append(batch)
+                batch = plan.run(
+                    memory.levels[i], part, state[i], above, learn=learn, back_off=back_off, threads=threads
+                )
+                batches[i].append(batch)
                 state[i] = batch.trace
                 if i + 1 < len(self.levels):
-                    part = Frames(p.dense(batch.codes), part.flags)
-        return tuple(joined(batches, state[i]) for i, batches in enumerate(found))
+                    # The codes are the input of the next level, in the same frames.
+                    part = Frames(plan.dense(batch.codes), part.flags)
+        return tuple(joined(own, state[i]) for i, own in enumerate(batches))

@@ -75,7 +75,7 @@ class LevelPlan:
         fields: [columns, inputs] receptive fields in units of the level below.
         numbers, keys: see `run_columns`.
         parents: [columns, max parents] columns above that see each column, padded with -1; None: no signals from above.
-        upper: the level of the parents.
+        upper: level of the parents; None: no signals from above.
     """
 
     level: Level
@@ -104,6 +104,7 @@ class LevelPlan:
         """Return [frames, columns * size] booleans of the winners of codes [frames, columns, Q]."""
         level = self.level
         out = np.zeros((*codes.shape, level.units), np.uint8)
+        # A module without a winner (-1) writes 0 at unit 0.
         np.put_along_axis(out, np.maximum(codes, 0)[..., None], (codes >= 0)[..., None], axis=-1)
         return out.reshape(len(codes), -1)
 
@@ -121,13 +122,16 @@ class LevelPlan:
         # Parent -1 is the empty last row.
         bits = units.reshape(upper.columns + 1, -1)[parents].reshape(len(parents), -1)
         runs = np.append(trace.code[:, 0] >= 0, False)[parents]
-        strength = np.array([boosted(max(int(z), 1), self.numbers) for z in trace.numbers[:, 1]] + [0.0])[parents]
+        # zeta^boost of each column above; 0 for the empty last row.
+        boosts = [boosted(max(int(zeta), 1), self.numbers) for zeta in trace.numbers[:, 1]]
+        strength = np.array([*boosts, 0.0])[parents]
+        # One scale for a column: the mean over its parents that run.
         scale = (strength * runs).sum(axis=1) / np.maximum(runs.sum(axis=1), 1)
         return pack(bits)[None], scale[None]
 
 
 def joined(batches: list[LevelBatch], trace: ColumnTrace) -> LevelBatch:
-    """Return the batches of frames that follow one another as one, with the trace of the last."""
+    """Return one batch of the frames of all `batches`, in this order, with the trace of the last."""
     codes, familiarity, notes, counts = (
         np.concatenate([getattr(batch, name) for batch in batches])
         for name in ("codes", "familiarity", "notes", "counts")

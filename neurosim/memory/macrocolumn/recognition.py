@@ -20,7 +20,7 @@ from .work import count_votes
 
 # Bytes of the items processed at once: bounds the memory for codes and changes no result.
 CHUNK_BYTES = 64 << 20
-# Fewer items are not worth a thread.
+# A thread with fewer items costs more than it saves.
 MIN_ITEMS_PER_THREAD = 16
 
 
@@ -114,15 +114,15 @@ class Recogniser:
         if labels.size:
             require(labels.min() >= 0, "Recogniser.store.labels", "must be >= 0", labels.min())
             require(labels.max() < self.classes, "Recogniser.store.labels", f"must be < {self.classes}", labels.max())
-        spent = []
+        operations = []
         for part in self._chunks(len(items)):
             batches = self.hierarchy.store_many(memory.hierarchy, items[part], threads)
             for counts, batch in zip(memory.counts, batches, strict=True):
                 associate(self._codes(batch), labels[part].astype(np.int64), counts)
-            spent.append(self._operations(batches) + self._winners)
+            operations.append(self._operations(batches) + self._winners)
         np.add.at(memory.classes, labels, 1)
-        if spent:
-            return np.concatenate(spent)
+        if operations:
+            return np.concatenate(operations)
         return np.zeros(0, np.int64)
 
     def recognise(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> Recognition:
@@ -137,13 +137,13 @@ class Recogniser:
         items = self._items(items)
         logs = [self._logs(counts) for counts in memory.counts]
         scores = np.zeros((len(items), self.classes))
-        spent = np.zeros(len(items), np.int64)
+        operations = np.zeros(len(items), np.int64)
         for part in self._chunks(len(items)):
             batches = self.hierarchy.recall_many(memory.hierarchy, items[part], threads=threads)
             for level, batch in zip(logs, batches, strict=True):
                 _vote(votes, self._codes(batch), level, scores[part], threads)
-            spent[part] = self._operations(batches) + self._winners
-        return Recognition(scores.argmax(axis=1), scores, spent)
+            operations[part] = self._operations(batches) + self._winners
+        return Recognition(scores.argmax(axis=1), scores, operations)
 
     def work(self, memory: RecogniserMemory, items: NDArray, threads: int = 1) -> list[LayerCounts]:
         """Return the work of recognising items: of every level, and of the votes of its codes for the classes.
@@ -155,15 +155,15 @@ class Recogniser:
         items = self._items(items)
         require(len(items) > 0, "Recogniser.work", "needs at least one item", 0)
         logs = [self._logs(counts) for counts in memory.counts]
-        found = []
+        parts = []
         for part in self._chunks(len(items)):
             batches = self.hierarchy.recall_many(memory.hierarchy, items[part], threads)
             votes = [
                 count_votes(f"classes {i}", self._codes(batch), level)
                 for i, (batch, level) in enumerate(zip(batches, logs, strict=True), start=1)
             ]
-            found.append([*self.hierarchy.work(memory.hierarchy, batches), *votes])
-        return [sum_counts(parts) for parts in zip(*found, strict=True)]
+            parts.append([*self.hierarchy.work(memory.hierarchy, batches), *votes])
+        return [sum_counts(layer) for layer in zip(*parts, strict=True)]
 
     @property
     def _winners(self) -> int:
@@ -171,32 +171,35 @@ class Recogniser:
         return self.frames * sum(level.columns * level.modules for level in self.hierarchy.levels)
 
     def _belongs(self, memory: RecogniserMemory) -> None:
-        wanted = [(self.frames, v.columns, v.modules, v.units, self.classes) for v in self.hierarchy.levels]
+        shapes = [(self.frames, v.columns, v.modules, v.units, self.classes) for v in self.hierarchy.levels]
         got = [counts.shape for counts in memory.counts]
-        require(got == wanted, "memory", f"must be of this recogniser: counts {wanted}", got)
+        require(got == shapes, "memory", f"must be of this recogniser: counts {shapes}", got)
         self.hierarchy._belongs(memory.hierarchy)
 
     def _items(self, items: NDArray) -> NDArray:
         items = np.asarray(items)
-        wanted = (self.frames, self.hierarchy.inputs)
-        good = items.ndim == 3 and items.shape[1:] == wanted
-        require(good, "Recogniser", f"needs items [items, {wanted[0]}, {wanted[1]}]", items.shape)
+        shape = (self.frames, self.hierarchy.inputs)
+        good = items.ndim == 3 and items.shape[1:] == shape
+        require(good, "Recogniser", f"needs items [items, {shape[0]}, {shape[1]}]", items.shape)
         return items
 
     def _chunks(self, n: int) -> list[slice]:
-        widest = max(self.hierarchy.inputs, *(v.columns * v.size for v in self.hierarchy.levels))
+        widest = max(self.hierarchy.inputs, *(level.columns * level.size for level in self.hierarchy.levels))
         step = max(1, CHUNK_BYTES // (widest * self.frames))
-        return [slice(a, min(a + step, n)) for a in range(0, n, step)]
+        return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]
 
     def _codes(self, batch: LevelBatch) -> NDArray[np.int32]:
         return batch.codes.reshape(-1, self.frames, *batch.codes.shape[1:])
 
     def _operations(self, batches: tuple[LevelBatch, ...]) -> NDArray[np.int64]:
-        each = [batch.operations.reshape(-1, self.frames * batch.operations.shape[1]).sum(axis=1) for batch in batches]
-        return np.sum(each, axis=0, dtype=np.int64)
+        levels = [
+            batch.operations.reshape(-1, self.frames * batch.operations.shape[1]).sum(axis=1) for batch in batches
+        ]
+        return np.sum(levels, axis=0, dtype=np.int64)
 
     def _logs(self, counts: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return the vote of each winner for each class; modules that never ran vote equally for all."""
+        # log((count + a) / (all of the module's winners of this class + a K))
         total = counts.sum(axis=3, keepdims=True, dtype=np.float32)
         units = counts.shape[3]
         return np.log((counts + self.smoothing) / (total + self.smoothing * units)).astype(np.float32)
@@ -225,12 +228,13 @@ def build_recogniser(name: str, seed: int = 0, shape: tuple[int, ...] | None = N
         NeurosimInputError: no such name, or a shape of another kind of item.
     """
     build, usual = lookup(RECOGNISERS, name, "recogniser")
-    own = usual if shape is None else tuple(shape)
+    sensor = usual if shape is None else tuple(shape)
     rule = f"must have {len(usual)} dimensions of at least 2 places, as {usual}"
-    shaded = build is _mnist and len(own) == 3 and own[0] >= 1
-    fits = (shaded or len(own) == len(usual)) and min(own[-2:]) >= 2
-    require(fits, "build_recogniser.shape", rule, own)
-    return build(seed, own, classes)
+    # Pictures may have planes of grey levels before height and width.
+    has_planes = build is _mnist and len(sensor) == 3 and sensor[0] >= 1
+    fits = (has_planes or len(sensor) == len(usual)) and min(sensor[-2:]) >= 2
+    require(fits, "build_recogniser.shape", rule, sensor)
+    return build(seed, sensor, classes)
 
 
 # Strong evidence nearly always wins, and a unit that has learned one pattern is full: units become exemplars.
@@ -269,7 +273,7 @@ def _shd(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
 
 
 def _part(size: int, of: int, shape: tuple[int, ...]) -> int:
-    """Return a length that is to the sensor what `size` is to a sensor of `of` places."""
+    """Return `size` places of a sensor of `of` places, scaled to a sensor of this shape; at least 1."""
     return max(1, round(size * min(shape[-2:]) / of))
 
 

@@ -12,7 +12,7 @@ from ...base.errors import NeurosimInputError, require
 from ..sdr.code import SDR
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
-# Fewer are not worth a thread.
+# A thread with fewer columns costs more than it saves.
 MIN_COLUMNS_PER_THREAD = 4
 
 
@@ -36,7 +36,8 @@ def sequence(items: Sequence[SDR], size: int, *, apart: bool, fresh: bool = True
     dense = np.zeros((len(items), size), np.uint8)
     for row, item in zip(dense, items, strict=True):
         row[checked(item, size).indices] = 1
-    flags = np.full(len(items), 1 if apart else 0, np.uint8)
+    # Flag 1: the frame begins a sequence and takes no H.
+    flags = np.full(len(items), apart, np.uint8)
     flags[:1] |= fresh
     return Frames(dense, flags)
 
@@ -50,12 +51,13 @@ def checked(item: object, size: int) -> SDR:
 
 
 def draw_keys(seed: int, columns: int, first: int = 0) -> NDArray[np.uint64]:
-    """[columns] keys of the random draws of each column."""
+    """Return [columns] keys of the random draws of each column, numbered from `first`."""
     from ...kernels.tools.random import words
 
     require(0 <= seed < 2**63, "seed", "must be 0 to 2^63 - 1", seed)
-    found = [words(np.uint64(seed), np.uint64(first + m), np.uint64(0)) for m in range(columns)]
-    return np.array([int(a) << 32 | int(b) for a, b, _, _ in found], np.uint64)
+    blocks = [words(np.uint64(seed), np.uint64(first + m), np.uint64(0)) for m in range(columns)]
+    # The first two of four words of 32 bits make a key of 64 bits.
+    return np.array([int(high) << 32 | int(low) for high, low, _, _ in blocks], np.uint64)
 
 
 def run_columns(

@@ -27,7 +27,7 @@ def save(path: str | os.PathLike[str], owner: Owner, memory: OwnerMemory) -> Non
     """Write a column, hierarchy or recogniser and its memory; `path` is replaced in one step.
 
     Raises:
-        NeurosimInputError: the memory belongs to another.
+        NeurosimInputError: the memory belongs to another owner.
         NeurosimWriteError: the disk refuses.
     """
     arrays: Arrays = {}
@@ -45,8 +45,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Any]:
     settings, arrays = read_state(path, KIND, VERSION)
     with saved_values(path):
         build = lookup(_BUILDERS, settings["class"], "class")
-        found: tuple[Any, Any] = build(settings["parameters"], arrays)
-    return found
+        pair: tuple[Any, Any] = build(settings["parameters"], arrays)
+    return pair
 
 
 def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> PlainTree:
@@ -77,23 +77,25 @@ def _split_memory(arrays: Arrays, prefix: str, memory: ColumnMemory) -> PlainTre
 
 
 def _join_memory(arrays: Arrays, prefix: str, values: PlainTree, empty: ColumnMemory) -> ColumnMemory:
-    """Return the memory, if every array has the shape and type that it has in `empty`."""
+    """Return the memory; raise if an array has another shape or type than in `empty`."""
     require(
         tuple(values["afferents"]) == empty.afferents, "afferents", f"must be {empty.afferents}", values["afferents"]
     )
     stored = values["stored"]
     good = isinstance(stored, int) and 0 <= stored < 2**53
     require(good, "stored", "must be the number of stored items, 0 to 2^53 - 1", stored)
-    found: PlainTree = {name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")}
+    restored: PlainTree = {
+        name: _like(arrays, prefix + name, getattr(empty, name)) for name in ("u", "h", "d", "clock")
+    }
     for name in ("stages", "last"):
-        found[name] = tuple(_like(arrays, f"{prefix}{name}{t}", a) for t, a in enumerate(getattr(empty, name)))
-    return ColumnMemory(**found, afferents=empty.afferents, stored=stored, warned=bool(values["warned"]))
+        restored[name] = tuple(_like(arrays, f"{prefix}{name}{t}", a) for t, a in enumerate(getattr(empty, name)))
+    return ColumnMemory(**restored, afferents=empty.afferents, stored=stored, warned=bool(values["warned"]))
 
 
-def _like(arrays: Arrays, name: str, wanted: NDArray) -> NDArray:
+def _like(arrays: Arrays, name: str, like: NDArray) -> NDArray:
     array = arrays[name]
-    good = array.shape == wanted.shape and array.dtype == wanted.dtype
-    require(good, name, f"must be {wanted.dtype} {wanted.shape}", f"{array.dtype} {array.shape}")
+    good = array.shape == like.shape and array.dtype == like.dtype
+    require(good, name, f"must be {like.dtype} {like.shape}", f"{array.dtype} {array.shape}")
     # Loaded arrays may lie in read-only bytes.
     return array.copy()
 
@@ -114,10 +116,10 @@ def _build_hierarchy(values: PlainTree, arrays: Arrays) -> tuple[Hierarchy, Hier
 def _build_recogniser(values: PlainTree, arrays: Arrays) -> tuple[Recogniser, RecogniserMemory]:
     hierarchy, memory = _build_hierarchy(values["hierarchy"], arrays)
     owner = from_plain(Recogniser, {**values, "hierarchy": hierarchy})
-    # Before memory of these sizes is taken.
+    # Sizes are checked before memory of these sizes is allocated.
     sizes = (owner.frames, owner.classes)
-    there = (arrays["0.counts"].shape[0], len(arrays["classes"]))
-    require(there == sizes, "frames and classes", f"must be {sizes}", there)
+    saved_sizes = (arrays["0.counts"].shape[0], len(arrays["classes"]))
+    require(saved_sizes == sizes, "frames and classes", f"must be {sizes}", saved_sizes)
     empty = owner.memory()
     counts = tuple(_like(arrays, f"{i}.counts", like) for i, like in enumerate(empty.counts))
     return owner, RecogniserMemory(memory, counts, _like(arrays, "classes", empty.classes))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
 
-# The numbers of kernels.memory.macrocolumn, by the year of the paper.
+# Numbers of the forms in kernels.memory.macrocolumn, by the year of the paper.
 FORMS = {"2010": 0, "2017": 1}
 TERMS = ("U", "H", "D")
 
@@ -29,8 +29,8 @@ class Selection:
       eta = 1 + (max(0, G - g_min) / (1 - g_min))^gamma chi K;
     - form "2010": mu = 1 + eta / (1 + exp(-(26 V - 13))), eta = 1e4 G^7.
 
-    Learning draws a unit of each module with chances mu / sum(mu). The 1 in mu is what lets an unfamiliar input
-    (eta near 1) be coded by units at random: without it eta would cancel.
+    Learning draws a unit of each module with chances mu / sum(mu). With the 1 in mu an unfamiliar input (eta near 1) is
+    coded by units at random: without the 1, eta would cancel.
 
     Attributes:
         g_min: familiarity up to which codes are drawn uniformly; 0..1, 1 excluded.
@@ -68,9 +68,9 @@ class Selection:
         require(good, "Selection.exponents", "must be three powers > 0, of U, H and D", powers)
         require(0 < self.hypothesis <= 1, "Selection.hypothesis", "must be in 0..1, 0 excluded", self.hypothesis)
         require(self.max_hypotheses >= 1, "Selection.max_hypotheses", "must be >= 1", self.max_hypotheses)
-        at = self.thresholds
-        good = len(at) == 3 and 0 <= at[0] <= at[1] <= at[2] <= 1
-        require(good, "Selection.thresholds", "must be three familiarities that rise, in 0..1", at)
+        rising = self.thresholds
+        good = len(rising) == 3 and 0 <= rising[0] <= rising[1] <= rising[2] <= 1
+        require(good, "Selection.thresholds", "must be three familiarities that rise, in 0..1", rising)
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Permanence:
     lifetimes: tuple[int, int] = (100, 1000)
 
     def __post_init__(self) -> None:
-        at = self.lifetimes
-        good = len(at) == 2 and 0 < at[0] <= at[1]
-        require(good, "Permanence.lifetimes", "must be two numbers of frames > 0, not falling", at)
+        lifetimes = self.lifetimes
+        good = len(lifetimes) == 2 and 0 < lifetimes[0] <= lifetimes[1]
+        require(good, "Permanence.lifetimes", "must be two numbers of frames > 0, not falling", lifetimes)
 
 
 def kernel_parameters(

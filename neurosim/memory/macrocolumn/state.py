@@ -1,4 +1,4 @@
-"""Memories of columns, what they carry from frame to frame, and their outputs."""
+"""Memories of columns, their traces from frame to frame, and their outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .selection import TERMS
 
 STATUS = ("chosen", "kept", "below", "above")
-# The name of each set of terms, by its bits.
+# Names of the sets of terms: bit 0 for U, 1 for H, 2 for D.
 NAMES = tuple("".join(name for t, name in enumerate(TERMS) if mask >> t & 1) for mask in range(8))
 
 
@@ -43,9 +43,10 @@ class ColumnMemory:
     def empty(cls, columns: int, afferents: tuple[int, int, int], units: int, fading: bool) -> ColumnMemory:
         """Return a memory with all weights off; `afferents` as the attribute."""
         weights = [np.zeros((columns, -(-n // 64), units), np.uint64) for n in afferents]
-        kept = [n if fading else 0 for n in afferents]
-        s0, s1, s2 = (np.zeros((columns, n, units), np.uint8) for n in kept)
-        l0, l1, l2 = (np.zeros((columns, n, units), np.int64) for n in kept)
+        # Stages and times take 9 bytes a weight, 72 times the weight itself: none where weights do not fade.
+        fading_afferents = [n if fading else 0 for n in afferents]
+        s0, s1, s2 = (np.zeros((columns, n, units), np.uint8) for n in fading_afferents)
+        l0, l1, l2 = (np.zeros((columns, n, units), np.int64) for n in fading_afferents)
         clock = np.zeros(columns, np.int64)
         return cls(weights[0], weights[1], weights[2], (s0, s1, s2), (l0, l1, l2), clock, afferents)
 
@@ -71,8 +72,8 @@ class ColumnTrace:
 
     Attributes:
         code: [columns, Q], -1 for none.
-        numbers: [columns, 2], frames that the code has persisted, and its competing hypotheses.
-        familiarity: [columns], of the code.
+        numbers: [columns, 2], number of frames that the code has persisted, and of its competing hypotheses.
+        familiarity: [columns], familiarity of the code.
     """
 
     code: NDArray[np.int32]
@@ -94,13 +95,13 @@ class ColumnOutput:
 
     Attributes:
         code: [Q] int32, the winner of each module; all -1 if the column did not run and had no code before.
-        familiarity: G, 0 to 1; of a code that persists, that of the frame it was chosen in.
+        familiarity: G, 0 to 1; for a code that persists, G of the frame in which it was chosen.
         terms: names of the terms of evidence used, e.g. "UH"; "" for none.
         known: whether G reached its threshold.
         hypotheses: zeta, number of competing hypotheses.
         status: "chosen"; "kept", the code persists; "below" or "above", active inputs outside the bounds.
         active: number of active inputs.
-        operations: 64-bit words of weights read and written; a frame costs the same whatever is stored.
+        operations: 64-bit words of weights read and written; independent of the number of stored items.
         synaptic_operations: active afferents times units, as event-driven hardware counts them.
         changed: number of weights turned on.
         module_units: units of a module.
@@ -186,8 +187,14 @@ class LevelBatch:
 
     def column(self, m: int) -> ColumnBatch:
         """Return the outputs of one column."""
-        part = self.codes[:, m], self.familiarity[:, m], self.notes[:, m], self.counts[:, m]
-        return ColumnBatch(*part, self.module_units, self.trace)
+        return ColumnBatch(
+            codes=self.codes[:, m],
+            familiarity=self.familiarity[:, m],
+            notes=self.notes[:, m],
+            counts=self.counts[:, m],
+            module_units=self.module_units,
+            trace=self.trace,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,6 +48,7 @@ def expected_recall(items: int, active: int, inputs: int, units: int) -> float:
     p = _full_match(items, active, inputs, units)
     if p * units < 1e-12:
         return 1.0
+    # E[1 / (1 + rivals)] = (1 - (1 - p)^K) / (K p)
     return float(-np.expm1(units * np.log1p(-p)) / (units * p))
 
 
@@ -57,6 +58,7 @@ def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
     require(0 < recall < 1, "capacity.recall", "must be in 0..1, ends excluded", recall)
     if units == 1:
         return 2**31
+    # Double until it is too many, then halve the interval.
     low = 1
     high = 2
     while high < 2**31 and expected_recall(high, active, inputs, units) >= recall:
@@ -64,7 +66,10 @@ def capacity(active: int, inputs: int, units: int, recall: float = 0.9) -> int:
         high = 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if expected_recall(middle, active, inputs, units) >= recall else (low, middle)
+        if expected_recall(middle, active, inputs, units) >= recall:
+            low = middle
+        else:
+            high = middle
     return low
 
 
@@ -77,6 +82,7 @@ def _full_match(items: int, active: int, inputs: int, units: int) -> float:
     stored = binom(items - 1, 1.0 / units)
     # This range has all but 1e-15 of the chance, and spares a sum over a million items.
     n = np.arange(stored.ppf(1e-15), stored.ppf(1 - 1e-15) + 1)
+    # Chance that one of n items has turned on a weight: 1 - (1 - S/N)^n.
     with np.errstate(divide="ignore"):
         if active < inputs:
             on = -np.expm1(n * np.log1p(-active / inputs))

@@ -15,7 +15,7 @@ from ..sdr.code import SDR
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
 READINGS = ("familiarity",)
-# (inputs, signals from above or None, traces or None, learn) -> a batch of as many frames for each level
+# (inputs, signals from above or None, traces or None, learn) -> a batch of these frames for each level
 Advance = Callable[[Sequence[SDR], Sequence[SDR | None], Sequence[ColumnTrace] | None, bool], Sequence[LevelBatch]]
 INPUT = "input"
 ABOVE = "above"
@@ -26,10 +26,10 @@ class ColumnsState(WindowState):
     """Levels of columns, their memories, and the traces of the last frame.
 
     Args:
-        memories: of each level, which learning changes.
-        modules: of a column of each level.
+        memories: memory of each level; learning changes it.
+        modules: number of modules of a column, by level.
         inputs, above: sizes of the two receptors; 0 for no signals from above.
-        advance: runs frames on the memories.
+        advance: function that runs frames on the memories.
     """
 
     def __init__(
@@ -60,27 +60,27 @@ class ColumnsState(WindowState):
         operations = sum(batch.synaptic_operations.reshape(len(items), -1).sum(axis=1) for batch in batches)
         familiarity = batches[-1].familiarity.reshape(len(items), -1).mean(axis=1)
         rows = zip(_units(batches), np.asarray(operations).tolist(), familiarity.tolist(), strict=True)
-        return [Output(units, count, (known,)) for units, count, known in rows]
+        return [Output(units, count, (g,)) for units, count, g in rows]
 
     def arrays(self) -> dict[str, NDArray]:
-        kept: dict[str, NDArray] = {"fresh": np.array([self.traces is None])}
+        arrays: dict[str, NDArray] = {"fresh": np.array([self.traces is None])}
         for i, memory in enumerate(self.memories):
-            kept |= {f"{i}.{name}": array.copy() for name, array in _memory_arrays(memory).items()}
-            kept[f"{i}.stored"] = np.array([memory.stored, memory.warned], np.int64)
+            arrays |= {f"{i}.{name}": array.copy() for name, array in _memory_arrays(memory).items()}
+            arrays[f"{i}.stored"] = np.array([memory.stored, memory.warned], np.int64)
             if self.traces is None:
                 trace = self._fresh(i)
             else:
                 trace = self.traces[i]
-            kept |= {f"{i}.trace.{f.name}": getattr(trace, f.name).copy() for f in fields(ColumnTrace)}
-        return kept
+            arrays |= {f"{i}.trace.{f.name}": getattr(trace, f.name).copy() for f in fields(ColumnTrace)}
+        return arrays
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
         fresh = bool(array_of(arrays, "fresh", np.array([True]))[0])
         traces = []
         for i, memory in enumerate(self.memories):
             for name, array in _memory_arrays(memory).items():
-                counted = (0, MAX_COUNT) if array.dtype == np.int64 else ()
-                array[...] = array_of(arrays, f"{i}.{name}", array, *counted)
+                limits = (0, MAX_COUNT) if array.dtype == np.int64 else ()
+                array[...] = array_of(arrays, f"{i}.{name}", array, *limits)
             stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64), 0, MAX_COUNT)
             memory.stored = int(stored)
             memory.warned = bool(warned)

@@ -23,7 +23,8 @@ def count_columns(name: str, inputs: int, memory: ColumnMemory, batch: LevelBatc
     units = columns * size
     weights = columns * size * sum(memory.afferents)
     operations = int(batch.synaptic_operations.sum())
-    chosen = int(np.count_nonzero(batch.notes[..., 0] == 0))
+    # Status 0: the frame's code was selected anew.
+    selections = int(np.count_nonzero(batch.notes[..., 0] == 0))
     return LayerCounts(
         name=name,
         inputs=inputs,
@@ -38,7 +39,7 @@ def count_columns(name: str, inputs: int, memory: ColumnMemory, batch: LevelBatc
         synaptic_operations=operations,
         binary_input=True,
         dense_operations=weights * len(batch),
-        membrane_updates=chosen * size,
+        membrane_updates=selections * size,
         dense_membrane_updates=units * len(batch),
         state_bytes=units * 2,
         parameter_bytes=memory.nbytes,
@@ -62,6 +63,7 @@ def count_votes(name: str, codes: NDArray[np.int32], logs: NDArray[np.float32]) 
     items = len(codes)
     classes = logs.shape[-1]
     inputs = logs.size // classes
+    # Votes of 1 for every logarithm that is not 0: their sum is the number of additions.
     selected = np.zeros((items, classes))
     votes(np.ascontiguousarray(codes), (logs != 0).astype(np.float32), selected)
     return LayerCounts(

@@ -36,18 +36,20 @@ def activity_codes(recordings: Recordings, windows: int = 1) -> list[SDR]:
 
 
 def redundancy(codes: Sequence[SDR]) -> float:
-    """Return the share of items whose code another one before it has: 0 where each has its own."""
+    """Return the fraction of items whose code an earlier item has, too: 0 if all codes differ."""
     require(len(codes) > 0, "redundancy", "needs at least one code", 0)
     return 1 - len(set(codes)) / len(codes)
 
 
 @dataclass(frozen=True, eq=False)
 class NearestCodes:
-    """Labelled codes; another code gets the class of most of its nearest, by shared bits over bits of either.
+    """Labelled codes; a new code gets the most frequent class among its nearest stored codes.
+
+    Two codes are as near as their Jaccard index: the number of shared bits over the number of bits in either.
 
     Attributes:
         columns: the codes by bit.
-        active: [n] active bits of each.
+        active: [n] number of active bits of each code.
         labels: [n] classes.
     """
 
@@ -68,18 +70,20 @@ class NearestCodes:
         return cls(Columns.of(packed, codes[0].size), np.array([len(code) for code in codes]), classes)
 
     def likeness(self, code: SDR) -> NDArray[np.float64]:
-        """Return [n] shared bits over bits of either, for each stored code; 0 for two without bits."""
+        """Return [n] Jaccard indices of `code` with each stored code; 0 for two codes without bits."""
         shared = self.columns.overlaps(code).astype(np.float64)
+        # |A or B| = |A| + |B| - |A and B|
         either = self.active + len(code) - shared
         return np.divide(shared, either, out=np.zeros_like(shared), where=either > 0)
 
     def predict(self, codes: Sequence[SDR], neighbours: int = 1) -> NDArray[np.int64]:
-        """Return [m] classes of most of the `neighbours` nearest; of equal votes that of the nearest."""
+        """Return [m] most frequent classes among the `neighbours` nearest codes; ties go to the nearest of them."""
         good = 1 <= neighbours <= len(self.labels)
         require(good, "NearestCodes.neighbours", f"must be 1 to {len(self.labels)}", neighbours)
-        found = np.empty(len(codes), np.int64)
+        predicted = np.empty(len(codes), np.int64)
         for i, code in enumerate(codes):
             nearest = self.labels[np.argsort(-self.likeness(code), kind="stable")[:neighbours]]
             classes, first, votes = np.unique(nearest, return_index=True, return_counts=True)
-            found[i] = classes[np.lexsort((first, -votes))[0]]
-        return found
+            # The last key sorts first: most votes, then the class whose nearest code is nearest.
+            predicted[i] = classes[np.lexsort((first, -votes))[0]]
+        return predicted

@@ -101,19 +101,22 @@ class SDR:
 
     def concatenate(self, *others: SDR) -> SDR:
         """Join SDRs end to end: sizes add, and the bits of each are shifted by the sizes before it."""
-        each = (self, *others)
-        starts = np.cumsum([0, *(s.size for s in each)])
-        return SDR(np.concatenate([s.indices + start for s, start in zip(each, starts, strict=False)]), int(starts[-1]))
+        sdrs = (self, *others)
+        # One start for each SDR, and the total size at the end.
+        starts = np.cumsum([0, *(sdr.size for sdr in sdrs)])
+        shifted = [sdr.indices + start for sdr, start in zip(sdrs, starts, strict=False)]
+        return SDR(np.concatenate(shifted), int(starts[-1]))
 
     def noise(self, fraction: float, seed: int, index: int = 0) -> SDR:
         """Move `fraction` of the active bits (rounded) to inactive bits; the sparsity does not change."""
         require(0 <= fraction <= 1, "SDR.noise", "needs a fraction in 0..1", fraction)
         moved = round(fraction * len(self))
+        # A bit moves only to a place that is off, so no bit is lost to a collision.
         free = np.setdiff1d(np.arange(self.size), self.indices, assume_unique=True)
         require(moved <= free.size, "SDR.noise", f"needs {moved} inactive bits to move to", free.size)
         draws = generator(seed, index)
-        kept = draws.choice(self.indices, len(self) - moved, replace=False)
-        return SDR(np.concatenate([kept, draws.choice(free, moved, replace=False)]), self.size)
+        staying = draws.choice(self.indices, len(self) - moved, replace=False)
+        return SDR(np.concatenate([staying, draws.choice(free, moved, replace=False)]), self.size)
 
     def subsample(self, active: int, seed: int, index: int = 0) -> SDR:
         """Draw `active` of the active bits."""
@@ -136,14 +139,15 @@ def sorted_bits(indices: object, size: int, name: str) -> NDArray[np.int32]:
     Raises:
         NeurosimInputError: not a list of integers, an index out of range or repeated; the text begins with `name`.
     """
-    given = np.asarray(indices)
-    require(given.ndim == 1, name, "must be one list of bits", given.shape)
-    good = given.size == 0 or given.dtype.kind in "iu"
-    require(good, name, "must be integers; see SDR.from_dense", given.dtype)
-    bits = np.sort(given)
+    unsorted = np.asarray(indices)
+    require(unsorted.ndim == 1, name, "must be one list of bits", unsorted.shape)
+    good = unsorted.size == 0 or unsorted.dtype.kind in "iu"
+    require(good, name, "must be integers; see SDR.from_dense", unsorted.dtype)
+    bits = np.sort(unsorted)
     if bits.size:
         require(bits[0] >= 0, name, "must be >= 0", bits[0])
         require(bits[-1] < size, name, f"must be < size {size}", bits[-1])
+        # Equal bits are neighbours once sorted.
         repeated = bits[1:][bits[1:] == bits[:-1]]
         require(repeated.size == 0, name, "must not repeat a bit", repeated[:1].tolist())
     return bits.astype(np.int32)
@@ -177,6 +181,6 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """Return the generator of (seed, index), whatever was drawn before."""
+    """Return the generator of the key (seed, index); its draws do not depend on earlier draws."""
     require(seed >= 0 and index >= 0, "seed, index", "must be >= 0", (seed, index))
     return np.random.Generator(np.random.Philox(key=[seed, index]))

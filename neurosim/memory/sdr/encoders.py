@@ -45,6 +45,7 @@ class ScalarEncoder(Encoder):
         x = _number(value, "ScalarEncoder.encode")
         inside = self.minimum <= x <= self.maximum
         require(inside, "ScalarEncoder.encode", f"must be in {self.minimum}..{self.maximum}", x)
+        # A block of bits has size - active + 1 places; on a ring its place can be any bit.
         if self.periodic:
             places = self.size
         else:
@@ -98,6 +99,7 @@ class RandomDistributedScalarEncoder(Encoder):
         x = _number(value, "RandomDistributedScalarEncoder.encode")
         keys = round(x / self.resolution) + np.arange(self.active, dtype=np.int64)
         width = self.size // self.active
+        # Modulo 2^63: keys of negative numbers become keys of the generator, too.
         places = np.array([generator(self.seed, int(key) % 2**63).integers(width) for key in keys])
         return SDR(keys % self.active * width + places, self.size)
 
@@ -127,7 +129,7 @@ class EventWindowEncoder(Encoder):
         return SDR(busiest[counts[busiest] > 0], self.size)
 
 
-def _number(value: object, what: str) -> float:
+def _number(value: object, name: str) -> float:
     good = isinstance(value, (int, float, np.number)) and math.isfinite(value)
-    require(good, what, "needs a finite number", value)
+    require(good, name, "needs a finite number", value)
     return float(value)  # type: ignore[arg-type]

@@ -61,9 +61,10 @@ class ExpansionEncoder(Encoder):
         squares = np.zeros(size)
         for first in range(0, len(vectors), CHUNK):
             part = np.asarray(vectors[first : first + CHUNK], np.float32) - plain.mean
+            # The sums have mean 0, as the vectors do, so their mean square is their variance.
             squares += np.square(sums(part, plain._table), dtype=np.float64).sum(axis=0)
         spread = np.sqrt(squares / len(vectors))
-        # A bit none of whose inputs ever changes stays off.
+        # A bit whose inputs never change has no spread: its factor is 0 and it stays off.
         return replace(plain, scale=np.divide(1.0, spread, out=np.zeros(size), where=spread > 0))
 
     def encode(self, value: object) -> SDR:

@@ -50,6 +50,7 @@ def any_false_positive(probability: float, patterns: int) -> float:
     """Return the chance that at least one of `patterns` independent segments matches: 1 - (1 - p)^M."""
     require(0 <= probability <= 1, "any_false_positive.probability", "must be in 0..1", probability)
     if probability < 1:
+        # 1 - exp(M log(1 - p)) keeps its digits for small p.
         return -math.expm1(patterns * math.log1p(-probability))
     return 1.0
 
@@ -71,28 +72,31 @@ def union_false_positive(size: int, active: int, synapses: int, threshold: int, 
 
 
 def _tail(size: int, active: float, synapses: int, threshold: int) -> float:
-    """Upper tail of the hypergeometric law, each term a ratio of falling factorials.
+    """Return the upper tail of the hypergeometric law, each term a ratio of falling factorials.
 
     C(n-s, a-b) / C(n, a) = a^(b) (n-a)^(s-b) / n^(s), where x^(k) is the falling factorial: this needs no gamma
     function, and so no difference of large logarithms.
     """
+    # b active synapses: at most one for each synapse and for each active cell.
     top = min(synapses, math.floor(active))
     if threshold > top:
         return 0.0
     hits = np.arange(max(threshold, 0), top + 1)
     firing = _log_falling(active, synapses)
     silent = _log_falling(size - active, synapses)
-    logs = _log_choose(synapses)[hits] + firing[hits] + silent[synapses - hits] - _log_falling(size, synapses)[synapses]
+    every = _log_falling(size, synapses)[synapses]
+    # log of C(s, b) a^(b) (n-a)^(s-b) / n^(s)
+    logs = _log_choose(synapses)[hits] + firing[hits] + silent[synapses - hits] - every
     return min(1.0, math.fsum(np.exp(logs)))
 
 
 def _log_falling(x: float, count: int) -> NDArray[np.float64]:
-    """[count + 1] log of x (x-1) ... (x-k+1) for k = 0..count; -inf once a factor is not positive."""
+    """Return [count + 1] log of x (x-1) ... (x-k+1) for k = 0..count; -inf once a factor is not positive."""
     factors = np.maximum(x - np.arange(count), 0.0)
     with np.errstate(divide="ignore"):
         return np.concatenate([[0.0], np.cumsum(np.log(factors))])
 
 
 def _log_choose(n: int) -> NDArray[np.float64]:
-    """[n + 1] log of C(n, k), from exact integers."""
+    """Return [n + 1] log of C(n, k), from exact integers."""
     return np.array([math.log(math.comb(n, k)) for k in range(n + 1)])
