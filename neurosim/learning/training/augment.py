@@ -13,7 +13,7 @@ from ...base.random import rng_key
 
 # Uniform random numbers of a recording in an epoch, in this order.
 TIME, THIN, UP, ACROSS, SIZE, TURN, BAND, BAND_AT, PAUSE, PAUSE_AT, BLEND, PARTNER, DRAWS = range(13)
-# The same for changes that came later: the numbers of the others stay what they were.
+# Numbers of further changes, from a stream of their own: draws of the first stream do not depend on them.
 NOISE, CUT, CUT_WITH, CUT_AT, CUT_PART, LATER_DRAWS = range(6)
 
 PROBABILITIES = ("blend", "cutmix", "lagged")
@@ -35,12 +35,13 @@ class Augment:
             mask (Park et al. 2019).
         blend: probability that a recording is blended with another of its class: half of the events of each, at random,
             the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
-        lag: shift in time of all events of a channel, or column of pixels, each column's uniform in +- lag, s.
-        lagged: probability that a recording is shifted so. Where `blend` and `lagged` are at most 1 together, none is
-            both blended and shifted: a third each is DelRec's tripled data (Queant et al. 2025, arXiv 2509.24852).
-        noise: events added on any units at any time, a number uniform in 0 to noise.
-        cutmix: probability that a stretch of time of a recording is replaced by that of another of any class, whose
-            class then counts in the loss by its share of the events (Yun et al. 2019, arXiv 1905.04899).
+        lag: shift in time of all events of a channel, or column of pixels, uniform in +- lag for each column, s.
+        lagged: probability that a recording gets this shift. If `blend` + `lagged` <= 1, no recording is both blended
+            and shifted: a third each is DelRec's tripled data (Queant et al. 2025, arXiv 2509.24852).
+        noise: number of events added on any units at any time, uniform in 0 to noise.
+        cutmix: probability that a stretch of time of a recording is replaced by the same stretch of another recording
+            of any class, whose class then counts in the loss by its share of the events (Yun et al. 2019, arXiv
+            1905.04899).
 
     Raises:
         NeurosimInputError: a value out of range.
@@ -60,6 +61,7 @@ class Augment:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
+        # All values are below these; the float after 1 lets probabilities be 1.
         below = {"zoom": 1.0, "stretch": 1.0, "drop": 1.0, "mask": 1.0, **dict.fromkeys(PROBABILITIES, 1.0 + 2**-52)}
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -106,11 +108,13 @@ class Augment:
         views[:, bins.STRETCH] = 1 + self.stretch * (2 * u[:, TIME] - 1)
         views[:, bins.DROP] = self.drop * u[:, THIN]
         views[:, bins.JITTER] = self.jitter
-        # The same draw as of a blend, from its other end.
+        # One draw decides both: a blend if it is below `blend`, a lag if it is within `lagged` of 1.
         views[:, bins.LAG] = np.where(u[:, BLEND] >= 1 - self.lagged, self.lag, 0.0)
         views[:, bins.NOISE] = np.floor(np.array(added) * (self.noise + 1))
         views[:, bins.NOISE_END] = durations * views[:, bins.STRETCH]
-        views[:, bins.YY] = views[:, bins.XX] = size * np.cos(angle)
+        # The matrix of a rotation and a scale, from places about the middle to places.
+        views[:, bins.YY] = size * np.cos(angle)
+        views[:, bins.XX] = size * np.cos(angle)
         views[:, bins.YX] = -size * np.sin(angle)
         views[:, bins.XY] = size * np.sin(angle)
         if camera:
@@ -118,37 +122,38 @@ class Augment:
         else:
             views[:, bins.Y] = 0
         views[:, bins.X] = self.shift * (2 * u[:, ACROSS] - 1)
-        for width, at, low, whole in (
+        # Begin and end of a silent band of columns, and of a silent stretch of time.
+        for width, place, begin, extent in (
             (BAND, BAND_AT, bins.BAND, np.full(len(u), columns)),
             (PAUSE, PAUSE_AT, bins.PAUSE, durations * views[:, bins.STRETCH]),
         ):
             part = self.mask * u[:, width]
-            views[:, low] = u[:, at] * (1 - part) * whole
-            views[:, low + 1] = views[:, low] + part * whole
+            views[:, begin] = u[:, place] * (1 - part) * extent
+            views[:, begin + 1] = views[:, begin] + part * extent
         keys = [rng_key(seed, "training", "event", str(epoch), str(number)) for number in recordings]
         return views, np.array(keys, np.uint64)
 
     def partners(
         self, seed: int, epoch: int, recordings: NDArray[np.int64], labels: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return [n] the recording that each of `recordings` is blended with; without blending it is itself.
+        """Return [n] the recording with which each of `recordings` is blended: itself, if it is not blended.
 
         Args:
             labels: labels of all recordings of the set.
         """
         key = rng_key(seed, "training", "augment")
-        found = recordings.copy()
+        partners = recordings.copy()
         for k, number in enumerate(recordings):
             u = _uniform(key, epoch, int(number))
             if u[BLEND] < self.blend:
                 alike = np.flatnonzero(labels == labels[number])
-                found[k] = alike[int(u[PARTNER] * len(alike))]
-        return found
+                partners[k] = alike[int(u[PARTNER] * len(alike))]
+        return partners
 
     def cuts(
         self, seed: int, epoch: int, recordings: NDArray[np.int64], size: int, lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return [n] the recording that a stretch of each of `recordings` comes from, and the stretch's begin and end.
+        """Return [n] the source of the stretch that replaces a part of each recording, and the stretch's begin and end.
 
         Args:
             size: recordings of the set.
@@ -166,6 +171,7 @@ class Augment:
 
 
 def _uniform(key: int, epoch: int, recording: int, draws: int = DRAWS) -> NDArray[np.float64]:
+    """Return [draws] uniform numbers of a recording in an epoch, whatever batch it is in."""
     from ...kernels.tools.random import uniforms
 
     out = np.empty(draws)

@@ -13,7 +13,7 @@ from ...base.errors import require
 from ...data.spikes import GRID_SLACK, Recordings
 from .augment import Augment
 
-# Changes the key of random numbers for the events of a recording that is blended into another.
+# Changes the key of random numbers for the events of the second recording of a blend.
 OTHER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -25,8 +25,8 @@ class EventBatch:
         x: [steps, recordings, units] float32 counts; zeros after the end of a recording.
         lengths: [recordings] int64, steps of each recording.
         labels: [recordings] int64.
-        others, shares: [recordings] int64 and float32, class of the recording that `Augment.cutmix` put a stretch of
-            into each, and the share of events there; share 0 without.
+        others: [recordings] int64, class of the recording whose stretch `Augment.cutmix` put into each.
+        shares: [recordings] float32, fraction of the events in that stretch; 0 without a stretch.
     """
 
     x: NDArray[np.float32]
@@ -77,7 +77,8 @@ class Binning:
     @cached_property
     def planes(self) -> tuple[int, int, int]:
         """The sensor as planes, height, width."""
-        planes, height, width = ((1,) * (3 - len(self.sensor)) + tuple(self.sensor))[-3:]
+        # Missing dimensions in front are 1.
+        planes, height, width = (1,) * (3 - len(self.sensor)) + tuple(self.sensor)
         return planes, height, width
 
     @cached_property
@@ -94,7 +95,9 @@ class Binning:
     @property
     def pools(self) -> tuple[int, int]:
         """Numbers of rows and columns that are summed into one."""
-        return (self.pool if self.camera else 1), self.pool
+        if self.camera:
+            return self.pool, self.pool
+        return 1, self.pool
 
     def batch(
         self,
@@ -132,12 +135,14 @@ class Binning:
         lengths = self.lengths(recordings.durations[chosen] * views[:, bins.STRETCH])
         x = np.empty((int(lengths.max(initial=1)), len(chosen), self.units), np.float32)
         blended = partners != chosen
+        # Half of the events of each of the two recordings: of the events left by `drop`, half drop out.
         views[blended, bins.DROP] = (1 + views[blended, bins.DROP]) / 2
         self._fill(recordings, chosen, views, keys, x)
         if blended.any():
             others = partners[blended]
             moved = self._beside(recordings, views[blended], chosen[blended], others)
             part = np.zeros((len(x), len(others), self.units), np.float32)
+            # Noise is added once, with the first recording.
             moved[:, bins.NOISE] = 0
             self._fill(recordings, others, moved, keys[blended] ^ OTHER, part)
             both = x[:, blended] + part
@@ -146,12 +151,13 @@ class Binning:
             else:
                 x[:, blended] = both
         if blended.any() or views[:, bins.LAG].any():
-            # Events of the other recording, or of late columns, after the end.
+            # Events of the other recording, or of late columns, may lie after the end: leave them out.
             x *= np.arange(len(x))[:, None, None] < lengths[:, None]
-        mixed = chosen, np.zeros(len(chosen), np.float32)
+        others_in = chosen
+        shares = np.zeros(len(chosen), np.float32)
         if augment is not None and augment.cutmix:
-            mixed = self._cut(recordings, chosen, augment, seed, epoch, lengths, x)
-        return EventBatch(x, lengths, labels[chosen], labels[mixed[0]], mixed[1])
+            others_in, shares = self._cut(recordings, chosen, augment, seed, epoch, lengths, x)
+        return EventBatch(x, lengths, labels[chosen], labels[others_in], shares)
 
     def _cut(
         self,
@@ -163,13 +169,17 @@ class Binning:
         lengths: NDArray[np.int64],
         x: NDArray[np.float32],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Replace a stretch of each recording in x by that of another; return the others and their shares of events."""
+        """Replace a stretch of each recording in x by the same stretch of another recording.
+
+        Returns:
+            [n] the other recordings, and [n] their fractions of the events.
+        """
         others, begins, ends = augment.cuts(seed, epoch, chosen, len(recordings), lengths)
         shares = np.zeros(len(chosen), np.float32)
         cut = np.flatnonzero(ends > begins)
         if len(cut):
-            where = recordings.durations[others[cut]]
-            views, keys = augment.views(seed, epoch, others[cut], self.camera, self.planes[2], where)
+            durations = recordings.durations[others[cut]]
+            views, keys = augment.views(seed, epoch, others[cut], self.camera, self.planes[2], durations)
             part = np.empty((len(x), len(cut), self.units), np.float32)
             self._fill(recordings, others[cut], views, keys, part)
             for j, k in enumerate(cut):
@@ -190,8 +200,8 @@ class Binning:
 
         first = recordings.offsets[:-1][chosen]
         last = recordings.offsets[1:][chosen]
-        where = recordings.tick, self.dt, self.planes, self.pools, self.max_count
-        bins.bin_events(recordings.ticks, recordings.units, first, last, *where, views, keys, x)
+        geometry = recordings.tick, self.dt, self.planes, self.pools, self.max_count
+        bins.bin_events(recordings.ticks, recordings.units, first, last, *geometry, views, keys, x)
 
     def _beside(
         self,
@@ -206,6 +216,7 @@ class Binning:
         moved = views.copy()
         t, y, x = (self._middles(recordings, chosen) - self._middles(recordings, others)).T
         moved[:, bins.LATER] = t
+        # The distance, turned and scaled as the recording is.
         moved[:, bins.Y] += views[:, bins.YY] * y + views[:, bins.YX] * x
         moved[:, bins.X] += views[:, bins.XY] * y + views[:, bins.XX] * x
         return moved
@@ -213,16 +224,17 @@ class Binning:
     def _middles(self, recordings: Recordings, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return [n, 3] mean time (s), row and column of the events of each recording."""
         _, height, width = self.planes
-        found = np.zeros((len(chosen), 3))
+        middles = np.zeros((len(chosen), 3))
         for k, i in enumerate(chosen):
-            mine = slice(recordings.offsets[i], recordings.offsets[i + 1])
-            units = recordings.units[mine].astype(np.int64)
+            events = slice(recordings.offsets[i], recordings.offsets[i + 1])
+            units = recordings.units[events].astype(np.int64)
+            # A recording without events has its middle at 0.
             if units.size:
-                ticks = np.asarray(recordings.ticks[mine], np.float64)
+                ticks = np.asarray(recordings.ticks[events], np.float64)
                 rows = units // width % height
                 columns = units % width
-                found[k] = ticks.mean() * recordings.tick, rows.mean(), columns.mean()
-        return found
+                middles[k] = ticks.mean() * recordings.tick, rows.mean(), columns.mean()
+        return middles
 
     def lengths(self, durations: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the steps of recordings of these durations (s), at least one."""
@@ -237,14 +249,16 @@ class Binning:
         ticks = []
         units = []
         sizes = []
+        # 64 recordings at a time bound the memory of the tensor.
         for first in range(0, len(recordings), 64):
-            chosen = np.arange(first, min(first + 64, len(recordings)))
-            x = self.batch(recordings, chosen).x.transpose(1, 0, 2)
-            each, step, unit = np.nonzero(x)
-            repeats = x[each, step, unit].astype(np.int64)
+            numbers = np.arange(first, min(first + 64, len(recordings)))
+            x = self.batch(recordings, numbers).x.transpose(1, 0, 2)
+            # Sorted by recording and step, as events must be.
+            recording, step, unit = np.nonzero(x)
+            repeats = x[recording, step, unit].astype(np.int64)
             ticks.append(np.repeat(step, repeats).astype(np.int32))
             units.append(np.repeat(unit, repeats).astype(np.int32))
-            sizes.append(np.bincount(np.repeat(each, repeats), minlength=len(chosen)))
+            sizes.append(np.bincount(np.repeat(recording, repeats), minlength=len(numbers)))
         return replace(
             recordings,
             ticks=np.concatenate(ticks),

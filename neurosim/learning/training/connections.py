@@ -20,8 +20,8 @@ class Connection(nn.Module, ABC):
 
     Attributes:
         units: number of target units.
-        shape: how they unfold: planes, height, width.
-        delays: steps of each copy of the input, the first of them 0.
+        shape: (planes, height, width) of the target units.
+        delays: delay of each copy of the input, in steps; the first is 0.
     """
 
     def __init__(self, shape: PlaneShape, delays: tuple[int, ...]) -> None:
@@ -37,8 +37,7 @@ class Connection(nn.Module, ABC):
 
     @abstractmethod
     def max_input(self, max_entry: Tensor) -> float:
-        """Return the largest size that the sum arriving at a unit can have, with entries of the input of at most
-        `max_entry`."""
+        """Return the largest magnitude of a unit's input, for entries of the input of at most `max_entry`."""
 
     @abstractmethod
     def by_delay(self) -> list[Tensor]:
@@ -46,7 +45,13 @@ class Connection(nn.Module, ABC):
 
     def delayed(self, x: Tensor) -> list[Tensor]:
         """Return a copy of x for each delay, with zeros before it begins."""
-        return [x if d == 0 else nn.functional.pad(x, (0, 0, 0, 0, d, 0))[: len(x)] for d in self.delays]
+        return [self._shifted(x, delay) for delay in self.delays]
+
+    @staticmethod
+    def _shifted(x: Tensor, delay: int) -> Tensor:
+        if delay == 0:
+            return x
+        return nn.functional.pad(x, (0, 0, 0, 0, delay, 0))[: len(x)]
 
 
 @final
@@ -64,7 +69,12 @@ class Dense(Connection):
 
     def forward(self, x: Tensor) -> Tensor:
         copies = self.delayed(x)
-        out: Tensor = self.linear(copies[0] if len(copies) == 1 else torch.cat(copies, dim=-1))
+        # Without delays nothing is copied.
+        if len(copies) == 1:
+            inputs = copies[0]
+        else:
+            inputs = torch.cat(copies, dim=-1)
+        out: Tensor = self.linear(inputs)
         return out
 
     def max_input(self, max_entry: Tensor) -> float:
@@ -86,11 +96,14 @@ class Conv(Connection):
         self, before: PlaneShape, filters: int, kernel: int, stride: int, delays: tuple[int, ...], seed: int
     ) -> None:
         planes, height, width = before
-        rows = min(kernel, height) if height == 1 else kernel
+        # Channels of sound are one row.
+        rows = 1 if height == 1 else kernel
         columns = kernel
         for size, k in ((height, rows), (width, columns)):
             require(k <= size, "NetworkSpec.kernel", f"must fit into {height} x {width} pixels", kernel)
-        super().__init__((filters, (height - rows) // stride + 1, (width - columns) // stride + 1), delays)
+        out_height = (height - rows) // stride + 1
+        out_width = (width - columns) // stride + 1
+        super().__init__((filters, out_height, out_width), delays)
         self.before = before
         self.stride = stride
         generator = torch.Generator().manual_seed(seed)
@@ -103,6 +116,7 @@ class Conv(Connection):
         return self.kernel
 
     def forward(self, x: Tensor) -> Tensor:
+        # Steps and recordings are one batch of pictures; the copies are further planes.
         steps, items = x.shape[:2]
         copies = [copy.reshape(steps * items, *self.before) for copy in self.delayed(x)]
         out = nn.functional.conv2d(torch.cat(copies, dim=1), self.kernel, stride=self.stride)

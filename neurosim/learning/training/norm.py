@@ -7,8 +7,10 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-MOMENTUM = 0.1  # of the running mean square
-EPSILON = 1e-6  # added to a mean square
+# Weight of a batch in the running mean square.
+MOMENTUM = 0.1
+# Added to a mean square.
+EPSILON = 1e-6
 
 
 @final
@@ -39,6 +41,7 @@ class ScaleNorm(nn.Module):
         places = self._places(x)
         square = self.square
         if self.training:
+            # m, over steps, recordings and places of a channel
             square = places.square().mean(dim=(0, 1, 3))
             with torch.no_grad():
                 self.square.lerp_(square, MOMENTUM)
@@ -46,11 +49,11 @@ class ScaleNorm(nn.Module):
 
     @torch.no_grad()
     def begin(self, x: Tensor) -> None:
-        """Take the mean squares of x [T, B, units] as those seen so far."""
+        """Start the running mean with the mean squares of x [T, B, units]."""
         self.square.copy_(self._places(x).square().mean(dim=(0, 1, 3)))
 
     def factor(self) -> Tensor:
-        """Return [channels] what weights are multiplied by outside training."""
+        """Return [channels] the factors of the input outside training."""
         return self._factor(self.square)
 
     def _places(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...base.errors import NeurosimError, NeurosimInputError
 
-# How long processes wait for each other.
+# Time after which a process no longer waits for the others.
 WAIT = timedelta(minutes=10)
 # Environment variables that torchrun sets.
 TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -50,12 +50,14 @@ class Team:
         """Replace each tensor by its sum over the processes."""
         if self.size == 1 or not tensors:
             return
+        # One message for all tensors.
         flat = torch.cat([t.detach().reshape(-1).float() for t in tensors])
         dist.all_reduce(flat)
-        at = 0
+        begin = 0
         for t in tensors:
-            t.copy_(flat[at : at + t.numel()].view(t.shape))
-            at += t.numel()
+            end = begin + t.numel()
+            t.copy_(flat[begin:end].view(t.shape))
+            begin = end
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def team() -> Iterator[Team]:
         raise NeurosimError(f"torch.distributed: the processes did not meet ({str(error).splitlines()[0]})") from None
     try:
         yield Team(dist.get_rank(), dist.get_world_size())
-        # Whoever leaves first closes connections that others may still use. After an error nobody waits.
+        # The first process to leave closes connections that others may still use. After an error no process waits.
         dist.barrier()
     finally:
         # The threads of a group must end before the interpreter does: one that releases a tensor later aborts the

@@ -1,4 +1,4 @@
-"""Reconstruction of dynamical systems by almost-linear networks, their symbols, and how near their orbits come.
+"""Reconstruction of dynamical systems by almost-linear networks, their symbols, and distances of their orbits.
 
 The networks, their training and both measures are those of Brenner et al. 2024 (NeurIPS, arXiv 2410.14240).
 """
@@ -18,11 +18,13 @@ from ...data.files.state import Saved
 from ...kernels.layers import almost_linear
 
 Array = NDArray[np.float64]
-CLIP = 0.5  # largest norm of a gradient: without, one chaotic batch has ended a training at a learning rate of 5e-3
-# steps that networks are compared by, and those before them
+# Largest norm of a gradient: without, one chaotic batch has ended a training at a learning rate of 5e-3.
+CLIP = 0.5
+# Steps of the orbit by which networks are compared, and of the transient before it.
 ORBIT = 20_000
 BEFORE = 1000
-SMOOTHING = 1e-5  # visits that every box of state space has in addition
+# Visits that are added to every box of state space.
+SMOOTHING = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +34,14 @@ class ReconstructionSpec:
     Attributes:
         units: M.
         rectified: P, the last units, which have a relu.
-        every: tau, steps between two at which the first units are set to the data.
+        every: tau, number of steps from one at which the first units are set to the data to the next.
         length, batch: steps of a training sequence, and sequences of an update.
         updates: number of updates.
         learning_rate, last_learning_rate: of RAdam, falling exponentially from the first to the last update.
         noise: standard deviation that is added to the data of an update.
-        compared_every: updates after which the network's orbit is compared with the data; that of the least D_stsp is
-            returned, as published, for neighbours in training end on the attractor or in a fixed point. 0: the last.
+        compared_every: number of updates after which the network's orbit is compared with the data. The network of the
+            smallest D_stsp is returned, as published, because networks a few updates apart end on the attractor or in a
+            fixed point. 0: the last network is returned.
         seed: key of first weights and batches.
     """
 
@@ -70,10 +73,12 @@ class AlmostLinearNetwork(Saved):
     binary code of P bits.
 
     Attributes:
-        a: [M], w: [M, M], h: [M].
-        start: [M - N, N], the other units of a state of which the observation x is known are start x.
-        rectified: P.
-        observed: N.
+        a: [M], the diagonal of A.
+        w: [M, M].
+        h: [M].
+        start: [M - N, N]; at an observation x the other units start at start x.
+        rectified: P, number of rectified units.
+        observed: N, number of observed units.
     """
 
     a: Array
@@ -93,7 +98,7 @@ class AlmostLinearNetwork(Saved):
         require(1 <= self.observed <= units, "AlmostLinearNetwork.observed", f"must be 1 to {units}", self.observed)
 
     def orbit(self, start: Array, steps: int) -> Array:
-        """Return [steps, M], the states behind `start`, a state [M] or an observation [N]."""
+        """Return [steps, M], the states that follow `start`, a state [M] or an observation [N]."""
         if len(start) == len(self.a):
             z = start
         else:
@@ -106,10 +111,10 @@ class AlmostLinearNetwork(Saved):
         return np.asarray(signs @ (1 << np.arange(self.rectified)), np.int64)
 
     def transitions(self, states: Array) -> NDArray[np.int64]:
-        """Return [2^P, 2^P] how often a region (row) is followed by another along an orbit [n, M]."""
-        found = self.symbols(states)
+        """Return [2^P, 2^P] number of steps from each region (row) to each other along an orbit [n, M]."""
+        symbols = self.symbols(states)
         size = 1 << self.rectified
-        return np.bincount(found[:-1] * size + found[1:], minlength=size * size).reshape(size, size)
+        return np.bincount(symbols[:-1] * size + symbols[1:], minlength=size * size).reshape(size, size)
 
 
 def reconstruct(
@@ -122,11 +127,12 @@ def reconstruct(
 
     Raises:
         NeurosimInputError: data of another shape, too short, or of more channels than the network has units.
-        NeurosimError: the loss is not finite; says at which update.
+        NeurosimError: the loss is not finite; the error says at which update.
     """
     spec = spec or ReconstructionSpec()
     check_data(data, spec.length, spec.units)
     draws = np.random.Generator(np.random.Philox(key=rng_key(spec.seed, "reconstruction")))
+    # A, W, h and start.
     first = (
         draws.uniform(0.5, 0.95, spec.units),
         draws.normal(0, 0.1 / np.sqrt(spec.units), (spec.units, spec.units)),
@@ -137,9 +143,10 @@ def reconstruct(
     optimizer = torch.optim.RAdam(weights, lr=spec.learning_rate)
     fall = (spec.last_learning_rate / spec.learning_rate) ** (1 / spec.updates)
     linear = spec.units - spec.rectified
+    # Views: the optimiser changes them in place.
     a, w, h, start = (p.detach().numpy() for p in weights)
-    found = None
-    nearest = np.inf
+    best = None
+    smallest = np.inf
     for update in range(spec.updates):
         x = draw_sequences(data, spec.length, spec.batch, spec.noise, draws)
         loss, *gradients = almost_linear.forced(x, a, w, h, start, linear, spec.every)
@@ -154,11 +161,12 @@ def reconstruct(
             on_progress(update + 1, float(loss))
         if spec.compared_every and (update + 1) % spec.compared_every == 0:
             network = _network(weights, spec, data.shape[1])
-            distance = state_space_divergence(data, network.orbit(data[0], BEFORE + ORBIT)[BEFORE:, : data.shape[1]])
-            if distance < nearest:
-                found = network
-                nearest = distance
-    return found or _network(weights, spec, data.shape[1])
+            orbit = network.orbit(data[0], BEFORE + ORBIT)[BEFORE:, : data.shape[1]]
+            distance = state_space_divergence(data, orbit)
+            if distance < smallest:
+                best = network
+                smallest = distance
+    return best or _network(weights, spec, data.shape[1])
 
 
 def check_data(data: Array, length: int, units: int) -> None:
@@ -170,7 +178,7 @@ def check_data(data: Array, length: int, units: int) -> None:
 def draw_sequences(
     data: Array, length: int, batch: int, noise: float, draws: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return [length + 1, N, batch], sequences of data [T, N] from anywhere, with normal noise."""
+    """Return [length + 1, N, batch], sequences of data [T, N] from drawn starts, with normal noise."""
     starts = draws.integers(len(data) - length, size=batch)
     x = data[starts + np.arange(length + 1)[:, None]].transpose(0, 2, 1)
     return np.ascontiguousarray((x + noise * draws.normal(size=x.shape)).astype(np.float32))
@@ -194,8 +202,9 @@ def lorenz63(steps: int, dt: float = 0.01, seed: int = 0) -> Array:
         k3 = _lorenz(z + dt / 2 * k2)
         z = z + dt / 6 * (k1 + 2 * k2 + 2 * k3 + _lorenz(z + dt * k3))
         orbit[t] = z
-    found = orbit[1000:]
-    return np.asarray((found - found.mean(0)) / found.std(0))
+    # The first steps lead onto the attractor.
+    orbit = orbit[1000:]
+    return np.asarray((orbit - orbit.mean(0)) / orbit.std(0))
 
 
 def _lorenz(z: Array) -> Array:
@@ -204,22 +213,25 @@ def _lorenz(z: Array) -> Array:
 
 
 def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
-    """Return D_stsp, KL(true | found) in nats of how often two orbits [n, N] visit each box of state space.
+    """Return D_stsp, the divergence KL(true | found) in nats of the visits of two orbits [n, N] to boxes of states.
 
-    `bins` boxes a channel over the range of the true orbit; what is outside is left out. `SMOOTHING` visits are added
-    to each box, as published, so that the divergence is finite. An orbit that is not finite is infinitely far.
+    There are `bins` boxes a channel over the range of the true orbit; states outside are left out. `SMOOTHING` visits
+    are added to each box, as published, so that the divergence is finite. An orbit that is not finite is infinitely
+    far.
     """
     if not np.isfinite(found).all():
         return float("inf")
     low = true.min(0)
     high = true.max(0)
-    p, q = (visits(orbit, low, high, bins) for orbit in (true, found))
+    p = visits(true, low, high, bins)
+    q = visits(found, low, high, bins)
     return float((p * np.log(p / q)).sum())
 
 
 def visits(orbit: Array, low: Array, high: Array, bins: int = 30) -> Array:
     """Return [bins ^ N] the share of an orbit [n, N] in each box between low and high [N], smoothed."""
-    scale = bins / np.where(high > low, high - low, 1.0)  # a channel that is constant has one box
+    # A channel that is constant has one box.
+    scale = bins / np.where(high > low, high - low, 1.0)
     counts = almost_linear.box_counts(orbit, low, high, scale, bins) + SMOOTHING
     return np.asarray(counts / counts.sum())
 
@@ -231,8 +243,9 @@ def spectrum_distance(true: Array, found: Array, smoothing: float = 20.0) -> flo
     """
     if not np.isfinite(found).all():
         return 1.0
+    # Orbits of the same length have the same frequencies.
     steps = min(len(true), len(found))
-    return hellinger(*(spectra(orbit[:steps], smoothing) for orbit in (true, found)))
+    return hellinger(spectra(true[:steps], smoothing), spectra(found[:steps], smoothing))
 
 
 def spectra(orbit: Array, smoothing: float = 20.0) -> Array:

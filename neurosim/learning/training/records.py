@@ -9,7 +9,13 @@ from ...base.plain import Record
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """Progress within an epoch (counted from 1): `done` of `total` steps, mean loss and accuracy so far."""
+    """Progress within an epoch.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        done, total: number of steps so far, and of the epoch.
+        loss, accuracy: means so far.
+    """
 
     epoch: int
     done: int
@@ -40,8 +46,11 @@ class EpochRecord(Record):
 
     def is_better_than(self, other: EpochRecord) -> bool:
         """Return whether validation has a higher accuracy, or the same with a lower loss."""
-        a, b = ((each.validation_accuracy or 0.0, -(each.validation_loss or 0.0)) for each in (self, other))
-        return a > b
+        return self._rank > other._rank
+
+    @property
+    def _rank(self) -> tuple[float, float]:
+        return self.validation_accuracy or 0.0, -(self.validation_loss or 0.0)
 
 
 @dataclass
@@ -52,8 +61,8 @@ class TrainingState:
         epoch: number of completed epochs.
         step: number of optimiser steps.
         history: results of the epochs, the first one first.
-        best: the epoch (from 1) whose weights are kept; 0 before the first.
-        stopped: validation has not improved for `patience` epochs.
+        best: epoch (from 1) with the best validation so far; 0 before the first.
+        stopped: whether training has ended because validation has not improved for `patience` epochs.
     """
 
     epoch: int = 0

@@ -1,8 +1,8 @@
 """Refinement of almost-linear networks that reconstruct a system: Gauss-Newton updates, then a search by their orbits.
 
-Gradients of first order end far from the best networks of this kind, which have few hundred parameters: the second
-order is cheap there. What they minimise, the error of forced orbits, hardly says whether a free orbit stays on the
-attractor or ends in a fixed point near it: that is searched for by comparing free orbits with the data.
+Gradients of first order end far from the best networks of this kind. Networks have a few hundred parameters, so that
+the second order is cheap. Both minimise the error of forced orbits, which hardly says whether a free orbit stays on the
+attractor or ends in a fixed point near it: the search compares free orbits with the data.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class RefinementSpec:
     """Gauss-Newton updates and a search behind them.
 
     Attributes:
-        every: tau, steps between two at which the first units are set to the data; longer than in the training before,
-            so that the error shows how quickly orbits leave a fixed point.
+        every: tau, number of steps from one at which the first units are set to the data to the next; longer than in
+            the training before, so that the error shows how quickly orbits leave a fixed point.
         length, batch: steps of a sequence, and sequences of an update.
         updates: number of Gauss-Newton updates.
-        rate, last_rate: share of the step that is taken, falling exponentially.
+        rate, last_rate: fraction of the step that is taken, falling exponentially.
         noise: standard deviation that is added to the data of an update.
         generations, candidates, chosen: of the search: rounds, networks of each, an even number, and those whose mean
             is the next centre.
-        spread, last_spread: of the candidates, falling exponentially: their errors lie about spread^2 / 2 a parameter
-            above the centre's.
+        spread, last_spread: spread of the candidates, falling exponentially: their errors lie about spread^2 / 2 a
+            parameter above the centre's.
         orbits, steps: free orbits by which a candidate is compared with the data, and steps of each.
         seed: key of batches and candidates.
     """
@@ -82,7 +82,7 @@ def refine(
     spec: RefinementSpec | None = None,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> AlmostLinearNetwork:
-    """Return a network nearer to data [T, N], standardised: fewer errors first, then orbits alike.
+    """Return a network nearer to data [T, N], standardised: first by smaller errors, then by orbits alike.
 
     Args:
         on_progress: called every 100 updates with their number and the mean loss of these, and every 10 generations
@@ -90,7 +90,7 @@ def refine(
 
     Raises:
         NeurosimInputError: data of another shape or too short.
-        NeurosimError: the loss is not finite; says at which update.
+        NeurosimError: the loss is not finite; the error says at which update.
     """
     spec = spec or RefinementSpec()
     say = on_progress or (lambda update, loss: None)
@@ -101,6 +101,7 @@ def refine(
 
 
 def _values(network: AlmostLinearNetwork) -> Array:
+    """Return all parameters as one vector."""
     return np.concatenate([network.a, network.w.ravel(), network.h, network.start.ravel()])
 
 
@@ -116,6 +117,7 @@ def _with(network: AlmostLinearNetwork, values: Array) -> AlmostLinearNetwork:
 def _equations(
     network: AlmostLinearNetwork, data: Array, spec: RefinementSpec, batch: int, draws: np.random.Generator
 ) -> tuple[float, Array, Array]:
+    """Return the loss of a batch, its gradient, and the Gauss-Newton matrix, by parameter."""
     x = draw_sequences(data, spec.length, batch, spec.noise, draws)
     a, w, h, start = (part.astype(np.float32) for part in (network.a, network.w, network.h, network.start))
     linear = len(network.a) - network.rectified
@@ -140,14 +142,15 @@ def _gauss_newton(
     total = 0.0
     mean = np.zeros_like(values)
     for update in range(spec.updates):
-        loss, gradient, found = _equations(_with(network, values), data, spec, spec.batch, draws)
+        loss, gradient, batch_curvature = _equations(_with(network, values), data, spec, spec.batch, draws)
         if not np.isfinite(loss):
             raise NeurosimError(f"refine: the loss is {loss} at update {update + 1}; lower RefinementSpec.rate")
         if curvature is None:
-            curvature = found
+            curvature = batch_curvature
         else:
-            curvature = KEPT * curvature + (1 - KEPT) * found
+            curvature = KEPT * curvature + (1 - KEPT) * batch_curvature
         mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
+        # (H + damping) step = gradient
         step = np.linalg.solve(_damped(curvature), mean)
         rate = spec.rate * (spec.last_rate / spec.rate) ** (update / spec.updates)
         values = values - rate * min(1.0, LONGEST / max(float(np.linalg.norm(step)), 1e-12)) * step
@@ -173,29 +176,31 @@ def _search(
     """
     if not spec.generations:
         return centre
-    # `start` is left as it is: it says where an orbit begins, not where it stays.
-    moved = len(centre) - network.start.size
+    # `start` stays as it is: it is where an orbit begins, and does not matter later.
+    size = len(centre) - network.start.size
     curvature = _equations(_with(network, centre), data, spec, MEASURED, draws)[2]
-    root = np.linalg.cholesky(_damped(curvature)[:moved, :moved])
+    root = np.linalg.cholesky(_damped(curvature)[:size, :size])
     weights = np.log(spec.chosen + 0.5) - np.log(np.arange(1, spec.chosen + 1))
     weights = weights / weights.sum()
     target = _Target(data, spec.steps)
     spread = spec.spread
     fall = (spec.last_spread / spec.spread) ** (1 / spec.generations)
     for generation in range(spec.generations):
-        half = spread * np.linalg.solve(root.T, draws.normal(size=(moved, spec.candidates // 2))).T
+        # Steps of covariance spread^2 H^-1, H being the damped curvature: far where the error hardly changes.
+        half = spread * np.linalg.solve(root.T, draws.normal(size=(size, spec.candidates // 2))).T
         steps = np.zeros((spec.candidates, len(centre)))
-        steps[:, :moved] = np.concatenate([half, -half])
+        steps[:, :size] = np.concatenate([half, -half])
         starts = data[draws.integers(len(data), size=spec.orbits)]
-        found = np.array([target.distance(_with(network, centre + step), starts) for step in steps])
-        best = np.argsort(found)[: spec.chosen]
-        if np.isfinite(found[best]).all():
+        distances = np.array([target.distance(_with(network, centre + step), starts) for step in steps])
+        best = np.argsort(distances)[: spec.chosen]
+        if np.isfinite(distances[best]).all():
             centre = centre + weights @ steps[best]
         else:
-            spread /= 2  # so many left the system that the others say little
+            # One of the best left the system: the spread is too wide.
+            spread /= 2
         spread *= fall
         if (generation + 1) % 10 == 0:
-            say(spec.updates + generation + 1, float(found[best[0]]))
+            say(spec.updates + generation + 1, float(distances[best[0]]))
     return centre
 
 
@@ -218,7 +223,7 @@ class _Target:
         orbits = [np.ascontiguousarray(network.orbit(s, BEFORE + self.steps)[BEFORE:, :observed]) for s in starts]
         if not all((np.abs(orbit) < FAR).all() for orbit in orbits):
             return float("inf")
-        found = visits(np.concatenate(orbits), self.low, self.high)
-        divergence = (self.visits * np.log(self.visits / found)).sum()
+        visited = visits(np.concatenate(orbits), self.low, self.high)
+        divergence = (self.visits * np.log(self.visits / visited)).sum()
         power = np.mean([spectra(orbit, self.smoothing) for orbit in orbits], 0)
         return float(divergence + SPECTRA * hellinger(self.spectra, power))

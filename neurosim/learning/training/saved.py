@@ -24,8 +24,9 @@ from .specs import AttentionSpec, ELMSpec, NetworkSpec
 NET = "SpikingNet"
 TRAINING = "Training"
 VERSION = 1
+# Moments of the gradients in the state of an optimiser, as torch names them: the mean, and the size by its kind.
 MEAN = "exp_avg"
-SIZE = {torch.optim.AdamW: "exp_avg_sq", torch.optim.Adamax: "exp_inf"}  # of gradients
+SIZE = {torch.optim.AdamW: "exp_avg_sq", torch.optim.Adamax: "exp_inf"}
 
 Weights = Mapping[str, Tensor]
 TrainableNet = SpikingNet | AttentionNet | ELMNet
@@ -84,7 +85,9 @@ def load(path: Path | str) -> tuple[SpikingNet, Binning, tuple[str, ...]]:
 def write_checkpoint(
     path: Path, net: TrainableNet, optimiser: torch.optim.Optimizer, best: Weights, state: TrainingState
 ) -> None:
-    """Replace `path` by all that a training needs to go on.
+    """Replace `path` by the state from which a training continues.
+
+    The file has the arrays "net/<parameter>", "best/<parameter>", and "adam/<parameter>/<moment>".
 
     Args:
         best: weights of the best epoch so far.
@@ -112,15 +115,16 @@ def read_checkpoint(
     settings, arrays = _read(path, TRAINING)
     with saved_values(path, "train anew"):
         about = from_plain(_Training, settings, "training")
-    there = _facts(about)
+    saved_facts = _facts(about)
     for name, value in _facts(net).items():
-        if value != there[name]:
-            got = f"{name} must be {value!r} (got {there[name]!r})"
+        if value != saved_facts[name]:
+            got = f"{name} must be {value!r} (got {saved_facts[name]!r})"
             raise NeurosimInputError(f"{path}: is the checkpoint of another network: {got}; train anew")
     with saved_values(path, "train anew"):
         check_finite(arrays)
         best = _tensors(arrays, "best/")
-        net.load_state_dict(best)  # checks names and shapes
+        # Loading checks names and shapes, of the best weights as well.
+        net.load_state_dict(best)
         net.load_state_dict(_tensors(arrays, "net/"))
         for name, parameter in net.named_parameters():
             saved = _tensors(arrays, f"adam/{name}/")
@@ -129,21 +133,26 @@ def read_checkpoint(
 
 
 def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[str, Tensor]:
-    """Return the state of Adam for a parameter; `size` names that of gradients."""
-    keys = "step", MEAN, size
-    for key in keys:
+    """Return the state of Adam for a parameter; `size` is the key of the size of its gradients."""
+    moments = {}
+    for key in ("step", MEAN, size):
+        value = saved[key]
         # The file has no arrays without an axis: the step is one number.
-        if key == "step":
-            good = saved[key].numel() == 1
+        is_step = key == "step"
+        if is_step:
+            good = value.numel() == 1
         else:
-            good = saved[key].shape == parameter.shape
-        require(good, f"{name}/{key}", "must be as the parameter has it", tuple(saved[key].shape))
-        low = 0.0 if key == MEAN else float(saved[key].min())
-        require(low >= (1 if key == "step" else 0), f"{name}/{key}", f"must be >= {int(key == 'step')}", low)
-    return {
-        key: saved[key].reshape(()).float() if key == "step" else torch.empty_like(parameter).copy_(saved[key])
-        for key in keys
-    }
+            good = value.shape == parameter.shape
+        require(good, f"{name}/{key}", "must be as the parameter has it", tuple(value.shape))
+        if key != MEAN:
+            minimum = int(is_step)
+            low = float(value.min())
+            require(low >= minimum, f"{name}/{key}", f"must be >= {minimum}", low)
+        if is_step:
+            moments[key] = value.reshape(()).float()
+        else:
+            moments[key] = torch.empty_like(parameter).copy_(value)
+    return moments
 
 
 def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
@@ -151,7 +160,7 @@ def _read(path: Path | str, kind: str) -> tuple[PlainTree, dict[str, NDArray]]:
 
 
 def _facts(net: TrainableNet | _Training) -> dict[str, object]:
-    """Return by name what a network shares with its checkpoints."""
+    """Return by name the values that a network and its checkpoints must have in common."""
     spec = {f"spec.{field.name}": to_plain(getattr(net.spec, field.name)) for field in fields(net.spec)}
     return {"shape": list(net.shape), "classes": net.classes, "dt": net.dt, **spec}
 
