@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...base.errors import require
 from ...language.attention.events import EventInput
 from ...language.attention.model import LanguageConfig, LanguageModel, MixerSpec
-from .net import READOUTS, LayerActivity
+from .classifier import READOUTS, Classifier, LayerActivity
 from .specs import AttentionSpec
 
 
 @final
-class AttentionNet(nn.Module):
-    """A stack of attention layers whose tokens are the bins of a recording, and the mean of its logits over them.
-
-    `scores = net(x, lengths)` as of `SpikingNet`: x [T, B, units] to scores [B, classes].
+class AttentionNet(Classifier):
+    """A stack of attention layers whose tokens are the bins of a recording; scores are its mean logits.
 
     Attributes:
-        shape: of the input.
-        classes: number of classes.
         spec: the layers.
-        dt: length of a bin, s.
         model: the stack, from bins [B, T, units] to logits [B, T, classes].
 
     Raises:
@@ -36,13 +30,10 @@ class AttentionNet(nn.Module):
     def __init__(
         self, shape: tuple[int, ...], classes: int, spec: AttentionSpec | None = None, dt: float = 0.01, seed: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(shape, classes, dt)
         spec = spec or AttentionSpec()
         require(classes >= 2, "AttentionNet.classes", "must be at least 2", classes)
-        self.shape = tuple(shape)
-        self.classes = classes
         self.spec = spec
-        self.dt = float(dt)
         layer = MixerSpec(spec.kind, spec.options or {})
         config = LanguageConfig(
             (layer,) * spec.layers,
@@ -54,20 +45,7 @@ class AttentionNet(nn.Module):
         )
         self.model = LanguageModel(config, seed)
 
-    @property
-    def units(self) -> int:
-        """Units of the input."""
-        return math.prod(self.shape)
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Tensor:
-        return self.trace(x, lengths, masks).scores
-
     def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
-        """Return the logits of a batch and its scores; with `masks` from `dropout`, as in training.
-
-        Raises:
-            NeurosimInputError: an input with another number of units.
-        """
         good = x.ndim == 3 and x.shape[-1] == self.units
         require(good, "AttentionNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
         embedded = self.model.embed(x.transpose(0, 1))

@@ -28,8 +28,9 @@ from ...network.synapses.patterns import AllToAll, Convolution
 from ..layers.base import NeuronLayer
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
 from ..layers.unit_parameter import UnitParameter
+from .classifier import READOUTS
 from .connections import Conv
-from .net import EXACT_BITS, READOUTS, Block, SpikingNet
+from .net import EXACT_BITS, Block, SpikingNet
 
 INPUT = "input"
 READOUT = "readout"
@@ -44,10 +45,10 @@ class EventNet:
     layer k (from 1) is step t + k here.
 
     Attributes:
-        network: the description: populations "input", "layer1", ..., "readout".
+        network: network of the engine: populations "input", "layer1", ..., "readout".
         net: the trained network.
-        exact: every spike and membrane is the same number as the net's; False if the sums of its weights are not
-            exact (see `SpikingNet.round_for_exact_sums`).
+        exact: whether every spike and membrane is the same number as the net's; False if the sums of its weights are
+            not exact (see `SpikingNet.round_for_exact_sums`).
     """
 
     network: Network
@@ -117,19 +118,19 @@ class EventNet:
     def spikes(self, result: Result, layer: int) -> Recordings:
         """Return spikes of layer `layer` (from 0) in the net's time, with the durations of the recordings that ran."""
         name = self.names[layer]
-        found = result.spikes[name]
+        recorded = result.spikes[name]
         lag = layer + 1
         dt = self.net.dt
-        assert isinstance(found, Recordings)  # because the input was
-        lengths = np.round(found.durations / dt).astype(np.int64) - self.depth - 1
-        which = np.repeat(np.arange(len(found)), np.diff(found.offsets))
-        ticks = found.ticks - lag
-        inside = (ticks >= 0) & (ticks < lengths[which])
-        sizes = np.bincount(which[inside], minlength=len(found))
+        assert isinstance(recorded, Recordings)  # as the input is
+        lengths = np.round(recorded.durations / dt).astype(np.int64) - self.depth - 1
+        recording = np.repeat(np.arange(len(recorded)), np.diff(recorded.offsets))
+        ticks = recorded.ticks - lag
+        inside = (ticks >= 0) & (ticks < lengths[recording])
+        sizes = np.bincount(recording[inside], minlength=len(recorded))
         return replace(
-            found,
+            recorded,
             ticks=ticks[inside],
-            units=found.units[inside],
+            units=recorded.units[inside],
             offsets=np.concatenate([[0], np.cumsum(sizes)]),
             durations=lengths * dt,
         )
@@ -143,12 +144,16 @@ class EventNet:
         else:
             # Sample t + 1 is the membrane after step t.
             grids = [states[lag + 1 :] for states in result.states[f"{READOUT}.v"]]
-        each = [READOUTS[kind](torch.from_numpy(np.ascontiguousarray(g, np.float32))[:, None], None) for g in grids]
-        return torch.cat(each).numpy()
+        scores = []
+        for grid in grids:
+            # [steps, 1, classes]: a batch of one recording, all of whose steps count.
+            outputs = torch.from_numpy(np.ascontiguousarray(grid, np.float32))[:, None]
+            scores.append(READOUTS[kind](outputs, None))
+        return torch.cat(scores).numpy()
 
 
 def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
-    """Return a trained network as a description for the engine, to run with steps of `net.dt`.
+    """Return a trained network as a network of the engine, to run with steps of `net.dt`.
 
     Several networks with one input become one: the second's populations are "net2.layer1" and so on.
 
@@ -156,8 +161,8 @@ def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
         portable: refuse neurons that NIR does not know.
 
     Raises:
-        NeurosimInputError: neurons that NIR does not know, where it is to be `portable`; networks of different inputs,
-            or whose norms are not folded.
+        NeurosimInputError: neurons that NIR does not know, with `portable`; networks of different inputs, or whose
+            norms are not folded.
     """
     folded = not any(net.spec.normalise for net in nets)
     require(folded, "to_network", "needs norms folded into weights: call net.fold() after training", "normalise=True")
@@ -165,15 +170,21 @@ def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
     dt = nets[0].dt
     alike = all(net.shape == shape and net.dt == dt for net in nets)
     require(alike, "to_network", "needs networks of one input", [(net.shape, net.dt) for net in nets])
-    planes = ((1,) * (3 - len(shape)) + shape)[-3:]
+    planes = (1,) * (3 - len(shape)) + shape
     populations = [Population(INPUT, planes, SpikeSource())]
     projections = []
     for number, net in enumerate(nets, start=1):
         source = INPUT
         prefix = f"net{number}." if number > 1 else ""
         for k, block in enumerate(net.layers):
-            name = prefix + (READOUT if block is net.readout else f"layer{k + 1}")
-            units = block.connection.shape if isinstance(block.connection, Conv) else (block.connection.units,)
+            if block is net.readout:
+                name = prefix + READOUT
+            else:
+                name = f"{prefix}layer{k + 1}"
+            if isinstance(block.connection, Conv):
+                units: tuple[int, ...] = block.connection.shape
+            else:
+                units = (block.connection.units,)
             populations.append(Population(name, units, cell(block.neurons, portable=portable)))
             projections += [*_synapses(block, source, name, dt)]
             source = name
@@ -181,10 +192,10 @@ def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
 
 
 def cell(layer: NeuronLayer, *, portable: bool = False) -> Neuron:
-    """Return the engine's neurons that do what a layer's do; parameters that differ from unit to unit are vectors.
+    """Return the neurons of the engine that equal those of a layer; parameters that differ between units are vectors.
 
     Raises:
-        NeurosimInputError: NIR has no such neurons, where they are to be `portable`; a reset that the engine lacks.
+        NeurosimInputError: NIR has no such neurons, with `portable`; a reset that the engine lacks.
     """
     kind = type(layer).__name__
     if portable:
@@ -201,37 +212,40 @@ def has_exact_sums(net: SpikingNet, max_count: int = 1) -> bool:
     `SpikingNet.round_for_exact_sums` makes them so.
     """
     for weights, bound in net.sums(max_count):
+        # Integers of 24 bits in units of 2^ceil(log2 bound) / 2^24; weights of 0 are exact in any unit.
         if bound:
-            units = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound)))
+            scale = 2.0 ** (EXACT_BITS - math.ceil(math.log2(bound)))
         else:
-            units = 0.0
-        if any(bool((w.double() * units % 1 != 0).any()) for w in weights):
+            scale = 0.0
+        if any(bool((w.double() * scale % 1 != 0).any()) for w in weights):
             return False
     return True
 
 
 @torch.no_grad()
 def _synapses(block: Block, source: str, target: str, dt: float) -> list[Projection]:
-    found = []
+    projections = []
     for delay, weight in zip(block.connection.delays, block.connection.by_delay(), strict=True):
-        name = f"{source}->{target}" + (f"@{delay}" if delay else "")
+        name = f"{source}->{target}"
+        if delay:
+            name += f"@{delay}"
         values = weight.detach().double().numpy()
-        later = (1 + delay) * dt
+        # One step more than in training: a spike arrives a step after it is sent.
+        arrival = (1 + delay) * dt
         if isinstance(block.connection, Conv):
-            found.append(
-                Projection(source, target, Convolution(values, block.connection.stride), 1.0, later, name=name)
-            )
+            pattern = Convolution(values, block.connection.stride)
+            projections.append(Projection(source, target, pattern, 1.0, arrival, name=name))
         else:
             # In the order of sources, then targets.
-            found.append(Projection(source, target, AllToAll(), values.T.ravel(), later, name=name))
+            projections.append(Projection(source, target, AllToAll(), values.T.ravel(), arrival, name=name))
     if block.neurons.recurrent is not None:
         back = block.neurons.recurrent.weight.double().numpy().T.ravel()
-        found.append(Projection(target, target, AllToAll(), back, dt))
-    return found
+        projections.append(Projection(target, target, AllToAll(), back, dt))
+    return projections
 
 
 def _constants(layer: NeuronLayer) -> NDArray[np.float64]:
-    """[constants, units] of a step, float32 as training has them."""
+    """Return [constants, units] of a step, rounded to float32 as in training."""
     return layer.constants().detach().float().double().numpy()
 
 
@@ -240,9 +254,9 @@ def _values(parameter: UnitParameter, units: int) -> NDArray[np.float64]:
 
 
 def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Parameter:
-    """Return the time constants whose decay in a step is, in float32, the very number that training has.
+    """Return the time constants whose decay in a step is, in float32, the same number as in training.
 
-    A trained one went through an exponential of torch's: what gives that number again is its logarithm.
+    A trained time constant went through torch's exponential: the logarithm of the decay gives the number again.
     """
     taus = _values(parameter, len(decay))
     if parameter.trained:
@@ -252,7 +266,7 @@ def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Par
 
 
 def _short(values: NDArray[np.float64]) -> Parameter:
-    """A number if all units have the same, else a vector."""
+    """Return one number if all units have the same, else a vector."""
     if (values == values[0]).all():
         return float(values[0])
     return np.array(values)
@@ -272,10 +286,11 @@ def _current(layer: NeuronLayer) -> Neuron:
     taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_syn, syn_decay, layer.dt)
     r = _values(layer.r, layer.units)
     model = CubaLIF(*taus, v_threshold=_short(threshold), r=_short(r), soft_reset=_soft(layer))
-    # What a current charges the membrane with in a step is proportional to r, and computed another way in training.
-    mine = rows(model, lambda unit: unit.constants(layer.dt))[2] + np.zeros(layer.units)
-    same = mine.astype(np.float32) == charge
-    return replace(model, r=_short(np.where(same, r, r * charge / mine)))
+    # The charge of the membrane by a current in a step is proportional to r, and training computes it in another
+    # order: where the float32 numbers differ, r is corrected.
+    own_charge = rows(model, lambda unit: unit.constants(layer.dt))[2] + np.zeros(layer.units)
+    same = own_charge.astype(np.float32) == charge
+    return replace(model, r=_short(np.where(same, r, r * charge / own_charge)))
 
 
 @torch.no_grad()
@@ -284,6 +299,7 @@ def _adaptive(layer: NeuronLayer) -> Neuron:
     decay, threshold, slow_decay, by_v, by_spike = _constants(layer)
     taus = _tau(layer.tau_mem, decay, layer.dt), _tau(layer.tau_adapt, slow_decay, layer.dt)
     q = _values(layer.q, layer.units)
+    # The constants are q a and q b.
     a, b = (_short(np.divide(by, q, out=np.zeros_like(q), where=q != 0)) for by in (by_v, by_spike))
     return EngineSEAdLIF(*taus, a, b, _short(q), _short(threshold), _soft(layer))
 

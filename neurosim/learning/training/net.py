@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
@@ -16,30 +16,15 @@ from ..layers.base import NeuronLayer
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
 from ..layers.start import START_RATE, gain_for_rate
 from ..layers.surrogates import SURROGATES, Surrogate
+from .classifier import READOUTS, Classifier, LayerActivity
 from .connections import Connection, Conv, Dense
 from .norm import ScaleNorm
 from .specs import NetworkSpec
 
 # Integers of up to 24 bits are exact in float32, and so are their sums.
 EXACT_BITS = 24
-MAX_COUNT = 32  # assumed limit of an entry, in events, of an input that counts them
-
-
-@dataclass(frozen=True)
-class LayerActivity:
-    """LayerActivity of a network on a batch.
-
-    Attributes:
-        spikes: [T, B, units] of each spiking layer.
-        readout: [T, B, classes] membranes of the integrators, or spikes of the classes.
-        scores: [B, classes].
-        auxiliary: loss that the layers add to the task's in training, [].
-    """
-
-    spikes: tuple[Tensor, ...]
-    readout: Tensor
-    scores: Tensor
-    auxiliary: Tensor = field(default_factory=lambda: torch.zeros(()))
+# Assumed limit of an entry, in events, of an input that counts them.
+MAX_COUNT = 32
 
 
 @final
@@ -64,21 +49,18 @@ class Block(nn.Module):
     def current(self, x: Tensor) -> Tensor:
         """Return the input of the neurons."""
         current: Tensor = self.connection(x)
-        return current if self.norm is None else self.norm(current)
+        if self.norm is not None:
+            current = self.norm(current)
+        return current
 
 
 @final
-class SpikingNet(nn.Module):
+class SpikingNet(Classifier):
     """Spiking layers in a row, whose dense ones may feed back to themselves, and a readout of classes.
 
-    `scores = net(x, lengths)`: x [T, B, units] events in each step, lengths [B] steps of each recording (None: T) to
-    scores [B, classes]; the class of the largest score wins.
-
     Attributes:
-        shape: of the input: (units,), (height, width) or (planes, height, width).
-        classes: number of classes.
+        shape: shape of the input: (units,), (height, width) or (planes, height, width).
         spec: layers, neurons and readout.
-        dt: length of a step, s.
         blocks: the spiking layers in order.
         readout: the last layer.
 
@@ -89,17 +71,17 @@ class SpikingNet(nn.Module):
     def __init__(
         self, shape: tuple[int, ...], classes: int, spec: NetworkSpec | None = None, dt: float = 0.01, seed: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(shape, classes, dt)
         spec = spec or NetworkSpec()
         require(1 <= len(shape) <= 3, "SpikingNet.shape", "must have one to three dimensions", shape)
         require(classes >= 2, "SpikingNet.classes", "must be at least 2", classes)
-        self.shape = tuple(shape)
-        self.classes = classes
         self.spec = spec
-        self.dt = float(dt)
-        planes, height, width = ((1,) * (3 - len(shape)) + tuple(shape))[-3:]
+        # Missing dimensions in front are 1.
+        planes, height, width = (1,) * (3 - len(shape)) + tuple(shape)
         before = (planes, height, width)
+        # Each part of the network takes the next of a thousand seeds.
         seeds = iter(range(1000 * seed, 1000 * seed + 1000))
+        # The input comes `taps` times, each later than the one before; other layers see only the present.
         delays = tuple(spec.tap_steps * k for k in range(spec.taps))
         blocks = []
         for filters in spec.filters:
@@ -124,33 +106,23 @@ class SpikingNet(nn.Module):
         """All layers, the readout last."""
         return [*self.blocks, self.readout]
 
-    @property
-    def units(self) -> int:
-        """Units of the input."""
-        return math.prod(self.shape)
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> Tensor:
-        return self.trace(x, lengths, masks).scores
-
     def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
-        """Return the activity of the network on a batch; with `masks` from `dropout`, as in training.
-
-        Raises:
-            NeurosimInputError: an input with another number of units.
-        """
         good = x.ndim == 3 and x.shape[-1] == self.units
         require(good, "SpikingNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
         spikes = []
         for k, block in enumerate(self.blocks):
             x = block(x)
             spikes.append(x)
-            x = x * masks[k] if masks else x
+            if masks:
+                x = x * masks[k]
         out = self.readout(x)
         return LayerActivity(tuple(spikes), out, READOUTS[self.spec.readout](out, lengths))
 
     def dropout(self, items: int, seed: int) -> list[Tensor]:
-        """Return masks [items, units] of every spiking layer: 0, or the factor that preserves the mean. None without
-        dropout."""
+        """Return masks [items, units] of every spiking layer: 0, or the factor that preserves the mean.
+
+        The list is empty without dropout.
+        """
         rate = self.spec.dropout
         if rate == 0:
             return []
@@ -162,16 +134,12 @@ class SpikingNet(nn.Module):
     def calibrate(self, x: Tensor, rate: float = START_RATE) -> None:
         """Scale the weights into each spiking layer so that units fire at `rate` spikes a step on these recordings.
 
-        Of a layer with a norm the gain is scaled, and its mean squares begin with these recordings.
-
-        With unscaled random weights deep layers are silent or saturated, and no gradient passes.
+        In a layer with a norm the gain is scaled, and its mean squares begin with these recordings. With unscaled
+        random weights deep layers are silent or saturated, and no gradient passes.
         """
-        if self.spec.readout == "count":
-            last = self.layers[-1]
-        else:
-            last = None
         for block in self.layers:
-            if block is self.readout and last is None:
+            # Integrators have no rate.
+            if block is self.readout and self.spec.readout != "count":
                 return
             scaled = block.connection.weight
             if block.norm is not None:
@@ -184,7 +152,7 @@ class SpikingNet(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Multiply the weights into each layer by what its norm does outside training; the norms are gone then."""
+        """Multiply the weights into each layer by the factors of its norm, and remove the norms."""
         for block in self.blocks:
             assert isinstance(block, Block)
             if block.norm is not None:
@@ -195,7 +163,7 @@ class SpikingNet(nn.Module):
 
     @torch.no_grad()
     def round_for_exact_sums(self, max_count: int = 1) -> None:
-        """Fold norms, and round the weights of each layer so that sums of them are exact in float32, in any order.
+        """Fold norms, and round the weights of each layer so that their sums are exact in float32, in any order.
 
         The input of a unit is then the same number whether a matrix product or a loop over events sums it. Weights
         become multiples of 2^-24 times the next power of two above the largest input that a unit can get.
@@ -205,6 +173,7 @@ class SpikingNet(nn.Module):
         """
         self.fold()
         for weights, bound in self.sums(max_count):
+            # Any sum is below 2^ceil(log2 bound): in these steps an integer of at most 23 bits.
             step = 2.0 ** (math.ceil(math.log2(max(bound, 2.0**-60))) + 1 - EXACT_BITS)
             for weight in weights:
                 weight.copy_(torch.round(weight.double() / step).double() * step)
@@ -219,10 +188,12 @@ class SpikingNet(nn.Module):
                 weights.append(block.neurons.recurrent.weight)
                 bound += float(weights[-1].abs().sum(dim=1).max())
             yield weights, bound
+            # The inputs of further layers are spikes.
             max_entry = torch.tensor(1.0)
 
 
 def _rate(layer: NeuronLayer, current: Tensor, gain: float) -> float:
+    """Return the mean spikes of a unit in a step, with the current scaled by `gain`."""
     return float(layer(current * gain)[0].mean())
 
 
@@ -234,7 +205,7 @@ def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int
 
 
 def _taus(spec: NetworkSpec, tau: float) -> float | tuple[float, float]:
-    """Return a time constant, or the two between which each unit's is drawn."""
+    """Return a time constant, or the ends between which the time constant of each unit is drawn."""
     if spec.tau_spread == 1:
         return tau
     return (tau, spec.tau_spread * tau)
@@ -258,41 +229,4 @@ LAYERS: dict[str, Callable[[NetworkSpec, int, float, Mapping[str, Any]], NeuronL
     "LIF": _lif,
     "CurrentLIF": _current,
     "SEAdLIF": _adaptive,
-}
-
-
-def _inside(out: Tensor, lengths: Tensor | None) -> Tensor:
-    """Return [T, B, 1] whether a step belongs to its recording."""
-    steps, items = out.shape[:2]
-    if lengths is None:
-        ends = torch.full((items,), steps, device=out.device)
-    else:
-        ends = lengths.to(out.device)
-    return (torch.arange(steps, device=out.device)[:, None] < ends)[..., None]
-
-
-def _mean(out: Tensor, lengths: Tensor | None) -> Tensor:
-    inside = _inside(out, lengths)
-    return (out * inside).sum(dim=0) / inside.sum(dim=0)
-
-
-def _count(out: Tensor, lengths: Tensor | None) -> Tensor:
-    return (out * _inside(out, lengths)).sum(dim=0)
-
-
-def _max(out: Tensor, lengths: Tensor | None) -> Tensor:
-    return out.masked_fill(~_inside(out, lengths), -math.inf).amax(dim=0)
-
-
-def _last(out: Tensor, lengths: Tensor | None) -> Tensor:
-    if lengths is None:
-        return out[-1]
-    return out[lengths.to(out.device) - 1, torch.arange(out.shape[1], device=out.device)]
-
-
-READOUTS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
-    "mean": _mean,
-    "max": _max,
-    "last": _last,
-    "count": _count,
 }

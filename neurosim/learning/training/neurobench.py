@@ -1,7 +1,7 @@
-"""Our trained networks through NeuroBench's metrics, and models of NeuroBench through ours (extra `neurobench`).
+"""Trained networks of neurosim by NeuroBench's metrics, and models of NeuroBench by our measures (extra `neurobench`).
 
 rows = compare(net, binning, recordings)      # both figures of each metric, and why they differ
-found = measure_model(model, batches)         # our measures of a NeuroBenchModel
+measures = measure_model(model, batches)      # our measures of a NeuroBenchModel
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ except ImportError as error:
     ) from None
 
 from .binning import Binning
+from .classifier import READOUTS
 from .connections import Dense
 from .export import EventNet
-from .net import READOUTS, SpikingNet
+from .net import SpikingNet
 
-SAME = 1e-4  # relative difference up to which two figures are one; NeuroBench rounds to four digits
+# Relative difference up to which two figures are equal: NeuroBench rounds to four digits.
+SAME = 1e-4
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Compared:
     """A metric by both definitions.
 
     Attributes:
-        name: in NeuroBench.
+        name: name of the metric in NeuroBench.
         ours, theirs: values; None where a side has none.
-        why: what differs between the definitions, where the values differ.
+        why: difference between the definitions, where the values differ.
     """
 
     name: str
@@ -98,8 +100,8 @@ class NetModel(NeuroBenchModel):
 
     @torch.no_grad()
     def __call__(self, batch: Tensor) -> Tensor:
-        found: Tensor = self.counted(batch)
-        return found
+        scores: Tensor = self.counted(batch)
+        return scores
 
     def __net__(self) -> nn.Module:
         return self.counted
@@ -120,11 +122,11 @@ def compare(net: SpikingNet, binning: Binning, recordings: Recordings) -> list[C
     operations = ours.synaptic_operations
     their_operations = theirs["SynapticOperations"]
     steps = "the engine runs a step a layer longer, until the last spike has arrived"
-    held = "ours: weights, constants and state in the engine; theirs: parameters and buffers in torch, no state"
+    stored = "ours: weights, constants and state in the engine; theirs: parameters and buffers in torch, no state"
     rows = [
         Compared("ClassificationAccuracy", right, theirs["ClassificationAccuracy"], "sums of weights are not exact"),
         Compared("ParameterCount", sum(p.numel() for p in net.parameters()), theirs["ParameterCount"]),
-        Compared("Footprint", ours.footprint, theirs["Footprint"], held),
+        Compared("Footprint", ours.footprint, theirs["Footprint"], stored),
         Compared("ConnectionSparsity", ours.connection_sparsity, theirs["ConnectionSparsity"], "theirs is rounded"),
         Compared("ActivationSparsity", ours.activation_sparsity, theirs["ActivationSparsity"], steps),
     ]
@@ -143,12 +145,20 @@ def differs(row: Compared) -> bool:
 
 
 def table(rows: Iterable[Compared]) -> str:
-    """Return both values of each metric; where they differ, why."""
+    """Return a table of both values of each metric, and the reason where they differ."""
     lines = [f"{'metric':24}{'ours':>14}{'NeuroBench':>14}"]
     for row in rows:
-        values = "".join(f"{'-' if v is None else f'{v:.6g}':>14}" for v in (row.ours, row.theirs))
-        lines.append(f"{row.name:24}{values}" + (f"  {row.why}" if differs(row) else ""))
+        line = f"{row.name:24}{_figure(row.ours):>14}{_figure(row.theirs):>14}"
+        if differs(row):
+            line += f"  {row.why}"
+        lines.append(line)
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}"
 
 
 @torch.no_grad()
@@ -166,12 +176,15 @@ def measure_model(model: NeuroBenchModel, batches: Iterable[Tensor]) -> Measures
     activations = [entry["layer"] for entry in model.activation_layers()]
     kinds = sorted({type(layer).__name__ for layer in layers if not isinstance(layer, nn.Linear)})
     require(not kinds, "measure_model", "must have linear layers alone", kinds)
-    known = 0 < len(layers) - len(activations) + 1 <= 2
+    follows = 0 < len(layers) - len(activations) + 1 <= 2
     require(
-        known, "measure_model", "must have an activation after each layer but the last", (len(layers), len(activations))
+        follows,
+        "measure_model",
+        "must have an activation after each layer but the last",
+        (len(layers), len(activations)),
     )
-    seen: list[list[Any]] = [[] for _ in layers]
-    made: list[list[Any]] = [[] for _ in layers]
+    inputs_of: list[list[Any]] = [[] for _ in layers]
+    outputs_of: list[list[Any]] = [[] for _ in layers]
     samples = 0
     model.register_hooks()
     try:
@@ -179,24 +192,25 @@ def measure_model(model: NeuroBenchModel, batches: Iterable[Tensor]) -> Measures
             model(batch)
             samples += len(batch)
             for k, hook in enumerate(model.connection_hooks):
-                inputs = [each[0] for each in hook.inputs]
+                # One call a step, with the input as its first argument.
+                inputs = [arguments[0] for arguments in hook.inputs]
                 flat = bool(inputs) and all(x.ndim == 2 for x in inputs)
                 require(flat, "measure_model", "must call its layers with [samples, inputs]", type(layers[k]).__name__)
-                seen[k].append(torch.stack(inputs, dim=1))
+                inputs_of[k].append(torch.stack(inputs, dim=1))
                 if k < len(activations):
                     outputs = model.activation_hooks[k].activation_outputs
                 else:
                     outputs = [layers[k].forward(x) for x in inputs]
-                made[k].append(torch.stack(list(outputs), dim=1))
+                outputs_of[k].append(torch.stack(list(outputs), dim=1))
             model.reset_hooks()
     finally:
         model.cleanup_hooks()
     counts = []
     for k, layer in enumerate(layers):
-        arrays = (torch.cat(parts).numpy() for parts in (seen[k], made[k]))
+        arrays = (torch.cat(parts).numpy() for parts in (inputs_of[k], outputs_of[k]))
         stored = sum(p.nbytes for p in layer.parameters())
         weights = layer.weight.detach().numpy().T
-        spiking = k < len(activations) and _are_spikes(made[k])
+        spiking = k < len(activations) and _are_spikes(outputs_of[k])
         counts.append(count(f"layer{k + 1}", weights, *arrays, spiking=spiking, parameter_bytes=stored))
     return measure(counts, samples, 0.0)
 
@@ -216,5 +230,5 @@ def _benchmark(model: NetModel, binning: Binning, recordings: Recordings) -> dic
     static = [Footprint, ConnectionSparsity, ParameterCount]
     workload = [ClassificationAccuracy, ActivationSparsity, SynapticOperations]
     benchmark = Benchmark(model, loader, [], [lambda scores: scores.argmax(dim=-1)], [static, workload])
-    found: dict[str, Any] = benchmark.run(quiet=True)
-    return found
+    results: dict[str, Any] = benchmark.run(quiet=True)
+    return results

@@ -19,17 +19,21 @@ from ...kernels.layers import almost_linear
 from .reconstruction import BEFORE, AlmostLinearNetwork, check_data, draw_sequences, hellinger, spectra, visits
 
 Array = NDArray[np.float64]
-# of the curvature and of the gradient, from one update to the next
-KEPT = 0.95
+# Weights of earlier batches in the running means of the curvature and of the gradient.
+CURVATURE_MOMENTUM = 0.95
 MOMENTUM = 0.9
-# added to the diagonal of the curvature: so much of it, and this
+# Added to the diagonal of the curvature: this fraction of it, and this number.
 DAMPING = 1e-3
 FLOOR = 1e-6
 LONGEST = 0.3  # norm of a step at rate 1
-SPECTRA = 5.0  # weight of D_H beside D_stsp: figures of .1 and .5 are taken to be as good
-SMOOTHED = 20.0  # frequencies of an orbit as long as the data; of shorter ones fewer, so that they are as wide
-MEASURED = 192  # sequences from which a search takes the curvature
-FAR = 100.0  # an orbit that comes so far, in standard deviations, has left the system
+# Weight of D_H beside D_stsp: .1 and .5 are taken to be equally good.
+SPECTRA = 5.0
+# Frequencies over which spectra of an orbit as long as the data are smoothed; the width in Hz is the same for shorter.
+SMOOTHING = 20.0
+# Number of sequences from which a search takes the curvature.
+CURVATURE_BATCH = 192
+# Distance in standard deviations beyond which an orbit has left the system.
+FAR = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,7 @@ def _gauss_newton(
         if curvature is None:
             curvature = batch_curvature
         else:
-            curvature = KEPT * curvature + (1 - KEPT) * batch_curvature
+            curvature = CURVATURE_MOMENTUM * curvature + (1 - CURVATURE_MOMENTUM) * batch_curvature
         mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
         # (H + damping) step = gradient
         step = np.linalg.solve(_damped(curvature), mean)
@@ -178,7 +182,7 @@ def _search(
         return centre
     # `start` stays as it is: it is where an orbit begins, and does not matter later.
     size = len(centre) - network.start.size
-    curvature = _equations(_with(network, centre), data, spec, MEASURED, draws)[2]
+    curvature = _equations(_with(network, centre), data, spec, CURVATURE_BATCH, draws)[2]
     root = np.linalg.cholesky(_damped(curvature)[:size, :size])
     weights = np.log(spec.chosen + 0.5) - np.log(np.arange(1, spec.chosen + 1))
     weights = weights / weights.sum()
@@ -210,7 +214,7 @@ class _Target:
     def __init__(self, data: Array, steps: int) -> None:
         self.data = data
         self.steps = min(steps, len(data))
-        self.smoothing = SMOOTHED * self.steps / len(data)
+        self.smoothing = SMOOTHING * self.steps / len(data)
         self.low = data.min(0)
         self.high = data.max(0)
         self.visits = visits(data, self.low, self.high)

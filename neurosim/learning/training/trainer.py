@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, NoReturn, Protocol, final
 
 import numpy as np
 import torch
@@ -23,9 +23,11 @@ from .records import EpochProgress, EpochRecord, TrainingState
 from .saved import TrainableNet, read_checkpoint, write_checkpoint
 from .specs import TrainingSpec
 
-EVALUATION_BATCH = 128  # recordings at a time where no gradient is needed
+# Recordings at a time where no gradient is needed.
+EVALUATION_BATCH = 128
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
-SORTED_BATCHES = 8  # batches within which recordings are sorted by duration, so that few steps are padding
+# Number of batches within which recordings are sorted by duration, so that few steps are padding.
+SORTED_BATCHES = 8
 
 
 class Labelled(Protocol):
@@ -69,10 +71,10 @@ class Trainer:
     """Training of a network on recordings.
 
     Everything random is keyed by seed, epoch, recording and step: a resumed training equals an uninterrupted one, and
-    several processes train on the batches of one.
+    several processes have the same batches as one process.
 
     Args:
-        net: network to train, on the device where it is; `SpikingNet.calibrate` scales its weights on the first batch.
+        net: network to train, on its device; `SpikingNet.calibrate` scales its weights on the first batch.
         binning: conversion of recordings to tensors.
         train: recordings to learn from.
         validation: recordings that decide when to stop; None: train all epochs and keep the last.
@@ -109,16 +111,17 @@ class Trainer:
         self.seed = seed
         self.team = team or Team()
         self.checkpoint = checkpoint
+        # The mean squares of a norm would be those of a share of the batch.
         alone = self.team.size == 1 or not getattr(net.spec, "normalise", False)
         require(alone, "NetworkSpec.normalise", "must be false with several processes, which share a batch", True)
         self.state = TrainingState()
+        # Only matrices decay: a bias, a threshold or a time constant has its own scale.
         matrices = [p for p in net.parameters() if p.ndim > 1]
         others = [p for p in net.parameters() if p.ndim < 2]
-        groups = [
-            {"params": params, "weight_decay": decay}
-            for params, decay in ((matrices, self.spec.weight_decay), (others, 0.0))
-            if params
-        ]
+        groups = []
+        for parameters, decay in ((matrices, self.spec.weight_decay), (others, 0.0)):
+            if parameters:
+                groups.append({"params": parameters, "weight_decay": decay})
         self.optimiser = OPTIMIZERS[self.spec.optimizer](groups, lr=self.spec.learning_rate)
         self.best_weights: dict[str, torch.Tensor] = {}
         if checkpoint is not None and checkpoint.is_file():
@@ -134,8 +137,8 @@ class Trainer:
             on_progress: called after every step.
 
         Raises:
-            NeurosimError: the loss or a gradient is not finite; says at which step. The checkpoint of the epoch before
-                stays.
+            NeurosimError: the loss or a gradient is not finite; the error says at which step. The checkpoint of the
+                epoch before stays.
         """
         while self.state.epoch < self.spec.epochs and not self.state.stopped:
             self._epoch(on_progress)
@@ -145,7 +148,7 @@ class Trainer:
         return self.state
 
     def gradient(self, chosen: NDArray[np.int64]) -> tuple[float, int, float]:
-        """Leave the gradient of a batch's mean loss in the parameters; return loss, number of hits and mean rate.
+        """Compute the gradient of a batch's mean loss; return loss, number of hits and mean rate.
 
         Each process works on its share, and all get the gradient of the batch.
         """
@@ -155,10 +158,13 @@ class Trainer:
         # A last, small batch may hold nothing for this process.
         if len(chosen[share]):
             sums = self._backward(chosen, share)
-        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.net.parameters()]
-        for parameter, grad in zip(self.net.parameters(), grads, strict=True):
-            parameter.grad = grad
-        self.team.add([sums, *grads])
+        gradients = []
+        for parameter in self.net.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        # Shares are parts of the batch's mean: their sum over the processes is the mean.
+        self.team.add([sums, *gradients])
         return float(sums[0]), int(sums[1]), float(sums[2])
 
     def _backward(self, chosen: NDArray[np.int64], share: slice) -> torch.Tensor:
@@ -170,9 +176,10 @@ class Trainer:
         masks = [mask[share].to(device) for mask in self.net.dropout(len(chosen), draws)]
         self.net.train()
         trace = self.net.trace(x, lengths, masks)
-        each = self._loss(trace.scores, labels, batch)
+        # This process's part of the loss of the whole batch.
         part = len(labels) / len(chosen)
-        loss = each / len(chosen)
+        loss = self._loss(trace.scores, labels, batch) / len(chosen)
+        # The penalty on activity: mean squared rate of each layer.
         rates = _rates(trace.spikes, lengths)
         square = torch.stack([rate.square().mean() for rate in rates]).sum()
         (loss + self.spec.sparsity * part * square + part * trace.auxiliary).backward()
@@ -181,15 +188,14 @@ class Trainer:
         return torch.stack([loss.detach(), right, part * mean])
 
     def _loss(self, scores: torch.Tensor, labels: torch.Tensor, batch: EventBatch) -> torch.Tensor:
-        """Return the cross-entropy of scores, summed; of recordings that were cut, both classes by their shares."""
+        """Return the summed cross-entropy of scores; with cutmix both classes count by their shares of the events."""
         smoothing = self.spec.smoothing
         if not batch.shares.any():
             return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="sum")
-        shares, others = (torch.from_numpy(part).to(labels.device) for part in (batch.shares, batch.others))
-        own, other = (
-            nn.functional.cross_entropy(scores, classes, label_smoothing=smoothing, reduction="none")
-            for classes in (labels, others)
-        )
+        shares = torch.from_numpy(batch.shares).to(labels.device)
+        others = torch.from_numpy(batch.others).to(labels.device)
+        own = nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="none")
+        other = nn.functional.cross_entropy(scores, others, label_smoothing=smoothing, reduction="none")
         return ((1 - shares) * own + shares * other).sum()
 
     def _epoch(self, on_progress: Callable[[EpochProgress], None]) -> None:
@@ -200,37 +206,30 @@ class Trainer:
         loss = 0.0
         right = 0
         rate = 0.0
-        seen = 0
+        done = 0
         for k, chosen in enumerate(batches):
-            learning_rate = self._step(chosen, sums := self.gradient(chosen), len(batches))
-            seen += len(chosen)
-            loss = loss + sums[0] * len(chosen)
-            right = right + sums[1]
-            rate = rate + sums[2] * len(chosen)
-            on_progress(EpochProgress(state.epoch + 1, k + 1, len(batches), loss / seen, right / seen))
+            batch_loss, batch_right, batch_rate = self.gradient(chosen)
+            learning_rate = self._step(batch_loss, len(batches))
+            done += len(chosen)
+            loss += batch_loss * len(chosen)
+            right += batch_right
+            rate += batch_rate * len(chosen)
+            on_progress(EpochProgress(state.epoch + 1, k + 1, len(batches), loss / done, right / done))
         state.epoch += 1
         record = EpochRecord(loss=loss / size, accuracy=right / size, rate=rate / size, learning_rate=learning_rate)
         if self.validation is not None:
-            of_validation = loss_and_accuracy(self.scores(self.validation), self.validation)
-            record = replace(record, validation_loss=of_validation[0], validation_accuracy=of_validation[1])
+            validation_loss, accuracy = loss_and_accuracy(self.scores(self.validation), self.validation)
+            record = replace(record, validation_loss=validation_loss, validation_accuracy=accuracy)
         self._keep_best(replace(record, seconds=time.perf_counter() - began))
 
-    def _step(self, chosen: NDArray[np.int64], sums: tuple[float, int, float], steps: int) -> float:
+    def _step(self, loss: float, steps: int) -> float:
+        """Clip the gradients and move the weights; return the learning rate. `steps`: steps of an epoch."""
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.spec.clip)
         state = self.state
-        if not (math.isfinite(sums[0]) and bool(torch.isfinite(norm))):
-            if not math.isfinite(sums[0]):
-                what = f"the loss is {sums[0]}"
-            else:
-                what = "a gradient is not finite"
-            if state.epoch and self.checkpoint:
-                kept = f"; {self.checkpoint} holds epoch {state.epoch}"
-            else:
-                kept = ""
-            raise NeurosimError(
-                f"training: {what} at step {state.step + 1}, in epoch {state.epoch + 1}{kept}; train again with a "
-                "lower training.learning_rate"
-            )
+        if not math.isfinite(loss):
+            self._fail(f"the loss is {loss}")
+        if not bool(torch.isfinite(norm)):
+            self._fail("a gradient is not finite")
         learning_rate = self.spec.learning_rate_at(state.step, steps * self.spec.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
@@ -238,11 +237,22 @@ class Trainer:
         state.step += 1
         return learning_rate
 
+    def _fail(self, reason: str) -> NoReturn:
+        state = self.state
+        checkpoint = ""
+        if state.epoch and self.checkpoint:
+            checkpoint = f"; {self.checkpoint} holds epoch {state.epoch}"
+        raise NeurosimError(
+            f"training: {reason} at step {state.step + 1}, in epoch {state.epoch + 1}{checkpoint}; train again with a "
+            "lower training.learning_rate"
+        )
+
     def _keep_best(self, record: EpochRecord) -> None:
         """Keep the weights if they are the best; stop after `patience` epochs without improvement."""
         state = self.state
         state.history.append(record)
-        if self.validation is None or state.best == 0 or record.is_better_than(state.history[state.best - 1]):
+        without_rival = self.validation is None or state.best == 0
+        if without_rival or record.is_better_than(state.history[state.best - 1]):
             state.best = state.epoch
             self.best_weights = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
         patience = self.spec.patience
@@ -258,16 +268,15 @@ class Trainer:
         return out.numpy()
 
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the recordings of each step, in an order of the epoch, those of similar durations together."""
+        """Return the recordings of each step, in the order of an epoch; similar durations come together."""
         size = self.spec.batch
         generator = np.random.Generator(np.random.Philox(rng_key(self.seed, "training", "order", str(epoch))))
-        groups = np.array_split(
-            generator.permutation(len(self.train)), max(1, len(self.train) // (SORTED_BATCHES * size))
-        )
+        permutation = generator.permutation(len(self.train))
+        groups = np.array_split(permutation, max(1, len(self.train) // (SORTED_BATCHES * size)))
         durations = self.train.durations
         order = np.concatenate([group[np.argsort(durations[group], kind="stable")] for group in groups])
-        cut = [order[k : k + size] for k in range(0, len(order), size)]
-        return [cut[k] for k in generator.permutation(len(cut))]
+        batches = [order[k : k + size] for k in range(0, len(order), size)]
+        return [batches[k] for k in generator.permutation(len(batches))]
 
 
 @torch.no_grad()
@@ -281,6 +290,7 @@ def scores(
     else:
         every = chosen
     out = np.empty((len(every), net.classes), np.float32)
+    # By duration: recordings of a batch then need little padding.
     order = np.argsort(recordings.durations[every], kind="stable")
     for first in range(0, len(every), EVALUATION_BATCH):
         part = order[first : first + EVALUATION_BATCH]
@@ -291,7 +301,7 @@ def scores(
 
 def loss_and_accuracy(scores: NDArray[np.float32], recordings: Labelled) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy of scores [n, classes]."""
-    assert recordings.labels is not None  # binning has made sure
+    assert recordings.labels is not None  # checked by the binning
     labels = torch.from_numpy(recordings.labels)
     outputs = torch.from_numpy(np.asarray(scores))
     loss = nn.functional.cross_entropy(outputs, labels)

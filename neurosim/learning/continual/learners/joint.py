@@ -16,7 +16,7 @@ from ....base.errors import NeurosimError, check_fields
 from ...layers.start import START_RATE, gain_for_rate
 from ...training.augment import Augment
 from ...training.binning import EventBatch
-from ...training.net import LayerActivity
+from ...training.classifier import LayerActivity
 from ...training.records import EpochProgress
 from ...training.specs import TrainingSpec
 from ...training.trainer import Trainer
