@@ -43,7 +43,7 @@ def test_inputs_drop_out_by_key_and_are_scaled_otherwise() -> None:
     for k, end in enumerate((4, 11, 1)):
         torch.testing.assert_close(short[k], net(x[:end], masks=keys)[k])
     torch.testing.assert_close(net(x), net.elm(x * 0.5)[0][-1])
-    seen = net._kept(torch.ones(200, 3, 13), keys[0])
+    seen = net._mask(torch.ones(200, 3, 13), keys[0])
     assert set(seen.unique().tolist()) == {0.0, 1.0} and abs(float(seen.mean()) - 0.5) < 0.02
     assert ELMNet((13,), 3, ELMSpec(dropout=0.0)).dropout(3, 5) == []
 
