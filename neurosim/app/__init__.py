@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .runs.frame.folder import open_run as open_run
     from .runs.frame.folder import read_metrics as read_metrics
     from .runs.frame.folder import record as record
+    from .runs.frame.lifecycle import resume as resume
+    from .runs.frame.lifecycle import start as start
     from .runs.frame.options import RunOptions as RunOptions
 
 # Loaded on first use.
