@@ -1,4 +1,4 @@
-"""What a network is: populations of neurons, projections of synapses, learning rules, stimuli."""
+"""Networks: populations of neurons, projections of synapses, learning rules, stimuli."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Population:
     """Units of one model.
 
     Attributes:
-        name: by which projections, stimuli and results refer to it.
+        name: name in projections, stimuli and results.
         shape: units along each dimension, or their number.
         model: a neuron, `SpikeSource()`, `PoissonSource(rate)`, or `Windowed(model, window)`.
         initial: initial values that differ from those of the neuron, by state variable: a number, a vector [size] or
@@ -55,7 +55,7 @@ class Population:
     initial: Mapping[str, Value] = field(default_factory=dict)
     positions: NDArray | None = None
 
-    if TYPE_CHECKING:  # a number of units is taken too, and kept as a shape
+    if TYPE_CHECKING:  # a number of units is accepted too; the attribute is always a tuple
 
         def __init__(
             self,
@@ -68,51 +68,48 @@ class Population:
 
     def __post_init__(self) -> None:
         require(isinstance(self.name, str) and self.name != "", "Population.name", "must be a name", repr(self.name))
-        thing = f"Population[{self.name!r}]"
+        label = f"Population[{self.name!r}]"
         if isinstance(self.shape, (Sequence, np.ndarray)):
             shape = tuple(self.shape)
         else:
             shape = (self.shape,)
-        whole = all(is_integer(n) and n > 0 for n in shape) and shape
-        require(bool(whole), f"{thing}.shape", "must be integers > 0", self.shape)
+        fits = len(shape) > 0 and all(is_integer(n) and n > 0 for n in shape)
+        require(fits, f"{label}.shape", "must be integers > 0", self.shape)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
-        require(self.size <= MAX_UNITS, f"{thing}.shape", f"must unfold to <= {MAX_UNITS} units", self.size)
+        require(self.size <= MAX_UNITS, f"{label}.shape", f"must unfold to <= {MAX_UNITS} units", self.size)
         models = (Neuron, SpikeSource, PoissonSource, Windowed)
-        require(isinstance(self.model, models), f"{thing}.model", "must be a neuron, a source or Windowed", self.model)
+        require(isinstance(self.model, models), f"{label}.model", "must be a neuron, a source or Windowed", self.model)
         if isinstance(self.model, Windowed):
             units = self.model.model.outputs
             rule = f"must unfold to the {units} units of its {type(self.model.model).__name__}"
-            require(self.size == units, f"{thing}.shape", rule, self.size)
+            require(self.size == units, f"{label}.shape", rule, self.size)
         if isinstance(self.model, Neuron):
             for name, values in varied(self.model).items():
-                if isinstance(values, Distribution):
-                    held = self.size
-                else:
-                    held = values.size
-                rule = f"must hold {self.size} values, one a unit"
-                require(held == self.size, f"{thing}.model.{name}", rule, held)
+                # A distribution is drawn for each unit later.
+                if isinstance(values, np.ndarray):
+                    rule = f"must hold {self.size} values, one a unit"
+                    require(values.size == self.size, f"{label}.model.{name}", rule, values.size)
         if isinstance(self.model, PoissonSource):
-            check_rate_size(self.model, f"{thing}.model", self.size)
-        self._check_initial(thing)
+            check_rate_size(self.model, f"{label}.model", self.size)
+        self._check_initial(label)
         if self.positions is not None:
-            at = np.asarray(self.positions, np.float64)
-            require(
-                at.ndim == 2 and len(at) == self.size, f"{thing}.positions", f"must be [{self.size}, dims]", at.shape
-            )
-            require(bool(np.isfinite(at).all()), f"{thing}.positions", "must be finite", "NaN or infinity")
+            positions = np.asarray(self.positions, np.float64)
+            fits = positions.ndim == 2 and len(positions) == self.size
+            require(fits, f"{label}.positions", f"must be [{self.size}, dims]", positions.shape)
+            require(bool(np.isfinite(positions).all()), f"{label}.positions", "must be finite", "NaN or infinity")
 
-    def _check_initial(self, thing: str) -> None:
+    def _check_initial(self, label: str) -> None:
         if isinstance(self.model, Neuron):
             states = self.model.state
         else:
             states = ()
-        require(isinstance(self.initial, Mapping), f"{thing}.initial", "must be a mapping by name", self.initial)
+        require(isinstance(self.initial, Mapping), f"{label}.initial", "must be a mapping by name", self.initial)
         for name, value in self.initial.items():
-            lookup(dict.fromkeys(states), name, f"{thing}.initial")
-            check_value(value, f"{thing}.initial[{name!r}]")
+            lookup(dict.fromkeys(states), name, f"{label}.initial")
+            check_value(value, f"{label}.initial[{name!r}]")
             if not isinstance(value, Distribution) and np.ndim(value) == 1:
-                held = np.size(value)
-                require(held == self.size, f"{thing}.initial[{name!r}]", f"must hold {self.size} values", held)
+                count = np.size(value)
+                require(count == self.size, f"{label}.initial[{name!r}]", f"must hold {self.size} values", count)
 
     @property
     def size(self) -> int:
@@ -130,10 +127,10 @@ class Projection:
 
     Attributes:
         source, target: names of populations; the target's model must be a neuron.
-        pattern: which units are connected.
+        pattern: rule of the pairs of units that are connected.
         weight: a number, a distribution, or a vector in the pattern's order; in the unit of the target's receptor.
         delay: s, the same choices; rounded to steps of the clock, at least one.
-        receptor: which input of the target; None means its first.
+        receptor: name of an input of the target; None means its first.
         name: unique in the network; None means "source->target".
         plasticity: the learning rule of the weights, which must all be in [w_min, w_max] at the start; None: they stay.
         short_term: short-term plasticity: recent spikes of a source change what its next one delivers; None means none.
@@ -169,23 +166,22 @@ class Projection:
         check_value(self.weight, f"{self}.weight")
         check_value(self.delay, f"{self}.delay")
         if not isinstance(self.delay, Distribution):
-            require(
-                np.min(self.delay, initial=1.0) > 0, f"{self}.delay", "must be > 0 s", np.min(self.delay, initial=1.0)
-            )
+            shortest = np.min(self.delay, initial=1.0)
+            require(shortest > 0, f"{self}.delay", "must be > 0 s", shortest)
         rules = (
             ("plasticity", LearningRule, "a learning rule"),
             ("short_term", ShortTermPlasticity, "a ShortTermPlasticity"),
             ("homeostasis", Homeostasis, "a rule of homeostasis"),
         )
-        for name, kind, what in rules:
+        for name, kind, noun in rules:
             value = getattr(self, name)
-            require(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {what} or None", value)
+            require(value is None or isinstance(value, kind), f"{self}.{name}", f"must be {noun} or None", value)
         for name in ("dendritic_delay_fraction", "p_transmit"):
             share = getattr(self, name)
             valid = isinstance(share, (int, float, np.number)) and 0 <= share <= 1
             require(bool(valid), f"{self}.{name}", "must be a number from 0 to 1", share)
-        alone = self.plasticity is None or self.p_transmit == 1
-        require(alone, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
+        compatible = self.plasticity is None or self.p_transmit == 1
+        require(compatible, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
 
@@ -197,10 +193,12 @@ class Projection:
     def check_bounds(self, weights: NDArray) -> None:
         """Raise `NeurosimInputError` where a plastic projection would start with weights beyond its rule's bounds."""
         rule = self.plasticity
-        if rule is not None:
-            bad = weights[(weights < rule.w_min) | (weights > rule.w_max)]
+        if rule is None:
+            return
+        outside = weights[(weights < rule.w_min) | (weights > rule.w_max)]
+        if outside.size:
             span = f"[{rule.w_min:g}, {rule.w_max:g}] of its {type(rule).__name__}"
-            require(bad.size == 0, f"{self}.weight", f"must lie in {span}", bad[0] if bad.size else None)
+            require(False, f"{self}.weight", f"must lie in {span}", outside[0])
 
     def __str__(self) -> str:
         return f"Projection[{self.name!r}]"
@@ -213,8 +211,8 @@ class Link:
 
     Attributes:
         source, target: names of populations; the target's model must be `Windowed`.
-        receptor: which input of the target; None means its first.
-        offset: the input that unit 0 of the source is; links to one receptor may share inputs.
+        receptor: name of an input of the target; None means its first.
+        offset: index of the input that unit 0 of the source feeds; links to one receptor may share inputs.
         name: unique in the network; None means "source->target".
     """
 
@@ -255,9 +253,9 @@ class Network:
     links: Sequence[Link] = ()
 
     def __post_init__(self) -> None:
-        listed: tuple[tuple[type, ...], ...] = ((Population,), (Projection,), (PoissonInput, Current), (Link,))
-        for entry, kinds in zip(fields(self), listed, strict=True):
-            # By name: sums of inputs are then made in one order, however the network was put together.
+        types: tuple[tuple[type, ...], ...] = ((Population,), (Projection,), (PoissonInput, Current), (Link,))
+        for entry, kinds in zip(fields(self), types, strict=True):
+            # By name: inputs are then summed in one order, however the network was put together.
             ordered = _by_name(f"Network.{entry.name}", getattr(self, entry.name), kinds)
             object.__setattr__(self, entry.name, ordered)
         require(len(self.populations) > 0, "Network.populations", "needs at least one", 0)
@@ -281,7 +279,7 @@ class Network:
 
     @cached_property
     def numbers(self) -> dict[str, int]:
-        """Number of each population, by name."""
+        """Return the number of each population, by name."""
         return {population.name: number for number, population in enumerate(self.populations)}
 
     def population(self, name: str, what: str = "Network.population") -> Population:
@@ -294,45 +292,49 @@ class Network:
         Raises:
             NeurosimInputError: links between windowed populations form a circle.
         """
-        left = {p.name: p for p in self.populations if isinstance(p.model, Windowed)}
+        # Topological order: take the populations that no remaining one feeds, until none remains.
+        remaining = {p.name: p for p in self.populations if isinstance(p.model, Windowed)}
         ordered: list[Population] = []
-        while left:
-            fed = {link.target for link in self.links if link.source in left}
-            ready = [p for name, p in left.items() if name not in fed]
+        while remaining:
+            fed = {link.target for link in self.links if link.source in remaining}
+            ready = [p for name, p in remaining.items() if name not in fed]
             if not ready:
                 raise NeurosimInputError(
-                    f"Network.links: must form no circle (got one through {', '.join(sorted(left))}); a code may act "
-                    "on the next window through a projection to neurons"
+                    f"Network.links: must form no circle (got one through {', '.join(sorted(remaining))}); a code may "
+                    "act on the next window through a projection to neurons"
                 )
             ordered += ready
-            left = {name: p for name, p in left.items() if name in fed}
+            remaining = {name: p for name, p in remaining.items() if name in fed}
         return tuple(ordered)
 
     def with_learned(self, learned: Mapping[str, Mapping[str, NDArray]], *, learn: bool) -> Network:
-        """Return the network with windowed populations that start from what they have learned.
+        """Return the network with windowed populations that start from learned state.
 
         Args:
             learned: `Result.learned`; a population that is not in it starts as in this network.
             learn: whether populations that learn in this network go on learning.
 
         Raises:
-            NeurosimInputError: a name that is not that of a windowed population.
+            NeurosimInputError: a name that no windowed population has.
         """
         windowed = {p.name: p.model for p in self.populations if isinstance(p.model, Windowed)}
         for name in learned:
             lookup(windowed, name, "Network.with_learned.learned")
-        models = {
-            name: replace(model, learn=model.learn and learn, learned=learned.get(name, model.learned))
-            for name, model in windowed.items()
-        }
-        return replace(self, populations=[replace(p, model=models.get(p.name, p.model)) for p in self.populations])
+        models: dict[str, Model] = {}
+        for name, model in windowed.items():
+            state = learned.get(name, model.learned)
+            models[name] = replace(model, learn=model.learn and learn, learned=state)
+        populations = [replace(p, model=models.get(p.name, p.model)) for p in self.populations]
+        return replace(self, populations=populations)
 
     def _check_teachers(self) -> None:
         """Raise `NeurosimInputError` for a model that learns from a receptor that no link ends on."""
         linked = {(link.target, self.link_receptor(link)) for link in self.links}
         for population in self.windowed():
             assert isinstance(population.model, Windowed)
-            for receptor in population.model.model.teachers if population.model.learn else ():
+            if not population.model.learn:
+                continue
+            for receptor in population.model.model.teachers:
                 if (population.name, receptor) not in linked:
                     raise NeurosimInputError(
                         f"Population[{population.name!r}].model: learns from its receptor '{receptor}', on which no "
@@ -368,9 +370,10 @@ class Network:
         if not isinstance(model, Neuron):
             if isinstance(model, Windowed):
                 got = "a windowed one"
+                hint = "; use a Link"
             else:
                 got = "a source"
-            hint = "; use a Link" if isinstance(model, Windowed) else ""
+                hint = ""
             raise NeurosimInputError(
                 f"{projection}.target: must be a population of neurons (got {got}, '{projection.target}'){hint}"
             )
@@ -389,10 +392,9 @@ class Network:
         ends = ("target", "source") if isinstance(stimulus, GapJunctions) else ("target",)
         for end in ends:
             model = self.population(getattr(stimulus, end), f"{stimulus}.{end}").model
-            kind = type(model).__name__
-            takes = "must be of neurons with a parameter i_offset, to which it adds"
-            acts = isinstance(model, Neuron) and any(f.name == "i_offset" for f in fields(model))  # type: ignore[arg-type]
-            require(acts, f"{stimulus}.{end}", takes, kind)
+            rule = "must be of neurons with a parameter i_offset, to which it adds"
+            takes_current = isinstance(model, Neuron) and any(f.name == "i_offset" for f in fields(model))  # type: ignore[arg-type]
+            require(takes_current, f"{stimulus}.{end}", rule, type(model).__name__)
         stimulus.check_size(size)
         if isinstance(stimulus, GapJunctions):
             source = self.population(stimulus.source).side
@@ -405,21 +407,20 @@ class Network:
         if isinstance(projection.weight, Distribution) or not isinstance(model, Neuron) or not model.positive:
             return
         receptor = model.receptors[self.receptor(projection)]
-        least = np.min(projection.weight, initial=0.0)
-        kind = type(model).__name__
-        require(
-            receptor not in model.positive or least >= 0, f"{projection}.weight", f"must be >= 0 S for {kind}", least
-        )
+        lowest = np.min(projection.weight, initial=0.0)
+        if receptor in model.positive:
+            require(lowest >= 0, f"{projection}.weight", f"must be >= 0 S for {type(model).__name__}", lowest)
 
 
 def _by_name(name: str, items: Sequence[Named], kinds: tuple[type, ...]) -> tuple[Named, ...]:
+    """Return items in order of their names; raise for an item of another type, or two of one name."""
     if isinstance(items, Iterable):
-        listed = tuple(items)
+        entries = tuple(items)
     else:
-        listed = (items,)
-    for item in listed:
+        entries = (items,)
+    for item in entries:
         require(isinstance(item, kinds), name, f"must be a list of {' or '.join(k.__name__ for k in kinds)}", item)
-    ordered = tuple(sorted(listed, key=lambda item: item.name or ""))
+    ordered = tuple(sorted(entries, key=lambda item: item.name or ""))
     for a, b in itertools.pairwise(ordered):
         if a.name == b.name:
             raise NeurosimInputError(f"Network: two {type(a).__name__}s are named '{a.name}'; give one another name")

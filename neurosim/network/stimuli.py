@@ -1,4 +1,4 @@
-"""Sources of spikes, Poisson input and currents: what a network receives from outside."""
+"""Stimuli of a network: sources of spikes, Poisson input and currents."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from .synapses.base import Pattern
 @final
 @dataclass(frozen=True)
 class SpikeSource:
-    """Units that play spikes: a recording, or the output of another simulation. An event at time t belongs to the step
-    that contains t, and leaves its unit like a spike of a neuron in that step."""
+    """Units that play spikes: a recording, or the output of another simulation.
+
+    An event at time t belongs to the step that contains t, and leaves its unit like a spike of a neuron in that step.
+    """
 
 
 @final
@@ -31,7 +33,7 @@ class PoissonSource:
 
     Attributes:
         rate: spikes/s of every unit; [units] for each; with `times` [times] or [times, units].
-        times: [times] s, ascending from 0: when each of the rates begins, rounded to steps. None: the rate stays.
+        times: [times] s, ascending from 0: start of each rate, rounded to steps. None: the rate stays.
     """
 
     rate: float | NDArray
@@ -51,9 +53,9 @@ class PoissonInput:
         rate: spikes/s that each unit receives (the sum n f of n sources at f spikes/s); [units] for each; with `times`
             [times] or [times, units].
         weight: of each spike, in the unit of the receptor.
-        receptor: which input of the target; None means its first.
+        receptor: name of an input of the target; None means its first.
         name: unique in the network; None means "poisson->target".
-        times: [times] s, ascending from 0: when each of the rates begins, rounded to steps. None: the rate stays.
+        times: [times] s, ascending from 0: start of each rate, rounded to steps. None: the rate stays.
     """
 
     target: str
@@ -92,16 +94,16 @@ class Current(ABC):
             object.__setattr__(self, "name", f"current->{self.target}")
         if self.units is not None:
             units = _frozen(self, "units")
-            valid = units.ndim == 1 and units.size == len(np.unique(units)) and units.min(initial=0) >= 0
-            valid = valid and bool((units % 1 == 0).all())
-            require(valid, f"{self}.units", "must be different numbers of units", self.units)
+            are_distinct = units.ndim == 1 and units.size == len(np.unique(units))
+            are_indices = units.min(initial=0) >= 0 and bool((units % 1 == 0).all())
+            require(are_distinct and are_indices, f"{self}.units", "must be different numbers of units", self.units)
             _frozen(self, "units", np.int64)
 
     def __str__(self) -> str:
         return f"{type(self).__name__}[{self.name!r}]"
 
     def check_size(self, size: int) -> None:
-        """Raise `NeurosimInputError` where a unit is none of the `size` of the target."""
+        """Raise `NeurosimInputError` for a unit beyond the `size` of the target."""
         if self.units is not None:
             highest = int(np.max(self.units, initial=0))
             require(highest < size, f"{self}.units", f"must be < the {size} units of its target", highest)
@@ -113,7 +115,7 @@ class StepCurrent(Current):
     """A current that changes at given times and stays between: steps, or any waveform sampled at the clock.
 
     Attributes:
-        times: [times] s, ascending, >= 0: when each amplitude begins, rounded to steps; 0 A before the first.
+        times: [times] s, ascending, >= 0: start of each amplitude, rounded to steps; 0 A before the first.
         amplitudes: [times] A, or [times, units] for each of `units`.
 
     Source: PyNN's StepCurrentSource, NEST's step_current_generator.
@@ -126,8 +128,8 @@ class StepCurrent(Current):
         super().__post_init__()
         times = _frozen(self, "times")
         amplitudes = _frozen(self, "amplitudes")
-        rising = times.ndim == 1 and times.size > 0 and times[0] >= 0 and bool((np.diff(times) > 0).all())
-        require(rising and bool(np.isfinite(times).all()), f"{self}.times", "must ascend from >= 0 s", times[:1])
+        ascends = _ascends(times) and times[0] >= 0
+        require(ascends, f"{self}.times", "must ascend from >= 0 s", times[:1])
         fits = amplitudes.ndim in (1, 2) and len(amplitudes) == len(times)
         require(fits, f"{self}.amplitudes", f"must be [{len(times)}] or [{len(times)}, units]", amplitudes.shape)
         require(bool(np.isfinite(amplitudes).all()), f"{self}.amplitudes", "must be finite", "NaN or infinity")
@@ -205,8 +207,8 @@ class NoiseCurrent(Current):
         super().check_size(size)
         count = size if self.units is None else len(self.units)
         for name in ("mean", "sd"):
-            held = np.shape(getattr(self, name))
-            require(held in ((), (count,)), f"{self}.{name}", f"must be a number or [{count}]", held)
+            shape = np.shape(getattr(self, name))
+            require(shape in ((), (count,)), f"{self}.{name}", f"must be a number or [{count}]", shape)
 
 
 @final
@@ -219,8 +221,8 @@ class GapJunctions(Current):
 
     Attributes:
         target, source: names of populations, or one name twice.
-        pattern: which pairs are coupled; within a population a pair that is listed both ways is one junction, and no
-            neuron is coupled to itself.
+        pattern: rule of the pairs that are coupled; within a population a pair that is listed both ways is one
+            junction, and no neuron is coupled to itself.
         conductance: S, >= 0: a number, a distribution, or a vector in the pattern's order.
 
     Source: Hodgkin & Huxley's cable with a resistor between cells; NEST's gap_junction.
@@ -238,8 +240,8 @@ class GapJunctions(Current):
         require(isinstance(self.pattern, Pattern), f"{self}.pattern", "must be a connection pattern", self.pattern)
         check_value(self.conductance, f"{self}.conductance")
         if not isinstance(self.conductance, Distribution):
-            least = np.min(self.conductance, initial=0.0)
-            require(least >= 0, f"{self}.conductance", "must be >= 0 S", least)
+            lowest = np.min(self.conductance, initial=0.0)
+            require(lowest >= 0, f"{self}.conductance", "must be >= 0 S", lowest)
 
 
 CURRENTS = (StepCurrent, SineCurrent, NoiseCurrent, GapJunctions)
@@ -259,29 +261,37 @@ def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
     times = owner.times
     if rate.ndim:
         rate = _frozen(owner, "rate")
-    number = rate.dtype.kind in "iuf" and not isinstance(owner.rate, bool)
-    least = float(np.min(rate, initial=0.0)) if number else owner.rate
-    valid = number and bool(np.isfinite(rate).all()) and least >= 0
-    require(bool(valid), f"{name}.rate", "must be >= 0 spikes/s", least if rate.ndim else owner.rate)
+    are_numbers = rate.dtype.kind in "iuf" and not isinstance(owner.rate, bool)
+    # The error names the lowest rate of several.
+    lowest = owner.rate
+    if are_numbers and rate.ndim:
+        lowest = float(np.min(rate, initial=0.0))
+    valid = are_numbers and bool(np.isfinite(rate).all()) and bool(np.all(rate >= 0))
+    require(valid, f"{name}.rate", "must be >= 0 spikes/s", lowest)
     if times is None:
         rule = "must be a number or [units]; give times for rates that change"
         require(rate.ndim <= 1, f"{name}.rate", rule, rate.shape)
         return
     times = _frozen(owner, "times")
-    rising = times.ndim == 1 and times.size > 0 and times[0] == 0 and bool((np.diff(times) > 0).all())
-    require(rising and bool(np.isfinite(times).all()), f"{name}.times", "must ascend from 0 s", times[:1])
+    ascends = _ascends(times) and times[0] == 0
+    require(ascends, f"{name}.times", "must ascend from 0 s", times[:1])
     fits = rate.ndim in (1, 2) and len(rate) == len(times)
     require(fits, f"{name}.rate", f"must be [{len(times)}] or [{len(times)}, units], one a time", rate.shape)
 
 
+def _ascends(times: NDArray) -> bool:
+    """Return whether an array holds at least one time, all finite and ascending."""
+    return times.ndim == 1 and times.size > 0 and bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
+
+
 def _frozen(owner: Any, name: str, dtype: Any = np.float64) -> NDArray[Any]:
-    """Keep a field as an array that cannot be written to, and return it."""
+    """Replace a field by an array that cannot be written to, and return it."""
     value = getattr(owner, name)
     try:
         array: NDArray[Any] = np.array(value, dtype)
     except (TypeError, ValueError):
-        owned = owner if isinstance(owner, (Current, PoissonInput)) else type(owner).__name__
-        raise NeurosimInputError(f"{owned}.{name}: must be numbers, one a place (got {value!r:.60})") from None
+        label = owner if isinstance(owner, (Current, PoissonInput)) else type(owner).__name__
+        raise NeurosimInputError(f"{label}.{name}: must be numbers, one a place (got {value!r:.60})") from None
     array.flags.writeable = False
     object.__setattr__(owner, name, array)
     return array

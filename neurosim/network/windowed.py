@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from ..base.errors import NeurosimInputError, require
 from ..base.measure.work import LayerCounts
 
-# Bound of counters in saved states: what is counted on from there stays within 64 bits.
+# Bound of counters in saved states, so that counting on from there stays within 64 bits.
 MAX_COUNT = 2**62
 
 
 class Arrivals(NamedTuple):
-    """What reached one receptor in one window.
+    """Spikes at one receptor in one window.
 
     Attributes:
         units: [n] int32, ascending: the inputs that received a spike.
-        counts: [n] int64, how many each received.
+        counts: [n] int64, number of spikes of each.
     """
 
     units: NDArray[np.int32]
@@ -31,10 +31,10 @@ class Arrivals(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a model did in one window.
+    """Result of a model in one window.
 
     Attributes:
-        units: [n] int32, ascending: the units that spike at the end of the window, as often as they do.
+        units: [n] int32, ascending: the units that spike at the end of the window, repeated for each of their spikes.
         synaptic_operations: number of synapses that active inputs selected.
         readings: a number for each of the model's `readings`.
     """
@@ -74,7 +74,7 @@ class WindowTotals(NamedTuple):
         """Return the row of a population in the table of measures; see `LayerCounts` for the arguments.
 
         Args:
-            dense_operations: those of a dense network in one window.
+            dense_operations: operations of a dense network in one window.
             membranes: number of values that every window updates.
         """
         return LayerCounts(
@@ -113,43 +113,43 @@ class WindowModel(ABC):
     @property
     @abstractmethod
     def receptors(self) -> Mapping[str, int]:
-        """Number of inputs of each receptor, by name; links without a receptor end on the first."""
+        """Return the number of inputs of each receptor, by name; links without a receptor end on the first."""
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Number of units."""
+        """Return the number of units."""
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Names of the receptors without which it cannot learn, such as that of labels."""
+        """Return the names of the receptors without which it cannot learn, such as the one for labels."""
         return ()
 
     @property
     def readings(self) -> tuple[str, ...]:
-        """Names of the numbers that every window yields beside its spikes, such as an anomaly score."""
+        """Return the names of the numbers that every window yields beside its spikes, such as an anomaly score."""
         return ()
 
     @property
     def fixed_window(self) -> float | None:
-        """The only window in seconds with which it runs as it was trained; None for any."""
+        """Return the window, s, of the training of the model, the only one it runs with; None: it runs with any."""
         return None
 
     @abstractmethod
     def start(self) -> WindowState:
-        """Return a new state, with what the model has learned so far, at the start of a recording."""
+        """Return a new state at the start of a recording, with the weights that the model has learned so far."""
 
 
 class WindowState(ABC):
-    """Everything about a model that changes while it runs."""
+    """State of a model, all of it that changes while it runs."""
 
     @abstractmethod
     def begin(self) -> None:
-        """Start a new recording: context ends, and what was learned stays."""
+        """Start a new recording: forget the context, keep what was learned."""
 
     @property
     def missing(self) -> str | None:
-        """Receptor without whose spike the recording so far has taught a learning model nothing; None: no such."""
+        """Return a receptor whose spikes a learning model needs and has not received in this recording, or None."""
         return None
 
     @abstractmethod
@@ -160,7 +160,7 @@ class WindowState(ABC):
         """
 
     def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
-        """Return the outputs of windows that follow one another: as `step` gives them, by one call where that gains.
+        """Return the outputs of consecutive windows, equal to those of `step`; a model may override it to be faster.
 
         windows: at least one.
         """
@@ -168,7 +168,7 @@ class WindowState(ABC):
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray]:
-        """Return copies of all that later windows depend on."""
+        """Return copies of all arrays that later windows depend on."""
 
     @abstractmethod
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
@@ -192,8 +192,8 @@ class Windowed:
     (k + 1) window; codes of other windowed populations that end at that moment belong to the window, too.
 
     Attributes:
-        model: what happens in a window.
-        window: s; must be a whole number of steps of the clock.
+        model: the model, called once a window.
+        window: s; must be an integer number of steps of the clock.
         learn: whether the model learns while it runs.
         learned: arrays of a state to start from: an entry of `Result.learned`, or None for those of the model.
 
@@ -209,8 +209,8 @@ class Windowed:
     def __post_init__(self) -> None:
         if not isinstance(self.model, WindowModel):
             raise NeurosimInputError(f"Windowed.model: must be a WindowModel (got {type(self.model).__name__})")
-        good = isinstance(self.window, (int, float)) and math.isfinite(self.window) and self.window > 0
-        require(good, "Windowed.window", "must be > 0 s", self.window)
+        valid = isinstance(self.window, (int, float)) and math.isfinite(self.window) and self.window > 0
+        require(valid, "Windowed.window", "must be > 0 s", self.window)
         fixed = self.model.fixed_window
         rule = f"must be {fixed} s, the step of its {type(self.model).__name__}"
         same = fixed is None or math.isclose(self.window, fixed, rel_tol=1e-6)
@@ -221,7 +221,7 @@ class Windowed:
         """Return a new state at the start of a recording.
 
         Raises:
-            NeurosimInputError: `learned` is that of another model.
+            NeurosimInputError: `learned` belongs to another model.
         """
         state = self.model.start()
         if self.learned is not None:
@@ -241,9 +241,14 @@ def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, 
     totals = np.zeros(4, np.int64)
     state.begin()
     for window in windows:
-        units = {receptor: np.asarray(active, np.int32) for receptor, active in window.items()}
-        output = state.step({k: Arrivals(v, np.ones(len(v), np.int64)) for k, v in units.items()}, learn=False)
-        totals += 1, sum(map(len, units.values())), len(output.units), output.synaptic_operations
+        arrivals = {}
+        spikes = 0
+        for receptor, active in window.items():
+            units = np.asarray(active, np.int32)
+            arrivals[receptor] = Arrivals(units, np.ones(len(units), np.int64))
+            spikes += len(units)
+        output = state.step(arrivals, learn=False)
+        totals += 1, spikes, len(output.units), output.synaptic_operations
     return [state.layer(name, WindowTotals(*totals.tolist()))]
 
 
@@ -258,11 +263,11 @@ def array_of(
     if name not in arrays:
         raise NeurosimInputError(f"state: array '{name}' is missing; give a state of the same model")
     array = np.asarray(arrays[name])
-    thing = f"state['{name}']"
+    label = f"state['{name}']"
     same = array.shape == like.shape and array.dtype == like.dtype
     form = f"{array.dtype.name} {list(array.shape)}"
-    require(same, thing, f"must be {like.dtype.name} {list(like.shape)}", form)
+    require(same, label, f"must be {like.dtype.name} {list(like.shape)}", form)
     if low is not None and high is not None:
         inside = (array >= low) & (array <= high)
-        require(bool(inside.all()), thing, f"must be in {low:g}..{high:g}", array[~inside][:1])
+        require(bool(inside.all()), label, f"must be in {low:g}..{high:g}", array[~inside][:1])
     return array

@@ -14,12 +14,12 @@ from .seadlif import SEAdLIF
 NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
 }
-# All models, by the names that files give them, and those of plugins.
+# All models, by their names in files, and those of plugins.
 MODELS: plugins.Extended[type[Neuron]] = plugins.Extended(
     "neurons",
     {
         **NEURONS,
         **{model.__name__: model for model in (DendriticLIF, NMDALIF, SEAdLIF, TwoCompartmentLIF)},
     },
-    lambda name, found: plugins.subclass("neurons", name, found, Neuron),
+    lambda name, plugin: plugins.subclass("neurons", name, plugin, Neuron),
 )

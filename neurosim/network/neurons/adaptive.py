@@ -23,16 +23,33 @@ PRECISION = 1e10
 
 @njit
 def _adex_slope(v, w, e, h, c):
+    """Return dv/dt and dw/dt; c holds `AdEx.exact_constants`."""
+    tau_mem = c[5]
+    tau_w = c[6]
+    leak = c[7]
+    rheobase = c[8]
+    threshold = c[9]
+    delta = c[11]
+    r = c[12]
+    offset = c[13]
+    a = c[14]
     # Beyond the threshold as at it: the upswing is over, and must not overflow.
-    v = min(v, c[9])
-    upswing = c[11] * math.exp((v - c[8]) / c[11])
-    return (c[7] - v + upswing + c[12] * (e + h + c[13] - w)) / c[5], (c[14] * (v - c[7]) - w) / c[6]
+    v = min(v, threshold)
+    upswing = delta * math.exp((v - rheobase) / delta)
+    return (leak - v + upswing + r * (e + h + offset - w)) / tau_mem, (a * (v - leak) - w) / tau_w
 
 
 @njit
 def _izhikevich_slope(v, u, _x, _y, c):
+    """Return dv/dt and du/dt; c holds `Izhikevich.exact_constants`."""
+    square = c[5]
+    linear = c[6]
+    constant = c[7]
+    a = c[8]
+    b = c[9]
+    # Beyond the threshold as at it.
     v = min(v, c[11])
-    return (c[5] * v + c[6]) * v + c[7] - u, c[8] * (c[9] * v - u)
+    return (square * v + linear) * v + constant - u, a * (b * v - u)
 
 
 _adex_advance, _adex_find = integrator(_adex_slope)
@@ -52,7 +69,7 @@ class AdaptiveLIF(DeltaNeuron):
     where
         tau_mem: membrane time constant, s.
         tau_adapt: time constant of the threshold, s.
-        beta: what a spike adds to the threshold, V.
+        beta: rise of the threshold by a spike, V.
         v_threshold, v_leak, v_reset: V (or dimensionless, with weights alike).
         r: membrane resistance, ohm.
         i_offset: constant current, A.
@@ -102,7 +119,7 @@ class AdaptiveLIF(DeltaNeuron):
             u = v[i]
             wait = refractory[i]
             raised = a[i] * at(a_decay, i)
-            # tau_mem dv/dt = rest - v over a step: what is above rest decays. Then input arrives.
+            # tau_mem dv/dt = rest - v over a step: v - rest decays by exp(-dt / tau_mem). Then input arrives.
             free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
             # While refractory the membrane is clamped and cannot fire; beta < 0 may bring the threshold below it.
             new = u if wait > zero else free
@@ -123,9 +140,10 @@ class AdaptiveLIF(DeltaNeuron):
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        held = min(elapsed, state[1])
-        state[1] -= held
-        state[0] = c[2] + (state[0] - c[2]) * math.exp(-(elapsed - held) / c[0])
+        # The membrane is clamped until the refractory period ends, then decays to rest; the threshold always decays.
+        clamped = min(elapsed, state[1])
+        state[1] -= clamped
+        state[0] = c[2] + (state[0] - c[2]) * math.exp(-(elapsed - clamped) / c[0])
         state[2] *= math.exp(-elapsed / c[1])
 
     @staticmethod
@@ -134,6 +152,7 @@ class AdaptiveLIF(DeltaNeuron):
         tau_adapt = c[1]
         rest = c[2]
         threshold = c[3]
+        # From the end of the refractory period on: v = threshold + a, two exponentials of different time constants.
         a = state[2] * math.exp(-state[1] / tau_adapt)
         return state[1] + two_exponentials(rest - threshold, state[0] - rest, tau_mem, -a, tau_adapt)
 
@@ -161,13 +180,13 @@ class AdEx(ExactNeuron):
         tau_w: time constant of the adaptation current w, s.
         tau_syn: synaptic time constant, s.
         tau_syn_inhibitory: the same of the second receptor, s; None means tau_syn.
-        v_rheobase: where the exponential takes over (V_T), V.
-        delta_t: how sharply, V, > 0.
-        v_threshold: where the upswing is cut and a spike counted, V.
+        v_rheobase: potential at which the exponential takes over (V_T), V.
+        delta_t: sharpness of the upswing, V, > 0.
+        v_threshold: potential at which the upswing is cut and a spike counted, V.
         v_leak, v_reset: V.
         r: membrane resistance, ohm.
         a: subthreshold adaptation, S.
-        b: what a spike adds to w, A.
+        b: rise of w by a spike, A.
         i_offset: constant current, A.
         t_refractory: absolute refractory period, s.
 
@@ -289,14 +308,15 @@ class AdEx(ExactNeuron):
         w = state[2]
         e = state[3]
         h = state[4]
-        held = min(elapsed, state[1])
-        if held > 0.0:
-            state[1] -= held
+        clamped = min(elapsed, state[1])
+        if clamped > 0.0:
+            # While v is clamped, w relaxes to a (v - v_leak), and the currents decay.
+            state[1] -= clamped
             goal = c[14] * (v - c[7])
-            w = goal + (w - goal) * math.exp(-held / c[6])
-            e *= math.exp(-held * c[2])
-            h *= math.exp(-held * c[3])
-        state[0], state[2], state[3], state[4] = _adex_advance(v, w, e, h, elapsed - held, c)
+            w = goal + (w - goal) * math.exp(-clamped / c[6])
+            e *= math.exp(-clamped * c[2])
+            h *= math.exp(-clamped * c[3])
+        state[0], state[2], state[3], state[4] = _adex_advance(v, w, e, h, elapsed - clamped, c)
 
     @staticmethod
     def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
@@ -305,17 +325,17 @@ class AdEx(ExactNeuron):
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
         v = state[0]
-        held = state[1]
+        clamped = state[1]
         w = state[2]
         e = state[3]
         h = state[4]
-        if held > 0.0:
+        if clamped > 0.0:
             goal = c[14] * (v - c[7])
-            w = goal + (w - goal) * math.exp(-held / c[6])
-            e *= math.exp(-held * c[2])
-            h *= math.exp(-held * c[3])
+            w = goal + (w - goal) * math.exp(-clamped / c[6])
+            e *= math.exp(-clamped * c[2])
+            h *= math.exp(-clamped * c[3])
         ahead = _adex_find(v, w, e, h, c[9], c)
-        return ahead + held if ahead >= 0.0 else ahead - held
+        return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:
@@ -337,13 +357,13 @@ class Izhikevich(ExactNeuron):
     where
         a: rate of recovery, 1/s (a thousand times the paper's, which counts in ms).
         b: coupling of u to v, 1/s (a thousand times the paper's, which counts in mV).
-        d: what a spike adds to u, V/s (the paper's number).
+        d: rise of u by a spike, V/s (the paper's number).
         v_threshold, v_reset: V.
         i_offset: constant input, V/s (the paper's number).
 
     On a grid by Heun's method, second order in dt, v taken as v_threshold where a step leaves it beyond; in continuous
-    time by steps with an error below 1e-13 V. Starts at rest, or at
-    the reset where there is no rest. Defaults: regular spiking.
+    time by steps with an error below 1e-13 V. Starts at rest, or at the reset where there is no rest. Defaults: regular
+    spiking.
     State: v; u, V/s. Source: Izhikevich 2003, IEEE Trans. Neural Networks 14:1569.
     """
 
@@ -406,7 +426,7 @@ class Izhikevich(ExactNeuron):
             spiked[i] = fired
 
     def exact_constants(self) -> tuple[float, ...]:
-        # Of v 1 mV, of u what moves v by as much in 1 ms.
+        # Scales of the error: 1 mV of v, and 1 V/s of u, which moves v by 1 mV in 1 ms.
         tolerances = PRECISION / 1e-3, PRECISION
         shape = 4e4, 5e3, 140.0 + self.i_offset
         return (*tolerances, 0.0, 0.0, 2e-4, *shape, self.a, self.b, self.d, self.v_threshold, self.v_reset)

@@ -20,7 +20,7 @@ LATER = {"later": True}
 
 
 def written_fields(value: Any) -> list[Field[Any]]:
-    """Return the fields of a dataclass that a description of it holds: later ones only where they say something new."""
+    """Return the fields of a dataclass in its description; those marked `LATER` only if they differ from defaults."""
     return [f for f in fields(value) if f.metadata != LATER or not _is(getattr(value, f.name), f.default)]
 
 
@@ -36,10 +36,10 @@ class Neuron(ABC):
     file it is written in; nothing needs to be registered.
 
     The grid, for all models: step k leads the state from time k dt to (k + 1) dt. It integrates, then adds the input
-    that arrives at (k + 1) dt, then compares with the threshold, as NEST does. A spike found in step k is stamped
+    that arrives at (k + 1) dt, then compares with the threshold, as NEST does. A spike of step k has the time
     k dt, the start of its step, as Brian2 does; with a delay of d steps, d >= 1, it arrives in step k + d. After it a
-    neuron is held for `t_refractory`, rounded to whole steps: the next round(t_refractory / dt) steps leave the
-    membrane where the reset put it.
+    neuron is held for `t_refractory`, rounded to steps: the next round(t_refractory / dt) steps leave the membrane at
+    its reset.
 
     Parameters are checked by their names: `tau_...` must be > 0 s, `t_...` must be >= 0 s, all must be finite, and
     `v_reset` must lie below `v_threshold`.
@@ -78,19 +78,19 @@ class Neuron(ABC):
 
     @abstractmethod
     def initial(self) -> tuple[float, ...]:
-        """The value every unit starts from, one a state variable."""
+        """Return the initial value of each state variable, the same for all units."""
 
     @abstractmethod
     def constants(self, dt: float) -> tuple[float, ...]:
         """Return the numbers `step` uses, for steps of `dt` seconds, computed in float64.
 
-        Every parameter is a number here: where one differs from unit to unit, each unit is asked alone.
+        Every parameter is a number here: where one differs from unit to unit, this is called for each unit.
         """
 
     @staticmethod
     @abstractmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
-        """One grid step of n units, in place.
+        """Compute one grid step of n units, in place.
 
         Args:
             state: [len(state), n], read and written.
@@ -100,7 +100,7 @@ class Neuron(ABC):
             spiked: [n], set to 1 for units that fire, else to 0.
 
         All three float arrays have one dtype, float32 or float64. To be compiled to vector instructions the loop runs
-        over `range(spiked.size)`, reads what it needs into locals first, and selects (`a if condition else b`, one
+        over `range(spiked.size)`, reads rows and constants into locals first, and selects (`a if condition else b`, one
         variable at a time) where it would branch. Literals come as `c.dtype.type(1)`, or they widen float32.
         """
 
@@ -108,21 +108,22 @@ class Neuron(ABC):
 class ExactNeuron(Neuron):
     """A neuron that also runs in continuous time (`simulate(..., clock=None)`): its flow between events is known.
 
-    Four functions of one unit's state say how. They are compiled, from whatever file they are written in, for
-    pointers to float64: `state[0]` reads and writes, there is no length, no slice and no dtype. Times are in seconds.
+    Four functions of one unit's state describe it: `flow`, `jump`, `crossing` and `fire`. They are compiled, from
+    whatever file they are written in, for pointers to float64: `state[0]` reads and writes, there is no length, no
+    slice and no dtype. Times are in seconds.
 
     The state is that of `step`, but `refractory` holds seconds, not steps. A neuron held until a moment is free at it.
-    All that arrives at one unit at one moment is added before `crossing` is asked.
+    All weights that arrive at one unit at one moment are added before `crossing` is called.
     """
 
     @abstractmethod
     def exact_constants(self) -> tuple[float, ...]:
-        """The numbers the functions take as `c`."""
+        """Return the numbers that the functions take as `c`."""
 
     @staticmethod
     @abstractmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        """Lead the state over `elapsed` seconds without events, however far the next crossing is."""
+        """Move the state on by `elapsed` seconds without events, however far the next crossing is."""
 
     @staticmethod
     @abstractmethod
@@ -132,38 +133,39 @@ class ExactNeuron(Neuron):
     @staticmethod
     @abstractmethod
     def crossing(state: NDArray, c: NDArray) -> float:
-        """Seconds until the neuron fires if nothing arrives: 0 for now, inf for never. The state is left as it is.
+        """Return the seconds until the neuron fires if nothing arrives: 0 for now, inf for never; `state` stays.
 
-        A negative number -h says: not within h seconds; ask again then, if nothing has arrived. So a model need not
-        solve for a crossing that is far off, or may look ahead piecewise.
+        A negative number -h means: not within h seconds; it is called again then, if nothing has arrived. So a model
+        need not solve for a crossing that is far off, or may look ahead piecewise.
         """
 
     @staticmethod
     @abstractmethod
     def fire(state: NDArray, c: NDArray) -> None:
-        """Apply the spike to `state`, which is that at the moment of the crossing."""
+        """Apply the spike to `state`, the state at the moment of the crossing."""
 
 
 class DeltaNeuron(ExactNeuron):
-    """A neuron whose membrane, the first of its state, jumps by a weight, unless `refractory`, the second, is left."""
+    """A neuron whose membrane, the first state, jumps by a weight while `refractory`, the second state, is 0."""
 
     receptors: ClassVar[tuple[str, ...]] = ("input",)
 
     @staticmethod
     def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
+        # While refractory, input is lost.
         if state[1] <= 0.0:
             state[0] += weight
 
 
 def _check_parameter(name: str, parameter: str, value: Any) -> None:
+    """Check a parameter by its type and its name; a distribution is checked when it is drawn."""
     if isinstance(value, (bool, Distribution)):
         return
     if isinstance(value, np.ndarray):
-        kind = value.dtype.kind
+        valid = value.ndim == 1 and value.dtype.kind in "iuf"
     else:
-        kind = ""
-    number = isinstance(value, (int, float, np.integer, np.floating)) or (kind in "iuf" and np.ndim(value) == 1)
-    require(bool(number), name, "must be a number, a vector by unit or a distribution", f"{value!r:.60}")
+        valid = isinstance(value, (int, float, np.integer, np.floating))
+    require(valid, name, "must be a number, a vector by unit or a distribution", f"{value!r:.60}")
     check_each(name, np.isfinite, "must be finite", value)
     if parameter.startswith("tau_"):
         check_each(name, lambda tau: tau > 0, "must be > 0 s", value)
@@ -172,19 +174,22 @@ def _check_parameter(name: str, parameter: str, value: Any) -> None:
 
 
 def hold_steps(t_refractory: float, dt: float) -> float:
-    """Whole steps of `dt` for which a neuron is held after its spike; halves round up."""
+    """Return the number of steps of `dt` for which a neuron is held after its spike; halves round up."""
     return math.floor(t_refractory / dt + 0.5)
 
 
 def propagator(rates: Sequence[Sequence[float]], dt: float) -> NDArray[np.float64]:
-    """exp(A dt) of a small matrix A (1/s): the exact step of x' = A x.
+    """Return exp(A dt) of a small matrix A (1/s): the exact step of x' = A x.
 
     By scaling, Taylor series and squaring in float64; equal time constants need no case of their own.
     """
     a = np.asarray(rates, np.float64) * dt
-    squarings = max(0, math.frexp(float(np.abs(a).sum(axis=1).max()))[1] + 3)
+    # exp(a) = exp(a / 2^s)^(2^s), with s such that the norm of a / 2^s is at most 1/8.
+    norm = float(np.abs(a).sum(axis=1).max())
+    squarings = max(0, math.frexp(norm)[1] + 3)
     a = a / 2.0**squarings
-    total = term = np.eye(len(a))
+    term = np.eye(len(a))
+    total = term
     for k in range(1, 14):  # norm <= 1/8: the next term is below 1e-20
         term = term @ a / k
         total = total + term

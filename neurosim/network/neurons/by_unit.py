@@ -21,7 +21,9 @@ N = TypeVar("N")
 
 def at(constant: Any, i: int) -> Any:
     """Return a constant of unit i, in a `step`: the number that all units share, or entry i of a row [n]."""
-    return constant[i] if np.ndim(constant) else constant
+    if np.ndim(constant):
+        return constant[i]
+    return constant
 
 
 @overload(at, inline="always")
@@ -32,7 +34,7 @@ def _at(constant, i):
 
 
 def varied(neuron: Any) -> dict[str, NDArray | Distribution]:
-    """Return the parameters that are no plain numbers, by name."""
+    """Return the parameters that are vectors or distributions, by name."""
     values = {field.name: getattr(neuron, field.name) for field in fields(neuron)}
     return {name: value for name, value in values.items() if varies(value)}
 
@@ -43,17 +45,21 @@ def drawn(neuron: N, seed: int, population: str, size: int) -> N:
     Raises:
         NeurosimInputError: a value that was drawn breaks the parameter's rule: names parameter and unit.
     """
-    found = {name: value for name, value in varied(neuron).items() if isinstance(value, Distribution)}
-    values = {
-        name: draw(value, rng_key(seed, "initial", population, name), 0, size, name) for name, value in found.items()
-    }
-    return replace(neuron, **values) if values else neuron  # type: ignore[type-var]
+    values = {}
+    for name, value in varied(neuron).items():
+        if isinstance(value, Distribution):
+            key = rng_key(seed, "initial", population, name)
+            values[name] = draw(value, key, 0, size, name)
+    if not values:
+        return neuron
+    return replace(neuron, **values)  # type: ignore[type-var]
 
 
 def rows(neuron: N, numbers: Callable[[N], Sequence[float]]) -> NDArray[np.float64]:
-    """Return what `numbers` gives of a neuron, [k]; with parameters by unit of each unit's alone, [k, n].
+    """Return the k numbers that `numbers` computes of a neuron: [k], or [k, n] if parameters differ from unit to unit.
 
-    So a unit has the very constants of a neuron whose parameters are plain numbers. Distributions must be drawn.
+    `numbers` is called for each unit alone, so a unit has exactly the constants of a neuron whose parameters are plain
+    numbers. Distributions must be drawn before.
     """
     if not varied(neuron):
         return np.asarray(numbers(neuron), np.float64)
@@ -61,17 +67,18 @@ def rows(neuron: N, numbers: Callable[[N], Sequence[float]]) -> NDArray[np.float
 
 
 def _units(neuron: N) -> Iterator[N]:
+    """Yield one neuron for each unit, with its own numbers as parameters; it is overwritten by the next."""
     arrays = varied(neuron)
     unit = copy.copy(neuron)
     for values in zip(*(array.tolist() for array in arrays.values()), strict=True):  # type: ignore[union-attr]
         for name, value in zip(arrays, values, strict=True):
-            # Checked with its array: one object serves all units.
+            # The array was checked on construction: set the value without checks, in one object for all units.
             object.__setattr__(unit, name, value)
         yield unit
 
 
 def check_each(name: str, holds: Callable[..., Any], rule: str, *values: Value | None) -> None:
-    """Raise unless `holds(*values)`, of each unit where values are arrays; the first value is that of `name`.
+    """Raise unless `holds(*values)` for each unit where values are arrays; the first value belongs to `name`.
 
     Distributions are not checked before they are drawn.
 

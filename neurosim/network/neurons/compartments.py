@@ -65,18 +65,18 @@ class TwoCompartmentLIF(Neuron):
     def constants(self, dt: float) -> tuple[float, ...]:
         g = self.coupling
         d = self.coupling_dendrite
-        p = propagator(
-            [[-(1 + g) / self.tau_mem, g / self.tau_mem], [d / self.tau_dendrite, -(1 + d) / self.tau_dendrite]], dt
-        )
-        # Where both rest: of soma and dendrite by the current, which the leaks and the coupling share.
+        soma = [-(1 + g) / self.tau_mem, g / self.tau_mem]
+        dendrite = [d / self.tau_dendrite, -(1 + d) / self.tau_dendrite]
+        p = propagator([soma, dendrite], dt)
+        # Resting potentials: both slopes are 0. The current is shared between the leaks through the coupling.
         pull = self.r * self.i_offset / (1 + g + d)
         rest = self.v_leak + pull * (1 + d)
         rest_dendrite = self.v_leak + pull * d
         # While the soma is held at v_reset the dendrite relaxes alone.
-        held = (self.v_leak + d * self.v_reset) / (1 + d)
-        held_decay = math.exp(-dt * (1 + d) / self.tau_dendrite)
+        clamped = (self.v_leak + d * self.v_reset) / (1 + d)
+        clamped_decay = math.exp(-dt * (1 + d) / self.tau_dendrite)
         ends = self.v_threshold, self.v_reset, hold_steps(self.t_refractory, dt)
-        return (rest, rest_dendrite, p[0, 0], p[0, 1], p[1, 0], p[1, 1], held, held_decay, *ends)
+        return (rest, rest_dendrite, p[0, 0], p[0, 1], p[1, 0], p[1, 1], clamped, clamped_decay, *ends)
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
@@ -91,8 +91,8 @@ class TwoCompartmentLIF(Neuron):
         d_to_s = c[3]
         s_to_d = c[4]
         d_to_d = c[5]
-        held = c[6]
-        held_decay = c[7]
+        clamped = c[6]
+        clamped_decay = c[7]
         threshold = c[8]
         reset = c[9]
         hold = c[10]
@@ -103,11 +103,11 @@ class TwoCompartmentLIF(Neuron):
             wait = refractory[i]
             x = v[i] - at(rest, i)
             y = v_dendrite[i] - at(d_rest, i)
-            # What is above rest: a step of exp(A dt) of both compartments. Then input arrives.
+            # The distances x, y from rest move by exp(A dt), the step of both compartments. Then input arrives.
             free = at(rest, i) + x * at(s_to_s, i) + y * at(d_to_s, i) + arriving[i]
             flown = at(d_rest, i) + x * at(s_to_d, i) + y * at(d_to_d, i)
             # While refractory the soma is clamped and the dendrite relaxes towards it; no threshold is in reach.
-            alone = at(held, i) + (v_dendrite[i] - at(held, i)) * at(held_decay, i)
+            alone = at(clamped, i) + (v_dendrite[i] - at(clamped, i)) * at(clamped_decay, i)
             new = v[i] if wait > zero else free
             v_dendrite[i] = (alone if wait > zero else flown) + d_arriving[i]
             fired = new > (never if wait > zero else at(threshold, i))
@@ -173,11 +173,12 @@ class NMDALIF(Neuron):
         return self.v_leak, 0.0, 0.0, 0.0, 0.0, 0.0
 
     def constants(self, dt: float) -> tuple[float, ...]:
-        # h, g_nmda and the integral of g_nmda over the step.
+        # Variables h, g_nmda and the integral of g_nmda over the step, whose mean is the integral / dt.
         fall = 1 / self.tau_rise
         decay = 1 / self.tau_nmda
         p = propagator([[-fall, 0, 0], [fall, -decay, 0], [0, 1, 0]], dt)
         nmda = p[0, 0], p[1, 0], p[1, 1], self.r * p[2, 0] / dt, self.r * p[2, 1] / dt
+        # AMPA and GABA: g decays by exp(-dt / tau); its mean over the step is g tau / dt (1 - exp(-dt / tau)).
         simple = []
         for tau in (self.tau_ampa, self.tau_gaba):
             simple += [math.exp(-dt / tau), -self.r * tau / dt * math.expm1(-dt / tau)]

@@ -22,7 +22,13 @@ PRECISION = 1e10
 
 @njit
 def _slope(v, _w, e, h, c):
-    return (c[6] - v + c[7] * (e * (c[8] - v) + h * (c[9] - v))) / c[5], 0.0
+    """Return dv/dt, and 0 for the variable that the model lacks; c holds `CobaLIF.exact_constants`."""
+    tau_mem = c[5]
+    rest = c[6]
+    r = c[7]
+    e_excitatory = c[8]
+    e_inhibitory = c[9]
+    return (rest - v + r * (e * (e_excitatory - v) + h * (e_inhibitory - v))) / tau_mem, 0.0
 
 
 _advance, _find = integrator(_slope)
@@ -77,7 +83,8 @@ class CobaLIF(ExactNeuron):
         numbers = [-dt / self.tau_mem, self.v_leak + self.r * self.i_offset]
         taus = self.tau_syn, self.tau_syn_inhibitory or self.tau_syn
         for tau, reversal in zip(taus, (self.e_excitatory, self.e_inhibitory), strict=True):
-            # Of a conductance at the start of the step, times r: its end, its mean over the step, its pull.
+            # Factors of a conductance g at the start of the step: its end; its mean over the step times r,
+            # mean(g) = g tau / dt (1 - exp(-dt / tau)); and that times the reversal.
             mean = -self.r * tau / dt * math.expm1(-dt / tau)
             numbers += [math.exp(-dt / tau), mean, mean * reversal]
         return (*numbers, self.v_threshold, self.v_reset, hold_steps(self.t_refractory, dt))
@@ -108,7 +115,7 @@ class CobaLIF(ExactNeuron):
             wait = refractory[i]
             e = g_excitatory[i]
             h = g_inhibitory[i]
-            # With mean conductances: tau_mem dv/dt = total (goal - v), total = 1 + r (g_e + g_h), goal = where v ends.
+            # With mean conductances tau_mem dv/dt = total (goal - v), total = 1 + r (g_e + g_h); goal: limit of v.
             total = one + (e * at(e_mean, i) + h * at(h_mean, i))
             goal = (at(rest, i) + (e * at(e_pull, i) + h * at(h_pull, i))) / total
             # Solved over a step: rate = -dt / tau_mem.
@@ -139,12 +146,12 @@ class CobaLIF(ExactNeuron):
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
         e = state[2]
         h = state[3]
-        held = min(elapsed, state[1])
-        if held > 0.0:
-            state[1] -= held
-            e *= math.exp(-held * c[2])
-            h *= math.exp(-held * c[3])
-        state[0], _, state[2], state[3] = _advance(state[0], 0.0, e, h, elapsed - held, c)
+        clamped = min(elapsed, state[1])
+        if clamped > 0.0:
+            state[1] -= clamped
+            e *= math.exp(-clamped * c[2])
+            h *= math.exp(-clamped * c[3])
+        state[0], _, state[2], state[3] = _advance(state[0], 0.0, e, h, elapsed - clamped, c)
 
     @staticmethod
     def jump(state: NDArray, receptor: int, weight: float, c: NDArray) -> None:
@@ -154,15 +161,20 @@ class CobaLIF(ExactNeuron):
     def crossing(state: NDArray, c: NDArray) -> float:
         e = state[2]
         h = state[3]
-        held = state[1]
-        if held > 0.0:
-            e *= math.exp(-held * c[2])
-            h *= math.exp(-held * c[3])
-        # Where rest and the reversal of a conductance that is open lie at or below it, v never reaches the threshold.
-        if state[0] <= c[10] and c[6] <= c[10] and (c[8] <= c[10] or e <= 0.0) and (c[9] <= c[10] or h <= 0.0):
-            return math.inf
-        ahead = _find(state[0], 0.0, e, h, c[10], c)
-        return ahead + held if ahead >= 0.0 else ahead - held
+        clamped = state[1]
+        if clamped > 0.0:
+            e *= math.exp(-clamped * c[2])
+            h *= math.exp(-clamped * c[3])
+        rest = c[6]
+        threshold = c[10]
+        # Where v, rest and the reversals of all open conductances lie at or below it, v never reaches the threshold.
+        if state[0] <= threshold and rest <= threshold:
+            e_below = c[8] <= threshold or e <= 0.0
+            h_below = c[9] <= threshold or h <= 0.0
+            if e_below and h_below:
+                return math.inf
+        ahead = _find(state[0], 0.0, e, h, threshold, c)
+        return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:

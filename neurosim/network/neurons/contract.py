@@ -19,11 +19,11 @@ from ...base.errors import NeurosimInputError
 from .base import Neuron
 from .trial import REALS, NeuronTrial, spill
 
-# Relative to what a state variable usually is: below this two results are the same but for rounding.
+# Relative to the usual size of a state variable: two results that differ by less are equal up to rounding.
 ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 EXACT = 1e-9
 FIRST = ("declared", "compiles", "contained")
-# an odd number of units, so that vector instructions leave some over
+# An odd number of units, which vector instructions do not divide.
 UNITS = 37
 STEPS = 40
 
@@ -34,7 +34,7 @@ class Finding:
 
     Attributes:
         rule: name of the rule.
-        meaning: what the rule demands.
+        meaning: demand of the rule.
         failure: how the model breaks it, and the remedy; "" if it holds.
         advice: no result is wrong where the rule is broken.
         note: a measurement, e.g. the order of convergence.
@@ -53,8 +53,11 @@ class Finding:
             state = "lacks"
         else:
             state = "BROKEN"
-        more = self.failure or self.note
-        return f"{self.rule:<12} {state:<7} {self.meaning}{f': {more}' if more else ''}"
+        details = self.failure or self.note
+        line = f"{self.rule:<12} {state:<7} {self.meaning}"
+        if details:
+            line += f": {details}"
+        return line
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,22 @@ def check_neuron(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> 
 
 def examine(neuron: Neuron, dt: float = 1e-4, *, monotone: bool = True) -> ContractReport:
     """Return the results of all rules, without raising."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     # Each of the first three must hold before the next can be tried: an index out of bounds, compiled, is a crash.
     for name in FIRST:
-        found.append(_judge(name, neuron, dt))
-        if found[-1].failure:
-            return ContractReport(type(neuron).__name__, tuple(found))
+        findings.append(_judge(name, neuron, dt))
+        if findings[-1].failure:
+            return ContractReport(type(neuron).__name__, tuple(findings))
     trial = NeuronTrial(neuron, dt)
-    found += [_judge(name, trial) for name in RULES if name not in FIRST and (monotone or name != "monotone")]
-    return ContractReport(type(neuron).__name__, tuple(found))
+    others = [name for name in RULES if name not in FIRST]
+    if not monotone:
+        others.remove("monotone")
+    findings += [_judge(name, trial) for name in others]
+    return ContractReport(type(neuron).__name__, tuple(findings))
 
 
 class Broken(Exception):
-    """A broken rule; the text says how."""
+    """A broken rule; the text describes the fault."""
 
 
 class _Check(NamedTuple):
@@ -145,9 +151,10 @@ def _judge(rule: str, *subject: Any) -> Finding:
 def _declared(neuron: Neuron, dt: float) -> str:
     states = tuple(neuron.state)
     receptors = tuple(neuron.receptors)
-    for what, names in (("state", states), ("receptors", receptors)):
-        if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-            raise Broken(f"{what} must be different names, at least one (got {names})")
+    for attribute, names in (("state", states), ("receptors", receptors)):
+        are_names = len(names) > 0 and all(isinstance(name, str) for name in names)
+        if not are_names or len(set(names)) < len(names):
+            raise Broken(f"{attribute} must be different names, at least one (got {names})")
     initial = neuron.initial()
     constants = neuron.constants(dt)
     if len(initial) != len(states):
@@ -170,7 +177,7 @@ def _compiles(neuron: Neuron, dt: float) -> str:
 
 @_rule("step writes state of its units and 0 or 1 into spiked, nothing else")
 def _contained(neuron: Neuron, dt: float) -> str:
-    for compiled in (False, True):  # plain Python first: it says where an index leaves its array
+    for compiled in (False, True):  # plain Python first: its error names the index that leaves its array
         for real in REALS:
             fault = spill(neuron, dt, real, UNITS, compiled)
             if fault:
@@ -181,7 +188,8 @@ def _contained(neuron: Neuron, dt: float) -> str:
 @_rule("compiled and plain Python agree")
 def _interpreted(trial: NeuronTrial) -> str:
     for real in REALS:
-        compiled, plain = (trial.run(real, UNITS, STEPS, compiled=compiled) for compiled in (True, False))
+        compiled = trial.run(real, UNITS, STEPS, compiled=True)
+        plain = trial.run(real, UNITS, STEPS, compiled=False)
         _compare(trial, real, compiled, plain, "use no Python that numba reads otherwise")
     return ""
 
@@ -190,9 +198,10 @@ End = tuple[NDArray, NDArray[np.uint8]]  # states and spikes of a run
 
 
 def _compare(trial: NeuronTrial, real: np.dtype, one: End, other: End, remedy: str) -> None:
-    """Raise `Broken` unless two runs end alike, but for rounding."""
+    """Raise `Broken` unless two runs end with the same states and spikes, up to rounding."""
     worst = trial.apart(one[0], other[0])
-    if worst > 100 * ROUNDING[real] or (one[1] != other[1]).mean() > 0.01:
+    spikes_differ = (one[1] != other[1]).mean() > 0.01
+    if worst > 100 * ROUNDING[real] or spikes_differ:
         raise Broken(f"states differ by {worst:.2g} of their size ({real}); {remedy}")
 
 
@@ -210,12 +219,12 @@ def _alone(trial: NeuronTrial) -> str:
     for real in REALS:
         together, fired = trial.run(real, UNITS, STEPS)
         worst = 0.0
-        other = False
+        spikes_differ = False
         for part in (slice(0, 1), slice(1, 9), slice(9, UNITS)):
             alone, fired_alone = trial.run(real, UNITS, STEPS, part)
             worst = max(worst, trial.apart(together[:, part], alone))
-            other |= bool((fired[:, part] != fired_alone).mean() > 0.01)
-        if worst > 100 * ROUNDING[real] or other:
+            spikes_differ |= bool((fired[:, part] != fired_alone).mean() > 0.01)
+        if worst > 100 * ROUNDING[real] or spikes_differ:
             depends = f"a unit's result depends on the other units in the call (difference {worst:.2g})"
             raise Broken(f"{depends}; read and write unit i only")
     return ""
@@ -231,10 +240,11 @@ def _composes(trial: NeuronTrial) -> str:
     errors = trial.refine()
     if errors[0] < EXACT:
         return "exact"
+    # A method of order p has 2^p times the error with twice the step.
     order = float(np.log2(errors[0] / errors[1]))
     if not order > 0.7:
-        left = f"{errors[1] / errors[0]:.2g} of the error ({errors[0]:.2g} of the membrane's range)"
-        raise Broken(f"halving the step leaves {left}; {step}")
+        remainder = f"{errors[1] / errors[0]:.2g} of the error ({errors[0]:.2g} of the membrane's range)"
+        raise Broken(f"halving the step leaves {remainder}; {step}")
     return f"order {order:.1f}"
 
 
@@ -273,7 +283,7 @@ def _monotone(trial: NeuronTrial) -> str:
 
 @_rule("parameters may differ from unit to unit", advice=True)
 def _by_unit(trial: NeuronTrial) -> str:
-    # Constants by unit, here all the same, must give what shared constants give.
+    # Constants by unit, here all the same, must give the results of shared constants.
     for real in REALS:
         try:
             varied = trial.run(real, UNITS, STEPS, by_unit=True)
@@ -287,10 +297,10 @@ def _by_unit(trial: NeuronTrial) -> str:
 
 @_rule("step becomes vector instructions", advice=True)
 def _vectors(trial: NeuronTrial) -> str:
-    found = trial.vectors()
-    if not found:
+    instructions = trial.vectors()
+    if not instructions:
         raise Broken("select (a if condition else b) where it branches, and take literals as c.dtype.type(1)")
-    return found
+    return instructions
 
 
 RULES: tuple[str, ...] = tuple(_CHECKS)

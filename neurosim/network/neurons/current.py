@@ -17,7 +17,7 @@ from .by_unit import at
 
 @dataclass(frozen=True)
 class _CurrentLIF(ExactNeuron):
-    """Leaky integrate-and-fire whose membrane two synaptic currents charge; their shape is the model's."""
+    """Leaky integrate-and-fire charged by two synaptic currents, whose time course a subclass defines."""
 
     tau_mem: Parameter = 0.02
     tau_syn: Parameter = 0.005
@@ -71,6 +71,7 @@ class CubaLIF(_CurrentLIF):
         return self.v_leak, 0.0, 0.0, 0.0
 
     def constants(self, dt: float) -> tuple[float, ...]:
+        # Rows: v - rest, i_excitatory, i_inhibitory.
         m, s1, s2 = (-1.0 / tau for tau in (self.tau_mem, *self._taus))
         p = propagator([[m, -m * self.r, -m * self.r], [0, s1, 0], [0, 0, s2]], dt)
         hold = hold_steps(self.t_refractory, dt)
@@ -103,7 +104,7 @@ class CubaLIF(_CurrentLIF):
             wait = refractory[i]
             e = i_excitatory[i]
             h = i_inhibitory[i]
-            # The exact step, a row of exp(A dt): what is above rest decays, and the currents charge the membrane.
+            # The exact step, a row of exp(A dt): v - rest decays, and the currents charge the membrane.
             free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + (e * at(e_to_v, i) + h * at(h_to_v, i))
             # While refractory the membrane is clamped, and no threshold is in reach.
             new = u if wait > zero else free
@@ -111,7 +112,7 @@ class CubaLIF(_CurrentLIF):
             i_excitatory[i] = e * at(e_decay, i) + e_arriving[i]
             i_inhibitory[i] = h * at(h_decay, i) + h_arriving[i]
             fired = new > (never if wait > zero else at(threshold, i))
-            # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
+            # v_reset; a soft reset (soft = 1) adds the excess over the threshold.
             if fired:
                 v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i))
             else:
@@ -138,12 +139,12 @@ class CubaLIF(_CurrentLIF):
         r = c[8]
         e = state[2]
         h = state[3]
-        held = min(elapsed, state[1])
-        if held > 0.0:
-            state[1] -= held
-            e *= math.exp(-held / tau_e)
-            h *= math.exp(-held / tau_h)
-        y, e, h = cuba_flow(state[0] - rest, e, h, elapsed - held, r, tau_mem, tau_e, tau_h, c[3], c[4])
+        clamped = min(elapsed, state[1])
+        if clamped > 0.0:
+            state[1] -= clamped
+            e *= math.exp(-clamped / tau_e)
+            h *= math.exp(-clamped / tau_h)
+        y, e, h = cuba_flow(state[0] - rest, e, h, elapsed - clamped, r, tau_mem, tau_e, tau_h, c[3], c[4])
         state[0] = rest + y
         state[2] = e
         state[3] = h
@@ -159,16 +160,16 @@ class CubaLIF(_CurrentLIF):
         tau_h = c[2]
         rest = c[7]
         r = c[8]
-        held = state[1]
+        clamped = state[1]
         e = r * state[2]
         h = r * state[3]
-        if held > 0.0:
-            e *= math.exp(-held / tau_e)
-            h *= math.exp(-held / tau_h)
+        if clamped > 0.0:
+            e *= math.exp(-clamped / tau_e)
+            h *= math.exp(-clamped / tau_h)
         y = state[0] - rest
         bar = c[9] - rest
         ahead = cuba_crossing(y, e, h, bar, tau_mem, tau_e, tau_h, c[3], c[4], c[5], c[6])
-        return ahead + held if ahead >= 0.0 else ahead - held
+        return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:
@@ -217,6 +218,7 @@ class AlphaLIF(_CurrentLIF):
         m = -1.0 / self.tau_mem
         numbers = [self._rest, math.e]
         for tau in self._taus:
+            # Rows: v - rest, i, rise.
             s = -1.0 / tau
             p = propagator([[m, -m * self.r, 0], [0, s, -s], [0, 0, s]], dt)
             numbers += [p[0, 1], p[0, 2], p[1, 1], p[1, 2]]
@@ -298,12 +300,12 @@ class AlphaLIF(_CurrentLIF):
         p = state[3]
         h = state[4]
         q = state[5]
-        held = min(elapsed, state[1])
-        if held > 0.0:
-            state[1] -= held
-            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h)
+        clamped = min(elapsed, state[1])
+        if clamped > 0.0:
+            state[1] -= clamped
+            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, clamped, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h)
         y, e, p, h, q = alpha_flow(
-            y, e, p, h, q, elapsed - held, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h
+            y, e, p, h, q, elapsed - clamped, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h
         )
         state[0] = rest + y
         state[2] = e
@@ -326,17 +328,19 @@ class AlphaLIF(_CurrentLIF):
         ramp_h = c[6]
         rest = c[9]
         r = c[10]
-        held = state[1]
+        clamped = state[1]
         e = r * state[2]
         p = r * state[3]
         h = r * state[4]
         q = r * state[5]
-        if held > 0.0:
-            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, held, 1.0, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h)
+        if clamped > 0.0:
+            _, e, p, h, q = alpha_flow(
+                0.0, e, p, h, q, clamped, 1.0, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h
+            )
         y = state[0] - rest
         bar = c[11] - rest
         ahead = alpha_crossing(y, e, p, h, q, bar, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h, c[7], c[8])
-        return ahead + held if ahead >= 0.0 else ahead - held
+        return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
     def fire(state: NDArray, c: NDArray) -> None:

@@ -92,24 +92,26 @@ class DendriticLIF(Neuron):
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]
+            # Steps of the plateau that remain: an event on the dendrite starts it anew.
             if dendrite[i] > zero:
-                left = at(lasting, i)
+                remaining = at(lasting, i)
             else:
-                left = max(plateau[i] - one, zero)
-            if left > zero:
-                heard = arriving[i]
+                remaining = max(plateau[i] - one, zero)
+            # During a plateau the soma receives its input in full.
+            if remaining > zero:
+                received = arriving[i]
             else:
-                heard = at(gain, i) * arriving[i]
-            # tau_mem dv/dt = rest - v over a step: what is above rest decays by exp(-dt / tau_mem). Then input arrives.
-            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + heard
+                received = at(gain, i) * arriving[i]
+            # tau_mem dv/dt = rest - v over a step: v - rest decays by exp(-dt / tau_mem). Then input arrives.
+            free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + received
             # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
-            threshold = at(low, i) if left > zero else at(high, i)
+            threshold = at(low, i) if remaining > zero else at(high, i)
             fired = (wait <= zero) & (new > threshold)
             v[i] = at(reset, i) if fired else new
             if fired:
                 refractory[i] = at(hold, i)
             else:
                 refractory[i] = max(wait - one, zero)
-            plateau[i] = left
+            plateau[i] = remaining
             spiked[i] = fired

@@ -30,7 +30,7 @@ class LIF(DeltaNeuron):
         r: membrane resistance, ohm.
         i_offset: constant current, A.
         t_refractory: absolute refractory period, s.
-        soft_reset: v -= v_threshold - v_reset instead of v = v_reset, so what exceeds the threshold is kept.
+        soft_reset: v -= v_threshold - v_reset instead of v = v_reset, so the excess over the threshold stays.
 
     State: v; refractory, the steps left to hold. Source: Lapicque 1907; names as NIR's LIF.
     """
@@ -50,9 +50,9 @@ class LIF(DeltaNeuron):
 
     def constants(self, dt: float) -> tuple[float, ...]:
         hold = hold_steps(self.t_refractory, dt)
-        keep = float(self.soft_reset)
+        soft = float(self.soft_reset)
         rest = self.v_leak + self.r * self.i_offset
-        return math.exp(-dt / self.tau_mem), rest, self.v_threshold, self.v_reset, keep, hold
+        return math.exp(-dt / self.tau_mem), rest, self.v_threshold, self.v_reset, soft, hold
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
@@ -70,12 +70,12 @@ class LIF(DeltaNeuron):
         for i in range(spiked.size):
             u = v[i]
             wait = refractory[i]
-            # tau_mem dv/dt = rest - v over a step: what is above rest decays by exp(-dt / tau_mem). Then input arrives.
+            # tau_mem dv/dt = rest - v over a step: v - rest decays by exp(-dt / tau_mem). Then input arrives.
             free = at(rest, i) + (u - at(rest, i)) * at(decay, i) + arriving[i]
             # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
             fired = (wait <= zero) & (new > at(threshold, i))
-            # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
+            # v_reset; a soft reset (soft = 1) adds the excess over the threshold.
             if fired:
                 v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i))
             else:
@@ -92,9 +92,10 @@ class LIF(DeltaNeuron):
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        held = min(elapsed, state[1])
-        state[1] -= held
-        state[0] = c[1] + (state[0] - c[1]) * math.exp(-(elapsed - held) / c[0])
+        # Clamped until the refractory period ends, then v - rest decays.
+        clamped = min(elapsed, state[1])
+        state[1] -= clamped
+        state[0] = c[1] + (state[0] - c[1]) * math.exp(-(elapsed - clamped) / c[0])
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
@@ -138,8 +139,8 @@ class IF(DeltaNeuron):
 
     def constants(self, dt: float) -> tuple[float, ...]:
         hold = hold_steps(self.t_refractory, dt)
-        keep = float(self.soft_reset)
-        return self.r * self.i_offset * dt, self.v_threshold, self.v_reset, keep, hold
+        soft = float(self.soft_reset)
+        return self.r * self.i_offset * dt, self.v_threshold, self.v_reset, soft, hold
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
@@ -161,7 +162,7 @@ class IF(DeltaNeuron):
             # While refractory the membrane is clamped, input is lost, and no threshold is in reach.
             new = u if wait > zero else free
             fired = (wait <= zero) & (new > at(threshold, i))
-            # v_reset; a soft reset (soft = 1) adds what exceeds the threshold.
+            # v_reset; a soft reset (soft = 1) adds the excess over the threshold.
             if fired:
                 v[i] = at(reset, i) + at(soft, i) * (new - at(threshold, i))
             else:
@@ -178,12 +179,13 @@ class IF(DeltaNeuron):
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        held = min(elapsed, state[1])
-        state[1] -= held
-        state[0] += c[0] * (elapsed - held)
+        clamped = min(elapsed, state[1])
+        state[1] -= clamped
+        state[0] += c[0] * (elapsed - clamped)
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
+        # v rises by drift a second from the end of the refractory period on.
         if state[0] > c[1]:
             return state[1]
         if c[0] > 0.0:
@@ -233,7 +235,7 @@ class LI(ExactNeuron):
         decay = c[0]
         rest = c[1]
         for i in range(spiked.size):
-            # tau_mem dv/dt = rest - v over a step: what is above rest decays by exp(-dt / tau_mem). Then input arrives.
+            # tau_mem dv/dt = rest - v over a step: v - rest decays by exp(-dt / tau_mem). Then input arrives.
             v[i] = at(rest, i) + (v[i] - at(rest, i)) * at(decay, i) + arriving[i]
             spiked[i] = 0
 

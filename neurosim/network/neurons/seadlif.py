@@ -26,7 +26,7 @@ class SEAdLIF(Neuron):
 
     where
         tau_mem, tau_adapt: time constants of membrane and adaptation, s.
-        a, b: what the membrane and a spike add to the adaptation, dimensionless.
+        a, b: gains of the membrane and of a spike in the adaptation, dimensionless.
         q: their common scale, dimensionless.
         v_threshold: V (or dimensionless, with weights alike).
         soft_reset: v = u - v_threshold instead of v = 0.
@@ -71,7 +71,7 @@ class SEAdLIF(Neuron):
             # tau_mem dv/dt = x - w - v over a step in which x and w stay.
             u = at(decay, i) * v[i] + (one - at(decay, i)) * (arriving[i] - slow)
             fired = u > at(threshold, i)
-            # 0; a soft reset (soft = 1) keeps what exceeds the threshold.
+            # 0; with a soft reset (soft = 1) the excess over the threshold.
             new = at(soft, i) * (u - at(threshold, i)) if fired else u
             # tau_adapt dw/dt = q (a v + b s) - w over the step, with v after the reset.
             jump = at(by_spike, i) if fired else zero

@@ -21,7 +21,7 @@ MARK = 7
 
 
 class NeuronTrial:
-    """Test runs of a model's step. Everything random is drawn from one seed.
+    """Test runs of a model's step; random numbers come from one seed.
 
     Attributes:
         neuron, dt: model and step.
@@ -47,6 +47,7 @@ class NeuronTrial:
             gap = 1.0
         else:
             gap = abs(threshold - self.initial[self.membrane])
+        # Beyond 1e6 V the threshold stands for none.
         self.range = float(gap) if 0 < gap < 1e6 else 1.0
         self.sizes = self._sizes()
         self.receptor, self.weight, self.fires = self._drive()
@@ -92,17 +93,18 @@ class NeuronTrial:
         return fired
 
     def states(self, real: Any, units: int, spread: float = 1.0) -> NDArray:
-        """[states, units] around the initial state."""
+        """Return [states, units] around the initial state, from half a size below to one above, times `spread`."""
         rng = np.random.default_rng(0)
-        around = self.initial[:, None] + spread * self.sizes[:, None] * rng.uniform(-0.5, 1, (len(self.sizes), units))
-        return np.ascontiguousarray(around.astype(real))
+        offsets = rng.uniform(-0.5, 1, (len(self.sizes), units))
+        state = self.initial[:, None] + spread * self.sizes[:, None] * offsets
+        return np.ascontiguousarray(state.astype(real))
 
     def inputs(self, real: Any, units: int, receptor: int | None = None, weights: Any = 0.0) -> NDArray:
-        """[receptors, units] of what arrives in each step: `weights` at one receptor."""
-        arrive = np.zeros((len(self.neuron.receptors), units), real)
+        """Return the input of every step, [receptors, units]: `weights` at one receptor."""
+        inputs = np.zeros((len(self.neuron.receptors), units), real)
         if receptor is not None:
-            arrive[receptor] = weights
-        return arrive
+            inputs[receptor] = weights
+        return inputs
 
     def run(
         self,
@@ -114,24 +116,32 @@ class NeuronTrial:
         compiled: bool = True,
         by_unit: bool = False,
     ) -> tuple[NDArray, NDArray[np.uint8]]:
-        """Return states after some steps, and spikes, of the units in `part`. They start from many states, with inputs
-        from 0 to what makes them fire."""
+        """Return states after some steps, and spikes, of the units in `part`.
+
+        Units start from different states, with inputs from 0 to twice the weight that makes the neuron fire.
+        """
         state = self.states(real, units)
         inputs = self.inputs(real, units, self.receptor, self.weight * np.linspace(0, 2, units))
-        state, inputs = (np.ascontiguousarray(each[:, part]) for each in (state, inputs))
+        state = np.ascontiguousarray(state[:, part])
+        inputs = np.ascontiguousarray(inputs[:, part])
         return state, self.steps(state, inputs, count, compiled=compiled, by_unit=by_unit)
 
     def apart(self, a: NDArray, b: NDArray) -> float:
-        """The largest difference of two states, relative to what each variable usually is."""
+        """Return the largest difference of two states, relative to the usual size of each variable."""
         size = np.maximum(np.maximum(self.sizes, np.abs(self.initial)), 1e-300)[:, None]
         scale = np.maximum(np.maximum(np.abs(a), np.abs(b)), size)
         with np.errstate(all="ignore"):
             gap = np.abs(a.astype(np.float64) - b) / scale
-        return float(np.max(np.where(np.isnan(gap), np.isnan(a) != np.isnan(b), gap), initial=0.0))
+        # NaN in both states is no difference, NaN in one of them a difference of 1.
+        gap = np.where(np.isnan(gap), np.isnan(a) != np.isnan(b), gap)
+        return float(np.max(gap, initial=0.0))
 
     def refine(self) -> list[float]:
-        """Errors of the membrane after 8 steps of 5 dt, and of halves and quarters of them, against steps 256 times
-        finer, in parts of its range; from states around rest, as far away as nothing fires."""
+        """Return the errors of the membrane after 8 steps of 5 dt, and after halves and quarters of them.
+
+        Errors are relative to the membrane's range, against steps 256 times finer. States start around rest, as far
+        away as no neuron fires.
+        """
         spread = 1.0
         for _ in range(12):
             ends = []
@@ -144,38 +154,43 @@ class NeuronTrial:
             if quiet:
                 return [float(np.abs(end - ends[-1]).max()) / (spread * self.range) for end in ends[:-1]]
             spread /= 2
-        return [0.0, 0.0, 0.0]  # fires whatever it starts from: nothing lies below its threshold
+        return [0.0, 0.0, 0.0]  # it fires from every state: none lies below its threshold
 
     def shrinks(self) -> float:
-        """Return by how much dt / 64 moves the membrane, of what dt does: about 1 / 64 if the step uses dt."""
-        moved = []
+        """Return the move of the membrane in a step of dt / 64, relative to dt: about 1 / 64 if the step uses dt."""
+        moves = []
         for dt in (self.dt, self.dt / 64):
             state = self.states(np.float64, 20, 0.3)
             before = state[self.membrane].copy()
             self.steps(state, self.inputs(np.float64, 20), 1, dt)
-            moved.append(float(np.abs(state[self.membrane] - before).max()))
-        return moved[1] / moved[0] if moved[0] else 0.0
+            moves.append(float(np.abs(state[self.membrane] - before).max()))
+        whole, fraction = moves
+        if whole == 0:
+            return 0.0
+        return fraction / whole
 
     def single(self) -> float:
         """Return the largest difference of float32 from float64 in 40 steps, in parts of the membrane's range."""
         for spread in (1.0, 0.25, 0.05):
-            a, b = (self.states(real, 20, spread) for real in REALS)
-            b[:] = a
-            fired = [self.steps(state, self.inputs(state.dtype, 20), 40).any() for state in (a, b)]
+            single, double = (self.states(real, 20, spread) for real in REALS)
+            double[:] = single
+            fired = [self.steps(state, self.inputs(state.dtype, 20), 40).any() for state in (single, double)]
             if not any(fired):
-                gap = np.abs(a[self.membrane].astype(np.float64) - b[self.membrane])
-                return float((gap / np.maximum(self.range, np.abs(b[self.membrane]))).max())
+                exact = double[self.membrane]
+                gap = np.abs(single[self.membrane].astype(np.float64) - exact)
+                return float((gap / np.maximum(self.range, np.abs(exact))).max())
         return 0.0
 
     def extremes(self, real: np.dtype) -> tuple[str, float]:
-        """The first state variable that is not finite, and the input that did it; ("", 0) if there is none."""
+        """Return the first state variable that becomes infinite or NaN, and the input; ("", 0) if there is none."""
         for receptor in range(len(self.neuron.receptors)):
             weights = abs(self.weight) * np.array([-1e6, -1e3, -30.0, 0.0, 30.0, 1e3, 1e6])
             if self.neuron.receptors[receptor] in self.neuron.positive:
                 weights = np.abs(weights)
             state = self.states(real, len(weights), 0.0)
-            arrive, none = (self.inputs(real, len(weights), receptor, w) for w in (weights, 0.0))
-            for inputs, count in ((arrive, 50), (none, 50), (arrive, 1), (none, 50)):
+            strong = self.inputs(real, len(weights), receptor, weights)
+            none = self.inputs(real, len(weights), receptor, 0.0)
+            for inputs, count in ((strong, 50), (none, 50), (strong, 1), (none, 50)):
                 self.steps(state, inputs, count)
                 row, unit = np.nonzero(~np.isfinite(state))
                 if row.size:
@@ -183,7 +198,7 @@ class NeuronTrial:
         return "", 0.0
 
     def rates(self) -> NDArray[np.int64] | None:
-        """Spikes in 1 s under growing constant input, from half of what makes it fire; None if nothing does."""
+        """Return the spikes in 1 s at inputs of 1/4 to 4 times the weight that makes it fire, or None."""
         if not self.fires:
             return None
         weights = self.weight * np.linspace(0.25, 4, 24)
@@ -192,15 +207,16 @@ class NeuronTrial:
         return self.steps(state, inputs, round(1.0 / self.dt)).sum(axis=0, dtype=np.int64)
 
     def vectors(self) -> str:
-        """The width of the vector instructions in the compiled step, in words; "" without."""
+        """Return the width of the vector instructions in the compiled step, in words; "" without."""
         step: Any = self.compile(type(self.neuron), REALS[0])
-        wide = re.findall(r"f(?:add|mul|sub|cmp|div)[a-z ]* <(\d+) x float>", "\n".join(step.inspect_llvm().values()))
-        if wide:
-            return f"{max(map(int, wide))} units at a time"
+        code = "\n".join(step.inspect_llvm().values())
+        widths = re.findall(r"f(?:add|mul|sub|cmp|div)[a-z ]* <(\d+) x float>", code)
+        if widths:
+            return f"{max(map(int, widths))} units at a time"
         return ""
 
     def _sizes(self) -> NDArray[np.float64]:
-        """By trying the ladder on each row alone: the smallest that moves the membrane by a third of its range."""
+        """Return the smallest size on the ladder, of each row alone, that moves the membrane by 1/10 of its range."""
         parameters = {field.name for field in fields(self.neuron)}  # type: ignore[arg-type]
         sizes = np.zeros(len(self.initial))
         sizes[self.membrane] = self.range / 3
@@ -220,23 +236,26 @@ class NeuronTrial:
         return sizes
 
     def _drive(self) -> tuple[int, float, bool]:
-        """The receptor and the smallest weight of the ladder, of either sign, that makes it fire within 0.1 s."""
+        """Return receptor and smallest weight on the ladder, of either sign, that makes it fire in 0.1 s, and True."""
         best: tuple[int, float, bool] | None = None
-        for receptor in range(len(self.neuron.receptors)):
-            for sign in (1.0,) if self.neuron.receptors[receptor] in self.neuron.positive else (1.0, -1.0):
+        for receptor, name in enumerate(self.neuron.receptors):
+            signs = (1.0,) if name in self.neuron.positive else (1.0, -1.0)
+            for sign in signs:
                 state = np.repeat(self.initial[:, None], LADDER.size, axis=1)
                 inputs = self.inputs(np.float64, LADDER.size, receptor, sign * LADDER)
                 fired = self.steps(state, inputs, max(round(0.1 / self.dt), 20)).any(axis=0)
+                # A neuron that fires at every weight fires without input.
                 if fired.any() and not fired.all():
-                    found = receptor, sign * float(LADDER[np.argmax(fired)]), True
-                    if best is None or abs(found[1]) < abs(best[1]):
-                        best = found
+                    weight = sign * float(LADDER[np.argmax(fired)])
+                    if best is None or abs(weight) < abs(best[1]):
+                        best = receptor, weight, True
         return best or (0, self.range, False)
 
 
 def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool) -> str:
-    """Return in words what a step changes besides its units' state and spikes; "" for nothing."""
-    initial, constants = (np.array(each, np.float64) for each in (neuron.initial(), neuron.constants(dt)))
+    """Return a sentence on memory that a step writes besides its units' state and spikes; "" for none."""
+    initial = np.array(neuron.initial(), np.float64)
+    constants = np.array(neuron.constants(dt), np.float64)
     shapes = (len(initial), units), (len(neuron.receptors), units), constants.shape, (units,)
     kinds = (real, real, real, np.dtype(np.uint8))
     if compiled:
@@ -244,8 +263,10 @@ def spill(neuron: Neuron, dt: float, real: np.dtype, units: int, compiled: bool)
     else:
         step = type(neuron).step
     for weight in (0.0, 1.0, 1e6):
+        # Each array lies between guards of a known value.
         buffers = [np.full(int(np.prod(s)) + 2 * GUARD, MARK, k) for s, k in zip(shapes, kinds, strict=True)]
-        state, inputs, c, spiked = (b[GUARD : b.size - GUARD].reshape(s) for b, s in zip(buffers, shapes, strict=True))
+        arrays = [b[GUARD : b.size - GUARD].reshape(s) for b, s in zip(buffers, shapes, strict=True)]
+        state, inputs, c, spiked = arrays
         state[:] = initial[:, None]
         inputs[:] = weight
         c[:] = constants

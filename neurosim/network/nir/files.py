@@ -1,6 +1,6 @@
 """Reader and writer of NIR's files (HDF5); the reader refuses links out of the file, objects, and sizes beyond it.
 
-`nir.read` would follow links and allocate what a file says; hostile files must stay refused, so we read by our own.
+`nir.read` would follow links and allocate the sizes that a file states; hostile files must stay refused.
 """
 
 from __future__ import annotations
@@ -116,21 +116,21 @@ class _Reader:
         """Return metadata: numbers, arrays, strings, or tables of them, by name."""
         if depth > MAX_DEPTH:
             raise self.file.error(f"/{group}", f"at most {MAX_DEPTH} levels", "more", LAYOUT)
-        found: Metadata = {}
+        metadata: Metadata = {}
         for name in self.names(group):
             inner = f"{group}/{name}"
             if self.file.groups(inner):
-                found[name] = self.table(inner, depth + 1)
+                metadata[name] = self.table(inner, depth + 1)
             else:
-                found[name] = self.value(inner)
-        return found
+                metadata[name] = self.value(inner)
+        return metadata
 
     def names(self, group: str) -> list[str]:
         names = self.file.names(group)
         self.nodes += len(names) // 32  # large groups count too
-        long = next((name for name in names if len(name.encode(errors="replace")) > MAX_NAME), None)
-        if long is not None:
-            raise self.file.error(f"/{group}", f"names of at most {MAX_NAME} bytes", f"one of {len(long)}", LAYOUT)
+        for name in names:
+            if len(name.encode(errors="replace")) > MAX_NAME:
+                raise self.file.error(f"/{group}", f"names of at most {MAX_NAME} bytes", f"one of {len(name)}", LAYOUT)
         return names
 
     def value(self, name: str) -> Value:
@@ -139,13 +139,15 @@ class _Reader:
         if self.file.is_text(name):
             return self.text(name)
         array = self.file.array(name, "biuf")
-        return array[()] if array.ndim == 0 else array
+        if array.ndim == 0:
+            return array[()]
+        return array
 
     def text(self, name: str) -> str:
-        found = self.texts(name)
-        if len(found) != 1:
-            raise self.file.error(f"/{name}", "one text", f"{len(found)}", LAYOUT)
-        return found[0]
+        texts = self.texts(name)
+        if len(texts) != 1:
+            raise self.file.error(f"/{name}", "one text", f"{len(texts)}", LAYOUT)
+        return texts[0]
 
     def texts(self, name: str) -> tuple[str, ...]:
         self.add(name)
@@ -162,7 +164,7 @@ class _Reader:
 
 
 def _fields(file: HDF5File, group: str, kind: str) -> tuple[list[str], list[str]]:
-    """Return the fields that a node needs, and those with a default; fields that a later NIR adds are left out."""
+    """Return the required fields of a node and those with a default; fields of a later NIR are left out."""
     try:
         lookup(dict.fromkeys(NODES), printable(kind), f"node {printable(group)}: type")
     except NeurosimInputError as error:
@@ -170,27 +172,25 @@ def _fields(file: HDF5File, group: str, kind: str) -> tuple[list[str], list[str]
     if kind in ("Input", "Output"):
         return ["shape"], []
     known = [field for field in fields(getattr(library(), kind)) if field.init and field.name != "metadata"]
-    needed = [f.name for f in known if f.default is MISSING and f.name not in INFERRED]
-    return needed, [f.name for f in known if f.name not in needed]
+    required = [f.name for f in known if f.default is MISSING and f.name not in INFERRED]
+    optional = [f.name for f in known if f.name not in required]
+    return required, optional
 
 
 def _build(kind: str, values: dict[str, Value], metadata: Metadata) -> Node:
-    # Scalars come as numpy's, which have a shape as arrays have.
-    given: dict[str, object] = {k: np.asarray(v) if k in _ARRAYS else v for k, v in values.items()}
+    """Return a node of the package `nir`, with its fields in the types that its classes expect."""
+    # A scalar becomes a numpy array of no dimensions: the classes of nir read the shapes of these fields.
+    arguments: dict[str, object] = {k: np.asarray(v) if k in _ARRAYS else v for k, v in values.items()}
     if kind in ("Input", "Output"):
-        given["shape"] = np.atleast_1d(values["shape"])
+        arguments["shape"] = np.atleast_1d(values["shape"])
     elif kind == "Flatten":
-        given |= {name: int(values[name]) for name in ("start_dim", "end_dim") if name in values}
+        arguments |= {name: int(values[name]) for name in ("start_dim", "end_dim") if name in values}
     elif kind in ("Conv1d", "Conv2d"):
+        arguments["input_shape"] = None
         if "input_shape" in values:
-            known = tuple(int(n) for n in np.atleast_1d(values["input_shape"]))
-        else:
-            known = None
-        if kind == "Conv2d" or known is None:
-            given["input_shape"] = known
-        else:
-            given["input_shape"] = known[0]
-    return getattr(library(), kind).from_dict({"type": kind, "metadata": metadata, **given})
+            sizes = tuple(int(n) for n in np.atleast_1d(values["input_shape"]))
+            arguments["input_shape"] = sizes if kind == "Conv2d" else sizes[0]
+    return getattr(library(), kind).from_dict({"type": kind, "metadata": metadata, **arguments})
 
 
 _ARRAYS = {
@@ -206,6 +206,6 @@ def write_nir(path: str | os.PathLike[str], graph: Any) -> None:
         NeurosimMissingError: no `nir` package.
         NeurosimWriteError: as `files.replacing`.
     """
-    held = io.BytesIO()
-    library().write(held, graph)
-    write_bytes(path, held.getvalue())
+    buffer = io.BytesIO()
+    library().write(buffer, graph)
+    write_bytes(path, buffer.getvalue())

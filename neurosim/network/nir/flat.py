@@ -24,7 +24,7 @@ class Graph:
         return self._after.get(name, [])
 
     def join(self) -> None:
-        """Collect the neighbours of each node; an edge given twice is one."""
+        """Collect the neighbours of each node; equal edges count once."""
         for a, b in dict.fromkeys(self.edges):
             self._before.setdefault(b, []).append(a)
             self._after.setdefault(a, []).append(b)
@@ -46,28 +46,29 @@ def flatten(graph: Node) -> Graph:
 
 def _add(flat: Graph, graph: Node, prefix: str, depth: int) -> None:
     require(depth <= MAX_DEPTH, "from_nir", f"needs graphs at most {MAX_DEPTH} levels deep", depth)
+    # Names in the flat graph of the nodes at which edges to a node end and from it begin.
     ends: dict[str, tuple[str, str]] = {}
     for name, node in graph.nodes.items():
-        whole = f"{prefix}{name}"
+        full = f"{prefix}{name}"
         kind = type(node).__name__
         if kind == "NIRGraph":
-            _add(flat, node, f"{whole}.", depth + 1)
-            ends[name] = f"{whole}.{_only(node, 'Input', whole)}", f"{whole}.{_only(node, 'Output', whole)}"
+            _add(flat, node, f"{full}.", depth + 1)
+            ends[name] = f"{full}.{_only(node, 'Input', full)}", f"{full}.{_only(node, 'Output', full)}"
         elif prefix and kind in ("Input", "Output"):
-            flat.nodes[whole] = _passing(node)
-            ends[name] = (whole, whole)
+            flat.nodes[full] = _passing(node)
+            ends[name] = (full, full)
         else:
-            flat.nodes[whole] = node
-            ends[name] = (whole, whole)
+            flat.nodes[full] = node
+            ends[name] = (full, full)
     for a, b in graph.edges:
         for name in (a, b):
             require(name in ends, "from_nir.edges", "must join nodes of the graph", f"'{prefix}{name}'")
         flat.edges.append((ends[a][1], ends[b][0]))
 
 
-def _only(graph: Node, kind: str, thing: str) -> str:
+def _only(graph: Node, kind: str, title: str) -> str:
     names = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
-    require(len(names) == 1, f"NIRGraph '{thing}'", f"must have one {kind}, being inside another graph", len(names))
+    require(len(names) == 1, f"NIRGraph '{title}'", f"must have one {kind}, being inside another graph", len(names))
     return names[0]
 
 

@@ -22,26 +22,30 @@ def warn_if_silent(models: Mapping[str, Any], jumps: Mapping[str, NDArray[np.flo
     Args:
         models: by name of the node, its neuron.
         jumps: by name of the node, [units] the sum of the positive weights onto each unit.
-        dt: s, what a spike of the graph lasts.
+        dt: duration of a spike of the graph, s.
     """
-    shares = {name: _share(models[name], up) for name, up in jumps.items() if dt < 1.0}
+    # With dt = 1 s spikes have unit area, and no unit of time is in doubt.
+    if dt >= 1.0:
+        return
+    shares = {name: _share(models[name], up) for name, up in jumps.items()}
     quiet = {name: share for name, share in shares.items() if 0 < share < SILENT}
-    if quiet:
-        name, share = min(quiet.items(), key=lambda item: item[1])
-        if len(quiet) > 1:
-            others = f" (and {len(quiet) - 1} more)"
-        else:
-            others = ""
-        text = (
-            f"from_nir.dt: at {dt:g} s, a spike of every input of '{name}'{others} at once leads its most driven unit "
-            f"{100 * share:.2g} % of the way to its threshold: it may stay silent. If the time constants of the graph "
-            "count steps, or its spikes have unit area (sinabs), give dt=1.0"
-        )
-        warnings.warn(text, GuessWarning, stacklevel=3)
+    if not quiet:
+        return
+    name, share = min(quiet.items(), key=lambda item: item[1])
+    if len(quiet) > 1:
+        others = f" (and {len(quiet) - 1} more)"
+    else:
+        others = ""
+    text = (
+        f"from_nir.dt: at {dt:g} s, a spike of every input of '{name}'{others} at once leads its most driven unit "
+        f"{100 * share:.2g} % of the way to its threshold: it may stay silent. If the time constants of the graph "
+        "count steps, or its spikes have unit area (sinabs), give dt=1.0"
+    )
+    warnings.warn(text, GuessWarning, stacklevel=3)
 
 
 def _share(model: Any, up: NDArray[np.float64]) -> float:
-    """Return what part of the way from rest to threshold the sum of weights is, of the most driven unit."""
+    """Return the sum of the weights onto the most driven unit, relative to its way from rest to threshold."""
     threshold = np.asarray(getattr(model, "v_threshold", NEVER))
     if np.any(model.i_offset) or np.all(threshold == NEVER):
         return 0.0

@@ -42,7 +42,7 @@ def from_nir(graph: Any, dt: float | None = None, *, integration: str | None = N
             delay. None: the value in the graph's metadata. With 1.0 a spike has unit area, as a Dirac pulse, and
             delays are at least 1 ms.
         integration: "exact", or "euler" for the numbers of programs that step by Euler's method (Norse, sinabs,
-            snnTorch's Leaky); these hold at a clock of `dt`. None: what the graph's metadata says, else "exact".
+            snnTorch's Leaky); these hold at a clock of `dt`. None: the value in the graph's metadata, else "exact".
 
     Raises:
         NeurosimInputError: a node that cannot run; shapes that do not fit; no `dt`; a time constant that is no longer
@@ -53,33 +53,35 @@ def from_nir(graph: Any, dt: float | None = None, *, integration: str | None = N
         graph = read(graph)
     flat = flatten(graph)
     step = _step(graph, dt)
+    # With dt = 1 s a spike is a Dirac pulse, and the shortest delay is 1 ms.
+    shortest = 1e-3 if step == 1.0 else step
     euler = lookup({"exact": False, "euler": True}, _integration(graph, integration), "from_nir.integration")
-    return _Loader(flat, step, min(step, 1e-3) if step == 1.0 else step, euler).network()
+    return _Loader(flat, step, shortest, euler).network()
+
+
+def _metadata(graph: Any) -> Mapping[str, Any]:
+    return graph.metadata if isinstance(graph.metadata, Mapping) else {}
 
 
 def _step(graph: Any, dt: float | None) -> float:
     if dt is None:
-        if isinstance(graph.metadata, Mapping):
-            held = graph.metadata.get("dt")
-        else:
-            held = None
-        if held is None:
+        stored = _metadata(graph).get("dt")
+        if stored is None:
             raise NeurosimInputError(
                 "from_nir.dt: NIR does not say how long a spike lasts; give the step of the program that wrote it, in s"
             )
-        dt = float(np.asarray(held).reshape(-1)[0])
+        dt = float(np.asarray(stored).reshape(-1)[0])
     require(math.isfinite(dt) and dt > 0, "from_nir.dt", "must be > 0 s", dt)
     return dt
 
 
-def _integration(graph: Any, given: str | None) -> str:
-    if isinstance(graph.metadata, Mapping):
-        held = graph.metadata.get("integration", "exact")
-    else:
-        held = "exact"
-    if given is not None:
-        return given
-    return str(held.decode() if isinstance(held, bytes) else held)
+def _integration(graph: Any, integration: str | None) -> str:
+    if integration is not None:
+        return integration
+    stored = _metadata(graph).get("integration", "exact")
+    if isinstance(stored, bytes):
+        return stored.decode()
+    return str(stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,22 +121,28 @@ class _Loader:
         populations = [self.source(name, nodes[name]) for name in inputs]
         projections = []
         stimuli = []
-        found: list[tuple[str, _Path, NDArray]] = []
+        # Paths of spikes: target, path, and factor of the weights.
+        routes: list[tuple[str, _Path, NDArray]] = []
         models: dict[str, Neuron] = {}
         for name, node in nodes.items():
             if self.kind(name) not in PARAMETERS:
                 continue
             paths, bias = self.into(name)
-            made = self.cell(name, node, bias)
-            populations.append(self.population(name, node, made))
-            found += [(name, path, made.factor) for path in paths]
-            models[name] = made.model
+            population = self.cell(name, node, bias)
+            populations.append(self.population(name, node, population))
+            routes += [(name, path, population.factor) for path in paths]
+            models[name] = population.model
+        # Jump of each unit if all its excitatory inputs spike at once.
         jumps = {name: np.zeros(math.prod(self.shape(name))) for name in models}
-        for target, path, factor in found:
-            jumps[target] += factor if path.matrix is None else factor * np.ravel(path.matrix.maximum(0).sum(axis=1))
+        for target, path, factor in routes:
+            if path.matrix is None:
+                jumps[target] += factor
+            else:
+                jumps[target] += factor * np.ravel(path.matrix.maximum(0).sum(axis=1))
         warn_if_silent(models, jumps, self.dt)
-        chains = Counter(self.chain(path) for _, path, _ in found)
-        for target, path, factor in found:
+        # A projection has the name of its linear nodes if that is unique, else also its ends.
+        chains = Counter(self.chain(path) for _, path, _ in routes)
+        for target, path, factor in routes:
             chain = self.chain(path)
             if chain and chains[chain] == 1:
                 label = chain
@@ -149,50 +157,51 @@ class _Loader:
     def kind(self, name: str) -> str:
         return type(self.graph.nodes[name]).__name__
 
-    def thing(self, name: str) -> str:
+    def title(self, name: str) -> str:
         """Return the name of a node in errors."""
         return f"{self.kind(name)} '{name}'"
 
     def accept(self, name: str) -> None:
         """Raise for a node that cannot run where it stands."""
         kind = self.kind(name)
-        thing = self.thing(name)
+        title = self.title(name)
         if kind == "Threshold":
             raise NeurosimInputError(
-                f"{thing}: a threshold without reset cannot run; use a neuron that spikes and resets (LIF, IF, CubaLIF)"
+                f"{title}: a threshold without reset cannot run; use a neuron that spikes and resets (LIF, IF, CubaLIF)"
             )
         if kind not in _KNOWN:
-            raise NeurosimInputError(f"{thing}: unknown type of node; known are {', '.join(sorted(_KNOWN))}")
+            raise NeurosimInputError(f"{title}: unknown type of node; known are {', '.join(sorted(_KNOWN))}")
         for after in self.beyond(name, self.graph.after):
             if kind in ANALOG and self.kind(after) != "Output":
                 raise NeurosimInputError(
-                    f"{thing}: puts out a membrane, not spikes, and only an Output may follow (got {after})"
+                    f"{title}: puts out a membrane, not spikes, and only an Output may follow (got {after})"
                 )
         if kind == "Output":
             for before in self.beyond(name, self.graph.before):
                 rule = "must follow a neuron or an input: only populations are recorded"
-                require(self.kind(before) not in TRANSFORMS, thing, rule, before)
+                require(self.kind(before) not in TRANSFORMS, title, rule, before)
 
     def beyond(self, name: str, neighbours: Callable[[str], list[str]]) -> list[str]:
         """Return the neighbours of a node on one side; nodes that change nothing are passed over."""
-        found: dict[str, None] = {}
+        # A dictionary keeps the order in which nodes are reached.
+        reached: dict[str, None] = {}
         todo = list(neighbours(name))
-        seen = {name}
+        visited = {name}
         while todo:
             node = todo.pop(0)
             if self.kind(node) != "Identity":
-                found[node] = None
-            elif node not in seen:
+                reached[node] = None
+            elif node not in visited:
                 todo += neighbours(node)
-            seen.add(node)
-        return list(found)
+            visited.add(node)
+        return list(reached)
 
     def shape(self, name: str, on_way: tuple[str, ...] = ()) -> Shape:
         """Return the shape of a node's output."""
         if name in self.shapes:
             return self.shapes[name]
         if name in on_way:
-            raise NeurosimInputError(f"{self.thing(name)}: lies on a circle without a neuron: {' -> '.join(on_way)}")
+            raise NeurosimInputError(f"{self.title(name)}: lies on a circle without a neuron: {' -> '.join(on_way)}")
         node = self.graph.nodes[name]
         kind = self.kind(name)
         if kind == "Input":
@@ -201,37 +210,43 @@ class _Loader:
             shape = self._units(name, node, on_way)
         else:
             shape = self.transform(name, on_way).output
-        require(bool(shape) and min(shape) > 0, self.thing(name), "must have a shape of integers > 0", shape)
+        require(bool(shape) and min(shape) > 0, self.title(name), "must have a shape of integers > 0", shape)
         self.shapes[name] = shape
         return shape
 
     def _units(self, name: str, node: Any, on_way: tuple[str, ...]) -> Shape:
-        """Return the shape of a population: that of its parameters, of its metadata, or (one for all) of its input."""
+        """Return the shape of a population: of its parameters, its metadata, or (one number for all) its input."""
         shape = max((np.shape(getattr(node, key)) for key in PARAMETERS[self.kind(name)]), key=math.prod)
-        told = node.metadata.get("shape")
-        if told is not None and math.prod(map(int, np.atleast_1d(told))) == math.prod(shape):
-            return tuple(int(n) for n in np.atleast_1d(told))
+        stored = node.metadata.get("shape")
+        if stored is not None:
+            sizes = tuple(int(n) for n in np.atleast_1d(stored))
+            if math.prod(sizes) == math.prod(shape):
+                return sizes
         before = self.graph.before(name)
         if math.prod(shape) == 1 and before and name not in on_way:
             # A neuron that feeds itself has no shape from itself.
-            ways = [b for b in before if b != name]
-            return self.shape(ways[0], (*on_way, name)) if ways else (1,)
+            others = [b for b in before if b != name]
+            if not others:
+                return (1,)
+            return self.shape(others[0], (*on_way, name))
         return tuple(int(n) for n in shape) or (1,)
 
     def transform(self, name: str, on_way: tuple[str, ...] = ()) -> Transform:
         if name not in self.known:
             before = self.graph.before(name)
-            require(bool(before), self.thing(name), "must have an input", "none")
+            require(bool(before), self.title(name), "must have an input", "none")
             shapes = [self.shape(b, (*on_way, name)) for b in before]
-            require(len({math.prod(s) for s in shapes}) == 1, self.thing(name), "must get inputs of one size", shapes)
+            require(len({math.prod(s) for s in shapes}) == 1, self.title(name), "must get inputs of one size", shapes)
             shape = shapes[0]
             node = self.graph.nodes[name]
-            held = getattr(node, "input_shape", None)
-            if held is not None and len(shape) != 1 + np.size(held):
+            # A convolution after a flat signal states the rows and columns of its input.
+            stored = getattr(node, "input_shape", None)
+            if stored is not None and len(shape) != 1 + np.size(stored):
                 channels = np.shape(node.weight)[1] * int(node.groups)
-                told = (channels, *(int(n) for n in np.atleast_1d(held)))
-                shape = told if math.prod(told) == math.prod(shape) else shape
-            self.known[name] = transform(node, self.thing(name), shape)
+                stated = (channels, *(int(n) for n in np.atleast_1d(stored)))
+                if math.prod(stated) == math.prod(shape):
+                    shape = stated
+            self.known[name] = transform(node, self.title(name), shape)
         return self.known[name]
 
     def into(self, target: str) -> tuple[list[_Path], NDArray[np.float64]]:
@@ -247,17 +262,18 @@ class _Loader:
             path = todo.pop()
             for before in self.graph.before(path.source):
                 count += 1
-                few = f"must be reached by at most {MAX_PATHS:,} paths"
-                require(count <= MAX_PATHS, self.thing(target), few, "more")
+                rule = f"must be reached by at most {MAX_PATHS:,} paths"
+                require(count <= MAX_PATHS, self.title(target), rule, "more")
                 if self.kind(before) not in TRANSFORMS:
                     paths.append(replace(path, source=before))
                     continue
                 if before in path.through:
-                    raise NeurosimInputError(f"{self.thing(before)}: lies on a circle without a neuron")
+                    raise NeurosimInputError(f"{self.title(before)}: lies on a circle without a neuron")
                 step = self.transform(before)
                 self._fits(path, target, step, before)
                 if step.bias is not None:
-                    bias = bias + (step.bias if path.matrix is None else path.matrix @ step.bias)
+                    added = step.bias if path.matrix is None else path.matrix @ step.bias
+                    bias = bias + added
                 todo.append(self.longer(path, before, step))
         return paths, bias
 
@@ -267,11 +283,13 @@ class _Loader:
         else:
             size = path.matrix.shape[1]
         got = math.prod(step.output)
-        require(got == size, self.thing(path.source), f"must get {size} inputs, from {self.thing(before)}", got)
+        require(got == size, self.title(path.source), f"must get {size} inputs, from {self.title(before)}", got)
 
     def longer(self, path: _Path, before: str, step: Transform) -> _Path:
         """Return the path that also leads through the node `before`."""
         path = replace(path, source=before, through=(before, *path.through))
+        # A delay that is the same for all signals is the path's; another belongs to the units of the target or, behind
+        # a matrix, to the elements of the signal.
         if step.delay is not None and step.delay.size:
             if (step.delay == step.delay[0]).all():
                 path = replace(path, wait=path.wait + float(step.delay[0]))
@@ -283,37 +301,45 @@ class _Loader:
             return path
         if np.any(path.at_signal):
             raise NeurosimInputError(
-                f"{self.thing(before)}: mixes signals before a Delay that differs between them; put the Delay first"
+                f"{self.title(before)}: mixes signals before a Delay that differs between them; put the Delay first"
             )
-        return replace(path, matrix=step.matrix if path.matrix is None else (path.matrix @ step.matrix).tocsr())
+        if path.matrix is None:
+            return replace(path, matrix=step.matrix)
+        return replace(path, matrix=(path.matrix @ step.matrix).tocsr())
 
     def cell(self, name: str, node: Any, bias: NDArray[np.float64]) -> Cell:
         try:
-            return cell(node, self.thing(name), bias.size, bias, self.dt, euler=self.euler)
+            return cell(node, self.title(name), bias.size, bias, self.dt, euler=self.euler)
         except NeurosimError as error:
             text = str(error)
-            raise type(error)(text if text.startswith(self.thing(name)) else f"{self.thing(name)}: {text}") from None
+            if not text.startswith(self.title(name)):
+                text = f"{self.title(name)}: {text}"
+            raise type(error)(text) from None
 
-    def population(self, name: str, node: Any, made: Cell) -> Population:
-        initial = {**made.initial}
+    def population(self, name: str, node: Any, converted: Cell) -> Population:
+        model = converted.model
+        initial = {**converted.initial}
         for key, value in node.metadata.items():
             state = key.removeprefix("initial_")
-            if key.startswith("initial_") and state in made.model.state:
+            if key.startswith("initial_") and state in model.state:
                 array = np.asarray(value, np.float64)
                 if array.ndim == 0:
                     initial[state] = float(array)
                 else:
                     initial[state] = array.ravel()
-        # A number where all units have the same, and nothing where the model says it anyway.
-        short = {k: float(v[0]) if isinstance(v, np.ndarray) and (v == v[0]).all() else v for k, v in initial.items()}
-        own = dict(zip(made.model.state, rows(made.model, type(made.model).initial), strict=True))
-        return Population(
-            name, self.shape(name), made.model, {k: v for k, v in short.items() if not np.array_equal(v, own[k])}
-        )
+        # A number where all units have the same; values that the model has anyway are left out.
+        defaults = dict(zip(model.state, rows(model, type(model).initial), strict=True))
+        others = {}
+        for key, value in initial.items():
+            plain = _plain(value) if isinstance(value, np.ndarray) else value
+            if not np.array_equal(plain, defaults[key]):
+                others[key] = plain
+        return Population(name, self.shape(name), model, others)
 
     def source(self, name: str, node: Any) -> Population:
-        kind = str(node.metadata.get("model", ""))
-        model = PoissonSource(_scalar(node, "rate", self.thing(name))) if kind == "PoissonSource" else SpikeSource()
+        model: SpikeSource | PoissonSource = SpikeSource()
+        if str(node.metadata.get("model", "")) == "PoissonSource":
+            model = PoissonSource(_scalar(node, "rate", self.title(name)))
         return Population(name, self.shape(name), model)
 
     def is_stimulus(self, name: str) -> bool:
@@ -321,16 +347,18 @@ class _Loader:
         return self.kind(name) == "Input" and str(node.metadata.get("model", "")) == "PoissonInput"
 
     def stimulus(self, path: _Path, target: str, factor: NDArray) -> PoissonInput:
-        thing = self.thing(path.source)
+        title = self.title(path.source)
         node = self.graph.nodes[path.source]
         if path.matrix is None:
             weights = factor
+            is_diagonal = True
         else:
-            weights = path.matrix.diagonal() * factor
-        diagonal = path.matrix is None or path.matrix.nnz == np.count_nonzero(path.matrix.diagonal())
-        same = diagonal and bool((weights == weights[0]).all())
-        require(same, thing, "must reach each unit with one weight", path.through)
-        return PoissonInput(target, _scalar(node, "rate", thing), float(weights[0]), self.receptor(path), path.source)
+            diagonal = path.matrix.diagonal()
+            weights = diagonal * factor
+            is_diagonal = path.matrix.nnz == np.count_nonzero(diagonal)
+        is_uniform = is_diagonal and bool((weights == weights[0]).all())
+        require(is_uniform, title, "must reach each unit with one weight", path.through)
+        return PoissonInput(target, _scalar(node, "rate", title), float(weights[0]), self.receptor(path), path.source)
 
     def chain(self, path: _Path) -> str:
         """Return the names of the linear nodes on the way, without those that only delay or unfold."""
@@ -338,8 +366,11 @@ class _Loader:
         return ".".join(n for n in path.through if self.kind(n) not in quiet)
 
     def receptor(self, path: _Path) -> str | None:
-        told = [self.graph.nodes[name].metadata.get("receptor") for name in path.through]
-        return next((str(name) for name in told if name is not None), None)
+        for name in path.through:
+            receptor = self.graph.nodes[name].metadata.get("receptor")
+            if receptor is not None:
+                return str(receptor)
+        return None
 
     def projection(self, path: _Path, target: str, factor: NDArray, label: str) -> Projection:
         pattern, weight, pre, post = self.synapses(path, target, factor)
@@ -352,7 +383,7 @@ class _Loader:
 
     def synapses(self, path: _Path, target: str, factor: NDArray) -> tuple[Pattern, Any, NDArray, NDArray]:
         """Return pattern and weights of a path, and the source and target of each synapse."""
-        whole = self._convolution(path, target, factor)
+        convolution = self._convolution(path, target, factor)
         size = math.prod(self.shape(path.source))
         if path.matrix is None:
             units = np.arange(size)
@@ -361,10 +392,12 @@ class _Loader:
         order = np.lexsort((matrix.col, matrix.row))
         pre = matrix.row[order].astype(np.int64)
         post = matrix.col[order].astype(np.int64)
-        if whole is not None and not np.any(path.at_target) and not np.any(path.at_signal):
-            return *whole, pre, post
+        has_delays = np.any(path.at_target) or np.any(path.at_signal)
+        if convolution is not None and not has_delays:
+            return *convolution, pre, post
         weight = matrix.data[order] * factor[post]
-        if len(pre) == size == len(factor) and np.array_equal(pre, post) and np.array_equal(pre, np.arange(size)):
+        is_identity = np.array_equal(pre, post) and np.array_equal(pre, np.arange(size))
+        if len(pre) == size == len(factor) and is_identity:
             return OneToOne(), _plain(weight), pre, post
         if len(pre) == size * len(factor):
             return AllToAll(), _plain(weight), pre, post
@@ -373,29 +406,32 @@ class _Loader:
     def _convolution(self, path: _Path, target: str, factor: NDArray) -> tuple[Convolution, float] | None:
         """Return pattern and factor of a single plain Conv2d, whose kernel is stored once; None for other paths."""
         kinds = [self.kind(name) for name in path.through]
-        if [kind for kind in kinds if kind != "Delay"] != ["Conv2d"] or (factor != factor[0]).any():
+        is_alone = [kind for kind in kinds if kind != "Delay"] == ["Conv2d"]
+        if not is_alone or (factor != factor[0]).any():
             return None
         node = self.graph.nodes[path.through[kinds.index("Conv2d")]]
         if isinstance(node.padding, (str, bytes)) or int(node.groups) != 1:
             return None
-        stride, dilation = (pair(getattr(node, key), "Conv2d", key) for key in ("stride", "dilation"))
-        around = pair(node.padding, "Conv2d", "padding", 0)
-        if dilation != (1, 1) or stride[0] != stride[1] or around[0] != around[1]:
+        stride = pair(node.stride, "Conv2d", "stride")
+        dilation = pair(node.dilation, "Conv2d", "dilation")
+        padding = pair(node.padding, "Conv2d", "padding", 0)
+        if dilation != (1, 1) or stride[0] != stride[1] or padding[0] != padding[1]:
             return None
-        pattern = Convolution(np.asarray(node.weight, np.float64), stride[0], around[0])
+        pattern = Convolution(np.asarray(node.weight, np.float64), stride[0], padding[0])
         source = self.shape(path.source)
-        fits = len(source) == 3 and pattern.output_shape(source) == self.shape(target)
-        return (pattern, float(factor[0])) if fits else None
+        if len(source) != 3 or pattern.output_shape(source) != self.shape(target):
+            return None
+        return pattern, float(factor[0])
 
     def delay(self, path: _Path, target: str, pre: NDArray, post: NDArray) -> float | NDArray:
         total = np.full(pre.shape, path.wait)
-        for delay, unit in ((path.at_target, post), (path.at_signal, pre)):
-            total = total + (delay[unit] if delay.size > 1 else delay)
+        for delay, units in ((path.at_target, post), (path.at_signal, pre)):
+            total = total + (delay[units] if delay.size > 1 else delay)
         # A delay of 0 becomes the one step that the engine needs.
         short = total[(total > 0) & (total < self.shortest * (1 - 1e-9))]
-        thing = f"Delay before '{target}'"
+        title = f"Delay before '{target}'"
         rule = f"must be 0 or at least one step of {self.shortest:g} s"
-        require(short.size == 0, thing, rule, short.min(initial=1.0))
+        require(short.size == 0, title, rule, short.min(initial=1.0))
         total = np.where(total == 0, self.shortest, total)
         if total.size == 0 or (total == total[0]).all():
             return float(total[0])
@@ -411,7 +447,7 @@ def _plain(weight: NDArray[np.float64]) -> float | NDArray:
     return weight
 
 
-def _scalar(node: Any, key: str, thing: str) -> float:
+def _scalar(node: Any, key: str, title: str) -> float:
     value = np.asarray(node.metadata.get(key, np.nan), np.float64)
-    require(value.size == 1, f"{thing} {key}", "must be a number", node.metadata.get(key))
+    require(value.size == 1, f"{title} {key}", "must be a number", node.metadata.get(key))
     return float(value.reshape(-1)[0])

@@ -37,7 +37,7 @@ class Cell:
     Attributes:
         model: the neuron; parameters that differ from unit to unit are vectors.
         initial: initial states that differ from the model's own.
-        factor: [units] what a weight that arrives is multiplied by.
+        factor: [units] factor of the weights that arrive.
     """
 
     model: Neuron
@@ -45,7 +45,7 @@ class Cell:
     initial: dict[str, NDArray[np.float64] | float] = field(default_factory=dict)
 
 
-def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float, *, euler: bool = False) -> Cell:
+def cell(node: Any, title: str, size: int, bias: NDArray[np.float64], dt: float, *, euler: bool = False) -> Cell:
     """Return the population of a neuron node of `size` units with the constant input `bias`.
 
     euler: with constants whose exact step of `dt` is Euler's step of the node's.
@@ -54,16 +54,16 @@ def cell(node: Any, thing: str, size: int, bias: NDArray[np.float64], dt: float,
         NeurosimInputError: a parameter of another shape, or that breaks its rule.
     """
     kind = type(node).__name__
-    values = {name: vector(getattr(node, name), f"{thing}.{name}", size) for name in PARAMETERS[kind]}
+    values = {name: vector(getattr(node, name), f"{title}.{name}", size) for name in PARAMETERS[kind]}
     for name, each in values.items():
-        require(not name.startswith("tau") or bool((each > 0).all()), f"{thing}.{name}", "must be > 0 s", each.min())
-    hold, soft = (
-        _numbers(node.metadata.get(key, 0.0), f"{thing} {key}", size) for key in ("t_refractory", "soft_reset")
-    )
-    made = _MAKE[kind](values, bias, dt, hold, bool(np.any(soft)))
+        if name.startswith("tau"):
+            require(bool((each > 0).all()), f"{title}.{name}", "must be > 0 s", each.min())
+    hold = _numbers(node.metadata.get("t_refractory", 0.0), f"{title} t_refractory", size)
+    soft = _numbers(node.metadata.get("soft_reset", 0.0), f"{title} soft_reset", size)
+    converted = _MAKE[kind](values, bias, dt, hold, bool(np.any(soft)))
     if euler:
-        return Cell(_of_euler(made.model, thing, dt), made.factor, made.initial)
-    return _exactly(made, node, thing, values, bias, dt)
+        return Cell(_of_euler(converted.model, title, dt), converted.factor, converted.initial)
+    return _exactly(converted, node, title, values, bias, dt)
 
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -93,12 +93,13 @@ def _cuba(p: Values, bias: NDArray, dt: float, hold: Value, soft: bool) -> Cell:
     current = p["w_in"] * bias
     passive = {key: p[key] for key in ("tau_mem", "tau_syn", "v_leak", "r")} | {"i_offset": current}
     model = CubaLIF(**_short({**passive, **_ends(p, bias)}), t_refractory=hold, soft_reset=soft)
-    # A constant input charges the current with its time constant: all of it, less what has not come yet.
+    # A constant input charges the current with its time constant: i_offset is its limit, and an initial current of
+    # -i_offset that decays is the difference from it.
     start = {"i_excitatory": -current} if current.any() else {}
     return Cell(model, _near_one(p["w_in"] * dt / p["tau_syn"]), start)
 
 
-def _of_euler(model: Any, thing: str, dt: float) -> Neuron:
+def _of_euler(model: Any, title: str, dt: float) -> Neuron:
     """Return the model whose exact step of `dt` is Euler's step of `model`.
 
     A decay of exp(-dt / tau) becomes 1 - dt / tau. A current of CubaLIF moves the membrane by r dt / tau_mem: as in
@@ -109,16 +110,17 @@ def _of_euler(model: Any, thing: str, dt: float) -> Neuron:
     """
     if isinstance(model, IF):
         return model
-    short = {name: np.asarray(getattr(model, name)) for name in ("tau_mem", "tau_syn") if hasattr(model, name)}
-    for name, tau in short.items():
-        require(
-            bool((tau > dt).all()), f"{thing}.{name}", f"must be > the step of {dt:g} s by Euler's method", tau.min()
-        )
-    changed: dict[str, Any] = {name: _plain(-dt / np.log1p(-dt / tau)) for name, tau in short.items()}
+    taus = {name: np.asarray(getattr(model, name)) for name in ("tau_mem", "tau_syn") if hasattr(model, name)}
+    rule = f"must be > the step of {dt:g} s by Euler's method"
+    for name, tau in taus.items():
+        require(bool((tau > dt).all()), f"{title}.{name}", rule, tau.min())
+    # exp(-dt / tau') = 1 - dt / tau
+    changed: dict[str, Any] = {name: _plain(-dt / np.log1p(-dt / tau)) for name, tau in taus.items()}
     if isinstance(model, CubaLIF):
-        unit = replace(model, **changed, r=_plain(np.ones_like(short["tau_mem"])), i_offset=0.0, v_leak=0.0)
+        # Move of the membrane by a current of 1 in an exact step, with r = 1: the third constant of CubaLIF.
+        unit = replace(model, **changed, r=_plain(np.ones_like(taus["tau_mem"])), i_offset=0.0, v_leak=0.0)
         charge = rows(unit, lambda each: each.constants(dt))[2]
-        r = model.r * dt / short["tau_mem"] / charge
+        r = model.r * dt / taus["tau_mem"] / charge
         changed |= {"r": _plain(r), "i_offset": _plain(model.i_offset * model.r / r)}
     return replace(model, **changed)
 
@@ -129,9 +131,9 @@ def _plain(values: NDArray[np.float64]) -> Value:
 
 def _ends(p: Values, bias: NDArray) -> dict[str, NDArray[np.float64]]:
     """Return threshold and reset; without a threshold one that is out of reach."""
-    top = p.get("v_threshold", np.full(bias.shape, NEVER))
+    threshold = p.get("v_threshold", np.full(bias.shape, NEVER))
     reset = p.get("v_reset", np.zeros(bias.shape))
-    return {"v_threshold": top, "v_reset": reset}
+    return {"v_threshold": threshold, "v_reset": reset}
 
 
 def _short(values: Values) -> dict[str, Value]:
@@ -149,45 +151,47 @@ _MAKE: Mapping[str, Callable[[Values, NDArray, float, Value, bool], Cell]] = {
 }
 
 
-def _exactly(made: Cell, node: Any, thing: str, values: Values, bias: NDArray, dt: float) -> Cell:
-    """Return the neuron of the metadata, if it equals the node to the rounding of float32."""
+def _exactly(converted: Cell, node: Any, title: str, values: Values, bias: NDArray, dt: float) -> Cell:
+    """Return the neuron in the metadata if it equals the node up to the rounding of float32, else the converted one."""
     model = MODELS.get(str(_text(node.metadata.get("model", ""))))
     if model is None or bias.any():
-        return made
+        return converted
     saved = {f.name: node.metadata[f"p_{f.name}"] for f in fields(model) if f"p_{f.name}" in node.metadata}  # type: ignore[arg-type]
     try:
         numbers = {name: _numbers(value, f"metadata p_{name}", bias.size) for name, value in saved.items()}
         flags = {name: bool(value) for name, value in numbers.items() if isinstance(getattr(model, name), bool)}
         exact: Any = model(**{**numbers, **flags})
-        said = node_parameters(exact, dt)
+        parameters = node_parameters(exact, dt)
     except NeurosimInputError as error:
-        raise NeurosimInputError(f"{thing}.metadata: {error}") from None
-    agree = all(np.allclose(values[name], said[name], rtol=CLOSE, atol=0) for name in values)
-    return Cell(exact, made.factor) if agree else made
+        raise NeurosimInputError(f"{title}.metadata: {error}") from None
+    agree = all(np.allclose(values[name], parameters[name], rtol=CLOSE, atol=0) for name in values)
+    if agree:
+        return Cell(exact, converted.factor)
+    return converted
 
 
 MODELS: Mapping[str, type[Neuron]] = {model.__name__: model for model in (CubaLIF, IF, LI, LIF)}
 
 
 def node_of(model: Any, population: str) -> str:
-    """Return the NIR node that a population's neuron is.
+    """Return the type of the NIR node of a population's neuron.
 
     Raises:
         NeurosimInputError: a model that NIR does not have, or a setting of it.
     """
-    thing = f"population '{population}'"
+    title = f"population '{population}'"
     name = type(model).__name__
     if name not in MODELS:
         has = ", ".join(MODELS)
-        raise NeurosimInputError(f"{thing}: NIR has no {name}; it has {has}; save the network as TOML instead")
+        raise NeurosimInputError(f"{title}: NIR has no {name}; it has {has}; save the network as TOML instead")
     if isinstance(model, IF):
         current = np.max(np.abs(model.i_offset))
-        require(current == 0, f"{thing}: IF.i_offset", "must be 0: NIR has no constant current", current)
+        require(current == 0, f"{title}: IF.i_offset", "must be 0: NIR has no constant current", current)
         return "I" if np.all(model.v_threshold == NEVER) else "IF"
     if isinstance(model, CubaLIF):
         other = model.tau_syn_inhibitory
         same = other is None or np.all(other == model.tau_syn)
-        require(bool(same), f"{thing}: CubaLIF.tau_syn_inhibitory", "must be tau_syn: NIR has one of them", other)
+        require(bool(same), f"{title}: CubaLIF.tau_syn_inhibitory", "must be tau_syn: NIR has one of them", other)
         if np.all(model.v_threshold == NEVER):
             return "CubaLI"
         return "CubaLIF"
@@ -195,8 +199,10 @@ def node_of(model: Any, population: str) -> str:
 
 
 def node_parameters(model: Any, dt: float) -> dict[str, Value]:
-    """Return the parameters of a neuron's NIR node, numbers or by unit, such that a weight w is our w. A constant
-    current is a higher v_leak, which says the same."""
+    """Return the parameters of a neuron's NIR node, numbers or by unit, such that a weight w is our w.
+
+    A constant current becomes an equivalent rise of v_leak.
+    """
     if isinstance(model, IF):
         return {"r": 1 / dt, "v_threshold": model.v_threshold, "v_reset": model.v_reset}
     rest = model.v_leak + model.r * model.i_offset
@@ -210,7 +216,7 @@ def node_parameters(model: Any, dt: float) -> dict[str, Value]:
 
 
 def metadata(model: Any) -> Metadata:
-    """Return what NIR cannot say of a neuron, and its parameters as they are."""
+    """Return the settings of a neuron that NIR lacks, and its parameters as they are."""
     own = {f.name: getattr(model, f.name) for f in fields(model)}
     exact = {f"p_{name}": v if np.ndim(v) else float(v) for name, v in own.items() if v is not None}
     plain = {key: exact[f"p_{key}"] for key in ("t_refractory", "soft_reset") if np.any(own.get(key, 0))}
@@ -222,10 +228,10 @@ def _near_one(factor: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(factor - 1) < CLOSE, 1.0, factor)
 
 
-def _numbers(value: Any, thing: str, size: int) -> float | NDArray[np.float64]:
+def _numbers(value: Any, title: str, size: int) -> float | NDArray[np.float64]:
     """Return a number for all units, or a vector."""
     array = np.asarray(value)
-    require(array.dtype.kind in "biuf" and array.size in (1, size), thing, "must be a number", f"{value!r:.60}")
+    require(array.dtype.kind in "biuf" and array.size in (1, size), title, "must be a number", f"{value!r:.60}")
     if array.size == 1:
         return float(array.reshape(-1)[0])
     return array.astype(np.float64).ravel()

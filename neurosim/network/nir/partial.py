@@ -1,4 +1,4 @@
-"""The part of a network that NIR can say, and one line for each thing that it cannot."""
+"""The part of a network that NIR can express, and one line for each population, projection or rule that it cannot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .models import node_of
 
 
 class PartialNetwork(NamedTuple):
-    """The part of a network that NIR can say.
+    """The part of a network that NIR can express.
 
     Attributes:
         network: for `to_nir`.
@@ -27,7 +27,7 @@ class PartialNetwork(NamedTuple):
 
 
 def expressible(network: Network) -> PartialNetwork:
-    """Return the part of a network that NIR can say.
+    """Return the part of a network that NIR can express.
 
     Windowed populations, links and neurons that NIR lacks are left out, with all that leads to or from them, and
     sources that then lead nowhere. A projection with plasticity keeps its weights of the start and loses its rule.
@@ -36,6 +36,7 @@ def expressible(network: Network) -> PartialNetwork:
         NeurosimInputError: nothing is left.
     """
     lines: list[str] = []
+    # Reasons why populations are left out, by name.
     lost = {}
     for population in network.populations:
         reason = _reason(population)
@@ -53,26 +54,27 @@ def expressible(network: Network) -> PartialNetwork:
     stimuli = []
     for stimulus in network.stimuli:
         if stimulus.target in lost:
-            out = f"population '{stimulus.target}' is left out"
+            reason = f"population '{stimulus.target}' is left out"
         else:
-            out = _unsaid(stimulus)
-        if out:
-            lines.append(f"stimulus '{stimulus.name}': {out}")
+            reason = _stimulus_reason(stimulus)
+        if reason:
+            lines.append(f"stimulus '{stimulus.name}': {reason}")
         else:
             stimuli.append(stimulus)
-    leading = {projection.source for projection in projections}
+    sources = {projection.source for projection in projections}
     for population in network.populations:
-        if population.name not in lost and not isinstance(population.model, Neuron) and population.name not in leading:
+        is_idle_source = not isinstance(population.model, Neuron) and population.name not in sources
+        if is_idle_source and population.name not in lost:
             lost[population.name] = "leads to nothing that is left"
             lines.append(f"population '{population.name}': {lost[population.name]}")
-    kept = [population for population in network.populations if population.name not in lost]
-    if not kept:
+    populations = [population for population in network.populations if population.name not in lost]
+    if not populations:
         raise NeurosimInputError(f"NIR: can say nothing of this network ({lines[0]}, and {len(lines) - 1} more)")
-    return PartialNetwork(Network(kept, projections, stimuli), tuple(lines))
+    return PartialNetwork(Network(populations, projections, stimuli), tuple(lines))
 
 
-def _unsaid(stimulus: PoissonInput | Current) -> str:
-    """Return why NIR cannot say a stimulus; empty where it can."""
+def _stimulus_reason(stimulus: PoissonInput | Current) -> str:
+    """Return why NIR cannot express a stimulus; empty where it can."""
     if isinstance(stimulus, Current):
         return "NIR has no currents"
     if np.ndim(stimulus.rate):
@@ -81,7 +83,7 @@ def _unsaid(stimulus: PoissonInput | Current) -> str:
 
 
 def _reason(population: Population) -> str:
-    """Return why NIR cannot say a population; empty where it can."""
+    """Return why NIR cannot express a population; empty where it can."""
     model = population.model
     if isinstance(model, Windowed):
         return f"NIR has no {type(model.model).__name__}, which acts once a window"
@@ -94,16 +96,16 @@ def _reason(population: Population) -> str:
 
 
 def _static(projection: Projection, lines: list[str]) -> Projection:
-    """Return a projection without rules that change its weights; a line says which."""
-    found = projection
+    """Return a projection without rules that change its weights; append a line for each of them."""
+    static = projection
     if projection.plasticity is not None:
         rule = type(projection.plasticity).__name__
         lines.append(f"projection '{projection.name}': NIR has no plasticity; {rule} is left out, its weights stay")
-        found = replace(found, plasticity=None)
+        static = replace(static, plasticity=None)
     if projection.short_term is not None:
         lines.append(f"projection '{projection.name}': NIR has no short-term plasticity; it is left out")
-        found = replace(found, short_term=None)
+        static = replace(static, short_term=None)
     if projection.p_transmit < 1:
         lines.append(f"projection '{projection.name}': NIR has no chance; p_transmit is left out")
-        found = replace(found, p_transmit=1.0)
-    return found
+        static = replace(static, p_transmit=1.0)
+    return static

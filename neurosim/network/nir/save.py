@@ -83,8 +83,7 @@ class _Saver:
         shape = self.shape(population)
         about: Metadata = {"shape": np.array(population.shape)} if shape != population.shape else {}
         if isinstance(model, (SpikeSource, PoissonSource)):
-            poisson = isinstance(model, PoissonSource)
-            if poisson:
+            if isinstance(model, PoissonSource):
                 rate = {"model": "PoissonSource", "rate": _rate(model, population.name)}
             else:
                 rate = {}
@@ -94,21 +93,27 @@ class _Saver:
         initial = {f"initial_{name}": self.initial(population, name, v) for name, v in population.initial.items()}
         parameters = node_parameters(model, self.dt)
         values = {key: np.broadcast_to(v, population.size).reshape(shape) for key, v in parameters.items()}
-        wanted = {f.name for f in fields(getattr(self.nir, kind))}
         about |= metadata(model) | initial
-        return getattr(self.nir, kind)(**{k: v for k, v in values.items() if k in wanted}, metadata=about)
+        node = getattr(self.nir, kind)
+        known = {f.name for f in fields(node)}
+        return node(**{key: value for key, value in values.items() if key in known}, metadata=about)
 
     def shape(self, population: Population) -> tuple[int, ...]:
         """Return the shape of a population if all its inputs have one too; otherwise flat, as a Linear's output is."""
-        into = [p for p in self.network.projections if p.target == population.name]
-        folded = all(self.folds(projection) for projection in into)
-        return population.shape if folded else (population.size,)
+        projections = [p for p in self.network.projections if p.target == population.name]
+        if all(self.has_shape(projection) for projection in projections):
+            return population.shape
+        return (population.size,)
 
-    def folds(self, projection: Projection) -> bool:
-        source, target = (self.network.population(name) for name in (projection.source, projection.target))
-        return isinstance(projection.pattern, Convolution) or (
-            isinstance(projection.pattern, OneToOne) and source.shape == target.shape and source is not target
-        )
+    def has_shape(self, projection: Projection) -> bool:
+        """Return whether the node of a projection puts out a signal of the shape of its target."""
+        if isinstance(projection.pattern, Convolution):
+            return True
+        source, target = self.ends(projection)
+        return isinstance(projection.pattern, OneToOne) and source.shape == target.shape and source is not target
+
+    def ends(self, projection: Projection) -> tuple[Population, Population]:
+        return self.network.population(projection.source), self.network.population(projection.target)
 
     def initial(self, population: Population, variable: str, value: Any) -> Any:
         if not isinstance(value, Distribution):
@@ -141,26 +146,26 @@ class _Saver:
 
     def matrices(self, projection: Projection, about: Metadata) -> None:
         """Add a Linear for each delay; a Scale for one to one."""
-        source, target = (self.network.population(name) for name in (projection.source, projection.target))
+        source, target = self.ends(projection)
         pre, post, weights, delays = synapses(self.network, projection, self.dt, self.seed)
-        every = np.unique(delays)
-        few = f"must take at most {MAX_DELAYS} values in NIR"
-        require(len(every) <= MAX_DELAYS, f"{projection}.delay", few, len(every))
-        straight = isinstance(projection.pattern, OneToOne)
-        entries = source.size * (1 if straight else target.size)
-        small = f"must have a matrix of at most {MAX_ENTRIES:,} entries in NIR"
-        require(entries <= MAX_ENTRIES, str(projection), small, entries)
-        for steps in every:
-            mine = delays == steps
-            if straight:
+        distinct = np.unique(delays)
+        rule = f"must take at most {MAX_DELAYS} values in NIR"
+        require(len(distinct) <= MAX_DELAYS, f"{projection}.delay", rule, len(distinct))
+        is_scale = isinstance(projection.pattern, OneToOne)
+        entries = source.size if is_scale else source.size * target.size
+        rule = f"must have a matrix of at most {MAX_ENTRIES:,} entries in NIR"
+        require(entries <= MAX_ENTRIES, str(projection), rule, entries)
+        for steps in distinct:
+            part = delays == steps
+            if is_scale:
                 scale = np.zeros(source.size)
-                scale[pre[mine]] = weights[mine]
+                scale[pre[part]] = weights[part]
                 node = self.nir.Scale(scale.reshape(self.shape(source)), metadata=about)
             else:
                 matrix = np.zeros((target.size, source.size))
-                np.add.at(matrix, (post[mine], pre[mine]), weights[mine])
+                np.add.at(matrix, (post[part], pre[part]), weights[part])
                 node = self.nir.Linear(matrix, metadata=about)
-            if len(every) == 1:
+            if len(distinct) == 1:
                 name = str(projection.name)
             else:
                 name = f"{projection.name}@{steps}"
@@ -168,7 +173,7 @@ class _Saver:
 
     def chain(self, projection: Projection, name: str, node: Any, delay: float) -> None:
         """Add source -> (Delay) -> (Flatten) -> node -> target. Every edge has one step of delay already."""
-        source, target = (self.network.population(name) for name in (projection.source, projection.target))
+        source, target = self.ends(projection)
         shape = self.shape(source)
         way = [projection.source]
         if abs(delay - self.dt) > 1e-9 * self.dt:
@@ -183,7 +188,7 @@ class _Saver:
         self.edges += itertools.pairwise(way)
 
     def stimulus(self, stimulus: PoissonInput | Current) -> None:
-        """Add an Input of as many units through a Scale. Other programs must be told its rate."""
+        """Add an Input of as many units through a Scale. The file has its rate, but other programs do not read it."""
         if isinstance(stimulus, Current):
             raise NeurosimInputError(f"{stimulus}: NIR has no currents; save the network as TOML instead")
         target = self.network.population(stimulus.target)
@@ -216,15 +221,16 @@ def synapses(
     network: Network, projection: Projection, dt: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Return source, target, weight and delay (steps) of every synapse of a projection in a run with this seed."""
-    source, target = (network.population(name) for name in (projection.source, projection.target))
+    source = network.population(projection.source)
+    target = network.population(projection.target)
     key = rng_key(seed, "pattern", str(projection.name))
     rows = projection.pattern.rows(source.side, target.side, source is target, key, 0, source.size)
     count = len(rows.targets)
     pre = np.repeat(np.arange(source.size), np.diff(rows.offsets))
-    weights, delays = (
-        draw(getattr(projection, what), rng_key(seed, what, str(projection.name)), 0, count, f"{projection}.{what}")
-        for what in ("weight", "delay")
-    )
+    weight_key = rng_key(seed, "weight", str(projection.name))
+    delay_key = rng_key(seed, "delay", str(projection.name))
+    weights = draw(projection.weight, weight_key, 0, count, f"{projection}.weight")
+    delays = draw(projection.delay, delay_key, 0, count, f"{projection}.delay")
     if rows.order is not None:
         weights = weights[rows.order]
         delays = delays[rows.order]

@@ -35,91 +35,101 @@ class Transform:
     delay: NDArray[np.float64] | None = None
 
 
-def transform(node: Any, thing: str, shape: Shape) -> Transform:
-    """Return what a linear node does to a signal of this shape; `thing` names the node in errors.
+def transform(node: Any, title: str, shape: Shape) -> Transform:
+    """Return a linear node as a matrix for signals of this shape; `title` names the node in errors.
 
     Raises:
         NeurosimInputError: the node does not fit the signal, or is too large.
     """
-    return TRANSFORMS[type(node).__name__](node, thing, shape)
+    return TRANSFORMS[type(node).__name__](node, title, shape)
 
 
-def _linear(node: Any, thing: str, shape: Shape) -> Transform:
+def _linear(node: Any, title: str, shape: Shape) -> Transform:
     weight = np.asarray(node.weight, np.float64)
-    require(weight.ndim == 2, f"{thing}.weight", "must be [outputs, inputs]", weight.shape)
+    require(weight.ndim == 2, f"{title}.weight", "must be [outputs, inputs]", weight.shape)
     size = math.prod(shape)
-    require(weight.shape[1] == size, f"{thing}.weight", f"must have the {size} inputs that arrive", weight.shape[1])
-    return Transform((weight.shape[0],), sparse.csr_matrix(weight), _bias(node, thing, weight.shape[0]))
+    require(weight.shape[1] == size, f"{title}.weight", f"must have the {size} inputs that arrive", weight.shape[1])
+    return Transform((weight.shape[0],), sparse.csr_matrix(weight), _bias(node, title, weight.shape[0]))
 
 
-def _bias(node: Any, thing: str, size: int) -> NDArray[np.float64] | None:
+def _bias(node: Any, title: str, size: int) -> NDArray[np.float64] | None:
     bias = getattr(node, "bias", None)
     if bias is None:
         return None
-    return vector(bias, f"{thing}.bias", size)
+    return vector(bias, f"{title}.bias", size)
 
 
-def _scale(node: Any, thing: str, shape: Shape) -> Transform:
-    scale = vector(node.scale, f"{thing}.scale", math.prod(shape))
+def _scale(node: Any, title: str, shape: Shape) -> Transform:
+    scale = vector(node.scale, f"{title}.scale", math.prod(shape))
     return Transform(shape, sparse.diags_array(scale, format="csr"))
 
 
-def _delay(node: Any, thing: str, shape: Shape) -> Transform:
-    delay = vector(node.delay, f"{thing}.delay", math.prod(shape))
-    require(bool((delay >= 0).all()), f"{thing}.delay", "must be >= 0 s", delay.min(initial=0.0))
+def _delay(node: Any, title: str, shape: Shape) -> Transform:
+    delay = vector(node.delay, f"{title}.delay", math.prod(shape))
+    require(bool((delay >= 0).all()), f"{title}.delay", "must be >= 0 s", delay.min(initial=0.0))
     return Transform(shape, delay=delay)
 
 
-def _flatten(node: Any, thing: str, shape: Shape) -> Transform:
-    first, last = (int(n) % len(shape) if shape else 0 for n in (node.start_dim, node.end_dim))
-    if len(shape) == 1:
+def _flatten(node: Any, title: str, shape: Shape) -> Transform:
+    if len(shape) <= 1:
         return Transform(shape)
-    require(first <= last, f"{thing}.end_dim", f"must be >= start_dim {first}", last)
+    first = int(node.start_dim) % len(shape)
+    last = int(node.end_dim) % len(shape)
+    require(first <= last, f"{title}.end_dim", f"must be >= start_dim {first}", last)
     return Transform((*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
-def _same(node: Any, thing: str, shape: Shape) -> Transform:
+def _same(node: Any, title: str, shape: Shape) -> Transform:
     return Transform(shape)
 
 
-def _conv2d(node: Any, thing: str, shape: Shape) -> Transform:
+def _conv2d(node: Any, title: str, shape: Shape) -> Transform:
     kernel = np.asarray(node.weight, np.float64)
-    require(kernel.ndim == 4, f"{thing}.weight", "must be [filters, channels, rows, columns]", kernel.shape)
-    stride, dilation = (pair(getattr(node, key), thing, key) for key in ("stride", "dilation"))
-    ends = padding(node.padding, thing, kernel.shape[2:], dilation, stride)
-    return _convolve(kernel, node, thing, shape, stride, dilation, ends)
+    require(kernel.ndim == 4, f"{title}.weight", "must be [filters, channels, rows, columns]", kernel.shape)
+    stride = pair(node.stride, title, "stride")
+    dilation = pair(node.dilation, title, "dilation")
+    ends = padding(node.padding, title, kernel.shape[2:], dilation, stride)
+    return _convolve(kernel, node, title, shape, stride, dilation, ends)
 
 
-def _conv1d(node: Any, thing: str, shape: Shape) -> Transform:
+def _conv1d(node: Any, title: str, shape: Shape) -> Transform:
     kernel = np.asarray(node.weight, np.float64)
-    require(kernel.ndim == 3, f"{thing}.weight", "must be [filters, channels, columns]", kernel.shape)
-    require(len(shape) == 2, thing, "needs a signal of shape (channels, columns)", shape)
-    stride, dilation = ((1, pair(getattr(node, key), thing, key)[1]) for key in ("stride", "dilation"))
-    _, ends = padding(node.padding, thing, (1, kernel.shape[2]), dilation, stride)
-    flat = _convolve(kernel[:, :, None], node, thing, (shape[0], 1, shape[1]), stride, dilation, ((0, 0), ends))
+    require(kernel.ndim == 3, f"{title}.weight", "must be [filters, channels, columns]", kernel.shape)
+    require(len(shape) == 2, title, "needs a signal of shape (channels, columns)", shape)
+    # One row of a two-dimensional convolution.
+    stride = (1, pair(node.stride, title, "stride")[1])
+    dilation = (1, pair(node.dilation, title, "dilation")[1])
+    _, ends = padding(node.padding, title, (1, kernel.shape[2]), dilation, stride)
+    flat = _convolve(kernel[:, :, None], node, title, (shape[0], 1, shape[1]), stride, dilation, ((0, 0), ends))
     return Transform((flat.output[0], flat.output[2]), flat.matrix, flat.bias)
 
 
 def _convolve(
-    kernel: NDArray, node: Any, thing: str, shape: Shape, stride: Pair, dilation: Pair, ends: tuple[Pair, Pair]
+    kernel: NDArray, node: Any, title: str, shape: Shape, stride: Pair, dilation: Pair, ends: tuple[Pair, Pair]
 ) -> Transform:
-    matrix, output = convolution(kernel, thing, shape, stride, ends, dilation, int(node.groups))
-    bias = _bias(node, thing, kernel.shape[0])
-    return Transform(output, matrix, None if bias is None else np.repeat(bias, math.prod(output[1:])))
+    matrix, output = convolution(kernel, title, shape, stride, ends, dilation, int(node.groups))
+    bias = _bias(node, title, kernel.shape[0])
+    # One bias for each filter.
+    if bias is not None:
+        bias = np.repeat(bias, math.prod(output[1:]))
+    return Transform(output, matrix, bias)
 
 
-def _pool(node: Any, thing: str, shape: Shape, average: bool) -> Transform:
-    require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
-    size, stride = (pair(getattr(node, key), thing, key) for key in ("kernel_size", "stride"))
-    ends = padding(node.padding, thing, size, (1, 1), stride)
-    kernel = np.full((shape[0], 1, *size), 1 / math.prod(size) if average else 1.0)
-    matrix, output = convolution(kernel, thing, shape, stride, ends, (1, 1), shape[0])
+def _pool(node: Any, title: str, shape: Shape, average: bool) -> Transform:
+    require(len(shape) == 3, title, "needs a signal of shape (channels, rows, columns)", shape)
+    size = pair(node.kernel_size, title, "kernel_size")
+    stride = pair(node.stride, title, "stride")
+    ends = padding(node.padding, title, size, (1, 1), stride)
+    weight = 1 / math.prod(size) if average else 1.0
+    # Each channel alone: as many groups as channels.
+    kernel = np.full((shape[0], 1, *size), weight)
+    matrix, output = convolution(kernel, title, shape, stride, ends, (1, 1), shape[0])
     return Transform(output, matrix)
 
 
 TRANSFORMS: Mapping[str, Callable[[Any, str, Shape], Transform]] = {
     "Affine": _linear,
-    "AvgPool2d": lambda node, thing, shape: _pool(node, thing, shape, True),
+    "AvgPool2d": lambda node, title, shape: _pool(node, title, shape, True),
     "Conv1d": _conv1d,
     "Conv2d": _conv2d,
     "Delay": _delay,
@@ -127,13 +137,13 @@ TRANSFORMS: Mapping[str, Callable[[Any, str, Shape], Transform]] = {
     "Identity": _same,
     "Linear": _linear,
     "Scale": _scale,
-    "SumPool2d": lambda node, thing, shape: _pool(node, thing, shape, False),
+    "SumPool2d": lambda node, title, shape: _pool(node, title, shape, False),
 }
 
 
 def convolution(
     kernel: NDArray,
-    thing: str,
+    title: str,
     shape: Shape,
     stride: Pair,
     ends: tuple[Pair, Pair],
@@ -147,19 +157,22 @@ def convolution(
         shape: channels, rows and columns of the input.
         ends: padding before and after, of rows and of columns.
     """
-    require(len(shape) == 3, thing, "needs a signal of shape (channels, rows, columns)", shape)
+    require(len(shape) == 3, title, "needs a signal of shape (channels, rows, columns)", shape)
     filters, each, *window = kernel.shape
-    require(groups > 0 and filters % groups == 0, f"{thing}.groups", f"must divide the {filters} filters", groups)
-    taken = each * groups
-    require(taken == shape[0], f"{thing}.weight", f"must take the {shape[0]} channels that arrive", taken)
+    require(groups > 0 and filters % groups == 0, f"{title}.groups", f"must divide the {filters} filters", groups)
+    channels = each * groups
+    require(channels == shape[0], f"{title}.weight", f"must take the {shape[0]} channels that arrive", channels)
+    # Output size of torch's conv2d: (n + padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
     rows, columns = (
         (n + sum(end) - d * (k - 1) - 1) // s + 1
         for n, end, d, k, s in zip(shape[1:], ends, dilation, window, stride, strict=True)
     )
-    require(min(rows, columns) > 0, thing, f"must fit into the signal {shape}", tuple(window))
+    require(min(rows, columns) > 0, title, f"must fit into the signal {shape}", tuple(window))
     entries = kernel.size * rows * columns
-    small = f"must have at most {MAX_ENTRIES:,} connections to be unfolded"
-    require(entries <= MAX_ENTRIES, thing, small, f"{entries:,}")
+    rule = f"must have at most {MAX_ENTRIES:,} connections to be unfolded"
+    require(entries <= MAX_ENTRIES, title, rule, f"{entries:,}")
+    # Axes: filter, channel of the group, row and column of the kernel, row and column of the output; y, x are the row
+    # and column of the input at each of them.
     f, c, a, b, i, j = np.ogrid[:filters, :each, : window[0], : window[1], :rows, :columns]
     y = i * stride[0] - ends[0][0] + a * dilation[0]
     x = j * stride[1] - ends[1][0] + b * dilation[1]
@@ -170,34 +183,36 @@ def convolution(
     outputs = np.broadcast_to((f * rows + i) * columns + j, full)[inside]
     values = np.broadcast_to(kernel[..., None, None], full)[inside]
     size = filters * rows * columns, math.prod(shape)
-    return sparse.csr_matrix((values, (outputs, inputs)), size), (filters, rows, columns)
+    matrix = sparse.csr_matrix((values, (outputs, inputs)), size)
+    return matrix, (filters, rows, columns)
 
 
-def padding(value: Any, thing: str, window: Shape, dilation: Pair, stride: Pair) -> tuple[Pair, Pair]:
+def padding(value: Any, title: str, window: Shape, dilation: Pair, stride: Pair) -> tuple[Pair, Pair]:
     """Return the zeros before and after, of rows and of columns: a number, one for each, "valid" or "same"."""
     word = value.decode() if isinstance(value, bytes) else value
     if not isinstance(word, str):
-        rows, columns = pair(word, thing, "padding", 0)
+        rows, columns = pair(word, title, "padding", 0)
         return (rows, rows), (columns, columns)
     if word == "valid":
         return (0, 0), (0, 0)
-    require(word == "same", f"{thing}.padding", "must be numbers, 'same' or 'valid'", word)
-    require(stride == (1, 1), f"{thing}.stride", "must be 1 where padding is 'same'", stride)
+    require(word == "same", f"{title}.padding", "must be numbers, 'same' or 'valid'", word)
+    require(stride == (1, 1), f"{title}.stride", "must be 1 where padding is 'same'", stride)
     # Where the zeros cannot be shared evenly, the odd one comes last, as in torch.
-    spans = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
-    return (spans[0] // 2, spans[0] - spans[0] // 2), (spans[1] // 2, spans[1] - spans[1] // 2)
+    rows, columns = (d * (k - 1) for d, k in zip(dilation, window, strict=True))
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
-def pair(value: Any, thing: str, key: str, minimum: int = 1) -> Pair:
+def pair(value: Any, title: str, key: str, minimum: int = 1) -> Pair:
     """Return one number for each dimension, from one or two."""
     array = np.asarray(value).ravel()
-    if array.dtype.kind not in "iuf" or array.size not in (1, 2) or np.any(array % 1) or np.any(array < minimum):
-        raise NeurosimInputError(f"{thing}.{key}: must be one or two integers >= {minimum} (got {value!r:.60})")
+    are_numbers = array.dtype.kind in "iuf" and array.size in (1, 2)
+    if not are_numbers or np.any(array % 1) or np.any(array < minimum):
+        raise NeurosimInputError(f"{title}.{key}: must be one or two integers >= {minimum} (got {value!r:.60})")
     return int(array[0]), int(array[-1])
 
 
 def vector(value: Any, name: str, size: int) -> NDArray[np.float64]:
-    """Return [size] numbers, from as many in any shape, or from one; `name` is that of the parameter in errors."""
+    """Return [size] numbers, from as many in any shape, or from one; `name` stands in errors."""
     array = np.asarray(value, np.float64).ravel()
     require(array.size in (1, size), name, f"must hold {size} values", array.size)
     require(bool(np.isfinite(array).all()), name, "must be finite", "NaN or infinity")

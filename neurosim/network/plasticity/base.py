@@ -103,15 +103,15 @@ class LearningRule(ABC):
         """Return the rule as the engine runs it."""
 
 
-def check_parameter(thing: str, name: str, value: Any) -> None:
+def check_parameter(label: str, name: str, value: Any) -> None:
     """Raise `NeurosimInputError` unless a parameter keeps the rule of its name."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    require(number, thing, "must be a number", repr(value))
-    require(math.isfinite(value), thing, "must be finite", value)
+    require(number, label, "must be a number", repr(value))
+    require(math.isfinite(value), label, "must be finite", value)
     if name.startswith("tau_"):
-        require(value > 0, thing, "must be > 0 s", value)
+        require(value > 0, label, "must be > 0 s", value)
     elif name.startswith("mu_"):
-        require(value >= 0, thing, "must be >= 0", value)
+        require(value >= 0, label, "must be >= 0", value)
 
 
 class TimingRule(LearningRule):

@@ -65,14 +65,14 @@ class GaussianGrowth(GrowthCurve):
         require(self.low < self.target, "GaussianGrowth.low", f"must be < the target {self.target:g}", self.low)
 
     def slope(self, calcium: NDArray[np.float64]) -> NDArray[np.float64]:
-        middle = (self.low + self.target) / 2
-        width = (self.target - self.low) / (2 * math.sqrt(math.log(2)))
-        return self.rate * (2 * np.exp(-(((calcium - middle) / width) ** 2)) - 1)
+        xi = (self.low + self.target) / 2
+        zeta = (self.target - self.low) / (2 * math.sqrt(math.log(2)))
+        return self.rate * (2 * np.exp(-(((calcium - xi) / zeta) ** 2)) - 1)
 
 
 @final
 class SynapticElements:
-    """Number of synaptic elements of each unit of a population, from its spikes, one piece of a run after the other.
+    """Number of synaptic elements of each unit of a population, updated by the spikes of one piece of a run at a time.
 
     Calcium rises by `beta` at a spike and decays with `tau`; elements grow by a curve at its mean over a piece, which
     is exact for `LinearGrowth`, and for others as good as pieces are short against `tau`.
@@ -116,10 +116,11 @@ class SynapticElements:
         require(spikes.size == size, "SynapticElements.follow.spikes", f"must be of {size} units", spikes.size)
         first = float(np.min(spikes.times, initial=spikes.duration))
         require(seconds > 0 and first >= start, "SynapticElements.follow.start", "must be that of the piece", start)
-        left = np.exp(-(spikes.duration - spikes.times) / self.tau)
+        # Calcium at the end of the piece: each spike adds beta, which decays from its time on.
+        decays = np.exp(-(spikes.duration - spikes.times) / self.tau)
         after = self.calcium * math.exp(-seconds / self.tau)
-        after += self.beta * np.bincount(spikes.units, left, size)
-        # Of tau dC/dt = -C: what has decayed, over the length of the piece, is the mean.
+        after += self.beta * np.bincount(spikes.units, decays, size)
+        # tau dC/dt = -C between spikes, so the integral of C is tau times the calcium that has decayed.
         mean = self.tau * (self.calcium + self.beta * spikes.counts() - after) / seconds
         self.elements = np.maximum(self.elements + seconds * self.curve.slope(mean), 0.0)
         self.calcium = after
@@ -136,8 +137,8 @@ class PairElements(StructuralRule):
         weight: of a new synapse.
         autapses: whether a unit may come to reach itself.
 
-    Synapses beyond the elements of a source, then of a target, go, which ones is drawn; vacant axonal and dendritic
-    elements pair at random, and pairs that are connected already or reach themselves stay vacant.
+    Synapses beyond the elements of a source, then of a target, are removed at random. Vacant axonal and dendritic
+    elements pair at random; pairs that are connected already or reach themselves stay vacant.
     Source: Butz & van Ooyen 2013; as NEST's structural plasticity.
     """
 
@@ -153,11 +154,13 @@ class PairElements(StructuralRule):
         for (name, elements, units), size in zip(ends, synapses.sizes, strict=True):
             valid = np.shape(elements) == (size,) and bool((np.asarray(elements) >= 0).all())
             require(valid, f"PairElements.{name}", f"must be [{size}] numbers >= 0", np.shape(elements))
-            # The order in which synapses of a unit are counted is drawn; those counted beyond its elements go.
+            # Count the synapses of each unit in random order; those counted beyond its elements are removed.
             shuffled = generator.permutation(np.flatnonzero(keep))
             order = shuffled[np.argsort(units[shuffled], kind="stable")]
-            first = np.searchsorted(units[order], np.arange(size))
-            keep[order[np.arange(len(order)) - first[units[order]] >= np.floor(elements)[units[order]]]] = False
+            unit = units[order]
+            first = np.searchsorted(unit, np.arange(size))
+            rank = np.arange(len(order)) - first[unit]
+            keep[order[rank >= np.floor(elements)[unit]]] = False
         for _, elements, units in ends:
             free = np.floor(elements).astype(np.int64) - np.bincount(units[keep], minlength=len(elements))
             vacant.append(generator.permutation(np.repeat(np.arange(len(elements)), free)))
@@ -165,11 +168,12 @@ class PairElements(StructuralRule):
         pre = vacant[0][:count]
         post = vacant[1][:count]
         pairs = pre * synapses.sizes[1] + post
-        there = synapses.pre * synapses.sizes[1] + synapses.post
+        present = synapses.pre * synapses.sizes[1] + synapses.post
+        # Of equal pairs the first is made.
         _, once = np.unique(pairs, return_index=True)
         new = np.zeros(count, np.bool_)
         new[once] = True
-        new &= ~np.isin(pairs, there[keep])
+        new &= ~np.isin(pairs, present[keep])
         if synapses.within and not self.autapses:
             new &= pre != post
         return Rewired(keep, pre[new], post[new], np.full(np.count_nonzero(new), self.weight))

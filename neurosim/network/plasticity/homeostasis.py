@@ -1,4 +1,4 @@
-"""Homeostasis: rules that keep the activity of a neuron, or the sum of its weights, where it should be."""
+"""Homeostasis: rules that keep the activity of a neuron, or the sum of its weights, at a target."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .base import check_parameter
 @final
 @dataclass(frozen=True)
 class HomeostasisTerms:
-    """A rule as the engine runs it: every `interval` s, all weights of a projection onto a target are multiplied by
+    """A rule as the engine runs it. Every `interval` s, all weights of a projection onto a target are multiplied by
 
         max(1 + gain (1 - rate / target_rate), 0),  or, where there is a total,  total / their sum
 
-    where the rate of the target is that of its spikes, averaged with `tau_rate`: each adds 1 / tau_rate, which decays.
+    where the rate of the target is an average of its spikes with `tau_rate`: each adds 1 / tau_rate, which decays.
     This happens at the start of a step, after it is sampled and before anything arrives in it.
     """
 

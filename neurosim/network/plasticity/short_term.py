@@ -37,8 +37,8 @@ class ShortTermPlasticity:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            name = entry.name
-            value = getattr(self, entry.name)
-            check_parameter(f"ShortTermPlasticity.{name}", name if name == "tau_rec" else "", value)
+            # tau_facil may be 0: its rule, > 0 by its name, is left out.
+            rule = "" if entry.name == "tau_facil" else entry.name
+            check_parameter(f"ShortTermPlasticity.{entry.name}", rule, getattr(self, entry.name))
         require(0 < self.U <= 1, "ShortTermPlasticity.U", "must be > 0 and <= 1", self.U)
         require(self.tau_facil >= 0, "ShortTermPlasticity.tau_facil", "must be >= 0 s", self.tau_facil)

@@ -1,4 +1,4 @@
-"""Structural plasticity: which synapses of a projection go, and which come, between two runs of a simulation."""
+"""Structural plasticity: synapses of a projection are removed and made between two runs of a simulation."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Synapses:
 @final
 @dataclass(frozen=True, eq=False)
 class Rewired:
-    """Say which synapses go and which are made.
+    """Result of a structural rule: the synapses that stay, and new ones.
 
     Attributes:
         keep: [n] whether each synapse stays.
         pre, post, weight: [m] new synapses.
-        delay: [m] s, of the new synapses; None: each has that of a present synapse, drawn.
+        delay: [m] s, of the new synapses; None: the delay of a present synapse, drawn for each.
     """
 
     keep: NDArray[np.bool_]
@@ -55,7 +55,7 @@ class StructuralRule(ABC):
 
     @abstractmethod
     def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
-        """Return which synapses stay and which come; all that is random is drawn from the generator."""
+        """Return the synapses that stay and the new ones; draw random numbers from the generator alone."""
 
 
 @final
@@ -88,14 +88,15 @@ class PruneAndRegrow(StructuralRule):
         order = np.argsort(synapses.post, kind="stable")
         ends = np.searchsorted(synapses.post[order], np.arange(synapses.sizes[1] + 1))
         for target in np.unique(synapses.post[~keep]).tolist():
-            mine = order[ends[target] : ends[target + 1]]
+            # Synapses onto this target, and the sources that do not reach it.
+            afferents = order[ends[target] : ends[target + 1]]
             free = np.ones(synapses.sizes[0], np.bool_)
-            free[synapses.pre[mine]] = False
+            free[synapses.pre[afferents]] = False
             if synapses.within and not self.autapses:
                 free[target] = False
-            sources = np.flatnonzero(free)
-            chosen = generator.permutation(sources)[: np.count_nonzero(~keep[mine])]
-            pre.append(np.sort(chosen))
-            post.append(np.full(len(chosen), target))
+            candidates = generator.permutation(np.flatnonzero(free))
+            sources = np.sort(candidates[: np.count_nonzero(~keep[afferents])])
+            pre.append(sources)
+            post.append(np.full(len(sources), target))
         new = np.concatenate(pre)
         return Rewired(keep, new, np.concatenate(post), np.full(len(new), self.weight))

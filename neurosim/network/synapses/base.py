@@ -59,12 +59,12 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Maker:
-    """Makes the rows of any range of sources; several threads may use it at a time.
+    """Builder of the rows of any range of sources; several threads may use it at a time.
 
     Attributes:
         rows: called as rows(first, last); the synapses do not depend on how ranges are cut.
-        first_synapse: [sources + 1] int64, number of the first synapse of each source, and of all synapses, onto
-            whichever target; None where only making the rows gives it. Else rows of a part say what is before them.
+        first_synapse: [sources + 1] int64, number of the first synapse of each source onto any target, and the number
+            of all synapses; None where it is known only once all rows are made.
     """
 
     rows: Callable[[int, int], Rows]

@@ -1,4 +1,7 @@
-"""Makers of rows that several patterns share."""
+"""Makers of rows that several patterns share.
+
+A part of the targets, `onto`, is half-open: the first target and the one after the last.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from .base import Maker, Rows
 
 def grown_rows(expected, sources, fill) -> Rows:
     """Return rows of an unknown number of synapses: `fill(offsets, out)` returns it, or -1 if `out` is too short."""
+    # Six standard deviations above the mean of a Poisson number: almost never too short.
     offsets = np.empty(sources + 1, np.int64)
     room = int(expected + 6 * math.sqrt(expected)) + 64
     while True:
@@ -23,7 +27,7 @@ def grown_rows(expected, sources, fill) -> Rows:
 
 
 def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
-    """Return the maker of `n` different pairs. All are drawn at once: a bit for each pair says which."""
+    """Return the maker of `n` different pairs, drawn at once and marked by one bit for each pair."""
     from ...kernels.engine.connect.fixed import bit_rows, distinct_bits
 
     pairs = sources * (targets - skip)
@@ -36,9 +40,11 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
         def fill(offsets: NDArray, out: NDArray) -> int:
             return bit_rows(bits, first, last, *onto, targets, skip, before, offsets, out)
 
-        made = grown_rows(n * ((last - first) / sources) * ((onto[1] - onto[0]) / targets), last - first, fill)
-        return Rows(made.offsets, made.targets, before=before)
+        expected = n * ((last - first) / sources) * ((onto[1] - onto[0]) / targets)
+        grown = grown_rows(expected, last - first, fill)
+        return Rows(grown.offsets, grown.targets, before=before)
 
+    # Rows onto the empty part behind the last target: all synapses of a row are before it.
     degrees = np.concatenate([np.empty(0, np.int64), rows(0, sources, (targets, targets)).before])
     first_synapse = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
     part = (0, targets) if onto is None else onto
@@ -60,13 +66,14 @@ def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) ->
         before = np.empty(last - first, np.int64)
 
         def fill(offsets: NDArray, out: NDArray) -> int:
-            given = degrees, targets, with_replacement, skip, before, offsets, out
-            return fixed_rows_part(np.uint64(key), first, last, low, high, *given)
+            return fixed_rows_part(
+                np.uint64(key), first, last, low, high, degrees, targets, with_replacement, skip, before, offsets, out
+            )
 
         low, high = onto
         share = (high - low) / max(targets, 1)
-        made = grown_rows(share * degrees.sum() + degrees.max(initial=0), last - first, fill)
-        return Rows(made.offsets, made.targets, before=before)
+        grown = grown_rows(share * degrees.sum() + degrees.max(initial=0), last - first, fill)
+        return Rows(grown.offsets, grown.targets, before=before)
 
     return Maker(rows if onto is None else part, first_synapse)
 
@@ -75,25 +82,23 @@ def part_of(rows: Rows, onto: tuple[int, int] | None) -> Rows:
     """Return the synapses of rows that end in a part of the targets; None: all."""
     if onto is None:
         return rows
-    below = np.concatenate([[0], np.cumsum(rows.targets < onto[0])])[rows.offsets]
-    mine = (rows.targets >= onto[0]) & (rows.targets < onto[1])
-    offsets = np.concatenate([[0], np.cumsum(mine)])[rows.offsets]
-    order = None if rows.order is None else rows.order[mine]
-    weights = None if rows.weights is None else rows.weights[mine]
-    return Rows(offsets, rows.targets[mine], order, weights, np.diff(below))
+    low, high = onto
+    below = np.concatenate([[0], np.cumsum(rows.targets < low)])[rows.offsets]
+    inside = (rows.targets >= low) & (rows.targets < high)
+    offsets = np.concatenate([[0], np.cumsum(inside)])[rows.offsets]
+    order = None if rows.order is None else rows.order[inside]
+    weights = None if rows.weights is None else rows.weights[inside]
+    return Rows(offsets, rows.targets[inside], order, weights, np.diff(below))
 
 
-def maker_of(made: Rows, first_synapse: NDArray[np.int64] | None) -> Maker:
-    """Return the maker of ranges of rows that are made; `first_synapse` as in `Maker`."""
+def maker_of(rows: Rows, first_synapse: NDArray[np.int64] | None) -> Maker:
+    """Return a maker that cuts ranges out of complete rows; `first_synapse` as in `Maker`."""
 
-    def rows(first: int, last: int) -> Rows:
-        a = made.offsets[first]
-        b = made.offsets[last]
-        order = None if made.order is None else made.order[a:b]
-        if made.before is None:
-            before = None
-        else:
-            before = made.before[first:last]
-        return Rows(made.offsets[first : last + 1] - a, made.targets[a:b], order, None, before)
+    def cut(first: int, last: int) -> Rows:
+        begin = rows.offsets[first]
+        end = rows.offsets[last]
+        order = None if rows.order is None else rows.order[begin:end]
+        before = None if rows.before is None else rows.before[first:last]
+        return Rows(rows.offsets[first : last + 1] - begin, rows.targets[begin:end], order, None, before)
 
-    return Maker(rows, first_synapse)
+    return Maker(cut, first_synapse)

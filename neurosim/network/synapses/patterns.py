@@ -36,6 +36,7 @@ class AllToAll(Pattern):
             targets = np.tile(np.arange(low, high, dtype=np.int32), len(sources))
             if skip:
                 targets = targets[targets != np.repeat(sources, n)]
+            # One target fewer where the source itself is among them.
             degrees = n - (skip & (low <= sources) & (sources < high))
             return Rows(_offsets(degrees), targets, before=low - (skip & (sources < low)))
 
@@ -113,8 +114,9 @@ class _FixedNumber(Pattern):
 
     def _check_enough(self, size: int, same: bool, side: str) -> None:
         eligible = size - (same and not self.allow_self_connections)
-        enough = (min(self.n, 1) if self.with_replacement else self.n) <= eligible
-        require(enough, f"{type(self).__name__}.n", f"must be <= the {eligible} {side} there are", self.n)
+        # With replacement one unit is enough.
+        needed = min(self.n, 1) if self.with_replacement else self.n
+        require(needed <= eligible, f"{type(self).__name__}.n", f"must be <= the {eligible} {side} there are", self.n)
 
 
 @final
@@ -268,15 +270,12 @@ class FromList(Pattern):
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         low, high = onto or (0, target.size)
-
-        def offsets(chosen: NDArray) -> NDArray[np.int64]:
-            return _offsets(np.bincount(self.pre[chosen], minlength=source.size))
-
-        mine = np.flatnonzero((self.post >= low) & (self.post < high))
-        order = mine[np.lexsort((self.post[mine], self.pre[mine]))]
-        before = np.diff(offsets(self.post < low))
-        made = Rows(offsets(mine), self.post[order].astype(np.int32), order, before=before)
-        return maker_of(made, _offsets(np.bincount(self.pre, minlength=source.size)))
+        inside = np.flatnonzero((self.post >= low) & (self.post < high))
+        order = inside[np.lexsort((self.post[inside], self.pre[inside]))]
+        degrees = np.bincount(self.pre[inside], minlength=source.size)
+        before = np.bincount(self.pre[self.post < low], minlength=source.size)
+        rows = Rows(_offsets(degrees), self.post[order].astype(np.int32), order, before=before)
+        return maker_of(rows, _offsets(np.bincount(self.pre, minlength=source.size)))
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.pre.size)
@@ -330,19 +329,23 @@ class Convolution(Pattern):
         def rows(first: int, last: int) -> Rows:
             return part_of(self._rows(np.arange(first, last), source.shape, target.shape), onto)
 
-        # The windows that a unit lies in, along either dimension.
-        along = [
-            np.array([sum(0 <= at + self.padding - i * self.stride < k for i in range(windows)) for at in range(size)])
-            for size, k, windows in zip(source.shape[1:], (high, wide), (height, width), strict=True)
-        ]
-        degrees = np.broadcast_to(filters * np.outer(*along), source.shape)
+        # A unit reaches every filter in each window that it lies in.
+        by_row = self._windows(source.shape[1], high, height)
+        by_column = self._windows(source.shape[2], wide, width)
+        degrees = np.broadcast_to(filters * np.outer(by_row, by_column), source.shape)
         return Maker(rows, _offsets(degrees.reshape(-1)))
+
+    def _windows(self, size: int, kernel: int, count: int) -> NDArray[np.int64]:
+        """Return the number of the `count` windows of `kernel` units that each place of a dimension lies in."""
+        places = np.arange(size)[:, None] + self.padding - np.arange(count) * self.stride
+        return ((places >= 0) & (places < kernel)).sum(axis=1)
 
     def _rows(self, units: NDArray, shape: tuple[int, ...], to: tuple[int, ...]) -> Rows:
         """Return the rows of some units of a source of one shape onto a target of another."""
         _, height, width = to
         filters, _, high, wide = self.kernel.shape
         channel, y, x = np.unravel_index(units, shape)
+        # Unit y lies at row a of window i if y + padding = i stride + a: i and the rest of a division by the stride.
         # Backwards through the window, so that targets ascend; axes are source, filter, window row, window column.
         f = np.arange(filters)[:, None, None]
         a = np.arange(high)[::-1, None]
@@ -360,6 +363,7 @@ class Convolution(Pattern):
         return float(source.size) * filters * high * wide
 
 
+# Distinguishes a second key from the first one; 2^64 / golden ratio, as in SplitMix64.
 _OTHER = 0x9E3779B97F4A7C15
 
 

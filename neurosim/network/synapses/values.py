@@ -89,6 +89,7 @@ DISTRIBUTIONS: dict[str, type[Distribution]] = {d.__name__: d for d in (Uniform,
 
 
 def _within(owner, key, firsts, offsets, shape):
+    """Return `shape` of normal numbers; those outside low and high are drawn again, each from its own counter."""
     from ...kernels.tools.random import normal_runs, normals, normals_at
 
     values = np.empty(int(offsets[-1]))
@@ -101,9 +102,9 @@ def _within(owner, key, firsts, offsets, shape):
     for attempt in range(1, ATTEMPTS):
         if bad.size == 0:
             return values
-        again = np.empty(bad.size)
+        numbers = np.empty(bad.size)
         run = np.searchsorted(offsets, bad, side="right") - 1
-        normals_at(np.uint64(key), bad - offsets[run] + firsts[run], attempt, again)
-        values[bad] = shape(again)
+        normals_at(np.uint64(key), bad - offsets[run] + firsts[run], attempt, numbers)
+        values[bad] = shape(numbers)
         bad = bad[(values[bad] < owner.low) | (values[bad] > owner.high)]
     raise NeurosimInputError(f"{owner}: almost nothing of it lies between low and high; widen them")

@@ -1,4 +1,7 @@
-"""Expressions as Python: in `constants`, once in float64, and in `step`, for each unit from numbers computed before."""
+"""Expressions as Python code: of `constants`, computed once in float64, and of `step`, computed for each unit.
+
+A rendered expression is its text and how tightly it binds, `SUM` to `ATOM`, by which brackets are set.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 SUM, PRODUCT, POWER, ATOM = range(4)
-# Functions of a step; others are those of math.
+# Functions of a step under other names than in `math`.
 CALLS = {"Abs": "abs", "exp": "exp"}
+# Powers up to this one are products of the base with itself.
 MAX_PRODUCT = 4
 
 
@@ -17,8 +21,8 @@ def plain(expression: Any) -> str:
 
 
 def _number(expression: Any) -> tuple[str, int]:
-    found = PLAIN.get(type(expression).__name__, _leaf)
-    return found(expression)
+    render = PLAIN.get(type(expression).__name__, _leaf)
+    return render(expression)
 
 
 def _leaf(expression: Any) -> tuple[str, int]:
@@ -27,7 +31,9 @@ def _leaf(expression: Any) -> tuple[str, int]:
         return f"self.{expression}", ATOM
     if expression.args:
         name = type(expression).__name__
-        return f"{'abs' if name == 'Abs' else f'math.{name}'}({plain(expression.args[0])})", ATOM
+        function = "abs" if name == "Abs" else f"math.{name}"
+        return f"{function}({plain(expression.args[0])})", ATOM
+    # A negative number binds like a sum: its minus sign must not follow an operator.
     if expression.is_Rational and not expression.is_Integer:
         return f"{float(expression.p)!r} / {float(expression.q)!r}", PRODUCT if expression.p > 0 else SUM
     value = float(expression)
@@ -57,28 +63,33 @@ def _sum(terms: list[tuple[str, int]]) -> str:
 
 def _product(expression: Any, render: Any) -> tuple[str, int]:
     """Return factors joined by * and /; a minus sign comes first, and makes the whole bind like a sum."""
-    over = []
-    under = []
+    numerators = []
+    denominators = []
     minus = False
     for factor in expression.args:
         if factor == -1:
             minus = True
         elif factor.is_Pow and factor.exp == -1:
-            under.append(_bracket(render(factor.base), ATOM))
+            denominators.append(_bracket(render(factor.base), ATOM))
         else:
-            over.append(_bracket(render(factor), POWER))
-    text = " * ".join(over) or "1.0"
-    text = " / ".join([text, *under])
-    return (f"-{text}", SUM) if minus else (text, PRODUCT)
+            numerators.append(_bracket(render(factor), POWER))
+    text = " * ".join(numerators) or "1.0"
+    text = " / ".join([text, *denominators])
+    if minus:
+        return f"-{text}", SUM
+    return text, PRODUCT
 
 
-def _bracket(rendered: tuple[str, int], least: int) -> str:
-    text, binds = rendered
-    return text if binds >= least else f"({text})"
+def _bracket(rendered: tuple[str, int], min_binding: int) -> str:
+    """Return the text of an expression, in brackets if it binds less than `min_binding`."""
+    text, binding = rendered
+    if binding >= min_binding:
+        return text
+    return f"({text})"
 
 
 class StepCode:
-    """Expressions of a step. What parameters alone say is computed once, as a constant.
+    """Expressions of a step. Parts that depend on parameters alone are computed once, as constants.
 
     Attributes:
         constants: code of each constant, in order.
@@ -102,6 +113,7 @@ class StepCode:
         return self._render(expression, names)[0]
 
     def _render(self, expression: Any, names: Mapping[str, str]) -> tuple[str, int]:
+        # Without a state in it, it is a constant.
         if not any(str(symbol) in names for symbol in expression.free_symbols):
             return self.constant(plain(expression)), ATOM
         if expression.is_Symbol:
@@ -115,20 +127,23 @@ class StepCode:
 
     def _gathered(self, expression: Any, names: Mapping[str, str]) -> tuple[str, int]:
         """Return a sum or product whose parts without states are one constant."""
-        moving = [each for each in expression.args if any(str(symbol) in names for symbol in each.free_symbols)]
-        still = expression.func(*(each for each in expression.args if each not in moving))
-        minus = expression.is_Mul and still.could_extract_minus_sign()
-        still = -still if minus else still
-        parts = [self._render(each, names) for each in moving]
+        variable = [each for each in expression.args if any(str(symbol) in names for symbol in each.free_symbols)]
+        constant = expression.func(*(each for each in expression.args if each not in variable))
+        minus = expression.is_Mul and constant.could_extract_minus_sign()
+        if minus:
+            constant = -constant
+        parts = [self._render(each, names) for each in variable]
         if expression.is_Add:
-            if still != 0:
-                constant = [(self.constant(plain(still)), ATOM)]
-            else:
-                constant = []
-            return _sum([*parts, *constant]), SUM
-        factors = [self.constant(plain(still))] if still != 1 else []
-        text = " * ".join([*factors, *(_bracket(part, POWER) for part in parts)])
-        return (f"-{text}", SUM) if minus else (text, PRODUCT)
+            if constant != 0:
+                parts.append((self.constant(plain(constant)), ATOM))
+            return _sum(parts), SUM
+        factors = [_bracket(part, POWER) for part in parts]
+        if constant != 1:
+            factors.insert(0, self.constant(plain(constant)))
+        text = " * ".join(factors)
+        if minus:
+            return f"-{text}", SUM
+        return text, PRODUCT
 
     def _power(self, expression: Any, names: Mapping[str, str]) -> tuple[str, int]:
         base = _bracket(self._render(expression.base, names), ATOM)

@@ -1,4 +1,4 @@
-"""Classes of neurons written from equations, and made into modules."""
+"""Classes of neurons written from equations, and compiled as modules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import linecache
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +72,7 @@ def equations(
         parameters: their values, SI units; names follow the rules of `Neuron`. `i_offset` takes currents.
         receptors: the variable that a weight of each is added to; None: "input", to the first variable.
         initial: values to start from, numbers or expressions of parameters, 0 else.
-        units: of parameters, such as "ohm" or "V / s"; what has a unit on all sides is checked.
+        units: of parameters, such as "ohm" or "V / s"; equations whose names all have units are checked.
         positive: receptors whose weights must be >= 0.
         name: of the class.
 
@@ -81,43 +81,48 @@ def equations(
         NeurosimMissingError: sympy is not installed.
     """
     values = dict(parameters or {})
-    read = read_equations(text, values)
-    if any(equation.held for equation in read):
+    parsed = read_equations(text, values)
+    if any(equation.held for equation in parsed):
         values.setdefault("t_refractory", 0.0)
-    states = [equation.name for equation in read]
+    states = [equation.name for equation in parsed]
     names = (*states, *values)
     if receptors is None:
-        arriving = {"input": states[0]}
+        targets = {"input": states[0]}
     else:
-        arriving = dict(receptors)
-    require(bool(arriving), "equations.receptors", "must have at least one", 0)
-    for receptor, variable in arriving.items():
+        targets = dict(receptors)
+    require(bool(targets), "equations.receptors", "must have at least one", 0)
+    for receptor, variable in targets.items():
         require(receptor.isidentifier(), "equations.receptors", "must be names", receptor)
         lookup(dict.fromkeys(states), variable, f"equations.receptors[{receptor!r}]")
     for receptor in positive:
-        lookup(arriving, receptor, "equations.positive")
+        lookup(targets, receptor, "equations.positive")
     require(name.isidentifier(), "equations.name", "must be a name of a class", name)
+    starts = dict(initial or {})
     parts = _Parts(
-        equations=read,
-        linear=linear_part(read),
+        equations=parsed,
+        linear=linear_part(parsed),
         threshold=read_threshold(threshold, names) if threshold else None,
         reset=read_reset(reset, states, names),
         parameters=values,
-        receptors=arriving,
+        receptors=targets,
         positive=tuple(positive),
-        initial={
-            state: expression(str((initial or {}).get(state, 0.0)), values, f"initial {state}") for state in states
-        },
+        initial={state: expression(str(starts.get(state, 0.0)), values, f"initial {state}") for state in states},
     )
-    for state in initial or {}:
+    for state in starts:
         lookup(dict.fromkeys(states), state, "equations.initial")
     _check_units(parts, units or {})
-    shown = [*lines(text, "equations"), *([threshold + ": spike, then"] if threshold else []), *lines(reset, "reset")]
-    return _class_of(HEADER.format(name=name, doc="\n    ".join(shown)) + _body(parts), name)
+    # The docstring of the class: the equations as they were given, threshold and reset.
+    doc = lines(text, "equations")
+    if threshold:
+        doc.append(f"{threshold}: spike, then")
+    doc += lines(reset, "reset")
+    return _class_of(HEADER.format(name=name, doc="\n    ".join(doc)) + _body(parts), name)
 
 
 @dataclass(frozen=True)
 class _Parts:
+    """Parsed arguments of `equations`; `rest` are the equations that Heun's method integrates."""
+
     equations: Sequence[Equation]
     linear: LinearPart
     threshold: tuple[Any, Any] | None
@@ -133,19 +138,22 @@ class _Parts:
 
     @property
     def rests(self) -> bool:
-        """Return whether a spike is followed by a time without spikes, whatever is held in it."""
+        """Return whether a refractory time follows a spike; variables that are not held move on in it."""
         return "t_refractory" in self.parameters
 
     @property
     def states(self) -> list[str]:
-        return [*(equation.name for equation in self.equations), *(["refractory"] if self.rests else [])]
+        names = [equation.name for equation in self.equations]
+        if self.rests:
+            names.append("refractory")
+        return names
 
 
-def _check_units(parts: _Parts, given: Mapping[str, str]) -> None:
-    told = {**given, **{e.name: e.unit for e in parts.equations if e.unit is not None}}
-    for each in told:
-        lookup({**parts.parameters, **dict.fromkeys(parts.states)}, each, "equations.units")
-    known = {each: read_unit(text, f"equations.units[{each!r}]") for each, text in told.items()}
+def _check_units(parts: _Parts, units: Mapping[str, str]) -> None:
+    texts = {**units, **{e.name: e.unit for e in parts.equations if e.unit is not None}}
+    for name in texts:
+        lookup({**parts.parameters, **dict.fromkeys(parts.states)}, name, "equations.units")
+    known = {name: read_unit(text, f"equations.units[{name!r}]") for name, text in texts.items()}
     for equation in parts.equations:
         check_unit(equation.slope, per_second(known.get(equation.name)), known, f"d{equation.name}/dt")
     for state, value in parts.reset:
@@ -156,26 +164,31 @@ def _check_units(parts: _Parts, given: Mapping[str, str]) -> None:
 
 
 def _body(parts: _Parts) -> str:
+    """Return the body of the class: parameters, names, `initial`, `constants` and `step`."""
     step, constants = _step(parts)
-    rows = [(*rates, constant) for rates, constant in zip(parts.linear.rates, parts.linear.constant, strict=True)]
-    lists = [*([[plain(each) for each in row] for row in rows]), ["0.0"] * (len(rows) + 1)]
-    held = [
-        [("0.0" if name in parts.linear.held else each) for each in row]
-        for name, row in zip(parts.linear.names, lists, strict=False)
-    ]
-    body = [f"{each}: float = {float(value)!r}" for each, value in parts.parameters.items()]
-    body += [f"state = {_tuple(repr(each) for each in parts.states)}"]
-    body += [f"receptors = {_tuple(repr(each) for each in parts.receptors)}"]
-    body += [f"positive = {_tuple(repr(each) for each in parts.positive)}"] if parts.positive else []
-    body += ["", "def initial(self):"]
-    body += [
-        f"    return {_tuple([*(plain(value) for value in parts.initial.values()), *(['0.0'] if parts.rests else [])])}"
-    ]
+    # Rows of the matrix of x' = rates x + constant, with the constant 1 as the last variable, whose slope is 0. While
+    # the neuron is refractory ("waiting") the rows of held variables are 0.
+    exact = []
+    waiting = []
+    for name, rates, constant in zip(parts.linear.names, parts.linear.rates, parts.linear.constant, strict=True):
+        row = [plain(each) for each in (*rates, constant)]
+        exact.append(row)
+        waiting.append(["0.0"] * len(row) if name in parts.linear.held else row)
+    last = ["0.0"] * (len(exact) + 1)
+    initial = [plain(value) for value in parts.initial.values()]
+    if parts.rests:
+        initial.append("0.0")
+    body = [f"{name}: float = {float(value)!r}" for name, value in parts.parameters.items()]
+    body.append(f"state = {_tuple(map(repr, parts.states))}")
+    body.append(f"receptors = {_tuple(map(repr, parts.receptors))}")
+    if parts.positive:
+        body.append(f"positive = {_tuple(map(repr, parts.positive))}")
+    body += ["", "def initial(self):", f"    return {_tuple(initial)}"]
     body += ["", "def constants(self, dt):"]
     if any("exact[" in each for each in constants):
-        body += _indented(_call("exact", lists))
+        body += _indented(_call("exact", [*exact, last]))
     if any("waiting[" in each for each in constants):
-        body += _indented(_call("waiting", [*held, lists[-1]]))
+        body += _indented(_call("waiting", [*waiting, last]))
     body += [
         "    return (",
         *(f"        {each},  # c{k}" for k, each in enumerate(constants)),
@@ -195,13 +208,11 @@ def _step(parts: _Parts) -> tuple[list[str], list[str]]:
     new = {each: f"{each}_new" for each in now}
     loop = [f"{each} = {each}_of[unit]" for each in now]
     if parts.rests:
-        loop += ["wait = refractory_of[unit]"]
+        loop.append("wait = refractory_of[unit]")
         if any(e.held for e in parts.rest):
-            moving = f"zero if wait > zero else {code.constant('dt')}"
-        else:
-            moving = ""
-        loop += [f"moving = {moving}"] if moving else []
-    loop += [line for equation in parts.rest for line in _first_slope(equation, code, now)]
+            loop.append(f"moving = zero if wait > zero else {code.constant('dt')}")
+    # Heun's method: slopes at the start, an Euler step, slopes at its end, and the mean of both.
+    loop += [_first_slope(equation, code, now) for equation in parts.rest]
     for each in parts.linear.names:
         loop.append(f"{new[each]} = {_exact(parts.linear, each, code)}")
     loop += _ahead(parts, code, new)
@@ -217,15 +228,16 @@ def _step(parts: _Parts) -> tuple[list[str], list[str]]:
     head += [f"{_names(arriving)} = {_listed('inputs', len(arriving))}"]
     count = len(code.constants)
     for first in range(0, count, 10):
-        some = range(first, min(first + 10, count))
-        head.append(f"{_names([f'c{k}' for k in some])} = {_names([f'c[{k}]' for k in some])}")
+        numbers = range(first, min(first + 10, count))
+        head.append(f"{_names([f'c{k}' for k in numbers])} = {_names([f'c[{k}]' for k in numbers])}")
     head += ["zero, one = c.dtype.type(0), c.dtype.type(1)", "for unit in range(spiked.size):"]
     return [*head, *_indented(loop)], code.constants
 
 
-def _first_slope(equation: Equation, code: StepCode, now: Mapping[str, str]) -> list[str]:
+def _first_slope(equation: Equation, code: StepCode, now: Mapping[str, str]) -> str:
+    """Return the line of the slope at the start of a step, times dt."""
     step = "moving" if equation.held else code.constant("dt")
-    return [f"slope_{equation.name} = {step} * ({code.render(equation.slope, now)})"]
+    return f"slope_{equation.name} = {step} * ({code.render(equation.slope, now)})"
 
 
 def _exact(linear: LinearPart, name: str, code: StepCode) -> str:
@@ -240,33 +252,35 @@ def _exact(linear: LinearPart, name: str, code: StepCode) -> str:
         return free
 
     terms = [f"{entry(linear.names.index(other))} * {other}" for other in linear.reaches(name)]
-    return " + ".join([*terms, *([entry(last)] if linear.driven(name) else [])])
+    if linear.driven(name):
+        terms.append(entry(last))
+    return " + ".join(terms)
 
 
 def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
-    """Return the slopes at the end of a step, where Euler's method would lead."""
-    found = []
+    """Return the lines of the slopes at the end of a step of Euler's method."""
+    body = []
     names = dict(new)
+    # A variable on the left of the threshold is bounded by the right side, where that does not change in a step.
+    bounded_variable = ""
+    if parts.threshold is not None and not _moves(parts.threshold[1], new):
+        bounded_variable = str(parts.threshold[0])
     for equation in parts.rest:
         names[equation.name] = f"{equation.name}_ahead"
         ahead = f"{equation.name} + slope_{equation.name}"
-        if (
-            parts.threshold is not None
-            and str(parts.threshold[0]) == equation.name
-            and not _moves(parts.threshold[1], new)
-        ):
+        if equation.name == bounded_variable:
+            assert parts.threshold is not None
             bounded = f"min({ahead}, {code.render(parts.threshold[1], {})})"
             # While no spike can follow, a variable that is not held moves freely above the threshold.
-            free = parts.rests and not equation.held
-            if free:
+            if parts.rests and not equation.held:
                 ahead = f"{ahead} if wait > zero else {bounded}"
             else:
                 ahead = bounded
-        found.append(f"{names[equation.name]} = {ahead}")
+        body.append(f"{names[equation.name]} = {ahead}")
     for equation in parts.rest:
         step = "moving" if equation.held else code.constant("dt")
-        found.append(f"end_{equation.name} = {step} * ({code.render(equation.slope, names)})")
-    return found
+        body.append(f"end_{equation.name} = {step} * ({code.render(equation.slope, names)})")
+    return body
 
 
 def _moves(expression: Any, states: Mapping[str, str]) -> bool:
@@ -281,12 +295,12 @@ def _fire(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
         limit = f"({code.constant('math.inf')} if wait > zero else {right})"
     else:
         limit = right
-    found = [f"fired = {left} > {limit}"]
-    found += [f"{new[state]} = {code.render(value, new)} if fired else {new[state]}" for state, value in parts.reset]
+    body = [f"fired = {left} > {limit}"]
+    body += [f"{new[state]} = {code.render(value, new)} if fired else {new[state]}" for state, value in parts.reset]
     if parts.rests:
         hold = code.constant("hold_steps(self.t_refractory, dt)")
-        found.append(f"refractory_of[unit] = {hold} if fired else max(wait - one, zero)")
-    return [*found, "spiked[unit] = fired"]
+        body.append(f"refractory_of[unit] = {hold} if fired else max(wait - one, zero)")
+    return [*body, "spiked[unit] = fired"]
 
 
 def _names(names: Sequence[str] | Mapping[str, Any]) -> str:
@@ -297,9 +311,8 @@ def _listed(array: str, count: int) -> str:
     return _names([f"{array}[{k}]" for k in range(count)])
 
 
-def _tuple(items: Any) -> str:
-    listed = list(items)
-    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+def _tuple(items: Iterable[str]) -> str:
+    return f"({_names(list(items))})"
 
 
 def _call(name: str, rows: Sequence[Sequence[str]]) -> list[str]:
@@ -328,6 +341,6 @@ def _class_of(source: str, name: str) -> type[Neuron]:
     sys.modules[label] = module  # dataclasses look it up
     linecache.cache[f"<{label}>"] = (len(source), None, source.splitlines(keepends=True), f"<{label}>")
     spec.loader.exec_module(module)
-    made: type[Neuron] = getattr(module, name)
-    made.source = source  # type: ignore[attr-defined]
-    return made
+    model: type[Neuron] = getattr(module, name)
+    model.source = source  # type: ignore[attr-defined]
+    return model

@@ -1,4 +1,4 @@
-"""Equations split into a linear part, which a step integrates exactly, and the rest, which Heun's method leads."""
+"""Equations split into a linear part, which is integrated exactly, and the rest, integrated by Heun's method."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class LinearPart:
 
     def reaches(self, name: str) -> list[str]:
         """Return the variables that the value of one after a step depends on, in order."""
-        found = {name}
+        # Follow the nonzero rates from variable to variable.
+        reached = {name}
         todo = [name]
         while todo:
             row = self.rates[self.names.index(todo.pop())]
-            new = {other for other, rate in zip(self.names, row, strict=True) if rate != 0} - found
-            found |= new
+            new = {other for other, rate in zip(self.names, row, strict=True) if rate != 0} - reached
+            reached |= new
             todo += sorted(new)
-        return [other for other in self.names if other in found]
+        return [other for other in self.names if other in reached]
 
     def driven(self, name: str) -> bool:
         """Return whether a constant moves a variable."""
@@ -49,24 +50,31 @@ def linear_part(equations: Sequence[Equation]) -> LinearPart:
     """Return the largest part of the equations that is linear in itself and depends on nothing else that changes."""
     sympy = library()
     symbols = {equation.name: sympy.Symbol(equation.name, real=True) for equation in equations}
-    chosen = {equation.name: equation for equation in equations}
+    every = set(symbols.values())
+    # Start from all equations and remove those that depend on a removed one or are not linear, until none is removed.
+    linear = {equation.name: equation for equation in equations}
     while True:
-        inside = {symbols[name] for name in chosen}
-        every = set(symbols.values())
-        kept = {
-            name: equation
-            for name, equation in chosen.items()
-            if equation.slope.free_symbols & every <= inside and _is_linear(equation.slope, inside)
-        }
-        if len(kept) == len(chosen):
+        states = {symbols[name] for name in linear}
+        smaller = {}
+        for name, equation in linear.items():
+            is_closed = equation.slope.free_symbols & every <= states
+            if is_closed and _is_linear(equation.slope, states):
+                smaller[name] = equation
+        if len(smaller) == len(linear):
             break
-        chosen = kept
-    mine = [symbols[name] for name in chosen]
-    rates = tuple(tuple(sympy.expand_mul(sympy.diff(equation.slope, x)) for x in mine) for equation in chosen.values())
-    rest = tuple(equation.slope.subs(dict.fromkeys(mine, 0)) for equation in chosen.values())
-    return LinearPart(tuple(chosen), rates, rest, frozenset(name for name, equation in chosen.items() if equation.held))
+        linear = smaller
+    variables = [symbols[name] for name in linear]
+    # The rates are the derivatives of the slopes, the constants the slopes where all variables are 0.
+    rates = []
+    constants = []
+    for equation in linear.values():
+        rates.append(tuple(sympy.expand_mul(sympy.diff(equation.slope, variable)) for variable in variables))
+        constants.append(equation.slope.subs(dict.fromkeys(variables, 0)))
+    held = frozenset(name for name, equation in linear.items() if equation.held)
+    return LinearPart(tuple(linear), tuple(rates), tuple(constants), held)
 
 
 def _is_linear(slope: Any, states: set[Any]) -> bool:
-    slopes = (library().expand_mul(library().diff(slope, x)) for x in states)
-    return all(not each.free_symbols & states for each in slopes)
+    """Return whether no derivative of a slope by a state depends on a state."""
+    derivatives = (library().expand_mul(library().diff(slope, state)) for state in states)
+    return all(not derivative.free_symbols & states for derivative in derivatives)

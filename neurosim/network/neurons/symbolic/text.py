@@ -1,4 +1,4 @@
-"""Text of equations as sympy expressions. Only what is listed here is understood: nothing is evaluated as Python."""
+"""Text of equations as sympy expressions. Only names and operators listed here are read; no text is run as Python."""
 
 from __future__ import annotations
 
@@ -70,22 +70,25 @@ def read_equations(text: str, parameters: Collection[str]) -> list[Equation]:
     Raises:
         NeurosimInputError: a line that is none, a name that cannot be used or is not known.
     """
-    found = []
+    matches = []
     for line in lines(text, "equations"):
         match = EQUATION.fullmatch(line)
         if match is None:
             form = "dv/dt = (v_leak - v) / tau_mem : V (unless refractory)"
             raise NeurosimInputError(f"equations: must read like '{form}' (got {line!r:.80})")
-        found.append(match)
-    names = [match[1] for match in found]
+        matches.append(match)
+    names = [match[1] for match in matches]
     require(bool(names), "equations", "must have at least one equation", 0)
     for name in (*names, *parameters):
         usable = name.isidentifier() and not keyword.iskeyword(name) and name not in RESERVED
         require(usable and not WRITTEN.fullmatch(name), "equations", "must not use this name; choose another", name)
         require([*names, *parameters].count(name) == 1, "equations", "must say each name once", name)
-    return [
-        Equation(m[1], expression(m[2], (*names, *parameters), f"d{m[1]}/dt"), m[3], m[4] is not None) for m in found
-    ]
+    equations = []
+    for match in matches:
+        name, text_of_slope, unit, held = match.groups()
+        slope = expression(text_of_slope, (*names, *parameters), f"d{name}/dt")
+        equations.append(Equation(name, slope, unit, held is not None))
+    return equations
 
 
 def read_threshold(text: str, names: Collection[str]) -> tuple[Any, Any]:
@@ -127,20 +130,24 @@ def expression(text: str, names: Collection[str], what: str) -> Any:
 
 
 def _read(node: ast.expr, names: Mapping[str, None], what: str, sympy: ModuleType) -> Any:
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-        if isinstance(node.value, int):
-            return sympy.Integer(node.value)
+    """Return a node of Python's syntax tree as a sympy expression; raise for any other kind of node."""
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return sympy.Integer(node.value)
+    if isinstance(node, ast.Constant) and type(node.value) is float:
         return sympy.Float(node.value)
     if isinstance(node, ast.Name):
         lookup(names, node.id, what)
         return sympy.Symbol(node.id, real=True)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
         value = _read(node.operand, names, what, sympy)
-        return -value if isinstance(node.op, ast.USub) else value
+        if isinstance(node.op, ast.USub):
+            return -value
+        return value
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         left, right = (_read(side, names, what, sympy) for side in (node.left, node.right))
-        small = not isinstance(node.op, ast.Pow) or (right.is_number and abs(right) <= 16)
-        require(bool(small), what, "must have powers that are numbers from -16 to 16", ast.unparse(node)[:80])
+        # A large power of a sum could take for ever to expand.
+        allowed = not isinstance(node.op, ast.Pow) or (right.is_number and abs(right) <= 16)
+        require(bool(allowed), what, "must have powers that are numbers from -16 to 16", ast.unparse(node)[:80])
         return OPERATORS[type(node.op)](left, right)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1 and not node.keywords:
         lookup(dict.fromkeys(FUNCTIONS), node.func.id, f"{what}: function")

@@ -1,4 +1,4 @@
-"""Units of equations: powers of second, volt and ampere, checked where all that meets has a unit."""
+"""Units of equations: powers of second, volt and ampere, checked where all terms have a unit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNITS: Mapping[str, Dimension] = {
 
 
 def read_unit(text: str, what: str) -> Dimension:
-    """Return the unit that a text such as "V / s" or "A * s**-1" says.
+    """Return the unit of a text such as "V / s" or "A * s**-1".
 
     Raises:
         NeurosimInputError: an unknown unit.
@@ -51,21 +51,23 @@ def dimension(expression: Any, known: Mapping[str, Dimension], what: str) -> Dim
     """Return the unit of an expression; None where something in it has none.
 
     Raises:
-        NeurosimInputError: things of two units are added, or a function is given something with a unit.
+        NeurosimInputError: terms of two units are added, or the argument of a function has a unit.
     """
-    if expression.is_zero:  # has any unit
-        return None
-    if expression.is_Symbol or expression.is_number:
-        if expression.is_Symbol:
-            return known.get(str(expression))
+    # Zero has any unit.
+    if expression.is_zero or expression.is_Symbol:
+        return known.get(str(expression))
+    if expression.is_number:
         return NONE
     parts = [dimension(each, known, what) for each in expression.args]
     if expression.is_Add:
-        told = [(part, each) for part, each in zip(parts, expression.args, strict=True) if part is not None]
-        for part, each in told[1:]:
-            rule = f"must add things of one unit, {_text(told[0][0])} of {told[0][1]}"
-            require(part == told[0][0], f"equations: {what}", rule, f"{_text(part)} of {each}")
-        return told[0][0] if told else None
+        terms = [(unit, term) for unit, term in zip(parts, expression.args, strict=True) if unit is not None]
+        if not terms:
+            return None
+        first, first_term = terms[0]
+        for unit, term in terms[1:]:
+            rule = f"must add things of one unit, {_text(first)} of {first_term}"
+            require(unit == first, f"equations: {what}", rule, f"{_text(unit)} of {term}")
+        return first
     if expression.is_Mul:
         product: Dimension = NONE
         for factor in parts:
@@ -79,16 +81,17 @@ def dimension(expression: Any, known: Mapping[str, Dimension], what: str) -> Dim
         if parts[0] is None:
             return None
         return _add(NONE, parts[0], power)
-    plain = parts[0] in (None, NONE) or type(expression).__name__ == "Abs"
-    require(plain, f"equations: {what}", f"must give {type(expression).__name__} a number without unit", expression)
+    # Functions take plain numbers; abs keeps a unit.
+    allowed = parts[0] in (None, NONE) or type(expression).__name__ == "Abs"
+    require(allowed, f"equations: {what}", f"must give {type(expression).__name__} a number without unit", expression)
     return parts[0]
 
 
 def check_unit(expression: Any, expected: Dimension | None, known: Mapping[str, Dimension], what: str) -> None:
-    """Raise `NeurosimInputError` where an expression has another unit than it should; units not given pass."""
-    found = dimension(expression, known, what)
-    if found is not None and expected is not None and found != expected:
-        raise NeurosimInputError(f"equations: {what}: must be in {_text(expected)} (got {_text(found)})")
+    """Raise `NeurosimInputError` if an expression has another unit than expected; unknown units pass."""
+    unit = dimension(expression, known, what)
+    if unit is not None and expected is not None and unit != expected:
+        raise NeurosimInputError(f"equations: {what}: must be in {_text(expected)} (got {_text(unit)})")
 
 
 def per_second(unit: Dimension | None) -> Dimension | None:
@@ -104,6 +107,13 @@ def _add(total: Dimension, other: Dimension, times: Fraction) -> Dimension:
 
 
 def _text(unit: Dimension) -> str:
-    named = next((name for name, each in UNITS.items() if each == unit), None)
-    powers = [f"{name}**{power}" if power != 1 else name for name, power in zip("sVA", unit, strict=True) if power]
-    return named or " ".join(powers)
+    for name, each in UNITS.items():
+        if each == unit:
+            return name
+    parts = []
+    for name, power in zip("sVA", unit, strict=True):
+        if power == 1:
+            parts.append(name)
+        elif power:
+            parts.append(f"{name}**{power}")
+    return " ".join(parts)
