@@ -341,8 +341,8 @@ def test_a_run_without_results_says_why(tmp_path: Path) -> None:
 def test_killed_at_any_moment_no_file_is_half(tmp_path: Path, moment: int) -> None:
     code = f"""
 import json, os, signal, sys
-from neurosim import files, runs
-from neurosim.engine import Progress
+from neurosim.app import record
+from neurosim.base.json_toml import write_json
 replace, left = os.replace, [{moment}]
 def count(*paths):
     left[0] -= 1
@@ -350,9 +350,9 @@ def count(*paths):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(*paths)
 os.replace = count
-with runs.record({{"seed": 0}}, "toy", {str(tmp_path / "run")!r}) as run:
+with record({{"seed": 0}}, "toy", {str(tmp_path / "run")!r}) as run:
     for k in range(4):
-        files.write_json(run.path / "metrics.json", {{"k": [k] * 1000}})
+        write_json(run.path / "metrics.json", {{"k": [k] * 1000}})
 os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", code], check=False, timeout=600)
