@@ -33,7 +33,9 @@ from neurosim.language import (
 from neurosim.language.attention.events import EventInput
 from neurosim.language.attention.experts import ExpertsSpec
 from neurosim.language.attention.kinds.base import Inputs, Shared, State, read
+from neurosim.language.attention.kinds.delta import GatedDeltaNet
 from neurosim.language.attention.kinds.linear import GLA
+from neurosim.language.attention.kinds.modules import repeat_heads
 from neurosim.language.attention.kinds.parallel_rnn import ParaLSTM
 from neurosim.language.conversion.decoder.memory import Weights
 from neurosim.language.conversion.decoder.program import NotCompiledError
@@ -182,6 +184,15 @@ class Forgetful(GLA):
         return 0.5 * after, out
 
 
+class Alike(GatedDeltaNet):
+    """A kind of the package whose keys are alike in all heads, and whose values repeat."""
+
+    def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
+        inputs, after = super().project(x, state, shared)
+        half = inputs["v"][:, :, : self.heads // 2]
+        return inputs | {"k": inputs["k"][:, :, :1], "v": repeat_heads(half, 2)}, after
+
+
 class Slow(ParaLSTM):
     """The same for a recurrence that is said by another method than `recur`."""
 
@@ -189,7 +200,7 @@ class Slow(ParaLSTM):
         return 0.5 * (state + super().step(state, inputs))
 
 
-@pytest.mark.parametrize("kind", [OwnKind, Forgetful, Slow])
+@pytest.mark.parametrize("kind", [OwnKind, Forgetful, Slow, Alike])
 def test_a_kind_of_a_user(kind: type[Mixer], monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its compiled step from `project`, `recur` and `finish`, in spikes and with its state in spikes, too."""
     monkeypatch.setitem(KINDS, "own", kind)

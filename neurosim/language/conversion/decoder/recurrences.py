@@ -39,19 +39,36 @@ from .builder import Builder
 from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
 from .memory import WHOLE, Array, Buffer
 from .nodes import grouped
-from .program import Touch
+from .program import NotCompiledError, Touch
 from .traced import Traced
 
 Inputs = Mapping[str, Any]
 Step = Callable[[Any, Traced, Inputs], Traced]
 
 
-def _heads(b: Builder, x: Traced | Tensor, width: int) -> tuple[Buffer | Array, int]:
-    """Return heads of `width` numbers as an operation takes them, and the heads of the state that share each."""
+def _heads(b: Builder, x: Traced | Tensor, *shape: int) -> tuple[Buffer | Array, int]:
+    """Return heads [B, *shape] as an operation takes them, and the heads of the state that share each."""
+    x = x.expand(b.tokens, *shape)
     if isinstance(x, Tensor):
         return b.constant(x), 1
-    node, group = grouped(x.node, width)
+    node, group = grouped(x.node, shape[-1])
     return node.rows(node.size), group
+
+
+def _whole(b: Builder, x: Traced | Tensor, *shape: int) -> Buffer | Array:
+    """Return numbers [B, *shape] as an operation takes them that knows no groups: heads that repeat are copied."""
+    x = x.expand(b.tokens, *shape)
+    return b.constant(x) if isinstance(x, Tensor) else x.token_rows
+
+
+def _decays(b: Builder, memory: Traced, g: Traced | Tensor | None) -> tuple[int, Buffer | Array | None, int]:
+    """Return the kind of decay, log decays, and the heads of the state that share a head of them."""
+    _, heads, keys, _ = memory.shape
+    if g is None:
+        return states.NO_DECAY, None, 1
+    if g.dim() == memory.dim() - 1:
+        return states.KEY_DECAY, *_heads(b, g, heads, keys)
+    return states.HEAD_DECAY, _whole(b, g, heads), 1
 
 
 def _emit(b: Builder, bound: Any, heads: int, inputs: list[tuple[Any, int]], written: list[Buffer]) -> None:
@@ -68,24 +85,14 @@ def _state(b: Builder, memory: Traced) -> dict[str, Any]:
     return {"state": memory.node.buffer, "heads": heads, "keys": keys, "values": values, "tokens": b.tokens}
 
 
-def _decay(memory: Traced, g: Traced | Tensor | None) -> int:
-    if g is None:
-        return states.NO_DECAY
-    if g.dim() == memory.dim() - 1:
-        return states.KEY_DECAY
-    return states.HEAD_DECAY
-
-
 def additive(mixer: AdditiveMixer | float, memory: Traced, inputs: Inputs) -> Traced:
     """S = e^g S + k v^T, S^T q times the scale of a mixer or a number."""
     b = memory.builder
     _, heads, keys, values = memory.shape
-    g = inputs.get("g")
-    decay = _decay(memory, g)
-    q, q_group = _heads(b, inputs["q"], keys)
-    k, k_group = _heads(b, inputs["k"], keys)
-    v, v_group = _heads(b, inputs["v"], values)
-    log_decays, g_group = (None, 1) if g is None else _heads(b, g, keys if decay == states.KEY_DECAY else 1)
+    decay, log_decays, g_group = _decays(b, memory, inputs.get("g"))
+    q, q_group = _heads(b, inputs["q"], heads, keys)
+    k, k_group = _heads(b, inputs["k"], heads, keys)
+    v, v_group = _heads(b, inputs["v"], heads, values)
     out = b.buffer(heads * values)
     bound = states.additive(
         **_state(b, memory),
@@ -112,14 +119,13 @@ def delta(mixer: DeltaMixer | DeltaProduct, memory: Traced, inputs: Inputs) -> T
     """k, v and beta have a row for each step of a token in `DeltaProduct`."""
     b = memory.builder
     _, heads, keys, values = memory.shape
-    g = inputs.get("g")
-    steps = inputs["v"].shape[1] if inputs["v"].dim() == 4 else 1
-    decay = _decay(memory, g)
-    q, q_group = _heads(b, inputs["q"], keys)
-    k, k_group = _heads(b, inputs["k"], keys)
-    v, _ = _heads(b, inputs["v"], values)
-    beta, _ = _heads(b, inputs["beta"], 1)
-    log_decays, g_group = (None, 1) if g is None else _heads(b, g, keys if decay == states.KEY_DECAY else 1)
+    steps = mixer.num_householder if isinstance(mixer, DeltaProduct) else 1
+    decay, log_decays, g_group = _decays(b, memory, inputs.get("g"))
+    several = () if steps == 1 else (steps,)
+    q, q_group = _heads(b, inputs["q"], heads, keys)
+    k, k_group = _heads(b, inputs["k"], *several, heads, keys)
+    v = _whole(b, inputs["v"], *several, heads, values)
+    beta = _whole(b, inputs["beta"], *several, heads)
     out = b.buffer(heads * values)
     bound = states.delta(
         **_state(b, memory),
@@ -150,7 +156,10 @@ def delta(mixer: DeltaMixer | DeltaProduct, memory: Traced, inputs: Inputs) -> T
 def _rank_one(memory: Traced, decay: int, **inputs: Any) -> Traced:
     b = memory.builder
     _, heads, keys, values = memory.shape
-    buffers = {name: value.token_rows for name, value in inputs.items()}
+    shapes: dict[str, tuple[int, ...]] = {"v": (heads, values)}
+    if decay == states.HEAD_DECAY:
+        shapes["g"] = (heads,)
+    buffers = {name: _whole(b, value, *shapes.get(name, (heads, keys))) for name, value in inputs.items()}
     out = b.buffer(heads * values)
     spare = {"keep": b.scratch(keys), "change": b.scratch(values)}
     bound = states.rank_one(**_state(b, memory), **buffers, **spare, out=out, decay=decay)
@@ -173,12 +182,14 @@ def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
     b = memory.builder
     _, heads, keys, values = memory.shape
     g = inputs["g"]
-    rows = {name: inputs[name].token_rows for name in "qkv"}
+    rows = {name: _whole(b, inputs[name], heads, keys) for name in "qk"}
+    rows["v"] = _whole(b, inputs["v"], heads, values)
+    decay = states.KEY_DECAY if g.dim() == memory.dim() - 1 else states.HEAD_DECAY
     decays: Buffer | Array
     if isinstance(g, Traced):
-        decays = g.token_rows
+        decays = _whole(b, g, *memory.shape[1 : g.dim()])
     else:
-        decays = b.constant(g[0])
+        decays = b.constant(g[0].expand(memory.shape[1 : g.dim()]))
     out = b.buffer(heads * values)
     bound = states.bonus(
         **_state(b, memory),
@@ -188,7 +199,7 @@ def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
         u=None if u is None else b.constant(u),
         keep=b.scratch(keys),
         out=out,
-        decay=_decay(memory, g),
+        decay=decay,
     )
     _emit(b, bound, heads, [(buffer, 1) for buffer in (*rows.values(), decays)], [memory.node.buffer, out])
     return Traced.of(b, out, [b.tokens, heads, values])
@@ -210,10 +221,12 @@ def slots(mixer: GatedSlotAttention, memory: Traced, inputs: Inputs) -> Traced:
     heads = mixer.heads
     keys = mixer.k_size
     values = mixer.v_size
-    q, _ = _heads(b, inputs["q"], keys)
-    k, group = _heads(b, inputs["k"], keys)
-    v, _ = _heads(b, inputs["v"], values)
-    g, _ = _heads(b, inputs["g"], mixer.slots)
+    q = _whole(b, inputs["q"], heads, keys)
+    k, group = _heads(b, inputs["k"], heads, keys)
+    v, v_group = _heads(b, inputs["v"], heads, values)
+    g, g_group = _heads(b, inputs["g"], heads, mixer.slots)
+    if not group == v_group == g_group:
+        raise NotCompiledError("k, v and g of slots: compiled for heads that repeat alike")
     out = b.buffer(heads * values)
     sizes = {"heads": heads, "keys": keys, "values": values, "tokens": b.tokens, "group": group, "slots": mixer.slots}
     state = memory.node.buffer
