@@ -43,7 +43,7 @@ def test_the_net_of_an_earlier_task_stays(stream: Stream, dependency: bool) -> N
         learned(learner, stream, 3)
         change = (learner.net(learner.net.tasks[:1]) - before).square().detach()
         if dependency:
-            weights = learner.kept["importance"]["weights"]
+            weights = learner.extra["importance"]["weights"]
         else:
             weights = torch.ones(5, 1)
         moved[strength] = float((change * weights[0]).sum())
@@ -70,7 +70,7 @@ def test_the_penalty(stream: Stream, dependency: bool) -> None:
             learner.settings = replace(learner.settings, strength=strength)
             losses[strength] = float(learner.objective(batch, torch.Generator()))
         change = (learner.net(learner.net.tasks[:2]) - then).square()
-        change = change * (learner.kept["importance"]["weights"][:2] if dependency else 1)
+        change = change * (learner.extra["importance"]["weights"][:2] if dependency else 1)
     assert losses[1.0] - losses[0.0] == pytest.approx(float(change.sum()) / 2, rel=1e-3) and float(change.sum()) > 0
 
 

@@ -10,7 +10,7 @@ from .tasks import FULL
 
 
 def spike_counts(x: NDArray[np.uint8], spikes: int) -> NDArray[np.int64]:
-    """Return drives as numbers of spikes: a drive d becomes round(d `spikes` / 255)."""
+    """Return drives as numbers of spikes: round(d `spikes` / 255) for a drive d."""
     return np.round(x * (spikes / FULL)).astype(np.int64)
 
 
@@ -25,11 +25,13 @@ def spike_trains(x: NDArray[np.uint8], spikes: int, step: float) -> Recordings:
     n, steps, units = x.shape
     counts = spike_counts(x, spikes)
     item, at, unit = np.nonzero(counts)
-    many = counts[item, at, unit]
-    item, at, unit, of = (np.repeat(a, many) for a in (item, at, unit, many))
-    first = np.cumsum(many) - many
-    k = np.arange(len(item)) - np.repeat(first, many)
-    times = (at + (k + 0.5) / of) * step
+    count = counts[item, at, unit]
+    # k: number of a spike within its step, from 0.
+    first = np.cumsum(count) - count
+    k = np.arange(count.sum()) - np.repeat(first, count)
+    item, at, unit, count = (np.repeat(values, count) for values in (item, at, unit, count))
+    times = (at + (k + 0.5) / count) * step
+    # Recordings hold events by item, then by time.
     order = np.lexsort((unit, times, item))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=n))])
     durations = np.full(n, steps * step)

@@ -19,13 +19,13 @@ Split = Literal["test", "validation"]
 def evaluate(
     stream: Stream, learner: Learner, on: Split = "test", on_task: Callable[[int], None] = lambda learned: None
 ) -> Matrix:
-    """Let a learner meet every task of a stream once, in order; return the accuracies on all tasks after each.
+    """Train a learner on every task of a stream once, in order; return the accuracies on all tasks after each.
 
         matrix = continual.evaluate(Split().build(seed=0), MyLearner(stream.problem))
         measures(matrix)["acc"]
 
     Args:
-        stream: tasks, `Stream.of(tasks)` or what a recipe of `neurosim.learning.continual.streams` builds.
+        stream: tasks, from `Stream.of(tasks)` or from a recipe of `neurosim.learning.continual.streams`.
         learner: one of the package, or a class of your own that keeps the contract of `Learner`. It must not have
             learned a task yet.
         on: the items that accuracies are measured on.
@@ -33,8 +33,9 @@ def evaluate(
 
     Raises:
         NeurosimInputError: scores of another shape than [items, classes].
-        NeurosimError: what learning a task raises.
+        NeurosimError: as `Learner.learn`.
     """
+    # Row i: accuracies on all tasks after learning i of them.
     values = np.full((len(stream) + 1, len(stream)), np.nan)
     values[0] = accuracies(learner, stream, on)
     for index, task in enumerate(stream):
@@ -47,9 +48,10 @@ def evaluate(
 
 def accuracies(learner: Learner, stream: Stream, on: str) -> NDArray[np.float64]:
     """Return [tasks] accuracies of a learner; items come with the number of their task in the scenario "task"."""
-    found = np.empty(len(stream))
+    values = np.empty(len(stream))
     for j, task in enumerate(stream):
         items: Items = getattr(task, on)
-        predicted = learner.predict(items.x, j if stream.problem.scenario == "task" else None)
-        found[j] = float((predicted == items.y).mean())
-    return found
+        number = j if stream.problem.scenario == "task" else None
+        predicted = learner.predict(items.x, number)
+        values[j] = float((predicted == items.y).mean())
+    return values

@@ -13,14 +13,15 @@ from ...base.errors import NeurosimInputError, require
 from ...base.measure.work import COUNTS, LayerCounts
 from .tasks import Problem, Task
 
-Progress = Callable[[int, int], None]  # (done, of how many) steps of the task at hand
+# Steps of the present task: (done, total).
+Progress = Callable[[int, int], None]
 Arrays = Mapping[str, NDArray[Any]]
 # Items that are scored together: bounds memory and changes no answer.
 BATCH = 500
 
 
 def no_progress(done: int, total: int) -> None:
-    """A progress callback that does nothing."""
+    """Do nothing: the default of `on_progress`."""
 
 
 class Learner(ABC):
@@ -32,13 +33,13 @@ class Learner(ABC):
     that a learner restored from `state` goes on exactly as one that was never stopped.
 
     Attributes:
-        problem: the stream's, as it is known before the first task.
+        problem: facts about the stream that are known before the first task.
         learned: number of tasks learned so far.
         updates: numbers written into weights while the last task was learned: one for each weight at each step of an
             optimiser, one for each weight or counter that an item changed elsewhere. None: the learner does not count.
         DEVICES: kinds of device that it can learn and answer on.
-        TASK_FREE: whether it needs not be told where tasks begin: on a problem without boundaries `learn` takes a piece
-            of the sequence in its order, once, and it does not matter where the sequence is cut into pieces.
+        TASK_FREE: whether it learns without task boundaries. On a problem without boundaries `learn` takes a piece of
+            the sequence in its order, once, and results do not depend on where the sequence is cut into pieces.
     """
 
     SETTINGS: ClassVar[Any]
@@ -54,7 +55,7 @@ class Learner(ABC):
         self.learned = 0
 
     def to(self, device: str) -> None:
-        """Move what it learns to a device of `DEVICES`; items, and what `state` returns, stay in memory of the host."""
+        """Move weights to a device of `DEVICES`; items, and the arrays of `state`, stay in memory of the host."""
         if device not in self.DEVICES:
             raise NeurosimInputError(f"{type(self).__name__}: runs on {' or '.join(self.DEVICES)} only (got {device})")
 
@@ -118,25 +119,27 @@ class Learner(ABC):
         ]
 
     def memory_bytes(self) -> dict[str, int]:
-        """Return the bytes that a learner holds between tasks, by part: weights, and all it keeps beside them.
+        """Return the bytes of a learner between tasks, by part: weights, and all other state.
 
         Gradients and the state of optimisers end with a task and are left out.
         """
         return {"state": sum(array.nbytes for array in self.state().values())}
 
     def predict(self, x: NDArray[np.uint8], task: int | None = None) -> NDArray[np.int64]:
-        """Return [n] the best allowed class (`Problem.allowed`) of each item [n, steps, units]; the lowest of equal
-        ones.
+        """Return [n] the best allowed class (`Problem.allowed`) of each item [n, steps, units].
+
+        Ties go to the lowest class.
 
         Raises:
             NeurosimInputError: scores of another shape than [n, classes].
         """
         allowed = self.problem.allowed(task, self.learned)
-        found = np.empty(len(x), np.int64)
+        predicted = np.empty(len(x), np.int64)
         for first in range(0, len(x), BATCH):
-            part = np.asarray(self.scores(x[first : first + BATCH], task), np.float64)
-            wanted = (len(x[first : first + BATCH]), self.problem.classes)
-            rule = f"must be [items, classes] = {list(wanted)}"
-            require(part.shape == wanted, f"{type(self).__name__}.scores", rule, list(part.shape))
-            found[first : first + BATCH] = np.where(allowed, part, -np.inf).argmax(axis=1)
-        return found
+            items = x[first : first + BATCH]
+            scores = np.asarray(self.scores(items, task), np.float64)
+            shape = (len(items), self.problem.classes)
+            rule = f"must be [items, classes] = {list(shape)}"
+            require(scores.shape == shape, f"{type(self).__name__}.scores", rule, list(scores.shape))
+            predicted[first : first + BATCH] = np.where(allowed, scores, -np.inf).argmax(axis=1)
+        return predicted

@@ -53,11 +53,11 @@ class Measure:
     """A number that is computed from a matrix.
 
     Attributes:
-        title: in tables.
-        formula: R[i,j] is the accuracy on task j after learning task i, R[0,j] that before learning any; T tasks.
-        meaning: in words, with the source.
-        least: tasks it needs.
-        of: the terms of its sum, from the `values` of a matrix.
+        title: name in tables.
+        formula: R[i,j] is the accuracy on task j after learning task i, R[0,j] before learning any; T tasks.
+        meaning: meaning in words, with the source.
+        least: minimum number of tasks.
+        of: function from the `values` of a matrix to the terms of the sum.
     """
 
     title: str
@@ -136,13 +136,14 @@ def measures(matrix: Matrix, forward: bool = True) -> dict[str, float | None]:
     """Return every measure by its name in `MEASURES`; None where there are too few tasks.
 
     Args:
-        forward: whether tasks not yet learned could be answered at all. Where their classes are unknown (scenario
-            "class"), FWT is None.
+        forward: whether tasks not yet learned can be answered. If their classes are unknown (scenario "class"), FWT is
+            None.
     """
-    return {
-        name: None if matrix.tasks < m.least or (name == "fwt" and not forward) else float(m.of(matrix.values).mean())
-        for name, m in MEASURES.items()
-    }
+    values: dict[str, float | None] = {}
+    for name, m in MEASURES.items():
+        is_defined = matrix.tasks >= m.least and (forward or name != "fwt")
+        values[name] = float(m.of(matrix.values).mean()) if is_defined else None
+    return values
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Estimate:
     Attributes:
         mean, sd: of the values; sd with n - 1, None for one value.
         low, high: ends of Student's 95 % interval of the mean, None for one value.
-        n: how many values.
+        n: number of values.
     """
 
     mean: float
@@ -204,9 +205,11 @@ def summary(matrices: Sequence[Matrix], forward: bool = True) -> dict[str, Estim
     require(len(matrices) > 0, "summary", "needs at least one matrix", 0)
     tasks = sorted({m.tasks for m in matrices})
     require(len(tasks) == 1, "summary", "needs matrices of one stream", f"{tasks} tasks")
-    found = [measures(m, forward) for m in matrices]
-    columns = {name: [f[name] for f in found] for name in MEASURES}
-    return {
-        name: None if any(v is None for v in column) else estimate([v for v in column if v is not None])
-        for name, column in columns.items()
-    }
+    rows = [measures(m, forward) for m in matrices]
+    estimates: dict[str, Estimate | None] = {}
+    for name in MEASURES:
+        values = [row[name] for row in rows]
+        known = [value for value in values if value is not None]
+        # All seeds have the same number of tasks: a measure has a value for each, or for none.
+        estimates[name] = estimate(known) if len(known) == len(values) else None
+    return estimates

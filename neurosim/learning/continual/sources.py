@@ -20,11 +20,13 @@ from .tasks import FULL, Items
 # Events of a unit in a window beyond which it is fully driven. The drive grows as the root of the count, whose
 # variance then does not depend on the rate.
 MAX_EVENTS = 16
-CHUNK = 500  # recordings that are counted together
+# Recordings that are counted together: bounds memory and changes no count.
+CHUNK = 500
 # Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
 PIXELS = 2
 CHANNELS = 5
-GREY = 16  # levels of scikit-learn's digits
+# Grey levels of scikit-learn's digits.
+GREY = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +34,9 @@ class Base:
     """A dataset as items.
 
     Attributes:
-        name: of the source.
-        train, test: its items.
-        classes: the name of each class.
+        name: name of the source.
+        train, test: items of both splits.
+        classes: names of the classes.
         picture: (height, width) of still images, else None.
     """
 
@@ -58,11 +60,11 @@ class ItemSource:
     """One way to read a dataset.
 
     Attributes:
-        title: one line.
-        dataset: its name in the catalog.
-        read: (source name, dataset, windows) to its items.
-        folder: of the files, where it is not the dataset's own.
-        root: of one's own files.
+        title: description in one line.
+        dataset: name of the dataset in the catalogue.
+        read: function from (source name, source, windows) to the items.
+        folder: folder of the files; None: the dataset's own.
+        root: folder of a user's own files.
         options: settings of the dataset, by name.
     """
 
@@ -77,7 +79,7 @@ class ItemSource:
 def load(
     name: str, windows: int = 10, root: str | Path | None = None, options: Mapping[str, Any] | None = None
 ) -> Base:
-    """Return the items of a source, a dataset or a folder of one's own; each recording in `windows` equal windows.
+    """Return the items of a source, a dataset or a user's folder; each recording is cut into `windows` equal windows.
 
     Args:
         name: a key of `SOURCES`, a dataset of the catalogue, or the path of a folder.
@@ -93,7 +95,8 @@ def load(
     if root is not None:
         source = replace(source, root=Path(root))
     if options or source.dataset == FOLDER:
-        catalog.describe(source.dataset, source.root, options)  # refuses a missing root, and settings that it has not
+        # Raises for a missing root and for unknown settings.
+        catalog.describe(source.dataset, source.root, options)
         source = replace(source, options=options)
     require(windows >= 1, "stream.windows", "must be >= 1", windows)
     return checked(source.read(name, source, windows))
@@ -105,7 +108,8 @@ def _source(name: str) -> ItemSource:
         return SOURCES[name]
     if name in catalog.names():
         module = catalog.module(name)
-        return ItemSource(module.INFO.title, name, _images if hasattr(module, "images") else _recordings)
+        read = _images if hasattr(module, "images") else _recordings
+        return ItemSource(module.INFO.title, name, read)
     if Path(name).is_dir():
         return ItemSource(name, FOLDER, _recordings, root=Path(name))
     return lookup(SOURCES, name, "stream.source (or the path of a folder of recordings)")
@@ -123,7 +127,8 @@ def checked(base: Base) -> Base:
     require(len(base.test) > 0, rule, "must have test items", 0)
     unseen = np.setdiff1d(base.test.y, known)
     words = "must test on classes that it trains on; these it does not"
-    require(not len(unseen), rule, words, [base.classes[k] if k < len(base.classes) else int(k) for k in unseen])
+    names = [base.classes[k] if k < len(base.classes) else int(k) for k in unseen]
+    require(not len(unseen), rule, words, names)
     return base
 
 
@@ -134,16 +139,19 @@ def _digits(name: str, source: ItemSource, windows: int) -> Base:
 
     grey, labels = load_digits(return_X_y=True)
     x = np.round(grey * (FULL / GREY)).astype(np.uint8)[:, None]
-    train, test = (Items(x[part], labels[part].astype(np.int64)) for part in (slice(TRAIN), slice(TRAIN, None)))
+    classes = labels.astype(np.int64)
+    train = Items(x[:TRAIN], classes[:TRAIN])
+    test = Items(x[TRAIN:], classes[TRAIN:])
     return Base(name, train, test, tuple("0123456789"), (8, 8))
 
 
 def _images(name: str, source: ItemSource, windows: int) -> Base:
     module = catalog.module(source.dataset)
     root = _root(name, source)
-    shown = [module.images(split, root) for split in module.INFO.splits[:2]]
-    train, test = (Items(s.pixels.reshape(len(s), 1, -1), s.labels) for s in shown)
-    return Base(name, train, test, module.INFO.classes, shown[0].pixels.shape[1:])
+    splits = [module.images(split, root) for split in module.INFO.splits[:2]]
+    # A still image is one step.
+    train, test = (Items(images.pixels.reshape(len(images), 1, -1), images.labels) for images in splits)
+    return Base(name, train, test, module.INFO.classes, splits[0].pixels.shape[1:])
 
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:
@@ -166,22 +174,27 @@ def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
     Pixels are pooled two by two, channels five by five.
     """
     shape = recordings.shape
-    by = (CHANNELS,) if len(shape) == 1 else (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
+    # Neighbours along each axis; polarities stay apart.
+    if len(shape) == 1:
+        by: tuple[int, ...] = (CHANNELS,)
+    else:
+        by = (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
     level = np.round(FULL * np.sqrt(np.arange(MAX_EVENTS + 1) / MAX_EVENTS)).astype(np.uint8)
     size = math.prod(-(-n // b) for n, b in zip(shape, by, strict=True))
-    found = np.empty((len(recordings), windows, size), np.uint8)
+    x = np.empty((len(recordings), windows, size), np.uint8)
     for first in range(0, len(recordings), CHUNK):
-        some = recordings.select(np.arange(first, min(first + CHUNK, len(recordings))))
-        counts = some.window_counts(windows).reshape(len(some), windows, *shape)
+        part = recordings.select(np.arange(first, min(first + CHUNK, len(recordings))))
+        counts = part.window_counts(windows).reshape(len(part), windows, *shape)
         for axis, pooled in enumerate(by, start=2):
+            # Sums over every `pooled` neighbours; the last sum may have fewer.
             counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], pooled), axis=axis)
         levels = level[np.minimum(counts, MAX_EVENTS).astype(np.int64)]
-        found[first : first + len(some)] = levels.reshape(len(some), windows, size)
-    return found
+        x[first : first + len(part)] = levels.reshape(len(part), windows, size)
+    return x
 
 
 def _root(name: str, source: ItemSource) -> Any:
-    """Return the folder of a source's files; None for one that is made on first use and has none yet."""
+    """Return the folder of a source's files; None for a generated dataset that has no folder yet."""
     if source.root is not None:
         return source.root
     info = catalog.module(source.dataset).INFO

@@ -25,10 +25,10 @@ class Stream(Sequence[Task]):
     """Tasks in order; each is made on access.
 
     Attributes:
-        problem: the facts that a learner has before the first task.
-        names: of the tasks.
-        classes: the name of each class of the stream.
-        make: returns the task of an index.
+        problem: facts that a learner has before the first task.
+        names: names of the tasks.
+        classes: names of the classes of the stream.
+        make: function that returns the task of an index.
     """
 
     problem: Problem
@@ -48,8 +48,8 @@ class Stream(Sequence[Task]):
         """
         require(len(tasks) > 0, "Stream", "needs at least one task", 0)
         places = [task.index for task in tasks]
-        twice = sorted({i for i in places if places.count(i) > 1})
-        require(not twice, "Stream", "must have each task once; these occur more often", twice)
+        repeated = sorted({i for i in places if places.count(i) > 1})
+        require(not repeated, "Stream", "must have each task once; these occur more often", repeated)
         missing = sorted(set(range(len(tasks))) - set(places))
         require(not missing, "Stream", f"must have tasks 0 to {len(tasks) - 1}; these are missing", missing)
         ordered = sorted(tasks, key=lambda task: task.index)
@@ -128,20 +128,23 @@ class StreamRecipe(ABC):
 
     def _task(self, name: str, index: int, base: Base, classes: Sequence[int], seed: int, shift: int = 0) -> Task:
         """Return the task of a base's `classes`, split and limited; class c becomes c + `shift`."""
-        wanted = np.asarray(sorted(classes), np.int64)
-        rows = np.flatnonzero(np.isin(base.train.y, wanted))
-        held = _drawn(base.train.y[rows], max(round(self.validation * len(rows)), 1), seed, "validation")
-        kept = np.setdiff1d(np.arange(len(rows)), held)
-        parts = {
-            "train": (base.train, rows[kept], self.train_limit),
-            "validation": (base.train, rows[held], self.validation_limit),
-            "test": (base.test, np.flatnonzero(np.isin(base.test.y, wanted)), self.test_limit),
+        own_classes = np.asarray(sorted(classes), np.int64)
+        rows = np.flatnonzero(np.isin(base.train.y, own_classes))
+        # Validation items come from the training split.
+        count = max(round(self.validation * len(rows)), 1)
+        validates = _draw(base.train.y[rows], count, seed, "validation")
+        trains = np.setdiff1d(np.arange(len(rows)), validates)
+        splits = {
+            "train": (base.train, rows[trains], self.train_limit),
+            "validation": (base.train, rows[validates], self.validation_limit),
+            "test": (base.test, np.flatnonzero(np.isin(base.test.y, own_classes)), self.test_limit),
         }
-        found = {}
-        for part, (items, among, limit) in parts.items():
-            chosen = among[_drawn(items.y[among], len(among) if limit is None else limit, seed, part)]
-            found[part] = Items(items.x[chosen], items.y[chosen] + shift)
-        return Task(name, index, tuple(int(c) + shift for c in wanted), **found)
+        parts = {}
+        for split, (items, places, limit) in splits.items():
+            size = len(places) if limit is None else limit
+            drawn = places[_draw(items.y[places], size, seed, split)]
+            parts[split] = Items(items.x[drawn], items.y[drawn] + shift)
+        return Task(name, index, tuple(int(c) + shift for c in own_classes), **parts)
 
     def _same_classes(
         self, base: Base, names: tuple[str, ...], change: Callable[[NDArray[np.uint8], int], NDArray], seed: int
@@ -184,6 +187,7 @@ class StreamRecipe(ABC):
             count = min(round(self.blur * len(new)), len(old))
             places = draws.permutation(len(new))[:count]
             items = draws.permutation(len(old))[:count]
+            # A still image among recordings is shown for all steps.
             steps = max(new.x.shape[1], old.x.shape[1])
             x, others = (np.broadcast_to(p.x, (len(p), steps, p.x.shape[2])) for p in (new, old))
             x = x.copy()
@@ -235,8 +239,10 @@ class Permuted(OneSource):
         names = tuple("as they are" if i == 0 else f"permutation {i}" for i in range(self.tasks))
 
         def permute(x: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+            if index == 0:
+                return x
             order = _generator(seed, f"permutation {index}").permutation(base.units)
-            return np.ascontiguousarray(x[:, :, order]) if index else x
+            return np.ascontiguousarray(x[:, :, order])
 
         return self._same_classes(base, names, permute, seed)
 
@@ -254,9 +260,9 @@ class Rotated(OneSource):
 
     def check(self) -> None:
         require(len(self.angles) >= 1, "stream.angles", "must be at least one", self.angles)
-        turned = [angle % 360 for angle in self.angles]
-        twice = [angle for angle in self.angles if turned.count(angle % 360) > 1]
-        require(not twice, "stream.angles", "must differ, because a task occurs once", twice)
+        directions = [angle % 360 for angle in self.angles]
+        repeated = [angle for angle in self.angles if directions.count(angle % 360) > 1]
+        require(not repeated, "stream.angles", "must differ, because a task occurs once", repeated)
 
     def build(self, seed: int) -> Stream:
         base = self.base()
@@ -269,10 +275,11 @@ class Rotated(OneSource):
             from scipy.ndimage import rotate
 
             angle = self.angles[index]
-            images = x.reshape(len(x), height, width)
             if angle % 360 == 0:
                 return x
-            return np.asarray(rotate(images, angle, axes=(2, 1), reshape=False, order=1)).reshape(x.shape)
+            images = x.reshape(len(x), height, width)
+            rotated = rotate(images, angle, axes=(2, 1), reshape=False, order=1)
+            return np.asarray(rotated).reshape(x.shape)
 
         return self._same_classes(base, names, turn, seed)
 
@@ -299,8 +306,8 @@ class Split(OneSource):
         every = [c for group in self.groups for c in group]
         empty = [i for i, group in enumerate(self.groups) if not group]
         require(not empty, "stream.groups", "must each hold a class; these do not", empty)
-        twice = sorted({c for c in every if every.count(c) > 1})
-        require(not twice, "stream.groups", "must have each class once; these occur more often", twice)
+        repeated = sorted({c for c in every if every.count(c) > 1})
+        require(not repeated, "stream.groups", "must have each class once; these occur more often", repeated)
         smallest = min((len(group) for group in self.groups), default=self.each)
         rule = "must give each task two classes at least where an item comes with its task"
         fits = self.scenario == "class" or smallest > 1
@@ -347,14 +354,18 @@ class Mixed(StreamRecipe):
 
     def check(self) -> None:
         require(len(self.sources) >= 1, "stream.sources", "must be at least one", self.sources)
-        twice = sorted({s for s in self.sources if self.sources.count(s) > 1})
-        require(not twice, "stream.sources", "must each occur once; these occur more often", twice)
+        repeated = sorted({s for s in self.sources if self.sources.count(s) > 1})
+        require(not repeated, "stream.sources", "must each occur once; these occur more often", repeated)
 
     def build(self, seed: int) -> Stream:
         bases = [load(source, self.windows) for source in self.sources]
-        units, steps = (max(getattr(base, name) for base in bases) for name in ("units", "steps"))
+        units = max(base.units for base in bases)
+        steps = max(base.steps for base in bases)
+        # Each dataset has classes of its own, numbered after those before it.
         first = np.cumsum([0, *(len(base.classes) for base in bases)])
-        groups = tuple(tuple(range(a, a + len(base.classes))) for a, base in zip(first, bases, strict=False))
+        groups = tuple(
+            tuple(range(begin, begin + len(base.classes))) for begin, base in zip(first, bases, strict=False)
+        )
         classes = tuple(f"{base.name} {name}" for base in bases for name in base.classes)
 
         def make(index: int) -> Task:
@@ -374,11 +385,11 @@ def _changed(task: Task, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]
 
 
 def _generator(seed: int, label: str) -> np.random.Generator:
-    """Return the random numbers of a seed and a purpose, independent of any drawn before."""
+    """Return the generator of a seed and a purpose; its draws do not depend on earlier draws."""
     return np.random.Generator(np.random.Philox(key=rng_key(seed, "continual", label)))
 
 
-def _drawn(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDArray[np.int64]:
+def _draw(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDArray[np.int64]:
     """Return [number] ascending places, drawn evenly over the classes."""
     return np.sort(in_turn(labels, _generator(seed, label).permutation(len(labels)))[:number])
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ...base.errors import require
 
 Scenario = Literal["domain", "task", "class"]
-FULL = 255  # of a drive: a unit that is fully on in a step
+# Drive of a unit that is fully on in a step.
+FULL = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,8 @@ class Items:
     """Labelled items of one sensor.
 
     Attributes:
-        x: [n, steps, units] uint8, how strongly each unit is driven in each step, 255 being fully. A still image has
-            one step, its grey levels; a recording has its events in equal windows.
+        x: [n, steps, units] uint8, drive of each unit in each step, 0 to 255. A still image has one step, its grey
+            levels; a recording has its events in equal windows.
         y: [n] int64 classes, numbered over the whole stream.
 
     Raises:
@@ -48,10 +49,10 @@ class Task:
     """One task of a stream.
 
     Attributes:
-        name: in tables, e.g. "classes 2, 3".
-        index: its place in the stream, from 0.
-        classes: the classes that occur in it, ascending, as the stream numbers them.
-        train, validation, test: its items; validation is a part of the dataset's training split.
+        name: name in tables, e.g. "classes 2, 3".
+        index: place in the stream, from 0.
+        classes: classes that occur in the task, ascending, by their number in the stream.
+        train, validation, test: items of the task; validation is a part of the dataset's training split.
     """
 
     name: str
@@ -103,18 +104,20 @@ class Problem:
             task: the number of its task; None: not known.
             learned: tasks met so far; with none, or without boundaries, any class.
         """
-        if learned and self.boundaries:
-            met = self.groups[:learned]
+        if task is not None:
+            groups: tuple[tuple[int, ...], ...] = (self.groups[task],)
+        elif learned and self.boundaries:
+            groups = self.groups[:learned]
         else:
-            met = self.groups
+            groups = self.groups
         mask: NDArray[np.bool_] = np.zeros(self.classes, bool)
-        for group in met if task is None else (self.groups[task],):
+        for group in groups:
             mask[list(group)] = True
         return mask
 
 
 def in_turn(labels: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the places `order` rearranged so that the classes take turns: any first few are even over the classes.
+    """Return `order` rearranged so that the classes take turns: its first places are even over the classes.
 
     Args:
         labels: [n] of the places.
@@ -123,6 +126,7 @@ def in_turn(labels: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.i
     shuffled = labels[order]
     by_class = np.argsort(shuffled, kind="stable")
     ranked = shuffled[by_class]
+    # Rank of each place within its class; places of one rank come together, by class.
     rank = np.empty(len(labels), np.int64)
     rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
     return np.asarray(order[np.lexsort((shuffled, rank))])

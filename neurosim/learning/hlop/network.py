@@ -101,7 +101,7 @@ class HLOPNetwork(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(self.training_by.units(n) for n in self.sizes[1:-1])
 
-    def left(self) -> list[int]:
+    def free_directions(self) -> list[int]:
         """Return the number of lateral neurons that each layer can still get."""
         return [layer.subspace.features - len(layer.subspace.weights) for layer in self._layers()]
 

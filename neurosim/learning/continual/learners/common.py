@@ -1,4 +1,4 @@
-"""Shared by learners: random numbers by task, the training loop, the state of torch modules as arrays."""
+"""Functions of all learners: random numbers by task, the training loop, the state of torch modules as arrays."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class ItemBatch:
     """Items of one step, on the device of the network.
 
     Attributes:
-        items: the items themselves, in memory of the host.
-        x: [B, steps, units] float32 in 0..1; y: [B] classes.
-        allowed: [B, classes] or [classes] bool, what each can be of.
+        items: the items, in memory of the host.
+        x: [B, steps, units] float32 in 0..1.
+        y: [B] classes.
+        allowed: [B, classes] or [classes] bool, the possible classes of each item.
     """
 
     items: Items
@@ -61,7 +62,7 @@ class ItemBatch:
 
 
 def torch_generator(problem: Problem, purpose: str, task: int = 0) -> torch.Generator:
-    """Return the random numbers of a problem's seed for a purpose and a task, independent of any drawn before."""
+    """Return the generator of a problem's seed for a purpose and a task; draws do not depend on earlier draws."""
     return torch.Generator().manual_seed(rng_key(problem.seed, "learner", purpose, str(task)) & (2**63 - 1))
 
 
@@ -76,8 +77,9 @@ def as_float(x: NDArray[np.uint8]) -> Tensor:
 
 
 def allowed_classes(problem: Problem, task: int) -> Tensor:
-    """Return [classes] bool: the classes that an item of a task can be of while the task is learned."""
-    return torch.from_numpy(problem.allowed(task if problem.scenario == "task" else None, task + 1))
+    """Return [classes] bool, the possible classes of an item of a task while the task is learned."""
+    number = task if problem.scenario == "task" else None
+    return torch.from_numpy(problem.allowed(number, task + 1))
 
 
 def batches(
@@ -104,25 +106,26 @@ def train(
     """Take a step for each batch; return the number of steps.
 
     Args:
-        name: of the learner, in errors.
+        name: name of the learner in errors.
         items, allowed, training, generator, device: arguments of `batches`.
-        step: takes a batch and the part of the training that is left (1 at the first step); computes the loss, moves
-            the weights, and returns the loss.
-        on_progress: called now and then with the steps that are done, and all of them.
+        step: function of a batch and of the fraction of the training that is left (1 at the first step); computes the
+            loss, moves the weights, and returns the loss.
+        on_progress: called every ten steps with the number of steps so far, and of all steps.
 
     Raises:
         NeurosimError: a loss is not finite.
     """
     total = training.epochs * -(-len(items) // training.batch)
     for k, batch in enumerate(batches(items, allowed, training, generator, device), start=1):
-        check_finite_loss(step(batch, 1 - (k - 1) / total), name, k, total, task)
+        loss = step(batch, 1 - (k - 1) / total)
+        check_finite_loss(loss, name, k, total, task)
         if k % 10 == 0 or k == total:
             on_progress(k, total)
     return total
 
 
 def loss_of(scores: Tensor, batch: ItemBatch) -> Tensor:
-    """Return the cross-entropy over the classes that each item can be of."""
+    """Return the cross-entropy over the possible classes of each item."""
     return nn.functional.cross_entropy(scores.masked_fill(~batch.allowed, -torch.inf), batch.y)
 
 

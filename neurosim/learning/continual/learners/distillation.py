@@ -53,7 +53,7 @@ class LearningWithoutForgetting(TaskLearner):
     def __init__(self, problem: Problem, settings: LwfSettings) -> None:
         super().__init__(problem, settings)
         self.teacher = {name: p.detach().clone() for name, p in self.net.named_parameters()}
-        self.kept["teacher"] = self.teacher
+        self.extra["teacher"] = self.teacher
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         scores = self.net(batch.x)

@@ -60,7 +60,7 @@ class GradientProjection(TaskLearner):
         widths = [layer.in_features + 1 for layer in self._layers()]
         self.basis = {str(k): torch.zeros(width, width) for k, width in enumerate(widths)}
         self.rank = {str(k): torch.zeros(1, dtype=torch.int64) for k in range(len(widths))}
-        self.kept.update(basis=self.basis, rank=self.rank)
+        self.extra.update(basis=self.basis, rank=self.rank)
 
     def optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.net.parameters(), lr=self.settings.learning_rate)

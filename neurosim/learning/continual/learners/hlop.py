@@ -148,7 +148,7 @@ class Hlop(Learner):
             self.scale = np.array([x.mean() if centred else 0.0, max(x.std(), 1.0)]) / FULL
             if self.settings.filters:
                 self.network.calibrate(self._driven(common.as_float(x[:CALIBRATED]).to(self.device)))
-        self.network.begin_task(self.settings.rows(task.index, self.network.features, self.network.left()))
+        self.network.begin_task(self.settings.rows(task.index, self.network.features, self.network.free_directions()))
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)

@@ -147,7 +147,7 @@ class Hypernetwork(TaskLearner):
         writer = WeightWriter(first, problem.tasks, settings, common.seed_of(problem, "hypernetwork"))
         self.net: Any = writer
         if settings.dependency:
-            self.kept["importance"] = {"weights": torch.ones(problem.tasks, len(first))}
+            self.extra["importance"] = {"weights": torch.ones(problem.tasks, len(first))}
         self._before = torch.zeros(0, len(first))
 
     def begin(self, task: Task) -> None:
@@ -166,7 +166,7 @@ class Hypernetwork(TaskLearner):
             return loss
         change = (written[:-1] - before).square()
         if self.settings.dependency:
-            change = change * self.kept["importance"]["weights"][:now]
+            change = change * self.extra["importance"]["weights"][:now]
         return loss + self.settings.strength / now * change.sum()
 
     def after_task(self, task: Task) -> None:
@@ -178,7 +178,7 @@ class Hypernetwork(TaskLearner):
         allowed = common.allowed_classes(self.problem, task.index)
         found = fisher(self.target, common.as_float(task.train.x[rows]), allowed, generator)
         each = torch.cat([found[name].flatten() for name in self.shapes])
-        self.kept["importance"]["weights"][task.index] = each / each.mean().clamp_min(1e-30)
+        self.extra["importance"]["weights"][task.index] = each / each.mean().clamp_min(1e-30)
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:

@@ -63,7 +63,7 @@ class Ewc(TaskLearner):
         self.samples = settings.samples
         self.fisher: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
         self.mean: Tensors = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
-        self.kept.update(fisher=self.fisher, mean=self.mean)
+        self.extra.update(fisher=self.fisher, mean=self.mean)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
@@ -145,7 +145,7 @@ class SynapticIntelligence(SpikingLearner):
         self.importance: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
         self.before: Tensors = {name: p.detach().clone() for name, p in parameters.items()}
         self.share: Tensors = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        self.kept.update(importance=self.importance, before=self.before)
+        self.extra.update(importance=self.importance, before=self.before)
 
     def move(self, device: torch.device) -> None:
         super().move(device)

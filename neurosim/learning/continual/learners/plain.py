@@ -1,4 +1,4 @@
-"""A spiking net that does nothing against forgetting."""
+"""A spiking net without any method against forgetting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .spiking import Spiking, TaskLearner
 
 @final
 class Plain(TaskLearner):
-    """A net that does nothing against forgetting: the baseline."""
+    """A net without any method against forgetting: the baseline."""
 
     name = "plain"
     SETTINGS = Spiking

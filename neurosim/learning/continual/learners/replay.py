@@ -46,7 +46,7 @@ class ItemMemory(TaskLearner):
         self.x: NDArray[np.uint8] = np.zeros((n, *self.coded_shape()), np.uint8)
         self.y: NDArray[np.int64] = np.zeros(n, np.int64)
         self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
-        self.kept["memory"] = {name: torch.from_numpy(getattr(self, name)) for name in ("x", "y", "task")}
+        self.extra["memory"] = {name: torch.from_numpy(getattr(self, name)) for name in ("x", "y", "task")}
 
     def coded_shape(self) -> tuple[int, ...]:
         """Return the shape of an item as it is stored."""
@@ -201,11 +201,11 @@ class DarkReplay(ItemMemory):
     def __init__(self, problem: Problem, settings: DarkSettings) -> None:
         super().__init__(problem, settings)
         self.seen = torch.zeros(1, dtype=torch.int64)
-        self.kept["memory"] |= {"scores": torch.zeros(self.memory, problem.classes), "seen": self.seen}
+        self.extra["memory"] |= {"scores": torch.zeros(self.memory, problem.classes), "seen": self.seen}
 
     @property
     def stored_scores(self) -> Tensor:
-        return self.kept["memory"]["scores"]
+        return self.extra["memory"]["scores"]
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         scores = self.net(batch.x)

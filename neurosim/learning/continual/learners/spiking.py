@@ -25,8 +25,10 @@ from . import common
 from .common import ItemBatch, LearnerTraining
 from .state import check_arrays
 
-DT = 0.01  # s, a step
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, as torch calls them
+# Length of a step, s.
+DT = 0.01
+# Moments in the state of Adam, as torch names them.
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ class Net(nn.Module):
         return [*layers, count_linear("output", out.weight, rates, out(rates), bias=out.bias.numel())]
 
     def in_time(self, current: Tensor) -> Tensor:
-        """Return [steps, B, units] of a current of so many steps, or of one."""
-        if len(current) == 1 < self.steps:
+        """Return [steps, B, units] of a current; a current of one step is repeated."""
+        if len(current) == 1 and self.steps > 1:
             return current.expand(self.steps, *current.shape[1:]).contiguous()
         return current
 
@@ -116,12 +118,12 @@ class SpikingLearner(Learner):
     """A spiking net that follows the gradient of a loss; each kind adds a term or items against forgetting.
 
     Attributes:
-        name: in messages.
+        name: name in messages.
         net: the spiking net.
-        settings: of the net and its training.
-        kept: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place. Floats are
-            where the net is, items and numbers in memory of the host. On a problem without boundaries the state of the
-            optimiser is among it, for it goes on from piece to piece.
+        settings: settings of the net and its training.
+        extra: state apart from the net, tensors of fixed shapes by kind and name; they are changed in place. Floats are
+            on the device of the net, items and numbers in memory of the host. On a problem without boundaries it
+            includes the state of the optimiser, which continues from piece to piece.
     """
 
     DEVICES: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
@@ -131,11 +133,11 @@ class SpikingLearner(Learner):
         super().__init__(problem)
         self.settings = settings
         self.net = Net(problem, settings)
-        self.kept: dict[str, dict[str, Tensor]] = {}
+        self.extra: dict[str, dict[str, Tensor]] = {}
         if not problem.boundaries:
-            self.kept["steps"] = {"done": torch.zeros(1, dtype=torch.int64)}
+            self.extra["steps"] = {"done": torch.zeros(1, dtype=torch.int64)}
             for moment in MOMENTS:
-                self.kept[moment] = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
+                self.extra[moment] = {name: torch.zeros_like(p) for name, p in self.net.named_parameters()}
 
     @property
     def device(self) -> torch.device:
@@ -146,14 +148,14 @@ class SpikingLearner(Learner):
         self.move(torch.device(device))
 
     def move(self, device: torch.device) -> None:
-        """Move the net, and the floats of `kept`."""
+        """Move the net, and the floats of `extra`."""
         self.net.to(device)
-        for tensors in self.kept.values():
+        for tensors in self.extra.values():
             tensors.update({name: t.to(device) for name, t in tensors.items() if t.is_floating_point()})
 
     @abstractmethod
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
-        """Return the items of one epoch, and the classes that each can be of, [classes] or [n, classes]."""
+        """Return the items of one epoch, and their possible classes, [classes] or [n, classes]."""
 
     @abstractmethod
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
@@ -161,21 +163,21 @@ class SpikingLearner(Learner):
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a step; the gradients are there."""
+        """Move the weights along the gradients, which are computed."""
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return the optimiser of a task."""
         return torch.optim.Adam(self.trained(), lr=self.settings.learning_rate)
 
     def trained(self) -> list[nn.Parameter]:
-        """Return the parameters that the task at hand changes."""
+        """Return the parameters that the present task changes."""
         return list(self.net.parameters())
 
     def after_task(self, task: Task) -> None:
-        """Store what later tasks need of a task that was learned."""
+        """Store the data of a learned task that later tasks need."""
 
     def after_restore(self, earlier: Sequence[Task]) -> None:
-        """Restore what arrays do not hold, from the tasks that were learned."""
+        """Restore state that is not in the arrays, from the learned tasks."""
 
     def begin(self, task: Task) -> None:
         self.net.train()
@@ -202,18 +204,21 @@ class SpikingLearner(Learner):
         self.learned = task.index + 1
 
     def _learn_piece(self, task: Task, on_progress: Progress) -> None:
-        """Take a step for each batch of a piece of the sequence, in its order; the optimiser goes on where it was."""
+        """Take a step for each batch of a piece of the sequence, in its order; the optimiser continues its state."""
         items, allowed = self.training_items(task)
         optimizer = self.optimizer()
-        done = self.kept["steps"]["done"]
+        done = self.extra["steps"]["done"]
         for name, p in self.net.named_parameters():
-            moments = {moment: self.kept[moment][name] for moment in MOMENTS}
+            moments = {moment: self.extra[moment][name] for moment in MOMENTS}
             optimizer.state[p] = {"step": torch.tensor(float(done)), **moments}
-        rows = np.array_split(np.arange(len(items)), range(self.settings.batch, len(items), self.settings.batch))
-        for k, some in enumerate(rows, start=1):
+        size = self.settings.batch
+        rows = np.array_split(np.arange(len(items)), range(size, len(items), size))
+        for k, batch_rows in enumerate(rows, start=1):
+            # Keyed by the number of steps of the whole sequence, wherever it is cut into pieces.
             generator = common.torch_generator(self.problem, "sequence", int(done))
             optimizer.zero_grad()
-            loss = self.objective(ItemBatch.of(items.select(some), allowed, self.device), generator)
+            batch = ItemBatch.of(items.select(batch_rows), allowed, self.device)
+            loss = self.objective(batch, generator)
             loss.backward()
             self.step(optimizer)
             done += 1
@@ -231,31 +236,34 @@ class SpikingLearner(Learner):
         return self.net.work(common.as_float(x).to(self.device))
 
     def memory_bytes(self) -> dict[str, int]:
-        kept = {kind: common.nbytes(tensors.values()) for kind, tensors in self.kept.items()}
-        return {"weights": common.nbytes(self.net.state_dict().values()), **kept}
+        extra = {kind: common.nbytes(tensors.values()) for kind, tensors in self.extra.items()}
+        return {"weights": common.nbytes(self.net.state_dict().values()), **extra}
 
     def loss(self, batch: ItemBatch) -> Tensor:
-        """Return the loss of a batch, nothing added."""
+        """Return the cross-entropy of a batch, without further terms."""
         return common.loss_of(self.net(batch.x), batch)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        kept = {name: tensor.cpu().numpy().copy() for name, tensor in self._kept_by_name()}
-        return {**common.arrays_of(self.net), **kept, "learned": np.array(self.learned)}
+        extra = {name: tensor.cpu().numpy().copy() for name, tensor in self._extra_by_name()}
+        return {**common.arrays_of(self.net), **extra, "learned": np.array(self.learned)}
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays(self.name, arrays, self.state())
         common.load_arrays(self.net, arrays)
-        for name, tensor in self._kept_by_name():
+        for name, tensor in self._extra_by_name():
             tensor.copy_(torch.from_numpy(np.array(arrays[name])))
         self.learned = int(arrays["learned"])
         self.after_restore(earlier)
 
-    def _kept_by_name(self) -> list[tuple[str, Tensor]]:
-        return [(f"{kind}.{name}", tensor) for kind, some in self.kept.items() for name, tensor in some.items()]
+    def _extra_by_name(self) -> list[tuple[str, Tensor]]:
+        by_name = []
+        for kind, tensors in self.extra.items():
+            by_name += [(f"{kind}.{name}", tensor) for name, tensor in tensors.items()]
+        return by_name
 
 
 class TaskLearner(SpikingLearner):
-    """A spiking learner that trains on the items of the task at hand, with plain steps of the optimiser."""
+    """A spiking learner that trains on the items of the present task, with plain steps of the optimiser."""
 
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
         return task.train, common.allowed_classes(self.problem, task.index)

@@ -17,38 +17,39 @@ PROBLEM = "problem"
 
 
 def about(problem: Problem) -> dict[str, NDArray[Any]]:
-    """Return the facts that random wiring depends on: arrays may have the same shapes in other problems."""
+    """Return the facts on which random wiring depends: arrays of other problems may have the same shapes."""
     facts = (problem.steps, problem.units, problem.classes, problem.tasks, problem.seed)
     return {PROBLEM: np.array(facts, np.int64)}
 
 
-def check_names(name: str, found: Arrays, wanted: Iterable[str]) -> None:
+def check_names(name: str, arrays: Arrays, names: Iterable[str]) -> None:
     """Raise `NeurosimInputError` if an array of a learner's state is missing or left over."""
-    missing = sorted(set(wanted) - set(found))
-    extra = sorted(set(found) - set(wanted))
+    missing = sorted(set(names) - set(arrays))
+    extra = sorted(set(arrays) - set(names))
     if missing or extra:
         raise NeurosimInputError(
             f"{name}: must be given the state of another {name} (missing {missing}, left over {extra})"
         )
 
 
-def check_arrays(name: str, found: Arrays, wanted: Mapping[str, Any]) -> None:
+def check_arrays(name: str, arrays: Arrays, expected: Mapping[str, Any]) -> None:
     """Check that arrays are the state of a learner.
 
     Args:
-        wanted: arrays or tensors of the same shapes by name.
+        arrays: the arrays to check.
+        expected: arrays or tensors of the same shapes by name.
 
     Raises:
         NeurosimInputError: an array is missing, left over, of another shape or type, or not finite.
     """
-    check_names(name, found, wanted)
-    for key, array in wanted.items():
+    check_names(name, arrays, expected)
+    for key, array in expected.items():
         kind = str(array.dtype).removeprefix("torch.")
-        require(found[key].dtype.name == kind, f"{name}: {key}", f"must be {kind}", found[key].dtype.name)
-        good = tuple(found[key].shape) == tuple(array.shape)
-        require(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(found[key].shape))
-    check_finite({f"{name}: {key}": array for key, array in found.items()})
-    if PROBLEM in wanted:
-        facts = np.asarray(wanted[PROBLEM]).tolist()
-        got = np.asarray(found[PROBLEM]).tolist()
+        require(arrays[key].dtype.name == kind, f"{name}: {key}", f"must be {kind}", arrays[key].dtype.name)
+        good = tuple(arrays[key].shape) == tuple(array.shape)
+        require(good, f"{name}: {key}", f"must be {list(array.shape)}, as this learner has it", list(arrays[key].shape))
+    check_finite({f"{name}: {key}": array for key, array in arrays.items()})
+    if PROBLEM in expected:
+        facts = np.asarray(expected[PROBLEM]).tolist()
+        got = np.asarray(arrays[PROBLEM]).tolist()
         require(facts == got, f"{name}: {PROBLEM}", f"must be steps, units, classes, tasks and seed {facts}", got)
