@@ -48,8 +48,8 @@ class AdapterStack(nn.Module):
     A_i is down, relu, up; up starts at 0. D_i, the descriptor, is an autoencoder of r of the same form.
 
     Attributes:
-        count: [] adapters that are there, of at most one a task.
-        level: [tasks, 2] mean and deviation of each descriptor's error on the items of its task.
+        count: [1] number of adapters so far, at most one a task.
+        level: [tasks, 2] mean and standard deviation of each descriptor's error on the items of its task.
     """
 
     count: Tensor
@@ -62,9 +62,11 @@ class AdapterStack(nn.Module):
         tasks = problem.tasks
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(common.seed_of(problem, "adapters"))
+            # The adapters of all tasks are drawn at once: their weights do not depend on the growth.
             self.adapters = nn.ModuleList([_bottleneck(hidden, settings.width) for _ in range(tasks)])
             self.descriptors = nn.ModuleList([_bottleneck(hidden, settings.descriptor) for _ in range(tasks)])
             self.routers = nn.ModuleList([nn.Linear(hidden, 1) for _ in range(tasks)])
+        # A new adapter changes nothing before it learns.
         for adapter in self.adapters:
             nn.init.zeros_(adapter[2].weight)  # type: ignore[index]
         self.register_buffer("count", torch.zeros(1, dtype=torch.int64))
@@ -80,7 +82,7 @@ class AdapterStack(nn.Module):
         return self.backbone.through(x.transpose(0, 1)).mean(dim=0)
 
     def adapted(self, rates: Tensor) -> Tensor:
-        """Return [B, hidden] rates with what the adapters add."""
+        """Return [B, hidden] rates plus the outputs of the adapters."""
         count = int(self.count)
         if not count:
             return rates
@@ -93,16 +95,20 @@ class AdapterStack(nn.Module):
 
     @torch.no_grad()
     def novelty(self, rates: Tensor) -> float:
-        """Return the least over adapters of the mean |error - mean| / deviation; infinite without adapters."""
-        found = [
-            float(((self.errors(rates, i) - self.level[i, 0]).abs() / self.level[i, 1]).mean())
-            for i in range(int(self.count))
-        ]
-        return min(found, default=float("inf"))
+        """Return the minimum over adapters of the mean |error - mean| / deviation; infinite without adapters."""
+        smallest = float("inf")
+        for i in range(int(self.count)):
+            mean, deviation = self.level[i]
+            z = (self.errors(rates, i) - mean).abs() / deviation
+            smallest = min(smallest, float(z.mean()))
+        return smallest
 
     def trained(self, *, grows: bool, first: bool) -> Iterator[nn.Parameter]:
         """Yield the parameters that a task trains: the head, a new adapter, and on the first task the backbone."""
-        yield from self.backbone.parameters() if first else self.backbone.output.parameters()
+        if first:
+            yield from self.backbone.parameters()
+        else:
+            yield from self.backbone.output.parameters()
         if grows:
             last = int(self.count) - 1
             for modules in (self.adapters, self.descriptors, self.routers):
@@ -138,8 +144,8 @@ class Adapters(SpikingLearner):
         return task.train, own
 
     def optimizer(self) -> torch.optim.Optimizer:
-        chosen = list(self.net.trained(grows=self._grows, first=not self.learned))
-        return torch.optim.Adam(chosen, lr=self.settings.learning_rate)
+        parameters = list(self.net.trained(grows=self._grows, first=not self.learned))
+        return torch.optim.Adam(parameters, lr=self.settings.learning_rate)
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         rates = self.net.rates(batch.x)
@@ -160,6 +166,7 @@ class Adapters(SpikingLearner):
         first = not self.learned
         super().learn(task, on_progress)
         assert self.updates is not None
+        # Only the trained parameters are written, the same number in each step.
         trained = common.sizes(self.net.trained(grows=self._grows, first=first))
         self.updates = self.updates // common.sizes(self.net.parameters()) * trained
 
@@ -189,12 +196,12 @@ class Adapters(SpikingLearner):
                 count_linear(f"adapter {i + 1} down", down.weight, rates, hidden, bias=down.bias.numel()),
                 count_linear(f"adapter {i + 1} up", up.weight, hidden, up(hidden)),
             ]
-        seen = net.adapted(rates[0])[None]
+        adapted = net.adapted(rates[0])[None]
         out = net.backbone.output
-        return [*layers, count_linear("output", out.weight, seen, out(seen), bias=out.bias.numel())]
+        return [*layers, count_linear("output", out.weight, adapted, out(adapted), bias=out.bias.numel())]
 
     @torch.no_grad()
     def _rates(self, task: Task) -> Tensor:
         """Return the rates of the first items of a task."""
-        found: Tensor = self.net.rates(common.as_float(task.train.x[: self.settings.samples]))
-        return found
+        rates: Tensor = self.net.rates(common.as_float(task.train.x[: self.settings.samples]))
+        return rates

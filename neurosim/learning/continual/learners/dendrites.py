@@ -1,4 +1,4 @@
-"""Active dendrites: the context of a task, its mean input, selects a sub-network by the segments it excites."""
+"""Active dendrites: the context of a task excites segments, which select a sub-network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from .common import ItemBatch, LearnerTraining
 from .one_context import OneContext
 from .state import check_arrays
 
-AT_A_TIME = 1000  # items whose layers are in memory
+# Items whose layers are in memory at a time.
+AT_A_TIME = 1000
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,18 @@ class DendriteSettings(LearnerTraining):
 
 @final
 class Dendrites(Learner):
-    """A layer's units are gated by dendritic segments that see the context of a task (Iyer et al. 2022, Frontiers in
-    Neurorobotics 16); Adam starts anew with each task and nothing is replayed.
+    """Units gated by dendritic segments that see the context of a task, without replay.
 
     The context of a task is the mean of its training inputs, or a code drawn for it. An item that comes with its task
-    is answered under that context, one that comes alone under that of the task with the nearest mean met so far. A unit
-    has as many segments as there are tasks.
+    is answered under the context of this task, an item that comes alone under the context of the task with the nearest
+    mean so far. A unit has a segment for each task. Adam starts anew with each task. Source: Iyer et al. 2022,
+    Frontiers in Neurorobotics 16.
 
     Attributes:
         net: the network.
-        contexts: [tasks, inputs] what the segments see, zero for tasks not met.
-        means: [tasks, n, inputs] what items are compared with: the mean of each class of a task, or of the task, n = 1.
-            A class without items has the task's. It is `contexts`, where these are means.
+        contexts: [tasks, inputs] input of the segments, zero for later tasks.
+        means: [tasks, n, inputs] means for the comparison with items: the mean of each class of a task, or of the task,
+            n = 1. A class without items has the mean of the task. Equal to `contexts`, if these are means.
         level: [2] mean and spread of the first task's inputs, by which all are standardised.
     """
 
@@ -112,13 +113,14 @@ class Dendrites(Learner):
         )
         self.contexts: NDArray[np.float32] = np.zeros((problem.tasks, inputs), np.float32)
         if settings.prototypes == "class":
-            many = problem.classes
+            count = problem.classes
         else:
-            many = 1
-        self.means: NDArray[np.float32] = np.zeros((problem.tasks, many, inputs), np.float32)
+            count = 1
+        self.means: NDArray[np.float32] = np.zeros((problem.tasks, count, inputs), np.float32)
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
         self.met = 0
-        self._gates: tuple[Tensor, ...] = ()  # [tasks met, units] of each layer, once they are known
+        # [tasks so far, units] of each layer, computed when items are answered.
+        self._gates: tuple[Tensor, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -163,8 +165,9 @@ class Dendrites(Learner):
             return loss
 
         allowed = common.allowed_classes(self.problem, task.index)
-        how = self.settings, generator, step, on_progress, self.device
-        total = common.train("dendrites", task, task.train, allowed, *how)
+        total = common.train(
+            "dendrites", task, task.train, allowed, self.settings, generator, step, on_progress, self.device
+        )
         net.store()
         self._gates = ()
         common.check_finite_weights(self.net, "dendrites", total, task)
@@ -176,24 +179,28 @@ class Dendrites(Learner):
         self.net.eval()
         under = self._under(x, task)
         if not self.settings.engine:
-            found: NDArray[np.float32] = self._answers(self._inputs(x).to(self.device), under).cpu().numpy()
-            return found
-        found = np.empty((len(x), self.problem.classes), np.float32)
+            answers: NDArray[np.float32] = self._answers(self._inputs(x).to(self.device), under).cpu().numpy()
+            return answers
+        scores = np.empty((len(x), self.problem.classes), np.float32)
         # One context serves all the items under it.
         for t in np.unique(under):
             rows = np.flatnonzero(under == t)
-            found[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
-        return found
+            scores[rows] = self._run(x[rows], t).readings[engine_dendrites.OUTPUT]
+        return scores
 
     def _answers(self, x: Tensor, under: NDArray[np.int64]) -> Tensor:
-        """Return scores of items [n, inputs], each under the context of a task met.
+        """Return scores of items [n, inputs], each under the context of a task.
 
         Gates are computed once for all tasks: a hundred tasks have a gigabyte of segments.
         """
         if not self._gates:
             self._gates = self.net.gates(self._there(self.contexts[: max(self.met, 1)]))
-        parts = zip(x.split(AT_A_TIME), torch.from_numpy(under).to(self.device).split(AT_A_TIME), strict=True)
-        return torch.cat([self.net.gated(items, *(gate[which] for gate in self._gates)) for items, which in parts])
+        contexts = torch.from_numpy(under).to(self.device)
+        scores = []
+        for items, tasks in zip(x.split(AT_A_TIME), contexts.split(AT_A_TIME), strict=True):
+            first, second = (gate[tasks] for gate in self._gates)
+            scores.append(self.net.gated(items, first, second))
+        return torch.cat(scores)
 
     @torch.no_grad()
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
@@ -206,7 +213,8 @@ class Dendrites(Learner):
             if self.settings.engine:
                 groups.append(self._run(x[rows], t).work)
             else:
-                groups.append(self.net.work(*self._seen(x[rows], t)))
+                items = self._inputs(x[rows]).to(self.device)
+                groups.append(self.net.work(items, self._there(self._context(t))))
         layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
         if task is not None:
             return layers
@@ -214,7 +222,9 @@ class Dendrites(Learner):
 
     def memory_bytes(self) -> dict[str, int]:
         buffers = common.nbytes(self.net.buffers())
-        contexts = self.contexts.nbytes + self.level.nbytes + (self.means.nbytes if self._separate else 0)
+        contexts = self.contexts.nbytes + self.level.nbytes
+        if self._separate:
+            contexts += self.means.nbytes
         return {"weights": common.nbytes(self.net.parameters()), "masks": buffers, "contexts": contexts}
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -231,7 +241,8 @@ class Dendrites(Learner):
             self.means = np.array(arrays["means"])
         else:
             self.means = self.contexts[:, None].copy()
-        self.learned = self.met = int(arrays["learned"])
+        self.learned = int(arrays["learned"])
+        self.met = self.learned
         self._gates = ()
 
     def _under(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.int64]:
@@ -246,41 +257,38 @@ class Dendrites(Learner):
         return nearest // self.means.shape[1]
 
     def _nearest_mean(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Return [n] which of the means met is nearest to each item."""
+        """Return [n] the number of the nearest of the means so far to each item."""
         return Prototypes(self._met_means()).infer(self._inputs(x).numpy())
 
     def _met_means(self) -> NDArray[np.float32]:
-        """Return [n, inputs] the means of the tasks met, those of the first task first."""
+        """Return [n, inputs] the means of the tasks so far, in their order."""
         return np.concatenate(self.means[: max(self.met, 1)])
 
     @property
     def _separate(self) -> bool:
-        """Return whether items are compared with other arrays than the segments see."""
+        """Whether items are compared with other arrays than `contexts`."""
         return self.settings.context == "drawn" or self.settings.prototypes == "class"
 
     def _code(self, task: int) -> NDArray[np.float32]:
         """Return [inputs] the code drawn for a task, in the inputs' scale."""
         key = rng_key(self.problem.seed, "learner", "dendrites context", str(task))
-        drawn = np.random.Generator(np.random.Philox(key=key)).random(self.contexts.shape[1])
+        uniform = np.random.Generator(np.random.Philox(key=key)).random(self.contexts.shape[1])
         mean, spread = self.level
-        return ((drawn < mean) - mean).astype(np.float32) / spread
+        # Fully on with the chance of the mean drive, and standardised as inputs are.
+        return ((uniform < mean) - mean).astype(np.float32) / spread
 
     def _choice(self, x: NDArray[np.uint8]) -> LayerCounts:
-        """Return the work of finding the nearest mean: its distance to every one met."""
+        """Return the work of finding the nearest mean: the distances to all means so far."""
         if self.settings.engine:
             return self._nearest(x).work[0]
-        met = self._met_means()
-        chosen = self._nearest_mean(x)[:, None, None] == np.arange(len(met))
-        none = np.zeros((*chosen.shape, 0), np.float32)
-        return count("contexts", met.T, self._inputs(x).numpy()[:, None], chosen, none)
+        means = self._met_means()
+        winners = self._nearest_mean(x)[:, None, None] == np.arange(len(means))
+        none = np.zeros((*winners.shape, 0), np.float32)
+        return count("contexts", means.T, self._inputs(x).numpy()[:, None], winners, none)
 
     def _there(self, array: NDArray[np.float32]) -> Tensor:
-        """Return an array where the net is."""
+        """Return an array on the device of the net."""
         return torch.from_numpy(array).to(self.device)
-
-    def _seen(self, x: NDArray[np.uint8], task: int) -> tuple[Tensor, Tensor]:
-        """Return items and the context of a task as the net takes them."""
-        return self._inputs(x).to(self.device), self._there(self._context(task))
 
     def _context(self, task: int) -> NDArray[np.float32]:
         """Return [inputs] the context of a task; in the engine rounded to spikes."""
@@ -290,7 +298,7 @@ class Dendrites(Learner):
         return (self._spikes_of(mean) * self._scale.size - self._scale.shift).astype(np.float32)
 
     def _run(self, x: NDArray[np.uint8], task: int) -> Result:
-        """Answer items under the context of a task, in the engine."""
+        """Compute the scores of items under the context of a task, in the engine."""
         context = self._spikes_of(self.contexts[task])
         return engine_dendrites.run_layers(self.net, self._scale, self._counts(x), context)
 

@@ -1,4 +1,4 @@
-"""Learning without forgetting: on new items, the answers over old classes stay those of the net before the task."""
+"""Learning without forgetting: on new items, the answers over old classes stay as they were before the task."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class LwfSettings(Spiking):
 class LearningWithoutForgetting(TaskLearner):
     """Learning without forgetting (Li & Hoiem 2016, ECCV, arXiv 1606.09282): nothing of earlier tasks is stored.
 
-    The loss gets strength T^2 KL(softmax(s' / T) | softmax(s / T)), where s are the scores of the task's items and s'
-    those of the net as it was before the task. It is over the classes met before; in the scenario "task" over those of
-    each earlier task by itself, summed.
+    The loss gets strength T^2 KL(softmax(s' / T) | softmax(s / T)), s being the scores of the task's items and s' their
+    scores by the net before the task. The softmax is over the classes of earlier tasks; in the scenario "task" there is
+    one for the classes of each earlier task, and the terms are summed.
 
     Attributes:
         teacher: the weights before the task, by parameter.
@@ -67,18 +67,19 @@ class LearningWithoutForgetting(TaskLearner):
     def distillation(self, scores: Tensor, before: Tensor) -> Tensor:
         """Return the mean over items of T^2 KL(before | scores), summed over the groups of earlier classes."""
         temperature = self.settings.temperature
-        found = scores.new_zeros(())
+        loss = scores.new_zeros(())
         for classes in self._groups():
             now, then = ((s[:, classes] / temperature).log_softmax(dim=1) for s in (scores, before))
-            found = found + temperature**2 * F.kl_div(now, then, reduction="batchmean", log_target=True)
-        return found
+            loss = loss + temperature**2 * F.kl_div(now, then, reduction="batchmean", log_target=True)
+        return loss
 
     def _groups(self) -> list[Tensor]:
         """Return the classes whose answers are compared with each other."""
-        given = self.problem.scenario == "task"
-        tasks: list[int | None] = list(range(self.learned)) if given else [None]
-        classes = [np.flatnonzero(self.problem.allowed(task, self.learned)) for task in tasks]
-        return [torch.from_numpy(found).to(self.device) for found in classes]
+        tasks: list[int | None] = [None]
+        if self.problem.scenario == "task":
+            tasks = list(range(self.learned))
+        groups = [np.flatnonzero(self.problem.allowed(task, self.learned)) for task in tasks]
+        return [torch.from_numpy(classes).to(self.device) for classes in groups]
 
     def after_task(self, task: Task) -> None:
         with torch.no_grad():

@@ -12,7 +12,8 @@ from ....memory.macrocolumn.hierarchy import Hierarchy, HierarchyMemory
 from ....network.network import Link, Network, Population, SpikeSource
 from ....network.windowed import Windowed
 
-STEP = 1e-3  # s, of a frame: one step of the clock, and one window
+# Length of a frame, s: one step of the clock, and one window.
+STEP = 1e-3
 COLUMNS = "columns"
 
 
@@ -21,7 +22,7 @@ def run_columns(hierarchy: Hierarchy, memory: HierarchyMemory, frames: NDArray[n
 
     Args:
         memory: weights to start from; they change if `learn` is true.
-        frames: [items, steps, inputs], which units are on.
+        frames: [items, steps, inputs], whether each unit is on.
     """
     state = hierarchy.state_of(memory)
     columns = Population(COLUMNS, hierarchy.outputs, Windowed(hierarchy, STEP, learn, state.arrays()))
@@ -36,7 +37,7 @@ def run_columns(hierarchy: Hierarchy, memory: HierarchyMemory, frames: NDArray[n
 def winners(result: Result, shape: tuple[int, ...], units: int) -> NDArray[np.int32]:
     """Return the codes `shape` [items, steps, columns, Q] of a run, -1 for columns that did not run."""
     spikes = result.spikes[COLUMNS]
-    assert isinstance(spikes, Recordings)  # as many as were played
+    assert isinstance(spikes, Recordings)  # as the input is
     codes = np.full(shape, -1, np.int32)
     item = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
     # The code of a window spikes at its end.

@@ -17,14 +17,21 @@ from ....network.network import Link, Network, Population, SpikeSource
 from ....network.windowed import Windowed, WindowModel
 from ...readouts.linear import LinearReadout
 
-CLOCK = 1e-3  # s
+# Length of a step, s.
+CLOCK = 1e-3
 OUTPUT = "output"
 CONTEXTS = "contexts"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Spikes of a fully driven input, and the inputs x = `size` c - `shift` of a net for c spikes."""
+    """Conversion of spikes to inputs of a net: x = size c - shift for c spikes.
+
+    Attributes:
+        spikes: spikes of a fully driven input.
+        size: input of a spike.
+        shift: minus the input without spikes.
+    """
 
     spikes: int
     size: float
@@ -33,24 +40,28 @@ class Scale:
 
 @torch.no_grad()
 def run_layers(net: DendriteNetwork, scale: Scale, counts: NDArray[np.int64], context: NDArray[np.int64]) -> Result:
-    """Answer items under one context: it spikes in the first window, and holds.
+    """Compute the scores of items under one context, which spikes in the first window and holds.
 
     Args:
-        net: whose layers have a level.
-        scale: of the inputs and contexts that `net` was trained with.
+        net: network whose layers have a level.
+        scale: scale of the inputs and contexts with which `net` was trained.
         counts: [items, inputs] spikes of each item.
         context: [inputs] spikes of the context.
 
     Returns:
-        Readings of "output" are the scores of each item; the work is that of "first", "second" and "output".
+        Readings of "output" are the scores of each item; the work has the layers "first", "second" and "output".
     """
-    first, second = (_scaled(layer.frozen(), scale) for layer in (net.first, net.second))
+    first = _scaled(net.first.frozen(), scale)
+    second = _scaled(net.second.frozen(), scale)
+    # W (size c - shift) + b = (size W) c + (b - shift W 1)
     shift = np.float32(scale.shift) * first.weights.sum(axis=1)
     first = replace(first, weights=first.weights * np.float32(scale.size), bias=first.bias - shift)
+    # A spike of the first layer stands for its level.
     second = replace(second, weights=second.weights * np.float32(first.level))
     layers: dict[str, WindowModel] = {"first": first, "second": second}
-    weights, bias = (p.detach().cpu().numpy() for p in (net.output.weight, net.output.bias))
-    # Traces that do not last: the scores of a window are of its own spikes.
+    weights = net.output.weight.detach().cpu().numpy()
+    bias = net.output.bias.detach().cpu().numpy()
+    # Traces with a decay of 0: the scores of a window depend on its own spikes alone.
     layers[OUTPUT] = LinearReadout(weights[:, None], bias, features="traces", gain=second.level)
     links = [Link("input", "first"), Link("first", "second"), Link("second", OUTPUT)]
     links += [Link("context", name, "context") for name in ("first", "second")]
@@ -58,7 +69,8 @@ def run_layers(net: DendriteNetwork, scale: Scale, counts: NDArray[np.int64], co
 
 
 def nearest_means(means: NDArray[np.float32], scale: Scale, counts: NDArray[np.int64]) -> Result:
-    """Find the nearest of some means [tasks, inputs] to each item; the readings are x . m - |m|^2 / 2 for each."""
+    """Compare items with means [tasks, inputs]; the readings are x . m - |m|^2 / 2, largest for the nearest mean."""
+    # |x - m|^2 = |x|^2 - 2 (x . m - |m|^2 / 2)
     m = means.astype(np.float64)
     bias = -np.square(m).sum(axis=1) / 2 - scale.shift * m.sum(axis=1)
     model = LinearReadout(means[:, None] * np.float32(scale.size), bias, features="traces")
@@ -66,7 +78,7 @@ def nearest_means(means: NDArray[np.float32], scale: Scale, counts: NDArray[np.i
 
 
 def _scaled(layer: DendriteLayer, scale: Scale) -> DendriteLayer:
-    """Return a layer for contexts of spikes, with one more of them that is always on and takes the shift."""
+    """Return a layer for contexts of spikes; one more input of the context is always on and has the shift as weight."""
     shift = layer.segments.sum(axis=2, keepdims=True) * np.float32(-scale.shift)
     return replace(layer, segments=np.concatenate([layer.segments * np.float32(scale.size), shift], axis=2))
 
@@ -74,7 +86,7 @@ def _scaled(layer: DendriteLayer, scale: Scale) -> DendriteLayer:
 def _run(
     models: dict[str, WindowModel], links: list[Link], played: dict[str, NDArray[np.int64]], spikes: int
 ) -> Result:
-    """Run models whose windows hold up to `spikes` spikes of a unit; row k of what is played falls into window k."""
+    """Run models with windows of `spikes` steps; row k of the counts in `played` falls into window k."""
     window = spikes * CLOCK
     items = len(played["input"])
     populations = [Population(name, counts.shape[1], SpikeSource()) for name, counts in played.items()]

@@ -41,14 +41,14 @@ class GpmSettings(Spiking):
 class GradientProjection(TaskLearner):
     """Gradient projection memory (Saha, Garg & Roy 2021, ICLR, arXiv 2103.09762), on a spiking net.
 
-    The inputs of a layer in every step, with a 1 in front of its bias, span what the layer must keep. After each task
-    the most important directions of them join an orthonormal basis M, as many as the threshold asks for; a gradient G
-    of the weights [outputs, inputs + 1] becomes G - G M M^T. What is the batch form of `hlop` is computed here by an
+    The inputs u of a layer in all steps, with a 1 for the bias, span the directions that the layer must not change.
+    After each task their most important directions join an orthonormal basis M, as many as the threshold needs; a
+    gradient G of the weights [outputs, inputs + 1] becomes G - G M M^T. It is the batch form of `hlop`, computed by an
     eigenvalue decomposition.
 
     Attributes:
-        basis: by layer, [inputs + 1, inputs + 1], its first `rank` columns.
-        rank: by layer, [1].
+        basis: by layer [inputs + 1, inputs + 1]; its first `rank` columns are M.
+        rank: by layer [1].
     """
 
     name = "gpm"
@@ -72,15 +72,16 @@ class GradientProjection(TaskLearner):
         for k, layer in enumerate(self._layers()):
             weight = layer.weight.grad
             bias = layer.bias.grad
-            known = self.directions(k)
-            if known.shape[1] and weight is not None and bias is not None:
-                along = (weight @ known[:-1] + torch.outer(bias, known[-1])) @ known.T
+            basis = self.directions(k)
+            if basis.shape[1] and weight is not None and bias is not None:
+                # G M M^T, the bias being the last column of G
+                along = (weight @ basis[:-1] + torch.outer(bias, basis[-1])) @ basis.T
                 weight -= along[:, :-1]
                 bias -= along[:, -1]
         optimizer.step()
 
     def directions(self, layer: int) -> Tensor:
-        """Return [inputs + 1, rank] the basis of a layer."""
+        """Return M [inputs + 1, rank] of a layer."""
         return self.basis[str(layer)][:, : int(self.rank[str(layer)])]
 
     def after_task(self, task: Task) -> None:
@@ -88,56 +89,64 @@ class GradientProjection(TaskLearner):
         rows = torch.randperm(len(task.train), generator=generator)[: self.settings.samples].numpy()
         part = min(1.0, self.settings.threshold + self.settings.growth * task.index)
         for k, gram in enumerate(self.grams(common.as_float(task.train.x[rows]).to(self.device))):
-            known = self.directions(k)
-            new = new_directions(gram, known.double(), part).float()
-            first = known.shape[1]
-            end = known.shape[1] + new.shape[1]
+            basis = self.directions(k)
+            new = new_directions(gram, basis.double(), part).float()
+            first = basis.shape[1]
+            end = basis.shape[1] + new.shape[1]
             self.basis[str(k)][:, first:end] = new
             self.rank[str(k)].fill_(end)
 
     @torch.no_grad()
     def grams(self, x: Tensor) -> list[Tensor]:
         """Return for each layer [inputs + 1, inputs + 1] the sum over items and steps of u u^T, u its input and 1."""
-        found: list[Tensor] = []
+        grams: list[Tensor] = []
 
-        def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-            inputs = given[0].flatten(0, -2).double()
+        def add(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            inputs = arguments[0].flatten(0, -2).double()
             u = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
-            found.append(u.T @ u)
+            grams.append(u.T @ u)
 
-        hooks = [layer.register_forward_pre_hook(keep) for layer in self._layers()]
+        hooks = [layer.register_forward_pre_hook(add) for layer in self._layers()]
         try:
             self.net(x)
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return grams
 
     def memory_bytes(self) -> dict[str, int]:
-        held = {**super().memory_bytes(), "basis": common.nbytes(map(self.directions, range(len(self.basis))))}
-        return {name: size for name, size in held.items() if name != "basis" or self.learned}
+        parts = super().memory_bytes()
+        # Only the columns of the basis that are used count.
+        parts["basis"] = common.nbytes(map(self.directions, range(len(self.basis))))
+        if not self.learned:
+            del parts["basis"]
+        return parts
 
     def _layers(self) -> list[nn.Linear]:
         return [*self.net.weights, self.net.output]
 
 
 def new_directions(gram: Tensor, known: Tensor, part: float) -> Tensor:
-    """Return [n, k] the fewest further orthonormal directions that, with the known ones, hold a part of the inputs.
+    """Return [n, k] the smallest number of further orthonormal directions that reach a part of the inputs.
 
     Args:
         gram: [n, n], sum of u u^T over inputs u.
-        known: [n, m] orthonormal directions.
-        part: of the squared length of the inputs, in 0..1.
+        known: [n, m] orthonormal directions so far.
+        part: fraction of the squared length of the inputs that all directions together must span, in 0..1.
     """
+    # (1 - M M^T) gram (1 - M M^T): the inputs without the known directions.
     rest = gram - known @ (known.T @ gram)
     rest = rest - (rest @ known) @ known.T
     total = torch.trace(gram)
     lengths, vectors = torch.linalg.eigh((rest + rest.T) / 2)
     lengths = lengths.flip(0).clamp_min(0)
     vectors = vectors.flip(1)
-    held = total - lengths.sum() + lengths.cumsum(0)
-    held = torch.cat([(total - lengths.sum())[None], held])
-    # Directions that only rounding gave a length are none.
+    # Squared length that is spanned by the known directions and the first 0, 1, 2, .. new ones.
+    spanned_before = total - lengths.sum()
+    spanned = torch.cat([spanned_before[None], spanned_before + lengths.cumsum(0)])
+    # Smaller lengths are rounding errors.
     free = int((lengths > 1e-9 * total).sum())
-    needed = torch.nonzero(held >= part * total)
-    return vectors[:, : min(free, int(needed[0]) if len(needed) else free)]
+    enough = torch.nonzero(spanned >= part * total)
+    if not len(enough):
+        return vectors[:, :free]
+    return vectors[:, : min(free, int(enough[0]))]

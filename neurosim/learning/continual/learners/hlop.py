@@ -27,7 +27,8 @@ from . import common
 from .common import ItemBatch
 from .state import check_names
 
-CALIBRATED = 128  # items that the first weights of convolutional networks are scaled on
+# Number of items on which the first weights of convolutional networks are scaled.
+CALIBRATED = 128
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,12 @@ class HlopSettings(common.LearnerTraining):
 class Hlop(Learner):
     """Hebbian learning based orthogonal projection (Xiao et al., ICLR 2024); see `neurosim.learning.hlop`.
 
-    Inputs are scaled by mean and deviation of the first task's items; recordings, most of which is silence, and the
-    inputs of the engine, which are spikes, by the deviation alone, so that a pixel without events stays 0.
+    Inputs are standardised by mean and deviation of the first task's items. Recordings, which are mostly silence, and
+    inputs of the engine, which are spikes, are divided by the deviation alone, so that a pixel without events stays 0.
 
     Attributes:
         network: weights and lateral circuits.
-        scale: [2] what is taken off the inputs, and what they are divided by.
+        scale: [2] shift that is subtracted from the inputs, and their divisor.
     """
 
     name = "hlop"
@@ -145,7 +146,8 @@ class Hlop(Learner):
         if not task.index:
             x = task.train.x
             centred = self.problem.steps == 1 and not self.settings.engine
-            self.scale = np.array([x.mean() if centred else 0.0, max(x.std(), 1.0)]) / FULL
+            shift = x.mean() if centred else 0.0
+            self.scale = np.array([shift, max(x.std(), 1.0)]) / FULL
             if self.settings.filters:
                 self.network.calibrate(self._driven(common.as_float(x[:CALIBRATED]).to(self.device)))
         self.network.begin_task(self.settings.rows(task.index, self.network.features, self.network.free_directions()))
@@ -156,7 +158,8 @@ class Hlop(Learner):
         optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
 
         def step(batch: ItemBatch, left: float) -> Tensor:
-            optimizer.param_groups[0]["lr"] = self.settings.learning_rate * (left if self.settings.falls else 1.0)
+            if self.settings.falls:
+                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
             optimizer.zero_grad()
             loss = self.network.gradients(self._driven(batch.x), batch.y, batch.allowed)
             optimizer.step()
@@ -164,8 +167,9 @@ class Hlop(Learner):
 
         allowed = common.allowed_classes(self.problem, task.index)
         before = self.network.lateral_updates
-        how = self.settings, generator, step, on_progress, self.device
-        total = common.train(self.name, task, task.train, allowed, *how)
+        total = common.train(
+            self.name, task, task.train, allowed, self.settings, generator, step, on_progress, self.device
+        )
         self.updates = total * common.sizes(parameters) + self.network.lateral_updates - before
         self.network.end_task()
         self.learned = task.index + 1
@@ -199,26 +203,26 @@ class Hlop(Learner):
     def _fresh(self) -> HLOPNetwork:
         sizes = (self.problem.units, *self.settings.hidden, self.problem.classes)
         seed = common.seed_of(self.problem, "net")
-        made = self.settings
-        shape = made.shape[-2:] if made.filters else ()
-        if made.filters:
+        settings = self.settings
+        shape = settings.shape[-2:] if settings.filters else ()
+        if settings.filters:
             picture = (self.problem.units // math.prod(shape), *shape)
         else:
             picture = None
         return HLOPNetwork(
             sizes,
-            made.made(),
-            spiking=made.spiking,
+            settings.made(),
+            spiking=settings.spiking,
             seed=seed,
-            feedback=made.feedback,
+            feedback=settings.feedback,
             picture=picture,  # type: ignore[arg-type]
-            filters=made.filters,
-            kernel=made.kernel,
-            stride=made.stride,
+            filters=settings.filters,
+            kernel=settings.kernel,
+            stride=settings.stride,
         )
 
     def _run(self, x: NDArray[np.uint8]) -> Result:
-        """Answer items in the engine."""
+        """Compute the scores of items in the engine."""
         if self.problem.steps == 1:
             steps = self.network.training_by.steps
         else:

@@ -20,7 +20,8 @@ from .common import ItemBatch
 from .penalties import fisher
 from .spiking import Net, Spiking, TaskLearner
 
-SMALL = 0.1  # of the usual first weights of the last layer: the net begins near its own first weights
+# Factor of the usual first weights of the last layer: the net begins near its own first weights.
+SMALL = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,14 @@ class HypernetworkSettings(Spiking):
 
 
 class WeightWriter(nn.Module):
-    """theta_k = theta_0 + f(e_k, c_1 .. c_J): weights for task k, chunk by chunk, theta_0 being those a seed draws.
+    """A net that writes the weights of another net for task k, chunk by chunk: theta_k = theta_0 + f(e_k, c_1 .. c_J).
 
-    f is a layer of relu units and a linear one for each chunk by itself, or an LSTM over the chunks and a linear layer.
+    theta_0 are the weights drawn from a seed. f is a layer of relu units and a linear layer for each chunk by itself,
+    or an LSTM over the chunks and a linear layer.
 
     Attributes:
-        tasks, chunks: e [tasks, embedding] and c [J, embedding].
+        tasks: e [tasks, embedding].
+        chunks: c [J, embedding].
         first: theta_0, [weights].
     """
 
@@ -70,11 +73,12 @@ class WeightWriter(nn.Module):
             torch.manual_seed(seed)
             self.tasks = nn.Parameter(torch.randn(tasks, size))
             self.chunks = nn.Parameter(torch.randn(math.ceil(len(first) / settings.chunk), size))
+            self.hidden = None
+            self.lstm = None
             if settings.dependency:
-                self.hidden = None
+                self.lstm = nn.LSTM(2 * size, width, batch_first=True)
             else:
                 self.hidden = nn.Linear(2 * size, width)
-            self.lstm = nn.LSTM(2 * size, width, batch_first=True) if settings.dependency else None
             self.output = nn.Linear(width, settings.chunk)
             with torch.no_grad():
                 self.output.weight.mul_(SMALL)
@@ -82,36 +86,40 @@ class WeightWriter(nn.Module):
 
     def forward(self, tasks: Tensor) -> Tensor:
         """Return [n, weights] from embeddings [n, embedding]."""
-        seen = self._seen(tasks)
-        return self.first + self.output(self._states(seen)).flatten(1)[:, : len(self.first)]
+        written = self.output(self._states(self._embeddings(tasks))).flatten(1)
+        # The last chunk may reach beyond the last weight.
+        return self.first + written[:, : len(self.first)]
 
-    def _seen(self, tasks: Tensor) -> Tensor:
-        many = len(self.chunks)
-        return torch.cat([tasks[:, None].expand(-1, many, -1), self.chunks.expand(len(tasks), -1, -1)], -1)
+    def _embeddings(self, tasks: Tensor) -> Tensor:
+        """Return [n, J, 2 embedding], the embeddings of each task and chunk side by side."""
+        task = tasks[:, None].expand(-1, len(self.chunks), -1)
+        chunk = self.chunks.expand(len(tasks), -1, -1)
+        return torch.cat([task, chunk], -1)
 
-    def _states(self, seen: Tensor) -> Tensor:
+    def _states(self, embeddings: Tensor) -> Tensor:
+        """Return [n, J, width] of the hidden layer or the LSTM."""
         if self.lstm is not None:
-            states: Tensor = self.lstm(seen)[0]
+            states: Tensor = self.lstm(embeddings)[0]
             return states
         assert self.hidden is not None
-        return torch.relu(self.hidden(seen))
+        return torch.relu(self.hidden(embeddings))
 
     @torch.no_grad()
     def work(self, task: int) -> list[LayerCounts]:
         """Return the work of writing the weights of a task once, by layer."""
-        seen = self._seen(self.tasks[task : task + 1])
-        states = self._states(seen)
+        embeddings = self._embeddings(self.tasks[task : task + 1])
+        states = self._states(embeddings)
         layers = []
         if self.lstm is not None:
             before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
-            for name, x in (("ih", seen), ("hh", before)):
+            for name, x in (("ih", embeddings), ("hh", before)):
                 weight = getattr(self.lstm, f"weight_{name}_l0")
                 bias = getattr(self.lstm, f"bias_{name}_l0")
                 layers.append(count_linear(f"writer {name}", weight, x, x @ weight.T, bias=bias.numel()))
         else:
             assert self.hidden is not None
             layers.append(
-                count_linear("writer hidden", self.hidden.weight, seen, states, bias=self.hidden.bias.numel())
+                count_linear("writer hidden", self.hidden.weight, embeddings, states, bias=self.hidden.bias.numel())
             )
         out = self.output
         return [*layers, count_linear("writer output", out.weight, states, out(states), bias=out.bias.numel())]
@@ -119,15 +127,15 @@ class WeightWriter(nn.Module):
 
 @final
 class Hypernetwork(TaskLearner):
-    """A hypernetwork keeps what it writes for earlier tasks (von Oswald et al. 2020, ICLR, arXiv 1906.00695).
+    """A hypernetwork that preserves the weights of earlier tasks (von Oswald et al. 2020, ICLR, arXiv 1906.00695).
 
     The loss of a task gets beta / t sum over the t tasks before of |theta_k' - theta_k|^2, theta_k' being the weights
-    written for task k before this one. An item that comes with its task is answered by the net written for it, one that
-    comes alone by the net whose answer has least entropy. No item is kept.
+    written for task k before this task. An item that comes with its task is answered by the net of that task, an item
+    that comes alone by the net whose answer has the lowest entropy. No item is stored.
 
     With `dependency` it is the dependency-preserving form (Chandra et al. 2022, arXiv 2209.07712): an LSTM, and in the
-    penalty each weight is weighed by its Fisher information, of mean 1 over the weights of a task. Growth of the net,
-    which that paper has besides, is not here.
+    penalty each weight is weighted by its Fisher information, of mean 1 over the weights of a task. The growth of the
+    net in that paper is left out.
 
     Attributes:
         net: the hypernetwork. The spiking net that it writes is `target`.
@@ -158,7 +166,8 @@ class Hypernetwork(TaskLearner):
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         now = self.learned
         before = self._before
-        earlier = self.net.tasks[:now].detach()  # embeddings of earlier tasks stay
+        # Embeddings of earlier tasks do not change.
+        earlier = self.net.tasks[:now].detach()
         written = self.net(torch.cat([earlier, self.net.tasks[now : now + 1]]))
         scores = torch.func.functional_call(self.target, self._named(written[-1]), (batch.x,))
         loss = common.loss_of(scores, batch)
@@ -167,6 +176,7 @@ class Hypernetwork(TaskLearner):
         change = (written[:-1] - before).square()
         if self.settings.dependency:
             change = change * self.extra["importance"]["weights"][:now]
+        # beta / t sum |theta_k' - theta_k|^2
         return loss + self.settings.strength / now * change.sum()
 
     def after_task(self, task: Task) -> None:
@@ -176,9 +186,9 @@ class Hypernetwork(TaskLearner):
         rows = torch.randperm(len(task.train), generator=generator)[: self.settings.samples].numpy()
         self._write(task.index)
         allowed = common.allowed_classes(self.problem, task.index)
-        found = fisher(self.target, common.as_float(task.train.x[rows]), allowed, generator)
-        each = torch.cat([found[name].flatten() for name in self.shapes])
-        self.extra["importance"]["weights"][task.index] = each / each.mean().clamp_min(1e-30)
+        by_name = fisher(self.target, common.as_float(task.train.x[rows]), allowed, generator)
+        information = torch.cat([by_name[name].flatten() for name in self.shapes])
+        self.extra["importance"]["weights"][task.index] = information / information.mean().clamp_min(1e-30)
 
     @torch.no_grad()
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[np.floating]:
@@ -191,20 +201,25 @@ class Hypernetwork(TaskLearner):
         entropies = []
         for k in range(met):
             self._write(k)
-            answers.append(self.target(items))
-            # A net is asked about the classes of its own task.
+            answer = self.target(items)
+            # A net answers with the classes of its own task.
             own = torch.from_numpy(self.problem.allowed(k, met))
-            logs = answers[-1][:, own].log_softmax(dim=1)
+            logs = answer[:, own].log_softmax(dim=1)
             entropies.append(-(logs.exp() * logs).sum(dim=1))
-            answers[-1] = answers[-1].masked_fill(~own, torch.finfo(torch.float32).min)
-        chosen = torch.stack(entropies).argmin(dim=0)
-        return np.asarray(torch.stack(answers)[chosen, torch.arange(len(items))].numpy())
+            answers.append(answer.masked_fill(~own, torch.finfo(torch.float32).min))
+        surest = torch.stack(entropies).argmin(dim=0)
+        return np.asarray(torch.stack(answers)[surest, torch.arange(len(items))].numpy())
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
-        """Return the work of writing each net that is asked, once for all items, and of the net."""
+        """Return the work by layer of writing each net that answers, once for all items, and of these nets."""
         met = max(self.learned, 1)
+        # Without its task, an item is answered by the nets of all tasks.
+        if task is None:
+            tasks = range(met)
+        else:
+            tasks = range(min(task, met - 1), min(task, met - 1) + 1)
         parts = []
-        for k in range(met) if task is None else (min(task, met - 1),):
+        for k in tasks:
             self._write(k)
             parts.append([*self.net.work(k), *self.target.work(common.as_float(x))])
         return [sum_counts(layers) for layers in zip(*parts, strict=True)]

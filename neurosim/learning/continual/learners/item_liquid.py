@@ -1,4 +1,4 @@
-"""The liquid of a problem, shared by the learners that read one out: with one seed they have the same liquid."""
+"""The liquid of a problem, for learners with a readout of a liquid: with one seed they have the same liquid."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from ...liquid.liquid import Liquid
 from ..encoding import spike_trains
 from ..tasks import Problem, Task
 
-ADAPTED = 60  # items of the first task that the liquid's rates are set on
-# Bytes of a liquid's spikes that are kept: of items asked, and as many again of the task at hand.
-KEPT = 2**28
+# Number of items of the first task on which the liquid's rates are set.
+ADAPTED = 60
+# Maximum bytes of a cache of spikes: one for items that were scored, one for the items of the present task.
+CACHE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class ItemLiquid:
             last = len(task.train)
         else:
             last = min(ADAPTED, len(task.train))
-        some = np.unique(np.linspace(0, last - 1, ADAPTED).round().astype(np.int64))
-        return liquid.adapt(self.recordings(problem, task.train.x[some]), threads=1)
+        rows = np.unique(np.linspace(0, last - 1, ADAPTED).round().astype(np.int64))
+        return liquid.adapt(self.recordings(problem, task.train.x[rows]), threads=1)
 
     def recordings(self, problem: Problem, x: NDArray[np.uint8]) -> Recordings:
-        """Return items as spikes at equal distances in a step; still images among recordings last as long as those."""
+        """Return items as spikes at equal distances in a step; still images among recordings get all their steps."""
         n, steps, units = x.shape
         if problem.steps == 1:
             step = self.seconds
@@ -79,32 +80,33 @@ class ItemLiquid:
 
 
 @final
-class HeardItems:
-    """Spikes of a liquid for batches of items, at most `KEPT` bytes: test items are asked again after every task."""
+class SpikeCache:
+    """Spikes of a liquid for batches of items, at most `CACHE_BYTES`: test items are scored again after every task."""
 
     def __init__(self) -> None:
         self._spikes: dict[bytes, Recordings] = {}
 
     def clear(self) -> None:
-        """Forget all of them: the liquid has changed."""
+        """Remove all spikes, because the liquid has changed."""
         self._spikes.clear()
 
-    def of(self, x: NDArray[np.uint8]) -> Recordings | None:
-        """Return the liquid's spikes for these items, if they are kept."""
+    def get(self, x: NDArray[np.uint8]) -> Recordings | None:
+        """Return the liquid's spikes for these items, if they are stored."""
         return self._spikes.get(_key(x))
 
-    def keep(self, x: NDArray[np.uint8], spikes: Recordings) -> None:
-        """Keep the liquid's spikes for these items, if there is room."""
-        if sum(map(_bytes, self._spikes.values())) + _bytes(spikes) <= KEPT:
+    def add(self, x: NDArray[np.uint8], spikes: Recordings) -> None:
+        """Store the liquid's spikes for these items, if there is room."""
+        stored = sum(map(_bytes, self._spikes.values()))
+        if stored + _bytes(spikes) <= CACHE_BYTES:
             self._spikes[_key(x)] = spikes
 
 
 @final
 class FirstPass:
-    """Spikes of a liquid for the items of a task in the first pass, for the passes after it; none beyond `KEPT` bytes.
+    """Spikes of a liquid for the items of a task, stored in the first pass for later passes.
 
     Attributes:
-        full: whether they were too many, and none are kept.
+        full: whether they had more than `CACHE_BYTES`; none are stored then.
     """
 
     def __init__(self, items: int) -> None:
@@ -112,22 +114,23 @@ class FirstPass:
         self._pieces: list[Recordings] = []
         self._places: NDArray[np.int64] = np.full(items, -1, np.int64)
 
-    def of(self, rows: NDArray[np.int64]) -> Recordings | None:
-        """Return the liquid's spikes for the items at `rows` of the task, if they are kept."""
+    def get(self, rows: NDArray[np.int64]) -> Recordings | None:
+        """Return the liquid's spikes for the items at `rows` of the task, if they are stored."""
         places = self._places[rows]
         if len(places) == 0 or places.min() < 0:
             return None
+        # The second pass begins: join the pieces once.
         if len(self._pieces) > 1:
             self._pieces = [_joined(self._pieces)]
         return self._pieces[0].select(places)
 
-    def keep(self, rows: NDArray[np.int64], spikes: Recordings) -> None:
-        """Keep the liquid's spikes for the items at `rows`, which are not kept yet."""
+    def add(self, rows: NDArray[np.int64], spikes: Recordings) -> None:
+        """Store the liquid's spikes for the items at `rows`, which are not stored yet."""
         if self.full:
             return
         self._places[rows] = sum(map(len, self._pieces)) + np.arange(len(rows))
         self._pieces.append(spikes)
-        if sum(map(_bytes, self._pieces)) > KEPT:
+        if sum(map(_bytes, self._pieces)) > CACHE_BYTES:
             self._places = np.full_like(self._places, -1)
             self.full = True
             self._pieces = []
@@ -146,7 +149,7 @@ def _bytes(spikes: Recordings) -> int:
 
 
 def _joined(pieces: Sequence[Recordings]) -> Recordings:
-    """Return the recordings of all pieces, which have one sensor and one tick, as one batch."""
+    """Return the recordings of all pieces as one batch; they have one sensor and one tick."""
     lengths = [np.diff(piece.offsets) for piece in pieces]
     return replace(
         pieces[0],
@@ -160,4 +163,5 @@ def _joined(pieces: Sequence[Recordings]) -> Recordings:
 
 
 def _key(x: NDArray[np.uint8]) -> bytes:
+    """Return a digest of the shape and the values."""
     return hashlib.sha256(repr(x.shape).encode() + np.ascontiguousarray(x).tobytes()).digest()

@@ -1,4 +1,4 @@
-"""Joint training, the reference of a stream: all tasks met so far, learned together as `neurosim train` learns."""
+"""Joint training, the reference of a stream: one training on all tasks so far, as `neurosim train` trains."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class JointSettings(Spiking):
 
 @dataclass(frozen=True, eq=False)
 class TrainerItems:
-    """Items in the place of recordings.
+    """Items with the interface of recordings.
 
     Attributes:
         x: [n, steps, units] uint8.
@@ -81,7 +81,7 @@ class TrainerItems:
 
 @dataclass(frozen=True)
 class ItemBatches:
-    """Conversion of items to tensors, in the place of `training.Binning`."""
+    """Conversion of items to tensors, with the interface of `training.Binning`."""
 
     units: int
 
@@ -101,7 +101,7 @@ class ItemBatches:
 
 
 class TrainableItemNet(nn.Module):
-    """The net of a learner as `Trainer` takes it.
+    """The net of a learner, with the interface that `Trainer` needs.
 
     Attributes:
         units, classes: of the problem.
@@ -121,7 +121,7 @@ class TrainableItemNet(nn.Module):
         return self.net.read(self.net.through(x))
 
     def trace(self, x: Tensor, lengths: Tensor, masks: Sequence[Tensor] = ()) -> LayerActivity:
-        """Return the scores; the loss has no term of the spikes, and they are left out."""
+        """Return the scores; spikes are left out, because the loss has no term of them."""
         scores = self(x, lengths)
         return LayerActivity((), scores, scores)
 
@@ -146,14 +146,14 @@ def _rate(neurons: nn.Module, current: Tensor, gain: float) -> float:
 
 @final
 class Joint(TaskLearner):
-    """The net of `plain` on all items met so far together: a reference for learners, and none itself.
+    """The net of `plain`, trained on all items so far together: a reference for learners.
 
     After each task a new net is trained by the `Trainer` of `neurosim train`: weights scaled to a rate of spikes at the
-    start, AdamW, a rate that rises and falls, smoothed labels, and the epoch that is best on the validation items of
-    all tasks so far. It is not an upper bound: another net can be better.
+    start, AdamW, a learning rate that rises and falls, smoothed labels, and the epoch that is best on the validation
+    items of all tasks so far. It is not an upper bound: another net can be better.
 
     Attributes:
-        tasks: all tasks learned, complete.
+        tasks: all learned tasks, with their items.
     """
 
     name = "joint"
@@ -180,7 +180,8 @@ class Joint(TaskLearner):
         )
 
         def report(progress: EpochProgress) -> None:
-            on_progress((progress.epoch - 1) * progress.total + progress.done, self.settings.epochs * progress.total)
+            done = (progress.epoch - 1) * progress.total + progress.done
+            on_progress(done, self.settings.epochs * progress.total)
 
         try:
             state = trainer.run(report)
@@ -189,6 +190,7 @@ class Joint(TaskLearner):
                 f"{self.name}: task {task.index} ({task.name}), with those before: {error}. Lower "
                 f"learners.{self.name}.learning_rate"
             ) from None
+        # Training may have stopped before its last epoch.
         on_progress(state.step, state.step)
         self.net = net
         self.updates = state.step * common.sizes(net.parameters())
@@ -197,8 +199,8 @@ class Joint(TaskLearner):
 
     def memory_bytes(self) -> dict[str, int]:
         items = [part for task in self.tasks for part in (task.train, task.validation)]
-        held = sum(part.x.nbytes + part.y.nbytes for part in items)
-        return {**super().memory_bytes(), "tasks": held}
+        size = sum(part.x.nbytes + part.y.nbytes for part in items)
+        return {**super().memory_bytes(), "tasks": size}
 
     def after_restore(self, earlier: Sequence[Task]) -> None:
         self.tasks = list(earlier)

@@ -1,4 +1,4 @@
-"""Replay of compressed latents: spike counts of a layer that rests, at a lower resolution in time."""
+"""Replay of compressed latents: spike counts of a frozen layer, at a lower resolution in time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from . import common
 from .common import ItemBatch
 from .replay import EvenMemory, ReplaySettings
 
-COUNTS = 255  # that a byte holds
+# Largest count of a byte.
+COUNTS = 255
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class LatentSettings(ReplaySettings):
 class LatentReplay(EvenMemory):
     """Every step trains the later layers on as many stored items as new ones, stored as spike counts of a layer.
 
-    The first layers rest after the first task, so that what is stored stays what they say. A neuron's spikes are
-    counted in windows; replayed, a window's steps get its mean. Sources: Pellegrini et al. 2020, "Latent replay for
-    real-time continual learning"; in spikes and at reduced time resolution Minhas et al. 2025, "Replay4NCL".
+    The first layers do not change after the first task, so that stored counts stay their answers. A neuron's spikes are
+    counted in windows; in replay every step of a window gets the mean of the window. Sources: Pellegrini et al. 2020,
+    "Latent replay for real-time continual learning"; in spikes and at reduced time resolution Minhas et al. 2025,
+    "Replay4NCL".
 
     Attributes:
-        lengths: [windows] steps of each.
+        lengths: [windows] number of steps of each window.
     """
 
     name = "latent"
@@ -70,13 +72,13 @@ class LatentReplay(EvenMemory):
 
     @torch.no_grad()
     def coded(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        found = np.empty((len(x), *self.coded_shape()), np.uint8)
+        counts = np.empty((len(x), *self.coded_shape()), np.uint8)
         for first in range(0, len(x), BATCH):
             part = slice(first, first + BATCH)
             spikes = self._latent(common.as_float(x[part]).to(self.device))
             windows = [window.sum(dim=0) for window in spikes.split(self.lengths)]
-            found[part] = torch.stack(windows, dim=1).byte().cpu().numpy()
-        return found
+            counts[part] = torch.stack(windows, dim=1).byte().cpu().numpy()
+        return counts
 
     def decoded(self, x: NDArray[np.uint8]) -> Tensor:
         """Return [n, steps, units] mean spikes a step of each window."""
@@ -84,8 +86,8 @@ class LatentReplay(EvenMemory):
         return (torch.from_numpy(x).float() / lengths[:, None]).repeat_interleave(lengths, dim=1)
 
     def stored(self, places: NDArray[np.int64], batch: ItemBatch) -> ItemBatch:
-        found = super().stored(places, batch)
-        return replace(found, x=self.decoded(found.items.x).to(self.device))
+        batch_of_memory = super().stored(places, batch)
+        return replace(batch_of_memory, x=self.decoded(batch_of_memory.items.x).to(self.device))
 
     def trained(self) -> list[nn.Parameter]:
         if not self.learned:
@@ -104,9 +106,9 @@ class LatentReplay(EvenMemory):
         return (loss + self._loss(again.x.transpose(0, 1), again)) / 2
 
     def _latent(self, x: Tensor) -> Tensor:
-        """Return the spikes [steps, B, units] of the last layer that rests."""
+        """Return the spikes [steps, B, units] of the last frozen layer."""
         return self.net.through(x.transpose(0, 1), 0, self.settings.resting)
 
     def _loss(self, spikes: Tensor, batch: ItemBatch) -> Tensor:
-        """Return the loss of items whose latent spikes these are."""
+        """Return the loss of items with these latent spikes."""
         return common.loss_of(self.net.read(self.net.through(spikes, self.settings.resting)), batch)

@@ -1,4 +1,4 @@
-"""Macrocolumns: every item is seen once and stored in one trial; nothing is replayed."""
+"""Macrocolumns: every item comes once and is stored in one trial, without replay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from .state import about, check_arrays
 EXEMPLARS = Selection(exponents=(8.0, 1.0, 1.0), chi=1e4, hypothesis=0.9)
 ONE_PATTERN = 0.49
 NEVER = np.iinfo(np.int32).max
-CHUNK = 200  # items whose codes are in memory at a time
+# Items whose codes are in memory at a time.
+CHUNK = 200
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,18 @@ class MacrocolumnSettings:
 
 @final
 class SingleTrial(Learner):
-    """Columns in which each item is stored in one trial, and the winners' counts of labels.
+    """Columns that store each item in one trial, and counts of the labels with which each unit won.
 
     Each step of an item is a frame with counts of its own; a still image among recordings has the first alone. A
     winner u votes for class c with log p(u | c), where p(u | c) = (n(u, c) + a) / (n(c) + a K). A unit that first won
-    after the last task with class c could not win for it: there c gets the mean log p(u | c') over the classes that
-    could, so that it neither gains nor loses. Without this the classes learned last win nearly always. On a sequence
-    without boundaries items take the place of tasks.
+    after the last task with class c had no chance to win for c: there c gets the mean log p(u | c') over the classes
+    that had one, so that it neither gains nor loses. Without this rule the classes learned last win nearly always. On a
+    sequence without boundaries items take the place of tasks.
 
     Attributes:
-        columns: how many there are.
-        hierarchy, memory: of the columns, and what they have stored.
+        columns: number of columns.
+        hierarchy: the columns.
+        memory: weights of the columns.
         counts: [steps, columns, Q, K, classes] uint32, items of each class with which each unit won.
         born: [steps, columns, Q, K] int32, the task in which a unit first won, or the number of that item.
         taught: [classes] int32, the last task with each class, or its last item, -1 for none.
@@ -108,7 +110,7 @@ class SingleTrial(Learner):
         half = len(settings.levels) * problem.units
         seed = rng_key(problem.seed, "learner", "macrocolumn") & (2**31 - 1)
         on = settings.fields(problem, seed)
-        # What is off is evidence too: a column sees both sides of every unit in its field.
+        # A unit that is off is evidence, too: a column has an ON and an OFF input of every unit in its field.
         level = Level(
             np.concatenate([on, on + half], axis=1),
             settings.modules,
@@ -131,10 +133,12 @@ class SingleTrial(Learner):
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         from ....kernels.memory.label_counts import associate
 
-        key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
-        order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
-        if not self.problem.boundaries:
+        if self.problem.boundaries:
+            key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
+            order = np.random.Generator(np.random.Philox(key=key)).permutation(len(task.train))
+        else:
             order = np.arange(len(task.train))
+        # Writes: weights turned on, and a counter for each winner.
         updates = -self._weights_on()
         for first in range(0, len(order), CHUNK):
             part = task.train.select(order[first : first + CHUNK])
@@ -154,24 +158,24 @@ class SingleTrial(Learner):
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
         from ....kernels.memory.label_counts import votes
 
-        found = np.zeros((len(x), self.problem.classes))
+        scores = np.zeros((len(x), self.problem.classes))
         logs = self._logs()
         for first in range(0, len(x), CHUNK):
             part = slice(first, first + CHUNK)
             codes, _ = self._run(x[part])
-            votes(codes, logs[: codes.shape[1]], found[part])
+            votes(codes, logs[: codes.shape[1]], scores[part])
         if not self.problem.boundaries and self.learned:
-            found[:, self.taught < 0] = -np.inf
-        return found
+            scores[:, self.taught < 0] = -np.inf
+        return scores
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
         logs = self._logs()
-        found = []
+        work = []
         for first in range(0, len(x), CHUNK):
             part = x[first : first + CHUNK]
             codes, layer = self._run(part)
-            found.append([layer(), count_votes("classes", codes, logs[: part.shape[1]])])
-        return [sum_counts(parts) for parts in zip(*found, strict=True)]
+            work.append([layer(), count_votes("classes", codes, logs[: part.shape[1]])])
+        return [sum_counts(layer) for layer in zip(*work, strict=True)]
 
     def memory_bytes(self) -> dict[str, int]:
         labels = self.counts.nbytes + self.born.nbytes + self.taught.nbytes
@@ -189,11 +193,13 @@ class SingleTrial(Learner):
         memory.u = np.array(arrays["u"])
         memory.clock = np.array(arrays["clock"])
         memory.stored = int(arrays["stored"])
-        self.counts, self.born, self.taught = (np.array(arrays[name]) for name in ("counts", "born", "taught"))
+        self.counts = np.array(arrays["counts"])
+        self.born = np.array(arrays["born"])
+        self.taught = np.array(arrays["taught"])
         self.learned = int(arrays["learned"])
 
     def _run(self, x: NDArray[np.uint8], *, learn: bool = False) -> tuple[NDArray[np.int32], Callable[[], LayerCounts]]:
-        """Store or recall items; return the winners [n, steps, columns, Q], and what counts the work when called."""
+        """Store or recall items; return the winners [n, steps, columns, Q], and a function that counts the work."""
         on = np.concatenate([x > level for level in self.settings.levels], axis=2)
         frames = np.concatenate([on, ~on], axis=2)
         shape = (*x.shape[:2], self.columns, self.settings.modules)
@@ -208,8 +214,9 @@ class SingleTrial(Learner):
         return level.codes.reshape(shape), lambda: self.hierarchy.work(self.memory, [level])[0]
 
     def _date(self, codes: NDArray[np.int32], labels: NDArray[np.int64]) -> None:
-        """Note when units first won and when classes last came, for codes [items, steps, columns, Q] and labels."""
-        first = int(self.taught.max()) + 1  # each item is the last of its class when it comes
+        """Update `born` and `taught` by the codes [items, steps, columns, Q] and labels of a piece of a sequence."""
+        # The latest item of all classes is the last item so far.
+        first = int(self.taught.max()) + 1
         # From the last item to the first: of entries that are written twice the earliest stays.
         item, step, column, module = np.nonzero(codes[::-1] >= 0)
         item = len(codes) - 1 - item
@@ -223,11 +230,12 @@ class SingleTrial(Learner):
         return int(np.unpackbits(self.memory.levels[0].u.view(np.uint8)).sum())
 
     def _logs(self) -> NDArray[np.float32]:
-        """Return the log likelihood of each winner for each class."""
+        """Return log p(u | c), or its mean over classes with a chance, [steps, columns, Q, K, classes]."""
         total = self.counts.sum(axis=3, keepdims=True, dtype=np.float32)
         a = np.float32(self.settings.smoothing)
         logs = np.log((self.counts + a) / (total + a * np.float32(self.settings.units)))
-        could = self.born[..., None] <= self.taught
-        known = could.sum(axis=-1, keepdims=True)
-        mean = (logs * could).sum(axis=-1, keepdims=True) / np.maximum(known, 1)
-        return np.asarray(np.where(could, logs, mean), np.float32)
+        # A unit can win for a class that came after the unit first won.
+        has_chance = self.born[..., None] <= self.taught
+        count = has_chance.sum(axis=-1, keepdims=True)
+        mean = (logs * has_chance).sum(axis=-1, keepdims=True) / np.maximum(count, 1)
+        return np.asarray(np.where(has_chance, logs, mean), np.float32)

@@ -20,8 +20,8 @@ Tensors = dict[str, Tensor]
 
 def penalty(net: nn.Module, importance: Tensors, weights: Tensors) -> Tensor:
     """Return the sum of importance (w - w_then)^2 over all weights w."""
-    each = [(importance[name] * (p - weights[name]).square()).sum() for name, p in net.named_parameters()]
-    return torch.stack(each).sum()
+    sums = [(importance[name] * (p - weights[name]).square()).sum() for name, p in net.named_parameters()]
+    return torch.stack(sums).sum()
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class Ewc(TaskLearner):
 
     The loss of a task gets lambda / 2 sum_k F_k (w - w_k)^2 over the tasks k before, F_k being the diagonal of the
     Fisher information of the net on task k (labels drawn from its own answers) and w_k its weights then. Up to a
-    constant that is lambda / 2 F (w - m)^2 with F = sum_k F_k and m = sum_k F_k w_k / F, so two values a weight are
-    kept whatever the number of tasks.
+    constant this is lambda / 2 F (w - m)^2 with F = sum_k F_k and m = sum_k F_k w_k / F, so two values a weight are
+    stored for any number of tasks.
 
     Attributes:
-        fisher, mean: F and m by parameter.
+        fisher: F by parameter.
+        mean: m by parameter.
     """
 
     name = "ewc"
@@ -82,6 +83,7 @@ class Ewc(TaskLearner):
         )
         with torch.no_grad():
             for name, p in self.net.named_parameters():
+                # F' = F + F_k, m' = m + F_k / F' (w_k - m)
                 total = self.fisher[name] + new[name]
                 step = torch.where(total > 0, new[name] / total, torch.zeros_like(total))
                 self.mean[name] += step * (p - self.mean[name])
@@ -89,9 +91,12 @@ class Ewc(TaskLearner):
 
 
 def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensors:
-    """Return the diagonal of the Fisher information: the mean over items of squared gradients of log p(label), each
-    label drawn from the net's own answer among the `allowed` classes."""
-    found = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+    """Return the diagonal of the Fisher information by parameter.
+
+    It is the mean over items of squared gradients of log p(label), each label drawn from the net's own answer among the
+    `allowed` classes.
+    """
+    information = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
     for item in x.split(1):
         logs = net(item).masked_fill(~allowed, -torch.inf).log_softmax(dim=1)
         label = torch.multinomial(logs.detach().exp().cpu(), 1, generator=generator)
@@ -99,9 +104,9 @@ def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generato
         logs[0, int(label)].backward()
         for name, p in net.named_parameters():
             if p.grad is not None:
-                found[name] += p.grad.square() / len(x)
+                information[name] += p.grad.square() / len(x)
     net.zero_grad()
-    return found
+    return information
 
 
 @dataclass(frozen=True)
@@ -126,12 +131,13 @@ class SynapticIntelligence(SpikingLearner):
     """Synaptic intelligence (Zenke, Poole & Ganguli 2017, ICML, arXiv 1703.04200).
 
     A weight's share in lowering the loss of a task is o = -sum over steps of g dw, g being the gradient of the task's
-    own loss. After the task its importance O grows by o / (D^2 + xi), where D is how far it went; the loss of the
+    own loss. After the task its importance O grows by o / (D^2 + xi), D being its change in the task; the loss of the
     tasks that follow gets c sum O (w - w_then)^2.
 
     Attributes:
-        importance, before: O and the weights after the last task, by parameter.
-        share: o so far in this task.
+        importance: O by parameter.
+        before: weights after the last task, by parameter.
+        share: o so far in this task, by parameter.
     """
 
     name = "si"
@@ -167,15 +173,16 @@ class SynapticIntelligence(SpikingLearner):
         with torch.no_grad():
             for name, p in parameters.items():
                 assert p.grad is not None
-                # The penalty's part of the gradient is known, and what is left is the task's own.
+                # g: the gradient without the penalty, 2 c O (w - w_then).
                 own = p.grad - 2 * self.strength * self.importance[name] * (old[name] - self.before[name])
                 self.share[name] -= own * (p - old[name])
 
     def after_task(self, task: Task) -> None:
         with torch.no_grad():
             for name, p in self.net.named_parameters():
-                gone = (p - self.before[name]).square() + self.damping
-                self.importance[name] += self.share[name].clamp_min(0) / gone
+                distance = (p - self.before[name]).square() + self.damping
+                # O += o / (D^2 + xi); a weight that raised the loss has no importance.
+                self.importance[name] += self.share[name].clamp_min(0) / distance
                 self.before[name] = p.detach().clone()
                 self.share[name] = torch.zeros_like(p)
 

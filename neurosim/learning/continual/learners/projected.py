@@ -23,7 +23,7 @@ from ...readouts.online import OnlineReadout
 from ...readouts.teaching import label_recordings
 from ..learner import BATCH, Arrays, Learner, Progress, no_progress
 from ..tasks import Items, Problem, Task
-from .item_liquid import FirstPass, HeardItems, ItemLiquid, liquid_spikes
+from .item_liquid import FirstPass, ItemLiquid, SpikeCache, liquid_spikes
 from .state import about, check_arrays
 
 READOUT = "readout"
@@ -76,13 +76,15 @@ class ProjectedSettings(ItemLiquid):
 class Projected(Learner):
     """A liquid state machine whose readout learns from each item by the delta rule, with Hebbian orthogonal projection.
 
-    Items, labels and the liquid's spikes meet in one network of the engine: the readout's changes leave out what its
-    lateral neurons answer to, the directions of earlier tasks (`readouts.OnlineReadout`). No item and no sum over items
-    is kept; least squares (`penalty`) keep a weight for every pair of features.
+    Items, labels and the liquid's spikes meet in one network of the engine: the readout changes only in directions to
+    which its lateral neurons do not answer, because they learn the directions of earlier tasks
+    (`readouts.OnlineReadout`). No item and no sum over items is stored; with least squares (`penalty`) every pair of
+    features has a weight.
 
     Attributes:
-        liquid: its gains set on items of the first task, without their labels.
-        model: the readout; weights: the arrays of its state.
+        liquid: the liquid; its gains are set on items of the first task, without their labels.
+        model: the readout.
+        weights: arrays of the readout's state.
     """
 
     name = "projected"
@@ -95,14 +97,14 @@ class Projected(Learner):
         self.model = settings.model(problem)
         self.gains: NDArray[np.float64] = np.ones(settings.neurons)
         self.weights = self.model.start().arrays()
-        self._heard = HeardItems()
+        self._cache = SpikeCache()
 
     def begin(self, task: Task) -> None:
         if task.index:
             if self.model.lateral is not None:
                 self.weights = self.model.next_task(self.weights)
             return
-        self._heard.clear()
+        self._cache.clear()
         self.liquid = self.settings.adapted(self.liquid, self.problem, task)
         assert self.liquid.gains is not None
         self.gains = np.asarray(self.liquid.gains)
@@ -113,30 +115,30 @@ class Projected(Learner):
         n = len(task.train)
         done = 0
         self.updates = 0
-        # The liquid never changes: passes after the first play what it spiked then.
-        heard = FirstPass(n)
+        # The liquid never changes: later passes play its spikes of the first pass in its place.
+        first_pass = FirstPass(n)
         for _ in range(self.settings.epochs):
             order = generator.permutation(n)
             for first in range(0, n, BATCH):
                 rows = order[first : first + BATCH]
                 part = task.train.select(rows)
-                again = heard.of(rows)
+                spikes = first_pass.get(rows)
                 self.updates += self._written(part)
-                keeps = self.settings.epochs > 1 and again is None and not heard.full
-                result = self._run(part.x, part.y, again, keeps=keeps)
-                if keeps:
-                    heard.keep(rows, liquid_spikes(result))
+                records = self.settings.epochs > 1 and spikes is None and not first_pass.full
+                result = self._run(part.x, part.y, spikes, records=records)
+                if records:
+                    first_pass.add(rows, liquid_spikes(result))
                 self.weights = dict(result.learned[READOUT])
                 done += len(part)
                 on_progress(done, n * self.settings.epochs)
         self.learned = task.index + 1
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
-        """Return scores; items asked before are not played to the liquid again, which never changes."""
-        heard = self._heard.of(x)
-        result = self._run(x, heard=heard, keeps=heard is None)
-        if heard is None:
-            self._heard.keep(x, liquid_spikes(result))
+        """Return scores; the liquid's spikes for items that were scored before come from a cache."""
+        spikes = self._cache.get(x)
+        result = self._run(x, spikes=spikes, records=spikes is None)
+        if spikes is None:
+            self._cache.add(x, liquid_spikes(result))
         readings = result.readings[READOUT]
         return np.array([windows[-1, : self.problem.classes] for windows in readings])
 
@@ -162,49 +164,55 @@ class Projected(Learner):
         self.weights = state.arrays()
         self.gains = np.array(arrays["gains"])
         self.learned = int(arrays["learned"])
-        self._heard.clear()
+        self._cache.clear()
         self.liquid = replace(self.liquid, gains=self.gains)
 
     def _run(
         self,
         x: NDArray[np.uint8],
         labels: NDArray[np.int64] | None = None,
-        heard: Recordings | None = None,
+        spikes: Recordings | None = None,
         *,
-        keeps: bool = False,
+        records: bool = False,
         count_updates: bool = False,
     ) -> Result:
         """Play items to the network; with labels the readout learns from them, one after the other.
 
-        heard: what the liquid spiked for them; it is played in the liquid's place.
-        keeps: whether the liquid's spikes are among the results.
+        Args:
+            spikes: spikes of the liquid for these items, which are played in its place; None: the liquid runs.
+            records: whether the liquid's spikes are among the results.
         """
-        if heard is None:
+        if spikes is None:
+            source = "input"
             played = self.settings.recordings(self.problem, x)
         else:
-            played = heard
+            source = "liquid"
+            played = spikes
         clock = self.liquid.clock
         windows = self.model.windows
         # The last window ends with the item, or, where steps do not divide, up to `windows` steps later.
         window = clock * math.ceil(float(played.durations.max()) / clock / windows - 1e-6)
-        inputs = {"input" if heard is None else "liquid": replace(played, durations=np.full(len(x), windows * window))}
+        inputs = {source: replace(played, durations=np.full(len(x), windows * window))}
         if labels is not None:
+            # The label comes in the last window, when all features have arrived.
             time = (windows - 1) * window
             inputs["label"] = label_recordings(labels, self.problem.classes, time, windows * window)
         return simulate(
-            self._network(window, learn=labels is not None, heard=heard is not None),
+            self._network(window, learn=labels is not None, plays_spikes=spikes is not None),
             inputs,
             clock=clock,
             seed=self.liquid.seed,
             threads=1,
-            record=["liquid"] if keeps else [],
+            record=["liquid"] if records else [],
             count_updates=count_updates,
         )
 
-    def _network(self, window: float, *, learn: bool, heard: bool) -> Network:
+    def _network(self, window: float, *, learn: bool, plays_spikes: bool) -> Network:
         readout = Population(READOUT, self.model.outputs, Windowed(self.model, window, learn, self.weights))
-        source = Population("liquid", self.settings.neurons, SpikeSource())
-        liquid = Network([source]) if heard else self.liquid.network()
+        if plays_spikes:
+            liquid = Network([Population("liquid", self.settings.neurons, SpikeSource())])
+        else:
+            liquid = self.liquid.network()
         populations = [*liquid.populations, readout]
         links = [Link("liquid", READOUT)]
         if learn:
@@ -213,9 +221,10 @@ class Projected(Learner):
         return Network(populations, liquid.projections, links=links)
 
     def _written(self, items: Items) -> int:
-        """Return the numbers that learning these items writes: a row for each class met, and what projects.
+        """Return the number of values that learning these items writes.
 
-        These are the lateral rows of the task, or the weights between all pairs of features.
+        An item writes a row of weights for each class so far, and the lateral rows of the task or the weights of all
+        pairs of features.
         """
         lateral = self.model.lateral
         features = self.weights["weights"].shape[1]

@@ -33,16 +33,19 @@ class ReplaySettings(Spiking):
 
 
 class ItemMemory(TaskLearner):
-    """A learner with places for items of the tasks it has met.
+    """A learner with a memory of items of earlier tasks.
 
     Attributes:
         memory: number of places.
-        x, y, task: of the stored items as `coded`, `memory` places; task -1 where one is empty.
+        x: [memory, ...] stored items, as `coded` returns them.
+        y: [memory] their classes.
+        task: [memory] their tasks; -1 for an empty place.
     """
 
     def __init__(self, problem: Problem, settings: ReplaySettings) -> None:
         super().__init__(problem, settings)
-        self.memory = n = settings.memory
+        n = settings.memory
+        self.memory = n
         self.x: NDArray[np.uint8] = np.zeros((n, *self.coded_shape()), np.uint8)
         self.y: NDArray[np.int64] = np.zeros(n, np.int64)
         self.task: NDArray[np.int64] = np.full(n, -1, np.int64)
@@ -57,15 +60,17 @@ class ItemMemory(TaskLearner):
         return np.broadcast_to(x, (len(x), *self.coded_shape()))
 
     def draw(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
-        """Return [count] places of stored items, or none where all are empty."""
+        """Return [count] places of stored items; none if all places are empty."""
         full = np.flatnonzero(self.task >= 0)
         if not len(full):
             return full
         return np.asarray(full[torch.randint(len(full), (count,), generator=generator).numpy()])
 
     def stored(self, places: NDArray[np.int64], batch: ItemBatch) -> ItemBatch:
-        """Return the items of some places; in the scenario "task" each is one of its own task's classes, else one of
-        those of `batch`."""
+        """Return the items of some places.
+
+        Their possible classes are those of their own task in the scenario "task", else those of `batch`.
+        """
         if self.problem.scenario == "task":
             allowed = torch.stack([common.allowed_classes(self.problem, int(t)) for t in self.task[places]])
         else:
@@ -77,7 +82,7 @@ class EvenMemory(ItemMemory):
     """A memory that every task shares equally, and within a task its classes; it is filled after each task."""
 
     def after_task(self, task: Task) -> None:
-        """Make room: every task keeps its first items, which were drawn evenly over its classes."""
+        """Add items of the task; every earlier task keeps its first items, which were drawn evenly over its classes."""
         tasks = task.index + 1
         shares = [len(part) for part in np.array_split(np.arange(self.memory), tasks)]
         old = [np.flatnonzero(self.task == t)[:share] for t, share in enumerate(shares[:-1])]
@@ -85,9 +90,9 @@ class EvenMemory(ItemMemory):
         new = in_turn(task.train.y, order.numpy())[: shares[-1]]
         rows = np.concatenate([np.empty(0, np.int64), *old])
         n = len(rows) + len(new)
-        x = self.coded(task.train.x[new])
-        # The right-hand sides are copies: what moves up overwrites places that others came from.
-        self.x[:n], self.y[:n] = np.concatenate([self.x[rows], x]), np.concatenate([self.y[rows], task.train.y[new]])
+        # The right-hand sides are copies, as items that move up overwrite places of others.
+        self.x[:n] = np.concatenate([self.x[rows], self.coded(task.train.x[new])])
+        self.y[:n] = np.concatenate([self.y[rows], task.train.y[new]])
         self.task[:n] = np.concatenate([self.task[rows], np.full(len(new), task.index)])
         self.task[n:] = -1
 
@@ -118,8 +123,8 @@ class AGemSettings(ReplaySettings):
 class AGem(EvenMemory):
     """Averaged gradient episodic memory (Chaudhry et al. 2019, ICLR, arXiv 1812.00420).
 
-    g is the gradient of the task at hand, r that of as many stored items. Where g r < 0, a step along g would raise
-    the loss of the stored items, and g loses that direction: g - (g r / r r) r.
+    g is the gradient of a batch of the task, r the gradient of as many stored items. If g r < 0, a step along g would
+    raise the loss of the stored items, and g loses that direction: g - (g r / r r) r.
     """
 
     name = "agem"
@@ -147,14 +152,14 @@ class AGem(EvenMemory):
             self.loss(self._again).backward()
             reference = self._gradient()
             product = own @ reference
-            # Chosen where the gradients are: a card need not wait for the answer.
+            # g - min(g r, 0) / (r r) r. `where` stays on the device: a GPU need not wait for the sign.
             share = torch.where(product < 0, product / (reference @ reference), torch.zeros_like(product))
             own = own - share * reference
             torch.nn.utils.vector_to_parameters(own, _gradients(self.net))
         optimizer.step()
 
     def _gradient(self) -> Tensor:
-        """Return the gradients of all weights, one behind the other."""
+        """Return the gradients of all weights as one vector."""
         return torch.cat([gradient.flatten() for gradient in _gradients(self.net)])
 
 
@@ -183,14 +188,14 @@ class DarkSettings(ReplaySettings):
 class DarkReplay(ItemMemory):
     """Dark experience replay, DER++ (Buzzega et al. 2020, NeurIPS, arXiv 2004.07211).
 
-    The loss of a step is that of new items, + alpha |s(x') - s'|^2 / classes over stored items x' whose scores were s'
-    when they were stored, + beta times the loss of other stored items by their labels. Each item seen is stored with
-    the same probability (a reservoir: Vitter 1985), with the scores of that moment. Nothing of this needs to know where
-    a task begins; with alpha = 0 and beta = 1 it is experience replay from a reservoir.
+    The loss of a step is the loss of new items, + alpha |s(x') - s'|^2 / classes over stored items x' whose scores were
+    s' when they were stored, + beta times the loss of other stored items by their labels. Each item is stored with the
+    same probability (a reservoir: Vitter 1985), with the scores of that moment. The method needs no task boundaries;
+    with alpha = 0 and beta = 1 it is experience replay from a reservoir.
 
     Attributes:
         stored_scores: [memory, classes].
-        seen: [1], number of items that the reservoir has met.
+        seen: [1], number of items that were offered to the reservoir.
     """
 
     name = "derpp"
@@ -211,24 +216,27 @@ class DarkReplay(ItemMemory):
         scores = self.net(batch.x)
         loss = common.loss_of(scores, batch)
         if self.seen:
-            first, second = (self.draw(len(batch.y), generator) for _ in range(2))
+            first = self.draw(len(batch.y), generator)
+            second = self.draw(len(batch.y), generator)
             now = self.net(common.as_float(self.x[first]).to(self.device))
             then = self.stored_scores[first]
+            # alpha |s(x') - s'|^2 / classes
             loss = loss + self.settings.alpha * torch.nn.functional.mse_loss(now, then)
+            # beta times the loss of other stored items
             loss = loss + self.settings.beta * self.loss(self.stored(second, batch))
         self.store(batch, scores.detach(), generator)
         return loss
 
     def store(self, batch: ItemBatch, scores: Tensor, generator: torch.Generator) -> None:
         """Offer the items of a batch to the reservoir, one after the other."""
+        # Item number k (from 0) goes to a place drawn from 0..k, if that is one of the memory's.
         numbers = int(self.seen) + torch.arange(len(batch.y))
         drawn = (torch.rand(len(numbers), generator=generator, dtype=torch.float64) * (numbers + 1)).long()
         places = torch.where(numbers < self.memory, numbers, drawn)
         for item in torch.nonzero(places < self.memory)[:, 0].tolist():
             place = int(places[item])
-            given = batch.items
-            self.x[place] = given.x[item]
-            self.y[place] = given.y[item]
+            self.x[place] = batch.items.x[item]
+            self.y[place] = batch.items.y[item]
             if self.problem.boundaries:
                 self.task[place] = self.learned
             else:
