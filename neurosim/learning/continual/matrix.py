@@ -21,7 +21,7 @@ class Matrix:
 
     Attributes:
         values: [T + 1, T]; row i is after learning i tasks (row 0: none), column j - 1 the accuracy on task j.
-        seed: of the learner and the stream.
+        seed: seed of the learner and the stream.
 
     Raises:
         NeurosimInputError: on construction, for another shape or values that are no accuracies.
@@ -151,7 +151,8 @@ class Estimate:
     """The mean of a measure over seeds.
 
     Attributes:
-        mean, sd: of the values; sd with n - 1, None for one value.
+        mean: mean of the values.
+        sd: standard deviation of the values, with n - 1; None for one value.
         low, high: ends of Student's 95 % interval of the mean, None for one value.
         n: number of values.
     """

@@ -214,7 +214,7 @@ class OneSource(StreamRecipe):
     options: Mapping[str, Any] | None = None
 
     def base(self, windows: int = 10) -> Base:
-        """Return the items, recordings in so many windows."""
+        """Return the items; recordings are cut into `windows` windows."""
         return load(self.source, windows, self.root, self.options)
 
 
@@ -224,8 +224,8 @@ class Permuted(OneSource):
     """Every task but the first permutes the units in its own way (Goodfellow et al. 2013, arXiv 1312.6211).
 
     Attributes:
-        tasks: how many.
-        windows: of a recording.
+        tasks: number of tasks.
+        windows: number of windows of a recording.
     """
 
     tasks: int = 5
@@ -293,7 +293,7 @@ class Split(OneSource):
         scenario: "class": an item comes alone, and is one of all classes met so far; "task": it comes with its task.
         groups: the classes of each task, by number; none: as many in each as `each`, in the dataset's order.
         each: classes of a task where no groups are given.
-        windows: of a recording.
+        windows: number of windows of a recording.
     """
 
     scenario: MORE = "class"
@@ -343,9 +343,9 @@ class Mixed(StreamRecipe):
     step, and are shown unchanged for all steps of a recording.
 
     Attributes:
-        sources: in order.
+        sources: names of the datasets, in order.
         scenario: as in `Split`; each dataset has classes of its own.
-        windows: of a recording.
+        windows: number of windows of a recording.
     """
 
     sources: tuple[str, ...] = ("digits", "digits-events")

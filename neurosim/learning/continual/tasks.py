@@ -68,12 +68,12 @@ class Problem:
     """Facts that a learner has before the first task.
 
     Attributes:
-        steps, units: of an item; tasks of still images in a stream with recordings have one step and are shown
-            unchanged for all of them.
+        steps, units: numbers of steps and units of an item; tasks of still images in a stream with recordings have one
+            step and are shown unchanged for all steps.
         groups: the classes of each task.
         scenario: "domain", every task has the same classes; "task", an item comes with the number of its task, and is
             one of the classes of that; "class", it comes alone, and is one of all classes met so far.
-        seed: of everything random in a learner.
+        seed: key of every random draw of a learner.
         boundaries: whether learners may use where a task begins and ends. Without, the items of all tasks are one
             sequence, which comes in pieces; an item can be of any class.
 

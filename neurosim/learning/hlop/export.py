@@ -41,7 +41,7 @@ def to_network(net: HLOPNetwork, steps: int, size: float = 1.0) -> Network:
         size: entry of the input that a spike stands for.
 
     Raises:
-        NeurosimInputError: units that the engine does not have, those of `Rate`; convolutions.
+        NeurosimInputError: units of `Rate`, which the engine does not have; convolutions.
     """
     if any(isinstance(layer, ProjectedPicture) for layer in net.layers):
         raise NeurosimInputError("to_network: a network with filters cannot run in the engine; leave filters out")
@@ -74,7 +74,7 @@ def run_in_engine(net: HLOPNetwork, counts: NDArray[np.int64], size: float = 1.0
         size: entry of the input that a spike stands for.
 
     Returns:
-        Readings of "output" are the scores, a row for each item, up to rounding those of `net(size * counts)`; the work
+        Readings of "output" are the scores, a row for each item, equal to `net(size * counts)` up to rounding; the work
         is in the order of the layers.
     """
     items, steps, inputs = counts.shape

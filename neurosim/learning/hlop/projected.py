@@ -22,8 +22,8 @@ FIXED = 500_009
 class _Product(torch.autograd.Function):
     """The product x W^T with other gradients.
 
-    `presynaptic` takes the place of x in the gradient of W, delta^T presynaptic, and `back` that of W in the gradient
-    of x, delta back.
+    `presynaptic` replaces x in the gradient of W, delta^T presynaptic; `back` replaces W in the gradient of x, delta
+    back.
     """
 
     @staticmethod
@@ -55,7 +55,7 @@ def uniform(shape: tuple[int, ...], seed: int) -> nn.Parameter:
 class ProjectedLinear(nn.Module):
     """A linear layer without bias: grad W = delta^T (x - H_old^T H_old x), H_old being the frozen rows of `subspace`.
 
-    Forward is that of `torch.nn.Linear`, and so is the gradient of x with exact feedback. A step changes W only
+    Forward equals `torch.nn.Linear`, and so does the gradient of x with exact feedback. A step changes W only
     orthogonally to all inputs in the span of H_old: the outputs for them stay the same. There is no bias: its input,
     always 1, is orthogonal to none of the earlier ones.
 
@@ -115,7 +115,7 @@ class ProjectedLinear(nn.Module):
 class ProjectedConv2d(nn.Module):
     """`ProjectedLinear` on every patch of an image; the subspace has `inputs * kernel * kernel` features.
 
-    Forward is that of `torch.nn.Conv2d` without bias, and so is the gradient of x with exact feedback.
+    Forward equals `torch.nn.Conv2d` without bias, and so does the gradient of x with exact feedback.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class Subspace(nn.Module):
     A lateral neuron computes y = H x and sends back x^ = H^T y. Its weights change by a Hebbian and an anti-Hebbian
     term, dH = mean(y x^T) - mean(y y^T) H = mean(y (x - x^)^T), through a momentum: m = 0.9 m + 0.1 dH,
     H += learning_rate m.
-    Rows of earlier tasks are frozen. They take part in x^, so that the new rows learn what the old ones miss.
+    Rows of earlier tasks are frozen. They take part in x^, so that the new rows learn the rest.
 
     `learn` computes the residual of the frozen rows, x - H_old^T H_old x, once a minibatch: the projected gradient
     needs it too (`ProjectedLinear`), and only y and x^ of the new rows change in its iterations.

@@ -85,7 +85,8 @@ class BPTT(_Surrogate):
     Attributes:
         steps: number of steps of a constant current.
         decay: factor of the membrane in a step.
-        v_threshold, slope: of the units and of the surrogate.
+        v_threshold: threshold of the units.
+        slope: slope of the surrogate.
     """
 
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:

@@ -22,7 +22,7 @@ class DelayedLinear(Stateful):
     `max_delay` steps, [max_delay, ..., inputs]; None: zeros.
 
     Attributes:
-        weight: [outputs, inputs] parameter, started as that of `SpikeLinear`.
+        weight: [outputs, inputs] parameter, drawn as in `SpikeLinear`.
         delays: [outputs, inputs] int64 buffer, steps, each from 0 to `max_delay`.
 
     Args:

@@ -84,7 +84,7 @@ class CurrentLIFLayer(NeuronLayer):
 
     The current is integrated exactly: kappa = r tau_syn / (tau_syn - tau_mem) (exp(-dt / tau_syn) -
     exp(-dt / tau_mem)), and its limit where both are equal. Input moves the membrane from the next step on.
-    Further arguments beside those of `LIFLayer`: tau_syn, s; r, ohm. Source: Rotter & Diesmann 1999.
+    Arguments as in `LIFLayer`; also tau_syn, s, and r, ohm. Source: Rotter & Diesmann 1999.
     """
 
     kind = kinds.CURRENT

@@ -15,7 +15,7 @@ from .surrogates import Surrogate, to_surrogate
 
 
 def _surrogate(name: str, surrogate: str | Surrogate) -> Recurrence:
-    """Return the settings of a step whose derivative is that of a surrogate; only the surrogate is used."""
+    """Return the settings of `Step` for a surrogate; other settings have no effect there."""
     return Recurrence(LIF, SUBTRACT, False, *to_surrogate(surrogate, name).numbers())
 
 
@@ -113,7 +113,7 @@ class SmoothLIF(nn.Module):
     lambda = exp(-dt / tau_mem). For a small width it is `FixedPointLIF`, whose spikes have no derivative to solve by.
     The gradient is exact, through the reset, too.
 
-    `layer(x) -> (s, rounds)`, x [T, ...]; it starts from v = 0, and `rounds` are those of `newton_scan`.
+    `layer(x) -> (s, rounds)`, x [T, ...]; it starts from v = 0; `rounds` is the number of rounds of `newton_scan`.
 
     Args:
         tau_mem: s, one for all units.

@@ -12,7 +12,7 @@ from ...kernels.layers.scan.reference import ARCTAN, FAST_SIGMOID, SIGMOID, TRIA
 @final
 @dataclass(frozen=True)
 class Surrogate:
-    """A derivative h(x) in place of that of the step [x > 0], x being membrane minus threshold.
+    """A derivative h(x) for the step [x > 0], x being membrane minus threshold.
 
         fast_sigmoid  h = scale / (1 + slope |x|)^2                        Zenke & Ganguli 2018
         arctan        h = scale (slope / 2) / (1 + (pi / 2 slope x)^2)     Fang et al. 2021

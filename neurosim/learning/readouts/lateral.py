@@ -40,7 +40,7 @@ class LateralCircuit:
 
     Attributes:
         rows: number of lateral neurons of each task, at most the features in all.
-        rule, learning_rate, momentum, iterations: see above; the last three are those of "hebbian".
+        rule, learning_rate, momentum, iterations: see above; the last three have an effect on "hebbian" alone.
         spiking: whether y is rounded to signed levels and sent as spikes, one for each level that y rises or falls.
         scale, levels: y reaches from -scale to scale in `levels` steps each way.
 
@@ -100,7 +100,7 @@ class LateralState:
     """Weights and answers of the lateral neurons.
 
     Attributes:
-        rows: [neurons, features] float32, those of later tasks zero.
+        rows: [neurons, features] float32; rows of later tasks are zero.
         task: number of the present task.
     """
 
@@ -187,7 +187,7 @@ class LateralState:
         return 2 * iterations * (self.end - self.frozen) * len(x)
 
     def next_task(self, x: NDArray[np.float32]) -> None:
-        """Freeze the rows, start those of the next task, and let all answer the features x of the recording so far."""
+        """Freeze the rows, start the next task's, and compute all answers to the features x of the recording so far."""
         from ...kernels.memory.lateral import orthonormalise
 
         if self.circuit.rule == "deflation":

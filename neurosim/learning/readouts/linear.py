@@ -93,7 +93,7 @@ class LinearReadout(WindowModel):
         """Return the readout with the weights of a `neurosim.learning.TrainedReadout` ("ridge" or "logistic").
 
         Its features must be counts, in windows of a fixed place: `Readout(windows=8, timing="duration")`. With a
-        population window of duration / windows the scores at the end of a recording are those of the trained readout.
+        population window of duration / windows the scores at the end of a recording equal the trained readout's.
 
         Raises:
             NeurosimInputError: a hidden layer, traces, several cuts, or windows that follow the activity.

@@ -27,7 +27,7 @@ ERRORS = ("linear", "softmax")
 # Units of the receptor "reward".
 WRONG = 0
 RIGHT = 1
-# Fraction of the power of an item that is added to that of its projection: items that are nearly all in the old
+# Fraction of the power of an item that is added to the power of its projection: items that lie nearly in the old
 # subspace take no huge steps.
 STEP_FLOOR = 1e-3
 # Maximum number of features with a weight for each pair: 2 GB.
@@ -68,14 +68,15 @@ class OnlineReadout(WindowModel):
     |y|^2 / |x|^2 of its answers y and the number of its spikes. It acts only while the readout learns.
 
     A new task is announced by a spike of the receptor "task", or between two runs by `next_task`: rows of H freeze, and
-    those of the next task start. With "linear", targets of 0 teach old classes what is new in the items of a new task,
-    and projection keeps new classes at 0 for old items, so that classes of different tasks may be compared.
+    the rows of the next task start. With "linear", old classes learn targets of 0 for the new directions of the items
+    of a new task, and projection leaves new classes at 0 for old items, so that scores of classes of different tasks
+    can be compared.
 
     Attributes:
         inputs, classes: number of inputs and of classes.
         windows, features, decay, gain: features, as in `LinearReadout`.
         rule, error, learning_rate, normalised, input_rates, penalty: see above; a penalty of 0 is none.
-        exploration: of "reward": fraction of recordings in which a unit drawn at random spikes.
+        exploration: fraction of recordings in which a unit drawn at random spikes, with "reward".
         lateral: the circuit that projects changes; None: none.
         seed: key of exploration and of the first lateral weights.
 

@@ -34,7 +34,7 @@ class Augment:
         mask: fraction of a silent band of columns or channels, and of a silent stretch of time, both uniform in 0 to
             mask (Park et al. 2019).
         blend: probability that a recording is blended with another of its class: half of the events of each, at random,
-            the other moved so that its mean time and place are those of the first (Nowotny et al. 2025).
+            the other moved so that its mean time and place equal the first's (Nowotny et al. 2025).
         lag: shift in time of all events of a channel, or column of pixels, uniform in +- lag for each column, s.
         lagged: probability that a recording gets this shift. If `blend` + `lagged` <= 1, no recording is both blended
             and shifted: a third each is DelRec's tripled data (Queant et al. 2025, arXiv 2509.24852).

@@ -140,7 +140,7 @@ class Binning:
         self._fill(recordings, chosen, views, keys, x)
         if blended.any():
             others = partners[blended]
-            moved = self._beside(recordings, views[blended], chosen[blended], others)
+            moved = self._moved_views(recordings, views[blended], chosen[blended], others)
             part = np.zeros((len(x), len(others), self.units), np.float32)
             # Noise is added once, with the first recording.
             moved[:, bins.NOISE] = 0
@@ -203,14 +203,14 @@ class Binning:
         geometry = recordings.tick, self.dt, self.planes, self.pools, self.max_count
         bins.bin_events(recordings.ticks, recordings.units, first, last, *geometry, views, keys, x)
 
-    def _beside(
+    def _moved_views(
         self,
         recordings: Recordings,
         views: NDArray[np.float64],
         chosen: NDArray[np.int64],
         others: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """Return the views of `others`, moved so that their mean times and places are those of `chosen`."""
+        """Return the views of `others`, moved so that their mean times and places equal those of `chosen`."""
         from ...kernels.layers import bins
 
         moved = views.copy()

@@ -20,7 +20,7 @@ class ScaleNorm(nn.Module):
 
         y = gain x / sqrt(m + epsilon), m the mean of x^2 over the steps, recordings and places of a channel
 
-    In training m is that of the batch, padded steps included; else a running mean. A shift of the input would be a
+    In training m is the mean of the batch, padded steps included; else a running mean. A shift of the input would be a
     current in every step of every unit, whose silence then costs operations; without one the factor goes into the
     weights: see `SpikingNet.fold`.
 

@@ -1,6 +1,6 @@
 """Reconstruction of dynamical systems by almost-linear networks, their symbols, and distances of their orbits.
 
-The networks, their training and both measures are those of Brenner et al. 2024 (NeurIPS, arXiv 2410.14240).
+The networks, their training and both measures are by Brenner et al. 2024 (NeurIPS, arXiv 2410.14240).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class ReconstructionSpec:
         every: tau, number of steps from one at which the first units are set to the data to the next.
         length, batch: steps of a training sequence, and sequences of an update.
         updates: number of updates.
-        learning_rate, last_learning_rate: of RAdam, falling exponentially from the first to the last update.
+        learning_rate, last_learning_rate: learning rate of RAdam at the first and the last update, falling
+            exponentially.
         noise: standard deviation that is added to the data of an update.
         compared_every: number of updates after which the network's orbit is compared with the data. The network of the
             smallest D_stsp is returned, as published, because networks a few updates apart end on the attractor or in a

@@ -29,9 +29,9 @@ class EpochRecord(Record):
     """Results of an epoch.
 
     Attributes:
-        loss, accuracy: on the training recordings, augmented as in training.
-        rate: spikes a unit and step.
-        learning_rate: at the end of the epoch.
+        loss, accuracy: means over the training recordings, augmented as in training.
+        rate: spikes of a unit in a step.
+        learning_rate: learning rate at the end of the epoch.
         validation_loss, validation_accuracy: None without validation.
         seconds: wall-clock time.
     """

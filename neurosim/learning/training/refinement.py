@@ -26,7 +26,7 @@ MOMENTUM = 0.9
 DAMPING = 1e-3
 FLOOR = 1e-6
 LONGEST = 0.3  # norm of a step at rate 1
-# Weight of D_H beside D_stsp: .1 and .5 are taken to be equally good.
+# Weight of D_H in the sum D_stsp + weight D_H: a D_H of .1 is as bad as a D_stsp of .5.
 SPECTRA = 5.0
 # Frequencies over which spectra of an orbit as long as the data are smoothed; the width in Hz is the same for shorter.
 SMOOTHING = 20.0
@@ -47,8 +47,9 @@ class RefinementSpec:
         updates: number of Gauss-Newton updates.
         rate, last_rate: fraction of the step that is taken, falling exponentially.
         noise: standard deviation that is added to the data of an update.
-        generations, candidates, chosen: of the search: rounds, networks of each, an even number, and those whose mean
-            is the next centre.
+        generations: number of rounds of the search.
+        candidates: networks of a round, an even number.
+        chosen: number of the best candidates, whose mean is the next centre.
         spread, last_spread: spread of the candidates, falling exponentially: their errors lie about spread^2 / 2 a
             parameter above the centre's.
         orbits, steps: free orbits by which a candidate is compared with the data, and steps of each.

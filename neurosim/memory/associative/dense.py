@@ -135,7 +135,7 @@ def dense_bit_error(
         units: N.
         order: P.
         patterns: K, number of patterns or archetypes.
-        quality: of examples, > 0 to 1; 1 is a copy of the archetype.
+        quality: quality of examples, > 0 to 1; 1 is a copy of the archetype.
         examples: M, number of examples of each archetype.
         supervised: whether examples have labels.
     """

@@ -20,7 +20,7 @@ class FastWeights:
     Writing a pair is one step of learning; reading is S^T q. With `delta` False the step is Hebbian, k v^T: pairs add
     up, and d_k of them fit if the keys are orthogonal. With `delta` True it is a gradient step on the recall loss
     |S^T k - v|^2 / 2 (Widrow & Hoff 1960), which subtracts the value that the key already recalls. `momentum` and
-    `forgetting` are those of test-time memories (Titans, arXiv 2501.00663):
+    `forgetting` come from test-time memories (Titans, arXiv 2501.00663):
     M = momentum M + learning_rate k u^T; S = (1 - forgetting) S + M.
 
     Raises:

@@ -46,7 +46,7 @@ def tail_run(
     Adam in tail-end associative memory learning").
 
     Args:
-        basis: of the embeddings, "random", orthonormal and drawn by `seed`, or "axes", one-hot.
+        basis: kind of embeddings: "random", orthonormal and drawn by `seed`; or "axes", one-hot.
         correlation: scalar product of any two embeddings of unit length, 0 to below 1.
         optimizer: "gradient", "sign", "adam", "muon" (gradient orthogonalised by its singular value decomposition)
             or "muon-ns" (by five Newton-Schulz steps, as on accelerators).

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 class ELMUnits(WindowModel):
     """The neuron of `layers.ELM` with its trained weights, one window being one step of `dt`.
 
-        d = k_s d + sum of rows[i] over the events of input i       what the branches bring to the hidden layer
+        d = k_s d + sum of rows[i] over the events of input i       drive of the hidden layer by the branches
         h = relu(d + hidden_bias + (keep m) inner)
         m = keep m + gain 1.7159 tanh(2/3 (h outer + bias))
         y = readout m + offset
 
     The synapses leak alike, so their weights, the sums of the branches and the way into the hidden layer are one matrix
-    `rows`. A unit stands for an output; that of the largest y spikes at the end of each window, and y are the readings.
+    `rows`. A unit stands for an output; the unit of the largest y spikes at the end of each window. Readings are y.
 
     Attributes:
         dt: s, the step it was trained with: the window of its population.

@@ -54,19 +54,20 @@ class SpatialPooler(WindowModel):
     `stimulus_threshold` never wins, so fewer columns may win.
 
     Winners increase the permanences of their pool for active inputs and decrease them for the others. Every
-    `bump_every` steps, all permanences of weak columns are increased: those whose overlap has reached the threshold
-    less than `weak_fraction` as often as that of the best column (of their neighbours).
+    `bump_every` steps, all permanences of weak columns are increased: columns whose overlap has reached the threshold
+    less than `weak_fraction` as often as the overlap of the best column (of their neighbours).
 
     Attributes:
         inputs, columns: sizes, each a number or a shape, e.g. (32, 32).
         density: fraction of the columns that win.
         potential: fraction of the inputs within the radius that form the pool of a column.
-        potential_radius: in inputs, of a box around the place of the column; None: all inputs.
-        inhibition_radius: in columns, of a box around a column; None: all columns compete.
+        potential_radius: radius of the box of inputs around the place of a column, inputs; None: all inputs.
+        inhibition_radius: radius of the box of columns that compete with a column, columns; None: all compete.
         stimulus_threshold: minimum overlap of a winner.
-        connected_permanence: from which a synapse is connected. Permanences are multiples of 1e-4.
-        permanence_increment, permanence_decrement: of learning.
-        permanence_bump: increase for weak columns.
+        connected_permanence: minimum permanence of a connected synapse. Permanences are multiples of 1e-4.
+        permanence_increment: rise of a winner's synapses from active inputs.
+        permanence_decrement: fall of a winner's synapses from silent inputs.
+        permanence_bump: rise of all synapses of weak columns.
         boost: strength of boosting; 0 for none.
         duty_period: number of steps over which duty cycles are averaged.
         weak_fraction, bump_every: see above.

@@ -44,10 +44,12 @@ class DendriticSegments(WindowModel):
         segments_per_unit, synapses_per_segment: sizes, fixed: memory does not grow.
         activation_threshold: number of connected active synapses with which a segment is active.
         min_threshold: number of active synapses, connected or not, with which a segment matches.
-        initial_permanence, connected_permanence: of a new synapse, and from which one is connected; multiples of 1e-4.
-        permanence_increment, permanence_decrement: of a learning segment's synapses from active and silent context.
-        predicted_decrement: of the active synapses of segments whose neuron stays silent.
-        max_new_synapses: cap of a learning segment's synapses from the context, old and new.
+        initial_permanence: permanence of a new synapse, a multiple of 1e-4.
+        connected_permanence: minimum permanence of a connected synapse, a multiple of 1e-4.
+        permanence_increment: rise of a learning segment's synapses from active context.
+        permanence_decrement: fall of a learning segment's synapses from silent context.
+        predicted_decrement: fall of the active synapses of segments whose neuron stays silent.
+        max_new_synapses: maximum number of a learning segment's synapses from the context, old and new.
         seed: key of the choice of new synapses.
 
     Raises:

@@ -54,11 +54,12 @@ class TemporalMemory(WindowModel):
         columns, cells_per_column: sizes; cell i of column c has the number `c * cells_per_column + i`.
         activation_threshold: number of connected active synapses with which a segment predicts.
         min_threshold: number of active synapses with which a segment matches.
-        initial_permanence, connected_permanence: of a new synapse, and from which a synapse is connected; multiples of
-            1e-4.
-        permanence_increment, permanence_decrement: of a learning segment's synapses from active and from silent cells.
-        predicted_decrement: of synapses of matching segments in columns that stay silent.
-        max_new_synapses: cap of a learning segment's synapses from the cells of the last step, old and new.
+        initial_permanence: permanence of a new synapse, a multiple of 1e-4.
+        connected_permanence: minimum permanence of a connected synapse, a multiple of 1e-4.
+        permanence_increment: rise of a learning segment's synapses from active cells.
+        permanence_decrement: fall of a learning segment's synapses from silent cells.
+        predicted_decrement: fall of the synapses of matching segments in columns that stay silent.
+        max_new_synapses: maximum number of a learning segment's synapses from the cells of the last step, old and new.
         max_segments, max_synapses: caps of a cell and of a segment (at most 255).
         seed: key of the draws; results depend on it and the inputs alone.
 

@@ -32,7 +32,7 @@ def on_off_windows(
     """Return equal windows of time as inputs [n, number, 2 size]: units with `min_spikes` spikes, then the others.
 
     Args:
-        duration: of all windows together, s; later spikes count in the last window.
+        duration: duration of all windows together, s; later spikes count in the last window.
     """
     return _both(_counts(recordings, number, np.full(len(recordings), duration)) >= min_spikes)
 

@@ -43,7 +43,7 @@ class Hierarchy(WindowModel):
 
     Attributes:
         inputs: size of the input SDRs of the lowest level.
-        levels: from the lowest up.
+        levels: the levels, from the lowest up.
         top_down: whether levels take signals from above.
         seed: key of all random draws.
 
@@ -116,7 +116,7 @@ class Hierarchy(WindowModel):
         """Store the frames of one sequence in one trial; return a batch for each level, from the lowest up.
 
         Args:
-            traces: of the levels, to continue a sequence: `[batch.trace for batch in ...]`.
+            traces: traces of the levels, to continue a sequence: `[batch.trace for batch in ...]`.
 
         Raises:
             NeurosimInputError: an SDR of another size, a memory of another hierarchy.

@@ -30,7 +30,7 @@ class RecogniserMemory:
 
     Attributes:
         hierarchy: the weights of its columns.
-        counts: for each level [frames, columns, Q, K, classes] uint32, items of each class for which a unit won.
+        counts: by level [frames, columns, Q, K, classes] uint32, number of items of each class for which a unit won.
         classes: [classes] int64, number of items stored of each class.
     """
 
@@ -221,7 +221,7 @@ def build_recogniser(name: str, seed: int = 0, shape: tuple[int, ...] | None = N
         name: "mnist" for images (see `on_off_pixels`), "nmnist" for cameras (see `on_off_windows`) or "shd" for
             channels of sound (see `on_off_spectrum`).
         shape: (height, width) of an image, (levels, height, width) of one with several thresholds, (polarities, height,
-            width) of a camera or (channels,); None: that of the dataset.
+            width) of a camera or (channels,); None: the sensor of the dataset.
         classes: number of classes.
 
     Raises:

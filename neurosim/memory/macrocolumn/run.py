@@ -77,7 +77,8 @@ def run_columns(
     """Run the frames through all columns of `memory`, which changes only if `learn` is true.
 
     Args:
-        numbers, keys: from `selection.kernel_parameters` and `draw_keys`.
+        numbers: parameters, see `selection.kernel_parameters`.
+        keys: keys of the draws, see `draw_keys`.
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
     """
     from ...kernels.memory.macrocolumn import cpu as kernel

@@ -1,6 +1,6 @@
 """Parameters of code selection and of fading weights.
 
-The code selection algorithm is that of Rinkus 2010 (Frontiers in Neuroanatomy 4:17), 2014 (Frontiers in Computational
+The code selection algorithm is by Rinkus 2010 (Frontiers in Neuroanatomy 4:17), 2014 (Frontiers in Computational
 Neuroscience 8:160) and Rinkus and Leveille 2017 (arXiv 1710.07829).
 """
 
@@ -35,7 +35,7 @@ class Selection:
     Attributes:
         g_min: familiarity up to which codes are drawn uniformly; 0..1, 1 excluded.
         gamma, chi: power and height of eta; >= 0.
-        form: of mu, "2010" or "2017".
+        form: form of mu, "2010" or "2017".
         exponents: powers of the terms U, H and D in V; > 0.
         hypothesis: a unit with at least this V is a competing hypothesis; 0..1, 0 excluded.
         boost: a code of zeta competing hypotheses multiplies its signals by zeta^boost; >= 0.

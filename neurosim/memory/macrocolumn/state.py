@@ -20,9 +20,10 @@ class ColumnMemory:
 
     Attributes:
         u, h, d: [columns, words, units] uint64, packed binary weights from the input, from the column's code before,
-            and from the codes above; bit `a % 64` of word `a // 64` is that of afferent a.
-        stages, last: for u, h and d: [columns, afferents, units], each weight's stage (uint8) and the frame in which
-            its pair last occurred (int64); no afferents where weights do not fade.
+            and from the codes above; bit `a % 64` of word `a // 64` is the weight from afferent a.
+        stages: [columns, afferents, units] uint8 for u, h and d, stage of each weight; no afferents where weights do
+            not fade.
+        last: [columns, afferents, units] int64 for u, h and d, the frame in which the pair of a weight last occurred.
         clock: [columns] int64, number of frames learned.
         afferents: number of u, h and d; 0 for a term that does not exist.
         stored: number of items or sequences stored.

@@ -16,7 +16,7 @@ def count_columns(name: str, inputs: int, memory: ColumnMemory, batch: LevelBatc
     are read too and count. A column that keeps its code, or has too few or too many active inputs, does nothing.
 
     Args:
-        name: of the level.
+        name: name of the level.
         inputs: number of units that its columns see.
     """
     columns, _, size = memory.u.shape
@@ -54,7 +54,7 @@ def count_votes(name: str, codes: NDArray[np.int32], logs: NDArray[np.float32]) 
     """Return the work of votes for classes: each winner selects its row of logarithms, one for each class.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         codes: [items, frames, columns, Q] winners, -1 for none.
         logs: [frames, columns, Q, K, classes].
     """

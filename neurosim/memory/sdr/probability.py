@@ -27,7 +27,7 @@ def false_positive(size: int, active: float, synapses: int, threshold: int) -> f
 
     The segment has `synapses` of `size` cells; `active` random cells fire; it matches at `threshold` active synapses:
     sum over b >= theta of C(s, b) C(n - s, a - b) / C(n, a). `active` may be fractional (an expected count, as in
-    a union); binomials of fractions are those of the gamma function. Relative error below 1e-9 down to 1e-300.
+    a union), with the binomials of the gamma function. Relative error below 1e-9 down to 1e-300.
     """
     require(0 <= active <= size, "false_positive.active", f"must be in 0..{size} cells", active)
     require(0 < synapses <= size, "false_positive.synapses", f"must be in 1..{size}", synapses)

@@ -20,7 +20,7 @@ class LearnerEntry:
     Attributes:
         task_free: its `TASK_FREE`.
         owner: the class of a learner of others.
-        reference: what learners are compared with: it trains to its own end, whatever budget they share.
+        reference: whether it is a reference for learners: its training has an end of its own, whatever their budget.
     """
 
     module: str

@@ -36,22 +36,22 @@ class DendriteSettings(LearnerTraining):
     """The network of Iyer et al. 2022 and its training.
 
     Attributes:
-        units: of each of its two layers.
-        density: part of them that wins.
-        sparsity: part of the weights that is zero.
-        learning_rate: of Adam, which starts anew with each task.
+        units: number of units of each of the two layers.
+        density: fraction of the units that win.
+        sparsity: fraction of the weights that are zero.
+        learning_rate: learning rate of Adam, which starts anew with each task.
         falls: whether the learning rate falls to 0 within each task, linearly, because later tasks start from the
             weights that a task ends with; published: it does not.
         context_density: segments start uniform in +- 1 / sqrt(context_density x inputs); published: .1.
         sparse_output: whether `sparsity` of the output's weights is zero, too; published: it is.
-        context: what the segments see of a task: its "mean" input, as published; or "drawn", a code drawn for the task,
-            which tells apart tasks whose means are alike. An input of a code is fully on with a chance of the first
-            task's mean drive, else off, so that codes are orthogonal on average.
-        prototypes: means that an item without its task is compared with: one of each "task", as published, or one of
+        context: input of the segments in a task: the "mean" input of the task, as published; or "drawn", a code drawn
+            for the task, which tells apart tasks whose means are alike. An input of a code is fully on with a chance of
+            the first task's mean drive, else off, so that codes are orthogonal on average.
+        prototypes: means with which an item without its task is compared: one of each "task", as published, or one of
             each "class" of each task.
         engine: whether the engine answers, by spikes alone: inputs and contexts are numbers of spikes, and a winner
-            sends a burst that its value is rounded to. The same net, rounded in the same way, learns in torch.
-        spikes: of a fully driven input, where the engine answers.
+            sends a burst to which its value is rounded. The same net, rounded in the same way, learns in torch.
+        spikes: number of spikes of a fully driven input, where the engine answers.
     """
 
     units: int = 512

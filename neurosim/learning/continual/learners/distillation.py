@@ -22,8 +22,8 @@ class LwfSettings(Spiking):
     """Settings of `Spiking`, and those of the distillation.
 
     Attributes:
-        strength: of the distillation, beside the loss of the task.
-        temperature: T, that both answers are softened by.
+        strength: weight of the distillation; the loss of the task has weight 1.
+        temperature: T, divisor of both scores.
     """
 
     strength: float = 1.0

@@ -23,7 +23,7 @@ class GpmSettings(Spiking):
 
     Attributes:
         threshold: part of the squared length of a layer's inputs that the stored directions must hold.
-        growth: what each further task adds to it; it is never more than 1.
+        growth: increase of the threshold with each further task, up to 1.
         samples: items of a task that directions are taken from.
     """
 

@@ -41,22 +41,23 @@ class HlopSettings(common.LearnerTraining):
     Attributes:
         hidden: units of each hidden layer.
         training: "bptt", "online" or "rate".
-        steps: that a still image is shown for; recordings have their own. 0: as published for the training, 6 or, by
+        steps: number of steps of a still image; recordings have their own. 0: as published for the training, 6 or, by
             rates, 20.
         spiking: whether lateral neurons spike.
-        first: lateral neurons that the first task gets, as parts of the width of each layer's input, from the first
-            layer to the last; the last number stands for all further layers.
-        more: those of each task after it, as parts of the width of any layer; the last number stands for all further
-            tasks. There are never more than directions are left.
-        epochs, batch, learning_rate: of stochastic gradient descent without momentum.
+        first: lateral neurons of the first task, as fractions of the width of each layer's input, from the first layer
+            to the last; the last number stands for all further layers.
+        more: lateral neurons of each later task, as fractions of the width of any layer; the last number stands for all
+            further tasks. There are at most as many as directions are left.
+        epochs, batch, learning_rate: settings of stochastic gradient descent without momentum.
         falls: whether the learning rate falls to 0 within each task, linearly.
         feedback: weights that errors go back through: "exact", "random" (feedback alignment) or "sign"
             (sign-symmetric); see `neurosim.learning.ProjectedLinear`.
         shape: (height, width) or (channels, height, width) of an item, where there are filters.
         filters: numbers of filters of convolutional layers before the hidden ones.
-        kernel, stride: side of a filter, and from one of its places to the next.
+        kernel: side of a filter.
+        stride: distance from one place of a filter to the next.
         engine: whether the engine answers, from numbers of spikes in place of drives. The same net learns in torch.
-        spikes: of a fully driven unit in a step, where the engine answers.
+        spikes: number of spikes of a fully driven unit in a step, where the engine answers.
     """
 
     epochs: int = 1

@@ -30,11 +30,12 @@ class ItemLiquid:
     """A liquid, and how items are played to it.
 
     Attributes:
-        neurons: of the liquid.
-        windows: in which a neuron's spikes are counted.
-        spikes: of a fully driven unit in a step.
-        seconds: that a still image is shown for; a recording's steps take a fifth of it each.
-        shape: of the sensor, e.g. [28, 28]: a neuron's synapses come from neighbours in it; none: a line of all units.
+        neurons: number of neurons of the liquid.
+        windows: number of windows in which a neuron's spikes are counted.
+        spikes: number of spikes of a fully driven unit in a step.
+        seconds: duration of a still image, s; each step of a recording takes a fifth of it.
+        shape: shape of the sensor, e.g. [28, 28]: a neuron's synapses come from neighbours in it; empty: a line of all
+            units.
     """
 
     neurons: int = 400

@@ -104,7 +104,7 @@ class TrainableItemNet(nn.Module):
     """The net of a learner, with the interface that `Trainer` needs.
 
     Attributes:
-        units, classes: of the problem.
+        units, classes: numbers of units and classes of the problem.
         spec: none; a `training.SpikingNet` has one.
     """
 

@@ -27,7 +27,7 @@ class LatentSettings(ReplaySettings):
     Attributes:
         resting: hidden layers, the first ones, that learn in the first task only; the spikes of the last of them are
             stored.
-        windows: in which a neuron's spikes are counted.
+        windows: number of windows in which a neuron's spikes are counted.
     """
 
     hidden: tuple[int, ...] = (200, 100)

@@ -29,7 +29,8 @@ class LiquidSettings(ItemLiquid):
     """A liquid and its readout: as `ItemLiquid`, and
 
     Attributes:
-        penalty: of the readout's ridge regression, as a fraction of the mean squared norm of an item's features.
+        penalty: penalty of the readout's ridge regression, as a fraction of the mean squared norm of an item's
+            features.
     """
 
     penalty: float = 0.1

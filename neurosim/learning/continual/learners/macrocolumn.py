@@ -37,14 +37,16 @@ class MacrocolumnSettings:
     """Columns that each see a few units of the input.
 
     Attributes:
-        columns: how many, each with a field of its own drawn from all units.
+        columns: number of columns, each with a field of its own drawn from all units.
         field: units of the input that a column sees, at each of the `levels`.
         shape: (..., height, width) of an item, e.g. [28, 28]: a column sees a square of it, in all other dimensions,
-            and `columns` and `field` play no part; none: a line of all units.
-        side, stride: of a square, and from one square to the next, units.
-        modules, units: of a column.
-        levels: drives (0 to 254) above which an input of its own is on, and below which another is.
-        smoothing: of the counts of labels.
+            and `columns` and `field` have no effect; empty: a line of all units.
+        side: side of a square, units.
+        stride: distance from one square to the next, units.
+        modules: number of modules of a column.
+        units: number of units of a module.
+        levels: drives (0 to 254); each has an input that is on above it, and one that is on below it.
+        smoothing: a, added to the counts of labels.
         engine: whether the columns learn and answer as a population of the engine, each step of an item being a window,
             with the same results. Otherwise the library is called, which is faster.
     """

@@ -29,8 +29,8 @@ class EwcSettings(Spiking):
     """Settings of `Spiking`, and those of the penalty.
 
     Attributes:
-        strength: lambda, of the penalty.
-        samples: items of a task that its Fisher information is estimated from.
+        strength: lambda, weight of the penalty.
+        samples: number of items of a task for the estimate of its Fisher information.
     """
 
     strength: float = 100.0
@@ -114,8 +114,8 @@ class SiSettings(Spiking):
     """Settings of `Spiking`, and those of the penalty.
 
     Attributes:
-        strength: c, of the penalty.
-        damping: xi, of the importance of weights that hardly moved.
+        strength: c, weight of the penalty.
+        damping: xi, which bounds the importance of weights that hardly moved.
     """
 
     strength: float = 0.1

@@ -37,7 +37,7 @@ class ProjectedSettings(ItemLiquid):
     Attributes:
         rows: lateral neurons of each task; the last number stands for all further tasks. There are never more than
             features.
-        learning_rate: of the readout; with 1 every item would end at its target.
+        learning_rate: learning rate of the readout; with 1 every item would end at its target.
         epochs: passes over a task.
         penalty: > 0 projects by recursive least squares instead, without lateral neurons (`readouts.OnlineReadout`);
             in one pass, and `rows` and `learning_rate` play no part.

@@ -37,7 +37,7 @@ class Spiking(LearnerTraining):
 
     Attributes:
         hidden: units of each hidden layer.
-        steps: for which a still image is shown; recordings have their own. A step is 10 ms.
+        steps: number of steps of a still image; recordings have their own. A step is 10 ms.
         tau_mem: time constant of the membranes, s.
         v_threshold: threshold of the membranes.
     """
