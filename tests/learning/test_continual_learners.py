@@ -162,13 +162,13 @@ def test_answers_do_not_depend_on_the_batch(name: str, stream: Stream) -> None:
 def test_a_liquid_plays_an_item_once_with_the_same_results(
     name: str, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Items of later passes and items asked again are not played to the liquid again; to the bit as if they were."""
+    """Items of later passes, and items scored again, are not played to the liquid again; results are the same bits."""
     encode = ItemLiquid.recordings
     encoded = []
     monkeypatch.setattr(ItemLiquid, "recordings", lambda *args: encoded.append(len(args[2])) or encode(*args))
     found = []
-    for kept in (item_liquid.KEPT, 0):
-        monkeypatch.setattr(item_liquid, "KEPT", kept)
+    for cache_bytes in (item_liquid.CACHE_BYTES, 0):
+        monkeypatch.setattr(item_liquid, "CACHE_BYTES", cache_bytes)
         encoded.clear()
         learner = learned(made(name, stream.problem), [stream[0]])
         first = learner.scores(stream[0].test.x, None)
@@ -176,10 +176,10 @@ def test_a_liquid_plays_an_item_once_with_the_same_results(
         learned(learner, [stream[1]])
         again = learner.scores(stream[0].test.x, None)
         found.append((sum(encoded), again, learner.state(), learner.updates))
-    (once, *kept_results), (often, *played_results) = found
+    (once, *cached_results), (often, *played_results) = found
     assert once == item_liquid.ADAPTED + len(stream[0].train) + len(stream[1].train) + len(first) < often
-    assert equal(kept_results[1], played_results[1]) and kept_results[2] == played_results[2]
-    np.testing.assert_array_equal(kept_results[0], played_results[0])
+    assert equal(cached_results[1], played_results[1]) and cached_results[2] == played_results[2]
+    np.testing.assert_array_equal(cached_results[0], played_results[0])
 
 
 @pytest.mark.parametrize("name", sampled(BY_ITEM, ["plain", "macrocolumn", "projected"]))
@@ -238,7 +238,7 @@ def test_the_readout_of_the_liquid_is_ridge_regression_on_everything_seen(stream
     y = np.concatenate([task.train.y for task in stream])
 
     def features(x: np.ndarray) -> np.ndarray:
-        return learner._counted(item_liquid.liquid_spikes(learner._played(x)))
+        return learner._features(item_liquid.liquid_spikes(learner._play(x)))
 
     z = (features(x) - learner.centre) / learner.scale
     z = z[:, :-1]
