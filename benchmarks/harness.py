@@ -29,7 +29,7 @@ FIGURES = ("build_s", "sim_s", "real_time_factor", "peak_rss_mb", "synaptic_even
 # Foreign CPU time that a run may see: this part of its own wall time, and what /proc/stat cannot resolve.
 DISTURBED = 0.05
 RESOLUTION = 0.03
-LONGEST = 3600.0
+MAX_SECONDS = 3600.0
 # NEST numbers the connections of one synapse model in one thread with 27 bits.
 NEST_PER_THREAD = 2**27
 
@@ -92,9 +92,9 @@ def run_once(contestant: Contestant, workload: str, threads: int, options: list[
         raise Failed(NO_PEERS)
     command = contestant.command(workload, threads, options)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise Failed(f"ran longer than {LONGEST:g} s") from None
+        raise Failed(f"ran longer than {MAX_SECONDS:g} s") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise Failed(lines[-1])

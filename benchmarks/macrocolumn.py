@@ -38,9 +38,6 @@ SHADES = (10, 45, 85, 125, 165, 205)
 Row = dict[str, object]
 
 
-# --- Classification
-
-
 def score(
     name: str, seed: int, train: tuple, *tests: tuple, shape: tuple[int, ...] | None = None
 ) -> tuple[list[float], float, float]:
@@ -175,9 +172,6 @@ def summary(title: str, stored: int, tested: int, runs: list) -> Row:
     }
 
 
-# --- One column
-
-
 def items(n: int, size: int, active: int, seed: int) -> list[SDR]:
     return [SDR.random(size, active, seed, i) for i in range(n)]
 
@@ -267,9 +261,6 @@ def growing_column(total: int = 100_000, block: int = 10_000) -> list[Row]:
         batch = column.store_many(memory, part)
         rows.append(cost("one column", start, batch.operations, (time.process_time() - began) / block))
     return rows
-
-
-# --- Tables
 
 
 def cost(title: str, already: int, operations: NDArray, seconds: float) -> Row:

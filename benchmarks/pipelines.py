@@ -57,7 +57,7 @@ NEURONS = 1000
 DURATION = WINDOW * WINDOWS
 ADAPT = 90
 # Of a liquid on edges: delays beyond a few ms and small patches are for a liquid that sees the camera itself.
-LIQUID = {"longest_input_delay": 0.005, "patch_radius": 0.05, "patch_synapses": 64, "tau_mem": 0.03}
+LIQUID = {"max_input_delay": 0.005, "patch_radius": 0.05, "patch_synapses": 64, "tau_mem": 0.03}
 SQUARES = OnlineReadout(NEURONS, 10, windows=WINDOWS, penalty=100.0)
 LATERAL = OnlineReadout(NEURONS, 10, windows=WINDOWS, learning_rate=0.7, lateral=LateralCircuit((50,) * 5))
 GRID: dict[str, tuple[OnlineReadout, ...]] = {

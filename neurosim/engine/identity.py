@@ -94,11 +94,6 @@ def _plain(value: Any, thing: object) -> Any:
     )
 
 
-def plain_object(value: Any) -> dict[str, object]:
-    """Return a dataclass as a description holds it."""
-    return _object(value, type(value).__name__)
-
-
 def _object(value: Any, thing: object) -> dict[str, object]:
     kind = type(value)
     skipped = ("learned",) if kind is Windowed else ()

@@ -294,9 +294,6 @@ def test_everything_is_listed() -> None:
     assert "macrocolumns: single trial" in text and MEASURES["bwt"].formula in text
 
 
-# --- What is refused
-
-
 @pytest.mark.parametrize("words", [("list", "--seed", "1"), ("compare", "run", "--seed", "1"), ("list", "--out", "x")])
 def test_options_without_a_use_are_refused(words: tuple[str, ...]) -> None:
     assert refused(*words) == f"neurosim: {words[-2]}: this command has no use for it; leave it out"
@@ -415,9 +412,6 @@ def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
     assert "needs runs measured on the same items" in refused("compare", run["run"], swept["run"])
 
 
-# --- Work
-
-
 def test_every_learner_and_task_has_its_work(run: dict[str, Any]) -> None:
     for row in run["rows"]:
         assert [work["task"] for work in row["work"]] == row["tasks"]
@@ -503,9 +497,6 @@ def test_learners_that_cannot_use_a_card_are_named(config: Path, tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
-# --- The page
-
-
 def test_the_page_shows_every_learner_and_every_formula(run: dict[str, Any]) -> None:
     page = (Path(run["run"]) / "report.html").read_text()
     for name in ("plain", "replay", "macrocolumn"):
@@ -530,9 +521,6 @@ def test_a_page_of_little(tmp_path: Path) -> None:
     write_json(tmp_path / "metrics.json", {"kind": "continual", "rows": [{"matrices": [[1]]}, {"matrices": "x"}]})
     page = write_page(tmp_path).read_text()
     assert "The run recorded no accuracy matrix" in page
-
-
-# --- The examples
 
 
 def few(name: str) -> list[str]:

@@ -60,7 +60,7 @@ def test_what_is_stored_is_recalled_and_known(ran: dict[str, dict[str, Any]]) ->
         told = result["familiarity"]
         assert told["stored"]["known"] > 0.99 and told["new"]["separation"] > 0.95
         words = result["operations"]["recall"]
-        assert words["least_words"] == words["most_words"] == 8 * 64 * 1024 / 64
+        assert words["min_words"] == words["max_words"] == 8 * 64 * 1024 / 64
 
 
 def test_storing_costs_the_same_however_much_is_stored(ran: dict[str, dict[str, Any]]) -> None:

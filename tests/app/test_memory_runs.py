@@ -42,9 +42,6 @@ def stored() -> tuple[Learned, list[RecallAtSize]]:
     return learned.learn(settings(), coder, random_items(60), ("a", "b", "c"), [5, 20, 60])
 
 
-# --- Items
-
-
 def test_smoothing_is_a_box_of_three_over_places() -> None:
     counts = np.zeros((1, 2, 2, 6, 6), np.float32)
     counts[0, 1, 0, 2, 5] = 1
@@ -74,9 +71,6 @@ def test_vectors_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(items, "CHUNK", 7)
     parts = list(raw.vectors(config.Code()))
     assert [len(part) for part in parts] == [7, 7, 6] and np.array_equal(np.concatenate(parts), whole)
-
-
-# --- Storing and recalling
 
 
 def test_storing_in_stretches_is_storing_at_once(stored: tuple[Learned, list[RecallAtSize]]) -> None:
@@ -117,9 +111,6 @@ def test_sizes_are_spread_by_equal_ratios() -> None:
     assert learned.sizes_between(1000, 3) == [10, 100, 1000]
     assert learned.sizes_between(1, 8) == [1] and learned.sizes_between(12, 8)[-1] == 12
     assert learned.sizes_between(50, 1) == [50]
-
-
-# --- Figures
 
 
 def test_separation_is_the_area_under_the_curve() -> None:
@@ -196,9 +187,6 @@ def test_capacity_warnings_become_remarks() -> None:
     assert lines == ["too much"]
 
 
-# --- Saving
-
-
 @pytest.mark.slow
 def test_a_memory_survives_the_folder(stored: tuple[Learned, list[RecallAtSize]], tmp_path: Path) -> None:
     memory = stored[0]
@@ -227,9 +215,6 @@ def test_folders_that_hold_no_memory_are_refused(stored: tuple[Learned, list[Rec
     write_state(tmp_path / LEARNED, "Learned", 1, {}, {})
     with pytest.raises(NeurosimFormatError, match="is no memory that was stored"):
         Learned.load(tmp_path)
-
-
-# --- The config
 
 
 def test_later_settings_win(tmp_path: Path) -> None:

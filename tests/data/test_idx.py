@@ -107,9 +107,6 @@ def test_bad_arrays_are_not_written() -> None:
         write_idx(np.uint8(3))
 
 
-# --- The datasets
-
-
 def write(folder: Path, train: int = 5, test: int = 3, packed: bool = True) -> np.ndarray:
     folder.mkdir(exist_ok=True)
     chance = np.random.default_rng(1)

@@ -7,13 +7,13 @@ from guard.networks import AXES, AXIS, case
 from guard.pairs import PairTable
 
 NETWORKS = 1000
-LEAST = 10
+MIN_TIMES = 10
 # Axes of which a network has one value; of all others it may have several.
 ONE = {"precision", "clock", "second run"}
 CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions", "gaps between")
 
 
-def table(networks: int = NETWORKS, least: int = LEAST) -> PairTable:
+def table(networks: int = NETWORKS, least: int = MIN_TIMES) -> PairTable:
     """Return the pairs that met in the networks of seeds 0 to `networks - 1`."""
     pairs = PairTable("Networks on the grid", AXES, least, frozenset(AXES) - ONE)
     for name, kind in KINDS.items():

@@ -6,7 +6,7 @@ from guard.covering import covering
 from guard.pairs import PairTable
 from guard.pipelines import LEARNING, MODELS, PLASTICITY, READOUTS, SOURCES, Pipeline
 
-LEAST = 2
+MIN_TIMES = 2
 # What `pipeline_checks.hold` does with every pipeline.
 CHECKS = (
     "parts by hand",
@@ -27,11 +27,11 @@ AXES = {**CHOSEN, "check": CHECKS}
 
 def cases() -> list[Pipeline]:
     """Return the pipelines that the tests hold to their parts."""
-    return [Pipeline(seed, *features) for seed, features in enumerate(covering(CHOSEN, LEAST, seed=7))]
+    return [Pipeline(seed, *features) for seed, features in enumerate(covering(CHOSEN, MIN_TIMES, seed=7))]
 
 
 def table() -> PairTable:
-    found = PairTable("pipelines", AXES, LEAST)
+    found = PairTable("pipelines", AXES, MIN_TIMES)
     for case in cases():
         found.case((*case.features, *CHECKS))
     return found

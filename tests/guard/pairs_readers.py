@@ -7,7 +7,7 @@ from guard.encoders import DAVIS, ENCODERS
 from guard.pairs import PairTable
 from guard.readings import CLOCKS, CONTENTS, GEOMETRIES, POLARITIES, TABLES, UNITS, WRAPS, WRITERS, WRITTEN_BY, Reading
 
-LEAST = 2
+MIN_TIMES = 2
 # What `readings.hold` does with every recording.
 CHECKS = ("files.read", "view", "source in TOML", "folder", "written again in .npz")
 CHOSEN = {
@@ -62,12 +62,12 @@ def reasons() -> dict[frozenset[str], str]:
 
 def cases() -> list[Reading]:
     """Return the recordings that the tests write and read."""
-    drawn = covering(CHOSEN, LEAST, seed=5, apart=frozenset(reasons()))
+    drawn = covering(CHOSEN, MIN_TIMES, seed=5, apart=frozenset(reasons()))
     return [Reading(seed, *features) for seed, features in enumerate(drawn)]
 
 
 def table() -> PairTable:
-    found = PairTable("readers", AXES, LEAST)
+    found = PairTable("readers", AXES, MIN_TIMES)
     for pair, reason in reasons().items():
         found.cannot(*pair, reason)
     for case in cases():

@@ -14,7 +14,7 @@ import pytest
 from guard.compare import check, compared, referred, simulated
 from guard.kinds import KINDS
 from guard.networks import AXES, case
-from guard.pairs_networks import LEAST, NETWORKS, table
+from guard.pairs_networks import MIN_TIMES, NETWORKS, table
 
 from neurosim.engine.prepared import prepare
 from neurosim.kernels.engine.clocked import deliver
@@ -47,7 +47,7 @@ def test_networks_of_all_kinds_are_as_the_reference_has_them(first: int) -> None
 def test_every_pair_of_features_meets_ten_times_in_a_thousand_networks() -> None:
     pairs = table()
     assert pairs.cases == NETWORKS == 1000
-    assert LEAST == 10
+    assert MIN_TIMES == 10
     assert pairs.missing() == []
     assert pairs.contradictions() == []
 

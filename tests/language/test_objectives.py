@@ -15,17 +15,17 @@ from torch.nn import functional as F
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import KINDS, LanguageConfig, LanguageModel, LanguageTraining, MixerSpec, train_bytes
-from neurosim.language.attention.mixture import LEAST, Interval, choose_shares, rewards
+from neurosim.language.attention.mixture import MIN_SHARE, Interval, choose_shares, rewards
 from neurosim.language.attention.objectives import (
     CONTROLS,
     FIND,
     MASK,
+    MIN_LENGTH,
     NAMES,
     NEXT_TOKEN,
     OBJECTIVES,
     PADDING,
     SEPARATOR,
-    SHORTEST,
     draw_batch,
 )
 from neurosim.language.attention.train import TrainingProgress
@@ -74,7 +74,7 @@ def filled(given: list[int], answer: list[int]) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("length", [SHORTEST, 49, 128])
+@pytest.mark.parametrize("length", [MIN_LENGTH, 49, 128])
 def test_every_objective_can_be_solved_from_what_is_given(length: int) -> None:
     for given, answer in rows("infilling", length):
         assert given.count(MASK) == answer.count(MASK) > 0 and in_text(filled(given, answer))
@@ -132,7 +132,7 @@ def test_shares_follow_what_was_rewarded() -> None:
     found = [choose_shares(tuple(known[: 30 + k]), (1.0, 1.0, 1.0), 1.0, seed=0) for k in range(5)]
     assert np.median([shares[1] for shares in found]) > 0.7
     for shares in found:
-        assert math.isclose(sum(shares), 1.0, rel_tol=1e-6) and min(shares) >= LEAST * 0.999
+        assert math.isclose(sum(shares), 1.0, rel_tol=1e-6) and min(shares) >= MIN_SHARE * 0.999
     assert choose_shares(tuple(known[:30]), (1.0, 1.0, 1.0), 1.0, seed=0) == found[0]
 
 

@@ -173,9 +173,6 @@ def test_input_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
         ELM(13, 2, memory=3)(torch.zeros(shape))
 
 
-# --- SHD-Adding
-
-
 def utterances() -> Recordings:
     """Twenty labels, as SHD has, of one to four spikes each."""
     made = [Spikes(np.arange(1 + k % 4) * 0.1, np.full(1 + k % 4, k), 20, 0.5 + 0.1 * k) for k in range(20)]

@@ -46,9 +46,6 @@ def batch(liquid: Liquid, played: Recordings, **options) -> Recordings:
     return result
 
 
-# --- kernels
-
-
 def ragged(seed: int = 0) -> tuple:
     draws = np.random.default_rng(seed)
     offsets = np.array([0, 50, 50, 131])
@@ -75,9 +72,6 @@ def test_traces_are_sums_of_exponentials():
         np.array([0.1, 0.2]), np.zeros(2, np.int32), np.array([0, 2]), np.array([[0.05, 0.3]]), 0.1, one
     )
     np.testing.assert_allclose(one[0, :, 0], [0, np.exp(-1) + np.exp(-2)], rtol=1e-6)
-
-
-# --- the network
 
 
 def test_the_network_is_what_the_parameters_say(liquid: Liquid):
@@ -155,9 +149,6 @@ def test_statistics_are_what_they_say(liquid: Liquid, spikes: Recordings):
     assert found.spectral_radius == weak and strong == pytest.approx(2 * weak)
 
 
-# --- features
-
-
 def test_features_have_the_shape_and_scale_they_say(spikes: Recordings):
     counts = features(spikes, "counts", windows=4, timing="time")
     assert counts.shape == (60, 4 * 60)
@@ -182,9 +173,6 @@ def test_silence_is_described_too():
     silent = Recordings.collect([Spikes([], [], 5, 0.3), Spikes([0.1], [2], 5, 0.3)])
     assert not features(silent, "traces")[0].any() and features(silent, "traces")[1].any()
     assert not features(Recordings.collect([Spikes([], [], 5, 0.3)])).any()
-
-
-# --- readouts
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -329,8 +317,8 @@ def test_broken_files_are_refused(spikes, tmp_path):
         (lambda: Liquid(SHAPE, inhibitory=1.5), "Liquid.inhibitory: must be in 0..1 (got 1.5)"),
         (lambda: Liquid(SHAPE, rate=0.0), "Liquid.rate: must be > 0 (got 0.0)"),
         (lambda: Liquid(SHAPE, tau_mem=-1.0), "CubaLIF.tau_mem: must be > 0 s (got -1.0)"),
-        (lambda: Liquid(SHAPE, longest_delay=1e-4), "Liquid.longest_delay: must be >= clock 0.001 s (got 0.0001)"),
-        (lambda: Liquid(SHAPE, longest_input_delay=0), "Liquid.longest_input_delay: must be >= clock 0.001 s (got 0)"),
+        (lambda: Liquid(SHAPE, max_delay=1e-4), "Liquid.max_delay: must be >= clock 0.001 s (got 0.0001)"),
+        (lambda: Liquid(SHAPE, max_input_delay=0), "Liquid.max_input_delay: must be >= clock 0.001 s (got 0)"),
         (lambda: Liquid(SHAPE, gains=np.ones(3)), "Liquid.gains: must hold 1000 (got (3,))"),
         (lambda: SMALL.run(Recordings.collect([Spikes([], [], 3, 1.0)])), "Liquid.run: needs recordings of shape"),
         (lambda: Readout(windows=0), "Readout.windows: must be >= 1 (got 0)"),

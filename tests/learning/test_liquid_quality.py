@@ -38,9 +38,6 @@ def batch(liquid: Liquid, played: Recordings, **options: object) -> Recordings:
     return found
 
 
-# --- quality
-
-
 def test_a_state_is_the_filtered_spikes_of_its_moment() -> None:
     spikes = Recordings.collect([Spikes([0.1, 0.3, 0.9], [1, 1, 0], 3, 1.0), Spikes([], [], 3, 1.0)])
     x = quality.states(spikes, at=0.5, tau=0.2)
@@ -131,9 +128,6 @@ def test_bad_arguments_are_named(call, words: str) -> None:  # type: ignore[no-u
     assert str(error.value).startswith(words)
 
 
-# --- wiring
-
-
 def test_uniform_wiring_ignores_distance() -> None:
     spread = {}
     for wiring in ("distance", "uniform"):
@@ -144,9 +138,6 @@ def test_uniform_wiring_ignores_distance() -> None:
         spread[wiring] = np.linalg.norm(places[wires.pre] - places[wires.post], axis=1).mean()
     assert spread["distance"] < 0.2
     assert spread["uniform"] == pytest.approx(0.521, abs=0.02)  # two random points of a square
-
-
-# --- resistive memory
 
 
 def test_written_weights_are_log_normal_about_what_was_meant() -> None:

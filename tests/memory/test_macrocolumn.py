@@ -36,9 +36,6 @@ def band(p: float, n: int, risk: float = 1e-6) -> tuple[float, float]:
     return binom.ppf(risk / 2, n, p) / n, binom.ppf(1 - risk / 2, n, p) / n
 
 
-# --- Against the specification
-
-
 @pytest.mark.filterwarnings("ignore::neurosim.base.CapacityWarning")
 @pytest.mark.parametrize("form", ["2010", "2017"])
 @pytest.mark.parametrize("learn", [True, False])
@@ -134,9 +131,6 @@ def test_sums_are_those_of_the_bits() -> None:
     assert out.tolist() == reference.sums_reference(weights, active).tolist()
 
 
-# --- Mathematics
-
-
 def test_weights_are_as_many_as_published() -> None:
     column = Macrocolumn(144, 9, 16)
     assert column.weights == {"U": 20_736, "H": 18_432, "D": 0} and sum(column.weights.values()) == 39_168
@@ -230,9 +224,6 @@ def test_without_the_one_in_mu_nothing_would_be_random() -> None:
     assert familiar[2] == pytest.approx(801, rel=1e-6) and familiar[0] == pytest.approx(1, abs=0.01)
 
 
-# --- What a frame costs
-
-
 def test_operations_do_not_depend_on_what_is_stored() -> None:
     column = Macrocolumn(256, 12, 16, selection=RANDOM)
     memory = column.memory()
@@ -250,9 +241,6 @@ def test_lateral_operations_are_counted_where_there_is_a_frame_before() -> None:
     column = Macrocolumn(128, 8, 16)
     recalled = column.recall_sequence(column.memory(), items(3, 128, 10))
     assert recalled.operations.tolist() == [2 * 128, 4 * 128, 4 * 128]
-
-
-# --- Memory
 
 
 def test_an_item_is_stored_in_one_trial_and_recalled() -> None:
@@ -333,9 +321,6 @@ def _copy(column: Macrocolumn, memory: ColumnMemory) -> ColumnMemory:
     return copy
 
 
-# --- Sequences
-
-
 def test_a_sequence_is_generated_from_its_first_frame() -> None:
     column = Macrocolumn(144, 16, 16, selection=SHARP)
     memory = column.memory()
@@ -405,9 +390,6 @@ def test_competing_hypotheses_boost_or_silence_h() -> None:
     assert [kernel.boosted(z, numbers) for z in (1, 2, 3)] == [1.0, 2.0, 0.0]
 
 
-# --- Bounds, persistence, fading, freezing
-
-
 def test_activity_outside_the_bounds_is_reported() -> None:
     column = Macrocolumn(50, 4, 4, bounds=(5, 10))
     memory = column.memory()
@@ -461,9 +443,6 @@ def test_full_bundles_freeze() -> None:
         column.store(memory, SDR(np.arange(start, start + 20), 100))
     # 40 and then 60 of 100 are on; beyond the bound nothing is added.
     assert memory.filled["U"] == 0.6
-
-
-# --- Hierarchies
 
 
 def hierarchy(**changes: object) -> Hierarchy:
@@ -527,9 +506,6 @@ def test_fields_cover_the_edge() -> None:
     assert bands.shape == (3, 12) and bands[1].tolist() == [3, 4, 5, 6, 13, 14, 15, 16, 23, 24, 25, 26]
     drawn = scattered(50, 7, 12, seed=1)
     assert drawn.shape == (7, 12) and all(len(set(row)) == 12 for row in drawn.tolist())
-
-
-# --- Saving
 
 
 def test_saved_and_loaded_goes_on_alike(tmp_path: Path) -> None:
@@ -611,9 +587,6 @@ def test_arrays_of_other_shapes_are_refused(saved: Path, name: str) -> None:
     write_state(saved, "macrocolumn", 1, settings, {**arrays, name: arrays[name].ravel()[:0]})
     with pytest.raises(NeurosimFormatError, match=f"{name}: must be"):
         load(saved)
-
-
-# --- Bad input
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,6 @@ def test_bad_input_is_refused_and_nothing_stored() -> None:
     assert owner.recognise(memory, items[:0]).labels.size == 0
 
 
-# --- Views
-
-
 def test_views_have_as_much_on_as_off() -> None:
     chance = np.random.default_rng(0)
     spikes = [Spikes.sort(chance.random(400) * 0.3, chance.integers(0, 60, 400), 60, 0.3) for _ in range(3)]
@@ -172,9 +169,6 @@ def test_bad_views_are_refused() -> None:
     ):
         with pytest.raises(NeurosimInputError, match=message):
             build()
-
-
-# --- Real data
 
 
 @pytest.mark.data

@@ -28,8 +28,6 @@ from neurosim.memory.sdr.probability import (
     union_false_positive,
 )
 
-# --- the container
-
 
 @pytest.mark.parametrize(
     ("indices", "size", "message"),
@@ -112,9 +110,6 @@ def test_bank_overlap_equals_the_reference(threads, monkeypatch):
     assert np.array_equal(kernel.overlap(query, bank, threads), overlap_reference(query, bank))
 
 
-# --- encoders
-
-
 def test_scalar_overlap_falls_with_distance():
     encoder = ScalarEncoder(0, 100, size=130, active=30)
     codes = [encoder.encode(x) for x in (0, 10, 20, 100)]
@@ -155,9 +150,6 @@ def test_event_window_keeps_the_busiest_units():
     assert EventWindowEncoder(10, active=3).encode(spikes).indices.tolist() == [1, 2, 9]
     with pytest.raises(NeurosimInputError, match=r"needs Spikes of 11 units \(got 10\)"):
         EventWindowEncoder(11).encode(spikes)
-
-
-# --- probabilities: anchors recomputed from the formulas of Ahmad & Hawkins 2016
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ TOLERANCE_V, TOLERANCE_W, RATE_X, RATE_Y, FIRST, OWN = range(6)
 # goes on to the crossing, which may take a hundred.
 LOOK = 4.0
 SHORT = 0.1
-MOST = 10_000
+# Steps of a look for a crossing.
+MAX_STEPS = 10_000
 # Steps shorter than this part of the first are taken as they are: the error is rounding.
-SHORTEST = 1e-13
+MIN_STEP = 1e-13
 
 
 def integrator(slope):
@@ -101,7 +102,7 @@ def integrator(slope):
             else:
                 factor = 5.0
             # Not `error > 1`: it may be no number, where the step was much too long.
-            if error <= 1.0 or h <= SHORTEST * c[FIRST]:
+            if error <= 1.0 or h <= MIN_STEP * c[FIRST]:
                 return h, ahead, ahead_w, start, end, h * factor
             h *= factor if error > 1.0 else 0.2
 
@@ -151,7 +152,7 @@ def integrator(slope):
             return 0.0
         t = 0.0
         h = c[FIRST]
-        for _ in range(MOST):
+        for _ in range(MAX_STEPS):
             took, ahead, ahead_w, start, end, h = accepted(v, w, x, y, h, c)
             if ahead <= bar:
                 peak = top(v, ahead, start, end, took)

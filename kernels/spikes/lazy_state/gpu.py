@@ -15,7 +15,7 @@ from . import reference as plain
 
 EMPTY = tl.constexpr(plain.EMPTY)
 ENTRIES = 8192  # of a head's state that a program holds at once
-MOST_KEYS = 512
+MAX_KEYS = 512
 
 
 @triton.jit
@@ -76,8 +76,8 @@ def lazy_scan(state, q, k, v, log_decay, beta, scale):
     heads, keys, width = rows.shape
     if rows.dtype != torch.float32 or not rows.is_contiguous() or not owed.is_contiguous():
         raise ValueError("lazy_scan: on a GPU the state must be contiguous float32, for it is updated in place")
-    if keys > MOST_KEYS:
-        raise ValueError(f"lazy_scan: on a GPU a head has at most {MOST_KEYS} keys (got {keys})")
+    if keys > MAX_KEYS:
+        raise ValueError(f"lazy_scan: on a GPU a head has at most {MAX_KEYS} keys (got {keys})")
     q, k, v = (a.float().contiguous() for a in (q, k, v))
     out = torch.empty_like(v)
     left = torch.empty_like(owed)

@@ -268,9 +268,6 @@ def column(rows: Iterable[object], key: str) -> Floats:
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
-# --- axes, keys and lines
-
-
 def _padded(size: re.Match[str]) -> str:
     width = float(size.group(1))
     height = float(size.group(2))

@@ -44,9 +44,6 @@ HOT = 0.55  # share of a class from which a confusion cell is dark enough for wh
 MAX_MISTAKES = 8
 
 
-# --- confusion
-
-
 class ConfusionCell(NamedTuple):
     samples: int
     share: float
@@ -98,9 +95,6 @@ def _confusion_row(k: int, name: str, counts: Sequence[int]) -> ConfusionRow:
     return ConfusionRow(name, cells, counts[k] / total if total else None)
 
 
-# --- measures
-
-
 def layer_rows(found: Measures) -> list[tuple[str, list[object]]]:
     """Return the name of each layer and its counts, in the order of `LAYER_COLUMNS`."""
     return [(layer.name, [getattr(layer, name) for name in LAYER_COLUMNS]) for layer in found.layers]
@@ -137,9 +131,6 @@ def accuracy_chart(accuracy: float, ends: tuple[float, float], chance: float | N
     """Return an accuracy with its interval, and a mark at chance."""
     words = f"Accuracy {numbers.percent(accuracy)}, {between(ends)}; chance {numbers.percent(chance)}"
     return charts.interval(accuracy, *ends, chance, words)
-
-
-# --- energy
 
 
 def energy_figures(found: EnergyEstimates) -> list[tuple[Markup, str]]:
@@ -179,9 +170,6 @@ def picojoules(energy: EnergyRange | None) -> str:
     low = numbers.plain(energy.low)
     high = numbers.plain(energy.high)
     return (low if low == high else f"{low}\N{EN DASH}{high}") + f"{numbers.THIN}pJ"
-
-
-# --- provenance
 
 
 def table_of(value: object) -> Mapping[str, object]:

@@ -228,11 +228,6 @@ def read_config(folder: Path) -> Mapping[str, object]:
     return config
 
 
-def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a module; arguments and errors are those of `match_tensors`."""
-    module.load_state_dict(match_tensors(module, tensors, where), strict=False)
-
-
 def match_tensors(
     module: nn.Module, tensors: Mapping[str, Tensor], where: str, shown: Callable[[str], str] = str
 ) -> dict[str, Tensor]:

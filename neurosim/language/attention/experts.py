@@ -12,7 +12,7 @@ from ...base.errors import check_fields, lookup, require
 from .kinds.leaf import leaf
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
-MOST = 4096  # experts: they are made before they are compared with the file
+MAX_EXPERTS = 4096  # experts: they are made before they are compared with the file
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,15 @@ class ExpertsSpec:
     top_groups: int = 1
 
     def check(self) -> None:
-        """Raises:
-        NeurosimInputError: a value breaks its rule.
+        """Check every value.
+
+        Raises:
+            NeurosimInputError: a value breaks its rule.
         """
         lookup(SCORES, self.scores, "ExpertsSpec.scores")
-        check_fields(self, {"count top hidden groups top_groups": "> 0", "shared": ">= 0", "count": f"<= {MOST}"})
+        check_fields(
+            self, {"count top hidden groups top_groups": "> 0", "shared": ">= 0", "count": f"<= {MAX_EXPERTS}"}
+        )
         require(self.top <= self.count, "ExpertsSpec.top", f"must be at most {self.count}", self.top)
         fine = self.count % self.groups == 0 and self.top_groups <= self.groups
         require(fine, "ExpertsSpec.groups", f"must divide {self.count} experts", self.groups)

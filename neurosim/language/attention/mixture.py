@@ -28,7 +28,7 @@ BEST = 8
 HIDDEN = 64
 FITS = 200
 RATE = 5e-3
-LEAST = 0.01  # share of every objective, so that its loss is known
+MIN_SHARE = 0.01  # share of every objective, so that its loss is known
 LAST_INTERVALS = 64  # that the network learns from
 
 
@@ -67,7 +67,7 @@ def choose_shares(known: tuple[Interval, ...], losses: tuple[float, ...], done: 
         with torch.no_grad():
             expected = network(torch.cat([now, candidates], 1)).sum(1)
         chosen = candidates[expected.topk(BEST).indices].mean(0)
-    return tuple((LEAST + (1 - LEAST * len(losses)) * chosen).tolist())
+    return tuple((MIN_SHARE + (1 - MIN_SHARE * len(losses)) * chosen).tolist())
 
 
 def _candidates(count: int, draws: torch.Generator) -> Tensor:

@@ -32,7 +32,7 @@ SHUFFLED = 0.75  # share of the bytes that change places
 FOUND = 8
 EDGE = 3
 ROOM_OF_QUERY = 64
-SHORTEST = 48  # bytes of a sequence
+MIN_LENGTH = 48  # bytes of a sequence
 
 
 def _window(text: Bytes, size: int, draws: np.random.Generator) -> Bytes:
@@ -138,8 +138,10 @@ class ObjectiveBatch:
 
 
 def check_text(text: Tensor) -> None:
-    """Raises:
-    NeurosimInputError: a text [n] with a control byte.
+    """Check a text [n] of bytes.
+
+    Raises:
+        NeurosimInputError: it has a control byte.
     """
     found = text[torch.isin(text, torch.tensor(CONTROLS, device=text.device))][:1]
     require(not len(found), "text", "must be UTF-8 for other objectives than next_token", found.tolist())
@@ -149,9 +151,9 @@ def draw_batch(text: Tensor, names: Sequence[str], length: int, seed: int) -> Ob
     """Draw a sequence of `length` + 1 bytes of each objective from a text [n], which must be longer.
 
     Raises:
-        NeurosimInputError: no such objective, or a length under `SHORTEST`.
+        NeurosimInputError: no such objective, or a length under `MIN_LENGTH`.
     """
-    require(length >= SHORTEST, "length", f"must be at least {SHORTEST} bytes for these objectives", length)
+    require(length >= MIN_LENGTH, "length", f"must be at least {MIN_LENGTH} bytes for these objectives", length)
     source = text.cpu().numpy().astype(np.uint8)
     draws = np.random.default_rng(seed)
     tokens = np.full((len(names), length + 1), PADDING, np.int64)

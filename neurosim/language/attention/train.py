@@ -23,7 +23,7 @@ from .checkpoint import write_model
 from .kinds.softmax import CachedAttention
 from .mixture import Interval, choose_shares, rewards
 from .model import LanguageConfig, LanguageModel, MixerSpec
-from .objectives import NAMES, NEXT_TOKEN, SHORTEST, ObjectiveBatch, check_text, draw_batch
+from .objectives import MIN_LENGTH, NAMES, NEXT_TOKEN, ObjectiveBatch, check_text, draw_batch
 from .optimizers import OPTIMIZERS, optimizers_of
 from .saved_training import read_training, write_training
 
@@ -78,8 +78,10 @@ class LanguageTraining:
     seed: int = 0
 
     def check(self, size: int) -> None:
-        """Raises:
-        NeurosimInputError: a value breaks its rule for a text of `size` bytes.
+        """Check every value for a text of `size` bytes.
+
+        Raises:
+            NeurosimInputError: a value breaks its rule.
         """
         check_fields(self, {"steps batch length warmup": "> 0", "learning_rate": "finite and > 0", "every": ">= 0"})
         check_fields(self, {"held_out": "> 0 and < 1"})
@@ -89,7 +91,7 @@ class LanguageTraining:
         rule = "must be left out for the objective next_token"
         require(mixed or self.shares is None, "LanguageTraining.shares", rule, self.shares)
         require(mixed or not self.bidirectional, "LanguageTraining.bidirectional", rule, self.bidirectional)
-        require(not mixed or self.length >= SHORTEST, "length", f"must be >= {SHORTEST} for a mixture", self.length)
+        require(not mixed or self.length >= MIN_LENGTH, "length", f"must be >= {MIN_LENGTH} for a mixture", self.length)
         for name in self.shares or ():
             lookup(dict.fromkeys(NAMES), name, "LanguageTraining.shares")
         given = list((self.shares or {NEXT_TOKEN: 1.0}).values())

@@ -26,7 +26,7 @@ from .linear import AT_ONCE, WEIGHTS, SpikedLinear
 from .rotation import rotate_to_principal_axes
 from .tuning import Tuning, tune
 
-LARGEST_SUM = 2.0**31
+MAX_SUM = 2.0**31
 LEARNED_STEPS = 60  # updates that train thresholds
 
 
@@ -294,7 +294,7 @@ def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) ->
     if coding.weights == "int8":
         for name in names:
             channels = cast(nn.Linear, dense.get_submodule(name)).in_features
-            most = LARGEST_SUM / INT8 / channels - 1
+            most = MAX_SUM / INT8 / channels - 1
             rule = f"must be < {most:.0f} for the {channels} channels of {name}, whose sums take 32 bits"
             require(coding.k < most, "Coding.k", rule, coding.k)
 

@@ -46,8 +46,10 @@ class Tuning:
     seed: int = 0
 
     def check(self) -> None:
-        """Raises:
-        NeurosimInputError: a value breaks its rule.
+        """Check every value.
+
+        Raises:
+            NeurosimInputError: a value breaks its rule.
         """
         check_fields(self, {"steps batch length": "> 0", "learning_rate threshold_learning_rate price": ">= 0"})
 

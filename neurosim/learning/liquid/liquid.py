@@ -68,13 +68,13 @@ class Liquid:
         patches: number of input patches of each neuron.
         patch_synapses: synapses drawn in each patch; those outside the sensor are left out.
         patch_radius: standard deviation of a patch, as a fraction of the sensor.
-        longest_input_delay: largest delay of patches, s.
+        max_input_delay: largest delay of patches, s.
         in_degree: number of recurrent synapses onto each neuron.
         wiring: "distance", recurrent synapses come more often from near neurons; or "uniform", from all alike.
         radius: standard deviation of the distance between source and target, as a fraction of the sensor.
         weight: recurrent excitation: sum of a neuron's excitatory weights if all its sources were excitatory.
         inhibition: ratio of inhibitory to excitatory weights.
-        longest_delay: largest delay of recurrent synapses, s.
+        max_delay: largest delay of recurrent synapses, s.
         tau_mem, tau_syn, t_refractory: parameters of the neurons, s (`neurons.CubaLIF`, threshold 1, rest and reset 0).
         rate: firing rate that `adapt` aims at, spikes/s.
         write_noise: standard deviation of the logarithm of a conductance after its write to resistive memory
@@ -94,13 +94,13 @@ class Liquid:
     patches: int = 12
     patch_synapses: int = 32
     patch_radius: float = 0.02
-    longest_input_delay: float = 0.08
+    max_input_delay: float = 0.08
     in_degree: int = 30
     wiring: Literal["distance", "uniform"] = "distance"
     radius: float = 0.3
     weight: float = 1.0
     inhibition: float = 3.0
-    longest_delay: float = 0.01
+    max_delay: float = 0.01
     tau_mem: float = 0.015
     tau_syn: float = 0.01
     t_refractory: float = 0.003
@@ -123,7 +123,7 @@ class Liquid:
         check_fields(self, {"patch_radius radius rate clock": "> 0"})
         lookup(WIRINGS, self.wiring, "Liquid.wiring")
         check_fields(self, {"weight inhibition write_noise read_noise": ">= 0"})
-        for name in ("longest_input_delay", "longest_delay"):
+        for name in ("max_input_delay", "max_delay"):
             value = getattr(self, name)
             require(value >= self.clock, f"Liquid.{name}", f"must be >= clock {self.clock} s", value)
         self.neuron()
@@ -293,7 +293,7 @@ class Liquid:
         # The first half of the patches inhibits.
         signs = np.where(np.arange(k) < k // 2, -1.0, 1.0)
         weights = signs * self._gamma("patch weights", n, k) * (INPUT_WEIGHT / math.sqrt(k))
-        delays = self._steps("patch delays", self.longest_input_delay, n, k)
+        delays = self._steps("patch delays", self.max_input_delay, n, k)
         return Wires(
             np.ravel_multi_index(tuple(cells), self.shape)[inside],
             np.broadcast_to(np.arange(n)[:, None, None], inside.shape)[inside],
@@ -325,7 +325,7 @@ class Liquid:
             sources.ravel(),
             np.repeat(np.arange(n), d),
             weights.ravel() * (self.weight / max(d, 1)),
-            self._steps("delays", self.longest_delay, n, d).ravel(),
+            self._steps("delays", self.max_delay, n, d).ravel(),
         )
 
     def _uniform(self, label: str, *shape: int, first: int = 0) -> NDArray[np.float64]:

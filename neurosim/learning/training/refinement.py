@@ -25,7 +25,7 @@ MOMENTUM = 0.9
 # Added to the diagonal of the curvature: this fraction of it, and this number.
 DAMPING = 1e-3
 FLOOR = 1e-6
-LONGEST = 0.3  # norm of a step at rate 1
+MAX_STEP_NORM = 0.3  # norm of a step at rate 1
 # Weight of D_H in the sum D_stsp + weight D_H: a D_H of .1 is as bad as a D_stsp of .5.
 SPECTRA = 5.0
 # Frequencies over which spectra of an orbit as long as the data are smoothed; the width in Hz is the same for shorter.
@@ -158,7 +158,7 @@ def _gauss_newton(
         # (H + damping) step = gradient
         step = np.linalg.solve(_damped(curvature), mean)
         rate = spec.rate * (spec.last_rate / spec.rate) ** (update / spec.updates)
-        values = values - rate * min(1.0, LONGEST / max(float(np.linalg.norm(step)), 1e-12)) * step
+        values = values - rate * min(1.0, MAX_STEP_NORM / max(float(np.linalg.norm(step)), 1e-12)) * step
         total += loss
         if (update + 1) % 100 == 0:
             say(update + 1, total / 100)

@@ -94,8 +94,6 @@ class DendriteLayer(WindowModel):
         best = np.abs(responses).argmax(axis=-1)
         return np.take_along_axis(responses, best[..., None], axis=-1)[..., 0]
 
-    # --- In a network
-
     @property
     def receptors(self) -> Mapping[str, int]:
         return {INPUT: self.weights.shape[1], CONTEXT: self.segments.shape[2]}

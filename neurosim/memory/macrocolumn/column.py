@@ -103,8 +103,6 @@ class Macrocolumn(WindowModel):
         """Return an empty memory."""
         return ColumnMemory.empty(1, self._afferents, self.size, self.permanence is not None)
 
-    # --- In a network
-
     @property
     def receptors(self) -> Mapping[str, int]:
         if self.above:
@@ -132,8 +130,6 @@ class Macrocolumn(WindowModel):
             return [self._frames(memory, items, trace, above, learn=learn)]
 
         return ColumnsState([memory], [self.modules], self.inputs, self.above, advance)
-
-    # --- One frame
 
     def store(
         self, memory: ColumnMemory, item: SDR, trace: ColumnTrace | None = None, above: SDR | None = None
@@ -167,8 +163,6 @@ class Macrocolumn(WindowModel):
         False. By U alone, known inputs in a new order look familiar: `terms` shows it.
         """
         return self._one(memory, item, trace, above, back_off=True)
-
-    # --- Many
 
     def store_many(self, memory: ColumnMemory, items: Sequence[SDR]) -> ColumnBatch:
         """Store items one after the other, each without H; equal to `store` of each."""
@@ -238,8 +232,6 @@ class Macrocolumn(WindowModel):
         self._belongs(memory)
         return [count_columns("column", sum(self._afferents), memory, batch)]
 
-    # --- Theory
-
     def expected_recall(self, items: int, active: int) -> float:
         """Return the expected fraction of winners recalled of `items` with `active` active inputs; see `theory`."""
         return theory.expected_recall(items, active, self.inputs, self.units)
@@ -247,8 +239,6 @@ class Macrocolumn(WindowModel):
     def capacity(self, active: int, recall: float = 0.9) -> int:
         """Return the maximum number of items with `active` active inputs at that expected recall."""
         return theory.capacity(active, self.inputs, self.units, recall)
-
-    # --- Inside
 
     @property
     def _afferents(self) -> tuple[int, int, int]:

@@ -194,8 +194,6 @@ class Hierarchy(WindowModel):
             for i, batch in enumerate(batches)
         ]
 
-    # --- Inside
-
     def _seen(self, i: int, units: Sequence[int]) -> int:
         """Return the number of units that a level sees: below, its own, and above."""
         _, lateral, above = self._afferents(i)

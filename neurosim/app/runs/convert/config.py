@@ -180,8 +180,10 @@ class Model(Section):
         return self.pattern or ",".join(parts) or self.kind
 
     def check(self) -> None:
-        """Raises:
-        NeurosimInputError: a hybrid given twice, or with options of one kind; an unknown kind.
+        """Check the kinds and their options.
+
+        Raises:
+            NeurosimInputError: a hybrid that is described twice, or with options of one kind; an unknown kind.
         """
         require(not (self.pattern and self.stack), "model.stack", "must not stand beside model.pattern", self.name)
         hybrid = self.pattern or self.stack

@@ -39,16 +39,6 @@ class OfRun(Protocol):
     def run(self) -> str: ...
 
 
-class OfDataset(Protocol):
-    """Results of a run on a dataset: its name in the catalogue, and its title."""
-
-    @property
-    def dataset(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-
 def quantity(value: object, unit: str = "") -> str:
     """Return three digits and a prefix: 1234567 as `1.23 M`, 3.2e-9 J as `3.20 nJ`."""
     return numbers.text(numbers.si(value, unit))

@@ -22,7 +22,7 @@ from .config import Code, MemoryConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
 FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
-SMALLEST = 5  # of an axis that is smoothed: two polarities are not neighbours
+MIN_AXIS = 5  # of an axis that is smoothed: two polarities are not neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:
     """Return [n, windows, *shape] after passes of a box of three along each axis of places of the sensor, and along the
     windows."""
-    axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= SMALLEST]
+    axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= MIN_AXIS]
     for axis in [1] * over_time + axes * passes:
         total = counts.copy()
         low = [slice(None)] * counts.ndim

@@ -52,8 +52,8 @@ class RecallOperations:
     """Work of a recall: words of 64 weights that are read (mean, smallest, largest), and synaptic operations."""
 
     words: float
-    least_words: int
-    most_words: int
+    min_words: int
+    max_words: int
     synaptic: float
 
 

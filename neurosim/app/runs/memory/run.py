@@ -276,7 +276,7 @@ def _pictures(raw: Raw) -> NDArray[np.float32]:
 def _operations(batch: ColumnBatch) -> RecallOperations:
     return RecallOperations(
         words=float(batch.operations.mean()),
-        least_words=int(batch.operations.min()),
-        most_words=int(batch.operations.max()),
+        min_words=int(batch.operations.min()),
+        max_words=int(batch.operations.max()),
         synaptic=float(batch.synaptic_operations.mean()),
     )

@@ -14,7 +14,7 @@ from ....base.errors import require as require_value
 
 Options = dict[str, object]
 
-LARGEST = 2**40  # of an integer: sizes, numbers of tokens
+MAX_INTEGER = 2**40  # of an integer: sizes, numbers of tokens
 # Entries that change no logits of a text read from its start: names, training, generation, caches, tokens.
 _HARMLESS = """
 _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash add_cross_attention architectures
@@ -79,7 +79,7 @@ class CheckpointConfig:
         else:
             rule = f"must be an integer >= {at_least}"
         require(type(value) is int and value >= at_least, self.prefix + name, rule, value)
-        require(value <= LARGEST, self.prefix + name, f"must be an integer <= {LARGEST}", value)
+        require(value <= MAX_INTEGER, self.prefix + name, f"must be an integer <= {MAX_INTEGER}", value)
         return value
 
     def number(self, name: str, default: float) -> float:
@@ -150,7 +150,7 @@ class CheckpointConfig:
     def share(self, of: int, name: str, default: float) -> int:
         """Return `of` times a factor of the config, which must be an integer."""
         part = of * self.number(name, default)
-        fine = 0 < part <= LARGEST and math.isclose(part, round(part))
+        fine = 0 < part <= MAX_INTEGER and math.isclose(part, round(part))
         require(fine, self.prefix + name, f"must give an integer part of {of} channels", part)
         return round(part)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup
 from ..model import LanguageConfig, MixerSpec
-from .config import LARGEST, CheckpointConfig, Options, require
+from .config import MAX_INTEGER, CheckpointConfig, Options, require
 from .reader import CheckpointReader
 from .rwkv import change_fla_rwkv6
 
@@ -100,7 +100,7 @@ def _stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageCon
 
 def _hidden(channels: float, multiple: int) -> int:
     """Return a number of channels, up to the next multiple."""
-    require(0 < channels <= LARGEST, "hidden_ratio", f"must give 1 to {LARGEST} channels", channels)
+    require(0 < channels <= MAX_INTEGER, "hidden_ratio", f"must give 1 to {MAX_INTEGER} channels", channels)
     return multiple * math.ceil(int(channels) / multiple)
 
 
@@ -120,7 +120,7 @@ def _rwkv_stack(source: CheckpointConfig, kind: str, options: Options) -> Langua
         values = list(values)
     else:
         values = [values] * count
-    fine = len(values) == count and all(type(value) is int and 0 < value <= LARGEST for value in values)
+    fine = len(values) == count and all(type(value) is int and 0 < value <= MAX_INTEGER for value in values)
     require(fine, "value_dim", f"must be one integer > 0 or {count}", values)
     others = _hybrid(source, count)
     require(0 not in others, "attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)

@@ -16,7 +16,7 @@ from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
 from .modules import activation, linear, low_rank, repeat_heads, split_heads
 from .qkv import GatedMixer, QKVMixer
-from .rotary import MOST, rotary
+from .rotary import MAX_CHANNELS, rotary
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -177,7 +177,9 @@ class Retention(DecayedMixer):
 
     def build(self) -> None:
         self.group(self.width)
-        require(self.num_heads <= MOST, "Retention.num_heads", f"must be at most {MOST}", self.num_heads)
+        require(
+            self.num_heads <= MAX_CHANNELS, "Retention.num_heads", f"must be at most {MAX_CHANNELS}", self.num_heads
+        )
         self.log_decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
         self.positions = rotary(self.k_size) if self.rotary else None
         self.output()

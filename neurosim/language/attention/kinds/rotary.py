@@ -17,7 +17,7 @@ from ....base.errors import NeurosimInputError, lookup, require
 from .leaf import leaf
 
 Settings = Mapping[str, object]
-MOST = 2**14  # channels: their rates are made before the weights are compared with their file
+MAX_CHANNELS = 2**14  # channels: their rates are made before the weights are compared with their file
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = Non
     Raises:
         NeurosimInputError: an unknown scaling, or an entry that is missing, unknown or breaks its rule.
     """
-    require(channels <= MOST, "rotary positions", f"must turn at most {MOST} channels of a head", channels)
+    require(
+        channels <= MAX_CHANNELS, "rotary positions", f"must turn at most {MAX_CHANNELS} channels of a head", channels
+    )
     given = dict(scaling or {})
     name = str(given.pop("rope_type", given.pop("type", "default")))
     given.pop("type", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast, final
@@ -19,7 +18,6 @@ from ....kernels.spikes.encode.launch import numpy_rounding
 from ....kernels.spikes.encode.reference import LIMIT
 from ....kernels.spikes.encode.reference import share as share_of
 from ...attention.events import EventEmbedding
-from ...attention.kinds import modules
 from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ..coding import Coder
@@ -38,11 +36,6 @@ ACTIVATIONS = {
     "swish": vectors.SILU,
     "tanh": vectors.TANH,
 }
-
-
-def name_of(function: Callable[[Tensor], Tensor]) -> str:
-    """Return the name of an activation of `attention.kinds.modules`."""
-    return next(name for name, known in modules.ACTIVATIONS.items() if known is function)
 
 
 @final
