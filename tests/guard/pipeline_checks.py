@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from neurosim import Network, Population, Simulation, Spikes, SpikeSource, Windowed, simulate
 from neurosim.app import RunOptions
+from neurosim.app.runs.frame.lifecycle import start
+from neurosim.app.runs.pipeline import KIND
 from neurosim.app.runs.pipeline.config import PipelineConfig, configure
 from neurosim.app.runs.pipeline.inputs import PipelineInputs
 from neurosim.app.runs.pipeline.progress import PipelineProgress
-from neurosim.app.runs.pipeline.run import simulate as run_pipeline
 from neurosim.base import NeurosimInterruptedError
 from neurosim.base.json_toml import read_json, write_toml
 from neurosim.data import catalog, read_windows, write
@@ -431,5 +432,5 @@ def _interrupted(folder: Path, saves: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
         patch.setattr(PipelineProgress, "save", counted)
-        run_pipeline(configure(folder / "pipeline.toml"), RunOptions(out=folder / "resumed"))
+        start(KIND, configure(folder / "pipeline.toml"), RunOptions(out=folder / "resumed"))
     neurosim("simulate", "--resume", folder / "resumed", "--quiet", "--threads", 2)
