@@ -59,13 +59,12 @@ def trained(config: TrainConfig, train: Recordings, test: Recordings) -> dict[st
     parts = parts_of(config, train, config.seed)
     binning = config.binning(train.shape, float(train.durations.max()))
     sizes = (binning.shape, len(train.classes))
-    attention = config.attention_spec()
     net: SpikingNet | AttentionNet
-    if attention is None:
-        net = SpikingNet(*sizes, config.network_spec(), binning.dt, config.seed)
+    if config.attention.kind is None:
+        net = SpikingNet(*sizes, config.network, binning.dt, config.seed)
     else:
-        net = AttentionNet(*sizes, attention, binning.dt, config.seed)
-    how = config.training_spec(), config.augmentation(), config.seed
+        net = AttentionNet(*sizes, config.attention, binning.dt, config.seed)
+    how = config.training, config.augment, config.seed
     course = Trainer(net, binning, parts.learn, parts.stop, *how).run()
     if isinstance(net, SpikingNet):
         net.round_for_exact_sums(binning.max_count)

@@ -19,13 +19,13 @@ import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from .errors import NeurosimInputError, check_keys, require, unit_hint
+from .rules import bare, hints_of, rules_in
 
 T = TypeVar("T")
 PlainTree = dict[str, Any]
@@ -105,114 +105,188 @@ def from_plain(kind: type[T], tree: object, name: str = "") -> T:
 
     Args:
         kind: a dataclass, or any type that its fields may have: bool, int, float, str, None, `Literal`, a union,
-            list, tuple, dict, Mapping or Sequence of such types, a numpy array, or `Any`, which is not checked.
+            list, tuple, dict, Mapping or Sequence of such types, a numpy array, or `Any`, which is not checked. Any of
+            them may have rules: `Annotated[int, Rule(">= 1")]`.
         tree: result of `to_plain`, or values of JSON or TOML; arrays and dataclasses in it stay as they are.
         name: of the value in errors (default: the type's); a field appends `.field`, an item `[0]`.
 
     Raises:
-        NeurosimInputError: a value of another type, or a field that is missing or that the dataclass lacks; the error
-            names it. An integer is a float too, but a boolean is no number.
+        NeurosimInputError: a value of another type or that breaks its rule, or a field that is missing or that the
+            dataclass lacks; the error names it. An integer is a float too, but a boolean is no number.
     """
-    return cast(T, _value(kind, tree, name or getattr(kind, "__name__", str(kind))))
+    return cast(T, Reader().value(kind, tree, name or getattr(kind, "__name__", str(kind))))
 
 
 def matching_fields(kind: type, tree: Mapping[str, Any]) -> PlainTree:
     """Return the fields of a dataclass that `tree` has with values of the declared type; the others are left out."""
     values = {}
-    for name, hint in _hints(kind).items():
+    for name, hint in hints_of(kind).items():
         if name in tree:
             with contextlib.suppress(NeurosimInputError):
                 values[name] = from_plain(hint, tree[name], name)
     return values
 
 
-def _value(kind: Any, tree: Any, name: str) -> Any:
-    if is_dataclass(kind):
-        return _record(kind, tree, name)
-    origin = typing.get_origin(kind) or kind
+class Reader:
+    """Reads plain trees as declared types. Files whose trees have further forms or other errors derive their own."""
+
+    def keys(self, kind: type) -> Mapping[str, Field[Any]]:
+        """Return the fields that a table of a dataclass may have, by name."""
+        return {field.name: field for field in fields(kind) if field.init}
+
+    def at(self, name: str, key: str) -> str:
+        """Return the name of a field of `name` in errors."""
+        return f"{name}.{key}"
+
+    def item(self, name: str, number: int) -> str:
+        """Return the name of an item of a list in errors; numbers are from 0."""
+        return f"{name}[{number}]"
+
+    def value(self, kind: Any, tree: Any, name: str) -> Any:
+        """Return a tree as a value of the type `kind`.
+
+        Raises:
+            NeurosimInputError: it is none; the error begins with `name`.
+        """
+        if is_dataclass(kind):
+            return self.record(cast(type, kind), tree, name)
+        origin = typing.get_origin(kind) or kind
+        for kinds, read in _CONTAINERS.items():
+            if origin in kinds:
+                return read(self, kind, tree, name)
+        if kind is Any or kind is object or isinstance(kind, TypeVar):
+            return tree
+        kind = type(None) if kind is None else kind
+        # An integer is a float too, unless it is too large for one.
+        convertible = kind is float and type(tree) is int and abs(tree) < 2**1000
+        if type(tree) is not kind and not convertible:
+            hint = unit_hint(tree) if kind is float else ""
+            raise NeurosimInputError(f"{name}: must be {_word(kind)} (got {tree!r:.60}){hint}")
+        return float(tree) if kind is float else tree
+
+    def record(self, kind: type, tree: Any, name: str, default: object = None) -> Any:
+        """Return a table as a dataclass; fields that it lacks have the values of `default`, or else of the class."""
+        if isinstance(tree, kind):
+            return tree
+        require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
+        known = self.keys(kind)
+        self.check_names(tree, known, name, default)
+        hints = hints_of(kind)
+        values = {}
+        for key in tree:
+            if key in known:
+                values[key] = self.field(known[key], hints[key], tree[key], self.at(name, key))
+        return self.make(kind, values, name, default)
+
+    def check_names(self, tree: Mapping[str, Any], known: Mapping[str, Field[Any]], name: str, default: object) -> None:
+        """Raise for a key that a table may not have, and for one that it must have."""
+        check_keys(tree, known, name)
+        missing = [field for field in missing_keys(tree, known) if default is None]
+        require(not missing, name, f"needs the fields {', '.join(missing)}", ", ".join(map(str, tree)) or "none")
+
+    def field(self, field: Field[Any], hint: Any, tree: Any, name: str) -> Any:
+        """Return the value of a field; a table in the place of a dataclass changes the field's default."""
+        default = default_of(field)
+        if isinstance(tree, Mapping) and is_dataclass(default):
+            return self.record(type(default), tree, name, default)
+        return self.value(hint, tree, name)
+
+    def make(self, kind: type, values: Mapping[str, Any], name: str, default: object) -> Any:
+        """Return the dataclass with these fields."""
+        if default is None:
+            return kind(**values)
+        return replace(cast(Any, default), **values)
+
+
+def missing_keys(tree: Mapping[str, Any], known: Mapping[str, Field[Any]]) -> list[str]:
+    """Return the fields without a default that a table lacks."""
+    required = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
+    return [name for name in required if name not in tree]
+
+
+def default_of(field: Field[Any]) -> Any:
+    """Return the default of a field; MISSING without."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _word(kind: Any) -> str:
+    kind = bare(kind)
+    kind = typing.get_origin(kind) or kind
+    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _annotated(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
+    value = reader.value(bare(kind), tree, name)
+    if value is not None:
+        for rule in rules_in(kind):
+            rule.check(value, name)
+    return value
+
+
+def _tuple(reader: Reader, kind: Any, tree: Any, name: str) -> tuple[Any, ...]:
     arguments = typing.get_args(kind)
-    for kinds, convert in _CONTAINERS.items():
-        if origin in kinds:
-            return convert(arguments, tree, name)
-    if kind is Any or kind is object or isinstance(kind, TypeVar):
-        return tree
-    kind = type(None) if kind is None else kind
-    # An integer is a float too, unless it is too large for one.
-    convertible = kind is float and type(tree) is int and abs(tree) < 2**1000
-    if type(tree) is not kind and not convertible:
-        rule = WORDS.get(kind, getattr(kind, "__name__", kind))
-        hint = unit_hint(tree) if kind is float else ""
-        raise NeurosimInputError(f"{name}: must be {rule} (got {tree!r:.60}){hint}")
-    return float(tree) if kind is float else tree
-
-
-def _record(kind: Any, tree: Any, name: str) -> Any:
-    if isinstance(tree, kind):
-        return tree
-    require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
-    known = {field.name: field for field in fields(kind) if field.init}
-    check_keys(tree, known, name)
-    required = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
-    missing = [field for field in required if field not in tree]
-    require(not missing, name, f"needs the fields {', '.join(missing)}", ", ".join(map(str, tree)) or "none")
-    hints = _hints(kind)
-    return kind(**{key: _value(hints[key], value, f"{name}.{key}") for key, value in tree.items()})
-
-
-@cache
-def _hints(kind: type) -> Mapping[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _tuple(arguments: tuple[Any, ...], tree: Any, name: str) -> tuple[Any, ...]:
-    items = _list((Any,), tree, name)
+    require(isinstance(tree, list | tuple), name, f"must be {WORDS[list]}", f"{tree!r:.60}")
     if not arguments:
-        return tuple(items)
+        return tuple(tree)
     if arguments[-1] is ...:
-        kinds = arguments[:1] * len(items)
+        kinds = arguments[:1] * len(tree)
     else:
         kinds = arguments
-    require(len(items) == len(kinds), name, f"must hold {len(kinds)} values", f"{tree!r:.60}")
-    return tuple(_value(kind, item, f"{name}[{i}]") for i, (kind, item) in enumerate(zip(kinds, items, strict=True)))
+    require(len(tree) == len(kinds), name, f"must hold {len(kinds)} values", f"{tree!r:.60}")
+    pairs = enumerate(zip(kinds, tree, strict=True))
+    return tuple(reader.value(kind, item, reader.item(name, i)) for i, (kind, item) in pairs)
 
 
-def _list(arguments: tuple[Any, ...], tree: Any, name: str) -> list[Any]:
+def _list(reader: Reader, kind: Any, tree: Any, name: str) -> list[Any]:
     require(isinstance(tree, list | tuple), name, f"must be {WORDS[list]}", f"{tree!r:.60}")
-    kind = arguments[0] if arguments else Any
-    return [_value(kind, item, f"{name}[{i}]") for i, item in enumerate(tree)]
+    inner = next(iter(typing.get_args(kind)), Any)
+    return [reader.value(inner, item, reader.item(name, i)) for i, item in enumerate(tree)]
 
 
-def _table(arguments: tuple[Any, ...], tree: Any, name: str) -> dict[Any, Any]:
+def _sequence(reader: Reader, kind: Any, tree: Any, name: str) -> tuple[Any, ...]:
+    return tuple(_list(reader, kind, tree, name))
+
+
+def _table(reader: Reader, kind: Any, tree: Any, name: str) -> dict[Any, Any]:
     require(isinstance(tree, Mapping), name, f"must be {WORDS[dict]}", f"{tree!r:.60}")
-    keys, values = arguments or (str, Any)
-    return {_value(keys, key, f"{name}: key"): _value(values, item, f"{name}.{key}") for key, item in tree.items()}
+    keys, values = typing.get_args(kind) or (str, Any)
+    return {
+        reader.value(keys, key, f"{name}: key"): reader.value(values, item, reader.at(name, key))
+        for key, item in tree.items()
+    }
 
 
-def _union(options: tuple[Any, ...], tree: Any, name: str) -> Any:
-    # A value of exactly one of the types stays: `int | float` does not turn 1 into 1.0.
-    if any(type(tree) is option for option in options):
-        return tree
+def _union(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
+    options = typing.get_args(kind)
+    for option in options:
+        # A value of exactly one of the types stays: `int | float` does not turn 1 into 1.0.
+        if type(tree) is bare(option):
+            return reader.value(option, tree, name)
     errors = []
     for option in options:
         try:
-            return _value(option, tree, name)
+            return reader.value(option, tree, name)
         except NeurosimInputError as error:
             if option is not type(None):
                 errors.append(error)
     if len(errors) == 1:
         raise errors[0]
-    words = " or ".join(WORDS.get(option, getattr(option, "__name__", str(option))) for option in options)
+    words = " or ".join(_word(option) for option in options)
     raise NeurosimInputError(f"{name}: must be {words} (got {tree!r:.60})")
 
 
-def _literal(options: tuple[Any, ...], tree: Any, name: str) -> Any:
+def _literal(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
+    options = typing.get_args(kind)
     known = any(tree == option and type(tree) is type(option) for option in options)
-    require(known, name, f"must be one of {', '.join(map(str, options))}", f"{tree!r:.60}")
+    *first, last = map(repr, options)
+    words = f"{', '.join(first)} or {last}" if first else last
+    require(known, name, f"must be {words}", f"{tree!r:.60}")
     return tree
 
 
-def _array(arguments: tuple[Any, ...], tree: Any, name: str) -> Any:
+def _array(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
     # NDArray[np.float64] is np.ndarray[shape, np.dtype[np.float64]].
+    arguments = typing.get_args(kind)
     if len(arguments) == 2:
         dtype = next(iter(typing.get_args(arguments[1])), None)
     else:
@@ -223,14 +297,15 @@ def _array(arguments: tuple[Any, ...], tree: Any, name: str) -> Any:
         require(dtype in (None, tree.dtype.type), name, f"must be an array of {dtype and dtype.__name__}", tree.dtype)
         return tree
     try:
-        return np.asarray(_list((), tree, name), dtype)
+        return np.asarray(_list(reader, list, tree, name), dtype)
     except (ValueError, TypeError, OverflowError):
         raise NeurosimInputError(f"{name}: must be an array of numbers (got {tree!r:.60})") from None
 
 
-_CONTAINERS: Mapping[tuple[Any, ...], Callable[[tuple[Any, ...], Any, str], Any]] = {
+_CONTAINERS: Mapping[tuple[Any, ...], Callable[[Reader, Any, Any, str], Any]] = {
+    (Annotated,): _annotated,
     (tuple,): _tuple,
-    (Sequence,): lambda arguments, tree, name: tuple(_list(arguments, tree, name)),
+    (Sequence,): _sequence,
     (list,): _list,
     (dict, Mapping): _table,
     (typing.Union, types.UnionType): _union,

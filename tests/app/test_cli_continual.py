@@ -310,13 +310,13 @@ def test_lists_have_whole_sentences() -> None:
         (["--set", "stream.kind=permutted"], "stream.kind: unknown name 'permutted'; did you mean 'permuted'?"),
         (["--set", "stream.task=3"], "stream.task: unknown key, from --set; did you mean 'stream.tasks'?"),
         (["--set", "learners.replay.memry=3"], "learners.replay.memry: unknown key"),
-        (["--set", "learners.replay.memory=0"], "learners.replay.memory: must be >= 1 items (got 0)"),
+        (["--set", "learners.replay.memory=0"], "learners.replay.memory: must be >= 1 items (got 0, from"),
         (["--set", "common.colour=3"], "common: must be settings of the learners plain, replay, macrocolumn"),
         (["--set", "sweep.replay.memory=3"], "sweep.replay.memory: must be a list of at least one value (got 3)"),
         (["--set", "sweep.replay.colour=[3]"], "sweep.replay.colour: must be the name of a setting"),
-        (["--set", "sweep.replay.memory=[0]"], "learners.replay.memory: must be >= 1 items (got 0)"),
-        (["--set", "stream.tasks=0"], "stream.tasks: must be >= 1 (got 0)"),
-        (["--set", "seeds=0"], "seeds: must be greater than or equal to 1"),
+        (["--set", "sweep.replay.memory=[0]"], "learners.replay.memory: must be >= 1 items (got 0, from"),
+        (["--set", "stream.tasks=0"], "stream.tasks: must be >= 1 (got 0, from --set)"),
+        (["--set", "seeds=0"], "seeds: must be >= 1"),
         (["--workers", "0"], "--workers: must be >= 1 (got 0)"),
         (["--set", "stream.kind=rotated", "--set", "stream.angles=[0, 360]"], "stream.tasks: unknown key"),
         (["--config", "other.toml"], "FILE: give it or --config, not both"),
@@ -329,7 +329,7 @@ def test_bad_settings(config: Path, words: list[str], line: str) -> None:
 
 def test_a_stream_that_repeats_a_task_is_refused_before_anything_runs(config: Path) -> None:
     config.write_text('[stream]\nkind = "split"\ngroups = [[0, 1], [1, 2]]\n')
-    assert "stream.groups: must have each class once; these occur more often (got [1])" in refused("run", config)
+    assert "stream.groups: must have each class once; these occur more often (got [1], from" in refused("run", config)
     config.write_text('[stream]\nkind = "split"\ngroups = [[0, 1], [2, 11]]\n')
     assert "stream.groups: must be classes of digits" in refused("run", config)
     assert not Path("runs").exists()

@@ -89,7 +89,7 @@ def test_make_takes_settings_from_everywhere(few: None, tmp_path: Path) -> None:
         ),
         (
             ["make", "digits", "--set", "camera.threshold_on=-1"],
-            "EventCamera.threshold_on: must be > 0 units of log-light (got -1.0)",
+            "camera.threshold_on: must be > 0 units of log-light (got -1.0, from --set)",
         ),
         (["make", "nmnist"], "dataset nmnist: is not computed; `neurosim datasets make` knows digits"),
         (

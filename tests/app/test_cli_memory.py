@@ -156,7 +156,7 @@ def test_what_cannot_be_is_refused_in_one_line(ran: dict[str, dict[str, Any]], t
     noise = ran["noise"]["run"]
     assert refused("store", "digitz").startswith("neurosim: dataset: unknown name 'digitz'; did you mean 'digits'?")
     assert refused("store", "--items", 0) == "neurosim: --items: must be >= 1 item (got 0)"
-    assert refused("noise", "--set", "sweep.noise=[2.0]").startswith("neurosim: sweep.noise.0: must be less than")
+    assert refused("noise", "--set", "sweep.noise=[2.0]").startswith("neurosim: sweep.noise[0]: must be >= 0 and <= 1")
     assert "use fewer units or modules" in refused("store", "--set", "column.units=1000000000")
     assert refused("recall", tmp_path / "none").startswith(f"neurosim: {tmp_path}/none: no such run folder")
     line = refused("recall", noise)

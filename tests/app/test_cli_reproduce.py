@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 from helpers.command import neurosim, refused, result_of
 
 from neurosim.app import write_page
+from neurosim.app.runs.frame.settings import settings_tree
 from neurosim.app.runs.presets.preset import FOLDER, beside, config_of, presets
 from neurosim.app.runs.train import run as training
 from neurosim.base.json_toml import read_json, read_toml
@@ -55,7 +56,7 @@ def test_the_kind_of_a_preset_takes_its_settings(name: str) -> None:
         tree = read_toml(path)
         for table, settings in tree.items():
             for key, value in settings.items():
-                assert json.loads(getattr(config, table).model_dump_json())[key] == value, f"{table}.{key}"
+                assert settings_tree(getattr(config, table))[key] == value, f"{table}.{key}"
 
 
 def test_a_run_has_the_published_figure_beside_its_own() -> None:

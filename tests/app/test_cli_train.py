@@ -174,8 +174,8 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
         (["digit"], "dataset: unknown name 'digit'; did you mean 'digits'?"),
         (["digits", "--set", "network.hiden=[4]"], "network.hiden: unknown key, from --set; did you mean 'network.hid"),
         (["digits", "--set", "network.neuron=LIFT"], "network.neuron: unknown name 'LIFT'; did you mean 'LIF'?"),
-        (["digits", "--set", "training.epochs=0"], "training.epochs: must be >= 1 (got 0)"),
-        (["digits", "--set", "augment.drop=2.0"], "augment.drop: must be >= 0 and < 1 (got 2.0)"),
+        (["digits", "--set", "training.epochs=0"], "training.epochs: must be >= 1 (got 0, from --set)"),
+        (["digits", "--set", "augment.drop=2.0"], "augment.drop: must be >= 0 and < 1 (got 2.0, from --set)"),
         (["digits", "--set", "validation.by=writer", *SMALL], "validation.by: the recordings do not say their writer"),
         (["--resume", "nowhere"], "nowhere: no such run folder"),
         ([], "no DATASET given"),
@@ -229,5 +229,5 @@ def test_default_settings_fit_their_sensor(name: str) -> None:
     info = catalog.module(name).INFO
     config = TrainConfig.configure(None, (), {"data.name": name})
     binning = config.binning(info.shape, 1.0)
-    net = SpikingNet(binning.shape, len(info.classes), config.network_spec(), binning.dt)
+    net = SpikingNet(binning.shape, len(info.classes), config.network, binning.dt)
     assert 1 < len(net.layers) <= 5 and binning.steps <= 100

@@ -22,6 +22,7 @@ from neurosim.app.runs.convert.text import write_text
 from neurosim.app.runs.frame.lifecycle import start
 from neurosim.app.runs.frame.terminal import printable
 from neurosim.base import NeurosimInputError
+from neurosim.base.plain import from_plain
 from neurosim.language import LanguageModel
 from neurosim.language.attention.huggingface import READERS
 from neurosim.language.attention.huggingface.config import CheckpointConfig
@@ -61,7 +62,7 @@ def hugging_face_folder(kind: str, folder: Path) -> None:
 def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     hugging_face_folder(kind, tmp_path / "model")
     options = RunOptions(out=tmp_path / "run", quiet=True)
-    result = start(Conversion(tmp_path / "model"), ConvertConfig.model_validate(BRIEF), options)
+    result = start(Conversion(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), options)
     assert isinstance(result, ConversionResult) and result.unit == "token" and result.tokens == 60
     assert result.bytes_per_token is not None and 2 < result.bytes_per_token < 6
     assert result.per_byte(result.loss) == pytest.approx((result.loss or 0) / result.bytes_per_token)
@@ -84,7 +85,7 @@ def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) 
     with pytest.raises(NeurosimInputError, match=r"prompt: must have tokens of 0 to 31999 \(got 32000\)"):
         write_text(tmp_path / "model", b"32000", Sampling(3), RunOptions(quiet=True))
     with pytest.raises(NeurosimInputError, match=r"has 32000 words and no tokenizer.json or tokenizer.model; add its"):
-        start(Conversion(tmp_path / "model"), ConvertConfig.model_validate(BRIEF), RunOptions(quiet=True))
+        start(Conversion(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), RunOptions(quiet=True))
 
 
 def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     (tmp_path / "rwkv_vocab_v20230424.txt").write_text(WORLD_LINES)
     text = write_text(tmp_path / "RWKV-x060.pth", b"and and", Sampling(3), RunOptions(quiet=True))
     assert text.prompt == "and and" and text.tokens == 3 and text.unit == "token"
-    brief = ConvertConfig.model_validate(BRIEF | {"calibration": {"windows": 2, "length": 16}})
+    brief = from_plain(ConvertConfig, BRIEF | {"calibration": {"windows": 2, "length": 16}})
     start(Conversion(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
 

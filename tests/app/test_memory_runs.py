@@ -17,6 +17,7 @@ from neurosim.app.runs.memory.items import MemoryItems, Raw
 from neurosim.app.runs.memory.learned import LEARNED, MEMORY, Learned
 from neurosim.app.runs.memory.result import RecallAtSize
 from neurosim.base import CapacityWarning, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.base.plain import from_plain
 from neurosim.data import write_state
 from neurosim.memory import SDR, ExpansionEncoder
 
@@ -28,7 +29,7 @@ SMALL = {
 
 
 def settings(**changes: Any) -> MemoryConfig:
-    return MemoryConfig.model_validate({"data": {"name": "digits"}, **SMALL, **changes})
+    return from_plain(MemoryConfig, {"data": {"name": "digits"}, **SMALL, **changes})
 
 
 def random_items(count: int, seed: int = 0, classes: int = 3) -> MemoryItems:
@@ -230,7 +231,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
     [
         (["code.active=4096"], "code.active: must be < code.size 4096 (got 4096)"),
         (["code.activ=4"], "code.activ: unknown key, from --set; did you mean 'code.active'?"),
-        (["column.units=0"], "column.units: must be greater than or equal to 1 (got 0, from --set)"),
+        (["column.units=0"], "column.units: must be >= 1 (got 0, from --set)"),
         (["column.form=2011"], "column.form: must be '2017' or '2010' (got 2011, from --set)"),
         (["sweep.noise=[]"], "sweep.noise: must hold at least one fraction (got ())"),
         (

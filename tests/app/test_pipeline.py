@@ -209,7 +209,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"data": {"tasks": [[0], [10]]}}, "data.tasks: class: must be in 0..9 (got 10)"),
     ({"data": {"tasks": [[0, 1], [1]]}}, "data.tasks: must have each class once; these occur more often (got 1)"),
     ({"data": {"tasks": [[0], []]}}, "data.tasks: task 2: must have at least one class (got none)"),
-    ({"data": {"tasks": [0, 1]}}, "data.tasks.0: must be a list (got 0"),
+    ({"data": {"tasks": [0, 1]}}, "data.tasks[0]: must be a list (got 0"),
     ({"data": {"limits": 3}}, "data.limits: unknown key"),
     (
         {"simulation": {"clock": "continuous"}},

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,29 +17,31 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
 
 from neurosim.app import open_run, read_metrics, record
 from neurosim.app.runs.frame import progress, provenance
 from neurosim.app.runs.frame.folder import config_hash
-from neurosim.app.runs.frame.settings import ConfigSource, Section, assignments, dotted_keys, nest, overlay, resolve
+from neurosim.app.runs.frame.settings import ConfigSource, assignments, dotted_keys, nest, overlay, resolve
 from neurosim.app.runs.score import score, wilson
 from neurosim.base import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from neurosim.base.atomic import write_bytes
 from neurosim.base.json_toml import read_json, read_toml, write_json
+from neurosim.base.rules import Count, Natural, Positive
 from neurosim.engine import Progress
 
 UNIT = "; numbers are in SI units, without the unit: 0.02"
 
 
-class Inner(Section):
-    neurons: int = Field(1000, ge=1)
-    tau_mem: float = Field(0.02, gt=0)
+@dataclass(frozen=True)
+class Inner:
+    neurons: Count = 1000
+    tau_mem: Positive = 0.02
     kind: str = "a"
 
 
-class Outer(Section):
-    seed: int = Field(0, ge=0)
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    seed: Natural = 0
     name: str
     liquid: Inner = Inner()
 
@@ -60,7 +63,7 @@ def settle(**tree: object) -> Outer:
         ({"liquid": {"neurons": "5"}}, "liquid.neurons: must be an integer (got '5', from file.toml)"),
         ({"liquid": {"neurons": 5.0}}, "liquid.neurons: must be an integer (got 5.0, from file.toml)"),
         ({"liquid": {"neurons": True}}, "liquid.neurons: must be an integer (got True, from file.toml)"),
-        ({"liquid": {"neurons": 0}}, "liquid.neurons: must be greater than or equal to 1 (got 0, from file.toml)"),
+        ({"liquid": {"neurons": 0}}, "liquid.neurons: must be >= 1 (got 0, from file.toml)"),
         ({"liquid": {"tau_mem": float("nan")}}, "liquid.tau_mem: must be a finite number (got nan, from file.toml)"),
         (
             {"liquid": 5},

@@ -119,7 +119,7 @@ def test_command_page_and_measures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        (["stream.window=0"], "stream.window: must be greater than 0"),
+        (["stream.window=0"], "stream.window: must be > 0"),
         (["pooler.passes=7"], r"pooler.passes: must be <= stream.passes 6 \(got 7\)"),
         (["pooler.density=0.0001"], "SpatialPooler.density: must let at least one of 256 columns win"),
         (["memory.permanence_increment=0.00001"], "TemporalMemory.permanence_increment: must be a multiple of 0.0001"),

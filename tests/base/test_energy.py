@@ -174,7 +174,7 @@ MEMORY = "[memory]\naccess_bits = 64\nsram = [[8, 1.0]]\ndram = [1.0, 2.0]\n"
             CHIP + ARITHMETIC,
             r"\[\[arithmetic\]\] with \[memory\], or \[synaptic_event\] \(got arithmetic\)",
         ),
-        (CHIP + ARITHMETIC.replace("int", "bool") + MEMORY, r"profile.arithmetic\[0\].type: must be one of float, int"),
+        (CHIP + ARITHMETIC.replace("int", "bool") + MEMORY, r"profile.arithmetic\[0\].type: must be 'float' or 'int'"),
         (CHIP + ARITHMETIC + MEMORY.replace("[[8, 1.0]]", "[[8, 1], [8, 2]]"), r"\[memory\] sram: must be \[\[bytes"),
         (CHIP + ARITHMETIC + MEMORY.replace("[[8, 1.0]]", "[]"), r"\[memory\] sram: must be \[\[bytes"),
         (CHIP + ARITHMETIC + MEMORY.replace("[1.0, 2.0]", "[2.0, 1.0]"), r"\[memory\] dram: must be \(low, high\)"),

@@ -84,7 +84,7 @@ def test_arrays_are_read_from_lists_and_checked() -> None:
         ({"name": "a", "layers": 1}, "Settings.layers: must be a list (got 1)"),
         ({"name": "a", "layers": [{"size": True}]}, "Settings.layers[0].size: must be an integer (got True)"),
         ({"name": "a", "layers": [{"size": 1, "tau": "x"}]}, "Settings.layers[0].tau: must be a number (got 'x')"),
-        ({"name": "a", "layers": [{"size": 1, "kind": "IF"}]}, "kind: must be one of LIF, LI (got 'IF')"),
+        ({"name": "a", "layers": [{"size": 1, "kind": "IF"}]}, "kind: must be 'LIF' or 'LI' (got 'IF')"),
         ({"name": "a", "bounds": [1]}, "Settings.bounds: must hold 2 values (got [1])"),
         ({"name": "a", "windows": 0.5}, "Settings.windows: must be an integer or"),
         ({"name": "a", "notes": {"x": "y"}}, "Settings.notes.x: must be a number (got 'y')"),

@@ -121,7 +121,7 @@ def test_the_file_of_a_run_answers_as_the_net() -> None:
         (("elm.memory=5", "attention.kind=gla"), "attention.kind: must be left out where elm.memory is given"),
         (("elm.memory=5", "members=2"), "members: must be 1 with elm.memory 5 (got 2)"),
         (("training.optimizer=adam",), "training.optimizer: unknown name 'adam'; did you mean 'adamw'?"),
-        (("elm.memory=5", "elm.dropout=1.0"), "elm.dropout: must be >= 0 and < 1 (got 1.0)"),
+        (("elm.memory=5", "elm.dropout=1.0"), "elm.dropout: must be >= 0 and < 1 (got 1.0, from --set)"),
     ],
 )
 def test_mistakes_are_named(sets: tuple[str, ...], words: str) -> None:

@@ -202,9 +202,8 @@ def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
 
 def _recipe(owner: type, options: CommandOptions) -> Any:
     """Return the parameters of a computed dataset. Later wins: defaults, --config, --set, --seed."""
-    from ...base.plain import from_plain
-    from ..runs.frame.config import section_of, sources_of
+    from ..runs.frame.config import sources_of
     from ..runs.frame.settings import resolve
 
     sources = sources_of(options.config, options.sets, options.given)
-    return from_plain(owner, resolve(section_of(owner), sources).model_dump())
+    return resolve(owner, sources)

@@ -72,8 +72,7 @@ def _all(name: str | None = None) -> list[Kind[Any, Any, Any]]:
 
 
 def _folder() -> Mapping[str, object]:
+    from ...base.schema import settings_schema
     from ...data.folder.options import FolderOptions
-    from ..runs.frame.config import section_of
 
-    tree: dict[str, object] = section_of(FolderOptions).json_schema()
-    return tree
+    return settings_schema(FolderOptions)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from ...base.errors import check_fields, lookup, require
 from ...base.plain import Record, from_plain
+from ...base.rules import Count, NotASetting
 from ...data.files.state import saved_values
 from .checkpoint import write_model
 from .kinds.softmax import CachedAttention
@@ -62,7 +64,7 @@ class LanguageTraining:
         seed: key of first weights and windows.
     """
 
-    steps: int = 1000
+    steps: Count = 1000
     batch: int = 16
     length: int = 128
     learning_rate: float = 4e-3
@@ -73,9 +75,9 @@ class LanguageTraining:
     objective: str = NEXT_TOKEN
     shares: Mapping[str, float] | None = None
     bidirectional: bool = False
-    held_out: float = 0.1
+    held_out: Annotated[float, NotASetting()] = 0.1
     every: int = 250
-    seed: int = 0
+    seed: Annotated[int, NotASetting()] = 0
 
     def check(self, size: int) -> None:
         """Check every value for a text of `size` bytes.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...base.errors import check_fields, lookup, require
+from ...base.rules import Natural, NotASetting
 from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
 from .coding import INT8
@@ -36,14 +38,14 @@ class Tuning:
         seed: key of the windows.
     """
 
-    steps: int = 200
+    steps: Natural = 200
     batch: int = 16
     length: int = 128
     learning_rate: float = 2e-4
     threshold_learning_rate: float = 2e-3
     weights: bool = True
-    price: float = 0.0
-    seed: int = 0
+    price: Annotated[float, NotASetting()] = 0.0
+    seed: Annotated[int, NotASetting()] = 0
 
     def check(self) -> None:
         """Check every value.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...base import plugins
 from ...base.errors import NeurosimInputError, require
 from ...base.random import rng_key
+from ...base.rules import NotASetting
 from .sources import Base, load
 from .tasks import Items, Problem, Scenario, Task, in_turn
 
@@ -210,8 +211,8 @@ class OneSource(StreamRecipe):
     """
 
     source: str = "digits"
-    root: str | None = None
-    options: Mapping[str, Any] | None = None
+    root: Annotated[str | None, NotASetting()] = None
+    options: Annotated[Mapping[str, Any] | None, NotASetting()] = None
 
     def base(self, windows: int = 10) -> Base:
         """Return the items; recordings are cut into `windows` windows."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...base.errors import check_fields, lookup, require
 from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
+from ...base.rules import NotASetting
 from ...data.spikes import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Progress, Result
@@ -88,7 +89,7 @@ class Liquid:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[int, ...], NotASetting()]
     neurons: int = 1000
     inhibitory: float = 0.2
     patches: int = 12
@@ -108,8 +109,8 @@ class Liquid:
     write_noise: float = 0.0
     read_noise: float = 0.0
     clock: float = 1e-3
-    seed: int = 0
-    gains: NDArray | None = None
+    seed: Annotated[int, NotASetting()] = 0
+    gains: Annotated[NDArray | None, NotASetting()] = None
 
     def __post_init__(self) -> None:
         integers = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
+from ...base.rules import NotASetting
 from ...data.files.state import Saved, check_finite
 from ...data.spikes import Recordings
 from .self_training import self_trained
@@ -64,7 +65,7 @@ class Readout:
     self_trained: bool = False
     penalty: float | None = None
     hidden: int = 512
-    seed: int = 0
+    seed: Annotated[int, NotASetting()] = 0
 
     def __post_init__(self) -> None:
         lookup(CLASSIFIERS, self.kind, "Readout.kind")

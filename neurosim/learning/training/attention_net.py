@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ...base.errors import require
+from ...base.errors import NeurosimInputError, require
 from ...language.attention.events import EventInput
 from ...language.attention.model import LanguageConfig, LanguageModel, MixerSpec
 from .classifier import READOUTS, Classifier, LayerActivity
@@ -34,6 +34,8 @@ class AttentionNet(Classifier):
         spec = spec or AttentionSpec()
         require(classes >= 2, "AttentionNet.classes", "must be at least 2", classes)
         self.spec = spec
+        if spec.kind is None:
+            raise NeurosimInputError("AttentionSpec.kind: must be the name of a kind of attention (got None)")
         layer = MixerSpec(spec.kind, spec.options or {})
         config = LanguageConfig(
             (layer,) * spec.layers,

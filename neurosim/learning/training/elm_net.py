@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ...base.errors import NeurosimInputError
 from ...memory.dendrites.elm import ELMUnits
 from ...network.network import Link, Network, Population, SpikeSource
 from ...network.windowed import Windowed
@@ -41,6 +42,8 @@ class ELMNet(Classifier):
     ) -> None:
         super().__init__(shape, classes, dt)
         spec = spec or ELMSpec()
+        if spec.memory is None:
+            raise NeurosimInputError("ELMSpec.memory: must be the number of memories (got None)")
         self.spec = spec
         self.elm = ELM(
             self.units,

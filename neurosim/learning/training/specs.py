@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ...base.errors import check_fields, lookup, require
+from ...base.rules import Count
 from ...base.values import check_unit
 
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
@@ -96,7 +97,7 @@ class AttentionSpec:
     """A stack of attention layers that reads recordings bin by bin; its answer is the mean of what it says after each.
 
     Attributes:
-        kind: of attention, a name of `attention.KINDS`.
+        kind: of attention, a name of `attention.KINDS`; None: no such network, in a config.
         options: of that kind.
         layers: number of layers.
         width, hidden: channels of the residual stream and of the feed-forward layers; hidden 0: no such layers.
@@ -109,7 +110,7 @@ class AttentionSpec:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    kind: str = "gla"
+    kind: str | None = "gla"
     options: dict[str, bool | int | float | str | None] | None = None
     layers: int = 2
     width: int = 64
@@ -130,7 +131,7 @@ class ELMSpec:
     """An Expressive Leaky Memory neuron; see `layers.elm.ELM`, which checks the values.
 
     Attributes:
-        memory: number of its leaky memories.
+        memory: number of its leaky memories; None: no such network, in a config.
         branches, synapses_per_branch: the form with branches, which sum neighbouring inputs; None: without.
         tau_syn: synaptic time constant, s.
         tau_min, tau_max: smallest and largest time constant of the memories, s; they are log-spaced.
@@ -142,7 +143,7 @@ class ELMSpec:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    memory: int = 100
+    memory: Count | None = 100
     branches: int | None = None
     synapses_per_branch: int | None = None
     tau_syn: float = 5e-3
@@ -153,9 +154,7 @@ class ELMSpec:
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        check_fields(
-            self, {"memory": ">= 1", "dropout": ">= 0 and < 1", "tau_syn tau_min tau_max gain": "> 0 and finite"}
-        )
+        check_fields(self, {"dropout": ">= 0 and < 1", "tau_syn tau_min tau_max gain": "> 0 and finite"})
 
 
 @dataclass(frozen=True)

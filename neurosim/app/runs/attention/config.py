@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from ....base.errors import lookup
 from ....base.plain import from_plain, to_plain
+from ....base.rules import Count, NotEmpty, Seed
 from ....language.attention.kinds import KINDS
 from ....language.attention.model import MixerSpec
 from ....language.attention.patterns import parse_pattern
 from ....language.attention.probe import ProbeTraining
 from ....language.attention.tasks import TASKS
 from ....language.attention.tasks.base import SequenceTask
-from ..frame.config import Count, RunConfig, Seed, section_of
-from ..frame.settings import Section
+from ..frame.config import RunConfig
 
 
-class TaskSettings(Section):
+@dataclass(frozen=True)
+class TaskSettings:
     """The task.
 
     Attributes:
@@ -28,10 +28,11 @@ class TaskSettings(Section):
     """
 
     name: str = "recall"
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
-class ProbeSettings(Section):
+@dataclass(frozen=True)
+class ProbeSettings:
     """The models.
 
     Attributes:
@@ -42,20 +43,14 @@ class ProbeSettings(Section):
         hidden: channels of the feed-forward layers; none without.
     """
 
-    kinds: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("softmax", "gla", "deltanet")
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    kinds: Annotated[tuple[str, ...], NotEmpty()] = ("softmax", "gla", "deltanet")
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     layers: Count | None = None
     width: Count = 64
     hidden: Count | None = None
 
 
-if TYPE_CHECKING:
-
-    class ProbeTrainingSettings(Section): ...
-else:
-    ProbeTrainingSettings = section_of(ProbeTraining)
-
-
+@dataclass(frozen=True, kw_only=True)
 class AttentionConfig(RunConfig):
     """Everything that decides the results of a comparison of attention kinds.
 
@@ -71,7 +66,7 @@ class AttentionConfig(RunConfig):
     seeds: Count = 3
     task: TaskSettings = TaskSettings()
     model: ProbeSettings = ProbeSettings()
-    training: ProbeTrainingSettings = ProbeTrainingSettings()
+    training: ProbeTraining = ProbeTraining()
 
     def build_task(self) -> SequenceTask:
         """Return the task.
@@ -93,12 +88,8 @@ class AttentionConfig(RunConfig):
         specs = [MixerSpec(name, self.model.options.get(name, {})) for name in names]
         return tuple(specs[i % len(specs)] for i in range(self.model.layers or len(specs)))
 
-    def build_training(self) -> ProbeTraining:
-        return ProbeTraining(**self.training.model_dump())
-
     def check(self) -> None:
         self.build_task()
-        self.build_training()
         for kinds in self.model.kinds:
             self.layers(kinds)
         for kind in self.model.options:

@@ -48,7 +48,7 @@ def work(run: Run[AttentionConfig, SequenceTask]) -> AttentionResult:
         sizes=task.sizes,
         chance=1 / task.outputs if task.measure == "accuracy" else 1.0,
         seed=config.seed,
-        steps=config.build_training().steps,
+        steps=config.training.steps,
         kinds=tuple(_kind(config, task, kinds, models[kinds]) for kinds in config.model.kinds),
     )
 
@@ -76,7 +76,7 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
         for seed in range(config.seed, config.seed + config.seeds)
     ]
     found: dict[str, list[TrainedProbe]] = {kinds: [] for kinds in config.model.kinds}
-    steps = config.build_training().steps
+    steps = config.training.steps
     with bar(f"training on {config.task.name}", "updates", run.options.quiet) as report:
         for number, cell in enumerate(cells):
 
@@ -88,7 +88,7 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
             if not result.is_file():
                 make_folder(cell.folder)
                 model = _model(config, task, cell.kinds, cell.seed)
-                training = ProbeRun(task, model, config.build_training(), cell.seed, cell.folder / STATE)
+                training = ProbeRun(task, model, config.training, cell.seed, cell.folder / STATE)
                 try:
                     state = training.run(on_progress)
                 except NeurosimError as error:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import create_model
-
-from ....base.errors import NeurosimInputError, lookup, require
+from ....base.errors import lookup, require
 from ....base.json_toml import read_toml
+from ....base.rules import Count, Seed
 from ....learning.continual.learners import LEARNERS, kind
 from ....learning.continual.streams import STREAMS
-from ..frame.config import Count, Energy, Seed, section_of, sources_of
+from ..frame.config import Energy, sources_of
 from ..frame.folder import CONFIG, RunFolder
-from ..frame.settings import ConfigSource, Section, check_tables, merge, overlay, resolve, table_of
+from ..frame.settings import ConfigSource, check_tables, keys_of, merge, overlay, resolve, settings_tree, table_of
 
 DEFAULT = ("plain", "joint", "replay")
 # Passes over a task of every learner that takes several, so that budgets are equal where none are given.
@@ -26,7 +25,8 @@ FILES = ("root", "options")  # settings of a stream that the table [data] has
 Tree = Mapping[str, Any]
 
 
-class StreamData(Section):
+@dataclass(frozen=True)
+class StreamData:
     """The recordings that the tasks are made from, by the keys of other runs.
 
     Attributes:
@@ -40,7 +40,8 @@ class StreamData(Section):
     options: dict[str, Any] | None = None
 
 
-class Head(Section):
+@dataclass(frozen=True)
+class Head:
     """Settings of the whole run.
 
     Attributes:
@@ -83,7 +84,7 @@ class ContinualConfig:
     def tree(self) -> dict[str, object]:
         """Return the settings as config.toml holds them."""
         tables = {"stream": dict(self.stream), "learners": {n: dict(s) for n, s in self.learners.items()}}
-        return {**self.head.model_dump(), **tables, "sweep": {n: dict(v) for n, v in self.sweep.items()}}
+        return {**settings_tree(self.head), **tables, "sweep": {n: dict(v) for n, v in self.sweep.items()}}
 
     @property
     def files(self) -> Tree:
@@ -91,7 +92,7 @@ class ContinualConfig:
         data = self.head.data
         if data is None:
             return {}
-        return {k: v for k, v in data.model_dump(exclude={"name"}).items() if v is not None}
+        return {k: v for k, v in vars(data).items() if k != "name" and v is not None}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -124,15 +125,6 @@ class Row:
     learner: str
     settings: Tree
     stream: Tree
-
-    def check(self) -> None:
-        """Raise `NeurosimInputError` where a value of the stream or the learner breaks its rule."""
-        STREAMS[self.stream["kind"]](**_without_kind(self.stream))
-        try:
-            kind(self.learner).SETTINGS(**self.settings)
-        except NeurosimInputError as error:
-            # The class says `ReplaySettings.memory: ...`; the user said learners.replay.
-            raise NeurosimInputError(f"learners.{self.learner}.{str(error).partition('.')[2]}") from None
 
 
 def configure(
@@ -182,12 +174,11 @@ def configure(
     require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
     rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), merged.get("data"), recipe)
     checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
-    tree = checked.model_dump()
-    stream = {"kind": stream_kind, **tree["stream"]}
-    config = ContinualConfig(Head(**{n: tree[n] for n in Head.model_fields}), stream, tree["learners"], sweep)
+    head = Head(**{name: getattr(checked, name) for name in keys_of(Head)})
+    stream = {"kind": stream_kind, **_values(checked.stream)}
+    settings = {name: _values(getattr(checked.learners, name)) for name in owners}
+    config = ContinualConfig(head, stream, settings, sweep)
     config = dataclasses.replace(config, rows=tuple(_rows(config)))
-    for row in config.rows:
-        row.check()
     _check_boundaries(config)
     return config
 
@@ -215,7 +206,8 @@ def stored(run: RunFolder) -> ContinualConfig:
     return configure(run.path / CONFIG)
 
 
-class Changeable(Section):
+@dataclass(frozen=True)
+class Changeable:
     """Settings of a finished run that can change."""
 
     energy: Energy = Energy()
@@ -230,7 +222,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     given = [key for source in sources for key in source.tree if key not in changeable]
     require(not given, str(run.path), "is a continual run, and nothing of it can change; leave these out", given)
     path = run.path / CONFIG
-    own = {key: value for key, value in read_toml(path).items() if key in Changeable.model_fields}
+    own = {key: value for key, value in read_toml(path).items() if key in keys_of(Changeable)}
     return resolve(Changeable, [ConfigSource(str(path), own), *sources])
 
 
@@ -252,9 +244,9 @@ def _rows(config: ContinualConfig) -> Iterator[Row]:
                 chosen[place][key] = value
                 words.append(f"{key} {_text(value)}")
             tables = {"stream": _without_kind(chosen["stream"]), "learners": {learner: chosen[learner]}}
-            tree = resolve(model, [ConfigSource("sweep", tables)]).model_dump()
-            stream = {"kind": config.stream["kind"], **tree["stream"], **config.files}
-            yield Row(", ".join(words), learner, tree["learners"][learner], stream)
+            point_settings = resolve(model, [ConfigSource("sweep", tables)])
+            stream = {"kind": config.stream["kind"], **_values(point_settings.stream), **config.files}
+            yield Row(", ".join(words), learner, _values(getattr(point_settings.learners, learner)), stream)
 
 
 def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: bool) -> dict[str, dict[str, list[Any]]]:
@@ -283,11 +275,18 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
 
 def _model(recipe: type, owners: Mapping[str, type]) -> Any:
     """Return the model of a config with this stream and these learners; other keys are errors."""
-    stream = section_of(recipe, without=FILES)
-    sections = {name: section_of(owner, without=()) for name, owner in owners.items()}
-    learners: Any = {name: (section, section()) for name, section in sections.items()}
-    table = create_model("Learners", __base__=Section, **learners)
-    return create_model("Continual", __base__=Head, stream=(stream, stream()), learners=(table, table()))
+    entries = [(name, owner, field(default_factory=owner)) for name, owner in owners.items()]
+    learners = make_dataclass("Learners", entries, frozen=True)
+    tables: list[tuple[str, type, Any]] = [
+        ("stream", recipe, field(default_factory=recipe)),
+        ("learners", learners, field(default_factory=learners)),
+    ]
+    return make_dataclass("Continual", tables, bases=(Head,), frozen=True)
+
+
+def _values(settings: object) -> dict[str, Any]:
+    """Return the values of a dataclass by key."""
+    return {name: getattr(settings, name) for name in keys_of(type(settings))}
 
 
 def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-from typing import Any, Literal
-
-from pydantic import create_model
-
-from ....base.schema import Schema
+from ....base.schema import Schema, SchemaMaker, settings_schema
 from ....learning.continual.learners import LEARNERS, kind
 from ....learning.continual.streams import STREAMS
-from ..frame.config import section_of
-from ..frame.settings import Section
-from .config import FILES, Head
+from .config import Head
 
 
 def schema() -> Schema:
@@ -22,17 +14,30 @@ def schema() -> Schema:
     Raises:
         NeurosimMissingError: learners need torch, which is not installed.
     """
-    streams: list[Any] = []
+    maker = SchemaMaker()
+    streams: list[Schema] = []
     for name, recipe in STREAMS.every().items():
-        # The first stream is that of a config without a kind.
-        default = name if not streams else ...
-        own: Any = {"kind": (Literal[name], default)}
-        streams.append(create_model(f"Stream_{name}", __base__=section_of(recipe, FILES), **own))
-    sections: Any = {name: (section_of(kind(name).SETTINGS), ...) for name in LEARNERS.every()}
-    fields: Any = {
-        "stream": (functools.reduce(operator.or_, streams), ...),
-        "learners": (create_model("Learners", __base__=Section, **sections), ...),
-        "common": (dict[str, Any], ...),
-        "sweep": (dict[str, dict[str, list[Any]]], ...),
+        table = maker.table(recipe)
+        tag = {"const": name, "description": "Kind of the stream."}
+        if not streams:  # the first stream is that of a config without a kind
+            tag["default"] = name
+        streams.append({**table, "properties": {**table["properties"], "kind": tag}})
+    learners = {name: maker.table(kind(name).SETTINGS) for name in LEARNERS.every()}
+    lists = {"type": "object", "additionalProperties": {"type": "array"}}
+    own = {
+        "stream": {"anyOf": streams, "description": "The tasks."},
+        "learners": {
+            "type": "object",
+            "description": "The learners, with their settings.",
+            "properties": learners,
+            "additionalProperties": False,
+        },
+        "common": {"type": "object", "description": "Settings of every learner that has them."},
+        "sweep": {
+            "type": "object",
+            "description": "Lists of values by the place they belong to: a learner, common or stream.",
+            "additionalProperties": lists,
+        },
     }
-    return create_model("Continual", __base__=Head, **fields).json_schema()
+    head = settings_schema(Head)
+    return {**head, "properties": {**head["properties"], **own}}

@@ -69,7 +69,7 @@ class Conversion(ConvertKind["ConvertConfig", "ConversionSource"]):
     def load(self, config: ConvertConfig, options: RunOptions) -> Inputs[ConversionSource]:
         from .run import load_to_convert
 
-        return load_to_convert(self.model, config, [config.code()], options, "convert")
+        return load_to_convert(self.model, config, [config.coding], options, "convert")
 
     def work(self, run: Run[ConvertConfig, ConversionSource]) -> ConvertResult:
         from .run import convert_model

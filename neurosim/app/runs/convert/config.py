@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 from ....base.errors import lookup, require
 from ....base.measure.profiles import find as find_profile
+from ....base.rules import Count, Natural, NotEmpty, Positive, Rule, Seed
 from ....language.attention.kinds import KINDS, options_of
 from ....language.attention.model import MixerSpec
 from ....language.attention.patterns import parse_pattern
@@ -16,15 +16,14 @@ from ....language.attention.train import LanguageTraining
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.model import Coding
 from ....language.conversion.tuning import Tuning
-from ..frame.config import Count, Energy, RunConfig, Seed, section_of
-from ..frame.settings import Section
+from ..frame.config import Energy, RunConfig
 
-Positive = Annotated[float, Field(gt=0)]
-Level = Annotated[int, Field(ge=1, le=127)]
-Many = Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+Level = Annotated[int, Rule(">= 1 and <= 127")]
+Many = Annotated[tuple[Positive, ...], NotEmpty()]
 
 
-class Text(Section):
+@dataclass(frozen=True)
+class Text:
     """The text.
 
     Attributes:
@@ -34,11 +33,12 @@ class Text(Section):
     """
 
     file: str | None = None
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    held_out: Annotated[float, Rule("> 0 and < 1")] = 0.1
     tokens: Count = 32768
 
 
-class CalibrationSettings(Section):
+@dataclass(frozen=True)
+class CalibrationSettings:
     """Text for the calibration of thresholds.
 
     Attributes:
@@ -49,7 +49,8 @@ class CalibrationSettings(Section):
     length: Count = 128
 
 
-class ReportSettings(Section):
+@dataclass(frozen=True)
+class ReportSettings:
     """Further measurements.
 
     Attributes:
@@ -58,11 +59,12 @@ class ReportSettings(Section):
         executed_tokens: tokens that also run by adding rows of weights, beside the simulated form.
     """
 
-    layer_tokens: Annotated[int, Field(ge=0)] | None = None
+    layer_tokens: Natural | None = None
     executed_tokens: Count = 512
 
 
-class CurveSettings(Section):
+@dataclass(frozen=True)
+class CurveSettings:
     """Points of the curve: a scheme's strengths.
 
     Attributes:
@@ -73,32 +75,14 @@ class CurveSettings(Section):
         tokens: number of predicted tokens at each point.
     """
 
-    schemes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("ternary", "qcfs", "stbif", "calibrated")
+    schemes: Annotated[tuple[str, ...], NotEmpty()] = ("ternary", "qcfs", "stbif", "calibrated")
     ks: Many = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
-    levels: Annotated[tuple[Level, ...], Field(strict=False, min_length=1)] = (3, 7, 15, 31, 63)
+    levels: Annotated[tuple[Level, ...], NotEmpty()] = (3, 7, 15, 31, 63)
     spikes: Many = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25)
     tokens: Count = 8192
 
 
-if TYPE_CHECKING:
-
-    class CodingSettings(Section):
-        shrink: float = 0.0
-
-    class TuningSettings(Section):
-        steps: int = 0
-
-    class TrainingSettings(Section): ...
-else:
-    CodingSettings = section_of(Coding, without=())
-
-    class TuningSettings(section_of(Tuning, without=("steps", "price", "seed"))):
-        steps: Annotated[int, Field(ge=0)] = 0
-
-    class TrainingSettings(section_of(LanguageTraining, without=("steps", "held_out", "seed"))):
-        steps: Count = 600  # about three minutes on two cores
-
-
+@dataclass(frozen=True, kw_only=True)
 class ConvertConfig(RunConfig):
     """Everything that decides a conversion's results.
 
@@ -115,22 +99,21 @@ class ConvertConfig(RunConfig):
 
     seed: Seed = 0
     text: Text = Text()
-    coding: CodingSettings = CodingSettings()
+    coding: Coding = Coding()
     calibration: CalibrationSettings = CalibrationSettings()
-    tuning: TuningSettings = TuningSettings()
+    tuning: Tuning = Tuning(steps=0)
     report: ReportSettings = ReportSettings()
     curve: CurveSettings = CurveSettings()
     energy: Energy = Energy()
 
     def code(self, **changed: Any) -> Coding:
         """Return the coding of the model, with some settings changed."""
-        return Coding(**(self.coding.model_dump() | changed))
+        return replace(self.coding, **changed)
 
     def tune(self, price: float) -> Tuning:
-        return Tuning(**self.tuning.model_dump(), price=price, seed=self.seed)
+        return replace(self.tuning, price=price, seed=self.seed)
 
     def check(self) -> None:
-        self.code()
         for scheme in self.curve.schemes:
             lookup(SCHEMES, scheme, "curve.schemes")
         if self.tuning.steps:
@@ -139,7 +122,8 @@ class ConvertConfig(RunConfig):
         find_profile(self.energy.profile)
 
 
-class Layers(Section):
+@dataclass(frozen=True)
+class Layers:
     """Layers of one kind in a hybrid.
 
     Attributes:
@@ -149,11 +133,12 @@ class Layers(Section):
     """
 
     kind: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     count: Count = 1
 
 
-class Model(Section):
+@dataclass(frozen=True)
+class Model:
     """The language model that is trained.
 
     Attributes:
@@ -168,7 +153,7 @@ class Model(Section):
     kind: str = "gated_deltanet"
     options: dict[str, bool | int | float | str | None] | None = None
     pattern: str | None = None
-    stack: Annotated[tuple[Layers, ...], Field(strict=False)] = ()
+    stack: tuple[Layers, ...] = ()
     layers: Count | None = None
     width: Count = 144
     hidden: Count | None = 384
@@ -221,6 +206,7 @@ def _current(kind: str, options: Mapping[str, Any] | None) -> Mapping[str, objec
     return options
 
 
+@dataclass(frozen=True, kw_only=True)
 class LmConfig(RunConfig):
     """Everything that decides the training of a language model.
 
@@ -235,7 +221,7 @@ class LmConfig(RunConfig):
     seed: Seed = 0
     text: Text = Text()
     model: Model = Model()
-    training: TrainingSettings = TrainingSettings()
+    training: LanguageTraining = LanguageTraining(steps=600)  # about three minutes on two cores
     energy: Energy = Energy()
 
     def check(self) -> None:
@@ -243,4 +229,4 @@ class LmConfig(RunConfig):
         find_profile(self.energy.profile)
 
     def schedule(self) -> LanguageTraining:
-        return LanguageTraining(**self.training.model_dump(), held_out=self.text.held_out, seed=self.seed)
+        return replace(self.training, held_out=self.text.held_out, seed=self.seed)

@@ -109,7 +109,7 @@ def convert_model(run: ConvertRun) -> ConversionResult:
     """Convert a model, and measure it beside the dense one; the folder then holds the converted model."""
     source = run.inputs
     with run.time("convert"):
-        converted = make(run, run.config.code())
+        converted = make(run, run.config.coding)
     result = _measured(run, converted)
     execution = _executed(run, converted)
     write_converted(run.path / MODEL, converted)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-
-from pydantic import Field, create_model
+from typing import Any, TypeVar
 
 from ....base.errors import NeurosimInputError
 from ....base.json_toml import read_toml
+from ....base.rules import Count
+from ....base.schema import Schema, settings_schema
 from ....data import catalog
 from ....data.catalog import FOLDER
 from ....engine.compile.memory import free_memory
 from .folder import CONFIG, RunFolder
-from .settings import ConfigSource, Section, assignments, merge, nest, overlay, resolve
+from .settings import ConfigSource, assignments, keys_of, merge, nest, overlay, resolve, settings_tree
 
 C = TypeVar("C", bound="RunConfig")
-# Seeds are keys of 63 bits, the range of TOML's integers.
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Count = Annotated[int, Field(ge=1)]
 
 
-class Data(Section):
+@dataclass(frozen=True)
+class Data:
     """Which recordings.
 
     Attributes:
@@ -61,7 +58,8 @@ class Data(Section):
         return catalog.describe(self.name, self.root, self.options)
 
 
-class Energy(Section):
+@dataclass(frozen=True)
+class Energy:
     """Settings of the energy estimates.
 
     Attributes:
@@ -71,23 +69,8 @@ class Energy(Section):
     profile: str = "horowitz45"
 
 
-def section_of(owner: type, without: Sequence[str] = ()) -> Any:
-    """Return a section with the parameters of a dataclass, whose class checks the values; a dataclass is a section."""
-    hints = typing.get_type_hints(owner)
-    fields: Any = {}
-    for f in dataclasses.fields(owner):
-        kind: Any = hints[f.name]
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            inner = section_of(kind)
-            fields[f.name] = (inner, inner())
-        elif f.name not in without:
-            fields[f.name] = (kind, f.default)
-    section = create_model(owner.__name__, __base__=Section, **fields)
-    section.documented = owner
-    return section
-
-
-class RunConfig(Section):
+@dataclass(frozen=True)
+class RunConfig:
     """Base of the settings that decide the results of a run; each kind of run derives its own."""
 
     @classmethod
@@ -110,7 +93,7 @@ class RunConfig(Section):
         """
         sources = sources_of(file, sets, given or {})
         tree = merge(sources)
-        if "data" in cls.model_fields:
+        if "data" in keys_of(cls):
             known = _dataset(tree.get("data"))
         else:
             known = None
@@ -132,8 +115,8 @@ class RunConfig(Section):
         path = run.path / CONFIG
         own = ConfigSource(str(path), read_toml(path))
         changed = resolve(cls, [own, *sources])
-        before = dict(_leaves(resolve(cls, [own]).model_dump()))
-        for key, value in _leaves(changed.model_dump()):
+        before = dict(_leaves(settings_tree(resolve(cls, [own]))))
+        for key, value in _leaves(settings_tree(changed)):
             if value != before[key] and key.split(".")[0] not in changeable:
                 raise NeurosimInputError(
                     f"{key}: the run has {before[key]!r} and cannot change (got {value!r}); run it again"
@@ -150,6 +133,11 @@ class RunConfig(Section):
     def defaults_beside(cls, tree: Mapping[str, object], dataset: catalog.Dataset) -> Mapping[str, object]:
         """Return the settings that suit a dataset where those of `tree` are given."""
         return cls.defaults(dataset)
+
+    @classmethod
+    def json_schema(cls) -> Schema:
+        """Return the JSON Schema of a file with these settings."""
+        return settings_schema(cls)
 
     def check(self) -> None:
         """Check what no section alone can, before any file is read or written.
@@ -171,19 +159,6 @@ def _dataset(data: object) -> catalog.Dataset | None:
         return None
     known = root if isinstance(root, str) else None
     return catalog.describe(name, known, options if isinstance(options, Mapping) else None)
-
-
-def check_sections(builds: Mapping[str, Callable[[], object]]) -> None:
-    """Build what each section describes, so that its class checks the values before any file is read or written.
-
-    Raises:
-        NeurosimInputError: the first error, with the section's name in place of the class's.
-    """
-    for section, build in builds.items():
-        try:
-            build()
-        except NeurosimInputError as error:
-            raise NeurosimInputError(f"{section}.{str(error).partition('.')[2]}") from None
 
 
 def check_memory(need: int, problem: str, remedy: str) -> None:

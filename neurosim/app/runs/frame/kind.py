@@ -23,7 +23,7 @@ from .config import RunConfig
 from .facts import Overview
 from .folder import RunFolder, check_unchanged
 from .options import RunOptions
-from .settings import ConfigSource
+from .settings import ConfigSource, settings_tree
 from .timings import Timings
 
 if TYPE_CHECKING:
@@ -183,8 +183,7 @@ class Kind(Generic[C, T, R]):
 
     def settings(self, config: C) -> Mapping[str, object]:
         """Return the tree of settings that config.toml holds."""
-        tree: Any = config
-        return tree.model_dump()  # type: ignore[no-any-return]
+        return settings_tree(config)
 
     def stored(self, folder: RunFolder) -> C:
         """Return the settings that the folder of a run holds."""

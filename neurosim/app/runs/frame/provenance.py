@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .... import __version__
 
-PACKAGES = ("numpy", "numba", "h5py", "scikit-learn", "safetensors", "pydantic", "click")
+PACKAGES = ("numpy", "numba", "h5py", "scikit-learn", "safetensors", "click")
 
 
 def now() -> str:

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import UnionType
-from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
+from dataclasses import Field, dataclass, fields, is_dataclass
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from ....base.errors import NeurosimFormatError, NeurosimInputError, nearest, unit_hint
+from ....base.errors import NeurosimFormatError, NeurosimInputError, nearest
 from ....base.json_toml import parse_toml
-from ....base.schema import DIALECT, Schema, attribute_docs, first_paragraph
+from ....base.plain import Reader, missing_keys, to_plain
+from ....base.rules import bare, hints_of, is_setting, options_of
 
 Tree = Mapping[str, object]
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
-def _with_docs(schema: dict[str, Any], model: type[Section]) -> None:
-    """Add the meaning of each key to the JSON Schema of a section, from docstrings."""
-    docs = {**(attribute_docs(model.documented) if model.documented else {}), **attribute_docs(model)}
-    schema.pop("required", None)
-    schema["description"] = first_paragraph(model.documented or model)
-    for name, entry in schema.get("properties", {}).items():
-        entry.pop("title", None)
-        if name in docs:
-            entry["description"] = docs[name]
+def keys_of(owner: type) -> dict[str, Field[Any]]:
+    """Return the fields of a dataclass that are keys of a table, by name."""
+    hints = hints_of(owner)
+    return {each.name: each for each in fields(owner) if each.init and is_setting(hints[each.name])}
 
 
-class Section(BaseModel):
-    """A table of a config: an unknown key is an error, "5" is not a number, and 5.0 is not an integer."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_with_docs
-    )
-    # The dataclass that a section has the parameters of.
-    documented: ClassVar[type | None] = None
-
-    @classmethod
-    def json_schema(cls) -> Schema:
-        """Return the JSON Schema of a file with these tables.
-
-        Nothing is required: what a file lacks may come from the command line.
-        """
-        return {"$schema": DIALECT, **cls.model_json_schema()}
+def settings_tree(settings: object) -> dict[str, Any]:
+    """Return the settings of a dataclass as a plain tree, as config.toml holds them."""
+    tree = {}
+    for name in keys_of(type(settings)):
+        value = getattr(settings, name)
+        tree[name] = settings_tree(value) if is_dataclass(value) else to_plain(value, name)
+    return tree
 
 
 @dataclass(frozen=True)
@@ -59,26 +45,81 @@ class ConfigSource:
     tree: Tree
 
 
-def resolve(model: type[M], sources: Sequence[ConfigSource]) -> M:
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong with a key, by its dotted name."""
+
+    name: str
+    error: NeurosimInputError | None = None
+    missing: bool = False
+
+    @property
+    def unknown(self) -> bool:
+        return self.error is None and not self.missing
+
+
+class _SettingsReader(Reader):
+    """Reads a config to its end, although keys are wrong, and notes what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: list[_Problem] = []
+
+    def keys(self, kind: type) -> Mapping[str, Field[Any]]:
+        return keys_of(kind)
+
+    def at(self, name: str, key: str) -> str:
+        return f"{name}.{key}" if name else key
+
+    def value(self, kind: Any, tree: Any, name: str) -> Any:
+        if isinstance(tree, float) and not math.isfinite(tree):
+            raise NeurosimInputError(f"{name}: must be a finite number (got {tree!r})")
+        return super().value(kind, tree, name)
+
+    def check_names(self, tree: Tree, known: Mapping[str, Field[Any]], name: str, default: object) -> None:
+        self.problems += [_Problem(self.at(name, key)) for key in tree if key not in known]
+        if default is None:
+            self.problems += [_Problem(self.at(name, key), missing=True) for key in missing_keys(tree, known)]
+
+    def field(self, field: Field[Any], hint: Any, tree: Any, name: str) -> Any:
+        try:
+            return super().field(field, hint, tree, name)
+        except NeurosimInputError as error:
+            self.problems.append(_Problem(name, error))
+            return None
+
+    def make(self, kind: type, values: Tree, name: str, default: object) -> Any:
+        if self.problems:
+            return None
+        try:
+            return super().make(kind, values, name, default)
+        except NeurosimInputError as error:
+            # The class says `TrainingSpec.epochs: ...`; the user said training.
+            text = self.at(name, str(error).partition(".")[2])
+            self.problems.append(_Problem(text.partition(":")[0], NeurosimInputError(text)))
+            return None
+
+
+def resolve(owner: type[T], sources: Sequence[ConfigSource]) -> T:
     """Return the config of `sources`, where later ones win.
 
     Raises:
         NeurosimInputError: the first key that breaks its rule, and the number of further ones.
     """
-    check_tables(sources, model)
-    try:
-        return model.model_validate(merge(sources))
-    except ValidationError as error:
-        raise NeurosimInputError(_explain(model, error, sources)) from None
+    check_tables(sources, owner)
+    reader = _SettingsReader()
+    config = reader.record(owner, merge(sources), "")
+    if reader.problems:
+        raise NeurosimInputError(_explain(owner, reader.problems, sources))
+    return cast(T, config)
 
 
-def check_tables(sources: Sequence[ConfigSource], model: type[BaseModel], prefix: str = "") -> None:
-    """Raise for a value in the place of a table of `model`: another source's table would replace it without a word.
+def check_tables(sources: Sequence[ConfigSource], owner: type, prefix: str = "") -> None:
+    """Raise for a value in the place of a table of `owner`: another source's table would replace it without a word.
 
     Raises:
         NeurosimInputError: the first such key.
     """
-    for name, inner in _tables(model).items():
+    for name, inner in _tables(owner).items():
         leaf = next(dotted_keys(inner, f"{prefix}{name}."))
         given = [ConfigSource(s.name, table_of(s, name, prefix + name, leaf)) for s in sources if name in s.tree]
         check_tables(given, inner, f"{prefix}{name}.")
@@ -104,19 +145,15 @@ def table_of(source: ConfigSource, key: str, name: str, leaf: str) -> Tree:
     return value
 
 
-def _tables(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Return the models of the tables of a model, by key."""
+def _tables(owner: type) -> dict[str, type]:
+    """Return the dataclasses of the tables of a dataclass, by key."""
     found = {}
-    for name, field in model.model_fields.items():
+    hints = hints_of(owner)
+    for name in keys_of(owner):
         # A tuple of tables is no table.
-        union = get_origin(field.annotation) in (Union, UnionType)
-        if union:
-            kinds = get_args(field.annotation)
-        else:
-            kinds = (field.annotation,)
-        table = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
-        if table is not None:
-            found[name] = table
+        tables = [option for option in map(bare, options_of(hints[name])) if is_dataclass(option)]
+        if tables:
+            found[name] = cast(type, tables[0])
     return found
 
 
@@ -188,39 +225,27 @@ def _value(text: str) -> Any:
     return read["value"] if len(read) == 1 else text
 
 
-def _explain(model: type[BaseModel], error: ValidationError, sources: Sequence[ConfigSource]) -> str:
-    problems = error.errors()
+def _explain(owner: type, problems: Sequence[_Problem], sources: Sequence[ConfigSource]) -> str:
     # An unknown key is often a misspelt one, and the cause of a missing one.
-    first = min(problems, key=lambda p: p["type"] != "extra_forbidden")
-    keys = [str(part) for part in first["loc"]]
-    dotted = ".".join(keys)
+    first = min(problems, key=lambda problem: not problem.unknown)
+    dotted = first.name
     if len(problems) > 1:
         more = f" (and {len(problems) - 1} more)"
     else:
         more = ""
-    if first["type"] == "missing":
+    if first.missing:
         # A table is not one value: `data.name` where `data` is missing.
-        leaf = next((key for key in _required(model) if key == dotted or key.startswith(f"{dotted}.")), dotted)
+        leaf = next((key for key in _required(owner) if key == dotted or key.startswith(f"{dotted}.")), dotted)
         return f"{dotted}: is missing; give it in the config or with --set {leaf}=...{more}"
+    keys = re.sub(r"\[\d+\]", "", dotted).split(".")
     source = _source(keys, sources)
-    if first["type"] == "extra_forbidden":
-        return f"{dotted}: unknown key, {source}; {_nearest(model, keys)}{more}"
-    if first["type"] == "float_type":
-        hint = unit_hint(first["input"])
-    else:
-        hint = ""
-    return f"{dotted}: {_rule(first)} (got {first['input']!r}, {source}){hint}{more}"
-
-
-def _rule(problem: Any) -> str:
-    if problem["type"] == "model_type":
-        return "must be a table of settings"
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    return (
-        text.replace("Input should be", "must be")
-        .replace("a valid ", "a ")
-        .replace("must be a integer", "must be an integer")
-    )
+    if first.error is None:
+        return f"{dotted}: unknown key, {source}; {_nearest(owner, keys)}{more}"
+    text = str(first.error)
+    if "(got" in text:
+        rule, closing, hint = text.rpartition(")")
+        text = f"{rule}, {source}{closing}{hint}"
+    return f"{text}{more}"
 
 
 def _source(keys: Sequence[str], sources: Sequence[ConfigSource]) -> str:
@@ -240,9 +265,9 @@ def _has(tree: Any, keys: Sequence[str]) -> bool:
     return True
 
 
-def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
+def _nearest(owner: type, keys: Sequence[str]) -> str:
     """Suggest a key with a similar name, in this table or anywhere."""
-    every = list(dotted_keys(model))
+    every = list(dotted_keys(owner))
     dotted = ".".join(keys)
     table = ".".join(keys[:-1])
     # `lr` of `learning_rate`.
@@ -261,21 +286,20 @@ def _nearest(model: type[BaseModel], keys: Sequence[str]) -> str:
     return f"choose from {', '.join(siblings)}"
 
 
-def _required(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _required(owner: type, prefix: str = "") -> Iterator[str]:
     """Yield every key that a config must have."""
-    for name, field in model.model_fields.items():
-        if field.is_required():
-            kind = field.annotation
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from _required(kind, f"{prefix}{name}.")
-            else:
-                yield prefix + name
+    tables = _tables(owner)
+    for name in missing_keys({}, keys_of(owner)):
+        if name in tables:
+            yield from _required(tables[name], f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
-def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def dotted_keys(owner: type, prefix: str = "") -> Iterator[str]:
     """Yield every key that a config may have: `seed`, `data.name`, ..."""
-    tables = _tables(model)
-    for name in model.model_fields:
+    tables = _tables(owner)
+    for name in keys_of(owner):
         if name in tables:
             yield from dotted_keys(tables[name], f"{prefix}{name}.")
         else:

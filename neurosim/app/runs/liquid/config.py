@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import BeforeValidator
+from dataclasses import dataclass, replace
 
 from ....base.measure.profiles import find as find_profile
+from ....base.rules import Seed
 from ....data import catalog
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.readout import Readout
-from ..frame.config import Data, Energy, RunConfig, Seed, check_memory, check_sections, section_of
-from ..frame.settings import Section
+from ..frame.config import Data, Energy, RunConfig, check_memory
 
 # Bytes a synapse takes while a liquid is built: its point in the sensor, its unit, target and weight, and copies.
 INPUT_SYNAPSE_BYTES = 120
 RECURRENT_SYNAPSE_BYTES = 60
-# TOML has lists, not tuples. The class checks the numbers.
-Windows = Annotated["int | tuple[int, ...]", BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
-
-if TYPE_CHECKING:
-
-    class LiquidSettings(Section): ...
-
-    class ReadoutSettings(Section): ...
-else:
-    LiquidSettings = section_of(Liquid, without=("shape", "seed", "gains"))
-
-    class ReadoutSettings(section_of(Readout, without=("seed", "windows"))):
-        windows: Windows = Readout.windows
+ANY_SENSOR = (1,)  # until the recordings are known
 
 
+@dataclass(frozen=True, kw_only=True)
 class LiquidConfig(RunConfig):
     """Everything that decides a run's results.
 
@@ -45,26 +32,24 @@ class LiquidConfig(RunConfig):
 
     seed: Seed = 0
     data: Data
-    liquid: LiquidSettings = LiquidSettings()
-    readout: ReadoutSettings = ReadoutSettings()
+    liquid: Liquid = Liquid(ANY_SENSOR)
+    readout: Readout = Readout()
     energy: Energy = Energy()
 
     def build_liquid(self, shape: tuple[int, ...]) -> Liquid:
         """Return the liquid for a sensor of this shape."""
-        return Liquid(shape, seed=self.seed, **self.liquid.model_dump())
+        return replace(self.liquid, shape=shape, seed=self.seed)
 
     def build_readout(self) -> Readout:
         """Return the readout, untrained."""
-        return Readout(seed=self.seed, **self.readout.model_dump())
+        return replace(self.readout, seed=self.seed)
 
     @classmethod
     def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
         return dataset.defaults
 
     def check(self) -> None:
-        shape = self.data.describe().shape
-        check_sections({"liquid": lambda: self.build_liquid(shape), "readout": self.build_readout})
-        liquid = self.build_liquid(shape)
+        liquid = self.build_liquid(self.data.describe().shape)
         inputs = liquid.patches * liquid.patch_synapses
         recurrent = liquid.in_degree
         check_memory(

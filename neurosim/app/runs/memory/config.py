@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
-
-from pydantic import Field
 
 from ....base.errors import NeurosimInputError, require
 from ....base.measure.profiles import find as find_profile
+from ....base.rules import Count, Fraction, Natural, Positive, Rule, Seed
 from ....data.catalog import Dataset
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.selection import Selection
-from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_memory
-from ..frame.settings import Section
+from ..frame.config import Data, Energy, RunConfig, check_memory
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
 IMAGES: Mapping[str, object] = {"code": {"size": 8192}, "column": {"units": 4096, "modules": 8, "exponent": 8.0}}
 # What each dataset needs to become good SDRs; chosen on training recordings alone.
@@ -28,7 +26,8 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-class Code(Section):
+@dataclass(frozen=True)
+class Code:
     """The encoding of an item as an SDR; see `runs.memory.items` and `sdr.ExpansionEncoder`.
 
     Attributes:
@@ -38,14 +37,15 @@ class Code(Section):
     """
 
     windows: Count = 1
-    smooth: Annotated[int, Field(ge=0)] = 1
-    smooth_time: Annotated[int, Field(ge=0)] = 0
+    smooth: Natural = 1
+    smooth_time: Natural = 0
     size: Count = 4096
     active: Count = 64
     fan: Count = 16
 
 
-class Column(Section):
+@dataclass(frozen=True)
+class Column:
     """The macrocolumn; see `macrocolumn.Macrocolumn` and `macrocolumn.Selection`.
 
     Attributes:
@@ -57,11 +57,11 @@ class Column(Section):
 
     modules: Count = 32
     units: Count = 256
-    exponent: Annotated[float, Field(gt=0)] = 4.0
+    exponent: Positive = 4.0
     form: Literal["2017", "2010"] = "2017"
     g_min: Fraction = 0.5
-    gamma: Annotated[float, Field(gt=0)] = 2.0
-    chi: Annotated[float, Field(ge=0)] = 100.0
+    gamma: Positive = 2.0
+    chi: Annotated[float, Rule(">= 0")] = 100.0
     known: Fraction = 0.7
 
     @property
@@ -70,7 +70,8 @@ class Column(Section):
         return float(self.known**self.exponent)
 
 
-class Sweep(Section):
+@dataclass(frozen=True)
+class Sweep:
     """The measurements.
 
     Attributes:
@@ -84,10 +85,11 @@ class Sweep(Section):
     probes: Count = 300
     points: Count = 8
     random: Count = 50_000
-    noise: Annotated[tuple[Fraction, ...], Field(strict=False)] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    noise: tuple[Fraction, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     repeats: Count = 5
 
 
+@dataclass(frozen=True, kw_only=True)
 class MemoryConfig(RunConfig):
     """Everything that decides a memory's results.
 

@@ -12,14 +12,14 @@ from ....base.errors import NeurosimInputError, lookup, require
 from ....base.json_toml import read_toml
 from ....base.measure.profiles import find as find_profile
 from ....base.plugins import import_file
-from ....base.schema import Schema
+from ....base.schema import Schema, settings_schema
 from ....engine.description import parse
 from ....engine.description.description import Description
 from ....engine.description.parse import LISTS, parse_description
 from ....network.neurons.base import Neuron
 from ..frame.config import Energy, sources_of
 from ..frame.folder import CONFIG, RunFolder
-from ..frame.settings import ConfigSource, Section, merge, overlay, resolve, table_of
+from ..frame.settings import ConfigSource, merge, overlay, resolve, table_of
 
 # Neurons of the user's own and the files that define them, by the name of the class.
 Models = Mapping[str, tuple[type[Neuron], Path]]
@@ -42,7 +42,8 @@ class NetworkConfig:
     models: Mapping[str, Path] = field(default_factory=dict)
 
 
-class NetworkEnergy(Section):
+@dataclass(frozen=True)
+class NetworkEnergy:
     """The settings that can still change when a network has run.
 
     Attributes:
@@ -57,7 +58,7 @@ def schema() -> Schema:
     from ....engine.description.schema import schema as of_network  # needs every model
 
     tree = of_network()
-    return {**tree, "properties": {**tree["properties"], "energy": Energy.json_schema()}}
+    return {**tree, "properties": {**tree["properties"], "energy": settings_schema(Energy)}}
 
 
 def is_network(file: Path | None) -> bool:

@@ -6,28 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import BeforeValidator
 
 from ....base.errors import NeurosimInputError, lookup, require
 from ....base.json_toml import read_toml
-from ....base.schema import Schema
+from ....base.rules import Count
+from ....base.schema import Schema, settings_schema
 from ....engine.compile.windows import compile_windows
 from ....engine.description.description import Description
 from ....engine.description.parse import is_network
 from ....network.network import Population, SpikeSource
 from ....network.windowed import Windowed
-from ..frame.config import Count, Data
-from ..frame.settings import ConfigSource, Section, resolve
+from ..frame.config import Data
+from ..frame.settings import ConfigSource, resolve
 from ..network.config import Models, NetworkConfig, merged, of_tree
 from ..network.config import schema as schema_of_network
 
 LABEL = "label"
-# TOML has lists, not tuples.
-Tasks = Annotated[tuple[list[int | str], ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+Tasks = tuple[list[int | str], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
 class PipelineData(Data):
     """Which recordings, and their way through the network.
 
@@ -53,7 +51,8 @@ class PipelineData(Data):
     save_every: Count = 100
 
 
-class _Tables(Section):
+@dataclass(frozen=True)
+class _Tables:
     data: PipelineData
 
 
@@ -114,7 +113,7 @@ class PipelineConfig:
 def schema() -> Schema:
     """Return the JSON Schema of a file that `configure` reads."""
     tree = schema_of_network()
-    return {**tree, "properties": {"data": PipelineData.json_schema(), **tree["properties"]}}
+    return {**tree, "properties": {"data": settings_schema(PipelineData), **tree["properties"]}}
 
 
 def is_pipeline(file: Path | None) -> bool:

@@ -23,6 +23,7 @@ from ..data import Splits
 from ..frame.folder import SPIKES
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
+from ..frame.settings import settings_tree
 from ..network.nir import export_nir
 from ..network.run import ARRAYS, model_files
 from ..network.run import settings as settings_of_network
@@ -63,7 +64,7 @@ def load(config: PipelineConfig, options: RunOptions, nir: Path | None) -> Input
 
 def settings(config: PipelineConfig) -> Mapping[str, object]:
     """Return the settings as config.toml holds them."""
-    return {**settings_of_network(config.network)[0], "data": config.data.model_dump()}
+    return {**settings_of_network(config.network)[0], "data": settings_tree(config.data)}
 
 
 def prepare(run: PipelineRun) -> None:

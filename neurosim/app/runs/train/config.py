@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import Annotated, Literal
 
 from ....base.errors import NeurosimInputError, require
 from ....base.measure.profiles import find as find_profile
+from ....base.plain import from_plain
+from ....base.rules import Count, Natural, Rule, Seed
 from ....data.catalog import Dataset
 from ....learning.training.augment import Augment
 from ....learning.training.binning import Binning
 from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
-from ..frame.config import Count, Data, Energy, RunConfig, Seed, check_sections, section_of
-from ..frame.settings import ConfigSource, Section, overlay, resolve
+from ..frame.config import Data, Energy, RunConfig
+from ..frame.settings import ConfigSource, overlay, resolve, settings_tree
 from ..liquid.config import LiquidConfig
 
 SPEAKER = "speaker"
 APART = "apart"
-Seconds = Annotated[float, Field(gt=0)]
 # What suits each dataset; chosen on validation parts of the training recordings alone (benchmarks/training.py).
 CAMERA: Mapping[str, object] = {
     "bins": {"dt": 0.015, "duration": 0.315},
@@ -88,7 +88,8 @@ def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
     return {**CAMERA, "bins": bins}
 
 
-class Bins(Section):
+@dataclass(frozen=True)
+class Bins:
     """Settings of the binning of recordings into tensors; see `training.Binning`.
 
     Attributes:
@@ -98,13 +99,14 @@ class Bins(Section):
         most: maximum number of events of a unit in a bin; 0: no maximum.
     """
 
-    dt: Seconds = 0.01
-    duration: Seconds | None = None
+    dt: Annotated[float, Rule("> 0 s")] = 0.01
+    duration: Annotated[float, Rule("> 0 s")] | None = None
     pool: Count = 1
-    most: Annotated[int, Field(ge=0)] = 1
+    most: Natural = 1
 
 
-class Validation(Section):
+@dataclass(frozen=True)
+class Validation:
     """The part of the training recordings that decides when to stop and which network to keep.
 
     Attributes:
@@ -116,13 +118,14 @@ class Validation(Section):
         held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
     """
 
-    fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    fraction: Annotated[float, Rule(">= 0 and < 1")] = 0.1
     speakers: Literal["apart", "shared"] = "apart"
     by: str | None = None
     held_out_speaker: int | None = None
 
 
-class MemberLiquid(Section):
+@dataclass(frozen=True)
+class MemberLiquid:
     """A liquid among the members, as `neurosim simulate` has it for the dataset.
 
     Attributes:
@@ -136,37 +139,7 @@ class MemberLiquid(Section):
     self_trained: bool = False
 
 
-if TYPE_CHECKING:
-
-    class NetworkSettings(Section): ...
-
-    class AttentionSettings(Section):
-        kind: str | None = None
-
-    class ELMSettings(Section):
-        memory: Count | None = None
-
-    class TrainingSettings(Section): ...
-
-    class AugmentSettings(Section): ...
-else:
-
-    class NetworkSettings(section_of(NetworkSpec, without=("filters", "hidden"))):
-        # Lists in TOML.
-        filters: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.filters
-        hidden: Annotated[tuple[Count, ...], Field(strict=False)] = NetworkSpec.hidden
-
-    class AttentionSettings(section_of(AttentionSpec, without=("kind", "filters"))):
-        kind: str | None = None
-        filters: Annotated[tuple[Count, ...], Field(strict=False)] = AttentionSpec.filters
-
-    class ELMSettings(section_of(ELMSpec, without=("memory",))):
-        memory: Count | None = None
-
-    TrainingSettings = section_of(TrainingSpec)
-    AugmentSettings = section_of(Augment)
-
-
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(RunConfig):
     """Everything that decides a training's results.
 
@@ -192,11 +165,11 @@ class TrainConfig(RunConfig):
     liquid: MemberLiquid = MemberLiquid()
     data: Data
     bins: Bins = Bins()
-    augment: AugmentSettings = AugmentSettings()
-    network: NetworkSettings = NetworkSettings()
-    attention: AttentionSettings = AttentionSettings()
-    elm: ELMSettings = ELMSettings()
-    training: TrainingSettings = TrainingSettings()
+    augment: Augment = Augment()
+    network: NetworkSpec = NetworkSpec()
+    attention: AttentionSpec = AttentionSpec(kind=None)
+    elm: ELMSpec = ELMSpec(memory=None)
+    training: TrainingSpec = TrainingSpec()
     validation: Validation = Validation()
     energy: Energy = Energy()
 
@@ -206,23 +179,7 @@ class TrainConfig(RunConfig):
         own = {"transductive": self.liquid.transductive, "self_trained": self.liquid.self_trained}
         readout = {**settings.get("readout", {}), **own}
         tree = {**settings, "readout": readout, "seed": self.seed, "data": self.data, "energy": self.energy}
-        return LiquidConfig.model_validate(tree)
-
-    def network_spec(self) -> NetworkSpec:
-        """Return the network to train."""
-        return NetworkSpec(**self.network.model_dump())
-
-    def attention_spec(self) -> AttentionSpec | None:
-        """Return the attention layers to train; None for a network of spiking neurons."""
-        if self.attention.kind is None:
-            return None
-        return AttentionSpec(**self.attention.model_dump())
-
-    def elm_spec(self) -> ELMSpec | None:
-        """Return the ELM neuron to train; None for other networks."""
-        if self.elm.memory is None:
-            return None
-        return ELMSpec(**self.elm.model_dump())
+        return from_plain(LiquidConfig, tree)
 
     @property
     def other_network(self) -> str:
@@ -232,14 +189,6 @@ class TrainConfig(RunConfig):
         if self.attention.kind is None:
             return ""
         return f"attention.kind {self.attention.kind!r}"
-
-    def training_spec(self) -> TrainingSpec:
-        """Return how it is trained."""
-        return TrainingSpec(**self.training.model_dump())
-
-    def augmentation(self) -> Augment:
-        """Return how recordings are changed in training."""
-        return Augment(**self.augment.model_dump())
 
     def binning(self, shape: tuple[int, ...], max_duration: float) -> Binning:
         """Return the binning for a sensor of this shape whose longest training recording has `max_duration` seconds."""
@@ -251,7 +200,7 @@ class TrainConfig(RunConfig):
         cls, file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
     ) -> TrainConfig:
         config = super().configure(file, sets, given)
-        plain = {"data": config.data.model_dump(), **cls.defaults(config.data.describe())}
+        plain = {"data": settings_tree(config.data), **cls.defaults(config.data.describe())}
         usual = resolve(cls, [ConfigSource("defaults", plain)])
         rules = {}
         if other := config.other_network:
@@ -261,7 +210,7 @@ class TrainConfig(RunConfig):
         if config.elm.memory is None:
             rules["elm"] = "needs elm.memory, without which the neurons of [network] are trained"
         for table, rule in rules.items():
-            for key, value in getattr(usual, table):
+            for key, value in vars(getattr(usual, table)).items():
                 found = getattr(getattr(config, table), key)
                 require(found == value, f"{table}.{key}", rule, found)
         return config
@@ -285,16 +234,7 @@ class TrainConfig(RunConfig):
     def check(self) -> None:
         shape = self.data.describe().shape
         bins = self.bins
-        check_sections(
-            {
-                "network": self.network_spec,
-                "attention": self.attention_spec,
-                "elm": self.elm_spec,
-                "training": self.training_spec,
-                "augment": self.augmentation,
-                "bins": lambda: self.binning(shape, bins.duration or bins.dt),
-            }
-        )
+        self.binning(shape, bins.duration or bins.dt)
         both = self.elm.memory is None or self.attention.kind is None
         require(both, "attention.kind", "must be left out where elm.memory is given", self.attention.kind)
         if other := self.other_network:

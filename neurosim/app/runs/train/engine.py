@@ -101,7 +101,7 @@ def run_elm(net: ELMNet, binning: Binning, test: Recordings, inputs: Recordings,
         )
     return EngineRun(
         model="ELM",
-        units=(net.spec.memory,),
+        units=(len(net.elm.raw_tau),),
         scores=np.array([rows[-1] for rows in readings], np.float32),
         spikes=[spikes],
         work=result.work,

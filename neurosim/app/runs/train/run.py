@@ -103,13 +103,11 @@ def build(config: TrainConfig, train: Recordings, seed: int) -> TrainableNet:
     shape = binning.shape
     classes = len(train.classes)
     dt = binning.dt
-    layers = config.attention_spec()
-    elm = config.elm_spec()
-    if layers is not None:
-        return AttentionNet(shape, classes, layers, dt, seed)
-    if elm is not None:
-        return ELMNet(shape, classes, elm, dt, seed)
-    return SpikingNet(shape, classes, config.network_spec(), dt, seed)
+    if config.attention.kind is not None:
+        return AttentionNet(shape, classes, config.attention, dt, seed)
+    if config.elm.memory is not None:
+        return ELMNet(shape, classes, config.elm, dt, seed)
+    return SpikingNet(shape, classes, config.network, dt, seed)
 
 
 def fit(
@@ -134,8 +132,8 @@ def fit(
             binning_of(config, train),
             parts.learn,
             parts.stop,
-            config.training_spec(),
-            config.augmentation(),
+            config.training,
+            config.augment,
             seed,
             crew,
             None if folder is None else folder / numbered(CHECKPOINT, k),
@@ -147,7 +145,7 @@ def fit(
         quiet = options.quiet or not leads
         logs = options.logs if leads else ()
         with (
-            _epoch_bar(name, config.training_spec().epochs, quiet) as progress,
+            _epoch_bar(name, config.training.epochs, quiet) as progress,
             _epoch_logs(logs, folder, k, trainer) as log,
         ):
             trainer.run(_both(progress, log))
@@ -292,7 +290,7 @@ def _in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResul
     seconds = float((binning.lengths(test.durations) * binning.dt).sum())
     return TrainResult(
         units=(net.spec.width,) * net.spec.layers,
-        model=net.spec.kind,
+        model=str(net.spec.kind),
         engine_accuracy=float(np.mean(found.scores.argmax(axis=1) == labels_of(test))),
         spikes=found.spikes,
         spikes_a_channel=found.spikes_a_channel,

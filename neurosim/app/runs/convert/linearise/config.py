@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from .....base.errors import lookup
 from .....base.measure.profiles import find as find_profile
-from .....base.plain import from_plain
+from .....base.rules import Seed
 from .....language.conversion.linearise.records import LinearisationSpec
 from .....language.conversion.linearise.students import STUDENTS, parse_student_pattern
 from .....language.conversion.model import Coding
-from ...frame.config import Energy, RunConfig, Seed, section_of
-from ...frame.settings import Section
-from ..config import CalibrationSettings, CodingSettings, Text
+from ...frame.config import Energy, RunConfig
+from ..config import CalibrationSettings, Text
 
 
-class StudentSettings(Section):
+@dataclass(frozen=True)
+class StudentSettings:
     """The layers of the student.
 
     Attributes:
@@ -28,13 +28,7 @@ class StudentSettings(Section):
     options: dict[str, dict[str, bool | int | float | str | None]] | None = None
 
 
-if TYPE_CHECKING:
-
-    class StagesSettings(Section): ...
-else:
-    StagesSettings = section_of(LinearisationSpec)
-
-
+@dataclass(frozen=True, kw_only=True)
 class LineariseConfig(RunConfig):
     """Everything that decides a linearisation's results.
 
@@ -51,27 +45,17 @@ class LineariseConfig(RunConfig):
     seed: Seed = 0
     text: Text = Text()
     student: StudentSettings = StudentSettings()
-    stages: StagesSettings = StagesSettings()
-    coding: CodingSettings = CodingSettings()
+    stages: LinearisationSpec = LinearisationSpec()
+    coding: Coding = Coding()
     calibration: CalibrationSettings = CalibrationSettings()
     energy: Energy = Energy()
-
-    def spec(self) -> LinearisationSpec:
-        """Return the settings of the stages."""
-        return from_plain(LinearisationSpec, self.stages.model_dump(), "stages")
 
     def pattern(self) -> tuple[str, ...]:
         """Return the kinds of the pattern."""
         return parse_student_pattern(self.student.pattern)
 
-    def code(self) -> Coding:
-        """Return the coding of the last stage."""
-        return Coding(**self.coding.model_dump())
-
     def check(self) -> None:
-        self.spec()
         self.pattern()
-        self.code()
         for kind in self.student.options or {}:
             lookup(STUDENTS, kind, "student.options")
         find_profile(self.energy.profile)

@@ -58,7 +58,7 @@ def load_pupil(path: Path, config: LineariseConfig, options: RunOptions) -> Inpu
 def _student(source: ConversionSource, config: LineariseConfig) -> Student:
     """Return the student before it learns."""
     student = make_student(source.model, config.pattern(), config.student.options, config.seed)
-    Linearisation(source.model, student, source.learn, config.spec(), config.seed)
+    Linearisation(source.model, student, source.learn, config.stages, config.seed)
     return student
 
 
@@ -81,7 +81,7 @@ def work(run: LineariseRun) -> LinearisationResult:
     began = time.perf_counter()
     with run.time("spikes"):
         sizes = config.calibration
-        coding = config.code()
+        coding = config.coding
         made = convert(student.model, coding, source.learn, config.seed, sizes.windows, sizes.length, run.options.say)
     seconds = time.perf_counter() - began
     return _result(run, state, made, seconds)
@@ -91,7 +91,7 @@ def _train(run: LineariseRun) -> LinearisationState:
     """Train the student from the state of an interrupted run, or from its start."""
     config = run.config
     source, student = run.inputs
-    training = Linearisation(source.model, student, source.learn, config.spec(), config.seed, run.path / CHECKPOINT)
+    training = Linearisation(source.model, student, source.learn, config.stages, config.seed, run.path / CHECKPOINT)
     with bar("linearising", "updates", run.options.quiet) as report:
 
         def on_progress(now: StageProgress) -> None:
@@ -104,7 +104,7 @@ def _train(run: LineariseRun) -> LinearisationState:
 def _compare(run: LineariseRun, model: LanguageModel) -> Comparison:
     """Compare a model with the teacher on the held-out text."""
     text = run.inputs.source.held_out[: run.config.text.tokens + 1]
-    return compare_windows(run.inputs.source.model, model, text, run.config.spec().length)
+    return compare_windows(run.inputs.source.model, model, text, run.config.stages.length)
 
 
 def _result(run: LineariseRun, state: LinearisationState, made: Converted, seconds: float) -> LinearisationResult:
@@ -148,7 +148,7 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
         seed=config.seed,
         student_kinds=tuple(layer.kind for layer in student.model.config.layers),
         replaced=student.layers,
-        length=config.spec().length,
+        length=config.stages.length,
         tokens=found.tokens,
         stages=tuple(stages),
         conversion_increase=math.expm1(found.spiking - before),
@@ -167,7 +167,7 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
 @torch.no_grad()
 def _state(run: LineariseRun, model: LanguageModel) -> int:
     """Return the bytes of state after a window."""
-    window = run.inputs.source.held_out[: run.config.spec().length]
+    window = run.inputs.source.held_out[: run.config.stages.length]
     return state_bytes(model(window[None].to(model.device))[1])
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
-
-from ...frame.config import Count
-from ...frame.settings import Section
+from .....base.rules import Count, NotEmpty, Rule
 from ..config import MemoryConfig
 
 
-class Episodes(Section):
+@dataclass(frozen=True)
+class Episodes:
     """How episodes are drawn.
 
     Attributes:
@@ -21,12 +20,13 @@ class Episodes(Section):
         count: number of episodes.
     """
 
-    ways: Annotated[int, Field(ge=2)] = 5
-    shots: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] = (1, 5)
+    ways: Annotated[int, Rule(">= 2")] = 5
+    shots: Annotated[tuple[Count, ...], NotEmpty()] = (1, 5)
     queries: Count = 5
     count: Count = 200
 
 
+@dataclass(frozen=True, kw_only=True)
 class EpisodesConfig(MemoryConfig):
     """Everything that decides the results of one-shot episodes.
 

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
-
-from pydantic import BeforeValidator, Field
 
 from .....base.errors import require
 from .....base.measure.profiles import find as find_profile
+from .....base.rules import Count, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
-from ...frame.config import Count, Data, Energy, RunConfig, Seed
-from ...frame.settings import Section
+from ...frame.config import Data, Energy, RunConfig
 
 # Chosen on validation parts of the training items (benchmarks/macrocolumn.py).
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "nmnist": {"view": {"duration": 0.315}},
     "fashion": {"view": {"threshold": [10, 45, 85, 125, 165, 205]}},
 }
-Level = Annotated[int, Field(ge=0, le=254)]
+Level = Annotated[int, Rule(">= 0 and <= 254")]
 
 
-def _tuple(value: object) -> object:
-    """Return a list of TOML as a tuple."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-class View(Section):
+@dataclass(frozen=True)
+class View:
     """How items become inputs of the columns, an ON and an OFF one for each place.
 
     Attributes:
@@ -37,11 +32,12 @@ class View(Section):
     """
 
     kind: Literal["auto", "image", "camera", "sound"] = "auto"
-    threshold: Level | Annotated[tuple[Level, ...], BeforeValidator(_tuple), Field(min_length=1)] = 100
+    threshold: Level | Annotated[tuple[Level, ...], NotEmpty()] = 100
     min_spikes: Count = 2
-    duration: Annotated[float, Field(gt=0)] | None = None
+    duration: Positive | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class RecogniseConfig(RunConfig):
     """Everything that decides the results of a recogniser's run.
 

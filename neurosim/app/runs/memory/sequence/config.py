@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
-
-from pydantic import Field
 
 from .....base.errors import NeurosimInputError
 from .....base.measure.profiles import find as find_profile
+from .....base.rules import Count, Fraction, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from .....memory.dendrites.pooler import SpatialPooler
 from .....memory.dendrites.temporal import TemporalMemory
-from ...frame.config import Count, Data, Energy, RunConfig, Seed
-from ...frame.settings import Section
+from ...frame.config import Data, Energy, RunConfig
 
-Positive = Annotated[float, Field(gt=0)]
 # Windows that cut a recording into about ten parts; chosen on training recordings.
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "digits": {"stream": {"window": 0.025}},
@@ -25,7 +23,8 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-class WindowStream(Section):
+@dataclass(frozen=True)
+class WindowStream:
     """How recordings become a stream of windows.
 
     Attributes:
@@ -39,7 +38,8 @@ class WindowStream(Section):
     window: Positive = 0.025
 
 
-class Pooler(Section):
+@dataclass(frozen=True)
+class Pooler:
     """The spatial pooler; see `dendrites.SpatialPooler`.
 
     Attributes:
@@ -48,12 +48,13 @@ class Pooler(Section):
     """
 
     columns: Count = 1024
-    density: Annotated[float, Field(gt=0, le=1)] = 0.02
-    boost: Annotated[float, Field(ge=0)] = 2.0
+    density: Annotated[float, Rule("> 0 and <= 1")] = 0.02
+    boost: Annotated[float, Rule(">= 0")] = 2.0
     passes: Count = 2
 
 
-class Memory(Section):
+@dataclass(frozen=True)
+class Memory:
     """The temporal memory; see `dendrites.TemporalMemory`.
 
     Attributes:
@@ -62,11 +63,12 @@ class Memory(Section):
     """
 
     cells_per_column: Count = 8
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.6
+    threshold: Annotated[float, Rule("> 0 and <= 1")] = 0.6
     permanence_increment: Positive = 0.1
-    permanence_decrement: Annotated[float, Field(ge=0, le=1)] = 0.02
+    permanence_decrement: Fraction = 0.02
 
 
+@dataclass(frozen=True, kw_only=True)
 class SequenceConfig(RunConfig):
     """Everything that decides the results of a sequence memory's run.
 

@@ -1,0 +1,118 @@
+"""Rules of settings, written once, in the annotation of a field: `tau_mem: Annotated[float, Rule("> 0 s")] = 0.02`.
+
+`plain` holds a tree that is read to them, and `schema` writes them as JSON Schema.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Annotated, Any
+
+from .errors import COMPARISONS, is_number, require
+
+# Words of JSON Schema for the same.
+KEYWORDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Bounds of a number, and its unit. Every number that has a rule must be finite.
+
+    Attributes:
+        text: as it stands in the error, after "must be": "> 0 s", ">= 0 and < 1", "finite and > 0".
+    """
+
+    text: str
+
+    @cached_property
+    def bounds(self) -> tuple[tuple[str, float], ...]:
+        """Signs and limits, such as (">=", 1)."""
+        return tuple((sign, _limit(text)) for sign, text in re.findall(r"([<>]=?) (\S+)", self.text))
+
+    def holds(self, value: object) -> bool:
+        """Return whether a value keeps the rule."""
+        if not is_number(value) or not math.isfinite(typing.cast(float, value)):
+            return False
+        return all(COMPARISONS[sign](typing.cast(float, value), limit) for sign, limit in self.bounds)
+
+    def check(self, value: object, name: str) -> None:
+        """Raise `NeurosimInputError` naming the value, unless it keeps the rule."""
+        require(self.holds(value), name, f"must be {self.text}", value)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the rule in the words of JSON Schema."""
+        return {KEYWORDS[sign]: limit for sign, limit in self.bounds}
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A list must hold at least one value."""
+
+    def check(self, value: object, name: str) -> None:
+        """Raise `NeurosimInputError` naming the list, unless it holds a value."""
+        require(len(typing.cast(tuple[object, ...], value)) > 0, name, "must hold at least one value", value)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the rule in the words of JSON Schema."""
+        return {"minItems": 1}
+
+
+@dataclass(frozen=True)
+class NotASetting:
+    """A field that is no key of a table: the run knows it, such as the sensor's shape, or another table has it."""
+
+
+Count = Annotated[int, Rule(">= 1")]
+Natural = Annotated[int, Rule(">= 0")]
+Positive = Annotated[float, Rule("> 0")]
+Fraction = Annotated[float, Rule(">= 0 and <= 1")]
+# Seeds are keys of 63 bits, the range of TOML's integers.
+Seed = Annotated[int, Rule(f">= 0 and < {2**63}")]
+
+
+def _limit(text: str) -> float:
+    """Return a limit as a number; a whole one exactly, for those of 63 bits."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+@cache
+def hints_of(owner: type) -> Mapping[str, Any]:
+    """Return the declared types of a class's fields, with their rules."""
+    return typing.get_type_hints(owner, include_extras=True)
+
+
+def options_of(hint: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the one type that it is; the rules beside a union are left out."""
+    hint = bare(hint) if is_union(bare(hint)) else hint
+    return typing.get_args(hint) if is_union(hint) else (hint,)
+
+
+def is_union(hint: Any) -> bool:
+    """Return whether a type is a union: `A | B`."""
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def bare(hint: Any) -> Any:
+    """Return a type without its rules."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
+def rules_in(hint: Any) -> Iterator[Rule | NotEmpty]:
+    """Yield the rules of a type."""
+    if typing.get_origin(hint) is Annotated:
+        yield from (each for each in typing.get_args(hint)[1:] if isinstance(each, Rule | NotEmpty))
+
+
+def is_setting(hint: Any) -> bool:
+    """Return whether a field of this type is a key of a config."""
+    marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
+    return not any(isinstance(mark, NotASetting) for mark in marks)
