@@ -99,6 +99,7 @@ class Learner(ABC):
 
         A learner that does not count its work has one layer of unknown counts, its weights being the arrays of `state`.
         """
+        # Floats are weights; integers are counters and facts of the problem.
         arrays = [array for array in self.state().values() if array.dtype.kind == "f"]
         name = type(self).__name__
         return [

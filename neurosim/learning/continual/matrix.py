@@ -69,6 +69,7 @@ class Measure:
 
 def _learned(r: NDArray[Any]) -> NDArray[Any]:
     """Return [T] R[j,j]."""
+    # Row 0 is before any task, so R[j,j] lies one below the main diagonal.
     return np.diagonal(r, -1)
 
 

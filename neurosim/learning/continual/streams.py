@@ -330,8 +330,8 @@ class Split(OneSource):
         def make(index: int) -> Task:
             return self._task(names[index], index, base, groups[index], seed)
 
-        every = tuple(tuple(sorted(g)) for g in groups)
-        problem = Problem(base.steps, base.units, every, self.scenario, seed, self.boundaries)
+        sorted_groups = tuple(tuple(sorted(group)) for group in groups)
+        problem = Problem(base.steps, base.units, sorted_groups, self.scenario, seed, self.boundaries)
         return Stream(problem, names, base.classes, self._sequence(make, seed))
 
 
@@ -372,6 +372,7 @@ class Mixed(StreamRecipe):
         def make(index: int) -> Task:
             base = bases[index]
             task = self._task(base.name, index, base, range(len(base.classes)), seed, int(first[index]))
+            # The units of the largest dataset, driven in turn by those of this one.
             repeated = np.arange(units) % base.units
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))
 

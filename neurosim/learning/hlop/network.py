@@ -141,6 +141,7 @@ class HLOPNetwork(nn.Module):
         steps = len(x) if x.ndim == 3 else self.training_by.steps
         for layer, linear, unit in zip(self.layers, self._layers(), self.units, strict=False):
             current = layer(x).expand(steps, -1, -1)
+            # The product is linear: a gain of the weights is a gain of the current.
             gain = gain_for_rate(partial(_rate, unit, current))
             linear.weight.mul_(gain)
             x = _fire(unit, current * gain)

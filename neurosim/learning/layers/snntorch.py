@@ -106,6 +106,7 @@ def to_snntorch(layer: LIFLayer) -> nn.Module:
     }
     known = ours.shape in makers and ours.scale == 1
     require(known, "LIFLayer.surrogate", "must be one of snnTorch's, of scale 1", ours)
+    # beta = exp(-dt / tau_mem)
     common = {
         "beta": torch.exp(-layer.dt / layer.tau_mem()).detach().float(),
         "threshold": layer.v_threshold().detach().float(),

@@ -90,6 +90,7 @@ class Features:
         window = array_of(arrays, "window", np.zeros(1, np.int64), 0, MAX_COUNT)
         self._sums[:] = array_of(arrays, "sums", self._sums, 0.0, MAX_SUM)
         self.window = int(window[0])
+        # x is not saved: it follows from the sums.
         if KINDS[self.rules.kind] == "roots":
             values = np.sqrt(self._sums)
         else:

@@ -115,6 +115,7 @@ class LateralState:
         self._power: NDArray[np.float64] = np.zeros(0 if hebbian else n)
         self._answers: NDArray[np.float64] = np.zeros(n)
         self._sent: NDArray[np.int64] = np.zeros(n, np.int64)
+        # Task t has the rows from ends[t] to ends[t + 1].
         self._ends = np.cumsum([0, *circuit.rows]).tolist()
         self.task = 0
         self._grow()

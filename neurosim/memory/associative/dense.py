@@ -13,8 +13,6 @@ from ...base.measure.work import LayerCounts
 from ...data.files.state import Saved
 from .common import Array, Recall, check_cue, check_patterns, odd_factorial, tail, warn_full
 
-# States before and after each sweep.
-_STEPS = (slice(None, -1), slice(1, None))
 # Number of examples above which their mean is normal to working precision.
 MANY = 10_000
 
@@ -81,8 +79,10 @@ class DenseHebbian(Saved):
         """
         cues = np.atleast_2d(np.asarray(cues, np.float64))
         require(len(cues) > 0, "DenseHebbian.work", "needs at least one cue", 0)
-        courses = [self._states(cue, sweeps) for cue in cues]
-        before, after = (np.concatenate([course[part] for course in courses])[:, None] for part in _STEPS)
+        # [sweeps of all cues, 1, units], before and after each sweep: a sample of one step each.
+        courses = [np.stack(self._states(cue, sweeps)) for cue in cues]
+        before = np.concatenate([course[:-1] for course in courses])[:, None]
+        after = np.concatenate([course[1:] for course in courses])[:, None]
         overlaps = before @ self.vectors.T
         # Every vector adds to a field, even one whose overlap with all units is 0: without the unit itself it is not 0.
         terms = np.ones_like(overlaps)
@@ -109,6 +109,7 @@ class DenseHebbian(Saved):
     def field(self, state: Array) -> Array:
         """Return [N], the energy that each unit gains at +1 over -1."""
         n = state.size
+        # Overlap of the other units: that of all units without the unit's own term.
         rest = (self.vectors @ state)[:, None] - self.vectors * state
         # Overlaps are fractions of N: N^P overflows soon, and only the sign counts.
         up = (rest + self.vectors) / n

@@ -128,8 +128,10 @@ class Hopfield(Saved):
         state = check_cue(cue, len(self.couplings))
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)
         draws = np.random.Generator(np.random.Philox(key=seed))
+        # An order of the units for each sweep.
         orders = np.stack([draws.permutation(state.size) for _ in range(sweeps)])
         end, flips, done = relax(self.couplings, state, orders, flipped)
+        # A flip adds a row of couplings to the fields of all units.
         return Recall(end, done, flips * state.size)
 
     def energy(self, state: object) -> float:
@@ -179,6 +181,7 @@ def parallel_overlap(patterns: int, dilution: float) -> float:
     require(patterns >= 1, "parallel_overlap.patterns", "must be >= 1", patterns)
     require(0 < dilution < 1, "parallel_overlap.dilution", "must be in 0..1, ends excluded", dilution)
     half = (1 - dilution) / 2
+    # Distribution of X: each further pattern is -1, 0 or 1 at the unit.
     law = np.ones(1)
     for _ in range(patterns - 1):
         law = np.convolve(law, [half, dilution, half])

@@ -91,6 +91,7 @@ class ELMUnits(WindowModel):
             "readout": (outputs, memory),
             "offset": (outputs,),
         }
+        # No array may be empty: each has its first dimension > 0.
         for name, shape in shapes.items():
             got = getattr(self, name).shape
             require(got == shape and got[0] > 0, f"ELMUnits.{name}", f"must be {list(shape)}", list(got))
@@ -138,7 +139,8 @@ class _ELMState(WindowState):
         self._scratch = np.zeros(hidden, np.float32), np.zeros(memory, np.float32)
 
     def begin(self) -> None:
-        self.drive[:] = self.memory[:] = 0
+        self.drive[:] = 0
+        self.memory[:] = 0
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         from ...kernels.layers.elm import advance

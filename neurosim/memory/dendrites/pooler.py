@@ -160,6 +160,7 @@ class SpatialPooler(WindowModel):
             rank=np.argsort(self._uniforms(TIES, n)).astype(np.uint32),
             around=around,
             near=near,
+            # Number of neighbours that may win.
             limit=np.maximum(np.floor(self.density * np.diff(around) + SLACK), 1).astype(np.int64),
             overlap=np.zeros(n, np.int32),
             score=np.zeros(n, np.float32),

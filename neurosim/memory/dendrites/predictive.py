@@ -140,8 +140,10 @@ class _SegmentsState(WindowState):
         self.before: NDArray[np.int32] = np.empty(0, np.int32)
 
     def begin(self) -> None:
+        # Nothing is predicted in the first window.
         self.before = np.empty(0, np.int32)
-        self.overlaps[:] = self.matches[:] = 0
+        self.overlaps[:] = 0
+        self.matches[:] = 0
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         from ...kernels.memory import segment_learning as kernel
@@ -152,6 +154,7 @@ class _SegmentsState(WindowState):
         predicted = kernel.active(self.rules, self.overlaps)
         missed = np.setdiff1d(soma, predicted, assume_unique=True).size
         anomaly = missed / soma.size if soma.size else 0.0
+        # Learning uses the context and the overlaps of the window before, which the present context then replaces.
         if learn:
             kernel.learn(
                 self.rules,

@@ -45,6 +45,7 @@ class SegmentUnits:
         integer(self.threshold, "SegmentUnits.threshold", 1, synapses.shape[2])
         require(synapses.min() >= -1, name, "must be >= 0, or -1 for none", synapses.min())
         require(synapses.max() < self.size, name, f"must be < size {self.size}", synapses.max())
+        # After sorting, a repeated cell stands beside itself; -1 may repeat.
         ordered = np.sort(synapses, axis=-1)
         twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0)
         require(not twice.any(), name, "must not repeat a cell", ordered[..., 1:][twice][:1].tolist())
@@ -74,6 +75,7 @@ class SegmentUnits:
             group = range(s * mixed, (s + 1) * mixed)
             samples = [every[i].subsample(synapses, seed, index=i) for i in group]
             bits = samples[0].union(*samples[1:]).indices
+            # Bits that samples share are one synapse: the places left over stay -1.
             segment[: len(bits)] = bits
         return cls(segments.reshape(len(patterns), count // mixed, mixed * synapses), size, threshold)
 
@@ -138,6 +140,7 @@ def measure_false_negatives(
     lost = round(noise * active)
     expected = false_negative(active, synapses, threshold, lost)
     require(lost <= size - active, "measure_false_negatives.size", f"must leave {lost} bits to move to", size)
+    # The cells of a pattern come in the order of drawing: the first of them are a random subsample.
     patterns = _subsets(size, active, trials, seed, 0)
     misses = noisy_misses(patterns[:, :synapses], patterns, size, lost, threshold, _key(seed, 1))
     return HitCount(int(misses), trials, expected)
@@ -161,6 +164,7 @@ def measure_union_false_positives(
         `sdr.union_false_positive`, which uses the mean size and is a little lower for small chances.
     """
     hits, union = _random(size, active, synapses, threshold, patterns, trials, seed)
+    # Trials whose unions have the same size have the same chance.
     sizes, counts = np.unique(union, return_counts=True)
     chances = [false_positive(size, int(on), synapses, threshold) for on in sizes]
     expected = float(np.dot(chances, counts) / trials)

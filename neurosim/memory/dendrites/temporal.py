@@ -198,6 +198,7 @@ class TemporalMemory(WindowModel):
     def predicted_cells(self) -> SDR:
         """Cells with a predicting segment, expected to fire in the next step."""
         predicting = self._store.predicting[: self._count("PREDICTING")]
+        # Column 0 of the table is CELL.
         return self._cells(np.unique(self._store.segment[predicting, 0]))
 
     @property

@@ -56,6 +56,7 @@ def _split(arrays: Arrays, owner: Owner, memory: OwnerMemory) -> PlainTree:
         return {"column": to_plain(owner), "memory": [_split_memory(arrays, "0.", memory)]}
     if isinstance(owner, Hierarchy) and isinstance(memory, HierarchyMemory):
         owner._belongs(memory)
+        # Arrays are numbered by level: "0.fields", "0.u", ..; the rest is plain settings.
         arrays.update({f"{i}.fields": level.fields for i, level in enumerate(owner.levels)})
         levels = [_split_memory(arrays, f"{i}.", level) for i, level in enumerate(memory.levels)]
         return {**to_plain(owner, other=lambda array, name: None), "memory": levels}

@@ -203,6 +203,7 @@ class ColumnBatch(LevelBatch):
     """Outputs of one column: `codes` [frames, Q], everything else [frames]; item i is a `ColumnOutput`."""
 
     def __getitem__(self, i: int) -> ColumnOutput:
+        # Bits of `used` are the terms, see `NAMES`.
         status, used, known, _ = self.notes[i]
         zeta, active, operations, synaptic, changed = (int(c) for c in self.counts[i])
         return ColumnOutput(

@@ -79,6 +79,7 @@ class ColumnsState(WindowState):
         traces = []
         for i, memory in enumerate(self.memories):
             for name, array in _memory_arrays(memory).items():
+                # Arrays of int64 are numbers of frames.
                 limits = (0, MAX_COUNT) if array.dtype == np.int64 else ()
                 array[...] = array_of(arrays, f"{i}.{name}", array, *limits)
             stored, warned = array_of(arrays, f"{i}.stored", np.zeros(2, np.int64), 0, MAX_COUNT)
@@ -133,6 +134,7 @@ def _units(batches: Sequence[LevelBatch]) -> list[NDArray[np.int32]]:
     first = 0
     for batch in batches:
         codes = batch.codes.reshape(len(batch), -1)
+        # First unit of each module, counted through all levels.
         places = first + np.arange(codes.shape[1], dtype=np.int32) * np.int32(batch.module_units)
         levels.append(np.where(codes >= 0, places + codes, -1))
         first += codes.shape[1] * batch.module_units

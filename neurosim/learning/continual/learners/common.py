@@ -63,6 +63,7 @@ class ItemBatch:
 
 def torch_generator(problem: Problem, purpose: str, task: int = 0) -> torch.Generator:
     """Return the generator of a problem's seed for a purpose and a task; draws do not depend on earlier draws."""
+    # Without the highest bit, a key of 64 bits is a seed of torch, which is signed.
     return torch.Generator().manual_seed(rng_key(problem.seed, "learner", purpose, str(task)) & (2**63 - 1))
 
 
@@ -88,8 +89,11 @@ def batches(
     """Yield every item once an epoch, in random order; `allowed` is [classes], or [n, classes] of each item."""
     for _ in range(training.epochs):
         for rows in torch.randperm(len(items), generator=generator).split(training.batch):
-            own = allowed if allowed.ndim == 1 else allowed[rows]
-            yield ItemBatch.of(items.select(rows.numpy()), own, device)
+            if allowed.ndim == 1:
+                possible = allowed
+            else:
+                possible = allowed[rows]
+            yield ItemBatch.of(items.select(rows.numpy()), possible, device)
 
 
 def train(
@@ -126,6 +130,7 @@ def train(
 
 def loss_of(scores: Tensor, batch: ItemBatch) -> Tensor:
     """Return the cross-entropy over the possible classes of each item."""
+    # Other classes have probability 0.
     return nn.functional.cross_entropy(scores.masked_fill(~batch.allowed, -torch.inf), batch.y)
 
 

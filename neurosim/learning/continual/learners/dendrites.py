@@ -151,6 +151,7 @@ class Dendrites(Learner):
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)
         self.net.train()
+        # Under one context only the segments that it selects learn.
         net = OneContext(self.net, self._there(self._context(task.index)))
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
 
@@ -254,6 +255,7 @@ class Dendrites(Learner):
             nearest = np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)
         else:
             nearest = self._nearest_mean(x)
+        # The means of a task are consecutive.
         return nearest // self.means.shape[1]
 
     def _nearest_mean(self, x: NDArray[np.uint8]) -> NDArray[np.int64]:

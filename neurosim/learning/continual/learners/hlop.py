@@ -155,6 +155,7 @@ class Hlop(Learner):
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
         generator = common.torch_generator(self.problem, "train", task.index)
+        # Thresholds learn in the first task only.
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
 
@@ -234,6 +235,7 @@ class Hlop(Learner):
     def _driven(self, x: Tensor) -> Tensor:
         """Return items [B, steps, units] as the network takes them: images [B, units], others [steps, B, units]."""
         shift, size = self.scale.tolist()
+        # Integer numbers of spikes, as the engine gets them.
         if self.settings.engine:
             x = (x * self.settings.spikes).round() / self.settings.spikes
         x = (x - shift) / size

@@ -61,6 +61,7 @@ class ItemLiquid:
 
     def adapted(self, liquid: Liquid, problem: Problem, task: Task) -> Liquid:
         """Return the liquid with gains set on some items of a task, or the first of a sequence, without labels."""
+        # From the whole task, or from the first items of a sequence, which come one after the other.
         if problem.boundaries:
             last = len(task.train)
         else:

@@ -94,6 +94,7 @@ class ItemBatches:
         epoch: int = 0,
     ) -> EventBatch:
         """Return the `chosen` items. They hold drives and no events, so that there is nothing to augment."""
+        # [steps, items, units], as the trainer takes them.
         x = recordings.x[chosen].transpose(1, 0, 2).astype(np.float32) / np.float32(FULL)
         labels = recordings.labels[chosen]
         lengths = np.full(len(chosen), len(x), np.int64)
@@ -135,6 +136,7 @@ class TrainableItemNet(nn.Module):
         for weights, neurons in zip(self.net.weights, self.net.neurons, strict=True):
             current = self.net.in_time(weights(x))
             gain = gain_for_rate(partial(_rate, neurons, current), rate)
+            # Weights and biases: the current is scaled as a whole.
             for parameter in weights.parameters():
                 parameter.mul_(gain)
             x = neurons(current * gain)[0]

@@ -64,6 +64,7 @@ class LatentReplay(EvenMemory):
     @property
     def lengths(self) -> list[int]:
         steps = self.net.steps
+        # Windows of nearly equal length.
         edges = np.linspace(0, steps, min(self.settings.windows, steps) + 1).round().astype(int)
         lengths = [int(n) for n in np.diff(edges)]
         rule = f"must cut {steps} steps into windows of at most {COUNTS}"
@@ -96,6 +97,7 @@ class LatentReplay(EvenMemory):
         return [p for module in later for p in module.parameters()]
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
+        # Only the first task trains the first layers.
         with torch.set_grad_enabled(not self.learned):
             spikes = self._latent(batch.x)
         places = self.draw(len(batch.y), generator)

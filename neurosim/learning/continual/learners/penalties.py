@@ -97,6 +97,7 @@ def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generato
     `allowed` classes.
     """
     information = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+    # One item at a time: the mean gradient of a batch does not give the mean of squares.
     for item in x.split(1):
         logs = net(item).masked_fill(~allowed, -torch.inf).log_softmax(dim=1)
         label = torch.multinomial(logs.detach().exp().cpu(), 1, generator=generator)

@@ -232,6 +232,7 @@ class Projected(Learner):
             projecting = features
         else:
             projecting = lateral.rows[int(self.weights["lateral.task"][0])]
+        # Rows of classes so far change with every item: their target is 0.
         seen = self.weights["seen"].copy()
         rows = 0
         for label in items.y:

@@ -209,6 +209,7 @@ class SpikingLearner(Learner):
         optimizer = self.optimizer()
         done = self.extra["steps"]["done"]
         for name, p in self.net.named_parameters():
+            # Adam changes the tensors of `extra` in place, so they are saved with the learner.
             moments = {moment: self.extra[moment][name] for moment in MOMENTS}
             optimizer.state[p] = {"step": torch.tensor(float(done)), **moments}
         size = self.settings.batch
