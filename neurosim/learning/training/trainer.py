@@ -203,6 +203,7 @@ class Trainer:
         state = self.state
         size = len(self.train)
         batches = self._batches(state.epoch)
+        # Sums over recordings: loss and rate of a batch are means.
         loss = 0.0
         right = 0
         rate = 0.0
