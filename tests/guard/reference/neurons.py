@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
+import neurosim
 from neurosim import network
 
 from .cells import Array, Cells, LinearCells
@@ -280,19 +281,19 @@ def _relaxed(v: Array, pull: Array, total: Array, tau: Array, dt: float) -> Arra
 
 
 CELLS: dict[type, type[Cells]] = {
-    network.LIF: LIF,
+    neurosim.LIF: LIF,
     network.IF: IF,
     network.LI: LI,
     network.AdaptiveLIF: AdaptiveLIF,
     network.DendriticLIF: DendriticLIF,
     network.SEAdLIF: SEAdLIF,
-    network.CubaLIF: CubaLIF,
+    neurosim.CubaLIF: CubaLIF,
     network.AlphaLIF: AlphaLIF,
     network.TwoCompartmentLIF: TwoCompartmentLIF,
-    network.CobaLIF: CobaLIF,
+    neurosim.CobaLIF: CobaLIF,
     network.NMDALIF: NMDALIF,
-    network.AdEx: AdEx,
-    network.Izhikevich: Izhikevich,
+    neurosim.AdEx: AdEx,
+    neurosim.Izhikevich: Izhikevich,
 }
 
 
