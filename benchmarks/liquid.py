@@ -33,7 +33,7 @@ from tqdm import tqdm
 from neurosim import Recordings
 from neurosim.data import catalog
 from neurosim.learning import Liquid, Readout, TrainedReadout
-from neurosim.learning.liquid.quality import Quality, generalisation_rank, quality
+from neurosim.learning.liquid.quality import Quality, generalisation_rank, measure_quality
 from neurosim.learning.liquid.readout import CLASSIFIERS
 
 ADAPT = 90
@@ -87,7 +87,7 @@ def once(readout: Readout, train: Recordings, test: Recordings, seed: int) -> di
     validation = float((partial.predict(a.select(held)) == train.labels[held]).mean())
     factor = (learned.run_s + played.run_s) / (learned.duration + played.duration)
     found = {"validation": validation, "test": accuracy, "seconds": seconds, "real_time_factor": factor}
-    about = quality(liquid, test, b)
+    about = measure_quality(liquid, test, b)
     found |= {name: value for name, value in about.to_dict().items() if value is not None}
     found["generalisation_rank"] = generalisation_rank(liquid, test, n=about.states)
     if "speaker" in train.groups:

@@ -6,7 +6,7 @@ import numpy as np
 
 from neurosim.data import catalog
 from neurosim.learning import Liquid, Readout
-from neurosim.learning.liquid.quality import distance, generalisation_rank, quality
+from neurosim.learning.liquid.quality import distance, generalisation_rank, measure_quality
 
 train = catalog.load("digits", "train").select(range(0, 1497, 7))
 test = catalog.load("digits", "test").select(range(0, 300, 4))
@@ -26,7 +26,7 @@ for name, made in liquids.items():
     liquid = made.adapt(train.select(range(0, len(train), 8)))
     learned, played = (liquid.run(recordings).spikes["liquid"] for recordings in (train, test))
     accuracy = (Readout().fit(learned, train.labels).predict(played) == test.labels).mean()
-    q = quality(liquid, test, played)
+    q = measure_quality(liquid, test, played)
     noisy = generalisation_rank(liquid, test, n=q.states, jitter=0.002)
     print(
         f"{name:28}{accuracy:8.3f} {q.separation:10.3f} {q.kernel_rank:6} of {q.states:2} {noisy:13} of {q.states:2} "

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from neurosim.language import LanguageModel
 from neurosim.language.attention.kinds.rotary import rotary
-from neurosim.language.attention.transnormer import transnormer
+from neurosim.language.attention.transnormer import transnormer_config
 
 
 def test_two_blocks_against_their_equations() -> None:
-    model = LanguageModel(transnormer(2, 2, 8, 11, 12)).double()
+    model = LanguageModel(transnormer_config(2, 2, 8, 11, 12)).double()
     with torch.no_grad():
         for p in model.parameters():
             if p.dim() == 2:

@@ -9,7 +9,7 @@ from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read_state, write_state
 from neurosim.kernels.io import traces
 from neurosim.learning import Liquid, Readout, TrainedReadout, features
-from neurosim.learning.liquid.quality import quality
+from neurosim.learning.liquid.quality import measure_quality
 from neurosim.learning.liquid.readout import CLASSIFIERS
 
 SHAPE = (2, 10, 12)
@@ -140,7 +140,7 @@ def test_the_same_seed_gives_the_same_spikes_whatever_the_threads_and_batch(liqu
 
 def test_statistics_are_what_they_say(liquid: Liquid, spikes: Recordings):
     played = recordings(60)
-    found = quality(liquid, played, spikes)
+    found = measure_quality(liquid, played, spikes)
     counts = spikes.counts().sum(axis=0)
     assert found.mean_rate == pytest.approx(counts.mean() / (60 * 0.2))
     assert found.silent == np.mean(counts == 0)

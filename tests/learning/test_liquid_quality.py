@@ -92,13 +92,13 @@ def test_copies_move_events_by_the_jitter_and_nothing_else() -> None:
 
 def test_different_inputs_fill_more_of_the_rank_than_one_input_with_noise(liquid: Liquid) -> None:
     played = noise(40)
-    found = quality.quality(liquid, played, batch(liquid, played))
+    found = quality.measure_quality(liquid, played, batch(liquid, played))
     assert found.states == 40 and 20 < found.kernel_rank <= 40 and found.effective_rank <= found.kernel_rank + 1
     ranks = [quality.generalisation_rank(liquid, played, n=40, jitter=j) for j in (0.0, 1e-4, 0.01)]
     assert ranks[0] == 1 and ranks[0] < ranks[1] <= ranks[2] < found.kernel_rank + 1
     assert found.separation is not None and found.separation > 0
     assert found.spectral_radius == liquid.spectral_radius()
-    assert quality.quality(liquid, replace(played, labels=None), batch(liquid, played)).separation is None
+    assert quality.measure_quality(liquid, replace(played, labels=None), batch(liquid, played)).separation is None
 
 
 def test_the_spectral_radius_is_the_largest_eigenvalue() -> None:
@@ -117,7 +117,10 @@ def test_the_spectral_radius_is_the_largest_eigenvalue() -> None:
         (lambda: quality.rank(np.eye(2), 1.0), "rank.tolerance: must be >= 0 and < 1 (got 1.0)"),
         (lambda: quality.separation(np.eye(2), [0]), "separation.labels: must be 2, at least one (got (1,))"),
         (lambda: quality.copies(noise(1), 1, 2, 0.0), "copies.index: must be in 0..0 (got 1)"),
-        (lambda: quality.quality(SMALL, noise(1), noise(1)), "quality.spikes: must be of 60 neurons (got 240)"),
+        (
+            lambda: quality.measure_quality(SMALL, noise(1), noise(1)),
+            "measure_quality.spikes: must be of 60 neurons (got 240)",
+        ),
         (lambda: replace(SMALL, wiring="ring"), "Liquid.wiring: unknown name 'ring'"),
         (lambda: replace(SMALL, read_noise=-0.1), "Liquid.read_noise: must be >= 0 (got -0.1)"),
     ],
@@ -227,7 +230,7 @@ def test_the_report_shows_what_was_measured_and_says_what_was_not(liquid: Liquid
     from neurosim.app.runs.liquid.result import LiquidResult
 
     played = noise(6)
-    found = quality.quality(liquid, replace(played, labels=None), batch(liquid, played)).to_dict()
+    found = quality.measure_quality(liquid, replace(played, labels=None), batch(liquid, played)).to_dict()
     assert set(found) == set(QUALITY)
     shown = KIND.render_page(RunFolder(Path()), LiquidResult(liquid=found))
     assert "Kernel rank" in shown and f"{found['kernel_rank']}" in shown

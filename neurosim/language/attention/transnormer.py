@@ -5,7 +5,7 @@ from __future__ import annotations
 from .model import LanguageConfig, MixerSpec
 
 
-def transnormer(
+def transnormer_config(
     layers: int, num_heads: int = 4, width: int = 128, vocabulary: int = 256, hidden: int | None = None
 ) -> LanguageConfig:
     """Return the config of a TransNormer (TransNormerLLM, Qin et al. 2023, arXiv 2307.14995).

@@ -20,7 +20,7 @@ MAX_STATES = 200
 
 @dataclass(frozen=True)
 class Quality:
-    """Measures of a liquid, from `quality`. Rates are in spikes/s.
+    """Measures of a liquid, from `measure_quality`. Rates are in spikes/s.
 
     Attributes:
         mean_rate, sd_rate: mean and standard deviation over neurons.
@@ -48,7 +48,7 @@ class Quality:
         return asdict(self)
 
 
-def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quality:
+def measure_quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quality:
     """Return the measures that need no further run, of a liquid with these `spikes` on `recordings`.
 
     States are taken at half of each recording; at most 200 of them, evenly spread, are ranked.
@@ -56,8 +56,10 @@ def quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) -> Quali
     Raises:
         NeurosimInputError: no recordings, or spikes of another liquid.
     """
-    require(len(spikes) == len(recordings) > 0, "quality.spikes", f"must answer {len(recordings)}", len(spikes))
-    require(spikes.size == liquid.neurons, "quality.spikes", f"must be of {liquid.neurons} neurons", spikes.size)
+    require(len(spikes) == len(recordings) > 0, "measure_quality.spikes", f"must answer {len(recordings)}", len(spikes))
+    require(
+        spikes.size == liquid.neurons, "measure_quality.spikes", f"must be of {liquid.neurons} neurons", spikes.size
+    )
     labels = recordings.labels
     has_classes = labels is not None and len(np.unique(labels)) > 1
     seconds = float(spikes.durations.sum())

@@ -13,7 +13,7 @@ from ....base.measure.measures import measure
 from ....data.spikes import Recordings
 from ....engine.result import Progress, Result
 from ....learning.liquid.liquid import Liquid
-from ....learning.liquid.quality import quality
+from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
 from .. import data
 from ..baselines import baselines
@@ -68,7 +68,7 @@ def work(run: LiquidRun) -> LiquidResult:
         simulated_seconds=result.duration,
         measures=measure(layers, len(test), result.duration, len(test.ticks)),
         energy=energy(layers, len(test), config.energy.profile),
-        liquid=quality(liquid, test, spikes).to_dict(),
+        liquid=measure_quality(liquid, test, spikes).to_dict(),
         shape=test.shape,
         shown=shown,
     )
