@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 
 from llvmlite import ir
-from numba import cfunc, types
+from numba import cfunc, njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -49,6 +49,18 @@ def matrix(typing, address, rows, columns, like):
     """Return a [rows, columns] array of `like`'s type over the memory at `address`."""
     kind = types.Array(types.unliteral(like), 2, "C")
     return kind(types.intp, types.intp, types.intp, kind.dtype), _view(kind, 2)
+
+
+@njit(inline="always")
+def bare_vector(array):
+    """Return a [n] array without its owner: numba counts references to every view of an owned array, atomically."""
+    return vector(array.ctypes.data, array.size, array.dtype.type(0))
+
+
+@njit(inline="always")
+def bare_matrix(array):
+    """Return a [rows, columns] array without its owner."""
+    return matrix(array.ctypes.data, array.shape[0], array.shape[1], array.dtype.type(0))
 
 
 @intrinsic

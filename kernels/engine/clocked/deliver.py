@@ -69,29 +69,29 @@ READ_ENTRIES = 5
 
 
 @compiled
-def schedule(tables_at, n, log, log_offsets, populations, log_start, first, steps, zero_row, rows, begin):
+def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_row, rows, begin):
     """List the rows due in steps `first` to `first + steps - 1` of BITS, COUNTS and SUMS, in the order of reading.
 
     Those of table p in step first + q are rows[begin[q, p]:begin[q, p + 1]]: addresses for BITS, filled up to eights
     with `zero_row`, else numbers.
 
     Args:
-        tables_at, n: address of the table of row tables, and their number.
+        tables: the row tables.
         log: int32 [blocks, ...] units that fired.
         log_offsets: int64 [blocks, ...]; the spikes of population p in step s are log[b, a:z], where a is
-            log_offsets[b, (s - log_start) * populations + e], z the next entry, and e the population's entry.
-        populations: entries of a step in the log.
+            log_offsets[b, (s - log_start) * entries + e], z the next offset, and e the population's entry.
+        entries: entries of a step in the log.
 
     Returns:
         their number n; or -n, and nothing is listed, if `rows` has room for fewer than n.
     """
-    tables = matrix(tables_at, n, ROW_TABLE_COLUMNS, np.int64(0))
+    n = tables.shape[0]
     total = 8 * n * steps + 64
     for q in range(steps):
         for p in range(n):
             step = first + q - tables[p, DELAY]
             if tables[p, FORM] <= SUMS and max(log_start, tables[p, SINCE]) <= step < tables[p, UNTIL]:
-                at = (step - log_start) * populations + tables[p, SOURCE]
+                at = (step - log_start) * entries + tables[p, SOURCE]
                 for b in range(tables[p, BEGIN_BLOCK], tables[p, END_BLOCK]):
                     total += log_offsets[b, at + 1] - log_offsets[b, at]
     if total > rows.size:
@@ -103,7 +103,7 @@ def schedule(tables_at, n, log, log_offsets, populations, log_start, first, step
             step = first + q - tables[p, DELAY]
             if tables[p, FORM] > SUMS or step < max(log_start, tables[p, SINCE]) or step >= tables[p, UNTIL]:
                 continue
-            at = (step - log_start) * populations + tables[p, SOURCE]
+            at = (step - log_start) * entries + tables[p, SOURCE]
             bits = tables[p, FORM] == BITS
             base = tables[p, MATRIX]
             stride = tables[p, STRIDE]

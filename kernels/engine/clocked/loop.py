@@ -16,10 +16,11 @@ The column names of the tables are the constants below; `neurosim.engine.grid.ta
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import barrier
-from ...tools.pointers import call, matrix, vector
+from ...tools.pointers import bare_matrix, bare_vector, call, matrix, vector
 from . import groups
 from . import plastic as learn
 from .bits import MAX_ROWS
@@ -36,7 +37,6 @@ from .deliver import (
     QUEUE,
     READ_ENTRIES,
     RECEPTOR,
-    ROW_TABLE_COLUMNS,
     SINCE,
     SOURCE,
     STRIDE,
@@ -59,6 +59,7 @@ from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
 from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, ASKED_ENTRIES, RECORD_COLUMNS
+from .views import PLACES, Moment, Pages
 
 # Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
 # another, so that a model sees whole arrays.
@@ -114,256 +115,218 @@ P_POPULATION, P_ROW, P_INTERVAL, P_UNITS, P_COUNT, P_OUT, PROBE_COLUMNS = range(
 
 
 @compiled
-def run(  # noqa: PLR0912, PLR0915 - the event loop
-    thread,
-    threads,
-    begin_block,
-    end_block,
-    exchange,
-    sync,
-    spins,
-    first,
-    last,
-    log_start,
-    interval,
-    trial,
-    units,
-    tables,
-    table_weights,
-    inputs,
-    input_weights,
-    plastic,
-    posts,
-    members,
-    probes,
-    page_blocks,
-    block_slots,
-    max_spikes,
-    log,
-    log_offsets,
-    counts,
-    sums,
-    queue,
-    queued,
-    fixed,
-    zero_row,
-    changes,
-    drawn,
-    last_step,
-):
-    """Run steps `first` to `last - 1` as thread `thread` of `threads`; write the step reached to `last_step`.
+def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the event loop
+    """Run steps `clock.first` to `clock.last - 1` as one thread of `team`; write the step reached to `last_step`.
 
-    That is below `last` if a log could become full.
+    That is below `clock.last` if a log could become full.
 
     Args:
-        begin_block, end_block: the blocks of this thread.
-        exchange: int64, the record of `exchange` where other processes own other blocks; zeros where none do.
-        sync, spins: see `tools.intrinsics.barrier`.
-        log_start: the first step in the log.
-        interval: number of steps from one meeting of the threads to the next, at most the shortest delay.
-        trial: number of the independent stream of random input, < 2^31.
-        units, tables, inputs, plastic, probes: the tables; `table_weights`, `input_weights`: reals, one a row.
-        posts: int64 [posts, POST_COLUMNS], see `plastic`. members: int64 [blocks, entries], the population of each
-            entry of a step in the log of a block; -1 for none.
-        page_blocks, block_slots: blocks of a page, slots of a block.
-        max_spikes: int64 [blocks], upper bound of the spikes of a block in a step.
-        log, log_offsets: see `deliver.schedule`; they hold the steps from `log_start` to `first - 1`.
-        counts: uint8 [counters, slots]. sums: real [receptors, slots]. fixed: int32 [receptors, slots]. All zero
-            between steps.
-        queue: real [depth, receptors * slots]. `queued`: spikes of steps before it are in the queue.
-        zero_row: address of a row of zero bits.
-        changes: int64 [threads, populations], membrane entries that changed.
-        drawn: int64 [threads, stimuli], spikes drawn for each stimulus.
-        last_step: int64 [threads].
+        team, clock, tables, log, arrivals, counters: groups of `views`, each of the class of its name.
     """
-    blocks = log.shape[0]
-    populations = members.shape[1]
+    # Without their owners: numba counts references to every view of an owned array, atomically.
+    units = bare_matrix(tables.units)
+    rows = bare_matrix(tables.rows)
+    row_weights = bare_vector(tables.row_weights)
+    input_weights = bare_vector(tables.input_weights)
+    plastic = bare_matrix(tables.plastic)
+    posts = bare_matrix(tables.posts)
+    members = bare_matrix(tables.members)
+    probes = bare_matrix(tables.probes)
+    exchange = bare_vector(tables.exchange)
+    spikes = bare_matrix(log.units)
+    offsets = bare_matrix(log.offsets)
+    max_spikes = bare_vector(log.max_spikes)
+    sums = bare_matrix(arrivals.sums)
+    queue = bare_matrix(arrivals.queue)
     real = sums.dtype.type(0)
+    entries = members.shape[1]
+    counter_count = arrivals.counts.shape[0]
     receptors = max(sums.shape[0], 1)
     slots = sums.shape[1]
-    width = sums.itemsize
-    # Addresses: views of arrays are counted, a few nanoseconds each, which the pieces of a step would feel.
-    counts_at = counts.ctypes.data
-    sums_at = sums.ctypes.data
-    queue_at = queue.ctypes.data
-    fixed_at = fixed.ctypes.data
-    units_at = units.ctypes.data
-    tables_at = tables.ctypes.data
-    inputs_at = inputs.ctypes.data
-    log_at = log.ctypes.data
-    changes_at = changes.ctypes.data + thread * changes.shape[1] * 8
-    drawn_at = drawn.ctypes.data + thread * drawn.shape[1] * 8
-    rows = np.empty(1024, np.int64)
-    begin = np.empty((interval, tables.shape[0] + 1), np.int64)
+    pages = Pages(team.begin_block, team.end_block, arrivals.page_blocks, arrivals.block_slots, spikes.shape[0])
+    due_rows = np.empty(1024, np.int64)
+    begin = np.empty((clock.interval, rows.shape[0] + 1), np.int64)
     again = np.empty(MAX_ROWS, np.int64)
-    row_words = (block_slots * blocks + 511) // 512 * 8
+    row_words = (slots + 511) // 512 * 8
     room = np.empty(8 * row_words + 8, np.uint64)
-    planes = matrix((room.ctypes.data + 63) // 64 * 64, 8, row_words, np.uint64(0))
     x = np.empty(receptors * PIECE, sums.dtype)
     before = np.empty(PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
     words = np.empty(PIECE, np.uint32)
-    x_at = x.ctypes.data
-    before_at = before.ctypes.data
-    spiked_at = spiked.ctypes.data
-    words_at = words.ctypes.data
     asked = np.zeros(ASKED_ENTRIES, np.int64)
-    asked_at = asked.ctypes.data
-    given = np.zeros(READ_ENTRIES, np.int64)
-    # Which received anything in this step: counters, then the sums of each receptor.
-    due = np.zeros(counts.shape[0] + receptors, np.uint8)
-    due_at = due.ctypes.data
+    due = np.zeros(counter_count + receptors, np.uint8)
+    request = np.zeros(READ_ENTRIES, np.int64)
     context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
-    trade = np.zeros(EXCHANGE_ENTRIES, np.int64)
     reading = np.empty(groups.CONTEXT_ENTRIES, np.int64)
-    reading[groups.POPULATIONS] = populations
-    reading[groups.LOG_START] = log_start
-    reading[groups.STEP] = first
-    reading[groups.THREAD] = thread
-    reading[groups.BEGIN_PAGE] = begin_block // page_blocks
-    if begin_block < end_block:
-        reading[groups.END_PAGE] = (end_block - 1) // page_blocks + 1
-    else:
-        reading[groups.END_PAGE] = 0
-    reading[groups.PAGE_SLOTS] = page_blocks * block_slots
-    reading[groups.SLOTS] = slots
-    reading[groups.OPENS] = 1
-    n_tables = tables.shape[0]
-    queues = False
-    for p in range(n_tables):
-        queues |= tables[p, FORM] == QUEUE
-        if tables[p, FORM] == GROUPS:
-            reading[groups.SUMS] = sums_at
-            call(tables[p, READ], tables[p], reading, log, log_offsets)
-    reading[groups.OPENS] = 0
-    step = first
+    trade = np.zeros(EXCHANGE_ENTRIES, np.int64)
+    # The record of places, within the array that owns it.
+    room_of_places = np.zeros(1, PLACES)
+    places = room_of_places[0]
+    places.inputs = tables.inputs.ctypes.data
+    places.counts = arrivals.counts.ctypes.data
+    places.sums = sums.ctypes.data
+    places.fixed = arrivals.fixed.ctypes.data
+    places.queue = queue.ctypes.data
+    places.due = due.ctypes.data
+    places.changes = counters.changes.ctypes.data + team.thread * counters.changes.shape[1] * 8
+    places.drawn = counters.drawn.ctypes.data + team.thread * counters.drawn.shape[1] * 8
+    places.x = x.ctypes.data
+    places.before = before.ctypes.data
+    places.spiked = spiked.ctypes.data
+    places.words = words.ctypes.data
+    places.asked = asked.ctypes.data
+    places.again = again.ctypes.data
+    places.planes = (room.ctypes.data + 63) // 64 * 64
+    places.request = request.ctypes.data
+    places.context = context.ctypes.data
+    places.reading = reading.ctypes.data
+    places.row_words = row_words
+    places.counters = counter_count
+    places.receptors = receptors
+    places.slots = slots
+    places.depth = queue.shape[0]
+    places.queue_row = queue.shape[1]
+    places.zero_row = arrivals.zero_row
+    learn.open_context(context, team.thread, entries, clock.log_start, pages.block_slots, clock.trial)
+    _open_reading(reading, entries, team.thread, clock, pages, slots)
+    has_queue = _open_groups(rows, reading, sums, spikes, offsets)
+    queued = clock.queued
+    step = clock.first
     epoch = 0
-    while step < last:
-        steps = min(interval, last - step)
-        full = False
-        for b in range(blocks):
-            full |= log_offsets[b, (step - log_start) * populations] + max_spikes[b] * steps > log.shape[1]
-        if full:
+    while step < clock.last:
+        steps = min(clock.interval, clock.last - step)
+        at = (step - clock.log_start) * entries
+        if _may_overflow(offsets, max_spikes, at, steps, spikes.shape[1]):
             break
-        due_rows = schedule(
-            tables_at, n_tables, log, log_offsets, populations, log_start, step, steps, zero_row, rows, begin
-        )
-        if due_rows < 0:
-            rows = np.empty(-2 * due_rows, np.int64)
-            schedule(tables_at, n_tables, log, log_offsets, populations, log_start, step, steps, zero_row, rows, begin)
-        for s in range(max(queued, log_start) if queues else step, step):
-            _enqueue(
-                tables, table_weights, log, log_offsets, populations, log_start, s, begin_block, end_block, page_blocks,
-                block_slots, queue, given,
-            )  # fmt: skip
+        need = schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, due_rows, begin)
+        if need < 0:
+            due_rows = np.empty(-2 * need, np.int64)
+            schedule(rows, spikes, offsets, entries, clock.log_start, step, steps, places.zero_row, due_rows, begin)
+        if has_queue:
+            for late in range(max(queued, clock.log_start), step):
+                late_at = (late - clock.log_start) * entries
+                _enqueue(rows, row_weights, spikes, offsets, late, late_at, pages, queue, request)
         queued = step
         for q in range(steps):
-            now = step + q
-            for p in range(probes.shape[0]):
-                if now % probes[p, P_INTERVAL] == 0:
-                    _sample(units, probes[p], now // probes[p, P_INTERVAL], begin_block, end_block, real)
-            for i in range(due.size):
-                # Plastic synapses add to sums.
-                due[i] = i >= counts.shape[0] and plastic.shape[0] > 0
-            for p in range(tables.shape[0]):
-                table = vector(tables_at + p * ROW_TABLE_COLUMNS * 8, ROW_TABLE_COLUMNS, np.int64(0))
-                if table[FORM] == GROUPS:
-                    reading[groups.STEP] = now
-                    reading[groups.SUMS] = fixed_at + table[RECEPTOR] * slots * 4
-                    if width == 8:
-                        reading[groups.SUMS] = sums_at + table[RECEPTOR] * slots * 8
-                        due[counts.shape[0] + table[RECEPTOR]] = 1
-                    call(table[READ], table, reading, log, log_offsets)
-                elif table[FORM] <= SUMS and begin[q, p] == begin[q, p + 1]:
-                    continue
-                elif table[FORM] == SUMS:
-                    due[counts.shape[0] + table[RECEPTOR]] = 1
-                    for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
-                        if not reaches(table, page):
-                            continue
-                        low = max(begin_block, page * page_blocks)
-                        high = min(end_block, (page + 1) * page_blocks)
-                        base = page * page_blocks * block_slots
-                        line = vector(sums_at + (table[RECEPTOR] * slots + base) * width, slots - base, real)
-                        deliver_sums(table, rows, begin[q, p], begin[q, p + 1], low, high, table_weights[p], line)
-                elif table[FORM] != QUEUE:
-                    due[table[COUNTER]] = 1
-                    due[counts.shape[0] + table[RECEPTOR]] |= _deliver_bytes(
-                        table, table_weights[p], rows, begin[q, p], begin[q, p + 1], begin_block, end_block,
-                        page_blocks, block_slots, planes, counts_at, sums_at, slots, zero_row, again, given,
-                    )  # fmt: skip
-            for k in range(plastic.shape[0]):
-                target = units[plastic[k, learn.TARGET]]
-                learn.set_context(
-                    context, thread, populations, log_start, now, begin_block, end_block, target[PART], target[SHIFT],
-                    target[OFFSET], block_slots, trial,
-                )  # fmt: skip
-                learn.call_plastic(plastic[k, learn.ON_PRE], plastic[k], context, log, log_offsets, sums)
-            draw = trial << 32 | now
-            for b in range(begin_block, end_block):
-                used = log_offsets[b, (now - log_start) * populations]
-                for e in range(populations):
-                    p = members[b, e]
-                    at = (now - log_start) * populations + e + 1
-                    if p < 0:
-                        log_offsets[b, at] = used
-                        continue
-                    unit = vector(units_at + p * UNIT_COLUMNS * 8, UNIT_COLUMNS, np.int64(0))
-                    if unit[KIND] == NEURONS:
-                        used = _advance(
-                            unit, p, b, b * block_slots, slots, now, draw, inputs_at, input_weights, due_at, counts_at,
-                            sums_at, queue_at, queue.shape, fixed_at, x_at, before_at, spiked_at, words_at, changes_at,
-                            drawn_at, log_at + b * log.shape[1] * 4, used, asked_at, real,
-                        )  # fmt: skip
-                        log_offsets[b, at] = used
-                        for i in range(unit[FIRST_POST], unit[LAST_POST]):
-                            # Spikes reach the synapses that they come from at once, or after a while.
-                            k = posts[i, learn.POST_ENTRY]
-                            past = at - 1 - posts[i, learn.POST_DELAY] * populations
-                            if past >= 0 and log_offsets[b, past + 1] > log_offsets[b, past]:
-                                context[learn.FIRST] = log_offsets[b, past]
-                                context[learn.LAST] = log_offsets[b, past + 1]
-                                learn.call_plastic(
-                                    posts[i, learn.POST_CALLED], plastic[k], context, log[b:], log_offsets, sums
-                                )
-                    elif unit[KIND] == EVENTS:
-                        used = _play(unit, b, now, log_at + b * log.shape[1] * 4, used, blocks)
-                    else:
-                        used = _draw(unit, b, now, draw, words, log_at + b * log.shape[1] * 4, used, asked_at)
-                    log_offsets[b, at] = used
+            moment = Moment(step + q, clock.trial << 32 | step + q, at + q * entries)
+            _sample(units, probes, moment.step, pages, real)
+            # Plastic synapses add to sums.
+            due[:counter_count] = 0
+            due[counter_count:] = plastic.shape[0] > 0
+            _deliver(rows, row_weights, due_rows, begin[q], spikes, offsets, moment.step, pages, places)
+            if plastic.shape[0]:
+                _learn_arrivals(units, plastic, spikes, offsets, moment.step, pages, context, sums)
+            _advance(units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, places, sums)
         epoch += 1
-        if threads > 1:
-            barrier(sync, thread, threads, epoch, spins)
+        if team.threads > 1:
+            barrier(team.sync, team.thread, team.threads, epoch, team.spins)
         if exchange[EXCHANGED]:
-            if thread == 0:
+            if team.thread == 0:
                 trade[EXCHANGE_STEP] = step
                 trade[STEPS] = steps
-                trade[LOG_START] = log_start
-                trade[WIDTH] = populations
-                call(exchange[EXCHANGED], exchange, trade, log, log_offsets)
+                trade[LOG_START] = clock.log_start
+                trade[WIDTH] = entries
+                call(exchange[EXCHANGED], exchange, trade, spikes, offsets)
             epoch += 1
-            if threads > 1:
-                barrier(sync, thread, threads, epoch, spins)
+            if team.threads > 1:
+                barrier(team.sync, team.thread, team.threads, epoch, team.spins)
         step += steps
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
-    last_step[thread] = step
+    counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
-    alive = due.size + again.size + room.size + x.size + before.size + spiked.size
-    return alive + words.size + asked.size
+    alive = again.size + room.size + x.size + before.size + spiked.size + words.size + asked.size
+    return alive + due.size + request.size + context.size + reading.size + room_of_places.size
+
+
+# The steps of the loop are inlined before types are inferred: as functions they took 2.5 s longer to compile.
+@njit(inline="always")
+def _open_reading(reading, entries, thread, clock, pages, slots):
+    """Fill what stays during a run of the context of a function that reads GROUPS."""
+    reading[groups.POPULATIONS] = entries
+    reading[groups.LOG_START] = clock.log_start
+    reading[groups.STEP] = clock.first
+    reading[groups.THREAD] = thread
+    reading[groups.BEGIN_PAGE] = pages.begin_block // pages.page_blocks
+    if pages.begin_block < pages.end_block:
+        reading[groups.END_PAGE] = (pages.end_block - 1) // pages.page_blocks + 1
+    else:
+        reading[groups.END_PAGE] = 0
+    reading[groups.PAGE_SLOTS] = pages.page_blocks * pages.block_slots
+    reading[groups.SLOTS] = slots
+
+
+@njit(inline="always")
+def _open_groups(rows, reading, sums, spikes, offsets):
+    """Bring the cursors of GROUPS to the first step; return whether any row table is read through the queue."""
+    has_queue = False
+    reading[groups.OPENS] = 1
+    for p in range(rows.shape[0]):
+        has_queue |= rows[p, FORM] == QUEUE
+        if rows[p, FORM] == GROUPS:
+            reading[groups.SUMS] = sums.ctypes.data
+            call(rows[p, READ], rows[p], reading, spikes, offsets)
+    reading[groups.OPENS] = 0
+    return has_queue
+
+
+@njit(inline="always")
+def _may_overflow(offsets, max_spikes, at, steps, room):
+    """Return whether the log of a block could become full in the next steps; its spikes so far end at offset `at`."""
+    full = False
+    for b in range(offsets.shape[0]):
+        full |= offsets[b, at] + max_spikes[b] * steps > room
+    return full
+
+
+@njit(inline="always")
+def _deliver(tables, weights, rows, begin, spikes, offsets, step, pages, places):
+    """Add the rows due in a step to counts and sums, and note which received any.
+
+    Those of row table p are rows[begin[p]:begin[p + 1]].
+    """
+    real = weights.dtype.type(0)
+    width = weights.itemsize
+    slots = places.slots
+    due = vector(places.due, places.counters + places.receptors, np.uint8(0))
+    for p in range(tables.shape[0]):
+        table = tables[p]
+        received = places.counters + table[RECEPTOR]
+        if table[FORM] == GROUPS:
+            reading = vector(places.reading, groups.CONTEXT_ENTRIES, np.int64(0))
+            reading[groups.STEP] = step
+            reading[groups.SUMS] = places.fixed + table[RECEPTOR] * slots * 4
+            if width == 8:
+                reading[groups.SUMS] = places.sums + table[RECEPTOR] * slots * 8
+                due[received] = 1
+            call(table[READ], table, reading, spikes, offsets)
+        elif table[FORM] <= SUMS and begin[p] == begin[p + 1]:
+            continue
+        elif table[FORM] == SUMS:
+            due[received] = 1
+            for page in range(pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1):
+                if not reaches(table, page):
+                    continue
+                low = max(pages.begin_block, page * pages.page_blocks)
+                high = min(pages.end_block, (page + 1) * pages.page_blocks)
+                base = page * pages.page_blocks * pages.block_slots
+                line = vector(places.sums + (table[RECEPTOR] * slots + base) * width, slots - base, real)
+                deliver_sums(table, rows, begin[p], begin[p + 1], low, high, weights[p], line)
+        elif table[FORM] != QUEUE:
+            due[table[COUNTER]] = 1
+            due[received] |= _deliver_bytes(table, weights[p], rows, begin[p], begin[p + 1], pages, places)
 
 
 @compiled
-def _deliver_bytes(
-    table, weight, rows, first, last, begin_block, end_block, page_blocks, block_slots, planes, counts_at,
-    sums_at, slots, zero_row, again, given,
-):  # fmt: skip
+def _deliver_bytes(table, weight, rows, first, last, pages, places):
     """Add rows of BITS or COUNTS, in batches that cannot overflow a byte; a full batch is added to the sums.
 
     Returns whether a batch was full.
     """
-    line = vector(counts_at + table[COUNTER] * slots, slots, np.uint8(0))
-    low = begin_block * block_slots
-    high = end_block * block_slots
+    slots = places.slots
+    again = vector(places.again, MAX_ROWS, np.int64(0))
+    line = vector(places.counts + table[COUNTER] * slots, slots, np.uint8(0))
+    low = pages.begin_block * pages.block_slots
+    high = pages.end_block * pages.block_slots
     spilled = False
     while True:
         end = min(last, first + table[BATCH])
@@ -372,155 +335,209 @@ def _deliver_bytes(
         z = end
         if table[FORM] == BITS:
             if end > first:
-                given[0] = first
-                given[1] = end
-                given[2] = low
-                given[3] = high
-                call(table[READ], given, rows, planes, line)
+                request = vector(places.request, READ_ENTRIES, np.int64(0))
+                planes = matrix(places.planes, 8, places.row_words, np.uint64(0))
+                request[0] = first
+                request[1] = end
+                request[2] = low
+                request[3] = high
+                call(table[READ], request, rows, planes, line)
             chosen = again
             a = 0
             z = 0
             if table[CUTS]:
                 # The synapses whose bit was set already are listed.
                 for i in range(first, end):
-                    if rows[i] != zero_row:
+                    if rows[i] != places.zero_row:
                         again[z] = (rows[i] - table[MATRIX]) // table[STRIDE]
                         z += 1
         if z > a:
-            for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
-                b = max(begin_block, page * page_blocks)
-                c = min(end_block, (page + 1) * page_blocks)
-                deliver_counts(table, chosen, a, z, b, c, line[page * page_blocks * block_slots :])
+            for page in range(pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1):
+                b = max(pages.begin_block, page * pages.page_blocks)
+                c = min(pages.end_block, (page + 1) * pages.page_blocks)
+                deliver_counts(table, chosen, a, z, b, c, line[page * pages.page_blocks * pages.block_slots :])
         first = end
         if first >= last:
             return spilled
         spilled = True
-        sums = vector(sums_at, (table[RECEPTOR] + 1) * slots, weight)[table[RECEPTOR] * slots :]
+        sums = vector(places.sums, (table[RECEPTOR] + 1) * slots, weight)[table[RECEPTOR] * slots :]
         add_counts(sums[low:high], line[low:high], weight)
 
 
 @compiled
-def _enqueue(
-    tables, table_weights, log, log_offsets, populations, log_start, step, begin_block, end_block, page_blocks,
-    block_slots, queue, given,
-):  # fmt: skip
-    """Add the rows of the spikes of `step` to the queue."""
-    blocks = log.shape[0]
+def _enqueue(tables, weights, spikes, offsets, step, at, pages, queue, request):
+    """Add the rows of the spikes of `step`, whose offsets in the log begin at `at`, to the queue."""
     for p in range(tables.shape[0]):
         table = tables[p]
         if table[FORM] != QUEUE:
             continue
         if step < table[SINCE] or step >= table[UNTIL]:
             continue
-        at = (step - log_start) * populations + table[SOURCE]
+        entry = at + table[SOURCE]
         for b in range(table[BEGIN_BLOCK], table[END_BLOCK]):
-            fired = log[b, log_offsets[b, at] : log_offsets[b, at + 1]]
+            fired = spikes[b, offsets[b, entry] : offsets[b, entry + 1]]
             if fired.size:
-                for page in range(begin_block // page_blocks, (end_block - 1) // page_blocks + 1):
+                for page in range(
+                    pages.begin_block // pages.page_blocks, (pages.end_block - 1) // pages.page_blocks + 1
+                ):
                     if not reaches(table, page):
                         continue
-                    low = max(begin_block, page * page_blocks)
-                    high = min(end_block, (page + 1) * page_blocks)
-                    base = table[RECEPTOR] * block_slots * blocks + page * page_blocks * block_slots
-                    given[0] = step
-                    given[1] = low
-                    given[2] = high
-                    given[3] = base
-                    given[4] = table_weights.ctypes.data + p * table_weights.itemsize
-                    call(table[READ], table, given, fired, queue)
+                    request[0] = step
+                    request[1] = max(pages.begin_block, page * pages.page_blocks)
+                    request[2] = min(pages.end_block, (page + 1) * pages.page_blocks)
+                    request[3] = (table[RECEPTOR] * pages.blocks + page * pages.page_blocks) * pages.block_slots
+                    request[4] = weights.ctypes.data + p * weights.itemsize
+                    call(table[READ], table, request, fired, queue)
 
 
 @compiled
-def _sample(units, probe, sample, begin_block, end_block, real):
-    """Copy the probed units that lie in this thread's blocks."""
-    unit = units[probe[P_POPULATION]]
-    n = probe[P_COUNT]
-    states = unit[STATES]
-    part = unit[PART]
-    shift = unit[SHIFT]
-    chosen = vector(probe[P_UNITS], n, np.int32(0))
-    out = vector(probe[P_OUT], (sample + 1) * n, real)[sample * n :]
-    state = vector(unit[STATE], states * unit[SIZE], real)
-    for i in range(n):
-        block = (chosen[i] + shift) // part
-        if begin_block <= block < end_block:
-            begin = block * part - shift
-            first = begin + (chosen[i] - begin) // PIECE * PIECE
-            size = min(PIECE, min(begin + part, unit[SIZE]) - first)
-            out[i] = state[states * first + probe[P_ROW] * size + chosen[i] - first]
+def _sample(units, probes, step, pages, real):
+    """Copy the probed units that lie in this thread's blocks, for the probes that sample in this step."""
+    for k in range(probes.shape[0]):
+        probe = probes[k]
+        if step % probe[P_INTERVAL]:
+            continue
+        sample = step // probe[P_INTERVAL]
+        unit = units[probe[P_POPULATION]]
+        n = probe[P_COUNT]
+        states = unit[STATES]
+        part = unit[PART]
+        shift = unit[SHIFT]
+        chosen = vector(probe[P_UNITS], n, np.int32(0))
+        out = vector(probe[P_OUT], (sample + 1) * n, real)[sample * n :]
+        state = vector(unit[STATE], states * unit[SIZE], real)
+        for i in range(n):
+            block = (chosen[i] + shift) // part
+            if pages.begin_block <= block < pages.end_block:
+                begin = block * part - shift
+                first = begin + (chosen[i] - begin) // PIECE * PIECE
+                size = min(PIECE, min(begin + part, unit[SIZE]) - first)
+                out[i] = state[states * first + probe[P_ROW] * size + chosen[i] - first]
+
+
+@njit(inline="always")
+def _learn_arrivals(units, plastic, spikes, offsets, step, pages, context, sums):
+    """Process the spikes that reach plastic synapses in a step."""
+    for k in range(plastic.shape[0]):
+        target = units[plastic[k, learn.TARGET]]
+        learn.set_target(context, step, pages.begin_block, pages.end_block, target[PART], target[SHIFT], target[OFFSET])
+        learn.call_plastic(plastic[k, learn.ON_PRE], plastic[k], context, spikes, offsets, sums)
+
+
+@njit(inline="always")
+def _learn_targets(unit, plastic, posts, spikes, offsets, entries, block, at, context, sums):
+    """Tell the plastic synapses onto a population which of its units fired: at once, or after a while.
+
+    at: where the population's spikes of this step begin in the offsets of the log.
+    """
+    for i in range(unit[FIRST_POST], unit[LAST_POST]):
+        past = at - posts[i, learn.POST_DELAY] * entries
+        if past >= 0 and offsets[block, past + 1] > offsets[block, past]:
+            context[learn.FIRST] = offsets[block, past]
+            context[learn.LAST] = offsets[block, past + 1]
+            entry = plastic[posts[i, learn.POST_ENTRY]]
+            log = spikes[block:]
+            learn.call_plastic(posts[i, learn.POST_CALLED], entry, context, log, offsets, sums)
+
+
+@njit(inline="always")
+def _advance(units, members, input_weights, plastic, posts, spikes, offsets, moment, pages, places, sums):
+    """Step the populations of this thread's blocks and append the spikes of each block to its log."""
+    entries = members.shape[1]
+    room = spikes.shape[1]
+    context = vector(places.context, learn.CONTEXT_ENTRIES, np.int64(0))
+    for b in range(pages.begin_block, pages.end_block):
+        used = offsets[b, moment.at]
+        log_at = spikes.ctypes.data + b * room * 4
+        for e in range(entries):
+            p = members[b, e]
+            at = moment.at + e
+            if p < 0:
+                offsets[b, at + 1] = used
+                continue
+            unit = units[p]
+            if unit[KIND] == NEURONS:
+                used = _step_neurons(unit, p, b, input_weights, moment, pages, places, log_at, used)
+                offsets[b, at + 1] = used
+                if unit[FIRST_POST] < unit[LAST_POST]:
+                    _learn_targets(unit, plastic, posts, spikes, offsets, entries, b, at, context, sums)
+            elif unit[KIND] == EVENTS:
+                used = _play(unit, b, moment.step, log_at, used, pages.blocks)
+            else:
+                used = _draw(unit, b, moment, places, log_at, used)
+            offsets[b, at + 1] = used
 
 
 @compiled
-def _advance(
-    unit, p, block, slot, slots, step, draw, inputs_at, input_weights, due_at, counts_at, sums_at, queue_at, queue,
-    fixed_at, x_at, before_at, spiked_at, words_at, changes_at, drawn_at, log_at, used, asked_at, real,
-):  # fmt: skip
+def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used):
     """Step the neurons that a population has in a block; returns the new length of the log."""
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
-    slot += unit[OFFSET] - block * unit[PART]  # of unit 0, were it here
+    slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]  # of unit 0, were it here
+    slots = places.slots
+    real = input_weights.dtype.type(0)
     width = input_weights.itemsize
     constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
-    words = vector(words_at, PIECE, np.uint32(0))
+    words = vector(places.words, PIECE, np.uint32(0))
     for first in range(begin, end, PIECE):
         n = min(PIECE, end - first)
-        summed = matrix(x_at, unit[RECEPTORS], n, real)
+        summed = matrix(places.x, unit[RECEPTORS], n, real)
         written = 0
         for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
-            entry = vector(inputs_at + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
+            entry = vector(places.inputs + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
             weight = input_weights[t]
-            if entry[I_KIND] <= INPUT_SUMS and not vector(due_at + entry[I_INDEX], 1, np.uint8(0))[0]:
+            if entry[I_KIND] <= INPUT_SUMS and not vector(places.due + entry[I_INDEX], 1, np.uint8(0))[0]:
                 continue
             receptor = entry[I_RECEPTOR]
             low = slot + first
-            x = vector(x_at + receptor * n * width, n, real)
+            x = vector(places.x + receptor * n * width, n, real)
             fresh = not written >> receptor & 1
             written |= 1 << receptor
             if entry[I_KIND] == INPUT_COUNTS and fresh:
-                set_counts(x, vector(counts_at + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
+                set_counts(x, vector(places.counts + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
                 continue
             if fresh:
                 clear(x)
             if entry[I_KIND] == INPUT_COUNTS:
-                add_counts(x, vector(counts_at + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
+                add_counts(x, vector(places.counts + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
             elif entry[I_KIND] == INPUT_SUMS:
-                add_sums(x, vector(sums_at + (receptor * slots + low) * width, n, real))
+                add_sums(x, vector(places.sums + (receptor * slots + low) * width, n, real))
             elif entry[I_KIND] == INPUT_QUEUE:
-                line = step % queue[0] * queue[1] + receptor * slots + low
-                add_sums(x, vector(queue_at + line * width, n, real))
+                line = moment.step % places.depth * places.queue_row + receptor * slots + low
+                add_sums(x, vector(places.queue + line * width, n, real))
             elif entry[I_KIND] == INPUT_FIXED:
-                add_fixed(x, vector(fixed_at + (receptor * slots + low) * 4, n, np.int32(0)), weight)
+                add_fixed(x, vector(places.fixed + (receptor * slots + low) * 4, n, np.int32(0)), weight)
             elif entry[I_KIND] == INPUT_CALLED:
-                asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
+                asked = vector(places.asked, ASKED_ENTRIES, np.int64(0))
                 asked[A_FIRST] = first
-                asked[A_STEP] = step
-                asked[A_DRAW] = draw
+                asked[A_STEP] = moment.step
+                asked[A_DRAW] = moment.draw
                 asked[A_DRAWN] = 0
                 call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, x)
-                drawn = vector(drawn_at + entry[I_INDEX] * 8, 1, np.int64(0))
+                drawn = vector(places.drawn + entry[I_INDEX] * 8, 1, np.int64(0))
                 drawn[0] += asked[A_DRAWN]
         for receptor in range(unit[RECEPTORS]):
             if not written >> receptor & 1:
-                clear(vector(x_at + receptor * n * width, n, real))
+                clear(vector(places.x + receptor * n * width, n, real))
         state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, real)
-        before = vector(before_at, n, real)
+        before = vector(places.before, n, real)
         if unit[COUNTED]:
             for i in range(n):
                 before[i] = state[unit[MEMBRANE], i]
         if unit[BY_UNIT]:
             own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
-            call(unit[STEP], state, summed, own, vector(spiked_at, n, np.uint8(0)))
+            call(unit[STEP], state, summed, own, vector(places.spiked, n, np.uint8(0)))
         else:
-            call(unit[STEP], state, summed, constants, vector(spiked_at, n, np.uint8(0)))
+            call(unit[STEP], state, summed, constants, vector(places.spiked, n, np.uint8(0)))
         if unit[COUNTED]:
-            changes = vector(changes_at + p * 8, 1, np.int64(0))
-            changes[0] += n if step == 0 else _changed(before, state[unit[MEMBRANE]])
+            changes = vector(places.changes + p * 8, 1, np.int64(0))
+            changes[0] += n if moment.step == 0 else _changed(before, state[unit[MEMBRANE]])
         if unit[VOLTAGES]:
-            voltages = vector(unit[VOLTAGES] + ((step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
+            voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
             for i in range(n):
                 voltages[i] = state[unit[MEMBRANE], i]
-        clear(vector(spiked_at + n, -n % 64, np.uint8(0)))
-        used = collect(spiked_at, n, first, log_at, used)
+        clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
+        used = collect(places.spiked, n, first, log_at, used)
     return used
 
 
@@ -550,19 +567,20 @@ def _play(unit, block, step, log_at, used, blocks):
 
 
 @compiled
-def _draw(unit, block, step, draw, words, log_at, used, asked_at):
+def _draw(unit, block, moment, places, log_at, used):
     """Append the spikes of Poisson sources to the log, a unit as often as it fires."""
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
     if unit[MAX_SPIKES] == 0:
         return used
     log = vector(log_at, used + unit[PART] * unit[MAX_SPIKES], np.int32(0))
-    asked = vector(asked_at, ASKED_ENTRIES, np.int64(0))
+    asked = vector(places.asked, ASKED_ENTRIES, np.int64(0))
+    words = vector(places.words, PIECE, np.uint32(0))
     for first in range(begin, end, words.size):
         n = min(words.size, end - first)
         asked[A_FIRST] = first
-        asked[A_STEP] = step
-        asked[A_DRAW] = draw
+        asked[A_STEP] = moment.step
+        asked[A_DRAW] = moment.draw
         asked[A_DRAWN] = n
         call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, log[used:])
         used += asked[A_DRAWN]

@@ -148,19 +148,24 @@ def call_plastic(typing, address, entry, context, log, log_offsets, sums):
 
 
 @compiled
-def set_context(context, thread, populations, log_start, step, first, last, part, shift, offset, block_slots, trial):
-    """Fill `context`."""
+def open_context(context, thread, populations, log_start, block_slots, trial):
+    """Fill the part of `context` that stays during a run."""
     context[THREAD] = thread
     context[POPULATIONS] = populations
     context[LOG_START] = log_start
+    context[BLOCK_SLOTS] = block_slots
+    context[TRIAL] = trial
+
+
+@compiled
+def set_target(context, step, first, last, part, shift, offset):
+    """Fill the part of `context` that depends on the step and the target of an entry."""
     context[STEP] = step
     context[FIRST] = first
     context[LAST] = last
     context[PART] = part
     context[SHIFT] = shift
     context[OFFSET] = offset
-    context[BLOCK_SLOTS] = block_slots
-    context[TRIAL] = trial
 
 
 def on_pre(entry, context, log, log_offsets, sums):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
-from ...kernels.engine.clocked import deliver
+from ...kernels.engine.clocked import deliver, views
 from ...kernels.engine.clocked import log as spike_log
 from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked.bits import STRIP
@@ -273,46 +273,37 @@ class GridWorkspace(Uncopied):
         layout = self.compiled.layout
         spins = 0 if self._crowded else SPINS
 
+        clock = views.Clock(self.step, last, self._log_start, self._queued, compiled.interval, trial)
+        log = views.Log(self.log, self.log_offsets, self._max_spikes)
+        tables = views.Tables(
+            units=self._units,
+            rows=self._rows,
+            row_weights=self._row_weights,
+            inputs=self._inputs.rows,
+            input_weights=self._inputs.weights,
+            plastic=self.plastic.table,
+            posts=self._posts,
+            members=self._members,
+            probes=self._probes,
+            exchange=self._exchange,
+        )
+        arrivals = views.Arrivals(
+            counts=self._counts,
+            sums=self._sums,
+            fixed=self._fixed,
+            queue=self.queue,
+            zero_row=self._zero_row.ctypes.data,
+            page_blocks=layout.page_blocks,
+            block_slots=layout.block_slots,
+        )
+        counters = views.Counters(self.changes, self.drawn, last_step)
+
         def work(thread: int) -> None:
             if self._shared:
                 move_to_own_core(self._place * self.threads + thread)
-            clocked.run(
-                thread=thread,
-                threads=self.threads,
-                begin_block=self._cuts[thread],
-                end_block=self._cuts[thread + 1],
-                exchange=self._exchange,
-                sync=sync.ctypes.data,
-                spins=spins,
-                first=self.step,
-                last=last,
-                log_start=self._log_start,
-                interval=compiled.interval,
-                trial=trial,
-                units=self._units,
-                tables=self._rows,
-                table_weights=self._row_weights,
-                inputs=self._inputs.rows,
-                input_weights=self._inputs.weights,
-                plastic=self.plastic.table,
-                posts=self._posts,
-                members=self._members,
-                probes=self._probes,
-                page_blocks=layout.page_blocks,
-                block_slots=layout.block_slots,
-                max_spikes=self._max_spikes,
-                log=self.log,
-                log_offsets=self.log_offsets,
-                counts=self._counts,
-                sums=self._sums,
-                queue=self.queue,
-                queued=self._queued,
-                fixed=self._fixed,
-                zero_row=self._zero_row.ctypes.data,
-                changes=self.changes,
-                drawn=self.drawn,
-                last_step=last_step,
-            )
+            begin, end = self._cuts[thread : thread + 2]
+            team = views.Team(thread, self.threads, begin, end, sync.ctypes.data, spins)
+            clocked.run(team, clock, tables, log, arrivals, counters)
 
         others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]
         for other in others:
