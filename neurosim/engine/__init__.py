@@ -1,4 +1,4 @@
-"""Run a network event by event, on a grid or in continuous time, and measure what that costs."""
+"""Run a network event by event, on a grid or in continuous time, and count its work."""
 
 from __future__ import annotations
 

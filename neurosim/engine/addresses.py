@@ -14,4 +14,6 @@ def address(array: NDArray[Any]) -> int:
 
 def signed(key: int) -> int:
     """Return a 64-bit key as the signed integer with the same bits."""
-    return key - 2**64 if key >= 2**63 else key
+    if key >= 2**63:
+        return key - 2**64
+    return key

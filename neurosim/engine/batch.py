@@ -44,16 +44,16 @@ def simulate(
     """Run a network from its initial state, on a grid of steps of `clock` seconds or (None) in continuous time.
 
     Every recording of a batch starts anew, with the network's own weights where a rule changes them; they run in
-    parallel. The result depends on the arguments above `threads` and on nothing else: not on the number of threads, nor
-    on what else is in the batch. Windowed populations that learn are the exception: they keep what they learned, so
-    their batch runs in order, one recording after the other.
+    parallel. The result depends on the arguments above `threads` alone: not on the number of threads, nor on the other
+    recordings of the batch. Windowed populations that learn are the exception: their learned state passes from one
+    recording to the next, so their batch runs in order.
 
     Args:
         inputs: seconds to run for; or a recording, or a batch of them, for the one spike source; or a mapping by the
             name of the source. A recording is played from its start; step k takes its events in [k clock,
             (k + 1) clock).
         clock: s. None: every spike at its own moment, for models with an exact form (`neurons.ExactNeuron`), always in
-            float64; the work then counts what was done, and has no dense equivalent.
+            float64; the work then counts operations that took place, and has no dense equivalent.
         duration: s to run for, if not each recording's own.
         seed: key of the random synapses, initial values, sources and stimuli of the network.
         trial: selects the random input, the network being the same; recording i of a batch is trial `trial + i`.
@@ -75,17 +75,17 @@ def simulate(
     played = read_inputs(network, inputs, duration, clock)
     if comm is not None and (clock is None or played.batch is not None):
         if played.batch is not None:
-            what = "a batch of recordings"
+            kind = "a batch of recordings"
         else:
-            what = "continuous time"
-        raise NeurosimInputError(f"simulate.comm: {what} runs in one process; leave comm out")
+            kind = "continuous time"
+        raise NeurosimInputError(f"simulate.comm: {kind} runs in one process; leave comm out")
     if clock is None:
         from .exact.runner import run_exact
 
         lookup(PRECISIONS, precision, "simulate.precision")
-        one = threads is None or threads == 1 or played.batch is not None
+        allowed = threads is None or threads == 1 or played.batch is not None
         rule = "must be 1 or None for one recording in continuous time, whose events are in one order; give a clock"
-        require(one, "simulate.threads", rule, threads)
+        require(allowed, "simulate.threads", rule, threads)
         return run_exact(
             network,
             played,
@@ -128,6 +128,8 @@ def simulate(
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
+    """Results of one recording, by name of the population, probe, projection or reading."""
+
     spikes: Mapping[str, GridEvents]
     states: Mapping[str, NDArray[Any]]
     weights: Mapping[str, NDArray[Any]]
@@ -145,10 +147,15 @@ class _Batch:
 
     def run(self, threads: int, on_progress: Callable[[Progress], None] | None, started: float) -> Result:
         """Run them on `threads` threads at most; `started` is the moment of the call."""
-        # As many runners as recordings that run at a time, each with one thread. What learns sees one after the other.
+        # As many runners as recordings that run at a time, each with one thread. Models that learn take the recordings
+        # one after the other, on one runner.
         learns = any(plan.windowed.learn for plan in self.prepared.compiled.windows)
-        runners = [Runner(self.prepared) for _ in range(1 if learns else max(1, min(threads, len(self.inputs))))]
-        # What is frozen ends as it began; the states of the runners hold whichever recording each ran last.
+        if learns:
+            count = 1
+        else:
+            count = max(1, min(threads, len(self.inputs)))
+        runners = [Runner(self.prepared) for _ in range(count)]
+        # Models that do not learn end as they began: take their state now, before the runners' last recordings.
         learned = {} if learns else runners[0].windows.learned()
         runners[0].warm_up()
         built = time.perf_counter()
@@ -164,6 +171,8 @@ class _Batch:
         counters = [runner.counters() for runner in runners]
         steps = sum(map(self._steps, range(len(self.inputs))))
         plastic = runners[0].workspace.plastic.weights()
+        if learns:
+            learned = runners[0].windows.learned()
         return Result(
             spikes={name: self._join(name, [o.spikes[name] for o in outcomes]) for name in self.prepared.recorded},
             states={probe.name: [o.states[probe.name] for o in outcomes] for probe in self.prepared.probes},
@@ -174,7 +183,7 @@ class _Batch:
             run_s=time.perf_counter() - built,
             weights={name: [o.weights[name] for o in outcomes] for name in plastic},
             readings={name: [o.readings[name] for o in outcomes] for name in runners[0].windows.take_readings()},
-            learned=runners[0].windows.learned() if learns else learned,
+            learned=learned,
             probes=tuple(bound.probe for bound in self.prepared.probes),
         )
 

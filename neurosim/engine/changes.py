@@ -24,32 +24,32 @@ from .probe import Probe
 
 Setting: TypeAlias = "float | NDArray[Any]"
 T = TypeVar("T")
-# Parameters of a stimulus that say where it goes.
+# Parameters of a stimulus that cannot be set: its target and name.
 PLACES = ("target", "source", "pattern", "receptor", "units", "name")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Keep what was changed since a simulation was made.
+    """Values that were set since a simulation was made.
 
     Attributes:
         values: by name of the population, projection or stimulus and by parameter; the last one counts. A projection
             whose synapses were changed has `pre` and `post`, too.
-        late: projections of which spikes were on their way then.
+        late: projections that were changed while spikes were on their way.
     """
 
     values: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     late: Mapping[str, Late] = field(default_factory=dict)
 
     def apply(self, network: Network) -> Network:
-        """Return the network with all that was changed.
+        """Return the network with all changes.
 
         Raises:
             NeurosimInputError: a change does not fit it.
         """
         for name, values in self.values.items():
-            network = changed(network, name, values)
+            network = change_network(network, name, values)
         return network
 
     def set(self, compiled: CompiledNetwork, name: str, values: Mapping[str, Setting], step: int) -> Changes:
@@ -60,22 +60,24 @@ class Changes:
         """
         copied = {key: value if np.ndim(value) == 0 else np.array(value) for key, value in values.items()}
         late = self._late(compiled, name, values, step)
-        mine = {**self.values.get(name, {}), **copied}
-        return Changes({**self.values, name: mine}, self.late if late is None else {**self.late, name: late})
+        merged = {**self.values.get(name, {}), **copied}
+        all_late = self.late if late is None else {**self.late, name: late}
+        return Changes({**self.values, name: merged}, all_late)
 
     def _late(self, compiled: CompiledNetwork, name: str, values: Mapping[str, Setting], step: int) -> Late | None:
-        """Return how a changed projection goes on; None where the log of spikes alone says what is on its way."""
+        """Return how a changed projection goes on; None where spikes on their way are delivered from their log."""
         for number, sampler in enumerate(compiled.samplers):
             if sampler.projection.name == name and not is_plastic(sampler.projection):
                 rows = next(rows for rows in compiled.row_tables if number in rows.projections)
-                plain = set(values) == {"weight"} and sampler.delay is not None and name not in self.late
-                if plain:
+                # With one delay, spikes of the log are delivered with the new weight.
+                only_weight = set(values) == {"weight"} and sampler.delay is not None
+                if only_weight and name not in self.late:
                     return None
                 return Late(step, rows.max_delay if step else 0)
         return None
 
 
-def changed(network: Network, name: str, values: Mapping[str, Setting]) -> Network:
+def change_network(network: Network, name: str, values: Mapping[str, Setting]) -> Network:
     """Return the network with other values of one population, projection or stimulus; see `Simulation.set`.
 
     Raises:
@@ -83,11 +85,11 @@ def changed(network: Network, name: str, values: Mapping[str, Setting]) -> Netwo
             rule.
     """
     lists = {key: getattr(network, key) for key in ("populations", "projections", "stimuli")}
-    found = [(key, each) for key, listed in lists.items() for each in listed if each.name == name]
-    if not found:
-        lookup({str(each.name): each for listed in lists.values() for each in listed}, name, "Simulation.set.name")
-    require(len(found) == 1, "Simulation.set.name", f"must be that of one thing, and {len(found)} have it", name)
-    key, old = found[0]
+    matches = [(key, item) for key, items in lists.items() for item in items if item.name == name]
+    if not matches:
+        lookup({str(item.name): item for items in lists.values() for item in items}, name, "Simulation.set.name")
+    require(len(matches) == 1, "Simulation.set.name", f"must be that of one thing, and {len(matches)} have it", name)
+    key, old = matches[0]
     new: Any
     if isinstance(old, Population):
         if not isinstance(old.model, (Neuron, PoissonSource)):
@@ -116,15 +118,17 @@ def check_settings(projection: Projection, values: Mapping[str, Setting]) -> Non
     _check(values, str(projection))
 
 
-def rewired(
+def rewire_projection(
     compiled: CompiledNetwork,
-    now: Connections,
+    present: Connections,
     name: str,
     rule: StructuralRule,
     step: int,
     probes: Sequence[Probe] = (),
 ) -> tuple[dict[str, Setting], NDArray[np.int64]]:
-    """Return the synapses of a projection after a structural rule, to be set, and the former number of each or -1.
+    """Return the synapses of a projection after a structural rule, to be set, and the former number of each, or -1.
+
+    `present` are the synapses before it, by source and target.
 
     Raises:
         NeurosimInputError: as `Simulation.rewire`.
@@ -133,39 +137,42 @@ def rewired(
     projection = next(p for p in compiled.network.projections if p.name == name)
     sampled = any(probe.population == name for probe in probes)
     require(not sampled, "Simulation.rewire.projection", "must have no probe, which numbers its synapses", name)
-    delays = len(np.unique(now.delay))
-    one = delays <= 1 or not is_plastic(projection)
-    require(one, f"{projection}.delay", "must be one to rewire synapses that learn or transmit by chance", delays)
-    pre = now.pre.astype(np.int64)
-    post = now.post.astype(np.int64)
+    delays = len(np.unique(present.delay))
+    allowed = delays <= 1 or not is_plastic(projection)
+    require(allowed, f"{projection}.delay", "must be one to rewire synapses that learn or transmit by chance", delays)
+    pre = present.pre.astype(np.int64)
+    post = present.post.astype(np.int64)
     within = projection.source == projection.target
     key = rng_key(compiled.seed, "rewire", name, str(step))
     generator = np.random.Generator(np.random.Philox(key=key))
-    found = rule.rewire(Synapses(pre, post, now.weight.copy(), now.shape, within), generator)
-    kind = f"{type(rule).__name__}.rewire"
-    came = found.delay
-    if came is None and delays:
-        came = generator.choice(now.delay, len(found.pre))
-    elif came is None:
-        came = draw(projection.delay, key, 0, len(found.pre), f"{projection}.delay")
-    sizes = {np.shape(each) for each in (found.pre, found.post, found.weight, came)}
-    require(np.shape(found.keep) == pre.shape, f"{kind}: keep", f"must be [{len(pre)}], one a synapse", found.keep)
-    require(len(sizes) == 1, f"{kind}: pre, post, weight, delay", "must be equally long", sorted(sizes))
-    kept = np.flatnonzero(found.keep)
-    numbers = np.concatenate([kept, np.full(len(found.pre), -1)])
-    pre = np.concatenate([pre[kept], found.pre])
-    post = np.concatenate([post[kept], found.post])
-    weight = np.concatenate([now.weight[kept], found.weight])
-    delay = np.concatenate([now.delay[kept], came])
+    change = rule.rewire(Synapses(pre, post, present.weight.copy(), present.shape, within), generator)
+    label = f"{type(rule).__name__}.rewire"
+    # Delays of new synapses: of the rule, or drawn from the present ones, or from the projection if there are none.
+    new_delay = change.delay
+    if new_delay is None and delays:
+        new_delay = generator.choice(present.delay, len(change.pre))
+    elif new_delay is None:
+        new_delay = draw(projection.delay, key, 0, len(change.pre), f"{projection}.delay")
+    sizes = {np.shape(each) for each in (change.pre, change.post, change.weight, new_delay)}
+    require(np.shape(change.keep) == pre.shape, f"{label}: keep", f"must be [{len(pre)}], one a synapse", change.keep)
+    require(len(sizes) == 1, f"{label}: pre, post, weight, delay", "must be equally long", sorted(sizes))
+    staying = np.flatnonzero(change.keep)
+    numbers = np.concatenate([staying, np.full(len(change.pre), -1)])
+    pre = np.concatenate([pre[staying], change.pre])
+    post = np.concatenate([post[staying], change.post])
+    weight = np.concatenate([present.weight[staying], change.weight])
+    delay = np.concatenate([present.delay[staying], new_delay])
     order = np.lexsort((post, pre))
     learning = projection.plasticity
     if learning is not None:  # rounded to float32 a weight may lie beyond its bound
         weight = np.where(numbers < 0, weight, np.clip(weight, learning.w_min, learning.w_max))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
-    different = np.unique(np.concatenate([now.delay, came]))
     if not len(delay) and isinstance(projection.delay, (int, float)):
-        return {**values, "delay": projection.delay}, numbers  # of synapses to come
-    return {**values, "delay": float(different[0]) if len(different) == 1 else delay[order]}, numbers[order]
+        # No synapse is left: the delay is that of synapses to come.
+        return {**values, "delay": projection.delay}, numbers
+    distinct = np.unique(np.concatenate([present.delay, new_delay]))
+    values["delay"] = float(distinct[0]) if len(distinct) == 1 else delay[order]
+    return values, numbers[order]
 
 
 def _with(owner: T, values: Mapping[str, Setting], name: str, left_out: tuple[str, ...]) -> T:

@@ -25,13 +25,13 @@ from .probe import Probe
 
 KIND = "Simulation"
 VERSION = 1
-# Names of arrays that were set begin so.
+# Prefix of the names of arrays that were set.
 SET = "set."
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of a `Simulation` that a file keeps: all but network, inputs and threads."""
+    """Arguments of a `Simulation` in its file: all but network, inputs and threads."""
 
     clock: float
     seed: int
@@ -50,7 +50,7 @@ class SavedSimulation:
         arrays: the state, for `Workspace.restore`.
         step: number of steps that had been run.
         streams: bytes of each stream that were safely on the disk.
-        changes: what was set since the simulation was made.
+        changes: values that were set since the simulation was made.
     """
 
     arguments: Arguments
@@ -77,35 +77,36 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
     }
     arrays = dict(saved.arrays)
     if saved.changes.values:
-        settings["changes"] = {
-            name: {key: _kept(value, f"{SET}{name}.{key}", arrays) for key, value in values.items()}
-            for name, values in saved.changes.values.items()
-        }
+        tables = {}
+        for name, values in saved.changes.values.items():
+            tables[name] = {key: _to_json(value, f"{SET}{name}.{key}", arrays) for key, value in values.items()}
+        settings["changes"] = tables
     if saved.changes.late:
         settings["late"] = {name: [late.since, late.reach] for name, late in saved.changes.late.items()}
     write_state(path, KIND, VERSION, settings, arrays)
 
 
-def _kept(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
-    """Return a value that was set as JSON holds it; an array goes among the arrays, under `name`."""
-    if value is None or np.ndim(value) == 0:
-        if value is None or isinstance(value, bool):
-            return value
+def _to_json(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return a value that was set as JSON holds it; an array goes into `arrays`, under `name`."""
+    if value is None or isinstance(value, bool):
+        return value
+    if np.ndim(value) == 0:
         return float(value)
     arrays[name] = np.asarray(value)
     return {"array": name}
 
 
 def _read_changes(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Changes:
-    """Return what was set.
+    """Return the changes of a simulation.
 
     Raises:
         KeyError, TypeError, ValueError: damaged.
     """
-    values = {
-        name: {k: arrays[v["array"]] if isinstance(v, Mapping) else v for k, v in dict(mine).items()}
-        for name, mine in dict(settings.get("changes", {})).items()
-    }
+    values: dict[str, dict[str, Any]] = {}
+    for name, table in dict(settings.get("changes", {})).items():
+        values[name] = {}
+        for key, value in dict(table).items():
+            values[name][key] = arrays[value["array"]] if isinstance(value, Mapping) else value
     late = {name: Late(*(int(n) for n in pair)) for name, pair in dict(settings.get("late", {})).items()}
     for name, each in late.items():
         inside = 0 <= each.since <= int(settings["step"]) and 0 <= each.reach <= MAX_DELAY
@@ -145,10 +146,11 @@ def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArr
         NeurosimFormatError: naming the first that is not.
     """
     for name in sorted({*saved.arrays, *present}):
-        there, here = (_form(name, arrays.get(name)) for arrays in (saved.arrays, present))
-        if there != here:
+        expected = _form(name, present.get(name))
+        got = _form(name, saved.arrays.get(name))
+        if got != expected:
             raise NeurosimFormatError(
-                f"{path}: array '{name}' must be {here} (got {there}); it was saved by another version of neurosim: "
+                f"{path}: array '{name}' must be {expected} (got {got}); it was saved by another version of neurosim: "
                 "run it with that one, or anew"
             )
 

@@ -1,4 +1,4 @@
-"""The synapses of a projection as arrays: which units are connected, with which weights and delays."""
+"""The synapses of a projection as arrays of sources, targets, weights and delays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Connections:
     Attributes:
         pre, post: [synapses] units of the source and the target.
         weight: [synapses] in the unit of the receptor, as drawn or as learned. A run in float32 rounds them.
-        delay: [synapses] s, whole steps of the clock.
+        delay: [synapses] s, multiples of the clock.
         shape: units of the source and of the target.
     """
 
@@ -55,20 +55,20 @@ def connections(
     Args:
         projection: its name.
         clock, seed: as for `simulate`.
-        weights: [synapses] to take the place of those drawn, such as `result.weights["E->E"]`, which were learned.
+        weights: [synapses] in place of those drawn, such as the learned ones in `result.weights["E->E"]`.
 
     Raises:
         NeurosimInputError: no such projection, or weights that are not one a synapse.
     """
     check_arguments(network, clock, seed)
-    chosen = lookup({str(p.name): p for p in network.projections}, projection, "connections.projection")
-    sampler = build_sampler(network, chosen, clock, seed, threads=1)
+    described = lookup({str(p.name): p for p in network.projections}, projection, "connections.projection")
+    sampler = build_sampler(network, described, clock, seed, threads=1)
     rows, drawn, delays = sampler.all_synapses()
     if weights is not None:
-        rule = f"must be one a synapse of {chosen}, {len(drawn)}"
+        rule = f"must be one a synapse of {described}, {len(drawn)}"
         require(np.shape(weights) == drawn.shape, "connections.weights", rule, np.shape(weights))
         drawn = np.asarray(weights, np.float64)
-    sizes = (network.population(chosen.source).size, network.population(chosen.target).size)
+    sizes = (network.population(described.source).size, network.population(described.target).size)
     return Connections(
         pre=np.repeat(np.arange(sizes[0], dtype=np.int32), np.diff(rows.offsets)),
         post=rows.targets.astype(np.int32),

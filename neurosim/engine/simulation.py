@@ -17,7 +17,7 @@ from ..data.spikes import GRID_SLACK
 from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
-from .changes import Changes, changed, check_settings, rewired
+from .changes import Changes, change_network, check_settings, rewire_projection
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
 from .grid.runner import Counters, Runner
@@ -174,7 +174,7 @@ class Simulation(Uncopied):
             if chosen.learns:
                 self._runner.workspace.plastic.set_weights(chosen, values.get("weight", chosen.weight))
                 return
-        network = changed(self.network, name, values)
+        network = change_network(self.network, name, values)
         check_units(network, self.clock, name)
         self._become(network, self._changes.set(self._prepared.compiled, name, values, self.step), {})
 
@@ -192,9 +192,9 @@ class Simulation(Uncopied):
         self._check_running("rewire")
         compiled = self._prepared.compiled
         now = self.connections(projection)
-        values, moved = rewired(compiled, now, projection, rule, self.step, self.probes)
+        values, moved = rewire_projection(compiled, now, projection, rule, self.step, self.probes)
         changes = self._changes.set(compiled, projection, values, self.step)
-        self._become(changed(self.network, projection, values), changes, {projection: moved})
+        self._become(change_network(self.network, projection, values), changes, {projection: moved})
         return self.connections(projection)
 
     @property

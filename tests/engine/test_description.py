@@ -181,7 +181,7 @@ def test_long_arrays_lie_beside_the_file(tmp_path: Path) -> None:
         [Population("a", n, PoissonSource(1.0)), Population("b", n, LIF())],
         [Projection("a", "b", FromList(units, units[::-1]), np.linspace(0, 1, n))],
     )
-    with pytest.raises(NeurosimInputError, match=r"4,097 numbers are too many for TOML; description\.save puts"):
+    with pytest.raises(NeurosimInputError, match=r"4,097 numbers are too many for TOML; write_description puts"):
         dump_description(told)
     write_description(tmp_path / "n.toml", told)
     assert (tmp_path / "n.safetensors").is_file()

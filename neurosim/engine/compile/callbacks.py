@@ -57,7 +57,8 @@ def _compile_step(model: type[Neuron], real: np.dtype[Any], by_unit: bool) -> An
 def _compile_exact(model: type[ExactNeuron], name: str) -> Any:
     from numba import types
 
-    number, pointer = types.float64, types.CPointer(types.float64)  # type: ignore[no-untyped-call]
+    number = types.float64
+    pointer = types.CPointer(types.float64)  # type: ignore[no-untyped-call]
     signatures = {
         "flow": types.void(pointer, number, pointer),
         "jump": types.void(pointer, types.int64, number, pointer),
@@ -74,8 +75,15 @@ def _compile(function: Callable[..., Any], signature: Any, problem: str) -> Any:
     try:
         try:
             return cfunc(signature, cache=True, error_model="numpy")(function)
-        except RuntimeError:  # typed into an interpreter: there is no file to keep the code beside
+        except RuntimeError:  # typed into an interpreter: there is no file beside which the code could lie
             return cfunc(signature, error_model="numpy")(function)
     except NumbaError as error:
-        first = next((line for line in str(error).splitlines() if line.strip() and "pipeline" not in line), "")
-        raise NeurosimInputError(f"{problem}: {first.strip()}") from error
+        raise NeurosimInputError(f"{problem}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of numba that tells the cause."""
+    for line in str(error).splitlines():
+        if line.strip() and "pipeline" not in line:
+            return line.strip()
+    return ""

@@ -24,7 +24,7 @@ class Cells:
         functions: addresses of the compiled functions of the model.
         initial: [states, size].
         constants: [k]; by unit [k, size] on the grid, [size, k] in continuous time. Of neurons that receive currents
-            [3 k, size]: room for those of a step, those without current, and what 1 A adds.
+            [3 k, size]: room for the constants of a step, the constants without current, and the change by 1 A.
         receptors: rows of input; a current has one more than the model.
     """
 

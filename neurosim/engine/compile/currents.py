@@ -1,7 +1,7 @@
 """Currents of a compiled network, and neurons that take one.
 
-A current adds to the parameter `i_offset` of a neuron, in whose constants it is linear: those of a step are the
-constants without current, and the current times what 1 A adds to them. The step of the model then integrates it as
+A current adds to the parameter `i_offset` of a neuron, and the constants of a neuron are linear in it: the constants of
+a step are those without current plus the current times their change by 1 A. The step of the model then integrates it as
 exactly as it integrates a constant current. It arrives in one more row of input, whatever the model.
 """
 
@@ -23,6 +23,7 @@ from ...network.network import Current, Network, Population
 from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import rows
 from ...network.stimuli import GapJunctions, NoiseCurrent, SineCurrent, StepCurrent
+from .callbacks import first_line
 
 # Relative error of constants that are linear in the current.
 LINEAR = 1e-6
@@ -35,7 +36,7 @@ class CompiledCurrent:
     Attributes:
         population: number of the target.
         function: name of its function.
-        steps: [pieces] where each piece of time begins.
+        steps: [pieces] first step of each piece of time.
         values: float64 [pieces or 2, 1 or size].
         numbers: float64.
         key: of the random stream.
@@ -60,7 +61,7 @@ class Couplings:
 
     Attributes:
         source: number of the population that they lead to.
-        offsets: int64 [units + 1], which junctions each unit has.
+        offsets: int64 [units + 1]; unit i has the junctions `offsets[i]:offsets[i + 1]`.
         others: int64 [junctions] units of the source.
         conductances: float64 [junctions] S.
     """
@@ -74,41 +75,47 @@ class Couplings:
 def compile_currents(network: Network, clock: float, seed: int) -> tuple[CompiledCurrent, ...]:
     """Return the currents of a network for steps of `clock` seconds."""
     currents = [stimulus for stimulus in network.stimuli if isinstance(stimulus, Current)]
-    found: list[CompiledCurrent] = []
+    compiled: list[CompiledCurrent] = []
     for current in currents:
         if isinstance(current, GapJunctions):
-            found += _couple(network, current, seed)
+            compiled += _couple(network, current, seed)
         else:
-            found.append(_compile(network, current, clock, seed))
-    return tuple(found)
+            compiled.append(_compile(network, current, clock, seed))
+    return tuple(compiled)
 
 
 def _couple(network: Network, gap: GapJunctions, seed: int) -> list[CompiledCurrent]:
     """Return gap junctions as currents: into the target, and into the source where that is another population."""
-    ends = network.numbers[gap.source], network.numbers[gap.target]
-    sides = network.populations[ends[0]].side, network.populations[ends[1]].side
+    source = network.numbers[gap.source]
+    target = network.numbers[gap.target]
+    source_side = network.populations[source].side
+    target_side = network.populations[target].side
     name = str(gap.name)
     within = gap.source == gap.target
-    rows = gap.pattern.maker(*sides, within, rng_key(seed, "gap", name)).rows(0, sides[0].size)
-    pre = np.repeat(np.arange(sides[0].size), np.diff(rows.offsets))
+    maker = gap.pattern.maker(source_side, target_side, within, rng_key(seed, "gap", name))
+    rows = maker.rows(0, source_side.size)
+    pre = np.repeat(np.arange(source_side.size), np.diff(rows.offsets))
     post = rows.targets.astype(np.int64)
-    listed = np.size(gap.conductance) if np.ndim(gap.conductance) == 1 else len(pre)  # type: ignore[arg-type]
-    rule = f"must hold {len(pre)} values, one a pair of the pattern"
-    require(listed == len(pre), f"{gap}.conductance", rule, listed)
+    if np.ndim(gap.conductance) == 1:  # type: ignore[arg-type]
+        count = np.size(gap.conductance)  # type: ignore[arg-type]
+        rule = f"must hold {len(pre)} values, one a pair of the pattern"
+        require(count == len(pre), f"{gap}.conductance", rule, count)
     conductances = draw(gap.conductance, rng_key(seed, "gap conductance", name), 0, len(pre), f"{gap}.conductance")
     if rows.order is not None:
         conductances = conductances[rows.order]
     require(bool((conductances >= 0).all()), f"{gap}.conductance", "must be >= 0 S", conductances.min(initial=0.0))
     if within:
+        # A pair that is listed both ways is one junction, and no neuron is coupled to itself. Then list each pair both
+        # ways: each neuron receives a current.
         pairs = np.stack([np.minimum(pre, post), np.maximum(pre, post)])
         _, first = np.unique(pairs, axis=1, return_index=True)
         first = first[pairs[0, first] != pairs[1, first]]
         pre, post = np.concatenate([pairs[:, first], pairs[::-1, first]], axis=1)
         conductances = np.tile(conductances[first], 2)
-    into = [_junctions(network, name, ends[1], ends[0], post, pre, conductances)]
+    into_target = _junctions(network, name, target, source, post, pre, conductances)
     if within:
-        return into
-    return [*into, _junctions(network, name, ends[0], ends[1], pre, post, conductances)]
+        return [into_target]
+    return [into_target, _junctions(network, name, source, target, pre, post, conductances)]
 
 
 def _junctions(
@@ -148,7 +155,9 @@ def _compile(network: Network, current: Current, clock: float, seed: int) -> Com
         return CompiledCurrent(p, name, "sine", start, _spread(np.ones((1, 1)), current, size), sine)
     assert isinstance(current, NoiseCurrent)
     decay = math.exp(-clock / current.tau)
-    moments = np.stack(np.broadcast_arrays(*(np.atleast_1d(x) for x in (current.mean, current.sd)))).astype(np.float64)
+    mean, sd = np.broadcast_arrays(np.atleast_1d(current.mean), np.atleast_1d(current.sd))
+    moments = np.stack([mean, sd]).astype(np.float64)
+    # x <- decay x + sqrt(1 - decay^2) xi: exact for the Ornstein-Uhlenbeck process, and of variance 1.
     numbers = np.array([decay, math.sqrt(-math.expm1(-2 * clock / current.tau))])
     key = rng_key(seed, "current", name)
     return CompiledCurrent(p, name, "process", start, _spread(moments, current, size), numbers, key, state=True)
@@ -157,8 +166,8 @@ def _compile(network: Network, current: Current, clock: float, seed: int) -> Com
 def _step_current(current: StepCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
     steps = np.floor(current.times / clock + 0.5).astype(np.int64)
     apart = bool((np.diff(steps) > 0).all())
-    least = float(np.diff(current.times).min(initial=clock))
-    require(apart, f"{current}.times", f"must be at least a step of {clock:g} s apart", least)
+    shortest = float(np.diff(current.times).min(initial=clock))
+    require(apart, f"{current}.times", f"must be at least a step of {clock:g} s apart", shortest)
     values = _spread(current.amplitudes.reshape(len(steps), -1), current, size)
     if steps[0] > 0:
         steps = np.concatenate([[0], steps])
@@ -174,9 +183,9 @@ def _spread(values: NDArray[np.float64], current: Current, size: int) -> NDArray
     """Return [rows, 1 or size] values of all units: 0 for those that do not receive the current."""
     if current.units is None:
         return np.ascontiguousarray(values)
-    whole = np.zeros((len(values), size))
-    whole[:, np.asarray(current.units)] = values
-    return whole
+    by_unit = np.zeros((len(values), size))
+    by_unit[:, np.asarray(current.units)] = values
+    return by_unit
 
 
 def driven_constants(population: Population, neuron: Neuron, clock: float) -> NDArray[np.float64]:
@@ -186,9 +195,18 @@ def driven_constants(population: Population, neuron: Neuron, clock: float) -> ND
         NeurosimInputError: constants that are not linear in the current.
     """
     offset = np.asarray(neuron.i_offset, np.float64)  # type: ignore[attr-defined]
-    shifted = [replace(neuron, i_offset=offset + amperes) for amperes in (1.0, 2.0)]  # type: ignore[type-var]
-    plain, one, two = (np.atleast_2d(rows(each, lambda unit: unit.constants(clock)).T).T for each in (neuron, *shifted))
-    plain, one, two = (np.broadcast_to(each, (len(plain), population.size)) for each in (plain, one, two))
+
+    def constants(amperes: float) -> NDArray[np.float64]:
+        """Return [k, size] constants with an additional constant current."""
+        shifted = replace(neuron, i_offset=offset + amperes) if amperes else neuron  # type: ignore[type-var]
+        values = rows(shifted, lambda unit: unit.constants(clock))
+        if values.ndim == 1:
+            values = values[:, None]
+        return np.broadcast_to(values, (len(values), population.size))
+
+    plain = constants(0.0)
+    one = constants(1.0)
+    two = constants(2.0)
     # Infinite constants do not change.
     slope = np.subtract(one, plain, out=np.zeros_like(one), where=one != plain)
     linear = np.allclose(two, plain + 2 * slope, rtol=LINEAR, atol=0.0)
@@ -215,6 +233,7 @@ def _compile_driven(model: type[Neuron], real: np.dtype[Any]) -> Any:
     inner = njit(error_model="numpy")(model.step)
 
     def step(state: Any, inputs: Any, c: Any, spiked: Any) -> None:
+        # Constants of this step into the first third of c: without current (second third) + change by 1 A times I.
         k = c.shape[0] // 3
         current = inputs[inputs.shape[0] - 1]
         for r in range(k):
@@ -226,8 +245,8 @@ def _compile_driven(model: type[Neuron], real: np.dtype[Any]) -> Any:
     try:
         return cfunc(types.void(two, two, two, types.Array(types.uint8, 1, "C")), error_model="numpy")(step)
     except NumbaError as error:
-        first = next((line for line in str(error).splitlines() if line.strip() and "pipeline" not in line), "")
-        raise NeurosimInputError(f"{model.__name__}.step: cannot be compiled for a current: {first.strip()}") from error
+        problem = f"{model.__name__}.step: cannot be compiled for a current"
+        raise NeurosimInputError(f"{problem}: {first_line(error)}") from error
 
 
 def targets_of(currents: Sequence[CompiledCurrent]) -> set[int]:

@@ -21,7 +21,7 @@ class Room:
     """Memory for the words of all chunks of sources, which several threads may write.
 
     It is one array: numpy asks for large pages for large arrays only, and groups, each in another row, are read in two
-    thirds of the time from them. What exceeds it has arrays of its own.
+    thirds of the time from them. Words that do not fit into it get arrays of their own.
 
     Args:
         synapses: their number.
@@ -31,7 +31,10 @@ class Room:
 
     def __init__(self, synapses: int, groups: Sequence[int], *, wide: bool) -> None:
         heads = sum(groups)
-        size = synapses + heads + BEYOND * len(groups) + (synapses // 4 + min(synapses, heads) if wide else 0)
+        size = synapses + heads + BEYOND * len(groups)
+        if wide:
+            # Four targets fill a word, and the last word of a group may be partly filled.
+            size += synapses // 4 + min(synapses, heads)
         self._words: NDArray[Any] = np.empty(size, np.uint64 if wide else np.uint32)
         self._used = 0
         self._lock = Lock()
@@ -49,11 +52,14 @@ class Room:
 
 def nominal_words(synapses: int, groups: int, *, wide: bool) -> int:
     """Return the number of words of a chunk, as if the targets of wide groups filled theirs up."""
-    return synapses + ((synapses + 3) // 4 if wide else 0) + groups + BEYOND
+    words = synapses + groups + BEYOND
+    if wide:
+        words += (synapses + 3) // 4
+    return words
 
 
 def write_groups(
-    made: Sequence[tuple[Rows, NDArray[Any], NDArray[np.uint16] | None]],
+    parts: Sequence[tuple[Rows, NDArray[Any], NDArray[np.uint16] | None]],
     wheres: Sequence[tuple[int, int, int]],
     share: ProcessShare,
     longest: int,
@@ -64,10 +70,10 @@ def write_groups(
     """Return the words of the rows of a chunk, written.
 
     Args:
-        made: rows, weights (one, or one for each synapse) and delays of each projection, those of the share.
+        parts: rows, weights (one, or one for each synapse) and delays of each projection, in the share.
         wheres: part, shift and offset of the target of each.
         longest: delay in steps.
-        unit: of the weights; 0 for wide groups, which have them as they are.
+        unit: of the weights; 0 for wide groups, whose weights are stored as float64.
         starts: [pages of the share, sources] receives the address of each row, 0 for none.
         room: for the words.
     """
@@ -77,19 +83,24 @@ def write_groups(
     # Pages are counted from the first of this share.
     before = begin * layout.page_blocks
     wheres = [(part, shift - before * part, offset - before * part) for part, shift, offset in wheres]
+    # Three passes: count the synapses of each group, place heads of groups, and fill them.
     counts = np.zeros((starts.shape[1], (end - begin) * (longest + 1)), np.int64)
-    for (part, shift, _), (r, _, delays) in zip(wheres, made, strict=True):
+    for (part, shift, _), (r, _, delays) in zip(wheres, parts, strict=True):
         rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
-    records = int(counts.sum() + (((counts + 3) // 4).sum() if wide else 0))
+    records = int(counts.sum())
+    if wide:
+        records += int(((counts + 3) // 4).sum())
     words = room.take(records + counts.shape[0] * (end - begin) * longest + BEYOND)
     places = np.empty_like(counts)
-    mine = np.empty(starts.shape, np.int64)
-    rows.open_groups(counts, longest, mine, words.ctypes.data, words, places)
-    starts[:] = mine
-    for where, (r, weights, delays) in zip(wheres, made, strict=True):
-        given = r.offsets, r.targets, weights, delays, *where, layout.block_slots, layout.page_blocks, longest
-        if len(r.targets) and wide:
-            rows.fill_wide_groups(*given, places, counts, words, words.view(np.float64), words.view(np.uint16))
-        elif len(r.targets):
-            rows.fill_groups(*given, unit, places, counts, words)
+    addresses = np.empty(starts.shape, np.int64)
+    rows.open_groups(counts, longest, addresses, words.ctypes.data, words, places)
+    starts[:] = addresses
+    for where, (r, weights, delays) in zip(wheres, parts, strict=True):
+        if len(r.targets) == 0:
+            continue
+        synapses = r.offsets, r.targets, weights, delays, *where, layout.block_slots, layout.page_blocks, longest
+        if wide:
+            rows.fill_wide_groups(*synapses, places, counts, words, words.view(np.float64), words.view(np.uint16))
+        else:
+            rows.fill_groups(*synapses, unit, places, counts, words)
     return words

@@ -28,7 +28,8 @@ class Layout:
     Unit u of a population is in block b = (u + shift) // part, at slot b (block_slots - part) + offset + u.
 
     Attributes:
-        blocks: their number, a power of two; each holds a part of every population, or of many populations some whole.
+        blocks: their number, a power of two; each holds a part of every population, or, of many small populations, some
+            as a whole.
         page_blocks: blocks of a page.
         parts: [populations] units of a block, multiples of 64.
         shifts: [populations] units that the blocks before the population's first would hold.
@@ -69,19 +70,18 @@ class Layout:
 
     @property
     def members(self) -> NDArray[np.int64]:
-        """[blocks, width] the population of each entry in the log of a step; -1 for none."""
-        found = np.full((self.blocks, self.width), -1, np.int64)
+        """Return [blocks, width] the population of each entry in the log of a step; -1 for none."""
+        members = np.full((self.blocks, self.width), -1, np.int64)
         for p, entry in enumerate(self.entries):
-            found[self.begins[p] : self.ends[p], entry] = p
-        return found
+            members[self.begins[p] : self.ends[p], entry] = p
+        return members
 
 
 def lay_out(network: Network) -> Layout:
     """Return the layout of a network; where small populations are many, each lies in one block."""
     driving = {projection.source for projection in network.projections}
-    sizes = np.array(
-        [_slots_of(population, population.name in driving) for population in network.populations], np.int64
-    )
+    slots = [_slots_of(population, population.name in driving) for population in network.populations]
+    sizes = np.array(slots, np.int64)
     many = np.count_nonzero(sizes) > MANY_POPULATIONS
     layout = _many(sizes) if many else _few(sizes)
     # Rows by delay are read page by page, each by one thread: two pages at least. Others are read in one go.
@@ -99,6 +99,7 @@ def _few(sizes: NDArray[np.int64]) -> Layout:
     """Cut every population into all blocks."""
     blocks = _block_count(int(sizes.sum()))
     while True:
+        # Units of a block, rounded up to a multiple of FLAG_GROUP.
         parts = -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP
         block_slots = int(parts.sum())
         if block_slots <= PAGE_SLOTS:
@@ -126,10 +127,12 @@ def _many(sizes: NDArray[np.int64]) -> Layout:
     rounded = -(-sizes // FLAG_GROUP) * FLAG_GROUP
     blocks = _block_count(int(rounded.sum()))
     while True:
+        # A population of at most half a block stays whole.
         whole = (sizes > 0) & (rounded <= max(FLAG_GROUP, rounded.sum() // (2 * blocks)))
         parts = np.where(whole, rounded, -(-sizes // (blocks * FLAG_GROUP)) * FLAG_GROUP)
         shared = int(parts[~whole].sum())
-        # The middle of a population says in which block it lies, were all that lie in one block side by side.
+        # Lay the whole populations side by side and cut the line into equal blocks: a population is in the block of its
+        # middle.
         middles = np.cumsum(parts * whole) - parts // 2
         homes = np.where(whole, middles * blocks // max(1, int(parts[whole].sum())), 0)
         filled = np.bincount(homes[whole], weights=parts[whole], minlength=blocks).astype(np.int64)
@@ -141,13 +144,15 @@ def _many(sizes: NDArray[np.int64]) -> Layout:
     offsets[~whole] = np.cumsum(parts[~whole]) - parts[~whole]
     entries = np.zeros_like(sizes)
     entries[~whole] = np.arange(np.count_nonzero(~whole))
-    before = np.full(blocks, shared)
-    held = np.full(blocks, np.count_nonzero(~whole))
+    # In each block first the parts of populations that are cut, then the whole ones: slots and entries used so far.
+    used_slots = np.full(blocks, shared)
+    used_entries = np.full(blocks, np.count_nonzero(~whole))
     for p in np.flatnonzero(whole):
-        offsets[p] = before[homes[p]]
-        entries[p] = held[homes[p]]
-        before[homes[p]] += parts[p]
-        held[homes[p]] += 1
+        home = homes[p]
+        offsets[p] = used_slots[home]
+        entries[p] = used_entries[home]
+        used_slots[home] += parts[p]
+        used_entries[home] += 1
     shifts = homes * parts
     return Layout(
         blocks=blocks,
@@ -160,16 +165,19 @@ def _many(sizes: NDArray[np.int64]) -> Layout:
         begins=homes,
         ends=np.where(whole, homes + 1, blocks),
         entries=entries,
-        width=int(held.max()),
+        width=int(used_entries.max()),
         many=True,
     )
 
 
 def _block_count(units: int) -> int:
-    return max(1, min(MAX_BLOCKS, 1 << (max(1, units // BLOCK_UNITS).bit_length() - 1)))
+    """Return the largest power of two of blocks that have BLOCK_UNITS each, from 1 to MAX_BLOCKS."""
+    full = max(1, units // BLOCK_UNITS)
+    return min(MAX_BLOCKS, 1 << (full.bit_length() - 1))
 
 
 def _slots_of(population: Population, drives: bool) -> int:
+    """Return the units that need slots: none of a windowed population that drives no neurons."""
     if drives or not isinstance(population.model, Windowed):
         return population.size
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...base.errors import NeurosimInputError
-from ...base.values import Distribution
+from ...base.values import varies
 from ...network.network import Network
 from .plastic import plastic_bytes
 
@@ -16,16 +16,20 @@ from .plastic import plastic_bytes
 def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> None:
     """Raise if the synapses are expected not to fit in the memory that is free, before allocating any.
 
-    part: of the network that the processes of this machine have.
+    part: share of the network in the processes of this machine.
     """
     need = 0.0
     for projection in network.projections:
-        source, target = (network.population(name).side for name in (projection.source, projection.target))
-        each = 6 + (np.ndim(projection.weight) > 0 or isinstance(projection.weight, Distribution)) * real.itemsize  # type: ignore[arg-type]
-        each += 2 * (np.ndim(projection.delay) > 0 or isinstance(projection.delay, Distribution))  # type: ignore[arg-type]
-        each += plastic_bytes(projection, real)
-        need += 24.0 * source.size + each * projection.pattern.expected(source, target)
-    need = need * part
+        source = network.population(projection.source).side
+        target = network.population(projection.target).side
+        # Target as int32 and slot as uint16; a weight and a delay where they differ; 24 bytes for the head of a row.
+        synapse = 6 + plastic_bytes(projection, real)
+        if varies(projection.weight):
+            synapse += real.itemsize
+        if varies(projection.delay):
+            synapse += 2
+        need += 24.0 * source.size + synapse * projection.pattern.expected(source, target)
+    need *= part
     free = free_memory()
     if free is not None and need > free:
         raise NeurosimInputError(
@@ -35,7 +39,7 @@ def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> No
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
+    """Return the bytes that can be had without swapping; None where the system does not tell."""
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

@@ -35,16 +35,16 @@ MAX_INTERVAL = 64
 
 @dataclass(frozen=True, eq=False)
 class CompiledNetwork(Uncopied):
-    """Everything about a network that does not change while it runs. Index p is that of `network.populations`.
+    """A network for the grid, all of it that does not change while it runs; index p counts `network.populations`.
 
     Attributes:
         clock: s, the step.
         real: dtype of state, weights and sums.
         cells, poisson: populations of neurons, and Poisson sources, by number.
         noises: Poisson stimuli.
-        currents: those into neurons.
+        currents: currents into neurons.
         layout: slots of the units.
-        share: the blocks of this process. The rows of other blocks are not stored; all else is that of the whole.
+        share: the blocks of this process. Rows of other blocks are not stored; all else describes the whole network.
         samplers: of each projection, without its synapses.
         row_tables: synapses that are not plastic.
         degrees: [projections][sources] number of synapses of weight other than zero.
@@ -70,28 +70,31 @@ class CompiledNetwork(Uncopied):
 
     @property
     def interval(self) -> int:
-        """Number of steps whose arriving spikes are all known when they begin: the shortest delay."""
+        """Return the number of steps whose arriving spikes are all known when they begin: the shortest delay."""
         from ...kernels.engine.clocked.deliver import GROUPS
 
         if any(current.couplings for current in self.currents):
             return 1  # every step reads the voltages that the one before left
+        # Groups have a synapse of any delay, from one step on.
         delays = [1 if rows.form == GROUPS else rows.delay for rows in self.row_tables]
-        return min([MAX_INTERVAL, *delays, *(synapses.min_delay for synapses in self.plastic)])
+        delays += [synapses.min_delay for synapses in self.plastic]
+        return min([MAX_INTERVAL, *delays])
 
     @property
     def depth(self) -> int:
-        """Number of steps of the queue: its longest delay and the present step."""
+        """Return the number of steps of the queue: its longest delay and the present step."""
         from ...kernels.engine.clocked.deliver import QUEUE
 
         return 1 + max((rows.max_delay for rows in self.row_tables if rows.form == QUEUE), default=0)
 
     @property
     def history(self) -> int:
-        """Number of past steps whose spikes are still needed."""
+        """Return the number of past steps whose spikes are still needed."""
         from ...kernels.engine.clocked.deliver import QUEUE
 
         delays = [rows.max_delay for rows in self.row_tables if rows.form != QUEUE]
-        return max([self.interval, *delays, *(synapses.max_delay for synapses in self.plastic)])
+        delays += [synapses.max_delay for synapses in self.plastic]
+        return max([self.interval, *delays])
 
 
 def compile_network(
@@ -109,17 +112,19 @@ def compile_network(
 
     Args:
         threads: that share the work; no result depends on them.
-        plain: store every row in the plainest form, QUEUE, to compare the others with.
+        plain: store every row in the plainest form, QUEUE, as a reference for the others.
         late, former: of a network that is changed while it runs, see `RowTableBuilder`.
         processes: that share the network.
 
     Raises:
         NeurosimInputError: a delay under a step, a number beyond the range of `real`, a network larger than the memory
-            that is free, a rate too high, a window that is no whole number of steps; gap junctions among processes.
+            that is free, a rate too high, a window that is not an integer number of steps; gap junctions among
+            processes.
     """
     windows = compile_windows(network, clock)
     currents = compile_currents(network, clock, seed)
-    if processes.size > 1 and (coupled := [current for current in currents if current.couplings]):
+    coupled = [current for current in currents if current.couplings]
+    if processes.size > 1 and coupled:
         raise NeurosimInputError(
             f"GapJunctions[{coupled[0].name!r}]: need the membranes of all units in every step, which processes do not "
             "exchange; leave comm or mpirun out"
@@ -134,14 +139,15 @@ def compile_network(
     row_tables = builder.build(plain)
     plastic = compile_plastic(network, samplers, clock, real, degrees, seed, share, processes)
     if processes.size > 1 and degrees:
+        # All projections in one message.
         ends = np.cumsum([len(each) for each in degrees])
         degrees = np.split(processes.sum(np.concatenate(degrees)), ends[:-1])
-    populations = [(p, population) for p, population in enumerate(network.populations)]
     poisson, noises = compile_noise(network, seed, clock)
     driven = targets_of(currents)
-    cells = {
-        p: _cells(pop, clock, seed, real, driven=p in driven) for p, pop in populations if isinstance(pop.model, Neuron)
-    }
+    cells = {}
+    for p, population in enumerate(network.populations):
+        if isinstance(population.model, Neuron):
+            cells[p] = _cells(population, clock, seed, real, driven=p in driven)
     check_currents(network, cells, currents)
     return CompiledNetwork(
         network=network,
@@ -166,7 +172,7 @@ def _build_samplers(
     network: Network, clock: float, seed: int, threads: int, share: ProcessShare, processes: Processes
 ) -> list[SynapseSampler]:
     """Return the samplers of all projections onto a share, built several at a time."""
-    each = max(1, threads // max(1, len(network.projections)))
+    threads_each = max(1, threads // max(1, len(network.projections)))
     ready: dict[int, SynapseSampler] = {}
 
     def build(number: int) -> None:
@@ -175,17 +181,18 @@ def _build_samplers(
             onto = None
         else:
             onto = share.units(network.numbers[projection.target])
-        ready[number] = open_sampler(network, projection, clock, seed, each, onto)
+        ready[number] = open_sampler(network, projection, clock, seed, threads_each, onto)
 
     for_each(range(len(network.projections)), build, threads)
     samplers = [ready[number] for number in range(len(network.projections))]
     if processes.size > 1 and samplers:
-        # All projections at once: a network may have thousands.
+        # Number the synapses among all processes, all projections at once: a network may have thousands.
         own = [np.diff(s.first_synapse) * (not s.known) for s in samplers]
         counts = np.concatenate(own)
         ends = np.cumsum([len(each) for each in own])
-        both = (np.split(found, ends[:-1]) for found in (processes.sum(counts), processes.before(counts)))
-        samplers = [s.numbered(all_parts, before) for s, all_parts, before in zip(samplers, *both, strict=True)]
+        totals = np.split(processes.sum(counts), ends[:-1])
+        before = np.split(processes.before(counts), ends[:-1])
+        samplers = [s.numbered(total, b) for s, total, b in zip(samplers, totals, before, strict=True)]
     for sampler in samplers:
         sampler.check_vectors()
     return samplers

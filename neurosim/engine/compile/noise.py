@@ -21,7 +21,7 @@ class Rates:
     """Rates that differ between units or change in time.
 
     Attributes:
-        steps: [pieces] where each piece of time begins; the first at 0.
+        steps: [pieces] first step of each piece of time; the first is 0.
         means: [pieces, 1 or units] expected number of spikes in a step.
     """
 
@@ -39,7 +39,7 @@ class Noise:
         rate: spikes/s of each unit; the highest of several.
         key: of the random stream.
         thresholds: of the number of spikes in a step of the clock at that rate; empty in continuous time.
-        rates: None where one rate is that of all units at all times.
+        rates: None where all units have one rate at all times.
     """
 
     population: int
@@ -110,8 +110,8 @@ def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArra
         return np.zeros(1, np.int64)
     steps = np.floor(times / clock + 0.5).astype(np.int64)
     apart = bool((np.diff(steps) > 0).all())
-    least = float(np.diff(times).min(initial=clock))
-    require(apart, f"{name}.times", f"must be at least a step of {clock:g} s apart", least)
+    shortest = float(np.diff(times).min(initial=clock))
+    require(apart, f"{name}.times", f"must be at least a step of {clock:g} s apart", shortest)
     return steps
 
 

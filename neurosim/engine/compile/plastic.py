@@ -1,4 +1,4 @@
-"""Projections that learn, compiled: their synapses, those of each delay apart."""
+"""Projections that learn, compiled: their synapses, one part for each delay."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class PlasticSynapses:
     Attributes:
         number: of the projection.
         delay: steps.
-        offsets: [sources + 1] int64 and `targets`: [n] uint32, the rows, of which a process has the part that ends in
-            its share.
+        offsets, targets: [sources + 1] int64 and [n] uint32, the rows; a process has the part that ends in its share.
         weights: real [n], at the start.
         places: [n] the place of each among all synapses of the projection, in the order of its rows; a slice for all.
-        before: [sources] int64, what the number of a synapse of each row in this process lacks to that among all
-            of this delay; empty where the process has all.
-        whole: their number in all processes.
-        rule, short_term: vectors that `kernels.engine.clocked.plasticity` reads; empty where there is none.
+        before: [sources] int64, to be added to the number of a synapse of each row in this process for its number among
+            all of this delay; empty where the process has all.
+        whole: number of synapses in all processes.
+        rule, short_term: vectors that `kernels.engine.clocked.plasticity` reads; empty without such a rule.
         homeostasis: the same for `kernels.engine.clocked.homeostasis`.
         group: number of delays of the projection, in the first of its synapses; 0 in the others.
         rewarder: number of the population whose spikes are the reward; -1 for none.
         reward_delay: steps.
         post_delay: steps after which a spike of a target counts for its synapses.
-        p_transmit: probability that a synapse transmits a spike; `key` is that of the draw.
+        p_transmit: probability that a synapse transmits a spike.
+        key: of these draws.
     """
 
     number: int
@@ -80,19 +80,19 @@ class PlasticSynapses:
 
     @property
     def max_delay(self) -> int:
-        """Number of past steps whose spikes it needs."""
+        """Return the number of past steps whose spikes it needs."""
         return max(self.delay, self.reward_delay, self.post_delay)
 
     @property
     def min_delay(self) -> int:
-        """Number of steps after which a spike can reach it first."""
+        """Return the number of steps after which a spike can reach it first."""
         if self.modulated:
             return min(self.delay, self.reward_delay)
         return self.delay
 
     @property
     def numbers(self) -> NDArray[np.int64]:
-        """[n] the number of each synapse among all of this delay."""
+        """Return [n] the number of each synapse among all of this delay."""
         numbers = np.arange(len(self.targets))
         if self.before.size:
             return numbers + np.repeat(self.before, np.diff(self.offsets))
@@ -100,25 +100,26 @@ class PlasticSynapses:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of those of all processes."""
-        each = self.targets.itemsize + self.weights.itemsize + (8 if self.learns else 0) + 16 * self.modulated
-        return self.offsets.nbytes + each * self.whole
+        """Return the bytes of the synapses of all processes."""
+        synapse = self.targets.itemsize + self.weights.itemsize
+        if self.learns:
+            synapse += 8  # index by target
+        if self.modulated:
+            synapse += 16  # eligibility and the time of its last update
+        return self.offsets.nbytes + synapse * self.whole
 
 
 def plastic_bytes(projection: Projection, real: np.dtype[Any]) -> int:
     """Return the bytes that a synapse needs beyond its 6 if it is plastic, while compiling and in one run."""
     if not is_plastic(projection):
         return 0
-    if projection.plasticity:
-        rule = projection.plasticity.terms()
-    else:
-        rule = None
+    modulated = projection.plasticity is not None and projection.plasticity.terms().modulation is not None
     # Drawn in float64, sorted by delay; then target and weight as compiled, weight, index and eligibility of the run.
-    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * (rule is not None and rule.modulation is not None)
+    return 24 + 2 * real.itemsize + 8 * projection.learns + 16 * modulated
 
 
 def is_plastic(projection: Projection) -> bool:
-    """Return whether what a spike delivers changes while the network runs."""
+    """Return whether the effect of a spike changes while the network runs."""
     return projection.learns or projection.short_term is not None or projection.p_transmit < 1
 
 
@@ -162,30 +163,39 @@ def _by_delay(
         rows, weights, delays = sampler.all_synapses()
         projection.check_bounds(weights)
     degrees[:] = _degrees(rows, weights != 0)
+    rule = np.empty(0)
+    short_term = np.empty(0)
+    homeostasis = np.empty(0)
+    modulation = None
     if projection.plasticity:
         terms = projection.plasticity.terms()
-    else:
-        terms = None
-    rule = rule_vector(terms, clock) if terms else np.empty(0)
+        rule = rule_vector(terms, clock)
+        modulation = terms.modulation
     if projection.short_term:
         short_term = short_term_vector(projection.short_term, clock)
-    else:
-        short_term = np.empty(0)
     if projection.homeostasis:
         homeostasis = homeostasis_vector(projection, clock)
-    else:
-        homeostasis = np.empty(0)
-    rewarder, reward_delay = _reward(network, projection, terms.modulation if terms else None, clock)
-    different = np.unique(processes.joined(np.unique(delays)))
+    rewarder, reward_delay = _reward(network, projection, modulation, clock)
+    distinct = np.unique(processes.joined(np.unique(delays)))
     numbers = None if share.whole else sampler.numbers(rows, 0)
     compiled: list[PlasticSynapses] = []
-    for delay in different:
+    for delay in distinct:
         own = np.flatnonzero(delays == delay)
-        places = slice(None) if len(different) == 1 and share.whole else own if numbers is None else numbers[own]
+        places: NDArray[np.int64] | slice
+        if numbers is not None:
+            places = numbers[own]
+        elif len(distinct) == 1:
+            places = slice(None)
+        else:
+            places = own
         counts = _degrees(rows, delays == delay)
         offsets = first_synapses(counts)
-        every = processes.sum(counts)
-        before = first_synapses(every)[:-1] + processes.before(counts) - offsets[:-1]
+        totals = processes.sum(counts)
+        # Number among all of this delay: synapses of earlier rows, and of this row in the processes before.
+        before = first_synapses(totals)[:-1] + processes.before(counts) - offsets[:-1]
+        post_delay = 0
+        if projection.plasticity:
+            post_delay = math.floor(2 * projection.dendritic_delay_fraction * int(delay) + 0.5)
         synapses = PlasticSynapses(
             number=number,
             projection=projection,
@@ -198,14 +208,14 @@ def _by_delay(
             weights=weights[own].astype(real),
             places=places,
             before=np.empty(0, np.int64) if share.whole else before,
-            whole=int(every.sum()),
+            whole=int(totals.sum()),
             rule=rule,
             short_term=short_term,
             homeostasis=homeostasis,
-            group=0 if compiled else len(different),
+            group=0 if compiled else len(distinct),
             rewarder=rewarder,
             reward_delay=reward_delay,
-            post_delay=math.floor(2 * projection.dendritic_delay_fraction * int(delay) + 0.5) if terms else 0,
+            post_delay=post_delay,
             p_transmit=projection.p_transmit,
             key=rng_key(seed, "release", str(projection.name), str(int(delay))),
         )
@@ -213,9 +223,9 @@ def _by_delay(
     return compiled
 
 
-def _degrees(rows: Rows, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return [sources] the number of the chosen synapses of each."""
-    return np.diff(np.concatenate([[0], np.cumsum(chosen)])[rows.offsets])
+def _degrees(rows: Rows, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return [sources] the number of the synapses of each in a mask [synapses]."""
+    return np.diff(np.concatenate([[0], np.cumsum(mask)])[rows.offsets])
 
 
 def _reward(network: Network, projection: Projection, modulation: Modulation | None, clock: float) -> tuple[int, int]:
@@ -266,6 +276,7 @@ def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
 
 def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.float64]:
     """Return the parameters of `kernels.engine.clocked.plasticity.release`."""
+    # Infinite: u is U at every spike.
     if short_term.tau_facil > 0:
         facil = dt / short_term.tau_facil
     else:
@@ -279,8 +290,8 @@ def homeostasis_vector(projection: Projection, dt: float) -> NDArray[np.float64]
     terms = projection.homeostasis.terms()
     rule = projection.plasticity
     every = math.floor(terms.interval / dt + 0.5)
-    thing = f"{projection}.homeostasis.interval"
-    require(every >= 1, thing, f"must round to at least one step of {dt:g} s", terms.interval)
+    name = f"{projection}.homeostasis.interval"
+    require(every >= 1, name, f"must round to at least one step of {dt:g} s", terms.interval)
     vector = np.zeros(home.HOME_ENTRIES)
     entries = {
         home.EVERY: every,

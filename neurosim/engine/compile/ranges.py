@@ -16,7 +16,7 @@ from ...network.neurons.by_unit import rows
 from .cells import Cells
 from .currents import CompiledCurrent
 
-# Standard deviations that a noise current stays within.
+# Standard deviations within which a noise current is assumed to stay.
 DEVIATIONS = 10.0
 
 
@@ -58,7 +58,7 @@ def check_range(name: str, value: object, real: np.dtype[Any]) -> None:
 def check_constants(
     population: Population, neuron: Neuron, clock: float, constants: NDArray[np.float64], real: np.dtype[Any]
 ) -> None:
-    """Check constants of a model in float64: those that are infinite by definition may be.
+    """Check that constants of a model, computed in float64, are finite in a precision, or infinite by definition.
 
     Raises:
         NeurosimInputError: naming the population, its model and the largest parameter.
@@ -69,7 +69,7 @@ def check_constants(
     if infinite.any() and hasattr(neuron, "i_offset"):
         without = rows(replace(neuron, i_offset=0.0), lambda unit: unit.constants(clock))  # type: ignore[type-var]
         by_definition = np.isinf(without).reshape(len(without), -1).any(axis=1)
-        # Rows of a model that takes a current are its constants twice, and what 1 A adds to them.
+        # Rows of a model that takes a current are its constants twice, and their change by 1 A.
         by_definition = np.tile(by_definition, len(constants) // len(without))
         wrong |= infinite & ~by_definition.reshape(-1, *[1] * (constants.ndim - 1))
     if wrong.any():

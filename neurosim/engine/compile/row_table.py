@@ -18,8 +18,8 @@ class Late:
     """A projection that was changed while the network ran.
 
     Attributes:
-        since: its synapses deliver spikes of this step and later ones; earlier ones keep the synapses of their time.
-        reach: steps after `since` in which the last of those arrives.
+        since: its synapses deliver spikes of this step and later ones; earlier spikes have the synapses of their time.
+        reach: steps after `since` in which the last earlier spike arrives.
     """
 
     since: int
@@ -35,12 +35,12 @@ class RowTable(Uncopied):
         weight: the weight of all synapses; for GROUPS the unit in which weights are counted.
         delay: steps; for GROUPS the longest delay, for QUEUE with a delay for each synapse the shortest.
         max_delay: steps.
-        since, until: steps of the spikes that it delivers, the first and the one after the last.
+        since, until: first step of the spikes that it delivers, and the one after the last.
         batch: number of rows that cannot overflow a counter of one byte.
-        arrays: by column of `kernels.engine.clocked.deliver`, the array whose address is there.
-        values: other columns.
+        arrays: array whose address is in a column of `kernels.engine.clocked.deliver`, by column.
+        values: numbers in other columns, by column.
         memory: arrays of the rows themselves, of this share.
-        sizes: bytes of those of the whole network.
+        sizes: bytes of the rows of the whole network.
     """
 
     form: int
@@ -60,5 +60,5 @@ class RowTable(Uncopied):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole network's rows, whatever the share."""
+        """Return the bytes of the rows of the whole network, whatever the share."""
         return sum(array.nbytes for array in self.arrays.values()) + sum(self.sizes)

@@ -38,20 +38,20 @@ MAX_GROUPS = 255
 MIN_LEVELS = 512
 MAX_LEVEL = 32767
 
-# Rows, weights and delays; None where one number is that of all.
-Made: TypeAlias = "tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]"
+# Rows, weights and delays of a chunk of sources; None where all synapses have one number.
+Chunk: TypeAlias = "tuple[Rows, NDArray[Any] | None, NDArray[np.uint16] | None]"
 
 
 @dataclass(frozen=True, eq=False)
 class RowTableBuilder:
-    """Builds row tables of the synapses that end in a share; what all processes must know they tell each other.
+    """Builder of row tables of the synapses that end in a share; processes exchange sizes and longest delays.
 
     Attributes:
         degrees: [projections][sources] receives the number of synapses of the share of weight other than zero.
         processes: that share the network.
         late: by number, projections that were changed while spikes were on their way.
-        former: the samplers of all projections before any change, by which the forms of the others are chosen: what
-            is on its way through them stays as it is.
+        former: the samplers of all projections before any change, by which the forms of the other projections are
+            chosen, so that spikes on their way through them stay valid.
     """
 
     network: Network
@@ -75,20 +75,18 @@ class RowTableBuilder:
             if is_plastic(sampler.projection):
                 continue
             groups.setdefault(self._kind(number, sampler, plain), []).append(number)
-        return [
-            self._table(int(kind[0]), numbers) for kind, numbers in sorted(groups.items(), key=lambda item: item[0])
-        ]
+        # Sorted: sums are then made in one order.
+        return [self._table(int(kind[0]), groups[kind]) for kind in sorted(groups)]
 
     def _kind(self, number: int, sampler: SynapseSampler, plain: bool) -> tuple[float, ...]:
-        """Return what projections of one table share, the form first."""
+        """Return the properties that projections of one table share, the form first."""
         where = sampler.source, sampler.receptor
         if plain or number in self.late:
             return deliver.QUEUE, *where, number
         if sampler.delay is None:
-            grouped = self._grouped(sampler)
-            if grouped:
-                return (deliver.GROUPS, *where, 0)
-            return (deliver.QUEUE, *where, number)
+            if self._grouped(sampler):
+                return deliver.GROUPS, *where, 0
+            return deliver.QUEUE, *where, number
         if sampler.weight is None:
             return deliver.SUMS, *where, sampler.delay
         if self.layout.many:  # a counter for each slot of a large network is not worth one table
@@ -98,6 +96,7 @@ class RowTableBuilder:
     def _table(self, form: int, numbers: list[int]) -> RowTable:
         first = self.samplers[numbers[0]]
         delay = int(first.delay or 0)
+        late = self.late.get(numbers[0])
         table = RowTable(
             form=form,
             source=first.source,
@@ -106,7 +105,7 @@ class RowTableBuilder:
             weight=first.weight or 0.0,
             delay=delay,
             max_delay=delay,
-            since=self.late[numbers[0]].since if numbers[0] in self.late else 0,
+            since=late.since if late else 0,
         )
         if form == deliver.GROUPS:
             return self._fill_groups(table)
@@ -123,16 +122,20 @@ class RowTableBuilder:
         with self.processes.agreed():
             for_each(_chunks(samplers), fill, self.threads)
 
-    def _in_all(self, sizes: list[int], most: NDArray[np.int64], delays: list[int]) -> tuple[int, int, int, int]:
+    def _in_all(self, sizes: list[int], max_pairs: NDArray[np.int64], delays: list[int]) -> tuple[int, int, int, int]:
         """Return over all processes bytes, synapses between two units at most, and the range of delays; 0, 0 for none.
 
-        most: of each projection.
+        max_pairs: maximum number of synapses between two units, of each projection.
         """
-        low, high = (min(delays), max(delays)) if delays else (MAX_DELAY + 1, 0)
-        largest = self.processes.max(np.array([*most, MAX_DELAY + 1 - low, high], np.int64))
+        low = min(delays, default=MAX_DELAY + 1)
+        high = max(delays, default=0)
+        # One message for the maxima: the minimum of the delays as a maximum of their distance from above.
+        largest = self.processes.max(np.array([*max_pairs, MAX_DELAY + 1 - low, high], np.int64)).tolist()
         total = int(self.processes.sum(np.array([sum(sizes)], np.int64))[0])
-        *most_, least, high = (int(value) for value in largest)
-        return total, sum(most_), (MAX_DELAY + 1 - least) * (high > 0), high
+        *pairs, distance, high = largest
+        if high == 0:
+            return total, sum(pairs), 0, 0
+        return total, sum(pairs), MAX_DELAY + 1 - distance, high
 
     # Lists of targets: COUNTS, SUMS and QUEUE
 
@@ -144,29 +147,33 @@ class RowTableBuilder:
             table.arrays[deliver.WEIGHTS] = np.zeros(sources, np.int64)
         if any(sampler.delay is None for sampler in samplers):
             table.arrays[deliver.DELAYS] = np.zeros(sources, np.int64)
-        most = np.zeros(len(samplers), np.int64)
-        reach = list[int]()
+        max_pairs = np.zeros(len(samplers), np.int64)
+        extremes = list[int]()
         sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
-            made = [self._make(number, *chunk) for number in table.projections]
-            most[:] = np.maximum(most, self._place(table, chunk[0], made, sizes))
-            reach.extend(int(end) for _, _, d in made if d is not None and len(d) for end in (d.min(), d.max()))
+            chunks = [self._draw(number, *chunk) for number in table.projections]
+            max_pairs[:] = np.maximum(max_pairs, self._place(table, chunk[0], chunks, sizes))
+            for _, _, delays in chunks:
+                if delays is not None and len(delays):
+                    extremes.extend((int(delays.min()), int(delays.max())))
 
         self._fill(samplers, fill)
-        size, pairs, low, high = self._in_all(sizes, most, reach)
+        size, pairs, low, high = self._in_all(sizes, max_pairs, extremes)
         table.sizes.append(size)
-        if high or not table.delay:  # drawn delays of which there are none
+        # The range of drawn delays; one step if no delay was drawn because there are no synapses.
+        if high or not table.delay:
             table.delay = max(1, low)
             table.max_delay = max(1, high)
-        if table.projections[0] in self.late:  # the queue holds what was on its way, too
+        # The queue holds spikes that were on their way at the change, too.
+        if table.projections[0] in self.late:
             table.max_delay = max(table.max_delay, self.late[table.projections[0]].reach)
         if table.form == deliver.COUNTS:
             self._bound(table, pairs)
         return table
 
     def _open_lists(self, table: RowTable, sources: int) -> None:
-        """Make room for where the lists of targets of each source are."""
+        """Make room for the addresses of the lists of targets of each source, and for their cuts into blocks."""
         table.arrays = {
             deliver.CUTS: np.zeros((sources, self.share.columns), np.uint32),
             deliver.TARGETS: np.zeros(sources, np.int64),
@@ -174,38 +181,39 @@ class RowTableBuilder:
         table.values |= {deliver.CUT_BLOCK: self.share.first, deliver.CUT_COLUMNS: self.share.columns}
         table.sizes.append(4 * sources * (self.layout.blocks + 1 - self.share.columns))
 
-    def _place(self, table: RowTable, first: int, made: Sequence[Made], sizes: list[int]) -> NDArray[np.int64]:
+    def _place(self, table: RowTable, first: int, chunks: Sequence[Chunk], sizes: list[int]) -> NDArray[np.int64]:
         """Write the rows of a chunk; return for each projection the maximum number of synapses between two units.
 
         sizes: receives the bytes of these synapses.
         """
         layout = self.layout
-        sources = len(made[0][0].offsets) - 1
-        kept_cuts = table.arrays[deliver.CUTS][first : first + sources]
+        sources = len(chunks[0][0].offsets) - 1
+        stored_cuts = table.arrays[deliver.CUTS][first : first + sources]
         if self.share.whole:
-            cuts = kept_cuts
+            cuts = stored_cuts
         else:
             cuts = np.zeros((sources, layout.blocks + 1), np.uint32)
+        # Count the synapses of each row in each block, and sum the counts to cuts.
         wheres = self._wheres(table)
-        most = [
-            rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
-            for (r, _, _), (part, shift, _) in zip(made, wheres, strict=True)
-        ]
+        max_pairs = np.zeros(len(chunks), np.int64)
         starts = np.zeros(sources + 1, np.int64)
-        for r, _, _ in made:
+        for number, ((r, _, _), (part, shift, _)) in enumerate(zip(chunks, wheres, strict=True)):
+            max_pairs[number] = rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
             starts += r.offsets
         places = np.empty((sources, layout.blocks), np.int64)
         rows.sum_blocks(cuts, starts, places)
         if not self.share.whole:
-            kept_cuts[:] = cuts[:, self.share.first : self.share.last + 1]
-        out = np.empty(starts[-1], np.uint16)
-        kept: dict[int, NDArray[Any]] = {deliver.TARGETS: out}
-        none = np.empty(0, self.real), np.empty(0, np.uint16)
+            stored_cuts[:] = cuts[:, self.share.first : self.share.last + 1]
+        # Targets as slots of their page; weights and delays only where they differ from synapse to synapse.
+        slots = np.empty(starts[-1], np.uint16)
+        columns: dict[int, NDArray[Any]] = {deliver.TARGETS: slots}
+        no_weights = np.empty(0, self.real)
+        no_delays = np.empty(0, np.uint16)
         if deliver.WEIGHTS in table.arrays:
-            kept[deliver.WEIGHTS] = np.empty(starts[-1], self.real)
+            columns[deliver.WEIGHTS] = np.empty(starts[-1], self.real)
         if deliver.DELAYS in table.arrays:
-            kept[deliver.DELAYS] = np.empty(starts[-1], np.uint16)
-        for where, (r, weights, delays) in zip(wheres, made, strict=True):
+            columns[deliver.DELAYS] = np.empty(starts[-1], np.uint16)
+        for where, (r, weights, delays) in zip(wheres, chunks, strict=True):
             rows.place(
                 r.offsets,
                 r.targets,
@@ -213,17 +221,17 @@ class RowTableBuilder:
                 layout.block_slots,
                 layout.page_blocks,
                 places,
-                out,
-                none[0] if weights is None else weights,
-                kept.get(deliver.WEIGHTS, none[0]),
-                none[1] if delays is None else delays,
-                kept.get(deliver.DELAYS, none[1]),
+                slots,
+                no_weights if weights is None else weights,
+                columns.get(deliver.WEIGHTS, no_weights),
+                no_delays if delays is None else delays,
+                columns.get(deliver.DELAYS, no_delays),
             )
-        for column, array in kept.items():
+        for column, array in columns.items():
             table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
             table.memory.append(array)
             sizes.append(array.nbytes)
-        return np.array(most, np.int64)
+        return max_pairs
 
     def _wheres(self, table: RowTable) -> list[tuple[int, int, int]]:
         return [self._where(number) for number in table.projections]
@@ -234,27 +242,28 @@ class RowTableBuilder:
         target = self.samplers[number].target
         return int(layout.parts[target]), int(layout.shifts[target]), int(layout.offsets[target])
 
-    def _make(self, number: int, first: int, last: int) -> Made:
-        """Return rows, weights and delays of a chunk; None where one number is that of all."""
+    def _draw(self, number: int, first: int, last: int) -> Chunk:
+        """Return rows, weights and delays of a chunk, and note the degrees of its sources."""
         sampler = self.samplers[number]
-        made = sampler.rows(first, last)
-        if sampler.weight is not None:
-            weights = None
-        else:
-            weights = sampler.weights(made, first).astype(self.real)
-        if sampler.delay is not None:
-            delays = None
-        else:
-            delays = sampler.delays(made, first)
-        degrees = np.diff(made.offsets)
+        drawn = sampler.rows(first, last)
+        weights = None
+        delays = None
+        if sampler.weight is None:
+            weights = sampler.weights(drawn, first).astype(self.real)
+        if sampler.delay is None:
+            delays = sampler.delays(drawn, first)
+        degrees = np.diff(drawn.offsets)
         if weights is not None and not weights.all():
-            degrees = np.diff(np.concatenate([[0], np.cumsum(weights != 0)])[made.offsets])
+            degrees = np.diff(np.concatenate([[0], np.cumsum(weights != 0)])[drawn.offsets])
         self.degrees[number][first:last] = degrees * (sampler.weight != 0)
-        return made, weights, delays
+        return drawn, weights, delays
 
-    def _bound(self, table: RowTable, most: int) -> None:
-        """Set the number of rows that a counter of one byte holds; where that is too few, reals are summed instead."""
-        table.batch = 255 // max(most, 1) // 8 * 8
+    def _bound(self, table: RowTable, max_pairs: int) -> None:
+        """Set the number of rows that a counter of one byte holds; where that is too few, reals are summed instead.
+
+        A row adds at most `max_pairs` to a counter; rows are added eight at a time.
+        """
+        table.batch = 255 // max(max_pairs, 1) // 8 * 8
         if table.batch == 0:
             table.form = deliver.SUMS
 
@@ -263,16 +272,18 @@ class RowTableBuilder:
     def _fill_bits(self, table: RowTable) -> RowTable:
         samplers = [self.samplers[number] for number in table.projections]
         sources = len(samplers[0].first_synapse) - 1
+        # Words of 64 bits in strips of STRIP slots: of a row, and the strips of this share.
         words = -(-self.layout.slots // STRIP) * 8
-        kept = slice(self.share.slots.start // STRIP * 8, -(-self.share.slots.stop // STRIP) * 8)
-        matrix = aligned((sources, kept.stop - kept.start), np.uint64)
+        own = slice(self.share.slots.start // STRIP * 8, -(-self.share.slots.stop // STRIP) * 8)
+        matrix = aligned((sources, own.stop - own.start), np.uint64)
         table.memory.append(matrix)
         table.sizes.append(sources * words * 8)
         table.form = deliver.BITS
         # Rows are addressed as if all words were there.
-        table.values = {deliver.MATRIX: matrix.ctypes.data - kept.start * 8, deliver.STRIDE: matrix.strides[0]}
+        table.values = {deliver.MATRIX: matrix.ctypes.data - own.start * 8, deliver.STRIDE: matrix.strides[0]}
+        # Lists hold the synapses beyond the first between two units.
         self._open_lists(table, sources)
-        most = np.zeros(len(samplers), np.int64)
+        max_pairs = np.zeros(len(samplers), np.int64)
         sizes = list[int]()
 
         def fill(chunk: tuple[int, int]) -> None:
@@ -281,33 +292,33 @@ class RowTableBuilder:
                 bits = matrix[first:last]
             else:
                 bits = np.zeros((last - first, words), np.uint64)
-            made = [self._rest(number, chunk, bits) for number in table.projections]
+            chunks = [self._set_bits(number, chunk, bits) for number in table.projections]
             if not self.share.whole:
-                matrix[first:last] = bits[:, kept]
-            most[:] = np.maximum(most, self._place(table, chunk[0], made, sizes))
+                matrix[first:last] = bits[:, own]
+            max_pairs[:] = np.maximum(max_pairs, self._place(table, first, chunks, sizes))
 
         self._fill(samplers, fill)
-        size, again, _, _ = self._in_all(sizes, most, [])
+        size, repeated, _, _ = self._in_all(sizes, max_pairs, [])
         table.sizes.append(size)
-        if again == 0:
+        if repeated == 0:
             table.arrays = {}
             table.memory = [matrix]
             del table.sizes[1:]
-        self._bound(table, again + 1)
+        self._bound(table, repeated + 1)
         if table.batch == 0:
             return self._fill_lists(replace(table, form=deliver.SUMS, arrays={}, values={}, memory=[], sizes=[]))
         return table
 
-    def _rest(self, number: int, chunk: tuple[int, int], bits: NDArray[Any]) -> Made:
+    def _set_bits(self, number: int, chunk: tuple[int, int], bits: NDArray[Any]) -> Chunk:
         """Set the bits of a chunk, [sources, words]; return the synapses whose bit was set already."""
         layout = self.layout
-        made, _, _ = self._make(number, *chunk)
-        rest = np.empty(len(made.targets), np.bool_)
+        drawn, _, _ = self._draw(number, *chunk)
+        rest = np.empty(len(drawn.targets), np.bool_)
         where = self._where(number)
-        found = rows.set_bits(made.offsets, made.targets, *where, layout.block_slots, bits, rest)
-        if not found:
-            return Rows(np.zeros(len(made.offsets), np.int64), np.empty(0, np.int32)), None, None
-        return Rows(*rows.kept_rows(made.offsets, made.targets, rest)), None, None
+        count = rows.set_bits(drawn.offsets, drawn.targets, *where, layout.block_slots, bits, rest)
+        if not count:
+            return Rows(np.zeros(len(drawn.offsets), np.int64), np.empty(0, np.int32)), None, None
+        return Rows(*rows.kept_rows(drawn.offsets, drawn.targets, rest)), None, None
 
     # Groups by delay
 
@@ -318,7 +329,6 @@ class RowTableBuilder:
     def _grouped(self, sampler: SynapseSampler) -> bool:
         """Return whether a projection whose delays are drawn may be stored in GROUPS."""
         longest = self._max_delay(sampler)
-        weight = reach_of(sampler)
         if not 1 <= longest <= MAX_GROUPS:
             return False
         sources = len(sampler.first_synapse) - 1
@@ -328,7 +338,12 @@ class RowTableBuilder:
             return False
         if self.real == np.float64:
             return True
-        return weight is not None and (weight[1] == 0 or weight[1] >= MIN_LEVELS * self._unit(sampler.receptor))
+        # In float32 weights are rounded to 16 bits: a typical one must use MIN_LEVELS of them.
+        reach = reach_of(sampler)
+        if reach is None:
+            return False
+        _, typical = reach
+        return typical == 0 or typical >= MIN_LEVELS * self._unit(sampler.receptor)
 
     def _max_delay(self, sampler: SynapseSampler) -> int:
         """Return the longest delay that is expected, in steps; 0 where nothing is known."""
@@ -339,10 +354,12 @@ class RowTableBuilder:
 
     def _unit(self, receptor: int) -> float:
         """Return the unit of the weights of GROUPS: a power of two, one for all that meet in a sum."""
-        reach = [
-            reach_of(d) for d in self._choosing if d.receptor == receptor and d.delay is None and self._max_delay(d) > 0
-        ]
-        largest = max((r[0] for r in reach if r is not None), default=0.0)
+        largest = 0.0
+        for sampler in self._choosing:
+            if sampler.receptor == receptor and sampler.delay is None and self._max_delay(sampler) > 0:
+                reach = reach_of(sampler)
+                if reach is not None:
+                    largest = max(largest, reach[0])
         if largest:
             return 2.0 ** math.ceil(math.log2(largest / MAX_LEVEL))
         return 1.0
@@ -362,24 +379,25 @@ class RowTableBuilder:
         table.values[deliver.STARTS] = starts.ctypes.data - begin * sources * starts.itemsize
         table.memory.append(starts)
         table.sizes.append(pages * sources * starts.itemsize)
-        reach: list[int] = []
+        max_delays: list[int] = []
         expected = sum(self._expected(number) for number in table.projections)
-        groups = [(z - a) * (end - begin) * table.max_delay for a, z in _chunks(samplers)]
+        groups = [(last - first) * (end - begin) * table.max_delay for first, last in _chunks(samplers)]
         room = Room(expected, groups, wide=self.real == np.float64)
 
         def fill(chunk: tuple[int, int]) -> None:
-            reach.append(self._group(table, chunk, starts, room))
+            max_delays.append(self._group(table, chunk, starts, room))
 
         self._fill(samplers, fill)
-        *_, longest = self._in_all([], np.zeros(0, np.int64), reach)
+        *_, longest = self._in_all([], np.zeros(0, np.int64), max_delays)
         if longest > table.max_delay:  # a delay beyond the assumed bound
             return self._fill_lists(replace(table, form=deliver.QUEUE, arrays={}, values={}, memory=[], sizes=[]))
         # Groups beyond the longest delay are empty and are never read.
-        table.delay = table.max_delay = max(1, longest)
+        table.max_delay = max(1, longest)
+        table.delay = table.max_delay
         return table
 
     def _expected(self, number: int) -> int:
-        """Return the number of synapses of a projection in this share, or about that."""
+        """Return the number of synapses of a projection in this share, or an estimate that is rarely too low."""
         sampler = self.samplers[number]
         if sampler.onto is None:
             return sampler.synapses
@@ -393,22 +411,22 @@ class RowTableBuilder:
         longest = table.max_delay
         first, last = chunk
         wide = self.real == np.float64
-        made = [self._make(number, first, last) for number in table.projections]
-        reached = max((int(delays.max(initial=0)) for _, _, delays in made if delays is not None), default=0)
-        if reached > longest:
-            return reached
+        chunks = [self._draw(number, first, last) for number in table.projections]
+        max_delay = max((int(delays.max(initial=0)) for _, _, delays in chunks if delays is not None), default=0)
+        if max_delay > longest:
+            return max_delay
         edges = [self.samplers[number].first_synapse for number in table.projections]
         synapses = sum(int(edge[last] - edge[first]) for edge in edges)
         groups = (last - first) * self.layout.pages * longest
-        given = [
-            (r, np.array([self.samplers[number].weight], self.real) if weights is None else weights, delays)
-            for number, (r, weights, delays) in zip(table.projections, made, strict=True)
-        ]
+        parts = []
+        for number, (r, weights, delays) in zip(table.projections, chunks, strict=True):
+            one = np.array([self.samplers[number].weight], self.real)
+            parts.append((r, one if weights is None else weights, delays))
         unit = 0.0 if wide else table.weight
-        words = write_groups(given, self._wheres(table), self.share, longest, unit, starts[:, first:last], room)
+        words = write_groups(parts, self._wheres(table), self.share, longest, unit, starts[:, first:last], room)
         table.memory.append(words)
         table.sizes.append(nominal_words(synapses, groups, wide=wide) * words.itemsize)
-        return reached
+        return max_delay
 
 
 def aligned(shape: tuple[int, ...], dtype: object) -> NDArray[Any]:
@@ -426,6 +444,6 @@ def _chunks(samplers: Sequence[SynapseSampler]) -> list[tuple[int, int]]:
     total = sum(sampler.synapses for sampler in samplers)
     sources = len(samplers[0].first_synapse) - 1
     cuts = np.unique(np.linspace(0, sources, 2 + int(total // CHUNK)).astype(np.int64))
-    kept = {edge for sampler in samplers for chunk in sampler.chunks for edge in chunk}
-    edges = sorted({*cuts.tolist(), *kept})
-    return list(pairwise(edges))
+    # Also cut where a sampler's own chunks end: rows of a range within one chunk are not drawn twice.
+    edges = {edge for sampler in samplers for chunk in sampler.chunks for edge in chunk}
+    return list(pairwise(sorted({*cuts.tolist(), *edges})))

@@ -22,7 +22,7 @@ class ProcessShare:
 
     @property
     def whole(self) -> bool:
-        """Return whether it is everything."""
+        """Return whether the share is the whole layout."""
         return self.last - self.first == self.layout.blocks
 
     @property
@@ -32,7 +32,7 @@ class ProcessShare:
 
     @property
     def pages(self) -> tuple[int, int]:
-        """The first page that it has blocks of, and the one after the last."""
+        """Return the first page that it has blocks of, and the one after the last."""
         return self.first // self.layout.page_blocks, -(-self.last // self.layout.page_blocks)
 
     @property
@@ -41,8 +41,12 @@ class ProcessShare:
 
     def units(self, p: int) -> tuple[int, int]:
         """Return the first unit of a population, and the one after the last."""
-        size, part, shift = (int(array[p]) for array in (self.layout.sizes, self.layout.parts, self.layout.shifts))
-        first, last = (min(max(block * part - shift, 0), size) for block in (self.first, self.last))
+        size = int(self.layout.sizes[p])
+        part = int(self.layout.parts[p])
+        shift = int(self.layout.shifts[p])
+        # Unit u is in block (u + shift) // part.
+        first = min(max(self.first * part - shift, 0), size)
+        last = min(max(self.last * part - shift, 0), size)
         return first, last
 
     def cuts(self, threads: int, *, by_pages: bool) -> list[int]:
@@ -50,15 +54,16 @@ class ProcessShare:
 
         by_pages: no two threads share a page.
         """
-        blocks = self.last - self.first
-        pages = self.pages
         if not by_pages:
+            blocks = self.last - self.first
             return [self.first + thread * blocks // threads for thread in range(threads + 1)]
-        first = [pages[0] + thread * (pages[1] - pages[0]) // threads for thread in range(threads + 1)]
-        return [min(max(page * self.layout.page_blocks, self.first), self.last) for page in first]
+        begin, end = self.pages
+        pages = [begin + thread * (end - begin) // threads for thread in range(threads + 1)]
+        return [min(max(page * self.layout.page_blocks, self.first), self.last) for page in pages]
 
 
 def share_of(layout: Layout, process: int, processes: int) -> ProcessShare:
     """Return the share of one of several processes; the shares of all are in the order of their numbers."""
-    first, last = (number * layout.blocks // processes for number in (process, process + 1))
+    first = process * layout.blocks // processes
+    last = (process + 1) * layout.blocks // processes
     return ProcessShare(first, last, layout)

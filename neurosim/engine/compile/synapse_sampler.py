@@ -28,16 +28,16 @@ MAX_SIGMAS = 8.0
 
 @dataclass(frozen=True, eq=False)
 class SynapseSampler:
-    """Draws a projection, or the part of it that ends in some of its targets.
+    """Sampler of the synapses of a projection, or of the part that ends in some of its targets.
 
     Attributes:
         weight: of all synapses; None where each has its own.
         delay: of all synapses; None where each has its own. Steps of the clock, or seconds in continuous time.
-        first_synapse: [sources + 1] number of the first synapse of each source, and that of all synapses, onto
-            whichever target; before `numbered`, of those onto the part alone where the pattern does not know it.
-        known: whether the pattern knows it.
+        first_synapse: [sources + 1] number of the first synapse of each source, and the number of all synapses, onto
+            any target. Before `numbered` it counts synapses onto the part alone, if the pattern does not know it.
+        known: whether the pattern knows `first_synapse` without drawing.
         onto: the first target of the part, and the one after the last; None: all.
-        before: [sources] number of synapses of each source that come before the part's; None: rows say it, or none.
+        before: [sources] number of synapses of each source before those of the part; None: in `Rows.before`, or 0.
         chunks: ranges of sources that are best drawn at a time.
         clock: s, the step; None: continuous time.
         positive: whether the receptor takes no negative weights.
@@ -64,7 +64,7 @@ class SynapseSampler:
         return int(self.first_synapse[-1])
 
     def without_cache(self) -> SynapseSampler:
-        """Return the sampler without the synapses that its pattern may keep; it draws no rows any more."""
+        """Return the sampler without the synapses that it caches; it cannot draw rows any more."""
         return replace(self, _make=_no_cache)
 
     def rows(self, first: int, last: int) -> Rows:
@@ -81,11 +81,9 @@ class SynapseSampler:
         if rows.weights is not None:
             weights = weights * rows.weights
         if self.positive and len(weights):
-            least = float(weights.min())
-            hint = "; give the distribution a `low`"
-            if not isinstance(self.projection.weight, Distribution):
-                hint = ""
-            require(least >= 0, f"{self.projection}.weight", f"must be >= 0 S, being a conductance{hint}", least)
+            lowest = float(weights.min())
+            hint = _hint(self.projection.weight)
+            require(lowest >= 0, f"{self.projection}.weight", f"must be >= 0 S, being a conductance{hint}", lowest)
         return weights
 
     def delays(self, rows: Rows, first: int) -> NDArray[Any]:
@@ -100,9 +98,11 @@ class SynapseSampler:
         return to_steps(self.projection, delays, self.clock)
 
     def numbered(self, counts: NDArray[np.int64], before: NDArray[np.int64]) -> SynapseSampler:
-        """Return the sampler of a part, told [sources] the synapses of each source in all parts, and in those before.
+        """Return the sampler of a part with its synapses numbered among all parts.
 
-        counts: all zero where the pattern knows them.
+        Args:
+            counts: [sources] synapses of each source in all parts; 0 where the pattern knows them.
+            before: [sources] synapses of each source in the parts before.
         """
         if self.known or self.onto is None:
             return self
@@ -117,12 +117,12 @@ class SynapseSampler:
         for field in ("weight", "delay"):
             values = getattr(self.projection, field)
             if not isinstance(values, Distribution) and np.ndim(values) == 1:
-                held = np.size(values)
+                count = np.size(values)
                 rule = f"must hold {self.synapses} values, one for each synapse"
-                require(held == self.synapses, f"{self.projection}.{field}", rule, held)
+                require(count == self.synapses, f"{self.projection}.{field}", rule, count)
 
     def numbers(self, rows: Rows, first: int) -> NDArray[np.int64]:
-        """Return [synapses] the numbers of the synapses of rows that begin with source `first`, among all."""
+        """Return [synapses] the numbers among all synapses of those in rows that begin with source `first`."""
         return indices_of(self._firsts(rows, first), rows.offsets)
 
     def all_synapses(self) -> tuple[Rows, NDArray[np.float64], NDArray[Any]]:
@@ -156,7 +156,10 @@ class SynapseSampler:
             before = rows.before
         else:
             before = self.before[first:last]
-        return self.first_synapse[first:last] + (0 if before is None else before)
+        firsts = self.first_synapse[first:last]
+        if before is None:
+            return firsts
+        return firsts + before
 
 
 def _no_cache(first: int, last: int) -> Rows:
@@ -171,14 +174,16 @@ def to_steps(projection: Projection, delays: NDArray[np.float64], clock: float) 
     low, high = steps_of(delays, clock, steps)
     if len(delays):
         name = f"{projection}.delay"
-        if isinstance(projection.delay, Distribution):
-            hint = "; give the distribution a `low`"
-        else:
-            hint = ""
-        rule = f"must round to at least one step of {clock:g} s{hint}"
+        rule = f"must round to at least one step of {clock:g} s{_hint(projection.delay)}"
         require(low >= 1, name, rule, float(np.min(delays)))
         require(high <= MAX_DELAY, name, f"must be <= {MAX_DELAY} steps of {clock:g} s", float(np.max(delays)))
     return steps
+
+
+def _hint(value: object) -> str:
+    if isinstance(value, Distribution):
+        return "; give the distribution a `low`"
+    return ""
 
 
 def build_sampler(
@@ -202,9 +207,9 @@ def open_sampler(
     threads: int,
     onto: tuple[int, int] | None,
 ) -> SynapseSampler:
-    """Return the sampler of a projection. Patterns that cannot tell the number of their synapses draw them here.
+    """Return the sampler of a projection; a pattern whose number of synapses is random draws them here.
 
-    onto: the targets of a part, which has yet to be `numbered`.
+    onto: the targets of a part; call `numbered` on the result.
 
     Raises:
         NeurosimInputError: a delay under a step, or above MAX_DELAY.
@@ -215,9 +220,9 @@ def open_sampler(
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)), onto)
     expected = projection.pattern.expected(*sides)
     make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
-    own = make(0, 0).weights is not None
+    has_factors = make(0, 0).weights is not None
     neuron = network.populations[target].model
-    assert isinstance(neuron, Neuron)  # `Network` asks for it
+    assert isinstance(neuron, Neuron)  # `Network` checks it
     receptor = network.receptor(projection)
     delay = _one(projection.delay)
     if delay is not None and clock is not None:
@@ -227,7 +232,7 @@ def open_sampler(
         source=source,
         target=target,
         receptor=receptor,
-        weight=None if own else _one(projection.weight),
+        weight=None if has_factors else _one(projection.weight),
         delay=delay,
         first_synapse=first_synapse,
         known=maker.first_synapse is not None,
@@ -242,7 +247,7 @@ def open_sampler(
 
 
 def _one(value: object) -> float | None:
-    """Return the number that is that of all synapses, or None."""
+    """Return the number that all synapses share, or None."""
     if isinstance(value, (int, float)):
         return float(value)
     if isinstance(value, Distribution):
@@ -265,13 +270,14 @@ def _counted(
     chunks = list(pairwise(cuts))
     if maker.first_synapse is not None:
         return maker.rows, maker.first_synapse, chunks
-    made: dict[int, Rows] = {}
+    # The pattern does not know the number of its synapses: draw all chunks, count, and cache them.
+    cached: dict[int, Rows] = {}
     degrees: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(chunks)
 
     def make(number: int) -> None:
         rows = maker.rows(*chunks[number])
         degrees[number] = np.diff(rows.offsets)
-        made[chunks[number][0]] = rows
+        cached[chunks[number][0]] = rows
 
     for_each(range(len(chunks)), make, threads)
     firsts = [a for a, _ in chunks]
@@ -281,20 +287,17 @@ def _counted(
         a, b = chunks[int(np.searchsorted(firsts, first, side="right")) - 1]
         if last > b:
             return maker.rows(first, last)
-        whole = made[a]
-        low = whole.offsets[first - a]
-        high = whole.offsets[last - a]
-        if whole.weights is None:
-            weights = None
-        else:
-            weights = whole.weights[low:high]
-        return Rows(whole.offsets[first - a : last - a + 1] - low, whole.targets[low:high], None, weights)
+        chunk = cached[a]
+        low = chunk.offsets[first - a]
+        high = chunk.offsets[last - a]
+        weights = None if chunk.weights is None else chunk.weights[low:high]
+        return Rows(chunk.offsets[first - a : last - a + 1] - low, chunk.targets[low:high], None, weights)
 
     return rows, first_synapses(np.concatenate(degrees)), chunks
 
 
 def first_synapses(degrees: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return [sources + 1] the number of the first synapse of each source, and that of all synapses."""
+    """Return [sources + 1] the number of the first synapse of each source, and the number of all synapses."""
     return np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)
 
 
@@ -317,5 +320,8 @@ def reach_of(sampler: SynapseSampler) -> tuple[float, float] | None:
     largest = bound_of(value)
     if largest is None or not isinstance(value, Distribution):
         return None
-    typical = abs(value.mean) if isinstance(value, Normal) else abs(value.low + value.high) / 2  # type: ignore[attr-defined]
+    if isinstance(value, Normal):
+        typical = abs(value.mean)
+    else:
+        typical = abs(value.low + value.high) / 2  # type: ignore[attr-defined]
     return largest, max(typical, largest / 8)

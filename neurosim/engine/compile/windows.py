@@ -1,4 +1,4 @@
-"""Windowed populations compiled for the grid: windows in steps, and what feeds each receptor."""
+"""Windowed populations compiled for the grid: windows in steps, and the sources of each receptor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...base.errors import require
 from ...network.network import Link, Network
 from ...network.windowed import Windowed
 
-# A window this close to a whole number of steps is one: a multiple of the clock is rarely exact in binary.
+# A window this close to an integer number of steps is one: a multiple of the clock is rarely exact in binary.
 WINDOW_SLACK = 1e-6
 
 
@@ -50,25 +50,26 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
     """Return the windowed populations, each after those that feed it.
 
     Raises:
-        NeurosimInputError: a window that is no whole number of steps.
+        NeurosimInputError: a window that is not an integer number of steps.
     """
-    numbers = {population.name: p for p, population in enumerate(network.populations)}
+    numbers = network.numbers
     driving = {projection.source for projection in network.projections}
     plans = []
     for population in network.windowed():
+        name = population.name
         assert isinstance(population.model, Windowed)
-        feeds = [_feed(network, link, numbers[link.source]) for link in network.links if link.target == population.name]
-        plans.append(
-            WindowPlan(
-                number=numbers[population.name],
-                name=population.name,
-                windowed=population.model,
-                steps=_window_steps(population.name, population.model.window, clock),
-                feeds=tuple(feeds),
-                drives=population.name in driving,
-                consumers=tuple(numbers[link.target] for link in network.links if link.source == population.name),
-            )
+        feeds = [_feed(network, link, numbers[link.source]) for link in network.links if link.target == name]
+        consumers = [numbers[link.target] for link in network.links if link.source == name]
+        plan = WindowPlan(
+            number=numbers[name],
+            name=name,
+            windowed=population.model,
+            steps=_window_steps(name, population.model.window, clock),
+            feeds=tuple(feeds),
+            drives=name in driving,
+            consumers=tuple(consumers),
         )
+        plans.append(plan)
     return tuple(plans)
 
 
@@ -79,8 +80,8 @@ def _feed(network: Network, link: Link, source: int) -> Feed:
 
 def _window_steps(name: str, window: float, clock: float) -> int:
     steps = round(window / clock)
-    whole = steps >= 1 and abs(window / clock - steps) <= WINDOW_SLACK * max(1, steps)
+    fits = steps >= 1 and abs(window / clock - steps) <= WINDOW_SLACK * max(1, steps)
     below = max(1, math.floor(window / clock))
     rule = f"must be a whole number of steps of {clock:g} s, such as {below * clock:g} or {(below + 1) * clock:g} s"
-    require(whole, f"Population[{name!r}].model.window", rule, window)
+    require(fits, f"Population[{name!r}].model.window", rule, window)
     return steps

@@ -17,7 +17,7 @@ MAX_INLINE = 4096
 KEYS = {"file", "array"}
 
 
-def read(value: object, folder: Path, thing: str) -> NDArray[Any]:
+def read(value: object, folder: Path, label: str) -> NDArray[Any]:
     """Return the array of a list or of a table {file, array}.
 
     Raises:
@@ -25,19 +25,19 @@ def read(value: object, folder: Path, thing: str) -> NDArray[Any]:
         NeurosimMissingError, NeurosimFormatError: the file is missing, or has no such array.
     """
     if isinstance(value, Mapping):
-        require(set(value) == KEYS, thing, "must be a list of numbers or {file = ..., array = ...}", sorted(value))
-        return _stored(folder / str(value["file"]), str(value["array"]), thing)
+        require(set(value) == KEYS, label, "must be a list of numbers or {file = ..., array = ...}", sorted(value))
+        return _stored(folder / str(value["file"]), str(value["array"]), label)
     try:
         array = np.asarray(value)
     except ValueError:  # lists of unequal lengths
-        raise NeurosimInputError(f"{thing}: must be a list of numbers, all rows equally long") from None
+        raise NeurosimInputError(f"{label}: must be a list of numbers, all rows equally long") from None
     numbers = isinstance(value, list) and array.dtype.kind in "iuf"
-    require(numbers, thing, "must be a list of numbers", f"{value!r:.60}")
+    require(numbers, label, "must be a list of numbers", f"{value!r:.60}")
     return array
 
 
-def _stored(path: Path, name: str, thing: str) -> NDArray[Any]:
+def _stored(path: Path, name: str, label: str) -> NDArray[Any]:
     try:
         return read_arrays(path, name)[name]
     except NeurosimError as error:
-        raise type(error)(f"{thing}: {error}") from None
+        raise type(error)(f"{label}: {error}") from None

@@ -76,7 +76,7 @@ class SpikeFile:
         require(known, "spikes.start", 'must be "first", "file" or seconds', self.start)
 
     def read(self, shape: tuple[int, ...]) -> Spikes:
-        """Return the recording; `shape` is that of the sensor where the file does not say it.
+        """Return the recording; `shape` is the shape of the sensor for a file without one.
 
         Raises:
             NeurosimError: as `files.read` and `files.read_sonata`.
@@ -84,11 +84,9 @@ class SpikeFile:
         if self.population is not None:
             return read_sonata(self.path, self.population)
         name = find_format(self.path, self.format)
-        if name in FORMATS and FORMATS[name].shaped:
-            known = shape
-        else:
-            known = None
-        return ReadOptions(self.format, known, self.clock, self.camera, self.tick, self.columns).read(self.path)
+        takes_shape = name in FORMATS and FORMATS[name].shaped
+        sensor = shape if takes_shape else None
+        return ReadOptions(self.format, sensor, self.clock, self.camera, self.tick, self.columns).read(self.path)
 
 
 @final
@@ -121,28 +119,28 @@ class Description:
             NeurosimInputError: a source without spikes, or a recording of another size.
             NeurosimError: a file that cannot be read.
         """
-        found: dict[str, Spikes] = {}
+        recordings: dict[str, Spikes] = {}
         for source in self.sources():
             if source.name not in self.inputs:
                 raise NeurosimInputError(
                     f"population '{source.name}': a SpikeSource must say what it plays; give spikes = \"FILE\""
                 )
-            given = self.inputs[source.name]
-            if isinstance(given, Spikes):
-                spikes = given
-            else:
-                spikes = given.read(source.shape)
-            thing = f"population {source.name!r}: spikes"
-            require(spikes.size == source.size, thing, f"must have the population's {source.size} units", spikes.size)
-            found[source.name] = spikes
-        return self._started(found)
+            spikes = self.inputs[source.name]
+            if isinstance(spikes, SpikeFile):
+                spikes = spikes.read(source.shape)
+            label = f"population {source.name!r}: spikes"
+            require(spikes.size == source.size, label, f"must have the population's {source.size} units", spikes.size)
+            recordings[source.name] = spikes
+        return self._started(recordings)
 
-    def _started(self, found: Mapping[str, Spikes]) -> dict[str, Spikes]:
-        """Return recordings with their time 0 where `SpikeFile.start` puts it."""
-        given = {name: getattr(self.inputs[name], "start", None) for name in found}
-        clocked = [name for name, spikes in found.items() if given[name] is None and spikes.report is not None]
-        zero = min((float(found[name].times[0]) for name in clocked if len(found[name])), default=0.0)
-        return {name: spikes.starting(zero if name in clocked else given[name]) for name, spikes in found.items()}
+    def _started(self, recordings: Mapping[str, Spikes]) -> dict[str, Spikes]:
+        """Return recordings with their time 0 at `SpikeFile.start`."""
+        starts = {name: getattr(self.inputs[name], "start", None) for name in recordings}
+        # Recordings with the clock of a camera and no start begin together, at the earliest first event.
+        clocked = [name for name, spikes in recordings.items() if starts[name] is None and spikes.report is not None]
+        firsts = [float(recordings[name].times[0]) for name in clocked if len(recordings[name])]
+        starts |= dict.fromkeys(clocked, min(firsts, default=0.0))
+        return {name: spikes.starting(starts[name]) for name, spikes in recordings.items()}
 
     def sources(self) -> list[Population]:
         """Return the spike sources."""
@@ -174,5 +172,5 @@ class Description:
 
 
 def absolute(path: str | os.PathLike[str], folder: Path) -> Path:
-    """Return a path in a file as an absolute path; it starts from the folder of the file."""
+    """Return an absolute path for one in a file, which is relative to the folder of the file."""
     return Path(os.path.abspath(folder / path))

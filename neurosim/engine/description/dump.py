@@ -66,18 +66,15 @@ def description_tree(
         described = Description(described)
     writer = _Writer(store, beside)
     network = described.network
-    return {
-        key: value
-        for key, value in {
-            "simulation": _settings(described.settings),
-            "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
-            "projection": [writer.fields(p, f"projection {p.name}") for p in network.projections],
-            "stimulus": [writer.stimulus(s) for s in network.stimuli],
-            "link": [writer.fields(link, f"link {link.name}") for link in network.links],
-            "probe": [writer.fields(p, f"probe {p.name}") for p in described.probes],
-        }.items()
-        if value
+    tables: Tree = {
+        "simulation": _settings(described.settings),
+        "population": [writer.population(p, described.inputs.get(p.name)) for p in network.populations],
+        "projection": [writer.fields(p, f"projection {p.name}") for p in network.projections],
+        "stimulus": [writer.stimulus(s) for s in network.stimuli],
+        "link": [writer.fields(link, f"link {link.name}") for link in network.links],
+        "probe": [writer.fields(p, f"probe {p.name}") for p in described.probes],
     }
+    return {key: table for key, table in tables.items() if table}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,21 +83,22 @@ class _Writer:
     beside: str
 
     def population(self, population: Population, spikes: SpikeFile | Spikes | None) -> Tree:
-        thing = f"population {population.name}"
+        label = f"population {population.name}"
         model = population.model
         shape = list(population.shape)
         table: Tree = {"name": population.name, "shape": shape[0] if len(shape) == 1 else shape}
         if isinstance(model, Windowed):
-            table |= {**windowed.tree(model, self.fields, thing), **self.learned(model, thing)}
+            table |= {**windowed.tree(model, self.fields, label), **self.learned(model, label)}
         else:
-            table |= {"model": type(model).__name__, **self.fields(model, thing)}
+            table |= {"model": type(model).__name__, **self.fields(model, label)}
         if population.initial:
-            table["initial"] = {k: self.value(v, f"{thing} initial {k}") for k, v in population.initial.items()}
+            table["initial"] = {k: self.value(v, f"{label} initial {k}") for k, v in population.initial.items()}
         if population.positions is not None:
-            table["positions"] = self.value(population.positions, f"{thing} positions")
+            table["positions"] = self.value(population.positions, f"{label} positions")
         if isinstance(spikes, Spikes):
             table["spikes"] = {
-                **{k: self.value(getattr(spikes, k), f"{thing} {k}") for k in ("times", "units")},
+                "times": self.value(spikes.times, f"{label} times"),
+                "units": self.value(spikes.units, f"{label} units"),
                 "duration": spikes.duration,
             }
         elif spikes is not None:
@@ -115,48 +113,50 @@ class _Writer:
             kind = {"model": type(stimulus).__name__}
         return {**kind, **self.fields(stimulus, f"stimulus {stimulus.name}")}
 
-    def learned(self, model: Windowed, thing: str) -> Tree:
-        """Put what a windowed population starts from beside the TOML, unless its parameters say it."""
-        held = model.start().arrays()
+    def learned(self, model: Windowed, label: str) -> Tree:
+        """Put the state that a windowed population starts from beside the TOML, unless its parameters determine it."""
+        state = model.start().arrays()
         fresh = from_plain(type(model.model), to_plain(model.model)).start().arrays()
-        if all(name in fresh and np.array_equal(array, fresh[name]) for name, array in held.items()):
+        if all(name in fresh and np.array_equal(array, fresh[name]) for name, array in state.items()):
             return {}
         if self.store is None:
-            raise NeurosimInputError(f"{thing}: what it has learned is no TOML; write_description puts it beside it")
-        prefix = f"{thing} learned "
-        self.store.update({prefix + name: array for name, array in held.items()})
+            raise NeurosimInputError(f"{label}: what it has learned is no TOML; write_description puts it beside it")
+        prefix = f"{label} learned "
+        self.store.update({prefix + name: array for name, array in state.items()})
         return {"learned": {"file": self.beside, "prefix": prefix}}
 
-    def fields(self, owner: Any, thing: str) -> Tree:
+    def fields(self, owner: Any, label: str) -> Tree:
         """Return the fields of a dataclass; None only where it is not the default."""
         table = {}
         for field in written_fields(owner):
             value = getattr(owner, field.name)
             if value is not None:
-                table[field.name] = self.value(value, f"{thing} {field.name}")
+                table[field.name] = self.value(value, f"{label} {field.name}")
             elif field.default is not None:
                 table[field.name] = NONE
         return table
 
-    def value(self, value: Any, thing: str) -> Any:
+    def value(self, value: Any, label: str) -> Any:
         if isinstance(value, (tuple, list)):
-            return [self.value(item, f"{thing} {i}") for i, item in enumerate(value)]
+            return [self.value(item, f"{label} {i}") for i, item in enumerate(value)]
         if dataclasses.is_dataclass(value):
-            keys = [key for kind, (key, _) in TAGGED.items() if isinstance(value, kind)]
-            return {**{key: type(value).__name__ for key in keys}, **self.fields(value, thing)}
+            tags = {key: type(value).__name__ for kind, (key, _) in TAGGED.items() if isinstance(value, kind)}
+            return {**tags, **self.fields(value, label)}
         if isinstance(value, np.ndarray) and value.ndim:
-            return self.array(value, thing)
-        return value.item() if hasattr(value, "item") else value
+            return self.array(value, label)
+        if hasattr(value, "item"):
+            return value.item()
+        return value
 
-    def array(self, array: NDArray[Any], thing: str) -> Any:
+    def array(self, array: NDArray[Any], label: str) -> Any:
         if array.size <= arrays.MAX_INLINE:
             return array.tolist()
         if self.store is None:
             raise NeurosimInputError(
-                f"{thing}: {array.size:,} numbers are too many for TOML; write_description puts them beside it"
+                f"{label}: {array.size:,} numbers are too many for TOML; write_description puts them beside it"
             )
-        self.store[thing] = array
-        return {"file": self.beside, "array": thing}
+        self.store[label] = array
+        return {"file": self.beside, "array": label}
 
 
 def _settings(settings: Settings) -> Tree:
