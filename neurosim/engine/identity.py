@@ -27,7 +27,7 @@ def describe(network: Network) -> dict[str, object]:
     1 or 1.0.
     """
     entries = {key: getattr(network, key) for key in KINDS}
-    if not network.links:  # networks without links are described as they were before there were any
+    if not network.links:  # the digest of a network without links does not depend on the list
         del entries["links"]
     return {key: {str(e.name): _plain(e, e.name) for e in listed} for key, listed in entries.items()}
 
@@ -46,26 +46,26 @@ def difference(saved: Mapping[str, Any], present: Mapping[str, Any]) -> str | No
         there = saved.get(key, {})
         here = present.get(key, {})
         for name in sorted({*there, *here}):
-            found = _difference(there.get(name), here.get(name), f"{kind}[{name!r}]")
-            if found:
-                return found
+            text = _difference(there.get(name), here.get(name), f"{kind}[{name!r}]")
+            if text:
+                return text
     return None
 
 
-def _difference(there: Any, here: Any, thing: str) -> str | None:
+def _difference(there: Any, here: Any, label: str) -> str | None:
     if there == here:
         return None
     if there is None or here is None:
-        return f"{thing}: {_short(there)} there, {_short(here)} here"
+        return f"{label}: {_short(there)} there, {_short(here)} here"
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         # Parameters of another class have other names: the class is the difference.
         if there.get("class") != here.get("class"):
-            return f"{thing}: {_short(there)} there, {_short(here)} here"
+            return f"{label}: {_short(there)} there, {_short(here)} here"
         for key in sorted({*there, *here}):
-            found = _difference(there.get(key), here.get(key), f"{thing}.{key}")
-            if found:
-                return found
-    return f"{thing}: {_short(there)} there, {_short(here)} here"
+            text = _difference(there.get(key), here.get(key), f"{label}.{key}")
+            if text:
+                return text
+    return f"{label}: {_short(there)} there, {_short(here)} here"
 
 
 def _short(value: Any) -> str:
@@ -76,31 +76,31 @@ def _short(value: Any) -> str:
     return f"{value!r:.40}"
 
 
-def _plain(value: Any, thing: object) -> Any:
+def _plain(value: Any, label: object) -> Any:
     """Return a parameter as JSON: numbers, strings, lists, and classes with their fields."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, (int, float, np.number, np.bool_)):
         return _number(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(value[key], thing) for key in sorted(value)}
+        return {str(key): _plain(value[key], label) for key in sorted(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        return _object(value, thing)
+        return _object(value, label)
     if isinstance(value, (np.ndarray, list, tuple)):
-        return _array(value, thing)
+        return _array(value, label)
     raise NeurosimInputError(
-        f"{thing}: a {type(value).__name__} cannot be written down, so its network cannot be saved; "
+        f"{label}: a {type(value).__name__} cannot be written down, so its network cannot be saved; "
         "give numbers, text, arrays or a dataclass of them"
     )
 
 
-def _object(value: Any, thing: object) -> dict[str, object]:
+def _object(value: Any, label: object) -> dict[str, object]:
     kind = type(value)
     skipped = ("learned",) if kind is Windowed else ()
     named = {f.name: getattr(value, f.name) for f in written_fields(value) if f.name not in skipped}
-    plain = {"class": kind.__name__, **{name: _plain(entry, thing) for name, entry in named.items()}}
+    plain = {"class": kind.__name__, **{name: _plain(entry, label) for name, entry in named.items()}}
     if isinstance(value, Windowed):
-        # Where it starts: what the model, or the one before it, has learned.
+        # The state that it starts from.
         plain["learned"] = _content(value.start().arrays())
     if isinstance(value, Neuron):
         plain.update(state=list(value.state), receptors=list(value.receptors))
@@ -111,11 +111,11 @@ def _object(value: Any, thing: object) -> dict[str, object]:
 
 def _content(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return a digest of arrays, their names, forms and bytes."""
-    found = hashlib.sha256()
+    state = hashlib.sha256()
     for name, array in sorted(arrays.items()):
-        found.update(f"{name} {array.dtype.str} {list(array.shape)} ".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:32]
+        state.update(f"{name} {array.dtype.str} {list(array.shape)} ".encode())
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()[:32]
 
 
 def _number(value: Any) -> int | float | str:
@@ -126,16 +126,16 @@ def _number(value: Any) -> int | float | str:
     return int(value) if number == int(value) else number
 
 
-def _array(value: Any, thing: object) -> Any:
+def _array(value: Any, label: object) -> Any:
     if isinstance(value, np.ndarray) and value.ndim == 0:
-        return _plain(value.item(), thing)
+        return _plain(value.item(), label)
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.size <= 8:
         value = value.tolist()
     if isinstance(value, (list, tuple)) and (len(value) <= 8 or not _numeric(value)):
-        return [_plain(item, thing) for item in value]
+        return [_plain(item, label) for item in value]
     array: NDArray[Any] = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        return [_plain(item, thing) for item in array.tolist()]
+        return [_plain(item, label) for item in array.tolist()]
     # Integers and reals that are equal have equal bytes; adding 0.0 makes -0.0 into 0.0.
     data = np.ascontiguousarray(array, np.float64) + 0.0
     return {"array": f"{list(array.shape)} {hashlib.sha256(data.tobytes()).hexdigest()[:32]}"}

@@ -24,7 +24,7 @@ class RunInputs:
     """Inputs of a run.
 
     Attributes:
-        by_source: what each spike source plays, by population number.
+        by_source: recording or batch of each spike source, by population number.
         durations: [recordings] float64, s.
         batch: the recordings whose labels the result carries; None for a single run.
     """
@@ -37,7 +37,7 @@ class RunInputs:
         return len(self.durations)
 
     def recording(self, index: int) -> dict[int, Spikes]:
-        """Return what each spike source plays in recording `index`."""
+        """Return the recording `index` of each spike source."""
         return {p: item[index] if isinstance(item, Recordings) else item for p, item in self.by_source.items()}
 
 
@@ -55,7 +55,8 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
     batches = [item for item in played.values() if isinstance(item, Recordings)]
     names = [network.populations[p].name for p in played]
     require(len(batches) in (0, len(played)), "simulate.inputs", "must be all Spikes or all Recordings", names)
-    require(len({len(b) for b in batches}) < 2, "simulate.inputs", "must hold equally many", [len(b) for b in batches])
+    counts = [len(batch) for batch in batches]
+    require(len(set(counts)) < 2, "simulate.inputs", "must hold equally many", counts)
     durations: NDArray[np.float64] = np.zeros(len(batches[0]) if batches else 1)
     for item in played.values():
         durations = np.maximum(durations, item.durations if isinstance(item, Recordings) else item.duration)
@@ -67,12 +68,12 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
 
 
 def match_sources(network: Network, inputs: object) -> dict[int, object]:
-    """Return what each spike source plays, by population number.
+    """Return the item of each spike source, by population number.
 
     inputs: a mapping by name; or the item for the one source; or None.
 
     Raises:
-        NeurosimInputError: a source without an item, or a name that is not that of a source.
+        NeurosimInputError: a source without an item, or a name that no source has.
     """
     sources = {p.name: n for n, p in enumerate(network.populations) if isinstance(p.model, SpikeSource)}
     if inputs is None:

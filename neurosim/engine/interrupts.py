@@ -1,4 +1,4 @@
-"""Interrupts deferred to the end of a step: a state that is saved after one must be that of a whole step."""
+"""Interrupts deferred to the end of a step, so that a state that is saved after one is complete."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ def deferred_interrupts(agree: Callable[[bool], bool] = bool) -> Iterator[Callab
 
     agree: returns whether to deliver, given whether there was an interrupt: processes that share a run stop together.
     """
+    handlers = {}
     if threading.current_thread() is threading.main_thread():
         handlers = _python_handlers()
-    else:
-        handlers = {}
     if not handlers:
         yield lambda: None
         return

@@ -27,10 +27,10 @@ def live(
 ) -> Iterator[Result]:
     """Yield the result of each packet of events, as soon as the packet is there; ends with the packets.
 
-    The next packet is asked for when the next result is. So the delay is that of one packet and of its simulation,
-    memory stays that of the network and a packet, and a source that is read from a socket or pipe
-    (`files.read_packets`) waits while the network is busy. A source may depend on the results so far: that closes a
-    loop. Spikes are those of `simulate` with all packets joined.
+    A packet is read only when its result is requested. The delay is therefore one packet and its simulation, memory is
+    that of the network and a packet, and a source that is read from a socket or pipe (`files.read_packets`) waits while
+    the network is busy. A source may depend on the results so far, which closes a loop. The spikes are equal to those
+    of `simulate` with all packets joined.
 
     Args:
         packets: each covers the time after the one before; its times count from its own start. A mapping by the names
@@ -38,7 +38,7 @@ def live(
         clock, seed, threads, record, probes: as for `simulate`.
 
     Raises:
-        NeurosimInputError: a packet that is no whole number of steps, and all that `Simulation` refuses.
+        NeurosimInputError: a packet that is not an integer number of steps, and as `Simulation`.
     """
     named: Mapping[str, Iterable[Spikes]]
     if isinstance(packets, Mapping):
@@ -77,5 +77,5 @@ def _check(packet: Spikes, duration: float, clock: float, name: str) -> None:
         packet.duration == duration, name, f"must last {duration:g} s, as that of the first source", packet.duration
     )
     steps = packet.duration / clock
-    whole = round(steps) >= 1 and abs(steps - round(steps)) <= GRID_SLACK * max(round(steps), 1)
-    require(whole, name, f"must last a whole number of steps of {clock:g} s", packet.duration)
+    fits = round(steps) >= 1 and abs(steps - round(steps)) <= GRID_SLACK * max(round(steps), 1)
+    require(fits, name, f"must last a whole number of steps of {clock:g} s", packet.duration)

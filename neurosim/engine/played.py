@@ -1,4 +1,4 @@
-"""What spike sources play in a simulation that runs in pieces: recordings, or windows of them that follow."""
+"""Inputs of spike sources in a simulation that runs in pieces: recordings, or consecutive windows of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Played: TypeAlias = "Spikes | Iterable[Spikes] | str | os.PathLike[str]"
 
 
 def source_of(population: Population, item: object, clock: float) -> EventSource:
-    """Return what a spike source plays.
+    """Return the events of a spike source.
 
     Raises:
         NeurosimInputError: neither a recording nor windows of one, or one of another size.

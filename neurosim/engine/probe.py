@@ -1,4 +1,4 @@
-"""State variables to record, and where they lie in a network."""
+"""State variables to record, and their place in a network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Location(NamedTuple):
 
 
 def locate(network: Network, probe: Probe) -> Location:
-    """Return where `probe` finds its variable.
+    """Return the place of a probe's variable.
 
     Raises:
         NeurosimInputError: an unknown population, variable or unit.
@@ -65,21 +65,21 @@ def locate(network: Network, probe: Probe) -> Location:
         raise NeurosimInputError(f"{name}: population '{population.name}' is a source and has no state")
     rows = {variable: row for row, variable in enumerate(population.model.state)}
     number = network.populations.index(population)
-    return Location(number, lookup(rows, probe.variable, name), chosen_units(probe, population.size))
+    return Location(number, lookup(rows, probe.variable, name), probed_units(probe, population.size))
 
 
-def chosen_units(probe: Probe, size: int) -> NDArray[np.int32]:
+def probed_units(probe: Probe, size: int) -> NDArray[np.int32]:
     """Return [n] the numbers that a probe records of `size` units or synapses.
 
     Raises:
-        NeurosimInputError: a number that is none of them.
+        NeurosimInputError: a number of no unit.
     """
     if probe.units is None:
         units = np.arange(size)
     else:
         units = np.asarray(probe.units)
-    inside = units.ndim == 1 and (units.size == 0 or units.dtype.kind in "iuf")
-    inside = inside and bool(((units >= 0) & (units < size) & (units % 1 == 0)).all())
+    are_numbers = units.ndim == 1 and (units.size == 0 or units.dtype.kind in "iuf")
+    inside = are_numbers and bool(((units >= 0) & (units < size) & (units % 1 == 0)).all())
     require(inside, f"Probe[{probe.name!r}].units", f"must be a list of units >= 0 and < {size}", probe.units)
     return units.astype(np.int32)
 

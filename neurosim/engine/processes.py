@@ -15,7 +15,7 @@ from ..base.errors import NeurosimInputError, NeurosimInterruptedError, Neurosim
 from .addresses import signed
 from .threads import thread_count
 
-# Variables in which the mpirun of MPICH, Open MPI and MVAPICH say how many processes they started.
+# Variables of the mpirun of MPICH, Open MPI and MVAPICH with the number of processes.
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 MAX_CORES = 4096
 
@@ -32,7 +32,7 @@ class Processes:
     Attributes:
         rank: number of this process. size: number of processes.
         neighbours: number of processes on this machine, this one included.
-        place: number of this process among those.
+        place: number of this process among its neighbours.
     """
 
     def __init__(self, communicator: Any = None) -> None:
@@ -62,24 +62,27 @@ class Processes:
         """Return the sums over all processes."""
         if self.size == 1:
             return values
-        found = np.empty_like(values)
-        self.communicator.Allreduce(np.ascontiguousarray(values), found)
-        return found
+        result = np.empty_like(values)
+        self.communicator.Allreduce(np.ascontiguousarray(values), result)
+        return result
 
     def before(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sums over the processes before this one."""
-        found = np.zeros_like(values)
+        sums = np.zeros_like(values)
         if self.size > 1:
-            self.communicator.Exscan(np.ascontiguousarray(values), found)
-        return found if self.rank else np.zeros_like(values)
+            self.communicator.Exscan(np.ascontiguousarray(values), sums)
+        # MPI leaves the result of process 0 undefined.
+        if self.rank == 0:
+            return np.zeros_like(values)
+        return sums
 
     def max(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the maxima over all processes."""
         if self.size == 1:
             return values
-        found = np.empty_like(values)
-        self.communicator.Allreduce(np.ascontiguousarray(values), found, _mpi().MAX)
-        return found
+        result = np.empty_like(values)
+        self.communicator.Allreduce(np.ascontiguousarray(values), result, _mpi().MAX)
+        return result
 
     def of_root(self, value: int) -> int:
         """Return the number that process 0 gave."""
@@ -95,8 +98,12 @@ class Processes:
 
     def first_text(self, text: str) -> str:
         """Return the text of the first process that gave one; "" where none did."""
-        rank = self.size - int(self.max(np.array([self.size - self.rank if text else 0]))[0])
-        return self.text(text, rank) if rank < self.size else ""
+        # The lowest rank with a text has the greatest distance from the end.
+        distance = self.size - self.rank if text else 0
+        rank = self.size - int(self.max(np.array([distance]))[0])
+        if rank == self.size:
+            return ""
+        return self.text(text, rank)
 
     def any(self, flag: bool) -> bool:
         """Return whether any process has set its flag."""
@@ -110,11 +117,11 @@ class Processes:
         counts = np.zeros(self.size, np.int64)
         counts[self.rank] = len(own)
         counts = self.sum(counts)
-        found = np.empty((int(counts.sum()), *own.shape[1:]), own.dtype)
+        result = np.empty((int(counts.sum()), *own.shape[1:]), own.dtype)
         sizes = counts * (own.itemsize * int(np.prod(own.shape[1:], dtype=np.int64)))
         byte = _mpi().BYTE
-        self.communicator.Allgatherv([own, own.nbytes, byte], [found, sizes.tolist(), byte])
-        return np.split(found, np.cumsum(counts)[:-1])
+        self.communicator.Allgatherv([own, own.nbytes, byte], [result, sizes.tolist(), byte])
+        return np.split(result, np.cumsum(counts)[:-1])
 
     def joined(self, own: NDArray[Any]) -> NDArray[Any]:
         """Return the arrays of all processes, one after another along the first dimension."""
@@ -168,9 +175,9 @@ class Processes:
 
     @contextmanager
     def agreed(self) -> Iterator[None]:
-        """Raise in all processes what was wrong with the input of one in the block, that of the first.
+        """Raise an input error of one process in all of them; of several, the error of the first.
 
-        Each looks at its own part of a network. Another error ends all.
+        Each process checks its own part of a network. Another error ends all.
         """
         wrong: NeurosimInputError | None = None
         try:
@@ -194,7 +201,7 @@ class Processes:
 
     @contextmanager
     def one_writes(self) -> Iterator[bool]:
-        """Tell process 0, which writes what all have, and go on when it has."""
+        """Yield whether this is process 0, which writes for all; the others wait until it has written."""
         with self.together():
             yield self.root
             if self.size > 1:
@@ -206,10 +213,10 @@ class Processes:
         self.neighbours = machine.Get_size()
         self.place = machine.Get_rank()
         cores = np.zeros(MAX_CORES, np.int64)
-        found = np.empty(MAX_CORES, np.int64)
+        result = np.empty(MAX_CORES, np.int64)
         cores[list(_cores())] = 1
-        machine.Allreduce(cores, found, mpi.MAX)
-        self._cores = max(1, int(found.sum()) // machine.Get_size())
+        machine.Allreduce(cores, result, mpi.MAX)
+        self._cores = max(1, int(result.sum()) // machine.Get_size())
         machine.Free()
 
 

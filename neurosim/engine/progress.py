@@ -19,7 +19,7 @@ class Status(Enum):
 
 
 class ProgressReporter:
-    """Add up what was run and pass it on as `Progress`.
+    """Sum of the pieces of a run, passed on as `Progress`.
 
     Args:
         on_progress: called at every report; None: nobody.

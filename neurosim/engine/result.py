@@ -29,17 +29,21 @@ class Progress:
 
     @property
     def real_time_factor(self) -> float:
-        """Wall-clock seconds per biological second; < 1 is faster than real time."""
-        return self.elapsed / self.done if self.done else float("inf")
+        """Return the wall-clock seconds per biological second; < 1 is faster than real time."""
+        if self.done:
+            return self.elapsed / self.done
+        return float("inf")
 
     @property
     def spikes_per_s(self) -> float:
-        """Spikes of the recorded populations per biological second."""
-        return self.spikes / self.done if self.done else 0.0
+        """Return the spikes of the recorded populations per biological second."""
+        if self.done:
+            return self.spikes / self.done
+        return 0.0
 
     @property
     def left(self) -> float:
-        """Wall-clock seconds left at this rate."""
+        """Return the wall-clock seconds until the end, at the present rate."""
         if self.done:
             return self.real_time_factor * (self.total - self.done)
         return float("inf")
@@ -94,7 +98,7 @@ class Result:
             which nothing learns, for `Windowed.learned`. Empty in the pieces of a `Simulation`, which has them as an
             attribute.
         start: s of biological time at which this piece begins.
-        probes: what `states` holds, in its order.
+        probes: probes whose samples are in `states`, in its order.
     """
 
     spikes: Mapping[str, Spikes | Recordings]
@@ -112,8 +116,10 @@ class Result:
 
     @property
     def real_time_factor(self) -> float:
-        """Wall-clock seconds of running per biological second."""
-        return self.run_s / self.duration if self.duration else 0.0
+        """Return the wall-clock seconds of running per biological second."""
+        if self.duration:
+            return self.run_s / self.duration
+        return 0.0
 
     def sample_times(self, probe: Probe, count: int) -> NDArray[np.float64]:
         """Return [count] the times, s, of the first samples of a probe in this piece."""
@@ -127,12 +133,12 @@ def named_spikes(
     network: Network, events: Mapping[str, GridEvents], clock: float, duration: float
 ) -> dict[str, Spikes]:
     """Return the events of populations as spikes."""
-    found = {}
+    spikes = {}
     for name, each in events.items():
         population = network.population(name)
         times = np.asarray(each.steps * clock, np.float64)
-        found[name] = Spikes.unchecked(times, each.units, population.size, duration, population.shape)
-    return found
+        spikes[name] = Spikes.unchecked(times, each.units, population.size, duration, population.shape)
+    return spikes
 
 
 def join_recordings(
@@ -146,16 +152,17 @@ def join_recordings(
 
     pieces: of each recording, times in multiples of `tick` seconds, and units.
     """
-    ticks, units = (np.concatenate([piece[k] for piece in pieces] or [np.empty(0, np.int32)]) for k in (0, 1))
+    none = [np.empty(0, np.int32)]
+    counts = [len(units) for _, units in pieces]
     return Recordings(
-        ticks,
-        units,
-        np.concatenate([[0], np.cumsum([len(units) for _, units in pieces])]).astype(np.int64),
-        durations,
-        population.size,
-        population.shape,
-        tick,
-        batch.labels,
-        batch.classes,
-        batch.groups,
+        ticks=np.concatenate([ticks for ticks, _ in pieces] or none),
+        units=np.concatenate([units for _, units in pieces] or none),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        durations=durations,
+        size=population.size,
+        shape=population.shape,
+        tick=tick,
+        labels=batch.labels,
+        classes=batch.classes,
+        groups=batch.groups,
     )

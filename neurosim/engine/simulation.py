@@ -46,9 +46,9 @@ class Simulation(Uncopied):
 
     Args:
         network: the network to run.
-        inputs: what its spike sources play: a recording (`Spikes`) for the one source, or a mapping by the names of the
-            sources. Instead of a recording, an iterable of `Spikes`, each following the one before, is played as far
-            as the run comes: a recording of any length, or one that is still being made. So is the path of a SONATA
+        inputs: recordings of its spike sources: `Spikes` for the one source, or a mapping by the names of the sources.
+            Instead of a recording, an iterable of `Spikes`, each following the one before, is played as far as the run
+            comes: a recording of any length, or one that is still being made. So is the path of a SONATA
             file, or the result of `files.read_windows`. Silence follows the end.
         clock: s, the step.
         seed, trial, threads, precision, record, probes, count_updates: as for `simulate`.
@@ -96,7 +96,7 @@ class Simulation(Uncopied):
         self._sources = {p: source_of(network.populations[p], item, clock) for p, item in played}
         self._processes = processes_of(comm)
         self._record = record
-        self._given = network
+        self._original = network
         self._changes = Changes()
         self._workers = self._processes.threads(threads)
         self._former: tuple[SynapseSampler, ...] = ()
@@ -110,7 +110,7 @@ class Simulation(Uncopied):
         self._states: StateSink = StateMemory(self._prepared.probes)
         self._streams: dict[str, SpikeStream | StateStream] = {}
         self._open_streams(spikes_to, states_to, {})
-        # Counters, step and time at the end of the last result; s that the steps reach beyond what was asked for.
+        # Counters, step and time at the end of the last result; s that the steps reach beyond the durations of `run`.
         self._counters = self._runner.counters()
         self._result_step = 0
         self._end = 0.0
@@ -121,24 +121,24 @@ class Simulation(Uncopied):
 
     @property
     def time(self) -> float:
-        """s of biological time that were run."""
+        """Return the biological time that was run, s."""
         return self.step * self.clock
 
     @property
     def step(self) -> int:
-        """Number of steps that were run."""
+        """Return the number of steps that were run."""
         return self._runner.step
 
     @property
     def spike_count(self) -> int:
-        """Number of spikes of the recorded populations since time 0."""
-        return self._runner.found()
+        """Return the number of spikes of the recorded populations since time 0."""
+        return self._runner.spike_count()
 
     @property
     def weights(self) -> Mapping[str, NDArray[Any]]:
-        """By name of each projection with a learning rule: [synapses] present weights, by source, then target.
+        """Return by name of each projection with a learning rule [synapses] present weights, by source, then target.
 
-        Copies, which cannot be written to; `connections` says which units they connect.
+        They are copies, which cannot be written to; `connections` has the units that they connect.
         """
         return MappingProxyType(self._runner.workspace.plastic.weights(writeable=False))
 
@@ -162,17 +162,18 @@ class Simulation(Uncopied):
             name: of the population, projection or stimulus.
             values: numbers or arrays by parameter: of the neuron or source of a population; `weight` of a projection,
                 in the pattern's order or, if it learns, in that of `weights`; its `delay`, if its synapses neither
-                learn nor transmit by chance; of a stimulus all but where it goes.
+                learn nor transmit by chance; of a stimulus all but its target and name.
 
         Raises:
             NeurosimInputError: an unknown name or parameter, or a value that breaks its rule.
         """
         self._check_running("set")
         require(isinstance(values, Mapping), "Simulation.set.values", "must be values by parameter", f"{values!r:.60}")
-        if (chosen := {str(p.name): p for p in self.network.projections}.get(name)) is not None:
-            check_settings(chosen, values)
-            if chosen.learns:
-                self._runner.workspace.plastic.set_weights(chosen, values.get("weight", chosen.weight))
+        projection = {str(p.name): p for p in self.network.projections}.get(name)
+        if projection is not None:
+            check_settings(projection, values)
+            if projection.learns:
+                self._runner.workspace.plastic.set_weights(projection, values.get("weight", projection.weight))
                 return
         network = change_network(self.network, name, values)
         check_units(network, self.clock, name)
@@ -182,24 +183,24 @@ class Simulation(Uncopied):
         """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
 
         Synapses that stay keep weights and traces; a spike on its way through fixed synapses arrives as it was sent.
-        New synapses have the delays of present ones, or those of the rule. What is random is keyed by seed, projection
-        and step. `save` keeps it. Returns the present synapses.
+        New synapses have the delays of present ones, or those of the rule. Random numbers are keyed by seed, projection
+        and step. `save` includes the change. Returns the present synapses.
 
         Raises:
             NeurosimInputError: no such projection, a probe of it, delays that differ where it learns or transmits by
-                chance, or a rule that decides what cannot be.
+                chance, or an impossible result of the rule.
         """
         self._check_running("rewire")
         compiled = self._prepared.compiled
-        now = self.connections(projection)
-        values, moved = rewire_projection(compiled, now, projection, rule, self.step, self.probes)
+        present = self.connections(projection)
+        values, moved = rewire_projection(compiled, present, projection, rule, self.step, self.probes)
         changes = self._changes.set(compiled, projection, values, self.step)
         self._become(change_network(self.network, projection, values), changes, {projection: moved})
         return self.connections(projection)
 
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """State of each windowed population by its name, for `Windowed.learned` of another network."""
+        """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
         return self._runner.windows.learned()
 
     def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
@@ -255,11 +256,12 @@ class Simulation(Uncopied):
         return self._result(first, begin, float(duration), time.perf_counter() - started)
 
     def save(self, path: FilePath) -> None:
-        """Replace `path`, in one step, by all that a run in another process needs to continue, bit for bit.
+        """Replace `path`, in one step, by a file from which a run in another process continues, bit for bit.
 
-        State, input on its way, plastic weights, counters, clock, seed, trial, precision, probes and a description of
-        the network; neither the network itself nor its inputs, which are given again to `load`. Spikes and samples
-        that are not in a result yet are not saved; those in a stream are safely on the disk when this returns.
+        It holds state, input on its way, plastic weights, counters, clock, seed, trial, precision, probes and a
+        description of the network; neither the network itself nor its inputs, which are given again to `load`. Spikes
+        and samples that are not in a result yet are not saved; those in a stream are safely on the disk when this
+        returns.
 
         Raises:
             NeurosimInputError: the simulation was closed, or a stream of it failed.
@@ -273,7 +275,7 @@ class Simulation(Uncopied):
         saved = checkpoint.SavedSimulation(arguments, arrays, self.step, streams, changes=self._changes)
         with self._processes.one_writes() as writes:
             if writes:
-                checkpoint.write(path, self._given, saved)
+                checkpoint.write(path, self._original, saved)
 
     def branch(self) -> Simulation:
         """Return an independent simulation at the same moment, which has the same future, bit for bit.
@@ -370,11 +372,11 @@ class Simulation(Uncopied):
 
         Args:
             network: the network it was saved from, its parts in any order.
-            inputs: what the sources play, from the start of the recordings; events before the saved moment are
+            inputs: recordings of the sources, from their start; events before the saved moment are
                 skipped. Later events may differ from those of the saved run.
-            threads, comm: as for `simulate`; those of the saved run may have been others.
-            spikes_to, states_to: as for `Simulation`. The streams of the saved run are continued there: what was
-                added after the save, by a run that was killed since, is cut off. None: in memory from here on.
+            threads, comm: as for `simulate`; the saved run may have had others.
+            spikes_to, states_to: as for `Simulation`. The streams of the saved run are continued there: records that
+                were added after the save are cut off. None: in memory from here on.
 
         Raises:
             NeurosimMissingError: no such file, or a stream that is not there any more.
@@ -403,17 +405,21 @@ class Simulation(Uncopied):
                 self._states = Elsewhere()
             return
         if (spikes_to, states_to) != (None, None):
-            network = digest(describe(self._given))
+            network = digest(describe(self._original))
         else:
             network = ""
         if spikes_to is not None:
             target = StreamTarget(Path(spikes_to), network, self.clock, self.step)
             size = sizes.get("spikes")
-            self._spikes = self._streams["spikes"] = SpikeStream(target, self.network, self.recorded, size)
+            spikes = SpikeStream(target, self.network, self.recorded, size)
+            self._spikes = spikes
+            self._streams["spikes"] = spikes
         if states_to is not None:
             target = StreamTarget(Path(states_to), network, self.clock, self.step)
             size = sizes.get("states")
-            self._states = self._streams["states"] = StateStream(target, self._prepared.probes, size)
+            states = StateStream(target, self._prepared.probes, size)
+            self._states = states
+            self._streams["states"] = states
 
     def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Go on as a changed network, or (`moved` is None) begin as one; see `transit.carried`."""
@@ -428,10 +434,19 @@ class Simulation(Uncopied):
         self._runner = runner
 
     def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
-        names = ("clock", "seed", "precision", "probes", "count_updates")
-        mine: dict[str, Any] = {name: getattr(self, name) for name in names} | {"record": self._record}
-        mine |= {"former": self._former, "processes": self._processes}
-        return prepare(network, threads=self._workers, late=changes.late, **mine)
+        return prepare(
+            network,
+            clock=self.clock,
+            seed=self.seed,
+            threads=self._workers,
+            precision=self.precision,
+            record=self._record,
+            probes=self.probes,
+            count_updates=self.count_updates,
+            late=changes.late,
+            former=self._former,
+            processes=self._processes,
+        )
 
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:
@@ -452,7 +467,7 @@ class Simulation(Uncopied):
         return replace(result, duration=duration, readings=self._runner.windows.take_readings(), start=start)
 
     def _as_result(self, spikes: SpikeSink, states: StateSink, counters: Counters, steps: int, run_s: float) -> Result:
-        """Return what sinks hold, up to the present end, as a result."""
+        """Return the contents of sinks, up to the present end, as a result."""
         return Result(
             spikes=named_spikes(self.network, spikes.take(), self.clock, self._end),
             states=states.take(),

@@ -43,13 +43,9 @@ def to_pandas(value: Result | Mapping[str, Spikes | Recordings] | Spikes | Recor
     rule = "must be a Result, its spikes, or Connections"
     require(isinstance(spikes, Mapping), "to_pandas.value", rule, type(value).__name__)
     tables = [to_pandas(each).assign(population=name) for name, each in spikes.items()]
-    if tables:
-        table = pandas.concat(tables, ignore_index=True)
-    else:
-        table = to_pandas(Spikes(np.empty(0), np.empty(0), 1, 0.0))
-    if tables:
-        return table.astype({"population": "category"})
-    return table.assign(population=[])
+    if not tables:
+        return to_pandas(Spikes(np.empty(0), np.empty(0), 1, 0.0)).assign(population=[])
+    return pandas.concat(tables, ignore_index=True).astype({"population": "category"})
 
 
 def to_xarray(result: Result) -> Any:
@@ -88,7 +84,7 @@ def to_neo(result: Result) -> Any:
     """Return a `neo.Block`: a segment for each recording, a `SpikeTrain` for each unit, an `AnalogSignal` a probe.
 
     Trains are annotated with population and unit. Sampled variables have no unit of measurement: they are in volts or
-    whatever their neuron counts in.
+    in the unit of their neuron.
 
     Raises:
         NeurosimMissingError: Neo is not installed.
@@ -110,8 +106,9 @@ def to_neo(result: Result) -> Any:
                 train = neo.SpikeTrain(times, units="s", t_stop=spikes.duration, population=name, unit=unit)
                 segment.spiketrains.append(train)
         for probe in result.probes:
-            held = result.states[probe.name]
-            samples = held[number] if isinstance(held, list) else held
+            samples = result.states[probe.name]
+            if isinstance(samples, list):
+                samples = samples[number]
             signal = neo.AnalogSignal(
                 samples,
                 units="dimensionless",

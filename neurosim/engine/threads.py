@@ -85,9 +85,9 @@ def run_recordings(
 def move_to_own_core(thread: int) -> None:
     """Move the calling thread to a core of its own, which it may leave again.
 
-    A new thread begins on its maker's core, and the system may leave it there for longer than a window takes: both
-    then wait for each other in turns (Brunel's network took .34 s a second, on one core .19 s). Processes of one
-    network begin wherever, and MPI polls: two on one core each use up their time for nothing (46 s in place of 2.4).
+    A new thread begins on the core of the thread that started it, and the system may leave it there for longer than a
+    window takes: both then wait for each other in turns (Brunel's network took .34 s a second, on one core .19 s).
+    Processes of one network begin on any core, and MPI polls: two on one core waste their time (46 s in place of 2.4).
     """
     if hasattr(os, "sched_setaffinity"):
         allowed = os.sched_getaffinity(0)

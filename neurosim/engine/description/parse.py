@@ -88,38 +88,51 @@ def parse_description(
 
 def _tables(tree: Table, key: str, top: Place) -> list[tuple[Table, Place]]:
     """Return the entries of [[key]], each with its place: by name, or source and target, or number."""
-    found: list[tuple[Table, Place]] = []
+    entries: list[tuple[Table, Place]] = []
     for number, entry in enumerate(typed(tree.get(key, []), list, top.at(f"[[{key}]]"))):
         table = typed(entry, dict, top.at(f"[[{key}]] number {number + 1}"))
-        found.append((table, top.at(f"{key} {_label(table, number)}")))
-    return found
+        entries.append((table, top.at(f"{key} {_label(table, number)}")))
+    return entries
 
 
 def _label(entry: Table, number: int) -> str:
-    known_by = [entry.get("name"), f"{entry.get('source')}->{entry.get('target')}" if "source" in entry else None]
-    known_by += [f"to {entry['target']}" if "target" in entry else None, entry.get("population")]
-    return next((repr(name) for name in known_by if isinstance(name, str)), f"number {number + 1}")
+    """Return a label of a table for errors: its name, its ends, its target, its population, or its number."""
+    if isinstance(entry.get("name"), str):
+        return repr(entry["name"])
+    if "source" in entry:
+        return repr(f"{entry['source']}->{entry.get('target')}")
+    if "target" in entry:
+        return repr(f"to {entry['target']}")
+    if isinstance(entry.get("population"), str):
+        return repr(entry["population"])
+    return f"number {number + 1}"
 
 
 def _population(entry: Table, place: Place, models: Mapping[str, type[Any] | str]) -> Population:
     name = get(entry, "name", str, place)
     model_name = get(entry, "model", str, place)
-    found = lookup(models, model_name, f"{place.what}: model")
-    owner: type[Any] = windowed.window_model(model_name) if isinstance(found, str) else found
+    model_class = lookup(models, model_name, f"{place.what}: model")
+    # Windowed models are listed by the room that has them, and imported here.
+    owner: type[Any] = windowed.window_model(model_name) if isinstance(model_class, str) else model_class
     parameters = [field.name for field in dataclasses.fields(owner)]
     if issubclass(owner, WindowModel):
         parameters += windowed.WINDOW
-    require(
-        not set(parameters) & set(POPULATION), place.what, f"its model must not call a parameter {POPULATION}", owner
-    )
+    clash = set(parameters) & set(POPULATION)
+    require(not clash, place.what, f"its model must not call a parameter {POPULATION}", owner)
     check_keys(entry, (*POPULATION, *parameters), place.what)
-    given = {key: entry[key] for key in parameters if key in entry}
+    arguments = {key: entry[key] for key in parameters if key in entry}
     if issubclass(owner, Neuron):
-        # Any parameter may be an array or a distribution, whatever the annotation says.
-        lists = {key: value for key, value in given.items() if isinstance(value, (list, Mapping))}
-        given |= {key: value_of(value, place.at(key)) for key, value in lists.items()}
-    model: Any = (windowed.parse if issubclass(owner, WindowModel) else build)(owner, given, place)
-    shape = entry.get("shape", model.model.outputs if isinstance(model, Windowed) else None)
+        # Any parameter may be an array or a distribution, whatever its annotation.
+        lists = {key: value for key, value in arguments.items() if isinstance(value, (list, Mapping))}
+        arguments |= {key: value_of(value, place.at(key)) for key, value in lists.items()}
+    model: Any
+    if issubclass(owner, WindowModel):
+        model = windowed.parse(owner, arguments, place)
+    else:
+        model = build(owner, arguments, place)
+    shape = entry.get("shape")
+    if shape is None and isinstance(model, Windowed):
+        shape = model.model.outputs
     require(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
     initial = typed(entry.get("initial", {}), dict, place.at("initial"))
     positions = entry.get("positions")
@@ -137,8 +150,8 @@ def _stimulus(entry: Table, place: Place) -> PoissonInput | Current:
     """Return the stimulus of a table: a PoissonInput, unless its key `model` names a current."""
     kind = typed(entry.get("model", PoissonInput.__name__), str, place.at("model"))
     owner = lookup(STIMULI, kind, f"{place.what}: model")
-    made: PoissonInput | Current = build(owner, {key: entry[key] for key in entry if key != "model"}, place)
-    return made
+    stimulus: PoissonInput | Current = build(owner, {key: entry[key] for key in entry if key != "model"}, place)
+    return stimulus
 
 
 def _settings(table: object, place: Place) -> Settings:
@@ -161,10 +174,12 @@ def _spikes(value: object, place: Place, population: Population) -> SpikeFile | 
     if "file" not in entry:
         check_keys(entry, ("times", "units", "duration"), place.what)
         duration = get(entry, "duration", float, place)
-        times, units = (arrays.read(entry.get(key), place.folder, place.at(key).what) for key in ("times", "units"))
+        times = arrays.read(entry.get("times"), place.folder, place.at("times").what)
+        units = arrays.read(entry.get("units"), place.folder, place.at("units").what)
         with place.named():
             return Spikes.sort(times, units, population.size, duration, population.shape)
     check_keys(entry, ("file", *SPIKES), place.what)
     path = absolute(get(entry, "file", str, place), place.folder)
+    options = {key: typed(entry[key], SPIKES[key], place.at(key)) for key in SPIKES if key in entry}
     with place.named():
-        return SpikeFile(path, **{key: typed(entry[key], SPIKES[key], place.at(key)) for key in SPIKES if key in entry})
+        return SpikeFile(path, **options)

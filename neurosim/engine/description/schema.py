@@ -68,7 +68,7 @@ def schema() -> Schema:
 
 
 def _tag(owner: type) -> Schema:
-    """Return the key that names a stimulus; that of Poisson input may be left out."""
+    """Return the key that names a stimulus; for Poisson input it may be left out."""
     tag = {"model": {"const": owner.__name__}}
     return {"properties": tag, "required": [] if owner is PoissonInput else ["model"]}
 
@@ -94,10 +94,12 @@ def _population(name: str, owner: type) -> Schema:
     else:
         required.append("shape")
     table = _table(owner, {"properties": common, "required": required})
-    if "levels" in table["properties"]:  # receptive fields may be the name of a function that makes them
+    if "levels" in table["properties"]:
+        # Receptive fields may be a table with the name of a function that makes them.
         fields = table["properties"]["levels"]["items"]["properties"]
         fields["fields"] = {"anyOf": [fields["fields"], _named(windowed.FIELDS)]}
-    if issubclass(owner, Neuron):  # any parameter may be an array or a distribution
+    if issubclass(owner, Neuron):
+        # Any parameter may be an array or a distribution.
         for key in table["properties"].keys() - common.keys():
             table["properties"][key] = {"anyOf": [table["properties"][key], _VALUE], **_described(owner, key)}
     return table
@@ -110,11 +112,14 @@ def _table(owner: type, common: Schema | None = None) -> Schema:
     missing = dataclasses.MISSING
     required = [e.name for e in entries if e.default is missing and e.default_factory is missing]
     properties = {e.name: {**_of(hints[e.name]), **_described(owner, e.name)} for e in entries}
+    if common:
+        properties = {**common["properties"], **properties}
+        required = [*common["required"], *required]
     return {
         "type": "object",
         "description": first_paragraph(owner),
-        "properties": {**(common["properties"] if common else {}), **properties},
-        "required": [*(common["required"] if common else []), *required],
+        "properties": properties,
+        "required": required,
         "additionalProperties": False,
     }
 
@@ -125,7 +130,7 @@ def _described(owner: type, name: str) -> Schema:
 
 
 def _of(hint: Any) -> Schema:
-    """Return what a field of this type may hold in a file; the mirror of `tables.convert`."""
+    """Return the schema of values in a file for a field of this type; the mirror of `tables.convert`."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
     else:
@@ -134,8 +139,10 @@ def _of(hint: Any) -> Schema:
         if type(None) in options:
             return {"anyOf": [_VALUE, _PLAIN[type(None)]]}
         return dict(_VALUE)
-    found = [_option(option) for option in options]
-    return dict(found[0]) if len(found) == 1 else {"anyOf": found}
+    schemas = [_option(option) for option in options]
+    if len(schemas) == 1:
+        return dict(schemas[0])
+    return {"anyOf": schemas}
 
 
 def _option(hint: Any) -> Schema:

@@ -31,7 +31,7 @@ NONE = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Place of a table in a file: `what` names it in errors, paths start from `folder`."""
+    """Place of a table in a file: `what` names it in errors, relative paths start from `folder`."""
 
     what: str
     folder: Path
@@ -104,7 +104,7 @@ def convert(hint: Any, value: object, place: Place) -> Any:
     owner: Any = next((option for option in options if option in TAGGED or dataclasses.is_dataclass(option)), None)
     if owner is not None:
         if owner in TAGGED:
-            return chosen(owner, value, place)
+            return build_tagged(owner, value, place)
         return build(owner, typed(value, dict, place), place)
     sequence = next((option for option in options if typing.get_origin(option) is tuple), None)
     # The values of a Literal are checked by their owner.
@@ -125,14 +125,14 @@ def _tuple(hint: tuple[Any, ...], values: list[Any], place: Place) -> tuple[Any,
 def value_of(value: object, place: Place) -> Any:
     """Return a number, an array, or a distribution, {distribution = "Normal", mean = ..., sd = ...}."""
     if isinstance(value, Mapping) and "distribution" in value:
-        return chosen(Distribution, value, place)
+        return build_tagged(Distribution, value, place)
     if isinstance(value, (list, Mapping)):
         return arrays.read(value, place.folder, place.what)
     return typed(value, float, place)
 
 
-def chosen(kind: type, value: object, place: Place) -> Any:
-    """Return an object of the class of a kind in TAGGED that `value` names: a table with its key, or the name alone."""
+def build_tagged(kind: type, value: object, place: Place) -> Any:
+    """Return an object of a kind in TAGGED; `value` is a table with the name of its class, or the name alone."""
     key, classes = TAGGED[kind]
     entry: Table = {key: value} if isinstance(value, str) else typed(value, dict, place)
     owner = lookup(classes, get(entry, key, str, place), f"{place.what}: {key}")

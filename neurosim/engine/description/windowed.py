@@ -1,4 +1,4 @@
-"""Windowed populations in TOML: the parameters of the model beside its window, and what it has learned in a file."""
+"""Windowed populations in TOML: parameters of the model beside its window, and its learned state in a file."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ WINDOW = tuple(field.name for field in dataclasses.fields(Windowed) if field.nam
 
 def window_model(name: str) -> type[WindowModel]:
     """Return the class of this name in `ROOMS`."""
-    found: type[WindowModel] = getattr(import_module(f"....{ROOMS[name]}", __name__), name)
-    return found
+    model: type[WindowModel] = getattr(import_module(f"....{ROOMS[name]}", __name__), name)
+    return model
 
 
 def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
@@ -46,7 +46,8 @@ def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
     """
     if "window" not in entry:
         raise NeurosimInputError(f"{place.what}: window is missing; give seconds: {owner.__name__} acts once a window")
-    model = build(owner, _with_fields({key: value for key, value in entry.items() if key not in WINDOW}, place), place)
+    parameters = {key: value for key, value in entry.items() if key not in WINDOW}
+    model = build(owner, _with_fields(parameters, place), place)
     window = typed(entry["window"], float, place.at("window"))
     learn = entry.get("learn", True)
     if "learned" in entry:
@@ -62,20 +63,18 @@ def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
 
 def _with_fields(entry: Table, place: Place) -> Table:
     """Return a table whose levels have arrays as fields, in place of {name = "patches", shape, side, stride}."""
-    if not isinstance(levels := entry.get("levels"), list):
+    levels = entry.get("levels")
+    if not isinstance(levels, list):
         return entry
-    found = []
+    converted = []
     for number, level in enumerate(levels):
-        if isinstance(level, Mapping):
-            fields = level.get("fields")
-        else:
-            fields = None
+        fields = level.get("fields") if isinstance(level, Mapping) else None
         if isinstance(fields, Mapping) and "name" in fields:
             fields = _fields(fields, place.at(f"levels: number {number + 1}: fields"))
-            found.append({**level, "fields": fields})
+            converted.append({**level, "fields": fields})
         else:
-            found.append(level)
-    return {**entry, "levels": found}
+            converted.append(level)
+    return {**entry, "levels": converted}
 
 
 def _fields(entry: Table, place: Place) -> NDArray[Any]:
@@ -83,26 +82,30 @@ def _fields(entry: Table, place: Place) -> NDArray[Any]:
     make = getattr(import_module("....memory", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
     arguments = {key: value for key, value in entry.items() if key != "name"}
     check_keys(arguments, inspect.signature(make).parameters, place.what)
+    # Lists of TOML as tuples.
+    converted = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     with place.named():
         try:
-            found: NDArray[Any] = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+            fields: NDArray[Any] = make(**converted)
         except TypeError as error:
             raise NeurosimInputError(str(error)) from None
-        return found
+        return fields
 
 
-def tree(windowed: Windowed, fields: Callable[[Any, str], Table], thing: str) -> dict[str, object]:
+def tree(windowed: Windowed, fields: Callable[[Any, str], Table], label: str) -> dict[str, object]:
     """Return the keys of a population's table, without `learned`.
 
     fields: returns the table of a dataclass.
     """
     model = windowed.model
-    table = {"model": type(model).__name__, "window": windowed.window, **fields(model, thing)}
-    return table if windowed.learn else {**table, "learn": False}
+    table: dict[str, object] = {"model": type(model).__name__, "window": windowed.window, **fields(model, label)}
+    if not windowed.learn:
+        table["learn"] = False
+    return table
 
 
 def _read(value: object, place: Place) -> Mapping[str, NDArray[Any]]:
-    """Return the arrays of a file: of all of {file = ...}, or of those whose names start with `prefix`, without it."""
+    """Return the arrays in {file = ...}, or those whose names start with `prefix`, without the prefix."""
     entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
     path = typed(entry.get("file"), str, place.at("file"))
     prefix = str(entry.get("prefix", ""))

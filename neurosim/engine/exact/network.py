@@ -51,7 +51,7 @@ class Route:
 
     @property
     def nonzero(self) -> int:
-        """Number of synapses of weight other than zero."""
+        """Return the number of synapses of weight other than zero."""
         if self.synapses is not None:
             return int(np.count_nonzero(self.synapses[:, 1]))
         if self.weights is None:
@@ -66,7 +66,7 @@ class Route:
 
 @dataclass(frozen=True, eq=False)
 class ExactNetwork:
-    """Everything about a network in continuous time that does not change while it runs.
+    """A network in continuous time, all of it that does not change while it runs.
 
     Attributes:
         cells, poisson: populations of neurons, and Poisson sources, by their number in `network.populations`.
@@ -120,10 +120,10 @@ def _check_exact(population: Population) -> None:
             "a grid of steps; give simulate a clock"
         )
     if isinstance(model, Neuron) and not isinstance(model, ExactNeuron):
-        have = ", ".join(sorted(name for name, kind in NEURONS.items() if issubclass(kind, ExactNeuron)))
+        names = ", ".join(sorted(name for name, kind in NEURONS.items() if issubclass(kind, ExactNeuron)))
         raise NeurosimInputError(
             f"Population[{population.name!r}].model: {type(model).__name__} has no exact form, which clock=None needs "
-            f"(see neurosim.network.neurons.base.ExactNeuron); give simulate a clock, or use one of {have}"
+            f"(see neurosim.network.neurons.base.ExactNeuron); give simulate a clock, or use one of {names}"
         )
 
 

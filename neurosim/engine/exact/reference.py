@@ -32,7 +32,7 @@ def simulate_event_by_event(
     """Run a network of exact neurons and spike sources for `duration` seconds: times and units of each population.
 
     Every synapse that a spike goes through is an entry of one queue. At each moment, all synapses that are due first
-    add their weights; every unit they reached is asked for its next crossing; units whose crossing is now fire.
+    add their weights; then the next crossing of every unit they reached is computed; units whose crossing is now fire.
     """
     compiled = compile_exact(network, seed)
     synapses = [synapses_of(route) for route in compiled.routes]
@@ -60,7 +60,7 @@ def simulate_event_by_event(
             moment[p][i] = t
 
     def predict(p: int, i: int, t: float, at: NDArray[Any]) -> None:
-        # A negative answer is no crossing, but the time after which to ask again.
+        # A negative number is no crossing, but the time after which to call it again.
         ahead = models[p].crossing(at, constants(p, i))
         crossing[p, i] = t + abs(ahead)
         asks_again[p, i] = ahead < 0

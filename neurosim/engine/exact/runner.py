@@ -56,7 +56,7 @@ def run_exact(
         outcomes = [task.run_long(workspaces[0])]
     else:
         outcomes = run_recordings(workspaces, task.run_one, len(inputs), task.on_done, task.give_up)
-    spikes = {name: [found[name] for found, _ in outcomes] for name in recorded}
+    spikes = {name: [events[name] for events, _ in outcomes] for name in recorded}
     states = {probe.name: [samples[i] for _, samples in outcomes] for i, probe in enumerate(probes)}
     single = inputs.batch is None
     return Result(
@@ -73,12 +73,14 @@ def run_exact(
 
 @dataclass(frozen=True, eq=False)
 class _Task:
+    """Recordings to run, by one workspace each; `stop` ends all of them."""
+
     compiled: ExactNetwork
     inputs: RunInputs
     probes: tuple[Probe, ...]
     trial: int
     report: ProgressReporter
-    # Filled when the run is given up: a piece takes about a tenth of a second, the run may take hours.
+    # Not empty once the run has to end: a piece takes about a tenth of a second, the run may take hours.
     stop: list[bool] = field(default_factory=list)
 
     def run_one(self, workspace: ExactWorkspace, index: int) -> Outcome:
@@ -107,7 +109,7 @@ class _Task:
         self.stop.append(True)
 
     def _pieces(self, workspace: ExactWorkspace, index: int) -> Iterator[list[NDArray[Any]]]:
-        """Run recording `index`, one piece at each step of the iterator; every item is the arrays its probes fill."""
+        """Run recording `index`, a piece at each step of the iterator; every item is the arrays that probes fill."""
         duration = float(self.inputs.durations[index])
         name = f"simulate.inputs: recording {index}"
         events = {p: _checked_events(item, name) for p, item in self.inputs.recording(index).items()}
@@ -118,9 +120,10 @@ class _Task:
             try:
                 done = workspace.advance(duration)
             except NeurosimOverflowError as error:
-                raise NeurosimOverflowError(
-                    f"{name}: {error}" if self.inputs.batch is not None else str(error)
-                ) from None
+                text = str(error)
+                if self.inputs.batch is not None:
+                    text = f"{name}: {text}"
+                raise NeurosimOverflowError(text) from None
             yield outputs
         workspace.finish()
 
@@ -154,7 +157,8 @@ def _probe_table(
     units: list[NDArray[Any]] = []
     for row, probe in zip(table, probes, strict=True):
         at = locate(compiled.network, probe)
-        out = np.empty((max(0, int(np.ceil(duration / probe.interval - GRID_SLACK))), at.units.size))
+        samples = max(0, int(np.ceil(duration / probe.interval - GRID_SLACK)))
+        out = np.empty((samples, at.units.size))
         row[exact.P_POPULATION] = at.population
         row[exact.P_ROW] = at.row
         row[exact.P_COUNT] = at.units.size
@@ -163,7 +167,8 @@ def _probe_table(
         row[exact.P_SAMPLES] = len(out)
         outputs.append(out)
         units.append(at.units)
-    return table, np.array([probe.interval for probe in probes], np.float64), outputs, [*units, *outputs]
+    intervals = np.array([probe.interval for probe in probes], np.float64)
+    return table, intervals, outputs, [*units, *outputs]
 
 
 def _spikes(compiled: ExactNetwork, inputs: RunInputs, name: str, pieces: list[ExactEvents]) -> Spikes | Recordings:

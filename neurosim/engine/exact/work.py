@@ -1,4 +1,4 @@
-"""The work of a run in continuous time as layers: what was really done, event by event."""
+"""The work of a run in continuous time as layers: operations that took place, event by event."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ def layers(compiled: ExactNetwork, workspaces: Sequence[ExactWorkspace]) -> tupl
     """Return one layer a population of neurons. A membrane update is one flow of one unit."""
     populations = range(len(compiled.network.populations))
     tallies = [np.sum([workspace.tallies[p] for workspace in workspaces], axis=0) for p in populations]
-    operations, flows, arrivals = (
-        np.sum([getattr(workspace, what) for workspace in workspaces], axis=0)
-        for what in ("operations", "flows", "arrivals")
-    )
+    operations = np.sum([workspace.operations for workspace in workspaces], axis=0)
+    flows = np.sum([workspace.flows for workspace in workspaces], axis=0)
+    arrivals = np.sum([workspace.arrivals for workspace in workspaces], axis=0)
     return tuple(
         _layer(compiled, p, tallies, operations, int(flows[p]), int(arrivals[p])) for p in sorted(compiled.cells)
     )

@@ -16,7 +16,7 @@ from ..processes import Processes
 from .probes import BoundProbe
 from .saved import Arrays
 
-# Arrays of plastic synapses with an entry a synapse, and the counters of what a process did.
+# Arrays of plastic synapses with an entry a synapse or a target, and the counters of a process.
 BY_SYNAPSE = ("weights", "eligibility")
 BY_TARGET = ("post", "activity")
 COUNTED = ("changes", "drawn")
@@ -26,55 +26,60 @@ def join(compiled: CompiledNetwork, processes: Processes, own: Arrays) -> Arrays
     """Return the arrays of `GridWorkspace.arrays` as one process has them; `own`: those of this process."""
     if processes.size == 1:
         return own
-    found = dict(own)
+    arrays = dict(own)
     share = compiled.share
+    # States and currents: each process has the units of its share.
     for p, cells in compiled.cells.items():
         first, last = (len(cells.initial) * unit for unit in share.units(p))
-        found[f"state.{p}"] = processes.joined(own[f"state.{p}"][first:last])
+        arrays[f"state.{p}"] = processes.joined(own[f"state.{p}"][first:last])
     by_unit = [(f"current.{current.name}", current.population) for current in compiled.currents]
     for k, synapses in enumerate(compiled.plastic):
         by_unit += [(f"lesson.{k}.{each}", synapses.target) for each in BY_TARGET]
     for name, p in by_unit:
         if name in own:
-            found[name] = processes.joined(own[name][slice(*share.units(p))])
+            arrays[name] = processes.joined(own[name][slice(*share.units(p))])
     depth, width = own["queue"].shape
+    # The queue: each process has the slots of its share, the last dimension.
     if width > 1:
         lines = own["queue"].reshape(depth, -1, share.layout.slots)[..., share.slots]
-        found["queue"] = np.moveaxis(processes.joined(np.moveaxis(lines, -1, 0)), 0, -1).reshape(depth, width)
+        arrays["queue"] = np.moveaxis(processes.joined(np.moveaxis(lines, -1, 0)), 0, -1).reshape(depth, width)
+    # Synapses: entries of a process are numbered among all.
     for k, synapses in enumerate(compiled.plastic):
         numbers = processes.joined(synapses.numbers)
         for name in (f"lesson.{k}.{each}" for each in BY_SYNAPSE):
             if name in own:
                 values = processes.joined(own[name])
-                found[name] = np.empty_like(values)
-                found[name][numbers] = values
+                arrays[name] = np.empty_like(values)
+                arrays[name][numbers] = values
     for name in COUNTED:
-        found[name] = processes.sum(own[name])
-    return found
+        arrays[name] = processes.sum(own[name])
+    return arrays
 
 
 def split(compiled: CompiledNetwork, processes: Processes, whole: Arrays, moved: Collection[str] = ()) -> Arrays:
-    """Return what a process restores from the arrays of the whole network: its synapses, and (process 0) counters.
+    """Return the arrays that a process restores, from those of the whole network: its synapses, and the counters.
 
-    moved: names of projections whose synapses are others now, and are left out.
+    Counters go to process 0; in others they start from 0.
+
+    moved: names of projections with other synapses than before, which are left out.
     """
     if processes.size == 1:
         return whole
-    found = dict(whole)
+    arrays = dict(whole)
     for k, synapses in enumerate(compiled.plastic):
         numbers = synapses.numbers
         for name in (f"lesson.{k}.{each}" for each in BY_SYNAPSE):
             if name in whole and synapses.projection.name not in moved:
-                found[name] = whole[name][numbers]
+                arrays[name] = whole[name][numbers]
     if not processes.root:
-        found |= {name: np.zeros_like(whole[name]) for name in COUNTED}
-    return found
+        arrays |= {name: np.zeros_like(whole[name]) for name in COUNTED}
+    return arrays
 
 
 def join_samples(compiled: CompiledNetwork, processes: Processes, probe: BoundProbe, own: NDArray[Any]) -> NDArray[Any]:
     """Return the samples [samples, units] of a probe, of which this process has those of its own units."""
     first, last = compiled.share.units(probe.population)
-    mine = np.flatnonzero((probe.units >= first) & (probe.units < last))
-    whole = np.empty_like(own.T)
-    whole[processes.joined(mine)] = processes.joined(own.T[mine])
-    return np.ascontiguousarray(whole.T)
+    columns = np.flatnonzero((probe.units >= first) & (probe.units < last))
+    samples = np.empty_like(own.T)
+    samples[processes.joined(columns)] = processes.joined(own.T[columns])
+    return np.ascontiguousarray(samples.T)

@@ -20,7 +20,7 @@ from ..processes import ALONE, Processes
 
 
 class PlasticState(Uncopied):
-    """Everything that changes in the plastic synapses of a process, and the table of its addresses.
+    """State of the plastic synapses of a process, and the table of its addresses.
 
     Attributes:
         table: int64 [plastic synapses, PLASTIC_COLUMNS], see `kernels.engine.clocked.plastic`.
@@ -45,7 +45,7 @@ class PlasticState(Uncopied):
         self.reset()
 
     def reset(self) -> None:
-        """Return to the start."""
+        """Return to the initial weights and traces."""
         for each, state in zip(self.synapses, self._state, strict=True):
             for name, array in state.items():
                 if name == "weights":
@@ -54,12 +54,14 @@ class PlasticState(Uncopied):
                     array[:] = INITIAL.get(name, 0.0)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return copies of all that changes; they are the same for any number of threads."""
-        return {
-            f"lesson.{k}.{name}": (array[0] if name in PER_THREAD else array).copy()
-            for k, state in enumerate(self._state)
-            for name, array in state.items()
-        }
+        """Return copies of all state; they are the same for any number of threads."""
+        copies = {}
+        for k, state in enumerate(self._state):
+            for name, array in state.items():
+                # Every thread has equal values: those of the first stand for all.
+                shared = array[0] if name in PER_THREAD else array
+                copies[f"lesson.{k}.{name}"] = shared.copy()
+        return copies
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the arrays that `arrays` returned."""
@@ -73,10 +75,10 @@ class PlasticState(Uncopied):
         All processes call it, and have the weights of all.
         """
         names = dict.fromkeys(str(each.projection.name) for each in self.synapses if each.learns)
-        found = {name: self.of_synapses(name, "weight", 0) for name in names}
-        for weights in found.values():
+        present = {name: self.of_synapses(name, "weight", 0) for name in names}
+        for weights in present.values():
             weights.flags.writeable = writeable
-        return found
+        return present
 
     def of_synapses(self, projection: str, variable: str, step: int) -> NDArray[Any]:
         """Return [synapses] the present weights of a projection with a rule, or traces at its synapses before `step`.
@@ -84,18 +86,18 @@ class PlasticState(Uncopied):
         All processes call it, and have the values of all. variable: "weight", "pre" or "post".
         """
         pairs = zip(self.synapses, self._state, strict=True)
-        mine = [(each, state) for each, state in pairs if each.projection.name == projection]
-        whole = np.empty(sum(each.whole for each, _ in mine), mine[0][1]["weights"].dtype)
-        for each, state in mine:
+        parts = [(synapses, state) for synapses, state in pairs if synapses.projection.name == projection]
+        values = np.empty(sum(synapses.whole for synapses, _ in parts), parts[0][1]["weights"].dtype)
+        for synapses, state in parts:
             if variable == "weight":
-                now = _weights(each, state)
+                present = _weights(synapses, state)
             else:
-                now = _traces(each, state, variable, step)
-            if isinstance(each.places, slice):
-                whole[each.places] = now
+                present = _traces(synapses, state, variable, step)
+            if isinstance(synapses.places, slice):
+                values[synapses.places] = present
             else:
-                whole[self._processes.joined(each.places)] = self._processes.joined(now)
-        return whole
+                values[self._processes.joined(synapses.places)] = self._processes.joined(present)
+        return values
 
     def set_weights(self, projection: Projection, weights: object) -> None:
         """Set the weights of a projection with a rule: one for all, or [synapses] in the order of `weights`.
@@ -104,20 +106,22 @@ class PlasticState(Uncopied):
             NeurosimInputError: beyond the bounds of the rule, not finite, or not one a synapse.
         """
         name = f"{projection}.weight"
-        given: NDArray[np.float64] = np.asarray(weights, np.float64)
-        mine = [k for k, each in enumerate(self.synapses) if each.projection.name == projection.name]
-        count = sum(self.synapses[k].whole for k in mine)
-        require(given.shape in ((), (count,)), name, f"must be a number or [{count}], one a synapse", given.shape)
-        require(bool(np.isfinite(given).all()), name, "must be finite", "NaN or infinity")
-        projection.check_bounds(np.atleast_1d(given))
-        whole = np.broadcast_to(given, (count,))
-        for k in mine:
-            self._state[k]["weights"][:] = whole[self.synapses[k].places]
-            if "eligibility" in self._state[k]:  # what it has earned is in the weight that was read
-                self._state[k]["eligibility"][:, kernel.SEEN] = self._state[k]["reward"][0, kernel.INTEGRAL]
+        values: NDArray[np.float64] = np.asarray(weights, np.float64)
+        parts = [k for k, each in enumerate(self.synapses) if each.projection.name == projection.name]
+        count = sum(self.synapses[k].whole for k in parts)
+        require(values.shape in ((), (count,)), name, f"must be a number or [{count}], one a synapse", values.shape)
+        require(bool(np.isfinite(values).all()), name, "must be finite", "NaN or infinity")
+        projection.check_bounds(np.atleast_1d(values))
+        by_synapse = np.broadcast_to(values, (count,))
+        for k in parts:
+            state = self._state[k]
+            state["weights"][:] = by_synapse[self.synapses[k].places]
+            # Rewards so far are in the weight that was read: eligibility counts from here on.
+            if "eligibility" in state:
+                state["eligibility"][:, kernel.SEEN] = state["reward"][0, kernel.INTEGRAL]
 
     def not_finite(self) -> str:
-        """Return the first weight that is not finite, in words that end with its value; "" for none.
+        """Return a sentence on the first weight that is not finite, which ends with its value; "" for none.
 
         Only homeostasis without a learning rule has no bounds.
         """
@@ -228,9 +232,15 @@ def _traces(
     synapses: PlasticSynapses, state: Mapping[str, NDArray[Any]], variable: str, step: int
 ) -> NDArray[np.float64]:
     """Return [n] the faster trace of the source or target at each synapse, decayed since its last spike."""
-    kept = state["pre"][0] if variable == "pre" else state["post"]
-    rate = synapses.rule[kernel.RATE_PLUS if variable == "pre" else kernel.RATE_MINUS]
-    now = kept[:, kernel.FAST] * np.exp(-rate * (step - kept[:, kernel.LAST]))
-    sources = np.repeat(np.arange(len(synapses.offsets) - 1), np.diff(synapses.offsets))
-    found: NDArray[np.float64] = now[sources if variable == "pre" else synapses.targets]
-    return found
+    units: NDArray[Any]
+    if variable == "pre":
+        traces = state["pre"][0]
+        rate = synapses.rule[kernel.RATE_PLUS]
+        units = np.repeat(np.arange(len(synapses.offsets) - 1), np.diff(synapses.offsets))
+    else:
+        traces = state["post"]
+        rate = synapses.rule[kernel.RATE_MINUS]
+        units = synapses.targets
+    # A trace is stored as of the last spike of its unit.
+    decayed: NDArray[np.float64] = traces[:, kernel.FAST] * np.exp(-rate * (step - traces[:, kernel.LAST]))
+    return np.asarray(decayed[units])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...kernels.engine.clocked import loop as clocked
 from ..compile.network import CompiledNetwork
-from ..probe import Location, Probe, chosen_units, locate
+from ..probe import Location, Probe, locate, probed_units
 from .plastic_state import PlasticState
 
 # Bytes of samples a window holds where they are streamed, or one sample.
@@ -25,8 +25,8 @@ class BoundProbe:
 
     Attributes:
         population: its number; -1 of a projection, whose synapses are sampled between two pieces of the run loop.
-        row: of the variable in the state.
-        interval: in steps.
+        row: row of the variable in the state.
+        interval: steps.
         units: [n] int32.
         real: dtype of the samples.
     """
@@ -57,8 +57,10 @@ class BoundProbe:
 
 @dataclass(frozen=True, eq=False)
 class SampleWindow:
-    """Samples of the steps from `first` on: `outputs` [samples, units] of each probe, filled through `table`, and those
-    of synapses by `sample`."""
+    """Samples of the steps from `first` on: `outputs` [samples, units] of each probe.
+
+    The run loop fills them through `table`, those of synapses `sample`.
+    """
 
     probes: Sequence[BoundProbe]
     first: int
@@ -67,20 +69,21 @@ class SampleWindow:
 
     @property
     def alive(self) -> list[NDArray[Any]]:
-        """The arrays whose addresses are in the table."""
+        """Return the arrays whose addresses are in the table."""
         return [*self.outputs, *(probe.units for probe in self.probes)]
 
     def next_sample(self, step: int) -> int:
         """Return the first step from `step` on at which synapses are sampled."""
-        found = (-(-step // probe.interval) * probe.interval for probe in self.probes if probe.of_synapses)
-        return min(found, default=2**31 - 1)
+        # Multiples of the intervals, rounded up.
+        steps = (-(-step // probe.interval) * probe.interval for probe in self.probes if probe.of_synapses)
+        return min(steps, default=2**31 - 1)
 
     def sample(self, step: int, plastic: PlasticState) -> None:
         """Sample the synapses that are due in this step, as they are before it."""
         for probe, out in zip(self.probes, self.outputs, strict=True):
             if probe.of_synapses and step % probe.interval == 0:
-                found = plastic.of_synapses(probe.probe.population, probe.probe.variable, step)
-                out[step // probe.interval - probe.samples_before(self.first)] = found[probe.units]
+                values = plastic.of_synapses(probe.probe.population, probe.probe.variable, step)
+                out[step // probe.interval - probe.samples_before(self.first)] = values[probe.units]
 
     def until(self, step: int) -> list[tuple[int, NDArray[Any]]]:
         """Return of each probe the number of the first sample and the samples before `step`."""
@@ -124,8 +127,10 @@ def open_window(probes: Sequence[BoundProbe], first: int, last: int) -> SampleWi
 
 def window_end(probes: Sequence[BoundProbe], first: int) -> int:
     """Return the step up to which the samples from `first` on fit into `ROOM`."""
-    each = sum(probe.bytes_per_step for probe in probes)
-    return first + max(1, int(ROOM / each)) if each else 2**31 - 1
+    step_bytes = sum(probe.bytes_per_step for probe in probes)
+    if step_bytes == 0:
+        return 2**31 - 1
+    return first + max(1, int(ROOM / step_bytes))
 
 
 def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
@@ -137,8 +142,8 @@ def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
     else:
         location = locate(compiled.network, probe)
     rule = f"must be a whole number of steps of {compiled.clock:g} s, at least one"
-    whole = interval >= 1 and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
-    require(whole, f"Probe[{probe.name!r}].interval", rule, probe.interval)
+    fits = interval >= 1 and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
+    require(fits, f"Probe[{probe.name!r}].interval", rule, probe.interval)
     return BoundProbe(
         probe=probe,
         population=location.population,
@@ -151,9 +156,9 @@ def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
 
 def _locate_synapses(compiled: CompiledNetwork, probe: Probe) -> Location:
     name = f"Probe[{probe.name!r}]"
-    mine = [each for each in compiled.plastic if each.projection.name == probe.population and each.learns]
+    parts = [each for each in compiled.plastic if each.projection.name == probe.population and each.learns]
     rule = "must be a projection that learns, for the weights of others stay: `connections` has them"
-    require(bool(mine), name, rule, probe.population)
-    variables = ("weight", "pre", "post") if mine[0].rule.size else ("weight",)
+    require(bool(parts), name, rule, probe.population)
+    variables = ("weight", "pre", "post") if parts[0].rule.size else ("weight",)
     lookup(dict.fromkeys(variables), probe.variable, name)
-    return Location(-1, -1, chosen_units(probe, sum(each.whole for each in mine)))
+    return Location(-1, -1, probed_units(probe, sum(each.whole for each in parts)))

@@ -20,10 +20,11 @@ def poisson_record(noise: Noise, *, source: bool) -> Record:
     """Return the record of Poisson spikes of one rate, of a source or into neurons, and the arrays that it names."""
     certain = 0
     thresholds = noise.thresholds
+    # Into neurons: the thresholds that every draw passes are counted, not searched.
     if not source:
         certain, thresholds = passed_thresholds(thresholds)  # type: ignore[no-untyped-call]
-    kept = {called.R_THRESHOLDS: thresholds, called.R_NUMBERS: np.array([noise.weight])}
-    record, arrays = _record(kept, (1, len(thresholds)), noise.key)
+    columns = {called.R_THRESHOLDS: thresholds, called.R_NUMBERS: np.array([noise.weight])}
+    record, arrays = _record(columns, (1, len(thresholds)), noise.key)
     record[called.R_CERTAIN] = certain
     return record, arrays
 
@@ -32,21 +33,21 @@ def rates_record(noise: Noise) -> Record:
     """Return the record of Poisson spikes whose rates differ, and the arrays whose addresses are in it."""
     rates = noise.rates
     assert rates is not None
-    kept = {
+    columns = {
         called.R_STEPS: rates.steps,
         called.R_VALUES: rates.means,
         called.R_SECOND: np.exp(-rates.means),
         called.R_NUMBERS: np.array([noise.weight]),
     }
-    return _record(kept, rates.means.shape, noise.key)
+    return _record(columns, rates.means.shape, noise.key)
 
 
 def current_record(current: CompiledCurrent, state: NDArray[np.float64] | None) -> Record:
     """Return the record of a current, and the arrays whose addresses are in it."""
-    kept = {called.R_STEPS: current.steps, called.R_VALUES: current.values, called.R_NUMBERS: current.numbers}
+    columns = {called.R_STEPS: current.steps, called.R_VALUES: current.values, called.R_NUMBERS: current.numbers}
     if state is not None:
-        kept[called.R_STATE] = state
-    record, arrays = _record(kept, (len(current.steps), current.values.shape[1]), current.key)
+        columns[called.R_STATE] = state
+    record, arrays = _record(columns, (len(current.steps), current.values.shape[1]), current.key)
     record[called.R_UNITS] = 0 if state is None else len(state)
     return record, arrays
 
@@ -55,22 +56,22 @@ def couplings_record(
     couplings: Couplings, own: NDArray[np.float64], others: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
     """Return the record of gap junctions, and the arrays whose addresses are in it; voltages are [2, units]."""
-    kept = {
+    columns = {
         called.R_OFFSETS: couplings.offsets,
         called.R_OTHERS: couplings.others,
         called.R_VALUES: couplings.conductances,
         called.R_OWN: own,
         called.R_VOLTAGES: others,
     }
-    record, arrays = _record(kept, (1, own.shape[1]), 0)
+    record, arrays = _record(columns, (1, own.shape[1]), 0)
     record[called.R_UNITS] = others.shape[1]
     return record, arrays
 
 
-def _record(kept: dict[int, NDArray[Any]], shape: tuple[int, ...], key: int) -> Record:
+def _record(columns: dict[int, NDArray[Any]], shape: tuple[int, ...], key: int) -> Record:
     record = np.zeros(called.RECORD_COLUMNS, np.int64)
     record[called.R_KEY] = signed(key)
     record[called.R_ROWS], record[called.R_WIDTH] = shape
-    for column, array in kept.items():
+    for column, array in columns.items():
         record[column] = address(array)
-    return record, list(kept.values())
+    return record, list(columns.values())

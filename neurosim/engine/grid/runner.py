@@ -59,20 +59,21 @@ class Runner:
         self._names = [population.name for population in populations]
         self.windows = WindowedPopulations(prepared.compiled.windows, [population.size for population in populations])
         windowed = {plan.name for plan in prepared.compiled.windows}
-        kept = {*prepared.recorded, *(self._names[p] for p in self.windows.tapped)} - windowed
-        listed = tuple(sorted(kept))
-        counted = prepared.count_updates
-        self.workspace = GridWorkspace(prepared.compiled, listed, counted, threads, processes)
+        logged = {*prepared.recorded, *(self._names[p] for p in self.windows.tapped)} - windowed
+        self.workspace = GridWorkspace(
+            prepared.compiled, tuple(sorted(logged)), prepared.count_updates, threads, processes
+        )
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
         self._window: SampleWindow | None = None
         self._taken: dict[int, GridEvents] = {}
         # The steps at which the window, and the events in the workspace, end.
-        self._stop = self._events_end = 0
+        self._stop = 0
+        self._events_end = 0
 
     @property
     def step(self) -> int:
-        """Number of steps that were run."""
+        """Return the number of steps that were run."""
         return self.workspace.step
 
     def begin(self, sources: Mapping[int, EventSource], trial: int) -> None:
@@ -82,14 +83,16 @@ class Runner:
         self.trial = trial
         self._window = None
         self.windows.begin()
-        self._stop = self._events_end = 0
+        self._stop = 0
+        self._events_end = 0
         self._reset()
 
     def resume(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """After `begin`: continue from a saved state."""
         self.workspace.restore(split(self._compiled, self._processes, arrays), step)
         self.windows.restore(arrays, step)
-        self._stop = self._events_end = 0
+        self._stop = 0
+        self._events_end = 0
 
     def resume_from(self, other: Runner) -> None:
         """After `begin`: continue from where another runner of the same prepared network is; they share no state."""
@@ -102,16 +105,17 @@ class Runner:
         self.trial = other.trial
         self.windows = other.windows
         self.bounded = other.bounded
-        whole = other.arrays()
-        arrays = split(self._compiled, self._processes, carried(whole, other.workspace, self.workspace), moved)
-        self.workspace.restore({**arrays, **carried_lessons(whole, self._compiled, moved)}, other.step)
+        state = other.arrays()
+        arrays = split(self._compiled, self._processes, carried(state, other.workspace, self.workspace), moved)
+        self.workspace.restore({**arrays, **carried_lessons(state, self._compiled, moved)}, other.step)
         if other._events_end > other.step:
-            # What came after an interrupt is not taken from its source again.
-            later = {p: events.steps >= other.step for p, events in other._taken.items()}
-            left = {p: GridEvents(e.steps[later[p]], e.units[later[p]]) for p, e in other._taken.items()}
-            self._taken = left
+            # After an interrupt: events of later steps were taken from their sources already.
+            self._taken = {}
+            for p, events in other._taken.items():
+                later = events.steps >= other.step
+                self._taken[p] = GridEvents(events.steps[later], events.units[later])
             self._events_end = other._events_end
-            self.workspace.play(left)
+            self.workspace.play(self._taken)
 
     def run_until(
         self, last: int, spikes: SpikeSink, states: StateSink, on_piece: Callable[[int, int], None] | None = None
@@ -136,6 +140,7 @@ class Runner:
                     stop = min(stop, self._window.next_sample(self.step + 1))
                 steps = min(piece, stop - self.step)
                 count = self.workspace.advance(steps, self.trial, spikes)
+                # A piece takes about REPORT_EVERY: lengthen or shorten the next, at most four times as long.
                 if on_piece:
                     on_piece(steps, count)
                     spent = max(time.perf_counter() - began, 1e-6)
@@ -144,7 +149,7 @@ class Runner:
             self._pass_samples(states)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that `resume` needs, copied."""
+        """Return copies of all arrays that `resume` needs."""
         arrays = dict(join(self._compiled, self._processes, self.workspace.arrays()))
         # Event cursors are not saved: another workspace receives its events in other windows.
         arrays["cursors"][:] = 0
@@ -155,21 +160,28 @@ class Runner:
         workspace = self.workspace
         tallies = [tally.copy() for tally in workspace.tallies]
         windows = {p: totals.copy() for p, totals in self.windows.totals.items()}
-        changes, drawn = (self._processes.sum(each.sum(axis=0)) for each in (workspace.changes, workspace.drawn))
+        changes = self._processes.sum(workspace.changes.sum(axis=0))
+        drawn = self._processes.sum(workspace.drawn.sum(axis=0))
         return Counters(tallies, changes, drawn, windows)
 
-    def found(self) -> int:
+    def spike_count(self) -> int:
         """Return the number of spikes of the recorded populations so far."""
-        windows = self.windows.totals
-        each = ((p, tally) for p, tally in enumerate(self.workspace.tallies) if self._names[p] in self.recorded)
-        return sum(int(windows[p][2]) if p in windows else int(tally.sum()) for p, tally in each)
+        count = 0
+        for p, tally in enumerate(self.workspace.tallies):
+            if self._names[p] not in self.recorded:
+                continue
+            if p in self.windows.totals:
+                count += int(self.windows.totals[p][2])  # output events of `WindowTotals`
+            else:
+                count += int(tally.sum())
+        return count
 
     def warm_up(self) -> None:
-        """Run one step and undo it: whatever a step compiles or loads is ready before the clock starts."""
-        new = self.workspace.arrays()
+        """Run one step and undo it, so that code is compiled and loaded before the time of a run is measured."""
+        initial = self.workspace.arrays()
         self.workspace.advance(1, 0)
         self._reset()
-        self.workspace.restore(new, 0)
+        self.workspace.restore(initial, 0)
 
     def _reset(self) -> None:
         self.workspace.reset({}, open_window([], 0, 0).table, [])
@@ -178,6 +190,7 @@ class Runner:
         """Give the workspace events for the next steps, and room for their samples."""
         workspace = self.workspace
         first = self.step
+        # Events up to the first end of a source; beyond it, that source is read again.
         if self._events_end <= first:
             taken = {p: source.take(first, last) for p, source in self.sources.items()}
             self._events_end = min([stop for _, stop in taken.values()], default=2**31 - 1)

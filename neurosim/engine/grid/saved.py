@@ -30,14 +30,13 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
     require(0 <= step <= MAX_STEPS, "step", f"must be in 0..{MAX_STEPS}", step)
     log_start, queued = (int(n) for n in arrays["steps"])
     oldest = max(0, step - compiled.history)
-    require(
-        0 <= log_start <= oldest, "steps[0]", f"must be in 0..{oldest}, the first step that is still needed", log_start
-    )
-    kept = step - log_start
-    require(kept <= compiled.history + 1, "steps[0]", f"must be at least {step - compiled.history - 1}", log_start)
+    rule = f"must be in 0..{oldest}, the first step that is still needed"
+    require(0 <= log_start <= oldest, "steps[0]", rule, log_start)
+    logged = step - log_start
+    require(logged <= compiled.history + 1, "steps[0]", f"must be at least {step - compiled.history - 1}", log_start)
     first = max(0, step - compiled.interval)
     require(first <= queued <= step, "steps[1]", f"must be in {first}..{step}", queued)
-    _check_log(compiled, arrays, kept)
+    _check_log(compiled, arrays, logged)
     for name, array in arrays.items():
         if name.startswith("tally.") or name in ("changes", "drawn"):
             _within(name, array, 0, MAX_COUNT)
@@ -45,22 +44,25 @@ def check_state(compiled: CompiledNetwork, arrays: Arrays, step: int) -> None:
             _finite(name, array)
     _within("cursors", arrays["cursors"], 0, 0)
     for k, synapses in enumerate(compiled.plastic):
-        if (activity := arrays.get(f"lesson.{k}.activity")) is not None:
-            _within(f"lesson.{k}.activity", activity[:, homeostasis.WHEN], 0, step)
-            _within(f"lesson.{k}.activity", activity[:, homeostasis.ACTIVITY], 0, MAX_COUNT)
-        for name in ("pre", "post"):
-            if (traces := arrays.get(f"lesson.{k}.{name}")) is not None:
-                _within(f"lesson.{k}.{name}", traces[..., plasticity.LAST], 0, step)
-        for name in (f"lesson.{k}.{each}" for each in CHANGING if f"lesson.{k}.{each}" in arrays):
-            _finite(name, arrays[name])
+        name = f"lesson.{k}.activity"
+        if name in arrays:
+            _within(name, arrays[name][:, homeostasis.WHEN], 0, step)
+            _within(name, arrays[name][:, homeostasis.ACTIVITY], 0, MAX_COUNT)
+        for name in (f"lesson.{k}.pre", f"lesson.{k}.post"):
+            if name in arrays:
+                _within(name, arrays[name][..., plasticity.LAST], 0, step)
+        for name in (f"lesson.{k}.{each}" for each in CHANGING):
+            if name in arrays:
+                _finite(name, arrays[name])
         if synapses.rule.size:
-            low, high = (float(synapses.rule[n]) for n in (plasticity.W_MIN, plasticity.W_MAX))
+            low = float(synapses.rule[plasticity.W_MIN])
+            high = float(synapses.rule[plasticity.W_MAX])
             slack = ROUNDING * max(abs(low), abs(high))
             _within(f"lesson.{k}.weights", arrays[f"lesson.{k}.weights"], low - slack, high + slack)
 
 
 def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:
-    """Check that the marks cut the log of each block into populations and steps, and that the units are theirs."""
+    """Check that the marks cut the log of each block into populations and steps, whose units are in the block."""
     layout = compiled.layout
     marks = arrays["marks"]
     shape = (layout.blocks, steps * layout.width + 1)
@@ -70,10 +72,16 @@ def _check_log(compiled: CompiledNetwork, arrays: Arrays, steps: int) -> None:
         log = arrays[f"log.{b}"]
         name = f"log.{b}"
         require(log.ndim == 1, name, "must be a vector", log.shape)
-        ascending = cuts[0] == 0 and bool((np.diff(cuts) >= 0).all()) and cuts[-1] == len(log)
-        require(ascending, "marks", f"must ascend from 0 to the {len(log)} spikes of {name}", cuts[-1])
+        ascend = bool((np.diff(cuts) >= 0).all())
+        require(
+            ascend and cuts[0] == 0 and cuts[-1] == len(log),
+            "marks",
+            f"must ascend from 0 to the {len(log)} spikes of {name}",
+            cuts[-1],
+        )
         owners = np.repeat(np.tile(members[b], steps), np.diff(cuts))
-        begin, end = (np.append(limit, 0)[owners] for limit in layout.units_in(b))  # an entry of none holds none
+        # The appended 0 is the limit of entries without a population, number -1: they hold no units.
+        begin, end = (np.append(limit, 0)[owners] for limit in layout.units_in(b))
         wrong = np.flatnonzero((log < begin) | (log >= end))
         require(wrong.size == 0, name, f"must hold units of block {b}", log[wrong[:1]])
 

@@ -34,9 +34,9 @@ def join_events(pieces: list[GridEvents]) -> GridEvents:
     if len(pieces) == 1:
         return pieces[0]
     none = np.empty(0, np.int32)
-    return GridEvents(
-        np.concatenate([none, *(p.steps for p in pieces)]), np.concatenate([none, *(p.units for p in pieces)])
-    )
+    steps = np.concatenate([none, *(piece.steps for piece in pieces)])
+    units = np.concatenate([none, *(piece.units for piece in pieces)])
+    return GridEvents(steps, units)
 
 
 class EventSource(ABC):
@@ -46,7 +46,7 @@ class EventSource(ABC):
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         """Return the events of steps `first` to `stop - 1`, and `stop`, which is above `first`.
 
-        last: the end of what is wanted. Above it, `stop` is the end of what the events at hand cover.
+        last: end of the requested steps. A higher `stop` is the end of the steps that the events at hand cover.
 
         Raises:
             NeurosimInputError: times that are not ascending or negative, a unit that the population lacks.
@@ -96,8 +96,9 @@ class InMemorySource(EventSource):
 
 @final
 class StreamedSource(EventSource):
-    """A recording that comes as windows, each following the one before: window k starts where window k - 1 ends, and
-    its times count from there, as `Spikes.window` gives them. Silence follows the last.
+    """A recording that comes as consecutive windows, such as the results of `Spikes.window`.
+
+    Window k starts at the end of window k - 1, and its times count from there. Silence follows the last.
 
     Args:
         windows: read once, in order, no further than the run needs.
@@ -122,7 +123,11 @@ class StreamedSource(EventSource):
         self._drop_before(first)
         pieces = [self.events]
         count = len(self.events.steps)
-        while self.windows is not None and (self.until <= first or (self.until < last and count < self.max_events)):
+        # Read beyond `first` in any case, and on to `last` while there is room.
+        while self.windows is not None:
+            is_full = self.until >= last or count >= self.max_events
+            if self.until > first and is_full:
+                break
             window = next(self.windows, None)
             if window is None:
                 self.windows = None
@@ -131,7 +136,7 @@ class StreamedSource(EventSource):
             pieces.append(self._read(window))
             count += len(pieces[-1].steps)
             if self.until <= first:
-                # A resumed run skips what lies before it.
+                # A resumed run skips the events before it.
                 later = [GridEvents(p.steps[p.steps >= first], p.units[p.steps >= first]) for p in pieces]
                 pieces = [p for p in later if len(p.steps)] or later[:1]
         self.events = join_events(pieces)

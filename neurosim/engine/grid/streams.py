@@ -52,7 +52,7 @@ class StreamTarget:
         """Return a new journal, or (`size`) the present one cut back to `size` bytes.
 
         Raises:
-            NeurosimFormatError: the journal is that of another run.
+            NeurosimFormatError: the journal belongs to another run.
             NeurosimError: as `Journal`.
         """
         about = {
@@ -65,6 +65,7 @@ class StreamTarget:
         if size is None:
             return Journal.create(journal_path(self.path), about)
         journal = Journal.reopen(journal_path(self.path), size)
+        # `first` is that of the run that began the stream.
         for key in ("kind", "network", "clock", "names"):
             if journal.about.get(key) != about[key]:
                 journal.close()
@@ -88,7 +89,7 @@ class SpikeStream(SpikeSink):
 
     @property
     def first(self) -> int:
-        """The step at which the stream began."""
+        """Return the step at which the stream began."""
         return int(self.journal.about["first"])
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
@@ -111,7 +112,7 @@ class SpikeStream(SpikeSink):
         self.journal.close()
         events = dict.fromkeys(self.names, 0)
         for tag, _, length in block_sizes(self.journal.path):
-            events[self.names[tag]] += length // 8
+            events[self.names[tag]] += length // 8  # a step and a unit of 4 bytes each
         populations = {name: self.network.population(name) for name in self.names}
         extents = {name: Extent(events[name], p.size, duration, p.shape) for name, p in populations.items()}
 
@@ -190,7 +191,7 @@ class StateStream(StateSink):
 class Elsewhere(SpikeSink, StateSink):
     """Spikes or samples that another process writes."""
 
-    def add(self, given: object) -> None:
+    def add(self, values: object) -> None:
         pass
 
     def take(self) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def sync_streams(streams: Mapping[str, SpikeStream | StateStream]) -> dict[str, 
 
 
 def read_back(spikes: SpikeSink, states: StateSink, probes: Sequence[BoundProbe]) -> tuple[SpikeSink, StateSink]:
-    """Return all that streams hold, in memory; nothing of what another process writes.
+    """Return the spikes and samples of streams in memory; none of those that another process writes.
 
     Raises:
         NeurosimInputError: spikes or samples do not go to a file, or have not from the start on.

@@ -21,13 +21,13 @@ from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
 from .records import couplings_record, current_record, poisson_record, rates_record
 
-# What a population adds to its inputs from the row tables of each form that has no counter of its own.
+# Kind of input from the row tables of each form that has no counter of its own.
 INPUT_KINDS = {
     deliver.SUMS: clocked.INPUT_SUMS,
     deliver.QUEUE: clocked.INPUT_QUEUE,
     deliver.GROUPS: clocked.INPUT_FIXED,  # in float64 they add to the sums
 }
-# What returns the address of the function that reads the rows of each form, if they are not read in the run loop.
+# Functions that return the address of the reader of the rows of each form; other forms are read in the run loop.
 READERS: dict[int, Callable[[np.dtype[Any]], int]] = {
     deliver.BITS: lambda real: deliver.address_of_bits(),
     deliver.QUEUE: deliver.address_of_queue,
@@ -88,14 +88,14 @@ def row_table(compiled: CompiledNetwork) -> tuple[NDArray[np.int64], NDArray[Any
 def _pages(compiled: CompiledNetwork, rows: RowTable) -> int:
     """Return a bit for each page that holds units of the targets of a row table."""
     layout = compiled.layout
-    found = 0
+    pages = 0
     for number in rows.projections:
         target = compiled.samplers[number].target
         first = layout.begins[target] // layout.page_blocks
         last = (layout.ends[target] - 1) // layout.page_blocks
         for page in range(int(first), int(last) + 1):
-            found |= 1 << min(page, deliver.LAST_PAGE_BIT)
-    return found
+            pages |= 1 << min(page, deliver.LAST_PAGE_BIT)
+    return pages
 
 
 def input_table(
@@ -105,7 +105,7 @@ def input_table(
     processes: Mapping[str, NDArray[Any]],
     voltages: Mapping[int, NDArray[np.float64]],
 ) -> InputTable:
-    """Return what each population adds to its inputs.
+    """Return the inputs of each population.
 
     Args:
         row_tables: from `row_table`; `counters` is how many of its tables have a counter.
@@ -131,29 +131,35 @@ def _from_rows(
     kinds: dict[int, dict[tuple[int, int], float]] = {}
     for rows, row in zip(compiled.row_tables, row_tables, strict=True):
         for p in {compiled.samplers[number].target for number in rows.projections}:
-            mine = kinds.setdefault(p, {})
+            inputs = kinds.setdefault(p, {})
             if rows.form in (deliver.BITS, deliver.COUNTS):
                 counter = _entry(clocked.INPUT_COUNTS, int(row[deliver.COUNTER]), rows.receptor)
                 entries.setdefault(p, []).append((counter, rows.weight))
-                mine[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
+                inputs[clocked.INPUT_SUMS, rows.receptor] = 0.0  # what its counters cannot hold
             else:
                 wide = rows.form == deliver.GROUPS and compiled.real == np.float64
                 kind = clocked.INPUT_SUMS if wide else INPUT_KINDS[rows.form]
-                mine[kind, rows.receptor] = rows.weight
+                inputs[kind, rows.receptor] = rows.weight
     for synapses in compiled.plastic:
         kinds.setdefault(synapses.target, {})[clocked.INPUT_SUMS, synapses.receptor] = 0.0
-    for p, mine in kinds.items():
-        for (kind, receptor), weight in sorted(mine.items()):
+    for p, inputs in kinds.items():
+        for (kind, receptor), weight in sorted(inputs.items()):
             entries.setdefault(p, []).append((_entry(kind, counters + receptor, receptor), weight))
 
 
 def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], alive: list[NDArray[Any]]) -> None:
     for s, noise in enumerate(compiled.noises):
-        mine = entries.setdefault(noise.population, [])
-        record, kept = poisson_record(noise, source=False) if noise.rates is None else rates_record(noise)
-        alive += [record, *kept]
-        function = called.address_of("poisson" if noise.rates is None else "rates", compiled.real)
-        mine.append((_entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record)), 0.0))
+        inputs = entries.setdefault(noise.population, [])
+        if noise.rates is None:
+            name = "poisson"
+            record, arrays = poisson_record(noise, source=False)
+        else:
+            name = "rates"
+            record, arrays = rates_record(noise)
+        alive += [record, *arrays]
+        function = called.address_of(name, compiled.real)
+        entry = _entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record))
+        inputs.append((entry, 0.0))
 
 
 def _from_currents(
@@ -165,11 +171,11 @@ def _from_currents(
 ) -> None:
     for current in compiled.currents:
         if current.couplings is None:
-            record, kept = current_record(current, processes.get(current.name))
+            record, arrays = current_record(current, processes.get(current.name))
         else:
             ends = voltages[current.population], voltages[current.couplings.source]
-            record, kept = couplings_record(current.couplings, *ends)
-        alive += [record, *kept]
+            record, arrays = couplings_record(current.couplings, *ends)
+        alive += [record, *arrays]
         receptor = compiled.cells[current.population].receptors - 1
         function = called.address_of(current.function, compiled.real)
         # A current draws no events; it shares the last counter, to which nothing is added.
@@ -229,12 +235,13 @@ def unit_table(
             noise = compiled.poisson[p]
             row[clocked.KIND] = clocked.POISSON
             row[clocked.MAX_SPIKES] = len(noise.thresholds)
-            record, kept = poisson_record(noise, source=True) if noise.rates is None else rates_record(noise)
-            alive += [record, *kept]
             if noise.rates is None:
                 name = "poisson_source"
+                record, arrays = poisson_record(noise, source=True)
             else:
                 name = "rates_source"
+                record, arrays = rates_record(noise)
+            alive += [record, *arrays]
             row[clocked.CALLED] = called.address_of(name, compiled.real)
             row[clocked.RECORD] = address(record)
         else:
@@ -243,10 +250,12 @@ def unit_table(
 
 
 def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the table of `kernels.engine.clocked.plastic` of what spikes of targets change; `units` gets the range of
-    each population.
+    """Return the table of `kernels.engine.clocked.plastic` of the rules that spikes of targets act on.
 
-    A rule reads them where they reach its synapses, homeostasis, which follows the rate of the cell, as they are fired.
+    A rule acts on a spike when it reaches the synapses, homeostasis, which follows the rate of the cell, when it is
+    fired.
+
+    units: receives the range of each population.
     """
     _, on_post, on_soma = learn.addresses(compiled.real)
     rows: list[tuple[int, int, int]] = []

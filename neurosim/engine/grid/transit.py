@@ -1,7 +1,7 @@
-"""A state carried over to a network of the same units whose synapses have changed: what is on its way arrives.
+"""A state carried over to a network of the same units whose synapses have changed, with spikes on their way.
 
-Spikes that were fired before a change keep the synapses of their time: what they still deliver is added to the queue
-of the new workspace, whose late row tables deliver spikes from the change on.
+Spikes that were fired before a change have the synapses of their time: the weights that they still deliver are added to
+the queue of the new workspace, whose late row tables deliver spikes from the change on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `old`, which runs, as `new` restores them; see `carried_lessons`, too.
+    """Return the arrays of `old`, which runs, in the form that `new` restores; see `carried_lessons`, too.
 
     arrays: of the whole network.
     """
@@ -40,7 +40,7 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
     queue = _ring(arrays["queue"], new.queue.shape, step)
     if changed:
         for rows in before.row_tables:
-            # Of the rows that deliver by the queue, what was fired before `queued` is in it.
+            # Rows that deliver by the queue have put spikes from before `queued` into it already.
             if rows.form == QUEUE:
                 first = queued
             else:
@@ -49,18 +49,19 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
                 if number in changed or rows.form == QUEUE:
                     _deliver(before, rows, number, arrays, (max(first, rows.since, log_start), step), queue)
         queued = step
-    wanted = max(0, step - after.history)
-    log = _logged_from(arrays, before.layout, log_start, wanted)
-    return {**arrays, **log, "queue": queue, "steps": np.array([wanted, queued], np.int64)}
+    new_start = max(0, step - after.history)
+    log = _logged_from(arrays, before.layout, log_start, new_start)
+    return {**arrays, **log, "queue": queue, "steps": np.array([new_start, queued], np.int64)}
 
 
 def _ring(queue: NDArray[Any], shape: tuple[int, int], step: int) -> NDArray[Any]:
     """Return the queue of future sums as one of more steps."""
-    found = np.zeros(shape, queue.dtype)
+    ring = np.zeros(shape, queue.dtype)
+    # Step k is row k modulo the length.
     if queue.shape[1] == shape[1]:
-        due = step + np.arange(min(len(queue), len(found)))
-        found[due % len(found)] = queue[due % len(queue)]
-    return found
+        due = step + np.arange(min(len(queue), len(ring)))
+        ring[due % len(ring)] = queue[due % len(queue)]
+    return ring
 
 
 def _deliver(
@@ -71,12 +72,13 @@ def _deliver(
     steps: tuple[int, int],
     queue: NDArray[Any],
 ) -> None:
-    """Add to the queue what spikes of a range of steps still deliver through a projection, onto this process."""
+    """Add to the queue the weights that spikes of a range of steps still deliver through a projection."""
     layout = compiled.layout
     log_start = int(arrays["steps"][0])
-    drawn = compiled.samplers[number]  # which knows how many synapses there are, but makes no rows any more
-    sampler = open_sampler(compiled.network, drawn.projection, compiled.clock, compiled.seed, 1, drawn.onto)
-    sampler = replace(sampler, first_synapse=drawn.first_synapse, before=drawn.before)
+    # The sampler of the network has no rows any more: open another, with the numbers of the first one.
+    former = compiled.samplers[number]
+    sampler = open_sampler(compiled.network, former.projection, compiled.clock, compiled.seed, 1, former.onto)
+    sampler = replace(sampler, first_synapse=former.first_synapse, before=former.before)
     synapses, weights, delays = sampler.all_synapses()
     target = sampler.target
     block = (synapses.targets + layout.shifts[target]) // layout.parts[target]
@@ -86,8 +88,9 @@ def _deliver(
         for unit in units:
             row = slice(synapses.offsets[unit], synapses.offsets[unit + 1])
             due = step + delays[row].astype(np.int64)
-            left = due >= steps[1]
-            np.add.at(queue, (due[left] % len(queue), slots[row][left]), weights[row][left].astype(queue.dtype))
+            pending = due >= steps[1]
+            places = due[pending] % len(queue), slots[row][pending]
+            np.add.at(queue, places, weights[row][pending].astype(queue.dtype))
 
 
 def _fired(
@@ -101,35 +104,38 @@ def _fired(
             yield step, arrays[f"log.{b}"][marks[b, at] : marks[b, at + 1]]
 
 
-def _logged_from(arrays: Arrays, layout: Layout, log_start: int, wanted: int) -> dict[str, NDArray[Any]]:
-    """Return marks and logs that begin with step `wanted`: cut, or with steps before in which nothing is left."""
+def _logged_from(arrays: Arrays, layout: Layout, log_start: int, new_start: int) -> dict[str, NDArray[Any]]:
+    """Return marks and logs that begin with step `new_start`: cut, or with empty steps before."""
     marks = arrays["marks"]
-    if wanted <= log_start:
-        empty = np.zeros((len(marks), (log_start - wanted) * layout.width), np.int64)
+    if new_start <= log_start:
+        empty = np.zeros((len(marks), (log_start - new_start) * layout.width), np.int64)
         return {"marks": np.concatenate([empty, marks], axis=1)}
-    kept = marks[:, (wanted - log_start) * layout.width :]
-    logs = {f"log.{b}": arrays[f"log.{b}"][cuts[0] :] for b, cuts in enumerate(kept)}
-    return {"marks": kept - kept[:, :1], **logs}
+    cut = marks[:, (new_start - log_start) * layout.width :]
+    logs = {f"log.{b}": arrays[f"log.{b}"][block[0] :] for b, block in enumerate(cut)}
+    return {"marks": cut - cut[:, :1], **logs}
 
 
 def carried_lessons(
     arrays: Arrays, compiled: CompiledNetwork, moved: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, NDArray[Any]]:
-    """Return what plastic synapses of this process that were made or removed have learned; of units it stays.
+    """Return weights and traces of the plastic synapses of projections whose synapses were made or removed.
+
+    The synapses are those of this process; traces of units stay as they are.
 
     Args:
         arrays: of the whole network before.
         compiled: the network after.
         moved: by name of each projection whose synapses are others, [new synapses] their former numbers, -1 for none.
     """
-    found: dict[str, NDArray[Any]] = {}
+    lessons: dict[str, NDArray[Any]] = {}
     for k, synapses in enumerate(compiled.plastic):
         if str(synapses.projection.name) in moved:
             former = moved[str(synapses.projection.name)][synapses.numbers]
-            found[f"lesson.{k}.weights"] = synapses.weights
-            if synapses.modulated:  # what they have earned is in the weights
+            lessons[f"lesson.{k}.weights"] = synapses.weights
+            # Rewards so far are in the weights: eligibility counts from here on.
+            if synapses.modulated:
                 traces = np.zeros((len(former), 2))
                 traces[former >= 0] = arrays[f"lesson.{k}.eligibility"][former[former >= 0]]
                 traces[:, kernel.SEEN] = arrays[f"lesson.{k}.reward"][kernel.INTEGRAL]
-                found[f"lesson.{k}.eligibility"] = traces
-    return found
+                lessons[f"lesson.{k}.eligibility"] = traces
+    return lessons

@@ -87,16 +87,17 @@ class WindowedPopulations:
         for p, events in spikes.items():
             if len(events.steps):
                 self._events[p] = join_events([self._events[p], events])
-        found = {}
+        all_codes = {}
         for plan in self.plans:
-            found[plan.number] = codes = self._run(plan, now)
+            codes = self._run(plan, now)
+            all_codes[plan.number] = codes
             if len(codes.steps) and plan.consumers:
                 self._events[plan.number] = join_events([self._events[plan.number], codes])
             if plan.drives:
                 self._due[plan.number] = codes.units[codes.steps == now]
         self.step = now
         self._forget()
-        return found
+        return all_codes
 
     def due(self, number: int, step: int) -> NDArray[np.int32]:
         """Return the units of a population that spike at `step`, the end of its last window."""
@@ -104,14 +105,14 @@ class WindowedPopulations:
 
     def take_readings(self) -> dict[str, NDArray[np.float64]]:
         """Return by population [windows, readings] of the windows since the last call; only of models that have any."""
-        found = {}
+        readings = {}
         for plan in self.plans:
             names = plan.windowed.model.readings
             if names:
                 rows = self._readings[plan.number]
                 self._readings[plan.number] = []
-                found[plan.name] = np.array(rows, np.float64).reshape(-1, len(names))
-        return found
+                readings[plan.name] = np.array(rows, np.float64).reshape(-1, len(names))
+        return readings
 
     def copy_readings(self, other: WindowedPopulations) -> None:
         """Take the readings of other populations of the same network, which keep theirs."""
@@ -122,15 +123,15 @@ class WindowedPopulations:
         return {plan.name: self.states[plan.number].arrays() for plan in self.plans}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return copies of everything that the rest of a run depends on, and of the totals."""
-        kept: dict[str, NDArray[Any]] = {}
+        """Return copies of all arrays that the rest of a run depends on, and of the totals."""
+        saved: dict[str, NDArray[Any]] = {}
         for plan in self.plans:
             p = plan.number
-            kept |= {f"{PREFIX}{p}.state.{name}": array for name, array in self.states[p].arrays().items()}
-            kept |= {f"{PREFIX}{p}.totals": self.totals[p].copy(), f"{PREFIX}{p}.due": self._due[p].copy()}
+            saved |= {f"{PREFIX}{p}.state.{name}": array for name, array in self.states[p].arrays().items()}
+            saved |= {f"{PREFIX}{p}.totals": self.totals[p].copy(), f"{PREFIX}{p}.due": self._due[p].copy()}
         for p, events in self._events.items():
-            kept |= {f"{PREFIX}{p}.steps": events.steps.copy(), f"{PREFIX}{p}.units": events.units.copy()}
-        return kept
+            saved |= {f"{PREFIX}{p}.steps": events.steps.copy(), f"{PREFIX}{p}.units": events.units.copy()}
+        return saved
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """Continue from `step` of other populations of the same network, which returned `arrays` there.
@@ -166,19 +167,20 @@ class WindowedPopulations:
         windows = now // plan.steps - first
         if windows <= 0:
             return NO_EVENTS
-        arriving = {receptor: self._cut(plan, receptor, first, windows) for receptor in plan.windowed.model.receptors}
-        every = [{receptor: cuts[k] for receptor, cuts in arriving.items()} for k in range(windows)]
-        outputs = self.states[p].run(every, learn=plan.windowed.learn)
+        by_receptor = {name: self._cut(plan, name, first, windows) for name in plan.windowed.model.receptors}
+        inputs = [{name: cuts[k] for name, cuts in by_receptor.items()} for k in range(windows)]
+        outputs = self.states[p].run(inputs, learn=plan.windowed.learn)
         codes = [output.units for output in outputs]
         operations = sum(output.synaptic_operations for output in outputs)
-        entered = sum(len(given.units) for cuts in arriving.values() for given in cuts)
+        input_events = sum(len(arrivals.units) for cuts in by_receptor.values() for arrivals in cuts)
         self._readings[p] += [output.readings for output in outputs if output.readings]
-        self.totals[p] += windows, entered, sum(map(len, codes)), operations
+        # In the order of `WindowTotals`.
+        self.totals[p] += windows, input_events, sum(map(len, codes)), operations
         ends = (first + 1 + np.arange(windows, dtype=np.int32)) * np.int32(plan.steps)
         return GridEvents(np.repeat(ends, [len(units) for units in codes]), np.concatenate(codes))
 
     def _cut(self, plan: WindowPlan, receptor: str, first: int, windows: int) -> list[Arrivals]:
-        """Return what arrived at a receptor in each of `windows` windows, from number `first` on."""
+        """Return the arrivals at a receptor in each of `windows` windows, from number `first` on."""
         feeds = [(feed, self._events[feed.source]) for feed in plan.feeds if feed.receptor == receptor]
         sizes = [len(events.steps) for _, events in feeds]
         if not any(sizes):
@@ -198,6 +200,7 @@ class WindowedPopulations:
         needed = dict.fromkeys(self._events, self.step)
         for plan in self.plans:
             for feed in plan.feeds:
+                # First step of the current window; a code at that step ended the window before.
                 begin = self.step // plan.steps * plan.steps + feed.windowed
                 needed[feed.source] = min(needed[feed.source], begin)
         for p, begin in needed.items():
@@ -210,9 +213,9 @@ class WindowedPopulations:
         steps = _vector(arrays, f"{PREFIX}{p}.steps", np.int32)
         units = self._saved_units(arrays, f"{PREFIX}{p}.units", p)
         rule = f"must ascend from 0 to {step}, one for each of {len(units)} units"
-        good = len(steps) == len(units) and bool((np.diff(steps) >= 0).all())
-        good = good and (not len(steps) or (steps[0] >= 0 and steps[-1] <= step))
-        require(bool(good), f"{PREFIX}{p}.steps", rule, len(steps))
+        ascend = len(steps) == len(units) and bool((np.diff(steps) >= 0).all())
+        inside = not len(steps) or (steps[0] >= 0 and steps[-1] <= step)
+        require(bool(ascend and inside), f"{PREFIX}{p}.steps", rule, len(steps))
         return GridEvents(steps, units)
 
     def _saved_units(self, arrays: Mapping[str, NDArray[Any]], name: str, p: int) -> NDArray[np.int32]:
@@ -224,7 +227,7 @@ class WindowedPopulations:
 
 @final
 class WindowSink(SpikeSink):
-    """Hands spikes to the windowed populations, and all that is recorded, their codes included, to another sink.
+    """A sink that hands spikes to windowed populations, and recorded spikes and their codes to another sink.
 
     Args:
         names: of all populations, by number.
@@ -250,8 +253,8 @@ class WindowSink(SpikeSink):
         codes = self.windows.advance(
             {p: spikes.get(self.names[p], NO_EVENTS) for p in self.windows.tapped}, self.step()
         )
-        found = {**spikes, **{self.names[p]: events for p, events in codes.items()}}
-        self.sink.add({name: found[name] for name in self.recorded if name in found})
+        every = {**spikes, **{self.names[p]: events for p, events in codes.items()}}
+        self.sink.add({name: every[name] for name in self.recorded if name in every})
 
     def take(self) -> dict[str, GridEvents]:
         return self.sink.take()

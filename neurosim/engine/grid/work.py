@@ -26,8 +26,8 @@ def count_work(
 
     Args:
         counters: whose sum is the work.
-        steps: of all recordings.
-        windows: whose weights are described, as they are when the work is first read.
+        steps: number of steps of all recordings.
+        windows: windowed populations, with their weights at the time when the work is first read.
     """
 
     def count() -> tuple[LayerCounts, ...]:
@@ -67,13 +67,14 @@ def _layer(
     # A Poisson stimulus is a source of its own for every unit, joined one to one.
     inputs = sum(compiled.network.populations[source].size for source in sources) + size * len(noises)
     selected = sum(int(tallies[compiled.samplers[number].source] @ compiled.degrees[number]) for number in numbers)
+    nonzero_weights = int(sum(d.sum(dtype=np.int64) for d in degrees))
+    nonzero_weights += size * sum(compiled.noises[s].weight != 0 for s in noises)
     return LayerCounts(
         name=cells.population.name,
         inputs=inputs,
         outputs=size,
         weights=sum(compiled.samplers[number].synapses for number in numbers) + size * len(noises),
-        nonzero_weights=int(sum(d.sum(dtype=np.int64) for d in degrees))
-        + size * sum(compiled.noises[s].weight != 0 for s in noises),
+        nonzero_weights=nonzero_weights,
         weight_bits=compiled.real.itemsize * 8,
         steps=steps,
         input_events=sum(int(tallies[source].sum()) for source in sources) + noise_events,
@@ -97,7 +98,7 @@ def _bytes(compiled: CompiledNetwork, numbers: Sequence[int]) -> Iterator[int]:
     """Yield the bytes of each row table that belong to some projections, by their share of its synapses."""
     yield from (synapses.nbytes for synapses in compiled.plastic if synapses.number in numbers)
     for rows in compiled.row_tables:
-        mine = sum(compiled.samplers[number].synapses for number in rows.projections if number in numbers)
-        every = sum(compiled.samplers[number].synapses for number in rows.projections)
-        if mine:
-            yield rows.nbytes * mine // every
+        part = sum(compiled.samplers[number].synapses for number in rows.projections if number in numbers)
+        total = sum(compiled.samplers[number].synapses for number in rows.projections)
+        if part:
+            yield rows.nbytes * part // total
