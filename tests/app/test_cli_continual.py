@@ -232,7 +232,7 @@ def test_sigterm_ends_the_workers_too_and_the_run_goes_on(config: Path) -> None:
 
 def test_a_sweep_is_measured_on_validation_items(config: Path) -> None:
     with config.open("a") as file:
-        file.write("\n[sweep.replay]\nmemory = [10, 50]\n[sweep.common]\nrate = [1e-3, 5e-3]\n")
+        file.write("\n[sweep.replay]\nmemory = [10, 50]\n[sweep.common]\nlearning_rate = [1e-3, 5e-3]\n")
     found = ran("run", config, "--learner", "replay", "--learner", "macrocolumn", "--out", "swept")
     assert found["on"] == "validation"
     names = [f"replay, memory {m}, learning_rate {r}" for m in (10, 50) for r in ("0.001", "0.005")]
@@ -336,7 +336,8 @@ def test_a_stream_that_repeats_a_task_is_refused_before_anything_runs(config: Pa
 
 
 def test_a_loss_that_runs_away_keeps_the_last_good_state(config: Path, run: dict[str, Any]) -> None:
-    result = neurosim("run", config, "--seeds", 1, "--set", "learners.replay.rate=3e37", "--out", "nan", expect=1)
+    diverging = "learners.replay.learning_rate=3e37"
+    result = neurosim("run", config, "--seeds", 1, "--set", diverging, "--out", "nan", expect=1)
     line = result.stderr.splitlines()[-1]
     assert line.startswith("neurosim: replay, seed 0: replay: the loss is") and "of task 0 (as they are)" in line
     metrics = read_json("nan/metrics.json")
