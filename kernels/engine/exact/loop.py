@@ -105,13 +105,22 @@ AT_ONCE = 1e-15
 
 
 @compiled
-def start(
-    units, rates, source_next, stimuli, stimulus_rates, stimulus_next, owner, keys, places, heap, asks, counters, trial
-):
+def start(tables, moments, crossings, counters, trial):
     """Predict the first crossing of every neuron and draw the first spike of every Poisson process, at time 0.
 
-    The other arguments are those of `run`, all in their initial state.
+    The groups are those of `run`, all in their initial state.
     """
+    units = _bare2(tables.units)
+    rates = _bare(tables.rates)
+    stimuli = _bare2(tables.stimuli)
+    stimulus_rates = _bare(tables.stimulus_rates)
+    source_next = _bare(moments.source_next)
+    stimulus_next = _bare(moments.stimulus_next)
+    keys = _bare(crossings.keys)
+    places = _bare(crossings.places)
+    heap = _bare(crossings.heap)
+    asks = _bare(crossings.asks)
+    counters = _bare(counters)
     for p in range(units.shape[0]):
         unit = units[p]
         if unit[KIND] == NEURONS:
@@ -125,64 +134,37 @@ def start(
 
 
 @compiled
-def run(
-    units,
-    rates,
-    source_next,
-    stimuli,
-    stimulus_weights,
-    stimulus_rates,
-    stimulus_next,
-    routes,
-    route_weights,
-    route_delays,
-    heads,
-    probes,
-    intervals,
-    scratch,
-    owner,
-    keys,
-    places,
-    heap,
-    asks,
-    touched,
-    now,
-    counters,
-    until,
-    budget,
-    trial,
-):
+def run(tables, moments, crossings, touched, scratch, counters, until, budget, trial):
     """Process the events up to `until`, inclusive, or until about `budget` flows were computed.
 
     Args:
-        units, stimuli, routes, probes: the tables above; `rates` [populations] and `stimulus_rates` [stimuli] are
-            spikes/s of all units together, `stimulus_weights` [stimuli], `route_weights` and `route_delays` [routes]
-            the one weight and the one or shortest delay, `intervals` [probes] in s.
-        source_next, stimulus_next, heads: s, when each Poisson population and stimulus spikes next and each
-            projection has its next arrival; inf for never.
-        scratch: float64, as long as the longest state.
-        owner: int32 [neurons], the population of each.
-        keys, places, heap, asks: [neurons] the crossing predicted for each, where it is in the heap (-1: not), the
-            heap of numbers, and whether it is no crossing but a moment to ask again.
+        tables, moments, crossings: groups of `views`, each of the class of its name.
         touched: int32 [neurons], scratch.
-        now: float64 [1], the last moment done.
+        scratch: float64, as long as the longest state.
+        counters: int64 [COUNTERS].
 
     Returns:
         one of PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK and BROKEN.
     """
-    units = _bare2(units)
-    stimuli = _bare2(stimuli)
-    routes = _bare2(routes)
-    probes = _bare2(probes)
-    source_next = _bare(source_next)
-    stimulus_next = _bare(stimulus_next)
-    heads = _bare(heads)
-    now = _bare(now)
-    owner = _bare(owner)
-    keys = _bare(keys)
-    places = _bare(places)
-    heap = _bare(heap)
-    asks = _bare(asks)
+    units = _bare2(tables.units)
+    rates = _bare(tables.rates)
+    stimuli = _bare2(tables.stimuli)
+    stimulus_weights = _bare(tables.stimulus_weights)
+    stimulus_rates = _bare(tables.stimulus_rates)
+    routes = _bare2(tables.routes)
+    route_weights = _bare(tables.route_weights)
+    route_delays = _bare(tables.route_delays)
+    probes = _bare2(tables.probes)
+    intervals = _bare(tables.intervals)
+    owner = _bare(tables.owner)
+    source_next = _bare(moments.source_next)
+    stimulus_next = _bare(moments.stimulus_next)
+    heads = _bare(moments.heads)
+    now = _bare(moments.now)
+    keys = _bare(crossings.keys)
+    places = _bare(crossings.places)
+    heap = _bare(crossings.heap)
+    asks = _bare(crossings.asks)
     touched = _bare(touched)
     counters = _bare(counters)
     scratch = _bare(scratch)

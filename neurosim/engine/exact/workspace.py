@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, NeurosimOverflowError, Uncopied
 from ...kernels.engine.clocked.finite import all_finite
 from ...kernels.engine.exact import loop as exact
+from ...kernels.engine.exact import views
 from ...network.network import SpikeSource
 from ..addresses import address, signed
 from .network import ExactNetwork
@@ -75,6 +76,8 @@ class ExactWorkspace(Uncopied):
         self._intervals: NDArray[np.float64] = np.zeros(0)
         self._alive: list[NDArray[Any]] = []
         self._trial = 0
+        self._moments = views.Moments(self._source_next, self._stimulus_next, self._heads, self._now)
+        self._crossings = views.Crossings(self._keys, self._places, self._heap, self._asks)
         self._fill_units()
         self._fill_routes()
         for row, noise in zip(self._stimuli, noises, strict=True):
@@ -129,21 +132,7 @@ class ExactWorkspace(Uncopied):
         self._intervals = intervals
         self._alive = alive
         self._trial = trial
-        exact.start(
-            self._units,
-            self._rates,
-            self._source_next,
-            self._stimuli,
-            self._noise_rates,
-            self._stimulus_next,
-            self._owner,
-            self._keys,
-            self._places,
-            self._heap,
-            self._asks,
-            self._counters,
-            trial,
-        )
+        exact.start(self._tables(), self._moments, self._crossings, self._counters, trial)
         self._check_crossings()
         for r, route in enumerate(self.compiled.routes):
             times, _ = self._lists.get(route.source, (np.zeros(0), None))
@@ -159,27 +148,11 @@ class ExactWorkspace(Uncopied):
         """
         before = self.now
         state = exact.run(
-            units=self._units,
-            rates=self._rates,
-            source_next=self._source_next,
-            stimuli=self._stimuli,
-            stimulus_weights=self._noise_weights,
-            stimulus_rates=self._noise_rates,
-            stimulus_next=self._stimulus_next,
-            routes=self._routes,
-            route_weights=self._route_weights,
-            route_delays=self._route_delays,
-            heads=self._heads,
-            probes=self._probes,
-            intervals=self._intervals,
-            scratch=self._scratch,
-            owner=self._owner,
-            keys=self._keys,
-            places=self._places,
-            heap=self._heap,
-            asks=self._asks,
+            tables=self._tables(),
+            moments=self._moments,
+            crossings=self._crossings,
             touched=self._touched,
-            now=self._now,
+            scratch=self._scratch,
             counters=self._counters,
             until=until,
             budget=BUDGET,
@@ -197,6 +170,21 @@ class ExactWorkspace(Uncopied):
         self._check_finite(before)
         self._check_crossings()
         return bool(state == exact.DONE)
+
+    def _tables(self) -> views.Tables:
+        return views.Tables(
+            units=self._units,
+            rates=self._rates,
+            stimuli=self._stimuli,
+            stimulus_weights=self._noise_weights,
+            stimulus_rates=self._noise_rates,
+            routes=self._routes,
+            route_weights=self._route_weights,
+            route_delays=self._route_delays,
+            probes=self._probes,
+            intervals=self._intervals,
+            owner=self._owner,
+        )
 
     def finish(self) -> None:
         """Add the counters of this run to those of all runs."""
