@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from xml.etree import ElementTree
 
 import pytest
@@ -127,14 +127,60 @@ def test_links_and_files_are_there(path: Path) -> None:
         assert re.search(r"/(NAME|KIND)/", name) or (ROOT / name).exists(), name
 
 
-def test_the_walks_name_functions_that_are_there() -> None:
-    walks = (ROOT / "CONTRIBUTING.md").read_text().split("# Three walks")[1]
-    steps = re.findall(r"^ *([\w/]+\.py) +([A-Za-z_.]+)", walks, re.M)
-    assert len(steps) > 25
-    for name, function in steps:
+WALKS = (ROOT / "CONTRIBUTING.md").read_text().split("# Four walks")[1]
+
+
+def steps_of(walk: str) -> list[tuple[Path, str]]:
+    """Return the file and the dotted name of each function of a walk, in its order."""
+    steps = []
+    for name, functions in re.findall(r"^ *([\w/]+\.py) +([\w.]+(?:, _\w+)*)", walk, re.M):
         path = next(base / name for base in (ROOT, ROOT / "neurosim") if (base / name).is_file())
+        steps += [(path, function) for function in functions.split(", ")]
+    return steps
+
+
+def test_the_walks_name_functions_that_are_there() -> None:
+    steps = steps_of(WALKS)
+    assert len(re.findall("^## ", WALKS, re.M)) == 4 and len(steps) > 60
+    for path, function in steps:
         for part in function.split("."):
-            assert re.search(rf"^\s*(def|class) {part}\b", path.read_text(), re.M), f"{name}: {function}"
+            assert re.search(rf"^\s*(def|class) {part}\b", path.read_text(), re.M), f"{path}: {function}"
+
+
+def test_the_walk_of_a_parameter_is_the_order_of_calls(tmp_path: Path) -> None:
+    """All functions of the walk but the compiled ones are called in its order."""
+    from click.testing import CliRunner
+
+    from neurosim.app.cli import main
+
+    walk = WALKS.split("## A parameter, ")[1]
+    steps = steps_of(walk)
+    files = {path for path, _ in steps}
+    assert f"It passes {len(files)} files" in walk
+    config = tmp_path / "net.toml"
+    config.write_text(
+        "[simulation]\nduration = 0.01\nclock = 1e-3\n"
+        '[[population]]\nname = "cells"\nshape = 3\nmodel = "LIF"\ntau_mem = 0.01\n'
+    )
+    calls: list[tuple[str, str]] = []
+    names = {str(path) for path in files}
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename in names:
+            calls.append((frame.f_code.co_filename, frame.f_code.co_name))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        outcome = CliRunner().invoke(main, ["simulate", "--config", str(config), "--out", str(tmp_path / "run")])
+    finally:
+        sys.setprofile(before)
+    assert outcome.exit_code == 0, outcome.output
+    left = iter(calls)
+    for path, function in steps:
+        if "kernels" not in path.parts and function != "LIF.step":
+            step = (str(path), function.rpartition(".")[2])
+            assert step in left, f"{path}: {function} is not called here"
 
 
 def test_the_site_fetches_nothing_for_its_search() -> None:
