@@ -17,11 +17,7 @@ _KINDS = {
 # Modules are imported when their command runs, so these lines are all that `neurosim --help` needs.
 COMMANDS = {
     "simulate": CommandEntry("neurosim.app.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
-    **{
-        name: CommandEntry(f"neurosim.app.runs.{kind.package}.command", kind.help)
-        for name, kind in KINDS.items()
-        if kind.help
-    },
+    **_KINDS,
     "reproduce": CommandEntry("neurosim.app.cli.reproduce", "Run published experiments with their own settings."),
     "view": CommandEntry("neurosim.app.cli.view", "Play a recording, or those that a run kept, on a page."),
     "runs": CommandEntry("neurosim.app.cli.runs", "List runs, and link to their reports on a page."),
