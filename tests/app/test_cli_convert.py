@@ -22,7 +22,13 @@ from neurosim.language import LanguageConfig, LanguageModel, MixerSpec, read_con
 
 TRAIN = [
     *("--steps", "12", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.hidden=32", "--set"),
-    *('model.options={"heads"=2,"head"=8,"value"=8}', "--set", "training.batch=4", "--set", "training.length=32"),
+    *(
+        'model.options={"num_heads"=2,"head_dim"=8,"head_v_dim"=8}',
+        "--set",
+        "training.batch=4",
+        "--set",
+        "training.length=32",
+    ),
 ]
 BRIEF = [
     *("--tokens", "600", "--set", "calibration.windows=4", "--set", "calibration.length=32", "--set"),

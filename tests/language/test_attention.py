@@ -172,7 +172,7 @@ def test_features_of_linear_attention_see_positions() -> None:
 def test_without_torch_the_text_is_there_and_the_rest_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import neurosim.language.attention as a, neurosim.base.errors\n"
+        "import neurosim.language as a, neurosim.base.errors\n"
         "assert a.python_text()\n"
         "try: a.LanguageModel\n"
         "except neurosim.base.errors.NeurosimMissingError as error: print(error)"

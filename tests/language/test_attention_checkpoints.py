@@ -285,16 +285,3 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(NeurosimWriteError, match="No space left on device"):
         write_model(tmp_path, LanguageModel(LanguageConfig((MixerSpec("hgrn2"),), 30, 32)))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_models_saved_with_earlier_names_of_options_load(tmp_path: Path) -> None:
-    layers = (MixerSpec("gla", {"num_heads": 2, "conv_size": 3, "feature_map": "relu"}), MixerSpec("hgrn2", {}))
-    model = LanguageModel(LanguageConfig(layers, 30, 32, hidden=16), seed=2)
-    write_model(tmp_path, model)
-    about = json.loads((tmp_path / "config.json").read_text())
-    about["config"]["layers"] = [
-        {"kind": "gla", "options": {"heads": 2, "conv": 3, "act": "relu", "normaliser": 16.0}},
-        {"kind": "hgrn2", "options": {"state": 32, "bounded": True}},
-    ]
-    (tmp_path / "config.json").write_text(json.dumps(about))
-    assert torch.equal(read_model(tmp_path)(torch.arange(9)[None])[0], model(torch.arange(9)[None])[0])
