@@ -19,7 +19,7 @@ COMMANDS = {
     "simulate": CommandEntry("neurosim.app.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
     **_KINDS,
     "reproduce": CommandEntry("neurosim.app.cli.reproduce", "Run published experiments with their own settings."),
-    "view": CommandEntry("neurosim.app.cli.view", "Play a recording, or those that a run kept, on a page."),
+    "view": CommandEntry("neurosim.app.cli.view", "Play a recording, or the stored recordings of a run, on a page."),
     "runs": CommandEntry("neurosim.app.cli.runs", "List runs, and link to their reports on a page."),
     "measure": CommandEntry("neurosim.app.cli.measure", "Print a run's measures and energy estimates again."),
     "report": CommandEntry("neurosim.app.cli.report", "Write a run's report page again."),

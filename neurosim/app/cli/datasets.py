@@ -52,9 +52,9 @@ def list_all(options: CommandOptions) -> CommandResult:
     """List the datasets, and whether their files are here."""
     from ...data import catalog
 
-    found = [(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
-    rows = [(dataset.name, f"{dataset.title}  [{_place(dataset, folder)}]") for dataset, folder in found]
-    return CommandResult({"datasets": [_describe(*each) for each in found]}, table(rows))
+    places = [(dataset, catalog.place(dataset)) for dataset in catalog.datasets().values()]
+    rows = [(dataset.name, f"{dataset.title}  [{_place(dataset, folder)}]") for dataset, folder in places]
+    return CommandResult({"datasets": [_describe(*each) for each in places]}, table(rows))
 
 
 @click.command()
@@ -62,7 +62,7 @@ def list_all(options: CommandOptions) -> CommandResult:
 @_root
 @common(without=("config", "seed", "out", "threads"))
 def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult:
-    """Describe dataset NAME, or what is understood of the recordings in the folder NAME.
+    """Describe dataset NAME, or the recordings in the folder NAME.
 
     --set data.options.KEY=VALUE says how a folder is read, as in a run.
     """
@@ -147,21 +147,21 @@ def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResu
 
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
-    found = catalog.verify(name, root, quiet=options.quiet)
+    report = catalog.verify(name, root, quiet=options.quiet)
     data = {
         "dataset": name,
         "folder": str(folder),
-        "recordings": dict(found.recordings),
-        "files": found.files,
-        "events": found.events,
-        "problems": list(found.problems),
-        "good": not found.problems,
+        "recordings": dict(report.recordings),
+        "files": report.files,
+        "events": report.events,
+        "problems": list(report.problems),
+        "good": not report.problems,
     }
-    rows = [(split, _recordings(count, dataset.recordings.get(split))) for split, count in found.recordings.items()]
-    text = "\n".join([table([*rows, ("events", f"{found.events:,}")], str(folder)), *found.problems])
-    count = len(found.problems)
+    rows = [(split, _recordings(count, dataset.recordings.get(split))) for split, count in report.recordings.items()]
+    text = "\n".join([table([*rows, ("events", f"{report.events:,}")], str(folder)), *report.problems])
+    count = len(report.problems)
     if count:
-        failure = f"{folder}: {count} problem{'s' if count > 1 else ''}, the first: {found.problems[0]}"
+        failure = f"{folder}: {count} problem{'s' if count > 1 else ''}, the first: {report.problems[0]}"
     else:
         failure = ""
     return CommandResult(data, text, failure)

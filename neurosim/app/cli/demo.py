@@ -1,4 +1,4 @@
-"""`neurosim demo`: the embedded digits, and what the figures mean."""
+"""`neurosim demo`: run the embedded digits, and explain the figures."""
 
 from __future__ import annotations
 

@@ -31,48 +31,51 @@ def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandR
     from ...data.folder.folder import open_folder
     from ..runs.frame.settings import assignments
 
-    given = assignments(sets)
-    data = given.get("data", {})
+    settings = assignments(sets)
+    data = settings.get("data", {})
     if isinstance(data, dict):
         options = data.get("options", {})
+        only_options = set(settings) <= {"data"} and set(data) <= {"options"}
     else:
         options = None
-    known = set(given) <= {"data"} and isinstance(data, dict) and set(data) <= {"options"} and isinstance(options, dict)
+        only_options = False
+    known = only_options and isinstance(options, dict)
     require(known, "--set", "must read data.options.KEY=VALUE", ", ".join(sets))
     assert isinstance(options, dict)  # checked above
-    found = open_folder(root, options, quiet=quiet)
-    rows = _rows(found)
-    notes = [*found.remarks, *(f"doubt: {line}" for line in found.doubts)]
-    text = table(rows, f"{found.name}: {len(found.items):,} recordings")
-    return CommandResult(_data(found), "\n".join([text, *notes, f"Next: neurosim simulate {root}"]))
+    folder = open_folder(root, options, quiet=quiet)
+    rows = _rows(folder)
+    notes = [*folder.remarks, *(f"doubt: {line}" for line in folder.doubts)]
+    text = table(rows, f"{folder.name}: {len(folder.items):,} recordings")
+    return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: neurosim simulate {root}"]))
 
 
-def _rows(found: Folder) -> Rows:
-    durations = _durations(found)
-    rates = _rates(found)
-    counts = Counter(item.label for item in found.items)
-    many = [f"{label} ({counts[label]:,})" for label in found.recordings.classes]
-    shape = " x ".join(map(str, found.recordings.shape))
-    kind = {1: "channels", 2: "height x width", 3: "polarities x height x width"}[len(found.recordings.shape)]
+def _rows(folder: Folder) -> Rows:
+    durations = _durations(folder)
+    rates = _rates(folder)
+    counts = Counter(item.label for item in folder.items)
+    many = [f"{label} ({counts[label]:,})" for label in folder.recordings.classes]
+    more = f" and {len(many) - 20} more" if len(many) > 20 else ""
+    shape = " x ".join(map(str, folder.recordings.shape))
+    kind = {1: "channels", 2: "height x width", 3: "polarities x height x width"}[len(folder.recordings.shape)]
     return [
         ("sensor", f"{shape}  ({kind})"),
-        ("formats", ", ".join(f"{name} ({count:,})" for name, count in sorted(found.formats.items()))),
-        ("classes", ", ".join(many[:20]) + (f" and {len(many) - 20} more" if len(many) > 20 else "")),
-        ("splits", ", ".join(f"{name} ({count:,})" for name, count in found.counts.items())),
-        *((name, f"{len(values):,}: {', '.join(values[:12])}") for name, values in found.groups.items()),
+        ("formats", ", ".join(f"{name} ({count:,})" for name, count in sorted(folder.formats.items()))),
+        ("classes", ", ".join(many[:20]) + more),
+        ("splits", ", ".join(f"{name} ({count:,})" for name, count in folder.counts.items())),
+        *((name, f"{len(values):,}: {', '.join(values[:12])}") for name, values in folder.groups.items()),
         ("duration", _three(durations, "s")),
         ("rate", _three(rates, "events/s")),
-        ("events", f"{len(found.recordings.ticks):,}"),
+        ("events", f"{len(folder.recordings.ticks):,}"),
     ]
 
 
-def _durations(found: Folder) -> np.ndarray:
-    return found.recordings.durations
+def _durations(folder: Folder) -> np.ndarray:
+    return folder.recordings.durations
 
 
-def _rates(found: Folder) -> np.ndarray:
-    counts = np.diff(found.recordings.offsets)
-    durations = _durations(found)
+def _rates(folder: Folder) -> np.ndarray:
+    counts = np.diff(folder.recordings.offsets)
+    durations = _durations(folder)
     return np.asarray(np.divide(counts, durations, out=np.zeros(len(counts)), where=durations > 0))
 
 
@@ -81,19 +84,19 @@ def _three(values: np.ndarray, unit: str) -> str:
     return f"{middle:,.4g} {unit} (median; {low:,.4g} to {high:,.4g})"
 
 
-def _data(found: Folder) -> dict[str, object]:
-    counts = Counter(item.label for item in found.items)
+def _data(folder: Folder) -> dict[str, object]:
+    counts = Counter(item.label for item in folder.items)
     return {
-        "folder": str(found.root),
-        "recordings": len(found.items),
-        "shape": list(found.recordings.shape),
-        "formats": dict(found.formats),
-        "classes": {label: counts[label] for label in found.recordings.classes},
-        "splits": dict(found.counts),
-        "groups": {name: list(values) for name, values in found.groups.items()},
-        "durations": [float(value) for value in _durations(found)],
-        "rates": [float(value) for value in _rates(found)],
-        "events": len(found.recordings.ticks),
-        "remarks": list(found.remarks),
-        "doubts": list(found.doubts),
+        "folder": str(folder.root),
+        "recordings": len(folder.items),
+        "shape": list(folder.recordings.shape),
+        "formats": dict(folder.formats),
+        "classes": {label: counts[label] for label in folder.recordings.classes},
+        "splits": dict(folder.counts),
+        "groups": {name: list(values) for name, values in folder.groups.items()},
+        "durations": [float(value) for value in _durations(folder)],
+        "rates": [float(value) for value in _rates(folder)],
+        "events": len(folder.recordings.ticks),
+        "remarks": list(folder.remarks),
+        "doubts": list(folder.doubts),
     }

@@ -1,4 +1,4 @@
-"""`neurosim report RUN`: the page again, from what the run stored."""
+"""`neurosim report RUN`: write the page of a run again, from its stored results."""
 
 from __future__ import annotations
 

@@ -46,9 +46,11 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
             f"{name}: needs a language model, and none comes with neurosim; give --model FOLDER (a Hugging Face "
             "folder, or a run of 'neurosim convert lm-train')"
         )
-    given = {key: value for key, value in options.given.items() if value is not None}
-    changed = (*options.sets, *(f"{key}={value}" for key, value in given.items()))
-    facts = {"preset": name, **({"preset_changed": changed} if changed else {})}
+    settings = {key: value for key, value in options.given.items() if value is not None}
+    changed = (*options.sets, *(f"{key}={value}" for key, value in settings.items()))
+    facts: dict[str, object] = {"preset": name}
+    if changed:
+        facts["preset_changed"] = changed
     return run_kind(_kind(preset, model), replace(options, config=config, facts=facts))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..runs.frame.kind import Kind
 
 FOLDER = "folder"  # dataset.toml of a folder of recordings
-# What the list says of configs that are not that of their kind.
+# Descriptions of the configs that are not the main config of a kind.
 TITLES = {"lm-train": "a training of a language model", FOLDER: "dataset.toml in a folder of recordings"}
 
 
@@ -34,18 +34,18 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
     from ..runs.frame.command import to_json
     from ..runs.frame.tables import table
 
-    found = schemas(name)
+    builders = schemas(name)
     if name is not None:
-        lookup(found, name, "config")
+        lookup(builders, name, "config")
     if options.out is not None:
-        names = [name] if name is not None else list(found)
+        names = [name] if name is not None else list(builders)
         for each in names:
-            write_json(options.out / f"{each}.json", found[each]())
+            write_json(options.out / f"{each}.json", builders[each]())
         return CommandResult({"folder": str(options.out), "written": names}, f"{len(names)} in {options.out}")
     if name is None:
         rows = {**_kinds(), **TITLES}
         return CommandResult(rows, table(rows.items()))
-    tree = found[name]()
+    tree = builders[name]()
     return CommandResult(tree, to_json(tree))
 
 
@@ -54,7 +54,7 @@ def schemas(name: str | None = None) -> Mapping[str, Callable[[], Mapping[str, o
 
     name: of the one that is wanted; where it is the package's own, kinds of plugins are not imported.
     """
-    return {**{name: found for each in _all(name) for name, found in each.schemas().items()}, FOLDER: _folder}
+    return {**{name: builder for each in _all(name) for name, builder in each.schemas().items()}, FOLDER: _folder}
 
 
 def _kinds() -> dict[str, str]:

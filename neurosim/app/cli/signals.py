@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: what is finished is saved, and the exit code is 128 + n."""
+"""End a command on SIGTERM and SIGHUP as Ctrl-C does: save the finished part, and exit with 128 + n."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def interrupting_signals() -> Iterator[list[int]]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
-        # Shells and service managers send several: those after the first must not interrupt what is being saved.
+        # Shells and service managers send several signals: the later ones must not interrupt the saving.
         if len(arrived) == 1:
             _leave_terminal()
             raise KeyboardInterrupt

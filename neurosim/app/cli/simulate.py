@@ -91,7 +91,7 @@ def command(
 
 
 def _kind(options: CommandOptions, nir: Path | None) -> str:
-    """Return the name of the kind of run: that of the folder to resume, or that which the settings describe.
+    """Return the name of the kind of run: from the folder to resume, or else from the settings.
 
     Raises:
         NeurosimInputError: options that such a run does not have.

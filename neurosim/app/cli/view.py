@@ -47,11 +47,13 @@ def command(
     page = write_view(view, options.out)
     if gif is not None:
         write_view_gif(view, gif)
-    written = [str(page), *([] if gif is None else [str(gif)])]
-    shown = [{"name": each.name, **dict(each.facts()), "remarks": list(each.remarks)} for each in view.shown]
+    written = [str(page)]
+    if gif is not None:
+        written.append(str(gif))
+    recordings = [{"name": each.name, **dict(each.facts()), "remarks": list(each.remarks)} for each in view.shown]
     lines = [line for each in view.shown for line in _lines(each.name, each.facts(), each.remarks)]
     return CommandResult(
-        {"page": str(page), "gif": gif and str(gif), "recordings": shown}, "\n".join([*lines, *written])
+        {"page": str(page), "gif": gif and str(gif), "recordings": recordings}, "\n".join([*lines, *written])
     )
 
 

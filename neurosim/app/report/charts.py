@@ -55,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class BarGroup:
-    """The values of one group of a histogram; a group without a name has no entry in the key."""
+    """Values of one group of a histogram; a group without a name has no entry in the key."""
 
     name: str
     values: Floats
@@ -244,9 +244,9 @@ def write_picture(path: str | os.PathLike[str], chart: str) -> None:
     Raises:
         NeurosimWriteError: the file cannot be written.
     """
-    found = re.search(r":root \{(.*?)\}", STYLE.read_text("utf-8"), re.DOTALL)
-    if found:
-        colours = found.group(1).replace("color-scheme: light dark;", "")
+    variables = re.search(r":root \{(.*?)\}", STYLE.read_text("utf-8"), re.DOTALL)
+    if variables:
+        colours = variables.group(1).replace("color-scheme: light dark;", "")
     else:
         colours = ""
     style = (
@@ -254,7 +254,7 @@ def write_picture(path: str | os.PathLike[str], chart: str) -> None:
         "text { font: 11.5px system-ui, sans-serif; fill: var(--soft) }"
         ".grid { stroke: var(--line) } .axis { stroke: var(--faint) }"
     )
-    chart = str(chart)  # markup would escape what is put into it
+    chart = str(chart)  # Markup would escape the text that is inserted
     start = chart.index(">") + 1
     head = chart[:start].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="920"', 1)
     # Room around it: the last labels of the axes stand half outside.
@@ -276,17 +276,17 @@ def _padded(size: re.Match[str]) -> str:
 
 def _told_apart(series: Sequence[Curve]) -> list[Curve]:
     """Return series of which those that coincide with an earlier one are dashed, and named so in the key."""
-    found: list[Curve] = []
+    distinct: list[Curve] = []
     for curve in series:
-        same = next((each for each in found if curve.name and each.name and _coincide(curve, each)), None)
+        same = next((each for each in distinct if curve.name and each.name and _coincide(curve, each)), None)
         if same is None:
             name = curve.name
         else:
             name = f"{curve.name} (the same as {same.name})"
         if not (same is None or len(name) <= MAX_NAME):
             name = f"{curve.name} (the same)"
-        found.append(curve if same is None else Curve(name, curve.x, curve.y, curve.colour, "dashed"))
-    return found
+        distinct.append(curve if same is None else Curve(name, curve.x, curve.y, curve.colour, "dashed"))
+    return distinct
 
 
 def _coincide(one: Curve, other: Curve) -> bool:
@@ -331,8 +331,8 @@ def _frame(
     parts: list[Markup] = []
     for k, line in enumerate(lines):
         middle = top - KEY_LINE * (len(lines) - k) + 1
-        for left, (name, colour, kind) in line:
-            parts += [_mark(colour, kind, left, middle), label(left + 22, middle + 4, name)]
+        for start, (name, colour, kind) in line:
+            parts += [_mark(colour, kind, start, middle), label(start + 22, middle + 4, name)]
     return Box(LEFT, top, width - LEFT - RIGHT, HEIGHT - TOP - FOOT, x, y), parts
 
 
@@ -390,8 +390,8 @@ def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False
     decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
     steps = (1, 2, 5) if len(decades) <= 3 else (1,)
     every = max(1, math.ceil(len(decades) / (about + 1)))
-    found = [(d + math.log10(s), s * 10.0**d) for d in decades[::every] for s in steps]
-    inside = [(at, _short(value)) for at, value in found if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
+    ticks = [(d + math.log10(s), s * 10.0**d) for d in decades[::every] for s in steps]
+    inside = [(at, _short(value)) for at, value in ticks if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
     if len(inside) > 1:
         return inside
     # Less than two decades may hold no two of these: round numbers, as on a linear axis.

@@ -42,7 +42,7 @@ class Film:
 
     @property
     def caption(self) -> str:
-        """The window of a frame and the speed, in words."""
+        """Return the window of a frame and the speed, in words."""
         window = numbers.seconds(self.duration / len(self.frames))
         slower = self.seconds / self.duration
         if slower < 1.05:
@@ -87,8 +87,8 @@ def film(spikes: Spikes, frames: int = FRAMES) -> Film:
     at = np.minimum((spikes.times / spikes.duration * frames).astype(np.int64), frames - 1)
     place = ((at * polarities + p) * rows + y // pool) * columns + x // pool
     counts = np.bincount(place, minlength=frames * polarities * rows * columns).astype(np.float64)
-    shown = pixels.balance(counts.reshape(frames, polarities, rows, columns).swapaxes(0, 1))
-    return Film(shown, spikes.duration, max(spikes.duration, MIN_SECONDS))
+    images = pixels.balance(counts.reshape(frames, polarities, rows, columns).swapaxes(0, 1))
+    return Film(images, spikes.duration, max(spikes.duration, MIN_SECONDS))
 
 
 def write_gif(path: str | os.PathLike[str], played: Film) -> None:

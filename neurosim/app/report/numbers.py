@@ -54,7 +54,8 @@ def signed(value: object, digits: int = 2) -> str:
 
 def counted(count: int, name: str) -> str:
     """Return `1 unit` or `3,000 units`."""
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
+    plural = "" if count == 1 else "s"
+    return f"{count:,} {name}{plural}"
 
 
 def against(saving: object) -> str:
@@ -78,10 +79,10 @@ def si(value: object, unit: str = "", digits: int = 3) -> str:
         power = 0
     whole = power == 0 and known == int(known)
     if whole:
-        shown = f"{known:.0f}"
+        rounded = f"{known:.0f}"
     else:
-        shown = _significant(known / 10.0**power, digits)
-    return f"{shown}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
+        rounded = _significant(known / 10.0**power, digits)
+    return f"{rounded}{THIN}{PREFIXES[power]}{unit}".rstrip(THIN)
 
 
 def span(value: object, unit: str = "") -> str:
@@ -101,7 +102,13 @@ def times(value: object) -> str:
     known = number(value)
     if known is None:
         return DASH
-    return (f"{known:,.0f}" if known >= 100 else f"{known:.2g}" if known < 10 else f"{known:.1f}") + TIMES
+    if known >= 100:
+        factor = f"{known:,.0f}"
+    elif known < 10:
+        factor = f"{known:.2g}"
+    else:
+        factor = f"{known:.1f}"
+    return factor + TIMES
 
 
 def seconds(value: object) -> str:

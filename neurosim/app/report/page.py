@@ -39,7 +39,7 @@ def render(template: Path, run: Path, manifest: Mapping[str, object], **values: 
 
 
 class _Environment(Environment):
-    """An environment in which a field that a record lacks is an error; a key that a table lacks is blank."""
+    """Return an environment in which a missing field of a record is an error, and a missing key of a table is blank."""
 
     def getattr(self, obj: object, attribute: str) -> object:
         if is_dataclass(obj) and not hasattr(obj, attribute):

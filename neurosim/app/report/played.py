@@ -25,7 +25,7 @@ class Played:
     Attributes:
         name: its heading.
         spikes: the recording.
-        remarks: what is to be said of it.
+        remarks: sentences below the heading.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Played:
     def facts(self) -> list[tuple[str, str]]:
         """Return (name, value) of sensor, duration, events and rate."""
         spikes = self.spikes
-        found = [
+        facts = [
             ("Sensor", " x ".join(map(str, spikes.shape))),
             ("Duration", str(numbers.seconds(spikes.duration))),
             ("Events", f"{len(spikes):,}"),
@@ -55,9 +55,9 @@ class Played:
         ]
         if self.camera and self.camera[0] == 2 and len(spikes):
             on = np.count_nonzero(spikes.units >= spikes.size // 2) / len(spikes)
-            found.append(("ON", str(numbers.percent(on))))
+            facts.append(("ON", str(numbers.percent(on))))
         silent = np.count_nonzero(spikes.counts() == 0)
-        return [*found, ("Silent units", f"{silent:,} of {spikes.size:,}")]
+        return [*facts, ("Silent units", f"{silent:,} of {spikes.size:,}")]
 
     def film(self, number: int) -> Figure | None:
         """Return the recording played, and its caption; None where it is of no camera, or lasts no time."""
@@ -69,18 +69,18 @@ class Played:
     def figures(self) -> list[Figure]:
         """Return pictures with captions: events by pixel, or by channel over time, and their rate."""
         spikes = self.spikes
-        found: list[Figure] = [self._map()] if self.camera else []
+        figures: list[Figure] = [self._map()] if self.camera else []
         if not spikes.duration:
-            return found
+            return figures
         if self.camera is None:
             bands = pixels.channels(spikes, CHANNEL_ROWS, CHANNEL_COLUMNS)
             panel = charts.Panel("events", bands, 2 * CHANNEL_ROWS, f"{len(spikes):,} events of {spikes.size:,} units")
             words = f"{self.name}: events of each band of units over time"
-            found.append(
+            figures.append(
                 (charts.strips([panel], spikes.duration, words), "Events of each band of units, unit 0 at the foot.")
             )
         colour = "var(--on)" if self.camera else "var(--spike)"
-        return [*found, self._rate(colour)]
+        return [*figures, self._rate(colour)]
 
     def _rate(self, colour: str) -> Figure:
         spikes = self.spikes

@@ -33,7 +33,7 @@ Figure = tuple[Markup, str]
 
 @dataclass(frozen=True, kw_only=True)
 class ShownRecording:
-    """A recording whose spikes are kept for the page.
+    """A recording whose spikes are stored for the page.
 
     Attributes:
         index: in the test recordings.
@@ -56,7 +56,7 @@ class Example:
         label, predicted: names of its class and of the answer.
         right: whether they are the same.
         events: the recording.
-        spikes: of the neurons that answered, if they were kept.
+        spikes: spikes of the neurons that answered, if they were stored.
         who: "liquid" or "layer".
     """
 
@@ -76,12 +76,14 @@ class Example:
     def frames(self) -> list[tuple[str, str]]:
         """Return (picture as data URI, caption) of each third."""
         span = self.events.duration / FRAMES
-        found = []
+        images = []
         for k in range(FRAMES):
-            part = self.events.window(k * span, (k + 1) * span if k < FRAMES - 1 else self.events.duration)
+            # The last frame ends at the duration itself: 3 (duration / 3) may be one rounding below it.
+            end = (k + 1) * span if k < FRAMES - 1 else self.events.duration
+            part = self.events.window(k * span, end)
             words = f"{1e3 * k * span:.0f}\N{EN DASH}{1e3 * (k + 1) * span:.0f} ms, {len(part):,} events"
-            found.append((data_uri(pixels.frame(part)), words))
-        return found
+            images.append((data_uri(pixels.frame(part)), words))
+        return images
 
     def strips(self) -> Markup:
         """Return the rasters of events and spikes on one clock."""
@@ -101,10 +103,10 @@ class Example:
 def read(
     run: Path, shown: Sequence[ShownRecording], classes: Sequence[str], who: str = "liquid"
 ) -> tuple[list[Example], str]:
-    """Return the recordings whose spikes were kept, or none and why.
+    """Return the recordings whose spikes were stored, or none and the reason.
 
     Args:
-        shown: what the results say of them.
+        shown: entries of the recordings in the results.
         classes: names of the classes.
         who: the neurons that answer, as their spikes are named in the file.
     """
@@ -130,7 +132,7 @@ def _example(path: Path, k: int, entry: ShownRecording, classes: Sequence[str], 
 
 
 def _class(value: int | str | None, classes: Sequence[str]) -> str:
-    """Return a class by name, where it is given by number."""
+    """Return the name of a class, which may be a number."""
     if isinstance(value, int) and 0 <= value < len(classes):
         return classes[value]
     return "not known" if value is None else str(value)
@@ -165,11 +167,11 @@ def firing(recordings: Sequence[Spikes], of: str = "neurons") -> Figure:
 
 def intervals(recordings: Sequence[Spikes], of: str = "a neuron") -> Figure:
     """Return the histogram of intervals between spikes (regular firing is a peak, random a decay), and its caption."""
-    found = np.concatenate([_intervals(spikes) for spikes in recordings])
-    short = found[found <= MAX_INTERVAL] * 1e3
+    gaps = np.concatenate([_intervals(spikes) for spikes in recordings])
+    short = gaps[gaps <= MAX_INTERVAL] * 1e3
     chart = _histogram(short, "ms", "intervals", "Histogram of intervals between spikes")
-    if found.size > short.size:
-        longer = f"; {found.size - short.size:,} longer ones are not drawn"
+    if gaps.size > short.size:
+        longer = f"; {gaps.size - short.size:,} longer ones are not drawn"
     else:
         longer = ""
     return chart, f"Intervals between successive spikes of {of}, up to {1e3 * MAX_INTERVAL:.0f} ms{longer}."
@@ -194,9 +196,10 @@ def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -
     step = duration / bins
     curves = [np.histogram(spikes.times, bins=bins, range=(0.0, duration))[0] / (step * share) for spikes in recordings]
     running = np.array([spikes.duration > np.arange(bins) * step for spikes in recordings])
+    # At each time, only recordings that still run count in the mean.
     mean = np.sum(curves, axis=0) / np.maximum(running.sum(axis=0), 1)
     centres = np.asarray((np.arange(bins) + 0.5) * step, np.float64)
-    drawn = [
+    lines = [
         Curve("", centres[alive], curve[alive], colour, "soft") for curve, alive in zip(curves, running, strict=True)
     ]
-    return charts.over_time([*drawn, Curve("", centres, mean, colour)], duration, name, f"{name} over time")
+    return charts.over_time([*lines, Curve("", centres, mean, colour)], duration, name, f"{name} over time")

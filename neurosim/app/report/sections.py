@@ -1,6 +1,6 @@
 """Data of the sections that pages share: confusion, measures, energy, provenance. `sections.html` lays them out.
 
-What a run's results lack is shown as absent; nothing here fails on results of an earlier version.
+Values that a run's results do not have are shown as absent.
 """
 
 from __future__ import annotations
@@ -91,17 +91,19 @@ def _confusion_row(k: int, name: str, counts: Sequence[int]) -> ConfusionRow:
             kind = "hot"
         else:
             kind = ""
-        cells.append(ConfusionCell(count, share, f"{kind} miss".strip() if count and j != k else kind))
+        if count and j != k:
+            kind = f"{kind} miss".strip()
+        cells.append(ConfusionCell(count, share, kind))
     return ConfusionRow(name, cells, counts[k] / total if total else None)
 
 
-def layer_rows(found: Measures) -> list[tuple[str, list[object]]]:
+def layer_rows(measures: Measures) -> list[tuple[str, list[object]]]:
     """Return the name of each layer and its counts, in the order of `LAYER_COLUMNS`."""
-    return [(layer.name, [getattr(layer, name) for name in LAYER_COLUMNS]) for layer in found.layers]
+    return [(layer.name, [getattr(layer, name) for name in LAYER_COLUMNS]) for layer in measures.layers]
 
 
 def against(dense: float | None, done: float | None) -> str:
-    """Return in words how many operations fewer than those of the same layers, computed densely in every step."""
+    """Return in words the ratio of operations to the same layers, computed densely in every step."""
     if not dense or not done:
         return "dense equivalent not recorded"
     ratio = dense / done
@@ -133,16 +135,16 @@ def accuracy_chart(accuracy: float, ends: tuple[float, float], chance: float | N
     return charts.interval(accuracy, *ends, chance, words)
 
 
-def energy_figures(found: EnergyEstimates) -> list[tuple[Markup, str]]:
-    """Return (picture, caption) of the estimates, and of what the one as run consists of."""
-    split = found.items.get("as_run", {})
-    bars = _bars((title, getattr(found, name), colour) for name, (title, colour) in ESTIMATES.items())
+def energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:
+    """Return (picture, caption) of the estimates, and of the parts of the estimate as run."""
+    split = estimates.items.get("as_run", {})
+    bars = _bars((title, getattr(estimates, name), colour) for name, (title, colour) in ESTIMATES.items())
     items = _bars((title, split.get(name), "var(--accent)") for name, title in ITEMS.items())
-    drawn = (
+    picture = (
         (bars, "Energy estimates per sample", "Estimates per sample, logarithmic axis; a bar is a range."),
         (items, "Parts of the estimate as run", "Parts of the estimate as run, with memory."),
     )
-    return [(charts.ranges(bars, _joules, words), caption) for bars, words, caption in drawn if bars]
+    return [(charts.ranges(bars, _joules, words), caption) for bars, words, caption in picture if bars]
 
 
 def _bars(entries: Iterable[tuple[str, EnergyRange | None, str]]) -> list[charts.Bar]:
@@ -157,10 +159,10 @@ def _joules(value: float) -> str:
     return numbers.si(value, "J", 1)
 
 
-def energy_caption(found: EnergyEstimates) -> str:
+def energy_caption(estimates: EnergyEstimates) -> str:
     """Return the profile of estimates in one line."""
-    parts = [part.rstrip(".") for part in (found.title, found.node, found.source, found.scope)]
-    return f"Profile {found.profile}: " + ". ".join(part for part in parts if part) + "."
+    parts = [part.rstrip(".") for part in (estimates.title, estimates.node, estimates.source, estimates.scope)]
+    return f"Profile {estimates.profile}: " + ". ".join(part for part in parts if part) + "."
 
 
 def picojoules(energy: EnergyRange | None) -> str:
@@ -169,7 +171,8 @@ def picojoules(energy: EnergyRange | None) -> str:
         return numbers.DASH
     low = numbers.plain(energy.low)
     high = numbers.plain(energy.high)
-    return (low if low == high else f"{low}\N{EN DASH}{high}") + f"{numbers.THIN}pJ"
+    interval = low if low == high else f"{low}\N{EN DASH}{high}"
+    return f"{interval}{numbers.THIN}pJ"
 
 
 def table_of(value: object) -> Mapping[str, object]:
@@ -178,7 +181,7 @@ def table_of(value: object) -> Mapping[str, object]:
 
 
 def about_run(known: Mapping[str, object]) -> list[str | None]:
-    """Return the last words of a page's lead, from what the manifest says: seed, date, and why the run failed."""
+    """Return the last words of a page's lead from the manifest: seed, date, and the reason of a failure."""
     return [
         f"seed {known['seed']}" if "seed" in known else None,
         numbers.date(known.get("started")),
@@ -187,13 +190,16 @@ def about_run(known: Mapping[str, object]) -> list[str | None]:
 
 
 def provenance_facts(known: Mapping[str, object], digest: str | None = None) -> list[tuple[str, object]]:
-    """Return (name, value) of what a manifest says of a run.
+    """Return (name, value) of the facts in a manifest.
 
     Args:
         digest: of the spikes, for a run whose manifest does not have it.
     """
     command = known.get("command")
     commit = known.get("git_commit")
+    if commit and known.get("git_changed"):
+        commit = f"{commit} (with uncommitted changes)"
+    reading = known.get("reading")
     facts = {
         "Command": " ".join(map(str, command)) if isinstance(command, list) else None,
         "Started": known.get("started"),
@@ -202,8 +208,8 @@ def provenance_facts(known: Mapping[str, object], digest: str | None = None) -> 
         "Seed": known.get("seed"),
         "Spike digest": known.get("spike_digest") or digest or None,
         "Config hash": known.get("config_hash"),
-        "Git commit": f"{commit} (with uncommitted changes)" if commit and known.get("git_changed") else commit,
-        "Reading": "; ".join(map(str, reading)) if isinstance(reading := known.get("reading"), list) else None,
+        "Git commit": commit,
+        "Reading": "; ".join(map(str, reading)) if isinstance(reading, list) else None,
         **{f"Data {name}": value for name, value in _flat(known.get("data") or known.get("data_hashes"))},
         "Machine": _machine(table_of(known.get("machine"))),
         "Plugins": ", ".join(f"{name} {value}" for name, value in _flat(known.get("plugins"))) or None,

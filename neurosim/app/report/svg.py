@@ -13,7 +13,7 @@ WIDTH = 440.0
 
 @dataclass(frozen=True)
 class Box:
-    """The inside of a chart and the range of data it shows."""
+    """Inside of a chart, and the range of its data."""
 
     left: float
     top: float

@@ -1,4 +1,4 @@
-"""Special tokens of a model: their written forms, cut out of a text, and what the files beside a tokenizer say."""
+"""Special tokens of a model: their written forms, cut out of a text, and their entries in the tokenizer's files."""
 
 from __future__ import annotations
 

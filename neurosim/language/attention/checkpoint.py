@@ -64,7 +64,7 @@ def write_folder(
 
 
 def read_about(folder: Path) -> dict[str, object]:
-    """Return what `write_folder` wrote about a model, or the config.json of another.
+    """Return the description that `write_folder` wrote, or the config.json of another library.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -116,8 +116,8 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     stored = read_headers(folder)
     where = f"{folder / 'config.json'}"
     if kind == OWN:
-        found = config.get("format")
-        require(found == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", found)
+        version = config.get("format")
+        require(version == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", version)
         reader = CheckpointReader(LanguageConfig.from_json, root="", block={})
         built = own_config(config, stored)
     else:
@@ -188,10 +188,10 @@ def load_model(
 def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give a model its tensors by name: matrices in 16 bits and integers as they are, all else as float32."""
     layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
-    kept = {f"{name}.weight" for name, _ in layers}
+    matrices = {f"{name}.weight" for name, _ in layers}
 
     def own(name: str, value: Tensor) -> Tensor:
-        as_it_is = not value.is_floating_point() or (name in kept and value.element_size() == 2)
+        as_it_is = not value.is_floating_point() or (name in matrices and value.element_size() == 2)
         return value if as_it_is else value.to(torch.float32)
 
     model.requires_grad_(False)  # integers cannot take part
@@ -240,10 +240,10 @@ def match_tensors(
     Raises:
         NeurosimFormatError: naming the tensors.
     """
-    wanted = module.state_dict(keep_vars=True)
-    given = _once(wanted, dict(tensors))
-    missing = sorted(shown(name) for name in set(wanted) - set(given))
-    extra = sorted(shown(name) for name in set(given) - set(wanted))
+    expected = module.state_dict(keep_vars=True)
+    stored = _once(expected, dict(tensors))
+    missing = sorted(shown(name) for name in set(expected) - set(stored))
+    extra = sorted(shown(name) for name in set(stored) - set(expected))
     if missing or extra:
         lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
         if missing and extra:
@@ -255,22 +255,22 @@ def match_tensors(
         else:
             hint = ""
         raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")
-    for name, value in wanted.items():
-        if given[name].shape != value.shape:
+    for name, value in expected.items():
+        if stored[name].shape != value.shape:
             raise NeurosimFormatError(
-                f"{where}: tensor '{shown(name)}' must be {list(value.shape)} (got {list(given[name].shape)}); "
+                f"{where}: tensor '{shown(name)}' must be {list(value.shape)} (got {list(stored[name].shape)}); "
                 "config.json and weights are not of one model"
             )
-    return given
+    return stored
 
 
-def _once(wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `given` with tensors of several names under all of them: files store them once."""
+def _once(expected: Mapping[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `stored` with tensors of several names under all of them: files store them once."""
     first: dict[int, str] = {}
-    for name, value in wanted.items():
-        if name in given:
+    for name, value in expected.items():
+        if name in stored:
             first.setdefault(id(value), name)
-    return given | {name: given[first[id(value)]] for name, value in wanted.items() if id(value) in first}
+    return stored | {name: stored[first[id(value)]] for name, value in expected.items() if id(value) in first}
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -68,7 +68,7 @@ def _cut(states: list[State]) -> list[State]:
 def window_gradients(
     forward: Forward, predictor: nn.Module | None, task: SequenceTask, batch: TaskBatch, window: int
 ) -> float:
-    """Leave the gradient of a batch in the parameters of a model, and that of its error in the predictor's.
+    """Add the gradient of a batch to the parameters of a model, and the gradient of the guesses to the predictor's.
 
     Args:
         forward: (inputs, state) -> (scores, state) of the model.
@@ -104,8 +104,8 @@ def window_gradients(
             objective.backward()
         if predictor is not None and state is not None:
             arrived = [torch.zeros_like(value) if value.grad is None else value.grad for value in _floats(state)]
-            wanted = count * torch.cat([grad.flatten(1) for grad in arrived], 1)
+            target = count * torch.cat([grad.flatten(1) for grad in arrived], 1)
             guess = predictor(flat_state(state).detach())
-            (guess - wanted).square().sum(1).mean().backward()
+            (guess - target).square().sum(1).mean().backward()
         state = _cut(after)
     return loss

@@ -1,7 +1,7 @@
 """Every kind as one linear system, h = Lambda h + B u, y = C h (Sieber et al. 2024, arXiv 2405.15731).
 
-`system_of` says Lambda, B, u and C of each token of a layer; what differs between kinds is where these come from. A
-state [K, V] is h for each of its V columns, on which Lambda acts alike.
+`system_of` returns Lambda, B, u and C of each token of a layer; kinds differ in how they compute them. Lambda acts on
+each of the V columns of a state [K, V] alike: h is one column.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .kinds.slots import GatedSlotAttention
 from .kinds.sparse_expansion import SSE
 from .kinds.state_space import AlmostLinearRNN, DiagonalSSM
 
-MAX_TOKENS = 64  # whose eigenvalues are computed where Lambda is no diagonal
-UNIT = 1e-6  # eigenvalues within this of modulus 1 keep what they hold
+MAX_TOKENS = 64  # tokens whose eigenvalues are computed where Lambda is not diagonal
+UNIT = 1e-6  # eigenvalues of modulus above 1 - UNIT do not decay
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +68,24 @@ class LinearSystem:
             else:
                 state = by @ state
             state = state + self.write[:, t] @ self.inputs[:, t]
-            seen = before if self.reads_before else state
-            outputs.append(seen if self.read is None else (self.read[:, t][..., None, :] @ seen)[..., 0, :])
+            source = before if self.reads_before else state
+            if self.read is None:
+                outputs.append(source)
+            else:
+                outputs.append((self.read[:, t][..., None, :] @ source)[..., 0, :])
         out = torch.stack(outputs, 1)
         out = out.sum(2) if self.summed else out
-        return state, out if self.through is None else out + self.through
+        if self.through is not None:
+            out = out + self.through
+        return state, out
 
     def eigenvalues(self) -> Tensor:
         """Return [.., K] eigenvalues of Lambda of all tokens, or of at most `MAX_TOKENS`, evenly spread."""
         if self.is_diagonal:
             return self.transition
         tokens = self.transition.flatten(0, 1)
-        chosen = torch.linspace(0, len(tokens) - 1, min(len(tokens), MAX_TOKENS)).long()
-        return torch.linalg.eigvals(tokens[chosen.to(tokens.device)])
+        positions = torch.linspace(0, len(tokens) - 1, min(len(tokens), MAX_TOKENS)).long()
+        return torch.linalg.eigvals(tokens[positions.to(tokens.device)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +161,7 @@ def _reads_before(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Return the system of `_reads_before`, with gates of what is written and read, and d (q . k) v."""
+    """Return the system of `_reads_before`, with gates at writing and reading, and d (q . k) v."""
     q, k, v = (inputs[name] for name in "qkv")
     write = inputs["source"][..., None] * k
     read = inputs["mark"][..., None] * q
@@ -191,7 +196,7 @@ def _slots(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _delta_product(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """n such steps a token: Lambda is the product of the n, and the column of B of a step that of those behind it."""
+    """Lambda is the product of the n steps of a token; a column of B is beta k of a step, through the later steps."""
     q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
     after = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device).expand(*q.shape, -1)
     columns = []
@@ -211,7 +216,7 @@ def _rank_one(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _routed(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """The system of each memory that a token is routed to; the others neither change nor are read."""
+    """Return the system of each memory that a token is routed to; the others neither change nor are read."""
     own = (_additive if isinstance(mixer, SSE) else _delta)(mixer, inputs, memory)
     assert own.read is not None
     if "weight" not in inputs:

@@ -55,14 +55,14 @@ class EventEmbedding(nn.Module):
         for filters in events.filters:
             # A sensor of one row is convolved along its channels alone.
             size = (1 if height == 1 else events.kernel, events.kernel)
-            left = [
+            sizes = [
                 (n - k) // (1 if n == 1 else events.stride) + 1 for n, k in zip((height, across), size, strict=True)
             ]
-            require(min(left) > 0, "EventInput.kernel", f"must be <= the {height} x {across} units before it", size[1])
+            require(min(sizes) > 0, "EventInput.kernel", f"must be <= the {height} x {across} units before it", size[1])
             layers.append(linear(planes * math.prod(size), filters, True))
             planes = filters
-            height = left[0]
-            across = left[1]
+            height = sizes[0]
+            across = sizes[1]
             self.shapes.append((planes, height, across))
         layers.append(linear(planes * height * across, width, not events.filters))
         self.kernel = events.kernel
@@ -93,6 +93,7 @@ class EventEmbedding(nn.Module):
         return F.unfold(x.view(-1, *shape), kernel, stride=stride).mT
 
     def window(self, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return rows and columns of a patch, and its steps, on a sensor so high: one row is seen as such."""
-        row = height == 1
-        return (1 if row else self.kernel, self.kernel), (1 if row else self.stride, self.stride)
+        """Return (rows, columns) of a patch and its (row, column) steps; a sensor of one row has patches of one row."""
+        if height == 1:
+            return (1, self.kernel), (1, self.stride)
+        return (self.kernel, self.kernel), (self.stride, self.stride)

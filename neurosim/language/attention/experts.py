@@ -20,13 +20,13 @@ class ExpertsSpec:
     """The experts of a layer.
 
     Attributes:
-        count, top: number of experts, and of those that a token passes.
+        count, top: number of experts, and number of experts that a token passes.
         hidden: channels of each.
         shared: channels of an expert that every token passes, 0 for none; `gated` weighs it by sigmoid(w . x).
         scores: of experts, a name of `SCORES`; with 'sigmoid' a bias is added for the choice alone.
         normalise: scores of the chosen ones are divided by their sum.
         scale: of the scores.
-        groups, top_groups: experts are chosen from the best `top_groups` of so many groups.
+        groups, top_groups: number of groups of experts, and number of best groups that experts are chosen from.
     """
 
     count: int
@@ -72,9 +72,10 @@ class Router(nn.Module):
         choice = scores if self.bias is None else scores + self.bias
         if spec.groups > 1:
             grouped = choice.unflatten(-1, (spec.groups, -1))
+            # The score of a group is the sum of its two best experts, as in DeepSeek-V3.
             best = grouped.topk(min(2, grouped.shape[-1]), -1).values.sum(-1).topk(spec.top_groups, -1).indices
-            kept = torch.zeros_like(grouped[..., 0]).scatter(-1, best, 1.0) > 0
-            choice = grouped.masked_fill(~kept[..., None], -torch.inf).flatten(-2)
+            in_best_groups = torch.zeros_like(grouped[..., 0]).scatter(-1, best, 1.0) > 0
+            choice = grouped.masked_fill(~in_best_groups[..., None], -torch.inf).flatten(-2)
         index = choice.topk(spec.top, -1).indices
         weights = scores.gather(-1, index)
         if spec.normalise:
@@ -86,7 +87,7 @@ class Experts(nn.Module):
     """sum_i w_i E_i(x) over the chosen experts E_i, plus the shared one.
 
     Args:
-        make: makes a feed-forward layer of so many hidden channels.
+        make: function that returns a feed-forward layer for a number of hidden channels.
     """
 
     def __init__(self, width: int, spec: ExpertsSpec, make: Callable[[int], nn.Module]) -> None:
@@ -107,5 +108,7 @@ class Experts(nn.Module):
             out = out.index_add(0, token, self.experts[i](flat[token]) * weights[token, place, None])
         if self.shared is not None:
             always = self.shared(flat)
-            out = out + (always if self.shared_gate is None else (flat @ self.shared_gate.T).sigmoid() * always)
+            if self.shared_gate is not None:
+                always = (flat @ self.shared_gate.T).sigmoid() * always
+            out = out + always
         return out.view_as(x)

@@ -4,9 +4,10 @@ After each interval every objective's loss l has become l'. Its reward is high w
 
     r = clip(-100 e tanh(e sqrt(l' l) ((l' - l) / l)^3), -1, 1)
 
-A network learns r from (l, shares) of the intervals so far and is asked for 16,384 random shares; the next are the mean
-of its eight best, or, in a part of the intervals that falls from a half to a fifth, random ones. Draws are keyed by the
-seed and the number of the interval, and the network is fitted anew: the record of intervals is the whole state.
+A network learns r from (l, shares) of the intervals so far and predicts it for 16,384 random shares. The next shares
+are the mean of its eight best, or random ones, in a part of the intervals that falls from a half to a fifth. Draws are
+keyed by the seed and the number of the interval, and the network is fitted anew: the record of intervals is the whole
+state.
 """
 
 from __future__ import annotations
@@ -21,15 +22,14 @@ from ...base.plain import Record
 from ...base.random import rng_key
 
 EXPLORED = (0.5, 0.2)  # share of the intervals with random shares, at the start and from the middle of the training on
-# of each kind of random shares; whose mean is taken
-CANDIDATES = 4096
-BEST = 8
+CANDIDATES = 4096  # random shares of each of the four distributions
+BEST = 8  # candidates of highest predicted reward, whose mean is taken
 # of the network of rewards
 HIDDEN = 64
 FITS = 200
 RATE = 5e-3
 MIN_SHARE = 0.01  # share of every objective, so that its loss is known
-LAST_INTERVALS = 64  # that the network learns from
+LAST_INTERVALS = 64  # intervals that the network learns from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,28 +60,28 @@ def choose_shares(known: tuple[Interval, ...], losses: tuple[float, ...], done: 
     explored = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(2 * done, 1.0)))
     candidates = _candidates(len(losses), draws)
     if not known or float(torch.rand((), generator=draws)) < explored:
-        chosen = candidates[int(torch.randint(len(candidates), (), generator=draws))]
+        point = candidates[int(torch.randint(len(candidates), (), generator=draws))]
     else:
         network = _fitted(known[-LAST_INTERVALS:], seed)
         now = torch.tensor(losses).expand(len(candidates), -1)
         with torch.no_grad():
             expected = network(torch.cat([now, candidates], 1)).sum(1)
-        chosen = candidates[expected.topk(BEST).indices].mean(0)
-    return tuple((MIN_SHARE + (1 - MIN_SHARE * len(losses)) * chosen).tolist())
+        point = candidates[expected.topk(BEST).indices].mean(0)
+    return tuple((MIN_SHARE + (1 - MIN_SHARE * len(losses)) * point).tolist())
 
 
 def _candidates(count: int, draws: torch.Generator) -> Tensor:
-    """[4 CANDIDATES, count] shares: even ones, and ones with few large parts, of Pareto's distribution."""
+    """Return [4 CANDIDATES, count] shares: uniform ones, and ones with few large parts, of Pareto's distribution."""
     parts = [torch.rand(CANDIDATES, count, generator=draws)]
     parts += [(1 - torch.rand(CANDIDATES, count, generator=draws)) ** (-1 / power) for power in (1, 2, 3)]
-    found = torch.cat(parts)
-    return found / found.sum(1, keepdim=True)
+    points = torch.cat(parts)
+    return points / points.sum(1, keepdim=True)
 
 
 def _fitted(known: tuple[Interval, ...], seed: int) -> nn.Module:
     """Return a network [losses, shares] -> rewards, fitted to the intervals."""
     inputs = torch.tensor([[*each.losses, *each.shares] for each in known])
-    wanted = torch.tensor([each.rewards for each in known])
+    targets = torch.tensor([each.rewards for each in known])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng_key(seed, "mixture", "network") >> 1)
         network = nn.Sequential(
@@ -89,12 +89,12 @@ def _fitted(known: tuple[Interval, ...], seed: int) -> nn.Module:
             nn.GELU(),
             nn.Linear(HIDDEN, HIDDEN),
             nn.GELU(),
-            nn.Linear(HIDDEN, wanted.shape[1]),
+            nn.Linear(HIDDEN, targets.shape[1]),
             nn.Tanh(),
         )
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.1)
     for _ in range(FITS):
         optimizer.zero_grad()
-        (network(inputs) - wanted).square().mean().backward()
+        (network(inputs) - targets).square().mean().backward()
         optimizer.step()
     return network

@@ -48,7 +48,7 @@ class LanguageConfig:
         first_norm: add a norm behind the embedding.
         eps: of the norms.
         tied: the head's weight is the embedding's.
-        experts: of the feed-forward layers, which are then 'gated'; all but those of `dense_layers` have them.
+        experts: experts of the feed-forward layers, which must be 'gated'; the layers of `dense_layers` have none.
         events: how a token that is the events of a window is embedded; None for tokens that are integers.
     """
 
@@ -241,11 +241,11 @@ class LanguageModel(nn.Module):
         return sum(losses, torch.zeros((), device=self.device))
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """[.., D] the rows of the embedding, in the type of the norms."""
+        """Return [.., D] rows of the embedding, in the type of the norms."""
         return self.embeddings(tokens).to(self.norm.weight.dtype)
 
     def bounds(self) -> Tensor | None:
-        """[layers, D] lower bounds of forget gates (`BoundedMixer`), rising by layer; None without such layers."""
+        """Return [layers, D] lower bounds of forget gates (`BoundedMixer`), rising by layer; None without such."""
         if self.lower_bounds is None:
             return None
         parts = self.lower_bounds.softmax(0)

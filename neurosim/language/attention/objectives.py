@@ -1,7 +1,7 @@
-"""Training objectives as changes of text: next bytes, and those of Birdie (Blouir et al. 2024, arXiv 2411.01030).
+"""Training objectives as changes of text: next bytes, and the objectives of Birdie (Blouir et al. 2024, 2411.01030).
 
-A sequence is a control byte, what is given, a separator, and the answer, whose bytes alone are in the loss. Control
-bytes never occur in UTF-8, so that a model of 256 bytes stays one: text without a control byte is continued as ever.
+A sequence is a control byte, a prompt, a separator, and the answer; only the bytes of the answer are in the loss.
+Control bytes never occur in UTF-8, so a model of 256 bytes needs no new tokens; it continues other text as before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...base.errors import lookup, require
 
 Bytes = NDArray[np.uint8]
 Objective = Callable[[Bytes, int, np.random.Generator], tuple[Bytes, Bytes]]
-"""(text, room, draws) -> (given, answer) of at most `room` bytes together, from a window anywhere in the text."""
+"""(text, room, draws) -> (prompt, answer) of at most `room` bytes together, from a window anywhere in the text."""
 
 SEPARATOR = 0xFF
 MASK = 0xFE
@@ -47,7 +47,7 @@ def _parts(total: int, count: int, draws: np.random.Generator) -> NDArray[np.int
 
 
 def _masked(text: Bytes, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """(the text with a MASK for each span, each span behind a MASK)."""
+    """Return (the text with a MASK for each span, the spans, each behind a MASK)."""
     hidden = max(round(MASKED * len(text)), 1)
     count = max(round(hidden / MEAN_SPAN), 1)
     spans = _parts(hidden, count, draws)
@@ -55,54 +55,56 @@ def _masked(text: Bytes, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
     edges = np.cumsum(np.stack([gaps[:-1], spans], 1).ravel())
     pieces = np.split(text, edges)
     mask = np.array([MASK], np.uint8)
-    given = [piece if i % 2 == 0 else mask for i, piece in enumerate(pieces)]
+    # Even pieces are visible, odd ones are the masked spans.
+    shortened = [piece if i % 2 == 0 else mask for i, piece in enumerate(pieces)]
     answer = [part for piece in pieces[1::2] for part in (mask, piece)]
-    return np.concatenate(given), np.concatenate(answer)
+    return np.concatenate(shortened), np.concatenate(answer)
 
 
 def infilling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Spans of 3 bytes in the mean, 15 % of the text, are masked; they are the answer."""
+    """Mask 15 % of the text, in spans of 3 bytes on average; the spans are the answer."""
     return _masked(_window(text, int(room / (1 + 2 * MASKED / MEAN_SPAN)) - 2, draws), draws)
 
 
 def autoencoding(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """The same is masked; the whole text is the answer."""
+    """Mask the same share as `infilling`; the whole text is the answer."""
+    # The answer has (1 - MASKED) n bytes of prompt, n of text, and a mask for each of MASKED n / MEAN_SPAN spans.
     window = _window(text, int(room / (2 - MASKED + MASKED / MEAN_SPAN)) - 2, draws)
     return _masked(window, draws)[0], window
 
 
 def copying(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """The text again."""
+    """Ask for the whole text again."""
     window = _window(text, room // 2, draws)
     return window, window
 
 
 def deshuffling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """75 % of the bytes have changed places; the text as it was is the answer."""
+    """Let 75 % of the bytes change places; the original text is the answer."""
     window = _window(text, room // 2, draws)
     moved = draws.choice(len(window), int(SHUFFLED * len(window)), replace=False)
-    given = window.copy()
-    given[moved] = window[draws.permutation(moved)]
-    return given, window
+    shuffled = window.copy()
+    shuffled[moved] = window[draws.permutation(moved)]
+    return shuffled, window
 
 
 def selective_copying(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Behind the text come the three bytes on either side of some spans of it; the spans are the answer."""
+    """Append the three bytes on either side of some spans to the text; the spans are the answer."""
     count = max(room // ROOM_OF_QUERY, 1)
     window = _window(text, room - count * (2 + 2 * EDGE + FOUND + 1), draws)
     starts = EDGE + draws.choice(len(window) - FOUND - 2 * EDGE + 1, count, replace=False)
     find = np.array([FIND], np.uint8)
-    given = [window]
+    prompt = [window]
     answer = []
     for start in starts:
         end = start + FOUND
-        given += [find, window[start - EDGE : start], find, window[end : end + EDGE]]
+        prompt += [find, window[start - EDGE : start], find, window[end : end + EDGE]]
         answer += [window[start:end], find]
-    return np.concatenate(given), np.concatenate(answer)
+    return np.concatenate(prompt), np.concatenate(answer)
 
 
 def prefix(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """A quarter to three quarters of the text; the rest is the answer."""
+    """Cut the text after a quarter to three quarters; the rest is the answer."""
     window = _window(text, room, draws)
     cut = int(draws.integers(room // 4, 3 * room // 4 + 1))
     return window[:cut], window[cut:]
@@ -128,8 +130,8 @@ class ObjectiveBatch:
 
     Attributes:
         tokens: [B, T + 1].
-        asked: [B, T] whether the token behind is in the loss.
-        given: [B] tokens up to and with the separator; 0 where there is none.
+        asked: [B, T] true where the next token is in the loss.
+        given: [B] number of tokens up to and with the separator; 0 where there is none.
     """
 
     tokens: Tensor
@@ -143,8 +145,8 @@ def check_text(text: Tensor) -> None:
     Raises:
         NeurosimInputError: it has a control byte.
     """
-    found = text[torch.isin(text, torch.tensor(CONTROLS, device=text.device))][:1]
-    require(not len(found), "text", "must be UTF-8 for other objectives than next_token", found.tolist())
+    controls = text[torch.isin(text, torch.tensor(CONTROLS, device=text.device))][:1]
+    require(not len(controls), "text", "must be UTF-8 for other objectives than next_token", controls.tolist())
 
 
 def draw_batch(text: Tensor, names: Sequence[str], length: int, seed: int) -> ObjectiveBatch:
@@ -157,17 +159,17 @@ def draw_batch(text: Tensor, names: Sequence[str], length: int, seed: int) -> Ob
     source = text.cpu().numpy().astype(np.uint8)
     draws = np.random.default_rng(seed)
     tokens = np.full((len(names), length + 1), PADDING, np.int64)
-    asked = np.zeros((len(names), length), bool)
+    in_loss = np.zeros((len(names), length), bool)
     before = np.zeros(len(names), np.int64)
     for i, name in enumerate(names):
         if name == NEXT_TOKEN:
             tokens[i] = _window(source, length + 1, draws)
-            asked[i] = True
+            in_loss[i] = True
             continue
         control, change = lookup(OBJECTIVES, name, "objective")
-        given, answer = change(source, length - 1, draws)
-        row = np.concatenate([[control], given, [SEPARATOR], answer])
+        prompt, answer = change(source, length - 1, draws)
+        row = np.concatenate([[control], prompt, [SEPARATOR], answer])
         tokens[i, : len(row)] = row
-        before[i] = len(given) + 2
-        asked[i, before[i] - 1 : len(row) - 1] = True
-    return ObjectiveBatch(*(torch.from_numpy(a).to(text.device) for a in (tokens, asked, before)))
+        before[i] = len(prompt) + 2
+        in_loss[i, before[i] - 1 : len(row) - 1] = True
+    return ObjectiveBatch(*(torch.from_numpy(a).to(text.device) for a in (tokens, in_loss, before)))

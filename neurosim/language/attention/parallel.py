@@ -1,8 +1,8 @@
 """A long sequence over several processes: each has a slice of it, and every layer exchanges states once.
 
 As in LASP-2 (Sun et al. 2025, arXiv 2502.07563): a process runs its slice from an empty state. All gather the memory
-after each slice and its transition (its effect on a memory before it). Every process composes those of the slices
-before its own into its first memory, and runs its slice again from there. The data exchanged does not grow with the
+after each slice and its transition (its effect on a memory before it). Every process composes the slices before
+its own into its first memory, and runs its slice again from there. The data exchanged does not grow with the
 sequence: a state, its transition, and the few tokens at the border that a short convolution sees.
 
 Softmax layers between them (LASP-2H, in the same paper) gather keys and values: of the slices before, or, with a
@@ -145,8 +145,8 @@ def _routed_tails(mixer: MoM, state: State, x: Tensor, shared: Shared, group: di
     place = torch.arange(length, device=x.device)[:, None]
     for each in both[: dist.get_rank(group)]:
         came = each[..., -1:].clamp(max=length).long()  # tokens of that slice in the tail of a memory
-        chosen = torch.where(place < length - came, place + came, place + length)
-        known = torch.cat([known, each[..., :-1]], 2).gather(2, chosen.expand_as(known))
+        index = torch.where(place < length - came, place + came, place + length)
+        known = torch.cat([known, each[..., :-1]], 2).gather(2, index.expand_as(known))
     return state | dict(zip(tails, known.split([tail.shape[-1] for tail in tails.values()], -1), strict=True))
 
 

@@ -78,7 +78,7 @@ class ProbeTraining:
         decay: weight decay of matrices; vectors have none.
         clip: largest norm of the gradient.
         optimizer: a name of `OPTIMIZERS`.
-        window: tokens after which the gradient is cut off (`decoupled`); 0: that of whole sequences.
+        window: tokens after which the gradient is cut off (`decoupled`); 0: the gradient of whole sequences.
         synthetic: continue it by synthetic gradients.
     """
 
@@ -225,11 +225,11 @@ class ProbeRun:
 @torch.no_grad()
 def scores_by_size(task: SequenceTask, model: ProbeModel, seed: int = 0) -> tuple[float, ...]:
     """Return the score of a model at each size of `task.sizes`, on about `TEST_TOKENS` tokens of each."""
-    found = []
+    scores = []
     for size in task.sizes:
         generator = torch.Generator().manual_seed(rng_key(seed, "test", str(size)) >> 1)
         batch = task.draw(size, max(64, TEST_TOKENS // task.length(size)), generator)
         parts = zip(batch.inputs.split(32), batch.targets.split(32), batch.asked.split(32), strict=True)
         each = [(task.score(model(x)[0], TaskBatch(x, y, asked)), len(x)) for x, y, asked in parts]
-        found.append(sum(score * count for score, count in each) / len(batch.inputs))
-    return tuple(found)
+        scores.append(sum(score * count for score, count in each) / len(batch.inputs))
+    return tuple(scores)

@@ -77,10 +77,10 @@ def read_pth(path: Path) -> dict[str, StoredTensor]:
                 raise NeurosimFormatError(f"{path}: data.pkl is larger than {MAX_PICKLE} bytes")
             if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
                 raise NeurosimFormatError(f"{path}: its values are not little-endian; save it again on this machine")
-            found = _named(_Machine(path).run(archive.read(f"{root}data.pkl")), path)
+            tensors = _named(_Machine(path).run(archive.read(f"{root}data.pkl")), path)
         size = path.stat().st_size
         with open(path, "rb") as file:
-            return {name: _placed(path, file, members, root, name, t, size) for name, t in found.items()}
+            return {name: _placed(path, file, members, root, name, t, size) for name, t in tensors.items()}
     except (zipfile.BadZipFile, struct.error, OSError, ValueError, IndexError, KeyError, RuntimeError) as error:
         if isinstance(error, NeurosimFormatError):
             raise
@@ -231,12 +231,12 @@ class _Machine:
         self._find(str(module), str(name))
 
     def _find(self, module: str, name: str) -> None:
-        found = _Name(module, name)
-        if found not in (*_TENSOR, _PARAMETER, _TABLE) and not (module == "torch" and name in STORAGES):
+        reference = _Name(module, name)
+        if reference not in (*_TENSOR, _PARAMETER, _TABLE) and not (module == "torch" and name in STORAGES):
             raise NeurosimFormatError(
                 f"{self.path}: names {module}.{name}, which is no tensor; it is not run. Save a table of tensors alone"
             )
-        self.stack.append(found)
+        self.stack.append(reference)
 
     def _binpersid(self, argument: None) -> None:
         kind, storage, key, *_ = self.stack.pop()
@@ -245,14 +245,14 @@ class _Machine:
         self.stack.append(_Storage(STORAGES[storage.name], str(key)))
 
     def _reduce(self, argument: None) -> None:
-        given = self.stack.pop()
+        arguments = self.stack.pop()
         function = self.stack.pop()
-        if function == _TABLE and given == ():
+        if function == _TABLE and arguments == ():
             self.stack.append({})
-        elif function == _PARAMETER and isinstance(given[0], _Tensor):
-            self.stack.append(given[0])
-        elif function in _TENSOR and isinstance(given[0], _Storage):
-            storage, offset, shape, strides = given[:4]
+        elif function == _PARAMETER and isinstance(arguments[0], _Tensor):
+            self.stack.append(arguments[0])
+        elif function in _TENSOR and isinstance(arguments[0], _Storage):
+            storage, offset, shape, strides = arguments[:4]
             if not all(type(n) is int for n in (offset, *shape, *strides)):
                 raise NeurosimFormatError(f"{self.path}: a tensor has an impossible shape {shape!s:.60}")
             self.stack.append(_Tensor(storage, offset, tuple(shape), tuple(strides)))

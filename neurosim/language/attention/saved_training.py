@@ -1,4 +1,4 @@
-"""A training on disk: weights, the state of its optimisers, and what else it needs to continue bit for bit."""
+"""Trainings on disk: weights, the state of their optimisers, and the settings to continue bit for bit."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ TYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool,
 }
 NAMES = {dtype: name for name, dtype in TYPES.items()}
-PAGE_OUT = 21  # MADV_PAGEOUT of Linux 5.4: unlike MADV_DONTNEED it keeps what was changed
+PAGE_OUT = 21  # MADV_PAGEOUT of Linux 5.4: unlike MADV_DONTNEED it keeps changed pages
 MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
 ALIGNMENT = 64  # bytes: where torch's own memory begins, and what we write
 
@@ -194,8 +194,8 @@ def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
 
 def _check_entry(name: str, entry: object, size: int) -> tuple[int, int]:
     """Return the offsets of an entry; raise unless shape, type and offsets agree with each other and with the file."""
-    wanted = {"dtype", "shape", "data_offsets"}
-    if not isinstance(entry, dict) or not wanted <= set(entry):
+    expected = {"dtype", "shape", "data_offsets"}
+    if not isinstance(entry, dict) or not expected <= set(entry):
         raise NeurosimFormatError(f"{name}: its header must give dtype, shape and data_offsets (got {entry!r:.60})")
     shape = entry["shape"]
     offsets = entry["data_offsets"]
@@ -222,14 +222,14 @@ def read_headers(folder: Path) -> dict[str, StoredTensor]:
         NeurosimMissingError: neither is there, or a file in the index is missing.
         NeurosimFormatError: a damaged header or index; a tensor that is not in its file.
     """
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for path, names in _files(folder).items():
         known = read_header(path)
         for name in known if names is None else names:
             if name not in known:
                 raise NeurosimFormatError(f"{path}: tensor '{name}' is not in the file that the index names")
-            found[name] = known[name]
-    return found
+            tensors[name] = known[name]
+    return tensors
 
 
 def _files(folder: Path) -> dict[Path, list[str] | None]:
@@ -284,6 +284,6 @@ def save_tensors(
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for _, value, _ in listed:
-            made = value if isinstance(value, Tensor) else value.make()
-            flat = made.detach().cpu().contiguous().view(-1)
+            tensor = value if isinstance(value, Tensor) else value.make()
+            flat = tensor.detach().cpu().contiguous().view(-1)
             flat.view(torch.uint8).numpy().tofile(file)

@@ -33,8 +33,8 @@ class Tokenizer(ABC):
     """Text in bytes to token ids and back.
 
     Attributes:
-        unit: what one token is, in a word: "byte" or "token".
-        first: ids that the tokenizer's configuration puts before a text, such as that of `<s>`.
+        unit: name of one token in texts: "byte" or "token".
+        first: ids that the tokenizer's configuration puts before a text, such as the id of `<s>`.
     """
 
     unit = "token"
@@ -236,7 +236,7 @@ class WorldTokenizer(Tokenizer):
         self.longest = max(map(len, self.ids), default=0)
 
     def encode(self, text: bytes) -> list[int]:
-        found = []
+        tokens = []
         place = 0
         while place < len(text):
             for size in range(min(self.longest, len(text) - place), 0, -1):
@@ -245,9 +245,9 @@ class WorldTokenizer(Tokenizer):
                     break
             else:
                 raise NeurosimInputError(f"text: byte {place} ({text[place]}) is in no word of the vocabulary")
-            found.append(token)
+            tokens.append(token)
             place += size
-        return found
+        return tokens
 
     def decode(self, ids: Sequence[int]) -> bytes:
         return b"".join(self.texts.get(token, b"") for token in ids)
@@ -278,7 +278,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 
 
 def _beside(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model: it itself, or that of a `.pth` file."""
+    """Return the folder of a model: the path itself, or the folder that holds a `.pth` file."""
     if Path(model).suffix == ".pth":
         return Path(model).parent
     return Path(model)

@@ -58,7 +58,7 @@ class LanguageTraining:
         objective: 'next_token'; 'mixture' of the objectives of `objectives.NAMES` with fixed shares; or 'birdie', whose
             shares follow the progress of each, anew after every 32nd of the training.
         shares: of the objectives of a mixture, relative to each other; those not named have none (default: all equal).
-        bidirectional: half of the heads read what is given backwards, in kinds that can (`Mixer.both_ways`).
+        bidirectional: half of the heads read the prompt backwards, in kinds that can (`Mixer.both_ways`).
         held_out: part of the text, at its end, that is only for validation.
         every: updates between validations; 0 for one at the end.
         seed: key of first weights and windows.
@@ -96,9 +96,9 @@ class LanguageTraining:
         require(not mixed or self.length >= MIN_LENGTH, "length", f"must be >= {MIN_LENGTH} for a mixture", self.length)
         for name in self.shares or ():
             lookup(dict.fromkeys(NAMES), name, "LanguageTraining.shares")
-        given = list((self.shares or {NEXT_TOKEN: 1.0}).values())
-        good = all(0 <= share < math.inf for share in given) and sum(given) > 0
-        require(good, "LanguageTraining.shares", "must be finite, >= 0, and not all 0", given)
+        shares = list((self.shares or {NEXT_TOKEN: 1.0}).values())
+        good = all(0 <= share < math.inf for share in shares) and sum(shares) > 0
+        require(good, "LanguageTraining.shares", "must be finite, >= 0, and not all 0", shares)
         needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
         require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
 
@@ -245,8 +245,8 @@ class _ByteTraining:
         if self.mixed:
             generator = torch.Generator().manual_seed(key)
             shares = torch.tensor(state.shares, dtype=torch.float64)
-            chosen = torch.multinomial(shares, own.batch, replacement=True, generator=generator)
-            batch = draw_batch(self.learn, [NAMES[i] for i in chosen.tolist()], own.length, key)
+            objectives = torch.multinomial(shares, own.batch, replacement=True, generator=generator)
+            batch = draw_batch(self.learn, [NAMES[i] for i in objectives.tolist()], own.length, key)
             loss = self._loss(batch)
         else:
             windows = draw_windows(self.learn, own.batch, own.length, key)
@@ -276,8 +276,8 @@ class _ByteTraining:
         state = self.state
         now = self._objective_losses()
         if state.losses:
-            found = rewards(torch.tensor(state.losses), torch.tensor(now))
-            over = Interval(shares=state.shares, losses=state.losses, rewards=tuple(found.tolist()))
+            gains = rewards(torch.tensor(state.losses), torch.tensor(now))
+            over = Interval(shares=state.shares, losses=state.losses, rewards=tuple(gains.tolist()))
             state.intervals = (*state.intervals, over)
             state.shares = choose_shares(state.intervals, now, state.done / own.steps, own.seed)
         state.losses = now
@@ -317,7 +317,7 @@ def sees_all_tokens(model: LanguageModel) -> bool:
 def stream_windows(tokens: Tensor, length: int, streams: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield windows [streams, up to length] of tokens [n] and the tokens after each, one behind the other.
 
-    The tokens are cut into so many equal streams, or fewer where they would be shorter than a window.
+    The tokens are cut into `streams` equal streams, or fewer where they would be shorter than a window.
     """
     streams = max(min(streams, (len(tokens) - 1) // length), 1)
     span = (len(tokens) - 1) // streams

@@ -165,26 +165,28 @@ def survey_channels(
     return Survey(model, {name: tables[name].finish() for name in names})
 
 
-def _require_all(names: Sequence[str], found: Mapping[str, object]) -> None:
+def _require_all(names: Sequence[str], present: Mapping[str, object]) -> None:
     """Raise `NeurosimInputError` for a layer that no token of the text reached: an expert, or one of chosen tokens."""
     for name in names:
-        if name not in found:
+        if name not in present:
             raise NeurosimInputError(
                 f"calibration text: no token of it reached {name}; give more windows (calibration.windows), or use "
                 "scheme 'ternary', which needs no text"
             )
 
 
-def _price(errors: Tensor, spikes: Tensor, wanted: float) -> float:
-    """Return the price of a spike for which the mean over channels is `wanted`, by bisection of its logarithm."""
+def _price(errors: Tensor, spikes: Tensor, spike_limit: float) -> float:
+    """Return the price of a spike for which the mean over channels is `spike_limit`, by bisection of its logarithm."""
     finest = float(spikes[0].mean())
-    require(wanted <= finest, "calibrate.spikes", f"must be <= {finest:.3g} a channel, of the finest code", wanted)
+    require(
+        spike_limit <= finest, "calibrate.spikes", f"must be <= {finest:.3g} a channel, of the finest code", spike_limit
+    )
     low = -60.0
     high = 20.0
     for _ in range(60):
         middle = (low + high) / 2
         best = (errors + math.exp(middle) * spikes).argmin(0, keepdim=True)
-        low, high = (middle, high) if float(spikes.gather(0, best).mean()) > wanted else (low, middle)
+        low, high = (middle, high) if float(spikes.gather(0, best).mean()) > spike_limit else (low, middle)
     return math.exp(high)
 
 

@@ -100,10 +100,10 @@ def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTenso
 
 def _part(layer: SpikedLinear, model: LanguageModel, part: int) -> Tensor:
     """Return the int8 weights [K, N] of a layer (0) or their steps (1)."""
-    found = layer.stored()[part]
-    assert found is not None
+    stored = layer.stored()[part]
+    assert stored is not None
     model.files.release()
-    return found if part else found.T
+    return stored if part else stored.T
 
 
 def read_converted(folder: str | os.PathLike[str]) -> Converted:
@@ -135,21 +135,21 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)
         model = empty_model(own_config({"config": saved.config}, stored), str(folder))
     own = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
-    # Before coders are made: their sizes are those of the weights.
+    # Check before coders are made: they take their sizes from the weights.
     match_tensors(model, own, str(folder))
     with saved_values(folder / "config.json"):
         coders = {each: _coder(model, each, saved.coding.scheme, saved.coders[each]) for each in saved.coders}
-        made = Converted(model, saved.coding, coders, saved.remarks)
-    made.price = saved.price
-    for each, layer in made.layers.items():
+        converted = Converted(model, saved.coding, coders, saved.remarks)
+    converted.price = saved.price
+    for each, layer in converted.layers.items():
         if f"{each}.steps" in stored:
             layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
     match_tensors(model, {name: fitting(name, entry.empty()) for name, entry in stored.items()}, str(folder))
-    _check_types(stored, made)
+    _check_types(stored, converted)
     values = {name: fitting(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
     assign_tensors(model, match_tensors(model, values, str(folder)))
     model.tie()
-    for each, layer in made.layers.items():
+    for each, layer in converted.layers.items():
         for part in ("coder.thresholds", "coder.scales", "steps"):
             if part != "steps" or layer.steps is not None:
                 value = layer.get_parameter(part).detach()
@@ -158,7 +158,7 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
             if value is not None and not bool((torch.isfinite(value) & (value > 0)).all()):
                 raise NeurosimFormatError(f"{folder}: tensor '{each}.{part}' must be finite and > 0")
     model.eval()
-    return made
+    return converted
 
 
 def _of_coder(name: str) -> bool:
@@ -166,9 +166,9 @@ def _of_coder(name: str) -> bool:
     return name.endswith((".coder.thresholds", ".coder.scales", ".steps")) or ".codes." in name
 
 
-def _check_types(stored: Mapping[str, StoredTensor], made: Converted) -> None:
+def _check_types(stored: Mapping[str, StoredTensor], converted: Converted) -> None:
     """Raise unless weights with steps are int8, and all else is floats."""
-    whole = {f"{name}.weight" for name, layer in made.layers.items() if layer.steps is not None}
+    whole = {f"{name}.weight" for name, layer in converted.layers.items() if layer.steps is not None}
     require_floats({name: entry for name, entry in stored.items() if name not in whole})
     for name in whole & set(stored):
         if stored[name].dtype != torch.int8:

@@ -142,8 +142,8 @@ class Levels:
 
     def nearest(self, sizes: Tensor) -> Tensor:
         """Return the count of each |z|, in its type."""
-        chosen = self.index(sizes).flatten()
-        return self.counts.to(sizes).index_select(0, chosen).view(sizes.shape)
+        index = self.index(sizes).flatten()
+        return self.counts.to(sizes).index_select(0, index).view(sizes.shape)
 
 
 @cache
@@ -286,7 +286,7 @@ class Coder(nn.Module):
         return y.view(x.shape)
 
     def kernel_rounding(self, channels: int) -> tuple[Rounding, Tensor | None]:
-        """Return the arguments of `kernels.encode` for inputs of so many channels: rounding, thresholds [K] or None."""
+        """Return the arguments of `kernels.encode` for `channels` channels: rounding, thresholds [K] or None."""
         thresholds = self.thresholds.detach()
         factor = float(thresholds[0]) if self.rule.token else 1.0
         rounding = Rounding(self.kind, self.shrink, self.limit, factor)

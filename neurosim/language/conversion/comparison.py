@@ -81,7 +81,7 @@ def compare_windows(
     """Compare both models on windows of tokens [n] that begin without context, `batch` of them at a time.
 
     Args:
-        length: tokens of a window; what is left at the end is not read.
+        length: tokens of a window; a shorter rest at the end is not read.
         on_progress: called with (tokens read, tokens in all).
 
     Raises:
@@ -94,9 +94,12 @@ def compare_windows(
     for first in range(0, count, batch):
         streams = min(batch, count - first)
         part = tokens[first * length : (first + streams) * length + 1]
-        found = compare_models(dense, spiking, part, length, streams)
-        sums = [total + mean * found.tokens for total, mean in zip(sums, (found.dense, found.spiking), strict=True)]
-        agreed += found.agreement * found.tokens
+        comparison = compare_models(dense, spiking, part, length, streams)
+        sums = [
+            total + mean * comparison.tokens
+            for total, mean in zip(sums, (comparison.dense, comparison.spiking), strict=True)
+        ]
+        agreed += comparison.agreement * comparison.tokens
         if on_progress is not None:
             on_progress((first + streams) * length, count * length)
     return Comparison(count * length, sums[0] / (count * length), sums[1] / (count * length), agreed / (count * length))
@@ -117,22 +120,22 @@ def each_layer_alone(
     n = sum(part.numel() for part, _ in windows)
     reader = _Reader(dense)
     choices = [reader.read(part, after) for part, after in windows]
-    found = {}
+    losses = {}
     coders = converted.coders()
     try:
         for name in coders:
             for other, coder in coders.items():
                 coder.bypassed = other != name
             own = _Reader(converted.model)
-            chosen = [own.read(part, after) for part, after in windows]
-            same = sum(int((a == b).sum()) for a, b in zip(choices, chosen, strict=True))
-            found[name] = Comparison(n, reader.loss / n, own.loss / n, same / n)
+            readings = [own.read(part, after) for part, after in windows]
+            same = sum(int((a == b).sum()) for a, b in zip(choices, readings, strict=True))
+            losses[name] = Comparison(n, reader.loss / n, own.loss / n, same / n)
             if on_progress is not None:
-                on_progress(len(found), len(coders))
+                on_progress(len(losses), len(coders))
     finally:
         for coder in coders.values():
             coder.bypassed = False
-    return found
+    return losses
 
 
 @torch.no_grad()

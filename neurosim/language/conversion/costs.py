@@ -22,7 +22,7 @@ Histograms = Mapping[str, CountHistogram]
 def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
     """Return the counts of every linear layer, from the histograms of `Converted.counting`.
 
-    Spikes are those of the expansion in use; each selects a row of weights to add. An implementation may collapse
+    Spikes are counted in the expansion in use; each selects a row of weights to add. An implementation may collapse
     several spikes of a count into one product: that gain is not counted here.
     """
     coding = converted.coding
@@ -67,13 +67,13 @@ def coding_counts(converted: Converted, histograms: Histograms) -> list[LayerCou
     output a multiplication by its scale and the addition of the bias: a multiply-add each, on float32. A dense network
     has none of it: an int8 one that rounds its inputs does the same, which is left out in its favour.
     """
-    found = []
+    counts = []
     for name, layer in converted.layers.items():
         histogram = histograms[name]
         coding = converted.coding
         thresholds = layer.coder.thresholds.numel()
         scales = layer.out_features * (2 if layer.bias is not None else 1)
-        found.append(
+        counts.append(
             LayerCounts(
                 name=f"{name}.coding",
                 inputs=layer.in_features,
@@ -96,7 +96,7 @@ def coding_counts(converted: Converted, histograms: Histograms) -> list[LayerCou
                 dense_weights=0,
             )
         )
-    return found
+    return counts
 
 
 def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) -> EnergyComparison:
@@ -110,11 +110,11 @@ def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) 
         NeurosimInputError: an unknown or malformed profile.
     """
     every = tuple(layers)
-    chosen = find(profile)
-    run = energy(every, tokens, chosen)
+    energy_profile = find(profile)
+    run = energy(every, tokens, energy_profile)
     in_registers = None
-    if chosen.memory is not None:
-        registers = replace(chosen, memory=replace(chosen.memory, sums="registers"))
+    if energy_profile.memory is not None:
+        registers = replace(energy_profile, memory=replace(energy_profile.memory, sums="registers"))
         in_registers = energy(every, tokens, registers).memory_aware
 
     def dense(bits: int, weight_type: str) -> DenseEnergy:
@@ -125,7 +125,7 @@ def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) 
             for layer in every
             if layer.dense_operations
         ]
-        other = energy(as_dense, tokens, chosen)
+        other = energy(as_dense, tokens, energy_profile)
         compute = other.dense_compute_only
         memory = other.dense_memory_aware
         saving = {
@@ -155,17 +155,17 @@ def _saving(run: EnergyRange | None, dense: EnergyRange | None) -> float | None:
 
 def spike_totals(converted: Converted, histograms: Histograms) -> SpikeTotals:
     """Count spikes, silent entries and escapes of the linear layers."""
-    chosen = [histograms[name] for name in converted.layers]
-    entries = sum(histogram.entries for histogram in chosen)
+    of_layers = [histograms[name] for name in converted.layers]
+    entries = sum(histogram.entries for histogram in of_layers)
     planes = converted.coding.sent_planes
     sent_as = converted.coding.sent_as
     return SpikeTotals(
         entries=entries,
-        spikes=sum(int(h.spikes(sent_as, planes).sum()) for h in chosen) / entries,
-        silent=sum(h.silent() for h in chosen) / entries,
-        escaped=sum(h.escaped(sent_as, planes) for h in chosen) / entries,
+        spikes=sum(int(h.spikes(sent_as, planes).sum()) for h in of_layers) / entries,
+        silent=sum(h.silent() for h in of_layers) / entries,
+        escaped=sum(h.escaped(sent_as, planes) for h in of_layers) / entries,
         by_expansion={
-            name: sum(int(h.spikes(name, usual_planes(code)).sum()) for h in chosen) / entries
+            name: sum(int(h.spikes(name, usual_planes(code)).sum()) for h in of_layers) / entries
             for name, code in EXPANSIONS.items()
             if code.signed
         },
@@ -177,7 +177,7 @@ def layer_costs(
 ) -> list[LayerCosts]:
     """Return the costs of every layer, from its counts (`layer_counts`) and its histogram."""
     coding = converted.coding
-    found = []
+    costs = []
     for layer in layers:
         histogram = histograms[layer.name]
         tokens = max(histogram.rows, 1)
@@ -185,7 +185,7 @@ def layer_costs(
         operations = layer.synaptic_operations or 0
         dense = layer.dense_operations or 0
         rows = (histogram.entries - histogram.silent()) * layer.outputs
-        found.append(
+        costs.append(
             LayerCosts(
                 name=layer.name,
                 inputs=layer.inputs,
@@ -201,4 +201,4 @@ def layer_costs(
                 energy=energy_comparison([layer], tokens, profile),
             )
         )
-    return found
+    return costs

@@ -60,21 +60,21 @@ class EventCount:
 @contextmanager
 def counting_events(linear: nn.Linear) -> Iterator[EventCount]:
     """Yield the work of a linear layer on events, counted while the block runs."""
-    found = EventCount()
+    counts = EventCount()
     fan_out = torch.count_nonzero(linear.weight, dim=0)
 
-    def count(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-        x = given[0].flatten(0, -2)
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        x = inputs[0].flatten(0, -2)
         arrived = torch.count_nonzero(x, dim=0)
-        found.rows += len(x)
-        found.events += int(arrived.sum())
-        found.operations += int((arrived * fan_out).sum())
-        found.outputs += int(torch.count_nonzero(out))
-        found.binary = found.binary and bool(((x == 0) | (x == 1)).all())
+        counts.rows += len(x)
+        counts.events += int(arrived.sum())
+        counts.operations += int((arrived * fan_out).sum())
+        counts.outputs += int(torch.count_nonzero(out))
+        counts.binary = counts.binary and bool(((x == 0) | (x == 1)).all())
 
     handle = linear.register_forward_hook(count)
     try:
-        yield found
+        yield counts
     finally:
         handle.remove()
 
@@ -92,15 +92,15 @@ def classify_events(model: LanguageModel, x: Tensor, lengths: Tensor) -> Tensor:
     """
     order = torch.argsort(lengths, descending=True, stable=True)
     x = x[:, order]
-    left = lengths[order]
+    remaining = lengths[order]
     total = torch.zeros(len(order), model.config.vocabulary)
     state: list[dict[str, Tensor]] | None = None
-    for t in range(int(left[0])):
-        running = int((left > t).sum())
+    for t in range(int(remaining[0])):
+        running = int((remaining > t).sum())
         if state is not None:
             state = [{name: v[:running] if v.dim() else v for name, v in layer.items()} for layer in state]
         logits, state = model.step(x[t, :running], state)
         total[:running] += logits
     scores = torch.empty_like(total)
-    scores[order] = total / left[:, None]
+    scores[order] = total / remaining[:, None]
     return scores

@@ -45,7 +45,7 @@ def generate_tokens(
     """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
 
     Args:
-        model: a decoder of one sequence, which forgets what it read before, or a model that is stepped as it is.
+        model: a decoder of one sequence, whose state is reset first, or a model that is stepped from its state.
 
     Raises:
         NeurosimInputError: an empty prompt, or a token that the model does not have.

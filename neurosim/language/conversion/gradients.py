@@ -26,8 +26,8 @@ def collect_gradients(
     diagonal of the Fisher information, the curvature of the loss where the model predicts well (Martens 2020, arXiv
     1412.1193): an error e in x costs about e^2 g^2 / 2. g is the gradient through this one layer.
 
-    Layers that only choose tokens (scores of HAX, estimates of SEA) have no gradient of that loss. Theirs is that of
-    the loss that trains them, `LanguageModel.auxiliary_loss`, summed over tokens.
+    Layers that only choose tokens (scores of HAX, estimates of SEA) have no gradient of that loss. For them it is the
+    gradient of the loss that trains them, `LanguageModel.auxiliary_loss`, summed over tokens.
 
     Args:
         names: layers with a `weight` [N, K].
@@ -76,10 +76,10 @@ def collect_gradients(
         for p in trained:
             p.requires_grad_(True)
         collect(names, likelihood)
-        left = [name for name in names if name not in reached]
-        with _auxiliary_losses(model, left):
-            if left:
-                collect(left, auxiliary)
+        unreached = [name for name in names if name not in reached]
+        with _auxiliary_losses(model, unreached):
+            if unreached:
+                collect(unreached, auxiliary)
     finally:
         for p, needs in trained.items():
             p.requires_grad_(needs)

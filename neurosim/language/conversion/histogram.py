@@ -43,7 +43,7 @@ class CountHistogram:
         """Add [.., K] integers.
 
         Raises:
-            NeurosimInputError: NaN among them: what the layer got was not finite.
+            NeurosimInputError: NaN among them: the inputs of the layer were not finite.
         """
         require_finite(counts, self.name)
         if not len(self.bins):
@@ -55,6 +55,7 @@ class CountHistogram:
             far = flat.abs() > MAX_COUNT
             self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
             places = places[~far]
+        # One bincount over channel x count: entry (k, c) has the number k width + c + MAX_COUNT.
         self.bins += torch.bincount(places.flatten(), minlength=self.bins.numel()).view_as(self.bins)
         self.rows += len(flat)
 
@@ -67,7 +68,7 @@ class CountHistogram:
         return int(self.bins[:, MAX_COUNT].sum())
 
     def spikes(self, expansion: str, planes: int) -> NDArray[np.int64]:
-        """[K] spikes of each channel in an expansion."""
+        """Return [K] spikes of each channel in an expansion."""
         code = lookup(EXPANSIONS, expansion, "expansion")
         values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
         bins = self.bins.numpy()
@@ -80,7 +81,7 @@ class CountHistogram:
         return spikes
 
     def escaped(self, expansion: str, planes: int) -> int:
-        """Return the number of entries out of reach of so many planes."""
+        """Return the number of entries that do not fit into `planes` planes."""
         low, high = lookup(EXPANSIONS, expansion, "expansion").reach(planes)
         values = np.arange(-MAX_COUNT, MAX_COUNT + 1)
         inside = self.bins.numpy()[:, (values < low) | (values > high)].sum()

@@ -1,4 +1,4 @@
-"""Find what each layer of a language model holds and for how long: eigenvalues, horizon, bytes of state, spikes."""
+"""Inspect the memory of each layer of a language model: eigenvalues, horizon, bytes of state, spikes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .model import Converted
 
 @dataclass(frozen=True, kw_only=True)
 class LayerInspection(Record):
-    """A layer of attention.
+    """Spectrum, state and spikes of a layer of attention.
 
     Attributes:
         name, kind: of the layer.
-        state_bytes: carried from token to token, of one sequence behind the text.
+        state_bytes: bytes carried from token to token, of one sequence at the end of the text.
         spectrum: eigenvalues over the tokens of the text; None where the state is no linear system, and `reason`.
         spikes: mean spikes a channel into its linear layers, of a converted model.
     """
@@ -46,17 +46,17 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
     else:
         network = model
     histograms = {}
-    with _inputs_of_mixers(network) as seen:
+    with _inputs_of_mixers(network) as calls:
         if isinstance(model, Converted):
             with model.counting() as histograms:
                 _, state = network(tokens[None])
         else:
             _, state = network(tokens[None])
-    found = []
+    layers = []
     for i, (mixer, layer) in enumerate(zip(network.mixers(), network.config.layers, strict=True)):
         spectrum = None
         reason = ""
-        x, shared = seen[i]
+        x, shared = calls[i]
         start = mixer.initial(x)
         try:
             spectrum = Spectrum.of(system_of(mixer, mixer.project(x, start, shared)[0], start["memory"]))
@@ -68,7 +68,7 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
             sent = model.coding.sent_as
             planes = model.coding.sent_planes
             spikes = sum(int(h.spikes(sent, planes).sum()) for h in own) / max(sum(h.entries for h in own), 1)
-        found.append(
+        layers.append(
             LayerInspection(
                 name=f"layers.{i}",
                 kind=layer.kind,
@@ -78,23 +78,23 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
                 spikes=spikes,
             )
         )
-    return found
+    return layers
 
 
 @contextmanager
 def _inputs_of_mixers(model: LanguageModel) -> Iterator[dict[int, tuple[Tensor, Shared]]]:
-    """Yield what each mixer is called with in a pass: x, and what layers before it handed over."""
-    seen: dict[int, tuple[Tensor, Shared]] = {}
+    """Yield the arguments of each mixer in a pass: x, and the values shared by layers before it."""
+    calls: dict[int, tuple[Tensor, Shared]] = {}
 
     def recorded(i: int) -> Any:
-        def hook(module: nn.Module, given: tuple[Any, ...]) -> None:
-            seen[i] = given[0], dict(given[2])
+        def hook(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            calls[i] = arguments[0], dict(arguments[2])
 
         return hook
 
     handles = [mixer.register_forward_pre_hook(recorded(i)) for i, mixer in enumerate(model.mixers())]
     try:
-        yield seen
+        yield calls
     finally:
         for handle in handles:
             handle.remove()

@@ -169,8 +169,8 @@ class Converted:
 
     def coders(self) -> dict[str, Coder]:
         """Return the coders by name: of the linear layers, and of q, k and the state where they are coded."""
-        found = {name: layer.coder for name, layer in self.layers.items()}
-        return found | spiked_mixer.coders(self.model)
+        coders = {name: layer.coder for name, layer in self.layers.items()}
+        return coders | spiked_mixer.coders(self.model)
 
 
 def _copy(dense: LanguageModel) -> LanguageModel:
@@ -185,28 +185,28 @@ def linear_names(model: LanguageModel, head: bool) -> list[str]:
     Raises:
         NeurosimInputError: a mixer without linear layers.
     """
-    found = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for i, mixer in enumerate(model.mixers()):
-        if not any(name.startswith(f"layers.{i}.mixer.") for name in found):
+        if not any(name.startswith(f"layers.{i}.mixer.") for name in names):
             raise NeurosimInputError(
                 f"layers.{i}.mixer: a {type(mixer).__name__} holds no linear layer to code; it cannot be converted"
             )
     # The first layer of an embedding of events takes events, which are spikes already.
-    return [name for name in found if name != "embeddings.layers.0" and (head or name != "lm_head")]
+    return [name for name in names if name != "embeddings.layers.0" and (head or name != "lm_head")]
 
 
 def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
     """Return (name, description) of every operator in the model that works on floats."""
-    found = []
+    layers = []
     spiked = "."
     for name, module in model.named_modules():
         if isinstance(module, SpikedLinear):
             spiked = f"{name}."
         elif isinstance(module, Mixer):
-            found.append((name, spiked_mixer.described(module)))
+            layers.append((name, spiked_mixer.described(module)))
         elif not isinstance(module, Coder | Codes) and not name.startswith(spiked) and _leaf(module):
-            found.append((name, _DESCRIPTIONS.get(type(module).__name__, type(module).__name__)))
-    return tuple(found)
+            layers.append((name, _DESCRIPTIONS.get(type(module).__name__, type(module).__name__)))
+    return tuple(layers)
 
 
 _DESCRIPTIONS = {
@@ -266,18 +266,18 @@ def convert(
     if not scheme.channel:
         return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed)
     known = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
-    chosen = known.survey.choose(coding.spikes, coding.scheme)
-    made = Converted(_copy(known.survey.model), coding, chosen.coders, known.remarks)
-    made.price = chosen.price
+    choice = known.survey.choose(coding.spikes, coding.scheme)
+    converted = Converted(_copy(known.survey.model), coding, choice.coders, known.remarks)
+    converted.price = choice.price
     if scheme.learned:
         on_message("training thresholds")
-        brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=made.price, seed=seed)
-        tune(made.model, made.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
-    return made
+        brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=converted.price, seed=seed)
+        tune(converted.model, converted.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
+    return converted
 
 
 def check_coding(dense: LanguageModel, coding: Coding) -> None:
-    """Check what the shapes of a model tell of its conversion.
+    """Check the rules of a conversion that depend on the shapes of a model alone.
 
     Raises:
         NeurosimInputError: a layer cannot be converted, or sums could pass their type.
@@ -320,7 +320,7 @@ def calibrate_channels(
 ) -> Calibration:
     """Collect the statistics for schemes with thresholds of channels, for any number of spikes.
 
-    The arguments are those of `convert`.
+    Arguments as in `convert`.
     """
     sample = draw_windows(_enough(coding, tokens, length), windows, length, seed)
     remarks: tuple[str, ...] = ()

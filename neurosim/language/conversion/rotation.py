@@ -31,7 +31,7 @@ class _Stream:
 def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 0) -> tuple[LanguageModel, str]:
     """Return (an equal model along principal axes, "") or (the model itself, why it cannot be rotated).
 
-    The axes are those of the inputs of the readers, each weighted by the gradient of the loss by its input.
+    The axes come from the inputs of the readers, each weighted by the gradient of the loss by its input.
 
     Args:
         windows: [B, T + 1] tokens.

@@ -12,7 +12,7 @@ from .decoder.decoder import Decoder
 from .model import Converted
 from .records import Speed
 
-MAX_SECONDS = 1.0  # that one measurement may take, beside its first steps
+MAX_SECONDS = 1.0  # duration of one measurement, without its first steps
 FIRST = 4  # steps that are not timed
 
 

@@ -26,7 +26,7 @@ Scan = Callable[[LazyState, Inputs, Any, int], Tensor]
 
 
 def _lazily(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
-    """Run the recurrence that its inputs tell. Of RWKV-7, a and b are dense: q and k alone save anything."""
+    """Run the recurrence that the inputs define. In RWKV-7 a and b are dense: only spikes of q and k save work."""
     q, k, v = (inputs[name] for name in "qkv")
     turn = (inputs["a"], inputs["b"]) if "a" in inputs else None
     out: Tensor = lazy_scan(state, q, k, v, inputs.get("g"), inputs.get("beta"), mixer.scale, threads, turn)
@@ -62,7 +62,7 @@ RECURRENCES: Mapping[type, tuple[str, Scan | None]] = {
 
 def recurrence(mixer: Mixer) -> tuple[str, Scan | None]:
     """Return the description of a mixer's recurrence, and its lazy update or None."""
-    return next(found for kind, found in RECURRENCES.items() if isinstance(mixer, kind))
+    return next(entry for kind, entry in RECURRENCES.items() if isinstance(mixer, kind))
 
 
 def record_traffic(model: LanguageModel) -> None:
@@ -74,13 +74,13 @@ def record_traffic(model: LanguageModel) -> None:
 
 def recorded_traffic(model: LanguageModel) -> dict[str, StateTraffic]:
     """Return the traffic since `record_traffic` by mixer, of the kinds whose traffic is known, and stop to record."""
-    found: dict[str, StateTraffic] = {}
+    totals: dict[str, StateTraffic] = {}
     for i, mixer in enumerate(model.mixers()):
         if isinstance(mixer, SpikedMixer):
             if mixer.recorded:
-                found[f"layers.{i}.mixer"] = StateTraffic(*map(sum, zip(*mixer.recorded, strict=True)))
+                totals[f"layers.{i}.mixer"] = StateTraffic(*map(sum, zip(*mixer.recorded, strict=True)))
             mixer.recorded = None
-    return found
+    return totals
 
 
 def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None:
@@ -117,7 +117,7 @@ def _has_qk(mixer: Mixer) -> bool:
 
 def coders(model: LanguageModel) -> dict[str, Coder]:
     """Return the coders of q, k and state by name, of all mixers that have them."""
-    found = {}
+    by_name = {}
     for i, mixer in enumerate(model.mixers()):
         if isinstance(mixer, SpikedMixer):
             inner = mixer.mixer
@@ -126,8 +126,8 @@ def coders(model: LanguageModel) -> dict[str, Coder]:
         for name in ("q", "k", "state"):
             coder = getattr(inner.codes, name)
             if isinstance(coder, Coder):
-                found[f"layers.{i}.mixer.codes.{name}"] = coder
-    return found
+                by_name[f"layers.{i}.mixer.codes.{name}"] = coder
+    return by_name
 
 
 def described(mixer: Mixer) -> str:
@@ -136,7 +136,8 @@ def described(mixer: Mixer) -> str:
     if mixer.codes.q is None:
         return f"{words}, on floats"
     lazily = scan is not None and mixer.codes.state is None
-    return f"{words}, q and k in spikes, updated {'lazily' if lazily else 'densely'}"
+    how = "lazily" if lazily else "densely"
+    return f"{words}, q and k in spikes, updated {how}"
 
 
 def wrap(model: LanguageModel, threads: int) -> None:

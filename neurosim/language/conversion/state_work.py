@@ -1,5 +1,4 @@
-"""Counts of the states of a language model: what their recurrences add, read and change, token by token; and of all
-products of a dense model."""
+"""Counts of work: additions, reads and changes of the states of a language model, and all products of a dense model."""
 
 from __future__ import annotations
 
@@ -38,11 +37,11 @@ def state_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
 @torch.no_grad()
 def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
     """Return the counts of a dense model that reads tokens [B, T]: of every linear layer, and as `state_counts`."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    passes: dict[str, tuple[Tensor, Tensor]] = {}
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
 
     def remember(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        return lambda module, given, out: seen.update({name: (given[0], out)})
+        return lambda module, arguments, out: passes.update({name: (arguments[0], out)})
 
     hooks = [module.register_forward_hook(remember(name)) for name, module in linear.items()]
     try:
@@ -51,7 +50,7 @@ def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
         for hook in hooks:
             hook.remove()
     layers = []
-    for name, pair in seen.items():
+    for name, pair in passes.items():
         x, out = (value.flatten(0, -2)[:, None].cpu().numpy() for value in pair)
         weights = linear[name].weight.T.cpu().numpy()
         stored = sum(p.nbytes for p in linear[name].parameters())
@@ -62,10 +61,10 @@ def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
 
 def uncounted_states(model: LanguageModel) -> tuple[str, ...]:
     """Return a sentence for every state whose recurrence is not counted."""
-    found = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(model))]
+    layers = [(i, *recurrence(mixer)) for i, mixer in enumerate(_mixers(model))]
     return tuple(
         f"layers.{i}.mixer: the work of its {words} is not counted, for it is not of the form S += k v^T"
-        for i, words, scan in found
+        for i, words, scan in layers
         if scan is None
     )
 
@@ -96,6 +95,8 @@ def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> Lay
     every = tokens * whole * width
     lazy = mixer.codes.q is not None and mixer.codes.state is None and not turn
     turned = 2 * every if turn else 0
+    # The delta rule reads the row of k before it adds to it: two operations where S += k v^T has one.
+    row_operations = 2 if delta else 1
     return LayerCounts(
         name=f"{name}.state",
         inputs=2 * whole,
@@ -105,12 +106,12 @@ def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> Lay
         weight_bits=32,
         steps=tokens,
         input_events=written + reading,
-        # Of a state, its outputs are read: V channels a head, not its cells.
+        # Later layers read the outputs of a state, V channels a head, not its cells.
         output_events=tokens * heads * width,
         output_entries=tokens * heads * width,
-        synaptic_operations=((2 if delta else 1) * written + reading) * width + turned,
+        synaptic_operations=(row_operations * written + reading) * width + turned,
         binary_input=False,
-        dense_operations=((2 if delta else 1) * steps + 1) * every + turned,
+        dense_operations=(row_operations * steps + 1) * every + turned,
         membrane_updates=written * width if lazy else every,
         dense_membrane_updates=every,
         state_bytes=4 * whole * width,

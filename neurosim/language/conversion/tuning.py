@@ -149,8 +149,8 @@ def window_loss(model: LanguageModel, teacher: LanguageModel | None, windows: Te
     if teacher is None:
         return F.cross_entropy(logits, windows[:, 1:].flatten())
     with torch.no_grad():
-        wanted = teacher(windows[:, :-1])[0].flatten(0, 1).log_softmax(-1)
-    return F.kl_div(logits.log_softmax(-1), wanted, reduction="batchmean", log_target=True)
+        targets = teacher(windows[:, :-1])[0].flatten(0, 1).log_softmax(-1)
+    return F.kl_div(logits.log_softmax(-1), targets, reduction="batchmean", log_target=True)
 
 
 class _Logs:

@@ -15,7 +15,7 @@ READERS: dict[str, CheckpointReader] = FLA | HYBRIDS | LLAMA | MAMBA | RWKV
 
 
 def reader_of(kind: str, source: CheckpointConfig, where: str) -> CheckpointReader:
-    """Return the reader of a model type; of two layouts of one type, that of the tensors.
+    """Return the reader of a model type; where a type has two layouts, the one that fits the tensors.
 
     Raises:
         NeurosimInputError: an unknown model type.

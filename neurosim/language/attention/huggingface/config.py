@@ -130,15 +130,15 @@ class CheckpointConfig:
         return {name: read[type(default)](name, default) for name, default in defaults.items()}
 
     def layers(self, name: str = "num_hidden_layers") -> int:
-        """Return the number of layers, which must be that of the tensors.
+        """Return the number of layers, which must agree with the tensors.
 
         Raises:
             NeurosimInputError: it is not.
         """
         count = self.integer(name)
         if self.names:
-            found = 1 + max(layer_numbers(self.names), default=-1)
-            require(count == found, self.prefix + name, f"must be {found}, the layers that have tensors", count)
+            stored = 1 + max(layer_numbers(self.names), default=-1)
+            require(count == stored, self.prefix + name, f"must be {stored}, the layers that have tensors", count)
         else:
             require(count <= 10_000, self.prefix + name, "must be at most 10000", count)
         return count

@@ -42,7 +42,7 @@ def _attention(spec: CheckpointConfig, plain: bool) -> MixerSpec:
 def _hybrid(source: CheckpointConfig, count: int, plain: bool = False) -> dict[int, MixerSpec]:
     """Return the layers of softmax attention, from one table of `attn` or several."""
     specs = source.get("attn", [])
-    found: dict[int, MixerSpec] = {}
+    mixers: dict[int, MixerSpec] = {}
     rule = "must be a table or a list of tables"
     require(isinstance(specs, Mapping | list), "attn", rule, specs)
     for table in [specs] if isinstance(specs, Mapping) else specs:
@@ -54,10 +54,10 @@ def _hybrid(source: CheckpointConfig, count: int, plain: bool = False) -> dict[i
         layers: Any = spec.get("layers")
         require(isinstance(layers, list), "attn.layers", "must be a list of layers", layers)
         for i in layers:
-            holds = type(i) is int and 0 <= i < count and i not in found
+            holds = type(i) is int and 0 <= i < count and i not in mixers
             require(holds, "attn.layers", f"must be different layers of 0 to {count - 1}", i)
-            found[i] = _attention(spec, plain)
-    return found
+            mixers[i] = _attention(spec, plain)
+    return mixers
 
 
 def _model(source: CheckpointConfig, layers: Iterable[MixerSpec], mlp: str, eps: float, **more: Any) -> LanguageConfig:
@@ -374,5 +374,5 @@ FLA: dict[str, CheckpointReader] = {
     "retnet": _reader("retention", _retnet, parts=NORMED),
     "rwkv7": _reader("rwkv7", _rwkv7, _rwkv_stack, block=RWKV),
 }
-# Its model type is that of the RWKV project's own layout, too.
+# The RWKV project's own layout has the same model type.
 FLA_RWKV6 = _reader("rwkv6", _rwkv6, _rwkv6_stack, block=RWKV, parts={"bonus": "u"}, change=change_fla_rwkv6)

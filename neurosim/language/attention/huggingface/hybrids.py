@@ -84,7 +84,7 @@ def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
 
 def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Cut the tensors that hold several projections; norms but those of outputs have weights about 0 there."""
-    found: Tensors = {}
+    changed: Tensors = {}
     for name, value in tensors.items():
         path = name.split(".")
         part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
@@ -99,21 +99,21 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
                 sizes = [shares] * 2
             names = "qkvg" if part == "in_proj_qkvz" else "ba"
             parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
-            found |= {f"{place}.{n}_proj.weight": p.flatten(0, 1) for n, p in zip(names, parts, strict=True)}
+            changed |= {f"{place}.{n}_proj.weight": p.flatten(0, 1) for n, p in zip(names, parts, strict=True)}
         elif part == "conv1d":
             keys = options["num_heads"] * options["head_dim"]
             parts = value.tensor_split([keys, 2 * keys])
-            found |= {f"{place}.{n}_conv1d.weight": p for n, p in zip("qkv", parts, strict=True)}
+            changed |= {f"{place}.{n}_conv1d.weight": p for n, p in zip("qkv", parts, strict=True)}
         elif part == "q_proj":
             queries, gates = value.unflatten(0, (options["num_heads"], 2, -1)).unbind(1)
-            found |= {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
+            changed |= {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
         elif part in ("norm", "out_proj"):
-            found[f"{place}.{'o_norm' if part == 'norm' else 'o_proj'}.weight"] = value
+            changed[f"{place}.{'o_norm' if part == 'norm' else 'o_proj'}.weight"] = value
         elif part in ("q_norm", "k_norm") or path[-2:] in (["norm", "weight"], ["mlp_norm", "weight"]):
-            found[name] = value.float() + 1
+            changed[name] = value.float() + 1
         else:
-            found[_expert(name, {"gate": "router", "shared_expert": "shared"})] = value
-    return found
+            changed[_expert(name, {"gate": "router", "shared_expert": "shared"})] = value
+    return changed
 
 
 def _expert(name: str, parts: dict[str, str], inside: dict[str, str] | None = None) -> str:
@@ -214,23 +214,23 @@ _LOW_RANK = {"f_a_proj": "f_proj.0", "f_b_proj": "f_proj.1", "g_a_proj": "g_proj
 
 
 def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
-    found: Tensors = {}
+    changed: Tensors = {}
     for name, value in tensors.items():
         path = name.split(".")
         part = path[3] if len(path) > 3 and path[2] == "mixer" else ""
         place = ".".join(path[:3])
         if part in _LOW_RANK:
-            found[f"{place}.{_LOW_RANK[part]}.weight"] = value
+            changed[f"{place}.{_LOW_RANK[part]}.weight"] = value
             if part == "g_b_proj":  # without a bias there
-                found[f"{place}.g_proj.1.bias"] = torch.zeros(len(value), device=value.device)
+                changed[f"{place}.g_proj.1.bias"] = torch.zeros(len(value), device=value.device)
         elif part == "A_log":
-            found[name] = value.flatten()
+            changed[name] = value.flatten()
         elif name.endswith("gate.e_score_correction_bias"):
-            found[f"{place}.router.bias"] = value
+            changed[f"{place}.router.bias"] = value
         else:
             inside = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
-            found[_expert(name, {"gate": "router", "shared_experts": "shared"}, inside)] = value
-    return found
+            changed[_expert(name, {"gate": "router", "shared_experts": "shared"}, inside)] = value
+    return changed
 
 
 HYBRIDS: dict[str, CheckpointReader] = {

@@ -47,22 +47,22 @@ def activation(source: CheckpointConfig, name: str = "hidden_act", default: str 
         NeurosimInputError: it is another one.
     """
     names = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu", "gelu_new": "gelu", "relu": "relu"}
-    given = source.word(name, default)
-    require(given in names, name, f"must be one of {', '.join(names)}", given)
-    return names[given]
+    word = source.word(name, default)
+    require(word in names, name, f"must be one of {', '.join(names)}", word)
+    return names[word]
 
 
 def positions(source: CheckpointConfig, head: int) -> Options:
     """Return the options of rotary positions, from `rope_parameters` or `rope_theta` and `rope_scaling`."""
-    given = (
+    entries = (
         source.table("rope_parameters") or source.table("rope_scaling") or CheckpointConfig({}, prefix="rope_scaling.")
     )
-    theta = given.number("rope_theta", source.number("rope_theta", 10000.0))
+    theta = entries.number("rope_theta", source.number("rope_theta", 10000.0))
     require(1 < theta < 1e15, "rope_theta", "must be > 1 and < 1e15", theta)
-    share = given.number("partial_rotary_factor", source.number("partial_rotary_factor", 1.0))
+    share = entries.number("partial_rotary_factor", source.number("partial_rotary_factor", 1.0))
     require(0 <= share <= 1, "partial_rotary_factor", "must be 0 to 1", share)
     known = {"rope_theta", "partial_rotary_factor"}
-    scaling: dict[str, object] = {k: v for k, v in given.config.items() if k not in known and v is not None}
+    scaling: dict[str, object] = {k: v for k, v in entries.config.items() if k not in known and v is not None}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     length = "original_max_position_embeddings"
     own = source.maybe(source.integer, length)
@@ -149,7 +149,7 @@ def _config(source: CheckpointConfig, family: Family) -> LanguageConfig:
 
 def _split(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Cut the tensors that hold q, k and v, and the gate and its values."""
-    found: Tensors = {}
+    parts: Tensors = {}
     options: Mapping[str, Any] = config.layers[0].options
     queries, keys = (options[name] * options["head_dim"] for name in ("num_heads", "num_kv_heads"))
     cuts: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
@@ -161,10 +161,10 @@ def _split(tensors: Tensors, config: LanguageConfig) -> Tensors:
         if part in cuts:
             names, places = cuts[part]
             for own, piece in zip(names, value.tensor_split(places), strict=True):
-                found[name.replace(part, own)] = piece
+                parts[name.replace(part, own)] = piece
         else:
-            found[name] = value
-    return found
+            parts[name] = value
+    return parts
 
 
 BLOCK = {"norm": "input_layernorm", "mixer": "self_attn", "mlp_norm": "post_attention_layernorm", "mlp": "mlp"}

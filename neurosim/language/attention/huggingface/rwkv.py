@@ -23,7 +23,7 @@ DIVISOR = 8  # of the heads' outputs before their norm, whose eps is 1e-5
 
 
 def _shape(source: CheckpointConfig, ending: str, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of the tensor of layer 0 whose name ends so, which must have so many axes."""
+    """Return the shape of the tensor of layer 0 whose name ends in `part`, and check its number of axes."""
     names = [n for n in source.shapes if n.endswith(ending) and (".0." in n or n.endswith("emb.weight"))]
     shape = source.shapes[names[0]] if names else ()
     require(len(shape) == dimensions, f"tensor '..{ending}'", f"must be there, with {dimensions} axes", list(shape))
@@ -32,8 +32,8 @@ def _shape(source: CheckpointConfig, ending: str, dimensions: int) -> tuple[int,
 
 def _agrees(source: CheckpointConfig, name: str, value: int) -> None:
     """Raise if the config gives another number than the tensors."""
-    given = source.maybe(source.integer, name)
-    require(given in (None, value), name, f"must be {value}, as in the tensors", given)
+    stated = source.maybe(source.integer, name)
+    require(stated in (None, value), name, f"must be {value}, as in the tensors", stated)
 
 
 def _options(source: CheckpointConfig, version: int, part: str) -> Options:
@@ -69,37 +69,37 @@ def _folder(source: CheckpointConfig, version: int) -> LanguageConfig:
 
 def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Turn the mixes and low-rank maps of RWKV-5 and 6 into ours."""
-    found: Tensors = {}
+    changed: Tensors = {}
     for name, value in tensors.items():
         path = name.rpartition(".")[0]
         part = name.rpartition(".")[2]
         inside = ".mixer" in name or ".mlp" in name
         if inside and part.startswith("time_mix_"):
-            found[f"{path}.x_{part[9]}"] = 1 - value.float().flatten()  # theirs is the share of the token itself
+            changed[f"{path}.x_{part[9]}"] = 1 - value.float().flatten()  # theirs is the share of the token itself
         elif inside and part in ("time_maa_w1", "time_decay_w1"):
-            found[f"{path}.{'mix_in' if 'maa' in part else 'w_lora.lora.0'}.weight"] = value.T
+            changed[f"{path}.{'mix_in' if 'maa' in part else 'w_lora.lora.0'}.weight"] = value.T
         elif inside and part == "time_maa_w2":
-            found |= {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
+            changed |= {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
         elif inside and part == "time_decay_w2":
-            found[f"{path}.w_lora.lora.2.weight"] = value.T
+            changed[f"{path}.w_lora.lora.2.weight"] = value.T
         elif inside and part.startswith("time_maa_"):
-            found[f"{path}.x_{part[9:]}"] = value.flatten()
+            changed[f"{path}.x_{part[9:]}"] = value.flatten()
         elif inside and part == "time_decay":
             whole = f"{path}.time_decay_w1" in tensors
             shape = tensors[f"{path}.time_faaaa"].shape
             if whole:
-                found[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = value.flatten()
+                changed[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = value.flatten()
             else:
-                found[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = _as(value, shape)
+                changed[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = _as(value, shape)
         elif inside and part == "time_faaaa":
-            found[f"{path}.u"] = value
+            changed[f"{path}.u"] = value
         else:
-            found[name] = value
-    return found
+            changed[name] = value
+    return changed
 
 
 def _as(value: Tensor, shape: Any) -> Tensor:
-    """Return values in a shape, or as they are where they are not so many (the error is then of their shape)."""
+    """Return values in a shape, or unchanged where the sizes differ: `match_tensors` then reports their shape."""
     if value.numel() == shape.numel():
         return value.reshape(shape)
     return value
@@ -128,8 +128,8 @@ def _seven(source: CheckpointConfig) -> tuple[str, Options]:
     ranks = {"decay": "w1", "a": "a1", "gate": "g1", "v": "v1"}
     options: Options = {"head_dim": heads[1], "l2_norm_eps": 1e-24, "norm_eps": 64e-5 / heads[1]}
     for name, part in ranks.items():
-        found = [shape for n, shape in source.shapes.items() if n.endswith(f"att.{part}") and len(shape) == 2]
-        options[f"{name}_low_rank_dim"] = found[-1][1] if found else 1
+        shapes = [shape for n, shape in source.shapes.items() if n.endswith(f"att.{part}") and len(shape) == 2]
+        options[f"{name}_low_rank_dim"] = shapes[-1][1] if shapes else 1
     require(heads[0] * heads[1] == width, "tensor '..att.r_k'", f"must have {width} values", list(heads))
     return "rwkv7", options
 
@@ -164,22 +164,22 @@ def _change_pth(tensors: Tensors, config: LanguageConfig) -> Tensors:
     """Turn the tensors of a `.pth` file into ours."""
     if config.layers[0].kind != "rwkv7":
         return _change(tensors, config)
-    found: Tensors = {}
+    changed: Tensors = {}
     for name, value in tensors.items():
         path = name.rpartition(".")[0]
         part = name.rpartition(".")[2]
         if ".mixer" in name and len(part) == 2 and part[0] in "wavg" and part[1] in "012":
             place = {"0": "2.bias", "1": "0.weight", "2": "2.weight"}[part[1]]
             if part[1] == "0":
-                found[f"{path}.{part[0]}_lora.lora.{place}"] = value.flatten()
+                changed[f"{path}.{part[0]}_lora.lora.{place}"] = value.flatten()
             else:
-                found[f"{path}.{part[0]}_lora.lora.{place}"] = value.T
+                changed[f"{path}.{part[0]}_lora.lora.{place}"] = value.T
         elif (".mixer" in name and part in ("k_k", "k_a")) or (".mlp" in name and part == "x_k"):
-            found[name] = value.flatten()
+            changed[name] = value.flatten()
         else:
-            found[name] = value
+            changed[name] = value
     # Layer 0 gives the values that the others mix in; files hold maps there that nothing uses.
-    return {n: v for n, v in found.items() if not n.startswith("layers.0.mixer.v_lora")}
+    return {n: v for n, v in changed.items() if not n.startswith("layers.0.mixer.v_lora")}
 
 
 PTH = CheckpointReader(_pth, "", OUTER, PTH_BLOCK, PROJECTIONS, change=_change_pth, layers="blocks")
@@ -193,22 +193,22 @@ def change_fla_rwkv6(tensors: Tensors, config: LanguageConfig) -> Tensors:
 
     Ours are in the order of `RWKV6.mixes`.
     """
-    found: Tensors = {}
+    changed: Tensors = {}
     for name, value in tensors.items():
         path, _, part = name.partition(".x_proj.")
         if part == "0.linear.weight":
             parts = dict(zip(_RWKV6_ORDER, value.chunk(len(_RWKV6_ORDER)), strict=True))
-            found[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
+            changed[f"{path}.mix_in.weight"] = torch.cat([parts[mix] for mix in RWKV6.mixes])
         elif part == "0.mu":
-            found[f"{path}.x_x"] = value
+            changed[f"{path}.x_x"] = value
         elif part == "2.weight":
             parts = dict(zip(_RWKV6_ORDER, value.unflatten(1, (len(_RWKV6_ORDER), -1)).unbind(1), strict=True))
-            found |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
+            changed |= {f"{path}.mix_out.{i}.weight": parts[mix] for i, mix in enumerate(RWKV6.mixes)}
         elif name.endswith(".x_bias"):
-            found |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
+            changed |= {f"{name[:-7]}.x_{mix}": row for mix, row in zip(_RWKV6_ORDER, value, strict=True)}
         elif name.endswith((".key.mu", ".receptance.mu")):
             path, layer, _ = name.rsplit(".", 2)
-            found[f"{path}.x_{layer[0]}"] = value
+            changed[f"{path}.x_{layer[0]}"] = value
         else:
-            found[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
-    return found
+            changed[name.replace(".linear.weight", ".weight").replace(".w_proj.linear.", ".w_lora.")] = value
+    return changed

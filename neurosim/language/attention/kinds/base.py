@@ -92,7 +92,7 @@ class Mixer(nn.Module, ABC):
         self.build()
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what a copy of the layer takes over: not the loss of a pass, whose graph cannot be copied."""
+        """Return the attributes of a copy, without the loss of a pass: its graph cannot be copied."""
         return self.__dict__ | {"auxiliary": None}
 
     def name(self, option: str) -> str:
@@ -105,7 +105,7 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def initial(self, x: Tensor) -> State:
-        """The state before the first token, for the batch, type and device of x [B, T, D]."""
+        """Return the state before the first token, for the batch, type and device of x [B, T, D]."""
 
     @abstractmethod
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -117,7 +117,7 @@ class Mixer(nn.Module, ABC):
 
         Args:
             memory: [B, H, K, V], or as the kind says.
-            inputs: those of `project` without the time axis.
+            inputs: the inputs that `project` returns, without the time axis.
         """
 
     @abstractmethod

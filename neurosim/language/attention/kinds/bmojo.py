@@ -17,7 +17,7 @@ from .nested import best_so_far, initial_inside, run_inside
 from .rotary import rotary
 from .softmax import CachedAttention
 
-EMPTY = -1.0  # innovation of a slot without a token; that of a token is at least 0
+EMPTY = -1.0  # innovation of a slot without a token; a token's innovation is at least 0
 
 
 @leaf
@@ -116,13 +116,13 @@ class BMojo(CachedAttention):
         scores = surprise[:, :, 0, 0].masked_fill(competed, EMPTY)
         ends = now[:, 0] - w + 1
         best = best_so_far(scores, ends.clamp(min=slots), slots) & (scores > EMPTY)[:, None]
-        seen = [recent | best, old.expand(len(known), -1, -1)]
+        masks = [recent | best, old.expand(len(known), -1, -1)]
         keys, values = (
             torch.cat(parts, 1).movedim(1, 2)
             for parts in zip(own.split(self.k_size, -1), faded.split(self.k_size, -1), strict=True)
         )
         scored = inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5
-        both = torch.cat(seen if self.fading is not None else [seen[0], torch.zeros_like(seen[1])], -1)
+        both = torch.cat(masks if self.fading is not None else [masks[0], torch.zeros_like(masks[1])], -1)
         out = scored.masked_fill(~both[:, None], -torch.inf).softmax(-1) @ values
         return self._kept(known, best[:, -1]), out.movedim(2, 1)
 
@@ -133,11 +133,11 @@ class BMojo(CachedAttention):
         if not slots:
             return recent
         order = best.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :slots]
-        chosen = known.gather(1, order[..., None, None].expand(-1, -1, *known.shape[2:]))
+        surprising = known.gather(1, order[..., None, None].expand(-1, -1, *known.shape[2:]))
         empty = ~best.gather(1, order)
-        chosen = chosen.masked_fill(empty[..., None, None], 0.0)
-        score = chosen[..., -1:].masked_fill(empty[..., None, None], EMPTY)
-        return torch.cat([torch.cat([chosen[..., :-1], score], -1), recent], 1)
+        surprising = surprising.masked_fill(empty[..., None, None], 0.0)
+        score = surprising[..., -1:].masked_fill(empty[..., None, None], EMPTY)
+        return torch.cat([torch.cat([surprising[..., :-1], score], -1), recent], 1)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return self.o_proj(out.flatten(-2))

@@ -66,10 +66,10 @@ def delta(
     length = q.shape[1]
     q, k, v, beta = (_cut(x, chunk) for x in (q, k, v, beta[..., None]))
     decay = _Decay.of(g, chunk)
-    seen, reader = (decay, k) if p is None else (_Decay.of(g, chunk, before=True), _cut(p, chunk))
-    system = beta * seen.pairs(reader, k, strict=True)
+    read_decay, reader = (decay, k) if p is None else (_Decay.of(g, chunk, before=True), _cut(p, chunk))
+    system = beta * read_decay.pairs(reader, k, strict=True)
     # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, as S is known only in the loop.
-    solved = _solve(system, beta * torch.cat([v, -seen.from_start(reader)], -1))
+    solved = _solve(system, beta * torch.cat([v, -read_decay.from_start(reader)], -1))
     state, states, updates = _corrected(state, decay, solved, v.shape[-1], decay.to_end(k).mT)
     o = decay.from_start(q) @ states + decay.pairs(q, k) @ updates
     return state, _join(o, length)
@@ -149,12 +149,12 @@ def _corrected(
         solved: free, of `width` columns, and seen, side by side.
     """
     free = solved[..., :width]
-    seen = solved[..., width:]
+    correction = solved[..., width:]
     states = []
     updates = []
     for n in range(free.shape[2]):
         states.append(state)
-        updates.append(free[:, :, n] + seen[:, :, n] @ state)
+        updates.append(free[:, :, n] + correction[:, :, n] @ state)
         state = decay.apply(state, n)
         state = (state if new is None else state + new[:, :, n]) + out[:, :, n] @ updates[-1]
     return state, torch.stack(states, 2), torch.stack(updates, 2)

@@ -19,7 +19,7 @@ class Comba(HeadedMixer):
 
     The state that is corrected is the one before the decay: its transition is e^g I - beta k p^T, "scalar plus low
     rank". b = sigmoid(decay) and d = D are weights of each head of k. From a key k' that is not normalised yet, k =
-    norm(k') and q = norm(q' - d b k'). The decay g is that of `GatedDeltaNet`, the output gate a sigmoid.
+    norm(k') and q = norm(q' - d b k'). The decay g is as in `GatedDeltaNet`, the output gate a sigmoid.
 
     Args:
         use_inner_decay: learn b; without it 1.

@@ -233,7 +233,7 @@ class KDA(DeltaMixer, HeadedMixer):
         self.f_proj = low_rank(self.width, self.v_size, self.heads * self.k_size)
         self.b_proj = linear(self.width, self.heads)
         self.make_decay(self.k_size)
-        # The plain W_g is replaced, not left out: a seed's first weights depend on what is drawn before them.
+        # Replace the plain W_g only after it was drawn: the first weights of a seed depend on all earlier draws.
         self.output()
         self.g_proj = low_rank(self.width, self.v_size, self.heads * self.v_size, True)
 

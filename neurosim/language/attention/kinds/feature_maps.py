@@ -22,7 +22,7 @@ class FeatureMap(nn.Module):
     """[.., width] to [.., features].
 
     Attributes:
-        is_query: the map of queries, which may differ from that of keys.
+        is_query: true for the map of queries, which may differ from the map of keys.
     """
 
     features: int

@@ -83,8 +83,10 @@ class SeqBoat(Mixer):
         p = (u * (-self.log_temperature).exp()).softmax(-1)
         active = p[..., 1] > p[..., 0]
         q, k, v, r = (x.new_zeros(*x.shape[:2], n) for n in (self.k_size, self.k_size, self.v_size, self.v_size))
-        found = self.unit(x[active], s[active])
-        q, k, v, r = (zeros.masked_scatter(active[..., None], f) for zeros, f in zip((q, k, v, r), found, strict=True))
+        projected = self.unit(x[active], s[active])
+        q, k, v, r = (
+            zeros.masked_scatter(active[..., None], f) for zeros, f in zip((q, k, v, r), projected, strict=True)
+        )
         return {"q": q, "k": k, "v": v, "r": r, "active": active, "share": p[..., 1:], "h": h}, after
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -110,10 +112,10 @@ class SeqBoat(Mixer):
         keys, values, there = known.split([self.k_size, self.v_size, 1], -1)
         i = torch.arange(most, device=q.device)[:, None]
         j = torch.arange(slots + most, device=q.device)
-        seen = (j > i) & (j <= i + slots) & (there[..., 0] != 0)[:, None]
-        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~seen, torch.finfo(q.dtype).min)
-        found = scores.softmax(-1) @ values
-        out = torch.zeros_like(inputs["v"]).scatter(1, order[..., None].expand(-1, -1, self.v_size), found)
+        visible = (j > i) & (j <= i + slots) & (there[..., 0] != 0)[:, None]
+        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, torch.finfo(q.dtype).min)
+        mixed = scores.softmax(-1) @ values
+        out = torch.zeros_like(inputs["v"]).scatter(1, order[..., None].expand(-1, -1, self.v_size), mixed)
         last = sizes[:, None] + torch.arange(slots, device=q.device)
         return known.gather(1, last[..., None].expand(-1, -1, known.shape[-1])), out * active[..., None]
 
@@ -140,7 +142,7 @@ def dilated(y: Tensor, tail: Tensor, weights: Tensor, step: int) -> tuple[Tensor
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TCNCA(CachedAttention):
-    """An attention unit behind dilated convolutions, in place of the averages of MEGA (Sommer et al. 2023, 2312.05605).
+    """Attention unit behind dilated convolutions, which replace the averages of MEGA (Sommer et al. 2023, 2312.05605).
 
         y_0 = x,  y_{l+1} = y_l + silu(conv_l y_l),  conv_l each channel on its own, causal, dilated by b^l
         y = W (attention over the last window_size tokens, of q, k from y and v from x) r

@@ -102,9 +102,9 @@ class HAX(Mixer):
         return inputs, {PREFIX + name: value for name, value in after.items()} | {"sums": sums[:, -1]}
 
     def _ranking_loss(self, q: Tensor, k: Tensor, scores: Tensor) -> Tensor:
-        """Cross entropy of the order of every two scores [B, T] against that of the attention of later queries."""
-        wanted = (q @ k.mT * self.key_dim**-0.5).sigmoid().tril().sum(1)
-        above = (wanted[:, :, None] > wanted[:, None]).to(q.dtype)
+        """Return the cross entropy of the order of every two scores [B, T], by the attention of later queries."""
+        attention = (q @ k.mT * self.key_dim**-0.5).sigmoid().tril().sum(1)
+        above = (attention[:, :, None] > attention[:, None]).to(q.dtype)
         return F.binary_cross_entropy_with_logits(scores[:, :, None] - scores[:, None], above)
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -120,14 +120,14 @@ class HAX(Mixer):
         now = torch.arange(memory.shape[1], known.shape[1], device=q.device)
         then = torch.arange(known.shape[1], device=q.device)
         past = then <= now[:, None]
-        seen = (then == now[:, None]).expand(len(q), -1, -1)
+        visible = (then == now[:, None]).expand(len(q), -1, -1)
         if self.hashed:
             same = (bucket == buckets.mT) & past
             later = same.to(torch.int32).flip(-1).cumsum(-1).flip(-1)  # of the bucket, from each on, itself among them
-            seen = seen | (same & (later <= self.chosen))
+            visible = visible | (same & (later <= self.chosen))
         if self.scored:
-            seen = seen | best_so_far(scores[..., 0], now + 1, self.chosen)
-        weights = (q @ keys.mT * self.key_dim**-0.5).masked_fill(~seen, -torch.inf).softmax(-1)
+            visible = visible | best_so_far(scores[..., 0], now + 1, self.chosen)
+        weights = (q @ keys.mT * self.key_dim**-0.5).masked_fill(~visible, -torch.inf).softmax(-1)
         return known, weights @ values
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:

@@ -102,8 +102,8 @@ class HippoSSM(Mixer):
         reads = torch.einsum("di,tdij->tdj", self.C, flow[1:])
         for part in u.split(size, 1):
             n = part.shape[1]
-            seen = torch.einsum("tdj,bdj->btd", reads[:n], memory)
-            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + seen + self.D * part)
+            recalled = torch.einsum("tdj,bdj->btd", reads[:n], memory)
+            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + recalled + self.D * part)
             memory = torch.einsum("dij,bdj->bdi", flow[n], memory) + torch.einsum(
                 "btd,tdi->bdi", part, responses[:n].flip(0)
             )

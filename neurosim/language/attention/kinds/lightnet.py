@@ -122,10 +122,10 @@ class LightNet2D(nn.Module):
         """Return sum_axes T x."""
         if self.reach is None or self.gain is None:
             return torch.zeros_like(x)
-        found = torch.zeros_like(x)
+        sums = torch.zeros_like(x)
         for axis, (reach, gain) in enumerate(zip(self.reach, self.gain, strict=True), 1):
             place = torch.arange(x.shape[axis], device=x.device)
             apart = (place[:, None] - place).abs()[..., None]
             mixing = gain * (F.logsigmoid(reach) * apart).exp()
-            found = found + torch.einsum("ijc,bjnc->binc", mixing, x.transpose(1, axis)).transpose(1, axis)
-        return found
+            sums = sums + torch.einsum("ijc,bjnc->binc", mixing, x.transpose(1, axis)).transpose(1, axis)
+        return sums

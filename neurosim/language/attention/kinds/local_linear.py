@@ -85,6 +85,6 @@ class LocalLinearAttention(SoftmaxAttention):
         q = q.movedim(1, 2)
         now = torch.arange(known.shape[1] - q.shape[2], known.shape[1], device=q.device)[:, None]
         then = torch.arange(known.shape[1], device=q.device)
-        seen = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
-        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~seen, -torch.inf)
+        visible = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
         return local_linear(scores, q, keys, values, F.softplus(self.ridge_param)[:, None, None]).movedim(2, 1)

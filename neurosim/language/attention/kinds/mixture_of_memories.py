@@ -44,11 +44,11 @@ class Packing:
             rank = rank.unflatten(1, index.shape[1:]).clone()
             rank[..., :unordered] = _unordered_rank(index[..., :unordered])
             rank = rank.flatten(1)
-        chosen = index.flatten(1)[:, None] == torch.arange(count, device=index.device)[:, None]
-        self.sizes = chosen.sum(-1)
+        routed = index.flatten(1)[:, None] == torch.arange(count, device=index.device)[:, None]
+        self.sizes = routed.sum(-1)
         length = int(self.sizes.max())
         last = rank.max() + 1
-        self.source = torch.where(chosen, rank[:, None], last).argsort(dim=-1, stable=True)[..., :length]
+        self.source = torch.where(routed, rank[:, None], last).argsort(dim=-1, stable=True)[..., :length]
         self.valid = torch.arange(length, device=index.device) < self.sizes[..., None]
 
     def pack(self, x: Tensor) -> Tensor:
@@ -174,9 +174,9 @@ class MoM(RoutedMixer):
         num_memories: number of memories beside the shared one.
         shared_mem: add a memory that sees every token.
         single_kv_proj: one projection of keys and values for all memories.
-        library_order: where many tokens come at once, order those of a memory by `torch.argsort`, which is not stable,
+        library_order: where many tokens come at once, order the tokens of a memory by unstable `torch.argsort`,
             as flash-linear-attention 0.6.0 does: a token may then see later ones. Gives its numbers exactly, but
-            depends on torch and processor. Without it, and for one token at a time, the order is that of time.
+            depends on torch and processor. Without it, and for one token at a time, tokens stay in order of time.
         conv_size, conv_bias: see `DeltaNet`.
     """
 

@@ -41,7 +41,7 @@ class NewtonMixer(Mixer):
         """Return the states [.., units, n] after a token from those before it and its inputs [.., units, gates]."""
 
     def start(self, gates: int, weights: int) -> None:
-        """Make the projections of so many gates a unit, and so many recurrent weights."""
+        """Make the projections for `gates` gates a unit, and the recurrent weights."""
         check_fields(self, {"units": "> 0"})
         if self.rounds is not None:
             check_fields(self, {"rounds": "> 0"})

@@ -14,7 +14,7 @@ from .base import Inputs, Shared, State, decayed, read
 from .modules import divide, linear, split_heads
 from .qkv import GatedMixer, QKVMixer
 
-DIRECT = 4.0  # first bias of the transition gates: they let .98 of a state pass
+DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 of a state
 ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
 
 
@@ -54,7 +54,7 @@ class PLSTM(QKVMixer, GatedMixer):
         return inputs | {"source": source.sigmoid(), "mark": mark.sigmoid()}, tails
 
     def own(self, inputs: Inputs) -> Tensor:
-        """Return d (q . k) v [.., H, V], what a token adds to its own output."""
+        """Return d (q . k) v [.., H, V], the share of a token in its own output."""
         return ((inputs["q"] * inputs["k"]).sum(-1) * self.direct)[..., None] * inputs["v"]
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class PLSTM(QKVMixer, GatedMixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q = inputs["mark"][..., None] * inputs["q"]
         k = inputs["source"][..., None] * inputs["k"]
-        # Each token reads what the one before it left: the queries go one token back.
+        # A token reads the state before its own update: shift the queries back by one token.
         later = torch.cat([q[:, 1:], torch.zeros_like(q[:, :1])], 1)
         after, out = chunks.additive(later, k, inputs["v"], memory, inputs["g"], self.chunk)
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
@@ -104,8 +104,8 @@ def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, m
     state = v.new_zeros(*shape[:-2], 2, shape[-2] * shape[-1])
     outputs = []
     for n in range(len(q)):
-        right, down, seen = (ways[n] @ state).unbind(-2)
-        outputs.append((q[n][..., None, :] @ seen.view(shape))[..., 0, :])
+        right, down, own = (ways[n] @ state).unbind(-2)
+        outputs.append((q[n][..., None, :] @ own.view(shape))[..., 0, :])
         new = (k[n][..., None] * v[n][..., None, :]).flatten(-2)
         right = right + source[n][..., :1] * new
         down = down + source[n][..., 1:] * new
@@ -173,7 +173,7 @@ class PLSTM2D(nn.Module):
         self.gates = lookup(MODES, mode, "PLSTM2D.mode")
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(width, width) for _ in range(4))
         self.edge_proj = linear(width, 4 * num_heads * 5, True)
-        # Gates begin the same at every place: first what passes straight on, then what is let in or turned aside.
+        # Gates begin the same at every position: first the straight edges, then the inputs and the turns.
         nn.init.zeros_(self.edge_proj.weight)
         with torch.no_grad():
             first = self.edge_proj.bias.zero_().view(4, num_heads, 5)
@@ -197,6 +197,6 @@ class PLSTM2D(nn.Module):
             torch.cat([part.flip(axes) for part, axes in zip(same, flips, strict=True)])
             for same in zip(*each, strict=True)
         )
-        for found, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True):
-            out = out + found.flip(axes) / len(flips)
+        for flipped, axes in zip(over_grid(*parts).chunk(len(flips)), flips, strict=True):
+            out = out + flipped.flip(axes) / len(flips)
         return self.o_proj(self.norm(out).flatten(-2))

@@ -32,7 +32,7 @@ class QKVMixer(Mixer):
     extra_columns = 0
 
     def project_qkv(self, q: int, k: int, v: int) -> None:
-        """Make the three projections of x, to so many channels."""
+        """Make the projections of x to queries, keys and values."""
         self.q_proj, self.k_proj, self.v_proj = (linear(self.width, channels) for channels in (q, k, v))
 
     def group_queries(self, num_heads: int, num_kv_heads: int | None, key_dim: int, value_dim: int) -> None:
@@ -71,7 +71,7 @@ class QKVMixer(Mixer):
                 setattr(self, f"{name}_conv1d", ShortConv(channels, self.conv_size, self.conv_bias, act))
 
     def convolved(self, x: Tensor, state: State, default: str = "identity") -> tuple[list[Tensor], State]:
-        """The projections of x through their convolutions or, without these, the activation `default`."""
+        """Return the projections of x through their convolutions or, without these, the activation `default`."""
         values = []
         tails = {}
         for name in self.conv_names:

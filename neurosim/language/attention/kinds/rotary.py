@@ -59,7 +59,7 @@ class Rotary:
 
 
 def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = None) -> Rotary:
-    """Return the angles of so many channels (the last of an odd number stays), scaled by the entries of `rope_scaling`.
+    """Return the angles of `channels` channels (an odd last one stays), scaled by the entries of `rope_scaling`.
 
     Raises:
         NeurosimInputError: an unknown scaling, or an entry that is missing, unknown or breaks its rule.
@@ -67,63 +67,63 @@ def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = Non
     require(
         channels <= MAX_CHANNELS, "rotary positions", f"must turn at most {MAX_CHANNELS} channels of a head", channels
     )
-    given = dict(scaling or {})
-    name = str(given.pop("rope_type", given.pop("type", "default")))
-    given.pop("type", None)
+    entries = dict(scaling or {})
+    name = str(entries.pop("rope_type", entries.pop("type", "default")))
+    entries.pop("type", None)
     rates = [theta ** (-2 * i / (channels - channels % 2)) for i in range(channels // 2)]
     make, known = lookup(SCALINGS, name, "rope_scaling: rope_type")
-    for entry in given:
+    for entry in entries:
         lookup(dict.fromkeys(known), entry, f"rope_scaling: entry of '{name}'")
-    return make(rates, theta, given)
+    return make(rates, theta, entries)
 
 
-def _number(given: Settings, name: str, default: float | None = None) -> float:
-    value = given.get(name)
+def _number(entries: Settings, name: str, default: float | None = None) -> float:
+    value = entries.get(name)
     value = default if value is None else value
     fine = isinstance(value, int | float) and type(value) is not bool and 0 < value < 1e12
     require(fine, f"rope_scaling.{name}", "must be a number > 0 and < 1e12", value)
     return float(value)  # type: ignore[arg-type]
 
 
-def _default(rates: list[float], theta: float, given: Settings) -> Rotary:
+def _default(rates: list[float], theta: float, entries: Settings) -> Rotary:
     return Rotary(tuple(rates))
 
 
-def _linear(rates: list[float], theta: float, given: Settings) -> Rotary:
+def _linear(rates: list[float], theta: float, entries: Settings) -> Rotary:
     """Positions divided by `factor`."""
-    factor = _number(given, "factor")
+    factor = _number(entries, "factor")
     return Rotary(tuple(rate / factor for rate in rates))
 
 
-def _dynamic(rates: list[float], theta: float, given: Settings) -> Rotary:
+def _dynamic(rates: list[float], theta: float, entries: Settings) -> Rotary:
     """A base that grows with the length, beyond the length of the training: the rates of the training up to it."""
-    _number(given, "factor")
-    return Rotary(tuple(rates), limit=round(_number(given, "original_max_position_embeddings")))
+    _number(entries, "factor")
+    return Rotary(tuple(rates), limit=round(_number(entries, "original_max_position_embeddings")))
 
 
-def _llama3(rates: list[float], theta: float, given: Settings) -> Rotary:
+def _llama3(rates: list[float], theta: float, entries: Settings) -> Rotary:
     """Long waves divided by `factor`, short ones unchanged, between them a mean of both."""
-    factor, low, high = (_number(given, name) for name in ("factor", "low_freq_factor", "high_freq_factor"))
+    factor, low, high = (_number(entries, name) for name in ("factor", "low_freq_factor", "high_freq_factor"))
     require(high > low, "rope_scaling.high_freq_factor", f"must be > low_freq_factor ({low:g})", high)
-    length = _number(given, "original_max_position_embeddings")
+    length = _number(entries, "original_max_position_embeddings")
     waves = [length * rate / (2 * math.pi) for rate in rates]  # in the length of the training
-    kept = [min(max((wave - low) / (high - low), 0.0), 1.0) for wave in waves]
-    return Rotary(tuple(rate * (part + (1 - part) / factor) for rate, part in zip(rates, kept, strict=True)))
+    shares = [min(max((wave - low) / (high - low), 0.0), 1.0) for wave in waves]
+    return Rotary(tuple(rate * (part + (1 - part) / factor) for rate, part in zip(rates, shares, strict=True)))
 
 
-def _yarn(rates: list[float], theta: float, given: Settings) -> Rotary:
+def _yarn(rates: list[float], theta: float, entries: Settings) -> Rotary:
     """YaRN (Peng et al. 2023, arXiv 2309.00071): a ramp over channels between both, and larger outputs."""
-    factor = _number(given, "factor")
-    length = _number(given, "original_max_position_embeddings")
+    factor = _number(entries, "factor")
+    length = _number(entries, "original_max_position_embeddings")
     channels = 2 * len(rates)
 
     def channel(turns: float) -> float:
-        """The channel pair that turns so often over the length of the training."""
+        """Return the channel pair that makes `turns` turns over the length of the training."""
         return channels * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
-    low = channel(_number(given, "beta_fast", 32.0))
-    high = channel(_number(given, "beta_slow", 1.0))
-    if given.get("truncate", True):
+    low = channel(_number(entries, "beta_fast", 32.0))
+    high = channel(_number(entries, "beta_slow", 1.0))
+    if entries.get("truncate", True):
         low = math.floor(low)
         high = math.ceil(high)
     low = max(low, 0)
@@ -131,39 +131,39 @@ def _yarn(rates: list[float], theta: float, given: Settings) -> Rotary:
     high = high + 0.001 if high == low else high
     spread = [min(max((i - low) / (high - low), 0.0), 1.0) for i in range(len(rates))]
     scaled = tuple(rate * (1 - part + part / factor) for rate, part in zip(rates, spread, strict=True))
-    return Rotary(scaled, _yarn_scale(given, factor))
+    return Rotary(scaled, _yarn_scale(entries, factor))
 
 
-def _yarn_scale(given: Settings, factor: float) -> float:
-    if given.get("attention_factor") is not None:
-        return _number(given, "attention_factor")
+def _yarn_scale(entries: Settings, factor: float) -> float:
+    if entries.get("attention_factor") is not None:
+        return _number(entries, "attention_factor")
 
     def growth(weight: float) -> float:
         if factor > 1:
             return 0.1 * weight * math.log(factor) + 1.0
         return 1.0
 
-    if given.get("mscale") and given.get("mscale_all_dim"):
-        return growth(_number(given, "mscale")) / growth(_number(given, "mscale_all_dim"))
+    if entries.get("mscale") and entries.get("mscale_all_dim"):
+        return growth(_number(entries, "mscale")) / growth(_number(entries, "mscale_all_dim"))
     return growth(1.0)
 
 
-def _longrope(rates: list[float], theta: float, given: Settings) -> Rotary:
+def _longrope(rates: list[float], theta: float, entries: Settings) -> Rotary:
     """LongRoPE (Ding et al. 2024, arXiv 2402.13753): a divisor a pair, up to the length of the training."""
-    divisors = given.get("short_factor")
-    length = _number(given, "original_max_position_embeddings")
+    divisors = entries.get("short_factor")
+    length = _number(entries, "original_max_position_embeddings")
     if isinstance(divisors, list | tuple):
         divisors = list(divisors)
     else:
         divisors = []
     require(len(divisors) == len(rates), "rope_scaling.short_factor", f"must be {len(rates)} numbers", len(divisors))
     parts = [_number({"short_factor": value}, "short_factor") for value in divisors]
-    factor = _number(given, "factor", 1.0)
+    factor = _number(entries, "factor", 1.0)
     if factor > 1:
         grown = math.sqrt(1 + math.log(factor) / math.log(length))
     else:
         grown = 1.0
-    scale = _number(given, "attention_factor", grown)
+    scale = _number(entries, "attention_factor", grown)
     return Rotary(tuple(rate / part for rate, part in zip(rates, parts, strict=True)), scale, round(length))
 
 

@@ -27,7 +27,7 @@ class LowRank(nn.Module):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class RWKV7(Mixer):
-    """S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a being that of the S before its decay; o = S^T r, scale 1.
+    """S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a computed with the S before its decay; o = S^T r, scale 1.
 
     Each of r, w, k, v, a, g comes from its own mix of a token and the one before it. w = -e^-1/2 sigmoid(..). With
     k' = k k_k over its length, a = -k' is the direction that is removed, and b = k' times a learned rate is written
@@ -139,7 +139,7 @@ class ChannelMix(nn.Module):
 
 
 class GatedChannelMix(ChannelMix):
-    """The feed-forward layer of RWKV-5 and 6: the same times sigmoid(W_r (x mixed with the token before))."""
+    """Feed-forward layer of RWKV-5 and 6: `ChannelMix` times sigmoid(W_r (x mixed with the token before))."""
 
     def __init__(self, width: int, hidden: int, act: str) -> None:
         super().__init__(width, hidden, act)

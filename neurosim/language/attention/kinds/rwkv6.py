@@ -25,7 +25,7 @@ class RWKV5(AdditiveMixer):
     Args:
         head_dim: channels of a head.
         inner_dim: channels of keys over all heads (default: width).
-        value_dim: channels of values over all heads (default: as of keys).
+        value_dim: channels of values over all heads (default: as many as of keys).
         norm_eps: of the norm of the outputs.
     """
 
@@ -84,7 +84,7 @@ class RWKV5(AdditiveMixer):
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v = (inputs[name] for name in "qkv")
-        # Each token reads what the one before it left: the queries go one token back.
+        # A token reads the state before its own update: shift the queries back by one token.
         later = torch.cat([q[:, 1:], torch.zeros_like(q[:, :1])], 1)
         after, out = chunks.additive(later, k, v, memory, inputs["g"], self.chunk)
         out = torch.cat([read(memory, q[:, 0])[:, None], out[:, :-1]], 1)
@@ -120,10 +120,10 @@ class RWKV6(RWKV5):
 
     def mixed(self, x: Tensor, change: Tensor) -> dict[str, Tensor]:
         parts = self.mix_in(torch.addcmul(x, change, self.x_x)).tanh().chunk(len(self.mixes), -1)
-        found = {}
+        mixtures = {}
         for name, part, layer in zip(self.mixes, parts, self.mix_out, strict=True):
-            found[name] = torch.addcmul(x, change, getattr(self, f"x_{name}") + layer(part))
-        return found
+            mixtures[name] = torch.addcmul(x, change, getattr(self, f"x_{name}") + layer(part))
+        return mixtures
 
     def log_decays(self, mixed: dict[str, Tensor]) -> Tensor:
         return split_heads(-self.w_lora(mixed["w"]).exp(), self.head_dim)

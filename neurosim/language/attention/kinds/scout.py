@@ -39,22 +39,22 @@ class CheckpointAttention(SoftmaxAttention):
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         inputs, after = super().project(x, state, shared)
         position = state["position"] + torch.arange(x.shape[1], device=x.device)
-        kept = position % self.interval == self.interval - 1
-        return inputs | {"kept": kept.expand(len(x), -1)}, after
+        is_checkpoint = position % self.interval == self.interval - 1
+        return inputs | {"kept": is_checkpoint.expand(len(x), -1)}, after
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return after, out[:, 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        kept = inputs["kept"][0]  # alike in a batch
+        is_checkpoint = inputs["kept"][0]  # alike in a batch
         own = torch.cat([inputs["k"], inputs["v"]], -1)
-        known = torch.cat([memory, own[:, kept]], 1)
+        known = torch.cat([memory, own[:, is_checkpoint]], 1)
         keys, values = (p.movedim(1, 2) for p in repeat_heads(known, self.groups).split(self.k_size, -1))
         own_k, own_v = repeat_heads(own, self.groups).split(self.k_size, -1)
         # A checkpoint sees itself as its own token, once.
-        before = memory.shape[1] + kept.cumsum(0) - kept.long()
-        unseen = torch.arange(known.shape[1], device=kept.device) >= before[:, None]
+        before = memory.shape[1] + is_checkpoint.cumsum(0) - is_checkpoint.long()
+        unseen = torch.arange(known.shape[1], device=is_checkpoint.device) >= before[:, None]
         scores = (inputs["q"].movedim(1, 2) @ keys.mT).masked_fill(unseen, -torch.inf)
         present = (inputs["q"] * own_k).sum(-1).mT
         weights = (torch.cat([scores, present[..., None]], -1) * self.k_size**-0.5).softmax(-1)

@@ -15,7 +15,7 @@ from .modules import ShortConv, linear, repeat_heads
 from .softmax import SoftmaxAttention
 
 DISTILLED = 0.1  # weight of the loss of the estimate
-OPEN = 4.0  # first bias of the mix: .98 of the output is that of the keys chosen
+OPEN = 4.0  # first bias of the mix: sigmoid(4) = 0.98 of the output comes from the selected keys
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -84,8 +84,8 @@ class SEA(SoftmaxAttention):
         rows = torch.einsum("bthk,bjhk->bhtj", q, k) * self.k_size**-0.5
         rows = rows.masked_fill(future, -torch.inf).softmax(-1)
         parts = self._parts(torch.arange(1, count + 1, device=q.device), count).expand_as(rows)
-        wanted = torch.zeros_like(log_p.movedim(2, 1)).scatter_add(-1, parts, rows)
-        return (torch.xlogy(wanted, wanted) - wanted * log_p.movedim(2, 1)).sum(-1).mean()
+        target = torch.zeros_like(log_p.movedim(2, 1)).scatter_add(-1, parts, rows)
+        return (torch.xlogy(target, target) - target * log_p.movedim(2, 1)).sum(-1).mean()
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
@@ -95,8 +95,8 @@ class SEA(SoftmaxAttention):
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
         keys, values = (p.movedim(1, 2) for p in repeat_heads(known, self.groups).split(self.k_size, -1))
         length = inputs["length"][0]
-        seen = self._chosen(inputs["log_p"].movedim(2, 1), length, known.shape[1])
-        scores = (inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5).masked_fill(~seen, -torch.inf)
+        visible = self._chosen(inputs["log_p"].movedim(2, 1), length, known.shape[1])
+        scores = (inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
         out = (scores.softmax(-1) @ values).movedim(2, 1)
         return known, inputs["mix"] * out + (1 - inputs["mix"]) * inputs["mean"]
 
@@ -107,5 +107,5 @@ class SEA(SoftmaxAttention):
         value = log_p.gather(-1, parts).masked_fill(future, -torch.inf)
         # Latest first among equals: a stable sort of the tokens from the end.
         order = value.flip(-1).argsort(dim=-1, descending=True, stable=True)[..., : self.chosen]
-        found = torch.zeros_like(value, dtype=torch.bool).scatter(-1, count - 1 - order, True)
-        return found & ~future
+        mask = torch.zeros_like(value, dtype=torch.bool).scatter(-1, count - 1 - order, True)
+        return mask & ~future

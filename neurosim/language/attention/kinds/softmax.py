@@ -49,9 +49,9 @@ class CachedAttention(Mixer):
         keys, values = (part.movedim(1, 2) for part in known.split([self.k_size, self.v_size], -1))
         now = torch.arange(memory.shape[1], known.shape[1], device=known.device)[:, None]
         then = torch.arange(known.shape[1], device=known.device)
-        seen = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        visible = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
         q = inputs["q"].movedim(1, 2)
-        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen, enable_gqa=self.groups > 1)
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, enable_gqa=self.groups > 1)
         return self.visible_later(known), out.movedim(2, 1)
 
     def visible_later(self, known: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class ExpandedMixer(RoutedMixer):
     def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return partitions and scores [B, T, R], and 1 where a token reads, and where it writes, [R, 1, 1] with 1s.
 
-        The last partition is that of every token, of score 1.
+        The last partition takes every token, with score 1.
         """
         scores = self.e_proj(x).softmax(-1)
         score, index = scores.topk(max(self.topk, self.reads), -1)
@@ -78,7 +78,7 @@ class ExpandedMixer(RoutedMixer):
         return index, score, ((place < self.reads) | every).to(x.dtype), ((place < self.topk) | every).to(x.dtype)
 
     def queries_keys(self, x: Tensor, slots: int) -> list[Tensor]:
-        """Return q and k [B, T, R, H, K] before their activations: those of partitions, and last of every token's."""
+        """Return q and k [B, T, R, H, K] before their activations; the last partition takes every token."""
         pairs = []
         for common, own in ((self.q_proj(x), self.lora_q_proj), (self.k_proj(x), self.lora_k_proj)):
             alone, every = (split_heads(value, self.head_dim)[:, :, None] for value in (common + own(x), common))

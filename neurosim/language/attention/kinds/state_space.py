@@ -96,13 +96,13 @@ class DiagonalSSM(Mixer):
         s = torch.view_as_complex(memory)
         for part in u.split(size, 1):
             n = part.shape[1]
-            seen = 2 * torch.einsum("bds,tds->btd", s, c * powers[1 : n + 1]).real
-            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + seen + self.D * part)
+            recalled = 2 * torch.einsum("bds,tds->btd", s, c * powers[1 : n + 1]).real
+            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + recalled + self.D * part)
             s = powers[n] * s + torch.einsum("bjd,jds->bds", part.to(b.dtype), b * powers[:n].flip(0))
         return torch.view_as_real(s), torch.cat(outputs, 1)
 
     def transition(self, memory: Tensor, tokens: int) -> Tensor:
-        """A'^tokens, shaped as the memory: the effect of so many tokens on a memory before them."""
+        """Return A'^tokens, shaped as the memory: the effect of `tokens` tokens on a memory before them."""
         power = self.discrete()[0] ** tokens
         return torch.view_as_real(power).expand_as(memory)
 

@@ -39,8 +39,8 @@ class TitansGate(Titans):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         inputs, after = super().project(x, state, shared)
-        seen, own = run_inside(self.attention, x, state, shared)
-        return inputs | {"seen": seen}, after | own
+        attended, own = run_inside(self.attention, x, state, shared)
+        return inputs | {"seen": attended}, after | own
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         return inputs["seen"] * super().finish(out, x, inputs).sigmoid()
@@ -109,8 +109,8 @@ class TitansContext(Titans):
         anchor = trained[:, :, 1] if first == 0 else trained[:, :, 0]
         cache = torch.zeros_like(cache) if first == 0 else cache
         recalled = self.recall([w[:, None] for w in self.weights(anchor)], inputs["q"]).flatten(-2)
-        seen = [split_heads(layer(recalled), self.k_size) for layer in (self.attend_k, self.attend_v)]
-        rows = torch.cat([*seen, inputs["attend_k"], inputs["attend_v"]], -1).movedim(1, 2)
+        pair = [split_heads(layer(recalled), self.k_size) for layer in (self.attend_k, self.attend_v)]
+        rows = torch.cat([*pair, inputs["attend_k"], inputs["attend_v"]], -1).movedim(1, 2)
         end = first + rows.shape[2]
         cache = torch.cat([cache[:, :, :first], rows, cache[:, :, end:]], 2)
         y = self._attended(inputs["attend_q"].movedim(1, 2), cache[:, :, :end], first)
@@ -134,9 +134,9 @@ class TitansContext(Titans):
         keys = torch.cat([fixed_k, recalled_k, own_k], 2)
         values = torch.cat([fixed_v, recalled_v, own_v], 2)
         end = cache.shape[2]
-        seen = torch.arange(end, device=q.device) <= torch.arange(first, end, device=q.device)[:, None]
-        seen = torch.cat([seen.new_ones(len(seen), self.persistent), seen, seen], 1)
-        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~seen, -torch.inf)
+        visible = torch.arange(end, device=q.device) <= torch.arange(first, end, device=q.device)[:, None]
+        visible = torch.cat([visible.new_ones(len(visible), self.persistent), visible, visible], 1)
+        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
         return (scores.softmax(-1) @ values).movedim(1, 2).flatten(2)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:

@@ -16,7 +16,7 @@ from .leaf import leaf
 from .modules import linear, repeat_heads
 from .softmax import SoftmaxAttention
 
-OPEN = 4.0  # first bias of the gates: they let .999 of a state pass
+OPEN = 4.0  # first bias of the gates: they keep 0.999 of a state per token
 
 
 @leaf
@@ -86,12 +86,12 @@ class WindowLinearAttention(AdditiveMixer):
         length = x.shape[1]
         position = state["position"]
         q, k, v = self.softmax.split(x)
-        seen, mass, old_k, old_v, tail = self.slide(q, k, v, state["tail"], position)
+        attended, mass, old_k, old_v, tail = self.slide(q, k, v, state["tail"], position)
         inputs = {
             "q": self.feature_map_q(q),
             "k": repeat_heads(self.feature_map_k(old_k), self.softmax.groups),
             "v": repeat_heads(old_v, self.softmax.groups),
-            "seen": seen,
+            "seen": attended,
             "mass": mass,
         }
         if self.gk_proj is not None:
@@ -102,7 +102,7 @@ class WindowLinearAttention(AdditiveMixer):
     def slide(
         self, q: Tensor, k: Tensor, v: Tensor, tail: Tensor, position: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return what the window sees, its mass, the keys and [values, 1] that leave it, and the tokens left in it.
+        """Return the window's attention, its mass, the keys and [values, 1] that leave it, and its new tokens.
 
         While no token leaves, keys and values are 0, and so is the 1.
 
@@ -112,11 +112,11 @@ class WindowLinearAttention(AdditiveMixer):
         """
         length = q.shape[1]
         known = torch.cat([tail, torch.cat([k, v], -1)], 1)
-        seen, mass = self._see_window(q, known, position)
+        attended, mass = self._see_window(q, known, position)
         old_k, old_v = known[:, :length].split(self.softmax.k_size, -1)
         came = (torch.arange(length, device=q.device) + position >= self.window_size).to(q.dtype)[:, None, None]
         old_v = torch.cat([old_v, came.expand_as(old_v[..., :1])], -1)
-        return seen, mass, old_k, old_v, known[:, length:]
+        return attended, mass, old_k, old_v, known[:, length:]
 
     def _see_window(self, q: Tensor, known: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return (softmax attention [B, T, H, K] over window and meta tokens, m [B, T, H]).
@@ -148,13 +148,13 @@ class WindowLinearAttention(AdditiveMixer):
         scores, meta = self._with_meta(scores, q, more)
         mass = scores.logsumexp(-1)
         weights = (scores - mass[..., None]).exp()
-        seen = torch.einsum("bnhij,bnhkj->bnihk", weights[..., : w + block], values)
+        attended = torch.einsum("bnhij,bnhkj->bnihk", weights[..., : w + block], values)
         if meta is not None:
-            seen = seen + torch.einsum("bnhim,mhk->bnihk", weights[..., w + block :], meta)
-        return seen.flatten(1, 2)[:, :length], mass.mT.flatten(1, 2)[:, :length]
+            attended = attended + torch.einsum("bnhim,mhk->bnihk", weights[..., w + block :], meta)
+        return attended.flatten(1, 2)[:, :length], mass.mT.flatten(1, 2)[:, :length]
 
     def _with_meta(self, scores: Tensor, q: Tensor, more: int) -> tuple[Tensor, Tensor | None]:
-        """Return the scores [B, blocks, H, block, seen] with those of the meta tokens, and the values of these."""
+        """Return the scores [B, blocks, H, block, keys], those of meta tokens last, and the values of meta tokens."""
         if self.meta is None:
             return scores, None
         keys, values = self.meta.split(self.softmax.k_size, -1)

@@ -19,7 +19,7 @@ BATCH = (8, 64)  # fewest and most sequences of a training batch
 
 
 def batch_of(length: int, tokens: int) -> int:
-    """Return how many sequences of `length` tokens are about so many tokens in all, but 8 to 64."""
+    """Return the number of sequences of `length` tokens, 8 to 64, that have about `tokens` tokens together."""
     return min(max(BATCH[0], tokens // length), BATCH[1])
 
 
@@ -44,8 +44,8 @@ class SequenceTask(ABC):
 
     Attributes:
         trained: lowest and highest size of the sequences that a model is trained on, all equally likely.
-        sizes: those that it is tested on.
-        size_name: what a size is.
+        sizes: sizes that it is tested on.
+        size_name: unit of a size, in the plural.
         measure: "accuracy", or "error" of tasks that are answered by numbers.
     """
 
@@ -93,22 +93,22 @@ class SequenceTask(ABC):
         """Draw `batch` sequences."""
 
     def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
-        """Draw sequences of a size that is drawn, about so many tokens in all, but 8 to 64 sequences."""
+        """Draw a size, then 8 to 64 sequences of it, of about `tokens` tokens together."""
         low, high = self.trained
-        # Any size, few too: with the largest alone some kinds learn nothing for long.
+        # Small sizes are drawn, too: with the largest alone some kinds learn nothing for a long time.
         size = int(torch.randint(low, high + 1, (), generator=generator))
         return self.draw(size, batch_of(self.length(size), tokens), generator)
 
     def loss(self, scores: Tensor, batch: TaskBatch) -> Tensor:
-        """Return the cross-entropy of what is asked, nats; of numbers the squared error over the targets' power."""
-        found = scores[batch.asked]
-        wanted = batch.targets[batch.asked]
+        """Return the cross-entropy of the answers, nats; for numbers the squared error over the targets' power."""
+        predicted = scores[batch.asked]
+        targets = batch.targets[batch.asked]
         if self.measure == "accuracy":
-            return F.cross_entropy(found, wanted)
-        return (found - wanted).square().mean() / wanted.square().mean()
+            return F.cross_entropy(predicted, targets)
+        return (predicted - targets).square().mean() / targets.square().mean()
 
     def score(self, scores: Tensor, batch: TaskBatch) -> float:
-        """Return the accuracy of what is asked; of numbers the squared error over the targets' power."""
+        """Return the accuracy of the answers; for numbers the squared error over the targets' power."""
         if self.measure == "error":
             return float(self.loss(scores, batch))
         return float((scores[batch.asked].argmax(-1) == batch.targets[batch.asked]).double().mean())

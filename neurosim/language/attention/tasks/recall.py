@@ -1,4 +1,4 @@
-"""Tasks that ask for what was shown: recall of pairs, recall by context, selective copying."""
+"""Recall tasks: recall of pairs, recall by context, selective copying."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class RecallTask(SequenceTask):
         values = torch.randint(self.values, (batch, size), generator=generator)
         order = torch.rand(batch, size, generator=generator).argsort(-1)
         query = torch.full_like(values, self.values)  # stands for the value of a query
-        wanted = torch.cat([torch.zeros_like(values), values.gather(1, order)], 1)
+        answers = torch.cat([torch.zeros_like(values), values.gather(1, order)], 1)
         inputs = torch.stack([torch.cat([keys, keys.gather(1, order)], 1), torch.cat([values, query], 1)], -1)
-        return TaskBatch(inputs, wanted, (torch.arange(2 * size) >= size).expand(batch, -1))
+        return TaskBatch(inputs, answers, (torch.arange(2 * size) >= size).expand(batch, -1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ class JointRecall(SequenceTask):
     Args:
         keys: of each context, the same in all.
         values: to draw from, for each context and key.
-        fewest_keys: a sequence in training has so many to `keys` keys of each context, drawn: with all of them in every
-            sequence a model finds the key, and for thousands of updates no context further back than its convolution.
+        fewest_keys: a training sequence has `fewest_keys` to `keys` keys of each context, drawn at random. With all
+            keys in every sequence, models needed thousands of updates to recall contexts beyond their convolution.
     """
 
     size_name = "contexts"
@@ -108,19 +108,19 @@ class JointRecall(SequenceTask):
         contexts = torch.rand(batch, size, generator=generator).argsort(-1)
         order = torch.rand(batch, size, self.keys, generator=generator).argsort(-1)[..., :keys]
         values = torch.randint(self.values, (batch, size, keys), generator=generator)
-        # Of key order[c, i] the value is values[c, i].
+        # Key order[c, i] has the value values[c, i].
         first = CONTEXTS
         pairs = torch.stack([order, values + self.keys], -1).flatten(2)
-        shown = torch.cat([contexts[..., None], first + pairs], -1).flatten(1)
+        pairs_shown = torch.cat([contexts[..., None], first + pairs], -1).flatten(1)
         asked = torch.rand(batch, size * keys, generator=generator).argsort(-1)
         of = asked // keys
         key = order.flatten(1).gather(1, asked)
         queries = torch.stack([contexts.gather(1, of), first + key], -1).flatten(1)
         answers = values.flatten(1).gather(1, asked)
-        targets = torch.cat([torch.zeros_like(shown), answers.repeat_interleave(2, 1)], 1)
+        targets = torch.cat([torch.zeros_like(pairs_shown), answers.repeat_interleave(2, 1)], 1)
         place = torch.arange(targets.shape[1])
-        second = (place >= shown.shape[1]) & ((place - shown.shape[1]) % 2 == 1)
-        return TaskBatch(torch.cat([shown, queries], 1)[..., None], targets, second.expand(batch, -1))
+        second = (place >= pairs_shown.shape[1]) & ((place - pairs_shown.shape[1]) % 2 == 1)
+        return TaskBatch(torch.cat([pairs_shown, queries], 1)[..., None], targets, second.expand(batch, -1))
 
 
 @dataclass(frozen=True, kw_only=True)

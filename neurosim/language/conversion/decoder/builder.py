@@ -297,7 +297,7 @@ class Builder(DecoderProgram):
         """Return whether threads may each add the rows of their own channels.
 
         They must not need the others' for a threshold, integer sums must be exact in any parts, and a table's counts
-        are: they are int8, and so many of them do not overflow.
+        are: they are int8, and their sums do not overflow.
         """
         rounding, thresholds = layer.coder.kernel_rounding(x.width)
         table = rule_of(numpy_rounding(rounding))[0] == LOOKUP
@@ -445,12 +445,12 @@ class Builder(DecoderProgram):
             return x
         assert isinstance(coder, Coder)
         rule, thresholds = self._rule(coder, size)
-        seen = x.viewed(size)
+        rows = x.viewed(size)
         out = out or self.buffer(x.width, x.rows)
         places, own = self.by_groups(out, size)
         scales = self.constant(coder.scales)
         bound = encode.code(
-            **self._coding(seen, size, coder, rule, thresholds, whole=False),
+            **self._coding(rows, size, coder, rule, thresholds, whole=False),
             escaped=self.scratch(size, np.int32),
             excess=self.scratch(size, np.int32),
             scales=scales,

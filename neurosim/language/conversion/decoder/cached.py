@@ -1,4 +1,4 @@
-"""Softmax attention over keys and values that a layer keeps: those of the last tokens, of all, or learnt ones."""
+"""Softmax attention over stored keys and values: of the last tokens, of all tokens, or learnt ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Cache:
     Attributes:
         few, groups: heads of keys, and heads of queries that share each.
         keys, values: channels of a key and of a value.
-        tokens: that are seen, the present one among them; 0 for all.
+        tokens: number of tokens attended to, the present one among them; 0 for all.
         interval: tokens of which one stays.
         restarts: a full memory begins anew, instead of forgetting the oldest token.
         rows: keys of a token.
@@ -58,7 +58,7 @@ class Cache:
         return self.tokens or FIRST_TOKENS
 
     def memory(self, b: Builder) -> Buffer:
-        """Return room for keys and values: those of the first token, those of the second, .."""
+        """Return memory for keys and values, token after token."""
         return b.state(self.capacity, self.few * (self.keys + self.values))
 
     def operands(self, b: Builder, memory: Buffer) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def window_and_leaving(mixer: Any, q: Any, k: Any, v: Any, position: Any) -> tup
     few = layer.kv_heads
     heads = layer.num_heads
     size = layer.k_size
-    # Feature maps see keys before their positions: these are kept beside those of the window.
+    # Feature maps take keys without rotary positions, which are stored beside the keys of the window.
     cache = Cache(few, layer.groups, size, size, mixer.window_size)
     plain = b.state(cache.capacity, few * size)
     memory = cache.memory(b)
@@ -144,6 +144,6 @@ def window_and_leaving(mixer: Any, q: Any, k: Any, v: Any, position: Any) -> tup
     if mixer.meta is not None:
         learnt = Learnt(learnt.mass, mixer.meta_tokens, b.constant(mixer.meta), q.token_rows)
     turned_q, turned_k = (layer.turn(y, position).token_rows for y in (q, k))
-    seen = attend(b, cache, memory, turned_q, turned_k, v.token_rows, learnt)
+    attended = attend(b, cache, memory, turned_q, turned_k, v.token_rows, learnt)
     mass = Traced.of(b, learnt.mass, [b.tokens, 1, heads])
-    return Traced.of(b, seen, [b.tokens, 1, heads, size]), mass, old_k, old_v
+    return Traced.of(b, attended, [b.tokens, 1, heads, size]), mass, old_k, old_v

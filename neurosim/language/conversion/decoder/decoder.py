@@ -136,13 +136,15 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
     for i, block in enumerate(model.layers):
         if bounds is not None:
             shared["lower_bound"] = bounds[i]
-        with b.layer() as kept:
+        with b.layer() as lasting:
             try:
                 x = _block(cast(ResidualBlock, block), x, shared)
             except NotCompiledError as error:
                 part = "." if str(error).startswith(leaves.MIXER) else ": "
                 raise NotCompiledError(f"layers.{i}{part}{error}") from None
-            kept.extend([x.node.buffer, *(value.node.buffer for value in shared.values() if isinstance(value, Traced))])
+            lasting.extend(
+                [x.node.buffer, *(value.node.buffer for value in shared.values() if isinstance(value, Traced))]
+            )
         model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
     logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).token_rows
     model.files.release()

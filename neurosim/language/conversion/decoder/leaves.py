@@ -1,4 +1,4 @@
-"""What the functions that `attention` marks as leaves become in a decoder."""
+"""Lowerings of the functions that `attention` marks as leaves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .program import NotCompiledError
 from .recurrences import additive, recurrence
 from .traced import Position, Traced, linear, lowers, normalised
 
-MIXER = "mixer: "  # in front of what a mixer raises
+MIXER = "mixer: "  # prefix of the errors of a mixer
 
 
 @lowers(SpikedLinear.forward)
@@ -143,15 +143,15 @@ def _slid(mixer: Any, q: Traced, k: Traced, v: Traced, tail: Traced, position: A
 
 
 @lowers(joined)
-def _joined(seen: Traced, mass: Traced, sums: Traced, offset: Tensor) -> Traced:
-    b = seen.builder
-    *_, heads, size = seen.shape
-    rows = {"seen": seen.token_rows, "mass": mass.token_rows, "sums": sums.token_rows}
+def _joined(attended: Traced, mass: Traced, sums: Traced, offset: Tensor) -> Traced:
+    b = attended.builder
+    *_, heads, size = attended.shape
+    rows = {"seen": attended.token_rows, "mass": mass.token_rows, "sums": sums.token_rows}
     out = b.buffer(heads * size)
     places, own = b.by_heads(heads)
     bound = windows.share(**rows, offset=b.constant(offset), heads=heads, size=size, tokens=b.tokens, out=out)
     b.emit(bound, places, [*((y, own, False) for y in rows.values()), (out, own, True)])
-    return Traced.of(b, out, seen.shape)
+    return Traced.of(b, out, attended.shape)
 
 
 @lowers(innovation)
@@ -169,7 +169,7 @@ def _innovation(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
 
 @lowers(Mixer.stepwise)
 def _stepped(mixer: Mixer, memory: Traced, inputs: Inputs) -> tuple[Traced, Traced]:
-    """Append the operation of a mixer's recurrence, or what its `recur` is written with."""
+    """Append the operation of a mixer's recurrence, or the operations of its `recur`."""
     token = {name: value[:, 0] for name, value in inputs.items()}
     step = recurrence(mixer)
     coder = mixer.codes.state

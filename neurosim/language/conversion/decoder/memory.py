@@ -1,4 +1,4 @@
-"""Memory of a decoder: buffers of a token, weights in pages as large as the system gives, and who has touched what."""
+"""Memory of a decoder: buffers of a token, weights in large pages, and the reads and writes between meetings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _pages(size: int) -> mmap.mmap:
-    """Return so many bytes of zeros, in large pages where the system has them."""
+    """Return `size` bytes of zeros, in large pages where the system has them."""
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return mmap.mmap(-1, size)
     # By default the memory is shared (MAP_SHARED), and shared memory gets no large pages.
@@ -39,7 +39,7 @@ def _pages(size: int) -> mmap.mmap:
 class Weights:
     """Arrays that are filled once and read for every token.
 
-    Rows that are read here and there need a translation of their address each: large pages need 512 times fewer.
+    Rows read at scattered addresses each need an address translation: large pages (2 MiB) need 512 times fewer.
     """
 
     def __init__(self) -> None:
@@ -54,9 +54,9 @@ class Weights:
             start = -chunk.ctypes.data % HUGE
             self._chunk = chunk[start : start + max(CHUNK, size)]
             self._at = 0
-        found = self._chunk[self._at : self._at + size].view(dtype).reshape(shape)
+        array = self._chunk[self._at : self._at + size].view(dtype).reshape(shape)
         self._at += -(-size // LINE) * LINE
-        return found
+        return array
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Share:
-    """How the work on a buffer is dealt to threads: each takes a part of the rows, or of the columns of all rows.
+    """Division of the work on a buffer: each thread takes a part of the rows, or of the columns of all rows.
 
     Two operations with equal shares of a buffer touch the same values in the same thread.
     """
@@ -101,7 +101,7 @@ WHOLE = Share("whole", 0, ())
 
 
 def cuts(count: int, threads: int) -> list[int]:
-    """Return [threads + 1] the first unit of each thread, of so many units, and the end."""
+    """Return [threads + 1] the first of `count` units of each thread, and the end."""
     return [count * t // threads for t in range(threads + 1)]
 
 

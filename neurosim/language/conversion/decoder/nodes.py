@@ -1,8 +1,8 @@
 """Values of a decoder's step before they are computed: each becomes an operation when its buffer is first asked for.
 
-A node is flat: [tokens, size] numbers, whose shape is the business of `traced.Traced`. That they wait lets neighbours
-join: `act(x + a) * b + c` becomes one operation, a linear layer adds the residual stream itself, and columns that
-nobody reads are never copied.
+A node is flat: [tokens, size] numbers; `traced.Traced` keeps their shape. Because nodes wait, neighbours can join:
+`act(x + a) * b + c` becomes one operation, a linear layer adds the residual stream itself, and columns that nobody
+reads are never copied.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Node(ABC):
 
     @property
     def waits(self) -> bool:
-        """Whether no operation computes it yet."""
+        """Return whether no operation computes it yet."""
         return self._buffer is None
 
     @property
     def buffer(self) -> Buffer:
-        """The buffer that holds it; appends the operations that fill it, once."""
+        """Return the buffer that holds it; append the operations that fill it, once."""
         if self._buffer is None:
             self._buffer = self.compute()
         return self._buffer
@@ -103,7 +103,7 @@ class Linear(Node):
         self.before = before
 
     def compute(self, *, narrow: bool = False) -> Buffer:
-        # What leads from few channels to another layer is computed by every thread: none waits for the others.
+        # Every thread computes a narrow layer in front of this one itself, so that none waits for the others.
         if isinstance(self.x, Linear) and self.x.waits and self.x.layer.out_features <= BLOCK:
             self.x._buffer = self.x.compute(narrow=True)
         if self.before is None:
@@ -119,12 +119,12 @@ class Linear(Node):
 @final
 @dataclass(frozen=True)
 class Operand:
-    """What a chain adds or multiplies by.
+    """Operand of a chain, to add or to multiply by.
 
     Attributes:
-        values: a tensor of one number or of those of a token, the same for all tokens; or a node.
-        width: of the rows that the chain must have, so that this meets them: None for any.
-        columns: of this in such a row; 0 for as many as the row has.
+        values: a tensor, of one number or one token, the same for all tokens; or a node.
+        width: width that the rows of the chain must have to line up with the operand; None for any.
+        columns: columns of the operand in such a row; 0 for as many as the row has.
     """
 
     values: Tensor | Node
@@ -145,7 +145,7 @@ class Operand:
 
 
 def _joined(a: Operand | None, b: Operand, function: Any) -> Operand | None:
-    """Return the operand that does what two constant ones do, or None where one is no constant."""
+    """Return one operand for two constant ones, or None where one of them is not constant."""
     if a is None:
         return b
     if a.constant is None or b.constant is None:
@@ -153,7 +153,7 @@ def _joined(a: Operand | None, b: Operand, function: Any) -> Operand | None:
     return Operand(function(a.constant, b.constant), a.width or b.width)
 
 
-# By an activation and the one behind its negative: the activation of x itself, a factor, and a number added.
+# For g and f in g(-f(x)): the activation a, the factor c and the summand d with g(-f(x)) = c a(x) + d.
 _BEHIND_NEGATIVE = {
     vectors.SIGMOID: (vectors.SIGMOID, -1.0, 1.0),
     vectors.LOGSIGMOID: (vectors.SOFTPLUS, -1.0, 0.0),
@@ -193,12 +193,15 @@ class Chain(Node):
 
     @property
     def widths(self) -> set[int]:
-        """The widths of rows that its operands need."""
+        """Return the widths of rows that its operands need."""
         return {each.width for each in (self.plus, self.times, self.then) if each is not None and each.width}
 
     def takes(self, operand: Operand) -> bool:
-        """Return whether its rows can be as wide as an operand needs, beside those that it has."""
-        return self.bounds == (None, None) and len(self.widths | ({operand.width} if operand.width else set())) <= 1
+        """Return whether an operand can join: nothing is clamped yet, and all operands need rows of one width."""
+        if self.bounds != (None, None):
+            return False
+        needed = {operand.width} if operand.width else set()
+        return len(self.widths | needed) <= 1
 
     def added(self, operand: Operand) -> Chain:
         if self.takes(operand):

@@ -128,11 +128,11 @@ class DecoderProgram(Uncopied):
     def array(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         """Return an array for the present layer; later layers use its memory again."""
         key = (shape, np.dtype(dtype))
-        found = self.free.setdefault(key, [])
-        made = found.pop() if found else aligned(shape, dtype)
-        self.used.append((key, made))
-        self.kept.append(made)
-        return made
+        spare = self.free.setdefault(key, [])
+        buffer = spare.pop() if spare else aligned(shape, dtype)
+        self.used.append((key, buffer))
+        self.kept.append(buffer)
+        return buffer
 
     def buffer(self, width: int, rows: int | None = None, *, own: bool = False) -> Buffer:
         """Return a buffer of the present layer, a row for each token by default."""
@@ -144,7 +144,7 @@ class DecoderProgram(Uncopied):
         return Scratch(self.array((self.threads, size), dtype))
 
     def state(self, *shape: int, first: Array | None = None) -> Buffer:
-        """Return memory of so many tokens' rows that stays from token to token: at first zero, or `first` for each."""
+        """Return memory that stays from token to token, for each sequence: at first zero, or `first`."""
         array = aligned((self.tokens, *shape), np.float32)
         if first is not None:
             self.firsts[len(self.states)] = first.reshape(shape)
@@ -171,9 +171,9 @@ class DecoderProgram(Uncopied):
         before = self.used
         self.used = []
         self.encoded = {}
-        kept: list[Buffer] = []
-        yield kept
-        stay = {buffer.array.ctypes.data for buffer in kept}
+        lasting: list[Buffer] = []
+        yield lasting
+        stay = {buffer.array.ctypes.data for buffer in lasting}
         for key, array in self.used:
             if array.ctypes.data in stay:
                 before.append((key, array))
@@ -222,7 +222,7 @@ class DecoderProgram(Uncopied):
 
     @staticmethod
     def _word(value: Any, thread: int) -> float:
-        """Return a number, or the address of what a thread reads and writes."""
+        """Return a number, or the address that a thread reads and writes."""
         if value is None:
             return 0
         if isinstance(value, Buffer):
@@ -289,7 +289,7 @@ class DecoderProgram(Uncopied):
         return places, share("columns", buffer.rows, places, buffer.width)
 
     def by_heads(self, heads: int) -> tuple[list[int], Share]:
-        """Deal the heads of a state; a buffer of so many heads is then dealt by columns."""
+        """Deal the heads of a state to threads; a buffer of one row is then dealt by columns."""
         places = cuts(heads, self.threads)
         return places, share("columns", self.tokens, places, heads)
 
@@ -323,7 +323,7 @@ class DecoderProgram(Uncopied):
 
     @property
     def few(self) -> bool:
-        """Whether there are fewer tokens than threads: each thread then does what concerns a whole token itself."""
+        """Return whether there are fewer tokens than threads: each thread then computes whole tokens itself."""
         return self.tokens < self.threads
 
     def read(self, buffer: Buffer, share: Share) -> Touch:

@@ -72,7 +72,7 @@ def _decays(b: Builder, memory: Traced, g: Traced | Tensor | None) -> tuple[int,
 
 
 def _emit(b: Builder, bound: Any, heads: int, inputs: list[tuple[Any, int]], written: list[Buffer]) -> None:
-    """Append an operation whose parts are heads: `inputs` with the heads that share each, and what it writes."""
+    """Append an operation whose parts are heads: `inputs` with the heads that share each, and its outputs."""
     places, own = b.by_heads(heads)
     touches: list[Touch] = [b.head_read(x, own, places, n) for x, n in inputs if isinstance(x, Buffer)]
     touches += [(buffer, own, True) for buffer in written]
@@ -336,18 +336,18 @@ def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) ->
     heads = mixer.num_heads
     cache = Cache(mixer.kv_heads, mixer.groups, size, mixer.v_size, mixer.window_size)
     rows = {name: inputs[name].token_rows for name in "qkv"}
-    kept = cache.memory(b)
+    past = cache.memory(b)
     out = b.buffer(heads * mixer.v_size)
     bound = windows.regression(
         **rows,
-        **cache.operands(b, kept),
+        **cache.operands(b, past),
         weights=b.scratch(cache.capacity),
         out=out,
         ridge=b.constant(F.softplus(mixer.ridge_param)),
         spare=b.scratch(size * (size + 2), "float64"),
     )
     places, own = b.by_heads(cache.few)
-    touches: list[Touch] = [*((y, own, False) for y in rows.values()), (kept, own, True), (out, own, True)]
+    touches: list[Touch] = [*((y, own, False) for y in rows.values()), (past, own, True), (out, own, True)]
     emit_growing(b, cache, bound, places, touches)
     return Traced.of(b, out, [b.tokens, heads, mixer.v_size])
 
@@ -361,11 +361,11 @@ def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
     cache = Cache(mixer.kv_heads, mixer.groups, size, size, 0)
     rows = {name: inputs[name].token_rows for name in "qkv"}
     rows["part_values"] = inputs["log_p"].token_rows
-    kept = cache.memory(b)
+    past = cache.memory(b)
     out = b.buffer(heads * size)
     bound = chosen.estimated(
         **rows,
-        **cache.operands(b, kept),
+        **cache.operands(b, past),
         weights=b.scratch(cache.capacity),
         out=out,
         parts=mixer.columns,
@@ -374,14 +374,14 @@ def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
     )
     places, own = b.by_heads(cache.few)
     touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
-    emit_growing(b, cache, bound, places, [*touches, (kept, own, True), (out, own, True)])
+    emit_growing(b, cache, bound, places, [*touches, (past, own, True), (out, own, True)])
     mean = inputs["mean"]
-    seen = Traced.of(b, out, [b.tokens, heads, size])
-    return cast(Traced, mean + inputs["mix"] * (seen - mean))
+    attended = Traced.of(b, out, [b.tokens, heads, size])
+    return cast(Traced, mean + inputs["mix"] * (attended - mean))
 
 
 def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
-    """Attention over the last tokens of the query's bucket and those of highest score."""
+    """Attention over the last tokens of the query's bucket and the tokens of highest score."""
     refuse_coded_state(mixer)
     b = memory.builder
     keys = mixer.key_dim
@@ -395,7 +395,7 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
         best = b.state(picked, 2)
     cache = Cache(1, 1, keys, values, 0)
     out = b.buffer(values)
-    kept = b.state(cache.capacity, keys + values + 1)
+    past = b.state(cache.capacity, keys + values + 1)
     bound = chosen.hashed(
         **rows,
         keys=keys,
@@ -404,7 +404,7 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
         chosen=picked,
         planes=b.constant(mixer.planes()) if mixer.hashed else None,
         capacity=cache.capacity,
-        memory=kept,
+        memory=past,
         scale=keys**-0.5,
         weights=b.scratch(cache.capacity),
         out=out,
@@ -414,13 +414,13 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
     )
     places, own = b.by_rows(out)
     touches: list[Touch] = [b.read(part, own) for part in (*rows.values(), score) if part is not None]
-    touches += [(part, own, True) for part in (kept, out, best) if part is not None]
+    touches += [(part, own, True) for part in (past, out, best) if part is not None]
     emit_growing(b, cache, bound, places, touches)
     return Traced.of(b, out, [b.tokens, values])
 
 
 def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
-    """Attention over the last tokens, what a state says of those before, and the most surprising ones."""
+    """Attention over the last tokens, the reading of a state of earlier tokens, and the most surprising tokens."""
     refuse_coded_state(mixer)
     b = memory.builder
     heads = mixer.kv_heads
@@ -433,14 +433,14 @@ def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
     surprise = inputs["innovation"].token_rows
     out = b.buffer(heads * size)
     ring = b.state(heads, 2 * w, 4 * size + 1)
-    kept = b.state(heads, slots, 2 * size)
+    slot_rows = b.state(heads, slots, 2 * size)
     best = b.state(heads, slots, 2)
     sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
-    parts = {"ring": ring, "innovation": surprise, "kept": kept, "best": best}
+    parts = {"ring": ring, "innovation": surprise, "kept": slot_rows, "best": best}
     bound = chosen.remembered(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
     places, own = b.by_heads(heads)
     touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
-    touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, kept, best, out))]
+    touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, slot_rows, best, out))]
     b.emit(bound, places, touches)
     return Traced.of(b, out, [b.tokens, heads, size])
 
@@ -455,7 +455,7 @@ def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> d
 
 
 def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) -> Traced:
-    """Train the memories by k and v; return what they then say of q."""
+    """Train the memories by k and v; return their values at q after that."""
     loss = networks.SQUARED
     retention = networks.PLAIN
     p = 2.0
@@ -490,7 +490,7 @@ def neural_memory(mixer: NeuralMemory, memory: Traced, inputs: Inputs) -> Traced
 
 
 def titans_context(mixer: TitansContext, memory: Traced, inputs: Inputs) -> Traced:
-    """Memories recall for a token, attention sees that and the token beside those of its segment, memories train."""
+    """Recall from the memories, attend to the recalled and the segment's tokens, then train the memories."""
     refuse_coded_state(mixer)
     b = memory.builder
     heads = mixer.heads
@@ -508,19 +508,19 @@ def titans_context(mixer: TitansContext, memory: Traced, inputs: Inputs) -> Trac
         b.copy(layer(Traced.of(b, recalled, [b.tokens, 1, width])).token_rows, 0, both, 0, width)
         b.copy(inputs[name].token_rows, 0, both, width, width)
         rows.append(both)
-    # Learnt tokens are those of the model, through its own layers.
+    # The learnt tokens of the model pass its own layers once.
     fixed = [layer(mixer.tokens).unflatten(-1, (heads, size)) for layer in (mixer.attend_k, mixer.attend_v)]
     q = inputs["attend_q"].token_rows
     learnt = Learnt(b.buffer(heads), mixer.persistent, b.constant(torch.cat(fixed, -1)), q)
     cache = Cache(heads, 1, size, size, mixer.span, restarts=True, rows=2)
-    seen = attend(b, cache, b.state(mixer.span, 2, heads * 2 * size), q, rows[0], rows[1], learnt)
-    y = Traced.of(b, seen, [b.tokens, 1, width])
+    attended = attend(b, cache, b.state(mixer.span, 2, heads * 2 * size), q, rows[0], rows[1], learnt)
+    y = Traced.of(b, attended, [b.tokens, 1, width])
     new = dict(zip("qkv", mixer.memory_inputs(y), strict=True))  # type: ignore[arg-type]
     out = _trained(mixer, trained, b, {**inputs, **{name: value[:, 0] for name, value in new.items()}})
     return y.unflatten(-1, (heads, size))[:, 0] * mixer.o_norm(out).sigmoid()
 
 
-# By the class that defines a recurrence: the operation that computes it.
+# Operation of each recurrence, by the class that defines it.
 OPERATIONS: Mapping[type, Step] = {
     AdditiveMixer: additive,
     AlmostLinearRNN: almost_linear,
@@ -549,7 +549,7 @@ OPERATIONS: Mapping[type, Step] = {
     TitansContext: titans_context,
     Yaad: neural_memory,
 }
-# Methods that say what a recurrence computes: who overrides one has another recurrence.
+# Methods that define a recurrence: a subclass that overrides one has another recurrence.
 DEFINING = frozenset({"gradient", "pull", "recall", "recur", "retained", "step", "visible_later", "weights"})
 
 

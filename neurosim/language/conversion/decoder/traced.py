@@ -1,4 +1,4 @@
-"""A tensor of a decoder's step that torch functions accept: what they would compute becomes operations of its program.
+"""A tensor of a decoder's step that torch functions accept: their computations become operations of its program.
 
 The methods of an attention kind run once with such tensors, as `torch.fx` runs a module, and leave the compiled step of
 the kind. `LOWERINGS` says by the name of a torch function what it becomes. Functions that `attention.leaf` marks are
@@ -144,7 +144,7 @@ class Position:
     """The number of tokens so far, a scalar of the state: operations know it, and no value of a step may depend on it.
 
     Attributes:
-        ahead: how much more it is than the number at this token; None for what is computed from it.
+        ahead: difference to the number at this token; None for values that are computed from it.
     """
 
     def __init__(self, ahead: int | None = 0) -> None:
@@ -193,7 +193,7 @@ class Position:
 
 
 def lowering(name: str) -> Callable[..., Any]:
-    """Return what a torch function of this name becomes.
+    """Return the lowering of a torch function of this name.
 
     Raises:
         NotCompiledError: nothing.
@@ -331,7 +331,7 @@ def _stack(parts: Sequence[Traced], dim: int = 0) -> Traced:
 
 
 def _operand(other: Value, shape: torch.Size) -> Operand:
-    """Return what is added to or multiplies a tensor of a shape."""
+    """Return the operand that is added to, or multiplies, a tensor of a shape."""
     size = math.prod(shape[1:])
     if not isinstance(other, Traced):
         values = torch.as_tensor(other, dtype=torch.float32).detach()
@@ -343,7 +343,7 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
             return Operand(values.flatten())
         return Operand(values.expand(shape[1:]).flatten(), size)
     own = [1] * (len(shape) - other.ndim) + list(other.shape)
-    if other.ndim < len(shape):  # its first axis is that of sequences
+    if other.ndim < len(shape):  # its first axis is the sequences
         raise NotCompiledError(f"shapes {tuple(shape)} and {tuple(other.shape)}: axes of sequences must meet")
     if own == list(shape):
         return Operand(other.node)
@@ -369,7 +369,7 @@ def _pair(x: Value, y: Value) -> tuple[Traced, Operand, torch.Size]:
 
 
 def _open(x: Traced) -> bool:
-    """Whether a chain may go on with it."""
+    """Return whether a chain may go on with it."""
     return isinstance(x.node, Chain) and x.node.waits
 
 
@@ -596,7 +596,7 @@ def _matmul(x: Value, y: Value) -> Traced:
 
 
 LEAVES: dict[Any, Callable[..., Any]] = {}
-"""By a function that `attention.leaf` marks: what it becomes, as `lowers` says."""
+"""Lowerings by the function that `attention.leaf` marks, see `lowers`."""
 
 
 def lowers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -675,4 +675,4 @@ LOWERINGS: dict[str, Callable[..., Any]] = {
     "view": _reshape,
     "zeros_like": lambda x: torch.zeros(x.shape),
 }
-"""By the name of a torch function: what it appends."""
+"""Lowerings by the name of a torch function."""

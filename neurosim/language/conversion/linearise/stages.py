@@ -31,7 +31,7 @@ ERROR_WINDOWS = 8  # for the errors of layers
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
-    """What a stage trains, and its loss of windows [B, T + 1]."""
+    """Parameters that a stage trains, and its loss of windows [B, T + 1]."""
 
     spec: StageSpec
     parameters: Mapping[str, nn.Parameter]
@@ -137,13 +137,13 @@ class Linearisation:
 
     def _layer_errors(self, windows: Tensor) -> list[Tensor]:
         """Return for each replaced layer the share of the power of the teacher's output that the student's misses."""
-        with _recorded(self.teacher, self.student.layers) as seen, torch.no_grad():
+        with _recorded(self.teacher, self.student.layers) as recorded, torch.no_grad():
             self.teacher(windows[:, :-1])
         errors = []
         for i in self.student.layers:
-            x, wanted = seen[i]
+            x, target = recorded[i]
             out, _ = self.student.model.mixers()[i](x, None, {})
-            errors.append((out - wanted).square().sum() / wanted.square().sum())
+            errors.append((out - target).square().sum() / target.square().sum())
         return errors
 
     @torch.no_grad()
@@ -202,17 +202,17 @@ def _training(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[
 @contextmanager
 def _recorded(model: LanguageModel, layers: Sequence[int]) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
     """Yield (input, output) of the mixers of these layers, filled by the model's forward passes."""
-    seen: dict[int, tuple[Tensor, Tensor]] = {}
+    recorded: dict[int, tuple[Tensor, Tensor]] = {}
 
     def record(i: int) -> Callable[..., None]:
-        def hook(module: nn.Module, given: tuple[Tensor, ...], out: tuple[Tensor, object]) -> None:
-            seen[i] = given[0], out[0]
+        def hook(module: nn.Module, arguments: tuple[Tensor, ...], out: tuple[Tensor, object]) -> None:
+            recorded[i] = arguments[0], out[0]
 
         return hook
 
     handles = [model.mixers()[i].register_forward_hook(record(i)) for i in layers]
     try:
-        yield seen
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()
