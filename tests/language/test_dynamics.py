@@ -178,6 +178,7 @@ def test_delta_kinds_contain_each_other() -> None:
 
 def test_linear_attention_comes_near_softmax_at_the_rate_of_its_remainder() -> None:
     """Softmax is the system of infinite order; the Taylor series up to the square errs by the cube of q . k."""
+    torch.manual_seed(0)  # the limits below hold for most first weights, not for all
     softmax = build("softmax", WIDTH, Depth(), {"num_heads": 2, "rotary_dim": 0}).double()
     based = build("linear", WIDTH, Depth(), {"num_heads": 2, "feature_map": "based", "use_output_norm": False}).double()
     copied(based, softmax, "q_proj", "k_proj", "v_proj", "o_proj")

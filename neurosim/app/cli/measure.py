@@ -14,7 +14,7 @@ from ..runs.frame.command import CommandOptions, CommandResult, common, setting
 @setting("--profile", "energy.profile", metavar="NAME", help="Energy profile; the run's own when left out.")
 @common(without=("seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:
-    """Print the measures and energy estimates of RUN again, under another energy profile if asked.
+    """Print the measures and energy estimates of RUN again, or under another energy profile.
 
     Nothing is simulated. With --out, they are also written there as measures.json.
     """

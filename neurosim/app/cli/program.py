@@ -1,4 +1,4 @@
-"""The program: it imports a command when it runs, and turns every failure into one line and an exit code."""
+"""Program of the command line: imports a command when it runs, turns a failure into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Program(click.Group):
     """A click group whose commands are imported when they run.
 
     Exit codes: 0 done, 1 the run failed, 2 bad usage or input, 128 + n interrupted by signal n. The line on stderr
-    says what, by which rule, and what to do next. An `extended` program has the kinds of runs of plugins as commands,
+    names the failure, the rule and the next step. An `extended` program has the kinds of runs of plugins as commands,
     too.
     """
 

@@ -27,8 +27,8 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
     """Run the published experiment NAME with its own settings; print its figure beside the published one.
 
     \b
-    neurosim reproduce --list                      what there is, and what was measured
-    neurosim reproduce sparsey                     a run folder with a report, as of the command that it stands for
+    neurosim reproduce --list                      the presets, with published and measured figures
+    neurosim reproduce sparsey                     a run folder with a report, as the command of its kind writes it
     neurosim reproduce hlop --set stream.train_limit=5000     smaller; the change is said beside the figure
 
     A preset is a config: neurosim reproduce NAME --show-config prints it. Some take hours; an interrupted run says
@@ -64,7 +64,7 @@ def _listing() -> str:
 def _kind(preset: Preset, model: Path | None) -> Kind[Any, Any, Any]:
     """Return the kind of run that repeats a preset, with its arguments."""
     if preset.needs_model:
-        assert model is not None  # asked for before
+        assert model is not None  # checked in `command`
         from ..runs.convert import Curve
 
         return Curve(model)

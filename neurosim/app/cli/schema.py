@@ -24,7 +24,7 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
     """Print the JSON Schema of the config NAME, or list the names; with --out DIR, write NAME.json there, or all.
 
     \b
-    neurosim schema train                 the keys, types, defaults and meanings of what --config of `train` takes
+    neurosim schema train                 keys, types, defaults and meanings of the config of `train`
     neurosim schema network --out .       network.json; an editor then completes and checks '#:schema network.json'
 
     --show-config prints the values that a run would have.
@@ -52,7 +52,8 @@ def command(options: CommandOptions, name: str | None) -> CommandResult:
 def schemas(name: str | None = None) -> Mapping[str, Callable[[], Mapping[str, object]]]:
     """Return functions that return the JSON Schema of each config, by name.
 
-    name: of the one that is wanted; where it is the package's own, kinds of plugins are not imported.
+    Args:
+        name: the only schema needed; kinds of plugins are not imported where it is the package's own.
     """
     return {**{name: builder for each in _all(name) for name, builder in each.schemas().items()}, FOLDER: _folder}
 

@@ -35,7 +35,7 @@ def command(
     shape: str | None,
     population: str | None,
 ) -> CommandResult:
-    """Write a page with the recording in FILE, or with those that RUN kept: played, its rate, its sensor.
+    """Write a page that plays the recording in FILE, or the recordings that RUN stored, with rate and sensor.
 
     The page goes into the current folder, or into --out.
     """

@@ -141,7 +141,7 @@ def system_of(mixer: Mixer, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _decays(g: Tensor | None, k: Tensor) -> Tensor:
-    """[.., K] e^g, from g of heads or of key channels."""
+    """Return [.., K] e^g, from g of heads or of key channels."""
     if g is None:
         return torch.ones_like(k)
     return (g if g.dim() == k.dim() else g[..., None]).exp().expand_as(k)

@@ -78,7 +78,7 @@ class EventEmbedding(nn.Module):
         return out.view(*lead, -1)
 
     def _convolve(self, layer: nn.Module, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """[n, filters, positions] a layer on every patch of x [n, units]."""
+        """Return [n, filters, positions] a layer on every patch of x [n, units]."""
         if self.training and isinstance(layer, nn.Linear):
             # The same sums without patches in memory: with them a step of training on N-MNIST took twice as long.
             kernel, stride = self.window(shape[1])
@@ -88,7 +88,7 @@ class EventEmbedding(nn.Module):
         return out.mT
 
     def _patches(self, x: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """[n, positions, planes x kernel] the patches of x [n, units]."""
+        """Return [n, positions, planes x kernel] the patches of x [n, units]."""
         kernel, stride = self.window(shape[1])
         return F.unfold(x.view(-1, *shape), kernel, stride=stride).mT
 

@@ -29,7 +29,7 @@ MASKED = 0.15
 MEAN_SPAN = 3
 SHUFFLED = 0.75  # share of the bytes that change places
 # bytes to find, bytes shown on either side of them, bytes of text for each query
-FOUND = 8
+TARGET_BYTES = 8
 EDGE = 3
 ROOM_OF_QUERY = 64
 MIN_LENGTH = 48  # bytes of a sequence
@@ -91,13 +91,13 @@ def deshuffling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Byt
 def selective_copying(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
     """Append the three bytes on either side of some spans to the text; the spans are the answer."""
     count = max(room // ROOM_OF_QUERY, 1)
-    window = _window(text, room - count * (2 + 2 * EDGE + FOUND + 1), draws)
-    starts = EDGE + draws.choice(len(window) - FOUND - 2 * EDGE + 1, count, replace=False)
+    window = _window(text, room - count * (2 + 2 * EDGE + TARGET_BYTES + 1), draws)
+    starts = EDGE + draws.choice(len(window) - TARGET_BYTES - 2 * EDGE + 1, count, replace=False)
     find = np.array([FIND], np.uint8)
     prompt = [window]
     answer = []
     for start in starts:
-        end = start + FOUND
+        end = start + TARGET_BYTES
         prompt += [find, window[start - EDGE : start], find, window[end : end + EDGE]]
         answer += [window[start:end], find]
     return np.concatenate(prompt), np.concatenate(answer)

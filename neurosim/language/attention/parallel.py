@@ -68,7 +68,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _gather(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """[processes, ..]."""
+    """Return [processes, ..]."""
     return _Gather.apply(x, group)
 
 
@@ -85,7 +85,7 @@ def _block(block: ResidualBlock, x: Tensor, shared: Shared, group: dist.ProcessG
 
 
 def _before(x: Tensor, count: int, group: dist.ProcessGroup | None) -> Tensor:
-    """[B, count, D] the tokens before this slice, zeros before the first slice."""
+    """Return [B, count, D] the tokens before this slice, zeros before the first slice."""
     require(x.shape[1] >= count, "tokens", f"must be at least {count} a slice, for the convolutions", x.shape[1])
     ends = _gather(x[:, x.shape[1] - count :], group)
     rank = dist.get_rank(group)

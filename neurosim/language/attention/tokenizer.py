@@ -179,7 +179,7 @@ class SentencePieceTokenizer(Tokenizer):
             self.first = (token,) if token >= 0 else ()
 
     def encode(self, text: bytes) -> list[int]:
-        """Return the ids of a text; what stands between special tokens is tokenised as a text of its own."""
+        """Return the ids of a text; the parts between special tokens are tokenised as separate texts."""
         ids: list[int] = []
         for part in self.added.split(decode_utf8("text", text)):
             if isinstance(part, int):

@@ -1,7 +1,7 @@
 """Training a byte-level language model: AdamW or Muon on random windows of a text, with a held-out end.
 
-The objective is the next byte, or a mixture of objectives (`objectives`) with fixed shares or with those that their
-progress suggests (`mixture`). With a checkpoint a killed training resumes bit for bit.
+The objective is the next byte, or a mixture of objectives (`objectives`) with fixed shares, or with shares that follow
+their progress (`mixture`). With a checkpoint a killed training resumes bit for bit.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ class ByteTrainingState(Record):
         done: number of updates.
         recent: training loss, smoothed.
         validations: updates done, recent loss and validation loss of each validation.
-        shares: of the objectives of a mixture now.
-        losses: of the objectives at the start of the interval.
-        intervals: those that are over, of 'birdie'.
+        shares: current shares of the objectives of a mixture.
+        losses: losses of the objectives at the start of the interval.
+        intervals: past intervals, of 'birdie'.
     """
 
     done: int = 0
@@ -197,7 +197,7 @@ def train_bytes(
         last = state.done == training.steps
         due = last or (training.every and state.done % training.every == 0)
         if due:
-            loss = validation_loss(run.model, run.held, training.length)
+            loss = validation_loss(run.model, run.held_out, training.length)
         else:
             loss = None
         if loss is not None:
@@ -217,12 +217,12 @@ class _ByteTraining:
     def __init__(self, text: bytes, config: LanguageConfig, training: LanguageTraining, device: str) -> None:
         self.training = training
         self.model = LanguageModel(config, training.seed).to(device)
-        self.learn, self.held = (part.to(device) for part in split_text(text, training.held_out))
+        self.learn, self.held_out = (part.to(device) for part in split_text(text, training.held_out))
         self.optimizers = optimizers_of(training.optimizer, self.model, training.learning_rate, training.decay)
         self.state = ByteTrainingState()
         self.mixed = training.objective != NEXT_TOKEN
         if self.mixed:
-            check_text(torch.cat([self.learn, self.held]))
+            check_text(torch.cat([self.learn, self.held_out]))
             self.state.shares = training.first_shares()
 
     def write(self, path: Path) -> None:
@@ -265,7 +265,7 @@ class _ByteTraining:
         state.done += 1
 
     def _loss(self, batch: ObjectiveBatch) -> Tensor:
-        """Return the mean over the bytes that are asked."""
+        """Return the mean loss over the bytes of the answers, nats."""
         prefix = batch.given if self.training.bidirectional else None
         logits, _ = self.model(batch.tokens[:, :-1], prefix=prefix)
         return F.cross_entropy(logits[batch.asked], batch.tokens[:, 1:][batch.asked])
@@ -286,7 +286,7 @@ class _ByteTraining:
     def _objective_losses(self) -> tuple[float, ...]:
         """Return the loss of each objective on the held-out text, the same sequences every time."""
         own = self.training
-        batches = (draw_batch(self.held, [name] * OBSERVED, own.length, own.seed) for name in NAMES)
+        batches = (draw_batch(self.held_out, [name] * OBSERVED, own.length, own.seed) for name in NAMES)
         return tuple(float(self._loss(batch)) for batch in batches)
 
 

@@ -1,4 +1,4 @@
-"""Thresholds from text: for each channel the threshold whose error and spikes together cost the loss least.
+"""Thresholds from text: for each channel the threshold of least cost, error and spikes together.
 
 Text gives two numbers for every channel and every threshold of a grid: D nats a token, the error of the coding weighted
 by the gradient of the loss (`collect_gradients`), and R, spikes a token. With one price of a spike for the whole
@@ -54,7 +54,7 @@ class ChannelStatistics:
 
     Attributes:
         thresholds: in units of the input.
-        scales: of least weighted error.
+        scales: scales of least weighted error.
         errors: D, nats a token.
         spikes: R, a token.
     """
@@ -146,7 +146,7 @@ def survey_channels(
 
     Args:
         windows: [B, T + 1] tokens.
-        expansion: the one in which spikes are counted.
+        expansion: expansion in which spikes are counted.
         seed: key of the labels, see `collect_gradients`.
     """
     levels = levels_of(PRICE)

@@ -36,7 +36,7 @@ class Scheme:
 
     Attributes:
         meaning: in a sentence.
-        expansion: the one it was published with, a name of `EXPANSIONS`.
+        expansion: expansion of its publication, a name of `EXPANSIONS`.
         rounding: a name of `ROUNDINGS`.
         strength: the setting of `Coding` that makes it finer: 'k', 'spikes' or 'levels'.
         token: thresholds follow each token's level.
@@ -90,22 +90,22 @@ SCHEMES: Mapping[str, Scheme] = {
 
 
 def _even(z: Tensor, price: float) -> Tensor:
-    """To the nearest, ties to even."""
+    """Round to the nearest, ties to even."""
     return z.round()
 
 
 def _away(z: Tensor, price: float) -> Tensor:
-    """To the nearest, ties away from 0."""
+    """Round to the nearest, ties away from 0."""
     return z.sign() * (z.abs() + 0.5).floor()
 
 
 def _up(z: Tensor, price: float) -> Tensor:
-    """To the nearest, ties up."""
+    """Round to the nearest, ties up."""
     return (z + 0.5).floor()
 
 
 def _sparing(z: Tensor, price: float) -> Tensor:
-    """To the count of least (z - s)^2 + price * ones(|s|): counts with few ones are preferred."""
+    """Round to the count of least (z - s)^2 + price * ones(|s|): counts with few ones are preferred."""
     return z.sign() * levels_of(price).nearest(z.abs())
 
 
@@ -171,7 +171,7 @@ def levels_of(price: float) -> Levels:
 
 
 def token_levels(x: Tensor, k: float) -> Tensor:
-    """[.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit as in `kernels.encode`; no gradient."""
+    """Return [.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit as `kernels.encode`; no gradient."""
     sizes = x.detach().abs().float()
     exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=spec.FLOOR)
     units = torch.ldexp(torch.ones_like(sizes[..., :1]), spec.DIGITS - exponent)
@@ -191,7 +191,7 @@ class _Straight(torch.autograd.Function):
 
 
 def straight(value: Tensor, soft: Tensor) -> Tensor:
-    """`value`, exactly, with the gradient of `soft`: the straight-through estimator (Bengio et al. 2013)."""
+    """Return `value` exactly, with the gradient of `soft`: the straight-through estimator (Bengio et al. 2013)."""
     result: Tensor = _Straight.apply(value, soft)
     return result
 
@@ -207,8 +207,8 @@ class Coder(nn.Module):
         shrink: soft threshold before rounding, in thresholds: |z| is reduced by it.
         price: of a spike, in squared thresholds of error, for the rounding that knows prices.
         limit: counts saturate at +-limit.
-        histogram: counts are added to it; None for none.
-        observer: called with z, which carries its gradient, and the counts; None for none.
+        histogram: histogram that counts are added to, or None.
+        observer: function that is called with z, which carries its gradient, and the counts; or None.
         bypassed: code nothing; a layer then works on floats as the dense one does.
 
     Raises:
@@ -246,7 +246,7 @@ class Coder(nn.Module):
         self.scales = nn.Parameter(scales.detach().clone().float(), requires_grad=False)
 
     def level(self, x: Tensor) -> Tensor | None:
-        """[.., 1] levels of tokens, or None where the scheme has none."""
+        """Return [.., 1] levels of tokens, or None where the scheme has none."""
         return token_levels(x, self.k) if self.rule.token else None
 
     def counts(self, x: Tensor, level: Tensor | None) -> Tensor:

@@ -44,7 +44,7 @@ class Expansion(ABC):
 
     @abstractmethod
     def places(self, planes: int) -> NDArray[np.int64]:
-        """[T] place values, of the first plane first."""
+        """Return [T] place values, of the first plane first."""
 
     @abstractmethod
     def reach(self, planes: int) -> tuple[int, int]:
@@ -52,15 +52,15 @@ class Expansion(ABC):
 
     @abstractmethod
     def needed(self, counts: Counts) -> int:
-        """Return the smallest T that reaches every count: without an escape it would be needed."""
+        """Return the smallest T that reaches every count, as needed without an escape."""
 
     @abstractmethod
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
-        """[T, *shape] the planes of counts within reach."""
+        """Return [T, *shape] the planes of counts within reach."""
 
     @abstractmethod
     def spikes(self, counts: Counts, planes: int) -> NDArray[np.int64]:
-        """[*shape] spikes of each count; one that escapes counts as in the planes that it would need."""
+        """Return [*shape] spikes of each count; one that escapes counts as in the planes that it would need."""
 
 
 def expand(expansion: Expansion, counts: Counts, planes: int) -> ExpandedCounts:
@@ -88,7 +88,7 @@ def collapse(planes: ExpandedCounts) -> NDArray[np.int64]:
 
 
 def count_spikes(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.int64]:
-    """[*shape] number of spikes of each count.
+    """Return [*shape] number of spikes of each count.
 
     Raises:
         NeurosimInputError: as `expand`.
@@ -134,7 +134,7 @@ class UnaryTernary(Expansion):
 
 @final
 class UnaryBinary(UnaryTernary):
-    """The same in {0, 1}: the plain rate code, for counts >= 0."""
+    """One spike in each of s steps, in {0, 1}: the plain rate code, for counts >= 0."""
 
     signed = False
 
@@ -218,12 +218,12 @@ class TwosComplement(Bitwise):
 
 
 def ones(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[*shape] binary ones of counts >= 0."""
+    """Return [*shape] binary ones of counts >= 0."""
     return _digits(counts, max(1, int(counts.max(initial=0)).bit_length())).sum(axis=0)
 
 
 def _digits(counts: NDArray[np.int64], planes: int) -> NDArray[np.int64]:
-    """[T, *shape] binary digits, the most significant first."""
+    """Return [T, *shape] binary digits, the most significant first."""
     shifts = np.arange(planes - 1, -1, -1).reshape(-1, *[1] * counts.ndim)
     return (counts >> shifts) & 1
 

@@ -55,7 +55,7 @@ class SpikedLinear(nn.Module):
 
     @torch.no_grad()
     def execute(self, on: bool, *, threads: int = 1) -> None:
-        """Add rows of weights for spikes (`on`), or simulate. Weights are copied now: do not change them meanwhile."""
+        """Add rows of weights for spikes (`on`), or simulate. Weights are copied: do not change them until the end."""
         self.threads = threads
         self._rows = None
         self._kept_floats = None
@@ -91,7 +91,7 @@ class SpikedLinear(nn.Module):
         return rows, steps
 
     def dense(self) -> Tensor:
-        """[N, K] weights of the dense layer, as floats."""
+        """Return [N, K] weights of the dense layer, as floats."""
         if self.steps is None:
             return self.weight
         return self.weight.to(self.steps.dtype) * self.steps[:, None] / self.coder.scales
@@ -117,7 +117,7 @@ class SpikedLinear(nn.Module):
         return y
 
     def _simulated(self, x: Tensor) -> Tensor:
-        """[.., N] y without bias, as floats, with the gradient of V's rounding taken as 1.
+        """Return [.., N] y without bias, as floats, with the gradient of V's rounding taken as 1.
 
         With int8 weights all products and sums are integers; below 2^24 float32 represents them, and float64 is used
         beyond: as exact as int32.
@@ -125,7 +125,7 @@ class SpikedLinear(nn.Module):
         level = self.coder.level(x)
         counts = self.coder.counts(x, level)
         rows, steps = self._floats()
-        # No token may come: a kind that chooses tokens hands on the chosen ones alone.
+        # There may be no tokens: kinds that select tokens pass on only the selected ones.
         exact = steps is None or not len(x) or float(counts.detach().abs().sum(-1).max()) * INT8 < EXACT
         if exact:
             y = F.linear(counts, rows)
@@ -152,7 +152,7 @@ class SpikedLinear(nn.Module):
 
     @torch.no_grad()
     def _executed(self, x: Tensor) -> Tensor:
-        """[.., N] y without bias, by adding rows of V."""
+        """Return [.., N] y without bias, by adding rows of V."""
         if self.coder.histogram is not None:
             self.coder.counts(x, self.coder.level(x))
         flat = x.detach().reshape(-1, self.in_features)

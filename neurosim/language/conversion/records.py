@@ -57,7 +57,7 @@ class Speed(Record):
 
     Attributes:
         spiking, dense: of the converted model, and of the same model on float32; None where it is not converted.
-        threads: that shared the work.
+        threads: number of threads that shared the work.
         state_bytes: memory carried from token to token.
     """
 

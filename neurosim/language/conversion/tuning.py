@@ -80,7 +80,7 @@ def tune(
         on_progress: called with (updates done, updates in all, loss) after each.
         spikes: target mean of a channel: the price rises while more are sent and falls while fewer are.
         teacher: the dense model; with it the loss is the divergence from its predictions, not from the text.
-        expansion: the one in which spikes are counted.
+        expansion: expansion in which spikes are counted.
 
     Raises:
         NeurosimInputError: a setting breaks its rule, or the text is too short.
@@ -154,7 +154,7 @@ def window_loss(model: LanguageModel, teacher: LanguageModel | None, windows: Te
 
 
 class _Logs:
-    """Logarithms of thresholds and scales: trained as such they stay > 0, and steps are relative to their size."""
+    """Logarithms of thresholds and scales: their training keeps them > 0, with steps relative to their size."""
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = parameters

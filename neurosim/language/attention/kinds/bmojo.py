@@ -22,7 +22,7 @@ EMPTY = -1.0  # innovation of a slot without a token; a token's innovation is at
 
 @leaf
 def innovation(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (the mean square [B, T] of what the mean of the tokens before does not say of x, the last tokens).
+    """Return (mean square [B, T] of x minus the mean of the w tokens before it, the last w tokens).
 
     Args:
         tail: [B, w, D], the w tokens before x [B, T, D].

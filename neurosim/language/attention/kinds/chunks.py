@@ -114,7 +114,7 @@ class _Decay:
         return _Decay(until, apart.masked_fill(future[..., None], -torch.inf).exp())
 
     def pairs(self, x: Tensor, y: Tensor, *, strict: bool = False) -> Tensor:
-        """[.., C, C] x_i . y_j weighted by the decay from j to i; 0 for j > i, and for j = i if `strict`."""
+        """Return [.., C, C] x_i . y_j weighted by the decay from j to i; 0 for j > i, and for j = i if `strict`."""
         if self.weights is None:
             products = x @ y.mT
         elif self.weights.shape[-1] == 1:
@@ -166,7 +166,7 @@ def _solve(lower: Tensor, target: Tensor) -> Tensor:
 
 
 def _cut(x: Tensor, chunk: int) -> Tensor:
-    """[B, T, H, ..] to [B, H, N, C, ..], padded with zeros: tokens without key and decay change nothing."""
+    """Return [B, T, H, ..] to [B, H, N, C, ..], padded with zeros: tokens without key and decay change nothing."""
     batch, length = x.shape[:2]
     count = -(-length // chunk)
     if count * chunk > length:

@@ -64,7 +64,7 @@ class HAX(Mixer):
 
     def initial(self, x: Tensor) -> State:
         memory = x.new_zeros(len(x), 0, self.key_dim + self.ssm.inner + 2)
-        # Of queries and keys, and the number of tokens.
+        # Sums of the queries and of the keys so far, and the number of tokens.
         sums = x.new_zeros(len(x), 2 * self.key_dim + 1)
         return {"memory": memory, "sums": sums} | initial_inside(self.ssm, x)
 

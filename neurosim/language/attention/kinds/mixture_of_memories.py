@@ -52,14 +52,14 @@ class Packing:
         self.valid = torch.arange(length, device=index.device) < self.sizes[..., None]
 
     def pack(self, x: Tensor) -> Tensor:
-        """[B, T, R, ..] to [B, count, L, ..], zero where not valid."""
+        """Return [B, T, R, ..] to [B, count, L, ..], zero where not valid."""
         flat = x.flatten(1, 2)
         where = self.source.flatten(1)
         packed = flat[torch.arange(len(x), device=x.device)[:, None], where].unflatten(1, self.source.shape[1:])
         return packed * self.valid.reshape(*self.valid.shape, *[1] * (packed.dim() - 3)).to(x.dtype)
 
     def unpack(self, y: Tensor, length: int) -> Tensor:
-        """[B, count, L, ..] to [B, T, R, ..]."""
+        """Return [B, count, L, ..] to [B, T, R, ..]."""
         out = y.new_zeros(len(y), length * self.slots, *y.shape[3:])
         batch = torch.arange(len(y), device=y.device)[:, None, None].expand_as(self.source)
         return out.index_put((batch[self.valid], self.source[self.valid]), y[self.valid]).unflatten(
@@ -68,7 +68,7 @@ class Packing:
 
 
 def _unordered_rank(index: Tensor) -> Tensor:
-    """[B, T, R] positions of tokens in an argsort by sequence and memory that is not stable."""
+    """Return [B, T, R] positions of tokens in an argsort by sequence and memory that is not stable."""
     spans = torch.arange(len(index), device=index.device)[:, None, None] * (index.max() + 1)
     order = (spans + index).flatten().argsort()
     return torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device)).view_as(index)
@@ -247,7 +247,7 @@ class MoM(RoutedMixer):
         return inputs | {"index": index, "weight": weight}, tails
 
     def _each(self, name: str, packed: Tensor) -> Tensor:
-        """[B, memories, L, ..]: the tokens of every memory through its own projection."""
+        """Return [B, memories, L, ..]: the tokens of every memory through its own projection."""
         shared = getattr(self, f"shared_{name}", None)
         own = getattr(self, f"{name}_proj", [shared] * self.num_memories)
         layers = [*own, shared] if self.shared_mem else own

@@ -51,13 +51,13 @@ def low_rank(inputs: int, rank: int, outputs: int, bias: bool = False) -> nn.Seq
 
 
 def split_heads(x: Tensor, head_dim: int) -> Tensor:
-    """[.., H head_dim] to [.., H, head_dim]."""
+    """Return [.., H head_dim] to [.., H, head_dim]."""
     return x.unflatten(-1, (-1, head_dim))
 
 
 @leaf
 def repeat_heads(x: Tensor, times: int) -> Tensor:
-    """[.., H, C] to [.., times H, C]: copies of a head lie beside each other, for grouped heads."""
+    """Return [.., H, C] to [.., times H, C]: copies of a head lie beside each other, for grouped heads."""
     return x if times == 1 else x.repeat_interleave(times, -2)
 
 
@@ -90,7 +90,7 @@ class ShortConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
 
     def initial(self, x: Tensor) -> Tensor:
-        """[B, size - 1, C] zeros: the tokens before the first."""
+        """Return [B, size - 1, C] zeros: the tokens before the first."""
         return x.new_zeros(x.shape[0], self.size - 1, self.weight.shape[0])
 
     @leaf
@@ -119,12 +119,12 @@ def token_shift(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def initial_a_log(heads: int) -> nn.Parameter:
-    """[H] A_log at the start of training: A uniform over 1 to 16, as in Mamba-2."""
+    """Return [H] A_log at the start of training: A uniform over 1 to 16, as in Mamba-2."""
     return nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
 
 
 def initial_dt_bias(count: int) -> nn.Parameter:
-    """[count] dt_bias at the start of training: steps log-uniform over .001 to .1 (Gu & Dao 2023)."""
+    """Return [count] dt_bias at the start of training: steps log-uniform over .001 to .1 (Gu & Dao 2023)."""
     steps = torch.exp(torch.rand(count) * (math.log(0.1) - math.log(0.001)) + math.log(0.001)).clamp(min=1e-4)
     return nn.Parameter(steps + torch.log(-torch.expm1(-steps)))
 

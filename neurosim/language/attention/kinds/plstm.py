@@ -115,7 +115,7 @@ def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, m
 
 
 def _sheared(x: Tensor) -> Tensor:
-    """[B, X, Y, ..] to [X + Y - 1, B, X, ..], the antidiagonals, 0 outside the grid: nothing flows there."""
+    """Return [B, X, Y, ..] to [X + Y - 1, B, X, ..], the antidiagonals, 0 outside the grid: nothing flows there."""
     rows, columns = x.shape[1:3]
     i, j = _nodes(rows, columns)
     out = x.new_zeros(rows + columns - 1, rows, len(x), *x.shape[3:])
@@ -123,7 +123,7 @@ def _sheared(x: Tensor) -> Tensor:
 
 
 def _unsheared(x: Tensor) -> Tensor:
-    """[X + Y - 1, B, X, ..] back to [B, X, Y, ..]."""
+    """Return [X + Y - 1, B, X, ..] back to [B, X, Y, ..]."""
     i, j = _nodes(x.shape[2], len(x) - x.shape[2] + 1)
     return x.transpose(1, 2)[i + j, i].movedim(2, 0)
 

@@ -67,7 +67,7 @@ class RWKV5(AdditiveMixer):
         return {name: torch.addcmul(x, change, getattr(self, f"x_{name}")) for name in self.mixes}
 
     def log_decays(self, mixed: dict[str, Tensor]) -> Tensor:
-        """[B, T, H, K] g."""
+        """Return [B, T, H, K] g."""
         return (-self.w.exp()).expand(*mixed["r"].shape[:2], -1, -1)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:

@@ -78,7 +78,7 @@ class SEA(SoftmaxAttention):
         return (token * self.columns // length[..., None]).clamp(max=self.columns - 1)
 
     def _distance(self, q: Tensor, k: Tensor, log_p: Tensor) -> Tensor:
-        """Relative entropy of the rows of attention, summed over parts, to the estimate [B, T, H, columns]."""
+        """Return the relative entropy of rows of attention, summed over parts, to the estimate [B, T, H, columns]."""
         count = q.shape[1]
         future = torch.ones(count, count, dtype=torch.bool, device=q.device).triu(1)
         rows = torch.einsum("bthk,bjhk->bhtj", q, k) * self.k_size**-0.5

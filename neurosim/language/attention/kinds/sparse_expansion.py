@@ -145,8 +145,10 @@ class SSEDelta(ExpandedMixer):
 
     def build(self) -> None:
         self.expand()
-        self.a_proj, self.b_proj = linear(self.width, self.heads), linear(self.width, self.heads)
-        self.A_log, self.dt_bias = initial_a_log(self.heads), initial_dt_bias(self.heads)
+        self.a_proj = linear(self.width, self.heads)
+        self.b_proj = linear(self.width, self.heads)
+        self.A_log = initial_a_log(self.heads)
+        self.dt_bias = initial_dt_bias(self.heads)
         self.output_low_rank()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -154,7 +156,9 @@ class SSEDelta(ExpandedMixer):
         slots = index.shape[2]
         writes = writes[..., 0]
         q, k = (l2_normalise(F.silu(value)) for value in self.queries_keys(x, slots))
-        beta = self.b_proj(x).sigmoid() * (2 if self.allow_neg_eigval else 1)
+        # beta up to 2 lets I - beta k k^T have an eigenvalue down to -1.
+        max_beta = 2 if self.allow_neg_eigval else 1
+        beta = self.b_proj(x).sigmoid() * max_beta
         inputs = {
             "q": q * score[..., None, None] * reads,
             "k": k,

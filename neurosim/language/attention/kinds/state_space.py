@@ -206,7 +206,7 @@ class AlmostLinearRNN(Mixer):
 
 
 def _lagged(flow: Tensor, length: int) -> Tensor:
-    """[T, T, M, M]: flow[t - j] for j <= t, else 0."""
+    """Return [T, T, M, M]: flow[t - j] for j <= t, else 0."""
     apart = torch.arange(length, device=flow.device)
     apart = apart[:, None] - apart
     return flow[apart.clamp(min=0)] * (apart >= 0)[..., None, None].to(flow.dtype)

@@ -48,7 +48,7 @@ class TitansGate(Titans):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TitansContext(Titans):
-    """Memory as a context (MAC): attention within segments of `span` tokens sees what the memory recalls for them.
+    """Memory as a context (MAC): attention within segments of `span` tokens over them and their recalled values.
 
         h_t = M(q(x_t)) of the memory before the segment,  y_t = softmax attention of x_t over P, h and x of the segment
         M is trained on k(y_t), v(y_t),  o_t = y_t s(norm(M(q(y_t))))
@@ -59,8 +59,8 @@ class TitansContext(Titans):
     Args:
         persistent: number of learnt tokens.
 
-    The memory is [B, H, 3 weights of M + 4 K span]: those of `NeuralMemory`, and keys and values of h and x of the
-    segment.
+    The memory is [B, H, 3 weights of M + 4 K span]: the memory of `NeuralMemory`, then keys and values of h and x of
+    the segment.
     """
 
     conv_size: int = 0
@@ -106,6 +106,7 @@ class TitansContext(Titans):
 
     def _segment(self, trained: Tensor, cache: Tensor, inputs: Inputs, first: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return memory, cache and outputs after tokens of one segment, the first at the place `first` in it."""
+        # At the start of a segment its anchor is the trained memory itself, and the cache is empty.
         anchor = trained[:, :, 1] if first == 0 else trained[:, :, 0]
         cache = torch.zeros_like(cache) if first == 0 else cache
         recalled = self.recall([w[:, None] for w in self.weights(anchor)], inputs["q"]).flatten(-2)
@@ -144,7 +145,7 @@ class TitansContext(Titans):
 
 
 def _pieces(places: list[int], span: int) -> list[int]:
-    """Lengths of the segments that tokens at these places in a segment fall into."""
+    """Return the lengths of the segments that tokens at these places in a segment fall into."""
     pieces = [min(span - places[0], len(places))]
     while sum(pieces) < len(places):
         pieces.append(min(span, len(places) - sum(pieces)))

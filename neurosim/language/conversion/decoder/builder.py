@@ -61,9 +61,9 @@ class Builder(DecoderProgram):
         self.emit(bound, places, [(out, own, True)])
         return out
 
-    def embed_events(self, given: Array, layer: EventEmbedding) -> Buffer:
-        """Return the embedding of events, given as [tokens, units] numbers of events."""
-        x = Buffer(given, *given.shape)
+    def embed_events(self, counts: Array, layer: EventEmbedding) -> Buffer:
+        """Return the embedding of event counts [tokens, units]."""
+        x = Buffer(counts, *counts.shape)
         together = False
         for linear, shape in zip(layer.layers[:-1], layer.shapes, strict=False):
             kernel, stride = layer.window(shape[1])

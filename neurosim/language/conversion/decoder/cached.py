@@ -13,14 +13,14 @@ from .memory import Array, Buffer, Growing
 from .program import NotCompiledError, Touch
 from .traced import Traced
 
-FIRST_TOKENS = 256  # that a window of all tokens has room for at first
+FIRST_TOKENS = 256  # first capacity of a window of all tokens
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """Learnt keys and values, q before its positions, which sees them, and a buffer for the mass of all that is seen.
+    """Learnt keys and values, the queries without positions that read them, and a buffer for the sum of all weights.
 
-    Without such keys there is the mass alone.
+    Without learnt keys only the mass is used.
     """
 
     mass: Buffer
@@ -103,7 +103,7 @@ def attend(
 
 
 def refuse_coded_state(mixer: Mixer) -> None:
-    """Raise `NotCompiledError` for a state in spikes where that is keys and values."""
+    """Raise `NotCompiledError` for a state of keys and values that is coded in spikes."""
     if mixer.codes.state is not None:
         raise NotCompiledError("codes.state: keys and values in spikes are not compiled")
 
@@ -128,7 +128,7 @@ def _leaving(b: Builder, ring: Buffer, start: int, cache: Cache, x: Buffer | Non
 
 
 def window_and_leaving(mixer: Any, q: Any, k: Any, v: Any, position: Any) -> tuple[Traced, ...]:
-    """Return what `WindowLinearAttention.slide` does but the tokens left: they stay where operations keep them."""
+    """Return the outputs of `WindowLinearAttention.slide` without the window's tokens, which the operations store."""
     layer = mixer.softmax
     b = q.builder
     few = layer.kv_heads

@@ -32,13 +32,13 @@ SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its cor
 class Decoder(Uncopied):
     """A compiled step of a language model, dense or converted, on the CPU.
 
-    Computes what the model's `step` computes in its executed form. Weights are copied now: later changes of the model
-    are not seen.
+    Computes what the model's `step` computes in its executed form. Weights are copied on construction: later
+    changes of the model have no effect.
 
     Args:
         model: its linear layers may be `SpikedLinear`, simulated or executed.
         tokens: sequences that are stepped side by side, at most 16.
-        threads: that share the work; they do not change the result.
+        threads: number of threads that share the work; it does not change the result.
 
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
@@ -58,11 +58,11 @@ class Decoder(Uncopied):
             self._units = None
         else:
             self._units = math.prod(events.shape)
-        self._given: Array = (
+        self._inputs: Array = (
             np.zeros(tokens, np.int64) if self._units is None else np.zeros((tokens, self._units), np.float32)
         )
         with torch.no_grad():
-            logits = _compile(builder, model, self._given)
+            logits = _compile(builder, model, self._inputs)
         self._logits: NDArray[np.float32] = logits.array[0] if logits.own else logits.array
         self._lists = [np.array(own, np.int64).reshape(-1, program.COLUMNS) for own in builder.lists]
         self._context: NDArray[np.int64] = np.zeros(program.CONTEXT, np.int64)
@@ -81,10 +81,10 @@ class Decoder(Uncopied):
         require(len(tokens) == self.tokens, "tokens", f"must be {self.tokens}, one of each sequence", len(tokens))
         if self._units is not None:
             shape = np.shape(tokens)
-            require(shape == self._given.shape, "tokens", f"must be [tokens, {self._units} units]", shape)
-        self._given[:] = tokens
+            require(shape == self._inputs.shape, "tokens", f"must be [tokens, {self._units} units]", shape)
+        self._inputs[:] = tokens
         if self._units is None:
-            for token in self._given:
+            for token in self._inputs:
                 require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
         position = int(self._context[program.POSITION])
         limit = self._builder.limit
@@ -142,9 +142,9 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
             except NotCompiledError as error:
                 part = "." if str(error).startswith(leaves.MIXER) else ": "
                 raise NotCompiledError(f"layers.{i}{part}{error}") from None
-            lasting.extend(
-                [x.node.buffer, *(value.node.buffer for value in shared.values() if isinstance(value, Traced))]
-            )
+            # Later layers read x and the shared values: their buffers outlive this layer.
+            lasting.append(x.node.buffer)
+            lasting.extend(value.node.buffer for value in shared.values() if isinstance(value, Traced))
         model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
     logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).token_rows
     model.files.release()
@@ -152,7 +152,7 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
 
 
 def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
-    """Append the operations of a layer, and those that leave its state to the next token."""
+    """Append the operations of a layer, and the operations that write its state for the next token."""
     b = x.builder
     if isinstance(block.mixer, SpikedMixer):
         mixer = block.mixer.mixer

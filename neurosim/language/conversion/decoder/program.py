@@ -1,4 +1,4 @@
-"""Lists of operations of `kernels.decode` for some threads: memory, operands, and who works on what."""
+"""Lists of operations of `kernels.decode` for some threads: memory, operands, and the division of work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Touch = tuple[Buffer, Share, bool]
 
 
 class NotCompiledError(NeurosimInputError):
-    """A part of a model that no compiled operation computes: names it."""
+    """Error of a model with a part that no compiled operation computes; names the part."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Scratch:
 
 @dataclass(frozen=True)
 class ByThread:
-    """An argument of which every thread has its own: addresses of its part of an array, or the size of that."""
+    """An argument with a value for each thread: the address, or the size, of its part of an array."""
 
     values: Sequence[int]
 
@@ -95,7 +95,7 @@ class DecoderProgram(Uncopied):
 
     Attributes:
         tokens: of a step, one of each sequence.
-        threads: that share the work.
+        threads: number of threads that share the work.
         mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
             stands for the routing it came from.
         lists: by thread, (function, operands, begin, end, meet) of each operation.
@@ -167,7 +167,7 @@ class DecoderProgram(Uncopied):
 
     @contextmanager
     def layer(self) -> Iterator[list[Buffer]]:
-        """Give the buffers that are made inside back at the end, except those appended to the list that it yields."""
+        """Release the buffers made inside at the end, except those appended to the list that it yields."""
         before = self.used
         self.used = []
         self.encoded = {}
@@ -304,14 +304,15 @@ class DecoderProgram(Uncopied):
         """Deal groups of `size` channels, of all rows; of one token that is the same as columns."""
         count = buffer.rows * buffer.width // size
         places = cuts(count, self.threads)
-        return places, share("columns" if buffer.rows == 1 else "groups", buffer.rows, places, count)
+        axis = "columns" if buffer.rows == 1 else "groups"
+        return places, share(axis, buffer.rows, places, count)
 
     @property
     def mask_address(self) -> int:
         return 0 if self.mask is None else int(self.mask.ctypes.data)
 
     def masked(self, touches: list[Touch]) -> list[Touch]:
-        """Return what an operation with a mask touches."""
+        """Return the touched buffers of an operation, with the routing where there is a mask."""
         if self.routed is None:
             return touches
         return [*touches, (self.routed, WHOLE, False)]
@@ -319,7 +320,11 @@ class DecoderProgram(Uncopied):
     def head_read(self, x: Buffer, own: Share, places: Sequence[int], group: int) -> Touch:
         """Return a read of the heads of x, each of which serves a group of those that are dealt by `own`."""
         even = all(place % group == 0 for place in places)
-        return x, OWN if x.own else own if even else WHOLE, False
+        if x.own:
+            return x, OWN, False
+        # A cut inside a group: two threads read the same head, so the read counts as one of the whole buffer.
+        dealt = own if even else WHOLE
+        return x, dealt, False
 
     @property
     def few(self) -> bool:
@@ -330,4 +335,5 @@ class DecoderProgram(Uncopied):
         """Return a read of the rows of a buffer, dealt by `share`."""
         if buffer.own:
             return buffer, OWN, False
-        return buffer, WHOLE if share == OWN else share, False
+        dealt = WHOLE if share == OWN else share
+        return buffer, dealt, False

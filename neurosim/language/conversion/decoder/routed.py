@@ -179,7 +179,8 @@ def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
 
 
 def sse_delta(mixer: SSEDelta, x: Any, state: Any, shared: Any) -> Traced:
-    beta_all = mixer.b_proj(x).sigmoid() * (2 if mixer.allow_neg_eigval else 1)
+    max_beta = 2 if mixer.allow_neg_eigval else 1
+    beta_all = mixer.b_proj(x).sigmoid() * max_beta
     decays = log_decays(mixer.a_proj(x), mixer.A_log, mixer.dt_bias)
 
     def read(q: Any, k: Any, v: Any, parts: _Partitions, m: int) -> Traced:
