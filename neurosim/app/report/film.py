@@ -20,7 +20,7 @@ from .svg import element
 FRAMES = 60
 # Pixels of the longer side: larger sensors are pooled.
 MAX_SIDE = 160
-# Seconds that a film takes on the page, at least: short recordings are played slower.
+# Minimum duration of a film on the page, s: short recordings are played slower.
 MIN_SECONDS = 3.0
 PAPER = (255, 255, 255)
 GIF_SIDE = 320  # small sensors are enlarged in a GIF
@@ -32,8 +32,8 @@ class Film:
 
     Attributes:
         frames: [frames, height, width, 4] uint8.
-        duration: of the recording, s.
-        seconds: that it takes to play.
+        duration: duration of the recording, s.
+        seconds: duration of the film, s.
     """
 
     frames: NDArray[np.uint8]
@@ -55,8 +55,8 @@ class Film:
         """Return the film as a part of a page; without scripts, by an animation of the style sheet.
 
         Args:
-            name: of the element, for the page has several.
-            words: read out in place of the picture.
+            name: id of the element, unique on the page.
+            words: text for screen readers.
         """
         count, height, width, _ = self.frames.shape
         sheet = np.ascontiguousarray(self.frames.transpose(1, 0, 2, 3)).reshape(height, count * width, 4)

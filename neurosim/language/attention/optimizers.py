@@ -54,7 +54,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(g: Tensor, steps: int = 5) -> Tensor:
     """Return about U V^T of a matrix g = U S V^T, by products alone: X = a X + (b Y + c Y^2) X, Y = X X^T.
 
-    Singular values end in .7 to 1.2, which trains as well (Jordan et al. 2024).
+    Singular values end between 0.7 and 1.2, which trains as well as 1 (Jordan et al. 2024).
     """
     a, b, c = QUINTIC
     x = g if g.shape[0] <= g.shape[1] else g.T
@@ -70,7 +70,7 @@ def _adamw(model: nn.Module, learning_rate: float, decay: float) -> list[torch.o
 
 
 def _muon(model: nn.Module, learning_rate: float, decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for the linear layers between embedding and head, AdamW for all else."""
+    """Return Muon for the linear layers between embedding and head, and AdamW for all else."""
     matrices = {
         module.weight
         for name, module in model.named_modules()
@@ -94,7 +94,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, float, float], list[torch.optim.Optim
 
 
 def optimizers_of(name: str, model: nn.Module, learning_rate: float, decay: float) -> list[torch.optim.Optimizer]:
-    """Return the optimisers that together train all parameters of a model; decay is of its matrices.
+    """Return the optimisers that together train all parameters of a model; matrices alone have weight decay.
 
     Raises:
         NeurosimInputError: no such name.

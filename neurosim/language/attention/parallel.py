@@ -73,7 +73,7 @@ def _gather(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
 
 
 def _block(block: ResidualBlock, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> Tensor:
-    """One block on this process's slice."""
+    """Run one block on this process's slice."""
     x = x if block.pre_norm is None else block.pre_norm(x)
     x = x + _mix(block.mixer, block.norm(x), shared, group)
     if block.mlp is None or block.mlp_norm is None:

@@ -1,7 +1,7 @@
 """Files of `torch.save`, read without unpickling: tensors by name are recognised, and all else is refused.
 
-Such a file is a zip archive whose `data.pkl` says which part of which member each tensor is. Its opcodes are followed
-here; of the functions that they may name, only those that torch writes for tensors exist, and none of them is called.
+Such a file is a zip archive; its `data.pkl` names the member and the part of it for each tensor. Its opcodes are
+followed here. Only the functions that torch writes for tensors are accepted, and none of them is called.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _named(value: object, path: Path) -> dict[str, _Tensor]:
 def _placed(
     path: Path, file: Any, members: Mapping[str, zipfile.ZipInfo], root: str, name: str, tensor: _Tensor, size: int
 ) -> StoredTensor:
-    """Return where the values of a tensor lie in the file."""
+    """Return the place of the values of a tensor in the file."""
     info = members.get(f"{root}data/{tensor.storage.key}")
     if info is None or info.compress_type != zipfile.ZIP_STORED:
         raise NeurosimFormatError(f"{path}: tensor '{name}': its values are missing or compressed")
@@ -115,6 +115,7 @@ def _placed(
     head = file.read(30)
     if len(head) < 30 or head[:4] != b"PK\x03\x04":
         raise NeurosimFormatError(f"{path}: tensor '{name}': its values are missing; cut short?")
+    # A local header of a zip member: 30 bytes, then the name and the extra field, whose lengths are its last 4 bytes.
     start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))
     numbers = (*tensor.shape, *tensor.strides, tensor.offset)
     if len(tensor.shape) != len(tensor.strides) or len(numbers) > 33 or not all(0 <= n < 2**48 for n in numbers):
@@ -142,7 +143,8 @@ class _Machine:
                 return self.stack.pop()
             step = getattr(self, f"_{opcode.name.lower()}", None)
             if opcode.name in _VALUES:
-                self.stack.append(argument if opcode.name in _GIVEN else _VALUES[opcode.name])
+                value = argument if opcode.name in _ARGUMENTS else _VALUES[opcode.name]
+                self.stack.append(value)
             elif step is None:
                 raise NeurosimFormatError(f"{self.path}: '{opcode.name}' is not part of a table of tensors")
             else:
@@ -260,15 +262,15 @@ class _Machine:
             raise NeurosimFormatError(f"{self.path}: calls {function!s:.60}, which is not done")
 
     def _build(self, argument: None) -> None:
-        """Attributes of a table, such as torch's `_metadata`: passed over."""
+        """Skip the attributes of a table, such as torch's `_metadata`."""
         self.stack.pop()
         if not isinstance(self.stack[-1], dict):
             raise NeurosimFormatError(f"{self.path}: sets attributes of a {type(self.stack[-1]).__name__}")
 
 
-_GIVEN = frozenset(
+_ARGUMENTS = frozenset(
     ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
 )
-_VALUES: Mapping[str, object] = {**dict.fromkeys(_GIVEN), "NONE": None, "NEWTRUE": True, "NEWFALSE": False} | {
+_VALUES: Mapping[str, object] = {**dict.fromkeys(_ARGUMENTS), "NONE": None, "NEWTRUE": True, "NEWFALSE": False} | {
     "EMPTY_TUPLE": ()
 }

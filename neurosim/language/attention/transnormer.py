@@ -1,4 +1,4 @@
-"""TransNormer's blocks from the kinds that are there."""
+"""Config of a TransNormer, from the kind `retention`."""
 
 from __future__ import annotations
 

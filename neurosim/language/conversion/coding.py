@@ -171,7 +171,7 @@ def levels_of(price: float) -> Levels:
 
 
 def token_levels(x: Tensor, k: float) -> Tensor:
-    """Return [.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis, bit for bit as `kernels.encode`; no gradient."""
+    """Return [.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis; no gradient, the bits of `kernels.encode`."""
     sizes = x.detach().abs().float()
     exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=spec.FLOOR)
     units = torch.ldexp(torch.ones_like(sizes[..., :1]), spec.DIGITS - exponent)

@@ -96,7 +96,7 @@ def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
 
 
 def _axes(model: LanguageModel, stream: _Stream, windows: Tensor, seed: int) -> Tensor:
-    """Return [D, D] axes in columns, of outputs of norms without weights, weighted by the gradients of their readers."""
+    """Return [D, D] axes in columns, of norms' outputs without weights, weighted by the gradients of their readers."""
     width = model.config.width
     total = torch.zeros(width, width, dtype=torch.float64, device=model.device)
     norm_of = {linear: norm for norm, linears in stream.readers.items() for linear in linears}

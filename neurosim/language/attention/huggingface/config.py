@@ -1,4 +1,4 @@
-"""A config.json, entry by entry: every value is checked as it is read, and what nobody read is known afterwards."""
+"""A config.json, entry by entry: every value is checked as it is read, and entries that were not read are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ....base.errors import require as require_value
 
 Options = dict[str, object]
 
-MAX_INTEGER = 2**40  # of an integer: sizes, numbers of tokens
+MAX_INTEGER = 2**40  # largest size or number of tokens
 # Entries that change no logits of a text read from its start: names, training, generation, caches, tokens.
 _HARMLESS = """
 _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash add_cross_attention architectures
@@ -46,10 +46,10 @@ class CheckpointConfig:
 
     Attributes:
         config: its entries.
-        names: of the tensors; none where nobody compares with them.
-        prefix: of entries in errors, for a table.
-        shapes: of the tensors by name.
-        seen: entries that were asked for.
+        names: names of the tensors; empty where the config is read without them.
+        prefix: prefix of entries in errors, for a table.
+        shapes: shapes of the tensors by name.
+        seen: names of the entries that were read.
     """
 
     config: Mapping[str, object]
@@ -169,7 +169,7 @@ class CheckpointConfig:
         return self.number(name, default)
 
     def unknown(self) -> list[str]:
-        """Return the entries that nobody asked for and that may change numbers: those that are not off or empty."""
+        """Return the entries that were not read and may change numbers: not off, not empty, not harmless."""
         off: tuple[object, ...] = (None, False, 0, "", [], {})
         return sorted(n for n, v in self.config.items() if n not in self.seen and n not in HARMLESS and v not in off)
 
@@ -185,7 +185,8 @@ class CheckpointConfig:
             )
         names = self.unknown()
         if names:
-            listed = ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
+            more = ", ..." if len(names) > 8 else ""
+            listed = ", ".join(f"'{name}'" for name in names[:8]) + more
             warnings.warn(
                 f"{where}: options {listed} are not known to neurosim and are ignored: compare the outputs with those "
                 "of the library that wrote the checkpoint",

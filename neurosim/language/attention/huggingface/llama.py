@@ -23,8 +23,8 @@ class Family:
         bias: biases of q, k and v, and of the output; the config's `attention_bias` decides where it is None.
         qk_norm: norms of q and k.
         kv_heads, head_dim: defaults where the config has none (None: as many as queries; width / heads).
-        slides: `sliding_window` counts; `window` is its default where the config has none.
-        optional_window: it counts only with `use_sliding_window`, and from layer `max_window_layers` on.
+        slides: `sliding_window` is in use; `window` is its default where the config has none.
+        optional_window: the window needs `use_sliding_window`, and begins at layer `max_window_layers`.
         eps: default of `rms_norm_eps`.
         fused: q, k and v are one tensor, and so are the gate and its values.
     """
@@ -82,11 +82,9 @@ def positions(source: CheckpointConfig, head: int) -> Options:
     turned = int(head * share)
     fine = turned % 2 == 0 or share == 1
     require(fine, "partial_rotary_factor", f"must leave an even number of {head} channels", share)
-    return {
-        "rope_theta": theta,
-        "rotary_dim": None if turned == head else turned,
-        "rope_scaling": None if plain else scaling,
-    }
+    rotary_dim = None if turned == head else turned
+    rope_scaling = None if plain else scaling
+    return {"rope_theta": theta, "rotary_dim": rotary_dim, "rope_scaling": rope_scaling}
 
 
 def heads(source: CheckpointConfig, family: Family) -> Options:

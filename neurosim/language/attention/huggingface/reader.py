@@ -1,4 +1,4 @@
-"""Read one model type of others' checkpoints: its config, the names of its tensors, and their values."""
+"""Readers of checkpoints of other libraries: config, names of tensors and values of one model type each."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class CheckpointReader:
     """Config and tensors of a model type.
 
     Attributes:
-        config: makes our config from its own.
-        root: first part of its names, which ours lack.
+        config: function from its config to ours.
+        root: first part of its names, which our names do not have.
         outer: our names of the parts outside the blocks, by its names.
         block: its names of the parts of a block, by our names.
         also: our names of the parts of a block that have further names, by those.
         parts: our names of the parts of a mixer, by its names.
         mlp: the same of a feed-forward layer.
-        change: turns its tensors, under our names already, into ours; called with tensors without memory first.
+        change: function that turns its tensors, under our names, into ours; first called with tensors without memory.
         layers: its name of the list of blocks.
     """
 

@@ -23,7 +23,7 @@ DIVISOR = 8  # of the heads' outputs before their norm, whose eps is 1e-5
 
 
 def _shape(source: CheckpointConfig, ending: str, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of the tensor of layer 0 whose name ends in `part`, and check its number of axes."""
+    """Return the shape of the tensor of layer 0 whose name ends in `ending`, and check its number of axes."""
     names = [n for n in source.shapes if n.endswith(ending) and (".0." in n or n.endswith("emb.weight"))]
     shape = source.shapes[names[0]] if names else ()
     require(len(shape) == dimensions, f"tensor '..{ending}'", f"must be there, with {dimensions} axes", list(shape))
@@ -77,7 +77,8 @@ def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
         if inside and part.startswith("time_mix_"):
             changed[f"{path}.x_{part[9]}"] = 1 - value.float().flatten()  # theirs is the share of the token itself
         elif inside and part in ("time_maa_w1", "time_decay_w1"):
-            changed[f"{path}.{'mix_in' if 'maa' in part else 'w_lora.lora.0'}.weight"] = value.T
+            own = "mix_in" if "maa" in part else "w_lora.lora.0"
+            changed[f"{path}.{own}.weight"] = value.T
         elif inside and part == "time_maa_w2":
             changed |= {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
         elif inside and part == "time_decay_w2":
@@ -85,12 +86,11 @@ def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
         elif inside and part.startswith("time_maa_"):
             changed[f"{path}.x_{part[9:]}"] = value.flatten()
         elif inside and part == "time_decay":
-            whole = f"{path}.time_decay_w1" in tensors
-            shape = tensors[f"{path}.time_faaaa"].shape
-            if whole:
-                changed[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = value.flatten()
+            # RWKV-6 adds a low-rank map to the decay, whose bias it then is; RWKV-5 has the decay alone.
+            if f"{path}.time_decay_w1" in tensors:
+                changed[f"{path}.w_lora.lora.2.bias"] = value.flatten()
             else:
-                changed[f"{path}.{'w_lora.lora.2.bias' if whole else 'w'}"] = _as(value, shape)
+                changed[f"{path}.w"] = _as(value, tensors[f"{path}.time_faaaa"].shape)
         elif inside and part == "time_faaaa":
             changed[f"{path}.u"] = value
         else:
@@ -135,7 +135,7 @@ def _seven(source: CheckpointConfig) -> tuple[str, Options]:
 
 
 def _pth(source: CheckpointConfig) -> LanguageConfig:
-    """Return the config that the names and shapes of a `.pth` file tell."""
+    """Return the config of a `.pth` file, from the names and shapes of its tensors."""
     words, width = _shape(source, "emb.weight", 2)
     if source.has("att.r_k"):
         kind, options = _seven(source)
@@ -170,15 +170,13 @@ def _change_pth(tensors: Tensors, config: LanguageConfig) -> Tensors:
         part = name.rpartition(".")[2]
         if ".mixer" in name and len(part) == 2 and part[0] in "wavg" and part[1] in "012":
             place = {"0": "2.bias", "1": "0.weight", "2": "2.weight"}[part[1]]
-            if part[1] == "0":
-                changed[f"{path}.{part[0]}_lora.lora.{place}"] = value.flatten()
-            else:
-                changed[f"{path}.{part[0]}_lora.lora.{place}"] = value.T
+            own = f"{path}.{part[0]}_lora.lora.{place}"
+            changed[own] = value.flatten() if part[1] == "0" else value.T
         elif (".mixer" in name and part in ("k_k", "k_a")) or (".mlp" in name and part == "x_k"):
             changed[name] = value.flatten()
         else:
             changed[name] = value
-    # Layer 0 gives the values that the others mix in; files hold maps there that nothing uses.
+    # Layer 0 provides the values that later layers mix in; its own maps in the file are not used.
     return {n: v for n, v in changed.items() if not n.startswith("layers.0.mixer.v_lora")}
 
 

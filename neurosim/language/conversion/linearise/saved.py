@@ -1,4 +1,4 @@
-"""Linearisations on disk, as state of `neurosim.data.files`: everything that the rest of a training depends on."""
+"""Linearisations on disk, as state of `neurosim.data.files`: progress, student and moments of the optimiser."""
 
 from __future__ import annotations
 

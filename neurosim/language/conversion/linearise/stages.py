@@ -40,7 +40,7 @@ class _Stage:
 
 @final
 class Linearisation:
-    """Training of a student to do as its teacher.
+    """Training of a student to reproduce the outputs of its teacher.
 
     Windows are keyed by seed, stage and update: a resumed training equals an uninterrupted one, bit for bit.
 

@@ -29,8 +29,8 @@ class StudentKind:
     """A kind that can take the place of softmax attention.
 
     Attributes:
-        options: from a softmax layer and its own options to those of the kind.
-        seed: start the layer from the softmax layer; return the names of the parameters that are the teacher's.
+        options: function from a softmax layer and its options to the options of the kind.
+        seed: function that starts the layer from the softmax layer; returns the names of the copied parameters.
     """
 
     options: Callable[[SoftmaxAttention, Options], dict[str, object]]
@@ -56,12 +56,12 @@ def _grouped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
 
 
 def _gated(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
-    """The teacher has no output gate, and a gate without a bias could not start open."""
+    """Return the options without output gate: the teacher has none, and a gate without a bias cannot start open."""
     return {**_grouped(teacher, options), "gate_fn": None, "conv_size": 0}
 
 
 def _mapped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
-    """The features are of q and k at their positions, as the scores that they replace."""
+    """Return the options of features of q and k after their rotary positions, as in the scores they replace."""
     if teacher.rotary_dim is None:
         turned = teacher.k_size
     else:
@@ -185,8 +185,8 @@ def make_student(
     """Return a copy of a model with kinds of `pattern`, repeated over its depth, in place of softmax attention.
 
     Args:
-        options: of kinds, by kind; those that must fit the model are taken from it.
-        seed: of the parameters that the teacher does not have.
+        options: options by kind; options that must fit the model are taken from it.
+        seed: key of the parameters that the teacher does not have.
 
     Raises:
         NeurosimInputError: a layer that is not softmax attention, or an option that breaks its rule.
