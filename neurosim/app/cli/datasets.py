@@ -161,7 +161,8 @@ def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResu
     text = "\n".join([table([*rows, ("events", f"{report.events:,}")], str(folder)), *report.problems])
     count = len(report.problems)
     if count:
-        failure = f"{folder}: {count} problem{'s' if count > 1 else ''}, the first: {report.problems[0]}"
+        plural = "s" if count > 1 else ""
+        failure = f"{folder}: {count} problem{plural}, the first: {report.problems[0]}"
     else:
         failure = ""
     return CommandResult(data, text, failure)

@@ -25,7 +25,7 @@ LEFT = 46.0
 RIGHT = 8.0
 TOP = 24.0
 FOOT = 40.0
-KEY_LINE = 15.0
+KEY_LINE = 15.0  # height of a line of the key
 BINS = 30
 MIN_GAP = 24.0  # px between the labels of two ticks
 MAX_NAME = 40  # characters of a key that fit beside its mark
@@ -96,11 +96,11 @@ def curves(
 ) -> Markup:
     """Return a chart of series on common axes.
 
-    Points that are not finite, or not positive on a logarithmic axis, are left out. An axis of whole numbers has ticks
-    at whole numbers alone; of series that are equal, all but the first are dashed, and the key says it.
+    Points that are not finite, or not positive on a logarithmic axis, are left out. An axis of integers has ticks at
+    integers alone. Among equal series all but the first are dashed, and the key says so.
 
     Args:
-        words: read out in place of the picture.
+        words: text for screen readers.
         x, y: range of an axis; None fits the points, the vertical one from 0 on.
     """
     series = _told_apart(series)
@@ -275,17 +275,17 @@ def _padded(size: re.Match[str]) -> str:
 
 
 def _told_apart(series: Sequence[Curve]) -> list[Curve]:
-    """Return series of which those that coincide with an earlier one are dashed, and named so in the key."""
+    """Return the series; one that coincides with an earlier one is dashed, and the key says so."""
     distinct: list[Curve] = []
     for curve in series:
         same = next((each for each in distinct if curve.name and each.name and _coincide(curve, each)), None)
         if same is None:
-            name = curve.name
-        else:
-            name = f"{curve.name} (the same as {same.name})"
-        if not (same is None or len(name) <= MAX_NAME):
+            distinct.append(curve)
+            continue
+        name = f"{curve.name} (the same as {same.name})"
+        if len(name) > MAX_NAME:
             name = f"{curve.name} (the same)"
-        distinct.append(curve if same is None else Curve(name, curve.x, curve.y, curve.colour, "dashed"))
+        distinct.append(Curve(name, curve.x, curve.y, curve.colour, "dashed"))
     return distinct
 
 
@@ -298,7 +298,8 @@ def _placed(curve: Curve, log_x: bool) -> tuple[Floats, Floats]:
     """Return the points of a curve on their axes, logarithms where the horizontal one is logarithmic."""
     x, y = (np.asarray(values, np.float64) for values in (curve.x, curve.y))
     good = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x))
-    return np.log10(x[good]) if log_x else x[good], y[good]
+    across = np.log10(x[good]) if log_x else x[good]
+    return across, y[good]
 
 
 def _range(values: Floats, *, from_zero: bool = False) -> tuple[float, float]:
@@ -347,15 +348,17 @@ def _mark(colour: str, kind: str, x: float, y: float) -> Markup:
 def _stroke(colour: str, kind: str) -> str:
     dash = ";stroke-dasharray:5 4" if kind == "dashed" else ""
     soft = ";opacity:.35" if kind == "soft" else ""
-    return f"fill:none;stroke:{colour};stroke-width:{1 if soft else 2};stroke-linejoin:round{dash}{soft}"
+    width = 1 if soft else 2
+    return f"fill:none;stroke:{colour};stroke-width:{width};stroke-linejoin:round{dash}{soft}"
 
 
 def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
     points = [(box.across(float(x)), box.down(float(y))) for x, y in zip(xs, ys, strict=True)]
     if curve.kind == "dots" or len(points) == 1:  # a line needs two
         few = len(points) <= MANY_DOTS
-        style = f"fill:{curve.colour}" + ("" if few else ";opacity:.5")
-        return [dot(x, y, 3.2 if few else 1.6, style) for x, y in points]
+        radius = 3.2 if few else 1.6
+        opacity = "" if few else ";opacity:.5"
+        return [dot(x, y, radius, f"fill:{curve.colour}{opacity}") for x, y in points]
     places = " ".join(f"{x},{y}" for x, y in points)
     return [element("polyline", points=places, style=_stroke(curve.colour, curve.kind))]
 
@@ -363,7 +366,7 @@ def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
 def _axes(
     box: Box, x_name: str, y_name: str, *, log_x: bool = False, whole: tuple[bool, bool] = (False, False)
 ) -> list[Markup]:
-    """Return the axes and their lines; `whole` says whether x and y are whole numbers."""
+    """Return the axes and their lines; `whole` is true for x, and for y, where all values are integers."""
     parts = [label(0, 12, y_name)]
     for value, words in _ticks(box.y, False, 4, whole[1]):
         y = box.down(value)
@@ -394,7 +397,7 @@ def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False
     inside = [(at, _short(value)) for at, value in ticks if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
     if len(inside) > 1:
         return inside
-    # Less than two decades may hold no two of these: round numbers, as on a linear axis.
+    # Less than two decades may contain fewer than two such ticks: use round numbers, as on a linear axis.
     return [(math.log10(value), plain(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
 
 

@@ -42,7 +42,8 @@ def frame(spikes: Spikes) -> Pixels:
 
 def balance(counts: NDArray[np.float64]) -> Pixels:
     """Return [..., 4] pixels of counts [polarities, ...]: the hue is the balance of ON and OFF, the opacity the sum."""
-    off, on = (counts[0], counts[1]) if len(counts) == 2 else (np.zeros_like(counts[0]), counts[0])
+    on = counts[-1]
+    off = counts[0] if len(counts) == 2 else np.zeros_like(on)
     total = on + off
     pixels = tint(_opacity(total), ON)
     share = np.divide(on, total, out=np.zeros_like(on), where=total > 0)[..., None]
@@ -79,7 +80,7 @@ def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
 
 
 def _visible(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a raster whose dots are larger where there are few: a pixel of a chart is hard to see alone."""
+    """Return a raster with larger dots where there are few: a single pixel of a chart is hard to see."""
     share = np.count_nonzero(grid) / grid.size
     wide, high = next((size for limit, size in DOTS if share < limit), (1, 1))
     if len(grid) < MIN_ROWS:  # a row is several pixels high there

@@ -55,7 +55,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 def picture(height: float, words: str, parts: Iterable[object], *, width: float = WIDTH) -> Markup:
     """Return a chart that fills its column; a screen reader reads `words` in its place.
 
-    A chart of another width than `WIDTH` has a class, for the page to keep the size of its text that of others.
+    A chart of another width than `WIDTH` has a class, so that the page can keep its text at the size of the others.
     """
     if width == WIDTH:
         kind = None

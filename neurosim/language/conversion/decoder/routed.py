@@ -109,7 +109,7 @@ def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
 
 @dataclass(frozen=True)
 class _Partitions:
-    """Partitions that tokens use: of each, a score; of those that are read or written alone, 1 where they are."""
+    """Partitions that tokens use: the score of each, and 1 where it is read, and where it is written."""
 
     scores: Array
     masks: Array

@@ -1,8 +1,8 @@
 """A tensor of a decoder's step that torch functions accept: their computations become operations of its program.
 
 The methods of an attention kind run once with such tensors, as `torch.fx` runs a module, and leave the compiled step of
-the kind. `LOWERINGS` says by the name of a torch function what it becomes. Functions that `attention.leaf` marks are
-taken as a whole, by `LEAVES`.
+the kind. `LOWERINGS` maps the name of a torch function to the function that appends its operations. Functions that
+`attention.leaf` marks are compiled as a whole, by `LEAVES`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Traced:
     """A tensor [B, ..] of a node's numbers, B sequences side by side.
 
     Attributes:
-        node: computes them.
-        shape: their shape; of a token [B, 1, ..] as in the layers of a model, or [B, ..] in a recurrence.
+        node: node that computes the numbers.
+        shape: shape of a token's numbers: [B, 1, ..] as in the layers of a model, or [B, ..] in a recurrence.
     """
 
     dtype = torch.float32
@@ -54,12 +54,12 @@ class Traced:
 
     @property
     def head_rows(self) -> Buffer:
-        """Its buffer in rows of the last axis."""
+        """Return its buffer in rows of the last axis."""
         return self.node.rows(self.shape[-1])
 
     @property
     def token_rows(self) -> Buffer:
-        """Its buffer in a row for each token."""
+        """Return its buffer in a row for each token."""
         return self.node.rows(self.node.size)
 
     def dim(self) -> int:
@@ -196,9 +196,10 @@ def lowering(name: str) -> Callable[..., Any]:
     """Return the lowering of a torch function of this name.
 
     Raises:
-        NotCompiledError: nothing.
+        NotCompiledError: the function has none.
     """
-    own = LOWERINGS.get(name.strip("_") if name.startswith("__") else name)
+    plain = name.strip("_") if name.startswith("__") else name
+    own = LOWERINGS.get(plain)
     if own is None:
         raise NotCompiledError(f"torch function {name!r}: no compiled operation computes it")
     return own
@@ -213,7 +214,8 @@ def _reshaped(x: Traced, shape: Sequence[int]) -> Traced:
 
 
 def _reshape(x: Traced, *shape: Any) -> Traced:
-    return _reshaped(x, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+    in_a_sequence = len(shape) == 1 and not isinstance(shape[0], int)
+    return _reshaped(x, shape[0] if in_a_sequence else shape)
 
 
 def _flatten(x: Traced, start: int = 0, end: int = -1) -> Traced:
@@ -253,7 +255,7 @@ def _narrow(x: Traced, axis: int, start: int, count: int) -> Traced:
 
 
 def _item(x: Traced, index: Any) -> Traced:
-    """x[index] of integers, slices of step 1, None and `...`."""
+    """Return x[index], for an index of integers, slices of step 1, None and `...`."""
     entries = list(index) if isinstance(index, tuple) else [index]
     used = sum(1 for entry in entries if entry is not None and entry is not Ellipsis)
     if Ellipsis in entries:
@@ -356,7 +358,7 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
 
 
 def _pair(x: Value, y: Value) -> tuple[Traced, Operand, torch.Size]:
-    """Return the one of x and y that an operation works on in place of the other, and the other as its operand."""
+    """Return the value that an operation changes, x or y, the other as its operand, and the shape of the result."""
     if isinstance(x, Position) or isinstance(y, Position):
         raise NotCompiledError(OF_POSITION)
     if not isinstance(x, Traced):
@@ -407,7 +409,7 @@ def _sub(x: Value, y: Value) -> Traced:
 
 
 def _quotient(x: Node, y: Node) -> tuple[Buffer, float] | None:
-    """Return (rows, eps) if x has the columns of rows but their last one, and y this one plus eps."""
+    """Return (rows, eps) if x is all columns of these rows except the last, and y is the last column plus eps."""
     eps = 0.0
     if isinstance(y, Chain) and y.waits and y.act == vectors.IDENTITY and y.bounds == (None, None):
         added = None if y.then is None else y.then.constant
@@ -440,7 +442,8 @@ def _act(act: int) -> Callable[..., Traced]:
 
 
 def _gelu(x: Traced, approximate: str = "none") -> Traced:
-    return _act(vectors.GELU_TANH if approximate == "tanh" else vectors.GELU)(x)
+    act = vectors.GELU_TANH if approximate == "tanh" else vectors.GELU
+    return _act(act)(x)
 
 
 def _elu(x: Traced, alpha: float = 1.0, inplace: bool = False) -> Traced:
@@ -509,7 +512,8 @@ def _last(x: Traced, dim: int | Sequence[int] | None, name: str) -> None:
 def _sum(x: Traced, dim: Any = None, keepdim: bool = False) -> Traced:
     _last(x, dim, "sum")
     total = x.builder.total(x.head_rows, x.shape[-1])
-    return Traced.of(x.builder, total, [*x.shape[:-1], 1] if keepdim else x.shape[:-1])
+    shape = [*x.shape[:-1], 1] if keepdim else x.shape[:-1]
+    return Traced.of(x.builder, total, shape)
 
 
 def _mean(x: Traced, dim: Any = None, keepdim: bool = False) -> Traced:
@@ -581,7 +585,7 @@ def linear(x: Traced, layer: Any) -> Traced:
 
 
 def _matmul(x: Value, y: Value) -> Traced:
-    """Products of the matrices [.., a, b] and [.., b, c] of each token, or with one matrix [b, c] of the model."""
+    """Return products of matrices [.., a, b] and [.., b, c] of each token, or with one matrix [b, c] of the model."""
     if isinstance(x, Traced) and not isinstance(y, Traced) and y.dim() == 2:
         return _linear(x, y.T.contiguous())
     if not isinstance(x, Traced) or not isinstance(y, Traced):
@@ -600,7 +604,7 @@ LEAVES: dict[Any, Callable[..., Any]] = {}
 
 
 def lowers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate what these functions, leaves, become."""
+    """Decorate the lowering of these functions, which `attention.leaf` marks."""
 
     def enter(lower: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
