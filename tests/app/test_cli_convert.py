@@ -341,7 +341,7 @@ def test_bad_input_is_named_and_nothing_is_written(trained: Path, text: Path, tm
         (trained, "--calibrate", brief): "must have at least",
         (trained, "--calibrate", "none.txt"): "none.txt: no such file",
         (trained, "--scheme", "ternery"): "did you mean 'ternary'",
-        (trained, "--k", "-1"): "Coding.k: must be > 0",
+        (trained, "--k", "-1"): "coding.k: must be > 0",
         (trained, "--expansion", "unary_binary"): "must have a sign",
         (trained, "--set", "coding.kk=3"): "coding.kk: unknown key",
         (trained, "--profile", "nosuch"): "energy profile: unknown name 'nosuch'",

@@ -299,7 +299,7 @@ def test_broken_files_are_refused(spikes, tmp_path):
     settings, arrays = read_state(path, "TrainedReadout", 1)
     for key, value, message in (
         ("windows", 7, r"must be \[2, a multiple of 14\]"),
-        ("kind", "fudge", "must be one of ridge, logistic, ann"),
+        ("kind", "fudge", "must be 'ridge', 'logistic' or 'ann'"),
     ):
         readout = {**settings["readout"], key: value}
         write_state(path, "TrainedReadout", 1, {"readout": readout}, arrays)
