@@ -121,7 +121,7 @@ def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult
 def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float | None) -> CommandResult:
     """Download the files of dataset NAME, into --root or the folder where they are looked for.
 
-    Goes on where an earlier try stopped, checks every archive and counts its files. What is there is left alone.
+    Goes on where an earlier try stopped, checks every archive and counts its files. Existing files stay as they are.
     """
     from ...data import catalog
     from ...data.download import RetryPolicy, count_files

@@ -26,7 +26,7 @@ def render(template: Path, run: Path, manifest: Mapping[str, object], **values: 
     Args:
         template: a file that extends `base.html`.
         run: the run folder.
-        manifest: of the run.
+        manifest: manifest of the run.
         values: further names of the template.
     """
     config = run / CONFIG

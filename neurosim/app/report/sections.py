@@ -193,7 +193,7 @@ def provenance_facts(known: Mapping[str, object], digest: str | None = None) -> 
     """Return (name, value) of the facts in a manifest.
 
     Args:
-        digest: of the spikes, for a run whose manifest does not have it.
+        digest: digest of the spikes, for a run whose manifest does not have it.
     """
     command = known.get("command")
     commit = known.get("git_commit")

@@ -70,7 +70,7 @@ class Configuration:
     Attributes:
         added: tokens by their written form.
         bos: written form of the token that begins a text.
-        add_bos: that token begins a prompt; None where no file says.
+        add_bos: true if that token begins a prompt; None where no file says.
     """
 
     added: Mapping[str, AddedToken]

@@ -1,4 +1,4 @@
-"""Models in folders: config.json and model.safetensors, our own and those that other libraries write."""
+"""Models in folders: config.json and model.safetensors, our own and of other libraries."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class GradientPredictor(nn.Module):
     """Synthetic gradient of the state of a model: [B, S] numbers of the state to [B, S], 0 before it has learnt.
 
     Args:
-        states: of the model after a token, see `flat_state`.
+        states: states of the model after a token, see `flat_state`.
         hidden: channels of two layers between.
 
     Raises:
@@ -72,7 +72,7 @@ def window_gradients(
 
     Args:
         forward: (inputs, state) -> (scores, state) of the model.
-        predictor: of B times dL/d(state) for L, the mean over the batch; None cuts the gradient off.
+        predictor: predictor of B times dL/d(state) for L, the mean over the batch; None cuts the gradient off.
         window: tokens of a window.
 
     Returns:

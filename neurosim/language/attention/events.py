@@ -17,7 +17,7 @@ class EventInput:
     """The events of a window.
 
     Attributes:
-        shape: of the sensor: (units,), (height, width) or (planes, height, width).
+        shape: shape of the sensor: (units,), (height, width) or (planes, height, width).
         filters: filters of each convolution.
         kernel, stride: size and step of every convolution, pixels or channels.
 

@@ -23,9 +23,9 @@ class ExpertsSpec:
         count, top: number of experts, and number of experts that a token passes.
         hidden: channels of each.
         shared: channels of an expert that every token passes, 0 for none; `gated` weighs it by sigmoid(w . x).
-        scores: of experts, a name of `SCORES`; with 'sigmoid' a bias is added for the choice alone.
+        scores: scoring of experts, a name of `SCORES`; with 'sigmoid' a bias is added for the choice alone.
         normalise: scores of the chosen ones are divided by their sum.
-        scale: of the scores.
+        scale: factor of the weights.
         groups, top_groups: number of groups of experts, and number of best groups that experts are chosen from.
     """
 

@@ -52,7 +52,7 @@ def choose_shares(known: tuple[Interval, ...], losses: tuple[float, ...], done: 
 
     Args:
         known: the intervals so far.
-        losses: of the objectives now.
+        losses: current losses of the objectives.
         done: share of the training that is over.
     """
     draws = torch.Generator().manual_seed(rng_key(seed, "mixture", str(len(known))) >> 1)

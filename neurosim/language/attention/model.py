@@ -46,7 +46,7 @@ class LanguageConfig:
         mlp_bias: give the layers of 'gated' biases.
         norm: 'rms' or 'layer'; `norm_bias` for 'layer'.
         first_norm: add a norm behind the embedding.
-        eps: of the norms.
+        eps: epsilon of the norms.
         tied: the head's weight is the embedding's.
         experts: experts of the feed-forward layers, which must be 'gated'; the layers of `dense_layers` have none.
         events: how a token that is the events of a window is embedded; None for tokens that are integers.
@@ -152,7 +152,7 @@ class LanguageModel(nn.Module):
     coders of a conversion for q, k and the state.
 
     Attributes:
-        files: those that its weights are mapped from, if they are.
+        files: files that its weights are mapped from, if any.
 
     Raises:
         NeurosimInputError: on construction, naming what breaks its rule.

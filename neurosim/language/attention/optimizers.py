@@ -25,7 +25,7 @@ class Muon(torch.optim.Optimizer):
         parameters: matrices.
         lr: learning rate.
         momentum: mu.
-        weight_decay: of the weights.
+        weight_decay: decay of the weights.
     """
 
     def __init__(

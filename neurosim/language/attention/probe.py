@@ -73,7 +73,7 @@ class ProbeTraining:
 
     Attributes:
         steps: number of updates.
-        tokens: of a batch, about; it has 8 to 64 sequences.
+        tokens: approximate number of tokens of a batch, which has 8 to 64 sequences.
         learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a fiftieth.
         decay: weight decay of matrices; vectors have none.
         clip: largest norm of the gradient.

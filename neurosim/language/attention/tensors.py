@@ -44,9 +44,9 @@ class StoredTensor:
 
     Attributes:
         file: its path.
-        dtype, shape: of the tensor.
+        dtype, shape: type and shape of the tensor.
         start: byte of the file where its values begin; they are little-endian, in C order unless there are strides.
-        strides: of its axes in values; None for C order.
+        strides: strides of its axes, in values; None for C order.
         name: in the file, for messages.
     """
 
@@ -156,7 +156,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def read_metadata(path: Path) -> Mapping[str, object]:
-    """Return the texts that a safetensors file has beside its tensors. The errors are those of `read_header`."""
+    """Return the texts that a safetensors file has beside its tensors. Raises as `read_header`."""
     return _header(path)[1]
 
 

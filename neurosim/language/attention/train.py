@@ -57,7 +57,7 @@ class LanguageTraining:
         optimizer: a name of `OPTIMIZERS`; 'muon' is for the matrices of the layers, with AdamW for all else.
         objective: 'next_token'; 'mixture' of the objectives of `objectives.NAMES` with fixed shares; or 'birdie', whose
             shares follow the progress of each, anew after every 32nd of the training.
-        shares: of the objectives of a mixture, relative to each other; those not named have none (default: all equal).
+        shares: shares of the objectives of a mixture, relative to each other; 0 where not named (default: all equal).
         bidirectional: half of the heads read the prompt backwards, in kinds that can (`Mixer.both_ways`).
         held_out: part of the text, at its end, that is only for validation.
         every: updates between validations; 0 for one at the end.

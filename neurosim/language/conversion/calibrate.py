@@ -110,7 +110,7 @@ class Survey:
 
     Attributes:
         model: the dense model.
-        layers: by name.
+        layers: statistics of the layers by name.
     """
 
     model: LanguageModel

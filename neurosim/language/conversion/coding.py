@@ -205,7 +205,7 @@ class Coder(nn.Module):
         scheme: a name of `SCHEMES`.
         k: counts that a token's mean |x| is worth, where thresholds follow tokens.
         shrink: soft threshold before rounding, in thresholds: |z| is reduced by it.
-        price: of a spike, in squared thresholds of error, for the rounding that knows prices.
+        price: price of a spike, in squared thresholds of error, for the rounding that knows prices.
         limit: counts saturate at +-limit.
         histogram: histogram that counts are added to, or None.
         observer: function that is called with z, which carries its gradient, and the counts; or None.
@@ -250,7 +250,7 @@ class Coder(nn.Module):
         return token_levels(x, self.k) if self.rule.token else None
 
     def counts(self, x: Tensor, level: Tensor | None) -> Tensor:
-        """Return the counts of x, integers in its own type; their gradient is that of z: straight through."""
+        """Return the counts of x, integers in its own type; their gradient is the gradient of z: straight through."""
         z = self._z(x, level)
         counts = self._rounded(z.detach()).clamp(-self.limit, self.limit)
         if self.histogram is not None:

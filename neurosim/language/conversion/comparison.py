@@ -30,7 +30,7 @@ class _Reader:
 
     @torch.no_grad()
     def read(self, part: Tensor, after: Tensor) -> Tensor:
-        """Return the likeliest next tokens of a window; `after` are those that follow."""
+        """Return the likeliest next tokens of a window; `after` are the following tokens."""
         logits, self.state = self.model(part, self.state)
         self.loss += float(F.cross_entropy(logits.flatten(0, 1), after.flatten(), reduction="sum"))
         return logits.argmax(-1)

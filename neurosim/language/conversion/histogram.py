@@ -26,7 +26,7 @@ class CountHistogram:
     """Counts of a layer's inputs.
 
     Attributes:
-        name: of the layer, in errors.
+        name: name of the layer, for errors.
         bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
         beyond: channels and counts out of that range, [n] each.
         rows: number of tokens.

@@ -24,7 +24,7 @@ class LayerInspection(Record):
     """Spectrum, state and spikes of a layer of attention.
 
     Attributes:
-        name, kind: of the layer.
+        name, kind: name and kind of the layer.
         state_bytes: bytes carried from token to token, of one sequence at the end of the text.
         spectrum: eigenvalues over the tokens of the text; None where the state is no linear system, and `reason`.
         spikes: mean spikes a channel into its linear layers, of a converted model.

@@ -33,7 +33,7 @@ class SpikedLinear(nn.Module):
     Attributes:
         weight, bias: the dense layer's, [N, K] and [N] or None; of a saved model, whose int8 V alone is left, V.
         steps: [N] of V, where that is the weight; else None.
-        coder: of the inputs.
+        coder: coder of the inputs.
         kept: "float32" or "int8", the type of V.
         planes: bit planes in which counts are sent, None where they are not sent bitwise.
     """

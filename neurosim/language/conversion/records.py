@@ -39,7 +39,7 @@ class ExecutionCheck(Record):
         tokens: number of tokens.
         largest: difference between the logits of both, over the largest logit.
         agreement: share of tokens with the same likeliest next token.
-        executed_seconds, simulated_seconds: for all tokens, many at once.
+        executed_seconds, simulated_seconds: times for all tokens, many at once.
         state: rows, bytes and operations for each token, lazily and densely, by mixer with a lazy state.
     """
 
@@ -56,7 +56,7 @@ class Speed(Record):
     """Time of a compiled step of one sequence: medians, seconds a token.
 
     Attributes:
-        spiking, dense: of the converted model, and of the same model on float32; None where it is not converted.
+        spiking, dense: times of the converted model, and of the same model on float32; None where it is not converted.
         threads: number of threads that shared the work.
         state_bytes: memory carried from token to token.
     """
@@ -101,7 +101,7 @@ class EnergyComparison(Record):
         compute_only, memory_aware: in spikes; None where not known.
         in_registers: `memory_aware` with sums in registers while the rows of a token are added, as a dense network's
             are; None in results of versions without it.
-        profile, title: of the energies of operations.
+        profile, title: name and title of the energies of operations.
         reasons: why an estimate is not known, by estimate.
     """
 
@@ -121,7 +121,7 @@ class SpikeTotals(Record):
 
     Attributes:
         entries: channels x tokens.
-        spikes: for each entry, in the expansion in use.
+        spikes: spikes for each entry, in the expansion in use.
         silent, escaped: shares of entries that are zero, and that are out of reach of the planes.
         by_expansion: spikes for each entry in every expansion that can write the counts.
     """
@@ -139,8 +139,8 @@ class LayerCosts(Record):
 
     Attributes:
         spikes, silent, escaped: for each entry, as in `SpikeTotals`.
-        operations, dense_operations: for each token.
-        bytes: of weights for each token, where every spike reads a row.
+        operations, dense_operations: numbers of operations for each token.
+        bytes: bytes of weights for each token, where every spike reads a row.
         row_bytes: the same where a row is read once for all spikes of a count, as `spike_accumulate` does.
         dense_fp16_bytes: of the weights of the dense layer.
     """

@@ -22,7 +22,7 @@ TOLERANCE = 1e-3  # of logits, relative to the largest: another order of sums ch
 
 @dataclass
 class _Stream:
-    """The layers that read the residual stream, by norm, and those that write to it."""
+    """Readers of the residual stream, by norm, and layers that write to it."""
 
     readers: dict[nn.RMSNorm, list[nn.Linear]] = field(default_factory=dict)
     writers: list[nn.Linear] = field(default_factory=list)

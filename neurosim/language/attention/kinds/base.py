@@ -69,7 +69,7 @@ class Mixer(nn.Module, ABC):
         codes: coders of a conversion, see `Codes`.
         chunk: tokens in a chunk of the chunked form.
         why_not_parallel: why the state cannot be composed over processes; empty where it can.
-        scale: of the outputs.
+        scale: factor of the outputs.
         auxiliary: loss of the last forward pass in training that is added to the task's, where the kind has one.
         reads_backwards: half of the heads can read a prefix from its end, see `both_ways`.
 

@@ -47,9 +47,9 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
         use_beta: learn the step size beta; without it 1.
         gate_fn: activation of the output gate; None for no gate.
         conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
-        qk_activation: of q and k, a name of `QK_ACTIVATIONS`.
-        qk_norm: of q and k, a name of `QK_NORMS`.
-        norm_eps: of the norm of the outputs.
+        qk_activation: activation of q and k, a name of `QK_ACTIVATIONS`.
+        qk_norm: norm of q and k, a name of `QK_NORMS`.
+        norm_eps: epsilon of the norm of the outputs.
     """
 
     num_heads: int = 4
@@ -109,7 +109,7 @@ class HeadedMixer(QKVMixer, GatedMixer):
     b_proj: nn.Linear = field(init=False)
 
     def group(self, head_v_dim: int, steps: int = 1) -> None:
-        """Make projections and convolutions; `head_v_dim` is the default, `steps` those of `group_values`."""
+        """Make projections and convolutions; `head_v_dim` is the default, `steps` as in `group_values`."""
         self.beta_scale = 2 if self.allow_neg_eigval else 1
         self.group_values(self.num_heads, self.head_dim, self.num_v_heads, self.head_v_dim or head_v_dim, steps)
         self.convolve()
@@ -218,7 +218,7 @@ class KDA(DeltaMixer, HeadedMixer):
     gate is a sigmoid. The default of `head_v_dim` is `head_dim`.
 
     Args:
-        lower_bound: of g, < 0; None for the unbounded form.
+        lower_bound: lower bound of g, < 0; None for the unbounded form.
     """
 
     chunk = 16

@@ -51,7 +51,7 @@ class SeqBoat(Mixer):
     Args:
         slots: active tokens that attention sees, the present one among them.
         key_dim, value_dim: K and V (defaults: width / 2, width).
-        state_size: of the state-space layer.
+        state_size: size of the state of the state-space layer.
 
     The memory is [B, slots, K + V + 1], the last channel 1 where there is a token.
     """

@@ -26,7 +26,7 @@ class GroupedMixer(AdditiveMixer, QKVMixer):
     Args:
         num_heads, num_kv_heads: of queries, and of keys and values; fewer of the latter are shared by groups.
         key_dim, value_dim: channels over all heads (default: width).
-        elementwise_affine, norm_eps: of the norm of the outputs.
+        elementwise_affine, norm_eps: weights and epsilon of the norm of the outputs.
     """
 
     num_heads: int = 4

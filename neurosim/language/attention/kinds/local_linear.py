@@ -51,7 +51,7 @@ class LocalLinearAttention(SoftmaxAttention):
     weights are relative to the largest. Each query solves a system of K equations: on a CPU K should be small.
 
     Args:
-        ridge: of every head at the start of training, > 0; it is trained as softplus(parameter).
+        ridge: ridge penalty of every head at the start of training, > 0; it is trained as softplus(parameter).
         rotary_dim: channels of a head that positions turn; the source has none.
     """
 

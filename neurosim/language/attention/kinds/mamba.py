@@ -36,13 +36,13 @@ class Mamba2(AdditiveMixer):
         state_size: channels of B and C in a group.
         n_groups: heads of B and C, each shared by heads / n_groups.
         conv_kernel: tokens of the short convolution; `use_conv_bias` gives it a bias.
-        use_bias: of the input and output projections.
+        use_bias: give the input and output projections biases.
         hidden_act: activation behind the convolution.
         rmsnorm: norm over the channels of each group; without it only the gate.
         gate_first: gate before the norm, as published, or behind it.
         D_has_hdim: D for every channel instead of every head.
         dt_limit: (low, high) bounds of dt; None for no bounds.
-        norm_eps: of the norm.
+        norm_eps: epsilon of the norm.
     """
 
     expand: float = 2.0
@@ -115,9 +115,9 @@ class Mamba(AdditiveMixer):
         state_size: states of a channel.
         time_step_rank: channels between W_x and W_dt (default: width / 16, rounded up).
         conv_kernel: tokens of the short convolution; `use_conv_bias` gives it a bias.
-        use_bias: of the input and output projections.
+        use_bias: give the input and output projections biases.
         hidden_act: activation behind the convolution.
-        inner_norm_eps: of root-mean-square norms, without weights, of dt (before W_dt), B and C; None for no norms.
+        inner_norm_eps: epsilon of root-mean-square norms, without weights, of dt (before W_dt), B and C; or None.
     """
 
     chunk = 32

@@ -86,8 +86,8 @@ class RoutedMixer(GatedMixer):
         head_v_dim: channels of a value (default: `head_dim`).
         topk: memories that a token uses.
         gate_fn: activation of the output gate; None for no gate.
-        norm_eps: of the norm of the outputs.
-        aux_loss_coef: of the loss that balances the memories in training; 0 for none.
+        norm_eps: epsilon of the norm of the outputs.
+        aux_loss_coef: weight of the loss that balances the memories in training; 0 for none.
     """
 
     unordered = 0
@@ -104,7 +104,7 @@ class RoutedMixer(GatedMixer):
         """Set the sizes of the state.
 
         Args:
-            memories: of which a token uses `topk`; called `kind` in errors.
+            memories: number of memories, of which a token uses `topk`; called `kind` in errors.
             common: one more is used by every token.
         """
         in_range = 0 < self.topk <= memories

@@ -32,7 +32,7 @@ class NeuralMemory(QKVMixer, GatedMixer):
     Args:
         num_heads, head_dim: heads, and channels of q, k and v in each (default: width / num_heads).
         memory_depth: layers of M, 1 to 4.
-        expansion: of the hidden layers.
+        expansion: channels of the hidden layers, in multiples of K.
         span: tokens whose gradients are taken at the same weights.
         max_step: largest theta. A network of hidden layers with steps near 1 amplifies rounding from token to token.
         gate_fn: activation of the output gate; None for no gate.
@@ -255,7 +255,7 @@ class Moneta(NeuralMemory):
 class Yaad(NeuralMemory):
     """L is Huber's loss: squared up to an error of delta, linear beyond, delta = softplus(W x) (Miras, 2504.13173).
 
-    A value that is far from what the memory expects pulls no more than delta.
+    A value far from the memory's expectation pulls by at most delta.
     """
 
     def build(self) -> None:

@@ -95,8 +95,8 @@ class ParaGRU(NewtonMixer):
     s is the sigmoid; y = W_o h. The source's B are block-diagonal over heads, here they are full.
 
     Args:
-        units: of h.
-        rounds: of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
+        units: number of units of h.
+        rounds: iterations of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
 
     The memory is h [B, units, 1].
     """
@@ -124,8 +124,8 @@ class ParaLSTM(NewtonMixer):
         o = s(a_o h + p_o c + B_o x),  h = o tanh(c)
 
     Args:
-        units: of h and of c.
-        rounds: of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
+        units: number of units of h and of c.
+        rounds: iterations of Newton's method where gradients are taken, see `NewtonMixer`; the source takes 3.
 
     The memory is h and c, [B, units, 2].
     """

@@ -22,7 +22,7 @@ class QKVMixer(Mixer):
         heads: H, heads of the state.
         k_size, v_size: K and V, channels of a key and of a value.
         groups: heads of the state that share one head of k and v, or of q and k.
-        extra_columns: of the state beside V.
+        extra_columns: columns of the state beside V.
     """
 
     conv_names: ClassVar[tuple[str, ...]] = ("q", "k", "v")
@@ -52,7 +52,7 @@ class QKVMixer(Mixer):
         """Make projections where a head of q and k serves a group of the heads of v and of the state.
 
         Args:
-            steps: of the recurrence in a token, each with its own k and v.
+            steps: steps of the recurrence in a token, each with its own k and v.
         """
         self.heads = num_v_heads or num_heads
         self.k_size = k_size
@@ -98,7 +98,7 @@ class GatedMixer(Mixer):
 
     Attributes:
         gate_fn: f, the name of an activation; None for no gate.
-        norm_eps, elementwise_affine: of the norm.
+        norm_eps, elementwise_affine: epsilon and weights of the norm.
     """
 
     gate_fn: str | None

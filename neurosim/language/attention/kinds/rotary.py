@@ -26,7 +26,7 @@ class Rotary:
 
     Attributes:
         rates: radians a token of each pair.
-        scale: of the turned channels.
+        scale: factor of the turned channels.
         limit: tokens up to which the rates hold; None for any number.
     """
 

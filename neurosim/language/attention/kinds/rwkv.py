@@ -39,7 +39,7 @@ class RWKV7(Mixer):
         value_dim: channels over all heads (default: width).
         decay_low_rank_dim, a_low_rank_dim, v_low_rank_dim, gate_low_rank_dim: of the low-rank maps of w, a, v and g.
         l2_norm_eps: added to the squared length that k' is divided by.
-        elementwise_affine, norm_eps: of the norm of the outputs.
+        elementwise_affine, norm_eps: weights and epsilon of the norm of the outputs.
     """
 
     chunk = 16

@@ -26,7 +26,7 @@ class RWKV5(AdditiveMixer):
         head_dim: channels of a head.
         inner_dim: channels of keys over all heads (default: width).
         value_dim: channels of values over all heads (default: as many as of keys).
-        norm_eps: of the norm of the outputs.
+        norm_eps: epsilon of the norm of the outputs.
     """
 
     chunk = 16
@@ -100,7 +100,7 @@ class RWKV6(RWKV5):
     """RWKV-5 whose mixes and decays follow the tokens: g = -exp(w + W2 tanh(W1 x)).
 
     Args:
-        mix_low_rank_dim, decay_low_rank_dim: of the low-rank maps of the mixes and of the decays.
+        mix_low_rank_dim, decay_low_rank_dim: ranks of the low-rank maps of the mixes and of the decays.
     """
 
     mixes = "wkvrg"

@@ -26,7 +26,7 @@ class GatedSlotAttention(QKVMixer):
     Args:
         num_slots: M, slots of a head (default: channels of a key).
         gate_logit_normalizer: divides the logarithm of the gate.
-        feature_map: of q and k, a name of `FEATURE_MAPS` that does not change their number of channels.
+        feature_map: map of q and k, a name of `FEATURE_MAPS` that does not change their number of channels.
         num_heads, num_kv_heads, key_dim, value_dim, elementwise_affine, norm_eps: see `GroupedMixer`.
         conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
     """

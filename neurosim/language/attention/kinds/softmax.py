@@ -75,7 +75,7 @@ class SoftmaxAttention(CachedAttention):
         qkv_bias, o_bias: give the projections of q, k and v, and of the output, biases.
         qk_norm: root-mean-square norm of each head of q and k, before its position.
         output_gate: the outputs are multiplied by sigmoid(W_g x).
-        norm_eps: of that norm.
+        norm_eps: epsilon of that norm.
     """
 
     num_heads: int = 4
@@ -161,7 +161,7 @@ class LatentAttention(CachedAttention):
         qk_nope_head_dim, qk_rope_head_dim: channels of a key of its own, and shared.
         v_head_dim: channels of a value.
         attention_bias: of the layers from x, but that of plain queries, and of the output.
-        norm_eps: of the norms of those channels.
+        norm_eps: epsilon of the norms of those channels.
     """
 
     num_heads: int = 4

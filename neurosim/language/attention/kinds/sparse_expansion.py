@@ -97,7 +97,7 @@ class SSE(ExpandedMixer):
     Keys are softmaxes, queries silu; both are scaled by the partition's score.
 
     Args:
-        gate_low_rank_dim: of the low-rank maps of the decays; `gate_logit_normalizer`: see `GLA`.
+        gate_low_rank_dim: rank of the low-rank maps of the decays; `gate_logit_normalizer`: see `GLA`.
     """
 
     chunk = 16

@@ -121,7 +121,7 @@ class AlmostLinearRNN(Mixer):
     iteration ends, and it ends at the solution.
 
     Args:
-        units: of z.
+        units: number of units of z.
         rectified: number of units with the relu.
 
     The memory is z [B, units].

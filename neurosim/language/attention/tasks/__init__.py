@@ -1,4 +1,4 @@
-"""Synthetic tasks that tell attention kinds apart: what they recall, track, count, copy and fit in context."""
+"""Synthetic tasks that tell attention kinds apart: recall, tracking, counting, copying and fits in context."""
 
 from __future__ import annotations
 

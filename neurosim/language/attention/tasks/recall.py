@@ -61,7 +61,7 @@ class JointRecall(SequenceTask):
     tokens in every sequence, in another order, and only the values are new.
 
     Args:
-        keys: of each context, the same in all.
+        keys: number of keys of each context, the same in all.
         values: to draw from, for each context and key.
         fewest_keys: a training sequence has `fewest_keys` to `keys` keys of each context, drawn at random. With all
             keys in every sequence, models needed thousands of updates to recall contexts beyond their convolution.
@@ -112,11 +112,11 @@ class JointRecall(SequenceTask):
         first = CONTEXTS
         pairs = torch.stack([order, values + self.keys], -1).flatten(2)
         pairs_shown = torch.cat([contexts[..., None], first + pairs], -1).flatten(1)
-        asked = torch.rand(batch, size * keys, generator=generator).argsort(-1)
-        of = asked // keys
-        key = order.flatten(1).gather(1, asked)
+        picks = torch.rand(batch, size * keys, generator=generator).argsort(-1)
+        of = picks // keys
+        key = order.flatten(1).gather(1, picks)
         queries = torch.stack([contexts.gather(1, of), first + key], -1).flatten(1)
-        answers = values.flatten(1).gather(1, asked)
+        answers = values.flatten(1).gather(1, picks)
         targets = torch.cat([torch.zeros_like(pairs_shown), answers.repeat_interleave(2, 1)], 1)
         place = torch.arange(targets.shape[1])
         second = (place >= pairs_shown.shape[1]) & ((place - pairs_shown.shape[1]) % 2 == 1)

@@ -17,8 +17,8 @@ class Regression(SequenceTask):
     W is drawn anew every `period` pairs; the size is the number of pairs. The error of saying 0 is 1.
 
     Args:
-        dimension: of x, which is normal.
-        responses: of y, whose power without noise is 1.
+        dimension: dimension of x, which is normal.
+        responses: dimension of y, whose power without noise is 1.
         noise: standard deviation.
         period: pairs of one W; 0 for all.
     """
@@ -75,10 +75,10 @@ class Outliers(SequenceTask):
     all sequences, is added to them. The size is that part in per cent: a vote of all examples fails beyond 50.
 
     Args:
-        dimension: of patterns.
+        dimension: dimension of patterns.
         patterns: orthonormal, that m and the distractors are drawn from, one half each.
         examples: before the query.
-        strength: of the direction of outliers.
+        strength: strength of the direction of outliers.
     """
 
     size_name = "per cent of outliers"

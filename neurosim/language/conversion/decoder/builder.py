@@ -45,7 +45,7 @@ class Builder(DecoderProgram):
 
     Attributes:
         first_values: values of the first layer of RWKV-7, for the later ones.
-        lower_bound: of the forget gates of this layer of HGRN-2.
+        lower_bound: bound of the forget gates of this layer of HGRN-2.
         last_norm: the last norm of whole tokens; what encodes it at once takes its place.
     """
 
@@ -374,7 +374,7 @@ class Builder(DecoderProgram):
         return coded
 
     def _lists(self, x: Buffer, channels: int, *, levels: bool, own: bool) -> Encoded:
-        """Return room for the list of active channels of each row of x, of which there are so many."""
+        """Return room for the list of active channels of each row of x."""
         lead = (self.threads, x.rows) if own else (x.rows,)
         room = encode.room(channels)
         parts = (

@@ -27,7 +27,7 @@ class Node(ABC):
     """A value that may not be computed yet.
 
     Attributes:
-        builder: of the program that computes it.
+        builder: builder of the program that computes it.
         size: numbers of a token.
     """
 

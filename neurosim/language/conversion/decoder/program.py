@@ -94,13 +94,13 @@ class DecoderProgram(Uncopied):
     """Lists of operations for some threads, and the arrays that they use.
 
     Attributes:
-        tokens: of a step, one of each sequence.
+        tokens: number of tokens of a step, one of each sequence.
         threads: number of threads that share the work.
         mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
             stands for the routing it came from.
         lists: by thread, (function, operands, begin, end, meet) of each operation.
         states: arrays that carry the memory from token to token; some are `growing`.
-        firsts: values before the first token, of those that are not zero then, by their index.
+        firsts: values before the first token, by index in `states`, where they are not zero.
         limit: tokens that positions are known for.
     """
 
@@ -254,7 +254,7 @@ class DecoderProgram(Uncopied):
         """Return weights [count, tokens] float32 and masks [count, tokens] of each token's memories or experts.
 
         Args:
-            routed: of these by scores; the others, behind them, have weight 1 for every token.
+            routed: number of them chosen by scores; the others, behind them, have weight 1 for every token.
             picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.others.route`.
             shares: float32 [routed, tokens] that is filled with the masks.
         """

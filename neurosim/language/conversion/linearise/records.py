@@ -103,7 +103,7 @@ class StageState:
         name: "match" or "tune".
         done: number of updates.
         losses: mean of every `RECORDED` updates.
-        sum: of the losses since the last of them.
+        sum: sum of the losses since the last of them.
         seconds: wall-clock time, of all processes that worked on it.
         trained: number of parameters that it trains.
         comparison: with the teacher, at the end of the stage; None before.
