@@ -28,9 +28,7 @@ STEPS = {
 }
 PROGRAM = """
 import re, sys, time
-from neurosim.language.attention import read_model
-from neurosim.language.conversion import Coding, Decoder, convert
-from neurosim.language.conversion.checkpoint import read_converted, write_converted
+from neurosim.language import Coding, Decoder, convert, read_converted, read_model, write_converted
 FOLDER = sys.argv[1]
 def decode(model):
     decoder = Decoder(model)

@@ -120,7 +120,7 @@ def test_ctrl_c_ends_in_one_line() -> None:
     words = ["simulate", "--config", "pipe.toml", "--out", "run", "--quiet"]
     command = [sys.executable, "-c", script, str(Path(__file__).parents[1]), *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.returncode == 130 and len(done.stderr.splitlines()) == 1, done.stderr
     assert "finished work is saved, continue with: neurosim simulate --resume run" in done.stderr
     neurosim("simulate", "--resume", "run", "--quiet")
     start(KIND, configure(Path("pipe.toml")), RunOptions(out=Path("whole")))

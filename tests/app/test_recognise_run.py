@@ -52,7 +52,7 @@ def test_an_interrupted_run_goes_on_to_the_same_answers(
 ) -> None:
     monkeypatch.setattr(run, "CHUNK", 50)
     calls = []
-    real = run.mc.save
+    real = run.save
 
     def second_is_the_last(*words: object) -> None:
         real(*words)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_an_interrupted_run_goes_on_to_the_same_answers(
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.mc, "save", second_is_the_last)
+    monkeypatch.setattr(run, "save", second_is_the_last)
     with pytest.raises(NeurosimInterruptedError, match="neurosim memory recognise --resume"):
         start(KIND, small(), RunOptions(out=tmp_path / "a", quiet=True))
     again = resume(KIND, tmp_path / "a", RunOptions(quiet=True))

@@ -177,7 +177,8 @@ import time
 from neurosim import Network, Population, Simulation
 from neurosim.network.neurons import LIF, CobaLIF
 from neurosim.network.plasticity import STDP
-from neurosim.network.synapses import FixedNumberPre, Normal
+from neurosim import FixedNumberPre
+from neurosim.network import Normal
 network = Network([Population("busy", 100, LIF(i_offset=1e3))])
 started = time.process_time()
 simulation = Simulation(network)

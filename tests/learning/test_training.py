@@ -202,7 +202,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from helpers.bars import bars
 from helpers.training import trainer
-from neurosim.learning.training import team
+from neurosim.learning.training.parallel import team
 with team() as crew:
     made = trainer(epochs=2)
     made.team = crew
