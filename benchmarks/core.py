@@ -59,9 +59,8 @@ COMBINATIONS = {
 }
 FIRST_RESULT = """
 from neurosim import Network, PoissonInput, Population, Projection, simulate
-from neurosim.network.neurons import CobaLIF, LIF
-from neurosim.network.plasticity import STDP
-from neurosim.network.synapses import FixedNumberPre, Normal
+from neurosim import CobaLIF, FixedNumberPre, LIF, STDP
+from neurosim.network import Normal
 
 joints = [Projection("cells", "cells", FixedNumberPre(100), {how}{rule})]
 network = Network([Population("cells", 1000, {model})], joints, [PoissonInput("cells", 100.0, 1e-9)])
