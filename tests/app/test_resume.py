@@ -87,7 +87,10 @@ def test_checkpoints_change_nothing() -> None:
 def begun() -> subprocess.Popen[str]:
     """Return a run that has written spikes, and is far from its end."""
     command = [sys.executable, "-m", "neurosim", "simulate", "--config", "net.toml", "--out", "run", "--quiet"]
+    # Under nohup a hangup is ignored, which a child inherits and a run respects.
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGHUP, hangup)
     part = Path("run/spikes.h5.part")
     while not (part.exists() and part.stat().st_size > 2000):
         assert child.poll() is None
