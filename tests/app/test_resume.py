@@ -123,6 +123,7 @@ def test_a_closed_terminal_leaves_a_run_that_goes_on() -> None:
     write({"duration": 50_000.0})
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         words = ("-m", "neurosim", "simulate", "--config", "net.toml", "--out", "run")
         os.execv(sys.executable, (sys.executable, *words))
     termios = pytest.importorskip("termios")
