@@ -147,7 +147,7 @@ class Moment(NamedTuple):
     draw: int
     """Trial and step, the counter of its random draws."""
     at: int
-    """Where its spikes begin in the offsets of the log."""
+    """Position of the step in the offsets of the log."""
 
 
 class Pages(NamedTuple):
@@ -158,4 +158,4 @@ class Pages(NamedTuple):
     page_blocks: int
     block_slots: int
     blocks: int
-    """Of the whole network."""
+    """Number of blocks of the whole network."""

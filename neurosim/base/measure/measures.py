@@ -42,7 +42,7 @@ class BitsMoved(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Measures(Record):
-    """All measures of a run, by the names of DEFINITIONS.
+    """Measures of a run, by the names of DEFINITIONS.
 
     `measures["bits_moved.state"]` is `measures.bits_moved.state`.
 

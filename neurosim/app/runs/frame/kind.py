@@ -218,7 +218,7 @@ class Kind(Generic[C, T, R]):
 
     @property
     def leads(self) -> bool:
-        """Whether this process has the folder; the others `follow`."""
+        """Return whether this process has the folder; the others `follow`."""
         return True
 
     def of(self: K, folder: RunFolder) -> K:

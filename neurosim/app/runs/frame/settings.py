@@ -47,7 +47,7 @@ class ConfigSource:
 
 @dataclass(frozen=True)
 class _Problem:
-    """What is wrong with a key, by its dotted name."""
+    """An error of a setting, with the dotted name of its key."""
 
     name: str
     error: NeurosimInputError | None = None

@@ -268,7 +268,7 @@ class Dendrites(Learner):
 
     @property
     def _separate(self) -> bool:
-        """Whether items are compared with other arrays than `contexts`."""
+        """Return whether items are compared with other arrays than `contexts`."""
         return self.settings.context == "drawn" or self.settings.prototypes == "class"
 
     def _code(self, task: int) -> NDArray[np.float32]:
