@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from guard.kinds import OTHERS, WrittenHeun
 from guard.networks import Case
 from guard.reference.draws import Draws
 from guard.reference.network import Record, run
-from numpy.typing import NDArray
-
 from neurosim import AdEx, Izhikevich, PoissonSource, Population, Probe, Simulation, SpikeSource
 from neurosim.engine import Connections, Result
 from neurosim.engine.connections import connections

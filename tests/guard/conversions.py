@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from guard import spike_coding
 from helpers.decoding import SENSITIVE, assert_same_but, decoded, model_of, stepped, text
 from torch import Tensor, nn
 
+from guard import spike_coding
 from neurosim.language import (
     EXPANSIONS,
     Coding,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from guard.kinds import KINDS, Kind
 from guard.parts import (
     Made,
@@ -23,8 +25,6 @@ from guard.parts import (
     draw_short_term,
     draw_stimuli,
 )
-from numpy.typing import NDArray
-
 from neurosim import Network, PoissonInput, PoissonSource, Population, Projection, Spikes, SpikeSource
 from neurosim.network import Uniform
 from neurosim.network.stimuli import Current

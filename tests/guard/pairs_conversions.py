@@ -6,7 +6,6 @@ from guard.conversions import Conversion
 from guard.covering import covering
 from guard.pairs import PairTable
 from guard.spike_coding import SCHEMES as ROUNDING_OF
-
 from neurosim.language import EXPANSIONS, KINDS, SCHEMES
 from neurosim.language.conversion.coding import ROUNDINGS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from guard.kinds import Kind
 
+from guard.kinds import Kind
 from neurosim import STDP, AllToAll, FixedNumberPre, FixedProbability, FromList, OneToOne, PoissonInput, Population
 from neurosim.network import NoiseCurrent, RewardSTDP, ShortTermPlasticity, StepCurrent, SynapticScaling
 from neurosim.network.plasticity.base import LearningRule

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from guard.pipelines import CLASSES, CLOCK, LEARNING, Built, Pipeline, build
 from helpers.command import neurosim, result_of
 from helpers.readouts import PlainReadout
 from numpy.typing import NDArray
 
+from guard.pipelines import CLASSES, CLOCK, LEARNING, Built, Pipeline, build
 from neurosim import Network, Population, Simulation, Spikes, SpikeSource, Windowed, simulate
 from neurosim.app import RunOptions
 from neurosim.app.runs.frame.lifecycle import start

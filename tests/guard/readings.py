@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from guard.encoders import ENCODERS, UNIX, Events, Table
 from numpy.typing import NDArray
 
+from guard.encoders import ENCODERS, UNIX, Events, Table
 from neurosim import Spikes
 from neurosim.app.runs.frame.view import read_view
 from neurosim.base import GuessWarning, NeurosimInputError

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from guard.conversions import Conversion, hold
 from guard.pairs_conversions import UNSIGNED, cases, table
 from guard.spike_coding import SCHEMES as ROUNDING_OF
-
 from neurosim.base import NeurosimInputError
 from neurosim.language import SCHEMES, Coding
 

@@ -11,11 +11,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from guard.compare import check, compared, referred, simulated
 from guard.kinds import KINDS
 from guard.networks import AXES, case
 from guard.pairs_networks import MIN_TIMES, NETWORKS, table
-
 from neurosim.engine.prepared import prepare
 from neurosim.kernels.engine.clocked import deliver
 from neurosim.network.neurons import MODELS

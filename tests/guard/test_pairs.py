@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from guard.__main__ import main, names
 from guard.pairs import PairTable
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from guard.pairs_pipelines import cases, table
 from guard.pipeline_checks import hold
 from guard.pipelines import SOURCES, Pipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from guard.encoders import ENCODERS
 from guard.pairs_readers import cases, table
 from guard.readings import Reading, hold
