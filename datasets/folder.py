@@ -45,6 +45,7 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
         groups=tuple(folder.groups),
         duration=float(folder.recordings.durations.max()),
         remarks=(*folder.remarks, *folder.doubts),
+        row_0=folder.row_0,
     )
 
 

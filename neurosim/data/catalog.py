@@ -55,6 +55,7 @@ class Dataset:
         defaults: settings of `neurosim simulate` for it, as tables, e.g. {"liquid": {"neurons": 500}}.
         duration: of the longest recording, s, where the files were read for it.
         remarks: guesses, changes and omissions in reading its files, and possible faults.
+        row_0: where pictures of its recordings have row 0, "top" or "bottom".
     """
 
     name: str
@@ -73,6 +74,7 @@ class Dataset:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     duration: float | None = None
     remarks: tuple[str, ...] = ()
+    row_0: str = "top"
 
 
 @dataclass(frozen=True)

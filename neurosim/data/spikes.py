@@ -148,13 +148,18 @@ class Spikes:
         """Return the recording with row 0 at the top of the picture; itself, unless `report.row_0` is "bottom"."""
         if self.report is None or self.report.row_0 == "top":
             return self
+        units = self.flip_rows().units
+        report = replace(self.report, row_0="top")
+        return Spikes.unchecked(self.times, units, self.size, self.duration, self.shape, report)
+
+    def flip_rows(self) -> Spikes:
+        """Return the recording of a camera, of shape [..., y, x], with its last row first."""
         plane = math.prod(self.shape[-2:])
         width = self.shape[-1]
         first, pixel = np.divmod(self.units, plane)
         row, column = np.divmod(pixel, width)
         units = first * plane + (self.shape[-2] - 1 - row) * width + column
-        report = replace(self.report, row_0="top")
-        return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, report)
+        return Spikes.unchecked(self.times, units.astype(np.int32), self.size, self.duration, self.shape, self.report)
 
     def merge(self, *others: Spikes) -> Spikes:
         """Return all events of several recordings of the same population, in order of time (ties: of arguments)."""

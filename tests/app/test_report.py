@@ -228,7 +228,7 @@ def test_an_absent_result_is_said(run: Path, key: str, words: str) -> None:
 
 def test_damaged_and_missing_spikes_are_said(run: Path) -> None:
     (run / "spikes.h5").write_bytes(b"no HDF5")
-    assert "The recordings kept for this page cannot be shown: " in read(run).text
+    assert "The recordings stored for this page cannot be shown: " in read(run).text
     found = read_json(run / "metrics.json")
     write_sonata(run / "spikes.h5", {k: v for k, v in pretend.spikes(found).items() if k.startswith("input")})
     assert "spikes.h5 holds no spikes of neurons." in read(run).text

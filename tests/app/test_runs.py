@@ -229,6 +229,24 @@ def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
     assert open_run(out).manifest.status == "failed"
 
 
+def test_a_run_that_is_refused_leaves_the_earlier_run_in_its_place(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said: list[str] = []
+    with record(CONFIG, "first", out):
+        pass
+    with pytest.raises(NeurosimInputError), record(CONFIG, "second", out, say=said.append):
+        raise NeurosimInputError("liquid.neurons: must be so")
+    assert os.listdir(tmp_path) == ["run"]
+    assert open_run(out).manifest.name == "first"
+    assert said[1] == f"{out}.1 was moved back to {out}: the new run was refused"
+    # A run that has written something keeps the folder, and its error.
+    with pytest.raises(NeurosimInputError), record(CONFIG, "third", out) as run:
+        write_json(run.path / "stage.json", {})
+        raise NeurosimInputError("a file is damaged")
+    assert open_run(out).manifest.status == "failed"
+    assert open_run(tmp_path / "run.1").manifest.name == "first"
+
+
 def test_runs_without_out_get_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda form: "20260101-000000")

@@ -31,13 +31,19 @@ def plane(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
     return None
 
 
-def frame(spikes: Spikes) -> Pixels:
+def frame(spikes: Spikes, row_0: str = "top") -> Pixels:
     """Return [height, width, 4]: the hue is the balance of ON and OFF events, the opacity their number.
 
     The polarity axis holds OFF, then ON, as in N-MNIST.
+
+    Args:
+        row_0: where the picture has row 0 of the sensor, "top" or "bottom".
     """
     polarities, height, width = plane(spikes.shape) or (1, 1, spikes.size)
-    return balance(spikes.counts().reshape(polarities, height, width).astype(np.float64))
+    pixels = balance(spikes.counts().reshape(polarities, height, width).astype(np.float64))
+    if row_0 == "bottom":
+        return pixels[::-1]
+    return pixels
 
 
 def balance(counts: NDArray[np.float64]) -> Pixels:

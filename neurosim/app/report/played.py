@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,19 @@ from .recordings import Figure
 BINS = 100  # of the rate over time
 CHANNEL_COLUMNS = 180
 CHANNEL_ROWS = 70
+
+
+def upright(spikes: Spikes, inputs: Mapping[str, object] | None, name: str) -> Spikes:
+    """Return a recording that a run stored, with row 0 at the top of the picture.
+
+    Args:
+        inputs: what the manifest says of each input of the run, among it `row_0`.
+        name: of the input.
+    """
+    facts = (inputs or {}).get(name)
+    if isinstance(facts, Mapping) and facts.get("row_0") == "bottom":
+        return spikes.flip_rows()
+    return spikes
 
 
 @dataclass(frozen=True)

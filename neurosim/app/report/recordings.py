@@ -4,7 +4,7 @@ a liquid, or a layer of a trained network."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ class Example:
         events: the recording.
         spikes: spikes of the neurons that answered, if they were stored.
         who: "liquid" or "layer".
+        row_0: where event frames have row 0, "top" or "bottom".
     """
 
     index: int
@@ -67,6 +68,7 @@ class Example:
     events: Spikes
     spikes: Spikes | None
     who: str = "liquid"
+    row_0: str = "top"
 
     @property
     def camera(self) -> tuple[int, int, int] | None:
@@ -82,7 +84,7 @@ class Example:
             end = (k + 1) * span if k < FRAMES - 1 else self.events.duration
             part = self.events.window(k * span, end)
             words = f"{1e3 * k * span:.0f}\N{EN DASH}{1e3 * (k + 1) * span:.0f} ms, {len(part):,} events"
-            images.append((data_uri(pixels.frame(part)), words))
+            images.append((data_uri(pixels.frame(part, self.row_0)), words))
         return images
 
     def strips(self) -> Markup:
@@ -100,8 +102,8 @@ class Example:
         return charts.strips(panels, events.duration, f"{self.label}: raster of input and {self.who} over time")
 
 
-def read(
-    run: Path, shown: Sequence[ShownRecording], classes: Sequence[str], who: str = "liquid"
+def read_examples(
+    run: Path, shown: Sequence[ShownRecording], classes: Sequence[str], who: str = "liquid", row_0: str = "top"
 ) -> tuple[list[Example], str]:
     """Return the recordings whose spikes were stored, or none and the reason.
 
@@ -109,15 +111,17 @@ def read(
         shown: entries of the recordings in the results.
         classes: names of the classes.
         who: the neurons that answer, as their spikes are named in the file.
+        row_0: where pictures of the recordings have row 0, "top" or "bottom".
     """
     if not (run / SPIKES).is_file():
         return [], f"The run folder has no {SPIKES}: no recording was kept for this page."
     if not shown:
         return [], "The run's metrics name no recordings to show."
     try:
-        return [_example(run / SPIKES, k, entry, classes, who) for k, entry in enumerate(shown)], ""
+        examples = [_example(run / SPIKES, k, entry, classes, who) for k, entry in enumerate(shown)]
     except NeurosimError as error:
-        return [], f"The recordings kept for this page cannot be shown: {error}"
+        return [], f"The recordings stored for this page cannot be shown: {error}"
+    return [replace(each, row_0=row_0) for each in examples], ""
 
 
 def _example(path: Path, k: int, entry: ShownRecording, classes: Sequence[str], who: str) -> Example:

@@ -32,6 +32,7 @@ class DataResult:
         samples, train_samples: recordings it was tested on and learned from.
         seed: of everything random.
         classes: by their number.
+        row_0: where pictures of the recordings have row 0, "top" or "bottom".
     """
 
     dataset: str = ""
@@ -41,18 +42,21 @@ class DataResult:
     train_samples: int | None = None
     seed: int | None = None
     classes: tuple[str, ...] = ()
+    row_0: str = "top"
 
     @classmethod
     def of(cls, data: Data, splits: Splits, seed: int) -> DataResult:
         """Return the facts of a run on `splits` of a dataset."""
+        about = data.describe()
         return DataResult(
             dataset=data.name,
-            title=data.describe().title,
+            title=about.title,
             split=splits.name,
             samples=len(splits.test),
             train_samples=len(splits.train),
             seed=seed,
             classes=tuple(splits.test.classes),
+            row_0=about.row_0,
         )
 
 

@@ -38,6 +38,7 @@ class Folder:
         formats: number of files of each format.
         remarks: guesses, changes and omissions in reading the files, a sentence each.
         doubts: possible faults of the recordings, a sentence each.
+        row_0: where pictures of the recordings have row 0: "bottom" if all have it there, else "top".
     """
 
     root: Path
@@ -49,6 +50,7 @@ class Folder:
     formats: Mapping[str, int]
     remarks: tuple[str, ...]
     doubts: tuple[str, ...]
+    row_0: str = "top"
 
     @property
     def name(self) -> str:
@@ -129,6 +131,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
         formats=Counter(map(_format, read, items)),
         remarks=(*listing.remarks, *_remarks(read, options)),
         doubts=tuple(_doubts(read, items, split, classes, shape)),
+        row_0="bottom" if all(_row_0(spikes) == "bottom" for spikes in read) else "top",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -73,19 +74,25 @@ def record(
     Args:
         config: the whole config, as it will be written.
         name: of the run; the folder is `runs/<date-time>-<name>` unless `out` is given.
-        out: the folder to use. An earlier run in it is moved to `<out>.1` and so on.
+        out: the folder to use. An earlier run in it is moved to `<out>.1` and so on, and back if the run is refused.
         command: the command line, for the manifest.
-        say: is called with a message where an earlier run was moved.
+        say: is called with a message where an earlier run was moved, or moved back.
 
     Raises:
         NeurosimInputError: `out` holds files that are no run, is a file, or is in use by another run.
         NeurosimWriteError: it could not be made.
     """
-    is_new = out is None or not Path(out).exists()
+    aside = None
     if out is None:
+        is_new = True
         path = _new_folder(name)
     else:
-        path = _claim(Path(out), say)
+        path = Path(out)
+        aside = _move_aside(path)
+        if aside is not None:
+            say(f"{path} held an earlier run: moved to {aside}")
+        is_new = not path.exists()
+        make_folder(path, exist_ok=True)
     with _locked(path) as locked:
         run = RunFolder(path)
         run.note(
@@ -108,19 +115,27 @@ def record(
             with _closing(run):
                 yield run
         except NeurosimInputError:
-            _remove_refused(path, is_new)
+            is_removed = _remove_refused(path, is_new)
+            if aside is not None and is_removed:
+                aside.rename(path)
+                say(f"{aside} was moved back to {path}: the new run was refused")
             raise
 
 
-def _remove_refused(path: Path, is_new: bool) -> None:
-    """Remove what `record` wrote into a folder, if nothing else is there, and the folder if it was made for the run."""
+def _remove_refused(path: Path, is_new: bool) -> bool:
+    """Remove what `record` wrote into a folder, if nothing else is there, and the folder if it was made for the run.
+
+    Returns:
+        Whether the folder held nothing else.
+    """
     own = {MANIFEST, CONFIG}
     if {each.name for each in path.iterdir()} != own:
-        return
+        return False
     for name in own:
         (path / name).unlink(missing_ok=True)
     if is_new:
         path.rmdir()
+    return True
 
 
 @contextmanager
@@ -298,18 +313,23 @@ def check_out(out: Path) -> None:
         raise NeurosimInputError(f"{out}: is not empty and holds no neurosim run; give another --out")
 
 
-def _claim(out: Path, say: Callable[[str], None]) -> Path:
+def _move_aside(out: Path) -> Path | None:
+    """Move an earlier run to the first free of `<out>.1`, `<out>.2` and so on; None where there is no run.
+
+    Raises:
+        NeurosimInputError: as `check_out`, or another run is writing into the folder.
+        NeurosimWriteError: it cannot be moved.
+    """
     check_out(out)
-    if _is_used(out):
-        with _locked(out):
-            aside = next(
-                p for k in range(1, 1_000_000) if not (p := out.with_name(f"{out.resolve().name}.{k}")).exists()
-            )
-        with _writing(out):
-            out.rename(aside)
-        say(f"{out} held an earlier run: moved to {aside}")
-    make_folder(out, exist_ok=True)
-    return out
+    if not _is_used(out):
+        return None
+    with _locked(out):
+        name = out.resolve().name
+        candidates = (out.with_name(f"{name}.{k}") for k in itertools.count(1))
+        aside = next(path for path in candidates if not path.exists())
+    with _writing(out):
+        out.rename(aside)
+    return aside
 
 
 def _is_used(path: Path) -> bool:

@@ -14,7 +14,7 @@ from ....data.files.shd import is_shd_file, read_shd
 from ....data.files.sonata import read_sonata, sonata_populations
 from ...report import page
 from ...report.film import film, write_gif
-from ...report.played import Played
+from ...report.played import Played, upright
 from ..data import even
 from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
 
@@ -134,7 +134,11 @@ def _of_run(path: Path) -> RecordingView:
     names = _names(metrics)
     played = [*names, *(run.manifest.data or {})]
     inputs = {name: spikes for name, spikes in found.items() if name in played} or found
-    shown = [Played(names.get(name, name), spikes) for name, spikes in list(inputs.items())[:MAX_SHOWN]]
+    facts = dict(run.manifest.data or {})
+    if metrics.get("row_0") == "bottom":
+        facts |= {name: {"row_0": "bottom"} for name in names}
+    chosen = list(inputs.items())[:MAX_SHOWN]
+    shown = [Played(names.get(name, name), upright(spikes, facts, name)) for name, spikes in chosen]
     return RecordingView(run.manifest.name or path.name, path, tuple(shown))
 
 

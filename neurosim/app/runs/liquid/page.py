@@ -32,7 +32,7 @@ QUALITY = {
 
 def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    shown, why = recordings.read(folder.path, result.shown, result.classes)
+    shown, why = recordings.read_examples(folder.path, result.shown, result.classes, row_0=result.row_0)
     return {
         "quality": quality_rows(result.liquid or {}),
         "shown": shown,

@@ -258,16 +258,18 @@ def _write_pictures(
         "shown_noisy_codes": learned.recall(moved).codes,
     }
     if stored is not None:
-        arrays["shown_inputs"] = _pictures(stored.select(chosen))
+        arrays["shown_inputs"] = _pictures(stored.select(chosen), config.data.describe().row_0)
     write_arrays(folder.path / PICTURES, arrays)
 
 
-def _pictures(raw: Raw) -> NDArray[np.float32]:
-    """Return [n, height, width] pictures of the items: events or grey levels, or channels over time."""
+def _pictures(raw: Raw, row_0: str) -> NDArray[np.float32]:
+    """Return [n, height, width] pictures of the items, upright: events or grey levels, or channels over time."""
     image = len(raw.shape) in (2, 3)
     counts = raw.counts(1 if image else 32)
     if image:
         counts = counts.reshape(len(raw), -1, *raw.shape[-2:]).sum(axis=1)
+        if row_0 == "bottom":
+            counts = counts[:, ::-1]
     else:
         counts = counts.transpose(0, 2, 1)
     return np.ascontiguousarray(counts, np.float32)

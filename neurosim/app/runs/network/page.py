@@ -15,7 +15,7 @@ from ....data.files.arrays import read_arrays
 from ....data.files.sonata import read_sonata
 from ....data.spikes import Spikes
 from ...report import charts, numbers, pixels
-from ...report.played import Played
+from ...report.played import Played, upright
 from ...report.recordings import SPIKES, Figure, course, firing, intervals
 from ..data import spread
 from ..frame.folder import RunFolder
@@ -65,7 +65,7 @@ def _played(folder: RunFolder) -> list[Played]:
     else:
         names = []
     try:
-        found = [Played(name, read_sonata(path, name)) for name in names]
+        found = [Played(name, upright(read_sonata(path, name), folder.manifest.data, name)) for name in names]
     except NeurosimError:
         return []  # `_read` says why
     return [each for each in found if each.camera and each.spikes.duration]

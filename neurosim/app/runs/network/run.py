@@ -81,8 +81,16 @@ def load(
         **({"reading": reading} if reading else {}),
         **({} if nir is None else {"nir": export_nir(nir, net, options.say)}),
     }
-    data = {name: {"digest": each.digest(), "events": len(each)} for name, each in spikes.items()}
+    data = {name: _data_facts(each) for name, each in spikes.items()}
     return Inputs(NetworkInputs(spikes, every, processes), data, facts)
+
+
+def _data_facts(spikes: Spikes) -> dict[str, object]:
+    """Return what the manifest says of an input; `row_0` only where pages must turn its pictures."""
+    facts: dict[str, object] = {"digest": spikes.digest(), "events": len(spikes)}
+    if spikes.report is not None and spikes.report.row_0 == "bottom":
+        facts["row_0"] = spikes.report.row_0
+    return facts
 
 
 def settings(config: NetworkConfig) -> tuple[Mapping[str, object], Mapping[str, NDArray[Any]]]:

@@ -79,7 +79,7 @@ def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:
         spikes = _found(run, names)
     except NeurosimError as error:
         return None, f"The recording kept for this page cannot be shown: {error}"
-    seen = Example(0, "", "", False, events, None)
+    seen = Example(0, "", "", False, events, None, row_0=result.row_0)
     duration = max(each.duration for each in (events, *spikes.values()))
     panels = [_panel(result.source, events, None, duration)]
     panels += [_panel(name, each, result.windows.get(name), duration) for name, each in spikes.items()]

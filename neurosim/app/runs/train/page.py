@@ -16,7 +16,7 @@ from .result import EpochResult, TrainResult
 
 def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    shown, why = recordings.read(folder.path, result.shown, result.classes, "layer")
+    shown, why = recordings.read_examples(folder.path, result.shown, result.classes, "layer", result.row_0)
     history = result.history
     best = result.best_epoch or 0
     return {
