@@ -54,7 +54,7 @@ def measure(ratio: int, seeds: int, steps: int, root: Path) -> AttentionResult:
         "training.steps": steps,
         "training.tokens": 512,
     }
-    return start(KIND, KIND.configure(given=settings), options)
+    return start(KIND, KIND.configure(values=settings), options)
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from helpers.command import neurosim
 from neurosim import __version__
 from neurosim.app.cli import COMMANDS, main
 from neurosim.app.cli.program import CommandEntry, Program
-from neurosim.app.runs.frame.command import CommandOptions, CommandResult, common, to_json
+from neurosim.app.runs.frame.command import CommandResult, common, to_json
+from neurosim.app.runs.frame.command_options import CommandOptions
 from neurosim.app.runs.frame.tables import table
 from neurosim.base import NeurosimInputError, NeurosimWriteError
 

@@ -30,7 +30,7 @@ SETS = [
 
 def small(*sets: str) -> EpisodesConfig:
     return EpisodesConfig.configure(
-        sets=[*SETS, *sets], given={"data.name": "digits", "data.limit": 120, "data.train_limit": 100}
+        sets=[*SETS, *sets], values={"data.name": "digits", "data.limit": 120, "data.train_limit": 100}
     )
 
 

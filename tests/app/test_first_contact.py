@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from neurosim.app.cli import main
 from neurosim.app.runs.frame import progress
-from neurosim.app.runs.frame.command import CommandOptions, CommandResult, common
+from neurosim.app.runs.frame.command import CommandResult, common
+from neurosim.app.runs.frame.command_options import CommandOptions
 from neurosim.base.json_toml import read_json, read_toml, write_json
 from neurosim.kernels.engine.clocked import loop
 

@@ -30,7 +30,7 @@ def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.M
         **{"training.objective": "mixture", "training.shares": {"copying": 1.0, "next_token": 2.0}},
     }
     kind = LmTraining()
-    config = kind.configure(given=sets)
+    config = kind.configure(values=sets)
     whole = start(kind, config, RunOptions(out=tmp_path / "whole", quiet=True))
     train = lm.train_bytes
 

@@ -24,7 +24,7 @@ from neurosim.memory.macrocolumn.saved import load
 
 def small(*sets: str) -> RecogniseConfig:
     given = {"data.name": "digits", "data.train_limit": 130, "data.limit": 60}
-    return RecogniseConfig.configure(sets=sets, given=given)
+    return RecogniseConfig.configure(sets=sets, values=given)
 
 
 @pytest.fixture(scope="module")

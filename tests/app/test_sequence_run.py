@@ -25,7 +25,7 @@ SMALL = ["stream.recordings=6", "stream.passes=6", "pooler.columns=256", "data.l
 
 
 def small(*sets: str) -> SequenceConfig:
-    return SequenceConfig.configure(sets=[*SMALL, *sets], given={"data.name": "digits"})
+    return SequenceConfig.configure(sets=[*SMALL, *sets], values={"data.name": "digits"})
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def simulate(out: Path) -> dict[str, Any]:
-    config = LiquidConfig.configure(sets=SETS, given={"data.name": "digits"})
+    config = LiquidConfig.configure(sets=SETS, values={"data.name": "digits"})
     return start(KIND, config, RunOptions(out=out)).to_dict()
 
 

@@ -214,7 +214,7 @@ GREETING = {
             title = "a greeting"
             result = Greeting
 
-            def configure(self, file=None, sets=(), given=None):
+            def configure(self, file=None, sets=(), values=None):
                 return {"seed": 0}
 
             def settings(self, config):

@@ -6,7 +6,8 @@ import click
 from click.shell_completion import get_completion_class
 
 from ...base.errors import lookup
-from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import NO_RUN, CommandOptions
 
 INSTALL = {
     "bash": 'eval "$(neurosim completion bash)"  in ~/.bashrc',

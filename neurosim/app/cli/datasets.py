@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...base.errors import NeurosimInputError
-from ..runs.frame.command import NO_RUN, CommandOptions, CommandResult, common, complete_dataset, refuse_options
+from ..runs.frame.arguments import complete_dataset
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import NO_RUN, CommandOptions
 from ..runs.frame.tables import table
 from .folders import describe_folder
 from .program import CommandEntry, Program
@@ -70,7 +72,7 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
 
     if name not in catalog.names() and Path(name).is_dir():
         return describe_folder(Path(name), options.sets, quiet=options.quiet)
-    refuse_options(options, "sets")
+    options.refuse("sets")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)
     splits = [f"{split} ({dataset.recordings[split]:,})" if dataset.recordings else split for split in dataset.splits]
@@ -206,5 +208,5 @@ def _recipe(owner: type, options: CommandOptions) -> Any:
     from ..runs.frame.config import sources_of
     from ..runs.frame.settings import resolve
 
-    sources = sources_of(options.config, options.sets, options.given)
+    sources = sources_of(options.config, options.sets, options.settings)
     return resolve(owner, sources)

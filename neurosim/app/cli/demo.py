@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ..runs.frame.command import CommandOptions, CommandResult, common, show_config
+from ..runs.frame.arguments import show_config
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import CommandOptions
 
 DATASET = "digits"
 
@@ -23,6 +25,6 @@ def command(options: CommandOptions) -> CommandResult:
     from ..runs.liquid.overview import demo
 
     options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
-    config = KIND.configure(options.config, options.sets, {"data.name": DATASET, **options.given})
+    config = KIND.configure(options.config, options.sets, {"data.name": DATASET, **options.settings})
     result = lifecycle.start(KIND, config, options)
     return CommandResult(result.to_dict(), demo(result).text(result))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from ..runs.frame.command import CommandOptions, CommandResult, common, setting
+from ..runs.frame.arguments import setting
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import CommandOptions
 
 
 @click.command()
@@ -23,7 +25,7 @@ def command(options: CommandOptions, run: Path) -> CommandResult:
     from ..runs.frame.folder import make_folder, open_run
 
     folder = open_run(run)
-    config = reconfigure(folder, options.config, options.sets, options.given, changeable=("energy",))
+    config = reconfigure(folder, options.config, options.sets, options.settings, changeable=("energy",))
     result = measure_again(folder, config)
     if options.out is not None:
         make_folder(options.out)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..runs.frame.command import CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import CommandOptions
 
 
 @click.command()

@@ -10,7 +10,9 @@ import click
 
 from ...base.errors import NeurosimInputError, require
 from ...base.plain import to_plain
-from ..runs.frame.command import CommandOptions, CommandResult, common, run_kind, show_config
+from ..runs.frame.arguments import show_config
+from ..runs.frame.command import CommandResult, common, run_kind
+from ..runs.frame.command_options import CommandOptions
 from ..runs.frame.kind import Kind
 from ..runs.frame.registry import find_kind
 from ..runs.frame.tables import grid, table
@@ -46,7 +48,7 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
             f"{name}: needs a language model, and none comes with neurosim; give --model FOLDER (a Hugging Face "
             "folder, or a run of 'neurosim convert lm-train')"
         )
-    settings = {key: value for key, value in options.given.items() if value is not None}
+    settings = {key: value for key, value in options.settings.items() if value is not None}
     changed = (*options.sets, *(f"{key}={value}" for key, value in settings.items()))
     facts: dict[str, object] = {"preset": name}
     if changed:

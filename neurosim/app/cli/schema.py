@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runs.frame.command import CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
     from ..runs.frame.kind import Kind

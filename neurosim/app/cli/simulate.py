@@ -8,16 +8,9 @@ from typing import Any
 import click
 
 from ...base.errors import require
-from ..runs.frame.command import (
-    PROFILE,
-    CommandOptions,
-    check_resume,
-    count,
-    dataset_argument,
-    needs_dataset,
-    run_command,
-    setting,
-)
+from ..runs.frame.arguments import PROFILE, count, dataset_argument, setting
+from ..runs.frame.command import run_command
+from ..runs.frame.command_options import CommandOptions
 from ..runs.frame.kind import Kind
 
 SPLIT = "Split to simulate; the readout always learns on the training split."
@@ -101,17 +94,17 @@ def _kind(options: CommandOptions, nir: Path | None) -> str:
     from ..runs.pipeline.config import is_pipeline
 
     if options.resumed is not None:
-        check_resume(options, nir)
+        options.check_resume(nir)
         name = open_run(options.resumed).manifest.kind
         return name if name in ("network", "pipeline") else "liquid"
     if is_pipeline(options.config):
         return "pipeline"
     if not is_network(options.config):
-        needs_dataset(options)
+        options.require_dataset()
         return "liquid"
-    dataset = options.given["data.name"]
+    dataset = options.settings["data.name"]
     require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
     for key in ("split", "limit"):
-        value = options.given[f"data.{key}"]
+        value = options.settings[f"data.{key}"]
         require(value is None, f"--{key}", "needs a DATASET, and --config holds a network", value)
     return "network"

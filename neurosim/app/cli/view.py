@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ...base.errors import NeurosimInputError
-from ..runs.frame.command import CommandOptions, CommandResult, common
+from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command_options import CommandOptions
 
 
 @click.command()

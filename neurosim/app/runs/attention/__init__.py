@@ -19,12 +19,6 @@ class Attention(Kind["AttentionConfig", Any, AttentionResult]):
     resumed_by = "attention"
     unfinished = ("models",)
 
-    @property
-    def config(self) -> type[AttentionConfig]:
-        from .config import AttentionConfig  # needs torch
-
-        return AttentionConfig
-
     def run_name(self, config: AttentionConfig) -> str:
         return f"attention-{config.task.name}"
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.command import CommandOptions, count, run_command, setting, setting_argument
+from ..frame.arguments import count, setting, setting_argument
+from ..frame.command import run_command
+from ..frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
     from . import Attention

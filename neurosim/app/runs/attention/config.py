@@ -94,3 +94,7 @@ class AttentionConfig(RunConfig):
             self.layers(kinds)
         for kind in self.model.options:
             lookup(KINDS, kind, "model.options")
+
+
+# The kind of run finds its settings by this name.
+CONFIG = AttentionConfig

@@ -45,10 +45,10 @@ class Continual(Kind[ContinualConfig, "Streams", ContinualResult]):
     data: Mapping[str, object] = field(default_factory=dict)
 
     def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> ContinualConfig:
         words = ("stream.kind=split", *sets) if self.data else sets
-        return configure(self.file or file, words, {**self.data, **(given or {})}, self.learners)
+        return configure(self.file or file, words, {**self.data, **(values or {})}, self.learners)
 
     def settings(self, config: ContinualConfig) -> Mapping[str, object]:
         return config.tree()
@@ -102,7 +102,7 @@ class Comparison(Kind[Sequence[Path], Sequence[ContinualResult], ContinualResult
     runs: Sequence[Path]
 
     def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> Sequence[Path]:
         return [path.resolve() for path in self.runs]
 

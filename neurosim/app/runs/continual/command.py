@@ -10,18 +10,9 @@ import click
 
 from ....base.errors import NeurosimInputError
 from ....base.plugins import first_line
-from ..frame.command import (
-    CPU_OR_CUDA,
-    NO_RUN,
-    CommandOptions,
-    CommandResult,
-    at_least,
-    check_resume,
-    common,
-    count,
-    own_folder,
-    run_command,
-)
+from ..frame.arguments import CPU_OR_CUDA, at_least, count
+from ..frame.command import CommandResult, common, run_command
+from ..frame.command_options import NO_RUN, CommandOptions, with_folder
 
 if TYPE_CHECKING:
     from . import Comparison, Continual
@@ -84,12 +75,12 @@ def run(
     from . import Continual
 
     if options.resumed is not None:
-        check_resume(options, file, *learners)
+        options.check_resume(file, *learners)
         return Continual(workers, cluster)
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
     if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.names()):
-        return Continual(workers, cluster, learners, data=own_folder({"data.name": str(file)}))
+        return Continual(workers, cluster, learners, data=with_folder({"data.name": str(file)}))
     return Continual(workers, cluster, learners, file)
 
 

@@ -130,10 +130,10 @@ class Row:
 def configure(
     file: Path | str | None = None,
     sets: Sequence[str] = (),
-    given: Mapping[str, object] | None = None,
+    values: Mapping[str, object] | None = None,
     only: Sequence[str] = (),
 ) -> ContinualConfig:
-    """Return the config of a new run. Later wins: defaults, `file`, `sets`, `given` (by dotted key).
+    """Return the config of a new run. Later wins: defaults, `file`, `sets`, `values` (by dotted key).
 
     Args:
         file: TOML, with tables `stream`, `learners.NAME`, `common` (settings of every learner that has them) and
@@ -146,7 +146,7 @@ def configure(
         NeurosimMissingError: a learner needs torch, which is not installed.
     """
     # TOML has lists where the settings are tuples.
-    sources = [ConfigSource(s.name, _tuples(s.tree)) for s in sources_of(file, sets, given or {})]
+    sources = [ConfigSource(s.name, _tuples(s.tree)) for s in sources_of(file, sets, values or {})]
     check_tables(sources, Head)
     tables = {"stream": "source", "learners": "replay.memory", "common": "epochs", "sweep": "replay.memory"}
     for source in sources:
@@ -219,8 +219,8 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     Raises:
         NeurosimInputError: another setting was given, or one that breaks its rule.
     """
-    given = [key for source in sources for key in source.tree if key not in changeable]
-    require(not given, str(run.path), "is a continual run, and nothing of it can change; leave these out", given)
+    fixed = [key for source in sources for key in source.tree if key not in changeable]
+    require(not fixed, str(run.path), "is a continual run, and nothing of it can change; leave these out", fixed)
     path = run.path / CONFIG
     own = {key: value for key, value in read_toml(path).items() if key in keys_of(Changeable)}
     return resolve(Changeable, [ConfigSource(str(path), own), *sources])

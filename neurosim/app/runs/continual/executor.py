@@ -124,14 +124,14 @@ def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:
         raise NeurosimMissingError(
             f"--cluster: needs dask ({error}); run: pip install 'neurosim-spiking[cluster]'"
         ) from None
-    given = str(executor.cluster)
+    address = str(executor.cluster)
     try:
-        if Path(given).is_file():
-            client = Client(scheduler_file=given)
+        if Path(address).is_file():
+            client = Client(scheduler_file=address)
         else:
-            client = Client(given, timeout=10)
+            client = Client(address, timeout=10)
     except (OSError, ValueError) as error:
-        raise NeurosimMissingError(f"--cluster: no dask scheduler answers at {given} ({error}); start one") from None
+        raise NeurosimMissingError(f"--cluster: no dask scheduler answers at {address} ({error}); start one") from None
     with client:
         waiting = {
             client.submit(_run, plugins.files(), trial, executor, key=f"neurosim-{trial.folder}", pure=False): trial

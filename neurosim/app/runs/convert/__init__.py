@@ -57,12 +57,6 @@ class Conversion(ConvertKind["ConvertConfig", "ConversionSource"]):
 
     model: Path = Path()
 
-    @property
-    def config(self) -> type[ConvertConfig]:
-        from .config import ConvertConfig  # needs torch
-
-        return ConvertConfig
-
     def run_name(self, config: ConvertConfig) -> str:
         return f"convert-{self.model.resolve().name}"
 

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.command import (
-    CPU_OR_CUDA,
-    PROFILE,
-    CommandOptions,
-    CommandResult,
-    common,
-    count,
-    run_command,
-    setting,
-)
+from ..frame.arguments import CPU_OR_CUDA, PROFILE, count, setting
+from ..frame.command import CommandResult, common, run_command
+from ..frame.command_options import CommandOptions
 from ..frame.logs import log_option
 from .linearise.command import command as linearise
 

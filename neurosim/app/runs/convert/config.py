@@ -122,6 +122,10 @@ class ConvertConfig(RunConfig):
         find_profile(self.energy.profile)
 
 
+# The kind of run finds its settings by this name.
+CONFIG = ConvertConfig
+
+
 @dataclass(frozen=True)
 class Layers:
     """Layers of one kind in a hybrid.

@@ -78,20 +78,20 @@ class RunConfig:
         cls: type[C],
         file: Path | str | None = None,
         sets: Sequence[str] = (),
-        given: Mapping[str, object] | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> C:
-        """Return the config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `given`.
+        """Return the config of a new run. Later wins: defaults, those for the dataset, `file`, `sets`, `values`.
 
         Args:
             file: TOML.
             sets: `key=value` texts.
-            given: values by dotted key; None means not given.
+            values: settings by dotted key; one that is None is left out.
 
         Raises:
             NeurosimInputError: a key that is unknown, missing or breaks its rule; no such dataset.
             NeurosimFormatError: `file` is not TOML.
         """
-        sources = sources_of(file, sets, given or {})
+        sources = sources_of(file, sets, values or {})
         tree = merge(sources)
         if "data" in keys_of(cls):
             known = _dataset(tree.get("data"))
@@ -177,10 +177,10 @@ def check_memory(need: int, problem: str, remedy: str) -> None:
         raise NeurosimInputError(f"{words}, and {free / 2**30:,.1f} GiB of memory are free; {remedy}")
 
 
-def sources_of(file: Path | str | None, sets: Sequence[str], given: Mapping[str, object]) -> list[ConfigSource]:
-    """Return the sources of a command: a TOML file, `key=value` texts, values by dotted key (None: not given)."""
+def sources_of(file: Path | str | None, sets: Sequence[str], values: Mapping[str, object]) -> list[ConfigSource]:
+    """Return the sources of a command: a TOML file, `key=value` texts, settings by dotted key (None: left out)."""
     tree: dict[str, object] = {}
-    for key, value in given.items():
+    for key, value in values.items():
         if value is not None:
             tree = overlay(tree, nest(key, value))
     return [

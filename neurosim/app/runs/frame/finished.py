@@ -25,20 +25,20 @@ def reconfigure(
     run: RunFolder,
     file: Path | str | None = None,
     sets: Sequence[str] = (),
-    given: Mapping[str, object] | None = None,
+    values: Mapping[str, object] | None = None,
     changeable: Sequence[str] = (),
 ) -> HasEnergy | None:
     """Return a run's own settings, changed in its `changeable` sections.
 
     Args:
-        file: TOML. Later wins: the run's own, `file`, `sets`, `given`.
+        file: TOML. Later wins: the run's own, `file`, `sets`, `values`.
         sets: `key=value` texts.
-        given: values by dotted key; None means not given.
+        values: settings by dotted key; one that is None is left out.
 
     Raises:
         NeurosimInputError: a key that is unknown or breaks its rule, or one that the results depend on already.
     """
-    return registry.kind_of(run).reconfigure(run, sources_of(file, sets, given or {}), changeable)
+    return registry.kind_of(run).reconfigure(run, sources_of(file, sets, values or {}), changeable)
 
 
 def write_page(path: Path | str) -> Path:

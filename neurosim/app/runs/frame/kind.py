@@ -139,8 +139,9 @@ class Kind(Generic[C, T, R]):
     """A kind of run. An instance may have arguments that are no settings, such as the folder of a model.
 
     `lifecycle.start` and `lifecycle.resume` run it. The modules beside its class are imported when they are needed:
-    run.py has the functions `load` and `work`, where the class has no such methods of its own; overview.py makes the
-    facts that page and command line show, and page.html and page.py the report.
+    config.py has `CONFIG`, the class of the settings; run.py the functions `load` and `work`, where the class has no
+    such methods of its own; overview.py makes the facts that page and command line show, and page.html and page.py the
+    report.
 
     Attributes:
         name: of the kind, in the manifest and in the registry.
@@ -160,26 +161,29 @@ class Kind(Generic[C, T, R]):
 
     @property
     def config(self) -> type[RunConfig]:
-        """The class of the settings, unless `configure`, `stored` and `reconfigure` are the kind's own."""
-        raise NotImplementedError(f"{type(self).__name__}.config")
+        """Class of the settings: `CONFIG` of config.py.
+
+        A kind that has its own `configure`, `stored`, `reconfigure` and `schemas` needs none.
+        """
+        return self._module("config").CONFIG  # type: ignore[no-any-return]
 
     # The settings.
 
     def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> C:
-        """Return the settings of a new run. Later wins: defaults, `file`, `sets`, `given`.
+        """Return the settings of a new run. Later wins: defaults, `file`, `sets`, `values`.
 
         Args:
             file: TOML.
             sets: `key=value` texts.
-            given: values by dotted key; None means not given.
+            values: settings by dotted key; one that is None is left out.
 
         Raises:
             NeurosimInputError: a key that is unknown, missing or breaks its rule.
         """
         config: Any = self.config
-        return config.configure(file, sets, given)  # type: ignore[no-any-return]
+        return config.configure(file, sets, values)  # type: ignore[no-any-return]
 
     def settings(self, config: C) -> Mapping[str, object]:
         """Return the tree of settings that config.toml holds."""

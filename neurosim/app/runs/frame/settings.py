@@ -121,8 +121,8 @@ def check_tables(sources: Sequence[ConfigSource], owner: type, prefix: str = "")
     """
     for name, inner in _tables(owner).items():
         leaf = next(dotted_keys(inner, f"{prefix}{name}."))
-        given = [ConfigSource(s.name, table_of(s, name, prefix + name, leaf)) for s in sources if name in s.tree]
-        check_tables(given, inner, f"{prefix}{name}.")
+        inside = [ConfigSource(s.name, table_of(s, name, prefix + name, leaf)) for s in sources if name in s.tree]
+        check_tables(inside, inner, f"{prefix}{name}.")
 
 
 def table_of(source: ConfigSource, key: str, name: str, leaf: str) -> Tree:

@@ -56,8 +56,8 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
         return RecordingView(path.name, path, (_of_file(path, options, start),))
     if not (path / MANIFEST).is_file():
         raise NeurosimMissingError(f"{path}: is a folder without a run; give a file, or a run folder")
-    given = [name for name, value in {**vars(options), "start": start}.items() if value is not None]
-    require(not given, "view", "needs a file for these options; a run has its own", ", ".join(given))
+    unused = [name for name, value in {**vars(options), "start": start}.items() if value is not None]
+    require(not unused, "view", "needs a file for these options; a run has its own", ", ".join(unused))
     return _of_run(path)
 
 

@@ -11,7 +11,6 @@ from .result import LiquidResult
 class Liquid(Kind[LiquidConfig, Splits, LiquidResult]):
     name = "liquid"
     title = "a run of a dataset through a liquid"
-    config = LiquidConfig
     result = LiquidResult
     resumed_by = "simulate"
     unfinished = ("stages",)

@@ -58,3 +58,7 @@ class LiquidConfig(RunConfig):
             "use fewer neurons, patches or patch_synapses",
         )
         find_profile(self.energy.profile)
+
+
+# The kind of run finds its settings by this name.
+CONFIG = LiquidConfig

@@ -23,7 +23,6 @@ class MemoryKind(Kind[MemoryConfig, T, MemoryResult]):
 
     name = "memory"
     title = "a run of a memory"
-    config = MemoryConfig
     result = MemoryResult
     heading = ("dataset", "split", "samples", "seed", "digest")
 
@@ -63,11 +62,11 @@ class Recall(MemoryKind["Recalled"]):
     source: Path
 
     def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> MemoryConfig:
         from .run import source_config
 
-        return source_config(self.source, file, sets, given or {})
+        return source_config(self.source, file, sets, values or {})
 
     def run_name(self, config: MemoryConfig) -> str:
         return f"recall-{config.data.shown_name}"

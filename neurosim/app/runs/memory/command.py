@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.command import PROFILE, CommandOptions, count, dataset_argument, run_command, setting
+from ..frame.arguments import PROFILE, count, dataset_argument, setting
+from ..frame.command import run_command
+from ..frame.command_options import CommandOptions
 from .episodes.command import command as episodes
 from .recognise.command import command as recognise
 from .sequence.command import command as sequence

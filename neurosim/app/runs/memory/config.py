@@ -145,3 +145,7 @@ class MemoryConfig(RunConfig):
         find_profile(self.energy.profile)
         if self.data.held_out_speaker is not None and self.data.split != "test":
             raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
+
+
+# The kind of run finds its settings by this name.
+CONFIG = MemoryConfig

@@ -152,7 +152,7 @@ COMMANDS: Mapping[str, Extra] = {
 GROWING = ("store", "capacity")  # commands that measure the recall while the memory fills
 
 
-def source_config(source: Path, file: Path | None, sets: Sequence[str], given: Mapping[str, object]) -> MemoryConfig:
+def source_config(source: Path, file: Path | None, sets: Sequence[str], values: Mapping[str, object]) -> MemoryConfig:
     """Return the config of a stored memory; only data, sweep and energy may change to recall from it.
 
     Raises:
@@ -161,7 +161,7 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], given: M
     run = open_run(source)
     if run.manifest.kind != "memory" or run.manifest.facts.get("command_kind") != "store":
         raise NeurosimInputError(f"{source}: holds no memory; give the folder of a 'neurosim memory store' run")
-    config = MemoryConfig.reconfigure(run, sources_of(file, sets, given), ("data", "sweep", "energy"))
+    config = MemoryConfig.reconfigure(run, sources_of(file, sets, values), ("data", "sweep", "energy"))
     dataset = read_metrics(run).get("dataset")
     if config.data.name != dataset:
         raise NeurosimInputError(

@@ -46,10 +46,10 @@ class Network(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     processes: Processes | None = None
 
     def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> NetworkConfig:
         assert file is not None  # which holds the network
-        return configure(file, sets, of_network(given or {}), self.models)
+        return configure(file, sets, of_network(values or {}), self.models)
 
     def settings(self, config: NetworkConfig) -> Mapping[str, object]:
         from .run import settings

@@ -71,26 +71,26 @@ def is_network(file: Path | None) -> bool:
 
 
 def configure(
-    file: Path, sets: Sequence[str] = (), given: Mapping[str, object] | None = None, models: Models | None = None
+    file: Path, sets: Sequence[str] = (), values: Mapping[str, object] | None = None, models: Models | None = None
 ) -> NetworkConfig:
-    """Return the config of a new run. Later wins: `file`, `sets`, `given`.
+    """Return the config of a new run. Later wins: `file`, `sets`, `values`.
 
     Args:
         file: TOML; see `neurosim.engine.description`.
         sets: `key=value` texts; an entry of a list is called by its name: `population.E.tau_mem=0.01`.
-        given: values by dotted key; None means not given.
+        values: settings by dotted key; one that is None is left out.
         models: neurons of the user's own.
 
     Raises:
         NeurosimInputError: a key or value that breaks its rule.
         NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
     """
-    return of_tree(merged(file, sets, given or {}), file, models or {})
+    return of_tree(merged(file, sets, values or {}), file, models or {})
 
 
-def of_network(given: Mapping[str, object]) -> Mapping[str, object]:
+def of_network(values: Mapping[str, object]) -> Mapping[str, object]:
     """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
-    return {"simulation.seed" if key == "seed" else key: value for key, value in given.items()}
+    return {"simulation.seed" if key == "seed" else key: value for key, value in values.items()}
 
 
 def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkConfig:
@@ -125,13 +125,13 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     return config
 
 
-def merged(file: Path, sets: Sequence[str], given: Mapping[str, object]) -> dict[str, object]:
-    """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `given`.
+def merged(file: Path, sets: Sequence[str], values: Mapping[str, object]) -> dict[str, object]:
+    """Return the file's tables with the changes of the command line. Later wins: `file`, `sets`, `values`.
 
     Raises:
         NeurosimInputError: `sets` name an entry the file has not, or a value in the place of a table.
     """
-    own, *others = sources_of(file, sets, given)
+    own, *others = sources_of(file, sets, values)
     for source in (own, *others):
         for key, leaf in (("simulation", "duration"), ("energy", "profile"), ("data", "name")):
             table_of(source, key, key, f"{key}.{leaf}")

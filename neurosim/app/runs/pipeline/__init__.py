@@ -36,10 +36,10 @@ class Pipeline(Kind[PipelineConfig, Splits, PipelineResult]):
     nir: Path | None = None
 
     def configure(
-        self, file: Path | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> PipelineConfig:
         assert file is not None  # which holds the pipeline
-        return configure(file, sets, of_network(given or {}), self.models)
+        return configure(file, sets, of_network(values or {}), self.models)
 
     def settings(self, config: PipelineConfig) -> Mapping[str, object]:
         from .run import settings

@@ -107,7 +107,7 @@ class PipelineConfig:
         classes = self.data.describe().classes
         if not self.data.tasks:
             return (tuple(range(len(classes))),)
-        return tuple(tuple(_class(each, classes) for each in task) for task in self.data.tasks)
+        return tuple(tuple(_class_number(each, classes) for each in task) for task in self.data.tasks)
 
 
 def schema() -> Schema:
@@ -131,22 +131,22 @@ def is_pipeline(file: Path | None) -> bool:
 def configure(
     file: Path,
     sets: Sequence[str] = (),
-    given: Mapping[str, object] | None = None,
+    values: Mapping[str, object] | None = None,
     models: Models | None = None,
 ) -> PipelineConfig:
-    """Return the config of a new run. Later wins: `file`, `sets`, `given`.
+    """Return the config of a new run. Later wins: `file`, `sets`, `values`.
 
     Args:
         file: TOML; see `neurosim.engine.description` for the network.
         sets: `key=value` texts; an entry of a list is called by its name: `population.E.tau_mem=0.01`.
-        given: values by dotted key; None means not given.
+        values: settings by dotted key; one that is None is left out.
         models: neurons of the user's own.
 
     Raises:
         NeurosimInputError: a key or value that breaks its rule, named with the table it is in.
         NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
     """
-    tree = merged(file, sets, dict(given or {}))
+    tree = merged(file, sets, dict(values or {}))
     table = {"data": tree.pop("data", {})}
     data = resolve(_Tables, [ConfigSource(str(file), table)]).data
     config = PipelineConfig(of_tree(tree, file, models or {}), data)
@@ -231,9 +231,9 @@ def _check_tasks(config: PipelineConfig, classes: Sequence[str]) -> None:
     require(not twice, "data.tasks", "must have each class once; these occur more often", ", ".join(twice))
 
 
-def _class(given: int | str, classes: Sequence[str]) -> int:
-    """Return the number of a class that is given by name or number."""
-    if isinstance(given, str):
-        return lookup({name: number for number, name in enumerate(classes)}, given, "data.tasks: class")
-    require(0 <= given < len(classes), "data.tasks: class", f"must be in 0..{len(classes) - 1}", given)
-    return given
+def _class_number(label: int | str, classes: Sequence[str]) -> int:
+    """Return the number of a class that [data] calls by name or by number."""
+    if isinstance(label, str):
+        return lookup({name: number for number, name in enumerate(classes)}, label, "data.tasks: class")
+    require(0 <= label < len(classes), "data.tasks: class", f"must be in 0..{len(classes) - 1}", label)
+    return label

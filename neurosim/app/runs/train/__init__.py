@@ -31,7 +31,6 @@ class Train(Kind[TrainConfig, Splits, TrainResult]):
 
     name = "train"
     title = "a training"
-    config = TrainConfig
     result = TrainResult
     resumed_by = "train"
     unfinished = ("stages", "training*.safetensors")

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.command import (
-    CPU_OR_CUDA,
-    PROFILE,
-    CommandOptions,
-    count,
-    dataset_argument,
-    needs_dataset,
-    run_command,
-    setting,
-)
+from ..frame.arguments import CPU_OR_CUDA, PROFILE, count, dataset_argument, setting
+from ..frame.command import run_command
+from ..frame.command_options import CommandOptions
 from ..frame.logs import log_option
 
 if TYPE_CHECKING:
@@ -52,5 +45,5 @@ def command(options: CommandOptions, nir: Path | None) -> Train:
     from . import Train
 
     if options.resumed is None:
-        needs_dataset(options)
+        options.require_dataset()
     return Train(nir)

@@ -197,9 +197,9 @@ class TrainConfig(RunConfig):
 
     @classmethod
     def configure(
-        cls, file: Path | str | None = None, sets: Sequence[str] = (), given: Mapping[str, object] | None = None
+        cls, file: Path | str | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> TrainConfig:
-        config = super().configure(file, sets, given)
+        config = super().configure(file, sets, values)
         plain = {"data": settings_tree(config.data), **cls.defaults(config.data.describe())}
         usual = resolve(cls, [ConfigSource("defaults", plain)])
         rules = {}
@@ -249,3 +249,7 @@ class TrainConfig(RunConfig):
                 f"(got {speaker})"
             )
         find_profile(self.energy.profile)
+
+
+# The kind of run finds its settings by this name.
+CONFIG = TrainConfig

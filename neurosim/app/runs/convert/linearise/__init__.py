@@ -33,12 +33,6 @@ class Linearise(Kind["LineariseConfig", "Pupil", LinearisationResult]):
 
     model: Path | None = None
 
-    @property
-    def config(self) -> type[LineariseConfig]:
-        from .config import LineariseConfig  # needs torch
-
-        return LineariseConfig
-
     def of(self, folder: RunFolder) -> Linearise:
         return replace(self, model=Path(str((folder.manifest.data or {}).get("model", ""))))
 

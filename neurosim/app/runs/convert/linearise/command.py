@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...frame.command import CPU_OR_CUDA, PROFILE, CommandOptions, check_resume, count, run_command, setting
+from ...frame.arguments import CPU_OR_CUDA, PROFILE, count, setting
+from ...frame.command import run_command
+from ...frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
     from . import Linearise
@@ -43,7 +45,7 @@ def command(options: CommandOptions, model: Path | None) -> Linearise:
     from . import Linearise
 
     if options.resumed is not None:
-        check_resume(options, model)
+        options.check_resume(model)
     elif model is None:
         raise click.UsageError(
             "no MODEL given; the folder of a softmax model, e.g. of 'convert lm-train --kind window'"

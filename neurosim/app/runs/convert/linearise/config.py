@@ -59,3 +59,7 @@ class LineariseConfig(RunConfig):
         for kind in self.student.options or {}:
             lookup(STUDENTS, kind, "student.options")
         find_profile(self.energy.profile)
+
+
+# The kind of run finds its settings by this name.
+CONFIG = LineariseConfig

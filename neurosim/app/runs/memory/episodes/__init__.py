@@ -12,7 +12,6 @@ from .result import EpisodesResult
 class Episodes(Kind[EpisodesConfig, Any, EpisodesResult]):
     name = "episodes"
     title = "a run of one-shot episodes"
-    config = EpisodesConfig
     result = EpisodesResult
     heading = ("dataset", "split", "samples", "seed", "digest")
     resumed_by = "memory episodes"

@@ -36,3 +36,7 @@ class EpisodesConfig(MemoryConfig):
     """
 
     episodes: Episodes = Episodes()
+
+
+# The kind of run finds its settings by this name.
+CONFIG = EpisodesConfig

@@ -12,7 +12,6 @@ from .result import RecogniseResult
 class Recognise(Kind[RecogniseConfig, Any, RecogniseResult]):
     name = "recognise"
     title = "a run of the recogniser"
-    config = RecogniseConfig
     result = RecogniseResult
     heading = ("dataset", "split", "samples", "seed", "digest")
     resumed_by = "memory recognise"

@@ -61,3 +61,7 @@ class RecogniseConfig(RunConfig):
         find_profile(self.energy.profile)
         joined = self.data.held_out_speaker is None or self.data.split == "test"
         require(joined, "data.held_out_speaker", "must be left out where data.split is given", self.data.split)
+
+
+# The kind of run finds its settings by this name.
+CONFIG = RecogniseConfig

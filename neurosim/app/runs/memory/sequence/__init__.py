@@ -11,7 +11,6 @@ from .result import SequenceResult
 class Sequence(Kind[SequenceConfig, Splits, SequenceResult]):
     name = "sequence"
     title = "a run of a sequence memory"
-    config = SequenceConfig
     result = SequenceResult
     heading = ("dataset", "split", "samples", "seed", "digest")
     resumed_by = "memory sequence"

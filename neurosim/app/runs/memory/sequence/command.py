@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...frame.command import PROFILE, CommandOptions, count, dataset_argument, run_command, setting
+from ...frame.arguments import PROFILE, count, dataset_argument, setting
+from ...frame.command import run_command
+from ...frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
     from . import Sequence

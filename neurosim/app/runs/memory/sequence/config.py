@@ -102,6 +102,10 @@ class SequenceConfig(RunConfig):
             raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
 
 
+# The kind of run finds its settings by this name.
+CONFIG = SequenceConfig
+
+
 def pooler(config: SequenceConfig, inputs: int) -> SpatialPooler:
     """Return the pooler of a config for a sensor of `inputs` channels."""
     own = config.pooler

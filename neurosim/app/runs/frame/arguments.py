@@ -1,0 +1,142 @@
+"""Options and arguments of commands for click: those of all commands, and those that give a setting of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ....base.errors import require
+from .plugin_option import plugin_option
+
+CPU = ("cpu",)
+CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
+_SETTING = "setting__"  # begins the names of parameters that are settings
+Command = TypeVar("Command", bound=Callable[..., Any])
+Check = Callable[[click.Context, click.Parameter, "int | None"], "int | None"]
+
+
+def setting(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Return an option that gives a setting of the config: `options.settings[key]`, where `key` is dotted."""
+    return click.option(flag, _parameter(key), **attributes)
+
+
+def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command], Command]:
+    """Return the option of a setting that is a number of at least 1.
+
+    Args:
+        text: its line of help.
+        unit: named in errors.
+    """
+    return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
+
+
+def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Return an argument, which may be left out, that gives a setting of the config."""
+    return click.argument(_parameter(key), metavar=metavar, required=False, **attributes)
+
+
+def dataset_argument() -> Callable[[Command], Command]:
+    """Return the argument [DATASET], which gives the setting `data.name`, or is a folder of recordings."""
+    return setting_argument("data.name", "[DATASET]", shell_complete=complete_dataset)
+
+
+def resume_option(text: str) -> Callable[[Command], Command]:
+    """Return the option `--resume RUN`."""
+    return click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help=text)
+
+
+show_config = click.option(
+    "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
+)
+PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
+
+
+def take_settings(values: dict[str, Any]) -> dict[str, object]:
+    """Remove the settings from the arguments that click passes to a command; return them by dotted key."""
+    keys: Mapping[str, str] = {name: _key(name) for name in values if name.startswith(_SETTING)}
+    return {key: values.pop(name) for name, key in keys.items()}
+
+
+def _parameter(key: str) -> str:
+    """Return the name of the parameter that gives a setting; click wants an identifier."""
+    return _SETTING + key.replace(".", "__")
+
+
+def _key(parameter: str) -> str:
+    """Return the dotted key of a setting, the inverse of `_parameter`."""
+    return parameter.removeprefix(_SETTING).replace("__", ".")
+
+
+def at_least(minimum: int, rule: str) -> Check:
+    """Return a callback of an option that refuses integers below `minimum` with `rule`."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+        require(value is None or value >= minimum, parameter.opts[0], rule, value)
+        return value
+
+    return check
+
+
+def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of datasets that begin with `incomplete`, for the shell."""
+    from ....data import catalog
+
+    return [name for name in catalog.names() if name.startswith(incomplete)]
+
+
+# Fields of `CommandOptions` that every command has an option for, and those that only some commands have.
+COMMON = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")
+OPTIONAL = ("show_config", "resumed", "logs")
+
+
+def common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Callable[[Command], Command], ...]:
+    """Return the options of `COMMON`.
+
+    Args:
+        devices: those that the command can run on; an only one is not in its help.
+        without: names of options without an effect on the command, which are not in its help.
+    """
+
+    def option(*flags: str, name: str, **attributes: Any) -> Callable[[Command], Command]:
+        return click.option(*flags, hidden=name in without, **attributes)
+
+    return (
+        option("--config", name="config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
+        option(
+            "--set",
+            "sets",
+            name="sets",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="One setting, e.g. liquid.neurons=500; repeatable.",
+        ),
+        option(
+            "--seed",
+            name="seed",
+            type=int,
+            callback=at_least(0, "must be >= 0"),
+            help="Seed of everything random: same seed, same run.",
+        ),
+        option("--out", name="out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for what is written."),
+        plugin_option(),
+        click.option("--json", is_flag=True, help="Print JSON on stdout, and everything else on stderr."),
+        click.option(
+            "--device",
+            default="cpu",
+            show_default=True,
+            metavar="NAME",
+            hidden=devices == CPU,
+            help=f"Where to compute: {' or '.join(devices)}.",
+        ),
+        option(
+            "--threads",
+            name="threads",
+            type=int,
+            callback=at_least(1, "must be >= 1"),
+            help="Threads; default all. The spikes are the same for any number.",
+        ),
+        click.option("--quiet", is_flag=True, help="No progress bars and no remarks."),
+    )

@@ -1,0 +1,109 @@
+"""The options that every command takes, as a record, and the checks of several of them together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+
+from ....base.errors import NeurosimInputError, NeurosimMissingError, require
+from .options import RunOptions
+
+NO_RUN = ("config", "sets", "seed", "out", "threads")  # options of commands that run nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions(RunOptions):
+    """The options that every command takes; None where the user left one out.
+
+    Attributes:
+        config: file of settings in TOML.
+        sets: settings as `key=value`.
+        seed: key of every random draw.
+        json: whether to print JSON.
+        resumed: folder of the run to continue; None: a new run.
+        settings: values of the options of the command that are settings, by dotted key, and `seed`; see
+            `arguments.setting`.
+    """
+
+    config: Path | None = None
+    sets: tuple[str, ...] = ()
+    seed: int | None = None
+    json: bool = False
+    resumed: Path | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def check_resume(self, *others: object) -> None:
+        """Refuse options that change the results beside `--resume`: the run has its own settings.
+
+        Args:
+            others: further arguments that change the results; None where the user left one out.
+
+        Raises:
+            NeurosimInputError: there is such an option.
+        """
+        shown = "--show-config" if self.show_config else None
+        every = (*others, shown, *self.settings.values(), self.config, self.out, *self.sets)
+        words = ", ".join(str(value) for value in every if value is not None)
+        require(not words, "--resume", "cannot be combined with options that change the result; leave them out", words)
+
+    def refuse(self, *names: str) -> None:
+        """Refuse options that have no effect on the command.
+
+        Args:
+            names: fields of this record.
+
+        Raises:
+            NeurosimInputError: the user gave one of them.
+        """
+        for name in names:
+            if getattr(self, name) not in (None, ()):
+                flag = "set" if name == "sets" else name
+                raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")
+
+    def require_dataset(self) -> None:
+        """Raise click.UsageError where neither an argument names a dataset nor a file or `--set` could."""
+        if self.settings["data.name"] is None and self.config is None and not self.sets:
+            raise click.UsageError(
+                "no DATASET given; a folder of recordings, or a name of 'neurosim datasets list', e.g. digits"
+            )
+
+    def with_default_dataset(self, name: str) -> CommandOptions:
+        """Return options with a dataset where neither these nor a file name one."""
+        from .config import sources_of
+        from .settings import merge
+
+        data = merge(sources_of(self.config, self.sets, self.settings)).get("data", {})
+        if not isinstance(data, Mapping) or "name" in data:
+            return self
+        return replace(self, settings={**self.settings, "data.name": name})
+
+
+def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings in which a folder in the place of a dataset's name is the root of the dataset "folder".
+
+    Raises:
+        NeurosimInputError: it is a file.
+        NeurosimMissingError: it is a path, and nothing is there.
+    """
+    from ....data import catalog
+
+    name = settings.get("data.name")
+    if not isinstance(name, str) or name in catalog.names():
+        return dict(settings)
+    path = Path(name)
+    if path.is_dir():
+        return {**settings, "data.name": "folder", "data.root": name}
+    if path.is_file():
+        raise NeurosimInputError(
+            f"{name}: is a file; give the folder that holds a folder for each class, or see it: neurosim view {name}"
+        )
+    # A word without a slash is a misspelt name; the catalogue then suggests the nearest one.
+    if len(path.parts) > 1 or name.endswith(os.sep):
+        raise NeurosimMissingError(
+            f"{name}: no such folder; check the path, or give a name of 'neurosim datasets list'"
+        )
+    return dict(settings)
