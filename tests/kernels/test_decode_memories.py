@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert_close, empty, run
 
-from neurosim.kernels.decode import chosen, networks, reference, vectors, windows
-from neurosim.kernels.decode import reference_memories as wanted
+from neurosim.kernels.decode.attention import reference as attention_reference
+from neurosim.kernels.decode.attention import sparse, windows
+from neurosim.kernels.decode.networks import cpu as networks
+from neurosim.kernels.decode.networks import reference as networks_reference
+from neurosim.kernels.decode.vectors import cpu as vectors
+from neurosim.kernels.decode.vectors import reference as vectors_reference
 
 FEW = HEADS // 2
 LENGTH = 9
@@ -31,7 +35,7 @@ def test_a_dilated_convolution() -> None:
             width,
             position,
         )
-        assert_close(out, [wanted.dilate(x[i], [y[i] for y in seen], weight, step) for i in range(TOKENS)])
+        assert_close(out, [vectors_reference.dilate(x[i], [y[i] for y in seen], weight, step) for i in range(TOKENS)])
         seen.append(x)
 
 
@@ -71,7 +75,7 @@ def test_local_regression(capacity: int) -> None:
         )
         keys, values = (np.stack([token[n] for token in seen[-capacity:]]) for n in (0, 1))
         for h in range(HEADS):
-            own = wanted.regression(q[h], keys[:, h // 2].astype(float), values[:, h // 2], 0.4, ridge[h])
+            own = attention_reference.regression(q[h], keys[:, h // 2].astype(float), values[:, h // 2], 0.4, ridge[h])
             assert_close(out[h], own)
 
 
@@ -113,7 +117,7 @@ def test_a_window_of_checkpoints_and_one_that_begins_anew(interval: int, restart
             position,
         )
         keys, values = (np.stack([token[n] for token in own]) for n in (0, 1))
-        assert_close(out[0], reference.window(q[0], keys, values, len(own), 0.4)[0])
+        assert_close(out[0], attention_reference.window(q[0], keys, values, len(own), 0.4)[0])
         if restarts or position % interval == interval - 1:
             kept = own
 
@@ -159,7 +163,7 @@ def test_a_window_of_each_sequence() -> None:
         for i in np.flatnonzero(mask):
             seen[i].append((k[i : i + 1], v[i : i + 1]))
             keys, values = (np.stack([token[n] for token in seen[i]]) for n in (0, 1))
-            assert_close(out[i], reference.window(q[i], keys, values, capacity, 0.4)[0])
+            assert_close(out[i], attention_reference.window(q[i], keys, values, capacity, 0.4)[0])
         assert np.isnan(out[mask == 0]).all()
 
 
@@ -178,7 +182,7 @@ def test_attention_over_the_best_parts(parts: int) -> None:
         values = np.round(draw(HEADS, parts))  # some are equal
         seen.append((k, v))
         run(
-            chosen.estimated(
+            sparse.estimated(
                 q=q,
                 k=k,
                 v=v,
@@ -201,9 +205,9 @@ def test_attention_over_the_best_parts(parts: int) -> None:
             position,
         )
         for h in range(HEADS):
-            picks = wanted.in_best_parts(values[h], position + 1, count)
+            picks = attention_reference.in_best_parts(values[h], position + 1, count)
             keys, own = (np.stack([token[n][h // 2] for token in seen]) for n in (0, 1))
-            assert_close(out[h], wanted.attend(q[h], keys, own, 0.4, picks))
+            assert_close(out[h], attention_reference.attend(q[h], keys, own, 0.4, picks))
 
 
 @pytest.mark.parametrize(("hashes", "scores"), [(True, True), (True, False), (False, True)])
@@ -211,14 +215,14 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
     draw = Draws()
     count = 2
     length = 40
-    planes = draw(KEYS, chosen.PLANES)
+    planes = draw(KEYS, sparse.PLANES)
     planes[:, 2:] = 0  # four buckets: they fill
     memory = np.zeros((TOKENS, length, KEYS + VALUES + 1), np.float32)
     best = np.zeros((TOKENS, count, 2), np.float32)
     seen: list[list[np.ndarray]] = [[], [], [], []]
 
     def buckets(x: np.ndarray) -> np.ndarray:
-        return (x @ planes > 0) @ 2 ** np.arange(chosen.PLANES)
+        return (x @ planes > 0) @ 2 ** np.arange(sparse.PLANES)
 
     for position in range(length):
         q = draw(TOKENS, KEYS)
@@ -232,7 +236,7 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
             kept.append(value)
         spare = np.zeros(2 * count + 1, np.int32)
         run(
-            chosen.hashed(
+            sparse.hashed(
                 q=q,
                 k=k,
                 v=v,
@@ -260,10 +264,10 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
             own = own if hashes else np.full(len(own), -1)
             ranks = ranks if scores else np.arange(-len(ranks), 0)[::-1]  # of no scores: none
             if scores:
-                picks = wanted.hashed(own, buckets(hashed_q[i]), ranks, count if scores else 0)
+                picks = attention_reference.hashed(own, buckets(hashed_q[i]), ranks, count if scores else 0)
             else:
                 picks = sorted({position, *[t for t in range(position + 1) if own[t] == buckets(hashed_q[i])][-count:]})
-            assert_close(out[i], wanted.attend(q[i], keys, values, 0.4, picks))
+            assert_close(out[i], attention_reference.attend(q[i], keys, values, 0.4, picks))
 
 
 @pytest.mark.parametrize(("slots", "fades"), [(2, True), (0, True), (2, False)])
@@ -280,8 +284,8 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
     for position in range(4 * w):
         x = draw(1, 5)
         surprise = empty(1)
-        run(chosen.innovation(x=x, width=5, ring=last, length=w, out=surprise), 1, position)
-        assert_close(surprise, [wanted.innovation(x[0], tokens[-w:])])
+        run(sparse.innovation(x=x, width=5, ring=last, length=w, out=surprise), 1, position)
+        assert_close(surprise, [attention_reference.innovation(x[0], tokens[-w:])])
         tokens.append(x[0])
         q, k, v, faded_k, faded_v = (draw(HEADS, size) for _ in range(5))
         seen.append((k, v, faded_k, faded_v, float(surprise[0])))
@@ -290,7 +294,7 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
         sizes = {"heads": HEADS, "size": size, "tokens": 1, "window": w, "slots": slots}
         memory = {"ring": ring, "innovation": surprise, "kept": kept, "best": best, "weights": empty(2 * w + slots)}
         run(
-            chosen.remembered(q=q, k=k, v=v, state_k=given[0], state_v=given[1], **sizes, **memory, out=out),
+            sparse.remembered(q=q, k=k, v=v, state_k=given[0], state_v=given[1], **sizes, **memory, out=out),
             HEADS,
             position,
         )
@@ -299,11 +303,11 @@ def test_memories_of_bmojo(slots: int, fades: bool) -> None:
             far = range(max(position - 2 * w + 1, 0), old)
         else:
             far = ()
-        picks = [*range(old, position + 1), *wanted.surprising([token[4] for token in seen[:old]], slots)]
+        picks = [*range(old, position + 1), *attention_reference.surprising([token[4] for token in seen[:old]], slots)]
         for h in range(HEADS):
             keys = np.stack([seen[t][0][h] for t in picks] + [seen[t][2][h] for t in far])
             values = np.stack([seen[t][1][h] for t in picks] + [seen[t][3][h] for t in far])
-            assert_close(out[h], wanted.attend(q[h], keys, values, size**-0.5, np.arange(len(keys))))
+            assert_close(out[h], attention_reference.attend(q[h], keys, values, size**-0.5, np.arange(len(keys))))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -334,7 +338,9 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
 
     def matrices(a: np.ndarray) -> list[np.ndarray]:
         parts = np.split(a, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
-        return [wanted.retained(part.reshape(s), retention, q) for part, s in zip(parts, shapes, strict=True)]
+        return [
+            networks_reference.retained(part.reshape(s), retention, q) for part, s in zip(parts, shapes, strict=True)
+        ]
 
     for position in range(4):
         ask, k, v, recalled, out = (
@@ -392,12 +398,12 @@ def test_networks_that_learn(loss: int, retention: int, momentum: bool, depth: i
             if position % span == 0:
                 anchor[:] = a
             if retention == networks.PLAIN:
-                assert_close(recalled[h], wanted.recall(matrices(anchor), ask[h]))
-            found = wanted.gradient(matrices(anchor.copy()), k[h].astype(float), v[h], loss, p, delta[h])
+                assert_close(recalled[h], networks_reference.recall(matrices(anchor), ask[h]))
+            found = networks_reference.gradient(matrices(anchor.copy()), k[h].astype(float), v[h], loss, p, delta[h])
             change = -theta[h] * np.concatenate([g.ravel() for g in found])
             step[:] = decay[h] * step + change if momentum else step
             a[:] = keep[h] * a + (step if momentum else change)
-            np.testing.assert_allclose(out[h], wanted.recall(matrices(a), ask[h]), rtol=2e-4, atol=2e-4)
+            np.testing.assert_allclose(out[h], networks_reference.recall(matrices(a), ask[h]), rtol=2e-4, atol=2e-4)
 
 
 def test_slots_that_are_read_by_a_softmax() -> None:
@@ -428,5 +434,5 @@ def test_slots_that_are_read_by_a_softmax() -> None:
             HEADS,
         )
         for i, h in np.ndindex(TOKENS, HEADS):
-            own = wanted.slots(keys[i, h], values[i, h], q[i, h], k[i, h // 2], v[i, h // 2], g[i, h // 2])
+            own = attention_reference.slots(keys[i, h], values[i, h], q[i, h], k[i, h // 2], v[i, h // 2], g[i, h // 2])
             assert_close(out[i, h], own)

@@ -9,10 +9,21 @@ import pytest
 import torch
 from helpers.operations import HEADS, KEYS, SIZES, TOKENS, VALUES, Draws, assert_close, empty, run
 
-from neurosim.kernels.decode import encode as coding
-from neurosim.kernels.decode import events, features, floats, others, product, program, reference, states, vectors
-from neurosim.kernels.decode import windows as seen
-from neurosim.kernels.decode.vnni import BLOCK
+from neurosim.kernels.decode import program
+from neurosim.kernels.decode.attention import reference as attention_reference
+from neurosim.kernels.decode.attention import windows as seen
+from neurosim.kernels.decode.linear import encode as coding
+from neurosim.kernels.decode.linear import floats, product
+from neurosim.kernels.decode.linear.vnni import BLOCK
+from neurosim.kernels.decode.matrix_states import cpu as states
+from neurosim.kernels.decode.matrix_states import reference as matrix_states_reference
+from neurosim.kernels.decode.routing import cpu as routing
+from neurosim.kernels.decode.routing import reference as routing_reference
+from neurosim.kernels.decode.vector_states import cpu as vector_states
+from neurosim.kernels.decode.vector_states import reference as vector_states_reference
+from neurosim.kernels.decode.vectors import cpu as vectors
+from neurosim.kernels.decode.vectors import features, patches
+from neurosim.kernels.decode.vectors import reference as vectors_reference
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.spikes.encode.cpu import rule_of
 from neurosim.kernels.spikes.encode.launch import numpy_rounding
@@ -34,7 +45,7 @@ def test_norm(centred: bool, size: int) -> None:
         vectors.norm(x=x, size=size, weight=weight, period=size, bias=bias, centred=centred, eps=1e-3, out=out),
         TOKENS * 12 // size,
     )
-    assert_close(out, reference.norm(x, size, weight, bias, 1e-3, centred))
+    assert_close(out, vectors_reference.norm(x, size, weight, bias, 1e-3, centred))
 
 
 @pytest.mark.parametrize("kind", [vectors.L2, vectors.SUM, vectors.SOFTMAX])
@@ -43,12 +54,12 @@ def test_normalise_and_total(kind: int) -> None:
     out = empty(TOKENS, 12)
     sums = empty(TOKENS * 3)
     run(vectors.normalise(x=x, size=4, kind=kind, eps=1e-3, out=out), TOKENS * 3)
-    assert_close(out, reference.normalise(x, 4, kind, 1e-3))
+    assert_close(out, vectors_reference.normalise(x, 4, kind, 1e-3))
     run(vectors.total(x=x, size=4, out=sums), TOKENS * 3)
-    assert_close(sums, reference.total(x, 4))
+    assert_close(sums, vectors_reference.total(x, 4))
 
 
-@pytest.mark.parametrize("act", sorted(reference.ACTIVATIONS))
+@pytest.mark.parametrize("act", sorted(vectors_reference.ACTIVATIONS))
 def test_pointwise(act: int) -> None:
     draw = Draws()
     x = draw(TOKENS, 12)
@@ -80,7 +91,7 @@ def test_pointwise(act: int) -> None:
         ),
         12,
     )
-    assert_close(out, reference.pointwise(x, act, plus, times, then, -1.5, 9.0))
+    assert_close(out, vectors_reference.pointwise(x, act, plus, times, then, -1.5, 9.0))
 
 
 def test_mix_copy_accumulate_ratio_and_embed() -> None:
@@ -90,21 +101,21 @@ def test_mix_copy_accumulate_ratio_and_embed() -> None:
     w = draw(6)
     out = empty(TOKENS, 6)
     run(vectors.mix(x=x, y=y, weight=w, weight_rows=0, width=6, tokens=TOKENS, out=out), 6)
-    assert_close(out, reference.mix(x, y, w))
+    assert_close(out, vectors_reference.mix(x, y, w))
     wide = np.zeros((2 * TOKENS, 4), np.float32)
     run(vectors.copy(x=x, x_width=6, x_first=2, out=wide, out_width=4, out_first=1, columns=3, repeats=2), 2 * TOKENS)
     assert (wide[:, 1:] == np.repeat(x[:, 2:5], 2, 0)).all() and not wide[:, 0].any()
     factors = draw(TOKENS)
     present = np.array([1, 0, 1], np.uint8)
     run(vectors.accumulate(x=x, width=6, tokens=TOKENS, factors=factors, sets=1, out=out, mask=present), 6)
-    first = reference.accumulate(x, factors, present, np.zeros_like(x))
+    first = vectors_reference.accumulate(x, factors, present, np.zeros_like(x))
     assert_close(out, first)
     run(vectors.accumulate(x=y, width=6, tokens=TOKENS, factors=factors, sets=0, out=out, mask=present), 6)
-    assert_close(out, reference.accumulate(y, factors, present, first))
+    assert_close(out, vectors_reference.accumulate(y, factors, present, first))
     divided = empty(TOKENS, 5)
     positive = np.abs(x) + 1
     run(vectors.ratio(x=positive, size=5, eps=1e-3, out=divided), TOKENS)
-    assert_close(divided, reference.ratio(positive, 1e-3))
+    assert_close(divided, vectors_reference.ratio(positive, 1e-3))
     run(vectors.embed(tokens=np.array([5, 0, 5]), table=(table := draw(7, 6)), width=6, out=out), TOKENS)
     assert (out == table[[5, 0, 5]]).all()
 
@@ -133,7 +144,7 @@ def test_convolve(size: int) -> None:
             ),
             6,
         )
-        assert_close(out, reference.convolve(x, weight, bias, wanted_tails, vectors.SILU))
+        assert_close(out, vectors_reference.convolve(x, weight, bias, wanted_tails, vectors.SILU))
     assert (tails == wanted_tails).all()
 
 
@@ -142,7 +153,7 @@ def test_rotary() -> None:
     rates = np.array([1.0, 0.3])
     out = empty(TOKENS, 14)
     run(vectors.rotary(x=x, size=7, rates=rates, pairs=2, scale=1.2, out=out), 2 * TOKENS, position=9)
-    assert_close(out, reference.rotary(x, 7, rates, 1.2, 9))
+    assert_close(out, vectors_reference.rotary(x, 7, rates, 1.2, 9))
 
 
 def test_products_of_matrices() -> None:
@@ -151,7 +162,7 @@ def test_products_of_matrices() -> None:
     y = draw(TOKENS, 2, 5, 4)
     out = empty(TOKENS, 2, 3, 4)
     run(vectors.matmul(x=x, y=y, rows=3, inner=5, columns=4, out=out), 2 * TOKENS)
-    assert_close(out, reference.matmul(x, y))
+    assert_close(out, vectors_reference.matmul(x, y))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +189,7 @@ def test_operands_lie_in_the_order_of_their_declaration() -> None:
 @pytest.mark.parametrize("kind", [features.DPFP, features.TAYLOR, features.NORM_AWARE])
 def test_feature_maps(kind: int, is_query: bool) -> None:
     x = Draws()(TOKENS, KEYS)
-    wanted = np.stack([reference.feature(row.astype(float), kind, is_query, 2.5) for row in x])
+    wanted = np.stack([vectors_reference.feature(row.astype(float), kind, is_query, 2.5) for row in x])
     out = empty(*wanted.shape)
     run(
         features.feature(x=x, size=KEYS, kind=kind, is_query=is_query, out=out, features=wanted.shape[1], power=2.5),
@@ -225,7 +236,7 @@ def test_additive_state(kind: int) -> None:
             ),
             HEADS,
         )
-        assert_close(out, reference.additive(wanted, q, k, v, g, kind, 0.5))
+        assert_close(out, matrix_states_reference.additive(wanted, q, k, v, g, kind, 0.5))
         assert_close(state, wanted)
 
 
@@ -263,7 +274,7 @@ def test_state_of_the_delta_rule(kind: int, steps: int) -> None:
         ),
         HEADS,
     )
-    assert_close(out, reference.delta(wanted, q, k, v, g, beta, kind, 0.5))
+    assert_close(out, matrix_states_reference.delta(wanted, q, k, v, g, beta, kind, 0.5))
     assert_close(state, wanted)
 
 
@@ -323,7 +334,7 @@ def test_states_of_rwkv() -> None:
         ),
         HEADS,
     )
-    assert_close(out, reference.rank_one(wanted, q, k, v, g, a, b, states.KEY_DECAY))
+    assert_close(out, matrix_states_reference.rank_one(wanted, q, k, v, g, a, b, states.KEY_DECAY))
     assert_close(state, wanted)
     state = draw(TOKENS, HEADS, KEYS, VALUES)
     u = draw(HEADS, KEYS)
@@ -345,7 +356,7 @@ def test_states_of_rwkv() -> None:
         ),
         HEADS,
     )
-    assert_close(out, reference.bonus(wanted, q, k, v, g, u, states.KEY_DECAY))
+    assert_close(out, matrix_states_reference.bonus(wanted, q, k, v, g, u, states.KEY_DECAY))
     assert_close(state, wanted)
     few = decays(draw, states.HEAD_DECAY, HEADS)
     run(
@@ -363,7 +374,7 @@ def test_states_of_rwkv() -> None:
         ),
         HEADS,
     )
-    assert_close(out, reference.bonus(wanted, q, k, v, few, 0, states.HEAD_DECAY))
+    assert_close(out, matrix_states_reference.bonus(wanted, q, k, v, few, 0, states.HEAD_DECAY))
     assert_close(state, wanted)
 
 
@@ -377,8 +388,11 @@ def test_diagonal_and_selective_states() -> None:
     a, b, c = (draw(width, count, 2) for _ in range(3))
     state = draw(TOKENS, width, count, 2)
     wanted = state.astype(float) @ [1, 1j]
-    run(others.diagonal(u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, out=out), width)
-    assert_close(out, reference.diagonal(wanted, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
+    run(
+        vector_states.diagonal(u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, out=out),
+        width,
+    )
+    assert_close(out, vector_states_reference.diagonal(wanted, u, a @ [1, 1j], b @ [1, 1j], c @ [1, 1j], d))
     assert_close(state, np.stack([wanted.real, wanted.imag], -1))
     dt = np.abs(draw(TOKENS, width))
     k = draw(TOKENS, count)
@@ -387,12 +401,12 @@ def test_diagonal_and_selective_states() -> None:
     state = draw(TOKENS, width, count)
     kept = state.copy()
     run(
-        others.selective(
+        vector_states.selective(
             u=u, dt=dt, width=width, k=k, q=q, states=count, tokens=TOKENS, a=rates, d=d, state=state, out=out
         ),
         width,
     )
-    assert_close(out, reference.selective(kept, u, dt, k, q, rates, d))
+    assert_close(out, vector_states_reference.selective(kept, u, dt, k, q, rates, d))
     assert_close(state, kept)
 
 
@@ -404,8 +418,8 @@ def test_decay_by_a_running_softmax(position: int) -> None:
     k = empty(TOKENS, 5)
     g = empty(TOKENS, 5)
     wanted = z.copy()
-    run(others.soft_decay(c=c, width=5, tokens=TOKENS, z=z, k=k, g=g), 5, position)
-    want_k, want_g = reference.soft_decay(wanted, c, position)
+    run(vector_states.soft_decay(c=c, width=5, tokens=TOKENS, z=z, k=k, g=g), 5, position)
+    want_k, want_g = vector_states_reference.soft_decay(wanted, c, position)
     assert_close(k, want_k)
     assert_close(g, want_g)
     assert_close(z, wanted)
@@ -419,8 +433,8 @@ def test_almost_linear_units_and_routes() -> None:
     z = draw(TOKENS, 5)
     out = empty(TOKENS, 5)
     wanted = z.copy()
-    run(others.almost_linear(u=u, units=5, rectified=2, a=a, w=w, z=z, active=empty(5), out=out), TOKENS)
-    assert_close(out, reference.almost_linear(wanted, u, a, w, 2))
+    run(vector_states.almost_linear(u=u, units=5, rectified=2, a=a, w=w, z=z, active=empty(5), out=out), TOKENS)
+    assert_close(out, vector_states_reference.almost_linear(wanted, u, a, w, 2))
     assert_close(z, wanted)
     for sum_to_one, bias, groups, kept in ((0, None, 1, 1), (1, None, 3, 2), (0, draw(6), 1, 1), (1, draw(6), 3, 2)):
         scores = draw(TOKENS, 6)
@@ -428,7 +442,7 @@ def test_almost_linear_units_and_routes() -> None:
         masks = np.full((6, TOKENS), 9, np.uint8)
         shares = empty(6, TOKENS)
         run(
-            others.route(
+            routing.route(
                 scores=scores,
                 memories=6,
                 picked=2,
@@ -446,7 +460,7 @@ def test_almost_linear_units_and_routes() -> None:
             ),
             TOKENS,
         )
-        want_weights, want_masks = reference.route(scores, 2, sum_to_one, bias, groups, kept, 1.5)
+        want_weights, want_masks = routing_reference.route(scores, 2, sum_to_one, bias, groups, kept, 1.5)
         assert_close(weights, want_weights)
         assert (masks == want_masks).all() and (shares == want_masks).all()
 
@@ -517,7 +531,7 @@ def test_attention_over_a_window(learnt: int) -> None:
             few,
             position,
         )
-        attended = reference.window(q[0], np.stack(keys), np.stack(values), capacity, 0.4, plain[0], own)
+        attended = attention_reference.window(q[0], np.stack(keys), np.stack(values), capacity, 0.4, plain[0], own)
         assert_close(out[0], attended[0])
         assert_close(mass[0], attended[1])
 
@@ -546,7 +560,7 @@ def test_a_ring_takes_in_what_comes_and_a_share_joins_both() -> None:
         seen.share(seen=near, mass=mass, sums=sums, offset=offset, heads=HEADS, size=VALUES, tokens=TOKENS, out=both),
         HEADS,
     )
-    assert_close(both, reference.share(near, mass, sums, offset))
+    assert_close(both, attention_reference.share(near, mass, sums, offset))
 
 
 @pytest.mark.parametrize("together", [0, 1])
@@ -554,11 +568,11 @@ def test_patches_of_a_sensor(together: int) -> None:
     x = Draws()(TOKENS, 2, 7, 6)
     kernel = (3, 2)
     stride = (2, 1)
-    wanted = np.concatenate([reference.patches(each, kernel, stride) for each in x])
+    wanted = np.concatenate([vectors_reference.patches(each, kernel, stride) for each in x])
     stored = np.ascontiguousarray(np.moveaxis(x, 1, -1) if together else x)
     out = empty(*wanted.shape)
     run(
-        events.patches(
+        patches.patches(
             x=stored, planes=2, height=7, width=6, rows=3, columns=2, down=2, across=1, together=together, out=out
         ),
         len(wanted),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.operations import TOKENS, Draws, assert_close, empty, run
 
-from neurosim.kernels.decode import others, reference
+from neurosim.kernels.decode.vector_states import cpu as vector_states
+from neurosim.kernels.decode.vector_states import reference as vector_states_reference
 
 
 def test_a_filter_of_each_channel() -> None:
@@ -22,12 +23,12 @@ def test_a_filter_of_each_channel() -> None:
     state = draw(TOKENS, width, count)
     wanted = state.copy()
     run(
-        others.filtered(
+        vector_states.filtered(
             u=u, width=width, states=count, tokens=TOKENS, a=a, b=b, c=c, d=d, state=state, before=empty(count), out=out
         ),
         width,
     )
-    assert_close(out, reference.filtered(wanted, u, a, b, c, d))
+    assert_close(out, vector_states_reference.filtered(wanted, u, a, b, c, d))
     assert_close(state, wanted)
 
 
@@ -40,6 +41,9 @@ def test_gated_units(states: int, weights: int) -> None:
     state = draw(TOKENS, units, states)
     out = empty(TOKENS, units)
     wanted = state.copy()
-    run(others.gated_units(u=u, units=units, tokens=TOKENS, states=states, weights=w, state=state, out=out), units)
-    assert_close(out, reference.gated_units(wanted, u, w))
+    run(
+        vector_states.gated_units(u=u, units=units, tokens=TOKENS, states=states, weights=w, state=state, out=out),
+        units,
+    )
+    assert_close(out, vector_states_reference.gated_units(wanted, u, w))
     assert_close(state, wanted)

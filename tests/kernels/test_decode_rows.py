@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurosim.kernels.decode.avx2 import SMALL, has_avx2
-from neurosim.kernels.decode.encode import HEAD, NUMBER, SUM, list_active, room
-from neurosim.kernels.decode.product import (
+from neurosim.kernels.decode.linear.avx2 import SMALL, has_avx2
+from neurosim.kernels.decode.linear.encode import HEAD, NUMBER, SUM, list_active, room
+from neurosim.kernels.decode.linear.product import (
     SHORT,
     TOGETHER,
     add_all_rows_vnni,
@@ -18,7 +18,7 @@ from neurosim.kernels.decode.product import (
     settle,
     spread_counts,
 )
-from neurosim.kernels.decode.vnni import BATCH, BLOCK, has_vnni
+from neurosim.kernels.decode.linear.vnni import BATCH, BLOCK, has_vnni
 from neurosim.kernels.spikes.accumulate.reference import accumulate_reference
 from neurosim.kernels.tools.threads import together
 from neurosim.language.conversion.decoder.memory import aligned

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....kernels.decode import encode, events, floats, product, vectors
-from ....kernels.decode.vnni import BATCH, BLOCK
+from ....kernels.decode.linear import encode, floats, product
+from ....kernels.decode.linear.vnni import BATCH, BLOCK
+from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import patches
 from ....kernels.spikes.encode.cpu import LOOKUP, rule_of
 from ....kernels.spikes.encode.launch import numpy_rounding
 from ....kernels.spikes.encode.reference import LIMIT
@@ -85,7 +87,7 @@ class Builder(DecoderProgram):
         rows, columns = kernel
         down, across = stride
         sizes = {"planes": planes, "height": height, "width": width, "rows": rows, "columns": columns}
-        bound = events.patches(x=x, **sizes, down=down, across=across, together=together, out=out)
+        bound = patches.patches(x=x, **sizes, down=down, across=across, together=together, out=out)
         self.emit(bound, places, [(x, WHOLE, False), (out, own, True)])
         return out
 
@@ -414,7 +416,7 @@ class Builder(DecoderProgram):
         *,
         whole: bool,
     ) -> dict[str, Any]:
-        """Return the operands of `kernels.decode.encode.CODING`; every thread may have channels of its own."""
+        """Return the operands of `kernels.decode.linear.encode.CODING`; every thread may have channels of its own."""
         kind, shrink, top, factor, edges, levels, table = rule
         self.kept.append(rule)
         if isinstance(channels, ByThread):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ....kernels.decode import windows
+from ....kernels.decode.attention import windows
 from ....kernels.decode.program import BoundOperation
 from ...attention.kinds.base import Mixer
 from .builder import Builder
@@ -62,7 +62,7 @@ class Cache:
         return b.state(self.capacity, self.few * (self.keys + self.values))
 
     def operands(self, b: Builder, memory: Buffer) -> dict[str, Any]:
-        """Return sizes and memory of `kernels.decode.windows.CACHE`."""
+        """Return sizes and memory of `kernels.decode.attention.windows.CACHE`."""
         sizes = {"heads": self.few * self.groups, "keys": self.keys, "values": self.values, "group": self.groups}
         return {**sizes, "tokens": b.tokens, "capacity": self.capacity, "memory": memory, "scale": self.keys**-0.5}
 

@@ -7,7 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ....kernels.decode import chosen, features, others, vectors, windows
+from ....kernels.decode.attention import sparse, windows
+from ....kernels.decode.vector_states import cpu as vector_states
+from ....kernels.decode.vectors import cpu as vectors
+from ....kernels.decode.vectors import features
 from ...attention.experts import Experts
 from ...attention.kinds import chunks
 from ...attention.kinds.base import Inputs, Mixer, Shared, State
@@ -111,7 +114,7 @@ def _soft_decays(c: Traced, before: Traced) -> tuple[Traced, Traced, Traced]:
     k = b.buffer(rows.width)
     g = b.buffer(rows.width)
     places, own = b.by_columns(rows)
-    bound = others.soft_decay(c=rows, width=rows.width, tokens=b.tokens, z=z, k=k, g=g)
+    bound = vector_states.soft_decay(c=rows, width=rows.width, tokens=b.tokens, z=z, k=k, g=g)
     b.emit(bound, places, [(rows, own, False), (z, own, True), (k, own, True), (g, own, True)])
     return Traced.of(b, k, c.shape), Traced.of(b, g, c.shape), before
 
@@ -162,7 +165,7 @@ def _innovation(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
     length = tail.shape[1]
     out = b.buffer(1)
     places, own = b.by_rows(out)
-    bound = chosen.innovation(x=tokens, width=tokens.width, ring=ring, length=length, out=out)
+    bound = sparse.innovation(x=tokens, width=tokens.width, ring=ring, length=length, out=out)
     b.emit(bound, places, [b.read(tokens, own), (ring, own, True), (out, own, True)])
     return Traced.of(b, out, x.shape[:2]), tail
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....kernels.decode import vectors
-from ....kernels.decode.vnni import BLOCK
+from ....kernels.decode.linear.vnni import BLOCK
+from ....kernels.decode.vectors import cpu as vectors
 from .builder import Builder
 from .memory import Array, Buffer, aligned
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ....base.errors import NeurosimInputError, Uncopied
-from ....kernels.decode import others, program
-from ....kernels.decode.encode import LIST
-from ....kernels.decode.vnni import BLOCK
+from ....kernels.decode import program
+from ....kernels.decode.linear.encode import LIST
+from ....kernels.decode.linear.vnni import BLOCK
+from ....kernels.decode.routing import cpu as routing
 from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
 
 Touch = tuple[Buffer, Share, bool]
@@ -39,7 +40,7 @@ class Encoded:
     levels: bool
 
     def operands(self, threads: int) -> dict[str, ByThread]:
-        """Return the operands of `kernels.decode.encode.LIST` by name."""
+        """Return the operands of `kernels.decode.linear.encode.LIST` by name."""
         addresses = {}
         for name, part in zip(LIST.split(), self.parts, strict=True):
             own = [part[thread] if self.marker.own else part for thread in range(threads)]
@@ -255,7 +256,7 @@ class DecoderProgram(Uncopied):
 
         Args:
             routed: number of them chosen by scores; the others, behind them, have weight 1 for every token.
-            picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.others.route`.
+            picked, sum_to_one, sigmoid, bias, groups, scale: see `kernels.decode.routing.cpu.route`.
             shares: float32 [routed, tokens] that is filled with the masks.
         """
         weights = np.ones((count, self.tokens), np.float32)
@@ -264,7 +265,7 @@ class DecoderProgram(Uncopied):
         self.routed = Buffer(weights, self.tokens, 1)
         places, own = self.by_rows(scores)
         count, best = groups
-        bound = others.route(
+        bound = routing.route(
             scores=scores,
             memories=routed,
             picked=picked,

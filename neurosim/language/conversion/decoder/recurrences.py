@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....kernels.decode import chosen, networks, others, states, windows
+from ....kernels.decode.attention import sparse, windows
+from ....kernels.decode.matrix_states import cpu as states
+from ....kernels.decode.networks import cpu as networks
+from ....kernels.decode.vector_states import cpu as vector_states
 from ...attention.kinds.base import AdditiveMixer, DeltaMixer, Mixer
 from ...attention.kinds.bmojo import BMojo
 from ...attention.kinds.comba import Comba
@@ -80,7 +83,7 @@ def _emit(b: Builder, bound: Any, heads: int, inputs: list[tuple[Any, int]], wri
 
 
 def _state(b: Builder, memory: Traced) -> dict[str, Any]:
-    """Return the operands of `kernels.decode.states.STATE` of a memory [B, H, K, V]."""
+    """Return the operands of `kernels.decode.matrix_states.cpu.STATE` of a memory [B, H, K, V]."""
     _, heads, keys, values = memory.shape
     return {"state": memory.node.buffer, "heads": heads, "keys": keys, "values": values, "tokens": b.tokens}
 
@@ -257,7 +260,7 @@ def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
     rates = {"a": b.constant(-mixer.A_log.exp()), "d": b.constant(torch.zeros(inner))}
     out = b.buffer(inner)
     state = memory.node.buffer
-    bound = others.selective(**rows, **rates, width=inner, states=count, tokens=b.tokens, state=state, out=out)
+    bound = vector_states.selective(**rows, **rates, width=inner, states=count, tokens=b.tokens, state=state, out=out)
     touched = [(u, False), (dt, False), (rows["k"], True), (rows["q"], True)]
     return _by_columns(b, bound, touched, [state, out])[..., None]
 
@@ -270,7 +273,9 @@ def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
     a, into = (b.constant(torch.view_as_real(values)) for values in mixer.discrete())
     matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
     sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
-    return _by_columns(b, others.diagonal(u=u, **sizes, **matrices, state=state, out=out), [(u, False)], [state, out])
+    return _by_columns(
+        b, vector_states.diagonal(u=u, **sizes, **matrices, state=state, out=out), [(u, False)], [state, out]
+    )
 
 
 def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
@@ -282,7 +287,7 @@ def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
     matrices = {"a": a, "b": into, "c": b.constant(mixer.C), "d": b.constant(mixer.D)}
     sizes = {"width": mixer.width, "states": mixer.state_size, "tokens": b.tokens}
     before = b.scratch(mixer.state_size)
-    bound = others.filtered(u=u, **sizes, **matrices, state=state, before=before, out=out)
+    bound = vector_states.filtered(u=u, **sizes, **matrices, state=state, before=before, out=out)
     return _by_columns(b, bound, [(u, False)], [state, out])
 
 
@@ -292,7 +297,7 @@ def gated_units(mixer: ParaGRU | ParaLSTM, memory: Traced, inputs: Inputs) -> Tr
     out = memory.builder.buffer(mixer.units)
     state = memory.node.buffer
     sizes = {"units": mixer.units, "tokens": b.tokens, "states": mixer.states}
-    bound = others.gated_units(u=u, **sizes, weights=b.constant(mixer.recurrent), state=state, out=out)
+    bound = vector_states.gated_units(u=u, **sizes, weights=b.constant(mixer.recurrent), state=state, out=out)
     return _by_columns(b, bound, [(u, True)], [state, out])
 
 
@@ -305,7 +310,7 @@ def almost_linear(mixer: AlmostLinearRNN, memory: Traced, inputs: Inputs) -> Tra
     matrices = {"a": b.constant(mixer.A), "w": b.constant(mixer.W)}
     sizes = {"units": units, "rectified": mixer.rectified, "active": b.scratch(units)}
     places, own = b.by_rows(out)
-    bound = others.almost_linear(u=u, **sizes, **matrices, z=state, out=out)
+    bound = vector_states.almost_linear(u=u, **sizes, **matrices, z=state, out=out)
     b.emit(bound, places, [b.read(u, own), (state, own, True), (out, own, True)])
     return Traced.of(b, out, [b.tokens, units])
 
@@ -363,7 +368,7 @@ def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
     rows["part_values"] = inputs["log_p"].token_rows
     past = cache.memory(b)
     out = b.buffer(heads * size)
-    bound = chosen.estimated(
+    bound = sparse.estimated(
         **rows,
         **cache.operands(b, past),
         weights=b.scratch(cache.capacity),
@@ -396,7 +401,7 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
     cache = Cache(1, 1, keys, values, 0)
     out = b.buffer(values)
     past = b.state(cache.capacity, keys + values + 1)
-    bound = chosen.hashed(
+    bound = sparse.hashed(
         **rows,
         keys=keys,
         values=values,
@@ -437,7 +442,7 @@ def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
     best = b.state(heads, slots, 2)
     sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
     parts = {"ring": ring, "innovation": surprise, "kept": slot_rows, "best": best}
-    bound = chosen.remembered(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
+    bound = sparse.remembered(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
     places, own = b.by_heads(heads)
     touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
     touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, slot_rows, best, out))]
@@ -446,7 +451,7 @@ def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> dict[str, Any]:
-    """Return the operands `kernels.decode.networks.NETWORK`, and the threads' own memory."""
+    """Return the operands `kernels.decode.networks.cpu.NETWORK`, and the threads' own memory."""
     hidden = mixer.expansion * mixer.k_size
     depth = mixer.memory_depth
     spare = b.scratch(networks.spare_size(mixer.k_size, hidden, depth, weights))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....kernels.decode import vectors
+from ....kernels.decode.vectors import cpu as vectors
 from ...attention.experts import Experts
 from ...attention.kinds.base import Mixer
 from ...attention.kinds.gated_attention import SeqBoat

@@ -14,7 +14,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from ....kernels.decode import vectors
+from ....kernels.decode.vectors import cpu as vectors
 from .builder import Builder
 from .memory import Array, Buffer
 from .nodes import Chain, Columns, Joined, Linear, Node, Operand, Spread, Stored

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from numba import float32, njit
 
-from ..tools.elementary import exp
-from ..tools.pointers import matrix, vector
-from .program import FLOAT, operation, skipped
+from ...tools.elementary import exp
+from ...tools.pointers import matrix, vector
+from ..program import FLOAT, operation, skipped
+from .reference import HEAD_DECAY, KEY_DECAY, NO_DECAY
 
 # Operands of all states: the sizes H, K and V.
 STATE = "state heads keys values tokens"
-NO_DECAY, HEAD_DECAY, KEY_DECAY = range(3)
 
 
 @njit(inline="always")

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..tools.intrinsics import processor_has
+from ...tools.intrinsics import processor_has
 
 BLOCK = 64  # columns
 BATCH = 16  # tokens of `multiply`

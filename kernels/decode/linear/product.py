@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from numba import float32, int16, int32, int64, njit
 
-from ..tools.intrinsics import prefetch, prefetch_second
-from ..tools.pointers import matrix, vector
+from ...tools.intrinsics import prefetch, prefetch_second
+from ...tools.pointers import matrix, vector
+from ..program import BYTE, FLOAT, LONG, WORD, operation
 from .avx2 import SMALL, add_eight_small, add_eight_wide, has_avx2
 from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER, SUM
-from .program import BYTE, FLOAT, LONG, WORD, operation
 from .vnni import BATCH, BLOCK, add_eight, has_vnni, interleave, multiply, settled
 
 LINE = 64  # bytes

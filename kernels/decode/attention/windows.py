@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import float32, njit
 
-from ..tools.elementary import exp
-from ..tools.pointers import matrix, vector
-from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
-from .states import STATE, head_of
+from ...tools.elementary import exp
+from ...tools.pointers import matrix, vector
+from ..matrix_states.cpu import STATE, head_of
+from ..program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
 
 TINY = np.float32(np.finfo(np.float32).tiny)
 # Operands of attention over keys and values [tokens, capacity, H / group (K + V)].

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..tools.pointers import vector
-from .program import FLOAT, operation
+from ...tools.pointers import vector
+from ..program import FLOAT, operation
 
 
 @operation("x planes height width rows columns down across together out")

@@ -10,9 +10,31 @@ import math
 import numpy as np
 from numba import float32, float64, njit
 
-from ..tools.elementary import exp
-from ..tools.pointers import matrix, vector
-from .program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
+from ...tools.elementary import exp
+from ...tools.pointers import matrix, vector
+from ..program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
+from .reference import (  # noqa: F401 - callers read the kinds here too
+    ABS,
+    ELU_PLUS,
+    EXP,
+    EXPM1,
+    GELU,
+    GELU_TANH,
+    IDENTITY,
+    L2,
+    LOG,
+    LOGSIGMOID,
+    RECIPROCAL,
+    RELU,
+    SIGMOID,
+    SILU,
+    SOFTMAX,
+    SOFTPLUS,
+    SQRELU,
+    SQRT,
+    SUM,
+    TANH,
+)
 
 ZERO = np.float32(0)
 ONE = np.float32(1)
@@ -78,9 +100,6 @@ def norm_row(x, weights, biases, centred, eps, out):
             out[j] += bias[j]
 
 
-L2, SUM, SOFTMAX = range(3)
-
-
 @operation("x size kind eps:real out")
 def normalise(p, context, begin, end):
     """Divide each group of a row by its length, or by its sum + eps; or take its softmax.
@@ -118,12 +137,6 @@ def total(p, context, begin, end):
     for i in range(begin, end):
         mean, _ = _moments(vector(p.x + 4 * i * p.size, p.size, FLOAT))
         out[i] = mean * float32(p.size)
-
-
-(
-    IDENTITY, SILU, SIGMOID, LOGSIGMOID, RELU, SQRELU, TANH, GELU_TANH, GELU, ELU_PLUS, SOFTPLUS, EXPM1, LOG, EXP,
-    SQRT, RECIPROCAL, ABS,
-) = range(17)  # fmt: skip
 
 
 @njit(inline="always")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, njit
 
-from ..spikes.encode.cpu import LOOKUP, bits_of, count_by_table, encode_row, escape_row, flag_row
-from ..spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
-from ..spikes.encode.reference import NOT_FINITE as HUGE_BITS
-from ..tools.intrinsics import flags64, trailing_zeros
-from ..tools.pointers import matrix, vector
-from .program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, operation, report, skipped
-from .vectors import norm_row, root_factor
+from ...spikes.encode.cpu import LOOKUP, bits_of, count_by_table, encode_row, escape_row, flag_row
+from ...spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
+from ...spikes.encode.reference import NOT_FINITE as HUGE_BITS
+from ...tools.intrinsics import flags64, trailing_zeros
+from ...tools.pointers import matrix, vector
+from ..program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, operation, report, skipped
+from ..vectors.cpu import norm_row, root_factor
 
 # Operands: how values [rows, size] are coded, and the list of active channels that comes of it.
 CODING = (

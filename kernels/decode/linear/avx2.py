@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..tools.intrinsics import BYTE, INT32, INT64, processor_has
+from ...tools.intrinsics import BYTE, INT32, INT64, processor_has
 from .vnni import unpacked
 
 SHORT = ir.IntType(16)

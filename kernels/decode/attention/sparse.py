@@ -6,9 +6,9 @@ import math
 
 from numba import float32, njit
 
-from ..tools.pointers import matrix, vector
-from .program import FLOAT, WORD, operation
-from .states import head_of
+from ...tools.pointers import matrix, vector
+from ..matrix_states.cpu import head_of
+from ..program import FLOAT, WORD, operation
 from .windows import CACHE, add, dot, position_of, softmax
 
 PLANES = 8  # of HAX: bits of a bucket

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numba import float32, njit
 
-from ..tools.intrinsics import prefetch
-from ..tools.pointers import matrix, vector
+from ...tools.intrinsics import prefetch
+from ...tools.pointers import matrix, vector
+from ..program import BYTE, FLOAT, LONG, WORD, operation, skipped
 from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER
-from .program import BYTE, FLOAT, LONG, WORD, operation, skipped
 from .vnni import BLOCK
 
 LINE = 64  # bytes

@@ -11,17 +11,15 @@ import math
 
 from numba import float32, njit
 
-from ..tools.elementary import exp
-from ..tools.pointers import matrix, vector
-from .program import CONTEXT, FLOAT, LONG, POSITION, operation
-from .states import head_of
-from .vectors import ONE, ZERO
+from ...tools.elementary import exp
+from ...tools.pointers import matrix, vector
+from ..matrix_states.cpu import head_of
+from ..program import CONTEXT, FLOAT, LONG, POSITION, operation
+from ..vectors.cpu import ONE, ZERO
+from .reference import COLUMNS, HUBER, NORM, PLAIN, POWER, PRINTED, SQUARED  # noqa: F401 - callers read the kinds here too
 
 # Operands of all memories: P weights, whose gradient is taken once in a span of tokens.
 NETWORK = "memory heads keys tokens layers hidden weights span"
-SQUARED, POWER, HUBER = range(3)  # losses
-# w(A): A; the gradient of |A|_q^2 / 2 of each matrix; A / |A|_q^(q - 2) of each; the softmax of each column.
-PLAIN, NORM, PRINTED, COLUMNS = range(4)
 EPS = float32(1e-5)  # of the norm of the outputs
 ROOT_HALF = float32(math.sqrt(0.5))
 ROOT_PI = float32(1 / math.sqrt(2 * math.pi))

@@ -6,11 +6,9 @@ import math
 
 from numba import float32, njit
 
-from ..tools.pointers import vector
-from .program import FLOAT, operation
-
-DPFP, TAYLOR, NORM_AWARE = range(3)
-ROLLS = 4
+from ...tools.pointers import vector
+from ..program import FLOAT, operation
+from .reference import DPFP, NORM_AWARE, ROLLS, TAYLOR  # noqa: F401 - callers read the kinds here too
 
 
 @njit(inline="always")
