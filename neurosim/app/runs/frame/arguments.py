@@ -48,12 +48,6 @@ def resume_option(text: str) -> Callable[[Command], Command]:
     return click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help=text)
 
 
-show_config = click.option(
-    "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
-)
-PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
-
-
 def take_settings(values: dict[str, Any]) -> dict[str, object]:
     """Remove the settings from the arguments that click passes to a command; return them by dotted key."""
     keys: Mapping[str, str] = {name: _key(name) for name in values if name.startswith(_SETTING)}
@@ -87,6 +81,10 @@ def complete_dataset(context: click.Context, parameter: click.Parameter, incompl
     return [name for name in catalog.names() if name.startswith(incomplete)]
 
 
+show_config = click.option(
+    "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
+)
+PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
 # Fields of `CommandOptions` that every command has an option for, and those that only some commands have.
 COMMON = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")
 OPTIONAL = ("show_config", "resumed", "logs")
