@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosim.kernels.layers.newton import newton_scan
+from neurosim.kernels.layers.newton.solve import newton_scan
 from neurosim.language import Depth, build
 from neurosim.language.attention.kinds.local_linear import local_linear
 from neurosim.learning.layers.parallel import SmoothLIF

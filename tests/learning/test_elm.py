@@ -9,7 +9,13 @@ import torch
 from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
 from neurosim.datasets.shd_adding import add_digits
-from neurosim.kernels.layers import elm as kernel
+from neurosim.kernels.layers.elm import cpu as kernel
+from neurosim.kernels.layers.elm.reference import (
+    MemoryNetwork,
+    advance_reference,
+    leak_reference,
+    memory_reference,
+)
 from neurosim.learning.layers.elm import ELM, interlocked_windows
 
 
@@ -82,21 +88,46 @@ def test_kernels_are_their_references_and_write_everything() -> None:
     start = draws.normal(size=(2, 5))
     out = np.full_like(x, np.nan)
     kernel.leak(x.reshape(9, 10), 0.7, start.ravel(), out.reshape(9, 10))
-    np.testing.assert_allclose(
-        out, kernel.leak_reference(torch.from_numpy(x), 0.7, torch.from_numpy(start)), rtol=1e-13
-    )
+    np.testing.assert_allclose(out, leak_reference(torch.from_numpy(x), 0.7, torch.from_numpy(start)), rtol=1e-13)
     drive = draws.normal(size=(9, 2, 6))
-    keep = draws.random(5)
-    gain = draws.random(5)
-    inner = draws.normal(size=(5, 6))
-    outer = draws.normal(size=(6, 5))
-    bias = draws.normal(size=5)
-    scratch = [np.full(shape, np.nan) for shape in ((9, 2, 5), (9, 2, 6), (9, 2, 5), (9, 2, 5))]
-    kernel.memory(drive, keep, gain, inner, outer, bias, start, *scratch)
-    given = map(torch.from_numpy, (drive, keep, gain, inner, outer, bias, start))
-    expected = kernel.memory_reference(*given)
-    np.testing.assert_allclose(scratch[3], expected, rtol=1e-12)
-    assert not any(np.isnan(values).any() for values in scratch)
+    network = memory_network(draws)
+    values = kernel.MemoryPass(*(np.full((9, 2, size), np.nan) for size in (5, 6, 5, 5)))
+    kernel.memory(drive, network, start, values)
+    tensors = MemoryNetwork(*map(torch.from_numpy, network))
+    expected = memory_reference(torch.from_numpy(drive), tensors, torch.from_numpy(start))
+    np.testing.assert_allclose(values.out, expected, rtol=1e-12)
+    assert not any(np.isnan(array).any() for array in values)
+
+
+def memory_network(draws: np.random.Generator) -> MemoryNetwork:
+    """Return a network of 5 memories and 6 hidden units."""
+    return MemoryNetwork(
+        keep=draws.random(5),
+        gain=draws.random(5),
+        inner=draws.normal(size=(5, 6)),
+        outer=draws.normal(size=(6, 5)),
+        bias=draws.normal(size=5),
+    )
+
+
+def test_a_step_of_events_is_its_reference() -> None:
+    draws = np.random.default_rng(1)
+    rows = draws.normal(size=(13, 6))
+    hidden_bias = draws.normal(size=6)
+    network = memory_network(draws)
+    states = [(np.zeros(6), np.zeros(5)) for _ in range(2)]
+    scratch = (np.full(6, np.nan), np.full(5, np.nan))
+    counts_on = set()
+    for events in (3, 0, 7, 1):
+        units = draws.integers(0, 13, events).astype(np.int32)
+        counts = draws.integers(1, 4, events).astype(np.float64)
+        (drive, memory), (plain_drive, plain_memory) = states
+        on = kernel.advance(drive, 0.8, units, counts, rows, hidden_bias, network, memory, scratch)
+        assert on == advance_reference(plain_drive, 0.8, units, counts, rows, hidden_bias, network, plain_memory)
+        counts_on.add(on)
+        np.testing.assert_allclose(drive, plain_drive, rtol=1e-12)
+        np.testing.assert_allclose(memory, plain_memory, rtol=1e-12)
+    assert len(counts_on) > 1
 
 
 def test_a_branch_is_the_sum_of_its_window() -> None:

@@ -287,7 +287,8 @@ def test_delays_are_each_synapses_own(density: float) -> None:
 
 
 def test_delays_have_the_gradients_of_the_plain_sum() -> None:
-    from neurosim.kernels.layers.delays import delayed, delayed_reference
+    from neurosim.kernels.layers.delays.autograd import delayed
+    from neurosim.kernels.layers.delays.reference import delayed_reference
 
     g = torch.Generator().manual_seed(4)
     past = (torch.rand(30, 3, 11, generator=g) < 0.1).float()

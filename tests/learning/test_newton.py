@@ -12,7 +12,9 @@ from torch import Tensor
 
 from neurosim.base import NeurosimInputError
 from neurosim.base.errors import SpeedWarning
-from neurosim.kernels.layers.newton import linear_scan, newton_scan
+from neurosim.kernels.layers.newton.reference import linear_scan_reference, newton_scan_reference
+from neurosim.kernels.layers.newton.scan import linear_scan
+from neurosim.kernels.layers.newton.solve import newton_scan
 from neurosim.language import Depth, build
 from neurosim.learning.layers.parallel import FixedPointLIF, SmoothLIF
 
@@ -21,12 +23,7 @@ from neurosim.learning.layers.parallel import FixedPointLIF, SmoothLIF
 def test_the_linear_scan_is_the_loop(length: int) -> None:
     factors = noise(length, 3, 2, 2)
     x = noise(length, 3, 2, seed=1)
-    y = torch.zeros(3, 2, dtype=x.dtype)
-    wanted = []
-    for a, b in zip(factors, x, strict=True):
-        y = (a @ y[..., None])[..., 0] + b
-        wanted.append(y)
-    torch.testing.assert_close(linear_scan(factors, x), torch.stack(wanted), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(linear_scan(factors, x), linear_scan_reference(factors, x), rtol=1e-10, atol=1e-12)
 
 
 def recurrent(kind: str, units: int, **options: Any) -> Any:
@@ -50,19 +47,15 @@ def test_the_error_squares_with_every_round(kind: str) -> None:
     memory = mixer.initial(noise(1, 1, 6))["memory"]
     u = mixer.project(noise(1, 200, 6), {}, {})[0]["u"].transpose(0, 1)
     with torch.no_grad():
-        h = memory
-        wanted = []
-        for each in u:
-            h = mixer.step(h, each)
-            wanted.append(h)
+        wanted = newton_scan_reference(mixer.step, memory, u)
         found = [newton_scan(mixer.step, memory, u, n) for n in range(7)]
-    errors = [float((each.states - torch.stack(wanted)).abs().max()) for each in found]
+    errors = [float((each.states - wanted).abs().max()) for each in found]
     assert errors[1] > 1e-3 and errors[6] < 1e-12
     assert all(after < before for before, after in itertools.pairwise(errors[:5]))
     assert all(after.residual < before.residual for before, after in itertools.pairwise(found[:5]))
     assert [each.rounds for each in found[:5]] == [0, 1, 2, 3, 4] and not found[3].solved and found[6].solved
     whole = newton_scan(mixer.step, memory, u, len(u))  # as many rounds as tokens: it ends where it is solved
-    torch.testing.assert_close(whole.states, torch.stack(wanted), rtol=0, atol=1e-12)
+    torch.testing.assert_close(whole.states, wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["paragru", "paralstm"])

@@ -22,7 +22,8 @@ def network(rng: np.random.Generator, units: int = 8) -> tuple[Any, Any, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("every, linear", [(7, 6), (1, 8), (100, 0)])
 def test_forced_orbits_against_autograd(every: int, linear: int) -> None:
-    from neurosim.kernels.layers.almost_linear import forced, forced_reference
+    from neurosim.kernels.layers.almost_linear.cpu import forced
+    from neurosim.kernels.layers.almost_linear.reference import forced_reference
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(41, 3, 5))
@@ -139,8 +140,8 @@ def test_the_network_of_the_nearest_orbit_is_returned() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("every, linear", [(7, 6), (100, 0)])
 def test_normal_equations_are_the_gradient_and_its_jacobian(every: int, linear: int) -> None:
-    """The gradient is that of `forced`; the curvature the mean over sequences of 2 J^T J, J by differences."""
-    from neurosim.kernels.layers.almost_linear import forced, normal_equations
+    from neurosim.kernels.layers.almost_linear.cpu import forced, normal_equations
+    from neurosim.kernels.layers.almost_linear.reference import normal_equations_reference
 
     rng = np.random.default_rng(2)
     x = rng.normal(size=(13, 3, 2))
@@ -149,23 +150,26 @@ def test_normal_equations_are_the_gradient_and_its_jacobian(every: int, linear: 
     wanted = forced(x, *parts, linear, every)
     assert loss == pytest.approx(wanted[0], rel=1e-12)
     np.testing.assert_allclose(gradient, np.concatenate([g.ravel() for g in wanted[1:]]), rtol=1e-10, atol=1e-13)
+    plain = normal_equations_reference(x, *parts, linear, every)
+    assert loss == pytest.approx(plain[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, plain[1], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(curvature, plain[2], rtol=1e-10, atol=1e-13)
 
-    def errors(values: Any) -> Any:
-        """Return what `forced` compares, by the definition."""
-        a, w, h, start = (p.reshape(q.shape) for p, q in zip(np.split(values, [8, 72, 80]), parts, strict=True))
-        z = np.concatenate([x[0], start @ x[0]])
-        found = []
-        for t in range(12):
-            if t % every == 0:
-                z = np.concatenate([x[t], z[3:]])
-            z = a[:, None] * z + w @ np.concatenate([z[:linear], np.maximum(z[linear:], 0)]) + h[:, None]
-            found.append(z[:3] - x[t + 1])
-        return np.stack(found).ravel()
 
-    values = np.concatenate([p.ravel() for p in parts])
-    steps = 1e-6 * np.eye(len(values))
-    jacobian = np.stack([(errors(values + d) - errors(values - d)) / 2e-6 for d in steps], 1)
-    np.testing.assert_allclose(curvature, 2 * jacobian.T @ jacobian / 72, rtol=1e-5, atol=1e-7)
+def test_orbits_and_boxes_are_their_references() -> None:
+    from neurosim.kernels.layers.almost_linear.cpu import box_counts, orbit
+    from neurosim.kernels.layers.almost_linear.reference import box_counts_reference, orbit_reference
+
+    rng = np.random.default_rng(3)
+    a, w, h = network(rng)
+    z = rng.normal(size=8)
+    np.testing.assert_allclose(orbit(z, a, w, h, 5, 90), orbit_reference(z, a, w, h, 5, 90), rtol=1e-9, atol=1e-13)
+    points = rng.normal(size=(400, 2))
+    low = np.array([-1.0, -0.5])
+    high = np.array([1.5, 1.0])
+    counts = box_counts(points, low, high, 7 / (high - low), 7)
+    np.testing.assert_array_equal(counts, box_counts_reference(points, low, high, 7))
+    assert 0 < counts.sum() < 400
 
 
 @pytest.mark.slow

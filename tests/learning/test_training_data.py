@@ -10,7 +10,7 @@ from helpers.bars import WAYS, bars
 
 from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.layers import bins as kernel
+from neurosim.kernels.layers.bins import reference as kernel
 from neurosim.learning import Augment, Binning, TrainingSpec, split
 from neurosim.learning.training.validation import check_labels, split_apart
 
@@ -51,10 +51,15 @@ def test_compiled_bins_are_the_reference(recordings: Recordings, most: int) -> N
     durations = recordings.durations[chosen]
     views, keys = EVERY.views(5, 2, chosen, binning.camera, binning.planes[2], durations)
     expected = np.full((binning.steps, 3, binning.units), np.nan, np.float32)
-    first = recordings.offsets[:-1][chosen]
-    last = recordings.offsets[1:][chosen]
-    where = recordings.tick, binning.dt, binning.planes, binning.pools, most
-    kernel.bin_events_reference(recordings.ticks, recordings.units, first, last, *where, views, keys, expected)
+    events = kernel.Events(
+        recordings.ticks,
+        recordings.units,
+        recordings.offsets[:-1][chosen],
+        recordings.offsets[1:][chosen],
+        recordings.tick,
+    )
+    where = kernel.Bins(binning.dt, binning.planes, binning.pools, most)
+    kernel.bin_events_reference(events, where, views, keys, expected)
     batch = binning.batch(recordings, chosen, EVERY, seed=5, epoch=2)
     found = batch.x
     expected *= np.arange(len(expected))[:, None, None] < batch.lengths[:, None]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...base.errors import require
-from ...kernels.layers.delays import delayed
+from ...kernels.layers.delays.autograd import delayed
 from .base import Stateful
 from .linear import uniform_parameters
 

@@ -7,11 +7,11 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
-from ...kernels.layers import elm as kernel
+from ...kernels.layers.elm import autograd as kernel
+from ...kernels.layers.elm.reference import HEIGHT, SLOPE, MemoryNetwork
 from .counts import count_linear
 
 State = tuple[Tensor, Tensor]
@@ -125,11 +125,16 @@ class ELM(nn.Module):
         to_branches = self._gather()
         from_branch, from_memory = self._from()
         # All synapses leak alike: their input to the hidden layer leaks in their place.
-        drive = _leak(x @ self._way(to_branches).T, self.decay, b @ from_branch.T) + self.hidden.bias
+        drive = kernel.leak(x @ self._way(to_branches).T, self.decay, b @ from_branch.T) + self.hidden.bias
         keep = torch.exp(-self.dt / self.tau_mem)
-        memories = _memory(
-            drive, keep, self.gain * (1 - keep), from_memory.T, self.proposal.weight.T, self.proposal.bias, m
+        network = MemoryNetwork(
+            keep=keep,
+            gain=self.gain * (1 - keep),
+            inner=from_memory.T,
+            outer=self.proposal.weight.T,
+            bias=self.proposal.bias,
         )
+        memories = kernel.memory(drive, network, m)
         return self.output(memories), (self._leaked(x, b, to_branches), memories[-1])
 
     @torch.no_grad()
@@ -194,7 +199,7 @@ class ELM(nn.Module):
             s = self.decay * s + self._strengths() * now[:, self.windows]
             # [b, k_m m]
             hidden_input = torch.cat([s.sum(dim=-1), keep * m], dim=1)
-            delta = 1.7159 * torch.tanh(2 / 3 * self.proposal(torch.relu(self.hidden(hidden_input))))
+            delta = HEIGHT * torch.tanh(SLOPE * self.proposal(torch.relu(self.hidden(hidden_input))))
             m = keep * m + self.gain * (1 - keep) * delta
             outputs.append(self.output(m))
         return torch.stack(outputs), (s.sum(dim=-1), m)
@@ -296,79 +301,3 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
         for p in layer.parameters():
             p.uniform_(-1, 1, generator=generator).div_(math.sqrt(inputs))
     return layer
-
-
-def _leak(x: Tensor, decay: float, start: Tensor) -> Tensor:
-    """Return [T, B, hidden], see `kernels.layers.elm.leak_reference`; compiled on a CPU."""
-    if x.device.type == "cpu":
-        compute = _Leak.apply
-    else:
-        compute = kernel.leak_reference
-    return compute(x, decay, start)
-
-
-def _memory(drive: Tensor, *others: Tensor) -> Tensor:
-    """Return [T, B, memory], see `kernels.layers.elm.memory_reference`; compiled on a CPU."""
-    if drive.device.type == "cpu":
-        compute = _Memory.apply
-    else:
-        compute = kernel.memory_reference
-    return compute(drive, *others)
-
-
-class _Leak(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, decay, start):
-        x = x.detach().contiguous()
-        ctx.decay = decay
-        out = torch.empty_like(x)
-        # The decay in the type of x, so that the kernel computes in that type.
-        typed_decay = x.numpy().dtype.type(decay)
-        kernel.leak(_flat(x), typed_decay, start.detach().contiguous().numpy().ravel(), _flat(out))
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        grad = grad.contiguous()
-        out = torch.empty_like(grad)
-        kernel.leak_back(_flat(grad), grad.numpy().dtype.type(ctx.decay), _flat(out))
-        return out, None, ctx.decay * out[0]
-
-
-class _Memory(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *tensors):
-        arguments = [tensor.detach().contiguous() for tensor in tensors]
-        drive = arguments[0]
-        start = arguments[-1]
-        decayed, proposed, out = (drive.new_empty(*drive.shape[:2], start.shape[1]) for _ in range(3))
-        hidden = torch.empty_like(drive)
-        kernel.memory(*(t.numpy() for t in (*arguments, decayed, hidden, proposed, out)))
-        ctx.save_for_backward(*arguments, decayed, hidden, proposed, out)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        drive, keep, gain, inner, outer, _, start, decayed, hidden, proposed, out = ctx.saved_tensors
-        to_decayed = torch.empty_like(decayed)
-        to_output = torch.empty_like(decayed)
-        to_hidden = torch.empty_like(drive)
-        to_gain = torch.empty_like(gain)
-        to_start = torch.empty_like(start)
-        transposed = inner.T.contiguous(), outer.T.contiguous()
-        inputs = (grad.contiguous(), keep, gain, *transposed, hidden, proposed)
-        gradients = (to_decayed, to_hidden, to_output, to_gain, to_start)
-        kernel.memory_back(*(t.numpy() for t in (*inputs, *gradients)))
-        # The kernel goes back in time; gradients of the matrices are products over all steps at once.
-        before = torch.cat([start[None], out[:-1]])
-        to_keep = (to_decayed * before).sum(dim=(0, 1))
-        to_inner = decayed.flatten(0, 1).T @ to_hidden.flatten(0, 1)
-        to_outer = hidden.flatten(0, 1).T @ to_output.flatten(0, 1)
-        return to_hidden, to_keep, to_gain, to_inner, to_outer, to_output.sum(dim=(0, 1)), to_start
-
-
-def _flat(x: Tensor):
-    """Return a [T, rest] numpy view."""
-    return x.numpy().reshape(len(x), -1)

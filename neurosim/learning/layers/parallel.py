@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import check_fields, require
-from ...kernels.layers.newton import newton_scan
+from ...kernels.layers.newton.solve import newton_scan
 from ...kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
 from .surrogates import Surrogate, to_surrogate
 

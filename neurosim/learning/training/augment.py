@@ -83,7 +83,7 @@ class Augment:
         columns: int,
         durations: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
-        """Return the change of each recording, for `kernels.layers.bins`, and the key of its random numbers.
+        """Return the change of each recording, for `kernels.layers.bins.reference`, and the key of its random numbers.
 
         Args:
             recordings: [n] number of each recording in its set: it gets the same draw in any batch.
@@ -94,7 +94,7 @@ class Augment:
         Returns:
             [n, COLUMNS] float64 and [n] uint64.
         """
-        from ...kernels.layers import bins
+        from ...kernels.layers.bins import reference as bins
 
         key = rng_key(seed, "training", "augment")
         u = np.stack([_uniform(key, epoch, int(number)) for number in recordings])

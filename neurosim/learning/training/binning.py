@@ -115,7 +115,7 @@ class Binning:
         Raises:
             NeurosimInputError: recordings of another sensor, or without labels.
         """
-        from ...kernels.layers import bins
+        from ...kernels.layers.bins import reference as bins
 
         require(recordings.shape == self.sensor, "Binning.batch", f"needs the sensor {self.sensor}", recordings.shape)
         labels = recordings.labels
@@ -196,12 +196,19 @@ class Binning:
         keys: NDArray[np.uint64],
         x: NDArray[np.float32],
     ) -> None:
-        from ...kernels.layers import bins
+        """Fill x [steps, n, units] with the binned events of the `chosen` [n] recordings."""
+        from ...kernels.layers.bins.cpu import bin_events
+        from ...kernels.layers.bins.reference import Bins, Events
 
-        first = recordings.offsets[:-1][chosen]
-        last = recordings.offsets[1:][chosen]
-        geometry = recordings.tick, self.dt, self.planes, self.pools, self.max_count
-        bins.bin_events(recordings.ticks, recordings.units, first, last, *geometry, views, keys, x)
+        events = Events(
+            ticks=recordings.ticks,
+            units=recordings.units,
+            begins=recordings.offsets[:-1][chosen],
+            ends=recordings.offsets[1:][chosen],
+            tick=recordings.tick,
+        )
+        bins = Bins(dt=self.dt, sensor=self.planes, pool=self.pools, max_count=self.max_count)
+        bin_events(events, bins, views, keys, x)
 
     def _moved_views(
         self,
@@ -211,7 +218,7 @@ class Binning:
         others: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """Return the views of `others`, moved so that their mean times and places equal those of `chosen`."""
-        from ...kernels.layers import bins
+        from ...kernels.layers.bins import reference as bins
 
         moved = views.copy()
         t, y, x = (self._middles(recordings, chosen) - self._middles(recordings, others)).T

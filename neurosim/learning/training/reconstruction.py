@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimError, check_fields, require
 from ...base.random import rng_key
 from ...data.files.state import Saved
-from ...kernels.layers import almost_linear
+from ...kernels.layers.almost_linear import cpu as almost_linear
 
 Array = NDArray[np.float64]
 # Largest norm of a gradient: without, one chaotic batch has ended a training at a learning rate of 5e-3.

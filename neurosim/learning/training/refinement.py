@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, check_fields, require
 from ...base.random import rng_key
-from ...kernels.layers import almost_linear
+from ...kernels.layers.almost_linear import cpu as almost_linear
 from .reconstruction import BEFORE, AlmostLinearNetwork, check_data, draw_sequences, hellinger, spectra, visits
 
 Array = NDArray[np.float64]

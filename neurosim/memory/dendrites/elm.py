@@ -143,7 +143,8 @@ class _ELMState(WindowState):
         self.memory[:] = 0
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        from ...kernels.layers.elm import advance
+        from ...kernels.layers.elm.cpu import advance
+        from ...kernels.layers.elm.reference import MemoryNetwork
 
         model = self.model
         units, counts = arrivals["input"]
@@ -154,13 +155,9 @@ class _ELMState(WindowState):
             counts.astype(np.float32),
             model.rows,
             model.hidden_bias,
-            model.keep,
-            model.gain,
-            model.inner,
-            model.outer,
-            model.bias,
+            MemoryNetwork(model.keep, model.gain, model.inner, model.outer, model.bias),
             self.memory,
-            *self._scratch,
+            self._scratch,
         )
         # y = readout m + offset
         y = (model.readout * self.memory).sum(axis=1) + model.offset

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ....base.errors import SpeedWarning, check_fields
-from ....kernels.layers.newton import newton_scan
+from ....kernels.layers.newton.solve import newton_scan
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 

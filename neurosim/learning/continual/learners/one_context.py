@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from ....kernels.layers import winners as kernel
+from ....kernels.layers.winners.autograd import Winners
 from ....memory.dendrites.torch_layer import DendriteNetwork, TrainableDendriteLayer
-
-
-class _Winners(torch.autograd.Function):
-    """The outputs of winners [B, n], picked from y [B, units]; see `kernels.layers.winners` for the gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, winners: Tensor, sources: Tensor, y: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight, winners, sources)
-        return y.gather(1, winners)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, winners, sources = ctx.saved_tensors
-        by_bias = grad.new_zeros(len(weight)).index_add_(0, winners.flatten(), grad.flatten())
-        by_input = None
-        if x.device.type != "cpu":
-            # Gradients of all units, 0 for those that did not win.
-            dense = grad.new_zeros(len(x), len(weight)).scatter_(1, winners, grad)
-            if ctx.needs_input_grad[0]:
-                by_input = dense @ weight
-            return by_input, dense.T @ x, by_bias, None, None, None
-        arrays = [tensor.numpy() for tensor in (grad.contiguous(), winners, x, weight, sources)]
-        g, units, inputs, weights, before = arrays
-        by_weight = torch.zeros_like(weight)
-        kernel.weight_gradient(g, units, inputs, before, by_weight.numpy())
-        if ctx.needs_input_grad[0]:
-            by_input = torch.zeros_like(x)
-            kernel.input_gradient(g, units, weights, before, by_input.numpy())
-        return by_input, by_weight, by_bias, None, None, None
 
 
 @final
@@ -93,7 +60,7 @@ class OneContext(nn.Module):
             with torch.no_grad():
                 y = nn.functional.linear(x, layer.weights, layer.bias)
                 winners = (y * gate).topk(layer.winners, dim=1, sorted=False).indices
-            values: Tensor = _Winners.apply(x, layer.weights, layer.bias, winners, sources, y)
+            values: Tensor = Winners.apply(x, layer.weights, layer.bias, winners, sources, y)
             x = torch.zeros_like(y).scatter(1, winners, layer.passed(values * gate[winners]))
             sources = winners
         scores: Tensor = self.net.output(x)

@@ -1,6 +1,4 @@
-"""Almost-linear networks: orbits, and the loss and gradients of orbits that are set to data now and then.
-
-    z = A z + W f(z) + h, A diagonal, f = relu on the last units and none on the first `linear`
+"""Almost-linear networks on a CPU; see `reference` for the equations and arguments.
 
 Arrays of orbits have the batch last, so that the loops over it become vector instructions.
 """
@@ -9,35 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-
-
-def forced_reference(x, a, w, h, start, linear, every):
-    """The specification of `forced`: orbits whose first units are set to the data at every `every`-th step.
-
-    Args:
-        x: [T + 1, N, B] data.
-        a: [M], w: [M, M], h: [M] the network.
-        start: [M - N, N], other units begin at start x_0.
-        linear: number of units without a relu.
-
-    Returns:
-        (loss, gradients of a, w, h and start): the loss is the mean of |z - x|^2 over steps 1 to T, first N units and
-        batch, each z before it is set to the data. A z that is set passes no gradient back.
-    """
-    import torch
-
-    a, w, h, start = (torch.tensor(v, requires_grad=True) for v in (a, w, h, start))
-    data = torch.from_numpy(np.ascontiguousarray(x))
-    observed = data.shape[1]
-    z = torch.cat([data[0], start @ data[0]])
-    losses = []
-    for t in range(len(data) - 1):
-        if t % every == 0:
-            z = torch.cat([data[t], z[observed:]])
-        z = a[:, None] * z + w @ torch.cat([z[:linear], torch.relu(z[linear:])]) + h[:, None]
-        losses.append((z[:observed] - data[t + 1]).square().mean())
-    loss = torch.stack(losses).mean()
-    return float(loss.detach()), *(g.numpy() for g in torch.autograd.grad(loss, (a, w, h, start)))
 
 
 def forced(x, a, w, h, start, linear, every):
@@ -100,11 +69,7 @@ def _backward(z, error, a, w, linear, every):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def normal_equations(x, a, w, h, start, linear, every):
-    """Return the loss of `forced`, its gradient [p] and its curvature [p, p] without second derivatives of the network.
-
-    The parameters are those of a, w, h and start in turn, p in all, matrices by rows. The curvature is 2 mean J^T J, J
-    the derivative of each of the compared numbers, carried forward through the steps (Gauss-Newton).
-    """
+    """Compute `normal_equations_reference`, the derivatives carried forward through the steps."""
     steps = x.shape[0] - 1
     observed = x.shape[1]
     batch = x.shape[2]
@@ -124,6 +89,7 @@ def normal_equations(x, a, w, h, start, linear, every):
     loss = 0.0
     one = a.dtype.type(1)
     for b in range(batch):
+        # Derivatives of the state by all parameters: at first only those by `start`, through start x_0.
         now[:] = 0
         z[observed:] = np.dot(start, np.ascontiguousarray(x[0, :, b]))
         for i in range(units - observed):
@@ -138,6 +104,7 @@ def normal_equations(x, a, w, h, start, linear, every):
                 for i in range(units):
                     tangent[i, j] = on * w[i, j]
                 tangent[j, j] += a[j]
+            # d z_new = (A + W f'(z)) d z, plus what each parameter adds itself: z for a, f for w, 1 for h.
             np.dot(tangent, now, after)
             for i in range(units):
                 after[i, i] += z[i]
@@ -159,13 +126,13 @@ def normal_equations(x, a, w, h, start, linear, every):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def orbit(z, a, w, h, linear, steps):
-    """Return [steps, M], the states behind z [M]."""
+    """Compute `orbit_reference`."""
     units = z.shape[0]
-    found = np.empty((steps, units), z.dtype)
+    states = np.empty((steps, units), z.dtype)
     columns = np.ascontiguousarray(w.T)
     now = z
     for t in range(steps):
-        total = found[t]
+        total = states[t]
         for i in range(units):
             total[i] = h[i] + a[i] * now[i]
         # Unit by unit of the sum: the loop over those that it reaches becomes vector instructions.
@@ -174,17 +141,17 @@ def orbit(z, a, w, h, linear, steps):
             for i in range(units):
                 total[i] += columns[j, i] * f
         now = total
-    return found
+    return states
 
 
 @njit(cache=True, nogil=True)
 def box_counts(orbit, low, high, scale, bins):
-    """Return [bins ^ N] how many states of an orbit [n, N] are in each of `bins` boxes a channel from low to high.
+    """Compute `box_counts_reference`.
 
     Args:
         scale: [N] boxes for a unit of each channel.
     """
-    found = np.zeros(bins ** orbit.shape[1], np.int64)
+    counts = np.zeros(bins ** orbit.shape[1], np.int64)
     for t in range(len(orbit)):
         box = 0
         inside = True
@@ -193,5 +160,5 @@ def box_counts(orbit, low, high, scale, bins):
             if inside:
                 box = box * bins + min(int(scale[i] * (orbit[t, i] - low[i])), bins - 1)
         if inside:
-            found[box] += 1
-    return found
+            counts[box] += 1
+    return counts
