@@ -21,8 +21,8 @@ from ..tools.pointers import call, vector
 
 # Columns of a list of operations, int64 [operations, COLUMNS].
 FUNCTION, OPERANDS, BEGIN, END, MEET, COLUMNS = range(6)
-# Entries of the context, int64: tokens before this one, and what went wrong.
-POSITION, PROBLEM, CONTEXT = range(3)
+# Entries of the context, int64: what went wrong, then for each sequence the number of its tokens before this one.
+PROBLEM, POSITIONS = range(2)
 # of PROBLEM
 NOT_FINITE = 1
 TOO_LARGE = 2
@@ -169,7 +169,13 @@ def skipped(mask, token):
 
 @njit(inline="always")
 def report(context, problem):
-    vector(context, CONTEXT, LONG)[PROBLEM] = problem
+    vector(context, PROBLEM + 1, LONG)[PROBLEM] = problem
+
+
+@njit(inline="always")
+def position_of(context, token):
+    """Return the number of tokens that the sequence of a row has read before this one."""
+    return vector(context, POSITIONS + token + 1, LONG)[POSITIONS + token]
 
 
 @njit(cache=True, nogil=True)

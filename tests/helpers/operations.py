@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from neurosim.kernels.decode import program
 
 TOKENS = 3
+MAX_TOKENS = 16
 HEADS = 4
 KEYS = 6
 VALUES = 5
@@ -26,11 +28,18 @@ class Draws:
         return self.draws.standard_normal(shape).astype(np.float32)
 
 
-def run(bound: Any, count: int, position: int = 0) -> int:
-    """Run an operation, bound to its operands, on units 0 to `count` in two parts; return the problem it reports."""
+def run(bound: Any, count: int, position: int | Sequence[int] = 0) -> int:
+    """Run an operation, bound to its operands, on units 0 to `count` in two parts; return the problem it reports.
+
+    Args:
+        position: of all tokens, or of each.
+    """
     values = {name: _word(value) for name, value in bound.values.items()}
     table = bound.operation.operands.table(values)
-    context = np.array([position, 0], np.int64)
+    context = np.zeros(program.POSITIONS + MAX_TOKENS, np.int64)
+    positions = context[program.POSITIONS :]
+    positions[: np.size(position)] = position
+    positions[np.size(position) :] = np.max(position)
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(bound.operation.address)
     for begin, end in ((0, count // 2), (count // 2, count)):
         function(table.ctypes.data, context.ctypes.data, begin, end)

@@ -152,8 +152,13 @@ def test_rotary() -> None:
     x = Draws()(TOKENS, 14)
     rates = np.array([1.0, 0.3])
     out = empty(TOKENS, 14)
-    run(vectors.rotary(x=x, size=7, rates=rates, pairs=2, scale=1.2, out=out), 2 * TOKENS, position=9)
-    assert_close(out, vectors_reference.rotary(x, 7, rates, 1.2, 9))
+    turns = empty(TOKENS, 2, 2)
+    positions = (9, 0, 4)
+    run(vectors.angles(rates=rates, pairs=2, scale=1.2, tokens=TOKENS, out=turns), 2, positions)
+    run(vectors.rotary(x=x, size=7, heads=2, angles=turns, pairs=2, out=out), 2 * TOKENS)
+    wanted = vectors_reference.angles(np.array(positions), rates, 1.2)
+    assert_close(turns, wanted)
+    assert_close(out, vectors_reference.rotary(x, 7, wanted))
 
 
 def test_products_of_matrices() -> None:

@@ -273,7 +273,7 @@ def test_how_often_threads_meet(scheme: str, meets: int) -> None:
     model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),) * 2, width=256), 1).eval()
     made = convert(model, Coding(scheme, spikes=0.5, weights="int8"), text(4000), windows=2, length=16)
     decoder = Decoder(made.model, threads=2)
-    assert [int(own[:, MEET].sum()) for own in decoder._lists] == [2 * meets] * 2
+    assert [int(own[:, MEET].sum()) for own in decoder._programs[1].lists] == [2 * meets] * 2
 
 
 @pytest.mark.parametrize("k", [0.5, 6.0])  # few rows are added, or all are multiplied

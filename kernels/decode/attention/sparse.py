@@ -8,8 +8,8 @@ from numba import float32, njit
 
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import head_of
-from ..program import FLOAT, WORD, operation
-from .windows import CACHE, add, dot, position_of, softmax
+from ..program import FLOAT, WORD, operation, position_of
+from .windows import CACHE, add, dot, softmax
 
 PLANES = 8  # of HAX: bits of a bucket
 
@@ -66,10 +66,10 @@ def estimated(p, context, begin, end):
     values = p.values
     parts = p.parts
     few = heads // p.group
-    position = position_of(context)
     width = few * (keys + values)
     spare = vector(p.picks, parts + p.picked, WORD)
     for i in range(p.tokens):
+        position = position_of(context, i)
         start = p.memory + 4 * i * p.capacity * width
         for n in range(begin, end):
             own_keys = start + 4 * n * keys
@@ -133,11 +133,11 @@ def hashed(p, context, begin, end):
     keys = p.keys
     values = p.values
     chosen = p.chosen
-    position = position_of(context)
     width = keys + values + 1
     planes = matrix(p.planes, keys, PLANES, FLOAT)
     picks = vector(p.picks, 2 * chosen + 1, WORD)
     for i in range(begin, end):
+        position = position_of(context, i)
         memory = matrix(p.memory + 4 * i * p.capacity * width, p.capacity, width, FLOAT)
         q = vector(p.q + 4 * i * keys, keys, FLOAT)
         k = vector(p.k + 4 * i * keys, keys, FLOAT)
@@ -182,8 +182,8 @@ def innovation(p, context, begin, end):
     """
     width = p.width
     n = p.length
-    position = position_of(context)
     for i in range(begin, end):
+        position = position_of(context, i)
         x = vector(p.x + 4 * i * width, width, FLOAT)
         ring = matrix(p.ring + 4 * i * n * width, n, width, FLOAT)
         total = 0.0
@@ -210,10 +210,10 @@ def remembered(p, context, begin, end):
     size = p.size
     w = p.window
     slots = p.slots
-    position = position_of(context)
     width = 4 * size + 1
     scale = float32(1 / math.sqrt(size))
     for i in range(p.tokens):
+        position = position_of(context, i)
         for h in range(begin, end):
             place = i * heads + h
             ring = matrix(p.ring + 8 * place * w * width, 2 * w, width, FLOAT)

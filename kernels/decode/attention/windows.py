@@ -10,7 +10,7 @@ from numba import float32, njit
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import STATE, head_of
-from ..program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
+from ..program import DOUBLE, FLOAT, operation, position_of, skipped
 
 TINY = np.float32(np.finfo(np.float32).tiny)
 # Operands of attention over keys and values [tokens, capacity, H / group (K + V)].
@@ -40,11 +40,6 @@ def softmax(x):
     for j in range(x.size):
         x[j] /= total
     return most + float32(math.log(total))
-
-
-@njit(inline="always")
-def position_of(context):
-    return vector(context, CONTEXT, LONG)[POSITION]
 
 
 @njit(inline="always")
@@ -87,7 +82,7 @@ def window(p, context, begin, end):
             continue
         start = p.memory + 4 * i * p.capacity * rows * width
         for n in range(begin, end):
-            position = position_of(context)
+            position = position_of(context, i)
             if p.counts:
                 count = vector(p.counts, (i + 1) * few, FLOAT)
                 position = int(count[i * few + n])
@@ -136,12 +131,12 @@ def regression(p, context, begin, end):
     few = heads // group
     width = heads // group * (keys + values)
     ridge = vector(p.ridge, p.heads, FLOAT)
-    here, seen = slot(position_of(context), p.capacity, 1, False)
-    weights = vector(p.weights, seen, FLOAT)
     spread = matrix(p.spare, keys, keys, DOUBLE)
     centre = vector(p.spare + 8 * keys * keys, keys, DOUBLE)
     r = vector(p.spare + 8 * keys * (keys + 1), keys, DOUBLE)
     for i in range(p.tokens):
+        here, seen = slot(position_of(context, i), p.capacity, 1, False)
+        weights = vector(p.weights, seen, FLOAT)
         start = p.memory + 4 * i * p.capacity * width
         for n in range(begin, end):
             own_keys = start + 4 * n * keys
@@ -215,8 +210,8 @@ def leaving(p, context, begin, end):
     """
     size = p.size
     capacity = p.capacity
-    position = position_of(context)
     for i in range(p.tokens):
+        position = position_of(context, i)
         slot = p.ring + 4 * ((i * capacity + position % capacity) * p.width + p.first)
         for n in range(begin, end):
             old = vector(slot + 4 * n * size, size, FLOAT)

@@ -14,7 +14,7 @@ from numba import float32, njit
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import head_of
-from ..program import CONTEXT, FLOAT, LONG, POSITION, operation
+from ..program import FLOAT, operation, position_of
 from ..vectors.cpu import ONE, ZERO
 from .reference import COLUMNS, HUBER, NORM, PLAIN, POWER, PRINTED, SQUARED  # noqa: F401 - callers read the kinds here too
 
@@ -188,8 +188,8 @@ def _update(a, step, x, d, theta, keep, momentum, has_momentum):
 
 
 @njit(inline="always")
-def _begins(context, span):
-    return vector(context, CONTEXT, LONG)[POSITION] % span == 0
+def _begins(context, token, span):
+    return position_of(context, token) % span == 0
 
 
 @operation(
@@ -215,7 +215,7 @@ def train(p, context, begin, end):
             anchor = p.memory + 12 * place * weights
             a = anchor + 4 * weights
             step = anchor + 8 * weights
-            if _begins(context, p.span):
+            if _begins(context, i, p.span):
                 vector(anchor, weights, FLOAT)[:] = vector(a, weights, FLOAT)
             w = _weights(anchor, depth, keys, hidden, p.retention, q, p.spare)
             out = head_of(p.out, i, heads, h, 1, keys)
@@ -268,7 +268,7 @@ def recall(p, context, begin, end):
     """
     for i in range(p.tokens):
         for h in range(begin, end):
-            w = p.memory + 4 * ((3 * (i * p.heads + h)) + _begins(context, p.span)) * p.weights
+            w = p.memory + 4 * ((3 * (i * p.heads + h)) + _begins(context, i, p.span)) * p.weights
             x = head_of(p.x, i, p.heads, h, 1, p.keys)
             out = head_of(p.out, i, p.heads, h, 1, p.keys)
             _forward(w, p.layers, p.keys, p.hidden, x, p.spare + 4 * p.weights, out)

@@ -13,7 +13,7 @@ from numba import float32, njit
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import head_of
-from ..program import CONTEXT, FLOAT, LONG, POSITION, operation
+from ..program import FLOAT, operation, position_of
 from ..vectors.cpu import ONE, sigmoid
 
 
@@ -145,8 +145,8 @@ def soft_decay(p, context, begin, end):
     Operands: z [tokens, width] is the state. Parts are columns.
     """
     width = p.width
-    first = vector(context, CONTEXT, LONG)[POSITION] == 0
     for i in range(p.tokens):
+        first = position_of(context, i) == 0
         c = vector(p.c + 4 * i * width, width, FLOAT)
         z = vector(p.z + 4 * i * width, width, FLOAT)
         k = vector(p.k + 4 * i * width, width, FLOAT)

@@ -12,7 +12,7 @@ from numba import float32, float64, njit
 
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
-from ..program import CONTEXT, DOUBLE, FLOAT, LONG, POSITION, operation, skipped
+from ..program import DOUBLE, FLOAT, LONG, operation, position_of, skipped
 from .reference import (  # noqa: F401 - callers read the kinds here too
     ABS,
     ELU_PLUS,
@@ -369,30 +369,40 @@ def convolve_row(x, begin, width, size, weights, bias, tail, out):
         out[j] += last[j] * x[j]
 
 
-@operation("x size rates pairs scale:real out")
-def rotary(p, context, begin, end):
-    """Turn pairs (i, i + n) of every head by position times their rate; channels from 2n on stay.
+@operation("rates pairs scale:real tokens out")
+def angles(p, context, begin, end):
+    """Fill `out` [tokens, 2, pairs] with cosines and sines of position times rate, times a scale.
 
-    Operands: `size` channels of a head, `rates` float64 [pairs], `scale` of the turned channels. Parts are heads of all
-    rows.
+    Operands: `rates` float64 [pairs]. Parts are pairs.
     """
     half = p.pairs
     rates = vector(p.rates, half, DOUBLE)
-    position = float64(vector(context, CONTEXT, LONG)[POSITION])
+    for i in range(p.tokens):
+        position = float64(position_of(context, i))
+        turn = matrix(p.out + 8 * i * half, 2, half, FLOAT)
+        for k in range(begin, end):
+            turn[0, k] = float32(p.scale * math.cos(position * rates[k]))
+            turn[1, k] = float32(p.scale * math.sin(position * rates[k]))
+
+
+@operation("x size heads angles pairs out")
+def rotary(p, context, begin, end):
+    """Turn pairs (i, i + n) of every head by the angles of its token; channels from 2n on stay.
+
+    Operands: `size` channels of a head, `heads` of a token, `angles` as that operation fills them. Parts are heads of
+    all rows.
+    """
+    half = p.pairs
     for i in range(begin, end):
         x = vector(p.x + 4 * i * p.size, p.size, FLOAT)
         out = vector(p.out + 4 * i * p.size, p.size, FLOAT)
-        out[2 * half :] = x[2 * half :]
-    for k in range(half):
-        cos = float32(p.scale * math.cos(position * rates[k]))
-        sin = float32(p.scale * math.sin(position * rates[k]))
-        for i in range(begin, end):
-            x = vector(p.x + 4 * i * p.size, p.size, FLOAT)
-            out = vector(p.out + 4 * i * p.size, p.size, FLOAT)
+        turn = matrix(p.angles + 8 * (i // p.heads) * half, 2, half, FLOAT)
+        for k in range(half):
             a = x[k]
             b = x[k + half]
-            out[k] = a * cos - b * sin
-            out[k + half] = a * sin + b * cos
+            out[k] = a * turn[0, k] - b * turn[1, k]
+            out[k + half] = a * turn[1, k] + b * turn[0, k]
+        out[2 * half :] = x[2 * half :]
 
 
 # A product and a sum in one rounding where the processor has that.
@@ -428,8 +438,8 @@ def dilate(p, context, begin, end):
     width = p.width
     count = end - begin
     room = (p.size - 1) * p.dilation + 1
-    position = vector(context, CONTEXT, LONG)[POSITION]
     for i in range(p.tokens):
+        position = position_of(context, i)
         start = 4 * (i * width + begin)
         x = vector(p.x + start, count, FLOAT)
         out = vector(p.out + start, count, FLOAT)

@@ -127,16 +127,22 @@ def dilate(x: np.ndarray, earlier: list[np.ndarray], weight: np.ndarray, step: i
     return x + y * sigmoid(y)
 
 
-def rotary(x: np.ndarray, size: int, rates: np.ndarray, scale: float, position: int) -> np.ndarray:
-    """Turn pairs (i, i + n) of every head by position times their rate, n rates."""
-    heads = x.reshape(-1, size).copy()
-    n = len(rates)
-    cos = scale * np.cos(position * rates)
-    sin = scale * np.sin(position * rates)
-    a = heads[:, :n].copy()
-    b = heads[:, n : 2 * n].copy()
-    heads[:, :n] = a * cos - b * sin
-    heads[:, n : 2 * n] = a * sin + b * cos
+def angles(positions: np.ndarray, rates: np.ndarray, scale: float) -> np.ndarray:
+    """Return [tokens, 2, n] cosines and sines of position times rate, n rates, times a scale."""
+    turns = positions[:, None] * rates
+    return scale * np.stack([np.cos(turns), np.sin(turns)], 1)
+
+
+def rotary(x: np.ndarray, size: int, turns: np.ndarray) -> np.ndarray:
+    """Turn pairs (i, i + n) of every head by the angles [tokens, 2, n] of its token."""
+    heads = x.reshape(len(x), -1, size).copy()
+    n = turns.shape[2]
+    cos = turns[:, :1]
+    sin = turns[:, 1:]
+    a = heads[..., :n].copy()
+    b = heads[..., n : 2 * n].copy()
+    heads[..., :n] = a * cos - b * sin
+    heads[..., n : 2 * n] = a * sin + b * cos
     return heads.reshape(x.shape)
 
 

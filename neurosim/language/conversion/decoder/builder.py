@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, cast, final
 
@@ -24,7 +25,7 @@ from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ..coding import Coder
 from ..linear import SpikedLinear
-from .memory import OWN, WHOLE, Array, Buffer, Share, cuts
+from .memory import OWN, WHOLE, Array, Buffer, Share, aligned, cuts
 from .program import ByThread, DecoderProgram, Encoded, LastNorm, NotCompiledError, Touch
 
 ACTIVATIONS = {
@@ -49,11 +50,13 @@ class Builder(DecoderProgram):
         first_values: values of the first layer of RWKV-7, for the later ones.
         lower_bound: bound of the forget gates of this layer of HGRN-2.
         last_norm: the last norm of whole tokens; what encodes it at once takes its place.
+        angles: buffers of rotary positions, by rates and scale.
     """
 
     first_values: Buffer | None = None
     lower_bound: Tensor | None = None
     last_norm: LastNorm | None = None
+    angles: dict[tuple[bytes, float], Buffer] = field(default_factory=dict)
 
     def embed(self, tokens: Array, table: nn.Embedding) -> Buffer:
         out = self.buffer(table.embedding_dim, own=self.few)
@@ -241,8 +244,7 @@ class Builder(DecoderProgram):
         coded = self.encode(x, layer.coder, whole=layer.kept == "int8")
         touches.append((coded.marker, OWN if coded.marker.own else WHOLE, False))
         if layer.kept != "int8":
-            rows = self.weights.zeros((x.width, out.width), np.float32)
-            rows[:] = layer.stored()[0].numpy().T
+            rows = self.weights.of(layer, partial(self._float_rows, layer))
             bound = floats.float_rows(
                 rows=rows,
                 size=x.width,
@@ -257,7 +259,7 @@ class Builder(DecoderProgram):
             self.emit(bound, blocks, touches)
             return out
         stride = -(-out.width // BLOCK) * BLOCK
-        rows, steps = self._rows(layer, stride)
+        rows, steps = self.weights.of(layer, partial(self._int8_rows, layer, stride))
         lead = (self.threads,) * own_copy
         batch = product.fastest() == product.VNNI and product.MANY <= x.rows <= BATCH
         sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, own_copy)
@@ -319,7 +321,7 @@ class Builder(DecoderProgram):
         operands = self._coding(own[0], ByThread(sizes), layer.coder, rule, own[1], whole=True)
         self._emit_encode(operands, coded, rule, 1, (x, dealt, False), OWN)
         stride = -(-layer.out_features // BLOCK) * BLOCK
-        rows, steps = self._rows(layer, stride)
+        rows, steps = self.weights.of(layer, partial(self._int8_rows, layer, stride))
         first = ByThread([int(rows.ctypes.data) + stride * begin for begin in places[:-1]])
         parts = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
         self.kept.append(rows)
@@ -347,7 +349,13 @@ class Builder(DecoderProgram):
         self.emit(bound, 1, [*reads, (out, OWN, True)])
         return out
 
-    def _rows(self, layer: SpikedLinear, stride: int) -> tuple[Array, Tensor]:
+    def _float_rows(self, layer: SpikedLinear) -> Array:
+        """Return the float32 rows [K, N] of a layer."""
+        rows = self.weights.zeros((layer.in_features, layer.out_features), np.float32)
+        rows[:] = layer.stored()[0].numpy().T
+        return rows
+
+    def _int8_rows(self, layer: SpikedLinear, stride: int) -> tuple[Array, Tensor]:
         """Return the int8 rows [K, stride] of a layer, and the steps [N] of its outputs.
 
         Those of a saved model lie so in its file, and are read there, mapped, where no row must be padded.
@@ -488,12 +496,28 @@ class Builder(DecoderProgram):
     def rotary(self, x: Buffer, size: int, angles: Rotary) -> Buffer:
         """Return each head of x turned by its position."""
         self.limit = min(self.limit, np.inf if angles.limit is None else angles.limit)
-        rates: Array = np.array(angles.rates, np.float64)
+        turns = self._angles(np.array(angles.rates, np.float64), angles.scale)
         out = self.buffer(x.width, x.rows)
         places, own = self.by_groups(out, size)
-        bound = vectors.rotary(x=x, size=size, rates=rates, pairs=len(rates), scale=angles.scale, out=out)
-        self.emit(bound, places, [self.read(x, own), (out, own, True)])
+        heads = x.rows * x.width // size // self.tokens
+        bound = vectors.rotary(x=x, size=size, heads=heads, angles=turns, pairs=len(angles.rates), out=out)
+        self.emit(bound, places, [self.read(x, own), (turns, OWN, False), (out, own, True)])
         return out
+
+    def _angles(self, rates: Array, scale: float) -> Buffer:
+        """Return cosines and sines [tokens, 2, pairs], which all layers of the same rates share.
+
+        Every thread computes all of them itself, so that none waits for the others.
+        """
+        key = (rates.tobytes(), scale)
+        if key not in self.angles:
+            # No buffer of a layer: later layers read it.
+            array = aligned((self.threads, self.tokens, 2 * len(rates)), np.float32)
+            out = Buffer(array, self.tokens, 2 * len(rates), own=True)
+            bound = vectors.angles(rates=rates, pairs=len(rates), scale=scale, tokens=self.tokens, out=out)
+            self.emit(bound, len(rates), [(out, OWN, True)])
+            self.angles[key] = out
+        return self.angles[key]
 
     def matmul(self, x: Buffer, y: Buffer, rows: int) -> Buffer:
         """Return the products of matrices of `rows` rows of x with as many matrices of y, one behind the other."""

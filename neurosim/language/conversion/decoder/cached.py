@@ -71,7 +71,9 @@ def emit_growing(b: Builder, cache: Cache, bound: BoundOperation, places: Any, t
     """Append an operation on the last state, which grows if all tokens are seen."""
     tables = b.emit(bound, places, touches)
     if not cache.tokens:
-        b.growing.append(Growing(len(b.states) - 1, bound.operation.operands.places, tables, cache.interval))
+        state = b.state_count - 1
+        b.states.growing[state] = cache.interval
+        b.growing.append(Growing(state, bound.operation.operands.places, tables, cache.capacity))
 
 
 def attend(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast, final
 
 import numpy as np
@@ -19,7 +20,7 @@ from ...attention.model import LanguageModel, ResidualBlock
 from ..spiked_mixer import SpikedMixer
 from . import leaves
 from .builder import Builder
-from .memory import Array, Buffer
+from .memory import Array, Buffer, States, Weights
 from .nodes import StateNode
 from .program import NotCompiledError
 from .traced import Position, Traced
@@ -29,92 +30,215 @@ SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its cor
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The memory of one sequence of a decoder: what it knows of the tokens that it has read.
+
+    Attributes:
+        position: number of tokens read.
+        states: a copy of each state [..]; of a window of all tokens, the part that is in use.
+    """
+
+    position: int
+    states: tuple[Array, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the states."""
+        return sum(state.nbytes for state in self.states)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """A compiled step of so many sequences.
+
+    Attributes:
+        builder: owner of its memory.
+        inputs: [sequences] tokens, or [sequences, units] numbers of events.
+        logits: [sequences, vocabulary].
+        lists: operations of each thread.
+    """
+
+    builder: Builder
+    inputs: Array
+    logits: NDArray[np.float32]
+    lists: list[NDArray[np.int64]]
+
+
+@final
 class Decoder(Uncopied):
     """A compiled step of a language model, dense or converted, on the CPU.
 
     Computes what the model's `step` computes in its executed form. Weights are copied on construction: later
     changes of the model have no effect.
 
+    Sequences are independent: each has its own position, and what it reads gives the same bits whichever sequences are
+    stepped beside it. To let one join or leave, name those of a step in `step(tokens, sequences)`.
+
     Args:
         model: its linear layers may be `SpikedLinear`, simulated or executed.
         tokens: sequences that are stepped side by side, at most 16.
         threads: number of threads that share the work; it does not change the result.
+        sizes: numbers of sequences that one step may have beside `tokens`. Each has a program of its own, which shares
+            weights and states with the others.
 
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
-        NeurosimInputError: tokens or threads out of range. Copies and pickles of a decoder are refused, too.
+        NeurosimInputError: tokens, threads or sizes out of range. Copies and pickles of a decoder are refused, too.
     """
 
-    COPY = "make another, Decoder(model, tokens), and step the same tokens"
+    COPY = "make another, Decoder(model, tokens), and restore a snapshot of this one, or step the same tokens"
 
-    def __init__(self, model: LanguageModel, tokens: int = 1, threads: int = 1) -> None:
+    def __init__(self, model: LanguageModel, tokens: int = 1, threads: int = 1, sizes: Iterable[int] = ()) -> None:
         require(1 <= tokens <= MAX_TOKENS, "Decoder.tokens", f"must be 1 to {MAX_TOKENS} side by side", tokens)
         require(threads >= 1, "Decoder.threads", "must be at least 1", threads)
         self.tokens = tokens
+        self.sizes = tuple(sorted({*sizes, tokens}))
+        for size in self.sizes:
+            require(1 <= size <= tokens, "Decoder.sizes", f"must be 1 to {tokens}, the sequences", size)
         self.vocabulary = model.config.vocabulary
-        self._builder = builder = Builder(tokens, threads)
+        self._states = States(tokens)
+        weights = Weights()
         events = model.config.events
         if events is None:
             self._units = None
         else:
             self._units = math.prod(events.shape)
-        self._inputs: Array = (
-            np.zeros(tokens, np.int64) if self._units is None else np.zeros((tokens, self._units), np.float32)
-        )
-        with torch.no_grad():
-            logits = _compile(builder, model, self._inputs)
-        self._logits: NDArray[np.float32] = logits.array[0] if logits.own else logits.array
-        self._lists = [np.array(own, np.int64).reshape(-1, program.COLUMNS) for own in builder.lists]
-        self._context: NDArray[np.int64] = np.zeros(program.CONTEXT, np.int64)
+        self._programs: dict[int, _Program] = {}
+        for size in self.sizes:
+            shape = (size,) if self._units is None else (size, self._units)
+            inputs: Array = np.zeros(shape, np.int64 if self._units is None else np.float32)
+            builder = Builder(size, threads, self._states, weights)
+            with torch.no_grad():
+                logits = _compile(builder, model, inputs)
+            out = logits.array[0] if logits.own else logits.array
+            lists = [np.array(own, np.int64).reshape(-1, program.COLUMNS) for own in builder.lists]
+            self._programs[size] = _Program(builder, inputs, out, lists)
+        # Row of the states that each sequence has; a step has its sequences in the first rows.
+        self._all = range(tokens)
+        self._in_order = list(self._all)
+        self._rows = list(self._all)
+        self._context: NDArray[np.int64] = np.zeros(program.POSITIONS + tokens, np.int64)
+        self._positions = self._context[program.POSITIONS :]
         self._sync: NDArray[np.int64] = np.zeros(threads * APART, np.int64)
 
-    def step(self, tokens: Sequence[int] | NDArray[Any]) -> NDArray[np.float32]:
-        """Return logits [tokens, vocabulary] after one token of each sequence; overwritten by the next step.
+    def step(self, tokens: Sequence[int] | NDArray[Any], sequences: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Return logits [n, vocabulary] after one token of each of n sequences; overwritten by the next step of n.
 
         Args:
-            tokens: integers; or [tokens, units] numbers of events, of a model of events.
+            tokens: integers; or [n, units] numbers of events, of a model of events.
+            sequences: which of the decoder's sequences read a token, in the order of `tokens`; all by default. The
+                others stay as they are. Their number must be one of `sizes`. States are copied where a sequence takes
+                another place in the order than in the step before.
 
         Raises:
-            NeurosimInputError: a token outside of the vocabulary, or another number of them; values that are not
-                finite, or counts so large that sums could overflow.
+            NeurosimInputError: a token outside of the vocabulary, or another number of them; a sequence that is
+                unknown or named twice; values that are not finite, or counts so large that sums could overflow: the
+                decoder then has to be reset.
         """
-        require(len(tokens) == self.tokens, "tokens", f"must be {self.tokens}, one of each sequence", len(tokens))
+        if sequences is None:
+            sequences = self._all
+        count = len(sequences)
+        require(count in self._programs, "sequences", f"must be {_listed(self.sizes)} of them: Decoder.sizes", count)
+        require(len(tokens) == count, "tokens", f"must be {count}, one of each sequence", len(tokens))
+        step = self._programs[count]
         if self._units is not None:
             shape = np.shape(tokens)
-            require(shape == self._inputs.shape, "tokens", f"must be [tokens, {self._units} units]", shape)
-        self._inputs[:] = tokens
+            require(shape == step.inputs.shape, "tokens", f"must be [tokens, {self._units} units]", shape)
+        step.inputs[:] = tokens
         if self._units is None:
-            for token in self._inputs:
+            for token in step.inputs:
                 require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
-        position = int(self._context[program.POSITION])
-        limit = self._builder.limit
+        if sequences is not self._all or self._rows != self._in_order:
+            self._arrange(sequences)
+        position = int(self._positions[:count].max())
+        limit = step.builder.limit
         require(position < limit, "rope_scaling", f"its rates are known for {limit} tokens; reset", position + 1)
-        for growing in self._builder.growing:
-            growing.room(self._builder.states, position)
+        for growing in step.builder.growing:
+            growing.room(self._states, position)
         self._sync[:] = 0
         context = self._context.ctypes.data
         sync = self._sync.ctypes.data
-        threads = len(self._lists)
+        threads = len(step.lists)
 
         def work(thread: int) -> None:
-            program.run(self._lists[thread], context, thread, threads, sync, SPINS)
+            program.run(step.lists[thread], context, thread, threads, sync, SPINS)
 
         together(work, threads)
         if self._context[program.PROBLEM]:
             raise NeurosimInputError(_PROBLEMS[int(self._context[program.PROBLEM])])
-        self._context[program.POSITION] += 1
-        return self._logits
+        self._positions[:count] += 1
+        return step.logits
 
-    def reset(self) -> None:
-        """Forget all tokens."""
-        self._context[:] = 0
-        for index, state in enumerate(self._builder.states):
-            state[:] = self._builder.firsts.get(index, 0)
+    def _arrange(self, sequences: Sequence[int]) -> None:
+        """Bring sequences into the first rows, in their order."""
+        for sequence in sequences:
+            self._check(sequence)
+        require(len(set(sequences)) == len(sequences), "sequences", "must be named once each", list(sequences))
+        for row, sequence in enumerate(sequences):
+            old = self._rows[sequence]
+            if old != row:
+                other = self._rows.index(row)
+                self._states.swap(row, old, self._positions.tolist())
+                self._positions[[row, old]] = self._positions[[old, row]]
+                self._rows[sequence] = row
+                self._rows[other] = old
+
+    def _check(self, sequence: int) -> None:
+        require(0 <= sequence < self.tokens, "sequence", f"must be >= 0 and < {self.tokens}", sequence)
+
+    def reset(self, sequence: int | None = None) -> None:
+        """Forget all tokens, of one sequence or of all.
+
+        Raises:
+            NeurosimInputError: an unknown sequence.
+        """
+        if sequence is None:
+            self._context[:] = 0
+            rows = self._rows
+        else:
+            self._check(sequence)
+            rows = [self._rows[sequence]]
+        for row in rows:
+            self._positions[row] = 0
+            self._states.clear(row)
+
+    def snapshot(self, sequence: int = 0) -> Snapshot:
+        """Return a copy of the memory of a sequence, to continue from later, in this decoder or in one like it.
+
+        Raises:
+            NeurosimInputError: an unknown sequence.
+        """
+        self._check(sequence)
+        row = self._rows[sequence]
+        position = int(self._positions[row])
+        return Snapshot(position, tuple(self._states.read(row, position)))
+
+    def restore(self, snapshot: Snapshot, sequence: int = 0) -> None:
+        """Let a sequence continue where a snapshot was made, bit for bit.
+
+        Raises:
+            NeurosimInputError: an unknown sequence, or a snapshot of another model.
+        """
+        self._check(sequence)
+        row = self._rows[sequence]
+        shapes = self._states.shapes(snapshot.position)
+        theirs = [state.shape for state in snapshot.states]
+        require(shapes == theirs, "snapshot", f"must have states {shapes}: that of the same model", theirs)
+        self._states.write(row, snapshot.states, snapshot.position)
+        self._positions[row] = snapshot.position
 
     @property
     def state_bytes(self) -> int:
         """Bytes of memory that are carried from token to token."""
-        return sum(state.nbytes for state in self._builder.states)
+        return sum(state.nbytes for state in self._states.arrays)
+
+
+def _listed(sizes: tuple[int, ...]) -> str:
+    """Return numbers as words: "1, 2 or 4"."""
+    *most, last = map(str, sizes)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 _PROBLEMS = {

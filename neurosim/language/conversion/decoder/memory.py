@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Rows = TypeVar("Rows")  # of a layer, with the steps of its outputs where they are integers
 LINE = 64  # bytes
 HUGE = 1 << 21  # bytes of a large page
 CHUNK = 1 << 26
@@ -45,6 +46,7 @@ class Weights:
     def __init__(self) -> None:
         self._chunk: Array = np.empty(0, np.uint8)
         self._at = 0
+        self._made: dict[int, Any] = {}
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return zeros that begin at a cache line, in large pages where the system has them."""
@@ -57,6 +59,14 @@ class Weights:
         array = self._chunk[self._at : self._at + size].view(dtype).reshape(shape)
         self._at += -(-size // LINE) * LINE
         return array
+
+    def of(self, layer: object, make: Callable[[], Rows]) -> Rows:
+        """Return what `make` returned for a layer the first time: the programs of a decoder share its rows."""
+        # Layers outlive the construction of a decoder's programs, so that no other object has the number.
+        if id(layer) not in self._made:
+            self._made[id(layer)] = make()
+        rows: Rows = self._made[id(layer)]
+        return rows
 
 
 @dataclass(frozen=True)
@@ -129,34 +139,113 @@ class Touched:
             self.seen.setdefault(buffer.array.ctypes.data, []).append((own, writes))
 
 
+@final
+class States:
+    """Memory that sequences carry from token to token; programs of fewer sequences use the first rows of it.
+
+    Attributes:
+        sequences: number of rows.
+        arrays: [sequences, ..] float32, in the order in which a program makes them.
+        firsts: values before the first token, by index in `arrays`, where they are not zero.
+        growing: by index in `arrays`, the tokens of which one is kept, where the second axis are tokens.
+    """
+
+    def __init__(self, sequences: int) -> None:
+        self.sequences = sequences
+        self.arrays: list[Array] = []
+        self.firsts: dict[int, Array] = {}
+        self.growing: dict[int, int] = {}
+
+    def get(self, index: int, shape: tuple[int, ...], first: Array | None) -> Array:
+        """Return an array by its index; make it if there is none yet."""
+        if index == len(self.arrays):
+            array = aligned((self.sequences, *shape), np.float32)
+            if first is not None:
+                self.firsts[index] = first.reshape(shape)
+                array[:] = self.firsts[index]
+            self.arrays.append(array)
+        array = self.arrays[index]
+        # Every program is traced from the same layers, so that it asks for the same states in the same order.
+        if array.shape[2:] != shape[1:]:
+            raise AssertionError(f"state {index} has shape {array.shape[1:]} in one program and {shape} in another")
+        return array
+
+    def clear(self, row: int) -> None:
+        """Set a row to what it is before the first token."""
+        for index, array in enumerate(self.arrays):
+            # Of a window of all tokens no place is read before it is written.
+            if index not in self.growing:
+                array[row] = self.firsts.get(index, 0)
+
+    def shapes(self, position: int) -> list[tuple[int, ...]]:
+        """Return the shapes of what `read` returns behind `position` tokens."""
+        shapes = []
+        for index, array in enumerate(self.arrays):
+            used = self._used(index, position)
+            shapes.append(array.shape[1:] if used is None else (used, *array.shape[2:]))
+        return shapes
+
+    def read(self, row: int, position: int) -> list[Array]:
+        """Return a copy of a row behind `position` tokens."""
+        return [array[row, : self._used(index, position)].copy() for index, array in enumerate(self.arrays)]
+
+    def write(self, row: int, values: Sequence[Array], position: int) -> None:
+        """Set a row to what `read` returned."""
+        for index in self.growing:
+            self.grow(index, position - 1)
+        for index, (array, own) in enumerate(zip(self.arrays, values, strict=True)):
+            array[row, : self._used(index, position)] = own
+
+    def _used(self, index: int, position: int) -> int | None:
+        """Return the number of places of the second axis that hold something, None for all."""
+        interval = self.growing.get(index)
+        return None if interval is None else -(-position // interval)
+
+    def swap(self, row: int, other: int, positions: Sequence[int]) -> None:
+        """Exchange two rows, behind as many tokens as `positions` says."""
+        own = self.read(row, positions[row])
+        self.write(row, self.read(other, positions[other]), positions[other])
+        self.write(other, own, positions[row])
+
+    def grow(self, index: int, position: int) -> None:
+        """Make room for the token at a position: the number of places doubles."""
+        old = self.arrays[index]
+        places = old.shape[1]
+        while position // self.growing[index] >= places:
+            places *= 2
+        if places > old.shape[1]:
+            new = aligned((old.shape[0], places, *old.shape[2:]), np.float32)
+            new[:, : old.shape[1]] = old
+            self.arrays[index] = new
+
+
 @dataclass
 class Growing:
     """Keys and values of a window of all tokens, whose room doubles when it is full.
 
     Attributes:
-        state: index of the array in `DecoderProgram.states`, [tokens, capacity, ..].
+        state: index of the array in `States.arrays`, [sequences, capacity, ..].
         places: by the name of an operand, its word in a table.
         tables: operands of the operation on them by thread, `capacity`, `memory` and `weights` among them.
-        interval: tokens of which one is kept.
+        capacity: the places that the tables know.
         weights: the scratch of the threads; `room` has made it.
     """
 
     state: int
     places: Mapping[str, int]
     tables: list[Array]
-    interval: int = 1
+    capacity: int
     weights: Array | None = None
 
-    def room(self, states: list[Array], position: int) -> None:
-        """Make room for the token at a position."""
-        old = states[self.state]
-        if position // self.interval < old.shape[1]:
+    def room(self, states: States, position: int) -> None:
+        """Make room for the token at a position, and tell the operation where its memory now lies."""
+        states.grow(self.state, position)
+        array = states.arrays[self.state]
+        if array.shape[1] == self.capacity:
             return
-        new = aligned((old.shape[0], 2 * old.shape[1], *old.shape[2:]), np.float32)
-        new[:, : old.shape[1]] = old
-        states[self.state] = new
-        self.weights = np.zeros((len(self.tables), new.shape[1]), np.float32)
+        self.capacity = array.shape[1]
+        self.weights = np.zeros((len(self.tables), self.capacity), np.float32)
         for own, table in zip(self.weights, self.tables, strict=True):
-            table[self.places["capacity"]] = new.shape[1]
-            table[self.places["memory"]] = new.ctypes.data
+            table[self.places["capacity"]] = self.capacity
+            table[self.places["memory"]] = array.ctypes.data
             table[self.places["weights"]] = own.ctypes.data

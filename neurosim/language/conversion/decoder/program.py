@@ -16,7 +16,7 @@ from ....kernels.decode import program
 from ....kernels.decode.linear.encode import LIST
 from ....kernels.decode.linear.vnni import BLOCK
 from ....kernels.decode.routing import cpu as routing
-from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, Touched, Weights, aligned, cuts, share
+from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, States, Touched, Weights, aligned, cuts, share
 
 Touch = tuple[Buffer, Share, bool]
 
@@ -100,20 +100,21 @@ class DecoderProgram(Uncopied):
         mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
             stands for the routing it came from.
         lists: by thread, (function, operands, begin, end, meet) of each operation.
-        states: arrays that carry the memory from token to token; some are `growing`.
-        firsts: values before the first token, by index in `states`, where they are not zero.
+        states: memory from token to token, which programs of fewer tokens share; some of it is `growing`.
+        state_count: number of states that the program has asked for.
+        weights: rows of layers, which these programs share, too.
         limit: tokens that positions are known for.
     """
 
     tokens: int
     threads: int
+    states: States
+    weights: Weights
     lists: list[list[tuple[int, ...]]] = field(init=False)
-    states: list[Array] = field(default_factory=list)
-    firsts: dict[int, Array] = field(default_factory=dict)
+    state_count: int = 0
     growing: list[Growing] = field(default_factory=list)
     limit: float = np.inf
     kept: list[Any] = field(default_factory=list)
-    weights: Weights = field(default_factory=Weights)
     touched: Touched = field(default_factory=Touched)
     free: dict[tuple[Any, ...], list[Array]] = field(default_factory=dict)
     used: list[tuple[tuple[Any, ...], Array]] = field(default_factory=list)
@@ -146,12 +147,9 @@ class DecoderProgram(Uncopied):
 
     def state(self, *shape: int, first: Array | None = None) -> Buffer:
         """Return memory that stays from token to token, for each sequence: at first zero, or `first`."""
-        array = aligned((self.tokens, *shape), np.float32)
-        if first is not None:
-            self.firsts[len(self.states)] = first.reshape(shape)
-            array[:] = first.reshape(shape)
-        self.states.append(array)
-        return Buffer(array, self.tokens, int(np.prod(shape)))
+        array = self.states.get(self.state_count, shape, first)
+        self.state_count += 1
+        return Buffer(array[: self.tokens], self.tokens, int(np.prod(shape)))
 
     def plain(self, width: int, value: float) -> Buffer:
         """Return a buffer of one value, which nothing writes."""
