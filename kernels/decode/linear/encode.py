@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, njit
 
-from ...spikes.encode.cpu import LOOKUP, bits_of, count_by_table, encode_row, escape_row, flag_row
+from ...spikes.encode.cpu import LOOKUP, Rule, bits_of, count_by_table, encode_row, escape_row, flag_row
 from ...spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
 from ...spikes.encode.reference import NOT_FINITE as HUGE_BITS
 from ...tools.intrinsics import flags64, trailing_zeros
@@ -74,7 +74,7 @@ def list_active(row, channels, counts):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def list_by_table(row, flags, given, thresholds, own, shrink, top, table, channels, counts):
+def list_by_table(row, flags, given, thresholds, own, rule, channels, counts):
     """List the flagged channels [K] with their counts by a table, as `list_active`."""
     at = 0
     total = 0
@@ -83,7 +83,8 @@ def list_by_table(row, flags, given, thresholds, own, shrink, top, table, channe
         while word != 0:
             channel = k + trailing_zeros(word)
             word &= word - np.uint64(1)
-            count = np.int8(count_by_table(row[channel], thresholds[channel] if given else own, shrink, top, table))
+            threshold = thresholds[channel] if given else own
+            count = np.int8(count_by_table(row[channel], threshold, rule))
             channels[at] = channel
             counts[at] = count
             total += count
@@ -107,21 +108,17 @@ def norm_flags(x, factor, weight, flags, thresholds, shrink, first, out):
 
 @njit(inline="always")
 def _rule(p, size):
-    """Return what `encode_row` takes beside x and counts, from the arguments that both operations begin with."""
-    edges = vector(p.edges, MAX_LEVELS - 1, FLOAT)
-    levels = vector(p.levels, MAX_LEVELS, BYTE)
-    shares = np.float32(p.share)
-    factors = (np.float32(p.shrink), np.float32(p.top), np.float32(p.factor))
-    return (
-        shares,
-        p.by_channel != 0,
-        vector(p.thresholds, size, FLOAT),
+    """Return share, given, thresholds and rule of `encode_row`, from the operands of `CODING`."""
+    rule = Rule(
         p.kind,
-        factors,
-        edges,
-        levels,
+        np.float32(p.shrink),
+        np.float32(p.top),
+        np.float32(p.factor),
+        vector(p.edges, MAX_LEVELS - 1, FLOAT),
+        vector(p.levels, MAX_LEVELS, BYTE),
         vector(p.table, p.table_size, BYTE),
     )
+    return np.float32(p.share), p.by_channel != 0, vector(p.thresholds, size, FLOAT), rule
 
 
 @njit(inline="always")
@@ -151,7 +148,7 @@ def _norm(p, i, x, flags, thresholds, shrink, fused):
 def _encode(p, context, begin, end, normed):
     size = p.size
     limit = np.float32(LIMIT)
-    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, size)
+    share, given, thresholds, rule = _rule(p, size)
     scratch = vector(p.scratch, size, BYTE)
     padded = vector(p.scratch, padded_to(size), BYTE)
     padded[size:] = 0
@@ -167,36 +164,31 @@ def _encode(p, context, begin, end, normed):
         head = heads[i]
         own = ZERO
         if normed:
-            own = _norm(p, i, x[i], scratch, thresholds, shrink, kind == LOOKUP and given)
+            own = _norm(p, i, x[i], scratch, thresholds, rule.shrink, rule.kind == LOOKUP and given)
         if skipped(p.mask, i):
             level[i] = 1
             head[ESCAPES] = 0
             head[NUMBER], head[SUM] = list_active(padded[:0], channels[i], counts[i])
             continue
-        if kind == LOOKUP:
+        if rule.kind == LOOKUP:
             if own == 0:
-                own = flag_row(x[i], scratch, share, given, thresholds, shrink, factor, table, p.first)
+                own = flag_row(x[i], scratch, share, given, thresholds, rule, p.first)
             level[i] = own
             clipped = -1 if np.isnan(own) else 0
         else:
-            clipped, level[i] = encode_row(
-                x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
-            )
+            clipped, level[i] = encode_row(x[i], scratch, share, given, thresholds, rule, limit)
         if clipped < 0:
             report(context, NOT_FINITE)
             return
         head[ESCAPES] = clipped
-        if kind == LOOKUP:
-            head[NUMBER], head[SUM] = list_by_table(
-                x[i], padded, given, thresholds, level[i] * factor, shrink, top, table, channels[i], counts[i]
-            )
+        if rule.kind == LOOKUP:
+            own = level[i] * rule.factor
+            head[NUMBER], head[SUM] = list_by_table(x[i], padded, given, thresholds, own, rule, channels[i], counts[i])
             continue
         head[NUMBER], head[SUM] = list_active(padded, channels[i], counts[i])
         if clipped:
-            escape_row(
-                x[i], given, thresholds, level[i] * factor, kind, shrink, top, edges, levels, table, limit,
-                escaped[i], excess[i],
-            )  # fmt: skip
+            own = level[i] * rule.factor
+            escape_row(x[i], given, thresholds, own, rule, limit, escaped[i], excess[i])
         # The sum of sizes is at most 127 times the number where nothing escapes.
         many = clipped or head[NUMBER] * LIMIT * 128 > INT32_LIMIT
         if p.whole and many and not _fits(scratch, excess[i], clipped):
@@ -232,7 +224,7 @@ def code(p, context, begin, end):
     """
     size = p.size
     limit = np.float32(LIMIT)
-    share, given, thresholds, kind, (shrink, top, factor), edges, levels, table = _rule(p, size)
+    share, given, thresholds, rule = _rule(p, size)
     scratch = vector(p.scratch, size, BYTE)
     scales = vector(p.scales, p.scale_count, FLOAT)
     escaped = vector(p.escaped, size, WORD)
@@ -240,16 +232,12 @@ def code(p, context, begin, end):
     x = matrix(p.x, end, size, FLOAT)
     out = matrix(p.out, end, size, FLOAT)
     for i in range(begin, end):
-        clipped, level = encode_row(
-            x[i], scratch, share, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit
-        )
+        clipped, level = encode_row(x[i], scratch, share, given, thresholds, rule, limit)
         if clipped < 0:
             report(context, NOT_FINITE)
             return
         if clipped:
-            escape_row(
-                x[i], given, thresholds, level * factor, kind, shrink, top, edges, levels, table, limit, escaped, excess
-            )
+            escape_row(x[i], given, thresholds, level * rule.factor, rule, limit, escaped, excess)
         y = out[i]
         for k in range(size):
             y[k] = scratch[k]

@@ -1,6 +1,6 @@
 """The recurrence as functions of torch: with its gradient, with and without feed-back, for any compiled form.
 
-A form is a module with `forward`, `backward`, `feedback` and `Retreat`: `numba` or `triton`.
+A form is a module with `forward`, `backward`, `feedback` and `Retreat`: `cpu` or `gpu`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """The recurrence for a GPU: a program runs a block of lanes (batch times units) through all steps.
 
-As in `numba`, every `STRIDE`th state is stored; the way back computes those between again, writes them to work
+As in `cpu`, every `STRIDE`th state is stored; the way back computes those between again, writes them to work
 space that stays in the L2 cache, and retreats through them. Sums and products are rounded one by one (no fused
 multiply-adds), so that spikes are those of the other forms. Float32.
+
+The rows of constants and of a state travel as tuples of one block each. A kernel itself takes pointers and sizes one by
+one, as Triton wants them: these lists are long, and only the launchers at the end write them.
 """
 
 from __future__ import annotations
@@ -63,8 +66,9 @@ def _store(ptr, lanes, v, w, inside, ROWS: tl.constexpr):
 
 
 @triton.jit
-def _charge(x, v, w, c0, c1, c3, KIND: tl.constexpr, RESET: tl.constexpr):
+def _charge(x, v, w, c, KIND: tl.constexpr, RESET: tl.constexpr):
     """Return u, the membrane before the reset."""
+    c0, c1, _, c3, _ = c
     if KIND == CURRENT:
         u = c0 * v + c3 * w
     elif KIND == ADAPTIVE:
@@ -77,9 +81,10 @@ def _charge(x, v, w, c0, c1, c3, KIND: tl.constexpr, RESET: tl.constexpr):
 
 
 @triton.jit
-def _advance(x, v, w, c0, c1, c2, c3, c4, KIND: tl.constexpr, RESET: tl.constexpr):
+def _advance(x, v, w, c, KIND: tl.constexpr, RESET: tl.constexpr):
     """Return the output of one step and the state after it."""
-    u = _charge(x, v, w, c0, c1, c3, KIND, RESET)
+    _, c1, c2, c3, c4 = c
+    u = _charge(x, v, w, c, KIND, RESET)
     out = u
     after = u
     if KIND != INTEGRATOR:
@@ -98,6 +103,7 @@ def _advance(x, v, w, c0, c1, c2, c3, c4, KIND: tl.constexpr, RESET: tl.constexp
 
 @triton.jit
 def _surrogate(d, slope, scale, SHAPE: tl.constexpr):
+    """Return h(d), as `reference.derivative`."""
     if SHAPE == FAST_SIGMOID:
         y = 1.0 + slope * tl.abs(d)
         return scale / (y * y)
@@ -113,38 +119,44 @@ def _surrogate(d, slope, scale, SHAPE: tl.constexpr):
 
 @triton.jit
 def _forward(
-    x_ptr, state_ptr, c_ptr, out_ptr, after_ptr, kept_ptr, steps, lanes, units,
+    x_ptr, state_ptr, c_ptr, out_ptr, after_ptr, stored_ptr, steps, lanes, units,
     KIND: tl.constexpr, ROWS: tl.constexpr, RESET: tl.constexpr, STRIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Run x, out [steps, lanes]; state, after [STATES, lanes]; kept [steps / STRIDE, STATES, lanes] if STRIDE > 0."""
+    """Run x, out [steps, lanes]; state, after [STATES, lanes]; stored [steps / STRIDE, STATES, lanes] if STRIDE > 0."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
-    c0, c1, c2, c3, c4 = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
+    c = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
     v, w = _load(state_ptr + lane, lanes, inside, ROWS)
     for t in range(steps):
         at = t * wide
         if STRIDE > 0:  # noqa: SIM102 - one is known when it is compiled
             if t % STRIDE == 0:
-                _store(kept_ptr + (t // STRIDE) * ROWS * wide + lane, lanes, v, w, inside, ROWS)
+                _store(stored_ptr + (t // STRIDE) * ROWS * wide + lane, lanes, v, w, inside, ROWS)
         x = tl.load(x_ptr + at + lane, mask=inside, other=0.0)
-        out, v, w = _advance(x, v, w, c0, c1, c2, c3, c4, KIND, RESET)
+        out, v, w = _advance(x, v, w, c, KIND, RESET)
         tl.store(out_ptr + at + lane, out, mask=inside)
     _store(after_ptr + lane, lanes, v, w, inside, ROWS)
 
 
 @triton.jit
 def _retreat(
-    x, v, w, g_out, g_v, g_w, c0, c1, c2, c3, c4, attached, slope, scale,
-    KIND: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr,
+    x, state, g_out, g_state, c, threshold, KIND: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr
 ):  # fmt: skip
-    """Go back through a step from state (v, w): return the gradients of x, of that state, and by constant."""
+    """Go back through a step from `state`: return the gradients of x, of that state, and by constant.
+
+    threshold: attached, slope and scale of a `Recurrence`.
+    """
+    v, w = state
+    g_v, g_w = g_state
+    c0, c1, c2, c3, c4 = c
+    attached, slope, scale = threshold
     zero = tl.zeros_like(v)
     g1 = zero
     g2 = zero
     g3 = zero
     g4 = zero
-    u = _charge(x, v, w, c0, c1, c3, KIND, RESET)
+    u = _charge(x, v, w, c, KIND, RESET)
     if KIND == INTEGRATOR:
         g_x = g_v + g_out
         g0 = g_x * v
@@ -195,7 +207,7 @@ def _retreat(
 
 @triton.jit
 def _backward(
-    x_ptr, c_ptr, kept_ptr, past_ptr, g_out_ptr, g_after_ptr, g_x_ptr, g_state_ptr, g_c_ptr,
+    x_ptr, c_ptr, stored_ptr, past_ptr, g_out_ptr, g_after_ptr, g_x_ptr, g_state_ptr, g_c_ptr,
     steps, lanes, units, attached, slope, scale,
     KIND: tl.constexpr, ROWS: tl.constexpr, RESET: tl.constexpr, SHAPE: tl.constexpr, TRAINED: tl.constexpr,
     STRIDE: tl.constexpr, BLOCK: tl.constexpr,
@@ -204,7 +216,7 @@ def _backward(
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < lanes
     wide = tl.full([], 0, tl.int64) + lanes
-    c0, c1, c2, c3, c4 = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
+    c = _constants(c_ptr, lane % units, units, inside, KIND, ROWS)
     g_v, g_w = _load(g_after_ptr + lane, lanes, inside, ROWS)
     zero = tl.zeros_like(g_v)
     s0 = zero
@@ -216,20 +228,20 @@ def _backward(
     for back in range(strides):
         begin = (strides - 1 - back) * STRIDE
         count = tl.minimum(STRIDE, steps - begin)
-        v, w = _load(kept_ptr + (begin // STRIDE) * ROWS * wide + lane, lanes, inside, ROWS)
+        v, w = _load(stored_ptr + (begin // STRIDE) * ROWS * wide + lane, lanes, inside, ROWS)
         for k in range(count):
             _store(past_ptr + k * ROWS * lanes + lane, lanes, v, w, inside, ROWS)
             x = tl.load(x_ptr + (begin + k) * wide + lane, mask=inside, other=0.0)
-            _out, v, w = _advance(x, v, w, c0, c1, c2, c3, c4, KIND, RESET)
+            _out, v, w = _advance(x, v, w, c, KIND, RESET)
         tl.debug_barrier()
         for k in range(count):
             t = count - 1 - k
             at = (begin + t) * wide + lane
-            v, w = _load(past_ptr + t * ROWS * lanes + lane, lanes, inside, ROWS)
+            state = _load(past_ptr + t * ROWS * lanes + lane, lanes, inside, ROWS)
             x = tl.load(x_ptr + at, mask=inside, other=0.0)
             g_out = tl.load(g_out_ptr + at, mask=inside, other=0.0)
             g_x, g_v, g_w, g0, g1, g2, g3, g4 = _retreat(
-                x, v, w, g_out, g_v, g_w, c0, c1, c2, c3, c4, attached, slope, scale, KIND, RESET, SHAPE
+                x, state, g_out, (g_v, g_w), c, (attached, slope, scale), KIND, RESET, SHAPE
             )
             tl.store(g_x_ptr + at, g_x, mask=inside)
             if TRAINED:
@@ -264,26 +276,26 @@ def launch(how, x, state, c, stride):
     """Return out, the state after it and the stored ones, from contiguous x [T, B, N], state [STATES, B, N], c.
 
     Args:
-        stride: a state is kept before every so many steps; 0: none is.
+        stride: a state is stored before every so many steps; 0: none is.
     """
     out = torch.empty_like(x)
     after = torch.empty_like(state)
-    kept = x.new_empty((-(-len(x) // stride) if stride else 0, *state.shape))
+    stored = x.new_empty((-(-len(x) // stride) if stride else 0, *state.shape))
     lanes = state[0].numel()
     _forward[_grid(lanes)](
-        x, state, c, out, after, kept, len(x), lanes, c.shape[1],
+        x, state, c, out, after, stored, len(x), lanes, c.shape[1],
         how.kind, STATES[how.kind], how.reset, stride, BLOCK, num_warps=WARPS, enable_fp_fusion=False,
     )  # fmt: skip
-    return out, after, kept
+    return out, after, stored
 
 
-def launch_back(how, x, c, kept, g_out, g_after, g_x, g_c, trained):
+def launch_back(how, x, c, stored, g_out, g_after, g_x, g_c, trained):
     """Write g_x, add to g_c [CONSTANTS, B, N] if `trained`, and return the gradient of the first state."""
     lanes = g_after[0].numel()
     g_state = torch.empty_like(g_after)
     past = x.new_empty((min(STRIDE, len(x)), *g_after.shape))
     _backward[_grid(lanes)](
-        x, c, kept, past, g_out, g_after, g_x, g_state, g_c, len(x), lanes, c.shape[1],
+        x, c, stored, past, g_out, g_after, g_x, g_state, g_c, len(x), lanes, c.shape[1],
         float(how.attached), how.slope, how.scale,
         how.kind, STATES[how.kind], how.reset, how.surrogate, trained, STRIDE, BLOCK,
         num_warps=WARPS, enable_fp_fusion=False,
@@ -292,51 +304,51 @@ def launch_back(how, x, c, kept, g_out, g_after, g_x, g_c, trained):
 
 
 def forward(how, current, state, c, keep):
-    """Compute `numba.forward` on a GPU."""
+    """Compute `cpu.forward` on a GPU."""
     return launch(how, current, state, c, STRIDE if keep else 0)
 
 
-def backward(how, current, c, kept, g_out, g_state, trained):
-    """Compute `numba.backward` on a GPU."""
+def backward(how, current, c, stored, g_out, g_state, trained):
+    """Compute `cpu.backward` on a GPU."""
     if g_out is None:
         g_out = torch.zeros_like(current)
     else:
         g_out = g_out.contiguous()
     g_x = torch.empty_like(current)
     g_c = current.new_zeros(len(c), *current.shape[1:])
-    return g_x, launch_back(how, current, c, kept, g_out, g_state, g_x, g_c, trained), g_c
+    return g_x, launch_back(how, current, c, stored, g_out, g_state, g_x, g_c, trained), g_c
 
 
 def feedback(how, current, state, c, weight, last, keep):
-    """Compute `numba.feedback` on a GPU: each step is a product and a launch."""
+    """Compute `cpu.feedback` on a GPU: each step is a product and a launch."""
     total = torch.empty_like(current)
     out = torch.empty_like(current)
-    kept = []
+    stored = []
     spikes = last
     for t in range(len(current)):
         if keep and t % STRIDE == 0:
-            kept.append(state)
+            stored.append(state)
         torch.addmm(current[t], spikes, weight.t(), out=total[t])
         step, state, _ = launch(how, total[t : t + 1], state, c, 0)
         out[t] = spikes = step[0]
-    return total, out, state, torch.stack(kept) if keep else None
+    return total, out, state, torch.stack(stored) if keep else None
 
 
 class Retreat:
-    """The way back with feed-back, as `numba.Retreat`: a launch for each step."""
+    """The way back with feed-back, as `cpu.Retreat`: a launch for each step."""
 
-    def __init__(self, how, total, c, kept, trained):
+    def __init__(self, how, total, c, stored, trained):
         self.how = how
         self.total = total
         self.c = c
-        self.kept = kept
+        self.stored = stored
         self.trained = trained
         self.g_c = total.new_zeros(len(c), *total.shape[1:])
 
     def __call__(self, t, g_spikes, g_state, g_x):
         at = t % STRIDE
         if at == STRIDE - 1 or t == len(self.total) - 1:
-            _, _, self.past = launch(self.how, self.total[t - at : t + 1], self.kept[t // STRIDE], self.c, 1)
+            _, _, self.past = launch(self.how, self.total[t - at : t + 1], self.stored[t // STRIDE], self.c, 1)
         here = self.total[t : t + 1]
         before = self.past[at : at + 1]
         return launch_back(self.how, here, self.c, before, g_spikes, g_state, g_x, self.g_c, self.trained)

@@ -15,7 +15,7 @@ theta, as snnTorch does. In the backward pass ds/du is the surrogate h(u - theta
 unless `attached`.
 
 Operations are in float32 in the order written, without fused multiply-adds, so that the event-driven engine, whose
-neurons compute the same, finds the same spikes. `numba` and `triton` are the compiled forms of a CPU and a GPU.
+neurons compute the same, finds the same spikes. `cpu` and `gpu` are the compiled forms.
 """
 
 from __future__ import annotations

@@ -14,8 +14,12 @@ import triton.language as tl
 
 
 @triton.jit
-def escaped(acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
-    """Return acc [rows of b, outputs of n] plus the excess of their clipped counts, in the order of the lists."""
+def escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n):
+    """Return acc [rows of b, outputs of n] plus the excess of their clipped counts, in the order of the lists.
+
+    lists_ptr: pointers to number, channels and excess of `Escapes`.
+    """
+    number_ptr, channels_ptr, excess_ptr = lists_ptr
     number = tl.load(number_ptr + b, mask=b < rows, other=0)
     lists = b.to(tl.int64) * inputs
     for e in range(0, tl.max(number)):
@@ -78,9 +82,8 @@ def batch_kernel(
         weights = tl.load(at, mask=(channel < inputs)[:, None] & (n < outputs)[None, :], other=0)
         acc = product_tile(counts, weights, acc)
     if ESCAPES:
-        acc = escaped(
-            acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n
-        )  # fmt: skip
+        lists_ptr = (number_ptr, channels_ptr, excess_ptr)
+        acc = escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, step_k, step_n)
     line = b.to(tl.int64) * outputs
     tl.store(out_ptr + line[:, None] + n[None, :], acc, mask=(b < rows)[:, None] & (n < outputs)[None, :])
 

@@ -1,12 +1,12 @@
 """`spike_accumulate` for a GPU, one kernel for each regime; none needs an index list or an atomic addition.
 
 - `decode`: one token. Encodes it on the way and loads only rows of weights [K, N] that a spike selects: the others are
-  masked, so that their bytes are never requested. K is split among programs; `finish_triton` sums their parts in a
+  masked, so that their bytes are never requested. K is split among programs; `finish_gpu` sums their parts in a
   fixed order.
 - `few`: at most 16 tokens as int8 counts, rows masked where no token selects them, summed by matrix instructions.
-- `batch` (`batch_triton`): more tokens, as counts or as bit planes, as a dense product of counts.
+- `batch` (`batch_gpu`): more tokens, as counts or as bit planes, as a dense product of counts.
 
-`finish_triton` sums and scales. The excess of counts over int8 is added from the escapes. The number of splits of the
+`finish_gpu` sums and scales. The excess of counts over int8 is added from the escapes. The number of splits of the
 channels depends on the shape alone, not on the GPU.
 """
 
@@ -95,9 +95,8 @@ def few_kernel(
         acc = product_tile(counts, weights, acc)
     if ESCAPES:  # noqa: SIM102 - one is decided when compiling, the other when running
         if split == 0:
-            acc = escaped(
-                acc, number_ptr, channels_ptr, excess_ptr, weights_ptr, b, n, rows, inputs, outputs, outputs, 1
-            )  # fmt: skip
+            lists_ptr = (number_ptr, channels_ptr, excess_ptr)
+            acc = escaped(acc, lists_ptr, weights_ptr, b, n, rows, inputs, outputs, outputs, 1)
     line = (split * rows + b).to(tl.int64) * outputs
     tl.store(out_ptr + line[:, None] + n[None, :], acc, mask=(b < rows)[:, None] & (n < outputs)[None, :])
 

@@ -1,6 +1,6 @@
 """Spike-accumulate of numpy arrays, and of torch tensors on the device they are on.
 
-On a GPU (`triton`) each regime has its layout of weights: [K, N] for the masked product of a few tokens, [N, K]
+On a GPU (`gpu`) each regime has its layout of weights: [K, N] for the masked product of a few tokens, [N, K]
 int8 for the count product of a batch.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
@@ -19,6 +21,18 @@ _NO_LEVELS = np.empty(0, np.int8)
 ZERO = np.float32(0.0)
 HALF = np.float32(0.5)
 ONE = np.float32(1.0)
+
+
+class Rule(NamedTuple):
+    """A `Rounding` as the loops below take it, from `rule_of`: float32 numbers, and arrays that may be empty."""
+
+    kind: int
+    shrink: np.float32
+    max_count: np.float32
+    factor: np.float32
+    edges: np.ndarray
+    levels: np.ndarray
+    table: np.ndarray
 
 
 def encode(x, k, thresholds, limit, rounding, threads):
@@ -39,7 +53,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
 
     def part(a, b):
         own = used if given else used[a:b]
-        _encode(x[a:b], spec.share(inputs, k), given, own, *rule, np.float32(limit), counts[a:b], number[a:b])
+        _encode(x[a:b], spec.share(inputs, k), given, own, rule, np.float32(limit), counts[a:b], number[a:b])
 
     spread(part, bounds, threads, ENTRIES_PER_THREAD)
     if (number < 0).any():
@@ -47,20 +61,23 @@ def encode(x, k, thresholds, limit, rounding, threads):
     room = int(number.max(initial=0))
     escapes = Escapes(number, np.empty((rows, room), np.int32), np.empty((rows, room), np.int32))
     if room:
-        _escape(x, given, used, *rule, np.float32(limit), *escapes)
+        _escape(x, given, used, rule, np.float32(limit), escapes)
     return Counts(counts, used, escapes)
 
 
 def rule_of(rounding):
-    """Return a `Rounding` of numpy arrays as arguments of the loops below."""
+    """Return a `Rounding` of numpy arrays as a `Rule`."""
     kind, shrink, max_count, factor, edges, levels, table = rounding
-    edges, levels = (_NO_EDGES, _NO_LEVELS) if edges is None else (edges, levels)
-    table = _NO_LEVELS if table is None else table
+    if edges is None:
+        edges = _NO_EDGES
+        levels = _NO_LEVELS
+    if table is None:
+        table = _NO_LEVELS
     if rounding == spec.NEAREST:
         kind = _NEAREST
     elif kind == spec.SEARCH and table.size:
         kind = LOOKUP
-    return kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table
+    return Rule(kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table)
 
 
 @intrinsic
@@ -96,12 +113,12 @@ def _threshold(row, share, most):
 
 
 @njit(inline="always")
-def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
-    """Return a count as float32, by any `Rounding`."""
+def _count(x, threshold, kind, rule):
+    """Return a count as float32; `kind` is that of the rule, known when a loop over it is compiled."""
     quotient = min(max(x / threshold, -spec.MAX_COUNT), spec.MAX_COUNT)
     if kind == _NEAREST:
         return (quotient + spec.MAGIC) - spec.MAGIC
-    size = max(abs(quotient) - shrink, ZERO)
+    size = max(abs(quotient) - rule.shrink, ZERO)
     signed = np.copysign(size, quotient)
     if kind == spec.EVEN:
         whole = (signed + spec.MAGIC) - spec.MAGIC
@@ -111,23 +128,23 @@ def _count(x, threshold, kind, shrink, max_count, edges, levels, table):
         if kind == spec.AWAY:
             whole = np.floor(size + HALF)
         elif kind == LOOKUP:
-            whole = np.float32(table[np.int32(min(size * np.float32(spec.FINE), np.float32(table.size - 1)))])
+            whole = np.float32(rule.table[np.int32(min(size * np.float32(spec.FINE), np.float32(rule.table.size - 1)))])
         else:
             at = 0
-            while at < spec.MAX_LEVELS - 1 and size >= edges[at]:
+            while at < spec.MAX_LEVELS - 1 and size >= rule.edges[at]:
                 at += 1
-            whole = np.float32(levels[at])
+            whole = np.float32(rule.levels[at])
         whole = np.copysign(whole, quotient)
-    return min(max(whole, -max_count), max_count)
+    return min(max(whole, -rule.max_count), rule.max_count)
 
 
 @njit(inline="always")
-def _count_row(row, out, thresholds, own, given, limit, kind, shrink, max_count, edges, levels, table):
+def _count_row(row, out, given, thresholds, own, limit, kind, rule):
     """Fill the counts of a row; return the number of clipped ones."""
     clipped = 0
     for j in range(row.size):
         threshold = thresholds[j] if given else own
-        whole = _count(row[j], threshold, kind, shrink, max_count, edges, levels, table)
+        whole = _count(row[j], threshold, kind, rule)
         clipped += abs(whole) > limit
         out[j] = np.int8(min(max(whole, -limit), limit))
     return clipped
@@ -145,7 +162,7 @@ def _level_of(row, share, given):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def flag_row(row, flags, share, given, thresholds, shrink, factor, table, first):
+def flag_row(row, flags, share, given, thresholds, rule, first):
     """Flag the channels [K] uint8 whose count is not 0, for a rounding by table; return the token's own threshold.
 
     Args:
@@ -154,69 +171,69 @@ def flag_row(row, flags, share, given, thresholds, shrink, factor, table, first)
     Returns: the threshold, see `_level_of`; without flags if it is NaN.
     """
     level = _level_of(row, share, given)
-    own = level * factor
+    own = level * rule.factor
     least = np.float32(first)
     if given:
         for j in range(row.size):
-            flags[j] = max(abs(row[j] / thresholds[j]) - shrink, ZERO) * np.float32(spec.FINE) >= least
+            flags[j] = max(abs(row[j] / thresholds[j]) - rule.shrink, ZERO) * np.float32(spec.FINE) >= least
     else:
         for j in range(row.size):
-            flags[j] = max(abs(row[j] / own) - shrink, ZERO) * np.float32(spec.FINE) >= least
+            flags[j] = max(abs(row[j] / own) - rule.shrink, ZERO) * np.float32(spec.FINE) >= least
     return level
 
 
 @njit(inline="always")
-def count_by_table(x, threshold, shrink, max_count, table):
+def count_by_table(x, threshold, rule):
     """Return the count of a channel, for a rounding by table."""
-    return _count(x, threshold, LOOKUP, shrink, max_count, _NO_EDGES, _NO_LEVELS, table)
+    return _count(x, threshold, LOOKUP, rule)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def encode_row(row, out, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit):
+def encode_row(row, out, share, given, thresholds, rule, limit):
     """Fill the counts of a row; return the number of clipped ones, -1 if x is not finite, and its own threshold.
 
     Args:
         share: K k, see `share`.
         given, thresholds: whether the channels have thresholds, and these [K].
-        kind, shrink, max_count, factor, edges, levels, table: a rounding, from `rule_of`.
+        rule: `Rule` of a rounding.
     """
     level = _level_of(row, share, given)
     if np.isnan(level):
         return -1, ONE
-    own = ONE if given else level * factor
+    own = ONE if given else level * rule.factor
+    kind = rule.kind
     # A loop for each kind: with the kind known, a loop is compiled to vector instructions.
     if kind == _NEAREST:
-        n = _count_row(row, out, thresholds, own, given, limit, _NEAREST, shrink, max_count, edges, levels, table)
+        n = _count_row(row, out, given, thresholds, own, limit, _NEAREST, rule)
     elif kind == spec.EVEN:
-        n = _count_row(row, out, thresholds, own, given, limit, spec.EVEN, shrink, max_count, edges, levels, table)
+        n = _count_row(row, out, given, thresholds, own, limit, spec.EVEN, rule)
     elif kind == spec.AWAY:
-        n = _count_row(row, out, thresholds, own, given, limit, spec.AWAY, shrink, max_count, edges, levels, table)
+        n = _count_row(row, out, given, thresholds, own, limit, spec.AWAY, rule)
     elif kind == spec.UP:
-        n = _count_row(row, out, thresholds, own, given, limit, spec.UP, shrink, max_count, edges, levels, table)
+        n = _count_row(row, out, given, thresholds, own, limit, spec.UP, rule)
     elif kind == LOOKUP:
-        n = _count_row(row, out, thresholds, own, given, limit, LOOKUP, shrink, max_count, edges, levels, table)
+        n = _count_row(row, out, given, thresholds, own, limit, LOOKUP, rule)
     else:
-        n = _count_row(row, out, thresholds, own, given, limit, spec.SEARCH, shrink, max_count, edges, levels, table)
+        n = _count_row(row, out, given, thresholds, own, limit, spec.SEARCH, rule)
     return n, level
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _encode(x, share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit, counts, number):
+def _encode(x, share, given, thresholds, rule, limit, counts, number):
     """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
     for i in range(x.shape[0]):
-        number[i], level = encode_row(
-            x[i], counts[i], share, given, thresholds, kind, shrink, max_count, factor, edges, levels, table, limit
-        )
+        number[i], level = encode_row(x[i], counts[i], share, given, thresholds, rule, limit)
         if not given:
             thresholds[i] = level
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def escape_row(x, given, thresholds, own, kind, shrink, top, edges, levels, table, limit, channels, excess):
+def escape_row(x, given, thresholds, own, rule, limit, channels, excess):
     """Fill the channels of a row whose counts were clipped, and their excess; `own` is the threshold times factor."""
     at = 0
     for j in range(x.size):
-        whole = _count(x[j], thresholds[j] if given else own, kind, shrink, top, edges, levels, table)
+        threshold = thresholds[j] if given else own
+        whole = _count(x[j], threshold, rule.kind, rule)
         if abs(whole) > limit:
             channels[at] = j
             excess[at] = np.int32(whole - min(max(whole, -limit), limit))
@@ -224,10 +241,9 @@ def escape_row(x, given, thresholds, own, kind, shrink, top, edges, levels, tabl
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _escape(x, given, thresholds, kind, shrink, top, factor, edges, levels, table, limit, number, channels, excess):
+def _escape(x, given, thresholds, rule, limit, escapes):
+    """Fill the channels and the excess of `escapes` for the rows whose number is not 0."""
     for i in range(x.shape[0]):
-        if number[i] > 0:
-            own = ONE if given else thresholds[i] * factor
-            escape_row(
-                x[i], given, thresholds, own, kind, shrink, top, edges, levels, table, limit, channels[i], excess[i]
-            )
+        if escapes.number[i] > 0:
+            own = ONE if given else thresholds[i] * rule.factor
+            escape_row(x[i], given, thresholds, own, rule, limit, escapes.channels[i], escapes.excess[i])

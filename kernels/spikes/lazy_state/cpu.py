@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from .reference import EMPTY
+
+
+class Tokens(NamedTuple):
+    """Inputs of T tokens, contiguous and of the state's type; an array that is absent has no tokens.
+
+    Attributes:
+        q, k: [T, H, K], mostly zeros.
+        v: [T, H, V].
+        g: [T or 0, H, K] log decays.
+        beta: [T or 0, H] of the delta rule.
+        a, b: [T or 0, H, K] S^T a is written along b.
+    """
+
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    g: np.ndarray
+    beta: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
 
 
 # A product and a sum in one rounding where the processor has that.
@@ -61,8 +82,9 @@ def _write(rows, owed, k, u):
 
 
 @njit(cache=True, nogil=True)
-def scan(rows, owed, q, k, v, g, beta, a, b, scale, first, last, out):
+def scan(rows, owed, tokens, scale, first, last, out):
     """Run the tokens through heads `first` to `last`, one head after the other, so that its state stays in cache."""
+    q, k, v, g, beta, a, b = tokens
     one = rows.dtype.type(1)
     u = np.empty(v.shape[2], rows.dtype)
     removed = np.empty(v.shape[2], rows.dtype)

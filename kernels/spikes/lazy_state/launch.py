@@ -41,16 +41,17 @@ def lazy_scan(state, q, k, v, log_decay=None, beta=None, scale=1.0, threads=1, t
         return _torch(state, q, k, v, log_decay, beta, scale, threads, turn)
     dtype = state.rows.dtype
     q, k, v = (np.ascontiguousarray(a, dtype) for a in (q, k, v))
-    g = _wide(log_decay, q.shape, dtype)
+    none = np.empty((0, heads, keys), dtype)
+    a, b = (none, none) if turn is None else (np.ascontiguousarray(x, dtype) for x in turn)
     if beta is None:
-        b = np.empty((0, heads), dtype)
+        strengths = np.empty((0, heads), dtype)
     else:
-        b = np.ascontiguousarray(beta, dtype)
-    pair = [np.ascontiguousarray(x, dtype) for x in turn or (np.empty((0, heads, keys)),) * 2]
+        strengths = np.ascontiguousarray(beta, dtype)
+    tokens = cpu.Tokens(q, k, v, _wide(log_decay, q.shape, dtype), strengths, a, b)
     out = np.empty_like(v)
 
     def part(first, last):
-        cpu.scan(*state, q, k, v, g, b, *pair, dtype.type(scale), first, last, out)
+        cpu.scan(*state, tokens, dtype.type(scale), first, last, out)
 
     spread(part, np.arange(heads + 1) * (len(q) * keys * width), threads, ENTRIES_PER_THREAD)
     return out
