@@ -84,14 +84,14 @@ def read_configuration(folder: Path) -> Configuration:
     Raises:
         NeurosimFormatError: one of them is damaged.
     """
-    config, special, more = (_read_object(folder / name) for name in (CONFIG, SPECIAL_MAP, ADDED))
+    config, special, more = (read_object(folder / name) for name in (CONFIG, SPECIAL_MAP, ADDED))
     added = {text: AddedToken(text, token) for text, token in more.items() if text and _is_id(token)}
     decoder = config.get("added_tokens_decoder")
     for token, entry in decoder.items() if isinstance(decoder, dict) else ():
-        text = _text_of(entry)
+        text = text_of(entry)
         if text and str(token).isdecimal():
             added[text] = AddedToken(text, int(token), entry.get("lstrip") is True, entry.get("rstrip") is True)
-    bos = _text_of(config.get("bos_token")) or _text_of(special.get("bos_token"))
+    bos = text_of(config.get("bos_token")) or text_of(special.get("bos_token"))
     add_bos = config.get("add_bos_token")
     if not isinstance(add_bos, bool):
         name = str(config.get("tokenizer_class")).removesuffix("Fast")
@@ -99,7 +99,7 @@ def read_configuration(folder: Path) -> Configuration:
     return Configuration(added, bos, add_bos)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Return the entries of a JSON file, none where there is no such file."""
     if not path.is_file():
         return {}
@@ -112,7 +112,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     return entries
 
 
-def _text_of(entry: object) -> str | None:
+def text_of(entry: object) -> str | None:
     """Return the written form of a token: a string, or the `content` of an object."""
     if isinstance(entry, dict):
         text = entry.get("content")

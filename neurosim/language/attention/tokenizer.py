@@ -26,7 +26,9 @@ BYTES = 256
 JSON = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 WORLD = "rwkv_vocab_v20230424.txt"
-FILES = (JSON, SENTENCEPIECE, WORLD, CONFIG, SPECIAL_MAP, ADDED)
+CHAT = "chat_template.jinja"
+GENERATION = "generation_config.json"
+FILES = (JSON, SENTENCEPIECE, WORLD, CONFIG, SPECIAL_MAP, ADDED, CHAT, GENERATION)
 
 
 class Tokenizer(ABC):

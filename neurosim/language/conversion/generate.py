@@ -23,6 +23,7 @@ class Sampling:
         temperature: 0 takes the likeliest token.
         top: number of likeliest tokens to draw from; 0 for all.
         seed: key of the draws; each is a function of seed and position alone.
+        top_p: probability of the likeliest tokens to draw from; 1 for all.
 
     Raises:
         NeurosimInputError: a value breaks its rule.
@@ -32,9 +33,10 @@ class Sampling:
     temperature: float = 0.8
     top: int = 0
     seed: int = 0
+    top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"tokens temperature top": ">= 0"})
+        check_fields(self, {"tokens temperature top": ">= 0", "top_p": "> 0 and <= 1"})
         require(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
 
 
@@ -104,7 +106,13 @@ def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:
         values = values.masked_fill(values < values.topk(sampling.top).values[-1], -math.inf)
     # A key for each position: earlier draws, and the way the text is cut, change nothing.
     generator = torch.Generator().manual_seed((sampling.seed * 0x9E3779B97F4A7C15 + position) % 2**63)
-    return int(torch.multinomial(values.double().softmax(-1), 1, generator=generator))
+    shares = values.double().softmax(-1)
+    if sampling.top_p < 1:
+        ordered, places = shares.sort(descending=True)
+        # Those before the sum reaches top_p, and the one that reaches it.
+        outside = ordered.cumsum(-1) - ordered >= sampling.top_p
+        shares[places[outside]] = 0
+    return int(torch.multinomial(shares, 1, generator=generator))
 
 
 def state_bytes(state: list[dict[str, Tensor]]) -> int:

@@ -112,10 +112,20 @@ def curve(options: CommandOptions, model: Path) -> Curve:
 @click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Tokens to write.")
 @click.option("--temperature", type=float, default=0.8, show_default=True, metavar="T", help="0: the likeliest.")
 @click.option("--top", type=int, default=0, metavar="N", help="Draw among the N likeliest; 0: all.")
+@click.option(
+    "--top-p", type=float, default=1.0, metavar="P", help="Draw among the likeliest of probability P; 1: all."
+)
 @click.option("--execute/--simulate", default=None, help="Add rows of weights for spikes (default), or work on floats.")
 @common(CPU_OR_CUDA, without=("config", "sets"))
 def generate(
-    options: CommandOptions, model: Path, prompt: str, tokens: int, temperature: float, top: int, execute: bool | None
+    options: CommandOptions,
+    model: Path,
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    top: int,
+    top_p: float,
+    execute: bool | None,
 ) -> CommandResult:
     """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
 
@@ -132,7 +142,7 @@ def generate(
     from ....language.conversion.generate import Sampling
     from .text import write_text
 
-    sampling = Sampling(tokens, temperature, top, options.seed or 0)
+    sampling = Sampling(tokens, temperature, top, options.seed or 0, top_p)
     result = write_text(model, prompt.encode(), sampling, options, execute=execute)
     for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
         options.say(line)
