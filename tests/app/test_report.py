@@ -202,7 +202,7 @@ def test_provenance_is_complete(run: Path) -> None:
     [
         ("spikes.h5", "The run folder has no spikes.h5: no recording was kept for this page."),
         ("config.toml", "The run folder has no config.toml."),
-        ("manifest.json", "The run folder has no manifest.json: where this came from is not known."),
+        ("manifest.json", "The run folder has no manifest.json: the origin of these results is not known."),
         ("metrics.json", "The run recorded no measures."),
     ],
 )

@@ -1,7 +1,8 @@
 """One self-contained page from a template. It needs no script, font or network, and its own policy forbids all three.
 
 A template extends `base.html` and fills its blocks; `ui.html` has tables, tiles and figures, `sections.html` the
-sections that pages share. Every value is escaped; the filters are the functions of `numbers`.
+sections that pages share. Every value is escaped. Templates compute nothing: they lay out text and pictures that
+`sections` and the pages of kinds have made.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ from pathlib import Path
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, UndefinedError
 
-from . import numbers, sections
-
 TEMPLATES = Path(__file__).with_name("templates")
 CONFIG = "config.toml"
-FILTERS = ("plain", "fixed", "percent", "signed", "against", "si", "span", "times", "seconds", "date")
 
 
 def render(template: Path, run: Path, manifest: Mapping[str, object], **values: object) -> str:
@@ -39,7 +37,7 @@ def render(template: Path, run: Path, manifest: Mapping[str, object], **values: 
 
 
 class _Environment(Environment):
-    """Return an environment in which a missing field of a record is an error, and a missing key of a table is blank."""
+    """An environment in which a missing field of a record is an error, and a missing key of a table is blank."""
 
     def getattr(self, obj: object, attribute: str) -> object:
         if is_dataclass(obj) and not hasattr(obj, attribute):
@@ -57,8 +55,6 @@ def _environment(folder: Path) -> Environment:
         undefined=ChainableUndefined,
         extensions=["jinja2.ext.do"],
     )
-    environment.filters.update({name: getattr(numbers, name) for name in FILTERS}, sentence=sentence)
-    environment.globals.update(sections.FUNCTIONS)
     return environment
 
 

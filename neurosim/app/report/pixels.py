@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,13 +24,28 @@ MIN_ROWS = 60  # of a raster with dots of more than one row
 Pixels = NDArray[np.uint8]
 
 
-def plane(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Return (polarities, height, width) of an event camera's shape, or None if the sensor is not a camera."""
+class Plane(NamedTuple):
+    """The pixels of an event camera."""
+
+    polarities: int
+    height: int
+    width: int
+
+
+def plane(shape: tuple[int, ...]) -> Plane | None:
+    """Return the pixels of an event camera's shape, or None if the sensor is not a camera."""
     if len(shape) == 2:
-        return (1, *shape)
+        return Plane(1, *shape)
     if len(shape) == 3 and shape[0] in (1, 2):
-        return shape
+        return Plane(*shape)
     return None
+
+
+def polarity_legend(camera: Plane | None) -> list[tuple[str, str]]:
+    """Return (CSS colour, meaning) of ON and OFF, none for a sensor without polarities."""
+    if camera is None or camera.polarities != 2:
+        return []
+    return [("var(--on)", "ON: brighter"), ("var(--off)", "OFF: darker")]
 
 
 def frame(spikes: Spikes, row_0: str = "top") -> Pixels:
@@ -39,7 +56,7 @@ def frame(spikes: Spikes, row_0: str = "top") -> Pixels:
     Args:
         row_0: where the picture has row 0 of the sensor, "top" or "bottom".
     """
-    polarities, height, width = plane(spikes.shape) or (1, 1, spikes.size)
+    polarities, height, width = plane(spikes.shape) or Plane(1, 1, spikes.size)
     pixels = balance(spikes.counts().reshape(polarities, height, width).astype(np.float64))
     if row_0 == "bottom":
         return pixels[::-1]

@@ -47,9 +47,14 @@ class Played:
     remarks: tuple[str, ...] = ()
 
     @property
-    def camera(self) -> tuple[int, int, int] | None:
-        """(polarities, height, width) if the sensor is a camera."""
+    def camera(self) -> pixels.Plane | None:
+        """Pixels of the sensor, if it is a camera."""
         return pixels.plane(self.spikes.shape)
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """(CSS colour, meaning) of the pixels; empty where they have no polarity."""
+        return pixels.polarity_legend(self.camera)
 
     @property
     def rate(self) -> float | None:
@@ -67,34 +72,37 @@ class Played:
             ("Events", f"{len(spikes):,}"),
             ("Rate", f"{numbers.si(self.rate)} events/s"),
         ]
-        if self.camera and self.camera[0] == 2 and len(spikes):
+        if self.legend and len(spikes):
+            # Polarity is the first axis: the second half of the units are ON.
             on = np.count_nonzero(spikes.units >= spikes.size // 2) / len(spikes)
             facts.append(("ON", str(numbers.percent(on))))
         silent = np.count_nonzero(spikes.counts() == 0)
         return [*facts, ("Silent units", f"{silent:,} of {spikes.size:,}")]
 
-    def film(self, number: int) -> Figure | None:
-        """Return the recording played, and its caption; None where it is of no camera, or lasts no time."""
-        if self.camera is None or not self.spikes.duration:
-            return None
+    def figures(self, number: int) -> list[Figure]:
+        """Return pictures with captions: a film and events by pixel, or events by channel over time, and their rate.
+
+        Args:
+            number: of the recording on its page.
+        """
+        lasts = self.spikes.duration > 0
+        if self.camera is None:
+            return [self._channels(), self._rate("var(--spike)")] if lasts else []
+        if not lasts:
+            return [self._map()]
+        return [self._film(number), self._map(), self._rate("var(--on)")]
+
+    def _film(self, number: int) -> Figure:
         played = film(self.spikes)
         return played.markup(f"film-{number}", f"{self.name}: events over time"), played.caption
 
-    def figures(self) -> list[Figure]:
-        """Return pictures with captions: events by pixel, or by channel over time, and their rate."""
+    def _channels(self) -> Figure:
         spikes = self.spikes
-        figures: list[Figure] = [self._map()] if self.camera else []
-        if not spikes.duration:
-            return figures
-        if self.camera is None:
-            bands = pixels.channels(spikes, CHANNEL_ROWS, CHANNEL_COLUMNS)
-            panel = charts.Panel("events", bands, 2 * CHANNEL_ROWS, f"{len(spikes):,} events of {spikes.size:,} units")
-            words = f"{self.name}: events of each band of units over time"
-            figures.append(
-                (charts.strips([panel], spikes.duration, words), "Events of each band of units, unit 0 at the foot.")
-            )
-        colour = "var(--on)" if self.camera else "var(--spike)"
-        return [*figures, self._rate(colour)]
+        bands = pixels.channels(spikes, CHANNEL_ROWS, CHANNEL_COLUMNS)
+        panel = charts.Panel("events", bands, 2 * CHANNEL_ROWS, f"{len(spikes):,} events of {spikes.size:,} units")
+        words = f"{self.name}: events of each band of units over time"
+        picture = charts.strips([panel], spikes.duration, words)
+        return picture, "Events of each band of units, unit 0 at the foot."
 
     def _rate(self, colour: str) -> Figure:
         spikes = self.spikes

@@ -29,6 +29,13 @@ CHANNEL_ROWS = 70
 BIN = 5e-3  # seconds of a rate's time course
 MAX_INTERVAL = 0.1  # seconds between two spikes of a neuron, as drawn
 Figure = tuple[Markup, str]
+CAMERA_LEAD = (
+    "Events of the sensor in each third of a recording (one saccade each in N-MNIST and the embedded digits), the "
+    "events as they went into the {who}, and the spikes of its neurons on the same clock."
+)
+CHANNEL_LEAD = (
+    "Number of events of each band of channels, and the spikes of the neurons of the {who}, on the same clock."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +78,29 @@ class Example:
     row_0: str = "top"
 
     @property
-    def camera(self) -> tuple[int, int, int] | None:
-        """(polarities, height, width) if the sensor is a camera."""
+    def camera(self) -> pixels.Plane | None:
+        """Pixels of the sensor, if it is a camera."""
         return pixels.plane(self.events.shape)
 
+    @property
+    def aspect(self) -> str:
+        """Width over height of an event frame, as CSS reads it."""
+        if self.camera is None:
+            return "1"
+        return f"{self.camera.width / self.camera.height:.3f}"
+
+    @property
+    def verdict(self) -> str:
+        """CSS class of the answer."""
+        return "right" if self.right else "wrong"
+
+    @property
+    def mark(self) -> str:
+        """Sign behind the answer."""
+        return "\N{CHECK MARK}" if self.right else "\N{BALLOT X}"
+
     def frames(self) -> list[tuple[str, str]]:
-        """Return (picture as data URI, caption) of each third."""
+        """Return (picture as data URI, caption) of each third of the recording."""
         span = self.events.duration / FRAMES
         images = []
         for k in range(FRAMES):
@@ -122,6 +146,34 @@ def read_examples(
     except NeurosimError as error:
         return [], f"The recordings stored for this page cannot be shown: {error}"
     return [replace(each, row_0=row_0) for each in examples], ""
+
+
+@dataclass(frozen=True)
+class ShownExamples:
+    """The section of a page with recordings.
+
+    Attributes:
+        examples: the recordings, all of one sensor.
+        lead: first paragraph of the section.
+        legend: (CSS colour, meaning) of the pixels.
+        why: why there are no examples.
+    """
+
+    examples: Sequence[Example]
+    lead: str = ""
+    legend: Sequence[tuple[str, str]] = ()
+    why: str = ""
+
+
+def shown_examples(examples: Sequence[Example], why: str) -> ShownExamples:
+    """Return the section of the recordings of `read_examples`."""
+    if not examples:
+        return ShownExamples(examples, why=why)
+    camera = examples[0].camera
+    who = examples[0].who
+    legend = [*pixels.polarity_legend(camera), ("var(--spike)", f"a spike of a {who} neuron")]
+    words = CAMERA_LEAD if camera else CHANNEL_LEAD
+    return ShownExamples(examples, words.format(who=who), legend)
 
 
 def _example(path: Path, k: int, entry: ShownRecording, classes: Sequence[str], who: str) -> Example:

@@ -1,6 +1,6 @@
 """Data of the sections that pages share: confusion, measures, energy, provenance. `sections.html` lays them out.
 
-Values that a run's results do not have are shown as absent.
+All cells are text; a section that the results of a run do not have is None, and shown as absent.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from ...base.measure.estimates import MEANINGS, PUBLISHED, EnergyEstimates, EnergyRange
-from ...base.measure.measures import DEFINITIONS, Measures
+from ...base.measure.estimates import MEANINGS, PUBLISHED, EnergyEstimates, EnergyRange, LayerMemory, PublishedEstimate
+from ...base.measure.measures import DEFINITIONS, Definition, Measures
 from . import charts, numbers
-from .numbers import number
+from .confusion import Confusion, confusion_table
+from .provenance import provenance_facts
 
 # Names of the four estimates in tables, and their colours in charts.
 ESTIMATES = {
@@ -30,6 +31,8 @@ ITEMS = {
     "state": "Moving state",
     "events": "Moving events",
 }
+MEMORIES = "Where data is taken to lie: a memory as large as what it stores, off chip above the largest SRAM."
+UNRECORDED = "not recorded"
 LAYER_COLUMNS = {
     "inputs": "Inputs",
     "outputs": "Units",
@@ -40,66 +43,205 @@ LAYER_COLUMNS = {
     "dense_operations": "Dense operations",
     "membrane_updates": "Membrane updates",
 }
-HOT = 0.55  # share of a class from which a confusion cell is dark enough for white figures
-MAX_MISTAKES = 8
 
 
-class ConfusionCell(NamedTuple):
-    samples: int
-    share: float
-    kind: str
+class Grid(NamedTuple):
+    """A table of a page: its caption, the heads of its columns, and rows of text, the name of each first."""
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-class ConfusionRow(NamedTuple):
-    name: str
-    cells: list[ConfusionCell]
-    recall: float | None
+class MeasureRow(NamedTuple):
+    """A measure, its value with unit, and why it is blank; "" where it is known."""
+
+    title: str
+    value: str
+    unit: str
+    meaning: str
+    source: str
+    reason: str
 
 
-class Confusion(NamedTuple):
-    """Rows of true classes; the number of mistakes, and the most frequent ones as (count, true class, answer)."""
+class MeasuresSection(NamedTuple):
+    """The measures of a run, and the counts of its layers; None without layers."""
 
-    classes: Sequence[str]
-    rows: list[ConfusionRow]
-    wrong: int
-    mistakes: list[tuple[int, str, str]]
+    rows: list[MeasureRow]
+    layers: Grid | None
 
 
-def confusion_table(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Confusion | None:
-    """Return the table of a confusion matrix [true][answer]; None if it is not square or not of these classes."""
-    if not counts or len(classes) != len(counts) or any(len(row) != len(counts) for row in counts):
+class EstimateRow(NamedTuple):
+    """An energy estimate, what it holds, and why it is blank; "" where it is known."""
+
+    title: str
+    value: str
+    meaning: str
+    reason: str
+
+
+class ChipRow(NamedTuple):
+    """The estimate from a chip's published figure, per event and per sample."""
+
+    title: str
+    per_event: str
+    per_sample: str
+    node: str
+    scope: str
+    source: str
+    reason: str
+
+
+class EnergySection(NamedTuple):
+    """Energy estimates: figures, a table of them with its caption, the memory of each layer, published chips."""
+
+    figures: list[tuple[Markup, str]]
+    caption: str
+    estimates: list[EstimateRow]
+    memories: Grid | None
+    chips_caption: str
+    chips: list[ChipRow]
+
+
+class SharedSections(NamedTuple):
+    """The sections that pages of several kinds of runs have; None or empty where the results lack one."""
+
+    confusion: Confusion | None
+    measures: MeasuresSection | None
+    energy: EnergySection | None
+    baselines: Grid | None
+    provenance: list[tuple[str, object]]
+
+
+def shared_sections(result: object, manifest: Mapping[str, object]) -> SharedSections:
+    """Return the sections of a run from the fields of its result that have the usual names."""
+    counts = getattr(result, "confusion", ())
+    classes = getattr(result, "classes", ())
+    return SharedSections(
+        confusion=confusion_table(counts, classes),
+        measures=measures_section(getattr(result, "measures", None)),
+        energy=energy_section(getattr(result, "energy", None)),
+        baselines=_baselines(getattr(result, "accuracy", None), getattr(result, "baselines", None)),
+        provenance=provenance_facts(manifest, getattr(result, "spike_digest", None)),
+    )
+
+
+def measures_section(measures: Measures | None) -> MeasuresSection | None:
+    """Return the rows of measures and of layers."""
+    if measures is None:
         return None
-    rows = [_confusion_row(k, name, counts[k]) for k, name in enumerate(classes)]
-    wrong = [
-        (count, classes[k], classes[j])
-        for k, row in enumerate(counts)
-        for j, count in enumerate(row)
-        if count and j != k
+    rows = [_measure(measures, name, definition) for name, definition in DEFINITIONS.items()]
+    if not measures.layers:
+        return MeasuresSection(rows, None)
+    layers = [
+        (layer.name, *(numbers.plain(getattr(layer, name)) for name in LAYER_COLUMNS)) for layer in measures.layers
     ]
-    most_frequent = sorted(wrong, key=lambda mistake: -mistake[0])[:MAX_MISTAKES]
-    return Confusion(classes, rows, sum(mistake[0] for mistake in wrong), most_frequent)
+    heads = ("Layer", *LAYER_COLUMNS.values())
+    return MeasuresSection(rows, Grid("Counts of each layer, over all samples", heads, layers))
 
 
-def _confusion_row(k: int, name: str, counts: Sequence[int]) -> ConfusionRow:
-    total = sum(counts)
-    cells = []
-    for j, count in enumerate(counts):
-        share = count / total if total else 0.0
-        if not count:
-            kind = "zero"
-        elif share > HOT:
-            kind = "hot"
-        else:
-            kind = ""
-        if count and j != k:
-            kind = f"{kind} miss".strip()
-        cells.append(ConfusionCell(count, share, kind))
-    return ConfusionRow(name, cells, counts[k] / total if total else None)
+def _measure(measures: Measures, name: str, definition: Definition) -> MeasureRow:
+    value = measures[name]
+    if name.endswith("sparsity"):
+        text = numbers.percent(value, 2)
+    else:
+        text = numbers.plain(value)
+    reason = "" if value is not None else measures.reasons.get(name, UNRECORDED)
+    return MeasureRow(definition.title, text, definition.unit, definition.meaning, definition.source, reason)
 
 
-def layer_rows(measures: Measures) -> list[tuple[str, list[object]]]:
-    """Return the name of each layer and its counts, in the order of `LAYER_COLUMNS`."""
-    return [(layer.name, [getattr(layer, name) for name in LAYER_COLUMNS]) for layer in measures.layers]
+def energy_section(energy: EnergyEstimates | None) -> EnergySection | None:
+    """Return the figures and tables of energy estimates."""
+    if energy is None:
+        return None
+    estimates = []
+    for name, (title, _) in ESTIMATES.items():
+        value = getattr(energy, name)
+        reason = "" if value else energy.reasons.get(name, UNRECORDED)
+        estimates.append(EstimateRow(title, numbers.span(value, "J"), MEANINGS[name], reason))
+    memories = None
+    if energy.memories:
+        rows = [_memory(memory) for memory in energy.memories]
+        memories = Grid(MEMORIES, ("Layer", "Weights", "State", "Dense weights"), rows)
+    return EnergySection(
+        figures=_energy_figures(energy),
+        caption=_energy_caption(energy),
+        estimates=estimates,
+        memories=memories,
+        chips_caption=f"Published chips. {PUBLISHED}",
+        chips=[_chip(chip) for chip in energy.published],
+    )
+
+
+def _memory(memory: LayerMemory) -> tuple[str, ...]:
+    return (
+        memory.layer,
+        f"{numbers.si(memory.weights_bytes, 'B')} in {memory.weights_in}",
+        f"{numbers.si(memory.state_bytes, 'B')} in {memory.state_in}",
+        f"{numbers.si(memory.dense_weights_bytes, 'B')} in {memory.dense_weights_in}",
+    )
+
+
+def _chip(chip: PublishedEstimate) -> ChipRow:
+    return ChipRow(
+        title=chip.title,
+        per_event=_picojoules(chip.pj_per_synaptic_event),
+        per_sample=numbers.span(chip.energy, "J"),
+        node=chip.node,
+        scope=chip.scope,
+        source=chip.source,
+        reason=chip.reason or "",
+    )
+
+
+def _baselines(accuracy: float | None, baselines: object) -> Grid | None:
+    """Return the accuracies of simple classifiers below the run's own."""
+    # Other kinds have records of another meaning in a field of that name.
+    if not isinstance(baselines, Mapping) or not baselines:
+        return None
+    rows = [("this run", numbers.percent(accuracy))]
+    rows += [(str(name), numbers.percent(value)) for name, value in baselines.items()]
+    return Grid("Accuracy on the test recordings", ("Classifier", "Accuracy"), rows)
+
+
+def _energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:
+    """Return (picture, caption) of the estimates, and of the parts of the estimate as run."""
+    split = estimates.items.get("as_run", {})
+    bars = _bars((title, getattr(estimates, name), colour) for name, (title, colour) in ESTIMATES.items())
+    items = _bars((title, split.get(name), "var(--accent)") for name, title in ITEMS.items())
+    picture = (
+        (bars, "Energy estimates per sample", "Estimates per sample, logarithmic axis; a bar is a range."),
+        (items, "Parts of the estimate as run", "Parts of the estimate as run, with memory."),
+    )
+    return [(charts.ranges(bars, _joules, words), caption) for bars, words, caption in picture if bars]
+
+
+def _bars(entries: Iterable[tuple[str, EnergyRange | None, str]]) -> list[charts.Bar]:
+    return [
+        charts.Bar(title, value.low, value.high, numbers.span(value, "J"), colour)
+        for title, value, colour in entries
+        if value and 0 < value.low <= value.high < math.inf
+    ]
+
+
+def _joules(value: float) -> str:
+    return numbers.si(value, "J", 1)
+
+
+def _energy_caption(estimates: EnergyEstimates) -> str:
+    """Return the profile of estimates in one line."""
+    parts = [part.rstrip(".") for part in (estimates.title, estimates.node, estimates.source, estimates.scope)]
+    return f"Profile {estimates.profile}: " + ". ".join(part for part in parts if part) + "."
+
+
+def _picojoules(energy: EnergyRange | None) -> str:
+    """Return a published energy, which is in pJ."""
+    if energy is None:
+        return numbers.DASH
+    low = numbers.plain(energy.low)
+    high = numbers.plain(energy.high)
+    interval = low if low == high else f"{low}\N{EN DASH}{high}"
+    return f"{interval}{numbers.THIN}pJ"
 
 
 def against(dense: float | None, done: float | None) -> str:
@@ -126,6 +268,7 @@ def speed(factor: float | None) -> str:
 
 
 def between(ends: tuple[float, float]) -> str:
+    """Return a 95 % interval of a share in words."""
     return f"95{numbers.THIN}% between {numbers.percent(ends[0])} and {numbers.percent(ends[1])}"
 
 
@@ -133,130 +276,3 @@ def accuracy_chart(accuracy: float, ends: tuple[float, float], chance: float | N
     """Return an accuracy with its interval, and a mark at chance."""
     words = f"Accuracy {numbers.percent(accuracy)}, {between(ends)}; chance {numbers.percent(chance)}"
     return charts.interval(accuracy, *ends, chance, words)
-
-
-def energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:
-    """Return (picture, caption) of the estimates, and of the parts of the estimate as run."""
-    split = estimates.items.get("as_run", {})
-    bars = _bars((title, getattr(estimates, name), colour) for name, (title, colour) in ESTIMATES.items())
-    items = _bars((title, split.get(name), "var(--accent)") for name, title in ITEMS.items())
-    picture = (
-        (bars, "Energy estimates per sample", "Estimates per sample, logarithmic axis; a bar is a range."),
-        (items, "Parts of the estimate as run", "Parts of the estimate as run, with memory."),
-    )
-    return [(charts.ranges(bars, _joules, words), caption) for bars, words, caption in picture if bars]
-
-
-def _bars(entries: Iterable[tuple[str, EnergyRange | None, str]]) -> list[charts.Bar]:
-    return [
-        charts.Bar(title, value.low, value.high, numbers.span(value, "J"), colour)
-        for title, value, colour in entries
-        if value and 0 < value.low <= value.high < math.inf
-    ]
-
-
-def _joules(value: float) -> str:
-    return numbers.si(value, "J", 1)
-
-
-def energy_caption(estimates: EnergyEstimates) -> str:
-    """Return the profile of estimates in one line."""
-    parts = [part.rstrip(".") for part in (estimates.title, estimates.node, estimates.source, estimates.scope)]
-    return f"Profile {estimates.profile}: " + ". ".join(part for part in parts if part) + "."
-
-
-def picojoules(energy: EnergyRange | None) -> str:
-    """Return a published energy, which is in pJ."""
-    if energy is None:
-        return numbers.DASH
-    low = numbers.plain(energy.low)
-    high = numbers.plain(energy.high)
-    interval = low if low == high else f"{low}\N{EN DASH}{high}"
-    return f"{interval}{numbers.THIN}pJ"
-
-
-def table_of(value: object) -> Mapping[str, object]:
-    """Return `value` if it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def about_run(known: Mapping[str, object]) -> list[str | None]:
-    """Return the last words of a page's lead from the manifest: seed, date, and the reason of a failure."""
-    return [
-        f"seed {known['seed']}" if "seed" in known else None,
-        numbers.date(known.get("started")),
-        f"the run failed: {known.get('reason')}" if known.get("status") == "failed" else None,
-    ]
-
-
-def provenance_facts(known: Mapping[str, object], digest: str | None = None) -> list[tuple[str, object]]:
-    """Return (name, value) of the facts in a manifest.
-
-    Args:
-        digest: digest of the spikes, for a run whose manifest does not have it.
-    """
-    command = known.get("command")
-    commit = known.get("git_commit")
-    if commit and known.get("git_changed"):
-        commit = f"{commit} (with uncommitted changes)"
-    reading = known.get("reading")
-    facts = {
-        "Command": " ".join(map(str, command)) if isinstance(command, list) else None,
-        "Started": known.get("started"),
-        "Ended": known.get("ended"),
-        "Status": known.get("status"),
-        "Seed": known.get("seed"),
-        "Spike digest": known.get("spike_digest") or digest or None,
-        "Config hash": known.get("config_hash"),
-        "Git commit": commit,
-        "Reading": "; ".join(map(str, reading)) if isinstance(reading, list) else None,
-        **{f"Data {name}": value for name, value in _flat(known.get("data") or known.get("data_hashes"))},
-        "Machine": _machine(table_of(known.get("machine"))),
-        "Plugins": ", ".join(f"{name} {value}" for name, value in _flat(known.get("plugins"))) or None,
-        "Versions": ", ".join(f"{name} {value}" for name, value in _flat(known.get("versions"))) or None,
-    }
-    return [(name, value) for name, value in facts.items() if value is not None]
-
-
-def _machine(machine: Mapping[str, object]) -> str | None:
-    """Return processor, cores, memory and system in words, as far as they are known."""
-    cores = number(machine.get("cores"))
-    memory = number(machine.get("memory_bytes"))
-    words = (
-        machine.get("processor") or machine.get("architecture"),
-        f"{cores:.0f} cores" if cores else None,
-        f"{memory / 2**30:.3g} GiB of memory" if memory else None,
-        machine.get("system"),
-    )
-    return ", ".join(str(word) for word in words if word) or None
-
-
-def _flat(value: object) -> list[tuple[str, object]]:
-    """Return (name, value) of a table, tables in it with their names before."""
-    pairs: list[tuple[str, object]] = []
-    for name, entry in table_of(value).items():
-        inner = _flat(entry)
-        pairs += [(f"{name} {deeper}", leaf) for deeper, leaf in inner] if inner else [(str(name), entry)]
-    return pairs
-
-
-# Used by templates.
-FUNCTIONS: Mapping[str, object] = {
-    "DEFINITIONS": DEFINITIONS,
-    "ESTIMATES": ESTIMATES,
-    "LAYER_COLUMNS": LAYER_COLUMNS,
-    "MEANINGS": MEANINGS,
-    "PUBLISHED": PUBLISHED,
-    **{
-        function.__name__: function
-        for function in (
-            confusion_table,
-            layer_rows,
-            energy_figures,
-            energy_caption,
-            picojoules,
-            about_run,
-            provenance_facts,
-        )
-    },
-}

@@ -11,8 +11,10 @@ from markupsafe import Markup
 from ....learning.continual.matrix import MEASURES
 from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve
-from ...report.sections import HOT
+from ...report.confusion import HOT
+from ...report.recordings import Figure
 from ...report.svg import element, label, picture, rect
+from ..frame.facts import Table
 from ..frame.folder import RunFolder
 from .measured import task_cells, unknown
 from .overview import learners_of
@@ -26,20 +28,34 @@ UNIT = (0.0, 1.02)
 def fill(folder: RunFolder, result: ContinualResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
     rows = learners_of(result)
+    titles = [measure.title for measure in MEASURES.values()]
     return {
         "rows": rows,
         "failures": [f"{each.row}, seed {each.seed}: {each.reason}" for each in result.failures],
         "shades": [(shade(level), f"{level} %") for level in (0, 25, 50, 75, 100)],
         "maps": [(row.name, _map(row)) for row in rows],
-        "charts": _charts(rows) if rows else {},
-        "measures": MEASURES,
+        "curves": _curves(rows) if rows else [],
+        "measures": list(MEASURES.values()),
         "work": [_work(row.name, work) for row in rows for work in row.work],
-        "seeds": [
-            (f"{row.name}, seed {seed}", [numbers.fixed(each.get(name)) for name in MEASURES])
-            for row in rows
-            for seed, each in zip(row.seeds, row.each, strict=False)
-        ],
+        "seeds": Table("Each seed", ("Learner and seed", *titles), _seeds(rows)),
     }
+
+
+def _curves(rows: Sequence[LearnerResult]) -> list[Figure]:
+    drawn = _charts(rows)
+    return [
+        (drawn["mean-accuracy"], "Mean over the tasks learned so far."),
+        (drawn["first-task"], "Accuracy on the first task."),
+    ]
+
+
+def _seeds(rows: Sequence[LearnerResult]) -> list[tuple[str, ...]]:
+    """Return the measures of each learner with each seed."""
+    return [
+        (f"{row.name}, seed {seed}", *(numbers.fixed(each.get(name)) for name in MEASURES))
+        for row in rows
+        for seed, each in zip(row.seeds, row.each, strict=False)
+    ]
 
 
 def _work(learner: str, work: TaskWork) -> tuple[str, list[str], str, list[str]]:

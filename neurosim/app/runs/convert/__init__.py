@@ -35,6 +35,9 @@ class ConvertKind(Kind[C, T, ConvertResult]):
         own = KINDS.get(str(folder.manifest.facts.get("command_kind")), type(self))
         return self if isinstance(self, own) else own()
 
+    def template(self, result: ConvertResult) -> str:
+        return TEMPLATES.get(result.command_kind, "page.html")
+
     def schemas(self) -> Mapping[str, Callable[[], Schema]]:
         def of_conversion() -> Schema:
             return Conversion().config.json_schema()
@@ -124,5 +127,7 @@ class LmTraining(ConvertKind["LmConfig", "TrainingText"]):
 
 
 KIND = Conversion()
+# Layouts of results other than those of a conversion, by the command.
+TEMPLATES = {"curve": "curve.html", "lm-train": "training.html"}
 # The kind of each command, by its name in the manifest.
 KINDS: Mapping[str, type[Any]] = {"convert": Conversion, "curve": Curve, "lm-train": LmTraining}

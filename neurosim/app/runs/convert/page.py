@@ -33,16 +33,14 @@ SPEED = (
 
 def fill(folder: RunFolder, result: ConvertResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    kind = result.command_kind or str(folder.manifest.facts.get("command_kind"))
+    values: Mapping[str, object] = {}
     if isinstance(result, ConversionResult):
         values = _conversion(result)
     elif isinstance(result, CurveResult):
-        values = _curve(result)
+        values = {"figures": figures_of(result.points, result.unit) if result.points else []}
     elif isinstance(result, TrainingResult):
-        values = _training(result)
-    else:
-        values = {}
-    return {"kind": kind, "words": _words(result), **values}
+        values = {"figures": _training(result)}
+    return {"words": _words(result), **values}
 
 
 def _words(result: ConvertResult) -> dict[str, str]:
@@ -95,11 +93,15 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
         Curve("silent share", x, column(layers, "silent"), PALETTE[1]),
     ]
     words = "Spikes a channel and silent share of each layer"
+    drawn = charts.curves(series, "layer, from the input", "", words, width=charts.WIDE)
+    reasons = result.baselines.reasons if result.baselines else {}
     return {
+        "finished": True,
         "dearer": dearer(result.baselines),
         "execution": _execution(result),
         "speed": _speed(result),
-        "chart": charts.curves(series, "layer, from the input", "", words, width=charts.WIDE) if layers else None,
+        "figures": [(drawn, "Layers in the order of the table.")],
+        "reasons": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
 
 
@@ -128,10 +130,6 @@ def _speed(result: ConversionResult) -> list[tuple[str, str]]:
         ("Threads", numbers.plain(speed.threads)),
         (f"State carried from {result.unit} to {result.unit}", numbers.si(speed.state_bytes, "B")),
     ]
-
-
-def _curve(result: CurveResult) -> dict[str, object]:
-    return {"figures": figures_of(result.points, result.unit) if result.points else []}
 
 
 def figures_of(points: Sequence[CurvePoint], unit: str = "byte") -> list[Figure]:
@@ -172,11 +170,14 @@ def _middle(point: CurvePoint, estimate: str) -> float | None:
     return None if found is None else (found.low + found.high) / 2
 
 
-def _training(result: TrainingResult) -> dict[str, object]:
+def _training(result: TrainingResult) -> list[Figure]:
+    """Return (picture, caption) of the losses; none where the training recorded none."""
     rows = result.history
+    if not rows:
+        return []
     series = [
         Curve("training", column(rows, "step"), column(rows, "loss"), PALETTE[0]),
         Curve("held out", column(rows, "step"), column(rows, "validation_loss"), PALETTE[1]),
     ]
     words = "Loss against updates"
-    return {"chart": charts.curves(series, "updates", "nats a byte", words, width=charts.WIDE) if rows else None}
+    return [(charts.curves(series, "updates", "nats a byte", words, width=charts.WIDE), "")]

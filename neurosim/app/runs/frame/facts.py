@@ -19,6 +19,7 @@ from .tables import OfRun, grid, table
 ENERGY = "Energy estimate"
 WIDTH = 110  # characters of a line on a terminal
 VALUE = 72  # of a fact and its note, beside its label
+MAX_TILE = 10  # characters of a figure in the large type of a tile
 MAX_WIDTH = 90  # of the columns of a table, without that of the names
 
 
@@ -47,6 +48,11 @@ class Fact:
         if isinstance(self.value, str):
             return self.value
         return self.format(self.value)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the text needs smaller type on a tile."""
+        return len(self.text) > MAX_TILE
 
     def below(self) -> Fact:
         """Return the same without a tile."""

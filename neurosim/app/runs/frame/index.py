@@ -6,11 +6,15 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 from ....base.atomic import write_text
 from ....base.errors import NeurosimError, NeurosimMissingError
+from ...report import numbers
 from ...report.page import render
 from . import registry
+from .facts import Overview
 from .folder import MANIFEST, REPORT, RunFolder, open_run, present_status
 
 PAGE = "index.html"
@@ -66,8 +70,26 @@ def write_index(folder: Path, entries: list[IndexEntry]) -> Path:
     from .... import __version__
 
     manifest = {"versions": {"neurosim": __version__}}
-    write_text(folder / PAGE, render(TEMPLATE, folder, manifest, entries=entries))
+    overview = Overview(title=f"Runs in {folder.name}", lead=[], facts=[])
+    lead = f"{numbers.counted(len(entries), 'run')}, the latest first."
+    rows = [_row(entry) for entry in entries]
+    write_text(folder / PAGE, render(TEMPLATE, folder, manifest, overview=overview, lead=lead, rows=rows))
     return folder / PAGE
+
+
+class IndexRow(NamedTuple):
+    """A row of the page: the name of the run, the link to its report or "", and further cells."""
+
+    name: str
+    link: str
+    cells: tuple[str, ...]
+
+
+def _row(entry: IndexEntry) -> IndexRow:
+    status = f"{entry.status}; {entry.next_step}" if entry.next_step else entry.status
+    seed = "" if entry.seed is None else str(entry.seed)
+    cells = (entry.kind, entry.name, status, numbers.date(entry.started) or "", seed)
+    return IndexRow(entry.path, quote(entry.report or ""), cells)
 
 
 def _entry(folder: Path, path: Path) -> IndexEntry:

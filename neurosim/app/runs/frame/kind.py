@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from ....base import plain
 from ....base.schema import Schema
 from ...report import page
-from ..presets.preset import beside
+from ...report.provenance import about_run
+from ...report.sections import shared_sections
+from ..presets.preset import beside, published_section
 from .config import RunConfig
 from .facts import Overview
 from .folder import RunFolder, check_unchanged
@@ -292,18 +294,27 @@ class Kind(Generic[C, T, R]):
         """
         return None
 
+    def template(self, result: R) -> str:
+        """Return the name of the file beside page.py that lays out the report."""
+        return "page.html"
+
     def render_page(self, folder: RunFolder, result: R) -> str:
-        """Return the report page of a run: page.html, with the overview and what `fill` of page.py returns."""
+        """Return the report page of a run: the template, with the overview and the values of `fill` in page.py."""
         module = self._module("page")
-        template = Path(str(module.__file__)).with_name("page.html")
+        template = Path(str(module.__file__)).with_name(self.template(result))
         values: Mapping[str, object] = module.fill(folder, result)
+        manifest = folder.manifest.known()
+        overview = self._overview(result)
+        comparison = beside(folder.manifest.facts, result.to_dict())
         return page.render(
             template,
             folder.path,
-            folder.manifest.known(),
+            manifest,
             result=result,
-            overview=self._overview(result),
-            repeats=beside(folder.manifest.facts, result.to_dict()),
+            overview=overview,
+            lead=page.sentence([*overview.lead, *about_run(manifest)]),
+            shared=shared_sections(result, manifest),
+            published=None if comparison is None else published_section(comparison),
             **values,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .... import __version__
 from ....base.atomic import write_text
@@ -16,9 +17,11 @@ from ...report import page
 from ...report.film import film, write_gif
 from ...report.played import Played, upright
 from ..data import even
+from .facts import Fact, Overview
 from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
 
 MAX_SHOWN = 8
+TILES = ("Sensor", "Duration", "Rate", "ON")  # facts of a recording at the head of the page
 
 
 @dataclass(frozen=True)
@@ -70,25 +73,39 @@ def write_view(view: RecordingView, out: Path | None = None) -> Path:
     folder = out or Path()
     make_folder(folder)
     target = folder / f"view-{Path(view.title).stem}.html"
-    events = sum(len(each.spikes) for each in view.shown)
-    first = view.shown[0]
-    tiles = [
-        ("Events", f"{events:,}", f"of {len(view.shown)} recordings" if len(view.shown) > 1 else "in the recording"),
-        *((name, value, "") for name, value in first.facts() if name in ("Sensor", "Duration", "Rate", "ON")),
-    ]
     manifest = {"versions": {"neurosim": __version__}}
     text = page.render(
         page.TEMPLATES / "view.html",
         view.source,
         manifest,
-        title=view.title,
-        lead=page.sentence([f"From {view.source.name}", *first.remarks]),
-        tiles=tiles,
-        shown=view.shown,
-        why="",
+        overview=Overview(title=view.title, lead=[], facts=_facts(view)),
+        lead=page.sentence([f"From {view.source.name}", *view.shown[0].remarks]),
+        sections=_sections(view),
     )
     write_text(target, text)
     return target
+
+
+class ViewSection(NamedTuple):
+    """A recording of the page: the anchor and title of its section, and the recording."""
+
+    anchor: str
+    title: str
+    played: Played
+
+
+def _sections(view: RecordingView) -> list[ViewSection]:
+    if len(view.shown) == 1:
+        return [ViewSection("recording-1", "Recording", view.shown[0])]
+    return [ViewSection(f"recording-{k}", each.name, each) for k, each in enumerate(view.shown, start=1)]
+
+
+def _facts(view: RecordingView) -> list[Fact]:
+    """Return the tiles: the number of all events, and the sensor of the first recording."""
+    events = sum(len(each.spikes) for each in view.shown)
+    note = f"of {len(view.shown)} recordings" if len(view.shown) > 1 else "in the recording"
+    of_first = [Fact(label=name, value=value) for name, value in view.shown[0].facts() if name in TILES]
+    return [Fact(label="Events", value=f"{events:,}", note=note), *of_first]
 
 
 def write_view_gif(view: RecordingView, path: Path) -> None:

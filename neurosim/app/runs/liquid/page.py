@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...report import recordings
+from ...report import numbers, recordings
 from ..frame.folder import RunFolder
 from .result import LiquidResult
 
@@ -32,16 +32,16 @@ QUALITY = {
 
 def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    shown, why = recordings.read_examples(folder.path, result.shown, result.classes, row_0=result.row_0)
+    examples, why = recordings.read_examples(folder.path, result.shown, result.classes, row_0=result.row_0)
     return {
-        "quality": quality_rows(result.liquid or {}),
-        "shown": shown,
-        "rates": recordings.rates(shown),
-        "rates_words": f"Over the {len(shown)} recordings shown above.",
+        "quality": _quality_rows(result.liquid or {}),
+        "shown": recordings.shown_examples(examples, why),
+        "rates": recordings.rates(examples),
+        "rates_words": f"Over the {len(examples)} recordings shown above.",
         "why": why,
     }
 
 
-def quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, object]]:
+def _quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
     """Return (name, unit, meaning, value) of each measure of the liquid."""
-    return [(*QUALITY[name], value) for name, value in quality.items() if name in QUALITY]
+    return [(*QUALITY[name], numbers.plain(value)) for name, value in quality.items() if name in QUALITY]

@@ -37,7 +37,7 @@ def fill(folder: RunFolder, result: NetworkResult) -> Mapping[str, object]:
     states, why_no_states = _states(folder.path, result.probes)
     return {
         "played": _played(folder),
-        "raster": _raster(spikes) if spikes else None,
+        "raster": [(_raster(spikes), "")] if spikes else [],
         "raster_words": f"A row is a unit, unit 0 at the foot; of more than {ROWS} units, as many spread evenly.",
         "rates": _rates(spikes),
         "states": states,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimError
@@ -16,7 +15,7 @@ from ....data.files.sonata import read_sonata
 from ....data.spikes import GRID_SLACK, Spikes
 from ....learning.continual.matrix import MEASURES
 from ...report import charts, numbers, pixels
-from ...report.recordings import SPIKES, Example
+from ...report.recordings import SPIKES, Example, Figure
 from ..frame.folder import RunFolder
 from .result import PipelineResult
 
@@ -33,11 +32,10 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Stages:
-    """Pictures of one recording: as the camera saw it, and the spikes of every stage on one clock."""
+    """Pictures of one recording: its event frames, and the spikes of every stage on one clock."""
 
-    frames: Sequence[tuple[str, str]]
-    camera: tuple[int, int, int] | None
-    rasters: Markup
+    example: Example
+    rasters: Sequence[Figure]
 
 
 def fill(folder: RunFolder, result: PipelineResult) -> Mapping[str, object]:
@@ -79,13 +77,13 @@ def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:
         spikes = _found(run, names)
     except NeurosimError as error:
         return None, f"The recording kept for this page cannot be shown: {error}"
-    seen = Example(0, "", "", False, events, None, row_0=result.row_0)
+    example = Example(0, result.source, "", False, events, None, row_0=result.row_0)
     duration = max(each.duration for each in (events, *spikes.values()))
     panels = [_panel(result.source, events, None, duration)]
     panels += [_panel(name, each, result.windows.get(name), duration) for name, each in spikes.items()]
     words = "Spikes of every stage over time, the sensor first"
     rasters = charts.strips(panels, duration, words, width=charts.WIDE)
-    return Stages(seen.frames() if seen.camera else (), seen.camera, rasters), ""
+    return Stages(example, [(rasters, "Spikes of every stage.")]), ""
 
 
 def _found(run: Path, names: Sequence[str]) -> Mapping[str, Spikes]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ....base.errors import lookup
 from ....base.json_toml import read_toml
@@ -87,6 +88,28 @@ def beside(facts: Mapping[str, object], results: Mapping[str, object]) -> Beside
     else:
         words = ()
     return Beside(name=name, preset=preset, measured=_figure(results, preset.measure), changed=words)
+
+
+class PublishedSection(NamedTuple):
+    """The section of a page with a published figure: its lead, and rows of name, value and source."""
+
+    lead: str
+    rows: list[tuple[str, str, str]]
+
+
+def published_section(comparison: Beside) -> PublishedSection:
+    """Return the figures of a run, of its source and of the preset, for the page."""
+    preset = comparison.preset
+    lead = f"{preset.title}. What differs: {preset.differs}."
+    if comparison.changed:
+        lead = f"{preset.title}. What differs: {preset.differs}. Changed for this run: {', '.join(comparison.changed)}."
+    ours = f"Ours, {preset.date}" if preset.date else "Ours"
+    rows = [
+        ("This run", numbers.plain(comparison.measured), "the results on this page"),
+        ("Published", numbers.plain(preset.published), preset.source),
+        (ours, numbers.plain(preset.ours), preset.how),
+    ]
+    return PublishedSection(lead, rows)
 
 
 def render_beside(found: Beside) -> str:

@@ -16,20 +16,22 @@ from .result import EpochResult, TrainResult
 
 def fill(folder: RunFolder, result: TrainResult) -> Mapping[str, object]:
     """Return what fills the template, beside the result and the manifest."""
-    shown, why = recordings.read_examples(folder.path, result.shown, result.classes, "layer", result.row_0)
+    examples, why = recordings.read_examples(folder.path, result.shown, result.classes, "layer", result.row_0)
     history = result.history
     best = result.best_epoch or 0
+    spiking = result.spikes_a_channel is None  # attention layers have no spikes of neurons to show
     return {
-        "figures": _figures(history, best, result.spikes_a_channel is None) if history else [],
+        "figures": _figures(history, best, spiking=spiking) if history else [],
+        "spiking": spiking,
         "members": f"{members_of(result)}; each has a seed of its own, and the course above is the first one's.",
-        "shown": shown,
-        "rates": recordings.rates(shown),
-        "rates_words": f"Over the {len(shown)} recordings shown above.",
+        "shown": recordings.shown_examples(examples, why),
+        "rates": recordings.rates(examples),
+        "rates_words": f"Over the {len(examples)} recordings shown above.",
         "why": why,
     }
 
 
-def _figures(rows: Sequence[EpochResult], best: int, spiking: bool) -> list[tuple[Markup, str]]:
+def _figures(rows: Sequence[EpochResult], best: int, *, spiking: bool) -> list[tuple[Markup, str]]:
     activity = (_curve(rows, "rate", "spikes a neuron and step"), "Activity of the spiking layers.")
     return [
         (_curves(rows, "loss", best), "Cross-entropy; smoothed targets count in training only."),

@@ -1,0 +1,75 @@
+"""Data of the section of a confusion matrix; `sections.html` lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import numbers
+
+HOT = 0.55  # share of a class from which a cell is dark enough for white figures
+MAX_MISTAKES = 8
+
+
+class ConfusionCell(NamedTuple):
+    """A cell: its text, the depth of its shade as CSS reads it, and its CSS classes."""
+
+    text: str
+    shade: str
+    kind: str
+
+
+class ConfusionRow(NamedTuple):
+    """The answers for a true class, and its recall in words."""
+
+    name: str
+    cells: list[ConfusionCell]
+    recall: str
+
+
+class Confusion(NamedTuple):
+    """Rows of true classes; a heading, and the most frequent mistakes as (count, true class, answer)."""
+
+    classes: Sequence[str]
+    rows: list[ConfusionRow]
+    heading: str
+    mistakes: list[tuple[str, str, str]]
+
+
+def confusion_table(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Confusion | None:
+    """Return the table of a confusion matrix [true][answer]; None if it is not square or not of these classes."""
+    if not counts or len(classes) != len(counts) or any(len(row) != len(counts) for row in counts):
+        return None
+    rows = [_row(k, name, counts[k]) for k, name in enumerate(classes)]
+    wrong = [
+        (count, classes[k], classes[j])
+        for k, row in enumerate(counts)
+        for j, count in enumerate(row)
+        if count and j != k
+    ]
+    most_frequent = sorted(wrong, key=lambda mistake: -mistake[0])[:MAX_MISTAKES]
+    if wrong:
+        total = sum(mistake[0] for mistake in wrong)
+        heading = f"{numbers.plain(total)} mistakes, most frequent first"
+    else:
+        heading = "No mistakes"
+    mistakes = [(numbers.plain(count), label, answer) for count, label, answer in most_frequent]
+    return Confusion(classes, rows, heading, mistakes)
+
+
+def _row(k: int, name: str, counts: Sequence[int]) -> ConfusionRow:
+    total = sum(counts)
+    cells = [_cell(count, count / total if total else 0.0, right=j == k) for j, count in enumerate(counts)]
+    recall = numbers.percent(counts[k] / total if total else None, 0)
+    return ConfusionRow(name, cells, recall)
+
+
+def _cell(count: int, share: float, *, right: bool) -> ConfusionCell:
+    if not count:
+        return ConfusionCell("·", f"{share:.3f}", "zero")
+    kinds = []
+    if share > HOT:
+        kinds.append("hot")
+    if not right:
+        kinds.append("miss")
+    return ConfusionCell(numbers.plain(count), f"{share:.3f}", " ".join(kinds))
