@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ...kernels.layers.scan.launch import scan
 from ...kernels.layers.scan.reference import LATE, SUBTRACT, ZERO, Recurrence
 from .linear import SpikeLinear
 from .surrogates import Surrogate, to_surrogate
+from .unit_parameter import UnitParameter, Value
 
 RESETS = {"subtract": SUBTRACT, "zero": ZERO, "subtract_late": LATE}
 
@@ -34,13 +35,38 @@ class Stateful(nn.Module, ABC):
         """
 
 
+class NeuronOptions(TypedDict, total=False):
+    """Options of every layer of neurons that spike, in addition to the parameters of its neurons.
+
+    Attributes:
+        dt: length of a step, s; 1e-3 if absent.
+        reset: a name in the layer's `resets`; the first of them if absent.
+        detach_reset: no gradient passes through the reset; True if absent.
+        surrogate: a name in `SURROGATES` or a `Surrogate`; "arctan" if absent.
+        recurrent: feed the spikes of all units back to all units, one step later; False if absent.
+        seed: key of the feed-back weights and of drawn values; 0 if absent.
+    """
+
+    dt: float
+    reset: str
+    detach_reset: bool
+    surrogate: str | Surrogate
+    recurrent: bool
+    seed: int
+
+
+class ParameterMaker(Protocol):
+    """A function that makes the parameters of one layer, drawing them in the order of its calls."""
+
+    def __call__(self, name: str, value: Value, *, trained: bool = False, positive: bool = False) -> UnitParameter: ...
+
+
 class NeuronLayer(Stateful):
     """A layer of neurons: each has its own input current; with `recurrent`, the layer's spikes are fed back.
 
     Attributes:
         units: number of neurons.
-        dt: length of a step, s.
-        reset, detach_reset, surrogate: arguments, see `LIFLayer`.
+        dt, reset, detach_reset, surrogate: see `NeuronOptions`.
         recurrent: `SpikeLinear(units, units)` from the spikes of a step to the next currents; None: no feed-back.
     """
 
@@ -51,8 +77,9 @@ class NeuronLayer(Stateful):
     def __init__(
         self,
         units: int,
-        dt: float,
-        reset: str = "subtract",
+        *,
+        dt: float = 1e-3,
+        reset: str | None = None,
         detach_reset: bool = True,
         surrogate: str | Surrogate = "arctan",
         recurrent: bool = False,
@@ -64,12 +91,23 @@ class NeuronLayer(Stateful):
         require(0 < dt < math.inf, f"{name}.dt", "must be > 0 s", dt)
         self.units = units
         self.dt = float(dt)
-        self.reset = reset
+        self.seed = seed
+        self.reset = self.resets[0] if reset is None else reset
         self.detach_reset = detach_reset
         self.surrogate = to_surrogate(surrogate, name)
-        code = lookup({r: RESETS[r] for r in self.resets}, reset, f"{name}.reset")
+        code = lookup({r: RESETS[r] for r in self.resets}, self.reset, f"{name}.reset")
         self.how = Recurrence(self.kind, code, not detach_reset, *self.surrogate.numbers())
         self.recurrent = SpikeLinear(units, units, bias=False, seed=seed) if recurrent else None
+
+    def parameter_maker(self) -> ParameterMaker:
+        """Return a function that makes the parameters of the units, drawn by the layer's seed."""
+        generator = torch.Generator().manual_seed(self.seed)
+
+        def make(name: str, value: Value, *, trained: bool = False, positive: bool = False) -> UnitParameter:
+            full_name = f"{type(self).__name__}.{name}"
+            return UnitParameter(full_name, value, self.units, trained=trained, positive=positive, generator=generator)
+
+        return make
 
     @abstractmethod
     def constants(self) -> Tensor:

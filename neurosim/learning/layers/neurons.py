@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
 
 from ...kernels.layers.scan import reference as kinds
-from .base import NeuronLayer
-from .surrogates import Surrogate
-from .unit_parameter import UnitParameter, Value
+from .base import NeuronLayer, NeuronOptions
+from .unit_parameter import Value
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def _decay(tau: Tensor, dt: float) -> Tensor:
@@ -37,13 +38,9 @@ class LIFLayer(NeuronLayer):
         units: neurons.
         tau_mem: membrane time constant, s: a number, a pair or a tensor, see `UnitParameter`.
         v_threshold: V (or dimensionless, with weights alike).
-        dt: s.
-        reset: see above. The first two are the engine's `soft_reset` and its reset to 0, exactly.
-        detach_reset: no gradient passes through the reset.
-        surrogate: a name in `SURROGATES` or a `Surrogate`.
         train_tau, train_threshold: train a value for each unit.
-        recurrent: feed the spikes of all units back to all units, one step later.
-        seed: key of the feed-back weights and of drawn values.
+        options: `NeuronOptions`: dt, reset, detach_reset, surrogate, recurrent, seed. The resets "subtract" and "zero"
+            are the engine's `soft_reset` and its reset to 0, exactly.
 
     Raises:
         NeurosimInputError: naming the argument and its rule.
@@ -58,19 +55,15 @@ class LIFLayer(NeuronLayer):
         units: int,
         tau_mem: Value = 0.02,
         v_threshold: Value = 1.0,
-        dt: float = 1e-3,
-        reset: str = "subtract",
-        detach_reset: bool = True,
-        surrogate: str | Surrogate = "arctan",
+        *,
         train_tau: bool = False,
         train_threshold: bool = False,
-        recurrent: bool = False,
-        seed: int = 0,
+        **options: Unpack[NeuronOptions],
     ) -> None:
-        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
-        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
-        self.tau_mem = new("LIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
-        self.v_threshold = new("LIFLayer.v_threshold", v_threshold, trained=train_threshold)
+        super().__init__(units, **options)
+        new = self.parameter_maker()
+        self.tau_mem = new("tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.v_threshold = new("v_threshold", v_threshold, trained=train_threshold)
 
     def constants(self) -> Tensor:
         return _rows(self.units, _decay(self.tau_mem(), self.dt), self.v_threshold())
@@ -89,6 +82,7 @@ class CurrentLIFLayer(NeuronLayer):
 
     kind = kinds.CURRENT
     state = ("v", "i")
+    resets = ("zero", "subtract")
 
     def __init__(
         self,
@@ -97,21 +91,17 @@ class CurrentLIFLayer(NeuronLayer):
         tau_syn: Value = 0.005,
         v_threshold: Value = 1.0,
         r: float = 1.0,
-        dt: float = 1e-3,
-        reset: str = "zero",
-        detach_reset: bool = True,
-        surrogate: str | Surrogate = "arctan",
+        *,
         train_tau: bool = False,
         train_threshold: bool = False,
-        recurrent: bool = False,
-        seed: int = 0,
+        **options: Unpack[NeuronOptions],
     ) -> None:
-        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
-        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
-        self.tau_mem = new("CurrentLIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
-        self.tau_syn = new("CurrentLIFLayer.tau_syn", tau_syn, trained=train_tau, positive=True)
-        self.v_threshold = new("CurrentLIFLayer.v_threshold", v_threshold, trained=train_threshold)
-        self.r = new("CurrentLIFLayer.r", r)
+        super().__init__(units, **options)
+        new = self.parameter_maker()
+        self.tau_mem = new("tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.tau_syn = new("tau_syn", tau_syn, trained=train_tau, positive=True)
+        self.v_threshold = new("v_threshold", v_threshold, trained=train_threshold)
+        self.r = new("r", r)
 
     def constants(self) -> Tensor:
         tau_mem = self.tau_mem()
@@ -148,6 +138,7 @@ class SEAdLIFLayer(NeuronLayer):
 
     kind = kinds.ADAPTIVE
     state = ("v", "w")
+    resets = ("zero", "subtract")
 
     def __init__(
         self,
@@ -158,24 +149,20 @@ class SEAdLIFLayer(NeuronLayer):
         b: Value = (0.0, 2.0),
         q: float = 120.0,
         v_threshold: Value = 1.0,
-        dt: float = 1e-3,
-        reset: str = "zero",
-        detach_reset: bool = True,
-        surrogate: str | Surrogate = "arctan",
+        *,
         train_tau: bool = True,
         train_adaptation: bool = True,
         train_threshold: bool = False,
-        recurrent: bool = False,
-        seed: int = 0,
+        **options: Unpack[NeuronOptions],
     ) -> None:
-        super().__init__(units, dt, reset, detach_reset, surrogate, recurrent, seed)
-        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
-        self.tau_mem = new("SEAdLIFLayer.tau_mem", tau_mem, trained=train_tau, positive=True)
-        self.tau_adapt = new("SEAdLIFLayer.tau_adapt", tau_adapt, trained=train_tau, positive=True)
-        self.a = new("SEAdLIFLayer.a", a, trained=train_adaptation)
-        self.b = new("SEAdLIFLayer.b", b, trained=train_adaptation)
-        self.q = new("SEAdLIFLayer.q", q)
-        self.v_threshold = new("SEAdLIFLayer.v_threshold", v_threshold, trained=train_threshold)
+        super().__init__(units, **options)
+        new = self.parameter_maker()
+        self.tau_mem = new("tau_mem", tau_mem, trained=train_tau, positive=True)
+        self.tau_adapt = new("tau_adapt", tau_adapt, trained=train_tau, positive=True)
+        self.a = new("a", a, trained=train_adaptation)
+        self.b = new("b", b, trained=train_adaptation)
+        self.q = new("q", q)
+        self.v_threshold = new("v_threshold", v_threshold, trained=train_threshold)
 
     def constants(self) -> Tensor:
         alpha = _decay(self.tau_mem(), self.dt)
@@ -197,9 +184,9 @@ class LeakyIntegrator(NeuronLayer):
     def __init__(
         self, units: int, tau_mem: Value = 0.02, dt: float = 1e-3, train_tau: bool = False, seed: int = 0
     ) -> None:
-        super().__init__(units, dt, seed=seed)
-        new = partial(UnitParameter, units=units, generator=torch.Generator().manual_seed(seed))
-        self.tau_mem = new("LeakyIntegrator.tau_mem", tau_mem, trained=train_tau, positive=True)
+        super().__init__(units, dt=dt, seed=seed)
+        new = self.parameter_maker()
+        self.tau_mem = new("tau_mem", tau_mem, trained=train_tau, positive=True)
 
     def constants(self) -> Tensor:
         return _rows(self.units, _decay(self.tau_mem(), self.dt))

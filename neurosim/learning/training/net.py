@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from ...base.errors import require
-from ..layers.base import NeuronLayer
+from ..layers.base import NeuronLayer, NeuronOptions
 from ..layers.neurons import CurrentLIFLayer, LeakyIntegrator, LIFLayer, SEAdLIFLayer
 from ..layers.start import START_RATE, gain_for_rate
 from ..layers.surrogates import SURROGATES, Surrogate
@@ -200,8 +200,8 @@ def _rate(layer: NeuronLayer, current: Tensor, gain: float) -> float:
 def neurons(spec: NetworkSpec, units: int, dt: float, recurrent: bool, seed: int) -> NeuronLayer:
     """Return a layer of the spec's neurons."""
     surrogate = Surrogate(SURROGATES[spec.surrogate].shape, spec.slope)
-    common = {"reset": spec.reset, "surrogate": surrogate, "dt": dt, "recurrent": recurrent, "seed": seed}
-    return LAYERS[spec.neuron](spec, units, dt, common)
+    options = NeuronOptions(reset=spec.reset, surrogate=surrogate, dt=dt, recurrent=recurrent, seed=seed)
+    return LAYERS[spec.neuron](spec, units, options)
 
 
 def _taus(spec: NetworkSpec, tau: float) -> float | tuple[float, float]:
@@ -211,21 +211,21 @@ def _taus(spec: NetworkSpec, tau: float) -> float | tuple[float, float]:
     return (tau, spec.tau_spread * tau)
 
 
-def _lif(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
-    return LIFLayer(units, _taus(spec, spec.tau_mem), train_tau=spec.train_tau, **common)
+def _lif(spec: NetworkSpec, units: int, options: NeuronOptions) -> NeuronLayer:
+    return LIFLayer(units, _taus(spec, spec.tau_mem), train_tau=spec.train_tau, **options)
 
 
-def _current(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+def _current(spec: NetworkSpec, units: int, options: NeuronOptions) -> NeuronLayer:
     taus = _taus(spec, spec.tau_mem), _taus(spec, spec.tau_syn)
-    return CurrentLIFLayer(units, *taus, train_tau=spec.train_tau, **common)
+    return CurrentLIFLayer(units, *taus, train_tau=spec.train_tau, **options)
 
 
-def _adaptive(spec: NetworkSpec, units: int, dt: float, common: Mapping[str, Any]) -> NeuronLayer:
+def _adaptive(spec: NetworkSpec, units: int, options: NeuronOptions) -> NeuronLayer:
     taus = (spec.tau_mem / 4, spec.tau_mem), (spec.tau_adapt / 5, spec.tau_adapt)
-    return SEAdLIFLayer(units, *taus, q=spec.adaptation * spec.tau_adapt / dt, **common)
+    return SEAdLIFLayer(units, *taus, q=spec.adaptation * spec.tau_adapt / options["dt"], **options)
 
 
-LAYERS: dict[str, Callable[[NetworkSpec, int, float, Mapping[str, Any]], NeuronLayer]] = {
+LAYERS: dict[str, Callable[[NetworkSpec, int, NeuronOptions], NeuronLayer]] = {
     "LIF": _lif,
     "CurrentLIF": _current,
     "SEAdLIF": _adaptive,

@@ -73,7 +73,7 @@ class Net(nn.Module):
             SpikeLinear(a, b, seed=seed + k) for k, (a, b) in enumerate(itertools.pairwise(sizes))
         )
         self.neurons = nn.ModuleList(
-            LIFLayer(b, settings.tau_mem, settings.v_threshold, DT, reset="subtract") for b in settings.hidden
+            LIFLayer(b, settings.tau_mem, settings.v_threshold, dt=DT) for b in settings.hidden
         )
         self.output = SpikeLinear(sizes[-1], problem.classes, seed=seed + len(sizes))
 
