@@ -63,6 +63,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "qwen3_next",
         _LLAMA | _DELTA | {"num_experts": 0, "head_dim": 16, "full_attention_interval": 2, "hidden_size": 16},
     ),
+    "qwen3.5": ("qwen3_5_text", _LLAMA | _DELTA | {"head_dim": 16, "full_attention_interval": 2, "hidden_size": 16}),
+    "qwen3.5-tied": (
+        "qwen3_5_text",
+        _LLAMA | _DELTA | _HYBRID | {"head_dim": 8, "tie_word_embeddings": True, "linear_num_value_heads": 2},
+    ),
     "llama": ("llama", _LLAMA | {"rms_norm_eps": 1e-5}),
     "llama-biases-tied": (
         "llama",

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from ...base.atomic import replacing
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ...base.json_toml import read_json
+from .gguf.families import reader_of_gguf, tensors_of
+from .gguf.file import SUFFIX, read_gguf
 from .huggingface import reader_of
 from .huggingface.config import CheckpointConfig, layer_numbers
 from .huggingface.reader import CheckpointReader
@@ -33,6 +35,7 @@ from .tensors import (
 
 OWN = "neurosim"
 FORMAT = 1
+SINGLE_FILES = (".pth", SUFFIX)  # models that are one file, without a config.json
 
 
 def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
@@ -93,12 +96,13 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Return the model of a folder that `write_model` wrote, of a Hugging Face folder of a type in `READERS`, or of a
-    `.pth` file of the RWKV project.
+    """Return the model of a folder that `write_model` wrote, of a Hugging Face folder of a type in `READERS`, of a
+    `.pth` file of the RWKV project, or of a `.gguf` file of an architecture in `ARCHITECTURES`.
 
-    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index. They are mapped into
-    memory, and read when they are used. Matrices of linear layers and of the embedding keep their 16 bits (`.float()`
-    widens them, to train them); all else becomes float32, and so are all computations.
+    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index; those of a `.gguf` file
+    may be in blocks (`BLOCKS`). They are mapped into memory, and read when they are used. Matrices of linear layers and
+    of the embedding keep their 16 bits or their blocks (`.float()` widens them, to train them); all else becomes
+    float32, and so are all computations.
 
     Raises:
         NeurosimMissingError: no such folder or file.
@@ -106,6 +110,10 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         NeurosimFormatError: a damaged file; tensors missing, left over or of another shape: names them.
     """
     folder = Path(folder)
+    if folder.suffix == SUFFIX:
+        file = read_gguf(folder)
+        built, reader = reader_of_gguf(file)
+        return load_model(built, tensors_of(file), reader, str(folder)).eval()
     if folder.suffix == ".pth":
         stored = read_pth(folder)
         where = str(folder)
@@ -121,8 +129,9 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         reader = CheckpointReader(LanguageConfig.from_json, root="", block={})
         built = own_config(config, stored)
     else:
+        reader = reader_of(kind, _source(config, stored), f"{where}: model_type")
+        stored = {name: entry for name, entry in stored.items() if not name.startswith(reader.other_parts)}
         source = _source(config, stored)
-        reader = reader_of(kind, source, f"{where}: model_type")
         built = reader.config(source)
         source.warn(where)
     return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()

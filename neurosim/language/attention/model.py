@@ -15,6 +15,7 @@ from ...base.errors import lookup, require
 from ...base.plain import from_plain, to_plain
 from .events import EventEmbedding, EventInput
 from .experts import Experts, ExpertsSpec
+from .gguf.blocks import BlockTensor
 from .kinds import build
 from .kinds.base import Depth, Mixer, Shared, State
 from .kinds.hgrn import BoundedMixer
@@ -187,6 +188,22 @@ class LanguageModel(nn.Module):
         """Give the head the embedding's weight, where the config says so."""
         if isinstance(self.embeddings, nn.Embedding) and self.config.tied:
             self.lm_head.weight = self.embeddings.weight
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LanguageModel:
+        """Move or widen the weights; `to`, `float` and the like come here.
+
+        torch would change a parameter in place, and leave blocks in a shell of another type: those are replaced first.
+        """
+        replaced: dict[int, nn.Parameter] = {}
+        for module in self.modules():
+            for name, value in module._parameters.items():
+                if isinstance(value, BlockTensor):
+                    new = replaced.get(id(value))
+                    if new is None:
+                        new = nn.Parameter(fn(value.detach()).detach(), requires_grad=value.requires_grad)
+                        replaced[id(value)] = new
+                    module._parameters[name] = new
+        return super()._apply(fn, recurse)
 
     def _start(self, count: int) -> None:
         """Draw first weights: normal, deviation .02, less by depth where a layer writes to the residual stream."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...base.errors import CheckpointWarning, NeurosimFormatError, NeurosimMissingError
 from ...base.json_toml import read_json
+from .gguf.blocks import BlockTensor, BlockType
 
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -48,6 +49,7 @@ class StoredTensor:
         start: byte of the file where its values begin; they are little-endian, in C order unless there are strides.
         strides: strides of its axes, in values; None for C order.
         name: in the file, for messages.
+        blocks: type of quantised weights, which lie in rows of blocks; None for values.
     """
 
     file: Path
@@ -56,6 +58,7 @@ class StoredTensor:
     start: int
     strides: tuple[int, ...] | None = None
     name: str = ""
+    blocks: BlockType | None = None
 
     def empty(self) -> Tensor:
         """Return a tensor of this type and shape without memory."""
@@ -68,6 +71,12 @@ class StoredTensor:
         if self.strides is None:
             return math.prod(self.shape)
         return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+    def byte_count(self) -> int:
+        """Return the number of bytes from its first value to its last."""
+        if self.blocks is not None:
+            return math.prod(self.shape) // self.blocks.values * self.blocks.bytes
+        return self.extent() * self.dtype.itemsize
 
 
 @final
@@ -107,6 +116,9 @@ class MappedFiles:
             except (OSError, ValueError) as error:
                 raise NeurosimFormatError(f"{stored.file}: could not be read ({error}); fetch it again") from None
         buffer = self._maps[stored.file]
+        if stored.blocks is not None:
+            rows = torch.frombuffer(buffer, dtype=torch.uint8, count=stored.byte_count(), offset=stored.start)
+            return BlockTensor(stored.blocks, rows.view(*stored.shape[:-1], -1))
         values = torch.frombuffer(buffer, dtype=stored.dtype, count=count, offset=stored.start)
         if aligned and stored.start % ALIGNMENT and stored.dtype.is_floating_point:
             values = values.clone()

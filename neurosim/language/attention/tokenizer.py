@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import Tensor
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ...base.raw import read_bytes
 from .added_tokens import ADDED, CONFIG, SPECIAL_MAP, AddedToken, AddedTokens, damaged, decode_utf8, read_configuration
+from .gguf.file import SUFFIX, read_gguf
+from .gguf.vocabulary import tokenizer_files
 from .text import read_text
 
 BYTES = 256
@@ -256,7 +259,7 @@ class WorldTokenizer(Tokenizer):
 
 
 def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer:
-    """Return the tokenizer of a model's folder or beside its `.pth` file: from a file, else bytes or plain token ids.
+    """Return the tokenizer of a model's folder, beside its `.pth` file or in its `.gguf`; else bytes or token ids.
 
     Args:
         vocabulary: number of words of the model.
@@ -265,7 +268,14 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
         NeurosimMissingError: the library for the file is not installed: says which.
         NeurosimFormatError: a damaged file.
     """
-    folder = _beside(folder)
+    if Path(folder).suffix == SUFFIX:
+        with tempfile.TemporaryDirectory() as own:
+            write_files(Path(own), tokenizer_files(read_gguf(folder)))
+            return _of_folder(Path(own), vocabulary)
+    return _of_folder(_beside(folder), vocabulary)
+
+
+def _of_folder(folder: Path, vocabulary: int) -> Tokenizer:
     for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
         if (folder / name).is_file():
             return kind(folder / name)
@@ -273,10 +283,19 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy the files of a tokenizer, if there are any, into another model's folder."""
+    """Copy the files of a tokenizer, if there are any, into another model's folder; write those of a GGUF file."""
+    if source.suffix == SUFFIX:
+        write_files(folder, tokenizer_files(read_gguf(source)))
+        return
     for name in FILES:
         if (_beside(source) / name).is_file():
             shutil.copyfile(_beside(source) / name, folder / name)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 def _beside(model: str | os.PathLike[str]) -> Path:

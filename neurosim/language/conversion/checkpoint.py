@@ -16,6 +16,7 @@ from ...base.errors import NeurosimFormatError, lookup, require
 from ...base.plain import from_plain, to_plain
 from ...data.files.state import saved_values
 from ..attention.checkpoint import (
+    SINGLE_FILES,
     assign_tensors,
     empty_model,
     match_tensors,
@@ -181,7 +182,7 @@ def is_converted(folder: str | os.PathLike[str]) -> bool:
     Raises:
         NeurosimMissingError, NeurosimFormatError: no readable config.json.
     """
-    return Path(folder).suffix != ".pth" and read_about(Path(folder)).get("model_type") == SPIKING
+    return Path(folder).suffix not in SINGLE_FILES and read_about(Path(folder)).get("model_type") == SPIKING
 
 
 def _coder(model: LanguageModel, name: str, scheme: str, saved: _SavedCoder) -> Coder:

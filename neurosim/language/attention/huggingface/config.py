@@ -50,6 +50,7 @@ class CheckpointConfig:
         prefix: prefix of entries in errors, for a table.
         shapes: shapes of the tensors by name.
         seen: names of the entries that were read.
+        tables: tables whose entries must be read, too.
     """
 
     config: Mapping[str, object]
@@ -57,6 +58,7 @@ class CheckpointConfig:
     prefix: str = ""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    tables: list[CheckpointConfig] = field(default_factory=list)
 
     def get(self, name: str, default: Any = None) -> Any:
         self.seen.add(name)
@@ -119,6 +121,13 @@ class CheckpointConfig:
             return None
         return CheckpointConfig(value, self.names, f"{self.prefix}{name}.")
 
+    def nested(self, name: str) -> CheckpointConfig | None:
+        """Return a table like `table`, whose entries `unknown` then looks at, too."""
+        table = self.table(name)
+        if table is not None:
+            self.tables.append(table)
+        return table
+
     def options(self, **defaults: object) -> Options:
         """Return the entries of these names, each of the type of its default."""
         read: Mapping[type, Callable[..., object]] = {
@@ -171,7 +180,9 @@ class CheckpointConfig:
     def unknown(self) -> list[str]:
         """Return the entries that were not read and may change numbers: not off, not empty, not harmless."""
         off: tuple[object, ...] = (None, False, 0, "", [], {})
-        return sorted(n for n, v in self.config.items() if n not in self.seen and n not in HARMLESS and v not in off)
+        own = [n for n, v in self.config.items() if n not in self.seen and n not in HARMLESS and v not in off]
+        inner = [f"{table.prefix}{name}" for table in self.tables for name in table.unknown()]
+        return sorted(own + inner)
 
     def warn(self, where: str) -> None:
         """Warn of the entries of `unknown`.

@@ -1,5 +1,5 @@
-"""Qwen3-Next and Kimi Linear in transformers' layout: delta rules with decay, softmax attention every few layers,
-feed-forward layers of experts.
+"""Qwen3-Next, Qwen3.5 and Kimi Linear in transformers' layout: delta rules with decay, softmax attention every few
+layers, and feed-forward layers that are dense or of experts.
 
 Facts of interoperation only: names and meanings of options and tensors.
 """
@@ -34,8 +34,8 @@ def _some_layers(source: CheckpointConfig, name: str, count: int, first: int = 0
     return tuple(i - first for i in layers)
 
 
-def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
-    width = source.integer("hidden_size")
+def _qwen_mixers(source: CheckpointConfig) -> tuple[MixerSpec, ...]:
+    """Return the mixers of Qwen3-Next and Qwen3.5, bottom to top."""
     count = source.layers()
     interval = source.integer("full_attention_interval", 4)
     eps = source.eps(1e-6, "rms_norm_eps")
@@ -58,6 +58,12 @@ def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
         "norm_eps": eps,
     }
     mixers = {"full_attention": MixerSpec("softmax", softmax), "linear_attention": MixerSpec("gated_deltanet", delta)}
+    return tuple(mixers[kind] for kind in kinds)
+
+
+def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
+    layers = _qwen_mixers(source)
+    count = len(layers)
     every = source.integer("decoder_sparse_step", 1)
     experts = source.integer("num_experts", 512, at_least=0)
     dense = set(_some_layers(source, "mlp_only_layers", count)) | {i for i in range(count) if (i + 1) % every}
@@ -70,16 +76,44 @@ def _qwen3_next(source: CheckpointConfig) -> LanguageConfig:
         normalise=source.flag("norm_topk_prob", True),
     )
     return LanguageConfig(
-        tuple(mixers[kind] for kind in kinds),
+        layers,
         source.integer("vocab_size"),
-        width,
+        source.integer("hidden_size"),
         hidden=source.integer("intermediate_size", 5632),
         gate_act=activation(source),
-        eps=eps,
+        eps=source.eps(1e-6, "rms_norm_eps"),
         tied=source.flag("tie_word_embeddings", False),
         experts=spec if experts else None,
         dense_layers=tuple(sorted(dense)) if experts else (),
     )
+
+
+# Entries of the parts that read pictures, and of the layers that predict further tokens.
+_OTHER_PARTS = """
+image_token_id video_token_id vision_config vision_end_token_id vision_start_token_id
+mtp_num_hidden_layers mtp_use_dedicated_embeddings mamba_ssm_dtype attn_output_gate
+"""
+
+
+def _qwen3_5(source: CheckpointConfig) -> LanguageConfig:
+    """Return the config of the language model; that of a model that also reads pictures is a table in its config."""
+    inner = source.nested("text_config") or source
+    for part in (source, inner):
+        part.seen.update(_OTHER_PARTS.split())
+    gate = inner.flag("attn_output_gate", True)
+    require(gate, "attn_output_gate", "must be true", gate)
+    return LanguageConfig(
+        _qwen_mixers(inner),
+        inner.integer("vocab_size"),
+        inner.integer("hidden_size"),
+        hidden=inner.integer("intermediate_size", 12288),
+        gate_act=activation(inner),
+        eps=inner.eps(1e-6, "rms_norm_eps"),
+        tied=inner.flag("tie_word_embeddings", source.flag("tie_word_embeddings", False)),
+    )
+
+
+_PROJECTIONS = {"in_proj_z": "g_proj", "in_proj_b": "b_proj", "in_proj_a": "a_proj"}
 
 
 def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
@@ -100,10 +134,13 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
             names = "qkvg" if part == "in_proj_qkvz" else "ba"
             parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
             changed |= {f"{place}.{n}_proj.weight": p.flatten(0, 1) for n, p in zip(names, parts, strict=True)}
-        elif part == "conv1d":
+        elif part in ("conv1d", "in_proj_qkv"):
             keys = options["num_heads"] * options["head_dim"]
-            parts = value.tensor_split([keys, 2 * keys])
-            changed |= {f"{place}.{n}_conv1d.weight": p for n, p in zip("qkv", parts, strict=True)}
+            parts = value.split([keys, keys, len(value) - 2 * keys])
+            kind = "conv1d" if part == "conv1d" else "proj"
+            changed |= {f"{place}.{n}_{kind}.weight": p for n, p in zip("qkv", parts, strict=True)}
+        elif part in _PROJECTIONS:
+            changed[f"{place}.{_PROJECTIONS[part]}.weight"] = value
         elif part == "q_proj":
             queries, gates = value.unflatten(0, (options["num_heads"], 2, -1)).unbind(1)
             changed |= {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
@@ -233,6 +270,18 @@ def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
     return changed
 
 
+def _qwen3_5_reader(root: str) -> CheckpointReader:
+    return CheckpointReader(
+        _qwen3_5,
+        root,
+        outer=OUTER,
+        block=BLOCK,
+        also={"linear_attn": "mixer"},
+        change=_change_qwen,
+        other_parts=("mtp.", "model.visual."),
+    )
+
+
 HYBRIDS: dict[str, CheckpointReader] = {
     "kimi_linear": CheckpointReader(
         _kimi_linear, outer=OUTER, block=BLOCK, also={"block_sparse_moe": "mlp"}, change=_change_kimi
@@ -240,4 +289,6 @@ HYBRIDS: dict[str, CheckpointReader] = {
     "qwen3_next": CheckpointReader(
         _qwen3_next, outer=OUTER, block=BLOCK, also={"linear_attn": "mixer"}, change=_change_qwen
     ),
+    "qwen3_5": _qwen3_5_reader("model.language_model"),
+    "qwen3_5_text": _qwen3_5_reader("model"),
 }

@@ -25,9 +25,10 @@ class CheckpointReader:
 
     Attributes:
         config: function from its config to ours.
-        root: first part of its names, which our names do not have.
+        root: first part of its names, or parts, which our names do not have.
         outer: our names of the parts outside the blocks, by its names.
         block: its names of the parts of a block, by our names.
+        other_parts: beginnings of the names of tensors that belong to other parts than the language model.
         also: our names of the parts of a block that have further names, by those.
         parts: our names of the parts of a mixer, by its names.
         mlp: the same of a feed-forward layer.
@@ -44,11 +45,11 @@ class CheckpointReader:
     change: Callable[[Tensors, LanguageConfig], Tensors] = unchanged
     layers: str = "layers"
     also: Mapping[str, str] = field(default_factory=dict)
+    other_parts: tuple[str, ...] = ()
 
     def ours(self, name: str) -> str:
         """Return our name of a tensor: `model.layers.0.attn.q_proj.weight` is `layers.0.mixer.q_proj.weight`."""
-        path = name.split(".")
-        path = path[1:] if path[0] == self.root else path
+        path = name.removeprefix(f"{self.root}.").split(".")
         if path[0] != self.layers or len(path) < 3:
             return ".".join([self.outer.get(path[0], path[0]), *path[1:]])
         block = ({theirs: ours for ours, theirs in self.block.items()} | dict(self.also)).get(path[2], path[2])

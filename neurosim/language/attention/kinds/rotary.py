@@ -167,10 +167,20 @@ def _longrope(rates: list[float], theta: float, entries: Settings) -> Rotary:
     return Rotary(tuple(rate / part for rate, part in zip(rates, parts, strict=True)), scale, round(length))
 
 
+def _divided(rates: list[float], theta: float, entries: Settings) -> Rotary:
+    """Rates divided by a number each, as GGUF files have them."""
+    given = entries.get("divisors")
+    divisors = list(given) if isinstance(given, list | tuple) else []
+    require(len(divisors) == len(rates), "rope_scaling.divisors", f"must be {len(rates)} numbers", len(divisors))
+    parts = [_number({"divisors": value}, "divisors") for value in divisors]
+    return Rotary(tuple(rate / part for rate, part in zip(rates, parts, strict=True)))
+
+
 _LENGTH = "original_max_position_embeddings"
 # By name: the angles from (rates, theta, entries), and the names of its entries.
 SCALINGS: Mapping[str, tuple[Callable[[list[float], float, Settings], Rotary], tuple[str, ...]]] = {
     "default": (_default, ("factor",)),
+    "divided": (_divided, ("divisors",)),
     "dynamic": (_dynamic, ("factor", _LENGTH)),
     "linear": (_linear, ("factor",)),
     "llama3": (_llama3, ("factor", "low_freq_factor", "high_freq_factor", _LENGTH)),
