@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from neurosim.base import CheckpointWarning, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.language import Coding, convert, python_text, read_model, read_tokenizer
+from neurosim.language.attention.chat import read_chat_template, read_ends
 from neurosim.language.attention.gguf.blocks import BLOCKS, BlockTensor, decode
 from neurosim.language.attention.gguf.file import read_gguf
 from neurosim.language.attention.tokenizer import copy_tokenizer
@@ -190,6 +191,7 @@ def vocabulary(path: Path, words: int) -> dict[str, object]:
         "tokenizer.ggml.bos_token_id": 0,
         "tokenizer.ggml.eos_token_id": 1,
         "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.chat_template": "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}",
     }
 
 
@@ -249,6 +251,10 @@ def test_the_vocabulary_of_byte_pairs(made: Path, tmp_path: Path) -> None:
         ids = list(tokenizer.encode(text))
         assert ids == list(expected.encode(text)) and tokenizer.decode(ids) == text
         assert tokenizer.first == (0,) and tokenizer.encode_prompt(b"one")[0] == 0
+    for model in (made, tmp_path):
+        template = read_chat_template(model)
+        assert template is not None and template.render([{"role": "user", "content": "one"}]) == "<s>one</s>"
+        assert read_ends(model, tokenizer) == {1}
 
 
 def test_the_vocabulary_of_pieces(tmp_path: Path) -> None:

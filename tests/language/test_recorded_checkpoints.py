@@ -52,7 +52,10 @@ def test_sixteen_bits_are_computed_in_float32(tmp_path: Path, dtype: torch.dtype
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"num_attention_heads": 5}, "num_heads: must be a multiple of 2"),
     ({"hidden_act": "mish"}, r"hidden_act: must be one of silu, .* \(got mish\)"),
-    ({"rope_scaling": {"type": "ntk", "factor": 2.0}}, "rope_type: unknown name 'ntk'; .*choose from default, divided, dynamic"),
+    (
+        {"rope_scaling": {"type": "ntk", "factor": 2.0}},
+        "rope_type: unknown name 'ntk'; .*choose from default, divided, dynamic",
+    ),
     ({"rope_scaling": {"type": "linear"}}, "rope_scaling.factor: must be a number > 0"),
     ({"rope_scaling": {"type": "linear", "factor": 2.0, "beta": 1}}, "entry of 'linear': unknown name 'beta'"),
     ({"rope_scaling": {"type": "yarn", "factor": "8"}}, "rope_scaling.factor: must be a number"),

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError
 from .added_tokens import CONFIG, SPECIAL_MAP, decode_utf8, read_object, text_of
-from .tokenizer import CHAT, GENERATION, Tokenizer
+from .tokenizer import CHAT, GENERATION, Tokenizer, tokenizer_folder
 
 Message = Mapping[str, str]
 """Entries `role` and `content`."""
@@ -68,13 +68,17 @@ class ChatTemplate:
             raise NeurosimInputError(f"messages: the model's chat template refuses them ({error!s:.200})") from None
 
 
-def read_chat_template(folder: str | os.PathLike[str]) -> ChatTemplate | None:
-    """Return the chat template of a model's folder: `chat_template.jinja`, or that of `tokenizer_config.json`.
+def read_chat_template(model: str | os.PathLike[str]) -> ChatTemplate | None:
+    """Return the chat template of a model: `chat_template.jinja` in its folder, or that of `tokenizer_config.json`.
 
     Raises:
         NeurosimFormatError: one of the files is damaged, or the template is none.
     """
-    folder = Path(folder)
+    with tokenizer_folder(model) as folder:
+        return _template_of(folder)
+
+
+def _template_of(folder: Path) -> ChatTemplate | None:
     config = read_object(folder / CONFIG)
     special = read_object(folder / SPECIAL_MAP)
     tokens = {name: text for name, value in {**special, **config}.items() if (text := _token(name, value))}
@@ -96,21 +100,21 @@ def plain_chat_template() -> ChatTemplate:
     return ChatTemplate(PLAIN, {}, "the plain template")
 
 
-def read_ends(folder: str | os.PathLike[str], tokenizer: Tokenizer) -> frozenset[int]:
+def read_ends(model: str | os.PathLike[str], tokenizer: Tokenizer) -> frozenset[int]:
     """Return the tokens that end a text, as the files beside a tokenizer name them; there may be none.
 
     Raises:
         NeurosimFormatError: one of the files is damaged.
     """
-    folder = Path(folder)
-    entries = {**read_object(folder / SPECIAL_MAP), **read_object(folder / CONFIG)}
+    with tokenizer_folder(model) as folder:
+        entries = {**read_object(folder / SPECIAL_MAP), **read_object(folder / CONFIG)}
+        listed = read_object(folder / GENERATION).get("eos_token_id")
     ends: set[int] = set()
     for name in ("eos_token", "eot_token"):
         text = text_of(entries.get(name))
         ids = tokenizer.encode(text.encode()) if text else ()
         if len(ids) == 1:
             ends.add(ids[0])
-    listed = read_object(folder / GENERATION).get("eos_token_id")
     for token in listed if isinstance(listed, list) else [listed]:
         if isinstance(token, int) and not isinstance(token, bool):
             ends.add(token)

@@ -10,7 +10,8 @@ import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
@@ -268,41 +269,41 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
         NeurosimMissingError: the library for the file is not installed: says which.
         NeurosimFormatError: a damaged file.
     """
-    if Path(folder).suffix == SUFFIX:
-        with tempfile.TemporaryDirectory() as own:
-            write_files(Path(own), tokenizer_files(read_gguf(folder)))
-            return _of_folder(Path(own), vocabulary)
-    return _of_folder(_beside(folder), vocabulary)
-
-
-def _of_folder(folder: Path, vocabulary: int) -> Tokenizer:
-    for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
-        if (folder / name).is_file():
-            return kind(folder / name)
+    with tokenizer_folder(folder) as own:
+        for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
+            if (own / name).is_file():
+                return kind(own / name)
     return ByteTokenizer() if vocabulary == BYTES else TokenIds()
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy the files of a tokenizer, if there are any, into another model's folder; write those of a GGUF file."""
-    if source.suffix == SUFFIX:
-        write_files(folder, tokenizer_files(read_gguf(source)))
-        return
-    for name in FILES:
-        if (_beside(source) / name).is_file():
-            shutil.copyfile(_beside(source) / name, folder / name)
+    with tokenizer_folder(source) as own:
+        for name in FILES:
+            if (own / name).is_file():
+                shutil.copyfile(own / name, folder / name)
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder."""
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+@contextmanager
+def tokenizer_folder(model: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the folder with the files of a model's tokenizer.
 
+    It is the model's own folder or that of its `.pth` file; the files of a `.gguf` file are written into a folder that
+    is removed afterwards.
 
-def _beside(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model: the path itself, or the folder that holds a `.pth` file."""
-    if Path(model).suffix == ".pth":
-        return Path(model).parent
-    return Path(model)
+    Raises:
+        NeurosimInputError, NeurosimFormatError: a `.gguf` file with a vocabulary that is not read.
+    """
+    path = Path(model)
+    if path.suffix == ".pth":
+        yield path.parent
+    elif path.suffix == SUFFIX:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in tokenizer_files(read_gguf(path)).items():
+                (Path(folder) / name).write_bytes(content)
+            yield Path(folder)
+    else:
+        yield path
 
 
 def tokenize(tokenizer: Tokenizer, text: bytes, vocabulary: int, where: str = "text") -> Tensor:
