@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from ..base.errors import NeurosimInputError, NeurosimOverflowError, lookup, require
 from ..data.spikes import Recordings, Spikes
 from ..network.network import Network
+from .compile.network import compile_network
+from .grid.probes import bind_probes
 from .grid.runner import Runner
 from .grid.sinks import SpikeMemory, StateMemory
 from .grid.sources import GridEvents, InMemorySource
 from .grid.work import count_work
+from .grid.workspace import GridWorkspace
 from .inputs import Input, RunInputs, read_inputs, steps_of
-from .prepared import PRECISIONS, PreparedNetwork, check_arguments, prepare, recorded_names
+from .prepared import PRECISIONS, PreparedNetwork, check_arguments, recorded_names
 from .probe import Probe
 from .progress import ProgressReporter
 from .result import Progress, Result, join_recordings
@@ -113,16 +116,10 @@ def simulate(
         )
         return run_recording(simulation, float(played.durations[0]), progress)
     workers = thread_count(threads)
-    prepared = prepare(
-        network,
-        clock=clock,
-        seed=int(seed),
-        threads=workers,
-        precision=precision,
-        record=record,
-        probes=probes,
-        count_updates=count_updates,
-    )
+    recorded = recorded_names(network, record)
+    real = lookup(PRECISIONS, precision, "simulate.precision")
+    compiled = compile_network(network, clock, int(seed), real, workers)
+    prepared = PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
     return _Batch(prepared, played, played.batch, trial).run(workers, progress, started)
 
 
@@ -154,7 +151,7 @@ class _Batch:
             count = 1
         else:
             count = max(1, min(threads, len(self.inputs)))
-        runners = [Runner(self.prepared) for _ in range(count)]
+        runners = [self._new_runner() for _ in range(count)]
         # Models that do not learn end as they began: take their state now, before the runners' last recordings.
         learned = {} if learns else runners[0].windows.learned()
         runners[0].warm_up()
@@ -186,6 +183,10 @@ class _Batch:
             learned=learned,
             probes=tuple(bound.probe for bound in self.prepared.probes),
         )
+
+    def _new_runner(self) -> Runner:
+        prepared = self.prepared
+        return Runner(prepared, GridWorkspace(prepared.compiled, prepared.logged, prepared.count_updates))
 
     def _run_one(self, runner: Runner, index: int) -> _Outcome:
         spikes = SpikeMemory(self.prepared.recorded)

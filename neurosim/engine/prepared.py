@@ -1,27 +1,23 @@
-"""A prepared network: compiled for the grid, with its records and probes. `simulate` and `Simulation` start from it."""
+"""A compiled network with its records and probes, and the checks of arguments that all runs share."""
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..base.errors import is_integer, is_number, lookup, require
+from ..base.errors import is_integer, is_number, require
 from ..base.values import check_unit, check_voltage
 from ..network.network import Network, SpikeSource
 from ..network.neurons.base import Neuron
 from ..network.windowed import Windowed
-from .compile.network import CompiledNetwork, compile_network
-from .compile.row_table import Late
-from .compile.synapse_sampler import SynapseSampler
-from .grid.probes import BoundProbe, bind_probes
+from .compile.network import CompiledNetwork
+from .compile.windows import tapped
+from .grid.probes import BoundProbe
 from .probe import Probe, check_names
-from .processes import ALONE, Processes
 
 # Parameters of neurons that are milliseconds in nature.
 TIMES = ("tau_mem", "tau_syn", "tau_syn_inhibitory", "t_refractory", "tau_dendrite", "tau_ampa", "tau_rise", "tau_gaba")
@@ -45,50 +41,13 @@ class PreparedNetwork:
     probes: tuple[BoundProbe, ...] = ()
     count_updates: bool = False
 
-
-def prepare(
-    network: Network,
-    *,
-    clock: float,
-    seed: int,
-    threads: int,
-    precision: str,
-    record: Sequence[str] | None,
-    probes: Sequence[Probe],
-    count_updates: bool,
-    late: Mapping[str, Late] | None = None,
-    former: Sequence[SynapseSampler] = (),
-    processes: Processes = ALONE,
-) -> PreparedNetwork:
-    """Compile a network for steps of `clock` seconds; the arguments are those of `simulate`, `threads` an integer.
-
-    late, former: of a network that is changed while it runs, by name of the projection; see `RowTableBuilder`.
-    processes: that share the network.
-
-    Raises:
-        NeurosimInputError: an argument that breaks its rule, or a network that cannot be compiled.
-    """
-    recorded = recorded_names(network, record)
-    real = lookup(PRECISIONS, precision, "simulate.precision")
-    numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
-    changed = {numbers[name]: each for name, each in (late or {}).items()}
-    with _without_collection():
-        compiled = compile_network(
-            network, clock, seed, real, threads, late=changed, former=former, processes=processes
-        )
-    return PreparedNetwork(compiled, recorded, bind_probes(compiled, probes), count_updates)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause the collector of cycles: no object is garbage yet, and the search took an eighth of the compile time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    @property
+    def logged(self) -> tuple[str, ...]:
+        """Names of the populations whose spikes leave the workspace: to be recorded, or for windowed populations."""
+        compiled = self.compiled
+        watched = {compiled.network.populations[p].name for p in tapped(compiled.windows)}
+        windowed = {plan.name for plan in compiled.windows}
+        return tuple(sorted({*self.recorded, *watched} - windowed))
 
 
 def check_arguments(

@@ -11,25 +11,28 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from ..base.errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, require
+from ..base.errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, lookup, require
 from ..data.files.state import saved_values
 from ..data.spikes import GRID_SLACK
 from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
 from .changes import Changes, change_network, check_settings, rewire_projection
+from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
+from .grid.probes import bind_probes
 from .grid.runner import Counters, Runner
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .grid.sources import InMemorySource
 from .grid.streams import Elsewhere, FilePath, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
 from .grid.work import count_work
+from .grid.workspace import GridWorkspace
 from .identity import describe, digest
 from .inputs import MAX_STEPS, check_duration, match_sources, steps_of
 from .interrupts import deferred_interrupts
 from .played import Played, source_of
-from .prepared import PreparedNetwork, check_arguments, check_units, prepare
+from .prepared import PRECISIONS, PreparedNetwork, check_arguments, check_units, recorded_names
 from .probe import Probe
 from .processes import processes_of
 from .progress import ProgressReporter, Status
@@ -103,7 +106,7 @@ class Simulation(Uncopied):
         self._prepared = self._prepare(network, self._changes)
         self._former = self._prepared.compiled.samplers
         self.recorded = self._prepared.recorded
-        self._runner = Runner(self._prepared, self._workers, self._processes)
+        self._runner = self._new_runner()
         self._runner.warm_up()
         self._runner.begin(self._sources, self.trial)
         self._spikes: SpikeSink = SpikeMemory(self.recorded)
@@ -295,7 +298,7 @@ class Simulation(Uncopied):
                 )
         other = object.__new__(Simulation)
         vars(other).update(vars(self))
-        other._runner = Runner(self._prepared, self._workers, self._processes)
+        other._runner = self._new_runner()
         other._runner.begin(self._sources, self.trial)
         other._runner.resume_from(self._runner)
         other._streams = {}
@@ -426,7 +429,7 @@ class Simulation(Uncopied):
         self._prepared = self._prepare(network, changes)
         self.network = network
         self._changes = changes
-        runner = Runner(self._prepared, self._workers, self._processes)
+        runner = self._new_runner()
         if moved is None:
             runner.begin(self._runner.sources, self.trial)
         else:
@@ -434,19 +437,27 @@ class Simulation(Uncopied):
         self._runner = runner
 
     def _prepare(self, network: Network, changes: Changes) -> PreparedNetwork:
-        return prepare(
+        recorded = recorded_names(network, self._record)
+        real = lookup(PRECISIONS, self.precision, "simulate.precision")
+        compiled = compile_network(
             network,
-            clock=self.clock,
-            seed=self.seed,
-            threads=self._workers,
-            precision=self.precision,
-            record=self._record,
-            probes=self.probes,
-            count_updates=self.count_updates,
+            self.clock,
+            self.seed,
+            real,
+            self._workers,
             late=changes.late,
             former=self._former,
             processes=self._processes,
         )
+        return PreparedNetwork(compiled, recorded, bind_probes(compiled, self.probes), self.count_updates)
+
+    def _new_runner(self) -> Runner:
+        """Return a runner of the prepared network with a state of its own."""
+        prepared = self._prepared
+        workspace = GridWorkspace(
+            prepared.compiled, prepared.logged, prepared.count_updates, self._workers, self._processes
+        )
+        return Runner(prepared, workspace, self._processes)
 
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:

@@ -24,7 +24,8 @@ from neurosim import Spikes
 from neurosim.app import RunOptions, open_run, read_metrics
 from neurosim.app.runs import frame
 from neurosim.app.runs.frame.lifecycle import resume, start
-from neurosim.app.runs.network import KIND, Network, checkpointed
+from neurosim.app.runs.network import KIND, Network
+from neurosim.app.runs.network import run as network_run
 from neurosim.app.runs.network.config import configure
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
 from neurosim.base.json_toml import write_json
@@ -167,7 +168,7 @@ def test_a_signal_leaves_a_run_that_goes_on(name: str) -> None:
 def interrupted(run: str, after: int = 1) -> None:
     """Leave a run that Ctrl-C stopped after some checkpoints."""
     config = configure(Path("net.toml"))
-    save = checkpointed._note
+    save = network_run._note
     left = [after]
 
     def note(*given: Any) -> None:
@@ -177,7 +178,7 @@ def interrupted(run: str, after: int = 1) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
-        patch.setattr(checkpointed, "_note", note)
+        patch.setattr(network_run, "_note", note)
         start(Network(checkpoint_every=0.25), config, RunOptions(out=Path(run)))
 
 

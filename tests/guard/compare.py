@@ -15,8 +15,8 @@ from guard.reference.draws import Draws
 from guard.reference.network import Record, run
 from neurosim import AdEx, Izhikevich, PoissonSource, Population, Probe, Simulation, SpikeSource
 from neurosim.engine import Connections, Result
+from neurosim.engine.compile.network import compile_network
 from neurosim.engine.connections import connections
-from neurosim.engine.prepared import prepare
 from neurosim.kernels.engine.clocked import deliver
 from neurosim.network import Neuron
 
@@ -91,16 +91,7 @@ def referred(case: Case, results: list[Result], shake: float = 0.0) -> Record:
 
 def rounded(case: Case, synapses: dict[str, Connections]) -> dict[str, Connections]:
     """Return the synapses whose weights a run in float32 keeps in 16 bits, as multiples of the unit of their table."""
-    compiled = prepare(
-        case.network,
-        clock=case.dt,
-        seed=case.seed,
-        threads=1,
-        precision=case.precision,
-        record=None,
-        probes=(),
-        count_updates=False,
-    ).compiled
+    compiled = compile_network(case.network, case.dt, case.seed, np.dtype(case.precision))
     kept = {}
     for table in compiled.row_tables:
         for number in table.projections if table.form == deliver.GROUPS else ():

@@ -16,7 +16,7 @@ from guard.compare import check, compared, referred, simulated
 from guard.kinds import KINDS
 from guard.networks import AXES, case
 from guard.pairs_networks import MIN_TIMES, NETWORKS, table
-from neurosim.engine.prepared import prepare
+from neurosim.engine.compile.network import compile_network
 from neurosim.kernels.engine.clocked import deliver
 from neurosim.network.neurons import MODELS
 
@@ -66,16 +66,7 @@ def test_all_models_and_rules_of_the_package_are_drawn() -> None:
 def test_all_forms_of_rows_are_among_the_networks() -> None:
     forms: Counter[int] = Counter()
     for made in (case(seed, ("LIF", "CubaLIF", "CobaLIF")) for seed in range(200)):
-        compiled = prepare(
-            made.network,
-            clock=made.dt,
-            seed=made.seed,
-            threads=1,
-            precision=made.precision,
-            record=None,
-            probes=(),
-            count_updates=False,
-        ).compiled
+        compiled = compile_network(made.network, made.dt, made.seed, np.dtype(made.precision))
         forms.update(table.form for table in compiled.row_tables)
     assert set(forms) == {deliver.BITS, deliver.COUNTS, deliver.SUMS, deliver.QUEUE, deliver.GROUPS}
     assert min(forms.values()) >= 10, forms

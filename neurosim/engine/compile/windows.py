@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...base.errors import require
@@ -85,3 +86,8 @@ def _window_steps(name: str, window: float, clock: float) -> int:
     rule = f"must be a whole number of steps of {clock:g} s, such as {below * clock:g} or {(below + 1) * clock:g} s"
     require(fits, f"Population[{name!r}].model.window", rule, window)
     return steps
+
+
+def tapped(plans: Sequence[WindowPlan]) -> frozenset[int]:
+    """Return the numbers of the populations without windows whose spikes windowed ones receive."""
+    return frozenset(feed.source for plan in plans for feed in plan.feeds if not feed.windowed)

@@ -41,7 +41,7 @@ class Counters:
 
 
 class Runner:
-    """Runs a prepared network on one workspace, or the part of one process on it.
+    """Runs a prepared network on a workspace of it, or the part of one process.
 
     Where processes share the network, all of them call every method.
 
@@ -49,7 +49,7 @@ class Runner:
         bounded: samples go to the sink in pieces of bounded size, for a sink that does not keep them.
     """
 
-    def __init__(self, prepared: PreparedNetwork, threads: int = 1, processes: Processes = ALONE) -> None:
+    def __init__(self, prepared: PreparedNetwork, workspace: GridWorkspace, processes: Processes = ALONE) -> None:
         self._compiled = prepared.compiled
         self._processes = processes
         self.probes = prepared.probes
@@ -58,11 +58,7 @@ class Runner:
         populations = prepared.compiled.network.populations
         self._names = [population.name for population in populations]
         self.windows = WindowedPopulations(prepared.compiled.windows, [population.size for population in populations])
-        windowed = {plan.name for plan in prepared.compiled.windows}
-        logged = {*prepared.recorded, *(self._names[p] for p in self.windows.tapped)} - windowed
-        self.workspace = GridWorkspace(
-            prepared.compiled, tuple(sorted(logged)), prepared.count_updates, threads, processes
-        )
+        self.workspace = workspace
         self.sources: Mapping[int, EventSource] = {}
         self.trial = 0
         self._window: SampleWindow | None = None

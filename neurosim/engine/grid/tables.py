@@ -189,19 +189,14 @@ def _entry(kind: int, index: int, receptor: int, *, called: int = 0, record: int
 
 def unit_table(
     compiled: CompiledNetwork,
-    state: Mapping[int, NDArray[Any]],
-    constants: Mapping[int, NDArray[Any]],
-    cursors: NDArray[np.int64],
     ranges: list[tuple[int, int]],
     alive: list[NDArray[Any]],
     *,
     count_updates: bool,
 ) -> NDArray[np.int64]:
-    """Return the table of populations, int64 [populations, UNIT_COLUMNS].
+    """Return the table of populations, int64 [populations, UNIT_COLUMNS], without the addresses of their state.
 
     Args:
-        state, constants: by population number, in the order of the run loop.
-        cursors: [populations, blocks] the next event of each spike source.
         ranges: of the input table.
         alive: gets the arrays whose addresses are in the table.
     """
@@ -212,7 +207,6 @@ def unit_table(
         row[clocked.PART] = layout.parts[p]
         row[clocked.SHIFT] = layout.shifts[p]
         row[clocked.OFFSET] = layout.offsets[p]
-        row[clocked.CURSORS] = address(cursors[p])
         if p in compiled.cells:
             cells = compiled.cells[p]
             neuron = cells.population.model
@@ -220,10 +214,8 @@ def unit_table(
             row[clocked.KIND] = clocked.NEURONS
             row[clocked.STEP] = cells.functions[0]
             row[clocked.STATES] = len(cells.initial)
-            row[clocked.STATE] = address(state[p])
             row[clocked.RECEPTORS] = cells.receptors
             row[clocked.CONSTANTS] = len(cells.constants)
-            row[clocked.CONSTANT] = address(constants[p])
             row[clocked.BY_UNIT] = cells.constants.ndim == 2
             if "v" in neuron.state:
                 row[clocked.MEMBRANE] = neuron.state.index("v")

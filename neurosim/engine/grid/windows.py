@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, require
 from ...kernels.engine.clocked.windows import cut
 from ...network.windowed import MAX_COUNT, Arrivals, WindowState, WindowTotals, array_of
-from ..compile.windows import WindowPlan
+from ..compile.windows import WindowPlan, tapped
 from .sinks import SpikeSink
 from .sources import NO_EVENTS, EventSource, GridEvents, join_events
 
@@ -53,11 +53,6 @@ class WindowedPopulations:
     def learns(self) -> bool:
         """Return whether any population learns, so that the order of recordings matters."""
         return any(plan.windowed.learn for plan in self.plans)
-
-    @property
-    def tapped(self) -> frozenset[int]:
-        """Numbers of the populations without windows whose spikes are needed."""
-        return frozenset(feed.source for plan in self.plans for feed in plan.feeds if not feed.windowed)
 
     def begin(self) -> None:
         """Start a new recording; what was learned stays."""
@@ -251,7 +246,7 @@ class WindowSink(SpikeSink):
 
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
         codes = self.windows.advance(
-            {p: spikes.get(self.names[p], NO_EVENTS) for p in self.windows.tapped}, self.step()
+            {p: spikes.get(self.names[p], NO_EVENTS) for p in tapped(self.windows.plans)}, self.step()
         )
         every = {**spikes, **{self.names[p]: events for p, events in codes.items()}}
         self.sink.add({name: every[name] for name in self.recorded if name in every})

@@ -106,16 +106,13 @@ class GridWorkspace(Uncopied):
         self._rows, self._row_weights = row_table(compiled)
         self._reading: list[NDArray[np.int64]] = []  # kept alive: the table holds their addresses
         self._inputs = input_table(compiled, self._rows, counters, self._processes, self._voltages)
+        self._units = unit_table(compiled, self._inputs.ranges, self._inputs.alive, count_updates=count_updates)
         self._constants = constants  # kept alive: the table holds their addresses
-        self._units = unit_table(
-            compiled,
-            self.state,
-            constants,
-            self._cursors,
-            self._inputs.ranges,
-            self._inputs.alive,
-            count_updates=count_updates,
-        )
+        for p in compiled.cells:
+            self._units[p, clocked.STATE] = address(self.state[p])
+            self._units[p, clocked.CONSTANT] = address(constants[p])
+        for row, cursors in zip(self._units, self._cursors, strict=True):
+            row[clocked.CURSORS] = address(cursors)
         for p, voltages in self._voltages.items():
             self._units[p, clocked.VOLTAGES] = address(voltages)
         self._posts = post_table(compiled, self._units)

@@ -1,9 +1,11 @@
-"""Simulate a network described in TOML, into a run folder."""
+"""Simulate a network described in TOML, into a run folder; on a grid it continues from any checkpoint."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,22 +13,22 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import require
+from ....base.errors import NeurosimInterruptedError, require
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....base.plain import from_plain
 from ....data.files.arrays import write_arrays
 from ....data.files.sonata import write_sonata
-from ....data.spikes import Recordings, Spikes
+from ....data.spikes import GRID_SLACK, Recordings, Spikes
 from ....engine.description.description import Description
 from ....engine.description.dump import description_tree
 from ....engine.processes import ALONE, Processes
-from ....engine.result import Result
+from ....engine.result import Progress, Result
+from ....engine.simulation import Simulation
 from ..frame.folder import METRICS, SPIKES, RunFolder, check_unchanged
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from . import checkpointed
 from .activity import Activity
 from .config import NetworkConfig
 from .nir import export_nir
@@ -35,6 +37,9 @@ from .result import NetworkResult, PopulationResult, ProbeResult
 STATES = "states.safetensors"
 ARRAYS = "arrays.safetensors"
 WEIGHTS = "weights.safetensors"
+# The file that a run continues from, and the file of its states while it runs.
+CHECKPOINT = "checkpoint.safetensors"
+STREAMED_STATES = "states.h5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +131,7 @@ def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) ->
         return
     net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
     between = float(every) if every else None
-    checkpointed.simulate(RunFolder(Path(path)), net, inputs.spikes, options.threads, between, None, processes)
+    _simulate(RunFolder(Path(path)), net, inputs.spikes, options.threads, between, None, processes)
 
 
 def work(run: NetworkRun) -> NetworkResult:
@@ -144,10 +149,114 @@ def work(run: NetworkRun) -> NetworkResult:
         if net.settings.clock is None:
             result = net.simulate(threads, progress)
         else:
-            result = checkpointed.simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
+            result = _simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
     spikes = {name: _one(found) for name, found in result.spikes.items()}
     _write_arrays(run.folder, result, {**inputs.spikes, **spikes})
     return _figures(config, result, spikes, inputs.spikes)
+
+
+def _simulate(
+    run: RunFolder,
+    description: Description,
+    inputs: Mapping[str, Spikes],
+    threads: int | None,
+    every: float | None,
+    progress: Callable[[Progress], None] | None,
+    processes: Processes,
+) -> Result:
+    """Run a network on a grid from its last checkpoint, or from its start, to its end.
+
+    Args:
+        run: its folder, into which process 0 writes.
+        inputs: the spikes of each spike source.
+        every: s of biological time between two checkpoints; None: only where it is interrupted.
+        processes: that share the network; all of them call this.
+
+    Returns:
+        The result from time 0 on. The checkpoint stays until the run is done.
+
+    Raises:
+        NeurosimInterruptedError: Ctrl-C; the run can be resumed.
+        NeurosimError: as `Simulation`.
+    """
+    duration = _duration(description, inputs)
+    simulation = _open(run, description, inputs, threads, processes)
+    before = run.manifest.seconds("run_s") or 0.0
+    start = time.perf_counter()
+
+    def run_s() -> float:
+        return before + time.perf_counter() - start
+
+    def report(piece: Progress) -> None:
+        if progress is not None:
+            progress(Progress(simulation.time, duration, simulation.spike_count, run_s()))
+
+    last = math.ceil(duration / simulation.clock - GRID_SLACK)
+    if every is None:
+        stride = last
+    else:
+        stride = max(1, math.ceil(every / simulation.clock - GRID_SLACK))
+    try:
+        while simulation.step < last:
+            stop = min(last, (simulation.step // stride + 1) * stride)
+            until = duration if stop == last else stop * simulation.clock
+            simulation.run(until - simulation.time, progress=report)
+            if stop < last:
+                _note(run, simulation, run_s(), processes)
+    except KeyboardInterrupt:
+        _note(run, simulation, run_s(), processes)
+        raise NeurosimInterruptedError(
+            f"interrupted at {simulation.time:.6g} s of {duration:.6g} s; nothing is lost, continue with: "
+            f"neurosim simulate --resume {run.path}"
+        ) from None
+    result = simulation.result(run_s())
+    # The files are made with the other results of the run; until then a checkpoint can continue these.
+    simulation.close(finish=False)
+    return result
+
+
+def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
+    """Return the duration of the run in seconds: that of the settings, or that of the longest input."""
+    if description.settings.duration is not None:
+        return float(description.settings.duration)
+    return max((spikes.duration for spikes in inputs.values()), default=0.0)
+
+
+def _open(
+    run: RunFolder,
+    description: Description,
+    inputs: Mapping[str, Spikes],
+    threads: int | None,
+    processes: Processes,
+) -> Simulation:
+    """Return the simulation at the folder's checkpoint, or at its start."""
+    spikes_to = run.path / SPIKES
+    states_to = run.path / STREAMED_STATES if description.probes else None
+    saved = run.path / CHECKPOINT
+    network = description.network
+    sources = dict(inputs)
+    where: dict[str, Any] = {
+        "threads": threads,
+        "comm": processes.communicator,
+        "spikes_to": spikes_to,
+        "states_to": states_to,
+    }
+    if processes.of_root(saved.is_file()):
+        return Simulation.load(saved, network, sources, **where)
+    arguments = {name: value for name, value in vars(description.settings).items() if name != "duration"}
+    return Simulation(
+        network,
+        sources,
+        probes=description.probes,
+        **where,
+        **arguments,
+    )
+
+
+def _note(run: RunFolder, simulation: Simulation, run_s: float, processes: Processes) -> None:
+    simulation.save(run.path / CHECKPOINT)
+    if processes.root:
+        run.note(checkpoint=simulation.time, run_s=run_s)
 
 
 def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes]) -> None:
