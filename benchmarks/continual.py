@@ -26,7 +26,7 @@ import frame
 import numpy as np
 
 from neurosim.app import RunOptions
-from neurosim.app.runs.continual import Continual
+from neurosim.app.runs.continual import ContinualKind
 from neurosim.app.runs.continual.config import configure
 from neurosim.app.runs.continual.result import ContinualResult
 from neurosim.app.runs.frame import lifecycle
@@ -68,7 +68,9 @@ def measure(name: str, options: argparse.Namespace) -> ContinualResult:
         sets = (*sets, *ENGINE)
     config = configure(EXAMPLES / f"{name}.toml", sets, {"seeds": options.seeds}, tuple(options.learner))
     with tempfile.TemporaryDirectory() as folder:
-        return lifecycle.start(Continual(options.workers), config, RunOptions(out=Path(folder) / "run", quiet=False))
+        return lifecycle.start(
+            ContinualKind(options.workers), config, RunOptions(out=Path(folder) / "run", quiet=False)
+        )
 
 
 def table(name: str, result: ContinualResult) -> Iterator[str]:

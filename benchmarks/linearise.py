@@ -20,7 +20,7 @@ from pathlib import Path
 import frame
 
 from neurosim.app import RunOptions
-from neurosim.app.runs.convert.linearise import Linearise
+from neurosim.app.runs.convert.linearise import LineariseKind
 from neurosim.app.runs.convert.linearise.config import LineariseConfig
 from neurosim.app.runs.convert.linearise.result import LinearisationResult
 from neurosim.app.runs.frame.lifecycle import start
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, pattern: str, folder: Path) -> Linearisatio
         None, sets, {"text.file": options.text, "text.tokens": options.tokens, "seed": options.seed}
     )
     chosen = RunOptions(out=folder / pattern, threads=options.threads)
-    return start(Linearise(Path(options.model)), config, chosen)
+    return start(LineariseKind(Path(options.model)), config, chosen)
 
 
 def row(pattern: str, result: LinearisationResult) -> list[str]:

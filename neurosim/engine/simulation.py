@@ -22,7 +22,7 @@ from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
 from .grid.probes import bind_probes
-from .grid.runner import Counters, Runner
+from .grid.runner import Runner, WorkCounters
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
 from .grid.sources import InMemorySource
 from .grid.streams import Elsewhere, FilePath, SpikeStream, StateStream, StreamTarget, read_back, sync_streams
@@ -477,7 +477,9 @@ class Simulation(Uncopied):
         result = self._as_result(self._spikes, self._states, piece, steps, run_s)
         return replace(result, duration=duration, readings=self._runner.windows.take_readings(), start=start)
 
-    def _as_result(self, spikes: SpikeSink, states: StateSink, counters: Counters, steps: int, run_s: float) -> Result:
+    def _as_result(
+        self, spikes: SpikeSink, states: StateSink, counters: WorkCounters, steps: int, run_s: float
+    ) -> Result:
         """Return the contents of sinks, up to the present end, as a result."""
         return Result(
             spikes=named_spikes(self.network, spikes.take(), self.clock, self._end),

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from neurosim.app import RunOptions
 from neurosim.app.runs.convert import KIND as CONVERT
-from neurosim.app.runs.convert import Conversion
+from neurosim.app.runs.convert import ConversionKind
 from neurosim.app.runs.convert.config import ConvertConfig
 from neurosim.app.runs.convert.result import ConversionResult
 from neurosim.app.runs.convert.text import write_text
@@ -62,7 +62,7 @@ def hugging_face_folder(kind: str, folder: Path) -> None:
 def test_from_a_folder_to_text_in_spikes(tmp_path: Path, kind: str) -> None:
     hugging_face_folder(kind, tmp_path / "model")
     options = RunOptions(out=tmp_path / "run", quiet=True)
-    result = start(Conversion(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), options)
+    result = start(ConversionKind(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), options)
     assert isinstance(result, ConversionResult) and result.unit == "token" and result.tokens == 60
     assert result.bytes_per_token is not None and 2 < result.bytes_per_token < 6
     assert result.per_byte(result.loss) == pytest.approx((result.loss or 0) / result.bytes_per_token)
@@ -85,7 +85,7 @@ def test_a_model_without_a_tokenizer_reads_and_writes_token_ids(tmp_path: Path) 
     with pytest.raises(NeurosimInputError, match=r"prompt: must have tokens of 0 to 31999 \(got 32000\)"):
         write_text(tmp_path / "model", b"32000", Sampling(3), RunOptions(quiet=True))
     with pytest.raises(NeurosimInputError, match=r"has 32000 words and no tokenizer.json or tokenizer.model; add its"):
-        start(Conversion(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), RunOptions(quiet=True))
+        start(ConversionKind(tmp_path / "model"), from_plain(ConvertConfig, BRIEF), RunOptions(quiet=True))
 
 
 def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     text = write_text(tmp_path / "RWKV-x060.pth", b"and and", Sampling(3), RunOptions(quiet=True))
     assert text.prompt == "and and" and text.tokens == 3 and text.unit == "token"
     brief = from_plain(ConvertConfig, BRIEF | {"calibration": {"windows": 2, "length": 16}})
-    start(Conversion(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
+    start(ConversionKind(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neurosim.app import RunOptions
-from neurosim.app.runs.convert import LmTraining
+from neurosim.app.runs.convert import LmTrainingKind
 from neurosim.app.runs.convert import text as lm
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
@@ -29,7 +29,7 @@ def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.M
         **{"training.steps": 70, "training.batch": 2, "training.length": 48, "training.every": 25},
         **{"training.objective": "mixture", "training.shares": {"copying": 1.0, "next_token": 2.0}},
     }
-    kind = LmTraining()
+    kind = LmTrainingKind()
     config = kind.configure(values=sets)
     whole = start(kind, config, RunOptions(out=tmp_path / "whole", quiet=True))
     train = lm.train_bytes

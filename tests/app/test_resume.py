@@ -24,7 +24,7 @@ from neurosim import Spikes
 from neurosim.app import RunOptions, open_run, read_metrics
 from neurosim.app.runs import frame
 from neurosim.app.runs.frame.lifecycle import resume, start
-from neurosim.app.runs.network import KIND, Network
+from neurosim.app.runs.network import KIND, NetworkKind
 from neurosim.app.runs.network import run as network_run
 from neurosim.app.runs.network.config import configure
 from neurosim.base import NeurosimInputError, NeurosimInterruptedError
@@ -179,7 +179,7 @@ def interrupted(run: str, after: int = 1) -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeurosimInterruptedError):
         patch.setattr(network_run, "_note", note)
-        start(Network(checkpoint_every=0.25), config, RunOptions(out=Path(run)))
+        start(NetworkKind(checkpoint_every=0.25), config, RunOptions(out=Path(run)))
 
 
 def test_resumed_with_other_threads_and_pieces() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Team(NamedTuple):
+class ThreadTeam(NamedTuple):
     """A thread among those that run a network, and where they meet."""
 
     thread: int
@@ -42,7 +42,7 @@ class Clock(NamedTuple):
     """Number of the independent stream of random input, < 2^31."""
 
 
-class Tables(NamedTuple):
+class GridTables(NamedTuple):
     """The network, as tables of addresses."""
 
     units: NDArray[np.int64]
@@ -78,7 +78,7 @@ class Log(NamedTuple):
     """[blocks], upper bound of the spikes of a block in a step."""
 
 
-class Arrivals(NamedTuple):
+class ArrivalBuffers(NamedTuple):
     """Weights that have arrived, or will. The counts and sums are zero between steps."""
 
     counts: NDArray[np.uint8]
@@ -111,8 +111,8 @@ class Counters(NamedTuple):
 # Addresses that the pieces of a step work on, and the sizes that lead from one to the next.
 PLACES = np.dtype(
     [
-        ("inputs", np.int64),  # `Tables.inputs`
-        ("counts", np.int64),  # `Arrivals.counts`, as sums, fixed and queue those of their names
+        ("inputs", np.int64),  # `GridTables.inputs`
+        ("counts", np.int64),  # `ArrivalBuffers.counts`, as sums, fixed and queue those of their names
         ("sums", np.int64),
         ("fixed", np.int64),
         ("queue", np.int64),
@@ -130,7 +130,7 @@ PLACES = np.dtype(
         ("context", np.int64),  # int64 [plastic.CONTEXT_ENTRIES]
         ("reading", np.int64),  # int64 [groups.CONTEXT_ENTRIES]
         ("row_words", np.int64),
-        ("counters", np.int64),  # rows of `Arrivals.counts`
+        ("counters", np.int64),  # rows of `ArrivalBuffers.counts`
         ("receptors", np.int64),
         ("slots", np.int64),  # slots of a receptor or a counter
         ("depth", np.int64),  # rows of the queue

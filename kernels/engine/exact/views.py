@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Tables(NamedTuple):
+class ExactTables(NamedTuple):
     """The network, as the tables whose columns are named in `loop`, and reals that belong to their rows."""
 
     units: NDArray[np.int64]

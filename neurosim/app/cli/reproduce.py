@@ -67,7 +67,7 @@ def _kind(preset: Preset, model: Path | None) -> Kind[Any, Any, Any]:
     """Return the kind of run that repeats a preset, with its arguments."""
     if preset.needs_model:
         assert model is not None  # checked in `command`
-        from ..runs.convert import Curve
+        from ..runs.convert import CurveKind
 
-        return Curve(model)
+        return CurveKind(model)
     return find_kind(preset.kind)

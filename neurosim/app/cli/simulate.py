@@ -58,14 +58,14 @@ def command(
     and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
     """
     from ...engine.processes import launched, processes_of
-    from ..runs.liquid import Liquid
-    from ..runs.network import Network
+    from ..runs.liquid import LiquidKind
+    from ..runs.network import NetworkKind
     from ..runs.network.config import own_models
-    from ..runs.pipeline import Pipeline
+    from ..runs.pipeline import PipelineKind
 
     name = _kind(options, nir)
-    network = name == Network.name
-    pipeline = name == Pipeline.name
+    network = name == NetworkKind.name
+    pipeline = name == PipelineKind.name
     processes = processes_of(launched()).size
     alone = "only the network of --config runs over processes; leave mpirun out"
     require(network or processes == 1, "mpirun", alone, processes)
@@ -75,12 +75,12 @@ def command(
         rule = "needs a network in --config"
     require(network or checkpoint_every is None, "--checkpoint-every", rule, checkpoint_every)
     if network:
-        return Network(own_models(models), nir, checkpoint_every)
+        return NetworkKind(own_models(models), nir, checkpoint_every)
     if pipeline:
-        return Pipeline(own_models(models), nir)
+        return PipelineKind(own_models(models), nir)
     require(nir is None, "--nir", "needs a network in --config", nir)
     require(not models, "--model", "needs a network in --config", ", ".join(models))
-    return Liquid()
+    return LiquidKind()
 
 
 def _kind(options: CommandOptions, nir: Path | None) -> str:

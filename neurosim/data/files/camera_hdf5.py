@@ -13,7 +13,7 @@ from ...base.errors import NeurosimError
 from ...base.raw import text_of
 from ..spikes import Spikes
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
-from .tables import KEYS, MICROSECOND, Table, find_columns, spikes_of
+from .tables import KEYS, MICROSECOND, EventTable, find_columns, spikes_of
 
 # Groups and datasets that hold events, the first that is there; "" is the root.
 PLACES = ("CD/events", "events", "")
@@ -52,7 +52,7 @@ def read_camera_hdf5(
         where, events = find_columns(path, arrays, columns)
         sensor = shape or _sensor(file)
         start = _start(file)
-        return spikes_of(Table(path, f"/{where or place}", events, "camera-hdf5", start), sensor, tick)
+        return spikes_of(EventTable(path, f"/{where or place}", events, "camera-hdf5", start), sensor, tick)
 
 
 def is_camera_file(path: str | os.PathLike[str]) -> bool:

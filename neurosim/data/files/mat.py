@@ -14,7 +14,7 @@ from ..spikes import Spikes
 from .camera_hdf5 import MAX_RATIO
 from .hdf5 import SIGNATURE, HDF5File, open_hdf5
 from .mat5 import MAX_DEPTH, DamagedMat, variables_of
-from .tables import KEYS, LAYOUT, Table, find_columns, spikes_of
+from .tables import KEYS, LAYOUT, EventTable, find_columns, spikes_of
 
 # An HDF5 file follows the text of a MATLAB file of version 7.3.
 BEGIN = 512
@@ -70,7 +70,7 @@ def _spikes(
         raise format_error(path, "variables", "one structure or matrix of events", got, LAYOUT)
     name, arrays = next(iter(candidates.items()))
     where, events = find_columns(path, dict(arrays), columns)
-    return spikes_of(Table(path, where or name, events, "matlab"), shape, tick)
+    return spikes_of(EventTable(path, where or name, events, "matlab"), shape, tick)
 
 
 def _has_columns(table: Mapping[str, NDArray]) -> bool:

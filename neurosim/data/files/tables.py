@@ -38,7 +38,7 @@ Columns = Mapping[str, NDArray]
 
 
 @dataclass(frozen=True)
-class Table:
+class EventTable:
     """Columns of events, and their place in a file.
 
     Attributes:
@@ -99,7 +99,7 @@ def read_npy(
         shape = (2, *size)
     # The one array of an .npy file has no name.
     where = "" if name == "array" else name
-    return spikes_of(Table(path, where, events, "numpy"), shape, tick)
+    return spikes_of(EventTable(path, where, events, "numpy"), shape, tick)
 
 
 def find_columns(path: object, arrays: Mapping[str, NDArray], order: str | None) -> tuple[str, Columns]:
@@ -174,7 +174,7 @@ def _fits(columns: Columns) -> bool:
     return bool(are_places and are_polarities and (t[1:] >= t[:-1]).all())
 
 
-def spikes_of(table: Table, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
+def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
     """Return the events of a table, in the order of its rows.
 
     Polarities are 0 and 1, or -1 and 1. Places and polarities that count from 1, as in MATLAB, have polarities 1 and 2.
@@ -223,11 +223,11 @@ def spikes_of(table: Table, shape: tuple[int, ...] | None, tick: float | None) -
     return Spikes.unchecked(times, units.astype(np.int32), math.prod(sensor), last, sensor, report)
 
 
-def _at(table: Table) -> str:
+def _at(table: EventTable) -> str:
     return f"{table.where} " if table.where else ""
 
 
-def _numbers(table: Table, key: str, array: NDArray) -> NDArray:
+def _numbers(table: EventTable, key: str, array: NDArray) -> NDArray:
     if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
         raise format_error(table.path, f"{_at(table)}{key}", "numbers", array.dtype, LAYOUT)
     if array.dtype.kind == "b":
@@ -235,7 +235,7 @@ def _numbers(table: Table, key: str, array: NDArray) -> NDArray:
     return array
 
 
-def _polarity(table: Table, p: NDArray | None, count: int) -> NDArray:
+def _polarity(table: EventTable, p: NDArray | None, count: int) -> NDArray:
     """Return polarities as integers, -1 as 0."""
     if p is None:
         return np.zeros(count, np.int8)
@@ -248,7 +248,7 @@ def _polarity(table: Table, p: NDArray | None, count: int) -> NDArray:
     return np.maximum(p, 0).astype(np.int8)
 
 
-def _check_times(table: Table, t: NDArray) -> None:
+def _check_times(table: EventTable, t: NDArray) -> None:
     # The comparisons refuse NaN too.
     rising = t[1:] >= t[:-1]
     if not rising.all():
@@ -261,7 +261,7 @@ def _check_times(table: Table, t: NDArray) -> None:
         raise format_error(table.path, table.row(at, "t"), "a finite time >= 0", t[at], "shift or correct the times")
 
 
-def _sensor(table: Table, places: Sequence[NDArray], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def _sensor(table: EventTable, places: Sequence[NDArray], shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """Return the shape of the sensor: (2, height, width), or (units,) of a table without y."""
     rank = 3 if len(places) == 2 else 1
     if shape is None:
@@ -285,7 +285,7 @@ def _sensor(table: Table, places: Sequence[NDArray], shape: tuple[int, ...] | No
     return shape
 
 
-def _check_places(table: Table, coordinates: Sequence[NDArray], sensor: tuple[int, ...]) -> None:
+def _check_places(table: EventTable, coordinates: Sequence[NDArray], sensor: tuple[int, ...]) -> None:
     for values, size in zip(coordinates, sensor, strict=True):
         inside = (values >= 0) & (values < size)
         if values.dtype.kind == "f":

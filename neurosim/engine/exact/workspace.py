@@ -171,8 +171,8 @@ class ExactWorkspace(Uncopied):
         self._check_crossings()
         return bool(state == exact.DONE)
 
-    def _tables(self) -> views.Tables:
-        return views.Tables(
+    def _tables(self) -> views.ExactTables:
+        return views.ExactTables(
             units=self._units,
             rates=self._rates,
             stimuli=self._stimuli,

@@ -26,7 +26,7 @@ FIRST_PIECE = 16  # steps
 
 
 @dataclass(frozen=True, eq=False)
-class Counters:
+class WorkCounters:
     """Counters at one moment: those of a `GridWorkspace`, and the totals of `WindowedPopulations`."""
 
     tallies: list[NDArray[np.int64]]
@@ -34,10 +34,10 @@ class Counters:
     drawn: NDArray[np.int64]
     windows: Mapping[int, NDArray[np.int64]]
 
-    def __sub__(self, before: Counters) -> Counters:
+    def __sub__(self, before: WorkCounters) -> WorkCounters:
         tallies = [a - b for a, b in zip(self.tallies, before.tallies, strict=True)]
         windows = {p: totals - before.windows[p] for p, totals in self.windows.items()}
-        return Counters(tallies, self.changes - before.changes, self.drawn - before.drawn, windows)
+        return WorkCounters(tallies, self.changes - before.changes, self.drawn - before.drawn, windows)
 
 
 class Runner:
@@ -151,14 +151,14 @@ class Runner:
         arrays["cursors"][:] = 0
         return arrays | self.windows.arrays()
 
-    def counters(self) -> Counters:
+    def counters(self) -> WorkCounters:
         """Return the counters, copied."""
         workspace = self.workspace
         tallies = [tally.copy() for tally in workspace.tallies]
         windows = {p: totals.copy() for p, totals in self.windows.totals.items()}
         changes = self._processes.sum(workspace.changes.sum(axis=0))
         drawn = self._processes.sum(workspace.drawn.sum(axis=0))
-        return Counters(tallies, changes, drawn, windows)
+        return WorkCounters(tallies, changes, drawn, windows)
 
     def spike_count(self) -> int:
         """Return the number of spikes of the recorded populations so far."""

@@ -13,14 +13,14 @@ from ...network.windowed import WindowTotals
 from ..compile.network import CompiledNetwork
 from ..prepared import PreparedNetwork
 from ..result import Work
-from .runner import Counters
+from .runner import WorkCounters
 from .windows import WindowedPopulations
 
 UNCOUNTED = "counting changed membranes was not asked for: simulate(..., count_updates=True)"
 
 
 def count_work(
-    prepared: PreparedNetwork, counters: Sequence[Counters], steps: int, windows: WindowedPopulations
+    prepared: PreparedNetwork, counters: Sequence[WorkCounters], steps: int, windows: WindowedPopulations
 ) -> Work:
     """Return one layer for each population of neurons and each windowed one, in order of names.
 

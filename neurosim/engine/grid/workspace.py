@@ -272,7 +272,7 @@ class GridWorkspace(Uncopied):
 
         clock = views.Clock(self.step, last, self._log_start, self._queued, compiled.interval, trial)
         log = views.Log(self.log, self.log_offsets, self._max_spikes)
-        tables = views.Tables(
+        tables = views.GridTables(
             units=self._units,
             rows=self._rows,
             row_weights=self._row_weights,
@@ -284,7 +284,7 @@ class GridWorkspace(Uncopied):
             probes=self._probes,
             exchange=self._exchange,
         )
-        arrivals = views.Arrivals(
+        arrivals = views.ArrivalBuffers(
             counts=self._counts,
             sums=self._sums,
             fixed=self._fixed,
@@ -299,7 +299,7 @@ class GridWorkspace(Uncopied):
             if self._shared:
                 move_to_own_core(self._place * self.threads + thread)
             begin, end = self._cuts[thread : thread + 2]
-            team = views.Team(thread, self.threads, begin, end, sync.ctypes.data, spins)
+            team = views.ThreadTeam(thread, self.threads, begin, end, sync.ctypes.data, spins)
             clocked.run(team, clock, tables, log, arrivals, counters)
 
         others = [threading.Thread(target=work, args=(thread,)) for thread in range(1, self.threads)]

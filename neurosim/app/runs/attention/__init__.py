@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .config import AttentionConfig
 
 
-class Attention(Kind["AttentionConfig", Any, AttentionResult]):
+class AttentionKind(Kind["AttentionConfig", Any, AttentionResult]):
     name = "attention"
     title = "a comparison of attention kinds"
     result = AttentionResult
@@ -23,4 +23,4 @@ class Attention(Kind["AttentionConfig", Any, AttentionResult]):
         return f"attention-{config.task.name}"
 
 
-KIND = Attention()
+KIND = AttentionKind()

@@ -11,7 +11,7 @@ from ..frame.command import run_command
 from ..frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
-    from . import Attention
+    from . import AttentionKind
 
 
 def _split(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
@@ -27,7 +27,7 @@ def _split(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @count("--seeds", "seeds", "Models of each kind.")
 @count("--steps", "training.steps", "Updates of each model.")
-def command(options: CommandOptions) -> Attention:
+def command(options: CommandOptions) -> AttentionKind:
     """Train small models of attention kinds on TASK and compare them: a table, curves, and scores by bytes of state.
 
     \b

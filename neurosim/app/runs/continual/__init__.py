@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Continual(Kind[ContinualConfig, "Streams", ContinualResult]):
+class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
     """Runs of learners on a stream.
 
     Attributes:
@@ -87,7 +87,7 @@ class Continual(Kind[ContinualConfig, "Streams", ContinualResult]):
 
 
 @dataclass(frozen=True)
-class Comparison(Kind[Sequence[Path], Sequence[ContinualResult], ContinualResult]):
+class ComparisonKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualResult]):
     """Runs that put the learners of others side by side; the settings are the folders of these.
 
     Attributes:
@@ -136,4 +136,4 @@ def _schema() -> Schema:
     return schema()
 
 
-KIND = Continual()
+KIND = ContinualKind()

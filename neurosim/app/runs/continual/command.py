@@ -15,7 +15,7 @@ from ..frame.command import CommandResult, common, run_command
 from ..frame.command_options import NO_RUN, CommandOptions, with_folder
 
 if TYPE_CHECKING:
-    from . import Comparison, Continual
+    from . import ComparisonKind, ContinualKind
 
 
 def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -60,7 +60,7 @@ def run(
     workers: int,
     learners: tuple[str, ...],
     cluster: str | None,
-) -> Continual:
+) -> ContinualKind:
     """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
 
     FILE may instead be a dataset, or a folder of your own recordings, which is read as in other runs (--set
@@ -72,27 +72,27 @@ def run(
     With --device cuda the learners that train a network in torch do so there; others are refused by name.
     """
     from ....data import catalog
-    from . import Continual
+    from . import ContinualKind
 
     if options.resumed is not None:
         options.check_resume(file, *learners)
-        return Continual(workers, cluster)
+        return ContinualKind(workers, cluster)
     if file is not None and options.config is not None:
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
     if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.names()):
-        return Continual(workers, cluster, learners, data=with_folder({"data.name": str(file)}))
-    return Continual(workers, cluster, learners, file)
+        return ContinualKind(workers, cluster, learners, data=with_folder({"data.name": str(file)}))
+    return ContinualKind(workers, cluster, learners, file)
 
 
 @run_command(
     "compare", short_help="Compare the learners of several runs.", without=("config", "sets", "seed", "threads")
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-def compare(options: CommandOptions, runs: tuple[Path, ...]) -> Comparison:
+def compare(options: CommandOptions, runs: tuple[Path, ...]) -> ComparisonKind:
     """Compare the learners of RUNS: a table, and a folder with a page, pictures, and the table as CSV and LaTeX."""
-    from . import Comparison
+    from . import ComparisonKind
 
-    return Comparison(runs)
+    return ComparisonKind(runs)
 
 
 @command.command("list", short_help="List streams, sources of items, and learners.")

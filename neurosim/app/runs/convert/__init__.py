@@ -40,16 +40,16 @@ class ConvertKind(Kind[C, T, ConvertResult]):
 
     def schemas(self) -> Mapping[str, Callable[[], Schema]]:
         def of_conversion() -> Schema:
-            return Conversion().config.json_schema()
+            return ConversionKind().config.json_schema()
 
         def of_training() -> Schema:
-            return LmTraining().config.json_schema()
+            return LmTrainingKind().config.json_schema()
 
         return {"convert": of_conversion, "lm-train": of_training}
 
 
 @dataclass(frozen=True)
-class Conversion(ConvertKind["ConvertConfig", "ConversionSource"]):
+class ConversionKind(ConvertKind["ConvertConfig", "ConversionSource"]):
     """Runs that convert a language model.
 
     Attributes:
@@ -74,7 +74,7 @@ class Conversion(ConvertKind["ConvertConfig", "ConversionSource"]):
         return convert_model(run)
 
 
-class Curve(Conversion):
+class CurveKind(ConversionKind):
     """Runs that convert a language model once for every scheme and strength."""
 
     title = "the curve of a conversion"
@@ -99,7 +99,7 @@ class Curve(Conversion):
         return measured_curve(heading, run, result, profile)
 
 
-class LmTraining(ConvertKind["LmConfig", "TrainingText"]):
+class LmTrainingKind(ConvertKind["LmConfig", "TrainingText"]):
     """Trainings of a language model on a text."""
 
     title = "a training of a language model"
@@ -126,8 +126,8 @@ class LmTraining(ConvertKind["LmConfig", "TrainingText"]):
         return train_language_model(run)
 
 
-KIND = Conversion()
+KIND = ConversionKind()
 # Layouts of results other than those of a conversion, by the command.
 TEMPLATES = {"curve": "curve.html", "lm-train": "training.html"}
 # The kind of each command, by its name in the manifest.
-KINDS: Mapping[str, type[Any]] = {"convert": Conversion, "curve": Curve, "lm-train": LmTraining}
+KINDS: Mapping[str, type[Any]] = {"convert": ConversionKind, "curve": CurveKind, "lm-train": LmTrainingKind}

@@ -14,7 +14,7 @@ from ..frame.logs import log_option
 from .linearise.command import command as linearise
 
 if TYPE_CHECKING:
-    from . import Conversion, Curve, LmTraining
+    from . import ConversionKind, CurveKind, LmTrainingKind
 
 CONVERT = "model"
 
@@ -77,16 +77,16 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @STEPS
 @count("--tokens", "text.tokens", TOKENS)
 @PROFILE
-def model_command(options: CommandOptions, model: Path) -> Conversion:
+def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
 
     MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
     Text goes through its tokenizer (tokenizer.json or tokenizer.model); a model of 256 words reads bytes.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
-    from . import Conversion
+    from . import ConversionKind
 
-    return Conversion(model)
+    return ConversionKind(model)
 
 
 @run_command("curve", short_help="Loss against spikes, operations and energy.", devices=CPU_OR_CUDA)
@@ -95,15 +95,15 @@ def model_command(options: CommandOptions, model: Path) -> Conversion:
 @STEPS
 @count("--tokens", "curve.tokens", TOKENS)
 @PROFILE
-def curve(options: CommandOptions, model: Path) -> Curve:
+def curve(options: CommandOptions, model: Path) -> CurveKind:
     """Convert MODEL with every scheme at several strengths, and draw loss against spikes, operations and energy.
 
     Schemes and strengths: --set curve.schemes=["ternary","calibrated"] --set curve.ks=[1.0,2.0,3.0]
     --set curve.levels=[7,15] --set curve.spikes=[0.4,0.6,0.9].
     """
-    from . import Curve
+    from . import CurveKind
 
-    return Curve(model)
+    return CurveKind(model)
 
 
 @command.command("generate", short_help="Write text with a model, dense or converted.")
@@ -180,7 +180,7 @@ def inspect(options: CommandOptions, model: Path, text: str | None, tokens: int)
 @setting("--optimizer", "training.optimizer", metavar="NAME", help="adamw, or muon for the matrices of the layers.")
 @setting("--objective", "training.objective", metavar="NAME", help="next_token, mixture or birdie.")
 @log_option
-def lm_train(options: CommandOptions) -> LmTraining:
+def lm_train(options: CommandOptions) -> LmTrainingKind:
     """Train a byte-level language model on a text; its run folder is a MODEL for 'neurosim convert'.
 
     The defaults take about three minutes on two cores, --steps 150 less than one, for a model that knows little.
@@ -192,9 +192,9 @@ def lm_train(options: CommandOptions) -> LmTraining:
     More settings: --set model.layers=2 --set model.width=96 --set training.length=256
     --set training.learning_rate=0.002. Options of the kinds of a hybrid: a list of tables [[model.stack]] in --config.
     """
-    from . import LmTraining
+    from . import LmTrainingKind
 
-    return LmTraining()
+    return LmTrainingKind()
 
 
 for _command in (model_command, curve, lm_train, linearise):

@@ -8,7 +8,7 @@ from .config import LiquidConfig
 from .result import LiquidResult
 
 
-class Liquid(Kind[LiquidConfig, Splits, LiquidResult]):
+class LiquidKind(Kind[LiquidConfig, Splits, LiquidResult]):
     name = "liquid"
     title = "a run of a dataset through a liquid"
     result = LiquidResult
@@ -19,4 +19,4 @@ class Liquid(Kind[LiquidConfig, Splits, LiquidResult]):
         return config.data.shown_name
 
 
-KIND = Liquid()
+KIND = LiquidKind()

@@ -13,7 +13,7 @@ from .config import MemoryConfig
 from .result import MemoryResult
 
 if TYPE_CHECKING:
-    from .run import Encoded, Recalled
+    from .run import EncodedItems, Recalled
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class MemoryKind(Kind[MemoryConfig, T, MemoryResult]):
 
 
 @dataclass(frozen=True)
-class Store(MemoryKind["Encoded"]):
+class StoreKind(MemoryKind["EncodedItems"]):
     """Runs that store the first split of a dataset in one pass, and measure.
 
     Attributes:
@@ -40,19 +40,19 @@ class Store(MemoryKind["Encoded"]):
     def run_name(self, config: MemoryConfig) -> str:
         return f"{self.command}-{config.data.shown_name}"
 
-    def load(self, config: MemoryConfig, options: RunOptions) -> Inputs[Encoded]:
+    def load(self, config: MemoryConfig, options: RunOptions) -> Inputs[EncodedItems]:
         from .run import load_encoded
 
         return load_encoded(config, options, self.command)
 
-    def work(self, run: Run[MemoryConfig, Encoded]) -> MemoryResult:
+    def work(self, run: Run[MemoryConfig, EncodedItems]) -> MemoryResult:
         from .run import store
 
         return store(run, self.command)
 
 
 @dataclass(frozen=True)
-class Recall(MemoryKind["Recalled"]):
+class RecallKind(MemoryKind["Recalled"]):
     """Runs that recall a split from a stored memory.
 
     Attributes:
@@ -82,4 +82,4 @@ class Recall(MemoryKind["Recalled"]):
         return recall(run, self.source)
 
 
-KIND = Store()
+KIND = StoreKind()

@@ -15,7 +15,7 @@ from .recognise.command import command as recognise
 from .sequence.command import command as sequence
 
 if TYPE_CHECKING:
-    from . import Recall, Store
+    from . import RecallKind, StoreKind
 
 SPLIT = setting("--split", "data.split", metavar="NAME", help="Split to compare with the stored items; default test.")
 LIMIT = count("--limit", "data.limit", "At most N items of it.", "item")
@@ -43,10 +43,10 @@ def _dataset_command(name: str, words: str) -> None:
     @SPLIT
     @LIMIT
     @PROFILE
-    def store(options: CommandOptions) -> Store:
-        from . import Store
+    def store(options: CommandOptions) -> StoreKind:
+        from . import StoreKind
 
-        return Store(name)
+        return StoreKind(name)
 
     store.help = words
     command.add_command(store)
@@ -57,11 +57,11 @@ def _dataset_command(name: str, words: str) -> None:
 @SPLIT
 @LIMIT
 @PROFILE
-def recall(options: CommandOptions, memory: Path) -> Recall:
+def recall(options: CommandOptions, memory: Path) -> RecallKind:
     """Recall a split from MEMORY, the folder of a `neurosim memory store` run."""
-    from . import Recall
+    from . import RecallKind
 
-    return Recall(memory)
+    return RecallKind(memory)
 
 
 _dataset_command("store", "Store DATASET in one pass and keep the memory.")

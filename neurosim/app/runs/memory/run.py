@@ -36,7 +36,7 @@ SHOWN = 6  # items whose codes are drawn
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class EncodedItems:
     """A dataset as sparse codes.
 
     Attributes:
@@ -62,10 +62,10 @@ class Recalled:
 
 
 # Adds the figures of a command to the result.
-Extra = Callable[[Run[MemoryConfig, Encoded], Learned, MemoryResult], MemoryResult]
+Extra = Callable[[Run[MemoryConfig, EncodedItems], Learned, MemoryResult], MemoryResult]
 
 
-def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inputs[Encoded]:
+def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inputs[EncodedItems]:
     """Return both splits of a dataset as codes."""
     stored, other = load(config.data)
     coder = encoder(stored, config)
@@ -73,7 +73,7 @@ def load_encoded(config: MemoryConfig, options: RunOptions, command: str) -> Inp
     items = encode(stored, coder, config.code, threads)
     new = encode(other, coder, config.code, threads)
     data = {raw.name: raw.facts() for raw in (stored, other)}
-    return Inputs(Encoded(stored, other, coder, items, new), data, {"command_kind": command})
+    return Inputs(EncodedItems(stored, other, coder, items, new), data, {"command_kind": command})
 
 
 def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> Inputs[Recalled]:
@@ -93,7 +93,7 @@ def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> In
     return Inputs(Recalled(learned, raw, new), {raw.name: raw.facts()}, {"memory": str(source)})
 
 
-def store(run: Run[MemoryConfig, Encoded], command: str) -> MemoryResult:
+def store(run: Run[MemoryConfig, EncodedItems], command: str) -> MemoryResult:
     """Store a dataset's first split in one pass, measure, and add what the command is for."""
     config = run.config
     own = run.inputs
@@ -118,13 +118,13 @@ def recall(run: Run[MemoryConfig, Recalled], source: Path) -> MemoryResult:
     return replace(result, command_kind="recall", source=str(source))
 
 
-def _save(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+def _save(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
     """Write the memory, which `recall` loads."""
     learned.save(run.path)
     return result
 
 
-def _capacity(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+def _capacity(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
     """Measure recall, time and operations against the number of random items."""
     # Exceeds the capacity on purpose: suppress the warnings.
     with run.time("random"), capacity_warnings(lambda line: None):
@@ -132,13 +132,13 @@ def _capacity(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryR
     return replace(result, random=tuple(random))
 
 
-def _noise(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+def _noise(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
     """Measure the recall of stored items with some of their active bits moved."""
     with run.time("noise"):
         return replace(result, noise=tuple(figures.noise(learned, run.config)))
 
 
-def _familiarity(run: Run[MemoryConfig, Encoded], learned: Learned, result: MemoryResult) -> MemoryResult:
+def _familiarity(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
     """Add nothing: every run measures the familiarity of stored items against new ones."""
     return result
 

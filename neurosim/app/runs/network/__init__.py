@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Network(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
+class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     """Runs of a network.
 
     Attributes:
@@ -69,7 +69,7 @@ class Network(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         return {"network": schema}
 
     @contextmanager
-    def joined(self) -> Iterator[Network]:
+    def joined(self) -> Iterator[NetworkKind]:
         from ....engine.processes import launched, processes_of
 
         processes = processes_of(launched())
@@ -80,7 +80,7 @@ class Network(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     def leads(self) -> bool:
         return self.processes is None or self.processes.root
 
-    def of(self, folder: RunFolder) -> Network:
+    def of(self, folder: RunFolder) -> NetworkKind:
         if self.checkpoint_every is not None:
             return self
         return replace(self, checkpoint_every=folder.manifest.seconds("checkpoint_every"))
@@ -112,4 +112,4 @@ class Network(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         follow(config, inputs, options)
 
 
-KIND = Network()
+KIND = NetworkKind()

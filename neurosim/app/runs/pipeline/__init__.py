@@ -18,7 +18,7 @@ from .result import PipelineResult
 
 
 @dataclass(frozen=True)
-class Pipeline(Kind[PipelineConfig, Splits, PipelineResult]):
+class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
     """Runs of a pipeline.
 
     Attributes:
@@ -83,4 +83,4 @@ class Pipeline(Kind[PipelineConfig, Splits, PipelineResult]):
         prepare(run)
 
 
-KIND = Pipeline()
+KIND = PipelineKind()

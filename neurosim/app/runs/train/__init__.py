@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Train(Kind[TrainConfig, Splits, TrainResult]):
+class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
     """Trainings.
 
     Attributes:
@@ -39,7 +39,7 @@ class Train(Kind[TrainConfig, Splits, TrainResult]):
     crew: Team | None = None
 
     @contextmanager
-    def joined(self) -> Iterator[Train]:
+    def joined(self) -> Iterator[TrainKind]:
         from ....learning.training.parallel import team
 
         with team() as crew:
@@ -78,4 +78,4 @@ class Train(Kind[TrainConfig, Splits, TrainResult]):
         fit(config, inputs.train, options, self.crew, None if folder is None else folder.path)
 
 
-KIND = Train()
+KIND = TrainKind()

@@ -13,7 +13,7 @@ from ..frame.command_options import CommandOptions
 from ..frame.logs import log_option
 
 if TYPE_CHECKING:
-    from . import Train
+    from . import TrainKind
 
 
 @run_command(devices=CPU_OR_CUDA, resume="Continue a training that was interrupted or killed, in its own folder.")
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @PROFILE
 @click.option("--nir", type=click.Path(path_type=Path), metavar="FILE", help="Also write the network as NIR.")
 @log_option
-def command(options: CommandOptions, nir: Path | None) -> Train:
+def command(options: CommandOptions, nir: Path | None) -> TrainKind:
     """Train a spiking network on DATASET, test it once, and run it event by event; writes a run folder with a report.
 
     \b
@@ -42,8 +42,8 @@ def command(options: CommandOptions, nir: Path | None) -> Train:
     [attention] are trained in its place, on the bins (attention.layers=2, attention.width=64), then converted into
     spikes (attention.k=3.0) and run bin by bin. With --set elm.memory=100 it is one ELM neuron with so many memories.
     """
-    from . import Train
+    from . import TrainKind
 
     if options.resumed is None:
         options.require_dataset()
-    return Train(nir)
+    return TrainKind(nir)

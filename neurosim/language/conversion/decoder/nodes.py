@@ -93,7 +93,7 @@ class StateNode(Node):
 
 
 @final
-class Linear(Node):
+class LinearNode(Node):
     """W x + b of a layer, spiked or dense, plus `before`."""
 
     def __init__(self, x: Node, layer: Any, before: Node | None = None) -> None:
@@ -104,7 +104,7 @@ class Linear(Node):
 
     def compute(self, *, narrow: bool = False) -> Buffer:
         # Every thread computes a narrow layer in front of this one itself, so that none waits for the others.
-        if isinstance(self.x, Linear) and self.x.waits and self.x.layer.out_features <= BLOCK:
+        if isinstance(self.x, LinearNode) and self.x.waits and self.x.layer.out_features <= BLOCK:
             self.x._buffer = self.x.compute(narrow=True)
         if self.before is None:
             before = None
@@ -112,8 +112,8 @@ class Linear(Node):
             before = self.before.rows(self.layer.out_features)
         return self.builder.linear(self.layer, self.x.rows(self.layer.in_features), before, narrow=narrow)
 
-    def plus(self, before: Node) -> Linear:
-        return Linear(self.x, self.layer, before)
+    def plus(self, before: Node) -> LinearNode:
+        return LinearNode(self.x, self.layer, before)
 
 
 @final
@@ -261,7 +261,7 @@ def _is(values: Tensor | None, number: float) -> bool:
 
 
 @final
-class Columns(Node):
+class ColumnSlice(Node):
     """Some columns of the rows of x, `width` wide."""
 
     def __init__(self, x: Node, width: int, start: int, count: int) -> None:

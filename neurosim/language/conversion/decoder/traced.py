@@ -17,7 +17,7 @@ from torch import Tensor
 from ....kernels.decode.vectors import cpu as vectors
 from .builder import Builder
 from .memory import Array, Buffer
-from .nodes import Chain, Columns, Joined, Linear, Node, Operand, Spread, Stored
+from .nodes import Chain, ColumnSlice, Joined, LinearNode, Node, Operand, Spread, Stored
 from .program import NotCompiledError
 
 OF_POSITION = "a value that depends on the position of its token: no compiled operation computes it"
@@ -250,7 +250,7 @@ def _narrow(x: Traced, axis: int, start: int, count: int) -> Traced:
     if axis == 0:
         raise NotCompiledError("a choice of sequences: no compiled operation computes it")
     inner = math.prod(x.shape[axis + 1 :])
-    node = Columns(x.node, x.shape[axis] * inner, start * inner, count * inner)
+    node = ColumnSlice(x.node, x.shape[axis] * inner, start * inner, count * inner)
     return Traced(node, [*x.shape[:axis], count, *x.shape[axis + 1 :]])
 
 
@@ -388,7 +388,7 @@ def _add(x: Value, y: Value, *, alpha: float = 1.0) -> Traced:
     y = y if alpha == 1.0 else _mul(y, alpha)
     if isinstance(x, Traced) and isinstance(y, Traced) and x.shape == y.shape:
         for first, second in ((x, y), (y, x)):
-            if isinstance(first.node, Linear) and first.node.waits and first.node.before is None:
+            if isinstance(first.node, LinearNode) and first.node.waits and first.node.before is None:
                 return Traced(first.node.plus(second.node), x.shape)
     x, operand, shape = _pair(x, y)
     return _chained(x, shape, lambda chain: chain.added(operand), operand)
@@ -416,7 +416,7 @@ def _quotient(x: Node, y: Node) -> tuple[Buffer, float] | None:
         if y.plus is None and y.times is None and added is not None and added.numel() == 1:
             eps = float(added)
             y = y.x
-    if not (isinstance(x, Columns) and isinstance(y, Columns) and x.waits and y.waits and x.x is y.x):
+    if not (isinstance(x, ColumnSlice) and isinstance(y, ColumnSlice) and x.waits and y.waits and x.x is y.x):
         return None
     last = x.width - 1
     if (x.width, x.start, x.count, y.start, y.count) != (y.width, 0, last, last, 1):
@@ -581,7 +581,7 @@ def _linear(x: Traced, weight: Tensor, bias: Tensor | None = None) -> Traced:
 
 def linear(x: Traced, layer: Any) -> Traced:
     """Return W x + b of a layer, dense or spiked."""
-    return Traced(Linear(x.node, layer), [*x.shape[:-1], layer.out_features])
+    return Traced(LinearNode(x.node, layer), [*x.shape[:-1], layer.out_features])
 
 
 def _matmul(x: Value, y: Value) -> Traced:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Linearise(Kind["LineariseConfig", "Pupil", LinearisationResult]):
+class LineariseKind(Kind["LineariseConfig", "Pupil", LinearisationResult]):
     """Linearisations.
 
     Attributes:
@@ -33,7 +33,7 @@ class Linearise(Kind["LineariseConfig", "Pupil", LinearisationResult]):
 
     model: Path | None = None
 
-    def of(self, folder: RunFolder) -> Linearise:
+    def of(self, folder: RunFolder) -> LineariseKind:
         return replace(self, model=Path(str((folder.manifest.data or {}).get("model", ""))))
 
     def run_name(self, config: LineariseConfig) -> str:
@@ -47,4 +47,4 @@ class Linearise(Kind["LineariseConfig", "Pupil", LinearisationResult]):
         return load_pupil(self.model, config, options)
 
 
-KIND = Linearise()
+KIND = LineariseKind()

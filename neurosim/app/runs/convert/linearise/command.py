@@ -12,7 +12,7 @@ from ...frame.command import run_command
 from ...frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
-    from . import Linearise
+    from . import LineariseKind
 
 PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gla, mamba2, or keep; 'gla*3,keep'."
 
@@ -30,7 +30,7 @@ PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gl
 @setting("--tune", "stages.tune.steps", type=click.IntRange(0), metavar="N", help="Updates of the second stage.")
 @count("--tokens", "text.tokens", "Compare on at most N held-out tokens.")
 @PROFILE
-def command(options: CommandOptions, model: Path | None) -> Linearise:
+def command(options: CommandOptions, model: Path | None) -> LineariseKind:
     """Replace the softmax attention of MODEL by linear kinds, then convert it into spikes; writes a run folder.
 
     \b
@@ -42,7 +42,7 @@ def command(options: CommandOptions, model: Path | None) -> Linearise:
 
     More settings: --set student.options.window_linear.window_size=32 --set stages.length=128 --set coding.k=2.0.
     """
-    from . import Linearise
+    from . import LineariseKind
 
     if options.resumed is not None:
         options.check_resume(model)
@@ -50,4 +50,4 @@ def command(options: CommandOptions, model: Path | None) -> Linearise:
         raise click.UsageError(
             "no MODEL given; the folder of a softmax model, e.g. of 'convert lm-train --kind window'"
         )
-    return Linearise(model)
+    return LineariseKind(model)

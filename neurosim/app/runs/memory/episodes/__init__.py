@@ -9,7 +9,7 @@ from .config import EpisodesConfig
 from .result import EpisodesResult
 
 
-class Episodes(Kind[EpisodesConfig, Any, EpisodesResult]):
+class EpisodesKind(Kind[EpisodesConfig, Any, EpisodesResult]):
     name = "episodes"
     title = "a run of one-shot episodes"
     result = EpisodesResult
@@ -18,4 +18,4 @@ class Episodes(Kind[EpisodesConfig, Any, EpisodesResult]):
     unfinished = ("episodes.safetensors",)
 
 
-KIND = Episodes()
+KIND = EpisodesKind()

@@ -9,7 +9,7 @@ from ...frame.command import run_command
 from ...frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
-    from . import Episodes
+    from . import EpisodesKind
 
 
 @run_command(
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @count("--episodes", "episodes.count", "Number of episodes.")
 @setting("--split", "data.split", metavar="NAME", help="Split that episodes are drawn from; default test.")
 @PROFILE
-def command(options: CommandOptions) -> Episodes:
+def command(options: CommandOptions) -> EpisodesKind:
     """Draw episodes of N classes with K examples each (N-way, K-shot) from DATASET; a fresh memory stores each example
     once and classifies other items of these classes, beside nearest neighbours.
 

@@ -31,7 +31,7 @@ CHUNK = 20  # episodes after which they are written
 METHODS = ("memory", "nearest", "prototype")
 
 
-class Splits(NamedTuple):
+class EpisodeSplits(NamedTuple):
     """Items of the split that the encoder is fitted to, and of the one that episodes are drawn from."""
 
     fitted: Raw
@@ -45,14 +45,14 @@ class Episode(NamedTuple):
     queries: MemoryItems
 
 
-def load(config: EpisodesConfig, options: RunOptions) -> Inputs[Splits]:
+def load(config: EpisodesConfig, options: RunOptions) -> Inputs[EpisodeSplits]:
     """Return the items of a run; raise where there are too few for its episodes."""
-    splits = Splits(*read_items(config.data))
+    splits = EpisodeSplits(*read_items(config.data))
     _classes(splits.asked.labels, config)
     return Inputs(splits, {raw.name: raw.facts() for raw in splits})
 
 
-def work(run: Run[EpisodesConfig, Splits]) -> EpisodesResult:
+def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
     """Draw episodes, and answer their queries."""
     config = run.config
     asked = run.inputs.asked
@@ -116,7 +116,10 @@ def _draw(
 
 
 def _accuracies(
-    run: Run[EpisodesConfig, Splits], coder: ExpansionEncoder, items: MemoryItems, groups: list[NDArray[np.int64]]
+    run: Run[EpisodesConfig, EpisodeSplits],
+    coder: ExpansionEncoder,
+    items: MemoryItems,
+    groups: list[NDArray[np.int64]],
 ) -> NDArray[np.float64]:
     """Return [shots, episodes, methods], the accuracies; those of an interrupted run are read."""
     config = run.config

@@ -9,7 +9,7 @@ from .config import RecogniseConfig
 from .result import RecogniseResult
 
 
-class Recognise(Kind[RecogniseConfig, Any, RecogniseResult]):
+class RecogniseKind(Kind[RecogniseConfig, Any, RecogniseResult]):
     name = "recognise"
     title = "a run of the recogniser"
     result = RecogniseResult
@@ -17,4 +17,4 @@ class Recognise(Kind[RecogniseConfig, Any, RecogniseResult]):
     resumed_by = "memory recognise"
 
 
-KIND = Recognise()
+KIND = RecogniseKind()

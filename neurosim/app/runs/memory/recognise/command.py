@@ -9,7 +9,7 @@ from ...frame.command import run_command
 from ...frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
-    from . import Recognise
+    from . import RecogniseKind
 
 
 @run_command(
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @setting("--split", "data.split", metavar="NAME", help="Split to recognise; default test.")
 @count("--limit", "data.limit", "At most N items of it.", "item")
 @PROFILE
-def command(options: CommandOptions) -> Recognise:
+def command(options: CommandOptions) -> RecogniseKind:
     """Show every item of DATASET once to a hierarchy of macrocolumns, and classify those of another split.
 
     Receptive fields follow the size of the sensor: images, event cameras and cochleas of any size. Without DATASET: the

@@ -31,7 +31,7 @@ CHUNK = 2000  # items after which it is written
 BUILDS = {"image": "mnist", "camera": "nmnist", "sound": "shd"}
 
 
-class Splits(NamedTuple):
+class RecognitionSplits(NamedTuple):
     """Items to store and items to recognise, and how the columns see them: "image", "camera" or "sound"."""
 
     stored: Raw
@@ -39,13 +39,15 @@ class Splits(NamedTuple):
     view: str
 
 
-def load(config: RecogniseConfig, options: RunOptions) -> Inputs[Splits]:
+def load(config: RecogniseConfig, options: RunOptions) -> Inputs[RecognitionSplits]:
     """Return the items of a run; raise where their view does not fit them."""
     stored, asked = read_items(config.data)
-    return Inputs(Splits(stored, asked, _kind(config.view, stored)), {raw.name: raw.facts() for raw in (stored, asked)})
+    return Inputs(
+        RecognitionSplits(stored, asked, _kind(config.view, stored)), {raw.name: raw.facts() for raw in (stored, asked)}
+    )
 
 
-def work(run: Run[RecogniseConfig, Splits]) -> RecogniseResult:
+def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
     """Store every item of a split once, and recognise those of another."""
     config = run.config
     threads = run.threads
@@ -78,7 +80,7 @@ def work(run: Run[RecogniseConfig, Splits]) -> RecogniseResult:
     )
 
 
-def _store(run: Run[RecogniseConfig, Splits], duration: float) -> tuple[Recogniser, RecogniserMemory]:
+def _store(run: Run[RecogniseConfig, RecognitionSplits], duration: float) -> tuple[Recogniser, RecogniserMemory]:
     """Store the items that are not stored yet, in an order drawn from the seed; write the memory from time to time."""
     config = run.config
     raw = run.inputs.stored

@@ -8,7 +8,7 @@ from .config import SequenceConfig
 from .result import SequenceResult
 
 
-class Sequence(Kind[SequenceConfig, Splits, SequenceResult]):
+class SequenceKind(Kind[SequenceConfig, Splits, SequenceResult]):
     name = "sequence"
     title = "a run of a sequence memory"
     result = SequenceResult
@@ -16,4 +16,4 @@ class Sequence(Kind[SequenceConfig, Splits, SequenceResult]):
     resumed_by = "memory sequence"
 
 
-KIND = Sequence()
+KIND = SequenceKind()

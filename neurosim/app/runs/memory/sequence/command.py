@@ -9,7 +9,7 @@ from ...frame.command import run_command
 from ...frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
-    from . import Sequence
+    from . import SequenceKind
 
 
 @run_command(
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @setting("--split", "data.split", metavar="NAME", help="Split of the new recordings; default test.")
 @count("--limit", "data.limit", "At most N of them.", "item")
 @PROFILE
-def command(options: CommandOptions) -> Sequence:
+def command(options: CommandOptions) -> SequenceKind:
     """Learn recordings of DATASET with a spatial pooler and a temporal memory, window by window, and say what they
     expect: how much of the next window was predicted, and how new recordings, or the same in reverse, surprise.
 
