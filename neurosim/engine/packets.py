@@ -60,9 +60,14 @@ def live(
 
 
 def response(result: Result, population: str) -> Spikes:
-    """Return the spikes of a population in a piece of a run, with times from the start of the piece."""
+    """Return the spikes of a population in a piece of a run, with times from the start of the piece.
+
+    Raises:
+        NeurosimInputError: the result is that of a batch of recordings.
+    """
     spikes = result.spikes[population]
-    assert isinstance(spikes, Spikes)
+    if not isinstance(spikes, Spikes):
+        raise NeurosimInputError("response.result: must be a piece of one run (got the results of a batch)")
     times = (spikes.times - result.start).clip(0.0, result.duration)
     return Spikes.unchecked(times, spikes.units, spikes.size, result.duration, spikes.shape)
 

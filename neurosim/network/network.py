@@ -286,26 +286,26 @@ class Network:
         """Return the population of this name; `what` stands in the error."""
         return self.populations[lookup(self.numbers, name, what)]
 
-    def windowed(self) -> tuple[Population, ...]:
-        """Return the windowed populations, each after those that its links start from.
+    def windowed(self) -> dict[str, Windowed]:
+        """Return the models of windowed populations by name, each after those that its links start from.
 
         Raises:
             NeurosimInputError: links between windowed populations form a circle.
         """
         # Topological order: take the populations that no remaining one feeds, until none remains.
-        remaining = {p.name: p for p in self.populations if isinstance(p.model, Windowed)}
-        ordered: list[Population] = []
+        remaining = {p.name: p.model for p in self.populations if isinstance(p.model, Windowed)}
+        ordered: dict[str, Windowed] = {}
         while remaining:
             fed = {link.target for link in self.links if link.source in remaining}
-            ready = [p for name, p in remaining.items() if name not in fed]
+            ready = {name: model for name, model in remaining.items() if name not in fed}
             if not ready:
                 raise NeurosimInputError(
                     f"Network.links: must form no circle (got one through {', '.join(sorted(remaining))}); a code may "
                     "act on the next window through a projection to neurons"
                 )
-            ordered += ready
-            remaining = {name: p for name, p in remaining.items() if name in fed}
-        return tuple(ordered)
+            ordered |= ready
+            remaining = {name: model for name, model in remaining.items() if name in fed}
+        return ordered
 
     def with_learned(self, learned: Mapping[str, Mapping[str, NDArray]], *, learn: bool) -> Network:
         """Return the network with windowed populations that start from learned state.
@@ -330,14 +330,13 @@ class Network:
     def _check_teachers(self) -> None:
         """Raise `NeurosimInputError` for a model that learns from a receptor that no link ends on."""
         linked = {(link.target, self.link_receptor(link)) for link in self.links}
-        for population in self.windowed():
-            assert isinstance(population.model, Windowed)
-            if not population.model.learn:
+        for name, windowed in self.windowed().items():
+            if not windowed.learn:
                 continue
-            for receptor in population.model.model.teachers:
-                if (population.name, receptor) not in linked:
+            for receptor in windowed.model.teachers:
+                if (name, receptor) not in linked:
                     raise NeurosimInputError(
-                        f"Population[{population.name!r}].model: learns from its receptor '{receptor}', on which no "
+                        f"Population[{name!r}].model: learns from its receptor '{receptor}', on which no "
                         "link ends; link a population to it, or set Windowed.learn to false"
                     )
 

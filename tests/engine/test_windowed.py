@@ -203,7 +203,7 @@ def test_a_network_goes_on_from_what_was_learned() -> None:
     )
     part = {"memory": learned["memory"]}
     other = windowed(learned=part).with_learned({}, learn=False)
-    assert {p.model.learn for p in other.windowed()} == {False}  # type: ignore[union-attr]
+    assert {model.learn for model in other.windowed().values()} == {False}
     assert digests(simulate(other, clip(3))) == digests(simulate(windowed(learn=False, learned=part), clip(3)))
     assert not windowed(learn=False).with_learned({}, learn=True).population("pooler").model.learn  # type: ignore[union-attr]
     with pytest.raises(NeurosimInputError, match=r"Network.with_learned.learned: unknown name 'neurons'"):

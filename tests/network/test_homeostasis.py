@@ -60,7 +60,7 @@ def test_weights_follow_the_specification(homeostasis: object, rule: object, del
     network, drive = driven(homeostasis, given, delay, rule)
     result = Simulation(network, {"drive": drive}, precision="float64").run(0.3)
     learned = next(p for p in network.projections if p.name == "learned")
-    vector = homeostasis_vector(learned, 1e-3)
+    vector = homeostasis_vector(learned, learned.homeostasis, 1e-3)  # type: ignore[arg-type]
     low, high = (-3.0, 0.5) if rule else (-np.inf, np.inf)
     steps = [np.rint(result.spikes["cells"].times[result.spikes["cells"].units == x] / 1e-3) for x in range(CELLS)]  # type: ignore[union-attr]
     weights = given.reshape(INPUTS, CELLS).copy()
@@ -123,7 +123,7 @@ def test_scaling_follows_the_spikes_at_the_soma(fraction: float) -> None:
     result = Simulation(network, {"drive": spikes}, precision="float64").run(0.06)
     steps = np.rint(result.spikes["cells"].times / 1e-3)  # type: ignore[union-attr]
     learned = next(projection for projection in network.projections if projection.name == "learned")
-    vector = homeostasis_vector(learned, 1e-3)
+    vector = homeostasis_vector(learned, learned.homeostasis, 1e-3)  # type: ignore[arg-type]
     weight = 0.1
     for step in range(10, 60, 10):
         weight *= factor_reference(vector, [s for s in steps if s < step], step, [weight])

@@ -45,8 +45,9 @@ class Synapses:
         self.offsets = np.concatenate([[0], np.cumsum([len(row) for row in targets])])
         self.targets = np.concatenate(targets).astype(np.uint32)
         count = len(self.targets)
-        self.index = np.empty(size + 1, np.int64), np.empty(count, np.uint32), np.empty(count, np.uint32)
-        kernel.incoming(self.offsets, self.targets, *self.index)
+        arrays = np.empty(size + 1, np.int64), np.empty(count, np.uint32), np.empty(count, np.uint32)
+        self.incoming = kernel.Incoming(*arrays)
+        kernel.index_incoming(self.offsets, self.targets, *self.incoming)
         self.weights = np.full(count, 0.5)
         self.pre = np.zeros((threads, len(targets), kernel.TRACE_COLUMNS))
         self.post = np.zeros((size, kernel.TRACE_COLUMNS))
@@ -59,21 +60,20 @@ class Synapses:
     def step(self, k: int, arrivals: np.ndarray, posts: np.ndarray, rewards: int) -> None:
         self.row[:] = 0
         for t, (low, high) in enumerate(zip(self.cuts[:-1], self.cuts[1:], strict=True)):
-            shared = self.weights, self.pre[t], self.post, self.eligibility, self.reward[t]
+            learning = kernel.Learning(self.rule, self.decay, self.pre[t], self.post, self.eligibility, self.reward[t])
             if self.rule[kernel.MODULATED]:
-                index = low, high, *self.index[:2]
-                kernel.advance_reward(self.rule, k, rewards, *index, self.weights, self.eligibility, self.reward[t])
+                kernel.advance_reward(learning, self.incoming, self.weights, k, rewards, low, high)
             for i in arrivals:
                 a, b = self.offsets[i] + np.searchsorted(
                     self.targets[self.offsets[i] : self.offsets[i + 1]], [low, high]
                 )
                 before = self.row.sum()
-                kernel.on_arrival(self.rule, self.decay, k, i, a, b, self.targets, *shared, 1.0, self.row)
-                kernel.after_arrival(self.rule, self.decay, k, i, self.pre[t])
+                kernel.on_arrival(learning, k, i, a, b, self.targets, self.weights, 1.0, self.row)
+                kernel.after_arrival(learning, k, i)
                 self.sent.append(self.row.sum() - before)
             for j in posts:
                 if low <= j < high:
-                    kernel.on_target_spike(self.rule, self.decay, k, j, *self.index, *shared)
+                    kernel.on_target_spike(learning, self.incoming, self.weights, k, j)
 
     def settled(self) -> np.ndarray:
         out = np.empty_like(self.weights)
@@ -134,7 +134,7 @@ def test_incoming_index() -> None:
     offsets = np.concatenate([[0], np.cumsum(degrees)])
     targets = np.concatenate([np.sort(rng.integers(0, 12, n)) for n in degrees]).astype(np.uint32)
     got = np.empty(13, np.int64), np.empty(len(targets), np.int64), np.empty(len(targets), np.int64)
-    kernel.incoming(offsets, targets, *got)
+    kernel.index_incoming(offsets, targets, *got)
     for a, b in zip(got, kernel.incoming_reference(offsets, targets, 12), strict=True):
         np.testing.assert_array_equal(a, b)
 

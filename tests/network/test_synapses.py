@@ -14,6 +14,7 @@ from neurosim.base.values import check_value, draw
 from neurosim.kernels.engine.connect.choices import choose_reference
 from neurosim.kernels.engine.connect.fixed import fixed_columns, fixed_rows, histogram, histogram_reference
 from neurosim.kernels.engine.connect.pairs import bernoulli_reference, distance_reference, distance_rows
+from neurosim.kernels.engine.connect.views import DistanceRule, RowRange
 from neurosim.network import Convolution, DistanceDependentProbability, LogNormal, Normal, Uniform
 from neurosim.network.synapses import PATTERNS
 from neurosim.network.synapses.base import Pattern, Side
@@ -311,7 +312,9 @@ def test_distance_rows_are_their_reference(skip_self: bool, exponent: float) -> 
     rule = (0.8, 0.4, exponent, skip_self)
     offsets = np.empty(14, np.int64)
     out = np.empty(1000, np.int32)
-    count = distance_rows(np.uint64(KEY), 4, 17, 0, 29, positions, positions[:29], *rule, offsets, out)
+    span = RowRange(4, 17, 0, 29)
+    probability = DistanceRule(*rule[:3])
+    count = distance_rows(np.uint64(KEY), span, positions, positions[:29], probability, skip_self, offsets, out)
     rows = [out[a:b].tolist() for a, b in pairwise(offsets)]
     assert count == offsets[-1] and rows == distance_reference(KEY, 4, 17, positions, positions[:29], *rule)
 

@@ -22,10 +22,11 @@ from ...tools.pointers import address_of, matrix, vector
 from ...tools.random import unit_interval, words
 from .homeostasis import EVERY, HOME_ENTRIES, TOTAL, incoming_sum, record_spike, scale, scaling_factor
 from .plasticity import (
-    INTEGRAL,
     REWARD_ENTRIES,
     RULE_ENTRIES,
     TRACE_COLUMNS,
+    Incoming,
+    Learning,
     advance_reward,
     after_arrival,
     on_arrival,
@@ -181,7 +182,7 @@ def on_pre(entry, context, log, log_offsets, sums):
     sources = entry[SOURCES]
     synapses = entry[SYNAPSES]
     weights = vector(entry[WEIGHTS], synapses, real)
-    rule, decay, pre, post, eligibility, reward = _learning(entry, thread)
+    learning = _learning(entry, thread)
     if entry[GROUP]:
         _begin_step(entry, context, log_offsets, real)
     if step - entry[DELAY] < context[LOG_START]:
@@ -201,21 +202,21 @@ def on_pre(entry, context, log, log_offsets, sums):
             else:
                 gain = 1.0
             for b in range(begin_block, end_block):
-                a = cuts[i, b - entry[CUT_BLOCK]]
-                z = cuts[i, b - entry[CUT_BLOCK] + 1]
-                if a == z:
+                begin = cuts[i, b - entry[CUT_BLOCK]]
+                end = cuts[i, b - entry[CUT_BLOCK] + 1]
+                if begin == end:
                     continue
                 # The slot of a unit of this block is its number and a shift.
                 row = line[b * (context[BLOCK_SLOTS] - part) + context[OFFSET] :]
                 if entry[RULE]:
-                    on_arrival(rule, decay, step, i, a, z, targets, weights, pre, post, eligibility, reward, gain, row)
+                    on_arrival(learning, step, i, begin, end, targets, weights, gain, row)
                 elif entry[RELEASED]:
-                    _transmit(entry, context, i, ordinals[i], a, z, targets, weights, gain, row)
+                    _transmit(entry, context, i, ordinals[i], begin, end, targets, weights, gain, row)
                 else:
-                    for s in range(a, z):
+                    for s in range(begin, end):
                         row[targets[s]] += weights[s] * line.dtype.type(gain)
             if entry[RULE]:
-                after_arrival(rule, decay, step, i, pre)
+                after_arrival(learning, step, i)
             elif entry[RELEASED]:
                 ordinals[i] += np.uint32(1)
     _clear_ordinals(entry, at, log, log_offsets, ordinals)
@@ -225,15 +226,11 @@ def on_post(entry, context, log, log_offsets, sums):
     """Process target spikes that reach their synapses in this step: those of the first row of log from FIRST to
     LAST - 1.
     """
-    synapses = entry[SYNAPSES]
-    weights = vector(entry[WEIGHTS], synapses, sums.dtype.type(0))
-    rule, decay, pre, post, eligibility, reward = _learning(entry, context[THREAD])
-    in_offsets = vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0))
-    in_synapses = vector(entry[IN_SYNAPSES], synapses, np.uint32(0))
-    in_sources = vector(entry[IN_SOURCES], synapses, np.uint32(0))
-    index = in_offsets, in_synapses, in_sources
+    weights = vector(entry[WEIGHTS], entry[SYNAPSES], sums.dtype.type(0))
+    learning = _learning(entry, context[THREAD])
+    incoming = _incoming(entry)
     for f in range(context[FIRST], context[LAST]):
-        on_target_spike(rule, decay, context[STEP], log[0, f], *index, weights, pre, post, eligibility, reward)
+        on_target_spike(learning, incoming, weights, context[STEP], log[0, f])
 
 
 def on_soma(entry, context, log, log_offsets, sums):
@@ -278,9 +275,8 @@ def _advance_reward(entry, context, log_offsets, real):
     """Bring the reward of an entry to this step."""
     first, last = _own_targets(entry, context)
     count = _fired(context, log_offsets, context[STEP] - entry[REWARD_DELAY], entry)
-    index, weights = _index(entry, real)
-    rule, _, _, _, eligibility, reward = _learning(entry, context[THREAD])
-    advance_reward(rule, context[STEP], count, first, last, index[0], index[1], weights, eligibility, reward)
+    weights = vector(entry[WEIGHTS], entry[SYNAPSES], real)
+    advance_reward(_learning(entry, context[THREAD]), _incoming(entry), weights, context[STEP], count, first, last)
 
 
 @compiled
@@ -296,14 +292,15 @@ def _hold(entry, context, real):
         total = 0.0
         for k in range(entry[GROUP]):
             each = _member(entry, k)
-            index, weights = _index(each, real)
+            weights = vector(each[WEIGHTS], each[SYNAPSES], real)
+            incoming = _incoming(each)
             learns = each[RULE] != 0
             modulated = each[ELIGIBILITY] != 0
             if learns and modulated:
-                learned = _learning(each, context[THREAD])
-                for i in range(index[0][target], index[0][target + 1]):
-                    settle(learned[0], weights, index[1][i], learned[4], learned[5][INTEGRAL])
-            total += incoming_sum(index[0], index[1], weights, target)
+                learning = _learning(each, context[THREAD])
+                for i in range(incoming.offsets[target], incoming.offsets[target + 1]):
+                    settle(learning, weights, incoming.synapses[i])
+            total += incoming_sum(incoming.offsets, incoming.synapses, weights, target)
         factor = scaling_factor(rule, activity, target, step)
         if rule[TOTAL] == rule[TOTAL]:
             if total * rule[TOTAL] > 0.0:
@@ -312,16 +309,18 @@ def _hold(entry, context, real):
                 factor = 1.0
         for k in range(entry[GROUP]):
             each = _member(entry, k)
-            index, weights = _index(each, real)
-            scale(rule, index[0], index[1], weights, target, factor)
+            weights = vector(each[WEIGHTS], each[SYNAPSES], real)
+            incoming = _incoming(each)
+            scale(rule, incoming.offsets, incoming.synapses, weights, target, factor)
 
 
 @compiled
-def _index(entry, real):
-    """Return the synapses onto each target, where they begin and their numbers, and all weights."""
-    offsets = vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0))
-    return (offsets, vector(entry[IN_SYNAPSES], entry[SYNAPSES], np.uint32(0))), vector(
-        entry[WEIGHTS], entry[SYNAPSES], real
+def _incoming(entry):
+    """Return the synapses of an entry by target."""
+    return Incoming(
+        vector(entry[IN_OFFSETS], entry[TARGETS] + 1, np.int64(0)),
+        vector(entry[IN_SYNAPSES], entry[SYNAPSES], np.uint32(0)),
+        vector(entry[IN_SOURCES], entry[SYNAPSES], np.uint32(0)),
     )
 
 
@@ -331,7 +330,7 @@ def _learning(entry, thread):
     learns = entry[RULE] != 0
     modulated = entry[ELIGIBILITY] != 0
     sources = entry[SOURCES] if learns else 0
-    return (
+    return Learning(
         vector(entry[RULE], RULE_ENTRIES if learns else 0, 0.0),
         matrix(entry[DECAY], 4 if learns else 0, entry[DECAYS], 0.0),
         matrix(entry[PRE] + thread * sources * TRACE_COLUMNS * 8, sources, TRACE_COLUMNS, 0.0),
@@ -342,7 +341,7 @@ def _learning(entry, thread):
 
 
 @compiled
-def _transmit(entry, context, source, ordinal, a, z, targets, weights, gain, row):
+def _transmit(entry, context, source, ordinal, begin, end, targets, weights, gain, row):
     """Add the weights of those synapses of a row that transmit this spike: each draws for itself.
 
     ordinal: number of spikes of the source before this one in its step.
@@ -356,7 +355,7 @@ def _transmit(entry, context, source, ordinal, a, z, targets, weights, gain, row
         before = np.int64(0)
     # Above the number of the synapse, which is below 2^40.
     spike = uint64(ordinal) << uint64(40)
-    for s in range(a, z):
+    for s in range(begin, end):
         high, low, _, _ = words(uint64(entry[KEY]), spike | uint64(s + before), draw)
         if unit_interval(high, low) < share:
             row[targets[s]] += weights[s] * real

@@ -2,8 +2,7 @@
 
 Everything is event-driven. A trace is kept as its value at its unit's last spike and decays, exactly, when it is read.
 An array of traces is float64 [units, TRACE_COLUMNS]. Weights are real [synapses], in rows of sources as the run loop
-delivers them; `in_synapses[in_offsets[j]:in_offsets[j + 1]]` are the numbers of the synapses onto target j, and
-`in_sources` their sources, in the same order.
+delivers them; `Incoming` has them by target.
 
 A thread works on the synapses of its own targets. What is kept per source, and the reward, every thread keeps for
 itself; all come to the same values, for each is told of every spike.
@@ -14,9 +13,11 @@ The rule is `neurosim.network.plasticity.base.Terms`, as a vector whose entries 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
@@ -73,6 +74,34 @@ AHEAD = 24
 # Short-term plasticity: its parameters, float64 [3], and its state, float64 [sources, 3].
 U, RATE_REC, RATE_FACIL = range(3)
 USED, AVAILABLE, LAST_RELEASE = range(3)
+
+
+class Learning(NamedTuple):
+    """The arrays of a rule as a thread sees them; all empty where a projection has none."""
+
+    rule: NDArray[np.float64]
+    """[RULE_ENTRIES]."""
+    decay: NDArray[np.float64]
+    """[4, steps], see `decay_tables`."""
+    pre: NDArray[np.float64]
+    """[sources, TRACE_COLUMNS], of this thread."""
+    post: NDArray[np.float64]
+    """[targets, TRACE_COLUMNS]."""
+    eligibility: NDArray[np.float64]
+    """[synapses, 2], see `advance_reward`; empty where the rule is not modulated."""
+    reward: NDArray[np.float64]
+    """[REWARD_ENTRIES], of this thread, at first 0, 0, 1; empty where the rule is not modulated."""
+
+
+class Incoming(NamedTuple):
+    """Synapses by target: those onto target j are `synapses[offsets[j]:offsets[j + 1]]`."""
+
+    offsets: NDArray[np.int64]
+    """[targets + 1]."""
+    synapses: NDArray[np.uint32]
+    """[synapses], their numbers."""
+    sources: NDArray[np.uint32]
+    """[synapses], their sources, in the same order."""
 
 
 def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
@@ -161,24 +190,29 @@ def _raise(trace, nearest, fast, slow, step):
 
 
 @compiled
-def settle(rule, weights, s, eligibility, integral):
-    """Update a weight with the reward since its last update."""
+def settle(learning, weights, s):
+    """Update the weight of synapse `s` with the reward since its last update."""
+    rule = learning.rule
+    eligibility = learning.eligibility
+    integral = learning.reward[INTEGRAL]
     gained = eligibility[s, TRACE] * (integral - eligibility[s, SEEN])
     weights[s] = min(max(weights[s] + gained, rule[W_MIN]), rule[W_MAX])
     eligibility[s, SEEN] = integral
 
 
 @compiled
-def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eligibility, reward, gain, row):
-    """Process a spike of `source` at synapses a to b - 1 of its row: it adds `gain` times their weights to `row`,
-    then changes them by the traces of the targets. Once it has reached all that a thread owns, `after_arrival` is due.
+def on_arrival(learning, step, source, begin, end, targets, weights, gain, row):
+    """Process a spike of `source` at synapses `begin` to `end - 1` of its row.
 
-    Args:
-        pre: this thread's [sources, TRACE_COLUMNS]; `post` is [targets, TRACE_COLUMNS].
-        eligibility, reward: see `advance_reward`; empty where the rule is not modulated.
-        row: real, the input of the targets that falls due in this step.
+    It adds `gain` times their weights to `row`, then changes them by the traces of the targets. Once it has reached
+    all that a thread owns, `after_arrival` is due.
+
+    row: real, the input of the targets that falls due in this step.
     """
-    own = pre[source]
+    rule = learning.rule
+    decay = learning.decay
+    post = learning.post
+    own = learning.pre[source]
     slow = own[SLOW] * _decay(decay[D_X], rule[RATE_X], step - np.int64(own[LAST]))
     scale = rule[PAIR_MINUS] + rule[TRIPLET_MINUS] * slow
     low = rule[W_MIN]
@@ -190,24 +224,26 @@ def on_arrival(rule, decay, step, source, a, b, targets, weights, pre, post, eli
     modulated = rule[MODULATED] != 0.0
     table = decay[D_MINUS]
     rate = rule[RATE_MINUS]
-    for s in range(a, b):
+    for s in range(begin, end):
         j = targets[s]
         if modulated:
-            settle(rule, weights, s, eligibility, reward[INTEGRAL])
+            settle(learning, weights, s)
         w = weights[s]
         row[j] += part * w
         o1 = post[j, FAST] * _decay(table, rate, step - np.int64(post[j, LAST]))
         amount = _power((w - low) / span, mu) * o1 * scale + constant
         if modulated:
-            eligibility[s, TRACE] += amount / reward[SCALE]
+            learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
         else:
             weights[s] = min(max(w + amount, low), high)
 
 
 @compiled
-def after_arrival(rule, decay, step, source, pre):
+def after_arrival(learning, step, source):
     """Raise the traces of `source`, whose spike has reached its synapses."""
-    own = pre[source]
+    rule = learning.rule
+    decay = learning.decay
+    own = learning.pre[source]
     elapsed = step - np.int64(own[LAST])
     fast = _decay(decay[D_PLUS], rule[RATE_PLUS], elapsed)
     slow = _decay(decay[D_X], rule[RATE_X], elapsed)
@@ -215,11 +251,12 @@ def after_arrival(rule, decay, step, source, pre):
 
 
 @compiled
-def on_target_spike(
-    rule, decay, step, target, in_offsets, in_synapses, in_sources, weights, pre, post, eligibility, reward
-):
+def on_target_spike(learning, incoming, weights, step, target):
     """Process a spike of `target`: its synapses change by the traces of their sources, then its traces rise."""
-    own = post[target]
+    rule = learning.rule
+    decay = learning.decay
+    pre = learning.pre
+    own = learning.post[target]
     elapsed = step - np.int64(own[LAST])
     fast = _decay(decay[D_MINUS], rule[RATE_MINUS], elapsed)
     slow = _decay(decay[D_Y], rule[RATE_Y], elapsed)
@@ -235,27 +272,27 @@ def on_target_spike(
     rate = rule[RATE_PLUS]
     at = weights.ctypes.data
     width = weights.itemsize
-    end = in_offsets[target + 1]
-    for i in range(in_offsets[target], end):
-        s = in_synapses[i]
-        source = in_sources[i]
+    end = incoming.offsets[target + 1]
+    for i in range(incoming.offsets[target], end):
+        s = incoming.synapses[i]
+        source = incoming.sources[i]
         if i + AHEAD < end:
             # Each weight is in another row, on another cache line.
-            prefetch(at + width * np.int64(in_synapses[i + AHEAD]))
+            prefetch(at + width * np.int64(incoming.synapses[i + AHEAD]))
         if modulated:
-            settle(rule, weights, s, eligibility, reward[INTEGRAL])
+            settle(learning, weights, s)
         w = np.float64(weights[s])
         r1 = pre[source, FAST] * _decay(table, rate, step - np.int64(pre[source, LAST]))
         amount = _power((high - w) / span, mu) * r1 * scale + constant - forgotten * w
         if modulated:
-            eligibility[s, TRACE] += amount / reward[SCALE]
+            learning.eligibility[s, TRACE] += amount / learning.reward[SCALE]
         else:
             weights[s] = min(max(w + amount, low), high)
     _raise(own, rule[NEAREST] != 0.0, fast, slow, step)
 
 
 @compiled
-def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weights, eligibility, reward):
+def advance_reward(learning, incoming, weights, step, count, first, last):
     """Start a step of a modulated rule, in which `count` rewards arrive; called in every step, before the arrivals.
 
     An eligibility trace c is kept as TRACE = c / SCALE, where SCALE = exp(-(time since it was last 1) / tau_c): TRACE
@@ -265,8 +302,9 @@ def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weig
 
     Args:
         first, last: the targets this thread owns are `first` to `last - 1`.
-        reward: this thread's [REWARD_ENTRIES], at first 0, 0, 1.
     """
+    rule = learning.rule
+    reward = learning.reward
     period = renewal(rule)
     if step > 0:
         # From the last step to this one; its SCALE is still that of the last step.
@@ -279,7 +317,7 @@ def advance_reward(rule, step, count, first, last, in_offsets, in_synapses, weig
         since = step % period
         reward[SCALE] = math.exp(-rule[RATE_C] * (since if since else period))
         if since == 0:
-            _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, reward)
+            _renew(learning, incoming, weights, first, last)
     reward[DOPAMINE] += rule[SIZE] * count
 
 
@@ -290,10 +328,13 @@ def renewal(rule):
 
 
 @compiled
-def _renew(rule, first, last, in_offsets, in_synapses, weights, eligibility, reward):
-    for i in range(in_offsets[first], in_offsets[last]):
-        s = in_synapses[i]
-        settle(rule, weights, s, eligibility, reward[INTEGRAL])
+def _renew(learning, incoming, weights, first, last):
+    """Update all weights onto some targets, and start SCALE again from 1."""
+    eligibility = learning.eligibility
+    reward = learning.reward
+    for i in range(incoming.offsets[first], incoming.offsets[last]):
+        s = incoming.synapses[i]
+        settle(learning, weights, s)
         eligibility[s, TRACE] *= reward[SCALE]
         eligibility[s, SEEN] = 0.0
     reward[INTEGRAL] = 0.0
@@ -311,14 +352,14 @@ def weights_now(rule, weights, eligibility, reward, out):
 
 
 def incoming_reference(offsets, targets, size):
-    """The specification of `incoming`."""
+    """The specification of `index_incoming`."""
     sources = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     order = np.argsort(targets, kind="stable")
     return np.concatenate([[0], np.cumsum(np.bincount(targets, minlength=size))]), order, sources[order]
 
 
 @compiled
-def incoming(offsets, targets, in_offsets, in_synapses, in_sources):
+def index_incoming(offsets, targets, in_offsets, in_synapses, in_sources):
     """Fill the index of the synapses by target: in_offsets [targets + 1], in_synapses and in_sources [synapses]."""
     in_offsets[:] = 0
     for s in range(targets.size):

@@ -7,14 +7,67 @@ first projection, then those of the next.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
 from .deliver import LAST_GROUP
 
 
+class TargetPlace(NamedTuple):
+    """Place of the units of a target population among the slots, see `neurosim.engine.compile.layout`."""
+
+    part: int
+    """Units in a block."""
+    shift: int
+    """Units by which the first block starts late."""
+    offset: int
+    """Slot of the population's first unit in a block."""
+    block_slots: int
+    """Slots of a block."""
+    page_blocks: int
+    """Blocks of a page."""
+
+
+class DrawnSynapses(NamedTuple):
+    """Synapses of a projection, of a range of sources."""
+
+    offsets: NDArray[np.int64]
+    """[sources + 1]."""
+    targets: NDArray[np.int32]
+    """[synapses], units."""
+    weights: NDArray[Any]
+    """[synapses], or one for all, or empty."""
+    delays: NDArray[np.uint16]
+    """[synapses], steps, or empty."""
+
+
+class RowColumns(NamedTuple):
+    """Columns of the rows of a path, of a range of sources."""
+
+    slots: NDArray[np.uint16]
+    """[synapses], targets as slots of their page."""
+    weights: NDArray[Any]
+    """[synapses], or empty."""
+    delays: NDArray[np.uint16]
+    """[synapses], or empty."""
+
+
+class GroupWords(NamedTuple):
+    """Words of groups, and how far they are written."""
+
+    places: NDArray[np.int64]
+    """[sources, pages * (longest delay + 1)], the word at which each group begins."""
+    left: NDArray[np.int64]
+    """As many: the records that are still to be written into each group."""
+    words: NDArray[Any]
+    """uint32 or, for wide groups, uint64."""
+
+
 @compiled
-def count_blocks(offsets, targets, part, shift, cuts):
+def count_blocks(offsets, targets, place, cuts):
     """Count the synapses of row i into cuts[i, target's block + 1]; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
@@ -22,7 +75,7 @@ def count_blocks(offsets, targets, part, shift, cuts):
         last = np.int64(-1)
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
-            cuts[i, (target + shift) // part + 1] += 1
+            cuts[i, (target + place.shift) // place.part + 1] += 1
             run = run + 1 if target == last else 1
             last = target
             most = max(most, run)
@@ -39,32 +92,34 @@ def sum_blocks(cuts, starts, places):
 
 
 @compiled
-def place(
-    offsets, targets, part, shift, offset, block_slots, page_blocks, places, out, weights, out_weights, delays,
-    out_delays,
-):  # fmt: skip
-    """Write the synapses of a projection at `places`, which advance.
-
-    Args:
-        part, shift, offset, block_slots, page_blocks: where the target's units lie, see `neurosim.engine.layout`.
-        out: uint16, slots within the page.
-        weights, delays: [synapses], or empty; to out_weights and out_delays.
-    """
-    for i in range(offsets.size - 1):
-        for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(targets[j])
-            block = (target + shift) // part
-            k = places[i, block]
-            places[i, block] = k + 1
-            out[k] = (block % page_blocks) * block_slots + offset + target - block * part
-            if weights.size:
-                out_weights[k] = weights[j]
-            if delays.size:
-                out_delays[k] = delays[j]
+def page_slot(place, target):
+    """Return the slot of a unit within its page."""
+    block = (target + place.shift) // place.part
+    return (block % place.page_blocks) * place.block_slots + place.offset + target - block * place.part
 
 
 @compiled
-def set_bits(offsets, targets, part, shift, offset, block_slots, rows, rest):
+def write_lists(synapses, place, ends, columns):
+    """Write the synapses of a projection into the columns of a path.
+
+    ends: int64 [sources, blocks], the place of the next synapse of each row and block; they advance.
+    """
+    offsets = synapses.offsets
+    for i in range(offsets.size - 1):
+        for j in range(offsets[i], offsets[i + 1]):
+            target = np.int64(synapses.targets[j])
+            block = (target + place.shift) // place.part
+            k = ends[i, block]
+            ends[i, block] = k + 1
+            columns.slots[k] = page_slot(place, target)
+            if synapses.weights.size:
+                columns.weights[k] = synapses.weights[j]
+            if synapses.delays.size:
+                columns.delays[k] = synapses.delays[j]
+
+
+@compiled
+def set_bits(offsets, targets, place, rows, rest):
     """Set a bit for every synapse in uint64 [sources, words] rows over all slots.
 
     A synapse whose bit is set already is marked in rest[j]; returns how many are.
@@ -73,8 +128,8 @@ def set_bits(offsets, targets, part, shift, offset, block_slots, rows, rest):
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
-            block = (target + shift) // part
-            slot = block * block_slots + offset + target - block * part
+            block = (target + place.shift) // place.part
+            slot = block * place.block_slots + place.offset + target - block * place.part
             bit = np.uint64(1) << np.uint64(slot & 63)
             again = rows[i, slot >> 6] & bit != 0
             rows[i, slot >> 6] |= bit
@@ -101,12 +156,19 @@ def kept_rows(offsets, targets, rest):
 
 
 @compiled
-def count_groups(offsets, targets, delays, part, shift, page_blocks, longest, counts):
-    """Count synapses, none of a longer delay, into counts[i, target's page * (longest + 1) + delay]."""
+def group_of(place, target, delay, longest):
+    """Return the number of a synapse's group in its row: the target's page * (longest + 1) + delay."""
+    return (target + place.shift) // place.part // place.page_blocks * (longest + 1) + delay
+
+
+@compiled
+def count_groups(synapses, place, longest, counts):
+    """Count synapses, none of a longer delay, into counts[i, group]."""
+    offsets = synapses.offsets
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
-            delay = np.int64(delays[j])
-            counts[i, (np.int64(targets[j]) + shift) // part // page_blocks * (longest + 1) + delay] += 1
+            target = np.int64(synapses.targets[j])
+            counts[i, group_of(place, target, np.int64(synapses.delays[j]), longest)] += 1
 
 
 @compiled
@@ -141,21 +203,21 @@ def open_groups(counts, longest, starts, at, words, places):
 
 
 @compiled
-def fill_groups(
-    offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, unit, places, left, words
-):
+def fill_groups(synapses, place, longest, unit, groups):
     """Write the records of a projection: 16 bits of weight, in multiples of `unit`, above 16 bits of slot in the page.
 
-    Args:
-        weights: [synapses], or one for all.
-        left: int64, of the shape of `places`: the records that are still to be written into each group.
+    Weights are rounded to the nearest multiple.
     """
+    offsets = synapses.offsets
+    weights = synapses.weights
+    places = groups.places
+    left = groups.left
+    words = groups.words
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(targets[j])
-            block = (target + shift) // part
-            group = block // page_blocks * (longest + 1) + np.int64(delays[j])
-            slot = (block % page_blocks) * block_slots + offset + target - block * part
+            target = np.int64(synapses.targets[j])
+            group = group_of(place, target, np.int64(synapses.delays[j]), longest)
+            slot = page_slot(place, target)
             level = np.int64(np.floor(weights[j if weights.size > 1 else 0] / unit + 0.5))
             level = min(max(level, -32767), 32767)
             k = places[i, group]
@@ -165,25 +227,26 @@ def fill_groups(
 
 
 @compiled
-def fill_wide_groups(
-    offsets, targets, weights, delays, part, shift, offset, block_slots, page_blocks, longest, places, left, words,
-    reals, slots,
-):  # fmt: skip
-    """Write the records of a projection into wide groups, see `groups`; the arguments are those of `fill_groups`.
+def fill_wide_groups(synapses, place, longest, groups, reals, slots):
+    """Write the records of a projection into wide groups, see `groups`.
 
-    reals, slots: `words` as float64 and as uint16.
+    reals, slots: the words of the groups as float64 and as uint16.
     """
+    offsets = synapses.offsets
+    weights = synapses.weights
+    left = groups.left
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
-            target = np.int64(targets[j])
-            block = (target + shift) // part
-            group = block // page_blocks * (longest + 1) + np.int64(delays[j])
-            first = places[i, group] + 1
-            n = np.int64(words[places[i, group]]) & (LAST_GROUP - 1)
+            target = np.int64(synapses.targets[j])
+            group = group_of(place, target, np.int64(synapses.delays[j]), longest)
+            head = groups.places[i, group]
+            # The head counts the records of its group: first come their weights, then their slots.
+            first = head + 1
+            n = np.int64(groups.words[head]) & (LAST_GROUP - 1)
             k = n - left[i, group]
             left[i, group] -= 1
             reals[first + k] = weights[j if weights.size > 1 else 0]
-            slots[4 * (first + n) + k] = (block % page_blocks) * block_slots + offset + target - block * part
+            slots[4 * (first + n) + k] = page_slot(place, target)
 
 
 @compiled

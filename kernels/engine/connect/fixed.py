@@ -1,8 +1,8 @@
 """Rows of patterns with a fixed number of synapses, for each source, for each target or in all.
 
 Every function gives the rows of sources `first` to `last - 1`, targets ascending within a row, and gives the same
-rows however that range is cut. `skip_self` leaves out target i of source i. Of each row come the targets `low` to
-`high - 1`, those of one process.
+rows however that range is cut. `skip_self` leaves out target i of source i. A `span` is a `RowRange`: of each row come
+the targets of one process.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, 
 
 
 @compiled
-def fixed_rows_part(
-    key, first, last, low, high, degrees, targets, with_replacement, skip_self, before, offsets, out
-):  # fmt: skip
-    """Rows of `fixed_rows` from `low` to `high - 1`; returns the number of synapses, or -1 if `out` is too short.
+def fixed_rows_part(key, span, degrees, targets, with_replacement, skip_self, before, offsets, out):
+    """Make the rows of `fixed_rows` in a span; return the number of synapses, or -1 if `out` is too short.
 
     All choices are drawn, and those of the part are sorted.
 
-    Args:
-        before: int64 [last - first], filled with the number of choices of each source below `low`.
+    before: int64 [sources of the span], filled with the number of choices of each source before the span's targets.
     """
+    first = span.first
+    low = span.low
+    high = span.high
     longest = degrees.max() if degrees.size else 0
     taken, words, picks, other, counts, keys = scratch(targets, longest)
     line = np.empty(longest, np.int32)
     n = 0
     offsets[0] = 0
-    for source in range(first, last):
+    for source in range(first, span.last):
         degree = degrees[source - first]
         if n + degree > out.size:
             return -1
@@ -120,15 +120,21 @@ def distinct_bits(key, among, wanted, bits):
 
 
 @compiled
-def bit_rows(bits, first, last, low, high, targets, skip_self, before, offsets, out):
-    """Rows of the pairs whose bits are set, numbered row by row; returns their number, or -1 if `out` is too short.
+def bit_rows(bits, span, targets, skip_self, before, offsets, out):
+    """Make the rows of the pairs whose bits are set, numbered row by row; return their number, or -1 if `out` is too
+    short.
 
-    skip_self: pairs i, i have no number. before: int64 [last - first], filled with the pairs of each row below `low`.
+    Args:
+        skip_self: pairs i, i have no number.
+        before: int64 [sources of the span], filled with the pairs of each row before the span's targets.
     """
+    first = span.first
+    low = span.low
+    high = span.high
     columns = targets - skip_self
     n = 0
     offsets[0] = 0
-    for source in range(first, last):
+    for source in range(first, span.last):
         c = 0
         earlier = 0
         while c < columns:

@@ -1,8 +1,8 @@
 """Rows of patterns that ask each pair of source and target, each a pure function of its key.
 
-Every function gives the rows of sources `first` to `last - 1`, targets ascending within a row, and gives the same
-rows however that range is cut. `skip_self` leaves out target i of source i. Of each row come the targets `low` to
-`high - 1`, those of one process: what is drawn for a pair depends on neither.
+Every function gives the rows of a `RowRange`, `span`: of some sources those targets that one process has, ascending
+within a row. What is drawn for a pair depends on neither, so rows are the same however they are cut. `skip_self` leaves
+out target i of source i.
 """
 
 from __future__ import annotations
@@ -37,15 +37,18 @@ def bernoulli_reference(key, first, last, targets, probability, skip_self):
 
 
 @compiled
-def bernoulli_rows(key, first, last, low, high, probability, skip_self, offsets, out):
-    """Each target with `probability`, 0 < p < 1, on its own. Returns their number, or -1 if `out` is too short.
+def bernoulli_rows(key, span, probability, skip_self, offsets, out):
+    """Choose each target with `probability`, 0 < p < 1, on its own; return their number, or -1 if `out` is too short.
 
-    Gaps are drawn one after another, so those before `low` are, too.
+    Gaps are drawn one after another, so those before the span's targets are, too.
     """
+    first = span.first
+    low = span.low
+    high = span.high
     scale = 1.0 / math.log1p(-probability)
     count = 0
     offsets[0] = 0
-    for source in range(first, last):
+    for source in range(first, span.last):
         j = -1
         draw = 0
         while j < high:
@@ -80,19 +83,24 @@ def distance_reference(key, first, last, sources, targets, scale, length, expone
 
 
 @compiled
-def distance_rows(key, first, last, low, high, sources, targets, scale, length, exponent, skip_self, offsets, out):
-    """Each target with probability scale * exp(-(d / length)^exponent), d the distance of [n, dimensions] positions."""
+def distance_rows(key, span, sources, targets, rule, skip_self, offsets, out):
+    """Choose each target with the probability of a `DistanceRule`; return their number, or -1 if `out` is too short.
+
+    sources, targets: [n, dimensions] positions.
+    """
+    first = span.first
     count = 0
     offsets[0] = 0
-    for source in range(first, last):
-        for j in range(low, high):
+    for source in range(first, span.last):
+        for j in range(span.low, span.high):
             if skip_self and j == source:
                 continue
             squared = 0.0
             for k in range(targets.shape[1]):
                 squared += (sources[source, k] - targets[j, k]) ** 2
             a, b, _, _ = words(uint64(key), uint64(source), uint64(j))
-            if unit_interval(a, b) < scale * math.exp(-((math.sqrt(squared) / length) ** exponent)):
+            far = (math.sqrt(squared) / rule.length) ** rule.exponent
+            if unit_interval(a, b) < rule.scale * math.exp(-far):
                 if count == out.size:
                     return -1
                 out[count] = j

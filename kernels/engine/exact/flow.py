@@ -13,6 +13,7 @@ Newton's does. No bracket and no bound on the number of extrema is needed, and a
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from ...tools.compiled import compiled
 
@@ -23,6 +24,37 @@ ROUNDING = 4e-16
 # A step of more than this many is left for later.
 FAR = 0.02
 PER_E = math.exp(-1.0)
+
+
+class CubaMembrane(NamedTuple):
+    """A membrane and two currents j and k that decay exponentially; times in s."""
+
+    tau_mem: float
+    tau_j: float
+    tau_k: float
+    share_j: float
+    """The factor of `low_pass`, see `shares`."""
+    share_k: float
+    peak_j: float
+    """The highest y that a current of 1 leads to, see `peak`."""
+    peak_k: float
+
+
+class AlphaMembrane(NamedTuple):
+    """A membrane and two currents j and k shaped as alpha functions; times in s."""
+
+    tau_mem: float
+    tau_j: float
+    tau_k: float
+    share_j: float
+    """The factor of `low_pass`, see `shares`."""
+    share_k: float
+    ramp_j: float
+    """The factor of `low_pass_ramp`, see `shares`."""
+    ramp_k: float
+    peak_j: float
+    """The highest y that a current of 1 that decays exponentially leads to, see `peak`."""
+    peak_k: float
 
 
 def shares(tau, tau_mem):
@@ -104,28 +136,30 @@ def two_exponentials(constant, a, tau_a, b, tau_b):
 
 
 @compiled
-def cuba_flow(y, j, k, h, r, tau_mem, tau_j, tau_k, share_j, share_k):
-    """Return y, j and k after a time h, for currents j and k that decay exponentially, through the resistance r."""
+def cuba_flow(membrane, y, j, k, h, r):
+    """Return y, j and k of a `CubaMembrane` after a time h, through the resistance r."""
+    tau_mem = membrane.tau_mem
+    tau_j = membrane.tau_j
+    tau_k = membrane.tau_k
     e_mem = math.exp(-h / tau_mem)
     e_j = math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
     y *= e_mem
     if j != 0.0:
-        y += r * j * low_pass(h, tau_j, tau_mem, e_j, e_mem, share_j)
+        y += r * j * low_pass(h, tau_j, tau_mem, e_j, e_mem, membrane.share_j)
     if k != 0.0:
-        y += r * k * low_pass(h, tau_k, tau_mem, e_k, e_mem, share_k)
+        y += r * k * low_pass(h, tau_k, tau_mem, e_k, e_mem, membrane.share_k)
     return y, j * e_j, k * e_k
 
 
 @compiled
-def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j, peak_k):
+def cuba_crossing(membrane, y, j, k, bar):
     """Return the first t >= 0 at which y is above `bar`, j and k being currents times r; inf for never.
-
-    peak_j, peak_k: the highest y that a current of 1 leads to.
 
     Returns:
         -h where it is not within h and h is long: most often something arrives before.
     """
+    tau_mem = membrane.tau_mem
     t = 0.0
     while True:
         gap = bar - y
@@ -134,7 +168,7 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j,
         up_j = max(j, 0.0)
         up_k = max(k, 0.0)
         # y is a mean of itself and of the current to come; and it is the sum of what each leads to.
-        highest = min(max(y, up_j + up_k), max(y, 0.0) + up_j * peak_j + up_k * peak_k)
+        highest = min(max(y, up_j + up_k), max(y, 0.0) + up_j * membrane.peak_j + up_k * membrane.peak_k)
         highest = max(highest, 0.0)
         if highest <= bar:
             return math.inf
@@ -142,40 +176,46 @@ def cuba_crossing(y, j, k, bar, tau_mem, tau_j, tau_k, share_j, share_k, peak_j,
         # y'' = (y - j - k) / tau_mem^2 - j / (tau_mem tau_j) - k / (tau_mem tau_k)
         bend = highest
         if j < 0.0:
-            bend -= j * (1.0 + tau_mem / tau_j)
+            bend -= j * (1.0 + tau_mem / membrane.tau_j)
         if k < 0.0:
-            bend -= k * (1.0 + tau_mem / tau_k)
+            bend -= k * (1.0 + tau_mem / membrane.tau_k)
         h = rise_time(gap, slope, bend / tau_mem**2)
         if h > FAR * tau_mem:
             return -(t + h)
         t += h
         if h <= CLOSE * tau_mem or (slope > 0.0 and gap <= ROUNDING * (abs(y) + abs(j) + abs(k))):
             return t
-        y, j, k = cuba_flow(y, j, k, h, 1.0, tau_mem, tau_j, tau_k, share_j, share_k)
+        y, j, k = cuba_flow(membrane, y, j, k, h, 1.0)
 
 
 @compiled
-def alpha_flow(y, j, p, k, q, h, r, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k):
-    """Return y, j, its rise p, k, its rise q after h: tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q."""
+def alpha_flow(membrane, y, j, p, k, q, h, r):
+    """Return y, j, its rise p, k, its rise q of an `AlphaMembrane` after a time h, through the resistance r.
+
+    tau_j dj/dt = p - j, tau_j dp/dt = -p, and so for k and q.
+    """
+    tau_mem = membrane.tau_mem
+    tau_j = membrane.tau_j
+    tau_k = membrane.tau_k
     e_mem = math.exp(-h / tau_mem)
     e_j = math.exp(-h / tau_j)
     e_k = e_j if tau_k == tau_j else math.exp(-h / tau_k)
     y *= e_mem
     if j != 0.0 or p != 0.0:
-        y += r * j * low_pass(h, tau_j, tau_mem, e_j, e_mem, share_j)
-        y += r * p * low_pass_ramp(h, tau_j, tau_mem, e_j, e_mem, ramp_j)
+        y += r * j * low_pass(h, tau_j, tau_mem, e_j, e_mem, membrane.share_j)
+        y += r * p * low_pass_ramp(h, tau_j, tau_mem, e_j, e_mem, membrane.ramp_j)
     if k != 0.0 or q != 0.0:
-        y += r * k * low_pass(h, tau_k, tau_mem, e_k, e_mem, share_k)
-        y += r * q * low_pass_ramp(h, tau_k, tau_mem, e_k, e_mem, ramp_k)
+        y += r * k * low_pass(h, tau_k, tau_mem, e_k, e_mem, membrane.share_k)
+        y += r * q * low_pass_ramp(h, tau_k, tau_mem, e_k, e_mem, membrane.ramp_k)
     return y, (j + p * (h / tau_j)) * e_j, p * e_j, (k + q * (h / tau_k)) * e_k, q * e_k
 
 
 @compiled
-def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k, peak_j, peak_k):
-    """Return the first t >= 0 at which y is above `bar`; inf for never; -h for not within h, as `cuba_crossing`.
-
-    peak_j, peak_k: the highest y that a current of 1 that decays exponentially leads to.
-    """
+def alpha_crossing(membrane, y, j, p, k, q, bar):
+    """Return the first t >= 0 at which y is above `bar`; inf for never; -h for not within h, as `cuba_crossing`."""
+    tau_mem = membrane.tau_mem
+    tau_j = membrane.tau_j
+    tau_k = membrane.tau_k
     t = 0.0
     while True:
         gap = bar - y
@@ -187,7 +227,7 @@ def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, 
         up_k = max(k, 0.0)
         up_q = max(q, 0.0)
         most = (up_j + up_k) + (up_p + up_q) * PER_E
-        each = up_j * peak_j + up_k * peak_k
+        each = up_j * membrane.peak_j + up_k * membrane.peak_k
         each += up_p * min(PER_E, tau_j / tau_mem) + up_q * min(PER_E, tau_k / tau_mem)
         highest = max(min(max(y, most), max(y, 0.0) + each), 0.0)
         if highest <= bar:
@@ -205,7 +245,7 @@ def alpha_crossing(y, j, p, k, q, bar, tau_mem, tau_j, tau_k, share_j, share_k, 
         parts = abs(y) + abs(j) + abs(p) + abs(k) + abs(q)
         if h <= CLOSE * tau_mem or (slope > 0.0 and gap <= ROUNDING * parts):
             return t
-        y, j, p, k, q = alpha_flow(y, j, p, k, q, h, 1.0, tau_mem, tau_j, tau_k, share_j, share_k, ramp_j, ramp_k)
+        y, j, p, k, q = alpha_flow(membrane, y, j, p, k, q, h, 1.0)
 
 
 def peak(tau, tau_mem):

@@ -31,7 +31,7 @@ import numpy as np
 from numba import njit, uint64
 
 from ...tools.compiled import compiled
-from ...tools.pointers import matrix, vector
+from ...tools.pointers import bare_matrix, bare_vector, vector
 from ...tools.random import unit_interval, words
 from .calls import call_crossing, call_fire, call_flow, call_jump
 from .heaps import HEAPED, place_crossing, push_spike, replace_first_spike
@@ -110,17 +110,17 @@ def start(tables, moments, crossings, counters, trial):
 
     The groups are those of `run`, all in their initial state.
     """
-    units = _bare2(tables.units)
-    rates = _bare(tables.rates)
-    stimuli = _bare2(tables.stimuli)
-    stimulus_rates = _bare(tables.stimulus_rates)
-    source_next = _bare(moments.source_next)
-    stimulus_next = _bare(moments.stimulus_next)
-    keys = _bare(crossings.keys)
-    places = _bare(crossings.places)
-    heap = _bare(crossings.heap)
-    asks = _bare(crossings.asks)
-    counters = _bare(counters)
+    units = bare_matrix(tables.units)
+    rates = bare_vector(tables.rates)
+    stimuli = bare_matrix(tables.stimuli)
+    stimulus_rates = bare_vector(tables.stimulus_rates)
+    source_next = bare_vector(moments.source_next)
+    stimulus_next = bare_vector(moments.stimulus_next)
+    keys = bare_vector(crossings.keys)
+    places = bare_vector(crossings.places)
+    heap = bare_vector(crossings.heap)
+    asks = bare_vector(crossings.asks)
+    counters = bare_vector(counters)
     for p in range(units.shape[0]):
         unit = units[p]
         if unit[KIND] == NEURONS:
@@ -146,28 +146,28 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
     Returns:
         one of PAUSED, DONE, LIST_FULL, QUEUE_FULL, STUCK and BROKEN.
     """
-    units = _bare2(tables.units)
-    rates = _bare(tables.rates)
-    stimuli = _bare2(tables.stimuli)
-    stimulus_weights = _bare(tables.stimulus_weights)
-    stimulus_rates = _bare(tables.stimulus_rates)
-    routes = _bare2(tables.routes)
-    route_weights = _bare(tables.route_weights)
-    route_delays = _bare(tables.route_delays)
-    probes = _bare2(tables.probes)
-    intervals = _bare(tables.intervals)
-    owner = _bare(tables.owner)
-    source_next = _bare(moments.source_next)
-    stimulus_next = _bare(moments.stimulus_next)
-    heads = _bare(moments.heads)
-    now = _bare(moments.now)
-    keys = _bare(crossings.keys)
-    places = _bare(crossings.places)
-    heap = _bare(crossings.heap)
-    asks = _bare(crossings.asks)
-    touched = _bare(touched)
-    counters = _bare(counters)
-    scratch = _bare(scratch)
+    units = bare_matrix(tables.units)
+    rates = bare_vector(tables.rates)
+    stimuli = bare_matrix(tables.stimuli)
+    stimulus_weights = bare_vector(tables.stimulus_weights)
+    stimulus_rates = bare_vector(tables.stimulus_rates)
+    routes = bare_matrix(tables.routes)
+    route_weights = bare_vector(tables.route_weights)
+    route_delays = bare_vector(tables.route_delays)
+    probes = bare_matrix(tables.probes)
+    intervals = bare_vector(tables.intervals)
+    owner = bare_vector(tables.owner)
+    source_next = bare_vector(moments.source_next)
+    stimulus_next = bare_vector(moments.stimulus_next)
+    heads = bare_vector(moments.heads)
+    now = bare_vector(moments.now)
+    keys = bare_vector(crossings.keys)
+    places = bare_vector(crossings.places)
+    heap = bare_vector(crossings.heap)
+    asks = bare_vector(crossings.asks)
+    touched = bare_vector(touched)
+    counters = bare_vector(counters)
+    scratch = bare_vector(scratch)
     worked = counters[WORK]
     listed = -1
     while counters[WORK] - worked < budget:
@@ -222,17 +222,6 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
             for r in range(routes.shape[0]):
                 heads[r] = _head(units, routes[r], route_delays[r])
     return PAUSED
-
-
-@njit(inline="always")
-def _bare(array):
-    """Return the array without its owner: numba counts references to every view of an owned array, atomically."""
-    return vector(array.ctypes.data, array.size, array.dtype.type(0))
-
-
-@njit(inline="always")
-def _bare2(array):
-    return matrix(array.ctypes.data, array.shape[0], array.shape[1], array.dtype.type(0))
 
 
 @compiled

@@ -21,6 +21,7 @@ class Cells:
     """A population of neurons.
 
     Attributes:
+        state: names of the state variables.
         functions: addresses of the compiled functions of the model.
         initial: [states, size].
         constants: [k]; by unit [k, size] on the grid, [size, k] in continuous time. Of neurons that receive currents
@@ -29,6 +30,7 @@ class Cells:
     """
 
     population: Population
+    state: tuple[str, ...]
     functions: tuple[int, ...]
     initial: NDArray[Any]
     constants: NDArray[Any]

@@ -77,10 +77,18 @@ def compile_currents(network: Network, clock: float, seed: int) -> tuple[Compile
     currents = [stimulus for stimulus in network.stimuli if isinstance(stimulus, Current)]
     compiled: list[CompiledCurrent] = []
     for current in currents:
+        p = network.numbers[current.target]
+        size = network.populations[p].size
         if isinstance(current, GapJunctions):
             compiled += _couple(network, current, seed)
+        elif isinstance(current, StepCurrent):
+            compiled.append(_step_current(current, p, size, clock))
+        elif isinstance(current, SineCurrent):
+            compiled.append(_sine_current(current, p, size, clock))
+        elif isinstance(current, NoiseCurrent):
+            compiled.append(_noise_current(current, p, size, clock, seed))
         else:
-            compiled.append(_compile(network, current, clock, seed))
+            raise NotImplementedError(f"{type(current).__name__}: has no compiled form")
     return tuple(compiled)
 
 
@@ -135,25 +143,23 @@ def _junctions(
     return CompiledCurrent(population, name, "gaps", np.zeros(1, np.int64), none, np.zeros(1), couplings=couplings)
 
 
-def _compile(network: Network, current: Current, clock: float, seed: int) -> CompiledCurrent:
-    p = network.numbers[current.target]
-    size = network.populations[p].size
+def _sine_current(current: SineCurrent, p: int, size: int, clock: float) -> CompiledCurrent:
+    advance = 2 * math.pi * current.frequency * clock
+    if current.stop is None:
+        end = math.inf
+    else:
+        end = _step(current.stop, clock)
+    # At step 0 the phase is that of the middle of the step.
+    phase = current.phase + advance / 2
+    begin = _step(current.start, clock)
+    sine = np.array([current.offset, current.amplitude, phase, advance, begin, end])
+    receives = _spread(np.ones((1, 1)), current, size)
+    return CompiledCurrent(p, str(current.name), "sine", np.zeros(1, np.int64), receives, sine)
+
+
+def _noise_current(current: NoiseCurrent, p: int, size: int, clock: float, seed: int) -> CompiledCurrent:
     name = str(current.name)
     start = np.zeros(1, np.int64)
-    if isinstance(current, StepCurrent):
-        return _step_current(current, p, size, clock)
-    if isinstance(current, SineCurrent):
-        advance = 2 * math.pi * current.frequency * clock
-        if current.stop is None:
-            end = math.inf
-        else:
-            end = _step(current.stop, clock)
-        # At step 0 the phase is that of the middle of the step.
-        phase = current.phase + advance / 2
-        begin = _step(current.start, clock)
-        sine = np.array([current.offset, current.amplitude, phase, advance, begin, end])
-        return CompiledCurrent(p, name, "sine", start, _spread(np.ones((1, 1)), current, size), sine)
-    assert isinstance(current, NoiseCurrent)
     decay = math.exp(-clock / current.tau)
     mean, sd = np.broadcast_arrays(np.atleast_1d(current.mean), np.atleast_1d(current.sd))
     moments = np.stack([mean, sd]).astype(np.float64)

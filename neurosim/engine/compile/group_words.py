@@ -60,7 +60,7 @@ def nominal_words(synapses: int, groups: int, *, wide: bool) -> int:
 
 def write_groups(
     parts: Sequence[tuple[Rows, NDArray[Any], NDArray[np.uint16] | None]],
-    wheres: Sequence[tuple[int, int, int]],
+    target_places: Sequence[rows.TargetPlace],
     share: ProcessShare,
     longest: int,
     unit: float,
@@ -71,7 +71,7 @@ def write_groups(
 
     Args:
         parts: rows, weights (one, or one for each synapse) and delays of each projection, in the share.
-        wheres: part, shift and offset of the target of each.
+        target_places: of each projection.
         longest: delay in steps.
         unit: of the weights; 0 for wide groups, whose weights are stored as float64.
         starts: [pages of the share, sources] receives the address of each row, 0 for none.
@@ -82,11 +82,19 @@ def write_groups(
     wide = unit == 0
     # Pages are counted from the first of this share.
     before = begin * layout.page_blocks
-    wheres = [(part, shift - before * part, offset - before * part) for part, shift, offset in wheres]
+    in_share = [
+        place._replace(shift=place.shift - before * place.part, offset=place.offset - before * place.part)
+        for place in target_places
+    ]
+    no_delays = np.empty(0, np.uint16)
+    drawn = [
+        rows.DrawnSynapses(r.offsets, r.targets, weights, no_delays if delays is None else delays)
+        for r, weights, delays in parts
+    ]
     # Three passes: count the synapses of each group, place heads of groups, and fill them.
     counts = np.zeros((starts.shape[1], (end - begin) * (longest + 1)), np.int64)
-    for (part, shift, _), (r, _, delays) in zip(wheres, parts, strict=True):
-        rows.count_groups(r.offsets, r.targets, delays, part, shift, layout.page_blocks, longest, counts)
+    for place, synapses in zip(in_share, drawn, strict=True):
+        rows.count_groups(synapses, place, longest, counts)
     records = int(counts.sum())
     if wide:
         records += int(((counts + 3) // 4).sum())
@@ -95,12 +103,13 @@ def write_groups(
     addresses = np.empty(starts.shape, np.int64)
     rows.open_groups(counts, longest, addresses, words.ctypes.data, words, places)
     starts[:] = addresses
-    for where, (r, weights, delays) in zip(wheres, parts, strict=True):
-        if len(r.targets) == 0:
+    # `counts` goes down to zero as the records are written.
+    groups = rows.GroupWords(places, counts, words)
+    for place, synapses in zip(in_share, drawn, strict=True):
+        if len(synapses.targets) == 0:
             continue
-        synapses = r.offsets, r.targets, weights, delays, *where, layout.block_slots, layout.page_blocks, longest
         if wide:
-            rows.fill_wide_groups(*synapses, places, counts, words, words.view(np.float64), words.view(np.uint16))
+            rows.fill_wide_groups(synapses, place, longest, groups, words.view(np.float64), words.view(np.uint16))
         else:
-            rows.fill_groups(*synapses, unit, places, counts, words)
+            rows.fill_groups(synapses, place, longest, unit, groups)
     return words

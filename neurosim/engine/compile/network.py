@@ -165,7 +165,7 @@ def compile_network(
     cells = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, Neuron):
-            cells[p] = _cells(population, clock, seed, real, driven=p in driven)
+            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven)
     check_currents(network, cells, currents)
     return CompiledNetwork(
         network=network,
@@ -216,9 +216,10 @@ def _build_samplers(
     return samplers
 
 
-def _cells(population: Population, clock: float, seed: int, real: np.dtype[Any], *, driven: bool) -> Cells:
-    assert isinstance(population.model, Neuron)
-    neuron = drawn(population.model, seed, population.name, population.size)
+def _cells(
+    population: Population, model: Neuron, clock: float, seed: int, real: np.dtype[Any], *, driven: bool
+) -> Cells:
+    neuron = drawn(model, seed, population.name, population.size)
     initial = initial_state(population, neuron, seed)
     check_range(f"Population[{population.name!r}].initial", initial, real)
     initial = initial.astype(real)
@@ -227,8 +228,8 @@ def _cells(population: Population, clock: float, seed: int, real: np.dtype[Any],
         constants = driven_constants(population, neuron, clock)
         check_constants(population, neuron, clock, constants, real)
         step = driven_callback(neuron, real)
-        return Cells(population, (step,), initial, constants.astype(real), receptors + 1)
+        return Cells(population, neuron.state, (step,), initial, constants.astype(real), receptors + 1)
     constants = rows(neuron, lambda unit: unit.constants(clock))
     check_constants(population, neuron, clock, constants, real)
     step = step_callback(neuron, real, by_unit=constants.ndim == 2)
-    return Cells(population, (step,), initial, constants.astype(real), receptors)
+    return Cells(population, neuron.state, (step,), initial, constants.astype(real), receptors)

@@ -88,8 +88,9 @@ def _noise(
     highest = float(rate.max(initial=0.0))
     rates = None
     if rate.ndim:
-        require(clock is not None, f"{name}.rate", "must be one number in continuous time; give a clock", rate.shape)
-        assert clock is not None
+        if clock is None:
+            rule = "must be one number in continuous time; give a clock"
+            raise NeurosimInputError(f"{name}.rate: {rule} (got {rate.shape})")
         steps = _steps(owner.times, clock, name)
         if owner.times is None:
             means = rate[None]

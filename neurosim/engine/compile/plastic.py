@@ -16,6 +16,7 @@ from ...kernels.engine.clocked import homeostasis as home
 from ...kernels.engine.clocked import plasticity as kernel
 from ...network.network import Network, Projection
 from ...network.plasticity.base import Modulation, Terms
+from ...network.plasticity.homeostasis import Homeostasis
 from ...network.plasticity.short_term import ShortTermPlasticity
 from ..processes import Processes
 from .share import ProcessShare
@@ -174,7 +175,7 @@ def _by_delay(
     if projection.short_term:
         short_term = short_term_vector(projection.short_term, clock)
     if projection.homeostasis:
-        homeostasis = homeostasis_vector(projection, clock)
+        homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
     rewarder, reward_delay = _reward(network, projection, modulation, clock)
     distinct = np.unique(processes.joined(np.unique(delays)))
     numbers = None if share.whole else sampler.numbers(rows, 0)
@@ -284,10 +285,9 @@ def short_term_vector(short_term: ShortTermPlasticity, dt: float) -> NDArray[np.
     return np.array([short_term.U, dt / short_term.tau_rec, facil])
 
 
-def homeostasis_vector(projection: Projection, dt: float) -> NDArray[np.float64]:
+def homeostasis_vector(projection: Projection, homeostasis: Homeostasis, dt: float) -> NDArray[np.float64]:
     """Return the rule as `kernels.engine.clocked.homeostasis` reads it, for steps of `dt` seconds."""
-    assert projection.homeostasis is not None
-    terms = projection.homeostasis.terms()
+    terms = homeostasis.terms()
     rule = projection.plasticity
     every = math.floor(terms.interval / dt + 0.5)
     name = f"{projection}.homeostasis.interval"

@@ -194,14 +194,14 @@ class RowTableBuilder:
         else:
             cuts = np.zeros((sources, layout.blocks + 1), np.uint32)
         # Count the synapses of each row in each block, and sum the counts to cuts.
-        wheres = self._wheres(table)
+        target_places = self._target_places(table)
         max_pairs = np.zeros(len(chunks), np.int64)
         starts = np.zeros(sources + 1, np.int64)
-        for number, ((r, _, _), (part, shift, _)) in enumerate(zip(chunks, wheres, strict=True)):
-            max_pairs[number] = rows.count_blocks(r.offsets, r.targets, part, shift, cuts)
+        for number, ((r, _, _), place) in enumerate(zip(chunks, target_places, strict=True)):
+            max_pairs[number] = rows.count_blocks(r.offsets, r.targets, place, cuts)
             starts += r.offsets
-        places = np.empty((sources, layout.blocks), np.int64)
-        rows.sum_blocks(cuts, starts, places)
+        ends = np.empty((sources, layout.blocks), np.int64)
+        rows.sum_blocks(cuts, starts, ends)
         if not self.share.whole:
             stored_cuts[:] = cuts[:, self.share.first : self.share.last + 1]
         # Targets as slots of their page; weights and delays only where they differ from synapse to synapse.
@@ -213,34 +213,37 @@ class RowTableBuilder:
             columns[deliver.WEIGHTS] = np.empty(starts[-1], self.real)
         if deliver.DELAYS in table.arrays:
             columns[deliver.DELAYS] = np.empty(starts[-1], np.uint16)
-        for where, (r, weights, delays) in zip(wheres, chunks, strict=True):
-            rows.place(
+        written = rows.RowColumns(
+            slots, columns.get(deliver.WEIGHTS, no_weights), columns.get(deliver.DELAYS, no_delays)
+        )
+        for place, (r, weights, delays) in zip(target_places, chunks, strict=True):
+            drawn = rows.DrawnSynapses(
                 r.offsets,
                 r.targets,
-                *where,
-                layout.block_slots,
-                layout.page_blocks,
-                places,
-                slots,
                 no_weights if weights is None else weights,
-                columns.get(deliver.WEIGHTS, no_weights),
                 no_delays if delays is None else delays,
-                columns.get(deliver.DELAYS, no_delays),
             )
+            rows.write_lists(drawn, place, ends, written)
         for column, array in columns.items():
             table.arrays[column][first : first + sources] = array.ctypes.data + starts[:-1] * array.itemsize
             table.memory.append(array)
             sizes.append(array.nbytes)
         return max_pairs
 
-    def _wheres(self, table: RowTable) -> list[tuple[int, int, int]]:
-        return [self._where(number) for number in table.projections]
+    def _target_places(self, table: RowTable) -> list[rows.TargetPlace]:
+        return [self._target_place(number) for number in table.projections]
 
-    def _where(self, number: int) -> tuple[int, int, int]:
-        """Return part, shift and offset of the target of a projection."""
+    def _target_place(self, number: int) -> rows.TargetPlace:
+        """Return the place of the target of a projection."""
         layout = self.layout
         target = self.samplers[number].target
-        return int(layout.parts[target]), int(layout.shifts[target]), int(layout.offsets[target])
+        return rows.TargetPlace(
+            part=int(layout.parts[target]),
+            shift=int(layout.shifts[target]),
+            offset=int(layout.offsets[target]),
+            block_slots=layout.block_slots,
+            page_blocks=layout.page_blocks,
+        )
 
     def _draw(self, number: int, first: int, last: int) -> Chunk:
         """Return rows, weights and delays of a chunk, and note the degrees of its sources."""
@@ -311,11 +314,9 @@ class RowTableBuilder:
 
     def _set_bits(self, number: int, chunk: tuple[int, int], bits: NDArray[Any]) -> Chunk:
         """Set the bits of a chunk, [sources, words]; return the synapses whose bit was set already."""
-        layout = self.layout
         drawn, _, _ = self._draw(number, *chunk)
         rest = np.empty(len(drawn.targets), np.bool_)
-        where = self._where(number)
-        count = rows.set_bits(drawn.offsets, drawn.targets, *where, layout.block_slots, bits, rest)
+        count = rows.set_bits(drawn.offsets, drawn.targets, self._target_place(number), bits, rest)
         if not count:
             return Rows(np.zeros(len(drawn.offsets), np.int64), np.empty(0, np.int32)), None, None
         return Rows(*rows.kept_rows(drawn.offsets, drawn.targets, rest)), None, None
@@ -423,7 +424,7 @@ class RowTableBuilder:
             one = np.array([self.samplers[number].weight], self.real)
             parts.append((r, one if weights is None else weights, delays))
         unit = 0.0 if wide else table.weight
-        words = write_groups(parts, self._wheres(table), self.share, longest, unit, starts[:, first:last], room)
+        words = write_groups(parts, self._target_places(table), self.share, longest, unit, starts[:, first:last], room)
         table.memory.append(words)
         table.sizes.append(nominal_words(synapses, groups, wide=wide) * words.itemsize)
         return max_delay

@@ -222,7 +222,6 @@ def open_sampler(
     make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
     has_factors = make(0, 0).weights is not None
     neuron = network.populations[target].model
-    assert isinstance(neuron, Neuron)  # `Network` checks it
     receptor = network.receptor(projection)
     delay = _one(projection.delay)
     if delay is not None and clock is not None:
@@ -241,7 +240,7 @@ def open_sampler(
         chunks=chunks,
         clock=clock,
         seed=seed,
-        positive=neuron.receptors[receptor] in neuron.positive,
+        positive=isinstance(neuron, Neuron) and neuron.receptors[receptor] in neuron.positive,
         _make=make,
     )
 

@@ -56,16 +56,14 @@ def compile_windows(network: Network, clock: float) -> tuple[WindowPlan, ...]:
     numbers = network.numbers
     driving = {projection.source for projection in network.projections}
     plans = []
-    for population in network.windowed():
-        name = population.name
-        assert isinstance(population.model, Windowed)
+    for name, windowed in network.windowed().items():
         feeds = [_feed(network, link, numbers[link.source]) for link in network.links if link.target == name]
         consumers = [numbers[link.target] for link in network.links if link.source == name]
         plan = WindowPlan(
             number=numbers[name],
             name=name,
-            windowed=population.model,
-            steps=_window_steps(name, population.model.window, clock),
+            windowed=windowed,
+            steps=_window_steps(name, windowed.window, clock),
             feeds=tuple(feeds),
             drives=name in driving,
             consumers=tuple(consumers),

@@ -102,10 +102,14 @@ def compile_exact(network: Network, seed: int) -> ExactNetwork:
         require(share == 1, f"{projection}.p_transmit", "must be 1 in continuous time; give a clock", share)
     check_memory(network, REAL)
     poisson, noises = compile_noise(network, seed, None)
+    cells = {}
+    for p, population in enumerate(network.populations):
+        if isinstance(population.model, ExactNeuron):
+            cells[p] = _cells(population, population.model, seed)
     return ExactNetwork(
         network=network,
         seed=seed,
-        cells={p: _cells(pop, seed) for p, pop in enumerate(network.populations) if isinstance(pop.model, Neuron)},
+        cells=cells,
         poisson=poisson,
         routes=tuple(_route(network, projection, seed) for projection in network.projections),
         noises=noises,
@@ -127,14 +131,13 @@ def _check_exact(population: Population) -> None:
         )
 
 
-def _cells(population: Population, seed: int) -> Cells:
-    assert isinstance(population.model, ExactNeuron)
-    neuron = drawn(population.model, seed, population.name, population.size)
+def _cells(population: Population, model: ExactNeuron, seed: int) -> Cells:
+    neuron = drawn(model, seed, population.name, population.size)
     constants = np.ascontiguousarray(rows(neuron, type(neuron).exact_constants).T)
     finite = bool(np.isfinite(constants).all())
     require(finite, f"{type(neuron).__name__}.exact_constants", "must be finite", constants.tolist())
     initial = initial_state(population, neuron, seed)
-    return Cells(population, exact_callbacks(neuron), initial, constants, len(neuron.receptors))
+    return Cells(population, neuron.state, exact_callbacks(neuron), initial, constants, len(neuron.receptors))
 
 
 def _route(network: Network, projection: Projection, seed: int) -> Route:

@@ -178,7 +178,7 @@ class PlasticState(Uncopied):
             fixed[table.HOME] = synapses.homeostasis
         if synapses.learns:
             index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
-            kernel.incoming(synapses.offsets, synapses.targets, *index)
+            kernel.index_incoming(synapses.offsets, synapses.targets, *index)
             fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
         for column, array in fixed.items():
             row[column] = array.ctypes.data

@@ -11,7 +11,7 @@ from ...kernels.engine.clocked import stimuli as called
 from ...kernels.tools.random import passed_thresholds
 from ..addresses import address, signed
 from ..compile.currents import CompiledCurrent, Couplings
-from ..compile.noise import Noise
+from ..compile.noise import Noise, Rates
 
 Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
 
@@ -29,10 +29,8 @@ def poisson_record(noise: Noise, *, source: bool) -> Record:
     return record, arrays
 
 
-def rates_record(noise: Noise) -> Record:
+def rates_record(noise: Noise, rates: Rates) -> Record:
     """Return the record of Poisson spikes whose rates differ, and the arrays whose addresses are in it."""
-    rates = noise.rates
-    assert rates is not None
     columns = {
         called.R_STEPS: rates.steps,
         called.R_VALUES: rates.means,

@@ -15,7 +15,6 @@ from ...kernels.engine.clocked import loop as clocked
 from ...kernels.engine.clocked import plastic as learn
 from ...kernels.engine.clocked import stimuli as called
 from ...kernels.engine.clocked.groups import address_of_read
-from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_table import RowTable
@@ -155,7 +154,7 @@ def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], ali
             record, arrays = poisson_record(noise, source=False)
         else:
             name = "rates"
-            record, arrays = rates_record(noise)
+            record, arrays = rates_record(noise, noise.rates)
         alive += [record, *arrays]
         function = called.address_of(name, compiled.real)
         entry = _entry(clocked.INPUT_CALLED, s, noise.receptor, called=function, record=address(record))
@@ -209,16 +208,14 @@ def unit_table(
         row[clocked.OFFSET] = layout.offsets[p]
         if p in compiled.cells:
             cells = compiled.cells[p]
-            neuron = cells.population.model
-            assert isinstance(neuron, Neuron)
             row[clocked.KIND] = clocked.NEURONS
             row[clocked.STEP] = cells.functions[0]
             row[clocked.STATES] = len(cells.initial)
             row[clocked.RECEPTORS] = cells.receptors
             row[clocked.CONSTANTS] = len(cells.constants)
             row[clocked.BY_UNIT] = cells.constants.ndim == 2
-            if "v" in neuron.state:
-                row[clocked.MEMBRANE] = neuron.state.index("v")
+            if "v" in cells.state:
+                row[clocked.MEMBRANE] = cells.state.index("v")
             else:
                 row[clocked.MEMBRANE] = 0
             row[clocked.COUNTED] = count_updates
@@ -232,7 +229,7 @@ def unit_table(
                 record, arrays = poisson_record(noise, source=True)
             else:
                 name = "rates_source"
-                record, arrays = rates_record(noise)
+                record, arrays = rates_record(noise, noise.rates)
             alive += [record, *arrays]
             row[clocked.CALLED] = called.address_of(name, compiled.real)
             row[clocked.RECORD] = address(record)

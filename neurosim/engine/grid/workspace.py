@@ -17,7 +17,6 @@ from ...kernels.engine.clocked.bits import STRIP
 from ...kernels.engine.clocked.finite import first_not_finite
 from ...kernels.engine.clocked.windows import most_in_a_step
 from ...kernels.tools.intrinsics import APART
-from ...network.neurons.base import Neuron
 from ..addresses import address
 from ..compile.network import CompiledNetwork
 from ..compile.row_tables import aligned
@@ -331,23 +330,22 @@ class GridWorkspace(Uncopied):
         if p < 0:
             return self.plastic.not_finite()
         state = self.membrane(p)
-        population = self.compiled.network.populations[p]
-        assert isinstance(population.model, Neuron)
+        cells = self.compiled.cells[p]
         unit, row = np.argwhere(~np.isfinite(state.T))[0].tolist()
-        name = population.model.state[row]
-        return f"Population[{population.name!r}] unit {unit}: {name} must stay finite (got {state[row, unit]}"
+        population = cells.population.name
+        return f"Population[{population!r}] unit {unit}: {cells.state[row]} must stay finite (got {state[row, unit]}"
 
     def _drain(self, first: int, sink: SpikeSink | None) -> int:
         """Count the spikes of the steps from `first` on, pass them to `sink`, and shorten the log to what is needed."""
         layout = self.compiled.layout
         counts = np.empty(len(self._names), np.int64)
-        window = layout.width, self._log_start, first, self.step
-        where = layout.entries, layout.begins, layout.ends
-        spike_log.count(self.log_offsets, *window, *where, counts)
+        window = spike_log.LogWindow(layout.width, self._log_start, first, self.step)
+        places = spike_log.LogEntries(layout.entries, layout.begins, layout.ends)
+        spike_log.count(self.log_offsets, window, places, counts)
         ends = np.cumsum(counts * self._listed)
         steps, units = np.empty((2, ends[-1]), np.int32)
-        places = counts, self._listed, self._firsts
-        spike_log.gather(self.log, self.log_offsets, *window, *where, *places, self._tallies, steps, units)
+        lists = spike_log.SpikeLists(self._listed, self._firsts, self._tallies, steps, units)
+        spike_log.gather(self.log, self.log_offsets, window, places, counts, lists)
         found: dict[str, GridEvents] = {}
         for p in np.flatnonzero(counts * self._listed).tolist():
             part = slice(ends[p] - counts[p], ends[p])

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.values import Parameter
-from ...kernels.engine.exact.flow import alpha_crossing, alpha_flow, cuba_crossing, cuba_flow, peak, shares
+from ...kernels.engine.exact.flow import (
+    AlphaMembrane,
+    CubaMembrane,
+    alpha_crossing,
+    alpha_flow,
+    cuba_crossing,
+    cuba_flow,
+    peak,
+    shares,
+)
 from .base import LATER, ExactNeuron, hold_steps, propagator
 from .by_unit import at
 
@@ -132,9 +141,7 @@ class CubaLIF(_CurrentLIF):
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        tau_mem = c[0]
-        tau_e = c[1]
-        tau_h = c[2]
+        membrane = CubaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6])
         rest = c[7]
         r = c[8]
         e = state[2]
@@ -142,9 +149,9 @@ class CubaLIF(_CurrentLIF):
         clamped = min(elapsed, state[1])
         if clamped > 0.0:
             state[1] -= clamped
-            e *= math.exp(-clamped / tau_e)
-            h *= math.exp(-clamped / tau_h)
-        y, e, h = cuba_flow(state[0] - rest, e, h, elapsed - clamped, r, tau_mem, tau_e, tau_h, c[3], c[4])
+            e *= math.exp(-clamped / membrane.tau_j)
+            h *= math.exp(-clamped / membrane.tau_k)
+        y, e, h = cuba_flow(membrane, state[0] - rest, e, h, elapsed - clamped, r)
         state[0] = rest + y
         state[2] = e
         state[3] = h
@@ -155,20 +162,18 @@ class CubaLIF(_CurrentLIF):
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
-        tau_mem = c[0]
-        tau_e = c[1]
-        tau_h = c[2]
+        membrane = CubaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6])
         rest = c[7]
         r = c[8]
         clamped = state[1]
         e = r * state[2]
         h = r * state[3]
         if clamped > 0.0:
-            e *= math.exp(-clamped / tau_e)
-            h *= math.exp(-clamped / tau_h)
+            e *= math.exp(-clamped / membrane.tau_j)
+            h *= math.exp(-clamped / membrane.tau_k)
         y = state[0] - rest
         bar = c[9] - rest
-        ahead = cuba_crossing(y, e, h, bar, tau_mem, tau_e, tau_h, c[3], c[4], c[5], c[6])
+        ahead = cuba_crossing(membrane, y, e, h, bar)
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod
@@ -286,13 +291,7 @@ class AlphaLIF(_CurrentLIF):
 
     @staticmethod
     def flow(state: NDArray, elapsed: float, c: NDArray) -> None:
-        mem = c[0]
-        tau_e = c[1]
-        tau_h = c[2]
-        share_e = c[3]
-        share_h = c[4]
-        ramp_e = c[5]
-        ramp_h = c[6]
+        membrane = AlphaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
         rest = c[9]
         r = c[10]
         y = state[0] - rest
@@ -303,10 +302,8 @@ class AlphaLIF(_CurrentLIF):
         clamped = min(elapsed, state[1])
         if clamped > 0.0:
             state[1] -= clamped
-            _, e, p, h, q = alpha_flow(0.0, e, p, h, q, clamped, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h)
-        y, e, p, h, q = alpha_flow(
-            y, e, p, h, q, elapsed - clamped, r, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h
-        )
+            _, e, p, h, q = alpha_flow(membrane, 0.0, e, p, h, q, clamped, r)
+        y, e, p, h, q = alpha_flow(membrane, y, e, p, h, q, elapsed - clamped, r)
         state[0] = rest + y
         state[2] = e
         state[3] = p
@@ -319,13 +316,7 @@ class AlphaLIF(_CurrentLIF):
 
     @staticmethod
     def crossing(state: NDArray, c: NDArray) -> float:
-        mem = c[0]
-        tau_e = c[1]
-        tau_h = c[2]
-        share_e = c[3]
-        share_h = c[4]
-        ramp_e = c[5]
-        ramp_h = c[6]
+        membrane = AlphaMembrane(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
         rest = c[9]
         r = c[10]
         clamped = state[1]
@@ -334,12 +325,10 @@ class AlphaLIF(_CurrentLIF):
         h = r * state[4]
         q = r * state[5]
         if clamped > 0.0:
-            _, e, p, h, q = alpha_flow(
-                0.0, e, p, h, q, clamped, 1.0, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h
-            )
+            _, e, p, h, q = alpha_flow(membrane, 0.0, e, p, h, q, clamped, 1.0)
         y = state[0] - rest
         bar = c[11] - rest
-        ahead = alpha_crossing(y, e, p, h, q, bar, mem, tau_e, tau_h, share_e, share_h, ramp_e, ramp_h, c[7], c[8])
+        ahead = alpha_crossing(membrane, y, e, p, h, q, bar)
         return ahead + clamped if ahead >= 0.0 else ahead - clamped
 
     @staticmethod

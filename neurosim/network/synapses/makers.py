@@ -29,6 +29,7 @@ def grown_rows(expected, sources, fill) -> Rows:
 def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
     """Return the maker of `n` different pairs, drawn at once and marked by one bit for each pair."""
     from ...kernels.engine.connect.fixed import bit_rows, distinct_bits
+    from ...kernels.engine.connect.views import RowRange
 
     pairs = sources * (targets - skip)
     bits = np.zeros(pairs // 64 + 1, np.uint64)
@@ -38,7 +39,7 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
         before = np.empty(last - first, np.int64)
 
         def fill(offsets: NDArray, out: NDArray) -> int:
-            return bit_rows(bits, first, last, *onto, targets, skip, before, offsets, out)
+            return bit_rows(bits, RowRange(first, last, *onto), targets, skip, before, offsets, out)
 
         expected = n * ((last - first) / sources) * ((onto[1] - onto[0]) / targets)
         grown = grown_rows(expected, last - first, fill)
@@ -54,6 +55,7 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
 def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) -> Maker:
     """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
     from ...kernels.engine.connect.fixed import fixed_rows, fixed_rows_part
+    from ...kernels.engine.connect.views import RowRange
 
     def rows(first: int, last: int) -> Rows:
         offsets = first_synapse[first : last + 1] - first_synapse[first]
@@ -66,9 +68,8 @@ def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) ->
         before = np.empty(last - first, np.int64)
 
         def fill(offsets: NDArray, out: NDArray) -> int:
-            return fixed_rows_part(
-                np.uint64(key), first, last, low, high, degrees, targets, with_replacement, skip, before, offsets, out
-            )
+            span = RowRange(first, last, low, high)
+            return fixed_rows_part(np.uint64(key), span, degrees, targets, with_replacement, skip, before, offsets, out)
 
         low, high = onto
         share = (high - low) / max(targets, 1)

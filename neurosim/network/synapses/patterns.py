@@ -80,6 +80,7 @@ class FixedProbability(Pattern):
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         from ...kernels.engine.connect.pairs import bernoulli_rows
+        from ...kernels.engine.connect.views import RowRange
 
         if self.p_connect == 0:
             return Maker(lambda first, last: Rows(_even(last - first, 0), np.empty(0, np.int32)), _even(source.size, 0))
@@ -91,7 +92,7 @@ class FixedProbability(Pattern):
 
         def rows(first: int, last: int) -> Rows:
             def fill(offsets: NDArray, out: NDArray) -> int:
-                return bernoulli_rows(np.uint64(key), first, last, low, high, p, skip, offsets, out)
+                return bernoulli_rows(np.uint64(key), RowRange(first, last, low, high), p, skip, offsets, out)
 
             return grown_rows((last - first) * (high - low) * p, last - first, fill)
 
@@ -222,16 +223,17 @@ class DistanceDependentProbability(Pattern):
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         from ...kernels.engine.connect.pairs import distance_rows
+        from ...kernels.engine.connect.views import DistanceRule, RowRange
 
         skip = same and not self.allow_self_connections
         a = source.coordinates()
         b = target.coordinates()
         low, high = onto or (0, target.size)
+        rule = DistanceRule(self.p_max, self.length, self.exponent)
 
         def rows(first: int, last: int) -> Rows:
             def fill(offsets: NDArray, out: NDArray) -> int:
-                rule = self.p_max, self.length, self.exponent
-                return distance_rows(np.uint64(key), first, last, low, high, a, b, *rule, skip, offsets, out)
+                return distance_rows(np.uint64(key), RowRange(first, last, low, high), a, b, rule, skip, offsets, out)
 
             return grown_rows(16.0 * (last - first), last - first, fill)
 

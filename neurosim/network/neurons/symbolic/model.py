@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import itertools
 import linecache
@@ -268,8 +269,7 @@ def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
     for equation in parts.rest:
         names[equation.name] = f"{equation.name}_ahead"
         ahead = f"{equation.name} + slope_{equation.name}"
-        if equation.name == bounded_variable:
-            assert parts.threshold is not None
+        if parts.threshold is not None and equation.name == bounded_variable:
             bounded = f"min({ahead}, {code.render(parts.threshold[1], {})})"
             # While no spike can follow, a variable that is not held moves freely above the threshold.
             if parts.rests and not equation.held:
@@ -335,12 +335,12 @@ class _SourceLoader(importlib.abc.InspectLoader):
 def _class_of(source: str, name: str) -> type[Neuron]:
     """Return the class of a module that was written here: its text holds checked names, numbers and operators only."""
     label = f"neurosim_equations_{next(_NUMBERS)}"
-    spec = importlib.util.spec_from_loader(label, _SourceLoader(source), origin=f"<{label}>")
-    assert spec is not None and spec.loader is not None
+    loader = _SourceLoader(source)
+    spec = importlib.machinery.ModuleSpec(label, loader, origin=f"<{label}>")
     module = importlib.util.module_from_spec(spec)
     sys.modules[label] = module  # dataclasses look it up
     linecache.cache[f"<{label}>"] = (len(source), None, source.splitlines(keepends=True), f"<{label}>")
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     model: type[Neuron] = getattr(module, name)
     model.source = source  # type: ignore[attr-defined]
     return model

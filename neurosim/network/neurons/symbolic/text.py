@@ -104,8 +104,9 @@ def read_reset(text: str, states: Collection[str], names: Collection[str]) -> li
     found = []
     for line in lines(text, "equations.reset"):
         match = ASSIGNMENT.fullmatch(line)
-        require(match is not None, "equations.reset", "must read like 'v = v_reset' or 'w += b'", repr(line))
-        assert match is not None
+        if match is None:
+            rule = "must read like 'v = v_reset' or 'w += b'"
+            raise NeurosimInputError(f"equations.reset: {rule} (got {line!r})")
         name = lookup({state: state for state in states}, match[1], "equations.reset")
         if match[2]:
             value = f"{name} {match[2]} ({match[3]})"
