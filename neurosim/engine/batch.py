@@ -115,6 +115,7 @@ def simulate(
             comm=comm,
         )
         return run_recording(simulation, float(played.durations[0]), progress)
+    # A batch is compiled once, and shared by the runners.
     workers = thread_count(threads)
     recorded = recorded_names(network, record)
     real = lookup(PRECISIONS, precision, "simulate.precision")

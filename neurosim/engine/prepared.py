@@ -43,7 +43,7 @@ class PreparedNetwork:
 
     @property
     def logged(self) -> tuple[str, ...]:
-        """Names of the populations whose spikes leave the workspace: to be recorded, or for windowed populations."""
+        """Return the populations whose spikes leave the workspace: to be recorded, or for windowed populations."""
         compiled = self.compiled
         watched = {compiled.network.populations[p].name for p in tapped(compiled.windows)}
         windowed = {plan.name for plan in compiled.windows}
@@ -78,6 +78,7 @@ def check_units(network: Network, clock: float | None, only: str | None = None) 
             value = getattr(model, time, None)
             if value is not None:
                 check_unit(value, f"{name}.{time}", clock)
+        # Defaults below zero mean volts: such a model is of a real membrane.
         voltages = [each for each in VOLTAGES if is_number(getattr(type(model), each, None))]
         if any(getattr(type(model), each) < 0 for each in voltages):
             for each in voltages:

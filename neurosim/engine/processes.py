@@ -118,6 +118,7 @@ class Processes:
         counts[self.rank] = len(own)
         counts = self.sum(counts)
         result = np.empty((int(counts.sum()), *own.shape[1:]), own.dtype)
+        # Sent as bytes, so that any dtype will do.
         sizes = counts * (own.itemsize * int(np.prod(own.shape[1:], dtype=np.int64)))
         byte = _mpi().BYTE
         self.communicator.Allgatherv([own, own.nbytes, byte], [result, sizes.tolist(), byte])
@@ -145,6 +146,7 @@ class Processes:
             return record, []
         mpi = _mpi()
         try:
+            # The run loop calls MPI itself: the interpreter would cost more than the message.
             function = ctypes.cast(ctypes.CDLL(mpi.__file__).MPI_Allgatherv, ctypes.c_void_p).value or 0
         except (OSError, AttributeError) as error:
             raise NeurosimMissingError(
@@ -212,6 +214,7 @@ class Processes:
         machine = communicator.Split_type(mpi.COMM_TYPE_SHARED)
         self.neighbours = machine.Get_size()
         self.place = machine.Get_rank()
+        # Processes of one machine may be bound to cores of their own, or all to the same: count each core once.
         cores = np.zeros(MAX_CORES, np.int64)
         result = np.empty(MAX_CORES, np.int64)
         cores[list(_cores())] = 1
@@ -242,6 +245,7 @@ def processes_of(communicator: Any) -> Processes:
     # A handle is used again for another communicator when the first was freed.
     if own is None or mpi.Comm.Compare(own, communicator) != mpi.CONGRUENT:
         own = communicator.Dup()
+        # A failed message leaves the others waiting: end all.
         own.Set_errhandler(mpi.ERRORS_ARE_FATAL)
         known = Processes(own)
         _KNOWN[handle] = _KNOWN[mpi._handleof(own)] = own, known

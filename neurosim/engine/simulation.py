@@ -104,9 +104,11 @@ class Simulation(Uncopied):
         self._workers = self._processes.threads(threads)
         self._former: tuple[SynapseSampler, ...] = ()
         self._prepared = self._prepare(network, self._changes)
+        # Forms of rows are chosen by the first network, whatever it becomes: sums keep their units and their order.
         self._former = self._prepared.compiled.samplers
         self.recorded = self._prepared.recorded
         self._runner = self._new_runner()
+        # Compiles before the clock of a first run starts.
         self._runner.warm_up()
         self._runner.begin(self._sources, self.trial)
         self._spikes: SpikeSink = SpikeMemory(self.recorded)
@@ -230,6 +232,7 @@ class Simulation(Uncopied):
         check_duration(duration)
         first = self.step
         begin = self.time - self._ahead
+        # The piece before was rounded up: its last step has run a part of this duration.
         ahead = min(self._ahead, max(duration, 0.0))
         last = first + steps_of(duration - ahead, self.clock)
         require(last <= MAX_STEPS, "run.duration", f"must end before {MAX_STEPS} steps of {self.clock:g} s", duration)
@@ -251,6 +254,7 @@ class Simulation(Uncopied):
                 self._status = Status.OVERFLOWED
                 self._cause = f" ({error})"
                 raise
+        # Beyond the slack of a rounded number the steps are ahead of the durations; below it they agree.
         ahead = self.time - begin - duration
         if ahead > GRID_SLACK * self.clock:
             self._ahead = ahead
@@ -296,6 +300,7 @@ class Simulation(Uncopied):
                     f"Simulation.branch: the input of '{self.network.populations[number].name}' is an iterable or a "
                     "file, which is read once; use save, then load with the input from its start"
                 )
+        # All that never changes is shared; runner, sinks and streams are the branch's own.
         other = object.__new__(Simulation)
         vars(other).update(vars(self))
         other._runner = self._new_runner()
@@ -386,6 +391,7 @@ class Simulation(Uncopied):
             NeurosimFormatError: cut short, damaged, of a later version, or of another network: says where they differ.
         """
         saved = checkpoint.read(Path(path), network)
+        # Prepared as the saved run was, then changed as it was, then set to its state.
         simulation = cls(network, inputs, threads=threads, comm=comm, **vars(saved.arguments))
         if saved.changes.values:
             simulation._become(saved.changes.apply(network), saved.changes)

@@ -251,6 +251,7 @@ STIMULI: dict[str, type] = {kind.__name__: kind for kind in (PoissonInput, *CURR
 def check_rate_size(owner: PoissonSource | PoissonInput, name: str, size: int) -> None:
     """Raise `NeurosimInputError` unless rates by unit are one for each of `size` units."""
     rate = np.asarray(owner.rate)
+    # [units], or with times [times, units].
     by_unit = rate.ndim == (1 if owner.times is None else 2)
     fits = not by_unit or rate.shape[-1] == size
     require(fits, f"{name}.rate", f"must hold {size} values, one a unit", rate.shape)
@@ -273,6 +274,7 @@ def _check_rates(owner: PoissonSource | PoissonInput, name: str) -> None:
         require(rate.ndim <= 1, f"{name}.rate", rule, rate.shape)
         return
     times = _frozen(owner, "times")
+    # A rate holds from its time to the next, so the first time is the start.
     ascends = _ascends(times) and times[0] == 0
     require(ascends, f"{name}.times", "must ascend from 0 s", times[:1])
     fits = rate.ndim in (1, 2) and len(rate) == len(times)

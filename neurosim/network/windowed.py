@@ -248,6 +248,7 @@ def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, 
             arrivals[receptor] = Arrivals(units, np.ones(len(units), np.int64))
             spikes += len(units)
         output = state.step(arrivals, learn=False)
+        # In the order of `WindowTotals`.
         totals += 1, spikes, len(output.units), output.synaptic_operations
     return [state.layer(name, WindowTotals(*totals.tolist()))]
 

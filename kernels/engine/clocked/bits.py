@@ -23,7 +23,7 @@ MAX_ROWS = 255
 
 
 def column_sums_reference(rows):
-    """The specification: [columns] sums of the bits of uint64 [n, words] rows, bit 0 of a word its first column."""
+    """Specify the sums: [columns] sums of the bits of uint64 [n, words] rows, bit 0 of a word its first column."""
     return np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little").sum(axis=0)
 
 
@@ -55,6 +55,7 @@ def _adder(total):
             def load(address):
                 return b.load(b.inttoptr(address, wide), align=64)
 
+            # Eight bits of a column are added into ones, twos and fours, and one carry of eight.
             r = [load(at(arguments[1], k)) for k in range(8)]
             for k in range(8):
                 b.call(ask, [b.inttoptr(at(arguments[5], k), BYTE.as_pointer()), INT32(0), INT32(3), INT32(1)])
@@ -69,6 +70,7 @@ def _adder(total):
             fours, carry = _full(b, fours, four_a, four_c)
             for place, value in zip(places, (ones, twos, fours), strict=False):
                 b.store(value, b.inttoptr(place, wide), align=64)
+            # The carry runs through the higher planes by half adders.
             for place in places[3:]:
                 old = load(place)
                 b.store(b.xor(old, carry), b.inttoptr(place, wide), align=64)
@@ -127,6 +129,7 @@ def sum_rows(rows, first, last, low, high, planes, planes_at, counts_at, begin, 
         counts_at: address of the bytes; those of words `begin` to `end - 1`, 64 each, are written.
     """
     stride = planes.shape[1] * 8
+    # Planes that hold the number of rows, and the next adder that has as many.
     count = 1
     while (1 << count) <= last - first:
         count += 1
@@ -139,6 +142,7 @@ def sum_rows(rows, first, last, low, high, planes, planes_at, counts_at, begin, 
     for k in range(total):
         for w in range(low // 8, high // 8):
             planes[k, w] = 0
+    # Eight rows at a time; those sixteen further on are prefetched.
     for g in range(first, last, 8):
         if total == 4:
             for o in range(low, high, 64):
@@ -149,5 +153,6 @@ def sum_rows(rows, first, last, low, high, planes, planes_at, counts_at, begin, 
         else:
             for o in range(low, high, 64):
                 _add8(rows, g, o, planes_at + o, stride, g + 16)
+    # 64 columns of a word become 64 bytes.
     for w in range(begin, end):
         _spread64(planes_at + w * 8, stride, count, counts_at + w * 64)

@@ -121,15 +121,15 @@ def schedule(tables, log, log_offsets, entries, log_start, first, steps, zero_ro
     return k
 
 
-def deliver_bits(given, rows, planes, counts):
+def deliver_bits(request, rows, planes, counts):
     """Set counts[low:high] to the column sums of the bit rows at addresses rows[first:last]; low and high in 64s.
 
-    given: first, last, low, high.
+    request: first, last, low, high.
     """
-    first = given[0]
-    last = given[1]
-    low = given[2]
-    high = given[3]
+    first = request[0]
+    last = request[1]
+    low = request[2]
+    high = request[3]
     begin = low // 8 // 64 * 64
     end = (high // 8 + 63) // 64 * 64
     planes_at = planes.ctypes.data
@@ -210,16 +210,16 @@ def reaches(table, page):
     return table[PAGES] >> min(page, LAST_PAGE_BIT) & 1
 
 
-def deliver_queue(table, given, units, queue):
+def deliver_queue(table, request, units, queue):
     """Add the rows of `units`, which fired in `step`, to queue[(step + delay) % depth, base + target].
 
-    given: step, first block, block after the last, base, address of the weight of all.
+    request: step, first block, block after the last, base, address of the weight of all.
     """
-    step = given[0]
-    first_block = given[1]
-    last_block = given[2]
-    base = given[3]
-    weight = vector(given[4], 1, queue.dtype.type(0))[0]
+    step = request[0]
+    first_block = request[1]
+    last_block = request[2]
+    base = request[3]
+    weight = vector(request[4], 1, queue.dtype.type(0))[0]
     cuts = matrix(table[CUTS], table[ROWS], table[CUT_COLUMNS], np.uint32(0))
     first_block = first_block - table[CUT_BLOCK]
     last_block = last_block - table[CUT_BLOCK]

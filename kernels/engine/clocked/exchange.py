@@ -30,9 +30,9 @@ from ...tools.pointers import address_of, vector
     EXCHANGE_COLUMNS,
 ) = range(8)
 
-# The call, int64 [ASKED_ENTRIES]: the first step of the interval and their number, the first step in the log, and the
+# The call, int64 [CALL_ENTRIES]: the first step of the interval and their number, the first step in the log, and the
 # entries of a step.
-STEP, STEPS, LOG_START, WIDTH, ASKED_ENTRIES = range(5)
+STEP, STEPS, LOG_START, WIDTH, CALL_ENTRIES = range(5)
 
 
 @intrinsic
@@ -70,18 +70,18 @@ def _gather(record, sent, sizes, received):
     return 0
 
 
-def exchange(record, asked, log, log_offsets):
+def exchange(record, request, log, log_offsets):
     """Send the spikes of the own blocks in an interval, and write those of the others into their logs.
 
     log, log_offsets: see `deliver.schedule`; they have room for the interval.
     """
     processes = record[PROCESSES]
     blocks = log.shape[0]
-    entries = asked[STEPS] * asked[WIDTH]
+    entries = request[STEPS] * request[WIDTH]
     limits = vector(record[FIRST_BLOCKS], processes + 1, np.int64(0))
     first = limits[record[RANK]]
     last = limits[record[RANK] + 1]
-    at = (asked[STEP] - asked[LOG_START]) * asked[WIDTH]
+    at = (request[STEP] - request[LOG_START]) * request[WIDTH]
     counts = np.empty(blocks * entries, np.int32)
     sizes = np.empty(processes, np.int64)
     mine = np.empty((last - first) * entries, np.int32)

@@ -10,7 +10,7 @@ from .loop import KIND, NEURONS, SIZE, STATE, STATES
 
 
 def all_finite_reference(values):
-    """The specification of `all_finite`."""
+    """Specify `all_finite`."""
     return bool(np.isfinite(values).all())
 
 

@@ -31,7 +31,7 @@ WHEN = 1
 
 
 def factor_reference(rule, spikes, step, weights):
-    """The specification: by what the weights onto a target are multiplied in a step.
+    """Specify by what the weights onto a target are multiplied in a step.
 
     spikes: steps in which it fired before this one.
     """

@@ -65,6 +65,7 @@ def gather(log, log_offsets, window, places, counts, lists):
 
     counts: of `count`; populations without spikes are passed over.
     """
+    # Population by population, and in each by step: the listed spikes of one are then one slice.
     k = 0
     for p in range(counts.size):
         if counts[p] == 0:
@@ -85,6 +86,7 @@ def gather(log, log_offsets, window, places, counts, lists):
 def forget(log, log_offsets, width, drop, keep):
     """Drop the first `drop` of drop + keep steps, of `width` entries each, from the log."""
     for b in range(log.shape[0]):
+        # What is left moves to the front, and its offsets count from there.
         first = log_offsets[b, drop * width]
         for k in range(log_offsets[b, (drop + keep) * width] - first):
             log[b, k] = log[b, first + k]

@@ -54,11 +54,11 @@ from .deliver import (
     set_counts,
 )
 from .deliver import CALLED as READ
-from .exchange import ASKED_ENTRIES as EXCHANGE_ENTRIES
+from .exchange import CALL_ENTRIES as EXCHANGE_ENTRIES
 from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
-from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, ASKED_ENTRIES, RECORD_COLUMNS
+from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, CALL_ENTRIES, RECORD_COLUMNS
 from .views import PLACES, Moment, Pages
 
 # Units stepped at a time: their sums and flags stay in the first cache. Their states are [states, n], one piece after
@@ -153,7 +153,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     before = np.empty(PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
     words = np.empty(PIECE, np.uint32)
-    asked = np.zeros(ASKED_ENTRIES, np.int64)
+    drawing = np.zeros(CALL_ENTRIES, np.int64)
     due = np.zeros(counter_count + receptors, np.uint8)
     request = np.zeros(READ_ENTRIES, np.int64)
     context = np.empty(learn.CONTEXT_ENTRIES, np.int64)
@@ -174,7 +174,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.before = before.ctypes.data
     places.spiked = spiked.ctypes.data
     places.words = words.ctypes.data
-    places.asked = asked.ctypes.data
+    places.drawing = drawing.ctypes.data
     places.again = again.ctypes.data
     places.planes = (room.ctypes.data + 63) // 64 * 64
     places.request = request.ctypes.data
@@ -234,7 +234,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
     counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
-    alive = again.size + room.size + x.size + before.size + spiked.size + words.size + asked.size
+    alive = again.size + room.size + x.size + before.size + spiked.size + words.size + drawing.size
     return alive + due.size + request.size + context.size + reading.size + room_of_places.size
 
 
@@ -508,14 +508,14 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             elif entry[I_KIND] == INPUT_FIXED:
                 add_fixed(x, vector(places.fixed + (receptor * slots + low) * 4, n, np.int32(0)), weight)
             elif entry[I_KIND] == INPUT_CALLED:
-                asked = vector(places.asked, ASKED_ENTRIES, np.int64(0))
-                asked[A_FIRST] = first
-                asked[A_STEP] = moment.step
-                asked[A_DRAW] = moment.draw
-                asked[A_DRAWN] = 0
-                call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, x)
+                drawing = vector(places.drawing, CALL_ENTRIES, np.int64(0))
+                drawing[A_FIRST] = first
+                drawing[A_STEP] = moment.step
+                drawing[A_DRAW] = moment.draw
+                drawing[A_DRAWN] = 0
+                call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), drawing, words, x)
                 drawn = vector(places.drawn + entry[I_INDEX] * 8, 1, np.int64(0))
-                drawn[0] += asked[A_DRAWN]
+                drawn[0] += drawing[A_DRAWN]
         for receptor in range(unit[RECEPTORS]):
             if not written >> receptor & 1:
                 clear(vector(places.x + receptor * n * width, n, real))
@@ -574,14 +574,14 @@ def _draw(unit, block, moment, places, log_at, used):
     if unit[MAX_SPIKES] == 0:
         return used
     log = vector(log_at, used + unit[PART] * unit[MAX_SPIKES], np.int32(0))
-    asked = vector(places.asked, ASKED_ENTRIES, np.int64(0))
+    drawing = vector(places.drawing, CALL_ENTRIES, np.int64(0))
     words = vector(places.words, PIECE, np.uint32(0))
     for first in range(begin, end, words.size):
         n = min(words.size, end - first)
-        asked[A_FIRST] = first
-        asked[A_STEP] = moment.step
-        asked[A_DRAW] = moment.draw
-        asked[A_DRAWN] = n
-        call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), asked, words, log[used:])
-        used += asked[A_DRAWN]
+        drawing[A_FIRST] = first
+        drawing[A_STEP] = moment.step
+        drawing[A_DRAW] = moment.draw
+        drawing[A_DRAWN] = n
+        call(unit[CALLED], vector(unit[RECORD], RECORD_COLUMNS, np.int64(0)), drawing, words, log[used:])
+        used += drawing[A_DRAWN]
     return used

@@ -104,7 +104,7 @@ from .plasticity import (
 
 
 def cut_reference(offsets, targets, part, shift, blocks):
-    """The specification of `cut`: [sources, blocks + 1], the first synapse of each row in each block and after it."""
+    """Specify `cut`: [sources, blocks + 1], the first synapse of each row in each block and after it."""
     limits = np.arange(blocks + 1) * part - shift
     rows = itertools.pairwise(offsets)
     return np.array([a + np.searchsorted(targets[a:z], limits) for a, z in rows])

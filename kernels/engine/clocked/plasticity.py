@@ -105,7 +105,7 @@ class Incoming(NamedTuple):
 
 
 def synapse_reference(rule, arrivals, posts, rewards, steps, weight):
-    """The specification: one synapse, its traces summed over all spikes so far, its equations stepped one by one.
+    """Specify one synapse: its traces summed over all spikes so far, its equations stepped one by one.
 
     arrivals, posts, rewards: steps at which spikes arrive, the target fires, rewards arrive; a step listed twice has
     two spikes. Returns [steps] the weight at the end of each step's events, and [arrivals] the weights delivered.
@@ -352,7 +352,7 @@ def weights_now(rule, weights, eligibility, reward, out):
 
 
 def incoming_reference(offsets, targets, size):
-    """The specification of `index_incoming`."""
+    """Specify `index_incoming`."""
     sources = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     order = np.argsort(targets, kind="stable")
     return np.concatenate([[0], np.cumsum(np.bincount(targets, minlength=size))]), order, sources[order]
@@ -379,7 +379,7 @@ def index_incoming(offsets, targets, in_offsets, in_synapses, in_sources):
 
 
 def release_reference(parameters, steps):
-    """The specification of `release`: what is delivered of the weight by spikes at `steps`, of a source at rest."""
+    """Specify `release`: the part that is delivered of the weight by spikes at `steps`, of a source at rest."""
     u = 0.0
     x = 1.0
     last = 0

@@ -71,6 +71,7 @@ def count_blocks(offsets, targets, place, cuts):
     """Count the synapses of row i into cuts[i, target's block + 1]; return the maximum number of equal pairs."""
     most = 0
     for i in range(offsets.size - 1):
+        # Targets ascend within a row, so equal ones are neighbours.
         run = 0
         last = np.int64(-1)
         for j in range(offsets[i], offsets[i + 1]):
@@ -109,6 +110,7 @@ def write_lists(synapses, place, ends, columns):
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(synapses.targets[j])
             block = (target + place.shift) // place.part
+            # Behind what the projections before this one wrote into the row and block.
             k = ends[i, block]
             ends[i, block] = k + 1
             columns.slots[k] = page_slot(place, target)
@@ -124,35 +126,36 @@ def set_bits(offsets, targets, place, rows, rest):
 
     A synapse whose bit is set already is marked in rest[j]; returns how many are.
     """
-    found = 0
+    repeated = 0
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             target = np.int64(targets[j])
             block = (target + place.shift) // place.part
             slot = block * place.block_slots + place.offset + target - block * place.part
+            # One bit holds one synapse: a second between the same units goes into a list.
             bit = np.uint64(1) << np.uint64(slot & 63)
             again = rows[i, slot >> 6] & bit != 0
             rows[i, slot >> 6] |= bit
             rest[j] = again
-            found += again
-    return found
+            repeated += again
+    return repeated
 
 
 @compiled
-def kept_rows(offsets, targets, rest):
+def marked_rows(offsets, targets, rest):
     """Return offsets and targets of the synapses that are marked."""
-    kept = np.zeros(offsets.size, np.int64)
+    starts = np.zeros(offsets.size, np.int64)
     for i in range(offsets.size - 1):
-        kept[i + 1] = kept[i]
+        starts[i + 1] = starts[i]
         for j in range(offsets[i], offsets[i + 1]):
-            kept[i + 1] += rest[j]
-    out = np.empty(kept[-1], targets.dtype)
+            starts[i + 1] += rest[j]
+    out = np.empty(starts[-1], targets.dtype)
     k = 0
     for j in range(targets.size):
         if rest[j]:
             out[k] = targets[j]
             k += 1
-    return kept, out
+    return starts, out
 
 
 @compiled
@@ -190,10 +193,12 @@ def open_groups(counts, longest, starts, at, words, places):
     pages = starts.shape[0]
     for i in range(counts.shape[0]):
         for page in range(pages):
+            # Empty groups behind the last one with records need no head.
             last = longest
             while last > 0 and counts[i, page * (longest + 1) + last] == 0:
                 last -= 1
             starts[page, i] = at + words.itemsize * k if last else 0
+            # Wide records are a weight of 64 bits each, and behind those their slots, four a word.
             for delay in range(1, last + 1):
                 n = counts[i, page * (longest + 1) + delay]
                 words[k] = n | LAST_GROUP if delay == last else n
@@ -218,8 +223,10 @@ def fill_groups(synapses, place, longest, unit, groups):
             target = np.int64(synapses.targets[j])
             group = group_of(place, target, np.int64(synapses.delays[j]), longest)
             slot = page_slot(place, target)
+            # Weights are rounded to multiples of the unit, which fit into 16 bits with their sign.
             level = np.int64(np.floor(weights[j if weights.size > 1 else 0] / unit + 0.5))
             level = min(max(level, -32767), 32767)
+            # Behind the head, and behind the records of the group that are written already.
             k = places[i, group]
             k += 1 + (np.int64(words[k]) & (LAST_GROUP - 1)) - left[i, group]
             left[i, group] -= 1

@@ -37,8 +37,8 @@ from ...tools.random import group_words, normals, poisson_add
     RECORD_COLUMNS,
 ) = range(16)
 
-# The call, int64 [ASKED_ENTRIES]: the first unit, step, and draw; the number of events that were drawn is written.
-A_FIRST, A_STEP, A_DRAW, A_DRAWN, ASKED_ENTRIES = range(5)
+# The call, int64 [CALL_ENTRIES]: the first unit, step, and draw; the number of events that were drawn is written.
+A_FIRST, A_STEP, A_DRAW, A_DRAWN, CALL_ENTRIES = range(5)
 
 
 @compiled
@@ -73,123 +73,123 @@ def _count(word, mean, term):
     return count
 
 
-def add_poisson(record, asked, words, x):
+def add_poisson(record, request, words, x):
     """Add the weight of a Poisson input of one rate times the count of each unit to x."""
     passed = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
     weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
     # `words` is as long as the largest piece, and takes the counts behind the words of 256 units.
     counts = vector(words.ctypes.data + 256 * 4, 256, np.int32(0))
-    first = asked[A_FIRST]
-    draw = uint64(asked[A_DRAW])
-    asked[A_DRAWN] = poisson_add(
+    first = request[A_FIRST]
+    draw = uint64(request[A_DRAW])
+    request[A_DRAWN] = poisson_add(
         uint64(record[R_KEY]), first, draw, record[R_CERTAIN], passed, weight, words, counts, x
     )
 
 
-def draw_poisson(record, asked, words, log):
+def draw_poisson(record, request, words, log):
     """Write the units of a source of one rate that fire to the log, as `draw_rates` does."""
-    first = asked[A_FIRST]
-    n = asked[A_DRAWN]
+    first = request[A_FIRST]
+    n = request[A_DRAWN]
     used = 0
     thresholds = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
-    group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (n + 63) // 64 * 64])
+    group_words(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), words[: (n + 63) // 64 * 64])
     for i in range(n):
         if words[i] >= thresholds[0]:
             for k in range(thresholds.size):
                 if words[i] >= thresholds[k]:
                     log[used] = first + i
                     used += 1
-    asked[A_DRAWN] = used
+    request[A_DRAWN] = used
 
 
-def add_rates(record, asked, words, x):
+def add_rates(record, request, words, x):
     """Add the weight of a Poisson input times the count of each unit to x."""
-    first = asked[A_FIRST]
-    row = _row(record, asked[A_STEP])
+    first = request[A_FIRST]
+    row = _row(record, request[A_STEP])
     width = record[R_WIDTH]
     means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
     weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
-    group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (x.size + 63) // 64 * 64])
+    group_words(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), words[: (x.size + 63) // 64 * 64])
     total = 0
     for i in range(x.size):
         k = first + i if width > 1 else 0
         count = _count(words[i], means[k], terms[k])
         x[i] += weight * x.dtype.type(count)
         total += count
-    asked[A_DRAWN] = total
+    request[A_DRAWN] = total
 
 
-def draw_rates(record, asked, words, log):
+def draw_rates(record, request, words, log):
     """Write the units that fire to the log, a unit as often as it fires; DRAWN is the number of units to ask, then that
     of spikes."""
-    first = asked[A_FIRST]
-    n = asked[A_DRAWN]
-    row = _row(record, asked[A_STEP])
+    first = request[A_FIRST]
+    n = request[A_DRAWN]
+    row = _row(record, request[A_STEP])
     width = record[R_WIDTH]
     means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
-    group_words(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), words[: (n + 63) // 64 * 64])
+    group_words(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), words[: (n + 63) // 64 * 64])
     used = 0
     for i in range(n):
         k = first + i if width > 1 else 0
         for _ in range(_count(words[i], means[k], terms[k])):
             log[used] = first + i
             used += 1
-    asked[A_DRAWN] = used
+    request[A_DRAWN] = used
 
 
-def add_waveform(record, asked, words, x):
+def add_waveform(record, request, words, x):
     """Add the amplitudes of the present piece of time to x."""
-    row = _row(record, asked[A_STEP])
+    row = _row(record, request[A_STEP])
     width = record[R_WIDTH]
     values = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     for i in range(x.size):
-        x[i] += x.dtype.type(values[asked[A_FIRST] + i if width > 1 else 0])
+        x[i] += x.dtype.type(values[request[A_FIRST] + i if width > 1 else 0])
 
 
-def add_sine(record, asked, words, x):
+def add_sine(record, request, words, x):
     """Add offset + amplitude sin(phase + step advance) between two steps to x, times the VALUES of the units.
 
     NUMBERS: offset, amplitude, phase, advance a step, first step, step after the last.
     """
-    step = asked[A_STEP]
+    step = request[A_STEP]
     width = record[R_WIDTH]
     offset, amplitude, phase, advance, begin, end = vector(record[R_NUMBERS], 6, 0.0)
     if begin <= step < end:
         current = offset + amplitude * math.sin(phase + advance * step)
         gains = vector(record[R_VALUES], width, 0.0)
         for i in range(x.size):
-            x[i] += x.dtype.type(current * gains[asked[A_FIRST] + i if width > 1 else 0])
+            x[i] += x.dtype.type(current * gains[request[A_FIRST] + i if width > 1 else 0])
 
 
-def add_process(record, asked, words, x):
+def add_process(record, request, words, x):
     """Lead an Ornstein-Uhlenbeck process of every unit to this step, exactly, and add it to x.
 
     VALUES: mean and standard deviation of each unit. NUMBERS: decay over a step, standard deviation of the kick that
     keeps it stationary in parts of the whole. At step 0 it is drawn from its stationary distribution.
     """
-    first = asked[A_FIRST]
+    first = request[A_FIRST]
     width = record[R_WIDTH]
     moments = matrix(record[R_VALUES], 2, width, 0.0)
     decay, kick = vector(record[R_NUMBERS], 2, 0.0)
     state = vector(record[R_STATE], record[R_UNITS], 0.0)
     drawn = np.empty(x.size)
-    normals(uint64(record[R_KEY]), first, uint64(asked[A_DRAW]), drawn)
+    normals(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), drawn)
     for i in range(x.size):
         k = first + i if width > 1 else 0
         away = state[first + i] - moments[0, k]
         new = moments[0, k] + (
-            moments[1, k] * drawn[i] if asked[A_STEP] == 0 else decay * away + kick * moments[1, k] * drawn[i]
+            moments[1, k] * drawn[i] if request[A_STEP] == 0 else decay * away + kick * moments[1, k] * drawn[i]
         )
         state[first + i] = new
         x[i] += x.dtype.type(new)
 
 
-def add_gaps(record, asked, words, x):
+def add_gaps(record, request, words, x):
     """Add the currents through gap junctions, of conductances VALUES, to x, in the order of the other units."""
-    first = asked[A_FIRST]
-    parity = asked[A_STEP] % 2
+    first = request[A_FIRST]
+    parity = request[A_STEP] % 2
     own = record[R_WIDTH]
     others = record[R_UNITS]
     offsets = vector(record[R_OFFSETS], own + 1, np.int64(0))

@@ -123,7 +123,7 @@ PLACES = np.dtype(
         ("before", np.int64),  # real [PIECE], its membranes before the step
         ("spiked", np.int64),  # uint8 [PIECE + 64], its flags
         ("words", np.int64),  # uint32 [PIECE], random words
-        ("asked", np.int64),  # int64 [ASKED_ENTRIES], the call of a function of `stimuli`
+        ("drawing", np.int64),  # int64 [CALL_ENTRIES], the call of a function of `stimuli`
         ("again", np.int64),  # int64 [MAX_ROWS], rows of BITS whose repeated synapses are listed
         ("planes", np.int64),  # uint64 [8, row_words], sums of rows of BITS as planes of bits
         ("request", np.int64),  # int64 [READ_ENTRIES], the call of a function that reads BITS or QUEUE

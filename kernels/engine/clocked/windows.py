@@ -8,7 +8,7 @@ from ...tools.compiled import compiled
 
 
 def cut_reference(steps, inputs, feeds, early, first, length, windows):
-    """The specification of `cut`: for each window its inputs, ascending, and their spikes."""
+    """Specify `cut`: for each window its inputs, ascending, and their spikes."""
     late = np.repeat(early, np.diff(feeds))
     numbers = (steps.astype(np.int64) - late) // length - first
     return [np.unique(inputs[numbers == k], return_counts=True) for k in range(windows)]

@@ -15,7 +15,7 @@ FEW = 64
 
 
 def picks_reference(key, chooser, among):
-    """The specification of `refill`: an endless stream of choices out of range(among).
+    """Specify `refill`: an endless stream of choices out of range(among).
 
     Up to 65,536 a word of 32 bits makes one (off by less than 2^-16 of its probability), beyond that two words do.
     """
@@ -30,23 +30,23 @@ def picks_reference(key, chooser, among):
 
 
 def choose_reference(key, chooser, among, wanted, with_replacement, skip):
-    """The specification of `choose`, sorted."""
+    """Specify `choose`, whose choices it returns sorted."""
     eligible = among - (0 <= skip < among)
     inverted = not with_replacement and wanted * 2 > eligible
-    found: list[int] = []
+    chosen: list[int] = []
     picks = picks_reference(key, chooser, among)
-    while len(found) < (eligible - wanted if inverted else wanted):
+    while len(chosen) < (eligible - wanted if inverted else wanted):
         j = next(picks)
-        if j != skip and (with_replacement or j not in found):
-            found.append(j)
+        if j != skip and (with_replacement or j not in chosen):
+            chosen.append(j)
     if inverted:
-        return [j for j in range(among) if j not in found and j != skip]
-    return sorted(found)
+        return [j for j in range(among) if j not in chosen and j != skip]
+    return sorted(chosen)
 
 
 @compiled
 def _counter_words(c0, c1, draw, c3, k0, k1, a, b, c, d):
-    """Words of counters whose third part is `draw` + i."""
+    """Fill a, b, c and d with the words of counters whose third part is `draw` + i."""
     none = uint32(0)
     for i in range(a.size):
         w0, w1, w2, w3 = threefry(c0, c1, uint32(draw + uint32(i)), c3, k0, k1, none, none)
@@ -141,31 +141,31 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
     inverted = not with_replacement and wanted * 2 > eligible
     needed = eligible - wanted if inverted else wanted
     # not a literal number, for which numba would compile `refill` once more
-    found = 0
+    count = 0
     draw = np.int64(0)
-    while found < needed:
+    while count < needed:
         each = 2 if among > NARROW else 4
         # By sixteens, which are whole vectors: the rest of a vector would be drawn one by one.
-        counters = min(picks.size // 4, ((needed - found + each - 1) // each + 15) // 16 * 16)
+        counters = min(picks.size // 4, ((needed - count + each - 1) // each + 15) // 16 * 16)
         n = refill(key, chooser, draw, among, counters, words, picks)
         draw += counters
         for k in range(n):
             j = picks[k]
-            if found == needed or j == skip:
+            if count == needed or j == skip:
                 continue
             if not with_replacement:
                 if taken[j]:
                     continue
                 taken[j] = 1
             if not inverted:
-                out[found] = j
-            found += 1
+                out[count] = j
+            count += 1
     if inverted:
-        found = 0
+        count = 0
         for j in range(among):
             if not taken[j] and j != skip:
-                out[found] = j
-                found += 1
+                out[count] = j
+                count += 1
             taken[j] = 0
         return
     if not with_replacement:

@@ -16,7 +16,7 @@ from .choices import choose, picks_reference, refill, scratch, sort
 
 @compiled
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
-    """Source i chooses `degrees[i - first]` targets, those of `choose_reference`; rows one after another in `out`."""
+    """Fill `out` with the rows: source i chooses `degrees[i - first]` targets, those of `choose_reference`."""
     taken, words, picks, other, counts, keys = scratch(targets, degrees.max() if degrees.size else 0)
     a = 0
     for source in range(first, last):
@@ -40,6 +40,7 @@ def fixed_rows_part(key, span, degrees, targets, with_replacement, skip_self, be
     high = span.high
     longest = degrees.max() if degrees.size else 0
     taken, words, picks, other, counts, keys = scratch(targets, longest)
+    # A row is chosen whole, whatever the part, or its choices would depend on how targets are shared.
     line = np.empty(longest, np.int32)
     n = 0
     offsets[0] = 0
@@ -76,10 +77,11 @@ def fixed_columns(key, sources, first, last, degree, with_replacement, skip_self
 
 @compiled
 def transpose(columns, low, offsets, out):
-    """Rows of all sources from the sources of the targets `low` on.
+    """Make the rows of all sources from the sources of the targets `low` on.
 
     offsets: int64 [sources + 1], filled. out: int32 [columns.size], filled.
     """
+    # A counting sort by source: targets come in their order, so rows ascend.
     offsets[:] = 0
     for i in range(columns.shape[0]):
         for k in range(columns.shape[1]):
@@ -100,20 +102,21 @@ def distinct_bits(key, among, wanted, bits):
 
     bits: uint64 [at least among / 64], zeros.
     """
+    # Of more than half it is quicker to choose those left out.
     inverted = wanted * 2 > among
     needed = among - wanted if inverted else wanted
     words = np.empty((4, 128), np.uint32)
     picks = np.empty(512, np.int64)
-    found = 0
+    count = 0
     draw = np.int64(0)
-    while found < needed:
+    while count < needed:
         n = refill(key, np.int64(0), draw, among, np.int64(128), words, picks)
         draw += 128
         for k in range(n):
             bit = uint64(1) << uint64(picks[k] & 63)
-            if found < needed and bits[picks[k] >> 6] & bit == 0:
+            if count < needed and bits[picks[k] >> 6] & bit == 0:
                 bits[picks[k] >> 6] |= bit
-                found += 1
+                count += 1
     if inverted:
         for i in range(bits.size):
             bits[i] = ~bits[i]
@@ -140,9 +143,11 @@ def bit_rows(bits, span, targets, skip_self, before, offsets, out):
         while c < columns:
             pair = source * columns + c
             word = bits[pair >> 6] >> uint64(pair & 63)
+            # Nothing set in the rest of this word: go on with the next.
             if word == 0:
                 c += 64 - (pair & 63)
                 continue
+            # Without i, i the numbers from the source on are those of the next target.
             target = c + (skip_self and c >= source)
             if word & uint64(1):
                 if low <= target < high:
@@ -158,7 +163,7 @@ def bit_rows(bits, span, targets, skip_self, before, offsets, out):
 
 
 def histogram_reference(key, draws, bins):
-    """The specification of `histogram`."""
+    """Specify `histogram`."""
     picks = picks_reference(key, 0, bins)
     return np.bincount([next(picks) for _ in range(draws)], minlength=bins)
 

@@ -16,7 +16,7 @@ from ...tools.random import threefry_reference, unit_interval, words
 
 
 def bernoulli_reference(key, first, last, targets, probability, skip_self):
-    """The specification of `bernoulli_rows`: gaps between neighbours are geometric, drawn by inversion."""
+    """Specify `bernoulli_rows`: gaps between neighbours are geometric, drawn by inversion."""
     rows = []
     for source in range(first, last):
         row = []
@@ -45,6 +45,7 @@ def bernoulli_rows(key, span, probability, skip_self, offsets, out):
     first = span.first
     low = span.low
     high = span.high
+    # A gap is geometric: floor(log(u) / log(1 - p)), by inversion. So the cost is one draw a synapse, not one a pair.
     scale = 1.0 / math.log1p(-probability)
     count = 0
     offsets[0] = 0
@@ -54,6 +55,7 @@ def bernoulli_rows(key, span, probability, skip_self, offsets, out):
         while j < high:
             a, b, c, d = words(uint64(key), uint64(source), uint64(draw))
             draw += 1
+            # Four words are two numbers of 64 bits, which are two gaps.
             for k in range(2):
                 gap = math.log(unit_interval(a, b) if k == 0 else unit_interval(c, d)) * scale
                 # Beyond every target; the gap itself could exceed an integer.
@@ -68,7 +70,7 @@ def bernoulli_rows(key, span, probability, skip_self, offsets, out):
 
 
 def distance_reference(key, first, last, sources, targets, scale, length, exponent, skip_self):
-    """The specification of `distance_rows`: the words of counter (source, target) decide each pair."""
+    """Specify `distance_rows`: the words of counter (source, target) decide each pair."""
     rows = []
     for source in range(first, last):
         row = []
@@ -98,6 +100,7 @@ def distance_rows(key, span, sources, targets, rule, skip_self, offsets, out):
             squared = 0.0
             for k in range(targets.shape[1]):
                 squared += (sources[source, k] - targets[j, k]) ** 2
+            # The counter is the pair, so every process draws a pair alike.
             a, b, _, _ = words(uint64(key), uint64(source), uint64(j))
             far = (math.sqrt(squared) / rule.length) ** rule.exponent
             if unit_interval(a, b) < rule.scale * math.exp(-far):

@@ -107,7 +107,7 @@ def rise_time(gap, slope, bend):
 
 @compiled
 def relaxation_crossing(v, rest, threshold, tau):
-    """When v, relaxing to `rest`, comes above the threshold; inf for never."""
+    """Return when v, relaxing to `rest`, comes above the threshold; inf for never."""
     if v > threshold:
         return 0.0
     if rest <= threshold:

@@ -29,6 +29,7 @@ def _before(queue, k, at, source, place):
 
 @njit(inline="always")
 def _put(queue, k, at, source, place, spiked):
+    """Set entry k."""
     queue[4 * k] = at
     queue[4 * k + 1] = source
     queue[4 * k + 2] = place
@@ -37,6 +38,7 @@ def _put(queue, k, at, source, place, spiked):
 
 @njit(inline="always")
 def _move(queue, k, to):
+    """Copy entry k to place `to`."""
     _put(queue, to, queue[4 * k], queue[4 * k + 1], queue[4 * k + 2], queue[4 * k + 3])
 
 
@@ -44,6 +46,7 @@ def _move(queue, k, to):
 def push_spike(address, count, at, source, place, spiked):
     """Add an entry to a heap of `count`."""
     queue = vector(address, 4 * (count + 1), 0.0)
+    # From the end of the heap up: parents that come later move down, until the new entry fits.
     k = count
     while k and not _before(queue, (k - 1) // 2, at, source, place):
         _move(queue, (k - 1) // 2, k)
@@ -55,6 +58,7 @@ def push_spike(address, count, at, source, place, spiked):
 def replace_first_spike(address, count, at, source, place, spiked):
     """Replace the first entry of a heap of `count`."""
     queue = vector(address, 4 * (count + 1), 0.0)
+    # From the top down: the earlier child moves up, until the new entry fits.
     k = 0
     while True:
         child = 2 * k + 1
@@ -75,6 +79,7 @@ def place_crossing(number, t, keys, places, heap, counters):
     if t == math.inf:
         if at >= 0:
             places[number] = -1
+            # The last entry fills the gap.
             counters[HEAPED] -= 1
             last = heap[counters[HEAPED]]
             if last != number:
@@ -93,6 +98,7 @@ def place_crossing(number, t, keys, places, heap, counters):
 
 @compiled
 def _earlier(keys, a, b):
+    """Return whether unit a crosses before unit b; at one moment the lower number does."""
     return keys[a] < keys[b] or (keys[a] == keys[b] and a < b)
 
 

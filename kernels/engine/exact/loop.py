@@ -467,8 +467,8 @@ def _fire_all(units, t, owner, keys, places, heap, asks, due, scratch, counters)
 def _look(unit, i, t, scratch):
     """Copy the state of unit i at the moment t to `scratch`."""
     width = unit[WIDTH] // 8
-    kept = vector(unit[STATE] + i * unit[WIDTH], width, 0.0)
+    own = vector(unit[STATE] + i * unit[WIDTH], width, 0.0)
     for j in range(width - 1):
-        scratch[j] = kept[1 + j]
-    if t > kept[0]:
-        call_flow(unit[FLOW], scratch.ctypes.data, t - kept[0], _constants(unit, i))
+        scratch[j] = own[1 + j]
+    if t > own[0]:
+        call_flow(unit[FLOW], scratch.ctypes.data, t - own[0], _constants(unit, i))

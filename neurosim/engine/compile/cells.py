@@ -46,6 +46,7 @@ def initial_state(population: Population, neuron: Neuron, seed: int) -> NDArray[
     require(valid, f"{name}.initial", f"must give {states} values, one a state", len(starts))
     initial = np.empty((states, population.size))
     for row, variable in enumerate(neuron.state):
+        # By name: a value does not depend on other populations or variables.
         key = rng_key(seed, "initial", population.name, variable)
         value = population.initial.get(variable, starts[row])
         initial[row] = draw(value, key, 0, population.size, f"Population[{population.name!r}].initial")

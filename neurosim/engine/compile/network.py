@@ -146,10 +146,12 @@ def compile_network(
             "exchange; leave comm or mpirun out"
         )
     check_weights(network, real)
+    # Before anything large is made.
     check_memory(network, real, processes.neighbours / processes.size)
     layout = lay_out(network)
     share = share_of(layout, processes.rank, processes.size)
     samplers = _build_samplers(network, clock, seed, threads, share, processes)
+    # Filled while rows are drawn, which happens once.
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
     numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
     changed = {numbers[name]: each for name, each in (late or {}).items()}

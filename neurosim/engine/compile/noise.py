@@ -93,6 +93,7 @@ def _noise(
             raise NeurosimInputError(f"{name}.rate: {rule} (got {rate.shape})")
         steps = _steps(owner.times, clock, name)
         if owner.times is None:
+            # One piece of time, or one for each entry of `times`; rates by unit or one for all.
             means = rate[None]
         else:
             means = rate.reshape(len(rate), -1)

@@ -177,6 +177,7 @@ def _by_delay(
     if projection.homeostasis:
         homeostasis = homeostasis_vector(projection, projection.homeostasis, clock)
     rewarder, reward_delay = _reward(network, projection, modulation, clock)
+    # A delay that only another process has makes an entry here, too: entries are numbered alike in all.
     distinct = np.unique(processes.joined(np.unique(delays)))
     numbers = None if share.whole else sampler.numbers(rows, 0)
     compiled: list[PlasticSynapses] = []
@@ -218,6 +219,7 @@ def _by_delay(
             reward_delay=reward_delay,
             post_delay=post_delay,
             p_transmit=projection.p_transmit,
+            # By delay: the synapses of each entry are numbered from 0.
             key=rng_key(seed, "release", str(projection.name), str(int(delay))),
         )
         compiled.append(synapses)

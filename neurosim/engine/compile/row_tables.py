@@ -319,7 +319,7 @@ class RowTableBuilder:
         count = rows.set_bits(drawn.offsets, drawn.targets, self._target_place(number), bits, rest)
         if not count:
             return Rows(np.zeros(len(drawn.offsets), np.int64), np.empty(0, np.int32)), None, None
-        return Rows(*rows.kept_rows(drawn.offsets, drawn.targets, rest)), None, None
+        return Rows(*rows.marked_rows(drawn.offsets, drawn.targets, rest)), None, None
 
     # Groups by delay
 

@@ -147,6 +147,7 @@ class SynapseSampler:
             return draw_runs(value, key, rows.order, np.arange(len(rows.order) + 1))
         if self.onto is not None:
             return draw_runs(value, key, self._firsts(rows, first), rows.offsets)
+        # Synapses that follow one another have values that do: one run.
         return draw(value, key, int(self.first_synapse[first]), len(rows.targets), f"{self.projection}.{field}")
 
     def _firsts(self, rows: Rows, first: int) -> NDArray[np.int64]:
@@ -220,6 +221,7 @@ def open_sampler(
     maker = projection.pattern.maker(*sides, source == target, rng_key(seed, "pattern", str(projection.name)), onto)
     expected = projection.pattern.expected(*sides)
     make, first_synapse, chunks = _counted(maker, sides[0].size, expected, threads)
+    # No rows, but their columns: whether the pattern has a factor for each synapse, as a convolution.
     has_factors = make(0, 0).weights is not None
     neuron = network.populations[target].model
     receptor = network.receptor(projection)
@@ -261,6 +263,7 @@ def _counted(
     maker: Maker, sources: int, expected: float, threads: int
 ) -> tuple[Callable[[int, int], Rows], NDArray[np.int64], list[tuple[int, int]]]:
     """Return the function that makes rows, the first synapse of each source, and chunks of sources."""
+    # Chunks of about CHUNK synapses, cut between sources.
     pieces = int(min(sources, 1 + expected // CHUNK))
     if pieces > 1:
         cuts = np.linspace(0, sources, 1 + pieces).astype(np.int64).tolist()
@@ -322,5 +325,7 @@ def reach_of(sampler: SynapseSampler) -> tuple[float, float] | None:
     if isinstance(value, Normal):
         typical = abs(value.mean)
     else:
+        # The mean of a uniform one.
         typical = abs(value.low + value.high) / 2  # type: ignore[attr-defined]
+    # A mean near zero says little: then an eighth of the largest.
     return largest, max(typical, largest / 8)

@@ -197,13 +197,13 @@ def _spikes() -> Schema:
     options: dict[str, Schema] = {name: {"type": "string"} for name, kind in SPIKES.items() if kind is str}
     options |= {"tick": {"type": "number"}, "start": {"anyOf": [{"type": "number"}, {"enum": ["first", "file"]}]}}
     file = {"file": {"type": "string"}, **options}
-    given = {"times": _ARRAY, "units": _ARRAY, "duration": {"type": "number"}}
+    listed = {"times": _ARRAY, "units": _ARRAY, "duration": {"type": "number"}}
     closed = {"type": "object", "additionalProperties": False}
     return {
         "description": "The recording that it plays: a file, or times and units.",
         "anyOf": [
             {"type": "string"},
             {**closed, "properties": file, "required": ["file"]},
-            {**closed, "properties": given, "required": list(given)},
+            {**closed, "properties": listed, "required": list(listed)},
         ],
     }

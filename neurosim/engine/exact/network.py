@@ -162,6 +162,7 @@ def _route(network: Network, projection: Projection, seed: int) -> Route:
         synapses = np.stack([delays[order], weights[order], targets[order]], axis=1)
         targets = targets[:0]
         weights = weights[:0]
+        # Each synapse carries its own.
         weight = 0.0
     return Route(
         projection=projection,

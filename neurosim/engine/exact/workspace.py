@@ -45,19 +45,27 @@ class ExactWorkspace(Uncopied):
         populations = compiled.network.populations
         routes = compiled.routes
         noises = compiled.noises
-        self._total = sum(cells.population.size for cells in compiled.cells.values())
+        # Neurons are numbered through all populations: the heap of crossings is one.
+        neurons = sum(cells.population.size for cells in compiled.cells.values())
         self._units = np.zeros((len(populations), exact.UNIT_COLUMNS), np.int64)
         self._routes = np.zeros((len(routes), exact.ROUTE_COLUMNS), np.int64)
         self._stimuli = np.zeros((len(noises), exact.STIMULUS_COLUMNS), np.int64)
-        self._owner = np.zeros(self._total, np.int32)
-        self._keys, self._places = np.zeros(self._total), np.zeros(self._total, np.int32)
-        self._heap, self._touched = np.zeros(self._total, np.int32), np.zeros(self._total, np.int32)
-        self._asks = np.zeros(self._total, np.uint8)
-        self._now = np.zeros(1)
+        self._owner = np.zeros(neurons, np.int32)
+        self._touched = np.zeros(neurons, np.int32)
         self._counters = np.zeros(exact.COUNTERS, np.int64)
-        self._source_next = np.zeros(len(populations))
-        self._stimulus_next = np.zeros(len(noises))
-        self._heads = np.zeros(len(routes))
+        self._moments = views.Moments(
+            source_next=np.zeros(len(populations)),
+            stimulus_next=np.zeros(len(noises)),
+            heads=np.zeros(len(routes)),
+            now=np.zeros(1),
+        )
+        self._crossings = views.Crossings(
+            keys=np.zeros(neurons),
+            places=np.zeros(neurons, np.int32),
+            heap=np.zeros(neurons, np.int32),
+            asks=np.zeros(neurons, np.uint8),
+        )
+        # A source of n units at one rate is one process of n times the rate; each spike then draws its unit.
         rates = {p: source.rate * populations[p].size for p, source in compiled.poisson.items()}
         self._rates = np.array([rates.get(p, 0.0) for p in range(len(populations))])
         self._noise_rates = np.array([noise.rate * populations[noise.population].size for noise in noises])
@@ -69,15 +77,16 @@ class ExactWorkspace(Uncopied):
         self.operations = np.zeros(len(routes), np.int64)
         self.flows = np.zeros(len(populations), np.int64)
         self.arrivals = np.zeros(len(populations), np.int64)
+        # By population [size, 1 + states]: a neuron lies in one piece, the moment of its state first.
         self._rows: dict[int, NDArray[np.float64]] = {}
+        # By population the spikes so far, times and units, with room for more.
         self._lists: dict[int, tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
+        # By projection whose delays differ: spikes on their way.
         self._queues: dict[int, NDArray[np.float64]] = {}
         self._probes: NDArray[np.int64] = np.zeros((0, exact.PROBE_COLUMNS), np.int64)
         self._intervals: NDArray[np.float64] = np.zeros(0)
         self._alive: list[NDArray[Any]] = []
         self._trial = 0
-        self._moments = views.Moments(self._source_next, self._stimulus_next, self._heads, self._now)
-        self._crossings = views.Crossings(self._keys, self._places, self._heap, self._asks)
         self._fill_units()
         self._fill_routes()
         for row, noise in zip(self._stimuli, noises, strict=True):
@@ -88,12 +97,12 @@ class ExactWorkspace(Uncopied):
 
     @property
     def now(self) -> float:
-        """Moment of the last event, s."""
-        return max(float(self._now[0]), 0.0)
+        """Return the moment of the last event, s."""
+        return max(float(self._moments.now[0]), 0.0)
 
     @property
     def spike_count(self) -> int:
-        """Number of spikes in the present run, of neurons and Poisson sources."""
+        """Return the number of spikes in the present run, of neurons and Poisson sources."""
         return int(self._counters[exact.SPIKES])
 
     def reset(
@@ -122,12 +131,14 @@ class ExactWorkspace(Uncopied):
         self._units[:, exact.DRAWN] = 0
         self._stimuli[:, exact.S_DRAWN] = 0
         self._routes[:, [exact.R_CURSOR, exact.Q_COUNT]] = 0
-        self._places[:] = -1
-        self._asks[:] = 0
+        self._crossings.places[:] = -1
+        self._crossings.asks[:] = 0
         self._counters[:] = 0
         self._counters[exact.UNIT] = -1
-        self._now[0] = -1.0
-        self._source_next[:] = self._stimulus_next[:] = np.inf
+        # Before time 0: an event at 0 is the first of its moment.
+        self._moments.now[0] = -1.0
+        self._moments.source_next[:] = np.inf
+        self._moments.stimulus_next[:] = np.inf
         self._probes = probes
         self._intervals = intervals
         self._alive = alive
@@ -137,7 +148,7 @@ class ExactWorkspace(Uncopied):
         for r, route in enumerate(self.compiled.routes):
             times, _ = self._lists.get(route.source, (np.zeros(0), None))
             played = route.source in events and len(times) > 0
-            self._heads[r] = times[0] + route.delay if played else np.inf
+            self._moments.heads[r] = times[0] + route.delay if played else np.inf
 
     def advance(self, until: float) -> bool:
         """Process events up to `until`, inclusive; return whether all are done. A call takes about a tenth of a second.
@@ -167,24 +178,10 @@ class ExactWorkspace(Uncopied):
                 f"{self._culprit()}: fired {exact.MAX_AT_ONCE} times at {self.now:g} s; lower its input or give it a "
                 "refractory period"
             )
+        # A full list or queue is no error: the next call goes on where this one stopped.
         self._check_finite(before)
         self._check_crossings()
         return bool(state == exact.DONE)
-
-    def _tables(self) -> views.ExactTables:
-        return views.ExactTables(
-            units=self._units,
-            rates=self._rates,
-            stimuli=self._stimuli,
-            stimulus_weights=self._noise_weights,
-            stimulus_rates=self._noise_rates,
-            routes=self._routes,
-            route_weights=self._route_weights,
-            route_delays=self._route_delays,
-            probes=self._probes,
-            intervals=self._intervals,
-            owner=self._owner,
-        )
 
     def finish(self) -> None:
         """Add the counters of this run to those of all runs."""
@@ -211,7 +208,23 @@ class ExactWorkspace(Uncopied):
             found[name] = ExactEvents(times[order], units[order])
         return found
 
+    def _tables(self) -> views.ExactTables:
+        return views.ExactTables(
+            units=self._units,
+            rates=self._rates,
+            stimuli=self._stimuli,
+            stimulus_weights=self._noise_weights,
+            stimulus_rates=self._noise_rates,
+            routes=self._routes,
+            route_weights=self._route_weights,
+            route_delays=self._route_delays,
+            probes=self._probes,
+            intervals=self._intervals,
+            owner=self._owner,
+        )
+
     def _check_crossings(self) -> None:
+        """Raise if a model returned a crossing that is no moment."""
         if self._counters[exact.UNIT] >= 0:
             raise NeurosimOverflowError(
                 f"{self._culprit()}: its next crossing must be a moment (got nan, at {self.now:g} s); {REMEDY}"
@@ -223,17 +236,19 @@ class ExactWorkspace(Uncopied):
             if not all_finite(rows.reshape(-1)):
                 population = self.compiled.network.populations[p]
                 unit, column = np.argwhere(~np.isfinite(rows))[0].tolist()
-                name = self.compiled.cells[p].population.model.state[column - 1]  # type: ignore[union-attr]
+                name = self.compiled.cells[p].state[column - 1]
                 raise NeurosimOverflowError(
                     f"Population[{population.name!r}] unit {unit}: {name} must stay finite (got {rows[unit, column]}, "
                     f"between {begin:g} s and {self.now:g} s); {REMEDY}"
                 )
 
     def _culprit(self) -> str:
+        """Return the neuron at which the run loop stopped, for errors."""
         population = self.compiled.network.populations[self._counters[exact.WHO]]
         return f"Population[{population.name!r}] unit {self._counters[exact.UNIT]}"
 
     def _fill_units(self) -> None:
+        """Fill the table of populations, and make the arrays whose addresses are in it."""
         first = 0
         read = {route.source for route in self.compiled.routes}
         for p, population in enumerate(self.compiled.network.populations):
@@ -244,6 +259,7 @@ class ExactWorkspace(Uncopied):
             if isinstance(population.model, SpikeSource):
                 row[exact.KIND] = exact.EVENTS
                 continue
+            # All neurons of a population may fire at one moment, after which the list may grow.
             room = population.size + ROOM if row[exact.KEEP] else 0
             self._lists[p] = np.empty(room), np.empty(room, np.int32)
             self._point(p)
@@ -259,6 +275,7 @@ class ExactWorkspace(Uncopied):
             row[exact.CONSTANT] = address(cells.constants)
             row[exact.STATE] = address(self._rows[p])
             row[exact.WIDTH] = self._rows[p].strides[0]
+            # Constants that all units share are read with a stride of 0.
             if cells.constants.ndim == 2:
                 row[exact.STRIDE] = cells.constants.strides[0]
             else:
@@ -267,6 +284,7 @@ class ExactWorkspace(Uncopied):
             first += population.size
 
     def _fill_routes(self) -> None:
+        """Fill the table of projections: rows of targets for one delay, a queue of synapses where delays differ."""
         for r, route in enumerate(self.compiled.routes):
             row = self._routes[r]
             row[exact.R_SOURCE] = route.source
@@ -294,6 +312,7 @@ class ExactWorkspace(Uncopied):
         self._routes[r, exact.Q_ROOM] = room
 
     def _point(self, p: int) -> None:
+        """Note the address and the length of a list of spikes in the row of its population."""
         times, units = self._lists[p]
         row = self._units[p]
         row[exact.TIMES] = address(times)
@@ -310,6 +329,7 @@ class ExactWorkspace(Uncopied):
             self._point(p)
 
     def _drop_read(self, p: int) -> int:
+        """Drop the spikes of a population that all its projections have read; return their number."""
         mine = [row for row in self._routes if row[exact.R_SOURCE] == p]
         done = min(row[exact.R_CURSOR] for row in mine)
         count = self._units[p, exact.COUNT]

@@ -96,6 +96,7 @@ class PlasticState(Uncopied):
             if isinstance(synapses.places, slice):
                 values[synapses.places] = present
             else:
+                # Each process has a part of the synapses: places and values of all.
                 values[self._processes.joined(synapses.places)] = self._processes.joined(present)
         return values
 
@@ -157,6 +158,7 @@ class PlasticState(Uncopied):
         row[table.REWARDER_BEGIN] = layout.begins[rewarder]
         row[table.REWARDER_END] = layout.ends[rewarder]
         row[table.KEY] = signed(synapses.key)
+        # Where each row enters each block; blocks are counted from the first of this process.
         cuts = np.empty((sources, share.columns), np.int64)
         part = int(layout.parts[synapses.target])
         shift = int(layout.shifts[synapses.target])
@@ -177,6 +179,7 @@ class PlasticState(Uncopied):
         if synapses.homeostasis.size:
             fixed[table.HOME] = synapses.homeostasis
         if synapses.learns:
+            # A spike of a target reaches its synapses by this index.
             index = np.empty(size + 1, np.int64), *np.empty((2, len(synapses.targets)), np.uint32)
             kernel.index_incoming(synapses.offsets, synapses.targets, *index)
             fixed |= dict(zip((table.IN_OFFSETS, table.IN_SYNAPSES, table.IN_SOURCES), index, strict=True))
@@ -236,6 +239,7 @@ def _traces(
     if variable == "pre":
         traces = state["pre"][0]
         rate = synapses.rule[kernel.RATE_PLUS]
+        # The source of each synapse.
         units = np.repeat(np.arange(len(synapses.offsets) - 1), np.diff(synapses.offsets))
     else:
         traces = state["post"]

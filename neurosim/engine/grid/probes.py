@@ -89,6 +89,7 @@ class SampleWindow:
         """Return of each probe the number of the first sample and the samples before `step`."""
         starts = [probe.samples_before(self.first) for probe in self.probes]
         ends = [probe.samples_before(step) for probe in self.probes]
+        # A window that ends early, by an interrupt, has fewer samples than room.
         return [(a, out[: b - a]) for a, b, out in zip(starts, ends, self.outputs, strict=True)]
 
 

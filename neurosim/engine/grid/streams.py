@@ -112,6 +112,7 @@ class SpikeStream(SpikeSink):
         self.journal.close()
         events = dict.fromkeys(self.names, 0)
         for tag, _, length in block_sizes(self.journal.path):
+            # The file begins with the number of events, so sizes are summed first, and then the blocks are read.
             events[self.names[tag]] += length // 8  # a step and a unit of 4 bytes each
         populations = {name: self.network.population(name) for name in self.names}
         extents = {name: Extent(events[name], p.size, duration, p.shape) for name, p in populations.items()}

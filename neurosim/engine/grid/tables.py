@@ -93,6 +93,7 @@ def _pages(compiled: CompiledNetwork, rows: RowTable) -> int:
         first = layout.begins[target] // layout.page_blocks
         last = (layout.ends[target] - 1) // layout.page_blocks
         for page in range(int(first), int(last) + 1):
+            # The last bit stands for all further pages.
             pages |= 1 << min(page, deliver.LAST_PAGE_BIT)
     return pages
 
@@ -116,6 +117,7 @@ def input_table(
     _from_rows(compiled, row_tables, counters, entries)
     _from_noises(compiled, entries, alive)
     _from_currents(compiled, entries, alive, processes, voltages)
+    # The rows of a population follow one another.
     ordered = [entries.get(p, []) for p in range(len(compiled.network.populations))]
     ends = np.cumsum([0, *(len(each) for each in ordered)])
     listed = [entry for each in ordered for entry in each]
@@ -127,6 +129,7 @@ def input_table(
 def _from_rows(
     compiled: CompiledNetwork, row_tables: NDArray[np.int64], counters: int, entries: dict[int, list[Entry]]
 ) -> None:
+    # By population the arrays that it reads besides counters, by kind and receptor, each with the weight of an entry.
     kinds: dict[int, dict[tuple[int, int], float]] = {}
     for rows, row in zip(compiled.row_tables, row_tables, strict=True):
         for p in {compiled.samplers[number].target for number in rows.projections}:
@@ -253,6 +256,7 @@ def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[n
             rows.append((k, 0, on_soma))
         if synapses.rule.size:
             rows.append((k, synapses.post_delay, on_post))
+    # By target, so that a population knows its rows as a range.
     table = np.array(rows, np.int64).reshape(-1, learn.POST_COLUMNS)
     targets = np.array([compiled.plastic[k].target for k, _, _ in rows], np.int64)
     order = np.argsort(targets, kind="stable")

@@ -35,6 +35,7 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
     before = old.compiled
     after = new.compiled
     log_start, queued = (int(n) for n in arrays["steps"])
+    # Projections that this change gave other weights or delays: their spikes on the way go through the old rows.
     changed = {n for rows in after.row_tables if rows.since == step > 0 for n in rows.projections}
     changed -= {n for rows in before.row_tables if rows.since == step for n in rows.projections}
     queue = _ring(arrays["queue"], new.queue.shape, step)
@@ -49,6 +50,7 @@ def carried(arrays: Arrays, old: GridWorkspace, new: GridWorkspace) -> dict[str,
                 if number in changed or rows.form == QUEUE:
                     _deliver(before, rows, number, arrays, (max(first, rows.since, log_start), step), queue)
         queued = step
+    # Longer delays need a longer log: steps without spikes stand for those that were dropped.
     new_start = max(0, step - after.history)
     log = _logged_from(arrays, before.layout, log_start, new_start)
     return {**arrays, **log, "queue": queue, "steps": np.array([new_start, queued], np.int64)}
@@ -82,12 +84,14 @@ def _deliver(
     synapses, weights, delays = sampler.all_synapses()
     target = sampler.target
     block = (synapses.targets + layout.shifts[target]) // layout.parts[target]
+    # The slot of each target, see `compile.layout`.
     slots = block * (layout.block_slots - layout.parts[target]) + layout.offsets[target] + synapses.targets
     slots += rows.receptor * layout.slots
     for step, units in _fired(arrays, layout, sampler.source, log_start, steps):
         for unit in units:
             row = slice(synapses.offsets[unit], synapses.offsets[unit + 1])
             due = step + delays[row].astype(np.int64)
+            # What fell due before is delivered already.
             pending = due >= steps[1]
             places = due[pending] % len(queue), slots[row][pending]
             np.add.at(queue, places, weights[row][pending].astype(queue.dtype))

@@ -84,11 +84,13 @@ class WindowedPopulations:
                 self._events[p] = join_events([self._events[p], events])
         all_codes = {}
         for plan in self.plans:
+            # In the order of the links, so that codes reach the populations behind them in the same window.
             codes = self._run(plan, now)
             all_codes[plan.number] = codes
             if len(codes.steps) and plan.consumers:
                 self._events[plan.number] = join_events([self._events[plan.number], codes])
             if plan.drives:
+                # Neurons get the last code: a piece ends where the windows of every driving population do.
                 self._due[plan.number] = codes.units[codes.steps == now]
         self.step = now
         self._forget()
@@ -162,6 +164,7 @@ class WindowedPopulations:
         windows = now // plan.steps - first
         if windows <= 0:
             return NO_EVENTS
+        # All windows are cut at once, then the model runs them one after the other.
         by_receptor = {name: self._cut(plan, name, first, windows) for name in plan.windowed.model.receptors}
         inputs = [{name: cuts[k] for name, cuts in by_receptor.items()} for k in range(windows)]
         outputs = self.states[p].run(inputs, learn=plan.windowed.learn)
@@ -265,6 +268,7 @@ class CodeSource(EventSource):
 
     def take(self, first: int, last: int) -> tuple[GridEvents, int]:
         units = self.windows.due(self.plan.number, first)
+        # No code comes before the next window ends: until then this source need not be asked.
         stop = (first // self.plan.steps + 1) * self.plan.steps
         return GridEvents(np.full(len(units), first, np.int32), units), stop
 

@@ -63,9 +63,11 @@ def _layer(
     noises = [s for s, noise in enumerate(compiled.noises) if noise.population == p]
     sources = {compiled.samplers[number].source for number in numbers}
     degrees = [compiled.degrees[number] for number in numbers]
+    # Spikes of Poisson stimuli are drawn, not logged: the loop counts them.
     noise_events = int(sum(drawn[s] for s in noises))
     # A Poisson stimulus is a source of its own for every unit, joined one to one.
     inputs = sum(compiled.network.populations[source].size for source in sources) + size * len(noises)
+    # Each spike of a unit selects its row: spikes times synapses, summed over units.
     selected = sum(int(tallies[compiled.samplers[number].source] @ compiled.degrees[number]) for number in numbers)
     nonzero_weights = int(sum(d.sum(dtype=np.int64) for d in degrees))
     nonzero_weights += size * sum(compiled.noises[s].weight != 0 for s in noises)

@@ -63,11 +63,44 @@ class GridWorkspace(Uncopied):
     ) -> None:
         self.compiled = compiled
         self.recorded = recorded
-        kept = frozenset(recorded)
-        self._names = [population.name for population in compiled.network.populations]
-        self._listed = np.array([name in kept for name in self._names])
         layout = compiled.layout
         populations = compiled.network.populations
+        self._names = [population.name for population in populations]
+        self._listed = np.array([name in recorded for name in self._names])
+        self._share_work(threads, processes)
+        self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
+        # All tallies are one array, which the kernel counts into; `tallies` are views of it.
+        sizes = np.array([population.size for population in populations])
+        self._tallies = np.zeros(sizes.sum(), np.int64)
+        self._firsts = np.cumsum(sizes) - sizes
+        self.tallies = np.split(self._tallies, self._firsts[1:])
+        self.changes = np.zeros((self.threads, len(populations)), np.int64)
+        # One more: of currents, which draw no events.
+        self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
+        self.step = 0
+        self._log_start = 0
+        self._queued = 0
+        counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
+        self._make_arrivals(counters)
+        # Of gap junctions [2, size]: membranes at the starts of this step and of the next.
+        coupled = {current.population for current in compiled.currents if current.couplings}
+        self._voltages = {p: np.zeros((2, populations[p].size)) for p in coupled}
+        moving = [current for current in compiled.currents if current.state]
+        self._processes = {each.name: np.zeros(populations[each.population].size) for each in moving}
+        self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
+        self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
+        self._make_tables(counters, count_updates=count_updates)
+        self._least_room = self._max_without_events()
+        self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
+        self.log = np.empty((layout.blocks, 0), np.int32)
+        columns = WINDOW + compiled.history + 1
+        self.log_offsets = np.zeros((layout.blocks, columns * layout.width + 1), np.int64)
+        self.reset({}, self._probes, [])
+
+    def _share_work(self, threads: int, processes: Processes) -> None:
+        """Cut the blocks of this process among threads, and prepare to meet the other processes."""
+        compiled = self.compiled
+        layout = compiled.layout
         self._cuts = _thread_blocks(compiled, threads)
         self.threads = len(self._cuts) - 1
         first_blocks = [share_of(layout, rank, processes.size).first for rank in range(processes.size)]
@@ -76,55 +109,45 @@ class GridWorkspace(Uncopied):
         self._peers = processes
         self._place = processes.place
         self._shared = workers > 1
+        # Threads without a core of their own yield at once instead of spinning.
         self._crowded = workers > core_count()
-        self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
-        constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
-        sizes = np.array([population.size for population in populations])
-        self._tallies = np.zeros(sizes.sum(), np.int64)
-        self._firsts = np.cumsum(sizes) - sizes
-        self.tallies = np.split(self._tallies, self._firsts[1:])
-        self.changes = np.zeros((self.threads, len(populations)), np.int64)
-        # One more: of currents, which draw no events.
-        self.drawn = np.zeros((self.threads, len(compiled.noises) + 1), np.int64)
-        moving = [current for current in compiled.currents if current.state]
-        self._processes = {each.name: np.zeros(populations[each.population].size) for each in moving}
-        coupled = {current.population for current in compiled.currents if current.couplings}
-        self._voltages = {p: np.zeros((2, populations[p].size)) for p in coupled}
-        self.step = self._log_start = self._queued = 0
+
+    def _make_arrivals(self, counters: int) -> None:
+        """Make the arrays into which rows are added: only those that some row table needs have entries.
+
+        counters: number of row tables that are counted, not summed.
+        """
+        compiled = self.compiled
+        slots = compiled.layout.slots
+        forms = {rows.form for rows in compiled.row_tables}
         receptors = max((cells.receptors for cells in compiled.cells.values()), default=1)
-        counters = sum(rows.form in (deliver.BITS, deliver.COUNTS) for rows in compiled.row_tables)
-        self._counts: NDArray[np.uint8] = aligned((counters, layout.slots), np.uint8)
-        self._sums: NDArray[Any] = aligned((receptors, layout.slots), compiled.real)
-        fixed = any(rows.form == deliver.GROUPS for rows in compiled.row_tables)
-        self._fixed: NDArray[np.int32] = aligned((receptors if fixed else 0, layout.slots), np.int32)
-        queued = any(rows.form == deliver.QUEUE for rows in compiled.row_tables)
-        self.queue: NDArray[Any] = aligned((compiled.depth, receptors * layout.slots if queued else 1), compiled.real)
-        self._zero_row: NDArray[np.uint64] = aligned((-(-layout.slots // STRIP) * 8,), np.uint64)
-        self._cursors = np.zeros((len(populations), layout.blocks), np.int64)
-        self.plastic = PlasticState(compiled.plastic, compiled.share, self.threads, processes)
+        fixed = receptors if deliver.GROUPS in forms else 0
+        queued = receptors * slots if deliver.QUEUE in forms else 1
+        self._counts: NDArray[np.uint8] = aligned((counters, slots), np.uint8)
+        self._sums: NDArray[Any] = aligned((receptors, slots), compiled.real)
+        self._fixed: NDArray[np.int32] = aligned((fixed, slots), np.int32)
+        self.queue: NDArray[Any] = aligned((compiled.depth, queued), compiled.real)
+        self._zero_row: NDArray[np.uint64] = aligned((-(-slots // STRIP) * 8,), np.uint64)
+
+    def _make_tables(self, counters: int, *, count_updates: bool) -> None:
+        """Make the tables of the run loop. They hold addresses: every array that they name stays with the workspace."""
+        compiled = self.compiled
         self._rows, self._row_weights = row_table(compiled)
-        self._reading: list[NDArray[np.int64]] = []  # kept alive: the table holds their addresses
+        self._reading: list[NDArray[np.int64]] = []
         self._inputs = input_table(compiled, self._rows, counters, self._processes, self._voltages)
         self._units = unit_table(compiled, self._inputs.ranges, self._inputs.alive, count_updates=count_updates)
-        self._constants = constants  # kept alive: the table holds their addresses
+        self._constants = {p: self._by_pieces(p, cells.constants) for p, cells in compiled.cells.items()}
         for p in compiled.cells:
             self._units[p, clocked.STATE] = address(self.state[p])
-            self._units[p, clocked.CONSTANT] = address(constants[p])
+            self._units[p, clocked.CONSTANT] = address(self._constants[p])
         for row, cursors in zip(self._units, self._cursors, strict=True):
             row[clocked.CURSORS] = address(cursors)
         for p, voltages in self._voltages.items():
             self._units[p, clocked.VOLTAGES] = address(voltages)
         self._posts = post_table(compiled, self._units)
-        self._members = layout.members
         self._probes: NDArray[np.int64] = np.zeros((0, clocked.PROBE_COLUMNS), np.int64)
         self._sampled: list[NDArray[Any]] = []
         self._played: tuple[object, ...] = ()
-        self._least_room = self._max_without_events()
-        self._max_spikes: NDArray[np.int64] = np.zeros(layout.blocks, np.int64)
-        self.log = np.empty((layout.blocks, 0), np.int32)
-        columns = WINDOW + compiled.history + 1
-        self.log_offsets = np.zeros((layout.blocks, columns * layout.width + 1), np.int64)
-        self.reset({}, self._probes, [])
 
     def reset(self, events: Mapping[int, GridEvents], probes: NDArray[np.int64], keep: list[NDArray[Any]]) -> None:
         """Return to the initial state, with these recordings for the spike sources and this table of probes.
@@ -136,7 +159,9 @@ class GridWorkspace(Uncopied):
         for array in (self.queue, self._counts, self._sums, self._fixed, self._cursors, self.log_offsets):
             array[:] = 0
         self.plastic.reset()
-        self.step = self._log_start = self._queued = 0
+        self.step = 0
+        self._log_start = 0
+        self._queued = 0
         self._show_voltages()
         self.play(events)
         self.sample(probes, keep)
@@ -146,25 +171,25 @@ class GridWorkspace(Uncopied):
 
         keep: arrays whose addresses are in the table.
         """
-        # kept alive: the table holds their addresses
         self._probes = probes
         self._sampled = keep
 
     def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources: those of this step and later ones."""
         blocks = self.compiled.layout.blocks
-        kept = []
+        alive = []
         self._max_spikes = self._least_room.copy()
-        for p, given in events.items():
-            steps, units = given
-            limits = np.array([0, len(given.steps)], np.int64)
+        for p, recording in events.items():
+            steps, units = recording
+            # Each block plays its own units: sort by block, in which events stay in order.
+            limits = np.array([0, len(steps)], np.int64)
             if blocks > 1:
                 block = (units + self.compiled.layout.shifts[p]) // self.compiled.layout.parts[p]
                 order = np.argsort(block, kind="stable")
                 steps = steps[order]
                 units = units[order]
                 limits = np.searchsorted(block[order], np.arange(blocks + 1)).astype(np.int64)
-            kept += [steps, units, limits]
+            alive += [steps, units, limits]
             row = self._units[p]
             row[clocked.EVENT_STEPS] = address(steps)
             row[clocked.EVENT_UNITS] = address(units)
@@ -172,11 +197,12 @@ class GridWorkspace(Uncopied):
             self._cursors[p] = 0
             for b in range(blocks):
                 self._max_spikes[b] += most_in_a_step(steps[limits[b] : limits[b + 1]])
+        # Sources that play nothing have as many events as all their limits say: none.
         nothing = np.zeros(blocks + 1, np.int64)
         for p in range(len(self._units)):
             if self._units[p, clocked.KIND] == clocked.EVENTS and p not in events:
                 self._units[p, clocked.EVENT_BLOCKS] = address(nothing)
-        self._played = (kept, nothing)
+        self._played = (alive, nothing)
         self._widen()
 
     def advance(self, steps: int, trial: int, sink: SpikeSink | None = None) -> int:
@@ -192,6 +218,7 @@ class GridWorkspace(Uncopied):
             self._run(min(last, before + WINDOW), trial)
             spikes += self._drain(before, sink)
             self._check_finite(before)
+            # The loop stops in front of an interval whose spikes could exceed the log.
             if self.step == before:
                 self._widen(2)
         return spikes
@@ -200,23 +227,20 @@ class GridWorkspace(Uncopied):
         """Return copies of all that the rest of a run depends on, and of the counters, for any number of threads."""
         width = self.compiled.layout.width
         columns = self.step - self._log_start
-        kept = {f"state.{p}": array.copy() for p, array in self.state.items()}
-        kept |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
         ends = self.log_offsets[:, columns * width]
-        kept |= {f"current.{name}": state.copy() for name, state in self._processes.items()}
-        kept |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
-        return (
-            kept
-            | self.plastic.arrays()
-            | {
-                "queue": self.queue.copy(),
-                "cursors": self._cursors.copy(),
-                "marks": self.log_offsets[:, : columns * width + 1].copy(),
-                "changes": self.changes.sum(axis=0),
-                "drawn": self.drawn[:, :-1].sum(axis=0),
-                "steps": np.array([self._log_start, self._queued], np.int64),
-            }
-        )
+        arrays = {f"state.{p}": array.copy() for p, array in self.state.items()}
+        arrays |= {f"tally.{p}": tally.copy() for p, tally in enumerate(self.tallies)}
+        arrays |= {f"current.{name}": state.copy() for name, state in self._processes.items()}
+        arrays |= {f"log.{b}": self.log[b, : ends[b]].copy() for b in range(len(self.log))}
+        arrays |= self.plastic.arrays()
+        return arrays | {
+            "queue": self.queue.copy(),
+            "cursors": self._cursors.copy(),
+            "marks": self.log_offsets[:, : columns * width + 1].copy(),
+            "changes": self.changes.sum(axis=0),
+            "drawn": self.drawn[:, :-1].sum(axis=0),
+            "steps": np.array([self._log_start, self._queued], np.int64),
+        }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """Continue from `step` of another workspace of the same network, which returned `arrays` there.
@@ -240,6 +264,7 @@ class GridWorkspace(Uncopied):
         self.plastic.restore(arrays)
         self.queue[:] = arrays["queue"]
         self._cursors[:] = arrays["cursors"]
+        # The saved run may have had another number of threads: the first takes all counts.
         self.changes[:] = 0
         self.drawn[:] = 0
         self.changes[0] = arrays["changes"]
@@ -254,7 +279,9 @@ class GridWorkspace(Uncopied):
         """Return [states, size] the state of a population, in the order of units."""
         cells = self.compiled.cells[p]
         states = len(cells.initial)
-        pieces = [self.state[p][states * a : states * z].reshape(states, z - a) for a, z in self.pieces(p)]
+        pieces = [
+            self.state[p][states * begin : states * end].reshape(states, end - begin) for begin, end in self.pieces(p)
+        ]
         return np.concatenate(pieces, axis=1)
 
     def _show_voltages(self) -> None:
@@ -279,7 +306,7 @@ class GridWorkspace(Uncopied):
             input_weights=self._inputs.weights,
             plastic=self.plastic.table,
             posts=self._posts,
-            members=self._members,
+            members=layout.members,
             probes=self._probes,
             exchange=self._exchange,
         )
@@ -346,12 +373,13 @@ class GridWorkspace(Uncopied):
         steps, units = np.empty((2, ends[-1]), np.int32)
         lists = spike_log.SpikeLists(self._listed, self._firsts, self._tallies, steps, units)
         spike_log.gather(self.log, self.log_offsets, window, places, counts, lists)
-        found: dict[str, GridEvents] = {}
+        spikes: dict[str, GridEvents] = {}
         for p in np.flatnonzero(counts * self._listed).tolist():
             part = slice(ends[p] - counts[p], ends[p])
-            found[self._names[p]] = GridEvents(steps[part], units[part])
+            spikes[self._names[p]] = GridEvents(steps[part], units[part])
         if sink is not None:
-            sink.add(found)
+            sink.add(spikes)
+        # Steps whose spikes have all arrived are dropped.
         drop = max(0, self.step - self.compiled.history - self._log_start)
         if drop:
             spike_log.forget(self.log, self.log_offsets, layout.width, drop, self.step - self._log_start - drop)
@@ -362,6 +390,7 @@ class GridWorkspace(Uncopied):
         """Return [blocks] the maximum number of spikes of a block in a step, without those of recordings."""
         compiled = self.compiled
         layout = self.compiled.layout
+        # A neuron fires at most once a step, a unit of a Poisson source as often as it has thresholds.
         each = np.array([int(p in compiled.cells) for p in range(len(layout.sizes))], np.int64)
         for p, noise in compiled.poisson.items():
             each[p] = len(noise.thresholds)
@@ -370,9 +399,9 @@ class GridWorkspace(Uncopied):
 
     def _widen(self, times: int = 1, least: int = 0) -> None:
         """Enlarge the logs until they hold the spikes of an interval; their content stays."""
-        room = max(
-            ROOM, 2 * int(self._max_spikes.max(initial=0)) * self.compiled.interval, least, times * self.log.shape[1]
-        )
+        # Threads look at the room once in an interval: two of them must fit, the one in the log and the next.
+        intervals = 2 * int(self._max_spikes.max(initial=0)) * self.compiled.interval
+        room = max(ROOM, intervals, least, times * self.log.shape[1])
         if room > self.log.shape[1]:
             log = np.empty((len(self.log), room), np.int32)
             log[:, : self.log.shape[1]] = self.log
@@ -400,20 +429,21 @@ class GridWorkspace(Uncopied):
         size = self.compiled.network.populations[p].size
         part = int(self.compiled.layout.parts[p])
         return [
-            (a, min(a + clocked.PIECE, first + part, size))
+            (begin, min(begin + clocked.PIECE, first + part, size))
             for first in range(0, size, part)
-            for a in range(first, min(first + part, size), clocked.PIECE)
+            for begin in range(first, min(first + part, size), clocked.PIECE)
         ]
 
     def _write(self, p: int, state: NDArray[Any]) -> None:
-        for a, z in self.pieces(p):
-            self.state[p][len(state) * a : len(state) * z] = state[:, a:z].reshape(-1)
+        """Set the state of a population, [states, size] in the order of units."""
+        for begin, end in self.pieces(p):
+            self.state[p][len(state) * begin : len(state) * end] = state[:, begin:end].reshape(-1)
 
     def _by_pieces(self, p: int, constants: NDArray[Any]) -> NDArray[Any]:
         """Return the constants of a population as the run loop reads them: rows by unit in the order of the state."""
         if constants.ndim == 1:
             return constants
-        return np.concatenate([constants[:, a:z].reshape(-1) for a, z in self.pieces(p)])
+        return np.concatenate([constants[:, begin:end].reshape(-1) for begin, end in self.pieces(p)])
 
 
 def _thread_blocks(compiled: CompiledNetwork, threads: int) -> list[int]:

@@ -151,6 +151,7 @@ class CubaLIF(_CurrentLIF):
             state[1] -= clamped
             e *= math.exp(-clamped / membrane.tau_j)
             h *= math.exp(-clamped / membrane.tau_k)
+        # Held, the membrane stays at its reset while currents decay; then it flows for the rest of the time.
         y, e, h = cuba_flow(membrane, state[0] - rest, e, h, elapsed - clamped, r)
         state[0] = rest + y
         state[2] = e
@@ -172,6 +173,7 @@ class CubaLIF(_CurrentLIF):
             e *= math.exp(-clamped / membrane.tau_j)
             h *= math.exp(-clamped / membrane.tau_k)
         y = state[0] - rest
+        # The threshold above the rest, as y is measured.
         bar = c[9] - rest
         ahead = cuba_crossing(membrane, y, e, h, bar)
         return ahead + clamped if ahead >= 0.0 else ahead - clamped

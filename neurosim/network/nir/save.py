@@ -72,6 +72,7 @@ class _Saver:
         return self.nir.NIRGraph(self.nodes, self.edges, about, type_check=False)
 
     def add(self, name: str, node: Any) -> str:
+        """Add a node and return its name."""
         require("/" not in name and name != ".", f"to_nir: '{name}'", "must hold no '/', being a name in HDF5", name)
         rule = "must name one thing: populations and projections are nodes"
         require(name not in self.nodes, f"to_nir: '{name}'", rule, 2)
@@ -79,6 +80,7 @@ class _Saver:
         return name
 
     def population(self, population: Population) -> Any:
+        """Return the node of a population, with what NIR lacks in its metadata."""
         model = population.model
         shape = self.shape(population)
         about: Metadata = {"shape": np.array(population.shape)} if shape != population.shape else {}
@@ -94,6 +96,7 @@ class _Saver:
         parameters = node_parameters(model, self.dt)
         values = {key: np.broadcast_to(v, population.size).reshape(shape) for key, v in parameters.items()}
         about |= metadata(model) | initial
+        # Nodes of some models lack parameters of others: those are in the metadata.
         node = getattr(self.nir, kind)
         known = {f.name for f in fields(node)}
         return node(**{key: value for key, value in values.items() if key in known}, metadata=about)
@@ -113,9 +116,11 @@ class _Saver:
         return isinstance(projection.pattern, OneToOne) and source.shape == target.shape and source is not target
 
     def ends(self, projection: Projection) -> tuple[Population, Population]:
+        """Return source and target of a projection."""
         return self.network.population(projection.source), self.network.population(projection.target)
 
     def initial(self, population: Population, variable: str, value: Any) -> Any:
+        """Return initial values as a run with this seed has them."""
         if not isinstance(value, Distribution):
             if np.ndim(value):
                 return np.asarray(value, np.float64)
@@ -123,6 +128,11 @@ class _Saver:
         return draw(value, rng_key(self.seed, "initial", population.name, variable), 0, population.size, variable)
 
     def projection(self, projection: Projection) -> None:
+        """Add the nodes between source and target of a projection.
+
+        Raises:
+            NeurosimInputError: plasticity, or a transmission by chance.
+        """
         for key in ("plasticity", "short_term"):
             value = getattr(projection, key)
             require(value is None, f"{projection}.{key}", "must be None: NIR has no plasticity", type(value).__name__)
@@ -138,6 +148,7 @@ class _Saver:
             self.matrices(projection, about)
 
     def conv(self, projection: Projection, pattern: Convolution, about: Metadata) -> Node:
+        """Return the node of a convolution."""
         _, *size = self.network.population(projection.source).shape
         ends = (pattern.stride, pattern.stride), (pattern.padding, pattern.padding)
         weight = pattern.kernel * projection.weight
@@ -163,6 +174,7 @@ class _Saver:
                 node = self.nir.Scale(scale.reshape(self.shape(source)), metadata=about)
             else:
                 matrix = np.zeros((target.size, source.size))
+                # Several synapses between two units are summed.
                 np.add.at(matrix, (post[part], pre[part]), weights[part])
                 node = self.nir.Linear(matrix, metadata=about)
             if len(distinct) == 1:
@@ -176,9 +188,11 @@ class _Saver:
         source, target = self.ends(projection)
         shape = self.shape(source)
         way = [projection.source]
+        # A delay of one step is every edge's own.
         if abs(delay - self.dt) > 1e-9 * self.dt:
             way.append(self.add(f"{name}.delay", self.nir.Delay(np.full(shape, delay))))
         kind = type(node).__name__
+        # A matrix takes a vector.
         if kind == "Linear" and len(shape) > 1:
             way.append(self.add(f"{name}.flatten", self.nir.Flatten({"input": np.array(shape)}, 0, -1)))
         way.append(self.add(name, node))
@@ -207,6 +221,7 @@ class _Saver:
         """Add an Output for each population of neurons without a successor, or for all if each has one."""
         cells = [p for p in self.network.populations if isinstance(p.model, Neuron)]
         passed = {projection.source for projection in self.network.projections}
+        # Of a recurrent network no population is the last: then each is an output.
         last = [p for p in cells if p.name not in passed] or cells
         for population in last:
             name = self.add(f"{population.name}.output", self.nir.Output({"output": np.array(self.shape(population))}))

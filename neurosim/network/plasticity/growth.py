@@ -162,11 +162,13 @@ class PairElements(StructuralRule):
             rank = np.arange(len(order)) - first[unit]
             keep[order[rank >= np.floor(elements)[unit]]] = False
         for _, elements, units in ends:
+            # Vacant elements in random order, each by its unit: pairs are both lists read side by side.
             free = np.floor(elements).astype(np.int64) - np.bincount(units[keep], minlength=len(elements))
             vacant.append(generator.permutation(np.repeat(np.arange(len(elements)), free)))
         count = min(map(len, vacant))
         pre = vacant[0][:count]
         post = vacant[1][:count]
+        # Pairs as numbers, so that they can be compared.
         pairs = pre * synapses.sizes[1] + post
         present = synapses.pre * synapses.sizes[1] + synapses.post
         # Of equal pairs the first is made.

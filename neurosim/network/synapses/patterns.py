@@ -332,6 +332,7 @@ class Convolution(Pattern):
             return part_of(self._rows(np.arange(first, last), source.shape, target.shape), onto)
 
         # A unit reaches every filter in each window that it lies in.
+        # Rows and columns are independent, so their numbers multiply.
         by_row = self._windows(source.shape[1], high, height)
         by_column = self._windows(source.shape[2], wide, width)
         degrees = np.broadcast_to(filters * np.outer(by_row, by_column), source.shape)

@@ -101,7 +101,7 @@ def read_threshold(text: str, names: Collection[str]) -> tuple[Any, Any]:
 
 def read_reset(text: str, states: Collection[str], names: Collection[str]) -> list[tuple[str, Any]]:
     """Return the assignments of a reset, in order: a state and its new value."""
-    found = []
+    assignments = []
     for line in lines(text, "equations.reset"):
         match = ASSIGNMENT.fullmatch(line)
         if match is None:
@@ -112,8 +112,8 @@ def read_reset(text: str, states: Collection[str], names: Collection[str]) -> li
             value = f"{name} {match[2]} ({match[3]})"
         else:
             value = match[3]
-        found.append((name, expression(value, names, f"reset of {name}")))
-    return found
+        assignments.append((name, expression(value, names, f"reset of {name}")))
+    return assignments
 
 
 def expression(text: str, names: Collection[str], what: str) -> Any:
