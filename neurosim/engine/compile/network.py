@@ -155,7 +155,17 @@ def compile_network(
     degrees = [np.zeros(len(sampler.first_synapse) - 1, np.int32) for sampler in samplers]
     numbers = {str(projection.name): number for number, projection in enumerate(network.projections)}
     changed = {numbers[name]: each for name, each in (late or {}).items()}
-    builder = RowTableBuilder(network, share, samplers, real, threads, degrees, processes, changed, former)
+    builder = RowTableBuilder(
+        network=network,
+        share=share,
+        samplers=samplers,
+        real=real,
+        threads=threads,
+        degrees=degrees,
+        processes=processes,
+        late=changed,
+        former=former,
+    )
     row_tables = builder.build(plain)
     plastic = compile_plastic(network, samplers, clock, real, degrees, seed, share, processes)
     if processes.size > 1 and degrees:
