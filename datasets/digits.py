@@ -186,7 +186,7 @@ def film(image: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
 
 def move(scene: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
     """Return [frames, 34, 34] of a scene [samples, samples] that moves in three saccades."""
-    from neurosim.kernels.io.camera import pan
+    from neurosim.kernels.io.camera.cpu import pan
 
     x, y = way(recipe)
     frames = np.empty((len(x), SIDE, SIDE))

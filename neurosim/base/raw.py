@@ -19,7 +19,7 @@ UNPACK_RATIO = 64
 MIN_UNPACKED = 64 << 20
 # Nonblocking: a pipe without a writer reads as empty.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-# As in kernels.io.decode, whose import would load numba.
+# As in kernels.io.faults.
 OUTSIDE = 1
 BACKWARDS = 2
 
@@ -51,7 +51,7 @@ def text_of(value: NDArray) -> str:
 
 
 def event_fault(path: object, byte: int, fault: int, shape: tuple[int, ...]) -> NeurosimFormatError:
-    """Return the error of a decoder in `kernels.io.decode` that stopped at the record at `byte`."""
+    """Return the error of a decoder in `kernels.io` that stopped at the record at `byte`."""
     expected, got, step = {
         OUTSIDE: (f"an event inside shape {tuple(shape)}", "one outside", "for another sensor give its shape="),
         BACKWARDS: ("times in ascending order", "an earlier one", "fetch the recording again"),

@@ -66,7 +66,7 @@ class EventCamera:
         Raises:
             NeurosimInputError: the film is not three-dimensional, or not finite and within +-100; step <= 0.
         """
-        from ..kernels.io import camera as kernel
+        from ..kernels.io.camera import cpu as kernel
 
         film = np.ascontiguousarray(film, np.float64)
         rule = "must be [frames >= 2, height >= 1, width >= 1]"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import require
-from ..kernels.io import frames as kernel
+from ..kernels.io.frames import cpu as kernel
 from ..kernels.tools.threads import spread
 from .spikes import Recordings, Spikes
 

@@ -61,7 +61,7 @@ class ImageCamera:
             image: grey levels.
             index: key of the noise: an image can be recorded many times.
         """
-        from ..kernels.io.camera import pan
+        from ..kernels.io.camera.cpu import pan
 
         x, y = way(self.saccade, self.step)
         sensor = self.side + MARGIN

@@ -363,7 +363,7 @@ class Recordings(Sequence[Spikes]):
         Raises:
             NeurosimInputError: no windows, edges of another shape, or units beyond `size`.
         """
-        from ..kernels.io.traces import window_counts
+        from ..kernels.io.traces.cpu import window_counts
 
         units = self.units.astype(np.int32, copy=False)
         if units.size:  # the kernel does not check them

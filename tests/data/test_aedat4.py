@@ -13,7 +13,8 @@ from helpers.aedat4 import UNIX, Event, identity, in_packets, lz4_frame, made, p
 
 from neurosim.base import NeurosimFormatError, NeurosimMissingError, raw
 from neurosim.data import read
-from neurosim.kernels.io import unpack
+from neurosim.kernels.io.compressed import cpu as unpack
+from neurosim.kernels.io.compressed.reference import lz4_reference
 
 
 def check(path: Path, events: list[Event]) -> None:
@@ -146,6 +147,8 @@ def test_lz4_by_hand() -> None:
         (b"\x3fabc\x03\x00\x10\x10x", -1),
     ):
         assert unpack.lz4(np.frombuffer(data, np.uint8), out, 0) == length, data
+        if length > 0:
+            assert out[:length].tobytes() == lz4_reference(data)
     assert (
         unpack.lz4(np.frombuffer(b"\x30abc\x03\x00\x10x", np.uint8), out, 0) == 8 and out[:8].tobytes() == b"abcabcax"
     )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from neurosim.base import NeurosimInputError
 from neurosim.data.camera import EventCamera
-from neurosim.kernels.io import camera as kernel
+from neurosim.kernels.io.camera import cpu as kernel
+from neurosim.kernels.io.camera.reference import pan_reference, watch_reference
 
 QUIET = EventCamera(threshold_on=0.3, threshold_off=0.3, mismatch=0.0, refractory=0.0, noise_rate=0.0)
 MILLISECOND = 1000.0  # the kernel counts in microseconds
@@ -120,7 +121,7 @@ def test_kernels_equal_their_references() -> None:
     on, off = random.uniform(0.1, 0.3, (2, 37))
     start = random.uniform(-off, on)
     found = []
-    for kind in (kernel.watch_reference, kernel.watch):
+    for kind in (watch_reference, kernel.watch):
         ticks, units = np.full((2, 500), -1)
         count = kind(film, 250.0, on, off, start, 80.0, ticks, units)
         assert 20 < count < 500
@@ -130,7 +131,7 @@ def test_kernels_equal_their_references() -> None:
     rows = random.uniform(0, 3, 4)
     columns = random.uniform(0, 2.9, 4)
     films = np.full((2, 4, 5, 4), np.nan)
-    kernel.pan_reference(scene, rows, columns, 2, films[0])
+    pan_reference(scene, rows, columns, 2, films[0])
     kernel.pan(scene, rows, columns, 2, films[1])
     np.testing.assert_array_equal(films[0], films[1])
 

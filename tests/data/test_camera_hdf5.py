@@ -13,7 +13,8 @@ import pytest
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.data import read, write
 from neurosim.engine.description.description import SpikeFile
-from neurosim.kernels.io import unpack
+from neurosim.kernels.io.compressed import cpu as unpack
+from neurosim.kernels.io.compressed.reference import lzf_reference
 
 N = 3000
 RNG = np.random.default_rng(9)
@@ -211,4 +212,6 @@ def test_damaged_lzf(tmp_path: Path) -> None:
         (b"\x00a\xe0\xff\x00", -1),
     ):
         assert unpack.lzf(np.frombuffer(data, np.uint8), out) == length
+        if length > 0:
+            assert out[:length].tobytes() == lzf_reference(data)
     assert unpack.lzf(np.frombuffer(b"\x02abc\x20\x02", np.uint8), out) == 6 and out[:6].tobytes() == b"abcabc"

@@ -17,7 +17,7 @@ from neurosim.data.folder.folder import open_folder
 from neurosim.engine.description.description import SpikeFile
 from neurosim.engine.description.dump import description_tree
 from neurosim.engine.description.parse import parse_description
-from neurosim.kernels.io import decode
+from neurosim.kernels.io.prophesee.reference import evt3_reference, evt21_reference
 
 
 def ticks_of(spikes: Spikes) -> list[int]:
@@ -76,7 +76,7 @@ def test_evt3_of_a_late_source(tmp_path: Path) -> None:
     assert ticks_of(spikes) == [0x1064] * 6 + [0x1065]
     assert spikes.report.changed == {"late events put at the time of the event before": 5}
     assert spikes.report.skipped == {"events before the first time": 1}
-    want = decode.evt3_reference(np.array(words), False)
+    want = evt3_reference(np.array(words), False)
     assert want[:, 0].tolist() == ticks_of(spikes)
 
 
@@ -117,7 +117,7 @@ def test_evt21(legacy: bool, tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(head + (raw << np.uint64(32) | raw >> np.uint64(32) if legacy else raw).astype("<u8").tobytes())
     spikes = read(path)
-    want = decode.evt21_reference(raw)
+    want = evt21_reference(raw)
     assert len(want) > 2000 and np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), want)
     assert spikes.shape == (2, 720, 1280) and spikes.report.skipped == {"events before the first time": 3}
 

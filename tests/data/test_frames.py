@@ -12,7 +12,8 @@ from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
 from neurosim.data import to_frames, to_voxel_grid
 from neurosim.data.files.nmnist import read_nmnist_many
-from neurosim.kernels.io import frames as kernel
+from neurosim.kernels.io.frames import cpu as kernel
+from neurosim.kernels.io.frames.reference import count_frames_reference, time_frames_reference, voxels_reference
 
 SHAPE = (2, 5, 7)
 SIZE = 70
@@ -70,16 +71,16 @@ def test_kernels_are_their_references(bins: int, scale: float) -> None:
         for start, width, stride in ((0, 6000, 6000), (100, 900.5, 450.25), (0, 7, 7)):
             out = np.full((bins, SIZE), 9, np.int16)
             kernel.time_frames(times, spikes.units, scale, float(start), float(width), float(stride), out)
-            want = kernel.time_frames_reference(times, spikes.units, scale, start, width, stride, bins, SIZE)
+            want = time_frames_reference(times, spikes.units, scale, start, width, stride, bins, SIZE)
             assert np.array_equal(out, want)
         for count, stride in ((5, 5), (40, 13)):
             out = np.full((bins, SIZE), 9, np.int16)
             kernel.count_frames(spikes.units, count, stride, out)
-            assert np.array_equal(out, kernel.count_frames_reference(spikes.units, count, stride, bins, SIZE))
+            assert np.array_equal(out, count_frames_reference(spikes.units, count, stride, bins, SIZE))
         grid = np.full((bins, 35), np.nan)
         room = np.full(n, 99, np.uint32), np.full(n, np.nan)
         kernel.voxels(times, spikes.units, scale, *room, grid)
-        assert np.array_equal(grid, kernel.voxels_reference(times, spikes.units, scale, bins, 35))
+        assert np.array_equal(grid, voxels_reference(times, spikes.units, scale, bins, 35))
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

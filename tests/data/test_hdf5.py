@@ -13,7 +13,8 @@ from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read_sonata, write_sonata
 from neurosim.data.files import formats
 from neurosim.data.files.shd import read_shd
-from neurosim.kernels.io import heaps
+from neurosim.kernels.io.hdf5_heaps import cpu as heaps
+from neurosim.kernels.io.hdf5_heaps.reference import gather_reference, walk_reference
 
 LENGTHS = (5, 9, 0, 7, 1)
 
@@ -250,7 +251,7 @@ def test_heaps_that_hang_the_library_are_refused(size: int, tmp_path: Path) -> N
 def test_heap_kernels_are_their_references(tmp_path: Path) -> None:
     raw = np.fromfile(shd_file(tmp_path / "a.h5"), np.uint8)
     start = raw.tobytes().index(b"GCOL\x01\0\0\0")
-    want = heaps.walk_reference(raw, start)
+    want = walk_reference(raw, start)
     assert len(want) >= 8
     found = np.empty((4, len(want)), np.int64)
     assert heaps.walk(raw, np.array([start]), *found) == (len(want), -1)
@@ -260,7 +261,7 @@ def test_heap_kernels_are_their_references(tmp_path: Path) -> None:
     size = found[3]
     out = np.empty(size.sum(), np.uint8)
     heaps.gather(raw, position, size, out)
-    assert np.array_equal(out, heaps.gather_reference(raw, position, size))
+    assert np.array_equal(out, gather_reference(raw, position, size))
 
 
 # SONATA

@@ -18,7 +18,7 @@ from neurosim.data import catalog
 from neurosim.data.files import idx
 from neurosim.data.files.idx import read_idx, write_idx
 from neurosim.datasets import digits, fashion, mnist
-from neurosim.kernels.io.camera import pan_reference
+from neurosim.kernels.io.camera.reference import pan_reference
 
 KINDS = ["u1", "i1", "i2", "i4", "f4", "f8"]
 

@@ -12,7 +12,7 @@ import pytest
 from neurosim import Spikes
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read
-from neurosim.kernels.io import streams
+from neurosim.kernels.io.streams.reference import aedat31_reference, event_stream_reference
 
 Event = tuple[int, int, int, int]
 
@@ -58,7 +58,7 @@ def test_event_stream(kind: int, tmp_path: Path) -> None:
         spikes = read(path)
         assert events_of(spikes) == events and spikes.shape == (2, 240, 304)
         assert spikes.report.format == "event-stream" and not spikes.report.skipped
-        reference, others = streams.event_stream_reference(path.read_bytes()[20:], kind)
+        reference, others = event_stream_reference(path.read_bytes()[20:], kind)
         assert reference.tolist() == [list(event) for event in events] and others == 0
 
 
@@ -80,7 +80,7 @@ def test_event_stream_of_an_atis_counts_exposures(tmp_path: Path) -> None:
     spikes = read(path)
     assert events_of(spikes) == [event for k, event in enumerate(events) if k not in (0, 7, 39)]
     assert spikes.report.skipped == {"measurements of exposure": 3}
-    reference, others = streams.event_stream_reference(path.read_bytes()[20:], 2)
+    reference, others = event_stream_reference(path.read_bytes()[20:], 2)
     assert len(reference) == 37 and others == 3
 
 
@@ -141,7 +141,7 @@ def test_aedat31(tmp_path: Path) -> None:
     spikes = read(path)
     assert events_of(spikes) == events and spikes.shape == (2, 128, 128)
     assert spikes.report.format == "aedat31" and not spikes.report.skipped
-    assert streams.aedat31_reference(b"".join(pieces)).tolist() == [list(event) for event in events]
+    assert aedat31_reference(b"".join(pieces)).tolist() == [list(event) for event in events]
     assert read(path, shape=(2, 200, 300)).shape == (2, 200, 300)
 
 

@@ -15,7 +15,10 @@ from neurosim.data.files import formats
 from neurosim.data.files.aedat import read_aedat2
 from neurosim.data.files.cameras import read_dat, read_evt3
 from neurosim.data.files.nmnist import decode_nmnist, read_nmnist_many
-from neurosim.kernels.io import decode
+from neurosim.kernels.io.nmnist import cpu as decode
+from neurosim.kernels.io.nmnist.reference import nmnist_reference
+from neurosim.kernels.io.prophesee.cpu import evt3_count
+from neurosim.kernels.io.prophesee.reference import dat_reference, evt2_reference, evt3_reference
 
 RNG = np.random.default_rng(11)
 
@@ -55,7 +58,7 @@ def test_nmnist_kernel_is_its_reference(kind: str, n: int) -> None:
     times = np.full(n, np.nan)
     units = np.full(n, -1, np.int32)
     events, fault, at = decode.nmnist(raw.copy(), 34, 34, 1.0, times, units)
-    want_times, want_units, want_fault, want_at = decode.nmnist_reference(raw, 34, 34)
+    want_times, want_units, want_fault, want_at = nmnist_reference(raw, 34, 34)
     assert (fault, at) == (want_fault, want_at)
     assert np.array_equal(times[:events], want_times[:events]) and np.array_equal(units[:events], want_units[:events])
     assert fault or events == len(want_times)
@@ -167,7 +170,7 @@ def test_dat_is_its_reference(tmp_path: Path) -> None:
     y = RNG.integers(0, 100, n)
     x = RNG.integers(0, 120, n)
     words = np.stack([t, p << 28 | y << 14 | x], axis=1)
-    want = decode.dat_reference(words.astype(np.uint32))
+    want = dat_reference(words.astype(np.uint32))
     assert np.array_equal(want, np.stack([t, p, y, x], axis=1))
     for header in ("% Version 2\n% Height 100\n% Width 120\n", "% Version 2\n"):
         spikes = read_dat(dat_file(tmp_path / "a.dat", words, header))
@@ -231,7 +234,7 @@ def test_evt2_is_its_reference(tmp_path: Path) -> None:
         path.write_bytes(b"% evt 2.0\n% geometry 40x30\n% end\n" + words.astype("<u4").tobytes())
         spikes = formats.read(path)
         found = np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1)
-        assert np.array_equal(found, decode.evt2_reference(words)) and spikes.shape == (2, 30, 40)
+        assert np.array_equal(found, evt2_reference(words)) and spikes.shape == (2, 30, 40)
 
 
 @pytest.mark.parametrize("clock", ["running", "camera"])
@@ -240,8 +243,8 @@ def test_evt3_is_its_reference(clock: str, tmp_path: Path) -> None:
         words = evt3_words(n)
         path = tmp_path / "a.raw"
         path.write_bytes(b"% evt 3.0\n% format EVT3;height=800;width=2000\n" + words.astype("<u2").tobytes())
-        want = decode.evt3_reference(words, clock == "running")
-        assert decode.evt3_count(words) >= len(want)
+        want = evt3_reference(words, clock == "running")
+        assert evt3_count(words) >= len(want)
         spikes = read_evt3(path, clock=clock)
         assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), want)
         assert spikes.shape == (2, 800, 2000)
@@ -437,7 +440,7 @@ def test_evt3_fixture(data_root: Path) -> None:
     assert 0.0087 < again.times[-1] - again.times[0] < 0.0089
     raw = (folder / "evt3_sample.raw").read_bytes()
     words = np.frombuffer(raw[raw.index(b"% system_ID 48\n") + len("% system_ID 48\n") :], "<u2")
-    want = decode.evt3_reference(words, False)
+    want = evt3_reference(words, False)
     assert np.array_equal(np.stack([ticks_of(again), *again.coordinates()], axis=1), want)
 
 
@@ -446,7 +449,7 @@ def test_dat_fixture(data_root: Path) -> None:
     path = data_root / "event_formats" / "sample_ncars.dat"
     spikes = formats.read(path)
     words = np.frombuffer(path.read_bytes()[-2009 * 8 :], "<u4").reshape(-1, 2)
-    assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), decode.dat_reference(words))
+    assert np.array_equal(np.stack([ticks_of(spikes), *spikes.coordinates()], axis=1), dat_reference(words))
     # Written before the header named the sensor.
     assert spikes.shape == (2, int(words[:, 1].max() >> 14 & 0x3FFF) + 1, spikes.shape[2])
     assert formats.read(path, shape=(2, 120, 120)).shape == (2, 120, 120)

@@ -7,7 +7,8 @@ from threadpoolctl import threadpool_limits
 from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read_state, write_state
-from neurosim.kernels.io import traces
+from neurosim.kernels.io.traces import cpu as traces
+from neurosim.kernels.io.traces.reference import sampled_traces_reference, window_counts_reference
 from neurosim.learning import Liquid, Readout, TrainedReadout, features
 from neurosim.learning.liquid.quality import measure_quality
 from neurosim.learning.liquid.readout import CLASSIFIERS
@@ -58,7 +59,7 @@ def test_windows_hold_what_the_reference_says_and_lose_nothing():
     times, units, offsets, edges = ragged()
     fast = np.full((3, 5, 7), np.nan, np.float32)
     traces.window_counts(times, units, offsets, edges, fast)
-    assert np.array_equal(fast, traces.window_counts_reference(times, units, offsets, edges, 7))
+    assert np.array_equal(fast, window_counts_reference(times, units, offsets, edges, 7))
     assert fast.sum(axis=(1, 2)).tolist() == np.diff(offsets).tolist()
 
 
@@ -66,7 +67,7 @@ def test_traces_are_sums_of_exponentials():
     times, units, offsets, edges = ragged()
     fast = np.full((3, 6, 7), np.nan, np.float32)
     traces.sampled_traces(times, units, offsets, edges, 0.13, fast)
-    np.testing.assert_allclose(fast, traces.sampled_traces_reference(times, units, offsets, edges, 0.13, 7), rtol=2e-6)
+    np.testing.assert_allclose(fast, sampled_traces_reference(times, units, offsets, edges, 0.13, 7), rtol=2e-6)
     one = np.empty((1, 2, 1), np.float32)
     traces.sampled_traces(
         np.array([0.1, 0.2]), np.zeros(2, np.int32), np.array([0, 2]), np.array([[0.05, 0.3]]), 0.1, one

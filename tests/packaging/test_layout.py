@@ -33,7 +33,7 @@ KERNEL_IMPORTS = {"numpy", "numba", "llvmlite", "torch", "triton", *sys.stdlib_m
 
 
 def dotted(path: Path) -> str:
-    """The module's name: "neurosim.data.files", and "neurosim.kernels.io.decode" of a file in a linked folder."""
+    """The module's name: "neurosim.data.files", and "neurosim.kernels.io.faults" of a file in a linked folder."""
     parts = list(path.relative_to(ROOT).with_suffix("").parts)
     if parts[0] in LINKED:
         parts = ["neurosim", *parts]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import lookup
 from ...base.raw import event_fault, format_error
-from ...kernels.io import decode
+from ...kernels.io.faults import BACKWARDS, OUTSIDE
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .cameras import MICROSECOND, add_counts, build_spikes, read_header, words_of
@@ -122,7 +122,7 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     shape = (2, layout.height, layout.width)
     if np.any(outside | backwards):
         at = int(np.argmax(outside | backwards))
-        fault = decode.OUTSIDE if outside[at] else decode.BACKWARDS
+        fault = OUTSIDE if outside[at] else BACKWARDS
         raise event_fault(path, start + 8 * int(record[at]), fault, shape)
     p = address >> layout.p & 1
     x, y, p = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimMissingError
 from ...base.raw import format_error, max_unpacked, read_bytes
-from ...kernels.io import unpack
+from ...kernels.io.compressed import cpu as unpack
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor

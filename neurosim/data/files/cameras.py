@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
 from ...base.raw import event_fault, format_error, read_bytes
-from ...kernels.io import decode
+from ...kernels.io.prophesee import cpu as decode
 from ..read_report import ReadReport
 from ..spikes import Spikes
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, NeurosimFormatError
 from ...base.raw import format_error, max_unpacked, read_bytes
-from ...kernels.io import heaps
+from ...kernels.io.hdf5_heaps import cpu as heaps
 from .hdf5_filters import KNOWN, UNDO, read_by_library, undo
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

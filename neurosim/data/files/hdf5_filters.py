@@ -32,7 +32,7 @@ def _unchecked(data: bytes, size: int, itemsize: int) -> bytes:
 
 
 def _unpack_lzf(data: bytes, size: int, itemsize: int) -> bytes:
-    from ...kernels.io import unpack
+    from ...kernels.io.compressed import cpu as unpack
 
     out = np.empty(size + 8, np.uint8)
     return out[: max(unpack.lzf(np.frombuffer(data, np.uint8), out), 0)].tobytes()
@@ -51,7 +51,7 @@ def _unpack_zstd(data: bytes, size: int, itemsize: int) -> bytes:
 
 
 def _unpack_lz4_block(data: bytes, size: int, itemsize: int) -> bytes:
-    from ...kernels.io import unpack
+    from ...kernels.io.compressed import cpu as unpack
 
     out = np.empty(size, np.uint8)
     return out[: max(unpack.lz4(np.frombuffer(data, np.uint8), out, 0), 0)].tobytes()

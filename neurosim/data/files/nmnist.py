@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...base.atomic import write_bytes
 from ...base.errors import NeurosimFormatError, require
 from ...base.raw import FileBlock, event_fault, format_error, read_blocks, read_bytes
-from ...kernels.io import decode
+from ...kernels.io.nmnist import cpu as decode
 from ..spikes import Recordings, Spikes
 
 SENSOR = (2, 34, 34)

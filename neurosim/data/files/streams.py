@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.raw import event_fault, format_error, read_bytes
-from ...kernels.io import streams
+from ...kernels.io import faults
+from ...kernels.io.streams import cpu as streams
 from ..read_report import ReadReport
 from ..spikes import Spikes
 from .aedat import CAMERAS, read_aedat2
@@ -174,6 +175,6 @@ def _check_result(path: object, result: tuple[int, int, int], shape: Sensor) -> 
 
 _AGAIN = "it was cut short: fetch it again"
 _FAULTS: Mapping[int, tuple[str, str, str]] = {
-    streams.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
-    streams.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
+    faults.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
+    faults.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
 }

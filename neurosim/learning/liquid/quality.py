@@ -69,6 +69,7 @@ def measure_quality(liquid: Liquid, recordings: Recordings, spikes: Recordings) 
     else:
         rates = np.zeros(liquid.neurons)
     x = states(spikes)
+    # A rank of n states is at most n: a fixed number makes liquids comparable.
     ranked = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_STATES)).astype(int))]
     return Quality(
         mean_rate=float(rates.mean()),
@@ -93,11 +94,12 @@ def states(spikes: Recordings, at: float = 0.5, tau: float = TAU) -> NDArray[np.
     Raises:
         NeurosimInputError: `at` outside 0..1, `tau` not > 0 s.
     """
-    from ...kernels.io.traces import sampled_traces
+    from ...kernels.io.traces.cpu import sampled_traces
 
     require(0 <= at <= 1, "states.at", "must be in 0..1", at)
     require(tau > 0, "states.tau", "must be > 0 s", tau)
     out = np.empty((len(spikes), 1, spikes.size), np.float32)
+    # Everything in ticks, so that times are not converted one by one.
     moments = (at * spikes.durations / spikes.tick)[:, None]
     ticks = spikes.ticks.astype(np.float64)
     sampled_traces(ticks, spikes.units, spikes.offsets, moments, tau / spikes.tick, out)
@@ -140,6 +142,7 @@ def separation(x: NDArray, labels: object) -> float:
     distances = []
     spreads = []
     for c, mean in zip(classes, means, strict=True):
+        # The distance 0 to itself is part of the mean: see C_d above.
         distances.append(np.linalg.norm(means - mean, axis=1).mean())
         spreads.append(np.linalg.norm(x[y == c] - mean, axis=1).mean())
     # C_d / (C_v + 1)

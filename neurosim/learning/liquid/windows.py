@@ -79,7 +79,7 @@ def _counts(spikes: Recordings, edges: NDArray, tau: float) -> NDArray[np.float3
 
 
 def _traces(spikes: Recordings, edges: NDArray, tau: float) -> NDArray[np.float32]:
-    from ...kernels.io.traces import sampled_traces
+    from ...kernels.io.traces.cpu import sampled_traces
 
     # Integer ticks as the engine gives them, else float64: two compiled forms, and no copy of the usual one.
     if spikes.ticks.dtype == np.int32:

@@ -1,8 +1,4 @@
-"""Events binned into frames, and into voxel grids that share each event between two neighbouring bins.
-
-Times are integers of microseconds, as in event cameras: `to_microseconds` converts them, so that an edge on a
-microsecond is exact although its binary fraction of a second is not.
-"""
+"""Events binned into frames and voxel grids: edges are found by bisection, loops over events only count."""
 
 from __future__ import annotations
 
@@ -11,28 +7,13 @@ import math
 import numba as nb
 import numpy as np
 
-# Microseconds below an integer that still count as it: k * 1e-6 s is seldom exact, and off by 1e-5 us after a day.
-SLACK = 1e-3
+from .reference import SLACK
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def to_microseconds(time, scale):
     """Return the microseconds, an integer, of a time in units of `scale` microseconds."""
     return np.floor(np.float64(time) * scale + SLACK)
-
-
-def time_frames_reference(times, units, scale, start, width, stride, bins, size):
-    """The specification of `time_frames`: frame k counts events with 0 <= t - (start + k stride) < width.
-
-    Returns:
-        [bins, size] int16.
-    """
-    t = np.floor(times.astype(np.float64) * scale + SLACK)
-    out = np.zeros((bins, size), np.int16)
-    for k in range(bins):
-        edge = start + k * stride
-        np.add.at(out[k], units[(t >= edge) & (t < edge + width)].astype(np.int64), 1)
-    return out
 
 
 @nb.njit(cache=True, nogil=True)
@@ -76,11 +57,6 @@ def time_frames_many(ticks, units, offsets, scale, starts, widths, strides, bins
         out[r, bins[r] :] = 0
 
 
-def count_frames_reference(units, count, stride, bins, size):
-    """The specification of `count_frames`: frame k counts the events k stride to k stride + count."""
-    return np.stack([np.bincount(units[k * stride :][:count], minlength=size) for k in range(bins)]).astype(np.int16)
-
-
 @nb.njit(cache=True, nogil=True)
 def count_frames(units, count, stride, out):
     """Count `count` events into each frame of `out` [bins, size], which is cleared first."""
@@ -89,27 +65,6 @@ def count_frames(units, count, stride, out):
         frame[:] = 0
         for i in range(k * stride, min(k * stride + count, units.size)):
             frame[np.uint32(units[i])] += 1
-
-
-def voxels_reference(times, units, scale, bins, pixels):
-    """The specification of `voxels` (Zhu et al. 2019, arXiv 1812.08156, the event volume).
-
-    An event at the fraction s of the recording lies at s bins and gives its sign to the two bins next to that, in
-    proportion; the part past the last bin is dropped.
-
-    Returns:
-        [bins, pixels] float64.
-    """
-    t = np.floor(times.astype(np.float64) * scale + SLACK)
-    out = np.zeros((bins + 2, pixels))
-    if t.size:
-        at = bins * (t - t[0]) / max(t[-1] - t[0], 1)
-        k = at.astype(np.int64)
-        sign = np.where(units >= pixels, 1.0, -1.0)
-        # All the left parts, then all the right ones: sums of floats depend on their order.
-        np.add.at(out, (k, units % pixels), sign * (1.0 - (at - k)))
-        np.add.at(out, (k + 1, units % pixels), sign * (at - k))
-    return out[:bins]
 
 
 @nb.njit(cache=True, nogil=True)

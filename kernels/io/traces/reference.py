@@ -6,13 +6,12 @@ to offsets[r + 1]. Times, edges, samples and tau have one unit.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from numba import njit
 
 
-def window_counts_reference(times, units, offsets, edges, size):
+def window_counts_reference(
+    times: np.ndarray, units: np.ndarray, offsets: np.ndarray, edges: np.ndarray, size: int
+) -> np.ndarray:
     """The specification of `window_counts`: window w of recording r holds edges[r, w] <= t < edges[r, w + 1].
 
     edges [recordings, windows + 1] ascend. Spikes before the first edge count in the first window, those at or
@@ -28,20 +27,9 @@ def window_counts_reference(times, units, offsets, edges, size):
     return counts
 
 
-@njit(cache=True, nogil=True)
-def window_counts(times, units, offsets, edges, out):
-    """Fill out, float32 [recordings, windows, size], as the reference says."""
-    windows = edges.shape[1] - 1
-    out[:] = 0
-    for r in range(edges.shape[0]):
-        w = 0
-        for k in range(offsets[r], offsets[r + 1]):
-            while w < windows - 1 and times[k] >= edges[r, w + 1]:
-                w += 1
-            out[r, w, units[k]] += np.float32(1)
-
-
-def sampled_traces_reference(times, units, offsets, samples, tau, size):
+def sampled_traces_reference(
+    times: np.ndarray, units: np.ndarray, offsets: np.ndarray, samples: np.ndarray, tau: float, size: int
+) -> np.ndarray:
     """The specification of `sampled_traces`: sum over spikes at s <= t of exp(-(t - s) / tau), at t = samples[r, j].
 
     samples [recordings, n] rise. Returns [recordings, n, size].
@@ -54,24 +42,3 @@ def sampled_traces_reference(times, units, offsets, samples, tau, size):
             past = t <= at
             out[r, j] = np.bincount(u[past], np.exp((t[past] - at) / tau), minlength=size)
     return out
-
-
-@njit(cache=True, nogil=True)
-def sampled_traces(times, units, offsets, samples, tau, out):
-    """Fill out, float32 [recordings, n, size], as the reference says."""
-    size = out.shape[2]
-    trace = np.empty(size)
-    since = np.empty(size)
-    for r in range(samples.shape[0]):
-        trace[:] = 0.0
-        since[:] = 0.0
-        k = offsets[r]
-        for j in range(samples.shape[1]):
-            at = samples[r, j]
-            while k < offsets[r + 1] and times[k] <= at:
-                u = units[k]
-                trace[u] = trace[u] * math.exp((since[u] - times[k]) / tau) + 1.0
-                since[u] = times[k]
-                k += 1
-            for u in range(size):
-                out[r, j, u] = trace[u] * math.exp((since[u] - at) / tau)

@@ -1,124 +1,12 @@
-"""Decoding event-camera bytes. Each kernel checks while it decodes and returns the place of the first fault.
-
-A kernel returns `(events, fault, at)`: `fault` is 0 for a valid file, otherwise one of the numbers below, and `at`
-is the index of the record (event, or word) that broke the rule. No kernel allocates memory.
-"""
+"""Formats of Prophesee, decoded word by word; see `faults` for what is returned."""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
-SOUND = 0
-OUTSIDE = 1
-BACKWARDS = 2
-# Bytes of an N-MNIST event.
-RECORD = 5
-# A record with this y is no event: it moves the clock of everything after it on by OVERFLOW.
-OVERFLOW_Y = 240
-OVERFLOW = 1 << 13
-
-
-def nmnist_reference(raw: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """The specification of `nmnist`: 40-bit events, x, y, then polarity (1 bit) and microseconds (23 bits).
-
-    Returns:
-        microseconds [n] int64, units [n] int64 (polarity, y, x unfolded), fault and its record.
-    """
-    record = raw.reshape(-1, RECORD).astype(np.int64)
-    x = record[:, 0]
-    y = record[:, 1]
-    polarity = record[:, 2] >> 7
-    marker = y == OVERFLOW_Y
-    t = ((record[:, 2] & 127) << 16 | record[:, 3] << 8 | record[:, 4]) + OVERFLOW * np.cumsum(marker)
-    event = np.flatnonzero(~marker)
-    outside = event[(x[event] >= width) | (y[event] >= height)]
-    backwards = event[1:][np.diff(t[event]) < 0]
-    faults = [(int(i), OUTSIDE) for i in outside[:1]] + [(int(i), BACKWARDS) for i in backwards[:1]]
-    at, fault = min([*faults, (len(t), SOUND)])
-    return t[event], ((polarity * height + y) * width + x)[event], fault, at
-
-
-@nb.njit(cache=True, nogil=True)
-def nmnist(raw, height, width, tick, times, units):
-    """Decode all of `raw` into `times` (microseconds * tick) and `units`; both hold len(raw) // 5 entries.
-
-    The first loop follows no markers and has no branch on the data, so it runs at memory speed; if it meets anything
-    but plain events, all is decoded again, record by record.
-    """
-    n = raw.size // RECORD
-    bad = False
-    previous = np.uint32(0)
-    for i in range(n):
-        j = i * RECORD
-        x = np.uint32(raw[j])
-        # Four bytes in this order compile to one load and one byte swap.
-        word = (
-            np.uint32(raw[j + 1]) << np.uint32(24)
-            | np.uint32(raw[j + 2]) << np.uint32(16)
-            | np.uint32(raw[j + 3]) << np.uint32(8)
-            | np.uint32(raw[j + 4])
-        )
-        y = word >> np.uint32(24)
-        t = word & np.uint32(0x7FFFFF)
-        bad |= (x >= width) | (y >= height) | (y == OVERFLOW_Y) | (t < previous)
-        previous = t
-        times[i] = t * tick
-        units[i] = (((word >> np.uint32(23)) & np.uint32(1)) * height + y) * width + x
-    if bad:
-        return nmnist_careful(raw, height, width, tick, times, units)
-    return n, SOUND, n
-
-
-@nb.njit(cache=True, nogil=True)
-def nmnist_careful(raw, height, width, tick, times, units):
-    """Decode as `nmnist`, following overflow markers and stopping at the first fault."""
-    n = raw.size // RECORD
-    count = 0
-    clock = np.int64(0)
-    previous = np.int64(0)
-    for i in range(n):
-        j = i * RECORD
-        x = np.int64(raw[j])
-        y = np.int64(raw[j + 1])
-        high = np.int64(raw[j + 2])
-        if y == OVERFLOW_Y:
-            clock += OVERFLOW
-            continue
-        if x >= width or y >= height:
-            return count, OUTSIDE, i
-        t = clock + ((high & 127) << 16 | np.int64(raw[j + 3]) << 8 | np.int64(raw[j + 4]))
-        if t < previous:
-            return count, BACKWARDS, i
-        previous = t
-        times[count] = t * tick
-        units[count] = ((high >> 7) * height + y) * width + x
-        count += 1
-    return count, SOUND, n
-
-
-@nb.njit(cache=True, nogil=True)
-def nmnist_many(raw, bounds, height, width, ticks, units, events):
-    """Decode many N-MNIST files that lie end to end in `raw`; `events` receives the number of events of each.
-
-    Returns:
-        the first invalid file, its fault and record; (files, SOUND, 0) if all are valid.
-    """
-    done = np.int64(0)
-    for i in range(events.size):
-        a = bounds[i]
-        b = bounds[i + 1]
-        events[i], fault, at = nmnist(raw[a:b], height, width, np.uint32(1), ticks[done:], units[done:])
-        if fault:
-            return i, fault, at
-        done += events[i]
-    return events.size, SOUND, 0
-
-
-def dat_reference(words: np.ndarray) -> np.ndarray:
-    """The specification of `dat`: [n, 4] microseconds, polarity, y, x of each event."""
-    t, place = words.astype(np.int64).T
-    return np.stack([t, place >> 28, place >> 14 & 0x3FFF, place & 0x3FFF], axis=1)
+from ..faults import BACKWARDS, OUTSIDE, SOUND
+from .reference import EVT2_LOOP, EVT3_LOOP
 
 
 @nb.njit(cache=True, nogil=True)
@@ -140,23 +28,6 @@ def dat(words, height, width, tick, times, units):
         times[i] = t * tick
         units[i] = (polarity * height + y) * width + x
     return n, SOUND, n
-
-
-# How much time the upper part of a clock counts before it starts again, in microseconds.
-EVT2_LOOP = 1 << 34
-EVT3_LOOP = 1 << 24
-
-
-def evt2_reference(words: np.ndarray) -> np.ndarray:
-    """The specification of `evt2` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
-    upper = -1
-    found = []
-    for word in words.tolist():
-        if word >> 28 == 8:
-            upper = word & 0xFFFFFFF
-        elif word >> 28 < 2 and upper >= 0:
-            found.append((upper << 6 | word >> 22 & 63, word >> 28, word & 0x7FF, word >> 11 & 0x7FF))
-    return np.array(found, np.int64).reshape(-1, 4)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -195,23 +66,6 @@ def evt2(words, height, width, tick, times, units, tally):
             units[count] = (kind * height + y) * width + x
             count += 1
     return count, SOUND, words.size
-
-
-def evt21_reference(words: np.ndarray) -> np.ndarray:
-    """The specification of `evt21` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
-    upper = -1
-    found = []
-    for word in words.tolist():
-        kind = word >> 60
-        middle = word >> 32 & 0xFFFFFFF
-        if kind == 8:
-            upper = middle
-        elif kind < 2 and upper >= 0:
-            t = upper << 6 | middle >> 22
-            x = middle >> 11 & 0x7FF
-            y = middle & 0x7FF
-            found += [(t, kind, y, x + k) for k in range(32) if word >> k & 1]
-    return np.array(found, np.int64).reshape(-1, 4)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -271,44 +125,6 @@ def evt21(words, height, width, tick, times, units, tally):
                 bits >>= 1
                 x += 1
     return count, SOUND, words.size
-
-
-def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
-    """The specification of `evt3`: [n, 4] microseconds, polarity, y, x of the events in a sensor without bounds."""
-    high = -1
-    low = 0
-    loops = 0
-    t = 0
-    y = 0
-    base = 0
-    side = 0
-    found = []
-    for word in words.tolist():
-        kind = word >> 12
-        value = word & 0xFFF
-        mask = {2: 1, 4: value, 5: value & 0xFF}.get(kind, 0)
-        first = base
-        if kind == 0:
-            y = value & 0x7FF
-        elif kind == 2:
-            first = value & 0x7FF
-            side = value >> 11
-        elif kind == 3:
-            base = value & 0x7FF
-            side = value >> 11
-        elif kind == 6:
-            loops += 4096 if running and value < low else 0
-            low = value
-        elif kind == 8:
-            loops += EVT3_LOOP if high - value >= (1 if running else 2048) else 0
-            low = low if running or value == high else 0
-            high = value
-        now = loops + (high << 12) + low
-        if mask and high >= 0:
-            t = now if running or now >> 12 != t >> 12 else max(now, t)
-            found += [(t, side, y, first + k) for k in range(12) if mask >> k & 1]
-        base += {4: 12, 5: 8}.get(kind, 0)
-    return np.array(found, np.int64).reshape(-1, 4)
 
 
 @nb.njit(cache=True, nogil=True)

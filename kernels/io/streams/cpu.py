@@ -1,7 +1,6 @@
-"""Decoding the byte streams of event cameras: Event Stream (.es) and AEDAT 3.1.
+"""Byte streams of event cameras; see `faults` for what is returned, with the place in bytes.
 
-A kernel returns `(events, fault, at)` as in `decode`, `at` being a byte. It is called twice: without room, to count
-the events, and with it. No kernel allocates memory.
+A kernel is called twice: without room, to count the events, and with it.
 """
 
 from __future__ import annotations
@@ -9,40 +8,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from .decode import BACKWARDS, OUTSIDE, SOUND
-
-CUT = 3
-SIZES = 4
-# Kinds of Event Stream.
-DVS = 1
-ATIS = 2
-# Microseconds of one overflow, and bits of the first byte of an event that are not time.
-STEP = (0, 127, 63)
-REST = (0, 1, 2)
-
-
-def event_stream_reference(data: bytes, kind: int) -> tuple[np.ndarray, int]:
-    """The specification of `event_stream`: [n, 4] microseconds, polarity, y, x, and the number of other records."""
-    step = STEP[kind]
-    rest = REST[kind]
-    at = 0
-    t = 0
-    found = []
-    others = 0
-    while at < len(data):
-        head = data[at]
-        if head >> rest == step:
-            t += step * (head & ((1 << rest) - 1))
-            at += 1
-            continue
-        t += head >> rest
-        x, y = (int.from_bytes(data[at + k : at + k + 2], "little") for k in (1, 3))
-        if kind == ATIS and head & 1:
-            others += 1
-        else:
-            found.append((t, head >> (rest - 1) & 1, y, x))
-        at += 5
-    return np.array(found, np.int64).reshape(-1, 4), others
+from ..faults import BACKWARDS, CUT, OUTSIDE, SIZES, SOUND
+from .reference import ATIS, DVS, PACKET, POLARITY
 
 
 @nb.njit(cache=True, nogil=True)
@@ -91,25 +58,6 @@ def _int(raw, i):
     """Return the little-endian signed integer of 4 bytes at `i`."""
     low = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8 | np.int64(raw[i + 2]) << 16 | np.int64(raw[i + 3]) << 24
     return low - (low >> 31 << 32)
-
-
-PACKET = 28
-POLARITY = 1
-
-
-def aedat31_reference(data: bytes) -> np.ndarray:
-    """The specification of `aedat31` for one source: [n, 4] microseconds, polarity, y, x of the valid events."""
-    found = []
-    at = 0
-    while at < len(data):
-        head = np.frombuffer(data, "<i2", 2, at).tolist() + np.frombuffer(data, "<i4", 6, at + 4).tolist()
-        kind, _, size, offset, overflow, capacity, number, _ = head
-        for i in range(at + PACKET, at + PACKET + number * size, size) if kind == POLARITY else ():
-            place, t = (int.from_bytes(data[k : k + 4], "little") for k in (i, i + offset))
-            if place & 1:
-                found.append((overflow << 31 | t, place >> 1 & 1, place >> 2 & 0x7FFF, place >> 17))
-        at += PACKET + capacity * size
-    return np.array(found, np.int64).reshape(-1, 4)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 
@@ -97,7 +96,3 @@ def watch_reference(
                         break
                     level[p] = before + (after - before) * ((opens[p] - begin) / step)
     return count
-
-
-pan = njit(cache=True, nogil=True)(pan_reference)
-watch = njit(cache=True, nogil=True)(watch_reference)

@@ -1,0 +1,82 @@
+"""Formats of Prophesee, DAT, EVT2, EVT2.1 and EVT3, decoded word by word in Python: the specification."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# How much time the upper part of a clock counts before it starts again, in microseconds.
+EVT2_LOOP = 1 << 34
+EVT3_LOOP = 1 << 24
+
+
+def dat_reference(words: np.ndarray) -> np.ndarray:
+    """The specification of `dat`: [n, 4] microseconds, polarity, y, x of each event."""
+    t, place = words.astype(np.int64).T
+    return np.stack([t, place >> 28, place >> 14 & 0x3FFF, place & 0x3FFF], axis=1)
+
+
+def evt2_reference(words: np.ndarray) -> np.ndarray:
+    """The specification of `evt2` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    upper = -1
+    events = []
+    for word in words.tolist():
+        if word >> 28 == 8:
+            upper = word & 0xFFFFFFF
+        elif word >> 28 < 2 and upper >= 0:
+            events.append((upper << 6 | word >> 22 & 63, word >> 28, word & 0x7FF, word >> 11 & 0x7FF))
+    return np.array(events, np.int64).reshape(-1, 4)
+
+
+def evt21_reference(words: np.ndarray) -> np.ndarray:
+    """The specification of `evt21` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    upper = -1
+    events = []
+    for word in words.tolist():
+        kind = word >> 60
+        middle = word >> 32 & 0xFFFFFFF
+        if kind == 8:
+            upper = middle
+        elif kind < 2 and upper >= 0:
+            t = upper << 6 | middle >> 22
+            x = middle >> 11 & 0x7FF
+            y = middle & 0x7FF
+            events += [(t, kind, y, x + k) for k in range(32) if word >> k & 1]
+    return np.array(events, np.int64).reshape(-1, 4)
+
+
+def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
+    """The specification of `evt3`: [n, 4] microseconds, polarity, y, x of the events in a sensor without bounds."""
+    high = -1
+    low = 0
+    loops = 0
+    t = 0
+    y = 0
+    base = 0
+    side = 0
+    events = []
+    for word in words.tolist():
+        kind = word >> 12
+        value = word & 0xFFF
+        mask = {2: 1, 4: value, 5: value & 0xFF}.get(kind, 0)
+        first = base
+        if kind == 0:
+            y = value & 0x7FF
+        elif kind == 2:
+            first = value & 0x7FF
+            side = value >> 11
+        elif kind == 3:
+            base = value & 0x7FF
+            side = value >> 11
+        elif kind == 6:
+            loops += 4096 if running and value < low else 0
+            low = value
+        elif kind == 8:
+            loops += EVT3_LOOP if high - value >= (1 if running else 2048) else 0
+            low = low if running or value == high else 0
+            high = value
+        now = loops + (high << 12) + low
+        if mask and high >= 0:
+            t = now if running or now >> 12 != t >> 12 else max(now, t)
+            events += [(t, side, y, first + k) for k in range(12) if mask >> k & 1]
+        base += {4: 12, 5: 8}.get(kind, 0)
+    return np.array(events, np.int64).reshape(-1, 4)
