@@ -51,6 +51,7 @@ def accuracies(learner: Learner, stream: Stream, on: str) -> NDArray[np.float64]
     values = np.empty(len(stream))
     for j, task in enumerate(stream):
         items: Items = getattr(task, on)
+        # In other scenarios the learner is not told the task.
         number = j if stream.problem.scenario == "task" else None
         predicted = learner.predict(items.x, number)
         values[j] = float((predicted == items.y).mean())

@@ -134,6 +134,7 @@ class Learner(ABC):
         Raises:
             NeurosimInputError: scores of another shape than [n, classes].
         """
+        # Classes that an item cannot be of never win, whatever their scores.
         allowed = self.problem.allowed(task, self.learned)
         predicted = np.empty(len(x), np.int64)
         for first in range(0, len(x), BATCH):

@@ -56,14 +56,14 @@ class Measure:
         title: name in tables.
         formula: R[i,j] is the accuracy on task j after learning task i, R[0,j] before learning any; T tasks.
         meaning: meaning in words, with the source.
-        least: minimum number of tasks.
+        min_tasks: number of tasks below which it is not defined.
         of: function from the `values` of a matrix to the terms of the sum.
     """
 
     title: str
     formula: str
     meaning: str
-    least: int
+    min_tasks: int
     of: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -78,56 +78,58 @@ MEASURES: Mapping[str, Measure] = {
         title="ACC",
         formula="1/T sum_j R[T,j]",
         meaning="mean accuracy in the end (Lopez-Paz & Ranzato 2017, arXiv 1706.08840)",
-        least=1,
+        min_tasks=1,
         of=lambda r: r[-1],
     ),
     "bwt": Measure(
         title="BWT",
         formula="1/(T-1) sum_(j<T) (R[T,j] - R[j,j])",
         meaning="what later tasks did to earlier ones; below 0 is forgetting (Lopez-Paz & Ranzato 2017)",
-        least=2,
+        min_tasks=2,
         of=lambda r: (r[-1] - _learned(r))[:-1],
     ),
     "fwt": Measure(
         title="FWT",
         formula="1/(T-1) sum_(j>1) (R[j-1,j] - R[0,j])",
         meaning="what earlier tasks do for one not yet learned (Lopez-Paz & Ranzato 2017)",
-        least=2,
+        min_tasks=2,
+        # The main diagonal is R[j-1,j]: task j as the tasks before it leave it.
         of=lambda r: (np.diagonal(r) - r[0])[1:],
     ),
     "forgetting_best": Measure(
         title="Forgetting, of the best",
         formula="1/(T-1) sum_(j<T) (max_(0<i<T) R[i,j] - R[T,j])",
         meaning="lost of the best accuracy there ever was (Chaudhry et al. 2018, arXiv 1801.10112)",
-        least=2,
+        min_tasks=2,
+        # Without row 0, which is before any task, and row T, which is the end.
         of=lambda r: (r[1:-1].max(axis=0) - r[-1])[:-1],
     ),
     "forgetting_learned": Measure(
         title="Forgetting, of the learned",
         formula="1/(T-1) sum_(j<T) (R[j,j] - R[T,j])",
         meaning="lost of the accuracy right after learning; minus BWT",
-        least=2,
+        min_tasks=2,
         of=lambda r: (_learned(r) - r[-1])[:-1],
     ),
     "learned": Measure(
         title="Learned",
         formula="1/T sum_j R[j,j]",
         meaning="mean accuracy right after learning (Riemer et al. 2019, arXiv 1810.11910)",
-        least=1,
+        min_tasks=1,
         of=_learned,
     ),
     "anytime": Measure(
         title="Any time",
         formula="1/T sum_i 1/i sum_(j<=i) R[i,j]",
         meaning="mean over time of the accuracy on the tasks so far (Caccia et al. 2022, arXiv 2104.05025)",
-        least=1,
+        min_tasks=1,
         of=lambda r: np.array([r[i, :i].mean() for i in range(1, len(r))]),
     ),
     "worst": Measure(
         title="Worst task",
         formula="min_j R[T,j]",
         meaning="the lowest accuracy in the end",
-        least=1,
+        min_tasks=1,
         of=lambda r: r[-1].min(keepdims=True),
     ),
 }
@@ -142,7 +144,7 @@ def measures(matrix: Matrix, forward: bool = True) -> dict[str, float | None]:
     """
     values: dict[str, float | None] = {}
     for name, m in MEASURES.items():
-        is_defined = matrix.tasks >= m.least and (forward or name != "fwt")
+        is_defined = matrix.tasks >= m.min_tasks and (forward or name != "fwt")
         values[name] = float(m.of(matrix.values).mean()) if is_defined else None
     return values
 

@@ -133,6 +133,7 @@ class StreamRecipe(ABC):
         rows = np.flatnonzero(np.isin(base.train.y, own_classes))
         # Validation items come from the training split.
         count = max(round(self.validation * len(rows)), 1)
+        # Even over the classes, as every limit is.
         validates = _draw(base.train.y[rows], count, seed, "validation")
         trains = np.setdiff1d(np.arange(len(rows)), validates)
         splits = {
@@ -168,6 +169,7 @@ class StreamRecipe(ABC):
 
         def shuffled(index: int) -> Task:
             task = blurred(index)
+            # Keyed by the task, so that one task can be made without those before it.
             order = _generator(seed, f"order {index}").permutation(len(task.train))
             return replace(task, train=task.train.select(order))
 
@@ -184,6 +186,7 @@ class StreamRecipe(ABC):
                 return task
             new = task.train
             old = make(index - 1).train
+            # The task before without its own blur: items of two tasks before do not come along.
             draws = _generator(seed, f"blur {index}")
             count = min(round(self.blur * len(new)), len(old))
             places = draws.permutation(len(new))[:count]
@@ -240,6 +243,7 @@ class Permuted(OneSource):
         names = tuple("as they are" if i == 0 else f"permutation {i}" for i in range(self.tasks))
 
         def permute(x: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+            # The first task is the dataset itself.
             if index == 0:
                 return x
             order = _generator(seed, f"permutation {index}").permutation(base.units)
@@ -279,6 +283,7 @@ class Rotated(OneSource):
             if angle % 360 == 0:
                 return x
             images = x.reshape(len(x), height, width)
+            # order=1: bilinear; splines of a higher order would leave the range of grey levels.
             rotated = rotate(images, angle, axes=(2, 1), reshape=False, order=1)
             return np.asarray(rotated).reshape(x.shape)
 

@@ -94,6 +94,7 @@ class HLOPNetwork(nn.Module):
             layers.append(layer)
             shape = layer.out_shape
             widths.append(math.prod(shape))
+        # Units of every layer, those of the convolutions between the inputs and the rest.
         self.sizes = (*widths, *sizes[1:])
         for inputs, outputs in pairwise(self.sizes[len(filters) :]):
             subspace, weight_seed = lateral(len(layers), inputs)
@@ -170,6 +171,7 @@ class HLOPNetwork(nn.Module):
             # Spikes between layers count as events of height 1.
             inputs = (spikes != 0).to(x) if k else spikes
             current = layer(spikes)
+            # The last layer has no units: its outputs are the scores.
             if k == len(self.units):
                 return [*counts, count_linear("output", linear.weight, inputs, current)]
             unit: Any = self.units[k]
@@ -216,7 +218,9 @@ class HLOPNetwork(nn.Module):
                 logits = scores
             else:
                 logits = scores.masked_fill(~allowed, -torch.inf)
+            # Scores [steps of this part, B, classes], each step with the labels of all items.
             loss = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(scores))) * part
+            # Part by part: online training has a graph of one piece of the steps at a time.
             loss.backward()
             losses.append(loss.detach())
         return losses

@@ -38,8 +38,10 @@ class _Product(torch.autograd.Function):
         for_x = None
         for_weight = None
         if ctx.needs_input_grad[0]:
+            # delta back: W itself, or fixed weights (feedback alignment).
             for_x = grad @ back
         if ctx.needs_input_grad[1]:
+            # delta^T (x - H_old^T H_old x): no step along the inputs of earlier tasks.
             for_weight = grad.T @ presynaptic
         return for_x, for_weight, None, None
 
@@ -87,6 +89,7 @@ class ProjectedLinear(nn.Module):
             return weight
         if self.feedback == "random":
             return self.fixed
+        # "sign": it follows the signs of W as they change, and never its magnitudes.
         return self.fixed.abs() * weight.sign()
 
     def forward(self, x: Tensor, trace: Tensor | None = None, learn: bool = False) -> Tensor:
@@ -98,6 +101,7 @@ class ProjectedLinear(nn.Module):
         """
         rows = x.flatten(0, -2)
         samples = rows.detach()
+        # Without a gradient the projection would not be used.
         if not (learn or (torch.is_grad_enabled() and self.weight.requires_grad)):
             return x @ self.weight.T
         # x - H_old^T H_old x, used by the subspace and by the gradient.
@@ -107,6 +111,7 @@ class ProjectedLinear(nn.Module):
         if trace is None:
             presynaptic = residual
         else:
+            # Online training: the trace of the input takes its place, and is projected alike.
             presynaptic = self.subspace.residual(trace.detach().flatten(0, -2))
         return _Product.apply(rows, self.weight, presynaptic, self.back()).unflatten(0, x.shape[:-1])
 

@@ -92,6 +92,7 @@ class BPTT(_Surrogate):
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         for layer, unit in zip(layers, units, strict=False):
             x, _ = unit(_in_time(layer(x, learn=learn), self.steps))
+        # The loss is that of the mean score over the steps.
         yield _in_time(layers[-1](x, learn=learn), 1).mean(0, keepdim=True), 1.0
 
 

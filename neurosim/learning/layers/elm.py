@@ -175,7 +175,7 @@ class ELM(nn.Module):
             drive = self.decay * drive + now @ f["rows"]
             decayed = f["keep"] * m
             h = torch.relu(drive + f["hidden_bias"] + decayed @ f["inner"])
-            m = decayed + f["gain"] * 1.7159 * torch.tanh(2 / 3 * (h @ f["outer"] + f["bias"]))
+            m = decayed + f["gain"] * HEIGHT * torch.tanh(SLOPE * (h @ f["outer"] + f["bias"]))
             steps.append((drive, decayed, h, m))
         drives, decays, hidden, memories = (torch.stack(values) for values in zip(*steps, strict=True))
         y = memories @ f["readout"].T + f["offset"]
@@ -217,6 +217,7 @@ class ELM(nn.Module):
         strengths = self._strengths()
         if not self.branched:
             return strengths[:, 0]
+        # An input may have several synapses in a window: their weights add up.
         return strengths.new_zeros(len(self.windows), self.inputs).scatter_add(1, self.windows, strengths)
 
     def _strengths(self) -> Tensor:

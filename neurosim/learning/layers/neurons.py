@@ -168,6 +168,7 @@ class SEAdLIFLayer(NeuronLayer):
         alpha = _decay(self.tau_mem(), self.dt)
         beta = _decay(self.tau_adapt(), self.dt)
         q = self.q()
+        # Rows alpha, theta, beta, A, B of `kernels.layers.scan.reference`: q is folded into a and b.
         return _rows(self.units, alpha, self.v_threshold(), beta, q * self.a(), q * self.b())
 
 

@@ -47,6 +47,7 @@ class PSN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         require(len(x) == self.steps, "PSN", f"input must have {self.steps} steps", len(x))
+        # One product over time for all units; step i may read any step j, later ones too, as published.
         h = (self.weight @ x.flatten(1)) - self.v_threshold[:, None]
         return Step.apply(h, self.how).view(x.shape)
 
@@ -97,9 +98,11 @@ class FixedPointLIF(nn.Module):
             sweeps = 0
             for sweeps in range(1, steps + 1):  # noqa: B007 - returned
                 after = (charged - resets @ spikes > theta).to(x.dtype)
+                # A sweep that changes nothing is the fixed point, which is the sequential result.
                 if torch.equal(after, spikes):
                     break
                 spikes = after
+            # Outside the graph: the spikes in the bracket are constants.
             subtracted = resets @ spikes
         return Step.apply(charged - subtracted - theta, self.how).view(x.shape), sweeps
 
@@ -140,6 +143,7 @@ class SmoothLIF(nn.Module):
             return leak * (v - self.v_threshold * self._spike(v)) + inputs
 
         first = torch.zeros_like(x[0])[..., None]
+        # The recurrence has states of one number: n = 1 as the last axis.
         solution = newton_scan(step, first, x[..., None])
         return self._spike(solution.states)[..., 0], solution.rounds
 

@@ -57,6 +57,7 @@ class UnitParameter(nn.Module):
         if pair:
             require(values.shape == (2,) and bool(values[0] < values[1]), name, "a pair must be (low, high)", value)
             self.low, self.high = values.tolist()
+            # Drawn here, in the order in which a layer makes its parameters.
             part = torch.rand(units, dtype=torch.float64, generator=generator)
             values = self.low + (self.high - self.low) * part
         require(values.shape in {(), (units,)}, name, f"must be one value or {units}", tuple(values.shape))
@@ -69,6 +70,7 @@ class UnitParameter(nn.Module):
     def _unbounded(self, value: Tensor) -> Tensor:
         """Return the number that is trained for a value, without bounds: the inverse of `forward`."""
         if self.low < self.high < math.inf:
+            # eps: values at an end of the pair would be infinite.
             return torch.logit((value - self.low) / (self.high - self.low), eps=1e-6)
         if self.high == math.inf:
             return value.log()
@@ -76,6 +78,7 @@ class UnitParameter(nn.Module):
 
     def forward(self) -> Tensor:
         """Return [] or [units] float64."""
+        # In float64 also in a layer that was moved to another type.
         raw = self.raw.double()
         if not self.trained:
             return raw

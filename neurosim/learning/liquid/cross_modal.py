@@ -74,10 +74,12 @@ class Contrast:
         maps = []
         for points in (x, y):
             width = points.shape[1]
+            # Coordinates of variance 1 at the start, whatever the width.
             maps.append(nn.Parameter(torch.randn(width, self.dimensions, generator=generator) / math.sqrt(width)))
         right = torch.from_numpy(a[:, None] == b).float()
         self._train(maps, x, y, right)
         weights = [parameter.detach().numpy().astype(np.float64) for parameter in maps]
+        # Whitening and projection are both linear: one matrix for each sense.
         see = whitenings[0].into(weights[0])
         hear = whitenings[1].into(weights[1])
         return CrossModal(see, hear)
@@ -99,6 +101,7 @@ def contrast(x: Tensor, y: Tensor, right: Tensor, temperature: float) -> Tensor:
     # From each x to the right y, then from each y to the right x.
     for dim in (1, 0):
         log_likelihood = (cosines.log_softmax(dim=dim) * right).sum(dim=dim)
+        # The mean over all right partners of each point.
         pairs = right.sum(dim=dim).clamp(min=1)
         losses.append(-log_likelihood.div(pairs).mean())
     return (losses[0] + losses[1]) / 2

@@ -114,6 +114,7 @@ class LateralState:
         self._velocity: NDArray[np.float32] = np.zeros((n, features) if hebbian else (0, features), np.float32)
         self._power: NDArray[np.float64] = np.zeros(0 if hebbian else n)
         self._answers: NDArray[np.float64] = np.zeros(n)
+        # Levels that the spikes of each neuron add up to so far.
         self._sent: NDArray[np.int64] = np.zeros(n, np.int64)
         # Task t has the rows from ends[t] to ends[t + 1].
         self._ends = np.cumsum([0, *circuit.rows]).tolist()
@@ -165,6 +166,7 @@ class LateralState:
         from ...kernels.memory.lateral import subtract
 
         residual = x.astype(np.float64)
+        # Only rows of earlier tasks project: those of the present task are still learning its directions.
         answers = self._rounded()[: self.frozen]
         subtract(self.rows, answers, residual)
         return residual, int(np.count_nonzero(answers)) * len(x)
@@ -183,6 +185,7 @@ class LateralState:
             iterations = self.circuit.iterations
         else:
             deflate(self._rules, self.rows[new], self._power[new], x, residual)
+        # The rows have changed, and with them the answers to the features so far.
         self._answer(new, x)
         # Each iteration answers and feeds back once through every synapse.
         return 2 * iterations * (self.end - self.frozen) * len(x)
@@ -191,6 +194,7 @@ class LateralState:
         """Freeze the rows, start the next task's, and compute all answers to the features x of the recording so far."""
         from ...kernels.memory.lateral import orthonormalise
 
+        # This rule makes rows orthonormal in the limit only; the projection needs them exactly so.
         if self.circuit.rule == "deflation":
             orthonormalise(self.rows[: self.end], self.frozen)
         self.task += 1
@@ -220,6 +224,7 @@ class LateralState:
             "sent": (self._sent, -levels, levels),
         }
         restored = {name: array_of(arrays, name, *like) for name, like in bounds.items()}
+        # Nothing is changed before every array has been checked.
         for name, array in restored.items():
             bounds[name][0][...] = array
         self.task = int(task[0])

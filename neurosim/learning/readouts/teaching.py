@@ -31,6 +31,7 @@ def label_recordings(labels: object, size: int, time: float, durations: object) 
     shortest = float(lengths.min(initial=np.inf))
     require(0 <= time < shortest, "label_recordings.time", f"must be >= 0 s and before {shortest:g} s", time)
     spikes = units >= 0
+    # One spike for each label that is not negative, in the order of the recordings.
     offsets = np.concatenate([[0], np.cumsum(spikes)])
     return Recordings(
         np.full(int(spikes.sum()), float(time)), units[spikes].astype(np.int32), offsets, lengths.copy(), size

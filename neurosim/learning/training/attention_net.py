@@ -50,8 +50,10 @@ class AttentionNet(Classifier):
     def trace(self, x: Tensor, lengths: Tensor | None = None, masks: Sequence[Tensor] = ()) -> LayerActivity:
         good = x.ndim == 3 and x.shape[-1] == self.units
         require(good, "AttentionNet", f"input must be [T, B, {self.units}]", tuple(x.shape))
+        # Time first for the trainer, batch first for the language model.
         embedded = self.model.embed(x.transpose(0, 1))
         if masks:
+            # One mask for all bins of a recording.
             embedded = embedded * masks[0][:, None]
         out = self.model.through(embedded)[0].transpose(0, 1)
         return LayerActivity((), out, READOUTS["mean"](out, lengths), self.model.auxiliary_loss())

@@ -78,6 +78,7 @@ def _inside(out: Tensor, lengths: Tensor | None) -> Tensor:
         ends = torch.full((items,), steps, device=out.device)
     else:
         ends = lengths.to(out.device)
+    # Recordings of a batch differ in length: the rest of their steps is padding.
     return (torch.arange(steps, device=out.device)[:, None] < ends)[..., None]
 
 
@@ -91,6 +92,7 @@ def _count(out: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def _max(out: Tensor, lengths: Tensor | None) -> Tensor:
+    # -inf: padding is never the maximum, even of a membrane that stays below 0.
     return out.masked_fill(~_inside(out, lengths), -math.inf).amax(dim=0)
 
 

@@ -51,6 +51,7 @@ class Connection(nn.Module, ABC):
     def _shifted(x: Tensor, delay: int) -> Tensor:
         if delay == 0:
             return x
+        # Padding is listed from the last axis: units, batch, then time.
         return nn.functional.pad(x, (0, 0, 0, 0, delay, 0))[: len(x)]
 
 
@@ -78,6 +79,7 @@ class Dense(Connection):
         return out
 
     def max_input(self, max_entry: Tensor) -> float:
+        # The largest sum of |w| over the inputs of a unit.
         return float((self.weight.abs().sum(dim=1) * max_entry).max())
 
     def by_delay(self) -> list[Tensor]:

@@ -64,6 +64,7 @@ class ELMNet(Classifier):
         if masks:
             factor: Tensor | float = self._mask(x, masks[0])
         else:
+            # The mean of what the inputs were in training, where they were not scaled.
             factor = 1 - self.spec.dropout
         y = self.elm(x * factor)[0]
         return LayerActivity((), y, READOUTS["last"](y, lengths))
@@ -95,6 +96,7 @@ class ELMNet(Classifier):
     def _mask(self, x: Tensor, keys: Tensor) -> Tensor:
         """Return [T, B, units] 1 for inputs that stay, 0 for others; draws of an item depend on its key alone."""
         draws = []
+        # Item by item: the draws do not depend on the other items of the batch.
         for key in keys.tolist():
             generator = torch.Generator().manual_seed(key)
             draws.append(torch.rand(len(x), self.units, generator=generator))

@@ -118,6 +118,7 @@ def compare(net: SpikingNet, binning: Binning, recordings: Recordings) -> list[C
     inputs = binning.recordings(recordings)
     result = event.run(inputs, count_updates=True)
     ours = measure(list(result.work), len(inputs), result.duration, len(inputs.ticks))
+    # Accuracy of the engine's own scores, not of torch's.
     right = float(np.mean(event.scores(result).argmax(axis=1) == recordings.labels))
     operations = ours.synaptic_operations
     their_operations = theirs["SynapticOperations"]
@@ -196,10 +197,12 @@ def measure_model(model: NeuroBenchModel, batches: Iterable[Tensor]) -> Measures
                 inputs = [arguments[0] for arguments in hook.inputs]
                 flat = bool(inputs) and all(x.ndim == 2 for x in inputs)
                 require(flat, "measure_model", "must call its layers with [samples, inputs]", type(layers[k]).__name__)
+                # [samples, steps, inputs], as `count` takes them.
                 inputs_of[k].append(torch.stack(inputs, dim=1))
                 if k < len(activations):
                     outputs = model.activation_hooks[k].activation_outputs
                 else:
+                    # `forward` and not a call, which the hooks would count.
                     outputs = [layers[k].forward(x) for x in inputs]
                 outputs_of[k].append(torch.stack(list(outputs), dim=1))
             model.reset_hooks()

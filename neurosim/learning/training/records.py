@@ -50,6 +50,7 @@ class EpochRecord(Record):
 
     @property
     def _rank(self) -> tuple[float, float]:
+        # Of equal accuracies, frequent on small validation sets, the lower loss.
         return self.validation_accuracy or 0.0, -(self.validation_loss or 0.0)
 
 

@@ -96,6 +96,7 @@ def write_checkpoint(
         NeurosimWriteError: the disk refused.
     """
     arrays = {**_arrays(net.state_dict(), "net/"), **_arrays(best, "best/")}
+    # By the names of parameters: their numbers in an optimiser depend on the order of its groups.
     keys = "step", MEAN, SIZE[type(optimiser)]
     for name, parameter in net.named_parameters():
         arrays |= _arrays({key: optimiser.state[parameter][key] for key in keys}, f"adam/{name}/")
@@ -151,6 +152,7 @@ def _moments(saved: Weights, name: str, parameter: Tensor, size: str) -> dict[st
         if is_step:
             moments[key] = value.reshape(()).float()
         else:
+            # On the device and of the type of the parameter.
             moments[key] = torch.empty_like(parameter).copy_(value)
     return moments
 

@@ -80,6 +80,7 @@ class NetworkSpec:
         for name in ("filters", "hidden"):
             sizes = getattr(self, name)
             require(all(n > 0 for n in sizes), f"NetworkSpec.{name}", "must be sizes > 0", sizes)
+        # A readout alone would be a linear classifier of leaky sums.
         layers = len(self.filters) + len(self.hidden)
         require(layers > 0, "NetworkSpec.hidden", "must be at least one layer", self.hidden)
         for name in ("kernel", "stride", "taps", "tap_steps"):
@@ -195,6 +196,7 @@ class TrainingSpec:
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of step `step` (from 0) of `steps`."""
+        # Linear from 1 / rise, then half a cosine from 1 to 0.
         rise = max(1, round(self.warmup * steps))
         if step < rise:
             return self.learning_rate * (step + 1) / rise

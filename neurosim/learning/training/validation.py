@@ -40,6 +40,7 @@ def split(
     validates = np.zeros(len(labels), bool)
     for stratum in np.unique(strata):
         members = order[strata[order] == stratum]
+        # At least one of each stays to train on.
         count = min(round(fraction * len(members)), len(members) - 1)
         validates[members[:count]] = True
     if not validates.any():

@@ -86,6 +86,7 @@ class AdapterStack(nn.Module):
         count = int(self.count)
         if not count:
             return rates
+        # p = softmax(R r + b) over the adapters so far.
         share = torch.cat([self.routers[i](rates) for i in range(count)], 1).softmax(1)
         return rates + sum(share[:, i : i + 1] * self.adapters[i](rates) for i in range(count))
 
@@ -99,6 +100,7 @@ class AdapterStack(nn.Module):
         smallest = float("inf")
         for i in range(int(self.count)):
             mean, deviation = self.level[i]
+            # How unusual the items are for this adapter, in standard deviations of its own task.
             z = (self.errors(rates, i) - mean).abs() / deviation
             smallest = min(smallest, float(z.mean()))
         return smallest
@@ -139,6 +141,7 @@ class Adapters(SpikingLearner):
         self._grows = False
 
     def training_items(self, task: Task) -> tuple[Items, Tensor]:
+        # Only rows of the task's classes are trained: others are not possible, and have no gradient.
         own = torch.zeros(self.problem.classes, dtype=torch.bool)
         own[list(task.classes)] = True
         return task.train, own
@@ -152,6 +155,7 @@ class Adapters(SpikingLearner):
         loss = common.loss_of(self.net.backbone.output(self.net.adapted(rates)), batch)
         if not self._grows:
             return loss
+        # The descriptor learns the rates and does not move them.
         return loss + self.net.errors(rates.detach(), int(self.net.count) - 1).mean()
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -175,6 +179,7 @@ class Adapters(SpikingLearner):
         if self._grows:
             last = int(self.net.count) - 1
             errors = self.net.errors(self._rates(task), last)
+            # Of the trained descriptor on its own task; later tasks are compared with it.
             self.net.level[last] = torch.stack([errors.mean(), errors.std().clamp_min(1e-12)])
 
     def after_restore(self, earlier: Sequence[Task]) -> None:

@@ -79,6 +79,7 @@ def as_float(x: NDArray[np.uint8]) -> Tensor:
 
 def allowed_classes(problem: Problem, task: int) -> Tensor:
     """Return [classes] bool, the possible classes of an item of a task while the task is learned."""
+    # Only in the scenario "task" an item says which task it is of.
     number = task if problem.scenario == "task" else None
     return torch.from_numpy(problem.allowed(number, task + 1))
 
@@ -119,9 +120,11 @@ def train(
     Raises:
         NeurosimError: a loss is not finite.
     """
+    # The last batch of an epoch may be smaller.
     total = training.epochs * -(-len(items) // training.batch)
     for k, batch in enumerate(batches(items, allowed, training, generator, device), start=1):
         loss = step(batch, 1 - (k - 1) / total)
+        # In every step, so that the error names the step in which training diverged.
         check_finite_loss(loss, name, k, total, task)
         if k % 10 == 0 or k == total:
             on_progress(k, total)

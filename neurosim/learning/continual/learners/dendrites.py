@@ -118,6 +118,7 @@ class Dendrites(Learner):
             count = 1
         self.means: NDArray[np.float32] = np.zeros((problem.tasks, count, inputs), np.float32)
         self.level: NDArray[np.float32] = np.array([0.0, 1.0], np.float32)
+        # Tasks whose context is known: one more than the learned ones from `begin` to the end of `learn`.
         self.met = 0
         # [tasks so far, units] of each layer, computed when items are answered.
         self._gates: tuple[Tensor, ...] = ()
@@ -134,9 +135,11 @@ class Dendrites(Learner):
     def begin(self, task: Task) -> None:
         if task.index == 0:
             x = common.as_float(task.train.x)
+            # Of the first task alone: later inputs are standardised by it, and contexts stay comparable.
             self.level = np.array([float(x.mean()), max(float(x.std()), 1e-6)], np.float32)
         inputs = self._inputs(task.train.x)
         means = self.means[task.index]
+        # A class without items has the mean of the task.
         means[:] = inputs.mean(dim=0).numpy()
         if self.settings.context == "mean":
             self.contexts[task.index] = means[0]
@@ -155,13 +158,14 @@ class Dendrites(Learner):
         net = OneContext(self.net, self._there(self._context(task.index)))
         optimizer = torch.optim.Adam(net.trained(), lr=self.settings.learning_rate, fused=True)
 
-        def step(batch: ItemBatch, left: float) -> Tensor:
+        def step(batch: ItemBatch, remaining: float) -> Tensor:
             if self.settings.falls:
-                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
+                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * remaining
             optimizer.zero_grad()
             loss = common.loss_of(net(self._standard(batch.x)), batch)
             loss.backward()
             optimizer.step()
+            # Absent weights stay 0, and a segment that another has overtaken gives way to it.
             net.rezero(optimizer)
             return loss
 
@@ -199,6 +203,7 @@ class Dendrites(Learner):
         contexts = torch.from_numpy(under).to(self.device)
         scores = []
         for items, tasks in zip(x.split(AT_A_TIME), contexts.split(AT_A_TIME), strict=True):
+            # The gates of both layers under the context of each item.
             first, second = (gate[tasks] for gate in self._gates)
             scores.append(self.net.gated(items, first, second))
         return torch.cat(scores)
@@ -219,6 +224,7 @@ class Dendrites(Learner):
         layers = [sum_counts(parts) for parts in zip(*groups, strict=True)]
         if task is not None:
             return layers
+        # An item without its task is compared with the means first.
         return [self._choice(x), *layers]
 
     def memory_bytes(self) -> dict[str, int]:
@@ -250,6 +256,7 @@ class Dendrites(Learner):
         """Return [n] the context of each item."""
         met = max(self.met, 1)
         if task is not None:
+            # A task that has not begun has no context: that of the last one serves.
             return np.full(len(x), min(task, met - 1))
         if self.settings.engine:
             nearest = np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)
@@ -285,6 +292,7 @@ class Dendrites(Learner):
             return self._nearest(x).work[0]
         means = self._met_means()
         winners = self._nearest_mean(x)[:, None, None] == np.arange(len(means))
+        # A comparison has no membranes.
         none = np.zeros((*winners.shape, 0), np.float32)
         return count("contexts", means.T, self._inputs(x).numpy()[:, None], winners, none)
 
@@ -297,6 +305,7 @@ class Dendrites(Learner):
         mean = self.contexts[task]
         if not self.settings.engine:
             return mean
+        # Rounded to spikes and back, so that torch trains under the context that the engine plays.
         return (self._spikes_of(mean) * self._scale.size - self._scale.shift).astype(np.float32)
 
     def _run(self, x: NDArray[np.uint8], task: int) -> Result:

@@ -60,6 +60,7 @@ class LearningWithoutForgetting(TaskLearner):
         loss = common.loss_of(scores, batch)
         if not self.learned:
             return loss
+        # The net before the task, on the items of the task: no item of an earlier one is needed.
         with torch.no_grad():
             before = torch.func.functional_call(self.net, self.teacher, (batch.x,))
         return loss + self.settings.strength * self.distillation(scores, before)
@@ -69,6 +70,7 @@ class LearningWithoutForgetting(TaskLearner):
         temperature = self.settings.temperature
         loss = scores.new_zeros(())
         for classes in self._groups():
+            # T^2 makes up for the gradient, which a temperature shrinks by 1 / T^2 (Hinton et al. 2015).
             now, then = ((s[:, classes] / temperature).log_softmax(dim=1) for s in (scores, before))
             loss = loss + temperature**2 * F.kl_div(now, then, reduction="batchmean", log_target=True)
         return loss

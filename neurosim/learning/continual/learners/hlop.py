@@ -94,23 +94,24 @@ class HlopSettings(common.LearnerTraining):
         require(self.spikes >= 1, name + "spikes", "must be >= 1", self.spikes)
         runs = not self.engine or self.training != "rate"
         require(runs, name + "training", "must be bptt or online for the engine to answer", self.training)
-        for what in ("first", "more"):
-            parts = getattr(self, what)
+        for field in ("first", "more"):
+            parts = getattr(self, field)
             good = len(parts) >= 1 and all(0 <= part <= 1 for part in parts)
-            require(good, name + what, "must be one part at least, each >= 0 and <= 1", parts)
+            require(good, name + field, "must be one part at least, each >= 0 and <= 1", parts)
 
-    def made(self) -> HLOPTraining:
+    def hlop_training(self) -> HLOPTraining:
         """Return the training, with the number of steps of the settings."""
         kind = TRAININGS[self.training]
         return kind(steps=self.steps) if self.steps else kind()
 
-    def rows(self, task: int, widths: Sequence[int], left: Sequence[int]) -> list[int]:
-        """Return the lateral neurons that a task adds to each layer; at most the directions that are left."""
+    def rows(self, task: int, widths: Sequence[int], free: Sequence[int]) -> list[int]:
+        """Return the lateral neurons that a task adds to each layer; at most its `free` directions."""
+        # The last entry of `more` and of `first` serves all tasks and layers after it.
         if task:
             parts = [self.more[min(task, len(self.more)) - 1]] * len(widths)
         else:
             parts = [self.first[min(i, len(self.first) - 1)] for i in range(len(widths))]
-        return [min(round(part * n), free) for part, n, free in zip(parts, widths, left, strict=True)]
+        return [min(round(part * n), limit) for part, n, limit in zip(parts, widths, free, strict=True)]
 
 
 @final
@@ -146,9 +147,11 @@ class Hlop(Learner):
     def begin(self, task: Task) -> None:
         if not task.index:
             x = task.train.x
+            # Inputs that are mostly 0, or are spikes, stay 0 where nothing happens: they are not centred.
             centred = self.problem.steps == 1 and not self.settings.engine
             shift = x.mean() if centred else 0.0
             self.scale = np.array([shift, max(x.std(), 1.0)]) / FULL
+            # Units behind two convolutions would be silent with unscaled weights.
             if self.settings.filters:
                 self.network.calibrate(self._driven(common.as_float(x[:CALIBRATED]).to(self.device)))
         self.network.begin_task(self.settings.rows(task.index, self.network.features, self.network.free_directions()))
@@ -159,9 +162,9 @@ class Hlop(Learner):
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=self.settings.learning_rate)
 
-        def step(batch: ItemBatch, left: float) -> Tensor:
+        def step(batch: ItemBatch, remaining: float) -> Tensor:
             if self.settings.falls:
-                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
+                optimizer.param_groups[0]["lr"] = self.settings.learning_rate * remaining
             optimizer.zero_grad()
             loss = self.network.gradients(self._driven(batch.x), batch.y, batch.allowed)
             optimizer.step()
@@ -172,6 +175,7 @@ class Hlop(Learner):
         total = common.train(
             self.name, task, task.train, allowed, self.settings, generator, step, on_progress, self.device
         )
+        # Every step writes all trained weights; lateral weights count what they write themselves.
         self.updates = total * common.sizes(parameters) + self.network.lateral_updates - before
         self.network.end_task()
         self.learned = task.index + 1
@@ -196,6 +200,7 @@ class Hlop(Learner):
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_names(self.name, arrays, self.state())
         require(arrays["scale"].shape == (2,), "hlop: scale", "must be two numbers", arrays["scale"].shape)
+        # A new network has the fixed weights of its seed, and no lateral neurons yet: `restore` adds them.
         network = self._fresh().to(self.device)
         network.restore({name: array for name, array in arrays.items() if name not in {"scale", "learned"}})
         self.network = network
@@ -203,6 +208,7 @@ class Hlop(Learner):
         self.learned = int(arrays["learned"])
 
     def _fresh(self) -> HLOPNetwork:
+        """Return the network before the first task."""
         sizes = (self.problem.units, *self.settings.hidden, self.problem.classes)
         seed = common.seed_of(self.problem, "net")
         settings = self.settings
@@ -213,7 +219,7 @@ class Hlop(Learner):
             picture = None
         return HLOPNetwork(
             sizes,
-            settings.made(),
+            settings.hlop_training(),
             spiking=settings.spiking,
             seed=seed,
             feedback=settings.feedback,
@@ -229,6 +235,7 @@ class Hlop(Learner):
             steps = self.network.training_by.steps
         else:
             steps = self.problem.steps
+        # A still image is shown again in every step.
         counts = spike_counts(np.broadcast_to(x, (len(x), steps, x.shape[2])), self.settings.spikes)
         return run_in_engine(self.network, counts, 1 / (self.settings.spikes * float(self.scale[1])))
 
@@ -243,4 +250,5 @@ class Hlop(Learner):
             return x.transpose(0, 1)
         if self.problem.steps == 1:
             return x[:, 0]
+        # A still image among recordings is shown unchanged for all steps.
         return x.transpose(0, 1).expand(self.problem.steps, -1, -1)

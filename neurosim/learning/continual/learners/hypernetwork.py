@@ -80,6 +80,7 @@ class WeightWriter(nn.Module):
             else:
                 self.hidden = nn.Linear(2 * size, width)
             self.output = nn.Linear(width, settings.chunk)
+            # Little is added to theta_0 at the start: the net begins nearly as one that is trained directly.
             with torch.no_grad():
                 self.output.weight.mul_(SMALL)
                 self.output.bias.zero_()
@@ -111,6 +112,7 @@ class WeightWriter(nn.Module):
         states = self._states(embeddings)
         layers = []
         if self.lstm is not None:
+            # The LSTM reads its own states, one chunk later.
             before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
             for name, x in (("ih", embeddings), ("hh", before)):
                 weight = getattr(self.lstm, f"weight_{name}_l0")
@@ -149,6 +151,7 @@ class Hypernetwork(TaskLearner):
 
     def __init__(self, problem: Problem, settings: HypernetworkSettings) -> None:
         super().__init__(problem, settings)
+        # `net` is the module that learns and is saved: here the writer, in place of the net that it writes.
         self.target: Net = self.net
         self.shapes = {name: p.shape for name, p in self.target.named_parameters()}
         first = torch.cat([p.detach().flatten() for p in self.target.parameters()])
@@ -169,6 +172,7 @@ class Hypernetwork(TaskLearner):
         # Embeddings of earlier tasks do not change.
         earlier = self.net.tasks[:now].detach()
         written = self.net(torch.cat([earlier, self.net.tasks[now : now + 1]]))
+        # Through the written weights, so that the gradient reaches the writer.
         scores = torch.func.functional_call(self.target, self._named(written[-1]), (batch.x,))
         loss = common.loss_of(scores, batch)
         if not now:
@@ -207,6 +211,7 @@ class Hypernetwork(TaskLearner):
             logs = answer[:, own].log_softmax(dim=1)
             entropies.append(-(logs.exp() * logs).sum(dim=1))
             answers.append(answer.masked_fill(~own, torch.finfo(torch.float32).min))
+        # The lowest entropy, item by item; on ties the earliest task.
         surest = torch.stack(entropies).argmin(dim=0)
         return np.asarray(torch.stack(answers)[surest, torch.arange(len(items))].numpy())
 

@@ -75,6 +75,7 @@ class ItemLiquid:
         if problem.steps == 1:
             step = self.seconds
         else:
+            # A recording has several steps: each is shorter than a still image.
             step = self.seconds / 5
         if steps < problem.steps:
             x = np.broadcast_to(x, (n, problem.steps, units))
@@ -98,6 +99,7 @@ class SpikeCache:
 
     def add(self, x: NDArray[np.uint8], spikes: Recordings) -> None:
         """Store the liquid's spikes for these items, if there is room."""
+        # Nothing is removed to make room: test items come again in the same order, so that the oldest are as good.
         stored = sum(map(_bytes, self._spikes.values()))
         if stored + _bytes(spikes) <= CACHE_BYTES:
             self._spikes[_key(x)] = spikes
@@ -133,6 +135,7 @@ class FirstPass:
         self._places[rows] = sum(map(len, self._pieces)) + np.arange(len(rows))
         self._pieces.append(spikes)
         if sum(map(_bytes, self._pieces)) > CACHE_BYTES:
+            # All or nothing: a later pass that had some items would still run the liquid for most batches.
             self._places = np.full_like(self._places, -1)
             self.full = True
             self._pieces = []

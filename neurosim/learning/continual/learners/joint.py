@@ -173,6 +173,7 @@ class Joint(TaskLearner):
         tasks = [*self.tasks, task]
         net = Net(self.problem, self.settings).to(self.device)
         trainer = Trainer(
+            # The trainer needs the interface of a `Classifier`, which this net has without being one.
             cast(Any, TrainableItemNet(net, self.problem)),
             ItemBatches(self.problem.units),
             TrainerItems.of([t.train for t in tasks]),
@@ -194,6 +195,7 @@ class Joint(TaskLearner):
             ) from None
         # Training may have stopped before its last epoch.
         on_progress(state.step, state.step)
+        # A net of its own for each task: nothing of the one before is used.
         self.net = net
         self.updates = state.step * common.sizes(net.parameters())
         self.tasks = tasks

@@ -84,6 +84,7 @@ class LatentReplay(EvenMemory):
     def decoded(self, x: NDArray[np.uint8]) -> Tensor:
         """Return [n, steps, units] mean spikes a step of each window."""
         lengths = torch.tensor(self.lengths)
+        # Times are lost within a window: every step of it gets the mean.
         return (torch.from_numpy(x).float() / lengths[:, None]).repeat_interleave(lengths, dim=1)
 
     def stored(self, places: NDArray[np.int64], batch: ItemBatch) -> ItemBatch:
@@ -91,6 +92,7 @@ class LatentReplay(EvenMemory):
         return replace(batch_of_memory, x=self.decoded(batch_of_memory.items.x).to(self.device))
 
     def trained(self) -> list[nn.Parameter]:
+        # Before the first task ends all layers learn; then the first ones rest, and stored spikes stay theirs.
         if not self.learned:
             return super().trained()
         later = (self.net.weights[self.settings.resting :], self.net.neurons[self.settings.resting :], self.net.output)

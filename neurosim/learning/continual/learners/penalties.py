@@ -68,6 +68,7 @@ class Ewc(TaskLearner):
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
+        # lambda / 2 F (w - m)^2
         if self.learned:
             return loss + self.strength / 2 * penalty(self.net, self.fisher, self.mean)
         return loss
@@ -163,12 +164,14 @@ class SynapticIntelligence(SpikingLearner):
 
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         loss = self.loss(batch)
+        # c sum O (w - w_then)^2
         if self.learned:
             return loss + self.strength * penalty(self.net, self.importance, self.before)
         return loss
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         parameters = {name: p for name, p in self.net.named_parameters() if p.grad is not None}
+        # dw is known after the step only, and the optimiser may have scaled the gradient.
         old = {name: p.detach().clone() for name, p in parameters.items()}
         optimizer.step()
         with torch.no_grad():
@@ -188,5 +191,6 @@ class SynapticIntelligence(SpikingLearner):
                 self.share[name] = torch.zeros_like(p)
 
     def after_restore(self, earlier: Sequence[Task]) -> None:
+        # A state is saved between tasks, where o is 0.
         for share in self.share.values():
             share.zero_()

@@ -58,6 +58,7 @@ class ProjectedSettings(ItemLiquid):
 
     def model(self, problem: Problem) -> OnlineReadout:
         """Return the readout of a problem."""
+        # Lateral neurons of all tasks together span at most all features.
         share = self.neurons * self.windows // problem.tasks
         require(share >= 1, "ProjectedSettings.neurons", f"must give each of {problem.tasks} tasks a feature", share)
         rows = [min(self.rows[min(t, len(self.rows) - 1)], share) for t in range(problem.tasks)]
@@ -105,6 +106,7 @@ class Projected(Learner):
                 self.weights = self.model.next_task(self.weights)
             return
         self._cache.clear()
+        # Gains are set once, on the first task: features keep their meaning in later ones.
         self.liquid = self.settings.adapted(self.liquid, self.problem, task)
         assert self.liquid.gains is not None
         self.gains = np.asarray(self.liquid.gains)
@@ -124,10 +126,12 @@ class Projected(Learner):
                 part = task.train.select(rows)
                 spikes = first_pass.get(rows)
                 self.updates += self._written(part)
+                # Spikes are recorded in the first pass, as far as memory allows, if there will be a second.
                 records = self.settings.epochs > 1 and spikes is None and not first_pass.full
                 result = self._run(part.x, part.y, spikes, records=records)
                 if records:
                     first_pass.add(rows, liquid_spikes(result))
+                # The readout learns within the run, item after item; the next batch continues from its weights.
                 self.weights = dict(result.learned[READOUT])
                 done += len(part)
                 on_progress(done, n * self.settings.epochs)
@@ -140,6 +144,7 @@ class Projected(Learner):
         if spikes is None:
             self._cache.add(x, liquid_spikes(result))
         readings = result.readings[READOUT]
+        # The last window has all features.
         return np.array([windows[-1, : self.problem.classes] for windows in readings])
 
     def work(self, x: NDArray[np.uint8], task: int | None = None) -> list[LayerCounts]:
@@ -159,6 +164,7 @@ class Projected(Learner):
 
     def restore(self, arrays: Arrays, earlier: Sequence[Task]) -> None:
         check_arrays(self.name, arrays, self.state())
+        # A new state checks names, shapes and ranges.
         state = self.model.start()
         state.restore({name.removeprefix(PREFIX): a for name, a in arrays.items() if name.startswith(PREFIX)})
         self.weights = state.arrays()
@@ -210,6 +216,7 @@ class Projected(Learner):
     def _network(self, window: float, *, learn: bool, plays_spikes: bool) -> Network:
         readout = Population(READOUT, self.model.outputs, Windowed(self.model, window, learn, self.weights))
         if plays_spikes:
+            # Stored spikes are played under the liquid's name: the readout cannot tell.
             liquid = Network([Population("liquid", self.settings.neurons, SpikeSource())])
         else:
             liquid = self.liquid.network()

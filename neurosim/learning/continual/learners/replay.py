@@ -62,6 +62,7 @@ class ItemMemory(TaskLearner):
     def draw(self, count: int, generator: torch.Generator) -> NDArray[np.int64]:
         """Return [count] places of stored items; none if all places are empty."""
         full = np.flatnonzero(self.task >= 0)
+        # Before the first task ends nothing is stored.
         if not len(full):
             return full
         return np.asarray(full[torch.randint(len(full), (count,), generator=generator).numpy()])
@@ -84,9 +85,11 @@ class EvenMemory(ItemMemory):
     def after_task(self, task: Task) -> None:
         """Add items of the task; every earlier task keeps its first items, which were drawn evenly over its classes."""
         tasks = task.index + 1
+        # Places of each task so far; they differ by one where the memory does not divide.
         shares = [len(part) for part in np.array_split(np.arange(self.memory), tasks)]
         old = [np.flatnonzero(self.task == t)[:share] for t, share in enumerate(shares[:-1])]
         order = torch.randperm(len(task.train), generator=common.torch_generator(self.problem, "memory", task.index))
+        # Classes take turns, so that any first part of them is even, too: later tasks cut it shorter.
         new = in_turn(task.train.y, order.numpy())[: shares[-1]]
         rows = np.concatenate([np.empty(0, np.int64), *old])
         n = len(rows) + len(new)
@@ -108,6 +111,7 @@ class Replay(EvenMemory):
         places = self.draw(len(batch.y), generator)
         loss = self.loss(batch)
         if len(places):
+            # The mean, so that a step is as long as without stored items.
             return (loss + self.loss(self.stored(places, batch))) / 2
         return loss
 
@@ -140,6 +144,7 @@ class AGem(EvenMemory):
     def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
         places = self.draw(len(batch.y), generator)
         if len(places):
+            # r is computed in `step`, when the gradient of the batch is complete.
             self._again = self.stored(places, batch)
         else:
             self._again = None
@@ -216,6 +221,7 @@ class DarkReplay(ItemMemory):
         scores = self.net(batch.x)
         loss = common.loss_of(scores, batch)
         if self.seen:
+            # Two draws, as published: one for scores, one for labels.
             first = self.draw(len(batch.y), generator)
             second = self.draw(len(batch.y), generator)
             now = self.net(common.as_float(self.x[first]).to(self.device))
@@ -224,6 +230,7 @@ class DarkReplay(ItemMemory):
             loss = loss + self.settings.alpha * torch.nn.functional.mse_loss(now, then)
             # beta times the loss of other stored items
             loss = loss + self.settings.beta * self.loss(self.stored(second, batch))
+        # Offered after the draws: an item is not replayed in the step in which it comes.
         self.store(batch, scores.detach(), generator)
         return loss
 

@@ -69,6 +69,7 @@ class Net(nn.Module):
             self.steps = problem.steps
         sizes = [problem.units, *settings.hidden]
         seed = common.seed_of(problem, "net")
+        # Each layer has a seed of its own, so that another depth leaves the weights of the first layers as they are.
         self.weights = nn.ModuleList(
             SpikeLinear(a, b, seed=seed + k) for k, (a, b) in enumerate(itertools.pairwise(sizes))
         )
@@ -101,8 +102,10 @@ class Net(nn.Module):
             assert isinstance(weights, SpikeLinear) and isinstance(neurons, LIFLayer)
             inputs = spikes
             spikes, states = neurons.each_step(self.in_time(weights(inputs)))
+            # Biases and the constants of the neurons are read as well.
             stored = weights.bias.numel() + neurons.constants().numel()
             layers.append(count_linear(f"hidden {k}", weights.weight, inputs, spikes, states, bias=stored))
+        # The readout is one product of the mean rates, not one a step.
         rates = spikes.mean(dim=0, keepdim=True)
         out = self.output
         return [*layers, count_linear("output", out.weight, rates, out(rates), bias=out.bias.numel())]
@@ -151,6 +154,7 @@ class SpikingLearner(Learner):
         """Move the net, and the floats of `extra`."""
         self.net.to(device)
         for tensors in self.extra.values():
+            # The dictionary stays the same object: learners have it under names of their own.
             tensors.update({name: t.to(device) for name, t in tensors.items() if t.is_floating_point()})
 
     @abstractmethod
@@ -190,7 +194,7 @@ class SpikingLearner(Learner):
         generator = common.torch_generator(self.problem, "train", task.index)
         optimizer = self.optimizer()
 
-        def step(batch: ItemBatch, left: float) -> Tensor:
+        def step(batch: ItemBatch, remaining: float) -> Tensor:
             optimizer.zero_grad()
             loss = self.objective(batch, generator)
             loss.backward()
@@ -199,6 +203,7 @@ class SpikingLearner(Learner):
 
         total = common.train(self.name, task, items, allowed, self.settings, generator, step, on_progress, self.device)
         common.check_finite_weights(self.net, self.name, total, task)
+        # Every step writes every trained weight, also where its gradient is 0.
         self.updates = total * common.sizes(self.trained())
         self.after_task(task)
         self.learned = task.index + 1
@@ -222,6 +227,7 @@ class SpikingLearner(Learner):
             loss = self.objective(batch, generator)
             loss.backward()
             self.step(optimizer)
+            # In place: the number of steps is saved with the learner.
             done += 1
             common.check_finite_loss(loss, self.name, k, len(rows), task)
             on_progress(k, len(rows))
