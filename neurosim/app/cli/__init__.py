@@ -18,6 +18,7 @@ _KINDS = {
 COMMANDS = {
     "simulate": CommandEntry("neurosim.app.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
     **_KINDS,
+    "serve": CommandEntry("neurosim.app.cli.serve", "Serve a language model over HTTP, in the form of OpenAI's API."),
     "reproduce": CommandEntry("neurosim.app.cli.reproduce", "Run published experiments with their own settings."),
     "view": CommandEntry("neurosim.app.cli.view", "Play a recording, or the stored recordings of a run, on a page."),
     "runs": CommandEntry("neurosim.app.cli.runs", "List runs, and link to their reports on a page."),

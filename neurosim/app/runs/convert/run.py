@@ -19,7 +19,7 @@ from ....language.attention.model import LanguageModel
 from ....language.attention.text import python_text
 from ....language.attention.tokenizer import TokenIds, Tokenizer, copy_tokenizer, read_tokenizer, read_tokens, tokenize
 from ....language.attention.train import split_tokens
-from ....language.conversion.checkpoint import SPIKING, is_converted, write_converted
+from ....language.conversion.checkpoint import SPIKING, is_converted, read_converted, write_converted
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.comparison import check_execution, compare_models, each_layer_alone
 from ....language.conversion.costs import (
@@ -167,6 +167,16 @@ def model_folder(path: Path) -> Path:
     if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file():
         return inner
     return Path(path)
+
+
+def open_model(path: Path) -> tuple[Path, LanguageModel]:
+    """Return the folder of a model, which has its tokenizer, and the model, converted or dense.
+
+    Raises:
+        NeurosimError: nothing that can be read is there.
+    """
+    folder = model_folder(path)
+    return folder, read_converted(folder).model if is_converted(folder) else text_model(folder)
 
 
 def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None) -> Converted:
