@@ -26,7 +26,7 @@ from torch import Tensor
 
 from neurosim.kernels.layers.newton.solve import newton_scan
 from neurosim.language import Depth, build
-from neurosim.language.attention.kinds.local_linear import local_linear
+from neurosim.language.attention.kinds.local_linear import regress_locally
 from neurosim.learning.layers.parallel import SmoothLIF
 
 KEY = 16
@@ -54,7 +54,7 @@ def _scores(keys: Tensor, bandwidth: float) -> Tensor:
 
 
 def _local(bandwidth: float, ridge: float) -> Predictor:
-    return lambda k, v: local_linear(_scores(k, bandwidth), k[:, 1:], k, v, torch.tensor([[[ridge]]]))
+    return lambda k, v: regress_locally(_scores(k, bandwidth), k[:, 1:], k, v, torch.tensor([[[ridge]]]))
 
 
 PREDICTORS: dict[str, list[Predictor]] = {

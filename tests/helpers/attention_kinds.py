@@ -20,7 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gated_deltanet": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
     "gla": {"num_heads": 4, "num_kv_heads": 2, "conv_size": 3},
     "gsa": {"num_heads": 4, "num_kv_heads": 2, "num_slots": 5, "value_dim": 48, "conv_size": 2},
-    "hax": {"chosen": 3, "key_dim": 6, "mamba": {"head_dim": 6, "state_size": 5}},
+    "hax": {"topk": 3, "key_dim": 6, "mamba": {"head_dim": 6, "state_size": 5}},
     "hgrn": {"conv_size": 2},
     "hgrn2": {"expand_ratio": 6, "conv_size": 2},
     "kda": {"num_heads": 2, "head_dim": 6, "num_v_heads": 4},
@@ -50,7 +50,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "gate_low_rank_dim": 4,
     },
     "scout": {"num_heads": 4, "num_kv_heads": 2, "interval": 4},
-    "sea": {"num_heads": 4, "num_kv_heads": 2, "chosen": 5, "columns": 6, "hidden": 7, "rotary_dim": 2},
+    "sea": {"num_heads": 4, "num_kv_heads": 2, "topk": 5, "columns": 6, "hidden": 7, "rotary_dim": 2},
     "seqboat": {"slots": 6, "key_dim": 8, "state_size": 3},
     "simple_gla": {"num_heads": 2},
     "softmax": {

@@ -32,7 +32,7 @@ from neurosim.language.attention.kinds import options_of
 from neurosim.language.attention.kinds.chunks import additive, delta, rank_one
 from neurosim.language.attention.kinds.feature_maps import FEATURE_MAPS, feature_map
 from neurosim.language.attention.kinds.modules import ShortConv
-from neurosim.language.attention.kinds.rotary import rotary
+from neurosim.language.attention.kinds.rotary import build_rotary
 
 MORE: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"num_heads": 2, "feature_map": "hadamard", "do_feature_map_norm": False}),
@@ -294,7 +294,10 @@ def test_window_attention_is_softmax_over_the_window() -> None:
 def test_rotary_products_depend_on_distance_alone() -> None:
     q = noise(1, 1, 1, 8)
     k = noise(1, 1, 1, 8, seed=1)
-    far = [(rotary(8).turn(q, torch.tensor(n + 3)) * rotary(8).turn(k, torch.tensor(n))).sum() for n in (0, 50, 1000)]
+    far = [
+        (build_rotary(8).turn(q, torch.tensor(n + 3)) * build_rotary(8).turn(k, torch.tensor(n))).sum()
+        for n in (0, 50, 1000)
+    ]
     torch.testing.assert_close(far[0], far[1])
     torch.testing.assert_close(far[0], far[2])
 

@@ -699,7 +699,7 @@ def test_rows_of_a_saved_model_are_read_where_its_file_is_mapped(tmp_path: Path)
     decoder = Decoder(read.model)
     tokens = [3, 99, 7]
     # Addresses of rows are the first arguments of their operations.
-    addresses = {_first_argument(row) for own in decoder._lists for row in own}
+    addresses = {_first_argument(row) for own in decoder._programs[1].lists for row in own}
     mapped = {name: layer.weight.data_ptr() in addresses for name, layer in read.layers.items()}
     # 96 outputs are padded to 128, and 16 and 32 to 64: copied.
     assert mapped["layers.0.mixer.o_proj"] and mapped["layers.0.mlp.down_proj"]

@@ -7,7 +7,7 @@ from helpers.attention_kinds import noise
 from torch import Tensor
 
 from neurosim.language import Depth, build
-from neurosim.language.attention.kinds.local_linear import local_linear
+from neurosim.language.attention.kinds.local_linear import regress_locally
 
 RIDGE = 1e-3
 
@@ -22,7 +22,7 @@ def regression(weights: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: 
 
 
 def solved(scores: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: float) -> Tensor:
-    return local_linear(scores[None], q[None], keys, values, torch.tensor([[ridge]], dtype=q.dtype))[0]
+    return regress_locally(scores[None], q[None], keys, values, torch.tensor([[ridge]], dtype=q.dtype))[0]
 
 
 def test_the_output_is_the_intercept_of_a_weighted_ridge_regression() -> None:
@@ -61,7 +61,7 @@ def test_linear_targets_are_exact_where_softmax_errs() -> None:
 
 def test_gradients_against_differences() -> None:
     args = [x.requires_grad_() for x in (noise(2, 6), noise(2, 3, seed=1), noise(6, 3, seed=2), noise(6, 2, seed=3))]
-    torch.autograd.gradcheck(lambda *x: local_linear(*x, torch.ones(1, 1, dtype=torch.float64)), args)
+    torch.autograd.gradcheck(lambda *x: regress_locally(*x, torch.ones(1, 1, dtype=torch.float64)), args)
 
 
 def test_a_large_ridge_makes_the_layer_softmax_attention() -> None:
@@ -95,7 +95,7 @@ def test_in_context_regression_with_a_switching_target() -> None:
 
     pad = torch.zeros(1, 2, dtype=keys.dtype)
     ridge = torch.full((1, 1), 0.1, dtype=keys.dtype)
-    local = [error(torch.cat([pad, local_linear(scores(h), keys[1:], keys, values, ridge)])) for h in (1, 2, 4)]
+    local = [error(torch.cat([pad, regress_locally(scores(h), keys[1:], keys, values, ridge)])) for h in (1, 2, 4)]
     softmax = [error(torch.cat([pad, scores(h).softmax(-1) @ values])) for h in (0.5, 1, 2, 4)]
     linear = (keys @ keys.T).tril(-1) @ values
     best = float((linear[64:] * values[64:]).sum() / linear[64:].square().sum())

@@ -47,7 +47,9 @@ def rows(name: str, length: int, count: int = 40) -> list[tuple[list[int], list[
     """(given, answer) of sequences, after a check of what all objectives have in common."""
     batch = draw_batch(source(), [name] * count, length, 3)
     found = []
-    for tokens, asked, before in zip(batch.tokens.tolist(), batch.asked.tolist(), batch.given.tolist(), strict=True):
+    for tokens, asked, before in zip(
+        batch.tokens.tolist(), batch.loss_mask.tolist(), batch.prefix.tolist(), strict=True
+    ):
         if PADDING not in tokens:
             answer = tokens[before:]
         else:
@@ -101,7 +103,7 @@ def test_every_objective_can_be_solved_from_what_is_given(length: int) -> None:
 
 def test_plain_windows_have_no_control_byte_and_draws_are_keyed() -> None:
     batch = draw_batch(source(), [NEXT_TOKEN] * 3, 60, 5)
-    assert bool(batch.asked.all()) and not batch.given.any() and in_text(batch.tokens[1].tolist())
+    assert bool(batch.loss_mask.all()) and not batch.prefix.any() and in_text(batch.tokens[1].tolist())
     assert torch.equal(batch.tokens, draw_batch(source(), [NEXT_TOKEN] * 3, 60, 5).tokens)
     assert not torch.equal(batch.tokens, draw_batch(source(), [NEXT_TOKEN] * 3, 60, 6).tokens)
     assert len(set(CONTROLS)) == 10 and min(CONTROLS) > 0xF4  # bytes that UTF-8 does not have
@@ -209,8 +211,8 @@ def test_a_mixture_learns_each_of_its_objectives() -> None:
     model, loss = train_bytes(TEXT, TINY, training)
     batch = draw_batch(source(), ["copying"] * 8, 48, 1)
     with torch.no_grad():
-        logits, _ = model(batch.tokens[:, :-1], prefix=batch.given)
-    copied = float(F.cross_entropy(logits[batch.asked], batch.tokens[:, 1:][batch.asked]))
+        logits, _ = model(batch.tokens[:, :-1], prefix=batch.prefix)
+    copied = float(F.cross_entropy(logits[batch.loss_mask], batch.tokens[:, 1:][batch.loss_mask]))
     assert loss < 2.5 and copied < 3.0 < math.log(95)  # 95 bytes in turn
 
 

@@ -128,7 +128,7 @@ def test_dilated_convolutions_reach_as_far_as_they_say() -> None:
 
 def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
     """Against the choice token by token; without both choices a token sees itself."""
-    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    layer = layer_of("hax", topk=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
     x = noise(1, 40, WIDTH)
     inputs, _ = layer.project(x, layer.initial(x), {})
     _, out = layer.chunked(layer.initial(x)["memory"], inputs)
@@ -146,7 +146,7 @@ def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
 
 
 def test_hax_adds_its_attention_before_the_gate_of_the_state_space_layer() -> None:
-    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    layer = layer_of("hax", topk=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
     x = noise(2, 20, WIDTH)
     with torch.no_grad():
         layer.gain.zero_()
@@ -154,14 +154,14 @@ def test_hax_adds_its_attention_before_the_gate_of_the_state_space_layer() -> No
 
 
 def test_the_loss_of_the_ranking_of_hax_trains_its_score_alone() -> None:
-    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    layer = layer_of("hax", topk=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
     layer(noise(2, 20, WIDTH))
     layer.auxiliary.backward()
     assert {name.split(".")[0] for name, p in layer.named_parameters() if p.grad is not None} == {"score"}
 
 
 def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
-    layer = layer_of("hax", chosen=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
+    layer = layer_of("hax", topk=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
     x = noise(4, 30, WIDTH)
     optimizer = torch.optim.Adam(layer.score.parameters(), lr=0.03)
     losses = []
@@ -175,7 +175,7 @@ def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
 
 
 def test_sea_over_all_keys_is_softmax_attention() -> None:
-    sea = layer_of("sea", num_heads=2, chosen=20)
+    sea = layer_of("sea", num_heads=2, topk=20)
     x = noise(2, 20, WIDTH)
     with torch.no_grad():
         sea.mix_proj.bias.fill_(1e9)
@@ -183,10 +183,10 @@ def test_sea_over_all_keys_is_softmax_attention() -> None:
 
 
 def test_sea_reads_the_keys_of_the_parts_it_estimates_highest() -> None:
-    sea = layer_of("sea", num_heads=1, chosen=4, columns=5)
+    sea = layer_of("sea", num_heads=1, topk=4, columns=5)
     x = noise(1, 23, WIDTH)
     inputs, _ = sea.project(x, sea.initial(x), {})
-    seen = sea._chosen(inputs["log_p"].movedim(2, 1), inputs["length"][0], 23)[0, 0]
+    seen = sea._visible_keys(inputs["log_p"].movedim(2, 1), inputs["length"][0], 23)[0, 0]
     for t in (0, 3, 4, 22):
         part = [min(j * 5 // (t + 1), 4) for j in range(t + 1)]
         ranked = sorted(range(t + 1), key=lambda j: (float(inputs["log_p"][0, t, 0, part[j]]), j))
@@ -195,7 +195,7 @@ def test_sea_reads_the_keys_of_the_parts_it_estimates_highest() -> None:
 
 def test_sea_learns_where_its_attention_looks() -> None:
     """The share of the attention on the keys chosen rises as the estimate is trained alone."""
-    sea = layer_of("sea", num_heads=1, chosen=6, columns=16)
+    sea = layer_of("sea", num_heads=1, topk=6, columns=16)
     x = 2 * noise(2, 32, WIDTH)
     with torch.no_grad():  # keys at the start of the sequence stand out
         sea.q_proj.weight.copy_(3 * sea.k_proj.weight)
@@ -209,7 +209,7 @@ def test_sea_learns_where_its_attention_looks() -> None:
         if step in (0, 79):
             rows = torch.einsum("bthk,bjhk->bhtj", inputs["q"], inputs["k"]) * sea.k_size**-0.5
             rows = rows.masked_fill(torch.ones(32, 32).triu(1).bool(), -torch.inf).softmax(-1)
-            seen = sea._chosen(inputs["log_p"].movedim(2, 1), inputs["length"][0], 32)
+            seen = sea._visible_keys(inputs["log_p"].movedim(2, 1), inputs["length"][0], 32)
             shares.append(float((rows * seen)[:, :, 8:].sum(-1).mean().detach()))
         optimizer.zero_grad()
         sea.auxiliary.backward()

@@ -30,7 +30,7 @@ def test_a_batch_is_what_the_task_says(name: str) -> None:
     assert batch.inputs.shape == (3, task.length(task.sizes[0]), len(task.fields) or task.channels)
     for i, count in enumerate(task.fields):
         assert int(batch.inputs[..., i].min()) >= 0 and int(batch.inputs[..., i].max()) < count
-    assert batch.asked.any(1).all() and batch.asked.shape == batch.inputs.shape[:2]
+    assert batch.loss_mask.any(1).all() and batch.loss_mask.shape == batch.inputs.shape[:2]
     perfect = batch.targets
     if task.measure == "accuracy":
         perfect = torch.nn.functional.one_hot(batch.targets, task.outputs).float() * 50
@@ -44,14 +44,16 @@ def test_recall_asks_for_what_was_shown() -> None:
     keys, values = batch.inputs.unbind(-1)
     for row in range(20):
         shown = dict(zip(keys[row, :9].tolist(), values[row, :9].tolist(), strict=True))
-        assert len(shown) == 9 and set(values[row, 9:].tolist()) == {32} and not batch.asked[row, :9].any()
+        assert len(shown) == 9 and set(values[row, 9:].tolist()) == {32} and not batch.loss_mask[row, :9].any()
         assert [shown[key] for key in keys[row, 9:].tolist()] == batch.targets[row, 9:].tolist()
 
 
 def test_joint_recall_asks_by_context_and_key() -> None:
     task = JointRecall(keys=4)
     batch = task.draw(3, 10, draws())
-    for x, y, asked in zip(batch.inputs[..., 0].tolist(), batch.targets.tolist(), batch.asked.tolist(), strict=True):
+    for x, y, asked in zip(
+        batch.inputs[..., 0].tolist(), batch.targets.tolist(), batch.loss_mask.tolist(), strict=True
+    ):
         shown = x[:27]
         queries = list(zip(x[27::2], x[28::2], strict=True))
         contexts = [shown[first : first + 9] for first in (0, 9, 18)]
@@ -62,21 +64,21 @@ def test_joint_recall_asks_by_context_and_key() -> None:
 
 
 def test_joint_recall_trains_on_few_keys_too_and_is_tested_on_all() -> None:
-    task = JointRecall(keys=4, trained=(3, 3), fewest_keys=2)
+    task = JointRecall(keys=4, trained=(3, 3), min_keys=2)
     batches = [task.training_batch(draws(seed), 512) for seed in range(20)]
-    keys = [int(batch.asked[0].sum()) // 3 for batch in batches]
-    assert set(keys) == {2, 3, 4} and int(task.draw(3, 2, draws()).asked[0].sum()) == 12
+    keys = [int(batch.loss_mask[0].sum()) // 3 for batch in batches]
+    assert set(keys) == {2, 3, 4} and int(task.draw(3, 2, draws()).loss_mask[0].sum()) == 12
     for batch, each in zip(batches, keys, strict=True):
         x = batch.inputs[..., 0]
-        asked = batch.asked[0]
+        asked = batch.loss_mask[0]
         length = 3 * (1 + 4 * each)
         assert x.shape == (max(8, 512 // length), length) and not asked[: 3 * (1 + 2 * each)].any()
         shown = x[0, : 3 * (1 + 2 * each)].view(3, -1)
         table = {(int(c[0]), int(k)): int(v) - 68 for c in shown for k, v in zip(c[1::2], c[2::2], strict=True)}
         queries = x[0, 3 * (1 + 2 * each) :].view(-1, 2).tolist()
         assert [table[context, key] for context, key in queries] == batch.targets[0][asked].tolist()
-    with pytest.raises(NeurosimInputError, match=r"JointRecall.fewest_keys: must be 1 to 4 keys .got 5"):
-        JointRecall(keys=4, fewest_keys=5)
+    with pytest.raises(NeurosimInputError, match=r"JointRecall.min_keys: must be 1 to 4 keys .got 5"):
+        JointRecall(keys=4, min_keys=5)
 
 
 def test_copying_asks_for_the_tokens_in_order() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from neurosim.language import LanguageModel
-from neurosim.language.attention.kinds.rotary import rotary
+from neurosim.language.attention.kinds.rotary import build_rotary
 from neurosim.language.attention.transnormer import transnormer_config
 
 
@@ -30,7 +30,7 @@ def test_two_blocks_against_their_equations() -> None:
         v = n @ w["v"].T
         u = n @ w["g"].T
         if layer == 0:
-            q, k = (rotary(4).turn(each[None], torch.tensor(0))[0] for each in (q, k))
+            q, k = (build_rotary(4).turn(each[None], torch.tensor(0))[0] for each in (q, k))
         out = torch.zeros(8, 2, 4, dtype=x.dtype)
         for t in range(8):
             for s in range(t + 1):

@@ -35,6 +35,7 @@ class AddedToken:
 
     @property
     def pattern(self) -> str:
+        """Regular expression of it, its written form as the one group."""
         before = r"\s*" if self.lstrip else ""
         behind = r"\s*" if self.rstrip else ""
         return f"{before}({re.escape(self.text)}){behind}"
@@ -46,7 +47,7 @@ class AddedTokens:
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         ordered = sorted(tokens, key=lambda each: -len(each.text))
         self.texts = {each.token: each.text for each in ordered}
-        self._ids = [each.token for each in ordered]
+        self._ids = {each.text: each.token for each in ordered}
         self._pattern = re.compile("|".join(each.pattern for each in ordered)) if ordered else None
 
     def split(self, text: str) -> Iterator[str | int]:
@@ -56,8 +57,8 @@ class AddedTokens:
             for match in self._pattern.finditer(text):
                 if match.start() > place:
                     yield text[place : match.start()]
-                assert match.lastindex is not None
-                yield self._ids[match.lastindex - 1]
+                # Each alternative has one group, the written form; the group that matched is the last one.
+                yield self._ids[match[match.lastindex or 0]]
                 place = match.end()
         if place < len(text):
             yield text[place:]
@@ -84,8 +85,8 @@ def read_configuration(folder: Path) -> Configuration:
     Raises:
         NeurosimFormatError: one of them is damaged.
     """
-    config, special, more = (read_object(folder / name) for name in (CONFIG, SPECIAL_MAP, ADDED))
-    added = {text: AddedToken(text, token) for text, token in more.items() if text and _is_id(token)}
+    config, special, added_tokens = (read_object(folder / name) for name in (CONFIG, SPECIAL_MAP, ADDED))
+    added = {text: AddedToken(text, token) for text, token in added_tokens.items() if text and _is_id(token)}
     decoder = config.get("added_tokens_decoder")
     for token, entry in decoder.items() if isinstance(decoder, dict) else ():
         text = text_of(entry)
@@ -95,6 +96,7 @@ def read_configuration(folder: Path) -> Configuration:
     add_bos = config.get("add_bos_token")
     if not isinstance(add_bos, bool):
         name = str(config.get("tokenizer_class")).removesuffix("Fast")
+        # None leaves it to the template in tokenizer.json.
         add_bos = True if name in BOS_CLASSES else None
     return Configuration(added, bos, add_bos)
 
@@ -114,14 +116,12 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def text_of(entry: object) -> str | None:
     """Return the written form of a token: a string, or the `content` of an object."""
-    if isinstance(entry, dict):
-        text = entry.get("content")
-    else:
-        text = entry
+    text = entry.get("content") if isinstance(entry, dict) else entry
     return text if isinstance(text, str) else None
 
 
 def _is_id(token: object) -> bool:
+    """Return whether an entry of a file is a token id."""
     return isinstance(token, int) and not isinstance(token, bool) and token >= 0
 
 

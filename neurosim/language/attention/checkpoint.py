@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -78,6 +78,7 @@ def read_about(folder: Path) -> dict[str, object]:
     weights = folder / "model.safetensors"
     if digest is not None and weights.is_file():
         stored = read_metadata(weights)
+        # A kill between the two files: the config in the weights is the one that they were written with.
         if stored.get("digest") != digest and isinstance(stored.get("config"), str):
             try:
                 config = dict(json.loads(str(stored["config"])))
@@ -90,6 +91,7 @@ def read_about(folder: Path) -> dict[str, object]:
 def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a model by name; one with several names under the first."""
     tensors: dict[int, tuple[str, Tensor]] = {}
+    # Tied parameters are one object; copies of the values would not be.
     for name, value in model.state_dict(keep_vars=True).items():
         tensors.setdefault(id(value), (name, value))
     return dict(tensors.values())
@@ -117,27 +119,29 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     if folder.suffix == ".pth":
         stored = read_pth(folder)
         where = str(folder)
-        source = _source({}, stored)
+        source = _checkpoint_config({}, stored)
         return load_model(PTH.config(source), stored, PTH, where).eval()
     config = read_about(folder)
     kind = str(config.get("model_type"))
     stored = read_headers(folder)
     where = f"{folder / 'config.json'}"
+    # Our own folders need no names changed, and are read with the bits that they were saved with.
     if kind == OWN:
         version = config.get("format")
         require(version == FORMAT, f"{folder}: format", f"must be {FORMAT}: upgrade neurosim", version)
         reader = CheckpointReader(LanguageConfig.from_json, root="", block={})
         built = own_config(config, stored)
     else:
-        reader = reader_of(kind, _source(config, stored), f"{where}: model_type")
+        reader = reader_of(kind, _checkpoint_config(config, stored), f"{where}: model_type")
         stored = {name: entry for name, entry in stored.items() if not name.startswith(reader.other_parts)}
-        source = _source(config, stored)
+        source = _checkpoint_config(config, stored)
         built = reader.config(source)
         source.warn(where)
     return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()
 
 
-def _source(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) -> CheckpointConfig:
+def _checkpoint_config(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) -> CheckpointConfig:
+    """Return a config.json with the names and shapes of the tensors beside it."""
     return CheckpointConfig(config, frozenset(stored), shapes={name: entry.shape for name, entry in stored.items()})
 
 
@@ -147,9 +151,8 @@ def own_config(config: Mapping[str, object], stored: Mapping[str, object]) -> La
     # An embedding of events has layers of its own.
     names = frozenset(name for name in stored if not name.startswith("embeddings."))
     count = 1 + max(layer_numbers(names), default=-1)
-    require(
-        len(built.layers) == count, "config.layers", f"must be {count}, the layers that have tensors", len(built.layers)
-    )
+    rule = f"must be {count}, the layers that have tensors"
+    require(len(built.layers) == count, "config.layers", rule, len(built.layers))
     return built
 
 
@@ -172,9 +175,11 @@ def load_model(
     names = {reader.ours(name): name for name in stored}
 
     def shown(name: str) -> str:
+        """Return the name of a tensor in the file."""
         return names.get(name) or reader.theirs(name)
 
     def values(tensor: Callable[[StoredTensor], Tensor]) -> dict[str, Tensor]:
+        """Return the tensors under our names and in our layout, each from its place by `tensor`."""
         return reader.change({ours: tensor(stored[theirs]) for ours, theirs in names.items()}, built)
 
     def places() -> dict[str, Tensor]:
@@ -187,6 +192,7 @@ def load_model(
 
     model = empty_model(built, where)
     load = partial(model.files.load, aligned=aligned)
+    # First without memory: a file of another model is refused before gigabytes are read.
     match_tensors(model, places(), where, shown=shown)
     require_floats(stored)
     assign_tensors(model, match_tensors(model, values(load), where, shown=shown))
@@ -199,12 +205,13 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
     matrices = {f"{name}.weight" for name, _ in layers}
 
-    def own(name: str, value: Tensor) -> Tensor:
+    def typed(name: str, value: Tensor) -> Tensor:
         as_it_is = not value.is_floating_point() or (name in matrices and value.element_size() == 2)
         return value if as_it_is else value.to(torch.float32)
 
     model.requires_grad_(False)  # integers cannot take part
-    model.load_state_dict({name: own(name, value) for name, value in tensors.items()}, assign=True)
+    # The tensors themselves become the parameters, still mapped from their file.
+    model.load_state_dict({name: typed(name, value) for name, value in tensors.items()}, assign=True)
 
 
 def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
@@ -250,19 +257,17 @@ def match_tensors(
         NeurosimFormatError: naming the tensors.
     """
     expected = module.state_dict(keep_vars=True)
-    stored = _once(expected, dict(tensors))
+    stored = _under_all_names(expected, dict(tensors))
     missing = sorted(shown(name) for name in set(expected) - set(stored))
     extra = sorted(shown(name) for name in set(stored) - set(expected))
     if missing or extra:
-        lines = [f"missing {_listed(missing)}"] * bool(missing) + [f"unexpected {_listed(extra)}"] * bool(extra)
-        if missing and extra:
-            near = difflib.get_close_matches(missing[0], extra, n=1)
-        else:
-            near = []
-        if near:
-            hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)"
-        else:
-            hint = ""
+        lines = []
+        if missing:
+            lines.append(f"missing {_listed(missing)}")
+        if extra:
+            lines.append(f"unexpected {_listed(extra)}")
+        near = difflib.get_close_matches(missing[0], extra, n=1) if missing else []
+        hint = f" (is '{near[0]}' meant to be '{missing[0]}'?)" if near else ""
         raise NeurosimFormatError(f"{where}: tensors do not fit config.json: {'; '.join(lines)}{hint}")
     for name, value in expected.items():
         if stored[name].shape != value.shape:
@@ -273,7 +278,7 @@ def match_tensors(
     return stored
 
 
-def _once(expected: Mapping[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
+def _under_all_names(expected: Mapping[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return `stored` with tensors of several names under all of them: files store them once."""
     first: dict[int, str] = {}
     for name, value in expected.items():
@@ -282,6 +287,7 @@ def _once(expected: Mapping[str, Tensor], stored: dict[str, Tensor]) -> dict[str
     return stored | {name: stored[first[id(value)]] for name, value in expected.items() if id(value) in first}
 
 
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _listed(names: Sequence[str]) -> str:
+    """Return the first five names, and the number of the others."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(f"'{name}'" for name in names[:5]) + more

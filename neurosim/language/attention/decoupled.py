@@ -39,6 +39,7 @@ class GradientPredictor(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(self.size, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.size)
         )
+        # The last layer starts at 0, and so do the guesses: nothing is better than noise.
         for p in self.layers[-1].parameters():
             nn.init.zeros_(p)
 
@@ -54,6 +55,7 @@ def flat_state(states: list[State]) -> Tensor:
 
 
 def _floats(states: list[State]) -> list[Tensor]:
+    """Return the floats of the states, in an order of their names."""
     return [state[name] for state in states for name in sorted(state) if state[name].is_floating_point()]
 
 
@@ -85,17 +87,18 @@ def window_gradients(
     loss = 0.0
     state = None
     count = len(batch.inputs)
-    total = batch.asked.sum()
-    pieces = zip(*(part.split(window, 1) for part in (batch.inputs, batch.targets, batch.asked)), strict=True)
-    windows = [replace(batch, inputs=x, targets=y, asked=asked) for x, y, asked in pieces]
+    total = batch.loss_mask.sum()
+    pieces = zip(*(part.split(window, 1) for part in (batch.inputs, batch.targets, batch.loss_mask)), strict=True)
+    windows = [replace(batch, inputs=x, targets=y, loss_mask=mask) for x, y, mask in pieces]
     for i, part in enumerate(windows):
         scores, after = forward(part.inputs, state)
-        own = scores.new_zeros(())
-        if bool(part.asked.any()):
-            own = task.loss(scores, part) * part.asked.sum() / total
-            loss += float(own.detach())
-        objective = own
+        objective = scores.new_zeros(())
+        if bool(part.loss_mask.any()):
+            # The share of this window in the mean over all tokens with a loss.
+            objective = task.loss(scores, part) * part.loss_mask.sum() / total
+            loss += float(objective.detach())
         if predictor is not None and i + 1 < len(windows):
+            # The guess g stands for dL/d(state) of later windows: (state . g) has that gradient.
             end = flat_state(after)
             with torch.no_grad():
                 future = predictor(end) / count
@@ -103,6 +106,7 @@ def window_gradients(
         if objective.requires_grad:
             objective.backward()
         if predictor is not None and state is not None:
+            # What arrived at the start of this window is what the guess at the end of the last should have been.
             arrived = [torch.zeros_like(value) if value.grad is None else value.grad for value in _floats(state)]
             target = count * torch.cat([grad.flatten(1) for grad in arrived], 1)
             guess = predictor(flat_state(state).detach())

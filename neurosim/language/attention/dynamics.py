@@ -62,11 +62,11 @@ class LinearSystem:
         outputs = []
         for t in range(self.write.shape[1]):
             before = state
-            by = self.transition[:, t]
+            transition = self.transition[:, t]
             if self.is_diagonal:
-                state = by[..., None] * state
+                state = transition[..., None] * state
             else:
-                state = by @ state
+                state = transition @ state
             state = state + self.write[:, t] @ self.inputs[:, t]
             source = before if self.reads_before else state
             if self.read is None:
@@ -74,7 +74,8 @@ class LinearSystem:
             else:
                 outputs.append((self.read[:, t][..., None, :] @ source)[..., 0, :])
         out = torch.stack(outputs, 1)
-        out = out.sum(2) if self.summed else out
+        if self.summed:
+            out = out.sum(2)
         if self.through is not None:
             out = out + self.through
         return state, out
@@ -90,9 +91,12 @@ class LinearSystem:
 
 @dataclass(frozen=True, kw_only=True)
 class Spectrum:
-    """Eigenvalues of a layer: lowest, median and highest modulus, and the share with a negative real part.
+    """Eigenvalues of a layer.
 
-    `horizon` and `longest` are 1 / (1 - modulus), tokens, of the median and of the highest; None where nothing is lost.
+    Attributes:
+        lowest, median, highest: their modulus.
+        negative: share with a negative real part.
+        horizon, longest: 1 / (1 - modulus), tokens, of the median and of the highest; None where nothing is lost.
     """
 
     lowest: float
@@ -120,7 +124,10 @@ class Spectrum:
 
 
 def _horizon(modulus: float) -> float | None:
-    return None if modulus > 1 - UNIT else 1 / (1 - modulus)
+    """Return the tokens over which a state of this modulus is remembered: sum of modulus^t; None without end."""
+    if modulus > 1 - UNIT:
+        return None
+    return 1 / (1 - modulus)
 
 
 def system_of(mixer: Mixer, inputs: Inputs, memory: Tensor) -> LinearSystem:
@@ -144,11 +151,12 @@ def _decays(g: Tensor | None, k: Tensor) -> Tensor:
     """Return [.., K] e^g, from g of heads or of key channels."""
     if g is None:
         return torch.ones_like(k)
-    return (g if g.dim() == k.dim() else g[..., None]).exp().expand_as(k)
+    per_channel = g if g.dim() == k.dim() else g[..., None]
+    return per_channel.exp().expand_as(k)
 
 
 def _additive(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = diag(e^g), B = k, u = v, C = q."""
+    """Return Lambda = diag(e^g), B = k, u = v, C = q."""
     q, k, v = (inputs[name] for name in "qkv")
     return LinearSystem(_decays(inputs.get("g"), k), k[..., None], v[..., None, :], q * mixer.scale)
 
@@ -156,8 +164,8 @@ def _additive(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 def _reads_before(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """Return the system of `_additive`, but with y = C h of the token before, and (q . u k) v."""
     q, k, v = (inputs[name] for name in "qkv")
-    now = (q * mixer.u * k).sum(-1, keepdim=True) * v
-    return LinearSystem(_decays(inputs["g"], k), k[..., None], v[..., None, :], q, now, True)
+    bonus = (q * mixer.u * k).sum(-1, keepdim=True) * v
+    return LinearSystem(_decays(inputs["g"], k), k[..., None], v[..., None, :], q, bonus, True)
 
 
 def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
@@ -169,20 +177,20 @@ def _chain(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _reflection(k: Tensor, beta: Tensor) -> Tensor:
-    """I - beta k k^T, [.., K, K]."""
+    """Return I - beta k k^T, [.., K, K]."""
     eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
     return eye - beta[..., None, None] * k[..., None] * k[..., None, :]
 
 
 def _delta(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = (I - beta k k^T) diag(e^g), B = beta k, u = v, C = q."""
+    """Return Lambda = (I - beta k k^T) diag(e^g), B = beta k, u = v, C = q."""
     q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
     transition = _reflection(k, beta) * _decays(inputs.get("g"), k)[..., None, :]
     return LinearSystem(transition, (beta[..., None] * k)[..., None], v[..., None, :], q * mixer.scale)
 
 
 def _closed_loop(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = e^g I - beta k p^T, B = beta k, u = v, C = q."""
+    """Return Lambda = e^g I - beta k p^T, B = beta k, u = v, C = q."""
     q, k, v, beta, p = (inputs[name] for name in ("q", "k", "v", "beta", "p"))
     write = beta[..., None] * k
     transition = torch.diag_embed(_decays(inputs["g"], k)) - write[..., None] * p[..., None, :]
@@ -190,17 +198,18 @@ def _closed_loop(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _slots(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = diag(e^g), B = s, u = (k, v); the whole state is read, through a softmax over its rows."""
+    """Return Lambda = diag(e^g), B = s, u = (k, v); the whole state is read, through a softmax over its rows."""
     new = torch.cat([inputs["k"], inputs["v"]], -1)
     return LinearSystem(inputs["g"].exp(), inputs["s"][..., None], new[..., None, :], None)
 
 
 def _delta_product(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda is the product of the n steps of a token; a column of B is beta k of a step, through the later steps."""
+    """Return Lambda, the product of the n steps of a token, and B, of columns beta k, each through the later steps."""
     q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
     after = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device).expand(*q.shape, -1)
     columns = []
     for i in reversed(range(k.shape[2])):
+        # From the last step back: `after` is the product of the steps behind the present one.
         columns.append((after @ (beta[:, :, i, :, None] * k[:, :, i])[..., None])[..., 0])
         after = after @ _reflection(k[:, :, i], beta[:, :, i])
     transition = after * _decays(inputs.get("g"), q)[..., None, :]
@@ -209,7 +218,7 @@ def _delta_product(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _rank_one(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = diag(e^g) + b a^T, B = k, u = v, C = q."""
+    """Return Lambda = diag(e^g) + b a^T, B = k, u = v, C = q."""
     q, k, v, a, b = (inputs[name] for name in "qkvab")
     transition = torch.diag_embed(_decays(inputs["g"], k)) + b[..., None] * a[..., None, :]
     return LinearSystem(transition, k[..., None], v[..., None, :], q)
@@ -217,33 +226,33 @@ def _rank_one(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 def _routed(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
     """Return the system of each memory that a token is routed to; the others neither change nor are read."""
-    own = (_additive if isinstance(mixer, SSE) else _delta)(mixer, inputs, memory)
-    assert own.read is not None
-    if "weight" not in inputs:
-        read = own.read
-    else:
-        read = own.read * inputs["weight"][..., None, None]
+    system = _additive(mixer, inputs, memory) if isinstance(mixer, SSE) else _delta(mixer, inputs, memory)
+    read = inputs["q"] * mixer.scale
+    if "weight" in inputs:
+        read = read * inputs["weight"][..., None, None]
     batch, time, _, heads, size = read.shape
-    where = inputs["index"]
-    rest = torch.ones if own.is_diagonal else torch.eye
+    index = inputs["index"]
+    # A memory that the token does not use keeps its state: Lambda = I, and B = C = 0.
+    identity = torch.ones if system.is_diagonal else torch.eye
 
     def spread(value: Tensor, empty: Tensor) -> Tensor:
-        b, t = (torch.arange(n, device=where.device) for n in (batch, time))
+        """Return values of the R memories of a token as [B, T, M, ..], `empty` in the others."""
+        b, t = (torch.arange(n, device=index.device) for n in (batch, time))
         target = empty.expand(batch, time, mixer.count, heads, *value.shape[4:]).clone()
-        return target.index_put((b[:, None, None], t[:, None], where), value)
+        return target.index_put((b[:, None, None], t[:, None], index), value)
 
     zero = read.new_zeros(())
     return LinearSystem(
-        spread(own.transition, rest(size, dtype=read.dtype, device=read.device)),
-        spread(own.write, zero),
-        spread(own.inputs, zero),
+        spread(system.transition, identity(size, dtype=read.dtype, device=read.device)),
+        spread(system.write, zero),
+        spread(system.inputs, zero),
         spread(read, zero),
         summed=True,
     )
 
 
 def _diagonal(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = diag(A', conj A'), B = (B', conj B'), u of each channel, C = (C, conj C), through D u."""
+    """Return Lambda = diag(A', conj A'), B = (B', conj B'), u of each channel, C = (C, conj C), through D u."""
     u = inputs["u"]
     a, b = mixer.discrete()
     both = [torch.cat([x, x.conj()], -1) for x in (a, b, torch.view_as_complex(mixer.C))]
@@ -252,7 +261,7 @@ def _diagonal(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _dense(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = A', B = B', u of each channel, C = C, through D u."""
+    """Return Lambda = A', B = B', u of each channel, C = C, through D u."""
     u = inputs["u"]
     a, b = mixer.discrete()
     transition = a.expand(*u.shape, *a.shape[1:])
@@ -263,11 +272,12 @@ def _dense(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
 
 
 def _almost_linear(mixer: Any, inputs: Inputs, memory: Tensor) -> LinearSystem:
-    """Lambda = A + W diag(1, signs of the state before), B = I; the whole state is read. One head, one column."""
+    """Return Lambda = A + W diag(1, signs of the state before), B = I, of one head and column; all of h is read."""
     u = inputs["u"]
     first = mixer.units - mixer.rectified
     _, states = mixer.chunked(memory, inputs)
     before = torch.cat([memory[:, None], states[:, :-1]], 1)
+    # relu(z) = (z > 0) z: for the signs of the state before, the step is linear.
     active = torch.cat([torch.ones_like(before[..., :first]), (before[..., first:] > 0).to(u.dtype)], -1)
     transition = torch.diag(mixer.A) + mixer.W * active[..., None, :]
     eye = torch.eye(mixer.units, dtype=u.dtype, device=u.device).expand(*u.shape, -1)

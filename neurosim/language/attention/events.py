@@ -31,8 +31,8 @@ class EventInput:
     stride: int = 2
 
     def __post_init__(self) -> None:
-        good = 1 <= len(self.shape) <= 3 and all(n > 0 for n in self.shape)
-        require(good, "EventInput.shape", "must be one to three sizes > 0", self.shape)
+        is_shape = 1 <= len(self.shape) <= 3 and all(n > 0 for n in self.shape)
+        require(is_shape, "EventInput.shape", "must be one to three sizes > 0", self.shape)
         require(all(n > 0 for n in self.filters), "EventInput.filters", "must be sizes > 0", self.filters)
         for name in ("kernel", "stride"):
             require(getattr(self, name) >= 1, f"EventInput.{name}", "must be >= 1", getattr(self, name))
@@ -49,20 +49,22 @@ class EventEmbedding(nn.Module):
 
     def __init__(self, events: EventInput, width: int) -> None:
         super().__init__()
+        # A sensor of fewer axes is one of one plane, and of one row.
         planes, height, across = ((1,) * (3 - len(events.shape)) + tuple(events.shape))[-3:]
         self.shapes = [(planes, height, across)]
         layers = []
         for filters in events.filters:
             # A sensor of one row is convolved along its channels alone.
-            size = (1 if height == 1 else events.kernel, events.kernel)
-            sizes = [
-                (n - k) // (1 if n == 1 else events.stride) + 1 for n, k in zip((height, across), size, strict=True)
-            ]
-            require(min(sizes) > 0, "EventInput.kernel", f"must be <= the {height} x {across} units before it", size[1])
-            layers.append(linear(planes * math.prod(size), filters, True))
+            kernel = (1 if height == 1 else events.kernel, events.kernel)
+            sizes = []
+            for units, width_of_patch in zip((height, across), kernel, strict=True):
+                stride = 1 if units == 1 else events.stride
+                sizes.append((units - width_of_patch) // stride + 1)
+            rule = f"must be <= the {height} x {across} units before it"
+            require(min(sizes) > 0, "EventInput.kernel", rule, events.kernel)
+            layers.append(linear(planes * math.prod(kernel), filters, True))
             planes = filters
-            height = sizes[0]
-            across = sizes[1]
+            height, across = sizes
             self.shapes.append((planes, height, across))
         layers.append(linear(planes * height * across, width, not events.filters))
         self.kernel = events.kernel

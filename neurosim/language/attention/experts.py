@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import check_fields, lookup, require
-from .kinds.leaf import leaf
+from .kinds.tracing import leaf
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
 MAX_EXPERTS = 4096  # experts: they are made before they are compared with the file
@@ -24,7 +24,7 @@ class ExpertsSpec:
         hidden: channels of each.
         shared: channels of an expert that every token passes, 0 for none; `gated` weighs it by sigmoid(w . x).
         scores: scoring of experts, a name of `SCORES`; with 'sigmoid' a bias is added for the choice alone.
-        normalise: scores of the chosen ones are divided by their sum.
+        normalise: scores of the experts of a token are divided by their sum.
         scale: factor of the weights.
         groups, top_groups: number of groups of experts, and number of best groups that experts are chosen from.
     """
@@ -51,8 +51,8 @@ class ExpertsSpec:
             self, {"count top hidden groups top_groups": "> 0", "shared": ">= 0", "count": f"<= {MAX_EXPERTS}"}
         )
         require(self.top <= self.count, "ExpertsSpec.top", f"must be at most {self.count}", self.top)
-        fine = self.count % self.groups == 0 and self.top_groups <= self.groups
-        require(fine, "ExpertsSpec.groups", f"must divide {self.count} experts", self.groups)
+        fits = self.count % self.groups == 0 and self.top_groups <= self.groups
+        require(fits, "ExpertsSpec.groups", f"must divide {self.count} experts", self.groups)
 
 
 class Router(nn.Module):
@@ -69,6 +69,7 @@ class Router(nn.Module):
         """Return (indices, weights) [n, top] of the experts of each token x [n, D]."""
         spec = self.spec
         scores = self.score(x @ self.weight.T.to(x.dtype))
+        # The bias balances the load of experts: it moves the choice, and not the weights.
         choice = scores if self.bias is None else scores + self.bias
         if spec.groups > 1:
             grouped = choice.unflatten(-1, (spec.groups, -1))
@@ -84,7 +85,7 @@ class Router(nn.Module):
 
 
 class Experts(nn.Module):
-    """sum_i w_i E_i(x) over the chosen experts E_i, plus the shared one.
+    """sum_i w_i E_i(x) over the experts E_i of a token, plus the shared one.
 
     Args:
         make: function that returns a feed-forward layer for a number of hidden channels.
@@ -103,6 +104,7 @@ class Experts(nn.Module):
         flat = x.flatten(0, -2)
         index, weights = self.router(flat)
         out = torch.zeros_like(flat)
+        # One product for the tokens of each expert, instead of one for each token.
         for i in index.unique().tolist():
             token, place = torch.nonzero(index == i, as_tuple=True)
             out = out.index_add(0, token, self.experts[i](flat[token]) * weights[token, place, None])

@@ -21,13 +21,16 @@ from torch import Tensor, nn
 from ...base.plain import Record
 from ...base.random import rng_key
 
-EXPLORED = (0.5, 0.2)  # share of the intervals with random shares, at the start and from the middle of the training on
+EXPLORATION = (
+    0.5,
+    0.2,
+)  # share of the intervals with random shares, at the start and from the middle of the training on
 CANDIDATES = 4096  # random shares of each of the four distributions
 BEST = 8  # candidates of highest predicted reward, whose mean is taken
-# of the network of rewards
+# Of the network of rewards: hidden channels, updates, and learning rate.
 HIDDEN = 64
 FITS = 200
-RATE = 5e-3
+LEARNING_RATE = 5e-3
 MIN_SHARE = 0.01  # share of every objective, so that its loss is known
 LAST_INTERVALS = 64  # intervals that the network learns from
 
@@ -47,26 +50,30 @@ def rewards(before: Tensor, after: Tensor) -> Tensor:
     return (-100 * math.e * torch.tanh(math.e * (after * before).sqrt() * change**3)).clamp(-1, 1)
 
 
-def choose_shares(known: tuple[Interval, ...], losses: tuple[float, ...], done: float, seed: int) -> tuple[float, ...]:
+def choose_shares(
+    intervals: tuple[Interval, ...], losses: tuple[float, ...], done: float, seed: int
+) -> tuple[float, ...]:
     """Return the shares of the next interval.
 
     Args:
-        known: the intervals so far.
+        intervals: the intervals so far.
         losses: current losses of the objectives.
         done: share of the training that is over.
     """
-    draws = torch.Generator().manual_seed(rng_key(seed, "mixture", str(len(known))) >> 1)
-    first, last = EXPLORED
-    explored = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(2 * done, 1.0)))
+    draws = torch.Generator().manual_seed(rng_key(seed, "mixture", str(len(intervals))) >> 1)
+    first, last = EXPLORATION
+    exploration = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(2 * done, 1.0)))
     candidates = _candidates(len(losses), draws)
-    if not known or float(torch.rand((), generator=draws)) < explored:
+    if not intervals or float(torch.rand((), generator=draws)) < exploration:
         point = candidates[int(torch.randint(len(candidates), (), generator=draws))]
     else:
-        network = _fitted(known[-LAST_INTERVALS:], seed)
+        network = _fitted(intervals[-LAST_INTERVALS:], seed)
         now = torch.tensor(losses).expand(len(candidates), -1)
         with torch.no_grad():
             expected = network(torch.cat([now, candidates], 1)).sum(1)
+        # The mean of the best is steadier than the best, whose prediction is the most lucky.
         point = candidates[expected.topk(BEST).indices].mean(0)
+    # Every objective keeps MIN_SHARE, and the rest is divided as the point says.
     return tuple((MIN_SHARE + (1 - MIN_SHARE * len(losses)) * point).tolist())
 
 
@@ -78,10 +85,10 @@ def _candidates(count: int, draws: torch.Generator) -> Tensor:
     return points / points.sum(1, keepdim=True)
 
 
-def _fitted(known: tuple[Interval, ...], seed: int) -> nn.Module:
+def _fitted(intervals: tuple[Interval, ...], seed: int) -> nn.Module:
     """Return a network [losses, shares] -> rewards, fitted to the intervals."""
-    inputs = torch.tensor([[*each.losses, *each.shares] for each in known])
-    targets = torch.tensor([each.rewards for each in known])
+    inputs = torch.tensor([[*each.losses, *each.shares] for each in intervals])
+    targets = torch.tensor([each.rewards for each in intervals])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng_key(seed, "mixture", "network") >> 1)
         network = nn.Sequential(
@@ -92,7 +99,7 @@ def _fitted(known: tuple[Interval, ...], seed: int) -> nn.Module:
             nn.Linear(HIDDEN, targets.shape[1]),
             nn.Tanh(),
         )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.1)
     for _ in range(FITS):
         optimizer.zero_grad()
         (network(inputs) - targets).square().mean().backward()

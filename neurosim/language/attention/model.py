@@ -26,7 +26,7 @@ from .tensors import MappedFiles
 
 @dataclass(frozen=True)
 class MixerSpec:
-    """One mixer of a stack: a name of `KINDS`, and options of that kind (see `options_of`)."""
+    """A mixer of a stack: a name of `KINDS`, and options of that kind (see `options_of`)."""
 
     kind: str
     options: Mapping[str, object] = field(default_factory=dict)
@@ -71,6 +71,7 @@ class LanguageConfig:
     events: EventInput | None = None
 
     def to_json(self) -> dict[str, object]:
+        """Return the config as a tree of plain values."""
         return cast(dict[str, object], to_plain(self))
 
     @staticmethod
@@ -128,17 +129,16 @@ class ResidualBlock(nn.Module):
         self.mlp_norm = None if self.mlp is None else norm(config)
 
     def forward(self, x: Tensor, state: State | None, shared: Shared) -> tuple[Tensor, State]:
-        x = x if self.pre_norm is None else self.pre_norm(x)
+        if self.pre_norm is not None:
+            x = self.pre_norm(x)
         mixed, after = self.mixer(self.norm(x), state, shared)
         x = x + mixed
         if self.mlp is None or self.mlp_norm is None:
             return x, after
         inner = self.mlp_norm(x)
         if isinstance(self.mlp, ChannelMix):
-            if state is None:
-                tail = torch.zeros_like(x[:, :1])
-            else:
-                tail = state["mlp_tail"]
+            # RWKV mixes each token with the one before it here, too: the last one is state.
+            tail = torch.zeros_like(x[:, :1]) if state is None else state["mlp_tail"]
             out, tail = self.mlp(inner, tail)
             return x + out, after | {"mlp_tail": tail}
         return x + self.mlp(inner), after
@@ -170,16 +170,17 @@ class LanguageModel(nn.Module):
         # Layers draw their first weights from torch's generator: seeded here, and restored afterwards.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.embeddings = (
-                nn.Embedding(config.vocabulary, config.width)
-                if config.events is None
-                else EventEmbedding(config.events, config.width)
-            )
+            self.embeddings: nn.Embedding | EventEmbedding
+            if config.events is None:
+                self.embeddings = nn.Embedding(config.vocabulary, config.width)
+            else:
+                self.embeddings = EventEmbedding(config.events, config.width)
             count = len(config.layers)
             self.layers = nn.ModuleList([ResidualBlock(config, Depth(i, count)) for i in range(count)])
             self.norm = lookup(NORMS, config.norm, "LanguageConfig.norm")(config)
             self.lm_head = linear(config.width, config.vocabulary)
             self._start(count)
+        # Bounds rise from layer to layer: their parameter belongs to the model.
         bounded = [isinstance(m, BoundedMixer) and m.use_lower_bound for m in self.mixers()]
         self.lower_bounds = nn.Parameter(torch.zeros(count, config.width)) if any(bounded) else None
         self.tie()
@@ -211,8 +212,10 @@ class LanguageModel(nn.Module):
             nn.init.normal_(self.embeddings.weight, std=0.02)
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear) and "feature_map" not in name and not name.startswith("embeddings"):
-                ends = name.rsplit(".", 1)[-1] in ("o_proj", "out_proj", "down_proj", "value")
-                nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * count) if ends else 0.02)
+                # 2 layers of a block write to the stream: its power then does not grow with depth (GPT-2, 2019).
+                writes = name.rsplit(".", 1)[-1] in ("o_proj", "out_proj", "down_proj", "value")
+                deviation = 0.02 / math.sqrt(2 * count) if writes else 0.02
+                nn.init.normal_(module.weight, std=deviation)
 
     @property
     def device(self) -> torch.device:
@@ -248,8 +251,8 @@ class LanguageModel(nn.Module):
         for i, block in enumerate(self.layers):
             if bounds is not None:
                 shared["lower_bound"] = bounds[i]
-            x, new = block(x, None if state is None else state[i], shared)
-            after.append(new)
+            x, block_state = block(x, None if state is None else state[i], shared)
+            after.append(block_state)
         return self.lm_head(self.norm(x)), after
 
     def auxiliary_loss(self) -> Tensor:
@@ -265,6 +268,7 @@ class LanguageModel(nn.Module):
         """Return [layers, D] lower bounds of forget gates (`BoundedMixer`), rising by layer; None without such."""
         if self.lower_bounds is None:
             return None
+        # lb_i = sum_{j = 1..i} softmax(Gamma)_j: 0 in layer 0, and at most 1 (Qin et al. 2023, HGRN).
         parts = self.lower_bounds.softmax(0)
         return parts.cumsum(0) - parts[:1]
 
@@ -274,4 +278,5 @@ class LanguageModel(nn.Module):
         return logits[:, 0], state
 
     def parameter_count(self) -> int:
+        """Return the number of parameters, tied ones once."""
         return sum(p.numel() for p in self.parameters())

@@ -24,11 +24,11 @@ SEPARATOR = 0xFF
 MASK = 0xFE
 FIND = 0xFD
 PADDING = 0xFC
-# share of the bytes that are masked, and bytes of a span
+# Share of the bytes that are masked, and mean bytes of a span.
 MASKED = 0.15
 MEAN_SPAN = 3
 SHUFFLED = 0.75  # share of the bytes that change places
-# bytes to find, bytes shown on either side of them, bytes of text for each query
+# Bytes to find, bytes shown on either side of them, and bytes of text for each query.
 TARGET_BYTES = 8
 EDGE = 3
 ROOM_OF_QUERY = 64
@@ -36,6 +36,7 @@ MIN_LENGTH = 48  # bytes of a sequence
 
 
 def _window(text: Bytes, size: int, draws: np.random.Generator) -> Bytes:
+    """Return `size` bytes from anywhere in a text."""
     start = int(draws.integers(len(text) - size + 1))
     return text[start : start + size]
 
@@ -63,7 +64,9 @@ def _masked(text: Bytes, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
 
 def infilling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
     """Mask 15 % of the text, in spans of 3 bytes on average; the spans are the answer."""
-    return _masked(_window(text, int(room / (1 + 2 * MASKED / MEAN_SPAN)) - 2, draws), draws)
+    # A masked text and its spans have n bytes together, and a mask for each span on either side.
+    window = _window(text, int(room / (1 + 2 * MASKED / MEAN_SPAN)) - 2, draws)
+    return _masked(window, draws)
 
 
 def autoencoding(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
@@ -91,6 +94,7 @@ def deshuffling(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Byt
 def selective_copying(text: Bytes, room: int, draws: np.random.Generator) -> tuple[Bytes, Bytes]:
     """Append the three bytes on either side of some spans to the text; the spans are the answer."""
     count = max(room // ROOM_OF_QUERY, 1)
+    # Each query takes two FIND, both edges, the bytes to find, and a FIND behind the answer.
     window = _window(text, room - count * (2 + 2 * EDGE + TARGET_BYTES + 1), draws)
     starts = EDGE + draws.choice(len(window) - TARGET_BYTES - 2 * EDGE + 1, count, replace=False)
     find = np.array([FIND], np.uint8)
@@ -130,13 +134,13 @@ class ObjectiveBatch:
 
     Attributes:
         tokens: [B, T + 1].
-        asked: [B, T] true where the next token is in the loss.
-        given: [B] number of tokens up to and with the separator; 0 where there is none.
+        loss_mask: [B, T] true where the next token is in the loss.
+        prefix: [B] number of tokens up to and with the separator; 0 where there is none.
     """
 
     tokens: Tensor
-    asked: Tensor
-    given: Tensor
+    loss_mask: Tensor
+    prefix: Tensor
 
 
 def check_text(text: Tensor) -> None:
@@ -159,17 +163,18 @@ def draw_batch(text: Tensor, names: Sequence[str], length: int, seed: int) -> Ob
     source = text.cpu().numpy().astype(np.uint8)
     draws = np.random.default_rng(seed)
     tokens = np.full((len(names), length + 1), PADDING, np.int64)
-    in_loss = np.zeros((len(names), length), bool)
-    before = np.zeros(len(names), np.int64)
+    loss_mask = np.zeros((len(names), length), bool)
+    prefix_lengths = np.zeros(len(names), np.int64)
     for i, name in enumerate(names):
         if name == NEXT_TOKEN:
             tokens[i] = _window(source, length + 1, draws)
-            in_loss[i] = True
+            loss_mask[i] = True
             continue
         control, change = lookup(OBJECTIVES, name, "objective")
         prompt, answer = change(source, length - 1, draws)
         row = np.concatenate([[control], prompt, [SEPARATOR], answer])
         tokens[i, : len(row)] = row
-        before[i] = len(prompt) + 2
-        in_loss[i, before[i] - 1 : len(row) - 1] = True
-    return ObjectiveBatch(*(torch.from_numpy(a).to(text.device) for a in (tokens, in_loss, before)))
+        prefix_lengths[i] = len(prompt) + 2
+        # The separator predicts the first byte of the answer.
+        loss_mask[i, prefix_lengths[i] - 1 : len(row) - 1] = True
+    return ObjectiveBatch(*(torch.from_numpy(a).to(text.device) for a in (tokens, loss_mask, prefix_lengths)))

@@ -45,9 +45,10 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
                 state["momentum"].mul_(group["momentum"]).add_(p.grad)
-                towards = orthogonalised(p.grad + group["momentum"] * state["momentum"])
+                direction = orthogonalised(p.grad + group["momentum"] * state["momentum"])
+                # W -= lr (s O + decay W), s = 0.2 sqrt(max(rows, columns))
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.sub_(towards, alpha=group["lr"] * 0.2 * max(p.shape) ** 0.5)
+                p.sub_(direction, alpha=group["lr"] * 0.2 * max(p.shape) ** 0.5)
         return loss
 
 
@@ -57,15 +58,19 @@ def orthogonalised(g: Tensor, steps: int = 5) -> Tensor:
     Singular values end between 0.7 and 1.2, which trains as well as 1 (Jordan et al. 2024).
     """
     a, b, c = QUINTIC
-    x = g if g.shape[0] <= g.shape[1] else g.T
+    is_wide = g.shape[0] <= g.shape[1]
+    x = g if is_wide else g.T  # X X^T is the smaller of both products
+    # The Frobenius norm bounds the largest singular value: all lie in 0 to 1, where the quintic converges.
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         y = x @ x.T
+        # s -> a s + b s^3 + c s^5 of every singular value s
         x = a * x + (b * y + c * y @ y) @ x
-    return x if g.shape[0] <= g.shape[1] else x.T
+    return x if is_wide else x.T
 
 
 def _adamw(model: nn.Module, learning_rate: float, decay: float) -> list[torch.optim.Optimizer]:
+    """Return AdamW for all parameters."""
     return [_adam_of(list(model.parameters()), learning_rate, decay)]
 
 
@@ -82,7 +87,9 @@ def _muon(model: nn.Module, learning_rate: float, decay: float) -> list[torch.op
 
 
 def _adam_of(parameters: list[nn.Parameter], learning_rate: float, decay: float) -> torch.optim.Optimizer:
-    matrices, vectors = ([p for p in parameters if (p.dim() > 1) == large] for large in (True, False))
+    """Return AdamW with weight decay of matrices alone."""
+    matrices = [p for p in parameters if p.dim() > 1]
+    vectors = [p for p in parameters if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=BETAS, fused=True)
 

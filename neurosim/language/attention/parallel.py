@@ -37,8 +37,8 @@ def forward_slice(model: LanguageModel, tokens: Tensor, group: dist.ProcessGroup
     """
     for i, mixer in enumerate(model.mixers()):
         if mixer.why_not_parallel or mixer.codes.state is not None:
-            why = mixer.why_not_parallel or "its state is coded token by token"
-            raise NeurosimInputError(f"layer {i} ({type(mixer).__name__}): cannot be cut over processes: {why}")
+            reason = mixer.why_not_parallel or "its state is coded token by token"
+            raise NeurosimInputError(f"layer {i} ({type(mixer).__name__}): cannot be cut over processes: {reason}")
     x = model.embed(tokens)
     shared = {}
     bounds = model.bounds()
@@ -74,7 +74,8 @@ def _gather(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
 
 def _block(block: ResidualBlock, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> Tensor:
     """Run one block on this process's slice."""
-    x = x if block.pre_norm is None else block.pre_norm(x)
+    if block.pre_norm is not None:
+        x = block.pre_norm(x)
     x = x + _mix(block.mixer, block.norm(x), shared, group)
     if block.mlp is None or block.mlp_norm is None:
         return x
@@ -109,25 +110,24 @@ def _mix(mixer: Mixer, x: Tensor, shared: Shared, group: dist.ProcessGroup | Non
 
 
 def _run(mixer: Mixer, state: State, x: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
+    """Run a mixer on its inputs of this slice, from the memory after the slices before."""
     inputs = mixer.coded(inputs)
-    special = {CachedAttention: _known, GatedAssociativeMemory: _last}
-    before = next((find for kind, find in special.items() if isinstance(mixer, kind)), _composed)
-    _, out = mixer.chunked(before(mixer, state["memory"], inputs, group), inputs)
+    if isinstance(mixer, CachedAttention):
+        memory = _gather_cache(mixer, inputs, group)
+    elif isinstance(mixer, GatedAssociativeMemory):
+        memory = _before(inputs["x"], state["memory"].shape[1], group)  # its memory is the last tokens
+    else:
+        memory = _composed(mixer, state["memory"], inputs, group)
+    _, out = mixer.chunked(memory, inputs)
     return mixer.finish(out, x, inputs)
 
 
-def _known(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
+def _gather_cache(mixer: CachedAttention, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
     """Return the keys and values [B, tokens, heads, K + V] before this slice that it may see."""
-    assert isinstance(mixer, CachedAttention)
-    own = mixer.visible_later(torch.cat([inputs["k"], inputs["v"]], -1))
+    cache = mixer.visible_later(torch.cat([inputs["k"], inputs["v"]], -1))
     # In the first slice nothing is left, and the empty rest still takes part in the exchange of gradients.
-    before = _gather(own, group)[: dist.get_rank(group)]
+    before = _gather(cache, group)[: dist.get_rank(group)]
     return mixer.visible_later(before.movedim(0, 1).flatten(1, 2))
-
-
-def _last(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
-    """Return the tokens before this slice that are the whole memory."""
-    return _before(inputs["x"], empty.shape[1], group)
 
 
 def _routed_tails(mixer: MoM, state: State, x: Tensor, shared: Shared, group: dist.ProcessGroup | None) -> State:
@@ -137,17 +137,19 @@ def _routed_tails(mixer: MoM, state: State, x: Tensor, shared: Shared, group: di
         return state
     memories = torch.arange(mixer.count, device=x.device)
     routed = (inputs["index"].flatten(1)[:, None] == memories[:, None]).sum(-1)  # [B, memories]
-    own = torch.cat(list(tails.values()), -1)
-    counts = routed[..., None, None].to(own.dtype).expand(-1, -1, own.shape[2], 1)
-    both = _gather(torch.cat([own, counts], -1), group)
+    tail = torch.cat(list(tails.values()), -1)
+    # Tails of all memories, and in a further channel the number of tokens that were routed to each in the slice.
+    counts = routed[..., None, None].to(tail.dtype).expand(-1, -1, tail.shape[2], 1)
+    both = _gather(torch.cat([tail, counts], -1), group)
     known = torch.cat([state[name] for name in tails], -1) + 0 * both[0][..., :-1]
-    length = own.shape[2]
+    length = tail.shape[2]
     place = torch.arange(length, device=x.device)[:, None]
     for each in both[: dist.get_rank(group)]:
-        came = each[..., -1:].clamp(max=length).long()  # tokens of that slice in the tail of a memory
-        index = torch.where(place < length - came, place + came, place + length)
+        # n tokens of that slice push n of the tail out; what remains moves to the front.
+        pushed = each[..., -1:].clamp(max=length).long()
+        index = torch.where(place < length - pushed, place + pushed, place + length)
         known = torch.cat([known, each[..., :-1]], 2).gather(2, index.expand_as(known))
-    return state | dict(zip(tails, known.split([tail.shape[-1] for tail in tails.values()], -1), strict=True))
+    return state | dict(zip(tails, known.split([value.shape[-1] for value in tails.values()], -1), strict=True))
 
 
 def _with_tails(mixer: Mixer, state: State, before: Tensor, shared: Shared, rank: int) -> State:
@@ -157,18 +159,20 @@ def _with_tails(mixer: Mixer, state: State, before: Tensor, shared: Shared, rank
         scratch["first_values"] = scratch["first_values"][:, : before.shape[1]]
     _, after = mixer.project(before, state, scratch)
     tails = {name: value for name, value in after.items() if name.endswith("tail")}
+    # 0 * value: the first slice too must use what was gathered, for the exchange of gradients.
     return state | {name: value if rank else state[name] + 0 * value for name, value in tails.items()}
 
 
 def _composed(mixer: Mixer, empty: Tensor, inputs: Inputs, group: dist.ProcessGroup | None) -> Tensor:
     """Return the memory after all slices before this one, from one gather of their memories and transitions."""
-    own, _ = mixer.chunked(empty, inputs)
+    added, _ = mixer.chunked(empty, inputs)
     transition = _transition(mixer, empty, inputs)
-    both = _gather(torch.cat([own.flatten(1), transition.flatten(1)], 1), group)
-    memory = empty + 0 * both[0][:, : own[0].numel()].view_as(own)
+    both = _gather(torch.cat([added.flatten(1), transition.flatten(1)], 1), group)
+    memory = empty + 0 * both[0][:, : added[0].numel()].view_as(added)
+    # S after a slice = its transition applied to S before it + what it adds from an empty state.
     for rank in range(dist.get_rank(group)):
-        add, by = both[rank].split([own[0].numel(), transition[0].numel()], 1)
-        memory = _applied(mixer, by.view_as(transition), memory) + add.view_as(own)
+        slice_added, slice_transition = both[rank].split([added[0].numel(), transition[0].numel()], 1)
+        memory = _applied(mixer, slice_transition.view_as(transition), memory) + slice_added.view_as(added)
     return memory
 
 
@@ -184,18 +188,22 @@ def _transition(mixer: Mixer, empty: Tensor, inputs: Inputs) -> Tensor:
         g = inputs.get("g")
         if g is None:
             return torch.ones_like(empty[..., :1, :1])
+        # Decays multiply: e^(sum of g) over the slice.
         total = g.sum(1).exp()
         if g.dim() == 4:
             return total[..., None]
         return total[..., None, None]
     eye = torch.eye(empty.shape[-2], dtype=empty.dtype, device=empty.device).expand(*empty.shape[:-1], -1)
+    # Values of 0 write nothing, and the memory starts as I: after the slice it is the product of transitions.
     silent = inputs["v"].new_zeros(*inputs["v"].shape[:-1], empty.shape[-2])
     return mixer.chunked(eye, inputs | {"v": silent})[0]
 
 
-def _applied(mixer: Mixer, by: Tensor, memory: Tensor) -> Tensor:
+def _applied(mixer: Mixer, transition: Tensor, memory: Tensor) -> Tensor:
+    """Return a memory after a slice that writes nothing."""
     if isinstance(mixer, DiagonalSSM):
-        return torch.view_as_real(torch.view_as_complex(by.contiguous()) * torch.view_as_complex(memory.contiguous()))
+        factor = torch.view_as_complex(transition.contiguous())
+        return torch.view_as_real(factor * torch.view_as_complex(memory.contiguous()))
     if isinstance(mixer, AdditiveMixer | GatedSlotAttention):
-        return by * memory
-    return by @ memory
+        return transition * memory
+    return transition @ memory

@@ -21,7 +21,7 @@ def parse_pattern(text: str, known: Mapping[str, object], option: str) -> tuple[
     for part in text.split(","):
         name, star, count = (piece.strip() for piece in part.partition("*"))
         lookup(known, name, option)
-        good = not star or (count.isdecimal() and int(count) >= 1)
-        require(good, option, "must repeat kinds by integers of at least 1, as in gla*3,window", text)
+        is_count = not star or (count.isdecimal() and int(count) >= 1)
+        require(is_count, option, "must repeat kinds by integers of at least 1, as in gla*3,window", text)
         names += [name] * (int(count) if star else 1)
     return tuple(names)

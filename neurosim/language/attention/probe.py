@@ -25,7 +25,7 @@ from .tasks.base import SequenceTask, TaskBatch
 
 KIND = "Probe"
 VERSION = 1
-RECORDED = 25  # updates whose mean loss is kept
+RECORDED = 25  # updates of a recorded mean loss
 SAVED = 50  # updates between checkpoints
 PREDICTOR_RATE = 1e-3  # learning rate of synthetic gradients
 TEST_TOKENS = 16_384  # of each size that is tested
@@ -76,7 +76,7 @@ class ProbeTraining:
         tokens: approximate number of tokens of a batch, which has 8 to 64 sequences.
         learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a fiftieth.
         decay: weight decay of matrices; vectors have none.
-        clip: largest norm of the gradient.
+        clip: maximum norm of the gradient.
         optimizer: a name of `OPTIMIZERS`.
         window: tokens after which the gradient is cut off (`decoupled`); 0: the gradient of whole sequences.
         synthetic: continue it by synthetic gradients.
@@ -149,18 +149,19 @@ class ProbeRun:
         self.seed = seed
         self.checkpoint = checkpoint
         self.state = ProbeState()
-        own = self.training
-        self.scheduled = optimizers_of(own.optimizer, model, own.learning_rate, own.decay)
+        settings = self.training
+        self.scheduled = optimizers_of(settings.optimizer, model, settings.learning_rate, settings.decay)
         self.optimizers = self.scheduled
         self.predictor: GradientPredictor | None = None
         self.trained: nn.Module = model
-        if own.synthetic:
+        if settings.synthetic:
             self._predict()
         if checkpoint is not None and checkpoint.is_file():
             self._restore(checkpoint)
 
     def _predict(self) -> None:
         """Make the predictor of gradients, its optimiser, and both networks one to be saved."""
+        # One token of any sequence shows the shapes of the states.
         first = self.task.draw(self.task.trained[0], 1, torch.Generator().manual_seed(0)).inputs[:, :1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng_key(self.seed, "predictor") >> 1)
@@ -176,8 +177,8 @@ class ProbeRun:
         """
         began = time.perf_counter()
         state = self.state
-        own = self.training
-        while state.done < own.steps:
+        steps = self.training.steps
+        while state.done < steps:
             loss = self._update(state.done)
             state.done += 1
             state.since += loss
@@ -185,7 +186,7 @@ class ProbeRun:
                 state.losses = (*state.losses, state.since / RECORDED)
                 state.since = 0.0
             on_progress(state.done, loss)
-            if self.checkpoint is not None and (state.done % SAVED == 0 or state.done == own.steps):
+            if self.checkpoint is not None and (state.done % SAVED == 0 or state.done == steps):
                 state.seconds = state.seconds + time.perf_counter() - began
                 began = time.perf_counter()
                 self._write(self.checkpoint)
@@ -193,30 +194,36 @@ class ProbeRun:
         return state
 
     def _update(self, step: int) -> float:
-        own = self.training
+        """Take one update; return the loss of its batch."""
+        settings = self.training
         model = self.model
         generator = torch.Generator().manual_seed(rng_key(self.seed, "batch", str(step)) >> 1)
-        batch = self.task.training_batch(generator, own.tokens)
+        batch = self.task.training_batch(generator, settings.tokens)
         for group in (group for optimizer in self.scheduled for group in optimizer.param_groups):
-            group["lr"] = own.learning_rate_at(step)
+            group["lr"] = settings.learning_rate_at(step)
         self.trained.zero_grad(set_to_none=True)
-        if own.window:
-            loss = window_gradients(model, self.predictor, self.task, batch, own.window)
+        if settings.window:
+            loss = window_gradients(model, self.predictor, self.task, batch, settings.window)
         else:
             whole = self.task.loss(model(batch.inputs)[0], batch)
             (whole + model.body.auxiliary_loss()).backward()
             loss = float(whole.detach())
-        norm = nn.utils.clip_grad_norm_(model.parameters(), own.clip)
+        # Gradients of the model alone are clipped; the predictor has a loss and an optimiser of its own.
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         if not bool(torch.isfinite(norm)):
-            raise NeurosimError(f"a gradient is not finite at update {step + 1} of {own.steps}; lower learning_rate")
+            raise NeurosimError(
+                f"a gradient is not finite at update {step + 1} of {settings.steps}; lower learning_rate"
+            )
         for optimizer in self.optimizers:
             optimizer.step()
         return loss
 
     def _write(self, path: Path) -> None:
+        """Replace the checkpoint."""
         write_training(path, KIND, VERSION, self.state.to_dict(), self.trained, self.optimizers)
 
     def _restore(self, path: Path) -> None:
+        """Continue from a checkpoint."""
         settings = read_training(path, KIND, VERSION, self.trained, self.optimizers)
         with saved_values(path, "run it again"):
             self.state = from_plain(ProbeState, settings, "probe")
@@ -229,7 +236,7 @@ def scores_by_size(task: SequenceTask, model: ProbeModel, seed: int = 0) -> tupl
     for size in task.sizes:
         generator = torch.Generator().manual_seed(rng_key(seed, "test", str(size)) >> 1)
         batch = task.draw(size, max(64, TEST_TOKENS // task.length(size)), generator)
-        parts = zip(batch.inputs.split(32), batch.targets.split(32), batch.asked.split(32), strict=True)
-        each = [(task.score(model(x)[0], TaskBatch(x, y, asked)), len(x)) for x, y, asked in parts]
+        parts = zip(batch.inputs.split(32), batch.targets.split(32), batch.loss_mask.split(32), strict=True)
+        each = [(task.score(model(x)[0], TaskBatch(x, y, mask)), len(x)) for x, y, mask in parts]
         scores.append(sum(score * count for score, count in each) / len(batch.inputs))
     return tuple(scores)

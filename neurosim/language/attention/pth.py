@@ -41,11 +41,15 @@ class _Name(NamedTuple):
 
 
 class _Storage(NamedTuple):
+    """Values of a type in the member `key` of the archive."""
+
     dtype: torch.dtype
     key: str
 
 
 class _Tensor(NamedTuple):
+    """A view of a storage."""
+
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
@@ -138,6 +142,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, data: bytes) -> object:
+        """Return the object that the opcodes make, of tables, numbers and `_Tensor`s."""
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name == "STOP":
                 return self.stack.pop()
@@ -151,7 +156,10 @@ class _Machine:
                 step(argument)
         raise ValueError("data.pkl does not end")
 
+    # A method for each opcode, named after it. None of them calls anything that the file names.
+
     def _since_mark(self) -> list[Any]:
+        """Take the items above the last mark off the stack."""
         place = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
         items = self.stack[place + 1 :]
         del self.stack[place:]
@@ -185,6 +193,7 @@ class _Machine:
         self._last(3)
 
     def _last(self, count: int) -> None:
+        """Replace the last items by a tuple of them."""
         items = tuple(self.stack[-count:])
         del self.stack[-count:]
         self.stack.append(items)
@@ -211,6 +220,7 @@ class _Machine:
         self._set(self._since_mark())
 
     def _set(self, items: list[Any]) -> None:
+        """Put keys and values, in turn, into the table on top of the stack."""
         table = self.stack[-1]
         if not isinstance(table, dict) or not all(isinstance(key, str | int) for key in items[::2]):
             raise NeurosimFormatError(f"{self.path}: must hold tables by name")
@@ -233,6 +243,7 @@ class _Machine:
         self._find(str(module), str(name))
 
     def _find(self, module: str, name: str) -> None:
+        """Push the name of a function or class, if torch writes it for tensors."""
         reference = _Name(module, name)
         if reference not in (*_TENSOR, _PARAMETER, _TABLE) and not (module == "torch" and name in STORAGES):
             raise NeurosimFormatError(
@@ -241,12 +252,14 @@ class _Machine:
         self.stack.append(reference)
 
     def _binpersid(self, argument: None) -> None:
+        """Push a storage: torch refers to it as ('storage', type, member, device, number of values)."""
         kind, storage, key, *_ = self.stack.pop()
         if kind != "storage" or not isinstance(storage, _Name) or storage.name not in STORAGES:
             raise NeurosimFormatError(f"{self.path}: refers to {kind!s:.40}, which is no storage")
         self.stack.append(_Storage(STORAGES[storage.name], str(key)))
 
     def _reduce(self, argument: None) -> None:
+        """Push the result of a call that torch writes, made here without the call."""
         arguments = self.stack.pop()
         function = self.stack.pop()
         if function == _TABLE and arguments == ():
@@ -271,6 +284,11 @@ class _Machine:
 _ARGUMENTS = frozenset(
     ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
 )
-_VALUES: Mapping[str, object] = {**dict.fromkeys(_ARGUMENTS), "NONE": None, "NEWTRUE": True, "NEWFALSE": False} | {
-    "EMPTY_TUPLE": ()
+# Opcodes that push a value: their argument, or the one given here.
+_VALUES: Mapping[str, object] = {
+    **dict.fromkeys(_ARGUMENTS),
+    "NONE": None,
+    "NEWTRUE": True,
+    "NEWFALSE": False,
+    "EMPTY_TUPLE": (),
 }

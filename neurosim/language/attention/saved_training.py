@@ -20,6 +20,7 @@ def write_training(
 ) -> None:
     """Write a training; `settings` are a plain tree beside its arrays."""
     arrays = {f"model/{name}": _array(value) for name, value in model.state_dict().items()}
+    # The moments of each parameter, by its name in the model.
     for name, p, optimizer in _named(model, optimizers):
         arrays |= {f"optimizer/{name}/{key}": _array(value) for key, value in optimizer.state[p].items()}
     write_state(path, kind, version, dict(settings), arrays)
@@ -43,7 +44,10 @@ def read_training(path: Path, kind: str, version: int, model: nn.Module, optimiz
         for name, p, optimizer in _named(model, optimizers):
             # A file has no arrays without axes: numbers of steps come back as such.
             values = {key: torch.from_numpy(np.array(a)) for key, a in _below(arrays, f"optimizer/{name}/").items()}
-            optimizer.state[p] = {key: v.reshape(()) if key == "step" else v.to(p.device) for key, v in values.items()}
+            state = {key: value.to(p.device) for key, value in values.items()}
+            if "step" in values:
+                state["step"] = values["step"].reshape(())
+            optimizer.state[p] = state
     return dict(settings)
 
 
@@ -54,8 +58,10 @@ def _named(model: nn.Module, optimizers: Optimizers) -> list[tuple[str, nn.Param
 
 
 def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
 
 def _array(value: Tensor) -> np.ndarray:
+    """Return a copy, which later updates do not change."""
     return np.array(value.detach().cpu().numpy())

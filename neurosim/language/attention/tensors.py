@@ -173,6 +173,7 @@ def read_metadata(path: Path) -> Mapping[str, object]:
 
 
 def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
+    """Return tensors and metadata of a header: its length in 8 bytes, JSON, then the values."""
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
     size = path.stat().st_size
@@ -192,6 +193,7 @@ def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
     for name, entry in entries.items():
         spans.append((*_check_entry(f"{path}: tensor '{name}'", entry, size - 8 - length), name))
     spans.sort()
+    # Overlapping tensors would be read twice from the same bytes: a header that was tampered with.
     for (_, end, one), (start, _, other) in itertools.pairwise(spans):
         if start < end:
             raise NeurosimFormatError(
@@ -201,7 +203,9 @@ def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
         name: StoredTensor(path, TYPES[e["dtype"]], tuple(e["shape"]), 8 + length + e["data_offsets"][0], name=name)
         for name, e in entries.items()
     }
-    return tensors, about if isinstance(about, dict) else {}
+    if not isinstance(about, dict):
+        return tensors, {}
+    return tensors, about
 
 
 def _check_entry(name: str, entry: object, size: int) -> tuple[int, int]:
@@ -244,26 +248,24 @@ def read_headers(folder: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
-def _files(folder: Path) -> dict[Path, list[str] | None]:
+def _files(folder: Path) -> Mapping[Path, list[str] | None]:
     """Return the files of a checkpoint and the names of the tensors in each; None for all."""
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if single.is_file() or not index.is_file():
         return {single: None}
     content = read_json(index)
-    if isinstance(content, dict):
-        places = content.get("weight_map")
-    else:
-        places = None
-    files: dict[Path, list[str] | None] = {}
-    for name, file in places.items() if isinstance(places, dict) else [("weight_map", None)]:
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict):
+        places = {"weight_map": None}  # refused below, under this name
+    files: dict[Path, list[str]] = {}
+    for name, file in places.items():
+        # A name alone: an index must not point out of its folder.
         if not isinstance(file, str) or os.path.basename(file) != file or not file.endswith(".safetensors"):
             raise NeurosimFormatError(
                 f"{index}: tensor '{name}' must lie in a file of this folder (got {type(file).__name__} {file!s:.60})"
             )
-        names = files.setdefault(folder / file, [])
-        assert names is not None
-        names.append(name)
+        files.setdefault(folder / file, []).append(name)
     return files
 
 
@@ -280,7 +282,7 @@ def require_floats(stored: Mapping[str, StoredTensor]) -> None:
 def save_tensors(
     path: Path, tensors: Iterable[tuple[str, Tensor | DeferredTensor]], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file in place, tensor by tensor: for a path that `replacing` gave.
+    """Write a safetensors file in place, tensor by tensor: for a path of `replacing`.
 
     Tensors whose size is a multiple of `ALIGNMENT` come first, so that all of these begin at one, as in memory.
     """

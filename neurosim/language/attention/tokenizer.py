@@ -65,8 +65,9 @@ class Tokenizer(ABC):
             NeurosimInputError: a text that has no ids.
         """
         ids = list(self.encode(text))
-        begun = tuple(ids[: len(self.first)]) == self.first
-        return ids if begun else [*self.first, *ids]
+        if tuple(ids[: len(self.first)]) == self.first:
+            return ids
+        return [*self.first, *ids]
 
 
 @final
@@ -89,8 +90,8 @@ class TokenIds(Tokenizer):
     def encode(self, text: bytes) -> list[int]:
         words = text.replace(b",", b" ").split()
         for word in words:
-            fine = word.isdigit() and len(word) < 10
-            require(fine, "text", "must be token ids, for the model has no tokenizer", f"{word!r:.40}")
+            is_id = word.isdigit() and len(word) < 10
+            require(is_id, "text", "must be token ids, for the model has no tokenizer", f"{word!r:.40}")
         return [int(word) for word in words]
 
     def decode(self, ids: Sequence[int]) -> bytes:
@@ -117,6 +118,7 @@ class JsonTokenizer(Tokenizer):
             raise
         except Exception as error:  # the library raises nothing narrower
             raise damaged(path, error) from None
+        # A file may ask for both, as they were used in training.
         self.library.no_truncation()
         self.library.no_padding()
         config = read_configuration(path.parent)
@@ -125,32 +127,30 @@ class JsonTokenizer(Tokenizer):
         if config.add_bos is not False:
             self.first = self._template()
         if config.add_bos and not self.first:
-            if config.bos is None:
-                token = None
-            else:
-                token = self.library.token_to_id(config.bos)
+            token = None if config.bos is None else self.library.token_to_id(config.bos)
             self.first = () if token is None else (token,)
 
     def _template(self) -> tuple[int, ...]:
         """Return the ids that the file's own template puts before a text."""
         plain = self.library.encode("a", add_special_tokens=False).ids
         whole = self.library.encode("a", add_special_tokens=True).ids
+        # The template stands around the ids of the text: what is before them comes first.
         starts = [i for i in range(len(whole)) if whole[i : i + len(plain)] == plain]
         return tuple(whole[: starts[0]]) if plain and starts else ()
 
     def encode(self, text: bytes) -> list[int]:
-        ids: list[int] = []
-        for part in self.added.split(decode_utf8("text", text)):
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += self.library.encode(part, add_special_tokens=False).ids
+        return _encode_parts(text, self.added, self._encode_plain)
+
+    def _encode_plain(self, text: str) -> list[int]:
+        """Return the ids of a text without added tokens."""
+        ids: list[int] = self.library.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> bytes:
         return _decode_parts(ids, self.added.texts, self._decode_plain)
 
     def _decode_plain(self, ids: list[int]) -> str:
+        """Return the text of ids between added tokens."""
         text: str = self.library.decode(ids, skip_special_tokens=False)
         return text
 
@@ -186,18 +186,24 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, text: bytes) -> list[int]:
         """Return the ids of a text; the parts between special tokens are tokenised as separate texts."""
-        ids: list[int] = []
-        for part in self.added.split(decode_utf8("text", text)):
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += self.library.EncodeAsIds(part)
-        return ids
+        return _encode_parts(text, self.added, self.library.EncodeAsIds)
 
     def decode(self, ids: Sequence[int]) -> bytes:
         size = self.library.GetPieceSize()
+        # A model may have more words than its tokenizer: these have no text.
         known = [token for token in ids if token < size or token in self.added.texts]
         return _decode_parts(known, self.added.texts, self.library.DecodeIds)
+
+
+def _encode_parts(text: bytes, added: AddedTokens, encode: Callable[[str], list[int]]) -> list[int]:
+    """Return the ids of a text: added tokens by theirs, the text between them by `encode`."""
+    ids: list[int] = []
+    for part in added.split(decode_utf8("text", text)):
+        if isinstance(part, int):
+            ids.append(part)
+        else:
+            ids += encode(part)
+    return ids
 
 
 def _decode_parts(ids: Sequence[int], texts: Mapping[int, str], decode: Callable[[list[int]], str]) -> bytes:
@@ -229,23 +235,21 @@ class WorldTokenizer(Tokenizer):
             try:
                 first, rest = line.split(" ", 1)
                 value = ast.literal_eval(rest[: rest.rindex(" ")])
-                if isinstance(value, str):
-                    text = value.encode()
-                else:
-                    text = bytes(value)
+                text = value.encode() if isinstance(value, str) else bytes(value)
                 self.texts[int(first)] = text
                 if not text or len(text) != int(rest[rest.rindex(" ") :]):
                     raise ValueError("its length is not that of its text")
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
                 raise NeurosimFormatError(f"{path}: line {number}: expected: id 'text' length ({error})") from None
         self.ids = {text: token for token, text in self.texts.items()}
-        self.longest = max(map(len, self.ids), default=0)
+        self.max_length = max(map(len, self.ids), default=0)
 
     def encode(self, text: bytes) -> list[int]:
         tokens = []
         place = 0
         while place < len(text):
-            for size in range(min(self.longest, len(text) - place), 0, -1):
+            # The longest word that the text begins with here.
+            for size in range(min(self.max_length, len(text) - place), 0, -1):
                 token = self.ids.get(text[place : place + size])
                 if token is not None:
                     break
@@ -269,10 +273,11 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
         NeurosimMissingError: the library for the file is not installed: says which.
         NeurosimFormatError: a damaged file.
     """
-    with tokenizer_folder(folder) as own:
+    with tokenizer_folder(folder) as files:
         for name, kind in ((JSON, JsonTokenizer), (SENTENCEPIECE, SentencePieceTokenizer), (WORLD, WorldTokenizer)):
-            if (own / name).is_file():
-                return kind(own / name)
+            if (files / name).is_file():
+                return kind(files / name)
+    # Without a file a model of 256 words reads bytes.
     return ByteTokenizer() if vocabulary == BYTES else TokenIds()
 
 
@@ -331,13 +336,14 @@ def read_tokens(path: str | os.PathLike[str], tokenizer: Tokenizer, vocabulary: 
         ids = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise NeurosimFormatError(f"{path}: could not be read ({error}); write it by numpy.save") from None
-    fine = isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu" and len(ids) > 0
-    if not fine:
+    are_ids = isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu" and len(ids) > 0
+    if not are_ids:
         raise NeurosimFormatError(f"{path}: must hold token ids [n], integers (got {getattr(ids, 'dtype', type(ids))})")
     return _checked(torch.from_numpy(ids.astype(np.int64)), vocabulary, str(path))
 
 
 def _checked(tokens: Tensor, vocabulary: int, where: str) -> Tensor:
+    """Return tokens that all are words of the model."""
     if len(tokens):
         low = int(tokens.min())
         high = int(tokens.max())
@@ -348,4 +354,5 @@ def _checked(tokens: Tensor, vocabulary: int, where: str) -> Tensor:
 
 
 def _missing(path: Path, library: str, error: ImportError) -> NeurosimMissingError:
+    """Return the error of a library that is not installed."""
     return NeurosimMissingError(f"{path}: needs {library} ({error}); run: pip install 'neurosim-spiking[text]'")

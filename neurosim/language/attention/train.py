@@ -39,7 +39,7 @@ OBSERVED = 16  # sequences of each objective whose loss is its progress
 
 
 def small() -> LanguageConfig:
-    """Config of a byte model of 1.1 M parameters that learns quickly on a CPU: four gated delta rules of two heads."""
+    """Return the config of a byte model of 1.1 M parameters that learns quickly on a CPU: four gated delta rules."""
     layer = MixerSpec("gated_deltanet", {"num_heads": 2, "head_dim": 64, "head_v_dim": 64})
     return LanguageConfig((layer,) * 4, width=144, hidden=384)
 
@@ -53,7 +53,7 @@ class LanguageTraining:
         batch, length: windows of an update, and bytes of each.
         learning_rate: highest; reached after `warmup` updates, then it follows a half cosine down to a tenth.
         decay: weight decay of matrices; vectors have none.
-        clip: largest norm of the gradient.
+        clip: maximum norm of the gradient.
         optimizer: a name of `OPTIMIZERS`; 'muon' is for the matrices of the layers, with AdamW for all else.
         objective: 'next_token'; 'mixture' of the objectives of `objectives.NAMES` with fixed shares; or 'birdie', whose
             shares follow the progress of each, anew after every 32nd of the training.
@@ -97,8 +97,9 @@ class LanguageTraining:
         for name in self.shares or ():
             lookup(dict.fromkeys(NAMES), name, "LanguageTraining.shares")
         shares = list((self.shares or {NEXT_TOKEN: 1.0}).values())
-        good = all(0 <= share < math.inf for share in shares) and sum(shares) > 0
-        require(good, "LanguageTraining.shares", "must be finite, >= 0, and not all 0", shares)
+        is_share = all(0 <= share < math.inf for share in shares) and sum(shares) > 0
+        require(is_share, "LanguageTraining.shares", "must be finite, >= 0, and not all 0", shares)
+        # Both parts of the text must hold a window and the token behind it.
         needed = math.ceil((self.length + 2) / min(self.held_out, 1 - self.held_out))
         require(size >= needed, "text", f"must have at least {needed} bytes for windows of {self.length}", size)
 
@@ -196,10 +197,7 @@ def train_bytes(
         run.update()
         last = state.done == training.steps
         due = last or (training.every and state.done % training.every == 0)
-        if due:
-            loss = validation_loss(run.model, run.held_out, training.length)
-        else:
-            loss = None
+        loss = validation_loss(run.model, run.held_out, training.length) if due else None
         if loss is not None:
             state.validations = (*state.validations, (state.done, state.recent, loss))
             if folder is not None:
@@ -212,7 +210,7 @@ def train_bytes(
 
 
 class _ByteTraining:
-    """A training at hand: model, optimisers, both parts of the text, and its state."""
+    """Model, optimisers, both parts of the text, and progress of a training."""
 
     def __init__(self, text: bytes, config: LanguageConfig, training: LanguageTraining, device: str) -> None:
         self.training = training
@@ -226,67 +224,68 @@ class _ByteTraining:
             self.state.shares = training.first_shares()
 
     def write(self, path: Path) -> None:
+        """Replace the checkpoint."""
         write_training(path, KIND, VERSION, self.state.to_dict(), self.model, self.optimizers)
 
     def restore(self, path: Path) -> None:
+        """Continue from a checkpoint."""
         settings = read_training(path, KIND, VERSION, self.model, self.optimizers)
         with saved_values(path, "train again"):
             self.state = from_plain(ByteTrainingState, settings, "training")
 
     def update(self) -> None:
         """Take a step, and before it choose the shares of an interval of 'birdie' that begins with it."""
-        own = self.training
+        settings = self.training
         state = self.state
-        if own.objective == BIRDIE and state.done % max(own.steps // INTERVALS, 1) == 0:
-            self._choose()
+        if settings.objective == BIRDIE and state.done % max(settings.steps // INTERVALS, 1) == 0:
+            self._choose_shares()
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = own.learning_rate_at(state.done)
-        key = (own.seed << 32) + state.done
+            group["lr"] = settings.learning_rate_at(state.done)
+        # One key for each update, so that a resumed training draws the same windows.
+        key = (settings.seed << 32) + state.done
         if self.mixed:
             generator = torch.Generator().manual_seed(key)
             shares = torch.tensor(state.shares, dtype=torch.float64)
-            objectives = torch.multinomial(shares, own.batch, replacement=True, generator=generator)
-            batch = draw_batch(self.learn, [NAMES[i] for i in objectives.tolist()], own.length, key)
+            objectives = torch.multinomial(shares, settings.batch, replacement=True, generator=generator)
+            batch = draw_batch(self.learn, [NAMES[i] for i in objectives.tolist()], settings.length, key)
             loss = self._loss(batch)
         else:
-            windows = draw_windows(self.learn, own.batch, own.length, key)
+            windows = draw_windows(self.learn, settings.batch, settings.length, key)
             logits, _ = self.model(windows[:, :-1])
             loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
         self.model.zero_grad(set_to_none=True)
         (loss + self.model.auxiliary_loss()).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), own.clip)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         for optimizer in self.optimizers:
             optimizer.step()
+        # A mean over about 20 updates.
         now = float(loss.detach())
-        if state.done == 0:
-            state.recent = now
-        else:
-            state.recent = 0.95 * state.recent + 0.05 * now
+        state.recent = now if state.done == 0 else 0.95 * state.recent + 0.05 * now
         state.done += 1
 
     def _loss(self, batch: ObjectiveBatch) -> Tensor:
         """Return the mean loss over the bytes of the answers, nats."""
-        prefix = batch.given if self.training.bidirectional else None
+        prefix = batch.prefix if self.training.bidirectional else None
         logits, _ = self.model(batch.tokens[:, :-1], prefix=prefix)
-        return F.cross_entropy(logits[batch.asked], batch.tokens[:, 1:][batch.asked])
+        return F.cross_entropy(logits[batch.loss_mask], batch.tokens[:, 1:][batch.loss_mask])
 
-    def _choose(self) -> None:
+    def _choose_shares(self) -> None:
         """End an interval, if there was one, and choose the shares of the next."""
-        own = self.training
+        settings = self.training
         state = self.state
         now = self._objective_losses()
         if state.losses:
             gains = rewards(torch.tensor(state.losses), torch.tensor(now))
-            over = Interval(shares=state.shares, losses=state.losses, rewards=tuple(gains.tolist()))
-            state.intervals = (*state.intervals, over)
-            state.shares = choose_shares(state.intervals, now, state.done / own.steps, own.seed)
+            interval = Interval(shares=state.shares, losses=state.losses, rewards=tuple(gains.tolist()))
+            state.intervals = (*state.intervals, interval)
+            state.shares = choose_shares(state.intervals, now, state.done / settings.steps, settings.seed)
         state.losses = now
 
     @torch.no_grad()
     def _objective_losses(self) -> tuple[float, ...]:
         """Return the loss of each objective on the held-out text, the same sequences every time."""
-        own = self.training
-        batches = (draw_batch(self.held_out, [name] * OBSERVED, own.length, own.seed) for name in NAMES)
+        settings = self.training
+        batches = (draw_batch(self.held_out, [name] * OBSERVED, settings.length, settings.seed) for name in NAMES)
         return tuple(float(self._loss(batch)) for batch in batches)
 
 
@@ -300,10 +299,10 @@ def validation_loss(model: LanguageModel, tokens: Tensor, length: int = 128, bat
     total = 0.0
     count = 0
     state = None
-    bounded = not sees_all_tokens(model)
+    carries_state = not sees_all_tokens(model)
     for inputs, targets in stream_windows(tokens, length, batch):
         logits, after = model(inputs, state)
-        state = after if bounded else None
+        state = after if carries_state else None
         total += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
         count += targets.numel()
     return total / count
@@ -321,6 +320,7 @@ def stream_windows(tokens: Tensor, length: int, streams: int) -> Iterator[tuple[
     """
     streams = max(min(streams, (len(tokens) - 1) // length), 1)
     span = (len(tokens) - 1) // streams
+    # Inputs and targets, one token apart.
     both = [tokens[first : first + span * streams].view(streams, span).split(length, 1) for first in (0, 1)]
     yield from zip(*both, strict=True)
 

@@ -32,7 +32,7 @@ MIN_THRESHOLD = 1e-6
 
 
 @dataclass(frozen=True)
-class ChosenCoders:
+class CoderChoice:
     """Coders by the name of their layer, and their expected effect.
 
     Attributes:
@@ -66,12 +66,19 @@ class ChannelStatistics:
 
 
 class _Table:
-    """Sums over text for one layer, for every threshold of the grid: rows of [grid, K]."""
+    """Sums over text for one layer, for every threshold of the grid: rows of [grid, K].
+
+    With g the gradient by x and s the count, D = sum g^2 (|x| - scale s)^2 / 2, which is (whole - 2 scale cross +
+    scale^2 power) / 2: three sums give the error of every scale.
+
+    Attributes:
+        whole, cross, power: sums of g^2 x^2, g^2 |x| s and g^2 s^2.
+        spikes: sum of the spikes of s.
+    """
 
     def __init__(self, first: Tensor, costs: Tensor, levels: Levels) -> None:
-        self.thresholds = torch.tensor(GRID, device=first.device)[:, None] * first.abs().mean(0).clamp(
-            min=MIN_THRESHOLD
-        )
+        means = first.abs().mean(0).clamp(min=MIN_THRESHOLD)
+        self.thresholds = torch.tensor(GRID, device=first.device)[:, None] * means
         self.costs = costs.to(first.device)
         self.counts = levels.counts.to(first.device).float()
         self.levels = levels
@@ -83,6 +90,7 @@ class _Table:
         self.rows = 0
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
+        """Add inputs [n, K] and the gradients of the loss by them."""
         weight = gradient.square()
         size = x.abs()
         self.rows += len(x)
@@ -96,12 +104,13 @@ class _Table:
             self.spikes[i] += self.costs.index_select(0, level).view(x.shape).sum(0)
 
     def finish(self) -> ChannelStatistics:
+        """Return the statistics at the best scale of every threshold."""
+        # dD / dscale = 0 at cross / power.
         # A silent channel may have any scale; a small one, because int8 weights share the range of a row.
         scales = torch.where(self.cross > 0, self.cross / self.power.clamp(min=1e-300), MIN_THRESHOLD)
         errors = self.whole - 2 * scales * self.cross + scales.square() * self.power
-        return ChannelStatistics(
-            self.thresholds, scales, errors.clamp(min=0) / (2 * self.rows), self.spikes / self.rows
-        )
+        errors = errors.clamp(min=0) / (2 * self.rows)
+        return ChannelStatistics(self.thresholds, scales, errors, self.spikes / self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,27 +125,27 @@ class Survey:
     model: LanguageModel
     layers: Mapping[str, ChannelStatistics]
 
-    def choose(self, spikes: float, scheme: str = "calibrated") -> ChosenCoders:
+    def choose(self, spikes: float, scheme: str = "calibrated") -> CoderChoice:
         """Choose coders for a mean number of spikes a channel and token.
 
         Raises:
             NeurosimInputError: more spikes than the finest thresholds send.
         """
         require(spikes > 0, "calibrate.spikes", "must be > 0 a channel", spikes)
-        every = self.layers.values()
-        errors = torch.cat([layer.errors for layer in every], 1)
-        sent = torch.cat([layer.spikes for layer in every], 1)
+        errors = torch.cat([layer.errors for layer in self.layers.values()], 1)
+        sent = torch.cat([layer.spikes for layer in self.layers.values()], 1)
         price = _price(errors, sent, spikes)
         coders = {}
         mean = 0.0
-        lost = 0.0
+        increase = 0.0
         for name, layer in self.layers.items():
+            # The threshold of least D + price R of each channel, on its own.
             best = (layer.errors + price * layer.spikes).argmin(0, keepdim=True)
             thresholds, scales = (part.gather(0, best)[0].float() for part in (layer.thresholds, layer.scales))
             coders[name] = Coder(scheme, thresholds, scales, price=PRICE, limit=INT8)
             mean += float(layer.spikes.gather(0, best).sum()) / sent.shape[1]
-            lost += float(layer.errors.gather(0, best).sum())
-        return ChosenCoders(coders, price, mean, lost)
+            increase += float(layer.errors.gather(0, best).sum())
+        return CoderChoice(coders, price, mean, increase)
 
 
 def survey_channels(
@@ -178,15 +187,19 @@ def _require_all(names: Sequence[str], present: Mapping[str, object]) -> None:
 def _price(errors: Tensor, spikes: Tensor, spike_limit: float) -> float:
     """Return the price of a spike for which the mean over channels is `spike_limit`, by bisection of its logarithm."""
     finest = float(spikes[0].mean())
-    require(
-        spike_limit <= finest, "calibrate.spikes", f"must be <= {finest:.3g} a channel, of the finest code", spike_limit
-    )
+    rule = f"must be <= {finest:.3g} a channel, of the finest code"
+    require(spike_limit <= finest, "calibrate.spikes", rule, spike_limit)
+    # e^-60 is free, and e^20 silences every channel; 60 halvings leave less than rounding.
     low = -60.0
     high = 20.0
     for _ in range(60):
         middle = (low + high) / 2
         best = (errors + math.exp(middle) * spikes).argmin(0, keepdim=True)
-        low, high = (middle, high) if float(spikes.gather(0, best).mean()) > spike_limit else (low, middle)
+        # A higher price never sends more spikes.
+        if float(spikes.gather(0, best).mean()) > spike_limit:
+            low = middle
+        else:
+            high = middle
     return math.exp(high)
 
 
@@ -207,9 +220,9 @@ def layer_thresholds(
         if not len(x):
             return
         if name not in thresholds:
-            thresholds[name] = (
-                torch.tensor(LAYER_GRID, device=x.device) * x.abs().max().clamp(min=MIN_THRESHOLD) / levels
-            )
+            # From the first batch alone: the grid covers thresholds up to 1.5 times the one that its maximum needs.
+            largest = x.abs().max().clamp(min=MIN_THRESHOLD)
+            thresholds[name] = torch.tensor(LAYER_GRID, device=x.device) * largest / levels
             errors[name] = torch.zeros(len(LAYER_GRID), dtype=torch.float64, device=x.device)
         weight = gradient.square()
         for i, threshold in enumerate(thresholds[name]):

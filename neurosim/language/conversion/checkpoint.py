@@ -32,12 +32,13 @@ from .linear import SpikedLinear
 from .model import Coding, Converted
 
 SPIKING = "neurosim-spiking"
-# 1 has the weights of coded layers as floats, 2 has int8 ones as [N, K], 3 as [K, N]: the rows that spikes select.
-FORMAT = 1
+FORMAT = 1  # int8 weights as [K, N]: the rows that spikes select
 
 
 @dataclass(frozen=True)
 class _SavedCoder:
+    """Settings of a coder, see `Coder`."""
+
     k: float
     shrink: float
     price: float
@@ -65,6 +66,7 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
     Raises:
         NeurosimWriteError: the disk refuses; both files are as they were, or not there.
     """
+    # An executed model has wrapped mixers, whose names are not those of its tensors.
     executed = converted.executed
     converted.execute(False)
     saved = _SavedModel(
@@ -87,7 +89,7 @@ def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTenso
     """Yield the tensors to save; weights become int8 while they are written, layer by layer."""
     for name, value in stored_tensors(converted.model).items():
         layer = converted.layers.get(name.rpartition(".")[0])
-        if layer is None or layer.kept != "int8" or not name.endswith(".weight"):
+        if layer is None or layer.weight_type != "int8" or not name.endswith(".weight"):
             yield name, value
             continue
         if layer.steps is not None:
@@ -101,8 +103,7 @@ def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTenso
 
 def _part(layer: SpikedLinear, model: LanguageModel, part: int) -> Tensor:
     """Return the int8 weights [K, N] of a layer (0) or their steps (1)."""
-    stored = layer.stored()[part]
-    assert stored is not None
+    stored = layer.stored_int8()[part]
     model.files.release()
     return stored if part else stored.T
 
@@ -123,6 +124,7 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     require(kind == SPIKING, f"{name}: model_type", f"must be {SPIKING}", kind)
     require(version == FORMAT, f"{name}: format", f"must be {FORMAT}: upgrade neurosim", version)
     stored = read_headers(folder)
+    # Layers with int8 weights have steps beside them; their weights lie as [K, N].
     coded = {f"{entry.removesuffix('.steps')}.weight" for entry in stored if entry.endswith(".steps")}
 
     def fitting(name: str, tensor: Tensor) -> Tensor:
@@ -135,9 +137,9 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         saved = from_plain(_SavedModel, config)
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)
         model = empty_model(own_config({"config": saved.config}, stored), str(folder))
-    own = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
+    dense = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
     # Check before coders are made: they take their sizes from the weights.
-    match_tensors(model, own, str(folder))
+    match_tensors(model, dense, str(folder))
     with saved_values(folder / "config.json"):
         coders = {each: _coder(model, each, saved.coding.scheme, saved.coders[each]) for each in saved.coders}
         converted = Converted(model, saved.coding, coders, saved.remarks)
@@ -151,12 +153,12 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     assign_tensors(model, match_tensors(model, values, str(folder)))
     model.tie()
     for each, layer in converted.layers.items():
-        for part in ("coder.thresholds", "coder.scales", "steps"):
-            if part != "steps" or layer.steps is not None:
-                value = layer.get_parameter(part).detach()
-            else:
-                value = None
-            if value is not None and not bool((torch.isfinite(value) & (value > 0)).all()):
+        parts = ["coder.thresholds", "coder.scales"]
+        if layer.steps is not None:
+            parts.append("steps")
+        for part in parts:
+            value = layer.get_parameter(part).detach()
+            if not bool((torch.isfinite(value) & (value > 0)).all()):
                 raise NeurosimFormatError(f"{folder}: tensor '{each}.{part}' must be finite and > 0")
     model.eval()
     return converted
@@ -186,6 +188,7 @@ def is_converted(folder: str | os.PathLike[str]) -> bool:
 
 
 def _coder(model: LanguageModel, name: str, scheme: str, saved: _SavedCoder) -> Coder:
+    """Return a coder of the saved settings for a layer; its thresholds come from the file later."""
     layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
     layer = lookup(layers, name, "coders")
     size = layer.in_features if SCHEMES[scheme].channel else 1

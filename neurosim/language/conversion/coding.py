@@ -24,7 +24,7 @@ from ...base.errors import check_fields, lookup, require
 from ...kernels.spikes.encode import reference as spec
 from ...kernels.spikes.encode.launch import encode, whole_counts
 from ...kernels.spikes.encode.reference import FINE, MAX_COUNT, SEARCH, Rounding
-from ..attention.kinds.leaf import leaf
+from ..attention.kinds.tracing import leaf
 from .histogram import CountHistogram
 
 INT8 = 127.0
@@ -156,13 +156,16 @@ def levels_of(price: float) -> Levels:
     envelope = [0]
 
     def edge(a: int, b: int) -> float:
+        """Return z at which the counts a and b cost the same."""
         return (a + b) / 2 + price * (b.bit_count() - a.bit_count()) / (2 * (b - a))
 
     for count in range(1, int(INT8) + 1):
+        # A count whose line is above those of both neighbours is never the least: it leaves.
         while len(envelope) > 1 and edge(envelope[-1], count) <= edge(envelope[-2], envelope[-1]):
             envelope.pop()
         envelope.append(count)
     edges = torch.tensor([edge(a, b) for a, b in pairwise(envelope)], dtype=torch.float64)
+    # Thresholds of most prices lie on steps of 1 / FINE: then a table answers without a search.
     fine = None
     if bool((edges * FINE == (edges * FINE).round()).all()):
         steps = torch.arange((int(INT8) + 1) * FINE, dtype=torch.float64) / FINE
@@ -173,6 +176,7 @@ def levels_of(price: float) -> Levels:
 def token_levels(x: Tensor, k: float) -> Tensor:
     """Return [.., 1] clamp(mean |x| / k, 1e-5, 1e4) over the last axis; no gradient, the bits of `kernels.encode`."""
     sizes = x.detach().abs().float()
+    # Sums of integers have one result in any order, as sums of floats do not: the same bits on every device.
     exponent = (torch.frexp(sizes.amax(-1, keepdim=True)).exponent - 1).clamp(min=spec.FLOOR)
     units = torch.ldexp(torch.ones_like(sizes[..., :1]), spec.DIGITS - exponent)
     total = (sizes * units).to(torch.int64).sum(-1, keepdim=True)
@@ -181,6 +185,8 @@ def token_levels(x: Tensor, k: float) -> Tensor:
 
 
 class _Straight(torch.autograd.Function):
+    """The first argument, with the gradient of the second."""
+
     @staticmethod
     def forward(ctx: Any, value: Tensor, soft: Tensor) -> Tensor:
         return value.view_as(value)
@@ -247,7 +253,9 @@ class Coder(nn.Module):
 
     def level(self, x: Tensor) -> Tensor | None:
         """Return [.., 1] levels of tokens, or None where the scheme has none."""
-        return token_levels(x, self.k) if self.rule.token else None
+        if self.rule.token:
+            return token_levels(x, self.k)
+        return None
 
     def counts(self, x: Tensor, level: Tensor | None) -> Tensor:
         """Return the counts of x, integers in its own type; their gradient is the gradient of z: straight through."""
@@ -256,6 +264,7 @@ class Coder(nn.Module):
         if self.histogram is not None:
             self.histogram.add(counts)
         if self.observer is not None:
+            # z carries the gradient; tuning takes its price of spikes from it.
             self.observer(z, counts)
         if z.requires_grad:
             return straight(counts, z.clamp(-self.limit, self.limit))
@@ -268,7 +277,9 @@ class Coder(nn.Module):
             return x
         level = self.level(x)
         y = self.counts(x, level) * self.scales.to(x.dtype)
-        return y if level is None else y * level
+        if level is None:
+            return y
+        return y * level
 
     @torch.no_grad()
     def executed(self, x: Tensor, rounding: Rounding, threads: int = 1) -> Tensor:
@@ -288,27 +299,34 @@ class Coder(nn.Module):
     def kernel_rounding(self, channels: int) -> tuple[Rounding, Tensor | None]:
         """Return the arguments of `kernels.encode` for `channels` channels: rounding, thresholds [K] or None."""
         thresholds = self.thresholds.detach()
+        # The one threshold of a scheme with levels of tokens is a factor of them.
         factor = float(thresholds[0]) if self.rule.token else 1.0
         rounding = Rounding(self.kind, self.shrink, self.limit, factor)
         if self.kind == SEARCH:
             levels = levels_of(self.price)
+            # Padded to a fixed length, which kernels are compiled for: no |z| is above infinity.
             edges = torch.full((spec.MAX_LEVELS - 1,), torch.inf)
             counts = torch.full((spec.MAX_LEVELS,), int(INT8))
             edges[: len(levels.edges)] = levels.edges.float()
             counts[: len(levels.counts)] = levels.counts
-            if levels.fine is None:
-                table = None
-            else:
-                table = levels.counts[levels.fine.long()].to(torch.int8)
-            arrays = (a if a is None else a.to(thresholds.device) for a in (edges, counts.to(torch.int8), table))
-            rounding = Rounding(*rounding[:4], *arrays)
-        return rounding, None if self.rule.token else thresholds.expand(channels).contiguous()
+            table = None
+            if levels.fine is not None:
+                table = levels.counts[levels.fine.long()].to(device=thresholds.device, dtype=torch.int8)
+            counts = counts.to(torch.int8)
+            rounding = Rounding(*rounding[:4], edges.to(thresholds.device), counts.to(thresholds.device), table)
+        if self.rule.token:
+            return rounding, None
+        return rounding, thresholds.expand(channels).contiguous()
 
     def _z(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """Return z = x / (token * threshold)."""
         thresholds = self.thresholds.to(x.dtype)
-        return x / (thresholds if level is None else level * thresholds)
+        if level is not None:
+            thresholds = level * thresholds
+        return x / thresholds
 
     def _rounded(self, z: Tensor) -> Tensor:
+        """Return the counts of z, behind the soft threshold."""
         if self.shrink:
             z = z.sign() * (z.abs() - self.shrink).clamp(min=0)
         return self.round(z, self.price)

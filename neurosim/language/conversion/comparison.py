@@ -62,6 +62,7 @@ def compare_models(
     done = 0
     span = sum(part.shape[1] for part, _ in windows)
     for part, after in windows:
+        # Both models read the same windows, and carry their own states.
         same += int((first.read(part, after) == second.read(part, after)).sum())
         done += part.shape[1]
         if on_progress is not None:
@@ -125,11 +126,12 @@ def each_layer_alone(
     try:
         for name in coders:
             for other, coder in coders.items():
+                # All coders but one pass floats on: the loss is that of this one coder.
                 coder.bypassed = other != name
-            own = _Reader(converted.model)
-            readings = [own.read(part, after) for part, after in windows]
+            alone = _Reader(converted.model)
+            readings = [alone.read(part, after) for part, after in windows]
             same = sum(int((a == b).sum()) for a, b in zip(choices, readings, strict=True))
-            losses[name] = Comparison(n, reader.loss / n, own.loss / n, same / n)
+            losses[name] = Comparison(n, reader.loss / n, alone.loss / n, same / n)
             if on_progress is not None:
                 on_progress(len(losses), len(coders))
     finally:
@@ -150,6 +152,7 @@ def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> E
         start = time.perf_counter()
         logits.append(converted.model(tokens)[0].cpu())
         seconds.append(time.perf_counter() - start)
+    # A third pass, not timed: to count the traffic of states takes time itself.
     record_traffic(converted.model)
     converted.model(tokens)
     moved = recorded_traffic(converted.model)

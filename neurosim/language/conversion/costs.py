@@ -32,6 +32,7 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
         histogram = histograms[name]
         spikes = histogram.spikes(coding.sent_as, coding.sent_planes)
         stored, steps = layer.stored()
+        # Each spike of a channel adds the nonzero weights of its row.
         fan_out = torch.count_nonzero(stored, dim=0).cpu().numpy()
         extra = [layer.coder.thresholds, layer.bias, steps]
         layers.append(
@@ -109,22 +110,26 @@ def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) 
     Raises:
         NeurosimInputError: an unknown or malformed profile.
     """
-    every = tuple(layers)
+    every = tuple(layers)  # read several times
     energy_profile = find(profile)
     run = energy(every, tokens, energy_profile)
+    # A dense network sums in registers; the same for spikes shows the gain of skipped rows alone.
     in_registers = None
     if energy_profile.memory is not None:
         registers = replace(energy_profile, memory=replace(energy_profile.memory, sums="registers"))
         in_registers = energy(every, tokens, registers).memory_aware
 
     def dense(bits: int, weight_type: str) -> DenseEnergy:
-        as_dense = [
-            replace(layer, weight_bits=bits, weight_type=weight_type, parameter_bytes=layer.weights * bits // 8)
-            if layer.weights
-            else layer
-            for layer in every
-            if layer.dense_operations
-        ]
+        """Estimate the same layers as a dense network with weights of `bits`."""
+        as_dense = []
+        for layer in every:
+            if not layer.dense_operations:
+                continue
+            if not layer.weights:
+                as_dense.append(layer)
+                continue
+            size = layer.weights * bits // 8
+            as_dense.append(replace(layer, weight_bits=bits, weight_type=weight_type, parameter_bytes=size))
         other = energy(as_dense, tokens, energy_profile)
         compute = other.dense_compute_only
         memory = other.dense_memory_aware
@@ -148,6 +153,7 @@ def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) 
 
 
 def _saving(run: EnergyRange | None, dense: EnergyRange | None) -> float | None:
+    """Return 1 - E / E_dense of the midpoints; None where one is not known."""
     if run is None or dense is None or not dense.high:
         return None
     return 1.0 - (run.low + run.high) / (dense.low + dense.high)
@@ -184,6 +190,7 @@ def layer_costs(
         entries = max(histogram.entries, 1)
         operations = layer.synaptic_operations or 0
         dense = layer.dense_operations or 0
+        # A row is read once for all spikes of a count, as `spike_accumulate` does.
         rows = (histogram.entries - histogram.silent()) * layer.outputs
         costs.append(
             LayerCosts(

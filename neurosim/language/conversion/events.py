@@ -20,8 +20,8 @@ class EventCount:
     """Work of the layer that takes the events.
 
     Attributes:
-        rows: inputs that it was given: patches of bins.
-        events, operations: nonzero entries of them, and weights added for these.
+        rows: number of its inputs: patches of bins.
+        events, operations: nonzero entries of the inputs, and weights added for these.
         outputs: nonzero entries of its outputs.
         binary: whether every entry was 0 or 1.
     """
@@ -90,12 +90,14 @@ def classify_events(model: LanguageModel, x: Tensor, lengths: Tensor) -> Tensor:
         x: [T, B, units] numbers of events.
         lengths: [B] bins of each recording, at least 1.
     """
+    # The longest first: recordings that have ended leave the batch at its end.
     order = torch.argsort(lengths, descending=True, stable=True)
     x = x[:, order]
     remaining = lengths[order]
     total = torch.zeros(len(order), model.config.vocabulary)
     state: list[dict[str, Tensor]] | None = None
     for t in range(int(remaining[0])):
+        # Sorted by length: those that go on are the first.
         running = int((remaining > t).sum())
         if state is not None:
             state = [{name: v[:running] if v.dim() else v for name, v in layer.items()} for layer in state]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
 
-USUAL_COUNT = 15  # counts up to here go without an escape, unless planes are given
+USUAL_COUNT = 15  # counts up to here go without an escape, where a coding names no planes
 Counts = NDArray[np.integer[Any]]
 
 
@@ -102,6 +102,7 @@ def usual_planes(expansion: Expansion) -> int:
 
 
 def _checked(expansion: Expansion, counts: Counts, planes: int) -> NDArray[np.int64]:
+    """Return counts as int64, after a check of their type, sign and planes."""
     whole = np.asarray(counts)
     require(whole.dtype.kind in "iu", "expand.counts", "must be integers", whole.dtype)
     require(planes >= 1, "expand.planes", "must be >= 1", planes)
@@ -178,12 +179,14 @@ class Canonical(Bitwise):
 
     def write(self, counts: NDArray[np.int64], planes: int) -> NDArray[np.int8]:
         size = np.abs(counts)
+        # n = (3 n - n) / 2: bits that 3 n has alone count +1, bits that n has alone count -1.
         up = (3 * size & ~size) >> 1
         down = (size & ~(3 * size)) >> 1
         return (np.sign(counts) * (_digits(up, planes) - _digits(down, planes))).astype(np.int8)
 
     def spikes(self, counts: Counts, planes: int) -> NDArray[np.int64]:
         size = np.abs(counts).astype(np.int64)
+        # Nonzero digits are the bits in which n and 3 n differ.
         return ones(size ^ (3 * size))
 
 

@@ -53,15 +53,9 @@ def generate_tokens(
         NeurosimInputError: an empty prompt, or a token that the model does not have.
     """
     require(len(prompt) > 0, "prompt", "must have at least one byte or token", 0)
-    if isinstance(model, Decoder):
-        words = model.vocabulary
-    else:
-        words = model.config.vocabulary
+    words = model.vocabulary if isinstance(model, Decoder) else model.config.vocabulary
     require(min(prompt) >= 0 and max(prompt) < words, "prompt", f"must have tokens of 0 to {words - 1}", max(prompt))
-    if isinstance(model, Decoder):
-        step = _compiled(model)
-    else:
-        step = _stepped(model)
+    step = _compiled(model) if isinstance(model, Decoder) else _stepped(model)
     logits = torch.empty(0)
     for token in prompt:
         logits, _ = step(token)
@@ -76,11 +70,13 @@ Step = Callable[[int], tuple[Tensor, int]]
 
 
 def _compiled(decoder: Decoder) -> Step:
+    """Return the step of a decoder, which holds its state."""
     decoder.reset()
     return lambda token: (torch.from_numpy(decoder.step([token])[0]), decoder.state_bytes)
 
 
 def _stepped(model: LanguageModel) -> Step:
+    """Return the step of a model, with its state from call to call."""
     state: list[dict[str, Tensor]] | None = None
 
     def step(token: int) -> tuple[Tensor, int]:
@@ -97,11 +93,12 @@ def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:
     Raises:
         NeurosimInputError: they are not finite.
     """
-    fine = bool(torch.isfinite(logits).all())
-    require(fine, "logits", "must be finite: look for NaN or infinity in the model's weights", "NaN or infinity")
+    is_finite = bool(torch.isfinite(logits).all())
+    require(is_finite, "logits", "must be finite: look for NaN or infinity in the model's weights", "NaN or infinity")
     if sampling.temperature == 0:
         return int(logits.argmax())
     values = logits / sampling.temperature
+    # Of equal logits at the limit all stay: which tokens are drawn from does not depend on a sort.
     if 0 < sampling.top < len(values):
         values = values.masked_fill(values < values.topk(sampling.top).values[-1], -math.inf)
     # A key for each position: earlier draws, and the way the text is cut, change nothing.

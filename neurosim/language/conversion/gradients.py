@@ -38,14 +38,17 @@ def collect_gradients(
     reached: set[str] = set()
 
     def likelihood(logits: Tensor) -> Tensor:
+        """Return the negative log likelihood of labels drawn from the logits themselves."""
         # Drawn on the CPU: the labels of a seed are then the same on every device.
         labels = torch.multinomial(logits.detach().softmax(-1).cpu(), 1, generator=generator)[:, 0]
         return F.cross_entropy(logits, labels.to(model.device), reduction="sum")
 
     def auxiliary(logits: Tensor) -> Tensor:
+        """Return the loss that trains the choice of tokens, for each token."""
         return model.auxiliary_loss() * len(logits)
 
     def watch(name: str) -> torch.utils.hooks.RemovableHandle:
+        """Call the observer in the backward pass of a layer."""
         layer = cast(nn.Linear, model.get_submodule(name))
 
         def hook(module: nn.Module, arguments: tuple[Tensor, ...], out: Tensor) -> None:
@@ -53,13 +56,14 @@ def collect_gradients(
 
             def back(gradient: Tensor) -> None:
                 reached.add(name)
+                # dL/dx through this layer alone: dL/dy W. Other readers of x have gradients of their own.
                 observer(name, x, gradient.detach().flatten(0, -2) @ layer.weight.detach().to(gradient.dtype))
 
             out.register_hook(back)
 
         return layer.register_forward_hook(hook)
 
-    trained = {p: p.requires_grad for p in model.parameters()}
+    needs_grad = {p: p.requires_grad for p in model.parameters()}
 
     def collect(names: Sequence[str], loss_of: Callable[[Tensor], Tensor]) -> None:
         hooks = [watch(name) for name in names]
@@ -67,13 +71,14 @@ def collect_gradients(
             for part in windows.to(model.device).split(BATCH):
                 loss = loss_of(model(part[:, :-1])[0].flatten(0, 1))
                 if loss.requires_grad:
-                    torch.autograd.grad(loss, list(trained), allow_unused=True)
+                    torch.autograd.grad(loss, list(needs_grad), allow_unused=True)
         finally:
             for hook in hooks:
                 hook.remove()
 
     try:
-        for p in trained:
+        # With every parameter in the graph, the backward pass reaches the output of every layer.
+        for p in needs_grad:
             p.requires_grad_(True)
         collect(names, likelihood)
         unreached = [name for name in names if name not in reached]
@@ -81,7 +86,7 @@ def collect_gradients(
             if unreached:
                 collect(unreached, auxiliary)
     finally:
-        for p, needs in trained.items():
+        for p, needs in needs_grad.items():
             p.requires_grad_(needs)
 
 
@@ -95,5 +100,5 @@ def _auxiliary_losses(model: LanguageModel, names: Sequence[str]) -> Iterator[No
             mixer.training = True  # not its layers
         yield
     finally:
-        for mixer, was in zip(mixers, before, strict=True):
-            mixer.training = was
+        for mixer, was_training in zip(mixers, before, strict=True):
+            mixer.training = was_training

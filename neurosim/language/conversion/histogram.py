@@ -37,7 +37,8 @@ class CountHistogram:
         self.name = name
         self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int64)
         self.beyond: list[tuple[Tensor, Tensor]] = []
-        self.rows = self.outputs = 0
+        self.rows = 0
+        self.outputs = 0
 
     def add(self, counts: Tensor) -> None:
         """Add [.., K] integers.
@@ -52,6 +53,7 @@ class CountHistogram:
         flat = counts.reshape(-1, channels).to("cpu", torch.int32)
         places = torch.arange(channels, dtype=torch.int32) * width + MAX_COUNT + flat
         if len(flat) and int(flat.abs().max()) > MAX_COUNT:
+            # Rare large counts are stored one by one, so that bins need no more room for them.
             far = flat.abs() > MAX_COUNT
             self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
             places = places[~far]
@@ -61,6 +63,7 @@ class CountHistogram:
 
     @property
     def entries(self) -> int:
+        """Channels times tokens."""
         return self.rows * len(self.bins)
 
     def silent(self) -> int:

@@ -41,10 +41,7 @@ class LayerInspection(Record):
 @torch.no_grad()
 def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[LayerInspection]:
     """Return the layers of a model, dense or converted, as they read tokens [T]."""
-    if isinstance(model, Converted):
-        network = model.model
-    else:
-        network = model
+    network = model.model if isinstance(model, Converted) else model
     histograms = {}
     with _inputs_of_mixers(network) as calls:
         if isinstance(model, Converted):
@@ -59,15 +56,16 @@ def inspect_layers(model: LanguageModel | Converted, tokens: Tensor) -> list[Lay
         x, shared = calls[i]
         start = mixer.initial(x)
         try:
+            # The system of a layer follows from its inputs on this text, from the empty state on.
             spectrum = Spectrum.of(system_of(mixer, mixer.project(x, start, shared)[0], start["memory"]))
         except NeurosimInputError as error:
             reason = str(error)
         spikes = None
         if isinstance(model, Converted):
-            own = [histograms[name] for name in model.layers if name.startswith(f"layers.{i}.")]
+            inputs = [histograms[name] for name in model.layers if name.startswith(f"layers.{i}.")]
             sent = model.coding.sent_as
             planes = model.coding.sent_planes
-            spikes = sum(int(h.spikes(sent, planes).sum()) for h in own) / max(sum(h.entries for h in own), 1)
+            spikes = sum(int(h.spikes(sent, planes).sum()) for h in inputs) / max(sum(h.entries for h in inputs), 1)
         layers.append(
             LayerInspection(
                 name=f"layers.{i}",
@@ -86,13 +84,14 @@ def _inputs_of_mixers(model: LanguageModel) -> Iterator[dict[int, tuple[Tensor, 
     """Yield the arguments of each mixer in a pass: x, and the values shared by layers before it."""
     calls: dict[int, tuple[Tensor, Shared]] = {}
 
-    def recorded(i: int) -> Any:
+    def record(i: int) -> Any:
         def hook(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            # A copy of the shared values: later layers add theirs.
             calls[i] = arguments[0], dict(arguments[2])
 
         return hook
 
-    handles = [mixer.register_forward_pre_hook(recorded(i)) for i, mixer in enumerate(model.mixers())]
+    handles = [mixer.register_forward_pre_hook(record(i)) for i, mixer in enumerate(model.mixers())]
     try:
         yield calls
     finally:

@@ -13,7 +13,7 @@ from ...base.errors import NeurosimInputError, lookup
 from ...kernels.spikes.accumulate.launch import encode_accumulate
 from ...kernels.spikes.accumulate.reference import FEW
 from ...kernels.spikes.encode.launch import as_numpy, numpy_rounding
-from ..attention.kinds.leaf import leaf
+from ..attention.kinds.tracing import leaf
 from .coding import INT8, Coder, straight
 
 EXACT = 2.0**24  # integers up to here are float32
@@ -34,23 +34,23 @@ class SpikedLinear(nn.Module):
         weight, bias: the dense layer's, [N, K] and [N] or None; of a saved model, whose int8 V alone is left, V.
         steps: [N] of V, where that is the weight; else None.
         coder: coder of the inputs.
-        kept: "float32" or "int8", the type of V.
+        weight_type: "float32" or "int8", the type of V.
         planes: bit planes in which counts are sent, None where they are not sent bitwise.
     """
 
-    def __init__(self, dense: nn.Linear, coder: Coder, kept: str = "float32", planes: int | None = None) -> None:
+    def __init__(self, dense: nn.Linear, coder: Coder, weight_type: str = "float32", planes: int | None = None) -> None:
         super().__init__()
-        lookup(WEIGHTS, kept, "weights")
+        lookup(WEIGHTS, weight_type, "weights")
         self.in_features = dense.in_features
         self.out_features = dense.out_features
         self.weight = dense.weight
         self.bias = dense.bias
         self.steps: nn.Parameter | None = None
         self.coder = coder.to(dense.weight.device)
-        self.kept = kept
+        self.weight_type = weight_type
         self.planes = planes
         self.threads = 1
-        self._kept_floats: tuple[Any, Tensor, Tensor | None, Any] | None = None  # see `_floats`
+        self._cached_floats: tuple[Any, Tensor, Tensor | None, Any] | None = None  # see `_floats`
         self._rows: Any = None  # of V [K, N], while executed: a tensor on a GPU, a numpy array on a CPU
 
     @torch.no_grad()
@@ -58,17 +58,15 @@ class SpikedLinear(nn.Module):
         """Add rows of weights for spikes (`on`), or simulate. Weights are copied: do not change them until the end."""
         self.threads = threads
         self._rows = None
-        self._kept_floats = None
+        self._cached_floats = None
         if on:
             stored, steps = self.stored()
             rounding, thresholds = self.coder.kernel_rounding(self.in_features)
             self._rows = stored.T.contiguous()
             self._steps = steps
             self._thresholds = thresholds
-            if stored.is_cuda:
-                self._columns = stored.contiguous()
-            else:
-                self._columns = stored
+            # A GPU reads V in both orders, see `_executed`; a CPU takes numpy arrays.
+            self._columns = stored.contiguous() if stored.is_cuda else stored
             self._rounding = rounding
             if not stored.is_cuda:
                 self._rows, self._steps, self._thresholds = map(as_numpy, (self._rows, steps, thresholds))
@@ -76,18 +74,23 @@ class SpikedLinear(nn.Module):
 
     def stored(self) -> tuple[Tensor, Tensor | None]:
         """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
+        if self.weight_type == "float32":
+            return (self.weight * self.coder.scales).detach(), None
+        return self.stored_int8()
+
+    def stored_int8(self) -> tuple[Tensor, Tensor]:
+        """Return (V [N, K] int8, its steps [N]), of a layer with int8 weights."""
         if self.steps is not None:
             return self.weight.detach(), self.steps.detach()
-        if self.kept == "float32":
-            return (self.weight * self.coder.scales).detach(), None
         weight = self.weight.detach()
         scales = self.coder.scales.detach()
+        # A step is the largest |weight| of an output channel / 127; in parts, so that few rows are floats at once.
         parts = weight.split(max(1, AT_ONCE // weight.shape[1]))
         steps = torch.cat([(part * scales).abs().amax(1) for part in parts])
         steps = steps.clamp(min=torch.finfo(steps.dtype).tiny) / INT8
         rows = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
-        for part, own, step in zip(parts, rows.split(len(parts[0])), steps.split(len(parts[0])), strict=True):
-            own.copy_((part * scales / step[:, None]).round())
+        for part, row, step in zip(parts, rows.split(len(parts[0])), steps.split(len(parts[0])), strict=True):
+            row.copy_((part * scales / step[:, None]).round())
         return rows, steps
 
     def dense(self) -> Tensor:
@@ -111,7 +114,8 @@ class SpikedLinear(nn.Module):
             y = self._simulated(x)
         else:
             y = self._executed(x)
-        y = y if self.bias is None else y + self.bias
+        if self.bias is not None:
+            y = y + self.bias
         if self.coder.histogram is not None:
             self.coder.histogram.outputs += int(torch.count_nonzero(y))
         return y
@@ -131,28 +135,36 @@ class SpikedLinear(nn.Module):
             y = F.linear(counts, rows)
         else:
             y = F.linear(counts.double(), rows.double()).to(counts.dtype)
-        y = y if steps is None else y * steps
-        return y if level is None else y * level
+        if steps is not None:
+            y = y * steps
+        if level is not None:
+            y = y * level
+        return y
 
     def _floats(self) -> tuple[Tensor, Tensor | None]:
-        """Return (V as floats, its steps); they are kept until weight or scales change, except for gradients."""
+        """Return (V as floats, its steps); cached until weight or scales change, except for gradients."""
         weight = self.weight
         scales = self.coder.scales
         if torch.is_grad_enabled() and (weight.requires_grad or scales.requires_grad):
             scaled = self.dense() * scales
             stored, steps = self.stored()
-            return scaled if steps is None else straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
+            if steps is None:
+                return scaled, None
+            # V is rounded, its gradient that of the weights before: straight through.
+            return straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
+        # The version of a tensor counts its changes in place.
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
-        if self._kept_floats is None or self._kept_floats[0] != made_of:
+        if self._cached_floats is None or self._cached_floats[0] != made_of:
             stored, steps = self.stored()
             floats = stored.to(torch.promote_types(weight.dtype, scales.dtype))
-            # While the tensors are kept, no other can be at their addresses.
-            self._kept_floats = made_of, floats, steps, (weight, scales)
-        return self._kept_floats[1:3]
+            # The tensors are stored too: while they live, no other can be at their addresses.
+            self._cached_floats = made_of, floats, steps, (weight, scales)
+        return self._cached_floats[1:3]
 
     @torch.no_grad()
     def _executed(self, x: Tensor) -> Tensor:
         """Return [.., N] y without bias, by adding rows of V."""
+        # Kernels count nothing: the histogram takes the counts of the simulated coder, which are the same.
         if self.coder.histogram is not None:
             self.coder.counts(x, self.coder.level(x))
         flat = x.detach().reshape(-1, self.in_features)
@@ -163,13 +175,20 @@ class SpikedLinear(nn.Module):
             rows = self._columns.T
         try:
             y, _ = encode_accumulate(
-                flat if on_gpu else flat.float().numpy(), rows, self.coder.k, self._thresholds, self.threads,
-                steps=self._steps, rounding=self._rounding, planes=self.planes,
-            )  # fmt: skip
+                flat if on_gpu else flat.float().numpy(),
+                rows,
+                self.coder.k,
+                self._thresholds,
+                self.threads,
+                steps=self._steps,
+                rounding=self._rounding,
+                planes=self.planes,
+            )
         except ValueError as error:
             raise NeurosimInputError(
                 f"spiking layer of {self.in_features} to {self.out_features} channels: {error}; the model's own "
                 "activations are not finite: compare it with the library that wrote it"
             ) from None
-        y = y if on_gpu else torch.from_numpy(y)
+        if not on_gpu:
+            y = torch.from_numpy(y)
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)

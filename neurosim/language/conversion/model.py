@@ -72,8 +72,9 @@ class Coding:
         lookup(WEIGHTS, self.weights, "Coding.weights")
         check_fields(self, {"k": "> 0 and < 1e6", "spikes": "> 0 and < 8 a channel", "levels": ">= 1 and <= 127"})
         check_fields(self, {"shrink": ">= 0 and < 100 thresholds"})
-        own = SCHEMES[self.scheme].channel and self.shrink > 0
-        require(not own, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
+        # The price of a spike silences small values of channels already.
+        twice = SCHEMES[self.scheme].channel and self.shrink > 0
+        require(not twice, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)
         code = lookup(EXPANSIONS, self.sent_as, "Coding.expansion")
         require(code.signed, "Coding.expansion", "must have a sign, because activations have one", self.expansion)
         require(1 <= self.sent_planes <= 62, "Coding.planes", "must be 1 to 62", self.planes)
@@ -112,12 +113,13 @@ class Converted:
         self.remarks = remarks
         self.price = 0.0
         self.layers: dict[str, SpikedLinear] = {}
+        # Kernels pack the planes of binary digits into words; other expansions are counted only.
         packed = coding.sent_as == "bitwise" and coding.sent_planes <= MAX_PLANES
         planes = coding.sent_planes if packed else None
         for name, coder in coders.items():
             spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights, planes)  # type: ignore[arg-type]
-            parent, _, own = name.rpartition(".")
-            setattr(model.get_submodule(parent), own, spiked)
+            parent, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(parent), attribute, spiked)
             self.layers[name] = spiked
         spiked_mixer.add_coders(model, qk=coding.qk, state=coding.state, k=coding.k)
         self.dense = operators(model)
@@ -136,8 +138,10 @@ class Converted:
         """
         for layer in self.layers.values():
             layer.execute(on, threads=threads)
-        if on != self.executed:
-            (spiked_mixer.wrap if on else spiked_mixer.unwrap)(self.model, threads)
+        if on and not self.executed:
+            spiked_mixer.wrap(self.model, threads)
+        elif self.executed and not on:
+            spiked_mixer.unwrap(self.model)
         self.executed = on
         return self
 
@@ -164,8 +168,8 @@ class Converted:
         try:
             yield self.model
         finally:
-            for coder, was in zip(coders, before, strict=True):
-                coder.bypassed = was
+            for coder, was_bypassed in zip(coders, before, strict=True):
+                coder.bypassed = was_bypassed
 
     def coders(self) -> dict[str, Coder]:
         """Return the coders by name: of the linear layers, and of q, k and the state where they are coded."""
@@ -175,6 +179,7 @@ class Converted:
 
 def _copy(dense: LanguageModel) -> LanguageModel:
     """Return a copy of a model; matrices in 16 bits are shared, for `tune` widens them before it changes any."""
+    # What `deepcopy` takes as copied already, it does not copy.
     shared = (p for p in dense.parameters() if p.dim() > 1 and p.element_size() == 2)
     return copy.deepcopy(dense, {id(p): nn.Parameter(p.detach(), requires_grad=p.requires_grad) for p in shared})
 
@@ -203,7 +208,7 @@ def operators(model: LanguageModel) -> tuple[tuple[str, str], ...]:
         if isinstance(module, SpikedLinear):
             spiked = f"{name}."
         elif isinstance(module, Mixer):
-            layers.append((name, spiked_mixer.described(module)))
+            layers.append((name, spiked_mixer.describe(module)))
         elif not isinstance(module, Coder | Codes) and not name.startswith(spiked) and _leaf(module):
             layers.append((name, _DESCRIPTIONS.get(type(module).__name__, type(module).__name__)))
     return tuple(layers)
@@ -225,10 +230,10 @@ _DESCRIPTIONS = {
 
 
 def _leaf(module: nn.Module) -> bool:
-    """Return whether the module computes itself: it has no parts, or own parameters, or a name in the table."""
-    own = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
-    empty = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
-    return own or empty or type(module).__name__ in _DESCRIPTIONS
+    """Return whether the module computes something itself: it has no parts, or parameters, or a name in the table."""
+    has_parameters = any(True for _ in module.parameters(recurse=False)) and not isinstance(module, LanguageModel)
+    has_no_parts = next(module.children(), None) is None and not isinstance(module, nn.Sequential | nn.ModuleList)
+    return has_parameters or has_no_parts or type(module).__name__ in _DESCRIPTIONS
 
 
 def convert(
@@ -262,17 +267,19 @@ def convert(
         names = linear_names(dense, coding.head)
         _require_sums(dense, names, coding)
         return Converted(_copy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
-    tokens = _enough(coding, tokens, length)
+    # Thresholds from text: one for each layer, or one for each channel.
+    tokens = _require_text(coding, tokens, length)
     if not scheme.channel:
         return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed)
-    known = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
-    choice = known.survey.choose(coding.spikes, coding.scheme)
-    converted = Converted(_copy(known.survey.model), coding, choice.coders, known.remarks)
+    calibration = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
+    choice = calibration.survey.choose(coding.spikes, coding.scheme)
+    converted = Converted(_copy(calibration.survey.model), coding, choice.coders, calibration.remarks)
+    # Later training weighs spikes by the price at which they were calibrated.
     converted.price = choice.price
     if scheme.learned:
         on_message("training thresholds")
-        brief = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=converted.price, seed=seed)
-        tune(converted.model, converted.layers, tokens, brief, spikes=coding.spikes, expansion=coding.sent_as)
+        tuning = Tuning(LEARNED_STEPS, batch=8, length=length, weights=False, price=converted.price, seed=seed)
+        tune(converted.model, converted.layers, tokens, tuning, spikes=coding.spikes, expansion=coding.sent_as)
     return converted
 
 
@@ -294,12 +301,14 @@ def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) ->
     if coding.weights == "int8":
         for name in names:
             channels = cast(nn.Linear, dense.get_submodule(name)).in_features
-            most = MAX_SUM / INT8 / channels - 1
-            rule = f"must be < {most:.0f} for the {channels} channels of {name}, whose sums take 32 bits"
-            require(coding.k < most, "Coding.k", rule, coding.k)
+            # |count| is at most k in the mean over channels, and |weight| at most 127.
+            max_k = MAX_SUM / INT8 / channels - 1
+            rule = f"must be < {max_k:.0f} for the {channels} channels of {name}, whose sums take 32 bits"
+            require(coding.k < max_k, "Coding.k", rule, coding.k)
 
 
 def _require_finite(dense: LanguageModel) -> None:
+    """Raise for NaN or infinity, part by part: a model may be larger than memory."""
     for name, parameter in dense.named_parameters():
         for part in parameter.detach().flatten().split(AT_ONCE):
             if not bool(torch.isfinite(part).all()):
@@ -322,18 +331,17 @@ def calibrate_channels(
 
     Arguments as in `convert`.
     """
-    sample = draw_windows(_enough(coding, tokens, length), windows, length, seed)
+    sample = draw_windows(_require_text(coding, tokens, length), windows, length, seed)
     remarks: tuple[str, ...] = ()
     if coding.rotate:
-        dense, why = rotate_to_principal_axes(dense, sample[: max(1, windows // 4)], seed)
-        if why:
-            remarks = (f"the residual stream was not rotated: {why}",)
-        else:
-            remarks = ()
+        dense, reason = rotate_to_principal_axes(dense, sample[: max(1, windows // 4)], seed)
+        if reason:
+            remarks = (f"the residual stream was not rotated: {reason}",)
     return Calibration(survey_channels(dense, linear_names(dense, coding.head), sample, coding.sent_as, seed), remarks)
 
 
-def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
+def _require_text(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
+    """Return the text; raise where there is none, or too little for a window."""
     if tokens is None:
         raise NeurosimInputError(
             f"scheme '{coding.scheme}': takes thresholds from text; give a text (--calibrate FILE)"
@@ -343,6 +351,7 @@ def _enough(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
 
 
 def _by_layer(dense: LanguageModel, coding: Coding, sample: Tensor, seed: int) -> Converted:
+    """Convert with one threshold for each layer, and counts up to `Coding.levels`."""
     names = linear_names(dense, coding.head)
     thresholds = layer_thresholds(dense, names, sample, coding.scheme, coding.levels, seed)
     coders = {

@@ -17,7 +17,7 @@ class Comparison(Record):
     Attributes:
         tokens: number of predicted tokens.
         dense, spiking: mean loss, nats a token.
-        agreement: share of tokens for which both models find the same next token likeliest.
+        agreement: share of tokens for which both models predict the same next token.
     """
 
     tokens: int
@@ -69,15 +69,9 @@ class Speed(Record):
     @property
     def sentence(self) -> str:
         """The times in words."""
-        if self.threads == 1:
-            threads = "one thread"
-        else:
-            threads = f"{self.threads} threads"
-        if self.spiking is None:
-            own = ""
-        else:
-            own = f"{1e3 * self.spiking:.3g} ms in spikes, "
-        return f"{own}{1e3 * self.dense:.3g} ms dense (float32), a token at a time on {threads}"
+        threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
+        spiking = "" if self.spiking is None else f"{1e3 * self.spiking:.3g} ms in spikes, "
+        return f"{spiking}{1e3 * self.dense:.3g} ms dense (float32), a token at a time on {threads}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,7 @@ class EnergyComparison(Record):
     Attributes:
         compute_only, memory_aware: in spikes; None where not known.
         in_registers: `memory_aware` with sums in registers while the rows of a token are added, as a dense network's
-            are; None in results of versions without it.
+            are; None where not known.
         profile, title: name and title of the energies of operations.
         reasons: why an estimate is not known, by estimate.
     """

@@ -42,6 +42,7 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
         return model, "its norms see more than the length of the residual stream"
     if not isinstance(model.embeddings, nn.Embedding):
         return model, "its tokens are events"
+    # Tied embeddings are read and written by different layers: the copy has a head of its own.
     turned = LanguageModel(replace(config, tied=False)).to(model.device).eval()
     turned.load_state_dict(model.state_dict())
     windows = windows.to(model.device)
@@ -51,6 +52,7 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
     axes = _axes(turned, stream, windows, seed)
     _turn(turned, stream, axes)
     with torch.no_grad():
+        # The rotation is exact for the layers that are known here: the logits show whether there are others.
         before = model(windows[:2, :-1])[0]
         after = turned(windows[:2, :-1])[0]
     if float((before - after).abs().max()) > TOLERANCE * float(before.abs().max()):
@@ -60,7 +62,10 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
 
 @torch.no_grad()
 def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
-    """Find the linear layers that read the output of each norm, and those that write to the residual stream."""
+    """Return the linear layers that read the output of each norm, and those that write to the residual stream.
+
+    A string says why they are not all of the readers and writers.
+    """
     norm_of: dict[int, nn.RMSNorm] = {}  # by the id of its output
     linear_of: dict[int, nn.Linear] = {}
     alive: list[Tensor] = []  # an id is not used again while its tensor lives
@@ -110,15 +115,18 @@ def _axes(model: LanguageModel, stream: _Stream, windows: Tensor, seed: int) -> 
         total.add_(plain.T @ plain * pull.square().mean())
 
     collect_gradients(model, list(names), windows, add, seed)
+    # eigh sorts upwards: largest first.
     return torch.linalg.eigh(total)[1].flip(1).float()
 
 
 @torch.no_grad()
 def _turn(model: LanguageModel, stream: _Stream, axes: Tensor) -> None:
+    """Rotate what writes to the stream, rotate back what reads it, and move the weights of norms into the readers."""
     table = cast(nn.Embedding, model.embeddings).weight
     table.copy_(table @ axes)
     for norm, linears in stream.readers.items():
         for linear in linears:
+            # The reader takes the weight of the norm, and sees the stream along the axes.
             linear.weight.copy_((linear.weight * norm.weight) @ axes)
     for norm in stream.readers:
         norm.weight.fill_(1.0)

@@ -14,10 +14,10 @@ from ...kernels.spikes.lazy_state.reference import LazyState, StateTraffic, traf
 from ..attention.kinds.base import AdditiveMixer, DeltaMixer, Inputs, Mixer, Shared, State
 from ..attention.kinds.delta import DeltaProduct
 from ..attention.kinds.hgrn import HGRN
-from ..attention.kinds.leaf import leaf
 from ..attention.kinds.rwkv import RWKV7
 from ..attention.kinds.rwkv6 import RWKV5
 from ..attention.kinds.softmax import CachedAttention
+from ..attention.kinds.tracing import leaf
 from ..attention.model import LanguageModel, ResidualBlock
 from .coding import Coder, ternary
 
@@ -34,7 +34,7 @@ def _lazily(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tenso
 
 
 def _delta_product(state: LazyState, inputs: Inputs, mixer: Any, threads: int) -> Tensor:
-    """n steps of the delta rule for each token: k [T, n, H, K], v [T, n, H, V], beta [T, n, H].
+    """Run n steps of the delta rule for each token: k [T, n, H, K], v [T, n, H, V], beta [T, n, H].
 
     The steps follow each other as tokens; the decay comes before the first, and the last alone is read.
     """
@@ -93,6 +93,7 @@ def add_coders(model: LanguageModel, *, qk: bool, state: bool, k: float) -> None
         check_qk(model)
     for mixer in model.mixers():
         for name, coded in (("q", qk), ("k", qk), ("state", state)):
+            # Each coder is a module of its own, so that its counts and name are its own.
             setattr(mixer.codes, name, ternary(k).to(model.device) if coded else None)
 
 
@@ -106,6 +107,7 @@ def check_qk(model: LanguageModel) -> None:
 
 
 def _has_qk(mixer: Mixer) -> bool:
+    """Return whether a mixer has q and k to code."""
     if isinstance(mixer, HGRN):  # its heads have one channel
         return False
     return (
@@ -119,10 +121,7 @@ def coders(model: LanguageModel) -> dict[str, Coder]:
     """Return the coders of q, k and state by name, of all mixers that have them."""
     by_name = {}
     for i, mixer in enumerate(model.mixers()):
-        if isinstance(mixer, SpikedMixer):
-            inner = mixer.mixer
-        else:
-            inner = mixer
+        inner = mixer.mixer if isinstance(mixer, SpikedMixer) else mixer
         for name in ("q", "k", "state"):
             coder = getattr(inner.codes, name)
             if isinstance(coder, Coder):
@@ -130,14 +129,14 @@ def coders(model: LanguageModel) -> dict[str, Coder]:
     return by_name
 
 
-def described(mixer: Mixer) -> str:
+def describe(mixer: Mixer) -> str:
     """Describe the recurrence of a mixer, and how it is computed."""
     words, scan = recurrence(mixer)
     if mixer.codes.q is None:
         return f"{words}, on floats"
     lazily = scan is not None and mixer.codes.state is None
-    how = "lazily" if lazily else "densely"
-    return f"{words}, q and k in spikes, updated {how}"
+    updated = "updated lazily" if lazily else "updated densely"
+    return f"{words}, q and k in spikes, {updated}"
 
 
 def wrap(model: LanguageModel, threads: int) -> None:
@@ -149,7 +148,7 @@ def wrap(model: LanguageModel, threads: int) -> None:
             block.mixer = SpikedMixer(mixer, scan, threads)
 
 
-def unwrap(model: LanguageModel, threads: int) -> None:
+def unwrap(model: LanguageModel) -> None:
     """Undo `wrap`."""
     for block in model.layers:
         if isinstance(block.mixer, SpikedMixer):
@@ -176,26 +175,26 @@ class SpikedMixer(nn.Module):
         self.roundings = {name: self._coder(name).kernel_rounding(1)[0] for name in "qk"}
 
     def _coder(self, name: str) -> Coder:
+        """Return the coder of q or k."""
         return cast(Coder, getattr(self.mixer.codes, name))
 
     @leaf
     @torch.no_grad()
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
-        state = self.mixer.initial(x) if state is None else state
+        if state is None:
+            state = self.mixer.initial(x)
         inputs, after = self.mixer.project(x, state, {} if shared is None else shared)
         for name in "qk":
             inputs[name] = self._coder(name).executed(inputs[name], self.roundings[name], self.threads)
         memory = state["memory"]
-        if "owed" in state:
-            owed = state["owed"]
-        else:
-            owed = memory.new_zeros(memory.shape[:3])
+        owed = state["owed"] if "owed" in state else memory.new_zeros(memory.shape[:3])
         if self.recorded is not None and isinstance(self.mixer, AdditiveMixer | DeltaMixer):
             delta = isinstance(self.mixer, DeltaMixer)
             self.recorded.append(traffic(inputs["q"], inputs["k"], memory.shape[-1], delta=delta))
-        outs = []
+        outputs = []
         for b in range(len(x)):
+            # The kernel updates the state of one sequence, token by token.
             sequence = {name: inputs[name][b].detach() for name in INPUTS if name in inputs}
             lazy = LazyState(memory[b], owed[b])  # type: ignore[arg-type] # of tensors or of arrays
-            outs.append(self.scan(lazy, sequence, self.mixer, self.threads))
-        return self.mixer.finish(torch.stack(outs), x, inputs), after | {"memory": memory, "owed": owed}
+            outputs.append(self.scan(lazy, sequence, self.mixer, self.threads))
+        return self.mixer.finish(torch.stack(outputs), x, inputs), after | {"memory": memory, "owed": owed}

@@ -54,8 +54,8 @@ def dense_counts(model: LanguageModel, tokens: Tensor) -> list[LayerCounts]:
         x, out = (value.flatten(0, -2)[:, None].cpu().numpy() for value in pair)
         weights = linear[name].weight.T.cpu().numpy()
         stored = sum(p.nbytes for p in linear[name].parameters())
-        none = np.zeros((*out.shape, 0), np.float32)
-        layers.append(count(name, weights, x, out, none, spiking=False, parameter_bytes=stored))
+        no_states = np.zeros((*out.shape, 0), np.float32)
+        layers.append(count(name, weights, x, out, no_states, spiking=False, parameter_bytes=stored))
     return [*layers, *_states(model, {}, tokens.numel())]
 
 
@@ -70,10 +70,12 @@ def uncounted_states(model: LanguageModel) -> tuple[str, ...]:
 
 
 def _mixers(model: LanguageModel) -> list[Mixer]:
+    """Return the mixers of a model, without the wrappers of an executed one."""
     return [mixer.mixer if isinstance(mixer, SpikedMixer) else mixer for mixer in model.mixers()]
 
 
 def _states(model: LanguageModel, histograms: Histograms, tokens: int) -> list[LayerCounts]:
+    """Return the counts of the states whose recurrence has a lazy update: those whose work is known."""
     return [
         _counts(f"layers.{i}.mixer", mixer, histograms, tokens)
         for i, mixer in enumerate(_mixers(model))
@@ -82,21 +84,20 @@ def _states(model: LanguageModel, histograms: Histograms, tokens: int) -> list[L
 
 
 def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> LayerCounts:
+    """Return the counts of a state [H, K, V], see `state_counts`."""
     heads, rows, width = mixer.initial(torch.zeros(1, 1, mixer.width))["memory"].shape[-3:]
-    if isinstance(mixer, DeltaProduct):
-        steps = mixer.num_householder
-    else:
-        steps = 1
-    delta = isinstance(mixer, DeltaMixer | DeltaProduct)
-    turn = isinstance(mixer, RWKV7)
-    whole = heads * rows
+    steps = mixer.num_householder if isinstance(mixer, DeltaProduct) else 1
+    is_delta = isinstance(mixer, DeltaMixer | DeltaProduct)
+    is_rank_one = isinstance(mixer, RWKV7)
+    whole = heads * rows  # rows of all heads
     written = _nonzero(histograms.get(f"{name}.codes.k"), tokens * steps * whole)
     reading = _nonzero(histograms.get(f"{name}.codes.q"), tokens * whole)
     every = tokens * whole * width
-    lazy = mixer.codes.q is not None and mixer.codes.state is None and not turn
-    turned = 2 * every if turn else 0
+    lazy = mixer.codes.q is not None and mixer.codes.state is None and not is_rank_one
+    # RWKV-7: S^T a, and b (S^T a)^T, with dense a and b.
+    rank_one = 2 * every if is_rank_one else 0
     # The delta rule reads the row of k before it adds to it: two operations where S += k v^T has one.
-    row_operations = 2 if delta else 1
+    row_operations = 2 if is_delta else 1
     return LayerCounts(
         name=f"{name}.state",
         inputs=2 * whole,
@@ -109,9 +110,9 @@ def _counts(name: str, mixer: Mixer, histograms: Histograms, tokens: int) -> Lay
         # Later layers read the outputs of a state, V channels a head, not its cells.
         output_events=tokens * heads * width,
         output_entries=tokens * heads * width,
-        synaptic_operations=(row_operations * written + reading) * width + turned,
+        synaptic_operations=(row_operations * written + reading) * width + rank_one,
         binary_input=False,
-        dense_operations=(row_operations * steps + 1) * every + turned,
+        dense_operations=(row_operations * steps + 1) * every + rank_one,
         membrane_updates=written * width if lazy else every,
         dense_membrane_updates=every,
         state_bytes=4 * whole * width,

@@ -88,6 +88,7 @@ def tune(
     tuning.check()
     require(len(tokens) > tuning.length + 1, "tune.tokens", f"must be more than {tuning.length + 1}", len(tokens))
     for layer in layers.values():
+        # int8 weights have no gradient: they are trained as floats, and rounded in each pass.
         layer.widen()
     model.float()
     losses: list[float] = []
@@ -99,6 +100,7 @@ def tune(
             cost, sent = meter.read()
             trainer.step(loss + price * cost)
             if spikes is not None:
+                # The price follows the deviation from the target, so that its step is small near it.
                 price *= math.exp(PRICE_GAIN * (sent / spikes - 1))
             losses.append(float(loss.detach()))
             if on_progress is not None:
@@ -129,11 +131,12 @@ class _Trainer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for p, needs in self.required.items():
-            p.requires_grad_(needs)
+        for p, needs_grad in self.required.items():
+            p.requires_grad_(needs_grad)
             p.grad = None
 
     def step(self, objective: Tensor) -> None:
+        """Take one update by the gradient of the objective."""
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()
         self.logs.gather()
@@ -161,15 +164,18 @@ class _Logs:
         self.values = [p.detach().log() for p in parameters]
 
     def contains(self, parameter: nn.Parameter) -> bool:
+        """Return whether a parameter is a threshold or scale; by identity, for == compares values."""
         return any(parameter is p for p in self.parameters)
 
     def gather(self) -> None:
+        """Move the gradients of parameters to their logarithms: dL/d(log p) = p dL/dp."""
         for p, value in zip(self.parameters, self.values, strict=True):
             value.grad = None if p.grad is None else p.grad * p.detach()
             p.grad = None
 
     @torch.no_grad()
     def scatter(self) -> None:
+        """Set the parameters to the exponentials of their logarithms."""
         for p, value in zip(self.parameters, self.values, strict=True):
             p.copy_(value.exp())
 
@@ -185,6 +191,8 @@ class _Meter:
         self.sent = 0.0
 
     def observe(self, z: Tensor, counts: Tensor) -> None:
+        """Add the values z [.., K] of a coder and their counts."""
+        # log2(1/2 + |z|): -1 at 0, clamped, 0 at 1/2, and the number of binary digits beyond.
         self.cost.append((z.abs() + 0.5).log2().clamp(min=0).sum(-1).mean())
         sizes = counts.detach().abs().clamp(max=INT8).to(torch.int32).flatten()
         self.sent += float(self.spikes.to(sizes.device).index_select(0, sizes).sum()) / (z.numel() // z.shape[-1])
@@ -200,6 +208,7 @@ class _Meter:
 
 @contextmanager
 def _metered(layers: Mapping[str, SpikedLinear], expansion: str) -> Iterator[_Meter]:
+    """Yield a meter that the coders of these layers report to while the block runs."""
     meter = _Meter(layers.values(), expansion)
     for layer in layers.values():
         layer.coder.observer = meter.observe

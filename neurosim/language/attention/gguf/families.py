@@ -45,15 +45,15 @@ class Metadata:
     Attributes:
         file: the header.
         architecture: first part of the entries' names.
-        seen: names of the entries that were read, without that part.
+        entries_read: names of the entries that were read, without that part.
     """
 
     file: GgufFile
     architecture: str
-    seen: set[str] = field(default_factory=set)
+    entries_read: set[str] = field(default_factory=set)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.seen.add(name)
+        self.entries_read.add(name)
         return self.file.metadata.get(f"{self.architecture}.{name}", default)
 
     def refuse(self, name: str, rule: str, got: object) -> None:
@@ -99,7 +99,7 @@ class Metadata:
         """Warn of entries that were not read and may change numbers."""
         own = f"{self.architecture}."
         names = (name.removeprefix(own) for name in self.file.metadata if name.startswith(own))
-        unknown = [name for name in names if name not in self.seen | HARMLESS and self.get(name)]
+        unknown = [name for name in names if name not in self.entries_read | HARMLESS and self.get(name)]
         if unknown:
             listed = ", ".join(f"'{own}{name}'" for name in unknown[:8])
             warnings.warn(

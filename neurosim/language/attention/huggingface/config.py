@@ -14,7 +14,7 @@ from ....base.errors import require as require_value
 
 Options = dict[str, object]
 
-MAX_INTEGER = 2**40  # largest size or number of tokens
+MAX_INTEGER = 2**40  # of a size or number of tokens
 # Entries that change no logits of a text read from its start: names, training, generation, caches, tokens.
 _HARMLESS = """
 _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash add_cross_attention architectures
@@ -49,7 +49,7 @@ class CheckpointConfig:
         names: names of the tensors; empty where the config is read without them.
         prefix: prefix of entries in errors, for a table.
         shapes: shapes of the tensors by name.
-        seen: names of the entries that were read.
+        entries_read: names of the entries that were read.
         tables: tables whose entries must be read, too.
     """
 
@@ -57,13 +57,16 @@ class CheckpointConfig:
     names: frozenset[str] = frozenset()
     prefix: str = ""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
+    entries_read: set[str] = field(default_factory=set)
     tables: list[CheckpointConfig] = field(default_factory=list)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.seen.add(name)
+        """Return an entry, or `default` where it is missing or null; it counts as read."""
+        self.entries_read.add(name)
         value = self.config.get(name)
-        return default if value is None else value
+        if value is None:
+            return default
+        return value
 
     def refuse(self, name: str, rule: str, got: object) -> None:
         """Raise `NeurosimInputError` for the entry `name`."""
@@ -76,10 +79,8 @@ class CheckpointConfig:
             NeurosimInputError: it is missing, too large or something else.
         """
         value = self.get(name, default)
-        if at_least == 1:
-            rule = "must be an integer > 0"
-        else:
-            rule = f"must be an integer >= {at_least}"
+        # `type(..) is int`: true and false would be integers, too.
+        rule = "must be an integer > 0" if at_least == 1 else f"must be an integer >= {at_least}"
         require(type(value) is int and value >= at_least, self.prefix + name, rule, value)
         require(value <= MAX_INTEGER, self.prefix + name, f"must be an integer <= {MAX_INTEGER}", value)
         return value
@@ -96,18 +97,22 @@ class CheckpointConfig:
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
+        """Return true or false; 1 and 0 stand for them."""
         value = self.get(name, default)
         require(type(value) is bool or value in (0, 1), self.prefix + name, "must be true or false", value)
         return bool(value)
 
     def word(self, name: str, default: str) -> str:
+        """Return a string."""
         value = self.get(name, default)
         require(isinstance(value, str), self.prefix + name, "must be a string", value)
         return str(value)
 
     def maybe(self, read: Callable[..., Any], name: str) -> Any:
         """Return `read(name)`, or None where the entry is missing or null."""
-        return None if self.get(name) is None else read(name)
+        if self.get(name) is None:
+            return None
+        return read(name)
 
     def table(self, name: str) -> CheckpointConfig | None:
         """Return a table of entries, None where there is none.
@@ -146,6 +151,7 @@ class CheckpointConfig:
         """
         count = self.integer(name)
         if self.names:
+            # A config with too many layers would allocate them before a tensor is missed.
             stored = 1 + max(layer_numbers(self.names), default=-1)
             require(count == stored, self.prefix + name, f"must be {stored}, the layers that have tensors", count)
         else:
@@ -159,8 +165,8 @@ class CheckpointConfig:
     def share(self, of: int, name: str, default: float) -> int:
         """Return `of` times a factor of the config, which must be an integer."""
         part = of * self.number(name, default)
-        fine = 0 < part <= MAX_INTEGER and math.isclose(part, round(part))
-        require(fine, self.prefix + name, f"must give an integer part of {of} channels", part)
+        is_size = 0 < part <= MAX_INTEGER and math.isclose(part, round(part))
+        require(is_size, self.prefix + name, f"must give an integer part of {of} channels", part)
         return round(part)
 
     def conv(self, used: bool | None = None) -> Options:
@@ -175,14 +181,17 @@ class CheckpointConfig:
         return {"gate_fn": act if self.flag(name, default) else None}
 
     def eps(self, default: float = 1e-6, name: str = "norm_eps") -> float:
+        """Return the epsilon of norms."""
         return self.number(name, default)
 
     def unknown(self) -> list[str]:
         """Return the entries that were not read and may change numbers: not off, not empty, not harmless."""
+        # Values of options that are not in use.
         off: tuple[object, ...] = (None, False, 0, "", [], {})
-        own = [n for n, v in self.config.items() if n not in self.seen and n not in HARMLESS and v not in off]
+        harmless = self.entries_read | HARMLESS
+        unread = [name for name, value in self.config.items() if name not in harmless and value not in off]
         inner = [f"{table.prefix}{name}" for table in self.tables for name in table.unknown()]
-        return sorted(own + inner)
+        return sorted(unread + inner)
 
     def warn(self, where: str) -> None:
         """Warn of the entries of `unknown`.

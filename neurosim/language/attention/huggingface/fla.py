@@ -29,14 +29,14 @@ use_output_norm use_short_conv
 
 
 def _attention(spec: CheckpointConfig, plain: bool) -> MixerSpec:
-    """Softmax attention between the others; `plain` where the model type passes on neither theta nor biases."""
+    """Return softmax attention between the others; `plain` where the model type passes on neither theta nor biases."""
     options = {
         "num_heads": spec.integer("num_heads"),
         "num_kv_heads": spec.maybe(spec.integer, "num_kv_heads"),
         "window_size": spec.integer("window_size", 0, at_least=0),
     }
-    own = {"rope_theta": spec.number("rope_theta", 10000.0), "qkv_bias": spec.flag("qkv_bias", False)}
-    return MixerSpec("window", options if plain else options | own)
+    more = {"rope_theta": spec.number("rope_theta", 10000.0), "qkv_bias": spec.flag("qkv_bias", False)}
+    return MixerSpec("window", options if plain else options | more)
 
 
 def _hybrid(source: CheckpointConfig, count: int, plain: bool = False) -> dict[int, MixerSpec]:
@@ -54,13 +54,15 @@ def _hybrid(source: CheckpointConfig, count: int, plain: bool = False) -> dict[i
         layers: Any = spec.get("layers")
         require(isinstance(layers, list), "attn.layers", "must be a list of layers", layers)
         for i in layers:
-            holds = type(i) is int and 0 <= i < count and i not in mixers
-            require(holds, "attn.layers", f"must be different layers of 0 to {count - 1}", i)
+            is_new = type(i) is int and 0 <= i < count and i not in mixers
+            require(is_new, "attn.layers", f"must be different layers of 0 to {count - 1}", i)
             mixers[i] = _attention(spec, plain)
     return mixers
 
 
-def _model(source: CheckpointConfig, layers: Iterable[MixerSpec], mlp: str, eps: float, **more: Any) -> LanguageConfig:
+def _model(
+    source: CheckpointConfig, layers: Iterable[MixerSpec], mlp: str, eps: float, **fields: Any
+) -> LanguageConfig:
     """Return a config with the entries that all model types have; `eps` is the default of their norms.
 
     Raises:
@@ -72,7 +74,7 @@ def _model(source: CheckpointConfig, layers: Iterable[MixerSpec], mlp: str, eps:
             f"config.json: attnres_block_size: residuals by attention are not supported (got {blocks}); "
             "use a checkpoint without them"
         )
-    source.seen.update(_IGNORED.split())
+    source.entries_read.update(_IGNORED.split())
     return LanguageConfig(
         tuple(layers),
         source.integer("vocab_size"),
@@ -80,12 +82,12 @@ def _model(source: CheckpointConfig, layers: Iterable[MixerSpec], mlp: str, eps:
         mlp,
         eps=source.eps(eps),
         tied=source.flag("tie_word_embeddings", False),
-        **more,
+        **fields,
     )
 
 
 def _stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageConfig:
-    """Gated feed-forward layers around mixers of one kind and softmax attention."""
+    """Return gated feed-forward layers around mixers of one kind and softmax attention."""
     width = source.integer("hidden_size")
     count = source.layers()
     act = source.get("hidden_act", "swish")
@@ -105,23 +107,21 @@ def _hidden(channels: float, multiple: int) -> int:
 
 
 def _mamba_stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageConfig:
-    """Mixers without feed-forward layers."""
+    """Return mixers without feed-forward layers."""
     others = source.get("attn")
     require(others is None, "attn", "softmax attention between mamba2 layers is not supported", others)
     return _model(source, [MixerSpec(kind, options)] * source.layers(), "none", _mamba_eps(source))
 
 
 def _rwkv_stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageConfig:
-    """Layers of channel mixing around mixers with their own number of values, and softmax attention."""
+    """Return layers of channel mixing around mixers with their own number of values, and softmax attention."""
     width = source.integer("hidden_size")
     count = source.layers()
     values = source.get("value_dim", width)
-    if isinstance(values, list):
-        values = list(values)
-    else:
+    if not isinstance(values, list):
         values = [values] * count
-    fine = len(values) == count and all(type(value) is int and 0 < value <= MAX_INTEGER for value in values)
-    require(fine, "value_dim", f"must be one integer > 0 or {count}", values)
+    are_sizes = len(values) == count and all(type(value) is int and 0 < value <= MAX_INTEGER for value in values)
+    require(are_sizes, "value_dim", f"must be one integer > 0 or {count}", values)
     others = _hybrid(source, count)
     require(0 not in others, "attn.layers", "must leave layer 0, whose values the others use, to rwkv7", 0)
     layers = [others.get(i) or MixerSpec(kind, options | {"value_dim": values[i]}) for i in range(count)]
@@ -129,7 +129,7 @@ def _rwkv_stack(source: CheckpointConfig, kind: str, options: Options) -> Langua
 
 
 def _rwkv6_stack(source: CheckpointConfig, kind: str, options: Options) -> LanguageConfig:
-    """Layers of gated channel mixing around mixers of one kind and softmax attention."""
+    """Return layers of gated channel mixing around mixers of one kind and softmax attention."""
     count = source.layers()
     others = _hybrid(source, count)
     layers = [others.get(i) or MixerSpec(kind, options) for i in range(count)]
@@ -154,14 +154,14 @@ def _channel_mixes(source: CheckpointConfig, layers: list[MixerSpec], mlp: str, 
 
 
 def _sized(source: CheckpointConfig, keys: float, values: float) -> Options:
-    """Options of heads that kinds with `expand_k` and `expand_v` share."""
+    """Return the options of heads that kinds with `expand_k` and `expand_v` share."""
     width = source.integer("hidden_size")
     sizes = {"key_dim": source.share(width, "expand_k", keys), "value_dim": source.share(width, "expand_v", values)}
     return source.options(num_heads=4) | sizes | {"norm_eps": source.eps()}
 
 
 def _grouped(source: CheckpointConfig, keys: float, values: float) -> Options:
-    """The same, of kinds with groups of heads."""
+    """Return the options of `_sized` for kinds with groups of heads."""
     return (
         _sized(source, keys, values)
         | {"num_kv_heads": source.maybe(source.integer, "num_kv_heads")}
@@ -170,6 +170,7 @@ def _grouped(source: CheckpointConfig, keys: float, values: float) -> Options:
 
 
 def _gla(source: CheckpointConfig) -> Options:
+    """Return the options of GLA."""
     options = source.conv() | source.gate("use_output_gate", True, source.word("hidden_act", "swish"))
     low = source.maybe(lambda name: source.number(name, 0.0), "clamp_min")
     return (
@@ -180,6 +181,7 @@ def _gla(source: CheckpointConfig) -> Options:
 
 
 def _retnet(source: CheckpointConfig) -> Options:
+    """Return the options of RetNet."""
     options = source.conv(source.has("q_conv1d.weight"))
     options |= source.gate("use_output_gate", True, source.word("hidden_act", "swish"))
     return (
@@ -194,6 +196,7 @@ LINEAR_MAPS |= {"identity": "identity", "relu": "relu", "t2r": "t2r"}
 
 
 def _linear(source: CheckpointConfig) -> Options:
+    """Return the options of linear attention."""
     name = source.word("feature_map", "elementwise_product")
     maps = {
         "feature_map": lookup(LINEAR_MAPS, name, "config.json: feature_map"),
@@ -203,6 +206,7 @@ def _linear(source: CheckpointConfig) -> Options:
 
 
 def _hgrn2(source: CheckpointConfig) -> Options:
+    """Return the options of HGRN-2."""
     width = source.integer("hidden_size")
     state = source.maybe(source.integer, "expand_ratio") or width // source.integer("num_heads")
     # Its norm is fused with the output projection, which takes 1e-5 for any `norm_eps`.
@@ -211,32 +215,37 @@ def _hgrn2(source: CheckpointConfig) -> Options:
 
 
 def _deltanet(source: CheckpointConfig) -> Options:
+    """Return the options of DeltaNet."""
     options = source.options(use_beta=True, allow_neg_eigval=False, qk_activation="silu", qk_norm="l2")
     return _sized(source, 1.0, 1.0) | source.conv() | source.gate("use_gate", False) | options
 
 
 def _headed(source: CheckpointConfig, heads: int, head: int, value: float) -> Options:
-    """Options of heads that kinds with `head_dim` share."""
+    """Return the options of heads that kinds with `head_dim` share."""
     values = source.share(source.integer("head_dim", head), "expand_v", value)
     options = source.options(num_heads=heads, head_dim=head) | {"head_v_dim": values, "norm_eps": source.eps()}
     return source.conv() | options
 
 
 def _values(source: CheckpointConfig) -> Options:
+    """Return the number of value heads, where it differs from that of keys."""
     return {"num_v_heads": source.maybe(source.integer, "num_v_heads")}
 
 
 def _gated_deltanet(source: CheckpointConfig) -> Options:
+    """Return the options of the gated DeltaNet."""
     options = source.gate("use_gate", True, source.word("output_gate_activation", "swish"))
     return _headed(source, 6, 256, 2.0) | _values(source) | options | source.options(allow_neg_eigval=False)
 
 
 def _deltaproduct(source: CheckpointConfig) -> Options:
+    """Return the options of DeltaProduct."""
     options = source.options(allow_neg_eigval=False, num_householder=2, use_forget_gate=True)
     return _headed(source, 6, 256, 2.0) | _values(source) | options | source.gate("use_output_gate", True)
 
 
 def _kda(source: CheckpointConfig) -> Options:
+    """Return the options of Kimi delta attention."""
     bound = source.maybe(lambda name: source.number(name, 0.0), "lower_bound")
     safe = source.flag("safe_gate", False)
     require(bound is not None or not safe, "lower_bound", "must be given with safe_gate", None)
@@ -245,6 +254,7 @@ def _kda(source: CheckpointConfig) -> Options:
 
 
 def _mom(source: CheckpointConfig) -> Options:
+    """Return the options of mixture of memories."""
     backend = source.word("mom_backend", "gated_deltanet")
     require(backend == "gated_deltanet", "mom_backend", "must be 'gated_deltanet'", backend)
     options = source.options(num_memories=8, topk=2, shared_mem=False, single_kv_proj=False)
@@ -253,27 +263,27 @@ def _mom(source: CheckpointConfig) -> Options:
 
 def dt_limits(source: CheckpointConfig) -> tuple[float, float]:
     """Return the bounds of the steps of Mamba-2."""
-    if source.get("dt_limit") is not None:
-        name = "dt_limit"
-    else:
-        name = "time_step_limit"
+    name = "time_step_limit" if source.get("dt_limit") is None else "dt_limit"
     limits = source.get(name, [0.0, math.inf])
     require(isinstance(limits, list) and len(limits) == 2, name, "must be two numbers", limits)
     # JSON has no infinity; transformers writes it as a table.
     pair = [x["__float__"] if isinstance(x, Mapping) and "__float__" in x else x for x in limits]
     pair = [math.inf if x == "Infinity" else x for x in pair]
-    fine = all(type(x) in (int, float) for x in pair) and 0 <= pair[0] <= pair[1]
-    require(fine, name, "must be two numbers >= 0 in order", limits)
-    return float(pair[0]), min(float(min(pair[1], 1e38)), 1e38) if pair[1] != math.inf else math.inf
+    in_order = all(type(x) in (int, float) for x in pair) and 0 <= pair[0] <= pair[1]
+    require(in_order, name, "must be two numbers >= 0 in order", limits)
+    low, high = pair
+    if high == math.inf:
+        return float(low), math.inf
+    return float(low), float(min(high, 1e38))  # of float32
 
 
 def _mamba2(source: CheckpointConfig) -> Options:
-    """Options of both libraries; transformers names its eps `layer_norm_epsilon`, and has other defaults."""
+    """Return the options of both libraries; transformers names its eps `layer_norm_epsilon`, and has other defaults."""
     low, high = dt_limits(source)
     groups = 8 if "layer_norm_epsilon" in source.config else 1
     options = source.options(expand=2.0, head_dim=64, state_size=128, n_groups=groups, conv_kernel=4, hidden_act="silu")
     options |= source.options(use_conv_bias=True, use_bias=False, D_has_hdim=False)
-    source.seen.add("time_step_rank")
+    source.entries_read.add("time_step_rank")
     return options | {
         "rmsnorm": source.flag("rmsnorm", source.flag("rms_norm", True)),
         "gate_first": not source.flag("norm_before_gate", False),
@@ -283,10 +293,12 @@ def _mamba2(source: CheckpointConfig) -> Options:
 
 
 def _mamba_eps(source: CheckpointConfig) -> float:
+    """Return the epsilon of norms under either of its names."""
     return source.eps(source.number("layer_norm_epsilon", 1e-5))
 
 
 def _rwkv7(source: CheckpointConfig) -> Options:
+    """Return the options of RWKV-7."""
     width = source.integer("hidden_size")
     head = source.maybe(source.integer, "head_dim") or max(width // source.integer("num_heads"), 1)
     # Without its fused norms it divides by the length itself.
@@ -299,6 +311,7 @@ def _rwkv7(source: CheckpointConfig) -> Options:
 
 
 def _rwkv6(source: CheckpointConfig) -> Options:
+    """Return the options of RWKV-6."""
     width = source.integer("hidden_size")
     heads = source.integer("num_heads", 4)
     keys = source.share(width, "expand_k", 0.5)
@@ -314,20 +327,23 @@ def _rwkv6(source: CheckpointConfig) -> Options:
 
 
 def _hgrn(source: CheckpointConfig) -> Options:
+    """Return the options of HGRN."""
     used = source.flag("use_short_conv", source.has("f_conv1d.weight"))
     options = source.options(use_lower_bound=True, elementwise_affine=True, expand_ratio=1.0)
     return source.conv(used) | options | {"norm_eps": source.eps()}
 
 
 def _gsa(source: CheckpointConfig) -> Options:
-    source.seen.update(("clamp_max", "clamp_min", "use_norm", "use_output_gate"))
+    """Return the options of gated slot attention."""
+    source.entries_read.update(("clamp_max", "clamp_min", "use_norm", "use_output_gate"))
     options = source.options(gate_logit_normalizer=8.0, feature_map="swish", num_slots=64)
     # Its norm is fused with the output projection, which takes 1e-5 for any `norm_eps`.
     return _grouped(source, 1.0, 1.0) | source.conv(source.flag("use_short_conv", False)) | options | {"norm_eps": 1e-5}
 
 
 def _comba(source: CheckpointConfig) -> Options:
-    source.seen.update(("correction_factor", "use_inner_decay", "use_output_correction"))
+    """Return the options of Comba."""
+    source.entries_read.update(("correction_factor", "use_inner_decay", "use_output_correction"))
     gate = source.flag("use_output_gate", source.flag("use_gate", True))
     return _headed(source, 6, 256, 2.0) | _values(source) | {"use_gate": gate, "normalise_feedback": True}
 
@@ -348,6 +364,7 @@ def _config(
 def _reader(
     kind: str, options: Callable[[CheckpointConfig], Options], stack: Stack = _stack, **names: Any
 ) -> CheckpointReader:
+    """Return the reader of a model type: our kind, its options, the layers around it, and names of tensors."""
     return CheckpointReader(partial(_config, kind=kind, options=options, stack=stack), **names)
 
 

@@ -20,17 +20,18 @@ KINDS = {"full_attention": "softmax", "linear_attention": "linear"}
 
 
 def _kinds(source: CheckpointConfig, count: int, default: list[str]) -> list[str]:
+    """Return the kind of each layer, a name of `KINDS`."""
     kinds = source.get("layer_types", default)
-    fine = isinstance(kinds, list) and len(kinds) == count and all(isinstance(k, str) and k in KINDS for k in kinds)
-    require(fine, "layer_types", f"must be {count} of {', '.join(KINDS)}", kinds)
+    known = isinstance(kinds, list) and len(kinds) == count and all(isinstance(k, str) and k in KINDS for k in kinds)
+    require(known, "layer_types", f"must be {count} of {', '.join(KINDS)}", kinds)
     return list(kinds)
 
 
 def _some_layers(source: CheckpointConfig, name: str, count: int, first: int = 0) -> tuple[int, ...]:
     """Return a list of layers, numbered from `first`, as numbers from 0."""
     layers = source.get(name, [])
-    fine = isinstance(layers, list) and all(type(i) is int and first <= i < count + first for i in layers)
-    require(fine, source.prefix + name, f"must be layers of {first} to {count + first - 1}", layers)
+    in_range = isinstance(layers, list) and all(type(i) is int and first <= i < count + first for i in layers)
+    require(in_range, source.prefix + name, f"must be layers of {first} to {count + first - 1}", layers)
     return tuple(i - first for i in layers)
 
 
@@ -39,14 +40,13 @@ def _qwen_mixers(source: CheckpointConfig) -> tuple[MixerSpec, ...]:
     count = source.layers()
     interval = source.integer("full_attention_interval", 4)
     eps = source.eps(1e-6, "rms_norm_eps")
-    kinds = _kinds(
-        source, count, ["linear_attention" if (i + 1) % interval else "full_attention" for i in range(count)]
-    )
+    default = ["linear_attention" if (i + 1) % interval else "full_attention" for i in range(count)]
+    kinds = _kinds(source, count, default)
     heads = source.integer("num_attention_heads", 16)
     head = source.integer("head_dim", 256)
     bias = source.flag("attention_bias", False)
     require(not bias, "attention_bias", "must be false", bias)
-    partial = CheckpointConfig({"partial_rotary_factor": 0.25, **source.config}, seen=source.seen)
+    partial = CheckpointConfig({"partial_rotary_factor": 0.25, **source.config}, entries_read=source.entries_read)
     softmax: Options = {"num_heads": heads, "num_kv_heads": source.integer("num_key_value_heads", 2), "head_dim": head}
     softmax |= {"qk_norm": True, "output_gate": True, "norm_eps": eps, **positions(partial, head)}
     delta: Options = {
@@ -99,7 +99,7 @@ def _qwen3_5(source: CheckpointConfig) -> LanguageConfig:
     """Return the config of the language model; that of a model that also reads pictures is a table in its config."""
     inner = source.nested("text_config") or source
     for part in (source, inner):
-        part.seen.update(_OTHER_PARTS.split())
+        part.entries_read.update(_OTHER_PARTS.split())
     gate = inner.flag("attn_output_gate", True)
     require(gate, "attn_output_gate", "must be true", gate)
     return LanguageConfig(
@@ -127,11 +127,13 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
         if part in ("in_proj_qkvz", "in_proj_ba"):
             shares = options["num_v_heads"] // options["num_heads"]
             values = shares * options["head_v_dim"]
+            # A group of heads after the other, each with its q, k, values and gates, or its b and a.
             if part == "in_proj_qkvz":
+                names = "qkvg"
                 sizes = [options["head_dim"]] * 2 + [values] * 2
             else:
+                names = "ba"
                 sizes = [shares] * 2
-            names = "qkvg" if part == "in_proj_qkvz" else "ba"
             parts = value.unflatten(0, (options["num_heads"], -1)).split(sizes, 1)
             changed |= {f"{place}.{n}_proj.weight": p.flatten(0, 1) for n, p in zip(names, parts, strict=True)}
         elif part in ("conv1d", "in_proj_qkv"):
@@ -142,11 +144,15 @@ def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
         elif part in _PROJECTIONS:
             changed[f"{place}.{_PROJECTIONS[part]}.weight"] = value
         elif part == "q_proj":
+            # Of each head first the query, then the output gate.
             queries, gates = value.unflatten(0, (options["num_heads"], 2, -1)).unbind(1)
             changed |= {f"{place}.q_proj.weight": queries.flatten(0, 1), f"{place}.g_proj.weight": gates.flatten(0, 1)}
-        elif part in ("norm", "out_proj"):
-            changed[f"{place}.{'o_norm' if part == 'norm' else 'o_proj'}.weight"] = value
+        elif part == "norm":
+            changed[f"{place}.o_norm.weight"] = value
+        elif part == "out_proj":
+            changed[f"{place}.o_proj.weight"] = value
         elif part in ("q_norm", "k_norm") or path[-2:] in (["norm", "weight"], ["mlp_norm", "weight"]):
+            # Weights of these norms are stored as their difference from 1.
             changed[name] = value.float() + 1
         else:
             changed[_expert(name, {"gate": "router", "shared_expert": "shared"})] = value
@@ -164,7 +170,7 @@ def _expert(name: str, parts: dict[str, str], inside: dict[str, str] | None = No
     return ".".join(path)
 
 
-# Entries that other entries say, too, or that only rotary positions and training would use.
+# Entries that repeat others, or that only rotary positions and training would use.
 _KIMI_IGNORED = """
 head_dim qk_head_dim model_max_length use_grouped_topk num_nextn_predict_layers mla_use_nope rope_theta rope_scaling
 output_router_logits num_key_value_heads pretraining_tp
@@ -172,6 +178,7 @@ output_router_logits num_key_value_heads pretraining_tp
 
 
 def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
+    """Return the config of a Kimi Linear."""
     width = source.integer("hidden_size")
     count = source.layers()
     eps = source.eps(1e-5, "rms_norm_eps")
@@ -184,7 +191,7 @@ def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
         require(full | linear == set(range(count)) and not full & linear, "kda_layers", rule, sorted(linear))
         default = ["full_attention" if i in full else "linear_attention" for i in range(count)]
     kinds = _kinds(source, count, default)
-    source.seen.update(_KIMI_IGNORED.split())
+    source.entries_read.update(_KIMI_IGNORED.split())
     nope = source.flag("mla_use_nope", True)
     require(nope, "mla_use_nope", "must be true: rotary positions of latent attention are not supported", nope)
     delta: Options = {
@@ -232,18 +239,20 @@ def _kimi_linear(source: CheckpointConfig) -> LanguageConfig:
 
 
 def _either(source: CheckpointConfig, default: int, *names: str) -> int:
+    """Return the first of several entries that is there."""
     return next((source.integer(name) for name in names if source.get(name) is not None), default)
 
 
 def _dense_layers(source: CheckpointConfig, count: int) -> tuple[int, ...]:
+    """Return the layers without experts."""
     kinds = source.get("mlp_layer_types")
     first = source.integer("first_k_dense_replace", 1, at_least=0)
     every = source.integer("moe_layer_freq", 1)
     require(every == 1, "moe_layer_freq", "must be 1", every)
     if kinds is None:
         return tuple(range(min(first, count)))
-    fine = isinstance(kinds, list) and len(kinds) == count and all(k in ("dense", "sparse") for k in kinds)
-    require(fine, "mlp_layer_types", f"must be {count} of dense, sparse", kinds)
+    known = isinstance(kinds, list) and len(kinds) == count and all(k in ("dense", "sparse") for k in kinds)
+    require(known, "mlp_layer_types", f"must be {count} of dense, sparse", kinds)
     return tuple(i for i, kind in enumerate(kinds) if kind == "dense")
 
 
@@ -251,6 +260,7 @@ _LOW_RANK = {"f_a_proj": "f_proj.0", "f_b_proj": "f_proj.1", "g_a_proj": "g_proj
 
 
 def _change_kimi(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Rename low-rank maps and experts; the gate of outputs has a bias here, which is 0 then."""
     changed: Tensors = {}
     for name, value in tensors.items():
         path = name.split(".")

@@ -54,9 +54,8 @@ def activation(source: CheckpointConfig, name: str = "hidden_act", default: str 
 
 def positions(source: CheckpointConfig, head: int) -> Options:
     """Return the options of rotary positions, from `rope_parameters` or `rope_theta` and `rope_scaling`."""
-    entries = (
-        source.table("rope_parameters") or source.table("rope_scaling") or CheckpointConfig({}, prefix="rope_scaling.")
-    )
+    entries = source.table("rope_parameters") or source.table("rope_scaling")
+    entries = entries or CheckpointConfig({}, prefix="rope_scaling.")
     theta = entries.number("rope_theta", source.number("rope_theta", 10000.0))
     require(1 < theta < 1e15, "rope_theta", "must be > 1 and < 1e15", theta)
     share = entries.number("partial_rotary_factor", source.number("partial_rotary_factor", 1.0))
@@ -65,23 +64,25 @@ def positions(source: CheckpointConfig, head: int) -> Options:
     scaling: dict[str, object] = {k: v for k, v in entries.config.items() if k not in known and v is not None}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     length = "original_max_position_embeddings"
-    own = source.maybe(source.integer, length)
-    trained = scaling.get(length) or own or source.maybe(source.integer, "max_position_embeddings")
+    stated = source.maybe(source.integer, length)
+    trained = scaling.get(length) or stated or source.maybe(source.integer, "max_position_embeddings")
     if kind in ("dynamic", "llama3", "longrope", "su", "yarn"):
         require(trained is not None, f"rope_scaling.{length}", "must be given", None)
-        longest = source.maybe(source.integer, "max_position_embeddings")
-        if "factor" not in scaling and longest and isinstance(trained, int | float) and trained > 0:
-            scaling["factor"] = longest / trained
-        if kind == "dynamic" and longest:
-            scaling[length] = longest
+        max_positions = source.maybe(source.integer, "max_position_embeddings")
+        # The factor by which a text may be longer than in training.
+        if "factor" not in scaling and max_positions and isinstance(trained, int | float) and trained > 0:
+            scaling["factor"] = max_positions / trained
+        # 'dynamic' changes its rates beyond `max_position_embeddings`, the others count from the training.
+        if kind == "dynamic" and max_positions:
+            scaling[length] = max_positions
         else:
             scaling[length] = trained
     if kind == "su":  # the first name of longrope
         scaling["rope_type"] = "longrope"
     plain = kind == "default" or not scaling
     turned = int(head * share)
-    fine = turned % 2 == 0 or share == 1
-    require(fine, "partial_rotary_factor", f"must leave an even number of {head} channels", share)
+    in_pairs = turned % 2 == 0 or share == 1
+    require(in_pairs, "partial_rotary_factor", f"must leave an even number of {head} channels", share)
     rotary_dim = None if turned == head else turned
     rope_scaling = None if plain else scaling
     return {"rope_theta": theta, "rotary_dim": rotary_dim, "rope_scaling": rope_scaling}
@@ -122,13 +123,16 @@ def windows(source: CheckpointConfig, count: int, family: Family) -> list[int]:
     kinds = source.get("layer_types")
     if kinds is not None:
         known = {"full_attention": False, "sliding_attention": True}
-        fine = isinstance(kinds, list) and len(kinds) == count and all(isinstance(k, str) and k in known for k in kinds)
-        require(fine, "layer_types", f"must be {count} of {', '.join(known)}", kinds)
+        are_kinds = isinstance(kinds, list) and all(isinstance(kind, str) and kind in known for kind in kinds)
+        fits = are_kinds and len(kinds) == count
+        require(fits, "layer_types", f"must be {count} of {', '.join(known)}", kinds)
+        # Named layers decide which see the window; without its size none does.
         inside = [known[kind] and used for kind in kinds]
     return [size if slides else 0 for slides in inside]
 
 
 def _config(source: CheckpointConfig, family: Family) -> LanguageConfig:
+    """Return the config of a model of the family."""
     count = source.layers()
     options = heads(source, family)
     tp = source.integer("pretraining_tp", 1)
@@ -158,8 +162,8 @@ def _split(tensors: Tensors, config: LanguageConfig) -> Tensors:
         part = name.split(".")[-2] if "." in name else ""
         if part in cuts:
             names, places = cuts[part]
-            for own, piece in zip(names, value.tensor_split(places), strict=True):
-                parts[name.replace(part, own)] = piece
+            for projection, piece in zip(names, value.tensor_split(places), strict=True):
+                parts[name.replace(part, projection)] = piece
         else:
             parts[name] = value
     return parts
@@ -170,6 +174,7 @@ OUTER = {"embed_tokens": "embeddings"}
 
 
 def _reader(family: Family) -> CheckpointReader:
+    """Return the reader of a model type of the family."""
     change = _split if family.fused else unchanged
     return CheckpointReader(partial(_config, family=family), outer=OUTER, block=BLOCK, change=change)
 

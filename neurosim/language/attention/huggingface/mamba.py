@@ -13,10 +13,12 @@ from .config import CheckpointConfig, Options
 from .fla import MAMBA as BLOCK
 from .reader import CheckpointReader
 
-_TRAINING = "intermediate_size rescale_prenorm_residual residual_in_fp32 time_step_scale use_associative_scan".split
+# Entries of training, or that choose among equal algorithms.
+_TRAINING = "intermediate_size rescale_prenorm_residual residual_in_fp32 time_step_scale use_associative_scan"
 
 
 def _config(source: CheckpointConfig, *, normed: bool) -> LanguageConfig:
+    """Return the config of a Mamba, or of a Falcon-Mamba, whose dt, B and C are `normed`."""
     width = source.integer("hidden_size")
     count = source.layers()
     rank = source.get("time_step_rank", "auto")
@@ -26,7 +28,7 @@ def _config(source: CheckpointConfig, *, normed: bool) -> LanguageConfig:
         "inner_norm_eps": source.number("mixer_rms_eps", 1e-6) if normed else None,
         **source.options(state_size=16, conv_kernel=4, use_conv_bias=True, use_bias=False, hidden_act="silu"),
     }
-    source.seen.update(_TRAINING())
+    source.entries_read.update(_TRAINING.split())
     return LanguageConfig(
         (MixerSpec("mamba", options),) * count,
         source.integer("vocab_size"),

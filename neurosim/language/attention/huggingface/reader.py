@@ -16,6 +16,7 @@ GATED = {"norm": "attn_norm", "mixer": "attn", "mlp_norm": "mlp_norm", "mlp": "m
 
 
 def unchanged(tensors: Tensors, config: LanguageConfig) -> Tensors:
+    """Return tensors that are already in our layout."""
     return tensors
 
 
@@ -52,12 +53,13 @@ class CheckpointReader:
         path = name.removeprefix(f"{self.root}.").split(".")
         if path[0] != self.layers or len(path) < 3:
             return ".".join([self.outer.get(path[0], path[0]), *path[1:]])
-        block = ({theirs: ours for ours, theirs in self.block.items()} | dict(self.also)).get(path[2], path[2])
+        # `block` is by our names, for errors; here it is turned around.
+        our_parts = {theirs: ours for ours, theirs in self.block.items()} | dict(self.also)
+        block = our_parts.get(path[2], path[2])
         inside = {"mixer": self.parts, "mlp": self.mlp}.get(block, {})
-        if len(path) > 3:
-            rest = [inside.get(path[3], path[3]), *path[4:]]
-        else:
-            rest = path[3:]
+        rest = path[3:]
+        if rest:
+            rest[0] = inside.get(rest[0], rest[0])
         return ".".join(["layers", path[1], block, *rest])
 
     def theirs(self, name: str) -> str:
@@ -65,13 +67,17 @@ class CheckpointReader:
         path = name.split(".")
         if path[0] != "layers" or len(path) < 3:
             outer = _usual(self.outer).get(path[0], path[0])
-            return ".".join([*([self.root] if self.root and path[0] != "lm_head" else []), outer, *path[1:]])
+            # The head lies beside the model, not in it.
+            root = [self.root] if self.root and path[0] != "lm_head" else []
+            return ".".join([*root, outer, *path[1:]])
         inside = {"mixer": self.parts, "mlp": self.mlp}.get(path[2], {})
         if len(path) > 3:
             path[3] = _usual(inside).get(path[3], path[3])
         path[2] = self.block.get(path[2], path[2])
         path[0] = self.layers
-        return ".".join([self.root, *path] if self.root else path)
+        if self.root:
+            path = [self.root, *path]
+        return ".".join(path)
 
 
 def _usual(names: Mapping[str, str]) -> dict[str, str]:

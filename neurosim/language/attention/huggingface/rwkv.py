@@ -30,7 +30,7 @@ def _shape(source: CheckpointConfig, ending: str, dimensions: int) -> tuple[int,
     return shape
 
 
-def _agrees(source: CheckpointConfig, name: str, value: int) -> None:
+def _require_agreement(source: CheckpointConfig, name: str, value: int) -> None:
     """Raise if the config gives another number than the tensors."""
     stated = source.maybe(source.integer, name)
     require(stated in (None, value), name, f"must be {value}, as in the tensors", stated)
@@ -40,9 +40,10 @@ def _options(source: CheckpointConfig, version: int, part: str) -> Options:
     """Return the options of the mixers; `part` is their name in names of tensors."""
     heads = _shape(source, f"{part}.time_faaaa", 2)
     divisor = source.number("head_size_divisor", DIVISOR)
+    # To divide outputs before their norm is to make its epsilon larger by the square.
     options: Options = {"head_dim": heads[1], "inner_dim": heads[0] * heads[1], "norm_eps": 1e-5 * divisor**2}
-    _agrees(source, "head_size", heads[1])
-    _agrees(source, "attention_hidden_size", heads[0] * heads[1])
+    _require_agreement(source, "head_size", heads[1])
+    _require_agreement(source, "attention_hidden_size", heads[0] * heads[1])
     if version == 6:
         mix = _shape(source, f"{part}.time_maa_w2", 3)[1]
         decay = _shape(source, f"{part}.time_decay_w1", 2)[1]
@@ -51,7 +52,8 @@ def _options(source: CheckpointConfig, version: int, part: str) -> Options:
 
 
 def _folder(source: CheckpointConfig, version: int) -> LanguageConfig:
-    source.seen.update(("rescale_every", "context_length", "num_attention_heads", "model_version"))
+    """Return the config of a folder."""
+    source.entries_read.update(("rescale_every", "context_length", "num_attention_heads", "model_version"))
     width = source.integer("hidden_size")
     count = source.layers()
     return LanguageConfig(
@@ -77,8 +79,8 @@ def _change(tensors: Tensors, config: LanguageConfig) -> Tensors:
         if inside and part.startswith("time_mix_"):
             changed[f"{path}.x_{part[9]}"] = 1 - value.float().flatten()  # theirs is the share of the token itself
         elif inside and part in ("time_maa_w1", "time_decay_w1"):
-            own = "mix_in" if "maa" in part else "w_lora.lora.0"
-            changed[f"{path}.{own}.weight"] = value.T
+            layer = "mix_in" if "maa" in part else "w_lora.lora.0"
+            changed[f"{path}.{layer}.weight"] = value.T
         elif inside and part == "time_maa_w2":
             changed |= {f"{path}.mix_out.{i}.weight": matrix.T for i, matrix in enumerate(value)}
         elif inside and part == "time_decay_w2":
@@ -113,6 +115,7 @@ PTH_BLOCK = {"pre_norm": "ln0", "norm": "ln1", "mixer": "att", "mlp_norm": "ln2"
 
 
 def _reader(version: int) -> CheckpointReader:
+    """Return the reader of folders of a version."""
     return CheckpointReader(
         partial(_folder, version=version), "rwkv", OUTER, HF_BLOCK, PROJECTIONS, change=_change, layers="blocks"
     )
@@ -170,8 +173,8 @@ def _change_pth(tensors: Tensors, config: LanguageConfig) -> Tensors:
         part = name.rpartition(".")[2]
         if ".mixer" in name and len(part) == 2 and part[0] in "wavg" and part[1] in "012":
             place = {"0": "2.bias", "1": "0.weight", "2": "2.weight"}[part[1]]
-            own = f"{path}.{part[0]}_lora.lora.{place}"
-            changed[own] = value.flatten() if part[1] == "0" else value.T
+            # w0, w1 and w2 are the bias and both matrices [in, out] of a low-rank map; so are a, v and g.
+            changed[f"{path}.{part[0]}_lora.lora.{place}"] = value.flatten() if part[1] == "0" else value.T
         elif (".mixer" in name and part in ("k_k", "k_a")) or (".mlp" in name and part == "x_k"):
             changed[name] = value.flatten()
         else:

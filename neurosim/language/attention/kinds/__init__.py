@@ -90,6 +90,7 @@ def options_of(kind: str) -> dict[str, object]:
     Raises:
         NeurosimInputError: no such kind.
     """
+    # Options are the parameters of the class, or of the function that calls it (`lightning`).
     parameters = inspect.signature(lookup(KINDS, kind, "attention kind")).parameters
     return {name: p.default for name, p in parameters.items() if name not in ("width", "depth")}
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError
 from . import chunks
-from .leaf import leaf
+from .tracing import leaf
 
 Inputs = dict[str, Tensor]
 """Per-token inputs of a recurrence by name, each [B, T, ..]: q, k, v, and g, beta, .. where the kind has them."""
@@ -27,6 +27,7 @@ Shared = dict[str, Tensor]
 """Values that layers hand to later layers within one forward pass, by name; and `prefix`, see `Mixer.both_ways`."""
 
 Run = Callable[[Tensor, Inputs], tuple[Tensor, Tensor]]
+"""(memory, inputs) to (memory after them, outputs): `stepwise` or `chunked`."""
 
 _OF_HEADS = ("q", "k", "v", "g", "beta")  # inputs [B, T, H, ..] of additive kinds and of the delta rule
 
@@ -135,6 +136,7 @@ class Mixer(nn.Module, ABC):
         for t in range(next(iter(inputs.values())).shape[1]):
             memory, out = self.recur(memory, {name: value[:, t] for name, value in inputs.items()})
             if self.codes.state is not None:
+                # The next token reads the state as a receiver decodes it from spikes.
                 memory = self.codes.state(memory)
             outputs.append(out)
         return memory, torch.stack(outputs, 1)
@@ -160,15 +162,18 @@ class Mixer(nn.Module, ABC):
                 "or train without training.bidirectional"
             )
         time = torch.arange(inputs["q"].shape[1], device=memory.device)
+        # Token t of the prefix changes places with token prefix - 1 - t; tokens behind the prefix stay.
         order = torch.where(time < prefix[:, None], prefix[:, None] - 1 - time, time)
 
-        def turned(value: Tensor) -> Tensor:
+        def reversed_heads(value: Tensor) -> Tensor:
             first, second = value.split([heads - heads // 2, heads // 2], 2)
-            where = order.view(*order.shape, *[1] * (value.dim() - 2)).expand_as(second)
-            return torch.cat([first, second.gather(1, where)], 2)
+            index = order.view(*order.shape, *[1] * (value.dim() - 2)).expand_as(second)
+            return torch.cat([first, second.gather(1, index)], 2)
 
-        memory, out = run(memory, inputs | {n: turned(inputs[n]) for n in _OF_HEADS if n in inputs})
-        return memory, turned(out)
+        flipped = {name: reversed_heads(inputs[name]) for name in _OF_HEADS if name in inputs}
+        memory, out = run(memory, inputs | flipped)
+        # Reversal is its own inverse: outputs return to the places of their tokens.
+        return memory, reversed_heads(out)
 
     @leaf
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
@@ -176,6 +181,7 @@ class Mixer(nn.Module, ABC):
         state = self.initial(x) if state is None else state
         inputs, after = self.project(x, state, {} if shared is None else shared)
         inputs = self.coded(inputs)
+        # The chunked form has no state between two tokens of a chunk, which a coder of the state needs.
         if x.shape[1] == 1 or self.codes.state is not None:
             run = self.stepwise
         else:
@@ -194,10 +200,13 @@ class AdditiveMixer(Mixer):
     reads_backwards = True
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # S = e^g S + k v^T
         memory = decayed(memory, inputs.get("g")) + inputs["k"][..., None] * inputs["v"][..., None, :]
+        # o = scale S^T q
         return memory, read(memory, inputs["q"]) * self.scale
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # o is linear in q: the scale may go onto q.
         q = inputs["q"] * self.scale
         return chunks.additive(q, inputs["k"], inputs["v"], memory, inputs.get("g"), self.chunk)
 
@@ -208,7 +217,9 @@ class DeltaMixer(Mixer):
     reads_backwards = True
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # S = e^g S;  S += k (beta (v - S^T k))^T
         memory = delta_step(memory, inputs["k"], inputs["v"], inputs["beta"], inputs.get("g"))
+        # o = scale S^T q
         return memory, read(memory, inputs["q"]) * self.scale
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -220,7 +231,10 @@ def decayed(memory: Tensor, g: Tensor | None) -> Tensor:
     """Return e^g S; g is [B, H], [B, H, K] or None."""
     if g is None:
         return memory
-    return memory * (g[..., None] if g.dim() == memory.dim() - 1 else g[..., None, None]).exp()
+    # g [B, H, K] has a decay for each row of S, g [B, H] one for all of S.
+    per_row = g.dim() == memory.dim() - 1
+    log_decay = g[..., None] if per_row else g[..., None, None]
+    return memory * log_decay.exp()
 
 
 def read(memory: Tensor, q: Tensor) -> Tensor:
@@ -231,4 +245,6 @@ def read(memory: Tensor, q: Tensor) -> Tensor:
 def delta_step(memory: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor | None) -> Tensor:
     """Return S after one step of the (gated) delta rule; beta is [.., H]."""
     memory = decayed(memory, g)
-    return memory + k[..., None] * (beta[..., None] * (v - read(memory, k)))[..., None, :]
+    # S^T k is the value that the state holds for k; u moves it towards v by the step beta.
+    update = beta[..., None] * (v - read(memory, k))
+    return memory + k[..., None] * update[..., None, :]

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ....base.errors import check_fields, require
 from .base import Inputs, Mixer, Shared, State
-from .leaf import leaf
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads
 from .nested import best_so_far, initial_inside, run_inside
-from .rotary import rotary
+from .rotary import build_rotary
 from .softmax import CachedAttention
+from .tracing import leaf
 
 EMPTY = -1.0  # innovation of a slot without a token; a token's innovation is at least 0
 
@@ -27,9 +27,10 @@ def innovation(x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         tail: [B, w, D], the w tokens before x [B, T, D].
     """
-    known = torch.cat([tail, x], 1)
-    expected = known[:, :-1].unfold(1, tail.shape[1], 1).mean(-1)
-    return (x - expected).square().mean(-1).detach(), known[:, x.shape[1] :]
+    window = torch.cat([tail, x], 1)
+    # The mean of the w tokens before each token is its prediction.
+    expected = window[:, :-1].unfold(1, tail.shape[1], 1).mean(-1)
+    return (x - expected).square().mean(-1).detach(), window[:, x.shape[1] :]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -67,12 +68,13 @@ class BMojo(CachedAttention):
         self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))
         require(self.k_size % 2 == 0, self.name("width"), "must have an even number of channels a head", self.k_size)
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (linear(self.width, self.width) for _ in range(4))
-        self.positions = rotary(self.k_size, self.rope_theta)
+        self.positions = build_rotary(self.k_size, self.rope_theta)
         options: Mapping[str, object] = self.mamba or {}
         self.fading: Mixer | None = Mamba2(self.width, self.depth, **options) if self.use_fading else None  # type: ignore[arg-type]
 
     def initial(self, x: Tensor) -> State:
         memory = x.new_zeros(len(x), self.eidetic, self.kv_heads, 4 * self.k_size + 1)
+        # Tokens before the first have no innovation: they never win a slot.
         memory[..., -1] = EMPTY
         state = super().initial(x) | {"memory": memory, "tail": x.new_zeros(len(x), self.window_size, self.width)}
         if self.fading is None:
@@ -85,6 +87,7 @@ class BMojo(CachedAttention):
         q, k, v = (split_heads(layer(x), self.k_size) for layer in (self.q_proj, self.k_proj, self.v_proj))
         inputs = {"q": self.positions.turn(q, position), "k": self.positions.turn(k, position), "v": v}
         inputs["innovation"], tail = innovation(x, state["tail"])
+        # Fading memory: the outputs s of Mamba-2 pass the same projections as x.
         if self.fading is not None:
             s, after = run_inside(self.fading, x, state, shared)
             faded_k, faded_v = (split_heads(layer(s), self.k_size) for layer in (self.k_proj, self.v_proj))
@@ -99,15 +102,17 @@ class BMojo(CachedAttention):
         w = self.window_size
         slots = self.eidetic
         device = memory.device
-        none = torch.zeros_like(inputs["v"])
-        faded_k = inputs.get("faded_k", none)
-        faded_v = inputs.get("faded_v", none)
+        absent = torch.zeros_like(inputs["v"])
+        faded_k = inputs.get("faded_k", absent)
+        faded_v = inputs.get("faded_v", absent)
         surprise = inputs["innovation"][..., None, None].expand(-1, -1, self.kv_heads, -1)
-        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"], faded_k, faded_v, surprise], -1)], 1)
+        rows = torch.cat([inputs["k"], inputs["v"], faded_k, faded_v, surprise], -1)
+        known = torch.cat([memory, rows], 1)  # first the slots, then the window and the tokens behind it
         own, faded, surprise = known.split([2 * self.k_size, 2 * self.k_size, 1], -1)
         count = inputs["q"].shape[1]
         now = torch.arange(known.shape[1] - count, known.shape[1], device=device)[:, None]
         then = torch.arange(known.shape[1], device=device)
+        # Three masks [T, N]: the window of x, the window before it of s, and the slots.
         token = then >= slots
         recent = token & (then <= now) & (then > now - w)
         old = token & (then <= now - w) & (then > now - 2 * w)
@@ -115,6 +120,7 @@ class BMojo(CachedAttention):
         competed = (then >= slots) & (then <= memory.shape[1] - 1 - w)
         scores = surprise[:, :, 0, 0].masked_fill(competed, EMPTY)
         ends = now[:, 0] - w + 1
+        # Token t competes from the moment on at which it leaves the window, w - 1 tokens later.
         best = best_so_far(scores, ends.clamp(min=slots), slots) & (scores > EMPTY)[:, None]
         masks = [recent | best, old.expand(len(known), -1, -1)]
         keys, values = (
@@ -122,16 +128,19 @@ class BMojo(CachedAttention):
             for parts in zip(own.split(self.k_size, -1), faded.split(self.k_size, -1), strict=True)
         )
         scored = inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5
+        # One softmax over the keys of x and of s, side by side.
         both = torch.cat(masks if self.fading is not None else [masks[0], torch.zeros_like(masks[1])], -1)
         out = scored.masked_fill(~both[:, None], -torch.inf).softmax(-1) @ values
-        return self._kept(known, best[:, -1]), out.movedim(2, 1)
+        return self._remembered(known, best[:, -1]), out.movedim(2, 1)
 
-    def _kept(self, known: Tensor, best: Tensor) -> Tensor:
+    def _remembered(self, known: Tensor, best: Tensor) -> Tensor:
         """Return the memory: the best [B, N] in their order, empty slots, and the tokens seen later."""
         slots = self.eidetic
+        # Of the last 2 w - 1 tokens, the later w - 1 are seen as x, those before as s.
         recent = known[:, max(known.shape[1] - 2 * self.window_size + 1, slots) :]
         if not slots:
             return recent
+        # A stable sort puts the tokens of slots first, in order of time, and then what fills empty slots.
         order = best.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :slots]
         surprising = known.gather(1, order[..., None, None].expand(-1, -1, *known.shape[2:]))
         empty = ~best.gather(1, order)

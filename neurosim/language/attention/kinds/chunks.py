@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .leaf import leaf
+from .tracing import leaf
 
 
 @leaf
@@ -29,11 +29,13 @@ def additive(
     length = q.shape[1]
     q, k, v = (_cut(x, chunk) for x in (q, k, v))
     decay = _Decay.of(g, chunk)
+    # Sum over a chunk of e^{G_end - G_j} k_j v_j^T: what it adds to the state at its end.
     new = decay.to_end(k).mT @ v
     states = []
     for n in range(q.shape[2]):
         states.append(state)
         state = decay.apply(state, n) + new[:, :, n]
+    # o_i = S_start^T (e^{G_i} q_i) + sum_{j <= i} e^{G_i - G_j} (q_i . k_j) v_j
     o = decay.from_start(q) @ torch.stack(states, 2) + decay.pairs(q, k) @ v
     return state, _join(o, length)
 
@@ -42,14 +44,15 @@ def additive_rows(q: Tensor, k: Tensor, v: Tensor, state: Tensor, g: Tensor, chu
     """S = e^g S + k v^T;  o = S q: the rows of S are compared with q [B, T, H, V]; g is [B, T, H, K]."""
     length = q.shape[1]
     q, k, v = (_cut(x, chunk) for x in (q, k, v))
-    decay = _Decay.of(g, chunk)
-    assert decay.weights is not None
+    total, weights = _summed(g, chunk)
+    decay = _Decay(total, weights)
     new = decay.to_end(k).mT @ v
     states = []
     for n in range(q.shape[2]):
         states.append(state)
         state = decay.apply(state, n) + new[:, :, n]
-    within = torch.einsum("...ijk,...jk->...ik", (q @ v.mT)[..., None] * decay.weights, k)
+    # o_i = S_start (row decays) q_i + sum_{j <= i} e^{G_i - G_j} k_j (v_j . q_i): k and v change roles.
+    within = torch.einsum("...ijk,...jk->...ik", (q @ v.mT)[..., None] * weights, k)
     return state, _join(decay.from_start(q @ torch.stack(states, 2).mT) + within, length)
 
 
@@ -66,7 +69,14 @@ def delta(
     length = q.shape[1]
     q, k, v, beta = (_cut(x, chunk) for x in (q, k, v, beta[..., None]))
     decay = _Decay.of(g, chunk)
-    read_decay, reader = (decay, k) if p is None else (_Decay.of(g, chunk, before=True), _cut(p, chunk))
+    # With p the value is predicted from the state before the decay of the token, so its own g is left out.
+    if p is None:
+        reader = k
+        read_decay = decay
+    else:
+        reader = _cut(p, chunk)
+        read_decay = _Decay.of(g, chunk, before=True)
+    # u_i = beta_i (v_i - S_start^T e^{G_i} k_i - sum_{j < i} e^{G_i - G_j} (k_i . k_j) u_j): linear in all u.
     system = beta * read_decay.pairs(reader, k, strict=True)
     # u of a chunk is (I + system)^-1 beta (v - decayed k S): solved for both parts, as S is known only in the loop.
     solved = _solve(system, beta * torch.cat([v, -read_decay.from_start(reader)], -1))
@@ -86,6 +96,7 @@ def rank_one(
     length = q.shape[1]
     q, k, v, a, b = (_cut(x, chunk) for x in (q, k, v, a, b))
     decay = _Decay.of(g, chunk)
+    # r_i = S_i^T a_i with the state after the decay: from k v^T of earlier tokens, from S_start, and from b r^T.
     target = torch.cat([decay.pairs(a, k, strict=True) @ v, decay.from_start(a)], -1)
     solved = _solve(-decay.pairs(a, b, strict=True), target)
     new = decay.to_end(k).mT @ v
@@ -96,7 +107,12 @@ def rank_one(
 
 @dataclass(frozen=True)
 class _Decay:
-    """Decays inside chunks: `total` [B, H, N, C, 1 or K] is summed from the start of each chunk; None without decay."""
+    """Decays inside chunks of C tokens; None without decay.
+
+    Attributes:
+        total: G [B, H, N, C, 1 or K], log decays summed from the start of each chunk.
+        weights: e^{G_i - G_j} [B, H, N, C, C, 1 or K], 0 for j > i.
+    """
 
     total: Tensor | None
     weights: Tensor | None
@@ -106,15 +122,11 @@ class _Decay:
         """Return the decays up to each token, its own among them or, `before` it, not."""
         if g is None:
             return _Decay(None, None)
-        own = _cut(g if g.dim() == 4 else g[..., None], chunk)
-        total = own.cumsum(-2)
-        until = total - own if before else total
-        apart = until[..., :, None, :] - total[..., None, :, :]
-        future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(0 if before else 1)
-        return _Decay(until, apart.masked_fill(future[..., None], -torch.inf).exp())
+        return _Decay(*_summed(g, chunk, before=before))
 
     def pairs(self, x: Tensor, y: Tensor, *, strict: bool = False) -> Tensor:
         """Return [.., C, C] x_i . y_j weighted by the decay from j to i; 0 for j > i, and for j = i if `strict`."""
+        # A decay of each channel weighs the terms of the product one by one, [.., C, C, K]; one of heads the product.
         if self.weights is None:
             products = x @ y.mT
         elif self.weights.shape[-1] == 1:
@@ -124,11 +136,11 @@ class _Decay:
         return products.tril(-1 if strict else 0)
 
     def from_start(self, x: Tensor) -> Tensor:
-        """x_i weighted by the decay from the start of the chunk to i."""
+        """Return x_i weighted by the decay from the start of the chunk to i."""
         return x if self.total is None else x * self.total.exp()
 
     def to_end(self, x: Tensor) -> Tensor:
-        """x_i weighted by the decay from i to the end of the chunk."""
+        """Return x_i weighted by the decay from i to the end of the chunk."""
         if self.total is None:
             return x
         return x * (self.total[..., -1:, :] - self.total).exp()
@@ -140,13 +152,26 @@ class _Decay:
         return state * self.total[:, :, n, -1].exp()[..., None]
 
 
+def _summed(g: Tensor, chunk: int, *, before: bool = False) -> tuple[Tensor, Tensor]:
+    """Return `total` and `weights` of `_Decay`."""
+    # g [B, T, H] gets one channel, which then decays all rows of S.
+    own = _cut(g if g.dim() == 4 else g[..., None], chunk)
+    total = own.cumsum(-2)
+    until = total - own if before else total
+    # G_i - G_j for all pairs; -inf above the diagonal, so that no future token has a weight.
+    apart = until[..., :, None, :] - total[..., None, :, :]
+    future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(0 if before else 1)
+    return until, apart.masked_fill(future[..., None], -torch.inf).exp()
+
+
 def _corrected(
     state: Tensor, decay: _Decay, solved: Tensor, width: int, out: Tensor, new: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return S after the chunks, S before each [B, H, N, K, V], and u = free + seen S of each, S += new + out u.
+    """Return S after the chunks, S before each [B, H, N, K, V], and u = free + correction S of each; S += new + out u.
 
     Args:
-        solved: free, of `width` columns, and seen, side by side.
+        solved: free, of `width` columns, and correction, side by side.
+        out: [B, H, N, K, C], the keys with which u is written, decayed to the end of their chunk.
     """
     free = solved[..., :width]
     correction = solved[..., width:]
@@ -154,14 +179,17 @@ def _corrected(
     updates = []
     for n in range(free.shape[2]):
         states.append(state)
+        # The only sequential part: the state at the border of chunks.
         updates.append(free[:, :, n] + correction[:, :, n] @ state)
         state = decay.apply(state, n)
-        state = (state if new is None else state + new[:, :, n]) + out[:, :, n] @ updates[-1]
+        if new is not None:
+            state = state + new[:, :, n]
+        state = state + out[:, :, n] @ updates[-1]
     return state, torch.stack(states, 2), torch.stack(updates, 2)
 
 
 def _solve(lower: Tensor, target: Tensor) -> Tensor:
-    """(I + lower)^-1 target, `lower` strictly lower triangular."""
+    """Return (I + lower)^-1 target, `lower` strictly lower triangular."""
     return torch.linalg.solve_triangular(lower, target, upper=False, unitriangular=True)
 
 
@@ -175,4 +203,5 @@ def _cut(x: Tensor, chunk: int) -> Tensor:
 
 
 def _join(o: Tensor, length: int) -> Tensor:
+    """Return [B, H, N, C, ..] to [B, T, H, ..], without the padding."""
     return o.movedim(1, 3).flatten(1, 2)[:, :length]

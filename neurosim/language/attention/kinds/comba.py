@@ -38,7 +38,8 @@ class Comba(HeadedMixer):
     def build(self) -> None:
         self.gate_fn = "sigmoid" if self.use_gate else None
         self.group(2 * self.head_dim)
-        self.a_proj, self.b_proj = linear(self.width, self.heads), linear(self.width, self.heads)
+        self.a_proj = linear(self.width, self.heads)
+        self.b_proj = linear(self.width, self.heads)
         if self.use_inner_decay:
             self.decay = nn.Parameter(torch.ones(self.num_heads))
         if self.use_output_correction:
@@ -50,20 +51,23 @@ class Comba(HeadedMixer):
         (q, k, v), tails = self.convolved(x, state, "silu")
         q = split_heads(q, self.k_size)
         k = split_heads(k, self.k_size)
-        share = self.decay.sigmoid()[:, None] if self.use_inner_decay else 1.0
+        # k and q are those before their norms, k' and q', until the inputs are made.
+        b = self.decay.sigmoid()[:, None] if self.use_inner_decay else 1.0
         if self.use_output_correction:
-            q = q - self.D[:, None] * share * k
+            q = q - self.D[:, None] * b * k
         if self.normalise_feedback:
-            p = l2_normalise(share * k)
+            p = l2_normalise(b * k)
         else:
-            p = share * l2_normalise(k)
+            p = b * l2_normalise(k)
         q, k, p = (repeat_heads(value, self.groups) for value in (l2_normalise(q), l2_normalise(k), p))
         beta = self.b_proj(x).sigmoid() * self.beta_scale
         g = log_decays(self.a_proj(x), self.A_log, self.dt_bias)
         return {"q": q, "k": k, "p": p, "v": split_heads(v, self.v_size), "beta": beta, "g": g}, tails
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # u = beta (v - S^T p), with the state before its decay
         update = inputs["beta"][..., None] * (inputs["v"] - read(memory, inputs["p"]))
+        # S = e^g S + k u^T
         memory = decayed(memory, inputs["g"]) + inputs["k"][..., None] * update[..., None, :]
         return memory, read(memory, inputs["q"]) * self.scale
 

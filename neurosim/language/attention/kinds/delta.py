@@ -23,7 +23,7 @@ from .modules import (
     repeat_heads,
     split_heads,
 )
-from .qkv import GatedMixer, QKVMixer
+from .qkv import ConvolvedMixer, GatedMixer
 
 QK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": lambda x: F.elu(x) + 1,
@@ -35,7 +35,7 @@ QK_NORMS: dict[str, Callable[[Tensor], Tensor]] = {"l2": l2_normalise, "sum": la
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
+class DeltaNet(DeltaMixer, ConvolvedMixer, GatedMixer):
     """The delta rule: u = beta (v - S^T k), S += k u^T (Yang et al. 2024, arXiv 2406.06484).
 
     q and k are normalised after convolution and activation. beta = sigmoid(W x), twice that with `allow_neg_eigval`:
@@ -46,10 +46,8 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
         key_dim, value_dim: channels over all heads (default: width).
         use_beta: learn the step size beta; without it 1.
         gate_fn: activation of the output gate; None for no gate.
-        conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
         qk_activation: activation of q and k, a name of `QK_ACTIVATIONS`.
         qk_norm: norm of q and k, a name of `QK_NORMS`.
-        norm_eps: epsilon of the norm of the outputs.
     """
 
     num_heads: int = 4
@@ -59,10 +57,8 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
     allow_neg_eigval: bool = False
     gate_fn: str | None = None
     conv_size: int = 4
-    conv_bias: bool = False
     qk_activation: str = "silu"
     qk_norm: str = "l2"
-    norm_eps: float = 1e-5
 
     def build(self) -> None:
         head_dim = divide(self.key_dim or self.width, self.num_heads, "DeltaNet.key_dim")
@@ -77,7 +73,9 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, k, v), tails = self.convolved(x, state)
+        # The convolution of v ends in silu itself; those of q and k leave their activation to `qk_activation`.
         v = v if self.conv_size else F.silu(v)
+        # Keys of length 1 keep the eigenvalues of I - beta k k^T within 1 - beta to 1.
         q, k = (self.normalise(self.act(split_heads(value, self.k_size))) for value in (q, k))
         if self.b_proj is None:
             beta = x.new_ones(*x.shape[:2], self.heads)
@@ -87,14 +85,14 @@ class DeltaNet(DeltaMixer, QKVMixer, GatedMixer):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class HeadedMixer(QKVMixer, GatedMixer):
+class HeadedMixer(ConvolvedMixer, GatedMixer):
     """Kinds of the delta rule whose q and k may have fewer heads than v.
 
     Args:
         num_heads, head_dim: heads of q and k, and channels of each.
         num_v_heads: heads of v and of the state; a multiple of num_heads (default: num_heads).
         head_v_dim: channels of a value head (default: twice `head_dim`).
-        allow_neg_eigval, conv_size, conv_bias, norm_eps: see `DeltaNet`.
+        allow_neg_eigval: see `DeltaNet`.
     """
 
     num_heads: int = 4
@@ -103,8 +101,6 @@ class HeadedMixer(QKVMixer, GatedMixer):
     head_v_dim: int | None = None
     allow_neg_eigval: bool = False
     conv_size: int = 4
-    conv_bias: bool = False
-    norm_eps: float = 1e-5
 
     b_proj: nn.Linear = field(init=False)
 
@@ -116,7 +112,8 @@ class HeadedMixer(QKVMixer, GatedMixer):
 
     def make_decay(self, channels: int = 1) -> None:
         """Make A_log for each head and dt_bias for each of its `channels`."""
-        self.A_log, self.dt_bias = initial_a_log(self.heads), initial_dt_bias(self.heads * channels)
+        self.A_log = initial_a_log(self.heads)
+        self.dt_bias = initial_dt_bias(self.heads * channels)
 
     def qkv(self, x: Tensor, state: State) -> tuple[Inputs, State]:
         """Return q, k, v and beta, one step a token, and the tails of the convolutions."""
@@ -139,7 +136,8 @@ class GatedDeltaNet(DeltaMixer, HeadedMixer):
 
     def build(self) -> None:
         self.group(2 * self.head_dim)
-        self.a_proj, self.b_proj = linear(self.width, self.heads), linear(self.width, self.heads)
+        self.a_proj = linear(self.width, self.heads)
+        self.b_proj = linear(self.width, self.heads)
         self.make_decay()
         self.output()
 
@@ -194,10 +192,12 @@ class DeltaProduct(HeadedMixer):
         beta = inputs["beta"]
         g = inputs.get("g")
         for i in range(self.num_householder):
+            # S = (I - beta_i k_i k_i^T) S + beta_i k_i v_i^T for i = 1 .. n; the decay of the token comes once.
             memory = delta_step(memory, k[:, i], v[:, i], beta[:, i], g if i == 0 else None)
         return memory, read(memory, inputs["q"]) * self.scale
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # The n steps of a token are n tokens of the delta rule.
         k, v, beta = (inputs[name].flatten(1, 2) for name in ("k", "v", "beta"))
         q = inputs["q"] * self.scale
         g = inputs.get("g")

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.errors import lookup
-from .leaf import leaf
 from .modules import linear
+from .tracing import leaf
 
 
 class FeatureMap(nn.Module):
-    """[.., width] to [.., features].
+    """A map of [.., width] to [.., features].
 
     Attributes:
         is_query: true for the map of queries, which may differ from the map of keys.
@@ -91,6 +91,7 @@ class DPFP(FeatureMap):
 
     @leaf
     def forward(self, x: Tensor) -> Tensor:
+        # Positive and negative parts: features of both signs stay apart and are >= 0.
         y = torch.cat([F.relu(x), F.relu(-x)], -1)
         return torch.cat([y * y.roll(j, -1) for j in range(1, self.rolls + 1)], -1)
 
@@ -108,6 +109,7 @@ class Taylor(FeatureMap):
     @leaf
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = torch.triu_indices(x.shape[-1], x.shape[-1], 1, device=x.device)
+        # sum_ij q_i q_j k_i k_j / (2 width): squares carry 1 / 2, and pairs i < j stand for two terms.
         once = x.square() / (self.root * math.sqrt(2))
         twice = x[..., rows] * x[..., columns] / self.root
         return torch.cat([torch.ones_like(x[..., :1]), x / math.sqrt(self.root), once, twice], -1)
@@ -134,6 +136,7 @@ class NormAware(FeatureMap):
     def forward(self, x: Tensor) -> Tensor:
         norm = (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
         d = x / norm
+        # p(|q|) for queries, lambda for keys; 1e-6 keeps the derivative of the power finite at 0.
         power = self.power * (0.5 + norm.tanh()) if self.is_query else self.power
         size = ((d if self.is_query else x).abs() + 1e-6) ** power
         angle = d * (math.pi / 4)

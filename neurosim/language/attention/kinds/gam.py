@@ -16,8 +16,8 @@ from .modules import ShortConv, linear
 class GatedAssociativeMemory(Mixer):
     """y = s(a) conv(x) + s(b) V softmax(M x), [a, b] = W x (Acharya 2025, arXiv 2509.00605).
 
-    The convolution is causal, each channel on its own; s is the sigmoid. The bank M, V of `slots` patterns is one of
-    parameters: it is not written while text is read. What tokens say in context reaches no further than the
+    The convolution is causal, each channel on its own; s is the sigmoid. The bank M, V of `slots` patterns is
+    trained, and not written while text is read. What tokens say in context reaches no further than the
     convolutions, 2 tokens a layer with a kernel of 3. In the source V is M^T; here they are two linear layers, so that
     both are converted into spikes.
 
@@ -34,7 +34,8 @@ class GatedAssociativeMemory(Mixer):
     def build(self) -> None:
         check_fields(self, {"slots": "> 0", "conv_size": ">= 1 tokens"})
         self.conv1d = ShortConv(self.width, self.conv_size, activation=None)
-        self.bank, self.o_proj = linear(self.width, self.slots), linear(self.slots, self.width)
+        self.bank = linear(self.width, self.slots)
+        self.o_proj = linear(self.slots, self.width)
         self.gate_proj = linear(self.width, 2 * self.width, True)
 
     def initial(self, x: Tensor) -> State:
@@ -52,5 +53,6 @@ class GatedAssociativeMemory(Mixer):
         return tail, out
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        # y = s(a) conv(x) + s(b) V softmax(M x)
         local, bank = self.gate_proj(x).sigmoid().chunk(2, -1)
         return local * out + bank * self.o_proj(self.bank(x).softmax(-1))

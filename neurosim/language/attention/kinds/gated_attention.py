@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from ....base.errors import check_fields
 from .base import Inputs, Mixer, Shared, State
-from .leaf import leaf
 from .modules import linear
 from .nested import initial_inside, run_inside
 from .softmax import CachedAttention
 from .state_space import DiagonalSSM
+from .tracing import leaf
 
 
 class AttentionUnit(nn.Module):
@@ -69,6 +69,7 @@ class SeqBoat(Mixer):
         self.v_size = self.value_dim or self.width
         self.ssm: Mixer = DiagonalSSM(self.width, self.depth, state_size=self.state_size)
         self.hx_proj = linear(self.width, 2 + self.width, True)
+        # temperature = sqrt(width) at the start
         self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(self.width)))
         self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
 
@@ -81,8 +82,10 @@ class SeqBoat(Mixer):
         s = F.silu(s)
         u, h = self.hx_proj(s).split([2, self.width], -1)
         p = (u * (-self.log_temperature).exp()).softmax(-1)
+        # The choice has no gradient; p_1, which multiplies the output, trains the router.
         active = p[..., 1] > p[..., 0]
         q, k, v, r = (x.new_zeros(*x.shape[:2], n) for n in (self.k_size, self.k_size, self.v_size, self.v_size))
+        # Only rows of active tokens pass the layers; others stay zero.
         projected = self.unit(x[active], s[active])
         q, k, v, r = (
             zeros.masked_scatter(active[..., None], f) for zeros, f in zip((q, k, v, r), projected, strict=True)
@@ -92,6 +95,7 @@ class SeqBoat(Mixer):
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         active = inputs["active"][:, None]
         token = torch.cat([inputs["k"], inputs["v"], torch.ones_like(inputs["k"][:, :1])], -1)
+        # An active token pushes the oldest out; the state of the others is unchanged.
         memory = torch.where(active[..., None], torch.cat([memory[:, 1:], token[:, None]], 1), memory)
         keys, values, there = memory.split([self.k_size, self.v_size, 1], -1)
         scores = torch.einsum("bk,btk->bt", inputs["q"], keys) * self.k_size**-0.5
@@ -103,19 +107,21 @@ class SeqBoat(Mixer):
         active = inputs["active"]
         slots = self.slots
         sizes = active.sum(1)
-        most = int(sizes.max())
+        max_active = int(sizes.max())
         # Active tokens first, in order of time: attention costs their number squared.
-        order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+        order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :max_active]
         token = torch.cat([inputs["k"], inputs["v"], active[..., None].to(memory.dtype)], -1)
         picked, q = (x.gather(1, order[..., None].expand(-1, -1, x.shape[-1])) for x in (token, inputs["q"]))
         known = torch.cat([memory, picked], 1)
         keys, values, there = known.split([self.k_size, self.v_size, 1], -1)
-        i = torch.arange(most, device=q.device)[:, None]
-        j = torch.arange(slots + most, device=q.device)
+        i = torch.arange(max_active, device=q.device)[:, None]
+        j = torch.arange(slots + max_active, device=q.device)
+        # Query i, the i-th active token, lies at slots + i: it sees itself and the slots - 1 before it.
         visible = (j > i) & (j <= i + slots) & (there[..., 0] != 0)[:, None]
         scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, torch.finfo(q.dtype).min)
         mixed = scores.softmax(-1) @ values
         out = torch.zeros_like(inputs["v"]).scatter(1, order[..., None].expand(-1, -1, self.v_size), mixed)
+        # The memory after it: the last `slots` tokens of each sequence, before the padding.
         last = sizes[:, None] + torch.arange(slots, device=q.device)
         return known.gather(1, last[..., None].expand(-1, -1, known.shape[-1])), out * active[..., None]
 
@@ -135,6 +141,7 @@ def dilated(y: Tensor, tail: Tensor, weights: Tensor, step: int) -> tuple[Tensor
     """
     known = torch.cat([tail, y], 1)
     length = y.shape[1]
+    # Tap n of a token is n step tokens after the first that its convolution sees.
     taps = zip(range(0, known.shape[1] - length + 1, step), weights, strict=True)
     mixed = sum((known[:, n : n + length] * w for n, w in taps), torch.zeros_like(y))
     return y + F.silu(mixed), known[:, length:]
@@ -176,6 +183,7 @@ class TCNCA(CachedAttention):
         self.unit = AttentionUnit(self.width, self.k_size, self.v_size)
 
     def initial(self, x: Tensor) -> State:
+        # A convolution of `kernel` taps dilated by b^l reaches (kernel - 1) b^l tokens back.
         reach = [(self.kernel - 1) * self.dilation**layer for layer in range(self.layers)]
         return super().initial(x) | {f"tail_{i}": x.new_zeros(len(x), n, self.width) for i, n in enumerate(reach)}
 

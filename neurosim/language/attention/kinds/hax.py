@@ -1,4 +1,4 @@
-"""HAX: a state-space layer, and softmax attention over few tokens of the past, found by hashing and by a score."""
+"""HAX: a state-space layer, and softmax attention over few tokens of the past, which a hash and a score select."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class HAX(Mixer):
 
     u, the values of the state-space layer (Mamba-2) behind its convolution, are those of the attention, and q and k
     their projections; E is a vector, and `finish` the layer's norm, gate and output projection. A token sees itself,
-    the last `chosen` tokens whose key falls into its query's bucket (locality-sensitive hashing: the signs of 8 random
-    projections), and the `chosen` tokens of highest score so far. The score of a token is an MLP of its key and of the
+    the last `topk` tokens whose key falls into its query's bucket (locality-sensitive hashing: the signs of 8 random
+    projections), and the `topk` tokens of highest score so far. The score of a token is an MLP of its key and of the
     direction of the sum of queries up to it; `auxiliary` trains it alone, to rank tokens as their attention by sigmoids
     ranks them, for the choice itself has no gradient.
 
@@ -34,9 +34,9 @@ class HAX(Mixer):
     so far, for a token is hashed before the next one comes.
 
     Args:
-        chosen: tokens of each of the two choices.
+        topk: tokens of each of the two choices.
         key_dim: K.
-        hashed, scored: use the one and the other choice.
+        hashed, scored: use the choice by buckets, and by scores.
         mamba: options of the state-space layer.
 
     The memory is [B, tokens, K + I + 2]: key, value, bucket, score, I channels inside the layer; it grows with the
@@ -45,14 +45,14 @@ class HAX(Mixer):
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
 
-    chosen: int = 32
+    topk: int = 32
     key_dim: int = 64
     hashed: bool = True
     scored: bool = True
     mamba: Mapping[str, object] | None = None
 
     def build(self) -> None:
-        check_fields(self, {"chosen": ">= 1 tokens", "key_dim": "> 0"})
+        check_fields(self, {"topk": ">= 1 tokens", "key_dim": "> 0"})
         options: Mapping[str, object] = self.mamba or {}
         self.ssm = Mamba2(self.width, self.depth, **options)  # type: ignore[arg-type]
         self.q_proj, self.k_proj = (linear(self.ssm.inner, self.key_dim) for _ in range(2))
@@ -74,6 +74,7 @@ class HAX(Mixer):
 
     def _bucket(self, x: Tensor) -> Tensor:
         """Return the bucket [.., 1] of centred q or k [.., K]."""
+        # The signs of the projections are the digits of the bucket.
         bits = x @ self.planes().to(x) > 0
         return (bits * 2 ** torch.arange(PLANES, device=x.device)).sum(-1, keepdim=True).to(x.dtype)
 
@@ -89,10 +90,12 @@ class HAX(Mixer):
         q = self.q_proj(u)
         k = self.k_proj(u)
         ones = torch.ones_like(q[..., :1])
+        # Running sums give the means so far, and the direction of all queries so far.
         sums = state["sums"][:, None] + torch.cat([q, k, ones], -1).detach().cumsum(1)
         queries, keys, count = sums.split([self.key_dim, self.key_dim, 1], -1)
         scores = torch.zeros_like(ones)
         if self.scored:
+            # detached keys: the loss of the scores trains the MLP alone
             scores = self.score(torch.cat([k.detach(), F.normalize(queries, dim=-1)], -1))
             if self.training and torch.is_grad_enabled():
                 self.auxiliary = RANKING * self._ranking_loss(q.detach(), k.detach(), scores[..., 0])
@@ -103,6 +106,7 @@ class HAX(Mixer):
 
     def _ranking_loss(self, q: Tensor, k: Tensor, scores: Tensor) -> Tensor:
         """Return the cross entropy of the order of every two scores [B, T], by the attention of later queries."""
+        # A token's rank is the attention that queries after it pay it, by sigmoids instead of a softmax.
         attention = (q @ k.mT * self.key_dim**-0.5).sigmoid().tril().sum(1)
         above = (attention[:, :, None] > attention[:, None]).to(q.dtype)
         return F.binary_cross_entropy_with_logits(scores[:, :, None] - scores[:, None], above)
@@ -120,16 +124,18 @@ class HAX(Mixer):
         now = torch.arange(memory.shape[1], known.shape[1], device=q.device)
         then = torch.arange(known.shape[1], device=q.device)
         past = then <= now[:, None]
+        # Masks [B, T, N]: the token itself, the last of its bucket, and those of highest score.
         visible = (then == now[:, None]).expand(len(q), -1, -1)
         if self.hashed:
             same = (bucket == buckets.mT) & past
             later = same.to(torch.int32).flip(-1).cumsum(-1).flip(-1)  # of the bucket, from each on, itself among them
-            visible = visible | (same & (later <= self.chosen))
+            visible = visible | (same & (later <= self.topk))
         if self.scored:
-            visible = visible | best_so_far(scores[..., 0], now + 1, self.chosen)
+            visible = visible | best_so_far(scores[..., 0], now + 1, self.topk)
         weights = (q @ keys.mT * self.key_dim**-0.5).masked_fill(~visible, -torch.inf).softmax(-1)
         return known, weights @ values
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        # SSM(u) + E attention; norm, gate and projection are those of the state-space layer.
         both = inputs["out"] + self.gain * out
         return self.ssm.finish(both.unflatten(-1, (self.ssm.heads, -1)), x, inputs)

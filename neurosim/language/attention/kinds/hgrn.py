@@ -11,24 +11,27 @@ from torch.nn import functional as F
 from ....base.errors import require
 from .base import AdditiveMixer, Inputs, Shared, State
 from .modules import divide, linear, split_heads
-from .qkv import QKVMixer
+from .qkv import ConvolvedMixer, NormedMixer
 
 
-class BoundedMixer(AdditiveMixer, QKVMixer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class BoundedMixer(AdditiveMixer, ConvolvedMixer, NormedMixer):
     """Kinds whose decay is f = lb + (1 - lb) sigmoid(W x).
 
     The lower bounds lb belong to the model (`LanguageModel.lower_bounds`), which hands over this layer's row; layer 0
     has none.
 
-    Attributes:
+    Args:
         use_lower_bound: use the model's lower bounds.
     """
 
     chunk = 16
-    use_lower_bound: bool
+
+    use_lower_bound: bool = True
 
     def log_forget(self, f: Tensor, shared: Shared) -> Tensor:
         """Return log f [B, T, D] from W x."""
+        # log(lb + (1 - lb) sigmoid(f)), in logarithms: sigmoid(f) may be smaller than a float32.
         g = F.logsigmoid(f)
         if self.use_lower_bound and "lower_bound" in shared:
             bound = shared["lower_bound"]
@@ -45,19 +48,12 @@ class HGRN(BoundedMixer):
 
     Args:
         expand_ratio: channels of the state, in units of the width; other than 1 without lower bounds only.
-        use_lower_bound: see `BoundedMixer`.
-        conv_size, conv_bias, elementwise_affine, norm_eps: see `DecayedMixer` and `GroupedMixer`.
     """
 
     chunk = 64
     conv_names = ("f", "i")
 
     expand_ratio: float = 1.0
-    use_lower_bound: bool = True
-    conv_size: int = 0
-    conv_bias: bool = False
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
 
     def build(self) -> None:
         width = self.width
@@ -76,7 +72,9 @@ class HGRN(BoundedMixer):
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (f, i), tails = self.convolved(x, state)
         g = self.log_forget(f, shared)
+        # k = 1 - f = -(e^g - 1), exact for f near 1
         k, v = (value[..., None] for value in (-torch.expm1(g), F.silu(i)))
+        # q = 1 reads the state itself: h = f h + (1 - f) silu(W x).
         return {"q": torch.ones_like(k), "k": k, "v": v, "g": g}, tails
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
@@ -89,18 +87,11 @@ class HGRN2(BoundedMixer):
 
     Args:
         expand_ratio: channels of a key; there are width / expand_ratio heads.
-        use_lower_bound: see `BoundedMixer`.
-        conv_size, conv_bias, elementwise_affine, norm_eps: see `DecayedMixer` and `GroupedMixer`.
     """
 
     conv_names = ("q", "f", "i")
 
     expand_ratio: int = 32
-    use_lower_bound: bool = True
-    conv_size: int = 0
-    conv_bias: bool = False
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
 
     def build(self) -> None:
         width = self.width

@@ -16,17 +16,19 @@ from .modules import linear
 
 
 def _scaled(states: int) -> tuple[Tensor, Tensor]:
-    """LegS: all of the past, its age on a logarithmic scale."""
+    """Return A and B of LegS: all of the past, its age on a logarithmic scale."""
     n = torch.arange(states, dtype=torch.float64)
     root = (2 * n + 1).sqrt()
+    # A_nk = -sqrt((2n + 1)(2k + 1)) for n > k, -(n + 1) for n = k, 0 above; B_n = sqrt(2n + 1)
     return -torch.diag(n + 1) - (root[:, None] * root).tril(-1), root
 
 
 def _translated(states: int) -> tuple[Tensor, Tensor]:
-    """LegT: the last unit of time, all ages alike; the state is the coefficients of P_n (Voelker et al. 2019)."""
+    """Return A and B of LegT: the last unit of time, all ages alike, in coefficients of P_n (Voelker et al. 2019)."""
     n = torch.arange(states, dtype=torch.float64)
     i = n[:, None]
     j = n
+    # A_ij = (2i + 1) (-1 for i < j, else (-1)^(i - j + 1)), B_i = (2i + 1) (-1)^i
     signs = torch.where(i < j, -torch.ones_like(i - j), (-1.0) ** (i - j + 1))
     return (2 * i + 1) * signs, (2 * n + 1) * (-1.0) ** n
 
@@ -65,12 +67,14 @@ class HippoSSM(Mixer):
         self.dt_log = nn.Parameter(torch.rand(self.width) * (high - low) + low)
         self.C = nn.Parameter(torch.randn(self.width, self.state_size) * self.state_size**-0.5)
         self.D = nn.Parameter(torch.ones(self.width))
-        self.in_proj, self.o_proj = linear(self.width, self.width), linear(self.width, self.width)
+        self.in_proj = linear(self.width, self.width)
+        self.o_proj = linear(self.width, self.width)
 
     def discrete(self) -> tuple[Tensor, Tensor]:
         """Return A' [D, N, N] and B' [D, N]."""
         dt = self.dt_log.exp()[:, None, None]
         eye = torch.eye(self.state_size, dtype=dt.dtype, device=dt.device)
+        # A' = (I - dt/2 A)^-1 (I + dt/2 A), B' = (I - dt/2 A)^-1 dt B: one solution for both.
         both = torch.cat([eye + dt / 2 * self.A, (dt[..., 0] * self.B)[..., None]], -1)
         solved = torch.linalg.solve(eye - dt / 2 * self.A, both)
         return solved[..., :-1], solved[..., -1]
@@ -83,7 +87,9 @@ class HippoSSM(Mixer):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         a, b = self.discrete()
+        # s = A' s + B' u
         memory = torch.einsum("dij,bdj->bdi", a, memory) + b * inputs["u"][..., None]
+        # y = C s + D u
         return memory, (self.C * memory).sum(-1) + self.D * inputs["u"]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -91,19 +97,22 @@ class HippoSSM(Mixer):
         u = inputs["u"]
         size = self.chunk
         outputs = []
+        # A'^0 .. A'^chunk of each channel
         powers = [torch.eye(self.state_size, dtype=u.dtype, device=u.device).expand_as(a)]
         for _ in range(size):
             powers.append(a @ powers[-1])
         flow = torch.stack(powers)  # [size + 1, D, N, N]
+        # A'^t B' is the state t tokens after an impulse, and C A'^t B' the kernel of the convolution.
         responses = torch.einsum("tdij,dj->tdi", flow[:-1], b)
         kernel = torch.einsum("di,tdi->td", self.C, responses)
         apart = torch.arange(size, device=u.device)[:, None] - torch.arange(size, device=u.device)
         toeplitz = kernel[apart.clamp(min=0)].masked_fill((apart < 0)[..., None], 0.0)
+        # C A'^(t + 1): the share of the state before the chunk in the output of its token t.
         reads = torch.einsum("di,tdij->tdj", self.C, flow[1:])
         for part in u.split(size, 1):
             n = part.shape[1]
-            recalled = torch.einsum("tdj,bdj->btd", reads[:n], memory)
-            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + recalled + self.D * part)
+            carried = torch.einsum("tdj,bdj->btd", reads[:n], memory)
+            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + carried + self.D * part)
             memory = torch.einsum("dij,bdj->bdi", flow[n], memory) + torch.einsum(
                 "btd,tdi->bdi", part, responses[:n].flip(0)
             )

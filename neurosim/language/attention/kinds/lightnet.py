@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import AdditiveMixer, Inputs, Shared, State
-from .leaf import leaf
 from .modules import divide, linear, low_rank, split_heads
-from .qkv import QKVMixer
+from .qkv import ConvolvedMixer, NormedMixer
+from .tracing import leaf
 
 
 @leaf
@@ -22,15 +22,16 @@ def soft_decays(c: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c: [B, T, H, K].
         before: z before the first token, [B, H, K].
     """
+    # z_t = log(e^{z_before} + sum_{j <= t} e^{c_j}), the logarithm of the normaliser so far
     z = torch.logcumsumexp(torch.cat([before[:, None], c], 1), 1)
     earlier = z[:, :-1]
     z = z[:, 1:]
-    first = earlier <= torch.finfo(c.dtype).min / 4  # there is no state to decay
+    first = earlier <= torch.finfo(c.dtype).min / 4  # the state is empty: no decay, instead of e^-huge
     return (c - z).exp(), torch.where(first, torch.zeros_like(z), earlier - z), z[:, -1]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LightNet(AdditiveMixer, QKVMixer):
+class LightNet(AdditiveMixer, ConvolvedMixer, NormedMixer):
     """z = logaddexp(z, c); k = e^(c - z); S = e^(z' - z) S + k v^T, z' being z before (Qin et al. 2024, 2405.21022).
 
     c = W x are key logits, q = silu(W x). S is the softmax of all logits so far, over time and for each key channel,
@@ -39,7 +40,6 @@ class LightNet(AdditiveMixer, QKVMixer):
     Args:
         expand_ratio: channels of a key; there are width / expand_ratio heads.
         gate_low_rank_dim: channels between W1 and W2.
-        conv_size, conv_bias, elementwise_affine, norm_eps: see `DecayedMixer` and `GroupedMixer`.
     """
 
     chunk = 16
@@ -48,10 +48,6 @@ class LightNet(AdditiveMixer, QKVMixer):
 
     expand_ratio: int = 128
     gate_low_rank_dim: int = 128
-    conv_size: int = 0
-    conv_bias: bool = False
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
 
     def build(self) -> None:
         width = self.width
@@ -72,6 +68,7 @@ class LightNet(AdditiveMixer, QKVMixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, c, v), tails = self.convolved(x, state)
+        # e^{z' - z} renormalises all earlier keys, as if the softmax had been taken over all tokens so far.
         k, g, normaliser = soft_decays(split_heads(c, self.k_size), state["normaliser"])
         inputs = {"q": split_heads(F.silu(q), self.k_size), "k": k, "v": split_heads(v, self.v_size), "g": g}
         return inputs, tails | {"normaliser": normaliser}
@@ -112,6 +109,7 @@ class LightNet2D(nn.Module):
         k = c.softmax(1)
         if self.turns is not None:
             places = torch.cartesian_prod(*(torch.arange(n, dtype=x.dtype, device=x.device) for n in x.shape[1:3]))
+            # LRPE: cos(a - b) = cos a cos b + sin a sin b, so that products depend on differences of positions.
             angles = (places @ self.turns.to(x.dtype))[:, None]
             q, k = (torch.cat([value * angles.cos(), value * angles.sin()], -1) for value in (q, k))
         memory = torch.einsum("bnhk,bnhv->bhkv", k, v)
@@ -126,6 +124,7 @@ class LightNet2D(nn.Module):
         for axis, (reach, gain) in enumerate(zip(self.reach, self.gain, strict=True), 1):
             place = torch.arange(x.shape[axis], device=x.device)
             apart = (place[:, None] - place).abs()[..., None]
+            # T_ij = a b^|i - j|, b = sigmoid(reach)
             mixing = gain * (F.logsigmoid(reach) * apart).exp()
             sums = sums + torch.einsum("ijc,bjnc->binc", mixing, x.transpose(1, axis)).transpose(1, axis)
         return sums

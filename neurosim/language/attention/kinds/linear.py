@@ -15,26 +15,23 @@ from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
 from .modules import activation, linear, low_rank, repeat_heads, split_heads
-from .qkv import GatedMixer, QKVMixer
-from .rotary import MAX_CHANNELS, rotary
+from .qkv import ConvolvedMixer, GatedMixer, NormedMixer, QKVMixer
+from .rotary import MAX_CHANNELS, build_rotary
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GroupedMixer(AdditiveMixer, QKVMixer):
+class GroupedMixer(NormedMixer, QKVMixer):
     """Kinds whose k and v may have fewer heads than q.
 
     Args:
         num_heads, num_kv_heads: of queries, and of keys and values; fewer of the latter are shared by groups.
         key_dim, value_dim: channels over all heads (default: width).
-        elementwise_affine, norm_eps: weights and epsilon of the norm of the outputs.
     """
 
     num_heads: int = 4
     num_kv_heads: int | None = None
     key_dim: int | None = None
     value_dim: int | None = None
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
 
     def group(self, key_dim: int) -> None:
         """Make the projections of q, k and v; `key_dim` is the default."""
@@ -44,7 +41,7 @@ class GroupedMixer(AdditiveMixer, QKVMixer):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LinearAttention(GroupedMixer, GatedMixer):
+class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
     """Linear attention: S += phi(k) v^T, o = scale S^T phi(q), scale = features^-1/2 (Katharopoulos et al. 2020).
 
     With `do_feature_map_norm`, o is divided by phi(q) . sum of phi(k): the state has a column of ones for that sum.
@@ -57,7 +54,7 @@ class LinearAttention(GroupedMixer, GatedMixer):
         norm_power: lambda of the map 'norm_aware'.
         rotary_dim: channels of a head that positions turn; 0 for no positions.
         rope_theta: base of the rotary positions.
-        rope_scaling: entries of a config's `rope_scaling`, see `rotary`.
+        rope_scaling: entries of a config's `rope_scaling`, see `build_rotary`.
     """
 
     conv_names = ()
@@ -80,10 +77,11 @@ class LinearAttention(GroupedMixer, GatedMixer):
         check_fields(self, {"rope_theta": "> 0"})
         require(0 <= self.rotary_dim <= head, self.name("rotary_dim"), f"must be 0 to {head}", self.rotary_dim)
         self.counts_tokens = self.rotary_dim > 0
-        self.positions = rotary(self.rotary_dim, self.rope_theta, self.rope_scaling) if self.counts_tokens else None
+        self.positions = (
+            build_rotary(self.rotary_dim, self.rope_theta, self.rope_scaling) if self.counts_tokens else None
+        )
         self.feature_map_q = map_of(self.feature_map, head, is_query=True)
-        tied = self.tie_feature_map_qk
-        if tied:
+        if self.tie_feature_map_qk:
             self.feature_map_k = self.feature_map_q
         else:
             self.feature_map_k = map_of(self.feature_map, head, is_query=False)
@@ -93,6 +91,7 @@ class LinearAttention(GroupedMixer, GatedMixer):
                 each.power = self.norm_power
         self.k_size = self.feature_map_q.features
         self.scale = self.feature_map_q.features**-0.5
+        # A column of ones beside v sums phi(k) in the state.
         self.extra_columns = int(self.do_feature_map_norm)
         self.output()
         if not self.use_output_norm:
@@ -117,24 +116,22 @@ class LinearAttention(GroupedMixer, GatedMixer):
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         if self.extra_columns:
+            # sum_j (phi(q) . phi(k_j)) v_j / sum_j phi(q) . phi(k_j); the scale of both cancels.
             out = out[..., :-1] / (out[..., -1:] + 1e-10)
         return super().finish(out, x, inputs)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class DecayedMixer(GroupedMixer, GatedMixer):
+class DecayedMixer(AdditiveMixer, GroupedMixer, ConvolvedMixer, GatedMixer):
     """Kinds with an activation of q and k, a decay and a gated output.
 
     Args:
         feature_map: activation of q and k.
         gate_fn: activation of the output gate; None for no gate.
-        conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
     """
 
     feature_map: str | None = None
     gate_fn: str | None = "swish"
-    conv_size: int = 0
-    conv_bias: bool = False
 
     def group(self, key_dim: int) -> None:
         super().group(key_dim)
@@ -149,12 +146,12 @@ class DecayedMixer(GroupedMixer, GatedMixer):
 
 
 def _retnet_decays(heads: int, depth: Depth) -> list[float]:
-    """log(1 - 2^(-5-h)) (Sun et al. 2023, arXiv 2307.08621)."""
+    """Return log(1 - 2^(-5-h)) (Sun et al. 2023, arXiv 2307.08621)."""
     return [math.log1p(-(2.0 ** (-5.0 - head))) for head in range(heads)]
 
 
 def _lightning_decays(heads: int, depth: Depth) -> list[float]:
-    """-(8/H)(1 - layer/L) h (Qin et al. 2024, arXiv 2401.04658)."""
+    """Return -(8/H)(1 - layer/L) h (Qin et al. 2024, arXiv 2401.04658)."""
     return [-(8 / heads) * (1 - depth.layer / depth.layers) * head for head in range(heads)]
 
 
@@ -181,7 +178,7 @@ class Retention(DecayedMixer):
             self.num_heads <= MAX_CHANNELS, "Retention.num_heads", f"must be at most {MAX_CHANNELS}", self.num_heads
         )
         self.log_decays = lookup(DECAYS, self.decay, "Retention.decay")(self.num_heads, self.depth)
-        self.positions = rotary(self.k_size) if self.rotary else None
+        self.positions = build_rotary(self.k_size) if self.rotary else None
         self.output()
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
@@ -190,6 +187,7 @@ class Retention(DecayedMixer):
             q, k = (self.positions.turn(value, state["position"]) for value in (q, k))
         k = repeat_heads(k, self.groups)
         v = repeat_heads(v, self.groups)
+        # The same decays for every token; inputs of a recurrence have all axes.
         g = x.new_tensor(self.log_decays).expand(*x.shape[:2], -1)
         return {"q": q, "k": k, "v": v, "g": g}, tails | {"position": state["position"] + x.shape[1]}
 
@@ -215,6 +213,7 @@ class SimpleGLA(DecayedMixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q, k, v, tails = self.qkv(x, state)
+        # alpha = sigmoid(W x + b)^(1 / 16): at the start near 1, so that heads remember.
         g = F.logsigmoid(self.gk_proj(x)) / self.gate_logit_normalizer
         return {"q": q, "k": repeat_heads(k, self.groups), "v": repeat_heads(v, self.groups), "g": g}, tails
 
@@ -247,5 +246,6 @@ class GLA(DecayedMixer):
         g = F.logsigmoid(split_heads(self.gk_proj(x), self.k_size)) / self.gate_logit_normalizer
         if self.clamp_min is not None:
             g = g.clamp(min=self.clamp_min)
+        # Grouped heads: k, v and the decays of k serve a group of heads of q.
         k, v, g = (repeat_heads(value, self.groups) for value in (k, v, g))
         return {"q": q, "k": k, "v": v, "g": g}, tails

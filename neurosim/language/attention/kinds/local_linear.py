@@ -15,7 +15,7 @@ from .modules import repeat_heads
 from .softmax import SoftmaxAttention
 
 
-def local_linear(scores: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: Tensor) -> Tensor:
+def regress_locally(scores: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: Tensor) -> Tensor:
     """Return the intercept b of min_{b, W} sum_j w_j |v_j - b - W (k_j - q)|^2 + ridge |W|^2.
 
     w_j = e^(score_j - max). With the means k' and v' under the weights p = w / sum w, the intercept is
@@ -32,13 +32,17 @@ def local_linear(scores: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge:
     """
     p = scores.softmax(-1)
     total = (scores - scores.amax(-1, keepdim=True)).exp().sum(-1, keepdim=True)
+    # k' and v', the means under p
     centre = p @ keys
     mean = p @ values
     squares = keys[..., :, None] * keys[..., None, :]
+    # sum_j p_j k_j k_j^T - k' k'^T: the covariance of the keys under p
     second = (p @ squares.flatten(-2)).unflatten(-1, squares.shape[-2:])
     spread = second - centre[..., :, None] * centre[..., None, :]
     eye = torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)
+    # The weights are relative to their maximum, so that the ridge does not depend on the size of the scores.
     r = torch.linalg.solve(spread + (ridge / total)[..., None] * eye, q - centre)
+    # v' + sum_j p_j ((k_j - k') . r) v_j
     return mean + (p * (r @ keys.mT - (r * centre).sum(-1, keepdim=True))) @ values
 
 
@@ -85,6 +89,8 @@ class LocalLinearAttention(SoftmaxAttention):
         q = q.movedim(1, 2)
         now = torch.arange(known.shape[1] - q.shape[2], known.shape[1], device=q.device)[:, None]
         then = torch.arange(known.shape[1], device=q.device)
-        visible = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        visible = then <= now
+        if self.window_size:
+            visible = visible & (then > now - self.window_size)
         scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
-        return local_linear(scores, q, keys, values, F.softplus(self.ridge_param)[:, None, None]).movedim(2, 1)
+        return regress_locally(scores, q, keys, values, F.softplus(self.ridge_param)[:, None, None]).movedim(2, 1)

@@ -70,7 +70,8 @@ class Mamba2(AdditiveMixer):
         self.in_proj = linear(self.width, self.inner + mixed + self.heads, self.use_bias)
         activation(self.hidden_act, "Mamba2.hidden_act")
         self.conv1d = ShortConv(mixed, self.conv_kernel, self.use_conv_bias, self.hidden_act)
-        self.dt_bias, self.A_log = initial_dt_bias(self.heads), initial_a_log(self.heads)
+        self.dt_bias = initial_dt_bias(self.heads)
+        self.A_log = initial_a_log(self.heads)
         self.D = nn.Parameter(torch.ones(self.inner if self.D_has_hdim else self.heads))
         self.norm = nn.RMSNorm(self.inner) if self.rmsnorm else None
         self.out_proj = linear(self.inner, self.width, self.use_bias)
@@ -81,18 +82,22 @@ class Mamba2(AdditiveMixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         sizes = [self.inner, self.conv1d.weight.shape[0], self.heads]
+        # One projection for all: the gate z, [x, B, C] behind it, which pass the convolution, and dt.
         z, mixed, dt = self.in_proj(x).split(sizes, -1)
         mixed, tail = self.conv1d(mixed, state["tail"])
         u, k, q = mixed.split([self.inner, self.n_groups * self.state_size, self.n_groups * self.state_size], -1)
+        # The step of a token: a long one writes x and forgets the state, a short one leaves it as it is.
         dt = F.softplus(dt + self.dt_bias)
         dt = dt if self.dt_limit is None else dt.clamp(*self.dt_limit)
         u = split_heads(u, self.head_dim)
         q, k = (repeat_heads(split_heads(value, self.state_size), self.group_size) for value in (q, k))
+        # log of e^{dt A}, A = -exp(A_log)
         g = -self.A_log.exp() * dt
         return {"q": q, "k": k, "v": u * dt[..., None], "g": g, "u": u, "z": z}, {"tail": tail}
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         skip = self.D if self.D.numel() == self.inner else self.D.repeat_interleave(self.head_dim)
+        # y = C^T S + D x, then norm(y silu(z)) or norm(y) silu(z)
         y = out.flatten(-2) + skip * inputs["u"].flatten(-2)
         gate = ACTIVATIONS["silu"](inputs["z"])
         if self.norm is None:
@@ -156,6 +161,7 @@ class Mamba(AdditiveMixer):
         if self.inner_norm_eps is not None:
             parts = tuple(F.rms_norm(part, part.shape[-1:], eps=self.inner_norm_eps) for part in parts)
         dt = F.softplus(self.dt_proj(parts[0]))
+        # B and C of a token are the same for all channels.
         k, q = (part[..., None, :].expand(-1, -1, self.inner, -1) for part in parts[1:])
         g = -self.A_log.exp() * dt[..., None]
         return {"q": q, "k": k, "v": (u * dt)[..., None], "g": g, "u": u, "dt": dt, "z": z}, {"tail": tail}
@@ -166,12 +172,14 @@ class Mamba(AdditiveMixer):
         s = memory[..., 0]
         for q, k, v, g in zip(*(inputs[name].split(self.chunk, 1) for name in ("q", "k", "v", "g")), strict=True):
             decay = g.exp()
+            # (decay, total) of two neighbours compose: (d_2 d_1, t_2 + d_2 t_1).
             total = k * v
             step = 1
             while step < q.shape[1]:
                 total = torch.cat([total[:, :step], total[:, step:] + decay[:, step:] * total[:, :-step]], 1)
                 decay = torch.cat([decay[:, :step], decay[:, step:] * decay[:, :-step]], 1)
                 step *= 2
+            # s_t = total_t + (product of all decays up to t) s before the chunk
             states = total + decay * s[:, None]
             outputs.append((states * q).sum(-1, keepdim=True))
             s = states[:, -1]

@@ -1,4 +1,4 @@
-"""Several memories, each token touching a few: what such kinds share, and mixture of memories."""
+"""Several memories, each token touching a few: the common part of such kinds, and mixture of memories."""
 
 from __future__ import annotations
 
@@ -44,18 +44,22 @@ class Packing:
             rank = rank.unflatten(1, index.shape[1:]).clone()
             rank[..., :unordered] = _unordered_rank(index[..., :unordered])
             rank = rank.flatten(1)
+        # [B, count, T R]: true where a position belongs to the memory.
         routed = index.flatten(1)[:, None] == torch.arange(count, device=index.device)[:, None]
         self.sizes = routed.sum(-1)
         length = int(self.sizes.max())
         last = rank.max() + 1
+        # Sorting by rank puts the tokens of a memory first, in order; the rest is padding behind them.
         self.source = torch.where(routed, rank[:, None], last).argsort(dim=-1, stable=True)[..., :length]
         self.valid = torch.arange(length, device=index.device) < self.sizes[..., None]
 
     def pack(self, x: Tensor) -> Tensor:
         """Return [B, T, R, ..] to [B, count, L, ..], zero where not valid."""
         flat = x.flatten(1, 2)
-        where = self.source.flatten(1)
-        packed = flat[torch.arange(len(x), device=x.device)[:, None], where].unflatten(1, self.source.shape[1:])
+        positions = self.source.flatten(1)
+        batch = torch.arange(len(x), device=x.device)[:, None]
+        packed = flat[batch, positions].unflatten(1, self.source.shape[1:])
+        # Zero keys and zero decays: padding leaves a memory as it is.
         return packed * self.valid.reshape(*self.valid.shape, *[1] * (packed.dim() - 3)).to(x.dtype)
 
     def unpack(self, y: Tensor, length: int) -> Tensor:
@@ -86,7 +90,6 @@ class RoutedMixer(GatedMixer):
         head_v_dim: channels of a value (default: `head_dim`).
         topk: memories that a token uses.
         gate_fn: activation of the output gate; None for no gate.
-        norm_eps: epsilon of the norm of the outputs.
         aux_loss_coef: weight of the loss that balances the memories in training; 0 for none.
     """
 
@@ -97,7 +100,6 @@ class RoutedMixer(GatedMixer):
     head_v_dim: int | None = None
     topk: int = 1
     gate_fn: str | None = "swish"
-    norm_eps: float = 1e-5
     aux_loss_coef: float = 0.01
 
     def group(self, memories: int, kind: str, common: bool) -> None:
@@ -125,6 +127,7 @@ class RoutedMixer(GatedMixer):
         """
         if self.training and torch.is_grad_enabled() and self.aux_loss_coef:
             count = scores.shape[-1]
+            # The shares f have no gradient; p carries it, and memories of large share lose score.
             share = F.one_hot(index, count).sum(2).to(scores.dtype).mean((0, 1))
             mean = scores.mean((0, 1))
             self.auxiliary = self.aux_loss_coef * count / index.shape[2] * (mean * share).sum()
@@ -144,6 +147,7 @@ class RoutedMixer(GatedMixer):
         index = inputs["index"]
         weight = inputs.get("weight")
         rows = torch.arange(len(memory), device=memory.device)[:, None]
+        # Only the R memories of a token are read and written; the others wait, without decay.
         new = self.write(memory[rows, index], inputs)
         memory = memory.index_put((rows.expand_as(index), index), new)
         out = read(new, inputs["q"])
@@ -152,6 +156,7 @@ class RoutedMixer(GatedMixer):
         return memory, (out * self.scale * weight[..., None, None]).sum(1)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # Each memory is a sequence of its own: the chunked form runs all of them as one batch.
         packing = Packing(inputs["index"], memory.shape[1], self.unordered)
         tokens = {name: value for name, value in inputs.items() if name not in ("index", "weight")}
         packed = {name: packing.pack(value).flatten(0, 1) for name, value in tokens.items()}
@@ -177,7 +182,7 @@ class MoM(RoutedMixer):
         library_order: where many tokens come at once, order the tokens of a memory by unstable `torch.argsort`,
             as flash-linear-attention 0.6.0 does: a token may then see later ones. Gives its numbers exactly, but
             depends on torch and processor. Without it, and for one token at a time, tokens stay in order of time.
-        conv_size, conv_bias: see `DeltaNet`.
+        conv_size, conv_bias: see `ConvolvedMixer`.
     """
 
     topk: int = 2
@@ -198,7 +203,8 @@ class MoM(RoutedMixer):
         heads = self.num_heads
         keys = heads * self.head_dim
         values = heads * self.v_size
-        self.q_proj, self.gate_proj = linear(width, keys), linear(width, self.num_memories)
+        self.q_proj = linear(width, keys)
+        self.gate_proj = linear(width, self.num_memories)
         for name, size in {"k": keys, "v": values, "b": heads, "a": heads}.items():
             if not self.single_kv_proj:
                 each = nn.ModuleList([linear(width, size) for _ in range(self.num_memories)])
@@ -223,10 +229,12 @@ class MoM(RoutedMixer):
         scores = self.gate_proj(x).softmax(-1)
         weight, index = scores.topk(self.topk, -1)
         self.balance(scores, index)
+        # The weights of the memories picked sum to 1; the shared memory comes with weight 1 beside them.
         weight = weight / weight.sum(-1, keepdim=True)
         if self.shared_mem:
             weight = torch.cat([weight, torch.ones_like(weight[..., :1])], -1)
             index = torch.cat([index, torch.full_like(index[..., :1], self.num_memories)], -1)
+        # Convolutions see the tokens of a memory as neighbours, so that projections are made of packed tokens.
         packing = Packing(index, self.count, self.unordered)
         packed = packing.pack(x[:, :, None].expand(-1, -1, index.shape[2], -1))
         values = {"q": self.q_proj(packed)} | {name: self._each(name, packed) for name in "kvba"}
@@ -254,6 +262,7 @@ class MoM(RoutedMixer):
         return torch.stack([layer(packed[:, m]) for m, layer in enumerate(layers)], 1)
 
     def _convolved(self, name: str, value: Tensor, state: State, packing: Packing) -> tuple[Tensor, Tensor]:
+        """Return the short convolution of packed values [B, memories, L, C], and the new tails."""
         conv: ShortConv = getattr(self, f"{name}_conv1d")
         known = torch.cat([state[f"{name}_tail"], value], 2)
         out = conv.apply_to(known.flatten(0, 1), value.shape[2]).unflatten(0, value.shape[:2])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.errors import lookup, require
-from .leaf import leaf
+from .tracing import leaf
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
@@ -42,11 +42,12 @@ class Linear(nn.Linear):
 
 
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
+    """Return a linear layer that computes in the type of its input."""
     return Linear(inputs, outputs, bias=bias)
 
 
 def low_rank(inputs: int, rank: int, outputs: int, bias: bool = False) -> nn.Sequential:
-    """Two linear layers through `rank` channels."""
+    """Return two linear layers through `rank` channels."""
     return nn.Sequential(linear(inputs, rank), linear(rank, outputs, bias))
 
 
@@ -85,6 +86,7 @@ class ShortConv(nn.Module):
         require(size > 0, "ShortConv.size", "must be > 0 tokens", size)
         self.size = size
         self.activation = activation
+        # As torch starts a convolution of `size` inputs.
         bound = 1 / math.sqrt(size)
         self.weight = nn.Parameter(torch.empty(channels, 1, size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
@@ -100,7 +102,7 @@ class ShortConv(nn.Module):
         return self.apply_to(known, x.shape[1]), known[:, x.shape[1] :]
 
     def apply_to(self, known: Tensor, length: int) -> Tensor:
-        """y of the last `length` tokens of `known` [B, size - 1 + length, C]."""
+        """Return y of the last `length` tokens of `known` [B, size - 1 + length, C]."""
         # As an image of one column with channels last: on a CPU five times as fast as conv1d or shifted products.
         # `contiguous` instead of `to` would copy here.
         window = known[:, known.shape[1] - length - self.size + 1 :].mT[..., None]
@@ -126,9 +128,10 @@ def initial_a_log(heads: int) -> nn.Parameter:
 def initial_dt_bias(count: int) -> nn.Parameter:
     """Return [count] dt_bias at the start of training: steps log-uniform over .001 to .1 (Gu & Dao 2023)."""
     steps = torch.exp(torch.rand(count) * (math.log(0.1) - math.log(0.001)) + math.log(0.001)).clamp(min=1e-4)
+    # The inverse of softplus: softplus(dt_bias) is the step.
     return nn.Parameter(steps + torch.log(-torch.expm1(-steps)))
 
 
 def log_decays(a: Tensor, a_log: Tensor, dt_bias: Tensor) -> Tensor:
-    """g = -exp(A_log) softplus(a + dt_bias), the decay of Mamba-2 and of the gated delta rule."""
+    """Return g = -exp(A_log) softplus(a + dt_bias), the decay of Mamba-2 and of the gated delta rule."""
     return -a_log.exp() * F.softplus(a + dt_bias)

@@ -19,8 +19,8 @@ def initial_inside(mixer: Mixer, x: Tensor) -> State:
 
 def run_inside(mixer: Mixer, x: Tensor, state: Mapping[str, Tensor], shared: Shared) -> tuple[Tensor, State]:
     """Return (y [B, T, D], the state after it under names of its own)."""
-    own = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
-    y, after = mixer(x, own, shared)
+    inner = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    y, after = mixer(x, inner, shared)
     return y, {PREFIX + name: value for name, value in after.items()}
 
 
@@ -33,10 +33,12 @@ def best_so_far(scores: Tensor, ends: Tensor, count: int) -> Tensor:
         scores: [.., N].
     """
     index = torch.arange(scores.shape[-1], device=scores.device)
-    mine = scores[..., None, :]
-    others = scores[..., :, None]
-    above = (others > mine) | ((others == mine) & (index[:, None] < index))
+    # above[.., i, j]: token i beats token j, by its score or, of equal scores, by being earlier.
+    score = scores[..., None, :]
+    rival = scores[..., :, None]
+    above = (rival > score) | ((rival == score) & (index[:, None] < index))
     # [.., i, j]: of the first i + 1 tokens, the number above j.
     rank = above.to(torch.int32).cumsum(-2, dtype=torch.int32)
+    # Row e: ranks among the first e tokens.
     rank = torch.cat([torch.zeros_like(rank[..., :1, :]), rank], -2)[..., ends, :]
     return (rank < count) & (index < ends[:, None])

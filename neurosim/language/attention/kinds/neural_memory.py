@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from ....base.errors import check_fields, lookup, require
 from .base import Inputs, Shared, State
 from .modules import divide, l2_normalise, linear, split_heads
-from .qkv import GatedMixer, QKVMixer
+from .qkv import ConvolvedMixer, GatedMixer
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class NeuralMemory(QKVMixer, GatedMixer):
+class NeuralMemory(ConvolvedMixer, GatedMixer):
     """A_t = (1 - alpha_t) A_{t-1} - theta_t dL(M(k_t) - v_t)/dW,  W_t = w(A_t),  o_t = M_{W_t}(q_t).
 
     M is the network of weights W: W^T x for `memory_depth` 1, else x + norm(W_n^T gelu(.. W_1^T x)) with hidden layers
@@ -34,9 +34,8 @@ class NeuralMemory(QKVMixer, GatedMixer):
         memory_depth: layers of M, 1 to 4.
         expansion: channels of the hidden layers, in multiples of K.
         span: tokens whose gradients are taken at the same weights.
-        max_step: largest theta. A network of hidden layers with steps near 1 amplifies rounding from token to token.
+        max_step: bound of theta. A network of hidden layers with steps near 1 amplifies rounding from token to token.
         gate_fn: activation of the output gate; None for no gate.
-        conv_size, conv_bias, norm_eps: see `DeltaNet`.
     """
 
     why_not_parallel = "the gradients of its tokens depend on the weights that the tokens before left"
@@ -50,8 +49,6 @@ class NeuralMemory(QKVMixer, GatedMixer):
     max_step: float = 0.1
     gate_fn: str | None = None
     conv_size: int = 4
-    conv_bias: bool = False
-    norm_eps: float = 1e-5
 
     momentum_proj: nn.Linear = field(init=False)
 
@@ -97,6 +94,7 @@ class NeuralMemory(QKVMixer, GatedMixer):
         """Return M(x) [.., V] for x [.., K]."""
         y = x[..., None, :]
         for i, matrix in enumerate(weights):
+            # gelu between layers; the last output is a correction of x, normalised, and x itself.
             y = (F.gelu(y) if i else y) @ matrix
         y = y[..., 0, :]
         if len(weights) == 1:
@@ -106,15 +104,18 @@ class NeuralMemory(QKVMixer, GatedMixer):
     def gradient(self, anchor: Tensor, inputs: Inputs) -> Tensor:
         """Return dL/dW [B, T, H, weights of M] of each token at w(anchor [B, H, weights of M])."""
         trained = torch.is_grad_enabled()
+        # Every token gets its own copy of the weights, so that one backward pass gives the gradient of each.
         weights = [w[:, None].expand(-1, inputs["k"].shape[1], -1, -1, -1) for w in self.weights(anchor)]
         with torch.enable_grad():  # where nothing else is trained, too
             weights = [w if w.requires_grad else w.detach().requires_grad_() for w in weights]
             out = self.recall(weights, inputs["k"])
             pull = self.pull(out - inputs["v"], inputs)
+            # In training the gradient is part of the graph: the projections learn through it.
             gradients = torch.autograd.grad(out, weights, pull, create_graph=trained)
         return torch.cat([g.flatten(-2) for g in gradients], -1)
 
     def initial(self, x: Tensor) -> State:
+        # Anchor and A begin at the trained weights, momentum at 0.
         first = self.first.to(x.dtype).expand(len(x), -1, -1)
         memory = torch.stack([first, first, torch.zeros_like(first)], 2)
         return super().initial(x) | {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
@@ -137,8 +138,10 @@ class NeuralMemory(QKVMixer, GatedMixer):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         anchor, a, step = memory.unbind(2)
+        # At the first token of a span its gradients are anchored at the present weights.
         anchor = torch.where(inputs["starts"][:, None, None], a, anchor)
         gradient = self.gradient(anchor, {name: value[:, None] for name, value in inputs.items()})[:, 0]
+        # A = (1 - alpha) A - theta dL/dW, or with momentum S = eta S - theta dL/dW, A = (1 - alpha) A + S
         change = -inputs["theta"][..., None] * gradient
         if self.has_momentum:
             step = change = inputs["log_momentum"].exp()[..., None] * step + change
@@ -149,12 +152,14 @@ class NeuralMemory(QKVMixer, GatedMixer):
         anchor, a, step = memory.unbind(2)
         length = inputs["q"].shape[1]
         outputs = []
+        # Pieces between the starts of spans; the first may continue a span of the tokens before.
         starts = inputs["starts"][0].nonzero()[:, 0].tolist()
         for begin, end in zip(sorted({0, *starts}), [*(n for n in starts if n), length], strict=True):
             anchor = a if begin in starts else anchor
             part = {name: value[:, begin:end] for name, value in inputs.items()}
             changes = -part["theta"][..., None] * self.gradient(anchor, part)
             if self.has_momentum:
+                # Within a span gradients are known, so that momentum and weights are decayed sums.
                 changes = _decayed_sums(changes, part["log_momentum"], step)
                 step = changes[:, -1]
             after = _decayed_sums(changes, part["log_keep"], a)
@@ -164,7 +169,8 @@ class NeuralMemory(QKVMixer, GatedMixer):
 
 
 def _decayed_sums(x: Tensor, g: Tensor, first: Tensor) -> Tensor:
-    """y_t = e^{g_t} y_{t-1} + x_t [B, T, H, P], y before the first token `first` [B, H, P], g [B, T, H]."""
+    """Return y_t = e^{g_t} y_{t-1} + x_t [B, T, H, P], y before the first token `first` [B, H, P], g [B, T, H]."""
+    # y_t = sum_{j <= t} e^{G_t - G_j} x_j + e^{G_t} first, G the sums of g
     total = g.movedim(1, 2).cumsum(-1)
     future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
     weights = (total[..., :, None] - total[..., None, :]).masked_fill(future, -torch.inf).exp()
@@ -197,12 +203,14 @@ TINY = 1e-30  # keeps derivatives of roots finite where a matrix is zero
 def _mirror(a: Tensor, q: float) -> Tensor:
     """Return the gradient of |A|_q^2 / 2 of each matrix: sign(A) |A|^(q - 1) / |A|_q^(q - 2)."""
     total = (a.abs() ** q).sum((-2, -1), keepdim=True).clamp(min=TINY)
+    # 1e-12 beside |A|_q^2: a matrix of zeros maps to zeros.
     square = total ** (2 / q) + 1e-12
     return a * a.abs().clamp(min=TINY) ** (q - 2) / square ** ((q - 2) / 2)
 
 
 def _printed(a: Tensor, q: float) -> Tensor:
     """Return A / |A|_q^(q - 2) of each matrix."""
+    # norm is |A|_q^q
     norm = (a.abs() ** q).sum((-2, -1), keepdim=True) + 1e-12
     return a / norm ** ((q - 2) / q)
 
@@ -239,6 +247,7 @@ class Moneta(NeuralMemory):
         first = super().first_weights()
         if self.retention == "printed":
             return first
+        # For 1/q + 1/q' = 1 the inverse of grad |A|_q^2 / 2 is grad |W|_q'^2 / 2.
         dual = self.q / (self.q - 1)
         parts = first.split([rows * columns for rows, columns in self.shapes], -1)
         sizes = [(part.abs() ** dual).sum(-1, keepdim=True) ** ((2 - dual) / dual) for part in parts]
@@ -261,6 +270,7 @@ class Yaad(NeuralMemory):
     def build(self) -> None:
         super().build()
         self.delta_proj = linear(self.width, self.heads * self.v_size, True)
+        # softplus(bias) = 1 at the start
         nn.init.constant_(self.delta_proj.bias, math.log(math.expm1(1.0)))
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:

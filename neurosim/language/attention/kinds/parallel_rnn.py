@@ -27,7 +27,7 @@ class NewtonMixer(Mixer):
     Attributes:
         states: n.
         units: number of units.
-        rounds: most rounds of Newton's method where gradients are taken; None for an exact solution there, too.
+        rounds: maximum of rounds of Newton's method where gradients are taken; None for an exact solution there, too.
     """
 
     why_not_parallel = "its state is a nonlinear function of the one before it"
@@ -45,7 +45,8 @@ class NewtonMixer(Mixer):
         check_fields(self, {"units": "> 0"})
         if self.rounds is not None:
             check_fields(self, {"rounds": "> 0"})
-        self.in_proj, self.o_proj = linear(self.width, gates * self.units, True), linear(self.units, self.width)
+        self.in_proj = linear(self.width, gates * self.units, True)
+        self.o_proj = linear(self.units, self.width)
         self.recurrent = nn.Parameter(torch.empty(weights, self.units).uniform_(-1, 1) * math.sqrt(3))
 
     def initial(self, x: Tensor) -> State:
@@ -64,11 +65,14 @@ class NewtonMixer(Mixer):
         if capped:
             limit = self.rounds
         else:
+            # 2 sqrt(tokens) rounds cost as much as the loop; more than one for each token are never needed.
             limit = min(len(u), math.isqrt(4 * len(u)))
+        # Each round solves the recurrence linearised at the states so far, by a parallel scan.
         h, rounds, _, solved = newton_scan(self.step, memory, u, limit)
         if not capped and not solved:
             self._warn_of_rounds(rounds, len(u))
             return self.stepwise(memory, inputs)
+        # The first of the n states is h, the output.
         return h[-1], h[..., 0].transpose(0, 1)
 
     def _warn_of_rounds(self, rounds: int, tokens: int) -> None:
@@ -111,6 +115,7 @@ class ParaGRU(NewtonMixer):
         h = state[..., 0]
         a_z, a_r, a_c = self.recurrent
         u_z, u_r, u_c = inputs.unbind(-1)
+        # Diagonal weights: a unit sees its own h alone, so that the Jacobian is a number for each unit.
         z = (a_z * h + u_z).sigmoid()
         r = (a_r * h + u_r).sigmoid()
         return (h + z * ((a_c * h * r + u_c).tanh() - h))[..., None]

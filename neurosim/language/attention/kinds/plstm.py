@@ -12,14 +12,14 @@ from ....base.errors import lookup
 from . import chunks
 from .base import Inputs, Shared, State, decayed, read
 from .modules import divide, linear, split_heads
-from .qkv import GatedMixer, QKVMixer
+from .qkv import ConvolvedMixer, GatedMixer
 
 DIRECT = 4.0  # first bias of the transition gates: they keep sigmoid(4) = 0.98 of a state
 ANGLES = 2.0  # first biases of the angles: of the heads in turn, from this below 0 to this above, as published
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class PLSTM(QKVMixer, GatedMixer):
+class PLSTM(ConvolvedMixer, GatedMixer):
     """o = m S^T q + d (q . k) v, then S = t S + s k v^T (Poeppel et al. 2025, arXiv 2506.11997, on a chain).
 
     S is what the edge from the token before brings; source s, transition t and mark m are sigmoids of W x for each
@@ -27,14 +27,11 @@ class PLSTM(QKVMixer, GatedMixer):
 
     Args:
         num_heads: heads; width / num_heads channels each.
-        conv_size, conv_bias, gate_fn, norm_eps: see `DeltaNet`.
+        gate_fn: activation of the output gate; None for no gate.
     """
 
     num_heads: int = 4
-    conv_size: int = 0
-    conv_bias: bool = False
     gate_fn: str | None = "swish"
-    norm_eps: float = 1e-5
 
     def build(self) -> None:
         self.heads = self.num_heads
@@ -58,11 +55,14 @@ class PLSTM(QKVMixer, GatedMixer):
         return ((inputs["q"] * inputs["k"]).sum(-1) * self.direct)[..., None] * inputs["v"]
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # o = m S^T q + d (q . k) v, with S before this token
         out = inputs["mark"][..., None] * read(memory, inputs["q"]) + self.own(inputs)
         new = (inputs["source"][..., None] * inputs["k"])[..., None] * inputs["v"][..., None, :]
+        # S = t S + s k v^T, t = e^g
         return decayed(memory, inputs["g"]) + new, out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # The mark scales what is read, the source what is written: both go onto q and k.
         q = inputs["mark"][..., None] * inputs["q"]
         k = inputs["source"][..., None] * inputs["k"]
         # A token reads the state before its own update: shift the queries back by one token.
@@ -89,6 +89,7 @@ def over_grid(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tenso
     if nodes >= q.shape[-1] * v.shape[-1]:
         return _flow(q, k, v, source, transition, mark)
     one = torch.ones_like(q[..., :1])
+    # Weights of all paths: the state of an edge is the weight of each earlier node in it.
     own = torch.eye(nodes, dtype=v.dtype, device=v.device).view(1, *v.shape[1:3], 1, nodes)
     weights = _flow(one, one, own.expand(*v.shape[:-1], -1), source, transition, mark)
     scores = torch.einsum("bxyhk,bnhk->bxyhn", q, k.flatten(1, 2)) * weights
@@ -104,8 +105,9 @@ def _flow(q: Tensor, k: Tensor, v: Tensor, source: Tensor, transition: Tensor, m
     state = v.new_zeros(*shape[:-2], 2, shape[-2] * shape[-1])
     outputs = []
     for n in range(len(q)):
-        right, down, own = (ways[n] @ state).unbind(-2)
-        outputs.append((q[n][..., None, :] @ own.view(shape))[..., 0, :])
+        # C of the edges to the right and down, and the marked sum that this node reads.
+        right, down, read_out = (ways[n] @ state).unbind(-2)
+        outputs.append((q[n][..., None, :] @ read_out.view(shape))[..., 0, :])
         new = (k[n][..., None] * v[n][..., None, :]).flatten(-2)
         right = right + source[n][..., :1] * new
         down = down + source[n][..., 1:] * new
@@ -129,11 +131,12 @@ def _unsheared(x: Tensor) -> Tensor:
 
 
 def _nodes(rows: int, columns: int) -> list[Tensor]:
+    """Return row and column [X, Y] of every node."""
     return list(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
 
 
 def _directional(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """P-mode: an angle shares what leaves a node between right and down, so that nothing grows."""
+    """Return s, t and m of the P-mode: an angle splits what leaves a node between right and down: nothing grows."""
     source, transition, mark, angle, _ = edges.unbind(-1)
     shares = torch.stack([angle, 1 - angle], -1)
     return (
@@ -144,7 +147,7 @@ def _directional(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _diffusive(edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """D-mode: straight on in both directions, and of the two turns one, from left to down: few paths are left."""
+    """Return s, t and m of the D-mode: straight on both ways, and one of the two turns, from left to down."""
     source, right, mark, down, turn = edges.unbind(-1)
     rows = [torch.stack([right, turn], -1), torch.stack([torch.zeros_like(right), down], -1)]
     both = [x[..., None].expand(*x.shape, 2) for x in (source, mark)]

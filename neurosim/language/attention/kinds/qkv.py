@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -41,6 +42,7 @@ class QKVMixer(Mixer):
         Args:
             key_dim, value_dim: channels of q and of the output over all heads.
         """
+        # The state has a head for each of q; k and v are repeated for it.
         self.groups = divide(num_heads, num_kv_heads or num_heads, self.name("num_heads"))
         self.heads = num_heads
         self.k_size = divide(key_dim, num_heads, self.name("key_dim"))
@@ -57,6 +59,7 @@ class QKVMixer(Mixer):
         self.heads = num_v_heads or num_heads
         self.k_size = k_size
         self.v_size = v_size
+        # The state has a head for each of v; q and k are repeated for it.
         self.groups = divide(self.heads, num_heads, self.name("num_v_heads"))
         self.scale = k_size**-0.5
         keys = num_heads * k_size
@@ -79,6 +82,7 @@ class QKVMixer(Mixer):
             if self.conv_size:
                 value, tails[f"{name}_tail"] = getattr(self, f"{name}_conv1d")(value, state[f"{name}_tail"])
             else:
+                # The convolution ends in its activation; without it the activation comes alone.
                 value = ACTIVATIONS[default](value)
             values.append(value)
         return values, tails
@@ -93,19 +97,51 @@ class QKVMixer(Mixer):
         return state
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConvolvedMixer(QKVMixer):
+    """Kinds with options for the short convolutions behind the projections.
+
+    Args:
+        conv_size: tokens of the convolutions, 0 for none.
+        conv_bias: give them biases.
+    """
+
+    conv_size: int = 0
+    conv_bias: bool = False
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class NormedMixer(Mixer):
+    """Kinds with options for the norm of their outputs.
+
+    Args:
+        elementwise_affine: the norm has weights.
+        norm_eps: epsilon of the norm.
+    """
+
+    elementwise_affine: bool = True
+    norm_eps: float = 1e-5
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class GatedMixer(Mixer):
     """y = W_o (norm(o) f(W_g x)), the norm over each head's values.
 
+    Args:
+        norm_eps: epsilon of the norm of the outputs.
+
     Attributes:
         gate_fn: f, the name of an activation; None for no gate.
-        norm_eps, elementwise_affine: epsilon and weights of the norm.
+        elementwise_affine: the norm has weights.
     """
 
-    gate_fn: str | None
-    norm_eps: float
     elementwise_affine = True
-    heads: int
-    v_size: int
+
+    norm_eps: float = 1e-5
+
+    gate_fn: str | None = field(init=False)
+    heads: int = field(init=False)
+    v_size: int = field(init=False)
 
     def output(self, g_proj: nn.Module | None = None) -> None:
         """Make norm, gate and output projection; `g_proj` is W_g where it is no plain linear layer."""
@@ -117,6 +153,7 @@ class GatedMixer(Mixer):
         self.o_proj = linear(values, self.width)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        # norm of each head, [.., H, V], then the gate f(W_g x), then W_o over all heads
         out = self.o_norm(out)
         if self.gate_fn is not None:
             out = out * ACTIVATIONS[self.gate_fn](split_heads(self.g_proj(x), self.v_size))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....base.errors import NeurosimInputError, lookup, require
-from .leaf import leaf
+from .tracing import leaf
 
 Settings = Mapping[str, object]
 MAX_CHANNELS = 2**14  # channels: their rates are made before the weights are compared with their file
@@ -50,15 +50,17 @@ class Rotary:
                 f"(got token {int(position) + x.shape[1]}); read at most {self.limit} tokens"
             )
         half = len(self.rates)
+        # Angles grow without bound, so that they are computed in float64; only cos and sin are rounded.
         rates = torch.tensor(self.rates, device=x.device, dtype=torch.float64)
         angles = (torch.arange(x.shape[1], device=x.device) + position).to(torch.float64)[:, None] * rates
         cos, sin = ((self.scale * f(angles)).to(x.dtype)[:, None] for f in (torch.cos, torch.sin))
+        # (x_i, x_{i+n}) turned by the angle of pair i
         first = x[..., :half]
         second = x[..., half : 2 * half]
         return torch.cat([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], -1)
 
 
-def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = None) -> Rotary:
+def build_rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = None) -> Rotary:
     """Return the angles of `channels` channels (an odd last one stays), scaled by the entries of `rope_scaling`.
 
     Raises:
@@ -78,6 +80,7 @@ def rotary(channels: int, theta: float = 10000.0, scaling: Settings | None = Non
 
 
 def _number(entries: Settings, name: str, default: float | None = None) -> float:
+    """Return an entry, or `default` where it is absent or null."""
     value = entries.get(name)
     value = default if value is None else value
     fine = isinstance(value, int | float) and type(value) is not bool and 0 < value < 1e12
@@ -86,33 +89,34 @@ def _number(entries: Settings, name: str, default: float | None = None) -> float
 
 
 def _default(rates: list[float], theta: float, entries: Settings) -> Rotary:
+    """Leave the rates as they are."""
     return Rotary(tuple(rates))
 
 
 def _linear(rates: list[float], theta: float, entries: Settings) -> Rotary:
-    """Positions divided by `factor`."""
+    """Divide positions by `factor`."""
     factor = _number(entries, "factor")
     return Rotary(tuple(rate / factor for rate in rates))
 
 
 def _dynamic(rates: list[float], theta: float, entries: Settings) -> Rotary:
-    """A base that grows with the length, beyond the length of the training: the rates of the training up to it."""
+    """Let the base grow with the text beyond the length of the training; up to it the rates stay."""
     _number(entries, "factor")
     return Rotary(tuple(rates), limit=round(_number(entries, "original_max_position_embeddings")))
 
 
 def _llama3(rates: list[float], theta: float, entries: Settings) -> Rotary:
-    """Long waves divided by `factor`, short ones unchanged, between them a mean of both."""
+    """Divide the rates of long waves by `factor`, leave short ones, and take a mean of both between them."""
     factor, low, high = (_number(entries, name) for name in ("factor", "low_freq_factor", "high_freq_factor"))
     require(high > low, "rope_scaling.high_freq_factor", f"must be > low_freq_factor ({low:g})", high)
     length = _number(entries, "original_max_position_embeddings")
-    waves = [length * rate / (2 * math.pi) for rate in rates]  # in the length of the training
-    shares = [min(max((wave - low) / (high - low), 0.0), 1.0) for wave in waves]
+    turns = [length * rate / (2 * math.pi) for rate in rates]  # over the length of the training
+    shares = [min(max((turn - low) / (high - low), 0.0), 1.0) for turn in turns]
     return Rotary(tuple(rate * (part + (1 - part) / factor) for rate, part in zip(rates, shares, strict=True)))
 
 
 def _yarn(rates: list[float], theta: float, entries: Settings) -> Rotary:
-    """YaRN (Peng et al. 2023, arXiv 2309.00071): a ramp over channels between both, and larger outputs."""
+    """Scale as YaRN (Peng et al. 2023, arXiv 2309.00071): a ramp over channels between both, and larger outputs."""
     factor = _number(entries, "factor")
     length = _number(entries, "original_max_position_embeddings")
     channels = 2 * len(rates)
@@ -121,6 +125,7 @@ def _yarn(rates: list[float], theta: float, entries: Settings) -> Rotary:
         """Return the channel pair that makes `turns` turns over the length of the training."""
         return channels * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
+    # Pairs below `low` turn often and stay; pairs above `high` turn less than once and are divided by the factor.
     low = channel(_number(entries, "beta_fast", 32.0))
     high = channel(_number(entries, "beta_slow", 1.0))
     if entries.get("truncate", True):
@@ -135,6 +140,7 @@ def _yarn(rates: list[float], theta: float, entries: Settings) -> Rotary:
 
 
 def _yarn_scale(entries: Settings, factor: float) -> float:
+    """Return the factor of turned channels: 0.1 ln(factor) + 1, which sharpens the softmax over longer texts."""
     if entries.get("attention_factor") is not None:
         return _number(entries, "attention_factor")
 
@@ -149,7 +155,7 @@ def _yarn_scale(entries: Settings, factor: float) -> float:
 
 
 def _longrope(rates: list[float], theta: float, entries: Settings) -> Rotary:
-    """LongRoPE (Ding et al. 2024, arXiv 2402.13753): a divisor a pair, up to the length of the training."""
+    """Scale as LongRoPE (Ding et al. 2024, arXiv 2402.13753): a divisor a pair, up to the length of the training."""
     divisors = entries.get("short_factor")
     length = _number(entries, "original_max_position_embeddings")
     if isinstance(divisors, list | tuple):

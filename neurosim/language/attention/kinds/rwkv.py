@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from . import chunks
-from .base import Inputs, Mixer, Shared, State, read
+from .base import Inputs, Shared, State, read
 from .modules import activation, divide, l2_normalise, linear, split_heads, token_shift
+from .qkv import NormedMixer
 
 MAX_DECAY = 0.6065306597126334  # e^-1/2: a channel loses at most 45 % of its content in a token
 
@@ -26,7 +27,7 @@ class LowRank(nn.Module):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RWKV7(Mixer):
+class RWKV7(NormedMixer):
     """S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a computed with the S before its decay; o = S^T r, scale 1.
 
     Each of r, w, k, v, a, g comes from its own mix of a token and the one before it. w = -e^-1/2 sigmoid(..). With
@@ -39,7 +40,6 @@ class RWKV7(Mixer):
         value_dim: channels over all heads (default: width).
         decay_low_rank_dim, a_low_rank_dim, v_low_rank_dim, gate_low_rank_dim: of the low-rank maps of w, a, v and g.
         l2_norm_eps: added to the squared length that k' is divided by.
-        elementwise_affine, norm_eps: weights and epsilon of the norm of the outputs.
     """
 
     chunk = 16
@@ -51,8 +51,6 @@ class RWKV7(Mixer):
     v_low_rank_dim: int = 16
     gate_low_rank_dim: int = 128
     l2_norm_eps: float = 1e-6
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
 
     def build(self) -> None:
         width = self.width
@@ -85,6 +83,7 @@ class RWKV7(Mixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         before, tail = token_shift(x, state["tail"])
+        # x + (before - x) mu: a mix of the token and the one before it for each of r, w, k, v, a, g.
         mixed = {name: torch.addcmul(x, before - x, getattr(self, f"x_{name}")) for name in "rwkvag"}
         k = self.k_proj(mixed["k"])
         v = self.v_proj(mixed["v"])
@@ -92,6 +91,7 @@ class RWKV7(Mixer):
             shared["first_values"] = v
         else:
             v = torch.lerp(v, shared["first_values"], self.v_lora(mixed["v"]).sigmoid())
+        # The in-context learning rate: how much of the old value at the key k' is replaced.
         rate = self.a_lora(mixed["a"]).sigmoid()
         removed = l2_normalise(split_heads(k * self.k_k, self.head_dim), self.l2_norm_eps)
         inputs = {
@@ -106,6 +106,7 @@ class RWKV7(Mixer):
         return inputs, {"tail": tail}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        # S = diag(e^w) S + b (S^T a)^T + k v^T, S^T a with the S before its decay
         removed = inputs["b"][..., None] * read(memory, inputs["a"])[..., None, :]
         memory = memory * inputs["g"].exp()[..., None] + removed
         memory = memory + inputs["k"][..., None] * inputs["v"][..., None, :]
@@ -118,8 +119,9 @@ class RWKV7(Mixer):
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         o = self.g_norm(out.flatten(-2).flatten(0, 1)).unflatten(0, x.shape[:2])
-        now = (inputs["q"] * inputs["k"] * self.r_k).sum(-1, keepdim=True) * inputs["v"]
-        return self.o_proj((o + now.flatten(-2)) * inputs["gate"])
+        # (r . k r_k) v: a token reads itself by weights of its own.
+        bonus = (inputs["q"] * inputs["k"] * self.r_k).sum(-1, keepdim=True) * inputs["v"]
+        return self.o_proj((o + bonus.flatten(-2)) * inputs["gate"])
 
 
 class ChannelMix(nn.Module):

@@ -79,7 +79,9 @@ class RWKV5(AdditiveMixer):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         q, k, v = (inputs[name] for name in "qkv")
+        # o = S^T r + (r . u k) v: the token itself counts by the bonus u instead of by its decay.
         out = read(memory, q) + (q * self.u * k).sum(-1, keepdim=True) * v
+        # S = diag(e^g) S + k v^T
         return decayed(memory, inputs["g"]) + k[..., None] * v[..., None, :], out
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -119,6 +121,7 @@ class RWKV6(RWKV5):
         self.w_lora.lora[2].bias = nn.Parameter(torch.linspace(-6.0, -0.5, self.head_dim).repeat(self.heads))
 
     def mixed(self, x: Tensor, change: Tensor) -> dict[str, Tensor]:
+        # mu = x_name + W2 tanh(W1 (mix of both tokens)), for each of w, k, v, r, g
         parts = self.mix_in(torch.addcmul(x, change, self.x_x)).tanh().chunk(len(self.mixes), -1)
         mixtures = {}
         for name, part, layer in zip(self.mixes, parts, self.mix_out, strict=True):

@@ -40,14 +40,14 @@ class CheckpointAttention(SoftmaxAttention):
         inputs, after = super().project(x, state, shared)
         position = state["position"] + torch.arange(x.shape[1], device=x.device)
         is_checkpoint = position % self.interval == self.interval - 1
-        return inputs | {"kept": is_checkpoint.expand(len(x), -1)}, after
+        return inputs | {"is_checkpoint": is_checkpoint.expand(len(x), -1)}, after
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
         return after, out[:, 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        is_checkpoint = inputs["kept"][0]  # alike in a batch
+        is_checkpoint = inputs["is_checkpoint"][0]  # the same for all sequences of a batch
         own = torch.cat([inputs["k"], inputs["v"]], -1)
         known = torch.cat([memory, own[:, is_checkpoint]], 1)
         keys, values = (p.movedim(1, 2) for p in repeat_heads(known, self.groups).split(self.k_size, -1))
@@ -57,6 +57,7 @@ class CheckpointAttention(SoftmaxAttention):
         unseen = torch.arange(known.shape[1], device=is_checkpoint.device) >= before[:, None]
         scores = (inputs["q"].movedim(1, 2) @ keys.mT).masked_fill(unseen, -torch.inf)
         present = (inputs["q"] * own_k).sum(-1).mT
+        # One softmax over the checkpoints before and, in the last column, the token itself.
         weights = (torch.cat([scores, present[..., None]], -1) * self.k_size**-0.5).softmax(-1)
         out = weights[..., :-1] @ values
         return known, out.movedim(2, 1) + weights[..., -1:].movedim(2, 1) * own_v

@@ -20,7 +20,7 @@ OPEN = 4.0  # first bias of the mix: sigmoid(4) = 0.98 of the output comes from 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SEA(SoftmaxAttention):
-    """o = m softmax(q K^T / sqrt(K)) V over `chosen` keys + (1 - m) mean of v so far (Lee et al. 2024, 2310.01777).
+    """o = m softmax(q K^T / sqrt(K)) V over `topk` keys + (1 - m) mean of v so far (Lee et al. 2024, 2310.01777).
 
     Linear attention of q, k and v, positive by elu + 1, and v itself pass an MLP and a causal convolution to scores of
     `columns` parts of the tokens so far, whose softmax p estimates a row of the attention matrix. The keys in the parts
@@ -29,19 +29,19 @@ class SEA(SoftmaxAttention):
     products are masked here, so that the number of keys read is less, and not the time.
 
     Args:
-        chosen: keys that a token sees.
+        topk: keys that a token sees.
         columns: parts of a row.
         hidden: channels of the MLP of a head.
     """
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
 
-    chosen: int = 32
+    topk: int = 32
     columns: int = 64
     hidden: int = 64
 
     def build(self) -> None:
-        check_fields(self, {"chosen": ">= 1 keys", "columns hidden": "> 0"})
+        check_fields(self, {"topk": ">= 1 keys", "columns hidden": "> 0"})
         require(self.window_size == 0, self.name("window_size"), "must be 0: any key may be chosen", self.window_size)
         super().build()
         self.estimate = nn.Sequential(linear(2 * self.v_size, self.hidden, True), nn.GELU())
@@ -59,13 +59,17 @@ class SEA(SoftmaxAttention):
         inputs, after = super().project(x, state, shared)
         k, v = (repeat_heads(inputs[name], self.groups) for name in "kv")
         ones = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+        # Linear attention with the kernel phi = elu + 1; the column of ones beside v is its normaliser.
         sums, context = chunks.additive(F.elu(inputs["q"]) + 1, F.elu(k) + 1, ones, state["sums"], None, self.chunk)
+        # o of linear attention, from which an MLP estimates the row of the attention matrix.
         context = context[..., :-1] / context[..., -1:]
         scores = self.columns_proj(self.estimate(torch.cat([context, v], -1)))
         scores, tail = self.conv1d(scores.flatten(2), state["tail"])
         length = state["position"] + torch.arange(1, x.shape[1] + 1, device=x.device)
+        # Sums of the values so far and, in the last column, the number of tokens: their mean.
         total = state["total"][:, None] + ones.cumsum(1)
         log_p = scores.unflatten(-1, (self.num_heads, self.columns)).log_softmax(-1)
+        # Rows of attention are known only where the keys of all tokens are in x.
         if self.training and torch.is_grad_enabled() and x.shape[1] == int(length[-1]):
             self.auxiliary = DISTILLED * self._distance(inputs["q"].detach(), k.detach(), log_p)
         inputs |= {"log_p": log_p.detach(), "mix": self.mix_proj(context).sigmoid()}
@@ -75,6 +79,7 @@ class SEA(SoftmaxAttention):
     def _parts(self, length: Tensor, count: int) -> Tensor:
         """Return [.., count] the part of each token in rows of `length` [..] tokens; later tokens have none in it."""
         token = torch.arange(count, device=length.device)
+        # Token j of a row of n tokens lies in part floor(j columns / n).
         return (token * self.columns // length[..., None]).clamp(max=self.columns - 1)
 
     def _distance(self, q: Tensor, k: Tensor, log_p: Tensor) -> Tensor:
@@ -85,6 +90,7 @@ class SEA(SoftmaxAttention):
         rows = rows.masked_fill(future, -torch.inf).softmax(-1)
         parts = self._parts(torch.arange(1, count + 1, device=q.device), count).expand_as(rows)
         target = torch.zeros_like(log_p.movedim(2, 1)).scatter_add(-1, parts, rows)
+        # sum p (log p - log q), 0 log 0 = 0
         return (torch.xlogy(target, target) - target * log_p.movedim(2, 1)).sum(-1).mean()
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -95,17 +101,18 @@ class SEA(SoftmaxAttention):
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
         keys, values = (p.movedim(1, 2) for p in repeat_heads(known, self.groups).split(self.k_size, -1))
         length = inputs["length"][0]
-        visible = self._chosen(inputs["log_p"].movedim(2, 1), length, known.shape[1])
+        visible = self._visible_keys(inputs["log_p"].movedim(2, 1), length, known.shape[1])
         scores = (inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
         out = (scores.softmax(-1) @ values).movedim(2, 1)
         return known, inputs["mix"] * out + (1 - inputs["mix"]) * inputs["mean"]
 
-    def _chosen(self, log_p: Tensor, length: Tensor, count: int) -> Tensor:
-        """Return [B, H, T, count], true for the keys that a token sees: at most `chosen`."""
+    def _visible_keys(self, log_p: Tensor, length: Tensor, count: int) -> Tensor:
+        """Return [B, H, T, count], true for the keys that a token sees: at most `topk`."""
         parts = self._parts(length, count).expand(*log_p.shape[:-1], -1)
         future = torch.arange(count, device=length.device) >= length[:, None]
+        # Every key gets the probability of its part.
         value = log_p.gather(-1, parts).masked_fill(future, -torch.inf)
         # Latest first among equals: a stable sort of the tokens from the end.
-        order = value.flip(-1).argsort(dim=-1, descending=True, stable=True)[..., : self.chosen]
+        order = value.flip(-1).argsort(dim=-1, descending=True, stable=True)[..., : self.topk]
         mask = torch.zeros_like(value, dtype=torch.bool).scatter(-1, count - 1 - order, True)
         return mask & ~future

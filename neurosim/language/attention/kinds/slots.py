@@ -12,12 +12,13 @@ from ....base.errors import require
 from . import chunks
 from .base import Inputs, Shared, State, decayed
 from .feature_maps import feature_map as map_of
+from .linear import GroupedMixer
 from .modules import linear, repeat_heads, split_heads
-from .qkv import QKVMixer
+from .qkv import ConvolvedMixer
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GatedSlotAttention(QKVMixer):
+class GatedSlotAttention(GroupedMixer, ConvolvedMixer):
     """K = diag(e^g) K + s k^T, V = diag(e^g) V + s v^T, o = V^T softmax(K q) (Zhang et al. 2024, arXiv 2409.07146).
 
     K and V have a row for each slot and lie side by side in the memory [B, H, M, K + V]. g = logsigmoid(W x) /
@@ -27,28 +28,16 @@ class GatedSlotAttention(QKVMixer):
         num_slots: M, slots of a head (default: channels of a key).
         gate_logit_normalizer: divides the logarithm of the gate.
         feature_map: map of q and k, a name of `FEATURE_MAPS` that does not change their number of channels.
-        num_heads, num_kv_heads, key_dim, value_dim, elementwise_affine, norm_eps: see `GroupedMixer`.
-        conv_size: tokens of the short convolutions, 0 for none; `conv_bias` gives them biases.
     """
 
     chunk = 16
 
-    num_heads: int = 4
-    num_kv_heads: int | None = None
-    key_dim: int | None = None
-    value_dim: int | None = None
-    elementwise_affine: bool = True
-    norm_eps: float = 1e-5
     num_slots: int | None = None
     gate_logit_normalizer: float = 8.0
     feature_map: str = "swish"
-    conv_size: int = 0
-    conv_bias: bool = False
 
     def build(self) -> None:
-        keys = self.key_dim or self.width
-        values = self.value_dim or self.width
-        self.group_queries(self.num_heads, self.num_kv_heads, keys, values)
+        self.group(self.width)
         self.convolve()
         self.slots = self.num_slots or self.k_size
         self.map = map_of(self.feature_map, self.k_size, is_query=False)
@@ -66,12 +55,14 @@ class GatedSlotAttention(QKVMixer):
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, k, v), tails = self.convolved(x, state)
         q, k = (self.map(split_heads(value, self.k_size)) for value in (q, k))
+        # alpha = sigmoid(W x)^(1 / normaliser) of each slot; it forgets alpha and writes 1 - alpha.
         g = F.logsigmoid(split_heads(self.f_proj(x), self.slots)) / self.gate_logit_normalizer
         k, v, g = (repeat_heads(value, self.groups) for value in (k, F.silu(split_heads(v, self.v_size)), g))
         return {"q": q, "k": k, "v": v, "g": g, "s": -torch.expm1(g)}, tails
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         new = torch.cat([inputs["k"], inputs["v"]], -1)
+        # K = diag(e^g) K + s k^T and V = diag(e^g) V + s v^T, side by side
         memory = decayed(memory, inputs["g"]) + inputs["s"][..., None] * new[..., None, :]
         return memory, self.read_slots(memory, inputs["q"])
 
@@ -84,6 +75,7 @@ class GatedSlotAttention(QKVMixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         keys, values = memory.split([self.k_size, self.v_size], -1)
         q, k, v, g, s = (inputs[name] for name in ("q", "k", "v", "g", "s"))
+        # Two passes of linear attention: K q over the slots, then V^T softmax(K q).
         keys, scores = chunks.additive_rows(q, s, k, keys, g, self.chunk)
         values, out = chunks.additive(scores.softmax(-1), s, v, values, g, self.chunk)
         return torch.cat([keys, values], -1), out

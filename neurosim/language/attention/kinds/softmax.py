@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ....base.errors import check_fields, require
 from .base import Inputs, Mixer, Shared, State
 from .modules import divide, linear, split_heads
-from .rotary import rotary
+from .rotary import build_rotary
 
 
 class CachedAttention(Mixer):
@@ -38,8 +38,10 @@ class CachedAttention(Mixer):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)
+        # Without a window this is [-0:], all tokens.
         known = known[:, -self.window_size :]
         keys, values = known.split([self.k_size, self.v_size], -1)
+        # Heads of q in groups that share a head of keys: [B, kv_heads, groups, K].
         q = inputs["q"].unflatten(1, (self.kv_heads, self.groups))
         weights = (torch.einsum("bhgk,bthk->bhgt", q, keys) * self.k_size**-0.5).softmax(-1)
         return self.visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
@@ -49,21 +51,25 @@ class CachedAttention(Mixer):
         keys, values = (part.movedim(1, 2) for part in known.split([self.k_size, self.v_size], -1))
         now = torch.arange(memory.shape[1], known.shape[1], device=known.device)[:, None]
         then = torch.arange(known.shape[1], device=known.device)
-        visible = (then <= now) & ((then > now - self.window_size) if self.window_size else True)
+        visible = then <= now
+        if self.window_size:
+            visible = visible & (then > now - self.window_size)
         q = inputs["q"].movedim(1, 2)
+        # Divides by sqrt(K) itself; groups of queries share keys without copies.
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, enable_gqa=self.groups > 1)
         return self.visible_later(known), out.movedim(2, 1)
 
     def visible_later(self, known: Tensor) -> Tensor:
         """Return the part of keys and values [B, tokens, heads, K + V] that a later token may see."""
         if self.window_size:
+            # The next token takes the last place in the window itself.
             return known[:, max(known.shape[1] - self.window_size + 1, 0) :]
         return known
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SoftmaxAttention(CachedAttention):
-    """Softmax attention over the tokens so far with rotary positions: keys are kept turned.
+    """Softmax attention over the tokens so far with rotary positions; the memory holds keys turned.
 
     Args:
         num_heads, num_kv_heads: of queries, and of keys and values, which are shared by groups.
@@ -71,7 +77,7 @@ class SoftmaxAttention(CachedAttention):
         window_size: tokens seen, the present one among them; 0 for all: the memory then grows with the sequence.
         rope_theta: base of the rotary positions.
         rotary_dim: channels of a head that positions turn (default: all); 0 for no positions.
-        rope_scaling: entries of a config's `rope_scaling`, see `rotary`.
+        rope_scaling: entries of a config's `rope_scaling`, see `build_rotary`.
         qkv_bias, o_bias: give the projections of q, k and v, and of the output, biases.
         qk_norm: root-mean-square norm of each head of q and k, before its position.
         output_gate: the outputs are multiplied by sigmoid(W_g x).
@@ -101,10 +107,11 @@ class SoftmaxAttention(CachedAttention):
         else:
             turned = self.rotary_dim
         require(0 <= turned <= self.k_size, self.name("rotary_dim"), f"must be 0 to {self.k_size}", turned)
-        self.rotary = rotary(turned, self.rope_theta, self.rope_scaling) if turned else None
+        self.rotary = build_rotary(turned, self.rope_theta, self.rope_scaling) if turned else None
         queries = self.num_heads * self.k_size
         keys = self.kv_heads * self.k_size
-        self.q_proj, self.o_proj = linear(self.width, queries, self.qkv_bias), linear(queries, self.width, self.o_bias)
+        self.q_proj = linear(self.width, queries, self.qkv_bias)
+        self.o_proj = linear(queries, self.width, self.o_bias)
         self.k_proj, self.v_proj = (linear(self.width, keys, self.qkv_bias) for _ in range(2))
         if self.output_gate:
             self.g_proj = linear(self.width, queries)
@@ -126,12 +133,15 @@ class SoftmaxAttention(CachedAttention):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         q, k, v = self.split(x)
+        # Keys are stored at their positions: q . k then depends on the distance alone.
         q, k = (self.turn(value, state["position"]) for value in (q, k))
         return {"q": q, "k": k, "v": v}, {"position": state["position"] + x.shape[1]}
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         out = out.flatten(-2)
-        return self.o_proj(out * self.g_proj(x).sigmoid() if self.output_gate else out)
+        if self.output_gate:
+            out = out * self.g_proj(x).sigmoid()
+        return self.o_proj(out)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -185,10 +195,8 @@ class LatentAttention(CachedAttention):
         if self.q_lora_rank is None:
             self.q_proj = linear(width, queries)
         else:
-            self.q_a_proj, self.q_b_proj = (
-                linear(width, self.q_lora_rank, self.attention_bias),
-                linear(self.q_lora_rank, queries),
-            )
+            self.q_a_proj = linear(width, self.q_lora_rank, self.attention_bias)
+            self.q_b_proj = linear(self.q_lora_rank, queries)
             self.q_a_layernorm = nn.RMSNorm(self.q_lora_rank, self.norm_eps)
         self.kv_a_proj_with_mqa = linear(width, self.kv_lora_rank + self.qk_rope_head_dim, self.attention_bias)
         self.kv_a_layernorm = nn.RMSNorm(self.kv_lora_rank, self.norm_eps)
@@ -196,11 +204,11 @@ class LatentAttention(CachedAttention):
         self.o_proj = linear(heads * self.v_size, width, self.attention_bias)
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
-        whole = self.q_lora_rank is None
-        if whole:
+        if self.q_lora_rank is None:
             q = self.q_proj(x)
         else:
             q = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x)))
+        # k = [W_k norm(c), k_shared], v = W_v norm(c) from the latent vector c
         low, common = self.kv_a_proj_with_mqa(x).split([self.kv_lora_rank, self.qk_rope_head_dim], -1)
         both = split_heads(self.kv_b_proj(self.kv_a_layernorm(low)), self.qk_nope_head_dim + self.v_size)
         k, v = both.split([self.qk_nope_head_dim, self.v_size], -1)

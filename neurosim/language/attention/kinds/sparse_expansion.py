@@ -42,6 +42,7 @@ class ExpandedMixer(RoutedMixer):
         """Set the sizes, and make the projections of queries, keys, values and scores."""
         self.group(self.num_sparse_partition, "partitions", True)
         partitions = self.num_sparse_partition
+        # A token may read other partitions than it writes; their number may differ.
         read = self.topk if self.readers is None else self.readers
         require(0 < read <= partitions, self.name("readers"), f"must be > 0 and <= {partitions} partitions", read)
         self.reads = read
@@ -71,6 +72,7 @@ class ExpandedMixer(RoutedMixer):
         scores = self.e_proj(x).softmax(-1)
         score, index = scores.topk(max(self.topk, self.reads), -1)
         self.balance(scores, index[..., : self.topk])
+        # The first places have the highest scores: `reads` and `writes` are masks over places.
         place = torch.arange(index.shape[2] + 1, device=x.device)[:, None, None]
         every = place == index.shape[2]
         index = torch.cat([index, torch.full_like(index[..., :1], self.num_sparse_partition)], -1)
@@ -79,6 +81,7 @@ class ExpandedMixer(RoutedMixer):
 
     def queries_keys(self, x: Tensor, slots: int) -> list[Tensor]:
         """Return q and k [B, T, R, H, K] before their activations; the last partition takes every token."""
+        # Partitions of tokens have low-rank additions to the projections; the partition of every token has none.
         pairs = []
         for common, own in ((self.q_proj(x), self.lora_q_proj), (self.k_proj(x), self.lora_k_proj)):
             alone, every = (split_heads(value, self.head_dim)[:, :, None] for value in (common + own(x), common))
@@ -120,6 +123,7 @@ class SSE(ExpandedMixer):
             F.logsigmoid(split_heads(layer(x), self.head_dim)) / self.gate_logit_normalizer for layer in self.gk_proj
         )
         g = torch.cat([own_g[:, :, None].expand(-1, -1, slots - 1, -1, -1), common_g[:, :, None]], 2)
+        # k and g are 0 where nothing is written: such a partition neither decays nor changes.
         inputs = {"q": F.silu(q) * score * reads, "k": k.softmax(-1) * score * writes, "v": self.values(x, slots)}
         return inputs | {"g": g * writes, "index": index}, {}
 

@@ -15,12 +15,12 @@ from .modules import linear
 
 
 def _zero_order_hold(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero-order hold: (e^{dt A}, (e^{dt A} - 1) / A)."""
+    """Return (e^{dt A}, (e^{dt A} - 1) / A): u is constant within a step."""
     return (dt * a).exp(), ((dt * a).exp() - 1) / a
 
 
 def _bilinear(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Bilinear: ((1 + dt A/2) / (1 - dt A/2), dt / (1 - dt A/2))."""
+    """Return ((1 + dt A/2) / (1 - dt A/2), dt / (1 - dt A/2)): the trapezoidal rule."""
     half = 1 - dt * a / 2
     return (2 - half) / half, dt / half
 
@@ -65,7 +65,7 @@ class DiagonalSSM(Mixer):
         self.o_proj = linear(width, width)
 
     def discrete(self) -> tuple[Tensor, Tensor]:
-        """(A', B') complex [D, state]."""
+        """Return (A', B'), complex [D, state]."""
         return self.rule(torch.complex(-self.A_log.exp(), self.omega), self.dt_log.exp())
 
     def initial(self, x: Tensor) -> State:
@@ -76,7 +76,9 @@ class DiagonalSSM(Mixer):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         a, b = self.discrete()
+        # s = A' s + B' u
         s = a * torch.view_as_complex(memory) + b * inputs["u"][..., None]
+        # States come in conjugate pairs, of which one is stored: y = 2 Re(C s) + D u
         y = 2 * (torch.view_as_complex(self.C) * s).real.sum(-1) + self.D * inputs["u"]
         return torch.view_as_real(s), y
 
@@ -89,6 +91,7 @@ class DiagonalSSM(Mixer):
         powers = torch.stack([torch.ones_like(a), a])
         while len(powers) <= size:
             powers = torch.cat([powers, powers[-1] * a * powers])[: size + 1]
+        # Within a chunk a convolution with 2 Re(C A'^t B'), written as a Toeplitz matrix of each channel.
         kernel = 2 * (c * b * powers[:size]).real.sum(-1)
         apart = torch.arange(size, device=u.device)[:, None] - torch.arange(size, device=u.device)
         toeplitz = kernel[apart.clamp(min=0)].masked_fill((apart < 0)[..., None], 0.0)
@@ -96,8 +99,8 @@ class DiagonalSSM(Mixer):
         s = torch.view_as_complex(memory)
         for part in u.split(size, 1):
             n = part.shape[1]
-            recalled = 2 * torch.einsum("bds,tds->btd", s, c * powers[1 : n + 1]).real
-            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + recalled + self.D * part)
+            carried = 2 * torch.einsum("bds,tds->btd", s, c * powers[1 : n + 1]).real
+            outputs.append(torch.einsum("tjd,bjd->btd", toeplitz[:n, :n], part) + carried + self.D * part)
             s = powers[n] * s + torch.einsum("bjd,jds->bds", part.to(b.dtype), b * powers[:n].flip(0))
         return torch.view_as_real(s), torch.cat(outputs, 1)
 
@@ -152,6 +155,7 @@ class AlmostLinearRNN(Mixer):
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         first = self.units - self.rectified
+        # z = A z + W f(z) + h + C x, f = relu on the last units; u is h + C x
         active = torch.cat([memory[:, :first], F.relu(memory[:, first:])], -1)
         z = self.A * memory + active @ self.W.T + inputs["u"]
         return z, z
@@ -159,6 +163,7 @@ class AlmostLinearRNN(Mixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         first = self.units - self.rectified
         size = min(self.chunk, inputs["u"].shape[1])
+        # The linear part: A and the columns of W of units without the relu.
         plain = torch.cat([self.W[:, :first], torch.zeros_like(self.W[:, first:])], 1) + torch.diag(self.A)
         powers = [torch.eye(self.units, dtype=memory.dtype, device=memory.device)]
         for _ in range(size):
@@ -168,6 +173,7 @@ class AlmostLinearRNN(Mixer):
         z = memory
         for part in inputs["u"].split(size, 1):
             response = _lagged(flow, part.shape[1])
+            # z of the chunk from the state before and the inputs, as if no rectified unit were active.
             free = torch.einsum("bj,tij->bti", z, flow[1 : part.shape[1] + 1])
             free = free + torch.einsum("tjik,bjk->bti", response, part)
             # Effect of the rectified units on token t: of tokens strictly before it.
@@ -181,12 +187,13 @@ class AlmostLinearRNN(Mixer):
         return z, torch.cat(outputs, 1)
 
     def _rectified(self, base: Tensor, push: Tensor) -> Tensor:
-        """r [B, T, P] with p = base + push r (strictly causal, [T, T, P, P]) and r = relu(p)."""
+        """Return r [B, T, P] with p = base + push r (strictly causal, [T, T, P, P]) and r = relu(p)."""
         length, count = base.shape[1:]
         lower = push.transpose(1, 2).flatten(2).flatten(0, 1)
         flat = base.flatten(1)
         eye = torch.eye(length * count, dtype=base.dtype, device=base.device)
 
+        # For fixed signs p = base + push (signs p) is a triangular system.
         def solve(signs: Tensor) -> Tensor:
             return torch.linalg.solve_triangular(
                 eye - lower * signs[:, None], flat[..., None], upper=False, unitriangular=True

@@ -39,11 +39,11 @@ class TitansGate(Titans):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         inputs, after = super().project(x, state, shared)
-        attended, own = run_inside(self.attention, x, state, shared)
-        return inputs | {"seen": attended}, after | own
+        attended, inner = run_inside(self.attention, x, state, shared)
+        return inputs | {"attended": attended}, after | inner
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        return inputs["seen"] * super().finish(out, x, inputs).sigmoid()
+        return inputs["attended"] * super().finish(out, x, inputs).sigmoid()
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -84,6 +84,7 @@ class TitansContext(Titans):
         inputs, after = super().project(x, state, shared)
         for name, layer in (("q", self.attend_q), ("k", self.attend_k), ("v", self.attend_v)):
             inputs[f"attend_{name}"] = split_heads(layer(x), self.k_size)
+        # Place of each token in its segment.
         place = (state["position"] + torch.arange(x.shape[1], device=x.device)) % self.span
         return inputs | {"place": place.expand(len(x), -1)}, after
 
@@ -109,12 +110,15 @@ class TitansContext(Titans):
         # At the start of a segment its anchor is the trained memory itself, and the cache is empty.
         anchor = trained[:, :, 1] if first == 0 else trained[:, :, 0]
         cache = torch.zeros_like(cache) if first == 0 else cache
+        # h = M(q(x)) reads the memory as the segments before left it.
         recalled = self.recall([w[:, None] for w in self.weights(anchor)], inputs["q"]).flatten(-2)
         pair = [split_heads(layer(recalled), self.k_size) for layer in (self.attend_k, self.attend_v)]
         rows = torch.cat([*pair, inputs["attend_k"], inputs["attend_v"]], -1).movedim(1, 2)
         end = first + rows.shape[2]
         cache = torch.cat([cache[:, :, :first], rows, cache[:, :, end:]], 2)
+        # Within a segment, tokens see P, and h and x up to themselves.
         y = self._attended(inputs["attend_q"].movedim(1, 2), cache[:, :, :end], first)
+        # Then the memory learns from y: M is trained on k(y), v(y) and read at q(y).
         q, k, v = self.memory_inputs(y)
         new = inputs | {"q": q, "k": k, "v": v}
         trained, out = super().chunked(trained, new)

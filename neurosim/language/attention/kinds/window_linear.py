@@ -12,15 +12,15 @@ from torch.nn import functional as F
 from ....base.errors import check_fields
 from .base import AdditiveMixer, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
-from .leaf import leaf
 from .modules import linear, repeat_heads
 from .softmax import SoftmaxAttention
+from .tracing import leaf
 
-OPEN = 4.0  # first bias of the gates: they keep 0.999 of a state per token
+OPEN = 4.0  # first bias of the gates: a state keeps sigmoid(4)^(1/16) = 0.999 of itself per token
 
 
 @leaf
-def joined(seen: Tensor, mass: Tensor, sums: Tensor, offset: Tensor) -> Tensor:
+def joined(attended: Tensor, mass: Tensor, sums: Tensor, offset: Tensor) -> Tensor:
     """Return attention over a window [.., H, V] of a mass [.., H] and that over older tokens in one normaliser.
 
     Args:
@@ -29,8 +29,9 @@ def joined(seen: Tensor, mass: Tensor, sums: Tensor, offset: Tensor) -> Tensor:
     """
     older = sums[..., :-1]
     total = sums[..., -1:].clamp(min=torch.finfo(sums.dtype).tiny)
+    # e^m / (e^m + e^c d) = sigmoid(m - c - log d): no exponential of a mass overflows.
     share = ((mass - offset)[..., None] - total.log()).sigmoid()
-    return share * seen + (1 - share) * older / total
+    return share * attended + (1 - share) * older / total
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -91,7 +92,7 @@ class WindowLinearAttention(AdditiveMixer):
             "q": self.feature_map_q(q),
             "k": repeat_heads(self.feature_map_k(old_k), self.softmax.groups),
             "v": repeat_heads(old_v, self.softmax.groups),
-            "seen": attended,
+            "attended": attended,
             "mass": mass,
         }
         if self.gk_proj is not None:
@@ -111,11 +112,12 @@ class WindowLinearAttention(AdditiveMixer):
             tail: [B, w, heads, 2 K], the tokens before.
         """
         length = q.shape[1]
+        # The token that leaves as token t comes is t - w; both lie w places apart in `known`.
         known = torch.cat([tail, torch.cat([k, v], -1)], 1)
         attended, mass = self._see_window(q, known, position)
         old_k, old_v = known[:, :length].split(self.softmax.k_size, -1)
-        came = (torch.arange(length, device=q.device) + position >= self.window_size).to(q.dtype)[:, None, None]
-        old_v = torch.cat([old_v, came.expand_as(old_v[..., :1])], -1)
+        has_left = (torch.arange(length, device=q.device) + position >= self.window_size).to(q.dtype)[:, None, None]
+        old_v = torch.cat([old_v, has_left.expand_as(old_v[..., :1])], -1)
         return attended, mass, old_k, old_v, known[:, length:]
 
     def _see_window(self, q: Tensor, known: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,6 +135,7 @@ class WindowLinearAttention(AdditiveMixer):
         block = min(length, w)
         more = -length % block
         keys, values = known.split(layer.k_size, -1)
+        # Rotary positions of the window are those of the tokens themselves, from position - w on.
         keys = layer.turn(keys, position - w)
         turned = F.pad(layer.turn(q, position), (0, 0, 0, 0, 0, more)).unflatten(1, (-1, block))
         keys, values = (
@@ -146,6 +149,7 @@ class WindowLinearAttention(AdditiveMixer):
         visible = (i < j) & (j <= i + w) & (first + j >= 0)
         scores = (scores * layer.k_size**-0.5).masked_fill(~visible, -torch.inf)
         scores, meta = self._with_meta(scores, q, more)
+        # m, and softmax weights e^{score - m}: the window keeps its weight in the common normaliser.
         mass = scores.logsumexp(-1)
         weights = (scores - mass[..., None]).exp()
         attended = torch.einsum("bnhij,bnhkj->bnihk", weights[..., : w + block], values)
@@ -163,4 +167,4 @@ class WindowLinearAttention(AdditiveMixer):
         return torch.cat([scores, added], -1), values
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        return self.softmax.finish(joined(inputs["seen"], inputs["mass"], out, self.offset), x, inputs)
+        return self.softmax.finish(joined(inputs["attended"], inputs["mass"], out, self.offset), x, inputs)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ....base.errors import require
 
-BATCH = (8, 64)  # fewest and most sequences of a training batch
+BATCH = (8, 64)  # minimum and maximum of sequences of a training batch
 
 
 def batch_of(length: int, tokens: int) -> int:
@@ -25,17 +25,17 @@ def batch_of(length: int, tokens: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class TaskBatch:
-    """Sequences with the answers that are asked for.
+    """Sequences with their answers.
 
     Attributes:
         inputs: [B, T, fields] integers, or [B, T, channels] numbers.
         targets: [B, T] classes, or [B, T, outputs] numbers.
-        asked: [B, T] true where a target is asked for.
+        loss_mask: [B, T] true where the target is an answer: in the loss and in the score.
     """
 
     inputs: Tensor
     targets: Tensor
-    asked: Tensor
+    loss_mask: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ class SequenceTask(ABC):
         low, high = self.trained
         rule = f"must be {smallest} <= low <= high <= {largest} {self.size_name}"
         require(smallest <= low <= high <= largest, f"{name}.trained", rule, self.trained)
-        good = len(self.sizes) > 0 and all(smallest <= size <= largest for size in self.sizes)
-        require(good, f"{name}.sizes", f"must be {smallest} to {largest} {self.size_name} each", self.sizes)
+        in_range = len(self.sizes) > 0 and all(smallest <= size <= largest for size in self.sizes)
+        require(in_range, f"{name}.sizes", f"must be {smallest} to {largest} {self.size_name} each", self.sizes)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -101,8 +101,8 @@ class SequenceTask(ABC):
 
     def loss(self, scores: Tensor, batch: TaskBatch) -> Tensor:
         """Return the cross-entropy of the answers, nats; for numbers the squared error over the targets' power."""
-        predicted = scores[batch.asked]
-        targets = batch.targets[batch.asked]
+        predicted = scores[batch.loss_mask]
+        targets = batch.targets[batch.loss_mask]
         if self.measure == "accuracy":
             return F.cross_entropy(predicted, targets)
         return (predicted - targets).square().mean() / targets.square().mean()
@@ -111,4 +111,4 @@ class SequenceTask(ABC):
         """Return the accuracy of the answers; for numbers the squared error over the targets' power."""
         if self.measure == "error":
             return float(self.loss(scores, batch))
-        return float((scores[batch.asked].argmax(-1) == batch.targets[batch.asked]).double().mean())
+        return float((scores[batch.loss_mask].argmax(-1) == batch.targets[batch.loss_mask]).double().mean())

@@ -17,7 +17,7 @@ class RecallTask(SequenceTask):
     """Pairs of a key and a value, each one token, then the keys in another order: say the value of each.
 
     Args:
-        keys, values: numbers to draw from, anew for each sequence; the size is the number of pairs.
+        keys, values: number of keys and of values to draw from, anew for each sequence. The size is that of pairs.
     """
 
     size_name = "pairs"
@@ -43,6 +43,7 @@ class RecallTask(SequenceTask):
         return 2 * size
 
     def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
+        # Keys of a sequence are all different: a random order, and the first of it.
         keys = torch.rand(batch, self.keys, generator=generator).argsort(-1)[:, :size]
         values = torch.randint(self.values, (batch, size), generator=generator)
         order = torch.rand(batch, size, generator=generator).argsort(-1)
@@ -57,13 +58,13 @@ class JointRecall(SequenceTask):
     """Recall where a key has another value in each context (Zhan et al. 2025, hybrid sparse attention, HAX).
 
     Each context is a token, then its keys and values in turn; then every pair of context and key in another order, and
-    the value of each is asked for. The size is the number of contexts: as published they and the keys are the same
+    the value of each is the answer. The size is the number of contexts: as published they and the keys are the same
     tokens in every sequence, in another order, and only the values are new.
 
     Args:
         keys: number of keys of each context, the same in all.
-        values: to draw from, for each context and key.
-        fewest_keys: a training sequence has `fewest_keys` to `keys` keys of each context, drawn at random. With all
+        values: number of values to draw from, for each context and key.
+        min_keys: a training sequence has `min_keys` to `keys` keys of each context, drawn at random. With all
             keys in every sequence, models needed thousands of updates to recall contexts beyond their convolution.
     """
 
@@ -73,12 +74,12 @@ class JointRecall(SequenceTask):
     sizes: tuple[int, ...] = (2, 3, 5)
     keys: int = 5
     values: int = 16
-    fewest_keys: int = 1
+    min_keys: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rule = f"must be 1 to {self.keys} keys"
-        require(1 <= self.fewest_keys <= self.keys, "JointRecall.fewest_keys", rule, self.fewest_keys)
+        require(1 <= self.min_keys <= self.keys, "JointRecall.min_keys", rule, self.min_keys)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -101,7 +102,7 @@ class JointRecall(SequenceTask):
     def training_batch(self, generator: torch.Generator, tokens: int = 1024) -> TaskBatch:
         low, high = self.trained
         size = int(torch.randint(low, high + 1, (), generator=generator))
-        keys = int(torch.randint(self.fewest_keys, self.keys + 1, (), generator=generator))
+        keys = int(torch.randint(self.min_keys, self.keys + 1, (), generator=generator))
         return self._draw(size, keys, batch_of(size * (1 + 4 * keys), tokens), generator)
 
     def _draw(self, size: int, keys: int, batch: int, generator: torch.Generator) -> TaskBatch:
@@ -112,15 +113,17 @@ class JointRecall(SequenceTask):
         first = CONTEXTS
         pairs = torch.stack([order, values + self.keys], -1).flatten(2)
         pairs_shown = torch.cat([contexts[..., None], first + pairs], -1).flatten(1)
+        # Every pair of context and key, in another order: pair p belongs to context p // keys.
         picks = torch.rand(batch, size * keys, generator=generator).argsort(-1)
-        of = picks // keys
+        context_of_pair = picks // keys
         key = order.flatten(1).gather(1, picks)
-        queries = torch.stack([contexts.gather(1, of), first + key], -1).flatten(1)
+        queries = torch.stack([contexts.gather(1, context_of_pair), first + key], -1).flatten(1)
         answers = values.flatten(1).gather(1, picks)
         targets = torch.cat([torch.zeros_like(pairs_shown), answers.repeat_interleave(2, 1)], 1)
         place = torch.arange(targets.shape[1])
-        second = (place >= pairs_shown.shape[1]) & ((place - pairs_shown.shape[1]) % 2 == 1)
-        return TaskBatch(torch.cat([pairs_shown, queries], 1)[..., None], targets, second.expand(batch, -1))
+        # A query is a context and a key; the answer belongs to the key.
+        is_key = (place >= pairs_shown.shape[1]) & ((place - pairs_shown.shape[1]) % 2 == 1)
+        return TaskBatch(torch.cat([pairs_shown, queries], 1)[..., None], targets, is_key.expand(batch, -1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +133,8 @@ class SelectiveCopying(SequenceTask):
     The size is the number of tokens and blanks.
 
     Args:
-        tokens: to be copied.
-        values: to draw them from.
+        tokens: number of tokens to copy.
+        values: number of values to draw them from.
     """
 
     trained: tuple[int, int] = (64, 64)
@@ -159,5 +162,5 @@ class SelectiveCopying(SequenceTask):
         values = torch.randint(self.values, (batch, self.tokens), generator=generator)
         blank = torch.full((batch, size), self.values).scatter(1, places, values)
         inputs = torch.cat([blank, torch.full_like(values, self.values + 1)], 1)
-        asked = (torch.arange(size + self.tokens) >= size).expand(batch, -1)
-        return TaskBatch(inputs[..., None], torch.cat([torch.zeros_like(blank), values], 1), asked)
+        is_marker = (torch.arange(size + self.tokens) >= size).expand(batch, -1)
+        return TaskBatch(inputs[..., None], torch.cat([torch.zeros_like(blank), values], 1), is_marker)

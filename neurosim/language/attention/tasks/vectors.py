@@ -12,7 +12,7 @@ from .base import SequenceTask, TaskBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Regression(SequenceTask):
-    """Linear regression in context: x_i is shown and y_i = W x_i + noise asked for, then shown (Garg et al. 2022).
+    """Linear regression in context: x_i is shown, y_i = W x_i + noise is the answer, then shown (Garg et al. 2022).
 
     W is drawn anew every `period` pairs; the size is the number of pairs. The error of saying 0 is 1.
 
@@ -56,14 +56,16 @@ class Regression(SequenceTask):
         period = self.period or size
         segments = -(-size // period)
         x = torch.randn(batch, size, self.dimension, generator=generator)
+        # x has power 1 in each dimension: so has W x.
         w = torch.randn(batch, segments, self.responses, self.dimension, generator=generator) * self.dimension**-0.5
         w = w.repeat_interleave(period, 1)[:, :size]
         y = torch.einsum("btrd,btd->btr", w, x)
         y = y + self.noise * torch.randn(y.shape, generator=generator)
+        # A token is x, y and a mark: a query shows no y, and the pair behind it does.
         query = torch.cat([x, torch.zeros_like(y), torch.ones_like(y[..., :1])], -1)
         pair = torch.cat([x, y, torch.zeros_like(y[..., :1])], -1)
-        asked = (torch.arange(2 * size) % 2 == 0).expand(batch, -1)
-        return TaskBatch(torch.stack([query, pair], 2).flatten(1, 2), y.repeat_interleave(2, 1), asked)
+        is_query = (torch.arange(2 * size) % 2 == 0).expand(batch, -1)
+        return TaskBatch(torch.stack([query, pair], 2).flatten(1, 2), y.repeat_interleave(2, 1), is_query)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +73,14 @@ class Outliers(SequenceTask):
     """Binary classification in context where a part of the examples is false and marked (Li et al. 2025).
 
     Examples are s m + a distractor with label s z, where m is a pattern and z a sign of the sequence, both drawn anew,
-    and s = 1 or -1; the last is asked about. A part of the examples has the label -s z, and a direction, the same in
-    all sequences, is added to them. The size is that part in per cent: a vote of all examples fails beyond 50.
+    and s = 1 or -1; the label of the last is the answer. A part of the examples has the label -s z, and a direction,
+    the same in all sequences, is added to them. The size is that part in per cent: a vote of all examples fails beyond
+    50.
 
     Args:
         dimension: dimension of patterns.
-        patterns: orthonormal, that m and the distractors are drawn from, one half each.
-        examples: before the query.
+        patterns: number of orthonormal patterns; m and the distractors are drawn from one half each.
+        examples: number of examples before the query.
         strength: strength of the direction of outliers.
     """
 
@@ -125,12 +128,14 @@ class Outliers(SequenceTask):
         count = round(self.examples * size / 100)
         false = torch.rand(batch, self.examples, generator=generator).argsort(-1) < count
         false = torch.cat([false, torch.zeros(batch, 1, dtype=torch.bool)], 1)
+        # The mark of outliers is one more direction, orthogonal to all patterns.
         x = sign[..., None] * m + other + self.strength * false[..., None] * basis[self.patterns]
         label = sign * z
-        asked = (torch.arange(self.examples + 1) == self.examples).expand(batch, -1)
-        shown = torch.where(asked, torch.zeros_like(label), torch.where(false, -label, label))
-        inputs = torch.cat([x, shown[..., None], asked[..., None].to(x.dtype)], -1)
-        return TaskBatch(inputs, (label > 0).long(), asked)
+        is_query = (torch.arange(self.examples + 1) == self.examples).expand(batch, -1)
+        # The query shows no label, outliers the wrong one.
+        shown = torch.where(is_query, torch.zeros_like(label), torch.where(false, -label, label))
+        inputs = torch.cat([x, shown[..., None], is_query[..., None].to(x.dtype)], -1)
+        return TaskBatch(inputs, (label > 0).long(), is_query)
 
 
 def _fixed() -> torch.Generator:

@@ -39,6 +39,7 @@ def group_table(name: str) -> Tensor:
 
 
 def _is_even(permutation: tuple[int, ...]) -> bool:
+    """Return whether the number of inversions is even."""
     return sum(a > b for a, b in itertools.combinations(permutation, 2)) % 2 == 0
 
 
@@ -75,6 +76,7 @@ class Words(SequenceTask):
     def draw(self, size: int, batch: int, generator: torch.Generator) -> TaskBatch:
         table = group_table(self.group)
         elements = torch.randint(len(table), (batch, size), generator=generator)
+        # The answer at each token is the product of all so far.
         products = [elements[:, 0]]
         for t in range(1, size):
             products.append(table[products[-1], elements[:, t]])

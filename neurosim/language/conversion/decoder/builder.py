@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, cast, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ..coding import Coder
 from ..linear import SpikedLinear
-from .memory import OWN, WHOLE, Array, Buffer, Share, aligned, cuts
-from .program import ByThread, DecoderProgram, Encoded, LastNorm, NotCompiledError, Touch
+from .memory import OWN, WHOLE, Array, Buffer, Share, Touch, aligned, cuts, reads, writes
+from .program import ByThread, DecoderProgram, Encoded, LastNorm, NotCompiledError
 
 ACTIVATIONS = {
     "gelu": vectors.GELU_TANH,
@@ -46,6 +46,9 @@ ACTIVATIONS = {
 class Builder(DecoderProgram):
     """A program whose operations are layers: each method appends some, and returns the buffer of their result.
 
+    Each operation is dealt to the threads: `places` are the rows, columns or heads at which they begin, and `share` is
+    what a thread touches of a buffer by that. Threads wait for each other where shares differ (`emit`).
+
     Attributes:
         first_values: values of the first layer of RWKV-7, for the later ones.
         lower_bound: bound of the forget gates of this layer of HGRN-2.
@@ -59,16 +62,18 @@ class Builder(DecoderProgram):
     angles: dict[tuple[bytes, float], Buffer] = field(default_factory=dict)
 
     def embed(self, tokens: Array, table: nn.Embedding) -> Buffer:
-        out = self.buffer(table.embedding_dim, own=self.few)
-        places, own = self.by_rows(out)
+        """Return the rows of a table for tokens [tokens]."""
+        out = self.buffer(table.embedding_dim, own=self.few_tokens)
+        places, share = self.by_rows(out)
         weights = self.constant(table.weight)
         bound = vectors.embed(tokens=tokens, table=weights, width=out.width, out=out)
-        self.emit(bound, places, [(out, own, True)])
+        self.emit(bound, places, [writes(out, share)])
         return out
 
     def embed_events(self, counts: Array, layer: EventEmbedding) -> Buffer:
         """Return the embedding of event counts [tokens, units]."""
         x = Buffer(counts, *counts.shape)
+        # The first patches are of events, plane by plane; later ones are of outputs, all channels of a pixel together.
         together = False
         for linear, shape in zip(layer.layers[:-1], layer.shapes, strict=False):
             kernel, stride = layer.window(shape[1])
@@ -85,22 +90,27 @@ class Builder(DecoderProgram):
         """Return the patches of a sensor, a row each; `together`: the planes of a pixel lie side by side."""
         positions = math.prod((n - k) // step + 1 for n, k, step in zip(shape[1:], kernel, stride, strict=True))
         out = self.buffer(shape[0] * math.prod(kernel), self.tokens * positions)
-        places, own = self.by_rows(out)
+        places, share = self.by_rows(out)
         planes, height, width = shape
         rows, columns = kernel
         down, across = stride
         sizes = {"planes": planes, "height": height, "width": width, "rows": rows, "columns": columns}
         bound = patches.patches(x=x, **sizes, down=down, across=across, together=together, out=out)
-        self.emit(bound, places, [(x, WHOLE, False), (out, own, True)])
+        self.emit(bound, places, [reads(x, WHOLE), writes(out, share)])
         return out
 
     def norm(self, module: nn.Module, x: Buffer, size: int | None = None) -> Buffer:
-        """Return the norm of x by an RMSNorm or LayerNorm, or of each group of `size` channels."""
+        """Return the norm of x by an RMSNorm or LayerNorm, or of each group of `size` channels.
+
+        Raises:
+            NotCompiledError: another norm.
+        """
         if isinstance(module, nn.Identity):
             return x
         centred = isinstance(module, nn.LayerNorm)
         if not isinstance(module, nn.RMSNorm | nn.LayerNorm):
             raise NotCompiledError(f"{type(module).__name__}: no compiled operation computes this norm")
+        # torch then takes the epsilon of the type.
         if module.eps is None:
             eps = torch.finfo(torch.float32).eps
         else:
@@ -110,38 +120,46 @@ class Builder(DecoderProgram):
     def norm_of(
         self, x: Buffer, size: int, weight: Tensor | None, bias: Tensor | None, eps: float, *, centred: bool = False
     ) -> Buffer:
+        """Return the norm of each group of `size` channels, around its mean if `centred`, with weight and bias."""
+        # Every thread norms the few whole tokens itself: cheaper than to wait for the parts of others.
         whole = size == x.width and x.rows == self.tokens
-        out = self.buffer(x.width, x.rows, own=whole and self.few)
+        out = self.buffer(x.width, x.rows, own=whole and self.few_tokens)
         scale, shift = (None if t is None else self.constant(t) for t in (weight, bias))
+        # Weights of a group repeat in all groups of a row.
         period = 1 if scale is None else len(scale)
         affine = {"weight": scale, "bias": shift, "centred": centred, "eps": eps}
-        places, own = self.by_rows(out) if whole else self.by_groups(out, size)
-        touches = [self.read(x, own), (out, own, True)]
+        places: list[int] | int
+        if whole:
+            places, share = self.by_rows(out)
+        else:
+            places, share = self.by_groups(out, size)
+        touches = [reads(x, share), writes(out, share)]
         self.emit(vectors.norm(x=x, size=size, period=period, **affine, out=out), places, touches)
         if whole and (scale is None or len(scale) == size):
+            # A layer that codes this norm can norm and code in one operation, see `_emit_encode`.
             self.last_norm = LastNorm(out, {"norm_x": x, **affine}, touches, len(self.lists[0]))
         return out
 
     def normalise(self, x: Buffer, size: int, kind: int, eps: float = 0.0) -> Buffer:
         """Return x with each group of `size` channels divided by its length or sum, or its softmax."""
         out = self.buffer(x.width, x.rows)
-        places, own = self.by_groups(out, size)
+        places, share = self.by_groups(out, size)
         bound = vectors.normalise(x=x, size=size, kind=kind, eps=eps, out=out)
-        self.emit(bound, places, [self.read(x, own), (out, own, True)])
+        self.emit(bound, places, [reads(x, share), writes(out, share)])
         return out
 
     def ratio(self, x: Buffer, eps: float) -> Buffer:
         """Return the columns of the rows of x but their last one, divided by this one plus eps."""
         out = self.buffer(x.width - 1, x.rows)
-        places, own = self.by_groups(out, out.width)
-        self.emit(vectors.ratio(x=x, size=out.width, eps=eps, out=out), places, [self.read(x, own), (out, own, True)])
+        places, share = self.by_groups(out, out.width)
+        self.emit(vectors.ratio(x=x, size=out.width, eps=eps, out=out), places, [reads(x, share), writes(out, share)])
         return out
 
     def total(self, x: Buffer, size: int) -> Buffer:
         """Return the sum of each group of `size` channels, in rows of one."""
         out = self.buffer(1, x.rows * x.width // size)
-        places, own = self.by_groups(x, size)
-        self.emit(vectors.total(x=x, size=size, out=out), places, [self.read(x, own), (out, own, True)])
+        places, share = self.by_groups(x, size)
+        self.emit(vectors.total(x=x, size=size, out=out), places, [reads(x, share), writes(out, share)])
         return out
 
     def pointwise(
@@ -157,16 +175,16 @@ class Builder(DecoderProgram):
     ) -> Buffer:
         """Return act(x + plus) times + then, within low and high."""
         out = self.buffer(x.width, x.rows)
-        places, own = self.by_columns(out)
+        places, share = self.by_columns(out)
         operands: dict[str, Any] = {}
-        touches: list[Touch] = [(x, OWN if x.own else own, False), (out, own, True)]
+        touches: list[Touch] = [reads(x, share), writes(out, share)]
         for name, other in (("plus", plus), ("times", times), ("then", then)):
             operands[name] = other
             operands[f"{name}_rows"] = isinstance(other, Buffer)
             if isinstance(other, Buffer):
                 operands[f"{name}_columns"] = other.width
-                same = own if other.width == x.width else WHOLE
-                touches.append((other, OWN if other.own else same, False))
+                # Rows of another width do not divide at the columns of x.
+                touches.append(reads(other, share if other.width == x.width else WHOLE))
             elif other is None:
                 operands[f"{name}_columns"] = 1
             else:
@@ -180,20 +198,21 @@ class Builder(DecoderProgram):
     def mix(self, x: Buffer, y: Buffer, w: Buffer | Array) -> Buffer:
         """Return x + (y - x) w."""
         out = self.buffer(x.width, x.rows)
-        places, own = self.by_columns(out)
-        touches = [(b, OWN if b.own else own, False) for b in (x, y, w) if isinstance(b, Buffer)]
-        of_token = isinstance(w, Buffer)
-        bound = vectors.mix(x=x, y=y, weight=w, weight_rows=of_token, width=x.width, tokens=x.rows, out=out)
-        self.emit(bound, places, [*touches, (out, own, True)])
+        places, share = self.by_columns(out)
+        touches = [reads(buffer, share) for buffer in (x, y, w) if isinstance(buffer, Buffer)]
+        by_token = isinstance(w, Buffer)
+        bound = vectors.mix(x=x, y=y, weight=w, weight_rows=by_token, width=x.width, tokens=x.rows, out=out)
+        self.emit(bound, places, [*touches, writes(out, share)])
         return out
 
     def overwrite(self, out: Buffer, x: Buffer) -> None:
         """Copy x into a buffer of the same shape."""
-        places, own = self.by_columns(out)
+        places, share = self.by_columns(out)
         sizes = {"width": x.width, "tokens": x.rows, "activation": vectors.IDENTITY, "low": -np.inf, "high": np.inf}
+        # No operand to add or multiply by: their sizes are 0.
         none = {f"{name}_{part}": 0 for name in ("plus", "times", "then") for part in ("columns", "rows")}
         bound = vectors.pointwise(x=x, **sizes, **none, out=out)
-        self.emit(bound, places, self.masked([(x, OWN if x.own else own, False), (out, own, True)]))
+        self.emit(bound, places, self.masked([reads(x, share), writes(out, share)]))
 
     def columns(self, x: Buffer, start: int, width: int) -> Buffer:
         """Return a copy of some columns of x."""
@@ -203,14 +222,15 @@ class Builder(DecoderProgram):
 
     def copy(self, x: Buffer, start: int, out: Buffer, at: int, width: int) -> None:
         """Copy columns of the rows of x, each into as many rows of `out` as there are for it."""
-        places, own = self.by_rows(out)
+        places, share = self.by_rows(out)
         source = {"x": x, "x_width": x.width, "x_first": start, "columns": width}
         bound = vectors.copy(**source, out=out, out_width=out.width, out_first=at, repeats=out.rows // x.rows)
+        # Where rows are repeated, a thread writes other rows than it would read by its share.
         if out.rows == x.rows:
-            read = self.read(x, own)
+            read = reads(x, share)
         else:
-            read = (x, OWN if x.own else WHOLE, False)
-        self.emit(bound, places, [read, (out, own, True)])
+            read = reads(x, WHOLE)
+        self.emit(bound, places, [read, writes(out, share)])
 
     def linear(self, layer: Any, x: Buffer, before: Buffer | None = None, *, narrow: bool = False) -> Buffer:
         """Return W x + b of a linear layer, spiked or dense, plus `before`.
@@ -219,134 +239,127 @@ class Builder(DecoderProgram):
             narrow: the layer has few outputs, which all threads then need: each computes them itself, and they do not
                 meet before the next layer.
         """
-        dense = not isinstance(layer, SpikedLinear) or layer.coder.bypassed
-        own_copy = narrow and self.few and x.rows == self.tokens and layer.out_features <= BLOCK
-        out = self.buffer(layer.out_features, x.rows, own=own_copy)
-        blocks: list[int] | int = 1 if own_copy else cuts(-(-out.width // BLOCK), self.threads)
-        own = OWN if own_copy else self.by_columns(out)[1]
-        if layer.bias is None:
-            bias = None
-        else:
-            bias = self.constant(layer.bias)
-        touches: list[Touch] = [(out, own, True)]
+        if isinstance(layer, SpikedLinear) and not layer.coder.bypassed:
+            return self._spiked(layer, x, before, narrow=narrow)
+        out, blocks, share = self._outputs(layer, x, narrow=narrow)
+        touches = [writes(out, share)]
         if before is not None:
-            touches.append((before, OWN if before.own else own, False))
-        if dense:
-            if isinstance(layer, SpikedLinear):
-                weight = layer.dense()
-            else:
-                weight = layer.weight
-            self._emit_dense(weight, x, {"bias": bias, "before": before, "out": out}, blocks, touches)
-            return out
-        assert isinstance(layer, SpikedLinear)
-        if before is not None and self._splits(layer, x):
-            return self._split_linear(layer, x, before)
-        coded = self.encode(x, layer.coder, whole=layer.kept == "int8")
-        touches.append((coded.marker, OWN if coded.marker.own else WHOLE, False))
-        if layer.kept != "int8":
+            touches.append(reads(before, share))
+        weight = layer.dense() if isinstance(layer, SpikedLinear) else layer.weight
+        self._emit_dense(weight, x, {"bias": self._bias(layer), "before": before, "out": out}, blocks, touches)
+        return out
+
+    def _outputs(self, layer: Any, x: Buffer, *, narrow: bool) -> tuple[Buffer, list[int] | int, Share]:
+        """Return the buffer of a layer's outputs, the blocks of columns of each thread, and its share of the buffer."""
+        own_copy = narrow and self.few_tokens and x.rows == self.tokens and layer.out_features <= BLOCK
+        out = self.buffer(layer.out_features, x.rows, own=own_copy)
+        if own_copy:
+            return out, 1, OWN
+        return out, cuts(-(-out.width // BLOCK), self.threads), self.by_columns(out)[1]
+
+    def _bias(self, layer: Any) -> Array | None:
+        """Return the bias of a layer, if it has one."""
+        if layer.bias is None:
+            return None
+        return self.constant(layer.bias)
+
+    def _spiked(self, layer: SpikedLinear, x: Buffer, before: Buffer | None, *, narrow: bool) -> Buffer:
+        """Return `linear` of a layer that takes spikes: the rows of active channels, added."""
+        if before is not None:
+            thresholds = self._split_thresholds(layer, x)
+            if thresholds is not None:
+                return self._split_linear(layer, x, before, thresholds)
+        out, blocks, share = self._outputs(layer, x, narrow=narrow)
+        coded = self.encode(x, layer.coder, whole=layer.weight_type == "int8")
+        touches = [writes(out, share), reads(coded.marker, WHOLE)]
+        if before is not None:
+            touches.append(reads(before, share))
+        common = {
+            "size": x.width,
+            "width": out.width,
+            "tokens": x.rows,
+            **coded.operands(self.threads),
+            "has_levels": coded.levels,
+            "bias": self._bias(layer),
+            "before": before,
+            "out": out,
+        }
+        if layer.weight_type != "int8":
             rows = self.weights.of(layer, partial(self._float_rows, layer))
-            bound = floats.float_rows(
-                rows=rows,
-                size=x.width,
-                width=out.width,
-                tokens=x.rows,
-                **coded.operands(self.threads),
-                has_levels=coded.levels,
-                bias=bias,
-                before=before,
-                out=out,
-            )
-            self.emit(bound, blocks, touches)
+            self.emit(floats.float_rows(rows=rows, **common), blocks, touches)
             return out
         stride = -(-out.width // BLOCK) * BLOCK
         rows, steps = self.weights.of(layer, partial(self._int8_rows, layer, stride))
-        lead = (self.threads,) * own_copy
+        # With VNNI a batch of tokens takes a dense product of int8, which needs room for a padded batch.
         batch = product.fastest() == product.VNNI and product.MANY <= x.rows <= BATCH
-        sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, own_copy)
-        if batch:
-            spare = self.scratch(product.all_rows_size(x.width, stride), np.int8)
-        else:
-            spare = None
-        bound = product.INTEGER_ROWS[product.fastest()](
-            rows=rows,
-            stride=stride,
-            size=x.width,
-            width=out.width,
-            tokens=x.rows,
-            **coded.operands(self.threads),
-            steps=self.constant(steps),
-            has_levels=coded.levels,
-            bias=bias,
-            before=before,
-            out=out,
-            sums=sums,
-            spare=spare,
-        )
-        self.emit(bound, blocks, [*touches, (sums, own, True)])
+        lead = (self.threads,) if out.own else ()
+        sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, out.own)
+        spare = self.scratch(product.all_rows_size(x.width, stride), np.int8) if batch else None
+        operation = product.INTEGER_ROWS[product.fastest()]
+        bound = operation(rows=rows, stride=stride, **common, steps=self.constant(steps), sums=sums, spare=spare)
+        self.emit(bound, blocks, [*touches, writes(sums, share)])
         return out
 
     def _emit_dense(self, weight: Tensor, x: Buffer, more: dict[str, Any], blocks: Any, touches: list[Touch]) -> None:
+        """Append a dense product of a weight [N, K] with x; `more` are its further operands."""
         sizes = {"size": x.width, "width": len(weight), "tokens": x.rows}
         bound = floats.dense(weights=self.constant(weight), x=x, **sizes, **more, mask=self.mask)
-        self.emit(bound, blocks, self.masked([(x, OWN if x.own else WHOLE, False), *touches]))
+        self.emit(bound, blocks, self.masked([reads(x, WHOLE), *touches]))
 
     def product(self, weight: Tensor, x: Buffer) -> Buffer:
         """Return W x of a matrix that takes x as it is."""
         out = self.buffer(len(weight), x.rows)
         blocks = cuts(-(-out.width // BLOCK), self.threads)
-        self._emit_dense(weight, x, {"out": out}, blocks, [(out, self.by_columns(out)[1], True)])
+        self._emit_dense(weight, x, {"out": out}, blocks, [writes(out, self.by_columns(out)[1])])
         return out
 
-    def _splits(self, layer: SpikedLinear, x: Buffer) -> bool:
-        """Return whether threads may each add the rows of their own channels.
+    def _split_thresholds(self, layer: SpikedLinear, x: Buffer) -> Array | None:
+        """Return the thresholds of a layer whose rows threads may add by channels, see `_split_linear`, or None.
 
-        They must not need the others' for a threshold, integer sums must be exact in any parts, and a table's counts
-        are: they are int8, and their sums do not overflow.
+        Threads must not need the channels of others for a threshold, integer sums must be exact in any parts, and a
+        table's counts are: they are int8, and their sums do not overflow.
         """
-        rounding, thresholds = layer.coder.kernel_rounding(x.width)
-        table = rule_of(numpy_rounding(rounding))[0] == LOOKUP
-        whole = layer.kept == "int8" and x.width * LIMIT * 128 <= encode.INT32_LIMIT
-        one = x.rows == self.tokens == 1 < self.threads and not x.own
-        return one and table and thresholds is not None and whole
+        is_exact = layer.weight_type == "int8" and x.width * LIMIT * 128 <= encode.INT32_LIMIT
+        one_token = x.rows == self.tokens == 1 < self.threads and not x.own
+        if not (is_exact and one_token):
+            return None
+        rule, thresholds = self._rule(layer.coder, x.width)
+        return thresholds if rule[0] == LOOKUP else None
 
-    def _split_linear(self, layer: SpikedLinear, x: Buffer, before: Buffer) -> Buffer:
+    def _split_linear(self, layer: SpikedLinear, x: Buffer, before: Buffer, thresholds: Array) -> Buffer:
         """Return W x + b + before, which every thread then has: each adds the rows of the channels that it has written
         itself, for all outputs, and threads meet once, before the sums are joined."""
-        places, dealt = self.by_columns(x)
+        places, share = self.by_columns(x)
         sizes = [end - begin for begin, end in pairwise(places)]
-        rule, thresholds = self._rule(layer.coder, x.width)
-        assert thresholds is not None
-        own = [ByThread([int(a.ctypes.data) + 4 * begin for begin in places[:-1]]) for a in (x.array, thresholds)]
+        rule, _ = self._rule(layer.coder, x.width)
+        # Each thread codes its own columns of x, as a list of its own.
+        parts_of = [ByThread([int(a.ctypes.data) + 4 * begin for begin in places[:-1]]) for a in (x.array, thresholds)]
         coded = self._lists(x, max(sizes), levels=False, own=True)
-        operands = self._coding(own[0], ByThread(sizes), layer.coder, rule, own[1], whole=True)
-        self._emit_encode(operands, coded, rule, 1, (x, dealt, False), OWN)
+        operands = self._coding(parts_of[0], ByThread(sizes), layer.coder, rule, parts_of[1], whole=True)
+        self._emit_encode(operands, coded, rule, 1, reads(x, share), OWN)
         stride = -(-layer.out_features // BLOCK) * BLOCK
         rows, steps = self.weights.of(layer, partial(self._int8_rows, layer, stride))
-        first = ByThread([int(rows.ctypes.data) + stride * begin for begin in places[:-1]])
-        parts = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
-        self.kept.append(rows)
+        self.alive.append(rows)
+        first_rows = ByThread([int(rows.ctypes.data) + stride * begin for begin in places[:-1]])
+        sums = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
         operation = product.PARTIAL_ROWS[product.fastest()]
         listed = coded.operands(self.threads)
-        bound = operation(rows=first, stride=stride, size=ByThread(sizes), **listed, sums=parts)
-        self.emit(bound, 1, [(coded.marker, OWN, False), (parts, OWN, True)])
-        if layer.bias is None:
-            bias = None
-        else:
-            bias = self.constant(layer.bias)
+        bound = operation(rows=first_rows, stride=stride, size=ByThread(sizes), **listed, sums=sums)
+        self.emit(bound, 1, [reads(coded.marker, OWN), writes(sums, OWN)])
         out = self.buffer(layer.out_features, own=True)
         bound = product.join(
-            parts=parts.array,
+            parts=sums.array,
             threads=self.threads,
             stride=stride,
             width=out.width,
             steps=self.constant(steps),
-            bias=bias,
+            bias=self._bias(layer),
             before=before,
             out=out,
             sums=self.scratch(stride, np.int32),
         )
-        reads = [(parts, WHOLE, False), (before, OWN if before.own else WHOLE, False)]
-        self.emit(bound, 1, [*reads, (out, OWN, True)])
+        # Each thread reads the sums of all threads, not only its own copy.
+        self.emit(bound, 1, [Touch(sums, WHOLE, False), reads(before, WHOLE), writes(out, OWN)])
         return out
 
     def _float_rows(self, layer: SpikedLinear) -> Array:
@@ -360,10 +373,9 @@ class Builder(DecoderProgram):
 
         Those of a saved model lie so in its file, and are read there, mapped, where no row must be padded.
         """
-        stored, steps = layer.stored()
-        assert steps is not None
+        stored, steps = layer.stored_int8()
         if stored.T.is_contiguous() and stride == layer.out_features:
-            self.kept.append(stored)
+            self.alive.append(stored)
             return stored.T.numpy(), steps
         rows = self.weights.zeros((layer.in_features, stride), np.int8)
         rows[:, : layer.out_features] = stored.numpy().T
@@ -372,14 +384,16 @@ class Builder(DecoderProgram):
     def encode(self, x: Buffer, coder: Coder, *, whole: bool) -> Encoded:
         """Return the active channels of x, of the tokens of `mask`; layers that code values alike share them."""
         rule, thresholds = self._rule(coder, x.width)
-        key = (x.address(0), x.rows, whole, coder.k, *(v.tobytes() if isinstance(v, np.ndarray) else v for v in rule))
-        key = (*key, self.mask_address, None if thresholds is None else thresholds.tobytes())
+        # Layers that read the same x by the same rule and thresholds, as q, k and v do, add rows from one list.
+        values = [part.tobytes() if isinstance(part, np.ndarray) else part for part in (*rule, thresholds)]
+        key = (x.address(0), x.rows, whole, coder.k, self.mask_address, *values)
         if key in self.encoded:
             return self.encoded[key]
-        coded = self._lists(x, x.width, levels=thresholds is None, own=self.few and x.rows == self.tokens)
+        # One list for each token, or one for each thread where every thread lists all itself.
+        coded = self._lists(x, x.width, levels=thresholds is None, own=self.few_tokens and x.rows == self.tokens)
         operands = self._coding(x, x.width, coder, rule, thresholds, whole=whole)
-        places, dealt = self.by_rows(coded.marker)
-        self._emit_encode(operands, coded, rule, places, self.read(x, dealt), dealt)
+        places, share = self.by_rows(coded.marker)
+        self._emit_encode(operands, coded, rule, places, reads(x, share), share)
         self.encoded[key] = coded
         return coded
 
@@ -398,11 +412,13 @@ class Builder(DecoderProgram):
         return Encoded(parts, Buffer(parts[0], x.rows, room, own), levels)
 
     def _emit_encode(
-        self, operands: dict[str, Any], coded: Encoded, rule: tuple[Any, ...], places: Any, read: Touch, own: Share
+        self, operands: dict[str, Any], coded: Encoded, rule: tuple[Any, ...], places: Any, read: Touch, share: Share
     ) -> None:
+        """Append the coding of a buffer; the norm of whole tokens just before it joins it in one operation."""
+        # The first size whose count is not 0: smaller values need no look at the table.
         first = int(np.argmax(rule[-1] != 0)) if len(rule[-1]) else 0
         operands = {**operands, **coded.operands(self.threads), "mask": self.mask, "first": first}
-        touches = self.masked([read, (coded.marker, own, True)])
+        touches = self.masked([read, writes(coded.marker, share)])
         norm = self.last_norm
         if norm is not None and norm.out is operands["x"] and norm.count == len(self.lists[0]):
             touches = [*norm.touches, *touches]
@@ -411,8 +427,12 @@ class Builder(DecoderProgram):
             self.emit(encode.encode(**operands), places, touches)
 
     def _rule(self, coder: Coder, channels: int) -> tuple[tuple[Any, ...], Array | None]:
+        """Return the rounding of a coder as kernels take it, and thresholds [channels] where tokens have none."""
         rounding, thresholds = coder.kernel_rounding(channels)
-        return rule_of(numpy_rounding(rounding)), None if thresholds is None else self.constant(thresholds)
+        rule = rule_of(numpy_rounding(rounding))
+        if thresholds is None:
+            return rule, None
+        return rule, self.constant(thresholds)
 
     def _coding(
         self,
@@ -426,11 +446,8 @@ class Builder(DecoderProgram):
     ) -> dict[str, Any]:
         """Return the operands of `kernels.decode.linear.encode.CODING`; every thread may have channels of its own."""
         kind, shrink, top, factor, edges, levels, table = rule
-        self.kept.append(rule)
-        if isinstance(channels, ByThread):
-            largest = max(channels.values)
-        else:
-            largest = channels
+        self.alive.append(rule)
+        largest = max(channels.values) if isinstance(channels, ByThread) else channels
         return {
             "x": x,
             "size": channels,
@@ -451,13 +468,16 @@ class Builder(DecoderProgram):
 
     def code(self, x: Buffer, coder: nn.Module | None, size: int, out: Buffer | None = None) -> Buffer:
         """Return x as a receiver decodes it from spikes, each group of `size` channels apart; None changes nothing."""
-        if coder is None or cast(Coder, coder).bypassed:
+        if coder is None:
             return x
-        assert isinstance(coder, Coder)
+        if not isinstance(coder, Coder):
+            raise NotCompiledError(f"{type(coder).__name__}: no compiled operation codes by it; use Coder")
+        if coder.bypassed:
+            return x
         rule, thresholds = self._rule(coder, size)
         rows = x.viewed(size)
         out = out or self.buffer(x.width, x.rows)
-        places, own = self.by_groups(out, size)
+        places, share = self.by_groups(out, size)
         scales = self.constant(coder.scales)
         bound = encode.code(
             **self._coding(rows, size, coder, rule, thresholds, whole=False),
@@ -467,7 +487,7 @@ class Builder(DecoderProgram):
             scale_count=len(scales),
             out=out,
         )
-        self.emit(bound, places, [self.read(x, own), (out, own, True)])
+        self.emit(bound, places, [reads(x, share), writes(out, share)])
         return out
 
     def code_state(self, memory: Buffer, coder: nn.Module | None, size: int) -> None:
@@ -480,28 +500,25 @@ class Builder(DecoderProgram):
         size = module.size
         width = x.width
         weight = self.constant(module.weight[:, 0].T)
-        if module.bias is None:
-            bias = None
-        else:
-            bias = self.constant(module.bias)
         out = self.buffer(width, x.rows)
-        places, own = self.by_columns(out)
+        places, share = self.by_columns(out)
         act = ACTIVATIONS[module.activation or "identity"]
         sizes = {"width": width, "tokens": x.rows, "size": size}
-        layer = {"weight": weight, "bias": bias, "tails": tails, "activation": act}
-        touches = [(x, OWN if x.own else own, False), (out, own, True), (tails, own, True)]
+        layer = {"weight": weight, "bias": self._bias(module), "tails": tails, "activation": act}
+        touches = [reads(x, share), writes(out, share), writes(tails, share)]
         self.emit(vectors.convolve(x=x, **sizes, **layer, out=out, mask=self.mask), places, self.masked(touches))
         return out
 
     def rotary(self, x: Buffer, size: int, angles: Rotary) -> Buffer:
         """Return each head of x turned by its position."""
-        self.limit = min(self.limit, np.inf if angles.limit is None else angles.limit)
+        if angles.limit is not None:
+            self.limit = min(self.limit, angles.limit)
         turns = self._angles(np.array(angles.rates, np.float64), angles.scale)
         out = self.buffer(x.width, x.rows)
-        places, own = self.by_groups(out, size)
+        places, share = self.by_groups(out, size)
         heads = x.rows * x.width // size // self.tokens
         bound = vectors.rotary(x=x, size=size, heads=heads, angles=turns, pairs=len(angles.rates), out=out)
-        self.emit(bound, places, [self.read(x, own), (turns, OWN, False), (out, own, True)])
+        self.emit(bound, places, [reads(x, share), reads(turns, OWN), writes(out, share)])
         return out
 
     def _angles(self, rates: Array, scale: float) -> Buffer:
@@ -515,14 +532,15 @@ class Builder(DecoderProgram):
             array = aligned((self.threads, self.tokens, 2 * len(rates)), np.float32)
             out = Buffer(array, self.tokens, 2 * len(rates), own=True)
             bound = vectors.angles(rates=rates, pairs=len(rates), scale=scale, tokens=self.tokens, out=out)
-            self.emit(bound, len(rates), [(out, OWN, True)])
+            self.emit(bound, len(rates), [writes(out, OWN)])
             self.angles[key] = out
         return self.angles[key]
 
     def matmul(self, x: Buffer, y: Buffer, rows: int) -> Buffer:
         """Return the products of matrices of `rows` rows of x with as many matrices of y, one behind the other."""
         out = self.buffer(y.width, x.rows)
-        places, own = self.by_groups(out, rows * y.width)
+        # A matrix is never cut: threads share the products.
+        places, share = self.by_groups(out, rows * y.width)
         bound = vectors.matmul(x=x, y=y, rows=rows, inner=x.width, columns=y.width, out=out)
-        self.emit(bound, places, [self.read(x, WHOLE), self.read(y, WHOLE), (out, own, True)])
+        self.emit(bound, places, [reads(x, WHOLE), reads(y, WHOLE), writes(out, share)])
         return out

@@ -9,8 +9,8 @@ from ....kernels.decode.attention import windows
 from ....kernels.decode.program import BoundOperation
 from ...attention.kinds.base import Mixer
 from .builder import Builder
-from .memory import Array, Buffer, Growing
-from .program import NotCompiledError, Touch
+from .memory import Array, Buffer, Growing, Touch, reads, writes
+from .program import NotCompiledError
 from .traced import Traced
 
 FIRST_TOKENS = 256  # first capacity of a window of all tokens
@@ -31,19 +31,19 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values that a layer keeps.
+    """Keys and values that a layer stores.
 
     Attributes:
-        few, groups: heads of keys, and heads of queries that share each.
+        kv_heads, groups: heads of keys and values, and heads of queries that share each.
         keys, values: channels of a key and of a value.
         tokens: number of tokens attended to, the present one among them; 0 for all.
-        interval: tokens of which one stays.
-        restarts: a full memory begins anew, instead of forgetting the oldest token.
+        interval: tokens of which the last one is stored.
+        restarts: a full memory begins anew, instead of dropping the oldest token.
         rows: keys of a token.
         counts: tokens so far of each sequence and head of keys, where masks leave some out.
     """
 
-    few: int
+    kv_heads: int
     groups: int
     keys: int
     values: int
@@ -55,15 +55,16 @@ class Cache:
 
     @property
     def capacity(self) -> int:
+        """Number of tokens that the memory has room for, at first where all are seen."""
         return self.tokens or FIRST_TOKENS
 
     def memory(self, b: Builder) -> Buffer:
         """Return memory for keys and values, token after token."""
-        return b.state(self.capacity, self.few * (self.keys + self.values))
+        return b.state(self.capacity, self.kv_heads * (self.keys + self.values))
 
     def operands(self, b: Builder, memory: Buffer) -> dict[str, Any]:
         """Return sizes and memory of `kernels.decode.attention.windows.CACHE`."""
-        sizes = {"heads": self.few * self.groups, "keys": self.keys, "values": self.values, "group": self.groups}
+        sizes = {"heads": self.kv_heads * self.groups, "keys": self.keys, "values": self.values, "group": self.groups}
         return {**sizes, "tokens": b.tokens, "capacity": self.capacity, "memory": memory, "scale": self.keys**-0.5}
 
 
@@ -79,24 +80,26 @@ def emit_growing(b: Builder, cache: Cache, bound: BoundOperation, places: Any, t
 def attend(
     b: Builder, cache: Cache, memory: Buffer, q: Buffer, k: Buffer, v: Buffer, learnt: Learnt | None = None
 ) -> Buffer:
-    """Return softmax attention [tokens, H V] over the keys that a layer keeps."""
-    few = cache.few
-    heads = cache.few * cache.groups
+    """Return softmax attention [tokens, H V] over the keys that a layer stores."""
+    kv_heads = cache.kv_heads
+    heads = cache.kv_heads * cache.groups
     out = b.buffer(heads * cache.values)
-    weights = b.scratch(cache.capacity * cache.rows + (0 if learnt is None else learnt.count))
-    places, own = b.by_heads(few)
-    # The heads of several rows do not lie side by side.
-    inputs = [b.head_read(y, own, places, few + 1 if cache.rows > 1 else 1) for y in (k, v)]
-    touches: list[Touch] = [(q, own, False), *inputs, (memory, own, True), (out, own, True)]
+    learnt_count = 0 if learnt is None else learnt.count
+    weights = b.scratch(cache.capacity * cache.rows + learnt_count)
+    places, share = b.by_heads(kv_heads)
+    # The heads of several rows do not lie side by side: no cut of heads is one of columns, so all is read.
+    group = kv_heads + 1 if cache.rows > 1 else 1
+    inputs = [b.head_read(y, share, places, group) for y in (k, v)]
+    touches: list[Touch] = [reads(q, share), *inputs, writes(memory, share), writes(out, share)]
     operands: dict[str, Any] = {}
     if learnt is not None:
         operands = {"plain": learnt.q, "learnt": learnt.values, "learnt_count": learnt.count, "mass": learnt.mass}
-        touches.append((learnt.mass, own, True))
+        touches.append(writes(learnt.mass, share))
         if learnt.q is not None:
-            touches.append((learnt.q, own, False))
+            touches.append(reads(learnt.q, share))
     operands |= {"interval": cache.interval, "restarts": cache.restarts, "rows": cache.rows, "counts": cache.counts}
     if cache.counts is not None:
-        touches.append((cache.counts, own, True))
+        touches.append(writes(cache.counts, share))
     bound = windows.window(
         q=q, k=k, v=v, **cache.operands(b, memory), weights=weights, out=out, **operands, mask=b.mask
     )
@@ -117,15 +120,19 @@ def _leaving(b: Builder, ring: Buffer, start: int, cache: Cache, x: Buffer | Non
         start: the first column of the heads in a place of the ring.
         more: a head has one more channel, 1 where there is such a token.
     """
-    heads = cache.few
+    heads = cache.kv_heads
     size = cache.keys
     capacity = cache.capacity
     out = b.buffer(heads * (size + more))
-    places, own = b.by_heads(heads)
+    places, share = b.by_heads(heads)
     sizes = {"width": ring.width // capacity, "first": start, "heads": heads, "size": size, "capacity": capacity}
     bound = windows.leaving(ring=ring, **sizes, tokens=b.tokens, x=x, more=more, out=out)
-    touches: list[Touch] = [(ring, own, x is not None), (out, own, True)]
-    b.emit(bound, places, touches if x is None else [*touches, (x, own, False)])
+    touches: list[Touch]
+    if x is None:
+        touches = [reads(ring, share), writes(out, share)]
+    else:
+        touches = [writes(ring, share), writes(out, share), reads(x, share)]
+    b.emit(bound, places, touches)
     return Traced.of(b, out, [b.tokens, 1, heads, size + more])
 
 
@@ -133,15 +140,17 @@ def window_and_leaving(mixer: Any, q: Any, k: Any, v: Any, position: Any) -> tup
     """Return the outputs of `WindowLinearAttention.slide` without the window's tokens, which the operations store."""
     layer = mixer.softmax
     b = q.builder
-    few = layer.kv_heads
+    kv_heads = layer.kv_heads
     heads = layer.num_heads
     size = layer.k_size
     # Feature maps take keys without rotary positions, which are stored beside the keys of the window.
-    cache = Cache(few, layer.groups, size, size, mixer.window_size)
-    plain = b.state(cache.capacity, few * size)
+    cache = Cache(kv_heads, layer.groups, size, size, mixer.window_size)
+    plain = b.state(cache.capacity, kv_heads * size)
     memory = cache.memory(b)
+    # First the token that leaves is read, then `attend` puts the present one in its place.
     old_k = _leaving(b, plain, 0, cache, k.token_rows, more=False)
-    old_v = _leaving(b, memory, few * size, cache, None, more=True)
+    old_v = _leaving(b, memory, kv_heads * size, cache, None, more=True)
+    # Even without learnt keys the mass is needed: it is the weight of the window in the common normaliser.
     learnt = Learnt(b.buffer(heads))
     if mixer.meta is not None:
         learnt = Learnt(learnt.mass, mixer.meta_tokens, b.constant(mixer.meta), q.token_rows)

@@ -108,12 +108,14 @@ class Decoder(Uncopied):
         self._programs: dict[int, _Program] = {}
         for size in self.sizes:
             shape = (size,) if self._units is None else (size, self._units)
+            # The program reads its inputs at this address: `step` writes them here.
             inputs: Array = np.zeros(shape, np.int64 if self._units is None else np.float32)
             builder = Builder(size, threads, self._states, weights)
             with torch.no_grad():
                 logits = _compile(builder, model, inputs)
+            # Where every thread has its own copy of the logits, all are equal.
             out = logits.array[0] if logits.own else logits.array
-            lists = [np.array(own, np.int64).reshape(-1, program.COLUMNS) for own in builder.lists]
+            lists = [np.array(entries, np.int64).reshape(-1, program.COLUMNS) for entries in builder.lists]
             self._programs[size] = _Program(builder, inputs, out, lists)
         # Row of the states that each sequence has; a step has its sequences in the first rows.
         self._all = range(tokens)
@@ -155,8 +157,10 @@ class Decoder(Uncopied):
         position = int(self._positions[:count].max())
         limit = step.builder.limit
         require(position < limit, "rope_scaling", f"its rates are known for {limit} tokens; reset", position + 1)
+        # Room for all tokens so far is made before the step: kernels allocate nothing.
         for growing in step.builder.growing:
             growing.room(self._states, position)
+        # Counters of the barrier: threads that have arrived, apart by a cache line each.
         self._sync[:] = 0
         context = self._context.ctypes.data
         sync = self._sync.ctypes.data
@@ -166,6 +170,7 @@ class Decoder(Uncopied):
             program.run(step.lists[thread], context, thread, threads, sync, SPINS)
 
         together(work, threads)
+        # Kernels cannot raise: they leave a number, and the step is not counted.
         if self._context[program.PROBLEM]:
             raise NeurosimInputError(_PROBLEMS[int(self._context[program.PROBLEM])])
         self._positions[:count] += 1
@@ -264,6 +269,7 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
             try:
                 x = _block(cast(ResidualBlock, block), x, shared)
             except NotCompiledError as error:
+                # "layers.3.mixer: .." names the mixer, "layers.3: .." the block around it.
                 part = "." if str(error).startswith(leaves.MIXER) else ": "
                 raise NotCompiledError(f"layers.{i}{part}{error}") from None
             # Later layers read x and the shared values: their buffers outlive this layer.
@@ -283,6 +289,7 @@ def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
     else:
         mixer = block.mixer
     state = leaves.states_of(mixer, b)
+    # `states_of` knows the mixer alone; the feed-forward layer of RWKV also reads the token before.
     first = torch.zeros(b.tokens, 1, x.shape[-1])
     state["mlp_tail"] = Traced(StateNode(b, first), first.shape)
     y, after = cast(Any, block(cast(Any, x), state, shared))
@@ -295,6 +302,6 @@ def _block(block: ResidualBlock, x: Traced, shared: dict[str, Any]) -> Traced:
         elif isinstance(value, Traced) and value.node is not state[name].node:
             value.node.append()
             changed.append((state[name], value))
-    for own, value in changed:
-        b.overwrite(own.token_rows, value.token_rows)
+    for part, value in changed:
+        b.overwrite(part.token_rows, value.token_rows)
     return cast(Traced, y)

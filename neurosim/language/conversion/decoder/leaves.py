@@ -1,4 +1,8 @@
-"""Lowerings of the functions that `attention` marks as leaves."""
+"""Lowerings of the functions that `attention` marks as leaves.
+
+Each takes the arguments of its function, traced, and appends one operation, or few. Functions that return a new tail or
+state return the old one: their operations write it in place.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ from ..linear import SpikedLinear
 from ..spiked_mixer import SpikedMixer
 from . import routed
 from .cached import window_and_leaving
-from .memory import OWN, WHOLE
+from .memory import WHOLE, reads, writes
 from .nodes import Spread, StateNode
 from .program import NotCompiledError
 from .recurrences import additive, recurrence
@@ -46,8 +50,8 @@ def _coded(coder: Coder, x: Traced) -> Traced:
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
         inner = x.node.x
         out = x.builder.code(inner.rows(inner.size), coder, x.shape[-1])
-        own = Traced.of(x.builder, out, [x.builder.tokens, inner.size])
-        return Traced(Spread(own.node, x.node.width, x.node.times), x.shape)
+        coded = Traced.of(x.builder, out, [x.builder.tokens, inner.size])
+        return Traced(Spread(coded.node, x.node.width, x.node.times), x.shape)
     return Traced.of(x.builder, x.builder.code(x.token_rows, coder, x.shape[-1]), x.shape)
 
 
@@ -82,6 +86,7 @@ def _experts(layer: Experts, x: Traced) -> Traced:
 def _repeated(x: Traced, times: int) -> Traced:
     if times == 1:
         return x
+    # A spread waits: operations that take groups of heads read the head itself, without copies.
     shape = [*x.shape[:-2], x.shape[-2] * times, x.shape[-1]]
     return Traced(Spread(x.node, x.shape[-1], times), shape)
 
@@ -92,17 +97,18 @@ _SHAPED = {DPFP: features.DPFP, NormAware: features.NORM_AWARE, Taylor: features
 @lowers(DPFP.forward, NormAware.forward, Taylor.forward)
 def _features(layer: FeatureMap, x: Traced) -> Traced:
     if isinstance(x.node, Spread) and x.node.waits and x.node.width == x.shape[-1]:
+        # Heads that are repeated, and not yet copied: one head of each group is enough.
         inner = Traced(x.node.x, [x.builder.tokens, x.node.x.size // x.node.width, x.node.width])
-        own = _features(layer, inner)
-        return Traced(Spread(own.node, layer.features, x.node.times), [*x.shape[:-1], layer.features])
+        features_of_head = _features(layer, inner)
+        return Traced(Spread(features_of_head.node, layer.features, x.node.times), [*x.shape[:-1], layer.features])
     b = x.builder
     heads = x.head_rows
     out = b.buffer(layer.features, heads.rows)
-    places, own_share = b.by_rows(out)
+    places, share = b.by_rows(out)
     shape = {"kind": _SHAPED[type(layer)], "is_query": layer.is_query, "features": layer.features}
     power = layer.power if isinstance(layer, NormAware) else 0.0
     bound = features.feature(x=heads, size=heads.width, **shape, power=power, out=out)
-    b.emit(bound, places, [b.read(heads, WHOLE), (out, own_share, True)])
+    b.emit(bound, places, [reads(heads, WHOLE), writes(out, share)])
     return Traced.of(b, out, [*x.shape[:-1], layer.features])
 
 
@@ -113,9 +119,9 @@ def _soft_decays(c: Traced, before: Traced) -> tuple[Traced, Traced, Traced]:
     z = before.node.buffer
     k = b.buffer(rows.width)
     g = b.buffer(rows.width)
-    places, own = b.by_columns(rows)
+    places, share = b.by_columns(rows)
     bound = vector_states.soft_decay(c=rows, width=rows.width, tokens=b.tokens, z=z, k=k, g=g)
-    b.emit(bound, places, [(rows, own, False), (z, own, True), (k, own, True), (g, own, True)])
+    b.emit(bound, places, [reads(rows, share), writes(z, share), writes(k, share), writes(g, share)])
     return Traced.of(b, k, c.shape), Traced.of(b, g, c.shape), before
 
 
@@ -126,16 +132,18 @@ def _dilated(y: Traced, tail: Traced, weights: Tensor, step: int) -> tuple[Trace
     size, width = weights.shape
     ring = b.state((size - 1) * step + 1, width)
     out = b.buffer(width)
-    places, own = b.by_columns(out)
+    places, share = b.by_columns(out)
     sizes = {"width": width, "tokens": b.tokens, "size": size, "dilation": step}
     bound = vectors.dilate(x=x, **sizes, weight=b.constant(weights), ring=ring, out=out)
-    b.emit(bound, places, [(x, OWN if x.own else own, False), (ring, own, True), (out, own, True)])
+    b.emit(bound, places, [reads(x, share), writes(ring, share), writes(out, share)])
     return Traced.of(b, out, y.shape), tail
 
 
 @lowers(chunks.additive)
 def _summed(q: Any, k: Any, v: Any, state: Traced, g: Any = None, chunk: int = 0) -> tuple[Traced, Traced]:
-    inputs = {"q": q, "k": k, "v": v} | ({} if g is None else {"g": g})
+    inputs = {"q": q, "k": k, "v": v}
+    if g is not None:
+        inputs["g"] = g
     out = additive(1.0, state, {name: value[:, 0] for name, value in inputs.items()})
     return state, out[:, None]
 
@@ -151,9 +159,9 @@ def _joined(attended: Traced, mass: Traced, sums: Traced, offset: Tensor) -> Tra
     *_, heads, size = attended.shape
     rows = {"seen": attended.token_rows, "mass": mass.token_rows, "sums": sums.token_rows}
     out = b.buffer(heads * size)
-    places, own = b.by_heads(heads)
+    places, share = b.by_heads(heads)
     bound = windows.share(**rows, offset=b.constant(offset), heads=heads, size=size, tokens=b.tokens, out=out)
-    b.emit(bound, places, [*((y, own, False) for y in rows.values()), (out, own, True)])
+    b.emit(bound, places, [*(reads(y, share) for y in rows.values()), writes(out, share)])
     return Traced.of(b, out, attended.shape)
 
 
@@ -164,9 +172,9 @@ def _innovation(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
     ring = tail.node.buffer
     length = tail.shape[1]
     out = b.buffer(1)
-    places, own = b.by_rows(out)
+    places, share = b.by_rows(out)
     bound = sparse.innovation(x=tokens, width=tokens.width, ring=ring, length=length, out=out)
-    b.emit(bound, places, [b.read(tokens, own), (ring, own, True), (out, own, True)])
+    b.emit(bound, places, [reads(tokens, share), writes(ring, share), writes(out, share)])
     return Traced.of(b, out, x.shape[:2]), tail
 
 
@@ -177,8 +185,12 @@ def _stepped(mixer: Mixer, memory: Traced, inputs: Inputs) -> tuple[Traced, Trac
     step = recurrence(mixer)
     coder = mixer.codes.state
     if step is None:
+        # No operation of its own: the recurrence is traced as it is written, with the memory as a value.
         after, out = cast(Any, mixer.recur(cast(Tensor, memory), token))
-        return after if coder is None else _coded(cast(Coder, coder), after), out[:, None]
+        if coder is not None:
+            after = _coded(cast(Coder, coder), after)
+        return after, out[:, None]
+    # The operation writes the memory in place, so that its value before and after is the same buffer.
     out = step(mixer, memory, token)
     if coder is not None:
         memory.builder.code_state(memory.node.buffer, coder, memory.shape[-1])
@@ -191,6 +203,7 @@ def _mixed(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) 
     try:
         if program is not None:
             return program(mixer, x, state, shared), {}
+        # The method behind the decorator `leaf`, which else would come back here.
         return cast(Any, Mixer.forward).__wrapped__(mixer, x, state, shared)
     except NotCompiledError as error:
         words = str(error)
@@ -210,6 +223,7 @@ def states_of(mixer: Mixer, builder: Any) -> dict[str, Any]:
     """
     states: dict[str, Any] = {}
     for name, first in mixer.initial(torch.zeros(builder.tokens, 1, mixer.width)).items():
+        # The number of tokens so far is in the context of the program, not in a buffer.
         if first.dim() == 0 and name.endswith("position"):
             states[name] = Position()
             continue

@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeVar, final
+from typing import Any, NamedTuple, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ Array = NDArray[Any]
 Rows = TypeVar("Rows")  # of a layer, with the steps of its outputs where they are integers
 LINE = 64  # bytes
 HUGE = 1 << 21  # bytes of a large page
-CHUNK = 1 << 26
+CHUNK = 1 << 26  # bytes: layers share large pages, 64 MiB at a time
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -53,6 +53,7 @@ class Weights:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if self._at + size > len(self._chunk):
             chunk = np.frombuffer(_pages(max(CHUNK, size) + HUGE), np.uint8)
+            # Large pages begin at multiples of their size: the chunk is longer by one page.
             start = -chunk.ctypes.data % HUGE
             self._chunk = chunk[start : start + max(CHUNK, size)]
             self._at = 0
@@ -87,7 +88,8 @@ class Buffer:
 
     def address(self, thread: int) -> int:
         """Return the address that a thread reads and writes."""
-        return int(self.array[thread].ctypes.data if self.own else self.array.ctypes.data)
+        array = self.array[thread] if self.own else self.array
+        return int(array.ctypes.data)
 
     def viewed(self, width: int) -> Buffer:
         """Return the same values in rows of another width."""
@@ -115,28 +117,52 @@ def cuts(count: int, threads: int) -> list[int]:
     return [count * t // threads for t in range(threads + 1)]
 
 
-def share(axis: str, rows: int, places: Sequence[int], count: int) -> Share:
+def share_of(axis: str, rows: int, places: Sequence[int], count: int) -> Share:
     """Return the share where threads begin at `places` of `count` units."""
     return Share(axis, rows, tuple(Fraction(min(p, count), max(count, 1)) for p in places))
 
 
+class Touch(NamedTuple):
+    """A read or write of a buffer by an operation, with the share of each thread."""
+
+    buffer: Buffer
+    share: Share
+    is_write: bool
+
+
+def reads(buffer: Buffer, share: Share) -> Touch:
+    """Return a read of a buffer by threads with a share of it; a thread that has its own copy reads that."""
+    if buffer.own:
+        return Touch(buffer, OWN, False)
+    # Threads that each compute all of an operation (`OWN`) each read all of a buffer without copies.
+    part = WHOLE if share == OWN else share
+    return Touch(buffer, part, False)
+
+
+def writes(buffer: Buffer, share: Share) -> Touch:
+    """Return a write of a buffer by threads with a share of it."""
+    return Touch(buffer, share, True)
+
+
 @dataclass
 class Touched:
-    """Reads and writes of buffers since threads last met."""
+    """Reads and writes since threads last waited for each other, by the address of the buffer."""
 
-    seen: dict[int, list[tuple[Share, bool]]] = field(default_factory=dict)
+    touches: dict[int, list[Touch]] = field(default_factory=dict)
 
-    def conflicts(self, buffers: Sequence[tuple[Buffer, Share, bool]]) -> bool:
-        """Return whether an operation must wait for other threads before it touches (buffer, share, writes)."""
+    def conflicts(self, touches: Sequence[Touch]) -> bool:
+        """Return whether an operation with these touches must wait for other threads first."""
+        # Two reads never conflict, and equal shares mean that each thread meets its own values only.
         return any(
-            before != own and (wrote or writes)
-            for buffer, own, writes in buffers
-            for before, wrote in self.seen.get(buffer.array.ctypes.data, ())
+            earlier.share != touch.share and (earlier.is_write or touch.is_write)
+            for touch in touches
+            for earlier in self.touches.get(touch.buffer.array.ctypes.data, ())
         )
 
-    def add(self, buffers: Sequence[tuple[Buffer, Share, bool]]) -> None:
-        for buffer, own, writes in buffers:
-            self.seen.setdefault(buffer.array.ctypes.data, []).append((own, writes))
+    def add(self, touches: Sequence[Touch]) -> None:
+        """Enter the reads and writes of an operation."""
+        for touch in touches:
+            self.touches.setdefault(touch.buffer.array.ctypes.data, []).append(touch)
 
 
 @final
@@ -147,7 +173,7 @@ class States:
         sequences: number of rows.
         arrays: [sequences, ..] float32, in the order in which a program makes them.
         firsts: values before the first token, by index in `arrays`, where they are not zero.
-        growing: by index in `arrays`, the tokens of which one is kept, where the second axis are tokens.
+        growing: by index in `arrays`, tokens of which the last one is stored, where the second axis are tokens.
     """
 
     def __init__(self, sequences: int) -> None:
@@ -245,7 +271,8 @@ class Growing:
             return
         self.capacity = array.shape[1]
         self.weights = np.zeros((len(self.tables), self.capacity), np.float32)
-        for own, table in zip(self.weights, self.tables, strict=True):
+        # The operation finds its memory by these words: it sees the new room in the next step.
+        for weights, table in zip(self.weights, self.tables, strict=True):
             table[self.places["capacity"]] = self.capacity
             table[self.places["memory"]] = array.ctypes.data
-            table[self.places["weights"]] = own.ctypes.data
+            table[self.places["weights"]] = weights.ctypes.data

@@ -1,4 +1,4 @@
-"""Values of a decoder's step before they are computed: each becomes an operation when its buffer is first asked for.
+"""Values of a decoder's step before they are computed: each becomes an operation when its buffer is first needed.
 
 A node is flat: [tokens, size] numbers; `traced.Traced` keeps their shape. Because nodes wait, neighbours can join:
 `act(x + a) * b + c` becomes one operation, a linear layer adds the residual stream itself, and columns that nobody
@@ -50,7 +50,8 @@ class Node(ABC):
 
     def append(self) -> None:
         """Append the operations that compute it, if they are not there yet."""
-        assert self.buffer is not None
+        if self._buffer is None:
+            self._buffer = self.compute()
 
     def rows(self, width: int) -> Buffer:
         """Return its buffer in rows of `width` numbers."""
@@ -106,13 +107,11 @@ class LinearNode(Node):
         # Every thread computes a narrow layer in front of this one itself, so that none waits for the others.
         if isinstance(self.x, LinearNode) and self.x.waits and self.x.layer.out_features <= BLOCK:
             self.x._buffer = self.x.compute(narrow=True)
-        if self.before is None:
-            before = None
-        else:
-            before = self.before.rows(self.layer.out_features)
+        before = None if self.before is None else self.before.rows(self.layer.out_features)
         return self.builder.linear(self.layer, self.x.rows(self.layer.in_features), before, narrow=narrow)
 
     def plus(self, before: Node) -> LinearNode:
+        """Return the layer with `before` added to its outputs, in the same operation."""
         return LinearNode(self.x, self.layer, before)
 
 
@@ -133,6 +132,7 @@ class Operand:
 
     @property
     def constant(self) -> Tensor | None:
+        """The values, if they are those of the model; None for a node."""
         if isinstance(self.values, Tensor):
             return self.values
         return None
@@ -153,7 +153,8 @@ def _joined(a: Operand | None, b: Operand, function: Any) -> Operand | None:
     return Operand(function(a.constant, b.constant), a.width or b.width)
 
 
-# For g and f in g(-f(x)): the activation a, the factor c and the summand d with g(-f(x)) = c a(x) + d.
+# For an activation g of -x: the activation a, the factor c and the summand d with g(-x) = c a(x) + d, as
+# sigmoid(-x) = 1 - sigmoid(x), logsigmoid(-x) = -softplus(x) and softplus(-x) = -logsigmoid(x).
 _BEHIND_NEGATIVE = {
     vectors.SIGMOID: (vectors.SIGMOID, -1.0, 1.0),
     vectors.LOGSIGMOID: (vectors.SOFTPLUS, -1.0, 0.0),
@@ -185,11 +186,14 @@ class Chain(Node):
     @classmethod
     def on(cls, x: Node) -> Chain:
         """Return the chain that a node is, while no operation computes it, or the empty one on its value."""
-        return x if isinstance(x, Chain) and x.waits else Chain(x)
+        if isinstance(x, Chain) and x.waits:
+            return x
+        return Chain(x)
 
     def _with(self, **parts: Any) -> Chain:
-        own = {"act": self.act, "plus": self.plus, "times": self.times, "then": self.then, "bounds": self.bounds}
-        return Chain(self.x, **(own | parts))
+        """Return this chain with some parts replaced."""
+        fields = {"act": self.act, "plus": self.plus, "times": self.times, "then": self.then, "bounds": self.bounds}
+        return Chain(self.x, **(fields | parts))
 
     @property
     def widths(self) -> set[int]:
@@ -204,6 +208,7 @@ class Chain(Node):
         return len(self.widths | needed) <= 1
 
     def added(self, operand: Operand) -> Chain:
+        """Return this plus an operand: constants add up in `then`, and anything else begins a new operation."""
         if self.takes(operand):
             then = _joined(self.then, operand, torch.add)
             if then is not None:
@@ -211,36 +216,44 @@ class Chain(Node):
         return Chain(self, then=operand)
 
     def multiplied(self, operand: Operand) -> Chain:
+        """Return this times an operand: (act(x + a) b + c) d is one operation for constants b, c and d."""
         if not self.takes(operand):
             return Chain(self, times=operand)
         times = _joined(self.times, operand, torch.mul)
+        if times is None:
+            return Chain(self, times=operand)
         if self.then is None:
-            then = self.then
-        else:
-            then = _joined(self.then, operand, torch.mul)
-        if times is None or (self.then is not None and (then is None or operand.constant is None)):
+            return self._with(times=times)
+        then = _joined(self.then, operand, torch.mul)
+        if then is None or operand.constant is None:
             return Chain(self, times=operand)
         return self._with(times=times, then=then)
 
     def activated(self, act: int) -> Chain:
-        plain = self.bounds == (None, None)
+        """Return an activation of this; where both are one known function, one operation computes it."""
+        if self.bounds != (None, None):
+            return Chain(self, act)
         factor = None if self.times is None else self.times.constant
-        if plain and self.then is None and (self.act, act) == (vectors.RELU, vectors.SQRELU) and factor is None:
-            return self._with(act=act)
-        if plain and self.then is None and act == vectors.EXP and _is(factor, -1.0) and self.act == vectors.SOFTPLUS:
-            return self._with(act=vectors.SIGMOID, then=Operand(torch.ones(1)))  # e^-log(1 + e^x) = 1 - sigmoid(x)
-        if plain and self.times is None and self.then is None and (self.act, act) == (vectors.LOGSIGMOID, vectors.EXP):
-            return self._with(act=vectors.SIGMOID)
-        if plain and self.act == vectors.IDENTITY and self.plus is None:
+        if self.then is None:
+            # e^-softplus(x) = 1 - sigmoid(x)
+            if (self.act, act) == (vectors.SOFTPLUS, vectors.EXP) and _is(factor, -1.0):
+                return self._with(act=vectors.SIGMOID, then=Operand(torch.ones(1)))
+            # e^logsigmoid(x) = sigmoid(x)
+            if (self.act, act) == (vectors.LOGSIGMOID, vectors.EXP) and self.times is None:
+                return self._with(act=vectors.SIGMOID)
+        if self.act == vectors.IDENTITY and self.plus is None:
+            # act(x + c): the summand comes before the activation.
             if self.times is None:
                 return self._with(act=act, plus=self.then, then=None)
+            # act(-x), as an activation of x
             if self.then is None and _is(factor, -1.0) and act in _BEHIND_NEGATIVE:
-                own, scale, more = _BEHIND_NEGATIVE[act]
-                then = Operand(torch.tensor([more])) if more else None
-                return Chain(self.x, own, times=Operand(torch.tensor([scale])), then=then)
+                positive, scale, summand = _BEHIND_NEGATIVE[act]
+                then = Operand(torch.tensor([summand])) if summand else None
+                return Chain(self.x, positive, times=Operand(torch.tensor([scale])), then=then)
         return Chain(self, act)
 
     def clamped(self, low: float | None, high: float | None) -> Chain:
+        """Return this within bounds; nothing joins a chain after that."""
         if self.bounds == (None, None):
             return self._with(bounds=(low, high))
         return Chain(self, bounds=(low, high))
@@ -250,6 +263,7 @@ class Chain(Node):
         empty = self.act == vectors.IDENTITY and not any(operands.values()) and self.bounds == (None, None)
         if empty:
             return self.x.buffer
+        # Operands of columns or heads need rows in which they repeat; without any, a row is a token.
         width = next(iter(self.widths), self.size)
         x = self.x.rows(width)
         arguments = {name: each.argument(self.builder, width) for name, each in operands.items() if each is not None}
@@ -257,6 +271,7 @@ class Chain(Node):
 
 
 def _is(values: Tensor | None, number: float) -> bool:
+    """Return whether values are known, and all this number."""
     return values is not None and bool((values == number).all())
 
 
@@ -309,7 +324,8 @@ class Joined(Node):
         if any(isinstance(part, Tensor) for part, _ in self.parts):
             # Memory of its own, not shared between layers: the constant columns are written once.
             out = Buffer(aligned((rows, self.whole), np.float32), rows, self.whole)
-            self.builder.kept.append(out.array)
+            self.builder.alive.append(out.array)
+        # Tensors are written here, once; nodes are copied in every step.
         at = 0
         for part, width in self.parts:
             if isinstance(part, Tensor):

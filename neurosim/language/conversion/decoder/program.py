@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,23 @@ from ....kernels.decode import program
 from ....kernels.decode.linear.encode import LIST
 from ....kernels.decode.linear.vnni import BLOCK
 from ....kernels.decode.routing import cpu as routing
-from .memory import OWN, WHOLE, Array, Buffer, Growing, Share, States, Touched, Weights, aligned, cuts, share
-
-Touch = tuple[Buffer, Share, bool]
+from .memory import (
+    OWN,
+    WHOLE,
+    Array,
+    Buffer,
+    Growing,
+    Share,
+    States,
+    Touch,
+    Touched,
+    Weights,
+    aligned,
+    cuts,
+    reads,
+    share_of,
+    writes,
+)
 
 
 class NotCompiledError(NeurosimInputError):
@@ -43,8 +57,8 @@ class Encoded:
         """Return the operands of `kernels.decode.linear.encode.LIST` by name."""
         addresses = {}
         for name, part in zip(LIST.split(), self.parts, strict=True):
-            own = [part[thread] if self.marker.own else part for thread in range(threads)]
-            addresses[name] = ByThread([int(each.ctypes.data) for each in own])
+            arrays = [part[thread] if self.marker.own else part for thread in range(threads)]
+            addresses[name] = ByThread([int(array.ctypes.data) for array in arrays])
         return addresses
 
 
@@ -72,24 +86,6 @@ class LastNorm:
     count: int
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Heads of the state that share one head of each input."""
-
-    q: int = 1
-    k: int = 1
-    v: int = 1
-    g: int = 1
-
-
-class Sizes(NamedTuple):
-    """H, K and V of a state."""
-
-    heads: int
-    keys: int
-    values: int
-
-
 @dataclass
 class DecoderProgram(Uncopied):
     """Lists of operations for some threads, and the arrays that they use.
@@ -104,6 +100,9 @@ class DecoderProgram(Uncopied):
         state_count: number of states that the program has asked for.
         weights: rows of layers, which these programs share, too.
         limit: tokens that positions are known for.
+        alive: everything that the program has only the address of.
+        free, used: arrays by shape and type, of earlier layers for use again, and of this layer.
+        encoded: lists of active channels of this layer, by their buffer and coder.
     """
 
     tokens: int
@@ -114,7 +113,7 @@ class DecoderProgram(Uncopied):
     state_count: int = 0
     growing: list[Growing] = field(default_factory=list)
     limit: float = np.inf
-    kept: list[Any] = field(default_factory=list)
+    alive: list[Any] = field(default_factory=list)
     touched: Touched = field(default_factory=Touched)
     free: dict[tuple[Any, ...], list[Array]] = field(default_factory=dict)
     used: list[tuple[tuple[Any, ...], Array]] = field(default_factory=list)
@@ -130,10 +129,11 @@ class DecoderProgram(Uncopied):
     def array(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         """Return an array for the present layer; later layers use its memory again."""
         key = (shape, np.dtype(dtype))
+        # Layers follow each other: the buffers of one are free when the next begins.
         spare = self.free.setdefault(key, [])
         buffer = spare.pop() if spare else aligned(shape, dtype)
         self.used.append((key, buffer))
-        self.kept.append(buffer)
+        self.alive.append(buffer)
         return buffer
 
     def buffer(self, width: int, rows: int | None = None, *, own: bool = False) -> Buffer:
@@ -143,6 +143,7 @@ class DecoderProgram(Uncopied):
         return Buffer(self.array(shape), rows, width, own)
 
     def scratch(self, size: int, dtype: Any = np.float32) -> Scratch:
+        """Return `size` numbers of the present layer for each thread alone."""
         return Scratch(self.array((self.threads, size), dtype))
 
     def state(self, *shape: int, first: Array | None = None) -> Buffer:
@@ -151,17 +152,11 @@ class DecoderProgram(Uncopied):
         self.state_count += 1
         return Buffer(array[: self.tokens], self.tokens, int(np.prod(shape)))
 
-    def plain(self, width: int, value: float) -> Buffer:
-        """Return a buffer of one value, which nothing writes."""
-        array = aligned((self.tokens, width), np.float32)
-        array[:] = value
-        return Buffer(array, self.tokens, width)
-
     def constant(self, values: Tensor | float) -> Array:
         """Return values as a flat float32 array that the program may read."""
         tensor = torch.as_tensor(values).detach().to(torch.float32).flatten().contiguous()
         array: Array = tensor.numpy()
-        self.kept.append((tensor, array))
+        self.alive.append((tensor, array))
         return array
 
     @contextmanager
@@ -172,6 +167,7 @@ class DecoderProgram(Uncopied):
         self.encoded = {}
         lasting: list[Buffer] = []
         yield lasting
+        # An address names an array: the views of buffers are other objects.
         stay = {buffer.array.ctypes.data for buffer in lasting}
         for key, array in self.used:
             if array.ctypes.data in stay:
@@ -200,23 +196,30 @@ class DecoderProgram(Uncopied):
             instead: it takes the place of the last operation, whose work it does, too.
         """
         conflicts = self.threads > 1 and self.touched.conflicts(touches)
+        # All threads wait before this operation: what they touched before is done.
         if conflicts:
             self.touched = Touched()
         if instead:
-            met = [bool(own.pop()[program.MEET]) for own in self.lists]
+            # Threads that waited before the operation that is replaced wait before this one.
+            replaced = [operations.pop() for operations in self.lists]
+            waited = any(operation[program.MEET] for operation in replaced)
         else:
-            met = [False]
-        meet = conflicts or any(met)
+            waited = False
+        meet = conflicts or waited
         self.touched.add(touches)
-        self.kept.append(bound)  # addresses alone do not keep arrays
+        self.alive.append(bound)  # its operands: addresses alone keep no array alive
         tables: list[Array] = []
-        for thread, own in enumerate(self.lists):
+        for thread, operations in enumerate(self.lists):
             words = {name: self._word(value, thread) for name, value in bound.values.items()}
             table = bound.operation.operands.table(words)
             tables.append(table)
-            begin, end = (0, places) if isinstance(places, int) else places[thread : thread + 2]
-            own.append((bound.operation.address, table.ctypes.data, begin, end, int(meet)))
-        self.kept.append(tables)
+            if isinstance(places, int):
+                begin = 0
+                end = places
+            else:
+                begin, end = places[thread : thread + 2]
+            operations.append((bound.operation.address, table.ctypes.data, begin, end, int(meet)))
+        self.alive.append(tables)
         return tables
 
     @staticmethod
@@ -259,10 +262,10 @@ class DecoderProgram(Uncopied):
         """
         weights = np.ones((count, self.tokens), np.float32)
         masks = np.ones((count, self.tokens), np.uint8)
-        self.kept.append((weights, masks))
+        self.alive.append((weights, masks))
         self.routed = Buffer(weights, self.tokens, 1)
-        places, own = self.by_rows(scores)
-        count, best = groups
+        places, share = self.by_rows(scores)
+        group_count, best = groups
         bound = routing.route(
             scores=scores,
             memories=routed,
@@ -273,66 +276,58 @@ class DecoderProgram(Uncopied):
             masks=masks,
             sigmoid=sigmoid,
             bias=bias,
-            groups=count,
+            groups=group_count,
             top_groups=best,
             scale=scale,
-            choice=self.scratch(routed + count),
+            choice=self.scratch(routed + group_count),
             shares=shares,
         )
-        self.emit(bound, places, [self.read(scores, own), (self.routed, own, True)])
+        self.emit(bound, places, [reads(scores, share), writes(self.routed, share)])
         return weights, masks
 
     def by_columns(self, buffer: Buffer) -> tuple[list[int], Share]:
         """Deal the columns of a buffer in blocks, as linear layers do."""
+        # A block is the columns that the inner loop of a product computes at once.
         places = [min(BLOCK * p, buffer.width) for p in cuts(-(-buffer.width // BLOCK), self.threads)]
-        return places, share("columns", buffer.rows, places, buffer.width)
+        return places, share_of("columns", buffer.rows, places, buffer.width)
 
     def by_heads(self, heads: int) -> tuple[list[int], Share]:
         """Deal the heads of a state to threads; a buffer of one row is then dealt by columns."""
         places = cuts(heads, self.threads)
-        return places, share("columns", self.tokens, places, heads)
+        return places, share_of("columns", self.tokens, places, heads)
 
     def by_rows(self, buffer: Buffer) -> tuple[list[int] | int, Share]:
         """Deal the rows of a buffer, or let every thread do all of them where it has its own copy."""
         if buffer.own:
             return buffer.rows, OWN
         places = cuts(buffer.rows, self.threads)
-        return places, share("rows", buffer.rows, places, buffer.rows)
+        return places, share_of("rows", buffer.rows, places, buffer.rows)
 
     def by_groups(self, buffer: Buffer, size: int) -> tuple[list[int], Share]:
         """Deal groups of `size` channels, of all rows; of one token that is the same as columns."""
         count = buffer.rows * buffer.width // size
         places = cuts(count, self.threads)
         axis = "columns" if buffer.rows == 1 else "groups"
-        return places, share(axis, buffer.rows, places, count)
+        return places, share_of(axis, buffer.rows, places, count)
 
     @property
     def mask_address(self) -> int:
+        """Address of the mask, 0 without one."""
         return 0 if self.mask is None else int(self.mask.ctypes.data)
 
     def masked(self, touches: list[Touch]) -> list[Touch]:
         """Return the touched buffers of an operation, with the routing where there is a mask."""
         if self.routed is None:
             return touches
-        return [*touches, (self.routed, WHOLE, False)]
+        return [*touches, reads(self.routed, WHOLE)]
 
-    def head_read(self, x: Buffer, own: Share, places: Sequence[int], group: int) -> Touch:
-        """Return a read of the heads of x, each of which serves a group of those that are dealt by `own`."""
+    def head_read(self, x: Buffer, share: Share, places: Sequence[int], group: int) -> Touch:
+        """Return a read of the heads of x, each of which serves a group of the heads that `share` divides."""
         even = all(place % group == 0 for place in places)
-        if x.own:
-            return x, OWN, False
         # A cut inside a group: two threads read the same head, so the read counts as one of the whole buffer.
-        dealt = own if even else WHOLE
-        return x, dealt, False
+        return reads(x, share if even else WHOLE)
 
     @property
-    def few(self) -> bool:
+    def few_tokens(self) -> bool:
         """Return whether there are fewer tokens than threads: each thread then computes whole tokens itself."""
         return self.tokens < self.threads
-
-    def read(self, buffer: Buffer, share: Share) -> Touch:
-        """Return a read of the rows of a buffer, dealt by `share`."""
-        if buffer.own:
-            return buffer, OWN, False
-        dealt = WHOLE if share == OWN else share
-        return buffer, dealt, False

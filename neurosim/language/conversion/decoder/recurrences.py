@@ -40,9 +40,9 @@ from ...attention.kinds.state_space import AlmostLinearRNN, DiagonalSSM
 from ...attention.kinds.titans import TitansContext
 from .builder import Builder
 from .cached import Cache, Learnt, attend, emit_growing, refuse_coded_state
-from .memory import WHOLE, Array, Buffer
+from .memory import WHOLE, Array, Buffer, Touch, reads, writes
 from .nodes import grouped
-from .program import NotCompiledError, Touch
+from .program import NotCompiledError
 from .traced import Traced
 
 Inputs = Mapping[str, Any]
@@ -52,8 +52,10 @@ Step = Callable[[Any, Traced, Inputs], Traced]
 def _heads(b: Builder, x: Traced | Tensor, *shape: int) -> tuple[Buffer | Array, int]:
     """Return heads [B, *shape] as an operation takes them, and the heads of the state that share each."""
     x = x.expand(b.tokens, *shape)
+    # The same for all tokens: its numbers lie in the program once.
     if isinstance(x, Tensor):
         return b.constant(x), 1
+    # A repeated head is read once for its group, without a copy.
     node, group = grouped(x.node, shape[-1])
     return node.rows(node.size), group
 
@@ -61,7 +63,9 @@ def _heads(b: Builder, x: Traced | Tensor, *shape: int) -> tuple[Buffer | Array,
 def _whole(b: Builder, x: Traced | Tensor, *shape: int) -> Buffer | Array:
     """Return numbers [B, *shape] as an operation takes them that knows no groups: heads that repeat are copied."""
     x = x.expand(b.tokens, *shape)
-    return b.constant(x) if isinstance(x, Tensor) else x.token_rows
+    if isinstance(x, Tensor):
+        return b.constant(x)
+    return x.token_rows
 
 
 def _decays(b: Builder, memory: Traced, g: Traced | Tensor | None) -> tuple[int, Buffer | Array | None, int]:
@@ -76,9 +80,9 @@ def _decays(b: Builder, memory: Traced, g: Traced | Tensor | None) -> tuple[int,
 
 def _emit(b: Builder, bound: Any, heads: int, inputs: list[tuple[Any, int]], written: list[Buffer]) -> None:
     """Append an operation whose parts are heads: `inputs` with the heads that share each, and its outputs."""
-    places, own = b.by_heads(heads)
-    touches: list[Touch] = [b.head_read(x, own, places, n) for x, n in inputs if isinstance(x, Buffer)]
-    touches += [(buffer, own, True) for buffer in written]
+    places, share = b.by_heads(heads)
+    touches: list[Touch] = [b.head_read(x, share, places, n) for x, n in inputs if isinstance(x, Buffer)]
+    touches += [writes(buffer, share) for buffer in written]
     b.emit(bound, places, b.masked(touches))
 
 
@@ -89,13 +93,14 @@ def _state(b: Builder, memory: Traced) -> dict[str, Any]:
 
 
 def additive(mixer: AdditiveMixer | float, memory: Traced, inputs: Inputs) -> Traced:
-    """S = e^g S + k v^T, S^T q times the scale of a mixer or a number."""
+    """Append S = e^g S + k v^T, o = S^T q times the scale of a mixer or a number."""
     b = memory.builder
     _, heads, keys, values = memory.shape
     decay, log_decays, g_group = _decays(b, memory, inputs.get("g"))
     q, q_group = _heads(b, inputs["q"], heads, keys)
     k, k_group = _heads(b, inputs["k"], heads, keys)
     v, v_group = _heads(b, inputs["v"], heads, values)
+    # Threads share the heads: each adds to its part of the state, and reads it.
     out = b.buffer(heads * values)
     bound = states.additive(
         **_state(b, memory),
@@ -119,7 +124,7 @@ def additive(mixer: AdditiveMixer | float, memory: Traced, inputs: Inputs) -> Tr
 
 
 def delta(mixer: DeltaMixer | DeltaProduct, memory: Traced, inputs: Inputs) -> Traced:
-    """k, v and beta have a row for each step of a token in `DeltaProduct`."""
+    """Append S = e^g S, then S += k (beta (v - S^T k))^T, n times in `DeltaProduct`; o = scale S^T q."""
     b = memory.builder
     _, heads, keys, values = memory.shape
     steps = mixer.num_householder if isinstance(mixer, DeltaProduct) else 1
@@ -148,15 +153,16 @@ def delta(mixer: DeltaMixer | DeltaProduct, memory: Traced, inputs: Inputs) -> T
         out=out,
         mask=b.mask,
     )
-    # The heads of several steps do not lie side by side.
-    apart = heads + 1
     touched = [(q, q_group), (log_decays, g_group)]
-    touched += [(x, group if steps == 1 else apart) for x, group in ((k, k_group), (v, 1), (beta, 1))]
+    for x, group in ((k, k_group), (v, 1), (beta, 1)):
+        # The heads of several steps do not lie side by side: a group that no cut meets stands for a read of all.
+        touched.append((x, group if steps == 1 else heads + 1))
     _emit(b, bound, heads, touched, [memory.node.buffer, out])
     return Traced.of(b, out, [b.tokens, heads, values])
 
 
 def _rank_one(memory: Traced, decay: int, **inputs: Any) -> Traced:
+    """Append S = e^g S + b (S^T a)^T + k v^T with S^T a before the decay; o = S^T q."""
     b = memory.builder
     _, heads, keys, values = memory.shape
     shapes: dict[str, tuple[int, ...]] = {"v": (heads, values)}
@@ -171,23 +177,26 @@ def _rank_one(memory: Traced, decay: int, **inputs: Any) -> Traced:
 
 
 def rwkv7(mixer: RWKV7, memory: Traced, inputs: Inputs) -> Traced:
+    """Append a decay of each key channel and a change of rank one."""
     return _rank_one(memory, states.KEY_DECAY, **{name: inputs[name] for name in ("q", "k", "v", "g", "a", "b")})
 
 
 def comba(mixer: Comba, memory: Traced, inputs: Inputs) -> Traced:
-    """S = e^g S + k (beta v)^T - beta k (S^T p)^T, S^T p before the decay."""
+    """Append S = e^g S + beta k (v - S^T p)^T, as a change of rank one: a = p, b = -beta k."""
     written = inputs["k"] * inputs["beta"][..., None]
     rows = {"q": inputs["q"] * mixer.scale, "k": written, "v": inputs["v"], "a": inputs["p"], "b": -written}
     return _rank_one(memory, states.HEAD_DECAY, **rows, g=inputs["g"])
 
 
 def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
+    """Append o = S^T q + (q . u k) v with S before the token, without u S^T q alone; then S = e^g S + k v^T."""
     b = memory.builder
     _, heads, keys, values = memory.shape
     g = inputs["g"]
     rows = {name: _whole(b, inputs[name], heads, keys) for name in "qk"}
     rows["v"] = _whole(b, inputs["v"], heads, values)
     decay = states.KEY_DECAY if g.dim() == memory.dim() - 1 else states.HEAD_DECAY
+    # Constant decays of a model have one row for all tokens.
     decays: Buffer | Array
     if isinstance(g, Traced):
         decays = _whole(b, g, *memory.shape[1 : g.dim()])
@@ -209,17 +218,20 @@ def _bonus(memory: Traced, inputs: Inputs, u: Tensor | None) -> Traced:
 
 
 def rwkv5(mixer: RWKV5, memory: Traced, inputs: Inputs) -> Traced:
+    """Append the recurrence of RWKV-5 and RWKV-6."""
     return _bonus(memory, inputs, mixer.u)
 
 
 def plstm(mixer: PLSTM, memory: Traced, inputs: Inputs) -> Traced:
+    """Append o = m S^T q + d (q . k) v, then S = t S + s k v^T: mark and source go onto q and k."""
     q = inputs["mark"][..., None] * inputs["q"]
     k = inputs["source"][..., None] * inputs["k"]
-    own = mixer.own(inputs)  # type: ignore[arg-type]
-    return _bonus(memory, {"q": q, "k": k, "v": inputs["v"], "g": inputs["g"]}, None) + own
+    direct = mixer.own(inputs)  # type: ignore[arg-type]
+    return _bonus(memory, {"q": q, "k": k, "v": inputs["v"], "g": inputs["g"]}, None) + direct
 
 
 def slots(mixer: GatedSlotAttention, memory: Traced, inputs: Inputs) -> Traced:
+    """Append the writing of slots and the softmax over them; the operation computes s = 1 - e^g itself."""
     b = memory.builder
     heads = mixer.heads
     keys = mixer.k_size
@@ -241,14 +253,14 @@ def slots(mixer: GatedSlotAttention, memory: Traced, inputs: Inputs) -> Traced:
 def _by_columns(b: Builder, bound: Any, inputs: list[tuple[Buffer, bool]], written: list[Buffer]) -> Traced:
     """Append an operation whose parts are columns of its last written buffer; inputs may be read as a whole."""
     out = written[-1]
-    places, own = b.by_columns(out)
-    touches: list[Touch] = [(x, WHOLE if whole else own, False) for x, whole in inputs]
-    b.emit(bound, places, [*touches, *((buffer, own, True) for buffer in written)])
+    places, share = b.by_columns(out)
+    touches: list[Touch] = [reads(x, WHOLE if whole else share) for x, whole in inputs]
+    b.emit(bound, places, [*touches, *(writes(buffer, share) for buffer in written)])
     return Traced.of(b, out, [b.tokens, out.width])
 
 
 def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
-    """The rows k and q [B, N], which all channels share, and the step dt of each channel."""
+    """Append the selective scan of Mamba: k and q [B, N] are those of all channels, dt is that of each."""
     b = memory.builder
     inner = mixer.inner
     count = mixer.state_size
@@ -257,6 +269,7 @@ def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
     u = inputs["u"].token_rows
     dt = inputs["dt"].token_rows
     rows = {"u": u, "dt": dt, "k": k.rows(count), "q": q.rows(count)}
+    # `finish` adds D u itself, with the gate behind it.
     rates = {"a": b.constant(-mixer.A_log.exp()), "d": b.constant(torch.zeros(inner))}
     out = b.buffer(inner)
     state = memory.node.buffer
@@ -266,6 +279,7 @@ def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
+    """Append s = A' s + B' u, y = 2 Re(C s) + D u; A' and B' are computed once."""
     b = memory.builder
     u = inputs["u"].token_rows
     out = memory.builder.buffer(mixer.width)
@@ -279,6 +293,7 @@ def diagonal(mixer: DiagonalSSM, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
+    """Append s = A' s + B' u with a matrix A' of each channel, y = C s + D u."""
     b = memory.builder
     u = inputs["u"].token_rows
     out = memory.builder.buffer(mixer.width)
@@ -292,6 +307,7 @@ def filtered(mixer: HippoSSM, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def gated_units(mixer: ParaGRU | ParaLSTM, memory: Traced, inputs: Inputs) -> Traced:
+    """Append a step of gated units, each with its own recurrent weights."""
     b = memory.builder
     u = inputs["u"].token_rows
     out = memory.builder.buffer(mixer.units)
@@ -302,6 +318,7 @@ def gated_units(mixer: ParaGRU | ParaLSTM, memory: Traced, inputs: Inputs) -> Tr
 
 
 def almost_linear(mixer: AlmostLinearRNN, memory: Traced, inputs: Inputs) -> Traced:
+    """Append z = A z + W f(z) + u; every unit reads all others, so threads share the tokens."""
     b = memory.builder
     units = mixer.units
     u = inputs["u"].token_rows
@@ -309,24 +326,22 @@ def almost_linear(mixer: AlmostLinearRNN, memory: Traced, inputs: Inputs) -> Tra
     out = b.buffer(units)
     matrices = {"a": b.constant(mixer.A), "w": b.constant(mixer.W)}
     sizes = {"units": units, "rectified": mixer.rectified, "active": b.scratch(units)}
-    places, own = b.by_rows(out)
+    places, share = b.by_rows(out)
     bound = vector_states.almost_linear(u=u, **sizes, **matrices, z=state, out=out)
-    b.emit(bound, places, [b.read(u, own), (state, own, True), (out, own, True)])
+    b.emit(bound, places, [reads(u, share), writes(state, share), writes(out, share)])
     return Traced.of(b, out, [b.tokens, units])
 
 
 def convolved(mixer: GatedAssociativeMemory, memory: Traced, inputs: Inputs) -> Traced:
-    """The memory is the tail of a convolution."""
+    """Append the short convolution, whose tail is the memory."""
     out = memory.builder.convolve(mixer.conv1d, inputs["x"].token_rows, memory.node.buffer)
     return Traced.of(memory.builder, out, [memory.builder.tokens, mixer.width])
 
 
 def cached(mixer: CachedAttention, memory: Traced, inputs: Inputs) -> Traced:
+    """Append softmax attention over stored keys and values, or over checkpoints of them."""
     refuse_coded_state(mixer)
-    if isinstance(mixer, CheckpointAttention):
-        interval = mixer.interval
-    else:
-        interval = 1
+    interval = mixer.interval if isinstance(mixer, CheckpointAttention) else 1
     cache = Cache(mixer.kv_heads, mixer.groups, mixer.k_size, mixer.v_size, mixer.window_size, interval)
     b = memory.builder
     heads = mixer.kv_heads * mixer.groups
@@ -335,6 +350,7 @@ def cached(mixer: CachedAttention, memory: Traced, inputs: Inputs) -> Traced:
 
 
 def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) -> Traced:
+    """Append the regression on stored keys; the normal equations are solved in float64."""
     refuse_coded_state(mixer)
     b = memory.builder
     size = mixer.k_size
@@ -351,14 +367,14 @@ def local_linear(mixer: LocalLinearAttention, memory: Traced, inputs: Inputs) ->
         ridge=b.constant(F.softplus(mixer.ridge_param)),
         spare=b.scratch(size * (size + 2), "float64"),
     )
-    places, own = b.by_heads(cache.few)
-    touches: list[Touch] = [*((y, own, False) for y in rows.values()), (past, own, True), (out, own, True)]
+    places, share = b.by_heads(cache.kv_heads)
+    touches: list[Touch] = [*(reads(y, share) for y in rows.values()), writes(past, share), writes(out, share)]
     emit_growing(b, cache, bound, places, touches)
     return Traced.of(b, out, [b.tokens, heads, mixer.v_size])
 
 
 def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
-    """Attention over tokens of the parts that an estimate values most, and the mean of all values."""
+    """Append attention over tokens of the parts that an estimate values most, mixed with the mean of all values."""
     refuse_coded_state(mixer)
     b = memory.builder
     heads = mixer.num_heads
@@ -374,32 +390,34 @@ def estimated(mixer: SEA, memory: Traced, inputs: Inputs) -> Traced:
         weights=b.scratch(cache.capacity),
         out=out,
         parts=mixer.columns,
-        picked=mixer.chosen,
-        picks=b.scratch(mixer.columns + mixer.chosen, np.int32),
+        picked=mixer.topk,
+        picks=b.scratch(mixer.columns + mixer.topk, np.int32),
     )
-    places, own = b.by_heads(cache.few)
-    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
-    emit_growing(b, cache, bound, places, [*touches, (past, own, True), (out, own, True)])
+    places, share = b.by_heads(cache.kv_heads)
+    touches: list[Touch] = [b.head_read(y, share, places, 1) for y in rows.values()]
+    emit_growing(b, cache, bound, places, [*touches, writes(past, share), writes(out, share)])
     mean = inputs["mean"]
     attended = Traced.of(b, out, [b.tokens, heads, size])
     return cast(Traced, mean + inputs["mix"] * (attended - mean))
 
 
 def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
-    """Attention over the last tokens of the query's bucket and the tokens of highest score."""
+    """Append attention over the last tokens of the query's bucket and the tokens of highest score."""
     refuse_coded_state(mixer)
     b = memory.builder
     keys = mixer.key_dim
     values = mixer.ssm.inner
-    picked = mixer.chosen
+    picked = mixer.topk
     names = {"q": "q", "k": "k", "v": "values", "hashed_q": "centred_q", "hashed_k": "centred_k"}
     rows = {operand: inputs[name].token_rows for operand, name in names.items()}
-    score = best = None
+    score = None
+    best = None
     if mixer.scored:
         score = inputs["scores"].token_rows
         best = b.state(picked, 2)
     cache = Cache(1, 1, keys, values, 0)
     out = b.buffer(values)
+    # Key, value and bucket of every token; scores are in `best`, the ranking so far.
     past = b.state(cache.capacity, keys + values + 1)
     bound = sparse.hashed(
         **rows,
@@ -417,15 +435,15 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
         best=best,
         picks=b.scratch(2 * picked + 1, np.int32),
     )
-    places, own = b.by_rows(out)
-    touches: list[Touch] = [b.read(part, own) for part in (*rows.values(), score) if part is not None]
-    touches += [(part, own, True) for part in (past, out, best) if part is not None]
+    places, share = b.by_rows(out)
+    touches: list[Touch] = [reads(part, share) for part in (*rows.values(), score) if part is not None]
+    touches += [writes(part, share) for part in (past, out, best) if part is not None]
     emit_growing(b, cache, bound, places, touches)
     return Traced.of(b, out, [b.tokens, values])
 
 
 def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
-    """Attention over the last tokens, the reading of a state of earlier tokens, and the most surprising tokens."""
+    """Append attention over the last tokens, the outputs of a state of those before, and the most surprising tokens."""
     refuse_coded_state(mixer)
     b = memory.builder
     heads = mixer.kv_heads
@@ -437,21 +455,22 @@ def remembered(mixer: BMojo, memory: Traced, inputs: Inputs) -> Traced:
         rows |= {"state_k": inputs["faded_k"].token_rows, "state_v": inputs["faded_v"].token_rows}
     surprise = inputs["innovation"].token_rows
     out = b.buffer(heads * size)
+    # Two windows of tokens, with keys and values of x and of s, and their innovation; then the slots.
     ring = b.state(heads, 2 * w, 4 * size + 1)
     slot_rows = b.state(heads, slots, 2 * size)
     best = b.state(heads, slots, 2)
     sizes = {"heads": heads, "size": size, "tokens": b.tokens, "window": w, "slots": slots}
     parts = {"ring": ring, "innovation": surprise, "kept": slot_rows, "best": best}
     bound = sparse.remembered(**rows, **sizes, **parts, weights=b.scratch(2 * w + slots), out=out)
-    places, own = b.by_heads(heads)
-    touches: list[Touch] = [b.head_read(y, own, places, 1) for y in rows.values()]
-    touches += [(surprise, WHOLE, False), *((y, own, True) for y in (ring, slot_rows, best, out))]
+    places, share = b.by_heads(heads)
+    touches: list[Touch] = [b.head_read(y, share, places, 1) for y in rows.values()]
+    touches += [reads(surprise, WHOLE), *(writes(y, share) for y in (ring, slot_rows, best, out))]
     b.emit(bound, places, touches)
     return Traced.of(b, out, [b.tokens, heads, size])
 
 
 def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> dict[str, Any]:
-    """Return the operands `kernels.decode.networks.cpu.NETWORK`, and the threads' own memory."""
+    """Return the operands of `kernels.decode.networks.cpu.NETWORK`, with scratch for each thread."""
     hidden = mixer.expansion * mixer.k_size
     depth = mixer.memory_depth
     spare = b.scratch(networks.spare_size(mixer.k_size, hidden, depth, weights))
@@ -460,7 +479,8 @@ def _network(b: Builder, mixer: NeuralMemory, memory: Buffer, weights: int) -> d
 
 
 def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) -> Traced:
-    """Train the memories by k and v; return their values at q after that."""
+    """Append a training step of the memories by k and v; return their values at q after it."""
+    # Loss and retention of the class as numbers of the kernel.
     loss = networks.SQUARED
     retention = networks.PLAIN
     p = 2.0
@@ -485,22 +505,24 @@ def _trained(mixer: NeuralMemory, memory: Buffer, b: Builder, inputs: Inputs) ->
     out = b.buffer(mixer.heads * mixer.k_size)
     rule = {"loss": loss, "retention": retention, "loss_exponent": p, "retention_exponent": q}
     operands = _network(b, mixer, memory, mixer.first.shape[-1])
-    _emit(b, networks.train(**operands, **rule, **rows, out=out), mixer.heads, [(x, 1) for x in rows.values()],
-          [memory, out])  # fmt: skip
+    bound = networks.train(**operands, **rule, **rows, out=out)
+    _emit(b, bound, mixer.heads, [(x, 1) for x in rows.values()], [memory, out])
     return Traced.of(b, out, [b.tokens, mixer.heads, mixer.k_size])
 
 
 def neural_memory(mixer: NeuralMemory, memory: Traced, inputs: Inputs) -> Traced:
+    """Append the training and the reading of memories that are networks."""
     return _trained(mixer, memory.node.buffer, memory.builder, inputs)
 
 
 def titans_context(mixer: TitansContext, memory: Traced, inputs: Inputs) -> Traced:
-    """Recall from the memories, attend to the recalled and the segment's tokens, then train the memories."""
+    """Append recall from the memories, attention to the recalled and the segment's tokens, and training."""
     refuse_coded_state(mixer)
     b = memory.builder
     heads = mixer.heads
     size = mixer.k_size
     width = mixer.width
+    # The state of the class holds memory and cache in one tensor; here they are two.
     first = torch.stack([mixer.first, mixer.first, torch.zeros_like(mixer.first)], 1)
     trained = b.state(heads, 3, first.shape[-1], first=b.constant(first))
     query = inputs["q"].token_rows
@@ -560,6 +582,7 @@ DEFINING = frozenset({"gradient", "pull", "recall", "recur", "retained", "step",
 
 def recurrence(mixer: Mixer) -> Step | None:
     """Return the operation of a mixer's recurrence, or None: it is then traced."""
+    # From the class upwards: the first that has an operation, unless one below it changes the recurrence.
     for kind in type(mixer).__mro__:
         if kind in OPERATIONS:
             return OPERATIONS[kind]

@@ -1,6 +1,8 @@
 """Programs of the layers that send each token to a few of many memories or experts: a mask says which take part.
 
-They are written out, because the classes pack the tokens of each memory, which has no meaning for a single token.
+MoM, SSE, SSEDelta, SeqBoat and `Experts` are written out instead of traced: their classes sort, pack and gather tokens
+by the choice of a router, and a trace has no values to choose by. Here each memory or expert is a part of the program
+that runs for the tokens of its mask; projections, normalisation and `finish` are those of the class.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from ...attention.kinds.nested import run_inside
 from ...attention.kinds.sparse_expansion import SSE, ExpandedMixer, SSEDelta
 from .builder import Builder
 from .cached import Cache, attend, refuse_coded_state
-from .memory import Array, Buffer
+from .memory import Array, Buffer, reads, writes
 from .nodes import StateNode, Stored
 from .recurrences import additive, delta
 from .traced import Traced
@@ -32,24 +34,36 @@ from .traced import Traced
 Program = Callable[..., Traced]
 
 
-def _added(b: Builder, out: Traced, weights: Array, total: Buffer | None) -> Buffer:
-    """Add the outputs of a memory, times its weights [tokens], to the total."""
-    rows = out.token_rows
-    first = total is None
-    total = b.buffer(rows.width) if total is None else total
-    places, own = b.by_columns(total)
-    sizes = {"width": rows.width, "tokens": b.tokens}
-    bound = vectors.accumulate(x=rows, **sizes, factors=weights, sets=first, out=total, mask=b.mask)
-    b.emit(bound, places, b.masked([(rows, own, False), (total, own, True)]))
-    return total
+class _Sum:
+    """Sum of the outputs of memories or experts, in a buffer of `width` channels.
+
+    Attributes:
+        buffer: the sum; not written before the first `add`.
+    """
+
+    def __init__(self, b: Builder, width: int) -> None:
+        self.buffer = b.buffer(width)
+        self._is_empty = True
+
+    def add(self, out: Traced, weights: Array) -> None:
+        """Append the addition of outputs times weights [tokens], for the tokens of the present mask."""
+        b = out.builder
+        rows = out.token_rows
+        places, share = b.by_columns(self.buffer)
+        sizes = {"width": rows.width, "tokens": b.tokens}
+        # The first operation sets the sum of all tokens, to 0 where its mask leaves them out.
+        bound = vectors.accumulate(x=rows, **sizes, factors=weights, sets=self._is_empty, out=self.buffer, mask=b.mask)
+        b.emit(bound, places, b.masked([reads(rows, share), writes(self.buffer, share)]))
+        self._is_empty = False
 
 
 def _memory(b: Builder, mixer: RoutedMixer) -> Traced:
+    """Return the state [B, H, K, V] of one memory, at first 0."""
     shape = (b.tokens, mixer.heads, mixer.head_dim, mixer.v_size)
     return Traced(StateNode(b, torch.zeros(shape)), shape)
 
 
-def _computed(*values: Traced) -> None:
+def _append(*values: Traced) -> None:
     """Append the operations of values that all memories read, before a mask leaves tokens out."""
     for value in values:
         value.node.append()
@@ -62,23 +76,30 @@ def _recurred(step: Any, mixer: RoutedMixer, memory: Traced, inputs: Mapping[str
     return out
 
 
-def _finished(mixer: RoutedMixer, total: Buffer | None, x: Traced) -> Traced:
+def _end_routing(b: Builder) -> None:
+    """Let all tokens take part again."""
+    b.mask = None
+    b.routed = None
+
+
+def _finished(mixer: RoutedMixer, total: _Sum, x: Traced) -> Traced:
     """Return the outputs of a mixer from the sum over its memories."""
-    assert total is not None
     b = x.builder
-    b.mask = b.routed = None
-    out = Traced.of(b, total, [b.tokens, 1, mixer.heads, mixer.v_size])
+    _end_routing(b)
+    out = Traced.of(b, total.buffer, [b.tokens, 1, mixer.heads, mixer.v_size])
     return cast(Traced, mixer.finish(cast(Tensor, out), cast(Tensor, x), {}))
 
 
 def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
+    """Append a mixture of memories: `MoM.project` and the delta rule for each memory in turn."""
     b = x.builder
     scores = mixer.gate_proj(x).token_rows
     q_all = mixer.q_proj(x)
-    _computed(q_all)
+    _append(q_all)
     weights, masks = b.route(scores, mixer.count, mixer.num_memories, mixer.topk, sum_to_one=True)
-    total = None
+    total = _Sum(b, mixer.heads * mixer.v_size)
     for m in range(mixer.count):
+        # What follows is computed for the tokens of this memory; the state of others stays as it is.
         b.mask = masks[m]
         values = {"q": q_all}
         for name in "kvba":
@@ -103,7 +124,7 @@ def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
             "g": log_decays(values["a"], mixer.A_log, mixer.dt_bias),
         }
         token = {name: value[:, 0] for name, value in inputs.items()}
-        total = _added(b, _recurred(delta, mixer, _memory(b, mixer), token), weights[m], total)
+        total.add(_recurred(delta, mixer, _memory(b, mixer), token), weights[m])
     return _finished(mixer, total, x)
 
 
@@ -125,7 +146,11 @@ class _Partitions:
 
 
 def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions:
-    """Pick the partitions that tokens read and write: the fewer of both are among the more."""
+    """Pick the partitions that tokens read and write.
+
+    Both are those of highest score: the fewer of them are among the more, so that a mask of the more is enough, and the
+    fewer are factors 0 or 1.
+    """
     count = mixer.num_sparse_partition
     more = max(mixer.topk, mixer.reads)
     fewer = min(mixer.topk, mixer.reads)
@@ -133,7 +158,7 @@ def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions
     if more == fewer:
         return _Partitions(weights, masks)
     shares = np.ones((mixer.count, b.tokens), np.float32)
-    b.kept.append(shares)
+    b.alive.append(shares)
     b.route(scores, mixer.count, count, fewer, sum_to_one=False, shares=shares)
     if mixer.topk == fewer:
         return _Partitions(weights, masks, writes=shares)
@@ -141,7 +166,7 @@ def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions
 
 
 def _expanded(mixer: ExpandedMixer, x: Any, read: Callable[..., Traced], *common: Traced) -> Traced:
-    """Return the sum of what partitions give: `read` of (q, k, v, partitions, memory)."""
+    """Return the sum of the outputs of partitions, which `read` returns for (q, k, v, partitions, memory)."""
     b = x.builder
     scores = mixer.e_proj(x).token_rows
     q = mixer.q_proj(x)
@@ -149,29 +174,36 @@ def _expanded(mixer: ExpandedMixer, x: Any, read: Callable[..., Traced], *common
     v = cast(Any, F.silu(mixer.v_proj(x)))
     own_q = q + mixer.lora_q_proj(x)
     own_k = k + mixer.lora_k_proj(x)
-    _computed(q, k, v, own_q, own_k, *common)
+    _append(q, k, v, own_q, own_k, *common)
     parts = _partitions(b, mixer, scores)
     ones = np.ones(b.tokens, np.float32)
-    total = None
-    b.kept.append(ones)
+    total = _Sum(b, mixer.heads * mixer.v_size)
+    b.alive.append(ones)
     v = split_heads(v, mixer.v_size)
     for m in range(mixer.count):
         b.mask = parts.masks[m]
-        query, key = (q, k) if m == mixer.count - 1 else (own_q, own_k)
-        out = read(split_heads(query, mixer.head_dim), split_heads(key, mixer.head_dim), v, parts, m)
-        total = _added(b, out, ones, total)
+        # The last partition takes every token, without the low-rank additions of the others.
+        is_common = m == mixer.count - 1
+        query = split_heads(q if is_common else own_q, mixer.head_dim)
+        key = split_heads(k if is_common else own_k, mixer.head_dim)
+        total.add(read(query, key, v, parts, m), ones)
     return _finished(mixer, total, x)
 
 
 def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
-    gates = [F.logsigmoid(split_heads(layer(x), mixer.head_dim)) / mixer.gate_logit_normalizer
-             for layer in mixer.gk_proj]  # fmt: skip
+    """Append gated linear attention over partitions, as `SSE.project` scales q, k and g."""
+    gates = []
+    for layer in mixer.gk_proj:
+        logits = split_heads(layer(x), mixer.head_dim)
+        gates.append(F.logsigmoid(logits) / mixer.gate_logit_normalizer)
 
     def read(q: Any, k: Any, v: Any, parts: _Partitions, m: int) -> Traced:
         q, k = (parts.of(y, parts.scores, m) for y in (cast(Any, F.silu(q)), k.softmax(-1)))
         q = parts.of(q, parts.reads, m)
         k = parts.of(k, parts.writes, m)
-        g = parts.of(cast(Any, gates[m < mixer.count - 1]), parts.writes, m)
+        # The first gate belongs to the partition of every token, the second to the others.
+        gate = gates[0] if m == mixer.count - 1 else gates[1]
+        g = parts.of(cast(Any, gate), parts.writes, m)
         token = {name: value[:, 0] for name, value in {"q": q, "k": k, "v": v, "g": g}.items()}
         return _recurred(additive, mixer, _memory(x.builder, mixer), token)
 
@@ -179,6 +211,7 @@ def sse(mixer: SSE, x: Any, state: Any, shared: Any) -> Traced:
 
 
 def sse_delta(mixer: SSEDelta, x: Any, state: Any, shared: Any) -> Traced:
+    """Append the gated delta rule over partitions, as `SSEDelta.project` scales q, beta and g."""
     max_beta = 2 if mixer.allow_neg_eigval else 1
     beta_all = mixer.b_proj(x).sigmoid() * max_beta
     decays = log_decays(mixer.a_proj(x), mixer.A_log, mixer.dt_bias)
@@ -196,28 +229,33 @@ def sse_delta(mixer: SSEDelta, x: Any, state: Any, shared: Any) -> Traced:
 
 
 def seqboat(mixer: SeqBoat, x: Any, state: Any, shared: Any) -> Traced:
+    """Append the state-space layer for all tokens, and the attention unit for those that the router activates."""
     refuse_coded_state(mixer)
     b = x.builder
     s, _ = run_inside(mixer.ssm, x, state, shared)
     s = F.silu(s)
+    # As `SeqBoat.project`, with a mask instead of the rows of active tokens.
     both = mixer.hx_proj(s)
     scores = both[..., :2] * (-mixer.log_temperature).exp()
     h = both[..., 2:]
-    _computed(cast(Any, s), h)
+    _append(cast(Any, s), h)
+    # softmax over both scores: the weight of the second route is p_1, its tokens those with p_1 > p_0.
     weights, masks = b.route(scores.token_rows, 2, 2, 1, sum_to_one=False)
     b.mask = masks[1]  # the second of two routes: active tokens
     q, k, v, r = mixer.unit(x, s)
     inputs = mixer.coded({"q": q, "k": k})
+    # Masked tokens leave no key: `counts` are the active tokens so far of each sequence.
     cache = Cache(1, 1, mixer.k_size, mixer.v_size, mixer.slots, counts=b.state(1))
     rows = [cast(Any, value).token_rows for value in (inputs["q"], inputs["k"], v)]
     out = Traced.of(b, attend(b, cache, cache.memory(b), *rows), [b.tokens, 1, mixer.v_size])
-    read = _added(b, mixer.unit.h_proj(out * r), weights[1], None)
-    b.mask = b.routed = None
-    return cast(Traced, F.silu(h + Traced.of(b, read, x.shape)))
+    read = _Sum(b, mixer.width)
+    read.add(mixer.unit.h_proj(out * r), weights[1])
+    _end_routing(b)
+    return cast(Traced, F.silu(h + Traced.of(b, read.buffer, x.shape)))
 
 
 def experts(layer: Experts, x: Any) -> Traced:
-    """Go through all experts in turn, each with the tokens that chose it; for the others no row is added."""
+    """Append all experts in turn, each for the tokens that chose it; for the others no row is added."""
     b = x.builder
     spec = layer.router.spec
     router = layer.router
@@ -232,13 +270,12 @@ def experts(layer: Experts, x: Any) -> Traced:
         groups=(spec.groups, spec.top_groups),
         scale=spec.scale,
     )
-    total = None
-    for mask, own, expert in zip(masks, weights, layer.experts, strict=True):
+    total = _Sum(b, x.shape[-1])
+    for mask, weight, expert in zip(masks, weights, layer.experts, strict=True):
         b.mask = mask
-        total = _added(b, expert(x), own, total)
-    b.mask = b.routed = None
-    assert total is not None
-    out = Traced.of(b, total, x.shape)
+        total.add(expert(x), weight)
+    _end_routing(b)
+    out = Traced.of(b, total.buffer, x.shape)
     if layer.shared is None:
         return out
     always = layer.shared(x)

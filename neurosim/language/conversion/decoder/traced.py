@@ -1,8 +1,8 @@
-"""A tensor of a decoder's step that torch functions accept: their computations become operations of its program.
+"""A tensor without values that torch functions accept: what they compute becomes operations of a decoder's program.
 
 The methods of an attention kind run once with such tensors, as `torch.fx` runs a module, and leave the compiled step of
 the kind. `LOWERINGS` maps the name of a torch function to the function that appends its operations. Functions that
-`attention.leaf` marks are compiled as a whole, by `LEAVES`.
+`leaf` of `kinds.tracing` marks are compiled as a whole, by `LEAVES`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .memory import Array, Buffer
 from .nodes import Chain, ColumnSlice, Joined, LinearNode, Node, Operand, Spread, Stored
 from .program import NotCompiledError
 
-OF_POSITION = "a value that depends on the position of its token: no compiled operation computes it"
+POSITION_DEPENDENT = "a value that depends on the position of its token: no compiled operation computes it"
 
 Value = Any  # a Traced, a tensor that is the same for all tokens, or a number
 
@@ -50,6 +50,7 @@ class Traced:
 
     @property
     def builder(self) -> Builder:
+        """Builder of the program that computes it."""
         return self.node.builder
 
     @property
@@ -72,7 +73,11 @@ class Traced:
         return self.shape[0]
 
     def size(self, axis: int | None = None) -> Any:
-        return self.shape if axis is None else self.shape[axis]
+        if axis is None:
+            return self.shape
+        return self.shape[axis]
+
+    # Tensors of the model's numbers, which are the same for all tokens, stay tensors of torch.
 
     def new_tensor(self, values: Any) -> Tensor:
         return torch.tensor(values, dtype=self.dtype)
@@ -85,12 +90,15 @@ class Traced:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # torch calls this for every function with a traced argument. Functions of the package are looked up as such,
+        # those of torch by name: torch.sum and Tensor.sum are two objects of one name.
         lower = LEAVES.get(function) or lowering(function.__name__)
         return lower(*args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or not hasattr(Tensor, name):
             raise AttributeError(f"a traced tensor has no {name!r}")
+        # Methods of tensors, as x.exp(), do not reach `__torch_function__`: they come from here.
         return lambda *args, **kwargs: lowering(name)(self, *args, **kwargs)
 
     def __getitem__(self, index: Any) -> Traced:
@@ -130,6 +138,7 @@ class Traced:
         return _matmul(self, other)
 
     def _compared(self, other: Value) -> Traced:
+        """Refuse a comparison: its result would choose what is computed."""
         raise NotCompiledError("a comparison of the values of tokens: no compiled operation computes it")
 
     __eq__ = __ne__ = __ge__ = __gt__ = __le__ = __lt__ = _compared  # type: ignore[assignment]
@@ -164,8 +173,9 @@ class Position:
 
     @staticmethod
     def _computed(*values: Any) -> Position:
+        """Return a value that is computed from positions; with values of tokens there is none."""
         if any(isinstance(value, Traced) for value in values):
-            raise NotCompiledError(OF_POSITION)
+            raise NotCompiledError(POSITION_DEPENDENT)
         return Position(None)
 
     def __add__(self, other: Any) -> Position:
@@ -185,6 +195,7 @@ class Position:
         raise NotCompiledError("a decision by the position of a token: no compiled operation takes it")
 
     def _with(self, *others: Any) -> Position:
+        """Return the result of an operator, of which only `+ n` is known (`__add__`)."""
         return self._computed(*others)
 
     __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __truediv__ = __floordiv__ = _with
@@ -198,17 +209,19 @@ def lowering(name: str) -> Callable[..., Any]:
     Raises:
         NotCompiledError: the function has none.
     """
+    # Operators have underscores, as __radd__, and rows of the table have none.
     plain = name.strip("_") if name.startswith("__") else name
-    own = LOWERINGS.get(plain)
-    if own is None:
+    lower = LOWERINGS.get(plain)
+    if lower is None:
         raise NotCompiledError(f"torch function {name!r}: no compiled operation computes it")
-    return own
+    return lower
 
 
-# Shapes
+# Shapes: numbers of a token lie one behind the other, so that a new shape is no operation.
 
 
 def _reshaped(x: Traced, shape: Sequence[int]) -> Traced:
+    """Return the same numbers in another shape, in which one size may be -1."""
     known = math.prod(n for n in shape if n >= 0)
     return Traced(x.node, [n if n >= 0 else x.numel() // known for n in shape])
 
@@ -227,8 +240,8 @@ def _flatten(x: Traced, start: int = 0, end: int = -1) -> Traced:
 def _unflatten(x: Traced, axis: int, sizes: Sequence[int]) -> Traced:
     axis %= x.ndim
     known = math.prod(n for n in sizes if n >= 0)
-    own = [n if n >= 0 else x.shape[axis] // known for n in sizes]
-    return _reshaped(x, [*x.shape[:axis], *own, *x.shape[axis + 1 :]])
+    inner = [n if n >= 0 else x.shape[axis] // known for n in sizes]
+    return _reshaped(x, [*x.shape[:axis], *inner, *x.shape[axis + 1 :]])
 
 
 def _unsqueeze(x: Traced, axis: int) -> Traced:
@@ -249,6 +262,7 @@ def _narrow(x: Traced, axis: int, start: int, count: int) -> Traced:
         return x
     if axis == 0:
         raise NotCompiledError("a choice of sequences: no compiled operation computes it")
+    # In rows of this axis and those behind it, `count` places are neighbouring columns.
     inner = math.prod(x.shape[axis + 1 :])
     node = ColumnSlice(x.node, x.shape[axis] * inner, start * inner, count * inner)
     return Traced(node, [*x.shape[:axis], count, *x.shape[axis + 1 :]])
@@ -257,6 +271,7 @@ def _narrow(x: Traced, axis: int, start: int, count: int) -> Traced:
 def _item(x: Traced, index: Any) -> Traced:
     """Return x[index], for an index of integers, slices of step 1, None and `...`."""
     entries = list(index) if isinstance(index, tuple) else [index]
+    # `...` stands for as many whole axes as the other entries leave.
     used = sum(1 for entry in entries if entry is not None and entry is not Ellipsis)
     if Ellipsis in entries:
         at = entries.index(Ellipsis)
@@ -302,10 +317,12 @@ def _expand(x: Traced, *shape: Any) -> Traced:
         sizes = shape[0]
     else:
         sizes = shape
+    # New axes come behind the first, which is always the sequences.
     while x.ndim < len(sizes):
         x = _unsqueeze(x, 1)
     for axis, size in enumerate(sizes):
         if size not in (-1, x.shape[axis]):
+            # An axis of size 1: what lies behind it, repeated.
             node = Spread(x.node, math.prod(x.shape[axis + 1 :]), size)
             x = Traced(node, [*x.shape[:axis], size, *x.shape[axis + 1 :]])
     return x
@@ -314,13 +331,14 @@ def _expand(x: Traced, *shape: Any) -> Traced:
 def _cat(parts: Sequence[Value], dim: int = 0) -> Traced:
     traced = next(part for part in parts if isinstance(part, Traced))
     axis = dim % traced.ndim
-    own = []
+    columns = []
     for part in parts:
-        inner = math.prod(part.shape[axis:])
-        if inner:
-            own.append((part.node if isinstance(part, Traced) else part, inner))
+        # In rows of this axis and those behind it, parts are columns; empty ones (a memory of no tokens) have none.
+        width = math.prod(part.shape[axis:])
+        if width:
+            columns.append((part.node if isinstance(part, Traced) else part, width))
     whole = sum(part.shape[axis] for part in parts)
-    return Traced(Joined(traced.builder, own), [*traced.shape[:axis], whole, *traced.shape[axis + 1 :]])
+    return Traced(Joined(traced.builder, columns), [*traced.shape[:axis], whole, *traced.shape[axis + 1 :]])
 
 
 def _stack(parts: Sequence[Traced], dim: int = 0) -> Traced:
@@ -337,6 +355,7 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
     size = math.prod(shape[1:])
     if not isinstance(other, Traced):
         values = torch.as_tensor(other, dtype=torch.float32).detach()
+        # A constant with an axis of sequences must be the same for all of them.
         if values.dim() == len(shape):
             if not bool((values == values[:1]).all()):
                 raise NotCompiledError("a constant of each sequence: no compiled operation takes it")
@@ -344,34 +363,37 @@ def _operand(other: Value, shape: torch.Size) -> Operand:
         if values.numel() == 1:
             return Operand(values.flatten())
         return Operand(values.expand(shape[1:]).flatten(), size)
-    own = [1] * (len(shape) - other.ndim) + list(other.shape)
+    sizes = [1] * (len(shape) - other.ndim) + list(other.shape)
     if other.ndim < len(shape):  # its first axis is the sequences
         raise NotCompiledError(f"shapes {tuple(shape)} and {tuple(other.shape)}: axes of sequences must meet")
-    if own == list(shape):
+    if sizes == list(shape):
         return Operand(other.node)
-    differ = [axis for axis in range(1, len(shape)) if own[axis] != shape[axis]]
-    if all(own[axis] == 1 for axis in range(differ[0], len(shape))):
+    differ = [axis for axis in range(1, len(shape)) if sizes[axis] != shape[axis]]
+    # [.., a, 1, 1] beside [.., a, b, c]: one number of the operand for each row of b c columns.
+    if all(sizes[axis] == 1 for axis in range(differ[0], len(shape))):
         return Operand(other.node, math.prod(shape[differ[0] :]), 1)
-    if all(own[axis] == 1 for axis in range(1, differ[-1] + 1)):
-        return Operand(other.node, size, math.prod(own[1:]))
+    # [B, 1, 1, c] beside [B, a, b, c]: its columns repeat within the row of a token.
+    if all(sizes[axis] == 1 for axis in range(1, differ[-1] + 1)):
+        return Operand(other.node, size, math.prod(sizes[1:]))
     return Operand(_expand(other, shape).node)
 
 
 def _pair(x: Value, y: Value) -> tuple[Traced, Operand, torch.Size]:
     """Return the value that an operation changes, x or y, the other as its operand, and the shape of the result."""
     if isinstance(x, Position) or isinstance(y, Position):
-        raise NotCompiledError(OF_POSITION)
+        raise NotCompiledError(POSITION_DEPENDENT)
     if not isinstance(x, Traced):
-        x, y = y, x
+        return _pair(y, x)
     other = tuple(y.shape) if hasattr(y, "shape") else ()
     shape = torch.broadcast_shapes(x.shape, other)
-    if isinstance(y, Traced) and y.shape == shape and (x.shape != shape or (_open(y) and not _open(x))):
-        x, y = y, x
+    # The value of full size that is an unfinished chain takes the operation into the chain.
+    if isinstance(y, Traced) and y.shape == shape and (x.shape != shape or (_is_open(y) and not _is_open(x))):
+        return y, _operand(x, shape), shape
     return _expand(x, shape), _operand(y, shape), shape
 
 
-def _open(x: Traced) -> bool:
-    """Return whether a chain may go on with it."""
+def _is_open(x: Traced) -> bool:
+    """Return whether it is a chain that no operation computes yet."""
     return isinstance(x.node, Chain) and x.node.waits
 
 
@@ -385,8 +407,10 @@ def _chained(x: Traced, shape: torch.Size, step: Callable[[Chain], Chain], opera
 
 
 def _add(x: Value, y: Value, *, alpha: float = 1.0) -> Traced:
-    y = y if alpha == 1.0 else _mul(y, alpha)
+    if alpha != 1.0:
+        y = _mul(y, alpha)
     if isinstance(x, Traced) and isinstance(y, Traced) and x.shape == y.shape:
+        # W u + b + y: the linear layer adds the other summand itself, the residual stream for one.
         for first, second in ((x, y), (y, x)):
             if isinstance(first.node, LinearNode) and first.node.waits and first.node.before is None:
                 return Traced(first.node.plus(second.node), x.shape)
@@ -397,6 +421,7 @@ def _add(x: Value, y: Value, *, alpha: float = 1.0) -> Traced:
 def _mul(x: Value, y: Value) -> Traced:
     if isinstance(x, Traced) and isinstance(y, Traced) and x.ndim == y.ndim and x.ndim > 2:
         for column, row in ((x, y), (y, x)):
+            # [.., K, 1] * [.., 1, V], the outer product of a state: one product of matrices.
             outer = column.shape[-1] == 1 == row.shape[-2] and column.shape[-2] > 1 < row.shape[-1]
             if outer and column.shape[:-2] == row.shape[:-2]:
                 return _matmul(column, row)
@@ -405,17 +430,20 @@ def _mul(x: Value, y: Value) -> Traced:
 
 
 def _sub(x: Value, y: Value) -> Traced:
-    return _add(x, _mul(y, -1.0) if isinstance(y, Traced | Position) else -torch.as_tensor(y))
+    minus = _mul(y, -1.0) if isinstance(y, Traced | Position) else -torch.as_tensor(y)
+    return _add(x, minus)
 
 
 def _quotient(x: Node, y: Node) -> tuple[Buffer, float] | None:
     """Return (rows, eps) if x is all columns of these rows except the last, and y is the last column plus eps."""
+    # Linear attention ends in out[:-1] / (out[-1] + eps), the last column being the normaliser.
     eps = 0.0
     if isinstance(y, Chain) and y.waits and y.act == vectors.IDENTITY and y.bounds == (None, None):
         added = None if y.then is None else y.then.constant
         if y.plus is None and y.times is None and added is not None and added.numel() == 1:
             eps = float(added)
             y = y.x
+    # Both must be columns of one value, not yet copied: all but the last, and the last.
     if not (isinstance(x, ColumnSlice) and isinstance(y, ColumnSlice) and x.waits and y.waits and x.x is y.x):
         return None
     last = x.width - 1
@@ -431,10 +459,13 @@ def _div(x: Value, y: Value) -> Traced:
             return Traced.of(x.builder, x.builder.ratio(*quotient), x.shape)
     if isinstance(y, Traced):
         return _mul(x, _act(vectors.RECIPROCAL)(y))
-    return _mul(x, y if isinstance(y, Position) else 1 / torch.as_tensor(y))
+    factor = y if isinstance(y, Position) else 1 / torch.as_tensor(y)
+    return _mul(x, factor)
 
 
 def _act(act: int) -> Callable[..., Traced]:
+    """Return the lowering of an activation, as a step of a chain."""
+
     def lower(x: Traced, *options: Any, **named: Any) -> Traced:
         return _chained(x, x.shape, lambda chain: chain.activated(act))
 
@@ -447,6 +478,7 @@ def _gelu(x: Traced, approximate: str = "none") -> Traced:
 
 
 def _elu(x: Traced, alpha: float = 1.0, inplace: bool = False) -> Traced:
+    # elu(x) + 1, a feature map, is an operation; the 1 that follows here cancels in the chain.
     return _add(_act(vectors.ELU_PLUS)(x), -1.0)
 
 
@@ -476,7 +508,9 @@ def _clamp(x: Traced, min: float | None = None, max: float | None = None) -> Tra
 
 
 def _addcmul(x: Traced, y: Value, w: Value) -> Traced:
+    """Return x + y w; for y = before - x, the mix of tokens of RWKV, in one operation."""
     chain = y.node
+    # y is the chain (-1) x + before that `before - x` has left.
     mixes = isinstance(chain, Chain) and chain.act == vectors.IDENTITY and chain.x is x.node and chain.plus is None
     if mixes and chain.then is not None and chain.times is not None and chain.then.width is None:
         minus = chain.times.constant
@@ -497,20 +531,22 @@ def _lerp(x: Traced, y: Traced, w: Value) -> Traced:
 
 
 def _logaddexp(x: Value, y: Value) -> Traced:
-    return _act(vectors.LOG)(_add(*(torch.exp(value) for value in (x, y))))
+    # As written: the logarithms of the gates that it is used for do not overflow.
+    return _act(vectors.LOG)(_add(torch.exp(x), torch.exp(y)))
 
 
 # Along the last axis
 
 
-def _last(x: Traced, dim: int | Sequence[int] | None, name: str) -> None:
+def _require_last(x: Traced, dim: int | Sequence[int] | None, name: str) -> None:
+    """Raise `NotCompiledError` for another axis than the last."""
     axes = [dim] if isinstance(dim, int) else list(dim or ())
     if [axis % x.ndim for axis in axes] != [x.ndim - 1]:
         raise NotCompiledError(f"torch function {name!r} along axes {axes}: compiled along the last one alone")
 
 
 def _sum(x: Traced, dim: Any = None, keepdim: bool = False) -> Traced:
-    _last(x, dim, "sum")
+    _require_last(x, dim, "sum")
     total = x.builder.total(x.head_rows, x.shape[-1])
     shape = [*x.shape[:-1], 1] if keepdim else x.shape[:-1]
     return Traced.of(x.builder, total, shape)
@@ -531,23 +567,24 @@ def normalised(x: Traced, kind: int, eps: float = 0.0) -> Traced:
 def _cumsum(x: Traced, dim: int) -> Traced:
     if x.shape[dim] != 1:
         raise NotCompiledError("cumsum along more than the one token: no compiled operation computes it")
-    return x
+    return x  # of one token the sum is the token
 
 
 def _normalize(x: Traced, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None) -> Traced:
-    _last(x, dim, "normalize")
+    _require_last(x, dim, "normalize")
     if p != 2:
         raise NotCompiledError(f"normalize by the norm {p}: compiled for 2")
     return normalised(x, vectors.L2, eps * eps)
 
 
 def _softmax(x: Traced, dim: int = -1, *ignored: Any, **named: Any) -> Traced:
-    _last(x, dim, "softmax")
+    _require_last(x, dim, "softmax")
     return normalised(x, vectors.SOFTMAX)
 
 
 def _norm(x: Traced, size: int, weight: Any, bias: Any, eps: float | None, *, centred: bool) -> Traced:
-    eps = torch.finfo(torch.float32).eps if eps is None else eps
+    if eps is None:
+        eps = torch.finfo(torch.float32).eps
     return Traced.of(x.builder, x.builder.norm_of(x.token_rows, size, weight, bias, eps, centred=centred), x.shape)
 
 
@@ -587,11 +624,13 @@ def linear(x: Traced, layer: Any) -> Traced:
 def _matmul(x: Value, y: Value) -> Traced:
     """Return products of matrices [.., a, b] and [.., b, c] of each token, or with one matrix [b, c] of the model."""
     if isinstance(x, Traced) and not isinstance(y, Traced) and y.dim() == 2:
+        # x @ W with a matrix of the model is a linear layer of weight W^T.
         return _linear(x, y.T.contiguous())
     if not isinstance(x, Traced) or not isinstance(y, Traced):
         raise NotCompiledError("matmul: compiled for matrices of tokens, and for x @ W of a matrix of the model")
     rows = x.shape[-2]
     columns = y.shape[-1]
+    # One matrix beside many is repeated: the operation multiplies them pair by pair.
     lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     x = _expand(x, *lead, *x.shape[-2:])
     y = _expand(y, *lead, *y.shape[-2:])
@@ -600,11 +639,11 @@ def _matmul(x: Value, y: Value) -> Traced:
 
 
 LEAVES: dict[Any, Callable[..., Any]] = {}
-"""Lowerings by the function that `attention.leaf` marks, see `lowers`."""
+"""Lowerings by the function that `leaf` of `kinds.tracing` marks, see `lowers`."""
 
 
 def lowers(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate the lowering of these functions, which `attention.leaf` marks."""
+    """Decorate the lowering of these functions, which `leaf` of `kinds.tracing` marks."""
 
     def enter(lower: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:

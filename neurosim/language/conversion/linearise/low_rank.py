@@ -29,6 +29,7 @@ class LowRankLinear(nn.Module):
         self.b = nn.Parameter(dense.weight.new_zeros(dense.out_features, rank))
 
     def forward(self, x: Tensor) -> Tensor:
+        # A x first: r numbers a token, where B A would have the size of W.
         return self.dense(x) + F.linear(F.linear(x, self.a), self.b) * self.gain
 
     @torch.no_grad()
@@ -58,5 +59,6 @@ def merge_low_rank(model: LanguageModel) -> None:
 
 
 def _put(model: LanguageModel, name: str, layer: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(model.get_submodule(parent), own, layer)
+    """Replace the module of this name."""
+    parent, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, layer)

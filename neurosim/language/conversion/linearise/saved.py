@@ -65,19 +65,20 @@ def restore(
     """
     with saved_values(str(path), "linearise again"):
         model.load_state_dict(
-            {name.removeprefix("student/"): _tensor(a) for name, a in arrays.items() if name.startswith("student/")}
+            {
+                name.removeprefix("student/"): torch.from_numpy(a)
+                for name, a in arrays.items()
+                if name.startswith("student/")
+            }
         )
         for name, parameter in parameters.items():
-            moments = {key: _tensor(arrays[f"adam/{name}/{key}"]) for key in MOMENTS}
-            optimiser.state[parameter] = {
-                key: value if key == "step" else torch.empty_like(parameter).copy_(value)
-                for key, value in moments.items()
-            }
+            moments = {key: torch.from_numpy(arrays[f"adam/{name}/{key}"]) for key in MOMENTS}
+            state = {"step": moments["step"]}  # AdamW has it on the CPU
+            for key in ("exp_avg", "exp_avg_sq"):
+                state[key] = torch.empty_like(parameter).copy_(moments[key])
+            optimiser.state[parameter] = state
 
 
 def _array(value: Tensor) -> NDArray:
+    """Return a copy of a tensor, which later updates do not change."""
     return np.array(value.detach().cpu().numpy())
-
-
-def _tensor(array: NDArray) -> Tensor:
-    return torch.from_numpy(array)

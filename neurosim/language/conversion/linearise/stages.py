@@ -24,7 +24,7 @@ from .records import LinearisationSpec, LinearisationState, StageProgress, Stage
 from .saved import read_checkpoint, restore, write_checkpoint
 from .students import Student
 
-CLIP = 1.0  # largest norm of a gradient
+CLIP = 1.0  # maximum norm of a gradient
 SAVED = 50  # updates between checkpoints
 ERROR_WINDOWS = 8  # for the errors of layers
 
@@ -95,6 +95,7 @@ class Linearisation:
         begun = len(self.state.stages)
         names = [name for name, spec in (("match", self.spec.match), ("tune", self.spec.tune)) if spec.steps]
         for number, name in enumerate(names, 1):
+            # A checkpoint holds the stages that have begun: all before the last are complete.
             if number < begun:
                 continue
             stage = self._match() if name == "match" else self._tune()
@@ -112,17 +113,16 @@ class Linearisation:
         return self.state
 
     def _match(self) -> _Stage:
+        """Return stage 1: the loss is the error of the replaced layers on the teacher's inputs."""
         model = self.student.model
         spec = self.spec.match
         prefixes = tuple(f"layers.{i}.mixer." for i in self.student.layers)
         whole = {name: p for name, p in model.named_parameters() if name.startswith(prefixes)}
-        if spec.whole:
-            parameters = whole
-        else:
-            parameters = self.student.new_parameters()
+        parameters = whole if spec.whole else self.student.new_parameters()
         return _Stage(spec, parameters, lambda windows: torch.stack(self._layer_errors(windows)).sum())
 
     def _tune(self) -> _Stage:
+        """Return stage 2: new parameters of the layers, and low-rank changes of all other linear layers."""
         model = self.student.model
         spec = self.spec.tune
         new = self.student.new_parameters()
@@ -148,6 +148,7 @@ class Linearisation:
 
     @torch.no_grad()
     def _errors(self) -> tuple[float, ...]:
+        """Return `_layer_errors` on a few windows of the text."""
         windows = draw_windows(self.tokens, ERROR_WINDOWS, self.spec.length, rng_key(self.seed, "linearise") >> 1)
         return tuple(float(error) for error in self._layer_errors(windows))
 
@@ -155,14 +156,17 @@ class Linearisation:
     def _train(
         self, stage: _Stage, optimiser: torch.optim.Optimizer, on_progress: Callable[[StageProgress], None]
     ) -> None:
+        """Train from the last update on, and write checkpoints."""
         spec = stage.spec
         state = self.state.stages[-1]
         began = time.perf_counter()
         parameters = list(stage.parameters.values())
         with _training(self.student.model, parameters):
             while state.done < spec.steps:
+                # Keyed by the update: a resumed training draws the same windows.
                 key = rng_key(self.seed, "linearise", state.name, str(state.done)) >> 1
                 loss = stage.loss(draw_windows(self.tokens, spec.batch, self.spec.length, key))
+                # Zero gradients instead of none: clipping and moments then see every parameter in every update.
                 optimiser.zero_grad(set_to_none=False)
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(parameters, CLIP)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ....base.errors import NeurosimInputError, require
-from ...attention.kinds.base import Mixer
 from ...attention.kinds.linear import GroupedMixer
 from ...attention.kinds.mamba import Mamba2
 from ...attention.kinds.softmax import SoftmaxAttention
@@ -34,21 +33,23 @@ class StudentKind:
     """
 
     options: Callable[[SoftmaxAttention, Options], dict[str, object]]
-    seed: Callable[[SoftmaxAttention, Mixer], Sequence[str]]
+    seed: Callable[[SoftmaxAttention, Any], Sequence[str]]
 
 
 def _whole(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """Return the options of a student that holds the teacher's layer as its window."""
     inner = {name: value for name, value in options.items() if name != "window_size"}
     return {"attention": {**inner, "o_bias": teacher.o_bias}}
 
 
-def _copy_whole(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
-    assert isinstance(student, WindowLinearAttention)
+def _copy_whole(teacher: SoftmaxAttention, student: WindowLinearAttention) -> Sequence[str]:
+    """Copy all parameters into the softmax layer of the student's window."""
     student.softmax.load_state_dict(teacher.state_dict())
     return [f"softmax.{name}" for name in teacher.state_dict()]
 
 
 def _grouped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """Return the heads and channels of the teacher, as options of kinds with grouped heads."""
     _require_plain(teacher, biases=teacher.qkv_bias or teacher.o_bias)
     inner = teacher.q_proj.out_features
     heads = {"num_heads": teacher.num_heads, "num_kv_heads": teacher.num_kv_heads}
@@ -62,16 +63,13 @@ def _gated(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
 
 def _mapped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
     """Return the options of features of q and k after their rotary positions, as in the scores they replace."""
-    if teacher.rotary_dim is None:
-        turned = teacher.k_size
-    else:
-        turned = teacher.rotary_dim
-    positions = {"rotary_dim": turned, "rope_theta": teacher.rope_theta, "rope_scaling": teacher.rope_scaling}
+    rotary_dim = teacher.k_size if teacher.rotary_dim is None else teacher.rotary_dim
+    positions = {"rotary_dim": rotary_dim, "rope_theta": teacher.rope_theta, "rope_scaling": teacher.rope_scaling}
     return {**_grouped(teacher, options), "feature_map": "hedgehog", **positions}
 
 
-def _copy_projections(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
-    assert isinstance(student, GroupedMixer)
+def _copy_projections(teacher: SoftmaxAttention, student: GroupedMixer) -> Sequence[str]:
+    """Copy the projections of q, k, v and the output."""
     copied = [f"{name}_proj.weight" for name in "qkvo"]
     for name in copied:
         student.get_parameter(name).copy_(teacher.get_parameter(name))
@@ -79,6 +77,7 @@ def _copy_projections(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str
 
 
 def _mamba(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """Return a Mamba-2 layer whose heads are those of the teacher, each with B and C of its own."""
     _require_plain(teacher)
     head_dim = teacher.k_size
     inner = teacher.q_proj.out_features
@@ -93,21 +92,22 @@ def _mamba(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
 
 
 def _copied_heads(rows: Tensor, head_dim: int, copies: int) -> Tensor:
+    """Return rows of heads [H head_dim, ..] with each head repeated `copies` times."""
     return rows.unflatten(0, (-1, head_dim)).repeat_interleave(copies, 0).flatten(0, 1)
 
 
-def _copy_mamba(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
-    """C = q, B = k, x = v, a convolution that passes the present token, an open gate (mmMamba, arXiv 2502.13145).
+def _copy_mamba(teacher: SoftmaxAttention, student: Mamba2) -> Sequence[str]:
+    """Start with C = q, B = k, x = v, a convolution that passes the token itself, an open gate (mmMamba, 2502.13145).
 
     dt does not depend on the token at first; decays of the heads are spread over 2 to 128 tokens.
     """
-    assert isinstance(student, Mamba2)
     inner = student.inner
     head_dim = teacher.k_size
     weight = student.in_proj.weight
     bias = student.in_proj.bias
     weight.zero_()
     bias.zero_()
+    # z = 1.278 for every token: silu(z) = 1 leaves the gate open.
     bias[:inner] = UNIT_SILU
     for begin, name, copies in ((1, "v", teacher.groups), (2, "k", teacher.groups), (3, "q", 1)):
         layer = getattr(teacher, f"{name}_proj")
@@ -116,10 +116,12 @@ def _copy_mamba(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
         if layer.bias is not None:
             bias[rows] = _copied_heads(layer.bias, head_dim, copies)
     student.conv1d.weight.zero_()
+    # Only the last tap is 1: each token passes, and none before it.
     student.conv1d.weight[:, 0, -1] = 1.0
     if student.conv1d.bias is not None:
         student.conv1d.bias.zero_()
     spans = torch.logspace(math.log10(2), math.log10(128), student.heads)
+    # softplus(dt_bias) = 1 / span with A = -1: a head forgets by e in `span` tokens.
     student.dt_bias.copy_(torch.log(torch.expm1(1 / spans)))
     student.A_log.zero_()
     student.D.zero_()
@@ -133,7 +135,7 @@ def _copy_mamba(teacher: SoftmaxAttention, student: Mixer) -> Sequence[str]:
 def _require_plain(teacher: SoftmaxAttention, *, biases: bool = False) -> None:
     """Raise if the teacher has parts that the kind lacks."""
     parts = {"biases": biases, "norms of q and k": teacher.qk_norm, "an output gate": teacher.output_gate}
-    lacking = " and ".join(name for name, there in parts.items() if there)
+    lacking = " and ".join(name for name, is_present in parts.items() if is_present)
     if lacking:
         raise NeurosimInputError(
             f"student.pattern: this kind has no place for the {lacking} of the model's attention; choose window_linear"
@@ -203,6 +205,7 @@ def make_student(
             )
         fitting = STUDENTS[kind].options(mixer, specs[i].options)
         specs[i] = MixerSpec(kind, {**fitting, **(options or {}).get(kind, {})})
+    # Every parameter is drawn from the seed, and then those of the teacher take their places.
     model = LanguageModel(replace(teacher.config, layers=tuple(specs)), seed)
     seeded = []
     with torch.no_grad():
@@ -215,6 +218,6 @@ def make_student(
 
 def _copy_rest(teacher: LanguageModel, model: LanguageModel, replaced: Sequence[int]) -> None:
     """Copy every parameter and buffer outside the replaced layers."""
-    own = tuple(f"layers.{i}.mixer." for i in replaced)
-    rest = {name: value for name, value in teacher.state_dict().items() if not name.startswith(own)}
+    prefixes = tuple(f"layers.{i}.mixer." for i in replaced)
+    rest = {name: value for name, value in teacher.state_dict().items() if not name.startswith(prefixes)}
     model.load_state_dict(rest, strict=False)
