@@ -11,6 +11,7 @@ Threefry adds, rotates and xors 32-bit words only: vectorised it costs .22 ns a 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import ir
@@ -28,7 +29,7 @@ TWO_PI = 2.0 * math.pi
 SHORT = 8
 
 
-def threefry_reference(counter, key):
+def threefry_reference(counter: Sequence[int], key: Sequence[int]) -> tuple[int, ...]:
     """Return four words of 32 bits from two times four: the specification, in integers of any size."""
     mask = 0xFFFFFFFF
     keys = [*key, PARITY ^ key[0] ^ key[1] ^ key[2] ^ key[3]]

@@ -15,7 +15,7 @@ SLACK = 1e-3
 def time_frames_reference(
     times: np.ndarray, units: np.ndarray, scale: float, start: float, width: float, stride: float, bins: int, size: int
 ) -> np.ndarray:
-    """The specification of `time_frames`: frame k counts events with 0 <= t - (start + k stride) < width.
+    """Count events into frames, frame k those with 0 <= t - (start + k stride) < width.
 
     Returns:
         [bins, size] int16.
@@ -29,12 +29,12 @@ def time_frames_reference(
 
 
 def count_frames_reference(units: np.ndarray, count: int, stride: int, bins: int, size: int) -> np.ndarray:
-    """The specification of `count_frames`: frame k counts the events k stride to k stride + count."""
+    """Count the events k stride to k stride + count into frame k; return [bins, size] int16."""
     return np.stack([np.bincount(units[k * stride :][:count], minlength=size) for k in range(bins)]).astype(np.int16)
 
 
 def voxels_reference(times: np.ndarray, units: np.ndarray, scale: float, bins: int, pixels: int) -> np.ndarray:
-    """The specification of `voxels` (Zhu et al. 2019, arXiv 1812.08156, the event volume).
+    """Share each event between two bins (Zhu et al. 2019, arXiv 1812.08156, the event volume).
 
     An event at the fraction s of the recording lies at s bins and gives its sign to the two bins next to that, in
     proportion; the part past the last bin is dropped.

@@ -13,7 +13,7 @@ HEAD = 16
 
 
 def walk_reference(raw: np.ndarray, start: int) -> list[tuple[int, int, int]]:
-    """The specification of `walk` for one heap: (index, position, size) of each object; raise if it is invalid."""
+    """List the objects of one heap: (index, position, size) of each; raise if it is invalid."""
     data = raw.tobytes()
     end = start + int.from_bytes(data[start + 8 : start + 16], "little")
     if not start + HEAD <= end <= len(data):
@@ -32,5 +32,5 @@ def walk_reference(raw: np.ndarray, start: int) -> list[tuple[int, int, int]]:
 
 
 def gather_reference(raw: np.ndarray, position: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The specification of `gather`: the pieces `raw[position:position + size]`, end to end."""
+    """Return the pieces `raw[position:position + size]`, end to end."""
     return np.concatenate([raw[:0], *(raw[p : p + n] for p, n in zip(position, size, strict=True))])

@@ -14,7 +14,7 @@ OVERFLOW = 1 << 13
 
 
 def nmnist_reference(raw: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """The specification of `nmnist`: 40-bit events, x, y, then polarity (1 bit) and microseconds (23 bits).
+    """Decode 40-bit events: x, y, then polarity (1 bit) and microseconds (23 bits).
 
     Returns:
         microseconds [n] int64, units [n] int64 (polarity, y, x unfolded), fault and its record.

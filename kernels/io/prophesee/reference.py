@@ -10,13 +10,13 @@ EVT3_LOOP = 1 << 24
 
 
 def dat_reference(words: np.ndarray) -> np.ndarray:
-    """The specification of `dat`: [n, 4] microseconds, polarity, y, x of each event."""
+    """Decode DAT: [n, 4] microseconds, polarity, y, x of each event."""
     t, place = words.astype(np.int64).T
     return np.stack([t, place >> 28, place >> 14 & 0x3FFF, place & 0x3FFF], axis=1)
 
 
 def evt2_reference(words: np.ndarray) -> np.ndarray:
-    """The specification of `evt2` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    """Decode EVT2 for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
     upper = -1
     events = []
     for word in words.tolist():
@@ -28,7 +28,7 @@ def evt2_reference(words: np.ndarray) -> np.ndarray:
 
 
 def evt21_reference(words: np.ndarray) -> np.ndarray:
-    """The specification of `evt21` for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
+    """Decode EVT2.1 for a clock that does not loop: [n, 4] microseconds, polarity, y, x."""
     upper = -1
     events = []
     for word in words.tolist():
@@ -45,7 +45,7 @@ def evt21_reference(words: np.ndarray) -> np.ndarray:
 
 
 def evt3_reference(words: np.ndarray, running: bool) -> np.ndarray:
-    """The specification of `evt3`: [n, 4] microseconds, polarity, y, x of the events in a sensor without bounds."""
+    """Decode EVT3: [n, 4] microseconds, polarity, y, x of the events in a sensor without bounds."""
     high = -1
     low = 0
     loops = 0

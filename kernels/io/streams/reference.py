@@ -15,7 +15,7 @@ POLARITY = 1
 
 
 def event_stream_reference(data: bytes, kind: int) -> tuple[np.ndarray, int]:
-    """The specification of `event_stream`: [n, 4] microseconds, polarity, y, x, and the number of other records."""
+    """Decode Event Stream: [n, 4] microseconds, polarity, y, x, and the number of other records."""
     step = STEP[kind]
     rest = REST[kind]
     at = 0
@@ -39,7 +39,7 @@ def event_stream_reference(data: bytes, kind: int) -> tuple[np.ndarray, int]:
 
 
 def aedat31_reference(data: bytes) -> np.ndarray:
-    """The specification of `aedat31` for one source: [n, 4] microseconds, polarity, y, x of the valid events."""
+    """Decode AEDAT 3.1 of one source: [n, 4] microseconds, polarity, y, x of the valid events."""
     events = []
     at = 0
     while at < len(data):

@@ -12,7 +12,7 @@ import numpy as np
 def window_counts_reference(
     times: np.ndarray, units: np.ndarray, offsets: np.ndarray, edges: np.ndarray, size: int
 ) -> np.ndarray:
-    """The specification of `window_counts`: window w of recording r holds edges[r, w] <= t < edges[r, w + 1].
+    """Count spikes in windows: window w of recording r holds edges[r, w] <= t < edges[r, w + 1].
 
     edges [recordings, windows + 1] ascend. Spikes before the first edge count in the first window, those at or
     after the last edge in the last window. Returns [recordings, windows, size].
@@ -30,7 +30,7 @@ def window_counts_reference(
 def sampled_traces_reference(
     times: np.ndarray, units: np.ndarray, offsets: np.ndarray, samples: np.ndarray, tau: float, size: int
 ) -> np.ndarray:
-    """The specification of `sampled_traces`: sum over spikes at s <= t of exp(-(t - s) / tau), at t = samples[r, j].
+    """Sum over spikes at s <= t of exp(-(t - s) / tau), at t = samples[r, j].
 
     samples [recordings, n] rise. Returns [recordings, n, size].
     """

@@ -24,6 +24,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 LIF, CURRENT, ADAPTIVE, INTEGRATOR = range(4)
 # Rows of state and of constants, by kind.
@@ -46,7 +47,7 @@ class Recurrence(NamedTuple):
     scale: float = 1.0
 
 
-def derivative(x, how):
+def derivative(x: Tensor, how: Recurrence) -> Tensor:
     """Return h(x), elementwise."""
     k = how.slope
     if how.surrogate == FAST_SIGMOID:
@@ -75,12 +76,12 @@ class Step(torch.autograd.Function):
         return grad * derivative(ctx.saved_tensors[0], ctx.how), None
 
 
-def _reset(u, s, theta, how):
+def _reset(u: Tensor, s: Tensor, theta: Tensor, how: Recurrence) -> Tensor:
     s = s if how.attached else s.detach()
     return u * (1 - s) if how.reset == ZERO else u - s * theta
 
 
-def _lif(current, state, c, how):
+def _lif(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tuple[Tensor, Tensor]:
     (v,) = state
     alpha, theta = c
     u = alpha * v + current
@@ -92,7 +93,7 @@ def _lif(current, state, c, how):
     return s, _reset(u, s, theta, how)[None]
 
 
-def _current(current, state, c, how):
+def _current(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tuple[Tensor, Tensor]:
     v, i = state
     alpha, theta, delta, kappa = c
     u = alpha * v + kappa * i
@@ -100,7 +101,7 @@ def _current(current, state, c, how):
     return s, torch.stack([_reset(u, s, theta, how), delta * i + current])
 
 
-def _adaptive(current, state, c, how):
+def _adaptive(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tuple[Tensor, Tensor]:
     v, w = state
     alpha, theta, beta, a, b = c
     u = alpha * v + (1 - alpha) * (current - w)
@@ -109,7 +110,7 @@ def _adaptive(current, state, c, how):
     return s, torch.stack([v, beta * w + (1 - beta) * (a * v + b * s)])
 
 
-def _integrator(current, state, c, how):
+def _integrator(current: Tensor, state: Tensor, c: Tensor, how: Recurrence) -> tuple[Tensor, Tensor]:
     v = c[0] * state[0] + current
     return v, v[None]
 
@@ -117,7 +118,14 @@ def _integrator(current, state, c, how):
 STEPS = (_lif, _current, _adaptive, _integrator)
 
 
-def reference(current, state, c, how, weight=None, last=None):
+def reference(
+    current: Tensor,
+    state: Tensor,
+    c: Tensor,
+    how: Recurrence,
+    weight: Tensor | None = None,
+    last: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Run the recurrence step by step.
 
     Args:

@@ -45,14 +45,6 @@ class ActiveInputs(NamedTuple):
     values: np.ndarray  # [n] float32; [0] where all are 1
 
 
-def product_reference(x, source):
-    """The specification of `product`, term by term: [R, N] from [R, M] and [M, N]."""
-    out = np.zeros((len(x), source.shape[1]), np.float32)
-    for i, k in zip(*np.nonzero(x), strict=True):
-        out[i] += source[k] if x[i, k] == 1 else x[i, k] * source[k]
-    return out
-
-
 def listed(x, max_density=MAX_DENSITY, threads=1):
     """Return `Active` of x [R, M] float32, or None if more than the fraction `max_density` of x is not 0."""
     starts = np.zeros(len(x) + 1, np.int64)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..encode.reference import Escapes
+
 FEW = 16  # tokens of a batch up to which a GPU skips rows of weights: one tile of a matrix instruction
 
 
-def accumulate_reference(counts, weights, escapes=None):
-    """The specification: [B, N] from [B, K] integers and [K, N], in int64 or float64.
+def accumulate_reference(counts: np.ndarray, weights: np.ndarray, escapes: Escapes | None = None) -> np.ndarray:
+    """Return [B, N] from [B, K] integers and [K, N], summed in int64 or float64.
 
     Integer weights give int32 and are exact; others give float32.
     """
@@ -24,7 +26,7 @@ def accumulate_reference(counts, weights, escapes=None):
     return (counts.astype(np.float64) @ weights.astype(np.float64)).astype(np.float32)
 
 
-def whole_counts(counts, escapes=None):
+def whole_counts(counts: np.ndarray, escapes: Escapes | None = None) -> np.ndarray:
     """Return clipped counts with their excess added, [B, K] int32."""
     full = np.array(counts, np.int32)
     if escapes is not None:

@@ -65,13 +65,13 @@ class Counts(NamedTuple):
     escapes: Escapes
 
 
-def share(inputs, k):
+def share(inputs: int, k: float) -> np.float32:
     """Return K k as the float32 that every form divides by."""
     return np.float32(inputs) * np.float32(k)
 
 
-def thresholds_reference(x, k):
-    """The specification of thresholds, to the bit: clamp(mean |x| / k, 1e-5, 1e4), [B] from [B, K] float32."""
+def thresholds_reference(x: np.ndarray, k: float) -> np.ndarray:
+    """Return the thresholds, clamp(mean |x| / k, 1e-5, 1e4), to the bit: [B] from [B, K] float32."""
     sizes = np.abs(x)
     exponent = np.maximum((sizes.max(axis=1).view(np.int32) >> 23) - 127, FLOOR)
     units = ((DIGITS + 127 - exponent) << 23).astype(np.int32).view(np.float32)
@@ -80,8 +80,8 @@ def thresholds_reference(x, k):
     return np.clip(mean, MIN_THRESHOLD, MAX_THRESHOLD)
 
 
-def round_reference(quotient, rounding=NEAREST):
-    """The specification of `Rounding`: counts int32 from quotients float32 of any shape."""
+def round_reference(quotient: np.ndarray, rounding: Rounding = NEAREST) -> np.ndarray:
+    """Return the counts int32 of quotients float32 of any shape, by a `Rounding`."""
     quotient = np.clip(quotient, -MAX_COUNT, MAX_COUNT)
     size = np.maximum(np.abs(quotient) - np.float32(rounding.shrink), np.float32(0))
     quotient = np.copysign(size, quotient)
@@ -98,8 +98,10 @@ def round_reference(quotient, rounding=NEAREST):
     return np.clip(counts, -np.float32(rounding.max_count), np.float32(rounding.max_count)).astype(np.int32)
 
 
-def encode_reference(x, k=3.0, thresholds=None, rounding=NEAREST):
-    """The specification of `encode`, without clipping: ([B, K] int32 counts, thresholds) from [B, K]."""
+def encode_reference(
+    x: np.ndarray, k: float = 3.0, thresholds: np.ndarray | None = None, rounding: Rounding = NEAREST
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return [B, K] int32 counts, not clipped, and the thresholds of x [B, K]."""
     x = np.asarray(x, np.float32)
     if thresholds is None:
         thresholds = thresholds_reference(x, k)
@@ -109,7 +111,7 @@ def encode_reference(x, k=3.0, thresholds=None, rounding=NEAREST):
     return round_reference(quotient, rounding), thresholds
 
 
-def clip_reference(whole, limit=LIMIT):
+def clip_reference(whole: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, Escapes]:
     """Clip [B, K] int32 to int8 counts within +-limit; return them and the `Escapes` with the rest."""
     clipped = np.clip(whole, -limit, limit)
     excess = whole - clipped

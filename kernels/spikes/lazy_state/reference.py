@@ -39,8 +39,16 @@ class StateTraffic(NamedTuple):
     dense_operations: int
 
 
-def dense_scan_reference(rows, q, k, v, log_decay=None, beta=None, scale=1.0):
-    """The specification: `rows` [H, K, V] is updated in place, all of it for every token; return o [T, H, V]."""
+def dense_scan_reference(
+    rows: np.ndarray,
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    log_decay: np.ndarray | None = None,
+    beta: np.ndarray | None = None,
+    scale: float = 1.0,
+) -> np.ndarray:
+    """Update `rows` [H, K, V] in place, all of it for every token; return o [T, H, V]."""
     out = np.empty_like(v)
     for t in range(len(q)):
         if log_decay is not None:

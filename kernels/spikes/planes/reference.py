@@ -26,8 +26,8 @@ class Planes(NamedTuple):
     escapes: Escapes
 
 
-def pack_reference(counts, planes):
-    """The specification of packing: `Planes` from [B, K] integers."""
+def pack_reference(counts: np.ndarray, planes: int) -> Planes:
+    """Pack [B, K] integers as `Planes`."""
     clipped, escapes = clip_reference(np.asarray(counts, np.int32), 2**planes - 1)
     rows, size = clipped.shape
     padded = np.zeros((rows, -(-size // WORD) * WORD), np.int32)
@@ -37,7 +37,7 @@ def pack_reference(counts, planes):
     return Planes(octets.view("<u4").astype(np.uint32), size, escapes)
 
 
-def unpack_reference(packed):
+def unpack_reference(packed: Planes) -> np.ndarray:
     """Return the counts [B, K] int32 of `Planes`, escapes included."""
     octets = np.ascontiguousarray(packed.words, "<u4").view(np.uint8)
     bits = np.unpackbits(octets, axis=-1, count=packed.size, bitorder="little").astype(np.int32)
@@ -48,6 +48,6 @@ def unpack_reference(packed):
     return counts.astype(np.int32)
 
 
-def product_reference(packed, weights):
-    """The specification of `plane_product`: `accumulate_reference` of the counts."""
+def product_reference(packed: Planes, weights: np.ndarray) -> np.ndarray:
+    """Return `accumulate_reference` of the counts: what `plane_product` computes."""
     return accumulate_reference(unpack_reference(packed), weights)
