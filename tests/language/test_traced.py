@@ -15,7 +15,7 @@ import neurosim.language.conversion.decoder.leaves  # noqa: F401 - enters what l
 from neurosim.kernels.decode import program
 from neurosim.language.attention.kinds.modules import l2_normalise, repeat_heads
 from neurosim.language.conversion.decoder.builder import Builder
-from neurosim.language.conversion.decoder.memory import Buffer, aligned
+from neurosim.language.conversion.decoder.memory import Buffer, States, Weights, aligned
 from neurosim.language.conversion.decoder.program import NotCompiledError
 from neurosim.language.conversion.decoder.traced import Position, Traced
 
@@ -28,7 +28,8 @@ BIAS, ROW, MATRIX = (torch.randn(*shape, generator=DRAWS) for shape in ((H, K), 
 
 def traced(function: Callable[..., Any], *inputs: Tensor) -> tuple[Tensor, int]:
     """Return what the operations compute that a function appends, and their number."""
-    b = Builder(len(inputs[0]), 1)
+    tokens = len(inputs[0])
+    b = Builder(tokens, 1, States(tokens), Weights())
     values = []
     for x in inputs:
         array = aligned((len(x), x[0].numel()), np.float32)
@@ -37,7 +38,7 @@ def traced(function: Callable[..., Any], *inputs: Tensor) -> tuple[Tensor, int]:
     out = function(*values)
     buffer = out.token_rows
     operations = np.array(b.lists[0], np.int64).reshape(-1, program.COLUMNS)
-    context = np.zeros(program.CONTEXT, np.int64)
+    context = np.zeros(program.POSITIONS + tokens, np.int64)
     sync = np.zeros(64, np.int64)
     program.run(operations, context.ctypes.data, 0, 1, sync.ctypes.data, 1)
     return torch.from_numpy(buffer.array.copy()).view(out.shape), len(operations)

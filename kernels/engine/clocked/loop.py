@@ -10,7 +10,8 @@ steps its neurons, or draws or reads the spikes of its source; neurons that fire
 A target receives its additions in the order (step, row table, source), whatever the number of threads and wherever the
 run is cut. Results depend on neither. docs/engine.md has the picture.
 
-The column names of the tables are the constants below; `neurosim.engine.grid.tables` fills them.
+The column names of the tables are the constants below; `neurosim.engine.grid.tables` fills them. What belongs together
+comes as one group of `views`.
 """
 
 from __future__ import annotations
@@ -121,7 +122,9 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     That is below `clock.last` if a log could become full.
 
     Args:
-        team, clock, tables, log, arrivals, counters: groups of `views`, each of the class of its name.
+        team: a `ThreadTeam`; clock: a `Clock`; log: a `Log`; counters: `Counters`.
+        tables: `GridTables`.
+        arrivals: `ArrivalBuffers`.
     """
     # Without their owners: numba counts references to every view of an owned array, atomically.
     units = bare_matrix(tables.units)

@@ -20,7 +20,8 @@ So results do not depend on the inner order of a queue. There are three kinds of
 Poisson units are drawn together: of n units at a rate r each, the interval to the next spike is exponential with rate
 n r and its unit one of n, both functions of the stream, the trial and the number of spikes before.
 
-The column names of the tables are the constants below; `neurosim.engine.exact.workspace` fills them.
+The column names of the tables are the constants below; `neurosim.engine.exact.workspace` fills them. What belongs
+together comes as one group of `views`.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def run(tables, moments, crossings, touched, scratch, counters, until, budget, t
     """Process the events up to `until`, inclusive, or until about `budget` flows were computed.
 
     Args:
-        tables, moments, crossings: groups of `views`, each of the class of its name.
+        tables: `ExactTables`; moments: `Moments`; crossings: `Crossings`.
         touched: int32 [neurons], scratch.
         scratch: float64, as long as the longest state.
         counters: int64 [COUNTERS].
