@@ -234,7 +234,7 @@ def main() -> None:
     problems = [row for row in rows if row["failed"] or row["differ"] or row["still active"]]
     lines = frame.records(shown)
     if problems:
-        lines.append(f"PROBLEMS: {[row['failed'][:3] for row in problems]}")  # type: ignore[index]
+        lines.append(f"PROBLEMS: {[row['failed'][:3] for row in problems]}")
     frame.report(options, lines, {"rows": rows})
     if problems:
         raise SystemExit(1)
