@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from neurosim.base import CheckpointWarning, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.language import Coding, convert, python_text, read_model, read_tokenizer
 from neurosim.language.attention.chat import read_chat_template, read_ends
+from neurosim.language.attention.checkpoint import write_model
 from neurosim.language.attention.gguf.blocks import BLOCKS, BlockTensor, decode
 from neurosim.language.attention.gguf.file import read_gguf
 from neurosim.language.attention.tokenizer import copy_tokenizer
+from neurosim.language.conversion.checkpoint import read_converted, write_converted
 from neurosim.language.conversion.comparison import check_execution
 
 
@@ -382,3 +384,17 @@ def test_tensors_on_the_same_bytes_are_refused(tmp_path: Path) -> None:
     path.write_bytes(raw[:place] + struct.pack("<Q", 0) + raw[place + 8 :])
     with pytest.raises(NeurosimFormatError, match="tensors 'one' and 'two' lie on the same bytes"):
         read_gguf(path)
+
+
+@pytest.mark.parametrize("kept", ["int8", "float32"])
+def test_a_model_in_blocks_is_saved_whole(made: Path, tmp_path: Path, kept: str) -> None:
+    """Tensors that stay as they are, such as the embedding, lie in the file as float32."""
+    model = read_model(made)
+    read = torch.arange(6).view(1, 6) % model.config.vocabulary
+    converted = convert(model, Coding("ternary", k=8.0, weights=kept))
+    wanted = converted.model(read)[0]
+    write_converted(tmp_path / "spiking", converted)
+    assert torch.equal(read_converted(tmp_path / "spiking").model(read)[0], wanted)
+    write_model(tmp_path / "dense", model)
+    dense = read_model(tmp_path / "dense")
+    torch.testing.assert_close(dense(read)[0], read_model(made)(read)[0], rtol=0, atol=1e-5)

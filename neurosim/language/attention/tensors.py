@@ -286,7 +286,8 @@ def save_tensors(
 
     Tensors whose size is a multiple of `ALIGNMENT` come first, so that all of these begin at one, as in memory.
     """
-    sized = [(name, value, math.prod(value.shape) * value.dtype.itemsize) for name, value in tensors]
+    plain = [(name, _without_blocks(value)) for name, value in tensors]
+    sized = [(name, value, math.prod(value.shape) * value.dtype.itemsize) for name, value in plain]
     listed = sorted(sized, key=lambda entry: entry[2] % ALIGNMENT != 0)
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
@@ -297,7 +298,17 @@ def save_tensors(
     header += b" " * (-(8 + len(header)) % ALIGNMENT)
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
-        for _, value, _ in listed:
+        for name, value, size in listed:
             tensor = value if isinstance(value, Tensor) else value.make()
             flat = tensor.detach().cpu().contiguous().view(-1)
-            flat.view(torch.uint8).numpy().tofile(file)
+            data = flat.view(torch.uint8).numpy()
+            if data.size != size:  # every tensor behind it would be read from the wrong place
+                raise AssertionError(f"tensor '{name}' has {data.size} bytes, and {size} in the header")
+            data.tofile(file)
+
+
+def _without_blocks(value: Tensor | DeferredTensor) -> Tensor | DeferredTensor:
+    """Return weights in blocks as float32, made while they are written: safetensors has no type for blocks."""
+    if isinstance(value, BlockTensor):
+        return DeferredTensor(torch.float32, tuple(value.shape), value.decoded)
+    return value
