@@ -22,7 +22,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from neurosim.kernels.memory.packed import pack
+from neurosim.kernels.memory.packed.reference import pack
 from neurosim.kernels.tools.threads import spread
 from neurosim.memory import SDR
 from neurosim.memory.sdr import code

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurosim.base import NeurosimInputError
 from neurosim.engine import LayerCounts, energy
-from neurosim.kernels.memory.hopfield import ROUNDING
+from neurosim.kernels.memory.hopfield.reference import ROUNDING
 from neurosim.memory import SDR, DenseHebbian, ELMUnits, FastWeights, Hopfield, SpatialPooler, TemporalMemory
 from neurosim.network.windowed import WindowTotals
 

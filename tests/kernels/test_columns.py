@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.memory import columns as kernel
+from neurosim.kernels.memory.columns import launch
+from neurosim.kernels.memory.columns.reference import overlap_columns_reference
+from neurosim.kernels.memory.packed.reference import pack
 from neurosim.memory import SDR, overlaps
 from neurosim.memory.sdr import code
 from neurosim.memory.sdr.columns import Columns
@@ -26,16 +28,16 @@ def test_by_bits_is_by_rows(count: int, size: int, active: int, density: float, 
     found = Columns.of(bank, size)
     assert np.array_equal(found.overlaps(query, threads), overlaps(query, bank))
     assert np.array_equal(
-        found.overlaps(query), kernel.overlap_columns_reference(query.indices, found.bits, count).astype(np.int32)
+        found.overlaps(query), overlap_columns_reference(query.indices, found.bits, count).astype(np.int32)
     )
     assert np.array_equal(found.overlaps(query), dense[:, query.indices].sum(axis=1))
 
 
 def test_many_blocks_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "WORDS_PER_THREAD", 1)
-    count = 64 * kernel.BLOCK * 3 + 17
+    monkeypatch.setattr(launch, "WORDS_PER_THREAD", 1)
+    count = 64 * launch.BLOCK * 3 + 17
     dense = np.random.default_rng(0).random((count, 31)) < 0.5
-    found = Columns(kernel.pack(np.ascontiguousarray(dense.T)), count)
+    found = Columns(pack(np.ascontiguousarray(dense.T)), count)
     query = SDR(np.arange(0, 31, 2), 31)
     for threads in (1, 4):
         assert np.array_equal(found.overlaps(query, threads), dense[:, ::2].sum(axis=1))

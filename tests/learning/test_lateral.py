@@ -10,81 +10,9 @@ from numpy.typing import NDArray
 
 from neurosim import simulate
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.memory import lateral as kernel
-from neurosim.kernels.memory import readout as features
 from neurosim.learning import LateralCircuit, OnlineReadout, label_recordings
 
 RNG = np.random.default_rng(5)
-
-
-@pytest.mark.parametrize("kind", [features.COUNTS, features.ROOTS, features.TRACES])
-def test_features_are_those_of_the_reference(kind: int) -> None:
-    rules = features.FeatureRules(kind, 13, 3, 0.7 if kind == features.TRACES else 0.0, 0.5)
-    plain, fast = ((np.zeros(39), np.zeros(39, np.float32)) for _ in range(2))
-    changed = np.zeros(13, np.int64)
-    delta = np.zeros(13)
-    for window in range(5):
-        units = np.flatnonzero(RNG.uniform(size=13) < 0.4).astype(np.int32)
-        counts = RNG.integers(1, 5, len(units))
-        n = features.arrive(rules, window, units, counts, *fast, changed, delta)
-        where, by = features.arrive_reference(rules, window, units, counts, *plain)
-        assert changed[:n].tolist() == where.tolist() and delta[:n].tolist() == by.tolist()
-        assert np.array_equal(fast[0], plain[0]) and np.array_equal(fast[1], plain[1])
-    assert np.count_nonzero(fast[1]) > 20
-
-
-def test_responses_follow_the_changes_of_features() -> None:
-    weights = RNG.normal(size=(7, 30)).astype(np.float32)
-    x = RNG.normal(size=30).astype(np.float32)
-    out = np.zeros(7)
-    whole = np.zeros(7)
-    changed = np.array([2, 3, 11, 29])
-    features.respond(weights, changed, x[changed].astype(float), out)
-    np.testing.assert_allclose(out, weights[:, changed].astype(float) @ x[changed].astype(float), rtol=1e-12)
-    features.product(weights, x, whole)
-    np.testing.assert_allclose(whole, weights.astype(float) @ x.astype(float), rtol=1e-12)
-    moved = weights.copy()
-    features.change(moved, out, 0.3, x.astype(float))
-    np.testing.assert_allclose(moved, weights + 0.3 * np.outer(out, x), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("spiking", [False, True])
-@pytest.mark.parametrize("rule", ["hebbian", "deflation"])
-def test_lateral_kernels_are_their_references(rule: str, spiking: bool) -> None:
-    circuit = LateralCircuit((4, 3), rule, learning_rate=0.02, iterations=3, spiking=spiking)
-    rules = circuit.compiled()
-    frozen, fast = np.split(RNG.normal(size=(7, 19)).astype(np.float32) / 4, [4])
-    plain = fast.copy()
-    beside = [np.zeros((3, 19), np.float32), np.zeros(3)]
-    kept = [array.copy() for array in beside]
-    for _ in range(20):
-        x = RNG.normal(size=19).astype(np.float32) * 3
-        left = x.astype(float)
-        y = np.zeros(4)
-        kernel.answer(rules, frozen, x, y)
-        np.testing.assert_allclose(y, kernel.answer_reference(rules, frozen, x), rtol=1e-9)
-        kernel.subtract(frozen, y, left)
-        np.testing.assert_allclose(left, x - y @ frozen.astype(float), rtol=1e-9, atol=1e-9)
-        if rule == "hebbian":
-            kernel.hebbian(rules, fast, beside[0], x, left)
-            kernel.hebbian_reference(rules, plain, kept[0], x, left)
-        else:
-            kernel.deflate(rules, fast, beside[1], x, left)
-            kernel.deflate_reference(rules, plain, kept[1], x, left)
-        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-5)
-
-
-def test_gram_schmidt_is_that_of_qr_and_dependent_rows_vanish() -> None:
-    rows = RNG.normal(size=(9, 40)).astype(np.float32)
-    rows[:4] = np.linalg.qr(rows[:4].T)[0].T
-    plain = rows.copy()
-    kernel.orthonormalise_reference(plain, 4)
-    kernel.orthonormalise(rows, 4)
-    np.testing.assert_allclose(rows, plain, atol=1e-6)
-    assert np.abs(rows.astype(float) @ rows.T.astype(float) - np.eye(9)).max() < 1e-6
-    rows[8] = rows[2] + 3 * rows[5]
-    kernel.orthonormalise(rows, 8)
-    assert not rows[8].any()
 
 
 def patterns(rank: int, inputs: int, seed: int) -> NDArray:

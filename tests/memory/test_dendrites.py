@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.memory import segments as kernel
-from neurosim.kernels.memory.segments import overlaps_reference, subsets
+from neurosim.kernels.memory.segment_trials.cpu import subsets
 from neurosim.memory import SDR, DendriteLayer, Prototypes, false_positive
 from neurosim.memory.dendrites.segments import (
     HitCount,
@@ -37,7 +36,6 @@ def test_overlaps_are_those_of_sets(active: int) -> None:
     found = units.overlaps(code)
     for n, s in np.ndindex(*found.shape):
         assert found[n, s] == len(cells & set(units.synapses[n, s].tolist()))
-    np.testing.assert_array_equal(found, overlaps_reference(units.synapses, code.dense()))
     np.testing.assert_array_equal(units.active_segments(code), found >= 2)
     np.testing.assert_array_equal(units.recognise(code), (found >= 2).any(axis=1))
 
@@ -114,23 +112,6 @@ def test_the_band_is_the_binomial_one() -> None:
         and not HitCount(150, 1000, 0.1).agrees()
         and not HitCount(50, 1000, 0.1).agrees()
     )
-
-
-def test_random_segments_are_their_references() -> None:
-    key = 2**40 + 3
-    size = 70
-    active = 9
-    trials = 50
-    drawn = subsets(key, trials, size, active)
-    assert drawn.tolist() == kernel.subsets_reference(key, trials, size, active)
-    synapses = drawn[:, :6].copy()
-    synapses[::7, -1] = -1
-    other = key + 1
-    hits, union = kernel.random_hits(synapses, size, active, 5, 3, other)
-    expected = kernel.random_hits_reference(synapses, size, active, 5, 3, other)
-    assert 0 < hits < trials and (hits, union.tolist()) == expected
-    misses = kernel.noisy_misses(synapses, drawn, size, 4, 4, other)
-    assert 0 < misses < trials and misses == kernel.noisy_misses_reference(synapses, drawn.tolist(), size, 4, 4, other)
 
 
 def test_subsets_are_distinct_uniform_and_keyed_by_their_number() -> None:

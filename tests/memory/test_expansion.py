@@ -8,21 +8,8 @@ import numpy as np
 import pytest
 
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.memory.expansion import expand, expand_reference, sums
+from neurosim.kernels.memory.expansion.reference import sums
 from neurosim.memory import ExpansionEncoder
-
-
-@pytest.mark.parametrize(("size", "fan", "active"), [(7, 1, 1), (33, 5, 32), (200, 16, 20)])
-def test_expansion_equals_its_reference(size: int, fan: int, active: int) -> None:
-    rng = np.random.default_rng(size)
-    # Small integers, so that many sums are equal.
-    x = rng.integers(-2, 3, (9, 11)).astype(np.float32)
-    table = rng.integers(11, size=(size, fan)).astype(np.int32)
-    scale = rng.integers(0, 3, size).astype(np.float32)
-    assert np.array_equal(expand(x, table, scale, active), expand_reference(x, table, scale, active))
-    y = rng.normal(size=(9, 11)).astype(np.float32)
-    scale = rng.random(size).astype(np.float32)
-    assert np.array_equal(expand(y, table, scale, active), expand_reference(y, table, scale, active))
 
 
 def test_fitting_makes_bits_equally_busy() -> None:
@@ -39,7 +26,7 @@ def test_fitting_makes_bits_equally_busy() -> None:
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurosim.kernels.memory.expansion.SUMS_PER_THREAD", 1)
+    monkeypatch.setattr("neurosim.kernels.memory.expansion.launch.SUMS_PER_THREAD", 1)
     vectors = np.random.default_rng(0).normal(size=(23, 12))
     coder = ExpansionEncoder.fitted(vectors, 60, 7)
     assert np.array_equal(coder.bits(vectors, threads=4), coder.bits(vectors))

@@ -87,7 +87,7 @@ def test_the_kernel_is_its_specification(
     key = int(draw_keys(3, 1)[0])
     expected = reference.run_reference(x, flags, signals, weights, numbers, modules, key, learn, back_off, fading)
     memory.clock[:] = 0
-    from neurosim.kernels.memory.packed import pack
+    from neurosim.kernels.memory.packed.reference import pack
     from neurosim.memory.macrocolumn.run import Frames, run_columns
 
     if above:

@@ -11,7 +11,7 @@ import pytest
 
 from neurosim import NeurosimError
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
-from neurosim.kernels.memory.pooler import advance_reference
+from neurosim.kernels.memory.pooler.reference import advance_reference
 from neurosim.memory import SDR, SpatialPooler, TemporalMemory
 from neurosim.memory.dendrites.topology import boxes, centres
 

@@ -18,47 +18,11 @@ from neurosim import (
     simulate,
 )
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.memory import segment_learning as kernel
 from neurosim.memory import DendriticSegments
 from neurosim.network import DendriticLIF
 from neurosim.network.neurons.contract import check_neuron
 
 WINDOW = 0.01
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_kernel_is_its_specification(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    model = DendriticSegments(
-        9, 40, segments_per_unit=3, synapses_per_segment=7, activation_threshold=3, min_threshold=2,
-        max_new_synapses=5, predicted_decrement=0.05 * (seed % 2), seed=seed,
-    )  # fmt: skip
-    rules = model._rules()
-    shape = (9, 3, 7)
-    both = []
-    for learn, overlap in ((kernel.learn, kernel.overlap), (kernel.learn_reference, kernel.overlap_reference)):
-        rng = np.random.default_rng(seed)
-        source = np.full(shape, kernel.NONE, np.int32)
-        permanence = np.zeros(shape, np.int16)
-        learned = np.zeros(shape[:2], np.int64)
-        before = np.empty(0, np.int32)
-        overlaps = np.zeros(shape[:2], np.int32)
-        matches = np.zeros(shape[:2], np.int32)
-        seen = []
-        patterns = [np.sort(rng.choice(40, 8, replace=False)).astype(np.int32) for _ in range(3)]
-        for window in range(1, 80):
-            soma = np.flatnonzero(rng.random(9) < 0.4)
-            learn(rules, source, permanence, learned, overlaps, matches, 40, before, soma, window)
-            if rng.random() < 0.8:
-                context = patterns[window % 3]
-            else:
-                context = np.sort(rng.choice(40, 6, False)).astype(np.int32)
-            seen.append(overlap(rules, source, permanence, 40, context, overlaps, matches))
-            before = context
-        both.append((source, permanence, learned, overlaps, matches, np.array(seen)))
-    for compiled, plain in zip(*both, strict=True):
-        assert np.array_equal(compiled, plain)
-    assert (both[0][3] >= rules.activation).any()
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from neurosim import Recordings, Spikes
 from neurosim.base import NeurosimInputError
 from neurosim.data import catalog
 from neurosim.datasets import mnist
-from neurosim.kernels.memory import label_counts as kernel
 from neurosim.memory import Hierarchy, Level, Recogniser, Selection, build_recogniser, on_off_pixels, patches
 from neurosim.memory.macrocolumn.encoders import on_off_spectrum, on_off_windows
 from neurosim.memory.macrocolumn.saved import load, save
@@ -32,20 +31,6 @@ def shapes(n: int, seed: int = 0, noise: float = 0.05) -> tuple[np.ndarray, np.n
     labels = chance.integers(0, 4, n)
     on = patterns[labels] ^ (chance.random((n, 2, 48)) < noise)
     return np.concatenate([on, ~on], axis=2).astype(np.uint8), labels
-
-
-def test_counts_and_votes_are_those_of_plain_loops() -> None:
-    chance = np.random.default_rng(0)
-    codes = chance.integers(-1, 5, (7, 2, 3, 4)).astype(np.int32)
-    labels = chance.integers(0, 3, 7)
-    plain, fast = np.zeros((2, 2, 3, 4, 5, 3), np.uint32)
-    kernel.associate_reference(codes, labels, plain)
-    kernel.associate(codes, labels, fast)
-    assert np.array_equal(plain, fast) and fast.sum() == (codes >= 0).sum()
-    logs = chance.random((2, 3, 4, 5, 3)).astype(np.float32)
-    out = np.zeros((7, 3))
-    kernel.votes(codes, logs, out)
-    assert np.allclose(out, kernel.votes_reference(codes, logs))
 
 
 def test_votes_are_naive_bayes() -> None:

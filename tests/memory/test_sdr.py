@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from neurosim import Spikes
 from neurosim.base import NeurosimInputError
-from neurosim.kernels.memory.packed import overlap_reference, pack, unpack
+from neurosim.kernels.memory.packed.reference import unpack
 from neurosim.memory import (
     SDR,
     CategoryEncoder,
@@ -97,17 +97,6 @@ def test_draws_depend_on_seed_and_index_only_and_are_even():
     hits = sum(SDR.random(50, 5, seed=0, index=i).dense().astype(int) for i in range(4000))
     # Each bit is on with chance .1: 4 000 draws have a standard deviation of 19.
     assert abs(hits - 400).max() < 5 * 19
-
-
-@pytest.mark.parametrize("threads", [1, 2, 4])
-def test_bank_overlap_equals_the_reference(threads, monkeypatch):
-    from neurosim.kernels.memory import packed as kernel
-
-    monkeypatch.setattr(kernel, "WORDS_PER_THREAD", 8)
-    rng = np.random.default_rng(0)
-    bank = pack(rng.random((131, 333)) < 0.2)
-    query = pack(rng.random(333) < 0.2)
-    assert np.array_equal(kernel.overlap(query, bank, threads), overlap_reference(query, bank))
 
 
 def test_scalar_overlap_falls_with_distance():

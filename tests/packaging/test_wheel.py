@@ -71,7 +71,7 @@ def test_clone_without_links_runs(linkless: Path, tmp_path: Path) -> None:
     code = """
 import neurosim.datasets.digits
 from neurosim.kernels.tools.random import threefry_reference
-from neurosim.kernels.memory.packed import overlap
+from neurosim.kernels.memory.packed.launch import overlap
 from neurosim.memory import SDR
 one = SDR.random(500, 10, seed=1)
 assert overlap(one.packed(), one.packed()[None])[0] == 10

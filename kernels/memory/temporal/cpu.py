@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit, uint32
 
 from ...tools.intrinsics import prefetch
-from ...tools.pointers import matrix, vector
-from .segments import adapt, attach, least_used, reinforce, sprout
+from ...tools.pointers import bare_matrix, bare_vector
+from .segments import adapt, attach, least_used, reinforce, sprout, tables_of
 from .store import (
     ACTIVE,
     BLOCK,
@@ -38,45 +38,35 @@ from .store import (
 
 
 @njit(cache=True, nogil=True)
-def _flat(array):
-    return vector(array.ctypes.data, array.size, array[0])
-
-
-@njit(cache=True, nogil=True)
-def _square(array):
-    return matrix(array.ctypes.data, array.shape[0], array.shape[1], array[0, 0])
-
-
-@njit(cache=True, nogil=True)
-def _bare(store):
+def bare(store):
     """Return the same arrays without owners: counting references to owners takes half of the time of compiled loops.
 
     The caller keeps `store`, and so the arrays, alive.
     """
     return Store(
-        _flat(store.counts),
-        _square(store.segment),
-        _square(store.synapse.reshape(len(store.synapse), -1)).reshape(store.synapse.shape),
-        _square(store.cell),
-        _square(store.target),
-        _square(store.slot),
-        _flat(store.free),
-        _flat(store.free_chunks),
-        _flat(store.active),
-        _flat(store.winners),
-        _flat(store.predicting),
-        _flat(store.matching),
-        _flat(store.on),
-        _flat(store.marked),
-        _flat(store.expected),
-        _flat(store.pool),
-        _flat(store.next_active),
-        _flat(store.next_winners),
-        _flat(store.tally),
-        _flat(store.kind),
-        _flat(store.best),
-        _flat(store.former),
-        _flat(store.drawn),
+        bare_vector(store.counts),
+        bare_matrix(store.segment),
+        bare_matrix(store.synapse.reshape(len(store.synapse), -1)).reshape(store.synapse.shape),
+        bare_matrix(store.cell),
+        bare_matrix(store.target),
+        bare_matrix(store.slot),
+        bare_vector(store.free),
+        bare_vector(store.free_chunks),
+        bare_vector(store.active),
+        bare_vector(store.winners),
+        bare_vector(store.predicting),
+        bare_vector(store.matching),
+        bare_vector(store.on),
+        bare_vector(store.marked),
+        bare_vector(store.expected),
+        bare_vector(store.pool),
+        bare_vector(store.next_active),
+        bare_vector(store.next_winners),
+        bare_vector(store.tally),
+        bare_vector(store.kind),
+        bare_vector(store.best),
+        bare_vector(store.former),
+        bare_vector(store.drawn),
     )
 
 
@@ -138,7 +128,7 @@ def _winner(rules, store, column, learn):
         return cell
     cell = store.former[column]
     if cell < 0:
-        cell = np.int32(least_used(rules, store.counts, store.cell, store.drawn, column))
+        cell = np.int32(least_used(rules, store, column))
     if learn and store.counts[WINNERS] > 0:
         sprout(rules, store, cell)
     return cell
@@ -147,24 +137,19 @@ def _winner(rules, store, column, learn):
 @njit(cache=True, nogil=True)
 def _punish(rules, store):
     """Weaken the active synapses of segments that matched in columns that stayed silent."""
-    counts, table, synapse, cell, target, slot = store[:6]
-    free = store.free
-    free_chunks = store.free_chunks
-    on = store.on
-    kind = store.kind
+    tables = tables_of(store)
     matching = store.matching
-    up = -rules.punishment
-    for i in range(counts[MATCHING]):
+    for i in range(store.counts[MATCHING]):
         segment = matching[i]
-        owner = table[segment, CELL]
+        owner = store.segment[segment, CELL]
         # One that was dropped in this step has no cell, or one in an active column.
-        if owner >= 0 and kind[owner // rules.cells] == 0:
-            adapt(rules.connected, counts, table, synapse, cell, target, slot, free, free_chunks, on, segment, up, 0)
+        if owner >= 0 and store.kind[owner // rules.cells] == 0:
+            adapt(rules, tables, store.on, segment, -rules.punishment, 0)
 
 
 @njit(cache=True, nogil=True)
-def _become(store, active, winners):
-    """Make the next cells those of the last step."""
+def _keep(store, active, winners):
+    """Store the next cells, `active` and `winners` of them, as those of the last step."""
     counts = store.counts
     on = store.on
     for i in range(counts[ACTIVE]):
@@ -205,7 +190,7 @@ def _fire(rules, store, columns, learn):
 
 
 @njit(cache=True, nogil=True)
-def _ask(address):
+def _prefetch_chunk(address):
     """Fetch the three cache lines of a chunk."""
     prefetch(address)
     prefetch(address + 64)
@@ -213,7 +198,7 @@ def _ask(address):
 
 
 @njit(cache=True, nogil=True)
-def _tell(cell, target, active, tally):
+def _count_synapses(cell, target, active, tally):
     """Count the synapses from active cells into the tallies; return their number."""
     visits = 0
     base = target.ctypes.data
@@ -221,12 +206,12 @@ def _tell(cell, target, active, tally):
     for i in range(active.size):
         # Chunks lie anywhere: asked for eight cells ahead, and from one to the next, they come in time.
         if i + 8 < active.size:
-            _ask(base + width * np.int64(cell[active[i + 8], NEWEST]))
+            _prefetch_chunk(base + width * np.int64(cell[active[i + 8], NEWEST]))
         chunk = cell[active[i], NEWEST]
         n = cell[active[i], FILL]
         while chunk >= 0:
             row = target[chunk]
-            _ask(base + width * np.int64(row[LINK]))
+            _prefetch_chunk(base + width * np.int64(row[LINK]))
             for k in range(n):
                 # The low byte counts synapses, the high byte the connected ones. Unsigned: no index wraps.
                 word = uint32(row[k])
@@ -245,17 +230,17 @@ def activate(rules, store):
     table = store.segment
     predicting = store.predicting
     matching = store.matching
-    counts[VISITS] = _tell(store.cell, store.target, store.active[: counts[ACTIVE]], tally)
+    counts[VISITS] = _count_synapses(store.cell, store.target, store.active[: counts[ACTIVE]], tally)
     minimum = np.uint16(rules.minimum)
     reached = 0
     matched = 0
     for start in range(0, counts[SEGMENTS], BLOCK):
         part = tally[start : start + BLOCK]
         # Most blocks hold nothing: their maximum is a few vector operations.
-        most = np.uint16(0)
+        largest = np.uint16(0)
         for k in range(part.size):
-            most = max(most, np.uint16(part[k] & np.uint16(255)))
-        if most >= minimum:
+            largest = max(largest, np.uint16(part[k] & np.uint16(255)))
+        if largest >= minimum:
             for k in range(part.size):
                 if part[k] & 255 >= minimum:
                     table[start + k, POTENTIAL] = part[k] & 255
@@ -272,7 +257,7 @@ def activate(rules, store):
 @njit(cache=True, nogil=True)
 def advance(rules, owned, columns, learn):
     """Advance by one step on the active `columns` [n], ascending; return the number of them that were predicted."""
-    store = _bare(owned)
+    store = bare(owned)
     store.counts[DRAWS] = 0
     hits = _sort_columns(rules, store, columns)
     _predicted(rules, store, learn)
@@ -281,16 +266,21 @@ def advance(rules, owned, columns, learn):
         _punish(rules, store)
     for c in columns:
         store.kind[c] = 0
-    _become(store, active, winners)
+    _keep(store, active, winners)
     activate(rules, store)
     store.counts[STEP] += 1
     return hits
 
 
 @njit(cache=True, nogil=True)
-def relink(rules, store):
+def relink(rules, owned):
     """Build outgoing synapses and lists of segments from the segments alone, as read from a file."""
-    counts, table, synapse, cell, target, slot = store[:6]
+    store = bare(owned)
+    tables = tables_of(store)
+    counts = store.counts
+    table = store.segment
+    cell = store.cell
+    # From the last, so that a cell's list is in the order of segments.
     for segment in range(counts[SEGMENTS] - 1, -1, -1):
         owner = table[segment, CELL]
         if owner >= 0:
@@ -299,8 +289,7 @@ def relink(rules, store):
             cell[owner, OWNED] += 1
             counts[SYNAPSES] += table[segment, FILLED]
             for s in range(table[segment, FILLED]):
-                connected = synapse[segment, s, PERMANENCE] >= rules.connected
-                attach(counts, synapse, cell, target, slot, store.free_chunks, segment, s, connected)
+                attach(tables, segment, s, store.synapse[segment, s, PERMANENCE] >= rules.connected)
     for i in range(counts[ACTIVE]):
         store.on[store.active[i]] = 1
     activate(rules, store)
@@ -309,5 +298,5 @@ def relink(rules, store):
 @njit(cache=True, nogil=True)
 def clear(store):
     """Forget the last step, not what was learned."""
-    _become(store, 0, 0)
+    _keep(store, 0, 0)
     store.counts[PREDICTING] = store.counts[MATCHING] = 0

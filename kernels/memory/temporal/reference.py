@@ -1,11 +1,12 @@
-"""A temporal memory by plain loops over plain objects: the specification of `numba`."""
+"""A temporal memory by plain loops over plain objects: the specification."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ...tools.random import threefry_reference
-from .store import ONE, TemporalRules
+from ..permanence import ONE
+from .store import TemporalRules
 
 
 @dataclass

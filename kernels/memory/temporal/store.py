@@ -3,8 +3,6 @@
 A segment's synapses lie in one row of the table of synapses; a cell's outgoing synapses lie in chunks of 32 that are
 linked from the newest to the oldest. The targets of a cell are then a few cache lines, and a step reads only
 the synapses of the active cells and the tallies of all segments.
-
-Permanences are integers of 1e-4: sums of tenths come out exact, and in any order.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-ONE = 10_000
 CHUNK = 32
 BLOCK = 64
 # Columns of the tables.

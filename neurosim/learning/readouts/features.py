@@ -13,7 +13,7 @@ from ...memory.dendrites.inputs import integer
 from ...network.windowed import MAX_COUNT, Arrivals, array_of
 
 if TYPE_CHECKING:
-    from ...kernels.memory.readout import FeatureRules
+    from ...kernels.memory.readout.reference import FeatureRules
 
 INPUT = "input"
 KINDS = ("counts", "roots", "traces")
@@ -29,7 +29,7 @@ def feature_rules(owner: object) -> FeatureRules:
     Raises:
         NeurosimInputError: an attribute that breaks its rule.
     """
-    from ...kernels.memory.readout import FeatureRules
+    from ...kernels.memory.readout.reference import FeatureRules
 
     name = type(owner).__name__
     values = {key: getattr(owner, key) for key in ("inputs", "windows", "features", "decay", "gain")}
@@ -71,7 +71,7 @@ class Features:
 
     def arrive(self, spikes: Arrivals) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Add the spikes of a window; return the features that changed, and their changes."""
-        from ...kernels.memory.readout import arrive
+        from ...kernels.memory.readout.cpu import arrive
 
         n = arrive(self.rules, self.window, spikes.units, spikes.counts, self._sums, self.x, self._changed, self._delta)
         self.window += 1

@@ -16,7 +16,7 @@ from ...network.windowed import array_of
 from .features import MAX_FEATURES
 
 if TYPE_CHECKING:
-    from ...kernels.memory.lateral import LateralRules
+    from ...kernels.memory.lateral.reference import LateralRules
 
 RULES = ("hebbian", "deflation")
 # Bound of a weight in a saved state.
@@ -88,11 +88,11 @@ class LateralCircuit:
 
     def compiled(self) -> LateralRules:
         """Return the settings as the kernel takes them."""
-        from ...kernels.memory import lateral
+        from ...kernels.memory.lateral.reference import DEFLATION, HEBBIAN, LateralRules
 
-        kind = {"hebbian": lateral.HEBBIAN, "deflation": lateral.DEFLATION}[self.rule]
+        kind = {"hebbian": HEBBIAN, "deflation": DEFLATION}[self.rule]
         level = self.scale / self.levels if self.spiking else 0.0
-        return lateral.LateralRules(kind, self.learning_rate, self.momentum, self.iterations, level, self.levels)
+        return LateralRules(kind, self.learning_rate, self.momentum, self.iterations, level, self.levels)
 
 
 @final
@@ -143,7 +143,7 @@ class LateralState:
 
     def respond(self, changed: NDArray[np.int64], delta: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
         """Update y by a change of features; return the neurons that spike, and the number of their spikes."""
-        from ...kernels.memory.readout import respond
+        from ...kernels.memory.readout.cpu import respond
 
         respond(self.rows[: self.end], changed, delta, self._answers[: self.end])
         if not self.circuit.spiking:
@@ -163,7 +163,7 @@ class LateralState:
 
     def residual(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float64], int]:
         """Return x - H_old^T y_old, and the number of synapses that fed back."""
-        from ...kernels.memory.lateral import subtract
+        from ...kernels.memory.lateral.cpu import subtract
 
         residual = x.astype(np.float64)
         # Only rows of earlier tasks project: those of the present task are still learning its directions.
@@ -176,7 +176,7 @@ class LateralState:
 
         residual: `residual(x)`.
         """
-        from ...kernels.memory.lateral import deflate, hebbian
+        from ...kernels.memory.lateral.cpu import deflate, hebbian
 
         new = slice(self.frozen, self.end)
         iterations = 1
@@ -192,7 +192,7 @@ class LateralState:
 
     def next_task(self, x: NDArray[np.float32]) -> None:
         """Freeze the rows, start the next task's, and compute all answers to the features x of the recording so far."""
-        from ...kernels.memory.lateral import orthonormalise
+        from ...kernels.memory.lateral.cpu import orthonormalise
 
         # This rule makes rows orthonormal in the limit only; the projection needs them exactly so.
         if self.circuit.rule == "deflation":
@@ -238,13 +238,13 @@ class LateralState:
         return levels * self._rules.level
 
     def _answer(self, rows: slice, x: NDArray[np.float32]) -> None:
-        from ...kernels.memory.readout import product
+        from ...kernels.memory.readout.cpu import product
 
         product(self.rows[rows], x, self._answers[rows])
 
     def _grow(self) -> None:
         """Draw the rows of the present task: orthonormal, and orthogonal to all earlier rows."""
-        from ...kernels.memory.lateral import orthonormalise
+        from ...kernels.memory.lateral.cpu import orthonormalise
         from ...kernels.tools.random import normals
 
         drawn = np.empty((self.end - self.frozen) * self.rows.shape[1])

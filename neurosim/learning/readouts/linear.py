@@ -161,7 +161,7 @@ class _LinearState(WindowState):
         self.scores[:] = self.bias
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        from ...kernels.memory.readout import respond
+        from ...kernels.memory.readout.cpu import respond
 
         # Scores move by W times the change of the features: only the columns of changed features are read.
         changed, delta = self.features.arrive(arrivals[INPUT])

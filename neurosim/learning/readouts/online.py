@@ -225,7 +225,7 @@ class OnlineState(WindowState):
             self.lateral.begin()
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        from ...kernels.memory.readout import respond
+        from ...kernels.memory.readout.cpu import respond
 
         self._rescore()
         if learn and self.features.window == 0:
@@ -390,7 +390,7 @@ class OnlineState(WindowState):
 
     def _rescore(self) -> None:
         """Compute the scores anew if weights have changed."""
-        from ...kernels.memory.readout import product
+        from ...kernels.memory.readout.cpu import product
 
         if self._stale:
             product(self.weights, self.features.x, self.scores)
@@ -398,7 +398,7 @@ class OnlineState(WindowState):
 
     def _change(self, error: NDArray[np.float64]) -> int:
         """Change W by step e r^T; return the number of synapses that answered or fed back."""
-        from ...kernels.memory.readout import change
+        from ...kernels.memory.readout.cpu import change
 
         x = self.features.x
         power = float(np.square(x, dtype=np.float64).sum())
@@ -431,7 +431,7 @@ class OnlineState(WindowState):
 
     def _change_pairs(self, error: NDArray[np.float64]) -> int:
         """Change W and P by recursive least squares; return the number of synapses that answered."""
-        from ...kernels.memory.readout import change, relate, unlearn
+        from ...kernels.memory.readout.cpu import change, relate, unlearn
 
         x = self.features.x
         # k = P x

@@ -123,7 +123,7 @@ class Hopfield(Saved):
 
     def _relaxed(self, cue: object, seed: int, sweeps: int, flipped: Array | None) -> Recall:
         """Return the recall from a cue; add the flips of each unit to `flipped`."""
-        from ...kernels.memory.hopfield import relax
+        from ...kernels.memory.hopfield.launch import relax
 
         state = check_cue(cue, len(self.couplings))
         require(sweeps >= 1, "recall.sweeps", "must be >= 1", sweeps)

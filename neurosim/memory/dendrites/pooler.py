@@ -31,7 +31,7 @@ from .inputs import active_bits, integer, permanence_steps
 from .topology import boxes, centres
 
 if TYPE_CHECKING:
-    from ...kernels.memory.pooler import Field, PoolerRules
+    from ...kernels.memory.pooler.reference import Field, PoolerRules
 
 VERSION = 1
 STATE = ("counts", "permanence", "active_duty", "overlap_duty", "rank")
@@ -105,7 +105,7 @@ class SpatialPooler(WindowModel):
         self._field: Field = self._start()
 
     def _compiled(self) -> PoolerRules:
-        from ...kernels.memory.pooler import PoolerRules
+        from ...kernels.memory.pooler.reference import PoolerRules
 
         name = "SpatialPooler."
         for attribute in ("density", "potential"):
@@ -146,7 +146,8 @@ class SpatialPooler(WindowModel):
         )
 
     def _start(self) -> Field:
-        from ...kernels.memory.pooler import Field, connect
+        from ...kernels.memory.pooler.cpu import connect
+        from ...kernels.memory.pooler.reference import Field
 
         n = self._column_size
         m = self._input_size
@@ -186,7 +187,7 @@ class SpatialPooler(WindowModel):
 
     def _permanences(self) -> NDArray[np.int16]:
         """Draw a pool of inputs for each column; half of its permanences are below the threshold."""
-        from ...kernels.memory.pooler import ONE
+        from ...kernels.memory.permanence import ONE
 
         n = self._column_size
         m = self._input_size
@@ -235,7 +236,7 @@ class SpatialPooler(WindowModel):
         Raises:
             NeurosimInputError: an SDR of another size; indices out of range or repeated; the pooler is unchanged then.
         """
-        from ...kernels.memory.pooler import advance
+        from ...kernels.memory.pooler.cpu import advance
 
         bits = active_bits(inputs, self._input_size, "SpatialPooler.step")
         n = advance(self._rules, self._field, bits, learn)
@@ -307,7 +308,8 @@ class SpatialPooler(WindowModel):
         return pooler
 
     def _fill(self, arrays: dict[str, NDArray]) -> None:
-        from ...kernels.memory.pooler import ONE, connect
+        from ...kernels.memory.permanence import ONE
+        from ...kernels.memory.pooler.cpu import connect
 
         bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
         restored = {

@@ -18,7 +18,7 @@ from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, Window
 from .inputs import integer, permanence_steps
 
 if TYPE_CHECKING:
-    from ...kernels.memory.segment_learning import SegmentRules
+    from ...kernels.memory.segments.reference import SegmentRules
 
 # Bytes of a synapse: its source and its permanence.
 SYNAPSE_BYTES = 6
@@ -91,7 +91,7 @@ class DendriticSegments(WindowModel):
         return _SegmentsState(self)
 
     def _rules(self) -> SegmentRules:
-        from ...kernels.memory.segment_learning import SegmentRules
+        from ...kernels.memory.segments.reference import SegmentRules
 
         name = "DendriticSegments."
         synapses = integer(self.synapses_per_segment, name + "synapses_per_segment", 1, 2**15)
@@ -117,70 +117,58 @@ class _SegmentsState(WindowState):
     """Segments in a network.
 
     Attributes:
-        source: [units, segments, synapses] int32, context input of each synapse; -1 for none.
-        permanence: [units, segments, synapses] int16, in steps of 1e-4.
-        learned: [units, segments] int64, window in which each segment last learned; 0 for never.
+        segments: synapses onto the context, and their overlaps with that of the window before.
         window: [1] number of the next window, from 1.
         before: [n] active context inputs of the window before.
-        overlaps, matches: [units, segments] int32, number of connected and of all synapses on that context.
     """
 
     def __init__(self, model: DendriticSegments) -> None:
-        from ...kernels.memory.segment_learning import NONE
+        from ...kernels.memory.segments.reference import NONE, Segments
 
         self.model = model
         self.rules = model._rules()
         shape = model.units, model.segments_per_unit, model.synapses_per_segment
-        self.source: NDArray[np.int32] = np.full(shape, NONE, np.int32)
-        self.permanence: NDArray[np.int16] = np.zeros(shape, np.int16)
-        self.learned: NDArray[np.int64] = np.zeros(shape[:2], np.int64)
-        self.window = np.ones(1, np.int64)
-        self.overlaps: NDArray[np.int32] = np.zeros(shape[:2], np.int32)
-        self.matches: NDArray[np.int32] = np.zeros(shape[:2], np.int32)
+        self.segments = Segments(
+            source=np.full(shape, NONE, np.int32),
+            permanence=np.zeros(shape, np.int16),
+            learned=np.zeros(shape[:2], np.int64),
+            overlaps=np.zeros(shape[:2], np.int32),
+            matches=np.zeros(shape[:2], np.int32),
+        )
+        self.window: NDArray[np.int64] = np.ones(1, np.int64)
         self.before: NDArray[np.int32] = np.empty(0, np.int32)
 
     def begin(self) -> None:
         # Nothing is predicted in the first window.
         self.before = np.empty(0, np.int32)
-        self.overlaps[:] = 0
-        self.matches[:] = 0
+        self.segments.overlaps[:] = 0
+        self.segments.matches[:] = 0
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
-        from ...kernels.memory import segment_learning as kernel
+        from ...kernels.memory.segments.launch import active_units, update_overlaps
+        from ...kernels.memory.segments.launch import learn as learn_context
 
         context = arrivals["context"].units
         soma = arrivals["soma"].units
         # Overlaps are those of the window before: they predict the spikes of this one.
-        predicted = kernel.active(self.rules, self.overlaps)
+        predicted = active_units(self.rules, self.segments)
         missed = np.setdiff1d(soma, predicted, assume_unique=True).size
         anomaly = missed / soma.size if soma.size else 0.0
         # Learning uses the context and the overlaps of the window before, which the present context then replaces.
         if learn:
-            kernel.learn(
-                self.rules,
-                self.source,
-                self.permanence,
-                self.learned,
-                self.overlaps,
-                self.matches,
-                self.model.context,
-                self.before,
-                soma,
-                int(self.window[0]),
-            )
-        visited = kernel.overlap(
-            self.rules, self.source, self.permanence, self.model.context, context, self.overlaps, self.matches
-        )
+            window = int(self.window[0])
+            learn_context(self.rules, self.segments, self.model.context, self.before, soma, window)
+        visited = update_overlaps(self.rules, self.segments, self.model.context, context)
         self.before = context.copy()
         self.window += 1
-        return Output(kernel.active(self.rules, self.overlaps), visited, (anomaly,))
+        return Output(active_units(self.rules, self.segments), visited, (anomaly,))
 
     def arrays(self) -> dict[str, NDArray]:
-        names = ("source", "permanence", "learned", "window", "overlaps", "matches", "before")
-        return {name: getattr(self, name).copy() for name in names}
+        return {name: array.copy() for name, array in self._by_name().items()} | {"before": self.before.copy()}
 
     def restore(self, arrays: Mapping[str, NDArray]) -> None:
-        from ...kernels.memory.segment_learning import NONE, ONE
+        from ...kernels.memory.permanence import ONE
+        from ...kernels.memory.segments.reference import NONE
 
         last = self.model.context - 1
         synapses = self.model.synapses_per_segment
@@ -192,19 +180,25 @@ class _SegmentsState(WindowState):
             "overlaps": (0, synapses),
             "matches": (0, synapses),
         }
-        restored = {name: array_of(arrays, name, getattr(self, name), *limits) for name, limits in bounds.items()}
+        own = self._by_name()
+        restored = {name: array_of(arrays, name, own[name], *limits) for name, limits in bounds.items()}
         length = np.shape(arrays.get("before", ()))[:1] or (0,)
         before = array_of(arrays, "before", np.empty(length, np.int32), 0, last)
         require(bool((np.diff(before) > 0).all()), "state['before']", "must rise", before.size)
         for name, array in restored.items():
-            getattr(self, name)[...] = array
+            own[name][...] = array
         self.before = before.copy()
+
+    def _by_name(self) -> dict[str, NDArray]:
+        """Return the arrays of one shape from window to window, without copies."""
+        return {**self.segments._asdict(), "window": self.window}
 
     def layer(self, name: str, totals: WindowTotals) -> LayerCounts:
         units = self.model.units
-        size = self.source.size
-        exist = int(np.count_nonzero(self.source >= 0))
-        connected = int(np.count_nonzero((self.source >= 0) & (self.permanence >= self.rules.connected)))
+        own = self.segments
+        size = own.source.size
+        exist = int(np.count_nonzero(own.source >= 0))
+        connected = int(np.count_nonzero((own.source >= 0) & (own.permanence >= self.rules.connected)))
         return totals.layer(
             name,
             inputs=self.model.context,
@@ -214,8 +208,8 @@ class _SegmentsState(WindowState):
             weight_bits=16,
             dense_operations=size,
             membranes=0,  # segments keep no membrane from window to window
-            state_bytes=self.overlaps.nbytes + self.matches.nbytes,
-            parameter_bytes=size * SYNAPSE_BYTES + self.learned.nbytes,
+            state_bytes=own.overlaps.nbytes + own.matches.nbytes,
+            parameter_bytes=size * SYNAPSE_BYTES + own.learned.nbytes,
             dense_weights=units * self.model.segments_per_unit * self.model.context,
             index_bits=32,
         )

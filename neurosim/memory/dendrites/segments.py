@@ -85,7 +85,7 @@ class SegmentUnits:
         Raises:
             NeurosimInputError: an SDR of another size; indices out of range or repeated.
         """
-        from ...kernels.memory.segments import overlaps
+        from ...kernels.memory.segments.launch import overlaps
 
         dense = np.zeros(self.size, bool)
         dense[active_bits(cells, self.size, "SegmentUnits.overlaps")] = True
@@ -134,7 +134,7 @@ def measure_false_negatives(
     Every trial draws a pattern, its segment and the noise, so trials are independent. `expected` is
     `sdr.false_negative`.
     """
-    from ...kernels.memory.segments import noisy_misses
+    from ...kernels.memory.segment_trials.cpu import noisy_misses
 
     require(0 <= noise <= 1, "measure_false_negatives.noise", "must be in 0..1", noise)
     lost = round(noise * active)
@@ -174,7 +174,7 @@ def measure_union_false_positives(
 def _random(
     size: int, active: int, synapses: int, threshold: int, patterns: int, trials: int, seed: int
 ) -> tuple[int, NDArray[np.int64]]:
-    from ...kernels.memory.segments import random_hits
+    from ...kernels.memory.segment_trials.cpu import random_hits
 
     integer(patterns, "patterns", 1, 10**6)
     require(0 <= active <= size, "active", f"must be in 0..{size}", active)
@@ -185,7 +185,7 @@ def _random(
 
 def _subsets(size: int, count: int, trials: int, seed: int, stream: int) -> NDArray[np.int32]:
     """Draw [trials, count] cells, distinct in a row."""
-    from ...kernels.memory.segments import subsets
+    from ...kernels.memory.segment_trials.cpu import subsets
 
     integer(trials, "trials", 1, 10**9)
     integer(count, "synapses, active", 1, size)

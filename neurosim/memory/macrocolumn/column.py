@@ -217,7 +217,7 @@ class Macrocolumn(WindowModel):
 
     def votes(self, memory: ColumnMemory, code: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return [inputs] number of winners of a code that each input drives."""
-        from ...kernels.memory.packed import unpack
+        from ...kernels.memory.packed.reference import unpack
 
         code = np.asarray(code)
         good = code.shape == (self.modules,) and code.dtype.kind in "iu"

@@ -211,7 +211,7 @@ class Hierarchy(WindowModel):
 
         everyone: count columns all of whose winners did, in place of winners.
         """
-        from ...kernels.memory.packed import unpack
+        from ...kernels.memory.packed.reference import unpack
 
         level = self.levels[i]
         fields = self._fields(i)

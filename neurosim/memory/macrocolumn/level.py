@@ -111,7 +111,7 @@ class LevelPlan:
     def above(self, trace: ColumnTrace) -> Above | None:
         """Return the signals of the codes above, of one frame; None where there are none."""
         from ...kernels.memory.macrocolumn.cpu import boosted
-        from ...kernels.memory.packed import pack
+        from ...kernels.memory.packed.reference import pack
 
         upper = self.upper
         parents = self.parents

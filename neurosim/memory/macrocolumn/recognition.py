@@ -104,7 +104,7 @@ class Recogniser:
         Raises:
             NeurosimInputError: items of another shape, a label outside the classes.
         """
-        from ...kernels.memory.label_counts import associate
+        from ...kernels.memory.label_counts.cpu import associate
 
         self._belongs(memory)
         items = self._items(items)
@@ -131,7 +131,7 @@ class Recogniser:
         Raises:
             NeurosimInputError: items of another shape.
         """
-        from ...kernels.memory.label_counts import votes
+        from ...kernels.memory.label_counts.cpu import votes
 
         self._belongs(memory)
         items = self._items(items)

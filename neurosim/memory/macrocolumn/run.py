@@ -81,7 +81,8 @@ def run_columns(
         keys: keys of the draws, see `draw_keys`.
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
     """
-    from ...kernels.memory.macrocolumn import cpu as kernel
+    from ...kernels.memory.macrocolumn.cpu import run
+    from ...kernels.memory.macrocolumn.views import Inputs, Memory, Results, Trace
     from ...kernels.tools.threads import spread
 
     columns = len(fields)
@@ -92,38 +93,19 @@ def run_columns(
         state = trace.copy()
     if above is None:
         above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
-    codes = np.empty((n, columns, modules), np.int32)
-    familiarity = np.empty((n, columns))
-    notes = np.empty((n, columns, 4), np.uint8)
-    counts = np.empty((n, columns, 5), np.int64)
-    batch = LevelBatch(codes, familiarity, notes, counts, memory.u.shape[2] // modules, state)
+    inputs = Inputs(frames.dense, frames.flags, fields, *above)
+    weights = Memory(memory.u, memory.h, memory.d, memory.stages, memory.last, memory.clock)
+    results = Results(
+        codes=np.empty((n, columns, modules), np.int32),
+        familiarity=np.empty((n, columns)),
+        notes=np.empty((n, columns, 4), np.uint8),
+        counts=np.empty((n, columns, 5), np.int64),
+    )
+    views = tuple(inputs), tuple(weights), tuple(Trace(state.code, state.numbers, state.familiarity)), tuple(results)
 
-    def fill(a: int, b: int) -> None:
-        kernel.run(
-            x=frames.dense,
-            flags=frames.flags,
-            fields=fields[a:b],
-            above=above[0][:, a:b],
-            above_scale=above[1][:, a:b],
-            u=memory.u[a:b],
-            h=memory.h[a:b],
-            d=memory.d[a:b],
-            stages=tuple(part[a:b] for part in memory.stages),
-            last=tuple(part[a:b] for part in memory.last),
-            trace_code=state.code[a:b],
-            trace_numbers=state.numbers[a:b],
-            trace_g=state.familiarity[a:b],
-            clock=memory.clock[a:b],
-            keys=keys[a:b],
-            rule=numbers,
-            learn=learn,
-            back_off=back_off,
-            codes=codes[:, a:b],
-            familiarity=familiarity[:, a:b],
-            notes=notes[:, a:b],
-            counts=counts[:, a:b],
-        )
+    def fill(begin: int, end: int) -> None:
+        run(*views, keys, numbers, learn, back_off, begin, end)
 
     # Columns share nothing, so the result does not depend on the threads.
     spread(fill, np.arange(columns + 1), threads, MIN_COLUMNS_PER_THREAD)
-    return batch
+    return LevelBatch(*results, memory.u.shape[2] // modules, state)

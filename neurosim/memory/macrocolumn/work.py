@@ -58,7 +58,7 @@ def count_votes(name: str, codes: NDArray[np.int32], logs: NDArray[np.float32]) 
         codes: [items, frames, columns, Q] winners, -1 for none.
         logs: [frames, columns, Q, K, classes].
     """
-    from ...kernels.memory.label_counts import votes
+    from ...kernels.memory.label_counts.cpu import votes
 
     items = len(codes)
     classes = logs.shape[-1]

@@ -76,7 +76,7 @@ class SDR:
 
     def packed(self) -> NDArray[np.uint64]:
         """Return [ceil(size / 64)] uint64; bit j is bit `j % 64` of word `j // 64`."""
-        from ...kernels.memory.packed import pack
+        from ...kernels.memory.packed.reference import pack
 
         return pack(self.dense())
 
@@ -155,7 +155,7 @@ def sorted_bits(indices: object, size: int, name: str) -> NDArray[np.int32]:
 
 def bank(sdrs: Sequence[SDR]) -> NDArray[np.uint64]:
     """Pack SDRs of one size into a bank [M, words], for `overlaps`."""
-    from ...kernels.memory.packed import pack
+    from ...kernels.memory.packed.reference import pack
 
     require(len(sdrs) > 0, "bank", "needs at least one SDR", 0)
     for sdr in sdrs:
@@ -172,7 +172,7 @@ def overlaps(sdr: SDR, packed: NDArray[np.uint64], threads: int = 1) -> NDArray[
     Raises:
         NeurosimInputError: the bank holds SDRs of another size.
     """
-    from ...kernels.memory.packed import overlap
+    from ...kernels.memory.packed.launch import overlap
 
     query = sdr.packed()
     fits = packed.ndim == 2 and packed.shape[1] == query.size

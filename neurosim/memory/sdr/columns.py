@@ -37,7 +37,7 @@ class Columns:
     @classmethod
     def of(cls, bank: NDArray[np.uint64], size: int) -> Columns:
         """Return the columns of a bank [M, words] of packed SDRs of `size` bits; see `bank`."""
-        from ...kernels.memory.columns import transpose
+        from ...kernels.memory.columns.reference import transpose
 
         good = bank.ndim == 2 and len(bank) > 0 and bank.shape[1] == -(-size // 64)
         require(good, "Columns.of", f"needs a bank [M, {-(-size // 64)}] with at least one SDR", bank.shape)
@@ -54,7 +54,7 @@ class Columns:
         Raises:
             NeurosimInputError: an SDR of another size.
         """
-        from ...kernels.memory.columns import overlap_columns
+        from ...kernels.memory.columns.launch import overlap_columns
 
         require(sdr.size == self.size, "Columns.overlaps", f"needs an SDR of {self.size} bits", sdr.size)
         return np.asarray(overlap_columns(sdr.indices, self.bits, self.count, threads))

@@ -54,7 +54,7 @@ class ExpansionEncoder(Encoder):
     @classmethod
     def fitted(cls, vectors: NDArray, size: int, active: int, fan: int = 16, seed: int = 0) -> ExpansionEncoder:
         """Return an encoder with mean and scale of `vectors` [n, inputs]."""
-        from ...kernels.memory.expansion import sums
+        from ...kernels.memory.expansion.reference import sums
 
         require(vectors.ndim == 2 and len(vectors) > 0, "ExpansionEncoder.fitted", "needs [n, inputs]", vectors.shape)
         plain = cls(np.asarray(np.mean(vectors, axis=0, dtype=np.float64)), size, active, fan, seed)
@@ -79,7 +79,7 @@ class ExpansionEncoder(Encoder):
 
     def bits(self, vectors: NDArray, threads: int = 1) -> NDArray[np.int32]:
         """Return [n, active] active bits of vectors [n, inputs], ascending; equal for any number of threads."""
-        from ...kernels.memory.expansion import expand
+        from ...kernels.memory.expansion.launch import expand
 
         x = np.asarray(vectors, np.float32)
         fits = x.ndim == 2 and x.shape[1] == self.mean.size

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.measure.work import LayerCounts
-from ....kernels.memory.packed import unpack
+from ....kernels.memory.packed.reference import unpack
 from ....memory.macrocolumn.state import ColumnBatch
 from ....memory.sdr.code import generator
 from ..data import spread

@@ -133,7 +133,7 @@ class SingleTrial(Learner):
         """Do nothing: a task has no information apart from its items."""
 
     def learn(self, task: Task, on_progress: Progress = no_progress) -> None:
-        from ....kernels.memory.label_counts import associate
+        from ....kernels.memory.label_counts.cpu import associate
 
         if self.problem.boundaries:
             key = rng_key(self.problem.seed, "learner", "macrocolumn", str(task.index))
@@ -158,7 +158,7 @@ class SingleTrial(Learner):
         self.learned = task.index + 1
 
     def scores(self, x: NDArray[np.uint8], task: int | None) -> NDArray[Any]:
-        from ....kernels.memory.label_counts import votes
+        from ....kernels.memory.label_counts.cpu import votes
 
         scores = np.zeros((len(x), self.problem.classes))
         logs = self._logs()

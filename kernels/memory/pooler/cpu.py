@@ -1,59 +1,17 @@
-"""One step of a spatial pooler (Cui, Ahmad & Hawkins 2017), and its specification by plain loops.
-
-Connected synapses are stored twice: as permanences [columns, inputs], a row for each column that learns, and as
-bytes [inputs, columns], a row for each active input, so that overlaps are sums of contiguous rows. A permanence
-rarely crosses the threshold; only then is a byte written.
-
-Permanences are integers of 1e-4; -1 marks an input outside a column's pool.
-"""
+"""One step of a spatial pooler, compiled."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint64
 
-ONE = 10_000
+from ..permanence import ONE
+from .reference import TINY
+
+# Permanences that are changed at once: bytes of connected synapses are written only in blocks where one crossed.
 BLOCK = 64
-# The smallest normal float32: however strongly it is held down, a column with overlap stays above those without.
-TINY = float(np.finfo(np.float32).tiny)
-
-
-class PoolerRules(NamedTuple):
-    """Permanences in steps of 1 / ONE; `winners` 0 means local inhibition."""
-
-    connected: int
-    increment: int
-    decrement: int
-    bump: int
-    stimulus: int
-    winners: int
-    density: float
-    boost: float
-    period: int
-    weak: float
-    every: int
-
-
-class Field(NamedTuple):
-    """State of a pooler, and scratch of a step."""
-
-    counts: np.ndarray  # [1] int64: steps learned
-    permanence: np.ndarray  # [columns, inputs] int16
-    connected: np.ndarray  # [inputs, columns] uint8
-    active_duty: np.ndarray  # [columns] float64, how often a column wins
-    overlap_duty: np.ndarray  # [columns] float64, how often its overlap reaches the stimulus threshold
-    rank: np.ndarray  # [columns] uint32, a permutation: the higher wins where scores are equal
-    around: np.ndarray  # [columns + 1] int64: neighbours of c are near[around[c]:around[c + 1]], itself included
-    near: np.ndarray  # int32
-    limit: np.ndarray  # [columns] int64, winners allowed among them
-    overlap: np.ndarray  # [columns] int32
-    score: np.ndarray  # [columns] float32
-    key: np.ndarray  # [columns] uint64
-    change: np.ndarray  # [inputs] int16
-    winner: np.ndarray  # [columns] int32
 
 
 @njit(cache=True, nogil=True)
@@ -208,47 +166,3 @@ def connect(rules, field):
     for c in range(field.permanence.shape[0]):
         for i in range(field.permanence.shape[1]):
             field.connected[i, c] = field.permanence[c, i] >= rules.connected
-
-
-def advance_reference(rules, field, bits, learn):
-    """The specification of `advance`: changes `field` in the same way and returns the winners, one statement a rule."""
-    columns = len(field.permanence)
-    minimum = max(rules.stimulus, 1)
-    pool = field.permanence >= 0
-    bits = np.asarray(bits, int)
-    overlap = (field.permanence[:, bits] >= rules.connected).sum(axis=1)
-    gain = [math.exp((rules.density - d) * rules.boost) if rules.boost else 1.0 for d in field.active_duty]
-    score = [np.float32(max(o * g, TINY)) for o, g in zip(overlap, gain, strict=True)]
-    order = [(score[c], field.rank[c]) if overlap[c] >= minimum else None for c in range(columns)]
-    able = [c for c in range(columns) if order[c] is not None]
-    near = [field.near[field.around[c] : field.around[c + 1]] if not rules.winners else range(columns) for c in able]
-    limit = [rules.winners or field.limit[c] for c in able]
-    beaten = [sum(order[k] is not None and order[k] > order[c] for k in n) for c, n in zip(able, near, strict=True)]
-    winners = [c for c, b, bound in zip(able, beaten, limit, strict=True) if b < bound]
-    if learn:
-        on = np.isin(np.arange(field.permanence.shape[1]), bits)
-        for c in winners:
-            change = np.where(on, rules.increment, -rules.decrement)
-            moved = np.clip(field.permanence[c] + change, 0, ONE)
-            field.permanence[c] = np.where(pool[c], moved, -1)
-        field.counts[0] += 1
-        period = float(min(rules.period, field.counts[0]))
-        won = np.isin(np.arange(columns), winners)
-        field.overlap_duty[:] += ((overlap >= minimum) - field.overlap_duty) / period
-        field.active_duty[:] -= field.active_duty / period
-        field.active_duty[won] += 1.0 / period
-        if rules.bump > 0 and field.counts[0] % rules.every == 0:
-            _bump_reference(rules, field, pool)
-        field.connected[:] = (field.permanence >= rules.connected).T
-    return winners
-
-
-def _bump_reference(rules, field, pool):
-    duty = field.overlap_duty.copy()
-    for c in range(len(duty)):
-        if not rules.winners:
-            near = field.near[field.around[c] : field.around[c + 1]]
-        else:
-            near = slice(None)
-        if duty[c] < rules.weak * duty[near].max():
-            field.permanence[c] = np.where(pool[c], np.minimum(field.permanence[c] + rules.bump, ONE), -1)

@@ -1,65 +1,21 @@
-"""Features of a recording that grow window by window, and the weights that read them.
-
-The features of a recording are `windows` slots of `inputs` numbers; window k fills slot k, and later windows share the
-last slot. Only the features that a window changes select columns of weights.
-"""
+"""Features of a recording that grow window by window, and the weights that read them, compiled."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-COUNTS, ROOTS, TRACES = range(3)
-
-
-class FeatureRules(NamedTuple):
-    """Describe how spikes become features: `gain` times their number, its root, or a trace that falls by `decay`."""
-
-    kind: int
-    inputs: int
-    windows: int
-    decay: float
-    gain: float
-
-
-def arrive_reference(rules, window, units, counts, sums, x):
-    """The specification of `arrive`: change `sums` and `x`, and return the features that changed, and by how much."""
-    n = rules.inputs
-    last = rules.windows - 1
-    slot = min(window, last) * n
-    before = min(max(window - 1, 0), last) * n
-    arrived = np.zeros(n)
-    arrived[units] = counts
-    if window > 0:
-        old = sums[before : before + n].copy()
-    else:
-        old = np.zeros(n)
-    now = sums[slot : slot + n]
-    if rules.kind == TRACES:
-        now[:] = rules.decay * old + arrived
-    else:
-        now[:] = now + arrived
-    feature = x[slot : slot + n]
-    delta = -feature.astype(np.float64)
-    feature[:] = rules.gain * (np.sqrt(now) if rules.kind == ROOTS else now)
-    delta += feature
-    changed = np.flatnonzero(delta)
-    return slot + changed, delta[changed]
+from .reference import ROOTS, TRACES
 
 
 @njit(cache=True, nogil=True)
 def arrive(rules, window, units, counts, sums, x, changed, delta):
-    """Add the spikes of a window; list the features that changed, and by how much; return their number.
+    """Add the spikes of a window as `arrive_reference`; return the number of features that changed.
 
     Args:
-        window: number of the window in the recording.
-        units, counts: [n] inputs with spikes, ascending, and their spikes.
-        sums: [windows * inputs] float64, counts or traces.
-        x: [windows * inputs] float32, the features.
-        changed, delta: [inputs] int64 and float64, to be filled.
+        changed, delta: [inputs] int64 and float64, filled with the features that changed, and by how much.
     """
     last = rules.windows - 1
     slot = min(window, last) * rules.inputs
@@ -73,6 +29,7 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
     for k in range(units.size):
         sums[slot + units[k]] += counts[k]
     n = 0
+    # Every trace falls; of counts, only those of inputs with spikes change.
     for k in range(rules.inputs if rules.kind == TRACES else units.size):
         f = slot + (k if rules.kind == TRACES else units[k])
         value = np.float32(rules.gain * (math.sqrt(sums[f]) if rules.kind == ROOTS else sums[f]))

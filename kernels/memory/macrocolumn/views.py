@@ -1,0 +1,64 @@
+"""Groups of arrays that `cpu.run` takes, made by `neurosim.memory.macrocolumn.run`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Inputs(NamedTuple):
+    """Frames, and the part of them that each column sees."""
+
+    x: NDArray[np.uint8]
+    """[frames, size] booleans, the frames of all columns."""
+    flags: NDArray[np.uint8]
+    """[frames]; START: forget the frame before; BLIND: no input, the code follows from the other terms alone."""
+    fields: NDArray[np.int32]
+    """[columns, inputs], the inputs of each column among those of a frame."""
+    above: NDArray[np.uint64]
+    """[frames, columns, words], packed active top-down afferents; 0 words: none."""
+    above_scale: NDArray[np.float64]
+    """[frames, columns], factor of the signals from above."""
+
+
+class Memory(NamedTuple):
+    """Weights of the columns, changed by learning. Stages and times have no afferents where weights do not fade."""
+
+    u: NDArray[np.uint64]
+    """[columns, words, units], packed weights from the input; no words: no such term."""
+    h: NDArray[np.uint64]
+    """[columns, words, units], from the code before."""
+    d: NDArray[np.uint64]
+    """[columns, words, units], from above."""
+    stages: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+    """[columns, afferents, units] of u, h and d, stage of each weight."""
+    last: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    """[columns, afferents, units] of u, h and d, the frame of the last renewal."""
+    clock: NDArray[np.int64]
+    """[columns], number of frames learned."""
+
+
+class Trace(NamedTuple):
+    """State from frame to frame, read and written."""
+
+    code: NDArray[np.int32]
+    """[columns, Q], -1 for none."""
+    numbers: NDArray[np.int64]
+    """[columns, 2], frames of the present code, and its competing hypotheses."""
+    familiarity: NDArray[np.float64]
+    """[columns]."""
+
+
+class Results(NamedTuple):
+    """Results, filled in."""
+
+    codes: NDArray[np.int32]
+    """[frames, columns, Q], winners or -1."""
+    familiarity: NDArray[np.float64]
+    """[frames, columns]."""
+    notes: NDArray[np.uint8]
+    """[frames, columns, 4]: status, terms used, known, terms that exist."""
+    counts: NDArray[np.int64]
+    """[frames, columns, 5]: hypotheses, active inputs, words moved, operations, weights turned on."""
