@@ -27,7 +27,7 @@ from neurosim.memory.associative.hopfield import (
     parallel_overlap,
 )
 from neurosim.memory.associative.pairs import expected_error, keys
-from neurosim.memory.associative.tail import OPTIMIZERS, tail_class, tail_expected
+from neurosim.memory.associative.tail import OPTIMIZERS, tail_expected, tail_run
 
 UNITS = 2000  # of the Hopfield networks: at alpha_c the step is as wide as 1 / sqrt(N)
 PROBES = 6  # patterns recalled of each memory
@@ -117,7 +117,7 @@ def pairs(rule: FastWeights, count: int, d_k: int, kind: str) -> Callable[[int],
 
 
 def tail(way: str, ratio: float) -> Callable[[int], float]:
-    return lambda seed: tail_class(way, ratio, seed=seed)
+    return lambda seed: float(tail_run(way, ratio, seed=seed).worst[-1])
 
 
 def phase_rows() -> Iterator[Row]:

@@ -24,7 +24,6 @@ from neurosim.memory.sdr.probability import (
     false_negative,
     overlap_set_size,
     union_density,
-    union_false_match,
     union_false_positive,
 )
 
@@ -243,7 +242,7 @@ def test_lists_and_unions_of_patterns():
     assert any_false_positive(1e-18, 1000) == pytest.approx(1e-15, rel=1e-12)
     assert any_false_positive(0.5, 2) == pytest.approx(0.75)
     assert union_density(1000, 20, 1) == pytest.approx(0.02)
-    assert union_false_match(1000, 20, 50) == pytest.approx((1 - 0.98**50) ** 20)
+    assert union_density(1000, 20, 50) == pytest.approx(1 - 0.98**50)
 
 
 def test_probabilities_hold_in_simulation():

@@ -65,6 +65,7 @@ def hebbian(rules, rows, velocity, x, left):
 @njit(cache=True, nogil=True)
 def deflate(rules, rows, power, x, left):
     """Change rows and power as `deflate_reference`."""
+    # The residual of the input, from which each row takes its feedback before the next one answers.
     wrong = left.copy()
     floor = POWER_FLOOR * _product(x, x)
     for r in range(rows.shape[0]):

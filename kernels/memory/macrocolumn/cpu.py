@@ -56,6 +56,7 @@ def _bits(active):
 def _gather(frame, field, active):
     """Pack the field's part of a frame [size] of booleans."""
     active[:] = 0
+    # Bit a % 64 of word a // 64 is afferent a.
     for a in range(field.size):
         active[a >> 6] |= uint64(frame[field[a]]) << uint64(a & 63)
 
@@ -88,6 +89,7 @@ def boosted(zeta, rule):
 @njit(cache=True, nogil=True)
 def _values(afferents, scale, power, values):
     """Fill `values` with the evidence of each possible sum: min(1, part of the active afferents), to its power."""
+    # Sums are integers: a table of their evidence saves a power a unit.
     for c in range(afferents + 1):
         x = min(1.0, scale * c / afferents)
         values[c] = x if power == 1.0 else x**power
@@ -186,6 +188,7 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
                 codes[f, m] = code
                 familiarity[f, m] = trace_g[m]
                 continue
+            # H takes the code of the frame before, which the new code overwrites.
             before[:] = code
             sees = n > 0 and not flags[f] & BLIND
             follows = active_h.size > 0 and modules > 1 and before[0] >= 0

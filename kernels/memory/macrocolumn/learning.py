@@ -19,11 +19,13 @@ def _increase(weights, stages, last, active, unit, max_on, clock):
             return 0
     changed = 0
     for j in range(active.size):
+        # Active afferents whose weight is off.
         new = active[j] & ~weights[j, unit]
         if stages.size:
             for b in range(64):
                 if active[j] >> uint64(b) & uint64(1):
                     a = 64 * j + b
+                    # A weight that is turned on starts at stage 0; a pair that recurs rises a stage.
                     fresh = new >> uint64(b) & uint64(1)
                     if fresh:
                         stages[a, unit] = 0
@@ -51,6 +53,7 @@ def age(weights, stages, last, clock, first, second):
 def bind_lateral(weights, stages, last, before, active, code, units, max_on, clock, count):
     """Bind the winners to the code before; a winner learns nothing from its own module."""
     for q in range(code.size):
+        # The winner of the own module before, which is left out while this one learns.
         a = q * units + before[q]
         bit = uint64(1) << uint64(a & 63)
         active[a >> 6] &= ~bit

@@ -40,6 +40,7 @@ def _fall_back(terms, present, rule, v):
     for size in range(SIZES[present] - 1, 0, -1):
         best = np.uint8(0)
         found = -1.0
+        # Pairs before singles; of equal ones the first in `ORDERS`.
         for mask in ORDERS:
             if SIZES[mask] == size and mask & present == mask:
                 g = _evidence(terms, mask, v)
@@ -59,9 +60,11 @@ def _modulate(v, g, units, rule, mu):
         for i in range(v.size):
             mu[i] = 1.0 + eta / (1.0 + math.exp(-(26.0 * v[i] - 13.0)))
         return
+    # eta = 1 + (max(0, G - g_min) / (1 - g_min))^gamma chi K
     over = max(0.0, (g - rule[G_MIN]) / (1.0 - rule[G_MIN]))
     eta = 1.0 + over ** rule[GAMMA] * rule[CHI] * units
     for i in range(v.size):
+        # (0.1 exp(-4 (V - 1)))^8, by three squares.
         x = 0.1 * math.exp(-4.0 * (v[i] - 1.0))
         x *= x
         x *= x
@@ -125,6 +128,7 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
     g = 0.0
     for q in range(modules):
         best = rows[q].max()
+        # The largest sum for now; the winner takes its place below.
         code[q] = best
         g += values[best]
         for x in rows[q]:
@@ -140,6 +144,7 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
                 mu[k] = table[row[k]]
             code[q] = _pick(mu, _uniform(key, index, uint64(q)))
             continue
+        # Different sums may tie: those of a high power that is too small for a float are all 0.
         bound = _first(values, values[code[q]])
         ties = 0
         for x in row:

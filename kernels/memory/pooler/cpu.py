@@ -34,6 +34,7 @@ def _scores(rules, field):
         else:
             gain = math.exp((rules.density - field.active_duty[c]) * rules.boost)
         field.score[c] = max(field.overlap[c] * gain, TINY)
+    # The bits of positive floats order as the numbers do: one comparison of 64 bits decides score and rank.
     bits = field.score.view(np.uint32)
     for c in range(bits.size):
         key = uint64(bits[c]) << uint64(32) | uint64(field.rank[c])
@@ -104,6 +105,7 @@ def _change_row(rules, field, c):
         for i in range(part.size):
             before = part[i]
             after = min(max(before + delta[i], 0), ONE)
+            # -1 is outside the pool and stays.
             after = after if before >= 0 else before
             crossed += (before >= bound) != (after >= bound)
             part[i] = after
@@ -135,6 +137,7 @@ def _learn(rules, field, bits, n):
     for w in range(n):
         _change_row(rules, field, field.winner[w])
     field.counts[0] += 1
+    # The mean of all steps so far, then a running mean over `period` of them.
     period = float(min(rules.period, field.counts[0]))
     minimum = max(rules.stimulus, 1)
     for c in range(field.overlap.size):

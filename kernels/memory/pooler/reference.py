@@ -85,12 +85,14 @@ def advance_reference(rules: PoolerRules, field: Field, bits: NDArray[np.int32],
     pool = field.permanence >= 0
     bits = np.asarray(bits, int)
     overlap = (field.permanence[:, bits] >= rules.connected).sum(axis=1)
+    # Boost: columns that win more rarely than the density need less overlap.
     gain = [math.exp((rules.density - d) * rules.boost) if rules.boost else 1.0 for d in field.active_duty]
     score = [np.float32(max(o * g, TINY)) for o, g in zip(overlap, gain, strict=True)]
     order = [(score[c], field.rank[c]) if overlap[c] >= minimum else None for c in range(columns)]
     able = [c for c in range(columns) if order[c] is not None]
     near = [field.near[field.around[c] : field.around[c + 1]] if not rules.winners else range(columns) for c in able]
     limit = [rules.winners or field.limit[c] for c in able]
+    # A column wins if fewer than `limit` of those that compete with it have a larger (score, rank).
     beaten = [sum(order[k] is not None and order[k] > order[c] for k in n) for c, n in zip(able, near, strict=True)]
     winners = [c for c, b, bound in zip(able, beaten, limit, strict=True) if b < bound]
     if learn:
@@ -100,6 +102,7 @@ def advance_reference(rules: PoolerRules, field: Field, bits: NDArray[np.int32],
             moved = np.clip(field.permanence[c] + change, 0, ONE)
             field.permanence[c] = np.where(pool[c], moved, -1)
         field.counts[0] += 1
+        # The mean of all steps so far, then a running mean over `period` of them.
         period = float(min(rules.period, field.counts[0]))
         won = np.isin(np.arange(columns), winners)
         field.overlap_duty[:] += ((overlap >= minimum) - field.overlap_duty) / period

@@ -89,6 +89,7 @@ def relate(pairs, x, out):
 @njit(cache=True, nogil=True)
 def unlearn(pairs, k, total):
     """Take k k^T / total from pairs; what is symmetric stays so to the bit."""
+    # value k[g] and its mirror image round alike: the matrix stays symmetric.
     share = 1.0 / total
     for f in range(k.size):
         row = pairs[f]

@@ -15,6 +15,7 @@ def draw_reference(key: int, index: int, start: int, pool: list[int], count: int
     (key, index, start) alone.
     """
     for i in range(count):
+        # A block of the generator has four words.
         counter = (index, 0, start + i // 4, 0)
         word = threefry_reference(counter, (key & 0xFFFFFFFF, key >> 32, 0, 0))[i % 4]
         j = i + (word * (len(pool) - i) >> 32)

@@ -27,6 +27,7 @@ def update_overlaps(connected, source, permanence, overlaps, matches, on):
     total = 0
     for u in range(source.shape[0]):
         for s in range(source.shape[1]):
+            # `strong` counts connected synapses, `all_on` all of them.
             all_on = strong = 0
             for k in range(source.shape[2]):
                 reached = on[source[u, s, k]]
@@ -44,6 +45,7 @@ def learn(rules, source, permanence, learned, overlaps, matches, on, context, sp
     free = np.empty(context.size, np.int32)
     for u in range(source.shape[0]):
         if spiked[u] and context.size:
+            # All active segments learn; without one, the fallback alone.
             fallback, fresh = _fallback(rules, learned[u], overlaps[u], matches[u])
             for s in range(source.shape[1]):
                 if s != fallback and (fallback >= 0 or overlaps[u, s] < rules.activation):

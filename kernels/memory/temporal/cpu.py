@@ -85,6 +85,7 @@ def _sort_columns(rules, store, columns):
     for c in columns:
         kind[c] = 1
         best[c] = former[c] = -1
+    # 1 bursts, 2 was predicted; 0, an inactive column, stays.
     for i in range(counts[PREDICTING]):
         c = table[predicting[i], CELL] // rules.cells
         if kind[c] == 1:
@@ -95,6 +96,7 @@ def _sort_columns(rules, store, columns):
         c = table[segment, CELL] // rules.cells
         if kind[c] == 1 and (best[c] < 0 or table[segment, POTENTIAL] > table[best[c], POTENTIAL]):
             best[c] = segment
+    # Winners are ascending: the lowest of a column comes first.
     for i in range(counts[WINNERS]):
         c = winners[i] // rules.cells
         if kind[c] == 1 and former[c] < 0:
@@ -258,6 +260,7 @@ def activate(rules, store):
 def advance(rules, owned, columns, learn):
     """Advance by one step on the active `columns` [n], ascending; return the number of them that were predicted."""
     store = bare(owned)
+    # Draws are numbered within a step, so that they depend on the key and the step alone.
     store.counts[DRAWS] = 0
     hits = _sort_columns(rules, store, columns)
     _predicted(rules, store, learn)

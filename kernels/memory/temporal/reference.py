@@ -42,12 +42,14 @@ class ReferenceTemporalMemory:
         r = self.rules
         self.drawn = 0
         active_columns = {int(c) for c in columns}
+        # Columns as the step before left them: predicted, matching, and the winners there.
         predicted = {self._column(n) for n in self.predicting} & active_columns
         matching = list(self.potential)
         burst = sorted(active_columns - predicted)
         best = {c: self._best(c, matching) for c in burst}
         former = {c: next((w for w in self.winners if w // r.cells == c), None) for c in burst}
         winners: set[int] = set()
+        # Learning may drop segments: the list is made before.
         for n in [n for n in self.predicting if self._column(n) in predicted]:
             winners.add(self.segments[n].cell)
             if learn:
@@ -121,6 +123,7 @@ class ReferenceTemporalMemory:
 
     def _adapt(self, n: int, up: int, down: int) -> None:
         synapses = self.segments[n].synapses
+        # From the last: dropping one moves the last into its place.
         for i in reversed(range(len(synapses))):
             s = synapses[i]
             heard = s.source in self.active
@@ -158,6 +161,7 @@ class ReferenceTemporalMemory:
         owned = self._owned(cell)
         if len(owned) == self.rules.segments:
             self._drop_segment(min(owned, key=lambda n: (self.segments[n].learned, n)))
+        # The last segment that was freed is used first.
         n = self.free.pop() if self.free else self.made
         self.made = max(self.made, n + 1)
         self.segments[n] = Segment(cell, self.now)

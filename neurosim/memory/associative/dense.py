@@ -158,6 +158,7 @@ def dense_bit_error(
 def _over_examples(examples: int, quality: float, noise: float) -> float:
     """Return the mean of Q((2k / M - 1) / (quality sqrt(noise))) over k of M examples that agree on a bit."""
     if examples > MANY:
+        # The binomial is normal: its variance adds to that of the noise.
         return tail(1 / math.sqrt(noise + (1 - quality**2) / (examples * quality**2)))
     from scipy.stats import binom
 

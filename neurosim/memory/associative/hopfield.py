@@ -50,6 +50,7 @@ class Hopfield(Saved):
             NeurosimInputError: patterns of another shape or with other entries.
         """
         units = check_patterns(patterns, (-1, 0, 1)).shape[1]
+        # Not `add`: a warning names the line of the user, four calls up.
         return cls(np.zeros((units, units)))._added(patterns)
 
     def add(self, patterns: object) -> Hopfield:
@@ -91,6 +92,7 @@ class Hopfield(Saved):
         """
         states = np.atleast_2d(np.asarray(cues, np.float64))
         require(len(states) > 0, "Hopfield.work", "needs at least one cue", 0)
+        # Couplings that a flip of each unit adds.
         fan_out = np.count_nonzero(self.couplings, axis=1)
         units = len(self.couplings)
         flipped = np.zeros(units, np.int64)
@@ -147,6 +149,7 @@ def hopfield_capacity() -> tuple[float, float]:
     """
     from scipy.optimize import minimize_scalar
 
+    # alpha is largest where the right-hand side is.
     best = minimize_scalar(lambda y: -_root_load(y), bounds=(0.5, 5.0), method="bounded", options={"xatol": 1e-10})
     return _root_load(best.x) ** 2 / 2, math.erf(best.x)
 

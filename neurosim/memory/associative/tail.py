@@ -84,11 +84,6 @@ def tail_run(
     return TailRun(np.array(best), np.array(worst))
 
 
-def tail_class(optimizer: str, ratio: float, classes: int = 64, seed: int = 0, reach: float = 0.99) -> float:
-    """Return the probability of the worst class at the end of `tail_run`."""
-    return float(tail_run(optimizer, ratio, classes, seed, reach).worst[-1])
-
-
 def _correlated(classes: int, correlation: float) -> Array:
     """Return the symmetric root of (1 - r) I + r 1 1^T: its columns are of unit length and product r."""
     mean = np.full((classes, classes), 1 / classes)

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
+from ...kernels.memory.permanence import ONE
 from ..sdr.code import SDR, sorted_bits
-
-# Permanences are integer multiples of this step, so that tenths add up exactly.
-PERMANENCE_STEP = 1e-4
 
 
 def active_bits(cells: SDR | object, size: int, name: str) -> NDArray[np.int32]:
@@ -25,12 +23,12 @@ def active_bits(cells: SDR | object, size: int, name: str) -> NDArray[np.int32]:
 
 
 def permanence_steps(value: float, name: str, low: float = 0.0) -> int:
-    """Return `value` in permanence steps; it must be a multiple of the step, in low..1."""
+    """Return `value` in permanence steps, of which `ONE` make 1; it must be a multiple of the step, in low..1."""
     inside = isinstance(value, (int, float, np.number)) and low <= value <= 1
     require(bool(inside), name, f"must be in {low:g}..1", value)
-    steps = round(value / PERMANENCE_STEP)
-    # A decimal fraction is not exact in binary: .3 / 1e-4 is a little off 3000.
-    require(abs(value / PERMANENCE_STEP - steps) < 1e-6, name, f"must be a multiple of {PERMANENCE_STEP:g}", value)
+    steps = round(value * ONE)
+    # A decimal fraction is not exact in binary: .0029 x 10,000 is a little less than 29.
+    require(abs(value * ONE - steps) < 1e-6, name, f"must be a multiple of {1 / ONE:g}", value)
     return steps
 
 

@@ -17,6 +17,7 @@ def centres(places: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]
         NeurosimInputError: the two have different numbers of dimensions.
     """
     require(len(places) == len(grid), "SpatialPooler.columns", f"must have {len(grid)} dimensions, as inputs", places)
+    # The middle of cell i of n is (2 i + 1) / (2 n) of the field.
     positions = np.stack(np.unravel_index(np.arange(math.prod(places)), places), axis=1)
     return ((2 * positions + 1) * np.array(grid) // (2 * np.array(places))).astype(np.int64)
 

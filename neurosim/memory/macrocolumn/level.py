@@ -97,8 +97,19 @@ class LevelPlan:
         threads: int,
     ) -> LevelBatch:
         """Run frames through the columns of the level."""
-        arguments = memory, self.fields, frames, self.level.modules, self.numbers, self.keys, trace, above
-        return run_columns(*arguments, learn=learn, back_off=back_off, threads=threads)
+        return run_columns(
+            memory,
+            self.fields,
+            frames,
+            self.level.modules,
+            self.numbers,
+            self.keys,
+            trace,
+            above,
+            learn=learn,
+            back_off=back_off,
+            threads=threads,
+        )
 
     def dense(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
         """Return [frames, columns * size] booleans of the winners of codes [frames, columns, Q]."""

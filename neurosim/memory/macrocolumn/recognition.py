@@ -245,11 +245,12 @@ SEQUENCES = Selection(exponents=(2.0, 0.3, 1.0), chi=1e4, hypothesis=0.9)
 
 
 def _mnist(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
+    # Two inputs a pixel and level: ON and OFF. Fields are 9 x 9 of 28 x 28 pixels, one every 2.
     *levels, height, width = shape
     planes = (2 * math.prod(levels), height, width)
     fields = patches(planes, _part(9, 28, shape), _part(2, 28, shape))
     level = Level(fields, 2, 1024, lateral=False, selection=EXEMPLARS, frozen_above=ONE_PATTERN)
-    return Recogniser(Hierarchy(2 * math.prod(shape), (level,), top_down=False, seed=seed), 1, classes, 0.002)
+    return Recogniser(Hierarchy(2 * math.prod(shape), (level,), top_down=False, seed=seed), 1, classes, smoothing=0.002)
 
 
 def _nmnist(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
@@ -265,11 +266,12 @@ def _nmnist(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
 
 
 def _shd(seed: int, shape: tuple[int, ...], classes: int) -> Recogniser:
+    # As `on_off_spectrum`: 3 windows a frame, ON and OFF, 6 levels, 50 channels.
     rule = replace(EXEMPLARS, exponents=(8.0, 0.1, 1.0))
     channels = min(50, *shape)
     fields = patches((3 * 2 * 6, 1, channels), (1, min(6, channels)), 2)
     level = Level(fields, 4, 256, selection=rule, frozen_above=ONE_PATTERN)
-    return Recogniser(Hierarchy(3 * 2 * 6 * channels, (level,), top_down=False, seed=seed), 8, classes, 0.01)
+    return Recogniser(Hierarchy(3 * 2 * 6 * channels, (level,), top_down=False, seed=seed), 8, classes, smoothing=0.01)
 
 
 def _part(size: int, of: int, shape: tuple[int, ...]) -> int:

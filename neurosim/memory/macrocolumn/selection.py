@@ -99,6 +99,7 @@ def kernel_parameters(
 ) -> NDArray[np.float64]:
     """Return all parameters as numbers, in the order of `kernels.memory.macrocolumn`."""
     lifetimes = permanence.lifetimes if permanence else (0, 0)
+    # The order of the places in `rule`: `kernels.memory.macrocolumn.reference`.
     s = selection
     numbers = [s.g_min, s.gamma, s.chi, FORMS[s.form], *s.exponents, s.hypothesis, s.boost, s.max_hypotheses]
     return np.array([*numbers, *s.thresholds, *bounds, persistence, frozen_above, *lifetimes, above], np.float64)

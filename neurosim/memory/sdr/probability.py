@@ -61,11 +61,6 @@ def union_density(size: int, active: int, patterns: int) -> float:
     return any_false_positive(active / size, patterns)
 
 
-def union_false_match(size: int, active: int, patterns: int) -> float:
-    """Return the chance that every bit of a random SDR is on in the union of `patterns` others: density^w."""
-    return union_density(size, active, patterns) ** active
-
-
 def union_false_positive(size: int, active: int, synapses: int, threshold: int, patterns: int) -> float:
     """Return `false_positive` for a union: the number of active cells is n times its density."""
     return false_positive(size, size * union_density(size, active, patterns), synapses, threshold)
