@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
-import operator
 import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import ClassVar, NoReturn, SupportsIndex, TypeVar
 
 T = TypeVar("T")
-COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 
 
 class NeurosimError(Exception):
@@ -105,28 +102,6 @@ def is_number(value: object) -> bool:
 def is_integer(value: object) -> bool:
     """Return whether a value is one integer of Python or numpy; booleans are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def check_fields(owner: object, rules: Mapping[str, str], prefix: str = "") -> None:
-    """Check numbers among the attributes of `owner`, by rules that read as in the error.
-
-        check_fields(self, {"epochs batch": ">= 1", "tau_mem": "> 0 s", "dropout": ">= 0 and < 1"})
-
-    Args:
-        owner: the object; its class names the attributes in errors, unless there is a `prefix`.
-        rules: names of attributes, with spaces between them, and the bounds of each. All numbers must be finite.
-        prefix: name of the owner in errors.
-
-    Raises:
-        NeurosimInputError: the first attribute that breaks its rule.
-    """
-    for names, rule in rules.items():
-        bounds = [(COMPARISONS[sign], float(limit)) for sign, limit in re.findall(r"([<>]=?) (\S+)", rule)]
-        for name in names.split():
-            value = getattr(owner, name)
-            finite = is_number(value) and math.isfinite(value)
-            good = finite and all(compare(value, limit) for compare, limit in bounds)
-            require(good, f"{prefix or type(owner).__name__}.{name}", f"must be {rule}", value)
 
 
 # SI units of values that people write with a prefix.

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from .errors import COMPARISONS, is_number, require
+from .errors import is_number, require
 
+COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 # Words of JSON Schema for the same.
 KEYWORDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
 
@@ -88,6 +90,44 @@ def _limit(text: str) -> float:
 def hints_of(owner: type) -> Mapping[str, Any]:
     """Return the declared types of a class's fields, with their rules."""
     return typing.get_type_hints(owner, include_extras=True)
+
+
+def check_rules(owner: object) -> None:
+    """Check the attributes of an object by the rules in the annotations of its class; a dataclass does once it is made.
+
+    A value of None is not checked where its type has None.
+
+    Raises:
+        NeurosimInputError: the first attribute that breaks its rule: `LIF.tau_mem: must be > 0 s (got -0.02)`.
+    """
+    for attribute in _checked(type(owner)):
+        value = getattr(owner, attribute.name)
+        if value is not None or not attribute.optional:
+            attribute.rule.check(value, attribute.label)
+
+
+class _Checked(NamedTuple):
+    """An attribute with a rule; `label` is its name in errors, and an `optional` one may be None."""
+
+    name: str
+    label: str
+    rule: Rule | NotEmpty
+    optional: bool
+
+
+# Type hints are evaluated once a class: that takes longer than all checks of an object.
+@cache
+def _checked(owner: type) -> tuple[_Checked, ...]:
+    checked = []
+    for name, hint in hints_of(owner).items():
+        options = options_of(hint)
+        optional = type(None) in options
+        rules = list(rules_in(hint))
+        # `Annotated[float, Rule("> 0")] | None`; which rule a value of other unions must keep depends on its type.
+        if optional and len(options) == 2:
+            rules += [rule for option in options for rule in rules_in(option)]
+        checked += [_Checked(name, f"{owner.__name__}.{name}", rule, optional) for rule in rules]
+    return tuple(checked)
 
 
 def options_of(hint: Any) -> tuple[Any, ...]:

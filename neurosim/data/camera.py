@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import check_fields, require
+from ..base.errors import require
+from ..base.rules import Rule, check_rules
 from .spikes import Spikes
 
 MICROSECOND = 1e-6
@@ -41,16 +43,15 @@ class EventCamera:
     Delbruck 2021, CVPR workshops). Left out: finite pixel bandwidth, leak events, bus arbitration.
     """
 
-    threshold_on: float = 0.3
-    threshold_off: float = 0.3
+    threshold_on: Annotated[float, Rule("> 0 units of log-light")] = 0.3
+    threshold_off: Annotated[float, Rule("> 0 units of log-light")] = 0.3
     mismatch: float = 0.1
-    refractory: float = 1e-3
-    noise_rate: float = 0.3
+    refractory: Annotated[float, Rule("finite and >= 0 s")] = 1e-3
+    noise_rate: Annotated[float, Rule("finite and >= 0 Hz")] = 0.3
 
     def __post_init__(self) -> None:
-        check_fields(self, {"threshold_on threshold_off": "> 0 units of log-light"})
+        check_rules(self)
         require(0 <= self.mismatch <= 0.3, "EventCamera.mismatch", "must be 0 to 0.3 of the threshold", self.mismatch)
-        check_fields(self, {"refractory": "finite and >= 0 s", "noise_rate": "finite and >= 0 Hz"})
 
     def see(self, film: NDArray[np.float64], step: float, seed: int = 0, recording: int = 0) -> Spikes:
         """Return the events of one film.

@@ -14,10 +14,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from ..base.errors import check_fields
+from ..base.rules import Count, Rule, check_rules
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -48,16 +48,15 @@ class RetryPolicy:
         max_bytes: size above which a file is refused.
     """
 
-    attempts: int = 4
-    pause: float = 0.5
-    timeout: float = 30.0
-    patience: float = 300.0
-    min_rate: float = 32e3
+    attempts: Count = 4
+    pause: Annotated[float, Rule(">= 0 s")] = 0.5
+    timeout: Annotated[float, Rule("> 0 s")] = 30.0
+    patience: Annotated[float, Rule("> 0 s")] = 300.0
+    min_rate: Annotated[float, Rule("> 0 bytes / s")] = 32e3
     max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
-        check_fields(self, {"attempts": ">= 1", "pause": ">= 0 s", "timeout patience": "> 0 s"})
-        check_fields(self, {"min_rate": "> 0 bytes / s"})
+        check_rules(self)
 
 
 class Retryable(Exception):

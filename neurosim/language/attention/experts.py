@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ...base.errors import check_fields, lookup, require
+from ...base.errors import lookup, require
+from ...base.rules import Natural, Rule, check_rules
 from .kinds.tracing import leaf
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
@@ -29,16 +31,16 @@ class ExpertsSpec:
         groups, top_groups: number of groups of experts, and number of best groups that experts are chosen from.
     """
 
-    count: int
-    top: int
-    hidden: int
-    shared: int = 0
+    count: Annotated[int, Rule("> 0"), Rule(f"<= {MAX_EXPERTS}")]
+    top: Annotated[int, Rule("> 0")]
+    hidden: Annotated[int, Rule("> 0")]
+    shared: Natural = 0
     gated: bool = False
     scores: str = "softmax"
     normalise: bool = True
     scale: float = 1.0
-    groups: int = 1
-    top_groups: int = 1
+    groups: Annotated[int, Rule("> 0")] = 1
+    top_groups: Annotated[int, Rule("> 0")] = 1
 
     def check(self) -> None:
         """Check every value.
@@ -47,9 +49,7 @@ class ExpertsSpec:
             NeurosimInputError: a value breaks its rule.
         """
         lookup(SCORES, self.scores, "ExpertsSpec.scores")
-        check_fields(
-            self, {"count top hidden groups top_groups": "> 0", "shared": ">= 0", "count": f"<= {MAX_EXPERTS}"}
-        )
+        check_rules(self)
         require(self.top <= self.count, "ExpertsSpec.top", f"must be at most {self.count}", self.top)
         fits = self.count % self.groups == 0 and self.top_groups <= self.groups
         require(fits, "ExpertsSpec.groups", f"must divide {self.count} experts", self.groups)

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ...base.errors import NeurosimError, check_fields, lookup, require
+from ...base.errors import NeurosimError, lookup, require
 from ...base.plain import Record, from_plain
 from ...base.random import rng_key
+from ...base.rules import Natural, Rule, check_rules
 from ...data.files.state import saved_values
 from .decoupled import GradientPredictor, window_gradients
 from .kinds.base import State
@@ -82,26 +84,18 @@ class ProbeTraining:
         synthetic: continue it by synthetic gradients.
     """
 
-    steps: int = 1000
-    tokens: int = 1024
-    learning_rate: float = 5e-3
-    warmup: int = 50
-    decay: float = 0.01
-    clip: float = 1.0
+    steps: Annotated[int, Rule("> 0")] = 1000
+    tokens: Annotated[int, Rule("> 0")] = 1024
+    learning_rate: Annotated[float, Rule("finite and > 0")] = 5e-3
+    warmup: Annotated[int, Rule("> 0")] = 50
+    decay: Annotated[float, Rule("finite and >= 0")] = 0.01
+    clip: Annotated[float, Rule("finite and > 0")] = 1.0
     optimizer: str = "adamw"
-    window: int = 0
+    window: Natural = 0
     synthetic: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(
-            self,
-            {
-                "steps tokens warmup": "> 0",
-                "window": ">= 0",
-                "learning_rate clip": "finite and > 0",
-                "decay": "finite and >= 0",
-            },
-        )
+        check_rules(self)
         rule = "must be false without a window"
         require(self.window > 0 or not self.synthetic, "ProbeTraining.synthetic", rule, self.synthetic)
         lookup(OPTIMIZERS, self.optimizer, "ProbeTraining.optimizer")

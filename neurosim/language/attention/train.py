@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...base.errors import check_fields, lookup, require
+from ...base.errors import lookup, require
 from ...base.plain import Record, from_plain
-from ...base.rules import Count, NotASetting
+from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
 from ...data.files.state import saved_values
 from .checkpoint import write_model
 from .kinds.softmax import CachedAttention
@@ -65,18 +65,18 @@ class LanguageTraining:
     """
 
     steps: Count = 1000
-    batch: int = 16
-    length: int = 128
-    learning_rate: float = 4e-3
-    warmup: int = 50
+    batch: Annotated[int, Rule("> 0")] = 16
+    length: Annotated[int, Rule("> 0")] = 128
+    learning_rate: Annotated[float, Rule("finite and > 0")] = 4e-3
+    warmup: Annotated[int, Rule("> 0")] = 50
     decay: float = 0.1
     clip: float = 1.0
     optimizer: str = "adamw"
     objective: str = NEXT_TOKEN
     shares: Mapping[str, float] | None = None
     bidirectional: bool = False
-    held_out: Annotated[float, NotASetting()] = 0.1
-    every: int = 250
+    held_out: Annotated[float, NotASetting(), Rule("> 0 and < 1")] = 0.1
+    every: Natural = 250
     seed: Annotated[int, NotASetting()] = 0
 
     def check(self, size: int) -> None:
@@ -85,8 +85,7 @@ class LanguageTraining:
         Raises:
             NeurosimInputError: a value breaks its rule.
         """
-        check_fields(self, {"steps batch length warmup": "> 0", "learning_rate": "finite and > 0", "every": ">= 0"})
-        check_fields(self, {"held_out": "> 0 and < 1"})
+        check_rules(self)
         lookup(OPTIMIZERS, self.optimizer, "LanguageTraining.optimizer")
         lookup(dict.fromkeys(OBJECTIVE_CHOICES), self.objective, "LanguageTraining.objective")
         mixed = self.objective != NEXT_TOKEN

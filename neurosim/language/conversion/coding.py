@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from torch import Tensor, nn
 
-from ...base.errors import check_fields, lookup, require
+from ...base.errors import lookup, require
+from ...base.rules import Positive, Rule, check_rules
 from ...kernels.spikes.encode import reference as spec
 from ...kernels.spikes.encode.launch import encode, whole_counts
 from ...kernels.spikes.encode.reference import FINE, MAX_COUNT, SEARCH, Rounding
@@ -221,6 +222,11 @@ class Coder(nn.Module):
         NeurosimInputError: a parameter that breaks its rule.
     """
 
+    k: Positive
+    shrink: Annotated[float, Rule(f">= 0 and < {MAX_COUNT:.0f}")]
+    price: Annotated[float, Rule(f">= 0 and < {MAX_COUNT:.0f}")]
+    limit: Annotated[float, Rule(f">= 1 and <= {MAX_COUNT:.0f}")]
+
     def __init__(
         self,
         scheme: str,
@@ -242,8 +248,7 @@ class Coder(nn.Module):
         self.shrink = float(shrink)
         self.price = float(price)
         self.limit = float(limit)
-        bound = f"{MAX_COUNT:.0f}"
-        check_fields(self, {"k": "> 0", "shrink price": f">= 0 and < {bound}", "limit": f">= 1 and <= {bound}"})
+        check_rules(self)
         self.histogram: CountHistogram | None = None
         self.observer: Callable[[Tensor, Tensor], None] | None = None
         self.bypassed = False

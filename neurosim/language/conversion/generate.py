@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ...base.errors import check_fields, require
+from ...base.errors import require
+from ...base.rules import Natural, Rule, check_rules
 from ..attention.model import LanguageModel
 from .decoder.decoder import Decoder
 
@@ -31,14 +33,14 @@ class Sampling:
         NeurosimInputError: a value breaks its rule.
     """
 
-    tokens: int = 200
-    temperature: float = 0.8
-    top: int = 0
+    tokens: Natural = 200
+    temperature: Annotated[float, Rule(">= 0")] = 0.8
+    top: Natural = 0
     seed: int = 0
-    top_p: float = 1.0
+    top_p: Annotated[float, Rule("> 0 and <= 1")] = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"tokens temperature top": ">= 0", "top_p": "> 0 and <= 1"})
+        check_rules(self)
         require(0 <= self.seed < 2**63, "Sampling.seed", "must be >= 0 and < 2^63", self.seed)
 
 

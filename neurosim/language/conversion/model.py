@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast, final
+from typing import Annotated, cast, final
 
 import torch
 from torch import Tensor, nn
 
-from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...base.errors import NeurosimInputError, lookup, require
+from ...base.rules import Rule, check_rules
 from ...kernels.spikes.planes.reference import MAX_PLANES
 from ..attention.kinds.base import Codes, Mixer
 from ..attention.model import LanguageModel
@@ -55,13 +56,13 @@ class Coding:
     """
 
     scheme: str = "ternary"
-    k: float = 3.0
-    spikes: float = 0.9
-    levels: int = 15
+    k: Annotated[float, Rule("> 0 and < 1e6")] = 3.0
+    spikes: Annotated[float, Rule("> 0 and < 8 a channel")] = 0.9
+    levels: Annotated[int, Rule(">= 1 and <= 127")] = 15
     expansion: str | None = None
     planes: int | None = None
     weights: str = "int8"
-    shrink: float = 0.0
+    shrink: Annotated[float, Rule(">= 0 and < 100 thresholds")] = 0.0
     rotate: bool = True
     qk: bool = False
     state: bool = False
@@ -70,8 +71,7 @@ class Coding:
     def __post_init__(self) -> None:
         lookup(SCHEMES, self.scheme, "Coding.scheme")
         lookup(WEIGHTS, self.weights, "Coding.weights")
-        check_fields(self, {"k": "> 0 and < 1e6", "spikes": "> 0 and < 8 a channel", "levels": ">= 1 and <= 127"})
-        check_fields(self, {"shrink": ">= 0 and < 100 thresholds"})
+        check_rules(self)
         # The price of a spike silences small values of channels already.
         twice = SCHEMES[self.scheme].channel and self.shrink > 0
         require(not twice, "Coding.shrink", f"must be 0: scheme '{self.scheme}' finds its own", self.shrink)

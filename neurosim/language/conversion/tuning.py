@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...base.errors import check_fields, lookup, require
-from ...base.rules import Natural, NotASetting
+from ...base.errors import lookup, require
+from ...base.rules import Natural, NotASetting, Rule, check_rules
 from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
 from .coding import INT8
@@ -39,12 +39,12 @@ class Tuning:
     """
 
     steps: Natural = 200
-    batch: int = 16
-    length: int = 128
-    learning_rate: float = 2e-4
-    threshold_learning_rate: float = 2e-3
+    batch: Annotated[int, Rule("> 0")] = 16
+    length: Annotated[int, Rule("> 0")] = 128
+    learning_rate: Annotated[float, Rule(">= 0")] = 2e-4
+    threshold_learning_rate: Annotated[float, Rule(">= 0")] = 2e-3
     weights: bool = True
-    price: Annotated[float, NotASetting()] = 0.0
+    price: Annotated[float, NotASetting(), Rule(">= 0")] = 0.0
     seed: Annotated[int, NotASetting()] = 0
 
     def check(self) -> None:
@@ -53,7 +53,8 @@ class Tuning:
         Raises:
             NeurosimInputError: a value breaks its rule.
         """
-        check_fields(self, {"steps batch length": "> 0", "learning_rate threshold_learning_rate price": ">= 0"})
+        check_rules(self)
+        require(self.steps > 0, "Tuning.steps", "must be > 0", self.steps)
 
 
 @torch.enable_grad()

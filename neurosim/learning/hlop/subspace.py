@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimMissingError, check_fields, require
+from ...base.errors import NeurosimMissingError, require
+from ...base.rules import Count, Rule, check_rules
 
 try:
     import torch
@@ -49,6 +50,13 @@ class Subspace(nn.Module):
         NeurosimInputError: on construction, naming the argument and its rule.
     """
 
+    features: Count
+    learning_rate: Annotated[float, Rule("finite and > 0")]
+    momentum: Annotated[float, Rule(">= 0 and < 1")]
+    iterations: Count
+    scale: Annotated[float, Rule("finite and > 0")]
+    levels: Count
+
     def __init__(
         self,
         features: int,
@@ -70,8 +78,7 @@ class Subspace(nn.Module):
         self.levels = levels
         self.seed = seed
         self.updates = 0
-        check_fields(self, {"features iterations levels": ">= 1", "learning_rate scale": "finite and > 0"})
-        check_fields(self, {"momentum": ">= 0 and < 1"})
+        check_rules(self)
         self.old: Tensor
         self.new: Tensor
         self.velocity: Tensor

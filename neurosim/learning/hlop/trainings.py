@@ -6,12 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from torch import Tensor, nn
 
-from ...base.errors import check_fields
+from ...base.rules import Count, Positive, Rule, check_rules
 from ..layers.neurons import LIFLayer
 from ..layers.surrogates import Surrogate
 from .rates import RateUnits, recent
@@ -52,13 +52,13 @@ class HLOPTraining(ABC):
 class _Surrogate(HLOPTraining):
     """Training with a surrogate gradient: u = decay u + I, soft reset without gradient."""
 
-    steps: int = 6
-    decay: float = 0.5
-    v_threshold: float = 1.0
-    slope: float = 4.0
+    steps: Count = 6
+    decay: Annotated[float, Rule("> 0 and < 1")] = 0.5
+    v_threshold: Positive = 1.0
+    slope: Positive = 4.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"steps": ">= 1", "decay": "> 0 and < 1", "v_threshold slope": "> 0"})
+        check_rules(self)
 
     def units(self, count: int) -> LIFLayer:
         surrogate = Surrogate("sigmoid", self.slope)
@@ -111,11 +111,7 @@ class Online(_Surrogate):
         together: number of time steps that are computed at once.
     """
 
-    together: int = 6
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"together": ">= 1"})
+    together: Count = 6
 
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         steps = self.steps if x.ndim == 2 else len(x)
@@ -170,14 +166,14 @@ class Rate(HLOPTraining):
         reach: fraction of `v_threshold` at which a unit fires.
     """
 
-    steps: int = 20
-    tau_mem: float = 1.0
-    dt: float = 0.05
-    v_threshold: float = 0.3
-    reach: float = 0.3
+    steps: Count = 20
+    tau_mem: Annotated[float, Rule("> 0 s")] = 1.0
+    dt: Annotated[float, Rule("> 0 s")] = 0.05
+    v_threshold: Positive = 0.3
+    reach: Positive = 0.3
 
     def __post_init__(self) -> None:
-        check_fields(self, {"steps": ">= 1", "tau_mem dt": "> 0 s", "v_threshold reach": "> 0"})
+        check_rules(self)
 
     def units(self, count: int) -> RateUnits:
         return RateUnits(self.v_threshold, self.tau_mem, self.dt, self.reach)

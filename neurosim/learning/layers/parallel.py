@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor, nn
 
-from ...base.errors import check_fields, require
+from ...base.errors import require
+from ...base.rules import Positive, Rule, check_rules
 from ...kernels.layers.newton.solve import newton_scan
 from ...kernels.layers.scan.reference import LIF, SUBTRACT, Recurrence, Step
 from .surrogates import Surrogate, to_surrogate
@@ -73,6 +74,10 @@ class FixedPointLIF(nn.Module):
         NeurosimInputError: naming the argument and its rule.
     """
 
+    tau_mem: Annotated[float, Rule("> 0 s")]
+    v_threshold: Annotated[float, Rule("finite")]
+    dt: Annotated[float, Rule("> 0 s")]
+
     def __init__(
         self, tau_mem: float = 0.02, v_threshold: float = 1.0, dt: float = 1e-3, surrogate: str | Surrogate = "arctan"
     ) -> None:
@@ -80,7 +85,7 @@ class FixedPointLIF(nn.Module):
         self.tau_mem = float(tau_mem)
         self.v_threshold = float(v_threshold)
         self.dt = float(dt)
-        check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite"})
+        check_rules(self)
         self.how = _surrogate("FixedPointLIF", surrogate)
 
     def forward(self, x: Tensor) -> tuple[Tensor, int]:
@@ -128,13 +133,18 @@ class SmoothLIF(nn.Module):
         NeurosimInputError: naming the argument and its rule.
     """
 
+    tau_mem: Annotated[float, Rule("> 0 s")]
+    v_threshold: Annotated[float, Rule("finite")]
+    width: Positive
+    dt: Annotated[float, Rule("> 0 s")]
+
     def __init__(self, tau_mem: float = 0.02, v_threshold: float = 1.0, width: float = 0.1, dt: float = 1e-3) -> None:
         super().__init__()
         self.tau_mem = float(tau_mem)
         self.v_threshold = float(v_threshold)
         self.width = float(width)
         self.dt = float(dt)
-        check_fields(self, {"tau_mem dt": "> 0 s", "v_threshold": "finite", "width": "> 0"})
+        check_rules(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, int]:
         leak = math.exp(-self.dt / self.tau_mem)

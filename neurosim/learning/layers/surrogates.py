@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
-from ...base.errors import check_fields, lookup
+from ...base.errors import lookup
+from ...base.rules import Rule, check_rules
 from ...kernels.layers.scan.reference import ARCTAN, FAST_SIGMOID, SIGMOID, TRIANGLE
 
 
@@ -31,12 +32,12 @@ class Surrogate:
     """
 
     shape: str
-    slope: float
-    scale: float = 1.0
+    slope: Annotated[float, Rule("finite and > 0")]
+    scale: Annotated[float, Rule("finite and > 0")] = 1.0
 
     def __post_init__(self) -> None:
         lookup(SHAPES, self.shape, "Surrogate.shape")
-        check_fields(self, {"slope scale": "finite and > 0"})
+        check_rules(self)
 
     def numbers(self) -> tuple[int, float, float]:
         """Return shape, slope and scale for the kernels."""

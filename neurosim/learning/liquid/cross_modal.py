@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimMissingError, check_fields, require
+from ...base.errors import NeurosimMissingError, require
+from ...base.rules import Count, Positive, Rule, check_rules
 
 try:
     import torch
@@ -44,16 +45,16 @@ class Contrast:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    dimensions: int = 64
-    temperature: float = 1.0
-    steps: int = 100
-    learning_rate: float = 0.01
-    decay: float = 0.1
-    components: int = 100
+    dimensions: Count = 64
+    temperature: Positive = 1.0
+    steps: Count = 100
+    learning_rate: Positive = 0.01
+    decay: Annotated[float, Rule(">= 0")] = 0.1
+    components: Count = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"dimensions steps components": ">= 1", "temperature learning_rate": "> 0", "decay": ">= 0"})
+        check_rules(self)
 
     def fit(self, seen: NDArray, seen_labels: NDArray, heard: NDArray, heard_labels: NDArray) -> CrossModal:
         """Return projections trained on features of two senses, [n, f] with labels [n] and [m, g] with labels [m].

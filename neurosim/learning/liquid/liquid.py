@@ -12,10 +12,10 @@ from typing import Annotated, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import check_fields, lookup, require
+from ...base.errors import lookup, require
 from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
-from ...base.rules import NotASetting
+from ...base.rules import NotASetting, Positive, Rule, check_rules
 from ...data.spikes import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Progress, Result
@@ -94,21 +94,21 @@ class Liquid:
     inhibitory: float = 0.2
     patches: int = 12
     patch_synapses: int = 32
-    patch_radius: float = 0.02
+    patch_radius: Positive = 0.02
     max_input_delay: float = 0.08
     in_degree: int = 30
     wiring: Literal["distance", "uniform"] = "distance"
-    radius: float = 0.3
-    weight: float = 1.0
-    inhibition: float = 3.0
+    radius: Positive = 0.3
+    weight: Annotated[float, Rule(">= 0")] = 1.0
+    inhibition: Annotated[float, Rule(">= 0")] = 3.0
     max_delay: float = 0.01
     tau_mem: float = 0.015
     tau_syn: float = 0.01
     t_refractory: float = 0.003
-    rate: float = 30.0
-    write_noise: float = 0.0
-    read_noise: float = 0.0
-    clock: float = 1e-3
+    rate: Positive = 30.0
+    write_noise: Annotated[float, Rule(">= 0")] = 0.0
+    read_noise: Annotated[float, Rule(">= 0")] = 0.0
+    clock: Positive = 1e-3
     seed: Annotated[int, NotASetting()] = 0
     gains: Annotated[NDArray | None, NotASetting()] = None
 
@@ -121,9 +121,8 @@ class Liquid:
             require(value >= minimum, f"Liquid.{name}", f"must be >= {minimum}", value)
         require(0 <= self.inhibitory <= 1, "Liquid.inhibitory", "must be in 0..1", self.inhibitory)
         require(self.in_degree < self.neurons, "Liquid.in_degree", f"must be < neurons {self.neurons}", self.in_degree)
-        check_fields(self, {"patch_radius radius rate clock": "> 0"})
+        check_rules(self)
         lookup(WIRINGS, self.wiring, "Liquid.wiring")
-        check_fields(self, {"weight inhibition write_noise read_noise": ">= 0"})
         for name in ("max_input_delay", "max_delay"):
             value = getattr(self, name)
             require(value >= self.clock, f"Liquid.{name}", f"must be >= clock {self.clock} s", value)

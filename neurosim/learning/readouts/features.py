@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...base.errors import NeurosimInputError, lookup, require
+from ...base.rules import check_rules
 from ...memory.dendrites.inputs import integer
 from ...network.windowed import MAX_COUNT, Arrivals, array_of
 
@@ -38,7 +39,7 @@ def feature_rules(owner: object) -> FeatureRules:
         integer(values[key], f"{name}.{key}", 1, MAX_FEATURES)
     features = values["inputs"] * values["windows"]
     require(features <= MAX_FEATURES, name, f"must have at most {MAX_FEATURES} inputs x windows", features)
-    check_fields(owner, {"decay": ">= 0 and < 1", "gain": "> 0"})
+    check_rules(owner)
     if values["decay"] and values["features"] != "traces":
         raise NeurosimInputError(f"{name}.decay: is of features='traces' (got features={values['features']!r})")
     kind = KINDS.index(values["features"])

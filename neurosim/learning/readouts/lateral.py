@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Annotated, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import check_fields, lookup, require
+from ...base.errors import lookup, require
 from ...base.random import rng_key
+from ...base.rules import Positive, Rule, check_rules
 from ...memory.dendrites.inputs import integer
 from ...network.windowed import array_of
 from .features import MAX_FEATURES
@@ -50,11 +51,11 @@ class LateralCircuit:
 
     rows: tuple[int, ...]
     rule: Literal["deflation", "hebbian"] = "deflation"
-    learning_rate: float = 0.01
-    momentum: float = 0.9
+    learning_rate: Positive = 0.01
+    momentum: Annotated[float, Rule(">= 0 and < 1")] = 0.9
     iterations: int = 5
     spiking: bool = False
-    scale: float = 20.0
+    scale: Positive = 20.0
     levels: int = 40
 
     def __post_init__(self) -> None:
@@ -68,7 +69,7 @@ class LateralCircuit:
         object.__setattr__(self, "rows", checked)
         for name in ("iterations", "levels"):
             integer(getattr(self, name), f"LateralCircuit.{name}", 1, MAX_FEATURES)
-        check_fields(self, {"learning_rate scale": "> 0", "momentum": ">= 0 and < 1"})
+        check_rules(self)
         require(isinstance(self.spiking, bool), "LateralCircuit.spiking", "must be true or false", self.spiking)
 
     @property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, final
+from typing import Annotated, Literal, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
 from ...base.measure.work import LayerCounts
+from ...base.rules import Positive, Rule
 from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .features import INPUT, Features, feature_rules
 
@@ -63,8 +64,8 @@ class LinearReadout(WindowModel):
     weights: NDArray
     bias: NDArray | None = None
     features: Literal["counts", "roots", "traces"] = "counts"
-    decay: float = 0.0
-    gain: float = 1.0
+    decay: Annotated[float, Rule(">= 0 and < 1")] = 0.0
+    gain: Positive = 1.0
     labels: NDArray | None = None
 
     def __post_init__(self) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, check_fields, lookup, require
+from ...base.errors import NeurosimInputError, lookup, require
 from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
+from ...base.rules import Fraction, Positive, Rule
 from ...memory.dendrites.inputs import integer
 from ...network.neurons.base import LATER
 from ...network.windowed import MAX_COUNT, Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
@@ -88,17 +89,17 @@ class OnlineReadout(WindowModel):
     classes: int
     windows: int = 1
     features: Literal["counts", "roots", "traces"] = "roots"
-    decay: float = 0.0
-    gain: float = 1.0
+    decay: Annotated[float, Rule(">= 0 and < 1")] = 0.0
+    gain: Positive = 1.0
     rule: Literal["delta", "reward"] = "delta"
     error: Literal["linear", "softmax"] = "linear"
-    learning_rate: float = 0.5
+    learning_rate: Positive = 0.5
     normalised: bool = True
-    exploration: float = 0.1
+    exploration: Fraction = 0.1
     lateral: LateralCircuit | None = None
     seed: int = 0
     input_rates: bool = field(default=False, metadata=LATER)
-    penalty: float = field(default=0.0, metadata=LATER)
+    penalty: Annotated[float, Rule(">= 0")] = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rules", feature_rules(self))
@@ -106,7 +107,6 @@ class OnlineReadout(WindowModel):
         integer(self.seed, "OnlineReadout.seed", 0, 2**63 - 1)
         lookup(dict.fromkeys(RULES), self.rule, "OnlineReadout.rule")
         lookup(dict.fromkeys(ERRORS), self.error, "OnlineReadout.error")
-        check_fields(self, {"learning_rate": "> 0", "penalty": ">= 0", "exploration": ">= 0 and <= 1"})
         for name in ("normalised", "input_rates"):
             value = getattr(self, name)
             require(isinstance(value, bool), f"OnlineReadout.{name}", "must be true or false", value)

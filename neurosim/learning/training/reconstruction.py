@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimError, check_fields, require
+from ...base.errors import NeurosimError, require
 from ...base.random import rng_key
+from ...base.rules import Count, Natural, Rule, check_rules
 from ...data.files.state import Saved
 from ...kernels.layers.almost_linear import cpu as almost_linear
 
@@ -46,22 +48,20 @@ class ReconstructionSpec:
         seed: key of first weights and batches.
     """
 
-    units: int = 20
+    units: Count = 20
     rectified: int = 2
-    every: int = 16
-    length: int = 200
-    batch: int = 16
-    updates: int = 100_000
-    learning_rate: float = 1e-3
-    last_learning_rate: float = 1e-5
-    noise: float = 0.05
-    compared_every: int = 0
-    seed: int = 0
+    every: Count = 16
+    length: Count = 200
+    batch: Count = 16
+    updates: Count = 100_000
+    learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-3
+    last_learning_rate: Annotated[float, Rule("finite and > 0")] = 1e-5
+    noise: Annotated[float, Rule("finite and >= 0")] = 0.05
+    compared_every: Natural = 0
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"units every length batch updates": ">= 1", "noise": "finite and >= 0"})
-        check_fields(self, {"compared_every seed": ">= 0"})
-        check_fields(self, {"learning_rate last_learning_rate": "finite and > 0"})
+        check_rules(self)
         in_range = 0 <= self.rectified <= self.units
         require(in_range, "ReconstructionSpec.rectified", f"must be 0 to {self.units} units", self.rectified)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimError, check_fields, require
+from ...base.errors import NeurosimError, require
 from ...base.random import rng_key
+from ...base.rules import Count, Natural, Rule, check_rules
 from ...kernels.layers.almost_linear import cpu as almost_linear
 from .reconstruction import BEFORE, AlmostLinearNetwork, check_data, draw_sequences, hellinger, spectra, visits
 
@@ -56,26 +58,24 @@ class RefinementSpec:
         seed: key of batches and candidates.
     """
 
-    every: int = 32
-    length: int = 200
-    batch: int = 16
-    updates: int = 1000
-    rate: float = 0.5
-    last_rate: float = 0.1
-    noise: float = 0.02
-    generations: int = 50
-    candidates: int = 32
-    chosen: int = 8
-    spread: float = 1e-2
-    last_spread: float = 5e-3
-    orbits: int = 2
-    steps: int = 20_000
-    seed: int = 0
+    every: Count = 32
+    length: Count = 200
+    batch: Count = 16
+    updates: Natural = 1000
+    rate: Annotated[float, Rule("finite and > 0")] = 0.5
+    last_rate: Annotated[float, Rule("finite and > 0")] = 0.1
+    noise: Annotated[float, Rule("finite and >= 0")] = 0.02
+    generations: Natural = 50
+    candidates: Count = 32
+    chosen: Count = 8
+    spread: Annotated[float, Rule("finite and > 0")] = 1e-2
+    last_spread: Annotated[float, Rule("finite and > 0")] = 5e-3
+    orbits: Count = 2
+    steps: Count = 20_000
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"every length batch chosen candidates orbits steps": ">= 1", "noise": "finite and >= 0"})
-        check_fields(self, {"updates generations seed": ">= 0"})
-        check_fields(self, {"rate last_rate spread last_spread": "finite and > 0"})
+        check_rules(self)
         require(self.candidates % 2 == 0, "RefinementSpec.candidates", "must be even", self.candidates)
         rule = f"must be at most the {self.candidates} candidates"
         require(self.chosen <= self.candidates, "RefinementSpec.chosen", rule, self.chosen)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from ...base.errors import check_fields, lookup, require
-from ...base.rules import Count
+from ...base.errors import lookup, require
+from ...base.rules import Count, Natural, Rule, check_rules
 from ...base.values import check_unit
 
 NEURON_NAMES = ("LIF", "CurrentLIF", "SEAdLIF")
@@ -59,18 +60,18 @@ class NetworkSpec:
     hidden: tuple[int, ...] = (128,)
     recurrent: bool = False
     readout: str = "mean"
-    tau_mem: float = 0.02
-    tau_syn: float = 0.01
-    tau_adapt: float = 0.3
-    adaptation: float = 0.4
-    tau_out: float = 0.1
+    tau_mem: Annotated[float, Rule("> 0 s")] = 0.02
+    tau_syn: Annotated[float, Rule("> 0 s")] = 0.01
+    tau_adapt: Annotated[float, Rule("> 0 s")] = 0.3
+    adaptation: Annotated[float, Rule("finite and >= 0")] = 0.4
+    tau_out: Annotated[float, Rule("> 0 s")] = 0.1
     tau_spread: float = 1.0
     train_tau: bool = False
     normalise: bool = False
     reset: str = "subtract"
     surrogate: str = "fast_sigmoid"
-    slope: float = 5.0
-    dropout: float = 0.0
+    slope: Annotated[float, Rule("> 0 1 / V")] = 5.0
+    dropout: Annotated[float, Rule(">= 0 and < 1")] = 0.0
 
     def __post_init__(self) -> None:
         lookup(dict.fromkeys(NEURON_NAMES), self.neuron, "NetworkSpec.neuron")
@@ -86,10 +87,9 @@ class NetworkSpec:
         for name in ("kernel", "stride", "taps", "tap_steps"):
             value = getattr(self, name)
             require(1 <= value <= MAX_STEPS, f"NetworkSpec.{name}", f"must be 1 to {MAX_STEPS}", value)
-        check_fields(self, {"tau_mem tau_syn tau_adapt tau_out": "> 0 s", "slope": "> 0 1 / V"})
+        check_rules(self)
         for name in ("tau_mem", "tau_syn"):
             check_unit(getattr(self, name), f"NetworkSpec.{name}")
-        check_fields(self, {"adaptation": "finite and >= 0", "dropout": ">= 0 and < 1"})
         require(1 <= self.tau_spread < math.inf, "NetworkSpec.tau_spread", "must be >= 1 and finite", self.tau_spread)
 
 
@@ -113,18 +113,17 @@ class AttentionSpec:
 
     kind: str | None = "gla"
     options: dict[str, bool | int | float | str | None] | None = None
-    layers: int = 2
-    width: int = 64
-    hidden: int = 128
+    layers: Count = 2
+    width: Count = 64
+    hidden: Natural = 128
     filters: tuple[int, ...] = ()
-    kernel: int = 5
-    stride: int = 2
-    dropout: float = 0.0
-    k: float = 3.0
+    kernel: Count = 5
+    stride: Count = 2
+    dropout: Annotated[float, Rule(">= 0 and < 1")] = 0.0
+    k: Annotated[float, Rule("> 0 and < 1e6")] = 3.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"layers width kernel stride": ">= 1", "hidden": ">= 0", "dropout": ">= 0 and < 1"})
-        check_fields(self, {"k": "> 0 and < 1e6"})
+        check_rules(self)
 
 
 @dataclass(frozen=True)
@@ -147,15 +146,15 @@ class ELMSpec:
     memory: Count | None = 100
     branches: int | None = None
     synapses_per_branch: int | None = None
-    tau_syn: float = 5e-3
-    tau_min: float = 1e-3
-    tau_max: float = 0.5
+    tau_syn: Annotated[float, Rule("> 0 and finite")] = 5e-3
+    tau_min: Annotated[float, Rule("> 0 and finite")] = 1e-3
+    tau_max: Annotated[float, Rule("> 0 and finite")] = 0.5
     train_tau: bool = False
-    gain: float = 5.0
-    dropout: float = 0.5
+    gain: Annotated[float, Rule("> 0 and finite")] = 5.0
+    dropout: Annotated[float, Rule(">= 0 and < 1")] = 0.5
 
     def __post_init__(self) -> None:
-        check_fields(self, {"dropout": ">= 0 and < 1", "tau_syn tau_min tau_max gain": "> 0 and finite"})
+        check_rules(self)
 
 
 @dataclass(frozen=True)
@@ -178,21 +177,20 @@ class TrainingSpec:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    epochs: int = 40
-    batch: int = 32
-    learning_rate: float = 3e-3
-    warmup: float = 0.1
-    weight_decay: float = 1e-3
-    clip: float = 1.0
-    smoothing: float = 0.1
-    sparsity: float = 0.0
-    patience: int = 15
+    epochs: Count = 40
+    batch: Count = 32
+    learning_rate: Annotated[float, Rule("> 0 and finite")] = 3e-3
+    warmup: Annotated[float, Rule(">= 0 and < 1")] = 0.1
+    weight_decay: Annotated[float, Rule(">= 0 and finite")] = 1e-3
+    clip: Annotated[float, Rule("> 0 and finite")] = 1.0
+    smoothing: Annotated[float, Rule(">= 0 and < 1")] = 0.1
+    sparsity: Annotated[float, Rule(">= 0 and finite")] = 0.0
+    patience: Natural = 15
     optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         lookup(dict.fromkeys(OPTIMIZER_NAMES), self.optimizer, "TrainingSpec.optimizer")
-        check_fields(self, {"epochs batch": ">= 1", "patience": ">= 0", "learning_rate clip": "> 0 and finite"})
-        check_fields(self, {"warmup smoothing": ">= 0 and < 1", "weight_decay sparsity": ">= 0 and finite"})
+        check_rules(self)
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of step `step` (from 0) of `steps`."""

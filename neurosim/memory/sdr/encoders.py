@@ -6,10 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from ...base.errors import NeurosimInputError, check_fields, require
+from ...base.errors import NeurosimInputError, require
+from ...base.rules import Positive, Rule, check_rules
 from ...data.spikes import Spikes
 from .code import SDR, generator
 
@@ -59,12 +61,12 @@ class CategoryEncoder(Encoder):
     """Each category has `active` bits of its own: no two overlap."""
 
     categories: tuple[Hashable, ...]
-    active: int
+    active: Annotated[int, Rule("> 0 bits")]
 
     def __post_init__(self) -> None:
         distinct = len(set(self.categories)) == len(self.categories) > 0
         require(distinct, "CategoryEncoder.categories", "must be distinct, at least one", self.categories)
-        check_fields(self, {"active": "> 0 bits"})
+        check_rules(self)
 
     @property
     def size(self) -> int:  # type: ignore[override]
@@ -85,13 +87,13 @@ class RandomDistributedScalarEncoder(Encoder):
     bits loses some to collisions.
     """
 
-    resolution: float
+    resolution: Positive
     size: int
     active: int
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"resolution": "> 0"})
+        check_rules(self)
         inside = 0 < self.active <= self.size
         require(inside, "RandomDistributedScalarEncoder.active", f"must be in 1..{self.size}", self.active)
 
@@ -111,13 +113,11 @@ class EventWindowEncoder(Encoder):
     Ties go to the lower unit. `active` None keeps every unit that spiked.
     """
 
-    size: int
-    active: int | None = None
+    size: Annotated[int, Rule("> 0 units")]
+    active: Annotated[int, Rule("> 0 bits or None")] | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, {"size": "> 0 units"})
-        if self.active is not None:
-            check_fields(self, {"active": "> 0 bits or None"})
+        check_rules(self)
 
     def encode(self, value: object) -> SDR:
         if not isinstance(value, Spikes):

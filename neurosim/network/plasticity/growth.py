@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import check_fields, require
+from ...base.errors import require
+from ...base.rules import Positive, Rule, check_rules
 from ...data.spikes import Spikes, check_spikes
 from .structural import Rewired, StructuralRule, Synapses
 
@@ -34,11 +35,11 @@ class LinearGrowth(GrowthCurve):
     Source: Butz & van Ooyen 2013; NEST's growth curve `linear`, whose eps is the target.
     """
 
-    rate: float
-    target: float
+    rate: Positive
+    target: Positive
 
     def __post_init__(self) -> None:
-        check_fields(self, {"rate target": "> 0"})
+        check_rules(self)
 
     def slope(self, calcium: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.rate * (1 - calcium / self.target)
@@ -56,12 +57,12 @@ class GaussianGrowth(GrowthCurve):
     Source: Butz & van Ooyen 2013; NEST's growth curve `gaussian`, whose eta and eps are low and target.
     """
 
-    rate: float
-    low: float
-    target: float
+    rate: Positive
+    low: Annotated[float, Rule(">= 0")]
+    target: Positive
 
     def __post_init__(self) -> None:
-        check_fields(self, {"rate target": "> 0", "low": ">= 0"})
+        check_rules(self)
         require(self.low < self.target, "GaussianGrowth.low", f"must be < the target {self.target:g}", self.low)
 
     def slope(self, calcium: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from typing import TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, check_fields, require
+from ...base.errors import NeurosimInputError, require
+from ...base.rules import Positive, check_rules
 from .base import Maker, Pattern, Rows, Side, check_count, check_probability
 from .makers import choosing_maker, distinct_maker, grown_rows, maker_of, part_of
 
@@ -208,13 +209,13 @@ class DistanceDependentProbability(Pattern):
     """
 
     p_max: float
-    length: float
-    exponent: float = 2.0
+    length: Positive
+    exponent: Positive = 2.0
     allow_self_connections: bool = True
 
     def __post_init__(self) -> None:
         check_probability("DistanceDependentProbability.p_max", self.p_max)
-        check_fields(self, {"length exponent": "> 0"})
+        check_rules(self)
 
     def check(self, source: Side, target: Side, same: bool) -> None:
         a = source.coordinates().shape[1]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimInputError, check_fields, require
+from ...base.errors import NeurosimInputError, require
+from ...base.rules import Rule, check_rules
 from ...base.values import Distribution
 
 # Rounds of drawing values outside [low, high] again: at an acceptance of 5 % all but 1e-22 are then inside.
@@ -21,11 +22,11 @@ ATTEMPTS = 1000
 class Uniform(Distribution):
     """Uniform between `low` and `high`."""
 
-    low: float
-    high: float
+    low: Annotated[float, Rule("finite")]
+    high: Annotated[float, Rule("finite")]
 
     def __post_init__(self) -> None:
-        check_fields(self, {"low high": "finite"})
+        check_rules(self)
         require(self.low < self.high, "Uniform.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
@@ -48,13 +49,13 @@ class Uniform(Distribution):
 class Normal(Distribution):
     """Normal; a value outside [low, high] is drawn again (PyNN's normal_clipped)."""
 
-    mean: float
-    sd: float
+    mean: Annotated[float, Rule("finite")]
+    sd: Annotated[float, Rule("finite"), Rule(">= 0")]
     low: float = -math.inf
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        check_fields(self, {"mean sd": "finite", "sd": ">= 0"})
+        check_rules(self)
         require(self.low < self.high, "Normal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:
@@ -69,13 +70,13 @@ class Normal(Distribution):
 class LogNormal(Distribution):
     """exp of a normal of mean `mu` and standard deviation `sigma`; a value outside [low, high] is drawn again."""
 
-    mu: float
-    sigma: float
+    mu: Annotated[float, Rule("finite")]
+    sigma: Annotated[float, Rule("finite"), Rule(">= 0")]
     low: float = 0.0
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        check_fields(self, {"mu sigma": "finite", "sigma": ">= 0"})
+        check_rules(self)
         require(self.low < self.high, "LogNormal.high", f"must be > low {self.low}", self.high)
 
     def draw(self, key: int, first: int, count: int) -> NDArray[np.float64]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
 from ....base.measure.work import LayerCounts
+from ....base.rules import Positive, check_rules
 from ....data.files.state import Saved
 from ....data.spikes import Recordings
 from ....learning.liquid.readout import TrainedReadout
@@ -38,12 +39,12 @@ class LiquidMember(Saved):
     """
 
     gains: NDArray[np.float64]
-    factor: float
+    factor: Positive
 
     def __post_init__(self) -> None:
         good = self.gains.ndim == 1 and bool((np.isfinite(self.gains) & (self.gains > 0)).all())
         require(good, "LiquidMember.gains", "must be [neurons], each finite and > 0", self.gains.shape)
-        check_fields(self, {"factor": "> 0"})
+        check_rules(self)
 
 
 @dataclass(frozen=True)

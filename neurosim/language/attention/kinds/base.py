@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError
+from ....base.rules import check_rules
 from . import chunks
 from .tracing import leaf
 
@@ -60,7 +61,8 @@ class Codes(nn.Module):
 class Mixer(nn.Module, ABC):
     """An attention kind: x [B, T, D] to y [B, T, D] through a state of fixed size.
 
-    A kind is a dataclass: its fields are its options, given by keyword, and `build` makes its layers from them.
+    A kind is a dataclass: its fields are its options, given by keyword, and `build` makes its layers from them. Options
+    are checked before that by the rules in their annotations: `slots: Annotated[int, Rule("> 0")] = 512`.
 
     Args:
         width: D, channels of x.
@@ -90,6 +92,7 @@ class Mixer(nn.Module, ABC):
         super().__init__()
         self.codes = Codes()
         self.auxiliary: Tensor | None = None
+        check_rules(self)
         self.build()
 
     def __getstate__(self) -> dict[str, object]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads
@@ -54,15 +56,14 @@ class BMojo(CachedAttention):
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
 
-    num_heads: int = 4
-    window_size: int = 64
+    num_heads: Annotated[int, Rule("> 0")] = 4
+    window_size: Annotated[int, Rule(">= 1 tokens")] = 64
     use_fading: bool = True
-    eidetic: int = 0
+    eidetic: Annotated[int, Rule(">= 0 tokens")] = 0
     mamba: Mapping[str, object] | None = None
     rope_theta: float = 10000.0
 
     def build(self) -> None:
-        check_fields(self, {"num_heads": "> 0", "window_size": ">= 1 tokens", "eidetic": ">= 0 tokens"})
         self.kv_heads = self.num_heads
         self.groups = 1
         self.k_size = self.v_size = divide(self.width, self.num_heads, self.name("width"))

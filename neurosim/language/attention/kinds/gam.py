@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ....base.errors import check_fields
+from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
 from .modules import ShortConv, linear
 
@@ -28,11 +29,10 @@ class GatedAssociativeMemory(Mixer):
     The memory is [B, conv_size - 1, D], the tokens before.
     """
 
-    slots: int = 512
-    conv_size: int = 3
+    slots: Annotated[int, Rule("> 0")] = 512
+    conv_size: Annotated[int, Rule(">= 1 tokens")] = 3
 
     def build(self) -> None:
-        check_fields(self, {"slots": "> 0", "conv_size": ">= 1 tokens"})
         self.conv1d = ShortConv(self.width, self.conv_size, activation=None)
         self.bank = linear(self.width, self.slots)
         self.o_proj = linear(self.slots, self.width)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields
+from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 from .nested import initial_inside, run_inside
@@ -58,13 +59,12 @@ class SeqBoat(Mixer):
 
     why_not_parallel = "its keys are those of active tokens, which lie in other processes"
 
-    slots: int = 256
+    slots: Annotated[int, Rule(">= 1 tokens")] = 256
     key_dim: int | None = None
     value_dim: int | None = None
     state_size: int = 8
 
     def build(self) -> None:
-        check_fields(self, {"slots": ">= 1 tokens"})
         self.k_size = self.key_dim or max(self.width // 2, 1)
         self.v_size = self.value_dim or self.width
         self.ssm: Mixer = DiagonalSSM(self.width, self.depth, state_size=self.state_size)
@@ -166,15 +166,14 @@ class TCNCA(CachedAttention):
 
     why_not_parallel = "its convolutions reach far into earlier slices"
 
-    layers: int = 4
-    kernel: int = 5
-    dilation: int = 3
-    window_size: int = 128
+    layers: Annotated[int, Rule("> 0")] = 4
+    kernel: Annotated[int, Rule(">= 1 tokens")] = 5
+    dilation: Annotated[int, Rule("> 0")] = 3
+    window_size: Annotated[int, Rule(">= 1 tokens")] = 128
     key_dim: int | None = None
     value_dim: int | None = None
 
     def build(self) -> None:
-        check_fields(self, {"layers": "> 0", "kernel window_size": ">= 1 tokens", "dilation": "> 0"})
         self.kv_heads = self.groups = 1
         self.k_size = self.key_dim or max(self.width // 2, 1)
         self.v_size = self.value_dim or self.width

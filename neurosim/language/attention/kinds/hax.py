@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields
+from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
 from .mamba import Mamba2
 from .modules import linear
@@ -45,14 +46,13 @@ class HAX(Mixer):
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
 
-    topk: int = 32
-    key_dim: int = 64
+    topk: Annotated[int, Rule(">= 1 tokens")] = 32
+    key_dim: Annotated[int, Rule("> 0")] = 64
     hashed: bool = True
     scored: bool = True
     mamba: Mapping[str, object] | None = None
 
     def build(self) -> None:
-        check_fields(self, {"topk": ">= 1 tokens", "key_dim": "> 0"})
         options: Mapping[str, object] = self.mamba or {}
         self.ssm = Mamba2(self.width, self.depth, **options)  # type: ignore[arg-type]
         self.q_proj, self.k_proj = (linear(self.ssm.inner, self.key_dim) for _ in range(2))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields, lookup
+from ....base.errors import lookup
+from ....base.rules import Rule
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
 
@@ -54,12 +56,11 @@ class HippoSSM(Mixer):
     why_not_parallel = "its transition is a matrix for each channel, larger than the slice it would save"
     chunk = 16
 
-    state_size: int = 16
+    state_size: Annotated[int, Rule("> 0")] = 16
     measure: str = "legs"
     dt_range: tuple[float, float] = (0.001, 0.1)
 
     def build(self) -> None:
-        check_fields(self, {"state_size": "> 0"})
         a, b = lookup(MEASURES, self.measure, self.name("measure"))(self.state_size)
         self.A = nn.Parameter(a.float())
         self.B = nn.Parameter(b.float())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields, lookup, require
+from ....base.errors import lookup, require
+from ....base.rules import Positive, Rule
 from .base import AdditiveMixer, Depth, Inputs, Shared, State
 from .feature_maps import NormAware
 from .feature_maps import feature_map as map_of
@@ -66,15 +68,14 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
     norm_q: bool = False
     norm_k: bool = False
     use_output_norm: bool = True
-    norm_power: float = 3.0
+    norm_power: Annotated[float, Rule("finite and > 0")] = 3.0
     rotary_dim: int = 0
-    rope_theta: float = 10000.0
+    rope_theta: Positive = 10000.0
     rope_scaling: Mapping[str, object] | None = None
 
     def build(self) -> None:
         self.group(self.width)
         head = self.head_dim = self.k_size
-        check_fields(self, {"rope_theta": "> 0"})
         require(0 <= self.rotary_dim <= head, self.name("rotary_dim"), f"must be 0 to {head}", self.rotary_dim)
         self.counts_tokens = self.rotary_dim > 0
         self.positions = (
@@ -85,7 +86,6 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
             self.feature_map_k = self.feature_map_q
         else:
             self.feature_map_k = map_of(self.feature_map, head, is_query=False)
-        check_fields(self, {"norm_power": "finite and > 0"})
         for each in (self.feature_map_q, self.feature_map_k):
             if isinstance(each, NormAware):
                 each.power = self.norm_power

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields
+from ....base.rules import Rule
 from .base import Inputs
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention
@@ -62,10 +63,9 @@ class LocalLinearAttention(SoftmaxAttention):
     chunk = 32
 
     rotary_dim: int | None = 0
-    ridge: float = 1.0
+    ridge: Annotated[float, Rule("finite and > 0")] = 1.0
 
     def build(self) -> None:
-        check_fields(self, {"ridge": "finite and > 0"})
         super().build()
         inverse = self.ridge + math.log(-math.expm1(-self.ridge))  # of softplus
         self.ridge_param = nn.Parameter(torch.full((self.num_heads,), inverse))

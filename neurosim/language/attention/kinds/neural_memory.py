@@ -6,12 +6,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields, lookup, require
+from ....base.errors import lookup, require
+from ....base.rules import Rule
 from .base import Inputs, Shared, State
 from .modules import divide, l2_normalise, linear, split_heads
 from .qkv import ConvolvedMixer, GatedMixer
@@ -41,19 +43,18 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
     why_not_parallel = "the gradients of its tokens depend on the weights that the tokens before left"
     has_momentum = False
 
-    num_heads: int = 4
+    num_heads: Annotated[int, Rule("> 0")] = 4
     head_dim: int | None = None
     memory_depth: int = 2
-    expansion: int = 4
-    span: int = 16
-    max_step: float = 0.1
+    expansion: Annotated[int, Rule("> 0")] = 4
+    span: Annotated[int, Rule(">= 1 tokens")] = 16
+    max_step: Annotated[float, Rule("finite and > 0")] = 0.1
     gate_fn: str | None = None
     conv_size: int = 4
 
     momentum_proj: nn.Linear = field(init=False)
 
     def build(self) -> None:
-        check_fields(self, {"num_heads expansion": "> 0", "span": ">= 1 tokens", "max_step": "finite and > 0"})
         require(1 <= self.memory_depth <= 4, self.name("memory_depth"), "must be 1 to 4 layers", self.memory_depth)
         size = self.head_dim or divide(self.width, self.num_heads, self.name("width"))
         self.heads = self.num_heads
@@ -233,12 +234,11 @@ class Moneta(NeuralMemory):
     """
 
     max_step: float = 0.01
-    p: float = 3.0
-    q: float = 4.0
+    p: Annotated[float, Rule(">= 1")] = 3.0
+    q: Annotated[float, Rule(">= 2")] = 4.0
     retention: str = "mirror"
 
     def build(self) -> None:
-        check_fields(self, {"p": ">= 1", "q": ">= 2"})
         lookup(RETENTIONS, self.retention, self.name("retention"))
         super().build()
 

@@ -6,11 +6,13 @@ import math
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ....base.errors import SpeedWarning, check_fields
+from ....base.errors import SpeedWarning
+from ....base.rules import Rule
 from ....kernels.layers.newton.solve import newton_scan
 from .base import Inputs, Mixer, Shared, State
 from .modules import linear
@@ -32,8 +34,8 @@ class NewtonMixer(Mixer):
 
     why_not_parallel = "its state is a nonlinear function of the one before it"
     states = 1
-    units: int
-    rounds: int | None
+    units: Annotated[int, Rule("> 0")]
+    rounds: Annotated[int, Rule("> 0")] | None
     _warned = False
 
     @abstractmethod
@@ -42,9 +44,6 @@ class NewtonMixer(Mixer):
 
     def start(self, gates: int, weights: int) -> None:
         """Make the projections for `gates` gates a unit, and the recurrent weights."""
-        check_fields(self, {"units": "> 0"})
-        if self.rounds is not None:
-            check_fields(self, {"rounds": "> 0"})
         self.in_proj = linear(self.width, gates * self.units, True)
         self.o_proj = linear(self.units, self.width)
         self.recurrent = nn.Parameter(torch.empty(weights, self.units).uniform_(-1, 1) * math.sqrt(3))
@@ -105,8 +104,8 @@ class ParaGRU(NewtonMixer):
     The memory is h [B, units, 1].
     """
 
-    units: int = 64
-    rounds: int | None = 3
+    units: Annotated[int, Rule("> 0")] = 64
+    rounds: Annotated[int, Rule("> 0")] | None = 3
 
     def build(self) -> None:
         self.start(3, 3)
@@ -137,8 +136,8 @@ class ParaLSTM(NewtonMixer):
 
     states = 2
 
-    units: int = 64
-    rounds: int | None = 3
+    units: Annotated[int, Rule("> 0")] = 64
+    rounds: Annotated[int, Rule("> 0")] | None = 3
 
     def build(self) -> None:
         self.start(3, 5)

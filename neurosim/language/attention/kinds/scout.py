@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Rule
 from .base import Inputs, Shared, State
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention
@@ -27,10 +29,9 @@ class CheckpointAttention(SoftmaxAttention):
 
     why_not_parallel = "its checkpoints lie in other processes"
 
-    interval: int = 10
+    interval: Annotated[int, Rule(">= 1 tokens")] = 10
 
     def build(self) -> None:
-        check_fields(self, {"interval": ">= 1 tokens"})
         require(
             self.window_size == 0, self.name("window_size"), "must be 0: every checkpoint is seen", self.window_size
         )

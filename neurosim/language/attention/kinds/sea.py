@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Rule
 from . import chunks
 from .base import Inputs, Shared, State
 from .modules import ShortConv, linear, repeat_heads
@@ -36,12 +38,11 @@ class SEA(SoftmaxAttention):
 
     why_not_parallel = "its keys of earlier tokens lie in other processes"
 
-    topk: int = 32
-    columns: int = 64
-    hidden: int = 64
+    topk: Annotated[int, Rule(">= 1 keys")] = 32
+    columns: Annotated[int, Rule("> 0")] = 64
+    hidden: Annotated[int, Rule("> 0")] = 64
 
     def build(self) -> None:
-        check_fields(self, {"topk": ">= 1 keys", "columns hidden": "> 0"})
         require(self.window_size == 0, self.name("window_size"), "must be 0: any key may be chosen", self.window_size)
         super().build()
         self.estimate = nn.Sequential(linear(2 * self.v_size, self.hidden, True), nn.GELU())

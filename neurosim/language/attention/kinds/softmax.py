@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Natural, Positive, Rule
 from .base import Inputs, Mixer, Shared, State
 from .modules import divide, linear, split_heads
 from .rotary import build_rotary
@@ -84,21 +86,20 @@ class SoftmaxAttention(CachedAttention):
         norm_eps: epsilon of that norm.
     """
 
-    num_heads: int = 4
+    num_heads: Annotated[int, Rule("> 0")] = 4
     num_kv_heads: int | None = None
     head_dim: int | None = None
-    window_size: int = 0
-    rope_theta: float = 10000.0
+    window_size: Annotated[int, Rule(">= 0 tokens")] = 0
+    rope_theta: Positive = 10000.0
     rotary_dim: int | None = None
     rope_scaling: Mapping[str, object] | None = None
     qkv_bias: bool = False
     o_bias: bool = False
     qk_norm: bool = False
     output_gate: bool = False
-    norm_eps: float = 1e-6
+    norm_eps: Positive = 1e-6
 
     def build(self) -> None:
-        check_fields(self, {"window_size": ">= 0 tokens", "rope_theta norm_eps": "> 0", "num_heads": "> 0"})
         self.kv_heads = self.num_kv_heads or self.num_heads
         self.groups = divide(self.num_heads, self.kv_heads, self.name("num_heads"))
         self.k_size = self.v_size = self.head_dim or divide(self.width, self.num_heads, self.name("width"))
@@ -174,17 +175,16 @@ class LatentAttention(CachedAttention):
         norm_eps: epsilon of the norms of those channels.
     """
 
-    num_heads: int = 4
-    kv_lora_rank: int = 64
+    num_heads: Annotated[int, Rule("> 0")] = 4
+    kv_lora_rank: Annotated[int, Rule("> 0")] = 64
     q_lora_rank: int | None = None
-    qk_nope_head_dim: int = 32
-    qk_rope_head_dim: int = 16
-    v_head_dim: int = 32
+    qk_nope_head_dim: Annotated[int, Rule("> 0")] = 32
+    qk_rope_head_dim: Natural = 16
+    v_head_dim: Annotated[int, Rule("> 0")] = 32
     attention_bias: bool = False
     norm_eps: float = 1e-6
 
     def build(self) -> None:
-        check_fields(self, {"num_heads kv_lora_rank qk_nope_head_dim v_head_dim": "> 0", "qk_rope_head_dim": ">= 0"})
         self.kv_heads = self.num_heads
         self.groups = 1
         self.v_size = self.v_head_dim

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Rule
 from .base import Inputs, Shared, State
 from .modules import l2_normalise, linear, split_heads
 from .nested import initial_inside, run_inside
@@ -64,10 +66,9 @@ class TitansContext(Titans):
     """
 
     conv_size: int = 0
-    persistent: int = 4
+    persistent: Annotated[int, Rule("> 0")] = 4
 
     def build(self) -> None:
-        check_fields(self, {"persistent": "> 0"})
         require(self.conv_size == 0, self.name("conv_size"), "must be 0", self.conv_size)
         super().build()
         channels = self.heads * self.k_size

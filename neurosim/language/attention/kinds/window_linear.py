@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....base.errors import check_fields
+from ....base.rules import Natural, Positive, Rule
 from .base import AdditiveMixer, Inputs, Shared, State
 from .feature_maps import feature_map as map_of
 from .modules import linear, repeat_heads
@@ -56,14 +57,13 @@ class WindowLinearAttention(AdditiveMixer):
 
     reads_backwards = False  # its window is of tokens in order
     attention: Mapping[str, object] | None = None
-    window_size: int = 64
-    meta_tokens: int = 0
+    window_size: Annotated[int, Rule(">= 1 tokens")] = 64
+    meta_tokens: Natural = 0
     feature_map: str = "hedgehog"
     use_gate: bool = True
-    gate_logit_normalizer: float = 16.0
+    gate_logit_normalizer: Positive = 16.0
 
     def build(self) -> None:
-        check_fields(self, {"window_size": ">= 1 tokens", "meta_tokens": ">= 0", "gate_logit_normalizer": "> 0"})
         inner = {**(self.attention or {}), "window_size": self.window_size}
         self.softmax = SoftmaxAttention(self.width, self.depth, **inner)  # type: ignore[arg-type]
         heads = self.softmax.num_heads

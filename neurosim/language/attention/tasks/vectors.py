@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Count, Natural, Rule
 from .base import SequenceTask, TaskBatch
 
 
@@ -28,14 +30,10 @@ class Regression(SequenceTask):
 
     trained: tuple[int, int] = (16, 64)
     sizes: tuple[int, ...] = (32, 64, 128)
-    dimension: int = 8
-    responses: int = 1
-    noise: float = 0.1
-    period: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"dimension responses": ">= 1", "noise": "finite and >= 0", "period": ">= 0"})
+    dimension: Count = 8
+    responses: Count = 1
+    noise: Annotated[float, Rule("finite and >= 0")] = 0.1
+    period: Natural = 0
 
     @property
     def fields(self) -> tuple[int, ...]:
@@ -89,9 +87,9 @@ class Outliers(SequenceTask):
     trained: tuple[int, int] = (0, 40)
     sizes: tuple[int, ...] = (0, 20, 40, 60, 80)
     dimension: int = 17
-    patterns: int = 16
-    examples: int = 40
-    strength: float = 1.0
+    patterns: Annotated[int, Rule(">= 2")] = 16
+    examples: Count = 40
+    strength: Annotated[float, Rule("finite and > 0")] = 1.0
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -99,7 +97,6 @@ class Outliers(SequenceTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(self, {"patterns": ">= 2", "examples": ">= 1", "strength": "finite and > 0"})
         rule = f"must be > {self.patterns}, the patterns, for the direction of outliers"
         require(self.dimension > self.patterns, "Outliers.dimension", rule, self.dimension)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from ....base.errors import check_fields
 from ....base.plain import Record
+from ....base.rules import Count, Natural, Rule, check_rules
 from ..records import Comparison
 
 RECORDED = 25  # updates of a recorded loss
@@ -25,12 +26,12 @@ class StageSpec:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    steps: int = 300
-    batch: int = 8
-    learning_rate: float = 1e-2
+    steps: Natural = 300
+    batch: Count = 8
+    learning_rate: Annotated[float, Rule("> 0 and finite")] = 1e-2
 
     def __post_init__(self) -> None:
-        check_fields(self, {"steps": ">= 0", "batch": ">= 1", "learning_rate": "> 0 and finite"})
+        check_rules(self)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of update `step` (from 0)."""
@@ -60,12 +61,8 @@ class TuneSpec(StageSpec):
     """
 
     learning_rate: float = 2e-3
-    rank: int = 8
-    alpha: float = 16.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"rank": ">= 1", "alpha": "> 0 and finite"})
+    rank: Count = 8
+    alpha: Annotated[float, Rule("> 0 and finite")] = 16.0
 
 
 @dataclass(frozen=True)
@@ -77,12 +74,12 @@ class LinearisationSpec:
         match, tune: the stages.
     """
 
-    length: int = 256
+    length: Annotated[int, Rule(">= 2 tokens")] = 256
     match: MatchSpec = MatchSpec()
     tune: TuneSpec = TuneSpec()
 
     def __post_init__(self) -> None:
-        check_fields(self, {"length": ">= 2 tokens"})
+        check_rules(self)
 
 
 @dataclass(frozen=True)

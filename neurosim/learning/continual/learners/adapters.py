@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import check_fields
 from ....base.measure.work import LayerCounts
+from ....base.rules import Count, Rule
 from ...layers.counts import count_linear
 from ..learner import Progress, no_progress
 from ..tasks import Items, Problem, Task
@@ -32,14 +32,10 @@ class AdaptersSettings(Spiking):
         samples: items of a task that errors are taken over.
     """
 
-    width: int = 32
-    descriptor: int = 64
-    threshold: float = 1.2
-    samples: int = 500
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"width descriptor samples": ">= 1", "threshold": "finite and > 0"})
+    width: Count = 32
+    descriptor: Count = 64
+    threshold: Annotated[float, Rule("finite and > 0")] = 1.2
+    samples: Count = 500
 
 
 class AdapterStack(nn.Module):

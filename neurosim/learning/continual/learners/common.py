@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import NeurosimError, check_fields
+from ....base.errors import NeurosimError
 from ....base.random import rng_key
+from ....base.rules import Count, Positive, check_rules
 from ..learner import Arrays, Progress
 from ..tasks import FULL, Items, Problem, Task
 
@@ -30,12 +31,12 @@ class LearnerTraining:
         learning_rate: step size of the optimiser.
     """
 
-    epochs: int = 5
-    batch: int = 32
-    learning_rate: float = 2e-3
+    epochs: Count = 5
+    batch: Count = 32
+    learning_rate: Positive = 2e-3
 
     def __post_init__(self) -> None:
-        check_fields(self, {"epochs batch": ">= 1", "learning_rate": "> 0"})
+        check_rules(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....base.errors import check_fields, lookup
+from ....base.errors import lookup
 from ....base.measure.activity import count
 from ....base.measure.work import LayerCounts, sum_counts
 from ....base.random import rng_key
+from ....base.rules import Count, Rule
 from ....engine.result import Result
 from ....memory.dendrites.layer import LEVEL, Prototypes
 from ....memory.dendrites.torch_layer import DendriteNetwork
@@ -54,22 +55,19 @@ class DendriteSettings(LearnerTraining):
         spikes: number of spikes of a fully driven input, where the engine answers.
     """
 
-    units: int = 512
-    density: float = 0.05
-    sparsity: float = 0.5
+    units: Count = 512
+    density: Annotated[float, Rule("> 0 and <= 1")] = 0.05
+    sparsity: Annotated[float, Rule(">= 0 and < 1")] = 0.5
     falls: bool = True
-    context_density: float = 1.0
+    context_density: Annotated[float, Rule("> 0 and <= 1")] = 1.0
     sparse_output: bool = False
     context: Literal["mean", "drawn"] = "mean"
     prototypes: Literal["task", "class"] = "task"
     engine: bool = False
-    spikes: int = 8
+    spikes: Count = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(
-            self, {"units spikes": ">= 1", "density context_density": "> 0 and <= 1", "sparsity": ">= 0 and < 1"}
-        )
         lookup(dict.fromkeys(("mean", "drawn")), self.context, "DendriteSettings.context")
         lookup(dict.fromkeys(("task", "class")), self.prototypes, "DendriteSettings.prototypes")
 

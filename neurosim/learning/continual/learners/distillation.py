@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....base.errors import check_fields
+from ....base.rules import Positive, Rule
 from ..tasks import Problem, Task
 from . import common
 from .common import ItemBatch
@@ -26,12 +26,8 @@ class LwfSettings(Spiking):
         temperature: T, divisor of both scores.
     """
 
-    strength: float = 1.0
-    temperature: float = 2.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"strength": "finite and >= 0", "temperature": "> 0"})
+    strength: Annotated[float, Rule("finite and >= 0")] = 1.0
+    temperature: Positive = 2.0
 
 
 @final

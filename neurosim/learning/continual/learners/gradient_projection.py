@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor, nn
 
-from ....base.errors import check_fields
+from ....base.rules import Count, Rule
 from ..tasks import Problem, Task
 from . import common
 from .common import ItemBatch
@@ -28,13 +28,9 @@ class GpmSettings(Spiking):
     """
 
     learning_rate: float = 0.1
-    threshold: float = 0.97
-    growth: float = 0.003
-    samples: int = 200
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"threshold": "> 0 and <= 1", "growth": "finite and >= 0", "samples": ">= 1"})
+    threshold: Annotated[float, Rule("> 0 and <= 1")] = 0.97
+    growth: Annotated[float, Rule("finite and >= 0")] = 0.003
+    samples: Count = 200
 
 
 @final

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....base.errors import check_fields, lookup, require
+from ....base.errors import lookup, require
 from ....base.measure.work import LayerCounts
+from ....base.rules import Count
 from ....engine.result import Result
 from ...hlop.export import OUTPUT, run_in_engine
 from ...hlop.network import HLOPNetwork
@@ -71,8 +72,8 @@ class HlopSettings(common.LearnerTraining):
     feedback: str = "exact"
     shape: tuple[int, ...] = ()
     filters: tuple[int, ...] = ()
-    kernel: int = 5
-    stride: int = 2
+    kernel: Count = 5
+    stride: Count = 2
     first: tuple[float, ...] = (0.1, 0.25, 0.125)
     more: tuple[float, ...] = (0.0875, 0.0875, 0.0625, 0.0625, 0.0625, 0.0375, 0.0375, 0.0375, 0.0125)
     engine: bool = False
@@ -87,7 +88,6 @@ class HlopSettings(common.LearnerTraining):
         require(not self.filters or min(self.filters) >= 1, name + "filters", "must be >= 1, each", self.filters)
         good = not self.filters or (len(self.shape) in (2, 3) and min(self.shape) >= 1)
         require(good, name + "shape", "must be (height, width) or (channels, height, width) with filters", self.shape)
-        check_fields(self, {"kernel stride": ">= 1"})
         whole = not self.engine or not self.filters
         require(whole, name + "filters", "must be left out for the engine to answer", self.filters)
         require(self.steps >= 0, name + "steps", "must be >= 0", self.steps)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import check_fields
 from ....base.measure.work import LayerCounts, sum_counts
+from ....base.rules import Count, Rule
 from ...layers.counts import count_linear
 from ..tasks import Problem, Task
 from . import common
@@ -38,16 +38,12 @@ class HypernetworkSettings(Spiking):
         samples: items of a task that the importance is estimated from.
     """
 
-    strength: float = 0.01
-    embedding: int = 32
-    width: int = 100
-    chunk: int = 4000
+    strength: Annotated[float, Rule("finite and >= 0")] = 0.01
+    embedding: Count = 32
+    width: Count = 100
+    chunk: Count = 4000
     dependency: bool = False
-    samples: int = 200
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"strength": "finite and >= 0", "embedding width chunk samples": ">= 1"})
+    samples: Count = 200
 
 
 class WeightWriter(nn.Module):

@@ -11,8 +11,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
 from ....base.random import rng_key
+from ....base.rules import Count, Positive, check_rules
 from ....data.spikes import Recordings
 from ....engine.result import Result
 from ...liquid.liquid import Liquid
@@ -38,14 +39,14 @@ class ItemLiquid:
             units.
     """
 
-    neurons: int = 400
-    windows: int = 4
-    spikes: int = 4
-    seconds: float = 0.1
+    neurons: Count = 400
+    windows: Count = 4
+    spikes: Count = 4
+    seconds: Positive = 0.1
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        check_fields(self, {"neurons windows spikes": ">= 1", "seconds": "> 0"})
+        check_rules(self)
 
     def liquid(self, problem: Problem) -> Liquid:
         """Return the liquid of a problem, its gains not yet set."""

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import NeurosimError, check_fields
+from ....base.errors import NeurosimError
+from ....base.rules import Natural
 from ...layers.start import START_RATE, gain_for_rate
 from ...training.augment import Augment
 from ...training.binning import EventBatch
@@ -38,11 +39,7 @@ class JointSettings(Spiking):
 
     epochs: int = 40
     learning_rate: float = 5e-3
-    patience: int = 15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"patience": ">= 0"})
+    patience: Natural = 15
 
     def training_spec(self) -> TrainingSpec:
         """Return the settings of the trainer; those that are not named here are its defaults."""

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
+from ....base.rules import Count
 from ..learner import BATCH
 from . import common
 from .common import ItemBatch
@@ -31,12 +32,11 @@ class LatentSettings(ReplaySettings):
     """
 
     hidden: tuple[int, ...] = (200, 100)
-    resting: int = 1
-    windows: int = 2
+    resting: Count = 1
+    windows: Count = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(self, {"resting windows": ">= 1"})
         rule = f"must be at most the {len(self.hidden)} hidden layers"
         require(self.resting <= len(self.hidden), "LatentSettings.resting", rule, self.resting)
 

@@ -9,9 +9,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import NeurosimError, check_fields, require
+from ....base.errors import NeurosimError, require
 from ....base.measure.activity import count
 from ....base.measure.work import LayerCounts
+from ....base.rules import Positive
 from ....data.spikes import Recordings
 from ....engine.result import Result
 from ...liquid.windows import features
@@ -33,11 +34,7 @@ class LiquidSettings(ItemLiquid):
             features.
     """
 
-    penalty: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"penalty": "> 0"})
+    penalty: Positive = 0.1
 
 
 @final

@@ -10,9 +10,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
 from ....base.measure.work import LayerCounts, sum_counts
 from ....base.random import rng_key
+from ....base.rules import Count, Positive, check_rules
 from ....memory.macrocolumn.fields import patches, scattered
 from ....memory.macrocolumn.hierarchy import Hierarchy
 from ....memory.macrocolumn.level import Level
@@ -51,19 +52,19 @@ class MacrocolumnSettings:
             with the same results. Otherwise the library is called, which is faster.
     """
 
-    columns: int = 128
-    field: int = 80
+    columns: Count = 128
+    field: Count = 80
     shape: tuple[int, ...] = ()
-    side: int = 5
-    stride: int = 2
-    modules: int = 2
-    units: int = 512
+    side: Count = 5
+    stride: Count = 2
+    modules: Count = 2
+    units: Count = 512
     levels: tuple[int, ...] = (64, 128, 192)
-    smoothing: float = 0.01
+    smoothing: Positive = 0.01
     engine: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(self, {"columns field side stride modules units": ">= 1", "smoothing": "> 0"})
+        check_rules(self)
         good = len(self.levels) >= 1 and all(0 <= level < 255 for level in self.levels)
         require(good, "MacrocolumnSettings.levels", "must be drives of 0 to 254, one at least", self.levels)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor, nn
 
-from ....base.errors import check_fields
+from ....base.rules import Count, Positive, Rule
 from ..tasks import Items, Problem, Task
 from . import common
 from .common import ItemBatch
@@ -33,12 +33,8 @@ class EwcSettings(Spiking):
         samples: number of items of a task for the estimate of its Fisher information.
     """
 
-    strength: float = 100.0
-    samples: int = 200
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"strength": "finite and >= 0", "samples": ">= 1"})
+    strength: Annotated[float, Rule("finite and >= 0")] = 100.0
+    samples: Count = 200
 
 
 @final
@@ -120,12 +116,8 @@ class SiSettings(Spiking):
         damping: xi, which bounds the importance of weights that hardly moved.
     """
 
-    strength: float = 0.1
-    damping: float = 1e-3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"strength": "finite and >= 0", "damping": "> 0"})
+    strength: Annotated[float, Rule("finite and >= 0")] = 0.1
+    damping: Positive = 1e-3
 
 
 @final

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
 from ....base.measure.work import LayerCounts
 from ....base.random import rng_key
+from ....base.rules import Count, Positive, Rule
 from ....data.spikes import Recordings
 from ....engine.batch import simulate
 from ....engine.result import Result
@@ -44,15 +45,14 @@ class ProjectedSettings(ItemLiquid):
     """
 
     rows: tuple[int, ...] = (40,)
-    learning_rate: float = 0.2
-    epochs: int = 1
-    penalty: float = 0.0
+    learning_rate: Positive = 0.2
+    epochs: Count = 1
+    penalty: Annotated[float, Rule(">= 0")] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         good = len(self.rows) >= 1 and min(self.rows) >= 1
         require(good, "ProjectedSettings.rows", "must be one number at least, each >= 1", self.rows)
-        check_fields(self, {"learning_rate": "> 0", "epochs": ">= 1", "penalty": ">= 0"})
         good = self.epochs == 1 or not self.penalty
         require(good, "ProjectedSettings.epochs", "must be 1 with a penalty: each item counts once", self.epochs)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....base.errors import check_fields
+from ....base.rules import Rule
 from ..tasks import Items, Problem, Task, in_turn
 from . import common
 from .common import ItemBatch
@@ -25,11 +25,7 @@ class ReplaySettings(Spiking):
         memory: items kept in all, shared equally by the tasks learned and within a task by its classes.
     """
 
-    memory: int = 200
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"memory": ">= 1 items"})
+    memory: Annotated[int, Rule(">= 1 items")] = 200
 
 
 class ItemMemory(TaskLearner):
@@ -181,12 +177,8 @@ class DarkSettings(ReplaySettings):
         beta: weight of the loss of stored items by their labels; 0 makes it DER without the second plus.
     """
 
-    alpha: float = 0.5
-    beta: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"alpha beta": "finite and >= 0"})
+    alpha: Annotated[float, Rule("finite and >= 0")] = 0.5
+    beta: Annotated[float, Rule("finite and >= 0")] = 0.5
 
 
 @final

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import check_fields, require
+from ....base.errors import require
 from ....base.measure.work import LayerCounts
+from ....base.rules import Count, Positive
 from ...layers.counts import count_linear
 from ...layers.linear import SpikeLinear
 from ...layers.neurons import LIFLayer
@@ -43,16 +44,15 @@ class Spiking(LearnerTraining):
     """
 
     hidden: tuple[int, ...] = (200,)
-    steps: int = 8
-    tau_mem: float = 0.02
-    v_threshold: float = 0.5
+    steps: Count = 8
+    tau_mem: Positive = 0.02
+    v_threshold: Positive = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
         good = len(self.hidden) >= 1 and min(self.hidden) >= 1
         rule = "must be at least one layer, each of at least one unit"
         require(good, f"{type(self).__name__}.hidden", rule, self.hidden)
-        check_fields(self, {"steps": ">= 1", "tau_mem v_threshold": "> 0"})
 
 
 class Net(nn.Module):
