@@ -1,4 +1,4 @@
-"""Reader of networks as TOML: one function for each kind of table."""
+"""Reader of networks as TOML: one method for each kind of table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...network.windowed import Windowed, WindowModel
 from ..probe import Probe
 from . import arrays, windowed
 from .description import Description, Settings, SpikeFile, absolute
-from .tables import Place, Table, build, get, typed, value_of
+from .tables import Table, TableReader, named
 
 LISTS = ("population", "projection", "stimulus", "link", "probe")
 # [energy] is read by `runs`: it changes no spike.
@@ -63,36 +63,123 @@ def parse_description(
     Raises:
         NeurosimInputError: a key or value that breaks its rule.
     """
-    top = Place(name, Path(folder))
-    check_keys(tree, TABLES, top.what)
-    entries = {key: _tables(tree, key, top) for key in LISTS}
     # Models of plugins are imported where a population names them.
-    table = MODELS.beside({**windowed.ROOMS, **SOURCES, **(models or {})})
-    with top.named():
-        populations = [_population(entry, place, table) for entry, place in entries["population"]]
+    reader = _NetworkReader(Path(folder), MODELS.beside({**windowed.ROOMS, **SOURCES, **(models or {})}))
+    with named(name):
+        check_keys(tree, TABLES, name)
+        return reader.description(tree)
+
+
+class _NetworkReader(TableReader):
+    """Reads the tables of a network; `models` are the classes that populations may name, or their rooms."""
+
+    def __init__(self, folder: Path, models: Mapping[str, type[Any] | str]) -> None:
+        super().__init__(folder)
+        self.models = models
+
+    def description(self, tree: Table) -> Description:
+        entries = {key: self.entries(tree, key) for key in LISTS}
         network = Network(
-            populations,
-            [build(Projection, entry, place) for entry, place in entries["projection"]],
-            [_stimulus(entry, place) for entry, place in entries["stimulus"]],
-            [build(Link, entry, place) for entry, place in entries["link"]],
+            [self.population(entry, name) for entry, name in entries["population"]],
+            [self.record(Projection, entry, name) for entry, name in entries["projection"]],
+            [self.stimulus(entry, name) for entry, name in entries["stimulus"]],
+            [self.record(Link, entry, name) for entry, name in entries["link"]],
         )
         inputs = {
-            str(entry["name"]): _spikes(entry["spikes"], place.at("spikes"), network.population(entry["name"]))
-            for entry, place in entries["population"]
+            str(entry["name"]): self.spikes(entry["spikes"], self.at(name, "spikes"), network.population(entry["name"]))
+            for entry, name in entries["population"]
             if "spikes" in entry
         }
-        probes = tuple(build(Probe, entry, place) for entry, place in entries["probe"])
-        settings = _settings(tree.get("simulation", {}), top.at("simulation"))
-        return Description(network, settings, probes, inputs)
+        probes = tuple(self.record(Probe, entry, name) for entry, name in entries["probe"])
+        return Description(network, self.settings(tree.get("simulation", {})), probes, inputs)
 
+    def entries(self, tree: Table, key: str) -> list[tuple[Table, str]]:
+        """Return the tables of [[key]], each with its name in errors: its name, its ends, its target or its number."""
+        tables: list[tuple[Table, str]] = []
+        for number, entry in enumerate(self.value(list, tree.get(key, []), f"[[{key}]]")):
+            table = self.value(dict, entry, f"[[{key}]] number {number + 1}")
+            tables.append((table, f"{key} {_label(table, number)}"))
+        return tables
 
-def _tables(tree: Table, key: str, top: Place) -> list[tuple[Table, Place]]:
-    """Return the entries of [[key]], each with its place: by name, or source and target, or number."""
-    entries: list[tuple[Table, Place]] = []
-    for number, entry in enumerate(typed(tree.get(key, []), list, top.at(f"[[{key}]]"))):
-        table = typed(entry, dict, top.at(f"[[{key}]] number {number + 1}"))
-        entries.append((table, top.at(f"{key} {_label(table, number)}")))
-    return entries
+    def population(self, entry: Table, name: str) -> Population:
+        title = self.get(entry, "name", str, name)
+        model_name = self.get(entry, "model", str, name)
+        model_class = lookup(self.models, model_name, self.at(name, "model"))
+        # Windowed models are listed by the room that has them, and imported here.
+        owner: type[Any] = windowed.window_model(model_name) if isinstance(model_class, str) else model_class
+        parameters = [field.name for field in dataclasses.fields(owner)]
+        if issubclass(owner, WindowModel):
+            parameters += windowed.WINDOW
+        clash = set(parameters) & set(POPULATION)
+        require(not clash, name, f"its model must not call a parameter {POPULATION}", owner)
+        check_keys(entry, (*POPULATION, *parameters), name)
+        arguments = {key: entry[key] for key in parameters if key in entry}
+        if issubclass(owner, Neuron):
+            # Any parameter may be an array or a distribution, whatever its annotation.
+            lists = {key: value for key, value in arguments.items() if isinstance(value, list | Mapping)}
+            arguments |= {key: self.numbers(value, self.at(name, key)) for key, value in lists.items()}
+        model: Any
+        if issubclass(owner, WindowModel):
+            model = windowed.read(self, owner, arguments, name)
+        else:
+            model = self.record(owner, arguments, name)
+        shape = entry.get("shape")
+        if shape is None and isinstance(model, Windowed):
+            shape = model.model.outputs
+        require(shape is not None, name, "shape is missing; give how many units, or a list", None)
+        if isinstance(shape, list):
+            shape = tuple(shape)
+        else:
+            shape = self.value(int, shape, self.at(name, "shape"))
+        initial = self.value(dict, entry.get("initial", {}), self.at(name, "initial"))
+        positions = entry.get("positions")
+        with named(name):
+            return Population(
+                title,
+                shape,
+                model,
+                {key: self.numbers(value, f"{name}: initial {key}") for key, value in initial.items()},
+                None if positions is None else arrays.read(positions, self.folder, self.at(name, "positions")),
+            )
+
+    def stimulus(self, entry: Table, name: str) -> PoissonInput | Current:
+        """Return the stimulus of a table: a PoissonInput, unless its key `model` names a current."""
+        label = self.at(name, "model")
+        kind = self.value(str, entry.get("model", PoissonInput.__name__), label)
+        owner = lookup(STIMULI, kind, label)
+        arguments = {key: value for key, value in entry.items() if key != "model"}
+        stimulus: PoissonInput | Current = self.record(owner, arguments, name)
+        return stimulus
+
+    def settings(self, tree: object) -> Settings:
+        name = "simulation"
+        entry = dict(self.value(dict, tree, name))
+        is_continuous = entry.get("clock") == CONTINUOUS
+        if is_continuous:
+            del entry["clock"]
+        elif "clock" in entry:
+            self.value(float, entry["clock"], self.at(name, f'clock (seconds, or "{CONTINUOUS}")'))
+        settings: Settings = self.record(Settings, entry, name)
+        if is_continuous:
+            return dataclasses.replace(settings, clock=None)
+        return settings
+
+    def spikes(self, tree: object, name: str, population: Population) -> SpikeFile | Spikes:
+        """Return the input of a source: a file name, {file and others of SpikeFile}, or {times, units, duration}."""
+        require(isinstance(population.model, SpikeSource), name, 'needs model = "SpikeSource"', population.model)
+        entry = {"file": tree} if isinstance(tree, str) else self.value(dict, tree, name)
+        if "file" not in entry:
+            check_keys(entry, ("times", "units", "duration"), name)
+            duration = self.get(entry, "duration", float, name)
+            times = arrays.read(entry.get("times"), self.folder, self.at(name, "times"))
+            units = arrays.read(entry.get("units"), self.folder, self.at(name, "units"))
+            with named(name):
+                return Spikes.sort(times, units, population.size, duration, population.shape)
+        check_keys(entry, ("file", *SPIKES), name)
+        path = absolute(self.get(entry, "file", str, name), self.folder)
+        options = {key: self.value(SPIKES[key], entry[key], self.at(name, key)) for key in SPIKES if key in entry}
+        with named(name):
+            return SpikeFile(path, **options)
 
 
 def _label(entry: Table, number: int) -> str:
@@ -106,80 +193,3 @@ def _label(entry: Table, number: int) -> str:
     if isinstance(entry.get("population"), str):
         return repr(entry["population"])
     return f"number {number + 1}"
-
-
-def _population(entry: Table, place: Place, models: Mapping[str, type[Any] | str]) -> Population:
-    name = get(entry, "name", str, place)
-    model_name = get(entry, "model", str, place)
-    model_class = lookup(models, model_name, f"{place.what}: model")
-    # Windowed models are listed by the room that has them, and imported here.
-    owner: type[Any] = windowed.window_model(model_name) if isinstance(model_class, str) else model_class
-    parameters = [field.name for field in dataclasses.fields(owner)]
-    if issubclass(owner, WindowModel):
-        parameters += windowed.WINDOW
-    clash = set(parameters) & set(POPULATION)
-    require(not clash, place.what, f"its model must not call a parameter {POPULATION}", owner)
-    check_keys(entry, (*POPULATION, *parameters), place.what)
-    arguments = {key: entry[key] for key in parameters if key in entry}
-    if issubclass(owner, Neuron):
-        # Any parameter may be an array or a distribution, whatever its annotation.
-        lists = {key: value for key, value in arguments.items() if isinstance(value, (list, Mapping))}
-        arguments |= {key: value_of(value, place.at(key)) for key, value in lists.items()}
-    model: Any
-    if issubclass(owner, WindowModel):
-        model = windowed.parse(owner, arguments, place)
-    else:
-        model = build(owner, arguments, place)
-    shape = entry.get("shape")
-    if shape is None and isinstance(model, Windowed):
-        shape = model.model.outputs
-    require(shape is not None, place.what, "shape is missing; give how many units, or a list", None)
-    initial = typed(entry.get("initial", {}), dict, place.at("initial"))
-    positions = entry.get("positions")
-    with place.named():
-        return Population(
-            name,
-            tuple(shape) if isinstance(shape, list) else typed(shape, int, place.at("shape")),
-            model,
-            {key: value_of(value, place.at(f"initial {key}")) for key, value in initial.items()},
-            None if positions is None else arrays.read(positions, place.folder, f"{place.what}: positions"),
-        )
-
-
-def _stimulus(entry: Table, place: Place) -> PoissonInput | Current:
-    """Return the stimulus of a table: a PoissonInput, unless its key `model` names a current."""
-    kind = typed(entry.get("model", PoissonInput.__name__), str, place.at("model"))
-    owner = lookup(STIMULI, kind, f"{place.what}: model")
-    stimulus: PoissonInput | Current = build(owner, {key: entry[key] for key in entry if key != "model"}, place)
-    return stimulus
-
-
-def _settings(table: object, place: Place) -> Settings:
-    entry = dict(typed(table, dict, place))
-    continuous = entry.get("clock") == CONTINUOUS
-    if continuous:
-        del entry["clock"]
-    elif "clock" in entry:
-        typed(entry["clock"], float, place.at(f'clock (seconds, or "{CONTINUOUS}")'))
-    settings = build(Settings, entry, place)
-    if continuous:
-        return dataclasses.replace(settings, clock=None)
-    return settings
-
-
-def _spikes(value: object, place: Place, population: Population) -> SpikeFile | Spikes:
-    """Return the input of a source: a file name, {file and others of SpikeFile}, or {times, units, duration}."""
-    require(isinstance(population.model, SpikeSource), place.what, 'needs model = "SpikeSource"', population.model)
-    entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
-    if "file" not in entry:
-        check_keys(entry, ("times", "units", "duration"), place.what)
-        duration = get(entry, "duration", float, place)
-        times = arrays.read(entry.get("times"), place.folder, place.at("times").what)
-        units = arrays.read(entry.get("units"), place.folder, place.at("units").what)
-        with place.named():
-            return Spikes.sort(times, units, population.size, duration, population.shape)
-    check_keys(entry, ("file", *SPIKES), place.what)
-    path = absolute(get(entry, "file", str, place), place.folder)
-    options = {key: typed(entry[key], SPIKES[key], place.at(key)) for key in SPIKES if key in entry}
-    with place.named():
-        return SpikeFile(path, **options)

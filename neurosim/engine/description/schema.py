@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from ...base.schema import DIALECT, Schema, attribute_docs, first_paragraph
-from ...base.values import Distribution
+from ...base.plain import missing_keys
+from ...base.rules import options_of
+from ...base.schema import DIALECT, Schema, SchemaMaker, first_paragraph
 from ...network.network import SOURCES, Link, Population, Projection
 from ...network.neurons import MODELS
 from ...network.neurons.base import Neuron
@@ -22,32 +20,26 @@ from ..probe import Probe
 from . import windowed
 from .description import Settings
 from .parse import CONTINUOUS, SPIKES
-from .tables import NONE, TAGGED
+from .tables import NONE, TAGGED, holds_numbers
 
 _VALUE: Schema = {"$ref": "#/$defs/value"}
 _ARRAY: Schema = {"$ref": "#/$defs/array"}
-_PLAIN: Mapping[Any, Schema] = {
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    type(None): {"const": NONE},
-}
+_NONE: Schema = {"const": NONE}
 
 
 def schema() -> Schema:
     """Return the JSON Schema of a file that `parse` reads; neurons of plugins are among its models."""
-    models = [_population(name, owner) for name, owner in {**MODELS.every(), **SOURCES}.items()]
-    models += [_population(name, windowed.window_model(name)) for name in windowed.ROOMS]
-    stimuli = [_table(owner, _tag(owner)) for owner in STIMULI.values()]
+    maker = _NetworkSchemaMaker()
+    models = [maker.population(name, owner) for name, owner in {**MODELS.every(), **SOURCES}.items()]
+    models += [maker.population(name, windowed.window_model(name)) for name in windowed.ROOMS]
     lists: dict[str, tuple[type, Schema]] = {
         "population": (Population, {"oneOf": models}),
-        "projection": (Projection, _table(Projection)),
-        "stimulus": (PoissonInput, {"oneOf": stimuli}),
-        "link": (Link, _table(Link)),
-        "probe": (Probe, _table(Probe)),
+        "projection": (Projection, maker.table(Projection)),
+        "stimulus": (PoissonInput, {"oneOf": [maker.stimulus(owner) for owner in STIMULI.values()]}),
+        "link": (Link, maker.table(Link)),
+        "probe": (Probe, maker.table(Probe)),
     }
-    settings = _table(Settings)
+    settings = maker.table(Settings)
     settings["properties"]["clock"] = {
         "anyOf": [{"type": "number"}, {"const": CONTINUOUS}],
         "description": f'The step, s; "{CONTINUOUS}" for continuous time.',
@@ -63,110 +55,100 @@ def schema() -> Schema:
             },
         },
         "additionalProperties": False,
-        "$defs": {"value": _value(), "array": _array()},
+        "$defs": {"value": maker.value(), "array": _array()},
     }
 
 
-def _tag(owner: type) -> Schema:
-    """Return the key that names a stimulus; for Poisson input it may be left out."""
-    tag = {"model": {"const": owner.__name__}}
-    return {"properties": tag, "required": [] if owner is PoissonInput else ["model"]}
+class _NetworkSchemaMaker(SchemaMaker):
+    """Makes the schemas of tables that `TableReader` reads."""
 
+    def table(self, owner: type, default: object = None) -> Schema:
+        entries = {entry.name: entry for entry in dataclasses.fields(owner) if entry.init}
+        return {**super().table(owner, default), "required": missing_keys({}, entries)}
 
-def _population(name: str, owner: type) -> Schema:
-    """Return the table of a population with this model, whose parameters are keys beside its own."""
-    common: dict[str, Schema] = {
-        "name": {"type": "string"},
-        "model": {"const": name},
-        "shape": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]},
-        "positions": _ARRAY,
-        "initial": {"type": "object", "additionalProperties": _VALUE},
-    }
-    required = ["name", "model"]
-    if name == "SpikeSource":
-        common["spikes"] = _spikes()
-    if issubclass(owner, WindowModel):
-        entries = dataclasses.fields(Windowed)
-        common |= {each.name: {} for each in entries if each.name != "model"}
-        common |= {"window": {"type": "number", "description": "s"}, "learn": {"type": "boolean"}}
-        required.append("window")
-        common["learned"] = {"type": ["string", "object"]}
-    else:
-        required.append("shape")
-    table = _table(owner, {"properties": common, "required": required})
-    if "levels" in table["properties"]:
-        # Receptive fields may be a table with the name of a function that makes them.
-        fields = table["properties"]["levels"]["items"]["properties"]
-        fields["fields"] = {"anyOf": [fields["fields"], _named(windowed.FIELDS)]}
-    if issubclass(owner, Neuron):
-        # Any parameter may be an array or a distribution.
-        for key in table["properties"].keys() - common.keys():
-            table["properties"][key] = {"anyOf": [table["properties"][key], _VALUE], **_described(owner, key)}
-    return table
+    def key(self, hint: Any, default: Any, meaning: str) -> Schema:
+        entry = dict(self.of(hint))
+        # Other defaults, None among them, have no form that a file could hold in this place.
+        if isinstance(default, bool | int | str) or (isinstance(default, float) and math.isfinite(default)):
+            entry["default"] = default
+        if meaning:
+            entry["description"] = meaning
+        return entry
 
-
-def _table(owner: type, common: Schema | None = None) -> Schema:
-    """Return the table of a dataclass, with the keys that are `common` to several."""
-    hints = typing.get_type_hints(owner)
-    entries = [entry for entry in dataclasses.fields(owner) if entry.init]
-    missing = dataclasses.MISSING
-    required = [e.name for e in entries if e.default is missing and e.default_factory is missing]
-    properties = {e.name: {**_of(hints[e.name]), **_described(owner, e.name)} for e in entries}
-    if common:
-        properties = {**common["properties"], **properties}
-        required = [*common["required"], *required]
-    return {
-        "type": "object",
-        "description": first_paragraph(owner),
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
-
-
-def _described(owner: type, name: str) -> Schema:
-    words = attribute_docs(owner).get(name)
-    return {} if words is None else {"description": words}
-
-
-def _of(hint: Any) -> Schema:
-    """Return the schema of values in a file for a field of this type; the mirror of `tables.convert`."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-    else:
-        options = (hint,)
-    if Distribution in options or any(typing.get_origin(option) is np.ndarray for option in options):
+    def of(self, hint: Any) -> Schema:
+        options = options_of(hint)
+        if not holds_numbers(options):
+            return super().of(hint)
         if type(None) in options:
-            return {"anyOf": [_VALUE, _PLAIN[type(None)]]}
-        return dict(_VALUE)
-    schemas = [_option(option) for option in options]
-    if len(schemas) == 1:
-        return dict(schemas[0])
-    return {"anyOf": schemas}
+            return {"anyOf": [_VALUE, _NONE]}
+        return _VALUE
+
+    def option(self, hint: Any) -> Schema:
+        if hint is type(None):
+            return _NONE
+        if hint in TAGGED:
+            return self.tagged(*TAGGED[hint])
+        return super().option(hint)
+
+    def stimulus(self, owner: type) -> Schema:
+        """Return the table of a stimulus; its key `model` may be left out for Poisson input."""
+        required = [] if owner is PoissonInput else ["model"]
+        return _with(self.table(owner), {"model": {"const": owner.__name__}}, required)
+
+    def population(self, name: str, owner: type) -> Schema:
+        """Return the table of a population with this model, whose parameters are keys beside its own."""
+        common: dict[str, Schema] = {
+            "name": {"type": "string"},
+            "model": {"const": name},
+            "shape": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]},
+            "positions": _ARRAY,
+            "initial": {"type": "object", "additionalProperties": _VALUE},
+        }
+        required = ["name", "model"]
+        if name == "SpikeSource":
+            common["spikes"] = _spikes()
+        if issubclass(owner, WindowModel):
+            entries = dataclasses.fields(Windowed)
+            common |= {each.name: {} for each in entries if each.name != "model"}
+            common |= {"window": {"type": "number", "description": "s"}, "learn": {"type": "boolean"}}
+            required.append("window")
+            common["learned"] = {"type": ["string", "object"]}
+        else:
+            required.append("shape")
+        table = self.table(owner)
+        if "levels" in table["properties"]:
+            # Receptive fields may be a table with the name of a function that makes them.
+            fields = table["properties"]["levels"]["items"]["properties"]
+            fields["fields"] = {"anyOf": [fields["fields"], _named(windowed.FIELDS)]}
+        if issubclass(owner, Neuron):
+            table["properties"].update({key: _varied(entry) for key, entry in table["properties"].items()})
+        return _with(table, common, required)
+
+    def tagged(self, key: str, classes: Mapping[str, type]) -> Schema:
+        """Return an object of one of the classes: a table with its name under `key`, or the name alone."""
+        tables = [_with(self.table(owner), {key: {"const": name}}, [key]) for name, owner in classes.items()]
+        return {"anyOf": [{"enum": list(classes)}, *tables]}
+
+    def value(self) -> Schema:
+        """Return a number, an array with one for each unit or synapse, or a distribution."""
+        tables = self.tagged("distribution", DISTRIBUTIONS)["anyOf"][1:]
+        return {
+            "description": "A number, an array with one for each, or a distribution.",
+            "anyOf": [{"type": "number"}, _ARRAY, *tables],
+        }
 
 
-def _option(hint: Any) -> Schema:
-    origin = typing.get_origin(hint)
-    arguments = typing.get_args(hint)
-    if hint in _PLAIN:
-        return _PLAIN[hint]
-    if hint in TAGGED:
-        return _tagged(*TAGGED[hint])
-    if dataclasses.is_dataclass(hint):
-        return _table(typing.cast(type, hint))
-    if origin is typing.Literal:
-        return {"enum": list(arguments)}
-    if origin is tuple:
-        return {"type": "array", "items": _of(arguments[0])}
-    return {}  # checked by the class alone
+def _with(table: Schema, keys: Mapping[str, Schema], required: list[str]) -> Schema:
+    """Return a table with more keys before its own."""
+    properties = {**keys, **table["properties"]}
+    return {**table, "properties": properties, "required": [*required, *table["required"]]}
 
 
-def _tagged(key: str, classes: Mapping[str, type]) -> Schema:
-    """Return an object of one of the classes: a table with its name under `key`, or the name alone."""
-    tables = [
-        _table(owner, {"properties": {key: {"const": name}}, "required": [key]}) for name, owner in classes.items()
-    ]
-    return {"anyOf": [{"enum": list(classes)}, *tables]}
+def _varied(entry: Schema) -> Schema:
+    """Return a parameter of a neuron that may also be an array or a distribution."""
+    notes = {word: entry[word] for word in ("default", "description") if word in entry}
+    one = {word: value for word, value in entry.items() if word not in notes}
+    return {"anyOf": [one, _VALUE], **notes}
 
 
 def _array() -> Schema:
@@ -178,14 +160,6 @@ def _array() -> Schema:
             numbers,
             {"type": "object", "properties": stored, "required": list(stored), "additionalProperties": False},
         ],
-    }
-
-
-def _value() -> Schema:
-    tables = _tagged("distribution", DISTRIBUTIONS)["anyOf"][1:]
-    return {
-        "description": "A number, an array with one for each, or a distribution.",
-        "anyOf": [{"type": "number"}, _ARRAY, *tables],
     }
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimError, NeurosimInputError, check_keys, lookup
+from ...base.errors import NeurosimInputError, check_keys, lookup
 from ...data.files.arrays import read_arrays
 from ...network.windowed import Windowed, WindowModel
-from .tables import Place, Table, build, typed
+from .tables import Table, TableReader, named
 
 # The room of each model; loaded only if a network names it.
 ROOMS = {
@@ -38,30 +38,30 @@ def window_model(name: str) -> type[WindowModel]:
     return model
 
 
-def parse(owner: type[WindowModel], entry: Table, place: Place) -> Windowed:
+def read(reader: TableReader, owner: type[WindowModel], entry: Table, name: str) -> Windowed:
     """Return the model of a population's table, whose keys are those of `Windowed` and the parameters of the model.
 
     Raises:
         NeurosimInputError: no window, an unknown key, or a value that breaks its rule.
     """
     if "window" not in entry:
-        raise NeurosimInputError(f"{place.what}: window is missing; give seconds: {owner.__name__} acts once a window")
+        raise NeurosimInputError(f"{name}: window is missing; give seconds: {owner.__name__} acts once a window")
     parameters = {key: value for key, value in entry.items() if key not in WINDOW}
-    model = build(owner, _with_fields(parameters, place), place)
-    window = typed(entry["window"], float, place.at("window"))
-    learn = entry.get("learn", True)
+    model = reader.record(owner, _with_fields(reader, parameters, name), name)
+    window = reader.get(entry, "window", float, name)
+    learn = reader.value(bool, entry.get("learn", True), reader.at(name, "learn"))
     if "learned" in entry:
-        learned = _read(entry["learned"], place.at("learned"))
+        learned = _learned(reader, entry["learned"], reader.at(name, "learned"))
     else:
         learned = None
-    with place.named():
-        windowed = Windowed(model, window, typed(learn, bool, place.at("learn")), learned)
+    with named(name):
+        windowed = Windowed(model, window, learn, learned)
         if learned is not None:
             windowed.start()
         return windowed
 
 
-def _with_fields(entry: Table, place: Place) -> Table:
+def _with_fields(reader: TableReader, entry: Table, name: str) -> Table:
     """Return a table whose levels have arrays as fields, in place of {name = "patches", shape, side, stride}."""
     levels = entry.get("levels")
     if not isinstance(levels, list):
@@ -70,26 +70,36 @@ def _with_fields(entry: Table, place: Place) -> Table:
     for number, level in enumerate(levels):
         fields = level.get("fields") if isinstance(level, Mapping) else None
         if isinstance(fields, Mapping) and "name" in fields:
-            fields = _fields(fields, place.at(f"levels: number {number + 1}: fields"))
-            converted.append({**level, "fields": fields})
+            label = reader.at(reader.item(reader.at(name, "levels"), number), "fields")
+            converted.append({**level, "fields": _fields(fields, label)})
         else:
             converted.append(level)
     return {**entry, "levels": converted}
 
 
-def _fields(entry: Table, place: Place) -> NDArray[Any]:
+def _fields(entry: Table, name: str) -> NDArray[Any]:
     """Return the receptive fields that a function of `FIELDS` makes."""
-    make = getattr(import_module("....memory", __name__), lookup(FIELDS, entry["name"], f"{place.what}: name"))
+    make = getattr(import_module("....memory", __name__), lookup(FIELDS, entry["name"], f"{name}: name"))
     arguments = {key: value for key, value in entry.items() if key != "name"}
-    check_keys(arguments, inspect.signature(make).parameters, place.what)
+    check_keys(arguments, inspect.signature(make).parameters, name)
     # Lists of TOML as tuples.
     converted = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
-    with place.named():
+    with named(name):
         try:
             fields: NDArray[Any] = make(**converted)
         except TypeError as error:
             raise NeurosimInputError(str(error)) from None
         return fields
+
+
+def _learned(reader: TableReader, tree: object, name: str) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays in {file = ...}, or those whose names start with `prefix`, without the prefix."""
+    entry = {"file": tree} if isinstance(tree, str) else reader.value(dict, tree, name)
+    path = reader.value(str, entry.get("file"), reader.at(name, "file"))
+    prefix = str(entry.get("prefix", ""))
+    with named(name):
+        arrays = read_arrays(reader.folder / path)
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
 
 
 def tree(windowed: Windowed, fields: Callable[[Any, str], Table], label: str) -> dict[str, object]:
@@ -102,15 +112,3 @@ def tree(windowed: Windowed, fields: Callable[[Any, str], Table], label: str) ->
     if not windowed.learn:
         table["learn"] = False
     return table
-
-
-def _read(value: object, place: Place) -> Mapping[str, NDArray[Any]]:
-    """Return the arrays in {file = ...}, or those whose names start with `prefix`, without the prefix."""
-    entry: Table = {"file": value} if isinstance(value, str) else typed(value, dict, place)
-    path = typed(entry.get("file"), str, place.at("file"))
-    prefix = str(entry.get("prefix", ""))
-    try:
-        arrays = read_arrays(place.folder / path)
-    except NeurosimError as error:
-        raise type(error)(f"{place.what}: {error}") from None
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
