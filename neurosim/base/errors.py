@@ -130,32 +130,32 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next(iter(swapped or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
 
 
-def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+def lookup(table: Mapping[str, T], name: str, label: str) -> T:
     """Return the entry `name` of a closed table; the error has the nearest name and the whole list.
 
-    `what` says what the table holds, as in "neuron", and begins the error.
+    `label` names the entries, as in "neuron", and begins the error.
 
     Raises:
         NeurosimInputError: no such entry.
     """
     if name in table:
         return table[name]
-    raise _unknown(what, "name", name, table)
+    raise _unknown(label, "name", name, table)
 
 
-def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Raise for the first key of a table that it does not have: `population 'E': unknown key 'tau_men'; did you ...`.
+def check_keys(keys: Iterable[str], known: Iterable[str], label: str) -> None:
+    """Raise for the first key that a table must not have: `population 'E': unknown key 'tau_men'; did you ...`.
 
     Raises:
         NeurosimInputError: naming the key, the nearest one, and all.
     """
     names = list(known)
-    for key in given:
+    for key in keys:
         if key not in names:
-            raise _unknown(where, "key", key, names)
+            raise _unknown(label, "key", key, names)
 
 
-def _unknown(where: str, kind: str, name: object, known: Iterable[str]) -> NeurosimInputError:
+def _unknown(label: str, kind: str, name: object, known: Iterable[str]) -> NeurosimInputError:
     names = sorted(known)
     near = nearest(str(name), names)
     hint = f"did you mean '{near}'? " if near else ""
@@ -163,4 +163,4 @@ def _unknown(where: str, kind: str, name: object, known: Iterable[str]) -> Neuro
         choice = f"choose from {', '.join(names)}"
     else:
         choice = "leave it out"
-    return NeurosimInputError(f"{where}: unknown {kind} '{name}'; {hint}{choice}")
+    return NeurosimInputError(f"{label}: unknown {kind} '{name}'; {hint}{choice}")

@@ -34,7 +34,7 @@ class Rule:
 
     @cached_property
     def bounds(self) -> tuple[tuple[str, float], ...]:
-        """Signs and limits, such as (">=", 1)."""
+        """Return signs and limits, such as (">=", 1)."""
         return tuple((sign, _limit(text)) for sign, text in re.findall(r"([<>]=?) (\S+)", self.text))
 
     def holds(self, value: object) -> bool:
@@ -88,8 +88,17 @@ def _limit(text: str) -> float:
 
 @cache
 def hints_of(owner: type) -> Mapping[str, Any]:
-    """Return the declared types of a class's fields, with their rules."""
-    return typing.get_type_hints(owner, include_extras=True)
+    """Return the declared types of a class's fields, with their rules.
+
+    A field that a derived class declares anew, for another default, keeps the rules of its base.
+    """
+    hints = typing.get_type_hints(owner, include_extras=True)
+    for base in owner.__mro__[1:]:
+        without_rules = typing.get_type_hints(base)
+        for name, hint in hints_of(base).items():
+            if hints[name] == without_rules[name]:
+                hints[name] = hint
+    return hints
 
 
 def check_rules(owner: object) -> None:
@@ -100,7 +109,8 @@ def check_rules(owner: object) -> None:
     Raises:
         NeurosimInputError: the first attribute that breaks its rule: `LIF.tau_mem: must be > 0 s (got -0.02)`.
     """
-    for attribute in _checked(type(owner)):
+    kind: type = type(owner)
+    for attribute in _checked(kind):
         value = getattr(owner, attribute.name)
         if value is not None or not attribute.optional:
             attribute.rule.check(value, attribute.label)

@@ -26,6 +26,8 @@ class Settings:
 @dataclass
 class MoreSettings(Settings):
     epochs: Annotated[int, Rule(">= 2")] = 2
+    tau_mem: float = 0.1
+    active: int | None = 3
     width: Count = 4
 
 
@@ -61,6 +63,7 @@ def test_a_derived_class_has_the_rules_of_its_base_and_its_own() -> None:
     for settings, text in (
         ({"epochs": 1}, "MoreSettings.epochs: must be >= 2 (got 1)"),
         ({"tau_mem": 0.0}, "MoreSettings.tau_mem: must be > 0 s (got 0.0)"),
+        ({"active": 0}, "MoreSettings.active: must be > 0 bits (got 0)"),
         ({"width": 0}, "MoreSettings.width: must be >= 1 (got 0)"),
     ):
         with pytest.raises(NeurosimInputError, match=f"^{re.escape(text)}$"):

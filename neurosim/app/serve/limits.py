@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ...base.errors import check_fields
+from ...base.rules import Count, Natural, Rule, check_rules
 from ...language.conversion.decoder.decoder import MAX_TOKENS
 
 
@@ -26,23 +27,14 @@ class Limits:
         NeurosimInputError: a value breaks its rule.
     """
 
-    batch: int = MAX_TOKENS
-    queue: int = 64
-    context: int = 4096
-    body: int = 1 << 20
-    seconds: float = 300.0
-    stops: int = 4
-    stop_size: int = 256
-    prefix_bytes: int = 1 << 28
+    batch: Annotated[int, Rule(f">= 1 and <= {MAX_TOKENS}")] = MAX_TOKENS
+    queue: Natural = 64
+    context: Annotated[int, Rule(">= 2")] = 4096
+    body: Count = 1 << 20
+    seconds: Annotated[float, Rule("> 0 s")] = 300.0
+    stops: Count = 4
+    stop_size: Count = 256
+    prefix_bytes: Natural = 1 << 28
 
     def __post_init__(self) -> None:
-        check_fields(
-            self,
-            {
-                "batch": f">= 1 and <= {MAX_TOKENS}",
-                "context": ">= 2",
-                "body stops stop_size": ">= 1",
-                "queue prefix_bytes": ">= 0",
-                "seconds": "> 0 s",
-            },
-        )
+        check_rules(self)

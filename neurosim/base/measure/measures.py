@@ -25,7 +25,7 @@ class SynapticOperations(Record):
 
     @property
     def effective(self) -> float | None:
-        """Additions and multiply-accumulates together; None where one of the two is not known."""
+        """Return additions and multiply-accumulates together; None where one of the two is not known."""
         if self.Effective_ACs is None or self.Effective_MACs is None:
             return None
         return self.Effective_ACs + self.Effective_MACs

@@ -24,6 +24,8 @@ MAX_FILES = 1_000_000
 MAX_RATIO = 200
 MIN_BOUND = 64 << 20
 PIECE = 1 << 20
+_AGAIN = "it is damaged: fetch it again"
+_DISTRUST = "this archive is not safe: fetch it from its source"
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -171,7 +173,3 @@ def _special(archive: object, name: str) -> NeurosimFormatError:
 def _damaged(archive: object, error: Exception) -> NeurosimFormatError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
     return format_error(archive, "archive", "an intact zip or tar file", reason, _AGAIN)
-
-
-_AGAIN = "it is damaged: fetch it again"
-_DISTRUST = "this archive is not safe: fetch it from its source"

@@ -22,6 +22,15 @@ from ..spikes import Spikes
 
 MICROSECOND = 1e-6
 Sensor = tuple[int, int, int]
+# Clocks of EVT3 by name: whether a time goes on where its lower part falls.
+CLOCKS: Mapping[str, bool] = {"camera": False, "running": True}
+UNTIMED = "events before the first time"
+LATE = "late events put at the time of the event before"
+END_OF_HEADER = {b"%": re.compile(rb"% end"), b"#": re.compile(rb"#\s*!?\s*END[ -]OF[ -](?:ASCII[ -])?HEADER.*", re.I)}
+# Control characters, which no line of text holds.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_AGAIN = "it was cut short: fetch it again"
+_OTHER = "is this a file of another format?"
 
 
 def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
@@ -260,12 +269,4 @@ def add_counts(spikes: Spikes, skipped: Mapping[str, int], changed: Mapping[str,
     return Spikes.unchecked(spikes.times, spikes.units, spikes.size, spikes.duration, spikes.shape, report)
 
 
-CLOCKS: Mapping[str, bool] = {"camera": False, "running": True}
-UNTIMED = "events before the first time"
-LATE = "late events put at the time of the event before"
-END_OF_HEADER = {b"%": re.compile(rb"% end"), b"#": re.compile(rb"#\s*!?\s*END[ -]OF[ -](?:ASCII[ -])?HEADER.*", re.I)}
-# Control characters, which no line of text holds.
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_AGAIN = "it was cut short: fetch it again"
-_OTHER = "is this a file of another format?"
 _EVT: Mapping[str, Callable[..., Spikes]] = {"2": read_evt2, "21": read_evt21, "3": read_evt3}

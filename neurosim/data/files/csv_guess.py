@@ -77,11 +77,11 @@ def read_guessed(
     sensor = shape
     if sensor is None and "y" in table:
         sensor = (2, *head.size) if head.size else _size(head.comment)
-    spikes = tables.spikes_of(tables.EventTable(path, "", table, "csv", first_line=head.lines + 1), sensor, unit)
+    events = tables.EventTable(path, "", table, "csv", first_line=head.lines + 1, guessed=tuple(guessed))
+    spikes = tables.spikes_of(events, sensor, unit)
     if shape is not None and "y" not in table:
-        spikes = replace(spikes, shape=shape)
-    assert spikes.report is not None  # because the events are of a table
-    return replace(spikes, report=replace(spikes.report, guessed=tuple(guessed)))
+        return replace(spikes, shape=shape)
+    return spikes
 
 
 def _head(path: object, text: io.TextIOWrapper) -> _Head:

@@ -102,7 +102,7 @@ class HDF5File:
         Raises:
             NeurosimFormatError: absent, outside this file, too large, or of another type, rank or length.
         """
-        node = self._dataset(name, length)
+        node = self.dataset(name, length)
         if node.dtype.kind not in kinds:
             if "i" in kinds:
                 expected = "integers"
@@ -118,7 +118,7 @@ class HDF5File:
         Raises:
             NeurosimFormatError: as `numbers`.
         """
-        node = self._dataset(name, rank=None)
+        node = self.dataset(name, rank=None)
         # Of a record the kinds of its fields.
         kinds = {node.dtype[field].kind for field in node.dtype.names or ()} or {node.dtype.kind}
         if not kinds <= set("iufb"):
@@ -131,7 +131,7 @@ class HDF5File:
         Raises:
             NeurosimFormatError: as `numbers`.
         """
-        node = self._dataset(name, rank=None)
+        node = self.dataset(name, rank=None)
         if node.dtype.kind not in kinds:
             if node.dtype.kind == "O":
                 got = "text or other things"
@@ -151,7 +151,7 @@ class HDF5File:
 
     def size(self, name: str) -> tuple[int, int]:
         """Return the entries of the dataset `name` and their bytes (for text of variable length, of its references)."""
-        node = self._dataset(name, rank=None)
+        node = self.dataset(name, rank=None)
         entries = math.prod(node.shape)
         return entries, entries * node.id.get_type().get_size()
 
@@ -159,7 +159,7 @@ class HDF5File:
         """Return whether the dataset `name` holds text."""
         import h5py
 
-        return h5py.check_string_dtype(self._dataset(name, rank=None).dtype) is not None
+        return h5py.check_string_dtype(self.dataset(name, rank=None).dtype) is not None
 
     def ragged(self, name: str, kinds: str) -> tuple[NDArray, NDArray[np.int64]]:
         """Return the rows of a variable-length dataset, end to end, and their offsets [rows + 1].
@@ -169,7 +169,7 @@ class HDF5File:
         """
         import h5py
 
-        node = self._dataset(name)
+        node = self.dataset(name)
         kind = h5py.check_vlen_dtype(node.dtype)
         if not isinstance(kind, np.dtype) or kind.kind not in kinds:
             raise self.error(f"/{name}", "rows of numbers of variable length", kind or node.dtype, LAYOUT)
@@ -185,7 +185,7 @@ class HDF5File:
         """
         import h5py
 
-        node = self._dataset(name, rank=None)
+        node = self.dataset(name, rank=None)
         info = h5py.check_string_dtype(node.dtype)
         if info is None:
             raise self.error(f"/{name}", "a list of text", node.dtype, LAYOUT)
@@ -218,7 +218,12 @@ class HDF5File:
             raise self.error(f"/{name}", f"a {' or '.join(kinds)}".lower(), f"a {kind}".lower(), LAYOUT)
         return node
 
-    def _dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
+    def dataset(self, name: str, length: int | None = None, rank: int | None = 1) -> Any:
+        """Return a dataset of the library, of this rank and length; None: of any.
+
+        Raises:
+            NeurosimFormatError: absent, outside this file, empty, or of another rank or length.
+        """
         node = self._reach(name, "Dataset")
         if node.external or node.is_virtual:
             raise self.error(f"/{name}", "data inside the file", "external storage", COPY)

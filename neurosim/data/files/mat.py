@@ -112,7 +112,7 @@ def _hdf5_tables(file: HDF5File, name: str, depth: int) -> Iterator[tuple[str, d
         if file.groups(full):
             if depth:
                 yield from _hdf5_tables(file, full, depth - 1)
-        elif file._dataset(full, rank=None).dtype.kind in "iufb":
+        elif file.dataset(full, rank=None).dtype.kind in "iufb":
             # MATLAB writes columns first.
             arrays[key] = file.table(full).T
     if arrays:

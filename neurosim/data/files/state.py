@@ -189,9 +189,9 @@ def _header(stored: Mapping[str, Any]) -> _Header:
 
 def _digest(settings: Mapping[str, Any], arrays: Arrays) -> str:
     """Return the SHA-256 of the settings and of every array with its name, type and shape."""
-    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
-        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -31,6 +31,11 @@ _AEDAT31 = (
     "records of other kinds",
     "events of other sources",
 )
+_AGAIN = "it was cut short: fetch it again"
+_FAULTS: Mapping[int, tuple[str, str, str]] = {
+    faults.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
+    faults.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
+}
 
 
 def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
@@ -171,10 +176,3 @@ def _check_result(path: object, result: tuple[int, int, int], shape: Sensor) -> 
     if fault:
         raise event_fault(path, at, fault, shape)
     return events
-
-
-_AGAIN = "it was cut short: fetch it again"
-_FAULTS: Mapping[int, tuple[str, str, str]] = {
-    faults.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
-    faults.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
-}

@@ -47,6 +47,7 @@ class EventTable:
         format: name of the format.
         start: time of the clock at time 0, s.
         first_line: of the events, in a file of lines.
+        guessed: properties that the file does not state, a sentence each.
     """
 
     path: object
@@ -55,6 +56,7 @@ class EventTable:
     format: str
     start: float = 0.0
     first_line: int | None = None
+    guessed: tuple[str, ...] = ()
 
     def row(self, index: int, key: str = "") -> str:
         """Return the place of an event, for errors."""
@@ -218,7 +220,7 @@ def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | No
         units *= size
         units += values.astype(np.int64)
     times = t.astype(np.float64) * unit
-    report = ReadReport(table.format, table.start, unit, changed=changed)
+    report = ReadReport(table.format, table.start, unit, changed=changed, guessed=table.guessed)
     last = float(times[-1]) if len(t) else 0.0
     return Spikes.unchecked(times, units.astype(np.int32), math.prod(sensor), last, sensor, report)
 

@@ -93,7 +93,7 @@ def _count_before(file: HDF5File, group: str, times: NDArray[np.float64], start:
 
 def _dataset(file: HDF5File, name: str, kinds: str) -> Any:
     """Return a one-dimensional dataset of numbers, to be read in slices."""
-    node = file._dataset(name)
+    node = file.dataset(name)
     if node.dtype.kind not in kinds:
         raise file.error(f"/{name}", "numbers", node.dtype, LAYOUT)
     if node.chunks and node.chunks[0] * node.dtype.itemsize > MAX_CHUNK_BYTES:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...base.errors import NeurosimError, NeurosimInputError, check_keys, lookup
 from ...base.plain import Reader, missing_keys
-from ...base.rules import is_union, options_of
+from ...base.rules import bare, is_union, options_of
 from ...base.values import Distribution
 from ...network.plasticity import HOMEOSTASIS, RULES
 from ...network.plasticity.base import LearningRule
@@ -63,6 +63,8 @@ class TableReader(Reader):
         return cast(T, self.value(kind, table[key], self.at(name, key)))
 
     def value(self, kind: Any, tree: Any, name: str) -> Any:
+        # The owner checks its rules, beside those of several fields: its errors begin with its name.
+        kind = bare(kind)
         if isinstance(tree, np.ndarray | Distribution):
             return tree  # read already: a parameter of a neuron, whatever its type
         if kind in TAGGED:

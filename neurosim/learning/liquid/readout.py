@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
-from ...base.rules import NotASetting
+from ...base.rules import Count, Natural, NotASetting, Positive, Rule, check_rules
 from ...data.files.state import Saved, check_finite
 from ...data.spikes import Recordings
 from .self_training import self_trained
@@ -60,12 +60,12 @@ class Readout:
     features: Literal["counts", "traces"] = "counts"
     windows: int | tuple[int, ...] = 8
     timing: Literal["time", "spikes", "both", "duration"] = "both"
-    tau: float = 0.05
+    tau: Annotated[float, Rule("> 0 s")] = 0.05
     transductive: str = ""
     self_trained: bool = False
-    penalty: float | None = None
-    hidden: int = 512
-    seed: Annotated[int, NotASetting()] = 0
+    penalty: Positive | None = None
+    hidden: Count = 512
+    seed: Annotated[Natural, NotASetting()] = 0
 
     def __post_init__(self) -> None:
         lookup(CLASSIFIERS, self.kind, "Readout.kind")
@@ -76,10 +76,7 @@ class Readout:
             object.__setattr__(self, "windows", cuts)
         has_groups = bool(self.transductive) or not self.self_trained
         require(has_groups, "Readout.self_trained", "needs groups; name one as transductive, or give false", True)
-        require(self.tau > 0, "Readout.tau", "must be > 0 s", self.tau)
-        require(self.penalty is None or self.penalty > 0, "Readout.penalty", "must be > 0", self.penalty)
-        require(self.hidden >= 1, "Readout.hidden", "must be >= 1", self.hidden)
-        require(self.seed >= 0, "Readout.seed", "must be >= 0", self.seed)
+        check_rules(self)
 
     def fit(self, spikes: Recordings, labels: object) -> TrainedReadout:
         """Return the readout trained on a liquid's spikes with labels [recordings].

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
+from ...base.rules import Rule, check_rules
 from ...data.spikes import GRID_SLACK, Recordings
 from .augment import Augment
 
@@ -52,17 +54,16 @@ class Binning:
     """
 
     sensor: tuple[int, ...]
-    dt: float = 0.01
+    dt: Annotated[float, Rule("> 0 s")] = 0.01
     duration: float = 1.0
     pool: int = 1
-    max_count: int = 1
+    max_count: Annotated[int, Rule(">= 0 events")] = 1
 
     def __post_init__(self) -> None:
         require(1 <= len(self.sensor) <= 3, "Binning.sensor", "must have one to three dimensions", self.sensor)
-        require(0 < self.dt < math.inf, "Binning.dt", "must be > 0 s", self.dt)
+        check_rules(self)
         require(self.dt <= self.duration < math.inf, "Binning.duration", f"must be >= dt {self.dt} s", self.duration)
         require(1 <= self.pool <= max(self.sensor), "Binning.pool", f"must be 1 to {max(self.sensor)}", self.pool)
-        require(self.max_count >= 0, "Binning.max_count", "must be >= 0 events", self.max_count)
 
     @property
     def camera(self) -> bool:

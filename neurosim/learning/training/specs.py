@@ -65,7 +65,7 @@ class NetworkSpec:
     tau_adapt: Annotated[float, Rule("> 0 s")] = 0.3
     adaptation: Annotated[float, Rule("finite and >= 0")] = 0.4
     tau_out: Annotated[float, Rule("> 0 s")] = 0.1
-    tau_spread: float = 1.0
+    tau_spread: Annotated[float, Rule(">= 1 and finite")] = 1.0
     train_tau: bool = False
     normalise: bool = False
     reset: str = "subtract"
@@ -90,7 +90,6 @@ class NetworkSpec:
         check_rules(self)
         for name in ("tau_mem", "tau_syn"):
             check_unit(getattr(self, name), f"NetworkSpec.{name}")
-        require(1 <= self.tau_spread < math.inf, "NetworkSpec.tau_spread", "must be >= 1 and finite", self.tau_spread)
 
 
 @dataclass(frozen=True)

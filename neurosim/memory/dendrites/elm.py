@@ -3,16 +3,16 @@ weights, and a small network writes leaky memories once a window. `layers.ELM` t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
+from ...base.rules import Rule, check_rules
 from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class ELMUnits(WindowModel):
         NeurosimInputError: on construction, where shapes do not fit together or a value is not finite.
     """
 
-    dt: float
-    decay: float
+    dt: Annotated[float, Rule("> 0 s")]
+    decay: Annotated[float, Rule(">= 0 and < 1")]
     rows: NDArray
     hidden_bias: NDArray
     keep: NDArray
@@ -71,8 +71,7 @@ class ELMUnits(WindowModel):
     offset: NDArray
 
     def __post_init__(self) -> None:
-        require(math.isfinite(self.dt) and self.dt > 0, "ELMUnits.dt", "must be > 0 s", self.dt)
-        require(0 <= self.decay < 1, "ELMUnits.decay", "must be >= 0 and < 1", self.decay)
+        check_rules(self)
         for name in self._array_names():
             array = np.ascontiguousarray(getattr(self, name), np.float32)
             require(bool(np.isfinite(array).all()), f"ELMUnits.{name}", "must be finite", "NaN or infinity")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
+from ...base.rules import Rule, check_rules
 from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import integer
 
@@ -56,8 +57,8 @@ class DendriteLayer(WindowModel):
     bias: Array
     segments: Array
     winners: int
-    boost: float = 0.0
-    level: float = LEVEL
+    boost: Annotated[float, Rule("finite and >= 0")] = 0.0
+    level: Annotated[float, Rule("finite and > 0")] = LEVEL
 
     def __post_init__(self) -> None:
         units = len(self.weights)
@@ -66,8 +67,7 @@ class DendriteLayer(WindowModel):
         fits = self.segments.ndim == 3 and len(self.segments) == units and self.segments.shape[1] > 0
         require(fits, "DendriteLayer.segments", f"must be [{units}, segments, contexts]", self.segments.shape)
         integer(self.winners, "DendriteLayer.winners", 1, units)
-        require(0 <= self.boost < np.inf, "DendriteLayer.boost", "must be finite and >= 0", self.boost)
-        require(0 < self.level < np.inf, "DendriteLayer.level", "must be finite and > 0", self.level)
+        check_rules(self)
 
     def forward(self, x: object, context: object, duty: object = None) -> Array:
         """Return [B, units] from x [B, inputs], contexts [B, contexts] or one [contexts], and duty [units] (None: 0).

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import lookup, require
 from ...base.measure.work import LayerCounts, sum_counts
+from ...base.rules import Count, Positive, Rule, check_rules
 from .fields import patches
 from .hierarchy import Hierarchy, HierarchyMemory
 from .level import Level
@@ -76,14 +78,12 @@ class Recogniser:
     """
 
     hierarchy: Hierarchy
-    frames: int
-    classes: int
-    smoothing: float = 0.02
+    frames: Count
+    classes: Annotated[int, Rule(">= 2")]
+    smoothing: Positive = 0.02
 
     def __post_init__(self) -> None:
-        require(self.frames >= 1, "Recogniser.frames", "must be >= 1", self.frames)
-        require(self.classes >= 2, "Recogniser.classes", "must be >= 2", self.classes)
-        require(self.smoothing > 0, "Recogniser.smoothing", "must be > 0", self.smoothing)
+        check_rules(self)
 
     def memory(self) -> RecogniserMemory:
         """Return an empty memory."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import final
+from typing import Annotated, final
 
 from ...base.errors import require
+from ...base.rules import Rule, check_rules
 from .base import check_parameter
 
 
@@ -32,12 +33,12 @@ class HomeostasisTerms:
 class Homeostasis(ABC):
     """A rule beside the learning rule of a projection, or instead of one: a final frozen dataclass of parameters."""
 
-    interval: float
+    interval: Annotated[float, Rule("> 0 s")]
 
     def __post_init__(self) -> None:
         for entry in fields(self):  # type: ignore[arg-type]
             check_parameter(f"{type(self).__name__}.{entry.name}", entry.name, getattr(self, entry.name))
-        require(self.interval > 0, f"{type(self).__name__}.interval", "must be > 0 s", self.interval)
+        check_rules(self)
         self.terms()
 
     @abstractmethod
@@ -62,13 +63,12 @@ class SynapticScaling(Homeostasis):
     Source: Turrigiano et al. 1998; van Rossum, Bi & Turrigiano 2000.
     """
 
-    target_rate: float
+    target_rate: Annotated[float, Rule("> 0 spikes/s")]
     tau_rate: float = 1.0
     tau: float = 10.0
     interval: float = 0.1
 
     def terms(self) -> HomeostasisTerms:
-        require(self.target_rate > 0, "SynapticScaling.target_rate", "must be > 0 spikes/s", self.target_rate)
         require(
             self.tau >= self.interval, "SynapticScaling.tau", f"must be >= the interval {self.interval:g} s", self.tau
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import final
+from dataclasses import dataclass
+from typing import Annotated, final
 
-from ...base.errors import require
-from .base import check_parameter
+from ...base.rules import Rule, check_rules
 
 
 @final
@@ -31,14 +30,9 @@ class ShortTermPlasticity:
         NeurosimInputError: on construction, naming the parameter.
     """
 
-    U: float = 0.5
-    tau_rec: float = 0.1
-    tau_facil: float = 0.0
+    U: Annotated[float, Rule("> 0 and <= 1")] = 0.5
+    tau_rec: Annotated[float, Rule("> 0 s")] = 0.1
+    tau_facil: Annotated[float, Rule(">= 0 s")] = 0.0
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            # tau_facil may be 0: its rule, > 0 by its name, is left out.
-            rule = "" if entry.name == "tau_facil" else entry.name
-            check_parameter(f"ShortTermPlasticity.{entry.name}", rule, getattr(self, entry.name))
-        require(0 < self.U <= 1, "ShortTermPlasticity.U", "must be > 0 and <= 1", self.U)
-        require(self.tau_facil >= 0, "ShortTermPlasticity.tau_facil", "must be >= 0 s", self.tau_facil)
+        check_rules(self)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.rules import Rule, check_rules
 
 
 @final
@@ -72,14 +71,12 @@ class PruneAndRegrow(StructuralRule):
     with the in-degree kept.
     """
 
-    below: float
-    weight: float
+    below: Annotated[float, Rule("finite and >= 0")]
+    weight: Annotated[float, Rule("finite")]
     autapses: bool = False
 
     def __post_init__(self) -> None:
-        valid = math.isfinite(self.below) and self.below >= 0
-        require(valid, "PruneAndRegrow.below", "must be finite and >= 0", self.below)
-        require(math.isfinite(self.weight), "PruneAndRegrow.weight", "must be finite", self.weight)
+        check_rules(self)
 
     def rewire(self, synapses: Synapses, generator: np.random.Generator) -> Rewired:
         keep = np.abs(synapses.weight) >= self.below

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....base.errors import lookup, require
 from ....base.measure.work import LayerCounts
-from ....base.rules import Count
+from ....base.rules import Count, Natural
 from ....engine.result import Result
 from ...hlop.export import OUTPUT, run_in_engine
 from ...hlop.network import HLOPNetwork
@@ -67,7 +67,7 @@ class HlopSettings(common.LearnerTraining):
     falls: bool = True
     hidden: tuple[int, ...] = (800, 800)
     training: str = "bptt"
-    steps: int = 0
+    steps: Natural = 0
     spiking: bool = False
     feedback: str = "exact"
     shape: tuple[int, ...] = ()
@@ -77,7 +77,7 @@ class HlopSettings(common.LearnerTraining):
     first: tuple[float, ...] = (0.1, 0.25, 0.125)
     more: tuple[float, ...] = (0.0875, 0.0875, 0.0625, 0.0625, 0.0625, 0.0375, 0.0375, 0.0375, 0.0125)
     engine: bool = False
-    spikes: int = 4
+    spikes: Count = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,8 +90,6 @@ class HlopSettings(common.LearnerTraining):
         require(good, name + "shape", "must be (height, width) or (channels, height, width) with filters", self.shape)
         whole = not self.engine or not self.filters
         require(whole, name + "filters", "must be left out for the engine to answer", self.filters)
-        require(self.steps >= 0, name + "steps", "must be >= 0", self.steps)
-        require(self.spikes >= 1, name + "spikes", "must be >= 1", self.spikes)
         runs = not self.engine or self.training != "rate"
         require(runs, name + "training", "must be bptt or online for the engine to answer", self.training)
         for field in ("first", "more"):
