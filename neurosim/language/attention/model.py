@@ -245,6 +245,16 @@ class LanguageModel(nn.Module):
         self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
     ) -> tuple[Tensor, list[State]]:
         """Return what `forward` does from embedded tokens x [B, T, D]."""
+        hidden, after = self.hidden(x, state, prefix)
+        return self.lm_head(hidden), after
+
+    def hidden(
+        self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Return (inputs of the head [B, T, D], the state after them) from embedded tokens x [B, T, D].
+
+        Logits of many tokens and a large vocabulary take more memory than all else: the head can read these in parts.
+        """
         shared: Shared = {} if prefix is None else {"prefix": prefix}
         after: list[State] = []
         bounds = self.bounds()
@@ -253,7 +263,7 @@ class LanguageModel(nn.Module):
                 shared["lower_bound"] = bounds[i]
             x, block_state = block(x, None if state is None else state[i], shared)
             after.append(block_state)
-        return self.lm_head(self.norm(x)), after
+        return self.norm(x), after
 
     def auxiliary_loss(self) -> Tensor:
         """Return the sum of the losses that mixers added in the last forward pass in training."""

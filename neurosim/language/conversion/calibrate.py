@@ -10,7 +10,7 @@ optimal bit allocation (Shoham & Gersho 1988).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,7 +149,12 @@ class Survey:
 
 
 def survey_channels(
-    model: LanguageModel, names: Sequence[str], windows: Tensor, expansion: str = "bitwise", seed: int = 0
+    model: LanguageModel,
+    names: Sequence[str],
+    windows: Tensor,
+    expansion: str = "bitwise",
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Collect the statistics of the layers `names`.
 
@@ -157,6 +162,7 @@ def survey_channels(
         windows: [B, T + 1] tokens.
         expansion: expansion in which spikes are counted.
         seed: key of the labels, see `collect_gradients`.
+        on_progress: called with (windows read, windows in all).
     """
     levels = levels_of(PRICE)
     costs = torch.from_numpy(count_spikes(lookup(EXPANSIONS, expansion, "expansion"), levels.counts.numpy(), 8)).float()
@@ -169,7 +175,7 @@ def survey_channels(
             tables[name] = _Table(x, costs, levels)
         tables[name].add(x, gradient)
 
-    collect_gradients(model, names, windows, add, seed)
+    collect_gradients(model, names, windows, add, seed, on_progress)
     _require_all(names, tables)
     return Survey(model, {name: tables[name].finish() for name in names})
 
@@ -204,7 +210,13 @@ def _price(errors: Tensor, spikes: Tensor, spike_limit: float) -> float:
 
 
 def layer_thresholds(
-    model: LanguageModel, names: Sequence[str], windows: Tensor, scheme: str, levels: int, seed: int = 0
+    model: LanguageModel,
+    names: Sequence[str],
+    windows: Tensor,
+    scheme: str,
+    levels: int,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return for each layer the threshold [1] of least error, counts being limited to +-levels.
 
@@ -212,6 +224,7 @@ def layer_thresholds(
         windows: [B, T + 1] tokens.
         scheme: the one that rounds.
         seed: key of the labels, see `collect_gradients`.
+        on_progress: called with (windows read, windows in all).
     """
     thresholds: dict[str, Tensor] = {}
     errors: dict[str, Tensor] = {}
@@ -229,6 +242,6 @@ def layer_thresholds(
             coder = Coder(scheme, threshold[None], limit=float(levels))
             errors[name][i] += (weight * (x - coder(x)).square()).sum()
 
-    collect_gradients(model, names, windows, add, seed)
+    collect_gradients(model, names, windows, add, seed, on_progress)
     _require_all(names, thresholds)
     return {name: thresholds[name][errors[name].argmin()][None] for name in names}

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...base.errors import require
 from ..attention.model import LanguageModel
 from ..attention.train import stream_windows
+from .linear import SpikedLinear
 from .model import Converted
 from .records import Comparison, ExecutionCheck
 from .spiked_mixer import record_traffic, recorded_traffic
 
 LENGTH = 128
 STREAMS = 32
+VALUES = 2**21  # of the widest layer that exist at a time, 8 MB; a coder makes some copies of them
+LOGITS = 2**23  # that exist at a time: 32 MB, and as much again for their loss
 
 
 class _Reader:
@@ -31,9 +35,18 @@ class _Reader:
     @torch.no_grad()
     def read(self, part: Tensor, after: Tensor) -> Tensor:
         """Return the likeliest next tokens of a window; `after` are the following tokens."""
-        logits, self.state = self.model(part, self.state)
-        self.loss += float(F.cross_entropy(logits.flatten(0, 1), after.flatten(), reduction="sum"))
-        return logits.argmax(-1)
+        hidden, self.state = self.model.hidden(self.model.embed(part), self.state)
+        rows = max(1, LOGITS // self.model.config.vocabulary)
+        head: Callable[[Tensor], Tensor] = self.model.lm_head
+        if isinstance(head, nn.Linear):
+            # Widened once, not for every part.
+            head = partial(F.linear, weight=head.weight.to(hidden.dtype), bias=head.bias)
+        likeliest = []
+        for inputs, following in zip(hidden.flatten(0, 1).split(rows), after.flatten().split(rows), strict=True):
+            logits = head(inputs)
+            self.loss += float(F.cross_entropy(logits, following, reduction="sum"))
+            likeliest.append(logits.argmax(-1))
+        return torch.cat(likeliest).view(part.shape)
 
 
 def compare_models(
@@ -48,27 +61,38 @@ def compare_models(
 
     Args:
         length: tokens of a window; windows follow each other and carry their states on.
-        streams: number of equal parts of the text, each read from its start.
-        on_progress: called with (tokens read, tokens in all) of a stream.
+        streams: number of equal parts of the text, each read from its start; of a wide model some at a time.
+        on_progress: called with (tokens read, tokens in all).
 
     Raises:
         NeurosimInputError: fewer than 2 tokens.
     """
     require(len(tokens) > 1, "compare_models.tokens", "must be at least 2", len(tokens))
     windows = list(stream_windows(tokens.to(dense.device), length, streams))
-    first = _Reader(dense)
-    second = _Reader(spiking)
+    span = sum(part.shape[1] for part, _ in windows)
+    streams = len(windows[0][0])
+    together = max(1, VALUES // (length * _widest(dense)))
+    losses = [0.0, 0.0]
     same = 0
     done = 0
-    span = sum(part.shape[1] for part, _ in windows)
-    for part, after in windows:
-        # Both models read the same windows, and carry their own states.
-        same += int((first.read(part, after) == second.read(part, after)).sum())
-        done += part.shape[1]
-        if on_progress is not None:
-            on_progress(done, span)
-    n = span * len(windows[0][0])
-    return Comparison(n, first.loss / n, second.loss / n, same / n)
+    for begin in range(0, streams, together):
+        # States of softmax attention grow with the text: those of some streams are dropped before others begin.
+        readers = [_Reader(dense), _Reader(spiking)]
+        for part, after in windows:
+            both = [reader.read(part[begin : begin + together], after[begin : begin + together]) for reader in readers]
+            same += int((both[0] == both[1]).sum())
+            done += both[0].numel()
+            if on_progress is not None:
+                on_progress(done, span * streams)
+        losses = [total + reader.loss for total, reader in zip(losses, readers, strict=True)]
+    n = span * streams
+    return Comparison(n, losses[0] / n, losses[1] / n, same / n)
+
+
+def _widest(model: LanguageModel) -> int:
+    """Return the channels of the widest layer, the head apart."""
+    layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | SpikedLinear))
+    return max(layer.out_features for name, layer in layers if name != "lm_head")
 
 
 def compare_windows(
@@ -141,8 +165,17 @@ def each_layer_alone(
 
 
 @torch.no_grad()
-def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> ExecutionCheck:
-    """Run tokens [B, T] in both forms. The model is left simulated."""
+def check_execution(
+    converted: Converted,
+    tokens: Tensor,
+    threads: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ExecutionCheck:
+    """Run tokens [B, T] in both forms. The model is left simulated.
+
+    Args:
+        on_progress: called with (forms run, 2).
+    """
     logits = []
     seconds = []
     tokens = tokens.to(converted.model.device)
@@ -152,16 +185,23 @@ def check_execution(converted: Converted, tokens: Tensor, threads: int = 1) -> E
         start = time.perf_counter()
         logits.append(converted.model(tokens)[0].cpu())
         seconds.append(time.perf_counter() - start)
-    # A third pass, not timed: to count the traffic of states takes time itself.
-    record_traffic(converted.model)
-    converted.model(tokens)
-    moved = recorded_traffic(converted.model)
+        if on_progress is not None:
+            on_progress(len(seconds), 2)
+    moved = {}
+    if converted.coding.qk:
+        # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
+        record_traffic(converted.model)
+        converted.model(tokens)
+        moved = recorded_traffic(converted.model)
     converted.execute(False)
-    a, b = logits
+    simulated, executed = logits
+    same = simulated.argmax(-1) == executed.argmax(-1)
+    scale = torch.linalg.vector_norm(simulated, torch.inf)
     return ExecutionCheck(
         tokens=tokens.numel(),
-        largest=float((a - b).abs().max() / a.abs().max()),
-        agreement=float((a.argmax(-1) == b.argmax(-1)).double().mean()),
+        # In place: the logits of a large vocabulary are not copied.
+        largest=float(executed.sub_(simulated).abs_().max() / scale),
+        agreement=float(same.double().mean()),
         executed_seconds=seconds[1],
         simulated_seconds=seconds[0],
         state={name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in moved.items()},

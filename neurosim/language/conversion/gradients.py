@@ -12,13 +12,19 @@ from torch.nn import functional as F
 
 from ..attention.model import LanguageModel
 
-BATCH = 8  # windows in one pass
+BATCH = 8  # windows in one pass, or fewer
+LOGITS = 2**24  # that exist at a time: 64 MB, three times that with their likelihood and gradient
 Observer = Callable[[str, Tensor, Tensor], None]
 
 
 @torch.enable_grad()
 def collect_gradients(
-    model: LanguageModel, names: Sequence[str], windows: Tensor, observer: Observer, seed: int = 0
+    model: LanguageModel,
+    names: Sequence[str],
+    windows: Tensor,
+    observer: Observer,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Call observer(name, x [n, K], g [n, K]) for every layer and batch: its input, and the gradient of the loss by it.
 
@@ -33,6 +39,7 @@ def collect_gradients(
         names: layers with a `weight` [N, K].
         windows: [B, T + 1] tokens.
         seed: key of the labels.
+        on_progress: called with (windows read, windows in all).
     """
     generator = torch.Generator().manual_seed(seed)
     reached: set[str] = set()
@@ -64,27 +71,42 @@ def collect_gradients(
         return layer.register_forward_hook(hook)
 
     needs_grad = {p: p.requires_grad for p in model.parameters()}
+    batch = max(1, min(BATCH, LOGITS // (windows.shape[1] * model.config.vocabulary)))
 
-    def collect(names: Sequence[str], loss_of: Callable[[Tensor], Tensor]) -> None:
+    def collect(names: Sequence[str], loss_of: Callable[[Tensor], Tensor], sources: Sequence[nn.Parameter]) -> None:
+        """Read the windows; gradients go back to `sources`, or to the embedded tokens without such."""
         hooks = [watch(name) for name in names]
+        read = 0
         try:
-            for part in windows.to(model.device).split(BATCH):
-                loss = loss_of(model(part[:, :-1])[0].flatten(0, 1))
+            for part in windows.to(model.device).split(batch):
+                embedded = model.embed(part[:, :-1])
+                if not embedded.requires_grad:
+                    embedded = embedded.detach().requires_grad_()
+                loss = loss_of(model.through(embedded)[0].flatten(0, 1))
                 if loss.requires_grad:
-                    torch.autograd.grad(loss, list(needs_grad), allow_unused=True)
+                    torch.autograd.grad(loss, [*sources, *([] if sources else [embedded])], allow_unused=True)
+                read += len(part)
+                if on_progress is not None:
+                    on_progress(read, len(windows))
         finally:
             for hook in hooks:
                 hook.remove()
 
-    try:
-        # With every parameter in the graph, the backward pass reaches the output of every layer.
+    def require(sources: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
+        """Let these weights alone have gradients: those of all others would take as much work and memory again."""
         for p in needs_grad:
-            p.requires_grad_(True)
-        collect(names, likelihood)
+            p.requires_grad_(p in set(sources))
+        return sources
+
+    try:
+        # An embedding of events has layers of its own, which are reached through its weights.
+        inner = [] if isinstance(model.embeddings, nn.Embedding) else list(model.embeddings.parameters())
+        collect(names, likelihood, require(inner))
         unreached = [name for name in names if name not in reached]
         with _auxiliary_losses(model, unreached):
             if unreached:
-                collect(unreached, auxiliary)
+                own = [p for name in unreached for p in model.get_submodule(name).parameters()]
+                collect(unreached, auxiliary, require(own))
     finally:
         for p, needs in needs_grad.items():
             p.requires_grad_(needs)

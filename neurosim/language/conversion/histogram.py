@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...base.errors import NeurosimInputError, lookup
+from ...kernels.spikes.count_bins import count_bins
 from .expansions import EXPANSIONS, count_spikes
 
 MAX_COUNT = 127  # counts up to here have a bin
@@ -27,7 +28,7 @@ class CountHistogram:
 
     Attributes:
         name: name of the layer, for errors.
-        bins: [K, 2 * 127 + 1] int64: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
+        bins: [K, 2 * 127 + 1] int32: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
         beyond: channels and counts out of that range, [n] each.
         rows: number of tokens.
         outputs: number of nonzero entries of the layer's output.
@@ -35,7 +36,7 @@ class CountHistogram:
 
     def __init__(self, name: str = "layer") -> None:
         self.name = name
-        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int64)
+        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int32)
         self.beyond: list[tuple[Tensor, Tensor]] = []
         self.rows = 0
         self.outputs = 0
@@ -46,19 +47,17 @@ class CountHistogram:
         Raises:
             NeurosimInputError: NaN among them: the inputs of the layer were not finite.
         """
-        require_finite(counts, self.name)
         if not len(self.bins):
-            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int64)
-        channels, width = self.bins.shape
-        flat = counts.reshape(-1, channels).to("cpu", torch.int32)
-        places = torch.arange(channels, dtype=torch.int32) * width + MAX_COUNT + flat
-        if len(flat) and int(flat.abs().max()) > MAX_COUNT:
-            # Rare large counts are stored one by one, so that bins need no more room for them.
+            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int32)
+        flat = counts.detach().reshape(-1, len(self.bins)).cpu()
+        if flat.dtype not in (torch.float32, torch.float64):
+            flat = flat.float()
+        beyond, invalid = count_bins(flat.contiguous().numpy(), self.bins.numpy())
+        if invalid:
+            require_finite(flat, self.name)
+        if beyond:
             far = flat.abs() > MAX_COUNT
             self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
-            places = places[~far]
-        # One bincount over channel x count: entry (k, c) has the number k width + c + MAX_COUNT.
-        self.bins += torch.bincount(places.flatten(), minlength=self.bins.numel()).view_as(self.bins)
         self.rows += len(flat)
 
     @property

@@ -18,6 +18,9 @@ from .coding import INT8, Coder, straight
 
 EXACT = 2.0**24  # integers up to here are float32
 AT_ONCE = 2**22  # weights that are widened at a time
+# Weights of a layer up to which a simulation keeps V as floats, and not as int8: a step of one token takes half the
+# time then, and four times the memory.
+MAX_FLOATS = 2**18
 WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
 
 
@@ -65,10 +68,11 @@ class SpikedLinear(nn.Module):
             self._rows = stored.T.contiguous()
             self._steps = steps
             self._thresholds = thresholds
-            # A GPU reads V in both orders, see `_executed`; a CPU takes numpy arrays.
-            self._columns = stored.contiguous() if stored.is_cuda else stored
             self._rounding = rounding
-            if not stored.is_cuda:
+            # A GPU reads V in both orders, see `_executed`; a CPU takes numpy arrays.
+            if stored.is_cuda:
+                self._columns = stored.contiguous()
+            else:
                 self._rows, self._steps, self._thresholds = map(as_numpy, (self._rows, steps, thresholds))
                 self._rounding = numpy_rounding(rounding)
 
@@ -142,7 +146,7 @@ class SpikedLinear(nn.Module):
         return y
 
     def _floats(self) -> tuple[Tensor, Tensor | None]:
-        """Return (V as floats, its steps); cached until weight or scales change, except for gradients."""
+        """Return (V as floats, its steps); V is cached until weight or scales change, except for gradients."""
         weight = self.weight
         scales = self.coder.scales
         if torch.is_grad_enabled() and (weight.requires_grad or scales.requires_grad):
@@ -156,10 +160,12 @@ class SpikedLinear(nn.Module):
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))
         if self._cached_floats is None or self._cached_floats[0] != made_of:
             stored, steps = self.stored()
-            floats = stored.to(torch.promote_types(weight.dtype, scales.dtype))
+            if stored.numel() <= MAX_FLOATS:
+                stored = stored.to(torch.promote_types(weight.dtype, scales.dtype))
             # The tensors are stored too: while they live, no other can be at their addresses.
-            self._cached_floats = made_of, floats, steps, (weight, scales)
-        return self._cached_floats[1:3]
+            self._cached_floats = made_of, stored, steps, (weight, scales)
+        _, stored, steps, _ = self._cached_floats
+        return stored.to(torch.promote_types(weight.dtype, scales.dtype)), steps
 
     @torch.no_grad()
     def _executed(self, x: Tensor) -> Tensor:

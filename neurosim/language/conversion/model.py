@@ -245,6 +245,7 @@ def convert(
     length: int = 128,
     on_message: Callable[[str], None] = lambda line: None,
     calibration: Calibration | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Converted:
     """Return a spike-coded copy of a model, on the same device; it shares matrices in 16 bits with the model.
 
@@ -255,6 +256,7 @@ def convert(
         windows, length: number of windows for calibration, and tokens of each.
         on_message: called with the name of a long step when it begins.
         calibration: result of `calibrate_channels` with the same arguments, for several conversions of one model.
+        on_progress: called with (windows read, windows in all) while thresholds are calibrated.
 
     Raises:
         NeurosimInputError: a scheme that needs text got none or too little, a layer cannot be converted, or a weight is
@@ -270,8 +272,8 @@ def convert(
     # Thresholds from text: one for each layer, or one for each channel.
     tokens = _require_text(coding, tokens, length)
     if not scheme.channel:
-        return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed)
-    calibration = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length)
+        return _by_layer(dense, coding, draw_windows(tokens, windows, length, seed), seed, on_progress)
+    calibration = calibration or calibrate_channels(dense, coding, tokens, seed, windows, length, on_progress)
     choice = calibration.survey.choose(coding.spikes, coding.scheme)
     converted = Converted(_copy(calibration.survey.model), coding, choice.coders, calibration.remarks)
     # Later training weighs spikes by the price at which they were calibrated.
@@ -310,7 +312,10 @@ def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) ->
 def _require_finite(dense: LanguageModel) -> None:
     """Raise for NaN or infinity, part by part: a model may be larger than memory."""
     for name, parameter in dense.named_parameters():
-        for part in parameter.detach().flatten().split(AT_ONCE):
+        # Rows that are decoded at a time; a scalar has none.
+        matrix = parameter.detach().view(1) if parameter.dim() == 0 else parameter.detach()
+        rows = max(1, AT_ONCE * len(matrix) // max(matrix.numel(), 1))
+        for part in matrix.split(rows):
             if not bool(torch.isfinite(part).all()):
                 raise NeurosimInputError(f"tensor '{name}': holds NaN or infinity, which cannot be coded in spikes")
             dense.files.release()
@@ -325,7 +330,13 @@ class Calibration:
 
 
 def calibrate_channels(
-    dense: LanguageModel, coding: Coding, tokens: Tensor | None, seed: int = 0, windows: int = 64, length: int = 128
+    dense: LanguageModel,
+    coding: Coding,
+    tokens: Tensor | None,
+    seed: int = 0,
+    windows: int = 64,
+    length: int = 128,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Collect the statistics for schemes with thresholds of channels, for any number of spikes.
 
@@ -337,7 +348,8 @@ def calibrate_channels(
         dense, reason = rotate_to_principal_axes(dense, sample[: max(1, windows // 4)], seed)
         if reason:
             remarks = (f"the residual stream was not rotated: {reason}",)
-    return Calibration(survey_channels(dense, linear_names(dense, coding.head), sample, coding.sent_as, seed), remarks)
+    names = linear_names(dense, coding.head)
+    return Calibration(survey_channels(dense, names, sample, coding.sent_as, seed, on_progress), remarks)
 
 
 def _require_text(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
@@ -350,10 +362,16 @@ def _require_text(coding: Coding, tokens: Tensor | None, length: int) -> Tensor:
     return tokens
 
 
-def _by_layer(dense: LanguageModel, coding: Coding, sample: Tensor, seed: int) -> Converted:
+def _by_layer(
+    dense: LanguageModel,
+    coding: Coding,
+    sample: Tensor,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> Converted:
     """Convert with one threshold for each layer, and counts up to `Coding.levels`."""
     names = linear_names(dense, coding.head)
-    thresholds = layer_thresholds(dense, names, sample, coding.scheme, coding.levels, seed)
+    thresholds = layer_thresholds(dense, names, sample, coding.scheme, coding.levels, seed, on_progress)
     coders = {
         name: Coder(coding.scheme, thresholds[name], shrink=coding.shrink, limit=float(coding.levels)) for name in names
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...base.errors import require
 from ..attention.model import LanguageModel
@@ -36,8 +36,16 @@ def seconds_per_token(decoder: Decoder, tokens: Sequence[int]) -> float:
     return statistics.median(seconds)
 
 
-def measure_speed(model: Converted | LanguageModel, tokens: Sequence[int], threads: int = 1) -> Speed:
+def measure_speed(
+    model: Converted | LanguageModel,
+    tokens: Sequence[int],
+    threads: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Speed:
     """Measure the step of a converted model, and of the dense model it holds; or of a dense model alone.
+
+    Args:
+        on_progress: called with (steps measured, 2), for a converted model.
 
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
@@ -46,6 +54,8 @@ def measure_speed(model: Converted | LanguageModel, tokens: Sequence[int], threa
         decoder = Decoder(model, threads=threads)
         return Speed(None, seconds_per_token(decoder, tokens), threads, decoder.state_bytes)
     spiking = seconds_per_token(Decoder(model.model, threads=threads), tokens)
+    if on_progress is not None:
+        on_progress(1, 2)
     with model.bypassed() as dense:
         decoder = Decoder(dense, threads=threads)
         return Speed(spiking, seconds_per_token(decoder, tokens), threads, decoder.state_bytes)

@@ -112,8 +112,10 @@ def convert_model(run: ConvertRun) -> ConversionResult:
         converted = make(run, run.config.coding)
     result = _measured(run, converted)
     execution = _executed(run, converted)
-    write_converted(run.path / MODEL, converted)
-    copy_tokenizer(model_folder(source.path), run.path / MODEL)
+    run.options.say("writing the model")
+    with run.time("write"):
+        write_converted(run.path / MODEL, converted)
+        copy_tokenizer(model_folder(source.path), run.path / MODEL)
     speed, remarks = _speed(run, converted)
     return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
 
@@ -185,7 +187,18 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
     source = run.inputs
     sizes = config.calibration
     say = run.options.say
-    converted = convert(source.model, coding, source.learn, config.seed, sizes.windows, sizes.length, say, calibration)
+    with bar("calibrating", "windows", run.options.quiet) as report:
+        converted = convert(
+            source.model,
+            coding,
+            source.learn,
+            config.seed,
+            sizes.windows,
+            sizes.length,
+            say,
+            calibration,
+            on_progress=report,
+        )
     for line in converted.remarks:
         say(line)
     if config.tuning.steps:
@@ -313,18 +326,18 @@ def _executed(run: ConvertRun, converted: Converted) -> ExecutionCheck:
     length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
     streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
     tokens = held_out[: streams * length].view(streams, length)
-    run.options.say(f"running {tokens.numel():,} {run.inputs.tokenizer.unit}s by adding rows of weights, and simulated")
-    with run.time("execute"):
-        return check_execution(converted, tokens, run.options.threads or torch.get_num_threads())
+    what = f"running {tokens.numel():,} {run.inputs.tokenizer.unit}s by adding rows of weights, and simulated"
+    with run.time("execute"), bar(what, "forms", run.options.quiet) as report:
+        return check_execution(converted, tokens, run.options.threads or torch.get_num_threads(), report)
 
 
 def _speed(run: ConvertRun, converted: Converted) -> tuple[Speed | None, tuple[str, ...]]:
     """Time the compiled step on the end of the held-out text, or return why there is none."""
     if run.options.device != "cpu":
         return None, ()
-    run.options.say(f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s")
-    with run.time("speed"):
+    what = f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s"
+    with run.time("speed"), bar(what, "steps", run.options.quiet) as report:
         try:
-            return measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1), ()
+            return measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1, report), ()
         except NotCompiledError as error:
             return None, (f"no time of a token: {error}",)
