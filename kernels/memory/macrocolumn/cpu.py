@@ -13,24 +13,19 @@ from numba import njit, uint64
 from ...tools.intrinsics import popcount
 from .learning import age, bind, bind_lateral
 from .reference import (
-    ABOVE,
     AFFERENTS_ABOVE,
-    BELOW,
-    BLIND,
     BOOST,
-    CHOSEN,
     FROZEN,
     HIGHEST,
-    KEPT,
     LIFETIME,
     LOWEST,
     MAX_HYPOTHESES,
     PERSISTENCE,
     POWER,
-    START,
     THRESHOLD,
 )
 from .selection import select, select_alone
+from .views import ABOVE, BELOW, BLIND, CHOSEN, KEPT, START
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ...tools.random import threefry_reference
+from .views import ABOVE, BELOW, BLIND, CHOSEN, KEPT, START
 
 # Places of numbers in `rule`.
 G_MIN = 0
@@ -31,14 +32,6 @@ FROZEN = 16
 LIFETIME = 17
 AFFERENTS_ABOVE = 19
 RULE_SIZE = 20
-# Reasons for the code of a column.
-CHOSEN = 0
-KEPT = 1
-BELOW = 2
-ABOVE = 3
-# Flags of a frame.
-START = 1
-BLIND = 2
 # Terms, as bits: all three, pairs, singles, in the order in which recognition falls back on them.
 ORDERS = np.array([7, 3, 5, 6, 1, 2, 4], np.uint8)
 SIZES = np.array([0, 1, 1, 2, 1, 2, 2, 3], np.uint8)

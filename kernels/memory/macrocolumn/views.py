@@ -1,4 +1,4 @@
-"""Groups of arrays that `cpu.run` takes, made by `neurosim.memory.macrocolumn.run`."""
+"""Groups of arrays that `cpu.run` takes, made by `neurosim.memory.macrocolumn.run`, and the codes in them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Reasons for the code of a column: chosen in this frame, kept from the frame before, or cleared, because the number of
+# active inputs is below or above the bounds.
+CHOSEN = 0
+KEPT = 1
+BELOW = 2
+ABOVE = 3
+# Flags of a frame.
+START = 1
+BLIND = 2
 
 
 class Inputs(NamedTuple):

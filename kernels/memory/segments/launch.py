@@ -28,7 +28,7 @@ def active_units(rules: SegmentRules, own: Segments) -> NDArray[np.int32]:
 
 
 def learn(
-    rules: SegmentRules, own: Segments, size: int, context: NDArray[np.int32], soma: NDArray[np.int64], window: int
+    rules: SegmentRules, own: Segments, size: int, context: NDArray[np.int32], soma: NDArray[np.int32], window: int
 ) -> None:
     """Compute `learn_reference`."""
     spiked = np.zeros(len(own.source), np.uint8)

@@ -71,7 +71,7 @@ def update_overlaps_reference(rules: SegmentRules, own: Segments, size: int, con
 
 
 def learn_reference(
-    rules: SegmentRules, own: Segments, size: int, context: NDArray[np.int32], soma: NDArray[np.int64], window: int
+    rules: SegmentRules, own: Segments, size: int, context: NDArray[np.int32], soma: NDArray[np.int32], window: int
 ) -> None:
     """Let the segments learn, in place, that `context` comes before the spikes of the units `soma`.
 

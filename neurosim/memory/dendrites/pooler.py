@@ -16,6 +16,7 @@ from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...base.plain import from_plain, to_plain
 from ...data.files.state import read_state, saved_values, write_state
+from ...kernels.memory.permanence import ONE
 from ...network.windowed import (
     MAX_COUNT,
     Arrivals,
@@ -173,6 +174,7 @@ class SpatialPooler(WindowModel):
         return field
 
     def _uniforms(self, stream: int, n: int) -> NDArray[np.float64]:
+        """Draw [n] numbers in 0..1 of a stream."""
         from ...kernels.tools.random import uniforms
 
         out = np.empty(n)
@@ -180,6 +182,7 @@ class SpatialPooler(WindowModel):
         return out
 
     def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the columns that compete with each column, as `boxes`; none where all compete."""
         if self.inhibition_radius is None:
             return np.zeros(self._column_size + 1, np.int64), np.empty(0, np.int32)
         shape = self._column_shape
@@ -187,8 +190,6 @@ class SpatialPooler(WindowModel):
 
     def _permanences(self) -> NDArray[np.int16]:
         """Draw a pool of inputs for each column; half of its permanences are below the threshold."""
-        from ...kernels.memory.permanence import ONE
-
         n = self._column_size
         m = self._input_size
         around, near = self._within_reach()
@@ -212,6 +213,7 @@ class SpatialPooler(WindowModel):
         return permanences
 
     def _within_reach(self) -> tuple[NDArray[np.int64], NDArray[np.int32] | None]:
+        """Return the inputs within the radius of each column, as `boxes`; None for all inputs."""
         if self.potential_radius is None:
             return np.empty(0, np.int64), None
         shape = self._input_shape
@@ -275,7 +277,7 @@ class SpatialPooler(WindowModel):
     def permanences(self) -> NDArray[np.float64]:
         """[columns, inputs] permanences, NaN outside the pools."""
         steps = self._field.permanence
-        return np.where(steps < 0, np.nan, steps / 10_000)
+        return np.where(steps < 0, np.nan, steps / ONE)
 
     def state(self) -> dict[str, NDArray]:
         """Return copies of everything that steps change, and of the order of ties.
@@ -308,7 +310,6 @@ class SpatialPooler(WindowModel):
         return pooler
 
     def _fill(self, arrays: dict[str, NDArray]) -> None:
-        from ...kernels.memory.permanence import ONE
         from ...kernels.memory.pooler.cpu import connect
 
         bounds = {"counts": (0, MAX_COUNT), "permanence": (-1, ONE), "active_duty": (0, 1), "overlap_duty": (0, 1)}
@@ -346,7 +347,7 @@ class _PoolerState(WindowState):
         self.pooler = pooler
 
     def begin(self) -> None:
-        """A pooler has no context."""
+        """Do nothing: a pooler has no state from window to window."""
 
     def step(self, arrivals: Mapping[str, Arrivals], *, learn: bool) -> Output:
         winners = self.pooler.step(SDR.unchecked(arrivals["input"].units, self.pooler._input_size), learn=learn)

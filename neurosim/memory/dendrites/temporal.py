@@ -15,6 +15,7 @@ from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...base.plain import from_plain, to_plain
 from ...data.files.state import read_state, saved_values, write_state
+from ...kernels.memory.permanence import ONE
 from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, count_windows
 from ..sdr.code import SDR
 from .inputs import active_bits, integer, permanence_steps
@@ -197,9 +198,10 @@ class TemporalMemory(WindowModel):
     @property
     def predicted_cells(self) -> SDR:
         """Cells with a predicting segment, expected to fire in the next step."""
+        from ...kernels.memory.temporal.store import CELL
+
         predicting = self._store.predicting[: self._count("PREDICTING")]
-        # Column 0 of the table is CELL.
-        return self._cells(np.unique(self._store.segment[predicting, 0]))
+        return self._cells(np.unique(self._store.segment[predicting, CELL]))
 
     @property
     def predicted_columns(self) -> SDR:
@@ -304,7 +306,7 @@ class TemporalMemory(WindowModel):
             np.array_equal(free, np.flatnonzero(arrays["cell"] < 0)), "free", "must list the free segments", len(free)
         )
         bounds = {"cell": (-1, cells), "filled": (0, self.max_synapses + 1), "source": (0, cells)}
-        bounds |= {"permanence": (0, 10_001), "active": (0, cells), "winners": (0, cells)}
+        bounds |= {"permanence": (0, ONE + 1), "active": (0, cells), "winners": (0, cells)}
         for name, (low, high) in bounds.items():
             if arrays[name].ndim == 2:
                 values = arrays[name][used]

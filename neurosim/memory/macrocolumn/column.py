@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import CapacityWarning, NeurosimInputError, require
 from ...base.measure.work import LayerCounts
+from ...kernels.memory.macrocolumn.views import BLIND
 from ...network.windowed import WindowModel, WindowState
 from ..sdr.code import SDR
 from . import theory
@@ -19,9 +20,6 @@ from .selection import Permanence, Selection, kernel_parameters
 from .state import ColumnBatch, ColumnMemory, ColumnOutput, ColumnTrace
 from .windowed import ABOVE, INPUT, READINGS, ColumnsState
 from .work import count_columns
-
-# Flag of a frame without input: evidence is H alone.
-BLIND = 2
 
 
 @dataclass(frozen=True)
@@ -194,6 +192,7 @@ class Macrocolumn(WindowModel):
         start = sequence([first], self.inputs, apart=False)
         dense = np.zeros((frames, self.inputs), np.uint8)
         dense[0] = start.dense[0]
+        # Without input the evidence is H alone.
         flags = np.full(frames, BLIND, np.uint8)
         flags[0] = start.flags[0]
         return self._many(memory, Frames(dense, flags))

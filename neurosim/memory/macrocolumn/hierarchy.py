@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
+from ...kernels.memory.macrocolumn.views import START
 from ...network.windowed import WindowModel, WindowState
 from ..sdr.code import SDR
 from .level import Level, LevelPlan, joined
@@ -239,9 +240,9 @@ class Hierarchy(WindowModel):
         items = np.asarray(items)
         good = items.ndim == 3 and items.shape[2] == self.inputs
         require(good, "Hierarchy", f"needs items [items, frames, {self.inputs}]", items.shape)
-        # Flag 1: the frame begins a sequence and takes no H.
+        # A frame that begins a sequence takes no H.
         flags = np.zeros(items.shape[:2], np.uint8)
-        flags[:, :1] = 1
+        flags[:, :1] = START
         return Frames(np.ascontiguousarray(items != 0, np.uint8).reshape(-1, self.inputs), flags.ravel())
 
     def _afferents(self, i: int) -> tuple[int, int, int]:
@@ -348,7 +349,7 @@ class Hierarchy(WindowModel):
             # D comes from the frame before: the traces as they are before any level runs.
             before = list(state)
             for i, plan in enumerate(self._plans):
-                fresh = bool(part.flags[0] & 1) if len(part.flags) else True
+                fresh = bool(part.flags[0] & START) if len(part.flags) else True
                 # The first frame of a sequence takes no signals from above.
                 if self._has_above(i) and not fresh:
                     above = plan.above(before[i + 1])

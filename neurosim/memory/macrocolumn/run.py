@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
+from ...kernels.memory.macrocolumn.views import START, Inputs, Memory, Results, Trace
 from ..sdr.code import SDR
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
@@ -36,9 +37,10 @@ def sequence(items: Sequence[SDR], size: int, *, apart: bool, fresh: bool = True
     dense = np.zeros((len(items), size), np.uint8)
     for row, item in zip(dense, items, strict=True):
         row[checked(item, size).indices] = 1
-    # Flag 1: the frame begins a sequence and takes no H.
-    flags = np.full(len(items), apart, np.uint8)
-    flags[:1] |= fresh
+    # A frame that begins a sequence takes no H.
+    flags = np.full(len(items), START if apart else 0, np.uint8)
+    if fresh:
+        flags[:1] = START
     return Frames(dense, flags)
 
 
@@ -82,7 +84,6 @@ def run_columns(
         above: packed top-down afferents [frames, columns, words] and the scale of their signals [frames, columns].
     """
     from ...kernels.memory.macrocolumn.cpu import run
-    from ...kernels.memory.macrocolumn.views import Inputs, Memory, Results, Trace
     from ...kernels.tools.threads import spread
 
     columns = len(fields)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.measure.work import LayerCounts
+from ...kernels.memory.macrocolumn.views import CHOSEN
 from .state import ColumnMemory, LevelBatch
 
 
@@ -23,8 +24,8 @@ def count_columns(name: str, inputs: int, memory: ColumnMemory, batch: LevelBatc
     units = columns * size
     weights = columns * size * sum(memory.afferents)
     operations = int(batch.synaptic_operations.sum())
-    # Status 0: the frame's code was selected anew.
-    selections = int(np.count_nonzero(batch.notes[..., 0] == 0))
+    # Only frames whose code was selected anew update the sums of all units.
+    selections = int(np.count_nonzero(batch.notes[..., 0] == CHOSEN))
     return LayerCounts(
         name=name,
         inputs=inputs,

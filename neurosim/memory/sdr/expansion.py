@@ -85,7 +85,8 @@ class ExpansionEncoder(Encoder):
         fits = x.ndim == 2 and x.shape[1] == self.mean.size
         require(fits, "ExpansionEncoder.bits", f"needs [n, {self.mean.size}]", x.shape)
         require(bool(np.isfinite(x).all()), "ExpansionEncoder.bits", "needs finite numbers", "another")
-        return np.asarray(expand(x - self.mean, self._table, self.scale, self.active, threads))
+        scale = np.asarray(self.scale, np.float32)
+        return expand(x - self.mean, self._table, scale, self.active, threads)
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:

@@ -180,7 +180,7 @@ def fan_out(learned: Learned) -> NDArray[np.int64]:
     inputs = learned.column.inputs
     total = np.zeros(inputs, np.int64)
     for first in range(0, packed.shape[1], UNPACKED):
-        total += unpack(np.ascontiguousarray(packed[:, first : first + UNPACKED].T), inputs).sum(axis=0, dtype=np.int64)  # type: ignore[no-untyped-call]
+        total += unpack(np.ascontiguousarray(packed[:, first : first + UNPACKED].T), inputs).sum(axis=0, dtype=np.int64)
     return total
 
 
