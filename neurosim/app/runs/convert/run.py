@@ -326,8 +326,8 @@ def _executed(run: ConvertRun, converted: Converted) -> ExecutionCheck:
     length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
     streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
     tokens = held_out[: streams * length].view(streams, length)
-    what = f"running {tokens.numel():,} {run.inputs.tokenizer.unit}s by adding rows of weights, and simulated"
-    with run.time("execute"), bar(what, "forms", run.options.quiet) as report:
+    run.options.say(f"running {tokens.numel():,} {run.inputs.tokenizer.unit}s by adding rows of weights, and simulated")
+    with run.time("execute"), bar("running", "forms", run.options.quiet) as report:
         return check_execution(converted, tokens, run.options.threads or torch.get_num_threads(), report)
 
 
@@ -335,8 +335,8 @@ def _speed(run: ConvertRun, converted: Converted) -> tuple[Speed | None, tuple[s
     """Time the compiled step on the end of the held-out text, or return why there is none."""
     if run.options.device != "cpu":
         return None, ()
-    what = f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s"
-    with run.time("speed"), bar(what, "steps", run.options.quiet) as report:
+    run.options.say(f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s")
+    with run.time("speed"), bar("timing", "steps", run.options.quiet) as report:
         try:
             return measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1, report), ()
         except NotCompiledError as error:
