@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import NeurosimError, lookup, require
-from ...base.plain import Record, from_plain
+from ...base.plain import Record
 from ...base.random import rng_key
 from ...base.rules import Natural, Rule, check_rules
-from ...data.files.state import saved_values
 from .decoupled import GradientPredictor, window_gradients
 from .kinds.base import State
 from .kinds.modules import linear
@@ -214,13 +213,11 @@ class ProbeRun:
 
     def _write(self, path: Path) -> None:
         """Replace the checkpoint."""
-        write_training(path, KIND, VERSION, self.state.to_dict(), self.trained, self.optimizers)
+        write_training(path, KIND, VERSION, self.state, self.trained, self.optimizers)
 
     def _restore(self, path: Path) -> None:
         """Continue from a checkpoint."""
-        settings = read_training(path, KIND, VERSION, self.trained, self.optimizers)
-        with saved_values(path, "run it again"):
-            self.state = from_plain(ProbeState, settings, "probe")
+        self.state = read_training(path, KIND, VERSION, ProbeState, self.trained, self.optimizers)
 
 
 @torch.no_grad()

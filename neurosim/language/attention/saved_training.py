@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...base.errors import NeurosimInputError
+from ...base.plain import Record, from_plain
 from ...data.files.state import check_finite, read_state, saved_values, write_state
 
 Optimizers = Sequence[torch.optim.Optimizer]
+Progress = TypeVar("Progress", bound=Record)
 
 
 def write_training(
-    path: Path, kind: str, version: int, settings: Mapping[str, object], model: nn.Module, optimizers: Optimizers
+    path: Path, kind: str, version: int, progress: Record, model: nn.Module, optimizers: Optimizers
 ) -> None:
-    """Write a training; `settings` are a plain tree beside its arrays."""
+    """Write a training, with its progress beside its arrays."""
     arrays = {f"model/{name}": _array(value) for name, value in model.state_dict().items()}
     # The moments of each parameter, by its name in the model.
     for name, p, optimizer in _named(model, optimizers):
         arrays |= {f"optimizer/{name}/{key}": _array(value) for key, value in optimizer.state[p].items()}
-    write_state(path, kind, version, dict(settings), arrays)
+    write_state(path, kind, version, progress.to_dict(), arrays)
 
 
-def read_training(path: Path, kind: str, version: int, model: nn.Module, optimizers: Optimizers) -> dict[str, object]:
-    """Put a saved training into model and optimisers; return its settings.
+def read_training(
+    path: Path, kind: str, version: int, progress: type[Progress], model: nn.Module, optimizers: Optimizers
+) -> Progress:
+    """Put a saved training into model and optimisers; return its progress, a record of the type `progress`.
 
     Raises:
         NeurosimInputError: it is of another model.
@@ -48,7 +53,7 @@ def read_training(path: Path, kind: str, version: int, model: nn.Module, optimiz
             if "step" in values:
                 state["step"] = values["step"].reshape(())
             optimizer.state[p] = state
-    return dict(settings)
+        return from_plain(progress, settings, "training")
 
 
 def _named(model: nn.Module, optimizers: Optimizers) -> list[tuple[str, nn.Parameter, torch.optim.Optimizer]]:

@@ -18,9 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...base.errors import lookup, require
-from ...base.plain import Record, from_plain
+from ...base.plain import Record
 from ...base.rules import Count, Natural, NotASetting, Rule, check_rules
-from ...data.files.state import saved_values
 from .checkpoint import write_model
 from .kinds.softmax import CachedAttention
 from .mixture import Interval, choose_shares, rewards
@@ -224,13 +223,11 @@ class _ByteTraining:
 
     def write(self, path: Path) -> None:
         """Replace the checkpoint."""
-        write_training(path, KIND, VERSION, self.state.to_dict(), self.model, self.optimizers)
+        write_training(path, KIND, VERSION, self.state, self.model, self.optimizers)
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint."""
-        settings = read_training(path, KIND, VERSION, self.model, self.optimizers)
-        with saved_values(path, "train again"):
-            self.state = from_plain(ByteTrainingState, settings, "training")
+        self.state = read_training(path, KIND, VERSION, ByteTrainingState, self.model, self.optimizers)
 
     def update(self) -> None:
         """Take a step, and before it choose the shares of an interval of 'birdie' that begins with it."""

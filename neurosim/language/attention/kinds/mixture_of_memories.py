@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -245,14 +246,17 @@ class MoM(RoutedMixer):
             else:
                 values[name] = F.silu(values[name])
         unpacked = {name: packing.unpack(value, x.shape[1]) for name, value in values.items()}
-        inputs = {
-            "q": l2_normalise(split_heads(unpacked["q"], self.head_dim)),
-            "k": l2_normalise(split_heads(unpacked["k"], self.head_dim)),
-            "v": split_heads(unpacked["v"], self.v_size),
-            "beta": unpacked["b"].sigmoid(),
-            "g": log_decays(unpacked["a"], self.A_log, self.dt_bias),
+        return self.delta_inputs(unpacked) | {"index": index, "weight": weight}, tails
+
+    def delta_inputs(self, projected: Mapping[str, Tensor]) -> Inputs:
+        """Return the inputs of the gated delta rule from the projections q, k, v, b and a."""
+        return {
+            "q": l2_normalise(split_heads(projected["q"], self.head_dim)),
+            "k": l2_normalise(split_heads(projected["k"], self.head_dim)),
+            "v": split_heads(projected["v"], self.v_size),
+            "beta": projected["b"].sigmoid(),
+            "g": log_decays(projected["a"], self.A_log, self.dt_bias),
         }
-        return inputs | {"index": index, "weight": weight}, tails
 
     def _each(self, name: str, packed: Tensor) -> Tensor:
         """Return [B, memories, L, ..]: the tokens of every memory through its own projection."""

@@ -116,14 +116,7 @@ def mom(mixer: MoM, x: Any, state: Any, shared: Any) -> Traced:
                 values[name], _ = conv(values[name], Traced(StateNode(b, tail), tail.shape))
             else:
                 values[name] = F.silu(values[name])
-        inputs = {
-            "q": l2_normalise(split_heads(values["q"], mixer.head_dim)),
-            "k": l2_normalise(split_heads(values["k"], mixer.head_dim)),
-            "v": split_heads(values["v"], mixer.v_size),
-            "beta": values["b"].sigmoid(),
-            "g": log_decays(values["a"], mixer.A_log, mixer.dt_bias),
-        }
-        token = {name: value[:, 0] for name, value in inputs.items()}
+        token = {name: value[:, 0] for name, value in mixer.delta_inputs(values).items()}
         total.add(_recurred(delta, mixer, _memory(b, mixer), token), weights[m])
     return _finished(mixer, total, x)
 
