@@ -1,10 +1,10 @@
 """`neurosim serve` under load: clients that stream texts one after the other, for some seconds or for an hour.
 
 Every client sends prompts of its own behind an instruction that all share, and reads the parts of the answers as they
-come; every tenth text is left in the middle. Measured are the time to the first part of a text, that between two parts,
-tokens a second over all clients, memory of the server, and joules of the processor package where the system tells them
-(Linux, RAPL). At the end the server must be idle, and texts of the run are written again, one at a time: each must be
-the same, character for character.
+come; every tenth text is left in the middle. Measured are the time to the first part of a text and that between two
+parts; tokens a second over all clients, those written and those stepped (written or read); CPU time of a token; memory
+of the server; and joules of the processor package where the system tells them (Linux, RAPL). At the end the server must
+be idle, and texts of the run are written again, one at a time: each must be the same, character for character.
 
     python benchmarks/serve.py --model runs/spiking --clients 1 4 16 --seconds 60
     python benchmarks/serve.py --model runs/spiking --clients 16 --seconds 3600
@@ -135,6 +135,12 @@ def resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the seconds that a process has computed, on all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def joules() -> float | None:
     try:
         return int(RAPL.read_text()) / 1e6
@@ -160,6 +166,8 @@ def run(port: int, pid: int, clients: int, seconds: float, tokens: int) -> dict[
 
     before = resident(pid)
     energy = joules()
+    computed = cpu_seconds(pid)
+    stepped = health(port)["tokens"]
     start = time.perf_counter()
     threads = [threading.Thread(target=work, args=(client,)) for client in range(clients)]
     for thread in threads:
@@ -169,6 +177,8 @@ def run(port: int, pid: int, clients: int, seconds: float, tokens: int) -> dict[
     took = time.perf_counter() - start
     spent = joules()
     after = resident(pid)
+    computed = cpu_seconds(pid) - computed
+    stepped = health(port)["tokens"] - stepped
     whole = [text for own in texts for text in own]
     good = [text for text in whole if not text.problem]
     for _ in range(200):  # those that were left are cancelled in the step after
@@ -195,7 +205,8 @@ def run(port: int, pid: int, clients: int, seconds: float, tokens: int) -> dict[
         "first part, 95 %": float(np.quantile(firsts, 0.95)),
         "between parts, ms": 1e3 * median(gaps),
         "tokens/s written": written / took,
-        "tokens/s with prompts": (written + sum(text.read for text in good)) / took,
+        "tokens/s stepped": stepped / took,
+        "CPU ms/token stepped": 1e3 * computed / stepped,
         "J/token": None if energy is None or spent is None or spent < energy else (spent - energy) / written,
         "MB before": before,
         "MB after": after,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -11,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.decoding import model_of
 from helpers.serving import NAME, events, post, serving
 
+from neurosim.app.serve import batch
 from neurosim.app.serve.limits import Limits
 from neurosim.app.serve.service import Service
 from neurosim.language import Coding, Decoder, LanguageModel, convert
@@ -137,6 +140,14 @@ def test_the_likeliest_token_needs_no_seed(model: LanguageModel, port: int) -> N
     assert post(port, COMPLETIONS, wanted([84, 104, 101, 32]))[1]["choices"][0]["text"] == alone(model, b"The ", 12, 3)
 
 
+def test_entries_that_change_nothing_are_taken(port: int) -> None:
+    plain = post(port, COMPLETIONS, wanted())[1]["choices"]
+    neutral = {"n": 1, "frequency_penalty": 0.0, "logit_bias": {}, "user": "me", "logprobs": None, "echo": False}
+    assert post(port, COMPLETIONS, wanted(**neutral))[1]["choices"] == plain
+    cold = post(port, COMPLETIONS, wanted(temperature=1e-40))[1]["choices"]
+    assert cold == post(port, COMPLETIONS, wanted(temperature=0))[1]["choices"]
+
+
 def waiting_for(served: tuple[Service, int], active: int, waiting: int) -> None:
     """Wait until so many jobs are active and wait."""
     end = time.monotonic() + 20
@@ -212,6 +223,45 @@ def events_of_failed_stream(port: int, body: dict[str, Any]) -> list[Any]:
     connection.close()
     assert "data: [DONE]" not in lines
     return [json.loads(line.removeprefix("data: ")) for line in lines if line]
+
+
+def test_logits_that_are_not_finite_end_one_text(
+    served: tuple[Service, int], model: LanguageModel, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = batch.draw_token
+
+    def broken(logits: Any, sampling: Sampling, position: int) -> int:
+        return draw(logits * np.nan if sampling.seed == 77 and position == 3 else logits, sampling, position)
+
+    monkeypatch.setattr(batch, "draw_token", broken)
+    with ThreadPoolExecutor(2) as clients:
+        bad = clients.submit(post, served[1], COMPLETIONS, wanted(seed=77))
+        good = clients.submit(post, served[1], COMPLETIONS, wanted())
+    status, answer = bad.result()
+    assert status == 500
+    assert "logits: must be finite" in answer["error"]["message"]
+    assert good.result()[1]["choices"][0]["text"] == alone(model, b"The ", 12, 3)
+
+
+def test_a_client_that_reads_nothing_is_let_go(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text is written, and what it does not read is dropped with the connection."""
+    monkeypatch.setattr("neurosim.app.serve.http.GRACE", 0.0)
+    monkeypatch.setattr("neurosim.app.serve.http.event", lambda tree: b"data: " + b"x" * 4_000_000 + b"\n\n")
+    with serving(model, tmp_path, Limits(batch=1, seconds=1.0)) as (service, port):
+        connection = left_open(port, stream=True)
+        time.sleep(1.5)
+        assert post(port, COMPLETIONS, wanted(max_tokens=1))[0] == 200
+        assert service.batch.load().active == 0
+        # The end of the stream never comes: the server has closed it.
+        connection.settimeout(10)
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(1 << 20):
+                received = received[-20:] + part
+        assert not received.endswith(b"0\r\n\r\n")
+        connection.close()
 
 
 def test_a_step_that_fails_is_told_and_forgotten(

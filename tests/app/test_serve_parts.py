@@ -108,6 +108,7 @@ def test_places_are_where_prompts_part_and_before_the_last_token() -> None:
     assert not cache.takes(range(MIN_SHARED - 1))
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     folder = tmp_path / NAME
     write_converted(folder, convert(model_of("gla"), Coding("ternary")))
@@ -130,10 +131,9 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert json.loads(out)["ended"] == {"length": 1}
 
 
-def test_other_machines_need_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_machines_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEUROSIM_API_KEY", raising=False)
-    write_converted(tmp_path / NAME, convert(model_of("gla"), Coding("ternary")))
-    result = CliRunner().invoke(main, ["serve", str(tmp_path / NAME), "--host", "0.0.0.0", "--batch", "1"])
+    result = CliRunner().invoke(main, ["serve", "nowhere", "--host", "0.0.0.0"])
     assert result.exit_code == 2
     assert "--host: 0.0.0.0 is open to other machines; set the environment variable NEUROSIM_API_KEY" in result.output
 

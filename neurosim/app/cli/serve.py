@@ -49,7 +49,7 @@ def command(
     the environment variable NEUROSIM_API_KEY, which clients send. Needs the extra 'serve'.
     """
     try:
-        from ..serve.server import serve
+        from ..serve.server import key_for, serve
     except ImportError as error:
         raise NeurosimMissingError(
             f"serve: needs starlette and uvicorn ({error}); run: pip install 'neurosim-spiking[serve]'"
@@ -58,6 +58,7 @@ def command(
     from ..serve.limits import Limits
     from ..serve.service import Service
 
+    key_for(host)
     limits = Limits(batch=batch, queue=queue, context=context, seconds=seconds, prefix_bytes=prefix_memory * MEGABYTE)
     folder, model = open_model(path)
     shown = name or path.resolve().name

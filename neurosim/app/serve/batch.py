@@ -248,7 +248,10 @@ class Batch:
                 if sequence.at in sequence.places:
                     self._keep(sequence, sequence.job.prompt[: sequence.at])
             if sequence.at == len(sequence.job.prompt):
-                self._draw(sequence, own)
+                try:
+                    self._draw(sequence, own)
+                except NeurosimError as error:  # its logits are not finite: the others go on
+                    self._leave(sequence, FAILED, problem=str(error))
 
     def _keep(self, sequence: _Sequence, tokens: Sequence[int]) -> None:
         """Keep a snapshot of a sequence that has read `tokens`."""

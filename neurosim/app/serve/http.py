@@ -217,7 +217,7 @@ class _Chunks:
             except RuntimeError:  # the loop is closed: the server has stopped
                 return
 
-        self._cancel: Callable[[], None] = service.submit(job, sink)
+        self.cancel: Callable[[], None] = service.submit(job, sink)
 
     async def until_end(self, receive: Receive) -> AsyncGenerator[Chunk, None]:
         """Yield chunks up to the one with a reason; the job is cancelled if that is not reached.
@@ -239,7 +239,7 @@ class _Chunks:
                     return
         finally:
             gone.cancel()
-            self._cancel()
+            self.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -269,12 +269,14 @@ class _EventStream(Response):
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             # A client that reads nothing would otherwise keep its connection for ever.
             await asyncio.wait_for(self._send_all(receive, partial(_send_part, send)), self.seconds)
         except (ClientDisconnect, asyncio.TimeoutError):
             return
+        finally:
+            self.chunks.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_all(self, receive: Receive, write: Callable[[bytes], Awaitable[None]]) -> None:

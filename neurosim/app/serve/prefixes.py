@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...language.conversion.decoder.decoder import Snapshot
 
 MAX_RECENT = 64  # prompts that a new one is compared with
+MAX_SNAPSHOTS = 512  # each prompt is compared with all of them
 MIN_SHARED = 16  # tokens: a shorter beginning is read again faster than it is copied
 
 
@@ -31,7 +32,9 @@ class PrefixCache:
     def find(self, prompt: Sequence[int]) -> Snapshot | None:
         """Return the snapshot of the longest beginning of a prompt that leaves its last token to be read."""
         tokens = tuple(prompt)
-        fitting = [own for own in self._snapshots if len(own) < len(tokens) and tokens[: len(own)] == own]
+        shorter = [own for own in self._snapshots if len(own) < len(tokens)]
+        # The last tokens differ as a rule, and the beginnings need not be compared.
+        fitting = [own for own in shorter if own[-1] == tokens[len(own) - 1] and own == tokens[: len(own)]]
         if not fitting:
             return None
         longest = max(fitting, key=len)
@@ -59,7 +62,7 @@ class PrefixCache:
             return
         self._snapshots[tuple(tokens)] = snapshot
         self.size += size
-        while self.size > self.max_bytes:
+        while self.size > self.max_bytes or len(self._snapshots) > MAX_SNAPSHOTS:
             _, oldest = self._snapshots.popitem(last=False)
             self.size -= oldest.nbytes
 

@@ -14,7 +14,9 @@ from ...language.attention.chat import Message
 from .limits import Limits
 
 # Entries without an effect on the text, which clients send to name a user or a place to store it.
-IGNORED = frozenset({"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"})
+IGNORED = frozenset(("model", "user", "metadata", "store", "service_tier", "safety_identifier")) | frozenset(
+    ("prompt_cache_key", "parallel_tool_calls")
+)
 # Entries that are taken only with the value that changes nothing: they are not offered.
 NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "n": (None, 1),
@@ -101,7 +103,8 @@ def read_request(body: bytes, model: str, limits: Limits, *, chat: bool) -> Text
     known = CHAT if chat else COMPLETION
     for name, value in tree.items():
         if name in NEUTRAL:
-            if not any(type(value) is type(one) and value == one for one in NEUTRAL[name]):
+            # true is no 1 here, while 0.0 is 0.
+            if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in NEUTRAL[name]):
                 raise ApiError(400, f"{name}: is not offered; leave it out (got {value!r:.80})", param=name)
         elif name not in known and name not in IGNORED:
             raise ApiError(400, f"{name}: unknown entry (got {value!r:.80})", param=f"{name:.80}")

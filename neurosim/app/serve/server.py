@@ -39,6 +39,21 @@ def serve(service: Service, host: str, port: int, on_start: Callable[[int], None
         make_server(service, host, port, on_start).run()
 
 
+def key_for(host: str) -> str | None:
+    """Return the key that clients must send, which the environment has.
+
+    Raises:
+        NeurosimInputError: there is none, and other machines reach the address.
+    """
+    key = os.environ.get(KEY) or None
+    if host not in LOOPBACK and key is None:
+        raise NeurosimInputError(
+            f"--host: {host} is open to other machines; set the environment variable {KEY}, which clients then send, "
+            "or leave it at 127.0.0.1"
+        )
+    return key
+
+
 def make_server(service: Service, host: str, port: int, on_start: Callable[[int], None]) -> uvicorn.Server:
     """Return the server of a service.
 
@@ -49,12 +64,7 @@ def make_server(service: Service, host: str, port: int, on_start: Callable[[int]
     Raises:
         NeurosimInputError: an address that other machines reach, and no key is set.
     """
-    key = os.environ.get(KEY) or None
-    if host not in LOOPBACK and key is None:
-        raise NeurosimInputError(
-            f"--host: {host} is open to other machines; set the environment variable {KEY}, which clients then send, "
-            "or leave it at 127.0.0.1"
-        )
+    key = key_for(host)
     limits = service.limits
     config = uvicorn.Config(
         make_app(service, host, key),

@@ -18,6 +18,8 @@ from .batch import Batch, Job, QueueFullError, Sink
 from .limits import Limits
 from .requests import ApiError, TextRequest, as_api_error
 
+MIN_TEMPERATURE = 1e-6  # below it the likeliest token is taken
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,9 @@ class Service:
         if room < (request.tokens or 1):
             words = f"{len(prompt)} tokens and {request.tokens or 1} to write are more than {self.limits.context}"
             raise ApiError(400, f"{param}: {words}, the largest context", param=param, code="context_length_exceeded")
-        sampling = Sampling(request.tokens or room, request.temperature, 0, request.seed, request.top_p)
+        # Logits over a smaller one could be infinite.
+        temperature = request.temperature if request.temperature >= MIN_TEMPERATURE else 0.0
+        sampling = Sampling(request.tokens or room, temperature, 0, request.seed, request.top_p)
         return Job(tuple(prompt), sampling, stops)
 
     def _tokens(self, request: TextRequest) -> list[int]:
