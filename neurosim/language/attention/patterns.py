@@ -23,5 +23,6 @@ def parse_pattern(text: str, known: Mapping[str, object], option: str) -> tuple[
         lookup(known, name, option)
         is_count = not star or (count.isdecimal() and int(count) >= 1)
         require(is_count, option, "must repeat kinds by integers of at least 1, as in gla*3,window", text)
-        names += [name] * (int(count) if star else 1)
+        repeats = int(count) if star else 1
+        names += [name] * repeats
     return tuple(names)

@@ -82,7 +82,8 @@ def _trace(model: LanguageModel, tokens: Tensor) -> _Stream | str:
         alive.append(out)
 
     def wrote(module: nn.Module, arguments: tuple[Tensor, ...], out: Tensor | tuple[Tensor, ...]) -> None:
-        maker = linear_of.get(id(out[0] if isinstance(out, tuple) else out))
+        value = out[0] if isinstance(out, tuple) else out
+        maker = linear_of.get(id(value))
         if maker is not None:
             stream.writers.append(maker)
 

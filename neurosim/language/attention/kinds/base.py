@@ -181,15 +181,17 @@ class Mixer(nn.Module, ABC):
     @leaf
     def forward(self, x: Tensor, state: State | None = None, shared: Shared | None = None) -> tuple[Tensor, State]:
         """Return (y [B, T, D], the state after it) from x [B, T, D] and the state before it."""
-        state = self.initial(x) if state is None else state
-        inputs, after = self.project(x, state, {} if shared is None else shared)
+        if state is None:
+            state = self.initial(x)
+        handed_on: Shared = {} if shared is None else shared
+        inputs, after = self.project(x, state, handed_on)
         inputs = self.coded(inputs)
         # The chunked form has no state between two tokens of a chunk, which a coder of the state needs.
         if x.shape[1] == 1 or self.codes.state is not None:
             run = self.stepwise
         else:
             run = self.chunked
-        prefix = None if shared is None else shared.get("prefix")
+        prefix = handed_on.get("prefix")
         if prefix is None:
             memory, out = run(state["memory"], inputs)
         else:

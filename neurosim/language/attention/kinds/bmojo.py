@@ -130,7 +130,9 @@ class BMojo(CachedAttention):
         )
         scored = inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5
         # One softmax over the keys of x and of s, side by side.
-        both = torch.cat(masks if self.fading is not None else [masks[0], torch.zeros_like(masks[1])], -1)
+        if self.fading is None:
+            masks[1] = torch.zeros_like(masks[1])
+        both = torch.cat(masks, -1)
         out = scored.masked_fill(~both[:, None], -torch.inf).softmax(-1) @ values
         return self._remembered(known, best[:, -1]), out.movedim(2, 1)
 

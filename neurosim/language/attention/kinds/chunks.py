@@ -155,9 +155,10 @@ class _Decay:
 def _summed(g: Tensor, chunk: int, *, before: bool = False) -> tuple[Tensor, Tensor]:
     """Return `total` and `weights` of `_Decay`."""
     # g [B, T, H] gets one channel, which then decays all rows of S.
-    own = _cut(g if g.dim() == 4 else g[..., None], chunk)
-    total = own.cumsum(-2)
-    until = total - own if before else total
+    by_row = g if g.dim() == 4 else g[..., None]
+    decays = _cut(by_row, chunk)
+    total = decays.cumsum(-2)
+    until = total - decays if before else total
     # G_i - G_j for all pairs; -inf above the diagonal, so that no future token has a weight.
     apart = until[..., :, None, :] - total[..., None, :, :]
     future = torch.ones(chunk, chunk, dtype=torch.bool, device=g.device).triu(0 if before else 1)

@@ -74,7 +74,8 @@ class DeltaNet(DeltaMixer, ConvolvedMixer, GatedMixer):
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, k, v), tails = self.convolved(x, state)
         # The convolution of v ends in silu itself; those of q and k leave their activation to `qk_activation`.
-        v = v if self.conv_size else F.silu(v)
+        if not self.conv_size:
+            v = F.silu(v)
         # Keys of length 1 keep the eigenvalues of I - beta k k^T within 1 - beta to 1.
         q, k = (self.normalise(self.act(split_heads(value, self.k_size))) for value in (q, k))
         if self.b_proj is None:

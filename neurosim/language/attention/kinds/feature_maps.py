@@ -138,7 +138,8 @@ class NormAware(FeatureMap):
         d = x / norm
         # p(|q|) for queries, lambda for keys; 1e-6 keeps the derivative of the power finite at 0.
         power = self.power * (0.5 + norm.tanh()) if self.is_query else self.power
-        size = ((d if self.is_query else x).abs() + 1e-6) ** power
+        base = d if self.is_query else x
+        size = (base.abs() + 1e-6) ** power
         angle = d * (math.pi / 4)
         return torch.cat([size * angle.cos(), size * angle.sin()], -1)
 

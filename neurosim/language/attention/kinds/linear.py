@@ -108,8 +108,10 @@ class LinearAttention(AdditiveMixer, GroupedMixer, GatedMixer):
             after["position"] = state["position"] + x.shape[1]
         q = self.feature_map_q(q)
         k = self.feature_map_k(repeat_heads(k, self.groups))
-        q = q / (q.sum(-1, keepdim=True) + 1e-4) if self.norm_q else q
-        k = k / (k.sum(-1, keepdim=True) + 1e-4) if self.norm_k else k
+        if self.norm_q:
+            q = q / (q.sum(-1, keepdim=True) + 1e-4)
+        if self.norm_k:
+            k = k / (k.sum(-1, keepdim=True) + 1e-4)
         if self.extra_columns:
             v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
         return {"q": q, "k": k, "v": v}, after

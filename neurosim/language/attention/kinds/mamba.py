@@ -88,7 +88,8 @@ class Mamba2(AdditiveMixer):
         u, k, q = mixed.split([self.inner, self.n_groups * self.state_size, self.n_groups * self.state_size], -1)
         # The step of a token: a long one writes x and forgets the state, a short one leaves it as it is.
         dt = F.softplus(dt + self.dt_bias)
-        dt = dt if self.dt_limit is None else dt.clamp(*self.dt_limit)
+        if self.dt_limit is not None:
+            dt = dt.clamp(*self.dt_limit)
         u = split_heads(u, self.head_dim)
         q, k = (repeat_heads(split_heads(value, self.state_size), self.group_size) for value in (q, k))
         # log of e^{dt A}, A = -exp(A_log)
@@ -102,10 +103,13 @@ class Mamba2(AdditiveMixer):
         gate = ACTIVATIONS["silu"](inputs["z"])
         if self.norm is None:
             return self.out_proj(y * gate)
-        y = y * gate if self.gate_first else y
+        if self.gate_first:
+            y = y * gate
         grouped = y.unflatten(-1, (self.n_groups, -1))
         y = F.rms_norm(grouped, grouped.shape[-1:], eps=self.norm_eps).flatten(-2) * self.norm.weight
-        return self.out_proj(y if self.gate_first else y * gate)
+        if not self.gate_first:
+            y = y * gate
+        return self.out_proj(y)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

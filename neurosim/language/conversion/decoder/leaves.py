@@ -206,8 +206,8 @@ def _mixed(mixer: Mixer, x: Traced, state: State, shared: Shared | None = None) 
         # The method behind the decorator `leaf`, which else would come back here.
         return cast(Any, Mixer.forward).__wrapped__(mixer, x, state, shared)
     except NotCompiledError as error:
-        words = str(error)
-        raise NotCompiledError(words if words.startswith(MIXER) else MIXER + words) from None
+        words = str(error).removeprefix(MIXER)  # of a mixer inside another
+        raise NotCompiledError(MIXER + words) from None
 
 
 @lowers(SpikedMixer.forward)
