@@ -263,7 +263,11 @@ def launched() -> Any:
 
 
 def _cores() -> set[int]:
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    """Return the numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = os.sched_getaffinity(0)
+    else:
+        cores = set(range(os.cpu_count() or 1))
     return {core for core in cores if core < MAX_CORES}
 
 

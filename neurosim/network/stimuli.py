@@ -292,7 +292,11 @@ def _frozen(owner: Any, name: str, dtype: Any = np.float64) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.array(value, dtype)
     except (TypeError, ValueError):
-        label = owner if isinstance(owner, (Current, PoissonInput)) else type(owner).__name__
+        # Stimuli have names of their own; a source is named by its class.
+        if isinstance(owner, (Current, PoissonInput)):
+            label = str(owner)
+        else:
+            label = type(owner).__name__
         raise NeurosimInputError(f"{label}.{name}: must be numbers, one a place (got {value!r:.60})") from None
     array.flags.writeable = False
     object.__setattr__(owner, name, array)

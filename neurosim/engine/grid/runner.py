@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..prepared import PreparedNetwork
 from ..processes import ALONE, Processes
 from .joined import join, join_samples, split
-from .probes import SampleWindow, open_window, window_end
+from .probes import BoundProbe, SampleWindow, open_window, window_end
 from .sinks import SpikeSink, StateSink
 from .sources import EventSource, GridEvents
 from .transit import carried, carried_lessons
@@ -207,11 +207,11 @@ class Runner:
         if window is not None:
             samples = window.until(self.step)
             if self._processes.size > 1:
-                samples = [
-                    (
-                        first,
-                        values if probe.of_synapses else join_samples(self._compiled, self._processes, probe, values),
-                    )
-                    for probe, (first, values) in zip(self.probes, samples, strict=True)
-                ]
+                samples = [self._joined(probe, *each) for probe, each in zip(self.probes, samples, strict=True)]
             states.add(samples)
+
+    def _joined(self, probe: BoundProbe, first: int, values: NDArray[Any]) -> tuple[int, NDArray[Any]]:
+        """Return samples of all processes; those of synapses are of all already."""
+        if not probe.of_synapses:
+            values = join_samples(self._compiled, self._processes, probe, values)
+        return first, values

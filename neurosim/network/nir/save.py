@@ -139,7 +139,9 @@ class _Saver:
         certain = projection.p_transmit == 1
         require(certain, f"{projection}.p_transmit", "must be 1: NIR has no chance", projection.p_transmit)
         receptor = self.network.receptor(projection)
-        about: Metadata = {"receptor": projection.receptor} if receptor and projection.receptor else {}
+        about: Metadata = {}
+        if receptor and projection.receptor:
+            about["receptor"] = projection.receptor
         pattern = projection.pattern
         delay = projection.delay
         if isinstance(pattern, Convolution) and _number(delay) and _number(projection.weight):
