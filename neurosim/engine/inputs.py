@@ -59,6 +59,7 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
     require(len(set(counts)) < 2, "simulate.inputs", "must hold equally many", counts)
     durations: NDArray[np.float64] = np.zeros(len(batches[0]) if batches else 1)
     for item in played.values():
+        # Sources play side by side: the run lasts as long as the longest.
         durations = np.maximum(durations, item.durations if isinstance(item, Recordings) else item.duration)
     if duration is not None:
         check_duration(duration)

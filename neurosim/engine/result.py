@@ -123,6 +123,7 @@ class Result:
 
     def sample_times(self, probe: Probe, count: int) -> NDArray[np.float64]:
         """Return [count] the times, s, of the first samples of a probe in this piece."""
+        # Samples lie at multiples of the interval from the start of the run, not of the piece.
         first = math.ceil(self.start / probe.interval - GRID_SLACK)
         times: NDArray[np.float64] = np.arange(first, first + count, dtype=np.float64)
         times *= probe.interval

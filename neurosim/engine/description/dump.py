@@ -116,6 +116,7 @@ class _Writer:
     def learned(self, model: Windowed, label: str) -> Tree:
         """Put the state that a windowed population starts from beside the TOML, unless its parameters determine it."""
         state = model.start().arrays()
+        # The state of a model that was made from these parameters alone.
         fresh = from_plain(type(model.model), to_plain(model.model)).start().arrays()
         if all(name in fresh and np.array_equal(array, fresh[name]) for name, array in state.items()):
             return {}
@@ -140,10 +141,12 @@ class _Writer:
         if isinstance(value, (tuple, list)):
             return [self.value(item, f"{label} {i}") for i, item in enumerate(value)]
         if dataclasses.is_dataclass(value):
+            # One of several classes is named by its table, see `tables.TAGGED`.
             tags = {key: type(value).__name__ for kind, (key, _) in TAGGED.items() if isinstance(value, kind)}
             return {**tags, **self.fields(value, label)}
         if isinstance(value, np.ndarray) and value.ndim:
             return self.array(value, label)
+        # Numbers of numpy.
         if hasattr(value, "item"):
             return value.item()
         return value

@@ -70,10 +70,12 @@ def simulate_event_by_event(
             for t, i in zip(inputs[population.name].times, inputs[population.name].units, strict=True):
                 send(p, i, t)
     while True:
+        # The earliest of all: every crossing is looked at, and every synapse on its way.
         t = min([*crossing.values(), queue[0][0] if queue else np.inf])
         if t > duration:
             break
         reached = set()
+        # All arrivals of the moment come before any crossing of it.
         while queue and queue[0][0] <= t:
             _, r, _, s = heapq.heappop(queue)
             p = compiled.routes[r].target
@@ -83,8 +85,10 @@ def simulate_event_by_event(
             reached.add((p, i))
         for p, i in reached:
             predict(p, i, t, state[p][i])
+        # Units that fire at one moment do so in order of population and unit.
         for p, i in sorted(key for key, at in crossing.items() if at <= t):
             if asks_again[p, i]:
+                # A model that could not tell is called again with the state of now; its own state stays.
                 ahead = state[p][i].copy()
                 models[p].flow(ahead, t - moment[p][i], constants(p, i))
                 predict(p, i, t, ahead)

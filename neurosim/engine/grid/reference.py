@@ -39,6 +39,7 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
     played = {name: spikes.to_grid(clock) for name, spikes in inputs.items()}
     steps = max(len(grid) for grid in played.values())
     synapses = [(sampler, *sampler.all_synapses()) for sampler in samplers]
+    # No ring: a row for every step in which anything can arrive.
     depth = steps + 1 + max((int(delays.max(initial=0)) for *_, delays in synapses), default=0)
     state = {}
     models = {p: pop.model for p, pop in enumerate(network.populations) if isinstance(pop.model, Neuron)}
@@ -60,12 +61,14 @@ def simulate_dense(network: Network, inputs: Mapping[str, Spikes], clock: float 
             model.step(state[p], arriving[p][k], compiled.cells[p].constants, spiked)
             fired[p][k] = spiked
         for sampler, rows, weights, delays in synapses:
+            # Delays are at least one step, so nothing arrives in the step that it is sent in.
             for i in np.flatnonzero(fired[sampler.source][k]):
                 for s in range(rows.offsets[i], rows.offsets[i + 1]):
                     due = k + int(delays[s])
                     amount = weights[s] * fired[sampler.source][k, i]
                     arriving[sampler.target][due, sampler.receptor, rows.targets[s]] += amount
         for plan, unit in windows:
+            # A window that ends with this step fires in the next.
             if (k + 1) % plan.steps == 0:
                 np.add.at(fired[plan.number][k + 1], _code(plan, unit, fired, k + 1), 1)
     names = {p: population.name for p, population in enumerate(network.populations)}
