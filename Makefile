@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-slow pairs lint docs audit peers peers-engine clean
+.PHONY: demo test test-slow pairs lint docs audit peers peers-engine models clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -45,6 +45,10 @@ peers:
 peers-engine:
 	sh benchmarks/peers/install.sh --engine
 
+# A language model of others, 93 MB, in an environment of its own: only benchmarks and the `models` tests use it.
+models:
+	sh benchmarks/models/install.sh
+
 $(STAMPS)/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
@@ -59,4 +63,4 @@ $(STAMPS)/docs: $(STAMPS)/core
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-peers build dist runs
+	rm -rf $(VENV) .venv-peers .venv-models build dist runs
