@@ -69,6 +69,7 @@ def connectivity(matrix: Any, *, ax: Any = None) -> Any:
         else:
             dense = np.asarray(matrix)
         require(dense.ndim == 2, "plot.connectivity.matrix", "must be [sources, targets]", dense.shape)
+        # Symmetric, so that white is zero.
         reach = float(np.abs(dense).max(initial=0)) or 1.0
         _image(ax, dense, "weight", cmap="RdBu_r", vmin=-reach, vmax=reach)
     ax.set(xlabel="target", ylabel="source")
@@ -160,6 +161,7 @@ def animate(
         raise NeurosimMissingError(f"animate.path: no such folder (got {path.parent}); create it")
     for name, value in (("interval", interval), ("speed", speed)):
         require(math.isfinite(value) and value > 0, f"animate.{name}", "must be > 0", value)
+    # The slack keeps a duration of n intervals at n frames, whatever its rounding.
     frames = max(1, math.ceil(spikes.duration / interval - 1e-6))
     require(frames <= MAX_FRAMES, "animate.interval", f"must cut {spikes.duration:g} s to <= {MAX_FRAMES:,}", interval)
     from matplotlib import animation
@@ -169,6 +171,7 @@ def animate(
         raise NeurosimMissingError(f"animate.path: {path.suffix} needs {writer}; install it, or write .gif")
     edges = np.minimum(np.arange(frames + 1) * interval, spikes.duration)
     pictures = [_picture(spikes.window(a, z)) for a, z in pairwise(edges.tolist())]
+    # One scale for all frames, or colours would flicker.
     reach = max(1, *(int(np.abs(picture).max()) for picture in pictures))
     shown = ax.imshow(pictures[0], **_colours(spikes, reach))
     ax.set(xlabel="x", ylabel="y")

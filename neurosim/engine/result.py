@@ -10,6 +10,7 @@ from typing import Any, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import NeurosimInputError, lookup
 from ..base.measure.work import LayerCounts
 from ..data.spikes import GRID_SLACK, Recordings, Spikes
 from ..network.network import Network, Population
@@ -120,6 +121,17 @@ class Result:
         if self.duration:
             return self.run_s / self.duration
         return 0.0
+
+    def recordings(self, population: str) -> Recordings:
+        """Return the spikes of a population in a run on `Recordings`: item i is the response to recording i.
+
+        Raises:
+            NeurosimInputError: the population was not recorded, or the input was a single recording.
+        """
+        spikes = lookup(self.spikes, population, "Result.recordings")
+        if not isinstance(spikes, Recordings):
+            raise NeurosimInputError("Result.recordings: needs a run on Recordings (got one recording); read .spikes")
+        return spikes
 
     def sample_times(self, probe: Probe, count: int) -> NDArray[np.float64]:
         """Return [count] the times, s, of the first samples of a probe in this piece."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from ...base.errors import lookup
 from ..runs.frame.command import CommandResult, common
 from ..runs.frame.command_options import NO_RUN, CommandOptions
 
+SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 INSTALL = {
     "bash": 'eval "$(neurosim completion bash)"  in ~/.bashrc',
     "zsh": 'eval "$(neurosim completion zsh)"  in ~/.zshrc',
@@ -23,8 +24,6 @@ def command(options: CommandOptions, shell: str) -> CommandResult:
     """Print the completion script of a shell."""
     from . import main
 
-    lookup(INSTALL, shell, "shell")
-    kind = get_completion_class(shell)
-    assert kind is not None  # click knows all three
+    kind = lookup(SHELLS, shell, "shell")
     script = kind(main, {}, "neurosim", "_NEUROSIM_COMPLETE").source()
     return CommandResult({"shell": shell, "script": script, "install": INSTALL[shell]}, script)

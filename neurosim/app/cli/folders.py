@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...base.errors import require
+from ...base.errors import NeurosimInputError
 from ..runs.frame.command import CommandResult
 from ..runs.frame.tables import Rows, table
 
@@ -29,24 +29,30 @@ def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandR
         NeurosimError: as `data.folder.open_folder`.
     """
     from ...data.folder.folder import open_folder
-    from ..runs.frame.settings import assignments
 
-    settings = assignments(sets)
-    data = settings.get("data", {})
-    if isinstance(data, dict):
-        options = data.get("options", {})
-        only_options = set(settings) <= {"data"} and set(data) <= {"options"}
-    else:
-        options = None
-        only_options = False
-    known = only_options and isinstance(options, dict)
-    require(known, "--set", "must read data.options.KEY=VALUE", ", ".join(sets))
-    assert isinstance(options, dict)  # checked above
-    folder = open_folder(root, options, quiet=quiet)
+    folder = open_folder(root, _options(sets), quiet=quiet)
     rows = _rows(folder)
     notes = [*folder.remarks, *(f"doubt: {line}" for line in folder.doubts)]
     text = table(rows, f"{folder.name}: {len(folder.items):,} recordings")
     return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: neurosim simulate {root}"]))
+
+
+def _options(sets: Sequence[str]) -> Mapping[str, object]:
+    """Return the options of a folder from `data.options.KEY=VALUE` texts.
+
+    Raises:
+        NeurosimInputError: a text that sets anything else.
+    """
+    from ..runs.frame.settings import assignments
+
+    tree: object = assignments(sets)
+    for key in ("data", "options"):
+        if not isinstance(tree, Mapping) or not set(tree) <= {key}:
+            raise NeurosimInputError(f"--set: must read data.options.KEY=VALUE (got {', '.join(sets)})")
+        tree = tree.get(key, {})
+    if not isinstance(tree, Mapping):
+        raise NeurosimInputError(f"--set: must read data.options.KEY=VALUE (got {', '.join(sets)})")
+    return tree
 
 
 def _rows(folder: Folder) -> Rows:

@@ -59,6 +59,7 @@ class Program(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
+        # Plugins are imported only when their own command runs.
         if entry is None and cmd_name in self._plugins():
             from ..runs.frame.registry import PLUGINS, command_module
 
@@ -98,6 +99,7 @@ class Program(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        # click would exit by itself; here every failure becomes one line.
         settings = {"prog_name": prog_name or "neurosim", "complete_var": complete_var, **extra}
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **settings)

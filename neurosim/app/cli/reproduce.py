@@ -43,17 +43,13 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
     config = config_of(name)
     preset = presets()[name]
     require(options.config is None, "--config", "cannot be combined with NAME, which has its own", options.config)
-    if preset.needs_model and model is None:
-        raise NeurosimInputError(
-            f"{name}: needs a language model, and none comes with neurosim; give --model FOLDER (a Hugging Face "
-            "folder, or a run of 'neurosim convert lm-train')"
-        )
+    kind = _kind(name, preset, model)
     settings = {key: value for key, value in options.settings.items() if value is not None}
     changed = (*options.sets, *(f"{key}={value}" for key, value in settings.items()))
     facts: dict[str, object] = {"preset": name}
     if changed:
         facts["preset_changed"] = changed
-    return run_kind(_kind(preset, model), replace(options, config=config, facts=facts))
+    return run_kind(kind, replace(options, config=config, facts=facts))
 
 
 def _listing() -> str:
@@ -63,10 +59,18 @@ def _listing() -> str:
     return f"{grid(heads, rows)}\n\n{table(about)}"
 
 
-def _kind(preset: Preset, model: Path | None) -> Kind[Any, Any, Any]:
-    """Return the kind of run that repeats a preset, with its arguments."""
+def _kind(name: str, preset: Preset, model: Path | None) -> Kind[Any, Any, Any]:
+    """Return the kind of run that repeats a preset, with its arguments.
+
+    Raises:
+        NeurosimInputError: the preset needs a language model, and there is none.
+    """
     if preset.needs_model:
-        assert model is not None  # checked in `command`
+        if model is None:
+            raise NeurosimInputError(
+                f"{name}: needs a language model, and none comes with neurosim; give --model FOLDER (a Hugging Face "
+                "folder, or a run of 'neurosim convert lm-train')"
+            )
         from ..runs.convert import CurveKind
 
         return CurveKind(model)

@@ -111,9 +111,11 @@ def curves(
         points = np.empty((0, 2))
     across = x or _range(points[:, 0])
     down = y or _range(points[:, 1], from_zero=True)
+    # The key takes lines above the chart, so that the box depends on the names.
     box, key = _frame([(c.name, c.colour, c.kind) for c in series], across, down, width)
     whole = bool((points[:, 0] % 1 == 0).all()), bool((points[:, 1] % 1 == 0).all())
     parts = [*_axes(box, x_name, y_name, log_x=log_x, whole=whole), *key]
+    # SVG paints in order: soft curves come first and lie behind the others.
     for curve, (xs, ys) in sorted(zip(series, placed, strict=True), key=lambda pair: pair[0].kind != "soft"):
         parts += _drawn(curve, box, xs, ys)
     return picture(box.foot + FOOT, words, parts, width=width)
@@ -155,6 +157,7 @@ def histograms(
     else:
         heights = [c / max(len(g.values), 1) for c, g in zip(counts, groups, strict=True)]
     top = max((float(h.max(initial=0.0)) for h in heights), default=0.0) or 1.0
+    # A twentieth of room above the highest bar.
     box, key = _frame([(g.name, g.colour, "box") for g in groups], (low, high), (0.0, top * 1.05), WIDTH)
     parts = [*_axes(box, x_name, counted or "share of the group", whole=(False, counted is not None)), *key]
     opacity = "" if len(groups) == 1 else ";opacity:.6"
@@ -162,6 +165,7 @@ def histograms(
         for k, value in enumerate(values):
             if value:
                 y = box.down(float(value))
+                # A gap of 1 px between bars: half on each side.
                 at = box.across(low + (high - low) * k / BINS) + 0.5
                 style = f"fill:{group.colour}{opacity}"
                 parts.append(rect(at, y, box.width / BINS - 1, box.foot - y, style, radius=1.5))
@@ -176,6 +180,7 @@ def strips(panels: Sequence[Panel], duration: float, words: str, *, width: float
     inside = width - RIGHT
     factor, name = time_unit(duration or 1.0)
     span = (0.0, factor * (duration or 1.0))
+    # Pictures have no vertical axis: their box is as high as the pixels, y from 0 to 1.
     for panel in panels:
         box = Box(0, top, inside, panel.height, span, (0.0, 1.0))
         size = {"x": 0, "y": top, "width": inside, "height": panel.height, "preserveAspectRatio": "none"}
@@ -198,6 +203,7 @@ def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Mar
     row = 44.0
     box = Box(6, 6.0, WIDTH - 12, row * len(bars), (low, high), (0, 1))
     parts: list[Markup] = []
+    # At most about six labels; every decade has its line.
     every = max(1, math.ceil((high - low) / 6))
     for decade in range(low, high + 1):
         x = box.across(decade)
@@ -218,6 +224,7 @@ def ranges(bars: Sequence[Bar], tick: Callable[[float], str], words: str) -> Mar
             label(box.left, y + 14, bar.name, "start", "title"),
             label(box.right, y + 14, bar.words, "end"),
             rule(box.left, y + 29, round((a + b) / 2, 2), y + 29),
+            # Round ends reach 6 px beyond: a range of no length is a dot.
             rect(a - 6, y + 23, b - a + 12, 12, f"fill:{bar.colour}", radius=6),
         ]
     return picture(box.foot + 24, words, parts)
@@ -297,6 +304,7 @@ def _coincide(one: Curve, other: Curve) -> bool:
 def _placed(curve: Curve, log_x: bool) -> tuple[Floats, Floats]:
     """Return the points of a curve on their axes, logarithms where the horizontal one is logarithmic."""
     x, y = (np.asarray(values, np.float64) for values in (curve.x, curve.y))
+    # A logarithmic axis has no place for 0 and below.
     good = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (not log_x))
     across = np.log10(x[good]) if log_x else x[good]
     return across, y[good]
@@ -389,9 +397,10 @@ def _x_axis(box: Box, name: str, *, log: bool = False, whole: bool = False) -> l
 def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False) -> list[tuple[float, str]]:
     """Return the places on an axis with their labels: decades (1, 2, 5 of few decades) where it is logarithmic."""
     if not log:
-        return [(value, plain(value)) for value in nice(*ends, about) if not whole or value % 1 == 0]
+        return [(value, _label(value)) for value in nice(*ends, about) if not whole or value % 1 == 0]
     decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
     steps = (1, 2, 5) if len(decades) <= 3 else (1,)
+    # Decades are left out before labels overlap.
     every = max(1, math.ceil(len(decades) / (about + 1)))
     ticks = [(d + math.log10(s), s * 10.0**d) for d in decades[::every] for s in steps]
     inside = [(at, _short(value)) for at, value in ticks if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
@@ -399,6 +408,11 @@ def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False
         return inside
     # Less than two decades may contain fewer than two such ticks: use round numbers, as on a linear axis.
     return [(math.log10(value), plain(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
+
+
+def _label(value: float) -> str:
+    """Return a number that fits left of a vertical axis, at the text size of small screens: up to six characters."""
+    return plain(value) if abs(value) < 1e5 else si(value)
 
 
 def _short(value: float) -> str:

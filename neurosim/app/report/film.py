@@ -59,6 +59,7 @@ class Film:
             words: text for screen readers.
         """
         count, height, width, _ = self.frames.shape
+        # Frames side by side in one picture, which the style sheet moves by a frame at a time.
         sheet = np.ascontiguousarray(self.frames.transpose(1, 0, 2, 3)).reshape(height, count * width, 4)
         style = (
             f"--frames:{count};--seconds:{self.seconds:.2f}s;aspect-ratio:{width}/{height};"
@@ -79,12 +80,15 @@ def film(spikes: Spikes, frames: int = FRAMES) -> Film:
     if plane is None or spikes.duration <= 0:
         raise NeurosimInputError(f"film: needs a camera's recording of some duration (got {spikes!r})")
     polarities, height, width = plane
+    # -(-a // b) rounds up.
     pool = -(-max(height, width) // MAX_SIDE)
     rows = -(-height // pool)
     columns = -(-width // pool)
     _, y, x = np.unravel_index(spikes.units, (polarities, height, width))
     p = spikes.units // (height * width)
+    # An event at the duration itself belongs to the last frame.
     at = np.minimum((spikes.times / spikes.duration * frames).astype(np.int64), frames - 1)
+    # One flat index [frame, polarity, row, column], so that a single bincount makes all frames.
     place = ((at * polarities + p) * rows + y // pool) * columns + x // pool
     counts = np.bincount(place, minlength=frames * polarities * rows * columns).astype(np.float64)
     images = pixels.balance(counts.reshape(frames, polarities, rows, columns).swapaxes(0, 1))
@@ -106,6 +110,7 @@ def write_gif(path: str | os.PathLike[str], played: Film) -> None:
         ) from None
     times = max(GIF_SIDE // max(played.frames.shape[1:3]), 1)
     alpha = played.frames[..., 3:].astype(np.float64) / 255
+    # GIF has no partial opacity: blend with the ground.
     opaque = np.round(played.frames[..., :3] * alpha + np.array(PAPER) * (1 - alpha)).astype(np.uint8)
     pictures = [Image.fromarray(each.repeat(times, axis=0).repeat(times, axis=1)) for each in opaque]
     # The format counts hundredths of a second, and programs show fewer than two as ten.

@@ -149,5 +149,6 @@ def _power(value: float) -> int:
 def _significant(value: float, digits: int) -> str:
     if value == 0:
         return "0"
+    # Rounded first, as in `_power`: 9.996 has one digit before the point less than 10.00.
     decimals = max(digits - 1 - math.floor(math.log10(float(f"{abs(value):.{digits - 1}e}"))), 0)
     return f"{value:,.{decimals}f}"

@@ -69,6 +69,7 @@ def balance(counts: NDArray[np.float64]) -> Pixels:
     off = counts[0] if len(counts) == 2 else np.zeros_like(on)
     total = on + off
     pixels = tint(_opacity(total), ON)
+    # Share of ON: 1 is orange, 0 is blue, between them a mixture.
     share = np.divide(on, total, out=np.zeros_like(on), where=total > 0)[..., None]
     pixels[..., :3] = np.round(share * ON + (1 - share) * OFF)
     return pixels
@@ -82,6 +83,7 @@ def raster(spikes: Spikes, rows: int, columns: int) -> Pixels:
     pixels = tint(np.where(grid > 0, np.minimum(0.6 + 0.15 * grid, 1.0), 0.0), SPIKE)
     camera = plane(spikes.shape)
     if camera and camera[0] == 2:
+        # Units count polarity first: OFF is the lower half of the units, and of the picture.
         boundary = rows // 2
         pixels[:boundary, :, :3] = ON
         pixels[boundary:, :, :3] = OFF
@@ -97,6 +99,7 @@ def _grid(spikes: Spikes, rows: int, columns: int) -> NDArray[np.float64]:
     """Return [rows, columns] events, unit 0 in the last row."""
     span = spikes.duration or 1.0
     column = np.minimum((spikes.times / span * columns).astype(np.int64), columns - 1)
+    # Pixels count from the top, units from the foot.
     row = rows - 1 - spikes.units.astype(np.int64) * rows // spikes.size
     flat = np.bincount(row * columns + column, minlength=rows * columns)
     return flat.reshape(rows, columns).astype(np.float64)
@@ -108,6 +111,7 @@ def _visible(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     wide, high = next((size for limit, size in DOTS if share < limit), (1, 1))
     if len(grid) < MIN_ROWS:  # a row is several pixels high there
         high = 1
+    # A maximum over shifted copies widens every dot to wide x high pixels.
     padded = np.pad(grid, [((n - 1) // 2, n // 2) for n in (high, wide)])
     shifted = [padded[y : y + len(grid), x : x + grid.shape[1]] for y in range(high) for x in range(wide)]
     return np.asarray(np.max(shifted, axis=0))
@@ -116,5 +120,6 @@ def _visible(grid: NDArray[np.float64]) -> NDArray[np.float64]:
 def _opacity(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the square root of counts relative to a high one: single events stay visible beside busy pixels."""
     busy = counts[counts > 0]
+    # One hot pixel must not make all others pale.
     top = np.quantile(busy, 0.98) if busy.size else 1.0
     return np.sqrt(np.minimum(counts / top, 1.0))

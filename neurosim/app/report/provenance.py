@@ -70,7 +70,7 @@ def _listed(versions: object) -> str | None:
 
 
 def _flat(value: object) -> list[tuple[str, object]]:
-    """Return (name, value) of a table; those of a table inside it have its name before theirs."""
+    """Return (name, value) of a table; entries of a table inside it have its name before their own."""
     pairs: list[tuple[str, object]] = []
     for name, entry in table_of(value).items():
         inner = _flat(entry)

@@ -197,6 +197,7 @@ def _class(value: int | str | None, classes: Sequence[str]) -> str:
 def rates(shown: Sequence[Example]) -> list[Figure]:
     """Return (picture, caption) of rates and intervals of the neurons, and of the events; none without spikes."""
     neurons = [each.spikes for each in shown if each.spikes is not None and each.spikes.duration > 0]
+    # A damaged file could mix populations of several sizes.
     neurons = [spikes for spikes in neurons if spikes.size == neurons[0].size]
     if not neurons:
         return []
@@ -239,6 +240,7 @@ def _histogram(values: NDArray[np.float64], x_name: str, y_name: str, words: str
 
 def _intervals(spikes: Spikes) -> NDArray[np.float64]:
     """Return the seconds from each spike of a neuron to its next."""
+    # By neuron, then time: differences across two neurons are dropped below.
     order = np.lexsort((spikes.times, spikes.units))
     times = spikes.times[order]
     units = spikes.units[order]
@@ -250,6 +252,7 @@ def course(recordings: Sequence[Spikes], colour: str, name: str, share: float) -
     duration = max(spikes.duration for spikes in recordings)
     bins = max(round(duration / BIN), 1)
     step = duration / bins
+    # Rates: counts over the seconds of a bin, and over neurons or ms by `share`.
     curves = [np.histogram(spikes.times, bins=bins, range=(0.0, duration))[0] / (step * share) for spikes in recordings]
     running = np.array([spikes.duration > np.arange(bins) * step for spikes in recordings])
     # At each time, only recordings that still run count in the mean.

@@ -87,9 +87,11 @@ def nice(low: float, high: float, about: int = 5) -> list[float]:
     """Return about that many round numbers from `low` to `high`."""
     if not high > low:
         return [low]
+    # The step of 1, 2 or 5 times a power of ten that is nearest to an even division.
     rough = (high - low) / about
     scale = 10.0 ** math.floor(math.log10(rough))
     step = min((m * scale for m in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / rough)))
+    # The slack admits an end that rounding puts just outside.
     first = math.ceil(low / step - 1e-9)
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -37,10 +37,11 @@ def baselines(train: Recordings, test: Recordings) -> Mapping[str, float]:
 
     some = train.select(even(labels_of(train), MAX_TRAIN))
     labels = labels_of(some)
+    # One thread: sums in another order could move an answer at a border.
     with threadpool_limits(1):
         answers = [*answers_of(features(some), labels, features(test))]
         answers.append(_naive_bayes(_patches(some), labels, _patches(test)))
-    return {name: float(np.mean(found == labels_of(test))) for name, found in zip(NAMES, answers, strict=True)}
+    return {name: float(np.mean(predicted == labels_of(test))) for name, predicted in zip(NAMES, answers, strict=True)}
 
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:
@@ -50,6 +51,7 @@ def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
 
+    # Divided by sqrt(d), distances are near 1 for any number of units, and gamma = 1 suits all data.
     scale = max(float(x.std()) * np.sqrt(x.shape[1]), 1e-12)
     mean = x.mean(axis=0)
     x = (x - mean) / scale
@@ -82,13 +84,15 @@ def _naive_bayes(train: NDArray[np.float32], labels: NDArray[np.int64], test: ND
     flat = train.reshape(-1, train.shape[2])
     drawn = flat[np.random.default_rng(0).permutation(len(flat))[:DRAWN]]
     words = MiniBatchKMeans(min(WORDS, len(drawn)), random_state=0, n_init=1, max_iter=20, batch_size=1000).fit(drawn)
-    seen, asked = (words.predict(part.reshape(-1, part.shape[2])).reshape(part.shape[:2]) for part in (train, test))
+    train_words = words.predict(flat).reshape(train.shape[:2])
+    test_words = words.predict(test.reshape(-1, test.shape[2])).reshape(test.shape[:2])
     known, column = np.unique(labels, return_inverse=True)
     places = np.arange(train.shape[1])
     counts = np.full((len(places), words.n_clusters, len(known)), SMOOTHING)
-    np.add.at(counts, (places, seen, column[:, None]), 1.0)
+    np.add.at(counts, (places, train_words, column[:, None]), 1.0)
     logs = np.log(counts / counts.sum(axis=1, keepdims=True))
-    votes = logs[places, asked].sum(axis=1) + np.log(np.bincount(column))
+    # log p(class | words) = sum over places of log p(word | place, class) + log p(class) + const.
+    votes = logs[places, test_words].sum(axis=1) + np.log(np.bincount(column))
     return np.asarray(known[votes.argmax(axis=1)])
 
 
@@ -99,6 +103,7 @@ def features(recordings: Recordings) -> NDArray[np.float32]:
     units = planes * high * broad
     which = np.repeat(np.arange(len(recordings)), np.diff(recordings.offsets))
     unit = np.asarray(recordings.units, np.int64)
+    # [plane, row, column] of a unit after neighbours were summed.
     place = (unit // (height * width) * high + unit // width % height // tall) * broad + unit % width // wide
     share = np.asarray(recordings.ticks, np.float64) * recordings.tick / np.maximum(recordings.durations, 1e-12)[which]
     window = np.clip(share * WINDOWS, 0, WINDOWS - 1).astype(np.int64)
@@ -111,6 +116,7 @@ def _pooled(shape: tuple[int, ...]) -> tuple[int, int, int, int, int]:
     """Return planes, height and width of a sensor after neighbours were summed, and how many: rows, columns."""
     planes, height, width = ((1,) * (3 - len(shape)) + tuple(shape))[-3:]
     tall = wide = 1
+    # Neighbours are summed on both sides of a camera, along the channels alone otherwise.
     while planes * -(-height // tall) * -(-width // wide) > MAX_UNITS:
         wide += 1
         tall = wide if height > 1 else 1

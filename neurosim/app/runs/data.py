@@ -65,6 +65,7 @@ def even(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     """
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
+    # Number of a recording within its class: the first of all classes come before the second.
     rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered, side="left")
     return np.sort(order[np.lexsort((ordered, rank))][:limit])
 

@@ -44,6 +44,7 @@ def score(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tupl
     size = len(classes)
     right = int(np.count_nonzero(labels == predicted))
     answered = predicted >= 0
+    # One number for each pair (class, answer), counted at once.
     pairs = labels[answered] * size + predicted[answered]
     confusion = np.bincount(pairs, minlength=size * size).reshape(size, size)
     totals = np.bincount(labels, minlength=size)

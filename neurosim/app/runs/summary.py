@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.errors import NeurosimInputError
 from ...base.measure.estimates import EnergyEstimates
 from ...base.measure.measures import Measures
 from ...data.files.sonata import write_sonata
@@ -119,6 +120,11 @@ def data_facts(splits: Splits) -> dict[str, dict[str, object]]:
 
 
 def labels_of(recordings: Recordings) -> NDArray[np.int64]:
-    """Return [n] the class of each recording."""
-    assert recordings.labels is not None  # data.load has made sure
+    """Return [n] the class of each recording.
+
+    Raises:
+        NeurosimInputError: the recordings have no classes.
+    """
+    if recordings.labels is None:
+        raise NeurosimInputError("recordings: have no labels; choose a labelled set")
     return recordings.labels

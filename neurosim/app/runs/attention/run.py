@@ -66,7 +66,7 @@ def _model(config: AttentionConfig, task: SequenceTask, kinds: str, seed: int) -
 
 
 def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[TrainedProbe]]:
-    """Return the trained models by kind; those of an interrupted run are read."""
+    """Return the trained models by kind; models that an interrupted run finished are read from disk."""
     config = run.config
     task = run.inputs
     root = run.path / MODELS
@@ -75,7 +75,7 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
         for i, kinds in enumerate(config.model.kinds)
         for seed in range(config.seed, config.seed + config.seeds)
     ]
-    found: dict[str, list[TrainedProbe]] = {kinds: [] for kinds in config.model.kinds}
+    trained: dict[str, list[TrainedProbe]] = {kinds: [] for kinds in config.model.kinds}
     steps = config.training.steps
     with bar(f"training on {config.task.name}", "updates", run.options.quiet) as report:
         for number, cell in enumerate(cells):
@@ -84,6 +84,7 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
                 if report is not None:
                     report(before + step, len(cells) * steps, f"{cell.kinds}, seed {cell.seed}, loss {loss:.3f}")
 
+            # A model that is done has its result; one that was interrupted has its state and goes on from it.
             result = cell.folder / "result.json"
             if not result.is_file():
                 make_folder(cell.folder)
@@ -97,8 +98,8 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
                 made = TrainedProbe(seed=cell.seed, scores=scores, losses=state.losses, seconds=state.seconds)
                 write_json(result, plain.to_plain(made))
                 (cell.folder / STATE).unlink(missing_ok=True)
-            found[cell.kinds].append(plain.from_plain(TrainedProbe, read_json(result), str(result)))
-    return found
+            trained[cell.kinds].append(plain.from_plain(TrainedProbe, read_json(result), str(result)))
+    return trained
 
 
 @torch.no_grad()

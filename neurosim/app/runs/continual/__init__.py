@@ -27,9 +27,9 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
     Attributes:
         workers: processes that run the trials; 1 is this one.
         cluster: address of a dask scheduler, or the file it wrote with its address; it then runs all trials.
-        learners: to run, whether the file names them or not; none: those of the file.
+        learners: to run, whether the file names them or not; none: the learners of the file.
         file: with the settings, where --config gives none.
-        data: settings of a dataset of which two classes are new in each task, by dotted key; none: those of the file.
+        data: settings of a dataset of which two classes are new in each task, by dotted key; none: as in the file.
     """
 
     name = "continual"

@@ -49,8 +49,8 @@ class Head:
         seeds: number of seeds.
         online: one pass: every learner meets each item of a task once, whatever its `epochs`; so it is without
             stream.boundaries.
-        on: the items that accuracies are measured on; None: those of test, or of validation in a sweep, whose results
-            serve to choose settings.
+        on: the items that accuracies are measured on; None: "test", or "validation" in a sweep, whose results serve to
+            choose settings.
         data: a dataset in the place of `stream.source`, with a folder and settings.
         energy: the profile of the estimates.
     """
@@ -157,19 +157,24 @@ def configure(
     names = only or tuple(learners)
     owners = {name: kind(name).SETTINGS for name in names}
     common = _table(merged, "common")
-    lost = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
+    unused = sorted(key for key in common if not any(key in _fields(owner) for owner in owners.values()))
     # If learners were deselected, an unused [common] key may be theirs: accept it.
     require(
-        bool(only) or not lost, "common", f"must be settings of the learners {', '.join(names)}; these are not", lost
+        bool(only) or not unused,
+        "common",
+        f"must be settings of the learners {', '.join(names)}; these are not",
+        unused,
     )
     stream_kind = str(_table(merged, "stream").get("kind", "permuted"))
     recipe = lookup(STREAMS, stream_kind, "stream.kind")
+    # A learner's own table wins over [common], which wins over the usual budget.
     own = {name: overlay(_shared(name, owner, common), _table(learners, name)) for name, owner in owners.items()}
     if merged.get("online") is True or _table(merged, "stream").get("boundaries") is False:
         budgeted = [name for name, table in own.items() if "epochs" in table and not LEARNERS[name].reference]
         own |= {name: {**own[name], "epochs": 1} for name in budgeted}
     sweep = _spread(_table(merged, "sweep"), owners, recipe, bool(only))
     rest = {key: value for key, value in merged.items() if key not in ("common", "sweep", "learners")}
+    # [data] names one source: a sweep of sources would contradict it.
     swept = "source" in sweep.get("stream", {}) and "data" in merged
     require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
     rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), merged.get("data"), recipe)
@@ -237,6 +242,7 @@ def _rows(config: ContinualConfig) -> Iterator[Row]:
         axes = [
             (place, key, value) for place in ("stream", learner) for key, value in config.sweep.get(place, {}).items()
         ]
+        # A learner without a sweep has one point: the product of no axes.
         for point in itertools.product(*(values for _, _, values in axes)):
             chosen: dict[str, dict[str, object]] = {"stream": dict(config.stream), learner: dict(settings)}
             words = [learner]
@@ -251,7 +257,7 @@ def _rows(config: ContinualConfig) -> Iterator[Row]:
 
 def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: bool) -> dict[str, dict[str, list[Any]]]:
     """Return the grid by learner and stream: the values of "common" go to every learner that has the setting."""
-    found: dict[str, dict[str, list[Any]]] = {}
+    grid: dict[str, dict[str, list[Any]]] = {}
     own = [name for name in _fields(recipe) if name not in FILES]
     known = {**{name: _fields(owner) for name, owner in owners.items()}, "stream": own}
     for place, table in sweep.items():
@@ -269,8 +275,8 @@ def _spread(sweep: Tree, owners: Mapping[str, type], recipe: type, narrowed: boo
             having = [name for name in places if key in known[name]]
             require(narrowed or bool(having), f"sweep.{place}.{key}", "must be the name of a setting", key)
             for name in having:
-                found.setdefault(name, {})[key] = values
-    return found
+                grid.setdefault(name, {})[key] = values
+    return grid
 
 
 def _model(recipe: type, owners: Mapping[str, type]) -> Any:
@@ -325,9 +331,9 @@ def _without_kind(table: Any) -> Any:
 
 
 def _table(tree: Tree, name: str) -> dict[str, object]:
-    found = tree.get(name, {})
-    require(isinstance(found, Mapping), name, "must be a table of settings", found)
-    return dict(found)
+    table = tree.get(name, {})
+    require(isinstance(table, Mapping), name, "must be a table of settings", table)
+    return dict(table)
 
 
 def _fields(owner: type) -> list[str]:

@@ -87,6 +87,7 @@ def _pool(trials: Sequence[Trial], executor: Executor, say: Callable[[str], None
     for attempt in range(1, ATTEMPTS + 1):
         try:
             workers = min(executor.workers, len(left))
+            # Spawned workers have imported nothing: they run the files of --plugin first.
             with ProcessPoolExecutor(workers, get_context("spawn"), plugins.run_files, (plugins.files(),)) as pool:
                 waiting = {pool.submit(run_trial, *_arguments(trial, executor)): trial for trial in left}
                 with _ended_by_an_interrupt():
@@ -134,6 +135,7 @@ def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:
         raise NeurosimMissingError(f"--cluster: no dask scheduler answers at {address} ({error}); start one") from None
     with client:
         waiting = {
+            # `pure=False`: the scheduler must not answer from an earlier run of the same arguments.
             client.submit(_run, plugins.files(), trial, executor, key=f"neurosim-{trial.folder}", pure=False): trial
             for trial in trials
         }

@@ -36,10 +36,12 @@ def csv_of(result: ContinualResult) -> str:
     p_values = against_best(result.rows)
     for row in result.rows:
         for name in MEASURES:
-            found = row.measures.get(name)
-            if found is not None:
+            estimate = row.measures.get(name)
+            if estimate is not None:
                 p = p_values[row.name] if name == "acc" else None
-                writer.writerow([row.name, name, found.n, found.mean, found.sd, found.low, found.high, p])
+                writer.writerow(
+                    [row.name, name, estimate.n, estimate.mean, estimate.sd, estimate.low, estimate.high, p]
+                )
     return text.getvalue()
 
 
@@ -56,12 +58,12 @@ def latex_of(result: ContinualResult) -> str:
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 
-def _cell(found: Estimate | None) -> str:
-    if found is None:
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
         return "--"
-    if found.low is None or found.high is None:
-        return f"${found.mean:.3f}$"
-    return rf"${found.mean:.3f} \pm {(found.high - found.low) / 2:.3f}$"
+    if estimate.low is None or estimate.high is None:
+        return f"${estimate.mean:.3f}$"
+    return rf"${estimate.mean:.3f} \pm {(estimate.high - estimate.low) / 2:.3f}$"
 
 
 def _escaped(text: str) -> str:

@@ -91,9 +91,9 @@ def unknown(work: TaskWork) -> list[str]:
     """Return the reasons of the figures in a line that are unknown."""
     of_energy = work.energy.reasons if work.energy else {}
     if work.updates is None:
-        found = [work.reasons.get("updates")]
+        reasons = [work.reasons.get("updates")]
     else:
-        found = []
-    found += [words for name, words in work.measures.reasons.items() if name.startswith("synaptic_operations")]
-    found += [of_energy.get(name) for name in ("compute_only", "memory_aware")]
-    return sorted({words for words in found if words})
+        reasons = []
+    reasons += [words for name, words in work.measures.reasons.items() if name.startswith("synaptic_operations")]
+    reasons += [of_energy.get(name) for name in ("compute_only", "memory_aware")]
+    return sorted({words for words in reasons if words})

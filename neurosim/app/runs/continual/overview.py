@@ -104,8 +104,8 @@ def _measures(row: LearnerResult, p_value: str) -> tuple[str, ...]:
     return row.name, *figures, p_value, numbers.seconds(seconds)
 
 
-def _estimate(found: Estimate | None) -> str:
+def _estimate(estimate: Estimate | None) -> str:
     """Return 0.912 ± 0.013, half of the interval."""
-    if found is None or found.low is None or found.high is None:
-        return numbers.fixed(None if found is None else found.mean, 3)
-    return f"{found.mean:.3f} \N{PLUS-MINUS SIGN} {(found.high - found.low) / 2:.3f}"
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return numbers.fixed(None if estimate is None else estimate.mean, 3)
+    return f"{estimate.mean:.3f} \N{PLUS-MINUS SIGN} {(estimate.high - estimate.low) / 2:.3f}"

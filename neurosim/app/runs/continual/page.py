@@ -73,6 +73,7 @@ def _map(row: LearnerResult) -> Markup:
     n = values.shape[1]
     left = 22.0
     top = 4.0
+    # n tasks down, n + 1 times across: before any task, and after each.
     size = (MAP - left) / (n + 1)
     parts: list[Markup] = []
     for i, after in enumerate(values):

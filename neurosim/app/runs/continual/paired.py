@@ -16,16 +16,16 @@ def against_best(rows: Sequence[LearnerResult]) -> dict[str, float | None]:
     None for the row with that mean, and where the two share fewer than two seeds.
     """
     accuracies = {row.name: _accuracies(row) for row in rows}
-    found: dict[str, float | None] = {}
+    p_values: dict[str, float | None] = {}
     for row in rows:
         rivals = [accuracies[other.name] for other in rows if other.stream == row.stream and accuracies[other.name]]
         best = max(rivals, key=lambda values: sum(values.values()) / len(values), default=None)
         own = accuracies[row.name]
         if best is None or best is own:
-            found[row.name] = None
+            p_values[row.name] = None
         else:
-            found[row.name] = _paired(own, best)
-    return found
+            p_values[row.name] = _paired(own, best)
+    return p_values
 
 
 def p_text(p: float | None) -> str:
@@ -36,8 +36,8 @@ def p_text(p: float | None) -> str:
 
 
 def _accuracies(row: LearnerResult) -> Values:
-    found = {seed: each.get("acc") for seed, each in zip(row.seeds, row.each, strict=False)}
-    return {seed: value for seed, value in found.items() if value is not None}
+    values = {seed: each.get("acc") for seed, each in zip(row.seeds, row.each, strict=False)}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def _paired(own: Values, best: Values) -> float | None:

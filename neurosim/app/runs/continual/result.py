@@ -55,6 +55,7 @@ class TaskWork(Record):
     def over_seeds(cls, works: Sequence[TaskWork], profile: str) -> TaskWork:
         """Return the work of all seeds on one task, with energy estimates under a profile."""
         every = [work.measures for work in works]
+        # Counts are sums; measures divide them by the samples of all seeds together.
         layers = [sum_counts(parts) for parts in zip(*(each.layers for each in every), strict=True)]
         events = sum(round((each.events_in or 0) * each.samples) for each in every)
         updates = [work.updates for work in works if work.updates is not None]

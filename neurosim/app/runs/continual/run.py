@@ -95,13 +95,13 @@ def _check_device(config: ContinualConfig, device: str) -> None:
 
 def _shapes(config: ContinualConfig) -> dict[str, StreamFacts]:
     """Return a summary of the stream of each row; raise errors of streams and learners before anything is written."""
-    found = {}
+    shapes = {}
     for row in config.rows:
         spec = TrialSpec.of(row, config.head.seed, config.evaluate_on)
         stream = spec.build_stream()
         problem = stream.problem
         build_learner(spec, problem)
-        found[row.name] = StreamFacts(
+        shapes[row.name] = StreamFacts(
             tasks=len(stream),
             names="; ".join(stream.names),
             scenario=problem.scenario,
@@ -109,7 +109,7 @@ def _shapes(config: ContinualConfig) -> dict[str, StreamFacts]:
             units=problem.units,
             classes=problem.classes,
         )
-    return found
+    return shapes
 
 
 def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failure]]:
@@ -123,7 +123,7 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failu
             path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
             tasks = run.inputs[row.name].tasks
             trials[path] = (row.name, seed), Trial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
-    found: dict[tuple[str, int], TrialResult] = {}
+    results: dict[tuple[str, int], TrialResult] = {}
     failures = []
     every = [trial for _, trial in trials.values()]
     with _trial_bar(every, options.quiet) as on_progress:
@@ -133,15 +133,15 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failu
                 failures.append(Failure(row=name, seed=seed, reason=str(outcome)))
                 options.say(f"{name}, seed {seed}: {outcome}")
             else:
-                found[name, seed] = outcome
+                results[name, seed] = outcome
                 on_progress(trial, len(outcome.tasks))
     build_stream.cache_clear()
-    return found, failures
+    return results, failures
 
 
-def _row(row: Row, seeds: Sequence[int], found: Found, profile: str) -> LearnerResult:
+def _row(row: Row, seeds: Sequence[int], results: Found, profile: str) -> LearnerResult:
     """Return a learner over its seeds, with energy estimates under a profile."""
-    trials = {seed: found[row.name, seed] for seed in seeds if (row.name, seed) in found}
+    trials = {seed: results[row.name, seed] for seed in seeds if (row.name, seed) in results}
     matrices = [Matrix(np.array(trial.matrix), seed) for seed, trial in trials.items()]
     first = next(iter(trials.values()))
     forward = first.scenario != "class"

@@ -19,7 +19,7 @@ def schema() -> Schema:
     for name, recipe in STREAMS.every().items():
         table = maker.table(recipe)
         tag = {"const": name, "description": "Kind of the stream."}
-        if not streams:  # the first stream is that of a config without a kind
+        if not streams:  # a config without a kind has the first stream
             tag["default"] = name
         streams.append({**table, "properties": {**table["properties"], "kind": tag}})
     learners = {name: maker.table(kind(name).SETTINGS) for name in LEARNERS.every()}

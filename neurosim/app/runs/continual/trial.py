@@ -172,6 +172,7 @@ def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) ->
         seconds, work, matrix = _restore(path / STATE, spec, stream, learner)
     else:
         matrix = np.full((len(stream) + 1, len(stream)), np.nan)
+        # Row 0 is before any task; forward transfer is measured against it.
         matrix[0] = accuracies(learner, stream, spec.on)
     for index in range(len(seconds), len(stream)):
         start = time.perf_counter()
@@ -214,13 +215,14 @@ def _restore(
     """
     header, arrays = read_state(path, FORMAT, VERSION, with_nan=("matrix",))
     with saved_values(path):
-        found = TrialSpec.from_dict(header["spec"])
+        saved = TrialSpec.from_dict(header["spec"])
         seconds = plain.from_plain(list[float], header["seconds"], "seconds")
         work = plain.from_plain(list[TaskWork], header.get("work", []), "work")
         matrix = arrays.pop("matrix")
+        # Rows of tasks that were not reached are NaN.
         rows = int(np.isfinite(matrix).all(axis=1).sum()) - 1
-    if found != spec:
-        other = [field.name for field in fields(spec) if getattr(found, field.name) != getattr(spec, field.name)]
+    if saved != spec:
+        other = [field.name for field in fields(spec) if getattr(saved, field.name) != getattr(spec, field.name)]
         raise NeurosimInputError(
             f"{path}: is the checkpoint of another model ({', '.join(other)} differ); remove it to begin this one anew"
         )
@@ -229,8 +231,8 @@ def _restore(
         if array.ndim == 0 and name in own and own[name].size == 1:  # the file has no arrays without an axis
             own[name] = own[name].reshape(())
     # A learner of others may leave the number out, or keep it in an array with an axis.
-    kept = own.get("learned", np.array(len(seconds)))
-    learned = int(kept.reshape(-1)[0]) if kept.size == 1 else -1
+    count = own.get("learned", np.array(len(seconds)))
+    learned = int(count.reshape(-1)[0]) if count.size == 1 else -1
     if matrix.shape != (len(stream) + 1, len(stream)) or rows != learned or len(seconds) != learned:
         raise NeurosimInputError(
             f"{path}: has accuracies after {rows} tasks and a model that learned {learned} of {len(stream)}; remove "

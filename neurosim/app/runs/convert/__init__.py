@@ -127,7 +127,7 @@ class LmTrainingKind(ConvertKind["LmConfig", "TrainingText"]):
 
 
 KIND = ConversionKind()
-# Layouts of results other than those of a conversion, by the command.
+# Layouts of the results of a curve and of a training, by the command.
 TEMPLATES = {"curve": "curve.html", "lm-train": "training.html"}
 # The kind of each command, by its name in the manifest.
 KINDS: Mapping[str, type[Any]] = {"convert": ConversionKind, "curve": CurveKind, "lm-train": LmTrainingKind}

@@ -64,11 +64,11 @@ def _point(run: ConvertRun, coding: Coding, calibration: Calibration | None) -> 
     with run.time(coding.scheme):
         converted = make(run, coding, calibration)
         with converted.counting() as histograms:
-            found = compare_models(source.model, converted.model, source.held_out[: config.curve.tokens + 1])
-    summary, layers = summarise(converted, histograms, found, config.energy.profile)
+            comparison = compare_models(source.model, converted.model, source.held_out[: config.curve.tokens + 1])
+    summary, layers = summarise(converted, histograms, comparison, config.energy.profile)
     return CurvePoint(
         **vars(summary),
         scheme=coding.scheme,
         asked=getattr(coding, SCHEMES[coding.scheme].strength),
-        measures=measured(converted, histograms, layers, found.tokens),
+        measures=measured(converted, histograms, layers, comparison.tokens),
     )

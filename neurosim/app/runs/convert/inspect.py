@@ -82,11 +82,11 @@ def render(result: InspectionResult) -> str:
 
 
 def _row(layer: LayerInspection) -> tuple[str, ...]:
-    found = layer.spectrum
+    spectrum = layer.spectrum
     cells = ("-",) * 4
-    if found is not None:
-        sizes = f"{found.lowest:.4f} {found.median:.4f} {found.highest:.4f}"
-        cells = (sizes, f"{found.negative:.1%}", _tokens(found.horizon), _tokens(found.longest))
+    if spectrum is not None:
+        sizes = f"{spectrum.lowest:.4f} {spectrum.median:.4f} {spectrum.highest:.4f}"
+        cells = (sizes, f"{spectrum.negative:.1%}", _tokens(spectrum.horizon), _tokens(spectrum.longest))
     if layer.spikes is None:
         spikes = "-"
     else:

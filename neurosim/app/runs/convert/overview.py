@@ -53,11 +53,12 @@ def _compared(result: ConversionResult | CurveResult) -> str:
 
 def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overview:
     if result.scheme:
-        scheme = f"scheme: {result.scheme.rstrip('.')}"
+        meaning = result.scheme.rstrip(".")
+        scheme = f"scheme: {meaning[:1].lower()}{meaning[1:]}"
     else:
         scheme = ""
     unit = result.unit
-    floats = "; ".join(_grouped(result.operators))
+    floats = "; ".join(f"{what} ({', '.join(names)})" for what, names in grouped(result.operators).items())
     return Overview(
         title=title,
         lead=[lead[0], scheme, lead[1], _compared(result)],
@@ -105,10 +106,10 @@ def _losses(result: ConversionResult) -> list[Fact]:
 
 def _costs(result: ConversionResult) -> list[Fact]:
     unit = result.unit
-    found = result.baselines
+    baselines = result.baselines
     note = f"a {unit}, memory included"
-    if found is not None:
-        saving = found.fp16.saving
+    if baselines is not None:
+        saving = baselines.fp16.saving
         memory, alone = (numbers.against(saving.get(key)) for key in ("memory_aware", "compute_only"))
         note = f"{note}: {memory} than dense fp16; arithmetic alone {alone}"
     return [
@@ -124,7 +125,7 @@ def _costs(result: ConversionResult) -> list[Fact]:
             format=numbers.si,
             note=f"additions a {unit}; dense {numbers.si(result.dense_operations)} multiply-adds",
         ),
-        Fact(label="Energy estimate", value=found and found.memory_aware, format=joules, note=note),
+        Fact(label="Energy estimate", value=baselines and baselines.memory_aware, format=joules, note=note),
     ]
 
 
@@ -147,7 +148,7 @@ def _layer(layer: LayerCosts, alone: Losses | None) -> tuple[str, ...]:
     return (
         layer.name,
         f"{numbers.plain(layer.inputs)} to {numbers.plain(layer.outputs)}",
-        three(layer.spikes),
+        numbers.fixed(layer.spikes, 2),
         numbers.percent(layer.silent),
         _rise(alone),
         numbers.percent(None if alone is None else alone.agreement),
@@ -179,36 +180,37 @@ def _states(result: ConversionResult) -> Table:
 def _others(result: ConversionResult) -> list[tuple[str, ...]]:
     """Return what is in spikes beside the layers, each alone."""
     names = {layer.name for layer in result.layers}
-    found = [(name, alone) for name, alone in result.alone.items() if name not in names]
-    return [(name, _rise(alone), numbers.percent(alone.agreement)) for name, alone in found]
+    others = [(name, alone) for name, alone in result.alone.items() if name not in names]
+    return [(name, _rise(alone), numbers.percent(alone.agreement)) for name, alone in others]
 
 
 def _rise(alone: Losses | None) -> str:
     """Return by how much the loss rises if a layer alone is in spikes."""
     if alone is None or alone.loss is None or alone.dense_loss is None:
         return numbers.DASH
-    return f"{alone.loss - alone.dense_loss:+.4f}"
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return f"{round(alone.loss - alone.dense_loss, 4) + 0.0:+.4f}"
 
 
-def _baselines(found: EnergyComparison) -> list[tuple[str, ...]]:
-    """Return the energy in spikes, and that of dense networks with what spikes save."""
+def _baselines(comparison: EnergyComparison) -> list[tuple[str, ...]]:
+    """Return the energy in spikes, and the energy of dense networks with the saving by spikes."""
     rows: list[tuple[str, ...]] = [
-        ("in spikes, sums in memory", joules(found.compute_only), joules(found.memory_aware), "", "", ""),
-        ("in spikes, sums in registers", joules(found.compute_only), joules(found.in_registers), "", "", ""),
+        ("in spikes, sums in memory", joules(comparison.compute_only), joules(comparison.memory_aware), "", "", ""),
+        ("in spikes, sums in registers", joules(comparison.compute_only), joules(comparison.in_registers), "", "", ""),
     ]
     for name, title in DENSE.items():
-        dense = getattr(found, name)
+        dense = getattr(comparison, name)
         saving = [numbers.against(dense.saving.get(key)) for key in ("compute_only", "memory_aware", "in_registers")]
         rows.append((title, joules(dense.compute_only), joules(dense.memory_aware), *saving))
     return rows
 
 
-def _grouped(operators: Iterable[Operator]) -> list[str]:
-    """Return the parts that are not in spikes, those of one description together, all by name."""
+def grouped(operators: Iterable[Operator]) -> dict[str, list[str]]:
+    """Return the names of the parts that are not in spikes, by their description."""
     groups: dict[str, list[str]] = {}
     for operator in operators:
         groups.setdefault(operator.what, []).append(operator.name)
-    return [f"{what} ({', '.join(names)})" for what, names in groups.items()]
+    return groups
 
 
 def _curve(result: CurveResult, title: str, lead: list[str]) -> Overview:

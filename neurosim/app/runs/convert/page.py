@@ -13,7 +13,7 @@ from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
 from ..frame.folder import RunFolder
-from .overview import DENSE
+from .overview import DENSE, grouped
 from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, TrainingResult
 
 DEARER = {
@@ -24,7 +24,7 @@ DEARER = {
 BASELINES = (
     "Estimates a {unit} of text, of linear layers, coders, scales and states, beside dense networks of the same size; "
     "none was measured. Integers are added at the width of their sum. Sums stay in memory, read and written for every "
-    "spike, or in registers while the rows of a token are added, as those of the dense networks always do."
+    "spike, or in registers while the rows of a token are added, as the sums of dense networks always do."
 )
 SPEED = (
     "Measured on this machine: a compiled step of one sequence, a {unit} at a time, on the end of the held-out text."
@@ -70,14 +70,14 @@ def _loss_alone(result: ConversionResult) -> str:
     return f"Loss alone: by how much the loss rises if this layer alone is in spikes, on {tokens}."
 
 
-def dearer(found: EnergyComparison | None) -> list[str]:
+def dearer(comparison: EnergyComparison | None) -> list[str]:
     """Return a sentence for each estimate in which spikes cost more than a dense network."""
     sentences = []
-    for name, words in DEARER.items() if found else ():
+    for name, words in DEARER.items() if comparison else ():
         more = {
             f"dense {kind}": numbers.against(saving)
             for kind in DENSE
-            if (saving := getattr(found, kind).saving.get(name)) is not None and saving < 0
+            if (saving := getattr(comparison, kind).saving.get(name)) is not None and saving < 0
         }
         if more:
             beside = " and ".join(f"{ratio} than {kind}" for kind, ratio in more.items())
@@ -101,21 +101,22 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
         "execution": _execution(result),
         "speed": _speed(result),
         "figures": [(drawn, "Layers in the order of the table.")],
+        "operations": [(operation, ", ".join(parts)) for operation, parts in grouped(result.operators).items()],
         "reasons": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
 
 
 def _execution(result: ConversionResult) -> list[tuple[str, str]]:
     """Return how the executed model compares with the simulated one."""
-    found = result.execution
-    if found is None:
+    check = result.execution
+    if check is None:
         return []
     return [
-        (f"{result.unit.capitalize()}s", numbers.plain(found.tokens)),
-        ("Largest difference of a logit, over the largest logit", numbers.plain(found.largest, 2)),
-        (f"Same next {result.unit}", numbers.percent(found.agreement, 2)),
-        ("Executed in", numbers.seconds(found.executed_seconds)),
-        ("Simulated in", numbers.seconds(found.simulated_seconds)),
+        (f"{result.unit.capitalize()}s", numbers.plain(check.tokens)),
+        ("Largest difference of a logit, over the largest logit", numbers.plain(check.largest, 2)),
+        (f"Same next {result.unit}", numbers.percent(check.agreement, 2)),
+        ("Executed in", numbers.seconds(check.executed_seconds)),
+        ("Simulated in", numbers.seconds(check.simulated_seconds)),
     ]
 
 
@@ -166,8 +167,8 @@ def _chart(
 
 
 def _middle(point: CurvePoint, estimate: str) -> float | None:
-    found = getattr(point.baselines, estimate, None)
-    return None if found is None else (found.low + found.high) / 2
+    energy = getattr(point.baselines, estimate, None)
+    return None if energy is None else (energy.low + energy.high) / 2
 
 
 def _training(result: TrainingResult) -> list[Figure]:

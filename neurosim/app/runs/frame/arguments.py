@@ -1,4 +1,4 @@
-"""Options and arguments of commands for click: those of all commands, and those that give a setting of the config."""
+"""Options and arguments of commands for click: options of every command, and settings of the config."""
 
 from __future__ import annotations
 

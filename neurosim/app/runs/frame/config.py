@@ -44,7 +44,7 @@ class Data:
 
     @property
     def shown_name(self) -> str:
-        """Name for people: of a folder of one's own recordings, that of the folder."""
+        """Name for people; recordings of the user's own are called as their folder."""
         if self.name == FOLDER and self.root is not None:
             return Path(self.root).resolve().name
         return self.name
@@ -115,6 +115,7 @@ class RunConfig:
         path = run.path / CONFIG
         own = ConfigSource(str(path), read_toml(path))
         changed = resolve(cls, [own, *sources])
+        # Both are resolved, so that a default given explicitly is no change.
         before = dict(_leaves(settings_tree(resolve(cls, [own]))))
         for key, value in _leaves(settings_tree(changed)):
             if value != before[key] and key.split(".")[0] not in changeable:
@@ -131,7 +132,7 @@ class RunConfig:
 
     @classmethod
     def defaults_beside(cls, tree: Mapping[str, object], dataset: catalog.Dataset) -> Mapping[str, object]:
-        """Return the settings that suit a dataset where those of `tree` are given."""
+        """Return the settings that suit a dataset beside the settings in `tree`, which the user gave."""
         return cls.defaults(dataset)
 
     @classmethod
@@ -180,6 +181,7 @@ def check_memory(need: int, problem: str, remedy: str) -> None:
 def sources_of(file: Path | str | None, sets: Sequence[str], values: Mapping[str, object]) -> list[ConfigSource]:
     """Return the sources of a command: a TOML file, `key=value` texts, settings by dotted key (None: left out)."""
     tree: dict[str, object] = {}
+    # Options that the user left out are None and change nothing.
     for key, value in values.items():
         if value is not None:
             tree = overlay(tree, nest(key, value))
@@ -191,7 +193,7 @@ def sources_of(file: Path | str | None, sets: Sequence[str], values: Mapping[str
 
 
 def _leaves(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
+    leaves: list[tuple[str, object]] = []
     for key, value in tree.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
-    return found
+        leaves += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+    return leaves

@@ -20,7 +20,7 @@ ENERGY = "Energy estimate"
 WIDTH = 110  # characters of a line on a terminal
 VALUE = 72  # of a fact and its note, beside its label
 MAX_TILE = 10  # characters of a figure in the large type of a tile
-MAX_WIDTH = 90  # of the columns of a table, without that of the names
+MAX_WIDTH = 90  # of the columns of a table, without the column of names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Table:
 
     Attributes:
         caption: says what the rows are.
-        heads: of the columns; the first is that of the rows' names.
+        heads: of the columns; the first column has the names of the rows.
         rows: each begins with its name.
     """
 
@@ -77,6 +77,7 @@ class Table:
         """Return the table for a terminal; of one that is too wide, the names stand before each part."""
         parts: list[list[int]] = [[]]
         width = 0
+        # Columns go into a part as long as they fit beside the names.
         for k in range(1, len(self.heads)):
             cells = max(len(row[k]) for row in (self.heads, *self.rows)) + 2
             if width + cells > MAX_WIDTH and parts[-1]:
@@ -155,6 +156,7 @@ def named(title: str, dataset: str, otherwise: str) -> str:
 
 def accuracy(score: Score, samples: int | None, label: str = "Accuracy") -> Fact:
     """Return an accuracy with the number of items, its interval and chance."""
+    # Of classes of unequal size, the largest class and a guess are two chances.
     ends = score.confidence_interval
     if score.accuracy is None:
         return Fact(label=label, value=None, note="not recorded")
@@ -190,19 +192,19 @@ def sparsity(measures: Measures | None, note: str) -> Fact:
 
 
 def operations(measures: Measures | None, each: str = "per sample; ") -> Fact:
-    """Return the synaptic operations beside those of a dense network."""
+    """Return the synaptic operations, beside the operations of a dense network."""
     if measures is None:
-        found = None
+        counts = None
     else:
-        found = measures.synaptic_operations
-    done, dense = (None, None) if found is None else (found.effective, found.Dense)
+        counts = measures.synaptic_operations
+    done, dense = (None, None) if counts is None else (counts.effective, counts.Dense)
     return Fact(
         label="Synaptic operations", value=done, format=numbers.si, note=f"{each}{sections.against(dense, done)}"
     )
 
 
 def energies(energy: EnergyEstimates | None, each: str = "per sample") -> list[Fact]:
-    """Return the estimate with memory, and that of arithmetic alone."""
+    """Return the estimate with memory, and the estimate of arithmetic alone."""
     if energy is None:
         return [Fact(label=ENERGY, value=None, note=f"{each}, memory included")]
     return [
@@ -249,9 +251,9 @@ def together(group: str) -> str:
     return ""
 
 
-def baselines(found: Mapping[str, float]) -> list[Fact]:
+def baselines(accuracies: Mapping[str, float]) -> list[Fact]:
     """Return the accuracies of simple classifiers on the same recordings, of which the page has a section."""
-    words = ", ".join(f"{name} {numbers.percent(value)}" for name, value in found.items())
+    words = ", ".join(f"{name} {numbers.percent(value)}" for name, value in accuracies.items())
     if words:
         return [Fact(label="Baselines, on counts", value=words, tile=False)]
     return []

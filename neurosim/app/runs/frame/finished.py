@@ -124,9 +124,8 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
         if several is not None:
             return several
     stored = getattr(result, "measures", None)
-    if not isinstance(stored, Measures):
+    if config is None or not isinstance(stored, Measures):
         raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); run it again")
-    assert config is not None  # a kind that stores counts has energy settings
     if stored.events_in is None:
         entered = None
     else:
@@ -140,5 +139,5 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
 
 
 def _table(path: Path) -> Mapping[str, object]:
-    found = read_json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}

@@ -93,6 +93,7 @@ def record(
             say(f"{path} held an earlier run: moved to {aside}")
         is_new = not path.exists()
         make_folder(path, exist_ok=True)
+    # The lock ends with the process, so that a killed run is told from one that is running.
     with _locked(path) as locked:
         run = RunFolder(path)
         run.note(
@@ -167,23 +168,23 @@ def check_resumable(run: RunFolder) -> None:
     if run.manifest.data is None:
         raise NeurosimInputError(f"{run.path}: its run was killed before it began; {_anew(run)}")
     plugins.check_provenance(run.path, run.manifest.facts.get("plugins"))
-    found = config_hash(read_toml(run.path / CONFIG))
-    if run.manifest.config_hash != found:
+    current = config_hash(read_toml(run.path / CONFIG))
+    if run.manifest.config_hash != current:
         raise NeurosimInputError(f"{run.path / CONFIG}: was changed since the run began; run it again")
 
 
-def check_unchanged(run: RunFolder, name: str, before: object, found: object) -> None:
+def check_unchanged(run: RunFolder, name: str, before: object, current: object) -> None:
     """Raise unless what a continued run depends on is what the run began with.
 
     Args:
         name: of what is compared, e.g. "data".
         before: what the manifest says.
-        found: what is there now.
+        current: what is there now.
 
     Raises:
         NeurosimInputError: it was changed.
     """
-    require(found == before, f"{run.path}: {name}", "must be what the run began with; run it again", found)
+    require(current == before, f"{run.path}: {name}", "must be what the run began with; run it again", current)
 
 
 @contextmanager
@@ -262,6 +263,7 @@ def present_status(run: RunFolder) -> str:
 
     A run of another machine, or on a file system without locks, is not judged.
     """
+    # A lock that can be had means that no process holds it: the run was killed.
     status = run.manifest.status
     if status != "running" or not provenance.is_here(run.manifest.place):
         return status
@@ -293,6 +295,7 @@ def without_none(tree: Mapping[str, object]) -> dict[str, object]:
 
 def _new_folder(name: str) -> Path:
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    # Two runs may start within a second: mkdir decides, not a test before it.
     for k in range(1, 10_000):
         path = Path("runs", stem if k == 1 else f"{stem}-{k}")
         with suppress(FileExistsError):
@@ -388,5 +391,6 @@ def _locked(path: Path) -> Iterator[bool]:
 
 def _latest() -> str:
     """Return the newest run below ./runs, as a hint."""
+    # Names begin with date and time, so that the last in order is the newest.
     runs = sorted(p.parent for p in Path("runs").glob(f"*/{MANIFEST}"))
     return f", e.g. {runs[-1]}" if runs else ""

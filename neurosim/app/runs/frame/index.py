@@ -53,12 +53,12 @@ def read_index(folder: Path) -> list[IndexEntry]:
     """
     if not folder.is_dir():
         raise NeurosimMissingError(f"{folder}: no such folder; give one with runs, or run 'neurosim demo'")
-    found = []
+    entries = []
     for place, below, names in os.walk(folder):
         if MANIFEST in names:
             below.clear()  # what a run holds belongs to it
-            found.append(_entry(folder, Path(place)))
-    return sorted(found, key=lambda entry: (entry.started or "", entry.path), reverse=True)
+            entries.append(_entry(folder, Path(place)))
+    return sorted(entries, key=lambda entry: (entry.started or "", entry.path), reverse=True)
 
 
 def write_index(folder: Path, entries: list[IndexEntry]) -> Path:

@@ -133,7 +133,7 @@ class Run(Generic[C, T]):
 
     @property
     def threads(self) -> int:
-        """Number of threads: that of the options, or one for each core."""
+        """Number of threads in the options, or one for each core."""
         return self.options.threads or os.cpu_count() or 1
 
 

@@ -43,6 +43,7 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS) -> R:
     settings = kind.settings(config)
     options.show(without_none(settings))
     timings = Timings()
+    # Everything that can be refused is read and checked before a folder is made.
     inputs = _load(kind, config, options, timings)
     kind.check(config, inputs.value)
     with (
@@ -105,6 +106,7 @@ def open_to_resume(kind: Kind[Any, Any, Any], path: Path) -> RunFolder:
     """
     folder = open_run(path)
     plugins.check_provenance(path, folder.manifest.facts.get("plugins"))
+    # Kinds of one command differ in their class: a curve is no conversion.
     own = registry.kind_of(folder)
     if type(own) is not type(kind):
         if own.resumed_by:
@@ -138,6 +140,7 @@ def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:
     kind.prepare(run)
     # With its data the run has begun and can be resumed.
     folder.note(threads=run.options.threads, **inputs.facts, **({} if inputs.data is None else {"data": inputs.data}))
+    # A run that was killed after its results, and before its end, has nothing to compute again.
     result = _results(kind, folder)
     if result is None:
         result = replace(kind.work(run), run=str(folder.path), timings=run.time.with_total())

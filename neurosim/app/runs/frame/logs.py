@@ -36,7 +36,7 @@ class CsvLog:
 
 
 class TensorBoardLog:
-    """Event files in the folder `log`; those of an interrupted training are replaced, for all rows are written again.
+    """Event files in the folder `log`. A resumed training replaces the files of an interrupted one: it writes all rows.
 
     Raises:
         NeurosimMissingError: as `check_logs`.

@@ -33,6 +33,7 @@ class _Rest:
         if self.first is None:
             self.first = now, done
         start, begin = self.first
+        # Linear extrapolation from the second report on.
         if done > begin:
             return (now - start) * (total - done) / (done - begin)
         return None
@@ -45,18 +46,18 @@ class ProgressCallback(Protocol):
 
 
 @contextmanager
-def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
-    """Show a bar `what: 5.00/10.0 unit` on a terminal, lines elsewhere; yield its report, or None if `quiet`."""
+def bar(title: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
+    """Show a bar `title: 5.00/10.0 unit` on a terminal, lines elsewhere; yield its report, or None if `quiet`."""
     if quiet:
         yield None
         return
     if not sys.stderr.isatty():
-        yield _Lines(what, unit)
+        yield _Lines(title, unit)
         return
     from tqdm import tqdm
 
     looks = {"unit_scale": True, "delay": DELAY, "disable": None, "leave": False, "bar_format": FORM}
-    with tqdm(desc=printable(what), unit=unit, **looks) as shown:
+    with tqdm(desc=printable(title), unit=unit, **looks) as shown:
         rest = _Rest()
 
         def report(done: float, total: float, note: str = "") -> None:
@@ -74,10 +75,10 @@ def bar(what: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
 
 
 class _Lines:
-    """Progress as lines, for logs: `what: 50 % of 10 s simulated, 12 s left`."""
+    """Progress as lines, for logs: `title: 50 % of 10 s simulated, 12 s left`."""
 
-    def __init__(self, what: str, unit: str) -> None:
-        self.what = what
+    def __init__(self, title: str, unit: str) -> None:
+        self.title = title
         self.unit = unit
         self.rest = _Rest()
         self.start = self.shown = time.monotonic()
@@ -88,29 +89,32 @@ class _Lines:
         if not 0 < done <= total:
             return
         left = self.rest.seconds(now, done, total)
+        # Work of minutes says so after some seconds, not only at the first interval.
         early = self.silent and left is not None and left > LONG and now - self.start > KNOWN
         if now - self.shown < LINE_EVERY and not early:
             return
         self.shown = now
         self.silent = False
-        words = [f"{self.what}: {done / total:.0%} of {total:,.6g} {self.unit}"]
+        words = [f"{self.title}: {done / total:.0%} of {total:,.6g} {self.unit}"]
         words += [] if left is None else [f"{left:,.0f} s left"]
         print(printable(", ".join([*words, *([note] if note else [])])), file=sys.stderr, flush=True)
 
 
 @contextmanager
-def simulation_bar(what: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+def simulation_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """Show a bar in simulated seconds, with spikes/s and real-time factor; yield a progress callback of the engine."""
     if not quiet:
         _announce_compilation()
-    with bar(what, "s simulated", quiet) as report:
+    with bar(title, "s simulated", quiet) as report:
+        if report is None:
+            yield None
+            return
 
         def engine_report(progress: Progress) -> None:
-            assert report is not None
             note = f"{progress.spikes_per_s:,.0f} spikes/s, real-time factor {progress.real_time_factor:.3g}"
             report(progress.done, progress.total, note)
 
-        yield None if report is None else engine_report
+        yield engine_report
 
 
 @cache

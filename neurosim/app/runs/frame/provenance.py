@@ -23,13 +23,13 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of neurosim, Python and the packages that a result may depend on."""
-    found = {"neurosim": __version__, "python": platform.python_version()}
+    versions_by_name = {"neurosim": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions_by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions_by_name
 
 
 def commit() -> dict[str, object]:
@@ -74,6 +74,7 @@ def place() -> dict[str, str]:
 
     Two places are one machine if they agree in either: containers of one system differ in the name of their host.
     """
+    # Hashed: runs are shared, and no name of a machine belongs into them.
     names = [_first_line(Path("/etc/machine-id")), platform.node()]
     hashed = hashlib.sha256("\0".join(["neurosim", *names]).encode()).hexdigest()
     return {"machine": hashed[:16], "boot": _first_line(Path("/proc/sys/kernel/random/boot_id"))}

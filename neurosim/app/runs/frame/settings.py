@@ -105,6 +105,7 @@ def resolve(owner: type[T], sources: Sequence[ConfigSource]) -> T:
     Raises:
         NeurosimInputError: the first key that breaks its rule, and the number of further ones.
     """
+    # First the shapes of all sources: merging would hide a value in the place of a table.
     check_tables(sources, owner)
     reader = _SettingsReader()
     config = reader.record(owner, merge(sources), "")
@@ -147,14 +148,14 @@ def table_of(source: ConfigSource, key: str, name: str, leaf: str) -> Tree:
 
 def _tables(owner: type) -> dict[str, type]:
     """Return the dataclasses of the tables of a dataclass, by key."""
-    found = {}
+    inner = {}
     hints = hints_of(owner)
     for name in keys_of(owner):
         # A tuple of tables is no table.
         tables = [option for option in map(bare, options_of(hints[name])) if is_dataclass(option)]
         if tables:
-            found[name] = cast(type, tables[0])
-    return found
+            inner[name] = cast(type, tables[0])
+    return inner
 
 
 def merge(sources: Iterable[ConfigSource]) -> dict[str, object]:
@@ -166,7 +167,7 @@ def merge(sources: Iterable[ConfigSource]) -> dict[str, object]:
 
 
 def overlay(below: Tree, above: Tree) -> dict[str, object]:
-    """Return a tree with the leaves of both; those of `above` win."""
+    """Return a tree with the leaves of both; where both have one, `above` wins."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -237,6 +238,7 @@ def _explain(owner: type, problems: Sequence[_Problem], sources: Sequence[Config
         # A table is not one value: `data.name` where `data` is missing.
         leaf = next((key for key in _required(owner) if key == dotted or key.startswith(f"{dotted}.")), dotted)
         return f"{dotted}: is missing; give it in the config or with --set {leaf}=...{more}"
+    # `stack[0].kind` of a list of tables is `stack.kind` in the sources.
     keys = re.sub(r"\[\d+\]", "", dotted).split(".")
     source = _source(keys, sources)
     if first.error is None:
@@ -276,6 +278,7 @@ def _nearest(owner: type, keys: Sequence[str]) -> str:
         inside = [key for key in short if key.startswith(f"{table}.")]
     else:
         inside = []
+    # An abbreviation in the same table, a similar dotted key, or a similar last part anywhere.
     near = next(iter(inside), None) or nearest(dotted, every, 0.75)
     if near is None:
         last = {key.rpartition(".")[2]: key for key in reversed(every)}

@@ -38,6 +38,7 @@ def limit_threads(threads: int | None) -> Iterator[None]:
         return
     from threadpoolctl import threadpool_limits
 
+    # Looked up, not imported: most commands never load torch.
     torch = sys.modules.get("torch")
     before = None if torch is None else torch.get_num_threads()
     if torch is not None:

@@ -17,6 +17,7 @@ from ...report import page
 from ...report.film import film, write_gif
 from ...report.played import Played, upright
 from ..data import even
+from ..summary import labels_of
 from .facts import Fact, Overview
 from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
 
@@ -130,12 +131,11 @@ def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Pla
 
 def _of_shd(path: Path) -> tuple[Played, ...]:
     """Return the first recordings of a file in SHD's layout, even over classes."""
-    found = read_shd(path)
-    assert found.labels is not None  # because the layout has them
-    names = found.classes or tuple(str(label) for label in range(int(found.labels.max(initial=0)) + 1))
+    recordings = read_shd(path)
+    labels = labels_of(recordings)
+    names = recordings.classes or tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
     return tuple(
-        Played(f"{names[int(found.labels[k])]}, recording {k}", found[k])
-        for k in even(found.labels, MAX_SHOWN).tolist()
+        Played(f"{names[int(labels[k])]}, recording {k}", recordings[k]) for k in even(labels, MAX_SHOWN).tolist()
     )
 
 
@@ -143,14 +143,14 @@ def _of_run(path: Path) -> RecordingView:
     run = open_run(path)
     if not (path / SPIKES).is_file():
         raise NeurosimMissingError(f"{path}: kept no recordings (no {SPIKES}); give a file, or another run")
-    found = {name: read_sonata(path / SPIKES, name) for name in sonata_populations(path / SPIKES)}
+    stored = {name: read_sonata(path / SPIKES, name) for name in sonata_populations(path / SPIKES)}
     if run.manifest.status == "done":
         metrics = read_metrics(run)
     else:
         metrics = {}
     names = _names(metrics)
     played = [*names, *(run.manifest.data or {})]
-    inputs = {name: spikes for name, spikes in found.items() if name in played} or found
+    inputs = {name: spikes for name, spikes in stored.items() if name in played} or stored
     facts = dict(run.manifest.data or {})
     if metrics.get("row_0") == "bottom":
         facts |= {name: {"row_0": "bottom"} for name in names}

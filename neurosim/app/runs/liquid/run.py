@@ -49,7 +49,7 @@ def work(run: LiquidRun) -> LiquidResult:
     with run.time("simulate_test"):
         result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
     with run.time("read"):
-        spikes = _recordings(result)
+        spikes = result.recordings("liquid")
         predicted = readout.predict(spikes)
         layers = [*result.work, *readout.work(spikes)]
     with run.time("baselines"):
@@ -97,7 +97,7 @@ def train_readout(run: LiquidRun) -> tuple[Liquid, TrainedReadout]:
         # The run's own, before it was interrupted: a new run begins in an empty folder.
         return liquid, TrainedReadout.load(path)
     with run.time("simulate_train"):
-        spikes = _recordings(play(run, liquid, train, "train", "train"))
+        spikes = play(run, liquid, train, "train", "train").recordings("liquid")
     with run.time("train"):
         readout = config.build_readout().fit(spikes, labels)
     readout.save(path)
@@ -114,9 +114,3 @@ def play(
 
     with simulation_bar(f"simulating {name}", run.options.quiet) as progress:
         return StageCache(run.path).simulate(stage, recordings, simulated, progress)
-
-
-def _recordings(result: Result) -> Recordings:
-    spikes = result.spikes["liquid"]
-    assert isinstance(spikes, Recordings)  # because the input was
-    return spikes

@@ -23,7 +23,7 @@ from ....engine.result import Progress, Result
 
 FOLDER = "stages"
 KIND = "Stage"
-VERSION = 1
+VERSION = 2
 # Stages that took less wall-clock seconds are not written: it takes as long to compute them again.
 MIN_SECONDS = 2.0
 # Input events of a chunk of recordings that is simulated, and saved, as one stage: some seconds' work.
@@ -44,11 +44,11 @@ class _SavedResult(Record):
     """The settings of a stage that is a result of the engine: all of it but its arrays.
 
     Attributes:
-        sizes: units and shape of each population.
+        sizes: units, shape and tick (s) of each population.
         work, clock, duration, build_s, run_s: as in `Result`.
     """
 
-    sizes: Mapping[str, tuple[int, tuple[int, ...]]]
+    sizes: Mapping[str, tuple[int, tuple[int, ...], float]]
     work: tuple[LayerCounts, ...]
     clock: float | None
     duration: float
@@ -84,14 +84,14 @@ class StageCache:
     ) -> Result:
         """Return the result of `simulate` on all recordings, which gets a chunk of them at a time."""
         total = _TotalProgress(progress, float(recordings.durations.sum()))
-        found = []
+        results = []
         for k, chunk in enumerate(_chunks(recordings)):
             stage = self.get_or_compute(f"{name}-{k}", partial(_compute, simulate, chunk, total))
-            found.append(_load(stage, chunk))
-            total.next(found[-1])
-        if len(found) == 1:
-            return found[0]
-        return _joined(found, recordings)
+            results.append(_load(stage, chunk))
+            total.next(results[-1])
+        if len(results) == 1:
+            return results[0]
+        return _joined(results, recordings)
 
 
 class _TotalProgress:
@@ -120,6 +120,7 @@ def _chunks(recordings: Recordings) -> Iterator[Recordings]:
     if pieces == 1:
         yield recordings
         return
+    # Borders at equal numbers of events, moved to the next recording.
     edges = np.searchsorted(recordings.offsets, np.linspace(0, len(recordings.ticks), pieces + 1)[1:-1])
     for first, last in pairwise(np.unique([0, *edges, len(recordings)]).tolist()):
         yield recordings.select(np.arange(first, last))
@@ -131,38 +132,38 @@ def _compute(simulate: Simulate, chunk: Recordings, progress: Callable[[Progress
 
 def _dump(result: Result) -> Stage:
     arrays: dict[str, NDArray[Any]] = {}
-    for name, spikes in result.spikes.items():
-        assert isinstance(spikes, Recordings)  # because the input was
+    sizes = {}
+    for name in result.spikes:
+        spikes = result.recordings(name)
         for part in ("ticks", "units", "offsets"):
             arrays[f"{name}/{part}"] = getattr(spikes, part)
-    sizes = {name: (spikes.size, spikes.shape) for name, spikes in result.spikes.items()}
+        sizes[name] = (spikes.size, spikes.shape, spikes.tick)
     saved = _SavedResult(sizes, tuple(result.work), result.clock, result.duration, result.build_s, result.run_s)
     return Stage(saved.to_dict(), arrays)
 
 
 def _load(stage: Stage, inputs: Recordings) -> Result:
     saved = _SavedResult.from_dict(stage.settings)
-    assert saved.clock is not None  # a liquid runs on a grid
     spikes = {}
-    for name, (size, shape) in saved.sizes.items():
+    for name, (size, shape, tick) in saved.sizes.items():
         ticks, units, offsets = (stage.arrays[f"{name}/{part}"] for part in ("ticks", "units", "offsets"))
-        spikes[name] = replace(
-            inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=shape, tick=saved.clock
-        )
+        # The inputs give durations and labels.
+        spikes[name] = replace(inputs, ticks=ticks, units=units, offsets=offsets, size=size, shape=shape, tick=tick)
     return Result(spikes, {}, list(saved.work), saved.clock, saved.duration, saved.build_s, saved.run_s)
 
 
-def _joined(found: Sequence[Result], inputs: Recordings) -> Result:
+def _joined(results: Sequence[Result], inputs: Recordings) -> Result:
+    """Return the results of consecutive chunks of `inputs` as one."""
     spikes = {}
-    for name, first in found[0].spikes.items():
-        parts = [result.spikes[name] for result in found]
-        assert isinstance(first, Recordings) and all(isinstance(part, Recordings) for part in parts)
+    for name in results[0].spikes:
+        parts = [result.recordings(name) for result in results]
+        first = parts[0]
         ticks, units = (np.concatenate([getattr(part, key) for part in parts]) for key in ("ticks", "units"))
-        lengths = np.concatenate([np.diff(part.offsets) for part in parts])  # type: ignore[union-attr]
+        lengths = np.concatenate([np.diff(part.offsets) for part in parts])
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         spikes[name] = replace(
             inputs, ticks=ticks, units=units, offsets=offsets, size=first.size, shape=first.shape, tick=first.tick
         )
-    work = [sum_counts([result.work[k] for result in found]) for k in range(len(found[0].work))]
-    seconds = (sum(getattr(result, key) for result in found) for key in ("duration", "build_s", "run_s"))
-    return Result(spikes, {}, work, found[0].clock, *seconds)
+    work = [sum_counts([result.work[k] for result in results]) for k in range(len(results[0].work))]
+    seconds = (sum(getattr(result, key) for result in results) for key in ("duration", "build_s", "run_s"))
+    return Result(spikes, {}, work, results[0].clock, *seconds)

@@ -77,7 +77,7 @@ class Sweep:
     Attributes:
         probes: number of items that are recalled for each figure.
         points: numbers of stored items at which capacity and time are measured, by equal ratios; the last is all.
-        random: maximum number of random items; their capacity is measured up to a quarter beyond that of theory.
+        random: maximum number of random items; their number goes up to a quarter beyond the capacity in theory.
         noise: fractions of an item's active bits that are moved.
         repeats: measurements of the time of a recall; the median counts.
     """

@@ -27,11 +27,11 @@ def noise(learned: Learned, config: MemoryConfig) -> list[RecallUnderNoise]:
     """Return the recall of stored items with each fraction of noise of the config."""
     chosen = learned.probes(config.sweep.probes)
     probes = learned.items.select(chosen)
-    found = []
+    rows = []
     for k, fraction in enumerate(config.sweep.noise):
         batch = learned.recall(probes.noisy(fraction, config.seed + 1 + k))
         right = batch.codes == learned.codes[chosen]
-        found.append(
+        rows.append(
             RecallUnderNoise(
                 noise=float(fraction),
                 recall=float(right.mean()),
@@ -41,7 +41,7 @@ def noise(learned: Learned, config: MemoryConfig) -> list[RecallUnderNoise]:
                 known=float(np.mean(batch.familiarity >= config.column.threshold)),
             )
         )
-    return found
+    return rows
 
 
 def familiarity(
@@ -88,6 +88,7 @@ def similarity(learned: Learned, config: MemoryConfig) -> dict[str, NDArray[np.f
     np.put_along_axis(dense, items.bits.astype(np.int64), 1, axis=1)
     a = rng.integers(n, size=PAIRS)
     b = rng.integers(n, size=PAIRS)
+    # A third of the pairs is left as drawn, a third is of one class, a third are nearest neighbours.
     for i in range(PAIRS):
         if i % 3 == 1:
             same = np.flatnonzero(items.labels == items.labels[a[i]])
@@ -123,6 +124,7 @@ def random_items(count: int, config: MemoryConfig) -> MemoryItems:
 
 def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize]:
     """Return the figures of `learn` for random items in a column of the same size, up to beyond its capacity."""
+    # `capacity`: items whose winners are recalled in theory, when codes are independent.
     fits = learned.column.capacity(config.code.active)
     largest = min(max(fits + fits // 4, 1), config.sweep.random)
     items = random_items(largest, config)
@@ -180,6 +182,7 @@ def fan_out(learned: Learned) -> NDArray[np.int64]:
     inputs = learned.column.inputs
     total = np.zeros(inputs, np.int64)
     for first in range(0, packed.shape[1], UNPACKED):
+        # Weights are stored as bits; some units at a time, or they would fill the memory.
         total += unpack(np.ascontiguousarray(packed[:, first : first + UNPACKED].T), inputs).sum(axis=0, dtype=np.int64)
     return total
 

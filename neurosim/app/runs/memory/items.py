@@ -145,6 +145,7 @@ def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> ND
     """Return [n, windows, *shape] after passes of a box of three along each axis of places of the sensor, and along the
     windows."""
     axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= MIN_AXIS]
+    # A box of three, in place: each entry gains its two neighbours along the axis.
     for axis in [1] * over_time + axes * passes:
         total = counts.copy()
         low = [slice(None)] * counts.ndim
@@ -174,6 +175,7 @@ def encode(raw: Raw, coder: ExpansionEncoder, code: Code, threads: int = 1) -> M
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return [n, inputs] without the mean over inputs and of length 1; an empty vector is zero."""
     flat = vectors.reshape(len(vectors), -1)
+    # Without the mean, items share no common part, and similarity is correlation.
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 0))
@@ -183,8 +185,8 @@ def _recordings(recordings: Recordings, name: str) -> Raw:
     return Raw(recordings, labels_of(recordings), recordings.classes, name)
 
 
-def _images(found: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:
-    raw = Raw(found.pixels, found.labels, classes, name)
+def _images(images: Any, classes: tuple[str, ...], name: str, limit: int | None) -> Raw:
+    raw = Raw(images.pixels, images.labels, classes, name)
     require(len(raw) > 0, "data.split", f"the images of {name} must not be none", 0)
     if limit is None or limit >= len(raw):
         return raw

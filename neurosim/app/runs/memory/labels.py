@@ -40,6 +40,7 @@ class LabelMemory:
     def predict(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return [n] the most likely class of codes [n, Q]; the lowest of equals, and where the column did not run."""
         modules, _, classes = self.counts.shape
+        # A winner that was never seen must not rule a class out: its log would be minus infinity.
         smooth = self.counts + PRIOR / classes
         chances = np.log(smooth / smooth.sum(axis=2, keepdims=True))
         scores = chances[np.arange(modules), np.maximum(codes, 0)].sum(axis=1)

@@ -97,17 +97,17 @@ class Learned:
             NeurosimFormatError: a file is damaged, of a newer version, or the two do not belong together.
         """
         settings, arrays = read_state(folder / LEARNED, "Learned", VERSION)
-        found, memory = saved.load(folder / MEMORY)
-        if not isinstance(found, Macrocolumn) or not isinstance(memory, ColumnMemory):
+        column, memory = saved.load(folder / MEMORY)
+        if not isinstance(column, Macrocolumn) or not isinstance(memory, ColumnMemory):
             raise NeurosimFormatError(f"{folder / MEMORY}: must hold one column (got a hierarchy); store again")
         try:
             classes = tuple(settings.pop("classes"))
             coder = ExpansionEncoder(arrays["mean"], scale=arrays["scale"], **settings)
             items = MemoryItems(arrays["bits"], coder.size, arrays["item_labels"])
-            learned = cls(found, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
+            learned = cls(column, memory, coder, items, arrays["codes"], LabelMemory(arrays["counts"]), classes)
         except (KeyError, TypeError) as error:
             raise NeurosimFormatError(f"{folder / LEARNED}: is no memory that was stored ({error})") from None
-        fits = coder.size == found.inputs and learned.codes.shape[1:] == (found.modules,)
+        fits = coder.size == column.inputs and learned.codes.shape[1:] == (column.modules,)
         if not fits or memory.stored != learned.stored:
             raise NeurosimFormatError(f"{folder}: {MEMORY} and {LEARNED} are not of one store; store again")
         return learned
@@ -141,6 +141,7 @@ def learn(
         part = items.select(np.arange(first, size))
         seconds = []
         operations = []
+        # Ten items are timed together: one is near the resolution of the clock.
         for at in range(0, len(part), BATCH):
             sdrs = [part[i] for i in range(at, min(at + BATCH, len(part)))]
             # Time of this thread: other work of the machine does not count.
@@ -188,6 +189,7 @@ def _recall_now(
     chosen = learned.probes(config.sweep.probes)
     sdrs = learned.items.select(chosen).sdrs()
     seconds = []
+    # The median of repeats leaves out the first call, whose data is not in the cache.
     for _ in range(config.sweep.repeats):
         start = time.thread_time()
         batch = learned.column.recall_many(learned.memory, sdrs)

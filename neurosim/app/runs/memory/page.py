@@ -64,7 +64,7 @@ def _codes(arrays: Arrays, classes: Sequence[str], units: int) -> list[dict[str,
     """Return the stored items of the page: name, picture as data URI, chart, winners that are the same under noise."""
     if not all(name in arrays for name in ("shown_codes", "shown_noisy_codes", "shown_labels")):
         return []
-    found = []
+    codes = []
     for k, index in enumerate(arrays["shown_labels"]):
         stored = arrays["shown_codes"][k]
         noisy = arrays["shown_noisy_codes"][k]
@@ -76,7 +76,7 @@ def _codes(arrays: Arrays, classes: Sequence[str], units: int) -> list[dict[str,
             image = arrays["shown_inputs"][k]
         else:
             image = None
-        found.append(
+        codes.append(
             {
                 "name": name,
                 "same": f"{np.count_nonzero(stored == noisy)} of {len(stored)} winners are the same under noise",
@@ -84,7 +84,7 @@ def _codes(arrays: Arrays, classes: Sequence[str], units: int) -> list[dict[str,
                 "chart": _code(stored, noisy, units, name),
             }
         )
-    return found
+    return codes
 
 
 def _code(stored: NDArray[np.int32], noisy: NDArray[np.int32], units: int, name: str) -> Markup:
@@ -113,15 +113,16 @@ def _similarity(arrays: Arrays) -> list[Figure]:
     y = arrays["similarity_codes"]
     words = "Share of winners two codes have in common against share of active bits of their items"
     caption = f"{len(x):,} pairs of stored items: nearest neighbours, pairs of one class, any pairs."
+    # Means over twenty bins; a similarity of 1 belongs to the last.
     bins = np.clip(np.digitize(x, np.linspace(0, 1, 21)) - 1, 0, 19)
-    found = [(_scatter("a pair of stored items", "var(--spike)", x, y, bins, words), caption)]
+    figures = [(_scatter("a pair of stored items", "var(--spike)", x, y, bins, words), caption)]
     if "similarity_noisy_inputs" in arrays:
         x = arrays["similarity_noisy_inputs"]
         y = arrays["similarity_noisy_codes"]
         words = "Share of winners of a stored item that are recalled against share of its active bits shown"
         chart = _scatter("an item and itself under noise", "var(--on)", x, y, x, words)
-        found.append((chart, "A stored item, and the recall of it with some of its bits moved."))
-    return found
+        figures.append((chart, "A stored item, and the recall of it with some of its bits moved."))
+    return figures
 
 
 def _scatter(name: str, colour: str, x: Floats, y: Floats, groups: NDArray[Any], words: str) -> Markup:
@@ -151,6 +152,7 @@ def _roc(arrays: Arrays) -> list[Figure]:
     for name in ("noisy", "new", "random"):
         others = arrays.get(f"familiarity_{name}", np.empty(0))
         if known.size and others.size:
+            # Every familiarity is a threshold; infinity is the corner where nothing is known.
             levels = np.unique(np.concatenate([known, others, [np.inf]]))[::-1]
             hits = 1 - np.searchsorted(known, levels, "left") / known.size
             false = 1 - np.searchsorted(np.sort(others), levels, "left") / others.size
@@ -204,7 +206,10 @@ def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> lis
             "Winners recalled as stored. Theory is of random items whose codes are drawn independently; when most "
             "weights are on, everything looks somewhat familiar, codes are drawn together, and less is recalled.",
         ),
-        (fractions("filled", "weights on", "Fraction of weights that are on against items stored"), "Weights on."),
+        (
+            fractions("filled", "weights on", "Fraction of weights that are on against items stored"),
+            "Share of weights on.",
+        ),
         (costs("operations", "words of 64 weights"), f"Operations an item{of}."),
         (costs("seconds", "\N{MICRO SIGN}s", 1e6), f"Processor time an item{of}."),
     ]

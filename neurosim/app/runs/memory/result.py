@@ -16,7 +16,7 @@ class ColumnSize:
     """The size of a macrocolumn.
 
     Attributes:
-        inputs, active: bits of an item, and those of them that are on.
+        inputs, active: bits of an item, and bits that are on.
         modules, units: competitive modules, and units of each.
         weights: binary weights, and `filled`, the fraction of them that is on.
     """
@@ -104,7 +104,7 @@ class RecallUnderNoise:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryResult(Score, RunResult):
-    """The results of a memory's run; the accuracy is that of the classes of the items that were not stored.
+    """The results of a memory's run; the accuracy is for the classes of items that were not stored.
 
     Attributes:
         command_kind: "store", "recall", "capacity", "noise" or "familiarity".

@@ -40,7 +40,7 @@ class EncodedItems:
     """A dataset as sparse codes.
 
     Attributes:
-        stored, other: the items to store, and those of the split that is compared with them.
+        stored, other: the items to store, and the items of the split that is compared with them.
         coder: makes their codes.
         items, new: the codes of `stored` and of `other`.
     """
@@ -84,7 +84,7 @@ def load_recalled(source: Path, config: MemoryConfig, options: RunOptions) -> In
         NeurosimMissingError, NeurosimFormatError: the folder holds no such memory.
     """
     if options.out is not None and options.out.resolve() == source.resolve():
-        raise NeurosimInputError(f"--out: must be another folder than that of the memory (got {options.out})")
+        raise NeurosimInputError(f"--out: must be another folder than the one with the memory (got {options.out})")
     learned = Learned.load(source)
     raw = load(config.data)[1]
     if raw.classes != learned.classes:
@@ -171,7 +171,7 @@ def source_config(source: Path, file: Path | None, sets: Sequence[str], values: 
 
 
 def threads_of(options: RunOptions) -> int:
-    """Return the number of threads: that of the options, or one for each core."""
+    """Return the number of threads in the options, or one for each core."""
     return options.threads or os.cpu_count() or 1
 
 

@@ -52,6 +52,7 @@ def interval_variation(spikes: Spikes) -> float | None:
     times = spikes.times[order]
     units = spikes.units[order]
     same = np.diff(units) == 0
+    # Differences across two units are dropped.
     gaps = np.diff(times)[same]
     owner = units[1:][same]
     count = np.bincount(owner, minlength=spikes.size).astype(np.float64)

@@ -94,7 +94,7 @@ def of_network(values: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def of_tree(tree: Mapping[str, object], file: Path, models: Models) -> NetworkConfig:
-    """Return the config that the tables of `file` hold, changed or not; the arguments are those of `configure`."""
+    """Return the config that the tables of `file` hold, changed or not; for the arguments see `configure`."""
     tables = dict(tree)
     energy = tables.pop("energy", {})
     profile = resolve(NetworkEnergy, [ConfigSource(str(file), {"energy": energy})]).energy.profile
@@ -175,7 +175,7 @@ def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
         NeurosimInputError: not of that form, no such class, or no neuron.
         NeurosimMissingError: no such file.
     """
-    found = {}
+    models = {}
     for text in texts:
         file, colon, name = text.rpartition(":")
         if not colon or not name.isidentifier() or not file.endswith(".py"):
@@ -185,5 +185,5 @@ def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
         model = lookup(classes, name, f"--model {file}")
         if not issubclass(model, Neuron) or inspect.isabstract(model):
             raise NeurosimInputError(f"--model {text}: must be a neuron, derived from neurosim.network.Neuron")
-        found[name] = (model, path)
-    return found
+        models[name] = (model, path)
+    return models

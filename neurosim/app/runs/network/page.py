@@ -51,10 +51,10 @@ def _read(run: Path, names: Sequence[str]) -> tuple[dict[str, Spikes], str]:
     if not (run / SPIKES).is_file():
         return {}, f"The run folder has no {SPIKES}."
     try:
-        found = {name: read_sonata(run / SPIKES, name) for name in names[:MAX_DRAWN]}
+        spikes = {name: read_sonata(run / SPIKES, name) for name in names[:MAX_DRAWN]}
     except NeurosimError as error:
         return {}, f"The spikes of this run cannot be shown: {error}"
-    return found, "No population was recorded."
+    return spikes, "No population was recorded."
 
 
 def _played(folder: RunFolder) -> list[Played]:
@@ -65,10 +65,10 @@ def _played(folder: RunFolder) -> list[Played]:
     else:
         names = []
     try:
-        found = [Played(name, upright(read_sonata(path, name), folder.manifest.data, name)) for name in names]
+        recordings = [Played(name, upright(read_sonata(path, name), folder.manifest.data, name)) for name in names]
     except NeurosimError:
         return []  # `_read` says why
-    return [each for each in found if each.camera and each.spikes.duration]
+    return [each for each in recordings if each.camera and each.spikes.duration]
 
 
 def _raster(spikes: Mapping[str, Spikes]) -> Markup:
@@ -117,6 +117,7 @@ def _states(run: Path, probes: Sequence[ProbeResult]) -> tuple[list[Figure], str
 def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
     step = probe.interval or 1e-3
     name = probe.name
+    # At most two samples for each pixel of the chart.
     every = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::every, :UNITS], np.float64)
     x = (np.arange(len(shown), dtype=np.float64) + 0.5) * step * every

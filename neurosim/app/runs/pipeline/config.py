@@ -37,7 +37,7 @@ class PipelineData(Data):
             of all classes. Recordings of other classes are left out.
         task: name of a SpikeSource of one unit, which spikes in the first step of a task to announce it; None: none.
         epochs: number of times that the training recordings of a task are learned.
-        shuffle: whether they are learned in an order drawn anew for each epoch, or in that of the dataset.
+        shuffle: whether they are learned in an order drawn anew for each epoch, or in the order of the dataset.
         save_every: recordings between two saves, from which a killed run continues; results do not depend on it.
     """
 
@@ -85,16 +85,29 @@ class PipelineConfig:
 
     @property
     def clock(self) -> float:
-        """s, the step."""
+        """Step in s.
+
+        Raises:
+            NeurosimInputError: the network runs in continuous time.
+        """
         clock = self.description.settings.clock
-        assert clock is not None  # `configure` has made sure
+        if clock is None:
+            rule = "must be > 0 s, the step on which windows are cut"
+            raise NeurosimInputError(f"simulation.clock: {rule} (got continuous)")
         return clock
 
     @property
     def readout(self) -> Windowed:
-        """The model of the population that answers."""
-        model = self.description.network.population(self.data.readout).model
-        assert isinstance(model, Windowed)
+        """Model of the population that answers.
+
+        Raises:
+            NeurosimInputError: there is no such population, or it is not windowed.
+        """
+        population = self.description.network.population(self.data.readout, "data.readout")
+        model = population.model
+        if not isinstance(model, Windowed):
+            kind = type(model).__name__
+            raise NeurosimInputError(f"data.readout: population '{population.name}' must be windowed (got {kind})")
         return model
 
     @property
@@ -159,10 +172,7 @@ def _check(config: PipelineConfig) -> None:
     data = config.data
     description = config.description
     info = data.describe()
-    clock = description.settings.clock
-    if clock is None:
-        raise NeurosimInputError("simulation.clock: must be > 0 s, the step on which windows are cut (got continuous)")
-    compile_windows(description.network, clock)  # windows of whole steps, before a run folder is made
+    compile_windows(description.network, config.clock)  # windows of whole steps, before a run folder is made
     require(not description.probes, "probe", "must be left out: a pipeline keeps no states", len(description.probes))
     names = [name for name in (data.source, data.label, data.task) if name is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -203,13 +213,11 @@ def _source(config: PipelineConfig, key: str) -> Population:
 def _check_readout(config: PipelineConfig) -> None:
     data = config.data
     network = config.description.network
-    readout = network.population(data.readout, "data.readout")
-    if not isinstance(readout.model, Windowed):
-        kind = type(readout.model).__name__
-        raise NeurosimInputError(f"data.readout: population '{readout.name}' must be windowed (got {kind})")
+    model = config.readout.model
+    readout = network.population(data.readout)
     into = [link for link in network.links if link.target == readout.name]
     labelled = [network.link_receptor(link) for link in into if link.source == data.label]
-    if LABEL in readout.model.model.receptors and LABEL not in labelled:
+    if LABEL in model.receptors and LABEL not in labelled:
         raise NeurosimInputError(
             f"data.readout: population '{readout.name}' learns from labels and no link brings them; add [[link]] with "
             f'source = "{data.label}", target = "{readout.name}", receptor = "{LABEL}"'

@@ -49,6 +49,7 @@ class PipelineInputs:
         config = self.config
         data = self.config.data
         played = _first_seconds(recordings, config.description.settings.duration)
+        # Recordings of one duration share the walk through the network.
         durations, which = np.unique(played.durations, return_inverse=True)
         steps = np.array([self.steps(float(duration)) for duration in durations], np.int64)[which]
         source = config.description.network.population(data.source)
@@ -82,6 +83,7 @@ class PipelineInputs:
         ends = {p.name: first for p in self.config.description.network.populations}
         for name in self.order:
             population = self.config.description.network.population(name)
+            # All that reaches a population has arrived when the last of its sources has ended.
             end = max([first, *(_arrival(ends[edge.source], edge) for edge in self._edges if edge.target == name)])
             if isinstance(population.model, Windowed):
                 window = max(1, round(population.model.window / self.config.clock))
@@ -96,6 +98,7 @@ class PipelineInputs:
         clock = self.config.clock
         edges = [_Edge(p.source, p.target, _longest_delay(network, p, clock)) for p in network.projections]
         edges += [_Edge(link.source, link.target, None) for link in network.links]
+        # An edge whose target leads back to its source is part of a loop.
         return tuple(edge for edge in edges if edge.source not in _reached(edge.target, edges))
 
     @cached_property
@@ -117,12 +120,12 @@ def _arrival(end: int, edge: _Edge) -> int:
 
 def _reached(name: str, edges: Sequence[_Edge]) -> set[str]:
     """Return the populations that a population leads to, itself included."""
-    found = {name}
+    reached = {name}
     new = {name}
     while new:
-        new = {edge.target for edge in edges if edge.source in new} - found
-        found |= new
-    return found
+        new = {edge.target for edge in edges if edge.source in new} - reached
+        reached |= new
+    return reached
 
 
 def _longest_delay(network: Network, projection: Projection, clock: float) -> int:
@@ -140,6 +143,7 @@ def _longest_delay(network: Network, projection: Projection, clock: float) -> in
         raise NeurosimInputError(
             f"{projection}.delay: must have an upper bound in a pipeline; give its {type(delay).__name__} a high"
         )
+    # Delays round to whole steps, at least one, as in the engine.
     steps = max(1, math.floor(longest / clock + 0.5))
     return steps + isinstance(network.population(projection.source).model, Windowed)
 
@@ -148,12 +152,12 @@ def _first_seconds(recordings: Recordings, duration: float | None) -> Recordings
     """Return recordings that each last `duration` seconds: later events are left out, and silence follows."""
     if duration is None:
         return recordings
-    kept = recordings.ticks.astype(np.float64) * recordings.tick < duration
-    counts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(kept)])[recordings.offsets]
+    is_early = recordings.ticks.astype(np.float64) * recordings.tick < duration
+    counts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(is_early)])[recordings.offsets]
     return replace(
         recordings,
-        ticks=recordings.ticks[kept],
-        units=recordings.units[kept],
+        ticks=recordings.ticks[is_early],
+        units=recordings.units[is_early],
         offsets=counts,
         durations=np.full(len(recordings), duration),
     )

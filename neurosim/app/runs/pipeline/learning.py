@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....data.spikes import Recordings, Spikes
+from ....data.spikes import Spikes
 from ....engine.batch import simulate
 from ....engine.result import Result
 from ..data import Splits
@@ -91,14 +91,14 @@ class Pipeline(NamedTuple):
 
     def answers(self, result: Result) -> NDArray[np.int64]:
         """Return [recordings] the class that the readout gives each: the lowest unit of its last code."""
-        codes = result.spikes[self.config.data.readout]
-        assert isinstance(codes, Recordings)  # because the input was
-        found = np.array([_last_code(spikes) for spikes in codes], np.int64)
-        return np.where(found < len(self.splits.test.classes), found, NO_ANSWER)
+        codes = result.recordings(self.config.data.readout)
+        units = np.array([_last_code(spikes) for spikes in codes], np.int64)
+        # A readout may have more units than there are classes.
+        return np.where(units < len(self.splits.test.classes), units, NO_ANSWER)
 
 
 def _last_code(spikes: Spikes) -> int:
-    """Return the lowest unit among those of the last moment with spikes."""
+    """Return the lowest unit that spikes at the last time with spikes."""
     if not len(spikes):
         return NO_ANSWER
     return int(spikes.units[spikes.times == spikes.times[-1]].min())

@@ -74,7 +74,7 @@ def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:
     names = [stage.name for stage in result.stages]
     try:
         events = read_sonata(run / SPIKES, result.source)
-        spikes = _found(run, names)
+        spikes = _recorded_spikes(run, names)
     except NeurosimError as error:
         return None, f"The recording kept for this page cannot be shown: {error}"
     example = Example(0, result.source, "", False, events, None, row_0=result.row_0)
@@ -86,15 +86,15 @@ def _stages(run: Path, result: PipelineResult) -> tuple[Stages | None, str]:
     return Stages(example, [(rasters, "Spikes of every stage.")]), ""
 
 
-def _found(run: Path, names: Sequence[str]) -> Mapping[str, Spikes]:
+def _recorded_spikes(run: Path, names: Sequence[str]) -> Mapping[str, Spikes]:
     """Return the spikes of the populations that were recorded."""
-    found = {}
+    recorded = {}
     for name in names:
         try:
-            found[name] = read_sonata(run / SPIKES, name)
+            recorded[name] = read_sonata(run / SPIKES, name)
         except NeurosimError:
             continue
-    return found
+    return recorded
 
 
 def _panel(name: str, spikes: Spikes, window: float | None, duration: float) -> charts.Panel:
@@ -119,6 +119,7 @@ def _codes(spikes: Spikes, window: float, duration: float) -> NDArray[np.uint8]:
     count = max(1, math.ceil(duration / window - GRID_SLACK))
     # A code leaves at the end of its window.
     number = np.rint(spikes.times / window) - 1
+    # Units lie row by row: `wide` of them in a row of the tile, at the middle of their pixels.
     place = (spikes.units % wide + 0.5) / wide
     order = np.lexsort((spikes.units, number))
     tiles = Spikes.unchecked(

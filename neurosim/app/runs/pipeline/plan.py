@@ -66,9 +66,9 @@ class Plan:
         labels = labels_of(splits.train)
         tested = labels_of(splits.test)
         for task in tasks if data.tasks else ():
-            for name, found in (("training", labels), ("test", tested)):
-                lost = [splits.test.classes[each] for each in task if not np.any(found == each)]
-                require(not lost, "data.tasks", f"must have {name} recordings of each class", ", ".join(lost))
+            for name, numbers in (("training", labels), ("test", tested)):
+                missing = [splits.test.classes[each] for each in task if not np.any(numbers == each)]
+                require(not missing, "data.tasks", f"must have {name} recordings of each class", ", ".join(missing))
         train = []
         for number, task in enumerate(tasks):
             mine = np.flatnonzero(np.isin(labels, task))
@@ -88,6 +88,7 @@ class Plan:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces of the run in order."""
+        # Tests have the first numbers in every test, so that they draw the same randomness.
         trial = self.trial + len(self.test)
         if self.before:
             yield from self._tested(0)
@@ -105,7 +106,7 @@ class Plan:
 
     def digest(self) -> str:
         """Return the SHA-256 of the plan."""
-        found = hashlib.sha256(f"{self.before} {self.size} {self.trial}".encode())
+        digest = hashlib.sha256(f"{self.before} {self.size} {self.trial}".encode())
         for indices in (*self.train, self.test):
-            found.update(f" {len(indices)} ".encode() + indices.astype("<i8").tobytes())
-        return found.hexdigest()
+            digest.update(f" {len(indices)} ".encode() + indices.astype("<i8").tobytes())
+        return digest.hexdigest()

@@ -15,7 +15,6 @@ from ....base.errors import NeurosimInputError, NeurosimMissingError, require
 from ....base.measure.work import LayerCounts, sum_counts
 from ....base.plain import Record
 from ....data.files.state import read_state, write_state
-from ....data.spikes import Recordings
 from ....engine.result import Result
 
 PROGRESS = "progress.safetensors"
@@ -49,18 +48,16 @@ class Tested(Record):
 
     def plus(self, result: Result) -> Tested:
         """Return the work and the spikes after further recordings."""
-        spikes: dict[str, Recordings] = {}
-        for name, found in result.spikes.items():
-            assert isinstance(found, Recordings)  # because the input was
-            spikes[name] = found
+        spikes = {name: result.recordings(name) for name in result.spikes}
         digest = self.digest
         for i in range(len(next(iter(spikes.values())))):
             lines = "".join(f"{name}\0{spikes[name][i].digest()}\n" for name in sorted(spikes))
+            # Chained, recording by recording: the digest does not depend on the size of pieces.
             digest = hashlib.sha256(f"{digest}\n{lines}".encode()).hexdigest()
         work = tuple(result.work)
         return Tested(
             work=tuple(map(sum_counts, zip(self.work, work, strict=True))) if self.work else work,
-            spikes=self.spikes + sum(len(found.ticks) for found in spikes.values()),
+            spikes=self.spikes + sum(len(each.ticks) for each in spikes.values()),
             digest=digest,
             duration=self.duration + result.duration,
             run_s=self.run_s + result.run_s,

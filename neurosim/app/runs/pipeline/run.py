@@ -15,7 +15,6 @@ from ....base.measure.measures import measure
 from ....base.measure.work import LayerCounts
 from ....data.files.arrays import write_arrays
 from ....data.files.sonata import write_sonata
-from ....data.spikes import Recordings
 from ....learning.continual.matrix import Matrix, measures
 from ....network.windowed import Windowed
 from .. import data
@@ -132,9 +131,8 @@ def _write_picture(run: PipelineRun, pipeline: Pipeline, progress: PipelineProgr
     piece = Piece(False, plan.test[first : first + 1], plan.trial + first, last)
     result = pipeline.simulate(progress.learned, piece)
     populations = {run.config.data.source: test[first]}
-    for name, found in result.spikes.items():
-        assert isinstance(found, Recordings)  # because the input was
-        populations[name] = found[0]
+    for name in result.spikes:
+        populations[name] = result.recordings(name)[0]
     write_sonata(run.path / SPIKES, populations)
 
 

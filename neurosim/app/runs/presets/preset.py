@@ -1,4 +1,4 @@
-"""Presets, and the published figure beside that of a run."""
+"""Presets, and the published figure beside the figure of a run."""
 
 from __future__ import annotations
 
@@ -112,19 +112,19 @@ def published_section(comparison: Beside) -> PublishedSection:
     return PublishedSection(lead, rows)
 
 
-def render_beside(found: Beside) -> str:
+def render_beside(comparison: Beside) -> str:
     """Return the lines that the command line prints below a run's table."""
     from ..frame.tables import table
 
-    preset = found.preset
+    preset = comparison.preset
     rows = [
-        ("this run", share(found.measured)),
-        *([("changed", ", ".join(found.changed))] if found.changed else []),
+        ("this run", share(comparison.measured)),
+        *([("changed", ", ".join(comparison.changed))] if comparison.changed else []),
         ("published", f"{share(preset.published)} ({preset.source})"),
         ("ours", f"{share(preset.ours)}{f', {preset.date}' if preset.date else ''} ({preset.how})"),
         ("differs", preset.differs),
     ]
-    return table(rows, f"{found.name}: {preset.title}")
+    return table(rows, f"{comparison.name}: {preset.title}")
 
 
 def share(value: float | None) -> str:

@@ -81,7 +81,7 @@ MIN_SIDE = 16  # of a sensor whose pixels are convolved twice
 
 
 def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
-    """Return the settings of a camera for recordings of one, in pixels and bins as many as those of N-MNIST."""
+    """Return the settings for recordings of a camera, with about as many pixels and bins as N-MNIST has."""
     if len(dataset.shape) != 3 or min(dataset.shape[1:]) < MIN_SIDE or not dataset.duration:
         return {}
     bins = {"dt": float(f"{dataset.duration / BINS:.2g}"), "pool": math.ceil(max(dataset.shape[1:]) / SIDE)}
@@ -94,7 +94,7 @@ class Bins:
 
     Attributes:
         dt: length of a bin in s.
-        duration: in s; later events are left out. None: that of the longest training recording.
+        duration: in s; later events are left out. None: the duration of the longest training recording.
         pool: pixels along both sides, or channels, that are summed into one unit.
         most: maximum number of events of a unit in a bin; 0: no maximum.
     """
@@ -112,7 +112,7 @@ class Validation:
     Attributes:
         fraction: of each class; 0: no validation, all epochs are trained and the last network is kept.
         speakers: "apart": where recordings name at least three speakers, validate on all recordings of `fraction` of
-            the speakers, at least one, and leave these out of training: accuracy there is that of a stranger. "shared":
+            the speakers, at least one, and leave these out of training: accuracy there is for strangers. "shared":
             divide the recordings without regard to speakers.
         by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
         held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
@@ -129,7 +129,7 @@ class MemberLiquid:
     """A liquid among the members, as `neurosim simulate` has it for the dataset.
 
     Attributes:
-        use: whether there is one. Its scores, scaled to the spread of a network's, are added to those of the networks.
+        use: whether there is one. Its scores, scaled to the spread of a network's, are added to the networks' scores.
         transductive: group by which its features are standardised, such as "speaker"; see `liquid.Readout`.
         self_trained: whether each group has a second readout, trained on answers; see `liquid.Readout`.
     """
@@ -201,6 +201,7 @@ class TrainConfig(RunConfig):
     ) -> TrainConfig:
         config = super().configure(file, sets, values)
         plain = {"data": settings_tree(config.data), **cls.defaults(config.data.describe())}
+        # A table without effect is an error only where it differs from the defaults.
         usual = resolve(cls, [ConfigSource("defaults", plain)])
         rules = {}
         if other := config.other_network:
@@ -211,8 +212,8 @@ class TrainConfig(RunConfig):
             rules["elm"] = "needs elm.memory, without which the neurons of [network] are trained"
         for table, rule in rules.items():
             for key, value in vars(getattr(usual, table)).items():
-                found = getattr(getattr(config, table), key)
-                require(found == value, f"{table}.{key}", rule, found)
+                current = getattr(getattr(config, table), key)
+                require(current == value, f"{table}.{key}", rule, current)
         return config
 
     @classmethod
@@ -226,10 +227,10 @@ class TrainConfig(RunConfig):
             kind = layers.get("kind")
         else:
             kind = None
-        found = cls.defaults(dataset)
+        defaults = cls.defaults(dataset)
         if kind is None:
-            return found
-        return overlay(found, ATTENTION_DEFAULTS.get(dataset.name, {}))
+            return defaults
+        return overlay(defaults, ATTENTION_DEFAULTS.get(dataset.name, {}))
 
     def check(self) -> None:
         shape = self.data.describe().shape

@@ -1,4 +1,4 @@
-"""Run a trained network event by event, and compare its spikes with those of training."""
+"""Run a trained network event by event, and compare its spikes with the spikes that training computes."""
 
 from __future__ import annotations
 
@@ -88,8 +88,7 @@ def run_elm(net: ELMNet, binning: Binning, test: Recordings, inputs: Recordings,
         threads = options.threads
         result = simulate(network, inputs, clock=net.dt, threads=threads, count_updates=True, progress=progress)
     readings = result.readings[OUTPUT]
-    spikes = result.spikes[OUTPUT]
-    assert isinstance(spikes, Recordings)  # because the input was
+    spikes = result.recordings(OUTPUT)
     same = True
     for first in range(0, len(test), BATCH):
         chosen = np.arange(first, min(first + BATCH, len(test)))
@@ -112,18 +111,22 @@ def run_elm(net: ELMNet, binning: Binning, test: Recordings, inputs: Recordings,
 
 
 @torch.no_grad()
-def _same_spikes(net: SpikingNet, binning: Binning, recordings: Recordings, found: Sequence[Recordings]) -> bool:
+def _same_spikes(
+    net: SpikingNet, binning: Binning, recordings: Recordings, spikes_by_layer: Sequence[Recordings]
+) -> bool:
     """Return whether the engine found the spikes of every layer that the network computes, one for one."""
     for first in range(0, len(recordings), BATCH):
         chosen = np.arange(first, min(first + BATCH, len(recordings)))
         batch = binning.batch(recordings, chosen)
         trace = net.trace(torch.from_numpy(batch.x), torch.from_numpy(batch.lengths))
-        for spikes, layer in zip(found, trace.spikes, strict=True):
+        for spikes, layer in zip(spikes_by_layer, trace.spikes, strict=True):
             for k, i in enumerate(chosen):
+                # Of training: [steps, units] of one recording, in order of steps, then units.
                 steps, units = np.nonzero(layer[: batch.lengths[k], k].numpy())
                 mine = slice(spikes.offsets[i], spikes.offsets[i + 1])
                 if len(steps) != mine.stop - mine.start:
                     return False
+                # The engine's spikes of a step may be in another order of units.
                 order = np.lexsort((spikes.units[mine], spikes.ticks[mine]))
                 same = (spikes.ticks[mine][order] == steps) & (spikes.units[mine][order] == units)
                 if not same.all():

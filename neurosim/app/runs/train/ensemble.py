@@ -38,6 +38,11 @@ class LoadedLiquid:
     readout: TrainedReadout
     factor: float
 
+    def run(self, recordings: Recordings, threads: int | None) -> tuple[Recordings, list[LayerCounts]]:
+        """Return the spikes of the neurons on recordings, and their work by layer."""
+        result = self.liquid.run(recordings, threads=threads, count_updates=True)
+        return result.recordings("liquid"), list(result.work)
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -71,14 +76,14 @@ class Ensemble:
             config = None
         if config is None or config.other_network:
             raise NeurosimInputError(f"{run}: must be the folder of a training of spiking networks; give another")
-        found = [load(path) for path in net_files(folder.path)]
+        loaded = [load(path) for path in net_files(folder.path)]
         liquid = None
         if config.liquid.use:
             member = LiquidMember.load(folder.path / LIQUID_FILE)
-            made = config.liquid_config().build_liquid(found[0][1].sensor)
+            made = config.liquid_config().build_liquid(loaded[0][1].sensor)
             readout = TrainedReadout.load(folder.path / READOUT)
             liquid = LoadedLiquid(replace(made, gains=member.gains), readout, member.factor)
-        return cls(tuple((net, binning) for net, binning, _ in found), found[0][2], liquid)
+        return cls(tuple((net, binning) for net, binning, _ in loaded), loaded[0][2], liquid)
 
     def scores(self, recordings: Recordings, threads: int | None = None) -> NDArray[np.float64]:
         """Return [n, classes] summed scores.
@@ -91,7 +96,8 @@ class Ensemble:
         each = [scores(net, binning, recordings) for net, binning in self.nets]
         total = sum(each[1:], each[0]).astype(np.float64)
         if self.liquid is not None:
-            total += self.liquid.factor * self.liquid.readout.scores(self._heard(recordings, threads)[0])
+            spikes, _ = self.liquid.run(recordings, threads)
+            total += self.liquid.factor * self.liquid.readout.scores(spikes)
         return np.asarray(total)
 
     def predict(self, recordings: Recordings, threads: int | None = None) -> NDArray[np.int64]:
@@ -100,18 +106,11 @@ class Ensemble:
 
     def work(self, recordings: Recordings, threads: int | None = None) -> list[LayerCounts]:
         """Return the work of answering recordings in the engine by layer, all members together."""
-        found = []
+        layers = []
         for k, (net, binning) in enumerate(self.nets, start=1):
             result = EventNet.of(net).run(binning.recordings(recordings), threads=threads, count_updates=True)
-            found += [replace(w, name=f"{w.name} of net {k}" if len(self.nets) > 1 else w.name) for w in result.work]
+            layers += [replace(w, name=f"{w.name} of net {k}" if len(self.nets) > 1 else w.name) for w in result.work]
         if self.liquid is not None:
-            spikes, work = self._heard(recordings, threads)
-            found += [*work, *work_of(self.liquid.readout, spikes)]
-        return found
-
-    def _heard(self, recordings: Recordings, threads: int | None) -> tuple[Recordings, list[LayerCounts]]:
-        assert self.liquid is not None
-        result = self.liquid.liquid.run(recordings, threads=threads, count_updates=True)
-        spikes = result.spikes["liquid"]
-        assert isinstance(spikes, Recordings)  # because the input was
-        return spikes, list(result.work)
+            spikes, work = self.liquid.run(recordings, threads)
+            layers += [*work, *work_of(self.liquid.readout, spikes)]
+        return layers

@@ -20,9 +20,7 @@ from ..summary import labels_of
 
 # Training recordings, evenly over classes, on which the spread of scores is measured.
 SCALE_RECORDINGS = 100
-
-
-# Of a run: what was found of the liquid, beside the run's settings.
+# File of a run with the gains of the liquid and the factor of its scores.
 LIQUID_FILE = "liquid.safetensors"
 
 
@@ -32,7 +30,7 @@ class LiquidMember(Saved):
 
     Attributes:
         gains: [neurons] float64, of its input; see `Liquid.adapt`.
-        factor: of its readout's scores before they are added to those of the networks.
+        factor: of its readout's scores before they are added to the scores of the networks.
 
     Raises:
         NeurosimInputError: on construction, values that no training finds.
@@ -74,11 +72,9 @@ def run_liquid(run: LiquidRun, spread: float) -> LiquidAnswers:
     splits = run.inputs
     liquid, readout = train_readout(run)
     result = play(run, liquid, splits.test, "test", splits.name, count_updates=True)
-    heard = play(run, liquid, scaling(splits.train), "scale", "train")
-    spikes = result.spikes["liquid"]
-    some = heard.spikes["liquid"]
-    assert isinstance(spikes, Recordings) and isinstance(some, Recordings)  # because the input was
-    factor = spread / max(spread_of(readout.scores(some)), 1e-12)
+    calibrated = play(run, liquid, scaling(splits.train), "scale", "train")
+    spikes = result.recordings("liquid")
+    factor = spread / max(spread_of(readout.scores(calibrated.recordings("liquid"))), 1e-12)
     LiquidMember(np.asarray(liquid.gains), factor).save(run.path / LIQUID_FILE)
     work = [*result.work, *work_of(readout, spikes)]
     return LiquidAnswers(readout.scores(spikes) * factor, spikes, work, result.run_s)

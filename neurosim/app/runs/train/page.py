@@ -35,7 +35,7 @@ def _figures(rows: Sequence[EpochResult], best: int, *, spiking: bool) -> list[t
     activity = (_curve(rows, "rate", "spikes a neuron and step"), "Activity of the spiking layers.")
     return [
         (_curves(rows, "loss", best), "Cross-entropy; smoothed targets count in training only."),
-        (_curves(rows, "accuracy", best), "Share of recordings whose class was found."),
+        (_curves(rows, "accuracy", best), "Share of recordings that are classified right."),
         *([activity] if spiking else []),
         (_curve(rows, "learning_rate", "learning rate"), "Step of the optimiser at the end of each epoch."),
     ]

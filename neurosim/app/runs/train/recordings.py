@@ -65,12 +65,13 @@ def parts_of(config: TrainConfig, train: Recordings, seed: int) -> Parts:
         require(not mine.all(), "validation.held_out_speaker", "must leave others to train on", chosen.held_out_speaker)
         check_labels(labels[~mine], labels[mine], train.classes, "the validation recordings")
         return Parts(train.select(~mine), train.select(mine), (chosen.held_out_speaker,))
+    # Fewer than three speakers cannot be set apart: then recordings are divided as without speakers.
     if chosen.by is None and chosen.speakers == APART and SPEAKER in train.groups:
         speakers = _group(train, SPEAKER, "validation.speakers")
         apart = split_apart(labels, speakers, chosen.fraction, seed)
         if apart is not None:
-            found = tuple(np.unique(speakers[apart[1]]).tolist())
-            return Parts(train.select(apart[0]), train.select(apart[1]), found)
+            strangers = tuple(np.unique(speakers[apart[1]]).tolist())
+            return Parts(train.select(apart[0]), train.select(apart[1]), strangers)
     if chosen.by is None:
         groups = None
     else:

@@ -54,7 +54,7 @@ class MemberResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult(RecordingsResult):
-    """The results of a training. Of several networks, `history` to `validation_speakers` are those of the first.
+    """The results of a training. `history` to `validation_speakers` are of the first network, where there are several.
 
     Attributes:
         parameters: weights and all other trained numbers.

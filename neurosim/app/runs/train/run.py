@@ -115,7 +115,7 @@ def fit(
 ) -> list[_Member]:
     """Return the trained networks; weights of spiking ones rounded so that the engine finds the same spikes.
 
-    Each has a checkpoint, which stays until the run is done: a resumed run reads those of finished networks.
+    Each has a checkpoint, which stays until the run is done: a resumed run reads finished networks from it.
 
     Args:
         crew: the processes that train together; None: this one alone.
@@ -185,13 +185,14 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
         liquid = _answers_of_liquid(run, members)
     else:
         liquid = None
+    # Scores of all members are summed; the liquid is scaled to their spread.
     total = sum(each[1:], each[0]) + (0 if liquid is None else liquid.scores)
     predicted = total.argmax(axis=1).astype(np.int64)
     if isinstance(first.net, AttentionNet):
-        found = _in_spikes(run, first.net, binning)
+        tested = _in_spikes(run, first.net, binning)
     else:
         nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
-        found = _in_engine(run, nets, liquid, binning, predicted)
+        tested = _in_engine(run, nets, liquid, binning, predicted)
     with run.time("baselines"):
         simple = baselines(run.inputs.train, test)
     alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
@@ -200,7 +201,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
         own = float(np.mean(liquid.scores.argmax(axis=1) == labels))
         rows = (*rows, MemberResult(kind=LIQUID, seed=config.seed, accuracy=own))
     return replace(
-        found,
+        tested,
         **{
             **vars(DataResult.of(config.data, run.inputs, config.seed)),
             "train_samples": len(first.parts.learn),
@@ -260,6 +261,7 @@ def _in_engine(
         work = [*work, *liquid.work]
         took = took + liquid.seconds
         spikes.append(liquid.spikes)
+    # The page shows the last layer of the first network.
     shown = shown_recordings(labels, predicted, inputs.durations)
     write_shown(run.folder, shown, inputs, runs[0].spikes[-1], "layer")
     seconds = float(inputs.durations.sum())
@@ -286,19 +288,19 @@ def _in_spikes(run: TrainRun, net: AttentionNet, binning: Binning) -> TrainResul
     threads = run.options.threads or torch.get_num_threads()
     began = time.perf_counter()
     with run.time("spikes"):
-        found = run_in_spikes(net, binning, test, run.path, threads)
+        spiking = run_in_spikes(net, binning, test, run.path, threads)
     seconds = float((binning.lengths(test.durations) * binning.dt).sum())
     return TrainResult(
         units=(net.spec.width,) * net.spec.layers,
         model=str(net.spec.kind),
-        engine_accuracy=float(np.mean(found.scores.argmax(axis=1) == labels_of(test))),
-        spikes=found.spikes,
-        spikes_a_channel=found.spikes_a_channel,
-        spike_digest=found.digest(),
+        engine_accuracy=float(np.mean(spiking.scores.argmax(axis=1) == labels_of(test))),
+        spikes=spiking.spikes,
+        spikes_a_channel=spiking.spikes_a_channel,
+        spike_digest=spiking.digest(),
         real_time_factor=(time.perf_counter() - began) / seconds,
         simulated_seconds=seconds,
-        measures=measure(found.layers, len(test), seconds, found.events),
-        energy=energy(found.layers, len(test), config.energy.profile),
+        measures=measure(spiking.layers, len(test), seconds, spiking.events),
+        energy=energy(spiking.layers, len(test), config.energy.profile),
         shape=binning.shape,
     )
 

@@ -113,14 +113,14 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
     profile = run.config.energy.profile
     source, student = run.inputs
     with run.time("compare"), made.counting() as histograms:
-        found = _compare(run, made.model)
-    summary, layers = summarise(made, histograms, found, profile)
-    measures = measured(made, histograms, layers, found.tokens)
+        comparison = _compare(run, made.model)
+    summary, layers = summarise(made, histograms, comparison, profile)
+    measures = measured(made, histograms, layers, comparison.tokens)
     write_converted(run.path / SPIKING, made)
     copy_tokenizer(model_folder(source.path), run.path / SPIKING)
     softmax = LinearisationStage(
         name="softmax",
-        loss=found.dense,
+        loss=comparison.dense,
         perplexity_increase=0.0,
         agreement=1.0,
         state_bytes=_state(run, source.model),
@@ -128,7 +128,6 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
     size = _state(run, student.model)
     stages = [softmax]
     for each in state.stages:
-        assert each.comparison is not None  # the stages have ended
         stages.append(
             LinearisationStage(
                 **_losses(each.name, each.comparison),
@@ -141,17 +140,16 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
             )
         )
     before = stages[-1].loss
-    assert before is not None
-    stages.append(LinearisationStage(**_losses("spikes", found), state_bytes=size, seconds=seconds))
+    stages.append(LinearisationStage(**_losses("spikes", comparison), state_bytes=size, seconds=seconds))
     return LinearisationResult(
         **vars(source.facts()),
         seed=config.seed,
         student_kinds=tuple(layer.kind for layer in student.model.config.layers),
         replaced=student.layers,
         length=config.stages.length,
-        tokens=found.tokens,
+        tokens=comparison.tokens,
         stages=tuple(stages),
-        conversion_increase=math.expm1(found.spiking - before),
+        conversion_increase=None if before is None else math.expm1(comparison.spiking - before),
         coding=summary.coding,
         spikes=summary.spikes,
         silent=summary.silent,
@@ -159,7 +157,7 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
         dense_operations=summary.dense_operations,
         baselines=summary.baselines,
         measures=measures,
-        energy=energy(measures.layers, found.tokens, profile),
+        energy=energy(measures.layers, comparison.tokens, profile),
         remarks=(*made.remarks, *uncounted_states(made.model)),
     )
 
@@ -171,6 +169,14 @@ def _state(run: LineariseRun, model: LanguageModel) -> int:
     return state_bytes(model(window[None].to(model.device))[1])
 
 
-def _losses(name: str, found: Comparison) -> dict[str, Any]:
-    increase = found.perplexity_increase
-    return {"name": name, "loss": found.spiking, "perplexity_increase": increase, "agreement": found.agreement}
+def _losses(name: str, comparison: Comparison | None) -> dict[str, Any]:
+    """Return the fields of a stage that come from its comparison with the teacher."""
+    if comparison is None:
+        return {"name": name}
+    increase = comparison.perplexity_increase
+    return {
+        "name": name,
+        "loss": comparison.spiking,
+        "perplexity_increase": increase,
+        "agreement": comparison.agreement,
+    }

@@ -1,4 +1,4 @@
-"""The config of one-shot episodes: that of a memory, and how episodes are drawn."""
+"""The config of one-shot episodes: the config of a memory, and how episodes are drawn."""
 
 from __future__ import annotations
 

@@ -55,12 +55,12 @@ def load(config: EpisodesConfig, options: RunOptions) -> Inputs[EpisodeSplits]:
 def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
     """Draw episodes, and answer their queries."""
     config = run.config
-    asked = run.inputs.asked
+    items_raw = run.inputs.asked
     own = config.episodes
-    groups = _classes(asked.labels, config)
+    groups = _classes(items_raw.labels, config)
     with run.time("encode"):
         coder = encoder(run.inputs.fitted, config)
-        items = encode(asked, coder, config.code, run.threads)
+        items = encode(items_raw, coder, config.code, run.threads)
     with run.time("episodes"):
         accuracies = _accuracies(run, coder, items, groups)
     last = _draw(config, items, groups, own.count - 1, own.shots[-1])
@@ -69,7 +69,7 @@ def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
     return EpisodesResult(
         dataset=config.data.name,
         title=config.data.describe().title,
-        split=asked.name,
+        split=items_raw.name,
         seed=config.seed,
         samples=own.count * own.ways * own.queries,
         classes=len(groups),
@@ -104,6 +104,7 @@ def _draw(
     own = config.episodes
     rng = np.random.default_rng([config.seed, number])
     chosen = rng.choice(len(groups), own.ways, replace=False)
+    # As many as the largest number of shots needs, so that all numbers share their queries.
     need = max(own.shots) + own.queries
     drawn = np.stack([rng.choice(groups[k], need, replace=False) for k in chosen])
     support = drawn[:, own.queries : own.queries + shots]
@@ -121,25 +122,25 @@ def _accuracies(
     items: MemoryItems,
     groups: list[NDArray[np.int64]],
 ) -> NDArray[np.float64]:
-    """Return [shots, episodes, methods], the accuracies; those of an interrupted run are read."""
+    """Return [shots, episodes, methods] accuracies; episodes that an interrupted run finished are read from disk."""
     config = run.config
     path = run.path / DONE
     own = config.episodes
-    found = np.full((len(own.shots), own.count, len(METHODS)), np.nan)
+    accuracies = np.full((len(own.shots), own.count, len(METHODS)), np.nan)
     done = 0
     if path.is_file():
         known = read_arrays(path)["accuracies"]
         done = known.shape[1]
-        found[:, :done] = known
+        accuracies[:, :done] = known
     with bar(f"episodes of {config.data.shown_name}", "episodes", run.options.quiet) as report:
         for number in range(done, own.count):
             for k, shots in enumerate(own.shots):
-                found[k, number] = _answer(config, coder, _draw(config, items, groups, number, shots))
+                accuracies[k, number] = _answer(config, coder, _draw(config, items, groups, number, shots))
             if (number + 1) % CHUNK == 0:
-                write_arrays(path, {"accuracies": found[:, : number + 1]})
+                write_arrays(path, {"accuracies": accuracies[:, : number + 1]})
             if report:
                 report(number + 1, own.count)
-    return found
+    return accuracies
 
 
 def _answer(config: EpisodesConfig, coder: ExpansionEncoder, episode: Episode) -> tuple[float, float, float]:

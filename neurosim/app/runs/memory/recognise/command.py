@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @count("--limit", "data.limit", "At most N items of it.", "item")
 @PROFILE
 def command(options: CommandOptions) -> RecogniseKind:
-    """Show every item of DATASET once to a hierarchy of macrocolumns, and classify those of another split.
+    """Show every item of DATASET once to a hierarchy of macrocolumns, and classify the items of another split.
 
     Receptive fields follow the size of the sensor: images, event cameras and cochleas of any size. Without DATASET: the
     embedded digits.

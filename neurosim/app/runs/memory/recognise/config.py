@@ -28,7 +28,7 @@ class View:
         kind: "image", "camera" or "sound"; "auto" by the shape of the items: see `macrocolumn.build_recogniser`.
         threshold: grey level above which a pixel of an image is on; a list tells shades apart, with inputs for each.
         min_spikes: of a camera's pixel, in a window, to be on.
-        duration: s, of a camera's windows together; None means that of the longest recording to store.
+        duration: s, of a camera's windows together; None: the duration of the longest recording to store.
     """
 
     kind: Literal["auto", "image", "camera", "sound"] = "auto"

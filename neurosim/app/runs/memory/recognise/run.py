@@ -1,4 +1,4 @@
-"""Store every item of a split once in a hierarchy of macrocolumns, and recognise those of another."""
+"""Store every item of a split once in a hierarchy of macrocolumns, and recognise the items of another split."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load(config: RecogniseConfig, options: RunOptions) -> Inputs[RecognitionSpli
 
 
 def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
-    """Store every item of a split once, and recognise those of another."""
+    """Store every item of a split once, and recognise the items of another split."""
     config = run.config
     threads = run.threads
     stored, asked, view = run.inputs
@@ -98,6 +98,7 @@ def _store(run: Run[RecogniseConfig, RecognitionSplits], duration: float) -> tup
         memory = owner.memory()
     order = np.random.default_rng(config.seed).permutation(len(raw))
     with bar(f"storing {config.data.shown_name}", "items", run.options.quiet) as report:
+        # The number stored says where an interrupted run stopped in the order.
         for first in range(memory.stored, len(raw), CHUNK):
             part = raw.select(order[first : first + CHUNK])
             owner.store(memory, _view(kind, part, config.view, duration), part.labels, run.threads)

@@ -74,7 +74,7 @@ class SequenceConfig(RunConfig):
 
     Attributes:
         seed: key of every random draw.
-        data: the recordings: some of the first split are learned, and those of `split` are new.
+        data: the recordings: some of the first split are learned, and the recordings of `split` are new.
         stream, pooler, memory: see there.
         energy: settings of the estimates.
     """

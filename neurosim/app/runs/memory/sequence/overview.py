@@ -68,7 +68,7 @@ def _separation(groups: dict[str, GroupAnomaly], name: str, label: str, note: st
 
 
 def _course(result: SequenceResult) -> list[Fact]:
-    """Return the anomaly of the last pass beside that of the first."""
+    """Return the anomaly of the last pass beside the anomaly of the first."""
     if not result.passes:
         return []
     first = result.passes[0]

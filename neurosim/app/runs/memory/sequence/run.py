@@ -69,8 +69,6 @@ def work(run: Run[SequenceConfig, data.Splits]) -> SequenceResult:
     groups = {name: _group(anomalies[name], _readings(answers[name], PREDICTED), means) for name in answers}
     groups["learned"] = dataclasses.replace(groups["learned"], separation=None)
     layers = list(answers["learned"].work)
-    cells = frozen.population(CELLS).model
-    assert isinstance(cells, Windowed)
     state = content[CELLS]
     seconds = float(learned.durations.sum())
     return SequenceResult(
@@ -81,7 +79,7 @@ def work(run: Run[SequenceConfig, data.Splits]) -> SequenceResult:
         samples=len(learned),
         window_s=config.stream.window,
         columns=config.pooler.columns,
-        cells=cells.model.outputs,
+        cells=memory(config).outputs,
         segments=int(np.count_nonzero(state["cell"] >= 0)),
         synapses=int(state["filled"].sum()),
         accuracy=1.0 - groups["learned"].anomaly,
@@ -113,6 +111,7 @@ def _learn(run: Run[SequenceConfig, data.Splits], recordings: Recordings) -> tup
     passes = config.stream.passes
     with bar(f"learning {config.data.shown_name}", "passes", run.options.quiet) as report:
         for number in range(len(done), passes):
+            # Keyed by the pass: a resumed run plays the same order.
             order = np.random.default_rng([config.seed, number]).permutation(len(recordings))
             network = _network(config, recordings.size, content, learn=True, pool=number < config.pooler.passes)
             result = _play(network, config, recordings.select(order), run.options.threads)
@@ -122,23 +121,21 @@ def _learn(run: Run[SequenceConfig, data.Splits], recordings: Recordings) -> tup
             _write(run.path / LEARNED, content, done)
             if report:
                 report(number + 1, passes)
-    assert content is not None  # there is at least one pass
     return content, tuple(done)
 
 
 def _network(
-    config: SequenceConfig, inputs: int, content: Content | None, learn: bool = False, pool: bool = False
+    config: SequenceConfig, inputs: int, content: Content, *, learn: bool = False, pool: bool = False
 ) -> Network:
     """Return camera -> columns -> cells, with what was learned so far."""
     columns = pooler(config, inputs)
     cells = memory(config)
     window = config.stream.window
-    held: Content = content or {}
     return Network(
         [
             Population(CAMERA, inputs, SpikeSource()),
-            Population(COLUMNS, columns.outputs, Windowed(columns, window, pool, held.get(COLUMNS))),
-            Population(CELLS, cells.outputs, Windowed(cells, window, learn, held.get(CELLS))),
+            Population(COLUMNS, columns.outputs, Windowed(columns, window, pool, content.get(COLUMNS))),
+            Population(CELLS, cells.outputs, Windowed(cells, window, learn, content.get(CELLS))),
         ],
         links=[Link(CAMERA, COLUMNS), Link(COLUMNS, CELLS)],
     )
@@ -152,6 +149,7 @@ def _play(network: Network, config: SequenceConfig, recordings: Recordings, thre
 
 def _whole(recordings: Recordings, config: SequenceConfig) -> Recordings:
     """Return the recordings lengthened to whole windows, so that their last events belong to one."""
+    # The slack keeps a duration of n windows at n, whatever its rounding.
     windows = np.ceil(recordings.durations / config.stream.window - 1e-6)
     return dataclasses.replace(recordings, durations=np.maximum(windows, 1.0) * config.stream.window)
 
@@ -159,13 +157,14 @@ def _whole(recordings: Recordings, config: SequenceConfig) -> Recordings:
 def _reversed(recordings: Recordings, config: SequenceConfig) -> Recordings:
     """Return the same windows of every recording, in reverse order."""
     window = config.stream.window
-    found = []
+    turned = []
     for spikes in recordings:
         count = round(spikes.duration / window)
         number = np.minimum((spikes.times / window).astype(np.int64), count - 1)
+        # Window n becomes window count - 1 - n; times within a window stay.
         times = spikes.times + (count - 1 - 2 * number) * window
-        found.append(type(spikes).sort(times, spikes.units, spikes.size, spikes.duration, spikes.shape))
-    return Recordings.collect(found, recordings.labels, recordings.classes)
+        turned.append(type(spikes).sort(times, spikes.units, spikes.size, spikes.duration, spikes.shape))
+    return Recordings.collect(turned, recordings.labels, recordings.classes)
 
 
 def _readings(result: Result, which: int) -> list[NDArray[np.float64]]:
@@ -218,10 +217,10 @@ def _write(path: Path, content: Content, done: list[PassResult]) -> None:
     write_arrays(path, {**arrays, "passes": history})
 
 
-def _restored(path: Path) -> tuple[Content | None, list[PassResult]]:
+def _restored(path: Path) -> tuple[Content, list[PassResult]]:
     """Return what was learned, and the passes so far; nothing where a run is new."""
     if not path.is_file():
-        return None, []
+        return {}, []
     arrays = read_arrays(path)
     history = arrays.pop("passes")
     content: dict[str, dict[str, NDArray[Any]]] = {}
