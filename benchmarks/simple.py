@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from neurosim import Recordings
-from neurosim.app.runs.baselines import NAMES, answers_of, baselines
+from neurosim.app.runs.baselines import NAMES, answers_of, measure_baselines
 from neurosim.app.runs.data import even
 from neurosim.app.runs.score import wilson
 from neurosim.data import catalog
@@ -38,7 +38,7 @@ def strangers() -> tuple[Mapping[str, float], int]:
     train, _ = speech()
     speaker = np.asarray(train.groups["speaker"])
     every = [
-        baselines(train.select(speaker != who), train.select(speaker == who))
+        measure_baselines(train.select(speaker != who), train.select(speaker == who))
         for who in tqdm(np.unique(speaker), file=sys.stderr)
     ]
     return {name: float(np.mean([found[name] for found in every])) for name in NAMES}, len(train)
@@ -60,7 +60,7 @@ def measure(part: str, items: int) -> tuple[Mapping[str, float], int]:
     if part == "strangers":
         return strangers()
     train, test = speech() if part == "shd" else (catalog.load(part, "train"), catalog.load(part, "test"))
-    return baselines(train, test), len(test)
+    return measure_baselines(train, test), len(test)
 
 
 def half_width(share: float, n: int) -> float:

@@ -22,7 +22,7 @@ from neurosim.app import open_run, read_metrics, record
 from neurosim.app.runs.frame import progress, provenance
 from neurosim.app.runs.frame.folder import config_hash
 from neurosim.app.runs.frame.settings import ConfigSource, assignments, dotted_keys, nest, overlay, resolve
-from neurosim.app.runs.score import score, wilson
+from neurosim.app.runs.score import score_answers, wilson
 from neurosim.base import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from neurosim.base.atomic import write_bytes
 from neurosim.base.json_toml import read_json, read_toml, write_json
@@ -445,7 +445,7 @@ def test_progress_shows_on_a_terminal_after_a_while(
 
 
 def test_score_counts() -> None:
-    found = score(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), ("a", "b", "c", "d"))
+    found = score_answers(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), ("a", "b", "c", "d"))
     assert found.accuracy == 0.5
     assert found.chance == 0.5 and found.uniform_chance == 0.25  # half of them are "a"
     assert found.confusion == ((1, 1, 0, 0), (0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 0, 0))

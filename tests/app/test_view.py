@@ -12,7 +12,7 @@ from helpers.browser import Browser
 from helpers.command import neurosim, refused
 
 from neurosim import Spikes
-from neurosim.app.report.film import film
+from neurosim.app.report.film import make_film
 from neurosim.base.json_toml import read_json
 from neurosim.data import write
 
@@ -34,14 +34,14 @@ def recording(shape: tuple[int, ...] = SHAPE, duration: float = 0.6) -> Spikes:
 
 def test_a_film_shows_events_where_and_when_they_are() -> None:
     spikes = recording()
-    played = film(spikes, 20)
+    played = make_film(spikes, 20)
     assert played.frames.shape == (20, 20, 30, 4) and played.seconds == 3.0
     for k, frame in enumerate(played.frames):
         rows = np.flatnonzero(frame[..., 3].any(axis=1))
         assert rows.tolist() == [k]
     # Opaque is the busiest pixel of the whole film, orange where events are ON.
-    assert played.frames[..., 3].max() == 255 and film(recording(duration=9.0)).seconds == 9.0
-    large = film(Spikes([0.1], [2 * 480 * 640 - 1], 2 * 480 * 640, 0.2, (2, 480, 640)), 4)
+    assert played.frames[..., 3].max() == 255 and make_film(recording(duration=9.0)).seconds == 9.0
+    large = make_film(Spikes([0.1], [2 * 480 * 640 - 1], 2 * 480 * 640, 0.2, (2, 480, 640)), 4)
     assert large.frames.shape == (4, 120, 160, 4) and np.argwhere(large.frames[..., 3]).tolist() == [[2, 119, 159]]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neurosim.kernels.tools import random
+from neurosim.kernels.tools import poisson, random
 
 # Random123's kat_vectors for threefry4x32 of 20 rounds: counter, key, result.
 KNOWN = [
@@ -96,13 +96,13 @@ def test_group_words_are_those_of_their_counters() -> None:
 
 @pytest.mark.parametrize("mean", [0.0, 1e-4, 0.3, 2.0, 60.0])
 def test_poisson_thresholds_hold_the_distribution(mean: float) -> None:
-    edges = np.concatenate([[0], random.poisson_thresholds(mean), [2**32]]).astype(float)
+    edges = np.concatenate([[0], poisson.poisson_thresholds(mean), [2**32]]).astype(float)
     chances = np.diff(edges) / 2**32
     k = np.arange(len(chances))
     exact = np.array([math.exp(-mean + i * math.log(mean) - math.lgamma(i + 1)) if mean else i == 0 for i in k])
     assert np.abs(chances - exact).max() < 2**-30
     words = np.random.default_rng(1).integers(0, 2**32, 10_000, dtype=np.uint32)
-    certain, passed = random.passed_thresholds(random.poisson_thresholds(mean))
+    certain, passed = poisson.passed_thresholds(poisson.poisson_thresholds(mean))
     counts = certain + (words[:, None] > passed[None]).sum(axis=1)
     assert np.array_equal(counts, np.searchsorted(edges[1:-1], words, side="right"))
 
@@ -118,13 +118,13 @@ def test_normals_are_their_reference() -> None:
 @pytest.mark.parametrize("mean", [0.0, 0.02, 2.0, 30.0, 200.0])
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 def test_poisson_input_is_its_reference(mean: float, real: type) -> None:
-    thresholds = random.poisson_thresholds(mean)
-    certain, passed = random.passed_thresholds(thresholds)
+    thresholds = poisson.poisson_thresholds(mean)
+    certain, passed = poisson.passed_thresholds(thresholds)
     x = np.zeros(700, real)
     expected = np.zeros(700, real)
     words = np.empty(256, np.uint32)
     numbers = np.empty(256, np.int32)
     for draw in range(5):
-        total = random.poisson_add(KEY, 128, np.uint64(draw), certain, passed, real(0.3), words, numbers, x)
-        assert total == random.poisson_add_reference(KEY, 128, draw, certain, passed, 0.3, expected)
+        total = poisson.poisson_add(KEY, 128, np.uint64(draw), certain, passed, real(0.3), words, numbers, x)
+        assert total == poisson.poisson_add_reference(KEY, 128, draw, certain, passed, 0.3, expected)
     np.testing.assert_array_equal(x, expected)

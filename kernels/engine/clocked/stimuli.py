@@ -15,7 +15,8 @@ from numba import from_dtype, types, uint64
 from ...tools import pointers
 from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
-from ...tools.random import group_words, normals, poisson_add
+from ...tools.poisson import poisson_add
+from ...tools.random import group_words, normals
 
 # The record of a stimulus, int64 [RECORD_COLUMNS]. Columns that a kind does not use are 0.
 (
@@ -30,8 +31,8 @@ from ...tools.random import group_words, normals, poisson_add
     R_UNITS,
     R_OFFSETS,  # address: int64 [units + 1], which gap junctions each unit has, and int64 [junctions], the other units
     R_OTHERS,
-    R_CERTAIN,  # see `tools.random.passed_thresholds`; the others are at the address, R_WIDTH of them
-    R_THRESHOLDS,  # of a source: those of `tools.random.poisson_thresholds`
+    R_CERTAIN,  # see `tools.poisson.passed_thresholds`; the others are at the address, R_WIDTH of them
+    R_THRESHOLDS,  # of a source: those of `tools.poisson.poisson_thresholds`
     R_OWN,  # address: float64 [2, units], voltages at the start of even and odd steps, and [2, UNITS] of the others
     R_VOLTAGES,
     RECORD_COLUMNS,
@@ -58,7 +59,7 @@ def _row(record, step):
 
 @compiled
 def _count(word, mean, term):
-    """Return the Poisson count that a uniform word stands for: `tools.random.poisson_thresholds`, one by one.
+    """Return the Poisson count that a uniform word stands for: `tools.poisson.poisson_thresholds`, one by one.
 
     term: exp(-mean).
     """

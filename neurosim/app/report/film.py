@@ -70,7 +70,7 @@ class Film:
         return Markup('<div class="player">{}{}</div>').format(box, picture)
 
 
-def film(spikes: Spikes, frames: int = FRAMES) -> Film:
+def make_film(spikes: Spikes, frames: int = FRAMES) -> Film:
     """Return the film of a camera's recording.
 
     Raises:

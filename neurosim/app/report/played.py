@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ...data.spikes import Spikes
 from . import charts, numbers, pixels
-from .film import film
+from .film import make_film
 from .png import data_uri
 from .recordings import Figure
 
@@ -93,7 +93,7 @@ class Played:
         return [self._film(number), self._map(), self._rate("var(--on)")]
 
     def _film(self, number: int) -> Figure:
-        played = film(self.spikes)
+        played = make_film(self.spikes)
         return played.markup(f"film-{number}", f"{self.name}: events over time"), played.caption
 
     def _channels(self) -> Figure:

@@ -26,7 +26,7 @@ DRAWN = 5000
 SMOOTHING = 0.1
 
 
-def baselines(train: Recordings, test: Recordings) -> Mapping[str, float]:
+def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float]:
     """Return the test accuracies of simple classifiers, by name in `NAMES`.
 
     Each sees the square roots of the numbers of events by unit, in three equal windows of a recording, the last as

@@ -33,7 +33,7 @@ class Score:
     confusion: tuple[tuple[int, ...], ...] = ()
 
 
-def score(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...]) -> Score:
+def score_answers(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...]) -> Score:
     """Return the figures of a classification.
 
     Args:

@@ -118,7 +118,7 @@ def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArra
 
 
 def _thresholds(rate: float, clock: float | None, name: str) -> NDArray[np.uint32]:
-    from ...kernels.tools.random import poisson_thresholds
+    from ...kernels.tools.poisson import poisson_thresholds
 
     if clock is None:
         return np.empty(0, np.uint32)

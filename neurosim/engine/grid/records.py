@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.engine.clocked import stimuli as called
-from ...kernels.tools.random import passed_thresholds
+from ...kernels.tools.poisson import passed_thresholds
 from ..addresses import address, signed
 from ..compile.currents import CompiledCurrent, Couplings
 from ..compile.noise import Noise, Rates

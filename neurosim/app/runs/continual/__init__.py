@@ -118,9 +118,9 @@ class ComparisonKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualRe
         return load(config)
 
     def work(self, run: Run[Sequence[Path], Sequence[ContinualResult]]) -> ContinualResult:
-        from .compare import compare
+        from .compare import compare_runs
 
-        return compare(run)
+        return compare_runs(run)
 
     def export(self, run: Run[Sequence[Path], Sequence[ContinualResult]], result: ContinualResult) -> None:
         from .exports import write_tables
@@ -131,9 +131,9 @@ class ComparisonKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualRe
 
 
 def _schema() -> Schema:
-    from .schema import schema  # learners need torch
+    from .schema import config_schema  # learners need torch
 
-    return schema()
+    return config_schema()
 
 
 KIND = ContinualKind()

@@ -25,7 +25,7 @@ def load(paths: Sequence[Path]) -> Inputs[Sequence[ContinualResult]]:
     return Inputs(results, facts={"compared": [str(path) for path in paths]})
 
 
-def compare(run: Run[Sequence[Path], Sequence[ContinualResult]]) -> ContinualResult:
+def compare_runs(run: Run[Sequence[Path], Sequence[ContinualResult]]) -> ContinualResult:
     """Return the learners of all runs. One keeps its name if it is the only one of that name, and is else named with
     its run."""
     first = run.inputs[0]

@@ -8,7 +8,7 @@ from ....learning.continual.streams import STREAMS
 from .config import Head
 
 
-def schema() -> Schema:
+def config_schema() -> Schema:
     """Return the JSON Schema of a file that `configure` reads; learners and streams of plugins are in it.
 
     Raises:

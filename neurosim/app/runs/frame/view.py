@@ -14,7 +14,7 @@ from ....data.files.formats import ReadOptions, find_format
 from ....data.files.shd import is_shd_file, read_shd
 from ....data.files.sonata import read_sonata, sonata_populations
 from ...report import page
-from ...report.film import film, write_gif
+from ...report.film import make_film, write_gif
 from ...report.played import Played, upright
 from ..data import even
 from ..summary import labels_of
@@ -120,7 +120,7 @@ def write_view_gif(view: RecordingView, path: Path) -> None:
     cameras = [each.spikes for each in view.shown if each.camera and each.spikes.duration]
     if not cameras:
         raise NeurosimInputError(f"--gif: needs the recording of a camera ({view.source} has none); leave it out")
-    write_gif(path, film(cameras[0]))
+    write_gif(path, make_film(cameras[0]))
 
 
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:

@@ -16,13 +16,13 @@ from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
 from .. import data
-from ..baselines import baselines
+from ..baselines import measure_baselines
 from ..data import Splits
 from ..frame.folder import READOUT
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
-from ..score import score
+from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from .config import LiquidConfig
 from .result import LiquidResult
@@ -53,13 +53,13 @@ def work(run: LiquidRun) -> LiquidResult:
         predicted = readout.predict(spikes)
         layers = [*result.work, *readout.work(spikes)]
     with run.time("baselines"):
-        simple = baselines(run.inputs.train, test)
+        simple = measure_baselines(run.inputs.train, test)
     labels = labels_of(test)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, spikes, "liquid")
     return LiquidResult(
         **vars(DataResult.of(config.data, run.inputs, config.seed)),
-        **vars(score(labels, predicted, test.classes)),
+        **vars(score_answers(labels, predicted, test.classes)),
         baselines=simple,
         transductive=config.build_readout().transductive,
         spikes=len(spikes.ticks),

@@ -23,7 +23,7 @@ from ..frame.folder import RunFolder, open_run, read_metrics
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..score import score
+from ..score import score_answers
 from . import figures
 from .config import MemoryConfig
 from .items import MemoryItems, Raw, encode, encoder, load
@@ -225,7 +225,7 @@ def _figures(
         expected_recall=float(column.expected_recall(learned.stored, active)),
         recall=float(right.mean()),
         exact=float(right.all(axis=1).mean()),
-        **vars(score(new.labels, learned.labels.predict(answers.codes), learned.classes)),
+        **vars(score_answers(new.labels, learned.labels.predict(answers.codes), learned.classes)),
         familiarity=groups,
         threshold=config.column.threshold,
         operations={"recall": _operations(answers), "stored_recall": _operations(again)},

@@ -13,7 +13,7 @@ from ..frame.folder import CONFIG, RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.settings import ConfigSource
-from .config import Models, NetworkConfig, configure, of_network, reconfigure, schema
+from .config import Models, NetworkConfig, config_file, configure, of_network, reconfigure, schema
 from .result import NetworkResult
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     def configure(
         self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> NetworkConfig:
-        assert file is not None  # which holds the network
-        return configure(file, sets, of_network(values or {}), self.models)
+        return configure(config_file(file), sets, of_network(values or {}), self.models)
 
     def settings(self, config: NetworkConfig) -> Mapping[str, object]:
         from .run import settings

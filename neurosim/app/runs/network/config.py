@@ -88,6 +88,13 @@ def configure(
     return of_tree(merged(file, sets, values or {}), file, models or {})
 
 
+def config_file(file: Path | None) -> Path:
+    """Return the file of a config; raise NeurosimInputError where there is none."""
+    if file is None:
+        raise NeurosimInputError("--config: must be a file that describes a network (got none)")
+    return file
+
+
 def of_network(values: Mapping[str, object]) -> Mapping[str, object]:
     """Return settings that options gave by the keys of a network, whose seed is in [simulation]."""
     return {"simulation.seed" if key == "seed" else key: value for key, value in values.items()}

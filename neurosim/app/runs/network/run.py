@@ -19,7 +19,7 @@ from ....base.measure.measures import measure
 from ....base.plain import from_plain
 from ....data.files.arrays import write_arrays
 from ....data.files.sonata import write_sonata
-from ....data.spikes import GRID_SLACK, Recordings, Spikes
+from ....data.spikes import GRID_SLACK, Spikes
 from ....engine.description.description import Description
 from ....engine.description.dump import description_tree
 from ....engine.processes import ALONE, Processes
@@ -150,7 +150,8 @@ def work(run: NetworkRun) -> NetworkResult:
             result = net.simulate(threads, progress)
         else:
             result = _simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
-    spikes = {name: _one(found) for name, found in result.spikes.items()}
+    # The inputs are single recordings, and so is every population.
+    spikes = {name: each for name, each in result.spikes.items() if isinstance(each, Spikes)}
     _write_arrays(run.folder, result, {**inputs.spikes, **spikes})
     return _figures(config, result, spikes, inputs.spikes)
 
@@ -319,11 +320,6 @@ def digest(spikes: Mapping[str, Spikes]) -> str:
     """Return the SHA-256 over the names and digests of the populations, in order of names."""
     lines = "".join(f"{name}\0{spikes[name].digest()}\n" for name in sorted(spikes))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _one(found: Spikes | Recordings) -> Spikes:
-    assert isinstance(found, Spikes)  # because the input was, or a duration
-    return found
 
 
 def _reading(inputs: Mapping[str, Spikes]) -> list[str]:

@@ -12,7 +12,7 @@ from ..frame.folder import CONFIG, RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.settings import ConfigSource
-from ..network.config import Models, of_network, reconfigure
+from ..network.config import Models, config_file, of_network, reconfigure
 from .config import PipelineConfig, configure, schema
 from .result import PipelineResult
 
@@ -38,8 +38,7 @@ class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
     def configure(
         self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> PipelineConfig:
-        assert file is not None  # which holds the pipeline
-        return configure(file, sets, of_network(values or {}), self.models)
+        return configure(config_file(file), sets, of_network(values or {}), self.models)
 
     def settings(self, config: PipelineConfig) -> Mapping[str, object]:
         from .run import settings

@@ -26,7 +26,7 @@ from ..frame.settings import settings_tree
 from ..network.nir import export_nir
 from ..network.run import ARRAYS, model_files
 from ..network.run import settings as settings_of_network
-from ..score import score
+from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings
 from .config import PipelineConfig
 from .inputs import PipelineInputs
@@ -100,7 +100,7 @@ def work(run: PipelineRun) -> PipelineResult:
     about = DataResult.of(config.data, splits, config.description.settings.seed)
     return PipelineResult(
         **vars(replace(about, samples=len(test), train_samples=len(trained))),
-        **vars(score(labels, predicted, test.classes)),
+        **vars(score_answers(labels, predicted, test.classes)),
         pipeline=config.network.name,
         source=config.data.source,
         readout=config.data.readout,

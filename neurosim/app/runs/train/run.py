@@ -19,13 +19,13 @@ from ....base.measure.measures import measure
 from ....data.spikes import Recordings
 from ....engine.description.dump import write_description
 from ....learning.training.binning import Binning
-from ..baselines import baselines
+from ..baselines import measure_baselines
 from ..data import Splits
 from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
 from ..frame.options import RunOptions
 from ..frame.progress import bar
-from ..score import score
+from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
 from .config import TrainConfig
 from .liquid_member import LiquidAnswers, run_liquid, scaling, spread_of
@@ -194,7 +194,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
         nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
         tested = _in_engine(run, nets, liquid, binning, predicted)
     with run.time("baselines"):
-        simple = baselines(run.inputs.train, test)
+        simple = measure_baselines(run.inputs.train, test)
     alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
     rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
     if liquid is not None:
@@ -206,7 +206,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
             **vars(DataResult.of(config.data, run.inputs, config.seed)),
             "train_samples": len(first.parts.learn),
         },
-        **vars(score(labels, predicted, test.classes)),
+        **vars(score_answers(labels, predicted, test.classes)),
         baselines=simple,
         transductive=config.liquid.transductive if config.liquid.use else "",
         parameters=sum(p.numel() for member in members for p in member.net.parameters()),

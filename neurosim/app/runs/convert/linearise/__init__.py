@@ -21,7 +21,7 @@ class LineariseKind(Kind["LineariseConfig", "Pupil", LinearisationResult]):
     """Linearisations.
 
     Attributes:
-        model: folder of the softmax model; None: that of the run that is resumed.
+        model: folder of the softmax model; the manifest of a run that is resumed has its own.
     """
 
     name = "linearise"
@@ -31,19 +31,17 @@ class LineariseKind(Kind["LineariseConfig", "Pupil", LinearisationResult]):
     resumed_by = "convert linearise"
     unfinished = ("linearise.safetensors",)
 
-    model: Path | None = None
+    model: Path = Path()
 
     def of(self, folder: RunFolder) -> LineariseKind:
         return replace(self, model=Path(str((folder.manifest.data or {}).get("model", ""))))
 
     def run_name(self, config: LineariseConfig) -> str:
-        assert self.model is not None  # of a new run
         return f"linearise-{self.model.resolve().name}"
 
     def load(self, config: LineariseConfig, options: RunOptions) -> Inputs[Pupil]:
         from .run import load_pupil
 
-        assert self.model is not None  # given, or that of the run that is resumed
         return load_pupil(self.model, config, options)
 
 

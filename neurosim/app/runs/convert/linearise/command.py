@@ -50,4 +50,4 @@ def command(options: CommandOptions, model: Path | None) -> LineariseKind:
         raise click.UsageError(
             "no MODEL given; the folder of a softmax model, e.g. of 'convert lm-train --kind window'"
         )
-    return LineariseKind(model)
+    return LineariseKind(model or Path())

@@ -19,7 +19,7 @@ from .....memory.macrocolumn.saved import save
 from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar
-from ...score import score
+from ...score import score_answers
 from ..items import Raw
 from ..items import load as read_items
 from .config import RecogniseConfig, View
@@ -60,7 +60,7 @@ def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
         answers = owner.recognise(memory, items, threads)
     layers = owner.work(memory, items, threads)
     return RecogniseResult(
-        **vars(score(asked.labels, answers.labels, asked.classes)),
+        **vars(score_answers(asked.labels, answers.labels, asked.classes)),
         dataset=config.data.name,
         title=config.data.describe().title,
         split=asked.name,
