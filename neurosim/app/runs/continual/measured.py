@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ....base import plain
 from ....base.errors import NeurosimInputError
 from ..frame.folder import METRICS
+from ..frame.measured import MeasuredRun
 from ..frame.tables import grid, joules, quantity
 from .result import ContinualResult, TaskWork
 
@@ -27,17 +27,13 @@ class LearnerWork:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredLearners:
+class MeasuredLearners(MeasuredRun):
     """Work of the learners of a finished run, with energy under another profile.
 
     Attributes:
-        heading: which run it was.
-        run: the path of its folder.
         learners: in the order of the run.
     """
 
-    heading: Mapping[str, object]
-    run: str
     learners: tuple[LearnerWork, ...]
 
     @classmethod
@@ -55,11 +51,6 @@ class MeasuredLearners:
         if not learners:
             raise NeurosimInputError(f"{run}/{METRICS}: lacks the counts of the learners ('work'); run again")
         return cls(heading=heading, run=run, learners=learners)
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Return the plain tree that `neurosim measure` prints and writes."""
-        tree = plain.to_plain(self)
-        return {**tree.pop("heading"), **tree}
 
     def table(self) -> str:
         """Return a line for each learner and task; below, the reasons of figures that are unknown."""

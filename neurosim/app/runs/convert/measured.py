@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ....base import plain
 from ....base.errors import NeurosimInputError
 from ....base.measure import estimates
 from ....base.measure.estimates import EnergyEstimates
 from ....base.measure.measures import Measures
 from ..frame.folder import METRICS
+from ..frame.measured import MeasuredRun
 from ..frame.tables import grid, joules, quantity
 from .result import ConvertResult, CurveResult
 
@@ -28,23 +28,14 @@ class MeasuredPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredCurve:
+class MeasuredCurve(MeasuredRun):
     """Measures of a curve, with energy under another profile.
 
     Attributes:
-        heading: which run it was.
-        run: the path of its folder.
         points: in the order of the run.
     """
 
-    heading: Mapping[str, object]
-    run: str
     points: tuple[MeasuredPoint, ...]
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Return the plain tree that `neurosim measure` prints and writes."""
-        tree = plain.to_plain(self)
-        return {**tree.pop("heading"), **tree}
 
     def table(self) -> str:
         """Return a line for each point, and why energies are unknown."""

@@ -49,6 +49,17 @@ class Data:
             return Path(self.root).resolve().name
         return self.name
 
+    def check_speaker(self) -> None:
+        """Raise where a speaker is held out, whose recordings are the split, and another split is named.
+
+        Raises:
+            NeurosimInputError: both are set.
+        """
+        if self.held_out_speaker is not None and self.split != "test":
+            raise NeurosimInputError(
+                f"data.held_out_speaker: cannot be joined with data.split (got {self.split}); leave one out"
+            )
+
     def describe(self) -> catalog.Dataset:
         """Return the properties of the dataset, as its files show them.
 

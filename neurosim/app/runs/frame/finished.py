@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....base import plain
 from ....base.atomic import write_text
 from ....base.errors import NeurosimInputError, NeurosimMissingError, require
 from ....base.json_toml import read_json
@@ -16,8 +15,9 @@ from ....base.measure.measures import DEFINITIONS, Measures, measure
 from . import registry
 from .config import sources_of
 from .folder import MANIFEST, METRICS, REPORT, RunFolder, read_metrics
-from .kind import HasEnergy, Measured
+from .kind import HasEnergy
 from .manifest import Manifest
+from .measured import MeasuredRun
 from .tables import energy_rows, joules, quantity, table
 
 
@@ -64,23 +64,11 @@ def write_page(path: Path | str) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredAgain:
-    """Measures and energy of a finished run.
+class MeasuredAgain(MeasuredRun):
+    """Measures and energy of a finished run of one model."""
 
-    Attributes:
-        heading: which run it was: its dataset or network, seed, digest.
-        run: the path of its folder.
-    """
-
-    heading: Mapping[str, object]
-    run: str
     measures: Measures
     energy: EnergyEstimates
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Return the plain tree that `neurosim measure` prints and writes."""
-        tree = plain.to_plain(self)
-        return {**tree.pop("heading"), **tree}
 
     def table(self) -> str:
         """Return every measure with its unit, then energy; what is unknown says why."""
@@ -110,7 +98,7 @@ class MeasuredAgain:
         return table([*rows, *energy, ("Published figures per event", ""), *published], head)
 
 
-def measure_again(run: RunFolder, config: HasEnergy | None) -> Measured:
+def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredRun:
     """Return measures and energy of a run from the counts it stored, energy under the profile of `config`.
 
     Raises:

@@ -24,6 +24,7 @@ from ..presets.preset import beside, published_section
 from .config import RunConfig
 from .facts import Overview
 from .folder import RunFolder, check_unchanged
+from .measured import MeasuredRun
 from .options import RunOptions
 from .settings import ConfigSource, settings_tree
 from .timings import Timings
@@ -79,16 +80,6 @@ class HasEnergy(Protocol):
 
     @property
     def energy(self) -> Energy: ...
-
-
-class Measured(Protocol):
-    """Measures of a run that `neurosim measure` prints."""
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Return the plain tree of `--json` and of measures.json."""
-
-    def table(self) -> str:
-        """Return what the command line prints."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +276,7 @@ class Kind(Generic[C, T, R]):
 
     # The results.
 
-    def measured(self, heading: Mapping[str, object], run: str, result: R, profile: str) -> Measured | None:
+    def measured(self, heading: Mapping[str, object], run: str, result: R, profile: str) -> MeasuredRun | None:
         """Return the measures of a run of several models under an energy profile; None for a run of one model.
 
         Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ....base.errors import NeurosimInputError, require
+from ....base.errors import require
 from ....base.measure.profiles import find as find_profile
 from ....base.rules import Count, Fraction, Natural, Positive, Rule, Seed
 from ....data.catalog import Dataset
@@ -143,8 +143,7 @@ class MemoryConfig(RunConfig):
             "use fewer units or modules, or a smaller code.size",
         )
         find_profile(self.energy.profile)
-        if self.data.held_out_speaker is not None and self.data.split != "test":
-            raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
+        self.data.check_speaker()
 
 
 # The kind of run finds its settings by this name.

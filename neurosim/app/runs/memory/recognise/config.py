@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .....base.errors import require
 from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
@@ -59,8 +58,7 @@ class RecogniseConfig(RunConfig):
 
     def check(self) -> None:
         find_profile(self.energy.profile)
-        joined = self.data.held_out_speaker is None or self.data.split == "test"
-        require(joined, "data.held_out_speaker", "must be left out where data.split is given", self.data.split)
+        self.data.check_speaker()
 
 
 # The kind of run finds its settings by this name.

@@ -98,8 +98,7 @@ class SequenceConfig(RunConfig):
         passes = self.stream.passes
         if limit > passes:
             raise NeurosimInputError(f"pooler.passes: must be <= stream.passes {passes} (got {limit})")
-        if self.data.held_out_speaker is not None and self.data.split != "test":
-            raise NeurosimInputError("data.held_out_speaker: cannot be joined with data.split; leave one out")
+        self.data.check_speaker()
 
 
 # The kind of run finds its settings by this name.
