@@ -14,7 +14,7 @@ from ..frame.measured import MeasuredRun
 from ..frame.tables import grid, joules, quantity
 from .result import ConvertResult, CurveResult
 
-HEADS = ("scheme", "asked", "footprint", "operations", "dense", "energy", "with memory")
+HEADS = ("scheme", "strength", "footprint", "operations", "dense", "energy", "with memory")
 
 
 @dataclass(frozen=True, kw_only=True)
