@@ -66,7 +66,8 @@ def collect_gradients(
                 # dL/dx through this layer alone: dL/dy W. Other readers of x have gradients of their own.
                 observer(name, x, gradient.detach().flatten(0, -2) @ layer.weight.detach().to(gradient.dtype))
 
-            out.register_hook(back)
+            if out.requires_grad:  # a kind may compute a part without gradients: none passes this layer
+                out.register_hook(back)
 
         return layer.register_forward_hook(hook)
 
