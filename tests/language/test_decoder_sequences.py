@@ -107,8 +107,10 @@ def test_programs_share_their_weights() -> None:
     two = Decoder(model, 2, sizes=[1])
     assert two.state_bytes == one.state_bytes
     assert two.sizes == (1, 2)
-    rows = [program.builder.weights for program in two._programs.values()]
-    assert rows[0] is rows[1]
+    model.embeddings.weight.data = model.embeddings.weight.data.bfloat16()  # to be widened
+    builders = [program.builder for program in Decoder(model, 2, sizes=[1])._programs.values()]
+    assert builders[0].weights is builders[1].weights
+    assert builders[0].constant(model.embeddings.weight) is builders[1].constant(model.embeddings.weight)
 
 
 def test_errors_name_the_sequence() -> None:

@@ -37,6 +37,7 @@ def activation(name: str, option: str) -> Callable[[Tensor], Tensor]:
 class Linear(nn.Linear):
     """A linear layer that computes in the type of its input: weights may be kept in 16 bits."""
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.to(x.dtype), self.bias)
 

@@ -245,7 +245,9 @@ class Builder(DecoderProgram):
         touches = [writes(out, share)]
         if before is not None:
             touches.append(reads(before, share))
-        weight = layer.dense() if isinstance(layer, SpikedLinear) else layer.weight
+        weight = layer.weight
+        if isinstance(layer, SpikedLinear) and layer.steps is not None:
+            weight = self.weights.of(layer, lambda: nn.Parameter(layer.dense().detach(), requires_grad=False))
         self._emit_dense(weight, x, {"bias": self._bias(layer), "before": before, "out": out}, blocks, touches)
         return out
 

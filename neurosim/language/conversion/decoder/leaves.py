@@ -22,7 +22,7 @@ from ...attention.kinds.bmojo import innovation
 from ...attention.kinds.feature_maps import DPFP, FeatureMap, NormAware, Taylor
 from ...attention.kinds.gated_attention import dilated
 from ...attention.kinds.lightnet import soft_decays
-from ...attention.kinds.modules import ShortConv, l2_normalise, repeat_heads, token_shift
+from ...attention.kinds.modules import Linear, ShortConv, l2_normalise, repeat_heads, token_shift
 from ...attention.kinds.rotary import Rotary
 from ...attention.kinds.window_linear import WindowLinearAttention, joined
 from ..coding import Coder
@@ -39,8 +39,9 @@ from .traced import Position, Traced, linear, lowers, normalised
 MIXER = "mixer: "  # prefix of the errors of a mixer
 
 
-@lowers(SpikedLinear.forward)
-def _linear(layer: SpikedLinear, x: Traced) -> Traced:
+# As a whole: a dense layer's weights in 16 bits are then widened once for all programs of a decoder.
+@lowers(SpikedLinear.forward, Linear.forward)
+def _linear(layer: SpikedLinear | Linear, x: Traced) -> Traced:
     return linear(x, layer)
 
 

@@ -62,8 +62,8 @@ class Weights:
         return array
 
     def of(self, layer: object, make: Callable[[], Rows]) -> Rows:
-        """Return what `make` returned for a layer the first time: the programs of a decoder share its rows."""
-        # Layers outlive the construction of a decoder's programs, so that no other object has the number.
+        """Return what `make` returned for a layer or parameter the first time: the programs of a decoder share it."""
+        # These outlive the construction of a decoder's programs, so that no other object has the number.
         if id(layer) not in self._made:
             self._made[id(layer)] = make()
         rows: Rows = self._made[id(layer)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError, Uncopied
 from ....kernels.decode import program
@@ -153,10 +153,14 @@ class DecoderProgram(Uncopied):
         return Buffer(array[: self.tokens], self.tokens, int(np.prod(shape)))
 
     def constant(self, values: Tensor | float) -> Array:
-        """Return values as a flat float32 array that the program may read."""
-        tensor = torch.as_tensor(values).detach().to(torch.float32).flatten().contiguous()
-        array: Array = tensor.numpy()
-        self.alive.append((tensor, array))
+        """Return values as a flat float32 array that the program may read; those of a parameter once for all programs.
+
+        An embedding in 16 bits or in blocks is widened here, and takes more memory than all else.
+        """
+        if isinstance(values, nn.Parameter):
+            return self.weights.of(values, lambda: _flat(values))
+        array = _flat(values)
+        self.alive.append(array)
         return array
 
     @contextmanager
@@ -331,3 +335,9 @@ class DecoderProgram(Uncopied):
     def few_tokens(self) -> bool:
         """Return whether there are fewer tokens than threads: each thread then computes whole tokens itself."""
         return self.tokens < self.threads
+
+
+def _flat(values: Tensor | float) -> Array:
+    """Return values as a flat float32 array, which keeps their memory alive."""
+    array: Array = torch.as_tensor(values).detach().to(torch.float32).flatten().contiguous().numpy()
+    return array
