@@ -122,6 +122,21 @@ def test_prompts_that_begin_alike_are_read_once(served: tuple[Service, int], mod
     assert answers[3]["choices"][0]["text"] == alone(model, f"{instruction}three".encode(), 12, 3)
 
 
+@pytest.mark.parametrize("kind", ["softmax", "window_linear"])
+def test_states_that_grow_and_windows_are_reused_too(kind: str, tmp_path: Path) -> None:
+    own = convert(model_of(kind), Coding("ternary", k=4.0)).execute().model
+    shared = "What all of these prompts say first; " * 9
+    bodies = [wanted(f"{shared}{n}", seed=n, max_tokens=4 + 5 * n) for n in range(6)]
+    with serving(own, tmp_path, Limits(batch=3, context=600, prefix_bytes=1 << 20)) as (service, port):
+        answers = [post(port, COMPLETIONS, body)[1] for body in bodies[:3]]
+        with ThreadPoolExecutor(3) as clients:
+            answers += clients.map(lambda body: post(port, COMPLETIONS, body)[1], bodies[3:])
+        assert service.batch.load().prefix_bytes <= 1 << 20
+    for body, answer in zip(bodies, answers, strict=True):
+        assert answer["choices"][0]["text"] == alone(own, body["prompt"].encode(), body["max_tokens"], body["seed"])
+    assert answers[2]["usage"]["prompt_tokens_details"]["cached_tokens"] == len(shared)
+
+
 def test_stop_strings_end_the_text(model: LanguageModel, port: int) -> None:
     text = alone(model, b"The ", 40, 3)
     stop = text[10:13]

@@ -83,7 +83,7 @@ class _Sequence:
         next_token: to be read in the next step.
         places: numbers of tokens behind which a snapshot is kept.
         reused: tokens that a snapshot had read.
-        begun: its slot holds its state, and not that of the job before.
+        begun: its slot holds what a snapshot knew of its prompt; from then on it reads tokens.
         cancelled: nobody waits for it.
     """
 
@@ -224,9 +224,7 @@ class Batch:
         """Set the state of a sequence to the longest beginning of its prompt that is known."""
         prompt = sequence.job.prompt
         snapshot = self._prefixes.find(prompt)
-        if snapshot is None:
-            self._decoder.reset(sequence.slot)
-        else:
+        if snapshot is not None:
             self._decoder.restore(snapshot, sequence.slot)
             sequence.at = sequence.reused = snapshot.position
         sequence.places = self._prefixes.places(prompt)
@@ -292,4 +290,7 @@ class Batch:
         if reason in (STOP, LENGTH):
             # What was read: all but the last token. The next message of a conversation begins with it.
             self._keep(sequence, [*sequence.job.prompt, *sequence.written[:-1]])
+        if sequence.slot >= 0:
+            # Free slots are empty: the next job begins there, and where rows change places little is copied.
+            self._decoder.reset(sequence.slot)
         sequence.sink(Chunk(text, reason, len(sequence.written), sequence.reused, problem))
