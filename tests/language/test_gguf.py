@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.command import neurosim, refused
 from helpers.gguf_files import CASES, Blocks, q4_1, q8_0, write_gguf, write_recorded, write_rwkv
 from helpers.recorded import recorded_logits, tokens
 from helpers.rwkv import tensors
@@ -398,3 +399,38 @@ def test_a_model_in_blocks_is_saved_whole(made: Path, tmp_path: Path, kept: str)
     write_model(tmp_path / "dense", model)
     dense = read_model(tmp_path / "dense")
     torch.testing.assert_close(dense(read)[0], read_model(made)(read)[0], rtol=0, atol=1e-5)
+
+
+def test_the_commands_take_a_file(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converted, with its tokenizer in the run folder; written with, dense and in spikes, by the chat template."""
+    monkeypatch.chdir(tmp_path)
+    text = tmp_path / "text.txt"
+    text.write_bytes(python_text()[:9000])
+    words = ["--calibrate", text, "--tokens", "96", "--set", "report.executed_tokens=16"]
+    neurosim("convert", made, *words, "--set", "calibration.length=16", "--set", "report.layer_tokens=0", "--out", "r")
+    result = json.loads(Path("r/metrics.json").read_text())
+    assert result["network"] == "made.gguf" and result["unit"] == "token" and result["execution"]["largest"] == 0.0
+    assert {"tokenizer.json", "tokenizer_config.json", "model.safetensors"} <= {
+        p.name for p in Path("r/model").iterdir()
+    }
+    for model in (made, "r"):
+        plain = generated("convert", "generate", model, "--prompt", "one", "--tokens", "4", "--temperature", "0")
+        assert plain["tokens"] <= 4 and plain["prompt"] == "one"
+        chat = generated("convert", "generate", model, "--prompt", "one", "--tokens", "4", "--chat")
+        assert chat["prompt"] == "<s>one</s>"
+    # The word that ends a text, </s>, made the likeliest: nothing is written.
+    monkeypatch.setattr("neurosim.language.conversion.generate.draw_token", lambda logits, sampling, position: 1)
+    assert generated("convert", "generate", made, "--prompt", "one", "--tokens", "4")["tokens"] == 0
+
+
+def generated(*words: object) -> dict[str, object]:
+    tree: dict[str, object] = json.loads(neurosim(*words, "--json").stdout)
+    return tree
+
+
+def test_a_chat_needs_a_template(tmp_path: Path) -> None:
+    path = write_recorded("llama", tmp_path)
+    told = refused("convert", "generate", path, "--prompt", "1 2", "--chat")
+    assert (
+        "model.gguf: has no chat template (tokenizer_config.json, chat_template.jinja); write it into --prompt" in told
+    )

@@ -15,8 +15,8 @@ import torch
 from helpers.rwkv import HEADS, LAYERS, SIZE, WIDTH, hugging_face, hugging_face_config, tensors
 from safetensors.torch import load_file, save_file
 
-from neurosim.base import NeurosimFormatError, NeurosimMissingError
-from neurosim.language import LanguageModel, read_model
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.language import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
 from neurosim.language.attention.pth import read_pth
 
 TOKENS = [3, 28, 0, 7, 7, 11, 2, 19, 5]
@@ -254,3 +254,23 @@ def rewrite(raw: bytes, path: Path, compression: int, old: bytes = b"", new: byt
 def test_other_networks_in_pth_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NeurosimFormatError, match=r"those of no RWKV-5\.2, 6 or 7"):
         read_model(saved({"emb.weight": torch.ones(3, 2)}, tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize("version, option", [(5, 1e-5), (6, 1e-5), (7, 1e-5 / SIZE)])
+def test_the_epsilon_of_the_norm_is_an_option(tmp_path: Path, version: int, option: float) -> None:
+    """Files do not say it, and rwkv.cpp takes another; other kinds have it in their files."""
+    torch.save(tensors(version), tmp_path / "model.pth")
+    usual = read_model(tmp_path / "model.pth")
+    other = read_model(tmp_path / "model.pth", norm_eps=1e-5)
+    assert other.layers[0].mixer.norm_eps == pytest.approx(option, rel=1e-9)
+    assert usual.layers[0].mixer.norm_eps == pytest.approx(64 * option, rel=1e-9)
+    with torch.no_grad():
+        logits = [model(torch.tensor([TOKENS]))[0] for model in (usual, other)]
+    assert not torch.equal(*logits)
+    write_model(tmp_path / "gla", LanguageModel(LanguageConfig((MixerSpec("gla"),), width=32)))
+    with pytest.raises(
+        NeurosimInputError, match=r"norm_eps: must be left out: it is an option of RWKV alone \(got .*gla"
+    ):
+        read_model(tmp_path / "gla", norm_eps=1e-5)
+    with pytest.raises(NeurosimInputError, match="norm_eps: must be > 0 and < 1"):
+        read_model(tmp_path / "model.pth", norm_eps=0.0)

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +99,7 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict(tensors.values())
 
 
-def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
+def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) -> LanguageModel:
     """Return the model of a folder that `write_model` wrote, of a Hugging Face folder of a type in `READERS`, of a
     `.pth` file of the RWKV project, or of a `.gguf` file of an architecture in `ARCHITECTURES`.
 
@@ -105,6 +107,10 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     may be in blocks (`BLOCKS`). They are mapped into memory, and read when they are used. Matrices of linear layers and
     of the embedding keep their 16 bits or their blocks (`.float()` widens them, to train them); all else becomes
     float32, and so are all computations.
+
+    Args:
+        norm_eps: epsilon of the norm of each head's outputs, of RWKV, whose files do not say it. By default that of the
+            RWKV project, 64e-5; rwkv.cpp takes 1e-5, and its first logits differ then.
 
     Raises:
         NeurosimMissingError: no such folder or file.
@@ -115,12 +121,14 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
     if folder.suffix == SUFFIX:
         file = read_gguf(folder)
         built, reader = reader_of_gguf(file)
+        built = _with_norm_eps(built, norm_eps)
         return load_model(built, tensors_of(file), reader, str(folder)).eval()
     if folder.suffix == ".pth":
         stored = read_pth(folder)
         where = str(folder)
         source = _checkpoint_config({}, stored)
-        return load_model(PTH.config(source), stored, PTH, where).eval()
+        built = _with_norm_eps(PTH.config(source), norm_eps)
+        return load_model(built, stored, PTH, where).eval()
     config = read_about(folder)
     kind = str(config.get("model_type"))
     stored = read_headers(folder)
@@ -137,7 +145,28 @@ def read_model(folder: str | os.PathLike[str]) -> LanguageModel:
         source = _checkpoint_config(config, stored)
         built = reader.config(source)
         source.warn(where)
+    built = _with_norm_eps(built, norm_eps)
     return load_model(built, stored, reader, str(folder), aligned=kind == OWN).eval()
+
+
+def _with_norm_eps(config: LanguageConfig, eps: float | None) -> LanguageConfig:
+    """Return a config of RWKV with another epsilon of the norm of each head's outputs.
+
+    Raises:
+        NeurosimInputError: layers of another kind.
+    """
+    if eps is None:
+        return config
+    require(0 < eps < 1, "norm_eps", "must be > 0 and < 1", eps)
+    layers = []
+    for layer in config.layers:
+        known = layer.kind in ("rwkv5", "rwkv6", "rwkv7")
+        require(known, "norm_eps", "must be left out: it is an option of RWKV alone", f"{eps} for {layer.kind}")
+        head: Any = layer.options["head_dim"]
+        # That of RWKV-7 is for each channel of a head.
+        own = eps / head if layer.kind == "rwkv7" else eps
+        layers.append(replace(layer, options={**layer.options, "norm_eps": own}))
+    return replace(config, layers=tuple(layers))
 
 
 def _checkpoint_config(config: Mapping[str, object], stored: Mapping[str, StoredTensor]) -> CheckpointConfig:

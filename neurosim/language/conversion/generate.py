@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -46,12 +46,13 @@ class Sampling:
 
 @torch.no_grad()
 def generate_tokens(
-    model: LanguageModel | Decoder, prompt: Sequence[int], sampling: Sampling
+    model: LanguageModel | Decoder, prompt: Sequence[int], sampling: Sampling, ends: Collection[int] = ()
 ) -> Iterator[tuple[int, int]]:
     """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
 
     Args:
         model: a decoder of one sequence, whose state is reset first, or a model that is stepped from its state.
+        ends: tokens that end a text; the first of them that is drawn ends it, and is not yielded.
 
     Raises:
         NeurosimInputError: an empty prompt, or a token that the model does not have.
@@ -65,6 +66,8 @@ def generate_tokens(
         logits, _ = step(token)
     for position in range(sampling.tokens):
         token = draw_token(logits, sampling, position)
+        if token in ends:
+            return
         logits, size = step(token)
         yield token, size
 

@@ -36,7 +36,7 @@ def command(context: click.Context) -> None:
 
     \b
     neurosim convert lm-train --out runs/lm          trains a byte model on the prose that ships with Python
-    neurosim convert runs/lm --scheme ternary --k 3  converts it; also takes Hugging Face folders
+    neurosim convert runs/lm --scheme ternary --k 3  converts it; also Hugging Face folders, .gguf, owner/name
     neurosim convert curve runs/lm                   loss against spikes, operations and energy
     neurosim convert inspect MODEL                   what each layer holds, and for how long
     neurosim convert generate RUN --prompt "The "    writes text
@@ -78,10 +78,13 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @count("--tokens", "text.tokens", TOKENS)
 @PROFILE
 def model_command(options: CommandOptions, model: Path) -> ConversionKind:
-    """Convert the language model in the folder MODEL into spikes; writes a run folder with the model and a report.
+    """Convert the language model MODEL into spikes; writes a run folder with the model and a report.
 
-    MODEL is a Hugging Face folder (config.json and safetensors), one of neurosim's own, or a run of 'convert lm-train'.
-    Text goes through its tokenizer (tokenizer.json or tokenizer.model); a model of 256 words reads bytes.
+    MODEL is a Hugging Face folder (config.json and safetensors), a .gguf file, a .pth file of the RWKV project, one of
+    neurosim's own folders, a run of 'convert lm-train', or a name on the hub: owner/name, owner/name@revision, or
+    owner/name:Q4_K_M for the GGUF file with that in its name. A name on the hub is looked up in the cache first.
+    Text goes through its tokenizer (tokenizer.json, tokenizer.model, or that of the .gguf); a model of 256 words reads
+    bytes.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
     """
     from . import ConversionKind
@@ -115,6 +118,7 @@ def curve(options: CommandOptions, model: Path) -> CurveKind:
 @click.option(
     "--top-p", type=float, default=1.0, metavar="P", help="Draw among the likeliest of probability P; 1: all."
 )
+@click.option("--chat", is_flag=True, help="The prompt is what a user says: it goes into the model's chat template.")
 @click.option("--execute/--simulate", default=None, help="Add rows of weights for spikes (default), or work on floats.")
 @common(CPU_OR_CUDA, without=("config", "sets"))
 def generate(
@@ -125,14 +129,15 @@ def generate(
     temperature: float,
     top: int,
     top_p: float,
+    chat: bool,
     execute: bool | None,
 ) -> CommandResult:
     """Write text with MODEL, token by token, with memory that does not grow (but for softmax over all tokens).
 
-    MODEL is the folder of a conversion, or of a dense model, with its tokenizer.json or tokenizer.model. Without one
+    MODEL is the folder of a conversion, or a dense model that 'neurosim convert' takes, with its tokenizer. Without one
     a model of 256 words reads bytes, and any other reads and writes token ids: --prompt "1 15 27". Special tokens in
     the prompt, such as <s>, become their ids; the one that begins a text is added where the tokenizer's configuration
-    says so (add_bos_token, or the template of tokenizer.json).
+    says so (add_bos_token, or the template of tokenizer.json). The text ends at the token that the configuration names.
 
     Control characters are printed as \\x1b; 'text.txt' in --out has them as they are.
 
@@ -143,10 +148,10 @@ def generate(
     from .text import write_text
 
     sampling = Sampling(tokens, temperature, top, options.seed or 0, top_p)
-    result = write_text(model, prompt.encode(), sampling, options, execute=execute)
+    result = write_text(model, prompt.encode(), sampling, options, execute=execute, chat=chat)
     for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
         options.say(line)
-    return CommandResult(result.to_dict(), result.prompt + result.text)
+    return CommandResult(result.to_dict(), result.text if chat else result.prompt + result.text)
 
 
 @command.command("inspect", short_help="What each layer holds, and for how long.")

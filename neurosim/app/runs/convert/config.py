@@ -38,6 +38,18 @@ class Text:
 
 
 @dataclass(frozen=True)
+class ReadingSettings:
+    """How a checkpoint is read, where its files do not say.
+
+    Attributes:
+        norm_eps: epsilon of the norm of each head's outputs, of RWKV; by default that of the RWKV project, 64e-5 (or
+            as head_size_divisor in config.json gives it). rwkv.cpp takes 1e-5.
+    """
+
+    norm_eps: Positive | None = None
+
+
+@dataclass(frozen=True)
 class CalibrationSettings:
     """Text for the calibration of thresholds.
 
@@ -89,6 +101,7 @@ class ConvertConfig(RunConfig):
     Attributes:
         seed: key of every random draw.
         text: the text.
+        reading: of the checkpoint.
         coding: of the model; see `convert.Coding`.
         calibration: text for thresholds.
         tuning: training after the calibration, 0 steps by default; see `convert.Tuning`.
@@ -99,6 +112,7 @@ class ConvertConfig(RunConfig):
 
     seed: Seed = 0
     text: Text = Text()
+    reading: ReadingSettings = ReadingSettings()
     coding: Coding = Coding()
     calibration: CalibrationSettings = CalibrationSettings()
     tuning: Tuning = Tuning(steps=0)

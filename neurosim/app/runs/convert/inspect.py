@@ -18,7 +18,7 @@ from ....language.conversion.model import Converted
 from ..frame.options import DEFAULTS, RunOptions
 from ..frame.tables import grid, quantity
 from ..frame.timings import limit_threads
-from .run import BUILT_IN, model_folder, text_model
+from .run import BUILT_IN, model_folder, pinned_model, text_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ def inspect_model(path: Path, text: str | None, tokens: int, options: RunOptions
     Raises:
         NeurosimError: what is wrong with the model or the text.
     """
+    path = pinned_model(path, options.say)
     folder = model_folder(path)
     model: LanguageModel | Converted = read_converted(folder) if is_converted(folder) else text_model(folder)
     config = (model.model if isinstance(model, Converted) else model).config

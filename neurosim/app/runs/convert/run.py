@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -15,6 +15,7 @@ from ....base.measure.estimates import energy
 from ....base.measure.measures import Measures, measure
 from ....base.measure.work import LayerCounts
 from ....language.attention.checkpoint import read_model
+from ....language.attention.hub import is_hub_name, resolve_model
 from ....language.attention.model import LanguageModel
 from ....language.attention.text import python_text
 from ....language.attention.tokenizer import TokenIds, Tokenizer, copy_tokenizer, read_tokenizer, read_tokens, tokenize
@@ -82,7 +83,7 @@ class ConversionSource:
         """Return a description of the model and the text."""
         return ModelFacts(
             model=str(self.path),
-            network=self.path.resolve().name,
+            network=self.path.resolve().name.partition("@")[0],
             layer_kinds=tuple(layer.kind for layer in self.model.config.layers),
             width=self.model.config.width,
             parameters=self.model.parameter_count(),
@@ -99,10 +100,10 @@ def load_to_convert(
     path: Path, config: ConvertConfig, codings: Iterable[Coding], options: RunOptions, command: str
 ) -> Inputs[ConversionSource]:
     """Return a dense model that takes the codings, and the text to convert it with."""
-    source = load(path, config, options.device)
+    source = load(pinned_model(path, options.say), config, options.device, config.reading.norm_eps)
     for coding in codings:
         check_coding(source.model, coding)
-    return Inputs(source, {"model": str(path), "text": source.text}, {"command_kind": command})
+    return Inputs(source, {"model": str(source.path), "text": source.text}, {"command_kind": command})
 
 
 def convert_model(run: ConvertRun) -> ConversionResult:
@@ -120,7 +121,7 @@ def convert_model(run: ConvertRun) -> ConversionResult:
     return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
 
 
-def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
+def load(path: Path, config: HasText, device: str = "cpu", norm_eps: float | None = None) -> ConversionSource:
     """Return the dense model of a folder, on a device, and the text to convert it with.
 
     Raises:
@@ -130,7 +131,7 @@ def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
     folder = model_folder(path)
     if is_converted(folder):
         raise NeurosimInputError(f"{folder}: is converted already ({SPIKING}); give the dense model it was made from")
-    model = text_model(folder).to(device)
+    model = text_model(folder, norm_eps).to(device)
     vocabulary = model.config.vocabulary
     file = config.text.file
     tokenizer = read_tokenizer(folder, vocabulary)
@@ -150,21 +151,42 @@ def load(path: Path, config: HasText, device: str = "cpu") -> ConversionSource:
     return ConversionSource(Path(path), model, name, tokenizer, *split_tokens(tokens, config.text.held_out))
 
 
-def text_model(folder: Path) -> LanguageModel:
+def text_model(folder: Path, norm_eps: float | None = None) -> LanguageModel:
     """Return the dense model of a folder.
+
+    Args:
+        norm_eps: as `read_model`.
 
     Raises:
         NeurosimInputError: it reads events.
         NeurosimMissingError, NeurosimFormatError: it cannot be read.
     """
-    model = read_model(folder)
+    model = read_model(folder, norm_eps)
     rule = "must read text; 'neurosim train' converts one that reads events"
     require(model.config.events is None, f"{folder}: model", rule, "events")
     return model
 
 
+def pinned_model(path: Path, say: Callable[[str], None]) -> Path:
+    """Return a path, or a name on the hub with the commit of its files: from the cache, or fetched.
+
+    Raises:
+        NeurosimMissingError: a name that is neither a path nor that of a model which can be fetched.
+    """
+    if path.exists() or not is_hub_name(str(path)):
+        return path
+    found = resolve_model(str(path), say)
+    say(f"{found.name} at commit {found.commit}")
+    return Path(found.pinned)
+
+
 def model_folder(path: Path) -> Path:
-    """Return the folder with `config.json`: the path itself, or `model` in a run folder."""
+    """Return the folder with `config.json`: the path itself, `model` in a run folder, or that of a name on the hub.
+
+    A model that is one file is its own path.
+    """
+    if not path.exists() and is_hub_name(str(path)):
+        return resolve_model(str(path)).path
     inner = Path(path) / MODEL
     if (inner / "config.json").is_file() and not (Path(path) / "config.json").is_file():
         return inner
@@ -292,7 +314,7 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         planes=converted.coding.sent_planes,
         scheme=SCHEMES[converted.coding.scheme].meaning,
         price=converted.price,
-        remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model)),
+        remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model), *_guesses(run)),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
         measures=measures,
@@ -300,6 +322,18 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         alone={name: losses(each) for name, each in alone.items()},
         alone_tokens=next((each.tokens for each in alone.values()), None),
         operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
+    )
+
+
+def _guesses(run: ConvertRun) -> tuple[str, ...]:
+    """Return a remark on the epsilon that files of RWKV do not say."""
+    path = run.inputs.path
+    kinds = {layer.kind for layer in run.inputs.model.config.layers}
+    if path.suffix != ".pth" or run.config.reading.norm_eps is not None or not kinds & {"rwkv5", "rwkv6", "rwkv7"}:
+        return ()
+    return (
+        f"{path.name} does not say the epsilon of the norm of each head's outputs: 64e-5 is taken, as by the RWKV "
+        "project; for a model that rwkv.cpp runs: --set reading.norm_eps=1e-5",
     )
 
 

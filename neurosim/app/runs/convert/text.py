@@ -13,6 +13,7 @@ from ....base.errors import NeurosimInputError
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....base.plain import Record
+from ....language.attention.chat import read_chat_template, read_ends
 from ....language.attention.model import LanguageConfig, LanguageModel
 from ....language.attention.text import python_text, read_text
 from ....language.attention.tokenizer import Tokenizer, read_tokenizer
@@ -32,7 +33,7 @@ from ..frame.progress import bar
 from ..frame.timings import limit_threads
 from .config import LmConfig
 from .result import TrainingPoint, TrainingResult
-from .run import BUILT_IN, MODEL, TIMED, model_folder, text_model
+from .run import BUILT_IN, MODEL, TIMED, model_folder, pinned_model, text_model
 
 LM_TRAIN = "lm-train"
 STATE = "state.safetensors"  # the training at hand
@@ -146,17 +147,27 @@ class GeneratedText(Record):
 
 
 def write_text(
-    path: Path, prompt: bytes, sampling: Sampling, options: RunOptions = DEFAULTS, *, execute: bool | None = None
+    path: Path,
+    prompt: bytes,
+    sampling: Sampling,
+    options: RunOptions = DEFAULTS,
+    *,
+    execute: bool | None = None,
+    chat: bool = False,
 ) -> GeneratedText:
     """Continue a prompt with the model of a folder, token by token; write it to `text.txt` in `options.out`, if given.
 
+    The text ends at a token that the tokenizer's configuration says ends one.
+
     Args:
+        chat: put the prompt as what a user says into the model's chat template.
         execute: False works on floats by torch; True refuses dense models. Otherwise a CPU runs the compiled step, or
             says why there is none.
 
     Raises:
         NeurosimError: what is wrong with the model or a setting.
     """
+    path = pinned_model(path, options.say)
     model, spiking = _model(path, options, execute=execute)
     remarks: list[str] = []
     if isinstance(model, Converted):
@@ -171,13 +182,17 @@ def write_text(
             remarks.append(f"{error}; it runs layer by layer, which is slower")
     if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
         model.execute(threads=options.threads or torch.get_num_threads())
-    tokenizer = read_tokenizer(model_folder(path), stepped.config.vocabulary)
+    folder = model_folder(path)
+    tokenizer = read_tokenizer(folder, stepped.config.vocabulary)
+    ends = read_ends(folder, tokenizer)
+    if chat:
+        prompt = _conversation(folder, prompt)
     asked = tokenizer.encode_prompt(prompt)
     written: list[int] = []
     state_bytes = 0
     with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
         start = time.perf_counter()
-        for token, size in generate_tokens(writer, asked, sampling):
+        for token, size in generate_tokens(writer, asked, sampling, ends):
             written.append(token)
             state_bytes = size
             if report is not None:
@@ -212,6 +227,20 @@ def _continuation(tokenizer: Tokenizer, prompt: list[int], written: list[int]) -
     if whole.startswith(before):
         return whole[len(before) :]
     return tokenizer.decode(written)
+
+
+def _conversation(folder: Path, prompt: bytes) -> bytes:
+    """Return the prompt that the model's chat template makes of what a user says.
+
+    Raises:
+        NeurosimInputError: the model has no template, or its template refuses the message.
+    """
+    template = read_chat_template(folder)
+    if template is None:
+        raise NeurosimInputError(
+            f"{folder}: has no chat template (tokenizer_config.json, chat_template.jinja); write it into --prompt"
+        )
+    return template.render([{"role": "user", "content": prompt.decode(errors="replace")}]).encode()
 
 
 def _model(path: Path, options: RunOptions, *, execute: bool | None) -> tuple[Converted | LanguageModel, bool]:

@@ -27,7 +27,7 @@ from .....language.conversion.state_work import uncounted_states
 from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar
-from ..run import MODEL, ConversionSource, load, measured, model_folder, summarise
+from ..run import MODEL, ConversionSource, load, measured, model_folder, pinned_model, summarise
 from .config import LineariseConfig
 from .result import SPIKING, LinearisationResult, LinearisationStage
 
@@ -50,7 +50,7 @@ def load_pupil(path: Path, config: LineariseConfig, options: RunOptions) -> Inpu
     Args:
         path: a folder that `convert` takes.
     """
-    source = load(path, config, options.device)
+    source = load(pinned_model(path, options.say), config, options.device)
     source.model.float()  # stages train
     return Inputs(Pupil(source, _student(source, config)), _facts(source))
 
