@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from safetensors.torch import save_file
 from neurosim.app import RunOptions
 from neurosim.app.runs.convert import KIND as CONVERT
 from neurosim.app.runs.convert import ConversionKind
-from neurosim.app.runs.convert.config import ConvertConfig
+from neurosim.app.runs.convert.config import ConvertConfig, ReadingSettings
 from neurosim.app.runs.convert.result import ConversionResult
 from neurosim.app.runs.convert.text import write_text
 from neurosim.app.runs.frame.lifecycle import start
 from neurosim.app.runs.frame.terminal import printable
 from neurosim.base import NeurosimInputError
 from neurosim.base.plain import from_plain
-from neurosim.language import LanguageModel
+from neurosim.language import LanguageModel, read_converted
 from neurosim.language.attention.huggingface import READERS
 from neurosim.language.attention.huggingface.config import CheckpointConfig
 from neurosim.language.conversion.generate import Sampling
@@ -94,7 +95,12 @@ def test_a_pth_file_with_its_vocabulary_beside_it(tmp_path: Path) -> None:
     text = write_text(tmp_path / "RWKV-x060.pth", b"and and", Sampling(3), RunOptions(quiet=True))
     assert text.prompt == "and and" and text.tokens == 3 and text.unit == "token"
     brief = from_plain(ConvertConfig, BRIEF | {"calibration": {"windows": 2, "length": 16}})
-    start(ConversionKind(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
+    done = start(ConversionKind(tmp_path / "RWKV-x060.pth"), brief, RunOptions(out=tmp_path / "run", quiet=True))
+    assert any("64e-5 is taken" in line and "reading.norm_eps=1e-5" in line for line in done.remarks)
+    stated = replace(brief, reading=ReadingSettings(norm_eps=1e-5))
+    done = start(ConversionKind(tmp_path / "RWKV-x060.pth"), stated, RunOptions(out=tmp_path / "other", quiet=True))
+    assert not any("64e-5" in line for line in done.remarks)
+    assert read_converted(tmp_path / "other" / "model").model.layers[0].mixer.norm_eps == 1e-5
     assert write_text(tmp_path / "run", b"and and", Sampling(3), RunOptions(quiet=True)).spiking
 
 

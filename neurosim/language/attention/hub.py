@@ -20,7 +20,7 @@ from .gguf.file import SUFFIX
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"({_PART}/{_PART})(?::([A-Za-z0-9._-]+))?(?:@([A-Za-z0-9._/-]+))?")
 # Files of a folder: config, weights, tokenizer.
-PATTERNS = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "rwkv_vocab_*.txt")
+PATTERNS: tuple[str, ...] = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "rwkv_vocab_*.txt")
 
 
 @dataclass(frozen=True)
