@@ -16,7 +16,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ...tools.compiled import compiled
@@ -165,14 +164,14 @@ def decay_tables(rule, steps=4096):
     return np.exp(-rates[:, None] * np.arange(steps))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _decay(table, rate, elapsed):
     if elapsed < table.size:
         return table[elapsed]
     return math.exp(-rate * elapsed)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _power(x, mu):
     """Return x^mu; common powers without a call."""
     if mu == 0.0:

@@ -5,10 +5,10 @@ Arrays are float32, winners and sources int64, all C-contiguous.
 
 from __future__ import annotations
 
-from numba import njit
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def weight_gradient(grad, winners, x, sources, out):
     """Add to out [outputs, inputs] the gradient by the weights; grad [B, n] is that by the product.
 
@@ -27,7 +27,7 @@ def weight_gradient(grad, winners, x, sources, out):
                     row[i] += g * x[b, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def input_gradient(grad, winners, weight, sources, out):
     """Add to out [B, inputs] the gradient by the inputs, of `sources` alone: others have no use for it."""
     for b in range(grad.shape[0]):
