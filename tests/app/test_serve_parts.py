@@ -7,15 +7,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers.decoding import model_of
 from helpers.serving import NAME, post
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurosim.app.cli import main
+from neurosim.app.serve.limits import Limits
 from neurosim.app.serve.prefixes import MIN_SHARED, PrefixCache
+from neurosim.app.serve.requests import CHAT, COMPLETION, NEUTRAL, ApiError, read_request
 from neurosim.app.serve.text_stream import TextStream
 from neurosim.language import Coding, convert
 from neurosim.language.attention.tokenizer import ByteTokenizer, TokenIds
@@ -106,6 +111,30 @@ def test_places_are_where_prompts_part_and_before_the_last_token() -> None:
     assert PrefixCache(0).places(range(50)) == frozenset()
     assert not PrefixCache(0).takes(range(50))
     assert not cache.takes(range(MIN_SHARED - 1))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda own: st.lists(own, max_size=3) | st.dictionaries(st.text(max_size=5), own, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(sorted(CHAT | COMPLETION | set(NEUTRAL))) | st.text(max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(NAMES, VALUES, max_size=6), st.booleans())
+def test_any_body_is_a_request_or_an_error_with_a_sentence(body: dict[str, Any], chat: bool) -> None:
+    valid = {"messages": [{"role": "user", "content": "a"}]} if chat else {"prompt": "a"}
+    sent = json.dumps(valid | body | {"model": NAME}).encode()
+    try:
+        request = read_request(sent, NAME, Limits(), chat=chat)
+    except ApiError as error:
+        assert error.status == 400
+        json.dumps(error.tree()).encode()
+    else:
+        assert (request.prompt is None) == chat
+        assert 0 <= request.temperature <= 2
+        assert 0 <= request.seed < 2**63
 
 
 @pytest.mark.slow

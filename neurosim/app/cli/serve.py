@@ -68,7 +68,8 @@ def command(
         options.say(f"{path}: has no chat template; conversations become lines that begin with User: and Assistant:")
 
     def on_start(port: int) -> None:
-        options.say(f"serving '{shown}' at http://{host}:{port}/v1; end by Ctrl-C")
+        address = f"[{host}]" if ":" in host else host
+        options.say(f"serving '{shown}' at http://{address}:{port}/v1; end by Ctrl-C")
 
     try:
         serve(service, host, port, on_start)
