@@ -634,15 +634,21 @@ def test_rows_of_active_channels(k: float) -> None:
     steps = np.abs(draw(width))
     bias = draw(width)
     before = draw(TOKENS, width)
-    rows = np.zeros((70, stride), np.int8)
-    rows[:, :width] = weights
+    swapped = np.zeros((70, stride), np.int8)
+    swapped[:, : width - BLOCK] = weights[:, BLOCK:]
+    swapped[:, BLOCK:] = weights[:, :BLOCK]
     exact = accumulate_reference(counts, weights)
     for operation in product.INTEGER_ROWS[product.fastest() :]:
         out = empty(TOKENS, width)
         sums = np.empty((TOKENS, stride), np.int32)
-        sizes = {"stride": stride, "size": 70, "width": width, "tokens": TOKENS}
-        shape = {"rows": rows, **sizes, "steps": steps, "has_levels": 1, "bias": bias, "before": before}
-        run(operation(**shape, **found, out=out, sums=sums), stride // BLOCK)
+        # The outputs in two parts, as two layers would have them, the second one first.
+        parts = np.zeros((2, product.PART), np.int64)
+        for part, at, first, count in ((parts[0], 0, BLOCK, width - BLOCK), (parts[1], BLOCK, 0, BLOCK)):
+            addresses = [each.ctypes.data + 4 * first for each in (steps, bias, before, out)]
+            part[:] = [at, count, *addresses, width]
+        sizes = {"stride": stride, "size": 70, "tokens": TOKENS}
+        shape = {"rows": swapped, **sizes, "has_levels": 1, "parts": parts, "part_count": 2}
+        run(operation(**shape, **found, sums=sums), stride // BLOCK)
         assert_close(out, before + (exact * steps * level[:, None] + bias))
     real = draw(70, width)
     out = empty(TOKENS, width)

@@ -27,8 +27,12 @@ TOGETHER = 64
 MANY = 4
 # Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
 SHORT = 255
-INTEGER_OPERANDS = f"rows stride size width tokens {LIST} steps has_levels bias? before? out sums spare?"
+INTEGER_OPERANDS = f"rows stride size tokens {LIST} has_levels parts part_count sums spare?"
 PARTIAL_OPERANDS = f"rows stride size {LIST} sums"
+# Columns of a table of parts, int64 [parts, PART]: outputs of a layer that lie side by side in the rows. Their first
+# column in a row and their number; addresses of their first step, bias, residual (0 for none) and output; outputs of
+# the layer.
+FIRST, OUTPUTS, STEPS, BIAS, BEFORE, OUT, WIDTH, PART = range(8)
 # Forms of the sums: what the processor has.
 VNNI, AVX2, PLAIN = range(3)
 
@@ -286,14 +290,13 @@ def _sum_rows(rows, stride, channels, counts, head, total, form):
 
 @njit(inline="always")
 def _integer_rows(p, begin, end, form):
-    """Add the rows int8 [K, stride] of the listed channels, see `encode`.
+    """Add the rows int8 [K, stride] of the listed channels, see `encode`: those of layers that read the same list.
 
-    Operands: `steps` [N]; `has_levels`: tokens have levels; `before`, the residual; `sums` int32 [tokens, stride];
+    Operands: `has_levels`: tokens have levels; `parts`, the layers' columns, see `PART`; `sums` int32 [tokens, stride];
     `spare`, `all_rows_size` bytes for this thread: there are then sums of `BATCH` tokens. Parts are blocks of 64
     columns.
     """
     stride = p.stride
-    width = p.width
     tokens = p.tokens
     room = -(-p.size // 8) * 8 + AHEAD
     channels = matrix(p.channels, tokens, room, WORD)
@@ -302,18 +305,19 @@ def _integer_rows(p, begin, end, form):
     level = vector(p.level, tokens, FLOAT)
     escaped = matrix(p.escaped, tokens, p.size, WORD)
     excess = matrix(p.excess, tokens, p.size, WORD)
-    all_steps = vector(p.steps, width, FLOAT)
+    parts = matrix(p.parts, p.part_count, PART, LONG)
     has_level = p.has_levels != 0
     sums = matrix(p.sums, tokens, stride, WORD)
+    start = begin * BLOCK
     last = min(end * BLOCK, stride)
     if tokens > 1:
         tile = TILE
     else:
-        tile = max(last - begin * BLOCK, BLOCK)
+        tile = max(last - start, BLOCK)
     everything = False
     if form == VNNI:
-        everything = p.spare != 0 and _all_rows(p, channels, counts, heads, begin * BLOCK, last)
-    for first in range(begin * BLOCK, last, tile):
+        everything = p.spare != 0 and _all_rows(p, channels, counts, heads, start, last)
+    for first in range(start, last, tile):
         columns = min(tile, last - first)
         for i in range(tokens):
             total = sums[i, first : first + columns]
@@ -321,11 +325,21 @@ def _integer_rows(p, begin, end, form):
                 settle(total.ctypes.data, columns, heads[i, SUM])
             else:
                 _sum_rows(p.rows + first, stride, channels[i], counts[i], heads[i], total, form)
-            stop = min(first + columns, width)
-            bias = vector(p.bias + 4 * first, stop - first if p.bias else 0, FLOAT)
-            before = vector(p.before + 4 * (i * width + first), stop - first if p.before else 0, FLOAT)
-            out = vector(p.out + 4 * (i * width + first), stop - first, FLOAT)
-            steps = all_steps[first:stop]
+    for n in range(p.part_count):
+        part = parts[n]
+        first = max(part[FIRST], start)
+        columns = min(part[FIRST] + part[OUTPUTS], last) - first
+        if columns <= 0:
+            continue
+        # Addresses are those of the part's first column, of which this thread may begin later.
+        behind = 4 * (first - part[FIRST])
+        steps = vector(part[STEPS] + behind, columns, FLOAT)
+        bias = vector(part[BIAS] + behind, columns if part[BIAS] else 0, FLOAT)
+        for i in range(tokens):
+            place = behind + 4 * i * part[WIDTH]
+            before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
+            out = vector(part[OUT] + place, columns, FLOAT)
+            total = sums[i, first : first + columns]
             _finish(
                 total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, stride, steps, has_level, level[i],
                 bias, before, out,

@@ -46,7 +46,7 @@ class Weights:
     def __init__(self) -> None:
         self._chunk: Array = np.empty(0, np.uint8)
         self._at = 0
-        self._made: dict[int, Any] = {}
+        self._made: dict[tuple[int, ...], Any] = {}
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return zeros that begin at a cache line, in large pages where the system has them."""
@@ -61,12 +61,13 @@ class Weights:
         self._at += -(-size // LINE) * LINE
         return array
 
-    def of(self, layer: object, make: Callable[[], Rows]) -> Rows:
-        """Return what `make` returned for a layer or parameter the first time: the programs of a decoder share it."""
+    def of(self, layers: Sequence[object], make: Callable[[], Rows]) -> Rows:
+        """Return what `make` returned for layers or parameters the first time: the programs of a decoder share it."""
         # These outlive the construction of a decoder's programs, so that no other object has the number.
-        if id(layer) not in self._made:
-            self._made[id(layer)] = make()
-        rows: Rows = self._made[id(layer)]
+        key = tuple(map(id, layers))
+        if key not in self._made:
+            self._made[key] = make()
+        rows: Rows = self._made[key]
         return rows
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ....kernels.decode.linear.vnni import BLOCK
 from ....kernels.decode.vectors import cpu as vectors
+from ..linear import SpikedLinear
 from .builder import Builder
 from .memory import Array, Buffer, aligned
 
@@ -29,11 +30,13 @@ class Node(ABC):
     Attributes:
         builder: builder of the program that computes it.
         size: numbers of a token.
+        readers: layers that take spikes of it, and that may be computed together.
     """
 
     def __init__(self, builder: Builder, size: int) -> None:
         self.builder = builder
         self.size = size
+        self.readers: list[LinearNode] = []
         self._buffer: Buffer | None = None
 
     @property
@@ -95,23 +98,46 @@ class StateNode(Node):
 
 @final
 class LinearNode(Node):
-    """W x + b of a layer, spiked or dense, plus `before`."""
+    """W x + b of a layer, spiked or dense, plus `before`.
+
+    Layers that read the same x, as q, k and v do, are computed together where their coders count alike.
+    """
 
     def __init__(self, x: Node, layer: Any, before: Node | None = None) -> None:
         super().__init__(x.builder, x.size // layer.in_features * layer.out_features)
         self.x = x
         self.layer = layer
         self.before = before
+        # A mask leaves tokens out: what is computed under one stays apart.
+        if before is None and x.builder.mask is None and isinstance(layer, SpikedLinear):
+            x.readers.append(self)
 
     def compute(self, *, narrow: bool = False) -> Buffer:
         # Every thread computes a narrow layer in front of this one itself, so that none waits for the others.
         if isinstance(self.x, LinearNode) and self.x.waits and self.x.layer.out_features <= BLOCK:
             self.x._buffer = self.x.compute(narrow=True)
+        x = self.x.rows(self.layer.in_features)
+        together = self._together(x)
+        if len(together) > 1:
+            outs = self.builder.joined([node.layer for node in together], x)
+            for node, out in zip(together, outs, strict=True):
+                node._buffer = out
+            return outs[together.index(self)]
         before = None if self.before is None else self.before.rows(self.layer.out_features)
-        return self.builder.linear(self.layer, self.x.rows(self.layer.in_features), before, narrow=narrow)
+        return self.builder.linear(self.layer, x, before, narrow=narrow)
+
+    def _together(self, x: Buffer) -> list[LinearNode]:
+        """Return the nodes that are computed with this one, itself among them; [] if it is computed alone."""
+        if self not in self.x.readers or self.builder.mask is not None:
+            return []
+        waiting = [node for node in self.x.readers if node.waits and node.layer.in_features == x.width]
+        return [node for node in waiting if self.builder.joins(node.layer, self.layer, x.width)]
 
     def plus(self, before: Node) -> LinearNode:
         """Return the layer with `before` added to its outputs, in the same operation."""
+        # The sum takes the place of this node, which is computed only if something else reads it.
+        if self in self.x.readers:
+            self.x.readers.remove(self)
         return LinearNode(self.x, self.layer, before)
 
 

@@ -158,7 +158,7 @@ class DecoderProgram(Uncopied):
         An embedding in 16 bits or in blocks is widened here, and takes more memory than all else.
         """
         if isinstance(values, nn.Parameter):
-            return self.weights.of(values, lambda: _flat(values))
+            return self.weights.of([values], lambda: _flat(values))
         array = _flat(values)
         self.alive.append(array)
         return array
