@@ -405,3 +405,23 @@ def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> Non
         assert result["execution"]["largest"] < 1e-3 and result["spikes"] < 1.2
         if kind in ("rwkv7", "mom"):
             assert "was not rotated" in result["remarks"][0]
+
+
+def test_a_coding_for_a_stated_loss(trained: Path, text: Path) -> None:
+    """The trials, the chosen point and the stated loss are in results, manifest and page."""
+    words = ["convert", str(trained), "--loss", "2%", "--k", "1", "--calibrate", str(text), *BRIEF]
+    words += ["--set", "choice.tokens=512", "--set", "choice.trials=5"]
+    result = command.result_of(*words, "--out", "stated")
+    choice = result["choice"]
+    assert choice["limit"] == 0.02 and choice["name"] == "k" and choice["met"] and choice["tokens"] == 512
+    assert result["coding"]["k"] == choice["strength"] in [trial["strength"] for trial in choice["trials"]]
+    good = [trial["strength"] for trial in choice["trials"] if trial["increase"] <= 0.02]
+    assert choice["strength"] == min(good) and len(choice["trials"]) <= 5
+    assert result["perplexity_error"] > 0
+    manifest = read_json(Path("stated") / "manifest.json")
+    assert manifest["choice"] == choice
+    page = (Path("stated") / "report.html").read_text()
+    assert "Choice of the coding" in page and "active channels, %" in page and "ms a byte" in page
+    assert "Trials for at most 2.00" in page
+    assert "--loss: must be a fraction such as 1% or 0.01 (got 'one')" in refused(trained, "--loss", "one")
+    assert "choice.loss: must be > 0 and < 10 (got -0.01, from" in refused(trained, "--loss=-1%")

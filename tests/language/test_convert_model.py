@@ -498,7 +498,7 @@ def test_comparison_and_layers_alone(dense: LanguageModel) -> None:
     same = compare_models(dense, dense, tokens)
     assert same.agreement == 1.0 and same.perplexity_increase == 0.0
     logits, _ = dense(tokens[None, :-1])
-    loss = float(nn.functional.cross_entropy(logits[0], tokens[1:]))
+    loss = float(nn.functional.cross_entropy(logits[0], tokens[1:]).detach())
     assert compare_models(dense, dense, tokens, length=len(tokens), streams=1).dense == pytest.approx(loss, rel=1e-5)
     made = convert(dense, Coding("ternary", k=0.5))
     found = each_layer_alone(dense, made, tokens)

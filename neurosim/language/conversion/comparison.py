@@ -30,6 +30,7 @@ class _Reader:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.loss = 0.0
+        self.parts: list[Tensor] = []  # nats of each window that was read
         self.state: list[dict[str, Tensor]] | None = None
 
     @torch.no_grad()
@@ -42,10 +43,13 @@ class _Reader:
             # Widened once, not for every part.
             head = partial(F.linear, weight=head.weight.to(hidden.dtype), bias=head.bias)
         likeliest = []
+        losses = []
         for inputs, following in zip(hidden.flatten(0, 1).split(rows), after.flatten().split(rows), strict=True):
             logits = head(inputs)
-            self.loss += float(F.cross_entropy(logits, following, reduction="sum"))
+            losses.append(F.cross_entropy(logits, following, reduction="none"))
+            self.loss += float(losses[-1].sum())
             likeliest.append(logits.argmax(-1))
+        self.parts.append(torch.cat(losses).view(part.shape).double().sum(1))
         return torch.cat(likeliest).view(part.shape)
 
 
@@ -73,6 +77,8 @@ def compare_models(
     streams = len(windows[0][0])
     together = max(1, VALUES // (length * _widest(dense)))
     losses = [0.0, 0.0]
+    parts: list[Tensor] = []
+    sizes: list[Tensor] = []
     same = 0
     done = 0
     for begin in range(0, streams, together):
@@ -85,8 +91,44 @@ def compare_models(
             if on_progress is not None:
                 on_progress(done, span * streams)
         losses = [total + reader.loss for total, reader in zip(losses, readers, strict=True)]
+        parts += [b - a for a, b in zip(*(reader.parts for reader in readers), strict=True)]
+        sizes += [torch.full((len(b),), part.shape[1]) for b, (part, _) in zip(readers[1].parts, windows, strict=True)]
     n = span * streams
-    return Comparison(n, losses[0] / n, losses[1] / n, same / n)
+    error = _standard_error(torch.cat(parts).cpu(), torch.cat(sizes))
+    return Comparison(n, losses[0] / n, losses[1] / n, same / n, error)
+
+
+def _standard_error(sums: Tensor, sizes: Tensor) -> float | None:
+    """Return the standard error of the mean of all values, from sums [n] of windows of `sizes`; None for one window.
+
+    Windows are taken as independent (the ratio estimator of a cluster sample).
+    """
+    if len(sums) < 2:
+        return None
+    mean = sums.sum() / sizes.sum()
+    squares = (sums - mean * sizes).square().sum() * len(sums) / (len(sums) - 1)
+    return float(squares.sqrt() / sizes.sum())
+
+
+@torch.no_grad()
+def window_losses(
+    model: LanguageModel, windows: Tensor, on_progress: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """Return the mean loss [B] of each window of tokens [B, T + 1], nats a token; each is read without context.
+
+    Args:
+        on_progress: called with (windows read, windows in all).
+    """
+    windows = windows.to(model.device)
+    together = max(1, VALUES // (windows.shape[1] * _widest(model)))
+    losses = []
+    for part in windows.split(together):
+        reader = _Reader(model)
+        reader.read(part[:, :-1], part[:, 1:])
+        losses.append(reader.parts[0])
+        if on_progress is not None:
+            on_progress(sum(map(len, losses)), len(windows))
+    return torch.cat(losses).cpu() / (windows.shape[1] - 1)
 
 
 def _widest(model: LanguageModel) -> int:

@@ -18,17 +18,66 @@ class Comparison(Record):
         tokens: number of predicted tokens.
         dense, spiking: mean loss, nats a token.
         agreement: share of tokens for which both models predict the same next token.
+        error: standard error of the difference of the losses, from windows of text; None for fewer than two.
     """
 
     tokens: int
     dense: float
     spiking: float
     agreement: float
+    error: float | None = None
 
     @property
     def perplexity_increase(self) -> float:
         """e^(difference of losses) - 1."""
         return math.expm1(self.spiking - self.dense)
+
+    @property
+    def perplexity_error(self) -> float | None:
+        """Standard error of `perplexity_increase`, to first order."""
+        return None if self.error is None else math.exp(self.spiking - self.dense) * self.error
+
+
+@dataclass(frozen=True)
+class Trial(Record):
+    """A conversion at one strength of its scheme, tried on text for the choice of a coding.
+
+    Attributes:
+        strength: k, levels or spikes, whichever the scheme takes.
+        spikes: for each channel and token.
+        active: share of channels that are not silent.
+        increase: of the perplexity, as a fraction.
+        error: standard error of `increase`; None for a single window.
+        seconds: time of a compiled step; None where there is none.
+    """
+
+    strength: float
+    spikes: float
+    active: float
+    increase: float
+    error: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice(Record):
+    """Choice of the strength of a coding for a stated loss.
+
+    Attributes:
+        limit: largest increase of the perplexity, as a fraction.
+        name: setting that was chosen: 'k', 'levels' or 'spikes'.
+        tokens: number of tokens that every trial predicted; neither calibration nor the reported losses read them.
+        trials: by strength.
+        strength: of the chosen one.
+        met: whether it loses no more than `limit` on those tokens.
+    """
+
+    limit: float
+    name: str
+    tokens: int
+    trials: tuple[Trial, ...]
+    strength: float
+    met: bool
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.arguments import CPU_OR_CUDA, PROFILE, count, setting
+from ..frame.arguments import CPU_OR_CUDA, PROFILE, Fraction, count, setting
 from ..frame.command import CommandResult, common, run_command
 from ..frame.command_options import CommandOptions
 from ..frame.logs import log_option
@@ -58,6 +58,13 @@ TEXT = setting(
 STEPS = setting(
     "--fine-tune", "tuning.steps", type=click.IntRange(0), metavar="N", help="Train N updates through the rounding."
 )
+LOSS = setting(
+    "--loss",
+    "choice.loss",
+    type=Fraction(),
+    metavar="L",
+    help="Choose k, levels or spikes for at most this much more perplexity, such as 1%.",
+)
 TOKENS = "Compare on at most N held-out tokens."
 EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
 
@@ -73,6 +80,7 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @setting("--qk", "coding.qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
 @setting("--state", "coding.state", is_flag=True, default=None, help="Code the state too, after every token.")
 @setting("--head", "coding.head", is_flag=True, default=None, help="Code the output layer too.")
+@LOSS
 @TEXT
 @STEPS
 @count("--tokens", "text.tokens", TOKENS)
@@ -85,7 +93,8 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     owner/name:Q4_K_M for the GGUF file with that in its name. A name on the hub is looked up in the cache first.
     Text goes through its tokenizer (tokenizer.json, tokenizer.model, or that of the .gguf); a model of 256 words reads
     bytes.
-    Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see.
+    Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see, nor the choice
+    of the coding (--loss): that reads the fifth before it.
     """
     from . import ConversionKind
 

@@ -62,6 +62,21 @@ class CalibrationSettings:
 
 
 @dataclass(frozen=True)
+class ChoiceSettings:
+    """Choice of the strength of the coding for a stated loss.
+
+    Attributes:
+        loss: largest increase of the perplexity, as a fraction; none takes the strength of the coding as it is.
+        tokens: number of tokens that each trial predicts, before the held-out end of the text.
+        trials: maximum number of strengths that are tried.
+    """
+
+    loss: Annotated[float, Rule("> 0 and < 10")] | None = None
+    tokens: Count = 2048
+    trials: Count = 6
+
+
+@dataclass(frozen=True)
 class ReportSettings:
     """Further measurements.
 
@@ -115,6 +130,7 @@ class ConvertConfig(RunConfig):
     reading: ReadingSettings = ReadingSettings()
     coding: Coding = Coding()
     calibration: CalibrationSettings = CalibrationSettings()
+    choice: ChoiceSettings = ChoiceSettings()
     tuning: Tuning = Tuning(steps=0)
     report: ReportSettings = ReportSettings()
     curve: CurveSettings = CurveSettings()

@@ -64,6 +64,7 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
         lead=[lead[0], scheme, lead[1], _compared(result)],
         facts=[*_losses(result), *_costs(result), *_execution(result)],
         tables={
+            "choice": _choice(result),
             "layers": Table(
                 f"By layer and {unit} of text: operations, bytes of weights read (a row for every spike; once for all "
                 "spikes of a count), and energy.",
@@ -85,6 +86,27 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
     )
 
 
+def _choice(result: ConversionResult) -> Table:
+    """Return the trials for a stated loss."""
+    choice = result.choice
+    if choice is None:
+        return Table("", (), [])
+    heads = ("Trial", "Spikes", "Active", "Perplexity", "Standard error", f"Time of a {result.unit}", "")
+    rows = [
+        (
+            f"{choice.name} = {trial.strength:.3g}",
+            three(trial.spikes),
+            numbers.percent(trial.active),
+            numbers.signed(trial.increase),
+            numbers.percent(trial.error, 2),
+            numbers.seconds(trial.seconds),
+            "chosen" if trial.strength == choice.strength else "",
+        )
+        for trial in choice.trials
+    ]
+    return Table(f"Trials for at most {numbers.percent(choice.limit, 2)} more perplexity", heads, rows)
+
+
 def _losses(result: ConversionResult) -> list[Fact]:
     unit = result.unit
     own = numbers.plain(result.loss)
@@ -93,6 +115,8 @@ def _losses(result: ConversionResult) -> list[Fact]:
     if unit != "byte" and result.bytes_per_token:
         own, dense = (numbers.plain(result.per_byte(loss)) for loss in (result.loss, result.dense_loss))
         note = f"{note}, {own} and {dense} a byte"
+    if result.perplexity_error is not None:
+        note = f"standard error {numbers.percent(result.perplexity_error, 2)}; {note}"
     return [
         Fact(label="Perplexity", value=result.perplexity_increase, format=numbers.signed, note=note),
         Fact(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from ....language.conversion.records import EnergyComparison
+from ....language.conversion.records import Choice, EnergyComparison, Trial
 from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve, column
 from ...report.recordings import Figure
@@ -58,6 +58,7 @@ def _words(result: ConvertResult) -> dict[str, str]:
             f"The same counts written in other spikes. In use: {result.sent_as} in {planes} planes, which {escaped} of "
             "the counts escape."
         )
+        words["choice"] = _choice_words(result)
         words["layers"] = f"Every linear layer whose input is in spikes. {_loss_alone(result)}"
     return words
 
@@ -100,10 +101,53 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
         "dearer": dearer(result.baselines),
         "execution": _execution(result),
         "speed": _speed(result),
+        "choice": [] if result.choice is None else _choice(result.choice, result.unit),
         "figures": [(drawn, "Layers in the order of the table.")],
         "operations": [(operation, ", ".join(parts)) for operation, parts in grouped(result.operators).items()],
         "reasons": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
+
+
+def _choice_words(result: ConversionResult) -> str:
+    """Return what the trials were, and which was chosen."""
+    choice = result.choice
+    if choice is None:
+        return ""
+    limit = numbers.percent(choice.limit, 2)
+    marked = f"{choice.name} = {choice.strength:.3g}"
+    if choice.met:
+        words = f"The chosen {marked} is marked."
+    else:
+        words = f"No trial lost as little; {marked}, which lost least, is marked."
+    return (
+        f"Trials for at most {limit} more perplexity, on {numbers.plain(choice.tokens)} {result.unit}s that neither "
+        f"the thresholds nor the losses above are taken from. {words}"
+    )
+
+
+def _choice(choice: Choice, unit: str) -> list[Figure]:
+    """Return (picture, caption) of loss against spikes, active channels and the time of a step; the chosen is a dot."""
+    axes: list[tuple[Callable[[Trial], float | None], float, str, str]] = [
+        (lambda t: t.spikes, 1.0, "spikes a channel", "Loss against spikes."),
+        (lambda t: t.active, 100.0, "active channels, %", "Loss against the share of active channels."),
+        (lambda t: t.seconds, 1e3, f"ms a {unit}", "Loss against the time of a compiled step."),
+    ]
+    figures = []
+    for value, scale, name, caption in axes:
+        known = [(value(trial), trial) for trial in choice.trials]
+        pairs = sorted((scale * x, 100 * t.increase, t.strength == choice.strength) for x, t in known if x is not None)
+        if not pairs:
+            continue
+        x, y = (np.array(values, np.float64) for values in list(zip(*pairs, strict=True))[:2])
+        chosen = np.array([each[2] for each in pairs])
+        series = [
+            Curve("trials", x, y, PALETTE[0]),
+            Curve("", x, y, PALETTE[0], "dots"),
+            Curve("chosen", x[chosen], y[chosen], PALETTE[2], "dots"),
+            Curve("stated loss", np.array([x.min(), x.max()]), np.full(2, 100 * choice.limit), PALETTE[4], "dashed"),
+        ]
+        figures.append((charts.curves(series, name, "perplexity more, %", caption), caption))
+    return figures
 
 
 def _execution(result: ConversionResult) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ....base.measure.estimates import EnergyEstimates
 from ....base.measure.measures import Measures
-from ....language.conversion.records import EnergyComparison, ExecutionCheck, LayerCosts, Speed
+from ....language.conversion.records import Choice, EnergyComparison, ExecutionCheck, LayerCosts, Speed
 from ..frame.kind import RunResult
 
 Self = TypeVar("Self", bound="ConvertResult")
@@ -81,7 +81,7 @@ class SpikingSummary(Losses):
     """Losses and costs of a converted model on `tokens` tokens of text.
 
     Attributes:
-        perplexity_increase: e^(difference of losses) - 1.
+        perplexity_increase, perplexity_error: e^(difference of losses) - 1, and its standard error.
         coding, sent_as: all settings of the coding; the expansion that counts are written in.
         spikes: for each channel and token.
         silent, escaped: fraction of counts that are 0, and that the planes cannot hold.
@@ -92,6 +92,7 @@ class SpikingSummary(Losses):
 
     tokens: int | None = None
     perplexity_increase: float | None = None
+    perplexity_error: float | None = None
     coding: Mapping[str, object] = field(default_factory=dict)
     sent_as: str = ""
     spikes: float | None = None
@@ -118,6 +119,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
     Attributes:
         planes: of spikes that a count is sent in.
         scheme: in a sentence.
+        choice: trials for a stated loss, of which the coding is one; None where none was stated.
         price: loss that a spike must save, for schemes that choose thresholds so.
         remarks: messages for the user.
         entries: number of counts that were compared.
@@ -133,6 +135,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
     command_kind: str = "convert"
     planes: int | None = None
     scheme: str = ""
+    choice: Choice | None = None
     price: float | None = None
     remarks: tuple[str, ...] = ()
     entries: int | None = None

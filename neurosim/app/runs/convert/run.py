@@ -21,6 +21,7 @@ from ....language.attention.text import python_text
 from ....language.attention.tokenizer import TokenIds, Tokenizer, copy_tokenizer, read_tokenizer, read_tokens, tokenize
 from ....language.attention.train import split_tokens
 from ....language.conversion.checkpoint import SPIKING, is_converted, read_converted, write_converted
+from ....language.conversion.choice import choose_coding, split_for_choice
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.comparison import check_execution, compare_models, each_layer_alone
 from ....language.conversion.costs import (
@@ -32,8 +33,8 @@ from ....language.conversion.costs import (
     spike_totals,
 )
 from ....language.conversion.decoder.program import NotCompiledError
-from ....language.conversion.model import Calibration, Coding, Converted, check_coding, convert
-from ....language.conversion.records import Comparison, ExecutionCheck, Speed
+from ....language.conversion.model import Calibration, Coding, Converted, calibrate_channels, check_coding, convert
+from ....language.conversion.records import Choice, Comparison, ExecutionCheck, Speed, Trial
 from ....language.conversion.speed import measure_speed
 from ....language.conversion.state_work import state_counts, uncounted_states
 from ....language.conversion.tuning import tune
@@ -109,9 +110,13 @@ def load_to_convert(
 def convert_model(run: ConvertRun) -> ConversionResult:
     """Convert a model, and measure it beside the dense one; the folder then holds the converted model."""
     source = run.inputs
+    coding = run.config.coding
+    choice = None
+    if run.config.choice.loss is not None:
+        run, coding, choice = _choose(run, run.config.choice.loss)
     with run.time("convert"):
-        converted = make(run, run.config.coding)
-    result = _measured(run, converted)
+        converted = make(run, coding)
+    result = replace(_measured(run, converted), choice=choice)
     execution = _executed(run, converted)
     run.options.say("writing the model")
     with run.time("write"):
@@ -119,6 +124,41 @@ def convert_model(run: ConvertRun) -> ConversionResult:
         copy_tokenizer(model_folder(source.path), run.path / MODEL)
     speed, remarks = _speed(run, converted)
     return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
+
+
+def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
+    """Return the run without the text of the choice, the coding for a stated loss, and its trials."""
+    config = run.config
+    source = run.inputs
+    options = run.options
+    sizes = config.calibration
+    text = split_for_choice(source.learn, config.choice.tokens)
+
+    def tell(trial: Trial) -> None:
+        options.say(f"{trial.strength:.3g}: {trial.spikes:.2f} spikes a channel, perplexity {trial.increase:+.2%}")
+
+    with run.time("choose"), bar("choosing", "windows", options.quiet) as report:
+        calibration = None
+        if SCHEMES[config.coding.scheme].channel:
+            calibration = calibrate_channels(
+                source.model, config.coding, text.learn, config.seed, sizes.windows, sizes.length
+            )
+        coding, choice = choose_coding(
+            source.model,
+            config.coding,
+            text,
+            limit,
+            config.choice.trials,
+            config.seed,
+            sizes.windows,
+            sizes.length,
+            calibration,
+            options.threads or 1,
+            tell,
+            report,
+        )
+    run.folder.note(choice=choice)
+    return replace(run, inputs=replace(source, learn=text.learn)), coding, choice
 
 
 def load(path: Path, config: HasText, device: str = "cpu", norm_eps: float | None = None) -> ConversionSource:
@@ -272,6 +312,7 @@ def summarise(
         **vars(losses(found)),
         tokens=tokens,
         perplexity_increase=found.perplexity_increase,
+        perplexity_error=found.perplexity_error,
         coding=asdict(coding),
         sent_as=coding.sent_as,
         spikes=totals.spikes,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ....base.errors import require
+from ....base.errors import NeurosimInputError, require
 from .plugin_option import plugin_option
 
 CPU = ("cpu",)
@@ -31,6 +31,25 @@ def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command],
         unit: named in errors.
     """
     return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
+
+
+class Fraction(click.ParamType):
+    """A fraction, which may be written in percent: 1% or 0.01."""
+
+    name = "fraction"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the fraction.
+
+        Raises:
+            NeurosimInputError: neither a number nor a number of percent.
+        """
+        text = str(value).strip()
+        flag = param.opts[0] if param is not None else self.name
+        try:
+            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            raise NeurosimInputError(f"{flag}: must be a fraction such as 1% or 0.01 (got {text!r})") from None
 
 
 def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
