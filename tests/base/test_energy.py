@@ -29,6 +29,21 @@ def test_published_cost_of_a_mac(kind: str, bits: int, mac: float) -> None:
     assert cost is not None and cost.add + cost.multiply == pytest.approx(mac)
 
 
+@pytest.mark.parametrize(("kind", "bits", "mac"), [("float", 32, 1.69), ("float", 16, 0.5), ("int", 8, 0.077)])
+def test_published_cost_of_a_mac_in_7_nm(kind: str, bits: int, mac: float) -> None:
+    cost = PROFILES["jouppi7"].operation(kind, bits)
+    assert cost is not None and cost.add + cost.multiply == pytest.approx(mac)
+
+
+def test_a_smaller_process_saves_arithmetic_more_than_memory() -> None:
+    """The conclusion of the table of 7 nm: logic improved more than SRAM, and SRAM more than DRAM."""
+    small = PROFILES["jouppi7"]
+    assert small.memory is not None and HOROWITZ.memory is not None
+    logic = [a.add / b.add for a, b in zip(HOROWITZ.arithmetic, small.arithmetic, strict=True)]
+    sram = HOROWITZ.memory.per_bit(8192)[0] / small.memory.per_bit(8192)[0]
+    assert min(logic) > sram > 1 and small.memory.dram[1] <= HOROWITZ.memory.dram[0]
+
+
 def test_narrow_weights_use_the_next_wider_arithmetic() -> None:
     cost = HOROWITZ.operation("int", 4)
     assert cost is not None and cost.bits == 8

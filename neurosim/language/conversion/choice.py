@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,7 +105,7 @@ def choose_coding(
     def measure(strength: float) -> Trial:
         """Convert at a strength and read the windows."""
         value = round(strength) if name == "levels" else strength
-        own = replace(coding, **{name: value})
+        own = _at(coding, name, value)
         converted = convert(dense, own, text.learn, seed, windows, length, calibration=calibration)
         with converted.counting() as histograms:
             after = window_losses(converted.model, text.windows, on_progress)
@@ -141,7 +142,13 @@ def choose_coding(
         strength=chosen.strength,
         met=bool(good),
     )
-    return replace(coding, **{name: chosen.strength}), choice
+    return _at(coding, name, chosen.strength), choice
+
+
+def _at(coding: Coding, name: str, strength: float) -> Coding:
+    """Return the coding at a strength."""
+    changed: dict[str, Any] = {name: strength}
+    return replace(coding, **changed)
 
 
 def search_strength(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..frame.arguments import CPU_OR_CUDA, PROFILE, Fraction, count, setting
+from ..frame.arguments import CPU_OR_CUDA, PROFILE, as_fraction, count, setting
 from ..frame.command import CommandResult, common, run_command
 from ..frame.command_options import CommandOptions
 from ..frame.logs import log_option
@@ -61,7 +61,7 @@ STEPS = setting(
 LOSS = setting(
     "--loss",
     "choice.loss",
-    type=Fraction(),
+    callback=as_fraction,
     metavar="L",
     help="Choose k, levels or spikes for at most this much more perplexity, such as 1%.",
 )

@@ -33,25 +33,6 @@ def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command],
     return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
 
 
-class Fraction(click.ParamType):
-    """A fraction, which may be written in percent: 1% or 0.01."""
-
-    name = "fraction"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the fraction.
-
-        Raises:
-            NeurosimInputError: neither a number nor a number of percent.
-        """
-        text = str(value).strip()
-        flag = param.opts[0] if param is not None else self.name
-        try:
-            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            raise NeurosimInputError(f"{flag}: must be a fraction such as 1% or 0.01 (got {text!r})") from None
-
-
 def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an argument, which may be left out, that gives a setting of the config."""
     return click.argument(_parameter(key), metavar=metavar, required=False, **attributes)
@@ -91,6 +72,24 @@ def at_least(minimum: int, rule: str) -> Check:
         return value
 
     return check
+
+
+def as_fraction(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return the fraction of an option, a callback: 1% or 0.01.
+
+    Raises:
+        NeurosimInputError: neither a number nor one of percent.
+    """
+    if value is None:
+        return None
+    try:
+        if value.endswith("%"):
+            return float(value[:-1]) / 100
+        return float(value)
+    except ValueError:
+        raise NeurosimInputError(
+            f"{parameter.opts[0]}: must be a fraction such as 1% or 0.01 (got {value!r})"
+        ) from None
 
 
 def complete_dataset(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
