@@ -17,6 +17,7 @@ from .nested import initial_inside, run_inside
 from .softmax import CachedAttention
 from .state_space import DiagonalSSM
 from .tracing import leaf
+from .windows import Blocks
 
 
 class AttentionUnit(nn.Module):
@@ -108,18 +109,21 @@ class SeqBoat(Mixer):
         slots = self.slots
         sizes = active.sum(1)
         max_active = int(sizes.max())
-        # Active tokens first, in order of time: attention costs their number squared.
+        if max_active == 0:
+            return memory, torch.zeros_like(inputs["v"])
+        # Active tokens first, in order of time: attention is computed for them alone.
         order = (~active).to(torch.uint8).argsort(dim=1, stable=True)[:, :max_active]
         token = torch.cat([inputs["k"], inputs["v"], active[..., None].to(memory.dtype)], -1)
         picked, q = (x.gather(1, order[..., None].expand(-1, -1, x.shape[-1])) for x in (token, inputs["q"]))
         known = torch.cat([memory, picked], 1)
-        keys, values, there = known.split([self.k_size, self.v_size, 1], -1)
-        i = torch.arange(max_active, device=q.device)[:, None]
-        j = torch.arange(slots + max_active, device=q.device)
         # Query i, the i-th active token, lies at slots + i: it sees itself and the slots - 1 before it.
-        visible = (j > i) & (j <= i + slots) & (there[..., 0] != 0)[:, None]
-        scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, torch.finfo(q.dtype).min)
-        mixed = scores.softmax(-1) @ values
+        blocks = Blocks(slots, max_active, slots + max_active)
+        seen = blocks.tokens(known[:, :, None])[:, :, 0]  # [B, blocks, tokens, K + V + 1]
+        keys, values, there = seen.split([self.k_size, self.v_size, 1], -1)
+        visible = blocks.visible(q.device) & (there[..., 0] != 0)[:, :, None]
+        scores = blocks.queries(q[:, :, None])[:, :, :, 0] @ keys.mT * self.k_size**-0.5
+        weights = scores.masked_fill(~visible, torch.finfo(q.dtype).min).softmax(-1)
+        mixed = blocks.join((weights @ values)[..., None, :])[:, :, 0]
         out = torch.zeros_like(inputs["v"]).scatter(1, order[..., None].expand(-1, -1, self.v_size), mixed)
         # The memory after it: the last `slots` tokens of each sequence, before the padding.
         last = sizes[:, None] + torch.arange(slots, device=q.device)
@@ -154,8 +158,8 @@ class TCNCA(CachedAttention):
         y_0 = x,  y_{l+1} = y_l + silu(conv_l y_l),  conv_l each channel on its own, causal, dilated by b^l
         y = W (attention over the last window_size tokens, of q, k from y and v from x) r
 
-    The convolutions see 1 + (kernel - 1) (b^L - 1) / (b - 1) tokens. The window is a mask over all pairs of
-    tokens, so that time over a whole text grows with T^2; the source cuts the text into chunks instead.
+    The convolutions see 1 + (kernel - 1) (b^L - 1) / (b - 1) tokens. The window moves with the token; the source cuts
+    the text into chunks instead.
 
     Args:
         layers: L.

@@ -14,6 +14,7 @@ from ....base.rules import Rule
 from .base import Inputs
 from .modules import repeat_heads
 from .softmax import SoftmaxAttention
+from .windows import Blocks
 
 
 def regress_locally(scores: Tensor, q: Tensor, keys: Tensor, values: Tensor, ridge: Tensor) -> Tensor:
@@ -76,21 +77,32 @@ class LocalLinearAttention(SoftmaxAttention):
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        if self.window_size:
+            return self.visible_later(known), self._regress_in_blocks(inputs["q"], known)
         end = memory.shape[1]
         outputs = []
         for q in inputs["q"].split(self.chunk, 1):
             end += q.shape[1]
             outputs.append(self._regress(q, known[:, :end]))
-        return self.visible_later(known), torch.cat(outputs, 1)
+        return known, torch.cat(outputs, 1)
 
-    def _regress(self, q: Tensor, known: Tensor) -> Tensor:
-        """Return o [B, T, H, V] of the last T tokens q [B, T, H, K] among the N of `known`."""
+    def _regress_in_blocks(self, q: Tensor, known: Tensor) -> Tensor:
+        """Return o [B, T, H, V], block by block: the covariances of a block are K times as large as its keys."""
+        blocks = Blocks(self.window_size, q.shape[1], known.shape[1])
+        tokens = blocks.tokens(known).movedim(2, 3)
+        visible = blocks.visible(q.device)
+        parts = zip(blocks.queries(q).unbind(1), tokens.unbind(1), visible, strict=True)
+        return blocks.join(torch.stack([self._regress(*part) for part in parts], 1))
+
+    def _regress(self, q: Tensor, known: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Return o [B, T, H, V] of q [B, T, H, K] among the N tokens of `known`; `visible` is [T, N].
+
+        Without it q are the last T tokens of these, and see all up to themselves.
+        """
         keys, values = (part.movedim(1, 2) for part in repeat_heads(known, self.groups).split(self.k_size, -1))
         q = q.movedim(1, 2)
-        now = torch.arange(known.shape[1] - q.shape[2], known.shape[1], device=q.device)[:, None]
-        then = torch.arange(known.shape[1], device=q.device)
-        visible = then <= now
-        if self.window_size:
-            visible = visible & (then > now - self.window_size)
+        if visible is None:
+            now = torch.arange(known.shape[1] - q.shape[2], known.shape[1], device=q.device)[:, None]
+            visible = torch.arange(known.shape[1], device=q.device) <= now
         scores = (q @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
         return regress_locally(scores, q, keys, values, F.softplus(self.ridge_param)[:, None, None]).movedim(2, 1)

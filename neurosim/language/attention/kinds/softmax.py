@@ -8,13 +8,13 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ....base.errors import require
 from ....base.rules import Natural, Positive, Rule
 from .base import Inputs, Mixer, Shared, State
 from .modules import divide, linear, split_heads
 from .rotary import build_rotary
+from .windows import attend_to_last
 
 
 class CachedAttention(Mixer):
@@ -50,16 +50,8 @@ class CachedAttention(Mixer):
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
-        keys, values = (part.movedim(1, 2) for part in known.split([self.k_size, self.v_size], -1))
-        now = torch.arange(memory.shape[1], known.shape[1], device=known.device)[:, None]
-        then = torch.arange(known.shape[1], device=known.device)
-        visible = then <= now
-        if self.window_size:
-            visible = visible & (then > now - self.window_size)
-        q = inputs["q"].movedim(1, 2)
-        # Divides by sqrt(K) itself; groups of queries share keys without copies.
-        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, enable_gqa=self.groups > 1)
-        return self.visible_later(known), out.movedim(2, 1)
+        keys, values = known.split([self.k_size, self.v_size], -1)
+        return self.visible_later(known), attend_to_last(inputs["q"], keys, values, self.window_size)
 
     def visible_later(self, known: Tensor) -> Tensor:
         """Return the part of keys and values [B, tokens, heads, K + V] that a later token may see."""
