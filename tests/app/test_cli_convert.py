@@ -345,7 +345,9 @@ def test_bad_input_is_named_and_nothing_is_written(trained: Path, text: Path, tm
         (trained, "--expansion", "unary_binary"): "must have a sign",
         (trained, "--set", "coding.kk=3"): "coding.kk: unknown key",
         (trained, "--profile", "nosuch"): "energy profile: unknown name 'nosuch'",
-        ("nowhere",): "nowhere/config.json: no such file",
+        (
+            "nowhere",
+        ): "nowhere: no such file or folder; give the folder of a checkpoint, a .gguf or .pth file, or owner/",
         (unknown,): "model_type: unknown name 'mamba9'",
         (extra,): "unexpected 'stray'",
         (missing,): f"missing '{name}'",

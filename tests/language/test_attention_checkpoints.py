@@ -238,6 +238,13 @@ def test_configs_that_are_not_supported_say_why(gla: Path, change: dict[str, Any
 def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(NeurosimMissingError, match=r"config.json: no such file; give the folder of a checkpoint"):
         read_model(tmp_path)
+    with pytest.raises(
+        NeurosimMissingError, match=r"none: no such file or folder; .*\.gguf or \.pth file, or owner/name"
+    ):
+        read_model(tmp_path / "none")
+    (tmp_path / "model.bin").write_bytes(b"")
+    with pytest.raises(NeurosimMissingError, match=r"model\.bin: must be a folder with config\.json, .*another kind"):
+        read_model(tmp_path / "model.bin")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(NeurosimFormatError, match=r"line 1, column 2: expected JSON"):
         read_model(tmp_path)

@@ -265,6 +265,16 @@ def read_config(folder: Path) -> Mapping[str, object]:
         NeurosimFormatError: not a JSON object.
     """
     path = folder / "config.json"
+    if folder.is_file():
+        raise NeurosimMissingError(
+            f"{folder}: must be a folder with config.json, or a .gguf or .pth file (got a file of another kind); "
+            "convert it to safetensors or GGUF"
+        )
+    if not folder.exists():
+        raise NeurosimMissingError(
+            f"{folder}: no such file or folder; give the folder of a checkpoint, a .gguf or .pth file, or owner/name "
+            "on the hub"
+        )
     if not path.is_file():
         raise NeurosimMissingError(f"{path}: no such file; give the folder of a checkpoint")
     config = read_json(path)
