@@ -137,8 +137,11 @@ def test_a_conversion_says_everything_that_was_asked(converted: dict[str, Any], 
     assert set(layers) == set(converted["alone"]) and "layers.0.mixer.q_proj" in layers
     for row in layers.values():
         assert row["operations"] > 0 and row["bytes"] >= row["row_bytes"] > 0
-        for kind in ("fp16", "int8"):
+        for kind in ("fp16", "int8", "int4"):
             assert set(row["energy"][kind]) == {"compute_only", "memory_aware", "saving"}
+    assert [each["profile"] for each in converted["processes"]] == ["jouppi7"]
+    page = (run / "report.html").read_text()
+    assert "dense, int4; jouppi7" in page and "0.285 spikes a channel. Here it is 1." in page
     # The table of measures has the coders and the states between the layers, too.
     counted = {row["name"]: row for row in converted["measures"]["layers"]}
     states = [name for name in counted if name.endswith(".state")]

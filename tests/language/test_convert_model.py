@@ -39,7 +39,13 @@ from neurosim.language.attention.train import draw_windows
 from neurosim.language.conversion.calibrate import survey_channels
 from neurosim.language.conversion.checkpoint import is_converted
 from neurosim.language.conversion.comparison import check_execution, compare_models, each_layer_alone
-from neurosim.language.conversion.costs import coding_counts, energy_comparison, layer_counts, spike_totals
+from neurosim.language.conversion.costs import (
+    coding_counts,
+    energy_comparison,
+    layer_counts,
+    other_processes,
+    spike_totals,
+)
 from neurosim.language.conversion.generate import Sampling, draw_token, generate_tokens
 from neurosim.language.conversion.gradients import collect_gradients
 from neurosim.language.conversion.rotation import rotate_to_principal_axes
@@ -419,6 +425,9 @@ def test_energy_is_spikes_times_additions(dense: LanguageModel) -> None:
     assert found.compute_only.low == pytest.approx(operations * 0.1e-12 / 30)
     assert found.fp16.compute_only.low == pytest.approx(products * 1.5e-12 / 30)
     assert found.int8.compute_only.low == pytest.approx(products * 0.3e-12 / 30)
+    # Weights of 4 bits are multiplied as int8, and half as many bits are moved.
+    assert found.int4.compute_only == found.int8.compute_only
+    assert found.int4.memory_aware.low < found.int8.memory_aware.low
     assert found.fp16.saving["compute_only"] == pytest.approx(1 - operations * 0.1 / (products * 1.5))
     assert found.memory_aware.low > found.in_registers.low > found.compute_only.low
     # Sums that are read and written once a token, not for every spike.
@@ -428,6 +437,22 @@ def test_energy_is_spikes_times_additions(dense: LanguageModel) -> None:
     if max(outputs) * 4 <= 8192:  # the smallest memory of the profile
         apart = 2 * sums * 32 * per_bit(4)[0] * 1e-12 / 30
         assert found.memory_aware.low - found.in_registers.low == pytest.approx(apart)
+
+
+@torch.no_grad()
+def test_energy_in_every_process_with_costs_of_operations(dense: LanguageModel) -> None:
+    """7 nm: int32 addition .03 pJ, int8 multiplication .07 pJ."""
+    made = convert(dense, Coding("ternary", weights="int8"))
+    with made.counting() as histograms:
+        made.model(text(30)[None])
+    layers = layer_counts(made, histograms)
+    (found,) = other_processes(layers, 30, "horowitz45")
+    assert found.profile == "jouppi7"
+    operations = sum(layer.synaptic_operations or 0 for layer in layers)
+    products = sum(layer.dense_operations or 0 for layer in layers)
+    assert found.compute_only.low == pytest.approx(operations * 0.03e-12 / 30)
+    assert found.int8.compute_only.low == pytest.approx(products * 0.1e-12 / 30)
+    assert [other.profile for other in other_processes(layers, 30, "jouppi7")] == ["horowitz45"]
 
 
 @torch.no_grad()

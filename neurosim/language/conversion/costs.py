@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from ...base.measure.estimates import EnergyRange, energy
-from ...base.measure.profiles import find
+from ...base.measure.profiles import PROFILES, find
 from ...base.measure.work import LayerCounts
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
@@ -146,10 +146,19 @@ def energy_comparison(layers: Iterable[LayerCounts], tokens: int, profile: str) 
         in_registers=in_registers,
         fp16=dense(16, "float"),
         int8=dense(8, "int"),
+        int4=dense(4, "int"),
         profile=run.profile,
         title=run.title,
         reasons=run.reasons,
     )
+
+
+def other_processes(layers: Iterable[LayerCounts], tokens: int, profile: str) -> tuple[EnergyComparison, ...]:
+    """Return the estimates of `energy_comparison` in the other processes that have costs of operations and memory."""
+    every = tuple(layers)
+    own = find(profile).name
+    names = [name for name, each in PROFILES.items() if each.memory is not None and name != own]
+    return tuple(energy_comparison(every, tokens, name) for name in names)
 
 
 def _saving(run: EnergyRange | None, dense: EnergyRange | None) -> float | None:

@@ -138,7 +138,7 @@ class DenseEnergy(Record):
 
 @dataclass(frozen=True)
 class EnergyComparison(Record):
-    """Joules a token in spikes, and of the same layers as dense networks in fp16 and int8.
+    """Joules a token in spikes, and of the same layers as dense networks in fp16, int8 and int4.
 
     Attributes:
         compute_only, memory_aware: in spikes; None where not known.
@@ -146,6 +146,8 @@ class EnergyComparison(Record):
             are; None where not known.
         profile, title: name and title of the energies of operations.
         reasons: why an estimate is not known, by estimate.
+        int4: weights of 4 bits without the scales of their blocks, multiplied as int8 are; None in results of versions
+            that did not estimate it.
     """
 
     compute_only: EnergyRange | None
@@ -156,6 +158,7 @@ class EnergyComparison(Record):
     title: str
     reasons: Mapping[str, str]
     in_registers: EnergyRange | None = None
+    int4: DenseEnergy | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from .result import ConversionResult, ConvertResult, CurvePoint, CurveResult, Lo
 
 WELL = 0.01  # increase of perplexity up to which the headline figure of a curve counts
 TITLES = {"convert": "converted into spikes", "curve": "loss against spikes", "lm-train": "a byte-level language model"}
-DENSE = {"fp16": "dense, fp16", "int8": "dense, int8"}
+DENSE = {"fp16": "dense, fp16", "int8": "dense, int8", "int4": "dense, int4"}
 BASELINES = (
     "Network",
     "Arithmetic alone",
@@ -79,7 +79,7 @@ def _conversion(result: ConversionResult, title: str, lead: list[str]) -> Overvi
                 ("Expansion", "Spikes a channel"),
                 [(name, three(spikes)) for name, spikes in result.by_expansion.items()],
             ),
-            "baselines": Table(f"Energy a {unit}", BASELINES, _baselines(result.baselines) if result.baselines else []),
+            "baselines": _energies(result),
             "states": _states(result),
         },
         closing=[f"On floats: {floats}", *result.remarks] if floats else [*result.remarks],
@@ -216,6 +216,19 @@ def _rise(alone: Losses | None) -> str:
     return f"{round(alone.loss - alone.dense_loss, 4) + 0.0:+.4f}"
 
 
+def _energies(result: ConversionResult) -> Table:
+    """Return the energy in spikes and dense, in every process; the one of the run comes first."""
+    caption = f"Energy a {result.unit}"
+    if result.baselines is None:
+        return Table(caption, BASELINES, [])
+    rows = _baselines(result.baselines)
+    for other in result.processes:
+        rows += [(f"{row[0]}; {other.profile}", *row[1:]) for row in _baselines(other)]
+    if result.processes:
+        caption = f"{caption}; {result.baselines.profile} where no other process is named"
+    return Table(caption, BASELINES, rows)
+
+
 def _baselines(comparison: EnergyComparison) -> list[tuple[str, ...]]:
     """Return the energy in spikes, and the energy of dense networks with the saving by spikes."""
     rows: list[tuple[str, ...]] = [
@@ -224,6 +237,8 @@ def _baselines(comparison: EnergyComparison) -> list[tuple[str, ...]]:
     ]
     for name, title in DENSE.items():
         dense = getattr(comparison, name)
+        if dense is None:
+            continue
         saving = [numbers.against(dense.saving.get(key)) for key in ("compute_only", "memory_aware", "in_registers")]
         rows.append((title, joules(dense.compute_only), joules(dense.memory_aware), *saving))
     return rows

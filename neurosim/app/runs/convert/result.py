@@ -124,6 +124,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
         remarks: messages for the user.
         entries: number of counts that were compared.
         layers: costs of each linear layer.
+        processes: the estimates of `baselines` in other processes.
         measures, energy: as `measure.measure` and `measure.energy` return them, of the linear layers and of the states
             between them; the operations and energies by layer, and beside dense networks, are of the linear layers.
         alone: losses with each layer alone in spikes, by its name, on `alone_tokens` tokens.
@@ -140,6 +141,7 @@ class ConversionResult(SpikingSummary, ConvertResult):
     remarks: tuple[str, ...] = ()
     entries: int | None = None
     layers: tuple[LayerCosts, ...] = ()
+    processes: tuple[EnergyComparison, ...] = ()
     measures: Measures | None = None
     energy: EnergyEstimates | None = None
     alone: Mapping[str, Losses] = field(default_factory=dict)

@@ -30,6 +30,7 @@ from ....language.conversion.costs import (
     energy_comparison,
     layer_costs,
     layer_counts,
+    other_processes,
     spike_totals,
 )
 from ....language.conversion.decoder.program import NotCompiledError
@@ -358,6 +359,7 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model), *_guesses(run)),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
+        processes=other_processes([*layers, *_besides(converted, histograms)], found.tokens, profile),
         measures=measures,
         energy=energy(measures.layers, found.tokens, profile),
         alone={name: losses(each) for name, each in alone.items()},
