@@ -294,12 +294,7 @@ class Simulation(Uncopied):
             NeurosimInputError: the simulation was closed, or it plays an input that can be read only once.
         """
         self._check_running("branch")
-        for number, source in self._sources.items():
-            if not isinstance(source, InMemorySource):
-                raise NeurosimInputError(
-                    f"Simulation.branch: the input of '{self.network.populations[number].name}' is an iterable or a "
-                    "file, which is read once; use save, then load with the input from its start"
-                )
+        self._check_repeatable("branch")
         # All that never changes is shared; runner, sinks and streams are the branch's own.
         other = object.__new__(Simulation)
         vars(other).update(vars(self))
@@ -317,6 +312,33 @@ class Simulation(Uncopied):
             other._states = states.copied()
         else:
             other._states = StateMemory(self._prepared.probes)
+        return other
+
+    def with_trial(self, trial: int) -> Simulation:
+        """Return an independent simulation of the present network at time 0, with the random input of another trial.
+
+        The compiled network is shared, so that this takes no build. Its spikes and samples are in memory.
+
+        Raises:
+            NeurosimInputError: the simulation was closed or changed, or it plays an input that can be read only once.
+        """
+        self._check_running("with_trial")
+        check_arguments(self.network, self.clock, self.seed, trial, self.probes)
+        changed = bool(self._changes.values)
+        require(not changed, "Simulation.with_trial", "must come before changes by set or rewire", "a changed network")
+        self._check_repeatable("with_trial")
+        other = object.__new__(Simulation)
+        vars(other).update(vars(self))
+        other.trial = int(trial)
+        other._runner = self._new_runner()
+        other._runner.begin(self._sources, other.trial)
+        other._streams = {}
+        other._spikes = SpikeMemory(self.recorded)
+        other._states = StateMemory(self._prepared.probes)
+        other._counters = other._runner.counters()
+        other._result_step = 0
+        other._end = 0.0
+        other._ahead = 0.0
         return other
 
     def __copy__(self) -> Simulation:
@@ -464,6 +486,14 @@ class Simulation(Uncopied):
             prepared.compiled, prepared.logged, prepared.count_updates, self._workers, self._processes
         )
         return Runner(prepared, workspace, self._processes)
+
+    def _check_repeatable(self, method: str) -> None:
+        for number, source in self._sources.items():
+            if not isinstance(source, InMemorySource):
+                raise NeurosimInputError(
+                    f"Simulation.{method}: the input of '{self.network.populations[number].name}' is an iterable or a "
+                    "file, which is read once; use save, then load with the input from its start"
+                )
 
     def _check_running(self, method: str) -> None:
         if self._status is not Status.RUNNING:

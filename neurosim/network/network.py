@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_integer, lookup, require
 from ..base.values import Distribution, Value, check_value
+from .edges import Activation, Edges
 from .neurons.base import LATER, Neuron
 from .neurons.by_unit import varied
 from .plasticity.base import LearningRule
 from .plasticity.homeostasis import Homeostasis
 from .plasticity.short_term import ShortTermPlasticity
-from .stimuli import Current, GapJunctions, PoissonInput, PoissonSource, SpikeSource, check_rate_size
+from .stimuli import Current, GapJunctions, PoissonInput, PoissonSource, SpikeSource, StepCurrent, check_rate_size
 from .synapses.base import Pattern, Side
-from .synapses.patterns import Convolution
+from .synapses.patterns import Convolution, FromList
 from .windowed import Windowed
 
 # Units are stored in 32 bits.
@@ -276,6 +277,47 @@ class Network:
         for link in self.links:
             self.link_receptor(link)
         self._check_teachers()
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Edges,
+        model: Neuron,
+        *,
+        activate: Sequence[Activation] = (),
+        receptor: str | None = None,
+    ) -> Network:
+        """Return the network of a table of edges: a population "neurons", whose unit k is the neuron `edges.ids[k]`.
+
+        Args:
+            edges: of `read_edges`, or of arrays by `Edges.between`.
+            model: of all neurons.
+            activate: Poisson spikes and currents into some of them.
+            receptor: name of the input of the model that all edges end on; None means its first.
+
+        Raises:
+            NeurosimInputError: an unknown neuron or receptor, or a weight or delay that breaks its rule.
+        """
+        neurons = "neurons"
+        populations = [Population(neurons, edges.size, model)]
+        pattern = FromList(edges.pre, edges.post)
+        projections = [Projection(neurons, neurons, pattern, edges.weight, edges.delay, receptor, "edges")]
+        stimuli: list[Current] = []
+        for number, each in enumerate(activate):
+            units = edges.units(each.neurons)
+            name = f"activation {number}"
+            if each.rate > 0:
+                # Sources of their own cost what is active, and a Poisson input would be drawn for all neurons.
+                populations.append(Population(name, len(units), PoissonSource(each.rate)))
+                one_each = FromList(np.arange(len(units)), units)
+                delay = float(np.min(edges.delay, initial=np.inf))
+                if not math.isfinite(delay):
+                    delay = 1e-3
+                projections.append(Projection(name, neurons, one_each, each.weight, delay, each.receptor))
+            if each.current:
+                current = np.array([each.current])
+                stimuli.append(StepCurrent(neurons, np.zeros(1), current, name=name, units=units))
+        return cls(populations, projections, stimuli)
 
     @cached_property
     def numbers(self) -> dict[str, int]:

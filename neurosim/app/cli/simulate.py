@@ -1,4 +1,4 @@
-"""`neurosim simulate`: a dataset through a liquid, a network in TOML, or a pipeline that learns a dataset."""
+"""`neurosim simulate`: a dataset through a liquid, a network in TOML, a table of edges, or a pipeline."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from ...base.errors import require
-from ..runs.frame.arguments import PROFILE, count, dataset_argument, setting
+from ..runs.frame.arguments import PROFILE, count, dataset_argument, setting, several
 from ..runs.frame.command import run_command
 from ..runs.frame.command_options import CommandOptions
 from ..runs.frame.kind import Kind
 
+CHOSEN = "ID|COLUMN=VALUE"
 SPLIT = "Split to simulate; the readout always learns on the training split."
 
 
@@ -21,12 +22,23 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
 @setting("--split", "data.split", metavar="NAME", help=SPLIT)
 @count("--limit", "data.limit", "At most N test recordings, even over classes.", "recording")
 @PROFILE
+@setting("--edges", "edges.file", metavar="FILE", help="A table of edges: .parquet, .feather or .csv.")
+@setting("--neurons", "edges.neurons", metavar="FILE", help="The table of the neurons of --edges: ids and properties.")
+@several("--activate", "activate.neurons", CHOSEN, "Neurons of --edges that get Poisson spikes or a current.")
+@setting("--rate", "activate.rate", type=float, metavar="HZ", help="Of the Poisson spikes of each of them.")
+@setting("--weight", "activate.weight", type=float, metavar="W", help="Of these spikes.")
+@setting("--current", "activate.current", type=float, metavar="A", help="Into each of them.")
+@several("--silence", "silence", CHOSEN, "Neurons of --edges whose spikes reach no other neuron.")
+@several("--readout", "readout", CHOSEN, "Neurons of --edges in the table of rates; default all that fired.")
+@count("--trials", "trials", "Runs of --edges, each with random input of its own.", "run")
+@setting("--duration", "duration", type=float, metavar="SECONDS", help="Of each trial of --edges; default 1.")
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="FILE.py:CLASS",
-    help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable.",
+    help="A neuron of your own that the network in --config names; runs the file as Python. Repeatable. With --edges "
+    "the neuron of the network, of your own or a NAME of the package such as lif.",
 )
 @click.option(
     "--checkpoint-every",
@@ -44,7 +56,8 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
 def command(
     options: CommandOptions, models: tuple[str, ...], checkpoint_every: float | None, nir: Path | None
 ) -> Kind[Any, Any, Any]:
-    """Simulate DATASET, or the network or pipeline that --config describes, and write a run folder with a report.
+    """Simulate DATASET, the network or pipeline that --config describes, or a table of edges, and write a run folder
+    with a report.
 
     \b
     neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
@@ -52,12 +65,14 @@ def command(
     neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
     mpirun -n 4 neurosim simulate --config net.toml      the same over processes and machines
     neurosim simulate --config pipe.toml   learn a dataset with a network: the same file, and a table [data]
+    neurosim simulate --edges connectome.parquet --model lif --activate 17 --rate 100      a network with your own ids
     neurosim simulate --resume runs/x      continue a run that was interrupted
 
     DATASET may instead stand in the config, as data.name. Later wins: defaults, the dataset's own, --config, --set,
     and the other options. In a network --set calls the entries by name: --set population.E.tau_mem=0.01.
     """
     from ...engine.processes import launched, processes_of
+    from ..runs.edges import EdgesKind
     from ..runs.liquid import LiquidKind
     from ..runs.network import NetworkKind
     from ..runs.network.config import own_models
@@ -74,6 +89,9 @@ def command(
     else:
         rule = "needs a network in --config"
     require(network or checkpoint_every is None, "--checkpoint-every", rule, checkpoint_every)
+    if name == EdgesKind.name:
+        require(nir is None, "--nir", "needs a network in --config", nir)
+        return EdgesKind(models)
     if network:
         return NetworkKind(own_models(models), nir, checkpoint_every)
     if pipeline:
@@ -89,22 +107,32 @@ def _kind(options: CommandOptions, nir: Path | None) -> str:
     Raises:
         NeurosimInputError: options that such a run does not have.
     """
+    from ..runs.edges.config import is_edges
+    from ..runs.frame.config import sources_of
     from ..runs.frame.folder import open_run
+    from ..runs.frame.settings import merge
     from ..runs.network.config import is_network
     from ..runs.pipeline.config import is_pipeline
 
     if options.resumed is not None:
         options.check_resume(nir)
         name = open_run(options.resumed).manifest.kind
-        return name if name in ("network", "pipeline") else "liquid"
+        return name if name in ("network", "pipeline", "edges") else "liquid"
+    if is_edges(merge(sources_of(options.config, options.sets, options.settings))):
+        _refuse_recordings(options, "the table of edges runs by itself")
+        return "edges"
     if is_pipeline(options.config):
         return "pipeline"
     if not is_network(options.config):
         options.require_dataset()
         return "liquid"
+    _refuse_recordings(options, "the network in --config runs by itself")
+    return "network"
+
+
+def _refuse_recordings(options: CommandOptions, reason: str) -> None:
     dataset = options.settings["data.name"]
-    require(dataset is None, "DATASET", "must be left out: the network in --config runs by itself", dataset)
+    require(dataset is None, "DATASET", f"must be left out: {reason}", dataset)
     for key in ("split", "limit"):
         value = options.settings[f"data.{key}"]
-        require(value is None, f"--{key}", "needs a DATASET, and --config holds a network", value)
-    return "network"
+        require(value is None, f"--{key}", f"needs a DATASET: {reason}", value)

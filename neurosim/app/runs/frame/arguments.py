@@ -33,6 +33,21 @@ def count(flag: str, key: str, text: str, unit: str = "") -> Callable[[Command],
     return setting(flag, key, type=int, callback=at_least(1, f"must be >= 1 {unit}".rstrip()), metavar="N", help=text)
 
 
+def several(flag: str, key: str, metavar: str, text: str) -> Callable[[Command], Command]:
+    """Return the option of a setting that is a list of texts; it may be repeated.
+
+    Args:
+        text: its line of help.
+    """
+
+    def listed(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
+        # None where the user gave none: the list of a file then stays.
+        return list(values) or None
+
+    help = f"{text} Repeatable."
+    return setting(flag, key, multiple=True, callback=listed, metavar=metavar, help=help)
+
+
 def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Command], Command]:
     """Return an argument, which may be left out, that gives a setting of the config."""
     return click.argument(_parameter(key), metavar=metavar, required=False, **attributes)

@@ -30,6 +30,7 @@ class KindEntry(NamedTuple):
 KINDS: Mapping[str, KindEntry] = {
     "liquid": KindEntry("liquid"),  # neurosim simulate DATASET
     "network": KindEntry("network"),  # neurosim simulate --config
+    "edges": KindEntry("edges"),  # neurosim simulate --edges
     "pipeline": KindEntry("pipeline"),  # neurosim simulate --config, with a table [data]
     "train": KindEntry("train", "Train a spiking network on a dataset and run it event by event."),
     "memory": KindEntry("memory", "Store a dataset in a single-trial memory and recall from it."),

@@ -1,0 +1,186 @@
+"""Tables with named columns: CSV, and Parquet and Feather by pyarrow (extra `edges`)."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.atomic import replacing
+from ...base.errors import NeurosimInputError, NeurosimMissingError, lookup
+from ...base.raw import format_error
+
+# Format of each ending; the names are those of pyarrow, which reads all but text.
+FORMATS: Mapping[str, str] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
+}
+# Lines that are parsed at a time: texts of more would take several times the memory of the table.
+BLOCK = 1 << 16
+LAYOUT = "is this a table with a line of names?"
+
+
+def read_columns(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Return columns of a table by name: numbers, or texts where not all entries are numbers.
+
+    Args:
+        path: .csv or .tsv, whose first line has the names; .parquet, .feather or .arrow.
+        names: of the columns to read; None: all.
+
+    Raises:
+        NeurosimMissingError: no such file, or pyarrow is not installed.
+        NeurosimInputError: another ending, or a name that the table does not have.
+        NeurosimFormatError: not what its ending says, lines of different lengths, or empty entries.
+    """
+    path = Path(path)
+    form = _format(path)
+    if not path.is_file():
+        raise NeurosimMissingError(f"{path}: no such file; check the path")
+    if form == "csv":
+        return _read_text(path, names)
+    return _read_arrow(path, form, names)
+
+
+def write_columns(path: str | os.PathLike[str], columns: Mapping[str, NDArray[Any]]) -> None:
+    """Replace a file by a table with these columns, in the format of its ending.
+
+    Raises:
+        NeurosimMissingError: pyarrow is not installed.
+        NeurosimInputError: another ending.
+        NeurosimWriteError: the disk refuses.
+    """
+    path = Path(path)
+    form = _format(path)
+    if form == "csv":
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter=_delimiter(path), lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+        return
+    table = _arrow("pyarrow", path).table({name: values.tolist() for name, values in columns.items()})
+    with replacing(path) as temporary:
+        if form == "parquet":
+            _arrow("pyarrow.parquet", path).write_table(table, temporary)
+        else:
+            _arrow("pyarrow.feather", path).write_feather(table, str(temporary))
+
+
+def check_ending(path: str | os.PathLike[str]) -> None:
+    """Raise where a table of this name cannot be written.
+
+    Raises:
+        NeurosimMissingError: pyarrow is not installed.
+        NeurosimInputError: another ending.
+    """
+    if _format(Path(path)) != "csv":
+        _arrow("pyarrow", Path(path))
+
+
+def _format(path: Path) -> str:
+    return lookup(FORMATS, path.suffix.lower(), f"{path}: ending")
+
+
+def _delimiter(path: Path) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return ","
+
+
+def _arrow(module: str, path: Path) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise NeurosimMissingError(
+            f"{path}: needs pyarrow; run: pip install 'neurosim-spiking[edges]', or give the table as CSV"
+        ) from None
+
+
+def _read_arrow(path: Path, form: str, names: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+    pyarrow = _arrow("pyarrow", path)
+    datasets = _arrow("pyarrow.dataset", path)
+    try:
+        source = datasets.dataset(path, format=form)
+        chosen = _chosen(path, source.schema.names, names)
+        table = source.to_table(columns=chosen)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        text = str(error).splitlines()[0]
+        raise format_error(path, "file", f"a table in the format {form}", text, "write it again") from None
+    return {name: _of_arrow(path, name, table.column(name)) for name in chosen}
+
+
+def _of_arrow(path: Path, name: str, column: Any) -> NDArray[Any]:
+    types = importlib.import_module("pyarrow.types")
+    if column.null_count:
+        raise format_error(path, f"column {name}", "a value in each row", f"{column.null_count} empty", "fill them in")
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    values: NDArray[Any] = column.to_numpy()
+    if values.dtype.kind == "O":
+        return np.array(values.tolist(), np.str_)
+    return values
+
+
+def _read_text(path: Path, names: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.reader(file, delimiter=_delimiter(path))
+        try:
+            heads = [head.strip() for head in next(reader, [])]
+            chosen = _chosen(path, heads, names)
+            blocks = list(_blocks(path, reader, heads, [heads.index(name) for name in chosen]))
+        except csv.Error as error:
+            raise format_error(path, f"line {reader.line_num}", "a line of a table", error, LAYOUT) from None
+    empty = np.empty(0, np.str_)
+    return {name: _typed([empty, *(block[k] for block in blocks)]) for k, name in enumerate(chosen)}
+
+
+def _blocks(path: Path, reader: Any, heads: Sequence[str], places: Sequence[int]) -> Iterator[list[NDArray[np.str_]]]:
+    """Yield the texts of some columns, [rows] each, of `BLOCK` lines at a time."""
+    first = reader.line_num + 1
+    while lines := list(islice(reader, BLOCK)):
+        for number, row in enumerate(lines):
+            # A line without any entry is no row: most files end with one.
+            if row and len(row) != len(heads):
+                expected = f"{len(heads)} entries, as in the line of names"
+                raise format_error(path, f"line {first + number}", expected, len(row), LAYOUT)
+        rows = [row for row in lines if row]
+        columns = [np.array([row[place].strip() for row in rows], np.str_) for place in places]
+        for place, column in zip(places, columns, strict=True):
+            if (column == "").any():
+                numbers = [number for number, row in enumerate(lines) if row]
+                at = first + numbers[int(np.argmax(column == ""))]
+                raise format_error(path, f"line {at}, {heads[place]}", "a value", "an empty entry", "fill it in")
+        yield columns
+        first += len(lines)
+
+
+def _typed(blocks: Sequence[NDArray[np.str_]]) -> NDArray[Any]:
+    """Return texts as integers, else as numbers, else as they are."""
+    texts = np.concatenate(blocks)
+    for kind in (np.int64, np.float64):
+        try:
+            return texts.astype(kind)
+        except (ValueError, OverflowError):
+            continue
+    return texts
+
+
+def _chosen(path: Path, heads: Sequence[str], names: Sequence[str] | None) -> list[str]:
+    if len(set(heads)) != len(heads):
+        raise NeurosimInputError(f"{path}: two columns have one name (got {', '.join(heads)}); rename one")
+    if names is None:
+        return list(heads)
+    for name in names:
+        lookup(dict.fromkeys(heads), name, f"{path}: column")
+    return list(dict.fromkeys(names))

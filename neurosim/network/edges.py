@@ -1,0 +1,293 @@
+"""Tables of edges: synapses between neurons that have ids of the users' own, and the network that they make.
+
+read_edges("edges.parquet", neurons="neurons.csv") -> Edges -> Network.from_edges(edges, LIF())
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import NeurosimInputError, is_number, lookup, require
+from ..data.files.columns import read_columns
+
+# Bits of the first table of ids; one that is too small is doubled.
+FIRST_BITS = 12
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Synapses between neurons that are named by ids; unit k of the network is the neuron `ids[k]`.
+
+    Attributes:
+        ids: [units] integers or texts, all different.
+        pre, post: [edges] units.
+        weight: of all edges, or [edges].
+        delay: s, of all edges, or [edges].
+        columns: further columns of the table of neurons by name, [units] each.
+
+    Raises:
+        NeurosimInputError: on construction: arrays of other lengths, ids that are not different, units that are not
+            there.
+    """
+
+    ids: NDArray[Any]
+    pre: NDArray[np.int32]
+    post: NDArray[np.int32]
+    weight: float | NDArray[np.float64] = 1.0
+    delay: float | NDArray[np.float64] = 1e-3
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("pre", "post"):
+            values = getattr(self, name)
+            require(len(values) == len(self.pre), f"Edges.{name}", f"must hold {len(self.pre)} units", len(values))
+            highest = int(values.max(initial=0))
+            fits = len(values) == 0 or (values.min() >= 0 and highest < len(self.ids))
+            require(fits, f"Edges.{name}", f"must be units from 0 to {len(self.ids) - 1}", highest)
+        for name in ("weight", "delay"):
+            values = getattr(self, name)
+            fits = is_number(values) or np.shape(values) == (len(self.pre),)
+            require(bool(fits), f"Edges.{name}", f"must be a number or hold {len(self.pre)}", np.shape(values))
+        for name, values in self.columns.items():
+            count = len(self.ids)
+            require(len(values) == count, f"Edges.columns[{name!r}]", f"must hold {count} values", len(values))
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+    @property
+    def size(self) -> int:
+        """Return the number of neurons."""
+        return len(self.ids)
+
+    @classmethod
+    def between(
+        cls,
+        pre: NDArray[Any],
+        post: NDArray[Any],
+        weight: float | NDArray[Any] = 1.0,
+        delay: float | NDArray[Any] = 1e-3,
+        *,
+        ids: NDArray[Any] | None = None,
+        columns: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Edges:
+        """Return edges between ids, such as those of the columns of a data frame.
+
+        Args:
+            pre, post: [edges] ids, integers or texts.
+            weight, delay: a number, or [edges].
+            ids: [units] all neurons, of which some may have no edge; None: those that have one, in ascending order.
+            columns: properties of `ids`.
+
+        Raises:
+            NeurosimInputError: ids that are neither integers nor texts, twice in `ids`, or of an edge and not in `ids`.
+        """
+        ends = [_checked(values, f"Edges.{name}") for name, values in (("pre", pre), ("post", post))]
+        if ids is not None:
+            ids = _checked(ids, "Edges.ids")
+        neurons: NDArray[Any]
+        if any(values.dtype.kind == "U" for values in (*ends, *([] if ids is None else [ids]))):
+            neurons, numbers = _by_text(ends, ids)
+        else:
+            neurons, numbers = _by_number(ends, ids)
+        weights = _numbers(weight, "weight")
+        delays = _numbers(delay, "delay")
+        return cls(neurons, numbers[0], numbers[1], weights, delays, columns or {})
+
+    def units(self, chosen: Sequence[object] | NDArray[Any], name: str = "Edges.units") -> NDArray[np.int64]:
+        """Return the units of some neurons, ascending and each once.
+
+        Args:
+            chosen: ids, or texts "column=value" for all neurons with that value in a column of the table of neurons.
+            name: stands before errors.
+
+        Raises:
+            NeurosimInputError: an id or a value that no neuron has, or an unknown column.
+        """
+        by_id = {str(id): unit for unit, id in enumerate(self.ids.tolist())} if len(chosen) else {}
+        units: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        for each in chosen:
+            text = str(each)
+            column, equals, value = text.partition("=")
+            if text in by_id:
+                units.append(np.array([by_id[text]]))
+            elif equals:
+                values = lookup(self.columns, column, f"{name}: column")
+                matching = np.flatnonzero(values.astype(np.str_) == value)
+                require(matching.size > 0, f"{name}: {column}", "must be a value of this column", value)
+                units.append(matching)
+            else:
+                raise NeurosimInputError(
+                    f"{name}: must be the id of a neuron, or COLUMN=VALUE (got '{text}'); the first id is "
+                    f"{self.ids[0] if self.size else 'none'}"
+                )
+        return np.unique(np.concatenate(units))
+
+    def without_outputs(self, units: NDArray[np.int64]) -> Edges:
+        """Return the edges that do not start at some units; all neurons stay."""
+        cut = np.zeros(self.size, np.bool_)
+        cut[units] = True
+        stay = ~cut[self.pre]
+        weight = self.weight[stay] if isinstance(self.weight, np.ndarray) else self.weight
+        delay = self.delay[stay] if isinstance(self.delay, np.ndarray) else self.delay
+        return replace(self, pre=self.pre[stay], post=self.post[stay], weight=weight, delay=delay)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """What makes some neurons of a table of edges active: Poisson spikes of a source for each, a current, or both.
+
+    Attributes:
+        neurons: ids, or texts "column=value", see `Edges.units`.
+        rate: spikes/s of each source.
+        weight: of the spikes, in the unit of the receptor.
+        current: A, from the start of the run on.
+        receptor: name of an input of the model; None means its first.
+    """
+
+    neurons: Sequence[object] | NDArray[Any]
+    rate: float = 0.0
+    weight: float = 1.0
+    current: float = 0.0
+    receptor: str | None = None
+
+
+def read_edges(
+    path: str | os.PathLike[str],
+    *,
+    pre: str = "pre",
+    post: str = "post",
+    weight: str | float = "weight",
+    delay: str | float = 1e-3,
+    weight_scale: float = 1.0,
+    delay_scale: float = 1.0,
+    neurons: str | os.PathLike[str] | None = None,
+    id: str = "id",
+) -> Edges:
+    """Return the edges of a table: a row for each synapse, columns with the ids of its two neurons.
+
+    Args:
+        path: .parquet, .feather (both by pyarrow), .csv or .tsv.
+        pre, post: names of the columns of ids.
+        weight: name of a column, or the weight of all edges.
+        delay: name of a column, or the delay of all edges; s.
+        weight_scale, delay_scale: factors of the columns, such as 1e-3 for a column in ms.
+        neurons: a table with a row for each neuron; None: the neurons are those that have an edge.
+        id: name of its column of ids; its other columns are properties to choose neurons by.
+
+    Raises:
+        NeurosimMissingError: no such file, or pyarrow is not installed.
+        NeurosimFormatError: not a table of its format.
+        NeurosimInputError: a column that is not there, or values that break their rule.
+    """
+    names = [pre, post, *(each for each in (weight, delay) if isinstance(each, str))]
+    table = read_columns(path, names)
+    ids = None
+    columns: dict[str, NDArray[Any]] = {}
+    if neurons is not None:
+        columns = read_columns(neurons)
+        lookup(columns, id, f"{neurons}: column")
+        ids = columns.pop(id)
+    weights = table[weight] * weight_scale if isinstance(weight, str) else weight
+    delays = table[delay] * delay_scale if isinstance(delay, str) else delay
+    return Edges.between(table[pre], table[post], weights, delays, ids=ids, columns=columns)
+
+
+def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return ids as int64 or as texts."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        array = np.array(array.tolist())
+    kind = array.dtype.kind
+    valid = array.ndim == 1 and (kind in "iuU" or array.size == 0)
+    require(valid, name, "must be a vector of integers or texts", f"{array.dtype} {list(array.shape)}")
+    if kind == "U":
+        return array
+    fits = array.size == 0 or int(array.max()) < 2**63
+    require(fits, name, "must be below 2^63, or texts", array.max(initial=0))
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _by_number(
+    ends: Sequence[NDArray[Any]], ids: NDArray[Any] | None
+) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
+    """Return the ids of all neurons, and the units of each of `ends`."""
+    from ..kernels.engine.connect.ids import collect, find
+
+    if ids is None:
+        bits = FIRST_BITS
+        while True:
+            table = np.zeros(1 << bits, np.int32)
+            distinct = np.empty(1 << (bits - 1), np.int64)
+            count = 0
+            for values in ends:
+                if count >= 0:
+                    count = collect(values, distinct, count, table, bits)
+            if count >= 0:
+                break
+            bits += 2
+        ids = np.sort(distinct[:count])
+    bits = max(FIRST_BITS, len(ids).bit_length() + 1)
+    table = np.zeros(1 << bits, np.int32)
+    distinct = np.empty(len(ids), np.int64)
+    count = collect(ids, distinct, 0, table, bits)
+    _check_different(len(ids), count)
+    numbers = []
+    for name, values in zip(("pre", "post"), ends, strict=True):
+        units = np.empty(len(values), np.int32)
+        find(values, distinct, table, bits, units)
+        _check_there(values, units, name)
+        numbers.append(units)
+    return ids, numbers
+
+
+def _by_text(
+    ends: Sequence[NDArray[Any]], ids: NDArray[Any] | None
+) -> tuple[NDArray[np.str_], list[NDArray[np.int32]]]:
+    texts = [values.astype(np.str_) for values in ends]
+    if ids is None:
+        ids = np.unique(np.concatenate(texts))
+    else:
+        ids = ids.astype(np.str_)
+        _check_different(len(ids), len(np.unique(ids)))
+    order = np.argsort(ids, kind="stable")
+    numbers = []
+    for name, values in zip(("pre", "post"), texts, strict=True):
+        places = np.searchsorted(ids, values, sorter=order)
+        units = np.full(len(values), -1, np.int32)
+        inside = np.flatnonzero(places < len(ids))
+        candidates = order[places[inside]]
+        same = ids[candidates] == values[inside]
+        units[inside[same]] = candidates[same]
+        _check_there(values, units, name)
+        numbers.append(units)
+    return ids, numbers
+
+
+def _check_different(size: int, count: int) -> None:
+    require(count == size, "Edges.ids", "must all be different", f"{size - count} twice")
+
+
+def _check_there(values: NDArray[Any], units: NDArray[np.int32], name: str) -> None:
+    absent = units < 0
+    if absent.any():
+        id = values[int(np.argmax(absent))]
+        raise NeurosimInputError(
+            f"Edges.{name}: must be ids of the table of neurons (got {id}, in {int(absent.sum())} edges); add it there"
+        )
+
+
+def _numbers(values: float | NDArray[Any], name: str) -> float | NDArray[np.float64]:
+    if is_number(values):
+        return float(values)
+    array = np.asarray(values)
+    require(array.dtype.kind in "iuf", f"Edges.{name}", "must be numbers", array.dtype)
+    return array.astype(np.float64)
