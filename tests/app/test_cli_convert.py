@@ -122,7 +122,7 @@ def test_hybrids_that_are_refused(text: Path) -> None:
     assert "model.pattern: unknown name 'glaa'; did you mean 'gla'" in refused(*words, "--pattern", "glaa*2")
     assert "must repeat kinds by integers of at least 1" in refused(*words, "--pattern", "gla*x")
     more = ("--pattern", "gla", "--set", "model.options={num_heads=2}")
-    assert "model.options: must be those of one kind" in refused(*words, *more)
+    assert "model.options: must be options of one kind" in refused(*words, *more)
     more = ("--pattern", "gla", "--set", 'model.stack=[{kind="gla"}]')
     assert "model.stack: must not stand beside model.pattern" in refused(*words, *more)
 
@@ -237,7 +237,7 @@ def test_every_point_of_a_curve_is_measured(trained: Path, text: Path, tmp_path:
     words = ["curve", trained, "--calibrate", text, "--tokens", "100", *BRIEF[2:], *sets]
     result = found(*words, "--out", "small")
     again = json.loads(neurosim("measure", "small", "--json").stdout)
-    assert [(point["scheme"], point["asked"]) for point in again["points"]] == [("ternary", 1.0), ("ternary", 4.0)]
+    assert [(point["scheme"], point["strength"]) for point in again["points"]] == [("ternary", 1.0), ("ternary", 4.0)]
     for point, stored in zip(again["points"], result["points"], strict=True):
         assert point["measures"] == stored["measures"] and point["energy"]["memory_aware"]["low"] > 0
         linear = [layer for layer in point["measures"]["layers"] if not layer["name"].endswith((".state", ".coding"))]

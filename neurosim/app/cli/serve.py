@@ -18,7 +18,7 @@ MEGABYTE = 1 << 20
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--name", metavar="NAME", help="Name of the model for clients; default that of its folder.")
+@click.option("--name", metavar="NAME", help="Name of the model for clients; default: the name of its folder.")
 @click.option("--batch", type=int, default=16, show_default=True, metavar="N", help="Texts written side by side.")
 @click.option("--queue", type=int, default=64, show_default=True, metavar="N", help="Requests that may wait.")
 @click.option("--context", type=int, default=4096, show_default=True, metavar="N", help="Tokens of prompt and text.")

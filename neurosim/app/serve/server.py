@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(service: Service, host: str, port: int, on_start: Callable[[int], None]) -> None:
-    """Answer requests until the process gets a signal; the arguments are those of `make_server`."""
+    """Answer requests until the process gets a signal; the arguments are as in `make_server`."""
     # uvicorn ends in order on a signal, and then raises it again.
     with contextlib.suppress(KeyboardInterrupt):
         make_server(service, host, port, on_start).run()

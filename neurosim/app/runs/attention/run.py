@@ -70,6 +70,7 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
     config = run.config
     task = run.inputs
     root = run.path / MODELS
+    # Hybrids may differ in punctuation alone, so that the folder begins with the number of the kind.
     cells = [
         _Cell(kinds, seed, root / f"{i}-{re.sub(r'[^a-z0-9]+', '-', kinds)}-{seed}")
         for i, kinds in enumerate(config.model.kinds)
@@ -104,6 +105,7 @@ def _train_all(run: Run[AttentionConfig, SequenceTask]) -> dict[str, list[Traine
 
 @torch.no_grad()
 def _kind(config: AttentionConfig, task: SequenceTask, kinds: str, models: list[TrainedProbe]) -> KindResult:
+    # Sizes do not depend on weights: an untrained model has them. Some kinds keep more state the longer the sequence.
     model = _model(config, task, kinds, config.seed)
     longest = task.draw(max(task.sizes), 1, torch.Generator().manual_seed(0))
     layers = tuple(layer.kind for layer in config.layers(kinds))

@@ -298,12 +298,13 @@ def _values(settings: object) -> dict[str, Any]:
 def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
     """Return the sources of the keys, for messages, without the parts that were merged into others."""
     return [
-        ConfigSource(s.name, {k: _without_kind(v) if k == "stream" else v for k, v in s.tree.items() if k in _KEPT})
+        ConfigSource(s.name, {k: _without_kind(v) if k == "stream" else v for k, v in s.tree.items() if k in _UNMERGED})
         for s in sources
     ]
 
 
-_KEPT = ("seed", "seeds", "online", "on", "data", "energy", "stream")
+# Keys whose value is as its source wrote it; [learners], [common] and [sweep] were merged into each other.
+_UNMERGED = ("seed", "seeds", "online", "on", "data", "energy", "stream")
 
 
 def _of_data(stream: Any, data: Any, recipe: type) -> Any:

@@ -23,7 +23,7 @@ from .result import ContinualResult, Failure, LearnerResult, TaskWork
 from .trial import TrialResult, TrialSpec, build_learner, build_stream
 
 TRIALS = "cells"  # folder of the trials
-Found = Mapping[tuple[str, int], TrialResult]
+TrialResults = Mapping[tuple[str, int], TrialResult]  # by name of the row, and seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def _shapes(config: ContinualConfig) -> dict[str, StreamFacts]:
     return shapes
 
 
-def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failure]]:
+def _run_trials(run: LearnersRun, executor: Executor) -> tuple[TrialResults, list[Failure]]:
     config = run.config
     options = run.options
     root = run.path.resolve() / TRIALS
@@ -120,6 +120,7 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failu
     # The trials of a seed share their stream, which is built once.
     for seed in config.seeds:
         for row in config.rows:
+            # A row is called "replay, memory 100", its folder "replay-memory-100".
             path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
             tasks = run.inputs[row.name].tasks
             trials[path] = (row.name, seed), Trial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
@@ -135,15 +136,17 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[Found, list[Failu
             else:
                 results[name, seed] = outcome
                 on_progress(trial, len(outcome.tasks))
+    # It holds the items of a whole stream.
     build_stream.cache_clear()
     return results, failures
 
 
-def _row(row: Row, seeds: Sequence[int], results: Found, profile: str) -> LearnerResult:
+def _row(row: Row, seeds: Sequence[int], results: TrialResults, profile: str) -> LearnerResult:
     """Return a learner over its seeds, with energy estimates under a profile."""
     trials = {seed: results[row.name, seed] for seed in seeds if (row.name, seed) in results}
     matrices = [Matrix(np.array(trial.matrix), seed) for seed, trial in trials.items()]
     first = next(iter(trials.values()))
+    # An item of a class that was never learned cannot be answered, so that forward transfer is not defined there.
     forward = first.scenario != "class"
     return LearnerResult(
         name=row.name,

@@ -186,6 +186,7 @@ def _run(path: Path, spec: TrialSpec, device: str, on_progress: TaskProgress) ->
             else:
                 where = ""
             raise type(error)(f"{error} (seed {spec.seed}{where})") from None
+        # Seconds are of learning alone: the test that follows grows with the number of tasks.
         seconds.append(round(time.perf_counter() - start, 6))
         matrix[index + 1] = accuracies(learner, stream, spec.on)
         work.append(_work(learner, task, spec.on))

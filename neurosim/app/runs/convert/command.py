@@ -151,7 +151,7 @@ def generate(
     Control characters are printed as \\x1b; 'text.txt' in --out has them as they are.
 
     On a CPU each token is one compiled step, on one thread unless --threads says otherwise; its time is printed behind
-    the text, beside that of the dense model.
+    the text, beside the time of the dense model.
     """
     from ....language.conversion.generate import Sampling
     from .text import write_text

@@ -148,6 +148,7 @@ class ConvertConfig(RunConfig):
             lookup(SCHEMES, scheme, "curve.schemes")
         if self.tuning.steps:
             self.tune(0.0).check()
+        # The rule of `Coding.spikes`, which would fail only at its point, after others were measured.
         require(max(self.curve.spikes) < 8, "curve.spikes", "must be < 8 a channel", max(self.curve.spikes))
         find_profile(self.energy.profile)
 
@@ -206,7 +207,7 @@ class Model:
         """
         require(not (self.pattern and self.stack), "model.stack", "must not stand beside model.pattern", self.name)
         hybrid = self.pattern or self.stack
-        rule = "must be those of one kind; give those of a hybrid in model.stack"
+        rule = "must be options of one kind; give options of a hybrid in model.stack"
         require(self.options is None or not hybrid, "model.options", rule, self.options)
         for layer in self.mixers():
             options_of(layer.kind)
@@ -224,7 +225,8 @@ class Model:
             period = [(each.kind, each.options or None) for each in self.stack for _ in range(each.count)]
         else:
             period = [(self.kind, self.options)] * (self.layers or 4)
-        specs = [MixerSpec(kind, _current(kind, options)) for kind, options in period]
+        specs = [MixerSpec(kind, _options_or_default(kind, options)) for kind, options in period]
+        # A hybrid is repeated over the layers, from the bottom up.
         return tuple(specs[i % len(specs)] for i in range(self.layers or len(specs)))
 
 
@@ -234,7 +236,7 @@ OPTIONS: Mapping[str, Mapping[str, int]] = {
 }
 
 
-def _current(kind: str, options: Mapping[str, Any] | None) -> Mapping[str, object]:
+def _options_or_default(kind: str, options: Mapping[str, Any] | None) -> Mapping[str, object]:
     if options is None:
         return OPTIONS.get(kind, {})
     return options

@@ -25,6 +25,7 @@ def measure_curve(run: ConvertRun) -> CurveResult:
             points.append(_point(run, coding, calibration))
             if report is not None:
                 report(len(points), len(codings))
+    # All points are measured on the same tokens, beside the same dense model.
     first = points[0]
     return CurveResult(
         **vars(source.facts()),
@@ -41,6 +42,7 @@ def curve_codings(config: ConvertConfig) -> Iterator[Coding]:
     strengths = {"k": config.curve.ks, "levels": config.curve.levels, "spikes": config.curve.spikes}
     for name in config.curve.schemes:
         scheme = SCHEMES[name]
+        # Schemes with a threshold for each channel calibrate their own shrinking, and refuse another.
         shrink = 0.0 if scheme.channel else config.coding.shrink
         for value in strengths[scheme.strength]:
             yield config.code(**{"scheme": name, scheme.strength: value, "shrink": shrink})
@@ -63,12 +65,13 @@ def _point(run: ConvertRun, coding: Coding, calibration: Calibration | None) -> 
     source = run.inputs
     with run.time(coding.scheme):
         converted = make(run, coding, calibration)
+        # One token more than is predicted: the first has none before it.
         with converted.counting() as histograms:
             comparison = compare_models(source.model, converted.model, source.held_out[: config.curve.tokens + 1])
     summary, layers = summarise(converted, histograms, comparison, config.energy.profile)
     return CurvePoint(
         **vars(summary),
         scheme=coding.scheme,
-        asked=getattr(coding, SCHEMES[coding.scheme].strength),
+        strength=getattr(coding, SCHEMES[coding.scheme].strength),
         measures=measured(converted, histograms, layers, comparison.tokens),
     )

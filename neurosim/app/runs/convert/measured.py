@@ -22,7 +22,7 @@ class MeasuredPoint:
     """Measures and energy of a converted model of a curve."""
 
     scheme: str
-    asked: float
+    strength: float
     measures: Measures
     energy: EnergyEstimates
 
@@ -45,7 +45,7 @@ class MeasuredCurve(MeasuredRun):
             figures = (operations.effective, operations.Dense)
             energies = (point.energy.compute_only, point.energy.memory_aware)
             footprint = quantity(point.measures.footprint, "B")
-            own = (f"{point.asked:g}", footprint, *map(quantity, figures), *map(joules, energies))
+            own = (f"{point.strength:g}", footprint, *map(quantity, figures), *map(joules, energies))
             rows.append((point.scheme, *own))
         reasons = sorted({words for point in self.points for words in point.energy.reasons.values()})
         about = f"  of a byte of text (estimate, {self.points[0].energy.profile})"
@@ -66,7 +66,7 @@ def measured_curve(
     points = tuple(
         MeasuredPoint(
             scheme=point.scheme,
-            asked=point.asked,
+            strength=point.strength,
             measures=point.measures,
             energy=estimates.energy(point.measures.layers, point.measures.samples, profile),
         )

@@ -21,6 +21,8 @@ BASELINES = (
     "With memory, sums too",
     "With memory, sums in registers",
 )
+# Loss and agreement of a layer alone show where a conversion loses. Bytes are of every spike reading its row, and of a
+# row being read once for all spikes of a count: the traffic lies between the two.
 SPIKES = ("Layer", "Size", "Spikes", "Silent", "Loss alone")
 CURVE_COSTS = ("Operations", "Arithmetic", "With memory")
 COSTS = ("Operations", "Bytes", "Bytes once", "Arithmetic", "With memory")
@@ -253,6 +255,7 @@ def grouped(operators: Iterable[Operator]) -> dict[str, list[str]]:
 
 
 def _curve(result: CurveResult, title: str, lead: list[str]) -> Overview:
+    # The headline: how few spikes are enough for (nearly) the dense model's perplexity.
     good = [point for point in result.points if (point.perplexity_increase or 0) <= WELL and point.spikes]
     best = min(good, key=lambda point: point.spikes or 0, default=None)
     scheme = "no point" if best is None else best.scheme
@@ -278,7 +281,7 @@ def _point(point: CurvePoint) -> tuple[str, ...]:
     energy = point.baselines
     return (
         point.scheme,
-        three(point.asked),
+        three(point.strength),
         three(point.spikes),
         numbers.percent(point.silent),
         numbers.plain(point.loss),

@@ -216,6 +216,7 @@ def _chart(
     series = []
     for colour, scheme in zip(PALETTE, dict.fromkeys(point.scheme for point in points), strict=False):
         own = [point for point in points if point.scheme == scheme]
+        # The axis is logarithmic: 0 and unknown values have no place on it.
         pairs = sorted((scale * (value(point) or np.nan), point.perplexity_increase or 0.0) for point in own)
         x, y = (np.array(values, np.float64) for values in zip(*pairs, strict=True))
         series += [Curve(scheme, x, 100 * y, colour), Curve("", x, 100 * y, colour, "dots")]

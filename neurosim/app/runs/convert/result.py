@@ -68,7 +68,7 @@ class Losses:
 
     Attributes:
         dense_loss, loss: mean loss of the dense and of the converted model, nats a token.
-        agreement: fraction of tokens for which both find the same next token likeliest.
+        agreement: fraction of tokens after which both models have the same likeliest token.
     """
 
     dense_loss: float | None = None
@@ -153,10 +153,16 @@ class ConversionResult(SpikingSummary, ConvertResult):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint(SpikingSummary):
-    """A conversion of the curve: its scheme, the strength that was asked for, and measures as of `ConversionResult`."""
+    """A conversion of the curve.
+
+    Attributes:
+        scheme: name of the scheme.
+        strength: k, the largest count, or the mean spikes a channel that thresholds are set for: one for each scheme.
+        measures: as in `ConversionResult`.
+    """
 
     scheme: str
-    asked: float
+    strength: float
     measures: Measures | None = None
 
 

@@ -47,7 +47,7 @@ from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSumma
 
 MODEL = "model"  # folder of the model in a run
 BUILT_IN = "Python's topics"
-TIMED = 64  # last bytes of a text over which the step is timed
+TIMED = 64  # last tokens of a text over which the step is timed
 LAYER_TOKENS = 1024  # read once for each layer alone
 MAX_LAYER_WORK = 10**12  # layers x tokens x weights: some 100 s on one core, which does 1e10 a second
 
@@ -117,6 +117,7 @@ def convert_model(run: ConvertRun) -> ConversionResult:
         run, coding, choice = _choose(run, run.config.choice.loss)
     with run.time("convert"):
         converted = make(run, coding)
+    # Measured while simulated, on all tokens; then some of them by adding rows, which must give the same answers.
     result = replace(_measured(run, converted), choice=choice)
     execution = _executed(run, converted)
     run.options.say("writing the model")
@@ -186,6 +187,7 @@ def load(path: Path, config: HasText, device: str = "cpu", norm_eps: float | Non
         tokens = tokenize(tokenizer, python_text(), vocabulary, name)
     else:
         tokens = read_tokens(file, tokenizer, vocabulary)
+    # Both sides of the border must hold a window of calibration, and the token after it.
     minimum = round((config.calibration.length + 2) / min(config.text.held_out, 1 - config.text.held_out))
     rule = f"must have at least {minimum} {tokenizer.unit}s"
     require(len(tokens) >= minimum, f"text {file or ''}".strip(), rule, len(tokens))
@@ -216,9 +218,9 @@ def pinned_model(path: Path, say: Callable[[str], None]) -> Path:
     """
     if path.exists() or not is_hub_name(str(path)):
         return path
-    found = resolve_model(str(path), say)
-    say(f"{found.name} at commit {found.commit}")
-    return Path(found.pinned)
+    resolved = resolve_model(str(path), say)
+    say(f"{resolved.name} at commit {resolved.commit}")
+    return Path(resolved.pinned)
 
 
 def model_folder(path: Path) -> Path:
@@ -264,6 +266,8 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
         )
     for line in converted.remarks:
         say(line)
+    # After calibration, whose thresholds are where the training starts. A price says that they were chosen for a mean
+    # number of spikes; the training then keeps it.
     if config.tuning.steps:
         with run.time("tune"), bar("fine-tuning", "updates", run.options.quiet) as report:
 
@@ -284,9 +288,9 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
     return converted
 
 
-def losses(found: Comparison) -> Losses:
+def losses(comparison: Comparison) -> Losses:
     """Return the losses of a comparison."""
-    return Losses(dense_loss=found.dense, loss=found.spiking, agreement=found.agreement)
+    return Losses(dense_loss=comparison.dense, loss=comparison.spiking, agreement=comparison.agreement)
 
 
 def measured(converted: Converted, histograms: Histograms, layers: list[LayerCounts], tokens: int) -> Measures:
@@ -302,18 +306,18 @@ def _besides(converted: Converted, histograms: Histograms) -> list[LayerCounts]:
 
 
 def summarise(
-    converted: Converted, histograms: Histograms, found: Comparison, profile: str
+    converted: Converted, histograms: Histograms, comparison: Comparison, profile: str
 ) -> tuple[SpikingSummary, list[LayerCounts]]:
     """Return losses and costs of a converted model, and the counts of its layers."""
     layers = layer_counts(converted, histograms)
     coding = converted.coding
     totals = spike_totals(converted, histograms)
-    tokens = found.tokens
+    tokens = comparison.tokens
     summary = SpikingSummary(
-        **vars(losses(found)),
+        **vars(losses(comparison)),
         tokens=tokens,
-        perplexity_increase=found.perplexity_increase,
-        perplexity_error=found.perplexity_error,
+        perplexity_increase=comparison.perplexity_increase,
+        perplexity_error=comparison.perplexity_error,
         coding=asdict(coding),
         sent_as=coding.sent_as,
         spikes=totals.spikes,
@@ -338,9 +342,10 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         bar("comparing", f"{source.tokenizer.unit}s", quiet) as report,
         converted.counting() as histograms,
     ):
+        # One token more than is predicted: the first has none before it.
         text = source.held_out[: config.text.tokens + 1]
-        found = compare_models(source.model, converted.model, text, on_progress=report)
-    summary, layers = summarise(converted, histograms, found, profile)
+        comparison = compare_models(source.model, converted.model, text, on_progress=report)
+    summary, layers = summarise(converted, histograms, comparison, profile)
     alone: dict[str, Comparison] = {}
     layer_tokens, left_out = _layer_tokens(source, converted, config)
     if layer_tokens:
@@ -348,7 +353,7 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         coders = f"{len(converted.coders())} layers, each alone in spikes on {layer_tokens:,} {source.tokenizer.unit}s"
         with run.time("layers"), bar(coders, "layers", quiet) as report:
             alone = each_layer_alone(source.model, converted, text, report)
-    measures = measured(converted, histograms, layers, found.tokens)
+    measures = measured(converted, histograms, layers, comparison.tokens)
     return ConversionResult(
         **vars(source.facts()),
         **vars(summary),
@@ -359,9 +364,9 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         remarks=(*converted.remarks, *left_out, *uncounted_states(converted.model), *_guesses(run)),
         entries=spike_totals(converted, histograms).entries,
         layers=tuple(layer_costs(converted, histograms, layers, profile)),
-        processes=other_processes([*layers, *_besides(converted, histograms)], found.tokens, profile),
+        processes=other_processes([*layers, *_besides(converted, histograms)], comparison.tokens, profile),
         measures=measures,
-        energy=energy(measures.layers, found.tokens, profile),
+        energy=energy(measures.layers, comparison.tokens, profile),
         alone={name: losses(each) for name, each in alone.items()},
         alone_tokens=next((each.tokens for each in alone.values()), None),
         operators=tuple(Operator(name=name, what=what) for name, what in converted.dense),
@@ -400,6 +405,7 @@ def _executed(run: ConvertRun, converted: Converted) -> ExecutionCheck:
     """Run the same tokens simulated and by adding rows of weights."""
     config = run.config
     held_out = run.inputs.held_out
+    # Windows side by side are one batch, which takes as many steps of the recurrence as one window.
     length = min(config.calibration.length, config.report.executed_tokens, len(held_out) // 2)
     streams = max(1, min(config.report.executed_tokens, len(held_out)) // length)
     tokens = held_out[: streams * length].view(streams, length)

@@ -56,6 +56,7 @@ def load_text(config: LmConfig) -> Inputs[TrainingText]:
     else:
         read = TrainingText(read_text(file), file)
     config.schedule().check(len(read.text))
+    # Built to be checked only: it raises the errors of kinds and their options before a run folder is made.
     LanguageModel(language_config(config))
     return Inputs(read, {"text": read.name}, {"command_kind": LM_TRAIN})
 
@@ -87,8 +88,9 @@ def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
         state = run.path / STATE
         folder = run.path / MODEL
         model, loss = train_bytes(run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state)
-    held = split_text(run.inputs.text, config.text.held_out)[1][:COUNTED]
-    layers = dense_counts(model, held[None].to(model.device))
+    # Dense work is the same for any text: the beginning of the held-out part stands for all of it.
+    sample = split_text(run.inputs.text, config.text.held_out)[1][:COUNTED]
+    layers = dense_counts(model, sample[None].to(model.device))
     return TrainingResult(
         network=config.model.name,
         layer_kinds=tuple(layer.kind for layer in shape.layers),
@@ -99,8 +101,8 @@ def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
         validation_loss=loss,
         history=tuple(history),
         remarks=uncounted_states(model),
-        measures=measure(layers, len(held), 0.0, len(held)),
-        energy=energy(layers, len(held), config.energy.profile),
+        measures=measure(layers, len(sample), 0.0, len(sample)),
+        energy=energy(layers, len(sample), config.energy.profile),
     )
 
 
@@ -175,6 +177,7 @@ def write_text(
     else:
         stepped = model
     writer: LanguageModel | Decoder = stepped
+    # The compiled step adds rows by itself; a model without one executes layer by layer, if it is converted.
     if execute is not False and options.device == "cpu":
         try:
             writer = Decoder(stepped, threads=options.threads or 1)
@@ -187,22 +190,22 @@ def write_text(
     ends = read_ends(folder, tokenizer)
     if chat:
         prompt = _conversation(folder, prompt)
-    asked = tokenizer.encode_prompt(prompt)
+    prompt_tokens = tokenizer.encode_prompt(prompt)
     written: list[int] = []
     state_bytes = 0
     with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:
         start = time.perf_counter()
-        for token, size in generate_tokens(writer, asked, sampling, ends):
+        for token, size in generate_tokens(writer, prompt_tokens, sampling, ends):
             written.append(token)
             state_bytes = size
             if report is not None:
                 report(len(written), sampling.tokens)
         seconds = time.perf_counter() - start
-    continuation = _continuation(tokenizer, asked, written)
+    continuation = _continuation(tokenizer, prompt_tokens, written)
     if options.out is not None:
         write_bytes(options.out / "text.txt", prompt + continuation)
     compiled = isinstance(writer, Decoder)
-    whole = asked + written
+    whole = prompt_tokens + written
     return GeneratedText(
         model=str(path),
         spiking=spiking,

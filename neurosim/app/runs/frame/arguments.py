@@ -71,6 +71,7 @@ def take_settings(values: dict[str, Any]) -> dict[str, object]:
 
 def _parameter(key: str) -> str:
     """Return the name of the parameter that gives a setting; click wants an identifier."""
+    # Keys have single underscores only, so that two always stand for a dot.
     return _SETTING + key.replace(".", "__")
 
 
@@ -118,7 +119,7 @@ show_config = click.option(
     "--show-config", is_flag=True, help="Print all settings of the run as TOML (with --json: as JSON), and stop."
 )
 PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy profile.")
-# Fields of `CommandOptions` that every command has an option for, and those that only some commands have.
+# Fields of `CommandOptions` with an option in every command, and fields with one in some commands only.
 COMMON = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")
 OPTIONAL = ("show_config", "resumed", "logs")
 
@@ -127,7 +128,7 @@ def common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Call
     """Return the options of `COMMON`.
 
     Args:
-        devices: those that the command can run on; an only one is not in its help.
+        devices: that the command can run on; where there is only one, the option is not in its help.
         without: names of options without an effect on the command, which are not in its help.
     """
 

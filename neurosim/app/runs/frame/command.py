@@ -75,6 +75,7 @@ def common(
             fields = {name: values.pop(name) for name in COMMON}
             fields |= {name: values.pop(name) for name in OPTIONAL if name in values}
             # What is left in `values` after this are the arguments of the command itself.
+            # The seed is a setting of every run as well, and is merged with the others.
             fields["settings"] = {**with_folder(take_settings(values)), "seed": fields["seed"]}
             fields["say"] = silent if fields["quiet"] else _say
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), **fields)
@@ -121,7 +122,8 @@ def run_command(
     """
 
     def decorate(function: Callable[..., Kind[Any, Any, Any]]) -> click.Command:
-        # Options of the command come first in its help, so they are added last.
+        # Options of the command come first in its help, so they are added last. Until `click.command` takes them, click
+        # collects the options of decorators in `__click_params__`.
         own: list[click.Parameter] = function.__dict__.pop("__click_params__", [])
 
         @functools.wraps(function)
@@ -155,6 +157,7 @@ def run_kind(kind: Kind[Any, Any, Any], options: CommandOptions) -> CommandResul
 
     if options.resumed is not None:
         options.check_resume()
+    # Joined first: only then is it known which process leads.
     with kind.joined() as own:
         if options.resumed is not None:
             if own.leads:

@@ -45,6 +45,7 @@ class CommandOptions(RunOptions):
         Raises:
             NeurosimInputError: there is such an option.
         """
+        # Not among them: --threads, --device, --log and --quiet, which change no result.
         shown = "--show-config" if self.show_config else None
         every = (*others, shown, *self.settings.values(), self.config, self.out, *self.sets)
         words = ", ".join(str(value) for value in every if value is not None)
@@ -60,6 +61,7 @@ class CommandOptions(RunOptions):
             NeurosimInputError: the user gave one of them.
         """
         for name in names:
+            # An option that the user left out is None, or () if it can be repeated.
             if getattr(self, name) not in (None, ()):
                 flag = "set" if name == "sets" else name
                 raise NeurosimInputError(f"--{flag}: this command has no use for it; leave it out")

@@ -103,6 +103,7 @@ class RunConfig:
             NeurosimFormatError: `file` is not TOML.
         """
         sources = sources_of(file, sets, values or {})
+        # Merged a first time to learn which dataset is meant: its defaults go below all other sources.
         tree = merge(sources)
         if "data" in keys_of(cls):
             known = _dataset(tree.get("data"))

@@ -224,6 +224,7 @@ def _energy(energy: EnergyEstimates, name: str, label: str, each: str, *, tile: 
         return Fact(label=label, value=None, note=energy.reasons.get(name, "not recorded"), tile=tile)
     note: str = each
     if dense is not None:
+        # The class `keep` holds a number and its unit on one line of the tile; the terminal strips the tag.
         note = Markup('{}; dense <span class="keep">{}</span>').format(each, joules(dense))
     if not tile:
         note = f"{each}; dense {joules(dense)}; profile {energy.profile}"
@@ -240,7 +241,7 @@ def speed(factor: float | None) -> Fact:
 
 
 def digest(label: str, value: str) -> Fact:
-    """Return the first half of a SHA-256; the page has it among the provenance."""
+    """Return the first 16 digits of a SHA-256 in hexadecimal; the page has the whole among the provenance."""
     return Fact(label=label, value=value[:16], tile=False)
 
 

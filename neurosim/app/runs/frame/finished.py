@@ -56,6 +56,7 @@ def write_page(path: Path | str) -> Path:
     manifest, metrics = (_table(path / name) for name in (MANIFEST, METRICS))
     if not manifest and not metrics:
         raise NeurosimMissingError(f"{path}: holds no run (no manifest.json, no metrics.json); run 'neurosim simulate'")
+    # Either file may be absent: a run that is killed has no metrics, and copied results may lack the manifest.
     kind = registry.find_kind(str(manifest.get("kind") or metrics.get("kind") or registry.UNNAMED))
     write_text(
         path / REPORT, kind.render_page(RunFolder(path, Manifest.from_dict(manifest)), kind.result.from_dict(metrics))
@@ -74,6 +75,7 @@ class MeasuredAgain(MeasuredRun):
         """Return every measure with its unit, then energy; what is unknown says why."""
         heading = self.heading
         measures = self.measures
+        # A network runs once, so that its figures are of the run and not means over recordings.
         if "network" in heading:
             head = f"{heading['network']}, from {self.run}"
             each = "the run"
@@ -114,6 +116,7 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredRun:
     stored = getattr(result, "measures", None)
     if config is None or not isinstance(stored, Measures):
         raise NeurosimInputError(f"{run.path / METRICS}: lacks the counts of the run ('measures'); run it again")
+    # A mean a sample, of which `measure` takes the sum over samples.
     if stored.events_in is None:
         entered = None
     else:

@@ -58,6 +58,7 @@ def read_index(folder: Path) -> list[IndexEntry]:
         if MANIFEST in names:
             below.clear()  # what a run holds belongs to it
             entries.append(_entry(folder, Path(place)))
+    # ISO times in UTC sort as text; runs that cannot be read have none, and come last.
     return sorted(entries, key=lambda entry: (entry.started or "", entry.path), reverse=True)
 
 
@@ -103,7 +104,7 @@ def _entry(folder: Path, path: Path) -> IndexEntry:
     return IndexEntry(
         path=name,
         name=manifest.name,
-        kind=manifest.kind or "liquid",
+        kind=manifest.kind or registry.UNNAMED,
         status=status,
         next_step=_next_step(run) if status in ("interrupted", "killed") else None,
         started=manifest.started,

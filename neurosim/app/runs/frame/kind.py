@@ -317,4 +317,5 @@ class Kind(Generic[C, T, R]):
         return self._module("overview").overview_of(result)  # type: ignore[no-any-return]
 
     def _module(self, name: str) -> ModuleType:
+        # A kind's class is in the `__init__.py` of its package, so that its `__module__` is the package.
         return importlib.import_module(f"{type(self).__module__}.{name}")

@@ -51,6 +51,7 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS) -> R:
         _interruptible(kind, folder),
         limit_threads(options.threads),
     ):
+        # A manifest that names no kind is of a run through a liquid.
         if kind.name != registry.UNNAMED:
             folder.note(kind=kind.name)
         _note_reading(folder, settings.get("data"), options)
@@ -77,6 +78,7 @@ def resume(kind: Kind[C, T, R], path: Path, options: RunOptions = DEFAULTS) -> R
     timings = Timings()
     with reopen(folder, options.command), _interruptible(kind, folder):
         inputs = _load(kind, config, options, timings)
+        # Compared before they are checked: that a file was changed is the cause, that it does not fit the consequence.
         kind.check_unchanged(folder, inputs)
         kind.check(config, inputs.value)
         with limit_threads(options.threads):
@@ -150,6 +152,7 @@ def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:
     reason = result.failure()
     folder.close("done" if reason is None else "failed", reason)
     write_page(folder.path)
+    # Last, when the run is done: a file elsewhere that cannot be written is no failure of the run.
     kind.export(run, result)
     return result
 

@@ -26,6 +26,7 @@ class CsvLog:
 
     def write(self, rows: Sequence[Row], known: int) -> None:
         """Write all rows; the first `known` were written before."""
+        # A column for each name in order of appearance. The file is replaced as a whole: no reader meets half a line.
         names = list(dict.fromkeys(name for _, values in rows for name in values))
         lines = [",".join(["step", *names])]
         lines += [",".join([str(step), *(_text(values.get(name)) for name in names)]) for step, values in rows]
@@ -97,7 +98,7 @@ def training_logs(formats: Sequence[str], folder: Path, name: str = "log") -> It
 
 
 def check_logs(formats: Sequence[str]) -> None:
-    """Raise NeurosimMissingError where TensorBoard is asked for and not installed; call it before a run begins."""
+    """Raise NeurosimMissingError where TensorBoard is among the formats and not installed; call it before a run."""
     if TENSORBOARD in formats:
         _summary_writer()
 
@@ -113,4 +114,5 @@ def _summary_writer() -> Any:
 
 
 def _text(value: float | None) -> str:
+    # Nine digits tell any two float32 apart.
     return "" if value is None else f"{value:.9g}"

@@ -14,7 +14,7 @@ def silent(line: str) -> None:
 
 
 class ConfigShown(Exception):
-    """All settings of a run, asked for in its place."""
+    """Exception with all settings of a run, raised in its place for `--show-config`."""
 
     def __init__(self, config: Mapping[str, object]) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class RunOptions:
         command: the command line, for the manifest.
         say: is called with messages for the user.
         facts: what the manifest notes besides, such as the preset that the run repeats.
-        logs: formats in which a training is logged, names in `runs.logs.LOGS`.
+        logs: formats in which a training is logged, names in `frame.logs.LOGS`.
         show_config: end with `ConfigShown` in place of the run.
     """
 
@@ -57,7 +57,7 @@ class RunOptions:
             check_out(self.out)
 
     def show(self, config: Mapping[str, object]) -> None:
-        """Raise `ConfigShown` if these settings are asked for in place of the run: call it before work that is long."""
+        """Raise `ConfigShown` if `show_config` is set: call it before work that takes long."""
         if self.show_config:
             raise ConfigShown(config)
 

@@ -15,10 +15,8 @@ from .terminal import printable
 
 DELAY = 2.0  # seconds before a bar appears
 LINE_EVERY = 15.0  # seconds between two lines where no terminal listens
-# Work that will take longer than that says so as soon as its rate is known.
-# seconds
-LONG = 60.0
-KNOWN = 3.0
+LONG = 60.0  # seconds left from which the first line does not wait for its interval
+KNOWN = 3.0  # seconds of work after which its rate is taken as known
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
 
 
@@ -122,5 +120,6 @@ def _announce_compilation() -> None:
     """Say once what the first run on a machine does before it reports any progress."""
     from ....kernels.engine.clocked.loop import run
 
+    # numba's index of compiled forms of the run loop, in its cache on disk: without one the loop was never compiled.
     if not any(Path(run.stats.cache_path or "").glob("loop.run-*.nbi")):
         print("the kernels of the engine are compiled once, about half a minute", file=sys.stderr, flush=True)

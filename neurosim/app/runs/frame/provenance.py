@@ -37,6 +37,7 @@ def commit() -> dict[str, object]:
 
     The checkout must hold the package itself: a copy installed inside another repository is not of its commit.
     """
+    # The folder that holds neurosim/, from neurosim/app/runs/frame/provenance.py.
     root = Path(__file__).resolve().parents[4]
     unknown: dict[str, object] = {"git_commit": None, "git_changed": None}
     if not (root / ".git").exists():

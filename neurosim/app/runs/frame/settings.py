@@ -88,6 +88,7 @@ class _SettingsReader(Reader):
             return None
 
     def make(self, kind: type, values: Tree, name: str, default: object) -> Any:
+        # A class needs all its values to be made; what is wrong with one of them is known by now.
         if self.problems:
             return None
         try:
@@ -244,6 +245,7 @@ def _explain(owner: type, problems: Sequence[_Problem], sources: Sequence[Config
     if first.error is None:
         return f"{dotted}: unknown key, {source}; {_nearest(owner, keys)}{more}"
     text = str(first.error)
+    # The source goes behind the value: "must be > 0 (got -1, from --set)".
     if "(got" in text:
         rule, closing, hint = text.rpartition(")")
         text = f"{rule}, {source}{closing}{hint}"
@@ -278,7 +280,8 @@ def _nearest(owner: type, keys: Sequence[str]) -> str:
         inside = [key for key in short if key.startswith(f"{table}.")]
     else:
         inside = []
-    # An abbreviation in the same table, a similar dotted key, or a similar last part anywhere.
+    # An abbreviation in the same table, a similar dotted key, or a similar last part anywhere. Dotted keys must be more
+    # alike than names are, for the tables before their dots often agree.
     near = next(iter(inside), None) or nearest(dotted, every, 0.75)
     if near is None:
         last = {key.rpartition(".")[2]: key for key in reversed(every)}

@@ -12,6 +12,7 @@ def printable(text: str) -> str:
     """Return a text that a terminal shows and does not obey: control characters are written as escapes."""
 
     def shown(character: str) -> str:
+        # Control characters, halves of surrogate pairs, separators of lines and of paragraphs.
         obeyed = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in DIRECTIONS
         if obeyed and character not in "\n\t":
             return character.encode("unicode_escape").decode()

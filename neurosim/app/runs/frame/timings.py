@@ -22,6 +22,7 @@ class Timings:
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
         start = time.perf_counter()
+        # Without `finally`: a part that raises is not measured.
         yield
         self.seconds[part] = round(self.seconds.get(part, 0.0) + time.perf_counter() - start, 6)
 

@@ -55,6 +55,7 @@ def read_view(path: Path, options: ReadOptions, start: float | str | None = None
     if not path.exists():
         raise NeurosimMissingError(f"{path}: no such file or run folder; check the path")
     if not path.is_dir():
+        # Both formats are HDF5, and a name does not tell them apart.
         if find_format(path, options.format) == "sonata" and is_shd_file(path):
             return RecordingView(path.name, path, _of_shd(path))
         return RecordingView(path.name, path, (_of_file(path, options, start),))
@@ -148,6 +149,8 @@ def _of_run(path: Path) -> RecordingView:
         metrics = read_metrics(run)
     else:
         metrics = {}
+    # A run of a dataset keeps its shown recordings as input_0, input_1, ...; a run of a network the spikes of all
+    # populations, of which its manifest names the inputs.
     names = _names(metrics)
     played = [*names, *(run.manifest.data or {})]
     inputs = {name: spikes for name, spikes in stored.items() if name in played} or stored

@@ -8,7 +8,7 @@ from ...report import numbers, recordings
 from ..frame.folder import RunFolder
 from .result import LiquidResult
 
-# Names, units and meanings of the fields of `liquid.quality.Quality`.
+# Names, units and meanings of the fields of `liquid.quality.Quality`; a field without a row is not shown.
 QUALITY = {
     "mean_rate": ("Mean rate", "spikes/s", "Over neurons and test recordings."),
     "sd_rate": ("Spread of rates", "spikes/s", "Standard deviation over neurons."),

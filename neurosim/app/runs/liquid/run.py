@@ -46,6 +46,7 @@ def work(run: LiquidRun) -> LiquidResult:
     config = run.config
     test = run.inputs.test
     liquid, readout = train_readout(run)
+    # Changed membranes are counted in the test alone, which the measures are of.
     with run.time("simulate_test"):
         result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
     with run.time("read"):

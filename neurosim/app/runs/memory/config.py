@@ -66,7 +66,7 @@ class Column:
 
     @property
     def threshold(self) -> float:
-        """Familiarity from which an item counts as known."""
+        """Familiarity from which an item counts as known: the evidence of a share `known` of its bits."""
         return float(self.known**self.exponent)
 
 

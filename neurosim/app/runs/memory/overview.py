@@ -111,6 +111,7 @@ def _noise(row: RecallUnderNoise) -> tuple[str, ...]:
 
 
 def _growth(name: str, rows: Sequence[RecallAtSize]) -> Table:
+    # Words and times stay level where storing and recalling do not depend on the number stored, as they should.
     heads = ("Stored", "Recalled", "Theory", "Words a store", "Words a recall", "Time a store", "Time a recall")
     seconds = partial(numbers.si, unit="s")
     cells = [

@@ -97,6 +97,7 @@ def store(run: Run[MemoryConfig, EncodedItems], command: str) -> MemoryResult:
     """Store a dataset's first split in one pass, measure, and add what the command is for."""
     config = run.config
     own = run.inputs
+    # One size, all items, where the course of the recall is not measured.
     points = config.sweep.points if command in GROWING else None
     sizes = sizes_between(len(own.items), points or 1)
     with (
@@ -265,6 +266,7 @@ def _write_pictures(
 def _pictures(raw: Raw, row_0: str) -> NDArray[np.float32]:
     """Return [n, height, width] pictures of the items, upright: events or grey levels, or channels over time."""
     image = len(raw.shape) in (2, 3)
+    # Channels have no picture of their own: 32 windows of time are its columns.
     counts = raw.counts(1 if image else 32)
     if image:
         counts = counts.reshape(len(raw), -1, *raw.shape[-2:]).sum(axis=1)

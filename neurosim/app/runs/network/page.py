@@ -120,6 +120,7 @@ def _probe(probe: ProbeResult, values: NDArray[Any]) -> Figure:
     # At most two samples for each pixel of the chart.
     every = max(1, -(-len(values) // (2 * COLUMNS)))
     shown = np.asarray(values[::every, :UNITS], np.float64)
+    # A sample is drawn in the middle of the interval that it stands for.
     x = (np.arange(len(shown), dtype=np.float64) + 0.5) * step * every
     names = [f"unit {k}" if shown.shape[1] > 1 else "" for k in range(shown.shape[1])]
     curves = [charts.Curve(names[k], x, y, COLOURS[k % len(COLOURS)]) for k, y in enumerate(shown.T)]

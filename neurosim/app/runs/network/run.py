@@ -117,6 +117,7 @@ def prepare(run: NetworkRun) -> None:
         write_arrays(run.path / ARRAYS, arrays)
     processes = run.inputs.processes
     every = run.inputs.checkpoint_every
+    # Two broadcasts, which `follow` receives in the same order: the place of the run, or "", and `every`.
     # What was killed between its results and its end has nothing to run.
     processes.text("" if (run.path / METRICS).is_file() else str(run.path.absolute()))
     processes.text(str(every or ""))
@@ -193,6 +194,7 @@ def _simulate(
             progress(Progress(simulation.time, duration, simulation.spike_count, run_s()))
 
     last = math.ceil(duration / simulation.clock - GRID_SLACK)
+    # Checkpoints lie at multiples of the stride, counted from time 0: a resumed run makes the same ones.
     if every is None:
         stride = last
     else:
@@ -217,7 +219,7 @@ def _simulate(
 
 
 def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
-    """Return the duration of the run in seconds: that of the settings, or that of the longest input."""
+    """Return the duration of the run in seconds, from the settings, or else from the longest input."""
     if description.settings.duration is not None:
         return float(description.settings.duration)
     return max((spikes.duration for spikes in inputs.values()), default=0.0)
@@ -255,6 +257,7 @@ def _open(
 
 
 def _note(run: RunFolder, simulation: Simulation, run_s: float, processes: Processes) -> None:
+    # A save gathers the parts of all processes, so that each calls it; process 0 writes.
     simulation.save(run.path / CHECKPOINT)
     if processes.root:
         run.note(checkpoint=simulation.time, run_s=run_s)
@@ -263,9 +266,9 @@ def _note(run: RunFolder, simulation: Simulation, run_s: float, processes: Proce
 def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes]) -> None:
     if spikes:
         write_sonata(folder.path / SPIKES, spikes)
-    for name, found in ((STATES, result.states), (WEIGHTS, result.weights)):
-        if found:
-            write_arrays(folder.path / name, {key: np.asarray(values) for key, values in found.items()})
+    for name, arrays in ((STATES, result.states), (WEIGHTS, result.weights)):
+        if arrays:
+            write_arrays(folder.path / name, {key: np.asarray(values) for key, values in arrays.items()})
 
 
 def _figures(
@@ -281,8 +284,8 @@ def _figures(
         network=config.name,
         seed=net.settings.seed,
         clock=net.settings.clock,
-        populations=tuple(_population(net, name, found) for name, found in spikes.items()),
-        spikes=sum(len(found) for found in spikes.values()),
+        populations=tuple(_population(net, name, each) for name, each in spikes.items()),
+        spikes=sum(len(each) for each in spikes.values()),
         spike_digest=digest(spikes),
         simulated_seconds=result.duration,
         real_time_factor=result.real_time_factor,

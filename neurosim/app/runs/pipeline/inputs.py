@@ -79,6 +79,7 @@ class PipelineInputs:
 
     def steps(self, duration: float) -> int:
         """Return the number of steps that a recording of `duration` seconds runs."""
+        # The slack keeps a duration of n steps at n, whatever its rounding.
         first = math.ceil(duration / self.config.clock - GRID_SLACK)
         ends = {p.name: first for p in self.config.description.network.populations}
         for name in self.order:

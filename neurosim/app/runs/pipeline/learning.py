@@ -58,10 +58,13 @@ class Pipeline(NamedTuple):
         result = self.simulate(progress.learned, piece)
         if piece.learn:
             return replace(progress, done=done, learned=result.learned)
+        # Test recordings have the first trial numbers of the run, in their order.
         first = piece.trial - self.plan.trial
         predicted = progress.predicted.copy()
         predicted[piece.test, first : first + len(piece.indices)] = self.answers(result)
-        tested = (Tested() if piece.begins else progress.tested).plus(result)
+        # Only the last test is reported, so that each begins its counts anew.
+        before = Tested() if piece.begins else progress.tested
+        tested = before.plus(result)
         return replace(progress, done=done, predicted=predicted, tested=tested)
 
     def simulate(self, learned: Learned, piece: Piece) -> Result:

@@ -74,6 +74,7 @@ class Plan:
             mine = np.flatnonzero(np.isin(labels, task))
             every = []
             for epoch in range(data.epochs):
+                # Keyed by task and epoch: a resumed run makes the same plan without a saved generator.
                 key = rng_key(settings.seed, "pipeline", f"task {number}", f"epoch {epoch}")
                 draw = np.random.Generator(np.random.Philox(key=key))
                 every.append(draw.permutation(mine) if data.shuffle else mine)

@@ -22,8 +22,8 @@ KIND = "PipelineProgress"
 VERSION = 1
 PREDICTED = "predicted"
 STATE = "learned"
-# In place of a class: the readout has not been asked yet, or gave no answer.
-NOT_ASKED = -2
+# In place of a class: the recording was not tested yet, or the readout gave no answer.
+NOT_TESTED = -2
 NO_ANSWER = -1
 
 Learned = Mapping[str, Mapping[str, NDArray[Any]]]
@@ -79,7 +79,7 @@ class PipelineProgress:
 
     Attributes:
         done: pieces.
-        predicted: [tests, recordings] class numbers, `NO_ANSWER` or `NOT_ASKED`.
+        predicted: [tests, recordings] class numbers, `NO_ANSWER` or `NOT_TESTED`.
         learned: by windowed population, the arrays of its state; none before anything is learned.
         tested: the last test so far.
     """
@@ -92,7 +92,7 @@ class PipelineProgress:
     @classmethod
     def start(cls, tests: int, recordings: int) -> PipelineProgress:
         """Return the progress before the first piece."""
-        return cls(0, np.full((tests, recordings), NOT_ASKED, np.int64), {}, Tested())
+        return cls(0, np.full((tests, recordings), NOT_TESTED, np.int64), {}, Tested())
 
     def save(self, run: Path, plan: str) -> None:
         """Replace the file in a run folder, in one step.

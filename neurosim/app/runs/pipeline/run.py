@@ -96,7 +96,7 @@ def work(run: PipelineRun) -> PipelineResult:
         matrix = _matrix(config, labels, progress.predicted)
     else:
         matrix = None
-    trained = labels_of(splits.train)[np.unique(np.concatenate(plan.train))]
+    trained = np.unique(np.concatenate(plan.train))  # each once, whatever the number of epochs
     about = DataResult.of(config.data, splits, config.description.settings.seed)
     return PipelineResult(
         **vars(replace(about, samples=len(test), train_samples=len(trained))),
@@ -126,6 +126,7 @@ def _write_picture(run: PipelineRun, pipeline: Pipeline, progress: PipelineProgr
     plan = pipeline.plan
     test = run.inputs.test.select(plan.test)
     labels = labels_of(test)
+    # The first recording of the lowest class, with its trial number in the test: the same draws, the same spikes.
     first = int(np.flatnonzero(labels == labels.min())[0])
     last = plan.tests - 1
     piece = Piece(False, plan.test[first : first + 1], plan.trial + first, last)

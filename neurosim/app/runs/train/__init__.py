@@ -33,7 +33,7 @@ class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
     title = "a training"
     result = TrainResult
     resumed_by = "train"
-    unfinished = ("stages", "training*.safetensors")
+    unfinished = ("stages", "training*.safetensors")  # of the liquid beside the networks; checkpoints of each network
 
     nir: Path | None = None
     crew: Team | None = None
@@ -55,6 +55,7 @@ class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
     def load(self, config: TrainConfig, options: RunOptions) -> Inputs[Splits]:
         from .run import load_data
 
+        # Refused before hours of training, after which the file would be written.
         other = config.other_network
         require(self.nir is None or not other, "--nir", f"knows no layers of {other}; leave it out", self.nir)
         rule = "knows no liquid (liquid.use); leave it out"

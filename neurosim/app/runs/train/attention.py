@@ -63,6 +63,7 @@ def run_in_spikes(
         write_model(folder / MODEL, net.model)
         write_converted(folder / CONVERTED, made)
     made.execute(threads=threads)
+    # The first layer takes counts of events, not spikes of a coder: its work is counted apart.
     first = made.model.get_submodule(EVENTS)
     assert isinstance(first, torch.nn.Linear)
     scores = np.empty((len(recordings), net.classes), np.float32)

@@ -84,6 +84,7 @@ def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
     """Return the settings for recordings of a camera, with about as many pixels and bins as N-MNIST has."""
     if len(dataset.shape) != 3 or min(dataset.shape[1:]) < MIN_SIDE or not dataset.duration:
         return {}
+    # Two digits, so that config.toml has a round number.
     bins = {"dt": float(f"{dataset.duration / BINS:.2g}"), "pool": math.ceil(max(dataset.shape[1:]) / SIDE)}
     return {**CAMERA, "bins": bins}
 

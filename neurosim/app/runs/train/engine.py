@@ -59,6 +59,7 @@ def run_events(
     with simulation_bar("running event by event", options.quiet) as progress:
         result = event.run(inputs, threads=options.threads, count_updates=True, progress=progress)
     spikes = [event.spikes(result, k) for k in range(len(net.blocks))]
+    # Sums that are rounded depend on their order, and spikes with them: then nothing is claimed.
     if event.exact:
         same = _same_spikes(net, binning, test, spikes)
     else:
@@ -94,6 +95,7 @@ def run_elm(net: ELMNet, binning: Binning, test: Recordings, inputs: Recordings,
         chosen = np.arange(first, min(first + BATCH, len(test)))
         batch = binning.batch(test, chosen)
         winners = net.trace(torch.from_numpy(batch.x)).readout.argmax(dim=2).numpy()
+        # A batch is padded to its longest recording, which the engine does not run.
         same &= all(
             np.array_equal(winners[: batch.lengths[k], k], np.asarray(readings[i]).argmax(axis=1))
             for k, i in enumerate(chosen)

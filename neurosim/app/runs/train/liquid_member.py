@@ -74,6 +74,7 @@ def run_liquid(run: LiquidRun, spread: float) -> LiquidAnswers:
     result = play(run, liquid, splits.test, "test", splits.name, count_updates=True)
     calibrated = play(run, liquid, scaling(splits.train), "scale", "train")
     spikes = result.recordings("liquid")
+    # On training recordings, for the test recordings must not set any parameter. 1e-12: all scores may be equal.
     factor = spread / max(spread_of(readout.scores(calibrated.recordings("liquid"))), 1e-12)
     LiquidMember(np.asarray(liquid.gains), factor).save(run.path / LIQUID_FILE)
     work = [*result.work, *work_of(readout, spikes)]

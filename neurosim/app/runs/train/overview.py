@@ -22,6 +22,7 @@ from .result import LIQUID, NETWORK, EpochResult, MemberResult, TrainResult
 
 MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some between
 EPOCHS = ("Epoch", "Loss", "Accuracy", "Validation loss", "Validation accuracy", "Seconds")
+# "Of": the number of recordings behind the validation accuracy, and their speakers.
 MEMBERS = ("Network", "Seed", "Test accuracy", "Validation accuracy", "Of", "Epoch kept")
 LAYERS = ("Layer", "Units", "Silent outputs", "Operations", "Dense", "Fewer")
 

@@ -149,6 +149,7 @@ def fit(
             _epoch_logs(logs, folder, k, trainer) as log,
         ):
             trainer.run(_both(progress, log))
+            # The row of the last epoch is complete after its last report; a network that is read finished makes none.
             log()
         net.cpu()  # where it is tested and run as events
         if isinstance(net, SpikingNet):
@@ -204,7 +205,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
         tested,
         **{
             **vars(DataResult.of(config.data, run.inputs, config.seed)),
-            "train_samples": len(first.parts.learn),
+            "train_samples": len(first.parts.learn),  # without the validation recordings
         },
         **vars(score_answers(labels, predicted, test.classes)),
         baselines=simple,

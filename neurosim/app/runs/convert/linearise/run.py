@@ -58,6 +58,7 @@ def load_pupil(path: Path, config: LineariseConfig, options: RunOptions) -> Inpu
 def _student(source: ConversionSource, config: LineariseConfig) -> Student:
     """Return the student before it learns."""
     student = make_student(source.model, config.pattern(), config.student.options, config.seed)
+    # Made to be checked only: it raises where text, stages and student do not fit each other.
     Linearisation(source.model, student, source.learn, config.stages, config.seed)
     return student
 
@@ -76,6 +77,7 @@ def work(run: LineariseRun) -> LinearisationResult:
     source, student = run.inputs
     with run.time("stages"):
         state = _train(run)
+    # A MODEL of its own, which `neurosim convert RUN` takes: it is there even if the conversion fails.
     write_model(run.path / MODEL, student.model)
     copy_tokenizer(model_folder(source.path), run.path / MODEL)
     began = time.perf_counter()
@@ -139,6 +141,7 @@ def _result(run: LineariseRun, state: LinearisationState, made: Converted, secon
                 errors=each.errors,
             )
         )
+    # Of the last linear stage: the conversion alone is measured against it.
     before = stages[-1].loss
     stages.append(LinearisationStage(**_losses("spikes", comparison), state_bytes=size, seconds=seconds))
     return LinearisationResult(

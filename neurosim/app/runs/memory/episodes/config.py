@@ -16,7 +16,7 @@ class Episodes:
     Attributes:
         ways: number of classes of an episode, drawn anew for each.
         shots: numbers of examples of each class that are stored; each number has its own row of results.
-        queries: number of other items of each class that are asked.
+        queries: number of other items of each class that are classified.
         count: number of episodes.
     """
 

@@ -32,10 +32,10 @@ METHODS = ("memory", "nearest", "prototype")
 
 
 class EpisodeSplits(NamedTuple):
-    """Items of the split that the encoder is fitted to, and of the one that episodes are drawn from."""
+    """Items of the split that the encoder is fitted to, and of the split that episodes are drawn from."""
 
     fitted: Raw
-    asked: Raw
+    source: Raw
 
 
 class Episode(NamedTuple):
@@ -48,14 +48,14 @@ class Episode(NamedTuple):
 def load(config: EpisodesConfig, options: RunOptions) -> Inputs[EpisodeSplits]:
     """Return the items of a run; raise where there are too few for its episodes."""
     splits = EpisodeSplits(*read_items(config.data))
-    _classes(splits.asked.labels, config)
+    _classes(splits.source.labels, config)
     return Inputs(splits, {raw.name: raw.facts() for raw in splits})
 
 
 def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
     """Draw episodes, and answer their queries."""
     config = run.config
-    items_raw = run.inputs.asked
+    items_raw = run.inputs.source
     own = config.episodes
     groups = _classes(items_raw.labels, config)
     with run.time("encode"):
@@ -63,6 +63,7 @@ def work(run: Run[EpisodesConfig, EpisodeSplits]) -> EpisodesResult:
         items = encode(items_raw, coder, config.code, run.threads)
     with run.time("episodes"):
         accuracies = _accuracies(run, coder, items, groups)
+    # Work is counted in one episode, the last, with the last number of shots.
     last = _draw(config, items, groups, own.count - 1, own.shots[-1])
     learned, batch = _ask(config, coder, last)
     layers = figures.work(learned, batch, last.queries)
@@ -133,6 +134,7 @@ def _accuracies(
         done = known.shape[1]
         accuracies[:, :done] = known
     with bar(f"episodes of {config.data.shown_name}", "episodes", run.options.quiet) as report:
+        # An episode is keyed by its number, so that a resumed run draws the same.
         for number in range(done, own.count):
             for k, shots in enumerate(own.shots):
                 accuracies[k, number] = _answer(config, coder, _draw(config, items, groups, number, shots))

@@ -35,38 +35,38 @@ class RecognitionSplits(NamedTuple):
     """Items to store and items to recognise, and how the columns see them: "image", "camera" or "sound"."""
 
     stored: Raw
-    asked: Raw
+    test: Raw
     view: str
 
 
 def load(config: RecogniseConfig, options: RunOptions) -> Inputs[RecognitionSplits]:
     """Return the items of a run; raise where their view does not fit them."""
-    stored, asked = read_items(config.data)
-    return Inputs(
-        RecognitionSplits(stored, asked, _kind(config.view, stored)), {raw.name: raw.facts() for raw in (stored, asked)}
-    )
+    stored, test = read_items(config.data)
+    facts = {raw.name: raw.facts() for raw in (stored, test)}
+    return Inputs(RecognitionSplits(stored, test, _kind(config.view, stored)), facts)
 
 
 def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
     """Store every item of a split once, and recognise the items of another split."""
     config = run.config
     threads = run.threads
-    stored, asked, view = run.inputs
+    stored, test, view = run.inputs
+    # Windows of both splits have the duration of the stored items, whatever is recognised.
     duration = _duration(config.view, stored)
     with run.time("store"):
         owner, memory = _store(run, duration)
     with run.time("recognise"):
-        items = _view(view, asked, config.view, duration)
+        items = _view(view, test, config.view, duration)
         answers = owner.recognise(memory, items, threads)
     layers = owner.work(memory, items, threads)
     return RecogniseResult(
-        **vars(score_answers(asked.labels, answers.labels, asked.classes)),
+        **vars(score_answers(test.labels, answers.labels, test.classes)),
         dataset=config.data.name,
         title=config.data.describe().title,
-        split=asked.name,
-        samples=len(asked),
+        split=test.name,
+        samples=len(test),
         seed=config.seed,
-        classes=asked.classes,
+        classes=test.classes,
         view=view,
         stored=memory.stored,
         levels=tuple(
@@ -75,8 +75,8 @@ def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
         ),
         words=float(answers.operations.mean()),
         digest=hashlib.sha256(answers.labels.astype("<i8").tobytes()).hexdigest(),
-        measures=measure(layers, len(asked), asked.seconds, int(np.count_nonzero(items))),
-        energy=energy(layers, len(asked), config.energy.profile),
+        measures=measure(layers, len(test), test.seconds, int(np.count_nonzero(items))),
+        energy=energy(layers, len(test), config.energy.profile),
     )
 
 
@@ -89,6 +89,7 @@ def _store(run: Run[RecogniseConfig, RecognitionSplits], duration: float) -> tup
     if path.is_file():
         owner, memory = saved.load(path)
     else:
+        # Each threshold of a list is a plane of inputs of its own.
         levels = config.view.threshold
         if kind == "image" and isinstance(levels, tuple):
             shape = (len(levels), *raw.shape)
