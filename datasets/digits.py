@@ -13,7 +13,7 @@ Means of a recording, beside real N-MNIST (the training recordings of N-MNIST-80
     events at the edge, a pixel and second  0.34             0.30
     last event                              0.308 s          0.313 s
 
-The strokes of 8 x 8 images are wider and softer than those of MNIST, and the size of digits varies less. In both,
+The strokes of 8 x 8 images are wider and softer than in MNIST, and the size of digits varies less. In both,
 polarity 1 follows the moving strokes: here because ink is dark and uncovers bright paper.
 """
 

@@ -122,7 +122,7 @@ def record(
     Args:
         pixels: grey levels.
         first: key of the noise of the first image; image i has the key `first + i`.
-        recipe: parameters (default: those of digits).
+        recipe: parameters (default: as for digits).
         quiet: whether to hide the progress bar.
     """
     from tqdm import tqdm

@@ -72,7 +72,7 @@ class Options:
 
 
 def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
-    """Return the channels and classes of the files in a folder; those of SHD if there are none."""
+    """Return the channels and classes of the files in a folder, or SHD's own if there are none."""
     here = _files(root)
     if not here:
         return INFO

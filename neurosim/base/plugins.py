@@ -112,7 +112,7 @@ def _warn_once(line: str) -> None:
 
 
 def names(group: str) -> list[str]:
-    """Return the names of the plugins of a group, those of files first; nothing is imported."""
+    """Return the names of the plugins of a group, plugins of files first; nothing is imported."""
     of_files = [name for file in _FILES.values() for name in file.entries.get(group, {})]
     return list(dict.fromkeys([*of_files, *_points(group)]))
 

@@ -79,7 +79,7 @@ Seed = Annotated[int, Rule(f">= 0 and < {2**63}")]
 
 
 def _limit(text: str) -> float:
-    """Return a limit as a number; a whole one exactly, for those of 63 bits."""
+    """Return a limit as a number; an integer exactly, for limits may have 63 bits."""
     try:
         return int(text)
     except ValueError:

@@ -19,7 +19,7 @@ _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): +(.*)$")
 
 
 def attribute_docs(owner: type) -> dict[str, str]:
-    """Return the meaning of each attribute of a class, from "Attributes:" in its docstring and those of its bases."""
+    """Return the meaning of each attribute of a class, from "Attributes:" in docstrings of the class and its bases."""
     meanings: dict[str, str] = {}
     for each in reversed(owner.__mro__):
         meanings |= _of_docstring(inspect.cleandoc(each.__dict__.get("__doc__") or ""))

@@ -34,11 +34,11 @@ class EventCamera:
     Attributes:
         threshold_on, threshold_off: change of natural log-light, > 0.
         mismatch: standard deviation of a pixel's thresholds, as a fraction of them, cut at 3 sigma; 0 to 0.3. The
-            pattern is that of the sensor: it depends on the seed and not on the recording.
+            pattern belongs to the sensor: it depends on the seed and not on the recording.
         refractory: seconds, >= 0.
         noise_rate: background events per pixel and second, half of each polarity.
 
-    Source: the pixel is that of Lichtsteiner, Posch and Delbruck 2008 (IEEE JSSC 43:566); events placed within the
+    Source: the pixel of Lichtsteiner, Posch and Delbruck 2008 (IEEE JSSC 43:566); events placed within the
     frame step as in ESIM (Rebecq, Gehrig and Scaramuzza 2018, CoRL); mismatch and noise as in v2e (Hu, Liu and
     Delbruck 2021, CVPR workshops). Left out: finite pixel bandwidth, leak events, bus arbitration.
     """

@@ -103,7 +103,7 @@ def modules() -> Mapping[str, ModuleType]:
 
 
 def datasets() -> Mapping[str, Dataset]:
-    """Return every dataset by name, in alphabetical order, and those of plugins."""
+    """Return every dataset by name, in alphabetical order, and datasets of plugins."""
     return {name: module.INFO for name, module in _table().every().items()}
 
 
@@ -171,7 +171,7 @@ def describe(name: str, root: Path | str | None = None, options: Options | None 
 
     Raises:
         NeurosimInputError: no such dataset or setting.
-        NeurosimError: as its reader, where its properties are those of its files.
+        NeurosimError: as its reader, where its properties depend on its files.
     """
     dataset = module(name)
     info: Dataset = dataset.INFO

@@ -88,7 +88,7 @@ def change_network(network: Network, name: str, values: Mapping[str, Setting]) -
     matches = [(key, item) for key, items in lists.items() for item in items if item.name == name]
     if not matches:
         lookup({str(item.name): item for items in lists.values() for item in items}, name, "Simulation.set.name")
-    require(len(matches) == 1, "Simulation.set.name", f"must be that of one thing, and {len(matches)} have it", name)
+    require(len(matches) == 1, "Simulation.set.name", f"must name one thing, and {len(matches)} have it", name)
     key, old = matches[0]
     new: Any
     if isinstance(old, Population):
@@ -168,7 +168,7 @@ def rewire_projection(
         weight = np.where(numbers < 0, weight, np.clip(weight, learning.w_min, learning.w_max))
     values: dict[str, Setting] = {"pre": pre[order], "post": post[order], "weight": weight[order]}
     if not len(delay) and isinstance(projection.delay, (int, float)):
-        # No synapse is left: the delay is that of synapses to come.
+        # No synapse is left: the delay is kept for synapses to come.
         return {**values, "delay": projection.delay}, numbers
     distinct = np.unique(np.concatenate([present.delay, new_delay]))
     values["delay"] = float(distinct[0]) if len(distinct) == 1 else delay[order]

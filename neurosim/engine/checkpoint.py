@@ -140,7 +140,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
 
 
 def check_arrays(path: Path, saved: SavedSimulation, present: Mapping[str, NDArray[Any]]) -> None:
-    """Raise unless the arrays of the file are those of the present network, by name, shape and type.
+    """Raise unless the file has the arrays of the present network, by name, shape and type.
 
     Raises:
         NeurosimFormatError: naming the first that is not.

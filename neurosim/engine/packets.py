@@ -27,10 +27,10 @@ def live(
 ) -> Iterator[Result]:
     """Yield the result of each packet of events, as soon as the packet is there; ends with the packets.
 
-    A packet is read only when its result is requested. The delay is therefore one packet and its simulation, memory is
-    that of the network and a packet, and a source that is read from a socket or pipe (`files.read_packets`) waits while
-    the network is busy. A source may depend on the results so far, which closes a loop. The spikes are equal to those
-    of `simulate` with all packets joined.
+    A packet is read only when its result is requested. The delay is therefore one packet and its simulation, memory
+    holds the network and one packet, and a source that is read from a socket or pipe (`files.read_packets`) waits while
+    the network is busy. A source may depend on the results so far, which closes a loop. The spikes are equal to the
+    spikes of `simulate` with all packets joined.
 
     Args:
         packets: each covers the time after the one before; its times count from its own start. A mapping by the names
@@ -63,7 +63,7 @@ def response(result: Result, population: str) -> Spikes:
     """Return the spikes of a population in a piece of a run, with times from the start of the piece.
 
     Raises:
-        NeurosimInputError: the result is that of a batch of recordings.
+        NeurosimInputError: the result is of a batch of recordings.
     """
     spikes = result.spikes[population]
     if not isinstance(spikes, Spikes):
@@ -79,7 +79,7 @@ def _taken(queue: deque[Spikes]) -> Iterator[Spikes]:
 
 def _check(packet: Spikes, duration: float, clock: float, name: str) -> None:
     require(
-        packet.duration == duration, name, f"must last {duration:g} s, as that of the first source", packet.duration
+        packet.duration == duration, name, f"must last {duration:g} s, as long as the first source's", packet.duration
     )
     steps = packet.duration / clock
     fits = round(steps) >= 1 and abs(steps - round(steps)) <= GRID_SLACK * max(round(steps), 1)

@@ -65,7 +65,7 @@ def check_arguments(
 
 
 def check_units(network: Network, clock: float | None, only: str | None = None) -> None:
-    """Warn with a `UnitWarning` of times in milliseconds in the place of seconds, and of millivolts in that of volts.
+    """Warn with a `UnitWarning` of times that look like milliseconds, not seconds, and of millivolts, not volts.
 
     only: the name of the population or projection to check; None means all.
     """

@@ -166,7 +166,7 @@ class Simulation(Uncopied):
         Args:
             name: of the population, projection or stimulus.
             values: numbers or arrays by parameter: of the neuron or source of a population; `weight` of a projection,
-                in the pattern's order or, if it learns, in that of `weights`; its `delay`, if its synapses neither
+                in the pattern's order or, if it learns, in the order of `weights`; its `delay`, if its synapses neither
                 learn nor transmit by chance; of a stimulus all but its target and name.
 
         Raises:
@@ -188,7 +188,7 @@ class Simulation(Uncopied):
         """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
 
         Synapses that stay keep weights and traces; a spike on its way through fixed synapses arrives as it was sent.
-        New synapses have the delays of present ones, or those of the rule. Random numbers are keyed by seed, projection
+        New synapses have the delays of present ones, or of the rule. Random numbers are keyed by seed, projection
         and step. `save` includes the change. Returns the present synapses.
 
         Raises:
@@ -403,7 +403,7 @@ class Simulation(Uncopied):
         Args:
             network: the network it was saved from, its parts in any order.
             inputs: recordings of the sources, from their start; events before the saved moment are
-                skipped. Later events may differ from those of the saved run.
+                skipped. Later events may differ from the events of the saved run.
             threads, comm: as for `simulate`; the saved run may have had others.
             spikes_to, states_to: as for `Simulation`. The streams of the saved run are continued there: records that
                 were added after the save are cut off. None: in memory from here on.
@@ -427,7 +427,7 @@ class Simulation(Uncopied):
         return simulation
 
     def _open_streams(self, spikes_to: FilePath | None, states_to: FilePath | None, sizes: Mapping[str, int]) -> None:
-        """Begin or continue streams; `sizes` are the bytes of those of the saved run."""
+        """Begin or continue streams; `sizes` are the bytes that the streams of the saved run had."""
         self._runner.bounded = states_to is not None
         if not self._processes.root:
             if spikes_to is not None:

@@ -42,7 +42,7 @@ class Population:
         name: name in projections, stimuli and results.
         shape: units along each dimension, or their number.
         model: a neuron, `SpikeSource()`, `PoissonSource(rate)`, or `Windowed(model, window)`.
-        initial: initial values that differ from those of the neuron, by state variable: a number, a vector [size] or
+        initial: initial values that differ from the neuron's, by state variable: a number, a vector [size] or
             a distribution.
         positions: [size, dimensions], for distance-dependent patterns; None means grid coordinates.
 

@@ -160,7 +160,7 @@ class WindowState(ABC):
         """
 
     def run(self, windows: Sequence[Mapping[str, Arrivals]], *, learn: bool) -> list[Output]:
-        """Return the outputs of consecutive windows, equal to those of `step`; a model may override it to be faster.
+        """Return the outputs of consecutive windows, equal to outputs of `step`; a model may override it to be faster.
 
         windows: at least one.
         """
@@ -195,7 +195,7 @@ class Windowed:
         model: the model, called once a window.
         window: s; must be an integer number of steps of the clock.
         learn: whether the model learns while it runs.
-        learned: arrays of a state to start from: an entry of `Result.learned`, or None for those of the model.
+        learned: arrays of a state to start from: an entry of `Result.learned`, or None for the model's own.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.

@@ -195,7 +195,7 @@ def test_aedat31_options(tmp_path: Path) -> None:
         read(path, camera="dvs128")
     path.write_bytes(b"#!AER-DAT2.0\r\n" + bytes(8))
     assert read(path, shape=(2, 128, 128)).shape == (2, 128, 128)
-    with pytest.raises(NeurosimInputError, match=r"a.aedat: shape: must be \(2, 128, 128\), that of its camera"):
+    with pytest.raises(NeurosimInputError, match=r"a.aedat: shape: must be \(2, 128, 128\), as its camera has"):
         read(path, shape=(2, 34, 34))
 
 

@@ -252,7 +252,7 @@ def rewrite(raw: bytes, path: Path, compression: int, old: bytes = b"", new: byt
 
 
 def test_other_networks_in_pth_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(NeurosimFormatError, match=r"those of no RWKV-5\.2, 6 or 7"):
+    with pytest.raises(NeurosimFormatError, match=r"belong to no RWKV-5\.2, 6 or 7"):
         read_model(saved({"emb.weight": torch.ones(3, 2)}, tmp_path / "x.pth"))
 
 

@@ -88,7 +88,7 @@ def test_what_cannot_grow_is_named() -> None:
         GaussianGrowth(1.0, 2.0, 1.0)
     with pytest.raises(NeurosimInputError, match=r"follow.spikes: must be of 3 units \(got 2\)"):
         grown.follow(Spikes([0.1], [0], 2, 1.0))
-    with pytest.raises(NeurosimInputError, match=r"follow.start: must be that of the piece \(got 0.5\)"):
+    with pytest.raises(NeurosimInputError, match=r"follow.start: must be where the piece starts \(got 0.5\)"):
         grown.follow(Spikes([0.1], [0], 3, 1.0), start=0.5)
     with pytest.raises(NeurosimInputError, match=r"PairElements.axonal: must be \[2\] numbers >= 0"):
         none = np.empty(0, np.int64)

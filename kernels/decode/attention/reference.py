@@ -63,7 +63,7 @@ def in_best_parts(values: np.ndarray, length: int, count: int) -> list[int]:
 
 
 def hashed(buckets: np.ndarray, bucket: int, scores: np.ndarray, count: int) -> list[int]:
-    """Return the tokens that HAX picks: the present one, the last `count` of a bucket, and those of highest score."""
+    """Return the tokens that HAX picks: the present one, the last `count` of a bucket, and the highest scores."""
     length = len(buckets)
     same = [t for t in range(length) if buckets[t] == bucket][-count:]
     best = sorted(range(length), key=lambda t: (-scores[t], t))[:count]

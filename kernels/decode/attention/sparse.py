@@ -123,7 +123,7 @@ def _compete(best, count, score, token):
     "hashed_q hashed_k"
 )
 def hashed(p, context, begin, end):
-    """Attention over a token itself, the last ones in its query's bucket, and those of highest score (HAX).
+    """Attention over a token itself, the last ones in its query's bucket, and tokens of the highest scores (HAX).
 
     Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first; `memory` [tokens, capacity, K + V +
     1]; `weights` float32 [capacity] for this thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and

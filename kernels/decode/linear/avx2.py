@@ -67,7 +67,7 @@ def _small(builder, pairs, counts):
 
 
 def _wide(builder, pairs, counts):
-    """Sums as those of `_small`."""
+    """Return sums as `_small`."""
     found = []
     for upper in (0, 1):
         total = ir.Constant(SUMS, [0] * 8)

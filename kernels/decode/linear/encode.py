@@ -211,7 +211,7 @@ def encode(p, context, begin, end):
 def norm_encode(p, context, begin, end):
     """Encode rows of the norm of x, which are kept, too: in one pass where channels have thresholds and a table counts.
 
-    Operands: those of `encode`, whose x is where the norm goes; then those of `vectors.norm`. Parts are rows.
+    Operands of `encode`, whose x is where the norm goes, then operands of `vectors.norm`. Parts are rows.
     """
     _encode(p, context, begin, end, True)
 

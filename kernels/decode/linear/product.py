@@ -129,7 +129,7 @@ def add_rows_vnni(rows, stride, channels, counts, number, columns, sums):
 
 @njit(cache=True, nogil=True)
 def add_rows_avx2(rows, stride, channels, counts, number, columns, sums):
-    """Add rows as `add_rows_plain`; the arguments are those of `add_rows_vnni`."""
+    """Add rows as `add_rows_plain`; the arguments are as in `add_rows_vnni`."""
     flipped = _add_rows(rows, stride, channels, counts, number, columns, sums, AVX2)
     if flipped:
         out = vector(sums, columns, WORD)
@@ -189,7 +189,7 @@ def spread_counts(channels, counts, heads, size, words):
 
 @njit(cache=True, nogil=True)
 def settle(sums, columns, total):
-    """Turn sums of `add_rows_vnni`, at an address, into those of the columns in order; `total` is the sum of counts."""
+    """Turn sums of `add_rows_vnni`, at an address, into sums of the columns in order; `total` is the sum of counts."""
     for n in range(0, columns, BLOCK):
         settled(sums + 4 * n, int32(128 * total))
 

@@ -123,7 +123,7 @@ def multiply(typing, weights, words, quads, sums, stride):
     Args:
         weights: address of [quads, 64 bytes], see `interleave`.
         words: address of int32 [quads, BATCH], four counts of a token each.
-        sums: address of those of the first token; those of the next are `stride` bytes further.
+        sums: address of the first token's; the next token's are `stride` bytes further.
     """
 
     def emit(context, builder, signature, arguments):

@@ -24,7 +24,7 @@ def _outer(k: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _grouped(state: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Repeat the heads of x [tokens, heads, ..] to those of the state."""
+    """Repeat the heads of x [tokens, heads, ..] to the heads of the state."""
     return np.repeat(x, state.shape[1] // x.shape[1], 1)
 
 

@@ -1,6 +1,6 @@
 """Operations on the channels of a token: norms, activations, products, short convolutions, rotary positions.
 
-Each is that of the torch module or function of the same name, up to rounding. `x` and `out` are [tokens, width].
+Each computes as the torch module or function of the same name, up to rounding. `x` and `out` are [tokens, width].
 """
 
 from __future__ import annotations

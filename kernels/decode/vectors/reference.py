@@ -33,7 +33,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def norm(
     x: np.ndarray, size: int, weight: np.ndarray | None, bias: np.ndarray | None, eps: float, centred: bool
 ) -> np.ndarray:
-    """Norm each group of `size` channels of a row; weight and bias are those of a row, repeated."""
+    """Norm each group of `size` channels of a row; weight and bias of a row are repeated."""
     groups = x.reshape(len(x), -1, size)
     if centred:
         groups = groups - groups.mean(-1, keepdims=True)

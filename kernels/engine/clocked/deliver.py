@@ -53,7 +53,7 @@ BITS, COUNTS, SUMS, QUEUE, GROUPS = range(5)
     WEIGHTS,  # address: int64 [ROWS], addresses of reals; 0: the table's one weight
     DELAYS,  # address: int64 [ROWS], addresses of uint16; 0: DELAY
     STARTS,  # GROUPS: address of int64 [pages, ROWS], addresses of each row's first word
-    PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one is that of all pages from it on
+    PAGES,  # SUMS, QUEUE: a bit for each page in which a target may lie; the last one stands for all pages from it on
     CALLED,  # BITS, QUEUE, GROUPS: address of the function that reads rows
     CURSORS,  # GROUPS: address of int64 [pages, CAPACITY], see `groups`
     CAPACITY,

@@ -1,7 +1,7 @@
 """The spikes of an interval exchanged among the processes that share a network, from within the run loop.
 
 Every process owns a range of blocks and has the logs of all. After an interval it sends the spikes of its own blocks
-and writes those of the others into their logs, so that all logs are equal: first the number of spikes of every
+and writes the spikes of the others into their logs, so that all logs are equal: first the number of spikes of every
 population in every step, then the units, both by MPI_Allgatherv, which is called by its address.
 
 The run loop calls `exchange` by the address that `address_of_exchange` returns: networks of one process compile
@@ -71,7 +71,7 @@ def _gather(record, sent, sizes, received):
 
 
 def exchange(record, request, log, log_offsets):
-    """Send the spikes of the own blocks in an interval, and write those of the others into their logs.
+    """Send the spikes of the own blocks in an interval, and write the others' spikes into their logs.
 
     log, log_offsets: see `deliver.schedule`; they have room for the interval.
     """

@@ -61,7 +61,7 @@ def count(log_offsets, window, places, counts):
 
 @compiled
 def gather(log, log_offsets, window, places, counts, lists):
-    """Count the spikes of every population in the tallies of `lists`; list those of the listed ones in order.
+    """Count the spikes of every population in the tallies of `lists`; list the spikes of the listed ones in order.
 
     counts: of `count`; populations without spikes are passed over.
     """

@@ -1,4 +1,4 @@
-"""Plastic synapses in the clocked run: those of a projection that have one delay are one entry of a table.
+"""Plastic synapses in the clocked run: the synapses of a projection with one delay are one entry of a table.
 
 Their weights change, so an entry has its rows as a compressed sparse matrix; targets are unit numbers, ascending in a
 row, so that those in a block are together. See `plasticity` for the changes of weights, and `deliver` for blocks, the
@@ -86,7 +86,7 @@ from .plasticity import (
     POST_COLUMNS,
 ) = range(4)
 
-# The context of a call, int64 [CONTEXT_ENTRIES]; PART, SHIFT and OFFSET are those of the target, see `loop`.
+# The context of a call, int64 [CONTEXT_ENTRIES]; PART, SHIFT and OFFSET are of the target, see `loop`.
 (
     THREAD,
     POPULATIONS,

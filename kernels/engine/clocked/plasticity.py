@@ -306,7 +306,7 @@ def advance_reward(learning, incoming, weights, step, count, first, last):
     reward = learning.reward
     period = renewal(rule)
     if step > 0:
-        # From the last step to this one; its SCALE is still that of the last step.
+        # From the last step to this one; its SCALE is still as in the last step.
         both = (rule[RATE_C] + rule[RATE_D]) / rule[DT]
         gain = reward[DOPAMINE] * -math.expm1(-both * rule[DT]) / both
         loss = rule[BASELINE] * rule[DT] * -math.expm1(-rule[RATE_C]) / rule[RATE_C]

@@ -2,7 +2,7 @@
 
 Synapses come for a range of sources, projection by projection, as a compressed sparse matrix of target units (rows
 ascending). A row of a path joins those of all projections that share its form: in each block first the targets of the
-first projection, then those of the next.
+first projection, then of the next.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from ...tools.random import group_words, normals
     R_OFFSETS,  # address: int64 [units + 1], which gap junctions each unit has, and int64 [junctions], the other units
     R_OTHERS,
     R_CERTAIN,  # see `tools.poisson.passed_thresholds`; the others are at the address, R_WIDTH of them
-    R_THRESHOLDS,  # of a source: those of `tools.poisson.poisson_thresholds`
+    R_THRESHOLDS,  # of a source, from `tools.poisson.poisson_thresholds`
     R_OWN,  # address: float64 [2, units], voltages at the start of even and odd steps, and [2, UNITS] of the others
     R_VOLTAGES,
     RECORD_COLUMNS,

@@ -1,6 +1,6 @@
 """Groups of views that the run on the grid takes, made by `neurosim.engine.grid.workspace`, and those within a thread.
 
-Blocks, slots and pages are those of `deliver`; the columns of the tables are named in `loop`, `deliver` and `plastic`.
+Blocks, slots and pages are as in `deliver`; the columns of the tables are named in `loop`, `deliver` and `plastic`.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def choose(key, chooser, among, with_replacement, skip, taken, words, picks, out
 
 @compiled
 def scratch(among, longest):
-    """Return the scratch arrays of `choose`, then those of `sort`."""
+    """Return the scratch arrays of `choose`, then of `sort`."""
     return (
         np.zeros(among, np.uint8),
         np.empty((4, 128), np.uint32),

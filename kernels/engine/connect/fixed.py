@@ -16,7 +16,7 @@ from .choices import choose, picks_reference, refill, scratch, sort
 
 @compiled
 def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, out):
-    """Fill `out` with the rows: source i chooses `degrees[i - first]` targets, those of `choose_reference`."""
+    """Fill `out` with the rows: source i chooses `degrees[i - first]` targets, as `choose_reference` does."""
     taken, words, picks, other, counts, keys = scratch(targets, degrees.max() if degrees.size else 0)
     a = 0
     for source in range(first, last):
@@ -31,7 +31,7 @@ def fixed_rows(key, first, last, degrees, targets, with_replacement, skip_self, 
 def fixed_rows_part(key, span, degrees, targets, with_replacement, skip_self, before, offsets, out):
     """Make the rows of `fixed_rows` in a span; return the number of synapses, or -1 if `out` is too short.
 
-    All choices are drawn, and those of the part are sorted.
+    All choices are drawn, and choices of the part are sorted.
 
     before: int64 [sources of the span], filled with the number of choices of each source before the span's targets.
     """
@@ -98,7 +98,7 @@ def transpose(columns, low, offsets, out):
 
 @compiled
 def distinct_bits(key, among, wanted, bits):
-    """Set the bits of `wanted` different numbers of range(among), those of `choose_reference` for chooser 0.
+    """Set the bits of `wanted` different numbers of range(among), as `choose_reference` draws for chooser 0.
 
     bits: uint64 [at least among / 64], zeros.
     """
@@ -147,7 +147,7 @@ def bit_rows(bits, span, targets, skip_self, before, offsets, out):
             if word == 0:
                 c += 64 - (pair & 63)
                 continue
-            # Without i, i the numbers from the source on are those of the next target.
+            # Without i, i the numbers from the source on belong to the next target.
             target = c + (skip_self and c >= source)
             if word & uint64(1):
                 if low <= target < high:

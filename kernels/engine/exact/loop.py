@@ -49,7 +49,7 @@ POISSON = 2
     CROSSING,
     FIRE,
     CONSTANT,  # address: float64, what these take as `c`
-    STRIDE,  # bytes from the constants of a unit to those of the next: 0 where all share them
+    STRIDE,  # bytes from the constants of a unit to the next unit's: 0 where all share them
     WIDTH,  # bytes of a unit's row: the moment of its state, then the state
     STATE,  # address: float64 [SIZE, WIDTH / 8]
     FIRST,  # the number of unit 0 among all neurons
@@ -109,7 +109,7 @@ AT_ONCE = 1e-15
 def start(tables, moments, crossings, counters, trial):
     """Predict the first crossing of every neuron and draw the first spike of every Poisson process, at time 0.
 
-    The groups are those of `run`, all in their initial state.
+    The groups are as in `run`, all in their initial state.
     """
     units = bare_matrix(tables.units)
     rates = bare_vector(tables.rates)

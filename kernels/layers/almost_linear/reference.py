@@ -57,7 +57,7 @@ def normal_equations_reference(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the loss of `forced_reference`, its gradient [p] and its Gauss-Newton curvature [p, p].
 
-    The parameters are those of a, w, h and start in turn, p in all, matrices by rows. The curvature is 2 mean J^T J, J
+    The parameters are a, w, h and start in turn, p in all, matrices by rows. The curvature is 2 mean J^T J, J
     the derivative of each of the errors.
     """
     data = torch.from_numpy(np.ascontiguousarray(x))

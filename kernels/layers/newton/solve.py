@@ -55,7 +55,8 @@ def newton_scan(
     2510.21450; Lim et al. 2023, arXiv 2309.12252).
 
     The gradient is one scan with the transposed tangents at the last iterate, whatever the rounds were. At the solution
-    it is that of the sequential loop. Where `max_rounds` ends the rounds before, it is only near it, as the states are.
+    it is the gradient of the sequential loop. Where `max_rounds` ends the rounds before, it is only near it, and so are
+    the states.
 
     Args:
         step: of all steps at once, h [T, .., n] and `inputs` to h; entries along .. must not mix.

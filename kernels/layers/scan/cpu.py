@@ -61,7 +61,7 @@ def _forward(how, x, state, c, out, kept, first, last):
 
 @njit(cache=True, nogil=True)
 def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
-    """Fill states [end - begin, states, n] with those of lanes a to b before each step, from the stored one."""
+    """Fill states [end - begin, states, n] of lanes a to b before each step, from the stored one."""
     copy_rows(kept[begin // STRIDE, :, a:b], here)
     for t in range(begin, end):
         _ask(x, t + AHEAD, a, b)
@@ -142,7 +142,7 @@ def forward(how, current, state, c, keep):
 
 
 def backward(how, current, c, kept, g_out, g_state, trained):
-    """Return the gradients of the current, the first state, and c by lane, from those of the outputs; None is zero."""
+    """Return gradients of the current, the first state, and c by lane, from gradients of the outputs; None is zero."""
     settings, x, constants, kept, g_here = (
         _settings(how), _lanes(current), _by_lane(c, current), _lanes(kept), _lanes(g_state).copy()
     )  # fmt: skip
@@ -181,8 +181,8 @@ def feedback(how, current, state, c, weight, last, keep):
 class Retreat:
     """The way back with feed-back, called for each step from the last to the first.
 
-    Between two calls the caller computes the gradient of the spikes from that of the later currents. All lanes are
-    one row, in one thread: the products take the time.
+    Between two calls the caller computes the gradient of the spikes from gradients of later currents. All lanes are one
+    row, in one thread: the products take the time.
 
     Attributes:
         g_c: [constants, B, N] gradient of c by lane, if `trained`.
@@ -201,7 +201,7 @@ class Retreat:
         self.sums = _lanes(self.g_c)
 
     def __call__(self, t, g_spikes, g_state, g_x):
-        """Fill the gradient g_x [B, N] of the current of step t; return that of the state before it, in its place."""
+        """Fill g_x [B, N], the gradient of the current of step t; replace g_state by the state's before it."""
         at = t % STRIDE
         lanes = self.x.shape[1]
         if at == STRIDE - 1 or t == len(self.x) - 1:

@@ -2,7 +2,7 @@
 
 As in `cpu`, every `STRIDE`th state is stored; the way back computes those between again, writes them to work
 space that stays in the L2 cache, and retreats through them. Sums and products are rounded one by one (no fused
-multiply-adds), so that spikes are those of the other forms. Float32.
+multiply-adds), so that spikes are the same as in the other forms. Float32.
 
 The rows of constants and of a state travel as tuples of one block each. A kernel itself takes pointers and sizes one by
 one, as Triton wants them: these lists are long, and only the launchers at the end write them.

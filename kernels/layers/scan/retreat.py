@@ -166,7 +166,7 @@ def _adaptive_back(c, g_u, g_w, g_x):
 
 @njit(inline="always")
 def _late_back(v, c, attached, h, before, g_out, g_v, g_x, g_c, trained):
-    """Go back through a step of LIF with LATE; h is that of the membrane after the step, `before` of that before it."""
+    """Go back through a step of LIF with LATE; h is the surrogate derivative after the step, `before` before it."""
     zero = v.dtype.type(0)
     one = v.dtype.type(1)
     alpha = c[0]
@@ -202,7 +202,7 @@ def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
         how: kind, reset, surrogate (integers); attached, slope, scale.
         x, state: input of the step and the state before it.
         g_out: [n], gradient of its output.
-        g_state: [states, n], gradient of the state after it, replaced by that of `state`.
+        g_state: [states, n], gradient of the state after it, replaced by the gradient of `state`.
         g_x: [n], written; g_c: [constants, n], added to if `trained`.
         work: [4, n].
     """

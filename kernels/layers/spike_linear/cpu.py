@@ -181,7 +181,7 @@ def _turn(starts, units, values, places, rows, turned_values):
 def _add_block(typing, target, source, stride, units, count):
     """Add to `BLOCK` float32 at `target` those at source + stride u for each of `count` int32 u at `units`, in order.
 
-    The sums stay in registers, unlike those of a loop over the elements of an array.
+    The sums stay in registers, unlike in a loop over the elements of an array.
     """
     vector = ir.VectorType(ir.FloatType(), 16)
     parts = range(BLOCK // 16)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 HEBBIAN, DEFLATION = range(2)
 MAX_CHANGE = 10.0
-# Fraction of the power of an input that is added to that of a row: its first answers are small, and rates finite.
+# Fraction of the power of an input that is added to the power of a row: its first answers are small, and rates finite.
 POWER_FLOOR = 1e-4
 # A row shorter than this after projection, as a fraction of its length, lies in the span of the others.
 DEPENDENT = 1e-6
@@ -74,7 +74,7 @@ def deflate_reference(
     x: NDArray[np.float32],
     left: NDArray[np.float64],
 ) -> None:
-    """Change rows and their power [rows], row after row; other arguments as those of `hebbian_reference`."""
+    """Change rows and their power [rows], row after row; other arguments as in `hebbian_reference`."""
     left = left.copy()
     floor = POWER_FLOOR * float(np.dot(x.astype(np.float64), x))
     for r in range(len(rows)):

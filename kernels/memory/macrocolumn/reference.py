@@ -1,7 +1,7 @@
 """Code selection and one-trial learning of macrocolumns with binary weights, in plain numpy: the specification.
 
 A column has Q modules of K units; a code is one winner a module. Its evidence has up to three terms, the normalised
-sums of the active weights of U (the input), H (the code before) and D (signals from above). The algorithm is that of
+sums of the active weights of U (the input), H (the code before) and D (signals from above). The algorithm follows
 Rinkus 2010 (Frontiers in Neuroanatomy 4:17), 2014 (Frontiers in Computational Neuroscience 8:160) and Rinkus and
 Leveille 2017 (arXiv 1710.07829).
 """
@@ -36,7 +36,7 @@ RULE_SIZE = 20
 ORDERS = np.array([7, 3, 5, 6, 1, 2, 4], np.uint8)
 SIZES = np.array([0, 1, 1, 2, 1, 2, 2, 3], np.uint8)
 LAST_STAGE = 2
-# Ties of recognition are broken by draws apart from those of learning.
+# Ties of recognition are broken by draws apart from the draws of learning.
 TIES = 1 << 32
 
 

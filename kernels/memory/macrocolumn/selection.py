@@ -144,7 +144,7 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
                 mu[k] = table[row[k]]
             code[q] = _pick(mu, _uniform(key, index, uint64(q)))
             continue
-        # Different sums may tie: those of a high power that is too small for a float are all 0.
+        # Different sums may tie: high powers that are too small for a float are all 0.
         bound = _first(values, values[code[q]])
         ties = 0
         for x in row:

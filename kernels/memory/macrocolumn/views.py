@@ -26,7 +26,7 @@ class Inputs(NamedTuple):
     flags: NDArray[np.uint8]
     """[frames]; START: forget the frame before; BLIND: no input, the code follows from the other terms alone."""
     fields: NDArray[np.int32]
-    """[columns, inputs], the inputs of each column among those of a frame."""
+    """[columns, inputs], the inputs of each column among the inputs of a frame."""
     above: NDArray[np.uint64]
     """[frames, columns, words], packed active top-down afferents; 0 words: none."""
     above_scale: NDArray[np.float64]

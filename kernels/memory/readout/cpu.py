@@ -29,7 +29,7 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
     for k in range(units.size):
         sums[slot + units[k]] += counts[k]
     n = 0
-    # Every trace falls; of counts, only those of inputs with spikes change.
+    # Every trace falls; counts change only for inputs with spikes.
     for k in range(rules.inputs if rules.kind == TRACES else units.size):
         f = slot + (k if rules.kind == TRACES else units[k])
         value = np.float32(rules.gain * (math.sqrt(sums[f]) if rules.kind == ROOTS else sums[f]))

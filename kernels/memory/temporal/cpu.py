@@ -151,7 +151,7 @@ def _punish(rules, store):
 
 @njit(cache=True, nogil=True)
 def _keep(store, active, winners):
-    """Store the next cells, `active` and `winners` of them, as those of the last step."""
+    """Store the next cells, `active` and `winners` of them, as the cells of the last step."""
     counts = store.counts
     on = store.on
     for i in range(counts[ACTIVE]):

@@ -114,7 +114,7 @@ def _threshold(row, share, most):
 
 @njit(inline="always")
 def _count(x, threshold, kind, rule):
-    """Return a count as float32; `kind` is that of the rule, known when a loop over it is compiled."""
+    """Return a count as float32; `kind` of the rule is known when a loop over it is compiled."""
     quotient = min(max(x / threshold, -spec.MAX_COUNT), spec.MAX_COUNT)
     if kind == _NEAREST:
         return (quotient + spec.MAGIC) - spec.MAGIC

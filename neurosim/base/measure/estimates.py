@@ -183,7 +183,7 @@ def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dic
     parts: dict[str, list[Range]] = {name: [] for name in names}
     for layer, moved in work:
         cost = _operation(layer, profile, layer.weight_bits)
-        # Integers are multiplied at the width of the weights and added at that of their sum.
+        # Integers are multiplied at the width of the weights, and added at the width of their sum.
         if layer.weight_type == "int":
             bits = max(layer.weight_bits, layer.state_bits)
         else:

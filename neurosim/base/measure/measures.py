@@ -171,7 +171,7 @@ DEFINITIONS: Mapping[str, Definition] = {
     "connection_sparsity": Definition(
         "Connection sparsity",
         "",
-        "Weights that are zero or absent, as a fraction of those of a fully connected network.",
+        "Weights that are zero or absent, as a fraction of the weights of a fully connected network.",
         NEUROBENCH,
         _connection_sparsity,
     ),
@@ -227,7 +227,7 @@ DEFINITIONS: Mapping[str, Definition] = {
     "events_delivered": Definition(
         "Events delivered",
         "per sample",
-        "Events that arrived at a layer, those of its own units included.",
+        "Events that arrived at a layer, events of its own units included.",
         "neurosim",
         lambda run: run.each("input_events"),
     ),

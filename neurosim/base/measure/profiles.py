@@ -1,4 +1,4 @@
-"""Energy profiles: the TOML files in the folder beside this module, and those of users."""
+"""Energy profiles: the TOML files in the folder beside this module, and files of users."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MemoryCosts:
         """Return (low, high) pJ to move one bit of a memory of `size` bytes.
 
         Between the points of the table the cost is a straight line on logarithmic axes: energy grows with wire length,
-        a power of the size. Below the table it is the smallest entry, above it that of DRAM.
+        a power of the size. Below the table it is the smallest entry, above it the energy of DRAM.
         """
         if self.kind(size) == "DRAM":
             return self.dram[0] / self.access_bits, self.dram[1] / self.access_bits

@@ -1,6 +1,6 @@
 """Operations and bits moved by a layer, as it ran and as a dense layer of equal precision.
 
-The items are those of Lemaire et al. 2022 (arXiv 2210.13107): weights and potentials read and written once per
+The items are as in Lemaire et al. 2022 (arXiv 2210.13107): weights and potentials read and written once per
 synaptic operation, potentials once more per update, events read on arrival and written when fired. No reuse through
 caches is assumed, neither here nor for the dense network. Where a profile keeps sums in registers, potentials are read
 and written once a step instead.

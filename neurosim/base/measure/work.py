@@ -45,10 +45,10 @@ class LayerCounts(Record):
         name: as the tables print it.
         inputs: number of source units, recurrent ones included.
         outputs: number of its own units.
-        weights: number of connections, those of weight zero included; biases excluded.
+        weights: number of connections, with weights of zero included; biases excluded.
         nonzero_weights: number of connections whose weight is not zero.
         weight_bits: bits of one weight.
-        steps: steps of the grid, summed over samples; for an event-driven run those of its dense equivalent.
+        steps: steps of the grid, summed over samples; for an event-driven run the steps of its dense equivalent.
         input_events: nonzero input entries; for spikes, the spikes that arrived.
         output_events: nonzero output entries; for spikes, the spikes fired.
         output_entries: outputs times steps.
@@ -56,7 +56,7 @@ class LayerCounts(Record):
         binary_input: every input entry is in {-1, 0, 1}, so an operation is an addition (AC), not a MAC.
         dense_operations: operations of a dense network in these steps: inputs * outputs * steps if fully connected.
         membrane_updates: all units at the first step of a sample, then those that changed (NeuroBench).
-        dense_membrane_updates: those of a dense network: outputs * steps.
+        dense_membrane_updates: updates in a dense network: outputs * steps.
         state_bytes: bytes of its state variables.
         parameter_bytes: bytes of weights, indices, biases and per-unit parameters.
         spiking: whether its outputs are events (spikes, active bits, activations) and count in activation_sparsity;

@@ -82,7 +82,7 @@ _CHIPS = {"tmpdiff128": "dvs128", "sbret10": "davis240", "sbret20": "davis240", 
 def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spikes:
     """Return the events of an AEDAT2 recording; samples of frames, inertial samples and external events are counted.
 
-    Times are those of the camera's 32-bit counter of microseconds; where it starts again, they go on. A DVS128 is read
+    Times are read from the camera's 32-bit counter of microseconds; where it starts again, they go on. A DVS128 is read
     as jAER, the viewer of the camera, reads it: x = 127 - (address >> 1 & 127), y = address >> 8 & 127, polarity
     1 - (address & 1). Row 0 of its pictures is at the bottom; `Spikes.upright` turns the rows.
 

@@ -48,7 +48,7 @@ class _Stream:
 def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
     """Return the events of an AEDAT4 recording, of the stream of events with the lowest number; others are counted.
 
-    Times count from the first event, for the file has Unix time; `Spikes.report.start` is that of the first event.
+    Times count from the first event, for the file has Unix time; `Spikes.report.start` is the time of the first event.
 
     Raises:
         NeurosimMissingError: no such file; a file compressed by Zstandard without the package zstandard.

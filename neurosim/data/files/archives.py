@@ -20,7 +20,7 @@ from ...base.raw import format_error, unreadable
 MAX_BYTES = 64 << 30
 # N-MNIST has 70,000.
 MAX_FILES = 1_000_000
-# Compression of event recordings is 2 to 10, that of a bomb 1,000. Archives may unpack to MIN_BOUND in any case.
+# Event recordings are compressed 2 to 10 times, a bomb 1,000 times. Archives may unpack to MIN_BOUND in any case.
 MAX_RATIO = 200
 MIN_BOUND = 64 << 20
 PIECE = 1 << 20

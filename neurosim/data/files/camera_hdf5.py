@@ -35,7 +35,7 @@ def read_camera_hdf5(
 
     Args:
         path: of the file.
-        shape: of the sensor; None: that of the attribute `geometry`, or `height` and `width`, or else the smallest that
+        shape: of the sensor; None: from the attribute `geometry`, or `height` and `width`, or else the smallest that
             holds all events.
         tick, columns: as for `read_npy`.
 

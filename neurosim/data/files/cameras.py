@@ -1,6 +1,6 @@
 """Recordings of Prophesee's cameras: DAT, EVT2, EVT2.1 and EVT3 (docs.prophesee.ai, file formats).
 
-Times are those of the clock of the camera; `Spikes.window` cuts.
+Times are of the clock of the camera; `Spikes.window` cuts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
 
     Args:
         path: of the file.
-        shape: (2, height, width); None: that of the header, or else the smallest that holds all events.
+        shape: (2, height, width); None: as the header says, or else the smallest that holds all events.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -64,7 +64,7 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
 
 
 def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
-    """Return a Prophesee EVT2 recording; `shape` None: that of the header, or else (2, 480, 640).
+    """Return a Prophesee EVT2 recording; `shape` None: as the header says, or else (2, 480, 640).
 
     Raises:
         NeurosimMissingError: no such file.
@@ -100,7 +100,7 @@ def read_evt21(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spi
 
 
 def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str = "camera") -> Spikes:
-    """Return a Prophesee EVT3 recording; `shape` None: that of the header, or else (2, 720, 1280).
+    """Return a Prophesee EVT3 recording; `shape` None: as the header says, or else (2, 720, 1280).
 
     Args:
         path: of the file.
@@ -129,7 +129,7 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
 
 
 def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str | None = None) -> Spikes:
-    """Return a Prophesee .raw recording: EVT2, EVT2.1 or EVT3, by its header; `clock` is that of `read_evt3`.
+    """Return a Prophesee .raw recording: EVT2, EVT2.1 or EVT3, by its header; `clock` as in `read_evt3`.
 
     Raises:
         NeurosimInputError: a clock for a recording that is not EVT3, or no such clock.

@@ -42,9 +42,9 @@ def read_csv(
 
     Args:
         path: of the file.
-        shape: of the sensor; None: that of the file, or else the smallest that holds all events.
+        shape: of the sensor; None: as the file says, or else the smallest that holds all events.
         tick: seconds for each unit of the column t, e.g. 1e-6 for a file in microseconds. None: 1 in a file of
-            `write_csv`; in others that of the name of the column, as in `t_us` or `time [ms]`, or else 1e-6 if all
+            `write_csv`; in others the unit in the name of the column, as in `t_us` or `time [ms]`, or else 1e-6 if all
             times are integers, and 1 if not.
         columns: order of the columns of a file without a header, e.g. "xypt"; None: by their content.
 
@@ -53,7 +53,7 @@ def read_csv(
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: another header, a line that is not an event, an event outside the sensor, or a time before
-            that of the line before; names the line.
+            the line before it; names the line.
     """
     require(tick is None or (tick > 0 and math.isfinite(tick)), "read_csv.tick", "must be > 0 s", tick)
     text = _lines(path)

@@ -55,7 +55,7 @@ class _Head:
 def read_guessed(
     path: object, text: io.TextIOWrapper, shape: tuple[int, ...] | None, tick: float | None, columns: str | None
 ) -> Spikes:
-    """Return the recording in a text file of another program; the arguments are those of `read_csv`.
+    """Return the recording in a text file of another program; the arguments are as in `read_csv`.
 
     Raises:
         NeurosimFormatError: as `read_csv`.

@@ -128,10 +128,10 @@ def read(
     Args:
         path: of the file.
         format: a name in `FORMATS`; None: by the first bytes of the file, or else by its suffix.
-        shape: of the sensor; None: that of the file or its format.
+        shape: of the sensor; None: as the file or its format has it.
         clock: of an EVT3 recording: "camera", or "running" as expelliarmus reads it.
         camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
-        tick: s, the unit of time of a table; None: that of its format.
+        tick: s, the unit of time of a table; None: the unit of its format.
         columns: order of the columns of a table without names, e.g. "txyp"; None: by their content.
         population: of a SONATA file; None where it has one.
 

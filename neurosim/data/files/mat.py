@@ -74,7 +74,7 @@ def _spikes(
 
 
 def _has_columns(table: Mapping[str, NDArray]) -> bool:
-    """Return whether the names of a structure include those of times and places of events."""
+    """Return whether a structure has names for times and for places of events."""
     return {"t", "x"} <= {KEYS.get(key.lower()) for key in table}
 
 

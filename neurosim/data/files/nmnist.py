@@ -32,7 +32,7 @@ def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENS
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: empty, cut short, an event outside the sensor, or a time before that of the event before.
+        NeurosimFormatError: empty, cut short, an event outside the sensor, or times that run backwards.
     """
     height, width = _sensor(shape)
     raw = read_bytes(path)

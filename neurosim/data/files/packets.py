@@ -4,7 +4,7 @@
     events n (uint32), reserved 0 (uint32), duration (float64, s), times (n float64, s from its start), units (n int32)
 
 All little-endian. The stream ends between two packets. A reader takes one packet at a time and no byte more, so that a
-slow reader holds its writer back, and memory is that of a packet.
+slow reader holds its writer back, and memory holds one packet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAGIC = b"NSPK"
 VERSION = 1
 HEAD = struct.Struct("<4sII")
 PACKET = struct.Struct("<IId")
-# Events of a packet, and units: 12 MiB, and those of a population.
+# Events of a packet (12 MiB), and units of a population.
 MAX_EVENTS = 1 << 20
 MAX_SIZE = 2**31 - 1
 

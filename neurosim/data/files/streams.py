@@ -41,7 +41,7 @@ _FAULTS: Mapping[int, tuple[str, str, str]] = {
 def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
     """Return an Event Stream recording (.es, version 2) of a DVS or an ATIS; measurements of exposure are counted.
 
-    Times count from the start of the stream; rows are those of the file, whose row 0 is at the bottom of the picture.
+    Times count from the start of the stream; rows are as in the file, whose row 0 is at the bottom of the picture.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -76,13 +76,13 @@ def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None) -> S
 
     Args:
         path: of the file.
-        shape: (2, height, width); None: that of the chip that the header names, or else the smallest that holds all
+        shape: (2, height, width); None: as the chip has that the header names, or else the smallest that holds all
             events.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: another format or version, a packet whose sizes do not add up, cut short, an event
-            outside the sensor, or a time before that of the event before.
+            outside the sensor, or times that run backwards.
     """
     raw, header, start = read_header(path, b"#")
     if not re.match(r"#!AER-DAT3\.1\s", header):
@@ -130,7 +130,7 @@ def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera
     else:
         spikes = read_aedat2(path, camera)
     fits = shape is None or math.prod(shape) == spikes.size
-    require(fits, f"{path}: shape", f"must be {spikes.shape}, that of its camera", shape)
+    require(fits, f"{path}: shape", f"must be {spikes.shape}, as its camera has", shape)
     return spikes
 
 

@@ -78,7 +78,7 @@ def read_npy(
 
     Args:
         path: of the file.
-        shape: of the sensor; None: that of `height` and `width` in an .npz file, or else the smallest that holds all
+        shape: of the sensor; None: from `height` and `width` in an .npz file, or else the smallest that holds all
             events.
         tick: s, the unit of the times; None: 1e-6, or 1 if a time is not an integer.
         columns: order of columns without names, e.g. "txyp"; None: the one of `ORDERS` in which times are ascending
@@ -87,7 +87,7 @@ def read_npy(
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: another format or version, cut short, pickled objects, no columns of events, or several
-            orders of columns that fit; an event outside the sensor, or a time before that of the event before.
+            orders of columns that fit; an event outside the sensor, or times that run backwards.
     """
     raw = read_bytes(path)
     head = raw[:4].tobytes()

@@ -82,7 +82,7 @@ def open_folder(root: Path, options: Mapping[str, Any] | None = None, *, quiet: 
 
     Args:
         root: the folder.
-        options: settings of `FolderOptions` by name, which win over those of its `dataset.toml`.
+        options: settings of `FolderOptions` by name, which win over its `dataset.toml`.
         quiet: whether to hide the progress bar.
 
     Raises:
@@ -117,7 +117,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     shape = common_shape(read, [str(item.path.relative_to(root)) for item in items])
     classes, labels = splits.numbered([item.label for item in items])
     if len(classes) < 2:
-        raise NeurosimInputError(f"{root}: has recordings of one class, {classes[0]}; add those of another")
+        raise NeurosimInputError(f"{root}: has recordings of one class, {classes[0]}; add recordings of another")
     recordings = Recordings.collect([place(spikes, shape) for spikes in read], labels, classes)
     groups = _groups(items)
     numbers = {name: values for name, (_, values) in groups.items()}

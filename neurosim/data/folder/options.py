@@ -28,7 +28,7 @@ class FolderOptions:
         labels: a CSV or TOML file in the folder that names the recordings and their classes; None: `labels.csv`,
             `labels.toml` or `dataset.toml` where they are there, or else each recording is of the class that its
             folder is called.
-        shape: of the sensor: (polarities, height, width), or (channels,); None: that of the files, or the smallest that
+        shape: of the sensor: (polarities, height, width), or (channels,); None: as the files say, or the smallest that
             holds all events.
         start: time 0 of a recording: "first", its first event; "file", time 0 of the file; or seconds from there. None:
             "first" for a file with the clock of a camera, "file" for others.
@@ -70,7 +70,7 @@ class FolderOptions:
 
 
 def of_folder(root: Path, settings: Mapping[str, Any]) -> FolderOptions:
-    """Return the settings of a folder: `settings` win over those of its `dataset.toml`.
+    """Return the settings of a folder: `settings` win over its `dataset.toml`.
 
     Raises:
         NeurosimInputError: an unknown key or a value that breaks its rule.

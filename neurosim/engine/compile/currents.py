@@ -149,7 +149,7 @@ def _sine_current(current: SineCurrent, p: int, size: int, clock: float) -> Comp
         end = math.inf
     else:
         end = _step(current.stop, clock)
-    # At step 0 the phase is that of the middle of the step.
+    # The current of step 0 has the phase of the middle of the step.
     phase = current.phase + advance / 2
     begin = _step(current.start, clock)
     sine = np.array([current.offset, current.amplitude, phase, advance, begin, end])

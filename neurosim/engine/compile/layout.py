@@ -37,7 +37,7 @@ class Layout:
         block_slots: slots of a block.
         sizes: [populations] units; 0 of a windowed population that drives no neurons: the run loop never sees it.
         begins, ends: [populations] the blocks that hold its units, and those between.
-        entries: [populations] its entry among those of a block in the log of a step.
+        entries: [populations] its entry among the entries of a block in the log of a step.
         width: entries of a step in the log of a block.
         many: whether small populations lie in one block each.
     """

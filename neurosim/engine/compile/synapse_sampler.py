@@ -37,7 +37,7 @@ class SynapseSampler:
             any target. Before `numbered` it counts synapses onto the part alone, if the pattern does not know it.
         known: whether the pattern knows `first_synapse` without drawing.
         onto: the first target of the part, and the one after the last; None: all.
-        before: [sources] number of synapses of each source before those of the part; None: in `Rows.before`, or 0.
+        before: [sources] number of synapses of each source before the part; None: in `Rows.before`, or 0.
         chunks: ranges of sources that are best drawn at a time.
         clock: s, the step; None: continuous time.
         positive: whether the receptor takes no negative weights.

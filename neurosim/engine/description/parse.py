@@ -45,7 +45,7 @@ def read_description(path: str | os.PathLike[str], models: Mapping[str, type[Neu
     """Return the description in a TOML file; paths in it start from its folder.
 
     Args:
-        models: neurons of your own by name, beside those of `MODELS`.
+        models: neurons of your own by name, beside the models of `MODELS`.
 
     Raises:
         NeurosimMissingError: no such file.

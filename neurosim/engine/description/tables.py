@@ -63,7 +63,7 @@ class TableReader(Reader):
         return cast(T, self.value(kind, table[key], self.at(name, key)))
 
     def value(self, kind: Any, tree: Any, name: str) -> Any:
-        # The owner checks its rules, beside those of several fields: its errors begin with its name.
+        # The owner checks its rules, and rules of several fields: its errors begin with its name.
         kind = bare(kind)
         if isinstance(tree, np.ndarray | Distribution):
             return tree  # read already: a parameter of a neuron, whatever its type
@@ -95,7 +95,7 @@ class TableReader(Reader):
         return self.record(owner, {each: value for each, value in table.items() if each != key}, name)
 
     def field(self, field: Field[Any], hint: Any, tree: Any, name: str) -> Any:
-        # A table is a new object, whose absent keys have the defaults of its class, not those of the field's default.
+        # A table is a new object, whose absent keys have the defaults of its class, not of the field.
         return self.value(hint, tree, name)
 
     def check_names(self, tree: Table, known: Mapping[str, Field[Any]], name: str, default: object) -> None:

@@ -39,7 +39,7 @@ def window_model(name: str) -> type[WindowModel]:
 
 
 def read(reader: TableReader, owner: type[WindowModel], entry: Table, name: str) -> Windowed:
-    """Return the model of a population's table, whose keys are those of `Windowed` and the parameters of the model.
+    """Return the model of a population's table, whose keys are fields of `Windowed` and parameters of the model.
 
     Raises:
         NeurosimInputError: no window, an unknown key, or a value that breaks its rule.

@@ -31,7 +31,7 @@ class Route:
         targets, weights: [n] by source, then target; empty where there are `synapses`. `weights` is None where all
             synapses have `weight`.
         delay: s, of all synapses, or the shortest.
-        synapses: [n, 3] delay, weight and target where delays differ, those of a source sorted by (delay, target). One
+        synapses: [n, 3] delay, weight and target where delays differ, each source's sorted by (delay, target). One
             array: they are read one at a time, far from one another.
     """
 

@@ -184,7 +184,7 @@ class ExactWorkspace(Uncopied):
         return bool(state == exact.DONE)
 
     def finish(self) -> None:
-        """Add the counters of this run to those of all runs."""
+        """Add the counters of this run to the counters of all runs."""
         for p, unit in enumerate(self._units):
             self.flows[p] += unit[exact.FLOWS]
         self._units[:, exact.FLOWS] = 0

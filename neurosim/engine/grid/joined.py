@@ -23,7 +23,7 @@ COUNTED = ("changes", "drawn")
 
 
 def join(compiled: CompiledNetwork, processes: Processes, own: Arrays) -> Arrays:
-    """Return the arrays of `GridWorkspace.arrays` as one process has them; `own`: those of this process."""
+    """Return the arrays of `GridWorkspace.arrays` as one process has them; `own`: the arrays of this process."""
     if processes.size == 1:
         return own
     arrays = dict(own)
@@ -57,7 +57,7 @@ def join(compiled: CompiledNetwork, processes: Processes, own: Arrays) -> Arrays
 
 
 def split(compiled: CompiledNetwork, processes: Processes, whole: Arrays, moved: Collection[str] = ()) -> Arrays:
-    """Return the arrays that a process restores, from those of the whole network: its synapses, and the counters.
+    """Return the arrays that a process restores, from the arrays of the whole network: its synapses, and the counters.
 
     Counters go to process 0; in others they start from 0.
 
@@ -77,7 +77,7 @@ def split(compiled: CompiledNetwork, processes: Processes, whole: Arrays, moved:
 
 
 def join_samples(compiled: CompiledNetwork, processes: Processes, probe: BoundProbe, own: NDArray[Any]) -> NDArray[Any]:
-    """Return the samples [samples, units] of a probe, of which this process has those of its own units."""
+    """Return the samples [samples, units] of a probe, of which this process has the columns of its own units."""
     first, last = compiled.share.units(probe.population)
     columns = np.flatnonzero((probe.units >= first) & (probe.units < last))
     samples = np.empty_like(own.T)

@@ -58,7 +58,7 @@ class PlasticState(Uncopied):
         copies = {}
         for k, state in enumerate(self._state):
             for name, array in state.items():
-                # Every thread has equal values: those of the first stand for all.
+                # Every thread has equal values: the first one's stand for all.
                 shared = array[0] if name in PER_THREAD else array
                 copies[f"lesson.{k}.{name}"] = shared.copy()
         return copies

@@ -59,7 +59,7 @@ class BoundProbe:
 class SampleWindow:
     """Samples of the steps from `first` on: `outputs` [samples, units] of each probe.
 
-    The run loop fills them through `table`, those of synapses `sample`.
+    The run loop fills them through `table`; samples of synapses are taken by `sample`.
     """
 
     probes: Sequence[BoundProbe]

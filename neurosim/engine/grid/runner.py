@@ -27,7 +27,7 @@ FIRST_PIECE = 16  # steps
 
 @dataclass(frozen=True, eq=False)
 class WorkCounters:
-    """Counters at one moment: those of a `GridWorkspace`, and the totals of `WindowedPopulations`."""
+    """Counters of a `GridWorkspace`, and totals of `WindowedPopulations`, at one moment."""
 
     tallies: list[NDArray[np.int64]]
     changes: NDArray[np.int64]
@@ -211,7 +211,7 @@ class Runner:
             states.add(samples)
 
     def _joined(self, probe: BoundProbe, first: int, values: NDArray[Any]) -> tuple[int, NDArray[Any]]:
-        """Return samples of all processes; those of synapses are of all already."""
+        """Return samples of all processes; samples of synapses are of all processes already."""
         if not probe.of_synapses:
             values = join_samples(self._compiled, self._processes, probe, values)
         return first, values

@@ -18,7 +18,7 @@ class SpikeSink(ABC):
 
     @abstractmethod
     def add(self, spikes: Mapping[str, GridEvents]) -> None:
-        """Add the spikes of the next stretch, by population; those of which are none may be missing."""
+        """Add the spikes of the next stretch, by population; a population without spikes may be missing."""
 
     @abstractmethod
     def take(self) -> dict[str, GridEvents]:

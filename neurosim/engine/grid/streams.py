@@ -65,7 +65,7 @@ class StreamTarget:
         if size is None:
             return Journal.create(journal_path(self.path), about)
         journal = Journal.reopen(journal_path(self.path), size)
-        # `first` is that of the run that began the stream.
+        # `first` is the first step of the run that began the stream.
         for key in ("kind", "network", "clock", "names"):
             if journal.about.get(key) != about[key]:
                 journal.close()

@@ -124,7 +124,7 @@ def carried_lessons(
 ) -> dict[str, NDArray[Any]]:
     """Return weights and traces of the plastic synapses of projections whose synapses were made or removed.
 
-    The synapses are those of this process; traces of units stay as they are.
+    The synapses are of this process alone; traces of units stay as they are.
 
     Args:
         arrays: of the whole network before.

@@ -274,7 +274,7 @@ class CodeSource(EventSource):
 
 
 def _shifted(events: GridEvents, offset: int) -> GridEvents:
-    """Return events of units as those of the inputs from `offset` on."""
+    """Return events of units as events of the inputs from `offset` on."""
     if offset:
         return GridEvents(events.steps, events.units + np.int32(offset))
     return events

@@ -175,7 +175,7 @@ class GridWorkspace(Uncopied):
         self._sampled = keep
 
     def play(self, events: Mapping[int, GridEvents]) -> None:
-        """Set the events of the spike sources: those of this step and later ones."""
+        """Set the events of the spike sources, of this step and later ones."""
         blocks = self.compiled.layout.blocks
         alive = []
         self._max_spikes = self._least_room.copy()
@@ -387,7 +387,7 @@ class GridWorkspace(Uncopied):
         return int(ends[-1])
 
     def _max_without_events(self) -> NDArray[np.int64]:
-        """Return [blocks] the maximum number of spikes of a block in a step, without those of recordings."""
+        """Return [blocks] the maximum number of spikes of a block in a step, spikes of recordings left out."""
         compiled = self.compiled
         layout = self.compiled.layout
         # A neuron fires at most once a step, a unit of a Poisson source as often as it has thresholds.

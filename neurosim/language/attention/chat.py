@@ -69,7 +69,7 @@ class ChatTemplate:
 
 
 def read_chat_template(model: str | os.PathLike[str]) -> ChatTemplate | None:
-    """Return the chat template of a model: `chat_template.jinja` in its folder, or that of `tokenizer_config.json`.
+    """Return the chat template of a model: `chat_template.jinja` in its folder, or from `tokenizer_config.json`.
 
     Raises:
         NeurosimFormatError: one of the files is damaged, or the template is none.

@@ -103,7 +103,7 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
     """Return the model of a folder that `write_model` wrote, of a Hugging Face folder of a type in `READERS`, of a
     `.pth` file of the RWKV project, or of a `.gguf` file of an architecture in `ARCHITECTURES`.
 
-    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index; those of a `.gguf` file
+    Weights may be float32, float16, bfloat16 or float64, in one file or several with an index; in a `.gguf` file they
     may be in blocks (`BLOCKS`). They are mapped into memory, and read when they are used. Matrices of linear layers and
     of the embedding keep their 16 bits or their blocks (`.float()` widens them, to train them); all else becomes
     float32, and so are all computations.

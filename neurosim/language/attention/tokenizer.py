@@ -238,7 +238,7 @@ class WorldTokenizer(Tokenizer):
                 text = value.encode() if isinstance(value, str) else bytes(value)
                 self.texts[int(first)] = text
                 if not text or len(text) != int(rest[rest.rindex(" ") :]):
-                    raise ValueError("its length is not that of its text")
+                    raise ValueError("its length does not fit its text")
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
                 raise NeurosimFormatError(f"{path}: line {number}: expected: id 'text' length ({error})") from None
         self.ids = {text: token for token, text in self.texts.items()}
@@ -282,7 +282,7 @@ def read_tokenizer(folder: str | os.PathLike[str], vocabulary: int) -> Tokenizer
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy the files of a tokenizer, if there are any, into another model's folder; write those of a GGUF file."""
+    """Copy the files of a tokenizer, if there are any, into another model's folder; of a GGUF file, write them."""
     with tokenizer_folder(source) as own:
         for name in FILES:
             if (own / name).is_file():
@@ -293,8 +293,8 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 def tokenizer_folder(model: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the folder with the files of a model's tokenizer.
 
-    It is the model's own folder or that of its `.pth` file; the files of a `.gguf` file are written into a folder that
-    is removed afterwards.
+    It is the model's own folder or the folder of its `.pth` file; the files of a `.gguf` file are written into a folder
+    that is removed afterwards.
 
     Raises:
         NeurosimInputError, NeurosimFormatError: a `.gguf` file with a vocabulary that is not read.

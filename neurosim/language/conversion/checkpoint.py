@@ -66,7 +66,7 @@ def write_converted(folder: str | os.PathLike[str], converted: Converted) -> Non
     Raises:
         NeurosimWriteError: the disk refuses; both files are as they were, or not there.
     """
-    # An executed model has wrapped mixers, whose names are not those of its tensors.
+    # An executed model has wrapped mixers, whose names are not the names of its tensors.
     executed = converted.executed
     converted.execute(False)
     saved = _SavedModel(

@@ -161,7 +161,7 @@ def levels_of(price: float) -> Levels:
         return (a + b) / 2 + price * (b.bit_count() - a.bit_count()) / (2 * (b - a))
 
     for count in range(1, int(INT8) + 1):
-        # A count whose line is above those of both neighbours is never the least: it leaves.
+        # A count whose line is above the lines of both neighbours is never the least: it leaves.
         while len(envelope) > 1 and edge(envelope[-1], count) <= edge(envelope[-2], envelope[-1]):
             envelope.pop()
         envelope.append(count)

@@ -82,7 +82,7 @@ def compare_models(
     same = 0
     done = 0
     for begin in range(0, streams, together):
-        # States of softmax attention grow with the text: those of some streams are dropped before others begin.
+        # States of softmax attention grow with the text: some streams drop theirs before others begin.
         readers = [_Reader(dense), _Reader(spiking)]
         for part, after in windows:
             both = [reader.read(part[begin : begin + together], after[begin : begin + together]) for reader in readers]
@@ -192,7 +192,7 @@ def each_layer_alone(
     try:
         for name in coders:
             for other, coder in coders.items():
-                # All coders but one pass floats on: the loss is that of this one coder.
+                # All coders but one pass floats on: the loss is due to this one coder.
                 coder.bypassed = other != name
             alone = _Reader(converted.model)
             readings = [alone.read(part, after) for part, after in windows]

@@ -22,7 +22,7 @@ Counts = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, eq=False)
 class ExpandedCounts:
-    """Counts as spikes of any expansion (`kernels` packs those of bitwise ones as `Planes`).
+    """Counts as spikes of any expansion (`kernels` packs counts in bitwise expansions as `Planes`).
 
     Attributes:
         spikes: [T, *shape] int8 in {-1, 0, 1}.

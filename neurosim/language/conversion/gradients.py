@@ -94,7 +94,7 @@ def collect_gradients(
                 hook.remove()
 
     def require(sources: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
-        """Let these weights alone have gradients: those of all others would take as much work and memory again."""
+        """Let these weights alone have gradients: gradients of all others would take as much work and memory again."""
         for p in needs_grad:
             p.requires_grad_(p in set(sources))
         return sources

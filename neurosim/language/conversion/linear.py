@@ -154,7 +154,7 @@ class SpikedLinear(nn.Module):
             stored, steps = self.stored()
             if steps is None:
                 return scaled, None
-            # V is rounded, its gradient that of the weights before: straight through.
+            # V is rounded; its gradient goes to the weights before rounding: straight through.
             return straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
         # The version of a tensor counts its changes in place.
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))

@@ -377,7 +377,7 @@ class Mixed(StreamRecipe):
         def make(index: int) -> Task:
             base = bases[index]
             task = self._task(base.name, index, base, range(len(base.classes)), seed, int(first[index]))
-            # The units of the largest dataset, driven in turn by those of this one.
+            # The units of the largest dataset, driven in turn by the units of this one.
             repeated = np.arange(units) % base.units
             return _changed(task, lambda x: np.ascontiguousarray(x[:, :, repeated]))
 

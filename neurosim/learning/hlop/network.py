@@ -94,7 +94,7 @@ class HLOPNetwork(nn.Module):
             layers.append(layer)
             shape = layer.out_shape
             widths.append(math.prod(shape))
-        # Units of every layer, those of the convolutions between the inputs and the rest.
+        # Units of every layer; units of the convolutions lie between the inputs and the rest.
         self.sizes = (*widths, *sizes[1:])
         for inputs, outputs in pairwise(self.sizes[len(filters) :]):
             subspace, weight_seed = lateral(len(layers), inputs)

@@ -147,7 +147,7 @@ class ProjectedConv2d(nn.Module):
         return y.transpose(1, 2).unflatten(2, self.places(x.shape[2:]))
 
     def places(self, size: Sequence[int]) -> tuple[int, int]:
-        """Return height and width of the output for those of the input."""
+        """Return height and width of the output, from height and width of the input."""
         height, width = ((n + 2 * self.padding - self.kernel) // self.stride + 1 for n in size)
         return height, width
 

@@ -92,7 +92,7 @@ class BPTT(_Surrogate):
     def outputs(self, layers: Layers, units: Sequence[Any], x: Tensor, learn: bool) -> Iterator[Scores]:
         for layer, unit in zip(layers, units, strict=False):
             x, _ = unit(_in_time(layer(x, learn=learn), self.steps))
-        # The loss is that of the mean score over the steps.
+        # The loss is taken of the mean score over the steps.
         yield _in_time(layers[-1](x, learn=learn), 1).mean(0, keepdim=True), 1.0
 
 
@@ -102,7 +102,7 @@ class Online(_Surrogate):
     """Online training through time (OTTT, Xiao et al., NeurIPS 2022): no gradient goes back in time.
 
     The units of `BPTT`; the weight gradient takes the trace a = decay a + s of the inputs in place of s, each time
-    step has its own loss, and memory is that of `together` time steps however long the recording. Subspaces learn
+    step has its own loss, and memory holds `together` time steps, however long the recording. Subspaces learn
     from the spikes, which span what the traces do. Gradients do not depend on `together`; subspaces make their
     iterations once for each such piece.
 

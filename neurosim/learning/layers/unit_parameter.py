@@ -18,7 +18,7 @@ Value = float | tuple[float, float] | Sequence[float] | Tensor
 class UnitParameter(nn.Module):
     """One value for all units or one for each; `parameter()` returns it.
 
-    Values are float64, trained or not: a decay computed from them and rounded once equals that of the engine or of
+    Values are float64, trained or not: a decay computed from them and rounded once equals the decay of the engine or of
     snnTorch.
 
     Args:

@@ -44,7 +44,7 @@ class Readout:
         features, windows, timing, tau: arguments of `liquid.features`.
         transductive: group of the recordings, such as "speaker", each of which has its features centred and scaled by
             its own mean and spread, without labels. An answer then depends on the other recordings of its group, so
-            that accuracies are not those of recordings that come alone; "": no.
+            that accuracies would differ if recordings came alone; "": no.
         self_trained: whether a second readout of each group, trained on the answers to the group's other recordings, is
             added to this one; see `self_training`. Needs `transductive`.
         penalty: weight of the squared weights, as a fraction of the mean squared norm of a training vector; None:

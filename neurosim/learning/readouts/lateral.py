@@ -167,7 +167,7 @@ class LateralState:
         from ...kernels.memory.lateral.cpu import subtract
 
         residual = x.astype(np.float64)
-        # Only rows of earlier tasks project: those of the present task are still learning its directions.
+        # Only rows of earlier tasks project: rows of the present task are still learning its directions.
         answers = self._rounded()[: self.frozen]
         subtract(self.rows, answers, residual)
         return residual, int(np.count_nonzero(answers)) * len(x)

@@ -218,7 +218,7 @@ class Binning:
         chosen: NDArray[np.int64],
         others: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """Return the views of `others`, moved so that their mean times and places equal those of `chosen`."""
+        """Return the views of `others`, moved so that they have the mean times and places of `chosen`."""
         from ...kernels.layers.bins import reference as bins
 
         moved = views.copy()

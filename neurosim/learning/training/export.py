@@ -192,7 +192,7 @@ def to_network(*nets: SpikingNet, portable: bool = False) -> Network:
 
 
 def cell(layer: NeuronLayer, *, portable: bool = False) -> Neuron:
-    """Return the neurons of the engine that equal those of a layer; parameters that differ between units are vectors.
+    """Return neurons of the engine that equal the neurons of a layer; parameters that differ between units are vectors.
 
     Raises:
         NeurosimInputError: NIR has no such neurons, with `portable`; a reset that the engine lacks.

@@ -21,7 +21,7 @@ MAX_STEPS = 1000
 class NetworkSpec:
     """Layers of a network: convolutions, then dense layers, all of one kind of neuron, then a readout. No biases.
 
-    Defaults of SEAdLIF are those of Baronig et al. 2025 in their steps of 4 ms.
+    Defaults of SEAdLIF are from Baronig et al. 2025, in their steps of 4 ms.
 
     Attributes:
         neuron: layer of `neurosim.learning.layers`: "LIF", "CurrentLIF" or "SEAdLIF".
@@ -40,7 +40,7 @@ class NetworkSpec:
         tau_adapt: adaptation time constant of SEAdLIF, s; each unit's is drawn between a fifth and all of it.
         adaptation: scale of what a spike adds to the adaptation of SEAdLIF: its `q` times dt / tau_adapt.
         tau_out: time constant of the leaky integrators, s.
-        train_tau: train a time constant for each unit; those of SEAdLIF always are.
+        train_tau: train a time constant for each unit; SEAdLIF always does.
         normalise: divide the input of each unit, or filter, by its root mean square over a batch, times a trained gain
             (`training.norm.ScaleNorm`); after training it is folded into the weights.
         reset: "subtract" or "zero".

@@ -111,7 +111,7 @@ class Trainer:
         self.seed = seed
         self.team = team or Team()
         self.checkpoint = checkpoint
-        # The mean squares of a norm would be those of a share of the batch.
+        # A norm would take the mean squares of a share of the batch.
         alone = self.team.size == 1 or not getattr(net.spec, "normalise", False)
         require(alone, "NetworkSpec.normalise", "must be false with several processes, which share a batch", True)
         self.state = TrainingState()

@@ -109,7 +109,7 @@ class DenseHebbian(Saved):
     def field(self, state: Array) -> Array:
         """Return [N], the energy that each unit gains at +1 over -1."""
         n = state.size
-        # Overlap of the other units: that of all units without the unit's own term.
+        # Overlap of the other units: the overlap of all units without the unit's own term.
         rest = (self.vectors @ state)[:, None] - self.vectors * state
         # Overlaps are fractions of N: N^P overflows soon, and only the sign counts.
         up = (rest + self.vectors) / n
@@ -158,7 +158,7 @@ def dense_bit_error(
 def _over_examples(examples: int, quality: float, noise: float) -> float:
     """Return the mean of Q((2k / M - 1) / (quality sqrt(noise))) over k of M examples that agree on a bit."""
     if examples > MANY:
-        # The binomial is normal: its variance adds to that of the noise.
+        # The binomial is near a normal: its variance adds to the variance of the noise.
         return tail(1 / math.sqrt(noise + (1 - quality**2) / (examples * quality**2)))
     from scipy.stats import binom
 

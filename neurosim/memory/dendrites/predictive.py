@@ -117,7 +117,7 @@ class _SegmentsState(WindowState):
     """Segments in a network.
 
     Attributes:
-        segments: synapses onto the context, and their overlaps with that of the window before.
+        segments: synapses onto the context, and their overlaps with the context of the window before.
         window: [1] number of the next window, from 1.
         before: [n] active context inputs of the window before.
     """
@@ -150,7 +150,7 @@ class _SegmentsState(WindowState):
 
         context = arrivals["context"].units
         soma = arrivals["soma"].units
-        # Overlaps are those of the window before: they predict the spikes of this one.
+        # Overlaps were computed in the window before: they predict the spikes of this one.
         predicted = active_units(self.rules, self.segments)
         missed = np.setdiff1d(soma, predicted, assume_unique=True).size
         anomaly = missed / soma.size if soma.size else 0.0

@@ -112,7 +112,7 @@ class TrainableDendriteLayer(nn.Module):
             return values
         constant = values.detach()
         spikes = (constant / self.level).round().clamp(0, MAX_SPIKES)
-        # The value is spikes x level; the gradient is that of `values`.
+        # The value is spikes x level; the gradient goes to `values`.
         return values + (spikes * self.level - constant)
 
     def strongest(self, context: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class ColumnsState(WindowState):
                 signals[0] = None  # the first frame of a recording takes no signals from above
         batches = self.advance(items, signals, self.traces, learn)
         self.traces = [batch.trace for batch in batches]
-        # By frame, over the columns of all levels; the familiarity is that of the highest.
+        # By frame, over the columns of all levels; the familiarity is taken from the highest.
         operations = sum(batch.synaptic_operations.reshape(len(items), -1).sum(axis=1) for batch in batches)
         familiarity = batches[-1].familiarity.reshape(len(items), -1).mean(axis=1)
         rows = zip(_units(batches), np.asarray(operations).tolist(), familiarity.tolist(), strict=True)

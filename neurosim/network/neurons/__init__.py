@@ -14,7 +14,7 @@ from .seadlif import SEAdLIF
 NEURONS: dict[str, type[Neuron]] = {
     model.__name__: model for model in (LIF, IF, LI, CubaLIF, AlphaLIF, CobaLIF, AdaptiveLIF, AdEx, Izhikevich)
 }
-# All models, by their names in files, and those of plugins.
+# All models, by their names in files, and models of plugins.
 MODELS: plugins.Extended[type[Neuron]] = plugins.Extended(
     "neurons",
     {

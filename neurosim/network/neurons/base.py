@@ -112,7 +112,7 @@ class ExactNeuron(Neuron):
     whatever file they are written in, for pointers to float64: `state[0]` reads and writes, there is no length, no
     slice and no dtype. Times are in seconds.
 
-    The state is that of `step`, but `refractory` holds seconds, not steps. A neuron held until a moment is free at it.
+    The state is as in `step`, but `refractory` holds seconds, not steps. A neuron held until a moment is free at it.
     All weights that arrive at one unit at one moment are added before `crossing` is called.
     """
 

@@ -227,7 +227,7 @@ class NMDALIF(Neuron):
             h = rising[i]
             n = g_nmda[i]
             b = g_gaba[i]
-            # Mean conductances over the step, times r; the block is that of the membrane at its start.
+            # Mean conductances over the step, times r; the magnesium block is taken at the membrane of its start.
             open_share = one / (one + at(block, i) * exp(at(slope, i) * u))
             up = a * at(a_mean, i) + (h * at(h_mean, i) + n * at(n_mean, i)) * open_share
             down = b * at(b_mean, i)

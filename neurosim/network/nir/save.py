@@ -32,11 +32,11 @@ def to_nir(network: Network, dt: float = 1e-3, seed: int = 0) -> Any:
     Populations and projections become nodes of their names; projections become Linear (Conv2d for a convolution, Scale
     for one to one) with the same weights: r and w_in are chosen so that a spike's current of 1, lasting one step `dt`,
     makes the jump. Metadata of the node holds what NIR lacks: refractory period, soft reset, receptor, initial values,
-    rates of Poisson sources; that of the graph holds `dt`. Synapses between the same two units are summed.
+    rates of Poisson sources; the graph's own holds `dt`. Synapses between the same two units are summed.
 
     Args:
         dt: step of the program that will run the graph, s; delays are rounded to it.
-        seed: key of random synapses, parameters and initial values: the graph holds those of a run with this seed.
+        seed: key of random synapses, parameters and initial values: the graph holds the draws of a run with this seed.
 
     Raises:
         NeurosimInputError: a neuron model that NIR lacks, plasticity, too many delays in one projection, or a matrix

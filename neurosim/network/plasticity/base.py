@@ -11,7 +11,7 @@ import numpy as np
 
 from ...base.errors import lookup, require
 
-# Pairing of a spike with those of the other side: with all before it, or with the last one only.
+# Pairing of a spike with spikes of the other side: with all before it, or with the last one only.
 PAIRINGS = {"all_to_all": False, "nearest": True}
 
 

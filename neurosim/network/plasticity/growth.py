@@ -116,7 +116,9 @@ class SynapticElements:
         seconds = spikes.duration - start
         require(spikes.size == size, "SynapticElements.follow.spikes", f"must be of {size} units", spikes.size)
         first = float(np.min(spikes.times, initial=spikes.duration))
-        require(seconds > 0 and first >= start, "SynapticElements.follow.start", "must be that of the piece", start)
+        require(
+            seconds > 0 and first >= start, "SynapticElements.follow.start", "must be where the piece starts", start
+        )
         # Calcium at the end of the piece: each spike adds beta, which decays from its time on.
         decays = np.exp(-(spikes.duration - spikes.times) / self.tau)
         after = self.calcium * math.exp(-seconds / self.tau)

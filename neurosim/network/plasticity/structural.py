@@ -82,7 +82,7 @@ class PruneAndRegrow(StructuralRule):
         keep = np.abs(synapses.weight) >= self.below
         pre = [np.empty(0, np.int64)]
         post = [np.empty(0, np.int64)]
-        # Synapses by target, and where those of each target begin.
+        # Synapses by target, and where each target's begin.
         order = np.argsort(synapses.post, kind="stable")
         ends = np.searchsorted(synapses.post[order], np.arange(synapses.sizes[1] + 1))
         for target in np.unique(synapses.post[~keep]).tolist():

@@ -79,7 +79,7 @@ class TripletSTDP(TimingRule):
     def terms(self) -> Terms:
         pairs = self.scaled(self.a2_plus, self.a2_minus)
         span = self.w_max - self.w_min
-        # Amounts are in parts of the range of the weight, those of terms in its unit.
+        # Amounts are in parts of the range of the weight, amounts of terms in the unit of the weight.
         plus = self.a3_plus * span
         minus = -self.a3_minus * span
         return replace(pairs, tau_x=self.tau_x, tau_y=self.tau_y, triplet_plus=plus, triplet_minus=minus)

@@ -72,7 +72,7 @@ class Maker:
 
 
 class Pattern(ABC):
-    """Connections of the units of a source with those of a target: a final frozen dataclass."""
+    """Connections from the units of a source to the units of a target: a final frozen dataclass."""
 
     @abstractmethod
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: tuple[int, int] | None = None) -> Maker:
@@ -81,7 +81,7 @@ class Pattern(ABC):
         Args:
             same: source and target are one population, so that synapse i -> i connects a unit with itself.
             key: of the random numbers.
-            onto: the first target whose synapses are made, and the one after the last: those of one process. None:
+            onto: the first target whose synapses are made, and the one after the last, of one process. None:
                 all. The synapses of a target are the same in any part.
         """
 

@@ -93,7 +93,7 @@ def _scales_and_minima(packed: Tensor) -> tuple[Tensor, Tensor]:
     """Return (s, t), each [n, 8], from the 12 bytes of a block that hold them in 6 bits.
 
     Bytes 0 to 3 have s 0 to 3 in their low bits, bytes 4 to 7 t 0 to 3; bytes 8 to 11 have the low four bits of s and t
-    4 to 7, whose high two bits are those of bytes 0 to 7.
+    4 to 7, whose high two bits are in bytes 0 to 7.
     """
     first, second, third = packed.split(4, 1)
     scales = torch.cat([first & 63, (third & 15) | ((first >> 6) << 4)], 1)

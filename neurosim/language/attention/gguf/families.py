@@ -115,7 +115,7 @@ class GgufReader(CheckpointReader):
     """Names and values of one architecture.
 
     Attributes:
-        names: our names of the parts of a block, by those of the file.
+        names: our names of the parts of a block, by the names in the file.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)

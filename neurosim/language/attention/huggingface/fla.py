@@ -228,7 +228,7 @@ def _headed(source: CheckpointConfig, heads: int, head: int, value: float) -> Op
 
 
 def _values(source: CheckpointConfig) -> Options:
-    """Return the number of value heads, where it differs from that of keys."""
+    """Return the number of value heads, where it differs from the number of key heads."""
     return {"num_v_heads": source.maybe(source.integer, "num_v_heads")}
 
 

@@ -96,7 +96,7 @@ mtp_num_hidden_layers mtp_use_dedicated_embeddings mamba_ssm_dtype attn_output_g
 
 
 def _qwen3_5(source: CheckpointConfig) -> LanguageConfig:
-    """Return the config of the language model; that of a model that also reads pictures is a table in its config."""
+    """Return the config of the language model; in a model that also reads pictures it is a table of its config."""
     inner = source.nested("text_config") or source
     for part in (source, inner):
         part.entries_read.update(_OTHER_PARTS.split())
@@ -117,7 +117,7 @@ _PROJECTIONS = {"in_proj_z": "g_proj", "in_proj_b": "b_proj", "in_proj_a": "a_pr
 
 
 def _change_qwen(tensors: Tensors, config: LanguageConfig) -> Tensors:
-    """Cut the tensors that hold several projections; norms but those of outputs have weights about 0 there."""
+    """Cut the tensors that hold several projections; norms, except of outputs, have weights about 0 there."""
     changed: Tensors = {}
     for name, value in tensors.items():
         path = name.split(".")

@@ -148,7 +148,7 @@ def _pth(source: CheckpointConfig) -> LanguageConfig:
         options = _options(source, version, "att")
     else:
         raise NeurosimFormatError(
-            "the tensors are those of no RWKV-5.2, 6 or 7; of the RWKV project's .pth files, these versions are read"
+            "the tensors belong to no RWKV-5.2, 6 or 7; of the RWKV project's .pth files, these versions are read"
         )
     count = 1 + max(layer_numbers(source.names), default=-1)
     return LanguageConfig(

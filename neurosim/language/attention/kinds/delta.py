@@ -73,7 +73,7 @@ class DeltaNet(DeltaMixer, ConvolvedMixer, GatedMixer):
 
     def project(self, x: Tensor, state: State, shared: Shared) -> tuple[Inputs, State]:
         (q, k, v), tails = self.convolved(x, state)
-        # The convolution of v ends in silu itself; those of q and k leave their activation to `qk_activation`.
+        # The convolution of v ends in silu itself; q and k leave their activation to `qk_activation`.
         if not self.conv_size:
             v = F.silu(v)
         # Keys of length 1 keep the eigenvalues of I - beta k k^T within 1 - beta to 1.

@@ -58,7 +58,7 @@ class SeqBoat(Mixer):
     The memory is [B, slots, K + V + 1], the last channel 1 where there is a token.
     """
 
-    why_not_parallel = "its keys are those of active tokens, which lie in other processes"
+    why_not_parallel = "its keys come from active tokens, which lie in other processes"
 
     slots: Annotated[int, Rule(">= 1 tokens")] = 256
     key_dim: int | None = None

@@ -24,7 +24,7 @@ RANKING = 0.1  # weight of the loss of the scores
 class HAX(Mixer):
     """y = finish(SSM(u) + E softmax(q k^T / sqrt(K)) u over few tokens) (Zhan et al. 2025, hybrid sparse attention).
 
-    u, the values of the state-space layer (Mamba-2) behind its convolution, are those of the attention, and q and k
+    u, the values of the state-space layer (Mamba-2) behind its convolution, are the attention's values too, and q and k
     their projections; E is a vector, and `finish` the layer's norm, gate and output projection. A token sees itself,
     the last `topk` tokens whose key falls into its query's bucket (locality-sensitive hashing: the signs of 8 random
     projections), and the `topk` tokens of highest score so far. The score of a token is an MLP of its key and of the
@@ -124,7 +124,7 @@ class HAX(Mixer):
         now = torch.arange(memory.shape[1], known.shape[1], device=q.device)
         then = torch.arange(known.shape[1], device=q.device)
         past = then <= now[:, None]
-        # Masks [B, T, N]: the token itself, the last of its bucket, and those of highest score.
+        # Masks [B, T, N]: the token itself, the last of its bucket, and tokens of the highest scores.
         visible = (then == now[:, None]).expand(len(q), -1, -1)
         if self.hashed:
             same = (bucket == buckets.mT) & past
@@ -136,6 +136,6 @@ class HAX(Mixer):
         return known, weights @ values
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        # SSM(u) + E attention; norm, gate and projection are those of the state-space layer.
+        # SSM(u) + E attention; norm, gate and projection belong to the state-space layer.
         both = inputs["out"] + self.gain * out
         return self.ssm.finish(both.unflatten(-1, (self.ssm.heads, -1)), x, inputs)

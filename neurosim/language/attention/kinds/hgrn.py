@@ -43,7 +43,7 @@ class BoundedMixer(AdditiveMixer, ConvolvedMixer, NormedMixer):
 class HGRN(BoundedMixer):
     """h = f h + (1 - f) silu(W x) for each channel, with the gate f of `BoundedMixer` (Qin et al. 2023, 2311.04823).
 
-    y = W_o (norm(h) silu(W_g x)), the norm over all channels. The state is that of additive kinds with heads of one
+    y = W_o (norm(h) silu(W_g x)), the norm over all channels. The state is as in additive kinds with heads of one
     key and one value channel: k = 1 - f, v = silu(W x), q = 1.
 
     Args:

@@ -80,7 +80,7 @@ class LightNet(AdditiveMixer, ConvolvedMixer, NormedMixer):
 class LightNet2D(nn.Module):
     """LightNet over an image: S = softmax_pixels(c)^T v, o = K^-1/2 S^T q for every pixel, in one scan of any order.
 
-    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y; q, c, v and the output gate are those of `LightNet`. The
+    `layer(x)`, x [B, X, Y, width] to y alike, any X and Y; q, c, v and the output gate are as in `LightNet`. The
     order of the pixels counts nothing but for their positions (section 3.2 of the paper):
 
     toeplitz: x + sum_axes T x comes first, T_ij = a b^|i - j| along an axis, a and b of each channel and axis (MD-TPE).

@@ -199,7 +199,7 @@ class MoM(RoutedMixer):
         self.group(self.num_memories, "memories", self.shared_mem)
         self.unordered = self.topk if self.library_order else 0
         if self.library_order:
-            self.why_not_parallel = "the order of the tokens of a memory is that of all slices together"
+            self.why_not_parallel = "the order of the tokens of a memory depends on all slices together"
         width = self.width
         heads = self.num_heads
         keys = heads * self.head_dim

@@ -25,7 +25,7 @@ class NeuralMemory(ConvolvedMixer, GatedMixer):
 
     M is the network of weights W: W^T x for `memory_depth` 1, else x + norm(W_n^T gelu(.. W_1^T x)) with hidden layers
     of `expansion` K channels. The gradient is taken at the weights before the first of every `span` tokens, so that
-    those of a span are computed at once. L and w are the kind's: its loss and its retention. q, k and v pass
+    all of a span are computed at once. L and w are the kind's: its loss and its retention. q, k and v pass
     convolutions and silu, q and k are normalised; alpha and theta are sigmoids of W x for each head and token, the
     latter times `max_step`. A starts from trained weights.
 

@@ -21,8 +21,8 @@ from .modules import linear
 class NewtonMixer(Mixer):
     """Kinds whose state [B, units, n] is a nonlinear function of the one before, unit by unit.
 
-    The chunked form is `newton_scan` over all tokens. Where gradients are taken it ends after `rounds`, and states and
-    gradients are near those of the recurrence. Elsewhere it goes on until the residual is rounding. As training makes
+    The chunked form is `newton_scan` over all tokens. Where gradients are taken it ends after `rounds`, with states and
+    gradients near the recurrence's. Elsewhere it goes on until the residual is rounding. As training makes
     the recurrence less linear the rounds grow with the tokens; beyond 2 sqrt(tokens) they are no faster than a loop,
     which then takes over.
 

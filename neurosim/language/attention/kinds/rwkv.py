@@ -32,7 +32,7 @@ class RWKV7(NormedMixer):
 
     Each of r, w, k, v, a, g comes from its own mix of a token and the one before it. w = -e^-1/2 sigmoid(..). With
     k' = k k_k over its length, a = -k' is the direction that is removed, and b = k' times a learned rate is written
-    back. Values of layer 0 are mixed into those of later layers. Output: norm over each head, plus (r . k r_k) v,
+    back. Values of layer 0 are mixed into values of later layers. Output: norm over each head, plus (r . k r_k) v,
     times the gate.
 
     Args:

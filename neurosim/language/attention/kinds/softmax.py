@@ -163,7 +163,7 @@ class LatentAttention(CachedAttention):
         kv_lora_rank, q_lora_rank: channels that keys and values, and queries, come from (None: queries from x).
         qk_nope_head_dim, qk_rope_head_dim: channels of a key of its own, and shared.
         v_head_dim: channels of a value.
-        attention_bias: of the layers from x, but that of plain queries, and of the output.
+        attention_bias: of the layers from x, but the layer of plain queries, and of the output.
         norm_eps: epsilon of the norms of those channels.
     """
 

@@ -123,7 +123,7 @@ class WindowLinearAttention(AdditiveMixer):
     def _see_window(self, q: Tensor, known: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return (softmax attention [B, T, H, K] over window and meta tokens, m [B, T, H]).
 
-        Blocks of at most w queries see the w tokens before the block and those of the block: time grows with T w.
+        Blocks of at most w queries see the w tokens before the block and the tokens of the block: time grows with T w.
 
         Args:
             q: [B, T, H, K], before its rotary positions.
@@ -135,7 +135,7 @@ class WindowLinearAttention(AdditiveMixer):
         block = min(length, w)
         more = -length % block
         keys, values = known.split(layer.k_size, -1)
-        # Rotary positions of the window are those of the tokens themselves, from position - w on.
+        # Rotary positions of the window are the tokens' own, from position - w on.
         keys = layer.turn(keys, position - w)
         turned = F.pad(layer.turn(q, position), (0, 0, 0, 0, 0, more)).unflatten(1, (-1, block))
         keys, values = (
@@ -158,7 +158,7 @@ class WindowLinearAttention(AdditiveMixer):
         return attended.flatten(1, 2)[:, :length], mass.mT.flatten(1, 2)[:, :length]
 
     def _with_meta(self, scores: Tensor, q: Tensor, more: int) -> tuple[Tensor, Tensor | None]:
-        """Return the scores [B, blocks, H, block, keys], those of meta tokens last, and the values of meta tokens."""
+        """Return the scores [B, blocks, H, block, keys], of meta tokens last, and the values of meta tokens."""
         if self.meta is None:
             return scores, None
         keys, values = self.meta.split(self.softmax.k_size, -1)

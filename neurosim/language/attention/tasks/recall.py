@@ -17,7 +17,7 @@ class RecallTask(SequenceTask):
     """Pairs of a key and a value, each one token, then the keys in another order: say the value of each.
 
     Args:
-        keys, values: number of keys and of values to draw from, anew for each sequence. The size is that of pairs.
+        keys, values: number of keys and of values to draw from, anew for each sequence. Sizes are numbers of pairs.
     """
 
     size_name = "pairs"

@@ -74,7 +74,7 @@ class Decoder(Uncopied):
     changes of the model have no effect.
 
     Sequences are independent: each has its own position, and what it reads gives the same bits whichever sequences are
-    stepped beside it. To let one join or leave, name those of a step in `step(tokens, sequences)`.
+    stepped beside it. To let one join or leave, name the sequences of a step in `step(tokens, sequences)`.
 
     Args:
         model: its linear layers may be `SpikedLinear`, simulated or executed.
@@ -230,7 +230,7 @@ class Decoder(Uncopied):
         row = self._rows[sequence]
         shapes = self._states.shapes(snapshot.position)
         theirs = [state.shape for state in snapshot.states]
-        require(shapes == theirs, "snapshot", f"must have states {shapes}: that of the same model", theirs)
+        require(shapes == theirs, "snapshot", f"must have states {shapes}, as the same model has", theirs)
         self._states.write(row, snapshot.states, snapshot.position)
         self._positions[row] = snapshot.position
 

@@ -64,7 +64,7 @@ def _convolved(layer: ShortConv, x: Traced, tail: Traced) -> tuple[Traced, Trace
 @lowers(Rotary.turn)
 def _turned(angles: Rotary, x: Traced, position: Any) -> Traced:
     if not isinstance(position, Position) or position.ahead != 0:
-        raise NotCompiledError("rotary positions: compiled for those of the tokens themselves, state['position']")
+        raise NotCompiledError("rotary positions: compiled for the tokens' own positions, state['position']")
     return Traced.of(x.builder, x.builder.rotary(x.token_rows, x.shape[-1], angles), x.shape)
 
 

@@ -158,7 +158,7 @@ class Operand:
 
     @property
     def constant(self) -> Tensor | None:
-        """The values, if they are those of the model; None for a node."""
+        """The values, if the model has them; None for a node."""
         if isinstance(self.values, Tensor):
             return self.values
         return None

@@ -260,7 +260,7 @@ def _by_columns(b: Builder, bound: Any, inputs: list[tuple[Buffer, bool]], writt
 
 
 def selective(mixer: Mamba, memory: Traced, inputs: Inputs) -> Traced:
-    """Append the selective scan of Mamba: k and q [B, N] are those of all channels, dt is that of each."""
+    """Append the selective scan of Mamba: all channels share k and q [B, N], each has its dt."""
     b = memory.builder
     inner = mixer.inner
     count = mixer.state_size

@@ -2,7 +2,7 @@
 
 MoM, SSE, SSEDelta, SeqBoat and `Experts` are written out instead of traced: their classes sort, pack and gather tokens
 by the choice of a router, and a trace has no values to choose by. Here each memory or expert is a part of the program
-that runs for the tokens of its mask; projections, normalisation and `finish` are those of the class.
+that runs for the tokens of its mask; projections, normalisation and `finish` are the class's own.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class _Partitions:
 def _partitions(b: Builder, mixer: ExpandedMixer, scores: Buffer) -> _Partitions:
     """Pick the partitions that tokens read and write.
 
-    Both are those of highest score: the fewer of them are among the more, so that a mask of the more is enough, and the
+    Both take the memories of highest score: the fewer are among the more, so that a mask of the more is enough, and the
     fewer are factors 0 or 1.
     """
     count = mixer.num_sparse_partition

@@ -91,7 +91,7 @@ class Traced:
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # torch calls this for every function with a traced argument. Functions of the package are looked up as such,
-        # those of torch by name: torch.sum and Tensor.sum are two objects of one name.
+        # functions of torch by name: torch.sum and Tensor.sum are two objects of one name.
         lower = LEAVES.get(function) or lowering(function.__name__)
         return lower(*args, **(kwargs or {}))
 
@@ -162,7 +162,7 @@ class Position:
     def check_next(self) -> None:
         """Raise `NotCompiledError` unless this is the position of the next token."""
         if self.ahead != 1:
-            raise NotCompiledError("state 'position': must be that of the token before plus 1")
+            raise NotCompiledError("state 'position': must be the position of the token before plus 1")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -77,7 +77,7 @@ def _copy_projections(teacher: SoftmaxAttention, student: GroupedMixer) -> Seque
 
 
 def _mamba(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
-    """Return a Mamba-2 layer whose heads are those of the teacher, each with B and C of its own."""
+    """Return a Mamba-2 layer with the heads of the teacher, each with B and C of its own."""
     _require_plain(teacher)
     head_dim = teacher.k_size
     inner = teacher.q_proj.out_features
@@ -205,7 +205,7 @@ def make_student(
             )
         fitting = STUDENTS[kind].options(mixer, specs[i].options)
         specs[i] = MixerSpec(kind, {**fitting, **(options or {}).get(kind, {})})
-    # Every parameter is drawn from the seed, and then those of the teacher take their places.
+    # Every parameter is drawn from the seed; then parameters of the teacher take their places.
     model = LanguageModel(replace(teacher.config, layers=tuple(specs)), seed)
     seeded = []
     with torch.no_grad():

@@ -23,7 +23,7 @@ from .spiking import Net, Spiking, SpikingLearner
 
 @dataclass(frozen=True)
 class AdaptersSettings(Spiking):
-    """Settings of `Spiking`, and those of the adapters.
+    """Settings of `Spiking` and of the adapters.
 
     Attributes:
         width: units of an adapter.

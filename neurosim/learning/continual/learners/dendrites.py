@@ -254,7 +254,7 @@ class Dendrites(Learner):
         """Return [n] the context of each item."""
         met = max(self.met, 1)
         if task is not None:
-            # A task that has not begun has no context: that of the last one serves.
+            # A task that has not begun has no context: it takes the context of the last task.
             return np.full(len(x), min(task, met - 1))
         if self.settings.engine:
             nearest = np.asarray(self._nearest(x).readings[engine_dendrites.CONTEXTS]).argmax(axis=1)

@@ -19,7 +19,7 @@ from .spiking import Spiking, TaskLearner
 
 @dataclass(frozen=True)
 class LwfSettings(Spiking):
-    """Settings of `Spiking`, and those of the distillation.
+    """Settings of `Spiking` and of the distillation.
 
     Attributes:
         strength: weight of the distillation; the loss of the task has weight 1.

@@ -17,7 +17,7 @@ from .spiking import Spiking, TaskLearner
 
 @dataclass(frozen=True)
 class GpmSettings(Spiking):
-    """Settings of `Spiking`, and those of the projection.
+    """Settings of `Spiking` and of the projection.
 
     The optimiser is gradient descent without momentum: another one would leave the projected directions.
 

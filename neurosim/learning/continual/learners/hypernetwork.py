@@ -26,7 +26,7 @@ SMALL = 0.1
 
 @dataclass(frozen=True)
 class HypernetworkSettings(Spiking):
-    """Settings of `Spiking`, and those of the hypernetwork.
+    """Settings of `Spiking` and of the hypernetwork.
 
     Attributes:
         strength: beta, of the penalty on changes of what it writes for earlier tasks.

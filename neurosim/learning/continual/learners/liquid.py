@@ -175,7 +175,7 @@ class LiquidReadout(Learner):
         try:
             return np.asarray(solve(self.gram + np.diag(ridge), targets.T, assume_a="pos").T)
         except np.linalg.LinAlgError as error:
-            raise NeurosimError(f"liquid: its sums are those of no items ({error}); learn anew") from None
+            raise NeurosimError(f"liquid: no items have such sums ({error}); learn anew") from None
 
     def _play(self, x: NDArray[np.uint8], *, count_updates: bool = False) -> Result:
         return self.liquid.run(self.settings.recordings(self.problem, x), threads=1, count_updates=count_updates)

@@ -26,7 +26,7 @@ def penalty(net: nn.Module, importance: Tensors, weights: Tensors) -> Tensor:
 
 @dataclass(frozen=True)
 class EwcSettings(Spiking):
-    """Settings of `Spiking`, and those of the penalty.
+    """Settings of `Spiking` and of the penalty.
 
     Attributes:
         strength: lambda, weight of the penalty.
@@ -109,7 +109,7 @@ def fisher(net: nn.Module, x: Tensor, allowed: Tensor, generator: torch.Generato
 
 @dataclass(frozen=True)
 class SiSettings(Spiking):
-    """Settings of `Spiking`, and those of the penalty.
+    """Settings of `Spiking` and of the penalty.
 
     Attributes:
         strength: c, weight of the penalty.

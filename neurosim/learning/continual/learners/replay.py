@@ -66,7 +66,7 @@ class ItemMemory(TaskLearner):
     def stored(self, places: NDArray[np.int64], batch: ItemBatch) -> ItemBatch:
         """Return the items of some places.
 
-        Their possible classes are those of their own task in the scenario "task", else those of `batch`.
+        Their possible classes are the classes of their own task in the scenario "task", else of `batch`.
         """
         if self.problem.scenario == "task":
             allowed = torch.stack([common.allowed_classes(self.problem, int(t)) for t in self.task[places]])
