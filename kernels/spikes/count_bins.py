@@ -7,7 +7,7 @@ from numba import njit
 
 
 def count_bins_reference(counts, bins):
-    """The specification of `count_bins`."""
+    """Count as `count_bins`: its specification."""
     limit = bins.shape[1] // 2
     inside = np.abs(counts) <= limit
     rows, channels = np.nonzero(inside)

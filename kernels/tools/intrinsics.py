@@ -127,7 +127,7 @@ def barrier(sync, thread, threads, epoch, spins):
 
 
 def flags_reference(flags, index):
-    """The specification of `flags64`: bit k is whether flags[index + k] is set."""
+    """Return the word of `flags64`, its specification: bit k is whether flags[index + k] is set."""
     return sum(1 << k for k in range(64) if flags[index + k])
 
 

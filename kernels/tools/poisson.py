@@ -123,7 +123,7 @@ def _more8(words, thresholds, out):
 
 
 def poisson_add_reference(key, first, draw, certain, passed, weight, x):
-    """The specification of `poisson_add`."""
+    """Add as `poisson_add`: its specification."""
     words = np.empty((x.size + 63) // 64 * 64, np.uint32)
     group_words(np.uint64(key), first, np.uint64(draw), words)
     counts = certain + (words[: x.size, None] > passed[None]).sum(axis=1)

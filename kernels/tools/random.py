@@ -121,7 +121,7 @@ def uniform_runs(key, firsts, offsets, draw, out):
 
 @compiled
 def _words(index, high, d0, d1, k0, k1, a, b, c, d):
-    """The 32-bit part of `normals`: words of counters `index` + i, `high` being the same for all."""
+    """Do the 32-bit part of `normals`: words of counters `index` + i, `high` being the same for all."""
     none = uint32(0)
     for i in range(a.size):
         w0, w1, w2, w3 = threefry(uint32(index + uint32(i)), high, d0, d1, k0, k1, none, none)
@@ -133,7 +133,7 @@ def _words(index, high, d0, d1, k0, k1, a, b, c, d):
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
 def _pairs(a, b, c, d, cosines, sines):
-    """Two independent standard normals from each four words (Box & Muller 1958)."""
+    """Make two independent standard normals of each four words (Box & Muller 1958)."""
     for i in range(a.size):
         radius = math.sqrt(-2.0 * log_of_fraction(unit_interval(a[i], b[i])))
         x, y = turn(unit_interval(c[i], d[i]))
@@ -142,7 +142,7 @@ def _pairs(a, b, c, d, cosines, sines):
 
 
 def normal_reference(key, index, draw):
-    """The specification of `normals` for one index: counter index // 2 gives two, of which even ones take the first."""
+    """Return one normal as `normals`, its specification: counter index // 2 gives two, even indices take the first."""
     mask = 0xFFFFFFFF
     n = index // 2
     words = threefry_reference((n & mask, n >> 32, draw & mask, draw >> 32), (key & mask, key >> 32, 0, 0))
@@ -158,7 +158,7 @@ def normals(key, first, draw, out):
 
 @compiled
 def _normals(key, first, draw, words, pairs, out):
-    """The work of `normals`, with scratch: uint32 [4, 512], float64 [2, 512]."""
+    """Do the work of `normals`, with scratch: uint32 [4, 512], float64 [2, 512]."""
     k0 = uint32(key)
     k1 = uint32(uint64(key) >> uint64(32))
     d0 = uint32(draw)
@@ -216,7 +216,7 @@ def normal_runs(key, firsts, offsets, draw, out):
 
 @compiled
 def _group_words(index, d0, d1, k0, k1, out):
-    """The 32-bit part of `group_words`: with 64-bit arguments in sight its vectors are half as wide (.59 ns a word)."""
+    """Do the 32-bit part of `group_words`: beside 64-bit arguments its vectors are half as wide (.59 ns a word)."""
     none = uint32(0)
     for g in range(0, out.size, 64):
         # Four names, not a tuple of them: LLVM then sees that they are apart.

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from .runs.frame.folder import RunFolder as RunFolder
     from .runs.frame.folder import open_run as open_run
     from .runs.frame.folder import read_metrics as read_metrics
-    from .runs.frame.folder import record as record
     from .runs.frame.lifecycle import resume as resume
     from .runs.frame.lifecycle import start as start
     from .runs.frame.options import RunOptions as RunOptions
+    from .runs.frame.recorder import record as record
 
 # Loaded on first use.
 __getattr__, __all__ = lazy_exports(__name__)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from neurosim import Spikes
 from neurosim.app import RunFolder, write_page
-from neurosim.app.report import charts, numbers, pixels, png, svg
+from neurosim.app.report import axes, charts, numbers, pixels, png, svg
 from neurosim.app.runs.frame.manifest import Manifest
 from neurosim.app.runs.liquid import KIND
 from neurosim.app.runs.liquid.result import LiquidResult
@@ -400,7 +400,7 @@ def test_a_curve_goes_through_its_values() -> None:
     (x0, y0), (x1, y1), (x2, y2) = ([float(v) for v in p.split(",")] for p in str(points).split())
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.02) and y0 - y1 == pytest.approx(2 * (y0 - y2), abs=0.03)
     # 0.05 s of 0.4 s.
-    assert x0 == pytest.approx(charts.LEFT + (svg.WIDTH - charts.LEFT - charts.RIGHT) / 8, abs=0.02)
+    assert x0 == pytest.approx(axes.LEFT + (svg.WIDTH - axes.LEFT - axes.RIGHT) / 8, abs=0.02)
 
 
 def test_ranges_lie_on_a_logarithmic_axis() -> None:

@@ -250,7 +250,7 @@ def test_a_folder_of_a_process_killed_at_once_is_as_good_as_empty() -> None:
 def test_two_processes_do_not_resume_one_run() -> None:
     interrupted("run")
     with (
-        frame.folder.reopen(open_run(Path("run"))),
+        frame.recorder.reopen(open_run(Path("run"))),
         pytest.raises(NeurosimInputError, match="another run is wr"),
     ):
         resume(KIND, Path("run"))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from neurosim.app import open_run, read_metrics, record
 from neurosim.app.runs.frame import progress, provenance
-from neurosim.app.runs.frame.folder import config_hash
+from neurosim.app.runs.frame.recorder import config_hash
 from neurosim.app.runs.frame.settings import ConfigSource, assignments, dotted_keys, nest, overlay, resolve
 from neurosim.app.runs.score import score_answers, wilson
 from neurosim.base import NeurosimInputError, NeurosimMissingError, NeurosimWriteError

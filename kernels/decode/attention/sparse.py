@@ -56,7 +56,7 @@ def _in_best_parts(values, length, order, picks):
 
 @operation(f"{CACHE} part_values parts picked picks")
 def estimated(p, context, begin, end):
-    """Attention over tokens in the parts of the past that an estimate values most (SEA).
+    """Attend over tokens in the parts of the past that an estimate values most (SEA).
 
     Operands: see `windows.window`; `part_values` [tokens, H, parts], `picked` tokens, `picks` int32 [parts + picked]
     for this thread. Parts are heads of k and v.
@@ -123,7 +123,7 @@ def _compete(best, count, score, token):
     "hashed_q hashed_k"
 )
 def hashed(p, context, begin, end):
-    """Attention over a token itself, the last ones in its query's bucket, and tokens of the highest scores (HAX).
+    """Attend over a token itself, the last ones in its query's bucket, and tokens of the highest scores (HAX).
 
     Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first; `memory` [tokens, capacity, K + V +
     1]; `weights` float32 [capacity] for this thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and
@@ -176,7 +176,7 @@ def hashed(p, context, begin, end):
 
 @operation("x width ring length out")
 def innovation(p, context, begin, end):
-    """The mean square of what the mean of the tokens before does not say of x; x takes the place of the oldest.
+    """Return the mean square of x minus the mean of the tokens before; x takes the place of the oldest.
 
     Operands: `ring` [tokens, length, width], `out` [tokens]. Parts are tokens.
     """
@@ -199,7 +199,7 @@ def innovation(p, context, begin, end):
 
 @operation("q k v state_k? state_v? heads size tokens window ring innovation slots kept best weights out")
 def remembered(p, context, begin, end):
-    """Attention over the last w tokens, what a state says of the w before, and the most surprising ones (B'MOJO).
+    """Attend over the last w tokens, what a state says of the w before, and the most surprising ones (B'MOJO).
 
     Operands: `state_k` and `state_v` of the outputs of the state; `window` is w; `ring` [tokens, H, 2 w, 4 K + 1] of
     keys, values, those of the state, and innovations; `innovation` [tokens]; `kept` [tokens, H, slots, 2 K], the most

@@ -62,7 +62,7 @@ def slot(position, capacity, interval, restarts):
 
 @operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? mask?")
 def window(p, context, begin, end):
-    """Softmax attention over the last tokens, whose keys and values are kept in turn, and over learnt ones.
+    """Attend by softmax over the last tokens, whose keys and values are kept in turn, and over learnt ones.
 
     Operands: `group` heads share a key; `memory` [tokens, capacity, H / group (K + V)], the keys of a token before its
     values; `weights` float32 [capacity + learnt_count] for this thread; `learnt` keys and values [learnt_count, H, K +
@@ -116,7 +116,7 @@ def window(p, context, begin, end):
 
 @operation(f"{CACHE} ridge spare")
 def regression(p, context, begin, end):
-    """The value that a regression on the keys of the last tokens, weighted as in attention, predicts at the query.
+    """Predict the value at the query by a regression on the keys of the last tokens, weighted as in attention.
 
     With weights p = softmax(scale q . k), k' and v' the means under them, and t the sum of e^(score - largest score):
     o = v' + sum p (k - k') . r v,  r = (sum p (k - k') (k - k')^T + ridge / t)^-1 (q - k').

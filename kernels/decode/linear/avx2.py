@@ -40,7 +40,7 @@ def _call(builder, name, result, a, b):
 
 
 def _counts(builder, words):
-    """Two counts each of two words as int8, side by side in every 16 bits."""
+    """Return two counts each of two words as int8, side by side in every 16 bits."""
     found = []
     for word, shift in ((word, shift) for word in words for shift in (0, 16)):
         both = builder.trunc(builder.lshr(word, INT32(shift)), SHORT)
@@ -56,7 +56,7 @@ def _half(builder, x, upper):
 
 
 def _small(builder, pairs, counts):
-    """Sums of 16 columns as two vectors of eight."""
+    """Return sums of 16 columns as two vectors of eight."""
     products = [
         _call(builder, "llvm.x86.avx2.pmadd.ub.sw", PAIRS, pair, own) for pair, own in zip(pairs, counts, strict=True)
     ]

@@ -106,7 +106,7 @@ def _behind(y, bias, before, first, place):
 # Partial sums in any order, so that they become vectors.
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _dots(weights, x, first, out):
-    """Four outputs at a time, each read of x serving four rows; the rest singly."""
+    """Compute four outputs at a time, each read of x serving four rows; the rest singly."""
     size = x.size
     n = 0
     while n + 4 <= out.size:

@@ -48,7 +48,7 @@ def unpacked(builder, a, b, entries, upper):
 
 
 def _interleaved(builder, rows):
-    """Four rows of 64 bytes as four vectors, each of 16 columns with four bytes of the rows."""
+    """Return four rows of 64 bytes as four vectors, each of 16 columns with four bytes of the rows."""
     halves = [
         [builder.bitcast(unpacked(builder, a, b, 16, upper), PAIRS) for a, b in (rows[:2], rows[2:])]
         for upper in (0, 1)

@@ -23,7 +23,7 @@ STATE = "state heads keys values tokens"
 
 @njit(inline="always")
 def head_of(address, i, heads, h, group, size):
-    """The [size] entries of head h of token i, where each head serves `group` heads of the state."""
+    """Return the [size] entries of head h of token i, where each head serves `group` heads of the state."""
     count = heads // group
     return vector(address + 4 * (i * count + h // group) * size, size, FLOAT)
 

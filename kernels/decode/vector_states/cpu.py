@@ -76,7 +76,7 @@ def filtered(p, context, begin, end):
 
 @operation("u units tokens states weights state out")
 def gated_units(p, context, begin, end):
-    """Units of a gated recurrence with diagonal recurrent weights, s the sigmoid.
+    """Step units of a gated recurrence with diagonal recurrent weights, s the sigmoid.
 
     GRU:  z = s(a_z h + u_z),  r = s(a_r h + u_r),  h = h + z (tanh(a_c h r + u_c) - h)
     LSTM: f = s(a_f h + p_f c + u_f),  c = f c + (1 - f) tanh(a_g h + u_g),  h = s(a_o h + p_o c + u_o) tanh(c)

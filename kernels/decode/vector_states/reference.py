@@ -24,7 +24,7 @@ def filtered(
 
 
 def gated_units(state: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """A gated recurrence with diagonal weights w [3 or 5, units]; state [tokens, units, 1 or 2], u [.., units, 3]."""
+    """Step a gated recurrence, diagonal weights w [3 or 5, units]; state [tokens, units, 1 or 2], u [.., units, 3]."""
     h = state[..., 0]
     if state.shape[-1] == 1:
         z, r = (sigmoid(w[n] * h + u[..., n]) for n in (0, 1))

@@ -54,7 +54,7 @@ def _moments(x):
 
 @operation("x size weight? period bias? centred eps:real out")
 def norm(p, context, begin, end):
-    """Root-mean-square norm, or layer norm if `centred`, of each group of a row.
+    """Norm each group of a row, by its root mean square, or as a layer norm if `centred`.
 
     Operands: `size` channels of a group; `weight` has `period` channels, repeated. Parts are groups of all rows.
     """
@@ -141,7 +141,7 @@ def total(p, context, begin, end):
 
 @njit(inline="always")
 def _log1p(e):
-    """log(1 + e) for 0 <= e <= 1: a series in s = e / (2 + e), at most 1/3."""
+    """Return log(1 + e) for 0 <= e <= 1: a series in s = e / (2 + e), at most 1/3."""
     s = e / (e + float32(2))
     z = s * s
     p = float32(0.1538461538) * z + float32(0.1818181818)
@@ -332,7 +332,7 @@ def embed(p, context, begin, end):
 
 @operation("x width tokens size weight bias? tails activation out mask?")
 def convolve(p, context, begin, end):
-    """Short convolution over the last tokens, which are kept.
+    """Convolve the last tokens, which are kept, with short filters.
 
     Operands: `weight` [size, width], `tails` [tokens, size - 1, width]. Parts are columns.
     """
@@ -431,7 +431,7 @@ def matmul(p, context, begin, end):
 
 @operation("x width tokens size dilation weight ring out")
 def dilate(p, context, begin, end):
-    """x plus silu of a convolution over every `dilation`-th of the last tokens, which are kept in a ring.
+    """Add to x silu of a convolution over every `dilation`-th of the last tokens, which are kept in a ring.
 
     Operands: `weight` [size, width], `ring` [tokens, (size - 1) dilation + 1, width]. Parts are columns.
     """

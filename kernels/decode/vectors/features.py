@@ -13,7 +13,7 @@ from .reference import DPFP, NORM_AWARE, ROLLS, TAYLOR  # noqa: F401 - callers r
 
 @njit(inline="always")
 def _dpfp(x, out):
-    """Products of [relu(x), relu(-x)] with itself rolled by 1 to 4 places."""
+    """Return products of [relu(x), relu(-x)] with itself rolled by 1 to 4 places."""
     size = x.size
     for r in range(ROLLS):
         for j in range(2 * size):
@@ -31,7 +31,7 @@ def _dpfp(x, out):
 
 @njit(inline="always")
 def _taylor(x, out):
-    """[1, x / K^(1/4), x^2 / sqrt(2 K), products of two channels / sqrt(K)]."""
+    """Return [1, x / K^(1/4), x^2 / sqrt(2 K), products of two channels / sqrt(K)]."""
     size = x.size
     root = float32(math.sqrt(size))
     out[0] = 1
@@ -46,7 +46,7 @@ def _taylor(x, out):
 
 @njit(inline="always")
 def _norm_aware(x, is_query, strength, out):
-    """[m cos a, m sin a]: the magnitude and angle of `attention.feature_maps.NormAware`."""
+    """Return [m cos a, m sin a]: the magnitude and angle of `attention.feature_maps.NormAware`."""
     size = x.size
     total = float32(1e-12)
     for j in range(size):

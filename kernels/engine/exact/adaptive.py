@@ -27,7 +27,7 @@ MIN_STEP = 1e-13
 
 
 def integrator(slope):
-    """Two compiled functions for a model whose `slope(v, w, x, y, c)` returns dv/dt and dw/dt.
+    """Return two compiled functions for a model whose `slope(v, w, x, y, c)` returns dv/dt and dw/dt.
 
     Returns:
         advance(v, w, x, y, elapsed, c) -> v, w, x, y after `elapsed` seconds.

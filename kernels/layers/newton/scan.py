@@ -42,5 +42,5 @@ def _apply(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """a b of small matrices, many: as sums, which a CPU does faster than a call for each."""
+    """Return a b of small matrices, many: as sums, which a CPU does faster than a call for each."""
     return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)

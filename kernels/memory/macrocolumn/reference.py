@@ -146,7 +146,7 @@ def age_reference(weights, stages, last, clock, first, second):
 
 
 def run_reference(x, flags, above, weights, rule, modules, key, learn, back_off, fading=None):
-    """The specification of `run` for one column.
+    """Run one column: the specification of `run`.
 
     Args:
         x: [frames, inputs] booleans.

@@ -42,7 +42,7 @@ def product_tile(counts, weights, acc):
 
 @triton.jit
 def counts_of_words(words_ptr, inside, WORDS: tl.constexpr, ROWS: tl.constexpr, PLANES: tl.constexpr, step):
-    """Tiles of words at words_ptr [ROWS, WORDS], `step` words from plane to plane, to int8 counts [ROWS, 32 WORDS]."""
+    """Turn words at words_ptr [ROWS, WORDS], `step` words from plane to plane, into int8 counts [ROWS, 32 WORDS]."""
     bit = tl.arange(0, 32)[None, None, :]
     size = tl.zeros([ROWS, WORDS, 32], tl.int32)
     for p in tl.static_range(PLANES):

@@ -15,7 +15,7 @@ def finish_kernel(
     rows, outputs,
     SPLITS: tl.constexpr, STEPS: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Program (b, j): sums the parts [SPLITS, rows, outputs] of row b in order, scales and stores."""
+    """Sum the parts [SPLITS, rows, outputs] of row b in order, scale and store, in program (b, j)."""
     row = tl.program_id(0).to(tl.int64)
     n = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     total = tl.load(parts_ptr + row * outputs + n, mask=n < outputs, other=0)

@@ -14,25 +14,17 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ...base.atomic import write_text
-from .numbers import number, plain, si
+from .axes import FOOT, RIGHT, Floats, draw_axes, draw_x_axis, frame_of, stroke, value_range
+from .numbers import number
 from .png import data_uri
 from .svg import WIDTH, Box, dot, element, label, nice, picture, rect, rule, time_unit
 
 STYLE = Path(__file__).with_name("templates") / "page.css"
-HEIGHT = 210.0
 WIDE = 960.0  # a chart that has the page's width to itself
-LEFT = 46.0
-RIGHT = 8.0
-TOP = 24.0
-FOOT = 40.0
-KEY_LINE = 15.0  # height of a line of the key
 BINS = 30
-MIN_GAP = 24.0  # px between the labels of two ticks
 MAX_NAME = 40  # characters of a key that fit beside its mark
 MANY_DOTS = 60  # from here on dots are small and half transparent
 PALETTE = ("var(--accent)", "var(--on)", "var(--spike)", "var(--good)", "var(--bad)", "var(--off)")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -109,12 +101,12 @@ def curves(
         points = np.concatenate([np.stack(p, axis=1) for p in placed])
     else:
         points = np.empty((0, 2))
-    across = x or _range(points[:, 0])
-    down = y or _range(points[:, 1], from_zero=True)
+    across = x or value_range(points[:, 0])
+    down = y or value_range(points[:, 1], from_zero=True)
     # The key takes lines above the chart, so that the box depends on the names.
-    box, key = _frame([(c.name, c.colour, c.kind) for c in series], across, down, width)
+    box, key = frame_of([(c.name, c.colour, c.kind) for c in series], across, down, width)
     whole = bool((points[:, 0] % 1 == 0).all()), bool((points[:, 1] % 1 == 0).all())
-    parts = [*_axes(box, x_name, y_name, log_x=log_x, whole=whole), *key]
+    parts = [*draw_axes(box, x_name, y_name, log_x=log_x, whole=whole), *key]
     # SVG paints in order: soft curves come first and lie behind the others.
     for curve, (xs, ys) in sorted(zip(series, placed, strict=True), key=lambda pair: pair[0].kind != "soft"):
         parts += _drawn(curve, box, xs, ys)
@@ -158,8 +150,8 @@ def histograms(
         heights = [c / max(len(g.values), 1) for c, g in zip(counts, groups, strict=True)]
     top = max((float(h.max(initial=0.0)) for h in heights), default=0.0) or 1.0
     # A twentieth of room above the highest bar.
-    box, key = _frame([(g.name, g.colour, "box") for g in groups], (low, high), (0.0, top * 1.05), WIDTH)
-    parts = [*_axes(box, x_name, counted or "share of the group", whole=(False, counted is not None)), *key]
+    box, key = frame_of([(g.name, g.colour, "box") for g in groups], (low, high), (0.0, top * 1.05), WIDTH)
+    parts = [*draw_axes(box, x_name, counted or "share of the group", whole=(False, counted is not None)), *key]
     opacity = "" if len(groups) == 1 else ";opacity:.6"
     for group, values in zip(groups, heights, strict=True):
         for k, value in enumerate(values):
@@ -192,7 +184,7 @@ def strips(panels: Sequence[Panel], duration: float, words: str, *, width: float
         ]
         top += panel.height + gap
     foot = top - gap + 3
-    parts += _x_axis(Box(0, foot - 1, inside, 1, span, (0, 1)), name)
+    parts += draw_x_axis(Box(0, foot - 1, inside, 1, span, (0, 1)), name)
     return picture(foot + FOOT, words, parts, width=width)
 
 
@@ -310,56 +302,6 @@ def _placed(curve: Curve, log_x: bool) -> tuple[Floats, Floats]:
     return across, y[good]
 
 
-def _range(values: Floats, *, from_zero: bool = False) -> tuple[float, float]:
-    """Return the range of an axis that shows all values; never an empty one."""
-    if not values.size:
-        return 0.0, 1.0
-    low = float(values.min())
-    high = float(values.max())
-    if from_zero:
-        low = min(low, 0.0)
-        high = high * 1.05
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
-
-
-def _frame(
-    keys: Sequence[tuple[str, str, str]], x: tuple[float, float], y: tuple[float, float], width: float
-) -> tuple[Box, list[Markup]]:
-    """Return the inside of a chart, and the key above it, from the (name, colour, kind) of each series."""
-    lines: list[list[tuple[float, tuple[str, str, str]]]] = []
-    at = width
-    for key in keys:
-        if key[0]:
-            length = 36 + 8.8 * len(key[0])  # of the larger text of small screens, in a wide font
-            if at + length > width:
-                lines.append([])
-                at = LEFT
-            lines[-1].append((at, key))
-            at += length
-    top = TOP + KEY_LINE * len(lines)
-    parts: list[Markup] = []
-    for k, line in enumerate(lines):
-        middle = top - KEY_LINE * (len(lines) - k) + 1
-        for start, (name, colour, kind) in line:
-            parts += [_mark(colour, kind, start, middle), label(start + 22, middle + 4, name)]
-    return Box(LEFT, top, width - LEFT - RIGHT, HEIGHT - TOP - FOOT, x, y), parts
-
-
-def _mark(colour: str, kind: str, x: float, y: float) -> Markup:
-    if kind == "dots":
-        return dot(x + 9, y, 3.2, f"fill:{colour}")
-    if kind == "box":
-        return rect(x + 4, y - 5, 10, 10, f"fill:{colour};opacity:.6")
-    return element("line", x1=x, x2=x + 18, y1=y, y2=y, style=_stroke(colour, kind))
-
-
-def _stroke(colour: str, kind: str) -> str:
-    dash = ";stroke-dasharray:5 4" if kind == "dashed" else ""
-    soft = ";opacity:.35" if kind == "soft" else ""
-    width = 1 if soft else 2
-    return f"fill:none;stroke:{colour};stroke-width:{width};stroke-linejoin:round{dash}{soft}"
-
-
 def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
     points = [(box.across(float(x)), box.down(float(y))) for x, y in zip(xs, ys, strict=True)]
     if curve.kind == "dots" or len(points) == 1:  # a line needs two
@@ -368,56 +310,4 @@ def _drawn(curve: Curve, box: Box, xs: Floats, ys: Floats) -> list[Markup]:
         opacity = "" if few else ";opacity:.5"
         return [dot(x, y, radius, f"fill:{curve.colour}{opacity}") for x, y in points]
     places = " ".join(f"{x},{y}" for x, y in points)
-    return [element("polyline", points=places, style=_stroke(curve.colour, curve.kind))]
-
-
-def _axes(
-    box: Box, x_name: str, y_name: str, *, log_x: bool = False, whole: tuple[bool, bool] = (False, False)
-) -> list[Markup]:
-    """Return the axes and their lines; `whole` is true for x, and for y, where all values are integers."""
-    parts = [label(0, 12, y_name)]
-    for value, words in _ticks(box.y, False, 4, whole[1]):
-        y = box.down(value)
-        parts += [rule(box.left, y, box.right, y), label(box.left - 6, y + 4, words, "end")]
-    return [*parts, *_x_axis(box, x_name, log=log_x, whole=whole[0])]
-
-
-def _x_axis(box: Box, name: str, *, log: bool = False, whole: bool = False) -> list[Markup]:
-    parts = [rule(box.left, box.foot, box.right, box.foot, "axis")]
-    last = -math.inf
-    for value, words in _ticks(box.x, log, 5, whole):
-        x = box.across(value)
-        parts.append(rule(x, box.foot, x, box.foot + 4, "axis"))
-        if x - last >= MIN_GAP:
-            parts.append(label(x, box.foot + 17, words, "middle"))
-            last = x
-    return [*parts, label(box.right, box.foot + 33, name, "end")]
-
-
-def _ticks(ends: tuple[float, float], log: bool, about: int, whole: bool = False) -> list[tuple[float, str]]:
-    """Return the places on an axis with their labels: decades (1, 2, 5 of few decades) where it is logarithmic."""
-    if not log:
-        return [(value, _label(value)) for value in nice(*ends, about) if not whole or value % 1 == 0]
-    decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
-    steps = (1, 2, 5) if len(decades) <= 3 else (1,)
-    # Decades are left out before labels overlap.
-    every = max(1, math.ceil(len(decades) / (about + 1)))
-    ticks = [(d + math.log10(s), s * 10.0**d) for d in decades[::every] for s in steps]
-    inside = [(at, _short(value)) for at, value in ticks if ends[0] - 1e-9 <= at <= ends[1] + 1e-9]
-    if len(inside) > 1:
-        return inside
-    # Less than two decades may contain fewer than two such ticks: use round numbers, as on a linear axis.
-    return [(math.log10(value), plain(value)) for value in nice(10.0 ** ends[0], 10.0 ** ends[1], 3)]
-
-
-def _label(value: float) -> str:
-    """Return a number that fits left of a vertical axis, at the text size of small screens: up to six characters."""
-    return plain(value) if abs(value) < 1e5 else si(value)
-
-
-def _short(value: float) -> str:
-    if value >= 1:
-        return si(value, "", 1)
-    if value >= 1e-3:
-        return f"{value:g}"
-    return f"{value:.0e}".replace("e-0", "e-")
+    return [element("polyline", points=places, style=stroke(curve.colour, curve.kind))]

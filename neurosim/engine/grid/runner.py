@@ -84,14 +84,14 @@ class Runner:
         self._reset()
 
     def resume(self, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
-        """After `begin`: continue from a saved state."""
+        """Continue from a saved state, after `begin`."""
         self.workspace.restore(split(self._compiled, self._processes, arrays), step)
         self.windows.restore(arrays, step)
         self._stop = 0
         self._events_end = 0
 
     def resume_from(self, other: Runner) -> None:
-        """After `begin`: continue from where another runner of the same prepared network is; they share no state."""
+        """Continue, after `begin`, from where another runner of the same prepared network is; they share no state."""
         self.resume({name: array.copy() for name, array in other.arrays().items()}, other.step)
         self.windows.copy_readings(other.windows)
 

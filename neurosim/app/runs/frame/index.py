@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -121,6 +120,4 @@ def _next_step(run: RunFolder) -> str | None:
         return None
     if words and run.manifest.data is not None:
         return f"continue with: neurosim {words} --resume {run.path}"
-    if run.manifest.command:
-        return f"run it again: {shlex.join(run.manifest.command)}"
-    return "run it again"
+    return run.rerun_hint

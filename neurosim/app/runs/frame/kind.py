@@ -23,9 +23,10 @@ from ...report.sections import shared_sections
 from ..presets.preset import beside, published_section
 from .config import RunConfig
 from .facts import Overview
-from .folder import RunFolder, check_unchanged
+from .folder import RunFolder
 from .measured import MeasuredRun
 from .options import RunOptions
+from .recorder import check_unchanged
 from .settings import ConfigSource, settings_tree
 from .timings import Timings
 

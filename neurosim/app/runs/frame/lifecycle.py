@@ -15,10 +15,11 @@ from ....base.json_toml import write_json
 from ....data import catalog
 from . import registry
 from .finished import write_page
-from .folder import METRICS, RunFolder, open_run, read_metrics, record, reopen, resumable, without_none
+from .folder import METRICS, RunFolder, open_run, read_metrics
 from .kind import Inputs, Kind, Run, RunResult
 from .logs import check_logs
 from .options import DEFAULTS, RunOptions
+from .recorder import record, reopen, resumable, without_none
 from .timings import Timings, limit_threads
 
 C = TypeVar("C")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .folder import check_out
+from .recorder import check_out
 
 
 def silent(line: str) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ....base.errors import NeurosimError
 from ....data.files.arrays import read_arrays
 from ...report import charts, numbers
-from ...report.charts import PALETTE, BarGroup, Curve, Floats, column
+from ...report.axes import Floats
+from ...report.charts import PALETTE, BarGroup, Curve, column
 from ...report.png import data_uri, tint
 from ...report.recordings import Figure
 from ...report.svg import Box, dot, label, picture, rule

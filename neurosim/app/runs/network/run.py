@@ -25,10 +25,11 @@ from ....engine.description.dump import description_tree
 from ....engine.processes import ALONE, Processes
 from ....engine.result import Progress, Result
 from ....engine.simulation import Simulation
-from ..frame.folder import METRICS, SPIKES, RunFolder, check_unchanged
+from ..frame.folder import METRICS, SPIKES, RunFolder
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
+from ..frame.recorder import check_unchanged
 from .activity import Activity
 from .config import NetworkConfig
 from .nir import export_nir

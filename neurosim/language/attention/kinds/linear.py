@@ -195,7 +195,7 @@ class Retention(DecayedMixer):
 
 
 def lightning(width: int, depth: Depth, num_heads: int = 4, gate_fn: str | None = "sigmoid") -> Retention:
-    """Lightning attention: silu on q and k, the decay of its layer, a sigmoid gate (Qin et al. 2024)."""
+    """Return lightning attention: silu on q and k, the decay of its layer, a sigmoid gate (Qin et al. 2024)."""
     return Retention(
         width, depth, num_heads=num_heads, gate_fn=gate_fn, decay="lightning", rotary=False, feature_map="silu"
     )

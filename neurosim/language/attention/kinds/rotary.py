@@ -174,9 +174,9 @@ def _longrope(rates: list[float], theta: float, entries: Settings) -> Rotary:
 
 
 def _divided(rates: list[float], theta: float, entries: Settings) -> Rotary:
-    """Rates divided by a number each, as GGUF files have them."""
-    given = entries.get("divisors")
-    divisors = list(given) if isinstance(given, list | tuple) else []
+    """Return rates divided by a number each, as GGUF files have them."""
+    listed = entries.get("divisors")
+    divisors = list(listed) if isinstance(listed, list | tuple) else []
     require(len(divisors) == len(rates), "rope_scaling.divisors", f"must be {len(rates)} numbers", len(divisors))
     parts = [_number({"divisors": value}, "divisors") for value in divisors]
     return Rotary(tuple(rate / part for rate, part in zip(rates, parts, strict=True)))
