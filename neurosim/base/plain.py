@@ -77,6 +77,7 @@ def to_plain(value: object, name: str = "value", other: Callable[[Any, str], Any
     Raises:
         NeurosimInputError: a value without a plain form.
     """
+    # First numpy's scalars: a float64 is a float too, and would stay numpy's.
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -150,6 +151,7 @@ class Reader:
         """
         if is_dataclass(kind):
             return self.record(cast(type, kind), tree, name)
+        # `tuple[int, ...]` has the origin `tuple`, `int | None` the origin `UnionType`; a plain type has none.
         origin = typing.get_origin(kind) or kind
         for kinds, read in _CONTAINERS.items():
             if origin in kinds:
@@ -269,6 +271,7 @@ def _union(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
         except NeurosimInputError as error:
             if option is not type(None):
                 errors.append(error)
+    # Of `A | None` only what is wrong with A helps.
     if len(errors) == 1:
         raise errors[0]
     words = " or ".join(_word(option) for option in options)
@@ -277,6 +280,7 @@ def _union(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
 
 def _literal(reader: Reader, kind: Any, tree: Any, name: str) -> Any:
     options = typing.get_args(kind)
+    # By type as well: True == 1.
     known = any(tree == option and type(tree) is type(option) for option in options)
     *first, last = map(repr, options)
     words = f"{', '.join(first)} or {last}" if first else last

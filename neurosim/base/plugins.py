@@ -56,6 +56,7 @@ class PluginFile:
     entries: Mapping[str, Mapping[str, Any]]
 
 
+# Of this process: files that were run, and packages whose plugins were used, by group and name. A run notes both.
 _FILES: dict[Path, PluginFile] = {}
 _USED: dict[tuple[str, str], str] = {}
 
@@ -134,6 +135,7 @@ def load(group: str, name: str) -> Any:
         origin = point.value
     try:
         plugin = point.load()
+    # Code of others may raise anything, and end the process where a package calls exit() on import.
     except (Exception, SystemExit) as error:
         raise NeurosimInputError(
             f"{group} '{name}': {origin} cannot be imported ({type(error).__name__}: {error}); update or uninstall it"
@@ -235,6 +237,7 @@ def check_provenance(run: Path, noted: object) -> None:
         return
     known = provenance()
     for name, value in noted.items():
+        # Packages are noted with their versions, which may differ: provenance says so, and the run goes on.
         is_file = str(value).startswith("sha256:")
         if is_file and known.get(name) != value:
             if name in known:

@@ -35,6 +35,7 @@ class Rule:
     @cached_property
     def bounds(self) -> tuple[tuple[str, float], ...]:
         """Return signs and limits, such as (">=", 1)."""
+        # A sign and the number behind it: ">= 0 and < 1" has two, and "s" or "finite" none.
         return tuple((sign, _limit(text)) for sign, text in re.findall(r"([<>]=?) (\S+)", self.text))
 
     def holds(self, value: object) -> bool:

@@ -21,12 +21,14 @@ _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): +(.*)$")
 def attribute_docs(owner: type) -> dict[str, str]:
     """Return the meaning of each attribute of a class, from "Attributes:" in docstrings of the class and its bases."""
     meanings: dict[str, str] = {}
+    # From the base down, so that a class's own words win.
     for each in reversed(owner.__mro__):
         meanings |= _of_docstring(inspect.cleandoc(each.__dict__.get("__doc__") or ""))
     return meanings
 
 
 def _of_docstring(text: str) -> dict[str, str]:
+    # An entry is indented by four spaces, its further lines by eight; anything else ends the section.
     meanings: dict[str, str] = {}
     names: list[str] = []
     for line in text.partition("Attributes:\n")[2].splitlines():

@@ -25,8 +25,7 @@ class Distribution(ABC):
         return np.concatenate([np.empty(0), *(self.draw(key, first, count) for first, count in runs)])
 
 
-# Values of a distribution that stand for all.
-SAMPLE = 16
+SAMPLE = 16  # values of a distribution that stand for all where units are checked
 PLAIN = (float, int, bool, type(None))
 Value: TypeAlias = float | NDArray | Distribution
 

@@ -183,6 +183,7 @@ class Projection:
             require(bool(valid), f"{self}.{name}", "must be a number from 0 to 1", share)
         compatible = self.plasticity is None or self.p_transmit == 1
         require(compatible, f"{self}.p_transmit", "must be 1 together with a learning rule", self.p_transmit)
+        # Weights that are drawn, or multiplied by a kernel, are known and checked only when they are compiled.
         if not isinstance(self.weight, Distribution) and not isinstance(self.pattern, Convolution):
             self.check_bounds(np.atleast_1d(self.weight))
 
@@ -448,6 +449,7 @@ class Network:
         if isinstance(projection.weight, Distribution) or not isinstance(model, Neuron) or not model.positive:
             return
         receptor = model.receptors[self.receptor(projection)]
+        # Receptors of conductances: a negative one has no meaning.
         lowest = np.min(projection.weight, initial=0.0)
         if receptor in model.positive:
             require(lowest >= 0, f"{projection}.weight", f"must be >= 0 S for {type(model).__name__}", lowest)

@@ -93,6 +93,7 @@ class Current(ABC):
         if self.name is None:
             object.__setattr__(self, "name", f"current->{self.target}")
         if self.units is not None:
+            # As floats first: 1.5 must be an error, and not unit 1.
             units = _frozen(self, "units")
             are_distinct = units.ndim == 1 and units.size == len(np.unique(units))
             are_indices = units.min(initial=0) >= 0 and bool((units % 1 == 0).all())

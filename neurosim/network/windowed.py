@@ -225,6 +225,7 @@ class Windowed:
         """
         state = self.model.start()
         if self.learned is not None:
+            # Arrays hold the context of their last window as well, which a new recording must not see.
             state.restore(self.learned)
             state.begin()
         return state
@@ -248,7 +249,7 @@ def count_windows(name: str, model: WindowModel, windows: Iterable[Mapping[str, 
             arrivals[receptor] = Arrivals(units, np.ones(len(units), np.int64))
             spikes += len(units)
         output = state.step(arrivals, learn=False)
-        # In the order of `WindowTotals`.
+        # Every window counts, an empty one too. In the order of `WindowTotals`.
         totals += 1, spikes, len(output.units), output.synaptic_operations
     return [state.layer(name, WindowTotals(*totals.tolist()))]
 

@@ -42,6 +42,7 @@ def count(
     samples, steps, fan_in = _shapes(weights, inputs, outputs)
     outs = weights.shape[1]
     products = inputs.shape[0] * inputs.shape[1]
+    # An event at input i costs an operation for each nonzero weight of row i: arrivals . fan_out in all.
     fan_out = np.count_nonzero(weights, axis=1)
     arrivals = np.count_nonzero(inputs, axis=(0, 1))
     updates, state_bytes, state_bits, reasons = _state(potentials, outputs)

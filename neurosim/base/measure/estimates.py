@@ -160,6 +160,7 @@ def _of_operations(layers: Sequence[LayerCounts], profile: Profile) -> _Totals:
     for prefix, needs, view in views:
         names = (f"{prefix}compute_only", f"{prefix}memory_aware")
         try:
+            # Summed for the error alone: `Unknown` where a layer lacks a count.
             for need in needs:
                 total(layers, need)
             items = _items([(layer, view(layer)) for layer in layers], profile)
@@ -189,6 +190,7 @@ def _items(work: Sequence[tuple[LayerCounts, Traffic]], profile: Profile) -> dic
         else:
             bits = layer.weight_bits
         add = _operation(layer, profile, bits).add
+        # A multiply-accumulate adds as well, at the width of the sum; a membrane update is one such operation.
         mac = add + cost.multiply
         synapses = moved.accumulations * add + moved.multiplications * mac
         # Arithmetic has one cost; only memory has a range.

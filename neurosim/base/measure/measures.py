@@ -104,6 +104,7 @@ class _Run:
 
     def bits(self, kind: str) -> float:
         """Return the bits of "weights", "state" or "events" that were moved, per sample."""
+        # Summed for the error alone: `Unknown` where a layer lacks a count that traffic needs.
         for name in traffic.EVENT_NEEDS:
             total(self.layers, name)
         return sum(getattr(traffic.as_run(layer), kind) for layer in self.layers) / self.samples
@@ -272,6 +273,7 @@ def measure(layers: Iterable[LayerCounts], samples: int, duration: float, events
     require(samples > 0, "measure.samples", "must be > 0", samples)
     require(duration >= 0, "measure.duration", "must be >= 0 s", duration)
     run = _Run(every, int(samples), float(duration), None if events_in is None else int(events_in))
+    # "bits_moved.state" is the field `state` of the record `bits_moved`; names without a dot are in the group "".
     groups: dict[str, dict[str, float]] = {"": {}}
     reasons: dict[str, str] = {}
     for name, definition in DEFINITIONS.items():

@@ -122,6 +122,7 @@ class Profile:
         for name in ("title", "node", "source", "scope"):
             require(bool(getattr(self, name)), name, "must not be empty", repr(getattr(self, name)))
         per_operation = bool(self.arithmetic and self.memory)
+        # Costs of operations and of a chip's event would count the same work twice.
         got = [name for name in ("arithmetic", "memory", "synaptic_event") if getattr(self, name)]
         rule = "needs either [[arithmetic]] with [memory], or [synaptic_event]"
         require(per_operation != bool(self.synaptic_event), "profile", rule, ", ".join(got) or "none")

@@ -97,6 +97,7 @@ class LayerCounts(Record):
     weight_type: str = "float"
 
     def __post_init__(self) -> None:
+        # The class is frozen: values are completed and converted past its own setattr.
         if self.dense_weights is None:
             object.__setattr__(self, "dense_weights", self.inputs * self.outputs)
         owner = f"LayerCounts[{self.name!r}]"

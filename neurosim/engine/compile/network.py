@@ -145,6 +145,7 @@ def compile_network(
             f"GapJunctions[{coupled[0].name!r}]: need the membranes of all units in every step, which processes do not "
             "exchange; leave comm or mpirun out"
         )
+    # Checks come first, from the cheapest: drawing the synapses of a large network takes minutes.
     check_weights(network, real)
     # Before anything large is made.
     check_memory(network, real, processes.neighbours / processes.size)
@@ -173,6 +174,7 @@ def compile_network(
         ends = np.cumsum([len(each) for each in degrees])
         degrees = np.split(processes.sum(np.concatenate(degrees)), ends[:-1])
     poisson, noises = compile_noise(network, seed, clock)
+    # Neurons that a current drives have one more row of input, and a step that adds it.
     driven = targets_of(currents)
     cells = {}
     for p, population in enumerate(network.populations):

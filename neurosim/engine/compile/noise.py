@@ -84,6 +84,7 @@ def _noise(
     clock: float | None,
     name: str,
 ) -> Noise:
+    # Thresholds are made for the highest rate; where rates differ, the kernel draws by `means`.
     rate = np.asarray(owner.rate, np.float64)
     highest = float(rate.max(initial=0.0))
     rates = None

@@ -160,6 +160,7 @@ def _by_delay(
     processes: Processes,
 ) -> list[PlasticSynapses]:
     projection = sampler.projection
+    # Each process sees its own part: an error in one must end all, or the others wait for it forever.
     with processes.agreed():
         rows, weights, delays = sampler.all_synapses()
         projection.check_bounds(weights)
@@ -197,6 +198,8 @@ def _by_delay(
         before = first_synapses(totals)[:-1] + processes.before(counts) - offsets[:-1]
         post_delay = 0
         if projection.plasticity:
+            # With a part f of the delay in the dendrite, a synapse sees spikes of its source after 1 - f of it, and of
+            # its target after f. The former are handled after all of it, f later, and so are the latter: after 2 f.
             post_delay = math.floor(2 * projection.dendritic_delay_fraction * int(delay) + 0.5)
         synapses = PlasticSynapses(
             number=number,
@@ -273,6 +276,7 @@ def rule_vector(terms: Terms, dt: float) -> NDArray[np.float64]:
             kernel.SIZE: modulation.size,
             kernel.BASELINE: modulation.baseline,
         }
+    # Keys are places in the vector.
     rule[list(entries)] = list(entries.values())
     return rule
 

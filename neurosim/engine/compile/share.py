@@ -57,6 +57,7 @@ class ProcessShare:
         if not by_pages:
             blocks = self.last - self.first
             return [self.first + thread * blocks // threads for thread in range(threads + 1)]
+        # Whole pages to each thread, cut to the blocks that the process has.
         begin, end = self.pages
         pages = [begin + thread * (end - begin) // threads for thread in range(threads + 1)]
         return [min(max(page * self.layout.page_blocks, self.first), self.last) for page in pages]

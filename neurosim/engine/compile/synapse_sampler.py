@@ -141,6 +141,7 @@ class SynapseSampler:
 
     def _values(self, field: str, rows: Rows, first: int) -> NDArray[np.float64]:
         value = getattr(self.projection, field)
+        # Value i of the projection belongs to synapse i, numbered by source: any part draws its own values alone.
         key = rng_key(self.seed, field, str(self.projection.name))
         if rows.order is not None:
             # The pattern lists its synapses itself, and values are in the order of that list.

@@ -80,6 +80,7 @@ def _feed(network: Network, link: Link, source: int) -> Feed:
 def _window_steps(name: str, window: float, clock: float) -> int:
     steps = round(window / clock)
     fits = steps >= 1 and abs(window / clock - steps) <= WINDOW_SLACK * max(1, steps)
+    # For the error: the nearest windows that fit, below and above.
     below = max(1, math.floor(window / clock))
     rule = f"must be a whole number of steps of {clock:g} s, such as {below * clock:g} or {(below + 1) * clock:g} s"
     require(fits, f"Population[{name!r}].model.window", rule, window)

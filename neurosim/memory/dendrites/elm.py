@@ -158,7 +158,7 @@ class _ELMState(WindowState):
             self.memory,
             self._scratch,
         )
-        # y = readout m + offset
+        # y = readout m + offset, summed by numpy itself: how BLAS rounds may depend on its threads.
         y = (model.readout * self.memory).sum(axis=1) + model.offset
         # Weights read for dense products, and the outer rows of the `on` active hidden units.
         read = model.inner.size + on * model.keep.size + model.readout.size

@@ -170,6 +170,7 @@ class SpatialPooler(WindowModel):
             change=np.zeros(m, np.int16),
             winner=np.zeros(n, np.int32),
         )
+        # `connected` [inputs, columns] follows from the permanences: an active input selects one row of it.
         connect(self._rules, field)
         return field
 
@@ -193,6 +194,7 @@ class SpatialPooler(WindowModel):
         n = self._column_size
         m = self._input_size
         around, near = self._within_reach()
+        # Drawn for all pairs, also outside the radius: a pool then depends on the seed and its place alone.
         rank = self._uniforms(POOLS, n * m).reshape(n, m)
         draw = self._uniforms(PERMANENCES, n * m).reshape(n, m)
         # Draws below a half are uniform in 0..connected - 1, the others in connected..1.

@@ -137,6 +137,7 @@ def measure_false_negatives(
     from ...kernels.memory.segment_trials.cpu import noisy_misses
 
     require(0 <= noise <= 1, "measure_false_negatives.noise", "must be in 0..1", noise)
+    # Rounded to whole bits, as `SDR.noise` moves them.
     lost = round(noise * active)
     expected = false_negative(active, synapses, threshold, lost)
     require(lost <= size - active, "measure_false_negatives.size", f"must leave {lost} bits to move to", size)

@@ -300,6 +300,7 @@ class TemporalMemory(WindowModel):
             fits = array.dtype == kind and array.shape == shape
             require(fits, name, f"must be {shape} of {np.dtype(kind)}", (array.shape, array.dtype))
         require(len(arrays["step"]) == 1 and arrays["step"][0] >= 0, "step", "must be one number >= 0", arrays["step"])
+        # Beyond the filled places of a segment there is nothing to check: `state` writes zeros there.
         used = np.arange(self.max_synapses) < arrays["filled"][:, None]
         free = np.sort(arrays["free"])
         require(
@@ -314,6 +315,7 @@ class TemporalMemory(WindowModel):
                 values = arrays[name]
             inside = values.size == 0 or bool(values.min() >= low and values.max() < high)
             require(inside, name, f"must be in {low}..{high - 1}", (values.min(initial=0), values.max(initial=0)))
+        # A cell at its cap drops a segment before it grows another.
         owned = np.bincount(arrays["cell"][arrays["cell"] >= 0], minlength=1).max()
         require(owned <= self.max_segments, "cell", f"must not own more than {self.max_segments} segments", owned)
         for name in ("active", "winners"):

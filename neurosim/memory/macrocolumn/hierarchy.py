@@ -174,6 +174,7 @@ class Hierarchy(WindowModel):
         codes = np.asarray(codes)
         shape = (self.levels[level].columns, self.levels[level].modules)
         require(codes.shape == shape, "complete.codes", f"must be winners {shape}", codes.shape)
+        # Level by level down to the first: votes of winners above choose the winners below.
         for i in range(level, 0, -1):
             below = self.levels[i - 1]
             votes = self._votes(memory, i, codes, below.columns * below.size)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .selection import TERMS
 
-STATUS = ("chosen", "kept", "below", "above")
+STATUS = ("chosen", "kept", "below", "above")  # by the number in `LevelBatch.notes`
 # Names of the sets of terms: bit 0 for U, 1 for H, 2 for D.
 NAMES = tuple("".join(name for t, name in enumerate(TERMS) if mask >> t & 1) for mask in range(8))
 
@@ -54,6 +54,7 @@ class ColumnMemory:
     @property
     def filled(self) -> dict[str, float]:
         """Fraction of weights that are on, by the name of each term that exists."""
+        # Weights are bits of words: those beyond the last afferent are 0, and are not among the n of the share.
         parts = zip(TERMS, (self.u, self.h, self.d), self.afferents, strict=True)
         return {
             name: float(np.unpackbits(w.view(np.uint8)).sum() / (w.shape[0] * n * w.shape[2]))

@@ -34,6 +34,7 @@ class SDR:
     @classmethod
     def unchecked(cls, indices: NDArray[np.int32], size: int) -> SDR:
         """Return an SDR of ascending distinct indices below `size`, without checks and conversions."""
+        # Past `__post_init__`, which sorts and checks: a memory in a network makes one in every window.
         sdr = object.__new__(cls)
         sdr.__dict__.update(indices=indices, size=size)
         return sdr
@@ -49,6 +50,7 @@ class SDR:
     def random(cls, size: int, active: int, seed: int, index: int = 0) -> SDR:
         """Draw `active` of `size` bits, all choices equally likely, by the key (seed, index) alone."""
         require(0 <= active <= size, "SDR.random", f"needs 0 <= active <= {size}", active)
+        # Unshuffled: the bits are sorted anyway.
         return cls(generator(seed, index).choice(size, active, replace=False, shuffle=False), size)
 
     def __len__(self) -> int:

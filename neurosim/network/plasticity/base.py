@@ -93,9 +93,11 @@ class LearningRule(ABC):
     def __post_init__(self) -> None:
         name = type(self).__name__
         for entry in fields(self):  # type: ignore[arg-type]
+            # Words such as a pairing have rules of their own; annotations are texts or types, by the file's imports.
             if entry.type not in ("str", str):
                 check_parameter(f"{name}.{entry.name}", entry.name, getattr(self, entry.name))
         require(self.w_min < self.w_max, f"{name}.w_max", f"must be > w_min {self.w_min:g}", self.w_max)
+        # Made to be checked only: it raises for values that the rule of a name does not cover.
         self.terms()
 
     @abstractmethod

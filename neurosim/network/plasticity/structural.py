@@ -92,6 +92,7 @@ class PruneAndRegrow(StructuralRule):
             free[synapses.pre[afferents]] = False
             if synapses.within and not self.autapses:
                 free[target] = False
+            # As many as the target loses, or as there are.
             candidates = generator.permutation(np.flatnonzero(free))
             sources = np.sort(candidates[: np.count_nonzero(~keep[afferents])])
             pre.append(sources)

@@ -59,6 +59,7 @@ class OneToOne(Pattern):
         low, high = onto or (0, target.size)
 
         def rows(first: int, last: int) -> Rows:
+            # Sources outside the part of the targets have empty rows.
             targets = np.arange(max(first, low), min(last, high), dtype=np.int32)
             return Rows(np.clip(np.arange(first, last + 1) - max(first, low), 0, len(targets)), targets)
 
@@ -134,6 +135,7 @@ class FixedNumberPre(_FixedNumber):
 
         skip = same and not self.allow_self_connections
         low, high = onto or (0, target.size)
+        # Drawn by target, so that each process draws its own targets alone; then turned into rows of sources.
         columns = np.empty((high - low, self.n), np.int32)
         fixed_columns(np.uint64(key), source.size, low, high, self.n, self.with_replacement, skip, columns)
         offsets = np.empty(source.size + 1, np.int64)
@@ -236,6 +238,7 @@ class DistanceDependentProbability(Pattern):
             def fill(offsets: NDArray, out: NDArray) -> int:
                 return distance_rows(np.uint64(key), RowRange(first, last, low, high), a, b, rule, skip, offsets, out)
 
+            # How many there are depends on the positions: room for 16 a source, and more as it is needed.
             return grown_rows(16.0 * (last - first), last - first, fill)
 
         return Maker(rows, None)
@@ -274,6 +277,7 @@ class FromList(Pattern):
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
         low, high = onto or (0, target.size)
         inside = np.flatnonzero((self.post >= low) & (self.post < high))
+        # By source, then target; weights and delays are in the order of the list, in which `order` has their places.
         order = inside[np.lexsort((self.post[inside], self.pre[inside]))]
         degrees = np.bincount(self.pre[inside], minlength=source.size)
         before = np.bincount(self.pre[self.post < low], minlength=source.size)

@@ -104,6 +104,7 @@ def _within(owner, key, firsts, offsets, shape):
         if bad.size == 0:
             return values
         numbers = np.empty(bad.size)
+        # The counter of a value is its index in the projection, which says the run that it lies in.
         run = np.searchsorted(offsets, bad, side="right") - 1
         normals_at(np.uint64(key), bad - offsets[run] + firsts[run], attempt, numbers)
         values[bad] = shape(numbers)
