@@ -72,6 +72,7 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
 
     if name not in catalog.names() and Path(name).is_dir():
         return describe_folder(Path(name), options.sets, quiet=options.quiet)
+    # Only a folder has options that say how it is read.
     options.refuse("sets")
     dataset = catalog.module(name).INFO
     folder = catalog.place(dataset, root)

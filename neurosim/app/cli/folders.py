@@ -46,6 +46,7 @@ def _options(sets: Sequence[str]) -> Mapping[str, object]:
     from ..runs.frame.settings import assignments
 
     tree: object = assignments(sets)
+    # Down through `data`, then `options`: a key beside them is a setting of runs.
     for key in ("data", "options"):
         if not isinstance(tree, Mapping) or not set(tree) <= {key}:
             raise NeurosimInputError(f"--set: must read data.options.KEY=VALUE (got {', '.join(sets)})")

@@ -108,6 +108,7 @@ class Program(click.Group):
                 with warnings.catch_warnings():
                     warnings.showwarning = _show_warning
                     code = super().main(args, standalone_mode=False, **settings)
+                # Here and not at exit, so that a disk that is full or a pipe that was closed becomes a line, too.
                 sys.stdout.flush()
             except Exception as error:
                 if os.environ.get(DEBUG):
@@ -133,6 +134,7 @@ def explain(error: Exception) -> tuple[int, str]:
         if isinstance(error, kind):
             code, text = words(error)
             return code, " ".join(text.split())
+    # Anything else is an error of ours: the place says which, and the traceback is one environment variable away.
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = f"{type(error).__name__}: {error} (at {os.path.basename(where.filename)}:{where.lineno})"
     return 1, " ".join(f"internal error: {text}; set {DEBUG}=1 for the traceback and report it".split())

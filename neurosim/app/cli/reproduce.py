@@ -46,6 +46,7 @@ def command(options: CommandOptions, name: str | None, listed: bool, model: Path
     kind = _kind(name, preset, model)
     settings = {key: value for key, value in options.settings.items() if value is not None}
     changed = (*options.sets, *(f"{key}={value}" for key, value in settings.items()))
+    # For the manifest: pages and commands then show the published figure beside the run's.
     facts: dict[str, object] = {"preset": name}
     if changed:
         facts["preset_changed"] = changed

@@ -58,6 +58,7 @@ def command(
     from ..serve.limits import Limits
     from ..serve.service import Service
 
+    # Refused first, before a model is read and compiled: an address for others without a key.
     key_for(host)
     limits = Limits(batch=batch, queue=queue, context=context, seconds=seconds, prefix_bytes=prefix_memory * MEGABYTE)
     folder, model = open_model(path)

@@ -116,6 +116,7 @@ def _kind(options: CommandOptions, nir: Path | None) -> str:
 
     if options.resumed is not None:
         options.check_resume(nir)
+        # A folder of any other kind is refused by `lifecycle.resume`, which names the command that continues it.
         name = open_run(options.resumed).manifest.kind
         return name if name in ("network", "pipeline", "edges") else "liquid"
     if is_edges(merge(sources_of(options.config, options.sets, options.settings))):
