@@ -428,5 +428,9 @@ def test_a_coding_for_a_stated_loss(trained: Path, text: Path) -> None:
     page = (Path("stated") / "report.html").read_text()
     assert "Choice of the coding" in page and "active channels, %" in page and "ms a byte" in page
     assert "Trials for at most 2.00" in page
+    assert not any("--loss" in remark for remark in result["remarks"])
+    coarse = ["convert", str(trained), "--k", ".3", "--calibrate", str(text), *BRIEF]
+    remarks = command.result_of(*coarse, "--out", "coarse")["remarks"]
+    assert "--loss 1% chooses the coding for at most one percent" in remarks[-1]
     assert "--loss: must be a fraction such as 1% or 0.01 (got 'one')" in refused(trained, "--loss", "one")
     assert "choice.loss: must be > 0 and < 10 (got -0.01, from" in refused(trained, "--loss=-1%")

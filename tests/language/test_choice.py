@@ -103,3 +103,14 @@ def test_standard_error_of_a_comparison_is_that_of_its_windows(dense: LanguageMo
     assert found.error == pytest.approx(float(rise.std() / math.sqrt(8)), rel=1e-5)
     assert found.perplexity_error == pytest.approx((1 + found.perplexity_increase) * found.error)
     assert compare_models(dense, converted.model, tokens[:9], length=16, streams=1).error is None
+
+
+def test_a_loss_that_noise_hides_does_not_make_a_long_step() -> None:
+    """Losses .64 / s^2 with an offset of -.0101, as of a text that is too short, and the error that says so."""
+    trials = search_strength(
+        lambda s: Trial(strength=s, spikes=s, active=1.0, increase=0.64 / s**2 - 0.0101, error=0.003),
+        *(0.01, 8.0, (0.25, 128.0), 8),
+    )
+    assert trials[0].increase < 0 and 4 < trials[1].strength < 5
+    best = min(t.strength for t in trials if t.increase <= 0.01)
+    assert 5.64 < best < 6.2

@@ -196,7 +196,7 @@ def _strength(trial: Trial) -> float:
 
 def _outside(edge: Trial, trials: list[Trial], limit: float, bounds: tuple[float, float]) -> float | None:
     """Return the strength beyond the finest or the coarsest trial, on a line of slope -2; None at the bounds."""
-    factor = math.sqrt(max(edge.increase, limit / STEP**2) / (AIM * limit))
+    factor = math.sqrt(max(_at_least(edge), limit / STEP**2) / (AIM * limit))
     factor = min(max(factor, 1 / STEP), STEP)
     # A step that is too short would find the same again.
     if edge.increase > limit:
@@ -209,6 +209,11 @@ def _outside(edge: Trial, trials: list[Trial], limit: float, bounds: tuple[float
     return strength
 
 
+def _at_least(trial: Trial) -> float:
+    """Return the increase of a trial, or its standard error where that is larger: noise may hide a small loss."""
+    return max(trial.increase, trial.error or 0.0)
+
+
 def _is_close(a: float, b: float, factor: float = CLOSE) -> bool:
     """Return whether two strengths are one within a factor."""
     return max(a, b) <= factor * min(a, b)
@@ -218,8 +223,8 @@ def _between(below: Trial, above: Trial, increase: float) -> float:
     """Return the strength between two trials at which the line between them has this increase."""
     span = math.log(above.strength / below.strength)
     share = 0.5
-    if above.increase > 0:
-        share = math.log(below.increase / increase) / math.log(below.increase / above.increase)
+    if 0 < _at_least(above) < below.increase:
+        share = math.log(below.increase / increase) / math.log(below.increase / _at_least(above))
     # Not too near to either: noise would waste the trial.
     return below.strength * math.exp(span * min(max(share, 0.15), 0.85))
 

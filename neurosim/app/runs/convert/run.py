@@ -48,6 +48,7 @@ from .result import ConversionResult, Losses, ModelFacts, Operator, SpikingSumma
 MODEL = "model"  # folder of the model in a run
 BUILT_IN = "Python's topics"
 TIMED = 64  # last tokens of a text over which the step is timed
+MUCH = 0.02  # increase of perplexity from which on a remark says how to lose less
 LAYER_TOKENS = 1024  # read once for each layer alone
 MAX_LAYER_WORK = 10**12  # layers x tokens x weights: some 100 s on one core, which does 1e10 a second
 
@@ -125,7 +126,16 @@ def convert_model(run: ConvertRun) -> ConversionResult:
         write_converted(run.path / MODEL, converted)
         copy_tokenizer(model_folder(source.path), run.path / MODEL)
     speed, remarks = _speed(run, converted)
-    return replace(result, execution=execution, speed=speed, remarks=(*result.remarks, *remarks))
+    remarks = (*result.remarks, *remarks, *_loses_much(result))
+    return replace(result, execution=execution, speed=speed, remarks=remarks)
+
+
+def _loses_much(result: ConversionResult) -> tuple[str, ...]:
+    """Return how to choose a coding that loses less, where none was chosen and the loss is large beside its error."""
+    rise = result.perplexity_increase
+    if result.choice is not None or rise is None or rise - 2 * (result.perplexity_error or 0.0) <= MUCH:
+        return ()
+    return (f"perplexity rises by {rise:.1%}; --loss 1% chooses the coding for at most one percent",)
 
 
 def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
@@ -136,8 +146,12 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
     sizes = config.calibration
     text = split_for_choice(source.learn, config.choice.tokens)
 
+    setting = SCHEMES[config.coding.scheme].strength
+
     def tell(trial: Trial) -> None:
-        options.say(f"{trial.strength:.3g}: {trial.spikes:.2f} spikes a channel, perplexity {trial.increase:+.2%}")
+        options.say(
+            f"{setting} = {trial.strength:.3g}: {trial.spikes:.2f} spikes a channel, perplexity {trial.increase:+.2%}"
+        )
 
     with run.time("choose"), bar("choosing", "windows", options.quiet) as report:
         calibration = None
