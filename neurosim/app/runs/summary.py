@@ -95,6 +95,7 @@ def shown_recordings(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], durations: NDArray[np.float64]
 ) -> tuple[ShownRecording, ...]:
     """Return the first recording of each of the first classes."""
+    # The first, not the best: what a page shows must not be picked.
     firsts = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:MAX_SHOWN]]
     return tuple(
         ShownRecording(index=i, label=int(labels[i]), predicted=int(predicted[i]), duration=float(durations[i]))

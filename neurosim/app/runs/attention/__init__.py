@@ -17,7 +17,7 @@ class AttentionKind(Kind["AttentionConfig", Any, AttentionResult]):
     result = AttentionResult
     heading = ("task", "seed")
     resumed_by = "attention"
-    unfinished = ("models",)
+    unfinished = ("models",)  # results of the models that are done, and the training at hand
 
     def run_name(self, config: AttentionConfig) -> str:
         return f"attention-{config.task.name}"

@@ -40,6 +40,7 @@ def _score(result: AttentionResult, kind: KindResult) -> Fact:
 
 def _scores(result: AttentionResult, kinds: list[KindResult]) -> Table:
     caption = f"{result.measure.capitalize()} by {result.size_name}: mean, and lowest to highest over seeds"
+    # State and weights beside the scores: a kind that remembers more may only carry more.
     heads = ("Kind", *map(str, result.sizes), "State", "Weights", "Seconds each")
     return Table(caption, heads, [_row(kind) for kind in kinds])
 

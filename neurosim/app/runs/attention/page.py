@@ -42,6 +42,7 @@ def _by_size(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
 
 
 def _frontier(result: AttentionResult, kinds: list[KindResult]) -> list[Figure]:
+    # At the largest tested size, which is the hardest.
     series = [
         Curve(kind.name, np.array([kind.state_bytes], np.float64), np.array([kind.means[-1]]), _look(i)[0], "dots")
         for i, kind in enumerate(kinds)

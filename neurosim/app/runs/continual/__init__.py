@@ -47,6 +47,7 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
     def configure(
         self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> ContinualConfig:
+        # First, so that the user's own --set stream.kind wins.
         words = ("stream.kind=split", *sets) if self.data else sets
         return configure(self.file or file, words, {**self.data, **(values or {})}, self.learners)
 

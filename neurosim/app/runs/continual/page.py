@@ -113,6 +113,7 @@ def _charts(rows: Sequence[LearnerResult]) -> dict[str, Markup]:
     for k, row in enumerate(rows):
         mean = row.mean_matrix
         x = np.arange(1, mean.shape[1] + 1, dtype=np.float64)
+        # Every colour as a line, then every colour dashed.
         style = PALETTE[k % len(PALETTE)], "dashed" if k // len(PALETTE) % 2 else "line"
         so_far.append(Curve(row.name, x, np.array([mean[i, :i].mean() for i in range(1, len(mean))]), *style))
         first.append(Curve(row.name, x, mean[1:, 0], *style))

@@ -61,6 +61,7 @@ class TaskWork(Record):
         updates = [work.updates for work in works if work.updates is not None]
         return replace(
             works[0],
+            # Unknown if one seed lacks it: a mean over others would hide that.
             updates=sum(updates) / len(updates) if len(updates) == len(works) else None,
             memory={part: max(work.memory.get(part, 0) for work in works) for part in works[0].memory},
             measures=measure(layers, sum(each.samples for each in every), 0.0, events),

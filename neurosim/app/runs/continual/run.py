@@ -22,7 +22,7 @@ from .executor import Executor, Trial, TrialProgress, run_trials
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
 from .trial import TrialResult, TrialSpec, build_learner, build_stream
 
-TRIALS = "cells"  # folder of the trials
+TRIALS = "cells"  # folder of the trials; it stays, each being a result of its own
 TrialResults = Mapping[tuple[str, int], TrialResult]  # by name of the row, and seed
 
 

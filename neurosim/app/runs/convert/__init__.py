@@ -32,6 +32,8 @@ class ConvertKind(Kind[C, T, ConvertResult]):
 
     def of(self, folder: RunFolder) -> Any:
         """Return the kind of the command that the manifest notes."""
+        # All three commands write the kind "convert"; the manifest's `command_kind` tells them apart. A kind that has
+        # arguments already, such as the folder of a model, stays itself.
         own = KINDS.get(str(folder.manifest.facts.get("command_kind")), type(self))
         return self if isinstance(self, own) else own()
 
@@ -104,7 +106,7 @@ class LmTrainingKind(ConvertKind["LmConfig", "TrainingText"]):
 
     title = "a training of a language model"
     resumed_by = "convert lm-train"
-    unfinished = ("state.safetensors",)
+    unfinished = ("state.safetensors",)  # weights, optimiser and progress of the training at hand
 
     @property
     def config(self) -> type[LmConfig]:

@@ -60,6 +60,7 @@ def inspect_model(path: Path, text: str | None, tokens: int, options: RunOptions
         name = "token ids drawn at random"
         read = torch.randint(config.vocabulary, (tokens,), generator=torch.Generator().manual_seed(0))
     else:
+        # A token has a few bytes on average: 64 for each are enough, and not all of the prose is tokenised.
         read = tokenize(tokenizer, python_text()[: 64 * tokens], config.vocabulary, name)
     read = read[:tokens]
     require(len(read) > 0, f"text {name}", f"must have at least one {tokenizer.unit}", len(read))

@@ -21,6 +21,7 @@ T = TypeVar("T")
 class MemoryKind(Kind[MemoryConfig, T, MemoryResult]):
     """The part of a memory's runs that does not depend on what is done with it."""
 
+    # Such runs store in one pass, and are not resumed.
     name = "memory"
     title = "a run of a memory"
     result = MemoryResult

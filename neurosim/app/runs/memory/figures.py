@@ -126,6 +126,7 @@ def random_capacity(learned: Learned, config: MemoryConfig) -> list[RecallAtSize
     """Return the figures of `learn` for random items in a column of the same size, up to beyond its capacity."""
     # `capacity`: items whose winners are recalled in theory, when codes are independent.
     fits = learned.column.capacity(config.code.active)
+    # A quarter beyond it, where recall falls, or as many as the config allows.
     largest = min(max(fits + fits // 4, 1), config.sweep.random)
     items = random_items(largest, config)
     # Where it falls, more closely.
@@ -189,6 +190,7 @@ def fan_out(learned: Learned) -> NDArray[np.int64]:
 
 def _class_operations(learned: Learned, batch: ColumnBatch) -> int:
     known = np.count_nonzero(learned.labels.counts, axis=2)
+    # Only counts other than zero are added; a code of -1 is of an item outside the column's bounds.
     ran = batch.codes[batch.codes[:, 0] >= 0]
     return int(known[np.arange(ran.shape[1]), ran].sum())
 

@@ -100,6 +100,7 @@ def _code(stored: NDArray[np.int32], noisy: NDArray[np.int32], units: int, name:
     ]
     for q, (a, b) in enumerate(zip(stored, noisy, strict=True)):
         x = box.across(q)
+        # Filled: the winner of the stored item. A ring: the winner under noise, where it differs.
         if b != a and b >= 0:
             drawn.append(dot(x, box.down(float(b)), 3.4, "fill:none;stroke:var(--on);stroke-width:1.4"))
         if a >= 0:
@@ -180,6 +181,7 @@ def _noise(rows: Sequence[RecallUnderNoise]) -> list[Figure]:
 
 
 def _growth(rows: Sequence[RecallAtSize], random: Sequence[RecallAtSize]) -> list[Figure]:
+    # Theory is of random items: where they were measured, costs and theory are drawn for them.
     far = random or rows
 
     def curve(

@@ -119,6 +119,7 @@ def reconfigure(run: RunFolder, sources: Sequence[ConfigSource], changeable: Seq
     Raises:
         NeurosimInputError: anything else is given: the run's results depend on it already.
     """
+    # What the run has already may be named again, unchanged.
     own = read_toml(run.path / CONFIG).get("energy", {})
     fixed = {"seed": run.manifest.seed, **({} if "energy" in changeable else {"energy": own})}
     for source in sources:
@@ -139,6 +140,7 @@ def merged(file: Path, sets: Sequence[str], values: Mapping[str, object]) -> dic
         NeurosimInputError: `sets` name an entry the file has not, or a value in the place of a table.
     """
     own, *others = sources_of(file, sets, values)
+    # A value in the place of a table would replace it without a word.
     for source in (own, *others):
         for key, leaf in (("simulation", "duration"), ("energy", "profile"), ("data", "name")):
             table_of(source, key, key, f"{key}.{leaf}")

@@ -8,6 +8,7 @@ from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, digest, energies, operations, sparsity, speed
 from .result import NetworkResult, PopulationResult
 
+# Rate, regularity and silence: whether the activity is irregular, regular or dying.
 HEADS = ("Population", "Model", "Units", "Spikes", "Spikes/s a unit", "CV of intervals", "Silent units")
 
 

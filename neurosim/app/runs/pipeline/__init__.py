@@ -30,7 +30,7 @@ class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
     title = "a run of a pipeline"
     result = PipelineResult
     resumed_by = "simulate"
-    unfinished = ("progress.safetensors",)
+    unfinished = ("progress.safetensors",)  # pieces done, answers so far, and learned state; see `progress`
 
     models: Models = field(default_factory=dict)
     nir: Path | None = None
@@ -46,6 +46,7 @@ class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
         return settings(config)
 
     def stored(self, folder: RunFolder) -> PipelineConfig:
+        # config.toml is called alike in every run: the name of the network's own file is in the manifest.
         config = configure(folder.path / CONFIG, models=self.models)
         return replace(config, network=replace(config.network, name=folder.manifest.name))
 

@@ -6,6 +6,7 @@ from ...report import numbers
 from ..frame.facts import Fact, Overview, Table, accuracy, digest, energies, named, operations, sparsity, speed
 from .result import PipelineResult, StageResult
 
+# A row a population, in the order in which activity reaches them; all figures but units are means a recording.
 STAGES = ("Stage", "Model", "Units", "Operations", "Spikes", "Weights", "State", "Energy")
 TASKS = {"acc": "ACC", "bwt": "BWT"}
 
@@ -66,5 +67,6 @@ def _stage(each: StageResult) -> tuple[str, ...]:
 
 def _matrix(result: PipelineResult) -> list[tuple[str, ...]]:
     """Return the accuracies on each task, a row after each task that was learned."""
+    # Row 0 is before any task: what the untrained readout answers.
     names = ["nothing", *result.tasks]
     return [(name, *map(numbers.percent, row)) for name, row in zip(names, result.matrix, strict=False)]

@@ -47,6 +47,7 @@ def fill(folder: RunFolder, result: PipelineResult) -> Mapping[str, object]:
         remarks = [f"{str(line)[:1].upper()}{str(line)[1:]}." for line in noted]
     else:
         remarks = []
+    # The remarks of a pipeline are about weights that learn while it is tested.
     learning = "" if remarks else ", with all learning off"
     unanswered = f"{result.unanswered} recordings had no answer and count as wrong."
     return {

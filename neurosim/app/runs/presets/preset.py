@@ -133,6 +133,7 @@ def share(value: float | None) -> str:
 
 
 def _figure(results: Mapping[str, object], place: str) -> float | None:
+    # "rows.0.measures.acc.mean": names of fields, and numbers of entries in lists.
     value: object = results
     for part in place.split("."):
         if isinstance(value, Mapping):

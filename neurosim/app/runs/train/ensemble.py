@@ -94,6 +94,7 @@ class Ensemble:
             NeurosimInputError: recordings of another sensor, or without the group that a readout needs.
         """
         each = [scores(net, binning, recordings) for net, binning in self.nets]
+        # Summed in float32, as the run summed them, and in its order: the answers are the same.
         total = sum(each[1:], each[0]).astype(np.float64)
         if self.liquid is not None:
             spikes, _ = self.liquid.run(recordings, threads)

@@ -24,6 +24,7 @@ MAX_ROWS = 12  # epochs in the table: the first, the best, the last, and some be
 EPOCHS = ("Epoch", "Loss", "Accuracy", "Validation loss", "Validation accuracy", "Seconds")
 # "Of": the number of recordings behind the validation accuracy, and their speakers.
 MEMBERS = ("Network", "Seed", "Test accuracy", "Validation accuracy", "Of", "Epoch kept")
+# "Fewer": how many times fewer operations than the same layer dense.
 LAYERS = ("Layer", "Units", "Silent outputs", "Operations", "Dense", "Fewer")
 
 
@@ -108,6 +109,7 @@ def _epochs(result: TrainResult) -> list[tuple[str, ...]]:
     """Return some epochs, the one that is kept among them."""
     history = result.history
     best = result.best_epoch or 0
+    # Evenly from the first to the last, and the best among them.
     chosen = sorted(k for k in {*spread(len(history), MAX_ROWS).tolist(), best - 1} if 0 <= k < len(history))
     return [_epoch(k + 1, history[k], kept=k + 1 == best) for k in chosen]
 

@@ -29,7 +29,7 @@ class LineariseKind(Kind["LineariseConfig", "Pupil", LinearisationResult]):
     result = LinearisationResult
     heading = ("network", "seed")
     resumed_by = "convert linearise"
-    unfinished = ("linearise.safetensors",)
+    unfinished = ("linearise.safetensors",)  # the student, and how far its stages came
 
     model: Path = Path()
 

@@ -14,6 +14,8 @@ TITLES = {
     "tune": "linear, whole tuned",
     "spikes": "in spikes",
 }
+# A row a model, from the teacher to spikes: how far it is from the teacher, then what making it cost. "Trained" is the
+# number of parameters that a stage changes.
 STAGES = ("Model", "Loss", "Perplexity", "Same token", "State", "Seconds", "Updates", "Trained")
 BLANK = LinearisationStage(name="")
 
@@ -42,6 +44,7 @@ def overview_of(result: LinearisationResult) -> Overview:
 
 def _facts(result: LinearisationResult) -> list[Fact]:
     stages = {stage.name: stage for stage in result.stages}
+    # The last linear stage; one of 0 steps is not in the results.
     linear = stages.get("tune") or stages.get("match") or BLANK
     softmax = stages.get("softmax", BLANK)
     spikes = stages.get("spikes", BLANK)

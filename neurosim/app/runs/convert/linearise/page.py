@@ -23,6 +23,7 @@ def fill(folder: RunFolder, result: LinearisationResult) -> Mapping[str, object]
 
 
 def _course(stage: LinearisationStage) -> Markup:
+    # Each loss is the mean of `RECORDED` updates.
     x = RECORDED * np.arange(1, len(stage.losses) + 1, dtype=np.float64)
     curve = Curve("", x, np.array(stage.losses, np.float64), PALETTE[0])
     words = f"Loss against updates, {TITLES[stage.name]}"

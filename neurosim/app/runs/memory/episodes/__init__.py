@@ -15,7 +15,7 @@ class EpisodesKind(Kind[EpisodesConfig, Any, EpisodesResult]):
     result = EpisodesResult
     heading = ("dataset", "split", "samples", "seed", "digest")
     resumed_by = "memory episodes"
-    unfinished = ("episodes.safetensors",)
+    unfinished = ("episodes.safetensors",)  # accuracies of the episodes so far
 
 
 KIND = EpisodesKind()

@@ -14,6 +14,7 @@ class RecogniseKind(Kind[RecogniseConfig, Any, RecogniseResult]):
     title = "a run of the recogniser"
     result = RecogniseResult
     heading = ("dataset", "split", "samples", "seed", "digest")
+    # Nothing is `unfinished`: the memory that a resumed run goes on filling is a result.
     resumed_by = "memory recognise"
 
 

@@ -13,6 +13,7 @@ class SequenceKind(Kind[SequenceConfig, Splits, SequenceResult]):
     title = "a run of a sequence memory"
     result = SequenceResult
     heading = ("dataset", "split", "samples", "seed", "digest")
+    # Nothing is `unfinished`: the file that a resumed run reads holds what was learned, which is a result.
     resumed_by = "memory sequence"
 
 
