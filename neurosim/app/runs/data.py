@@ -49,6 +49,7 @@ def load(data: Data) -> Splits:
     else:
         train, test = catalog.hold_out(data.name, "speaker", data.held_out_speaker, data.root, data.options)
         name = f"speaker {data.held_out_speaker}"
+    # Splits of a user's own folder may come from two sensors.
     require(
         train.shape == test.shape,
         f"dataset {data.name}",

@@ -84,6 +84,7 @@ class AttentionConfig(RunConfig):
         Raises:
             NeurosimInputError: an unknown kind.
         """
+        # Commas separate models on the command line, so that a hybrid has plus signs: "gla*3+window".
         names = parse_pattern(kinds.replace("+", ","), KINDS, "model.kinds")
         specs = [MixerSpec(name, self.model.options.get(name, {})) for name in names]
         return tuple(specs[i % len(specs)] for i in range(self.model.layers or len(specs)))

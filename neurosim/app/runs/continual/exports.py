@@ -13,6 +13,7 @@ from .result import ContinualResult
 
 CSV = "measures.csv"
 LATEX = "measures.tex"
+# Characters that LaTeX takes for commands, and how they are written.
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 SPECIAL |= {each: f"\\{each}" for each in "&%$#_{}"}
 

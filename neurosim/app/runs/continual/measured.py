@@ -66,6 +66,7 @@ def task_cells(work: TaskWork) -> tuple[str, ...]:
     """Return the task of a line, and its figures."""
     operations = work.measures.synaptic_operations
     energy = work.energy
+    # Energy of arithmetic alone, and with every bit moved.
     alone, moved = (energy.compute_only, energy.memory_aware) if energy else (None, None)
     return (
         work.task,

@@ -31,6 +31,7 @@ WORK = (
 def overview_of(result: ContinualResult) -> Overview:
     """Return what page and terminal show of a run."""
     rows = learners_of(result)
+    # Tiles have room for the best few; the table has all, in the order of the config.
     best = sorted(rows, key=_accuracy, reverse=True)[:MAX_TILES]
     titles = [measure.title for measure in MEASURES.values()]
     p_values = {name: p_text(p) for name, p in against_best(rows).items()}

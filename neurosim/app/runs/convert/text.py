@@ -85,6 +85,7 @@ def train_language_model(run: Run[LmConfig, TrainingText]) -> TrainingResult:
             if report is not None:
                 report(step, progress.steps)
 
+        # A resumed training reports its earlier validations first, so that the history is whole.
         state = run.path / STATE
         folder = run.path / MODEL
         model, loss = train_bytes(run.inputs.text, shape, config.schedule(), on_progress, folder, options.device, state)

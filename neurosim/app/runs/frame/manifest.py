@@ -67,6 +67,7 @@ class Manifest:
     @classmethod
     def from_dict(cls, tree: Mapping[str, object]) -> Manifest:
         """Return the manifest that `to_dict` wrote; a field of another type keeps its default."""
+        # Facts of the kind stand among the fields in manifest.json: all names that are no field are facts.
         known = plain.matching_fields(cls, tree)
         names = {f.name for f in fields(cls)}
         facts = {name: value for name, value in tree.items() if name not in names}

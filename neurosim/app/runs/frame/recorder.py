@@ -95,6 +95,7 @@ def _remove_refused(path: Path, is_new: bool) -> bool:
     Returns:
         Whether the folder held nothing else.
     """
+    # Anything beside these two was written by the run, or was there before: then the folder stays.
     own = {MANIFEST, CONFIG}
     if {each.name for each in path.iterdir()} != own:
         return False

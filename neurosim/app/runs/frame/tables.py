@@ -26,6 +26,7 @@ def table(rows: Iterable[tuple[str, str]], title: str = "") -> str:
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return columns aligned to the right below their heads."""
     lines = [heads, *rows]
+    # Columns are as wide as their widest cell; heads count as cells.
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines

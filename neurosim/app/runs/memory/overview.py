@@ -80,6 +80,7 @@ def _facts(result: MemoryResult) -> list[Fact]:
 
 def _tables(result: MemoryResult) -> Iterator[tuple[str, Table]]:
     """Yield the tables by name; tables of other commands are left out."""
+    # Familiarity first, which every command measures.
     groups = [_group(words, result.familiarity[name]) for name, words in GROUPS.items() if name in result.familiarity]
     caption = "Familiarity of each group; the last column is the area under the ROC curve, 1 where no two overlap."
     yield "familiarity", Table(caption, ("Items", "Number", "Mean", "Known", "Told from stored"), groups)

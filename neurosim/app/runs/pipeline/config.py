@@ -160,6 +160,7 @@ def configure(
         NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
     """
     tree = merged(file, sets, dict(values or {}))
+    # [data] is the pipeline's; all other tables describe the network.
     table = {"data": tree.pop("data", {})}
     data = resolve(_Tables, [ConfigSource(str(file), table)]).data
     config = PipelineConfig(of_tree(tree, file, models or {}), data)
@@ -174,6 +175,7 @@ def _check(config: PipelineConfig) -> None:
     info = data.describe()
     compile_windows(description.network, config.clock)  # windows of whole steps, before a run folder is made
     require(not description.probes, "probe", "must be left out: a pipeline keeps no states", len(description.probes))
+    # Names come first: what follows looks the populations up.
     names = [name for name in (data.source, data.label, data.task) if name is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
     require(not twice, "data", "must name different populations as source, label and task", ", ".join(twice))
@@ -222,6 +224,7 @@ def _check_readout(config: PipelineConfig) -> None:
             f"data.readout: population '{readout.name}' learns from labels and no link brings them; add [[link]] with "
             f'source = "{data.label}", target = "{readout.name}", receptor = "{LABEL}"'
         )
+    # A source that leads nowhere is a misspelt name as a rule, and would be learned from without effect.
     leading = {each.source for each in network.links} | {each.source for each in network.projections}
     for name in (data.source, data.label, data.task):
         require(name is None or name in leading, f"population {name!r}", "must lead somewhere", "no link")

@@ -82,6 +82,7 @@ def work(run: PipelineRun) -> PipelineResult:
     pipeline = Pipeline(config, splits, plan, run.options.threads)
     with run.time("run"):
         progress = pipeline.run(run.folder, run.options)
+    # Named as [[population]] `learned` reads them, so that a network in TOML can start from this file.
     write_arrays(run.path / LEARNED, named(progress.learned))
     with run.time("picture"):
         _write_picture(run, pipeline, progress)

@@ -55,6 +55,7 @@ def parts_of(config: TrainConfig, train: Recordings, seed: int) -> Parts:
     Raises:
         NeurosimInputError: the recordings do not say what validation asks for, or a side would be empty.
     """
+    # In this order: a speaker who is named, whole speakers where recordings name them, else shares of every class.
     chosen = config.validation
     labels = labels_of(train)
     if chosen.held_out_speaker is not None:

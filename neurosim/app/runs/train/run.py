@@ -59,6 +59,7 @@ TrainRun: TypeAlias = Run[TrainConfig, Splits]
 def load_data(config: TrainConfig, crew: Team | None) -> Inputs[Splits]:
     """Return the recordings; raise where they or the network do not fit the settings."""
     splits = load_splits(config)
+    # Made to be checked only, before a run folder is: the parts of each member, and the network.
     for k in range(config.members):
         parts_of(config, splits.train, config.seed + k)
     build(config, splits.train, config.seed)
@@ -124,6 +125,7 @@ def fit(
     members = []
     leads = crew is None or crew.leads
     for k in range(config.members):
+        # Members differ in their seed alone: first weights, order, augmentation, and the part for validation.
         seed = config.seed + k
         parts = parts_of(config, train, seed)
         net = build(config, train, seed)
@@ -180,6 +182,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     labels = labels_of(test)
     binning = binning_of(config, run.inputs.train)
     course = first.trainer.state
+    # Tested in torch, once; then run in the engine, whose answers are reported beside these.
     with run.time("test"):
         each = [scores(member.net, binning, test) for member in members]
     if config.liquid.use:
@@ -241,6 +244,7 @@ def _in_engine(
     config = run.config
     test = run.inputs.test
     with run.time("engine"):
+        # The engine plays the events as binned, which is what training saw.
         inputs = binning.recordings(test)
         runs = []
         for k, net in enumerate(nets):
