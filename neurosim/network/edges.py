@@ -78,7 +78,7 @@ class Edges:
         ids: NDArray[Any] | None = None,
         columns: Mapping[str, NDArray[Any]] | None = None,
     ) -> Edges:
-        """Return edges between ids, such as those of the columns of a data frame.
+        """Return edges between ids, such as two columns of a data frame.
 
         Args:
             pre, post: [edges] ids, integers or texts.

@@ -52,8 +52,8 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
 
     Raises:
         NeurosimMissingError: no such file; a file compressed by Zstandard without the package zstandard.
-        NeurosimFormatError: another format, no stream of events, damaged, an event outside the sensor, or a time
-            before that of the event before.
+        NeurosimFormatError: another format, no stream of events, damaged, an event outside the sensor, or times
+            that run backwards.
 
     Source: docs.inivation.com, AEDAT 4; the FlatBuffers schemas of dv-processing.
     """

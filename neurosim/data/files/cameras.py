@@ -42,8 +42,8 @@ def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spike
 
     Raises:
         NeurosimMissingError: no such file.
-        NeurosimFormatError: empty, cut short, another kind of event, an event outside the sensor, or a time before
-            that of the event before.
+        NeurosimFormatError: empty, cut short, another kind of event, an event outside the sensor, or times that run
+            backwards.
     """
     raw, header, start = read_header(path, b"%")
     kind = raw[start : start + 2].tolist()

@@ -18,7 +18,7 @@ from ...base.atomic import replacing
 from ...base.errors import NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import format_error
 
-# Format of each ending; the names are those of pyarrow, which reads all but text.
+# Format of each ending, as pyarrow names it, which reads all but text.
 FORMATS: Mapping[str, str] = {
     ".csv": "csv",
     ".tsv": "csv",

@@ -183,8 +183,8 @@ def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | No
 
     Raises:
         NeurosimInputError: a tick that is not > 0, or a shape for another number of columns.
-        NeurosimFormatError: columns of other lengths or types, an event outside the sensor, or a time that is negative
-            or before that of the event before.
+        NeurosimFormatError: columns of other lengths or types, an event outside the sensor, or times that are negative
+            or run backwards.
     """
     require(tick is None or (tick > 0 and math.isfinite(tick)), "read.tick", "must be > 0 s", tick)
     columns = {key: _numbers(table, key, array) for key, array in table.columns.items()}

@@ -109,8 +109,8 @@ def read_model(folder: str | os.PathLike[str], norm_eps: float | None = None) ->
     float32, and so are all computations.
 
     Args:
-        norm_eps: epsilon of the norm of each head's outputs, of RWKV, whose files do not say it. By default that of the
-            RWKV project, 64e-5; rwkv.cpp takes 1e-5, and its first logits differ then.
+        norm_eps: epsilon of the norm of each head's outputs, of RWKV, whose files do not say it. By default 64e-5, as
+            the RWKV project takes; rwkv.cpp takes 1e-5, and its first logits differ then.
 
     Raises:
         NeurosimMissingError: no such folder or file.

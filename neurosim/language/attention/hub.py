@@ -52,7 +52,7 @@ def resolve_model(name: str, on_message: Callable[[str], None] = lambda line: No
     """Return a model of the hub: from the cache if it is complete there, else fetched.
 
     Args:
-        name: a name for which `is_hub_name` holds; without a revision that of the branch `main`.
+        name: a name for which `is_hub_name` holds; without a revision the branch `main` is meant.
         on_message: called before something is fetched.
 
     Raises:

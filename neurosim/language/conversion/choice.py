@@ -114,7 +114,7 @@ def choose_coding(
         increase = math.expm1(float(difference.mean()))
         error = None
         if len(difference) > 1:
-            # Of e^d - 1 from that of d, to first order.
+            # The error of e^d - 1 from the error of d, to first order.
             error = (1.0 + increase) * float(difference.std()) / math.sqrt(len(difference))
         trial = Trial(
             strength=value,

@@ -91,7 +91,7 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     MODEL is a Hugging Face folder (config.json and safetensors), a .gguf file, a .pth file of the RWKV project, one of
     neurosim's own folders, a run of 'convert lm-train', or a name on the hub: owner/name, owner/name@revision, or
     owner/name:Q4_K_M for the GGUF file with that in its name. A name on the hub is looked up in the cache first.
-    Text goes through its tokenizer (tokenizer.json, tokenizer.model, or that of the .gguf); a model of 256 words reads
+    Text goes through its tokenizer (tokenizer.json, tokenizer.model, or the .gguf's own); a model of 256 words reads
     bytes.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see, nor the choice
     of the coding (--loss): that reads the fifth before it.

@@ -42,7 +42,7 @@ class ReadingSettings:
     """How a checkpoint is read, where its files do not say.
 
     Attributes:
-        norm_eps: epsilon of the norm of each head's outputs, of RWKV; by default that of the RWKV project, 64e-5 (or
+        norm_eps: epsilon of the norm of each head's outputs, of RWKV; by default as the RWKV project has it, 64e-5 (or
             as head_size_divisor in config.json gives it). rwkv.cpp takes 1e-5.
     """
 

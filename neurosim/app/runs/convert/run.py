@@ -228,7 +228,7 @@ def pinned_model(path: Path, say: Callable[[str], None]) -> Path:
     """Return a path, or a name on the hub with the commit of its files: from the cache, or fetched.
 
     Raises:
-        NeurosimMissingError: a name that is neither a path nor that of a model which can be fetched.
+        NeurosimMissingError: a name that is no path, and of no model that can be fetched.
     """
     if path.exists() or not is_hub_name(str(path)):
         return path
@@ -238,7 +238,7 @@ def pinned_model(path: Path, say: Callable[[str], None]) -> Path:
 
 
 def model_folder(path: Path) -> Path:
-    """Return the folder with `config.json`: the path itself, `model` in a run folder, or that of a name on the hub.
+    """Return the folder with `config.json`: the path itself, `model` in a run folder, or the folder of a hub's name.
 
     A model that is one file is its own path.
     """

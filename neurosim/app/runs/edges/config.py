@@ -130,5 +130,5 @@ CONFIG = EdgesConfig
 
 
 def is_edges(tree: Any) -> bool:
-    """Return whether the tables of a config are those of a run of a table of edges."""
+    """Return whether a config describes a run of a table of edges."""
     return "edges" in tree

@@ -80,7 +80,7 @@ def attend_to_last(q: Tensor, keys: Tensor, values: Tensor, window: int = 0) -> 
         window: number of tokens seen, the present one among them; 0 for all.
     """
     grouped = q.shape[2] > keys.shape[2]
-    # Of few tokens all pairs are fewer than those of blocks, which reach beyond both ends.
+    # Few tokens have fewer pairs in all than in blocks, which reach beyond both ends.
     if not window or keys.shape[1] <= 2 * max(window, MIN_BLOCK):
         now = torch.arange(keys.shape[1] - q.shape[1], keys.shape[1], device=q.device)[:, None]
         then = torch.arange(keys.shape[1], device=q.device)

@@ -324,7 +324,7 @@ class Builder(DecoderProgram):
     def joined(self, layers: Sequence[SpikedLinear], x: Buffer) -> list[Buffer]:
         """Return W x + b of layers with int8 weights whose coders count alike: their rows lie side by side.
 
-        Rows of 3 to 8 kB come from memory at half more GB/s than those of .5 to 1 kB.
+        Rows of 3 to 8 kB come from memory at half more GB/s than rows of .5 to 1 kB.
         """
         return self._int8(layers, x, None, narrow=False)
 

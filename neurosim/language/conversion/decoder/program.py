@@ -153,7 +153,7 @@ class DecoderProgram(Uncopied):
         return Buffer(array[: self.tokens], self.tokens, int(np.prod(shape)))
 
     def constant(self, values: Tensor | float) -> Array:
-        """Return values as a flat float32 array that the program may read; those of a parameter once for all programs.
+        """Return values as a flat float32 array that the program may read; values of a parameter once for all programs.
 
         An embedding in 16 bits or in blocks is widened here, and takes more memory than all else.
         """
