@@ -217,7 +217,8 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
     length = 40
     planes = draw(KEYS, sparse.PLANES)
     planes[:, 2:] = 0  # four buckets: they fill
-    memory = np.zeros((TOKENS, length, KEYS + VALUES + 1), np.float32)
+    memory = np.zeros((TOKENS, length, KEYS + VALUES + 2), np.float32)
+    last = np.zeros((TOKENS, sparse.BUCKETS), np.float32)
     best = np.zeros((TOKENS, count, 2), np.float32)
     seen: list[list[np.ndarray]] = [[], [], [], []]
 
@@ -245,6 +246,7 @@ def test_attention_over_a_bucket_and_the_best(hashes: bool, scores: bool) -> Non
                 tokens=TOKENS,
                 chosen=count,
                 planes=planes if hashes else None,
+                last=last if hashes else None,
                 capacity=length,
                 memory=memory,
                 scale=0.4,

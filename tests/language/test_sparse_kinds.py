@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from helpers.attention_kinds import noise
 from torch import Tensor
 
+from neurosim.kernels.layers.picks.reference import PICK_NONE
 from neurosim.language import Depth, build
+from neurosim.language.attention.kinds import hax, sea
+from neurosim.language.attention.kinds.nested import spread_over
 
 WIDTH = 12
 
@@ -93,6 +97,30 @@ def test_eidetic_tokens_are_the_most_surprising_of_those_that_left_the_window() 
         assert bool((bmojo(other)[0] - before)[0, 29].abs().max() > 1e-9) == seen
 
 
+@pytest.mark.parametrize("use_fading, eidetic", [(True, 3), (True, 0), (False, 2)])
+def test_bmojo_sees_its_window_states_of_the_one_before_and_eidetic_tokens(*, use_fading: bool, eidetic: int) -> None:
+    """Against attention token by token, over 50 tokens."""
+    options = {"num_heads": 2, "window_size": 4, "use_fading": use_fading, "eidetic": eidetic}
+    layer = layer_of("bmojo", **options, mamba={"head_dim": 6, "state_size": 4})
+    x = noise(1, 50, WIDTH)
+    state = layer.initial(x)
+    inputs, _ = layer.project(x, state, {})
+    _, out = layer.chunked(state["memory"], inputs)
+    surprise = inputs["innovation"][0]
+    for t in range(50):
+        left = range(max(t - 3, 0))
+        best = sorted(left, key=lambda j: (-float(surprise[j]), j))[:eidetic]
+        own = [*range(max(t - 3, 0), t + 1), *best]
+        keys = inputs["k"][0, own]
+        values = inputs["v"][0, own]
+        if use_fading:
+            old = list(range(max(t - 7, 0), max(t - 3, 0)))
+            keys = torch.cat([keys, inputs["faded_k"][0, old]])
+            values = torch.cat([values, inputs["faded_v"][0, old]])
+        weights = (torch.einsum("hk,jhk->hj", inputs["q"][0, t], keys) * 6**-0.5).softmax(-1)
+        torch.testing.assert_close(out[0, t], torch.einsum("hj,jhv->hv", weights, values), rtol=0, atol=1e-12)
+
+
 def test_a_router_that_activates_all_tokens_is_a_plain_attention_unit() -> None:
     layer = layer_of("seqboat", slots=30, key_dim=6)
     x = noise(2, 20, WIDTH)
@@ -160,6 +188,22 @@ def test_the_loss_of_the_ranking_of_hax_trains_its_score_alone() -> None:
     assert {name.split(".")[0] for name, p in layer.named_parameters() if p.grad is not None} == {"score"}
 
 
+def test_losses_of_long_sequences_are_taken_on_tokens_at_equal_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of all tokens or more changes nothing; a loss on half of them is near that on all."""
+    for kind, module, limit, options in (
+        ("hax", hax, "RANKED", {"topk": 3, "key_dim": 6, "mamba": {"head_dim": 6, "state_size": 4}}),
+        ("sea", sea, "ROWS", {"num_heads": 2, "topk": 4, "columns": 5}),
+    ):
+        losses = []
+        for tokens in (256, 64, 32):
+            monkeypatch.setattr(module, limit, tokens)
+            layer = layer_of(kind, **options)
+            layer(noise(2, 64, WIDTH))
+            losses.append(float(layer.auxiliary.detach()))
+        assert losses[0] == losses[1] and 0 < abs(losses[2] - losses[0]) < 0.4 * losses[0]
+    assert spread_over(10, 4, torch.device("cpu")).tolist() == [1, 4, 6, 9]
+
+
 def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
     layer = layer_of("hax", topk=3, key_dim=6, mamba={"head_dim": 6, "state_size": 4})
     x = noise(4, 30, WIDTH)
@@ -175,43 +219,43 @@ def test_the_score_of_hax_learns_the_ranking_of_its_attention() -> None:
 
 
 def test_sea_over_all_keys_is_softmax_attention() -> None:
-    sea = layer_of("sea", num_heads=2, topk=20)
+    layer = layer_of("sea", num_heads=2, topk=20)
     x = noise(2, 20, WIDTH)
     with torch.no_grad():
-        sea.mix_proj.bias.fill_(1e9)
-    torch.testing.assert_close(sea(x)[0], like(sea, "softmax", num_heads=2)(x)[0], rtol=0, atol=1e-12)
+        layer.mix_proj.bias.fill_(1e9)
+    torch.testing.assert_close(layer(x)[0], like(layer, "softmax", num_heads=2)(x)[0], rtol=0, atol=1e-12)
 
 
 def test_sea_reads_the_keys_of_the_parts_it_estimates_highest() -> None:
-    sea = layer_of("sea", num_heads=1, topk=4, columns=5)
+    layer = layer_of("sea", num_heads=1, topk=4, columns=5)
     x = noise(1, 23, WIDTH)
-    inputs, _ = sea.project(x, sea.initial(x), {})
-    seen = sea._visible_keys(inputs["log_p"].movedim(2, 1), inputs["length"][0], 23)[0, 0]
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    picks = layer._picks(inputs["log_p"], inputs["length"][0])[0, :, 0]
     for t in (0, 3, 4, 22):
         part = [min(j * 5 // (t + 1), 4) for j in range(t + 1)]
         ranked = sorted(range(t + 1), key=lambda j: (float(inputs["log_p"][0, t, 0, part[j]]), j))
-        assert seen[t].nonzero()[:, 0].tolist() == sorted(ranked[-4:])
+        assert sorted(picks[t][picks[t] != PICK_NONE].tolist()) == sorted(ranked[-4:])
 
 
 def test_sea_learns_where_its_attention_looks() -> None:
     """The share of the attention on the keys chosen rises as the estimate is trained alone."""
-    sea = layer_of("sea", num_heads=1, topk=6, columns=16)
+    layer = layer_of("sea", num_heads=1, topk=6, columns=16)
     x = 2 * noise(2, 32, WIDTH)
     with torch.no_grad():  # keys at the start of the sequence stand out
-        sea.q_proj.weight.copy_(3 * sea.k_proj.weight)
-    trained = [*sea.estimate.parameters(), *sea.columns_proj.parameters(), *sea.conv1d.parameters()]
+        layer.q_proj.weight.copy_(3 * layer.k_proj.weight)
+    trained = [*layer.estimate.parameters(), *layer.columns_proj.parameters(), *layer.conv1d.parameters()]
     optimizer = torch.optim.Adam(trained, lr=0.01)
     losses = []
     shares = []
     for step in range(80):
-        inputs, _ = sea.project(x, sea.initial(x), {})
-        losses.append(float(sea.auxiliary.detach()))
+        inputs, _ = layer.project(x, layer.initial(x), {})
+        losses.append(float(layer.auxiliary.detach()))
         if step in (0, 79):
-            rows = torch.einsum("bthk,bjhk->bhtj", inputs["q"], inputs["k"]) * sea.k_size**-0.5
+            rows = torch.einsum("bthk,bjhk->bhtj", inputs["q"], inputs["k"]) * layer.k_size**-0.5
             rows = rows.masked_fill(torch.ones(32, 32).triu(1).bool(), -torch.inf).softmax(-1)
-            seen = sea._visible_keys(inputs["log_p"].movedim(2, 1), inputs["length"][0], 32)
-            shares.append(float((rows * seen)[:, :, 8:].sum(-1).mean().detach()))
+            picks = layer._picks(inputs["log_p"], inputs["length"][0])[:, 8:, 0]  # from token 8 on all are 6
+            shares.append(float(rows[:, 0, 8:].gather(-1, picks).sum(-1).mean().detach()))
         optimizer.zero_grad()
-        sea.auxiliary.backward()
+        layer.auxiliary.backward()
         optimizer.step()
     assert losses[-1] < 0.6 * losses[0] and shares[1] > shares[0] + 0.1

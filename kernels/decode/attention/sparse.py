@@ -12,6 +12,7 @@ from ..program import FLOAT, WORD, operation, position_of
 from .windows import CACHE, add, dot, softmax
 
 PLANES = 8  # of HAX: bits of a bucket
+BUCKETS = 1 << PLANES
 
 
 @njit(cache=True, nogil=True)
@@ -119,21 +120,22 @@ def _compete(best, count, score, token):
 
 
 @operation(
-    "q k v keys values tokens chosen planes? capacity memory scale:real weights out score? best? picks "
+    "q k v keys values tokens chosen planes? last? capacity memory scale:real weights out score? best? picks "
     "hashed_q hashed_k"
 )
 def hashed(p, context, begin, end):
     """Attend over a token itself, the last ones in its query's bucket, and tokens of the highest scores (HAX).
 
-    Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first; `memory` [tokens, capacity, K + V +
-    1]; `weights` float32 [capacity] for this thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and
-    tokens, for the second; `picks` int32 [2 chosen + 1] for this thread; `hashed_q` and `hashed_k`, q and k of the
-    bucket. Parts are tokens.
+    Operands: `chosen` tokens of each choice; `planes` [K, PLANES] for the first, and `last` [tokens, BUCKETS], the
+    place behind the last token of each bucket, 0 while there is none; `memory` [tokens, capacity, K + V + 2] of keys,
+    values, buckets, and the place behind the token before in the same bucket; `weights` float32 [capacity] for this
+    thread; `score` [tokens] and `best` [tokens, chosen, 2], scores and tokens, for the second; `picks` int32 [2 chosen
+    + 1] for this thread; `hashed_q` and `hashed_k`, q and k of the bucket. Parts are tokens.
     """
     keys = p.keys
     values = p.values
     chosen = p.chosen
-    width = keys + values + 1
+    width = keys + values + 2
     planes = matrix(p.planes, keys, PLANES, FLOAT)
     picks = vector(p.picks, 2 * chosen + 1, WORD)
     for i in range(begin, end):
@@ -148,18 +150,23 @@ def hashed(p, context, begin, end):
         oldest = position + 1
         own = float32(-1)
         if p.planes:
-            memory[position, keys + values] = _bucket(vector(p.hashed_k + 4 * i * keys, keys, FLOAT), planes)
-            own = float32(_bucket(vector(p.hashed_q + 4 * i * keys, keys, FLOAT), planes))
-            t = position
-            found = 0
-            while t >= 0 and found < chosen:
-                if memory[t, keys + values] == own:
-                    oldest = t
-                    found += 1
-                    if t < position:
-                        picks[count] = t
-                        count += 1
-                t -= 1
+            bucket = _bucket(vector(p.hashed_k + 4 * i * keys, keys, FLOAT), planes)
+            last = vector(p.last + 4 * i * BUCKETS, BUCKETS, FLOAT)
+            # Tokens of a bucket are a chain, so that no others are looked at; float32 holds places up to 2^24.
+            memory[position, keys + values] = bucket
+            memory[position, keys + values + 1] = last[bucket]
+            last[bucket] = position + 1
+            asked = _bucket(vector(p.hashed_q + 4 * i * keys, keys, FLOAT), planes)
+            own = float32(asked)
+            behind = int(last[asked])
+            picked = 0
+            while behind > 0 and picked < chosen:
+                oldest = behind - 1
+                picked += 1
+                if oldest < position:
+                    picks[count] = oldest
+                    count += 1
+                behind = int(memory[oldest, keys + values + 1])
         if p.score:
             best = matrix(p.best + 8 * i * chosen, chosen, 2, FLOAT)
             _compete(best, min(position, chosen), vector(p.score, i + 1, FLOAT)[i], position)

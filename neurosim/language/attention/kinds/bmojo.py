@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ....base.errors import require
 from ....base.rules import Rule
+from ....kernels.layers.picks.launch import attend_to_picks, best_so_far
+from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
 from .mamba import Mamba2
 from .modules import divide, linear, split_heads
-from .nested import best_so_far, initial_inside, run_inside
+from .nested import initial_inside, run_inside
 from .rotary import build_rotary
 from .softmax import CachedAttention
 from .tracing import leaf
@@ -110,43 +112,45 @@ class BMojo(CachedAttention):
         rows = torch.cat([inputs["k"], inputs["v"], faded_k, faded_v, surprise], -1)
         known = torch.cat([memory, rows], 1)  # first the slots, then the window and the tokens behind it
         own, faded, surprise = known.split([2 * self.k_size, 2 * self.k_size, 1], -1)
-        count = inputs["q"].shape[1]
-        now = torch.arange(known.shape[1] - count, known.shape[1], device=device)[:, None]
-        then = torch.arange(known.shape[1], device=device)
-        # Three masks [T, N]: the window of x, the window before it of s, and the slots.
-        token = then >= slots
-        recent = token & (then <= now) & (then > now - w)
-        old = token & (then <= now - w) & (then > now - 2 * w)
+        total = known.shape[1]
+        now = torch.arange(total - inputs["q"].shape[1], total, device=device)[:, None]
+        # The window of x, the token itself first; of s, the window before it; and the slots.
+        recent = now - torch.arange(w, device=device)
+        recent = recent.masked_fill(recent < slots, PICK_NONE)
+        old = now - torch.arange(w, 2 * w, device=device)
+        # Keys of s lie behind those of x.
+        old = (old + total).masked_fill(old < slots, PICK_NONE)
         # Slots and tokens that leave the window compete for the slots; those that left it earlier have done so.
+        then = torch.arange(total, device=device)
         competed = (then >= slots) & (then <= memory.shape[1] - 1 - w)
         scores = surprise[:, :, 0, 0].masked_fill(competed, EMPTY)
-        ends = now[:, 0] - w + 1
         # Token t competes from the moment on at which it leaves the window, w - 1 tokens later.
-        best = best_so_far(scores, ends.clamp(min=slots), slots) & (scores > EMPTY)[:, None]
-        masks = [recent | best, old.expand(len(known), -1, -1)]
+        best = best_so_far(scores, (now[:, 0] - w + 1).clamp(min=slots), slots)
+        token = scores[:, None].expand(-1, len(now), -1).gather(2, best.clamp(min=0))
+        best = best.masked_fill(token == EMPTY, PICK_NONE)
+        picks = [recent.expand(len(known), -1, -1), best]
+        if self.fading is not None:
+            picks.append(old.expand(len(known), -1, -1))
+        # One softmax over the keys of x and of s, the same for all heads.
         keys, values = (
-            torch.cat(parts, 1).movedim(1, 2)
-            for parts in zip(own.split(self.k_size, -1), faded.split(self.k_size, -1), strict=True)
+            torch.cat(parts, 1) for parts in zip(own.split(self.k_size, -1), faded.split(self.k_size, -1), strict=True)
         )
-        scored = inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5
-        # One softmax over the keys of x and of s, side by side.
-        if self.fading is None:
-            masks[1] = torch.zeros_like(masks[1])
-        both = torch.cat(masks, -1)
-        out = scored.masked_fill(~both[:, None], -torch.inf).softmax(-1) @ values
-        return self._remembered(known, best[:, -1]), out.movedim(2, 1)
+        out = attend_to_picks(inputs["q"], keys, values, torch.cat(picks, -1)[:, :, None])
+        return self._remembered(known, best[:, -1]), out
 
     def _remembered(self, known: Tensor, best: Tensor) -> Tensor:
-        """Return the memory: the best [B, N] in their order, empty slots, and the tokens seen later."""
+        """Return the memory: the best [B, slots] in their order, empty slots, and the tokens seen later."""
         slots = self.eidetic
         # Of the last 2 w - 1 tokens, the later w - 1 are seen as x, those before as s.
         recent = known[:, max(known.shape[1] - 2 * self.window_size + 1, slots) :]
         if not slots:
             return recent
-        # A stable sort puts the tokens of slots first, in order of time, and then what fills empty slots.
-        order = best.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :slots]
+        # In order of time, empty slots last.
+        end = known.shape[1]
+        order = best.masked_fill(best == PICK_NONE, end).sort(-1).values
+        empty = order == end
+        order = order.clamp(max=end - 1)
         surprising = known.gather(1, order[..., None, None].expand(-1, -1, *known.shape[2:]))
-        empty = ~best.gather(1, order)
         surprising = surprising.masked_fill(empty[..., None, None], 0.0)
         score = surprising[..., -1:].masked_fill(empty[..., None, None], EMPTY)
         return torch.cat([torch.cat([surprising[..., :-1], score], -1), recent], 1)

@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....base.rules import Rule
+from ....kernels.layers.picks.launch import attend_to_picks, best_so_far, last_of_bucket
+from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
 from .mamba import Mamba2
 from .modules import linear
-from .nested import PREFIX, best_so_far, initial_inside
+from .nested import PREFIX, initial_inside, spread_over
 
 PLANES = 8  # random hyperplanes: 256 buckets
 RANKING = 0.1  # weight of the loss of the scores
+RANKED = 256  # tokens of a sequence that the loss of the scores ranks
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -29,7 +32,8 @@ class HAX(Mixer):
     the last `topk` tokens whose key falls into its query's bucket (locality-sensitive hashing: the signs of 8 random
     projections), and the `topk` tokens of highest score so far. The score of a token is an MLP of its key and of the
     direction of the sum of queries up to it; `auxiliary` trains it alone, to rank tokens as their attention by sigmoids
-    ranks them, for the choice itself has no gradient.
+    ranks them, for the choice itself has no gradient. Of a longer sequence it ranks 256 tokens at equal distances, so
+    that time grows with the tokens, and not with their pairs.
 
     As published q and k are centred before they are hashed, by their means over the whole sequence; here by their means
     so far, for a token is hashed before the next one comes.
@@ -106,8 +110,12 @@ class HAX(Mixer):
 
     def _ranking_loss(self, q: Tensor, k: Tensor, scores: Tensor) -> Tensor:
         """Return the cross entropy of the order of every two scores [B, T], by the attention of later queries."""
-        # A token's rank is the attention that queries after it pay it, by sigmoids instead of a softmax.
-        attention = (q @ k.mT * self.key_dim**-0.5).sigmoid().tril().sum(1)
+        ranked = spread_over(scores.shape[1], RANKED, scores.device)
+        scores = scores[:, ranked]
+        # A token's rank is the attention that queries from it on pay it, by sigmoids instead of a softmax.
+        pays = (q @ k[:, ranked].mT * self.key_dim**-0.5).sigmoid()
+        later = torch.arange(q.shape[1], device=q.device)[:, None] >= ranked
+        attention = (pays * later).sum(1)
         above = (attention[:, :, None] > attention[:, None]).to(q.dtype)
         return F.binary_cross_entropy_with_logits(scores[:, :, None] - scores[:, None], above)
 
@@ -118,22 +126,36 @@ class HAX(Mixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         row = [inputs["k"], inputs["values"], self._bucket(inputs["centred_k"]), inputs["scores"]]
         known = torch.cat([memory, torch.cat(row, -1)], 1)
-        q = inputs["q"]
-        bucket = self._bucket(inputs["centred_q"])
         keys, values, buckets, scores = known.split([self.key_dim, self.ssm.inner, 1, 1], -1)
-        now = torch.arange(memory.shape[1], known.shape[1], device=q.device)
-        then = torch.arange(known.shape[1], device=q.device)
-        past = then <= now[:, None]
-        # Masks [B, T, N]: the token itself, the last of its bucket, and tokens of the highest scores.
-        visible = (then == now[:, None]).expand(len(q), -1, -1)
+        picks = self._picks(self._bucket(inputs["centred_q"])[..., 0], buckets[..., 0], scores[..., 0])
+        # One head of keys: its axis is the third.
+        rows = (x[:, :, None] for x in (inputs["q"], keys, values, picks))
+        return known, attend_to_picks(*rows)[:, :, 0]
+
+    def _picks(self, bucket: Tensor, buckets: Tensor, scores: Tensor) -> Tensor:
+        """Return the tokens [B, T, picks] that the T last of N see, each once, and PICK_NONE.
+
+        Args:
+            bucket: [B, T], of the queries.
+            buckets, scores: [B, N], of the keys.
+        """
+        batch, length = bucket.shape
+        first = buckets.shape[1] - length
+        now = torch.arange(first, first + length, device=bucket.device).expand(batch, -1)[..., None]
+        choices = [now]
         if self.hashed:
-            same = (bucket == buckets.mT) & past
-            later = same.to(torch.int32).flip(-1).cumsum(-1).flip(-1)  # of the bucket, from each on, itself among them
-            visible = visible | (same & (later <= self.topk))
+            same = last_of_bucket(bucket, buckets, self.topk)
+            choices.append(same.masked_fill(same == now, PICK_NONE))
         if self.scored:
-            visible = visible | best_so_far(scores[..., 0], now + 1, self.topk)
-        weights = (q @ keys.mT * self.key_dim**-0.5).masked_fill(~visible, -torch.inf).softmax(-1)
-        return known, weights @ values
+            best = best_so_far(scores, now[0, :, 0] + 1, self.topk)
+            seen = best == now
+            if self.hashed:
+                # Seen already: of the query's bucket, and not before the oldest that was picked there.
+                of_bucket = buckets[:, None].expand(-1, length, -1).gather(2, best.clamp(min=0)) == bucket[..., None]
+                oldest = same.masked_fill(same == PICK_NONE, buckets.shape[1]).amin(-1, keepdim=True)
+                seen = seen | (of_bucket & (best >= oldest))
+            choices.append(best.masked_fill(seen, PICK_NONE))
+        return torch.cat(choices, -1)
 
     def finish(self, out: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
         # SSM(u) + E attention; norm, gate and projection belong to the state-space layer.

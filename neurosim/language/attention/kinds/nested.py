@@ -1,4 +1,4 @@
-"""A mixer inside another, with its state among the other's; and masks of the best tokens so far."""
+"""A mixer inside another, with its state among the other's; and tokens at equal distances, on which a loss is taken."""
 
 from __future__ import annotations
 
@@ -24,21 +24,8 @@ def run_inside(mixer: Mixer, x: Tensor, state: Mapping[str, Tensor], shared: Sha
     return y, {PREFIX + name: value for name, value in after.items()}
 
 
-def best_so_far(scores: Tensor, ends: Tensor, count: int) -> Tensor:
-    """Return [.., T, N], true where a token is among the `count` of highest score of the first `ends` [T] of N.
-
-    Of equal scores the earlier counts more. A token that has left does not come back as `ends` grows.
-
-    Args:
-        scores: [.., N].
-    """
-    index = torch.arange(scores.shape[-1], device=scores.device)
-    # above[.., i, j]: token i beats token j, by its score or, of equal scores, by being earlier.
-    score = scores[..., None, :]
-    rival = scores[..., :, None]
-    above = (rival > score) | ((rival == score) & (index[:, None] < index))
-    # [.., i, j]: of the first i + 1 tokens, the number above j.
-    rank = above.to(torch.int32).cumsum(-2, dtype=torch.int32)
-    # Row e: ranks among the first e tokens.
-    rank = torch.cat([torch.zeros_like(rank[..., :1, :]), rank], -2)[..., ends, :]
-    return (rank < count) & (index < ends[:, None])
+def spread_over(count: int, limit: int, device: torch.device) -> Tensor:
+    """Return at most `limit` of the first `count` integers, at equal distances, the last one among them."""
+    if count <= limit:
+        return torch.arange(count, device=device)
+    return torch.arange(1, limit + 1, device=device) * count // limit - 1

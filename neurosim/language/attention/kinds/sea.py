@@ -11,12 +11,16 @@ from torch.nn import functional as F
 
 from ....base.errors import require
 from ....base.rules import Rule
+from ....kernels.layers.picks.launch import attend_to_picks
+from ....kernels.layers.picks.reference import PICK_NONE
 from . import chunks
 from .base import Inputs, Shared, State
 from .modules import ShortConv, linear, repeat_heads
+from .nested import spread_over
 from .softmax import SoftmaxAttention
 
 DISTILLED = 0.1  # weight of the loss of the estimate
+ROWS = 256  # rows of the attention of a sequence that the estimate learns from
 OPEN = 4.0  # first bias of the mix: sigmoid(4) = 0.98 of the output comes from the selected keys
 
 
@@ -27,8 +31,8 @@ class SEA(SoftmaxAttention):
     Linear attention of q, k and v, positive by elu + 1, and v itself pass an MLP and a causal convolution to scores of
     `columns` parts of the tokens so far, whose softmax p estimates a row of the attention matrix. The keys in the parts
     of highest p are chosen, of one part the latest first. m = s(w . context) for each head. `auxiliary` trains p on the
-    layer's own attention: relative entropy from its rows, summed over the parts; the choice itself has no gradient. The
-    products are masked here, so that the number of keys read is less, and not the time.
+    layer's own attention: relative entropy from its rows, summed over the parts; the choice itself has no gradient. Of
+    a longer sequence these are 256 rows at equal distances, so that time grows with the tokens, and not their pairs.
 
     Args:
         topk: keys that a token sees.
@@ -86,13 +90,15 @@ class SEA(SoftmaxAttention):
     def _distance(self, q: Tensor, k: Tensor, log_p: Tensor) -> Tensor:
         """Return the relative entropy of rows of attention, summed over parts, to the estimate [B, T, H, columns]."""
         count = q.shape[1]
-        future = torch.ones(count, count, dtype=torch.bool, device=q.device).triu(1)
-        rows = torch.einsum("bthk,bjhk->bhtj", q, k) * self.k_size**-0.5
-        rows = rows.masked_fill(future, -torch.inf).softmax(-1)
-        parts = self._parts(torch.arange(1, count + 1, device=q.device), count).expand_as(rows)
-        target = torch.zeros_like(log_p.movedim(2, 1)).scatter_add(-1, parts, rows)
+        rows = spread_over(count, ROWS, q.device)
+        future = torch.arange(count, device=q.device) > rows[:, None]
+        attention = torch.einsum("bthk,bjhk->bhtj", q[:, rows], k) * self.k_size**-0.5
+        attention = attention.masked_fill(future, -torch.inf).softmax(-1)
+        parts = self._parts(rows + 1, count).expand_as(attention)
+        log_p = log_p[:, rows].movedim(2, 1)
+        target = torch.zeros_like(log_p).scatter_add(-1, parts, attention)
         # sum p (log p - log q), 0 log 0 = 0
-        return (torch.xlogy(target, target) - target * log_p.movedim(2, 1)).sum(-1).mean()
+        return (torch.xlogy(target, target) - target * log_p).sum(-1).mean()
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         after, out = self.chunked(memory, {name: value[:, None] for name, value in inputs.items()})
@@ -100,20 +106,31 @@ class SEA(SoftmaxAttention):
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
-        keys, values = (p.movedim(1, 2) for p in repeat_heads(known, self.groups).split(self.k_size, -1))
-        length = inputs["length"][0]
-        visible = self._visible_keys(inputs["log_p"].movedim(2, 1), length, known.shape[1])
-        scores = (inputs["q"].movedim(1, 2) @ keys.mT * self.k_size**-0.5).masked_fill(~visible, -torch.inf)
-        out = (scores.softmax(-1) @ values).movedim(2, 1)
+        keys, values = known.split(self.k_size, -1)
+        picks = self._picks(inputs["log_p"], inputs["length"][0])
+        out = attend_to_picks(inputs["q"], keys, values, picks)
         return known, inputs["mix"] * out + (1 - inputs["mix"]) * inputs["mean"]
 
-    def _visible_keys(self, log_p: Tensor, length: Tensor, count: int) -> Tensor:
-        """Return [B, H, T, count], true for the keys that a token sees: at most `topk`."""
-        parts = self._parts(length, count).expand(*log_p.shape[:-1], -1)
-        future = torch.arange(count, device=length.device) >= length[:, None]
-        # Every key gets the probability of its part.
-        value = log_p.gather(-1, parts).masked_fill(future, -torch.inf)
-        # Latest first among equals: a stable sort of the tokens from the end.
-        order = value.flip(-1).argsort(dim=-1, descending=True, stable=True)[..., : self.topk]
-        mask = torch.zeros_like(value, dtype=torch.bool).scatter(-1, count - 1 - order, True)
-        return mask & ~future
+    def _picks(self, log_p: Tensor, length: Tensor) -> Tensor:
+        """Return the tokens [B, T, H, topk] that each of T tokens sees, PICK_NONE where there are fewer.
+
+        Args:
+            log_p: [B, T, H, columns].
+            length: [T], tokens up to each.
+        """
+        columns = self.columns
+        # Part p of n tokens begins at token ceil(p n / columns): [T, columns + 1].
+        first = -(-torch.arange(columns + 1, device=length.device) * length[:, None] // columns)
+        sizes = first.diff(dim=-1)
+        # Parts of highest p first, and the latest first among equals: a stable sort of the parts from the end.
+        order = columns - 1 - log_p.flip(-1).argsort(dim=-1, descending=True, stable=True)
+        sizes = sizes[:, None].expand_as(order).gather(-1, order)
+        ends = sizes.cumsum(-1)
+        rank = torch.arange(self.topk, device=length.device).expand(*order.shape[:-1], -1).contiguous()
+        # The pick of rank r lies in the first part whose tokens, with those of the parts before it, are more than r.
+        place = torch.searchsorted(ends, rank, right=True)
+        absent = place == columns
+        place = place.clamp(max=columns - 1)
+        before = (ends - sizes).gather(-1, place)
+        last = first[:, None].expand(*order.shape[:-1], -1).gather(-1, order.gather(-1, place) + 1) - 1
+        return (last - (rank - before)).masked_fill(absent, PICK_NONE)

@@ -87,9 +87,9 @@ def attend_to_last(q: Tensor, keys: Tensor, values: Tensor, window: int = 0) -> 
         visible = then <= now
         if window:
             visible = visible & (then > now - window)
-        heads_first = (x.movedim(1, 2) for x in (q, keys, values))
+        q, keys, values = (x.movedim(1, 2) for x in (q, keys, values))
         # Divides by sqrt(K) itself; groups of queries share keys without copies.
-        out = F.scaled_dot_product_attention(*heads_first, attn_mask=visible, enable_gqa=grouped)
+        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible, enable_gqa=grouped)
         return out.movedim(2, 1)
     blocks = Blocks(window, q.shape[1], keys.shape[1])
     # Blocks are further sequences of a batch: [B blocks, heads, tokens, C].

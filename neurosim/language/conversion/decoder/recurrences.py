@@ -417,8 +417,9 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
         best = b.state(picked, 2)
     cache = Cache(1, 1, keys, values, 0)
     out = b.buffer(values)
-    # Key, value and bucket of every token; scores are in `best`, the ranking so far.
-    past = b.state(cache.capacity, keys + values + 1)
+    last = b.state(sparse.BUCKETS) if mixer.hashed else None
+    # Key, value, bucket and the token before in it of every token; scores are in `best`, the ranking so far.
+    past = b.state(cache.capacity, keys + values + 2)
     bound = sparse.hashed(
         **rows,
         keys=keys,
@@ -426,6 +427,7 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
         tokens=b.tokens,
         chosen=picked,
         planes=b.constant(mixer.planes()) if mixer.hashed else None,
+        last=last,
         capacity=cache.capacity,
         memory=past,
         scale=keys**-0.5,
@@ -437,7 +439,7 @@ def hashed(mixer: HAX, memory: Traced, inputs: Inputs) -> Traced:
     )
     places, share = b.by_rows(out)
     touches: list[Touch] = [reads(part, share) for part in (*rows.values(), score) if part is not None]
-    touches += [writes(part, share) for part in (past, out, best) if part is not None]
+    touches += [writes(part, share) for part in (past, out, best, last) if part is not None]
     emit_growing(b, cache, bound, places, touches)
     return Traced.of(b, out, [b.tokens, values])
 

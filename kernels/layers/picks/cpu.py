@@ -1,0 +1,166 @@
+"""Compiled choices of tokens, and attention to them with its gradients: time grows with the picks alone.
+
+Arrays are C-contiguous, floats all float32 or all float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .reference import PICK_NONE
+
+BUCKETS = 256  # of `last_of_bucket`
+
+
+@njit(cache=True, nogil=True)
+def best_so_far(scores, ends, picks):
+    """Fill picks [B, T, count] with the tokens of highest score [B, N] before each of `ends` [T], which ascend."""
+    count = picks.shape[2]
+    best = np.empty(count, np.int64)
+    for b in range(scores.shape[0]):
+        score = scores[b]
+        held = 0
+        worst = 0
+        token = 0
+        for t in range(ends.size):
+            while token < ends[t]:
+                if held < count:
+                    best[held] = token
+                    held += 1
+                elif score[token] > score[best[worst]]:
+                    best[worst] = token
+                else:
+                    token += 1
+                    continue
+                # After a change only: of equal scores the latest token is the worst.
+                worst = 0
+                for n in range(1, held):
+                    lower = score[best[n]] < score[best[worst]]
+                    if lower or (score[best[n]] == score[best[worst]] and best[n] > best[worst]):
+                        worst = n
+                token += 1
+            picks[b, t, :held] = best[:held]
+            picks[b, t, held:] = PICK_NONE
+
+
+@njit(cache=True, nogil=True)
+def last_of_bucket(asked, buckets, picks):
+    """Fill picks [B, T, count] with the last tokens in the bucket that each query asks for [B, T], latest first.
+
+    buckets: [B, N], each in 0 .. BUCKETS - 1; the queries are the last T tokens, and see themselves.
+    """
+    length = asked.shape[1]
+    known = buckets.shape[1]
+    previous = np.empty(known, np.int64)  # the token before it in the same bucket
+    last = np.empty(BUCKETS, np.int64)
+    for b in range(asked.shape[0]):
+        last[:] = PICK_NONE
+        for token in range(known):
+            bucket = buckets[b, token]
+            previous[token] = last[bucket]
+            last[bucket] = token
+            query = token - (known - length)
+            if query < 0:
+                continue
+            pick = last[asked[b, query]]
+            for n in range(picks.shape[2]):
+                picks[b, query, n] = pick
+                if pick != PICK_NONE:
+                    pick = previous[pick]
+
+
+# Sums in any order, so that they become vectors.
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _dot(a, b):
+    total = a[0] * b[0]
+    for j in range(1, a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _weigh(q, keys, n, picks, scale, own, weights):
+    """Fill `own` with the picks of a query among keys [N, heads, K] of head n and `weights` with their softmax.
+
+    Return their number.
+    """
+    count = 0
+    most = -np.inf
+    for pick in picks:
+        if pick != PICK_NONE:
+            own[count] = pick
+            weights[count] = scale * _dot(q, keys[pick, n])
+            most = max(most, weights[count])
+            count += 1
+    total = 0.0
+    for m in range(count):
+        weights[m] = math.exp(weights[m] - most)
+        total += weights[m]
+    for m in range(count):
+        weights[m] /= total
+    return count
+
+
+@njit(cache=True, nogil=True)
+def attend(q, keys, values, picks, scale, out, begin, end):
+    """Fill out [B, T, H, V] with attention to picked tokens, for heads of keys `begin` .. `end` of all sequences.
+
+    q: [B, T, H, K]; keys and values: [B, N, heads, ..], shared by groups of queries; picks: [B, T, H or 1, M].
+    """
+    few = keys.shape[2]
+    group = q.shape[2] // few
+    own = np.empty(picks.shape[3], np.int64)
+    weights = np.empty(picks.shape[3], q.dtype)
+    for item in range(begin, end):
+        b = item // few
+        n = item % few
+        for t in range(q.shape[1]):
+            for h in range(n * group, (n + 1) * group):
+                chosen = picks[b, t, min(h, picks.shape[2] - 1)]
+                count = _weigh(q[b, t, h], keys[b], n, chosen, scale, own, weights)
+                row = out[b, t, h]
+                row[:] = 0
+                for m in range(count):
+                    value = values[b, own[m], n]
+                    for j in range(row.size):
+                        row[j] += weights[m] * value[j]
+
+
+@njit(cache=True, nogil=True)
+def attend_back(q, keys, values, picks, scale, grad, by_q, by_keys, by_values, begin, end):
+    """Add the gradients by q, keys and values to zeros, for heads of keys `begin` .. `end`; grad [B, T, H, V].
+
+    With weights p = softmax(s) and d = grad . v:  ds = p (d - sum p d).
+    """
+    few = keys.shape[2]
+    group = q.shape[2] // few
+    own = np.empty(picks.shape[3], np.int64)
+    weights = np.empty(picks.shape[3], q.dtype)
+    pulls = np.empty(picks.shape[3], q.dtype)
+    for item in range(begin, end):
+        b = item // few
+        n = item % few
+        for t in range(q.shape[1]):
+            for h in range(n * group, (n + 1) * group):
+                chosen = picks[b, t, min(h, picks.shape[2] - 1)]
+                query = q[b, t, h]
+                count = _weigh(query, keys[b], n, chosen, scale, own, weights)
+                pull = grad[b, t, h]
+                mean = 0.0
+                for m in range(count):
+                    pulls[m] = _dot(pull, values[b, own[m], n])
+                    mean += weights[m] * pulls[m]
+                for m in range(count):
+                    to_value = by_values[b, own[m], n]
+                    for j in range(to_value.size):
+                        to_value[j] += weights[m] * pull[j]
+                    pulls[m] = scale * weights[m] * (pulls[m] - mean)
+                    key = keys[b, own[m], n]
+                    to_key = by_keys[b, own[m], n]
+                    to_q = by_q[b, t, h]
+                    for j in range(key.size):
+                        to_q[j] += pulls[m] * key[j]
+                        to_key[j] += pulls[m] * query[j]

@@ -1,0 +1,81 @@
+"""Choices of tokens and attention to them, on tensors: compiled on a CPU, torch's own operations on other devices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from . import cpu
+from .autograd import PickedAttention
+from .reference import PICK_NONE
+
+GATHERED = 1 << 24  # numbers that are gathered at once, where keys and values of picks are copied
+
+
+def best_so_far(scores: Tensor, ends: Tensor, count: int) -> Tensor:
+    """Return picks [B, T, count], the tokens of highest score among the first `ends` [T] of N, PICK_NONE behind fewer.
+
+    Of equal scores the earlier counts more. A token that has left does not come back as `ends` grows.
+
+    Args:
+        scores: [B, N], of float types.
+        ends: ascending.
+    """
+    picks = torch.empty(len(scores), len(ends), count, dtype=torch.int64)
+    if count:
+        exact = scores.detach().cpu().to(torch.promote_types(scores.dtype, torch.float32))
+        cpu.best_so_far(exact.contiguous().numpy(), ends.cpu().numpy(), picks.numpy())
+    return picks.to(scores.device)
+
+
+def last_of_bucket(asked: Tensor, buckets: Tensor, count: int) -> Tensor:
+    """Return picks [B, T, count], the last tokens in the bucket asked [B, T] for, latest first, themselves among them.
+
+    Args:
+        buckets: [B, N] integers in 0 .. 255; the queries are the last T of these tokens.
+    """
+    picks = torch.empty(*asked.shape, count, dtype=torch.int64)
+    integers = [x.detach().cpu().to(torch.int64).contiguous().numpy() for x in (asked, buckets)]
+    cpu.last_of_bucket(*integers, picks.numpy())
+    return picks.to(asked.device)
+
+
+def attend_to_picks(q: Tensor, keys: Tensor, values: Tensor, picks: Tensor) -> Tensor:
+    """Return softmax(q K^T / sqrt(K)) V [B, T, H, V], for each query over the tokens that it picks, at least one.
+
+    Args:
+        q: [B, T, H, K].
+        keys: [B, N, heads, K]; groups of H / heads queries share them.
+        values: [B, N, heads, V].
+        picks: [B, T, H, M], or [B, T, 1, M] for all heads: tokens, PICK_NONE where a query has fewer.
+    """
+    if q.device.type != "cpu":
+        return attend_gathered(q, keys, values, picks)
+    exact = [x.to(torch.promote_types(q.dtype, torch.float32)) for x in (q, keys, values)]
+    out: Tensor = PickedAttention.apply(*exact, picks)
+    return out.to(q.dtype)
+
+
+def attend_gathered(q: Tensor, keys: Tensor, values: Tensor, picks: Tensor) -> Tensor:
+    """Return what `attend_to_picks` does by copies of the picked keys and values, made again for the gradients."""
+    group = q.shape[2] // keys.shape[2]
+    heads = torch.arange(q.shape[2], device=q.device) // group
+    # Rows of all sequences and heads one below the other: row (b heads + h) N + token.
+    rows = [x.movedim(2, 1).flatten(0, 2) for x in (keys, values)]
+    sequences = torch.arange(len(q), device=q.device)[:, None] * keys.shape[2]
+    first = (sequences + heads)[:, None, :, None] * keys.shape[1]
+    numbers = q[:, 0].numel() // q.shape[-1] * picks.shape[-1] * (q.shape[-1] + values.shape[-1])
+    size = max(GATHERED // max(numbers, 1), 1)
+    parts = zip(q.split(size, 1), picks.split(size, 1), strict=True)
+    outputs = [checkpoint(_gathered, part, *rows, first, own, use_reentrant=False) for part, own in parts]
+    return torch.cat(outputs, 1)
+
+
+def _gathered(q: Tensor, keys: Tensor, values: Tensor, first: Tensor, picks: Tensor) -> Tensor:
+    """Return [B, T, H, V] of keys and values in rows; `first` [B, 1, H, 1] are the rows of the first tokens."""
+    index = first + picks.clamp(min=0)
+    scores = (F.embedding(index, keys) @ q[..., None])[..., 0] * q.shape[-1] ** -0.5
+    weights = scores.masked_fill(picks == PICK_NONE, -torch.inf).softmax(-1)
+    return (weights[..., None, :] @ F.embedding(index, values))[..., 0, :]
