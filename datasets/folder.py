@@ -43,6 +43,7 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
         splits=folder.splits,
         recordings=folder.counts,
         groups=tuple(folder.groups),
+        group_names=folder.group_names,
         duration=float(folder.recordings.durations.max()),
         remarks=(*folder.remarks, *folder.doubts),
         row_0=folder.row_0,

@@ -48,6 +48,7 @@ class Dataset:
         splits: names for `load`; the first is for training.
         recordings: number of recordings of each complete split, if known.
         groups: properties of recordings that `hold_out` can use, e.g. ("speaker",).
+        group_names: names of the values of a group, in the order of their numbers, where it has names.
         licence: of the recordings.
         about: a paragraph: origin, how it was made, what to cite.
         sources: public archives that `neurosim datasets fetch` downloads.
@@ -69,6 +70,7 @@ class Dataset:
     about: str
     recordings: Mapping[str, int] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    group_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: tuple[DownloadSource, ...] = ()
     made: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -289,11 +291,12 @@ def verify(name: str, root: Path | str | None = None, *, quiet: bool = False) ->
 
 
 def hold_out(
-    name: str, group: str, value: int, root: Path | str | None = None, options: Options | None = None
+    name: str, group: str, value: int | str, root: Path | str | None = None, options: Options | None = None
 ) -> tuple[Recordings, Recordings]:
     """Return (training, test): the first split without `value`, and every recording of `value` in any split.
 
-    `hold_out("shd", "speaker", 3)` is for training on all speakers but 3 and testing on speaker 3.
+    `hold_out("shd", "speaker", 3)` is for training on all speakers but 3 and testing on speaker 3. Where the values of
+    a group have names, `value` may be one of them.
 
     Raises:
         NeurosimInputError: a dataset without this group, or no recording in one of the two.
@@ -306,6 +309,7 @@ def hold_out(
     for split, part in zip(info.splits, every, strict=True):
         if group not in part.groups:
             raise NeurosimInputError(f"data.held_out_{group}: the {split} file of {name} has no {group}s")
+    value = group_number(info, group, value, f"data.held_out_{group}")
     known = sorted({int(v) for part in every for v in part.groups[group]})
     if value not in known:
         raise NeurosimInputError(
@@ -315,6 +319,27 @@ def hold_out(
     require(len(train) > 0, f"data.held_out_{group}", f"must leave recordings of another {group} to train on", value)
     test = [part.select(np.asarray(part.groups[group]) == value) for part in every]
     return train, _join([part for part in test if len(part)])
+
+
+def group_number(info: Dataset, group: str, value: int | str, key: str) -> int:
+    """Return the number of a value of a group, which may be given by its name.
+
+    Args:
+        info: the dataset.
+        group: its name, e.g. "speaker".
+        value: a number, or a name in `info.group_names`.
+        key: of the setting, in errors.
+
+    Raises:
+        NeurosimInputError: no such name.
+    """
+    if isinstance(value, int):
+        return value
+    names = info.group_names.get(group, ())
+    if not names:
+        require(value.strip().isdecimal(), key, f"must be a number: {info.name} has no names of {group}s", value)
+        return int(value)
+    return lookup({each: number for number, each in enumerate(names)}, value, key)
 
 
 def _join(parts: list[Recordings]) -> Recordings:

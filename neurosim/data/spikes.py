@@ -130,7 +130,8 @@ class Spikes:
                 that was read from a file with the clock of a camera, "file" for others.
         """
         if start is None:
-            start = "file" if self.report is None else "first"
+            has_clock = self.report is not None and self.report.clocked
+            start = "first" if has_clock else "file"
         if isinstance(start, str):
             first_time = float(self.times[0]) if len(self) else 0.0
             start = lookup({"first": first_time, "file": 0.0}, start, "start")

@@ -96,7 +96,8 @@ def test_settings_of_a_folder_are_settings_of_the_run(root: Path, elsewhere: Non
     line = refused("simulate", root, "--set", "data.options.tset=0.5")
     assert line == (
         "neurosim: data.options: unknown key 'tset'; did you mean 'test'? choose from by, camera, clock, "
-        "columns, format, images, labels, seed, shape, start, test, tick"
+        "columns, crop, downsample, format, images, labels, noise_filter, refractory, seed, shape, skip_bad, "
+        "start, test, tick, until_fault"
     )
     assert "data.root: is missing; name the folder of your recordings" in refused("simulate", "folder")
 

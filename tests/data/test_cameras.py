@@ -257,12 +257,15 @@ def test_the_layout_of_a_dvs128_can_be_chosen_everywhere(tmp_path: Path) -> None
         read(path, camera="dvs128-jaer")
 
 
-def test_rows_that_count_from_both_ends_in_a_folder_are_a_doubt(tmp_path: Path) -> None:
+def test_rows_that_count_from_both_ends_in_a_folder_are_turned(tmp_path: Path) -> None:
     for number, label in enumerate(("left", "left", "right", "right")):
         (tmp_path / label).mkdir(exist_ok=True)
         aedat2(tmp_path / label / f"{number}.aedat", [(5, 1)], "Davis128" if number else "DVS128")
-    doubts = open_folder(tmp_path).doubts
-    assert "row 0 is at the bottom in 1 recordings, e.g. 0.aedat, and at the top in others" in doubts
+    folder = open_folder(tmp_path)
+    turned = "row 0 is at the bottom of the picture in 1 files, e.g. 0.aedat, and at the top in others"
+    assert f"{turned}: their rows were turned" in folder.remarks and folder.row_0 == "top"
+    alone = read(tmp_path / "left/0.aedat")
+    assert folder.recordings[0].units.tolist() == alone.upright().units.tolist() != alone.units.tolist()
 
 
 def test_aedat2_without_a_name_is_no_davis_in_silence(tmp_path: Path) -> None:

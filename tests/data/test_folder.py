@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from neurosim import NeurosimError, Spikes
-from neurosim.base import NeurosimInputError, NeurosimMissingError
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.data import catalog, write
 from neurosim.data.files.idx import write_idx
 from neurosim.data.folder.folder import Folder, open_folder
@@ -74,6 +74,7 @@ def test_a_folder_a_class_in_mixed_formats(root: Path) -> None:
     assert not found.doubts and set(found.remarks) == {
         "guessed in 2 files: columns are x, y, t, p",
         "guessed in 2 files: times are microseconds, for all are integers",
+        "6 files do not say what polarity 1 means, e.g. 1.npy: read as in the others",
         "recordings start at their first event, which the clocks of 6 files show at 0.002 to 700.002 s",
     }
     # What neurosim wrote has its own time 0, files of cameras start at their first event.
@@ -388,6 +389,46 @@ def test_folders_that_are_none(change: Change, message: str, root: Path) -> None
 def test_settings_that_break_a_rule(options: dict[str, Any], message: str, root: Path) -> None:
     with pytest.raises(NeurosimInputError, match=message):
         open_folder(root, options)
+
+
+def test_bad_files_are_named_together_and_can_be_left_out(root: Path) -> None:
+    write(root / "left/c.aedat4", recording(7))
+    (root / "left/a.raw").write_bytes(b"% evt 3.0\nabc")
+    (root / "right/b.csv").write_bytes(b"")
+    bad = "left/a.raw: byte 12: .*; 2 files are bad: left/a.raw, right/b.csv; --skip-bad, or data.options.skip_bad"
+    with pytest.raises(NeurosimFormatError, match=bad):
+        opened(root)
+    folder = opened(root, skip_bad=True)
+    assert len(folder.recordings) == len(folder.items) == len(folder.split) == 11
+    left_out = next(
+        line for line in folder.remarks if line.startswith("2 bad files are left out: left/a.raw (byte 12:")
+    )
+    assert "right/b.csv (byte 0: expected a header, got an empty file" in left_out
+    for path in (*root.glob("left/*"), *root.glob("right/*")):
+        path.write_bytes(b"% evt 3.0\nabc")
+    with pytest.raises(NeurosimFormatError, match="none of the 13 files can be read; the first: "):
+        opened(root, skip_bad=True)
+
+
+def test_names_select_a_group(root: Path) -> None:
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.*"))
+    rows = [f"{path},{path.split('/')[0]},{('f1', 'm2')[k % 2]}" for k, path in enumerate(paths)]
+    (root / "labels.csv").write_text("\n".join(["file,label,speaker", *rows]))
+    info = catalog.describe("folder", root)
+    assert info.group_names == {"speaker": ("f1", "m2")}
+    train, test = catalog.hold_out("folder", "speaker", "m2", root)
+    assert set(train.groups["speaker"]) == {0} and set(test.groups["speaker"]) == {1} and len(test) == 5
+    with pytest.raises(NeurosimInputError, match=r"data\.held_out_speaker: unknown name 'm1'; .*choose from f1, m2"):
+        catalog.hold_out("folder", "speaker", "m1", root)
+    with pytest.raises(NeurosimInputError, match=r"key: must be a number: shd has no names of speakers \(got f1\)"):
+        catalog.group_number(catalog.module("shd").INFO, "speaker", "f1", "key")
+    assert catalog.group_number(catalog.module("shd").INFO, "speaker", "3", "key") == 3
+
+
+def test_filters_are_options_of_a_folder(root: Path) -> None:
+    folder = opened(root, crop=[0, 0, 12, 8], downsample=4)
+    assert folder.recordings.shape == (2, 2, 3)
+    assert any(line.startswith("left out: ") and "events outside the crop" in line for line in folder.remarks)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

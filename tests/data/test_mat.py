@@ -52,6 +52,18 @@ def save_73(path: Path, variables: dict[str, object], **storage: object) -> None
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan 01 00:00:00 2024 HDF5 schema 1.00 .")
 
 
+def test_spike_trains_of_st_mnist(tmp_path: Path) -> None:
+    trains = np.zeros((101, 5))
+    trains[-1] = [0.1, 0.2, 0.3, 0.4, 0.5]
+    # (taxel, sample): two events at .2 s, in the order of taxels.
+    for taxel, sample, sign in ((37, 1, 1), (4, 1, -1), (99, 4, 1)):
+        trains[taxel, sample] = sign
+    scipy.io.savemat(tmp_path / "a.mat", {"spiketrain": trains})
+    spikes = read(tmp_path / "a.mat")
+    assert spikes.shape == (2, 10, 10) and spikes.times.tolist() == [0.2, 0.2, 0.5]
+    assert [axis.tolist() for axis in spikes.coordinates()] == [[0, 1, 1], [0, 3, 9], [4, 7, 9]]
+
+
 SAVERS = {
     "5": scipy.io.savemat,
     "5 compressed": lambda path, variables: scipy.io.savemat(path, variables, do_compression=True),

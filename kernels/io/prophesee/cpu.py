@@ -1,4 +1,7 @@
-"""Formats of Prophesee, decoded word by word; see `faults` for what is returned."""
+"""Formats of Prophesee, decoded word by word, in pieces; see `faults` for what is returned.
+
+A state of `reference.start_state` carries clock and row from one piece of a file to the next.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,27 @@ import numba as nb
 import numpy as np
 
 from ..faults import BACKWARDS, OUTSIDE, SOUND
-from .reference import EVT2_LOOP, EVT3_LOOP
+from .reference import (
+    BASE,
+    EVT2_LOOP,
+    EVT3_LOOP,
+    LATE,
+    LOOPS,
+    LOWER,
+    MASK_BITS,
+    PREVIOUS,
+    ROW,
+    SIDE,
+    UNTIMED,
+    UPPER,
+)
 
 
 @nb.njit(cache=True, nogil=True)
-def dat(words, height, width, tick, times, units):
+def dat(words, height, width, tick, times, units, state):
     """Decode Prophesee DAT (CD events): [n, 2] uint32, microseconds, then 4 bits of polarity, 14 of y, 14 of x."""
     n = words.shape[0]
-    previous = np.int64(0)
+    previous = state[PREVIOUS]
     for i in range(n):
         t = np.int64(words[i, 0])
         place = np.int64(words[i, 1])
@@ -27,21 +43,20 @@ def dat(words, height, width, tick, times, units):
         previous = t
         times[i] = t * tick
         units[i] = (polarity * height + y) * width + x
+    state[PREVIOUS] = previous
     return n, SOUND, n
 
 
 @nb.njit(cache=True, nogil=True)
-def evt2(words, height, width, tick, times, units, tally):
+def evt2(words, height, width, tick, times, units, state):
     """Decode Prophesee EVT2: 32-bit words, 4 bits of type; types 0 and 1 are events, 8 the upper 28 bits of the time.
 
-    Args:
-        tally: [1], receives the number of events before the first time, which are dropped.
+    Events before the first time are dropped, and counted in the state.
     """
     count = 0
-    tally[:] = 0
-    previous = np.int64(0)
-    loops = np.int64(0)
-    upper = np.int64(-1)
+    previous = state[PREVIOUS]
+    loops = state[LOOPS]
+    upper = state[UPPER]
     for i in range(words.size):
         word = np.int64(words[i])
         kind = word >> 28
@@ -52,7 +67,7 @@ def evt2(words, height, width, tick, times, units, tally):
                 loops += EVT2_LOOP
             upper = new
         elif kind <= 1 and upper < 0:
-            tally[0] += 1
+            state[UNTIMED] += 1
         elif kind <= 1:
             x = word >> 11 & 0x7FF
             y = word & 0x7FF
@@ -65,6 +80,9 @@ def evt2(words, height, width, tick, times, units, tally):
             times[count] = t * tick
             units[count] = (kind * height + y) * width + x
             count += 1
+    state[PREVIOUS] = previous
+    state[LOOPS] = loops
+    state[UPPER] = upper
     return count, SOUND, words.size
 
 
@@ -84,17 +102,15 @@ def evt21_count(words):
 
 
 @nb.njit(cache=True, nogil=True)
-def evt21(words, height, width, tick, times, units, tally):
+def evt21(words, height, width, tick, times, units, state):
     """Decode Prophesee EVT2.1: 64-bit words, EVT2's in the upper half, and in the lower a mask of 32 events from x on.
 
-    Args:
-        tally: [1], receives the number of events before the first time, which are dropped.
+    Events before the first time are dropped, and counted in the state.
     """
     count = 0
-    previous = np.int64(0)
-    loops = np.int64(0)
-    upper = np.int64(-1)
-    tally[:] = 0
+    previous = state[PREVIOUS]
+    loops = state[LOOPS]
+    upper = state[UPPER]
     for i in range(words.size):
         word = np.int64(words[i] >> np.uint64(32))
         bits = np.int64(words[i] & np.uint64(0xFFFFFFFF))
@@ -114,7 +130,7 @@ def evt21(words, height, width, tick, times, units, tally):
             while bits:
                 if bits & 1:
                     if upper < 0:
-                        tally[0] += 1
+                        state[UNTIMED] += 1
                     elif x >= width or y >= height:
                         return count, OUTSIDE, i
                     else:
@@ -124,7 +140,18 @@ def evt21(words, height, width, tick, times, units, tally):
                         count += 1
                 bits >>= 1
                 x += 1
+    state[PREVIOUS] = previous
+    state[LOOPS] = loops
+    state[UPPER] = upper
     return count, SOUND, words.size
+
+
+@nb.njit(inline="always")
+def _bits_in(mask):
+    """Return the number of ones among the lower 12 bits, by sums of pairs, fours and eights, without a branch."""
+    pairs = mask - (mask >> 1 & 0x555)
+    fours = (pairs & 0x333) + (pairs >> 2 & 0x333)
+    return (fours + (fours >> 4) & 0x0F) + (fours >> 8)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -132,21 +159,15 @@ def evt3_count(words):
     """Return the number of events in EVT3 words; those before the first time are still included."""
     count = 0
     for i in range(words.size):
-        kind = words[i] >> 12
-        if kind == 2:
-            bits = 1
-        elif kind == 4:
-            bits = words[i] & 0xFFF
-        else:
-            bits = words[i] & 0xFF if kind == 5 else 0
-        while bits:
-            bits &= bits - 1
-            count += 1
+        word = np.int64(words[i])
+        kind = word >> 12
+        mask = (word & 0xFFF) * (kind == 4) + (word & 0xFF) * (kind == 5) + (kind == 2)
+        count += _bits_in(mask)
     return count
 
 
 @nb.njit(cache=True, nogil=True)
-def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR0912 - eight kinds of word
+def evt3(words, height, width, tick, times, units, state, running):  # noqa: PLR0912 - eight kinds of word
     """Decode Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
 
     0 row; 2 one event at x; 3 base x; 4 and 5 a mask of 12 or 8 events from base x on; 6 and 8 the lower and upper 12
@@ -154,77 +175,106 @@ def evt3(words, height, width, tick, times, units, tally, running):  # noqa: PLR
     least half of its range shows; a new one resets the lower part. Where the lower part alone falls, its source was a
     little late: those events are put at the time of the event before.
 
-    `running`: the other rule, of the library expelliarmus: a lower part that falls begins the next period of 4,096 us.
+    Events before the first time are dropped, and counted in the state, as are late events.
 
     Args:
-        tally: [2], receives the numbers of events before the first time, which are dropped, and of late events.
+        times, units: room for all events, and `MASK_BITS` more: a mask is written without branches.
+        running: the other rule, of the library expelliarmus: a lower part that falls begins the next period of
+            4,096 us.
     """
     count = 0
-    t = np.int64(0)
-    previous = np.int64(0)
-    loops = np.int64(0)
-    upper = np.int64(-1)
-    lower = np.int64(0)
-    y = np.int64(0)
-    base = np.int64(0)
-    side = np.int64(0)
-    tally[:] = 0
+    previous = state[PREVIOUS]
+    loops = state[LOOPS]
+    upper = state[UPPER]
+    lower = state[LOWER]
+    y = state[ROW]
+    base = state[BASE]
+    side = state[SIDE]
+    # The time is computed at the first event after a word of time.
+    new_time = True
+    late = False
+    seconds = 0.0
     for i in range(words.size):
         word = np.int64(words[i])
         kind = word >> 12
         value = word & 0xFFF
-        first = base
-        bits = np.int64(0)
         if kind == 2:
             first = value & 0x7FF
             side = value >> 11
             bits = np.int64(1)
         elif kind == 4:
+            first = base
             bits = value
             base += 12
         elif kind == 5:
+            first = base
             bits = value & 0xFF
             base += 8
-        elif kind == 3:
-            base = value & 0x7FF
-            side = value >> 11
-        elif kind == 0:
-            y = value & 0x7FF
-        elif kind == 6:
-            if running and value < lower:
-                loops += 4096
-            lower = value
-        elif kind == 8:
-            # Far back is the counter starting again; a little back is a fault, which the next event shows.
-            if upper - value >= (1 if running else 2048):
-                loops += EVT3_LOOP
-            if not running and value != upper:
-                lower = np.int64(0)
-            upper = value
+        else:
+            if kind == 3:
+                base = value & 0x7FF
+                side = value >> 11
+            elif kind == 0:
+                y = value & 0x7FF
+            elif kind == 6:
+                if running and value < lower:
+                    loops += 4096
+                lower = value
+                new_time = True
+            elif kind == 8:
+                # Far back is the counter starting again; a little back is a fault, which the next event shows.
+                if upper - value >= (1 if running else 2048):
+                    loops += EVT3_LOOP
+                if not running and value != upper:
+                    lower = np.int64(0)
+                upper = value
+                new_time = True
+            continue
         if bits == 0:
             continue
-        late = False
-        if upper >= 0:
+        if upper < 0:
+            state[UNTIMED] += _bits_in(bits)
+            continue
+        if new_time:
             t = loops + (upper << 12) + lower
-            if t < previous:
+            late = t < previous
+            if late:
                 if running or t >> 12 != previous >> 12:
                     return count, BACKWARDS, i
-                late = True
                 t = previous
             previous = t
+            seconds = t * tick
+            new_time = False
         before = count
-        while bits:
-            if bits & 1:
-                if upper < 0:
-                    tally[0] += 1
-                elif first >= width or y >= height:
-                    return count, OUTSIDE, i
-                else:
-                    times[count] = t * tick
-                    units[count] = (side * height + y) * width + first
-                    count += 1
-            bits >>= 1
-            first += 1
+        unit = (side * height + y) * width + first
+        if kind == 2:
+            if first >= width or y >= height:
+                return count, OUTSIDE, i
+            times[count] = seconds
+            units[count] = unit
+            count += 1
+        else:
+            if y >= height or (first + MASK_BITS > width and bits >> max(width - first, 0)):
+                # Events up to the first one outside.
+                while y < height and first < width:
+                    times[count] = seconds
+                    units[count] = unit
+                    count += bits & 1
+                    bits >>= 1
+                    unit += 1
+                    first += 1
+                return count, OUTSIDE, i
+            for k in range(MASK_BITS):
+                times[count] = seconds
+                units[count] = unit + k
+                count += bits >> k & 1
         if late:
-            tally[1] += count - before
+            state[LATE] += count - before
+    state[PREVIOUS] = previous
+    state[LOOPS] = loops
+    state[UPPER] = upper
+    state[LOWER] = lower
+    state[ROW] = y
+    state[BASE] = base
+    state[SIDE] = side
     return count, SOUND, words.size

@@ -7,6 +7,25 @@ import numpy as np
 # How much time the upper part of a clock counts before it starts again, in microseconds.
 EVT2_LOOP = 1 << 34
 EVT3_LOOP = 1 << 24
+# Maximum number of events of a word of EVT3.
+MASK_BITS = 12
+# Places in the state that a decoder carries from one piece of a file to the next.
+PREVIOUS = 0  # time of the latest event, us
+LOOPS = 1  # us, of the counter starting again
+UPPER = 2  # part of the time; -1 before the first
+LOWER = 3
+ROW = 4
+BASE = 5  # column of the next mask
+SIDE = 6  # polarity of the next mask
+UNTIMED = 7  # number of events before the first time, which are dropped
+LATE = 8  # number of events that are put at the time of the event before
+
+
+def start_state() -> np.ndarray:
+    """Return the state of a decoder at the start of a file, [9] int64."""
+    state = np.zeros(9, np.int64)
+    state[UPPER] = -1
+    return state
 
 
 def dat_reference(words: np.ndarray) -> np.ndarray:

@@ -21,6 +21,11 @@ from ..runs.frame.command_options import CommandOptions
 @click.option("--tick", type=float, metavar="SECONDS", help="Unit of time of a table.")
 @click.option("--columns", metavar="ORDER", help="Order of the columns of a table, e.g. xypt.")
 @click.option("--shape", metavar="P,Y,X", help="Sensor: polarities, height, width; or channels.")
+@click.option("--until-fault", is_flag=True, help="Read a damaged or cut file up to its first fault.")
+@click.option("--crop", metavar="X,Y,W,H", help="Part of the sensor: left, top, width, height, in pixels.")
+@click.option("--noise-filter", type=float, metavar="SECONDS", help="Drop events without a neighbour's that recent.")
+@click.option("--downsample", type=int, metavar="N", help="Join N x N pixels.")
+@click.option("--refractory", type=float, metavar="SECONDS", help="Silence of a pixel after an event.")
 @click.option("--population", metavar="NAME", help="Of a SONATA file.")
 @common(without=("config", "sets", "seed", "threads"))
 def command(
@@ -35,6 +40,11 @@ def command(
     columns: str | None,
     shape: str | None,
     population: str | None,
+    until_fault: bool,
+    crop: str | None,
+    noise_filter: float | None,
+    downsample: int | None,
+    refractory: float | None,
 ) -> CommandResult:
     """Write a page that plays the recording in FILE, or the recordings that RUN stored, with rate and sensor.
 
@@ -43,7 +53,20 @@ def command(
     from ...data.files.formats import ReadOptions
     from ..runs.frame.view import read_view, write_view, write_view_gif
 
-    reading = ReadOptions(format, _shape(shape), clock, camera, tick, columns, population)
+    reading = ReadOptions(
+        format=format,
+        shape=_numbers("--shape", "P,Y,X, e.g. 2,34,34", shape),
+        clock=clock,
+        camera=camera,
+        tick=tick,
+        columns=columns,
+        population=population,
+        until_fault=until_fault or None,
+        crop=_crop(crop),
+        noise_filter=noise_filter,
+        downsample=downsample,
+        refractory=refractory,
+    )
     view = read_view(path, reading, _start(start))
     page = write_view(view, options.out)
     if gif is not None:
@@ -62,13 +85,24 @@ def _lines(name: str, facts: list[tuple[str, str]], remarks: tuple[str, ...]) ->
     return [f"{name}: {', '.join(f'{key} {value}' for key, value in facts)}", *(f"  {line}" for line in remarks)]
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def _numbers(flag: str, form: str, text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.replace("x", ",").split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise NeurosimInputError(f"--shape: must read P,Y,X, e.g. 2,34,34 (got {text})")
+        raise NeurosimInputError(f"{flag}: must read {form} (got {text})")
     return tuple(int(part) for part in parts)
+
+
+def _crop(text: str | None) -> tuple[int, int, int, int] | None:
+    form = "X,Y,W,H, e.g. 0,0,640,480"
+    numbers = _numbers("--crop", form, text)
+    if numbers is None:
+        return None
+    if len(numbers) != 4:
+        raise NeurosimInputError(f"--crop: must read {form} (got {text})")
+    left, top, width, height = numbers
+    return left, top, width, height
 
 
 def _start(text: str | None) -> float | str | None:

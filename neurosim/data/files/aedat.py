@@ -15,7 +15,7 @@ from ...base.raw import event_fault, format_error
 from ...kernels.io.faults import BACKWARDS, OUTSIDE
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import MICROSECOND, add_counts, build_spikes, read_header, words_of
+from .cameras import MICROSECOND, add_counts, build_spikes, fault_text, read_header, words_of
 
 
 class Camera(NamedTuple):
@@ -29,6 +29,7 @@ class Camera(NamedTuple):
         kinds: records that are not events, by the bits (mask, value) that mark them; the first that fits.
         decoder: name of the program.
         row_0: where its pictures have row 0, "top" or "bottom".
+        darker: whether polarity 1 is a fall of light, as this program has it.
     """
 
     height: int
@@ -40,8 +41,11 @@ class Camera(NamedTuple):
     kinds: tuple[tuple[str, int, int], ...]
     decoder: str
     row_0: str
+    darker: bool = False
 
 
+# Bytes of a record.
+RECORD = 8
 _EXTERNAL = "external events"
 _DVS128_KINDS = ((_EXTERNAL, 1 << 31, 1 << 31), (_EXTERNAL, 1 << 15, 1 << 15))
 # Bit 31 marks a record of a DAVIS that is not an event; bits 10 and 11 then tell an inertial sample from a frame's.
@@ -64,7 +68,9 @@ def _dvs128(flipped: tuple[bool, bool, bool], decoder: str, row_0: str) -> Camer
 
 
 # tonic takes x for y, and the bit of polarity as it is.
-_DVS128_TONIC = Camera(128, 128, (8, 0x7F), (1, 0x7F), 0, (False, False, False), _DVS128_KINDS, "tonic", "top")
+_DVS128_TONIC = Camera(
+    128, 128, (8, 0x7F), (1, 0x7F), 0, (False, False, False), _DVS128_KINDS, "tonic", "top", darker=True
+)
 CAMERAS: Mapping[str, Camera] = {
     "dvs128": _dvs128((True, False, True), "jAER", "bottom"),
     "dvs128-libcaer": _dvs128((True, True, True), "libcaer", "top"),
@@ -79,7 +85,7 @@ CAMERAS: Mapping[str, Camera] = {
 _CHIPS = {"tmpdiff128": "dvs128", "sbret10": "davis240", "sbret20": "davis240", "sbret21": "davis240"}
 
 
-def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spikes:
+def read_aedat2(path: str | os.PathLike[str], camera: str | None = None, *, until_fault: bool = False) -> Spikes:
     """Return the events of an AEDAT2 recording; samples of frames, inertial samples and external events are counted.
 
     Times are read from the camera's 32-bit counter of microseconds; where it starts again, they go on. A DVS128 is read
@@ -90,6 +96,7 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
         path: of the file.
         camera: layout of the addresses, a name in `CAMERAS`; None: by the chip that the header names, a DVS128 if it
             names none.
+        until_fault: return the events before the first fault instead of raising; `Spikes.report` names the fault.
 
     Raises:
         NeurosimInputError: no such camera.
@@ -104,6 +111,12 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     name = camera or "dvs128"
     layout = lookup(CAMERAS, name, "read_aedat2.camera")
     # A record is two big-endian 32-bit words: address, time in microseconds.
+    error = None
+    rest = (raw.size - start) % RECORD
+    if rest and until_fault:
+        where = f"byte {raw.size - rest}"
+        error = format_error(path, where, f"complete words of {RECORD} bytes", f"{rest} bytes", "it was cut short")
+        raw = raw[: raw.size - rest]
     words = words_of(path, raw, start, ">u4", 2).astype(np.int64).reshape(-1, 2)
     too_large = words[:, 0] >> 16 != 0
     if camera is None and too_large.any():
@@ -111,7 +124,7 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
         expected = "an address of a DVS128, below 2^16, for the header names no chip"
         got = hex(words[at, 0])
         step = f"give camera= one of {', '.join(sorted(CAMERAS))}"
-        raise format_error(path, f"byte {start + 8 * at}", expected, got, step)
+        raise format_error(path, f"byte {start + RECORD * at}", expected, got, step)
     record, skipped = _events(words[:, 0], layout)
     address, t = words[record].T
     # The counter has 32 bits: a fall by half of its range is a new start.
@@ -123,7 +136,13 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     if np.any(outside | backwards):
         at = int(np.argmax(outside | backwards))
         fault = OUTSIDE if outside[at] else BACKWARDS
-        raise event_fault(path, start + 8 * int(record[at]), fault, shape)
+        error = event_fault(path, start + RECORD * int(record[at]), fault, shape)
+        if not until_fault:
+            raise error
+        x = x[:at]
+        y = y[:at]
+        t = t[:at]
+        address = address[:at]
     p = address >> layout.p & 1
     x, y, p = (
         size - 1 - v if flip else v
@@ -131,7 +150,10 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None) -> Spik
     )
     units = (p * layout.height + y) * layout.width + x
     description = f"camera {name}: pixels and polarity as in {layout.decoder}"
-    report = ReadReport("aedat2", layout=description, row_0=layout.row_0)
+    polarity_1 = "darker" if layout.darker else "brighter"
+    report = ReadReport(
+        "aedat2", layout=description, row_0=layout.row_0, polarity_1=polarity_1, fault=fault_text(path, error)
+    )
     return add_counts(build_spikes(t * MICROSECOND, units.astype(np.int32), shape, report), skipped)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimMissingError
+from ...base.errors import NeurosimFormatError, NeurosimMissingError
 from ...base.raw import format_error, max_unpacked, read_bytes
 from ...kernels.io.compressed import cpu as unpack
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor
+from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor, fault_text
 
 SIGNATURE = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
@@ -45,10 +45,11 @@ class _Stream:
     shape: Sensor | None
 
 
-def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
+def read_aedat4(path: str | os.PathLike[str], *, until_fault: bool = False) -> Spikes:
     """Return the events of an AEDAT4 recording, of the stream of events with the lowest number; others are counted.
 
     Times count from the first event, for the file has Unix time; `Spikes.report.start` is the time of the first event.
+    `until_fault` is that of `read_aedat2`: the packets before the first damaged one.
 
     Raises:
         NeurosimMissingError: no such file; a file compressed by Zstandard without the package zstandard.
@@ -58,6 +59,50 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
     Source: docs.inivation.com, AEDAT 4; the FlatBuffers schemas of dv-processing.
     """
     raw = read_bytes(path)
+    header = open_aedat4(path, raw, until_fault=until_fault)
+    skipped: dict[str, int] = {}
+    pieces: list[NDArray] = [np.empty(0, EVENT)]
+    error = header.error
+    try:
+        pieces.extend(event_packets(path, raw, header, skipped))
+    except NeurosimFormatError as fault:
+        if not until_fault:
+            raise
+        error = fault
+    return add_counts(_spikes(path, np.concatenate(pieces), header.shape, error, until_fault), skipped)
+
+
+@dataclass(frozen=True)
+class Aedat4Header:
+    """What stands before the packets of a file.
+
+    Attributes:
+        begin, end: bytes of the packets.
+        compression: its number.
+        streams: by their numbers.
+        first: number of the stream of events that is read.
+        error: of a file that is cut short, if what lies before the cut is read.
+    """
+
+    begin: int
+    end: int
+    compression: int
+    streams: Mapping[int, _Stream]
+    first: int
+    error: NeurosimFormatError | None = None
+
+    @property
+    def shape(self) -> Sensor | None:
+        """Return the shape of the sensor; None if the file does not say it."""
+        return self.streams[self.first].shape
+
+
+def open_aedat4(path: object, raw: NDArray[np.uint8], *, until_fault: bool = False) -> Aedat4Header:
+    """Return the header in the bytes of a file.
+
+    Raises:
+        NeurosimFormatError: another format, no stream of events, or damaged.
+    """
     if raw[: len(SIGNATURE)].tobytes() != SIGNATURE:
         if raw.size:
             got = f"{raw[:12].tobytes()!r}"
@@ -65,6 +110,7 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
             got = "an empty file"
         raise format_error(path, "byte 0", "'#!AER-DAT4.0'", got, "is this an AEDAT 4.0 file?")
     at = len(SIGNATURE)
+    error = None
     try:
         size = _unsigned(raw, at)
         compression, end, streams = _header(_slice(raw, at + 4, size))
@@ -72,19 +118,32 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
         # Without a table of packets at the end, as after a crash of the recorder, the packets fill the file.
         end = raw.size if end < 0 else end
         if not begin <= end <= raw.size:
-            raise _Broken(f"packets up to byte {end}")
-    except _Broken as error:
-        raise format_error(path, f"byte {at}", "a header with streams", error, AGAIN) from None
+            fault = _Broken(f"packets up to byte {end}")
+            if not (until_fault and begin <= raw.size < end):
+                raise fault
+            error = format_error(path, f"byte {raw.size}", str(fault), "the end of the file", AGAIN)
+            end = raw.size
+    except _Broken as fault:
+        raise format_error(path, f"byte {at}", "a header with streams", fault, AGAIN) from None
     first = min((number for number, stream in streams.items() if stream.kind == "EVTS"), default=None)
     if first is None:
         got = ", ".join(stream.kind for stream in streams.values()) or "none"
         raise format_error(path, "header", "a stream of events (EVTS)", got, "it holds no events")
-    pieces: list[NDArray] = []
-    skipped: dict[str, int] = {}
+    return Aedat4Header(begin, end, compression, streams, first, error)
+
+
+def event_packets(
+    path: object, raw: NDArray[np.uint8], header: Aedat4Header, skipped: dict[str, int]
+) -> Iterator[NDArray]:
+    """Yield the events of each packet of the stream `header.first`, and count in `skipped` what others hold.
+
+    Raises:
+        NeurosimFormatError: a damaged packet.
+    """
     # Bytes that the packets to come may unpack to, all together.
     budget = max_unpacked(raw.size)
-    for at, number, packet in _packets(path, raw, begin, end):
-        stream = streams.get(number)
+    for at, number, packet in _packets(path, raw, header.begin, header.end):
+        stream = header.streams.get(number)
         if stream is None:
             name = "packets of unknown streams"
             count = 1
@@ -93,40 +152,63 @@ def read_aedat4(path: str | os.PathLike[str]) -> Spikes:
             count = 1
         else:
             try:
-                content = _unpacked(path, packet, compression, budget)
+                content = _unpacked(path, packet, header.compression, budget)
                 events = _events(content)
             except _Broken as error:
                 raise format_error(path, f"byte {at}", "a packet of events", error, AGAIN) from None
             budget -= content.size
-            if number == first:
-                pieces.append(events)
+            if number == header.first:
+                yield events
                 continue
             name = "events of other streams"
             count = len(events)
         skipped[name] = skipped.get(name, 0) + count
-    events = np.concatenate([np.empty(0, EVENT), *pieces])
-    return add_counts(_spikes(path, events, streams[first].shape), skipped)
 
 
-def _spikes(path: object, events: NDArray, shape: Sensor | None) -> Spikes:
+def _spikes(
+    path: object, events: NDArray, shape: Sensor | None, error: NeurosimFormatError | None, until_fault: bool
+) -> Spikes:
     t, x, y, p = (events[name].astype(np.int64) for name in ("t", "x", "y", "p"))
     sensor = shape or (2, int(y.max(initial=0)) + 1, int(x.max(initial=0)) + 1)
     check_sensor(path, sensor)
-    outside = (x < 0) | (x >= sensor[2]) | (y < 0) | (y >= sensor[1]) | (p > 1)
-    if outside.any():
-        at = int(np.argmax(outside))
-        got = f"x {x[at]}, y {y[at]}, polarity {p[at]}"
-        raise format_error(path, f"event {at}", f"an event inside shape {sensor}", got, AGAIN)
-    falls = np.diff(t) < 0
-    # Differences of times below 2^62 cannot overflow.
-    out_of_range = len(t) > 0 and (t[0] < 0 or t[-1] >= 1 << 62)
-    if falls.any() or out_of_range:
-        at = int(np.argmax(falls)) + 1 if falls.any() else 0
-        raise format_error(path, f"event {at}", "times >= 0 in ascending order", f"{t[at]}", AGAIN)
+    at, fault = first_fault(path, events, sensor)
+    if fault is not None:
+        if not until_fault:
+            raise fault
+        t, x, y, p = (values[:at] for values in (t, x, y, p))
+        error = fault
     first = int(t[0]) if len(t) else 0
     units = ((p * sensor[1] + y) * sensor[2] + x).astype(np.int32)
     times = ((t - first) * MICROSECOND).astype(np.float64, copy=False)
-    return build_spikes(times, units, sensor, ReadReport("aedat4", first * MICROSECOND))
+    report = ReadReport("aedat4", first * MICROSECOND, fault=fault_text(path, error))
+    return build_spikes(times, units, sensor, report)
+
+
+def first_fault(
+    path: object, events: NDArray, sensor: Sensor, before: int = 0, done: int = 0
+) -> tuple[int, NeurosimFormatError | None]:
+    """Return the place of the first event that breaks a rule, and the error; the number of events and None for none.
+
+    Args:
+        path: of the file.
+        events: in order.
+        sensor: (2, height, width).
+        before: time of the event before, us.
+        done: number of events before these.
+    """
+    t, x, y, p = (events[name].astype(np.int64) for name in ("t", "x", "y", "p"))
+    outside = (x < 0) | (x >= sensor[2]) | (y < 0) | (y >= sensor[1]) | (p > 1)
+    # Differences of times below 2^62 cannot overflow.
+    falls = (t < 0) | (t >= 1 << 62)
+    falls |= t < np.concatenate([[before], t[:-1]])[: len(t)]
+    places = np.flatnonzero(outside | falls)
+    if not len(places):
+        return len(t), None
+    at = int(places[0])
+    if outside[at]:
+        got = f"x {x[at]}, y {y[at]}, polarity {p[at]}"
+        return at, format_error(path, f"event {done + at}", f"an event inside shape {sensor}", got, AGAIN)
+    return at, format_error(path, f"event {done + at}", "times >= 0 in ascending order", f"{t[at]}", AGAIN)
 
 
 def _packets(path: object, raw: NDArray[np.uint8], at: int, end: int) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError
 from ...base.raw import text_of
+from ..read_report import NOT_STATED
 from ..spikes import Spikes
 from .hdf5 import LAYOUT, SIGNATURE, HDF5File, check_header, open_hdf5, open_root
 from .tables import KEYS, MICROSECOND, EventTable, find_columns, spikes_of
@@ -52,7 +53,10 @@ def read_camera_hdf5(
         where, events = find_columns(path, arrays, columns)
         sensor = shape or _sensor(file)
         start = _start(file)
-        return spikes_of(EventTable(path, f"/{where or place}", events, "camera-hdf5", start), sensor, tick)
+        # Prophesee and DSEC document polarity 1 as a rise of light; other tables say nothing.
+        polarity_1 = "brighter" if place else NOT_STATED
+        table = EventTable(path, f"/{where or place}", events, "camera-hdf5", start, polarity_1=polarity_1)
+        return spikes_of(table, sensor, tick)
 
 
 def is_camera_file(path: str | os.PathLike[str]) -> bool:

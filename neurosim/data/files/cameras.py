@@ -8,20 +8,25 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import lookup, require
+from ...base.errors import NeurosimFormatError, lookup, require
 from ...base.raw import event_fault, format_error, read_bytes
 from ...kernels.io.prophesee import cpu as decode
+from ...kernels.io.prophesee.reference import LATE as LATE_EVENTS
+from ...kernels.io.prophesee.reference import MASK_BITS, start_state
+from ...kernels.io.prophesee.reference import UNTIMED as UNTIMED_EVENTS
 from ..read_report import ReadReport
 from ..spikes import Spikes
 
 MICROSECOND = 1e-6
 Sensor = tuple[int, int, int]
+FilePath: TypeAlias = str | os.PathLike[str]
 # Clocks of EVT3 by name: whether a time goes on where its lower part falls.
 CLOCKS: Mapping[str, bool] = {"camera": False, "running": True}
 UNTIMED = "events before the first time"
@@ -29,77 +34,49 @@ LATE = "late events put at the time of the event before"
 END_OF_HEADER = {b"%": re.compile(rb"% end"), b"#": re.compile(rb"#\s*!?\s*END[ -]OF[ -](?:ASCII[ -])?HEADER.*", re.I)}
 # Control characters, which no line of text holds.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_AGAIN = "it was cut short: fetch it again"
+_AGAIN = "it was cut short: fetch it again, or read what lies before with until_fault"
 _OTHER = "is this a file of another format?"
 
 
-def read_dat(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
+def read_dat(path: FilePath, shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
     """Return the recording of a Prophesee DAT file of contrast-detection events.
 
     Args:
         path: of the file.
         shape: (2, height, width); None: as the header says, or else the smallest that holds all events.
+        until_fault: return the events before the first fault instead of raising; `Spikes.report` names the fault.
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: empty, cut short, another kind of event, an event outside the sensor, or times that run
             backwards.
     """
-    raw, header, start = read_header(path, b"%")
-    kind = raw[start : start + 2].tolist()
-    if kind not in ([0, 8], [12, 8]):
-        step = "is this a DAT file of CD events?"
-        raise format_error(path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, step)
-    # A record is two words: microseconds; polarity from bit 28, y (14 bits) from bit 14, x (14 bits) from bit 0.
-    words = words_of(path, raw, start + 2, "<u4", 2).astype(np.uint32).reshape(-1, 2)
-    height = _number(header, "Height")
-    width = _number(header, "Width")
-    if not (height and width):
-        places = words[:, 1]
-        height = int((places >> 14 & 0x3FFF).max(initial=0)) + 1
-        width = int((places & 0x3FFF).max(initial=0)) + 1
-    sensor = shape or (2, height, width)
-    report = ReadReport("dat", _start(header))
-    return decode_words(path, start + 2, decode.dat, words, len(words), sensor, report)
+    return _read(path, open_dat, until_fault, shape)
 
 
-def read_evt2(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
+def read_evt2(path: FilePath, shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
     """Return a Prophesee EVT2 recording; `shape` None: as the header says, or else (2, 480, 640).
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    raw, header, start = read_header(path, b"%")
-    words = words_of(path, raw, start, "<u4", 1).astype(np.uint32)
-    sensor = shape or _geometry(header) or (2, 480, 640)
-    tally = np.zeros(1, np.int64)
-    spikes = decode_words(
-        path, start, decode.evt2, words, len(words), sensor, ReadReport("evt2", _start(header)), tally
-    )
-    return add_counts(spikes, {UNTIMED: tally[0]})
+    return _read(path, open_evt2, until_fault, shape)
 
 
-def read_evt21(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
+def read_evt21(path: FilePath, shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
     """Return a Prophesee EVT2.1 recording, of either order of words; `shape` None: as `read_evt2`, or (2, 720, 1280).
 
     Raises:
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    raw, header, start = read_header(path, b"%")
-    words = words_of(path, raw, start, "<u8", 1).astype(np.uint64)
-    if re.search(r"^% (?:format .*)?endianness[= ]legacy", header, re.M):
-        # The legacy order has the two halves of a word swapped.
-        words = words << np.uint64(32) | words >> np.uint64(32)
-    sensor = shape or _geometry(header) or (2, 720, 1280)
-    tally = np.zeros(1, np.int64)
-    events = decode.evt21_count(words)
-    spikes = decode_words(path, start, decode.evt21, words, events, sensor, ReadReport("evt21", _start(header)), tally)
-    return add_counts(spikes, {UNTIMED: tally[0]})
+    return _read(path, open_evt21, until_fault, shape)
 
 
-def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str = "camera") -> Spikes:
+def read_evt3(
+    path: FilePath, shape: Sensor | None = None, clock: str = "camera", *, until_fault: bool = False
+) -> Spikes:
     """Return a Prophesee EVT3 recording; `shape` None: as the header says, or else (2, 720, 1280).
 
     Args:
@@ -110,33 +87,200 @@ def read_evt3(path: str | os.PathLike[str], shape: Sensor | None = None, clock: 
             event before and counted in `Spikes.report`. "running" adds 4,096 us whenever the lower part falls, as
             the library expelliarmus does: it counts a period twice, and gives a recording twice its duration, where
             the upper part counts it too.
+        until_fault: as for `read_dat`.
 
     Raises:
         NeurosimInputError: no such clock.
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    running = lookup(CLOCKS, clock, "read_evt3.clock")
-    raw, header, start = read_header(path, b"%")
-    words = words_of(path, raw, start, "<u2", 1).astype(np.uint16)
-    sensor = shape or _geometry(header) or (2, 720, 1280)
-    events = decode.evt3_count(words)
-    tally = np.zeros(2, np.int64)
-    spikes = decode_words(
-        path, start, decode.evt3, words, events, sensor, ReadReport("evt3", _start(header)), tally, running
-    )
-    return add_counts(spikes, {UNTIMED: tally[0]}, {LATE: tally[1]})
+    return _read(path, open_evt3, until_fault, shape, clock)
 
 
-def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None, clock: str | None = None) -> Spikes:
-    """Return a Prophesee .raw recording: EVT2, EVT2.1 or EVT3, by its header; `clock` as in `read_evt3`.
+def read_raw(
+    path: FilePath, shape: Sensor | None = None, clock: str | None = None, *, until_fault: bool = False
+) -> Spikes:
+    """Return a Prophesee .raw recording: EVT2, EVT2.1 or EVT3, by its header; `clock` is that of `read_evt3`.
 
     Raises:
         NeurosimInputError: a clock for a recording that is not EVT3, or no such clock.
         NeurosimMissingError: no such file.
         NeurosimFormatError: another encoding in the header, and as `read_dat`.
     """
-    _, header, _ = read_header(path, b"%")
+    return _read(path, open_raw, until_fault, shape, clock)
+
+
+@dataclass
+class WordDecoder:
+    """A file of words of a camera of Prophesee behind its header, which is decoded in pieces, in order.
+
+    Attributes:
+        path: of the file.
+        start: byte after the header.
+        shape: (2, height, width); None: the smallest that holds all events, which takes a look at all of them.
+        report: of the header.
+        kernel: decoder of words, of `kernels.io.prophesee`.
+        kind: type of a word.
+        each: number of words of a record.
+        count: number of events in words, at most.
+        options: further arguments of the kernel.
+        swapped: whether the halves of a word are exchanged.
+        state: clock and row between two pieces.
+    """
+
+    path: FilePath
+    start: int
+    shape: Sensor | None
+    report: ReadReport
+    kernel: Callable
+    kind: str
+    each: int
+    count: Callable[[NDArray], int]
+    options: tuple[object, ...] = ()
+    swapped: bool = False
+    state: NDArray[np.int64] = field(default_factory=start_state)
+
+    @property
+    def record(self) -> int:
+        """Return the number of bytes of a record."""
+        return np.dtype(self.kind).itemsize * self.each
+
+    def check_shape(self, pieces: Iterable[NDArray[np.uint8]]) -> Sensor:
+        """Return the shape of the sensor, from the bytes of all records where the header has none."""
+        if self.shape is None:
+            rows = 0
+            columns = 0
+            for piece in pieces:
+                places = self.words(piece)[:, 1]
+                rows = max(rows, int((places >> 14 & 0x3FFF).max(initial=0)))
+                columns = max(columns, int((places & 0x3FFF).max(initial=0)))
+            self.shape = (2, rows + 1, columns + 1)
+        check_sensor(self.path, self.shape)
+        return self.shape
+
+    def words(self, data: NDArray[np.uint8]) -> NDArray:
+        """Return the complete records of bytes as words, [n] or [n, each]."""
+        whole = data[: data.size // self.record * self.record]
+        words = np.frombuffer(whole.data, self.kind)
+        words = words.astype(words.dtype.newbyteorder("="), copy=False)
+        if self.swapped:
+            words = words << np.uint64(32) | words >> np.uint64(32)
+        return words.reshape(-1, self.each) if self.each > 1 else words
+
+    def decode(self, data: NDArray[np.uint8], byte: int, *, last: bool) -> DecodedPiece:
+        """Return the events of bytes, which begin at `byte` of the file.
+
+        Args:
+            data: of the file, from `byte` on.
+            byte: place of the first.
+            last: whether the file ends with them, which must be complete records.
+        """
+        words = self.words(data)
+        room = self.count(words)
+        # Masks of EVT3 are written without branches, up to a mask beyond the last event.
+        times = np.empty(room + MASK_BITS, np.float64)
+        units = np.empty(room + MASK_BITS, np.int32)
+        shape = self.shape or (2, 0, 0)
+        events, fault, at = self.kernel(words, shape[1], shape[2], MICROSECOND, times, units, self.state, *self.options)
+        error = None
+        rest = data.size % self.record
+        if fault:
+            error = event_fault(self.path, byte + at * self.record, fault, shape)
+        elif last and rest:
+            where = f"byte {byte + data.size - rest}"
+            expected = f"complete words of {self.record} bytes"
+            error = format_error(self.path, where, expected, f"{rest} bytes", _AGAIN)
+        return DecodedPiece(times[:events], units[:events], error)
+
+    def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
+        """Return the report after the last piece; `error` names the fault where decoding stopped."""
+        skipped = {UNTIMED: int(self.state[UNTIMED_EVENTS])}
+        changed = {LATE: int(self.state[LATE_EVENTS])}
+        return replace(
+            self.report,
+            skipped={name: number for name, number in skipped.items() if number},
+            changed={name: number for name, number in changed.items() if number},
+            fault=fault_text(self.path, error),
+        )
+
+
+class DecodedPiece(NamedTuple):
+    """Events of a piece of a file, and the error where decoding stopped, or None."""
+
+    times: NDArray[np.float64]
+    units: NDArray[np.int32]
+    error: NeurosimFormatError | None
+
+
+def fault_text(path: object, error: NeurosimFormatError | None) -> str:
+    """Return the text of an error without the path of the file; "" for none."""
+    return "" if error is None else str(error).removeprefix(f"{path}: ")
+
+
+def _read(path: FilePath, opener: Callable[..., WordDecoder], until_fault: bool, *options: object) -> Spikes:
+    raw = read_bytes(path)
+    decoder = opener(path, raw, *options)
+    data = raw[decoder.start :]
+    rest = data.size % decoder.record
+    if rest and not until_fault:
+        # Before the words are decoded: a cut is the likelier fault.
+        where = f"byte {decoder.start + data.size - rest}"
+        raise format_error(path, where, f"complete words of {decoder.record} bytes", f"{rest} bytes", _AGAIN)
+    shape = decoder.check_shape([data])
+    piece = decoder.decode(data, decoder.start, last=True)
+    if piece.error is not None and not until_fault:
+        raise piece.error
+    return build_spikes(piece.times, piece.units, shape, decoder.final_report(piece.error))
+
+
+def open_dat(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
+    """Return the decoder of a DAT file, whose first bytes are `head`, with all of its header."""
+    header, start = parse_header(path, head, b"%")
+    kind = head[start : start + 2].tolist()
+    if kind not in ([0, 8], [12, 8]):
+        step = "is this a DAT file of CD events?"
+        raise format_error(path, f"byte {start}", "events of type 0 or 12 and 8 bytes", kind, step)
+    height = _number(header, "Height")
+    width = _number(header, "Width")
+    if shape is None and height and width:
+        shape = (2, height, width)
+    # A record is two words: microseconds; polarity from bit 28, y (14 bits) from bit 14, x (14 bits) from bit 0.
+    return WordDecoder(path, start + 2, shape, ReadReport("dat", _start(header)), decode.dat, "<u4", 2, len)
+
+
+def open_evt2(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
+    """Return the decoder of an EVT2 file, as `open_dat`."""
+    header, start = parse_header(path, head, b"%")
+    sensor = shape or _geometry(header) or (2, 480, 640)
+    return WordDecoder(path, start, sensor, ReadReport("evt2", _start(header)), decode.evt2, "<u4", 1, len)
+
+
+def open_evt21(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
+    """Return the decoder of an EVT2.1 file, as `open_dat`."""
+    header, start = parse_header(path, head, b"%")
+    sensor = shape or _geometry(header) or (2, 720, 1280)
+    # The legacy order has the two halves of a word swapped.
+    swapped = re.search(r"^% (?:format .*)?endianness[= ]legacy", header, re.M) is not None
+    report = ReadReport("evt21", _start(header))
+    return WordDecoder(path, start, sensor, report, decode.evt21, "<u8", 1, decode.evt21_count, swapped=swapped)
+
+
+def open_evt3(
+    path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None, clock: str | None = None
+) -> WordDecoder:
+    """Return the decoder of an EVT3 file, as `open_dat`; `clock` None: "camera"."""
+    running = lookup(CLOCKS, clock or "camera", "read_evt3.clock")
+    header, start = parse_header(path, head, b"%")
+    sensor = shape or _geometry(header) or (2, 720, 1280)
+    report = ReadReport("evt3", _start(header))
+    return WordDecoder(path, start, sensor, report, decode.evt3, "<u2", 1, decode.evt3_count, (running,))
+
+
+def open_raw(
+    path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None, clock: str | None = None
+) -> WordDecoder:
+    """Return the decoder of a .raw file by the encoding that its header names, as `open_dat`."""
+    header, _ = parse_header(path, head, b"%")
     match = re.search(r"^% (?:evt |format EVT)([\d.]{1,5})", header, re.M)
     if match:
         version = match[1].removesuffix(".0").replace(".", "")
@@ -145,15 +289,37 @@ def read_raw(path: str | os.PathLike[str], shape: Sensor | None = None, clock: s
     if version not in _EVT:
         step = "convert it with Prophesee's tools, or call read_evt2, read_evt21 or read_evt3"
         raise format_error(path, "header", "the line '% evt 2.0', '% evt 2.1' or '% evt 3.0'", version, step)
-    if clock is None:
-        return _EVT[version](path, shape)
-    require(version == "3", f"{path}: clock", "must be left out: only EVT3 has a choice of clocks", clock)
-    return read_evt3(path, shape, clock)
+    if version == "3":
+        return open_evt3(path, head, shape, clock)
+    require(clock is None, f"{path}: clock", "must be left out: only EVT3 has a choice of clocks", clock)
+    return _EVT[version](path, head, shape)
+
+
+def format_of_header(head: bytes) -> str | None:
+    """Return "prophesee" or "dat" for the first bytes of a file with a header of Prophesee; None for others."""
+    if not head.startswith(b"% "):
+        return None
+    try:
+        header, start = parse_header("", np.frombuffer(head, np.uint8), b"%")
+    except NeurosimFormatError:
+        return None
+    if re.search(r"^% (?:evt |format EVT)", header, re.M):
+        return "prophesee"
+    # Type and size of events of a DAT file.
+    if head[start : start + 2] in (b"\x00\x08", b"\x0c\x08"):
+        return "dat"
+    return None
 
 
 def read_header(path: str | os.PathLike[str], mark: bytes) -> tuple[NDArray[np.uint8], str, int]:
     """Return the bytes of a file, the text of its first lines, which begin with `mark`, and the byte after them."""
     raw = read_bytes(path)
+    header, start = parse_header(path, raw, mark)
+    return raw, header, start
+
+
+def parse_header(path: object, raw: NDArray[np.uint8], mark: bytes) -> tuple[str, int]:
+    """Return the text of the first lines, which begin with `mark`, and the byte after them."""
     if raw.size == 0:
         raise format_error(path, "byte 0", "a header", "an empty file", "fetch the recording again")
     if raw[0] != mark[0]:
@@ -173,7 +339,7 @@ def read_header(path: str | os.PathLike[str], mark: bytes) -> tuple[NDArray[np.u
         start += len(line)
         if end.fullmatch(line.strip()):
             break
-    return raw, raw[:start].tobytes().decode("latin-1"), start
+    return raw[:start].tobytes().decode("latin-1"), start
 
 
 def _line(raw: NDArray[np.uint8], start: int) -> bytes | None:
@@ -235,26 +401,6 @@ def check_sensor(path: object, shape: tuple[int, ...]) -> None:
     require(fits, f"{path}: shape", rule, tuple(shape))
 
 
-def decode_words(
-    path: object,
-    start: int,
-    kernel: Callable,
-    words: NDArray,
-    max_events: int,
-    shape: Sensor,
-    report: ReadReport,
-    *options: object,
-) -> Spikes:
-    """Return the events that `kernel` decodes from `words`, which begin at byte `start` of the file."""
-    check_sensor(path, shape)
-    times = np.empty(max_events, np.float64)
-    units = np.empty(max_events, np.int32)
-    events, fault, at = kernel(words, shape[1], shape[2], MICROSECOND, times, units, *options)
-    if fault:
-        raise event_fault(path, start + at * words[:1].nbytes, fault, shape)
-    return build_spikes(times[:events], units[:events], shape, report)
-
-
 def build_spikes(times: NDArray[np.float64], units: NDArray[np.int32], shape: Sensor, report: ReadReport) -> Spikes:
     """Return checked events as spikes that end with the last one."""
     size = shape[0] * shape[1] * shape[2]
@@ -269,4 +415,4 @@ def add_counts(spikes: Spikes, skipped: Mapping[str, int], changed: Mapping[str,
     return Spikes.unchecked(spikes.times, spikes.units, spikes.size, spikes.duration, spikes.shape, report)
 
 
-_EVT: Mapping[str, Callable[..., Spikes]] = {"2": read_evt2, "21": read_evt21, "3": read_evt3}
+_EVT: Mapping[str, Callable[..., WordDecoder]] = {"2": open_evt2, "21": open_evt21, "3": open_evt3}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.raw import format_error, read_bytes
+from ..read_report import NOT_STATED
 from ..spikes import Spikes
 from .camera_hdf5 import MAX_RATIO
 from .hdf5 import SIGNATURE, HDF5File, open_hdf5
@@ -20,6 +21,9 @@ from .tables import KEYS, LAYOUT, EventTable, find_columns, spikes_of
 BEGIN = 512
 # Maximum number of variables of a group that are read.
 MAX_NAMES = 1000
+# Variable of ST-MNIST, and taxels of a row of its sensor.
+TRAINS = "spiketrain"
+TAXELS = 10
 MARK = b"MATLAB 5.0 MAT-file"
 
 
@@ -30,6 +34,8 @@ def read_mat(
     columns: str | None = None,
 ) -> Spikes:
     """Return the events in a MATLAB file: a structure with t, x, y, p (or usual names), such variables, or one matrix.
+
+    Also the spike trains of ST-MNIST, [taxels + times, samples].
 
     Args:
         path: of the file.
@@ -62,6 +68,9 @@ def _spikes(
     columns: str | None,
 ) -> Spikes:
     """Return the events of the only structure that has columns of events, or else of the only matrix of them."""
+    trains = [table[TRAINS] for table in tables.values() if _is_spike_trains(table.get(TRAINS))]
+    if len(trains) == 1:
+        return _of_spike_trains(path, trains[0], shape, tick)
     candidates = {name: table for name, table in tables.items() if _has_columns(table)}
     if not candidates:
         candidates = {name: table for name, table in tables.items() if _has_matrix(table)}
@@ -71,6 +80,26 @@ def _spikes(
     name, arrays = next(iter(candidates.items()))
     where, events = find_columns(path, dict(arrays), columns)
     return spikes_of(EventTable(path, where or name, events, "matlab"), shape, tick)
+
+
+def _is_spike_trains(array: NDArray | None) -> bool:
+    return array is not None and array.ndim == 2 and array.shape[0] == TAXELS * TAXELS + 1
+
+
+def _of_spike_trains(path: object, trains: NDArray, shape: tuple[int, ...] | None, tick: float | None) -> Spikes:
+    """Return the events of ST-MNIST: a row for each taxel, with 1 and -1 where it has an event, and a row of times, s.
+
+    Source: See et al. 2020, "ST-MNIST: the spiking tactile MNIST neuromorphic dataset".
+    """
+    rows, samples = np.nonzero(trains[:-1].T)[::-1]
+    columns = {
+        "t": trains[-1, samples],
+        "x": rows % TAXELS,
+        "y": rows // TAXELS,
+        "p": (trains[rows, samples] > 0).astype(np.int8),
+    }
+    table = EventTable(path, TRAINS, columns, "matlab", polarity_1=NOT_STATED)
+    return spikes_of(table, shape or (2, TAXELS, TAXELS), tick or 1.0)
 
 
 def _has_columns(table: Mapping[str, NDArray]) -> bool:

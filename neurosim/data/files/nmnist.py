@@ -16,6 +16,7 @@ from ...base.atomic import write_bytes
 from ...base.errors import NeurosimFormatError, require
 from ...base.raw import FileBlock, event_fault, format_error, read_blocks, read_bytes
 from ...kernels.io.nmnist import cpu as decode
+from ..read_report import ReadReport
 from ..spikes import Recordings, Spikes
 
 SENSOR = (2, 34, 34)
@@ -23,12 +24,15 @@ RECORD = decode.RECORD
 MICROSECOND = 1e-6
 
 
-def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENSOR) -> Spikes:
+def read_nmnist(
+    path: str | os.PathLike[str], shape: tuple[int, int, int] = SENSOR, *, until_fault: bool = False
+) -> Spikes:
     """Return one recording; its duration is the time of its last event.
 
     Args:
         path: of the file.
         shape: polarities, height and width of the sensor, e.g. (2, 128, 128) for a DVS128.
+        until_fault: return the events before the first fault instead of raising; `Spikes.report` names the fault.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -36,16 +40,26 @@ def read_nmnist(path: str | os.PathLike[str], shape: tuple[int, int, int] = SENS
     """
     height, width = _sensor(shape)
     raw = read_bytes(path)
+    error = None
     if raw.size == 0 or raw.size % RECORD:
-        raise _not_records(path, raw.size)
+        error = _not_records(path, raw.size)
+        if raw.size < RECORD or not until_fault:
+            raise error
+        raw = raw[: raw.size // RECORD * RECORD]
     times: NDArray = np.empty(raw.size // RECORD, np.float64)
     units: NDArray = np.empty(raw.size // RECORD, np.int32)
     events, fault, at = decode.nmnist(raw, height, width, MICROSECOND, times, units)
     if fault:
-        raise event_fault(path, at * RECORD, fault, shape)
+        error = event_fault(path, at * RECORD, fault, shape)
+        if not until_fault:
+            raise error
     times = times[:events]
     units = units[:events]
-    return Spikes.unchecked(times, units, 2 * height * width, float(times[-1]) if events else 0.0, tuple(shape))
+    duration = float(times[-1]) if events else 0.0
+    report = None
+    if error is not None:
+        report = ReadReport("nmnist", fault=str(error).removeprefix(f"{path}: "), clocked=False)
+    return Spikes.unchecked(times, units, 2 * height * width, duration, tuple(shape), report)
 
 
 def read_nmnist_many(

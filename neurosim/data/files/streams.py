@@ -6,11 +6,12 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import require
+from ...base.errors import NeurosimFormatError, require
 from ...base.raw import event_fault, format_error, read_bytes
 from ...kernels.io import faults
 from ...kernels.io.streams import cpu as streams
@@ -18,7 +19,7 @@ from ..read_report import ReadReport
 from ..spikes import Spikes
 from .aedat import CAMERAS, read_aedat2
 from .aedat4 import read_aedat4
-from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor, read_header
+from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor, fault_text, read_header
 
 SIGNATURE = b"Event Stream"
 # Version, kind, width and height follow the signature.
@@ -31,17 +32,18 @@ _AEDAT31 = (
     "records of other kinds",
     "events of other sources",
 )
-_AGAIN = "it was cut short: fetch it again"
+_AGAIN = "it was cut short: fetch it again, or read what lies before with until_fault"
 _FAULTS: Mapping[int, tuple[str, str, str]] = {
     faults.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
     faults.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
 }
 
 
-def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
+def read_event_stream(path: str | os.PathLike[str], *, until_fault: bool = False) -> Spikes:
     """Return an Event Stream recording (.es, version 2) of a DVS or an ATIS; measurements of exposure are counted.
 
-    Times count from the start of the stream; rows are as in the file, whose row 0 is at the bottom of the picture.
+    Times count from the start of the stream; rows are those of the file, whose row 0 is at the bottom of the picture.
+    `until_fault` is that of `read_aedat2`.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -65,19 +67,19 @@ def read_event_stream(path: str | os.PathLike[str]) -> Spikes:
         raise format_error(path, "byte 15", "DVS or ATIS events (1 or 2)", got, "its records are not events of pixels")
     shape = (2, int.from_bytes(head[18:20], "little"), int.from_bytes(head[16:18], "little"))
     tally = np.zeros(1, np.int64)
-    spikes = _decode(
-        path, streams.event_stream, (raw, HEADER, kind), shape, ReadReport("event-stream", row_0="bottom"), tally
-    )
+    report = ReadReport("event-stream", row_0="bottom")
+    spikes = _decode(path, streams.event_stream, (raw, HEADER, kind), shape, report, until_fault, tally)
     return add_counts(spikes, {"measurements of exposure": tally[0]})
 
 
-def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None) -> Spikes:
+def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
     """Return the polarity events of an AEDAT 3.1 recording, of the first source that has any; others are counted.
 
     Args:
         path: of the file.
         shape: (2, height, width); None: as the chip has that the header names, or else the smallest that holds all
             events.
+        until_fault: as for `read_aedat2`.
 
     Raises:
         NeurosimMissingError: no such file.
@@ -100,19 +102,25 @@ def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None) -> S
         times = np.empty(0)
         units = np.empty(0, np.int32)
         result = streams.aedat31(raw, start, 0, 0, MICROSECOND, times, units, tally, extent)
-        _check_result(path, result, (2, 0, 0))
+        _check_result(path, result, (2, 0, 0), until_fault)
         sensor = (2, int(extent[0]) + 1, int(extent[1]) + 1)
-    spikes = _decode(path, streams.aedat31, (raw, start), sensor, ReadReport("aedat31"), tally, extent)
+    spikes = _decode(path, streams.aedat31, (raw, start), sensor, ReadReport("aedat31"), until_fault, tally, extent)
     return add_counts(spikes, dict(zip(_AEDAT31, tally.tolist(), strict=True)))
 
 
-def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera: str | None = None) -> Spikes:
+def read_aedat(
+    path: str | os.PathLike[str],
+    shape: Sensor | None = None,
+    camera: str | None = None,
+    *,
+    until_fault: bool = False,
+) -> Spikes:
     """Return an AEDAT recording, of the version in its first line.
 
     Args:
         path: of the file.
         shape: as for `read_aedat31`; for other versions it must have as many units as the camera.
-        camera: as for `read_aedat2`.
+        camera, until_fault: as for `read_aedat2`.
 
     Raises:
         NeurosimInputError: an option that the version does not have.
@@ -124,11 +132,11 @@ def read_aedat(path: str | os.PathLike[str], shape: Sensor | None = None, camera
         rule = f"must be left out: AEDAT {version.decode()} has one layout"
         require(camera is None, f"{path}: camera", rule, camera)
     if version == b"3.1":
-        return read_aedat31(path, shape)
+        return read_aedat31(path, shape, until_fault=until_fault)
     if version == b"4.0":
-        spikes = read_aedat4(path)
+        spikes = read_aedat4(path, until_fault=until_fault)
     else:
-        spikes = read_aedat2(path, camera)
+        spikes = read_aedat2(path, camera, until_fault=until_fault)
     fits = shape is None or math.prod(shape) == spikes.size
     require(fits, f"{path}: shape", f"must be {spikes.shape}, as its camera has", shape)
     return spikes
@@ -152,27 +160,39 @@ def _decode(
     data: tuple[object, ...],
     shape: Sensor,
     report: ReadReport,
+    until_fault: bool,
     *tallies: NDArray[np.int64],
 ) -> Spikes:
     """Return the events of a stream, which `kernel` counts and then decodes."""
     check_sensor(path, shape)
     room = 0
+    error = None
     # Once to count and, if there are events, once to decode.
     for _ in range(2):
         times = np.empty(room, np.float64)
         units = np.empty(room, np.int32)
         result = kernel(*data, shape[1], shape[2], MICROSECOND, times, units, *tallies)
-        room = _check_result(path, result, shape)
+        room, error = _check_result(path, result, shape, until_fault)
         if room == 0:
             break
-    return build_spikes(times[:room], units[:room], shape, report)
+    return build_spikes(times[:room], units[:room], shape, replace(report, fault=fault_text(path, error)))
 
 
-def _check_result(path: object, result: tuple[int, int, int], shape: Sensor) -> int:
-    """Return the number of events in the result of a kernel; raise if it stopped at a fault."""
+def _check_result(
+    path: object, result: tuple[int, int, int], shape: Sensor, until_fault: bool
+) -> tuple[int, NeurosimFormatError | None]:
+    """Return the number of events in the result of a kernel, and the error where it stopped at a fault.
+
+    Raises:
+        NeurosimFormatError: it stopped at a fault, and not `until_fault`.
+    """
     events, fault, at = result
+    if not fault:
+        return events, None
     if fault in _FAULTS:
-        raise format_error(path, f"byte {at}", *_FAULTS[fault])
-    if fault:
-        raise event_fault(path, at, fault, shape)
-    return events
+        error = format_error(path, f"byte {at}", *_FAULTS[fault])
+    else:
+        error = event_fault(path, at, fault, shape)
+    if not until_fault:
+        raise error
+    return events, error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, require
 from ...base.raw import format_error, max_unpacked, read_bytes
-from ..read_report import ReadReport
+from ..read_report import NOT_STATED, ReadReport
 from ..spikes import Spikes
 
 MICROSECOND = 1e-6
@@ -48,6 +48,7 @@ class EventTable:
         start: time of the clock at time 0, s.
         first_line: of the events, in a file of lines.
         guessed: properties that the file does not state, a sentence each.
+        polarity_1: light of an event of polarity 1, as in `ReadReport`.
     """
 
     path: object
@@ -57,6 +58,7 @@ class EventTable:
     start: float = 0.0
     first_line: int | None = None
     guessed: tuple[str, ...] = ()
+    polarity_1: str = NOT_STATED
 
     def row(self, index: int, key: str = "") -> str:
         """Return the place of an event, for errors."""
@@ -220,7 +222,14 @@ def spikes_of(table: EventTable, shape: tuple[int, ...] | None, tick: float | No
         units *= size
         units += values.astype(np.int64)
     times = t.astype(np.float64) * unit
-    report = ReadReport(table.format, table.start, unit, changed=changed, guessed=table.guessed)
+    report = ReadReport(
+        format=table.format,
+        start=table.start,
+        tick=unit,
+        changed=changed,
+        guessed=table.guessed,
+        polarity_1=table.polarity_1,
+    )
     last = float(times[-1]) if len(t) else 0.0
     return Spikes.unchecked(times, units.astype(np.int32), math.prod(sensor), last, sensor, report)
 

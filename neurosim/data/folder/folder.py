@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...base.errors import NeurosimError, NeurosimInputError, NeurosimMissingError, lookup
+from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
+from ..read_report import NOT_STATED
 from ..spikes import Recordings, Spikes
 from . import splits
 from .images import read_image
@@ -20,6 +21,8 @@ from .items import IMAGES, Item, find_items
 from .options import FolderOptions, of_folder
 from .sensor import Shape, common_shape, place
 
+# Number of bad files after which a folder is read no further.
+MAX_BAD = 20
 # Formats of files that hold images.
 PICTURES = "images"
 
@@ -61,6 +64,11 @@ class Folder:
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits, the one for training first."""
         return splits.names_of(self.split)
+
+    @property
+    def group_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the names of the values of each group, where they are not numbers themselves."""
+        return {key: names for key, names in self.groups.items() if not all(map(splits.is_integer, names))}
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -113,7 +121,10 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     items = listing.items
     split = splits.split_of(items, options, str(root))
     bar = tqdm(items, "reading", unit="file", delay=2.0, disable=quiet or None)
-    read = [_read(item, options, number) for number, item in enumerate(bar)]
+    read, items, bad = _read_all(root, bar, options)
+    if bad:
+        split = splits.split_of(items, options, str(root))
+    read, turned = _in_one_convention(root, read, items)
     shape = common_shape(read, [str(item.path.relative_to(root)) for item in items])
     classes, labels = splits.numbered([item.label for item in items])
     if len(classes) < 2:
@@ -129,17 +140,59 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
         split=split,
         groups={name: names for name, (names, _) in groups.items()},
         formats=Counter(map(_format, read, items)),
-        remarks=(*listing.remarks, *_remarks(read, options)),
+        remarks=(*bad, *listing.remarks, *_remarks(read, options), *turned),
         doubts=tuple(_doubts(read, items, split, classes, shape)),
         row_0="bottom" if all(_row_0(spikes) == "bottom" for spikes in read) else "top",
     )
+
+
+def _read_all(
+    root: Path, items: Iterable[Item], options: FolderOptions
+) -> tuple[list[Spikes], tuple[Item, ...], tuple[str, ...]]:
+    """Return the recordings of items, the items that could be read, and a remark that names the others.
+
+    Raises:
+        NeurosimFormatError: files that break their format, and not `options.skip_bad`.
+    """
+    read = []
+    good = []
+    bad = []
+    for number, item in enumerate(items):
+        try:
+            read.append(_read(item, options, number))
+        except NeurosimFormatError as error:
+            bad.append((item, error))
+            # With wrong options all files are bad: do not read on for long.
+            if len(bad) == MAX_BAD and not options.skip_bad:
+                break
+        else:
+            good.append(item)
+    if not bad:
+        return read, tuple(good), ()
+    names = [printable(item.path.relative_to(root).as_posix()) for item, _ in bad]
+    if not options.skip_bad:
+        raise _bad_files(bad[0][1], names)
+    if not read:
+        raise NeurosimFormatError(f"{root}: none of the {len(bad)} files can be read; the first: {bad[0][1]}")
+    reasons = [str(error).removeprefix(f"{item.path}: ") for item, error in bad]
+    listed = "; ".join(f"{name} ({reason})" for name, reason in zip(names, reasons, strict=True))
+    return read, tuple(good), (f"{len(bad)} bad files are left out: {listed}",)
+
+
+def _bad_files(first: NeurosimFormatError, names: Sequence[str]) -> NeurosimFormatError:
+    """Return the error of files that cannot be read: that of the first, and the names of all."""
+    step = "--skip-bad, or data.options.skip_bad = true, leaves bad files out"
+    if len(names) == 1:
+        return NeurosimFormatError(f"{first}; {step}")
+    many = f"at least {len(names)}" if len(names) == MAX_BAD else str(len(names))
+    return NeurosimFormatError(f"{first}; {many} files are bad: {', '.join(names)}; {step}")
 
 
 def _format(spikes: Spikes, item: Item) -> str:
     """Return the format of a file, by the name that its reader gives it, or else its suffix."""
     if _is_image(item):
         return PICTURES
-    if spikes.report:
+    if spikes.report and spikes.report.format:
         return spikes.report.format
     return item.path.suffix.lower().lstrip(".") or "other"
 
@@ -159,6 +212,38 @@ def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
             raise
         raise type(error)(f"{item.path}: {error}") from None
     return spikes.starting(options.start)
+
+
+def _in_one_convention(
+    root: Path, read: Sequence[Spikes], items: Sequence[Item]
+) -> tuple[list[Spikes], tuple[str, ...]]:
+    """Return recordings whose rows and polarities mean the same, and remarks on those that were turned.
+
+    Raises:
+        NeurosimInputError: polarity 1 is a fall of light in some files, and a rise in others.
+    """
+    names = [printable(item.path.name) for item in items]
+    flipped = [k for k, spikes in enumerate(read) if _row_0(spikes) == "bottom"]
+    dark = [k for k, spikes in enumerate(read) if _polarity_1(spikes) == "darker"]
+    if dark and len(dark) < len(read):
+        bright = next(k for k in range(len(read)) if k not in dark)
+        raise NeurosimInputError(
+            f"{root}: polarity 1 is a fall of light in {names[dark[0]]} and a rise in "
+            f"{names[bright]}; choose another data.options.camera, or keep one kind of file in a folder"
+        )
+    unstated = [k for k, spikes in enumerate(read) if _polarity_1(spikes) == NOT_STATED]
+    remarks = []
+    if unstated and len(unstated) < len(read):
+        remarks.append(
+            f"{len(unstated)} files do not say what polarity 1 means, e.g. {names[unstated[0]]}: read as in the others"
+        )
+    if not flipped or len(flipped) == len(read):
+        return list(read), tuple(remarks)
+    remarks.append(
+        f"row 0 is at the bottom of the picture in {len(flipped)} files, e.g. {names[flipped[0]]}, and at the top in "
+        "others: their rows were turned"
+    )
+    return [spikes.upright() for spikes in read], tuple(remarks)
 
 
 def _groups(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:
@@ -196,13 +281,13 @@ def _row_0(spikes: Spikes) -> str:
     return "top" if spikes.report is None else spikes.report.row_0
 
 
+def _polarity_1(spikes: Spikes) -> str:
+    return "brighter" if spikes.report is None else spikes.report.polarity_1
+
+
 def _doubts(
     read: Sequence[Spikes], items: Sequence[Item], split: Sequence[str], classes: Sequence[str], shape: Shape
 ) -> Iterable[str]:
-    flipped = [item.path.name for spikes, item in zip(read, items, strict=True) if _row_0(spikes) == "bottom"]
-    if flipped and len(flipped) < len(read):
-        some = f"{len(flipped)} recordings, e.g. {printable(flipped[0])}"
-        yield f"row 0 is at the bottom in {some}, and at the top in others"
     silent = [item.path.name for spikes, item in zip(read, items, strict=True) if not len(spikes)]
     if silent:
         yield f"{len(silent)} recordings have no events, e.g. {printable(silent[0])}"

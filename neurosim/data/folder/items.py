@@ -12,8 +12,8 @@ from typing import Any
 
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.json_toml import read_toml
-from ...base.raw import printable, read_start
-from ..files.formats import SIGNATURES, SUFFIXES
+from ...base.raw import printable
+from ..files.formats import SUFFIXES, format_by_content
 from ..files.idx import read_idx
 from .options import ROWS, SETTINGS, FolderOptions
 
@@ -267,5 +267,4 @@ def _is_recording(path: Path) -> bool:
     """Return whether a file has the suffix or the first bytes of a format."""
     if path.suffix.lower() in (*SUFFIXES, *IMAGES):
         return True
-    start = read_start(path, max(map(len, SIGNATURES)))
-    return any(start.startswith(signature) for signature in SIGNATURES)
+    return format_by_content(path) is not None

@@ -33,6 +33,9 @@ class FolderOptions:
         start: time 0 of a recording: "first", its first event; "file", time 0 of the file; or seconds from there. None:
             "first" for a file with the clock of a camera, "file" for others.
         format, clock, camera, tick, columns: as for `files.read`, for the files whose format has such a choice.
+        until_fault: whether damaged files are read up to their first fault, as for `files.read`.
+        skip_bad: whether files that break their format are left out, and named; else they are an error.
+        crop, noise_filter, downsample, refractory: filters of the events of a camera, as for `files.read`.
         test: share of each class that is tested on, where the folder has no splits.
         by: a group such as "speaker", all of whose recordings go to the same split.
         seed: key of the draw of the splits.
@@ -47,6 +50,12 @@ class FolderOptions:
     camera: str | None = None
     tick: float | None = None
     columns: str | None = None
+    until_fault: bool = False
+    skip_bad: bool = False
+    crop: tuple[int, int, int, int] | None = None
+    noise_filter: float | None = None
+    downsample: int | None = None
+    refractory: float | None = None
     test: float = 0.2
     by: str | None = None
     seed: int = 0
@@ -66,7 +75,19 @@ class FolderOptions:
         """Return the options of `files.read`."""
         from ..files.formats import ReadOptions
 
-        return ReadOptions(self.format, self.shape, self.clock, self.camera, self.tick, self.columns)
+        return ReadOptions(
+            format=self.format,
+            shape=self.shape,
+            clock=self.clock,
+            camera=self.camera,
+            tick=self.tick,
+            columns=self.columns,
+            until_fault=self.until_fault,
+            crop=self.crop,
+            noise_filter=self.noise_filter,
+            downsample=self.downsample,
+            refractory=self.refractory,
+        )
 
 
 def of_folder(root: Path, settings: Mapping[str, Any]) -> FolderOptions:

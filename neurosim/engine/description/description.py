@@ -57,6 +57,8 @@ class SpikeFile:
         camera: of an AEDAT2 recording, as for `files.read`.
         tick: s, the unit of time of a table, as for `files.read`.
         columns: order of the columns of a table, as for `files.read`.
+        until_fault: whether a damaged file is read up to its first fault, as for `files.read`; None: no.
+        crop, noise_filter, downsample, refractory: filters of the events of a camera, as for `files.read`.
         start: time 0 of the recording: "first", its first event; "file", time 0 of the file; or seconds from there.
             None: "first" for a file with the clock of a camera, "file" for others. Recordings of a network whose
             files have such clocks start together, at the earliest first event.
@@ -69,11 +71,34 @@ class SpikeFile:
     camera: str | None = None
     tick: float | None = None
     columns: str | None = None
+    until_fault: bool | None = None
+    crop: tuple[int, int, int, int] | None = None
+    noise_filter: float | None = None
+    downsample: int | None = None
+    refractory: float | None = None
     start: float | str | None = None
 
     def __post_init__(self) -> None:
         known = isinstance(self.start, float | int) or self.start in (None, "first", "file")
         require(known, "spikes.start", 'must be "first", "file" or seconds', self.start)
+        # Filters check their values.
+        _ = self.options
+
+    @property
+    def options(self) -> ReadOptions:
+        """Return the options of `files.read`, but shape and population."""
+        return ReadOptions(
+            format=self.format,
+            clock=self.clock,
+            camera=self.camera,
+            tick=self.tick,
+            columns=self.columns,
+            until_fault=self.until_fault,
+            crop=self.crop,
+            noise_filter=self.noise_filter,
+            downsample=self.downsample,
+            refractory=self.refractory,
+        )
 
     def read(self, shape: tuple[int, ...]) -> Spikes:
         """Return the recording; `shape` is the shape of the sensor for a file without one.
@@ -85,8 +110,10 @@ class SpikeFile:
             return read_sonata(self.path, self.population)
         name = find_format(self.path, self.format)
         takes_shape = name in FORMATS and FORMATS[name].shaped
-        sensor = shape if takes_shape else None
-        return ReadOptions(self.format, sensor, self.clock, self.camera, self.tick, self.columns).read(self.path)
+        # With a cut-out or joined pixels the population has another shape than the sensor.
+        if takes_shape and self.crop is None and self.downsample is None:
+            return replace(self.options, shape=shape).read(self.path)
+        return self.options.read(self.path)
 
 
 @final
@@ -137,7 +164,8 @@ class Description:
         """Return recordings with their time 0 at `SpikeFile.start`."""
         starts = {name: getattr(self.inputs[name], "start", None) for name in recordings}
         # Recordings with the clock of a camera and no start begin together, at the earliest first event.
-        clocked = [name for name, spikes in recordings.items() if starts[name] is None and spikes.report is not None]
+        reports = {name: spikes.report for name, spikes in recordings.items() if starts[name] is None}
+        clocked = [name for name, report in reports.items() if report is not None and report.clocked]
         firsts = [float(recordings[name].times[0]) for name in clocked if len(recordings[name])]
         starts |= dict.fromkeys(clocked, min(firsts, default=0.0))
         return {name: spikes.starting(starts[name]) for name, spikes in recordings.items()}

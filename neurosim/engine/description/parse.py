@@ -30,7 +30,10 @@ POPULATION = ("name", "shape", "model", "initial", "positions", "spikes")
 # Settings of `SpikeFile`, and their types.
 SPIKES: Mapping[str, Any] = {
     **dict.fromkeys(("format", "population", "clock", "camera", "columns"), str),
-    "tick": float,
+    **dict.fromkeys(("tick", "noise_filter", "refractory"), float),
+    "until_fault": bool,
+    "crop": tuple[int, int, int, int],
+    "downsample": int,
     "start": float | str,
 }
 

@@ -30,7 +30,7 @@ class Data:
         root: folder with the dataset's files.
         limit: maximum number of test recordings, spread evenly over classes.
         train_limit: the same for training.
-        held_out_speaker: test on this speaker alone, and leave the speaker out of training.
+        held_out_speaker: test on this speaker, a number or a name, alone, and leave the speaker out of training.
         options: settings of the dataset, where it has any, such as `neurosim.data.folder.options.FolderOptions`.
     """
 
@@ -39,7 +39,7 @@ class Data:
     root: str | None = None
     limit: Count | None = None
     train_limit: Count | None = None
-    held_out_speaker: int | None = None
+    held_out_speaker: int | str | None = None
     options: dict[str, Any] | None = None
 
     @property

@@ -13,6 +13,7 @@ from ....base.errors import NeurosimInputError, NeurosimMissingError, require
 from ....data.files.formats import ReadOptions, find_format
 from ....data.files.shd import is_shd_file, read_shd
 from ....data.files.sonata import read_sonata, sonata_populations
+from ....data.read_report import ReadReport
 from ...report import page
 from ...report.film import make_film, write_gif
 from ...report.played import Played, upright
@@ -126,7 +127,10 @@ def write_view_gif(view: RecordingView, path: Path) -> None:
 
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
     spikes = options.read(path).starting(start)
-    remarks = () if spikes.report is None else spikes.report.remarks()
+    report = spikes.report or ReadReport("")
+    remarks = report.remarks()
+    if len(spikes.shape) == 3:
+        remarks = (*remarks, report.convention())
     return Played(path.name, spikes.upright(), remarks)
 
 

@@ -116,13 +116,13 @@ class Validation:
             the speakers, at least one, and leave these out of training: accuracy there is for strangers. "shared":
             divide the recordings without regard to speakers.
         by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
-        held_out_speaker: validate on this speaker instead, and leave the speaker out of training.
+        held_out_speaker: validate on this speaker, a number or a name, instead, and leave the speaker out of training.
     """
 
     fraction: Annotated[float, Rule(">= 0 and < 1")] = 0.1
     speakers: Literal["apart", "shared"] = "apart"
     by: str | None = None
-    held_out_speaker: int | None = None
+    held_out_speaker: int | str | None = None
 
 
 @dataclass(frozen=True)

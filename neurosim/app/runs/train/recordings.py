@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInputError, require
+from ....data import catalog
 from ....data.spikes import Recordings
 from ....learning.training.validation import check_labels, split, split_apart
 from .. import data
@@ -60,12 +61,14 @@ def parts_of(config: TrainConfig, train: Recordings, seed: int) -> Parts:
     labels = labels_of(train)
     if chosen.held_out_speaker is not None:
         speakers = _group(train, SPEAKER, "validation.held_out_speaker")
-        mine = speakers == chosen.held_out_speaker
+        info = config.data.describe()
+        number = catalog.group_number(info, SPEAKER, chosen.held_out_speaker, "validation.held_out_speaker")
+        mine = speakers == number
         known = ", ".join(str(s) for s in np.unique(speakers))
         require(bool(mine.any()), "validation.held_out_speaker", f"must be one of {known}", chosen.held_out_speaker)
         require(not mine.all(), "validation.held_out_speaker", "must leave others to train on", chosen.held_out_speaker)
         check_labels(labels[~mine], labels[mine], train.classes, "the validation recordings")
-        return Parts(train.select(~mine), train.select(mine), (chosen.held_out_speaker,))
+        return Parts(train.select(~mine), train.select(mine), (number,))
     # Fewer than three speakers cannot be set apart: then recordings are divided as without speakers.
     if chosen.by is None and chosen.speakers == APART and SPEAKER in train.groups:
         speakers = _group(train, SPEAKER, "validation.speakers")
