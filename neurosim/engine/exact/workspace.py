@@ -196,7 +196,7 @@ class ExactWorkspace(Uncopied):
     def spikes(self) -> dict[str, ExactEvents]:
         """Return the spikes of this run by recorded population, in order."""
         numbers = {population.name: p for p, population in enumerate(self.compiled.network.populations)}
-        found: dict[str, ExactEvents] = {}
+        events: dict[str, ExactEvents] = {}
         for name in self.recorded:
             p = numbers[name]
             count = self._units[p, exact.COUNT]
@@ -205,8 +205,8 @@ class ExactWorkspace(Uncopied):
             units = all_units[:count].copy()
             # What happened at one moment is in order of units, sources too.
             order = np.lexsort((units, times)) if p in self.compiled.poisson else slice(None)
-            found[name] = ExactEvents(times[order], units[order])
-        return found
+            events[name] = ExactEvents(times[order], units[order])
+        return events
 
     def _tables(self) -> views.ExactTables:
         return views.ExactTables(

@@ -404,5 +404,5 @@ def _draw(labels: NDArray[np.int64], number: int, seed: int, label: str) -> NDAr
 STREAMS: plugins.Extended[type[StreamRecipe]] = plugins.Extended(
     "streams",
     {"permuted": Permuted, "rotated": Rotated, "split": Split, "mixed": Mixed},
-    lambda name, found: plugins.subclass("streams", name, found, StreamRecipe),
+    lambda name, plugin: plugins.subclass("streams", name, plugin, StreamRecipe),
 )

@@ -213,19 +213,19 @@ def _lorenz(z: Array) -> Array:
     return np.array([10 * (y - x), x * (28 - v) - y, x * y - 8 / 3 * v])
 
 
-def state_space_divergence(true: Array, found: Array, bins: int = 30) -> float:
-    """Return D_stsp, the divergence KL(true | found) in nats of the visits of two orbits [n, N] to boxes of states.
+def state_space_divergence(true: Array, generated: Array, bins: int = 30) -> float:
+    """Return D_stsp, the divergence KL(true | generated) in nats of the visits of two orbits [n, N] to boxes of states.
 
     There are `bins` boxes a channel over the range of the true orbit; states outside are left out. `SMOOTHING` visits
     are added to each box, as published, so that the divergence is finite. An orbit that is not finite is infinitely
     far.
     """
-    if not np.isfinite(found).all():
+    if not np.isfinite(generated).all():
         return float("inf")
     low = true.min(0)
     high = true.max(0)
     p = visits(true, low, high, bins)
-    q = visits(found, low, high, bins)
+    q = visits(generated, low, high, bins)
     return float((p * np.log(p / q)).sum())
 
 
@@ -237,16 +237,16 @@ def visits(orbit: Array, low: Array, high: Array, bins: int = 30) -> Array:
     return np.asarray(counts / counts.sum())
 
 
-def spectrum_distance(true: Array, found: Array, smoothing: float = 20.0) -> float:
+def spectrum_distance(true: Array, generated: Array, smoothing: float = 20.0) -> float:
     """Return D_H, the Hellinger distance of the power spectra of two orbits [n, N], mean over channels.
 
     Spectra of standardised channels, smoothed by a Gaussian of `smoothing` frequencies; 0 to 1.
     """
-    if not np.isfinite(found).all():
+    if not np.isfinite(generated).all():
         return 1.0
     # Orbits of the same length have the same frequencies.
-    steps = min(len(true), len(found))
-    return hellinger(spectra(true[:steps], smoothing), spectra(found[:steps], smoothing))
+    steps = min(len(true), len(generated))
+    return hellinger(spectra(true[:steps], smoothing), spectra(generated[:steps], smoothing))
 
 
 def spectra(orbit: Array, smoothing: float = 20.0) -> Array:

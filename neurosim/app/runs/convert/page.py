@@ -85,6 +85,7 @@ def dearer(comparison: EnergyComparison | None) -> list[str]:
     """Return a sentence for each estimate in which spikes cost more than a dense network."""
     sentences = []
     for name, words in DEARER.items() if comparison else ():
+        # A negative saving is a loss, and must be said in words, not left to a sign in a table.
         more = {
             f"dense {kind}": numbers.against(saving)
             for kind in DENSE
@@ -224,6 +225,7 @@ def _chart(
 
 
 def _middle(point: CurvePoint, estimate: str) -> float | None:
+    # A curve needs one number: the middle of the range that memory costs have.
     energy = getattr(point.baselines, estimate, None)
     return None if energy is None else (energy.low + energy.high) / 2
 

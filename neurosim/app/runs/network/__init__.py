@@ -72,6 +72,7 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     def joined(self) -> Iterator[NetworkKind]:
         from ....engine.processes import launched, processes_of
 
+        # Under mpirun each process comes here; started by itself, it is alone.
         processes = processes_of(launched())
         with processes.together():
             yield replace(self, processes=processes)
@@ -81,6 +82,7 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         return self.processes is None or self.processes.root
 
     def of(self, folder: RunFolder) -> NetworkKind:
+        # An interval that is named on --resume wins; otherwise checkpoints go on as the run began.
         if self.checkpoint_every is not None:
             return self
         return replace(self, checkpoint_every=folder.manifest.seconds("checkpoint_every"))

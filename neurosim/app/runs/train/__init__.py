@@ -42,6 +42,7 @@ class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
     def joined(self) -> Iterator[TrainKind]:
         from ....learning.training.parallel import team
 
+        # Under torchrun each process comes here; started by itself, it is alone.
         with team() as crew:
             yield replace(self, crew=crew)
 

@@ -76,6 +76,7 @@ class Ensemble:
             config = None
         if config is None or config.other_network:
             raise NeurosimInputError(f"{run}: must be the folder of a training of spiking networks; give another")
+        # All members read the same sensor and name the same classes: the first one's stand for all.
         loaded = [load(path) for path in net_files(folder.path)]
         liquid = None
         if config.liquid.use:

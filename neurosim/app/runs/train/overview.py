@@ -111,12 +111,12 @@ def _epochs(result: TrainResult) -> list[tuple[str, ...]]:
     best = result.best_epoch or 0
     # Evenly from the first to the last, and the best among them.
     chosen = sorted(k for k in {*spread(len(history), MAX_ROWS).tolist(), best - 1} if 0 <= k < len(history))
-    return [_epoch(k + 1, history[k], kept=k + 1 == best) for k in chosen]
+    return [_epoch(k + 1, history[k], is_best=k + 1 == best) for k in chosen]
 
 
-def _epoch(number: int, epoch: EpochResult, *, kept: bool) -> tuple[str, ...]:
+def _epoch(number: int, epoch: EpochResult, *, is_best: bool) -> tuple[str, ...]:
     return (
-        f"{number}, kept" if kept else f"{number}",
+        f"{number}, kept" if is_best else f"{number}",
         numbers.plain(epoch.loss),
         numbers.percent(epoch.accuracy),
         numbers.plain(epoch.validation_loss),

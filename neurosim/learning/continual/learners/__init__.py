@@ -31,8 +31,8 @@ class LearnerEntry:
     reference: bool = False
 
 
-def _plugin(name: str, found: Any) -> LearnerEntry:
-    owner = plugins.subclass("learners", name, found, Learner)
+def _plugin(name: str, plugin: Any) -> LearnerEntry:
+    owner = plugins.subclass("learners", name, plugin, Learner)
     require(hasattr(owner, "SETTINGS"), f"plugin learners '{name}'", "must have SETTINGS, a frozen dataclass", owner)
     return LearnerEntry("", name, first_line(owner.__doc__) or name, owner.TASK_FREE, owner)
 
