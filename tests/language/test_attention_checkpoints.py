@@ -236,15 +236,35 @@ def test_configs_that_are_not_supported_say_why(gla: Path, change: dict[str, Any
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(NeurosimMissingError, match=r"config.json: no such file; give the folder of a checkpoint"):
+    with pytest.raises(
+        NeurosimMissingError, match=r"config.json: no such file \(the folder has no files\); give the fold"
+    ):
         read_model(tmp_path)
     with pytest.raises(
         NeurosimMissingError, match=r"none: no such file or folder; .*\.gguf or \.pth file, or owner/name"
     ):
         read_model(tmp_path / "none")
-    (tmp_path / "model.bin").write_bytes(b"")
-    with pytest.raises(NeurosimMissingError, match=r"model\.bin: must be a folder with config\.json, .*another kind"):
-        read_model(tmp_path / "model.bin")
+    for first, message in (
+        (b"", r"got a file that begins with b''\); convert it to safetensors or GGUF"),
+        (b"GGUF\3", r"got a GGUF file\); rename it to end in \.gguf"),
+        (b"PK\3\4", r"got a zip archive, as torch\.save writes\); convert it to safetensors; of RWKV, rename it"),
+        (b"\x80\2", r"got a pickle, which may run programs when it is read\); convert it to safetensors"),
+        (b"fmgg\x65", r"got a ggml file, as rwkv\.cpp writes\); give the \.pth file that it was made of"),
+        (b"tjgg\3", r"got a ggml file\); convert it to GGUF"),
+        (b"\x08\0\0\0\0\0\0\0{}", r"got a safetensors file\); give the folder that has it and its config\.json"),
+    ):
+        (tmp_path / "model.bin").write_bytes(first)
+        with pytest.raises(NeurosimMissingError, match=r"model\.bin: must be a folder with config\.json, .*" + message):
+            read_model(tmp_path / "model.bin")
+    with pytest.raises(
+        NeurosimMissingError, match=r"no such file \(the folder has 'model\.bin'\); give the folder of a"
+    ):
+        read_model(tmp_path)
+    (tmp_path / "of_8_bits.gguf").write_bytes(b"GGUF")
+    with pytest.raises(
+        NeurosimMissingError, match=r"has 'model\.bin', 'of_8_bits\.gguf'\); give the file .*of_8_bits\.gguf"
+    ):
+        read_model(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(NeurosimFormatError, match=r"line 1, column 2: expected JSON"):
         read_model(tmp_path)
@@ -252,7 +272,12 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(NeurosimFormatError, match="must be a JSON object"):
         read_model(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "gla"}')
-    with pytest.raises(NeurosimMissingError, match=r"model.safetensors: no such file"):
+    with pytest.raises(
+        NeurosimMissingError, match=r"model.safetensors: no such file \(the folder has model\.bin\); conver"
+    ):
+        read_model(tmp_path)
+    (tmp_path / "model.bin").unlink()
+    with pytest.raises(NeurosimMissingError, match=r"model.safetensors: no such file; the checkpoint is not complete"):
         read_model(tmp_path)
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError
+from neurosim.language import LanguageConfig, LanguageModel, MixerSpec
 from neurosim.language.attention.chat import ChatTemplate, plain_chat_template, read_chat_template, read_ends
 from neurosim.language.attention.tokenizer import ByteTokenizer, read_tokenizer
-from neurosim.language.conversion.generate import Sampling, draw_token
+from neurosim.language.conversion.generate import Sampling, draw_token, generate_tokens
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -102,3 +103,25 @@ def test_draws_among_the_likeliest_of_a_probability() -> None:
     assert drawn(0.01) == {1}
     with pytest.raises(NeurosimInputError, match=r"Sampling\.top_p: must be > 0 and <= 1 \(got 0\)"):
         Sampling(top_p=0)
+
+
+@torch.no_grad()
+def test_tokens_of_the_text_are_made_unlikelier() -> None:
+    """Greedy texts against logits of the whole text, divided where they are above 0 and multiplied elsewhere."""
+    torch.manual_seed(0)
+    model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}),), vocabulary=12, width=16)).eval()
+    texts = {}
+    for penalty in (1.0, 1.5, 100.0):
+        sampling = Sampling(tokens=8, temperature=0, repetition_penalty=penalty)
+        written = [token for token, _ in generate_tokens(model, [3, 7], sampling)]
+        text = [3, 7]
+        for _ in range(8):
+            logits = model(torch.tensor([text]))[0][0, -1]
+            for token in set(text):
+                logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+            text.append(int(logits.argmax()))
+        assert written == text[2:]
+        texts[penalty] = written
+    assert len(set(texts[1.0])) < 8 and len({3, 7, *texts[100.0]}) == 10
+    with pytest.raises(NeurosimInputError, match=r"Sampling\.repetition_penalty: must be >= 1 \(got 0\.9\)"):
+        Sampling(repetition_penalty=0.9)

@@ -38,6 +38,19 @@ from .tensors import (
 OWN = "neurosim"
 FORMAT = 1
 SINGLE_FILES = (".pth", SUFFIX)  # models that are one file, without a config.json
+# First bytes of files of models that are not read, or not under their name: what they are, and the next step.
+KINDS_BY_BYTES = (
+    (b"GGUF", "a GGUF file", f"rename it to end in {SUFFIX}"),
+    (
+        b"PK\x03\x04",
+        "a zip archive, as torch.save writes",
+        "convert it to safetensors; of RWKV, rename it to end in .pth",
+    ),
+    (b"\x80", "a pickle, which may run programs when it is read", "convert it to safetensors"),
+    (b"fmgg", "a ggml file, as rwkv.cpp writes", "give the .pth file that it was made of"),
+    (b"lmgg", "a ggml file", "convert it to GGUF"),
+    (b"tjgg", "a ggml file", "convert it to GGUF"),
+)
 
 
 def write_model(folder: str | os.PathLike[str], model: LanguageModel) -> None:
@@ -266,9 +279,9 @@ def read_config(folder: Path) -> Mapping[str, object]:
     """
     path = folder / "config.json"
     if folder.is_file():
+        seen, step = _kind_of(folder)
         raise NeurosimMissingError(
-            f"{folder}: must be a folder with config.json, or a .gguf or .pth file (got a file of another kind); "
-            "convert it to safetensors or GGUF"
+            f"{folder}: must be a folder with config.json, or a .gguf or .pth file (got {seen}); {step}"
         )
     if not folder.exists():
         raise NeurosimMissingError(
@@ -276,11 +289,36 @@ def read_config(folder: Path) -> Mapping[str, object]:
             "on the hub"
         )
     if not path.is_file():
-        raise NeurosimMissingError(f"{path}: no such file; give the folder of a checkpoint")
+        seen, step = _seen_in(folder)
+        raise NeurosimMissingError(f"{path}: no such file (the folder has {seen}); {step}")
     config = read_json(path)
     if not isinstance(config, dict):
         raise NeurosimFormatError(f"{path}: must be a JSON object (got {type(config).__name__})")
     return config
+
+
+def _kind_of(path: Path) -> tuple[str, str]:
+    """Return what a file is by its first bytes, for an error, and the next step."""
+    with open(path, "rb") as file:
+        first = file.read(9)
+    for start, seen, step in KINDS_BY_BYTES:
+        if first.startswith(start):
+            return seen, step
+    # Eight bytes of length, then JSON.
+    if first[8:] == b"{":
+        return "a safetensors file", "give the folder that has it and its config.json"
+    return f"a file that begins with {first[:4]!r}", "convert it to safetensors or GGUF"
+
+
+def _seen_in(folder: Path) -> tuple[str, str]:
+    """Return what a folder without a config.json has, for an error, and the next step."""
+    names = sorted(path.name for path in folder.iterdir())
+    models = [name for name in names if name.endswith(SINGLE_FILES)]
+    if models:
+        step = f"give the file {folder / models[0]}"
+    else:
+        step = "give the folder of a checkpoint"
+    return _listed(names) or "no files", step
 
 
 def match_tensors(

@@ -175,6 +175,13 @@ def read_metadata(path: Path) -> Mapping[str, object]:
 def _header(path: Path) -> tuple[dict[str, StoredTensor], Mapping[str, object]]:
     """Return tensors and metadata of a header: its length in 8 bytes, JSON, then the values."""
     if not path.is_file():
+        pickled = sorted(file.name for file in path.parent.glob("*.bin"))
+        if pickled:
+            # Weights that torch.save pickled: what such a file holds is a program.
+            raise NeurosimMissingError(
+                f"{path}: no such file (the folder has {pickled[0]}); convert it to safetensors: "
+                "model.save_pretrained(FOLDER) of transformers writes it"
+            )
         raise NeurosimMissingError(f"{path}: no such file; the checkpoint is not complete")
     size = path.stat().st_size
     with open(path, "rb") as file:

@@ -28,6 +28,8 @@ class Sampling:
         top: number of likeliest tokens to draw from; 0 for all.
         seed: key of the draws; each is a function of seed and position alone.
         top_p: probability of the likeliest tokens to draw from; 1 for all.
+        repetition_penalty: logits of tokens that the text has, those of the prompt among them, are divided by it where
+            they are above 0 and multiplied by it elsewhere (Keskar et al. 2019, arXiv 1909.05858); 1 for none.
 
     Raises:
         NeurosimInputError: a value breaks its rule.
@@ -38,6 +40,7 @@ class Sampling:
     top: Natural = 0
     seed: int = 0
     top_p: Annotated[float, Rule("> 0 and <= 1")] = 1.0
+    repetition_penalty: Annotated[float, Rule(">= 1")] = 1.0
 
     def __post_init__(self) -> None:
         check_rules(self)
@@ -64,10 +67,13 @@ def generate_tokens(
     logits = torch.empty(0)
     for token in prompt:
         logits, _ = step(token)
+    in_text = torch.zeros(words, dtype=torch.bool)
+    in_text[list(prompt)] = True
     for position in range(sampling.tokens):
-        token = draw_token(logits, sampling, position)
+        token = draw_token(_penalised(logits, in_text, sampling.repetition_penalty), sampling, position)
         if token in ends:
             return
+        in_text[token] = True
         logits, size = step(token)
         yield token, size
 
@@ -114,6 +120,13 @@ def draw_token(logits: Tensor, sampling: Sampling, position: int) -> int:
     if sampling.top_p < 1:
         shares = _likeliest(shares, sampling.top_p)
     return int(torch.multinomial(shares, 1, generator=generator))
+
+
+def _penalised(logits: Tensor, in_text: Tensor, penalty: float) -> Tensor:
+    """Return logits [vocabulary] with less for the tokens that are in the text."""
+    if penalty == 1:
+        return logits
+    return torch.where(in_text, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def _likeliest(shares: Tensor, top_p: float) -> Tensor:

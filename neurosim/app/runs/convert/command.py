@@ -127,6 +127,9 @@ def curve(options: CommandOptions, model: Path) -> CurveKind:
 @click.option(
     "--top-p", type=float, default=1.0, metavar="P", help="Draw among the likeliest of probability P; 1: all."
 )
+@click.option(
+    "--repetition-penalty", type=float, default=1.0, metavar="P", help="Make tokens of the text unlikelier; 1: no."
+)
 @click.option("--chat", is_flag=True, help="The prompt is what a user says: it goes into the model's chat template.")
 @click.option("--execute/--simulate", default=None, help="Add rows of weights for spikes (default), or work on floats.")
 @common(CPU_OR_CUDA, without=("config", "sets"))
@@ -138,6 +141,7 @@ def generate(
     temperature: float,
     top: int,
     top_p: float,
+    repetition_penalty: float,
     chat: bool,
     execute: bool | None,
 ) -> CommandResult:
@@ -156,7 +160,14 @@ def generate(
     from ....language.conversion.generate import Sampling
     from .text import write_text
 
-    sampling = Sampling(tokens, temperature, top, options.seed or 0, top_p)
+    sampling = Sampling(
+        tokens=tokens,
+        temperature=temperature,
+        top=top,
+        seed=options.seed or 0,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+    )
     result = write_text(model, prompt.encode(), sampling, options, execute=execute, chat=chat)
     for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
         options.say(line)
