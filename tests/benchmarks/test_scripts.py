@@ -21,6 +21,7 @@ NEEDED = {
     "dendrites": ["folder"],
     "linearise": ["model"],
     "paired": ["--first", "a.json", "--second", "b.json"],
+    "nab": ["--data", "NAB"],
     "run_neurosim": ["cuba"],
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],

@@ -289,6 +289,14 @@ class SpatialPooler(WindowModel):
         """
         return {name: getattr(self._field, name).copy() for name in STATE}
 
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays that `state` of a pooler with the same settings returned.
+
+        Raises:
+            NeurosimInputError: an array that does not fit; the pooler is unchanged then.
+        """
+        self._fill(dict(arrays))
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
 

@@ -246,6 +246,14 @@ class TemporalMemory(WindowModel):
         arrays["step"] = store.counts[:1].copy()
         return arrays
 
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays that `state` of a memory with the same settings returned.
+
+        Raises:
+            NeurosimInputError: an array that does not fit; the memory is unchanged then.
+        """
+        self._fill(dict(arrays))
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to a safetensors file, atomically; after `load`, steps continue bit for bit.
 

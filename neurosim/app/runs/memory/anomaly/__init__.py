@@ -1,0 +1,1 @@
+"""Anomalies and predictions of a table of values over time."""

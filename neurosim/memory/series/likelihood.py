@@ -1,0 +1,147 @@
+"""Anomaly likelihood: how improbable a recent run of anomalies is (Ahmad, Lavin, Purdy & Agha 2017)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import require
+from ...base.rules import Count, Natural, check_rules
+from ...network.windowed import array_of
+
+# Lower bounds of the distribution's mean and variance, and the variance of values that counts as flat: NuPIC's.
+MIN_MEAN = 0.03
+MIN_VARIANCE = 0.0003
+FLAT = 1.5e-5
+# Tails up to RED that follow each other count as YELLOW after the first: one alarm for one event.
+RED = 1e-5
+YELLOW = 1e-3
+# The score is -log10(tail + TINY) / 10, from 0 to 1.
+TINY = 1e-10
+MAX_RECORDS = 2**62
+RUN, HISTORY, VALUES, COUNT, DISTRIBUTION, LAST = "run", "history", "values", "count", "distribution", "last"
+
+
+@dataclass(eq=False)
+class AnomalyLikelihood:
+    """Turns anomalies from 0 to 1 into a score: how improbable their short mean is among earlier ones.
+
+    The mean over the last `window` anomalies is compared with a normal distribution of such means, fitted again every
+    `refit` records to the last `history` ones without the first `learning` of the series. Of the upper tail Q, the
+    score is -log10(Q + 1e-10) / 10: .5 where Q is 1e-5. Up to the record `learning + estimation` the score is that of
+    Q = .5. A tail of at most 1e-5 that follows another counts as 1e-3.
+
+    Source: Ahmad et al. 2017, "Unsupervised real-time anomaly detection for streaming data", Neurocomputing 262;
+    constants and re-estimation as in NuPIC 1.0.
+
+    Attributes:
+        learning: records at the beginning that the distribution ignores.
+        estimation: records after them before the first fit.
+        window: records of the short mean.
+        history: records of the distribution.
+        refit: records from one fit to the next.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    learning: Natural = 288
+    estimation: Count = 100
+    window: Count = 10
+    history: Count = 8640
+    refit: Count = 100
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+        self._run = np.zeros(self.window)
+        self._history = np.zeros(self.history)
+        self._values = np.zeros(self.history)
+        self._count = 0
+        # Mean and deviation; a deviation of 0: no distribution yet.
+        self._distribution = np.zeros(2)
+        self._last = 1.0
+
+    @property
+    def records(self) -> int:
+        """Number of records."""
+        return self._count
+
+    def step(self, anomaly: float, value: float = math.nan) -> float:
+        """Return the score of a record, from 0 to 1.
+
+        Args:
+            anomaly: of the record, 0 to 1.
+            value: of the series; while the values of the history are all alike, nothing is improbable. NaN: none.
+        """
+        self._run[self._count % self.window] = anomaly
+        mean = float(self._run.sum()) / min(self._count + 1, self.window)
+        tail = 0.5
+        if self._count >= self.learning + self.estimation:
+            if self._distribution[1] == 0.0 or self._count % self.refit == 0:
+                self._fit()
+            tail = self._tail(mean)
+        place = self._count % self.history
+        self._history[place] = mean
+        self._values[place] = value
+        self._count += 1
+        return -math.log10(tail + TINY) / 10
+
+    def _tail(self, mean: float) -> float:
+        centre, deviation = self._distribution
+        tail = 0.5 * math.erfc((mean - centre) / (deviation * math.sqrt(2)))
+        before = self._last
+        self._last = tail
+        if tail <= RED and before <= RED:
+            return YELLOW
+        return tail
+
+    def _fit(self) -> None:
+        """Fit the distribution to the history."""
+        inside = min(self._count, self.history)
+        shifted_out = self._count - inside
+        skipped = min(inside, max(0, self.learning - shifted_out))
+        # Records in the order of their arrival; the ring begins with the oldest.
+        order = (np.arange(skipped, inside) + shifted_out) % self.history
+        means = self._history[order]
+        values = self._values[order]
+        values = values[np.isfinite(values)]
+        if means.size == 0 or (values.size and float(values.var()) < FLAT):
+            # So broad that nothing is improbable.
+            self._distribution[:] = 0.5, 1e3
+            return
+        self._distribution[0] = max(float(means.mean()), MIN_MEAN)
+        self._distribution[1] = math.sqrt(max(float(means.var()), MIN_VARIANCE))
+
+    def state(self) -> dict[str, NDArray]:
+        """Return copies of everything that steps change."""
+        return {
+            RUN: self._run.copy(),
+            HISTORY: self._history.copy(),
+            # safetensors that hold NaN are refused as damaged: no value is an infinity.
+            VALUES: np.nan_to_num(self._values, nan=np.inf),
+            COUNT: np.array([self._count], np.int64),
+            DISTRIBUTION: self._distribution.copy(),
+            LAST: np.array([self._last]),
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays that `state` returned.
+
+        Raises:
+            NeurosimInputError: an array that does not fit.
+        """
+        own = self.state()
+        held = {name: array_of(arrays, name, own[name]) for name in own if name != VALUES}
+        values = arrays.get(VALUES, np.empty(0))
+        require(values.shape == self._values.shape, VALUES, f"must be {self._values.shape}", values.shape)
+        require(0 <= int(held[COUNT][0]) < MAX_RECORDS, COUNT, "must be >= 0", held[COUNT][0])
+        self._run[:] = held[RUN]
+        self._history[:] = held[HISTORY]
+        self._values[:] = np.where(np.isfinite(values), values, np.nan)
+        self._count = int(held[COUNT][0])
+        self._distribution[:] = held[DISTRIBUTION]
+        self._last = float(held[LAST][0])

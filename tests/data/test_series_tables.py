@@ -1,0 +1,83 @@
+"""Tables of series: columns are found or named, cells checked, and rows read one at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from neurosim.base import NeurosimFormatError, NeurosimInputError
+from neurosim.data.series import read_series, rows_of
+
+TABLE = "timestamp,value,kind\n2014-07-01 00:00:00,1.5,a\n2014-07-01T00:30:00+02:00,,b\n"
+
+
+def test_columns_are_found_by_their_first_cells() -> None:
+    columns, rows = read_series(TABLE.splitlines(True), "t.csv")
+    assert (columns.time, columns.numbers, columns.texts) == ("timestamp", ("value",), ())
+    first, second = rows
+    assert first.time == 1404172800.0 and first.values == {"value": 1.5}
+    # A zone is left out: half an hour later on the clock of the table.
+    assert second.time - first.time == 1800.0 and math.isnan(float(second.values["value"]))
+
+
+def test_columns_without_names_are_numbered() -> None:
+    columns, rows = read_series(["5;1,5\n".replace(",", "."), "6;2.5\n"], "t.csv")
+    assert columns.time == "" and columns.numbers == ("column1", "column2")
+    assert [(math.isnan(row.time), row.text, row.values["column2"]) for row in rows] == [
+        (True, "0", 1.5),
+        (True, "1", 2.5),
+    ]
+
+
+def test_named_columns_are_read_alone() -> None:
+    lines = ["t,a,b,word\n", "10,1,2,x\n", "20,3,4,y\n"]
+    columns, rows = read_series(lines, "t.csv", numbers=["b"], texts=["word"])
+    assert columns.time == "t"
+    assert [(row.time, dict(row.values)) for row in rows] == [
+        (10.0, {"b": 2.0, "word": "x"}),
+        (20.0, {"b": 4.0, "word": "y"}),
+    ]
+
+
+def test_a_row_is_read_when_it_is_needed() -> None:
+    def lines() -> Iterator[str]:
+        yield from ("t,v\n", "1,2\n", "2,3\n")
+        raise AssertionError("read too far")
+
+    _, rows = read_series(lines(), "-")
+    assert next(rows).values == {"v": 2.0} and next(rows).values == {"v": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "t.csv: must have a line of names or values"),
+        ("t,v\n", "t.csv, line 2: must have 2 cells (got 0)"),
+        ("t,v\n1,2\n1\n", "t.csv, line 3: must have 2 cells (got 1)"),
+        ("t,v\n1,2\n2,high\n", "t.csv, line 3, column v: must be a number or empty (got 'high')"),
+        ("t,v\n1,2\n2,inf\n", "t.csv, line 3, column v: must be finite (got 'inf')"),
+        ("t,v\n1,2\nsoon,3\n", "t.csv, line 3, column t: must be a date such as 2014-07-01 00:30:00, or seconds"),
+        ("a,b\nx,y\n", "table: has no column of numbers (got a, b)"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, message: str) -> None:
+    with pytest.raises((NeurosimFormatError, NeurosimInputError)) as caught:
+        list(read_series(text.splitlines(True), "t.csv")[1])
+    assert str(caught.value).startswith(message)
+
+
+def test_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(NeurosimInputError, match="column: unknown name 'valeu'; did you mean 'value'"):
+        read_series(TABLE.splitlines(True), "t.csv", numbers=["valeu"])
+
+
+def test_arrays_are_rows() -> None:
+    times = np.array(["2014-07-01T00:00", "2014-07-01T00:30"], "datetime64[m]")
+    rows = list(rows_of({"when": times, "v": np.array([1, 2]), "kind": np.array(["a", "b"])}))
+    assert [row.time for row in rows] == [1404172800.0, 1404174600.0]
+    assert rows[1].values == {"v": 2.0, "kind": "b"}
+    with pytest.raises(NeurosimInputError, match="must have columns of one length"):
+        list(rows_of({"a": np.zeros(2), "b": np.zeros(3)}))
