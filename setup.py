@@ -3,6 +3,7 @@
 import os
 
 from setuptools import setup
+from setuptools.command.editable_wheel import editable_wheel
 
 FOLDERS = {"neurosim": "neurosim", "neurosim.kernels": "kernels", "neurosim.datasets": "datasets"}
 
@@ -15,4 +16,16 @@ def packages():
                 yield (name + folder[len(top) :]).replace(os.sep, ".")
 
 
-setup(packages=list(packages()), package_dir=FOLDERS)
+class Editable(editable_wheel):
+    """Puts the checkout on the path (`pip install -e .`), where the default is an import hook.
+
+    The hook is asked last. A script beside a checkout called `neurosim` then imports that folder, as a package without
+    files; a package with an `__init__.py` anywhere on the path comes before it.
+    """
+
+    def initialize_options(self):
+        super().initialize_options()
+        self.mode = "compat"
+
+
+setup(packages=list(packages()), package_dir=FOLDERS, cmdclass={"editable_wheel": Editable})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Before the imports: `base` reads it to see whose file this is.
+__distribution__ = "neurosim-spiking"
+
 import os
 from typing import TYPE_CHECKING
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from .distribution import check_distribution
 from .lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from .errors import NeurosimMissingError as NeurosimMissingError
     from .errors import NeurosimWriteError as NeurosimWriteError
     from .errors import UnitWarning as UnitWarning
+
+# Here and not in the package's own __init__.py, which the other distribution may have replaced.
+check_distribution(__name__.rpartition(".")[0], os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Loaded on first use.
 __getattr__, __all__ = lazy_exports(__name__)
