@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from .files.nmnist import write_nmnist as write_nmnist
     from .files.packets import PacketWriter as PacketWriter
     from .files.packets import read_packets as read_packets
+    from .files.pieces import stream as stream
     from .files.sonata import Extent as Extent
     from .files.sonata import read_sonata as read_sonata
     from .files.sonata import sonata_populations as sonata_populations
     from .files.sonata import write_sonata as write_sonata
     from .files.state import read_state as read_state
     from .files.state import write_state as write_state
-    from .files.streams import read_event_stream as read_event_stream
     from .files.windows import read_windows as read_windows
     from .frames import to_frames as to_frames
     from .frames import to_voxel_grid as to_voxel_grid

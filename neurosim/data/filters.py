@@ -102,19 +102,23 @@ class FilterState:
         self._passed = np.full(rows * columns if settings.refractory else 1, -np.inf)
         self.tally: NDArray[np.int64] = np.zeros(len(DROPPED), np.int64)
 
+    def dropped(self) -> dict[str, int]:
+        """Return the numbers of events that were dropped, by filter, without those that are 0."""
+        return {name: int(number) for name, number in zip(DROPPED, self.tally, strict=True) if number}
+
     def apply(self, spikes: Spikes) -> Spikes:
         """Return the events of the next piece that pass."""
         from ..kernels.io.filters.cpu import filter_events
 
-        before = self.tally.copy()
+        before = self.dropped()
         times = np.empty(len(spikes), np.float64)
         units = np.empty(len(spikes), np.int32)
         count = filter_events(
             spikes.times, spikes.units, self.settings, self._seen, self._passed, self.tally, times, units
         )
         report = spikes.report
-        numbers = (self.tally - before).tolist()
-        dropped = {name: number for name, number in zip(DROPPED, numbers, strict=True) if number}
+        dropped = {name: number - before.get(name, 0) for name, number in self.dropped().items()}
+        dropped = {name: number for name, number in dropped.items() if number}
         if dropped:
             # Recordings of this package have no report, and no clock of a camera.
             report = report or ReadReport("", clocked=False)

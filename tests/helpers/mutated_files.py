@@ -15,7 +15,7 @@ import scipy.io
 
 from neurosim import Recordings, Spikes
 from neurosim.base.json_toml import read_json, read_toml
-from neurosim.data import extract, read_csv, read_event_stream, read_nmnist, read_sonata
+from neurosim.data import extract, read_csv, read_nmnist, read_sonata
 from neurosim.data.files.aedat import read_aedat2
 from neurosim.data.files.aedat4 import read_aedat4
 from neurosim.data.files.camera_hdf5 import read_camera_hdf5
@@ -23,7 +23,7 @@ from neurosim.data.files.cameras import read_dat, read_evt2, read_evt3, read_evt
 from neurosim.data.files.mat import read_mat
 from neurosim.data.files.nmnist import encode_nmnist, read_nmnist_many
 from neurosim.data.files.shd import read_shd
-from neurosim.data.files.streams import read_aedat31
+from neurosim.data.files.streams import read_aedat31, read_event_stream
 from neurosim.data.files.tables import read_npy
 
 from . import aedat4

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ...base.atomic import write_bytes
 from ...base.errors import NeurosimInputError, NeurosimMissingError
-from ...data.spikes import Spikes
 from . import numbers, pixels
 from .png import data_uri
 from .svg import element
@@ -70,29 +69,26 @@ class Film:
         return Markup('<div class="player">{}{}</div>').format(box, picture)
 
 
-def make_film(spikes: Spikes, frames: int = FRAMES) -> Film:
+def film_pool(camera: pixels.Plane) -> int:
+    """Return the number of rows, and of columns, of a camera that are one in a film."""
+    # -(-a // b) rounds up.
+    return -(-max(camera.height, camera.width) // MAX_SIDE)
+
+
+def film_of_counts(counts: NDArray[np.int64], duration: float) -> Film:
     """Return the film of a camera's recording.
 
+    Args:
+        counts: [frames, polarities, rows, columns] numbers of events in equal windows of the duration.
+        duration: s.
+
     Raises:
-        NeurosimInputError: the sensor is no camera, or the recording has no duration.
+        NeurosimInputError: no frames, as of a sensor that is no camera, or a recording without a duration.
     """
-    plane = pixels.plane(spikes.shape)
-    if plane is None or spikes.duration <= 0:
-        raise NeurosimInputError(f"film: needs a camera's recording of some duration (got {spikes!r})")
-    polarities, height, width = plane
-    # -(-a // b) rounds up.
-    pool = -(-max(height, width) // MAX_SIDE)
-    rows = -(-height // pool)
-    columns = -(-width // pool)
-    _, y, x = np.unravel_index(spikes.units, (polarities, height, width))
-    p = spikes.units // (height * width)
-    # An event at the duration itself belongs to the last frame.
-    at = np.minimum((spikes.times / spikes.duration * frames).astype(np.int64), frames - 1)
-    # One flat index [frame, polarity, row, column], so that a single bincount makes all frames.
-    place = ((at * polarities + p) * rows + y // pool) * columns + x // pool
-    counts = np.bincount(place, minlength=frames * polarities * rows * columns).astype(np.float64)
-    images = pixels.balance(counts.reshape(frames, polarities, rows, columns).swapaxes(0, 1))
-    return Film(images, spikes.duration, max(spikes.duration, MIN_SECONDS))
+    if not len(counts) or duration <= 0:
+        raise NeurosimInputError(f"film: needs a camera's recording of some duration (got {duration} s)")
+    images = pixels.balance(counts.astype(np.float64).swapaxes(0, 1))
+    return Film(images, duration, max(duration, MIN_SECONDS))
 
 
 def write_gif(path: str | os.PathLike[str], played: Film) -> None:

@@ -56,11 +56,16 @@ def frame(spikes: Spikes, row_0: str = "top") -> Pixels:
     Args:
         row_0: where the picture has row 0 of the sensor, "top" or "bottom".
     """
-    polarities, height, width = plane(spikes.shape) or Plane(1, 1, spikes.size)
-    pixels = balance(spikes.counts().reshape(polarities, height, width).astype(np.float64))
+    pixels = frame_of_counts(spikes.counts(), spikes.shape)
     if row_0 == "bottom":
         return pixels[::-1]
     return pixels
+
+
+def frame_of_counts(counts: NDArray[np.int64], shape: tuple[int, ...]) -> Pixels:
+    """Return the picture of `frame` for numbers of events of each unit."""
+    polarities, height, width = plane(shape) or Plane(1, 1, len(counts))
+    return balance(counts.reshape(polarities, height, width).astype(np.float64))
 
 
 def balance(counts: NDArray[np.float64]) -> Pixels:

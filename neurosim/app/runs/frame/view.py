@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,18 +11,21 @@ from .... import __version__
 from ....base.atomic import write_text
 from ....base.errors import NeurosimInputError, NeurosimMissingError, require
 from ....data.files.formats import ReadOptions, find_format
+from ....data.files.pieces import EventPieces, is_read_in_pieces
 from ....data.files.shd import is_shd_file, read_shd
 from ....data.files.sonata import read_sonata, sonata_populations
 from ....data.read_report import ReadReport
 from ...report import page
-from ...report.film import make_film, write_gif
-from ...report.played import Played, upright
+from ...report.film import write_gif
+from ...report.played import EventCounts, Played, upright
 from ..data import even
 from ..summary import labels_of
 from .facts import Fact, Overview
 from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
 
 MAX_SHOWN = 8
+# Bytes of a file of a camera from which on it is read in pieces, and shown by its counts.
+LARGE = 1 << 26
 TILES = ("Sensor", "Duration", "Rate", "ON")  # facts of a recording at the head of the page
 
 
@@ -105,7 +108,7 @@ def _sections(view: RecordingView) -> list[ViewSection]:
 
 def _facts(view: RecordingView) -> list[Fact]:
     """Return the tiles: the number of all events, and the sensor of the first recording."""
-    events = sum(len(each.spikes) for each in view.shown)
+    events = sum(each.counts.events for each in view.shown)
     note = f"of {len(view.shown)} recordings" if len(view.shown) > 1 else "in the recording"
     of_first = [Fact(label=name, value=value) for name, value in view.shown[0].facts() if name in TILES]
     return [Fact(label="Events", value=f"{events:,}", note=note), *of_first]
@@ -119,19 +122,39 @@ def write_view_gif(view: RecordingView, path: Path) -> None:
         NeurosimMissingError: Pillow is not installed.
         NeurosimWriteError: it cannot be written.
     """
-    cameras = [each.spikes for each in view.shown if each.camera and each.spikes.duration]
+    cameras = [each for each in view.shown if each.camera and each.recording.duration]
     if not cameras:
         raise NeurosimInputError(f"--gif: needs the recording of a camera ({view.source} has none); leave it out")
-    write_gif(path, make_film(cameras[0]))
+    write_gif(path, cameras[0].film())
 
 
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
+    if path.stat().st_size > LARGE and start in (None, "first") and is_read_in_pieces(path, options):
+        return _in_pieces(path, options)
     spikes = options.read(path).starting(start)
     report = spikes.report or ReadReport("")
     remarks = report.remarks()
     if len(spikes.shape) == 3:
         remarks = (*remarks, report.convention())
     return Played(path.name, spikes.upright(), remarks)
+
+
+def _in_pieces(path: Path, options: ReadOptions) -> Played:
+    """Return the recording of a camera by its counts: once through the file for its time, once for the counts."""
+    pieces = EventPieces(path, options)
+    first = None
+    last = 0.0
+    for piece in pieces:
+        if len(piece):
+            first = piece.times[0] if first is None else first
+            last = piece.times[-1]
+    zero = float(first or 0.0)
+    duration = float(last) - zero
+    counts = EventCounts.start(pieces.shape, duration)
+    for piece in pieces:
+        counts.add(piece, zero)
+    report = replace(pieces.report, start=pieces.report.start + zero)
+    return Played(path.name, counts, (*report.remarks(), report.convention()))
 
 
 def _of_shd(path: Path) -> tuple[Played, ...]:

@@ -1,0 +1,189 @@
+"""Recordings of cameras in pieces and in windows of time, for files larger than memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.errors import check_keys, lookup, require
+from ...base.raw import read_start, unreadable
+from ..read_report import ReadReport
+from ..spikes import Spikes
+from .cameras import WordDecoder, open_dat, open_evt2, open_evt3, open_evt21, open_raw
+from .formats import FORMATS, ReadOptions, find_format
+
+# Bytes that are decoded at a time: at most 6 million events of EVT3.
+PIECE = 1 << 20
+# Bytes at the start of a file in which its header ends.
+HEADER = 1 << 16
+# Formats that are read in pieces.
+OPENERS: Mapping[str, Callable[..., WordDecoder]] = {
+    "dat": open_dat,
+    "evt2": open_evt2,
+    "evt21": open_evt21,
+    "evt3": open_evt3,
+    "prophesee": open_raw,
+}
+
+
+class EventPieces:
+    """The events of a file of a camera, in order, in pieces of bounded memory; each iteration reads the file anew.
+
+    Attributes:
+        shape: of the sensor, after the filters.
+        report: how the file was read, with all counts after an iteration.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], options: ReadOptions) -> None:
+        """Open a file.
+
+        Raises:
+            NeurosimInputError: a format that is not read in pieces, or an option that it does not have.
+            NeurosimMissingError: no such file.
+            NeurosimFormatError: as the reader of its format.
+        """
+        self._path = path
+        self._options = options
+        self._name = find_format(path, options.format)
+        options.check(lookup(FORMATS, self._name, "read.format"))
+        decoder = self._open()
+        self._sensor = decoder.check_shape(data for _, data, _ in self._data(decoder))
+        self.shape = options.filter.start(self._sensor).shape
+        self.report: ReadReport = decoder.report
+
+    def __iter__(self) -> Iterator[Spikes]:
+        """Yield the events on the clock of the file.
+
+        Raises:
+            NeurosimFormatError: as the reader of the format, unless `until_fault` is set.
+        """
+        decoder = self._open()
+        decoder.shape = self._sensor
+        filters = self._options.filter.start(self._sensor)
+        size = math.prod(self._sensor)
+        error = None
+        for byte, data, last in self._data(decoder):
+            piece = decoder.decode(data, byte, last=last)
+            error = piece.error
+            if error is not None and not self._options.until_fault:
+                raise error
+            duration = float(piece.times[-1]) if len(piece.times) else 0.0
+            spikes = Spikes.unchecked(piece.times, piece.units, size, duration, self._sensor, decoder.report)
+            yield filters.apply(spikes) if self._options.filter else spikes
+            if error is not None:
+                break
+        report = decoder.final_report(error)
+        self.report = replace(report, skipped={**report.skipped, **filters.dropped()})
+
+    def _open(self) -> WordDecoder:
+        arguments = self._options.arguments()
+        arguments.pop("until_fault", None)
+        # Text of a header; what follows is not read yet.
+        head = np.frombuffer(read_start(self._path, HEADER), np.uint8)
+        opener = lookup(OPENERS, self._name, "read in pieces: format")
+        return opener(self._path, head, **arguments)
+
+    def _data(self, decoder: WordDecoder) -> Iterator[tuple[int, NDArray[np.uint8], bool]]:
+        """Yield the place of each piece of bytes behind the header, the bytes, and whether they are the last."""
+        step = PIECE // decoder.record * decoder.record
+        try:
+            with open(self._path, "rb") as file:
+                end = os.fstat(file.fileno()).st_size
+                file.seek(decoder.start)
+                byte = decoder.start
+                while byte < end:
+                    data = np.fromfile(file, np.uint8, step)
+                    last = data.size < step or byte + data.size >= end
+                    yield byte, data, last
+                    byte += data.size
+                    if last:
+                        break
+        except OSError as error:
+            raise unreadable(self._path, error) from None
+
+
+def is_read_in_pieces(path: str | os.PathLike[str], options: ReadOptions) -> bool:
+    """Return whether a file has a format of `OPENERS`."""
+    return find_format(path, options.format) in OPENERS
+
+
+def stream(
+    path: str | os.PathLike[str], window: float, *, start: float | str | None = None, **options: Any
+) -> Iterator[Spikes]:
+    """Yield a recording in windows of time, with times from the start of each window.
+
+    Files of Prophesee's cameras (`OPENERS`) are read in pieces: memory holds a window and a megabyte of the file.
+    Other formats are read as a whole first. Windows without events are yielded too, so that time goes on.
+
+    Args:
+        path: of the file.
+        window: s.
+        start: time 0, as `Spikes.starting`: "first" event, "file", or seconds; None: the first event of a file with
+            the clock of a camera.
+        options: as for `files.read`.
+
+    Raises:
+        NeurosimInputError: a window that is not > 0 s, or an option that breaks its rule.
+        NeurosimMissingError, NeurosimFormatError: as `files.read`.
+    """
+    require(0 < window < math.inf, "stream.window", "must be > 0 s", window)
+    check_keys(options, [field.name for field in fields(ReadOptions)], "stream")
+    chosen = ReadOptions(**options)
+    if is_read_in_pieces(path, chosen):
+        source = EventPieces(path, chosen)
+        yield from _windows(source, source.shape, window, start)
+    else:
+        spikes = chosen.read(path).starting(start)
+        yield from _windows([spikes], spikes.shape, window, "file")
+
+
+def _windows(
+    pieces: EventPieces | list[Spikes], shape: tuple[int, ...], window: float, start: float | str | None
+) -> Iterator[Spikes]:
+    times: NDArray[np.float64] = np.empty(0)
+    units: NDArray[np.int32] = np.empty(0, np.int32)
+    size = math.prod(shape)
+    zero: float | None = None
+    number = 0
+    for piece in pieces:
+        if not len(piece):
+            continue
+        if zero is None:
+            zero = _time_0(piece, start)
+        first = int(np.searchsorted(piece.times, zero))
+        times = np.concatenate([times, piece.times[first:] - zero])
+        units = np.concatenate([units, piece.units[first:]])
+        while len(times) and times[-1] >= (number + 1) * window:
+            cut = int(np.searchsorted(times, (number + 1) * window))
+            yield _window(times[:cut], units[:cut], number, window, size, shape)
+            times = times[cut:]
+            units = units[cut:]
+            number += 1
+    if len(times):
+        yield _window(times, units, number, window, size, shape)
+
+
+def _time_0(piece: Spikes, start: float | str | None) -> float:
+    """Return the time of the file's clock at time 0."""
+    if isinstance(start, float | int):
+        return float(start)
+    return float(lookup({"first": piece.times[0], "file": 0.0}, start or "first", "start"))
+
+
+def _window(
+    times: NDArray[np.float64],
+    units: NDArray[np.int32],
+    number: int,
+    window: float,
+    size: int,
+    shape: tuple[int, ...],
+) -> Spikes:
+    # Rounding may put an event a little outside.
+    local = np.clip(times - number * window, 0.0, window)
+    return Spikes.unchecked(local, units, size, window, shape)

@@ -1,0 +1,138 @@
+"""Recordings of cameras in pieces and in windows: the events of a whole reading, whatever the size of the pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import helpers.mutated_files as made
+import numpy as np
+import pytest
+
+from neurosim import Spikes
+from neurosim.app.report.played import EventCounts, Played
+from neurosim.app.runs.frame import view
+from neurosim.base import NeurosimFormatError, NeurosimInputError
+from neurosim.data import read, stream, write
+from neurosim.data.files import pieces
+from neurosim.data.files.formats import ReadOptions
+from neurosim.data.files.pieces import OPENERS, EventPieces
+
+SHAPE = (2, 40, 50)
+
+
+@pytest.fixture(params=[16, 80, 1 << 20])
+def piece_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(pieces, "PIECE", request.param)
+    yield request.param
+
+
+def content(name: str) -> bytes:
+    return made.READERS["raw" if name == "prophesee" else name][0]()
+
+
+def joined(parts: list[Spikes]) -> tuple[list[float], list[int]]:
+    return np.concatenate([p.times for p in parts]).tolist(), np.concatenate([p.units for p in parts]).tolist()
+
+
+@pytest.mark.parametrize("name", sorted(OPENERS))
+def test_pieces_are_the_whole(name: str, piece_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content(name))
+    whole = read(path, format=name)
+    source = EventPieces(path, ReadOptions(format=name))
+    # Each iteration reads the file anew.
+    for _ in range(2):
+        parts = list(source)
+        assert joined(parts) == (whole.times.tolist(), whole.units.tolist())
+    assert source.shape == whole.shape and source.report == whole.report
+    assert len(parts) > 1 or piece_bytes > 1000
+
+
+def test_pieces_of_a_file_without_a_size(piece_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    path.write_bytes(content("dat").replace(b"% Height 100\n% Width 120\n", b""))
+    source = EventPieces(path, ReadOptions())
+    whole = read(path)
+    assert source.shape == whole.shape and joined(list(source)) == (whole.times.tolist(), whole.units.tolist())
+
+
+def test_filters_and_faults_act_over_pieces(piece_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(content("evt3")[:-9])
+    options = {"noise_filter": 1e-3, "downsample": 4, "refractory": 2e-3}
+    with pytest.raises(NeurosimFormatError, match="expected complete words of 2 bytes, got 1 bytes"):
+        list(EventPieces(path, ReadOptions(**options)))
+    chosen = ReadOptions(until_fault=True, **options)
+    source = EventPieces(path, chosen)
+    whole = chosen.read(path)
+    assert joined(list(source)) == (whole.times.tolist(), whole.units.tolist()) and len(whole)
+    assert source.report == whole.report and source.shape == whole.shape == (2, 180, 320)
+
+
+def recording(events: int = 3000) -> Spikes:
+    rng = np.random.default_rng(1)
+    times = np.sort(rng.integers(5_000, 400_000, events)) * 1e-6
+    # Nothing for two windows.
+    times[times > 0.2] += 0.05
+    return Spikes(times, rng.integers(0, 4000, events), 4000, 0.5, SHAPE)
+
+
+@pytest.mark.parametrize("suffix", ["raw", "dat", "csv"])
+@pytest.mark.parametrize("start", ["first", "file", 0.1])
+def test_windows_hold_all_events(suffix: str, start: float | str, piece_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write(path, recording())
+    whole = read(path, shape=SHAPE, start=start)
+    windows = list(stream(path, 0.02, start=start, shape=SHAPE))
+    assert {w.duration for w in windows} == {0.02} and {w.shape for w in windows} == {SHAPE}
+    assert [len(w) for w in windows].count(0) >= 1 and len(windows[-1])
+    for window in windows:
+        Spikes(window.times, window.units, window.size, window.duration, window.shape)
+    units = np.concatenate([w.units for w in windows])
+    times = np.concatenate([k * 0.02 + w.times for k, w in enumerate(windows)])
+    assert np.array_equal(units, whole.units) and np.allclose(times, whole.times, rtol=0, atol=1e-12)
+
+
+def test_streams_that_break_a_rule(tmp_path: Path) -> None:
+    write(tmp_path / "a.raw", recording())
+    with pytest.raises(NeurosimInputError, match=r"stream\.window: must be > 0 s \(got 0\)"):
+        next(stream(tmp_path / "a.raw", 0))
+    with pytest.raises(NeurosimInputError, match=r"stream: unknown .*'shap'; did you mean 'shape'"):
+        next(stream(tmp_path / "a.raw", 1, shap=SHAPE))
+    with pytest.raises(NeurosimInputError, match=r"read\.tick: must be left out: this format has no such choice"):
+        next(stream(tmp_path / "a.raw", 1, tick=1e-6))
+
+
+def test_counts_of_pieces_are_those_of_the_recording() -> None:
+    spikes = recording()
+    counts = EventCounts.of(spikes)
+    assert np.array_equal(counts.by_unit, spikes.counts()) and counts.events == len(spikes)
+    share = spikes.times / spikes.duration
+    assert np.array_equal(counts.by_time, np.bincount((share * 100).astype(int), minlength=100))
+    p, y, x = spikes.coordinates()
+    frames = np.zeros((60, *SHAPE), int)
+    np.add.at(frames, (np.minimum((share * 60).astype(int), 59), p, y, x), 1)
+    assert np.array_equal(counts.by_frame, frames)
+    parts = EventCounts.start(SHAPE, spikes.duration)
+    for times, units in zip(np.array_split(spikes.times, 7), np.array_split(spikes.units, 7), strict=True):
+        parts.add(Spikes.unchecked(times + 3.0, units, 4000, 9.0, SHAPE), 3.0)
+    assert np.array_equal(parts.by_unit, counts.by_unit) and np.array_equal(parts.by_frame, counts.by_frame)
+    played = Played("a", parts)
+    assert played.facts() == Played("a", spikes).facts()
+    with pytest.raises(NeurosimInputError, match="a: is shown by counts of its events, which are not in memory"):
+        _ = played.spikes
+
+
+def test_a_large_file_is_shown_by_its_counts(tmp_path: Path, piece_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.raw"
+    write(path, recording())
+    options = ReadOptions(shape=SHAPE, downsample=2)
+    small = view.read_view(path, options).shown[0]
+    monkeypatch.setattr(view, "LARGE", 0)
+    large = view.read_view(path, options).shown[0]
+    assert isinstance(large.recording, EventCounts) and not isinstance(small.recording, EventCounts)
+    assert large.facts() == small.facts() and large.remarks == small.remarks
+    assert np.array_equal(large.counts.by_unit, small.counts.by_unit)
+    assert np.abs(large.counts.by_time - small.counts.by_time).sum() <= 4
+    assert view.write_view(view.read_view(path, options), tmp_path).read_text().count('class="film"') == 1
