@@ -1,4 +1,4 @@
-"""Score `neurosim.memory.AnomalyDetector` on the Numenta Anomaly Benchmark (NAB), by its rules.
+"""Score `neurosim.memory.series.detector.AnomalyDetector` on the Numenta Anomaly Benchmark (NAB), by its rules.
 
     git clone https://github.com/numenta/NAB
     python benchmarks/nab.py --data NAB [--files data/realTweets ...] [--settings numenta-tm] [--json]
@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from neurosim import __version__
 from neurosim.base.errors import NeurosimMissingError
-from neurosim.memory import AnomalyDetector, DateEncoder
-from neurosim.memory.series.detector import number_encoder
+from neurosim.memory.sdr.encoders import DateEncoder
+from neurosim.memory.series.detector import AnomalyDetector, number_encoder
 
 PROBATION = 0.15
 MAX_PROBATION = 750

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from .sdr.code import bank as bank
     from .sdr.code import overlaps as overlaps
     from .sdr.encoders import CategoryEncoder as CategoryEncoder
-    from .sdr.encoders import CoordinateEncoder as CoordinateEncoder
-    from .sdr.encoders import DateEncoder as DateEncoder
     from .sdr.encoders import Encoder as Encoder
     from .sdr.encoders import EventWindowEncoder as EventWindowEncoder
     from .sdr.encoders import RandomDistributedScalarEncoder as RandomDistributedScalarEncoder
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from .sdr.probability import false_negative as false_negative
     from .sdr.probability import false_positive as false_positive
     from .sdr.probability import union_false_positive as union_false_positive
-    from .series.detector import AnomalyDetector as AnomalyDetector
 
 # Loaded on first use.
 __getattr__, __all__ = lazy_exports(__name__)

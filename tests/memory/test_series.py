@@ -10,15 +10,10 @@ import numpy as np
 import pytest
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError
-from neurosim.memory import (
-    SDR,
-    AnomalyDetector,
-    CategoryEncoder,
-    CoordinateEncoder,
-    DateEncoder,
-)
+from neurosim.memory import SDR, CategoryEncoder
+from neurosim.memory.sdr.encoders import CoordinateEncoder, DateEncoder
 from neurosim.memory.series.classifier import SDRClassifier
-from neurosim.memory.series.detector import number_encoder
+from neurosim.memory.series.detector import AnomalyDetector, number_encoder
 from neurosim.memory.series.likelihood import AnomalyLikelihood
 
 HOUR = 3600.0
