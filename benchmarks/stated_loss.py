@@ -32,11 +32,23 @@ from neurosim.language import (
 from neurosim.language.attention.tokenizer import read_tokens, tokenize
 from neurosim.language.attention.train import split_tokens
 from neurosim.language.conversion.choice import LENGTH, choose_coding, split_for_choice
-from neurosim.language.conversion.comparison import window_losses
+from neurosim.language.conversion.comparison import WindowComparison
 from neurosim.language.conversion.costs import coding_counts, energy_comparison, other_processes
 from neurosim.language.conversion.state_work import state_counts
 
-HEADS = ("text", "coding", "tokens", "dense", "perplexity", "error", "spikes", "canonical", "active", "ms")
+HEADS = (
+    "text",
+    "coding",
+    "tokens",
+    "dense",
+    "perplexity",
+    "error",
+    "divergence",
+    "spikes",
+    "canonical",
+    "active",
+    "ms",
+)
 PROFILE = "horowitz45"
 
 
@@ -53,21 +65,22 @@ def increase(rise: Tensor) -> tuple[float, float]:
     return math.expm1(mean), math.exp(mean) * float(rise.std()) / math.sqrt(len(rise))
 
 
-def measure(model: LanguageModel, coding: Coding, windows: Tensor, dense: Tensor) -> tuple[dict, Tensor]:
+def measure(model: LanguageModel, coding: Coding, comparison: WindowComparison) -> tuple[dict, Tensor]:
     """Convert, read the windows, and return the row of it and the rise of the loss of each window."""
     made = convert(model, coding)
     with made.counting() as histograms:
-        rise = window_losses(made.model, windows) - dense
+        rise, divergence = comparison.read(made.model)
     totals = spike_totals(made, histograms)
     layers = layer_counts(made, histograms)
     counts = [*layers, *coding_counts(made, histograms), *state_counts(made, histograms)]
-    tokens = windows[:, 1:].numel()
+    tokens = comparison.windows[:, 1:].numel()
     energies = [energy_comparison(counts, tokens, PROFILE), *other_processes(counts, tokens, PROFILE)]
     loss, error = increase(rise)
     row = {
         "coding": f"k = {coding.k:.3g}",
         "tokens": tokens,
-        "dense": float(dense.mean()),
+        "dense": float(comparison.losses.mean()),
+        "divergence": float(divergence.mean()),
         "perplexity": loss,
         "error": error,
         "spikes": totals.spikes,
@@ -92,12 +105,12 @@ def of_text(model: LanguageModel, name: str, tokens: Tensor, options: argparse.N
         frame.say(f"{name}: {trial}")
 
     coding, choice = choose_coding(model, Coding(k=options.k), text, options.loss, on_trial=tell)
-    dense = window_losses(model, windows)
+    comparison = WindowComparison(model, windows)
     rows = []
     rises = {}
     times = {trial.strength: trial.seconds for trial in choice.trials}
     for title, each in (("chosen", coding), *((f"k={k:g}", Coding(k=k)) for k in options.also)):
-        row, rises[title] = measure(model, each, windows, dense)
+        row, rises[title] = measure(model, each, comparison)
         seconds = times.get(each.k)
         rows.append({"text": name, "title": title, "ms": None if seconds is None else 1e3 * seconds} | row)
         frame.say(f"{name}: {row['coding']} {row['perplexity']:+.2%} +- {row['error']:.2%}")

@@ -414,20 +414,21 @@ def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> Non
 
 def test_a_coding_for_a_stated_loss(trained: Path, text: Path) -> None:
     """The trials, the chosen point and the stated loss are in results, manifest and page."""
-    words = ["convert", str(trained), "--loss", "2%", "--k", "1", "--calibrate", str(text), *BRIEF]
+    words = ["convert", str(trained), "--loss", "1%", "--k", "1", "--calibrate", str(text), *BRIEF]
     words += ["--set", "choice.tokens=512", "--set", "choice.trials=5"]
     result = command.result_of(*words, "--out", "stated")
     choice = result["choice"]
-    assert choice["limit"] == 0.02 and choice["name"] == "k" and choice["met"] and choice["tokens"] == 512
+    assert choice["limit"] == 0.01 and choice["name"] == "k" and choice["met"] and choice["tokens"] == 512
     assert result["coding"]["k"] == choice["strength"] in [trial["strength"] for trial in choice["trials"]]
-    good = [trial["strength"] for trial in choice["trials"] if trial["increase"] <= 0.02]
+    good = [trial["strength"] for trial in choice["trials"] if trial["increase"] <= 0.01]
     assert choice["strength"] == min(good) and len(choice["trials"]) <= 5
-    assert result["perplexity_error"] > 0
+    # A model of a few updates is hardly ever right: its loss rises more than its predictions diverge.
+    assert result["perplexity_error"] > 0 and choice["ratio"] > 1
     manifest = read_json(Path("stated") / "manifest.json")
     assert manifest["choice"] == choice
     page = (Path("stated") / "report.html").read_text()
     assert "Choice of the coding" in page and "active channels, %" in page and "ms a byte" in page
-    assert "Trials for at most 2.00" in page
+    assert "Trials for at most 1.00" in page
     assert not any("--loss" in remark for remark in result["remarks"])
     coarse = ["convert", str(trained), "--k", ".3", "--calibrate", str(text), *BRIEF]
     remarks = command.result_of(*coarse, "--out", "coarse")["remarks"]

@@ -10,13 +10,21 @@ from helpers.recorded import value_of
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import Coding, LanguageConfig, LanguageModel, MixerSpec, convert
-from neurosim.language.conversion.choice import BOUNDS, choose_coding, search_strength, split_for_choice
-from neurosim.language.conversion.comparison import compare_models, window_losses
+from neurosim.language.conversion.choice import (
+    BOUNDS,
+    choose_coding,
+    divergence_ratio,
+    search_strength,
+    split_for_choice,
+)
+from neurosim.language.conversion.comparison import WindowComparison, compare_models
 from neurosim.language.conversion.records import Trial
 
 
 def trial(strength: float, increase: float) -> Trial:
-    return Trial(strength=strength, spikes=strength, active=1.0, increase=increase)
+    """Without an error: the ratio of rise and divergence stays 1, and the estimate is `increase`."""
+    nats = math.log1p(increase)
+    return Trial(strength=strength, spikes=strength, active=1.0, divergence=nats, rise=nats)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
@@ -25,7 +33,7 @@ def test_search_finds_the_strength_of_a_stated_loss(power: float, start: float) 
     """Losses c / s^power: the exact strength is known."""
     exact = (0.3 / 0.01) ** (1 / power)
     trials = search_strength(lambda s: trial(s, 0.3 / s**power), 0.01, start, (0.01, 1000.0), 12)
-    best = min((t for t in trials if t.increase <= 0.01), key=lambda t: t.strength)
+    best = min((t for t in trials if t.estimate(1.0) <= 0.01), key=lambda t: t.strength)
     assert exact <= best.strength <= 1.2 * exact and len(trials) <= 8
 
 
@@ -33,12 +41,12 @@ def test_search_ends_at_its_bounds_and_trials() -> None:
     """No strength is good enough, or all are."""
     never = search_strength(lambda s: trial(s, 1.0), 0.01, 3.0, (0.25, 16.0), 9)
     assert max(t.strength for t in never) == 16.0 and len(never) < 5
-    always = search_strength(lambda s: trial(s, -0.001), 0.01, 3.0, (0.25, 16.0), 9)
+    always = search_strength(lambda s: trial(s, 1e-5), 0.01, 3.0, (0.25, 16.0), 9)
     assert min(t.strength for t in always) == 0.25 and len(always) < 5
     assert len(search_strength(lambda s: trial(s, 1 / s), 0.001, 1.0, (0.1, 1e9), 3)) == 3
     # A step of the loss: the search closes in on it.
     steps = search_strength(lambda s: trial(s, 0.5 if s < 5 else 0.001), 0.01, 3.0, (0.25, 64.0), 12)
-    assert 5 <= min(t.strength for t in steps if t.increase <= 0.01) < 5.6
+    assert 5 <= min(t.strength for t in steps if t.estimate(1.0) <= 0.01) < 5.6
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +82,11 @@ def test_the_chosen_coding_loses_what_was_stated(dense: LanguageModel, scheme: s
     assert choice.met and getattr(coding, finest) == choice.strength and choice.tokens == 512
     # The chosen strength, measured anew.
     again = convert(dense, coding, text.learn, windows=4, length=32)
-    rise = (window_losses(again.model, text.windows) - window_losses(dense, text.windows)).mean()
+    rises, divergences = WindowComparison(dense, text.windows).read(again.model)
     chosen = next(t for t in choice.trials if t.strength == choice.strength)
-    assert math.expm1(float(rise)) == pytest.approx(chosen.increase, abs=1e-9) and chosen.increase <= 0.02
+    assert float(rises.mean()) == pytest.approx(chosen.rise, abs=1e-9)
+    assert float(divergences.mean()) == pytest.approx(chosen.divergence, abs=1e-9)
+    assert chosen.increase == pytest.approx(math.expm1(choice.ratio * chosen.divergence)) and chosen.increase <= 0.02
     # Coarser strengths that were tried lose more, and send fewer spikes.
     coarser = [t for t in choice.trials if t.strength < choice.strength]
     assert coarser and all(t.increase > 0.02 and t.spikes < chosen.spikes for t in coarser)
@@ -98,19 +108,47 @@ def test_standard_error_of_a_comparison_is_that_of_its_windows(dense: LanguageMo
     tokens = TOKENS[: 8 * 64 + 1]
     found = compare_models(dense, converted.model, tokens, length=64, streams=8)
     windows = torch.stack([tokens[64 * i : 64 * i + 65] for i in range(8)])
-    rise = window_losses(converted.model, windows) - window_losses(dense, windows)
+    rise, _ = WindowComparison(dense, windows).read(converted.model)
     assert found.spiking - found.dense == pytest.approx(float(rise.mean()), abs=1e-6)
     assert found.error == pytest.approx(float(rise.std() / math.sqrt(8)), rel=1e-5)
     assert found.perplexity_error == pytest.approx((1 + found.perplexity_increase) * found.error)
     assert compare_models(dense, converted.model, tokens[:9], length=16, streams=1).error is None
 
 
-def test_a_loss_that_noise_hides_does_not_make_a_long_step() -> None:
-    """Losses .64 / s^2 with an offset of -.0101, as of a text that is too short, and the error that says so."""
-    trials = search_strength(
-        lambda s: Trial(strength=s, spikes=s, active=1.0, increase=0.64 / s**2 - 0.0101, error=0.003),
-        *(0.01, 8.0, (0.25, 128.0), 8),
-    )
-    assert trials[0].increase < 0 and 4 < trials[1].strength < 5
-    best = min(t.strength for t in trials if t.increase <= 0.01)
-    assert 5.64 < best < 6.2
+def test_a_loss_that_noise_hides_is_estimated_from_divergences() -> None:
+    """Divergences .64 / s^2, rises 1.3 times as large with noise of .004: the ratio of all trials is nearly 1.3."""
+    noise = torch.randn(100, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.004
+    draws = iter(noise.tolist())
+
+    def measure(strength: float) -> Trial:
+        divergence = 0.64 / strength**2
+        rise = 1.3 * divergence + next(draws)
+        return Trial(strength=strength, spikes=strength, active=1.0, divergence=divergence, rise=rise, error=0.004)
+
+    trials = search_strength(measure, 0.01, 2.0, (0.25, 128.0), 8)
+    ratio = divergence_ratio(trials)
+    assert ratio == pytest.approx(1.3, abs=0.05)
+    best = min(t.strength for t in trials if t.estimate(ratio) <= 0.01)
+    exact = math.sqrt(1.3 * 0.64 / math.log(1.01))
+    assert 0.95 * exact < best < 1.1 * exact
+
+
+def test_a_few_noisy_trials_leave_the_ratio_near_one() -> None:
+    noisy = Trial(strength=8.0, spikes=1.8, active=0.9, divergence=0.008, rise=-0.008, error=0.02)
+    assert 0.9 < divergence_ratio([noisy]) < 1.0
+    sure = Trial(strength=2.0, spikes=1.0, active=0.7, divergence=0.1, rise=0.15, error=0.001)
+    assert divergence_ratio([noisy, sure]) == pytest.approx(1.5, abs=0.01)
+
+
+@torch.no_grad()
+def test_divergence_and_rise_of_windows_by_hand(dense: LanguageModel) -> None:
+    converted = convert(dense, Coding(k=1.0))
+    windows = TOKENS[: 3 * 21].view(3, 21)
+    comparison = WindowComparison(dense, windows)
+    rises, divergences = comparison.read(converted.model)
+    p, q = (model(windows[:, :-1])[0].log_softmax(-1) for model in (dense, converted.model))
+    torch.testing.assert_close(divergences, (p.exp() * (p - q)).sum(-1).double().mean(1), rtol=1e-4, atol=1e-6)
+    of_targets = [each.gather(2, windows[:, 1:, None])[..., 0].double().mean(1) for each in (p, q)]
+    torch.testing.assert_close(comparison.losses, -of_targets[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(rises, of_targets[0] - of_targets[1], rtol=1e-4, atol=1e-5)
+    assert bool((divergences > 0).all()) and comparison.read(dense)[1].abs().max() < 1e-6

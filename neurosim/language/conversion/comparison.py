@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,10 +39,7 @@ class _Reader:
         """Return the likeliest next tokens of a window; `after` are the following tokens."""
         hidden, self.state = self.model.hidden(self.model.embed(part), self.state)
         rows = max(1, LOGITS // self.model.config.vocabulary)
-        head: Callable[[Tensor], Tensor] = self.model.lm_head
-        if isinstance(head, nn.Linear):
-            # Widened once, not for every part.
-            head = partial(F.linear, weight=head.weight.to(hidden.dtype), bias=head.bias)
+        head = _head(self.model)
         likeliest = []
         losses = []
         for inputs, following in zip(hidden.flatten(0, 1).split(rows), after.flatten().split(rows), strict=True):
@@ -51,6 +49,16 @@ class _Reader:
             likeliest.append(logits.argmax(-1))
         self.parts.append(torch.cat(losses).view(part.shape).double().sum(1))
         return torch.cat(likeliest).view(part.shape)
+
+
+def _head(model: LanguageModel) -> Callable[[Tensor], Tensor]:
+    """Return the function from hidden states to logits."""
+    head: Callable[[Tensor], Tensor] = model.lm_head
+    if isinstance(head, nn.Linear):
+        # Widened once, not for every part.
+        dtype = cast(Tensor, model.norm.weight).dtype
+        head = partial(F.linear, weight=head.weight.detach().to(dtype), bias=head.bias)
+    return head
 
 
 def compare_models(
@@ -110,25 +118,75 @@ def _standard_error(sums: Tensor, sizes: Tensor) -> float | None:
     return float(squares.sqrt() / sizes.sum())
 
 
-@torch.no_grad()
-def window_losses(
-    model: LanguageModel, windows: Tensor, on_progress: Callable[[int, int], None] | None = None
-) -> Tensor:
-    """Return the mean loss [B] of each window of tokens [B, T + 1], nats a token; each is read without context.
+class WindowComparison:
+    """A dense model on windows of tokens [B, T + 1], each read without context, for comparison with several models.
 
-    Args:
-        on_progress: called with (windows read, windows in all).
+    Attributes:
+        losses: [B] mean loss of the dense model in each window, nats a token.
     """
-    windows = windows.to(model.device)
-    together = max(1, VALUES // (windows.shape[1] * _widest(model)))
-    losses = []
-    for part in windows.split(together):
-        reader = _Reader(model)
-        reader.read(part[:, :-1], part[:, 1:])
-        losses.append(reader.parts[0])
-        if on_progress is not None:
-            on_progress(sum(map(len, losses)), len(windows))
-    return torch.cat(losses).cpu() / (windows.shape[1] - 1)
+
+    @torch.no_grad()
+    def __init__(
+        self, dense: LanguageModel, windows: Tensor, on_progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.windows = windows.to(dense.device)
+        self._head = _head(dense)
+        self._vocabulary = dense.config.vocabulary
+        self._width = _widest(dense)
+        # Logits are computed again for each model: those of a large vocabulary would not fit into memory.
+        self._hidden = list(self._read(dense, on_progress))
+        losses = []
+        for hidden, part in zip(self._hidden, self._parts(), strict=True):
+            targets = part[:, 1:].flatten()
+            rows = [F.cross_entropy(self._head(h), t, reduction="none") for h, t in self._rows(hidden, targets)]
+            losses.append(torch.cat(rows).view(len(part), -1).double().mean(1))
+        self.losses = torch.cat(losses).cpu()
+
+    @torch.no_grad()
+    def read(
+        self, model: LanguageModel, on_progress: Callable[[int, int], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return [B] by how much the loss of a model is larger, and [B] its divergence, both nats a token.
+
+        The divergence of the predictions q from those of the dense model p is the mean of sum p log(p / q).
+
+        Args:
+            on_progress: called with (windows read, windows in all).
+        """
+        head = _head(model)
+        rises = []
+        divergences = []
+        for hidden, before, part in zip(self._read(model, on_progress), self._hidden, self._parts(), strict=True):
+            rise = []
+            divergence = []
+            for own, dense, targets in self._rows(hidden, before, part[:, 1:].flatten()):
+                p = self._head(dense).log_softmax(-1)
+                difference = p - head(own).log_softmax(-1)
+                rise.append(difference.gather(1, targets[:, None])[:, 0])
+                divergence.append((p.exp_() * difference).sum(1))
+            rises.append(torch.cat(rise).view(len(part), -1).double().mean(1))
+            divergences.append(torch.cat(divergence).view(len(part), -1).double().mean(1))
+        return torch.cat(rises).cpu(), torch.cat(divergences).cpu()
+
+    def _parts(self) -> Sequence[Tensor]:
+        """Return the windows that are read together."""
+        return self.windows.split(max(1, VALUES // (self.windows.shape[1] * self._width)))
+
+    @torch.no_grad()
+    def _read(self, model: LanguageModel, on_progress: Callable[[int, int], None] | None) -> Iterator[Tensor]:
+        """Yield the hidden states [n, width] of the windows that are read together."""
+        read = 0
+        for part in self._parts():
+            hidden, _ = model.hidden(model.embed(part[:, :-1]), None)
+            read += len(part)
+            if on_progress is not None:
+                on_progress(read, len(self.windows))
+            yield hidden.flatten(0, 1)
+
+    def _rows(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Yield rows of tensors whose logits exist at a time."""
+        rows = max(1, LOGITS // self._vocabulary)
+        yield from zip(*(tensor.split(rows) for tensor in tensors), strict=True)
 
 
 def _widest(model: LanguageModel) -> int:

@@ -46,17 +46,24 @@ class Trial(Record):
         strength: k, levels or spikes, whichever the scheme takes.
         spikes: for each channel and token.
         active: share of channels that are not silent.
-        increase: of the perplexity, as a fraction.
-        error: standard error of `increase`; None for a single window.
+        divergence: of the predictions from those of the dense model, nats a token.
+        rise, error: measured rise of the loss, nats a token, and its standard error; None for a single window.
         seconds: time of a compiled step; None where there is none.
+        increase: of the perplexity, as a fraction, estimated from the divergence and the ratio of all trials.
     """
 
     strength: float
     spikes: float
     active: float
-    increase: float
+    divergence: float
+    rise: float
     error: float | None = None
     seconds: float | None = None
+    increase: float = math.nan
+
+    def estimate(self, ratio: float) -> float:
+        """Return the increase of the perplexity where the loss rises by `ratio` times the divergence."""
+        return math.expm1(ratio * self.divergence)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Choice(Record):
         name: setting that was chosen: 'k', 'levels' or 'spikes'.
         tokens: number of tokens that every trial predicted; neither calibration nor the reported losses read them.
         trials: by strength.
+        ratio: of the rise of the loss to the divergence, from all trials.
         strength: of the chosen one.
         met: whether it loses no more than `limit` on those tokens.
     """
@@ -76,6 +84,7 @@ class Choice(Record):
     name: str
     tokens: int
     trials: tuple[Trial, ...]
+    ratio: float
     strength: float
     met: bool
 

@@ -72,7 +72,7 @@ class ChoiceSettings:
     """
 
     loss: Annotated[float, Rule("> 0 and < 10")] | None = None
-    tokens: Count = 2048
+    tokens: Count = 4096
     trials: Count = 6
 
 

@@ -93,14 +93,15 @@ def _choice(result: ConversionResult) -> Table:
     choice = result.choice
     if choice is None:
         return Table("", (), [])
-    heads = ("Trial", "Spikes", "Active", "Perplexity", "Standard error", f"Time of a {result.unit}", "")
+    heads = ("Trial", "Spikes", "Active", "Perplexity", "Divergence", "Loss more", f"Time of a {result.unit}", "")
     rows = [
         (
             f"{choice.name} = {trial.strength:.3g}",
             three(trial.spikes),
             numbers.percent(trial.active),
             numbers.signed(trial.increase),
-            numbers.percent(trial.error, 2),
+            f"{trial.divergence:.4f}",
+            f"{trial.rise:+.4f}" if trial.error is None else f"{trial.rise:+.4f} +- {trial.error:.4f}",
             numbers.seconds(trial.seconds),
             "chosen" if trial.strength == choice.strength else "",
         )

@@ -149,9 +149,8 @@ def _choose(run: ConvertRun, limit: float) -> tuple[ConvertRun, Coding, Choice]:
     setting = SCHEMES[config.coding.scheme].strength
 
     def tell(trial: Trial) -> None:
-        options.say(
-            f"{setting} = {trial.strength:.3g}: {trial.spikes:.2f} spikes a channel, perplexity {trial.increase:+.2%}"
-        )
+        spikes = f"{trial.spikes:.2f} spikes a channel"
+        options.say(f"{setting} = {trial.strength:.3g}: {spikes}, divergence {trial.divergence:.4f} nats")
 
     with run.time("choose"), bar("choosing", "windows", options.quiet) as report:
         calibration = None
