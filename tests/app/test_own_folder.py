@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,17 @@ def test_settings_of_a_folder_are_settings_of_the_run(root: Path, elsewhere: Non
         "start, test, tick, until_fault"
     )
     assert "data.root: is missing; name the folder of your recordings" in refused("simulate", "folder")
+
+
+def test_bad_files_are_left_out_by_a_flag_and_named_on_the_page(root: Path, elsewhere: None) -> None:
+    # The folder is that of other tests too.
+    own = Path(shutil.copytree(root, "own"))
+    bad = sorted(own.glob("*/*"))[0].parent / "bad.raw"
+    bad.write_bytes(b"% evt 3.0\nabc")
+    assert "--skip-bad, or data.options.skip_bad = true" in refused("simulate", own, *LIQUID)
+    result_of("simulate", own, "--skip-bad", *LIQUID, "--out", "run")
+    assert "1 bad files are left out: " in Path("run/report.html").read_text()
+    assert read_toml(Path("run/config.toml"))["data"]["options"]["skip_bad"] is True
 
 
 def test_a_continual_run_takes_the_same_settings(root: Path, elsewhere: None) -> None:

@@ -15,6 +15,7 @@ from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissi
 from neurosim.data import catalog, write
 from neurosim.data.files.idx import write_idx
 from neurosim.data.folder.folder import Folder, open_folder
+from neurosim.data.folder.images import FolderImages
 from neurosim.data.saccades import ImageCamera
 
 SHAPE = (2, 9, 12)
@@ -244,7 +245,9 @@ def pictures(folder: Path) -> np.ndarray:
 
 def test_images_through_the_emulated_camera(tmp_path: Path) -> None:
     pixels = pictures(tmp_path / "png")
-    options: Mapping[str, Any] = {"images": {"side": 10, "saccade": 0.05, "camera": {"noise_rate": 0.0}}}
+    options: Mapping[str, Any] = {
+        "images": {"side": 10, "saccade": 0.05, "camera": {"noise_rate": 0.0}, "invert": False, "centre": False}
+    }
     found = open_folder(tmp_path / "png", options)
     assert found.formats == {"images": 6} and found.recordings.shape == (2, 16, 16)
     assert np.allclose(found.recordings.durations, 0.15) and (np.diff(found.recordings.offsets) > 50).all()
@@ -429,6 +432,45 @@ def test_filters_are_options_of_a_folder(root: Path) -> None:
     folder = opened(root, crop=[0, 0, 12, 8], downsample=4)
     assert folder.recordings.shape == (2, 2, 3)
     assert any(line.startswith("left out: ") and "events outside the crop" in line for line in folder.remarks)
+
+
+def glyph(place: tuple[int, int], *, bright: bool, side: int = 40) -> np.ndarray:
+    """A cross of nine pixels, the upper left corner of its box at `place`."""
+    image = np.zeros((side, side), np.uint8)
+    image[place[0] + 4, place[1] : place[1] + 9] = 255
+    image[place[0] : place[0] + 9, place[1] + 4] = 255
+    return 255 - image if bright else image
+
+
+@pytest.mark.parametrize("bright", [False, True])
+@pytest.mark.parametrize("off", [False, True])
+def test_images_are_inverted_and_centred_by_a_guess_that_is_said(bright: bool, off: bool, tmp_path: Path) -> None:
+    places = [(2, 3), (28, 4), (1, 29), (30, 30)] if off else [(15, 15), (16, 16), (15, 16), (16, 15)]
+    images = np.stack([glyph(place, bright=bright) for place in places])
+    for split in ("train", "t10k"):
+        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(write_idx(images))
+        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(write_idx(np.arange(4, dtype=np.uint8) % 2))
+    folder = opened(tmp_path)
+    assert any("images were inverted, for their background is bright" in line for line in folder.remarks) == bright
+    assert any("images were centred, for objects lie off the middle" in line for line in folder.remarks) == off
+    pictures, _ = FolderImages().decided(images)
+    want = glyph((15, 15) if off else places[0], bright=False)
+    assert np.array_equal(pictures.prepare(images[0]), want)
+    # Options win over guesses.
+    plain = opened(tmp_path, images={"invert": False, "centre": False})
+    assert not any("guessed: images" in line for line in plain.remarks)
+    same = plain.recordings.digest() == folder.recordings.digest()
+    assert same == (not bright and not off)
+    cut = FolderImages(crop=True, invert=bright).prepare(images[2])
+    assert cut.shape == (9, 9) and cut[4].min() == 255 and cut[0, 0] == 0
+
+
+def test_images_without_an_object_or_an_even_border_stay_as_they_are() -> None:
+    photographs = np.random.default_rng(3).integers(0, 256, (9, 20, 30)).astype(np.uint8)
+    pictures, remarks = FolderImages().decided(photographs)
+    assert remarks == () and np.array_equal(pictures.prepare(photographs[0]), photographs[0])
+    blank = np.zeros((8, 8), np.uint8)
+    assert np.array_equal(FolderImages(centre=True, crop=True).prepare(blank), blank)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
@@ -23,6 +24,8 @@ from .sensor import Shape, common_shape, place
 
 # Number of bad files after which a folder is read no further.
 MAX_BAD = 20
+# Number of images by which their preparation is guessed.
+SAMPLE = 200
 # Formats of files that hold images.
 PICTURES = "images"
 
@@ -121,7 +124,8 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     items = listing.items
     split = splits.split_of(items, options, str(root))
     bar = tqdm(items, "reading", unit="file", delay=2.0, disable=quiet or None)
-    read, items, bad = _read_all(root, bar, options)
+    pictures, guesses = options.images.decided(_sample(items))
+    read, items, bad = _read_all(root, bar, replace(options, images=pictures))
     if bad:
         split = splits.split_of(items, options, str(root))
     read, turned = _in_one_convention(root, read, items)
@@ -140,10 +144,22 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
         split=split,
         groups={name: names for name, (names, _) in groups.items()},
         formats=Counter(map(_format, read, items)),
-        remarks=(*bad, *listing.remarks, *_remarks(read, options), *turned),
+        remarks=(*bad, *listing.remarks, *guesses, *_remarks(read, options), *turned),
         doubts=tuple(_doubts(read, items, split, classes, shape)),
         row_0="bottom" if all(_row_0(spikes) == "bottom" for spikes in read) else "top",
     )
+
+
+def _sample(items: Sequence[Item]) -> list[NDArray[np.uint8]]:
+    """Return up to `SAMPLE` images, evenly spread over the items; those that cannot be read are left out."""
+    pictures = [item for item in items if _is_image(item)]
+    images = []
+    for item in pictures[:: -(-len(pictures) // SAMPLE) or 1]:
+        try:
+            images.append(read_image(item.path, item.index))
+        except NeurosimInputError:
+            continue
+    return images
 
 
 def _read_all(
@@ -204,7 +220,8 @@ def _is_image(item: Item) -> bool:
 def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
     """Return the recording of an item, from where `options.start` says."""
     if _is_image(item):
-        return options.images.record(read_image(item.path, item.index), number)
+        picture = options.images.prepare(read_image(item.path, item.index))
+        return options.images.record(picture, number)
     try:
         spikes = options.read.where_allowed(item.path).read(item.path)
     except NeurosimError as error:

@@ -1,7 +1,10 @@
-"""Still images as grey levels."""
+"""Still images as grey levels, and how they are prepared for the emulated camera."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,8 +14,13 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
 from ...base.raw import printable
 from ..files.idx import read_idx
+from ..saccades import ImageCamera
 
 MAX_PIXELS = 1 << 26
+# Difference of grey levels from the background of what stands out from it.
+MIN_CONTRAST = 32
+# Distance from the middle, in longer sides, beyond which an image was not centred.
+MAX_OFF_CENTRE = 0.1
 
 
 def read_image(path: Path, index: int | None) -> NDArray[np.uint8]:
@@ -54,3 +62,95 @@ def _idx(path: Path) -> NDArray[np.uint8]:
             f"{path}: expected images [n, height, width] of bytes, got {pixels.dtype} {pixels.shape}"
         )
     return np.asarray(pixels)
+
+
+@dataclass(frozen=True)
+class FolderImages(ImageCamera):
+    """Settings of how still images are prepared and recorded.
+
+    Attributes:
+        invert: whether bright and dark are exchanged; None: where the background of most images is bright.
+        centre: whether what stands out from the background moves to the middle; None: where the background of most
+            images is even, and what stands out lies far from the middle in half of them.
+        crop: whether images are cut to what stands out, which then fills the sensor.
+    """
+
+    invert: bool | None = None
+    centre: bool | None = None
+    crop: bool = False
+
+    def decided(self, sample: Sequence[NDArray[np.uint8]]) -> tuple[FolderImages, tuple[str, ...]]:
+        """Return the settings with `invert` and `centre` decided by some of the images, and what was guessed."""
+        if len(sample) == 0 or (self.invert is not None and self.centre is not None):
+            return self, ()
+        even = [image for image in sample if _is_even(image)]
+        decided = self
+        remarks = []
+        if self.invert is None:
+            bright = sum(_background(image) > 127 for image in even)
+            invert = 2 * bright > len(sample)
+            decided = replace(decided, invert=invert)
+            if invert:
+                remarks.append("guessed: images were inverted, for their background is bright; images.invert decides")
+        if self.centre is None:
+            # An object a tenth of the side off the middle in half of the images was not centred by anybody.
+            far = sum(_distance(image) > MAX_OFF_CENTRE for image in even)
+            centre = 2 * far > len(sample)
+            decided = replace(decided, centre=centre)
+            if centre:
+                remarks.append("guessed: images were centred, for objects lie off the middle; images.centre decides")
+        return decided, tuple(remarks)
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return an image as it is recorded; one without anything that stands out keeps its place."""
+        if self.invert:
+            image = 255 - image
+        box = _box(image)
+        if box is None:
+            return image
+        top, bottom, left, right = box
+        if self.crop:
+            return image[top:bottom, left:right]
+        if not self.centre:
+            return image
+        moved = np.full_like(image, _background(image))
+        height, width = image.shape
+        row = (height - (bottom - top)) // 2
+        column = (width - (right - left)) // 2
+        moved[row : row + bottom - top, column : column + right - left] = image[top:bottom, left:right]
+        return moved
+
+
+def _border(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def _background(image: NDArray[np.uint8]) -> int:
+    """Return the median grey level of the border."""
+    return int(np.median(_border(image)))
+
+
+def _is_even(image: NDArray[np.uint8]) -> bool:
+    """Return whether nine in ten pixels of the border have the level of the background."""
+    near = np.abs(_border(image).astype(int) - _background(image)) <= MIN_CONTRAST
+    return bool(near.mean() >= 0.9)
+
+
+def _box(image: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Return (top, bottom, left, right) of what stands out from the background; None if nothing does."""
+    stands_out = np.abs(image.astype(int) - _background(image)) > MIN_CONTRAST
+    rows = np.flatnonzero(stands_out.any(axis=1))
+    columns = np.flatnonzero(stands_out.any(axis=0))
+    if not len(rows):
+        return None
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _distance(image: NDArray[np.uint8]) -> float:
+    """Return the distance of the middle of what stands out from the middle of the image, in longer sides."""
+    box = _box(image)
+    if box is None:
+        return 0.0
+    top, bottom, left, right = box
+    height, width = image.shape
+    return math.hypot((top + bottom - height) / 2, (left + right - width) / 2) / max(height, width)

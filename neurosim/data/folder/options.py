@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...base import plain
 from ...base.errors import require
 from ...base.json_toml import read_toml
-from ..saccades import ImageCamera
+from .images import FolderImages
 
 if TYPE_CHECKING:
     from ..files.formats import ReadOptions
@@ -39,7 +39,7 @@ class FolderOptions:
         test: share of each class that is tested on, where the folder has no splits.
         by: a group such as "speaker", all of whose recordings go to the same split.
         seed: key of the draw of the splits.
-        images: how still images are recorded.
+        images: how still images are prepared and recorded.
     """
 
     labels: str | None = None
@@ -59,7 +59,7 @@ class FolderOptions:
     test: float = 0.2
     by: str | None = None
     seed: int = 0
-    images: ImageCamera = field(default_factory=ImageCamera)
+    images: FolderImages = field(default_factory=FolderImages)
 
     def __post_init__(self) -> None:
         name = "data.options"
