@@ -21,6 +21,7 @@ from .cameras import format_of_header, read_dat, read_evt2, read_evt3, read_evt2
 from .csv import read_csv, write_csv
 from .mat import read_mat
 from .nmnist import read_nmnist, write_nmnist
+from .ros import read_ros
 from .sonata import read_sonata, write_sonata
 from .streams import read_aedat, read_aedat31, read_event_stream
 from .tables import read_npy
@@ -62,6 +63,7 @@ FORMATS: Mapping[str, Format] = {
     "nmnist": Format(read_nmnist, write_nmnist, (".bin", *BS_SUFFIXES), ("shape", "until_fault")),
     "numpy": Format(read_npy, write_npy, (".npy", ".npz"), ("shape", "tick", "columns")),
     "prophesee": Format(read_raw, write_evt2, (".raw",), ("shape", "clock", "until_fault")),
+    "ros": Format(read_ros, None, (".bag", ".db3", ".mcap"), ("shape", "population")),
     "sonata": Format(read_sonata, _write_one, (".h5", ".hdf5", ".sonata"), ("population",)),
 }
 SUFFIXES: Mapping[str, str] = {suffix: name for name, format in FORMATS.items() for suffix in format.suffixes}
@@ -77,6 +79,8 @@ SIGNATURES: Mapping[bytes, str] = {
     b"MATLAB ": "matlab",
     b"\x89HDF\r\n\x1a\n": "sonata",
     b"\x93NUMPY": "numpy",
+    b"#ROSBAG V2": "ros",
+    b"\x89MCAP0\r\n": "ros",
 }
 
 
@@ -167,7 +171,7 @@ def read(
         camera: of an AEDAT2 recording, a name in `aedat.CAMERAS`; None: by the header.
         tick: s, the unit of time of a table; None: the unit of its format.
         columns: order of the columns of a table without names, e.g. "txyp"; None: by their content.
-        population: of a SONATA file; None where it has one.
+        population: of a SONATA file, or the topic of a bag of ROS; None where it has one.
         start: time 0 of the result: "file", time 0 of the file; "first", its first event; seconds; or None, as
             `Spikes.starting`.
         until_fault: return the events before the first fault of a damaged or cut file of a camera instead of raising;

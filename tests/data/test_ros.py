@@ -1,0 +1,108 @@
+"""Events of cameras in bags of ROS 1 and ROS 2, written by rosbags; and bags where it is not installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.data import read
+from neurosim.data.files import ros
+from neurosim.data.files.formats import find_format
+
+HEIGHT = 30
+WIDTH = 40
+START = 1_600_000_000
+
+
+def events(count: int) -> np.ndarray:
+    rng = np.random.default_rng(count)
+    t = np.sort(rng.integers(0, 2_000_000_000, count))
+    return np.stack([t, rng.integers(0, WIDTH, count), rng.integers(0, HEIGHT, count), rng.integers(0, 2, count)], 1)
+
+
+def write(path: Path, package: str, kind: str, table: np.ndarray, topics: tuple[str, ...] = ("/dvs/events",)) -> Path:
+    """Write a bag with messages of 40 events and one without any; return its file."""
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    from rosbags import rosbag1, rosbag2
+
+    store: Any = ros._types()
+    if kind == ".bag":
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+        store = get_typestore(Stores.ROS1_NOETIC)
+        store.register(
+            get_types_from_msg(ros.EVENT_TEXT.replace("builtin_interfaces/Time", "time"), f"{package}/msg/Event")
+        )
+        store.register(get_types_from_msg(ros.ARRAY_TEXT.format(package=package), f"{package}/msg/EventArray"))
+        writer: Any = rosbag1.Writer(path.with_suffix(".bag"))
+    else:
+        plugin = rosbag2.StoragePlugin.MCAP if kind == ".mcap" else rosbag2.StoragePlugin.SQLITE3
+        writer = rosbag2.Writer(path, version=8, storage_plugin=plugin)
+    types = store.types
+    time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
+    event, array = types[f"{package}/msg/Event"], types[f"{package}/msg/EventArray"]
+    name = f"{package}/msg/EventArray"
+    serialize = store.serialize_ros1 if kind == ".bag" else store.serialize_cdr
+    with writer:
+        for topic in topics:
+            connection = writer.add_connection(topic, name, typestore=store)
+            for number, part in enumerate([*np.array_split(table, max(len(table) // 40, 1)), table[:0]]):
+                stamps = [time(sec=START + int(t) // 10**9, nanosec=int(t) % 10**9) for t in part[:, 0]]
+                listed = [
+                    event(x=int(x), y=int(y), ts=stamp, polarity=bool(p))
+                    for (_, x, y, p), stamp in zip(part, stamps, strict=True)
+                ]
+                now = time(sec=START + number, nanosec=0)
+                first = {"seq": number} if kind == ".bag" else {}
+                message = array(
+                    header=header(**first, stamp=now, frame_id="camera"), height=HEIGHT, width=WIDTH, events=listed
+                )
+                writer.write(connection, (START + number) * 10**9, serialize(message, name))
+    return path.with_suffix(".bag") if kind == ".bag" else next(path.glob(f"*{kind}"))
+
+
+@pytest.mark.parametrize("kind", [".bag", ".db3", ".mcap"])
+@pytest.mark.parametrize("package", ["dvs_msgs", "prophesee_event_msgs"])
+def test_bags_hold_their_events(package: str, kind: str, tmp_path: Path) -> None:
+    table = events(170)
+    path = write(tmp_path / "bag", package, kind, table)
+    spikes = read(path)
+    assert spikes.shape == (2, HEIGHT, WIDTH) and spikes.report.format == "ros"
+    assert np.array_equal(np.rint(spikes.times * 1e9), table[:, 0] - table[0, 0])
+    p, y, x = spikes.coordinates()
+    assert np.array_equal(np.stack([x, y, p], 1), table[:, 1:])
+    assert abs(spikes.report.start - START - table[0, 0] * 1e-9) < 1e-6
+
+
+def test_bags_that_break_a_rule(tmp_path: Path) -> None:
+    path = write(tmp_path / "two", "dvs_msgs", ".bag", events(50), ("/left/events", "/right/events"))
+    with pytest.raises(NeurosimFormatError, match="topics: expected one with events, got /left/events, /right/events"):
+        read(path)
+    assert len(read(path, population="/right/events")) == 50
+    with pytest.raises(
+        NeurosimInputError, match=r"read\.population: unknown name '/rigt/events'; did you mean '/right/events'"
+    ):
+        read(path, population="/rigt/events")
+    with pytest.raises(NeurosimFormatError, match=r"event 0: expected an event inside shape \(2, 1, 1\)"):
+        read(path, population="/left/events", shape=(2, 1, 1))
+    (tmp_path / "cut.bag").write_bytes(path.read_bytes()[:200])
+    with pytest.raises(NeurosimFormatError, match=r"cut\.bag: cannot be read as a bag of ROS"):
+        read(tmp_path / "cut.bag")
+    alone = tmp_path / "alone.mcap"
+    alone.write_bytes(b"\x89MCAP0\r\n")
+    with pytest.raises(NeurosimMissingError, match=r"needs metadata\.yaml beside it; write it: ros2 bag reindex"):
+        read(alone)
+
+
+def test_bags_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
+    path = tmp_path / "a.bag"
+    path.write_bytes(b"#ROSBAG V2.0\n")
+    assert find_format(path) == "ros"
+    with pytest.raises(NeurosimMissingError, match=r"need rosbags .*; run: pip install 'neurosim-spiking\[ros\]'"):
+        read(path)
