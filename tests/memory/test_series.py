@@ -192,3 +192,16 @@ def test_a_value_outside_of_the_range_so_far_scores_one() -> None:
     assert detector.step({"time": 40 * HOUR, "value": 0.41}).score < 1.0
     answer = detector.step({"time": 41 * HOUR, "value": 0.45})
     assert answer.score == 1.0 and answer.alarm
+
+
+def test_an_event_is_one_alarm() -> None:
+    values = (
+        [0.1 * (k % 5) for k in range(60)] + [2.0 + k for k in range(5)] + [0.1 * (k % 5) for k in range(60)] + [50.0]
+    )
+    series = [{"time": k * HOUR, "value": value} for k, value in enumerate(values)]
+    once = small(probation=10, pause=30)
+    always = small(probation=10, pause=0)
+    alarms = [k for k, record in enumerate(series) if once.step(record).alarm]
+    # Each value is higher than any before: without a pause, each of them is an alarm.
+    assert alarms == [60, 125]
+    assert [k for k, record in enumerate(series) if always.step(record).alarm][:5] == [60, 61, 62, 63, 64]

@@ -14,6 +14,7 @@ from ...base.errors import lookup, require
 from ...base.plain import from_plain, to_plain
 from ...base.rules import Count, Fraction, Natural, Seed, check_rules
 from ...data.files.state import read_state, saved_values, write_state
+from ...network.windowed import array_of
 from ..dendrites.pooler import SpatialPooler
 from ..dendrites.temporal import TemporalMemory
 from ..sdr.code import SDR
@@ -39,6 +40,8 @@ PADDING = 0.2
 NUMBER_BITS = 400
 NUMBER_ACTIVE = 21
 MIN_RESOLUTION = 0.001
+# Score of a chance of 1e-3: the largest of an event that goes on.
+MAX_REPEATED = 0.3
 # Columns that win a step.
 WINNERS = 40
 
@@ -65,10 +68,12 @@ class AnomalyDetector:
 
     Each named value of a record is encoded as an SDR; the SDRs lie end to end, a spatial pooler turns them into 40
     active columns, and a temporal memory that predicted them or did not gives the anomaly. `AnomalyLikelihood` turns
-    anomalies into a score. A value that lies more than `margin` of the range so far outside of that range scores 1.
+    anomalies into a score. A value that lies more than `margin` of the range so far outside of that range scores 1. A
+    score that is not above all of the last `pause` ones counts as at most .3, so that an event is one alarm.
 
-    The settings of pooler and memory are those of the detector NumentaTM in the Numenta Anomaly Benchmark (NuPIC's
-    file best_single_metric_anomaly_params_tm_cpp.json). Source: Ahmad et al. 2017, Neurocomputing 262.
+    The settings of pooler and memory are those of Numenta's detector in the Numenta Anomaly Benchmark (NuPIC's file
+    best_single_metric_anomaly_params_cpp.json). Source: Ahmad et al. 2017, Neurocomputing 262, whose short mean is of
+    10 records; 20 and the pause were chosen on 31 of the 58 series of that benchmark.
 
     Attributes:
         encoders: encoder of each value by name; see `number_encoder`.
@@ -77,6 +82,8 @@ class AnomalyDetector:
         probation: records at the beginning without alarms; after half of them the likelihood begins to count.
         threshold: score that is an alarm; .5 is a chance of 1e-5.
         margin: fraction of the range so far.
+        window: records of the short mean of the likelihood.
+        pause: records.
         predict: whether the next value of `watched` is predicted.
         columns, cells_per_column: sizes of the memory.
         seed: key of every random draw.
@@ -91,6 +98,8 @@ class AnomalyDetector:
     probation: Natural = 750
     threshold: Fraction = 0.5
     margin: Fraction = 0.05
+    window: Count = 20
+    pause: Natural = 30
     predict: bool = True
     columns: Count = 2048
     cells_per_column: Count = 32
@@ -122,25 +131,26 @@ class AnomalyDetector:
         self.memory = TemporalMemory(
             self.columns,
             self.cells_per_column,
-            activation_threshold=20,
-            min_threshold=13,
-            initial_permanence=0.24,
-            permanence_increment=0.04,
-            permanence_decrement=0.008,
-            predicted_decrement=0.001,
-            max_new_synapses=31,
+            activation_threshold=13,
+            min_threshold=10,
+            initial_permanence=0.21,
+            permanence_increment=0.1,
+            permanence_decrement=0.1,
+            max_new_synapses=20,
             max_segments=128,
-            max_synapses=128,
+            max_synapses=32,
             seed=self.seed,
         )
         learning = self.probation // 2
-        self.likelihood = AnomalyLikelihood(learning, max(self.probation - learning, 1))
+        self.likelihood = AnomalyLikelihood(learning, max(self.probation - learning, 1), self.window)
         low, high = self.range
         padding = PADDING * (high - low)
         self.classifier: SDRClassifier | None = None
         if self.predict and self.watched:
             self.classifier = SDRClassifier(self.memory.outputs, low - padding, high + padding, BUCKETS)
         self._expected = math.nan
+        # The last scores, before the pause, as a ring.
+        self._recent = np.zeros(self.pause)
         # Smallest and largest value so far.
         self._bounds = (math.inf, -math.inf)
 
@@ -171,6 +181,7 @@ class AnomalyDetector:
         score = self.likelihood.step(anomaly, value)
         if self._leaves_range(value):
             score = 1.0
+        score = self._after_pause(score)
         alarm = score >= self.threshold and self.records > self.probation
         return AnomalyRecord(anomaly, score, alarm, expected)
 
@@ -202,6 +213,14 @@ class AnomalyDetector:
         self._previous = self.memory.active_cells
         self._expected = self.classifier.predict(self._previous)
 
+    def _after_pause(self, score: float) -> float:
+        """Return the score, or at most .3 where an equal or higher one is less than a pause ago."""
+        if self.pause == 0:
+            return score
+        highest = self._recent.max()
+        self._recent[self.records % self.pause] = score
+        return min(score, MAX_REPEATED) if score <= highest else score
+
     def _leaves_range(self, value: float) -> bool:
         if not math.isfinite(value):
             return False
@@ -222,6 +241,7 @@ class AnomalyDetector:
         settings["range"] = list(self.range)
         settings["encoders"] = [[name, type(each).__name__, to_plain(each)] for name, each in self.encoders.items()]
         arrays = {"bounds": np.nan_to_num(self._bounds, posinf=np.inf, neginf=-np.inf)}
+        arrays["recent"] = self._recent
         arrays["expected"] = np.nan_to_num(np.array([self._expected]), nan=np.inf)
         if self._previous is not None:
             arrays["previous"] = self._previous.indices
@@ -248,6 +268,7 @@ class AnomalyDetector:
                 owner.restore(own)
             low, high = arrays["bounds"]
             detector._bounds = (float(low), float(high))
+            detector._recent[:] = array_of(arrays, "recent", detector._recent)
             expected = float(arrays["expected"][0])
             detector._expected = expected if math.isfinite(expected) else math.nan
             if "previous" in arrays:
@@ -263,7 +284,18 @@ class AnomalyDetector:
 
 
 # Fields that a file holds as they are.
-SETTINGS = ("watched", "probation", "threshold", "margin", "predict", "columns", "cells_per_column", "seed")
+SETTINGS = (
+    "watched",
+    "probation",
+    "threshold",
+    "margin",
+    "window",
+    "pause",
+    "predict",
+    "columns",
+    "cells_per_column",
+    "seed",
+)
 
 
 def number_encoder(low: float, high: float, seed: int = 0) -> RandomDistributedScalarEncoder:
