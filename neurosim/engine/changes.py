@@ -37,10 +37,30 @@ class Changes:
         values: by name of the population, projection or stimulus and by parameter; the last one counts. A projection
             whose synapses were changed has `pre` and `post`, too.
         late: projections that were changed while spikes were on their way.
+        silent: units whose spikes are dropped, by name of the population.
     """
 
     values: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     late: Mapping[str, Late] = field(default_factory=dict)
+    silent: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def silence(self, network: Network, name: str, units: Sequence[int] | NDArray[Any]) -> Changes:
+        """Return these, with other units of a population whose spikes are dropped.
+
+        Raises:
+            NeurosimInputError: an unknown population, one that is not of neurons, or units that it does not have.
+        """
+        population = network.population(name, "Simulation.silence.population")
+        label = f"Population[{name!r}]"
+        require(isinstance(population.model, Neuron), label, "must be of neurons to be silenced", population.model)
+        chosen = np.asarray(units)
+        valid = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or chosen.size == 0)
+        require(valid, "Simulation.silence.units", "must be a list of units", f"{units!r:.60}")
+        chosen = np.unique(chosen.astype(np.int64))
+        inside = chosen.size == 0 or (chosen[0] >= 0 and chosen[-1] < population.size)
+        require(bool(inside), "Simulation.silence.units", f"must be units from 0 to {population.size - 1}", units)
+        others = {key: value for key, value in self.silent.items() if key != name}
+        return replace(self, silent={**others, name: chosen} if chosen.size else others)
 
     def apply(self, network: Network) -> Network:
         """Return the network with all changes.
@@ -62,7 +82,7 @@ class Changes:
         late = self._late(compiled, name, values, step)
         merged = {**self.values.get(name, {}), **copied}
         all_late = self.late if late is None else {**self.late, name: late}
-        return Changes({**self.values, name: merged}, all_late)
+        return Changes({**self.values, name: merged}, all_late, self.silent)
 
     def _late(self, compiled: CompiledNetwork, name: str, values: Mapping[str, Setting], step: int) -> Late | None:
         """Return how a changed projection goes on; None where spikes on their way are delivered from their log."""

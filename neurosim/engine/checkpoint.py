@@ -25,8 +25,9 @@ from .probe import Probe
 
 KIND = "Simulation"
 VERSION = 1
-# Prefix of the names of arrays that were set.
+# Prefixes of the names of arrays that were set, and of silenced units.
 SET = "set."
+SILENT = "silent."
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def write(path: str | os.PathLike[str], network: Network, saved: SavedSimulation
         for name, values in saved.changes.values.items():
             tables[name] = {key: _to_json(value, f"{SET}{name}.{key}", arrays) for key, value in values.items()}
         settings["changes"] = tables
+    arrays |= {f"{SILENT}{name}": units for name, units in saved.changes.silent.items()}
     if saved.changes.late:
         settings["late"] = {name: [late.since, late.reach] for name, late in saved.changes.late.items()}
     write_state(path, KIND, VERSION, settings, arrays)
@@ -111,7 +113,8 @@ def _read_changes(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
     for name, each in late.items():
         inside = 0 <= each.since <= int(settings["step"]) and 0 <= each.reach <= MAX_DELAY
         require(inside, f"late.{name}", "must be a step of the run, and a delay", (each.since, each.reach))
-    return Changes(values, late)
+    silent = {name.removeprefix(SILENT): units for name, units in arrays.items() if name.startswith(SILENT)}
+    return Changes(values, late, silent)
 
 
 def read(path: Path, network: Network) -> SavedSimulation:
@@ -128,6 +131,8 @@ def read(path: Path, network: Network) -> SavedSimulation:
         streams = dict(settings["streams"])
         arguments = from_plain(Arguments, settings["arguments"], "arguments")
         changes = _read_changes(settings, arrays)
+        for name, units in changes.silent.items():
+            changes = changes.silence(network, name, units)
         apart = difference(described, describe(network))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, NeurosimInputError) as error:
         raise NeurosimFormatError(f"{path}: lacks what a simulation needs ({error}); save it again") from None
@@ -135,7 +140,7 @@ def read(path: Path, network: Network) -> SavedSimulation:
         raise NeurosimFormatError(
             f"{path}: was saved from another network, {apart}; give the network it was saved from"
         )
-    arrays = {name: array for name, array in arrays.items() if not name.startswith(SET)}
+    arrays = {name: array for name, array in arrays.items() if not name.startswith((SET, SILENT))}
     return SavedSimulation(arguments, arrays, step, streams, changes)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, lookup, require
@@ -203,6 +204,24 @@ class Simulation(Uncopied):
         self._become(change_network(self.network, projection, values), changes, {projection: moved})
         return self.connections(projection)
 
+    def silence(self, population: str, units: Sequence[int] | NDArray[Any]) -> None:
+        """Drop the spikes of these units of a population, and of no others of it, from the next step on.
+
+        A silenced neuron integrates, and is reset when it fires, but its spikes reach nobody and are in no result.
+        Spikes on their way arrive. Nothing is built anew. `save`, `branch` and `with_trial` keep the selection.
+
+        Args:
+            population: name of a population of neurons.
+            units: their numbers; none ends the silence.
+
+        Raises:
+            NeurosimInputError: an unknown population, one that is not of neurons, or units that it does not have.
+        """
+        self._check_running("silence")
+        self._changes = self._changes.silence(self.network, population, units)
+        chosen = self._changes.silent.get(population, np.empty(0, np.int64))
+        self._runner.workspace.silence(self.network.numbers[population], chosen)
+
     @property
     def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
         """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
@@ -317,7 +336,8 @@ class Simulation(Uncopied):
     def with_trial(self, trial: int) -> Simulation:
         """Return an independent simulation of the present network at time 0, with the random input of another trial.
 
-        The compiled network is shared, so that this takes no build. Its spikes and samples are in memory.
+        The compiled network is shared, so that this takes no build; silenced units stay so. Its spikes and samples are
+        in memory.
 
         Raises:
             NeurosimInputError: the simulation was closed or changed, or it plays an input that can be read only once.
@@ -417,6 +437,9 @@ class Simulation(Uncopied):
         simulation = cls(network, inputs, threads=threads, comm=comm, **vars(saved.arguments))
         if saved.changes.values:
             simulation._become(saved.changes.apply(network), saved.changes)
+        else:
+            for name, units in saved.changes.silent.items():
+                simulation.silence(name, units)
         checkpoint.check_arrays(Path(path), saved, simulation._runner.arrays())
         with saved_values(path):
             simulation._runner.resume(saved.arrays, saved.step)
@@ -485,6 +508,8 @@ class Simulation(Uncopied):
         workspace = GridWorkspace(
             prepared.compiled, prepared.logged, prepared.count_updates, self._workers, self._processes
         )
+        for name, units in self._changes.silent.items():
+            workspace.silence(self.network.numbers[name], units)
         return Runner(prepared, workspace, self._processes)
 
     def _check_repeatable(self, method: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -129,15 +129,6 @@ class Edges:
                     f"{self.ids[0] if self.size else 'none'}"
                 )
         return np.unique(np.concatenate(units))
-
-    def without_outputs(self, units: NDArray[np.int64]) -> Edges:
-        """Return the edges that do not start at some units; all neurons stay."""
-        cut = np.zeros(self.size, np.bool_)
-        cut[units] = True
-        stay = ~cut[self.pre]
-        weight = self.weight[stay] if isinstance(self.weight, np.ndarray) else self.weight
-        delay = self.delay[stay] if isinstance(self.delay, np.ndarray) else self.delay
-        return replace(self, pre=self.pre[stay], post=self.post[stay], weight=weight, delay=delay)
 
 
 @final

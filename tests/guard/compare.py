@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from guard.kinds import OTHERS, WrittenHeun
 from guard.networks import Case
 from guard.reference.draws import Draws
-from guard.reference.network import Record, run
+from guard.reference.network import Record, Silence, run
 from neurosim import AdEx, Izhikevich, PoissonSource, Population, Probe, Simulation, SpikeSource
 from neurosim.engine import Connections, Result
 from neurosim.engine.compile.network import compile_network
@@ -27,7 +27,7 @@ UPSWINGS = (AdEx, Izhikevich, WrittenHeun)
 
 
 def simulated(case: Case, threads: int, cut: int | None) -> list[Result]:
-    """Run a case in the engine, in one piece or two with a saved simulation between them."""
+    """Run a case in the engine, in pieces where units are silenced, or it is saved and loaded, between them."""
     network = case.network
     played = case.recordings()
     probes = [
@@ -47,14 +47,20 @@ def simulated(case: Case, threads: int, cut: int | None) -> list[Result]:
         record=[p.name for p in network.populations if not isinstance(p.model, SpikeSource)],
         probes=probes,
     )
-    if cut is None:
-        return [simulation.run(case.steps * case.dt)]
-    first = simulation.run(cut * case.dt)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "state")
-        simulation.save(path)
-        loaded = Simulation.load(path, network, played, threads=3 - threads)
-    return [first, loaded.run((case.steps - cut) * case.dt)]
+    results = []
+    done = 0
+    for stop in sorted({case.silent_from, cut or 0, case.steps}):
+        results.append(simulation.run((stop - done) * case.dt))
+        done = stop
+        if stop == case.silent_from:
+            for name, units in case.silent.items():
+                simulation.silence(name, units)
+        if stop == cut:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "state")
+                simulation.save(path)
+                simulation = Simulation.load(path, network, played, threads=3 - threads)
+    return results
 
 
 def counts_of(results: list[Result], case: Case, name: str) -> Counts:
@@ -86,7 +92,8 @@ def referred(case: Case, results: list[Result], shake: float = 0.0) -> Record:
         weight = each.weight * (1 + shake * rng.uniform(-1, 1, len(each)))
         synapses[name] = replace(each, weight=weight)
     draws = Draws(case.seed, case.trial, case.steps)
-    return run(network, synapses, played, dt=case.dt, draws=draws, others=OTHERS, nudge=shake)
+    silence = Silence(case.silent, case.silent_from)
+    return run(network, synapses, played, dt=case.dt, draws=draws, silence=silence, others=OTHERS, nudge=shake)
 
 
 def rounded(case: Case, synapses: dict[str, Connections]) -> dict[str, Connections]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.kinds import KINDS, Kind
+from guard.kinds import KINDS, Kind, WrittenHeun
 from guard.parts import (
     Made,
     chance,
@@ -51,6 +51,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "transmission": ("dendritic fraction", "p_transmit"),
     "precision": ("float32", "float64"),
     "clock": ("1 ms", "0.5 ms"),
+    "silence": ("silenced",),
     "second run": ("2 threads", "2 threads, resumed", "1 thread, resumed"),
 }
 AXIS = {feature: axis for axis, names in AXES.items() for feature in names}
@@ -66,6 +67,8 @@ class Case:
     Attributes:
         played: [steps, units] counts of spikes of each spike source.
         cut: step at which the second run is saved and loaded; None: it runs through.
+        silent: units that are silenced, by population of neurons; none in half of the networks.
+        silent_from: step from which on they are.
         groups: sets of features that are together at one place: a projection with its source and its target.
         targets: features of all projections onto one population.
     """
@@ -79,6 +82,8 @@ class Case:
     trial: int
     threads: int
     cut: int | None
+    silent: dict[str, NDArray[np.int64]]
+    silent_from: int
     groups: list[frozenset[str]]
     targets: list[frozenset[str]]
 
@@ -137,6 +142,9 @@ def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | Non
         stimuli += draw_stimuli(rng, made, steps * dt, dt)
     stimuli += draw_gaps(rng, cells)
     marks |= {made.population.name: made.features for made in cells}
+    silent, silent_from = _silence(seed, cells, steps)
+    if silent:
+        shared.add("silenced")
     projections, groups, targets = _projections(rng, sources, cells, marks, shared, dt)
     network = Network([*sources, *(made.population for made in cells)], projections, stimuli)
     return Case(
@@ -149,9 +157,24 @@ def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | Non
         trial=int(rng.integers(0, 5)),
         threads=2 if second.startswith("2") else 1,
         cut=int(rng.integers(1, steps)) if "resumed" in second else None,
+        silent=silent,
+        silent_from=silent_from,
         groups=[frozenset(group | shared) for group in groups],
         targets=[frozenset(target) for target in targets],
     )
+
+
+def _silence(seed: int, cells: Sequence[Made], steps: int) -> tuple[dict[str, NDArray[np.int64]], int]:
+    """Return units to silence and the step from which on; the draws are apart from those of the network."""
+    rng = np.random.default_rng([seed, 1])
+    if chance(rng, 0.5):
+        return {}, 0
+    first = int(rng.choice([0, rng.integers(1, steps)]))
+    # Without inhibition Heun's method may leave the numbers in an upswing.
+    if any(isinstance(made.population.model, WrittenHeun) for made in cells):
+        return {}, 0
+    sizes = {made.population.name: made.population.size for made in cells}
+    return {name: np.flatnonzero(rng.random(size) < 0.4) for name, size in sizes.items()}, first
 
 
 def _sources(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from guard.kinds import KINDS
+from guard.kinds import KINDS, WrittenHeun
 from guard.networks import AXES, AXIS, case
 from guard.pairs import PairTable
 
 NETWORKS = 1000
 MIN_TIMES = 10
 # Axes of which a network has one value; of all others it may have several.
-ONE = {"precision", "clock", "second run"}
+ONE = {"precision", "clock", "silence", "second run"}
 CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions", "gaps between")
 
 
@@ -41,5 +41,7 @@ def missing(name: str) -> dict[str, str]:
         lacks["negative"] = "weights are conductances, which are positive"
     if kind.current == 0.0:
         lacks |= dict.fromkeys(CURRENTS, "the model has no i_offset, to which currents add")
+    if kind.model is WrittenHeun:
+        lacks["silenced"] = "without inhibition Heun's method may leave the numbers in an upswing"
     assert all(feature in AXIS for feature in lacks)
     return lacks

@@ -88,14 +88,6 @@ def test_activation_starts_a_chain(chosen: Sequence[str]) -> None:
     assert edges.units(["kind=other"]).tolist() == [1, 2, 3, 4, 5]
 
 
-def test_without_outputs_a_chain_ends() -> None:
-    edges = chain().without_outputs(np.array([2]))
-    assert len(edges) == 4 and edges.size == 6
-    network = Network.from_edges(edges, LIF(), activate=[Activation(["cell 0"], current=3.0)])
-    counts = simulate(network, 0.5, clock=1e-3).spikes["neurons"].counts()
-    assert (counts[:3] > 0).all() and (counts[3:] == 0).all()
-
-
 def test_a_trial_is_the_run_of_that_trial() -> None:
     network = Network.from_edges(chain(), LIF(), activate=[Activation(["cell 0"], rate=50.0, weight=5.0)])
     simulation = Simulation(network, clock=1e-3, seed=1)

@@ -324,3 +324,34 @@ def test_histogram_is_its_reference(bins: int) -> None:
     counts = np.empty(bins, np.int64)
     histogram(np.uint64(KEY), 1000, bins, counts)
     np.testing.assert_array_equal(counts, histogram_reference(KEY, 1000, bins))
+
+
+@pytest.mark.parametrize("order", ["drawn", "sorted", "by target"])
+@pytest.mark.parametrize("onto", [None, (0, 9), (3, 7), (9, 9)])
+def test_a_list_is_in_order_of_sources_then_targets(order: str, onto: tuple[int, int] | None) -> None:
+    rng = np.random.default_rng(3)
+    pre = rng.integers(0, 12, 300)
+    post = rng.integers(0, 9, 300)
+    if order == "sorted":
+        places = np.lexsort((post, pre))
+    elif order == "by target":
+        places = np.lexsort((pre, post))
+    else:
+        places = np.arange(300)
+    pre = pre[places]
+    post = post[places]
+    maker = FromList(pre, post).maker(Side((12,)), Side((9,)), False, 1, onto)
+    low, high = onto or (0, 9)
+    inside = np.flatnonzero((post >= low) & (post < high))
+    right = inside[np.lexsort((inside, post[inside], pre[inside]))]
+    assert maker.first_synapse is not None
+    assert np.array_equal(maker.first_synapse, np.searchsorted(np.sort(pre), np.arange(13)))
+    for first, last in ((0, 12), (2, 5)):
+        rows = maker.rows(first, last)
+        own = right[(pre[right] >= first) & (pre[right] < last)]
+        assert rows.order is not None and np.array_equal(rows.order, own)
+        assert np.array_equal(rows.targets, post[own])
+        assert np.array_equal(np.diff(rows.offsets), np.bincount(pre[own] - first, minlength=last - first))
+        assert rows.before is not None
+        counts = [np.count_nonzero((pre == i) & (post < low)) for i in range(first, last)]
+        assert rows.before.tolist() == counts

@@ -97,8 +97,9 @@ POISSON = 2
     FIRST_POST,  # rows of `posts`: what its spikes change in the plastic synapses onto this population
     LAST_POST,
     VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
+    HEARD,  # address: uint8 [SIZE], 0 for units whose spikes are dropped; 0: none are
     UNIT_COLUMNS,
-) = range(27)
+) = range(28)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
@@ -539,9 +540,18 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             voltages = vector(unit[VOLTAGES] + ((moment.step + 1) % 2 * unit[SIZE] + first) * 8, n, 0.0)
             for i in range(n):
                 voltages[i] = state[unit[MEMBRANE], i]
+        if unit[HEARD]:
+            _drop(vector(places.spiked, n, np.uint8(0)), vector(unit[HEARD] + first, n, np.uint8(0)))
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
         used = collect(places.spiked, n, first, log_at, used)
     return used
+
+
+@compiled
+def _drop(spiked, heard):
+    """Clear the flags of units that are not heard."""
+    for i in range(spiked.size):
+        spiked[i] &= heard[i]
 
 
 @compiled

@@ -145,6 +145,8 @@ class SynapseSampler:
         key = rng_key(self.seed, field, str(self.projection.name))
         if rows.order is not None:
             # The pattern lists its synapses itself, and values are in the order of that list.
+            if isinstance(value, np.ndarray) and value.ndim == 1:
+                return np.asarray(value[rows.order], np.float64)
             return draw_runs(value, key, rows.order, np.arange(len(rows.order) + 1))
         if self.onto is not None:
             return draw_runs(value, key, self._firsts(rows, first), rows.offsets)

@@ -68,6 +68,7 @@ class GridWorkspace(Uncopied):
         self._names = [population.name for population in populations]
         self._listed = np.array([name in recorded for name in self._names])
         self._share_work(threads, processes)
+        self._heard: dict[int, NDArray[np.uint8]] = {}
         self.state = {p: np.empty(cells.initial.size, compiled.real) for p, cells in compiled.cells.items()}
         # All tallies are one array, which the kernel counts into; `tallies` are views of it.
         sizes = np.array([population.size for population in populations])
@@ -173,6 +174,13 @@ class GridWorkspace(Uncopied):
         """
         self._probes = probes
         self._sampled = keep
+
+    def silence(self, p: int, units: NDArray[np.int64]) -> None:
+        """Drop the spikes of these units of a population of neurons from the next step on, and of no others of it."""
+        heard = np.ones(self.compiled.network.populations[p].size, np.uint8)
+        heard[units] = 0
+        self._heard[p] = heard
+        self._units[p, clocked.HEARD] = address(heard) if len(units) else 0
 
     def play(self, events: Mapping[int, GridEvents]) -> None:
         """Set the events of the spike sources, of this step and later ones."""

@@ -275,14 +275,26 @@ class FromList(Pattern):
             require(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        low, high = onto or (0, target.size)
-        inside = np.flatnonzero((self.post >= low) & (self.post < high))
+        from ...kernels.engine.connect.listed import is_sorted, sort_listed
+
+        degrees = np.bincount(self.pre, minlength=source.size)
+        first_synapse = _offsets(degrees)
         # By source, then target; weights and delays are in the order of the list, in which `order` has their places.
-        order = inside[np.lexsort((self.post[inside], self.pre[inside]))]
-        degrees = np.bincount(self.pre[inside], minlength=source.size)
+        order = np.empty(self.pre.size, np.int64)
+        if is_sorted(self.pre, self.post):
+            order[:] = np.arange(self.pre.size)
+        else:
+            sort_listed(self.pre, self.post, source.size, target.size, order)
+        targets = self.post[order].astype(np.int32)
+        before = np.zeros(source.size, np.int64)
+        if onto is None:
+            return maker_of(Rows(first_synapse, targets, order, before=before), first_synapse)
+        low, high = onto
+        inside = (targets >= low) & (targets < high)
+        degrees = np.bincount(self.pre[order[inside]], minlength=source.size)
         before = np.bincount(self.pre[self.post < low], minlength=source.size)
-        rows = Rows(_offsets(degrees), self.post[order].astype(np.int32), order, before=before)
-        return maker_of(rows, _offsets(np.bincount(self.pre, minlength=source.size)))
+        rows = Rows(_offsets(degrees), targets[inside], order[inside], before=before)
+        return maker_of(rows, first_synapse)
 
     def expected(self, source: Side, target: Side) -> float:
         return float(self.pre.size)

@@ -168,6 +168,19 @@ class Record:
     weights: dict[str, Array]
 
 
+@dataclass(frozen=True)
+class Silence:
+    """Neurons whose spikes are dropped.
+
+    Attributes:
+        units: by population.
+        first: step from which on.
+    """
+
+    units: Mapping[str, NDArray[np.int64]]
+    first: int = 0
+
+
 class Reference:
     """A network and its state.
 
@@ -175,6 +188,7 @@ class Reference:
         synapses: of each projection, by name.
         played: [steps, units] spikes of each source, those of Poisson sources included.
         others: references of neurons that do not belong to the package.
+        silence: neurons whose spikes are dropped.
     """
 
     def __init__(
@@ -185,8 +199,10 @@ class Reference:
         dt: float,
         draws: Draws,
         others: Mapping[type, type[Cells]],
+        silence: Silence,
     ) -> None:
         self.network = network
+        self.silence = silence
         self.played = played
         self.dt = dt
         self.draws = draws
@@ -246,7 +262,11 @@ class Reference:
         inputs = self.inputs(step)
         currents = self.currents(step)
         for name, each in self.cells.items():
-            self.spikes[name].append(each.step(inputs[name], currents[name]).astype(np.int64))
+            fired = each.step(inputs[name], currents[name]).astype(np.int64)
+            # A silenced neuron is reset as if it had fired.
+            if step >= self.silence.first and name in self.silence.units:
+                fired[self.silence.units[name]] = 0
+            self.spikes[name].append(fired)
         for name, trains in self.played.items():
             self.spikes[name].append(trains[step])
         for bundle in self.bundles:
@@ -261,6 +281,7 @@ def run(
     *,
     dt: float,
     draws: Draws,
+    silence: Silence,
     others: Mapping[type, type[Cells]] | None = None,
     nudge: float = 0.0,
 ) -> Record:
@@ -268,7 +289,7 @@ def run(
 
     nudge: part by which the initial membranes are changed.
     """
-    reference = Reference(network, synapses, played, dt, draws, others or {})
+    reference = Reference(network, synapses, played, dt, draws, others or {}, silence)
     for each in reference.cells.values():
         each.state["v"] *= 1 + nudge
     states: dict[str, dict[str, list[Array]]] = {}

@@ -39,7 +39,7 @@ class EdgesResult(RunResult):
         clock: s, the step.
         trials: their number.
         activated, silenced: numbers of neurons.
-        fired: neurons with a spike in any trial, those that are silenced left out.
+        fired: neurons with a spike in any trial; those that are silenced have none.
         spikes: of these neurons in all trials.
         spike_digest: of the spikes of all neurons in all trials.
         simulated_seconds: biological time of all trials.

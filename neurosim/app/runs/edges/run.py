@@ -42,15 +42,13 @@ class EdgesInputs:
     """The network of a run, and the units that its settings name.
 
     Attributes:
-        edges: of the table, without the outputs of silenced neurons.
-        count: edges in the table.
+        edges: of the table.
         network: their network.
         activated, silenced: units.
         readout: units in the table of rates; None: all that fired.
     """
 
     edges: Edges
-    count: int
     network: Network
     activated: NDArray[np.int64]
     silenced: NDArray[np.int64]
@@ -81,7 +79,6 @@ def load(config: EdgesConfig, models: Sequence[str]) -> Inputs[EdgesInputs]:
     activated = edges.units(config.activate.neurons, "activate.neurons")
     silenced = edges.units(config.silence, "silence")
     readout = edges.units(config.readout, "readout") if config.readout else None
-    connected = edges.without_outputs(silenced)
     activation = Activation(
         config.activate.neurons,
         rate=config.activate.rate,
@@ -90,10 +87,10 @@ def load(config: EdgesConfig, models: Sequence[str]) -> Inputs[EdgesInputs]:
         receptor=config.activate.receptor,
     )
     model = neuron_of(config.neuron, models)
-    network = Network.from_edges(connected, model, activate=[activation], receptor=config.neuron.receptor)
+    network = Network.from_edges(edges, model, activate=[activation], receptor=config.neuron.receptor)
     files = [tables.file] if tables.neurons is None else [tables.file, tables.neurons]
     data = {Path(each).name: {"file": str(Path(each).absolute()), "sha256": _sha256(each)} for each in files}
-    inputs = EdgesInputs(connected, len(edges), network, activated, silenced, readout)
+    inputs = EdgesInputs(edges, network, activated, silenced, readout)
     return Inputs(inputs, data, {"seed": config.seed, "own_models": list(models)})
 
 
@@ -128,11 +125,12 @@ def work(run: EdgesRun) -> EdgesResult:
             precision=config.precision,
             record=[NEURONS],
         )
+        simulation.silence(NEURONS, inputs.silenced)
     counts = np.zeros((config.trials, edges.size), np.int64)
     state = hashlib.sha256()
     results: list[Result] = []
     started = time.perf_counter()
-    with run.time("run"), simulation_bar(f"simulating {inputs.count:,} edges", run.options.quiet) as progress:
+    with run.time("run"), simulation_bar(f"simulating {len(edges):,} edges", run.options.quiet) as progress:
         total = config.trials * config.duration
         before = 0
         for trial in range(config.trials):
@@ -155,8 +153,6 @@ def work(run: EdgesRun) -> EdgesResult:
                 write_sonata(run.path / SPIKES, {NEURONS: spikes})
             results.append(result)
     run_s = sum(result.run_s for result in results)
-    # Their spikes reach nobody, so that they count as silent.
-    counts[:, inputs.silenced] = 0
     rows = inputs.readout
     if rows is None:
         rows = np.flatnonzero(counts.any(axis=0))
@@ -168,7 +164,7 @@ def work(run: EdgesRun) -> EdgesResult:
         seed=config.seed,
         model=type(inputs.network.population(NEURONS).model).__name__,
         neurons=edges.size,
-        edges=inputs.count,
+        edges=len(edges),
         clock=config.clock,
         trials=config.trials,
         activated=len(inputs.activated),
