@@ -15,6 +15,8 @@ from .read_report import ReadReport
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
 GRID_SLACK = 1e-6
+# Units in the last place by which a last event may lie behind the duration, which then becomes its time.
+ROUNDING = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,9 @@ class Spikes:
                     f"Spikes.times: must be ascending, in seconds ({_descent(t, rises)}); see Spikes.sort"
                 )
             require(t[0] >= 0, "Spikes.times", "must be >= 0 s", t[0])
+            # n * dt may be one rounding below the time of an event at its end.
+            if self.duration < t[-1] <= self.duration + ROUNDING * np.spacing(self.duration):
+                object.__setattr__(self, "duration", float(t[-1]))
             require(t[-1] <= self.duration, "Spikes.duration", f"must reach the last event at {t[-1]} s", self.duration)
             require(u.min() >= 0, "Spikes.units", "must be >= 0", u.min())
             require(u.max() < self.size, "Spikes.units", f"must be < size {self.size}", u.max())

@@ -83,6 +83,20 @@ def test_numbered_recordings_in_the_layout_of_nmnist(tmp_path: Path) -> None:
     assert read(tmp_path / "a.bs2").digest() == spikes.digest()
 
 
+@pytest.mark.parametrize("name", ["evt2", "evt21", "evt3"])
+def test_words_without_a_header_are_read_by_the_name_of_their_format(name: str, tmp_path: Path) -> None:
+    data = made.READERS[name][0]()
+    whole = tmp_path / "a.raw"
+    whole.write_bytes(data)
+    bare = tmp_path / "bare.raw"
+    bare.write_bytes(data[max(data.rfind(b"% end\n") + 6, data.find(b"width=1280\n") + 11) :])
+    spikes = read(whole)
+    assert read(bare, format=name, shape=spikes.shape).digest() == spikes.digest()
+    expected = "byte 0: expected a header of lines that begin with '%', got .*; for words without a header give format="
+    with pytest.raises(NeurosimFormatError, match=expected):
+        read(bare)
+
+
 def test_reading_starts_where_it_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     words = [8 << 28 | 10, 1 << 28, 8 << 28 | 20, 1 << 28]

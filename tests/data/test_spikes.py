@@ -169,3 +169,11 @@ def test_recordings_that_do_not_fit_are_refused(change, message):
     with pytest.raises(NeurosimInputError) as error:
         Recordings(**{**good, **change})
     assert str(error.value).startswith(message)
+
+
+def test_a_duration_may_be_one_rounding_short() -> None:
+    # 3 * 0.1 is 0.30000000000000004.
+    spikes = Spikes([3 * 0.1], [0], 1, 0.3)
+    assert spikes.duration == 3 * 0.1 > 0.3
+    with pytest.raises(NeurosimInputError, match=r"Spikes\.duration: must reach the last event"):
+        Spikes([0.3 + 1e-12], [0], 1, 0.3)

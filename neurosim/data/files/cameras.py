@@ -248,16 +248,23 @@ def open_dat(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = Non
     return WordDecoder(path, start + 2, shape, ReadReport("dat", _start(header)), decode.dat, "<u4", 2, len)
 
 
+def _header_or_none(path: object, head: NDArray[np.uint8]) -> tuple[str, int]:
+    """Return the header as `parse_header`; "" and 0 for words without one, whose encoding the caller knows."""
+    if head.size and head[0] != ord("%"):
+        return "", 0
+    return parse_header(path, head, b"%")
+
+
 def open_evt2(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
     """Return the decoder of an EVT2 file, as `open_dat`."""
-    header, start = parse_header(path, head, b"%")
+    header, start = _header_or_none(path, head)
     sensor = shape or _geometry(header) or (2, 480, 640)
     return WordDecoder(path, start, sensor, ReadReport("evt2", _start(header)), decode.evt2, "<u4", 1, len)
 
 
 def open_evt21(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
     """Return the decoder of an EVT2.1 file, as `open_dat`."""
-    header, start = parse_header(path, head, b"%")
+    header, start = _header_or_none(path, head)
     sensor = shape or _geometry(header) or (2, 720, 1280)
     # The legacy order has the two halves of a word swapped.
     swapped = re.search(r"^% (?:format .*)?endianness[= ]legacy", header, re.M) is not None
@@ -270,7 +277,7 @@ def open_evt3(
 ) -> WordDecoder:
     """Return the decoder of an EVT3 file, as `open_dat`; `clock` None: "camera"."""
     running = lookup(CLOCKS, clock or "camera", "read_evt3.clock")
-    header, start = parse_header(path, head, b"%")
+    header, start = _header_or_none(path, head)
     sensor = shape or _geometry(header) or (2, 720, 1280)
     report = ReadReport("evt3", _start(header))
     return WordDecoder(path, start, sensor, report, decode.evt3, "<u2", 1, decode.evt3_count, (running,))
@@ -280,6 +287,10 @@ def open_raw(
     path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None, clock: str | None = None
 ) -> WordDecoder:
     """Return the decoder of a .raw file by the encoding that its header names, as `open_dat`."""
+    if head.size and head[0] != ord("%"):
+        expected = "a header of lines that begin with '%'"
+        step = "for words without a header give format=, one of evt2, evt21, evt3"
+        raise format_error(path, "byte 0", expected, f"0x{head[0]:02x}", step)
     header, _ = parse_header(path, head, b"%")
     match = re.search(r"^% (?:evt |format EVT)([\d.]{1,5})", header, re.M)
     if match:
@@ -287,7 +298,7 @@ def open_raw(
     else:
         version = "nothing"
     if version not in _EVT:
-        step = "convert it with Prophesee's tools, or call read_evt2, read_evt21 or read_evt3"
+        step = "convert it with Prophesee's tools, or give format=, one of evt2, evt21, evt3"
         raise format_error(path, "header", "the line '% evt 2.0', '% evt 2.1' or '% evt 3.0'", version, step)
     if version == "3":
         return open_evt3(path, head, shape, clock)
