@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import njit, types
+from numba.core import sigutils
+from numba.core.ccallback import CFunc
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
 
+from ..tools.compiled import KernelCache
 from ..tools.intrinsics import barrier, flush_denormals, restore_denormals
 from ..tools.pointers import call, vector
 
 # Columns of a list of operations, int64 [operations, COLUMNS].
 FUNCTION, OPERANDS, BEGIN, END, MEET, COLUMNS = range(6)
-# Entries of the context, int64: what went wrong, then for each sequence the number of its tokens before this one.
-PROBLEM, POSITIONS = range(2)
+# Entries of the context, int64: what went wrong; whether rows are tokens of one sequence, in order, and not one of each
+# sequence; then for each row the number of tokens before it in its sequence.
+PROBLEM, IN_ORDER, POSITIONS = range(3)
 # of PROBLEM
 NOT_FINITE = 1
 TOO_LARGE = 2
@@ -120,11 +124,15 @@ class Operation:
     """A function that is compiled when its address is first asked for, and the names of its operands.
 
     Called with operands by name it returns an `BoundOperation`, for a program to append.
+
+    Attributes:
+        in_order: its rows may be tokens of one sequence, which it then takes one after the other, see `state_of`.
     """
 
-    def __init__(self, function, operands):
+    def __init__(self, function, operands, in_order):
         self.function = function
         self.operands = operands
+        self.in_order = in_order
         self.compiled = None
         self.__doc__ = function.__doc__
 
@@ -133,7 +141,12 @@ class Operation:
         """The compiled function's address, valid as long as the process."""
         if self.compiled is None:
             signature = types.void(self.operands, types.intp, types.intp, types.intp)
-            self.compiled = cfunc(signature, cache=True, error_model="numpy")(self.function)
+            arguments, nothing = sigutils.normalize_signature(signature)
+            compiled = CFunc(self.function, (arguments, nothing), {}, {"error_model": "numpy"})
+            # Valid as long as the text of the operation's file and of what it imports: of this module, for one.
+            compiled._cache = KernelCache(self.function)
+            compiled.compile()
+            self.compiled = compiled
         return self.compiled.address
 
     def __call__(self, **values):
@@ -152,11 +165,14 @@ class BoundOperation:
         self.values = values
 
 
-def operation(declaration):
-    """Decorate a function (p, context, begin, end) as an operation; the operands are declared as for `Operands`."""
+def operation(declaration, in_order=False):
+    """Decorate a function (p, context, begin, end) as an operation; the operands are declared as for `Operands`.
+
+    An operation that changes states, and takes the rows of a prompt one after the other, is `in_order`.
+    """
 
     def decorate(function):
-        return Operation(function, Operands(declaration))
+        return Operation(function, Operands(declaration), in_order)
 
     return decorate
 
@@ -176,6 +192,12 @@ def report(context, problem):
 def position_of(context, token):
     """Return the number of tokens that the sequence of a row has read before this one."""
     return vector(context, POSITIONS + token + 1, LONG)[POSITIONS + token]
+
+
+@njit(inline="always")
+def state_of(context, token):
+    """Return the row of the states that a token reads and changes: the first one, where rows are one sequence."""
+    return 0 if vector(context, IN_ORDER + 1, LONG)[IN_ORDER] else token
 
 
 @njit(cache=True, nogil=True)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import njit
 
+from neurosim.kernels.decode.linear.amx import begin_tiles, end_tiles, has_amx
 from neurosim.kernels.decode.linear.avx2 import SMALL, has_avx2
 from neurosim.kernels.decode.linear.encode import HEAD, NUMBER, SUM, list_active, room
 from neurosim.kernels.decode.linear.product import (
     SHORT,
+    SPARE_AMX,
+    TILE,
     TOGETHER,
+    add_all_rows_amx,
     add_all_rows_vnni,
     add_rows_avx2,
     add_rows_plain,
     add_rows_vnni,
     all_rows_size,
+    flat_counts,
+    groups_of,
     settle,
     spread_counts,
 )
@@ -66,7 +73,16 @@ def test_sums_are_exact(largest: int, outputs: int) -> None:
         assert (sums == wanted).all(), add
 
 
-@pytest.mark.parametrize(("inputs", "tokens"), [(203, 16), (6, 9)])
+@njit
+def add_with_tiles(
+    rows: int, stride: int, size: int, columns: int, flat: int, groups: int, spare: int, sums: int, step: int
+) -> None:
+    begin_tiles()
+    add_all_rows_amx(rows, stride, size, columns, flat, groups, spare, sums, step)
+    end_tiles()
+
+
+@pytest.mark.parametrize(("inputs", "tokens"), [(203, 16), (6, 9), (130, 33), (300, 20)])
 def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
     if not has_vnni():
         pytest.skip("this processor has no AVX-512 VNNI")
@@ -79,15 +95,26 @@ def test_all_rows_of_a_batch_are_exact(inputs: int, tokens: int) -> None:
     )
     for i, own in enumerate(counts):
         channels[i], values[i], heads[i, NUMBER], heads[i, SUM] = listed(own)
-    spare = aligned((all_rows_size(inputs, outputs),), np.int8)
-    sums = np.zeros((BATCH, outputs), np.int32)
-    words = spare.ctypes.data + TOGETHER * outputs
+    spare = aligned((all_rows_size(inputs, outputs, tokens),), np.int8)
+    groups = groups_of(tokens)
+    sums = np.zeros((groups * BATCH, outputs), np.int32)
+    words = spare.ctypes.data + TOGETHER * TILE
     spread_counts(channels, values, heads, inputs, words)
-    arguments = [weights.ctypes.data, outputs, inputs, outputs, words, spare.ctypes.data, sums.ctypes.data, outputs]
-    add_all_rows_vnni(*arguments)
+    arguments = [weights.ctypes.data, outputs, inputs, outputs, words, groups]
+    add_all_rows_vnni(*arguments, spare.ctypes.data, sums.ctypes.data, outputs)
     for i in range(tokens):
         settle(sums[i].ctypes.data, outputs, heads[i, SUM])
-    assert (sums[:tokens] == accumulate_reference(counts, weights)).all()
+    wanted = accumulate_reference(counts, weights)
+    assert (sums[:tokens] == wanted).all()
+    if has_amx():
+        flat = spare.ctypes.data + SPARE_AMX
+        sums[:] = 0
+        flat_counts(channels, values, heads, inputs, flat)
+        arguments = [weights.ctypes.data, outputs, inputs, outputs, flat, groups]
+        add_with_tiles(*arguments, spare.ctypes.data, sums.ctypes.data, outputs)
+        for i in range(tokens):
+            settle(sums[i].ctypes.data, outputs, heads[i, SUM])
+        assert (sums[:tokens] == wanted).all()
 
 
 def test_threads_that_work_together_raise_the_first_error() -> None:

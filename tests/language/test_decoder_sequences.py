@@ -13,9 +13,34 @@ from numpy.typing import NDArray
 
 from neurosim.base import NeurosimInputError
 from neurosim.language import KINDS, Coding, Decoder, LanguageModel, convert
+from neurosim.language.conversion.decoder.decoder import chunk_for
 
 QUICK = ["gla", "mamba2", "softmax"]
 LENGTH = 14
+# Kinds that read a prompt in steps: their states have operations that take one token of each sequence.
+NOT_IN_ORDER = [
+    "alrnn",
+    "bmojo",
+    "gsa",
+    "hax",
+    "lightnet",
+    "local_linear",
+    "lssl",
+    "mamba",
+    "memora",
+    "moneta",
+    "paragru",
+    "paralstm",
+    "sea",
+    "seqboat",
+    "ssm",
+    "tcnca",
+    "titans",
+    "titans_context",
+    "titans_gate",
+    "window_linear",
+    "yaad",
+]
 
 
 def spiking(kind: str, options: dict[str, Any] | None = None, **shape: Any) -> LanguageModel:
@@ -150,3 +175,37 @@ def test_tokens_out_of_range_move_nothing() -> None:
     with pytest.raises(NeurosimInputError, match=r"token: must be >= 0 and < 256 \(got 256\)"):
         decoder.step([256], [1])
     assert torch.equal(torch.from_numpy(decoder.step([5], [1])[0].copy()), torch.from_numpy(wanted[1]))
+
+
+@pytest.mark.parametrize("kind", sampled(sorted(KINDS), [*QUICK, "rwkv7"]))
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_prompt_is_read_as_in_steps(kind: str, threads: int) -> None:
+    """Bits of logits and states, whether tokens are read at once or, where a kind cannot, in steps."""
+    model = spiking(kind)
+    prompt = text(1, LENGTH)[0].tolist()
+    stepped = Decoder(model, threads=threads)
+    for token in prompt:
+        wanted = stepped.step([token])[0]
+    decoder = Decoder(model, 2, threads, sizes=[1], chunk=5)
+    assert (decoder._prompts is not None) == (kind not in NOT_IN_ORDER)
+    decoder.step([prompt[3]], [0])
+    assert np.array_equal(decoder.read(prompt, 1), wanted)
+    for own, state in zip(decoder.snapshot(1).states, stepped.snapshot().states, strict=True):
+        assert np.array_equal(own, state)
+    # A prompt goes on where another ended.
+    decoder.read(prompt[:7], 0)
+    other = Decoder(model)
+    for token in [prompt[3], *prompt[:7], prompt[0]]:
+        wanted = other.step([token])[0]
+    assert np.array_equal(decoder.read(prompt[:1], 0), wanted)
+
+
+def test_a_prompt_that_cannot_be_read() -> None:
+    decoder = Decoder(spiking("gla"), chunk=4)
+    with pytest.raises(NeurosimInputError, match="tokens: must be at least 1"):
+        decoder.read([])
+    with pytest.raises(NeurosimInputError, match="token: must be >= 0"):
+        decoder.read([1] * 6 + [256] + [1] * 6)
+    with pytest.raises(NeurosimInputError, match=r"Decoder.chunk: must be 1 to 256 tokens \(got 0\)"):
+        Decoder(spiking("gla"), chunk=0)
+    assert [chunk_for(n) for n in (1, 16, 17, 65, 2000)] == [1, 1, 16, 64, 64]

@@ -10,7 +10,7 @@ from numba import float32, njit
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import STATE, head_of
-from ..program import DOUBLE, FLOAT, operation, position_of, skipped
+from ..program import DOUBLE, FLOAT, operation, position_of, skipped, state_of
 
 TINY = np.float32(np.finfo(np.float32).tiny)
 # Operands of attention over keys and values [tokens, capacity, H / group (K + V)].
@@ -60,7 +60,7 @@ def slot(position, capacity, interval, restarts):
     return here, (here if restarts else min(count, capacity - 1)) + 1
 
 
-@operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? mask?")
+@operation(f"{CACHE} plain? learnt? learnt_count? mass? interval restarts rows counts? mask?", in_order=True)
 def window(p, context, begin, end):
     """Attend by softmax over the last tokens, whose keys and values are kept in turn, and over learnt ones.
 
@@ -77,16 +77,17 @@ def window(p, context, begin, end):
     few = heads // p.group
     rows = p.rows
     width = few * (keys + values)
-    for i in range(p.tokens):
-        if skipped(p.mask, i):
-            continue
-        start = p.memory + 4 * i * p.capacity * rows * width
-        for n in range(begin, end):
+    for n in range(begin, end):
+        for i in range(p.tokens):
+            if skipped(p.mask, i):
+                continue
+            own = state_of(context, i)
+            start = p.memory + 4 * own * p.capacity * rows * width
             position = position_of(context, i)
             if p.counts:
-                count = vector(p.counts, (i + 1) * few, FLOAT)
-                position = int(count[i * few + n])
-                count[i * few + n] += 1
+                count = vector(p.counts, (own + 1) * few, FLOAT)
+                position = int(count[own * few + n])
+                count[own * few + n] += 1
             here, seen = slot(position, p.capacity, p.interval, p.restarts)
             seen *= rows
             weights = vector(p.weights, seen + p.learnt_count, FLOAT)

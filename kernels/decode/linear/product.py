@@ -1,9 +1,9 @@
 """Linear layers of a decoder: rows of weights [K, N] of active channels are added; scale, bias and residual behind.
 
-With int8 rows sums are int32, so their order changes no bit of them, and they have three forms: `vnni`, `avx2`, and a
-plain loop for other processors. Rows are fetched two groups of eight ahead: which they are is known from the list, but
-not to the processor. For a batch the weights of a tile of columns stay in the second cache while the tokens pass over
-them.
+With int8 rows sums are int32, so their order changes no bit of them, and they have four forms: `amx` (for batches, else
+as `vnni`), `vnni`, `avx2`, and a plain loop for other processors. Rows are fetched two groups of eight ahead: which
+they are is known from the list, but not to the processor. For a batch the weights of a tile of columns stay in the
+second cache while the tokens pass over them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numba import float32, int16, int32, int64, njit
 from ...tools.intrinsics import prefetch, prefetch_second
 from ...tools.pointers import matrix, vector
 from ..program import BYTE, FLOAT, LONG, WORD, operation
+from .amx import CHANNELS, begin_tiles, end_tiles, has_amx, multiply_tiles
 from .avx2 import SMALL, add_eight_small, add_eight_wide, has_avx2
 from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER, SUM
 from .vnni import BATCH, BLOCK, add_eight, has_vnni, interleave, multiply, settled
@@ -20,9 +21,12 @@ from .vnni import BATCH, BLOCK, add_eight, has_vnni, interleave, multiply, settl
 LINE = 64  # bytes
 # Columns whose rows, of a thousand channels, stay in the second cache while the tokens of a batch pass over them.
 TILE = 512
-# Rows that are interleaved at a time, so that they stay in the second cache while the tokens of a batch pass over them.
+# Rows that are interleaved at a time, so that they stay in the second cache while the tokens of a batch pass over them:
+# for VNNI, and for AMX, which reads and writes its sums once for all of them.
 TOGETHER = 64
-# Times that a row must be active among the tokens of a batch, in the mean, for all rows to be multiplied: that is then
+TOGETHER_AMX = 256
+SPARE_AMX = TILE * (TOGETHER_AMX + 4)  # bytes of interleaved rows, with a line between strips of 16 columns
+# Times that a row must be active among `BATCH` tokens, in the mean, for all rows to be multiplied: that is then
 # faster than to add the active ones.
 MANY = 4
 # Sums of eight products of an int8 stay within int16 if the counts' sizes sum to this at most.
@@ -34,12 +38,19 @@ PARTIAL_OPERANDS = f"rows stride size {LIST} sums"
 # the layer.
 FIRST, OUTPUTS, STEPS, BIAS, BEFORE, OUT, WIDTH, PART = range(8)
 # Forms of the sums: what the processor has.
-VNNI, AVX2, PLAIN = range(3)
+AMX, VNNI, AVX2, PLAIN = range(4)
 
 
-def all_rows_size(size, stride):
-    """Return the bytes that a thread needs to multiply all of `size` rows: interleaved ones, and counts."""
-    return TOGETHER * stride + 4 * BATCH * -(-size // 4)
+@njit(inline="always")
+def groups_of(tokens):
+    """Return the groups of `BATCH` tokens that so many tokens fill."""
+    return -(-tokens // BATCH)
+
+
+def all_rows_size(size, stride, tokens):
+    """Return the bytes that a thread needs to multiply all of `size` rows: interleaved ones, and counts of tokens."""
+    rows = max(TOGETHER * stride, SPARE_AMX)
+    return rows + BATCH * groups_of(tokens) * -(-size // CHANNELS) * CHANNELS
 
 
 @njit(inline="always")
@@ -139,14 +150,16 @@ def add_rows_avx2(rows, stride, channels, counts, number, columns, sums):
 
 
 @njit(cache=True, nogil=True)
-def add_all_rows_vnni(rows, stride, size, columns, words, spare, sums, step):
-    """Add `columns` (a multiple of 64) of all rows, for `BATCH` tokens, to int32 sums in the order of `vnni`.
+def add_all_rows_vnni(rows, stride, size, columns, words, groups, spare, sums, step):
+    """Add `columns` (a multiple of 64) of all rows, for tokens, to int32 sums in the order of `vnni`.
+
+    Rows are interleaved once for all groups of `BATCH` tokens.
 
     Args:
         rows: address of the first column; `stride` bytes to the next of `size` rows.
-        words: address of int32 [size / 4, BATCH], four counts of a token each.
+        words: address of int32 [groups, size / 4, BATCH], four counts of a token each.
         spare: address of `TOGETHER` columns bytes, at a cache line.
-        sums: address of int32 [BATCH, step].
+        sums: address of int32 [groups, BATCH, step].
     """
     for first in range(0, size, TOGETHER):
         quads = -(-min(TOGETHER, size - first) // 4)
@@ -161,8 +174,8 @@ def add_all_rows_vnni(rows, stride, size, columns, words, spare, sums, step):
         following = rows + (first + TOGETHER) * stride
         left = size - first - TOGETHER
         at = 0
-        for group in range(columns // 16):
-            # The next rows come while these are multiplied: as many lines for each group.
+        for strip in range(columns // 16):
+            # The next rows come while these are multiplied: as many lines for each strip.
             for _ in range(TOGETHER // 4):
                 if left > 0:
                     prefetch_second(following + at)
@@ -171,20 +184,23 @@ def add_all_rows_vnni(rows, stride, size, columns, words, spare, sums, step):
                     following = following + stride
                     left = left - 1
                     at = 0
-            place = spare + LINE * group * quads
-            multiply(place, words + 4 * BATCH * (first // 4), quads, sums + LINE * group, 4 * step)
+            place = spare + LINE * strip * quads
+            for group in range(groups):
+                own = words + 4 * BATCH * (group * -(-size // 4) + first // 4)
+                multiply(place, own, quads, sums + LINE * strip + 4 * group * BATCH * step, 4 * step)
 
 
 @njit(cache=True, nogil=True)
 def spread_counts(channels, counts, heads, size, words):
-    """Fill int32 [size / 4, BATCH] with the counts of the lists of tokens, four channels in a word."""
+    """Fill int32 [groups, size / 4, BATCH] with the counts of the lists of tokens, four channels in a word."""
     quads = -(-size // 4)
-    flat = vector(words, quads * BATCH * 4, BYTE)
+    flat = vector(words, groups_of(len(channels)) * quads * BATCH * 4, BYTE)
     flat[:] = 0
     for i in range(len(channels)):
+        first = i // BATCH * quads
         for j in range(heads[i, NUMBER]):
             k = channels[i, j]
-            flat[(k // 4 * BATCH + i) * 4 + k % 4] += counts[i, j]
+            flat[((first + k // 4) * BATCH + i % BATCH) * 4 + k % 4] += counts[i, j]
 
 
 @njit(cache=True, nogil=True)
@@ -233,42 +249,107 @@ def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
                 out[n] += int32(lower + upper)
 
 
+# Called, not inlined: each loop over so few arrays becomes vector instructions.
+@njit(cache=True, nogil=True)
+def _scale(sums, steps, level, out):
+    for n in range(out.size):
+        out[n] = float32(sums[n]) * steps[n] * level
+
+
+@njit(cache=True, nogil=True)
+def _add(x, out):
+    for n in range(out.size):
+        out[n] = x[n] + out[n]
+
+
 @njit(inline="always")
-def _finish(sums, escapes, escaped, excess, rows, stride, steps, has_level, level, bias, before, out):
+def _finish(sums, escapes, escaped, excess, rows, stride, steps, level, bias, before, out):
     """Turn sums of the columns at `rows` into outputs: (sum step) level + bias, and the residual before."""
     for e in range(escapes):
         row = vector(rows + escaped[e] * stride, out.size, BYTE)
         for n in range(out.size):
             sums[n] += excess[e] * int32(row[n])
-    if has_level:
-        for n in range(out.size):
-            out[n] = float32(sums[n]) * steps[n] * level
-    else:
-        for n in range(out.size):
-            out[n] = float32(sums[n]) * steps[n]
+    _scale(sums, steps, level, out)
     if bias.size:
-        for n in range(out.size):
-            out[n] = out[n] + bias[n]
+        _add(bias, out)
     if before.size:
-        for n in range(out.size):
-            out[n] = before[n] + out[n]
+        _add(before, out)
 
 
 @njit(cache=True, nogil=True)
-def _all_rows(p, channels, counts, heads, start, last):
+def add_all_rows_amx(rows, stride, size, columns, flat, groups, spare, sums, step):
+    """Add rows as `add_all_rows_vnni`, by the tiles of AMX, which this thread has begun.
+
+    One group takes 16 GB/s of weights, where memory streams 22, and four groups take half more time. To ask for the
+    next rows ahead of time, as VNNI does, costs half more: the processor sees the order of the rows itself.
+
+    Args:
+        flat: address of int8 counts [groups, BATCH, size], size to the next multiple of 64.
+        spare: address of `SPARE_AMX` bytes, at a cache line.
+    """
+    padded = -(-size // CHANNELS) * CHANNELS
+    # A line more than the strip has: at multiples of 4 kB all strips would share the same lines of the first cache.
+    strip = LINE * (TOGETHER_AMX // 4 + 1)
+    for first in range(0, size, TOGETHER_AMX):
+        number = min(TOGETHER_AMX, size - first)
+        for n in range(-(-number // 4)):
+            k = first + 4 * n  # of rows beyond the last the counts are 0
+            a = rows + k * stride
+            b = rows + min(k + 1, size - 1) * stride
+            c = rows + min(k + 2, size - 1) * stride
+            d = rows + min(k + 3, size - 1) * stride
+            for i in range(0, columns, BLOCK):
+                interleave(a + i, b + i, c + i, d + i, spare + i // 16 * strip + LINE * n, strip)
+        blocks = -(-number // CHANNELS)
+        for i in range(0, columns, BLOCK):
+            place = spare + i // 16 * strip
+            for group in range(groups):
+                own = flat + group * BATCH * padded + first
+                multiply_tiles(place, strip, own, padded, blocks, sums + 4 * i + 4 * group * BATCH * step, 4 * step)
+
+
+@njit(cache=True, nogil=True)
+def flat_counts(channels, counts, heads, size, flat):
+    """Fill int8 counts [tokens, size] at an address, size to the next multiple of 64, from the lists of tokens."""
+    padded = -(-size // CHANNELS) * CHANNELS
+    rows = matrix(flat, groups_of(len(channels)) * BATCH, padded, BYTE)
+    rows[:] = 0
+    for i in range(len(channels)):
+        for j in range(heads[i, NUMBER]):
+            rows[i, channels[i, j]] = counts[i, j]
+
+
+@njit(inline="always")
+def _all_rows(p, channels, counts, heads, start, last, form):
     """Fill the sums of columns `start` to `last` from all rows, if enough are active; return whether they are."""
-    columns = last - start
+    groups = groups_of(len(channels))
     active = 0
     for i in range(len(channels)):
         active += heads[i, NUMBER]
-    if columns <= 0 or active < MANY * p.size:
+    # A group costs AMX half as much as to interleave the rows, which is done once.
+    enough = groups + 1 if form == AMX else MANY * groups
+    if last <= start or active < enough * p.size:
         return False
-    sums = matrix(p.sums, BATCH, p.stride, WORD)
-    words = p.spare + TOGETHER * columns
+    sums = matrix(p.sums, groups * BATCH, p.stride, WORD)
     sums[:, start:last] = 0
+    if form == AMX:
+        flat = p.spare + SPARE_AMX
+        flat_counts(channels, counts, heads, p.size, flat)
+        begin_tiles()
+        for first in range(start, last, TILE):
+            columns = min(TILE, last - first)
+            place = p.sums + 4 * first
+            add_all_rows_amx(p.rows + first, p.stride, p.size, columns, flat, groups, p.spare, place, p.stride)
+        end_tiles()
+        return True
+    # One group is quickest with whole rows, more of them where their sums stay in the second cache.
+    tile = TILE if groups > 1 else last - start
+    words = p.spare + TOGETHER * tile
     spread_counts(channels, counts, heads, p.size, words)
-    place = p.sums + 4 * start
-    add_all_rows_vnni(p.rows + start, p.stride, p.size, columns, words, p.spare, place, p.stride)
+    for first in range(start, last, tile):
+        columns = min(tile, last - first)
+        place = p.sums + 4 * first
+        add_all_rows_vnni(p.rows + first, p.stride, p.size, columns, words, groups, p.spare, place, p.stride)
     return True
 
 
@@ -279,7 +360,7 @@ def _sum_rows(rows, stride, channels, counts, head, total, form):
     columns = total.size
     place = total.ctypes.data
     total[:] = 0
-    if form == VNNI:
+    if form in (AMX, VNNI):
         add_rows_vnni(rows, stride, channels, counts, number, columns, place)
         settle(place, columns, head[SUM])
     elif form == AVX2:
@@ -293,8 +374,8 @@ def _integer_rows(p, begin, end, form):
     """Add the rows int8 [K, stride] of the listed channels, see `encode`: those of layers that read the same list.
 
     Operands: `has_levels`: tokens have levels; `parts`, the layers' columns, see `PART`; `sums` int32 [tokens, stride];
-    `spare`, `all_rows_size` bytes for this thread: there are then sums of `BATCH` tokens. Parts are blocks of 64
-    columns.
+    `spare`, `all_rows_size` bytes for this thread: there are then sums of whole groups of tokens. Parts are blocks of
+    64 columns.
     """
     stride = p.stride
     tokens = p.tokens
@@ -315,8 +396,8 @@ def _integer_rows(p, begin, end, form):
     else:
         tile = max(last - start, BLOCK)
     everything = False
-    if form == VNNI:
-        everything = p.spare != 0 and _all_rows(p, channels, counts, heads, start, last)
+    if form in (AMX, VNNI):
+        everything = p.spare != 0 and _all_rows(p, channels, counts, heads, start, last, form)
     for first in range(start, last, tile):
         columns = min(tile, last - first)
         for i in range(tokens):
@@ -339,11 +420,11 @@ def _integer_rows(p, begin, end, form):
             place = behind + 4 * i * part[WIDTH]
             before = vector(part[BEFORE] + place, columns if part[BEFORE] else 0, FLOAT)
             out = vector(part[OUT] + place, columns, FLOAT)
-            total = sums[i, first : first + columns]
+            total = vector(p.sums + 4 * (i * stride + first), columns, WORD)
+            own = level[i] if has_level else float32(1)
             _finish(
-                total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, stride, steps, has_level, level[i],
-                bias, before, out,
-            )  # fmt: skip
+                total, heads[i, ESCAPES], escaped[i], excess[i], p.rows + first, stride, steps, own, bias, before, out
+            )
 
 
 @njit(inline="always")
@@ -402,6 +483,11 @@ def join(p, context, begin, end):
 
 
 @operation(INTEGER_OPERANDS)
+def integer_rows_amx(p, context, begin, end):
+    _integer_rows(p, begin, end, AMX)
+
+
+@operation(INTEGER_OPERANDS)
 def integer_rows_vnni(p, context, begin, end):
     _integer_rows(p, begin, end, VNNI)
 
@@ -416,12 +502,12 @@ def integer_rows(p, context, begin, end):
     _integer_rows(p, begin, end, PLAIN)
 
 
-INTEGER_ROWS = (integer_rows_vnni, integer_rows_avx2, integer_rows)
-PARTIAL_ROWS = (partial_rows_vnni, partial_rows_avx2, partial_rows)
+INTEGER_ROWS = (integer_rows_amx, integer_rows_vnni, integer_rows_avx2, integer_rows)
+PARTIAL_ROWS = (partial_rows_vnni, partial_rows_vnni, partial_rows_avx2, partial_rows)
 
 
 def fastest():
     """Return the form of the sums that is fastest on this processor."""
     if has_vnni():
-        return VNNI
+        return AMX if has_amx() else VNNI
     return AVX2 if has_avx2() else PLAIN

@@ -14,7 +14,7 @@ from numba import float32, njit
 
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
-from ..program import FLOAT, operation, skipped
+from ..program import FLOAT, IN_ORDER, LONG, operation, skipped, state_of
 from .reference import HEAD_DECAY, KEY_DECAY, NO_DECAY
 
 # Operands of all states: the sizes H, K and V.
@@ -26,6 +26,18 @@ def head_of(address, i, heads, h, group, size):
     """Return the [size] entries of head h of token i, where each head serves `group` heads of the state."""
     count = heads // group
     return vector(address + 4 * (i * count + h // group) * size, size, FLOAT)
+
+
+@njit(inline="always")
+def turn(context, t, tokens, begin, end):
+    """Return the token and the head that come as number t.
+
+    The state of a head stays in the cache while the tokens of a prompt pass over it. Of several sequences each token
+    has a state of its own: these come as they lie in memory.
+    """
+    if vector(context, IN_ORDER + 1, LONG)[IN_ORDER]:
+        return t % tokens, begin + t // tokens
+    return t // (end - begin), begin + t % (end - begin)
 
 
 @njit(inline="always")
@@ -131,7 +143,7 @@ def _read(rows, keep, k, decays, out):
         n += 1
 
 
-@operation(f"{STATE} q k v g? q_group k_group v_group g_group decay scale:real keep out mask?")
+@operation(f"{STATE} q k v g? q_group k_group v_group g_group decay scale:real keep out mask?", in_order=True)
 def additive(p, context, begin, end):
     """S = e^g S + k v^T, o = scale S^T q.
 
@@ -143,20 +155,21 @@ def additive(p, context, begin, end):
     values = p.values
     scale = float32(p.scale)
     keep = vector(p.keep, keys, FLOAT)
-    for i in range(p.tokens):
+    for t in range(p.tokens * (end - begin)):
+        i, h = turn(context, t, p.tokens, begin, end)
         if skipped(p.mask, i):
             continue
-        for h in range(begin, end):
-            _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
-            q = head_of(p.q, i, heads, h, p.q_group, keys)
-            k = head_of(p.k, i, heads, h, p.k_group, keys)
-            v = head_of(p.v, i, heads, h, p.v_group, values)
-            out = head_of(p.out, i, heads, h, 1, values)
-            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            _add_and_read(rows, keep, k, v, q, scale, out)
+        own = state_of(context, i)
+        _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
+        q = head_of(p.q, i, heads, h, p.q_group, keys)
+        k = head_of(p.k, i, heads, h, p.k_group, keys)
+        v = head_of(p.v, i, heads, h, p.v_group, values)
+        out = head_of(p.out, i, heads, h, 1, values)
+        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        _add_and_read(rows, keep, k, v, q, scale, out)
 
 
-@operation(f"{STATE} q k v g? beta q_group k_group g_group steps decay scale:real keep change out mask?")
+@operation(f"{STATE} q k v g? beta q_group k_group g_group steps decay scale:real keep change out mask?", in_order=True)
 def delta(p, context, begin, end):
     """S = e^g S, then for each of the steps u = beta (v - S^T k), S += k u^T; o = scale S^T q.
 
@@ -169,27 +182,28 @@ def delta(p, context, begin, end):
     scale = float32(p.scale)
     keep = vector(p.keep, keys, FLOAT)
     u = vector(p.change, values, FLOAT)
-    for i in range(p.tokens):
+    for t in range(p.tokens * (end - begin)):
+        i, h = turn(context, t, p.tokens, begin, end)
         if skipped(p.mask, i):
             continue
-        for h in range(begin, end):
-            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            q = head_of(p.q, i, heads, h, p.q_group, keys)
-            out = head_of(p.out, i, heads, h, 1, values)
-            _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
-            for s in range(p.steps):
-                step = i * p.steps + s
-                k = head_of(p.k, step, heads, h, p.k_group, keys)
-                v = head_of(p.v, step, heads, h, 1, values)
-                beta = head_of(p.beta, step, heads, h, 1, 1)[0]
-                _read(rows, keep, k, s == 0 and p.decay != NO_DECAY, u)
-                for j in range(values):
-                    u[j] = beta * (v[j] - u[j])
-                keep[:] = 1
-                if s == p.steps - 1:
-                    _add_and_read(rows, keep, k, u, q, scale, out)
-                else:
-                    _add_row_by_row(rows, keep, k, u)
+        own = state_of(context, i)
+        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        q = head_of(p.q, i, heads, h, p.q_group, keys)
+        out = head_of(p.out, i, heads, h, 1, values)
+        _factors(p.g, p.decay, i, heads, h, p.g_group, keep)
+        for s in range(p.steps):
+            step = i * p.steps + s
+            k = head_of(p.k, step, heads, h, p.k_group, keys)
+            v = head_of(p.v, step, heads, h, 1, values)
+            beta = head_of(p.beta, step, heads, h, 1, 1)[0]
+            _read(rows, keep, k, s == 0 and p.decay != NO_DECAY, u)
+            for j in range(values):
+                u[j] = beta * (v[j] - u[j])
+            keep[:] = 1
+            if s == p.steps - 1:
+                _add_and_read(rows, keep, k, u, q, scale, out)
+            else:
+                _add_row_by_row(rows, keep, k, u)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -203,7 +217,7 @@ def _add_row_by_row(rows, keep, k, v):
             a[j] = ka * a[j] + ia * v[j]
 
 
-@operation(f"{STATE} q k v g a b keep change out decay")
+@operation(f"{STATE} q k v g a b keep change out decay", in_order=True)
 def rank_one(p, context, begin, end):
     """S = e^g S + b (S^T a)^T + k v^T, o = S^T q.
 
@@ -214,21 +228,22 @@ def rank_one(p, context, begin, end):
     values = p.values
     keep = vector(p.keep, keys, FLOAT)
     u = vector(p.change, values, FLOAT)
-    for i in range(p.tokens):
-        for h in range(begin, end):
-            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            q = head_of(p.q, i, heads, h, 1, keys)
-            k = head_of(p.k, i, heads, h, 1, keys)
-            v = head_of(p.v, i, heads, h, 1, values)
-            out = head_of(p.out, i, heads, h, 1, values)
-            _read(rows, keep, head_of(p.a, i, heads, h, 1, keys), False, u)
-            _factors(p.g, p.decay, i, heads, h, 1, keep)
-            _add_row_by_row(rows, keep, head_of(p.b, i, heads, h, 1, keys), u)
-            keep[:] = 1
-            _add_and_read(rows, keep, k, v, q, float32(1), out)
+    for t in range(p.tokens * (end - begin)):
+        i, h = turn(context, t, p.tokens, begin, end)
+        own = state_of(context, i)
+        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        q = head_of(p.q, i, heads, h, 1, keys)
+        k = head_of(p.k, i, heads, h, 1, keys)
+        v = head_of(p.v, i, heads, h, 1, values)
+        out = head_of(p.out, i, heads, h, 1, values)
+        _read(rows, keep, head_of(p.a, i, heads, h, 1, keys), False, u)
+        _factors(p.g, p.decay, i, heads, h, 1, keep)
+        _add_row_by_row(rows, keep, head_of(p.b, i, heads, h, 1, keys), u)
+        keep[:] = 1
+        _add_and_read(rows, keep, k, v, q, float32(1), out)
 
 
-@operation(f"{STATE} q k v g g_rows u? keep out decay")
+@operation(f"{STATE} q k v g g_rows u? keep out decay", in_order=True)
 def bonus(p, context, begin, end):
     """o = S^T q + (q . u k) v, then S = e^g S + k v^T (RWKV-5 and 6, pLSTM).
 
@@ -238,20 +253,21 @@ def bonus(p, context, begin, end):
     keys = p.keys
     values = p.values
     keep = vector(p.keep, p.keys, FLOAT)
-    for i in range(p.tokens):
-        for h in range(begin, end):
-            rows = matrix(p.state + 4 * (i * heads + h) * keys * values, keys, values, FLOAT)
-            q = head_of(p.q, i, heads, h, 1, keys)
-            k = head_of(p.k, i, heads, h, 1, keys)
-            v = head_of(p.v, i, heads, h, 1, values)
-            out = head_of(p.out, i, heads, h, 1, values)
-            _read(rows, keep, q, False, out)
-            if p.u:
-                u = head_of(p.u, 0, heads, h, 1, keys)
-                share = float32(0)
-                for n in range(keys):
-                    share += q[n] * u[n] * k[n]
-                for j in range(values):
-                    out[j] += share * v[j]
-            _factors(p.g, p.decay, p.g_rows * i, heads, h, 1, keep)
-            _add_row_by_row(rows, keep, k, v)
+    for t in range(p.tokens * (end - begin)):
+        i, h = turn(context, t, p.tokens, begin, end)
+        own = state_of(context, i)
+        rows = matrix(p.state + 4 * (own * heads + h) * keys * values, keys, values, FLOAT)
+        q = head_of(p.q, i, heads, h, 1, keys)
+        k = head_of(p.k, i, heads, h, 1, keys)
+        v = head_of(p.v, i, heads, h, 1, values)
+        out = head_of(p.out, i, heads, h, 1, values)
+        _read(rows, keep, q, False, out)
+        if p.u:
+            u = head_of(p.u, 0, heads, h, 1, keys)
+            share = float32(0)
+            for n in range(keys):
+                share += q[n] * u[n] * k[n]
+            for j in range(values):
+                out[j] += share * v[j]
+        _factors(p.g, p.decay, p.g_rows * i, heads, h, 1, keep)
+        _add_row_by_row(rows, keep, k, v)

@@ -12,7 +12,7 @@ from numba import float32, float64, njit
 
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
-from ..program import DOUBLE, FLOAT, LONG, operation, position_of, skipped
+from ..program import DOUBLE, FLOAT, LONG, operation, position_of, skipped, state_of
 from .reference import (  # noqa: F401 - callers read the kinds here too
     ABS,
     ELU_PLUS,
@@ -330,7 +330,7 @@ def embed(p, context, begin, end):
         vector(p.out + 4 * i * p.width, p.width, FLOAT)[:] = vector(p.table + 4 * tokens[i] * p.width, p.width, FLOAT)
 
 
-@operation("x width tokens size weight bias? tails activation out mask?")
+@operation("x width tokens size weight bias? tails activation out mask?", in_order=True)
 def convolve(p, context, begin, end):
     """Convolve the last tokens, which are kept, with short filters.
 
@@ -341,9 +341,10 @@ def convolve(p, context, begin, end):
     for i in range(p.tokens):
         if skipped(p.mask, i):
             continue
+        own = state_of(context, i)
         x = vector(p.x + 4 * (i * width + begin), count, FLOAT)
         out = vector(p.out + 4 * (i * width + begin), count, FLOAT)
-        convolve_row(x, begin, width, p.size, p.weight, p.bias, p.tails + 4 * i * (p.size - 1) * width, out)
+        convolve_row(x, begin, width, p.size, p.weight, p.bias, p.tails + 4 * own * (p.size - 1) * width, out)
         activate(out, p.activation, out)
 
 
@@ -455,3 +456,19 @@ def dilate(p, context, begin, end):
         activate(out, SILU, out)
         for j in range(count):
             out[j] += x[j]
+
+
+@operation("x width tokens tail out", in_order=True)
+def shift(p, context, begin, end):
+    """Fill `out` with the token before each of x [tokens, width], of one sequence; the last becomes `tail` [width].
+
+    Parts are columns.
+    """
+    width = p.width
+    count = end - begin
+    tail = vector(p.tail + 4 * begin, count, FLOAT)
+    for i in range(p.tokens):
+        x = vector(p.x + 4 * (i * width + begin), count, FLOAT)
+        out = vector(p.out + 4 * (i * width + begin), count, FLOAT)
+        out[:] = tail
+        tail[:] = x

@@ -51,7 +51,7 @@ class Sampling:
 def generate_tokens(
     model: LanguageModel | Decoder, prompt: Sequence[int], sampling: Sampling, ends: Collection[int] = ()
 ) -> Iterator[tuple[int, int]]:
-    """Yield (token, bytes of state after it): the prompt is read token by token, then continued.
+    """Yield (token, bytes of state after it): the prompt is read, then continued.
 
     Args:
         model: a decoder of one sequence, whose state is reset first, or a model that is stepped from its state.
@@ -63,10 +63,14 @@ def generate_tokens(
     require(len(prompt) > 0, "prompt", "must have at least one byte or token", 0)
     words = model.vocabulary if isinstance(model, Decoder) else model.config.vocabulary
     require(min(prompt) >= 0 and max(prompt) < words, "prompt", f"must have tokens of 0 to {words - 1}", max(prompt))
-    step = _compiled(model) if isinstance(model, Decoder) else _stepped(model)
-    logits = torch.empty(0)
-    for token in prompt:
-        logits, _ = step(token)
+    if isinstance(model, Decoder):
+        step = _compiled(model)
+        logits = torch.from_numpy(model.read(prompt))
+    else:
+        step = _stepped(model)
+        logits = torch.empty(0)
+        for token in prompt:
+            logits, _ = step(token)
     in_text = torch.zeros(words, dtype=torch.bool)
     in_text[list(prompt)] = True
     for position in range(sampling.tokens):

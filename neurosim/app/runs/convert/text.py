@@ -19,7 +19,7 @@ from ....language.attention.text import python_text, read_text
 from ....language.attention.tokenizer import Tokenizer, read_tokenizer
 from ....language.attention.train import TrainingProgress, split_text, train_bytes
 from ....language.conversion.checkpoint import is_converted, read_converted
-from ....language.conversion.decoder.decoder import Decoder
+from ....language.conversion.decoder.decoder import Decoder, chunk_for
 from ....language.conversion.decoder.program import NotCompiledError
 from ....language.conversion.generate import Sampling, generate_tokens
 from ....language.conversion.model import Converted
@@ -177,21 +177,21 @@ def write_text(
         stepped = model.model
     else:
         stepped = model
-    writer: LanguageModel | Decoder = stepped
-    # The compiled step adds rows by itself; a model without one executes layer by layer, if it is converted.
-    if execute is not False and options.device == "cpu":
-        try:
-            writer = Decoder(stepped, threads=options.threads or 1)
-        except NotCompiledError as error:
-            remarks.append(f"{error}; it runs layer by layer, which is slower")
-    if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
-        model.execute(threads=options.threads or torch.get_num_threads())
     folder = model_folder(path)
     tokenizer = read_tokenizer(folder, stepped.config.vocabulary)
     ends = read_ends(folder, tokenizer)
     if chat:
         prompt = _conversation(folder, prompt)
     prompt_tokens = tokenizer.encode_prompt(prompt)
+    writer: LanguageModel | Decoder = stepped
+    # The compiled step adds rows by itself; a model without one executes layer by layer, if it is converted.
+    if execute is not False and options.device == "cpu":
+        try:
+            writer = Decoder(stepped, threads=options.threads or 1, chunk=chunk_for(len(prompt_tokens)))
+        except NotCompiledError as error:
+            remarks.append(f"{error}; it runs layer by layer, which is slower")
+    if isinstance(model, Converted) and execute is not False and isinstance(writer, LanguageModel):
+        model.execute(threads=options.threads or torch.get_num_threads())
     written: list[int] = []
     state_bytes = 0
     with limit_threads(options.threads), bar("writing", f"{tokenizer.unit}s", options.quiet) as report:

@@ -240,6 +240,14 @@ class Builder(DecoderProgram):
         self.emit(bound, places, [*touches, writes(out, share)])
         return out
 
+    def shift(self, x: Buffer, tail: Buffer) -> Buffer:
+        """Return the token before each token of a prompt x; `tail` is before the first, and becomes the last."""
+        out = self.buffer(x.width, x.rows)
+        places, share = self.by_columns(out)
+        bound = vectors.shift(x=x, width=x.width, tokens=x.rows, tail=tail, out=out)
+        self.emit(bound, places, [reads(x, share), writes(tail, share), writes(out, share)])
+        return out
+
     def overwrite(self, out: Buffer, x: Buffer) -> None:
         """Copy x into a buffer of the same shape."""
         places, share = self.by_columns(out)
@@ -350,11 +358,12 @@ class Builder(DecoderProgram):
         columns = _columns([out.width for out in outs], 1 if own else self.threads)
         stride = columns[-1].end
         rows, steps = self.weights.of(layers, partial(self._int8_rows, layers, columns))
-        # With VNNI a batch of tokens takes a dense product of int8, which needs room for a padded batch.
-        batch = product.fastest() == product.VNNI and product.MANY <= x.rows <= BATCH
+        # With AMX or VNNI a batch of tokens takes a dense product of int8, which needs room for whole groups of tokens.
+        batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= self.most_rows
+        sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
         lead = (self.threads,) if own else ()
-        sums = Buffer(self.array((*lead, BATCH if batch else x.rows, stride), np.int32), x.rows, stride, own)
-        spare = self.scratch(product.all_rows_size(x.width, stride), np.int8) if batch else None
+        sums = Buffer(self.array((*lead, sum_rows, stride), np.int32), x.rows, stride, own)
+        spare = self.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
         constants = [(self.constant(step), self._bias(layer)) for step, layer in zip(steps, layers, strict=True)]
         parts = []
         for thread in range(self.threads if own else 1):

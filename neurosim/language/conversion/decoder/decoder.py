@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast, final
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInputError, Uncopied, require
 from ....kernels.decode import program
+from ....kernels.decode.linear.vnni import BATCH
 from ....kernels.tools.intrinsics import APART
 from ....kernels.tools.threads import together
 from ...attention.events import EventEmbedding
@@ -26,6 +28,8 @@ from .program import NotCompiledError
 from .traced import Position, Traced
 
 MAX_TOKENS = 16
+CHUNK = 64  # tokens of a prompt: four groups of the dense product, whose sums stay in the second cache
+MAX_CHUNK = 256
 SPINS = 20000  # reads of a barrier, about 0.1 ms, before a thread gives its core away
 
 
@@ -46,6 +50,11 @@ class Snapshot:
     def nbytes(self) -> int:
         """Return the bytes of the states."""
         return sum(state.nbytes for state in self.states)
+
+
+def chunk_for(prompt: int) -> int:
+    """Return the tokens that `Decoder.read` should take at once where a prompt has so many."""
+    return max(chunk for chunk in (1, BATCH, CHUNK) if chunk < max(prompt, 2))
 
 
 @final
@@ -82,6 +91,7 @@ class Decoder(Uncopied):
         threads: number of threads that share the work; it does not change the result.
         sizes: numbers of sequences that one step may have beside `tokens`. Each has a program of its own, which shares
             weights and states with the others.
+        chunk: tokens of a prompt that `read` takes at once, at most 256; 1 for steps alone.
 
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
@@ -90,9 +100,12 @@ class Decoder(Uncopied):
 
     COPY = "make another, Decoder(model, tokens), and restore a snapshot of this one, or step the same tokens"
 
-    def __init__(self, model: LanguageModel, tokens: int = 1, threads: int = 1, sizes: Iterable[int] = ()) -> None:
+    def __init__(
+        self, model: LanguageModel, tokens: int = 1, threads: int = 1, sizes: Iterable[int] = (), chunk: int = 1
+    ) -> None:
         require(1 <= tokens <= MAX_TOKENS, "Decoder.tokens", f"must be 1 to {MAX_TOKENS} side by side", tokens)
         require(threads >= 1, "Decoder.threads", "must be at least 1", threads)
+        require(1 <= chunk <= MAX_CHUNK, "Decoder.chunk", f"must be 1 to {MAX_CHUNK} tokens", chunk)
         self.tokens = tokens
         self.sizes = tuple(sorted({*sizes, tokens}))
         for size in self.sizes:
@@ -107,16 +120,13 @@ class Decoder(Uncopied):
             self._units = math.prod(events.shape)
         self._programs: dict[int, _Program] = {}
         for size in self.sizes:
-            shape = (size,) if self._units is None else (size, self._units)
-            # The program reads its inputs at this address: `step` writes them here.
-            inputs: Array = np.zeros(shape, np.int64 if self._units is None else np.float32)
-            builder = Builder(size, threads, self._states, weights)
-            with torch.no_grad():
-                logits = _compile(builder, model, inputs)
-            # Where every thread has its own copy of the logits, all are equal.
-            out = logits.array[0] if logits.own else logits.array
-            lists = [np.array(entries, np.int64).reshape(-1, program.COLUMNS) for entries in builder.lists]
-            self._programs[size] = _Program(builder, inputs, out, lists)
+            self._programs[size] = self._compiled(Builder(size, threads, self._states, weights), model)
+        self._prompts: _Program | None = None
+        if chunk > 1:
+            # Kinds whose recurrence takes no tokens in order read a prompt in steps.
+            with suppress(NotCompiledError):
+                builder = Builder(chunk, threads, self._states, weights, in_order=True)
+                self._prompts = self._compiled(builder, model)
         # Row of the states that each sequence has; a step has its sequences in the first rows.
         self._all = range(tokens)
         self._in_order = list(self._all)
@@ -124,6 +134,18 @@ class Decoder(Uncopied):
         self._context: NDArray[np.int64] = np.zeros(program.POSITIONS + tokens, np.int64)
         self._positions = self._context[program.POSITIONS :]
         self._sync: NDArray[np.int64] = np.zeros(threads * APART, np.int64)
+
+    def _compiled(self, builder: Builder, model: LanguageModel) -> _Program:
+        """Return the program of a model for the tokens of a builder."""
+        shape = (builder.tokens,) if self._units is None else (builder.tokens, self._units)
+        # The program reads its inputs at this address: `step` writes them here.
+        inputs: Array = np.zeros(shape, np.int64 if self._units is None else np.float32)
+        with torch.no_grad():
+            logits = _compile(builder, model, inputs)
+        # Where every thread has its own copy of the logits, all are equal.
+        out = logits.array[0] if logits.own else logits.array
+        lists = [np.array(entries, np.int64).reshape(-1, program.COLUMNS) for entries in builder.lists]
+        return _Program(builder, inputs, out, lists)
 
     def step(self, tokens: Sequence[int] | NDArray[Any], sequences: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Return logits [n, vocabulary] after one token of each of n sequences; overwritten by the next step of n.
@@ -145,6 +167,49 @@ class Decoder(Uncopied):
         require(count in self._programs, "sequences", f"must be {_listed(self.sizes)} of them: Decoder.sizes", count)
         require(len(tokens) == count, "tokens", f"must be {count}, one of each sequence", len(tokens))
         step = self._programs[count]
+        self._write(step, tokens)
+        if sequences is not self._all or self._rows != self._in_order:
+            self._arrange(sequences)
+        self._run(step, self._context, int(self._positions[:count].max()))
+        self._positions[:count] += 1
+        return step.logits
+
+    def read(self, tokens: Sequence[int] | NDArray[Any], sequence: int = 0) -> NDArray[np.float32]:
+        """Return logits [vocabulary] after the tokens of a prompt; overwritten by the next step.
+
+        Bits of logits and states are those of a `step` for each token. `chunk` tokens are read at once, where weights
+        pass through the processor once for all of them: the kinds whose recurrence is an operation of its own, and
+        softmax attention. The rest of a prompt, and all other kinds, are read in steps of one token.
+
+        Args:
+            tokens: integers [n], at least 1; or [n, units] numbers of events.
+            sequence: which of the decoder's sequences reads them; 1 must be one of `sizes`.
+
+        Raises:
+            NeurosimInputError: no tokens, or what `step` refuses.
+        """
+        require(len(tokens) > 0, "tokens", "must be at least 1", 0)
+        prompts = self._prompts
+        at = 0
+        if prompts is not None:
+            chunk = len(prompts.inputs)
+            context: NDArray[np.int64] = np.zeros(program.POSITIONS + chunk, np.int64)
+            context[program.IN_ORDER] = 1
+            # The last token is left to `step`, for its logits.
+            while len(tokens) - at > chunk:
+                self._write(prompts, tokens[at : at + chunk])
+                self._arrange([sequence])
+                position = int(self._positions[0])
+                context[program.POSITIONS :] = np.arange(position, position + chunk)
+                self._run(prompts, context, position + chunk - 1)
+                self._positions[0] += chunk
+                at += chunk
+        for token in tokens[at:]:
+            logits = self.step([token], [sequence])
+        return logits[0]
+
+    def _write(self, step: _Program, tokens: Sequence[int] | NDArray[Any]) -> None:
+        """Write the inputs of a program, checked."""
         if self._units is not None:
             shape = np.shape(tokens)
             require(shape == step.inputs.shape, "tokens", f"must be [tokens, {self._units} units]", shape)
@@ -152,9 +217,9 @@ class Decoder(Uncopied):
         if self._units is None:
             for token in step.inputs:
                 require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
-        if sequences is not self._all or self._rows != self._in_order:
-            self._arrange(sequences)
-        position = int(self._positions[:count].max())
+
+    def _run(self, step: _Program, context: NDArray[np.int64], position: int) -> None:
+        """Run a program in a context; `position` is the largest one in it."""
         limit = step.builder.limit
         require(position < limit, "rope_scaling", f"its rates are known for {limit} tokens; reset", position + 1)
         # Room for all tokens so far is made before the step: kernels allocate nothing.
@@ -162,19 +227,18 @@ class Decoder(Uncopied):
             growing.room(self._states, position)
         # Counters of the barrier: threads that have arrived, apart by a cache line each.
         self._sync[:] = 0
-        context = self._context.ctypes.data
+        address = context.ctypes.data
         sync = self._sync.ctypes.data
         threads = len(step.lists)
 
         def work(thread: int) -> None:
-            program.run(step.lists[thread], context, thread, threads, sync, SPINS)
+            program.run(step.lists[thread], address, thread, threads, sync, SPINS)
 
         together(work, threads)
         # Kernels cannot raise: they leave a number, and the step is not counted.
-        if self._context[program.PROBLEM]:
-            raise NeurosimInputError(_PROBLEMS[int(self._context[program.PROBLEM])])
-        self._positions[:count] += 1
-        return step.logits
+        if context[program.PROBLEM]:
+            self._context[program.PROBLEM] = context[program.PROBLEM]
+            raise NeurosimInputError(_PROBLEMS[int(context[program.PROBLEM])])
 
     def _arrange(self, sequences: Sequence[int]) -> None:
         """Bring sequences into the first rows, in their order."""
@@ -276,6 +340,9 @@ def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
             lasting.append(x.node.buffer)
             lasting.extend(value.node.buffer for value in shared.values() if isinstance(value, Traced))
         model.files.release()  # the rows of the layer are copied, in the order and pages that a step reads
+    if b.in_order:
+        # Of a prompt only the states are needed: its last token is a step of its own.
+        return x.token_rows
     logits = cast(Traced, model.lm_head(model.norm(cast(Any, x)))).token_rows
     model.files.release()
     return logits

@@ -31,7 +31,7 @@ from ..spiked_mixer import SpikedMixer
 from . import routed
 from .cached import window_and_leaving
 from .memory import WHOLE, reads, writes
-from .nodes import Spread, StateNode
+from .nodes import Shifted, Spread, StateNode
 from .program import NotCompiledError
 from .recurrences import additive, recurrence
 from .traced import Position, Traced, linear, lowers, normalised
@@ -75,6 +75,8 @@ def _l2_normalised(x: Traced, eps: float = 1e-6) -> Traced:
 
 @lowers(token_shift)
 def _shifted(x: Traced, tail: Traced) -> tuple[Traced, Traced]:
+    if x.builder.in_order:
+        return Traced(Shifted(x.node, tail.node), x.shape), tail
     return tail, x
 
 

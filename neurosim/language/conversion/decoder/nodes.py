@@ -142,6 +142,19 @@ class LinearNode(Node):
 
 
 @final
+class Shifted(Node):
+    """The token before each token of a prompt; `tail`, a state, is before the first, and becomes the last."""
+
+    def __init__(self, x: Node, tail: Node) -> None:
+        super().__init__(x.builder, x.size)
+        self.x = x
+        self.tail = tail
+
+    def compute(self) -> Buffer:
+        return self.builder.shift(self.x.rows(self.size), self.tail.rows(self.size))
+
+
+@final
 @dataclass(frozen=True)
 class Operand:
     """Operand of a chain, to add or to multiply by.

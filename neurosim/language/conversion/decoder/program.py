@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ....base.errors import NeurosimInputError, Uncopied
 from ....kernels.decode import program
 from ....kernels.decode.linear.encode import LIST
-from ....kernels.decode.linear.vnni import BLOCK
+from ....kernels.decode.linear.vnni import BATCH, BLOCK
 from ....kernels.decode.routing import cpu as routing
 from .memory import (
     OWN,
@@ -93,11 +93,12 @@ class DecoderProgram(Uncopied):
     Attributes:
         tokens: number of tokens of a step, one of each sequence.
         threads: number of threads that share the work.
+        in_order: tokens are those of a prompt, one after the other, and not one of each sequence.
         mask, routed: tokens that encoders, convolutions and states take part in (None for all), and the buffer that
             stands for the routing it came from.
         lists: by thread, (function, operands, begin, end, meet) of each operation.
         states: memory from token to token, which programs of fewer tokens share; some of it is `growing`.
-        state_count: number of states that the program has asked for.
+        state_count, state_addresses: number of states that the program has asked for, and where they lie.
         weights: rows of layers, which these programs share, too.
         limit: tokens that positions are known for.
         alive: everything that the program has only the address of.
@@ -109,8 +110,10 @@ class DecoderProgram(Uncopied):
     threads: int
     states: States
     weights: Weights
+    in_order: bool = False
     lists: list[list[tuple[int, ...]]] = field(init=False)
     state_count: int = 0
+    state_addresses: set[int] = field(default_factory=set)
     growing: list[Growing] = field(default_factory=list)
     limit: float = np.inf
     alive: list[Any] = field(default_factory=list)
@@ -150,6 +153,7 @@ class DecoderProgram(Uncopied):
         """Return memory that stays from token to token, for each sequence: at first zero, or `first`."""
         array = self.states.get(self.state_count, shape, first)
         self.state_count += 1
+        self.state_addresses.add(array.ctypes.data)
         return Buffer(array[: self.tokens], self.tokens, int(np.prod(shape)))
 
     def constant(self, values: Tensor | float) -> Array:
@@ -199,6 +203,7 @@ class DecoderProgram(Uncopied):
             touches: the buffers it reads and writes, with the share of a thread.
             instead: it takes the place of the last operation, whose work it does, too.
         """
+        self._check_order(bound.operation, touches)
         conflicts = self.threads > 1 and self.touched.conflicts(touches)
         # All threads wait before this operation: what they touched before is done.
         if conflicts:
@@ -225,6 +230,19 @@ class DecoderProgram(Uncopied):
             operations.append((bound.operation.address, table.ctypes.data, begin, end, int(meet)))
         self.alive.append(tables)
         return tables
+
+    def _check_order(self, operation: program.Operation, touches: list[Touch]) -> None:
+        """Raise `NotCompiledError` for tokens of a prompt whose states an operation would take side by side."""
+        if self.in_order and not operation.in_order:
+            touched = {touch.buffer.array.ctypes.data for touch in touches}
+            if touched & self.state_addresses:
+                name = operation.function.__name__
+                raise NotCompiledError(f"{name}: takes one token of each sequence, and none of a prompt in order")
+
+    @property
+    def most_rows(self) -> int:
+        """Rows that a dense product of int8 takes at once, for its sums to stay in the second cache."""
+        return max(BATCH, self.tokens)
 
     @staticmethod
     def _word(value: Any, thread: int) -> float:
