@@ -47,14 +47,14 @@ class _Columns(NamedTuple):
 
     Attributes:
         thread, layer: which thread, and the index of the layer.
-        first, count: the first of the layer's outputs, and their number.
+        first, outputs: the first of the layer's outputs, and their number.
         start, end: where their columns begin in a row, and where the next ones do.
     """
 
     thread: int
     layer: int
     first: int
-    count: int
+    outputs: int
     start: int
     end: int
 
@@ -410,7 +410,7 @@ class Builder(DecoderProgram):
             out = outs[each.layer]
             behind = 4 * each.first
             row[product.FIRST] = each.start
-            row[product.OUTPUTS] = each.count
+            row[product.OUTPUTS] = each.outputs
             row[product.STEPS] = steps.ctypes.data + behind
             if bias is not None:
                 row[product.BIAS] = bias.ctypes.data + behind
@@ -501,8 +501,8 @@ class Builder(DecoderProgram):
             return stored[0].T.numpy(), list(steps)
         rows = self.weights.zeros((layers[0].in_features, stride), np.int8)
         for each in columns:
-            own = stored[each.layer][each.first : each.first + each.count]
-            rows[:, each.start : each.start + each.count] = own.numpy().T
+            own = stored[each.layer][each.first : each.first + each.outputs]
+            rows[:, each.start : each.start + each.outputs] = own.numpy().T
         return rows, list(steps)
 
     def encode(self, x: Buffer, coder: Coder, *, whole: bool) -> Encoded:
