@@ -16,7 +16,7 @@ from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read, stream, write
 from neurosim.data.files import pieces
 from neurosim.data.files.formats import ReadOptions
-from neurosim.data.files.pieces import OPENERS, EventPieces
+from neurosim.data.files.pieces import OPENERS, EventPieces, read_recording
 
 SHAPE = (2, 40, 50)
 
@@ -68,6 +68,8 @@ def test_filters_and_faults_act_over_pieces(piece_bytes: int, tmp_path: Path) ->
     whole = chosen.read(path)
     assert joined(list(source)) == (whole.times.tolist(), whole.units.tolist()) and len(whole)
     assert source.report == whole.report and source.shape == whole.shape == (2, 180, 320)
+    again = read_recording(path, chosen)
+    assert again.digest() == whole.digest() and again.duration == whole.duration and again.report == whole.report
 
 
 def recording(events: int = 3000) -> Spikes:

@@ -113,6 +113,27 @@ def is_read_in_pieces(path: str | os.PathLike[str], options: ReadOptions) -> boo
     return find_format(path, options.format) in OPENERS
 
 
+def read_recording(path: str | os.PathLike[str], options: ReadOptions) -> Spikes:
+    """Return a recording as `ReadOptions.read`; with filters, memory holds only the events that pass, where it can.
+
+    Raises:
+        NeurosimError: as `ReadOptions.read`.
+    """
+    if not options.filter or not is_read_in_pieces(path, options):
+        return options.read(path)
+    source = EventPieces(path, options)
+    times: list[NDArray[np.float64]] = [np.empty(0)]
+    units: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+    duration = 0.0
+    for piece in source:
+        # Copies: a piece that lost most of its events would hold the memory of all.
+        times.append(piece.times.copy())
+        units.append(piece.units.copy())
+        duration = max(duration, piece.duration)
+    size = math.prod(source.shape)
+    return Spikes.unchecked(np.concatenate(times), np.concatenate(units), size, duration, source.shape, source.report)
+
+
 def stream(
     path: str | os.PathLike[str], window: float, *, start: float | str | None = None, **options: Any
 ) -> Iterator[Spikes]:

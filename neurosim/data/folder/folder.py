@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
+from ..files.pieces import read_recording
 from ..read_report import NOT_STATED
 from ..spikes import Recordings, Spikes
 from . import splits
@@ -223,7 +224,7 @@ def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
         picture = options.images.prepare(read_image(item.path, item.index))
         return options.images.record(picture, number)
     try:
-        spikes = options.read.where_allowed(item.path).read(item.path)
+        spikes = read_recording(item.path, options.read.where_allowed(item.path))
     except NeurosimError as error:
         if str(item.path) in str(error):
             raise

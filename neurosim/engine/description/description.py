@@ -11,6 +11,7 @@ from typing import final
 
 from ...base.errors import NeurosimInputError, require
 from ...data.files.formats import FORMATS, ReadOptions, find_format
+from ...data.files.pieces import read_recording
 from ...data.files.sonata import read_sonata
 from ...data.spikes import Spikes
 from ...network.network import Network, Population, SpikeSource
@@ -112,8 +113,8 @@ class SpikeFile:
         takes_shape = name in FORMATS and FORMATS[name].shaped
         # With a cut-out or joined pixels the population has another shape than the sensor.
         if takes_shape and self.crop is None and self.downsample is None:
-            return replace(self.options, shape=shape).read(self.path)
-        return self.options.read(self.path)
+            return read_recording(self.path, replace(self.options, shape=shape))
+        return read_recording(self.path, self.options)
 
 
 @final
