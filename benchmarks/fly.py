@@ -142,7 +142,7 @@ def peer(neurons: int, edges: int, activated: int, duration: float) -> Figures:
             theirs = sorted(zip(found["steps"].tolist(), found["units"].tolist(), strict=True))
     ours = sorted(zip(np.rint(spikes.times / CLOCK).astype(int).tolist(), spikes.units.tolist(), strict=True))
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
-    return {**figures, "brian2 spikes": len(theirs), "spikes equal": ours == theirs}
+    return {**figures, "brian2 spikes": len(theirs), "spikes equal": "yes" if ours == theirs else "no"}
 
 
 def main() -> None:
