@@ -4,9 +4,10 @@
 
 Every layer has thresholds of its channels, as calibrated models do, set so that the asked share of channels is active
 on the tokens that are then timed. One thread is timed in CPU time, which neighbours on the machine disturb least, and
-several in wall time. llama.cpp is a llama of the same number of weights (`make peers`), in a process of its own. The
-products of torch are those of the linear layers alone: a floor for a dense model. Each repeat goes round all of a
-table's rows of one batch and number of threads, so that neighbours slow them alike.
+several in wall time. A prompt is read by `Decoder.read`, and its times are those of one token. llama.cpp is a llama of
+the same number of weights (`make peers`), in a process of its own. The products of torch are those of the linear layers
+alone: a floor for a dense model. Each repeat goes round all of a table's rows of one batch and number of threads, so
+that neighbours slow them alike.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ from neurosim.language import (
 )
 from neurosim.language.conversion.calibrate import PRICE
 from neurosim.language.conversion.coding import levels_of
+from neurosim.language.conversion.decoder.decoder import CHUNK
 
 SIZES = {"32M": (512, 10), "127M": (1024, 10)}  # width, layers
 STEPS = 24  # tokens of one measurement
+PROMPT = 16 * CHUNK + 1  # tokens of a prompt
 DENSE_K = 32.0  # counts that a mean |x| is worth where all channels speak: 8 bits of activations
 
 
@@ -116,6 +119,22 @@ class Timed:
             self.step(each)
             seconds.append(self.clock() - start)
         return 1e3 * statistics.median(seconds)
+
+
+class Prompt:
+    """A prompt that a decoder reads, timed."""
+
+    def __init__(self, decoder: Decoder, threads: int) -> None:
+        self.decoder = decoder
+        self.tokens = np.random.default_rng(6).integers(0, 256, PROMPT)
+        self.clock = time.thread_time if threads == 1 else time.perf_counter
+
+    def once(self) -> float:
+        """Return milliseconds a token."""
+        self.decoder.reset()
+        start = self.clock()
+        self.decoder.read(self.tokens)
+        return 1e3 * (self.clock() - start) / PROMPT
 
 
 class TorchStep:
@@ -203,7 +222,11 @@ def measure(size: str, options: argparse.Namespace) -> list[Row]:
             for dtype in (torch.float32, torch.bfloat16):
                 made[f"torch products {str(dtype).removeprefix('torch.')}"] = Products(dense, batch, dtype), None, None
             made["torch products int8"] = IntegerProducts(dense, batch), None, None
-            timed: dict[str, Timed | Llama] = {name: Timed(step, batch, threads) for name, (step, _, _) in made.items()}
+            timed: dict[str, Timed | Prompt | Llama]
+            timed = {name: Timed(step, batch, threads) for name, (step, _, _) in made.items()}
+            if batch == 1:
+                for name, m, _, _ in spiking:
+                    timed[f"prompt, {name}"] = Prompt(Decoder(m.model, 1, threads, chunk=CHUNK), threads)
             peers = []
             if batch == 1 and PEERS_PYTHON.exists():
                 peers = [Llama(size, kind, threads) for kind in ("Q8_0", "Q4_0")]
