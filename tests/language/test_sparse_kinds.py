@@ -9,6 +9,7 @@ import torch
 from helpers.attention_kinds import noise
 from torch import Tensor
 
+from neurosim.base import NeurosimInputError
 from neurosim.kernels.layers.picks.reference import PICK_NONE
 from neurosim.language import Depth, build
 from neurosim.language.attention.kinds import hax, sea
@@ -171,6 +172,22 @@ def test_hax_sees_the_last_of_its_bucket_and_the_best_so_far() -> None:
         weights = (keys[seen] @ inputs["q"][0, t] * 6**-0.5).softmax(-1)
         torch.testing.assert_close(out[0, t], weights @ values[seen], rtol=0, atol=1e-12)
     assert seen_by_hash > 0
+
+
+def test_hax_is_trained_on_means_of_the_sequence_where_it_is_told_to() -> None:
+    """As published in training; while a text is read, the means are those so far."""
+    options = {"topk": 3, "key_dim": 6, "mamba": {"head_dim": 6, "state_size": 4}}
+    layer = layer_of("hax", centre="sequence", **options)
+    running = like(layer, "hax", **options)
+    x = noise(2, 20, WIDTH)
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    for name in "qk":
+        torch.testing.assert_close(inputs[f"centred_{name}"], inputs[name] - inputs[name].mean(1, keepdim=True))
+    so_far, _ = running.project(x, running.initial(x), {})
+    assert bool(((so_far["centred_q"] - inputs["centred_q"]).abs() > 0.01).any())
+    torch.testing.assert_close(layer.eval()(x)[0], running.eval()(x)[0], rtol=0, atol=0)
+    with pytest.raises(NeurosimInputError, match=r"HAX\.centre: unknown name 'sequenc'; did you mean 'sequence'"):
+        layer_of("hax", centre="sequenc")
 
 
 def test_hax_adds_its_attention_before_the_gate_of_the_state_space_layer() -> None:

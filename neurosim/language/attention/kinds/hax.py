@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....base.errors import lookup
 from ....base.rules import Rule
 from ....kernels.layers.picks.launch import attend_to_picks, best_so_far, last_of_bucket
 from ....kernels.layers.picks.reference import PICK_NONE
@@ -19,6 +20,7 @@ from .modules import linear
 from .nested import PREFIX, initial_inside, spread_over
 
 PLANES = 8  # random hyperplanes: 256 buckets
+CENTRES = {name: name for name in ("running", "sequence")}  # of q and k, before they are hashed
 RANKING = 0.1  # weight of the loss of the scores
 RANKED = 256  # tokens of a sequence that the loss of the scores ranks
 
@@ -41,6 +43,8 @@ class HAX(Mixer):
     Args:
         topk: tokens of each of the two choices.
         key_dim: K.
+        centre: means that q and k are centred by in training: 'running', those so far, or 'sequence', those over all
+            tokens of a pass, as published. Buckets then differ from those of evaluation, which are always 'running'.
         hashed, scored: use the choice by buckets, and by scores.
         mamba: options of the state-space layer.
 
@@ -52,11 +56,13 @@ class HAX(Mixer):
 
     topk: Annotated[int, Rule(">= 1 tokens")] = 32
     key_dim: Annotated[int, Rule("> 0")] = 64
+    centre: str = "running"
     hashed: bool = True
     scored: bool = True
     mamba: Mapping[str, object] | None = None
 
     def build(self) -> None:
+        lookup(CENTRES, self.centre, self.name("centre"))
         options: Mapping[str, object] = self.mamba or {}
         self.ssm = Mamba2(self.width, self.depth, **options)  # type: ignore[arg-type]
         self.q_proj, self.k_proj = (linear(self.ssm.inner, self.key_dim) for _ in range(2))
@@ -104,7 +110,12 @@ class HAX(Mixer):
             if self.training and torch.is_grad_enabled():
                 self.auxiliary = RANKING * self._ranking_loss(q.detach(), k.detach(), scores[..., 0])
         inputs = {"q": q, "k": k, "values": u, "scores": scores.detach()}
-        inputs |= {"centred_q": q - queries / count, "centred_k": k - keys / count}
+        mean_q = queries / count
+        mean_k = keys / count
+        if self.centre == "sequence" and self.training:
+            mean_q = mean_q[:, -1:]
+            mean_k = mean_k[:, -1:]
+        inputs |= {"centred_q": q - mean_q, "centred_k": k - mean_k}
         inputs |= {"out": out.flatten(-2), "u": inner["u"], "z": inner["z"]}
         return inputs, {PREFIX + name: value for name, value in after.items()} | {"sums": sums[:, -1]}
 
