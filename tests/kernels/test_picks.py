@@ -74,13 +74,14 @@ def test_attention_to_picks(
     for own in {1, heads}:
         q, keys, values = tensors(batch, length, before, heads, few)
         picks = drawn_picks(batch, length, before, own, count)
-        out = form(q, keys, values, picks)
+        rows = torch.cat([keys, values, torch.full_like(keys[..., :2], torch.nan)], -1)  # with two more channels
+        out = form(q, rows, picks, 5)
         group = heads // few
         for b in range(batch):
             for h in range(heads):
                 arrays = (q[b, :, h], keys[b, :, h // group], values[b, :, h // group])
-                rows = [x.detach().numpy() for x in arrays]
-                wanted = reference.attend(*rows, picks[b, :, min(h, own - 1)].numpy())
+                plain = [x.detach().numpy() for x in arrays]
+                wanted = reference.attend(*plain, picks[b, :, min(h, own - 1)].numpy())
                 torch.testing.assert_close(out[b, :, h].detach(), torch.from_numpy(wanted), rtol=0, atol=1e-12)
         absent = torch.where(picks == PICK_NONE, before + length, picks).movedim(2, 1)
         seen = torch.zeros(batch, own, length, before + length + 1).scatter(-1, absent, 1.0)[..., :-1] > 0
@@ -97,8 +98,9 @@ def test_types_of_attention_to_picks() -> None:
     """Float32 is computed in float32, 16 bits in float32 and rounded."""
     q, keys, values = (x.detach() for x in tensors(2, 20, 3, 4, 2))
     picks = drawn_picks(2, 20, 3, 1, 7)
-    exact = launch.attend_to_picks(q, keys, values, picks)
+    rows = torch.cat([keys, values], -1)
+    exact = launch.attend_to_picks(q, rows, picks, 5)
     for dtype, close in ((torch.float32, 1e-6), (torch.bfloat16, 2e-2)):
-        out = launch.attend_to_picks(q.to(dtype), keys.to(dtype), values.to(dtype), picks)
+        out = launch.attend_to_picks(q.to(dtype), rows.to(dtype), picks, 5)
         assert out.dtype == dtype
         torch.testing.assert_close(out.double(), exact, rtol=0, atol=close)

@@ -74,16 +74,17 @@ def last_of_bucket(asked, buckets, picks):
 
 # Sums in any order, so that they become vectors.
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _dot(a, b):
-    total = a[0] * b[0]
+def _dot(a, row, first):
+    """Return the product of a [n] and n numbers of a row, from `first` on."""
+    total = a[0] * row[first]
     for j in range(1, a.size):
-        total += a[j] * b[j]
+        total += a[j] * row[first + j]
     return total
 
 
 @njit(cache=True, nogil=True)
-def _weigh(q, keys, n, picks, scale, own, weights):
-    """Fill `own` with the picks of a query among keys [N, heads, K] of head n and `weights` with their softmax.
+def _weigh(q, rows, n, picks, scale, own, weights):
+    """Fill `own` with the picks of a query among rows [N, heads, ..] of head n and `weights` with their softmax.
 
     Return their number.
     """
@@ -92,7 +93,7 @@ def _weigh(q, keys, n, picks, scale, own, weights):
     for pick in picks:
         if pick != PICK_NONE:
             own[count] = pick
-            weights[count] = scale * _dot(q, keys[pick, n])
+            weights[count] = scale * _dot(q, rows[pick, n], 0)
             most = max(most, weights[count])
             count += 1
     total = 0.0
@@ -105,13 +106,15 @@ def _weigh(q, keys, n, picks, scale, own, weights):
 
 
 @njit(cache=True, nogil=True)
-def attend(q, keys, values, picks, scale, out, begin, end):
+def attend(q, rows, picks, scale, out, begin, end):
     """Fill out [B, T, H, V] with attention to picked tokens, for heads of keys `begin` .. `end` of all sequences.
 
-    q: [B, T, H, K]; keys and values: [B, N, heads, ..], shared by groups of queries; picks: [B, T, H or 1, M].
+    q: [B, T, H, K]; rows: [B, N, heads, >= K + V] of keys and values, shared by groups of queries; picks: [B, T, H or
+    1, M].
     """
-    few = keys.shape[2]
+    few = rows.shape[2]
     group = q.shape[2] // few
+    keys = q.shape[3]
     own = np.empty(picks.shape[3], np.int64)
     weights = np.empty(picks.shape[3], q.dtype)
     for item in range(begin, end):
@@ -120,23 +123,24 @@ def attend(q, keys, values, picks, scale, out, begin, end):
         for t in range(q.shape[1]):
             for h in range(n * group, (n + 1) * group):
                 chosen = picks[b, t, min(h, picks.shape[2] - 1)]
-                count = _weigh(q[b, t, h], keys[b], n, chosen, scale, own, weights)
-                row = out[b, t, h]
-                row[:] = 0
+                count = _weigh(q[b, t, h], rows[b], n, chosen, scale, own, weights)
+                total = out[b, t, h]
+                total[:] = 0
                 for m in range(count):
-                    value = values[b, own[m], n]
-                    for j in range(row.size):
-                        row[j] += weights[m] * value[j]
+                    row = rows[b, own[m], n]
+                    for j in range(total.size):
+                        total[j] += weights[m] * row[keys + j]
 
 
 @njit(cache=True, nogil=True)
-def attend_back(q, keys, values, picks, scale, grad, by_q, by_keys, by_values, begin, end):
-    """Add the gradients by q, keys and values to zeros, for heads of keys `begin` .. `end`; grad [B, T, H, V].
+def attend_back(q, rows, picks, scale, grad, by_q, by_rows, begin, end):
+    """Add the gradients by q and rows to zeros, for heads of keys `begin` .. `end`; grad [B, T, H, V].
 
     With weights p = softmax(s) and d = grad . v:  ds = p (d - sum p d).
     """
-    few = keys.shape[2]
+    few = rows.shape[2]
     group = q.shape[2] // few
+    keys = q.shape[3]
     own = np.empty(picks.shape[3], np.int64)
     weights = np.empty(picks.shape[3], q.dtype)
     pulls = np.empty(picks.shape[3], q.dtype)
@@ -147,20 +151,19 @@ def attend_back(q, keys, values, picks, scale, grad, by_q, by_keys, by_values, b
             for h in range(n * group, (n + 1) * group):
                 chosen = picks[b, t, min(h, picks.shape[2] - 1)]
                 query = q[b, t, h]
-                count = _weigh(query, keys[b], n, chosen, scale, own, weights)
+                count = _weigh(query, rows[b], n, chosen, scale, own, weights)
                 pull = grad[b, t, h]
                 mean = 0.0
                 for m in range(count):
-                    pulls[m] = _dot(pull, values[b, own[m], n])
+                    pulls[m] = _dot(pull, rows[b, own[m], n], keys)
                     mean += weights[m] * pulls[m]
+                to_q = by_q[b, t, h]
                 for m in range(count):
-                    to_value = by_values[b, own[m], n]
-                    for j in range(to_value.size):
-                        to_value[j] += weights[m] * pull[j]
                     pulls[m] = scale * weights[m] * (pulls[m] - mean)
-                    key = keys[b, own[m], n]
-                    to_key = by_keys[b, own[m], n]
-                    to_q = by_q[b, t, h]
-                    for j in range(key.size):
-                        to_q[j] += pulls[m] * key[j]
-                        to_key[j] += pulls[m] * query[j]
+                    row = rows[b, own[m], n]
+                    to_row = by_rows[b, own[m], n]
+                    for j in range(keys):
+                        to_q[j] += pulls[m] * row[j]
+                        to_row[j] += pulls[m] * query[j]
+                    for j in range(pull.size):
+                        to_row[keys + j] += weights[m] * pull[j]

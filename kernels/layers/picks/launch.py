@@ -42,40 +42,41 @@ def last_of_bucket(asked: Tensor, buckets: Tensor, count: int) -> Tensor:
     return picks.to(asked.device)
 
 
-def attend_to_picks(q: Tensor, keys: Tensor, values: Tensor, picks: Tensor) -> Tensor:
+def attend_to_picks(q: Tensor, rows: Tensor, picks: Tensor, v_size: int) -> Tensor:
     """Return softmax(q K^T / sqrt(K)) V [B, T, H, V], for each query over the tokens that it picks, at least one.
 
     Args:
         q: [B, T, H, K].
-        keys: [B, N, heads, K]; groups of H / heads queries share them.
-        values: [B, N, heads, V].
+        rows: [B, N, heads, C], key, value and what else a token has; groups of H / heads queries share them.
         picks: [B, T, H, M], or [B, T, 1, M] for all heads: tokens, PICK_NONE where a query has fewer.
+        v_size: V.
     """
     if q.device.type != "cpu":
-        return attend_gathered(q, keys, values, picks)
-    exact = [x.to(torch.promote_types(q.dtype, torch.float32)) for x in (q, keys, values)]
-    out: Tensor = PickedAttention.apply(*exact, picks)
+        return attend_gathered(q, rows, picks, v_size)
+    exact = [x.to(torch.promote_types(q.dtype, torch.float32)) for x in (q, rows)]
+    out: Tensor = PickedAttention.apply(*exact, picks, v_size)
     return out.to(q.dtype)
 
 
-def attend_gathered(q: Tensor, keys: Tensor, values: Tensor, picks: Tensor) -> Tensor:
-    """Return what `attend_to_picks` does by copies of the picked keys and values, made again for the gradients."""
-    group = q.shape[2] // keys.shape[2]
-    heads = torch.arange(q.shape[2], device=q.device) // group
+def attend_gathered(q: Tensor, rows: Tensor, picks: Tensor, v_size: int) -> Tensor:
+    """Return what `attend_to_picks` does by copies of the picked rows, made again for the gradients."""
+    _, known, heads, _ = rows.shape
+    group = q.shape[2] // heads
     # Rows of all sequences and heads one below the other: row (b heads + h) N + token.
-    rows = [x.movedim(2, 1).flatten(0, 2) for x in (keys, values)]
-    sequences = torch.arange(len(q), device=q.device)[:, None] * keys.shape[2]
-    first = (sequences + heads)[:, None, :, None] * keys.shape[1]
-    numbers = q[:, 0].numel() // q.shape[-1] * picks.shape[-1] * (q.shape[-1] + values.shape[-1])
+    stacked = rows[..., : q.shape[-1] + v_size].movedim(2, 1).flatten(0, 2)
+    sequences = torch.arange(len(q), device=q.device)[:, None] * heads
+    first = (sequences + torch.arange(q.shape[2], device=q.device) // group)[:, None, :, None] * known
+    numbers = len(q) * q.shape[2] * picks.shape[-1] * stacked.shape[-1]
     size = max(GATHERED // max(numbers, 1), 1)
     parts = zip(q.split(size, 1), picks.split(size, 1), strict=True)
-    outputs = [checkpoint(_gathered, part, *rows, first, own, use_reentrant=False) for part, own in parts]
+    outputs = [checkpoint(_gathered, part, stacked, first, own, use_reentrant=False) for part, own in parts]
     return torch.cat(outputs, 1)
 
 
-def _gathered(q: Tensor, keys: Tensor, values: Tensor, first: Tensor, picks: Tensor) -> Tensor:
-    """Return [B, T, H, V] of keys and values in rows; `first` [B, 1, H, 1] are the rows of the first tokens."""
-    index = first + picks.clamp(min=0)
-    scores = (F.embedding(index, keys) @ q[..., None])[..., 0] * q.shape[-1] ** -0.5
+def _gathered(q: Tensor, rows: Tensor, first: Tensor, picks: Tensor) -> Tensor:
+    """Return [B, T, H, V] of rows [.., K + V]; `first` [B, 1, H, 1] are the rows of the first tokens."""
+    picked = F.embedding(first + picks.clamp(min=0), rows)  # [B, T, H, M, K + V]
+    keys, values = picked.tensor_split([q.shape[-1]], -1)
+    scores = (keys @ q[..., None])[..., 0] * q.shape[-1] ** -0.5
     weights = scores.masked_fill(picks == PICK_NONE, -torch.inf).softmax(-1)
-    return (weights[..., None, :] @ F.embedding(index, values))[..., 0, :]
+    return (weights[..., None, :] @ values)[..., 0, :]

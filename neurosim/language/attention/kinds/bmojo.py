@@ -132,10 +132,8 @@ class BMojo(CachedAttention):
         if self.fading is not None:
             picks.append(old.expand(len(known), -1, -1))
         # One softmax over the keys of x and of s, the same for all heads.
-        keys, values = (
-            torch.cat(parts, 1) for parts in zip(own.split(self.k_size, -1), faded.split(self.k_size, -1), strict=True)
-        )
-        out = attend_to_picks(inputs["q"], keys, values, torch.cat(picks, -1)[:, :, None])
+        rows = torch.cat([own, faded], 1)
+        out = attend_to_picks(inputs["q"], rows, torch.cat(picks, -1)[:, :, None], self.v_size)
         return self._remembered(known, best[:, -1]), out
 
     def _remembered(self, known: Tensor, best: Tensor) -> Tensor:

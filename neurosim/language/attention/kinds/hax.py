@@ -137,11 +137,11 @@ class HAX(Mixer):
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         row = [inputs["k"], inputs["values"], self._bucket(inputs["centred_k"]), inputs["scores"]]
         known = torch.cat([memory, torch.cat(row, -1)], 1)
-        keys, values, buckets, scores = known.split([self.key_dim, self.ssm.inner, 1, 1], -1)
-        picks = self._picks(self._bucket(inputs["centred_q"])[..., 0], buckets[..., 0], scores[..., 0])
+        buckets, scores = known[..., -2:].unbind(-1)
+        picks = self._picks(self._bucket(inputs["centred_q"])[..., 0], buckets, scores)
         # One head of keys: its axis is the third.
-        rows = (x[:, :, None] for x in (inputs["q"], keys, values, picks))
-        return known, attend_to_picks(*rows)[:, :, 0]
+        out = attend_to_picks(inputs["q"][:, :, None], known[:, :, None], picks[:, :, None], self.ssm.inner)
+        return known, out[:, :, 0]
 
     def _picks(self, bucket: Tensor, buckets: Tensor, scores: Tensor) -> Tensor:
         """Return the tokens [B, T, picks] that the T last of N see, each once, and PICK_NONE.

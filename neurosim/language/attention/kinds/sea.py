@@ -106,9 +106,8 @@ class SEA(SoftmaxAttention):
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
-        keys, values = known.split(self.k_size, -1)
         picks = self._picks(inputs["log_p"], inputs["length"][0])
-        out = attend_to_picks(inputs["q"], keys, values, picks)
+        out = attend_to_picks(inputs["q"], known, picks, self.v_size)
         return known, inputs["mix"] * out + (1 - inputs["mix"]) * inputs["mean"]
 
     def _picks(self, log_p: Tensor, length: Tensor) -> Tensor:
