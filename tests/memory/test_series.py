@@ -14,7 +14,7 @@ from neurosim.memory import SDR, CategoryEncoder
 from neurosim.memory.sdr.encoders import CoordinateEncoder, DateEncoder
 from neurosim.memory.series.classifier import SDRClassifier
 from neurosim.memory.series.detector import AnomalyDetector, number_encoder
-from neurosim.memory.series.likelihood import AnomalyLikelihood
+from neurosim.memory.series.likelihood import AnomalyLikelihood, JumpRank
 
 HOUR = 3600.0
 
@@ -102,6 +102,27 @@ def test_a_likelihood_goes_on_where_it_was_saved() -> None:
     assert [one.step(a) for a in anomalies[333:]] == [other.step(a) for a in anomalies[333:]]
     with pytest.raises(NeurosimInputError, match="history"):
         AnomalyLikelihood(30, 20, history=99).restore(one.state())
+
+
+def test_jumps_are_ranked_among_the_last_ones() -> None:
+    values = np.random.default_rng(3).integers(0, 6, 120).astype(float)
+    ranks = JumpRank(history=25)
+    jumps: list[float] = []
+    for k, value in enumerate(values):
+        if k == 60:
+            other = JumpRank(history=25)
+            other.restore(ranks.state())
+            ranks = other
+        rank = ranks.step(value)
+        if k == 0:
+            assert rank == 0.0
+            continue
+        jump = abs(value - values[k - 1])
+        earlier = np.array(jumps[-25:])
+        expected = ((earlier < jump).sum() + (earlier == jump).sum() / 2) / max(earlier.size, 1)
+        assert rank == pytest.approx(expected)
+        jumps.append(float(jump))
+    assert ranks.step(math.nan) == 0.0 == ranks.step(3.0)
 
 
 def test_a_classifier_learns_which_value_follows() -> None:

@@ -1,8 +1,9 @@
-"""Anomaly likelihood: how improbable a recent run of anomalies is (Ahmad, Lavin, Purdy & Agha 2017)."""
+"""Anomaly likelihood: how improbable a recent run of anomalies is (Ahmad, Lavin, Purdy & Agha 2017); rank of jumps."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -145,3 +146,60 @@ class AnomalyLikelihood:
         self._count = int(held[COUNT][0])
         self._distribution[:] = held[DISTRIBUTION]
         self._last = float(held[LAST][0])
+
+
+@dataclass(eq=False)
+class JumpRank:
+    """Ranks the change of a value from one record to the next among earlier changes, without its sign.
+
+    The rank is the fraction of the last `history` changes that are smaller, equal ones counted half: 0.5 in the middle,
+    1 for the largest so far. It does not depend on the scale or the distribution of the values.
+
+    Attributes:
+        history: changes to compare with.
+
+    Raises:
+        NeurosimInputError: on construction, naming the attribute and its rule.
+    """
+
+    history: Count = 8640
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+        self._jumps: list[float] = []
+        self._sorted: list[float] = []
+        self._last = math.nan
+
+    def step(self, value: float) -> float:
+        """Return the rank of the change to `value`, 0 to 1; 0 where it or the value before is missing (NaN)."""
+        jump = abs(value - self._last)
+        self._last = value
+        if not math.isfinite(jump):
+            return 0.0
+        below = bisect_left(self._sorted, jump)
+        up_to = bisect_right(self._sorted, jump)
+        rank = (below + up_to) / 2 / max(len(self._sorted), 1)
+        if len(self._jumps) == self.history:
+            oldest = self._jumps.pop(0)
+            del self._sorted[bisect_left(self._sorted, oldest)]
+        self._jumps.append(jump)
+        insort(self._sorted, jump)
+        return rank
+
+    def state(self) -> dict[str, NDArray]:
+        """Return the changes, in the order of their arrival, and the last value (infinite: none)."""
+        return {"jumps": np.array(self._jumps, np.float64), LAST: np.nan_to_num([self._last], nan=np.inf)}
+
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        """Continue from the arrays that `state` returned.
+
+        Raises:
+            NeurosimInputError: an array that does not fit.
+        """
+        jumps = np.asarray(arrays["jumps"], np.float64)
+        good = jumps.ndim == 1 and jumps.size <= self.history and bool(np.isfinite(jumps).all())
+        require(good, "jumps", f"must be at most {self.history} finite numbers", jumps.shape)
+        last = float(arrays[LAST][0])
+        self._jumps = jumps.tolist()
+        self._sorted = sorted(self._jumps)
+        self._last = last if math.isfinite(last) else math.nan
