@@ -255,9 +255,15 @@ def test_a_sweep_of_the_stream(config: Path) -> None:
     assert found["rows"][0]["measures"]["bwt"] is None
 
 
+def compared(*words: object) -> dict[str, Any]:
+    """Return the results of a comparison of runs."""
+    found: dict[str, Any] = json.loads(command.neurosim("runs", "compare", *words, "--json", "--quiet").stdout)
+    return found
+
+
 def test_runs_side_by_side(run: dict[str, Any], config: Path) -> None:
     other = ran("run", config, "--learner", "macrocolumn", "--set", "stream.tasks=2", "--out", "other")
-    found = ran("compare", run["run"], other["run"], "--out", "both")
+    found = compared(run["run"], other["run"], "--out", "both")
     names = ["plain", "replay", f"macrocolumn ({Path(run['run']).name})", "macrocolumn (other)"]
     assert [row["name"] for row in found["rows"]] == names
     assert found["rows"][0]["matrices"] == run["rows"][0]["matrices"]
@@ -271,9 +277,11 @@ def test_runs_side_by_side(run: dict[str, Any], config: Path) -> None:
     assert any(ends) and all(0 <= float(p) <= 1 for p in ends if p)
     latex = Path("both/measures.tex").read_text().splitlines()
     assert latex[0] == r"\begin{tabular}{lrrrrrrrrr}" and latex[4].startswith("plain & $") and len(latex) == 10
-    text = neurosim("compare", run["run"], "--quiet").stdout
+    text = command.neurosim("runs", "compare", run["run"], "--quiet").stdout
     assert "plain" in text and "+-" in text and "report.html" in text
     assert command.neurosim("report", "both")
+    again = json.loads(command.neurosim("runs", "rerun", "both", "--json", "--quiet").stdout)
+    assert again["rows"] == found["rows"] and again["rerun"]["differing"] == []
 
 
 def test_everything_is_listed() -> None:
@@ -294,7 +302,7 @@ def test_everything_is_listed() -> None:
     assert "macrocolumns: single trial" in text and MEASURES["bwt"].formula in text
 
 
-@pytest.mark.parametrize("words", [("list", "--seed", "1"), ("compare", "run", "--seed", "1"), ("list", "--out", "x")])
+@pytest.mark.parametrize("words", [("list", "--seed", "1"), ("list", "--out", "x")])
 def test_options_without_a_use_are_refused(words: tuple[str, ...]) -> None:
     assert refused(*words) == f"neurosim: {words[-2]}: this command has no use for it; leave it out"
 
@@ -399,10 +407,13 @@ def test_a_state_that_lacks_a_task_is_refused(run: dict[str, Any], tmp_path: Pat
 
 
 def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
-    assert "no such run folder" in refused("compare", "nowhere")
+    def refused_comparison(*words: object) -> str:
+        return str(command.neurosim("runs", "compare", *words, expect=2).stderr)
+
+    assert "no such run folder" in refused_comparison("nowhere")
     Path("network").mkdir()
     write_json("network/manifest.json", {"format": "neurosim-run", "version": 1, "kind": "network"})
-    assert "network: is not a continual run; give folders" in refused("compare", "network")
+    assert "network: is not a continual run; give folders" in refused_comparison(run["run"], "network")
     assert "network: holds a run of a network, not a continual run; continue with: neurosim simulate" in refused(
         "run", "--resume", "network"
     )
@@ -410,7 +421,7 @@ def test_runs_of_other_kinds(run: dict[str, Any], config: Path) -> None:
         "run", "--resume", run["run"], "--seeds", 3
     )
     swept = ran("run", config, "--learner", "macrocolumn", "--set", 'on="validation"', "--out", "validated")
-    assert "needs runs measured on the same items" in refused("compare", run["run"], swept["run"])
+    assert "needs runs measured on the same items" in refused_comparison(run["run"], swept["run"])
 
 
 def test_every_learner_and_task_has_its_work(run: dict[str, Any]) -> None:
@@ -441,8 +452,8 @@ def test_measure_prints_the_work_and_takes_another_profile(run: dict[str, Any], 
     assert loihi["profile"] == "loihi" and loihi["compute_only"] is None
     line = command.neurosim("measure", run["run"], "--set", "stream.tasks=2", expect=2).stderr
     assert "nothing of it can change; leave these out (got ['stream'])" in line
-    compared = ran("compare", run["run"], "--out", tmp_path / "compared")
-    both = json.loads(command.neurosim("measure", compared["run"], "--json").stdout)
+    joined = compared(run["run"], "--out", tmp_path / "compared")
+    both = json.loads(command.neurosim("measure", joined["run"], "--json").stdout)
     assert both["learners"] == again["learners"]
 
 

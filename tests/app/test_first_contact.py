@@ -32,11 +32,11 @@ def test_the_index_of_runs_links_to_reports_and_survives_what_it_cannot_read(els
     assert invoke("simulate", "--config", "net.toml", "--out", "runs/a & b", "--quiet")[0] == 0
     Path("runs/broken").mkdir()
     Path("runs/broken/manifest.json").write_text("{")
-    code, text = invoke("runs")
-    assert code == 0 and "network" in text and "done" in text and "cannot be read" in text
+    code, text = invoke("runs", "list")
+    assert code == 0 and text.startswith("RUN ") and "network" in text and "done" in text and "cannot be read" in text
     page = Path("runs/index.html").read_text()
     assert 'href="a%20%26%20b/report.html"' in page and "a &amp; b" in page
-    code, text = invoke("runs", "nowhere")
+    code, text = invoke("runs", "list", "nowhere")
     assert code != 0 and "nowhere: no such folder" in text
 
 
@@ -126,7 +126,7 @@ def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> 
     "words",
     [
         ("convert", "generate", "model", "--set", "a=1"),
-        ("runs", "--seed", "0"),
+        ("runs", "list", "--seed", "0"),
         ("completion", "bash", "--out", "x"),
         ("datasets", "list", "--threads", "1"),
         ("report", "run", "--config", "a.toml"),

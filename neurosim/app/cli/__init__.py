@@ -21,7 +21,7 @@ COMMANDS = {
     "serve": CommandEntry("neurosim.app.cli.serve", "Serve a language model over HTTP, in the form of OpenAI's API."),
     "reproduce": CommandEntry("neurosim.app.cli.reproduce", "Run published experiments with their own settings."),
     "view": CommandEntry("neurosim.app.cli.view", "Play a recording, or the stored recordings of a run, on a page."),
-    "runs": CommandEntry("neurosim.app.cli.runs", "List runs, and link to their reports on a page."),
+    "runs": CommandEntry("neurosim.app.cli.runs", "List, show, open, compare, repeat and remove runs.", "group"),
     "measure": CommandEntry("neurosim.app.cli.measure", "Print a run's measures and energy estimates again."),
     "report": CommandEntry("neurosim.app.cli.report", "Write a run's report page again."),
     "schema": CommandEntry("neurosim.app.cli.schema", "Print the JSON Schema of a config."),

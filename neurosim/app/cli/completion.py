@@ -6,7 +6,7 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from ...base.errors import lookup
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import NO_RUN, CommandOptions
 
 SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
@@ -17,7 +17,7 @@ INSTALL = {
 }
 
 
-@click.command(epilog="Install with: " + "; ".join(INSTALL.values()))
+@click.command(cls=Command, epilog="Install with: " + "; ".join(INSTALL.values()))
 @click.argument("shell", metavar="bash|zsh|fish")
 @common(without=NO_RUN)
 def command(options: CommandOptions, shell: str) -> CommandResult:

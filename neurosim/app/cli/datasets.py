@@ -13,7 +13,7 @@ import click
 
 from ...base.errors import NeurosimInputError
 from ..runs.frame.arguments import complete_dataset
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import NO_RUN, CommandOptions
 from ..runs.frame.tables import table
 from .folders import describe_folder
@@ -48,7 +48,7 @@ _name = click.argument("name", shell_complete=complete_dataset)
 _root = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The folder with its files.")
 
 
-@click.command()
+@click.command(cls=Command)
 @common(without=NO_RUN)
 def list_all(options: CommandOptions) -> CommandResult:
     """List the datasets, and whether their files are here."""
@@ -59,7 +59,7 @@ def list_all(options: CommandOptions) -> CommandResult:
     return CommandResult({"datasets": [_describe(*each) for each in places]}, table(rows))
 
 
-@click.command()
+@click.command(cls=Command)
 @_name
 @_root
 @common(without=("config", "seed", "out", "threads"))
@@ -92,7 +92,7 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @_name
 @_root
 @common(without=("out", "threads"))
@@ -111,7 +111,7 @@ def make(options: CommandOptions, name: str, root: Path | None) -> CommandResult
     return CommandResult(data, f"{folder}: {manifest['files']:,} recordings, {manifest['bytes'] / 1e6:.1f} MB")
 
 
-@click.command()
+@click.command(cls=Command)
 @_name
 @_root
 @click.option(
@@ -140,7 +140,7 @@ def fetch(options: CommandOptions, name: str, root: Path | None, min_rate: float
     return CommandResult({"dataset": name, "folder": str(folder), "files": counts}, "\n".join(lines))
 
 
-@click.command()
+@click.command(cls=Command)
 @_name
 @_root
 @common(without=NO_RUN)

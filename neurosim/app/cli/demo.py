@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from ..runs.frame.arguments import show_config
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 DATASET = "digits"
 
 
-@click.command()
+@click.command(cls=Command)
 @show_config
 @common()
 def command(options: CommandOptions) -> CommandResult:

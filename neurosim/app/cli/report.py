@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @common(without=("config", "sets", "seed", "threads"))
 def command(options: CommandOptions, run: Path) -> CommandResult:

@@ -11,7 +11,7 @@ import click
 from ...base.errors import NeurosimInputError, require
 from ...base.plain import to_plain
 from ..runs.frame.arguments import show_config
-from ..runs.frame.command import CommandResult, common, run_kind
+from ..runs.frame.command import Command, CommandResult, common, run_kind
 from ..runs.frame.command_options import CommandOptions
 from ..runs.frame.kind import Kind
 from ..runs.frame.registry import find_kind
@@ -19,7 +19,7 @@ from ..runs.frame.tables import grid, table
 from ..runs.presets.preset import Preset, config_of, presets, share
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option("--list", "listed", is_flag=True, help="List the presets with published and measured figures.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Language model, for spikingbrain-k.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ FOLDER = "folder"  # dataset.toml of a folder of recordings
 TITLES = {"lm-train": "a training of a language model", FOLDER: "dataset.toml in a folder of recordings"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @common(without=("config", "sets", "seed", "threads"))
 def command(options: CommandOptions, name: str | None) -> CommandResult:

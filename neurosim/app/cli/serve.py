@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from ...base.errors import NeurosimMissingError
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 MEGABYTE = 1 << 20
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from ...base.errors import NeurosimInputError
-from ..runs.frame.command import CommandResult, common
+from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE|RUN")
 @click.option("--gif", type=click.Path(path_type=Path), metavar="FILE", help="Also write the recording as a GIF.")
 @click.option("--format", metavar="NAME", help="Format of the file; default by its first bytes or suffix.")

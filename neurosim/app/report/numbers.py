@@ -132,7 +132,8 @@ def date(started: object) -> str | None:
 
 def text(shown: str) -> str:
     """Return a figure for a terminal: plain spaces, and "to" for a dash between two ends."""
-    plain_ones = {THIN: " ", "\N{EN DASH}": " to ", DASH: "-", "\N{PLUS-MINUS SIGN}": "+-", TIMES: " times"}
+    plain_ones = {THIN: " ", "\N{NO-BREAK SPACE}": " ", NO_BREAK_HYPHEN: "-"}
+    plain_ones |= {"\N{EN DASH}": " to ", DASH: "-", "\N{PLUS-MINUS SIGN}": "+-", TIMES: " times"}
     for sign, words in plain_ones.items():
         shown = shown.replace(sign, words)
     return shown

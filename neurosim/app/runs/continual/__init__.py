@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....base.schema import Schema
+from ..frame.compared import runs_settings, stored_runs
 from ..frame.folder import RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
@@ -65,6 +66,15 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
     def schemas(self) -> Mapping[str, Callable[[], Schema]]:
         return {"continual": _schema}
 
+    def again(self, folder: RunFolder) -> ContinualKind | LearnersKind:
+        # A comparison notes the same kind, for its results have the same page.
+        if "compared" in folder.manifest.facts:
+            return LearnersKind(())
+        return self
+
+    def comparison(self, runs: Sequence[Path]) -> LearnersKind:
+        return LearnersKind(runs)
+
     def run_name(self, config: ContinualConfig) -> str:
         return f"continual-{config.stream['kind']}"
 
@@ -88,7 +98,7 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
 
 
 @dataclass(frozen=True)
-class ComparisonKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualResult]):
+class LearnersKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualResult]):
     """Runs that put the learners of others side by side; the settings are the folders of these.
 
     Attributes:
@@ -108,10 +118,13 @@ class ComparisonKind(Kind[Sequence[Path], Sequence[ContinualResult], ContinualRe
         return [path.resolve() for path in self.runs]
 
     def settings(self, config: Sequence[Path]) -> Mapping[str, object]:
-        return {"runs": [str(path) for path in config]}
+        return runs_settings(config)
+
+    def stored(self, folder: RunFolder) -> Sequence[Path]:
+        return stored_runs(folder)
 
     def run_name(self, config: Sequence[Path]) -> str:
-        return "continual-compare"
+        return "continual-compared"
 
     def load(self, config: Sequence[Path], options: RunOptions) -> Inputs[Sequence[ContinualResult]]:
         from .compare import load

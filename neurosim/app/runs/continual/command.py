@@ -1,4 +1,4 @@
-"""`neurosim continual ...`: learners on a stream of tasks over seeds, and their comparison."""
+"""`neurosim continual ...`: learners on a stream of tasks over seeds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import click
 from ....base.errors import NeurosimInputError
 from ....base.plugins import first_line
 from ..frame.arguments import CPU_OR_CUDA, at_least, count
-from ..frame.command import CommandResult, common, run_command
+from ..frame.command import Command, CommandResult, common, run_command
 from ..frame.command_options import NO_RUN, CommandOptions, with_folder
 
 if TYPE_CHECKING:
-    from . import ComparisonKind, ContinualKind
+    from . import ContinualKind
 
 
 def _learners(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -84,18 +84,7 @@ def run(
     return ContinualKind(workers, cluster, learners, file)
 
 
-@run_command(
-    "compare", short_help="Compare the learners of several runs.", without=("config", "sets", "seed", "threads")
-)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-def compare(options: CommandOptions, runs: tuple[Path, ...]) -> ComparisonKind:
-    """Compare the learners of RUNS: a table, and a folder with a page, pictures, and the table as CSV and LaTeX."""
-    from . import ComparisonKind
-
-    return ComparisonKind(runs)
-
-
-@command.command("list", short_help="List streams, sources of items, and learners.")
+@command.command("list", cls=Command, short_help="List streams, sources of items, and learners.")
 @common(without=NO_RUN)
 def list_all(options: CommandOptions) -> CommandResult:
     """List the streams, the sources of their items, the learners, and the measures with their formulas."""
@@ -133,5 +122,4 @@ def _listing(
     )
 
 
-for _command in (run, compare):
-    command.add_command(_command)
+command.add_command(run)

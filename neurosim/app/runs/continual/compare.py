@@ -21,7 +21,7 @@ def load(paths: Sequence[Path]) -> Inputs[Sequence[ContinualResult]]:
     """
     results = [_results(path) for path in paths]
     measured_on = sorted({result.on for result in results})
-    require(len(measured_on) == 1, "compare", "needs runs measured on the same items", " and ".join(measured_on))
+    require(len(measured_on) == 1, "runs compare", "needs runs measured on the same items", " and ".join(measured_on))
     return Inputs(results, facts={"compared": [str(path) for path in paths]})
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ....base.errors import NeurosimInputError
 from ....base.schema import Schema
 from ..frame.folder import RunFolder
 from ..frame.kind import Inputs, Kind, Run
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 T = TypeVar("T")
+
+
+def noted_model(folder: RunFolder) -> Path:
+    """Return the folder of the model that a run read.
+
+    Raises:
+        NeurosimInputError: the manifest does not name it, for the run was killed before it began.
+    """
+    model = (folder.manifest.data or {}).get("model")
+    if not isinstance(model, str):
+        raise NeurosimInputError(f"{folder.path}: does not say which model it read; {folder.rerun_hint}")
+    return Path(model)
 
 
 class ConvertKind(Kind[C, T, ConvertResult]):
@@ -61,6 +74,9 @@ class ConversionKind(ConvertKind["ConvertConfig", "ConversionSource"]):
     title = "a conversion"
 
     model: Path = Path()
+
+    def again(self, folder: RunFolder) -> ConversionKind:
+        return replace(self, model=noted_model(folder))
 
     def run_name(self, config: ConvertConfig) -> str:
         return f"convert-{self.model.resolve().name}"

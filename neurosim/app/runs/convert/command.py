@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..frame.arguments import CPU_OR_CUDA, PROFILE, as_fraction, count, setting
-from ..frame.command import CommandResult, common, run_command
+from ..frame.command import Command, CommandResult, common, run_command
 from ..frame.command_options import CommandOptions
 from ..frame.logs import log_option
 from .linearise.command import command as linearise
@@ -118,7 +118,7 @@ def curve(options: CommandOptions, model: Path) -> CurveKind:
     return CurveKind(model)
 
 
-@command.command("generate", short_help="Write text with a model, dense or converted.")
+@command.command("generate", cls=Command, short_help="Write text with a model, dense or converted.")
 @MODEL
 @click.option("--prompt", default="\n", metavar="TEXT", help="What the text starts with.")
 @click.option("--tokens", type=click.IntRange(0), default=200, show_default=True, metavar="N", help="Tokens to write.")
@@ -174,7 +174,7 @@ def generate(
     return CommandResult(result.to_dict(), result.text if chat else result.prompt + result.text)
 
 
-@command.command("inspect", short_help="What each layer holds, and for how long.")
+@command.command("inspect", cls=Command, short_help="What each layer holds, and for how long.")
 @MODEL
 @click.option("--text", metavar="FILE", help="Text to read; else the prose that ships with Python.")
 @click.option("--tokens", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Tokens to read.")

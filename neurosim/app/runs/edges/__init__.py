@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..frame.folder import RunFolder
 from ..frame.kind import Inputs, Kind
 from ..frame.options import RunOptions
+from ..network.config import check_no_files
 from .config import EdgesConfig
 from .result import EdgesResult
 
@@ -38,6 +40,10 @@ class EdgesKind(Kind[EdgesConfig, "EdgesInputs", EdgesResult]):
         # Of FILE.py:CLASS the class is the name of the model.
         last = self.models[-1].rpartition(":")[2] if self.models else None
         return super().configure(file, sets, {"neuron.model": last, **(values or {})})
+
+    def again(self, folder: RunFolder) -> EdgesKind:
+        check_no_files(folder)
+        return self
 
     def run_name(self, config: EdgesConfig) -> str:
         return Path(config.edges.file).stem

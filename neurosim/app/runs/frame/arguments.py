@@ -125,6 +125,8 @@ PROFILE = setting("--profile", "energy.profile", metavar="NAME", help="Energy pr
 # Fields of `CommandOptions` with an option in every command, and fields with one in some commands only.
 COMMON = ("config", "sets", "seed", "out", "json", "device", "threads", "quiet")
 OPTIONAL = ("show_config", "resumed", "logs")
+# Parameters that the help of every command has in a section of their own.
+SHARED = (*COMMON, "plugin")
 
 
 def common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Callable[[Command], Command], ...]:
@@ -146,7 +148,7 @@ def common_options(devices: Sequence[str], without: Sequence[str]) -> tuple[Call
             name="sets",
             multiple=True,
             metavar="KEY=VALUE",
-            help="One setting, e.g. liquid.neurons=500; repeatable.",
+            help="One setting; repeatable. 'neurosim schema' has the keys.",
         ),
         option(
             "--seed",

@@ -16,13 +16,35 @@ import click
 from ....base.errors import NeurosimError, NeurosimInputError, NeurosimMissingError
 from ....base.json_toml import toml_text
 from ....base.plain import to_plain
-from .arguments import COMMON, CPU, OPTIONAL, common_options, resume_option, show_config, take_settings
+from .arguments import COMMON, CPU, OPTIONAL, SHARED, common_options, resume_option, show_config, take_settings
 from .command_options import CommandOptions, with_folder
 from .options import ConfigShown, silent
 from .terminal import printable
 
 if TYPE_CHECKING:
     from .kind import Kind, RunResult
+
+
+class Command(click.Command):
+    """A command whose help has the options of its own first, and those that commands share in a section below."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own: list[tuple[str, str]] = []
+        shared: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None or isinstance(parameter, click.Argument):
+                continue
+            if parameter.name in SHARED or "--help" in parameter.opts:
+                shared.append(record)
+            else:
+                own.append(record)
+        if own:
+            with formatter.section("Options"):
+                formatter.write_dl(own)
+        if shared:
+            with formatter.section("Options that commands share"):
+                formatter.write_dl(shared)
 
 
 @dataclass(frozen=True)
@@ -57,7 +79,7 @@ class CommandResult:
 
 
 def common(
-    devices: Sequence[str] = CPU, without: Sequence[str] = ()
+    devices: Sequence[str] = CPU, without: Sequence[str] = (), *, needs_torch: bool = True
 ) -> Callable[[Callable[..., CommandResult]], Callable[..., None]]:
     """Return a decorator: the wrapped function takes `options: CommandOptions` first, returns a `CommandResult`, and
     prints nothing.
@@ -67,6 +89,7 @@ def common(
     Args:
         devices: `CPU`, or `CPU_OR_CUDA` for a command that needs torch.
         without: names of the options that have no effect on the command: they are refused, and not in its help.
+        needs_torch: whether a command that can run on a GPU needs torch on the CPU, too.
     """
 
     def decorate(function: Callable[..., CommandResult]) -> Callable[..., None]:
@@ -80,7 +103,8 @@ def common(
             fields["say"] = silent if fields["quiet"] else _say
             options = CommandOptions(command=("neurosim", *sys.argv[1:]), **fields)
             options.refuse(*without)
-            _check_device(options.device, devices)
+            if needs_torch or options.device != "cpu":
+                _check_device(options.device, devices)
             try:
                 with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
                     result = function(options, **values)
@@ -138,7 +162,7 @@ def run_command(
         if resume:
             command = resume_option(resume)(command)
         command.__click_params__ += own
-        return click.command(name, short_help=short_help)(command)
+        return click.command(name, cls=Command, short_help=short_help)(command)
 
     return decorate
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -14,9 +16,10 @@ from ...report import numbers
 from ...report.page import render
 from . import registry
 from .facts import Overview
-from .folder import MANIFEST, REPORT, RunFolder, open_run, present_status
+from .folder import MANIFEST, METRICS, REPORT, RunFolder, open_run, present_status, read_metrics
 
 PAGE = "index.html"
+MAX_FIGURES = 2  # of a run, in the list
 TEMPLATE = Path(__file__).with_name("index.html")
 
 
@@ -31,6 +34,7 @@ class IndexEntry:
         next_step: how to continue a run that was interrupted or killed.
         started: UTC, ISO 8601.
         seed: of everything random.
+        figures: (name, value) of the first figures that its page shows in large type; none where it has no results.
         report: its page, below the folder of the index; None where it has none.
     """
 
@@ -41,7 +45,41 @@ class IndexEntry:
     next_step: str | None = None
     started: str | None = None
     seed: int | None = None
+    figures: tuple[tuple[str, str], ...] = ()
     report: str | None = None
+
+    @property
+    def key_figures(self) -> str:
+        """Figures in one line of text."""
+        return ", ".join(f"{name} {value}" for name, value in self.figures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexFilter:
+    """Which runs of an index are listed; None: all.
+
+    Attributes:
+        kind, status: of the run.
+        name: pattern of the name of the run or of its folder, with * and ?.
+        limit: number of runs, the latest first.
+    """
+
+    kind: str | None = None
+    status: str | None = None
+    name: str | None = None
+    limit: int | None = None
+
+    def apply(self, entries: Sequence[IndexEntry]) -> list[IndexEntry]:
+        """Return the entries that fit, in their order."""
+        return [entry for entry in entries if self._fits(entry)][: self.limit]
+
+    def _fits(self, entry: IndexEntry) -> bool:
+        if self.kind is not None and entry.kind != self.kind:
+            return False
+        if self.status is not None and entry.status != self.status:
+            return False
+        names = (entry.name, entry.path)
+        return self.name is None or any(fnmatchcase(each, self.name) for each in names)
 
 
 def read_index(folder: Path) -> list[IndexEntry]:
@@ -88,7 +126,7 @@ class IndexRow(NamedTuple):
 def _row(entry: IndexEntry) -> IndexRow:
     status = f"{entry.status}; {entry.next_step}" if entry.next_step else entry.status
     seed = "" if entry.seed is None else str(entry.seed)
-    cells = (entry.kind, entry.name, status, numbers.date(entry.started) or "", seed)
+    cells = (entry.kind, entry.name, status, numbers.date(entry.started) or "", seed, entry.key_figures)
     return IndexRow(entry.path, quote(entry.report or ""), cells)
 
 
@@ -108,8 +146,22 @@ def _entry(folder: Path, path: Path) -> IndexEntry:
         next_step=_next_step(run) if status in ("interrupted", "killed") else None,
         started=manifest.started,
         seed=manifest.seed,
+        figures=_figures(run),
         report=f"{name}/{REPORT}" if (path / REPORT).is_file() else None,
     )
+
+
+def _figures(run: RunFolder) -> tuple[tuple[str, str], ...]:
+    """Return the first figures of a run that are known."""
+    if not (run.path / METRICS).is_file():
+        return ()
+    try:
+        kind = registry.kind_of(run)
+        facts = kind.overview(kind.result.from_dict(read_metrics(run))).facts
+    except NeurosimError:  # damaged results, or a plug-in that is not there
+        return ()
+    known = [fact for fact in facts if fact.tile and fact.value is not None]
+    return tuple((fact.label, numbers.text(fact.text)) for fact in known[:MAX_FIGURES])
 
 
 def _next_step(run: RunFolder) -> str | None:

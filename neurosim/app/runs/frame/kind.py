@@ -223,6 +223,18 @@ class Kind(Generic[C, T, R]):
         """Return the kind with the arguments that the manifest of a run notes, where it has none of its own."""
         return self
 
+    def again(self, folder: RunFolder) -> Kind[Any, Any, Any]:
+        """Return the kind with the arguments of a run, to repeat it from its folder alone.
+
+        Raises:
+            NeurosimInputError: the folder does not say all that decides the results.
+        """
+        return self.of(folder)
+
+    def comparison(self, runs: Sequence[Path]) -> Kind[Any, Any, Any] | None:
+        """Return the kind of run that puts runs of this kind side by side; None: `runs.comparison` does."""
+        return None
+
     def run_name(self, config: C) -> str:
         """Return the name of a run, for its folder and the manifest."""
         settings: Any = config
@@ -296,7 +308,7 @@ class Kind(Generic[C, T, R]):
         template = Path(str(module.__file__)).with_name(self.template(result))
         values: Mapping[str, object] = module.fill(folder, result)
         manifest = folder.manifest.known()
-        overview = self._overview(result)
+        overview = self.overview(result)
         comparison = beside(folder.manifest.facts, result.to_dict())
         return page.render(
             template,
@@ -312,9 +324,10 @@ class Kind(Generic[C, T, R]):
 
     def render_text(self, result: R) -> str:
         """Return what the command line prints of a run."""
-        return self._overview(result).text(result)
+        return self.overview(result).text(result)
 
-    def _overview(self, result: R) -> Overview:
+    def overview(self, result: R) -> Overview:
+        """Return the facts and tables that page and command line show of a run."""
         return self._module("overview").overview_of(result)  # type: ignore[no-any-return]
 
     def _module(self, name: str) -> ModuleType:

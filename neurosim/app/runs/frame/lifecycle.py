@@ -27,11 +27,12 @@ T = TypeVar("T")
 R = TypeVar("R", bound=RunResult)
 
 
-def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS) -> R:
+def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS, name: str | None = None) -> R:
     """Run, write a run folder, and return the results.
 
     Args:
         config: decides the results; the options do not.
+        name: of the run; None: the kind names it.
 
     Raises:
         NeurosimError: what is wrong with the data, a setting or the disk. An error before the work begins leaves no
@@ -48,7 +49,7 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS) -> R:
     inputs = _load(kind, config, options, timings)
     kind.check(config, inputs.value)
     with (
-        record(settings, kind.run_name(config), options.out, options.command, options.say) as folder,
+        record(settings, name or kind.run_name(config), options.out, options.command, options.say) as folder,
         _interruptible(kind, folder),
         limit_threads(options.threads),
     ):

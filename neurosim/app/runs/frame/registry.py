@@ -41,6 +41,7 @@ KINDS: Mapping[str, KindEntry] = {
     "convert": KindEntry("convert", "Turn a language model into one that communicates in spikes."),
     "linearise": KindEntry("convert.linearise"),
     "attention": KindEntry("attention", "Compare kinds of attention on recall, counting and other tasks."),
+    "comparison": KindEntry("comparison"),  # neurosim runs compare
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.
 UNNAMED = "liquid"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ..frame.folder import RunFolder
 from ..frame.kind import Inputs, Kind, Run
 from ..frame.options import RunOptions
 from .config import MemoryConfig
@@ -26,6 +27,13 @@ class MemoryKind(Kind[MemoryConfig, T, MemoryResult]):
     title = "a run of a memory"
     result = MemoryResult
     heading = ("dataset", "split", "samples", "seed", "digest")
+
+    def again(self, folder: RunFolder) -> StoreKind | RecallKind:
+        """Return the kind of the command that the manifest notes."""
+        facts = folder.manifest.facts
+        if "memory" in facts:
+            return RecallKind(Path(str(facts["memory"])))
+        return StoreKind(str(facts.get("command_kind", "store")))
 
 
 @dataclass(frozen=True)

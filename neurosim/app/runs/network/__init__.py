@@ -13,7 +13,7 @@ from ..frame.folder import CONFIG, RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.settings import ConfigSource
-from .config import Models, NetworkConfig, config_file, configure, of_network, reconfigure, schema
+from .config import Models, NetworkConfig, check_no_files, config_file, configure, of_network, reconfigure, schema
 from .result import NetworkResult
 
 if TYPE_CHECKING:
@@ -86,6 +86,10 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         if self.checkpoint_every is not None:
             return self
         return replace(self, checkpoint_every=folder.manifest.seconds("checkpoint_every"))
+
+    def again(self, folder: RunFolder) -> NetworkKind:
+        check_no_files(folder)
+        return self.of(folder)
 
     def run_name(self, config: NetworkConfig) -> str:
         return config.name

@@ -177,6 +177,23 @@ def _name(entry: Mapping[str, object], key: str) -> str:
     return str(entry.get("name", defaults.get(key)))
 
 
+def check_no_files(folder: RunFolder) -> None:
+    """Raise where a run has neurons of the user's own, which are Python files.
+
+    Raises:
+        NeurosimInputError: it has; a folder may come from anyone, and must not say which files run as Python.
+    """
+    facts = folder.manifest.facts
+    # Runs of networks note files by the name of the class, runs of edges FILE.py:CLASS texts.
+    files = facts.get("models") or facts.get("own_models")
+    if files:
+        names = ", ".join(map(str, files)) if isinstance(files, Mapping | list) else str(files)
+        raise NeurosimInputError(
+            f"{folder.path}: has neurons in Python files ({names}), which only a command line may name; "
+            f"{folder.rerun_hint}"
+        )
+
+
 def own_models(texts: Sequence[str]) -> dict[str, tuple[type[Neuron], Path]]:
     """Return the neuron classes of FILE.py:Class texts. The file runs as Python: only a command line may ask for it.
 

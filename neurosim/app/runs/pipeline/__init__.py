@@ -12,7 +12,7 @@ from ..frame.folder import CONFIG, RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.settings import ConfigSource
-from ..network.config import Models, config_file, of_network, reconfigure
+from ..network.config import Models, check_no_files, config_file, of_network, reconfigure
 from .config import PipelineConfig, configure, schema
 from .result import PipelineResult
 
@@ -57,6 +57,10 @@ class PipelineKind(Kind[PipelineConfig, Splits, PipelineResult]):
 
     def schemas(self) -> Mapping[str, Callable[[], Schema]]:
         return {"pipeline": schema}
+
+    def again(self, folder: RunFolder) -> PipelineKind:
+        check_no_files(folder)
+        return self
 
     def run_name(self, config: PipelineConfig) -> str:
         return config.network.name

@@ -12,13 +12,15 @@ import click
 
 from .....base.errors import NeurosimInputError, NeurosimMissingError
 from ...frame.arguments import at_least
-from ...frame.command import CommandResult, common
+from ...frame.command import Command, CommandResult, common
 from ...frame.command_options import CommandOptions
 
 STDIN = "-"
 
 
-@click.command("anomaly", short_help="Find what is unusual in a table of values over time, and predict the next.")
+@click.command(
+    "anomaly", cls=Command, short_help="Find what is unusual in a table of values over time, and predict the next."
+)
 @click.argument("file", metavar="FILE.csv")
 @click.option("--time", metavar="COLUMN", help="Column of times; default the first with dates.")
 @click.option(

@@ -1,0 +1,177 @@
+"""Figures of several runs of one kind, side by side, from what their folders hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....base.atomic import write_text
+from ....base.errors import NeurosimInputError, require
+from ....base.json_toml import read_toml
+from ...report import numbers
+from ..frame.facts import Fact
+from ..frame.folder import CONFIG, RunFolder, open_run, present_status, read_metrics
+from ..frame.kind import Inputs, Run
+from ..frame.registry import UNNAMED, kind_of
+from .result import ComparedRow, ComparedRun, ComparisonResult
+
+TABLE = "comparison.csv"
+
+
+@dataclass(frozen=True)
+class RunRead:
+    """What a comparison reads of a run.
+
+    Attributes:
+        folder: of the run.
+        facts: that its page and the command line show.
+        settings: by dotted key.
+        origin: versions, commit, machine and digests of data.
+        seconds: wall-clock time of its parts together.
+    """
+
+    folder: RunFolder
+    facts: Sequence[Fact]
+    settings: Mapping[str, object]
+    origin: Mapping[str, object]
+    seconds: float | None
+
+
+def load(paths: Sequence[Path]) -> Inputs[Sequence[RunRead]]:
+    """Return what is compared of each run.
+
+    Raises:
+        NeurosimMissingError: no run there, or one without results.
+        NeurosimInputError: fewer than two runs, the same run twice, or runs of several kinds.
+    """
+    require(len(paths) > 1, "runs compare", "needs at least two runs", len(paths))
+    twice = sorted({str(path) for path in paths if list(paths).count(path) > 1})
+    require(not twice, "runs compare", "takes each run once; leave the second out", ", ".join(twice))
+    runs = [read_run(path) for path in paths]
+    first, *others = runs
+    for other in others:
+        if _kind_name(other.folder) != _kind_name(first.folder):
+            raise NeurosimInputError(
+                f"{other.folder.path}: is a run of the kind {_kind_name(other.folder)}, and {first.folder.path} one of "
+                f"the kind {_kind_name(first.folder)}; compare runs of one kind"
+            )
+    return Inputs(runs, facts={"compared": [str(path) for path in paths]})
+
+
+def read_run(path: Path) -> RunRead:
+    """Return figures, settings and origin of a run.
+
+    Raises:
+        NeurosimMissingError, NeurosimInputError, NeurosimFormatError: no run, no results, or damaged ones.
+    """
+    folder = open_run(path)
+    kind = kind_of(folder)
+    result = kind.result.from_dict(read_metrics(folder))
+    manifest = folder.manifest
+    config = path / CONFIG
+    origin = {
+        **{f"version of {name}": version for name, version in manifest.versions.items()},
+        "commit": manifest.git_commit,
+        **{f"machine.{key}": value for key, value in _leaves(manifest.machine)},
+        **{f"data.{key}": value for key, value in _leaves(manifest.data or {})},
+    }
+    return RunRead(
+        folder,
+        kind.overview(result).facts,
+        dict(_leaves(read_toml(config))) if config.is_file() else {},
+        origin,
+        numbers.number(result.timings.get("total")),
+    )
+
+
+def work(run: Run[Sequence[Path], Sequence[RunRead]]) -> ComparisonResult:
+    """Return the runs side by side."""
+    runs = run.inputs
+    settings = _rows([each.settings for each in runs])
+    origins = _rows([each.origin for each in runs])
+    return ComparisonResult(
+        of=_kind_name(runs[0].folder),
+        compared=tuple(_described(runs)),
+        figures=figures_of([each.facts for each in runs]),
+        settings=tuple(row for row in settings if row.differs),
+        origins=tuple(row for row in origins if row.differs),
+    )
+
+
+def figures_of(facts: Sequence[Sequence[Fact]]) -> tuple[ComparedRow, ...]:
+    """Return a row for each figure that any run has, in the order of their pages."""
+    by_label = [{fact.label: fact for fact in each} for each in facts]
+    labels = dict.fromkeys(label for each in by_label for label in each)
+    return tuple(
+        ComparedRow(
+            name=label,
+            texts=tuple(numbers.text(each[label].text) if label in each else "" for each in by_label),
+            values=tuple(numbers.number(each[label].value) if label in each else None for each in by_label),
+        )
+        for label in labels
+    )
+
+
+def write_csv(folder: Path, result: ComparisonResult) -> None:
+    """Write `comparison.csv`: a row for each figure and each setting that differs, a column for each run.
+
+    Raises:
+        NeurosimWriteError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["part", "name", *(each.label for each in result.compared)])
+    for part, rows in (("figure", result.figures), ("setting", result.settings)):
+        for row in rows:
+            # A number has all its digits here, where the page rounds it.
+            cells = [word if value is None else value for word, value in zip(row.texts, row.values, strict=True)]
+            writer.writerow([part, row.name, *cells])
+    write_text(folder / TABLE, text.getvalue())
+
+
+def _kind_name(folder: RunFolder) -> str:
+    """Return the kind of a run, with the command where one kind has several."""
+    kind = folder.manifest.kind or UNNAMED
+    command = folder.manifest.facts.get("command_kind")
+    return f"{kind} {command}" if isinstance(command, str) and command != kind else kind
+
+
+def _described(runs: Sequence[RunRead]) -> Iterator[ComparedRun]:
+    names = [each.folder.path.name for each in runs]
+    for each, name in zip(runs, names, strict=True):
+        path = str(each.folder.path)
+        yield ComparedRun(
+            path=path,
+            label=name if names.count(name) == 1 else path,
+            status=present_status(each.folder),
+            seed=each.folder.manifest.seed,
+            started=each.folder.manifest.started,
+            seconds=each.seconds,
+        )
+
+
+def _rows(trees: Sequence[Mapping[str, object]]) -> list[ComparedRow]:
+    keys = dict.fromkeys(key for tree in trees for key in tree)
+    return [
+        ComparedRow(
+            name=key,
+            texts=tuple("" if tree.get(key) is None else str(tree[key]) for tree in trees),
+            values=tuple(numbers.number(tree.get(key)) for tree in trees),
+        )
+        for key in keys
+    ]
+
+
+def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the values of a tree by dotted key; entries of a list of tables go by their name, or else their number."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            for k, each in enumerate(value):
+                yield from _leaves(each, f"{prefix}{key}.{each.get('name', k)}.")
+        else:
+            yield prefix + key, value
