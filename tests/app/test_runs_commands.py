@@ -292,7 +292,8 @@ def test_the_examples_of_a_help_run(line: str, here: Path) -> None:
         inner = command.get_command(click.Context(command), "model")
         assert inner is not None
         command = inner
-    context = command.make_context(" ".join(name), words[len(name) :])
+    # click keeps the help option of the first context: the names are those of the program.
+    context = command.make_context(" ".join(name), words[len(name) :], help_option_names=["-h", "--help"])
     if "show_config" in context.params and context.params.get("resumed") is None and "--list" not in words:
         if "--edges" in words:
             pytest.importorskip("pyarrow")
