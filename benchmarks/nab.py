@@ -1,7 +1,7 @@
 """Score `neurosim.memory.series.detector.AnomalyDetector` on the Numenta Anomaly Benchmark (NAB), by its rules.
 
     git clone https://github.com/numenta/NAB
-    python benchmarks/nab.py --data NAB [--files data/realTweets ...] [--settings numenta-tm] [--json]
+    python benchmarks/nab.py --data NAB [--files data/realTweets ...] [--json]
 
 DATA holds `data/FOLDER/FILE.csv` and `labels/combined_windows.json` (or that file beside `data`); series without
 windows of their own in that file are left out. Every series is met once, record by record, with the same settings. As

@@ -18,7 +18,7 @@ from numba.core.ccallback import CFunc
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
 
-from ..tools.compiled import KernelCache
+from ..tools.compiled import KernelCache, compiled
 from ..tools.intrinsics import barrier, flush_denormals, restore_denormals
 from ..tools.pointers import call, vector
 
@@ -200,7 +200,7 @@ def state_of(context, token):
     return 0 if vector(context, IN_ORDER + 1, LONG)[IN_ORDER] else token
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run(program, context, thread, threads, sync, spins):
     """Run the list of one thread: `program` [operations, COLUMNS]; `sync` is zero, see `barrier`."""
     control = flush_denormals()

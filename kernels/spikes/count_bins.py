@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ..tools.compiled import compiled
 
 
 def count_bins_reference(counts, bins):
@@ -16,7 +17,7 @@ def count_bins_reference(counts, bins):
     return counts.size - len(rows) - invalid, invalid
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_bins(counts, bins):
     """Add counts [n, K], integers as floats, to bins [K, 2 M + 1] int32; return how many pass M, and how many are NaN.
 

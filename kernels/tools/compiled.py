@@ -26,11 +26,11 @@ _IMPORT = re.compile(r"^[ \t]*from (\.*)([\w.]*) import (\([^)]*\)|[^\n]*)", re.
 _PACKAGE = __name__.removesuffix(".tools.compiled")
 
 
-def compiled(function=None, *, inline="never"):
-    """Compile `function` on its first call; with `inline="always"` numba copies it into its callers."""
+def compiled(function=None, **options):
+    """Compile `function` on its first call; `options` are those of numba's `njit`."""
     if function is None:
-        return functools.partial(compiled, inline=inline)
-    dispatcher = njit(nogil=True, no_cfunc_wrapper=True, inline=inline)(function)
+        return functools.partial(compiled, **options)
+    dispatcher = njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
     dispatcher._cache = KernelCache(function)
     return dispatcher
 

@@ -131,7 +131,7 @@ def _words(index, high, d0, d1, k0, k1, a, b, c, d):
         d[i] = w3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
+@compiled(error_model="numpy")  # a division that could raise is no vector instruction
 def _pairs(a, b, c, d, cosines, sines):
     """Make two independent standard normals of each four words (Box & Muller 1958)."""
     for i in range(a.size):

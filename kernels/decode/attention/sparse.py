@@ -6,6 +6,7 @@ import math
 
 from numba import float32, njit
 
+from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import head_of
 from ..program import FLOAT, WORD, operation, position_of
@@ -15,7 +16,7 @@ PLANES = 8  # of HAX: bits of a bucket
 BUCKETS = 1 << PLANES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _attend(q, scale, keys, values, width, picks, weights, out):
     """Fill out [V] with softmax attention over the picked rows, keys and values at addresses, `width` apart."""
     for n in range(picks.size):
@@ -26,7 +27,7 @@ def _attend(q, scale, keys, values, width, picks, weights, out):
         add(weights[n], vector(values + 4 * picks[n] * width, out.size, FLOAT), out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _in_best_parts(values, length, order, picks):
     """Fill picks with the tokens of the parts of highest value, the latest first; return their number.
 

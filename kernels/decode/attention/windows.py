@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import float32, njit
 
+from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import STATE, head_of
@@ -18,7 +19,7 @@ CACHE = "q k v heads keys values group tokens capacity memory scale:real weights
 
 
 # Sums in any order, so that they become vectors.
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def dot(a, b):
     total = float32(0)
     for j in range(a.size):
@@ -27,7 +28,7 @@ def dot(a, b):
 
 
 # Not inlined: numba then drops single writes of the caller that follow it.
-@njit(cache=True, nogil=True)
+@compiled
 def softmax(x):
     """Replace x [n] by its softmax; return the logarithm of the sum of e^x."""
     most = x[0]
@@ -166,7 +167,7 @@ def regression(p, context, begin, end):
                     add(weights[t] * float32(1 + along), vector(own_values + 4 * t * width, values, FLOAT), out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _moments(weights, rows, width, centre, spread):
     """Fill the mean [K] and the covariance [K, K] of weighted rows at an address."""
     centre[:] = 0
@@ -183,7 +184,7 @@ def _moments(weights, rows, width, centre, spread):
                 spread[a, c] += part * (k[c] - centre[c])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _solve(a, x):
     """Replace x [K] by a^-1 x, and the lower half of a, positive definite, by its Cholesky factor."""
     for i in range(x.size):

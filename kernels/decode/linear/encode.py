@@ -12,6 +12,7 @@ from numba import float32, int64, njit
 from ...spikes.encode.cpu import LOOKUP, Rule, bits_of, count_by_table, encode_row, escape_row, flag_row
 from ...spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
 from ...spikes.encode.reference import NOT_FINITE as HUGE_BITS
+from ...tools.compiled import compiled
 from ...tools.intrinsics import flags64, trailing_zeros
 from ...tools.pointers import matrix, vector
 from ..program import BYTE, FLOAT, LONG, NOT_FINITE, TOO_LARGE, WORD, operation, report, skipped
@@ -51,7 +52,7 @@ def _fill_up(channels, counts, at):
         counts[j] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def list_active(row, channels, counts):
     """List the channels whose count is not 0, and fill up; return their number and the sum of their counts.
 
@@ -73,7 +74,7 @@ def list_active(row, channels, counts):
     return at, total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def list_by_table(row, flags, given, thresholds, own, rule, channels, counts):
     """List the flagged channels [K] with their counts by a table, as `list_active`."""
     at = 0
@@ -93,7 +94,7 @@ def list_by_table(row, flags, given, thresholds, own, rule, channels, counts):
     return at, total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def norm_flags(x, factor, weight, flags, thresholds, shrink, first, out):
     """Fill `out` with x factor weight, all [K]; flag its channels as `flag_row` does; return its level, 1 or NaN."""
     least = np.float32(first)

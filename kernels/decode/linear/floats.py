@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numba import float32, njit
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
 from ...tools.pointers import matrix, vector
 from ..program import BYTE, FLOAT, LONG, WORD, operation, skipped
@@ -19,7 +20,7 @@ def _row(rows, stride, channel, size):
 
 
 # A product and a sum in one rounding where the processor has that.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _add_rows(rows, stride, channels, counts, number, out):
     """Add the listed rows, at an address and `stride` bytes apart, by eights as `spikes.accumulate`, the rest apart."""
     j = 0
@@ -104,7 +105,7 @@ def _behind(y, bias, before, first, place):
 
 
 # Partial sums in any order, so that they become vectors.
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def _dots(weights, x, first, out):
     """Compute four outputs at a time, each read of x serving four rows; the rest singly."""
     size = x.size

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from numba import float32, int16, int32, int64, njit
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch, prefetch_second
 from ...tools.pointers import matrix, vector
 from ..program import BYTE, FLOAT, LONG, WORD, operation
@@ -124,7 +125,7 @@ def _add_rows(rows, stride, channels, counts, number, columns, sums, form):
     return flipped
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_rows_vnni(rows, stride, channels, counts, number, columns, sums):
     """Add `columns` (a multiple of 64) of the listed rows to int32 sums in the order of `vnni`.
 
@@ -138,7 +139,7 @@ def add_rows_vnni(rows, stride, channels, counts, number, columns, sums):
     _add_rows(rows, stride, channels, counts, number, columns, sums, VNNI)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_rows_avx2(rows, stride, channels, counts, number, columns, sums):
     """Add rows as `add_rows_plain`; the arguments are as in `add_rows_vnni`."""
     flipped = _add_rows(rows, stride, channels, counts, number, columns, sums, AVX2)
@@ -149,7 +150,7 @@ def add_rows_avx2(rows, stride, channels, counts, number, columns, sums):
             out[n] -= more
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_all_rows_vnni(rows, stride, size, columns, words, groups, spare, sums, step):
     """Add `columns` (a multiple of 64) of all rows, for tokens, to int32 sums in the order of `vnni`.
 
@@ -190,7 +191,7 @@ def add_all_rows_vnni(rows, stride, size, columns, words, groups, spare, sums, s
                 multiply(place, own, quads, sums + LINE * strip + 4 * group * BATCH * step, 4 * step)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spread_counts(channels, counts, heads, size, words):
     """Fill int32 [groups, size / 4, BATCH] with the counts of the lists of tokens, four channels in a word."""
     quads = -(-size // 4)
@@ -203,14 +204,14 @@ def spread_counts(channels, counts, heads, size, words):
             flat[((first + k // 4) * BATCH + i % BATCH) * 4 + k % 4] += counts[i, j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def settle(sums, columns, total):
     """Turn sums of `add_rows_vnni`, at an address, into sums of the columns in order; `total` is the sum of counts."""
     for n in range(0, columns, BLOCK):
         settled(sums + 4 * n, int32(128 * total))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
     """Add `columns` of the listed rows to int32 sums [columns] at an address, eight rows at a time.
 
@@ -250,13 +251,13 @@ def add_rows_plain(rows, stride, channels, counts, number, columns, sums):
 
 
 # Called, not inlined: each loop over so few arrays becomes vector instructions.
-@njit(cache=True, nogil=True)
+@compiled
 def _scale(sums, steps, level, out):
     for n in range(out.size):
         out[n] = float32(sums[n]) * steps[n] * level
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add(x, out):
     for n in range(out.size):
         out[n] = x[n] + out[n]
@@ -276,7 +277,7 @@ def _finish(sums, escapes, escaped, excess, rows, stride, steps, level, bias, be
         _add(before, out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_all_rows_amx(rows, stride, size, columns, flat, groups, spare, sums, step):
     """Add rows as `add_all_rows_vnni`, by the tiles of AMX, which this thread has begun.
 
@@ -308,7 +309,7 @@ def add_all_rows_amx(rows, stride, size, columns, flat, groups, spare, sums, ste
                 multiply_tiles(place, strip, own, padded, blocks, sums + 4 * i + 4 * group * BATCH * step, 4 * step)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def flat_counts(channels, counts, heads, size, flat):
     """Fill int8 counts [tokens, size] at an address, size to the next multiple of 64, from the lists of tokens."""
     padded = -(-size // CHANNELS) * CHANNELS

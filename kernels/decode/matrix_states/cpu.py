@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from numba import float32, njit
 
+from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..program import FLOAT, IN_ORDER, LONG, operation, skipped, state_of
@@ -54,7 +55,7 @@ def _factors(g, kind, i, heads, h, group, keep):
 
 
 # A product and a sum in one rounding where the processor has that.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _add_and_read(rows, keep, k, v, q, scale, out):
     """S = keep S + k v^T, out = scale S^T q, four rows at a time."""
     size = rows.shape[0]
@@ -99,7 +100,7 @@ def _add_and_read(rows, keep, k, v, q, scale, out):
         n += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _read(rows, keep, k, decays, out):
     """S = keep S if it decays, out = S^T k, four rows at a time."""
     size = rows.shape[0]
@@ -206,7 +207,7 @@ def delta(p, context, begin, end):
                 _add_row_by_row(rows, keep, k, u)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _add_row_by_row(rows, keep, k, v):
     """S = keep S + k v^T."""
     for n in range(rows.shape[0]):

@@ -11,6 +11,7 @@ import math
 
 from numba import float32, njit
 
+from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import head_of
@@ -41,7 +42,7 @@ def _normal(x):
     return float32(0.5) * (ONE + float32(math.erf(x * ROOT_HALF)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _retained(a, kind, q, w):
     """Fill w [rows, columns] with w(a)."""
     if kind != COLUMNS:
@@ -74,7 +75,7 @@ def _retained(a, kind, q, w):
 
 
 # A product and a sum in one rounding where the processor has that.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _times(x, w, out):
     """out = x @ w."""
     out[:] = 0
@@ -85,7 +86,7 @@ def _times(x, w, out):
             out[j] += value * row[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def _times_transposed(w, x, out):
     """out = w @ x."""
     for i in range(w.shape[0]):
@@ -96,7 +97,7 @@ def _times_transposed(w, x, out):
         out[i] = total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _weights(a, depth, keys, hidden, kind, q, spare):
     """Return the address of w(A) for A at an address: that itself, or `spare` filled with it."""
     if kind == PLAIN:
@@ -109,7 +110,7 @@ def _weights(a, depth, keys, hidden, kind, q, spare):
     return spare
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _forward(w, depth, keys, hidden, x, layers, out):
     """Fill `out` [K] with the network's output for x [K]; return the factor of the norm.
 
@@ -157,7 +158,7 @@ def _pull(error, kind, exponent, delta):
     return error
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _through_norm(d, y, factor):
     """Turn the derivative by the norm's output into that by its input, in place; y is the output."""
     mean = ZERO
@@ -171,7 +172,7 @@ def _through_norm(d, y, factor):
         d[j] = factor * (d[j] - mean - y[j] * along)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _update(a, step, x, d, theta, keep, momentum, has_momentum):
     """A = keep A + step, step = momentum step - theta x d^T, or the last part of it alone."""
     for i in range(a.shape[0]):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import float32, njit
 
+from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
 from ..program import FLAG, FLOAT, operation
 from ..vectors.cpu import ONE, ZERO
@@ -71,7 +72,7 @@ def _largest(values):
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _keep_groups(choice, kept, spare):
     """Set the values of groups to -inf but for the `kept` groups whose two largest values sum to the most.
 

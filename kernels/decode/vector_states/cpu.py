@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-from numba import float32, njit
+from numba import float32
 
+from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..matrix_states.cpu import head_of
@@ -107,7 +108,7 @@ def gated_units(p, context, begin, end):
 
 
 # No other order of sums: `exp` would lose its rounding.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _selected(s, a, dt, x, k, q):
     """s = e^(dt a) s + x k for each state of a channel; return q . s."""
     total = float32(0)

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import float32, float64, njit
 
+from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from ...tools.pointers import matrix, vector
 from ..program import DOUBLE, FLOAT, LONG, operation, position_of, skipped, state_of
@@ -41,7 +42,7 @@ ONE = np.float32(1)
 
 
 # Sums in any order, so that they become vectors.
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
 def _moments(x):
     """Return the mean of x, and the mean square."""
     total = float32(0)
@@ -74,7 +75,7 @@ def root_factor(x, eps):
     return ONE / math.sqrt(square + eps)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def norm_row(x, weights, biases, centred, eps, out):
     """Fill `out` [n] with the norm of x [n]; weights and biases are addresses, or 0."""
     size = x.size
@@ -162,7 +163,7 @@ def sigmoid(x):
     return ONE / (ONE + exp(-x))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
     """Fill `out` [n] with an activation of x [n]. With the kind known, most loops become vector instructions."""
     if kind == IDENTITY:
@@ -348,7 +349,7 @@ def convolve(p, context, begin, end):
         activate(out, p.activation, out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def convolve_row(x, begin, width, size, weights, bias, tail, out):
     """Fill `out` [n], columns from `begin` of a token's row, and shift its tail, at an address."""
     n = x.size
@@ -407,7 +408,7 @@ def rotary(p, context, begin, end):
 
 
 # A product and a sum in one rounding where the processor has that.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _product(x, y, out):
     """out = x @ y."""
     out[:] = 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from ...tools.compiled import compiled
 from .reference import pan_reference, watch_reference
 
-pan = njit(cache=True, nogil=True)(pan_reference)
-watch = njit(cache=True, nogil=True)(watch_reference)
+pan = compiled(pan_reference)
+watch = compiled(watch_reference)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ...tools.compiled import compiled
 
-@nb.njit(cache=True, nogil=True)
+
+@compiled
 def _copy(out, done, distance, length):
     """Repeat `length` bytes from `distance` back; return the new end, or -1 if they do not fit."""
     if distance > done or length > out.size - done:
@@ -16,7 +17,7 @@ def _copy(out, done, distance, length):
     return done + length
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def lzf(data, out):
     """Unpack the LZF block `data` into `out`; return the number of bytes, or -1 if it is damaged or does not fit.
 
@@ -53,7 +54,7 @@ def lzf(data, out):
     return done
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _extended(data, i, length):
     """Return a length of LZ4 whose 4 bits are `length`, and the byte after it, -1 if there is none."""
     if length == 15:
@@ -67,7 +68,7 @@ def _extended(data, i, length):
     return length, i
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def lz4(data, out, done):
     """Unpack the LZ4 block `data` into `out` from byte `done` on; return the new end, or -1 if it is damaged.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from ...tools.compiled import compiled
 from .reference import add_counts_reference
 
-add_counts = njit(cache=True, nogil=True)(add_counts_reference)
+add_counts = compiled(add_counts_reference)

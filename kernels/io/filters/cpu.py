@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from ...tools.compiled import compiled
 from .reference import filter_reference
 
-filter_events = njit(cache=True, nogil=True)(filter_reference)
+filter_events = compiled(filter_reference)

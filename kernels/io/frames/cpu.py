@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 
+from ...tools.compiled import compiled
 from .reference import SLACK
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def to_microseconds(time, scale):
     """Return the microseconds, an integer, of a time in units of `scale` microseconds."""
     return np.floor(np.float64(time) * scale + SLACK)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _first_from(times, scale, edge, low):
     """Return the index of the first time at or after `edge` microseconds, from index `low` on; the times ascend."""
     high = times.size
@@ -29,7 +29,7 @@ def _first_from(times, scale, edge, low):
     return low
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def time_frames(times, units, scale, start, width, stride, out):
     """Count events into `out` [bins, size], which is cleared first.
 
@@ -47,7 +47,7 @@ def time_frames(times, units, scale, start, width, stride, out):
             frame[np.uint32(units[i])] += 1
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def time_frames_many(ticks, units, offsets, scale, starts, widths, strides, bins, out):
     """Count the events of each recording into `bins[r]` frames of `out` [recordings, max bins, size]."""
     for r in range(bins.size):
@@ -57,7 +57,7 @@ def time_frames_many(ticks, units, offsets, scale, starts, widths, strides, bins
         out[r, bins[r] :] = 0
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def count_frames(units, count, stride, out):
     """Count `count` events into each frame of `out` [bins, size], which is cleared first."""
     for k in range(out.shape[0]):
@@ -67,7 +67,7 @@ def count_frames(units, count, stride, out):
             frame[np.uint32(units[i])] += 1
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _parts(times, units, scale, bins, pixels, place, part):
     """Fill `place` with the place of each event and `part` with its signed share of the next bin, several at a time.
 
@@ -85,7 +85,7 @@ def _parts(times, units, scale, bins, pixels, place, part):
         place[i] = np.uint32(np.int32(k)) * pixels + unit - (pixels if positive else np.uint32(0))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def voxels(times, units, scale, place, part, out):
     """Sum signs into `out` [bins, pixels], which is cleared first; bins * pixels < 2^32.
 
@@ -109,7 +109,7 @@ def voxels(times, units, scale, place, part, out):
             grid[place[i] + pixels] += part[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def voxels_many(ticks, units, offsets, scale, place, part, out):
     """Sum signs of each recording into `out` [recordings, bins, pixels]; the scratch has room for any of them."""
     for r in range(out.shape[0]):

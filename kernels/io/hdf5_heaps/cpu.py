@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ...tools.compiled import compiled
 from .reference import HEAD
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _number(raw, at, size):
     value = np.uint64(0)
     for i in range(size):
@@ -16,7 +16,7 @@ def _number(raw, at, size):
     return value
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def walk(raw, starts, heap, index, position, size):
     """List the objects of all heaps (ascending `starts`) into the last four arrays, as far as they reach.
 
@@ -59,7 +59,7 @@ def walk(raw, starts, heap, index, position, size):
     return count, np.int64(-1)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def gather(raw, position, size, out):
     """Copy the pieces of `raw` end to end into `out`, which holds sum(size) bytes."""
     at = 0

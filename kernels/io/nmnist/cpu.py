@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ...tools.compiled import compiled
 from ..faults import BACKWARDS, OUTSIDE, SOUND
 from .reference import OVERFLOW, OVERFLOW_Y, RECORD
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def nmnist(raw, height, width, tick, times, units):
     """Decode all of `raw` into `times` (microseconds * tick) and `units`; both hold len(raw) // 5 entries.
 
@@ -40,7 +40,7 @@ def nmnist(raw, height, width, tick, times, units):
     return n, SOUND, n
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def nmnist_careful(raw, height, width, tick, times, units):
     """Decode as `nmnist`, following overflow markers and stopping at the first fault."""
     n = raw.size // RECORD
@@ -67,7 +67,7 @@ def nmnist_careful(raw, height, width, tick, times, units):
     return count, SOUND, n
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def nmnist_many(raw, bounds, height, width, ticks, units, events):
     """Decode many N-MNIST files that lie end to end in `raw`; `events` receives the number of events of each.
 

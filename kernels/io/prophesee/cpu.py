@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from ...tools.compiled import compiled
 from ..faults import BACKWARDS, OUTSIDE, SOUND
 from .reference import (
     BASE,
@@ -25,7 +26,7 @@ from .reference import (
 )
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def dat(words, height, width, tick, times, units, state):
     """Decode Prophesee DAT (CD events): [n, 2] uint32, microseconds, then 4 bits of polarity, 14 of y, 14 of x."""
     n = words.shape[0]
@@ -47,7 +48,7 @@ def dat(words, height, width, tick, times, units, state):
     return n, SOUND, n
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def evt2(words, height, width, tick, times, units, state):
     """Decode Prophesee EVT2: 32-bit words, 4 bits of type; types 0 and 1 are events, 8 the upper 28 bits of the time.
 
@@ -86,7 +87,7 @@ def evt2(words, height, width, tick, times, units, state):
     return count, SOUND, words.size
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def evt21_count(words):
     """Return the number of events in EVT2.1 words; those before the first time are still included."""
     count = 0
@@ -101,7 +102,7 @@ def evt21_count(words):
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def evt21(words, height, width, tick, times, units, state):
     """Decode Prophesee EVT2.1: 64-bit words, EVT2's in the upper half, and in the lower a mask of 32 events from x on.
 
@@ -154,7 +155,7 @@ def _bits_in(mask):
     return (fours + (fours >> 4) & 0x0F) + (fours >> 8)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def evt3_count(words):
     """Return the number of events in EVT3 words; those before the first time are still included."""
     count = 0
@@ -166,7 +167,7 @@ def evt3_count(words):
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def evt3(words, height, width, tick, times, units, state, running):  # noqa: PLR0912 - eight kinds of word
     """Decode Prophesee EVT3: 16-bit words, 4 bits of type, each changing one part of the state or emitting events.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from ...tools.compiled import compiled
 from ..faults import BACKWARDS, CUT, OUTSIDE, SIZES, SOUND
 from .reference import ATIS, DVS, PACKET, POLARITY
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def event_stream(raw, start, kind, height, width, tick, times, units, tally):
     """Decode Event Stream 2 from byte `start` on: DVS or ATIS events of 5 bytes, and single bytes that move the clock.
 
@@ -60,7 +61,7 @@ def _int(raw, i):
     return low - (low >> 31 << 32)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def aedat31(raw, start, height, width, tick, times, units, tally, extent):
     """Decode the polarity events of AEDAT 3.1 from byte `start` on, of the source that has the first of them.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def window_counts(times, units, offsets, edges, out):
     """Fill out, float32 [recordings, windows, size], as the reference says."""
     windows = edges.shape[1] - 1
@@ -21,7 +22,7 @@ def window_counts(times, units, offsets, edges, out):
             out[r, w, units[k]] += np.float32(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sampled_traces(times, units, offsets, samples, tau, out):
     """Fill out, float32 [recordings, n, size], as the reference says."""
     size = out.shape[2]

@@ -6,7 +6,8 @@ Arrays of orbits have the batch last, so that the loops over it become vector in
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ...tools.compiled import compiled
 
 
 def forced(x, a, w, h, start, linear, every):
@@ -20,7 +21,7 @@ def forced(x, a, w, h, start, linear, every):
     return float((error.astype(np.float64) ** 2).mean()), da, dw, dh, first[x.shape[1] :] @ x[0].T
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _forward(x, a, w, h, start, linear, every):
     """Return z [T + 1, M, B], those set to the data included, f(z) [T, M, B], and z - x before z is set [T, N, B]."""
     steps = x.shape[0] - 1
@@ -45,7 +46,7 @@ def _forward(x, a, w, h, start, linear, every):
     return z, f, error
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _backward(z, error, a, w, linear, every):
     """Return the gradients of the states z [1 to T], before they are set, [T, M, B], and of the first, [M, B]."""
     steps, observed, batch = error.shape
@@ -67,7 +68,7 @@ def _backward(z, error, a, w, linear, every):
     return gradients, g
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def normal_equations(x, a, w, h, start, linear, every):
     """Compute `normal_equations_reference`, the derivatives carried forward through the steps."""
     steps = x.shape[0] - 1
@@ -124,7 +125,7 @@ def normal_equations(x, a, w, h, start, linear, every):
     return loss / count, gradient * a.dtype.type(2 / count), curvature * a.dtype.type(2 / count)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def orbit(z, a, w, h, linear, steps):
     """Compute `orbit_reference`."""
     units = z.shape[0]
@@ -144,7 +145,7 @@ def orbit(z, a, w, h, linear, steps):
     return states
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def box_counts(orbit, low, high, scale, bins):
     """Compute `box_counts_reference`.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ...tools.random import normals, uniforms, unit_interval, words
 from .reference import (
     ADDED,
@@ -55,7 +56,7 @@ def _gathered(events):
     return events._replace(ticks=ticks.astype(np.float32), units=units, begins=ends - lengths, ends=ends)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_noise(key, count, end, dt, max_count, out):
     """Add `count` events at any times from 0 to `end`, on any pools of out [steps, pools]."""
     added = np.empty(2 * count)
@@ -67,7 +68,7 @@ def _add_noise(key, count, end, dt, max_count, out):
             out[step, place] += np.float32(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lags(key, lag, width):
     """Return [width] the time by which each column is late, s."""
     lags = np.zeros(width)
@@ -77,7 +78,7 @@ def _lags(key, lag, width):
     return lags
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bin_events(events, bins, views, keys, out):
     ticks = events.ticks
     units = events.units

@@ -6,10 +6,10 @@ input, so results do not depend on the number of threads.
 
 from __future__ import annotations
 
-from numba import njit
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def send(starts, units, values, weight, lags, max_delay, out, first, last):
     """Send the spikes of elements `first` to `last` of the batch, in rows (step, element); weight and lags [I, O]."""
     steps, batch, targets = out.shape
@@ -26,7 +26,7 @@ def send(starts, units, values, weight, lags, max_delay, out, first, last):
                         out[t, e, o] += value * w[o]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def collect(starts, rows, values, lags, max_delay, g, out, first, last):
     """Collect the gradient of the weights of inputs `first` to `last`, at the time of arrival at each target."""
     steps, batch, targets = g.shape

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from .reference import HEIGHT, SLOPE
 
 
@@ -48,7 +48,7 @@ class MemoryGradients(NamedTuple):
     start: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leak(x, decay, start, out):
     """Fill out [T, M] from x [T, M] and start [M]."""
     for t in range(x.shape[0]):
@@ -57,7 +57,7 @@ def leak(x, decay, start, out):
             out[t, i] = decay * before + x[t, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leak_back(grad, decay, out):
     """Fill out [T, M] with the gradient of `leak` by x; the gradient by `start` is decay * out[0]."""
     last = grad.shape[0] - 1
@@ -67,7 +67,7 @@ def leak_back(grad, decay, out):
             out[t, i] = grad[t, i] + decay * after
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def memory(drive, network, start, values):
     """Fill the `MemoryPass` `values` from drive [T, B, hidden], the `MemoryNetwork` and start [B, d]."""
     keep, gain, inner, outer, bias = network
@@ -92,7 +92,7 @@ def memory(drive, network, start, values):
                 out[t, b, i] = decayed[t, b, i] + gain[i] * (height * proposed[t, b, i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def memory_back(grad, network, values, gradients):
     """Fill the `MemoryGradients` from grad [T, B, d], the gradient by the memory, and the `MemoryPass` of the pass.
 
@@ -129,7 +129,7 @@ def memory_back(grad, network, values, gradients):
                 to_start[b, i] = to_decayed[t, b, i] * keep[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(drive, decay, units, counts, rows, hidden_bias, network, memory, scratch):
     """Do one step of one neuron, in place; see `advance_reference`.
 

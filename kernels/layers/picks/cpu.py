@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from .reference import PICK_NONE
 
 BUCKETS = 256  # of `last_of_bucket`
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def best_so_far(scores, ends, picks):
     """Fill picks [B, T, count] with the tokens of highest score [B, N] before each of `ends` [T], which ascend."""
     count = picks.shape[2]
@@ -46,7 +46,7 @@ def best_so_far(scores, ends, picks):
             picks[b, t, held:] = PICK_NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def last_of_bucket(asked, buckets, picks):
     """Fill picks [B, T, count] with the last tokens in the bucket that each query asks for [B, T], latest first.
 
@@ -73,7 +73,7 @@ def last_of_bucket(asked, buckets, picks):
 
 
 # Sums in any order, so that they become vectors.
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def _dot(a, row, first):
     """Return the product of a [n] and n numbers of a row, from `first` on."""
     total = a[0] * row[first]
@@ -82,7 +82,7 @@ def _dot(a, row, first):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weigh(q, rows, n, picks, scale, own, weights):
     """Fill `own` with the picks of a query among rows [N, heads, ..] of head n and `weights` with their softmax.
 
@@ -105,7 +105,7 @@ def _weigh(q, rows, n, picks, scale, own, weights):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def attend(q, rows, picks, scale, out, begin, end):
     """Fill out [B, T, H, V] with attention to picked tokens, for heads of keys `begin` .. `end` of all sequences.
 
@@ -132,7 +132,7 @@ def attend(q, rows, picks, scale, out, begin, end):
                         total[j] += weights[m] * row[keys + j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def attend_back(q, rows, picks, scale, grad, by_q, by_rows, begin, end):
     """Add the gradients by q and rows to zeros, for heads of keys `begin` .. `end`; grad [B, T, H, V].
 

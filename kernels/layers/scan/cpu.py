@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numba import njit
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import flush_denormals as flush
 from ...tools.intrinsics import prefetch_second
 from ...tools.intrinsics import restore_denormals as restore
@@ -41,7 +42,7 @@ def _ask(x, t, a, b):
             prefetch_second(row.ctypes.data + i)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _forward(how, x, state, c, out, kept, first, last):
     """Run lanes `first` to `last` of x, out [T, M], state [states, M] in place, kept [strides or 0, states, M]."""
     control = flush()
@@ -59,7 +60,7 @@ def _forward(how, x, state, c, out, kept, first, last):
     restore(control)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
     """Fill states [end - begin, states, n] of lanes a to b before each step, from the stored one."""
     copy_rows(kept[begin // STRIDE, :, a:b], here)
@@ -69,7 +70,7 @@ def _replay(how, x, begin, end, kept, c, states, here, nowhere, a, b):
         advance(how[0], how[1], x[t, a:b], here, c, nowhere)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
     """Run `retreat` over all steps of lanes `first` to `last`; g_out [T, M], or one row of zeros for all steps."""
     control = flush()
@@ -98,7 +99,7 @@ def _backward(how, x, c, kept, g_out, g_state, g_x, g_c, trained, first, last):
     restore(control)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _feedback(how, current, weight, state, c, spikes, total, out, kept, first, last):
     """Run elements `first` to `last` of the batch through time; spikes [B, N] are those before the first step."""
     control = flush()
@@ -213,7 +214,7 @@ class Retreat:
         return g_state
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _step_back(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
     control = flush()
     retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work)

@@ -9,12 +9,13 @@ import math
 
 from numba import njit
 
+from ...tools.compiled import compiled
 from ...tools.elementary import exp
 from .reference import ADAPTIVE, ARCTAN, CURRENT, FAST_SIGMOID, LATE, LIF, TRIANGLE, ZERO
 from .steps import copy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _surrogate(which, slope, scale, h):
     """Replace x = u - theta in `h` by h(x); slope and scale are of its type."""
     kind = h.dtype.type
@@ -194,7 +195,7 @@ def _integrator_back(v, alpha, g_out, g_v, g_x, g_c, trained):
     _product(alpha, g_x, g_v)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
     """Go back through one step of a row of lanes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
+from ...tools.compiled import compiled
 from .reference import ADAPTIVE, CURRENT, LATE, LIF, ZERO
 
 
@@ -75,7 +76,7 @@ def _integrator(v, x, alpha, out):
         out[j] = after
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(kind, reset, x, state, c, out):
     """Advance a row of lanes by one step: x, out [n], state [states, n] in place, c [constants, n]."""
     keep = x.dtype.type(0 if reset == ZERO else 1)

@@ -16,6 +16,7 @@ from numba import njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount, prefetch_second, trailing_zeros
 from ...tools.pointers import matrix
 from ...tools.threads import spread
@@ -122,7 +123,7 @@ def _unlike(typing, address, value):
     return types.uint64(types.intp, types.float32), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(x, starts, plain, first, last):
     zero = np.float32(0)
     one = np.float32(1)
@@ -143,7 +144,7 @@ def _count(x, starts, plain, first, last):
         plain[i] = odd == 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _list(x, starts, units, values, first, last):
     zero = np.float32(0)
     whole = x.shape[1] // WORD * WORD
@@ -166,7 +167,7 @@ def _list(x, starts, units, values, first, last):
                 values[j] = row[units[j]]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _turn(starts, units, values, places, rows, turned_values):
     for i in range(starts.size - 1):
         for j in range(starts[i], starts[i + 1]):
@@ -208,7 +209,7 @@ def _add_block(typing, target, source, stride, units, count):
     return types.void(types.intp, types.intp, types.intp, types.intp, types.intp), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_rows(source, units, row):
     """Add source[k] to row for each int32 k in units, in that order."""
     whole = row.size // BLOCK * BLOCK
@@ -223,7 +224,7 @@ def add_rows(source, units, row):
                 row[n] += a[n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_weighted(source, units, values, row):
     for k in range(units.size):
         a = source[units[k]]
@@ -244,7 +245,7 @@ def _find(units, begin, end, bound):
     return begin
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut_rows(starts, units, block, cuts):
     """Fill cuts [blocks + 1, rows]: where the units of each row enter each block of source rows, and where they end."""
     rows = starts.size - 1
@@ -255,7 +256,7 @@ def _cut_rows(starts, units, block, cuts):
             cuts[b, i] = _find(units, cuts[b - 1, i], starts[i + 1], b * block)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _product(cuts, block, units, values, source, top, bottom, first, last, out):
     """Fill rows `top` to `bottom`, columns `first` to `last` of out, by blocks of source rows that fit a cache.
 
@@ -292,7 +293,7 @@ def _product(cuts, block, units, values, source, top, bottom, first, last, out):
                 add_rows(rows, units[k:stop], row)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sum_rows(x, first, last, out):
     total = out[first:last]
     for i in range(x.shape[0]):

@@ -6,13 +6,15 @@ Columns are added in binary: bit i of the word `counts[p, j]` is binary digit p 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
+
+from ...tools.compiled import compiled
 
 # Words of a column that are added up together: with all planes they stay in a core's first cache.
 BLOCK = 256
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def overlap_columns(indices, columns, planes, first, last, out):
     """Fill the part of out [64 words] that blocks `first` to `last - 1` of columns [size, words] make.
 
@@ -49,7 +51,7 @@ def overlap_columns(indices, columns, planes, first, last, out):
         _to_numbers(counts, width, out, start * 64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def digits(number):
     """Return the number of binary digits: a count is at most the number of columns, so higher planes are zero."""
     count = 0
@@ -59,7 +61,7 @@ def digits(number):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_carries(counts, carry, first, last, width):
     """Add carries to planes first..last - 1, each of which passes its own carries on."""
     for p in range(first, last):
@@ -70,7 +72,7 @@ def _add_carries(counts, carry, first, last, width):
             carry[j] &= before
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _to_numbers(counts, width, out, place):
     """Turn the planes into numbers from `place` of out on, one for each SDR."""
     for j in range(width):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def expand(x, table, scale, out):
     """Fill out [n, active] as `expand_reference`; x [n, inputs], table [size, fan], scale [size]."""
     size, fan = table.shape

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def relax(couplings, state, field, orders, zero, flipped):
     """Change `state` and its fields as `relax_reference`; return the number of flips and of sweeps.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from ...tools.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def associate(codes, labels, counts):
     """Add to counts as `associate_reference`."""
     items, positions, columns, modules = codes.shape
@@ -19,7 +19,7 @@ def associate(codes, labels, counts):
                         counts[p, m, q, k, label] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def votes(codes, logs, out):
     """Add the votes of each winner to out [items, labels]; logs [positions, columns, Q, K, labels]."""
     items, positions, columns, modules = codes.shape

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from .reference import DEPENDENT, MAX_CHANGE, POWER_FLOOR
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rounded(y, level, levels):
     """Return y, or the nearest of the signed levels."""
     if level == 0.0:
@@ -16,7 +16,7 @@ def rounded(y, level, levels):
     return min(max(np.rint(y / level), -levels), levels) * level
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _product(row, x):
     """Return the sum of products in float64, whatever the types: float32 times float32 would round in between."""
     total = 0.0
@@ -25,14 +25,14 @@ def _product(row, x):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def answer(rules, rows, x, out):
     """Fill out [rows] with the answers to x [features]."""
     for r in range(out.size):
         out[r] = rounded(_product(rows[r], x), rules.level, rules.levels)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def subtract(rows, answers, left):
     """Subtract the feedback H^T y from left [features] float64."""
     for r in range(answers.size):
@@ -43,7 +43,7 @@ def subtract(rows, answers, left):
                 left[f] -= y * row[f]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hebbian(rules, rows, velocity, x, left):
     """Change rows and velocity as `hebbian_reference`."""
     y = np.empty(rows.shape[0])
@@ -62,7 +62,7 @@ def hebbian(rules, rows, velocity, x, left):
                 row[f] += np.float32(rules.rate * speed[f])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deflate(rules, rows, power, x, left):
     """Change rows and power as `deflate_reference`."""
     # The residual of the input, from which each row takes its feedback before the next one answers.
@@ -79,7 +79,7 @@ def deflate(rules, rows, power, x, left):
                 wrong[f] -= y * row[f]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def orthonormalise(rows, begin):
     """Make the rows from `begin` on orthonormal to all before, by Gram and Schmidt.
 

@@ -8,8 +8,9 @@ on what is stored.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
 from .learning import age, bind, bind_lateral
 from .reference import (
@@ -28,7 +29,7 @@ from .selection import select, select_alone
 from .views import ABOVE, BELOW, BLIND, CHOSEN, KEPT, START
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sums(weights, active, out):
     """Set out[i] to the number of active afferents of unit i whose weight is on."""
     out[:] = 0
@@ -39,7 +40,7 @@ def sums(weights, active, out):
             out[i] += popcount(row[i] & word)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bits(active):
     total = uint64(0)
     for word in active:
@@ -47,7 +48,7 @@ def _bits(active):
     return np.int64(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather(frame, field, active):
     """Pack the field's part of a frame [size] of booleans."""
     active[:] = 0
@@ -56,7 +57,7 @@ def _gather(frame, field, active):
         active[a >> 6] |= uint64(frame[field[a]]) << uint64(a & 63)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _code_bits(code, units, active):
     active[:] = 0
     for q in range(code.size):
@@ -64,7 +65,7 @@ def _code_bits(code, units, active):
         active[a >> 6] |= uint64(1) << uint64(a & 63)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hash(active, value):
     """Mix the active afferents into 64 bits (FNV-1a over words, with a final fold)."""
     for word in active:
@@ -73,7 +74,7 @@ def _hash(active, value):
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def boosted(zeta, rule):
     """Return F(zeta), the factor of the signals of a code of `zeta` competing hypotheses; 0 if they are too many."""
     if zeta <= rule[MAX_HYPOTHESES]:
@@ -81,7 +82,7 @@ def boosted(zeta, rule):
     return 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _values(afferents, scale, power, values):
     """Fill `values` with the evidence of each possible sum: min(1, part of the active afferents), to its power."""
     # Sums are integers: a table of their evidence saves a power a unit.
@@ -90,7 +91,7 @@ def _values(afferents, scale, power, values):
         values[c] = x if power == 1.0 else x**power
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _look_up(total, values, term):
     """Replace sums by their evidence."""
     units = term.shape[1]
@@ -99,7 +100,7 @@ def _look_up(total, values, term):
             term[q, k] = values[total[q * units + k]]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sum(weights, active, afferents, scale, power, total, values, seed, count):
     """Compute the sums of one source and their evidence; add the cost to `count`; return the hash of the afferents."""
     sums(weights, active, total)
@@ -109,7 +110,7 @@ def _sum(weights, active, afferents, scale, power, total, values, seed, count):
     return _hash(active, seed)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pause(flag, n, code, numbers, rule):
     """Return the reason why a column does not choose a code in this frame, or CHOSEN."""
     if code[0] >= 0 and numbers[0] < rule[PERSISTENCE]:
@@ -121,7 +122,7 @@ def _pause(flag, n, code, numbers, rule):
     return ABOVE if n > rule[HIGHEST] else CHOSEN
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _stay(status, g, code, numbers, count):
     """Keep or clear the code in a frame without a choice; return its familiarity."""
     if status == KEPT:
@@ -132,7 +133,7 @@ def _stay(status, g, code, numbers, count):
     return 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end):
     """Select the codes of the columns `begin` to `end` (excluded), frame by frame, and learn.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
 from .reference import LAST_STAGE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _increase(weights, stages, last, active, unit, max_on, clock):
     """Turn on the weights from active afferents to one unit; return the number of those that were off."""
     if max_on < 1e18:
@@ -37,7 +38,7 @@ def _increase(weights, stages, last, active, unit, max_on, clock):
     return changed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def age(weights, stages, last, clock, first, second):
     """Turn off the weights of stages 0 and 1 that were not renewed for more than `first` and `second` frames."""
     for a in range(stages.shape[0]):
@@ -49,7 +50,7 @@ def age(weights, stages, last, clock, first, second):
                 stages[a, i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bind_lateral(weights, stages, last, before, active, code, units, max_on, clock, count):
     """Bind the winners to the code before; a winner learns nothing from its own module."""
     for q in range(code.size):
@@ -62,7 +63,7 @@ def bind_lateral(weights, stages, last, before, active, code, units, max_on, clo
         active[a >> 6] |= bit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bind(weights, stages, last, active, code, units, max_on, clock, count):
     """Bind the winners to the active afferents."""
     for q in range(code.size):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ...tools.random import unit_interval, words
 from .reference import CHI, FORM, G_MIN, GAMMA, HYPOTHESIS, ORDERS, SIZES, THRESHOLD, TIES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _evidence(terms, mask, v):
     """Fill v [Q, K] with the product of the terms in `mask`; return the familiarity."""
     fresh = True
@@ -31,7 +32,7 @@ def _evidence(terms, mask, v):
     return total / v.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fall_back(terms, present, rule, v):
     """Return (terms used, familiarity, known) of recognition; fill v with the evidence of the terms used."""
     all_terms = _evidence(terms, present, v)
@@ -52,7 +53,7 @@ def _fall_back(terms, present, rule, v):
     return present, _evidence(terms, present, v), False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _modulate(v, g, units, rule, mu):
     """Fill mu[i] from the evidence v[i]."""
     if rule[FORM] == 0.0:
@@ -72,13 +73,13 @@ def _modulate(v, g, units, rule, mu):
         mu[i] = 1.0 + (eta - 1.0) / (1.0 + x)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _uniform(key, index, draw):
     a, b, _, _ = words(key, index, draw)
     return unit_interval(a, b)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pick(mu, u):
     """Return the unit that u in (0, 1) falls on; `mu` becomes its running sums."""
     for k in range(1, mu.size):
@@ -86,7 +87,7 @@ def _pick(mu, u):
     return min(np.searchsorted(mu, u * mu[-1], side="right"), mu.size - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _draw(v, mu, rule, g, key, index, code):
     """Draw a winner of each module; `mu` is room for one number a unit."""
     for q in range(code.size):
@@ -94,7 +95,7 @@ def _draw(v, mu, rule, g, key, index, code):
         code[q] = _pick(mu, _uniform(key, index, uint64(q)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _first(values, x):
     """Return the index of the first of the ascending `values` that is at least x."""
     c = 0
@@ -103,7 +104,7 @@ def _first(values, x):
     return c
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _nth(row, bound, n):
     """Return the place of number n among the entries of `row` that are at least `bound`."""
     for k in range(row.size):
@@ -114,7 +115,7 @@ def _nth(row, bound, n):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def select_alone(total, values, rule, learn, key, index, mu, code):
     """Choose `code` by U alone, whose evidence takes only the `values` of its sums: (familiarity, hypotheses).
 
@@ -157,7 +158,7 @@ def select_alone(total, values, rule, learn, key, index, mu, code):
     return g, max(1, math.floor(plausible / modules + 0.5))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _maximum(v, key, index, code):
     for q in range(code.size):
         row = v[q]
@@ -174,7 +175,7 @@ def _maximum(v, key, index, code):
             code[q] = _nth(row, best, int(_uniform(key, index, uint64(TIES + q)) * ties))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hypotheses(v, bound):
     total = 0
     for row in v:
@@ -183,7 +184,7 @@ def _hypotheses(v, bound):
     return max(1, math.floor(total / v.shape[0] + 0.5))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def select(terms, present, rule, learn, back_off, key, index, v, mu, code, note):
     """Choose `code` from the evidence: (familiarity, hypotheses)."""
     if back_off and present:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import popcount
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def overlap(query, bank, out):
     """Fill out [M] with the common bits of query [words] and each row of bank [M, words]."""
     words = query.size

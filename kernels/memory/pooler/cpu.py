@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ..permanence import ONE
 from .reference import TINY
 
@@ -14,7 +15,7 @@ from .reference import TINY
 BLOCK = 64
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _overlaps(field, bits):
     overlap = field.overlap
     overlap[:] = 0
@@ -24,7 +25,7 @@ def _overlaps(field, bits):
             overlap[c] += row[c]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scores(rules, field):
     """Fill `key`: the boosted overlap, as bits that order like the number, then the rank; 0 if a column cannot win."""
     minimum = max(rules.stimulus, 1)
@@ -44,7 +45,7 @@ def _scores(rules, field):
             field.key[c] = uint64(0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _global(field, count):
     """Find the `count` largest keys by bisection on their value: every pass is one vectorised count."""
     key = field.key
@@ -71,7 +72,7 @@ def _global(field, count):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _local(field):
     """Find the columns with fewer than `limit` neighbours of larger key."""
     n = 0
@@ -92,7 +93,7 @@ def _local(field):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _change_row(rules, field, c):
     """Add `change` to the permanences of column c, within 0..ONE and inside the pool."""
     row = field.permanence[c]
@@ -114,7 +115,7 @@ def _change_row(rules, field, c):
                 field.connected[start + i, c] = part[i] >= bound
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bump(rules, field):
     """Raise all permanences of columns whose overlap duty is below a part of the largest (locally: nearby)."""
     duty = field.overlap_duty
@@ -129,7 +130,7 @@ def _bump(rules, field):
             _change_row(rules, field, c)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _learn(rules, field, bits, n):
     field.change[:] = -rules.decrement
     for i in bits:
@@ -149,7 +150,7 @@ def _learn(rules, field, bits, n):
         _bump(rules, field)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(rules, field, bits, learn):
     """Advance by one step on the active inputs `bits` [n]: fill `winner`, ascending; return the number of winners."""
     _overlaps(field, bits)
@@ -163,7 +164,7 @@ def advance(rules, field, bits, learn):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def connect(rules, field):
     """Fill the bytes of connected synapses from the permanences."""
     for c in range(field.permanence.shape[0]):

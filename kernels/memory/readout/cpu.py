@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from .reference import ROOTS, TRACES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def arrive(rules, window, units, counts, sums, x, changed, delta):
     """Add the spikes of a window as `arrive_reference`; return the number of features that changed.
 
@@ -41,7 +41,7 @@ def arrive(rules, window, units, counts, sums, x, changed, delta):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def respond(weights, changed, delta, out):
     """Add to out [rows] the products of weights [rows, features] with the changes of features."""
     for r in range(out.size):
@@ -52,7 +52,7 @@ def respond(weights, changed, delta, out):
         out[r] += total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def change(weights, errors, step, x):
     """Add step errors x^T to weights [rows, features]; x [features] float64."""
     for r in range(errors.size):
@@ -63,7 +63,7 @@ def change(weights, errors, step, x):
                 row[f] += np.float32(factor * x[f])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def product(weights, x, out):
     """Fill out [rows] with the products of weights [rows, features] with x [features]."""
     for r in range(out.size):
@@ -74,7 +74,7 @@ def product(weights, x, out):
         out[r] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def relate(pairs, x, out):
     """Fill out [features] with pairs x; only features that are not 0 select rows of pairs [features, features]."""
     out[:] = 0.0
@@ -86,7 +86,7 @@ def relate(pairs, x, out):
                 out[g] += value * row[g]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unlearn(pairs, k, total):
     """Take k k^T / total from pairs; what is symmetric stays so to the bit."""
     # value k[g] and its mirror image round alike: the matrix stays symmetric.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ...tools.compiled import compiled
 from ...tools.random import words
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_subset(key, index, start, pool, count):
     """Compute `draw_reference` on an array."""
     n = pool.size
@@ -28,7 +29,7 @@ def draw_subset(key, index, start, pool, count):
     return start + (count + 3) // 4
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def random_hits(synapses, size, active, patterns, threshold, key):
     """Compute `random_hits_reference`: (hits, [trials] active bits)."""
     trials = synapses.shape[0]
@@ -55,7 +56,7 @@ def random_hits(synapses, size, active, patterns, threshold, key):
     return hits, sizes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def noisy_misses(synapses, patterns, size, lost, threshold, key):
     """Compute `noisy_misses_reference`."""
     trials, active = patterns.shape
@@ -85,7 +86,7 @@ def noisy_misses(synapses, patterns, size, lost, threshold, key):
     return misses
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def subsets(key, trials, size, count):
     """Compute `subsets_reference`: [trials, count] int32."""
     out = np.empty((trials, count), np.int32)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from ...tools.random import words
 from ..permanence import ONE
 from .reference import DRAWS_PER_WINDOW, NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def overlaps(synapses, bits, out):
     """Fill out [n] with the number of synapses [n, s] on active bits [size + 1]; the last, which -1 reads, is 0."""
     for i in range(out.size):
@@ -21,7 +21,7 @@ def overlaps(synapses, bits, out):
         out[i] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def update_overlaps(connected, source, permanence, overlaps, matches, on):
     """Fill overlaps and matches as `update_overlaps_reference`; `on` [size + 1], the last, which -1 reads, is 0."""
     total = 0
@@ -39,7 +39,7 @@ def update_overlaps(connected, source, permanence, overlaps, matches, on):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def learn(rules, source, permanence, learned, overlaps, matches, on, context, spiked, window):
     """Let the segments learn as `learn_reference`; `on` [size + 1] and `spiked` [units] are flags."""
     free = np.empty(context.size, np.int32)
@@ -63,7 +63,7 @@ def learn(rules, source, permanence, learned, overlaps, matches, on, context, sp
                     _change(source[u, s], permanence[u, s], on, -rules.punishment, 0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fallback(rules, learned, overlaps, matches):
     """Return the segment that learns although none is active, and whether it starts anew; (-1, False) if one is."""
     best = -1
@@ -78,7 +78,7 @@ def _fallback(rules, learned, overlaps, matches):
     return (best, False) if best >= 0 else (oldest, True)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _change(source, permanence, on, active, silent):
     """Change the permanences of a segment's synapses from active and from silent inputs; at 0 a synapse is removed."""
     for k in range(source.size):
@@ -89,7 +89,7 @@ def _change(source, permanence, on, active, silent):
                 source[k] = NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _grow(rules, source, permanence, on, context, free, segment, window):
     """Add synapses from active inputs that have none, drawn without replacement, up to `growth` from the context."""
     count = present = 0
@@ -119,7 +119,7 @@ def _grow(rules, source, permanence, on, context, free, segment, window):
         permanence[place] = rules.initial
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weaker(a, a_permanence, b, b_permanence, on):
     if on[a] != on[b]:
         return on[a] < on[b]

@@ -6,8 +6,9 @@ Tables are never enlarged here: the caller makes room first (`store.room`), so t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint32
+from numba import uint32
 
+from ...tools.compiled import compiled
 from ...tools.intrinsics import prefetch
 from ...tools.pointers import bare_matrix, bare_vector
 from .segments import adapt, attach, least_used, reinforce, sprout, tables_of
@@ -37,7 +38,7 @@ from .store import (
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bare(store):
     """Return the same arrays without owners: counting references to owners takes half of the time of compiled loops.
 
@@ -70,7 +71,7 @@ def bare(store):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sort_columns(rules, store, columns):
     """Fill `kind`, `best` and `former` of the active columns; return the number of predicted ones."""
     counts = store.counts
@@ -104,7 +105,7 @@ def _sort_columns(rules, store, columns):
     return hits
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _predicted(rules, store, learn):
     """Mark the predicted cells of active columns; their segments learn."""
     table = store.segment
@@ -119,7 +120,7 @@ def _predicted(rules, store, learn):
                 reinforce(rules, store, predicting[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _winner(rules, store, column, learn):
     """Return the winning cell of a bursting column, which learns."""
     segment = store.best[column]
@@ -136,7 +137,7 @@ def _winner(rules, store, column, learn):
     return cell
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _punish(rules, store):
     """Weaken the active synapses of segments that matched in columns that stayed silent."""
     tables = tables_of(store)
@@ -149,7 +150,7 @@ def _punish(rules, store):
             adapt(rules, tables, store.on, segment, -rules.punishment, 0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _keep(store, active, winners):
     """Store the next cells, `active` and `winners` of them, as the cells of the last step."""
     counts = store.counts
@@ -165,7 +166,7 @@ def _keep(store, active, winners):
         store.winners[i] = store.next_winners[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fire(rules, store, columns, learn):
     """Fill the next cells, ascending; bursting columns learn. Return the number of active cells and of winners."""
     kind = store.kind
@@ -191,7 +192,7 @@ def _fire(rules, store, columns, learn):
     return active, winners
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _prefetch_chunk(address):
     """Fetch the three cache lines of a chunk."""
     prefetch(address)
@@ -199,7 +200,7 @@ def _prefetch_chunk(address):
     prefetch(address + 128)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_synapses(cell, target, active, tally):
     """Count the synapses from active cells into the tallies; return their number."""
     visits = 0
@@ -224,7 +225,7 @@ def _count_synapses(cell, target, active, tally):
     return visits
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def activate(rules, store):
     """Find the segments whose synapses from active cells reach the thresholds, and their number of synapses."""
     counts = store.counts
@@ -256,7 +257,7 @@ def activate(rules, store):
     counts[MATCHING] = matched
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(rules, owned, columns, learn):
     """Advance by one step on the active `columns` [n], ascending; return the number of them that were predicted."""
     store = bare(owned)
@@ -275,7 +276,7 @@ def advance(rules, owned, columns, learn):
     return hits
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def relink(rules, owned):
     """Build outgoing synapses and lists of segments from the segments alone, as read from a file."""
     store = bare(owned)
@@ -298,7 +299,7 @@ def relink(rules, owned):
     activate(rules, store)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clear(store):
     """Forget the last step, not what was learned."""
     _keep(store, 0, 0)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, uint32, uint64
+from numba import uint32, uint64
 
+from ...tools.compiled import compiled
 from ...tools.random import words
 from ..permanence import ONE
 from .store import (
@@ -62,7 +63,7 @@ class Sampler(NamedTuple):
     drawn: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tables_of(store):
     """Return the `Tables` of a store."""
     return Tables(
@@ -77,12 +78,12 @@ def tables_of(store):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sampler_of(store):
     return Sampler(store.winners, store.marked, store.pool, store.drawn)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _draw(key, counts, drawn, below):
     """Draw an integer in 0..below-1; draw d of a step is word d % 4 of block d // 4."""
     d = counts[DRAWS]
@@ -97,7 +98,7 @@ def _draw(key, counts, drawn, below):
     return np.int64(uint64(drawn[d % 4]) * uint64(below) >> uint64(32))
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def attach(tables, segment, s, connected):
     """Append synapse `s` of a segment to the outgoing ones of its source."""
     counts = tables.counts
@@ -123,7 +124,7 @@ def attach(tables, segment, s, connected):
     cell[pre, FILL] = fill + 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _drop_synapse(tables, segment, s):
     """Remove a synapse: the last of its source's outgoing ones takes its place, the last of its segment its slot."""
     counts = tables.counts
@@ -158,7 +159,7 @@ def _drop_synapse(tables, segment, s):
     counts[SYNAPSES] -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _silent_longest(tables, segment):
     """Return the synapse whose source was last active the longest time ago; the first of equal ones."""
     now = tables.counts[STEP]
@@ -174,7 +175,7 @@ def _silent_longest(tables, segment):
     return oldest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _drop_segment(tables, segment):
     """Remove a segment with its synapses, and take it out of its cell's list."""
     counts = tables.counts
@@ -196,7 +197,7 @@ def _drop_segment(tables, segment):
     counts[FREE] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _learned_longest(tables, owner):
     """Return the segment of a cell that learned the longest time ago; the lowest of equal ones."""
     now = tables.counts[STEP]
@@ -212,7 +213,7 @@ def _learned_longest(tables, owner):
     return oldest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_segment(rules, tables, owner):
     """Add a segment; a cell that has `rules.segments` drops the one that learned the longest time ago."""
     counts = tables.counts
@@ -235,7 +236,7 @@ def _add_segment(rules, tables, owner):
     return segment
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def adapt(rules, tables, on, segment, up, down):
     """Add `up` to synapses from active cells, take `down` from the others; drop those at 0, and an empty segment."""
     table = tables.segment
@@ -261,7 +262,7 @@ def adapt(rules, tables, on, segment, up, down):
         _drop_segment(tables, segment)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _candidates(tables, sampler, segment):
     """Fill `pool` with the last winners without a synapse on the segment; return their number."""
     synapse = tables.synapse
@@ -281,7 +282,7 @@ def _candidates(tables, sampler, segment):
     return n
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def _grow(rules, tables, sampler, segment, wanted):
     """Grow synapses from `wanted` of the last winners without one, drawn at random.
 
@@ -312,7 +313,7 @@ def _grow(rules, tables, sampler, segment, wanted):
         counts[SYNAPSES] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def reinforce(rules, store, segment):
     """Adapt a segment of a winning cell to the active cells, and grow synapses up to `growth` active ones."""
     tables = tables_of(store)
@@ -322,14 +323,14 @@ def reinforce(rules, store, segment):
     _grow(rules, tables, _sampler_of(store), segment, wanted)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sprout(rules, store, owner):
     """Add a segment to a winner of which none matched."""
     tables = tables_of(store)
     _grow(rules, tables, _sampler_of(store), _add_segment(rules, tables, owner), rules.growth)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def least_used(rules, store, column):
     """Return the cell of `column` with the fewest segments; ties are drawn."""
     cell = store.cell

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from ...tools.compiled import compiled
 from ...tools.threads import spread
 
 # Channels, and outputs, whose part of the weights (128 KB) stays in a core's cache while a batch passes over it.
@@ -85,7 +86,7 @@ def _widen(typing, weight):
     return kind(weight), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(counts, ends):
     for i in range(counts.shape[0]):
         n = 0
@@ -95,7 +96,7 @@ def _count(counts, ends):
         ends[i + 1] = ends[i] + n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _list(counts, ends, channels, values):
     for i in range(counts.shape[0]):
         row = counts[i]
@@ -110,7 +111,7 @@ def _list(counts, ends, channels, values):
             k += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _restore(ends, channels, values, number, escaped, excess):
     """Add its excess to each clipped count. Both lists ascend."""
     for i in range(number.size):
@@ -121,7 +122,7 @@ def _restore(ends, channels, values, number, escaped, excess):
             values[at] += excess[i, e]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _largest(ends, values):
     """Return the largest sum of |values| of a row."""
     largest = 0
@@ -134,7 +135,7 @@ def _largest(ends, values):
 
 
 # A product and a sum in one rounding where the processor has that: half the instructions.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _gather(ends, channels, values, weights, first, last, tile, out):
     """Fill columns `first` to `last` of the sums, by eights: then a sum is read and written once for eight rows.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from ...tools.compiled import compiled
 from ...tools.threads import spread
 from . import reference as spec
 from .reference import Counts, Escapes
@@ -100,7 +101,7 @@ def _from_bits(typing, bits):
     return types.float32(types.int32), emit
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # a division that could raise is no vector instruction
+@compiled(error_model="numpy")  # a division that could raise is no vector instruction
 def _threshold(row, share, most):
     """Return a token's own threshold; `share` is K k, `most` the bits of its largest |x|."""
     exponent = max((most >> np.int32(23)) - np.int32(127), np.int32(spec.FLOOR))
@@ -161,7 +162,7 @@ def _level_of(row, share, given):
     return ONE if given else _threshold(row, share, most)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def flag_row(row, flags, share, given, thresholds, rule, first):
     """Flag the channels [K] uint8 whose count is not 0, for a rounding by table; return the token's own threshold.
 
@@ -188,7 +189,7 @@ def count_by_table(x, threshold, rule):
     return _count(x, threshold, LOOKUP, rule)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def encode_row(row, out, share, given, thresholds, rule, limit):
     """Fill the counts of a row; return the number of clipped ones, -1 if x is not finite, and its own threshold.
 
@@ -218,7 +219,7 @@ def encode_row(row, out, share, given, thresholds, rule, limit):
     return n, level
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _encode(x, share, given, thresholds, rule, limit, counts, number):
     """Fill counts, thresholds of tokens, and the number of clipped counts of each row: -1 if x is not finite."""
     for i in range(x.shape[0]):
@@ -227,7 +228,7 @@ def _encode(x, share, given, thresholds, rule, limit, counts, number):
             thresholds[i] = level
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def escape_row(x, given, thresholds, own, rule, limit, channels, excess):
     """Fill the channels of a row whose counts were clipped, and their excess; `own` is the threshold times factor."""
     at = 0
@@ -240,7 +241,7 @@ def escape_row(x, given, thresholds, own, rule, limit, channels, excess):
             at += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _escape(x, given, thresholds, rule, limit, escapes):
     """Fill the channels and the excess of `escapes` for the rows whose number is not 0."""
     for i in range(x.shape[0]):

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import compiled
 from .reference import EMPTY
 
 
@@ -32,7 +32,7 @@ class Tokens(NamedTuple):
 
 
 # A product and a sum in one rounding where the processor has that.
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _read(rows, owed, q, scale, out):
     """Sum q e^owed times rows active in q, by fours: the sum is read and written once for four rows."""
     active = np.empty(q.size, np.int64)
@@ -65,7 +65,7 @@ def _read(rows, owed, q, scale, out):
         n += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _write(rows, owed, k, u):
     for i in range(k.size):
         if k[i] != 0:
@@ -81,7 +81,7 @@ def _write(rows, owed, k, u):
             owed[i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scan(rows, owed, tokens, scale, first, last, out):
     """Run the tokens through heads `first` to `last`, one head after the other, so that its state stays in cache."""
     q, k, v, g, beta, a, b = tokens
