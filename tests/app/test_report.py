@@ -166,7 +166,9 @@ def test_measures_come_with_value_definition_and_source(run: Path) -> None:
 
 def test_energy_names_profile_estimate_and_source(run: Path) -> None:
     words = read(run).text
-    for profile in PROFILES.values():
+    for name, profile in PROFILES.items():
+        if profile.memory is not None and name != "horowitz45":
+            continue  # an estimate takes one process; chips stand beside it
         assert profile.source.rstrip(".") in words and profile.title in words
     assert "Estimates from counts and published costs" in words
     assert "Blank: no energy per synaptic event has been published" in words

@@ -23,6 +23,7 @@ NEEDED = {
     "paired": ["--first", "a.json", "--second", "b.json"],
     "nab": ["--data", "NAB"],
     "run_neurosim": ["cuba"],
+    "stated_loss": ["model"],
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],
     "peers/run_layers": ["neurosim", "layer"],
