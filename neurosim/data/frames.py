@@ -34,7 +34,7 @@ class Cut(NamedTuple):
     partial: bool
 
 
-class Edges(NamedTuple):
+class FrameEdges(NamedTuple):
     """Frames of recordings in microseconds: start of the first, width, stride and number."""
 
     start: NDArray[np.float64]
@@ -175,7 +175,7 @@ def _many(recordings: Recordings, cut: Cut, threads: int, out: NDArray[np.int16]
     return result
 
 
-def _edges(recordings: Recordings, cut: Cut) -> Edges:
+def _edges(recordings: Recordings, cut: Cut) -> FrameEdges:
     n = len(recordings)
     full = np.diff(recordings.offsets) > 0
     start = np.zeros(n)
@@ -187,13 +187,13 @@ def _edges(recordings: Recordings, cut: Cut) -> Edges:
     last[full] = np.floor(recordings.ticks[lasts].astype(np.float64) * scale + kernel.SLACK)
     if cut.bins is not None:
         width = (last - start) // cut.bins * (1 + cut.overlap)
-        return Edges(start, width, width * (1 - cut.overlap), np.full(n, cut.bins))
+        return FrameEdges(start, width, width * (1 - cut.overlap), np.full(n, cut.bins))
     frame = _microseconds(cut.window)
     stride = _microseconds(cut.window - cut.overlap)
     strides = (last - start - frame) / stride
     strides = np.ceil(strides) if cut.partial else np.floor(strides)
     number = strides.astype(np.int64) + 1
-    return Edges(start, np.full(n, frame), np.full(n, stride), np.maximum(number, 1))
+    return FrameEdges(start, np.full(n, frame), np.full(n, stride), np.maximum(number, 1))
 
 
 def _by_count(events: Spikes | Recordings, cut: Cut, threads: int, out: NDArray[np.int16] | None) -> NDArray[np.int16]:

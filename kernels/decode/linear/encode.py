@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, njit
 
-from ...spikes.encode.cpu import LOOKUP, Rule, bits_of, count_by_table, encode_row, escape_row, flag_row
+from ...spikes.encode.cpu import LOOKUP, CodingRule, bits_of, count_by_table, encode_row, escape_row, flag_row
 from ...spikes.encode.reference import FINE, LIMIT, MAX_LEVELS
 from ...spikes.encode.reference import NOT_FINITE as HUGE_BITS
 from ...tools.compiled import compiled
@@ -110,7 +110,7 @@ def norm_flags(x, factor, weight, flags, thresholds, shrink, first, out):
 @njit(inline="always")
 def _rule(p, size):
     """Return share, given, thresholds and rule of `encode_row`, from the operands of `CODING`."""
-    rule = Rule(
+    rule = CodingRule(
         p.kind,
         np.float32(p.shrink),
         np.float32(p.top),

@@ -45,7 +45,7 @@ class SpikeLists(NamedTuple):
     steps: NDArray[np.int32]
     """[spikes of the listed populations, one population after the other]."""
     units: NDArray[np.int32]
-    """As many."""
+    """[spikes of the listed populations], the unit of each."""
 
 
 @compiled

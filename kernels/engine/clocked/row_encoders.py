@@ -61,7 +61,7 @@ class GroupWords(NamedTuple):
     places: NDArray[np.int64]
     """[sources, pages * (longest delay + 1)], the word at which each group begins."""
     left: NDArray[np.int64]
-    """As many: the records that are still to be written into each group."""
+    """[as places], the records that are still to be written into each group."""
     words: NDArray[Any]
     """uint32 or, for wide groups, uint64."""
 

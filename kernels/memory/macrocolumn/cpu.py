@@ -138,8 +138,8 @@ def run(inputs, memory, trace, results, keys, rule, learn, back_off, begin, end)
     """Select the codes of the columns `begin` to `end` (excluded), frame by frame, and learn.
 
     Args:
-        inputs, memory, trace, results: the fields of `views.Inputs`, `Memory`, `Trace` and `Results`, each as a plain
-            tuple: a call unpacks four named tuples in 7 us and plain ones in 0.5 us, and a call for one frame takes 35.
+        inputs, memory, trace, results: fields of `views.ColumnInputs`, `ColumnWeights`, `Trace` and `Results`, each as
+            a plain tuple: a call unpacks four named ones in 7 us and plain ones in 0.5, and takes 35 us for a frame.
         keys: [columns] uint64, of the random draws.
         rule: [RULE_SIZE] float64, see `reference`.
         learn: whether weights change.

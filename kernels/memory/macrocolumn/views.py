@@ -18,7 +18,7 @@ START = 1
 BLIND = 2
 
 
-class Inputs(NamedTuple):
+class ColumnInputs(NamedTuple):
     """Frames, and the part of them that each column sees."""
 
     x: NDArray[np.uint8]
@@ -33,7 +33,7 @@ class Inputs(NamedTuple):
     """[frames, columns], factor of the signals from above."""
 
 
-class Memory(NamedTuple):
+class ColumnWeights(NamedTuple):
     """Weights of the columns, changed by learning. Stages and times have no afferents where weights do not fade."""
 
     u: NDArray[np.uint64]

@@ -15,7 +15,7 @@ COUNTS, ROOTS, TRACES = range(3)
 
 
 class FeatureRules(NamedTuple):
-    """How spikes become features: `gain` times their number, its root, or a trace that falls by `decay`."""
+    """Rule by which spikes become features: `gain` times their number, its root, or a trace that falls by `decay`."""
 
     kind: int
     inputs: int

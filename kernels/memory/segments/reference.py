@@ -32,7 +32,7 @@ class SegmentRules(NamedTuple):
     growth: int
     """Number of synapses from active inputs up to which a segment grows."""
     key: int
-    """Of the random draws."""
+    """Key of the random draws."""
 
 
 class Segments(NamedTuple):

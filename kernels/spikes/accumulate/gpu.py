@@ -29,7 +29,7 @@ PROGRAMS = 264  # two for each processor of an H100: more splits gain nothing
 MAX_SPLITS = 64
 
 
-class Blocks(NamedTuple):
+class BlockSizes(NamedTuple):
     """The tile of weights of a program, and its warps."""
 
     inputs: int
@@ -38,8 +38,8 @@ class Blocks(NamedTuple):
 
 
 # One token, by bytes of a weight: 512 bytes of a row at once, 8 loads of 16 bytes in flight in each thread.
-DECODE = {1: Blocks(32, 512, 8), 2: Blocks(64, 256, 8), 4: Blocks(64, 128, 8)}
-FEW_BLOCKS = {1: Blocks(64, 128, 4), 2: Blocks(64, 128, 4), 4: Blocks(32, 128, 4)}
+DECODE = {1: BlockSizes(32, 512, 8), 2: BlockSizes(64, 256, 8), 4: BlockSizes(64, 128, 8)}
+FEW_BLOCKS = {1: BlockSizes(64, 128, 4), 2: BlockSizes(64, 128, 4), 4: BlockSizes(32, 128, 4)}
 
 
 @triton.jit

@@ -24,7 +24,7 @@ HALF = np.float32(0.5)
 ONE = np.float32(1.0)
 
 
-class Rule(NamedTuple):
+class CodingRule(NamedTuple):
     """A `Rounding` as the loops below take it, from `rule_of`: float32 numbers, and arrays that may be empty."""
 
     kind: int
@@ -67,7 +67,7 @@ def encode(x, k, thresholds, limit, rounding, threads):
 
 
 def rule_of(rounding):
-    """Return a `Rounding` of numpy arrays as a `Rule`."""
+    """Return a `Rounding` of numpy arrays as a `CodingRule`."""
     kind, shrink, max_count, factor, edges, levels, table = rounding
     if edges is None:
         edges = _NO_EDGES
@@ -78,7 +78,7 @@ def rule_of(rounding):
         kind = _NEAREST
     elif kind == spec.SEARCH and table.size:
         kind = LOOKUP
-    return Rule(kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table)
+    return CodingRule(kind, np.float32(shrink), np.float32(max_count), np.float32(factor), edges, levels, table)
 
 
 @intrinsic
@@ -196,7 +196,7 @@ def encode_row(row, out, share, given, thresholds, rule, limit):
     Args:
         share: K k, see `share`.
         given, thresholds: whether the channels have thresholds, and these [K].
-        rule: `Rule` of a rounding.
+        rule: `CodingRule` of a rounding.
     """
     level = _level_of(row, share, given)
     if np.isnan(level):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, require
-from ...kernels.memory.macrocolumn.views import START, Inputs, Memory, Results, Trace
+from ...kernels.memory.macrocolumn.views import START, ColumnInputs, ColumnWeights, Results, Trace
 from ..sdr.code import SDR
 from .state import ColumnMemory, ColumnTrace, LevelBatch
 
@@ -94,8 +94,8 @@ def run_columns(
         state = trace.copy()
     if above is None:
         above = np.zeros((n, columns, memory.d.shape[1]), np.uint64), np.ones((n, columns))
-    inputs = Inputs(frames.dense, frames.flags, fields, *above)
-    weights = Memory(memory.u, memory.h, memory.d, memory.stages, memory.last, memory.clock)
+    inputs = ColumnInputs(frames.dense, frames.flags, fields, *above)
+    weights = ColumnWeights(memory.u, memory.h, memory.d, memory.stages, memory.last, memory.clock)
     results = Results(
         codes=np.empty((n, columns, modules), np.int32),
         familiarity=np.empty((n, columns)),

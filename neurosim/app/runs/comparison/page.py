@@ -27,7 +27,7 @@ def _figures(labels: Sequence[str], figures: Sequence[ComparedRow]) -> list[Figu
 
 
 def _has_length(row: ComparedRow) -> bool:
-    """Whether bars from zero can show a figure: of two runs at least, none of them negative."""
+    """Tell whether bars from zero can show a figure: at least two runs have it, and none is negative."""
     known = [value for value in row.values if value is not None]
     return len(known) > 1 and min(known) >= 0 and max(known) > 0
 

@@ -44,7 +44,7 @@ class ComparedRow:
 
     @property
     def differs(self) -> bool:
-        """Whether any two runs differ in it; figures that are shown alike may differ in further digits."""
+        """Tell whether any two runs differ in it; figures that are shown alike may differ in further digits."""
         return len(set(self.texts)) > 1 or len(set(self.values)) > 1
 
 

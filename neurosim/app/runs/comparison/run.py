@@ -23,12 +23,12 @@ TABLE = "comparison.csv"
 
 @dataclass(frozen=True)
 class RunRead:
-    """What a comparison reads of a run.
+    """Contents of a run that a comparison reads.
 
     Attributes:
-        folder: of the run.
-        facts: that its page and the command line show.
-        settings: by dotted key.
+        folder: folder of the run.
+        facts: figures that its page and the command line show.
+        settings: settings by dotted key.
         origin: versions, commit, machine and digests of data.
         seconds: wall-clock time of its parts together.
     """

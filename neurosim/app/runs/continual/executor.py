@@ -19,7 +19,7 @@ ATTEMPTS = 3  # pools that are begun when workers are killed
 
 
 @dataclass(frozen=True)
-class Trial:
+class LearnerTrial:
     """One row and seed of a run.
 
     Attributes:
@@ -50,12 +50,12 @@ class Executor:
     cluster: str | None = None
 
 
-Outcome = tuple[Trial, TrialResult | NeurosimError]
-TrialProgress = Callable[[Trial, float], None]
+Outcome = tuple[LearnerTrial, TrialResult | NeurosimError]
+TrialProgress = Callable[[LearnerTrial, float], None]
 
 
 def run_trials(
-    trials: Sequence[Trial], executor: Executor, on_progress: TrialProgress, say: Callable[[str], None]
+    trials: Sequence[LearnerTrial], executor: Executor, on_progress: TrialProgress, say: Callable[[str], None]
 ) -> Iterator[Outcome]:
     """Run trials, and yield each with its results or the error that ended it; the others continue.
 
@@ -77,7 +77,7 @@ def run_trials(
         yield from _pool(trials, executor, say)
 
 
-def _pool(trials: Sequence[Trial], executor: Executor, say: Callable[[str], None]) -> Iterator[Outcome]:
+def _pool(trials: Sequence[LearnerTrial], executor: Executor, say: Callable[[str], None]) -> Iterator[Outcome]:
     """Run in processes that are spawned: a fork of a process with threads may hang.
 
     A killed worker takes its pool with it; the trials that were running continue from their last whole task in
@@ -116,7 +116,7 @@ def _ended_by_an_interrupt() -> Iterator[None]:
         raise
 
 
-def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:
+def _cluster(trials: Sequence[LearnerTrial], executor: Executor) -> Iterator[Outcome]:
     """Run on a scheduler that is running already; its workers see the run's folder under the same path."""
     try:
         from distributed import Client
@@ -143,13 +143,13 @@ def _cluster(trials: Sequence[Trial], executor: Executor) -> Iterator[Outcome]:
             yield waiting[future], _try(future.result)
 
 
-def _run(files: Sequence[Path], trial: Trial, executor: Executor) -> TrialResult:
+def _run(files: Sequence[Path], trial: LearnerTrial, executor: Executor) -> TrialResult:
     """Run a trial in a process that may not have the plugins of this one."""
     plugins.run_files(files)
     return run_trial(*_arguments(trial, executor))
 
 
-def _arguments(trial: Trial, executor: Executor) -> tuple[str, TrialSpec, int, str]:
+def _arguments(trial: LearnerTrial, executor: Executor) -> tuple[str, TrialSpec, int, str]:
     """Return the arguments of `run_trial`."""
     return str(trial.folder), trial.spec, executor.threads, executor.device
 

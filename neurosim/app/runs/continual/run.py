@@ -18,7 +18,7 @@ from ....learning.continual.matrix import Matrix, measures, summary
 from ..frame.kind import Inputs, Run
 from ..frame.progress import bar
 from .config import ContinualConfig, Row
-from .executor import Executor, Trial, TrialProgress, run_trials
+from .executor import Executor, LearnerTrial, TrialProgress, run_trials
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
 from .trial import TrialResult, TrialSpec, build_learner, build_stream
 
@@ -123,7 +123,7 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[TrialResults, lis
             # A row is called "replay, memory 100", its folder "replay-memory-100".
             path = root / re.sub(r"[^a-zA-Z0-9.]+", "-", row.name).strip("-") / f"seed-{seed}"
             tasks = run.inputs[row.name].tasks
-            trials[path] = (row.name, seed), Trial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
+            trials[path] = (row.name, seed), LearnerTrial(path, TrialSpec.of(row, seed, config.evaluate_on), tasks)
     results: dict[tuple[str, int], TrialResult] = {}
     failures = []
     every = [trial for _, trial in trials.values()]
@@ -169,13 +169,13 @@ def _row(row: Row, seeds: Sequence[int], results: TrialResults, profile: str) ->
 
 
 @contextmanager
-def _trial_bar(trials: Sequence[Trial], quiet: bool) -> Iterator[TrialProgress]:
+def _trial_bar(trials: Sequence[LearnerTrial], quiet: bool) -> Iterator[TrialProgress]:
     """Show a progress bar in tasks of all trials."""
     done: dict[Path, float] = {}
     total = sum(trial.tasks for trial in trials)
     with bar("learning", "tasks", quiet) as report:
 
-        def on_progress(trial: Trial, tasks: float) -> None:
+        def on_progress(trial: LearnerTrial, tasks: float) -> None:
             done[trial.folder] = tasks
             if report is not None:
                 report(sum(done.values()), total)

@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True)
 class ReadingSettings:
-    """How a checkpoint is read, where its files do not say.
+    """Settings of a checkpoint that its files do not say.
 
     Attributes:
         norm_eps: epsilon of the norm of each head's outputs, of RWKV; by default as the RWKV project has it, 64e-5 (or

@@ -90,7 +90,7 @@ def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
 
 
 @dataclass(frozen=True)
-class Bins:
+class TimeBins:
     """Settings of the binning of recordings into tensors; see `training.Binning`.
 
     Attributes:
@@ -165,7 +165,7 @@ class TrainConfig(RunConfig):
     members: Count = 1
     liquid: MemberLiquid = MemberLiquid()
     data: Data
-    bins: Bins = Bins()
+    bins: TimeBins = TimeBins()
     augment: Augment = Augment()
     network: NetworkSpec = NetworkSpec()
     attention: AttentionSpec = AttentionSpec(kind=None)
