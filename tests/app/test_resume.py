@@ -102,10 +102,10 @@ def begun() -> subprocess.Popen[str]:
 def test_a_run_whose_process_is_gone_is_shown_as_killed() -> None:
     write({"duration": 500.0})
     child = begun()
-    assert "running" in neurosim("runs", ".").stdout
+    assert "running" in neurosim("runs", "list", ".").stdout
     child.kill()
     child.communicate()
-    listed = neurosim("runs", ".").stdout
+    listed = neurosim("runs", "list", ".").stdout
     assert "killed" in listed and "running" not in listed
     assert "run was killed; continue with: neurosim simulate --resume run" in listed
     assert "killed; continue with: neurosim simulate --resume run" in Path("index.html").read_text()
@@ -113,7 +113,7 @@ def test_a_run_whose_process_is_gone_is_shown_as_killed() -> None:
         read_metrics(open_run(Path("run")))
     # The processes of another machine cannot be seen from here.
     write_json("run/manifest.json", {**manifest("run"), "place": {"machine": "another", "boot": "another"}})
-    assert "running" in neurosim("runs", ".").stdout
+    assert "running" in neurosim("runs", "list", ".").stdout
 
 
 @pytest.mark.slow
