@@ -134,7 +134,7 @@ class Edges:
 @final
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """What makes some neurons of a table of edges active: Poisson spikes of a source for each, a current, or both.
+    """Input that makes some neurons of a table active: Poisson spikes of a source for each, a current, or both.
 
     Attributes:
         neurons: ids, or texts "column=value", see `Edges.units`.

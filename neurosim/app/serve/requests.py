@@ -63,7 +63,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class TextRequest:
-    """What a client asks for.
+    """Request of a client.
 
     Attributes:
         prompt: a text or token ids; None of a conversation.

@@ -74,7 +74,7 @@ def read_aedat4(path: str | os.PathLike[str], *, until_fault: bool = False) -> S
 
 @dataclass(frozen=True)
 class Aedat4Header:
-    """What stands before the packets of a file.
+    """Header before the packets of a file.
 
     Attributes:
         begin, end: bytes of the packets.

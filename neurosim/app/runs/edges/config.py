@@ -55,7 +55,7 @@ class NeuronModel:
 
 @dataclass(frozen=True)
 class ActivationSettings:
-    """What makes neurons active.
+    """Input that makes neurons active.
 
     Attributes:
         neurons: ids, or "column=value" for all neurons with that value in the table of neurons.

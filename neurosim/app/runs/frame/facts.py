@@ -51,7 +51,7 @@ class Fact:
 
     @property
     def is_long(self) -> bool:
-        """Whether the text needs smaller type on a tile."""
+        """Tell whether the text needs smaller type on a tile."""
         return len(self.text) > MAX_TILE
 
     def below(self) -> Fact:
