@@ -211,7 +211,7 @@ def _by_number(
     ends: Sequence[NDArray[Any]], ids: NDArray[Any] | None
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
     """Return the ids of all neurons, and the units of each of `ends`."""
-    from ..kernels.engine.connect.ids import collect, find
+    from ..kernels.engine.connect.ids.cpu import collect, find
 
     if ids is None:
         bits = FIRST_BITS

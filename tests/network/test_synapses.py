@@ -11,9 +11,17 @@ import pytest
 from neurosim import AllToAll, FixedNumberPre, FixedProbability, FromList, OneToOne
 from neurosim.base import NeurosimInputError
 from neurosim.base.values import check_value, draw
-from neurosim.kernels.engine.connect.choices import choose_reference
-from neurosim.kernels.engine.connect.fixed import fixed_columns, fixed_rows, histogram, histogram_reference
-from neurosim.kernels.engine.connect.pairs import bernoulli_reference, distance_reference, distance_rows
+from neurosim.kernels.engine.connect.choices.reference import choose_reference
+from neurosim.kernels.engine.connect.fixed.cpu import fixed_columns, fixed_rows, histogram, transpose
+from neurosim.kernels.engine.connect.fixed.reference import (
+    fixed_rows_reference,
+    histogram_reference,
+    transpose_reference,
+)
+from neurosim.kernels.engine.connect.listed.cpu import is_sorted, sort_listed
+from neurosim.kernels.engine.connect.listed.reference import sort_listed_reference
+from neurosim.kernels.engine.connect.pairs.cpu import distance_rows
+from neurosim.kernels.engine.connect.pairs.reference import bernoulli_reference, distance_reference
 from neurosim.kernels.engine.connect.views import DistanceRule, RowRange
 from neurosim.network import Convolution, DistanceDependentProbability, LogNormal, Normal, Uniform
 from neurosim.network.synapses import PATTERNS
@@ -290,7 +298,7 @@ def test_choices_are_their_reference(among: int, with_replacement: bool, share: 
     degrees = np.array([wanted])
     fixed_rows(np.uint64(KEY), 2, 3, degrees, among, with_replacement, True, out)
     if not (with_replacement and wanted > 1000):
-        assert out.tolist() == choose_reference(KEY, 2, among, wanted, with_replacement, 2)
+        assert [out.tolist()] == fixed_rows_reference(KEY, 2, 3, degrees, among, with_replacement, True)
     assert (np.diff(out) >= (0 if with_replacement else 1)).all()
 
 
@@ -309,14 +317,32 @@ def test_fixed_columns_are_their_reference(with_replacement: bool, skip_self: bo
 @pytest.mark.parametrize("exponent", [1.0, 2.0])
 def test_distance_rows_are_their_reference(skip_self: bool, exponent: float) -> None:
     positions = np.random.default_rng(0).random((37, 3))
-    rule = (0.8, 0.4, exponent, skip_self)
+    probability = DistanceRule(0.8, 0.4, exponent)
     offsets = np.empty(14, np.int64)
     out = np.empty(1000, np.int32)
     span = RowRange(4, 17, 0, 29)
-    probability = DistanceRule(*rule[:3])
     count = distance_rows(np.uint64(KEY), span, positions, positions[:29], probability, skip_self, offsets, out)
     rows = [out[a:b].tolist() for a, b in pairwise(offsets)]
-    assert count == offsets[-1] and rows == distance_reference(KEY, 4, 17, positions, positions[:29], *rule)
+    assert count == offsets[-1]
+    assert rows == distance_reference(KEY, 4, 17, positions, positions[:29], probability, skip_self)
+
+
+def test_transposed_columns_are_their_reference() -> None:
+    columns = np.random.default_rng(0).integers(0, 9, (31, 4)).astype(np.int32)
+    offsets = np.empty(10, np.int64)
+    out = np.empty(columns.size, np.int32)
+    transpose(columns, 5, offsets, out)
+    assert [out[a:b].tolist() for a, b in pairwise(offsets)] == transpose_reference(columns, 5, 9)
+
+
+def test_lists_are_sorted_as_their_reference() -> None:
+    rng = np.random.default_rng(0)
+    pre = rng.integers(0, 13, 700)
+    post = rng.integers(0, 29, 700)
+    order = np.empty(700, np.int64)
+    sort_listed(pre, post, 13, 29, order)
+    assert np.array_equal(order, sort_listed_reference(pre, post))
+    assert is_sorted(pre[order], post[order]) and not is_sorted(pre, post)
 
 
 @pytest.mark.parametrize("bins", [7, 70_000])

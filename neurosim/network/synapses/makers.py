@@ -28,7 +28,7 @@ def grown_rows(expected, sources, fill) -> Rows:
 
 def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
     """Return the maker of `n` different pairs, drawn at once and marked by one bit for each pair."""
-    from ...kernels.engine.connect.fixed import bit_rows, distinct_bits
+    from ...kernels.engine.connect.fixed.cpu import bit_rows, distinct_bits
     from ...kernels.engine.connect.views import RowRange
 
     pairs = sources * (targets - skip)
@@ -54,7 +54,7 @@ def distinct_maker(key, n, sources, targets, skip, onto) -> Maker:
 
 def choosing_maker(key, first_synapse, targets, with_replacement, skip, onto) -> Maker:
     """Return the maker of rows in which source i chooses first_synapse[i + 1] - first_synapse[i] targets."""
-    from ...kernels.engine.connect.fixed import fixed_rows, fixed_rows_part
+    from ...kernels.engine.connect.fixed.cpu import fixed_rows, fixed_rows_part
     from ...kernels.engine.connect.views import RowRange
 
     def rows(first: int, last: int) -> Rows:

@@ -81,7 +81,7 @@ class FixedProbability(Pattern):
         check_probability("FixedProbability.p_connect", self.p_connect)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ...kernels.engine.connect.pairs import bernoulli_rows
+        from ...kernels.engine.connect.pairs.cpu import bernoulli_rows
         from ...kernels.engine.connect.views import RowRange
 
         if self.p_connect == 0:
@@ -131,7 +131,7 @@ class FixedNumberPre(_FixedNumber):
         self._check_enough(source.size, same, "sources")
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ...kernels.engine.connect.fixed import fixed_columns, transpose
+        from ...kernels.engine.connect.fixed.cpu import fixed_columns, transpose
 
         skip = same and not self.allow_self_connections
         low, high = onto or (0, target.size)
@@ -187,7 +187,7 @@ class FixedTotalNumber(Pattern):
             require(self.n <= pairs, "FixedTotalNumber.n", f"must be <= the {pairs} pairs there are", self.n)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ...kernels.engine.connect.fixed import histogram
+        from ...kernels.engine.connect.fixed.cpu import histogram
 
         skip = same and not self.allow_self_connections
         if not self.with_replacement:
@@ -225,7 +225,7 @@ class DistanceDependentProbability(Pattern):
         require(a == b, "DistanceDependentProbability", f"needs positions of {a} dimensions on both sides", b)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ...kernels.engine.connect.pairs import distance_rows
+        from ...kernels.engine.connect.pairs.cpu import distance_rows
         from ...kernels.engine.connect.views import DistanceRule, RowRange
 
         skip = same and not self.allow_self_connections
@@ -275,7 +275,7 @@ class FromList(Pattern):
             require(array.size == 0 or last < size, f"FromList.{name}", f"must be < the population's size {size}", last)
 
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: Onto = None) -> Maker:
-        from ...kernels.engine.connect.listed import is_sorted, sort_listed
+        from ...kernels.engine.connect.listed.cpu import is_sorted, sort_listed
 
         degrees = np.bincount(self.pre, minlength=source.size)
         first_synapse = _offsets(degrees)

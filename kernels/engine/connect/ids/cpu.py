@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...tools.compiled import compiled
+from ....tools.compiled import compiled
 
 # 2^64 / golden ratio: the high bits of the product spread ids that follow one another.
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)

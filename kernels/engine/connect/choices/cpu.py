@@ -5,43 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import int32, uint32, uint64
 
-from ...tools.compiled import compiled
-from ...tools.random import threefry, threefry_reference, unit_interval
+from ....tools.compiled import compiled
+from ....tools.random import threefry, unit_interval
+from .reference import NARROW
 
-# Choices out of so many take one word of 32 bits each.
-NARROW = 1 << 16
 # Numbers up to which comparing each with all takes no longer than sorting byte by byte.
 FEW = 64
-
-
-def picks_reference(key, chooser, among):
-    """Specify `refill`: an endless stream of choices out of range(among).
-
-    Up to 65,536 a word of 32 bits makes one (off by less than 2^-16 of its probability), beyond that two words do.
-    """
-    draw = 0
-    while True:
-        a, b, c, d = threefry_reference((chooser, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
-        if among <= NARROW:
-            yield from (word * among >> 32 for word in (a, b, c, d))
-        else:
-            yield from (int(((h << 32 | low) // 2**11 + 0.5) / 2**53 * among) for h, low in ((a, b), (c, d)))
-        draw += 1
-
-
-def choose_reference(key, chooser, among, wanted, with_replacement, skip):
-    """Specify `choose`, whose choices it returns sorted."""
-    eligible = among - (0 <= skip < among)
-    inverted = not with_replacement and wanted * 2 > eligible
-    chosen: list[int] = []
-    picks = picks_reference(key, chooser, among)
-    while len(chosen) < (eligible - wanted if inverted else wanted):
-        j = next(picks)
-        if j != skip and (with_replacement or j not in chosen):
-            chosen.append(j)
-    if inverted:
-        return [j for j in range(among) if j not in chosen and j != skip]
-    return sorted(chosen)
 
 
 @compiled

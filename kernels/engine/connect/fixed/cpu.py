@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import uint64
 
-from ...tools.compiled import compiled
-from .choices import choose, picks_reference, refill, scratch, sort
+from ....tools.compiled import compiled
+from ..choices.cpu import choose, refill, scratch, sort
 
 
 @compiled
@@ -160,12 +160,6 @@ def bit_rows(bits, span, targets, skip_self, before, offsets, out):
         before[source - first] = earlier
         offsets[source - first + 1] = n
     return n
-
-
-def histogram_reference(key, draws, bins):
-    """Specify `histogram`."""
-    picks = picks_reference(key, 0, bins)
-    return np.bincount([next(picks) for _ in range(draws)], minlength=bins)
 
 
 @compiled

@@ -11,29 +11,8 @@ import math
 
 from numba import uint64
 
-from ...tools.compiled import compiled
-from ...tools.random import threefry_reference, unit_interval, words
-
-
-def bernoulli_reference(key, first, last, targets, probability, skip_self):
-    """Specify `bernoulli_rows`: gaps between neighbours are geometric, drawn by inversion."""
-    rows = []
-    for source in range(first, last):
-        row = []
-        j = -1
-        draw = 0
-        while True:
-            a, b, c, d = threefry_reference((source, 0, draw, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
-            for high, low in ((a, b), (c, d)):
-                u = ((high << 32 | low) // 2**11 + 0.5) / 2**53
-                j += 1 + math.floor(math.log(u) / math.log1p(-probability))
-                if j < targets and not (skip_self and j == source):
-                    row.append(j)
-            if j >= targets:
-                break
-            draw += 1
-        rows.append(row)
-    return rows
+from ....tools.compiled import compiled
+from ....tools.random import unit_interval, words
 
 
 @compiled
@@ -67,21 +46,6 @@ def bernoulli_rows(key, span, probability, skip_self, offsets, out):
                     count += 1
         offsets[source - first + 1] = count
     return count
-
-
-def distance_reference(key, first, last, sources, targets, scale, length, exponent, skip_self):
-    """Specify `distance_rows`: the words of counter (source, target) decide each pair."""
-    rows = []
-    for source in range(first, last):
-        row = []
-        for j, position in enumerate(targets):
-            distance = math.sqrt(sum((a - b) ** 2 for a, b in zip(sources[source], position, strict=True)))
-            high, low, _, _ = threefry_reference((source, 0, j, 0), (key & 0xFFFFFFFF, key >> 32, 0, 0))
-            u = ((high << 32 | low) // 2**11 + 0.5) / 2**53
-            if u < scale * math.exp(-((distance / length) ** exponent)) and not (skip_self and j == source):
-                row.append(j)
-        rows.append(row)
-    return rows
 
 
 @compiled

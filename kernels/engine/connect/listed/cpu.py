@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...tools.compiled import compiled
+from ....tools.compiled import compiled
 
 
 @compiled
