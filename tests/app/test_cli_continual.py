@@ -171,7 +171,7 @@ def test_a_killed_worker_loses_nothing(config: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=600)
     assert killed, "the run was over before a worker could be killed"
     assert process.returncode == 0, errors.decode()
-    assert b"a worker was killed; its trial continues from its last whole task (1 of 2)" in errors
+    assert b"a worker was killed; its trial continues from what it saved (1 of 2)" in errors
     assert matrices(read_json(tmp_path / "cut" / "metrics.json")) == matrices(whole)
 
 
@@ -192,7 +192,7 @@ def _workers(parent: int) -> list[int]:
 def test_workers_that_are_always_killed(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from concurrent.futures.process import BrokenProcessPool
 
-    from neurosim.app.runs.continual import executor
+    from neurosim.app.runs.frame import executor
 
     class Broken:
         def __init__(self, *anything: object) -> None: ...
@@ -493,10 +493,10 @@ def test_a_cluster_gives_the_same(config: Path, run: dict[str, Any], tmp_path: P
 
 def test_a_cluster_that_does_not_answer(config: Path) -> None:
     pytest.importorskip("distributed", reason="dask is not installed: pip install '.[cluster]'")
-    from neurosim.app.runs.continual.executor import Executor, run_trials
+    from neurosim.app.runs.frame.executor import Executor, run_tasks
 
     with pytest.raises(NeurosimMissingError, match=r"--cluster: no dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        list(run_trials([], Executor(cluster="tcp://127.0.0.1:9"), lambda trial, tasks: None, print))
+        list(run_tasks([], print, Executor(cluster="tcp://127.0.0.1:9"), print, name="trial"))
 
 
 def test_learners_that_cannot_use_a_card_are_named(config: Path, tmp_path: Path) -> None:

@@ -23,7 +23,13 @@ def fill(folder: RunFolder, result: ComparisonResult) -> Mapping[str, object]:
 
 
 def _figures(labels: Sequence[str], figures: Sequence[ComparedRow]) -> list[Figure]:
-    return [(_bars(labels, row), row.name) for row in figures if row.differs and _has_length(row)]
+    pictures = [(bars_of(labels, row), row.name) for row in figures if row.differs]
+    return [(picture, name) for picture, name in pictures if picture is not None]
+
+
+def bars_of(labels: Sequence[str], row: ComparedRow) -> Markup | None:
+    """Return a bar from zero for each run that has a figure; None where such bars cannot show it."""
+    return _bars(labels, row) if _has_length(row) else None
 
 
 def _has_length(row: ComparedRow) -> bool:

@@ -84,7 +84,7 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
         return load(config, options.device)
 
     def work(self, run: Run[ContinualConfig, Streams]) -> ContinualResult:
-        from .executor import Executor
+        from ..frame.executor import Executor
         from .run import run_learners
 
         # One thread each, or results could depend on the number of cores.

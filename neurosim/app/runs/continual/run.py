@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,15 +16,31 @@ from ....base import plain
 from ....base.errors import NeurosimError, NeurosimInputError
 from ....learning.continual.learners import kind
 from ....learning.continual.matrix import Matrix, measures, summary
+from ..frame.executor import Executor, run_tasks
 from ..frame.kind import Inputs, Run
 from ..frame.progress import bar
 from .config import ContinualConfig, Row
-from .executor import Executor, LearnerTrial, TrialProgress, run_trials
 from .result import ContinualResult, Failure, LearnerResult, TaskWork
-from .trial import TrialResult, TrialSpec, build_learner, build_stream
+from .trial import TrialResult, TrialSpec, build_learner, build_stream, run_trial
 
 TRIALS = "cells"  # folder of the trials; it stays, each being a result of its own
+TrialProgress = Callable[["LearnerTrial", float], None]
 TrialResults = Mapping[tuple[str, int], TrialResult]  # by name of the row, and seed
+
+
+@dataclass(frozen=True)
+class LearnerTrial:
+    """One row and seed of a run.
+
+    Attributes:
+        folder: its own, absolute, for workers may have another current folder.
+        spec: everything that decides its results.
+        tasks: number of tasks.
+    """
+
+    folder: Path
+    spec: TrialSpec
+    tasks: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +145,11 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[TrialResults, lis
     failures = []
     every = [trial for _, trial in trials.values()]
     with _trial_bar(every, options.quiet) as on_progress:
-        for trial, outcome in run_trials(every, executor, on_progress, options.say):
+
+        def here(trial: LearnerTrial) -> TrialResult:
+            return _run_trial(trial, executor, on_progress)
+
+        for trial, outcome in run_tasks(every, _run_trial, executor, options.say, name="trial", here=here):
             name, seed = trials[trial.folder][0]
             if isinstance(outcome, NeurosimError):
                 failures.append(Failure(row=name, seed=seed, reason=str(outcome)))
@@ -139,6 +160,15 @@ def _run_trials(run: LearnersRun, executor: Executor) -> tuple[TrialResults, lis
     # It holds the items of a whole stream.
     build_stream.cache_clear()
     return results, failures
+
+
+def _ignore(trial: LearnerTrial, tasks: float) -> None:
+    """Ignore the progress of a trial in another process."""
+
+
+def _run_trial(trial: LearnerTrial, executor: Executor, on_progress: TrialProgress = _ignore) -> TrialResult:
+    report = partial(on_progress, trial)
+    return run_trial(str(trial.folder), trial.spec, executor.threads, executor.device, report)
 
 
 def _row(row: Row, seeds: Sequence[int], results: TrialResults, profile: str) -> LearnerResult:

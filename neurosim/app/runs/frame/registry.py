@@ -41,6 +41,7 @@ KINDS: Mapping[str, KindEntry] = {
     "convert": KindEntry("convert", "Turn a language model into one that communicates in spikes."),
     "linearise": KindEntry("convert.linearise"),
     "attention": KindEntry("attention", "Compare kinds of attention on recall, counting and other tasks."),
+    "sweep": KindEntry("sweep", "Run every point of a grid of settings, with several seeds."),
     "comparison": KindEntry("comparison"),  # neurosim runs compare
 }
 # Runs of a dataset through a liquid are older than kinds, and their manifests name none.

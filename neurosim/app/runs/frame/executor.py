@@ -1,4 +1,4 @@
-"""Trials in this process, in a pool of processes, or on a dask cluster, with the same results."""
+"""Tasks of a run in this process, in a pool of processes, or on a dask cluster, with the same results."""
 
 from __future__ import annotations
 
@@ -10,38 +10,32 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ....base import plugins
 from ....base.errors import NeurosimError, NeurosimMissingError
-from .trial import TrialResult, TrialSpec, run_trial
 
 ATTEMPTS = 3  # pools that are begun when workers are killed
 
 
-@dataclass(frozen=True)
-class LearnerTrial:
-    """One row and seed of a run.
+class FolderTask(Protocol):
+    """A part of a run that has a folder of its own, from which it continues; it is pickled for other processes."""
 
-    Attributes:
-        folder: its own, absolute, for workers may have another current folder.
-        spec: everything that decides its results.
-        tasks: number of tasks.
-    """
-
-    folder: Path
-    spec: TrialSpec
-    tasks: int
+    @property
+    def folder(self) -> Path:
+        """Its folder, absolute, for workers may have another current folder."""
+        ...
 
 
 @dataclass(frozen=True)
 class Executor:
-    """Processes or cluster that run trials.
+    """Processes or cluster that run the tasks.
 
     Attributes:
         workers: processes; 1 is this one.
         threads: of each.
-        device: of the learners, "cpu" or "cuda".
-        cluster: address of a dask scheduler, or the file it wrote with its address; it then runs all trials.
+        device: where to compute, "cpu" or "cuda".
+        cluster: address of a dask scheduler, or the file it wrote with its address; it then runs all tasks.
     """
 
     workers: int = 1
@@ -50,46 +44,55 @@ class Executor:
     cluster: str | None = None
 
 
-Outcome = tuple[LearnerTrial, TrialResult | NeurosimError]
-TrialProgress = Callable[[LearnerTrial, float], None]
+T = TypeVar("T", bound=FolderTask)
+R = TypeVar("R")
+Work = Callable[[T, Executor], R]
 
 
-def run_trials(
-    trials: Sequence[LearnerTrial], executor: Executor, on_progress: TrialProgress, say: Callable[[str], None]
-) -> Iterator[Outcome]:
-    """Run trials, and yield each with its results or the error that ended it; the others continue.
+def run_tasks(
+    tasks: Sequence[T],
+    work: Work[T, R],
+    executor: Executor,
+    say: Callable[[str], None],
+    *,
+    name: str,
+    here: Callable[[T], R] | None = None,
+) -> Iterator[tuple[T, R | NeurosimError]]:
+    """Run tasks, and yield each with its results or the error that ended it; the others continue.
 
     Args:
-        on_progress: called with the tasks of a trial that are done, in this process only.
+        work: runs a task and returns its results: a function of a module, which other processes import.
         say: called with messages about workers that were killed.
+        name: of a task, in messages.
+        here: runs a task in this process, in place of `work`; for progress bars.
 
     Raises:
         NeurosimError: workers were killed again and again.
         NeurosimMissingError: a cluster was named, and dask is not installed or does not answer.
     """
     if executor.cluster is not None:
-        yield from _cluster(trials, executor)
-    elif executor.workers == 1 or len(trials) == 1:
-        for trial in trials:
-            progress = partial(on_progress, trial)
-            yield trial, _try(partial(run_trial, *_arguments(trial, executor), progress))
+        yield from _cluster(tasks, work, executor)
+    elif executor.workers == 1 or len(tasks) == 1:
+        for task in tasks:
+            yield task, _try(partial(here, task) if here else partial(work, task, executor))
     else:
-        yield from _pool(trials, executor, say)
+        yield from _pool(tasks, work, executor, say, name)
 
 
-def _pool(trials: Sequence[LearnerTrial], executor: Executor, say: Callable[[str], None]) -> Iterator[Outcome]:
+def _pool(
+    tasks: Sequence[T], work: Work[T, R], executor: Executor, say: Callable[[str], None], name: str
+) -> Iterator[tuple[T, R | NeurosimError]]:
     """Run in processes that are spawned: a fork of a process with threads may hang.
 
-    A killed worker takes its pool with it; the trials that were running continue from their last whole task in
-    another pool.
+    A killed worker takes its pool with it; the tasks that were running continue from what they saved in another pool.
     """
-    left = list(trials)
+    left = list(tasks)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             workers = min(executor.workers, len(left))
             # Spawned workers have imported nothing: they run the files of --plugin first.
             with ProcessPoolExecutor(workers, get_context("spawn"), plugins.run_files, (plugins.files(),)) as pool:
-                waiting = {pool.submit(run_trial, *_arguments(trial, executor)): trial for trial in left}
+                waiting = {pool.submit(work, task, executor): task for task in left}
                 with _ended_by_an_interrupt():
                     for future in as_completed(waiting):
                         outcome = _try(future.result)
@@ -98,16 +101,16 @@ def _pool(trials: Sequence[LearnerTrial], executor: Executor, say: Callable[[str
             return
         except BrokenProcessPool:
             if attempt < ATTEMPTS:
-                say(f"a worker was killed; its trial continues from its last whole task ({attempt} of {ATTEMPTS - 1})")
+                say(f"a worker was killed; its {name} continues from what it saved ({attempt} of {ATTEMPTS - 1})")
     raise NeurosimError(
-        f"workers were killed {ATTEMPTS} times, {len(left)} of {len(trials)} trials are not done; out of memory? Use "
-        "fewer --workers; finished tasks are kept, continue with --resume"
+        f"workers were killed {ATTEMPTS} times, {len(left)} of {len(tasks)} {name}s are not done; out of memory? Use "
+        "fewer --workers; finished work is kept, continue with --resume"
     )
 
 
 @contextmanager
 def _ended_by_an_interrupt() -> Iterator[None]:
-    """End the workers on an interrupt: a signal to this process alone would leave them to run all trials first."""
+    """End the workers on an interrupt: a signal to this process alone would leave them to run all tasks first."""
     try:
         yield
     except KeyboardInterrupt:
@@ -116,7 +119,7 @@ def _ended_by_an_interrupt() -> Iterator[None]:
         raise
 
 
-def _cluster(trials: Sequence[LearnerTrial], executor: Executor) -> Iterator[Outcome]:
+def _cluster(tasks: Sequence[T], work: Work[T, R], executor: Executor) -> Iterator[tuple[T, R | NeurosimError]]:
     """Run on a scheduler that is running already; its workers see the run's folder under the same path."""
     try:
         from distributed import Client
@@ -136,25 +139,20 @@ def _cluster(trials: Sequence[LearnerTrial], executor: Executor) -> Iterator[Out
     with client:
         waiting = {
             # `pure=False`: the scheduler must not answer from an earlier run of the same arguments.
-            client.submit(_run, plugins.files(), trial, executor, key=f"neurosim-{trial.folder}", pure=False): trial
-            for trial in trials
+            client.submit(_run, plugins.files(), work, task, executor, key=f"neurosim-{task.folder}", pure=False): task
+            for task in tasks
         }
         for future in completed(list(waiting)):
             yield waiting[future], _try(future.result)
 
 
-def _run(files: Sequence[Path], trial: LearnerTrial, executor: Executor) -> TrialResult:
-    """Run a trial in a process that may not have the plugins of this one."""
+def _run(files: Sequence[Path], work: Work[T, R], task: T, executor: Executor) -> R:
+    """Run a task in a process that may not have the plugins of this one."""
     plugins.run_files(files)
-    return run_trial(*_arguments(trial, executor))
+    return work(task, executor)
 
 
-def _arguments(trial: LearnerTrial, executor: Executor) -> tuple[str, TrialSpec, int, str]:
-    """Return the arguments of `run_trial`."""
-    return str(trial.folder), trial.spec, executor.threads, executor.device
-
-
-def _try(run: Callable[[], TrialResult]) -> TrialResult | NeurosimError:
+def _try(run: Callable[[], R]) -> R | NeurosimError:
     """Return the results, or an error that a user can do something about; other errors are raised."""
     try:
         return run()
