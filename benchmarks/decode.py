@@ -1,6 +1,7 @@
 """Milliseconds a token of the compiled step: a GLA of random weights in spikes and dense, beside torch and llama.cpp.
 
     python benchmarks/decode.py [--sizes 32M 127M] [--densities 0.15 0.3 0.4 0.8] [--repeats 5] [--threads 1 2] [--json]
+    python benchmarks/decode.py --sizes --model FILE.gguf [--text FILE ..] [--score 2304]
 
 Every layer has thresholds of its channels, as calibrated models do, set so that the asked share of channels is active
 on the tokens that are then timed. One thread is timed in CPU time, which neighbours on the machine disturb least, and
@@ -8,27 +9,34 @@ several in wall time. A prompt is read by `Decoder.read`, and its times are thos
 the same number of weights (`make peers`), in a process of its own. The products of torch are those of the linear layers
 alone: a floor for a dense model. Each repeat goes round all of a table's rows of one batch and number of threads, so
 that neighbours slow them alike.
+
+A last table is of a real model (--model; SmolLM2 after `make models`): times beside the losses on the same held-out
+windows of 256 tokens, of llama.cpp too, which reads the same file as it is and written again in other types. Where
+llama.cpp is not installed its rows say "absent".
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import copy
 import os
 import statistics
-import subprocess
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import frame
 import numba
 import numpy as np
 import torch
-from harness import HERE, NO_PEERS, PEERS_PYTHON
+from decode_model import measure_model, rounds, shown_model
+from harness import NO_PEERS, PEERS_PYTHON
+from llama import Llama, llamas
 from machine import describe
+from real_models import NO_MODELS, smollm2
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,6 +54,7 @@ from neurosim.language import (
 from neurosim.language.conversion.calibrate import PRICE
 from neurosim.language.conversion.coding import levels_of
 from neurosim.language.conversion.decoder.decoder import CHUNK
+from neurosim.language.conversion.int4 import round_layers, type_of
 
 SIZES = {"32M": (512, 10), "127M": (1024, 10)}  # width, layers
 STEPS = 24  # tokens of one measurement
@@ -55,14 +64,14 @@ DENSE_K = 32.0  # counts that a mean |x| is worth where all channels speak: 8 bi
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: median, least and largest of the repeats, milliseconds a step."""
+    """One line of the table: median, least and largest of the repeats, milliseconds a step; None of an absent peer."""
 
     name: str
     batch: int
     threads: int
-    ms: float
-    low: float
-    high: float
+    ms: float | None
+    low: float | None
+    high: float | None
     density: float | None = None
     row_bytes: float | None = None  # of weights read for a token
 
@@ -98,6 +107,18 @@ def at_density(dense: LanguageModel, density: float) -> tuple[Converted, float, 
     weights = {name: layer.in_features * layer.out_features for name, layer in made.layers.items()}
     read = sum(active[name] * weights[name] for name in weights)
     return made, read / sum(weights.values()), read
+
+
+def in_int4(made: Converted) -> Converted:
+    """Return the same model with weights of 4 bits, rounded to the nearest."""
+    again = Converted(copy.deepcopy(made.model), replace(made.coding, weights="int4"), {})
+    for name, layer in made.layers.items():
+        other = again.model.get_submodule(name)
+        assert isinstance(other, SpikedLinear)
+        other.weight_type = type_of("int4", name, layer.in_features)
+        again.layers[name] = other
+    round_layers(again.model, again.layers, None)
+    return again
 
 
 class Timed:
@@ -176,74 +197,47 @@ class IntegerProducts(Products):
         self.products = list(made)
 
 
-class Llama:
-    """A llama of random weights in llama.cpp, in a process of its own."""
-
-    def __init__(self, size: str, kind: str, threads: int) -> None:
-        width, layers = SIZES[size]
-        call = [str(PEERS_PYTHON), str(HERE / "peers" / "run_llama.py"), "--width", str(width), "--layers", str(layers)]
-        call += ["--type", kind, "--threads", str(threads)]
-        self.process = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.clock = "cpu_ms" if threads == 1 else "wall_ms"
-        self._answer()
-
-    def _answer(self) -> dict[str, float]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        while line and not line.startswith("{"):  # of llama.cpp itself
-            line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"llama.cpp ended with {self.process.wait()}")
-        return dict(json.loads(line))
-
-    def once(self) -> float:
-        assert self.process.stdin is not None
-        print(file=self.process.stdin, flush=True)
-        return self._answer()[self.clock]
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
 def measure(size: str, options: argparse.Namespace) -> list[Row]:
     dense = model_of(size)
     rows = []
     row_bytes = sum(m.weight.numel() for m in dense.modules() if isinstance(m, nn.Linear))
     spiking = [(f"spikes {density:g}", *at_density(dense, density)) for density in options.densities]
+    fours = [(f"{name}, int4", in_int4(each), density, read) for name, each, density, read in spiking]
     every = convert(dense, Coding("ternary", k=DENSE_K))
     for threads in options.threads:
         torch.set_num_threads(threads)
         for batch in options.batches:
             made: dict[str, tuple[Callable[[np.ndarray], object], float | None, float | None]]
             made = {name: (Decoder(m.model, batch, threads).step, density, read) for name, m, density, read in spiking}
+            for name, each, density, _ in fours:
+                made[name] = Decoder(each.model, batch, threads).step, density, None
             made["dense int8"] = Decoder(every.model, batch, threads).step, 1.0, float(row_bytes)
             made["dense float32"] = Decoder(dense, batch, threads).step, 1.0, 4.0 * row_bytes
             made["torch float32"] = TorchStep(dense), None, None
             for dtype in (torch.float32, torch.bfloat16):
                 made[f"torch products {str(dtype).removeprefix('torch.')}"] = Products(dense, batch, dtype), None, None
             made["torch products int8"] = IntegerProducts(dense, batch), None, None
-            timed: dict[str, Timed | Prompt | Llama]
+            timed: dict[str, Timed | Prompt]
             timed = {name: Timed(step, batch, threads) for name, (step, _, _) in made.items()}
             if batch == 1:
                 for name, m, _, _ in spiking:
                     timed[f"prompt, {name}"] = Prompt(Decoder(m.model, 1, threads, chunk=CHUNK), threads)
-            peers = []
-            if batch == 1 and PEERS_PYTHON.exists():
-                peers = [Llama(size, kind, threads) for kind in ("Q8_0", "Q4_0")]
-                timed |= {"llama.cpp Q8_0": peers[0], "llama.cpp Q4_0": peers[1]}
-            found: dict[str, list[float]] = {name: [] for name in timed}
-            for repeat in range(options.repeats + 1):
-                for name, each in timed.items():
-                    ms = each.once()
-                    if repeat:  # the first warms up
-                        found[name].append(ms)
-            for peer in peers:
-                peer.close()
+            peers: dict[str, Llama | None] = {}
+            if batch == 1:
+                width, layers = SIZES[size]
+                shape = ["--width", str(width), "--layers", str(layers)]
+                models = {f"llama.cpp {kind}": [*shape, "--type", kind] for kind in ("Q8_0", "Q4_0")}
+                peers = llamas(models, threads)
+            found = rounds({**timed, **peers}, options.repeats)
+            for peer in peers.values():
+                if peer is not None:
+                    peer.close()
             for name, all_ms in found.items():
                 _, density, read = made.get(name, (None, None, None))
-                rows.append(
-                    Row(name, batch, threads, statistics.median(all_ms), min(all_ms), max(all_ms), density, read)
-                )
+                row = Row(name, batch, threads, None, None, None, density, read)
+                if all_ms:
+                    row = replace(row, ms=statistics.median(all_ms), low=min(all_ms), high=max(all_ms))
+                rows.append(row)
     return rows
 
 
@@ -267,6 +261,9 @@ def stream_gigabytes() -> float:
 def shown(rows: list[Row], stream: float) -> list[str]:
     cells = []
     for row in rows:
+        if row.ms is None:
+            cells.append([row.name, row.batch, row.threads, "absent", *[""] * 6])
+            continue
         has_bytes = row.row_bytes is not None and row.batch == 1
         speed = (row.row_bytes or 0) / row.ms / 1e6
         if has_bytes:
@@ -281,10 +278,13 @@ def shown(rows: list[Row], stream: float) -> list[str]:
 
 def main() -> None:
     parser = frame.arguments(__doc__, repeats=5)
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--densities", nargs="+", type=float, default=[0.15, 0.3, 0.4, 0.8])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
+    parser.add_argument("--model", type=Path, default=smollm2(), help="a real model; default: SmolLM2, if installed")
+    parser.add_argument("--text", nargs="+", help="texts of the losses; default: the prose that ships with Python")
+    parser.add_argument("--score", type=int, default=2304, help="tokens that are scored, of all texts together")
     options = parser.parse_args()
     load = os.getloadavg()
     stream = stream_gigabytes()
@@ -294,7 +294,18 @@ def main() -> None:
     lines = [f"load {load[0]:.1f}; one thread streams {stream:.1f} GB/s. One thread: CPU time; several: wall time."]
     for size, rows in tables.items():
         lines += ["", f"GLA of {size} weights", *shown(rows, stream)]
-    result = {"load": load, "stream": stream, "sizes": {k: [asdict(row) for row in rows] for k, rows in tables.items()}}
+    of_model = []
+    if options.model is None:
+        frame.say(NO_MODELS)
+    else:
+        of_model = measure_model(options.model, options)
+        lines += ["", options.model.name, *shown_model(of_model)]
+    result = {
+        "load": load,
+        "stream": stream,
+        "sizes": {k: [asdict(row) for row in rows] for k, rows in tables.items()},
+        "model": [asdict(row) for row in of_model],
+    }
     frame.report(options, lines, result, describe(max(options.threads)))
 
 

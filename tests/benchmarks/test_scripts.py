@@ -27,7 +27,6 @@ NEEDED = {
     "peers/run_brian2": ["cuba"],
     "peers/run_nest": ["cuba"],
     "peers/run_layers": ["neurosim", "layer"],
-    "peers/run_llama": ["--width", "64", "--layers", "1"],
     "pipelines": ["incremental"],
 }
 

@@ -653,7 +653,7 @@ def test_damaged_tensors_say_which(saved: Path, tmp_path: Path) -> None:
         (lambda: Coding(k=0.0), r"Coding.k: must be > 0 and < 1e6 \(got 0.0\)"),
         (lambda: Coding(spikes=-1.0), r"Coding.spikes: must be > 0 and < 8 a channel"),
         (lambda: Coding(expansion="unary_binary"), "Coding.expansion: must have a sign"),
-        (lambda: Coding(weights="int4"), "unknown name 'int4'"),
+        (lambda: Coding(weights="int2"), "unknown name 'int2'"),
         (lambda: Coding("calibrated", shrink=0.2), "finds its own"),
         (lambda: convert(model_of("gla"), Coding("calibrated")), "takes thresholds from text; give a text"),
         (

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -242,13 +242,18 @@ def load_model(
     return model.requires_grad_()
 
 
-def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a model its tensors by name: matrices in 16 bits and integers as they are, all else as float32."""
+def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor], blocks: Collection[str] = ()) -> None:
+    """Give a model its tensors by name: matrices in 16 bits and integers as they are, all else as float32.
+
+    Args:
+        blocks: names of further tensors that stay as they are.
+    """
     layers = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Embedding))
     matrices = {f"{name}.weight" for name, _ in layers}
 
     def typed(name: str, value: Tensor) -> Tensor:
         as_it_is = not value.is_floating_point() or (name in matrices and value.element_size() == 2)
+        as_it_is = as_it_is or name in blocks
         return value if as_it_is else value.to(torch.float32)
 
     model.requires_grad_(False)  # integers cannot take part

@@ -28,6 +28,7 @@ from ..attention.checkpoint import (
 from ..attention.model import LanguageModel
 from ..attention.tensors import DeferredTensor, StoredTensor, read_headers, require_floats
 from .coding import SCHEMES, Coder
+from .int4 import stored_blocks, unpacked
 from .linear import SpikedLinear
 from .model import Coding, Converted
 
@@ -61,7 +62,8 @@ class _SavedModel:
 def write_converted(folder: str | os.PathLike[str], converted: Converted) -> None:
     """Write a converted model as `config.json` and `model.safetensors`; int8 weights as such, with their steps.
 
-    Their rows lie as a decoder reads them, so that it need not copy them.
+    Rows of int8 lie as a decoder reads them, so that it need not copy them. Weights of 4 bits are written as the bytes
+    of their blocks, Q4_0 or Q4_1 of GGUF.
 
     Raises:
         NeurosimWriteError: the disk refuses; both files are as they were, or not there.
@@ -89,8 +91,11 @@ def _tensors(converted: Converted) -> Iterator[tuple[str, Tensor | DeferredTenso
     """Yield the tensors to save; weights become int8 while they are written, layer by layer."""
     for name, value in stored_tensors(converted.model).items():
         layer = converted.layers.get(name.rpartition(".")[0])
-        if layer is None or layer.weight_type != "int8" or not name.endswith(".weight"):
+        if layer is None or layer.weight_type == "float32" or not name.endswith(".weight"):
             yield name, value
+            continue
+        if layer.weight_type == "int4":
+            yield name, layer.stored_int4().blocks
             continue
         if layer.steps is not None:
             yield name, value.T
@@ -129,6 +134,8 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
 
     def fitting(name: str, tensor: Tensor) -> Tensor:
         """Return a tensor as its layer has it."""
+        if name in channels and tensor.dtype == torch.uint8:
+            return stored_blocks(tensor, channels[name], name)
         if name in coded and tensor.dim() == 2:
             return tensor.T
         return tensor
@@ -137,6 +144,11 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
         saved = from_plain(_SavedModel, config)
         require(math.isfinite(saved.price), "price", "must be finite", saved.price)
         model = empty_model(own_config({"config": saved.config}, stored), str(folder))
+    # Input channels of the weights that may lie in blocks of 4 bits.
+    channels: dict[str, int] = {}
+    if saved.coding.weights == "int4":
+        layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+        channels = {f"{name}.weight": layers[name].in_features for name in saved.coders if name in layers}
     dense = {name: fitting(name, entry.empty()) for name, entry in stored.items() if not _of_coder(name)}
     # Check before coders are made: they take their sizes from the weights.
     match_tensors(model, dense, str(folder))
@@ -147,19 +159,26 @@ def read_converted(folder: str | os.PathLike[str]) -> Converted:
     for each, layer in converted.layers.items():
         if f"{each}.steps" in stored:
             layer.steps = nn.Parameter(torch.empty(layer.out_features, device="meta"))
+        weight = stored.get(f"{each}.weight")
+        layer.has_blocks = f"{each}.weight" in channels and weight is not None and weight.dtype == torch.uint8
     match_tensors(model, {name: fitting(name, entry.empty()) for name, entry in stored.items()}, str(folder))
     _check_types(stored, converted)
     values = {name: fitting(name, model.files.load(entry, aligned=True)) for name, entry in stored.items()}
-    assign_tensors(model, match_tensors(model, values, str(folder)))
+    blocks = {f"{each}.weight" for each, layer in converted.layers.items() if layer.has_blocks}
+    assign_tensors(model, match_tensors(model, values, str(folder)), blocks)
     model.tie()
     for each, layer in converted.layers.items():
-        parts = ["coder.thresholds", "coder.scales"]
+        positive = ["coder.thresholds", "coder.scales"]
         if layer.steps is not None:
-            parts.append("steps")
-        for part in parts:
+            positive.append("steps")
+        for part in positive:
             value = layer.get_parameter(part).detach()
             if not bool((torch.isfinite(value) & (value > 0)).all()):
                 raise NeurosimFormatError(f"{folder}: tensor '{each}.{part}' must be finite and > 0")
+        if layer.has_blocks:
+            _, *scales = unpacked(layer.stored_int4())
+            if not all(bool(torch.isfinite(scale).all()) for scale in scales if scale is not None):
+                raise NeurosimFormatError(f"{folder}: tensor '{each}.weight' must have finite steps and minima")
     model.eval()
     return converted
 
@@ -170,9 +189,10 @@ def _of_coder(name: str) -> bool:
 
 
 def _check_types(stored: Mapping[str, StoredTensor], converted: Converted) -> None:
-    """Raise unless weights with steps are int8, and all else is floats."""
+    """Raise unless weights with steps are int8, those of 4 bits are bytes, and all else is floats."""
     whole = {f"{name}.weight" for name, layer in converted.layers.items() if layer.steps is not None}
-    require_floats({name: entry for name, entry in stored.items() if name not in whole})
+    blocks = {f"{name}.weight" for name, layer in converted.layers.items() if layer.has_blocks}
+    require_floats({name: entry for name, entry in stored.items() if name not in whole | blocks})
     for name in whole & set(stored):
         if stored[name].dtype != torch.int8:
             raise NeurosimFormatError(f"{stored[name].file}: tensor '{name}' must be I8, for it has steps")

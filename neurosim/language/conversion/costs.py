@@ -10,6 +10,7 @@ import torch
 from ...base.measure.estimates import EnergyRange, energy
 from ...base.measure.profiles import PROFILES, find
 from ...base.measure.work import LayerCounts
+from ..attention.gguf.blocks import BlockTensor
 from .expansions import EXPANSIONS, usual_planes
 from .histogram import CountHistogram
 from .linear import WEIGHTS
@@ -26,12 +27,14 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
     several spikes of a count into one product: that gain is not counted here.
     """
     coding = converted.coding
-    bits = WEIGHTS[coding.weights]
     layers = []
     for name, layer in converted.layers.items():
+        bits = WEIGHTS[layer.weight_type]
         histogram = histograms[name]
         spikes = histogram.spikes(coding.sent_as, coding.sent_planes)
         stored, steps = layer.stored()
+        # Of weights in blocks, their steps and minima, too.
+        size = stored.blocks.numel() if isinstance(stored, BlockTensor) else stored.numel() * bits // 8
         # Each spike of a channel adds the nonzero weights of its row.
         fan_out = torch.count_nonzero(stored, dim=0).cpu().numpy()
         extra = [layer.coder.thresholds, layer.bias, steps]
@@ -53,7 +56,7 @@ def layer_counts(converted: Converted, histograms: Histograms) -> list[LayerCoun
                 membrane_updates=0,
                 dense_membrane_updates=0,
                 state_bytes=4 * layer.out_features,
-                parameter_bytes=stored.numel() * bits // 8 + 4 * sum(p.numel() for p in extra if p is not None),
+                parameter_bytes=size + 4 * sum(p.numel() for p in extra if p is not None),
                 spiking=False,
                 weight_type="float" if bits == 32 else "int",
             )

@@ -13,7 +13,9 @@ from ...base.errors import NeurosimInputError, lookup
 from ...kernels.spikes.accumulate.launch import encode_accumulate
 from ...kernels.spikes.accumulate.reference import FEW
 from ...kernels.spikes.encode.launch import as_numpy, numpy_rounding
+from ..attention.gguf.blocks import BlockTensor
 from ..attention.kinds.tracing import leaf
+from . import int4
 from .coding import INT8, Coder, straight
 
 EXACT = 2.0**24  # integers up to here are float32
@@ -21,7 +23,7 @@ AT_ONCE = 2**22  # weights that are widened at a time
 # Weights of a layer up to which a simulation keeps V as floats, and not as int8: a step of one token takes half the
 # time then, and four times the memory.
 MAX_FLOATS = 2**18
-WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8}  # bits
+WEIGHTS: Mapping[str, int] = {"float32": 32, "int8": 8, "int4": 4}  # bits
 
 
 @final
@@ -33,11 +35,15 @@ class SpikedLinear(nn.Module):
     rows are added, out = sum_k s_k V[:, k], in int32 where weights are int8; then y = token * step * out + b. Both
     give the same bits with int8 weights. The executed form runs on the device of its weights, in float32.
 
+    With int4 weights V lies in blocks of 32 channels (`conversion.int4`). Simulated and executed, it is widened to
+    float32; the compiled step (`Decoder`) adds rows of 4 bits.
+
     Attributes:
         weight, bias: the dense layer's, [N, K] and [N] or None; of a saved model, whose int8 V alone is left, V.
-        steps: [N] of V, where that is the weight; else None.
+        steps: [N] of V, where that is the weight and int8; else None.
+        has_blocks: the weight is V, in blocks of 4 bits.
         coder: coder of the inputs.
-        weight_type: "float32" or "int8", the type of V.
+        weight_type: "float32", "int8" or "int4", the type of V.
         planes: bit planes in which counts are sent, None where they are not sent bitwise.
     """
 
@@ -49,6 +55,7 @@ class SpikedLinear(nn.Module):
         self.weight = dense.weight
         self.bias = dense.bias
         self.steps: nn.Parameter | None = None
+        self.has_blocks = False
         self.coder = coder.to(dense.weight.device)
         self.weight_type = weight_type
         self.planes = planes
@@ -79,8 +86,26 @@ class SpikedLinear(nn.Module):
     def stored(self) -> tuple[Tensor, Tensor | None]:
         """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
         if self.weight_type == "float32":
-            return (self.weight * self.coder.scales).detach(), None
+            return (self.dense() * self.coder.scales).detach(), None
+        if self.weight_type == "int4":
+            return self.stored_int4(), None
         return self.stored_int8()
+
+    def stored_int4(self) -> BlockTensor:
+        """Return V in blocks of 4 bits; each weight rounded to the nearest where the layer has no blocks yet."""
+        weight = self.weight.detach()
+        if isinstance(weight, BlockTensor) and (self.has_blocks or self.keeps_int4()):
+            return weight
+        return int4.round_to_nearest(self.dense() * self.coder.scales)
+
+    def keeps_int4(self) -> bool:
+        """Return whether the dense layer's weights lie in blocks of 4 bits, and are V as they are."""
+        return int4.is_int4(self.weight) and not self.has_blocks and bool((self.coder.scales == 1).all())
+
+    def store_int4(self, blocks: Tensor) -> None:
+        """Take V in blocks of 4 bits as the weight."""
+        self.weight = nn.Parameter(blocks, requires_grad=False)
+        self.has_blocks = True
 
     def stored_int8(self) -> tuple[Tensor, Tensor]:
         """Return (V [N, K] int8, its steps [N]), of a layer with int8 weights."""
@@ -99,15 +124,18 @@ class SpikedLinear(nn.Module):
 
     def dense(self) -> Tensor:
         """Return [N, K] weights of the dense layer, as floats."""
+        if self.has_blocks:
+            return self.weight.float() / self.coder.scales
         if self.steps is None:
             return self.weight
         return self.weight.to(self.steps.dtype) * self.steps[:, None] / self.coder.scales
 
     def widen(self) -> None:
         """Turn the weights of a saved model into floats, so that they can be trained."""
-        if self.steps is not None:
+        if self.steps is not None or self.has_blocks:
             dense = self.dense().detach().contiguous()
             self.steps = None
+            self.has_blocks = False
             self.weight = nn.Parameter(dense, requires_grad=False)
 
     @leaf
@@ -152,9 +180,11 @@ class SpikedLinear(nn.Module):
         if torch.is_grad_enabled() and (weight.requires_grad or scales.requires_grad):
             scaled = self.dense() * scales
             stored, steps = self.stored()
+            # V is rounded; its gradient goes to the weights before rounding: straight through.
+            if self.weight_type == "int4":
+                return straight(stored.to(scaled.dtype), scaled), None
             if steps is None:
                 return scaled, None
-            # V is rounded; its gradient goes to the weights before rounding: straight through.
             return straight(stored.to(scaled.dtype), scaled / steps[:, None]), steps
         # The version of a tensor counts its changes in place.
         made_of = tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in (weight, scales))

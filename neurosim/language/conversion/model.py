@@ -17,7 +17,7 @@ from ...kernels.spikes.planes.reference import MAX_PLANES
 from ..attention.kinds.base import Codes, Mixer
 from ..attention.model import LanguageModel
 from ..attention.train import draw_windows
-from . import spiked_mixer
+from . import int4, spiked_mixer
 from .calibrate import Survey, layer_thresholds, survey_channels
 from .coding import INT8, SCHEMES, Coder
 from .coding import ternary as ternary_coder
@@ -42,7 +42,10 @@ class Coding:
         levels: L, the largest count of 'qcfs' and 'stbif'.
         expansion: a name of `EXPANSIONS`; None for the scheme's own.
         planes: T, planes of a count, larger counts escaping exactly; None for those that counts of +-15 need.
-        weights: 'int8', with one step for each output channel, or 'float32'.
+        weights: 'int8', with one step for each output channel; 'int4', with one for 32 weights of an output, kept from
+            a GGUF file (Q4_0, Q4_1) where thresholds are not of channels, else rounded so that errors cancel on the
+            text, or to the nearest without text, with int8 in the head and in layers whose inputs are not a multiple
+            of 32 channels; or 'float32'.
         shrink: soft threshold before rounding, in thresholds.
         rotate: rotate the residual stream to its principal axes first, where possible (schemes with thresholds of
             channels).
@@ -117,7 +120,8 @@ class Converted:
         packed = coding.sent_as == "bitwise" and coding.sent_planes <= MAX_PLANES
         planes = coding.sent_planes if packed else None
         for name, coder in coders.items():
-            spiked = SpikedLinear(model.get_submodule(name), coder, coding.weights, planes)  # type: ignore[arg-type]
+            layer = cast(nn.Linear, model.get_submodule(name))
+            spiked = SpikedLinear(layer, coder, int4.type_of(coding.weights, name, layer.in_features), planes)
             parent, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(parent), attribute, spiked)
             self.layers[name] = spiked
@@ -251,7 +255,7 @@ def convert(
 
     Args:
         coding: default `Coding()`, which needs no text.
-        tokens: [n] text for the schemes that calibrate.
+        tokens: [n] text for the schemes that calibrate, and for weights of 4 bits.
         seed: key of the windows and of the labels of `collect_gradients`.
         windows, length: number of windows for calibration, and tokens of each.
         on_message: called with the name of a long step when it begins.
@@ -263,11 +267,31 @@ def convert(
             not finite.
     """
     coding = coding or Coding()
-    scheme = SCHEMES[coding.scheme]
     _require_finite(dense)
+    check_coding(dense, coding)
+    made = _coded(dense, coding, tokens, seed, windows, length, on_message, calibration, on_progress)
+    if coding.weights == "int4":
+        on_message("rounding weights to 4 bits")
+        sample = None if tokens is None else draw_windows(_require_text(coding, tokens, length), windows, length, seed)
+        int4.round_layers(made.model, made.layers, sample)
+    return made
+
+
+def _coded(
+    dense: LanguageModel,
+    coding: Coding,
+    tokens: Tensor | None,
+    seed: int,
+    windows: int,
+    length: int,
+    on_message: Callable[[str], None],
+    calibration: Calibration | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Converted:
+    """Return a copy of a model with coders of its scheme, and weights that are not rounded yet."""
+    scheme = SCHEMES[coding.scheme]
     if not scheme.text:
         names = linear_names(dense, coding.head)
-        _require_sums(dense, names, coding)
         return Converted(_copy(dense), coding, {n: ternary_coder(coding.k, coding.shrink) for n in names})
     # Thresholds from text: one for each layer, or one for each channel.
     tokens = _require_text(coding, tokens, length)
@@ -300,9 +324,9 @@ def check_coding(dense: LanguageModel, coding: Coding) -> None:
 
 def _require_sums(dense: LanguageModel, names: Sequence[str], coding: Coding) -> None:
     """Raise where sums of int8 weights times counts, k a channel in the mean, could pass 32 bits."""
-    if coding.weights == "int8":
-        for name in names:
-            channels = cast(nn.Linear, dense.get_submodule(name)).in_features
+    for name in names:
+        channels = cast(nn.Linear, dense.get_submodule(name)).in_features
+        if int4.type_of(coding.weights, name, channels) == "int8":
             # |count| is at most k in the mean over channels, and |weight| at most 127.
             max_k = MAX_SUM / INT8 / channels - 1
             rule = f"must be < {max_k:.0f} for the {channels} channels of {name}, whose sums take 32 bits"

@@ -44,7 +44,8 @@ def rotate_to_principal_axes(model: LanguageModel, windows: Tensor, seed: int = 
         return model, "its tokens are events"
     # Tied embeddings are read and written by different layers: the copy has a head of its own.
     turned = LanguageModel(replace(config, tied=False)).to(model.device).eval()
-    turned.load_state_dict(model.state_dict())
+    # Weights of 16 bits or in blocks are widened: they are turned in place.
+    turned.load_state_dict({name: value.float() for name, value in model.state_dict().items()})
     windows = windows.to(model.device)
     stream = _trace(turned, windows[:1, :-1])
     if isinstance(stream, str):

@@ -76,7 +76,7 @@ EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_comp
 @setting("--levels", "coding.levels", type=int, metavar="L", help="Largest count (qcfs, stbif).")
 @setting("--spikes", "coding.spikes", type=float, metavar="S", help="Mean spikes a channel (calibrated, learned).")
 @setting("--expansion", "coding.expansion", metavar="NAME", help=EXPANSION)
-@setting("--weights", "coding.weights", metavar="TYPE", help="float32 or int8.")
+@setting("--weights", "coding.weights", metavar="TYPE", help="int8, int4 or float32.")
 @setting("--qk", "coding.qk", is_flag=True, default=None, help="Code q and k too; the state is then updated lazily.")
 @setting("--state", "coding.state", is_flag=True, default=None, help="Code the state too, after every token.")
 @setting("--head", "coding.head", is_flag=True, default=None, help="Code the output layer too.")

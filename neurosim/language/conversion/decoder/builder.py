@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....kernels.decode.linear import encode, floats, product
+from ....kernels.decode.linear import encode, floats, int4, product
 from ....kernels.decode.linear.vnni import BATCH, BLOCK
 from ....kernels.decode.vectors import cpu as vectors
 from ....kernels.decode.vectors import patches
@@ -25,6 +25,7 @@ from ...attention.events import EventEmbedding
 from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ..coding import Coder
+from ..int4 import unpacked
 from ..linear import SpikedLinear
 from .memory import OWN, WHOLE, Array, Buffer, Share, Touch, aligned, cuts, reads, share_of, writes
 from .program import ByThread, DecoderProgram, Encoded, LastNorm, NotCompiledError
@@ -59,10 +60,11 @@ class _Columns(NamedTuple):
     end: int
 
 
-def _columns(widths: Sequence[int], threads: int) -> list[_Columns]:
+def _columns(widths: Sequence[int], threads: int, block: int = BLOCK) -> list[_Columns]:
     """Return the order of columns in the joined rows of layers of so many outputs.
 
-    What a thread reads of a row lies side by side: its part of each layer, as if layers were dealt apart.
+    What a thread reads of a row lies side by side: its part of each layer, as if layers were dealt apart. It begins at
+    a multiple of `block` columns, which are added at once.
     """
     columns: list[_Columns] = []
     at = 0
@@ -73,6 +75,7 @@ def _columns(widths: Sequence[int], threads: int) -> list[_Columns]:
             end = at + BLOCK * places[thread + 1] - first
             columns.append(_Columns(thread, layer, first, min(width - first, end - at), at, end))
             at = end
+        at = -(-at // block) * block
     return columns
 
 
@@ -287,15 +290,15 @@ class Builder(DecoderProgram):
                 thresholds = self._split_thresholds(layer, x)
                 if thresholds is not None:
                     return self._split_linear(layer, x, before, thresholds)
-            if layer.weight_type == "int8":
-                return self._int8([layer], x, before, narrow=narrow)[0]
-            return self._float(layer, x, before, narrow=narrow)
+            if layer.weight_type == "float32":
+                return self._float(layer, x, before, narrow=narrow)
+            return self.integers([layer], x, before, narrow=narrow)[0]
         out, blocks, share = self._outputs(layer, x, narrow=narrow)
         touches = [writes(out, share)]
         if before is not None:
             touches.append(reads(before, share))
         weight = layer.weight
-        if isinstance(layer, SpikedLinear) and layer.steps is not None:
+        if isinstance(layer, SpikedLinear) and (layer.steps is not None or layer.has_blocks):
             weight = self.weights.of([layer], lambda: nn.Parameter(layer.dense().detach(), requires_grad=False))
         self._emit_dense(weight, x, {"bias": self._bias(layer), "before": before, "out": out}, blocks, touches)
         return out
@@ -329,76 +332,118 @@ class Builder(DecoderProgram):
         self.emit(bound, blocks, touches)
         return out
 
-    def joined(self, layers: Sequence[SpikedLinear], x: Buffer) -> list[Buffer]:
-        """Return W x + b of layers with int8 weights whose coders count alike: their rows lie side by side.
-
-        Rows of 3 to 8 kB come from memory at half more GB/s than rows of .5 to 1 kB.
-        """
-        return self._int8(layers, x, None, narrow=False)
-
     def joins(self, layer: SpikedLinear, first: SpikedLinear, size: int) -> bool:
-        """Return whether two layers that read the same `size` channels can be `joined`."""
+        """Return whether `integers` can take two layers that read the same `size` channels together."""
         # A layer of few outputs, which every thread may compute whole, stays apart from those that threads share.
         wide = self.threads == 1 or min(layer.out_features, first.out_features) > BLOCK
         own = (layer, first)
-        integers = all(each.weight_type == "int8" and not each.coder.bypassed for each in own)
-        if not (wide and integers):
+        same = layer.weight_type == first.weight_type != "float32"
+        if not (wide and same) or any(each.coder.bypassed for each in own):
+            return False
+        if layer.weight_type == "int4" and layer.stored_int4().kind is not first.stored_int4().kind:
             return False
         return self._coding_key(layer.coder, size) == self._coding_key(first.coder, size)
 
-    def _int8(self, layers: Sequence[SpikedLinear], x: Buffer, before: Buffer | None, *, narrow: bool) -> list[Buffer]:
-        """Return W x + b, plus `before`, of layers that take spikes: the int8 rows of active channels, added."""
-        coded = self.encode(x, layers[0].coder, whole=True)
+    def integers(
+        self, layers: Sequence[SpikedLinear], x: Buffer, before: Buffer | None, *, narrow: bool
+    ) -> list[Buffer]:
+        """Return W x + b, plus `before`, of layers that take spikes: the int8 or int4 rows of active channels, added.
+
+        Rows of layers whose coders count alike lie side by side: rows of 3 to 8 kB come from memory at half more GB/s
+        than rows of .5 to 1 kB.
+        """
+        has_blocks = layers[0].weight_type == "int4"
+        block = int4.STRIP if has_blocks else BLOCK
+        coded = self.encode(x, layers[0].coder, whole=not has_blocks)
         dealt = [self._outputs(layer, x, narrow=narrow) for layer in layers]
         outs = [out for out, _, _ in dealt]
         touches = [reads(coded.marker, WHOLE), *(writes(out, share) for out, _, share in dealt)]
         if before is not None:
             touches.append(reads(before, dealt[0][2]))
         own = outs[0].own
-        columns = _columns([out.width for out in outs], 1 if own else self.threads)
-        stride = columns[-1].end
-        rows, steps = self.weights.of(layers, partial(self._int8_rows, layers, columns))
-        # With AMX or VNNI a batch of tokens takes a dense product of int8, which needs room for whole groups of tokens.
-        batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= self.most_rows
-        sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
-        lead = (self.threads,) if own else ()
-        sums = Buffer(self.array((*lead, sum_rows, stride), np.int32), x.rows, stride, own)
-        spare = self.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
-        constants = [(self.constant(step), self._bias(layer)) for step, layer in zip(steps, layers, strict=True)]
+        columns = _columns([out.width for out in outs], 1 if own else self.threads, block)
+        stride = -(-columns[-1].end // block) * block
+        make = self._block_rows if has_blocks else self._int8_rows
+        rows, steps = self.weights.of(layers, lambda: make(layers, columns, stride))
+        constants: list[tuple[Array | None, Array | None]] = [(None, self._bias(layer)) for layer in layers]
+        if steps:
+            constants = [(self.constant(step), bias) for step, (_, bias) in zip(steps, constants, strict=True)]
         parts = []
         for thread in range(self.threads if own else 1):
             parts.append(self._parts(columns, constants, outs, before, thread))
+        self.alive.append(parts)
         places: list[int] | int
         if own:
-            places = stride // BLOCK
+            places = stride // block
             share = OWN
             tables = ByThread([int(part.ctypes.data) for part in parts])
         else:
-            places = [min(each.start for each in columns if each.thread == t) // BLOCK for t in range(self.threads)]
-            places.append(stride // BLOCK)
-            share = share_of("columns", x.rows, places, stride // BLOCK)
+            places = [min(each.start for each in columns if each.thread == t) // block for t in range(self.threads)]
+            places.append(stride // block)
+            share = share_of("columns", x.rows, places, stride // block)
             tables = ByThread([int(parts[0].ctypes.data)] * self.threads)
-        self.alive.append(parts)
-        operation = product.INTEGER_ROWS[product.fastest()]
-        bound = operation(
-            rows=rows,
-            stride=stride,
-            size=x.width,
-            tokens=x.rows,
+        operands = {
+            "rows": rows,
+            "stride": stride,
+            "size": x.width,
+            "tokens": x.rows,
             **coded.operands(self.threads),
-            has_levels=coded.levels,
-            parts=tables,
-            part_count=len(columns),
-            sums=sums,
-            spare=spare,
-        )
+            "has_levels": coded.levels,
+            "parts": tables,
+            "part_count": len(columns),
+        }
+        lead = (self.threads,) if own else ()
+        if has_blocks:
+            sums = Buffer(self.array((*lead, x.rows, stride)), x.rows, stride, own)
+            # Every thread lists the active channels of each token by blocks itself.
+            list_size = int4.list_size(x.width)
+            quads = self.scratch(x.rows * list_size, np.int32)
+            bound = int4.BLOCK_ROWS[int4.fastest()](
+                **operands,
+                has_minima=rows.shape[1] > int4.block_bytes(stride, False),
+                sums=sums,
+                quads=quads,
+                list_size=list_size,
+            )
+        else:
+            # With AMX or VNNI a batch takes a dense product of int8, which needs room for whole groups of tokens.
+            batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= self.most_rows
+            sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
+            sums = Buffer(self.array((*lead, sum_rows, stride), np.int32), x.rows, stride, own)
+            spare = self.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
+            bound = product.INTEGER_ROWS[product.fastest()](**operands, sums=sums, spare=spare)
         self.emit(bound, places, [*touches, writes(sums, share)])
         return outs
+
+    def _block_rows(
+        self, layers: Sequence[SpikedLinear], columns: Sequence[_Columns], stride: int
+    ) -> tuple[Array, list[Tensor]]:
+        """Return the int4 rows of layers as `kernels.decode.linear.int4` reads them, their columns in this order.
+
+        Steps are part of the rows.
+        """
+        channels = layers[0].in_features
+        q = np.zeros((stride, channels), np.uint8)
+        scales = np.zeros((2, stride, channels // int4.CHANNELS), np.float16)
+        known = [unpacked(layer.stored_int4()) for layer in layers]
+        has_minima = known[0][2] is not None
+        for each in columns:
+            place = slice(each.start, each.start + each.outputs)
+            source = slice(each.first, each.first + each.outputs)
+            own_q, *own_scales = known[each.layer]
+            q[place] = own_q[source].numpy()
+            for scale, own in zip(scales, own_scales, strict=True):
+                if own is not None:
+                    scale[place] = own[source].numpy()
+        shape = (channels // int4.CHANNELS, int4.block_bytes(stride, has_minima))
+        rows = self.weights.zeros(shape, np.uint8)
+        int4.pack(q, scales[0], scales[1] if has_minima else None, rows)
+        return rows, []
 
     def _parts(
         self,
         columns: Sequence[_Columns],
-        constants: Sequence[tuple[Array, Array | None]],
+        constants: Sequence[tuple[Array | None, Array | None]],
         outs: Sequence[Buffer],
         before: Buffer | None,
         thread: int,
@@ -411,7 +456,8 @@ class Builder(DecoderProgram):
             behind = 4 * each.first
             row[product.FIRST] = each.start
             row[product.OUTPUTS] = each.outputs
-            row[product.STEPS] = steps.ctypes.data + behind
+            if steps is not None:
+                row[product.STEPS] = steps.ctypes.data + behind
             if bias is not None:
                 row[product.BIAS] = bias.ctypes.data + behind
             if before is not None:
@@ -459,7 +505,7 @@ class Builder(DecoderProgram):
         self._emit_encode(operands, coded, rule, 1, reads(x, share), OWN)
         columns = _columns([layer.out_features], 1)
         stride = columns[-1].end
-        rows, (steps,) = self.weights.of([layer], partial(self._int8_rows, [layer], columns))
+        rows, (steps,) = self.weights.of([layer], partial(self._int8_rows, [layer], columns, stride))
         self.alive.append(rows)
         first_rows = ByThread([int(rows.ctypes.data) + stride * begin for begin in places[:-1]])
         sums = Buffer(self.array((self.threads, 1, stride), np.int32), 1, stride, own=True)
@@ -489,13 +535,14 @@ class Builder(DecoderProgram):
         rows[:] = layer.stored()[0].numpy().T
         return rows
 
-    def _int8_rows(self, layers: Sequence[SpikedLinear], columns: Sequence[_Columns]) -> tuple[Array, list[Tensor]]:
+    def _int8_rows(
+        self, layers: Sequence[SpikedLinear], columns: Sequence[_Columns], stride: int
+    ) -> tuple[Array, list[Tensor]]:
         """Return the int8 rows [K, stride] of layers, their columns in this order, and the steps of their outputs.
 
         Those of a saved model lie so in its file, and are read there, mapped, where no row must be padded.
         """
         stored, steps = zip(*(layer.stored_int8() for layer in layers), strict=True)
-        stride = columns[-1].end
         if len(columns) == 1 and stored[0].T.is_contiguous() and stride == layers[0].out_features:
             self.alive.append(stored)
             return stored[0].T.numpy(), list(steps)

@@ -119,7 +119,7 @@ class LinearNode(Node):
         x = self.x.rows(self.layer.in_features)
         together = self._together(x)
         if len(together) > 1:
-            outs = self.builder.joined([node.layer for node in together], x)
+            outs = self.builder.integers([node.layer for node in together], x, None, narrow=False)
             for node, out in zip(together, outs, strict=True):
                 node._buffer = out
             return outs[together.index(self)]
