@@ -1,8 +1,8 @@
 """How surely a dendritic segment recognises: counted by simulation, beside the exact mathematics."""
 
 import numpy as np
+from matplotlib import pyplot
 
-from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.memory import SDR, SpatialPooler, TemporalMemory, false_negative
 from neurosim.memory.dendrites.segments import (
     SegmentUnits,
@@ -14,18 +14,21 @@ from neurosim.memory.dendrites.segments import (
 size = 2048
 active = 40
 synapses = 20
-series = []
-for colour, threshold in zip(PALETTE, (8, 12, 16), strict=False):
+pyplot.figure(figsize=(7, 4), layout="constrained")
+for number, threshold in enumerate((8, 12, 16)):
     lost = np.arange(active + 1)
     missed = np.array([false_negative(active, synapses, threshold, int(v)) for v in lost])
-    series.append(Curve(f"threshold {threshold}", lost / active, 1 - missed, colour))
+    pyplot.plot(lost / active, 1 - missed, color=f"C{number}", label=f"threshold {threshold}")
     some = lost[::4] / active
     counted = [measure_false_negatives(size, active, synapses, threshold, x, trials=2000) for x in some]
-    series.append(Curve("", some, np.array([1 - c.rate for c in counted]), colour, "dots"))
+    pyplot.plot(some, [1 - c.rate for c in counted], "o", color=f"C{number}")
     inside = sum(c.agrees(0.999) for c in counted)
     print(f"threshold {threshold:2}: {inside} of {len(counted)} counts inside the 99.9 % band of the formula")
-words = "Chance to recognise a pattern against the part of its bits that noise moves: it falls from 1 to 0"
-write_picture("recognition.svg", curves(series, "noise", "recognised", words, y=(0, 1.05)))
+pyplot.title("A dendritic segment recognises its pattern in much noise (lines: formula, dots: counted)")
+pyplot.xlabel("share of the bits that noise moves")
+pyplot.ylabel("chance to recognise it")
+pyplot.legend()
+pyplot.savefig("recognition.svg")
 
 chance = measure_false_positives(300, 64, 24, 12, trials=100_000)
 print(f"a random pattern (64 of 300) is taken for it: {chance.rate:.5f}, expected {chance.expected:.5f}")
@@ -49,4 +52,4 @@ for _ in range(8):
     memory.reset()
     surprise = [memory.step(note) for note in song]
 print("a learned sequence surprises by", surprise[1:], "a break by", memory.step(song[2]))
-print("drawn: recognition.svg (lines: formula, dots: counted)")
+print("drawn: recognition.svg")

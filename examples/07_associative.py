@@ -3,8 +3,8 @@
 import warnings
 
 import numpy as np
+from matplotlib import pyplot
 
-from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.base import CapacityWarning
 from neurosim.memory import DenseHebbian, FastWeights, Hopfield
 from neurosim.memory.associative.dense import dense_bit_error
@@ -27,12 +27,11 @@ def recalled(load: float) -> float:
 alpha, m = hopfield_capacity()
 print(f"Hopfield: capacity {alpha:.6f} patterns a unit, overlap {m:.4f}, {(1 - m) / 2:.2%} of the bits wrong there")
 theory = np.linspace(0.04, 0.2, 400)
-series = [
-    Curve("theory", theory, np.array([hopfield_overlap(a) for a in theory]), PALETTE[0]),
-    Curve(f"simulated, {units} units", loads, np.array([recalled(a) for a in loads]), PALETTE[1], "dots"),
-]
-words = "Overlap with the pattern against patterns stored: it falls to nothing at 0.138"
-write_picture("hopfield.svg", curves(series, "patterns a unit", "overlap", words, y=(0, 1.05)))
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+left.plot(theory, [hopfield_overlap(a) for a in theory], label="theory")
+left.plot(loads, [recalled(a) for a in loads], "o", label=f"simulated, {units} units")
+left.set(title="Hopfield: recall ends at .138 patterns a unit", xlabel="patterns a unit", ylabel="overlap")
+left.legend()
 
 for n, order, count in ((100, 3, 1000), (60, 4, 1500)):
     patterns = rng.choice([-1.0, 1.0], (count, n))
@@ -47,7 +46,6 @@ overlaps = np.sort(np.abs(Hopfield.store(diluted).recall(cue).overlap(diluted)))
 print("multitasking, three at once:", overlaps.round(3), "expected", multitasking_overlaps(3, 0.3).round(3))
 
 d_k = 64
-series = []
 counts = np.unique(np.geomspace(1, 256, 40).round().astype(int))
 for row, (name, rule) in enumerate({"Hebbian": FastWeights(), "delta": FastWeights(delta=True)}.items()):
     for column, kind in enumerate(("random", "orthogonal")):
@@ -55,11 +53,10 @@ for row, (name, rule) in enumerate({"Hebbian": FastWeights(), "delta": FastWeigh
         v = rng.normal(size=(256, d_k))
         found = [rule.memory(d_k, d_k).write(k[:n], v[:n]).error(k[:n], v[:n]) for n in counts[::3]]
         expected = np.array([expected_error(rule, n, d_k, kind) for n in counts])
-        colour = PALETTE[2 * row + column]
-        series.append(Curve(f"{name}, {kind} keys", counts, expected, colour))
-        series.append(Curve("", counts[::3], np.array(found), colour, "dots"))
-words = (
-    "Error of recall against pairs stored: nothing up to 64 orthogonal keys, growing from the first with random ones"
-)
-write_picture("pairs.svg", curves(series, f"pairs in {d_k} x {d_k} weights", "error / |v|^2", words, log_x=True))
-print("drawn: hopfield.svg, pairs.svg (lines: theory, dots: simulated)")
+        colour = f"C{2 * row + column}"
+        right.semilogx(counts, expected, color=colour, label=f"{name}, {kind} keys")
+        right.semilogx(counts[::3], found, "o", color=colour)
+right.set(title="Pairs of keys and values", xlabel=f"pairs in {d_k} x {d_k} weights", ylabel="error / |v|^2")
+right.legend()
+figure.savefig("associative.svg")
+print("drawn: associative.svg (lines: theory, dots: simulated)")

@@ -1,9 +1,9 @@
 """Synapses compete: under STDP, those of one neuron part into strong and weak (Song, Miller & Abbott 2000)."""
 
 import numpy as np
+from matplotlib import pyplot
 
 from neurosim import STDP, AllToAll, CobaLIF, Network, PoissonInput, PoissonSource, Population, Projection, Simulation
-from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.network import Uniform
 
 cell = CobaLIF(
@@ -26,12 +26,12 @@ network = Network(
 )
 simulation = Simulation(network, clock=5e-4, seed=1, threads=1)
 edges = np.linspace(0, 1, 21)
-series = []
-for k, (until, name) in enumerate({0.0: "at the start", 20.0: "20 s", 200.0: "200 s"}.items()):
+pyplot.figure(figsize=(7, 4), layout="constrained")
+for until, name in {0.0: "at the start", 20.0: "20 s", 200.0: "200 s"}.items():
     spikes = simulation.run(until - simulation.time).spikes["cell"]
     part = simulation.weights["inputs->cell"] / rule.w_max
     share = np.histogram(part, edges)[0] / inputs
-    series.append(Curve(name, (edges[1:] + edges[:-1]) / 2, share, PALETTE[k]))
+    pyplot.plot((edges[1:] + edges[:-1]) / 2, share, label=name)
     last = np.diff(spikes.times[-200:])
     ends = np.mean((part < 0.1) | (part > 0.9))
     if len(last):
@@ -39,6 +39,9 @@ for k, (until, name) in enumerate({0.0: "at the start", 20.0: "20 s", 200.0: "20
     else:
         fires = ""
     print(f"{name:12}: {ends:.0%} of the weights within a tenth of an end{fires}")
-words = "Share of synapses against their weight: even at the start, at both ends after 200 s"
-write_picture("stdp.svg", curves(series, "weight / largest weight", "share of the synapses", words))
+pyplot.title("Weights that are even at the start part into weak and strong ones")
+pyplot.xlabel("weight / largest weight")
+pyplot.ylabel("share of the synapses")
+pyplot.legend()
+pyplot.savefig("stdp.svg")
 print("drawn: stdp.svg")

@@ -1,8 +1,7 @@
 """A language model turned into spikes: a few lines of training, a conversion, text written by it, and the curve."""
 
-from pathlib import Path
+from matplotlib import pyplot
 
-from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.language import (
     Coding,
     LanguageConfig,
@@ -58,10 +57,12 @@ writer = read_converted("spiking").execute()
 written = bytes(token for token, _ in generate_tokens(writer.model, b"The ", Sampling(60)))
 print("text:", ("The " + written.decode("utf-8", "replace")).replace("\n", " "))
 
-series = []
-for colour, (scheme, pairs) in zip(PALETTE, points.items(), strict=False):
-    x, y = zip(*sorted(pairs), strict=True)
-    series.append(Curve(scheme, x, y, colour))
-words = "Perplexity more than the dense model's, against spikes a channel"
-write_picture("curve.svg", curves(series, "spikes a channel", "perplexity more, %", words))
-print(f"curve.svg: {Path('curve.svg').stat().st_size} bytes")
+pyplot.figure(figsize=(7, 4), layout="constrained")
+for scheme, pairs in points.items():
+    pyplot.plot(*zip(*sorted(pairs), strict=True), "o-", label=scheme)
+pyplot.title("What a language model loses in spikes")
+pyplot.xlabel("spikes a channel")
+pyplot.ylabel("perplexity more, %")
+pyplot.legend()
+pyplot.savefig("curve.svg")
+print("drawn: curve.svg")

@@ -1,10 +1,9 @@
 """A pipeline that sees every recording once: camera, edges, macrocolumns, readout. `16_columns.toml` is the same."""
 
 import numpy as np
+from matplotlib import pyplot
 
-from neurosim import LIF, Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, simulate
-from neurosim.app import Panel, strips, write_picture
-from neurosim.app.report.pixels import raster
+from neurosim import LIF, Link, Network, Population, Projection, Spikes, SpikeSource, Windowed, plot, simulate
 from neurosim.data import catalog
 from neurosim.learning import OnlineReadout, label_recordings
 from neurosim.memory import Hierarchy, Level, Selection, patches
@@ -47,7 +46,9 @@ size = 4 * 64
 shown = codes.units // size % 9 == 4  # every ninth column, or nothing could be told apart
 units = codes.units[shown] // (9 * size) * size + codes.units[shown] % size
 stages["columns"] = Spikes(codes.times[shown], units, 4 * size, codes.duration)
-panels = [Panel(name, raster(seen, 90, 430), 90, f"{len(seen):,} spikes") for name, seen in stages.items()]
-words = "A recording on its way: events, edges, and at the end of every window codes of four columns and an answer"
-write_picture("columns.svg", strips(panels, DURATION, words))
-print(f"drawn: columns.svg, a {test.labels[0]} that is taken for a {answers[0]}")
+figure, axes = pyplot.subplots(len(stages), figsize=(8, 8), sharex=True, layout="constrained")
+for ax, (name, played) in zip(axes, stages.items(), strict=True):
+    plot.raster(played, ax=ax).set(title=f"{name}: {len(played):,} spikes", xlabel="")
+axes[-1].set(xlabel="time (s)", xlim=(0, DURATION))
+figure.savefig("columns.png")
+print(f"drawn: columns.png, a {test.labels[0]} that is taken for a {answers[0]}")

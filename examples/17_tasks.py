@@ -5,9 +5,9 @@ have used, and changes its weights in the rest.
 """
 
 import numpy as np
+from matplotlib import pyplot
 
-from neurosim import Link, Network, Population, SpikeSource, Windowed, simulate
-from neurosim.app import PALETTE, Curve, curves, write_picture
+from neurosim import Link, Network, Population, Recordings, SpikeSource, Windowed, simulate
 from neurosim.data import catalog
 from neurosim.learning import LateralCircuit, Liquid, OnlineReadout, label_recordings
 
@@ -30,7 +30,7 @@ def pipeline(lateral: LateralCircuit | None) -> Network:
     return Network([*liquid.populations, *sources, answer], liquid.projections, links=links)
 
 
-def spikes(labels: np.ndarray, size: int, time: float = 0.0) -> object:
+def spikes(labels: np.ndarray, size: int, time: float = 0.0) -> Recordings:
     return label_recordings(labels, size, time, DURATION)
 
 
@@ -42,9 +42,9 @@ def accuracy(network: Network) -> list[float]:
     return [right[np.isin(test.labels, task)].mean() for task in TASKS]
 
 
-series = []
-tasks = np.arange(1.0, 6.0)
-for lateral, colour in ((LateralCircuit(rows=(60,) * 5), PALETTE[0]), (None, PALETTE[4])):
+tasks = range(1, 6)
+pyplot.figure(figsize=(7, 4), layout="constrained")
+for lateral, colour in ((LateralCircuit(rows=(60,) * 5), "C0"), (None, "C3")):
     network = pipeline(lateral)
     rows = []
     name = "projected" if lateral else "not projected"
@@ -55,9 +55,11 @@ for lateral, colour in ((LateralCircuit(rows=(60,) * 5), PALETTE[0]), (None, PAL
         network = network.with_learned(simulate(network, inputs, record=[]).learned, learn=True)
         rows.append(accuracy(network))
     print(f"{name}: accuracy {np.mean(rows[-1]):.3f}, tasks {np.round(rows[-1], 2)}")
-    so_far = np.array([np.mean(row[: t + 1]) for t, row in enumerate(rows)])
-    series += [Curve(f"{name}: tasks so far", tasks, so_far, colour)]
-    series += [Curve("the first", tasks, np.array(rows)[:, 0], colour, "dashed")]
-words = "Accuracy on the tasks learned so far, and on the first, after each task: only with projection it stays"
-write_picture("tasks.svg", curves(series, "tasks learned", "accuracy", words, y=(0, 1.05)))
+    pyplot.plot(tasks, [np.mean(row[: t + 1]) for t, row in enumerate(rows)], color=colour, label=f"{name}: so far")
+    pyplot.plot(tasks, np.array(rows)[:, 0], "--", color=colour, label=f"{name}: the first")
+pyplot.title("Task after task: only with projection the first is remembered")
+pyplot.xlabel("tasks learned")
+pyplot.ylabel("accuracy")
+pyplot.legend()
+pyplot.savefig("tasks.svg")
 print("drawn: tasks.svg")

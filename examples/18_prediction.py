@@ -2,9 +2,9 @@
 drive is enough to make it fire."""
 
 import numpy as np
+from matplotlib import pyplot
 
 from neurosim import Link, Network, OneToOne, Population, Projection, Spikes, SpikeSource, Windowed, simulate
-from neurosim.app import PALETTE, Curve, curves, write_picture
 from neurosim.memory import SDR, DendriticSegments
 from neurosim.network import DendriticLIF
 
@@ -49,8 +49,10 @@ for name, learned in (("before learning", None), ("after learning", trained.lear
 
 windows = round(EPISODE / WINDOW)
 surprise = trained.readings["segments"].reshape(-1, windows).max(axis=1).reshape(-1, NEURONS).mean(axis=1)
-x = np.arange(1.0, len(surprise) + 1)
-words = "Fraction of spikes that no segment had predicted, against how often each context was seen: falls from 1 to 0"
-picture = curves([Curve("not predicted", x, surprise, PALETTE[0])], "times seen", "spikes", words, y=(0, 1.05))
-write_picture("prediction.svg", picture)
+pyplot.figure(figsize=(7, 4), layout="constrained")
+pyplot.plot(range(1, len(surprise) + 1), surprise, "o-")
+pyplot.title("The more often a context was seen, the better its spikes are predicted")
+pyplot.xlabel("times that each context was seen")
+pyplot.ylabel("share of spikes not predicted")
+pyplot.savefig("prediction.svg")
 print("drawn: prediction.svg")

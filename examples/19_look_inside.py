@@ -2,8 +2,7 @@
 
 from matplotlib import pyplot
 
-from neurosim import LIF, STDP, FixedNumberPre, Network, PoissonInput, Population, Probe, Projection, Simulation
-from neurosim.app import plot
+from neurosim import LIF, STDP, FixedNumberPre, Network, PoissonInput, Population, Probe, Projection, Simulation, plot
 from neurosim.data import stats
 from neurosim.network import NoiseCurrent, StepCurrent
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .app import plot as plot
     from .base.errors import NeurosimError as NeurosimError
     from .data import catalog as catalog
     from .data.spikes import Recordings as Recordings

@@ -8,15 +8,6 @@ from ..base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from . import plot as plot
-    from .report.charts import PALETTE as PALETTE
-    from .report.charts import BarGroup as BarGroup
-    from .report.charts import Curve as Curve
-    from .report.charts import Panel as Panel
-    from .report.charts import curves as curves
-    from .report.charts import histograms as histograms
-    from .report.charts import over_time as over_time
-    from .report.charts import strips as strips
-    from .report.charts import write_picture as write_picture
     from .runs.frame.finished import measure_again as measure_again
     from .runs.frame.finished import reconfigure as reconfigure
     from .runs.frame.finished import write_page as write_page

@@ -199,7 +199,7 @@ def _axes(ax: Any) -> Any:
         from matplotlib import pyplot
     except ImportError:
         raise NeurosimMissingError(
-            "neurosim.app.plot: needs matplotlib; run: pip install 'neurosim-spiking[plot]'"
+            "neurosim.plot: needs matplotlib; run: pip install 'neurosim-spiking[plot]'"
         ) from None
     return pyplot.gca()
 

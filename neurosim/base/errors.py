@@ -9,12 +9,28 @@ from numbers import Integral, Real
 from typing import ClassVar, NoReturn, SupportsIndex, TypeVar
 
 T = TypeVar("T")
+MAX_TEXT = 1_500  # characters of an error: a name or a list in it may have any length
+# Names that other programs give to what has another name here.
+USUAL = {
+    "dt": "clock",
+    "model_type": "model",
+    "neuron": "model",
+    "size": "shape",
+    "tau": "tau_mem",
+    "tau_m": "tau_mem",
+    "timestep": "clock",
+    "v_rest": "v_leak",
+    "v_th": "v_threshold",
+}
 
 
 class NeurosimError(Exception):
     """A run that could not go on. The command line prints it in one line and exits with `exit_code`."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return _readable(super().__str__())
 
 
 class NeurosimInputError(NeurosimError):
@@ -83,6 +99,15 @@ class Uncopied:
         )
 
 
+def _readable(text: str) -> str:
+    """Return a message whose control characters are escaped, as they act on terminals, and whose middle is cut out."""
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    if len(shown) > MAX_TEXT:
+        half = MAX_TEXT // 2
+        return f"{shown[:half]} [{len(shown) - 2 * half:,} characters left out] {shown[-half:]}"
+    return shown
+
+
 def require(condition: bool, name: str, rule: str, got: object) -> None:
     """Raise `NeurosimInputError` reading `LIF.tau_mem: must be > 0 s (got -0.02)` unless `condition`."""
     if not condition:
@@ -126,6 +151,8 @@ def unit_hint(value: object) -> str:
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name that was probably meant: the same letters in another order or case, or else the most alike."""
     names = list(known)
+    if USUAL.get(name.lower()) in names:
+        return USUAL[name.lower()]
     swapped = [other for other in names if sorted(other.lower()) == sorted(name.lower())]
     return next(iter(swapped or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), None)
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from .errors import NeurosimInputError, check_keys, require, unit_hint
 from .rules import bare, hints_of, rules_in
+from .shown import Shown
 
 T = TypeVar("T")
 PlainTree = dict[str, Any]
@@ -42,8 +43,8 @@ WORDS: Mapping[type, str] = {
 }
 
 
-class Record:
-    """Base of the frozen dataclasses that rooms exchange and files hold."""
+class Record(Shown):
+    """Base of the frozen dataclasses that rooms exchange and files hold. They print in one line, and can be pickled."""
 
     def to_dict(self) -> PlainTree:
         """Return the fields as plain values, by name."""

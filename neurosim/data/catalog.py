@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import os
 import pkgutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +33,8 @@ from .download import DownloadSource, digest
 from .spikes import Recordings
 
 Options = Mapping[str, Any]
+log = logging.getLogger(__name__)
+
 FOLDER = "folder"  # the dataset that reads one's own recordings
 
 
@@ -260,7 +264,11 @@ def load(name: str, split: str, root: Path | str | None = None, options: Options
         lookup(dict.fromkeys(dataset.INFO.splits), split, f"split of {name}")
     loader: Callable[..., Recordings] = dataset.load
     folder = find_root(dataset.INFO, root)
+    started = time.perf_counter()
     recordings = loader(split, folder, *_arguments(dataset, options))
+    log.info(
+        "%s, %s: %s from %s in %.2f s", name, split, recordings, folder or "the package", time.perf_counter() - started
+    )
     if recordings.labels is not None and recordings.classes:
         classes = len(recordings.classes)
         wrong = recordings.labels[(recordings.labels < 0) | (recordings.labels >= classes)]

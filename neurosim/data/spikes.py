@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_number, lookup, require
+from ..base.shown import html_table
 from .read_report import ReadReport
 
 # A time this close below a grid point, in steps, belongs to it: k * dt is rarely exact in binary.
@@ -21,7 +22,7 @@ ROUNDING = 4
 
 @dataclass(frozen=True, eq=False)
 class Spikes:
-    """Events of one population in one interval of time.
+    """Events of one population in one interval of time. It may be copied and pickled.
 
     Attributes:
         times: [n] float64, seconds from the start, ascending.
@@ -114,6 +115,16 @@ class Spikes:
 
     def __repr__(self) -> str:
         return f"Spikes({len(self)} events of {self.size} units {self.shape}, {self.duration:.6g} s)"
+
+    def _repr_html_(self) -> str:
+        """Return a table of sizes, the mean rate of a unit, and what was said when a file was read."""
+        rows: dict[str, object] = {"events": len(self), "shape": self.shape, "duration (s)": self.duration}
+        if self.duration > 0:
+            rows["mean rate (spikes/s per unit)"] = len(self) / (self.size * self.duration)
+        if self.report is not None:
+            rows["read as"] = self.report.format
+            rows["remarks"] = "; ".join(self.report.remarks())
+        return html_table("Spikes", rows)
 
     def window(self, start: float, stop: float) -> Spikes:
         """Return the events with `start <= t < stop`, with times from `start`.
@@ -227,7 +238,7 @@ class Recordings(Sequence[Spikes]):
     """Many recordings of the same sensor in flat arrays; item i is a `Spikes`.
 
     The time of event j is `ticks[j] * tick` seconds: ticks keep the type of their file (microseconds in uint32,
-    half-precision seconds), and a million recordings do not need a million objects.
+    half-precision seconds), and a million recordings do not need a million objects. They may be copied and pickled.
 
     Attributes:
         ticks: [n] numbers, ascending within a recording.
@@ -318,6 +329,17 @@ class Recordings(Sequence[Spikes]):
 
     def __repr__(self) -> str:
         return f"Recordings({len(self)} of {self.size} units {self.shape}, {len(self.ticks)} events)"
+
+    def _repr_html_(self) -> str:
+        """Return a table of sizes, and of the number of recordings of each class."""
+        rows: dict[str, object] = {"recordings": len(self), "events": len(self.ticks), "shape": self.shape}
+        if len(self):
+            rows["durations (s)"] = f"{self.durations.min():.4g} to {self.durations.max():.4g}"
+        if self.labels is not None:
+            values, counts = np.unique(self.labels, return_counts=True)
+            names = {value: self.classes[value] if 0 <= value < len(self.classes) else str(value) for value in values}
+            rows["classes"] = {names[value]: int(n) for value, n in zip(values, counts, strict=True)}
+        return html_table("Recordings", rows)
 
     def select(self, indices: object) -> Recordings:
         """Return the recordings at `indices` (integers or a mask over recordings), in that order."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
+from ..base.bars import bar_class, shows_bars
 from ..base.rules import Count, Rule, check_rules
 
 if TYPE_CHECKING:
@@ -109,14 +110,12 @@ def transfer(url: str, name: str, file: IO[bytes], retries: RetryPolicy, *, quie
     Raises:
         Permanent: every try failed, or no further one can succeed.
     """
-    from tqdm import tqdm
-
+    tqdm = bar_class()
     failures = 0
     have = file.seek(0, os.SEEK_END)
     deadline = _Deadline(have, retries)
-    with tqdm(
-        desc=name, initial=have, unit="B", unit_scale=True, unit_divisor=1024, delay=1.0, disable=quiet or None
-    ) as bar:
+    hidden = quiet or not shows_bars()
+    with tqdm(desc=name, initial=have, unit="B", unit_scale=True, unit_divisor=1024, delay=1.0, disable=hidden) as bar:
         while True:
             try:
                 _request(url, file, retries, deadline, bar)

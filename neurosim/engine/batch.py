@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast, overload
 
 from numpy.typing import NDArray
 
@@ -27,7 +28,38 @@ from .result import Progress, Result, join_recordings
 from .simulation import Simulation, run_recording
 from .threads import run_recordings, thread_count
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+log = logging.getLogger(__name__)
+
+
+class _Options(TypedDict, total=False):
+    """Keyword arguments of `simulate`, for its forms below: what comes out has the form of what goes in."""
+
+    clock: float | None
+    duration: float | None
+    seed: int
+    trial: int
+    threads: int | None
+    precision: str
+    record: Sequence[str] | None
+    probes: Sequence[Probe]
+    count_updates: bool
+    progress: Callable[[Progress], None] | None
+    comm: Any
+
+
+@overload
+def simulate(
+    network: Network, inputs: float | Spikes | Mapping[str, Spikes], **options: Unpack[_Options]
+) -> Result[Spikes, NDArray[Any]]: ...
+@overload
+def simulate(
+    network: Network, inputs: Recordings | Mapping[str, Recordings], **options: Unpack[_Options]
+) -> Result[Recordings, list[NDArray[Any]]]: ...
+@overload
+def simulate(network: Network, inputs: Input, **options: Unpack[_Options]) -> Result: ...
 def simulate(
     network: Network,
     inputs: Input,
@@ -171,6 +203,8 @@ class _Batch:
         plastic = runners[0].workspace.plastic.weights()
         if learns:
             learned = runners[0].windows.learned()
+        run_s = time.perf_counter() - built
+        log.info("ran %d recordings, %.6g s, in %.3g s", len(self.inputs), total, run_s)
         return Result(
             spikes={name: self._join(name, [o.spikes[name] for o in outcomes]) for name in self.prepared.recorded},
             states={probe.name: [o.states[probe.name] for o in outcomes] for probe in self.prepared.probes},
@@ -178,7 +212,7 @@ class _Batch:
             clock=compiled.clock,
             duration=total,
             build_s=built - started,
-            run_s=time.perf_counter() - built,
+            run_s=run_s,
             weights={name: [o.weights[name] for o in outcomes] for name in plastic},
             readings={name: [o.readings[name] for o in outcomes] for name in runners[0].windows.take_readings()},
             learned=learned,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import lookup, require
+from ..base.shown import Shown
 from ..network.network import Network
 from .compile.synapse_sampler import build_sampler
 from .prepared import check_arguments
@@ -16,8 +18,10 @@ from .prepared import check_arguments
 
 @final
 @dataclass(frozen=True, eq=False)
-class Connections:
+class Connections(Shown):
     """Synapses of one projection, by source, then target; the order of `Simulation.weights` and `Result.weights`.
+
+    It may be copied and pickled.
 
     Attributes:
         pre, post: [synapses] units of the source and the target.
@@ -34,6 +38,14 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self.pre)
+
+    def facts(self) -> Mapping[str, object]:
+        """Return the number of synapses, and the ranges of weights and delays."""
+        spans: dict[str, object] = {}
+        for name, values in (("weight", self.weight), ("delay", self.delay)):
+            if len(values):
+                spans[name] = f"{values.min():.4g} to {values.max():.4g}"
+        return {"synapses": len(self), "shape": self.shape, **spans}
 
     def matrix(self) -> Any:
         """Return the weights as a `scipy.sparse.csr_array` [sources, targets]; several synapses of a pair are added."""

@@ -5,17 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final, overload
+from typing import TYPE_CHECKING, Any, Generic, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, lookup
 from ..base.measure.work import LayerCounts
+from ..base.shown import Shown, html_table
 from ..data.spikes import GRID_SLACK, Recordings, Spikes
 from ..network.network import Network, Population
 from .grid.sources import GridEvents
 from .probe import Probe
+
+if TYPE_CHECKING:
+    # Type checkers bring this module along: without parameters, `Result` is that of one recording or of many.
+    from typing_extensions import TypeVar
+
+    S_co = TypeVar("S_co", bound=Spikes | Recordings, default=Spikes | Recordings, covariant=True)
+    Array = NDArray[Any]
+    A_co = TypeVar("A_co", bound=Array | list[Array], default=Array | list[Array], covariant=True)
+else:
+    from typing import TypeVar
+
+    S_co = TypeVar("S_co", covariant=True)
+    A_co = TypeVar("A_co", covariant=True)
 
 
 @final
@@ -52,7 +66,10 @@ class Progress:
 
 @final
 class Work(Sequence[LayerCounts]):
-    """The work of a run by layer, counted when it is first read: counting goes through every row of the network."""
+    """The work of a run by layer, counted when it is first read: counting goes through every row of the network.
+
+    It is counted when it is copied or pickled, too.
+    """
 
     def __init__(self, count: Callable[[], tuple[LayerCounts, ...]]) -> None:
         self._count: Callable[[], tuple[LayerCounts, ...]] | None = count
@@ -74,14 +91,40 @@ class Work(Sequence[LayerCounts]):
     def __getitem__(self, index: int | slice) -> LayerCounts | tuple[LayerCounts, ...]:
         return self._counted()[index]
 
+    def __reduce__(self) -> tuple[Callable[..., Work], tuple[tuple[LayerCounts, ...]]]:
+        return _work_of, (self._counted(),)
+
     def __repr__(self) -> str:
-        return repr(self._counted())
+        if self._count is not None:
+            return "Work(counted when it is read)"
+        return f"Work({', '.join(layer.name for layer in self._layers)})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the synaptic operations and events of each layer."""
+        rows = {
+            layer.name: f"{_number(layer.synaptic_operations)} synaptic operations, "
+            f"{_number(layer.input_events)} events in, {_number(layer.output_events)} out"
+            for layer in self._counted()
+        }
+        return html_table("Work", rows)
+
+
+def _work_of(layers: tuple[LayerCounts, ...]) -> Work:
+    return Work(lambda: layers)
+
+
+def _number(count: int | None) -> str:
+    if count is None:
+        return "an unknown number of"
+    return f"{count:,}"
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Result:
-    """Spikes, samples and work of a run, or of a piece of it.
+class Result(Shown, Generic[S_co, A_co]):
+    """Spikes, samples and work of a run, or of a piece of it. It may be copied and pickled.
+
+    For type checkers: `Result[Spikes, NDArray]` of one recording, `Result[Recordings, list[NDArray]]` of a batch.
 
     Attributes:
         spikes: by population; times count from the start of the run, not of the piece. `Recordings` where the input
@@ -102,18 +145,31 @@ class Result:
         probes: probes whose samples are in `states`, in its order.
     """
 
-    spikes: Mapping[str, Spikes | Recordings]
-    states: Mapping[str, NDArray[Any] | list[NDArray[Any]]]
+    spikes: Mapping[str, S_co]
+    states: Mapping[str, A_co]
     work: Sequence[LayerCounts]
     clock: float | None
     duration: float
     build_s: float = field(default=0.0)
     run_s: float = field(default=0.0)
-    weights: Mapping[str, NDArray[Any] | list[NDArray[Any]]] = field(default_factory=dict)
-    readings: Mapping[str, NDArray[np.float64] | list[NDArray[np.float64]]] = field(default_factory=dict)
+    weights: Mapping[str, A_co] = field(default_factory=dict)
+    readings: Mapping[str, A_co] = field(default_factory=dict)
     learned: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
     start: float = field(default=0.0)
     probes: tuple[Probe, ...] = field(default=())
+
+    def facts(self) -> Mapping[str, object]:
+        """Return times, numbers of spikes by population, and the shapes of samples."""
+        facts: dict[str, object] = {"duration": f"{self.duration:.6g} s", "run": f"{self.run_s:.3g} s"}
+        for name, spikes in self.spikes.items():
+            count = len(spikes.units)
+            if isinstance(spikes, Recordings):
+                facts[name] = f"{count:,} spikes in {len(spikes):,} recordings"
+            else:
+                facts[name] = f"{count:,} spikes"
+        for name, samples in self.states.items():
+            facts[name] = samples
+        return facts
 
     @property
     def real_time_factor(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, NeurosimOverflowError, NeurosimWriteError, Uncopied, lookup, require
 from ..data.files.state import saved_values
-from ..data.spikes import GRID_SLACK
+from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
@@ -38,6 +39,8 @@ from .probe import Probe
 from .processes import processes_of
 from .progress import ProgressReporter, Status
 from .result import Progress, Result, named_spikes
+
+log = logging.getLogger(__name__)
 
 
 @final
@@ -124,6 +127,10 @@ class Simulation(Uncopied):
         self._status = Status.RUNNING
         self._cause = ""
         self.build_s = time.perf_counter() - started
+        log.info("built %s in %.2f s", network, self.build_s)
+
+    def __repr__(self) -> str:
+        return f"Simulation({self.network!r} at {self.time:.6g} s, which {self._status.value})"
 
     @property
     def time(self) -> float:
@@ -227,7 +234,9 @@ class Simulation(Uncopied):
         """Return the state of each windowed population by its name, for `Windowed.learned` of another network."""
         return self._runner.windows.learned()
 
-    def run(self, duration: float, *, progress: Callable[[Progress], None] | None = None) -> Result:
+    def run(
+        self, duration: float, *, progress: Callable[[Progress], None] | None = None
+    ) -> Result[Spikes, NDArray[Any]]:
         """Continue for `duration` seconds, rounded up to full steps; pieces of a step add up before they are rounded.
 
         After an interrupt (Ctrl-C, or another signal that the program handles in Python) the simulation is at the end
@@ -279,7 +288,9 @@ class Simulation(Uncopied):
             self._ahead = ahead
         else:
             self._ahead = 0.0
-        return self._result(first, begin, float(duration), time.perf_counter() - started)
+        run_s = time.perf_counter() - started
+        log.debug("ran from %.6g s to %.6g s in %.3g s", begin, self.time, run_s)
+        return self._result(first, begin, float(duration), run_s)
 
     def save(self, path: FilePath) -> None:
         """Replace `path`, in one step, by a file from which a run in another process continues, bit for bit.
@@ -302,6 +313,7 @@ class Simulation(Uncopied):
         with self._processes.one_writes() as writes:
             if writes:
                 checkpoint.write(path, self._original, saved)
+                log.info("saved the simulation at %.6g s in %s", self.time, path)
 
     def branch(self) -> Simulation:
         """Return an independent simulation at the same moment, which has the same future, bit for bit.
@@ -367,7 +379,7 @@ class Simulation(Uncopied):
     def __deepcopy__(self, memo: dict[int, object]) -> Simulation:
         return self.branch()
 
-    def result(self, run_s: float = 0.0) -> Result:
+    def result(self, run_s: float = 0.0) -> Result[Spikes, NDArray[Any]]:
         """Return everything since time 0 as one result, in memory: spikes and samples are read back from the streams.
 
         run_s: wall-clock seconds it took, for the result.
@@ -525,7 +537,7 @@ class Simulation(Uncopied):
             why = f"the simulation {self._status.value}{self._cause}; load its last save"
             raise NeurosimInputError(f"Simulation.{method}: {why}")
 
-    def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result:
+    def _result(self, first: int, begin: float, duration: float, run_s: float) -> Result[Spikes, NDArray[Any]]:
         counters = self._runner.counters()
         end = begin + duration
         start = self._result_step * self.clock
@@ -540,7 +552,7 @@ class Simulation(Uncopied):
 
     def _as_result(
         self, spikes: SpikeSink, states: StateSink, counters: WorkCounters, steps: int, run_s: float
-    ) -> Result:
+    ) -> Result[Spikes, NDArray[Any]]:
         """Return the contents of sinks, up to the present end, as a result."""
         return Result(
             spikes=named_spikes(self.network, spikes.take(), self.clock, self._end),

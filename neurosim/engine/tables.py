@@ -137,5 +137,5 @@ def _need(package: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError:
         raise NeurosimMissingError(
-            f"interop.tables: needs {package}; run: pip install 'neurosim-spiking[tables]'"
+            f"neurosim.engine.tables: needs {package}; run: pip install 'neurosim-spiking[tables]'"
         ) from None

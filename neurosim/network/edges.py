@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_number, lookup, require
+from ..base.shown import Shown
 from ..data.files.columns import read_columns
 
 # Bits of the first table of ids; one that is too small is doubled.
@@ -22,8 +23,10 @@ FIRST_BITS = 12
 
 @final
 @dataclass(frozen=True, eq=False)
-class Edges:
+class Edges(Shown):
     """Synapses between neurons that are named by ids; unit k of the network is the neuron `ids[k]`.
+
+    It may be copied and pickled.
 
     Attributes:
         ids: [units] integers or texts, all different.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, is_integer, lookup, require
+from ..base.shown import Shown, html_table
 from ..base.values import Distribution, Value, check_value
 from .edges import Activation, Edges
 from .neurons.base import LATER, Neuron
@@ -35,8 +36,8 @@ SOURCES = {"SpikeSource": SpikeSource, "PoissonSource": PoissonSource}
 
 @final
 @dataclass(frozen=True, eq=False)
-class Population:
-    """Units of one model.
+class Population(Shown):
+    """Units of one model. It may be copied and pickled.
 
     Attributes:
         name: name in projections, stimuli and results.
@@ -123,8 +124,8 @@ class Population:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """Synapses from one population to another.
+class Projection(Shown):
+    """Synapses from one population to another. It may be copied and pickled.
 
     Attributes:
         source, target: names of populations; the target's model must be a neuron.
@@ -239,8 +240,10 @@ Named = TypeVar("Named", bound="Population | Projection | PoissonInput | Current
 
 @final
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Shown):
     """Populations, projections, stimuli and links. The order in which they are listed has no effect on any result.
+
+    It may be copied and pickled.
 
     Projections and stimuli end on neurons, links on windowed populations.
 
@@ -319,6 +322,18 @@ class Network:
                 current = np.array([each.current])
                 stimuli.append(StepCurrent(neurons, np.zeros(1), current, name=name, units=units))
         return cls(populations, projections, stimuli)
+
+    def __repr__(self) -> str:
+        parts = {name: len(getattr(self, name)) for name in ("populations", "projections", "stimuli", "links")}
+        units = sum(population.size for population in self.populations)
+        counts = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+        return f"Network({units:,} units; {counts})"
+
+    def _repr_html_(self) -> str:
+        """Return tables of the populations by name, and of the projections."""
+        models = {p.name: f"{p.size:,} x {type(p.model).__name__}" for p in self.populations}
+        edges = {str(p.name): f"{p.pattern!r}" for p in self.projections}
+        return html_table(repr(self), {"populations": models, "projections": edges})
 
     @cached_property
     def numbers(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import NeurosimInputError, require
 from ..base.measure.work import LayerCounts
+from ..base.shown import Shown
 
 # Bound of counters in saved states, so that counting on from there stays within 64 bits.
 MAX_COUNT = 2**62
@@ -103,11 +104,11 @@ class WindowTotals(NamedTuple):
         )
 
 
-class WindowModel(ABC):
+class WindowModel(Shown, ABC):
     """Parameters of a model that takes the spikes of a window as one input and answers with one output.
 
     A concrete class is a dataclass of its parameters. `SpatialPooler`, `TemporalMemory`, `Macrocolumn`, `Hierarchy` and
-    the readouts of `neurosim.learning.readouts` are such models.
+    the readouts of `neurosim.learning.readouts` are such models. It may be copied and pickled.
     """
 
     @property
@@ -185,7 +186,7 @@ class WindowState(ABC):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Windowed:
+class Windowed(Shown):
     """A model in a population: it acts at the end of every window.
 
     Window k holds the steps [k window, (k + 1) window) of the spikes that its links bring. Its units spike at the time

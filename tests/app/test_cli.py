@@ -165,7 +165,8 @@ def program(command: click.Command) -> Program:
         (
             MemoryError(),
             1,
-            "neurosim: out of memory; use fewer recordings (--limit, --set data.train_limit=N)",
+            "neurosim: out of memory; make the network smaller, or use fewer recordings (--limit, --set "
+            "data.train_limit=N)",
         ),
     ],
 )

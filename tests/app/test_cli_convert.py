@@ -163,7 +163,7 @@ def test_the_words_are_printed_without_json(trained: Path, text: Path) -> None:
     words = ["convert", trained, "--calibrate", text, "--scheme", "calibrated", "--spikes", "0.7", *BRIEF]
     told = neurosim(*words, "--set", "report.layer_tokens=0", "--quiet").stdout
     for word in (
-        "Perplexity",
+        "Perplexity change",
         "Spikes a channel",
         "sums in registers",
         "times less",

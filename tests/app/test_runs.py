@@ -331,7 +331,10 @@ def test_what_is_no_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     missing = tmp_path / "missing"
     with pytest.raises(NeurosimMissingError) as caught:
         open_run(missing)
-    assert str(caught.value) == f"{missing}: no such run folder; give a folder that 'neurosim simulate' wrote"
+    assert (
+        str(caught.value)
+        == f"{missing}: no such run folder; give the folder of a run, as 'neurosim runs list' lists them"
+    )
     with pytest.raises(NeurosimMissingError, match=r"holds no run \(no manifest\.json\); give"):
         open_run(tmp_path)
     (tmp_path / "manifest.json").write_text("[1]")

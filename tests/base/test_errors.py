@@ -1,8 +1,10 @@
+import pickle
+
 import numpy as np
 import pytest
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimWriteError
-from neurosim.base.errors import lookup, require, unit_hint
+from neurosim.base.errors import MAX_TEXT, lookup, nearest, require, unit_hint
 
 
 def test_check_names_thing_rule_and_value():
@@ -38,3 +40,17 @@ def test_a_number_with_a_unit_is_met_with_its_si_value(value: str, written: str)
 @pytest.mark.parametrize("value", ["ms", "20", "1.2.3 s", "twenty ms", "20 m", ".s", 20, None, True])
 def test_other_values_get_no_hint_of_a_unit(value: object) -> None:
     assert unit_hint(value) == ""
+
+
+def test_a_message_is_readable_on_any_terminal() -> None:
+    error = NeurosimInputError("Network: two are named '\x1b[31mred\x07' in\n\u202e")
+    assert str(error) == "Network: two are named '\\x1b[31mred\\x07' in\n\\u202e"
+    long = str(NeurosimInputError("begin " + "x" * 200_000 + " end"))
+    assert len(long) < MAX_TEXT + 60 and long.startswith("begin x") and long.endswith("x end")
+    assert "characters left out" in long
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_the_name_of_another_program_leads_to_ours() -> None:
+    assert nearest("size", ["spikes", "shape"]) == "shape" and nearest("dt", ["clock", "dx"]) == "clock"
+    assert nearest("size", ["sizes"]) == "sizes"

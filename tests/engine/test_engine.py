@@ -297,7 +297,7 @@ def with_delay(delay: object) -> Network:
                 network=Network([Population("x", 10**7, LIF())], [Projection("x", "x", FixedProbability(1.0), 1.0)]),
                 inputs=1.0,
             ),
-            "Network: its synapses need about 558793.8 GiB while being made",
+            "Network: its units and synapses need about 558794.0 GiB, and ",
         ),
         (
             bad(network=Network([Population("x", 1, PoissonSource(1e6))]), inputs=1.0),

@@ -194,7 +194,7 @@ def test_no_room_for_the_file_is_said_and_mended(tmp_path: Path, monkeypatch: py
     usage = type("usage", (), {"free": 1000})
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda path: usage)
-        with pytest.raises(NeurosimWriteError, match="GiB of disk are free; free some space and close it again"):
+        with pytest.raises(NeurosimWriteError, match="MiB of disk are free; free some space and close it again"):
             simulation.close()
     simulation.close()
     assert read_sonata(tmp_path / "spikes.h5", "exc").digest() == (

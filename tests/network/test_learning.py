@@ -286,7 +286,7 @@ def test_a_rule_of_ones_own_runs(rate: float) -> None:
 def test_a_network_too_large_is_refused_before_it_is_made() -> None:
     side = Population("a", 2_000_000, SpikeSource()), Population("b", 1_000_000, LIF())
     net = Network(side, [Projection("a", "b", FixedProbability(0.9), 0.5, plasticity=STDP())])
-    with pytest.raises(NeurosimInputError, match=r"need about .* GiB while being made"):
+    with pytest.raises(NeurosimInputError, match=r"units and synapses need about .* GiB, and"):
         compile_network(net, 1e-3, 0, np.dtype(np.float32))
 
 

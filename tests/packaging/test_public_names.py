@@ -36,8 +36,8 @@ def test_faces_are_small() -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_names_of_the_first_hour_have_one_home(room: str) -> None:
-    """The catalogue alone is both: a module of the room `data`, and a name of the first hour."""
-    assert set(neurosim.__all__) & set(importlib.import_module(f"neurosim.{room}").__all__) <= {"catalog"}
+    """The catalogue and plots alone are both: a module of a room, and a name of the first hour."""
+    assert set(neurosim.__all__) & set(importlib.import_module(f"neurosim.{room}").__all__) <= {"catalog", "plot"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

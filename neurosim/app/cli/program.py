@@ -160,6 +160,12 @@ _EXPLAIN = (
     (NeurosimError, lambda e: (e.exit_code, str(e))),
     (click.ClickException, _usage),
     (click.Abort, lambda e: (INTERRUPTED, "interrupted; files that were already written are complete")),
-    (MemoryError, lambda e: (1, "out of memory; use fewer recordings (--limit, --set data.train_limit=N)")),
+    (
+        MemoryError,
+        lambda e: (
+            1,
+            "out of memory; make the network smaller, or use fewer recordings (--limit, --set data.train_limit=N)",
+        ),
+    ),
     (OSError, _os),
 )

@@ -38,6 +38,11 @@ class EnergyRange(Record):
     low: float
     high: float
 
+    def __repr__(self) -> str:
+        if self.low == self.high:
+            return f"{self.low:.4g}"
+        return f"{self.low:.4g} to {self.high:.4g}"
+
 
 @dataclass(frozen=True)
 class LayerMemory(Record):
@@ -97,6 +102,11 @@ class EnergyEstimates(Record):
     memories: tuple[LayerMemory, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     published: tuple[PublishedEstimate, ...] = ()
+
+    def facts(self) -> Mapping[str, object]:
+        """Return the profile and the estimates in J per sample; in place of one that is not known, the reason."""
+        values = {name: self.reasons.get(name, getattr(self, name)) for name in MEANINGS}
+        return {"profile": self.profile, **values}
 
 
 def energy(layers: Iterable[LayerCounts], samples: int, profile: str | Path | Profile = DEFAULT) -> EnergyEstimates:

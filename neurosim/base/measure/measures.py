@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import require
 from ..plain import Record
+from ..shown import html_table
 from . import traffic
 from .work import LayerCounts
 
@@ -72,6 +73,14 @@ class Measures(Record):
     def __getitem__(self, name: str) -> float | None:
         value: float | None = attrgetter(name)(self)
         return value
+
+    def _repr_html_(self) -> str:
+        """Return a table of titles and units; in place of a measure that is not known, the reason."""
+        rows: dict[str, object] = {"Samples": self.samples, "Duration (s)": self.duration}
+        for name, definition in DEFINITIONS.items():
+            title = f"{definition.title} ({definition.unit})" if definition.unit else definition.title
+            rows[title] = self.reasons.get(name, self[name])
+        return html_table(type(self).__name__, rows)
 
 
 class Unknown(Exception):

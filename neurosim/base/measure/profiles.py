@@ -12,6 +12,7 @@ from typing import Literal
 from ..errors import NeurosimError, lookup, require
 from ..json_toml import read_toml
 from ..plain import from_plain
+from ..shown import Shown
 
 FOLDER = Path(__file__).with_name("profiles")
 
@@ -99,8 +100,10 @@ class SynapticEvent:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Shown):
     """Energy costs and their source: costs per operation, or a chip's cost per synaptic event.
+
+    It may be copied and pickled.
 
     Attributes:
         name: the stem of the file's name.

@@ -99,7 +99,8 @@ def _check_space(path: Path, need: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if need > free:
+        unit, size = ("GiB", 2**30) if need >= 2**30 else ("MiB", 2**20)
         raise NeurosimWriteError(
-            f"{path}: needs {need / 2**30:,.2f} GiB and {free / 2**30:,.2f} GiB of disk are free; "
+            f"{path}: needs {need / size:,.2f} {unit} and {free / size:,.2f} {unit} of disk are free; "
             "free some space and close it again: nothing is lost"
         )

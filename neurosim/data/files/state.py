@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from ...base.atomic import write_bytes
 from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
 from ...base.plain import PlainTree, from_plain, to_plain
+from ...base.shown import Shown
 from .arrays import first_nan
 
 S = TypeVar("S", bound="Saved")
@@ -114,8 +115,8 @@ def read_state(
     return header.settings, arrays
 
 
-class Saved:
-    """Base of dataclasses of arrays and plain values that are saved and loaded whole.
+class Saved(Shown):
+    """Base of dataclasses of arrays and plain values that are saved and loaded whole. They may be pickled, too.
 
     Attributes:
         VERSION: of the format.

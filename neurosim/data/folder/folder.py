@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base.bars import bar_class, shows_bars
 from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimInputError, NeurosimMissingError, lookup
 from ...base.raw import printable
 from ..files.pieces import read_recording
@@ -119,12 +120,10 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 
 @lru_cache(maxsize=1)
 def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder:
-    from tqdm import tqdm
-
     listing = find_items(root, options)
     items = listing.items
     split = splits.split_of(items, options, str(root))
-    bar = tqdm(items, "reading", unit="file", delay=2.0, disable=quiet or None)
+    bar = bar_class()(items, "reading", unit="file", delay=2.0, disable=quiet or not shows_bars())
     pictures, guesses = options.images.decided(_sample(items))
     read, items, bad = _read_all(root, bar, replace(options, images=pictures))
     if bad:

@@ -10,15 +10,21 @@ import numpy as np
 from ...base.errors import NeurosimInputError
 from ...base.values import varies
 from ...network.network import Network
+from ...network.neurons.base import Neuron
 from .plastic import plastic_bytes
 
 
 def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> None:
-    """Raise if the synapses are expected not to fit in the memory that is free, before allocating any.
+    """Raise if units and synapses are expected not to fit in the memory that is free, before allocating any.
 
     part: share of the network in the processes of this machine.
     """
     need = 0.0
+    for population in network.populations:
+        if isinstance(population.model, Neuron):
+            # State and inputs; the time of the last spike, the log and counts take some 12 bytes.
+            rows = len(population.model.state) + len(population.model.receptors)
+            need += population.size * (rows * real.itemsize + 12.0)
     for projection in network.projections:
         source = network.population(projection.source).side
         target = network.population(projection.target).side
@@ -33,7 +39,7 @@ def check_memory(network: Network, real: np.dtype[Any], part: float = 1.0) -> No
     free = free_memory()
     if free is not None and need > free:
         raise NeurosimInputError(
-            f"Network: its synapses need about {need / 2**30:.1f} GiB while being made, and {free / 2**30:.1f} GiB of "
+            f"Network: its units and synapses need about {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of "
             "memory are free; make it smaller or sparser"
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import final
 
 from ...base.errors import NeurosimInputError, require
+from ...base.shown import Shown
 from ...data.files.formats import FORMATS, ReadOptions, find_format
 from ...data.files.pieces import read_recording
 from ...data.files.sonata import read_sonata
@@ -119,8 +120,8 @@ class SpikeFile:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Description:
-    """A network with its settings, probes and inputs.
+class Description(Shown):
+    """A network with its settings, probes and inputs. It may be copied and pickled.
 
     Attributes:
         probes: state variables to keep.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...kernels.engine.clocked import loop as clocked
 from ..compile.network import CompiledNetwork
+from ..inputs import MAX_STEPS
 from ..probe import Location, Probe, locate, probed_units
 from .plastic_state import PlasticState
 
@@ -142,8 +143,8 @@ def _bind(compiled: CompiledNetwork, probe: Probe) -> BoundProbe:
         location = _locate_synapses(compiled, probe)
     else:
         location = locate(compiled.network, probe)
-    rule = f"must be a whole number of steps of {compiled.clock:g} s, at least one"
-    fits = interval >= 1 and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
+    rule = f"must be a whole number of steps of {compiled.clock:g} s, at least one and at most {MAX_STEPS}"
+    fits = 1 <= interval <= MAX_STEPS and abs(probe.interval / compiled.clock - interval) <= 1e-6 * interval
     require(fits, f"Probe[{probe.name!r}].interval", rule, probe.interval)
     return BoundProbe(
         probe=probe,

@@ -150,7 +150,7 @@ class LanguageModel(nn.Module):
     `model(tokens)` runs many tokens at once by the chunked forms; `model.step(token, state)` runs one, and its memory
     does not grow (except with a window of all tokens). Linear layers are `nn.Linear` under stable names, listed by
     `named_modules`: `layers.0.mixer.q_proj`, `layers.0.mlp.down_proj`, `lm_head`. `layers[i].mixer.codes` holds the
-    coders of a conversion for q, k and the state.
+    coders of a conversion for q, k and the state. It may be copied (`copy.deepcopy`) and pickled, as any module.
 
     Attributes:
         files: files that its weights are mapped from, if any.

@@ -6,6 +6,7 @@ their progress (`mixture`). With a checkpoint a killed training resumes bit for 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ BIRDIE = "birdie"
 OBJECTIVE_CHOICES = (NEXT_TOKEN, "mixture", BIRDIE)
 INTERVALS = 32  # of a training, each with shares of its own
 OBSERVED = 16  # sequences of each objective whose loss is its progress
+log = logging.getLogger(__name__)
 
 
 def small() -> LanguageConfig:
@@ -198,6 +200,7 @@ def train_bytes(
         loss = validation_loss(run.model, run.held_out, training.length) if due else None
         if loss is not None:
             state.validations = (*state.validations, (state.done, state.recent, loss))
+            log.info("update %d of %d: loss %.4f nats a token on held-out text", state.done, training.steps, loss)
             if folder is not None:
                 write_model(folder, run.model)
         if checkpoint is not None and (due or state.done % SAVED == 0):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ...base.errors import NeurosimInputError, lookup, require
+from ...base.shown import Shown
 from ..attention.model import LanguageModel
 from .coding import INT8, Coder, Levels, levels_of
 from .expansions import EXPANSIONS, count_spikes
@@ -114,7 +115,7 @@ class _Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Survey(Shown):
     """Statistics of every channel of a model, for any number of spikes.
 
     Attributes:

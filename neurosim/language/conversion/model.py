@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...base.errors import NeurosimInputError, lookup, require
 from ...base.rules import Rule, check_rules
+from ...base.shown import Shown
 from ...kernels.spikes.planes.reference import MAX_PLANES
 from ..attention.kinds.base import Codes, Mixer
 from ..attention.model import LanguageModel
@@ -128,6 +129,10 @@ class Converted:
         spiked_mixer.add_coders(model, qk=coding.qk, state=coding.state, k=coding.k)
         self.dense = operators(model)
         self.executed = False
+
+    def __repr__(self) -> str:
+        form = "executed" if self.executed else "simulated"
+        return f"Converted({len(self.layers)} layers in spikes, {self.coding.scheme}, {form})"
 
     def to(self, device: str | torch.device) -> Converted:
         """Move the model to a device, simulated; return self."""
@@ -346,7 +351,7 @@ def _require_finite(dense: LanguageModel) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Shown):
     """Statistics of the channels of a (rotated) model on text, and messages for the user."""
 
     survey: Survey

@@ -54,6 +54,9 @@ class Learner(ABC):
         self.problem = problem
         self.learned = 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.learned} tasks learned)"
+
     def to(self, device: str) -> None:
         """Move weights to a device of `DEVICES`; items, and the arrays of `state`, stay in memory of the host."""
         if device not in self.DEVICES:

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
+from ...base.shown import Shown
 
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix:
-    """Accuracies of one learner with one seed.
+class Matrix(Shown):
+    """Accuracies of one learner with one seed. It may be copied and pickled.
 
     Attributes:
         values: [T + 1, T]; row i is after learning i tasks (row 0: none), column j - 1 the accuracy on task j.

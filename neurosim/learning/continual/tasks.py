@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import require
+from ...base.shown import Shown
 
 Scenario = Literal["domain", "task", "class"]
 # Drive of a unit that is fully on in a step.
@@ -16,8 +17,8 @@ FULL = 255
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
-    """Labelled items of one sensor.
+class Items(Shown):
+    """Labelled items of one sensor. It may be copied and pickled.
 
     Attributes:
         x: [n, steps, units] uint8, drive of each unit in each step, 0 to 255. A still image has one step, its grey
@@ -45,8 +46,8 @@ class Items:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """One task of a stream.
+class Task(Shown):
+    """One task of a stream. It may be copied and pickled.
 
     Attributes:
         name: name in tables, e.g. "classes 2, 3".
@@ -64,8 +65,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Facts that a learner has before the first task.
+class Problem(Shown):
+    """Facts that a learner has before the first task. It may be copied and pickled.
 
     Attributes:
         steps, units: numbers of steps and units of an item; tasks of still images in a stream with recordings have one

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from ...base.errors import lookup, require
 from ...base.measure.work import LayerCounts
 from ...base.random import rng_key
 from ...base.rules import NotASetting, Positive, Rule, check_rules
+from ...base.shown import Shown
 from ...data.spikes import Recordings
 from ...engine.batch import simulate
 from ...engine.result import Progress, Result
@@ -49,8 +50,8 @@ class Wires:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Liquid:
-    """A liquid state machine's network (Maass, Natschlaeger & Markram 2002).
+class Liquid(Shown):
+    """A liquid state machine's network (Maass, Natschlaeger & Markram 2002). It may be copied and pickled.
 
     Each neuron gets input from `patches` small random patches of the sensor, each with its own delay; half of the
     patches excite and half inhibit. So a neuron responds to an arrangement of events in space and time, not to their
@@ -156,7 +157,7 @@ class Liquid:
         threads: int | None = None,
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
-    ) -> Result:
+    ) -> Result[Recordings, list[NDArray[Any]]]:
         """Run each recording from rest; `spikes["liquid"]` of the result is the input of `Readout`.
 
         Raises:
@@ -239,7 +240,7 @@ class Liquid:
         threads: int | None,
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
-    ) -> Result:
+    ) -> Result[Recordings, list[NDArray[Any]]]:
         fits = recordings.shape == self.shape
         require(fits, "Liquid.run", f"needs recordings of shape {self.shape}", recordings.shape)
         result = simulate(

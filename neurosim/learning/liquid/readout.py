@@ -14,6 +14,7 @@ from ...base.errors import lookup, require
 from ...base.measure.activity import count
 from ...base.measure.work import LayerCounts
 from ...base.rules import Count, Natural, NotASetting, Positive, Rule, check_rules
+from ...base.shown import Shown
 from ...data.files.state import Saved, check_finite
 from ...data.spikes import Recordings
 from .self_training import self_trained
@@ -35,8 +36,10 @@ BATCH = 100
 
 @final
 @dataclass(frozen=True)
-class Readout:
+class Readout(Shown):
     """A readout before training: features of a liquid's spikes and a classifier of them.
+
+    It may be copied and pickled.
 
     Attributes:
         kind: "ridge" (least squares on the classes), "logistic" (multinomial), or "ann" (a layer of `hidden` rectified

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, lookup, require
+from ...base.shown import Shown
 from ...base.values import Parameter
 from ...data.spikes import Recordings
 from ...engine.batch import simulate as run
@@ -38,8 +39,8 @@ READOUT = "readout"
 
 @final
 @dataclass(frozen=True, eq=False)
-class EventNet:
-    """A trained network as the engine runs it, made by `EventNet.of(net)`.
+class EventNet(Shown):
+    """A trained network as the engine runs it, made by `EventNet.of(net)`. It may be copied and pickled.
 
     In training, spikes act on the next layer in the same step; in the engine they take one step to arrive. So step t of
     layer k (from 1) is step t + k here.
@@ -85,7 +86,7 @@ class EventNet:
         threads: int | None = None,
         count_updates: bool = False,
         progress: Callable[[Progress], None] | None = None,
-    ) -> Result:
+    ) -> Result[Recordings, list[NDArray[Any]]]:
         """Run recordings made by `Binning.recordings`.
 
         Returns:

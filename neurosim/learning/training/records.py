@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...base.plain import Record
+from ...base.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class EpochRecord(Record):
 
 
 @dataclass
-class TrainingState:
+class TrainingState(Shown):
     """Progress of a training.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ EVALUATION_BATCH = 128
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
 # Number of batches within which recordings are sorted by duration, so that few steps are padding.
 SORTED_BATCHES = 8
+log = logging.getLogger(__name__)
 
 
 class Labelled(Protocol):
@@ -129,6 +131,10 @@ class Trainer:
         else:
             first = self.binning.batch(train, self._batches(0)[0])
             net.calibrate(torch.from_numpy(first.x).to(device_of(net)))
+
+    def __repr__(self) -> str:
+        epochs = f"epoch {self.state.epoch} of {self.spec.epochs}"
+        return f"Trainer({type(self.net).__name__}, {len(self.train):,} items, {epochs})"
 
     def run(self, on_progress: Callable[[EpochProgress], None] = _ignore) -> TrainingState:
         """Train to the end, and leave the best weights in the network.
@@ -252,6 +258,7 @@ class Trainer:
         """Keep the weights if they are the best; stop after `patience` epochs without improvement."""
         state = self.state
         state.history.append(record)
+        log.info("epoch %d: %s", state.epoch, record)
         without_rival = self.validation is None or state.best == 0
         if without_rival or record.is_better_than(state.history[state.best - 1]):
             state.best = state.epoch

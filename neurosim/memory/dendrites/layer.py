@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...base.errors import require
 from ...base.measure.work import LayerCounts
 from ...base.rules import Rule, check_rules
+from ...base.shown import Shown
 from ...network.windowed import Arrivals, Output, WindowModel, WindowState, WindowTotals, array_of
 from .inputs import integer
 
@@ -198,7 +199,7 @@ def sigmoid(x: Array) -> Array:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Prototypes:
+class Prototypes(Shown):
     """Contexts of tasks: the mean input of each task; an input belongs to the task of the nearest mean.
 
     Attributes:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...base.errors import lookup, require
 from ...base.measure.work import LayerCounts, sum_counts
 from ...base.rules import Count, Positive, Rule, check_rules
+from ...base.shown import Shown
 from .fields import patches
 from .hierarchy import Hierarchy, HierarchyMemory
 from .level import Level
@@ -62,7 +63,7 @@ class Recognition:
 
 
 @dataclass(frozen=True, eq=False)
-class Recogniser:
+class Recogniser(Shown):
     """A hierarchy of columns and a memory of labels, both filled in one pass.
 
     Storing an item runs code selection once in every column, learns the codes, and adds one to the count of each

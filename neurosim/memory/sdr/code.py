@@ -13,7 +13,7 @@ from ...base.errors import require
 
 @dataclass(frozen=True, eq=False)
 class SDR:
-    """`w` active bits out of `size`.
+    """`w` active bits out of `size`. It may be copied and pickled.
 
     Attributes:
         indices: [w] int32, the active bits, ascending and without repeats.

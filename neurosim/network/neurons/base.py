@@ -29,7 +29,7 @@ def _is(value: Any, default: Any) -> bool:
 
 
 class Neuron(ABC):
-    """A point neuron: parameters, declared state, one step.
+    """A point neuron: parameters, declared state, one step. It may be copied and pickled.
 
     A model is a final frozen dataclass of parameters (plain numbers, SI units). Its docstring gives the ODE, the jump
     a synaptic weight makes, and the meaning and unit of every parameter. It runs compiled at full speed from whatever

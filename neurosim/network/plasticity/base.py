@@ -75,7 +75,7 @@ class LearningRule(ABC):
     """Change of the weight of a synapse with the spikes at its two ends: a final frozen dataclass of parameters.
 
     Its docstring gives the equations and their source. `terms` writes them in the family of `Terms`, which the engine
-    runs, so a rule of that family can be added in any file.
+    runs, so a rule of that family can be added in any file. It may be copied and pickled.
 
     The delay is in the axon: a presynaptic spike of step k acts on the synapse when it arrives, in step k + d, and
     the trace it leaves there starts then. In a step, in this order: rewards arrive; presynaptic spikes arrive, each

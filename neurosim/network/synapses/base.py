@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import is_integer, is_number, require
+from ...base.shown import Shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,10 @@ class Maker:
     first_synapse: NDArray[np.int64] | None
 
 
-class Pattern(ABC):
-    """Connections from the units of a source to the units of a target: a final frozen dataclass."""
+class Pattern(Shown, ABC):
+    """Connections from the units of a source to the units of a target: a final frozen dataclass.
+
+    It may be pickled."""
 
     @abstractmethod
     def maker(self, source: Side, target: Side, same: bool, key: int, onto: tuple[int, int] | None = None) -> Maker:
@@ -93,7 +96,7 @@ class Pattern(ABC):
     def expected(self, source: Side, target: Side) -> float:
         """Return the expected number of synapses, to estimate the memory before allocating it."""
 
-    def check(self, source: Side, target: Side, same: bool) -> None:  # noqa: B027 - most patterns fit any two sides
+    def check(self, source: Side, target: Side, same: bool) -> None:
         """Raise `NeurosimInputError` where the pattern cannot connect these two."""
 
 

@@ -93,7 +93,16 @@ def _choice(result: ConversionResult) -> Table:
     choice = result.choice
     if choice is None:
         return Table("", (), [])
-    heads = ("Trial", "Spikes", "Active", "Perplexity", "Divergence", "Loss more", f"Time of a {result.unit}", "")
+    heads = (
+        "Trial",
+        "Spikes",
+        "Active",
+        "Perplexity change",
+        "Divergence",
+        "Loss more",
+        f"Time of a {result.unit}",
+        "",
+    )
     rows = [
         (
             f"{choice.name} = {trial.strength:.3g}",
@@ -121,7 +130,7 @@ def _losses(result: ConversionResult) -> list[Fact]:
     if result.perplexity_error is not None:
         note = f"standard error {numbers.percent(result.perplexity_error, 2)}; {note}"
     return [
-        Fact(label="Perplexity", value=result.perplexity_increase, format=numbers.signed, note=note),
+        Fact(label="Perplexity change", value=result.perplexity_increase, format=numbers.signed, note=note),
         Fact(
             label=f"Same next {unit}",
             value=result.agreement,
@@ -261,7 +270,7 @@ def _curve(result: CurveResult, title: str, lead: list[str]) -> Overview:
     best = min(good, key=lambda point: point.spikes or 0, default=None)
     scheme = "no point" if best is None else best.scheme
     unit = result.unit
-    heads = ("Scheme", "Strength", "Spikes", "Silent", "Loss", "Perplexity", f"Same {unit}", *CURVE_COSTS)
+    heads = ("Scheme", "Strength", "Spikes", "Silent", "Loss", "Perplexity change", f"Same {unit}", *CURVE_COSTS)
     return Overview(
         title=title,
         lead=[*lead, _compared(result)],

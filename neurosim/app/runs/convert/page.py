@@ -100,14 +100,6 @@ def dearer(comparison: EnergyComparison | None) -> list[str]:
 
 
 def _conversion(result: ConversionResult) -> dict[str, object]:
-    layers = result.layers
-    x = np.arange(1, len(layers) + 1, dtype=np.float64)
-    series = [
-        Curve("spikes a channel", x, column(layers, "spikes"), PALETTE[0]),
-        Curve("silent share", x, column(layers, "silent"), PALETTE[1]),
-    ]
-    words = "Spikes a channel and silent share of each layer"
-    drawn = charts.curves(series, "layer, from the input", "", words, width=charts.WIDE)
     reasons = result.baselines.reasons if result.baselines else {}
     return {
         "finished": True,
@@ -115,10 +107,24 @@ def _conversion(result: ConversionResult) -> dict[str, object]:
         "execution": _execution(result),
         "speed": _speed(result),
         "choice": [] if result.choice is None else _choice(result.choice, result.unit),
-        "figures": [(drawn, "Layers in the order of the table.")],
+        "figures": _layers(result),
         "operations": [(operation, ", ".join(parts)) for operation, parts in grouped(result.operators).items()],
         "reasons": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
+
+
+def _layers(result: ConversionResult) -> list[Figure]:
+    """Return (picture, caption) of spikes and of silence by layer: dots, for nothing lies between two layers."""
+    x = np.arange(1, len(result.layers) + 1, dtype=np.float64)
+    figures = []
+    for name, title, colour in (
+        ("spikes", "spikes a channel", PALETTE[0]),
+        ("silent", "share of silent channels", PALETTE[1]),
+    ):
+        dots = Curve("", x, column(result.layers, name), colour, "dots")
+        words = f"{title.capitalize()} of each layer, in the order of the table."
+        figures.append((charts.curves([dots], "layer, from the input", title, words), words))
+    return figures
 
 
 def _choice_words(result: ConversionResult) -> str:

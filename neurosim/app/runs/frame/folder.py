@@ -13,6 +13,7 @@ from typing import Any
 from ....base import plain
 from ....base.errors import NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from ....base.json_toml import read_json, write_json
+from ....base.shown import Shown
 from . import provenance
 from .manifest import FORMAT, VERSION, Manifest
 
@@ -25,8 +26,10 @@ REPORT = "report.html"
 
 
 @dataclass
-class RunFolder:
+class RunFolder(Shown):
     """One run on disk: `manifest.json` says what ran and how, the other files hold the results.
+
+    It may be copied and pickled.
 
     Attributes:
         path: the folder.
@@ -65,7 +68,9 @@ def open_run(path: Path) -> RunFolder:
             problem = "holds no run (no manifest.json)"
         else:
             problem = "no such run folder"
-        raise NeurosimMissingError(f"{path}: {problem}; give a folder that 'neurosim simulate' wrote{_latest()}")
+        raise NeurosimMissingError(
+            f"{path}: {problem}; give the folder of a run, as 'neurosim runs list' lists them{_latest()}"
+        )
     manifest = read_json(path / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise NeurosimMissingError(f"{path / MANIFEST}: is not the manifest of a run; give a neurosim run folder")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ....base import plain
 from ....base.schema import Schema
+from ....base.shown import Shown
 from ...report import page
 from ...report.provenance import about_run
 from ...report.sections import shared_sections
@@ -41,8 +42,8 @@ K = TypeVar("K", bound="Kind[Any, Any, Any]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """The results of a run, which metrics.json holds; each kind of run derives its own.
+class RunResult(Shown):
+    """The results of a run, which metrics.json holds; each kind of run derives its own. They can be pickled.
 
     Attributes:
         run: the path of the run folder.

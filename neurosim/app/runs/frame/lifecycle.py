@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from .logs import check_logs
 from .options import DEFAULTS, RunOptions
 from .recorder import record, reopen, resumable, without_none
 from .timings import Timings, limit_threads
+
+log = logging.getLogger(__name__)
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -152,7 +155,9 @@ def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:
     folder.note(**result.notes())
     _clear(kind, folder.path)
     reason = result.failure()
-    folder.close("done" if reason is None else "failed", reason)
+    status = "done" if reason is None else "failed"
+    folder.close(status, reason)
+    log.info("%s is %s after %.2f s", folder.path, status, result.timings.get("total", 0.0))
     write_page(folder.path)
     # Last, when the run is done: a file elsewhere that cannot be written is no failure of the run.
     kind.export(run, result)

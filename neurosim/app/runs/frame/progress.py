@@ -1,4 +1,4 @@
-"""Progress on stderr, for work of more than two seconds: a bar on a terminal, elsewhere a line now and then."""
+"""Progress on stderr, for work of more than two seconds: a bar where one can be seen, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from ....base.bars import bar_class, shows_bars
 from ....engine.result import Progress
 from .terminal import printable
 
 DELAY = 2.0  # seconds before a bar appears
-LINE_EVERY = 15.0  # seconds between two lines where no terminal listens
+LINE_EVERY = 15.0  # seconds between two lines where nothing shows a bar
 LONG = 60.0  # seconds left from which the first line does not wait for its interval
 KNOWN = 3.0  # seconds of work after which its rate is taken as known
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
@@ -45,16 +46,15 @@ class ProgressCallback(Protocol):
 
 @contextmanager
 def bar(title: str, unit: str, quiet: bool) -> Iterator[ProgressCallback | None]:
-    """Show a bar `title: 5.00/10.0 unit` on a terminal, lines elsewhere; yield its report, or None if `quiet`."""
+    """Show a bar `title: 5.00/10.0 unit` where one can be seen, else lines; yield its report, or None if `quiet`."""
     if quiet:
         yield None
         return
-    if not sys.stderr.isatty():
+    if not shows_bars():
         yield _Lines(title, unit)
         return
-    from tqdm import tqdm
-
-    looks = {"unit_scale": True, "delay": DELAY, "disable": None, "leave": False, "bar_format": FORM}
+    tqdm = bar_class()
+    looks = {"unit_scale": True, "delay": DELAY, "disable": False, "leave": False, "bar_format": FORM}
     with tqdm(desc=printable(title), unit=unit, **looks) as shown:
         rest = _Rest()
 

@@ -44,4 +44,12 @@ def fill(folder: RunFolder, result: LiquidResult) -> Mapping[str, object]:
 
 def _quality_rows(quality: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
     """Return (name, unit, meaning, value) of each measure of the liquid."""
-    return [(*QUALITY[name], numbers.plain(value)) for name, value in quality.items() if name in QUALITY]
+    rows = []
+    for name, value in quality.items():
+        if name not in QUALITY:
+            continue
+        title, unit, meaning = QUALITY[name]
+        if name == "kernel_rank" and value == quality.get("states"):
+            meaning += " It is the highest that so few recordings allow; more of them would tell liquids apart."
+        rows.append((title, unit, meaning, numbers.plain(value)))
+    return rows

@@ -92,16 +92,17 @@ def _some(spikes: Spikes) -> Spikes:
 
 
 def _rates(spikes: Mapping[str, Spikes]) -> list[Figure]:
-    figures: list[Figure] = []
-    for name, each in spikes.items():
-        if each.duration > 0:
-            curve = course([each], "var(--spike)", "spikes per unit and second", each.size)
-            figures += [
-                (curve, f"{name}: rate over time, in bins of 5 ms."),
-                firing([each], f"units of {name}"),
-                intervals([each], f"a unit of {name}"),
-            ]
-    return figures
+    """Return (picture, caption), kind by kind, so that populations stand side by side."""
+    played = {name: each for name, each in spikes.items() if each.duration > 0}
+    rates = []
+    for name, each in played.items():
+        curve = course([each], "var(--spike)", "spikes per unit and second", each.size)
+        rates.append((curve, f"{name}: rate over time, in bins of 5 ms."))
+    return [
+        *rates,
+        *(firing([each], f"units of {name}") for name, each in played.items()),
+        *(intervals([each], f"a unit of {name}") for name, each in played.items()),
+    ]
 
 
 def _states(run: Path, probes: Sequence[ProbeResult]) -> tuple[list[Figure], str]:

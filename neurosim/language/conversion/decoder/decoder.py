@@ -135,6 +135,10 @@ class Decoder(Uncopied):
         self._positions = self._context[program.POSITIONS :]
         self._sync: NDArray[np.int64] = np.zeros(threads * APART, np.int64)
 
+    def __repr__(self) -> str:
+        programs = ", ".join(map(str, self._programs))
+        return f"Decoder({self.tokens} sequences at most, programs for {programs}, vocabulary {self.vocabulary:,})"
+
     def _compiled(self, builder: Builder, model: LanguageModel) -> _Program:
         """Return the program of a model for the tokens of a builder."""
         shape = (builder.tokens,) if self._units is None else (builder.tokens, self._units)

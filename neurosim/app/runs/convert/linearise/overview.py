@@ -16,7 +16,7 @@ TITLES = {
 }
 # A row a model, from the teacher to spikes: how far it is from the teacher, then what making it cost. "Trained" is the
 # number of parameters that a stage changes.
-STAGES = ("Model", "Loss", "Perplexity", "Same token", "State", "Seconds", "Updates", "Trained")
+STAGES = ("Model", "Loss", "Perplexity change", "Same token", "State", "Seconds", "Updates", "Trained")
 BLANK = LinearisationStage(name="")
 
 
@@ -51,13 +51,13 @@ def _facts(result: LinearisationResult) -> list[Fact]:
     size = partial(numbers.si, unit="B")
     return [
         Fact(
-            label="Perplexity, linear",
+            label="Perplexity change, linear",
             value=linear.perplexity_increase,
             format=numbers.signed,
             note=f"loss {numbers.plain(linear.loss)}, softmax {numbers.plain(softmax.loss)} nats a token",
         ),
         Fact(
-            label="Perplexity, spikes",
+            label="Perplexity change, spikes",
             value=result.conversion_increase,
             format=numbers.signed,
             note=f"above the linear model's; {numbers.signed(spikes.perplexity_increase)} above the softmax model's",
