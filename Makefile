@@ -17,7 +17,8 @@ test: $(STAMPS)/test
 	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMPS)/test
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --cov --cov-report=html:build/coverage
+	@echo "the slow tests run $$($(BIN)/python -m coverage report --format=total) % of the lines, kernels left out: build/coverage/index.html"
 
 # Tables of the pairs of features that tests tried together; an empty cell without a reason fails.
 pairs: $(STAMPS)/test

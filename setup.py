@@ -5,6 +5,8 @@ import os
 from setuptools import setup
 from setuptools.command.editable_wheel import editable_wheel
 
+# The address of the public repository. A release sets it in the environment, and all other addresses follow.
+REPOSITORY = os.environ.get("NEUROSIM_REPOSITORY", "").rstrip("/")
 FOLDERS = {"neurosim": "neurosim", "neurosim.kernels": "kernels", "neurosim.datasets": "datasets"}
 
 
@@ -14,6 +16,19 @@ def packages():
         for folder, _, files in os.walk(top):
             if any(file.endswith(".py") for file in files):
                 yield (name + folder[len(top) :]).replace(os.sep, ".")
+
+
+def addresses():
+    """Addresses in the metadata, by name; none without a repository."""
+    if not REPOSITORY:
+        return {}
+    file = f"{REPOSITORY}/blob/main"
+    return {
+        "Source": REPOSITORY,
+        "Documentation": f"{file}/docs/index.md",
+        "Changelog": f"{file}/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    }
 
 
 class Editable(editable_wheel):
@@ -28,4 +43,9 @@ class Editable(editable_wheel):
         self.mode = "compat"
 
 
-setup(packages=list(packages()), package_dir=FOLDERS, cmdclass={"editable_wheel": Editable})
+setup(
+    packages=list(packages()),
+    package_dir=FOLDERS,
+    project_urls=addresses(),
+    cmdclass={"editable_wheel": Editable},
+)

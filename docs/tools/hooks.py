@@ -21,6 +21,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
+import gallery
+import notebooks
 import programs
 import settings
 
@@ -30,7 +32,21 @@ ROOMS = ("", "base", "data", "network", "engine", "memory", "learning", "languag
 # Modules whose public names users reach by the module, on the page of their room.
 MODULES = {
     "base": ("measure.profiles",),
-    "data": ("stats", "frames", "tonic"),
+    "data": (
+        "spikes",
+        "read_report",
+        "stats",
+        "frames",
+        "filters",
+        "series",
+        "camera",
+        "files.formats",
+        "files.samples",
+        "files.shd",
+        "files.tables",
+        "folder.options",
+        "download",
+    ),
     "network": ("synapses.patterns", "plasticity.timing", "plasticity.hebbian", "plasticity.structural", "stimuli"),
     "engine": ("tables",),
     "memory": ("sdr.probability", "macrocolumn.saved", "macrocolumn.theory"),
@@ -38,15 +54,26 @@ MODULES = {
     "language": ("conversion.generate", "conversion.costs", "conversion.comparison"),
     "app": ("plot",),
 }
+# What other programs read and write, by the heading of its page.
+INTEROP = {
+    "NIR": ("network.nir.load", "network.nir.save", "network.nir.files"),
+    "pandas, xarray, Neo": ("engine.tables",),
+    "tonic": ("data.tonic",),
+    "SONATA": ("data.files.sonata",),
+    "snnTorch": ("learning.layers.snntorch",),
+    "NeuroBench": ("learning.training.neurobench",),
+    "Language models": ("language.attention.checkpoint", "language.attention.hub"),
+}
 # Files of the repository that become part of the site, so that it needs no address of a repository.
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
 FOLDERS = ("examples", "benchmarks")
 SOURCES = ("neurosim", "kernels", "datasets", "examples", "docs/tools")
 _outputs: dict[str, dict[str, dict[str, Any]]] = {}
+_pictures: dict[str, Path] = {}
 
 
 def on_pre_build(config: Any) -> None:
-    """Run the pages that have programs."""
+    """Run the pages that have programs, and the examples of the gallery."""
     folder = Path(config["docs_dir"])
     pages = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*.md")) if _has_programs(path)}
     sources = (path for part in SOURCES for path in (programs.ROOT / part).rglob("*.py"))
@@ -54,6 +81,9 @@ def on_pre_build(config: Any) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda name: _run(name, pages[name], changed), pages)
         _outputs.update(zip(pages, found, strict=True))
+        names = list(gallery.examples())
+        drawn = pool.map(lambda name: gallery.run(name, WORK / "examples" / name, changed), names)
+        _pictures.update(zip(names, drawn, strict=True))
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -63,6 +93,8 @@ def on_files(files: Files, config: Any) -> Files:
             for path in (*output["pictures"], *output["reports"]):
                 content = (WORK / Path(name).with_suffix("") / path).read_bytes()
                 files.append(File.generated(config, _address(name, path), content=content))
+    for name, picture in _pictures.items():
+        files.append(File.generated(config, f"gallery-files/{name}{picture.suffix}", content=picture.read_bytes()))
     for page in PAGES:
         text = re.sub(r"\]\(docs/", "](../", (programs.ROOT / page).read_text("utf-8"))
         files.append(File.generated(config, f"about/{page}", content=text))
@@ -72,15 +104,21 @@ def on_files(files: Files, config: Any) -> Files:
     for name, tree in settings.schemas(programs.ROOT).items():
         files.append(File.generated(config, f"schemas/{name}.json", content=json.dumps(tree, indent=2)))
     files.append(File.generated(config, "reference/settings.md", content=settings.page(programs.ROOT)))
+    for path in sorted(notebooks.TUTORIALS.glob("*.md")):
+        name = f"tutorials/{path.stem}.ipynb"
+        files.append(File.generated(config, name, content=json.dumps(_notebook(path), indent=1)))
     for room in ROOMS:
         files.append(File.generated(config, f"reference/{room or 'neurosim'}.md", content=_reference(room)))
+    files.append(File.generated(config, "reference/interop.md", content=_interop()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Return a page with the output of each program below it; links out of docs/ lead to what `on_files` added."""
     name = page.file.src_uri
-    markdown = _links(markdown)
+    markdown = _links(markdown).replace(gallery.PLACE, gallery.entries())
+    if name.startswith("tutorials/"):
+        markdown = markdown.replace("\n", f"\n\n[This page as a notebook]({Path(name).stem}.ipynb)\n", 1)
     parts, last = [], 0
     for number, block in enumerate(programs.blocks(markdown)):
         parts.append(markdown[last : block.end])
@@ -114,6 +152,16 @@ def _address(name: str, path: str) -> str:
     return f"{Path(name).with_suffix('').as_posix()}-files/{path.replace('/', '-')}"
 
 
+def _notebook(path: Path) -> dict[str, Any]:
+    """Return the notebook of a tutorial with the outputs of this run."""
+    name = f"tutorials/{path.name}"
+    outputs = _outputs.get(name, {})
+    folder = WORK / Path(name).with_suffix("")
+    names = [picture for output in outputs.values() for picture in output["pictures"]]
+    pictures = {picture: (folder / picture).read_text("utf-8") for picture in names}
+    return notebooks.notebook(path.read_text("utf-8"), outputs, pictures)
+
+
 def _shown(name: str, output: dict[str, Any], *, with_text: bool) -> str:
     parts = []
     if output["text"].strip() and with_text:
@@ -121,11 +169,18 @@ def _shown(name: str, output: dict[str, Any], *, with_text: bool) -> str:
     base = Path(name).stem
     for path in output["pictures"]:
         picture = (WORK / Path(name).with_suffix("") / path).read_text("utf-8")
-        words = re.search(r'aria-label="([^"]*)"', picture)
-        parts.append(f"![{words.group(1) if words else path}]({base}-files/{path.replace('/', '-')})\n")
+        parts.append(f"![{_words_of(picture, path)}]({base}-files/{path.replace('/', '-')})\n")
     for path in output["reports"]:
         parts.append(f"[The report that this wrote]({base}-files/{path.replace('/', '-')})\n")
     return "\n" + "\n".join(parts) + "\n" if parts else ""
+
+
+def _words_of(picture: str, otherwise: str) -> str:
+    """Return the words of an SVG for screen readers: of our charts an attribute, of matplotlib's the title."""
+    words = re.search(r'aria-label="([^"]*)"|<dc:title>([^<]*)</dc:title>', picture)
+    if words is None:
+        return otherwise
+    return words[1] or words[2]
 
 
 def _links(markdown: str) -> str:
@@ -140,6 +195,18 @@ def _into_site(link: re.Match[str]) -> str:
 def _into_about(link: re.Match[str]) -> str:
     """Return the link to a page of the repository from a page of docs/, which lies one folder deeper there."""
     return f"]({link[1].removeprefix('../')}about/{link[2]}"
+
+
+def _interop() -> str:
+    """Return the page of what other programs read and write."""
+    lines = [
+        "# Other programs",
+        "",
+        "Modules that read and write what other programs do. Each needs an extra of its name.",
+    ]
+    for heading, modules in INTEROP.items():
+        lines += ["", f"## {heading}", "", *(f"::: neurosim.{module}" for module in modules)]
+    return "\n".join(lines) + "\n"
 
 
 def _reference(room: str) -> str:

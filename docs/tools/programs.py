@@ -5,6 +5,7 @@ Fences with a language are programs, and all of them are run, in their order, in
     ... title="NAME"   a file, written before the first program, which may import or name it
     toml               settings: parsed
     sh                 lines that begin with `neurosim` or `python` are run
+Figures of matplotlib that a program leaves open are saved as SVG, as a notebook shows them, and closed.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ PICTURES, REPORTS = "*.svg", "runs/*/report.html"
 
 @dataclass(frozen=True)
 class Block:
-    """A fence of a page: its language, the file it is, its text, and where it ends in the page."""
+    """A fence of a page: its language, the file it is, its text, and where it begins and ends in the page."""
 
     language: str
     title: str | None
     text: str
+    begin: int
     end: int
 
 
@@ -50,7 +52,7 @@ class Output:
 
 def blocks(page: str) -> list[Block]:
     """Return the fences of a page in their order."""
-    return [Block(m[1], m[2], m[3], m.end()) for m in FENCE.finditer(page)]
+    return [Block(m[1], m[2], m[3], m.start(), m.end()) for m in FENCE.finditer(page)]
 
 
 def run(path: Path) -> dict[int, Output]:
@@ -72,6 +74,7 @@ def run(path: Path) -> dict[int, Output]:
     for number, block in enumerate(found):
         before = {*Path().glob(PICTURES), *Path().glob(REPORTS)}
         text = _run(block, vars(page), f"{path.name}, program {number}")
+        _save_figures(f"figure-{number}")
         after = sorted({*Path().glob(PICTURES), *Path().glob(REPORTS)} - before)
         shown = [[str(file) for file in after if file.suffix == suffix] for suffix in (".svg", ".html")]
         outputs[number] = Output(text, *shown)
@@ -96,6 +99,19 @@ def _run(block: Block, names: dict[str, Any], name: str) -> str:
     return printed.getvalue()
 
 
+def _save_figures(name: str) -> None:
+    """Save the open figures of pyplot as SVG, each with its title as the words for screen readers, and close them."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return
+    for number in pyplot.get_fignums():
+        figure = pyplot.figure(number)
+        titles = [axes.get_title() or axes.get_ylabel() for axes in figure.axes]
+        path = Path(f"{name}-{number}.svg")
+        figure.savefig(path, bbox_inches="tight", metadata={"Title": "; ".join(filter(None, titles)), "Date": None})
+        pyplot.close(figure)
+
+
 def _parse_toml(text: str) -> None:
     if sys.version_info >= (3, 11):
         import tomllib as toml
@@ -118,6 +134,8 @@ def _shell(line: str, name: str) -> str:
 
 def main(path: Path, folder: Path) -> None:
     """Run a page in a folder and leave `outputs.json` there."""
+    # Set before matplotlib is imported: no window, and the same bytes each time.
+    os.environ["MPLBACKEND"] = "svg"
     path = path.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)

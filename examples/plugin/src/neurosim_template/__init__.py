@@ -1,0 +1,1 @@
+"""A dataset, a neuron, a learner and a stream for neurosim."""

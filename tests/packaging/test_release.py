@@ -1,0 +1,74 @@
+"""The files of a release agree: version, name, licence, dependencies, addresses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import neurosim
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RECIPE = (ROOT / "recipes" / "conda-forge" / "meta.yaml").read_text()
+
+
+def test_versions_agree() -> None:
+    citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    recipe = re.search(r'{% set version = "(.*)" %}', RECIPE)
+    assert citation and recipe
+    assert PROJECT["version"] == neurosim.__version__ == citation[1] == recipe[1]
+
+
+def test_authors_and_licence_agree() -> None:
+    (author,) = PROJECT["authors"]
+    archive = json.loads((ROOT / ".zenodo.json").read_text())
+    assert author["name"] == archive["creators"][0]["name"] == "neurosim developers"
+    assert f"name: {author['name']}" in (ROOT / "CITATION.cff").read_text()
+    assert f"name: {author['name']}" in (ROOT / "paper.md").read_text()
+    assert PROJECT["license"] == archive["license"] and f"license: {PROJECT['license']}" in RECIPE
+
+
+def test_the_recipe_needs_what_the_package_needs() -> None:
+    run = RECIPE.split("  run:\n")[1].split("  run_constrained:")[0]
+    listed = dict(re.findall(r"- ([\w-]+) (>=\S+)", run))
+    listed.pop("python", None)
+    wanted = {each.name: str(each.specifier) for each in map(Requirement, PROJECT["dependencies"])}
+    assert listed == wanted
+
+
+def test_the_paper_has_the_sections_of_its_journal_and_its_references() -> None:
+    paper = (ROOT / "paper.md").read_text()
+    headings = re.findall(r"^# (.*)$", paper, re.M)
+    assert {"Summary", "Statement of need", "State of the field", "Acknowledgements", "References"} <= set(headings)
+    assert len(paper.split()) < 1_750
+    keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "paper.bib").read_text(), re.M))
+    assert set(re.findall(r"@(\w+)[\];]", paper)) == keys
+
+
+@pytest.mark.slow
+def test_one_variable_gives_all_addresses(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    address = "https://example.org/neurosim"
+    environment = {**os.environ, "NEUROSIM_REPOSITORY": address + "/"}
+    subprocess.run([*command, "--wheel-dir", tmp_path, ROOT], env=environment, check=True, capture_output=True)
+    import zipfile
+
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(each for each in archive.namelist() if each.endswith("METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    urls = [line.removeprefix("Project-URL: ") for line in lines if line.startswith("Project-URL: ")]
+    assert len(urls) == 4 and all(address + "/" in f"{url}/" for url in urls)
+    assert "Author: neurosim developers" in lines
