@@ -7,7 +7,7 @@ of the server; and joules of the processor package where the system tells them (
 be idle, and texts of the run are written again, one at a time: each must be the same, character for character.
 
     python benchmarks/serve.py --model runs/spiking --clients 1 4 16 --seconds 60
-    python benchmarks/serve.py --model runs/spiking --clients 16 --seconds 3600
+    python benchmarks/serve.py --model runs/spiking --clients 16 --minutes 60
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ class Text:
     problem: str = ""
 
 
-def body_of(model: str, client: int, number: int, tokens: int) -> dict[str, object]:
-    """Return a request that no other one is like."""
+def body_of(model: str, client: int, number: int, tokens: int, size: int = 0) -> dict[str, object]:
+    """Return a request that no other one is like, with `size` bytes of text of its own before its question."""
+    own = " ".join(str((client * 7919 + number * 104_729 + k * 31_337) % 100_003) for k in range(size // 6 + 1))
+    before = f"{own[:size]}\n" if size else ""
     question = f"Question {client}.{number}: what lies behind the {number * 7919 + client}th hill? Answer:"
     seed = client * 1_000_003 + number
-    body = {"model": model, "prompt": INSTRUCTION + question, "max_tokens": tokens, "seed": seed}
+    body = {"model": model, "prompt": INSTRUCTION + before + question, "max_tokens": tokens, "seed": seed}
     return body | {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -148,7 +150,7 @@ def joules() -> float | None:
         return None
 
 
-def run(port: int, pid: int, clients: int, seconds: float, tokens: int) -> dict[str, object]:
+def run(port: int, pid: int, clients: int, seconds: float, tokens: int, size: int) -> dict[str, object]:
     """Let clients send requests for some seconds; return the figures, and what went wrong."""
     texts: list[list[Text]] = [[] for _ in range(clients)]
     left = [0] * clients
@@ -159,7 +161,7 @@ def run(port: int, pid: int, clients: int, seconds: float, tokens: int) -> dict[
         while time.perf_counter() < end:
             number += 1
             leave = number % ABANDONED == 0
-            result = ask(port, body_of("model", client, number, tokens), leave=leave)
+            result = ask(port, body_of("model", client, number, tokens, size), leave=leave)
             left[client] += leave
             if not leave or result.problem:
                 texts[client].append(result)
@@ -231,16 +233,21 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256, help="of that one (default 256)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16], help="numbers of clients")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each number of clients (default 20)")
+    parser.add_argument("--minutes", type=float, help="the same in minutes; 60 for an hour of load")
+    parser.add_argument(
+        "--prompt", type=int, default=0, help="bytes of text of its own before each question (default 0)"
+    )
     parser.add_argument("--tokens", type=int, default=64, help="of each text (default 64)")
     options = parser.parse_args()
+    seconds = options.seconds if options.minutes is None else 60 * options.minutes
     rows = []
     with tempfile.TemporaryDirectory() as own:
         model = options.model or random_model(Path(own), options.layers, options.width)
         with server(model, options.threads, 16) as (process, port):
             ask(port, body_of("model", 999, 0, 2))  # the first step compiles what is not in the cache
             for clients in options.clients:
-                frame.say(f"{clients} clients for {options.seconds:g} s")
-                rows.append(run(port, process.pid, clients, options.seconds, options.tokens))
+                frame.say(f"{clients} clients for {seconds:g} s")
+                rows.append(run(port, process.pid, clients, seconds, options.tokens, options.prompt))
     shown = [{name: len(own) if isinstance(own, list) else own for name, own in row.items()} for row in rows]
     problems = [row for row in rows if row["failed"] or row["differ"] or row["still active"]]
     lines = frame.records(shown)

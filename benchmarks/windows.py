@@ -5,8 +5,7 @@
 A layer of width 64 with a window of 16 tokens, or as many picked ones: the chunked form over a whole text, and with its
 gradients; the recurrence, and the compiled step of a model of one layer, for the last tokens of the text. Medians of
 CPU time on one thread, in microseconds a token, and their growth from the shortest text to the longest. `softmax`
-is beside them. SEA, HAX and softmax remember all tokens: their recurrence copies that memory for each token, the
-compiled step does not. Peak memory is that of a process of its own that computes the chunked form with its gradients;
+is beside them. Peak memory is that of a process of its own that computes the chunked form with its gradients;
 torch and the compiled kernels take most of it.
 """
 
@@ -71,9 +70,10 @@ def measure(kind: str, window: int, length: int, repeats: int) -> dict[str, Any]
         _, state = mixer(x[:, : length - STEPS])
 
         def steps() -> None:
-            after = state
+            # The text goes on from repeat to repeat.
+            nonlocal state
             for t in range(length - STEPS, length):
-                _, after = mixer(x[:, t : t + 1], after)
+                _, state = mixer(x[:, t : t + 1], state)
 
         row["recurrence"] = microseconds(steps, STEPS, repeats)
     row["with gradients"] = microseconds(train, length, repeats)

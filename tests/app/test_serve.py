@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,46 @@ def test_prompts_that_begin_alike_are_read_once(served: tuple[Service, int], mod
     assert reused == [0, 0, len(instruction), len(instruction) + 4]
     assert answers[2]["choices"] == answers[3]["choices"]
     assert answers[3]["choices"][0]["text"] == alone(model, f"{instruction}three".encode(), 12, 3)
+
+
+def test_long_prompts_are_read_in_chunks_between_steps(
+    served: tuple[Service, int], model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts of clients side by side are as alone, and one under way goes on between the chunks of a prompt."""
+    service, port = served
+    calls: list[int] = []
+    step = Decoder.step
+    read_chunk = Decoder.read_chunk
+
+    def stepped(self: Decoder, *arguments: Any) -> Any:
+        if self is service.batch._decoder:
+            calls.append(0)
+            time.sleep(0.002)
+        return step(self, *arguments)
+
+    def read(self: Decoder, tokens: Any, sequence: int = 0) -> None:
+        calls.append(len(tokens))
+        read_chunk(self, tokens, sequence)
+
+    monkeypatch.setattr(Decoder, "step", stepped)
+    monkeypatch.setattr(Decoder, "read_chunk", read)
+    prompts = ["".join(chr(97 + (5 * n + k * k) % 23) for k in range(300)) for n in range(3)]
+    bodies = [wanted("The ", max_tokens=80), *(wanted(own, seed=n, max_tokens=9) for n, own in enumerate(prompts))]
+    before = service.batch.load().tokens
+    with ThreadPoolExecutor(4) as clients:
+        texts = [clients.submit(post, port, COMPLETIONS, bodies[0])]
+        waiting_for(served, 1, 0)
+        texts += [clients.submit(post, port, COMPLETIONS, body) for body in bodies[1:]]
+    answers = [text.result()[1] for text in texts]
+    chunk = service.batch._decoder.chunk
+    # 299 tokens without the last: four chunks of 64.
+    assert [size for size in calls if size] == [chunk] * 12
+    assert not any(a and b for a, b in pairwise(calls)), "a step follows each chunk"
+    for body, answer in zip(bodies, answers, strict=True):
+        text = alone(model, body["prompt"].encode(), body["max_tokens"], body["seed"])
+        assert answer["choices"][0]["text"] == text
+    # The token drawn last is not read.
+    assert service.batch.load().tokens - before == 4 + 79 + 3 * (300 + 8)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "window_linear"])

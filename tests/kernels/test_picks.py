@@ -104,3 +104,23 @@ def test_types_of_attention_to_picks() -> None:
         out = launch.attend_to_picks(q.to(dtype), rows.to(dtype), picks, 5)
         assert out.dtype == dtype
         torch.testing.assert_close(out.double(), exact, rtol=0, atol=close)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("axes", [(3, 2, 6), (3, 1, 6)])
+def test_rows_with_room_behind_them_are_read_where_they_lie(axes: tuple[int, ...], monkeypatch) -> None:
+    sequences, heads, channels = axes
+    buffer = torch.full((sequences, 9, heads, channels), torch.nan, dtype=torch.float64)
+    rows = buffer[:, :7]
+    rows.copy_(draw(sequences, 7, heads, channels, seed=0))
+    wide = launch._with_room(rows)
+    assert wide.data_ptr() == rows.data_ptr()
+    assert wide.shape == buffer.shape
+    q = draw(sequences, 2, heads, 4, seed=1)
+    picks = drawn_picks(sequences, 2, 5, heads, 4)
+    wanted = launch.attend_to_picks(q, rows.contiguous(), picks, 2)
+    assert torch.equal(launch.attend_to_picks(q, rows, picks, 2), wanted)
+    # Without room behind the last sequence, or with rows in another order, they are copied.
+    for other in (buffer[1:, 2:], buffer[:, ::2], buffer.transpose(0, 1)):
+        assert launch._with_room(other) is other
+    assert torch.equal(launch.attend_to_picks(q, buffer.flip(1)[:, 2:].flip(1), picks, 2), wanted)

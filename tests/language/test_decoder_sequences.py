@@ -206,6 +206,10 @@ def test_a_prompt_that_cannot_be_read() -> None:
         decoder.read([])
     with pytest.raises(NeurosimInputError, match="token: must be >= 0"):
         decoder.read([1] * 6 + [256] + [1] * 6)
+    with pytest.raises(NeurosimInputError, match=r"tokens: must be 4: Decoder.chunk \(got 3\)"):
+        decoder.read_chunk([1, 2, 3])
+    with pytest.raises(NeurosimInputError, match=r"Decoder\.chunk: is 1: tokens are read in steps; call step, or read"):
+        Decoder(spiking("gla")).read_chunk([1])
     with pytest.raises(NeurosimInputError, match=r"Decoder.chunk: must be 1 to 256 tokens \(got 0\)"):
         Decoder(spiking("gla"), chunk=0)
     assert [chunk_for(n) for n in (1, 16, 17, 65, 2000)] == [1, 1, 16, 64, 64]

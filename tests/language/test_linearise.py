@@ -16,15 +16,16 @@ from neurosim.language import LanguageConfig, LanguageModel, MixerSpec
 from neurosim.language.attention.train import draw_windows
 from neurosim.language.conversion.comparison import compare_windows
 from neurosim.language.conversion.linearise.low_rank import add_low_rank, merge_low_rank
-from neurosim.language.conversion.linearise.records import LinearisationSpec, MatchSpec, TuneSpec
+from neurosim.language.conversion.linearise.records import LayerSpec, LinearisationSpec, MatchSpec, TuneSpec
 from neurosim.language.conversion.linearise.stages import Linearisation
 from neurosim.language.conversion.linearise.students import STUDENTS, make_student, parse_student_pattern
+from neurosim.language.conversion.linearise.weights import log_weights
 from neurosim.language.conversion.tuning import window_loss
 
 WORDS = b"the cat sat on the mat and the dog sat on the log. "
 TEXT = WORDS * 40
 TOKENS = torch.frombuffer(bytearray(TEXT), dtype=torch.uint8).long()
-QUICK = LinearisationSpec(24, MatchSpec(14, 2, 1e-2), TuneSpec(14, 4, 5e-3, rank=2))
+QUICK = LinearisationSpec(24, MatchSpec(14, 2, 1e-2), tune=TuneSpec(14, 4, 5e-3, rank=2))
 
 
 def softmax_model(layers: int = 2, **options: Any) -> LanguageModel:
@@ -76,6 +77,26 @@ def test_seeds_are_the_teachers_projections() -> None:
     torch.testing.assert_close(torch.nn.functional.silu(z), torch.ones_like(z), rtol=1e-5, atol=1e-5)
     out = make_student(teacher, ("mamba2",)).model.mixers()[0].get_parameter("out_proj.weight")
     assert torch.equal(out, teacher.mixers()[0].get_parameter("o_proj.weight"))
+
+
+@torch.no_grad()
+def test_the_published_mamba_student_starts_as_its_source() -> None:
+    """q, k and v behind silu, no open gate, A = -e, one decay for all tokens."""
+    teacher = softmax_model(num_kv_heads=1)
+    x = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0))
+    student = make_student(teacher, ("mmmamba",)).model
+    assert student.config.layers[0].kind == "mamba2"
+    layer = student.mixers()[0]
+    inputs, _ = layer.project(x, layer.initial(x), {})
+    q, k, v = teacher.mixers()[0].split(x)  # type: ignore[operator]
+    for name, wanted in (("q", q), ("k", k.repeat_interleave(2, 2)), ("u", v.repeat_interleave(2, 2))):
+        torch.testing.assert_close(inputs[name], torch.nn.functional.silu(wanted), rtol=1e-5, atol=1e-5)
+    # Gain 2^-2.5 of Xavier's sqrt(2 / (16 + 16)).
+    assert float(layer.get_parameter("in_proj.weight")[:16].std()) == pytest.approx(2**-2.5 / 4)
+    dt = torch.nn.functional.softplus(layer.get_parameter("dt_bias"))
+    torch.testing.assert_close(inputs["g"], (-torch.e * dt).expand(2, 9, 2), rtol=1e-5, atol=1e-7)
+    assert float(dt.min()) > 9e-4
+    assert float(dt.max()) < 0.11
 
 
 def test_patterns() -> None:
@@ -153,6 +174,105 @@ def test_stages_bring_the_student_nearer(kind: str, teacher: LanguageModel) -> N
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
+WINDOWS = ({}, {"use_gate": False}, {"window_size": 40}, {"window_size": 1})
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("options", [{}, {"num_kv_heads": 1, "qk_norm": True}])
+def test_attention_weights_give_the_outputs(options: dict[str, Any]) -> None:
+    """a v of the weights is what the layer computes: softmax, a window, linear, and a window before a state."""
+    teacher = softmax_model(**options)
+    x = torch.randn(2, 23, 16, generator=torch.Generator().manual_seed(0))
+    layers = [softmax_model(**options).mixers()[0], softmax_model(**options, window_size=5).mixers()[0]]
+    for own in WINDOWS:
+        layers.append(
+            make_student(teacher, ("window_linear",), {"window_linear": {"window_size": 5, **own}}).model.mixers()[0]
+        )
+    if "qk_norm" not in options:
+        layers.append(make_student(teacher, ("linear",)).model.mixers()[0])
+    draws = torch.Generator().manual_seed(1)
+    for layer in layers:
+        for name, p in layer.named_parameters():
+            if "offset" in name or "gk_proj" in name or "feature_map" in name:
+                p.copy_(0.3 * torch.randn(p.shape, generator=draws))
+        weights = log_weights(layer, x).exp()
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 23), rtol=1e-5, atol=1e-5)
+        inner = getattr(layer, "softmax", layer)
+        v = layer.get_submodule("softmax.v_proj" if inner is not layer else "v_proj")(x).unflatten(-1, (-1, 8))
+        out = torch.einsum("bhij,bjhc->bihc", weights, v.repeat_interleave(2 // v.shape[2], 2))
+        torch.testing.assert_close(inner.get_submodule("o_proj")(out.flatten(2)), layer(x)[0], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_meta_tokens_take_their_share_of_the_weights(teacher: LanguageModel) -> None:
+    options = {"window_linear": {"window_size": 5, "meta_tokens": 3}}
+    layer = make_student(teacher, ("window_linear",), options).model.mixers()[0]
+    x = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0))
+    total = log_weights(layer, x).exp().sum(-1)
+    assert float(total.max()) < 1
+    # The first token sees itself and three keys near 0, whose scores are near 0.
+    q, k, _ = layer.softmax.split(x)  # type: ignore[union-attr, operator]
+    own = (q[:, 0] * k[:, 0]).sum(-1) * 8**-0.5
+    torch.testing.assert_close(total[:, :, 0], own.exp() / (own.exp() + 3), rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["linear", "window_linear"])
+def test_attention_weights_are_learnt_beside_outputs(kind: str, teacher: LanguageModel) -> None:
+    """Their cross entropy ends lower than by outputs alone; it is the entropy of the teacher's rows at least."""
+    options = {"window_linear": {"window_size": 2}}
+    losses = []
+    for weight in (0.0, 1.0):
+        student = make_student(teacher, (kind,), options, seed=2)
+        spec = LinearisationSpec(24, MatchSpec(60, 4, 1e-2, attention=weight), tune=TuneSpec(0))
+        training = Linearisation(teacher, student, TOKENS, spec, 7)
+        probe = draw_windows(TOKENS, 16, 24, 1)
+        with torch.no_grad():
+            recorded = training._record(probe)
+            before = float(training._weight_loss(recorded))
+        training.run(lambda model: compare_windows(teacher, model, TOKENS[:400], 24))
+        with torch.no_grad():
+            losses.append(float(training._weight_loss(recorded)))
+            logs = [log_weights(teacher.mixers()[i], recorded[i][0]) for i in (0, 1)]
+            entropy = sum(float(-(a.exp() * a.nan_to_num(neginf=0.0)).sum(-1).mean()) for a in logs)
+    outputs_alone, both = losses
+    assert entropy < both < min(outputs_alone, before)
+
+
+def test_students_without_attention_weights_cannot_learn_them(teacher: LanguageModel) -> None:
+    spec = LinearisationSpec(24, MatchSpec(attention=0.5))
+    for kind, options in (("gla", {}), ("linear", {"do_feature_map_norm": False})):
+        words = f"match.attention: must be 0 for layers without attention weights .layers.0 is '{kind}'.; set it to 0"
+        with pytest.raises(NeurosimInputError, match=words):
+            Linearisation(teacher, make_student(teacher, (kind,), {kind: options}), TOKENS, spec)
+
+
+def test_learning_rates_of_both_schedules() -> None:
+    spec = TuneSpec(40, learning_rate=2.0, schedule="wsd")
+    rates = [spec.learning_rate_at(step) for step in range(40)]
+    assert rates[:5] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert rates[4:36] == [2.0] * 32
+    assert rates[-4:] == [2.0, 1.5, 1.0, 0.5]
+    falling = [TuneSpec(40, learning_rate=2.0).learning_rate_at(step) for step in range(40)]
+    assert falling[:3] == [1.0, 2.0, 2.0]
+    assert falling[2:] == sorted(falling[2:], reverse=True)
+    with pytest.raises(NeurosimInputError, match="schedule: unknown name 'linear'; choose from cosine, wsd"):
+        TuneSpec(schedule="linear")  # type: ignore[arg-type]
+
+
+def test_three_stages_and_all_weights(teacher: LanguageModel) -> None:
+    """A student of Mamba-2 as its source trains it: new parameters, whole layers, the whole model."""
+    match = MatchSpec(6, 2, 1e-3, "wsd")
+    layer = LayerSpec(6, 2, 5e-4, "wsd")
+    tune = TuneSpec(6, 2, 5e-5, "wsd", full=True)
+    model, stages = trained(teacher, "mmmamba", LinearisationSpec(24, match, layer, tune))
+    assert [stage.name for stage in stages] == ["match", "layer", "tune"]
+    mixers = [p for mixer in model.mixers() for p in mixer.parameters()]
+    assert stages[0].trained < stages[1].trained == sum(p.numel() for p in mixers)
+    assert stages[2].trained == model.parameter_count()
+    assert not torch.equal(model.embeddings.weight, teacher.embeddings.weight)
+    assert not any("low_rank" in name or name.endswith(".a") for name, _ in model.named_parameters())
+
+
 def repeated(count: int, seed: int) -> Tensor:
     """Windows [count, 16] whose second half is the first: a token is found eight places back."""
     first = torch.randint(97, 113, (count, 8), generator=torch.Generator().manual_seed(seed))
@@ -175,7 +295,7 @@ def test_hedgehog_maps_match_better_behind_rotary_positions() -> None:
 
     model.eval()
     text = repeated(60, 9999).flatten()
-    spec = LinearisationSpec(16, MatchSpec(60, 8, 1e-2), TuneSpec(0, 4, 5e-3, rank=2))
+    spec = LinearisationSpec(16, MatchSpec(60, 8, 1e-2), tune=TuneSpec(0, 4, 5e-3, rank=2))
     errors = []
     for options in ({}, {"rotary_dim": 0}):
         student = make_student(model, ("linear",), {"linear": options}, seed=2)
@@ -186,14 +306,18 @@ def test_hedgehog_maps_match_better_behind_rotary_positions() -> None:
     assert turned < 0.6 * unturned
 
 
-def test_a_killed_training_resumes_bit_for_bit(teacher: LanguageModel, tmp_path: Path, monkeypatch: Any) -> None:
-    """Within the first stage, at its end and within the second."""
+@pytest.mark.parametrize("full", [False, True])
+def test_a_killed_training_resumes_bit_for_bit(
+    full: bool, teacher: LanguageModel, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Within the first stage, at its end, within the second and within the third."""
     monkeypatch.setattr("neurosim.language.conversion.linearise.stages.SAVED", 2)
     monkeypatch.setattr("neurosim.language.conversion.linearise.records.RECORDED", 3)
-    spec = replace(QUICK, match=replace(QUICK.match, steps=7), tune=replace(QUICK.tune, steps=5))
+    match = replace(QUICK.match, steps=7, attention=0.5)
+    spec = replace(QUICK, match=match, layer=LayerSpec(4, 2), tune=replace(QUICK.tune, steps=5, full=full))
     whole, stages = trained(teacher, "window_linear", spec)
     assert len(stages[0].losses) == 2
-    for stop in (4, 7, 10):
+    for stop in (4, 7, 9, 14):
         path = tmp_path / f"{stop}.safetensors"
         with pytest.raises(KeyboardInterrupt):
             trained(teacher, "window_linear", spec, path, stop)

@@ -53,9 +53,29 @@ def attend_to_picks(q: Tensor, rows: Tensor, picks: Tensor, v_size: int) -> Tens
     """
     if q.device.type != "cpu":
         return attend_gathered(q, rows, picks, v_size)
+    if not torch.is_grad_enabled():
+        rows = _with_room(rows)
     exact = [x.to(torch.promote_types(q.dtype, torch.float32)) for x in (q, rows)]
     out: Tensor = PickedAttention.apply(*exact, picks, v_size)
     return out.to(q.dtype)
+
+
+def _with_room(rows: Tensor) -> Tensor:
+    """Return rows [B, N, ..], and those behind them where these make all rows lie side by side, as kernels read them.
+
+    Rows of a memory with room behind it, of several sequences, would be copied otherwise; no pick points at the room.
+    """
+    if rows.is_contiguous() or rows.shape[1] == 0 or rows.stride(1) == 0:
+        return rows
+    capacity = rows.stride(0) // rows.stride(1)
+    numbers = rows.untyped_storage().nbytes() // rows.element_size()
+    is_inside = rows.storage_offset() + len(rows) * rows.stride(0) <= numbers
+    if capacity < rows.shape[1] or not is_inside:
+        return rows
+    wide = rows.as_strided((len(rows), capacity, *rows.shape[2:]), rows.stride())
+    if not wide.is_contiguous():
+        return rows
+    return wide
 
 
 def attend_gathered(q: Tensor, rows: Tensor, picks: Tensor, v_size: int) -> Tensor:

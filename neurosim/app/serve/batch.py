@@ -123,9 +123,10 @@ class Load:
 class Batch:
     """Jobs written side by side by one decoder, on a thread of its own.
 
-    Each step gives every active sequence one token: the next of its prompt, or the one drawn last. A job joins as soon
-    as a sequence of the decoder is free. Its text depends on the job alone: the decoder gives the bits that it gives a
-    sequence alone, and draws are keyed by seed and position.
+    Each step gives every active sequence one token: the next of its prompt, or the one drawn last. Before it, one of
+    the sequences with a long prompt reads `chunk` tokens of it at once; the others of these wait, so that a text is
+    held up by one chunk a step at most. A job joins as soon as a sequence of the decoder is free. Its text depends on
+    the job alone: the decoder gives the bits that it gives a sequence alone, and draws are keyed by seed and position.
 
     Args:
         decoder: must step any number of its sequences (`sizes`).
@@ -230,21 +231,44 @@ class Batch:
         sequence.places = self._prefixes.places(prompt)
         sequence.begun = True
 
+    def _reads_at_once(self, sequence: _Sequence) -> bool:
+        """Return whether a sequence reads a chunk of its prompt, in place of a token in the next step."""
+        # Chunks end where a snapshot is taken, and before the last token, whose logits are needed.
+        places = [place for place in sequence.places if place > sequence.at]
+        end = min([*places, len(sequence.job.prompt) - 1])
+        return self._decoder.chunk > 1 and end - sequence.at >= self._decoder.chunk
+
+    def _read_chunk(self, sequence: _Sequence) -> None:
+        """Read a chunk of a prompt."""
+        begin = sequence.at
+        end = begin + self._decoder.chunk
+        self._decoder.read_chunk(sequence.job.prompt[begin:end], sequence.slot)
+        self._tokens += end - begin
+        self._advance(sequence, end)
+
+    def _advance(self, sequence: _Sequence, at: int) -> None:
+        """Note that `at` tokens of a prompt are read; take a snapshot where it may be of use."""
+        sequence.at = at
+        if at in sequence.places:
+            self._keep(sequence, sequence.job.prompt[:at])
+
     def _step(self) -> None:
-        """Give every active sequence a token, and draw the next one of those whose prompt is read."""
-        if not self._active:
-            return
-        active = list(self._active)
-        for sequence in active:
+        """Read a chunk of a long prompt, give all other sequences a token, draw the next one where a prompt is read."""
+        for sequence in self._active:
             if not sequence.begun:
                 self._begin(sequence)
+        reading = [sequence for sequence in self._active if self._reads_at_once(sequence)]
+        active = [sequence for sequence in self._active if sequence not in reading]
+        if reading:
+            # In the order of their arrival.
+            self._read_chunk(min(reading, key=lambda sequence: sequence.deadline))
+        if not active:
+            return
         logits = self._decoder.step([each.next_token for each in active], [each.slot for each in active])
         for sequence, own in zip(active, torch.from_numpy(logits), strict=True):
             self._tokens += 1
             if sequence.at < len(sequence.job.prompt):
-                sequence.at += 1
-                if sequence.at in sequence.places:
-                    self._keep(sequence, sequence.job.prompt[: sequence.at])
+                self._advance(sequence, sequence.at + 1)
             if sequence.at == len(sequence.job.prompt):
                 try:
                     self._draw(sequence, own)

@@ -12,7 +12,7 @@ from ...base.errors import NeurosimError
 from ...language.attention.chat import PLAIN_STOP, ChatTemplate, plain_chat_template, read_chat_template, read_ends
 from ...language.attention.model import LanguageModel
 from ...language.attention.tokenizer import Tokenizer, read_tokenizer
-from ...language.conversion.decoder.decoder import Decoder
+from ...language.conversion.decoder.decoder import CHUNK, Decoder
 from ...language.conversion.generate import Sampling
 from .batch import Batch, Job, QueueFullError, Sink
 from .limits import Limits
@@ -53,7 +53,7 @@ class Service:
         vocabulary = model.config.vocabulary
         tokenizer = read_tokenizer(folder, vocabulary)
         template = read_chat_template(folder)
-        decoder = Decoder(model, limits.batch, threads, sizes=range(1, limits.batch + 1))
+        decoder = Decoder(model, limits.batch, threads, sizes=range(1, limits.batch + 1), chunk=CHUNK)
         batch = Batch(decoder, tokenizer, read_ends(folder, tokenizer), limits)
         shown = template or plain_chat_template()
         return cls(name, tokenizer, vocabulary, batch, limits, shown, template is None)

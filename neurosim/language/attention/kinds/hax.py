@@ -15,6 +15,7 @@ from ....base.rules import Rule
 from ....kernels.layers.picks.launch import attend_to_picks, best_so_far, last_of_bucket
 from ....kernels.layers.picks.reference import PICK_NONE
 from .base import Inputs, Mixer, Shared, State
+from .growing import appended, last_channels
 from .mamba import Mamba2
 from .modules import linear
 from .nested import PREFIX, initial_inside, spread_over
@@ -136,8 +137,9 @@ class HAX(Mixer):
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         row = [inputs["k"], inputs["values"], self._bucket(inputs["centred_k"]), inputs["scores"]]
-        known = torch.cat([memory, torch.cat(row, -1)], 1)
-        buckets, scores = known[..., -2:].unbind(-1)
+        known = appended(memory, torch.cat(row, -1))
+        # Choices read two numbers of every token: 32,768 of them from rows of 162 take .6 ms, side by side .1 ms.
+        buckets, scores = last_channels(memory, known, 2).unbind(-1)
         picks = self._picks(self._bucket(inputs["centred_q"])[..., 0], buckets, scores)
         # One head of keys: its axis is the third.
         out = attend_to_picks(inputs["q"][:, :, None], known[:, :, None], picks[:, :, None], self.ssm.inner)

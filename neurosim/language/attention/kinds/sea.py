@@ -15,6 +15,7 @@ from ....kernels.layers.picks.launch import attend_to_picks
 from ....kernels.layers.picks.reference import PICK_NONE
 from . import chunks
 from .base import Inputs, Shared, State
+from .growing import appended
 from .modules import ShortConv, linear, repeat_heads
 from .nested import spread_over
 from .softmax import SoftmaxAttention
@@ -105,7 +106,7 @@ class SEA(SoftmaxAttention):
         return after, out[:, 0]
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        known = appended(memory, torch.cat([inputs["k"], inputs["v"]], -1))
         picks = self._picks(inputs["log_p"], inputs["length"][0])
         out = attend_to_picks(inputs["q"], known, picks, self.v_size)
         return known, inputs["mix"] * out + (1 - inputs["mix"]) * inputs["mean"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ....base.errors import require
 from ....base.rules import Natural, Positive, Rule
 from .base import Inputs, Mixer, Shared, State
+from .growing import appended
 from .modules import divide, linear, split_heads
 from .rotary import build_rotary
 from .windows import attend_to_last
@@ -39,9 +40,9 @@ class CachedAttention(Mixer):
         return {"memory": memory, "position": torch.zeros((), dtype=torch.int64, device=x.device)}
 
     def recur(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None]], 1)
-        # Without a window this is [-0:], all tokens.
-        known = known[:, -self.window_size :]
+        known = self._known(memory, torch.cat([inputs["k"], inputs["v"]], -1)[:, None])
+        if self.window_size:
+            known = known[:, -self.window_size :]
         keys, values = known.split([self.k_size, self.v_size], -1)
         # Heads of q in groups that share a head of keys: [B, kv_heads, groups, K].
         q = inputs["q"].unflatten(1, (self.kv_heads, self.groups))
@@ -49,9 +50,16 @@ class CachedAttention(Mixer):
         return self.visible_later(known), torch.einsum("bhgt,bthk->bhgk", weights, values).flatten(1, 2)
 
     def chunked(self, memory: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        known = torch.cat([memory, torch.cat([inputs["k"], inputs["v"]], -1)], 1)
+        known = self._known(memory, torch.cat([inputs["k"], inputs["v"]], -1))
         keys, values = known.split([self.k_size, self.v_size], -1)
         return self.visible_later(known), attend_to_last(inputs["q"], keys, values, self.window_size)
+
+    def _known(self, memory: Tensor, rows: Tensor) -> Tensor:
+        """Return keys and values [B, N + T, heads, K + V] of the memory and of T further tokens."""
+        if self.window_size:
+            # At most window_size - 1 old ones, which are copied.
+            return torch.cat([memory, rows], 1)
+        return appended(memory, rows)
 
     def visible_later(self, known: Tensor) -> Tensor:
         """Return the part of keys and values [B, tokens, heads, K + V] that a later token may see."""

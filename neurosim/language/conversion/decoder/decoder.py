@@ -193,24 +193,36 @@ class Decoder(Uncopied):
             NeurosimInputError: no tokens, or what `step` refuses.
         """
         require(len(tokens) > 0, "tokens", "must be at least 1", 0)
-        prompts = self._prompts
         at = 0
-        if prompts is not None:
-            chunk = len(prompts.inputs)
-            context: NDArray[np.int64] = np.zeros(program.POSITIONS + chunk, np.int64)
-            context[program.IN_ORDER] = 1
+        if self.chunk > 1:
             # The last token is left to `step`, for its logits.
-            while len(tokens) - at > chunk:
-                self._write(prompts, tokens[at : at + chunk])
-                self._arrange([sequence])
-                position = int(self._positions[0])
-                context[program.POSITIONS :] = np.arange(position, position + chunk)
-                self._run(prompts, context, position + chunk - 1)
-                self._positions[0] += chunk
-                at += chunk
+            while len(tokens) - at > self.chunk:
+                self.read_chunk(tokens[at : at + self.chunk], sequence)
+                at += self.chunk
         for token in tokens[at:]:
             logits = self.step([token], [sequence])
         return logits[0]
+
+    def read_chunk(self, tokens: Sequence[int] | NDArray[Any], sequence: int = 0) -> None:
+        """Let a sequence read `chunk` tokens of a prompt at once, without logits: the bits of a `step` for each.
+
+        Raises:
+            NeurosimInputError: another number of tokens, a model that reads in steps (`chunk` is 1), or what `step`
+                refuses.
+        """
+        prompts = self._prompts
+        if prompts is None:
+            raise NeurosimInputError("Decoder.chunk: is 1: tokens are read in steps; call step, or read")
+        chunk = self.chunk
+        require(len(tokens) == chunk, "tokens", f"must be {chunk}: Decoder.chunk", len(tokens))
+        self._write(prompts, tokens)
+        self._arrange([sequence])
+        position = int(self._positions[0])
+        context: NDArray[np.int64] = np.zeros(program.POSITIONS + chunk, np.int64)
+        context[program.IN_ORDER] = 1
+        context[program.POSITIONS :] = np.arange(position, position + chunk)
+        self._run(prompts, context, position + chunk - 1)
+        self._positions[0] += chunk
 
     def _write(self, step: _Program, tokens: Sequence[int] | NDArray[Any]) -> None:
         """Write the inputs of a program, checked."""
@@ -301,6 +313,11 @@ class Decoder(Uncopied):
         require(shapes == theirs, "snapshot", f"must have states {shapes}, as the same model has", theirs)
         self._states.write(row, snapshot.states, snapshot.position)
         self._positions[row] = snapshot.position
+
+    @property
+    def chunk(self) -> int:
+        """Number of tokens of a prompt that are read at once; 1 where the model reads in steps."""
+        return 1 if self._prompts is None else len(self._prompts.inputs)
 
     @property
     def state_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""The stages of a linearisation: layers matched to the teacher's, then the whole tuned; resumable after any update."""
+"""Stages of a linearisation: layers matched to the teacher's, then the whole model tuned; resumable from any update."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....base.errors import NeurosimError, require
+from ....base.errors import NeurosimError, NeurosimInputError, require
 from ....base.random import rng_key
 from ...attention.model import LanguageModel
 from ...attention.train import draw_windows
@@ -23,10 +23,16 @@ from .low_rank import add_low_rank, merge_low_rank
 from .records import LinearisationSpec, LinearisationState, StageProgress, StageSpec, StageState
 from .saved import read_checkpoint, restore, write_checkpoint
 from .students import Student
+from .weights import has_weights, log_weights
 
 CLIP = 1.0  # maximum norm of a gradient
-SAVED = 50  # updates between checkpoints
+SAVED = 50  # updates between checkpoints, at most
+SAVED_SECONDS = 120.0  # time between checkpoints after which the next update writes one
 ERROR_WINDOWS = 8  # for the errors of layers
+
+
+Recorded = Mapping[int, tuple[Tensor, Tensor]]
+"""(Input, output) of mixers by the number of their layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,8 @@ class Linearisation:
         checkpoint: file that holds the training, and is resumed from if it exists; None: no file.
 
     Raises:
-        NeurosimInputError: too little text, or a checkpoint of another model.
+        NeurosimInputError: too little text, a checkpoint of another model, or `match.attention` for a student without
+            attention weights.
     """
 
     def __init__(
@@ -73,6 +80,8 @@ class Linearisation:
         self.checkpoint = checkpoint
         minimum = self.spec.length + 2
         require(len(tokens) >= minimum, "text", f"must have at least {minimum} tokens to learn from", len(tokens))
+        if self.spec.match.steps and self.spec.match.attention:
+            _check_weights(student)
         self.state = LinearisationState()
         self._saved: Mapping[str, NDArray] = {}
         if checkpoint is not None and checkpoint.is_file():
@@ -93,12 +102,13 @@ class Linearisation:
             NeurosimError: the loss is not finite; says at which update.
         """
         begun = len(self.state.stages)
-        names = [name for name, spec in (("match", self.spec.match), ("tune", self.spec.tune)) if spec.steps]
+        makers = {"match": self._match, "layer": self._layer, "tune": self._tune}
+        names = [name for name in makers if getattr(self.spec, name).steps]
         for number, name in enumerate(names, 1):
             # A checkpoint holds the stages that have begun: all before the last are complete.
             if number < begun:
                 continue
-            stage = self._match() if name == "match" else self._tune()
+            stage = makers[name]()
             optimiser = torch.optim.AdamW(list(stage.parameters.values()), betas=(0.9, 0.95), weight_decay=0.0)
             if number == begun:
                 restore(self.checkpoint, self._saved, self.student.model, stage.parameters, optimiser)
@@ -113,18 +123,36 @@ class Linearisation:
         return self.state
 
     def _match(self) -> _Stage:
-        """Return stage 1: the loss is the error of the replaced layers on the teacher's inputs."""
-        model = self.student.model
-        spec = self.spec.match
-        prefixes = tuple(f"layers.{i}.mixer." for i in self.student.layers)
-        whole = {name: p for name, p in model.named_parameters() if name.startswith(prefixes)}
-        parameters = whole if spec.whole else self.student.new_parameters()
-        return _Stage(spec, parameters, lambda windows: torch.stack(self._layer_errors(windows)).sum())
+        """Return stage 1: new parameters of the replaced layers, and the errors of these layers."""
+        return _Stage(self.spec.match, self.student.new_parameters(), self._match_loss)
+
+    def _match_loss(self, windows: Tensor) -> Tensor:
+        """Return the errors of the replaced layers, and of their attention weights where these have a weight."""
+        recorded = self._record(windows)
+        loss = torch.stack(self._errors_of(recorded)).sum()
+        if self.spec.match.attention == 0:
+            return loss
+        return loss + self.spec.match.attention * self._weight_loss(recorded)
+
+    def _layer(self) -> _Stage:
+        """Return stage 2: all parameters of the replaced layers."""
+        prefixes = self.student.prefixes()
+        named = self.student.model.named_parameters()
+        parameters = {name: p for name, p in named if name.startswith(prefixes)}
+        return _Stage(
+            self.spec.layer, parameters, lambda windows: torch.stack(self._errors_of(self._record(windows))).sum()
+        )
 
     def _tune(self) -> _Stage:
-        """Return stage 2: new parameters of the layers, and low-rank changes of all other linear layers."""
+        """Return stage 3: all weights, or new parameters of the layers and low-rank changes of all linear layers."""
         model = self.student.model
         spec = self.spec.tune
+
+        def loss(windows: Tensor) -> Tensor:
+            return window_loss(model, self.teacher, windows)
+
+        if spec.full:
+            return _Stage(spec, dict(model.named_parameters()), loss)
         new = self.student.new_parameters()
         names = [
             name
@@ -133,12 +161,18 @@ class Linearisation:
         ]
         key = rng_key(self.seed, "linearise", "low rank") >> 2
         changes = add_low_rank(model, names, spec.rank, spec.alpha, key)
-        return _Stage(spec, {**new, **changes}, lambda windows: window_loss(model, self.teacher, windows))
+        return _Stage(spec, {**new, **changes}, loss)
 
-    def _layer_errors(self, windows: Tensor) -> list[Tensor]:
+    @torch.no_grad()
+    def _record(self, windows: Tensor) -> Recorded:
+        """Return (input, output) of the layers of the teacher that the student replaces."""
+        with _recorded(self.teacher, self.student.layers) as recorded:
+            # Logits of a large vocabulary would take as long as the layers.
+            self.teacher.hidden(self.teacher.embed(windows[:, :-1]))
+        return recorded
+
+    def _errors_of(self, recorded: Recorded) -> list[Tensor]:
         """Return for each replaced layer the share of the power of the teacher's output that the student's misses."""
-        with _recorded(self.teacher, self.student.layers) as recorded, torch.no_grad():
-            self.teacher(windows[:, :-1])
         errors = []
         for i in self.student.layers:
             x, target = recorded[i]
@@ -146,11 +180,26 @@ class Linearisation:
             errors.append((out - target).square().sum() / target.square().sum())
         return errors
 
+    def _weight_loss(self, recorded: Recorded) -> Tensor:
+        """Return the cross entropy of attention weights, nats a row: its mean over rows and heads, summed over layers.
+
+        -sum_j a_j log a'_j, a of the teacher, a' of the student.
+        """
+        losses = []
+        for i in self.student.layers:
+            x, _ = recorded[i]
+            with torch.no_grad():
+                wanted = log_weights(self.teacher.mixers()[i], x).exp()
+            # -inf for later tokens, whose weight is 0.
+            ours = log_weights(self.student.model.mixers()[i], x).masked_fill(wanted == 0, 0.0)
+            losses.append(-(wanted * ours).sum(-1).mean())
+        return torch.stack(losses).sum()
+
     @torch.no_grad()
     def _errors(self) -> tuple[float, ...]:
-        """Return `_layer_errors` on a few windows of the text."""
+        """Return the errors of the replaced layers on a few windows of the text."""
         windows = draw_windows(self.tokens, ERROR_WINDOWS, self.spec.length, rng_key(self.seed, "linearise") >> 1)
-        return tuple(float(error) for error in self._layer_errors(windows))
+        return tuple(float(error) for error in self._errors_of(self._record(windows)))
 
     @torch.enable_grad()
     def _train(
@@ -180,11 +229,24 @@ class Linearisation:
                 optimiser.step()
                 state.add(float(loss.detach()))
                 on_progress(StageProgress(state.name, state.done, spec.steps, float(loss.detach())))
-                if self.checkpoint is not None and (state.done % SAVED == 0 or state.done == spec.steps):
-                    state.seconds = state.seconds + time.perf_counter() - began
-                    began = time.perf_counter()
+                now = time.perf_counter()
+                is_due = state.done % SAVED == 0 or state.done == spec.steps or now - began > SAVED_SECONDS
+                if self.checkpoint is not None and is_due:
+                    state.seconds = state.seconds + now - began
+                    began = now
                     write_checkpoint(self.checkpoint, self.state, self.student.model, stage.parameters, optimiser)
         state.seconds += time.perf_counter() - began
+
+
+def _check_weights(student: Student) -> None:
+    """Raise if a replaced layer has no attention weights."""
+    for i in student.layers:
+        if not has_weights(student.model.mixers()[i]):
+            kind = student.model.config.layers[i].kind
+            raise NeurosimInputError(
+                f"match.attention: must be 0 for layers without attention weights (layers.{i} is '{kind}'); "
+                "set it to 0, or choose linear or window_linear"
+            )
 
 
 @contextmanager

@@ -30,10 +30,12 @@ class StudentKind:
     Attributes:
         options: function from a softmax layer and its options to the options of the kind.
         seed: function that starts the layer from the softmax layer; returns the names of the copied parameters.
+        kind: name of the kind of attention, where it is not that of the student.
     """
 
     options: Callable[[SoftmaxAttention, Options], dict[str, object]]
     seed: Callable[[SoftmaxAttention, Any], Sequence[str]]
+    kind: str = ""
 
 
 def _whole(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
@@ -65,7 +67,8 @@ def _mapped(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
     """Return the options of features of q and k after their rotary positions, as in the scores they replace."""
     rotary_dim = teacher.k_size if teacher.rotary_dim is None else teacher.rotary_dim
     positions = {"rotary_dim": rotary_dim, "rope_theta": teacher.rope_theta, "rope_scaling": teacher.rope_scaling}
-    return {**_grouped(teacher, options), "feature_map": "hedgehog", **positions}
+    # Outputs are means of values, as the teacher's: a norm of them would hide how much a head has found.
+    return {**_grouped(teacher, options), "feature_map": "hedgehog", "use_output_norm": False, **positions}
 
 
 def _copy_projections(teacher: SoftmaxAttention, student: GroupedMixer) -> Sequence[str]:
@@ -91,6 +94,11 @@ def _mamba(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
     }
 
 
+def _published_mamba(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
+    """Return the Mamba-2 layer of mmMamba: a convolution over two tokens and silu, each head's norm before the gate."""
+    return {**_mamba(teacher, options), "conv_kernel": 2, "hidden_act": "silu", "gate_first": False}
+
+
 def _copied_heads(rows: Tensor, head_dim: int, copies: int) -> Tensor:
     """Return rows of heads [H head_dim, ..] with each head repeated `copies` times."""
     return rows.unflatten(0, (-1, head_dim)).repeat_interleave(copies, 0).flatten(0, 1)
@@ -101,14 +109,38 @@ def _copy_mamba(teacher: SoftmaxAttention, student: Mamba2) -> Sequence[str]:
 
     dt does not depend on the token at first; decays of the heads are spread over 2 to 128 tokens.
     """
+    copied = _copy_mamba_projections(teacher, student)
+    # z = 1.278 for every token: silu(z) = 1 leaves the gate open.
+    student.in_proj.weight[: student.inner] = 0.0
+    student.in_proj.bias[: student.inner] = UNIT_SILU
+    spans = torch.logspace(math.log10(2), math.log10(128), student.heads)
+    # softplus(dt_bias) = 1 / span with A = -1: a head forgets by e in `span` tokens.
+    student.dt_bias.copy_(torch.log(torch.expm1(1 / spans)))
+    student.A_log.zero_()
+    return copied
+
+
+def _copy_published_mamba(teacher: SoftmaxAttention, student: Mamba2) -> Sequence[str]:
+    """Start as mmMamba's code does: random gates of gain 2^-2.5 (Xavier), A = -e, steps of .001 to .1 as drawn."""
+    copied = _copy_mamba_projections(teacher, student)
+    gates = student.in_proj.weight[: student.inner]
+    # The drawn gates have the deviation of all first weights; the source's have gain sqrt(2 / (inputs + outputs)).
+    gates.mul_(2**-2.5 * math.sqrt(2 / sum(gates.shape)) / gates.std())
+    student.A_log.fill_(1.0)
+    return copied
+
+
+def _copy_mamba_projections(teacher: SoftmaxAttention, student: Mamba2) -> Sequence[str]:
+    """Copy q, k, v and the output; the convolution passes the token itself, dt is the same for all, D = 0.
+
+    The weights of the gate stay as they were drawn, its bias is 0.
+    """
     inner = student.inner
     head_dim = teacher.k_size
     weight = student.in_proj.weight
     bias = student.in_proj.bias
-    weight.zero_()
+    weight[inner:] = 0.0
     bias.zero_()
-    # z = 1.278 for every token: silu(z) = 1 leaves the gate open.
-    bias[:inner] = UNIT_SILU
     for begin, name, copies in ((1, "v", teacher.groups), (2, "k", teacher.groups), (3, "q", 1)):
         layer = getattr(teacher, f"{name}_proj")
         rows = slice(begin * inner, (begin + 1) * inner)
@@ -120,10 +152,6 @@ def _copy_mamba(teacher: SoftmaxAttention, student: Mamba2) -> Sequence[str]:
     student.conv1d.weight[:, 0, -1] = 1.0
     if student.conv1d.bias is not None:
         student.conv1d.bias.zero_()
-    spans = torch.logspace(math.log10(2), math.log10(128), student.heads)
-    # softplus(dt_bias) = 1 / span with A = -1: a head forgets by e in `span` tokens.
-    student.dt_bias.copy_(torch.log(torch.expm1(1 / spans)))
-    student.A_log.zero_()
     student.D.zero_()
     student.out_proj.weight.copy_(teacher.o_proj.weight)
     student.out_proj.bias.zero_()
@@ -146,6 +174,7 @@ STUDENTS: Mapping[str, StudentKind] = {
     "gla": StudentKind(_gated, _copy_projections),
     "linear": StudentKind(_mapped, _copy_projections),
     "mamba2": StudentKind(_mamba, _copy_mamba),
+    "mmmamba": StudentKind(_published_mamba, _copy_published_mamba, "mamba2"),
     "simple_gla": StudentKind(_gated, _copy_projections),
     "window_linear": StudentKind(_whole, _copy_whole),
 }
@@ -174,9 +203,13 @@ class Student:
     layers: tuple[int, ...]
     seeded: frozenset[str]
 
+    def prefixes(self) -> tuple[str, ...]:
+        """Return the beginnings of the names of all parameters of the replaced layers."""
+        return tuple(f"layers.{i}.mixer." for i in self.layers)
+
     def new_parameters(self) -> dict[str, torch.nn.Parameter]:
         """Return the parameters of the replaced layers that the teacher does not have, by name."""
-        prefixes = tuple(f"layers.{i}.mixer." for i in self.layers)
+        prefixes = self.prefixes()
         named = self.model.named_parameters()
         return {name: p for name, p in named if name.startswith(prefixes) and name not in self.seeded}
 
@@ -187,31 +220,33 @@ def make_student(
     """Return a copy of a model with kinds of `pattern`, repeated over its depth, in place of softmax attention.
 
     Args:
-        options: options by kind; options that must fit the model are taken from it.
+        options: options by the name of the student; options that must fit the model are taken from it.
         seed: key of the parameters that the teacher does not have.
 
     Raises:
         NeurosimInputError: a layer that is not softmax attention, or an option that breaks its rule.
     """
     specs = list(teacher.config.layers)
+    chosen: dict[int, StudentKind] = {}
     replaced = [i for i in range(len(specs)) if pattern[i % len(pattern)] != KEEP]
     require(len(replaced) > 0, "student.pattern", "must replace at least one layer", ",".join(pattern))
     for i in replaced:
-        kind = pattern[i % len(pattern)]
+        name = pattern[i % len(pattern)]
         mixer = teacher.mixers()[i]
         if not isinstance(mixer, SoftmaxAttention):
             raise NeurosimInputError(
                 f"layers.{i}: must be softmax attention to be replaced (got '{specs[i].kind}'); keep it"
             )
-        fitting = STUDENTS[kind].options(mixer, specs[i].options)
-        specs[i] = MixerSpec(kind, {**fitting, **(options or {}).get(kind, {})})
+        chosen[i] = STUDENTS[name]
+        fitting = chosen[i].options(mixer, specs[i].options)
+        specs[i] = MixerSpec(chosen[i].kind or name, {**fitting, **(options or {}).get(name, {})})
     # Every parameter is drawn from the seed; then parameters of the teacher take their places.
     model = LanguageModel(replace(teacher.config, layers=tuple(specs)), seed)
     seeded = []
     with torch.no_grad():
         _copy_rest(teacher, model, replaced)
-        for i in replaced:
-            copied = STUDENTS[specs[i].kind].seed(cast(SoftmaxAttention, teacher.mixers()[i]), model.mixers()[i])
+        for i, kind in chosen.items():
+            copied = kind.seed(cast(SoftmaxAttention, teacher.mixers()[i]), model.mixers()[i])
             seeded += [f"layers.{i}.mixer.{name}" for name in copied]
     return Student(model.to(teacher.device).eval(), tuple(replaced), frozenset(seeded))
 

@@ -14,7 +14,10 @@ from ...frame.command_options import CommandOptions
 if TYPE_CHECKING:
     from . import LineariseKind
 
-PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gla, mamba2, or keep; 'gla*3,keep'."
+PATTERN = (
+    "Students, bottom to top, repeated: window_linear, linear (Hedgehog), gla, simple_gla, mamba2, mmmamba, or keep "
+    "for a layer that stays; 'gla*3,keep'."
+)
 
 
 @run_command(
@@ -27,16 +30,20 @@ PATTERN = "Kinds, bottom to top, repeated: window_linear, linear, gla, simple_gl
 @setting("--pattern", "student.pattern", metavar="KINDS", help=PATTERN)
 @setting("--text", "text.file", metavar="FILE", help="Text to learn from; else the prose that ships with Python.")
 @setting("--match", "stages.match.steps", type=click.IntRange(0), metavar="N", help="Updates of the first stage.")
-@setting("--tune", "stages.tune.steps", type=click.IntRange(0), metavar="N", help="Updates of the second stage.")
+@setting("--layer", "stages.layer.steps", type=click.IntRange(0), metavar="N", help="Updates of the second stage.")
+@setting("--tune", "stages.tune.steps", type=click.IntRange(0), metavar="N", help="Updates of the third stage.")
 @count("--tokens", "text.tokens", "Compare on at most N held-out tokens.")
 @PROFILE
 def command(options: CommandOptions, model: Path | None) -> LineariseKind:
     """Replace the softmax attention of MODEL by linear kinds, then convert it into spikes; writes a run folder.
 
     \b
-    First each new layer learns the outputs of the layer it replaces, then low-rank changes of all linear layers learn
-    the predictions of MODEL. The page says what each stage cost in loss, state, spikes and time.
+    First the new parameters of each layer learn the outputs of the layer it replaces, then (with --layer) all of its
+    parameters, and at last low-rank changes of all linear layers learn the predictions of MODEL. The page says what
+    each stage cost in loss, state, spikes and time.
     neurosim convert linearise MODEL --text FILE --pattern "window_linear*3,keep"
+    neurosim convert linearise MODEL --text FILE --pattern gla --layer 300
+    neurosim convert linearise MODEL --text FILE --pattern linear --set stages.match.attention=1
     neurosim convert linearise --resume RUN    continues to the same result, bit for bit
     neurosim convert RUN                       converts the linear model again, with other settings
 

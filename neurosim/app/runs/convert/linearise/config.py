@@ -21,7 +21,7 @@ class StudentSettings:
     Attributes:
         pattern: kinds of attention, bottom to top, repeated over the depth: names of `STUDENTS`, or "keep" for a layer
             that stays as it is; "gla*3,keep".
-        options: of these kinds, by kind.
+        options: of the kinds of these students, by student.
     """
 
     pattern: str = "window_linear"

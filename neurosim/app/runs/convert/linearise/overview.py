@@ -11,6 +11,7 @@ from .result import SPIKING, LinearisationResult, LinearisationStage
 TITLES = {
     "softmax": "softmax",
     "match": "linear, layers matched",
+    "layer": "linear, all of the layers",
     "tune": "linear, whole tuned",
     "spikes": "in spikes",
 }
@@ -45,7 +46,7 @@ def overview_of(result: LinearisationResult) -> Overview:
 def _facts(result: LinearisationResult) -> list[Fact]:
     stages = {stage.name: stage for stage in result.stages}
     # The last linear stage; one of 0 steps is not in the results.
-    linear = stages.get("tune") or stages.get("match") or BLANK
+    linear = stages.get("tune") or stages.get("layer") or stages.get("match") or BLANK
     softmax = stages.get("softmax", BLANK)
     spikes = stages.get("spikes", BLANK)
     size = partial(numbers.si, unit="B")

@@ -14,7 +14,12 @@ from ...frame.folder import RunFolder
 from .overview import TITLES
 from .result import LinearisationResult, LinearisationStage
 
-COURSES = {"match": "Share of the outputs' power that is missed, summed over layers.", "tune": "Nats a token."}
+MISSED = "Share of the outputs' power that is missed, summed over layers"
+COURSES = {
+    "match": f"{MISSED}, and the cross entropy of attention weights where it has a weight.",
+    "layer": f"{MISSED}.",
+    "tune": "Nats a token.",
+}
 
 
 def fill(folder: RunFolder, result: LinearisationResult) -> Mapping[str, object]:

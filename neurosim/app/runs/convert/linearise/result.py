@@ -19,7 +19,7 @@ class LinearisationStage:
     """A model on the way from softmax to spikes, and the cost of the stage that made it.
 
     Attributes:
-        name: "softmax", the teacher; "match" and "tune", linear; "spikes", converted.
+        name: "softmax", the teacher; "match", "layer" and "tune", linear; "spikes", converted.
         loss: nats a token, on the held-out text.
         perplexity_increase: e^(loss - loss of the teacher) - 1.
         agreement: share of tokens for which the model and the teacher find the same next token likeliest.
