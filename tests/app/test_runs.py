@@ -350,7 +350,7 @@ def test_the_newest_run_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for _ in range(2):
         with record(CONFIG, "toy") as run:
             newest = run.path
-    with pytest.raises(NeurosimMissingError, match=f"wrote, e.g. {newest}$"):
+    with pytest.raises(NeurosimMissingError, match=f"lists them, e.g. {newest}$"):
         open_run(Path("x"))
 
 
