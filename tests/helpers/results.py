@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 # Wall-clock times and the run's own name.
-TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s"}
+TIMED = {"timings", "run", "seconds", "real_time_factor", "run_s", "build_s", "measured_energy"}
 
 
 def manifest(run: str) -> dict[str, Any]:

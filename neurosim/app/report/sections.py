@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from ...base.measure.estimates import MEANINGS, PUBLISHED, EnergyEstimates, EnergyRange, LayerMemory, PublishedEstimate
 from ...base.measure.measures import DEFINITIONS, Definition, Measures
+from ...base.measure.meter import MeasuredEnergy
 from . import charts, numbers
 from .confusion import Confusion, confusion_table
 from .provenance import provenance_facts
@@ -109,6 +110,7 @@ class SharedSections(NamedTuple):
     confusion: Confusion | None
     measures: MeasuresSection | None
     energy: EnergySection | None
+    measured_energy: str
     baselines: Grid | None
     provenance: list[tuple[str, object]]
 
@@ -121,6 +123,7 @@ def shared_sections(result: object, manifest: Mapping[str, object]) -> SharedSec
         confusion=confusion_table(counts, classes),
         measures=measures_section(getattr(result, "measures", None)),
         energy=energy_section(getattr(result, "energy", None)),
+        measured_energy=_measured(getattr(result, "measured_energy", MeasuredEnergy())),
         baselines=_baselines(getattr(result, "accuracy", None), getattr(result, "baselines", None)),
         provenance=provenance_facts(manifest, getattr(result, "spike_digest", None)),
     )
@@ -214,6 +217,20 @@ def _energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:
         (items, "Parts of the estimate as run", "Parts of the estimate as run, with memory."),
     )
     return [(charts.ranges(bars, _joules, words), caption) for bars, words, caption in picture if bars]
+
+
+def measured_words(measured: MeasuredEnergy) -> str:
+    """Return what a measured energy is of, or why there is none."""
+    if measured.total is None:
+        return measured.note or UNRECORDED
+    counters = ", ".join(f"{name} {numbers.si(value, 'J')}" for name, value in measured.joules.items())
+    return "; ".join(filter(None, [f"the whole machine while the run worked: {counters}", measured.note]))
+
+
+def _measured(measured: MeasuredEnergy) -> str:
+    if measured.total is None:
+        return f"Energy measured: {measured_words(measured)}."
+    return f"Energy measured: {numbers.si(measured.total, 'J')}, {measured_words(measured)}."
 
 
 def _bars(entries: Iterable[tuple[str, EnergyRange | None, str]]) -> list[charts.Bar]:

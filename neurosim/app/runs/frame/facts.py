@@ -11,12 +11,15 @@ from markupsafe import Markup
 
 from ....base.measure.estimates import EnergyEstimates
 from ....base.measure.measures import Measures
+from ....base.measure.meter import MeasuredEnergy
 from ...report import numbers, sections
+from ...report.sections import measured_words
 from ..score import Score
 from .folder import REPORT
 from .tables import OfRun, grid, table
 
 ENERGY = "Energy estimate"
+MEASURED = "Energy measured"
 WIDTH = 110  # characters of a line on a terminal
 VALUE = 72  # of a fact and its note, beside its label
 MAX_TILE = 10  # characters of a figure in the large type of a tile
@@ -110,6 +113,14 @@ class Overview:
     facts: Sequence[Fact]
     tables: Mapping[str, Table] = field(default_factory=dict)
     closing: Sequence[str] = ()
+
+    def with_measured(self, measured: MeasuredEnergy) -> Overview:
+        """Return the overview with the energy that was measured, behind the estimates; as it is without these."""
+        last = max((k for k, fact in enumerate(self.facts) if fact.label.startswith(ENERGY)), default=None)
+        if last is None:
+            return self
+        shown = Fact(label=MEASURED, value=measured.total, format=_joules, note=measured_words(measured), tile=False)
+        return replace(self, facts=[*self.facts[: last + 1], shown, *self.facts[last + 1 :]])
 
     def text(self, result: OfRun) -> str:
         """Return what the terminal shows."""
@@ -211,6 +222,10 @@ def energies(energy: EnergyEstimates | None, each: str = "per sample") -> list[F
         _energy(energy, "memory_aware", ENERGY, f"{each}, memory included", tile=True),
         _energy(energy, "compute_only", f"{ENERGY}, arithmetic alone", each, tile=False),
     ]
+
+
+def _joules(value: object) -> str:
+    return numbers.si(value, "J")
 
 
 def _energy(energy: EnergyEstimates, name: str, label: str, each: str, *, tile: bool) -> Fact:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ....base import plain
+from ....base.measure.meter import MeasuredEnergy
 from ....base.schema import Schema
 from ....base.shown import Shown
 from ...report import page
@@ -48,15 +49,17 @@ class RunResult(Shown):
     Attributes:
         run: the path of the run folder.
         timings: wall-clock seconds of each part, and their `total`.
+        measured_energy: of the whole machine while the run did its work, where the machine has a meter.
     """
 
     run: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
+    measured_energy: MeasuredEnergy = field(default_factory=MeasuredEnergy)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plain tree that metrics.json holds."""
         tree: dict[str, object] = plain.to_plain(self)
-        last = {name: tree.pop(name) for name in ("run", "timings")}
+        last = {name: tree.pop(name) for name in ("measured_energy", "run", "timings")}
         return {**tree, **last}
 
     @classmethod
@@ -329,7 +332,8 @@ class Kind(Generic[C, T, R]):
 
     def overview(self, result: R) -> Overview:
         """Return the facts and tables that page and command line show of a run."""
-        return self._module("overview").overview_of(result)  # type: ignore[no-any-return]
+        made: Overview = self._module("overview").overview_of(result)
+        return made.with_measured(result.measured_energy)
 
     def _module(self, name: str) -> ModuleType:
         # A kind's class is in the `__init__.py` of its package, so that its `__module__` is the package.

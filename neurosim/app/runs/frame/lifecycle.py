@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ....base import plugins
 from ....base.errors import NeurosimInputError
 from ....base.json_toml import write_json
+from ....base.measure.meter import EnergyMeter, MeasuredEnergy
 from ....data import catalog
 from . import registry
 from .finished import write_page
@@ -150,7 +151,10 @@ def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:
     # A run that was killed after its results, and before its end, has nothing to compute again.
     result = _results(kind, folder)
     if result is None:
-        result = replace(kind.work(run), run=str(folder.path), timings=run.time.with_total())
+        with EnergyMeter() as meter:
+            result = kind.work(run)
+        measured = _since_resumed(meter.measured, folder)
+        result = replace(result, run=str(folder.path), timings=run.time.with_total(), measured_energy=measured)
         write_json(folder.path / METRICS, result.to_dict())
     folder.note(**result.notes())
     _clear(kind, folder.path)
@@ -162,6 +166,13 @@ def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:
     # Last, when the run is done: a file elsewhere that cannot be written is no failure of the run.
     kind.export(run, result)
     return result
+
+
+def _since_resumed(measured: MeasuredEnergy, folder: RunFolder) -> MeasuredEnergy:
+    """Return a measured energy; of a run that was resumed it says that the part before is not in it."""
+    if measured.total is None or not folder.manifest.resumed:
+        return measured
+    return replace(measured, note="only since the run was resumed")
 
 
 def _clear(kind: Kind[Any, Any, Any], folder: Path) -> None:
