@@ -210,7 +210,18 @@ def table(runs: Mapping[str, Runs], ratio: Mapping[str, float], limit: float) ->
     lines = frame.table(HEADS, rows) + missing
     if any(r.disturbed for r in runs.values()):
         lines += ["", "?: other processes were busy while it ran; the ratio is not to be relied on."]
-    return lines + rates(runs)
+    return [*lines, *energy(runs), *rates(runs)]
+
+
+def energy(runs: Mapping[str, Runs]) -> list[str]:
+    """Measured energy of neurosim's run, of the whole machine, for each synaptic event."""
+    m = runs[OURS.name].median()
+    if "missing" in m:
+        return []
+    if m["joules"] is None:
+        return ["", f"energy for each synaptic event: {m['joules_note']}"]
+    events = float(m["synaptic_events_per_s"]) * float(m["sim_s"])
+    return ["", f"energy of the machine for each synaptic event: {float(m['joules']) / events * 1e9:.3g} nJ"]
 
 
 def rates(runs: Mapping[str, Runs]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import protocol
 
 from neurosim import LIF, STDP, CobaLIF, CubaLIF, FixedNumberPre, FixedProbability, FromList, Simulation, Spikes
+from neurosim.base.measure.meter import EnergyMeter
 from neurosim.base.values import Value
 from neurosim.network import Neuron, Normal, Uniform
 from neurosim.network import network as ns
@@ -153,12 +154,14 @@ def run(
         precision=PRECISION[chosen.device],
     )
     simulation.run(grid.warmup * workload.dt)
-    with protocol.Stretch() as sim:
+    with EnergyMeter() as meter, protocol.Stretch() as sim:
         outcome = simulation.run(grid.timed * workload.dt)
     spikes = {p.name: outcome.spikes[p.name] for p in workload.populations}
     every = {name: (s.steps(workload.dt) + STAMP, s.units) for name, s in spikes.items()}
     trains = protocol.after(every, grid)
     printed = protocol.result(workload, grid, simulation.build_s, sim, trains)
+    printed["joules"] = meter.measured.total
+    printed["joules_note"] = meter.measured.note
     printed["stored_bytes"] = sum(layer.parameter_bytes or 0 for layer in outcome.work)
     return printed, trains
 
