@@ -79,6 +79,7 @@ def window(p, context, begin, end):
     rows = p.rows
     width = few * (keys + values)
     for n in range(begin, end):
+        # A head's keys stay in the cache while the tokens of a prompt pass over them.
         for i in range(p.tokens):
             if skipped(p.mask, i):
                 continue
@@ -94,10 +95,12 @@ def window(p, context, begin, end):
             weights = vector(p.weights, seen + p.learnt_count, FLOAT)
             own_keys = 4 * n * keys
             own_values = 4 * (few * keys + n * values)
+            # Kept before they are read: a token sees its own key.
             for row in range(rows):
                 place = start + 4 * (here * rows + row) * width
                 vector(place + own_keys, keys, FLOAT)[:] = head_of(p.k, i * rows + row, few, n, 1, keys)
                 vector(place + own_values, values, FLOAT)[:] = head_of(p.v, i * rows + row, few, n, 1, values)
+            # All heads of q that share this head of k and v.
             for h in range(n * p.group, (n + 1) * p.group):
                 q = head_of(p.q, i, heads, h, 1, keys)
                 out = head_of(p.out, i, heads, h, 1, values)
@@ -152,6 +155,7 @@ def regression(p, context, begin, end):
                 for t in range(seen):
                     weights[t] = scale * dot(q, vector(own_keys + 4 * t * width, keys, FLOAT))
                     most = max(most, weights[t])
+                # The ridge is in units of the sum of e^(score - largest score).
                 total = math.exp(softmax(weights) - most)
                 _moments(weights, own_keys, width, centre, spread)
                 for a in range(keys):
@@ -180,6 +184,7 @@ def _moments(weights, rows, width, centre, spread):
         k = vector(rows + 4 * t * width, centre.size, FLOAT)
         for a in range(centre.size):
             part = weights[t] * (k[a] - centre[a])
+            # The lower half is enough: the matrix is symmetric.
             for c in range(a + 1):
                 spread[a, c] += part * (k[c] - centre[c])
 

@@ -61,6 +61,7 @@ def _add_and_read(rows, keep, k, v, q, scale, out):
     size = rows.shape[0]
     out[:] = 0
     n = 0
+    # Four rows share one pass over v and out.
     while n + 4 <= size:
         a = rows[n]
         b = rows[n + 1]
@@ -200,7 +201,9 @@ def delta(p, context, begin, end):
             _read(rows, keep, k, s == 0 and p.decay != NO_DECAY, u)
             for j in range(values):
                 u[j] = beta * (v[j] - u[j])
+            # Only the first step decays the state; what follows adds to it.
             keep[:] = 1
+            # The last update and the reading share a pass over the state.
             if s == p.steps - 1:
                 _add_and_read(rows, keep, k, u, q, scale, out)
             else:
@@ -237,6 +240,7 @@ def rank_one(p, context, begin, end):
         k = head_of(p.k, i, heads, h, 1, keys)
         v = head_of(p.v, i, heads, h, 1, values)
         out = head_of(p.out, i, heads, h, 1, values)
+        # S^T a is of the state before its decay, so that two passes are needed.
         _read(rows, keep, head_of(p.a, i, heads, h, 1, keys), False, u)
         _factors(p.g, p.decay, i, heads, h, 1, keep)
         _add_row_by_row(rows, keep, head_of(p.b, i, heads, h, 1, keys), u)

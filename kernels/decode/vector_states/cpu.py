@@ -65,6 +65,7 @@ def filtered(p, context, begin, end):
             b = head_of(p.b, 0, width, j, 1, states)
             c = head_of(p.c, 0, width, j, 1, states)
             total = float32(0)
+            # All entries of the next state read the whole state before.
             before[:] = s
             for n in range(states):
                 after = b[n] * u[j]
@@ -154,6 +155,7 @@ def soft_decay(p, context, begin, end):
         g = vector(p.g + 4 * i * width, width, FLOAT)
         for j in range(begin, end):
             before = c[j] if first else z[j]
+            # The larger exponent is taken out, so that neither power overflows.
             most = max(before, c[j])
             total = math.log(math.exp(before - most) + math.exp(c[j] - most))
             after = c[j] if first else float32(most + total)

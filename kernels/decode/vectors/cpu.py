@@ -65,6 +65,7 @@ def norm(p, context, begin, end):
         x = vector(p.x + 4 * i * size, size, FLOAT)
         out = vector(p.out + 4 * i * size, size, FLOAT)
         start = 4 * (i * size % p.period)
+        # `weight` and `bias` repeat after `period` channels: group i begins at this byte of them.
         norm_row(x, p.weight and p.weight + start, p.bias and p.bias + start, p.centred != 0, eps, out)
 
 
@@ -81,6 +82,7 @@ def norm_row(x, weights, biases, centred, eps, out):
     size = x.size
     if centred:
         mean, _ = _moments(x)
+        # Squares of distances, not the mean square less the square of the mean: that difference cancels.
         spread = float32(0)
         for j in range(size):
             spread += (x[j] - mean) * (x[j] - mean)
@@ -113,6 +115,7 @@ def normalise(p, context, begin, end):
         x = vector(p.x + 4 * i * size, size, FLOAT)
         out = vector(p.out + 4 * i * size, size, FLOAT)
         if p.kind == SOFTMAX:
+            # e^(x - largest) cannot overflow.
             most = x[0]
             for j in range(size):
                 most = max(most, x[j])
@@ -143,6 +146,7 @@ def total(p, context, begin, end):
 @njit(inline="always")
 def _log1p(e):
     """Return log(1 + e) for 0 <= e <= 1: a series in s = e / (2 + e), at most 1/3."""
+    # log(1 + e) = 2 artanh(s) = 2 s (1 + s^2 / 3 + s^4 / 5 + ...); five terms are float32's precision.
     s = e / (e + float32(2))
     z = s * s
     p = float32(0.1538461538) * z + float32(0.1818181818)
@@ -155,6 +159,7 @@ def _log1p(e):
 
 @njit(inline="always")
 def _softplus(x):
+    # The exponent is never positive, so that e^x does not overflow.
     return max(x, ZERO) + _log1p(exp(-abs(x)))
 
 
@@ -186,6 +191,7 @@ def activate(x, kind, out):  # noqa: PLR0912 - a loop for each kind
     elif kind == SQRELU:
         for j in range(x.size):
             out[j] = max(x[j], ZERO) * max(x[j], ZERO)
+    # Functions of `math` are calls: these loops are not vectors.
     elif kind == ELU_PLUS:
         for j in range(x.size):
             out[j] = float32(x[j] + ONE if x[j] > 0 else math.expm1(x[j]) + ONE)
@@ -253,6 +259,7 @@ def pointwise(p, context, begin, end):
 def _combine(x, address, columns, row, begin, out, times):
     """Add to x, or multiply by, the row of [.., columns] at `address`, repeated; column 0 of x is `begin`."""
     y = vector(address + 4 * row * columns, columns, FLOAT)
+    # Most rows need no remainder of a division, which would keep the loop from vectors.
     if begin + x.size <= columns:
         part = y[begin : begin + x.size]
         for j in range(x.size):
@@ -342,6 +349,7 @@ def convolve(p, context, begin, end):
     for i in range(p.tokens):
         if skipped(p.mask, i):
             continue
+        # A token of several sequences has a tail of its own.
         own = state_of(context, i)
         x = vector(p.x + 4 * (i * width + begin), count, FLOAT)
         out = vector(p.out + 4 * (i * width + begin), count, FLOAT)
@@ -358,6 +366,7 @@ def convolve_row(x, begin, width, size, weights, bias, tail, out):
         out[:] = vector(bias + 4 * begin, n, FLOAT)
     else:
         out[:] = 0
+    # The oldest token of the tail comes first; each of the others moves up a row after its use.
     for s in range(size - 1):
         weight = vector(weights + 4 * (s * width + begin), n, FLOAT)
         row = vector(tail + 4 * (s * width + begin), n, FLOAT)
@@ -380,7 +389,9 @@ def angles(p, context, begin, end):
     half = p.pairs
     rates = vector(p.rates, half, DOUBLE)
     for i in range(p.tokens):
+        # In float64: float32 has no thousandth of a turn left at position 100,000.
         position = float64(position_of(context, i))
+        # A row of cosines, then one of sines: 2 x 4 bytes for each pair.
         turn = matrix(p.out + 8 * i * half, 2, half, FLOAT)
         for k in range(begin, end):
             turn[0, k] = float32(p.scale * math.cos(position * rates[k]))

@@ -61,6 +61,7 @@ def _distance(kind, late, x, state, c, d):
             d[j] = (alpha[j] * v[j] + (one - alpha[j]) * (x[j] - w[j])) - theta[j]
     elif late:
         for j in range(x.size):
+            # The reset of the step before is subtracted now.
             due = theta[j] if v[j] > theta[j] else one - one
             d[j] = ((alpha[j] * v[j] + x[j]) - due) - theta[j]
     else:
@@ -74,13 +75,16 @@ def _through_reset(d, theta, keep, attached, h, g_out, g_v, g_theta, trained, g_
     zero = d.dtype.type(0)
     one = d.dtype.type(1)
     for j in range(d.size):
+        # A reset takes theta, and with a reset to zero all that lay above it.
         taken = theta[j] + (one - keep) * d[j]
         h[j] *= g_out[j] - attached * g_v[j] * taken
     if trained:
         for j in range(d.size):
+            # The threshold lowers the spike's argument, and the reset subtracts it.
             s = keep if d[j] > zero else zero
             g_theta[j] -= s * g_v[j] + h[j]
     for j in range(d.size):
+        # After a reset to zero nothing of the membrane is left to carry a gradient.
         lost = one - keep if d[j] > zero else zero
         g_u[j] = g_v[j] * (one - lost) + h[j]
 
@@ -101,6 +105,7 @@ def _product(a, b, out):
 def _current_back(state, c, g_u, g_i, g_x, g_c, trained):
     v = state[0]
     i = state[1]
+    # c is alpha, theta, delta (decay of the current), kappa (its part in the membrane).
     delta = c[2]
     kappa = c[3]
     if trained:
@@ -215,6 +220,7 @@ def retreat(how, x, state, c, g_out, g_state, g_x, g_c, trained, work):
     scale = x.dtype.type(how[5])
     keep = x.dtype.type(0 if reset == ZERO else 1)
     g_v = g_state[0]
+    # Integrators have no threshold, and so no surrogate.
     if kind > ADAPTIVE:
         _integrator_back(state[0], c[0], g_out, g_v, g_x, g_c, trained)
         return
