@@ -114,6 +114,7 @@ class Edges(Shown):
         Raises:
             NeurosimInputError: an id or a value that no neuron has, or an unknown column.
         """
+        # Texts compare ids of both kinds: the command line knows no integers.
         by_id = {str(id): unit for unit, id in enumerate(self.ids.tolist())} if len(chosen) else {}
         units: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         for each in chosen:
@@ -218,6 +219,7 @@ def _by_number(
 
     if ids is None:
         bits = FIRST_BITS
+        # The number of distinct ids is not known before they are collected; a full table begins anew, four times larger.
         while True:
             table = np.zeros(1 << bits, np.int32)
             distinct = np.empty(1 << (bits - 1), np.int64)
@@ -228,7 +230,9 @@ def _by_number(
             if count >= 0:
                 break
             bits += 2
+        # Ascending, so that the network does not depend on the order of the edges.
         ids = np.sort(distinct[:count])
+    # Half of the entries stay free, so that a search is short.
     bits = max(FIRST_BITS, len(ids).bit_length() + 1)
     table = np.zeros(1 << bits, np.int32)
     distinct = np.empty(len(ids), np.int64)
@@ -255,6 +259,7 @@ def _by_text(
     order = np.argsort(ids, kind="stable")
     numbers = []
     for name, values in zip(("pre", "post"), texts, strict=True):
+        # A text above all others has no place in `order`.
         places = np.searchsorted(ids, values, sorter=order)
         units = np.full(len(values), -1, np.int32)
         inside = np.flatnonzero(places < len(ids))

@@ -198,6 +198,7 @@ def _module_with(name: str, verb: str, otherwise: str) -> ModuleType:
     from ...data import catalog
 
     module = catalog.module(name)
+    # A dataset that can be made or fetched has a function of that name; others lack it.
     able = sorted(n for n, m in catalog.modules().items() if hasattr(m, verb))
     if name not in able:
         raise NeurosimInputError(f"dataset {name}: {otherwise}; `neurosim datasets {verb}` knows {', '.join(able)}")

@@ -102,6 +102,7 @@ class _Run:
 
     def operations(self, *, binary: bool) -> float:
         """Return the operations per sample of the layers whose input is binary, or of all others."""
+        # NeuroBench: a product with 1 or -1 is an addition, any other a multiply-accumulate.
         layers = [layer for layer in self.layers if layer.binary_input == binary]
         return total(layers, "synaptic_operations") / self.samples
 
@@ -131,6 +132,7 @@ class Definition(NamedTuple):
 
 def total(layers: Sequence[LayerCounts], name: str) -> int:
     """Return the sum of one count over layers; raise `Unknown` with the reason of the first layer without it."""
+    # Python's integers: a long run of a large network counts beyond 64 bits.
     known = 0
     for layer in layers:
         value = getattr(layer, name)

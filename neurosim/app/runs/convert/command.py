@@ -24,6 +24,7 @@ class ConvertGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         asks = {"-h", "--help"}
+        # A first word that is no command is a model; the help of the group stays the group's.
         if args and args[0] not in self.commands and not asks & {args[0]}:
             args = [CONVERT, *args]
         return super().parse_args(ctx, args)
@@ -169,6 +170,7 @@ def generate(
         repetition_penalty=repetition_penalty,
     )
     result = write_text(model, prompt.encode(), sampling, options, execute=execute, chat=chat)
+    # What is said about the text goes to stderr, so that stdout holds the text alone.
     for line in (*result.remarks, *([] if result.speed is None else [result.speed.sentence])):
         options.say(line)
     return CommandResult(result.to_dict(), result.text if chat else result.prompt + result.text)

@@ -58,6 +58,7 @@ class ConvertResult(ModelFacts, RunResult):
     @classmethod
     def from_dict(cls: type[Self], tree: Mapping[str, object]) -> Self:
         """Return the results that `to_dict` wrote, of the class of their command."""
+        # Results of an unknown command are shown as far as all commands share their fields.
         own = _CLASSES.get(str(tree.get("command_kind")))
         return super(ConvertResult, own if own and issubclass(own, cls) else cls).from_dict(tree)
 

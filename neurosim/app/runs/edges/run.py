@@ -134,6 +134,7 @@ def work(run: EdgesRun) -> EdgesResult:
         total = config.trials * config.duration
         before = 0
         for trial in range(config.trials):
+            # Trials share the network that was built; only what is drawn while they run differs.
             current = simulation if trial == 0 else simulation.with_trial(trial)
 
             def report(piece: Progress, done: float = trial * config.duration, spikes: int = before) -> None:
@@ -146,6 +147,7 @@ def work(run: EdgesRun) -> EdgesResult:
             if not isinstance(spikes, Spikes):
                 raise TypeError("a run without a batch has one recording of each population")
             before += len(spikes)
+            # One digest of all trials, in their order.
             state.update(spikes.digest().encode())
             counts[trial] = spikes.counts()
             if trial == 0:
@@ -206,6 +208,7 @@ def table_of_rates(
 
 
 def _highest(rates: dict[str, NDArray[Any]]) -> tuple[NeuronRate, ...]:
+    # Stable: neurons of equal rate stay in the order of their ids.
     order = np.argsort(-rates["rate_hz"], kind="stable")[:MAX_SHOWN]
     return tuple(
         NeuronRate(

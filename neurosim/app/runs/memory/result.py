@@ -154,6 +154,7 @@ class MemoryResult(Score, RunResult):
 
     def to_dict(self) -> dict[str, object]:
         """Return the plain tree; fields of other commands are left out."""
+        # None stands for another command's field here, and not for a figure that is not known.
         tree = super().to_dict()
         own = ("source", "growth", "random", "noise", "warnings")
         return {name: value for name, value in tree.items() if value is not None or name not in own}

@@ -42,6 +42,7 @@ def _over(result: SweepResult, axis: int, label: str) -> Markup:
     others = list(dict.fromkeys(cell.point[:axis] + cell.point[axis + 1 :] for cell in result.cells))[:MAX_CURVES]
     names = result.keys[:axis] + result.keys[axis + 1 :]
     series = []
+    # More curves than colours would not be told apart: sweep.csv has them all.
     for rest, colour in zip(others, PALETTE, strict=False):
         words = ", ".join(f"{key} {value}" for key, value in zip(names, rest, strict=True) if value)
         dots: list[tuple[float, float]] = []

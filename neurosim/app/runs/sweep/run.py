@@ -79,6 +79,7 @@ def load(config: SweepConfig) -> Inputs[Cells]:
             sets = (*config.sets, *pairs)
             folder = Path(CELLS, f"{place}-seed-{seed}")
             cell = CellTask(folder, kind, point, seed, config.source, sets, {**config.values, "seed": seed})
+            # A setting that breaks its rule is named before the first cell runs.
             cell.configure()
             cells.append(cell)
     data: dict[str, object] = {"runs": len(cells)}
@@ -135,6 +136,7 @@ def run_cell(cell: CellTask, executor: Executor) -> None:
             if cell.kind.resumed_by and folder.manifest.data is not None:
                 lifecycle.resume(cell.kind, cell.folder, options)
                 return
+            # Killed before it began: there is nothing to continue.
             shutil.rmtree(cell.folder)
         lifecycle.start(cell.kind, cell.configure(), options)
     except NeurosimInterruptedError:
