@@ -219,7 +219,7 @@ def _by_number(
 
     if ids is None:
         bits = FIRST_BITS
-        # The number of distinct ids is not known before they are collected; a full table begins anew, four times larger.
+        # How many ids are distinct is not known before they are collected: a full table begins anew, 4 times larger.
         while True:
             table = np.zeros(1 << bits, np.int32)
             distinct = np.empty(1 << (bits - 1), np.int64)
