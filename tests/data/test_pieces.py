@@ -14,6 +14,7 @@ from neurosim.app.report.played import EventCounts, Played
 from neurosim.app.runs.frame import view
 from neurosim.base import NeurosimFormatError, NeurosimInputError
 from neurosim.data import read, stream, write
+from neurosim.data.files import large as files_large
 from neurosim.data.files import pieces
 from neurosim.data.files.formats import ReadOptions
 from neurosim.data.files.pieces import OPENERS, EventPieces, read_recording
@@ -27,8 +28,12 @@ def piece_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     yield request.param
 
 
+# Names of the sound files of `mutated_files`, where they differ from those of the formats.
+SOUND = {"prophesee": "raw", "aedat": "aedat2", "event-stream": "event stream"}
+
+
 def content(name: str) -> bytes:
-    return made.READERS["raw" if name == "prophesee" else name][0]()
+    return made.READERS[SOUND.get(name, name)][0]()
 
 
 def joined(parts: list[Spikes]) -> tuple[list[float], list[int]]:
@@ -55,6 +60,40 @@ def test_pieces_of_a_file_without_a_size(piece_bytes: int, tmp_path: Path) -> No
     source = EventPieces(path, ReadOptions())
     whole = read(path)
     assert source.shape == whole.shape and joined(list(source)) == (whole.times.tolist(), whole.units.tolist())
+
+
+def test_headers_longer_than_the_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # jAER writes its preferences into the header.
+    preferences = b"".join(b"#<entry key='%d' value='a preference'/>\r\n" % k for k in range(3000))
+    content = made.aedat2().replace(b"# comment\r\n", preferences + b"# AEChip: DVS128\r\n")
+    assert len(content) > pieces.HEADER
+    path = tmp_path / "a.aedat"
+    path.write_bytes(content)
+    assert joined(list(EventPieces(path, ReadOptions()))) == joined([read(path)])
+    # Wherever the first bytes end.
+    for size in (40, 41, 58, 59, 60, 100, len(content) - 320, len(content) - 319):
+        monkeypatch.setattr(pieces, "HEADER", size)
+        source = EventPieces(path, ReadOptions())
+        assert joined(list(source)) == joined([read(path)]) and "dvs128" in source.report.layout
+
+
+@pytest.mark.parametrize("name", ["aedat31", "aedat4", "event stream"])
+def test_cut_files_in_pieces(name: str, piece_bytes: int, tmp_path: Path) -> None:
+    format = {"event stream": "event-stream"}.get(name, name)
+    content = made.READERS[name][0]()
+    path = tmp_path / "a"
+    for cut in (1, 3, 20):
+        path.write_bytes(content[:-cut])
+        with pytest.raises(NeurosimFormatError) as whole:
+            read(path, format=format)
+        with pytest.raises(NeurosimFormatError) as parts:
+            list(EventPieces(path, ReadOptions(format=format)))
+        assert str(parts.value) == str(whole.value)
+        options = ReadOptions(format=format, until_fault=True)
+        source = EventPieces(path, options)
+        kept = options.read(path)
+        assert joined(list(source)) == joined([kept]) and len(kept)
+        assert source.report == kept.report
 
 
 def test_filters_and_faults_act_over_pieces(piece_bytes: int, tmp_path: Path) -> None:
@@ -131,7 +170,7 @@ def test_a_large_file_is_shown_by_its_counts(tmp_path: Path, piece_bytes: int, m
     write(path, recording())
     options = ReadOptions(shape=SHAPE, downsample=2)
     small = view.read_view(path, options).shown[0]
-    monkeypatch.setattr(view, "LARGE", 0)
+    monkeypatch.setattr(files_large, "LARGE", 0)
     large = view.read_view(path, options).shown[0]
     assert isinstance(large.recording, EventCounts) and not isinstance(small.recording, EventCounts)
     assert large.facts() == small.facts() and large.remarks == small.remarks

@@ -1,6 +1,6 @@
-"""Byte streams of event cameras; see `faults` for what is returned, with the place in bytes.
+"""Byte streams of event cameras, in pieces; see `faults` for what is returned, with the place in bytes.
 
-A kernel is called twice: without room, to count the events, and with it.
+A kernel decodes the complete records of a piece and returns the byte where the next piece must begin.
 """
 
 from __future__ import annotations
@@ -10,48 +10,65 @@ import numpy as np
 
 from ...tools.compiled import compiled
 from ..faults import BACKWARDS, CUT, OUTSIDE, SIZES, SOUND
-from .reference import ATIS, DVS, PACKET, POLARITY
+from .reference import (
+    ATIS,
+    DVS,
+    LEFT,
+    MIN_RECORD,
+    OFFSET,
+    OVERFLOW,
+    PACKET,
+    POLARITY,
+    PREVIOUS,
+    SIZE,
+    SKIP,
+    SOURCE,
+)
 
 
 @compiled
-def event_stream(raw, start, kind, height, width, tick, times, units, tally):
-    """Decode Event Stream 2 from byte `start` on: DVS or ATIS events of 5 bytes, and single bytes that move the clock.
+def event_stream(raw, last, kind, height, width, tick, times, units, clock, tally):
+    """Decode Event Stream 2: DVS or ATIS events of 5 bytes, and single bytes that move the clock.
 
     The first byte is the time since the event before, then for DVS one bit of polarity, for ATIS one of polarity and
     one that marks a measurement of exposure, which is no change of light. A time of all ones is not an event: the
     other bits times that time are added to the clock (0 is a reset). Columns and rows are of 16 bits, little-endian.
 
     Args:
-        times, units: room for all events, or none.
-        tally: [1], receives the number of measurements of exposure.
+        last: whether the file ends with these bytes.
+        times, units: room for all events.
+        clock: [1] us, goes on from piece to piece.
+        tally: [1], counts measurements of exposure.
     """
     step, rest = (np.int64(127), 1) if kind == DVS else (np.int64(63), 2)
     count = 0
-    t = np.int64(0)
-    i = np.int64(start)
-    tally[:] = 0
+    t = clock[0]
+    i = np.int64(0)
+    fault = SOUND
     while i < raw.size:
         head = np.int64(raw[i])
         if head >> rest == step:
             t += step * (head & ((1 << rest) - 1))
             i += 1
             continue
-        if i + 5 > raw.size:
-            return count, CUT, i
-        t += head >> rest
+        if i + MIN_RECORD > raw.size:
+            fault = CUT if last else SOUND
+            break
         x = np.int64(raw[i + 1]) | np.int64(raw[i + 2]) << 8
         y = np.int64(raw[i + 3]) | np.int64(raw[i + 4]) << 8
         if x >= width or y >= height:
-            return count, OUTSIDE, i
+            fault = OUTSIDE
+            break
+        t += head >> rest
         if kind == ATIS and head & 1:
             tally[0] += 1
         else:
-            if times.size:
-                times[count] = t * tick
-                units[count] = ((head >> (rest - 1) & 1) * height + y) * width + x
+            times[count] = t * tick
+            units[count] = ((head >> (rest - 1) & 1) * height + y) * width + x
             count += 1
-        i += 5
-    return count, SOUND, i
+        i += MIN_RECORD
+    clock[0] = t
+    return count, fault, i
 
 
 @nb.njit(inline="always")
@@ -62,29 +79,65 @@ def _int(raw, i):
 
 
 @compiled
-def aedat31(raw, start, height, width, tick, times, units, tally, extent):
-    """Decode the polarity events of AEDAT 3.1 from byte `start` on, of the source that has the first of them.
+def aedat31(raw, remaining, height, width, tick, times, units, state, tally, extent):
+    """Decode the polarity events of AEDAT 3.1, of the source that has the first of them.
 
     A file is packets: kind and source (2 bytes each), then size of an event, offset of its time, overflows of the
     time, capacity, number of events and of valid ones (4 bytes each), then `capacity` events. A polarity event is a
-    word, 1 bit valid, 1 polarity, 15 y, 15 x, and 31 bits of microseconds.
+    word, 1 bit valid, 1 polarity, 15 y, 15 x, and 31 bits of microseconds. A packet may reach over several pieces.
 
     Args:
+        remaining: number of bytes from the first of these to the end of the file.
         height, width: 0: any.
-        times, units: room for all events, or none.
-        tally: [6], receives numbers of records that are not returned: special, invalid, frames, inertial, others, and
-            polarity events of other sources.
+        times, units: room for all events.
+        state: [7] goes on from piece to piece, see `reference`.
+        tally: [6] counts records that are not returned: special, invalid, frames, inertial, others, and polarity
+            events of other sources.
         extent: [2], receives the largest y and x.
     """
     count = 0
-    i = np.int64(start)
-    previous = np.int64(0)
-    source = np.int64(-1)
-    tally[:] = 0
-    extent[:] = 0
-    while i < raw.size:
+    i = np.int64(0)
+    while True:
+        size = state[SIZE]
+        offset = state[OFFSET]
+        overflow = state[OVERFLOW]
+        left = state[LEFT]
+        previous = state[PREVIOUS]
+        fault = SOUND
+        while left > 0 and i + size <= raw.size:
+            place = _int(raw, i)
+            t = overflow << 31 | _int(raw, i + offset) & 0x7FFFFFFF
+            if place & 1 == 0:
+                tally[1] += 1
+                i += size
+                left -= 1
+                continue
+            x = place >> 17 & 0x7FFF
+            y = place >> 2 & 0x7FFF
+            if (width > 0 and x >= width) or (height > 0 and y >= height):
+                fault = OUTSIDE
+                break
+            if t < previous:
+                fault = BACKWARDS
+                break
+            previous = t
+            extent[0], extent[1] = max(extent[0], y), max(extent[1], x)
+            times[count] = t * tick
+            units[count] = ((place >> 1 & 1) * height + y) * width + x
+            count += 1
+            i += size
+            left -= 1
+        state[LEFT] = left
+        state[PREVIOUS] = previous
+        if fault != SOUND or left > 0:
+            return count, fault, i
+        skip = min(state[SKIP], raw.size - i)
+        i += skip
+        state[SKIP] -= skip
+        if i >= raw.size:
+            return count, SOUND, i
         if i + PACKET > raw.size:
-            return count, CUT, i
+            return count, CUT if remaining <= raw.size else SOUND, i
         kind = np.int64(raw[i]) | np.int64(raw[i + 1]) << 8
         origin = np.int64(raw[i + 2]) | np.int64(raw[i + 3]) << 8
         size = _int(raw, i + 4)
@@ -96,32 +149,20 @@ def aedat31(raw, start, height, width, tick, times, units, tally, extent):
             return count, SIZES, i
         if kind == POLARITY and not 4 <= offset <= size - 4:
             return count, SIZES, i
-        if capacity > (raw.size - i - PACKET) // size:
+        if capacity > (remaining - i - PACKET) // size:
             return count, CUT, i
-        if kind == POLARITY and number > 0:
-            source = origin if source < 0 else source
-        if kind != POLARITY:
-            tally[0 if kind == 0 else 2 if kind == 2 else 3 if 3 <= kind <= 4 else 4] += number
-        elif origin != source:
+        i += PACKET
+        if kind == POLARITY and number > 0 and state[SOURCE] < 0:
+            state[SOURCE] = origin
+        if kind == POLARITY and origin == state[SOURCE]:
+            state[LEFT] = number
+            state[SIZE] = size
+            state[OFFSET] = offset
+            state[OVERFLOW] = overflow
+            state[SKIP] = (capacity - number) * size
+            continue
+        if kind == POLARITY:
             tally[5] += number
         else:
-            for j in range(i + PACKET, i + PACKET + number * size, size):
-                place = _int(raw, j)
-                t = overflow << 31 | _int(raw, j + offset) & 0x7FFFFFFF
-                if place & 1 == 0:
-                    tally[1] += 1
-                    continue
-                x = place >> 17 & 0x7FFF
-                y = place >> 2 & 0x7FFF
-                if (width > 0 and x >= width) or (height > 0 and y >= height):
-                    return count, OUTSIDE, j
-                if t < previous:
-                    return count, BACKWARDS, j
-                previous = t
-                extent[0], extent[1] = max(extent[0], y), max(extent[1], x)
-                if times.size:
-                    times[count] = t * tick
-                    units[count] = ((place >> 1 & 1) * height + y) * width + x
-                count += 1
-        i += PACKET + capacity * size
-    return count, SOUND, i
+            tally[0 if kind == 0 else 2 if kind == 2 else 3 if 3 <= kind <= 4 else 4] += number
+        state[SKIP] = capacity * size

@@ -12,6 +12,18 @@ STEP = (0, 127, 63)
 REST = (0, 1, 2)
 PACKET = 28
 POLARITY = 1
+# Bytes of a record of Event Stream, and of a polarity event of AEDAT 3.1: a place and a time.
+MIN_RECORD = 5
+MIN_POLARITY = 8
+# Places in the state of a decoder of AEDAT 3.1 between two pieces of a file.
+PREVIOUS = 0  # time of the latest event, us
+SOURCE = 1  # of the events; -1 before the first
+LEFT = 2  # number of events of the present packet that follow
+SIZE = 3  # of each, bytes
+OFFSET = 4  # of its time, bytes
+OVERFLOW = 5  # number of overflows of the time
+SKIP = 6  # number of bytes behind them up to the next packet
+AEDAT31_STATE = (0, -1, 0, 0, 0, 0, 0)
 
 
 def event_stream_reference(data: bytes, kind: int) -> tuple[np.ndarray, int]:

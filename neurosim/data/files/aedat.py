@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import lookup
+from ...base.errors import NeurosimFormatError, lookup
 from ...base.raw import event_fault, format_error
 from ...kernels.io.faults import BACKWARDS, OUTSIDE
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import MICROSECOND, add_counts, build_spikes, fault_text, read_header, words_of
+from .cameras import parse_header
+from .decoding import (
+    MICROSECOND,
+    DecodedPiece,
+    EventDecoder,
+    FilePath,
+    FilePiece,
+    Sensor,
+    counted,
+    cut_record,
+    read_whole,
+)
 
 
 class Camera(NamedTuple):
@@ -104,57 +117,104 @@ def read_aedat2(path: str | os.PathLike[str], camera: str | None = None, *, unti
         NeurosimFormatError: as `read_dat`; a header that names another chip; without a name, addresses that a DVS128
             does not have.
     """
-    raw, header, start = read_header(path, b"#")
+    return read_whole(path, open_aedat2, until_fault, camera)
+
+
+def open_aedat2(path: FilePath, head: NDArray[np.uint8], camera: str | None = None) -> Aedat2Decoder:
+    """Return the decoder of an AEDAT2 file, whose first bytes are `head`, with all of its header."""
+    header, start = parse_header(path, head, b"#")
     if not header.startswith("#!AER-DAT2"):
         raise format_error(path, "byte 0", "'#!AER-DAT2'", f"{header[:12]!r}", "is this an AEDAT 2.0 file?")
     camera = camera or _chip(path, header)
     name = camera or "dvs128"
     layout = lookup(CAMERAS, name, "read_aedat2.camera")
-    # A record is two big-endian 32-bit words: address, time in microseconds.
-    error = None
-    rest = (raw.size - start) % RECORD
-    if rest and until_fault:
-        where = f"byte {raw.size - rest}"
-        error = format_error(path, where, f"complete words of {RECORD} bytes", f"{rest} bytes", "it was cut short")
-        raw = raw[: raw.size - rest]
-    words = words_of(path, raw, start, ">u4", 2).astype(np.int64).reshape(-1, 2)
-    too_large = words[:, 0] >> 16 != 0
-    if camera is None and too_large.any():
-        at = int(np.argmax(too_large))
-        expected = "an address of a DVS128, below 2^16, for the header names no chip"
-        got = hex(words[at, 0])
-        step = f"give camera= one of {', '.join(sorted(CAMERAS))}"
-        raise format_error(path, f"byte {start + RECORD * at}", expected, got, step)
-    record, skipped = _events(words[:, 0], layout)
-    address, t = words[record].T
-    # The counter has 32 bits: a fall by half of its range is a new start.
-    t = t + (np.cumsum(np.diff(t, prepend=0) < -(1 << 31)) << 32)
-    x, y = (address >> shift & mask for shift, mask in (layout.x, layout.y))
-    outside = (x >= layout.width) | (y >= layout.height)
-    backwards = np.diff(t, prepend=0) < 0
-    shape = (2, layout.height, layout.width)
-    if np.any(outside | backwards):
-        at = int(np.argmax(outside | backwards))
-        fault = OUTSIDE if outside[at] else BACKWARDS
-        error = event_fault(path, start + RECORD * int(record[at]), fault, shape)
-        if not until_fault:
-            raise error
-        x = x[:at]
-        y = y[:at]
-        t = t[:at]
-        address = address[:at]
-    p = address >> layout.p & 1
-    x, y, p = (
-        size - 1 - v if flip else v
-        for v, size, flip in zip((x, y, p), (layout.width, layout.height, 2), layout.flipped, strict=True)
-    )
-    units = (p * layout.height + y) * layout.width + x
     description = f"camera {name}: pixels and polarity as in {layout.decoder}"
     polarity_1 = "darker" if layout.darker else "brighter"
-    report = ReadReport(
-        "aedat2", layout=description, row_0=layout.row_0, polarity_1=polarity_1, fault=fault_text(path, error)
-    )
-    return add_counts(build_spikes(t * MICROSECOND, units.astype(np.int32), shape, report), skipped)
+    report = ReadReport("aedat2", layout=description, row_0=layout.row_0, polarity_1=polarity_1)
+    return Aedat2Decoder(path, start, report, layout, named=camera is not None)
+
+
+@dataclass
+class Aedat2Decoder(EventDecoder):
+    """A file of addresses and times, decoded in pieces.
+
+    Attributes:
+        path, start, report: as in `EventDecoder`.
+        layout: of an address.
+        named: whether the header, or the user, names the camera.
+        skipped: numbers of records that are no events, by kind.
+        counter: latest value of the camera's counter of microseconds.
+        loops: us, of the counter starting again.
+        latest: time of the latest event, us.
+    """
+
+    path: FilePath
+    start: int
+    report: ReadReport
+    layout: Camera
+    named: bool
+    skipped: Counter[str] = field(default_factory=Counter)
+    counter: int = 0
+    loops: int = 0
+    latest: int = 0
+
+    def __post_init__(self) -> None:
+        self.record = RECORD
+        self.shape = (2, self.layout.height, self.layout.width)
+
+    def find_shape(self, pieces: Iterable[FilePiece], end: int) -> Sensor:
+        raise NotImplementedError("a camera of AEDAT 2.0 has one sensor")
+
+    def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
+        layout = self.layout
+        # A record is two big-endian 32-bit words: address, time in microseconds.
+        rest = data.size % RECORD
+        used = data.size - rest
+        words = np.frombuffer(data[:used].data, ">u4").astype(np.int64).reshape(-1, 2)
+        error = None
+        if rest and byte + data.size >= end:
+            error = cut_record(self.path, byte + data.size, RECORD, rest)
+        if not self.named:
+            self._check_addresses(words[:, 0], byte)
+        record, skipped = _events(words[:, 0], layout)
+        address, counter = words[record].T
+        # The counter has 32 bits: a fall by half of its range is a new start.
+        falls = np.diff(counter, prepend=self.counter) < -(1 << 31)
+        t = counter + self.loops + (np.cumsum(falls) << 32)
+        x, y = (address >> shift & mask for shift, mask in (layout.x, layout.y))
+        p = address >> layout.p & 1
+        outside = (x >= layout.width) | (y >= layout.height)
+        faults = outside | (np.diff(t, prepend=self.latest) < 0)
+        at = len(t)
+        if np.any(faults):
+            at = int(np.argmax(faults))
+            fault = OUTSIDE if outside[at] else BACKWARDS
+            error = event_fault(self.path, byte + RECORD * int(record[at]), fault, (2, layout.height, layout.width))
+            _, skipped = _events(words[: record[at], 0], layout)
+        self.skipped.update(skipped)
+        if at:
+            self.counter = int(counter[at - 1])
+            self.latest = int(t[at - 1])
+            self.loops = self.latest - self.counter
+        x, y, p = (
+            size - 1 - v if flip else v
+            for v, size, flip in zip((x, y, p), (layout.width, layout.height, 2), layout.flipped, strict=True)
+        )
+        units = ((p * layout.height + y) * layout.width + x)[:at]
+        return DecodedPiece(t[:at] * MICROSECOND, units.astype(np.int32), error, used)
+
+    def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
+        return counted(self.report, self.path, error, self.skipped)
+
+    def _check_addresses(self, addresses: NDArray[np.int64], byte: int) -> None:
+        """Raise NeurosimFormatError for addresses that a DVS128 does not have, where no header names a camera."""
+        too_large = addresses >> 16 != 0
+        if not too_large.any():
+            return
+        at = int(np.argmax(too_large))
+        expected = "an address of a DVS128, below 2^16, for the header names no chip"
+        step = f"give camera= one of {', '.join(sorted(CAMERAS))}"
+        raise format_error(self.path, f"byte {byte + RECORD * at}", expected, hex(addresses[at]), step)
 
 
 def _events(address: NDArray[np.int64], layout: Camera) -> tuple[NDArray[np.int64], dict[str, int]]:

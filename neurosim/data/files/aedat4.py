@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, NeurosimMissingError
-from ...base.raw import format_error, max_unpacked, read_bytes
+from ...base.raw import format_error, max_unpacked
 from ...kernels.io.compressed import cpu as unpack
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor, fault_text
+from .decoding import (
+    MICROSECOND,
+    DecodedPiece,
+    EventDecoder,
+    FilePath,
+    FilePiece,
+    Sensor,
+    counted,
+    decode_pieces,
+    read_whole,
+)
 
 SIGNATURE = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
@@ -58,130 +69,150 @@ def read_aedat4(path: str | os.PathLike[str], *, until_fault: bool = False) -> S
 
     Source: docs.inivation.com, AEDAT 4; the FlatBuffers schemas of dv-processing.
     """
-    raw = read_bytes(path)
-    header = open_aedat4(path, raw, until_fault=until_fault)
-    skipped: dict[str, int] = {}
-    pieces: list[NDArray] = [np.empty(0, EVENT)]
-    error = header.error
-    try:
-        pieces.extend(event_packets(path, raw, header, skipped))
-    except NeurosimFormatError as fault:
-        if not until_fault:
-            raise
-        error = fault
-    return add_counts(_spikes(path, np.concatenate(pieces), header.shape, error, until_fault), skipped)
+    return read_whole(path, open_aedat4, until_fault)
 
 
-@dataclass(frozen=True)
-class Aedat4Header:
-    """Header before the packets of a file.
-
-    Attributes:
-        begin, end: bytes of the packets.
-        compression: its number.
-        streams: by their numbers.
-        first: number of the stream of events that is read.
-        error: of a file that is cut short, if what lies before the cut is read.
-    """
-
-    begin: int
-    end: int
-    compression: int
-    streams: Mapping[int, _Stream]
-    first: int
-    error: NeurosimFormatError | None = None
-
-    @property
-    def shape(self) -> Sensor | None:
-        """Return the shape of the sensor; None if the file does not say it."""
-        return self.streams[self.first].shape
-
-
-def open_aedat4(path: object, raw: NDArray[np.uint8], *, until_fault: bool = False) -> Aedat4Header:
-    """Return the header in the bytes of a file.
+def open_aedat4(path: FilePath, head: NDArray[np.uint8]) -> Aedat4Decoder:
+    """Return the decoder of an AEDAT4 file, whose first bytes are `head`, with all of its header.
 
     Raises:
         NeurosimFormatError: another format, no stream of events, or damaged.
     """
-    if raw[: len(SIGNATURE)].tobytes() != SIGNATURE:
-        if raw.size:
-            got = f"{raw[:12].tobytes()!r}"
+    if head[: len(SIGNATURE)].tobytes() != SIGNATURE:
+        if head.size:
+            got = f"{head[:12].tobytes()!r}"
         else:
             got = "an empty file"
         raise format_error(path, "byte 0", "'#!AER-DAT4.0'", got, "is this an AEDAT 4.0 file?")
     at = len(SIGNATURE)
-    error = None
+    size = os.stat(path).st_size
+    cut = None
     try:
-        size = _unsigned(raw, at)
-        compression, end, streams = _header(_slice(raw, at + 4, size))
-        begin = at + 4 + size
+        length = _unsigned(head, at)
+        compression, end, streams = _header(_slice(head, at + 4, length))
+        begin = at + 4 + length
         # Without a table of packets at the end, as after a crash of the recorder, the packets fill the file.
-        end = raw.size if end < 0 else end
-        if not begin <= end <= raw.size:
-            fault = _Broken(f"packets up to byte {end}")
-            if not (until_fault and begin <= raw.size < end):
-                raise fault
-            error = format_error(path, f"byte {raw.size}", str(fault), "the end of the file", AGAIN)
-            end = raw.size
+        end = size if end < 0 else end
+        if not begin <= end:
+            raise _Broken(f"packets up to byte {end}")
+        if end > size:
+            cut = format_error(path, f"byte {at}", "a header with streams", f"packets up to byte {end}", AGAIN)
+            end = size
     except _Broken as fault:
         raise format_error(path, f"byte {at}", "a header with streams", fault, AGAIN) from None
     first = min((number for number, stream in streams.items() if stream.kind == "EVTS"), default=None)
     if first is None:
         got = ", ".join(stream.kind for stream in streams.values()) or "none"
         raise format_error(path, "header", "a stream of events (EVTS)", got, "it holds no events")
-    return Aedat4Header(begin, end, compression, streams, first, error)
+    return Aedat4Decoder(
+        path=path,
+        start=begin,
+        end=end,
+        compression=compression,
+        streams=streams,
+        first=first,
+        budget=max_unpacked(size),
+        cut=cut,
+    )
 
 
-def event_packets(
-    path: object, raw: NDArray[np.uint8], header: Aedat4Header, skipped: dict[str, int]
-) -> Iterator[NDArray]:
-    """Yield the events of each packet of the stream `header.first`, and count in `skipped` what others hold.
+@dataclass(kw_only=True)
+class Aedat4Decoder(EventDecoder):
+    """Packets of AEDAT4, decoded in pieces.
 
-    Raises:
-        NeurosimFormatError: a damaged packet.
+    Attributes:
+        path, start, end: as in `EventDecoder`.
+        compression: its number.
+        streams: by their numbers.
+        first: number of the stream of events that is read.
+        budget: number of bytes that the packets to come may unpack to, all together.
+        cut: as in `EventDecoder`.
+        skipped: numbers of records that are no events, by kind.
+        zero: time of the first event, us; None before it.
+        latest: time of the latest event, us.
+        events: number of the events so far.
     """
-    # Bytes that the packets to come may unpack to, all together.
-    budget = max_unpacked(raw.size)
-    for at, number, packet in _packets(path, raw, header.begin, header.end):
-        stream = header.streams.get(number)
+
+    path: FilePath
+    start: int
+    end: int | None
+    compression: int
+    streams: Mapping[int, _Stream]
+    first: int
+    budget: int
+    cut: NeurosimFormatError | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+    zero: int | None = None
+    latest: int = 0
+    events: int = 0
+
+    def __post_init__(self) -> None:
+        self.shape = self.streams[self.first].shape
+        self.report = ReadReport("aedat4")
+
+    def find_shape(self, pieces: Iterable[FilePiece], end: int) -> Sensor:
+        other = replace(self, skipped=Counter())
+        # Any place is inside the largest sensor that units can number.
+        other.shape = (2, 1 << 15, 1 << 15)
+        rows = 0
+        columns = 0
+        for piece in decode_pieces(other, pieces, end):
+            places = piece.units.astype(np.int64) & (1 << 30) - 1
+            rows = max(rows, int((places >> 15).max(initial=0)))
+            columns = max(columns, int((places & (1 << 15) - 1).max(initial=0)))
+        return (2, rows + 1, columns + 1)
+
+    def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
+        shape = self.shape or (2, 0, 0)
+        pieces: list[NDArray] = [np.empty(0, EVENT)]
+        used = 0
+        error = None
+        try:
+            for at, number, packet in _packets(self.path, data, byte, end):
+                # Counted also where the packet is damaged: its place is in the error.
+                used = at - byte + 8 + packet.size
+                if (events := self._events_of(at, number, packet)) is not None:
+                    pieces.append(events)
+        except NeurosimFormatError as fault:
+            error = fault
+        events = np.concatenate(pieces)
+        at, fault = first_fault(self.path, events, shape, self.latest, self.events)
+        t, x, y, p = (events[name][:at].astype(np.int64) for name in ("t", "x", "y", "p"))
+        if at and self.zero is None:
+            self.zero = int(t[0])
+        if at:
+            self.latest = int(t[-1])
+        self.events += at
+        units = ((p * shape[1] + y) * shape[2] + x).astype(np.int32)
+        return DecodedPiece((t - (self.zero or 0)) * MICROSECOND, units, fault or error, used)
+
+    def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
+        report = ReadReport("aedat4", (self.zero or 0) * MICROSECOND)
+        return counted(report, self.path, error or self.cut, self.skipped)
+
+    def _events_of(self, byte: int, number: int, packet: NDArray[np.uint8]) -> NDArray | None:
+        """Return the events of a packet of the stream `first`; None for others, whose content is counted.
+
+        Raises:
+            NeurosimFormatError: a damaged packet.
+        """
+        stream = self.streams.get(number)
         if stream is None:
-            name = "packets of unknown streams"
-            count = 1
-        elif stream.kind != "EVTS":
-            name = KINDS.get(stream.kind, "packets of other kinds")
-            count = 1
-        else:
-            try:
-                content = _unpacked(path, packet, header.compression, budget)
-                events = _events(content)
-            except _Broken as error:
-                raise format_error(path, f"byte {at}", "a packet of events", error, AGAIN) from None
-            budget -= content.size
-            if number == header.first:
-                yield events
-                continue
-            name = "events of other streams"
-            count = len(events)
-        skipped[name] = skipped.get(name, 0) + count
-
-
-def _spikes(
-    path: object, events: NDArray, shape: Sensor | None, error: NeurosimFormatError | None, until_fault: bool
-) -> Spikes:
-    t, x, y, p = (events[name].astype(np.int64) for name in ("t", "x", "y", "p"))
-    sensor = shape or (2, int(y.max(initial=0)) + 1, int(x.max(initial=0)) + 1)
-    check_sensor(path, sensor)
-    at, fault = first_fault(path, events, sensor)
-    if fault is not None:
-        if not until_fault:
-            raise fault
-        t, x, y, p = (values[:at] for values in (t, x, y, p))
-        error = fault
-    first = int(t[0]) if len(t) else 0
-    units = ((p * sensor[1] + y) * sensor[2] + x).astype(np.int32)
-    times = ((t - first) * MICROSECOND).astype(np.float64, copy=False)
-    report = ReadReport("aedat4", first * MICROSECOND, fault=fault_text(path, error))
-    return build_spikes(times, units, sensor, report)
+            self.skipped["packets of unknown streams"] += 1
+            return None
+        if stream.kind != "EVTS":
+            self.skipped[KINDS.get(stream.kind, "packets of other kinds")] += 1
+            return None
+        try:
+            content = _unpacked(self.path, packet, self.compression, self.budget)
+            events = _events(content)
+        except _Broken as error:
+            raise format_error(self.path, f"byte {byte}", "a packet of events", error, AGAIN) from None
+        self.budget -= content.size
+        if number == self.first:
+            return events
+        self.skipped["events of other streams"] += len(events)
+        return None
 
 
 def first_fault(
@@ -211,17 +242,36 @@ def first_fault(
     return at, format_error(path, f"event {done + at}", "times >= 0 in ascending order", f"{t[at]}", AGAIN)
 
 
-def _packets(path: object, raw: NDArray[np.uint8], at: int, end: int) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
-    """Yield byte, stream and content of each packet before byte `end`."""
+def _packets(
+    path: object, data: NDArray[np.uint8], byte: int, end: int
+) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Yield byte, stream and content of each complete packet of a piece of a file.
+
+    Args:
+        path: of the file.
+        data: bytes of it.
+        byte: place of the first of them.
+        end: place after the last packet of the file.
+
+    Raises:
+        NeurosimFormatError: a packet that reaches beyond `end`.
+    """
     # A packet: number of its stream (4 bytes), size of its content (4), content.
-    while at < end:
-        if at + 8 > end:
-            raise format_error(path, f"byte {at}", "the head of a packet", f"{end - at} bytes", AGAIN)
-        number = _unsigned(raw, at)
-        size = _unsigned(raw, at + 4)
-        if size > end - at - 8:
-            raise format_error(path, f"byte {at}", f"a packet of {size} bytes", f"{end - at - 8}", "it was cut short")
-        yield at, number, raw[at + 8 : at + 8 + size]
+    at = 0
+    while byte + at < end:
+        place = f"byte {byte + at}"
+        left = end - byte - at
+        if left < 8:
+            raise format_error(path, place, "the head of a packet", f"{left} bytes", AGAIN)
+        if at + 8 > data.size:
+            return
+        number = _unsigned(data, at)
+        size = _unsigned(data, at + 4)
+        if size > left - 8:
+            raise format_error(path, place, f"a packet of {size} bytes", f"{left - 8}", "it was cut short")
+        if at + 8 + size > data.size:
+            return
+        yield byte + at, number, data[at + 8 : at + 8 + size]
         at += 8 + size
 
 

@@ -5,28 +5,33 @@ Times are of the clock of the camera; `Spikes.window` cuts.
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, lookup, require
-from ...base.raw import event_fault, format_error, read_bytes
+from ...base.raw import event_fault, format_error
 from ...kernels.io.prophesee import cpu as decode
 from ...kernels.io.prophesee.reference import LATE as LATE_EVENTS
 from ...kernels.io.prophesee.reference import MASK_BITS, start_state
 from ...kernels.io.prophesee.reference import UNTIMED as UNTIMED_EVENTS
 from ..read_report import ReadReport
 from ..spikes import Spikes
+from .decoding import (
+    MICROSECOND,
+    DecodedPiece,
+    EventDecoder,
+    FilePath,
+    FilePiece,
+    Sensor,
+    counted,
+    cut_record,
+    read_whole,
+)
 
-MICROSECOND = 1e-6
-Sensor = tuple[int, int, int]
-FilePath: TypeAlias = str | os.PathLike[str]
 # Clocks of EVT3 by name: whether a time goes on where its lower part falls.
 CLOCKS: Mapping[str, bool] = {"camera": False, "running": True}
 UNTIMED = "events before the first time"
@@ -34,7 +39,6 @@ LATE = "late events put at the time of the event before"
 END_OF_HEADER = {b"%": re.compile(rb"% end"), b"#": re.compile(rb"#\s*!?\s*END[ -]OF[ -](?:ASCII[ -])?HEADER.*", re.I)}
 # Control characters, which no line of text holds.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_AGAIN = "it was cut short: fetch it again, or read what lies before with until_fault"
 _OTHER = "is this a file of another format?"
 
 
@@ -51,7 +55,7 @@ def read_dat(path: FilePath, shape: Sensor | None = None, *, until_fault: bool =
         NeurosimFormatError: empty, cut short, another kind of event, an event outside the sensor, or times that run
             backwards.
     """
-    return _read(path, open_dat, until_fault, shape)
+    return read_whole(path, open_dat, until_fault, shape)
 
 
 def read_evt2(path: FilePath, shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
@@ -61,7 +65,7 @@ def read_evt2(path: FilePath, shape: Sensor | None = None, *, until_fault: bool 
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    return _read(path, open_evt2, until_fault, shape)
+    return read_whole(path, open_evt2, until_fault, shape)
 
 
 def read_evt21(path: FilePath, shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
@@ -71,7 +75,7 @@ def read_evt21(path: FilePath, shape: Sensor | None = None, *, until_fault: bool
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    return _read(path, open_evt21, until_fault, shape)
+    return read_whole(path, open_evt21, until_fault, shape)
 
 
 def read_evt3(
@@ -94,7 +98,7 @@ def read_evt3(
         NeurosimMissingError: no such file.
         NeurosimFormatError: as `read_dat`.
     """
-    return _read(path, open_evt3, until_fault, shape, clock)
+    return read_whole(path, open_evt3, until_fault, shape, clock)
 
 
 def read_raw(
@@ -107,18 +111,15 @@ def read_raw(
         NeurosimMissingError: no such file.
         NeurosimFormatError: another encoding in the header, and as `read_dat`.
     """
-    return _read(path, open_raw, until_fault, shape, clock)
+    return read_whole(path, open_raw, until_fault, shape, clock)
 
 
 @dataclass
-class WordDecoder:
+class WordDecoder(EventDecoder):
     """A file of words of a camera of Prophesee behind its header, which is decoded in pieces, in order.
 
     Attributes:
-        path: of the file.
-        start: byte after the header.
-        shape: (2, height, width); None: the smallest that holds all events, which takes a look at all of them.
-        report: of the header.
+        path, start, shape, report: as in `EventDecoder`.
         kernel: decoder of words, of `kernels.io.prophesee`.
         kind: type of a word.
         each: number of words of a record.
@@ -140,23 +141,17 @@ class WordDecoder:
     swapped: bool = False
     state: NDArray[np.int64] = field(default_factory=start_state)
 
-    @property
-    def record(self) -> int:
-        """Return the number of bytes of a record."""
-        return np.dtype(self.kind).itemsize * self.each
+    def __post_init__(self) -> None:
+        self.record = np.dtype(self.kind).itemsize * self.each
 
-    def check_shape(self, pieces: Iterable[NDArray[np.uint8]]) -> Sensor:
-        """Return the shape of the sensor, from the bytes of all records where the header has none."""
-        if self.shape is None:
-            rows = 0
-            columns = 0
-            for piece in pieces:
-                places = self.words(piece)[:, 1]
-                rows = max(rows, int((places >> 14 & 0x3FFF).max(initial=0)))
-                columns = max(columns, int((places & 0x3FFF).max(initial=0)))
-            self.shape = (2, rows + 1, columns + 1)
-        check_sensor(self.path, self.shape)
-        return self.shape
+    def find_shape(self, pieces: Iterable[FilePiece], end: int) -> Sensor:
+        rows = 0
+        columns = 0
+        for _, data in pieces:
+            places = self.words(data)[:, 1]
+            rows = max(rows, int((places >> 14 & 0x3FFF).max(initial=0)))
+            columns = max(columns, int((places & 0x3FFF).max(initial=0)))
+        return (2, rows + 1, columns + 1)
 
     def words(self, data: NDArray[np.uint8]) -> NDArray:
         """Return the complete records of bytes as words, [n] or [n, each]."""
@@ -167,14 +162,7 @@ class WordDecoder:
             words = words << np.uint64(32) | words >> np.uint64(32)
         return words.reshape(-1, self.each) if self.each > 1 else words
 
-    def decode(self, data: NDArray[np.uint8], byte: int, *, last: bool) -> DecodedPiece:
-        """Return the events of bytes, which begin at `byte` of the file.
-
-        Args:
-            data: of the file, from `byte` on.
-            byte: place of the first.
-            last: whether the file ends with them, which must be complete records.
-        """
+    def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
         words = self.words(data)
         room = self.count(words)
         # Masks of EVT3 are written without branches, up to a mask beyond the last event.
@@ -186,51 +174,14 @@ class WordDecoder:
         rest = data.size % self.record
         if fault:
             error = event_fault(self.path, byte + at * self.record, fault, shape)
-        elif last and rest:
-            where = f"byte {byte + data.size - rest}"
-            expected = f"complete words of {self.record} bytes"
-            error = format_error(self.path, where, expected, f"{rest} bytes", _AGAIN)
-        return DecodedPiece(times[:events], units[:events], error)
+        elif rest and byte + data.size >= end:
+            error = cut_record(self.path, byte + data.size, self.record, rest)
+        return DecodedPiece(times[:events], units[:events], error, data.size - rest)
 
     def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
-        """Return the report after the last piece; `error` names the fault where decoding stopped."""
         skipped = {UNTIMED: int(self.state[UNTIMED_EVENTS])}
         changed = {LATE: int(self.state[LATE_EVENTS])}
-        return replace(
-            self.report,
-            skipped={name: number for name, number in skipped.items() if number},
-            changed={name: number for name, number in changed.items() if number},
-            fault=fault_text(self.path, error),
-        )
-
-
-class DecodedPiece(NamedTuple):
-    """Events of a piece of a file, and the error where decoding stopped, or None."""
-
-    times: NDArray[np.float64]
-    units: NDArray[np.int32]
-    error: NeurosimFormatError | None
-
-
-def fault_text(path: object, error: NeurosimFormatError | None) -> str:
-    """Return the text of an error without the path of the file; "" for none."""
-    return "" if error is None else str(error).removeprefix(f"{path}: ")
-
-
-def _read(path: FilePath, opener: Callable[..., WordDecoder], until_fault: bool, *options: object) -> Spikes:
-    raw = read_bytes(path)
-    decoder = opener(path, raw, *options)
-    data = raw[decoder.start :]
-    rest = data.size % decoder.record
-    if rest and not until_fault:
-        # Before the words are decoded: a cut is the likelier fault.
-        where = f"byte {decoder.start + data.size - rest}"
-        raise format_error(path, where, f"complete words of {decoder.record} bytes", f"{rest} bytes", _AGAIN)
-    shape = decoder.check_shape([data])
-    piece = decoder.decode(data, decoder.start, last=True)
-    if piece.error is not None and not until_fault:
-        raise piece.error
-    return build_spikes(piece.times, piece.units, shape, decoder.final_report(piece.error))
+        return counted(self.report, self.path, error, skipped, changed)
 
 
 def open_dat(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> WordDecoder:
@@ -322,13 +273,6 @@ def format_of_header(head: bytes) -> str | None:
     return None
 
 
-def read_header(path: str | os.PathLike[str], mark: bytes) -> tuple[NDArray[np.uint8], str, int]:
-    """Return the bytes of a file, the text of its first lines, which begin with `mark`, and the byte after them."""
-    raw = read_bytes(path)
-    header, start = parse_header(path, raw, mark)
-    return raw, header, start
-
-
 def parse_header(path: object, raw: NDArray[np.uint8], mark: bytes) -> tuple[str, int]:
     """Return the text of the first lines, which begin with `mark`, and the byte after them."""
     if raw.size == 0:
@@ -371,17 +315,6 @@ def _line(raw: NDArray[np.uint8], start: int) -> bytes | None:
     return None
 
 
-def words_of(path: object, raw: NDArray[np.uint8], start: int, kind: str, each: int) -> NDArray:
-    """Return the binary part as words of `kind`, in groups of `each`."""
-    size = np.dtype(kind).itemsize * each
-    data = raw[start:]
-    rest = data.size % size
-    if rest:
-        where = f"byte {start + data.size - rest}"
-        raise format_error(path, where, f"complete words of {size} bytes", f"{rest} bytes", _AGAIN)
-    return np.frombuffer(data.data, kind)
-
-
 def _number(header: str, key: str) -> int | None:
     match = re.search(rf"^% {key} (\d{{1,5}})\s*$", header, re.M | re.I)
     return int(match[1]) if match else None
@@ -402,28 +335,6 @@ def _geometry(header: str) -> Sensor | None:
     if height and width:
         return (2, int(height[1]), int(width[1]))
     return None
-
-
-def check_sensor(path: object, shape: tuple[int, ...]) -> None:
-    """Raise `NeurosimInputError` unless `shape` is the shape of a sensor."""
-    has_polarities = len(shape) == 3 and shape[0] == 2
-    fits = has_polarities and all(0 < n < 1 << 15 for n in shape) and math.prod(shape) < 1 << 31
-    rule = "must be (2 polarities, height, width), with fewer than 2^31 units"
-    require(fits, f"{path}: shape", rule, tuple(shape))
-
-
-def build_spikes(times: NDArray[np.float64], units: NDArray[np.int32], shape: Sensor, report: ReadReport) -> Spikes:
-    """Return checked events as spikes that end with the last one."""
-    size = shape[0] * shape[1] * shape[2]
-    return Spikes.unchecked(times, units, size, float(times[-1]) if times.size else 0.0, tuple(shape), report)
-
-
-def add_counts(spikes: Spikes, skipped: Mapping[str, int], changed: Mapping[str, int] | None = None) -> Spikes:
-    """Return spikes with these counts in their report, without those that are 0."""
-    counts = {name: int(count) for name, count in skipped.items() if count}
-    changes = {name: int(count) for name, count in (changed or {}).items() if count}
-    report = replace(spikes.report or ReadReport(""), skipped=counts, changed=changes)
-    return Spikes.unchecked(spikes.times, spikes.units, spikes.size, spikes.duration, spikes.shape, report)
 
 
 _EVT: Mapping[str, Callable[..., WordDecoder]] = {"2": open_evt2, "21": open_evt21, "3": open_evt3}

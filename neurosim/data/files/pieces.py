@@ -11,20 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import check_keys, lookup, require
+from ...base.errors import NeurosimFormatError, check_keys, lookup, require
 from ...base.raw import read_start, unreadable
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import WordDecoder, open_dat, open_evt2, open_evt3, open_evt21, open_raw
+from .aedat import open_aedat2
+from .aedat4 import open_aedat4
+from .cameras import open_dat, open_evt2, open_evt3, open_evt21, open_raw
+from .decoding import EventDecoder, FilePiece, decode_pieces
 from .formats import FORMATS, ReadOptions, find_format
+from .streams import open_aedat, open_aedat31, open_event_stream
 
 # Bytes that are decoded at a time: at most 6 million events of EVT3.
 PIECE = 1 << 20
-# Bytes at the start of a file in which its header ends.
+# Bytes at the start of a file in which its header ends as a rule; longer ones are read on, up to MAX_HEADER.
 HEADER = 1 << 16
+MAX_HEADER = 1 << 26
 # Formats that are read in pieces.
-OPENERS: Mapping[str, Callable[..., WordDecoder]] = {
+OPENERS: Mapping[str, Callable[..., EventDecoder]] = {
+    "aedat": open_aedat,
+    "aedat2": open_aedat2,
+    "aedat31": open_aedat31,
+    "aedat4": open_aedat4,
     "dat": open_dat,
+    "event-stream": open_event_stream,
     "evt2": open_evt2,
     "evt21": open_evt21,
     "evt3": open_evt3,
@@ -53,8 +63,9 @@ class EventPieces:
         self._name = find_format(path, options.format)
         options.check(lookup(FORMATS, self._name, "read.format"))
         decoder = self._open()
-        self._sensor = decoder.check_shape(data for _, data, _ in self._data(decoder))
-        self.shape = options.filter.start(self._sensor).shape
+        end = self._end(decoder)
+        self._sensor = decoder.check_shape(self._data(decoder, end), end)
+        self.shape = options.filter.start(self._sensor).shape if options.filter else self._sensor
         self.report: ReadReport = decoder.report
 
     def __iter__(self) -> Iterator[Spikes]:
@@ -65,45 +76,62 @@ class EventPieces:
         """
         decoder = self._open()
         decoder.shape = self._sensor
+        end = self._end(decoder)
+        if decoder.cut is not None and not self._options.until_fault:
+            raise decoder.cut
         filters = self._options.filter.start(self._sensor)
         size = math.prod(self._sensor)
         error = None
-        for byte, data, last in self._data(decoder):
-            piece = decoder.decode(data, byte, last=last)
+        for piece in decode_pieces(decoder, self._data(decoder, end), end):
             error = piece.error
             if error is not None and not self._options.until_fault:
                 raise error
             duration = float(piece.times[-1]) if len(piece.times) else 0.0
             spikes = Spikes.unchecked(piece.times, piece.units, size, duration, self._sensor, decoder.report)
             yield filters.apply(spikes) if self._options.filter else spikes
-            if error is not None:
-                break
         report = decoder.final_report(error)
         self.report = replace(report, skipped={**report.skipped, **filters.dropped()})
 
-    def _open(self) -> WordDecoder:
+    def _open(self) -> EventDecoder:
+        """Return the decoder behind the header of the file, of which no more is read."""
         arguments = self._options.arguments()
         arguments.pop("until_fault", None)
-        # Text of a header; what follows is not read yet.
-        head = np.frombuffer(read_start(self._path, HEADER), np.uint8)
         opener = lookup(OPENERS, self._name, "read in pieces: format")
-        return opener(self._path, head, **arguments)
+        size = HEADER
+        while True:
+            head = np.frombuffer(read_start(self._path, size), np.uint8)
+            is_whole = head.size < size or size >= MAX_HEADER
+            try:
+                decoder = opener(self._path, head, **arguments)
+            except NeurosimFormatError:
+                # Headers of jAER may have hundreds of kilobytes of settings.
+                if is_whole:
+                    raise
+            else:
+                # Without the end of a line behind the header, its last line may go on where the head ends.
+                if is_whole or (head[decoder.start :] == ord("\n")).any():
+                    return decoder
+            size *= 4
 
-    def _data(self, decoder: WordDecoder) -> Iterator[tuple[int, NDArray[np.uint8], bool]]:
-        """Yield the place of each piece of bytes behind the header, the bytes, and whether they are the last."""
+    def _end(self, decoder: EventDecoder) -> int:
+        """Return the byte after the last record."""
+        if decoder.end is not None:
+            return decoder.end
+        return os.stat(self._path).st_size
+
+    def _data(self, decoder: EventDecoder, end: int) -> Iterator[FilePiece]:
+        """Yield the bytes between the header and `end`, in pieces."""
         step = PIECE // decoder.record * decoder.record
         try:
             with open(self._path, "rb") as file:
-                end = os.fstat(file.fileno()).st_size
                 file.seek(decoder.start)
                 byte = decoder.start
                 while byte < end:
-                    data = np.fromfile(file, np.uint8, step)
-                    last = data.size < step or byte + data.size >= end
-                    yield byte, data, last
-                    byte += data.size
-                    if last:
+                    data = np.fromfile(file, np.uint8, min(step, end - byte))
+                    if not data.size:
                         break
+                    yield FilePiece(byte, data)
+                    byte += data.size
         except OSError as error:
             raise unreadable(self._path, error) from None
 
@@ -139,8 +167,8 @@ def stream(
 ) -> Iterator[Spikes]:
     """Yield a recording in windows of time, with times from the start of each window.
 
-    Files of Prophesee's cameras (`OPENERS`) are read in pieces: memory holds a window and a megabyte of the file.
-    Other formats are read as a whole first. Windows without events are yielded too, so that time goes on.
+    Files of cameras (`OPENERS`) are read in pieces: memory holds a window and a megabyte of the file. Other formats are
+    read as a whole first. Windows without events are yielded too, so that time goes on.
 
     Args:
         path: of the file.

@@ -14,7 +14,7 @@ from ...base.errors import NeurosimError, NeurosimFormatError, NeurosimMissingEr
 from ...base.raw import format_error, printable, unreadable
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .cameras import Sensor, build_spikes, check_sensor
+from .decoding import Sensor, build_spikes, check_sensor
 
 # An event as ROS 1 packs it: its time is seconds and nanoseconds.
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])

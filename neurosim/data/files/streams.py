@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import NeurosimFormatError, require
-from ...base.raw import event_fault, format_error, read_bytes
+from ...base.raw import event_fault, format_error, read_start
 from ...kernels.io import faults
 from ...kernels.io.streams import cpu as streams
+from ...kernels.io.streams.reference import AEDAT31_STATE, ATIS, DVS, MIN_POLARITY, MIN_RECORD
 from ..read_report import ReadReport
 from ..spikes import Spikes
-from .aedat import CAMERAS, read_aedat2
-from .aedat4 import read_aedat4
-from .cameras import MICROSECOND, Sensor, add_counts, build_spikes, check_sensor, fault_text, read_header
+from .aedat import CAMERAS, open_aedat2, read_aedat2
+from .aedat4 import open_aedat4, read_aedat4
+from .cameras import parse_header
+from .decoding import (
+    AGAIN,
+    MICROSECOND,
+    DecodedPiece,
+    EventDecoder,
+    FilePath,
+    FilePiece,
+    Sensor,
+    counted,
+    decode_pieces,
+    read_whole,
+)
 
 SIGNATURE = b"Event Stream"
 # Version, kind, width and height follow the signature.
@@ -32,9 +45,8 @@ _AEDAT31 = (
     "records of other kinds",
     "events of other sources",
 )
-_AGAIN = "it was cut short: fetch it again, or read what lies before with until_fault"
 _FAULTS: Mapping[int, tuple[str, str, str]] = {
-    faults.CUT: ("a complete record", "the end of the file inside it", _AGAIN),
+    faults.CUT: ("a complete record", "the end of the file inside it", AGAIN),
     faults.SIZES: ("a packet whose sizes add up", "another", "it is damaged: fetch it again"),
 }
 
@@ -51,25 +63,64 @@ def read_event_stream(path: str | os.PathLike[str], *, until_fault: bool = False
 
     Source: github.com/neuromorphic-paris/event_stream and its library sepia, version 2.
     """
-    raw = read_bytes(path)
-    head = raw[:HEADER].tobytes()
-    if not head.startswith(SIGNATURE):
-        got = f"{head[:12]!r}" if head else "an empty file"
+    return read_whole(path, open_event_stream, until_fault)
+
+
+def open_event_stream(path: FilePath, head: NDArray[np.uint8]) -> EventStreamDecoder:
+    """Return the decoder of an Event Stream file, whose first bytes are `head`."""
+    first = head[:HEADER].tobytes()
+    if not first.startswith(SIGNATURE):
+        got = f"{first[:12]!r}" if first else "an empty file"
         raise format_error(path, "byte 0", "'Event Stream'", got, "is this an Event Stream file?")
-    if len(head) < HEADER:
-        raise format_error(path, f"byte {len(head)}", f"a header of {HEADER} bytes", "the end", _AGAIN)
-    if head[12] != 2:
-        raise format_error(path, "byte 12", "version 2", f"version {head[12]}.{head[13]}", "convert the file")
-    kind = head[15]
-    if kind not in (streams.DVS, streams.ATIS):
+    if len(first) < HEADER:
+        raise format_error(path, f"byte {len(first)}", f"a header of {HEADER} bytes", "the end", AGAIN)
+    if first[12] != 2:
+        raise format_error(path, "byte 12", "version 2", f"version {first[12]}.{first[13]}", "convert the file")
+    kind = first[15]
+    if kind not in (DVS, ATIS):
         names = {0: "generic events", 3: "display events", 4: "colour events"}
         got = names.get(kind, f"kind {kind}")
         raise format_error(path, "byte 15", "DVS or ATIS events (1 or 2)", got, "its records are not events of pixels")
-    shape = (2, int.from_bytes(head[18:20], "little"), int.from_bytes(head[16:18], "little"))
-    tally = np.zeros(1, np.int64)
-    report = ReadReport("event-stream", row_0="bottom")
-    spikes = _decode(path, streams.event_stream, (raw, HEADER, kind), shape, report, until_fault, tally)
-    return add_counts(spikes, {"measurements of exposure": tally[0]})
+    shape = (2, int.from_bytes(first[18:20], "little"), int.from_bytes(first[16:18], "little"))
+    return EventStreamDecoder(path, HEADER, shape, ReadReport("event-stream", row_0="bottom"), kind)
+
+
+@dataclass
+class EventStreamDecoder(EventDecoder):
+    """An Event Stream file, decoded in pieces.
+
+    Attributes:
+        path, start, shape, report: as in `EventDecoder`.
+        kind: `DVS` or `ATIS`.
+        clock: [1] us.
+        tally: [1] number of measurements of exposure.
+    """
+
+    path: FilePath
+    start: int
+    shape: Sensor | None
+    report: ReadReport
+    kind: int
+    clock: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    tally: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def find_shape(self, pieces: Iterable[FilePiece], end: int) -> Sensor:
+        raise NotImplementedError("the header of an Event Stream has its sensor")
+
+    def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
+        shape = self.shape or (2, 0, 0)
+        # Memory of the room that stays empty is never touched.
+        room = data.size // MIN_RECORD + 1
+        times = np.empty(room, np.float64)
+        units = np.empty(room, np.int32)
+        last = byte + data.size >= end
+        events, fault, at = streams.event_stream(
+            data, last, self.kind, shape[1], shape[2], MICROSECOND, times, units, self.clock, self.tally
+        )
+        return DecodedPiece(times[:events], units[:events], _error(self.path, fault, byte + at, shape), at)
+
+    def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
+        return counted(self.report, self.path, error, {"measurements of exposure": self.tally[0]})
 
 
 def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None, *, until_fault: bool = False) -> Spikes:
@@ -86,7 +137,12 @@ def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None, *, u
         NeurosimFormatError: another format or version, a packet whose sizes do not add up, cut short, an event
             outside the sensor, or times that run backwards.
     """
-    raw, header, start = read_header(path, b"#")
+    return read_whole(path, open_aedat31, until_fault, shape)
+
+
+def open_aedat31(path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None) -> Aedat31Decoder:
+    """Return the decoder of an AEDAT 3.1 file, whose first bytes are `head`, with all of its header."""
+    header, start = parse_header(path, head, b"#")
     if not re.match(r"#!AER-DAT3\.1\s", header):
         raise format_error(path, "byte 0", "'#!AER-DAT3.1'", f"{header[:12]!r}", "is this an AEDAT 3.1 file?")
     form = re.search(r"^#\s*Format:\s*(\S+)", header, re.M)
@@ -94,18 +150,56 @@ def read_aedat31(path: str | os.PathLike[str], shape: Sensor | None = None, *, u
         raise format_error(
             path, "header", "the line '#Format: RAW'", form[1][:40], "write it again without compression"
         )
-    sensor = shape or _sensor(header)
-    tally = np.zeros(len(_AEDAT31), np.int64)
-    extent = np.zeros(2, np.int64)
-    if sensor is None:
-        # Without room for events the kernel only counts, and notes the highest y and x.
-        times = np.empty(0)
-        units = np.empty(0, np.int32)
-        result = streams.aedat31(raw, start, 0, 0, MICROSECOND, times, units, tally, extent)
-        _check_result(path, result, (2, 0, 0), until_fault)
-        sensor = (2, int(extent[0]) + 1, int(extent[1]) + 1)
-    spikes = _decode(path, streams.aedat31, (raw, start), sensor, ReadReport("aedat31"), until_fault, tally, extent)
-    return add_counts(spikes, dict(zip(_AEDAT31, tally.tolist(), strict=True)))
+    return Aedat31Decoder(path, start, shape or _sensor(header), ReadReport("aedat31"))
+
+
+@dataclass
+class Aedat31Decoder(EventDecoder):
+    """Packets of AEDAT 3.1, decoded in pieces.
+
+    Attributes:
+        path, start, shape, report: as in `EventDecoder`.
+        state: place in a packet, source and latest time between two pieces.
+        tally: numbers of records that are not returned, as in `_AEDAT31`.
+        extent: largest y and x.
+    """
+
+    path: FilePath
+    start: int
+    shape: Sensor | None
+    report: ReadReport
+    state: NDArray[np.int64] = field(default_factory=lambda: np.array(AEDAT31_STATE, np.int64))
+    tally: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(_AEDAT31), np.int64))
+    extent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+
+    def find_shape(self, pieces: Iterable[FilePiece], end: int) -> Sensor:
+        # A kernel without a height and a width takes any place, and notes the largest.
+        first = replace(self, state=self.state.copy(), tally=self.tally.copy(), extent=self.extent.copy())
+        for _ in decode_pieces(first, pieces, end):
+            pass
+        return (2, int(first.extent[0]) + 1, int(first.extent[1]) + 1)
+
+    def decode(self, data: NDArray[np.uint8], byte: int, end: int) -> DecodedPiece:
+        shape = self.shape or (2, 0, 0)
+        room = data.size // MIN_POLARITY + 1
+        times = np.empty(room, np.float64)
+        units = np.empty(room, np.int32)
+        events, fault, at = streams.aedat31(
+            data,
+            end - byte,
+            shape[1],
+            shape[2],
+            MICROSECOND,
+            times,
+            units,
+            self.state,
+            self.tally,
+            self.extent,
+        )
+        return DecodedPiece(times[:events], units[:events], _error(self.path, fault, byte + at, shape), at)
+
+    def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
+        return counted(self.report, self.path, error, dict(zip(_AEDAT31, self.tally.tolist(), strict=True)))
 
 
 def read_aedat(
@@ -127,10 +221,7 @@ def read_aedat(
         NeurosimMissingError: no such file.
         NeurosimFormatError: as the reader of the version.
     """
-    version = read_bytes(path)[9:12].tobytes()
-    if version in (b"3.1", b"4.0"):
-        rule = f"must be left out: AEDAT {version.decode()} has one layout"
-        require(camera is None, f"{path}: camera", rule, camera)
+    version = _version(path, camera)
     if version == b"3.1":
         return read_aedat31(path, shape, until_fault=until_fault)
     if version == b"4.0":
@@ -140,6 +231,33 @@ def read_aedat(
     fits = shape is None or math.prod(shape) == spikes.size
     require(fits, f"{path}: shape", f"must be {spikes.shape}, as its camera has", shape)
     return spikes
+
+
+def open_aedat(
+    path: FilePath, head: NDArray[np.uint8], shape: Sensor | None = None, camera: str | None = None
+) -> EventDecoder:
+    """Return the decoder of an AEDAT file of the version in its first line, as the function of the version."""
+    version = _version(path, camera)
+    if version == b"3.1":
+        return open_aedat31(path, head, shape)
+    decoder: EventDecoder
+    if version == b"4.0":
+        decoder = open_aedat4(path, head)
+    else:
+        decoder = open_aedat2(path, head, camera)
+    known = decoder.shape
+    fits = shape is None or known is None or math.prod(shape) == math.prod(known)
+    require(fits, f"{path}: shape", f"must be {known}, as its camera has", shape)
+    return decoder
+
+
+def _version(path: FilePath, camera: str | None) -> bytes:
+    """Return the version in the first line of an AEDAT file; raise where it has no choice of a `camera`."""
+    version = read_start(path, 12)[9:12]
+    if version in (b"3.1", b"4.0"):
+        rule = f"must be left out: AEDAT {version.decode()} has one layout"
+        require(camera is None, f"{path}: camera", rule, camera)
+    return version
 
 
 def _sensor(header: str) -> Sensor | None:
@@ -154,45 +272,10 @@ def _sensor(header: str) -> Sensor | None:
     return None
 
 
-def _decode(
-    path: object,
-    kernel: Callable,
-    data: tuple[object, ...],
-    shape: Sensor,
-    report: ReadReport,
-    until_fault: bool,
-    *tallies: NDArray[np.int64],
-) -> Spikes:
-    """Return the events of a stream, which `kernel` counts and then decodes."""
-    check_sensor(path, shape)
-    room = 0
-    error = None
-    # Once to count and, if there are events, once to decode.
-    for _ in range(2):
-        times = np.empty(room, np.float64)
-        units = np.empty(room, np.int32)
-        result = kernel(*data, shape[1], shape[2], MICROSECOND, times, units, *tallies)
-        room, error = _check_result(path, result, shape, until_fault)
-        if room == 0:
-            break
-    return build_spikes(times[:room], units[:room], shape, replace(report, fault=fault_text(path, error)))
-
-
-def _check_result(
-    path: object, result: tuple[int, int, int], shape: Sensor, until_fault: bool
-) -> tuple[int, NeurosimFormatError | None]:
-    """Return the number of events in the result of a kernel, and the error where it stopped at a fault.
-
-    Raises:
-        NeurosimFormatError: it stopped at a fault, and not `until_fault`.
-    """
-    events, fault, at = result
-    if not fault:
-        return events, None
+def _error(path: object, fault: int, byte: int, shape: Sensor) -> NeurosimFormatError | None:
+    """Return the error of a kernel that stopped at a byte of the file; None where it did not."""
+    if fault == faults.SOUND:
+        return None
     if fault in _FAULTS:
-        error = format_error(path, f"byte {at}", *_FAULTS[fault])
-    else:
-        error = event_fault(path, at, fault, shape)
-    if not until_fault:
-        raise error
-    return events, error
+        return format_error(path, f"byte {byte}", *_FAULTS[fault])
+    return event_fault(path, byte, fault, shape)

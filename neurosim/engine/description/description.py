@@ -12,6 +12,7 @@ from typing import final
 from ...base.errors import NeurosimInputError, require
 from ...base.shown import Shown
 from ...data.files.formats import FORMATS, ReadOptions, find_format
+from ...data.files.large import LargeRecording, is_large
 from ...data.files.pieces import read_recording
 from ...data.files.sonata import read_sonata
 from ...data.spikes import Spikes
@@ -110,12 +111,22 @@ class SpikeFile:
         """
         if self.population is not None:
             return read_sonata(self.path, self.population)
+        return read_recording(self.path, self._options_of(shape))
+
+    def open(self, shape: tuple[int, ...]) -> Spikes | LargeRecording:
+        """Return the recording as `read`; a large file of a camera is not in memory, but read as it is played."""
+        if self.population is None and is_large(self.path, self.options):
+            return LargeRecording(self.path, self._options_of(shape))
+        return self.read(shape)
+
+    def _options_of(self, shape: tuple[int, ...]) -> ReadOptions:
+        """Return the options, with the shape of the population where the reader needs one."""
         name = find_format(self.path, self.format)
         takes_shape = name in FORMATS and FORMATS[name].shaped
         # With a cut-out or joined pixels the population has another shape than the sensor.
         if takes_shape and self.crop is None and self.downsample is None:
-            return read_recording(self.path, replace(self.options, shape=shape))
-        return read_recording(self.path, self.options)
+            return replace(self.options, shape=shape)
+        return self.options
 
 
 @final
@@ -148,27 +159,39 @@ class Description(Shown):
             NeurosimInputError: a source without spikes, or a recording of another size.
             NeurosimError: a file that cannot be read.
         """
-        recordings: dict[str, Spikes] = {}
+        opened = self._opened(lambda file, shape: file.read(shape))
+        return {name: spikes for name, spikes in opened.items() if isinstance(spikes, Spikes)}
+
+    def played(self) -> dict[str, Spikes | LargeRecording]:
+        """Return the recordings as `recordings`; on a grid, large files of cameras are read as they are played."""
+        if self.settings.clock is None:
+            return dict(self.recordings())
+        return self._opened(lambda file, shape: file.open(shape))
+
+    def _opened(
+        self, read: Callable[[SpikeFile, tuple[int, ...]], Spikes | LargeRecording]
+    ) -> dict[str, Spikes | LargeRecording]:
+        recordings: dict[str, Spikes | LargeRecording] = {}
         for source in self.sources():
             if source.name not in self.inputs:
                 raise NeurosimInputError(
                     f"population '{source.name}': a SpikeSource must say what it plays; give spikes = \"FILE\""
                 )
-            spikes = self.inputs[source.name]
+            spikes: SpikeFile | Spikes | LargeRecording = self.inputs[source.name]
             if isinstance(spikes, SpikeFile):
-                spikes = spikes.read(source.shape)
+                spikes = read(spikes, source.shape)
             label = f"population {source.name!r}: spikes"
             require(spikes.size == source.size, label, f"must have the population's {source.size} units", spikes.size)
             recordings[source.name] = spikes
         return self._started(recordings)
 
-    def _started(self, recordings: Mapping[str, Spikes]) -> dict[str, Spikes]:
+    def _started(self, recordings: Mapping[str, Spikes | LargeRecording]) -> dict[str, Spikes | LargeRecording]:
         """Return recordings with their time 0 at `SpikeFile.start`."""
         starts = {name: getattr(self.inputs[name], "start", None) for name in recordings}
         # Recordings with the clock of a camera and no start begin together, at the earliest first event.
         reports = {name: spikes.report for name, spikes in recordings.items() if starts[name] is None}
         clocked = [name for name, report in reports.items() if report is not None and report.clocked]
-        firsts = [float(recordings[name].times[0]) for name in clocked if len(recordings[name])]
+        firsts = [_first_time(recordings[name]) for name in clocked if len(recordings[name])]
         starts |= dict.fromkeys(clocked, min(firsts, default=0.0))
         return {name: spikes.starting(starts[name]) for name, spikes in recordings.items()}
 
@@ -184,11 +207,15 @@ class Description(Shown):
             NeurosimError: a recording that cannot be read.
         """
         played = self.recordings()
+        self.check_drive(played)
         if played:
             return played, self.settings.duration
-        if self.settings.duration is None:
+        return float(self.settings.duration or 0.0), None
+
+    def check_drive(self, played: Mapping[str, object]) -> None:
+        """Raise `NeurosimInputError` where neither the settings nor a recording says how long a run lasts."""
+        if not played and self.settings.duration is None:
             raise NeurosimInputError("simulation.duration: is missing, and no recording says how long; give seconds")
-        return self.settings.duration, None
 
     def simulate(self, threads: int | None = None, progress: Callable[[Progress], None] | None = None) -> Result:
         """Run the network.
@@ -199,6 +226,13 @@ class Description(Shown):
         inputs, duration = self.drive()
         arguments = vars(replace(self.settings, duration=duration))
         return simulate(self.network, inputs, threads=threads, probes=self.probes, progress=progress, **arguments)
+
+
+def _first_time(recording: Spikes | LargeRecording) -> float:
+    """Return the time of the first event of a recording that has some, s."""
+    if isinstance(recording, LargeRecording):
+        return recording.first or 0.0
+    return float(recording.times[0])
 
 
 def absolute(path: str | os.PathLike[str], folder: Path) -> Path:

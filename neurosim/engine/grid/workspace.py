@@ -193,6 +193,8 @@ class GridWorkspace(Uncopied):
             limits = np.array([0, len(steps)], np.int64)
             if blocks > 1:
                 block = (units + self.compiled.layout.shifts[p]) // self.compiled.layout.parts[p]
+                # Two bytes are sorted by their digits, which takes a tenth of the time; a network has fewer blocks.
+                block = block.astype(np.uint16)
                 order = np.argsort(block, kind="stable")
                 steps = steps[order]
                 units = units[order]

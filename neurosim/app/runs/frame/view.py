@@ -11,7 +11,8 @@ from .... import __version__
 from ....base.atomic import write_text
 from ....base.errors import NeurosimInputError, NeurosimMissingError, require
 from ....data.files.formats import ReadOptions, find_format
-from ....data.files.pieces import EventPieces, is_read_in_pieces
+from ....data.files.large import is_large
+from ....data.files.pieces import EventPieces
 from ....data.files.shd import is_shd_file, read_shd
 from ....data.files.sonata import read_sonata, sonata_populations
 from ....data.read_report import ReadReport
@@ -24,8 +25,6 @@ from .facts import Fact, Overview
 from .folder import MANIFEST, SPIKES, make_folder, open_run, read_metrics
 
 MAX_SHOWN = 8
-# Bytes of a file of a camera from which on it is read in pieces, and shown by its counts.
-LARGE = 1 << 26
 TILES = ("Sensor", "Duration", "Rate", "ON")  # facts of a recording at the head of the page
 
 
@@ -129,7 +128,7 @@ def write_view_gif(view: RecordingView, path: Path) -> None:
 
 
 def _of_file(path: Path, options: ReadOptions, start: float | str | None) -> Played:
-    if path.stat().st_size > LARGE and start in (None, "first") and is_read_in_pieces(path, options):
+    if start in (None, "first") and is_large(path, options):
         return _in_pieces(path, options)
     spikes = options.read(path).starting(start)
     report = spikes.report or ReadReport("")

@@ -61,7 +61,10 @@ def _played(folder: RunFolder) -> list[Played]:
     """Return the recordings of cameras that the run played."""
     path = folder.path / SPIKES
     if path.is_file():
-        names = list(folder.manifest.data or {})[:MAX_DRAWN]
+        # Large recordings are not in the folder: their facts have the digest of their file.
+        data = folder.manifest.data or {}
+        stored = [name for name, facts in data.items() if not isinstance(facts, Mapping) or "file_digest" not in facts]
+        names = stored[:MAX_DRAWN]
     else:
         names = []
     try:

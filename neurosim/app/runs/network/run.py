@@ -18,6 +18,7 @@ from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....base.plain import from_plain
 from ....data.files.arrays import write_arrays
+from ....data.files.large import LargeRecording
 from ....data.files.sonata import write_sonata
 from ....data.spikes import GRID_SLACK, Spikes
 from ....engine.description.description import Description
@@ -53,7 +54,7 @@ class NetworkInputs:
         processes: that share the network.
     """
 
-    spikes: Mapping[str, Spikes]
+    spikes: Mapping[str, Spikes | LargeRecording]
     checkpoint_every: float | None
     processes: Processes
 
@@ -75,11 +76,11 @@ def load(
     _check_every(config, every)
     _check_grid(config, processes)
     net = config.description
-    spikes = net.recordings()
+    spikes = net.played()
     reading = _reading(spikes)
     for line in reading:
         options.say(line)
-    replace(net, inputs={**net.inputs, **spikes}).drive()  # raises what is missing
+    net.check_drive(spikes)
     facts = {
         "seed": net.settings.seed,
         "models": model_files(config.models),
@@ -91,8 +92,10 @@ def load(
     return Inputs(NetworkInputs(spikes, every, processes), data, facts)
 
 
-def _data_facts(spikes: Spikes) -> dict[str, object]:
+def _data_facts(spikes: Spikes | LargeRecording) -> dict[str, object]:
     """Return what the manifest says of an input; `row_0` only where pages must turn its pictures."""
+    if isinstance(spikes, LargeRecording):
+        return spikes.facts()
     facts: dict[str, object] = {"digest": spikes.digest(), "events": len(spikes)}
     if spikes.report is not None and spikes.report.row_0 == "bottom":
         facts["row_0"] = spikes.report.row_0
@@ -131,9 +134,8 @@ def follow(config: NetworkConfig, inputs: NetworkInputs, options: RunOptions) ->
     every = processes.text("")
     if not path:
         return
-    net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
     between = float(every) if every else None
-    _simulate(RunFolder(Path(path)), net, inputs.spikes, options.threads, between, None, processes)
+    _simulate(RunFolder(Path(path)), config.description, inputs.spikes, options.threads, between, None, processes)
 
 
 def work(run: NetworkRun) -> NetworkResult:
@@ -145,7 +147,9 @@ def work(run: NetworkRun) -> NetworkResult:
     config = run.config
     inputs = run.inputs
     threads = run.options.threads
-    net = replace(config.description, inputs={**config.description.inputs, **inputs.spikes})
+    # Large files are not copied into the folder.
+    stored = {name: each for name, each in inputs.spikes.items() if isinstance(each, Spikes)}
+    net = replace(config.description, inputs={**config.description.inputs, **stored})
     every = inputs.checkpoint_every
     with run.time("run"), simulation_bar(f"simulating {config.name}", run.options.quiet) as progress:
         if net.settings.clock is None:
@@ -154,14 +158,14 @@ def work(run: NetworkRun) -> NetworkResult:
             result = _simulate(run.folder, net, inputs.spikes, threads, every, progress, inputs.processes)
     # The inputs are single recordings, and so is every population.
     spikes = {name: each for name, each in result.spikes.items() if isinstance(each, Spikes)}
-    _write_arrays(run.folder, result, {**inputs.spikes, **spikes})
+    _write_arrays(run.folder, result, {**stored, **spikes})
     return _figures(config, result, spikes, inputs.spikes)
 
 
 def _simulate(
     run: RunFolder,
     description: Description,
-    inputs: Mapping[str, Spikes],
+    inputs: Mapping[str, Spikes | LargeRecording],
     threads: int | None,
     every: float | None,
     progress: Callable[[Progress], None] | None,
@@ -219,7 +223,7 @@ def _simulate(
     return result
 
 
-def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
+def _duration(description: Description, inputs: Mapping[str, Spikes | LargeRecording]) -> float:
     """Return the duration of the run in seconds, from the settings, or else from the longest input."""
     if description.settings.duration is not None:
         return float(description.settings.duration)
@@ -229,7 +233,7 @@ def _duration(description: Description, inputs: Mapping[str, Spikes]) -> float:
 def _open(
     run: RunFolder,
     description: Description,
-    inputs: Mapping[str, Spikes],
+    inputs: Mapping[str, Spikes | LargeRecording],
     threads: int | None,
     processes: Processes,
 ) -> Simulation:
@@ -273,7 +277,10 @@ def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes
 
 
 def _figures(
-    config: NetworkConfig, result: Result, spikes: Mapping[str, Spikes], inputs: Mapping[str, Spikes]
+    config: NetworkConfig,
+    result: Result,
+    spikes: Mapping[str, Spikes],
+    inputs: Mapping[str, Spikes | LargeRecording],
 ) -> NetworkResult:
     net = config.description
     layers = list(result.work)
@@ -326,10 +333,14 @@ def digest(spikes: Mapping[str, Spikes]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _reading(inputs: Mapping[str, Spikes]) -> list[str]:
+def _reading(inputs: Mapping[str, Spikes | LargeRecording]) -> list[str]:
     """Return a line for each input whose reader has something to say."""
     reports = {name: spikes.report for name, spikes in inputs.items() if spikes.report is not None}
     remarks = {name: report.remarks() for name, report in reports.items()}
+    for name, spikes in inputs.items():
+        if isinstance(spikes, LargeRecording):
+            large = f"{len(spikes):,} events are read from {spikes.path} as they are played, and not stored in the run"
+            remarks[name] = (*remarks[name], large)
     return [f"population {name}: {'; '.join(lines)}" for name, lines in remarks.items() if lines]
 
 
