@@ -31,8 +31,11 @@ INFO = Dataset(
 
 def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
     """Return the properties of the recordings in a folder."""
+    from neurosim.data.folder import sharded
     from neurosim.data.folder.folder import open_folder
 
+    if sharded.splits_in(root):
+        return sharded.describe_shards(INFO, root, options)
     folder = open_folder(root, options)
     return replace(
         INFO,
@@ -56,14 +59,20 @@ def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Re
     Raises:
         NeurosimError: as `open_folder`.
     """
+    from neurosim.data.folder import sharded
     from neurosim.data.folder.folder import open_folder
 
+    if sharded.splits_in(root):
+        return sharded.load_shards(root, split, options)
     return open_folder(root, options).select(split)
 
 
 def verify(root: Path, *, quiet: bool = False) -> Findings:
-    """Read every recording."""
+    """Read every recording; of shards, all bytes."""
+    from neurosim.data.folder import sharded
     from neurosim.data.folder.folder import open_folder
 
+    if sharded.splits_in(root):
+        return sharded.check_shards(root)
     folder = open_folder(root, quiet=quiet)
     return Findings(folder.counts, len(folder.items), len(folder.recordings.ticks), folder.doubts)

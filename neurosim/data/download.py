@@ -31,6 +31,7 @@ class DownloadSource:
 
     Attributes:
         url: http or https.
+        mirrors: further addresses of the same bytes, tried in order where the ones before fail.
         file: the name it is stored under.
         checksum: "md5:..." or "sha256:...", lower-case hex, as published.
         holds: folder or file that it unpacks to.
@@ -43,6 +44,12 @@ class DownloadSource:
     holds: str
     files: int = 1
     suffix: str = ""
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return all addresses, in the order in which they are tried."""
+        return (self.url, *self.mirrors)
 
 
 def fetch_file(
@@ -62,11 +69,11 @@ def fetch_file(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _sole_writer(part) as file:
-            _complete(source, file, retries, quiet=quiet)
+            _complete_from_any(source, file, retries, quiet=quiet)
         os.replace(part, target)
     except Permanent as error:
         raise NeurosimError(
-            f"{source.url}: {error}; get {source.file} by other means, put it at {target}, and run this again"
+            f"{error}; get {source.file} by other means, put it at {target}, and run this again"
         ) from None
     except OSError as error:
         raise NeurosimWriteError(
@@ -201,11 +208,27 @@ def _sole_writer(part: Path) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
-def _complete(source: DownloadSource, file: IO[bytes], retries: RetryPolicy, *, quiet: bool) -> None:
-    """Complete `file` and check it; if resumed bytes turn out wrong, start once more from nothing."""
+def _complete_from_any(source: DownloadSource, file: IO[bytes], retries: RetryPolicy, *, quiet: bool) -> None:
+    """Complete `file` from the first address that works; bytes of one are continued from the next.
+
+    Raises:
+        Permanent: every address failed, each with its reason.
+    """
+    failures = []
+    for address in source.addresses:
+        try:
+            _complete(source, address, file, retries, quiet=quiet)
+            return
+        except Permanent as error:
+            failures.append(f"{address}: {error}")
+    raise Permanent("; ".join(failures))
+
+
+def _complete(source: DownloadSource, address: str, file: IO[bytes], retries: RetryPolicy, *, quiet: bool) -> None:
+    """Complete `file` from an address and check it; if resumed bytes turn out wrong, start once more from nothing."""
     for last in (False, True):
         resumed = file.seek(0, os.SEEK_END) > 0
-        transfer(source.url, source.file, file, retries, quiet=quiet)
+        transfer(address, source.file, file, retries, quiet=quiet)
         file.flush()
         got = digest(Path(file.name), source.checksum)
         if got == source.checksum:

@@ -341,17 +341,37 @@ class Recordings(Sequence[Spikes]):
             rows["classes"] = {names[value]: int(n) for value, n in zip(values, counts, strict=True)}
         return html_table("Recordings", rows)
 
+    @property
+    def in_memory(self) -> bool:
+        """Return whether the events are in memory, and not in the files of `shards.open_shards`."""
+        return isinstance(self.ticks, np.ndarray)
+
+    def loaded(self, indices: NDArray[np.int64]) -> tuple[Recordings, NDArray[np.int64]]:
+        """Return recordings in memory, and where those at `indices` are among them; only these are read from files."""
+        if self.in_memory:
+            return self, indices
+        chosen = self.select(indices)
+        read = replace(chosen, ticks=np.asarray(chosen.ticks), units=np.asarray(chosen.units))
+        return read, np.arange(len(chosen))
+
     def select(self, indices: object) -> Recordings:
         """Return the recordings at `indices` (integers or a mask over recordings), in that order."""
         rows = np.arange(len(self))[np.asarray(indices)]
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        # Index of each event in the flat arrays: the start of its recording plus its place in it.
-        events = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        if self.in_memory:
+            # Index of each event in the flat arrays: the start of its recording plus its place in it.
+            events = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+            ticks = self.ticks[events]
+            units = self.units[events]
+        else:
+            # Events stay in the files of `shards`.
+            ticks = self.ticks.spans(self.offsets[rows], lengths)  # type: ignore[attr-defined]
+            units = self.units.spans(self.offsets[rows], lengths)  # type: ignore[attr-defined]
         return replace(
             self,
-            ticks=self.ticks[events],
-            units=self.units[events],
+            ticks=ticks,
+            units=units,
             offsets=offsets,
             durations=self.durations[rows],
             labels=None if self.labels is None else self.labels[rows],
@@ -376,7 +396,7 @@ class Recordings(Sequence[Spikes]):
         low = table.min(initial=0)
         high = table.max(initial=0)
         require(low >= 0 and high < size, "Recordings.pool.pools", f"must be in 0..{size - 1}", (low, high))
-        return replace(self, units=table[self.units].astype(np.int32), size=size, shape=shape)
+        return replace(self, units=table[np.asarray(self.units)].astype(np.int32), size=size, shape=shape)
 
     def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
         """Return [recordings, windows, size] numbers of events in windows of time; each exact up to 2^24.

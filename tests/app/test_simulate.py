@@ -42,7 +42,15 @@ KEYS = [
     "energy",
     "run",
 ]
-FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "report.html"}
+FILES = {
+    "manifest.json",
+    "config.toml",
+    "metrics.json",
+    "spikes.h5",
+    "gains.safetensors",
+    "readout.safetensors",
+    "report.html",
+}
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 

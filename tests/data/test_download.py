@@ -212,6 +212,28 @@ def test_a_file_arrives_whole_and_alone(server: Server, tmp_path: Path, checksum
     assert len(server.asked) == 1, "what is there and fits is not asked for again"
 
 
+def test_mirrors_are_tried_in_order(server: Server, tmp_path: Path) -> None:
+    source = DownloadSource(
+        f"{server.url}/missing",
+        "data.bin",
+        SHA256,
+        "data",
+        mirrors=(f"{server.url}/wrong-bytes", f"{server.url}/whole"),
+    )
+    assert fetch_file(source, tmp_path, HASTE, quiet=True).read_bytes() == CONTENT
+    paths = [path for path, _ in server.asked]
+    assert paths[-1] == "/whole" and list(dict.fromkeys(paths)) == ["/missing", "/wrong-bytes", "/whole"]
+
+
+def test_all_addresses_that_fail_are_named(server: Server, tmp_path: Path) -> None:
+    source = DownloadSource(f"{server.url}/missing", "data.bin", SHA256, "data", mirrors=(f"{server.url}/wrong-bytes",))
+    with pytest.raises(NeurosimError) as error:
+        fetch_file(source, tmp_path, HASTE, quiet=True)
+    text = str(error.value)
+    assert text.startswith(f"{server.url}/missing: ") and f"; {server.url}/wrong-bytes: " in text
+    assert f"put it at {tmp_path / 'data.bin'}, and run this again" in text
+
+
 def test_a_wrong_file_of_that_name_is_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(b"an older version")
     assert get(server, "whole", tmp_path).read_bytes() == CONTENT

@@ -19,6 +19,7 @@ COMMANDS = {
     "simulate": CommandEntry("neurosim.app.cli.simulate", "Simulate a dataset or a network: run, measure, report."),
     **_KINDS,
     "serve": CommandEntry("neurosim.app.cli.serve", "Serve a language model over HTTP, in the form of OpenAI's API."),
+    "live": CommandEntry("neurosim.app.cli.live", "Answer events as they come: a file, a stream, a camera."),
     "reproduce": CommandEntry("neurosim.app.cli.reproduce", "Run published experiments with their own settings."),
     "view": CommandEntry("neurosim.app.cli.view", "Play a recording, or the stored recordings of a run, on a page."),
     "runs": CommandEntry("neurosim.app.cli.runs", "List, show, open, compare, repeat and remove runs.", "group"),

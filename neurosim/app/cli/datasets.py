@@ -16,7 +16,7 @@ from ..runs.frame.arguments import complete_dataset
 from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import NO_RUN, CommandOptions
 from ..runs.frame.tables import table
-from .folders import describe_folder
+from .folders import describe_folder, folder_options
 from .program import CommandEntry, Program
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ COMMANDS = {
     "make": CommandEntry(__name__, "Compute a dataset's files.", "make"),
     "fetch": CommandEntry(__name__, "Download a dataset's files.", "fetch"),
     "verify": CommandEntry(__name__, "Count, check and decode every file of a dataset.", "verify"),
+    "shard": CommandEntry(__name__, "Write a dataset or folder into shards, for more than memory holds.", "shard"),
 }
 
 
 @click.group(cls=Program, entries=COMMANDS, invoke_without_command=True)
 @click.pass_context
 def group(context: click.Context) -> None:
-    """List, describe, make, fetch and verify datasets.
+    """List, describe, make, fetch, verify and shard datasets.
 
     A dataset's files are looked for in --root, else in $NEUROSIM_DATA/<folder> if that exists, else in the user's
     cache folder.
@@ -85,7 +86,7 @@ def info(options: CommandOptions, name: str, root: Path | None) -> CommandResult
         ("licence", dataset.licence),
         ("files", dataset.layout),
         ("folder", f"{folder}  [{_place(dataset, folder)}]" if dataset.folder else "any: name it with data.root"),
-        *(("source", source.url) for source in dataset.sources),
+        *(("source", address) for source in dataset.sources for address in source.addresses),
     ]
     return CommandResult(
         _describe(dataset, folder), f"{dataset.title}\n\n{textwrap.fill(dataset.about, 100)}\n\n{table(rows)}"
@@ -169,6 +170,30 @@ def verify(options: CommandOptions, name: str, root: Path | None) -> CommandResu
     else:
         failure = ""
     return CommandResult(data, text, failure)
+
+
+@click.command(cls=Command)
+@_name
+@click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
+@click.option("--megabytes", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="Of a shard.")
+@common(without=("config", "seed", "out", "threads"))
+def shard(options: CommandOptions, name: str, target: Path, megabytes: int) -> CommandResult:
+    """Write dataset NAME, or the recordings in the folder NAME, into shards in the folder OUT.
+
+    OUT then is a folder of recordings for every command: `neurosim train OUT` reads from it what a batch needs, and
+    memory holds no more. Of a folder one recording is in memory at a time. Run again, it goes on where it was stopped.
+    """
+    from ...data import catalog
+    from ...data.folder.sharded import shard_dataset, shard_folder
+
+    size = megabytes << 20
+    if name not in catalog.names() and Path(name).is_dir():
+        sizes = shard_folder(Path(name), target, folder_options(options.sets), size, quiet=options.quiet)
+    else:
+        options.refuse("sets")
+        sizes = shard_dataset(name, target, size)
+    text = "\n".join(f"{target / split}: {count:,} recordings" for split, count in sizes.items())
+    return CommandResult({"dataset": name, "folder": str(target), "recordings": dict(sizes)}, text)
 
 
 def _describe(dataset: Dataset, folder: Path) -> Mapping[str, object]:

@@ -29,15 +29,41 @@ def describe_folder(root: Path, sets: Sequence[str], *, quiet: bool) -> CommandR
         NeurosimError: as `data.folder.open_folder`.
     """
     from ...data.folder.folder import open_folder
+    from ...data.folder.sharded import splits_in
 
-    folder = open_folder(root, _options(sets), quiet=quiet)
+    if splits_in(root):
+        return _of_shards(root, folder_options(sets))
+    folder = open_folder(root, folder_options(sets), quiet=quiet)
     rows = _rows(folder)
     notes = [*folder.remarks, *(f"doubt: {line}" for line in folder.doubts)]
     text = table(rows, f"{folder.name}: {len(folder.items):,} recordings")
     return CommandResult(_data(folder), "\n".join([text, *notes, f"Next: neurosim simulate {root}"]))
 
 
-def _options(sets: Sequence[str]) -> Mapping[str, object]:
+def _of_shards(root: Path, options: Mapping[str, object]) -> CommandResult:
+    """Return the sensor, classes and splits of recordings in shards."""
+    from ...data import catalog
+
+    info = catalog.describe(catalog.FOLDER, root, options)
+    splits = ", ".join(f"{name} ({count:,})" for name, count in info.recordings.items())
+    rows = [
+        ("sensor", " x ".join(map(str, info.shape))),
+        ("classes", ", ".join(info.classes)),
+        ("splits", splits),
+        ("longest", f"{info.duration or 0.0:.3f} s"),
+    ]
+    text = table(rows, f"{info.title}: {sum(info.recordings.values()):,} recordings in shards")
+    data = {
+        "folder": str(root),
+        "shape": list(info.shape),
+        "classes": list(info.classes),
+        "recordings": dict(info.recordings),
+        "duration": info.duration,
+    }
+    return CommandResult(data, f"{text}\nNext: neurosim train {root}")
+
+
+def folder_options(sets: Sequence[str]) -> Mapping[str, object]:
     """Return the options of a folder from `data.options.KEY=VALUE` texts.
 
     Raises:

@@ -124,17 +124,17 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     items = listing.items
     split = splits.split_of(items, options, str(root))
     bar = bar_class()(items, "reading", unit="file", delay=2.0, disable=quiet or not shows_bars())
-    pictures, guesses = options.images.decided(_sample(items))
+    pictures, guesses = options.images.decided(sample_images(items))
     read, items, bad = _read_all(root, bar, replace(options, images=pictures))
     if bad:
         split = splits.split_of(items, options, str(root))
-    read, turned = _in_one_convention(root, read, items)
+    read, turned = in_one_convention(root, read, items)
     shape = common_shape(read, [str(item.path.relative_to(root)) for item in items])
     classes, labels = splits.numbered([item.label for item in items])
     if len(classes) < 2:
         raise NeurosimInputError(f"{root}: has recordings of one class, {classes[0]}; add recordings of another")
     recordings = Recordings.collect([place(spikes, shape) for spikes in read], labels, classes)
-    groups = _groups(items)
+    groups = groups_of(items)
     numbers = {name: values for name, (_, values) in groups.items()}
     return Folder(
         root=root,
@@ -150,7 +150,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
     )
 
 
-def _sample(items: Sequence[Item]) -> list[NDArray[np.uint8]]:
+def sample_images(items: Sequence[Item]) -> list[NDArray[np.uint8]]:
     """Return up to `SAMPLE` images, evenly spread over the items; those that cannot be read are left out."""
     pictures = [item for item in items if _is_image(item)]
     images = []
@@ -175,7 +175,7 @@ def _read_all(
     bad = []
     for number, item in enumerate(items):
         try:
-            read.append(_read(item, options, number))
+            read.append(read_item(item, options, number))
         except NeurosimFormatError as error:
             bad.append((item, error))
             # With wrong options all files are bad: do not read on for long.
@@ -217,7 +217,7 @@ def _is_image(item: Item) -> bool:
     return item.index is not None or item.path.suffix.lower() in IMAGES
 
 
-def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
+def read_item(item: Item, options: FolderOptions, number: int) -> Spikes:
     """Return the recording of an item, from where `options.start` says."""
     if _is_image(item):
         picture = options.images.prepare(read_image(item.path, item.index))
@@ -231,7 +231,7 @@ def _read(item: Item, options: FolderOptions, number: int) -> Spikes:
     return spikes.starting(options.start)
 
 
-def _in_one_convention(
+def in_one_convention(
     root: Path, read: Sequence[Spikes], items: Sequence[Item]
 ) -> tuple[list[Spikes], tuple[str, ...]]:
     """Return recordings whose rows and polarities mean the same, and remarks on those that were turned.
@@ -263,7 +263,7 @@ def _in_one_convention(
     return [spikes.upright() for spikes in read], tuple(remarks)
 
 
-def _groups(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:
+def groups_of(items: Sequence[Item]) -> dict[str, tuple[tuple[str, ...], Any]]:
     """Return the values and the numbers of each group that all recordings have; integers keep their number."""
     groups = {}
     for name in items[0].groups:

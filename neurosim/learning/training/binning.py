@@ -201,12 +201,13 @@ class Binning:
         from ...kernels.layers.bins.cpu import bin_events
         from ...kernels.layers.bins.reference import Bins, Events
 
+        read, places = recordings.loaded(chosen)
         events = Events(
-            ticks=recordings.ticks,
-            units=recordings.units,
-            begins=recordings.offsets[:-1][chosen],
-            ends=recordings.offsets[1:][chosen],
-            tick=recordings.tick,
+            ticks=read.ticks,
+            units=read.units,
+            begins=read.offsets[:-1][places],
+            ends=read.offsets[1:][places],
+            tick=read.tick,
         )
         bins = Bins(dt=self.dt, sensor=self.planes, pool=self.pools, max_count=self.max_count)
         bin_events(events, bins, views, keys, x)

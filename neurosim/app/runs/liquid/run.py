@@ -24,6 +24,7 @@ from ..frame.options import RunOptions
 from ..frame.progress import simulation_bar
 from ..score import score_answers
 from ..summary import DataResult, data_facts, labels_of, shown_recordings, write_shown
+from .adapted import GAINS, AdaptedLiquid
 from .config import LiquidConfig
 from .result import LiquidResult
 from .stages import Stage, StageCache
@@ -46,6 +47,10 @@ def work(run: LiquidRun) -> LiquidResult:
     config = run.config
     test = run.inputs.test
     liquid, readout = train_readout(run)
+    train = run.inputs.train
+    if liquid.gains is not None:
+        duration = max(float(np.median(train.durations)), liquid.clock)
+        AdaptedLiquid(liquid.gains, duration, tuple(train.shape)).save(run.path / GAINS)
     # Changed membranes are counted in the test alone, which the measures are of.
     with run.time("simulate_test"):
         result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
@@ -54,7 +59,7 @@ def work(run: LiquidRun) -> LiquidResult:
         predicted = readout.predict(spikes)
         layers = [*result.work, *readout.work(spikes)]
     with run.time("baselines"):
-        simple = measure_baselines(run.inputs.train, test)
+        simple = measure_baselines(train, test)
     labels = labels_of(test)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, spikes, "liquid")
