@@ -20,6 +20,7 @@ from ..engine.connections import Connections
 from ..memory.sdr.code import SDR
 
 MAX_FRAMES = 10_000
+MAX_DOTS = 2_000
 SUFFIXES = {".gif": "pillow", ".mp4": "ffmpeg"}
 
 
@@ -102,7 +103,10 @@ def raster(spikes: Spikes | Mapping[str, Spikes], *, ax: Any = None) -> Any:
     named = _named(spikes)
     first = 0
     for name, each in named.items():
-        ax.plot(each.times, first + each.units, ".", markersize=2, label=f"{name} ({each.size:,})" if name else None)
+        label = f"{name} ({each.size:,})" if name else None
+        # Vector files of many thousand dots have megabytes: these are drawn as pixels in them.
+        pixels = len(each) > MAX_DOTS
+        ax.plot(each.times, first + each.units, ".", markersize=2, label=label, rasterized=pixels)
         first += each.size
     ax.set(
         xlabel="time (s)", ylabel="unit", xlim=(0, max(s.duration for s in named.values())), ylim=(-0.5, first - 0.5)
