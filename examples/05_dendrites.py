@@ -24,7 +24,7 @@ for number, threshold in enumerate((8, 12, 16)):
     pyplot.plot(some, [1 - c.rate for c in counted], "o", color=f"C{number}")
     inside = sum(c.agrees(0.999) for c in counted)
     print(f"threshold {threshold:2}: {inside} of {len(counted)} counts inside the 99.9 % band of the formula")
-pyplot.title("A dendritic segment recognises its pattern in much noise (lines: formula, dots: counted)")
+pyplot.title("A segment recognises its pattern in much noise; dots: counted")
 pyplot.xlabel("share of the bits that noise moves")
 pyplot.ylabel("chance to recognise it")
 pyplot.legend()

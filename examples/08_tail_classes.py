@@ -14,7 +14,7 @@ for way, name in ways.items():
     print(f"{name:16}  classes a tenth as frequent: {tenth:.2f}, a hundredth: {hundredth:.2f}")
     pyplot.semilogx(ratios, worst, "o" if way == "gradient" else "-", label=name)
 pyplot.semilogx(ratios, [tail_expected(ratio) for ratio in ratios], "--", label="gradient flow, formula")
-pyplot.title("The rarest class once the most frequent is known at .99: Muon learns it as well")
+pyplot.title("The rarest class once the most frequent is known at .99")
 pyplot.xlabel("frequency of a rare class / of a frequent one")
 pyplot.ylabel("probability of the worst class")
 pyplot.legend()

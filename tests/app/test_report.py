@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from helpers import pretend
 from PIL import Image
 
 from neurosim import Spikes
-from neurosim.app import RunFolder, write_page
-from neurosim.app.report import axes, charts, numbers, pixels, png, svg
+from neurosim.app import RunFolder, measure_again, open_run, write_page
+from neurosim.app.report import axes, charts, numbers, pixels, png, sections, svg
+from neurosim.app.runs.frame.config import Energy
 from neurosim.app.runs.frame.manifest import Manifest
 from neurosim.app.runs.liquid import KIND
 from neurosim.app.runs.liquid.result import LiquidResult
@@ -427,3 +429,17 @@ def test_ticks_of_less_than_two_decades_differ() -> None:
 def test_a_line_of_one_point_is_a_dot() -> None:
     one, two = (charts.Curve("a", np.arange(1.0, n + 1), np.ones(n)) for n in (1, 2))
     assert "<circle" in charts.curves([one], "x", "y", "") and "<circle" not in charts.curves([two], "x", "y", "")
+
+
+@pytest.mark.parametrize("counts", [(1e308, 1e-5), (1e-308, 1e308), (1e308, 1e308)])
+def test_operations_of_any_size_are_compared(counts: tuple[float, float]) -> None:
+    words = sections.against(*counts)
+    assert words.endswith("than the same layers, dense in every step") and "nan" not in words
+
+
+def test_a_count_of_events_that_cannot_be_is_refused(run: Path) -> None:
+    metrics = read_json(run / "metrics.json")
+    metrics["measures"]["events_in"] = 1e308
+    write_json(run / "metrics.json", metrics)
+    with pytest.raises(NeurosimInputError, match=r"measures\.events_in: must be a number of events; run it again"):
+        measure_again(open_run(run), SimpleNamespace(energy=Energy()))

@@ -265,11 +265,11 @@ def against(dense: float | None, done: float | None) -> str:
     """Return in words the ratio of operations to the same layers, computed densely in every step."""
     if not dense or not done:
         return "dense equivalent not recorded"
-    ratio = dense / done
-    if ratio >= 1:
-        words = f"{numbers.times(ratio)} fewer"
+    # Divided the way that gives at least 1: a damaged count would make the other ratio 0.
+    if dense >= done:
+        words = f"{numbers.times(dense / done)} fewer"
     else:
-        words = f"{numbers.times(1 / ratio)} more"
+        words = f"{numbers.times(done / dense)} more"
     return f"{words} than the same layers, dense in every step"
 
 

@@ -20,6 +20,9 @@ from .manifest import Manifest
 from .measured import MeasuredRun
 from .tables import energy_rows, joules, quantity, table
 
+# More events than a sum of 64 bits holds are a damaged file.
+MAX_EVENTS = 2**63
+
 
 def reconfigure(
     run: RunFolder,
@@ -120,7 +123,10 @@ def measure_again(run: RunFolder, config: HasEnergy | None) -> MeasuredRun:
     if stored.events_in is None:
         entered = None
     else:
-        entered = round(stored.events_in * stored.samples)
+        events = stored.events_in * stored.samples
+        name = f"{run.path / METRICS}: measures.events_in"
+        require(0 <= events < MAX_EVENTS, name, "must be a number of events; run it again", stored.events_in)
+        entered = round(events)
     return MeasuredAgain(
         heading=heading,
         run=str(run.path),
