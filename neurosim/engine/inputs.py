@@ -68,6 +68,15 @@ def read_inputs(network: Network, inputs: Input, duration: float | None, clock: 
     return RunInputs(played, durations, batches[0] if batches else None)
 
 
+def check_network(network: object, name: str) -> None:
+    """Raise `NeurosimInputError` unless this is a network; a method that returns one is a frequent slip."""
+    rule = "must be a Network"
+    if callable(network):
+        rule = f"{rule}; call the function that returns it"
+        network = getattr(network, "__qualname__", type(network).__name__)
+    require(isinstance(network, Network), name, rule, network)
+
+
 def match_sources(network: Network, inputs: object) -> dict[int, object]:
     """Return the item of each spike source, by population number.
 

@@ -9,7 +9,7 @@ from typing import cast
 from ..base.errors import NeurosimInputError, require
 from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
-from .inputs import match_sources
+from .inputs import check_network, match_sources
 from .probe import Probe
 from .result import Result
 from .simulation import Simulation
@@ -40,6 +40,7 @@ def live(
     Raises:
         NeurosimInputError: a packet that is not an integer number of steps, and as `Simulation`.
     """
+    check_network(network, "live.network")
     named: Mapping[str, Iterable[Spikes]]
     if isinstance(packets, Mapping):
         named = cast("Mapping[str, Iterable[Spikes]]", packets)

@@ -17,6 +17,7 @@ from ..network.windowed import Windowed
 from .compile.network import CompiledNetwork
 from .compile.windows import tapped
 from .grid.probes import BoundProbe
+from .inputs import check_network
 from .probe import Probe, check_names
 
 # Parameters of neurons that are milliseconds in nature.
@@ -54,7 +55,7 @@ def check_arguments(
     network: Network, clock: float | None, seed: int, trial: int = 0, probes: Sequence[Probe] = ()
 ) -> None:
     """Raise `NeurosimInputError` unless a simulation can run on these."""
-    require(isinstance(network, Network), "simulate.network", "must be a Network", network)
+    check_network(network, "simulate.network")
     check_names(probes)
     check_units(network, clock)
     require(clock is None or (is_number(clock) and 0 < clock < math.inf), "simulate.clock", "must be > 0 s", clock)

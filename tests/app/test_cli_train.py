@@ -31,6 +31,7 @@ from neurosim.base.json_toml import read_json
 SMALL = [
     *("--train-limit", "150", "--limit", "40", "--threads", "1", "--set", "bins.dt=0.02", "--set", "bins.pool=2"),
     *("--set", "network.hidden=[48]", "--set", "network.filters=[]", "--set", "training.batch=32"),
+    *("--set", "validation.fraction=0.1"),
 ]
 EVERY = {"manifest.json", "config.toml", "metrics.json", "net.safetensors", "spikes.h5", "report.html"}
 refused = partial(command.refused, "train")

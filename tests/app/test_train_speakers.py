@@ -33,7 +33,14 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 SMALL = {
     **{"network.filters": [], "network.hidden": [16], "bins.duration": 0.2, "bins.pool": 1, "training.epochs": 2},
     **{"network.neuron": "CurrentLIF", "network.reset": "zero", "network.tau_spread": 2.0, "network.recurrent": False},
-    **{"augment.shift": 1.0, "augment.cutmix": 0.3, "augment.lag": 0.01, "augment.noise": 4, "members": 2},
+    **{
+        "validation.fraction": 0.1,
+        "augment.shift": 1.0,
+        "augment.cutmix": 0.3,
+        "augment.lag": 0.01,
+        "augment.noise": 4,
+        "members": 2,
+    },
 }
 
 

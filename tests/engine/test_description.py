@@ -219,6 +219,29 @@ def test_a_source_plays_a_file_beside_the_toml(tmp_path: Path, name: str, extra:
     assert read_description(tmp_path / "deeper" / "copy.toml").recordings()["in"].digest() == spikes.digest()
 
 
+@pytest.mark.parametrize("extra", [{}, {"population": "b"}, {"downsample": 2, "format": "dat"}])
+def test_the_shape_of_a_source_may_be_left_to_its_file(tmp_path: Path, extra: dict[str, Any]) -> None:
+    spikes = Spikes([0.001, 0.004, 0.02], [5, 0, 23], 24, 0.02, (2, 3, 4))
+    name = {0: "s.h5", 1: "two.h5", 2: "s.dat"}[len(extra)]
+    if name == "two.h5":
+        write_sonata(tmp_path / name, {"a": spikes.window(0, 0.01), "b": spikes})
+    else:
+        formats.write(tmp_path / name, spikes)
+    played = {"file": name, **extra} if extra else name
+    tree = {"population": [{"name": "in", "model": "SpikeSource", "spikes": played}]}
+    told = read_description(write(tmp_path / "n.toml", tree))
+    expected = (2, 2, 2) if name == "s.dat" else (2, 3, 4)
+    assert told.network.populations[0].shape == expected
+    assert told.recordings()["in"].shape == expected and len(told.recordings()["in"]) == 3
+    # Times and units do not say it.
+    tree["population"][0]["spikes"] = {"times": [0.0], "units": [1], "duration": 1.0}
+    with pytest.raises(NeurosimInputError, match="population 'in': shape is missing"):
+        read_description(write(tmp_path / "n.toml", tree))
+    tree["population"][0]["spikes"] = "absent.dat"
+    with pytest.raises(NeurosimError, match=r"absent\.dat"):
+        read_description(write(tmp_path / "n.toml", tree))
+
+
 def test_a_neuron_of_ones_own_is_named_only_when_given(tmp_path: Path) -> None:
     @dataclasses.dataclass(frozen=True)
     class Own(Neuron):

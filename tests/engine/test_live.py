@@ -55,6 +55,13 @@ def test_packets_give_the_spikes_of_one_run() -> None:
     np.testing.assert_allclose(late.times, results[7].spikes["x"].times - 0.07, atol=1e-12)  # type: ignore[union-attr]
 
 
+def test_a_function_in_the_place_of_a_network_is_named() -> None:
+    with pytest.raises(NeurosimInputError, match=r"live.network: must be a Network; call the function .*got network"):
+        next(live(network, cut(recording())))  # type: ignore[arg-type]
+    with pytest.raises(NeurosimInputError, match=r"live.network: must be a Network \(got 5\)"):
+        next(live(5, cut(recording())))  # type: ignore[arg-type]
+
+
 def test_a_packet_is_asked_for_when_its_result_is() -> None:
     asked: list[int] = []
 

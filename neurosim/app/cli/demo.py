@@ -25,6 +25,8 @@ def command(options: CommandOptions) -> CommandResult:
     from ..runs.liquid.overview import demo
 
     options.say("Handwritten digits before an emulated event camera, through a liquid of spiking neurons ...")
-    config = KIND.configure(options.config, options.sets, {"data.name": DATASET, **options.settings})
+    config = KIND.configure(
+        options.config, options.sets, {"data.name": DATASET, "baselines.cnn": False, **options.settings}
+    )
     result = lifecycle.start(KIND, config, options)
     return CommandResult(result.to_dict(), demo(result).text(result))

@@ -43,6 +43,7 @@ def provenance_facts(manifest: Mapping[str, object], digest: str | None = None) 
         "Config hash": manifest.get("config_hash"),
         "Git commit": commit,
         "Reading": "; ".join(map(str, reading)) if isinstance(reading, list) else None,
+        "Settings": _settings(manifest.get("settings_reason")),
         **{f"Data {name}": value for name, value in _flat(manifest.get("data"))},
         "Machine": _machine(table_of(manifest.get("machine"))),
         "Plugins": _listed(manifest.get("plugins")),
@@ -62,6 +63,11 @@ def _machine(machine: Mapping[str, object]) -> str | None:
         machine.get("system"),
     )
     return ", ".join(str(word) for word in words if word) or None
+
+
+def _settings(reason: object) -> str | None:
+    """Return why the settings that the user left out are as they are."""
+    return reason.removeprefix("settings: ") if isinstance(reason, str) else None
 
 
 def _listed(versions: object) -> str | None:

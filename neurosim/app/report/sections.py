@@ -32,7 +32,10 @@ ITEMS = {
     "state": "Moving state",
     "events": "Moving events",
 }
-MEMORIES = "Where data is taken to lie: a memory as large as what it stores, off chip above the largest SRAM."
+MEMORIES = (
+    "Where data is taken to lie: a memory as large as what it stores, off chip above the largest SRAM. Weights of a "
+    "convolution are stored once."
+)
 UNRECORDED = "not recorded"
 LAYER_COLUMNS = {
     "inputs": "Inputs",
@@ -124,7 +127,7 @@ def shared_sections(result: object, manifest: Mapping[str, object]) -> SharedSec
         measures=measures_section(getattr(result, "measures", None)),
         energy=energy_section(getattr(result, "energy", None)),
         measured_energy=_measured(getattr(result, "measured_energy", MeasuredEnergy())),
-        baselines=_baselines(getattr(result, "accuracy", None), getattr(result, "baselines", None)),
+        baselines=_baselines(result),
         provenance=provenance_facts(manifest, getattr(result, "spike_digest", None)),
     )
 
@@ -197,14 +200,27 @@ def _chip(chip: PublishedEstimate) -> ChipRow:
     )
 
 
-def _baselines(accuracy: float | None, baselines: object) -> Grid | None:
-    """Return the accuracies of simple classifiers below the run's own."""
+def _baselines(result: object) -> Grid | None:
+    """Return the accuracies of simple classifiers below the run's own, and what a dense network costs."""
+    baselines = getattr(result, "baselines", None)
     # Other kinds have records of another meaning in a field of that name.
     if not isinstance(baselines, Mapping) or not baselines:
         return None
-    rows = [("this run", numbers.percent(accuracy))]
-    rows += [(str(name), numbers.percent(value)) for name, value in baselines.items()]
-    return Grid("Accuracy on the test recordings", ("Classifier", "Accuracy"), rows)
+    measures = getattr(result, "measures", None)
+    energy = getattr(result, "energy", None)
+    operations = None if measures is None else measures.synaptic_operations.effective
+    arithmetic = None if energy is None else energy.compute_only
+    own = numbers.percent(getattr(result, "accuracy", None))
+    rows: list[tuple[str, ...]] = [("this run", own, numbers.si(operations), numbers.span(arithmetic, "J"))]
+    rows += [(str(name), numbers.percent(value), "", "") for name, value in baselines.items()]
+    cnn = getattr(result, "cnn", None)
+    if cnn is not None:
+        name = f"small CNN on frames, {numbers.plain(cnn.parameters)} parameters"
+        joules = f"{numbers.si(cnn.energy_int8, 'J')} int8, {numbers.si(cnn.energy_fp32, 'J')} fp32"
+        work = f"{numbers.si(cnn.multiply_accumulates)} MACs"
+        rows.append((name, cnn.reason or numbers.percent(cnn.accuracy), work, joules))
+    heads = ("Classifier", "Accuracy", "Operations a recording", "Energy of arithmetic (estimate)")
+    return Grid("Accuracy on the test recordings", heads, rows)
 
 
 def _energy_figures(estimates: EnergyEstimates) -> list[tuple[Markup, str]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...data.spikes import Recordings
 from .data import even
+from .frame.config import Baselines, Energy
+from .frame_cnn import train_frame_cnn
+from .score import Comparison
 from .summary import labels_of
 
 WINDOWS = 3
@@ -42,6 +46,28 @@ def measure_baselines(train: Recordings, test: Recordings) -> Mapping[str, float
         answers = [*answers_of(features(some), labels, features(test))]
         answers.append(_naive_bayes(_patches(some), labels, _patches(test)))
     return {name: float(np.mean(predicted == labels_of(test))) for name, predicted in zip(NAMES, answers, strict=True)}
+
+
+class _Compared(Protocol):
+    """Settings of a run whose answers are compared."""
+
+    @property
+    def baselines(self) -> Baselines: ...
+
+    @property
+    def energy(self) -> Energy: ...
+
+
+def measure_comparison(config: _Compared, train: Recordings, test: Recordings, parameters: int) -> Comparison:
+    """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
+
+    Args:
+        parameters: of the run's own network; the small one has about as many.
+    """
+    simple = measure_baselines(train, test)
+    if not config.baselines.cnn:
+        return Comparison(baselines=simple)
+    return Comparison(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))
 
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:

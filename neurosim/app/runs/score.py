@@ -1,4 +1,4 @@
-"""Accuracy with chance, confidence and confusion."""
+"""Accuracy with chance, confidence and confusion, and the figures of a dense network beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...base.plain import Record
 
 Z95 = 1.959963984540054  # the normal quantile at 97.5 %
 
@@ -31,6 +33,40 @@ class Score:
     uniform_chance: float | None = None
     per_class: Mapping[str, float | None] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameCNN(Record):
+    """A small convolutional network beside a run.
+
+    Attributes:
+        accuracy: on the same test recordings; None where it was not trained.
+        parameters: number of weights and biases.
+        multiply_accumulates: for one recording.
+        energy_int8, energy_fp32: estimates of the arithmetic of one recording, J; None where the profile has no costs
+            of single operations.
+        reason: why it was not trained; "" where it was.
+    """
+
+    accuracy: float | None = None
+    parameters: int | None = None
+    multiply_accumulates: int | None = None
+    energy_int8: float | None = None
+    energy_fp32: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What others reach on the recordings of a run; the part of a result that all runs which classify them have.
+
+    Attributes:
+        baselines: accuracies of simple classifiers, by name; see `runs.baselines`.
+        cnn: a small convolutional network; None: none was asked for.
+    """
+
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    cnn: FrameCNN | None = None
 
 
 def score_answers(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: tuple[str, ...]) -> Score:

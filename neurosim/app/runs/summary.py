@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from .data import Splits
 from .frame.config import Data
 from .frame.folder import SPIKES, RunFolder
 from .frame.kind import RunResult
-from .score import Score
+from .score import Comparison, Score
 
 MAX_SHOWN = 6  # recordings whose spikes are kept for the report
 
@@ -62,7 +62,7 @@ class DataResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingsResult(Score, DataResult, RunResult):
+class RecordingsResult(Score, Comparison, DataResult, RunResult):
     """The results of a run that classifies recordings by the spikes of a network; each such kind derives its own.
 
     Attributes:
@@ -70,7 +70,6 @@ class RecordingsResult(Score, DataResult, RunResult):
         real_time_factor: wall-clock seconds a simulated second of the test recordings, event by event.
         simulated_seconds: of the test recordings.
         transductive: group whose recordings were answered together, such as "speaker"; "": each was answered alone.
-        baselines: accuracies of simple classifiers on the same recordings, by name; see `runs.baselines`.
         measures, energy: as `measure.measure` and `measure.energy` return them.
         shape: of the input.
         shown: the recordings whose spikes the folder keeps.
@@ -81,7 +80,6 @@ class RecordingsResult(Score, DataResult, RunResult):
     transductive: str = ""
     real_time_factor: float | None = None
     simulated_seconds: float | None = None
-    baselines: Mapping[str, float] = field(default_factory=dict)
     measures: Measures | None = None
     energy: EnergyEstimates | None = None
     shape: tuple[int, ...] = ()

@@ -24,8 +24,8 @@ MEANINGS: Mapping[str, str] = {
     "integers are added at the width of their sum) and a MAC for each membrane update. No memory.",
     "memory_aware": "The same, and every bit moved: weights, state and events, each from a memory as large as what a "
     "layer stores (Lemaire et al. 2022, arXiv 2210.13107).",
-    "dense_compute_only": "The same units fully connected, at equal precision, every weight multiplied and every unit "
-    "updated at each step. No memory.",
+    "dense_compute_only": "The same layers at equal precision, clocked and dense: every weight multiplied and every "
+    "unit updated at each step. No memory.",
     "dense_memory_aware": "The dense network with every weight, state variable and activation it moves.",
 }
 PUBLISHED = "Effective operations times the chip's published energy per synaptic event; memory is inside that figure."
@@ -222,7 +222,7 @@ def _operation(layer: LayerCounts, profile: Profile, bits: int) -> Arithmetic:
 
 
 def _memory(layer: LayerCounts, memory: MemoryCosts) -> LayerMemory:
-    run = layer.parameter_bytes
+    run = layer.memory_bytes
     dense = (layer.dense_weights or 0) * layer.weight_bits // 8
     return LayerMemory(
         layer=layer.name,

@@ -211,7 +211,7 @@ DEFINITIONS: Mapping[str, Definition] = {
     "synaptic_operations.Dense": Definition(
         "Dense operations",
         "per sample",
-        "Operations of the same units fully connected: every weight at every step, zeros included.",
+        "Operations of the same layers, fully connected or convolutions: every weight at every step, zeros included.",
         NEUROBENCH,
         lambda run: run.each("dense_operations"),
     ),

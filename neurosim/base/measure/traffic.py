@@ -66,7 +66,7 @@ def as_run(layer: LayerCounts, sums: str = "memory") -> Traffic:
         weights=operations * (layer.weight_bits + layer.index_bits),
         state=2 * (accesses * layer.state_bits + updates * _unit_bits(layer)),
         events=arrivals * word + spikes * address_bits(layer.outputs),
-        weight_bytes=layer.parameter_bytes,
+        weight_bytes=layer.memory_bytes,
         state_bytes=layer.state_bytes,
         # A buffer with room for one event of every input.
         event_bytes=layer.inputs * word // 8,

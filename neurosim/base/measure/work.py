@@ -54,7 +54,8 @@ class LayerCounts(Record):
         output_entries: outputs times steps.
         synaptic_operations: nonzero weights accumulated, once for each event that selected them.
         binary_input: every input entry is in {-1, 0, 1}, so an operation is an addition (AC), not a MAC.
-        dense_operations: operations of a dense network in these steps: inputs * outputs * steps if fully connected.
+        dense_operations: operations of a dense network in these steps: inputs * outputs * steps if fully connected,
+            and those of every position of the kernel of a convolution.
         membrane_updates: all units at the first step of a sample, then those that changed (NeuroBench).
         dense_membrane_updates: updates in a dense network: outputs * steps.
         state_bytes: bytes of its state variables.
@@ -66,6 +67,8 @@ class LayerCounts(Record):
             it for shared weights, as in a convolution.
         state_bits: bits of one state variable, which an accumulation reads and writes.
         index_bits: bits read beside each weight to find its target; 0 for dense rows.
+        shared_bytes: bytes of its parameters where a weight that many synapses share, as of a convolution, is stored
+            once; None: they share none.
         weight_type: "float" or "int", the arithmetic of its operations.
 
     Raises:
@@ -95,6 +98,7 @@ class LayerCounts(Record):
     state_bits: int = 32
     index_bits: int = 0
     weight_type: str = "float"
+    shared_bytes: int | None = None
 
     def __post_init__(self) -> None:
         # The class is frozen: values are completed and converted past its own setattr.
@@ -113,8 +117,18 @@ class LayerCounts(Record):
                 raise NeurosimInputError(f"{owner}.{name}: is None without a reason; add reasons={{'{name}': 'why'}}")
         types = f"must be one of {', '.join(WEIGHT_TYPES)}"
         require(self.weight_type in WEIGHT_TYPES, f"{owner}.weight_type", types, self.weight_type)
+        if self.shared_bytes is not None:
+            object.__setattr__(self, "shared_bytes", int(self.shared_bytes))
+            require(self.shared_bytes >= 0, f"{owner}.shared_bytes", "must be >= 0", self.shared_bytes)
         fits = self.nonzero_weights <= self.weights
         require(fits, f"{owner}.nonzero_weights", f"must be <= weights {self.weights}", self.nonzero_weights)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the bytes of the memory that its parameters need where shared weights are stored once."""
+        if self.shared_bytes is None:
+            return self.parameter_bytes
+        return self.shared_bytes
 
 
 def sum_counts(layers: Sequence[LayerCounts]) -> LayerCounts:

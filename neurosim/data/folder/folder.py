@@ -23,6 +23,7 @@ from .images import read_image
 from .items import IMAGES, Item, find_items
 from .options import FolderOptions, of_folder
 from .sensor import Shape, common_shape, place
+from .takes import doubt_of, with_recordings
 
 # Number of bad files after which a folder is read no further.
 MAX_BAD = 20
@@ -121,7 +122,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 @lru_cache(maxsize=1)
 def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder:
     listing = find_items(root, options)
-    items = listing.items
+    items = with_recordings(listing.items)
     split = splits.split_of(items, options, str(root))
     bar = bar_class()(items, "reading", unit="file", delay=2.0, disable=quiet or not shows_bars())
     pictures, guesses = options.images.decided(sample_images(items))
@@ -314,6 +315,8 @@ def _doubts(
         if missing:
             more = " ..." if len(missing) > 6 else ""
             yield f"the split {name} has no recordings of {', '.join(missing[:6])}{more}"
+    if pieces := doubt_of(items, split):
+        yield pieces
     durations = np.array([spikes.duration for spikes in read])
     median = float(np.median(durations))
     if durations.max() > 10 * max(median, 1e-9):

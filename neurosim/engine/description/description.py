@@ -13,7 +13,7 @@ from ...base.errors import NeurosimInputError, require
 from ...base.shown import Shown
 from ...data.files.formats import FORMATS, ReadOptions, find_format
 from ...data.files.large import LargeRecording, is_large
-from ...data.files.pieces import read_recording
+from ...data.files.pieces import EventPieces, is_read_in_pieces, read_recording
 from ...data.files.sonata import read_sonata
 from ...data.spikes import Spikes
 from ...network.network import Network, Population, SpikeSource
@@ -102,6 +102,20 @@ class SpikeFile:
             downsample=self.downsample,
             refractory=self.refractory,
         )
+
+    def sensor(self) -> tuple[int, ...]:
+        """Return the shape of the population that plays the file: its sensor, after the filters.
+
+        Files that do not say their sensor have the smallest one that holds all events, and are read for it.
+
+        Raises:
+            NeurosimError: as `read`.
+        """
+        if self.population is not None:
+            return read_sonata(self.path, self.population).shape
+        if is_read_in_pieces(self.path, self.options):
+            return EventPieces(self.path, self.options).shape
+        return self.options.read(self.path).shape
 
     def read(self, shape: tuple[int, ...]) -> Spikes:
         """Return the recording; `shape` is the shape of the sensor for a file without one.

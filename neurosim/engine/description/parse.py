@@ -129,6 +129,12 @@ class _NetworkReader(TableReader):
         shape = entry.get("shape")
         if shape is None and isinstance(model, Windowed):
             shape = model.model.outputs
+        if shape is None and isinstance(model, SpikeSource) and "spikes" in entry:
+            label = self.at(name, "spikes")
+            recording = self.spike_file(entry["spikes"], label)
+            if recording is not None:
+                with named(label):
+                    shape = list(recording.sensor())
         require(shape is not None, name, "shape is missing; give how many units, or a list", None)
         if isinstance(shape, list):
             shape = tuple(shape)
@@ -170,14 +176,22 @@ class _NetworkReader(TableReader):
     def spikes(self, tree: object, name: str, population: Population) -> SpikeFile | Spikes:
         """Return the input of a source: a file name, {file and others of SpikeFile}, or {times, units, duration}."""
         require(isinstance(population.model, SpikeSource), name, 'needs model = "SpikeSource"', population.model)
+        recording = self.spike_file(tree, name)
+        if recording is not None:
+            return recording
+        entry = self.value(dict, tree, name)
+        check_keys(entry, ("times", "units", "duration"), name)
+        duration = self.get(entry, "duration", float, name)
+        times = arrays.read(entry.get("times"), self.folder, self.at(name, "times"))
+        units = arrays.read(entry.get("units"), self.folder, self.at(name, "units"))
+        with named(name):
+            return Spikes.sort(times, units, population.size, duration, population.shape)
+
+    def spike_file(self, tree: object, name: str) -> SpikeFile | None:
+        """Return the file that a table, or the name alone, says; None for a table of times and units."""
         entry = {"file": tree} if isinstance(tree, str) else self.value(dict, tree, name)
         if "file" not in entry:
-            check_keys(entry, ("times", "units", "duration"), name)
-            duration = self.get(entry, "duration", float, name)
-            times = arrays.read(entry.get("times"), self.folder, self.at(name, "times"))
-            units = arrays.read(entry.get("units"), self.folder, self.at(name, "units"))
-            with named(name):
-                return Spikes.sort(times, units, population.size, duration, population.shape)
+            return None
         check_keys(entry, ("file", *SPIKES), name)
         path = absolute(self.get(entry, "file", str, name), self.folder)
         options = {key: self.value(SPIKES[key], entry[key], self.at(name, key)) for key in SPIKES if key in entry}

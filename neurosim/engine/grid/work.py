@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.measure.work import LayerCounts
+from ...network.synapses.patterns import Convolution
 from ...network.windowed import WindowTotals
 from ..compile.network import CompiledNetwork
 from ..prepared import PreparedNetwork
@@ -71,6 +72,14 @@ def _layer(
     selected = sum(int(tallies[compiled.samplers[number].source] @ compiled.degrees[number]) for number in numbers)
     nonzero_weights = int(sum(d.sum(dtype=np.int64) for d in degrees))
     nonzero_weights += size * sum(compiled.noises[s].weight != 0 for s in noises)
+    parameter_bytes = sum(_bytes(compiled, numbers)) + cells.constants.nbytes
+    shared = _kernels(compiled, numbers)
+    unshared = [number for number in numbers if number not in shared]
+    # Fully connected, each source once; a convolution at every position of its kernel.
+    connected = sum(compiled.network.populations[s].size for s in {compiled.samplers[n].source for n in unshared})
+    connected = size * (connected + len(noises))
+    kernels = sum(kernel.size for kernel in shared.values())
+    kernel_bytes = kernels * compiled.real.itemsize - sum(_bytes(compiled, list(shared)))
     return LayerCounts(
         name=cells.population.name,
         inputs=inputs,
@@ -84,16 +93,29 @@ def _layer(
         output_entries=size * steps,
         synaptic_operations=selected + noise_events,
         binary_input=True,
-        dense_operations=inputs * size * steps,
+        dense_operations=(connected + sum(compiled.samplers[number].synapses for number in shared)) * steps,
         membrane_updates=None if updates is None else int(updates),
         dense_membrane_updates=size * steps,
         state_bytes=cells.initial.nbytes,
-        parameter_bytes=sum(_bytes(compiled, numbers)) + cells.constants.nbytes,
+        parameter_bytes=parameter_bytes,
         spiking=True,
         reasons={} if updates is not None else {"membrane_updates": UNCOUNTED},
         state_bits=compiled.real.itemsize * 8,
         index_bits=16,
+        dense_weights=connected + kernels,
+        shared_bytes=parameter_bytes + kernel_bytes if shared else None,
     )
+
+
+def _kernels(compiled: CompiledNetwork, numbers: Sequence[int]) -> dict[int, NDArray[np.float64]]:
+    """Return the kernels of the convolutions among some projections, by number, whose weights all synapses share."""
+    learned = {synapses.number for synapses in compiled.plastic}
+    kernels = {}
+    for number in numbers:
+        pattern = compiled.samplers[number].projection.pattern
+        if isinstance(pattern, Convolution) and number not in learned:
+            kernels[number] = pattern.kernel
+    return kernels
 
 
 def _bytes(compiled: CompiledNetwork, numbers: Sequence[int]) -> Iterator[int]:

@@ -24,6 +24,7 @@ from ...network.network import Network, Population, Projection, SpikeSource
 from ...network.neurons.base import Neuron
 from ...network.neurons.current import CubaLIF
 from ...network.synapses.patterns import FromList
+from .pace import Pace, in_pieces, joined, pieces_of
 
 # An axis of the sensor with at least 8 units is a dimension of space; a shorter one, such as polarity, is not.
 MIN_SPACE_UNITS = 8
@@ -83,8 +84,11 @@ class Liquid(Shown):
             (`resistive.written`).
         read_noise: standard deviation of each read of a weight, as a fraction of it (`resistive.ReadNoiseLIF`).
         clock: step, s.
+        own_pace: whether recordings that are slower, faster or much longer than those of `adapt` are run at the pace
+            of these, in pieces of their length.
         seed: key of all random numbers.
         gains: [neurons] factors of each neuron's input weights, from `adapt`; None: 1.
+        pace: of the recordings of `adapt`; None: unknown, and all recordings are run as they are.
 
     Raises:
         NeurosimInputError: on construction, naming the attribute and its rule.
@@ -110,8 +114,10 @@ class Liquid(Shown):
     write_noise: Annotated[float, Rule(">= 0")] = 0.0
     read_noise: Annotated[float, Rule(">= 0")] = 0.0
     clock: Positive = 1e-3
+    own_pace: bool = True
     seed: Annotated[int, NotASetting()] = 0
     gains: Annotated[NDArray | None, NotASetting()] = None
+    pace: Annotated[Pace | None, NotASetting()] = None
 
     def __post_init__(self) -> None:
         integers = len(self.shape) > 0 and all(isinstance(n, (int, np.integer)) and n > 0 for n in self.shape)
@@ -160,10 +166,27 @@ class Liquid(Shown):
     ) -> Result[Recordings, list[NDArray[Any]]]:
         """Run each recording from rest; `spikes["liquid"]` of the result is the input of `Readout`.
 
+        A recording of another pace than those of `adapt` (see `pace.Pace`) is run at theirs, and the times of its
+        spikes, as its duration, are of the run. One that is much longer than those is run in pieces of their length,
+        each from rest.
+
         Raises:
             NeurosimInputError: recordings of another shape.
         """
-        return self._run(self.network(), recordings, threads, count_updates, progress)
+        played = self.at_pace(recordings)
+        longest = self.pace.longest if self.pace is not None and self.own_pace else 0.0
+        counts = pieces_of(played.durations, longest)
+        if (counts == 1).all():
+            return self._run(self.network(), played, threads, count_updates, progress)
+        pieces, owner = in_pieces(played, counts)
+        result = self._run(self.network(), pieces, threads, count_updates, progress)
+        return replace(result, spikes={"liquid": joined(result.recordings("liquid"), owner, played)})
+
+    def at_pace(self, recordings: Recordings) -> Recordings:
+        """Return recordings as `run` plays them: those of another pace are slower or faster than they were."""
+        if self.pace is None or not self.own_pace:
+            return recordings
+        return self.pace.applied(recordings)
 
     def adapt(
         self,
@@ -171,7 +194,7 @@ class Liquid(Shown):
         threads: int | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Liquid:
-        """Return the liquid with input gains that bring every neuron near `rate` on these recordings.
+        """Return the liquid with input gains that bring every neuron near `rate` on these recordings, and their pace.
 
         It uses no labels. Without it a sensor with few events leaves the liquid silent, and one with many saturates it.
 
@@ -190,7 +213,7 @@ class Liquid(Shown):
             rates = np.bincount(np.asarray(spikes.units), minlength=self.neurons) / seconds
             # Rates do not rise in proportion to gains, so a round corrects by (rate / rates)^.7, at most twofold.
             gains = gains * np.clip((self.rate / np.maximum(rates, self.rate / 50)) ** DAMPING, *BOUNDS)
-        return replace(self, gains=gains)
+        return replace(self, gains=gains, pace=Pace.of(recordings))
 
     def spectral_radius(self) -> float:
         """Return the largest |eigenvalue| of the recurrent weights [target, source], in units of the threshold."""

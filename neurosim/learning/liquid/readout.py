@@ -17,6 +17,7 @@ from ...base.rules import Count, Natural, NotASetting, Positive, Rule, check_rul
 from ...base.shown import Shown
 from ...data.files.state import Saved, check_finite
 from ...data.spikes import Recordings
+from .pace import in_pieces, pieces_of
 from .self_training import self_trained
 from .windows import FEATURES, TIMINGS, check_windows, features, width
 
@@ -113,9 +114,10 @@ class Readout(Shown):
             weights = (alpha.T.astype(np.float32) @ z) / scale
         # Shift and scale go into weights and bias: a feature of a silent neuron stays zero and costs nothing.
         first = weights.astype(np.float32), bias - weights @ mean
+        duration = float(spikes.durations.max())
         if after is None:
-            return TrainedReadout(self, classes, *first)
-        return TrainedReadout(self, classes, *after, *first)
+            return TrainedReadout(self, classes, *first, duration=duration)
+        return TrainedReadout(self, classes, *after, *first, duration=duration)
 
     def _shares(self, n: int) -> NDArray[np.float64]:
         """Return [n] weights of features that give cuts into many windows no more influence than cuts into few."""
@@ -166,6 +168,8 @@ class TrainedReadout(Saved):
         weights: [classes, features] float32; of "ann" [classes, hidden].
         bias: [classes] float64.
         hidden_weights, hidden_bias: [hidden, features] float32 and [hidden] float64 of "ann", otherwise None.
+        duration: of the longest training recording, s; longer ones are read in pieces of about it, whose scores are
+            averaged, from `pace.RATIO` times on. 0: no recording is cut.
 
     Raises:
         NeurosimInputError: on construction, arrays that do not fit each other or the readout.
@@ -177,6 +181,7 @@ class TrainedReadout(Saved):
     bias: NDArray
     hidden_weights: NDArray[np.float32] | None = None
     hidden_bias: NDArray[np.float64] | None = None
+    duration: Annotated[float, Rule(">= 0 s and finite")] = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", self.bias.astype(np.float64))
@@ -192,6 +197,7 @@ class TrainedReadout(Saved):
         require(first is self.weights or shape == (classes, rows), "weights", f"must be [{classes}, {rows}]", shape)
         require(self.bias.shape == (classes,), "bias", f"must hold {classes}", self.bias.shape)
         named = {name: getattr(self, name) for name in ("weights", "bias", "hidden_weights", "hidden_bias")}
+        check_rules(self)
         check_finite({name: array for name, array in named.items() if array is not None})
         if self.hidden_bias is not None:
             require(self.hidden_bias.shape == first.shape[:1], "hidden_bias", f"must hold {len(first)}", len(first))
@@ -204,6 +210,23 @@ class TrainedReadout(Saved):
         Raises:
             NeurosimInputError: spikes of a liquid of another size.
         """
+        pieces, owner = self._cut(spikes)
+        scores = self._scores(pieces)
+        if len(pieces) == len(spikes):
+            return scores
+        totals: NDArray[np.float64] = np.zeros((len(spikes), scores.shape[1]))
+        np.add.at(totals, owner, scores)
+        return totals / np.bincount(owner)[:, None]
+
+    def _cut(self, spikes: Recordings) -> tuple[Recordings, NDArray[np.int64]]:
+        """Return the recordings, much longer ones in pieces, and [pieces] the recording that each is of."""
+        counts = pieces_of(spikes.durations, self.duration)
+        if (counts == 1).all():
+            return spikes, np.arange(len(spikes))
+        return in_pieces(spikes, counts)
+
+    def _scores(self, spikes: Recordings) -> NDArray[np.float64]:
+        """Return [recordings, classes] scores of recordings that are not cut."""
         x = self._inputs(spikes)
         if self.readout.transductive:
             x = self.readout.standardised(spikes)
@@ -229,6 +252,7 @@ class TrainedReadout(Saved):
         group go into weights and biases for it, and a second readout of the group into the weights, unless a hidden
         layer lies between.
         """
+        spikes, _ = self._cut(spikes)
         x = self._inputs(spikes)
         if self.hidden_weights is None:
             return [_layer("readout", self.weights, x, self._last(x))]
@@ -238,7 +262,7 @@ class TrainedReadout(Saved):
         if self.readout.self_trained:
             # Their values do not matter for counts: none is zero.
             weights = np.ones((len(self.labels), x.shape[1]), np.float32)
-            layers.append(_layer("second readout", weights, x, self.scores(spikes)))
+            layers.append(_layer("second readout", weights, x, self._scores(spikes)))
         return layers
 
     @property

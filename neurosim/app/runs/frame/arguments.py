@@ -14,6 +14,7 @@ from .plugin_option import plugin_option
 CPU = ("cpu",)
 CPU_OR_CUDA = ("cpu", "cuda")  # of commands whose models run in torch and Triton
 _SETTING = "setting__"  # begins the names of parameters that are settings
+LIKE = "Dataset whose settings these recordings get, e.g. nmnist; without it by sensor and duration."
 SKIP_BAD = "Leave out files of a folder that cannot be read; the run's page names them."
 Command = TypeVar("Command", bound=Callable[..., Any])
 Check = Callable[[click.Context, click.Parameter, "int | None"], "int | None"]
@@ -55,10 +56,11 @@ def setting_argument(key: str, metavar: str, **attributes: Any) -> Callable[[Com
 
 
 def dataset_argument() -> Callable[[Command], Command]:
-    """Return the argument [DATASET], which gives the setting `data.name`, or is a folder, and `--skip-bad`."""
+    """Return the argument [DATASET], which gives the setting `data.name`, or is a folder, `--like` and `--skip-bad`."""
     argument = setting_argument("data.name", "[DATASET]", shell_complete=complete_dataset)
+    like = setting("--like", "data.like", metavar="NAME", shell_complete=complete_dataset, help=LIKE)
     skip_bad = setting("--skip-bad", "data.options.skip_bad", is_flag=True, default=None, help=SKIP_BAD)
-    return lambda command: argument(skip_bad(command))
+    return lambda command: argument(like(skip_bad(command)))
 
 
 def resume_option(text: str) -> Callable[[Command], Command]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from ....base.errors import NeurosimInputError
+from ....base.errors import NeurosimInputError, lookup
 from ....base.json_toml import read_toml
 from ....base.rules import Count
 from ....base.schema import Schema, settings_schema
@@ -31,6 +31,8 @@ class Data:
         limit: maximum number of test recordings, spread evenly over classes.
         train_limit: the same for training.
         held_out_speaker: test on this speaker, a number or a name, alone, and leave the speaker out of training.
+        like: name of a dataset whose settings a run of these recordings has, where the user gives none; None: those
+            chosen for `name`, or else by a rule from sensor and duration.
         options: settings of the dataset, where it has any, such as `neurosim.data.folder.options.FolderOptions`.
     """
 
@@ -40,6 +42,7 @@ class Data:
     limit: Count | None = None
     train_limit: Count | None = None
     held_out_speaker: int | str | None = None
+    like: str | None = None
     options: dict[str, Any] | None = None
 
     @property
@@ -81,6 +84,52 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class Baselines:
+    """Classifiers that a run is compared with.
+
+    Attributes:
+        cnn: whether a small convolutional network on frames of counts is trained beside the simple classifiers, where
+            that takes seconds; see `runs.frame_cnn`.
+    """
+
+    cnn: bool = True
+
+
+class Suited(NamedTuple):
+    """Settings that suit recordings, and why, in words."""
+
+    settings: Mapping[str, object]
+    reason: str
+
+
+GENERAL = Suited({}, "the general ones")
+# Shortest side of a camera, and fewest channels of a cochlea, in pixels and channels: smaller sensors are neither.
+MIN_SIDE = 16
+MIN_CHANNELS = 64
+
+
+def sensor_of(dataset: catalog.Dataset) -> Literal["camera", "channels", "other"]:
+    """Return the kind of sensor by its shape: a camera's [polarities, height, width], or many channels."""
+    shape = dataset.shape
+    if len(shape) == 3 and min(shape[1:]) >= MIN_SIDE:
+        return "camera"
+    if len(shape) == 1 and shape[0] >= MIN_CHANNELS:
+        return "channels"
+    return "other"
+
+
+def rounded(value: float) -> float:
+    """Return a number in two digits, so that config.toml has a round one."""
+    return float(f"{value:.2g}")
+
+
+def table_in(settings: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return a table of some settings; {} where there is none."""
+    inner = settings.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Base of the settings that decide the results of a run; each kind of run derives its own."""
 
@@ -110,7 +159,7 @@ class RunConfig:
         else:
             known = None
         if known is not None:
-            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.defaults_beside(tree, known)))
+            sources.insert(0, ConfigSource(f"the defaults for {known.name}", cls.suited(tree, known).settings))
         config = resolve(cls, sources)
         config.check()
         return config
@@ -139,13 +188,39 @@ class RunConfig:
 
     @classmethod
     def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
-        """Return the settings that suit a dataset."""
+        """Return the settings that were chosen for the dataset of this name, {} where none were."""
         return {}
 
     @classmethod
-    def defaults_beside(cls, tree: Mapping[str, object], dataset: catalog.Dataset) -> Mapping[str, object]:
-        """Return the settings that suit a dataset beside the settings in `tree`, which the user gave."""
-        return cls.defaults(dataset)
+    def by_rule(cls, dataset: catalog.Dataset) -> Suited:
+        """Return the settings of recordings for which none were chosen, by a rule from their properties."""
+        return GENERAL
+
+    @classmethod
+    def suited(cls, tree: Mapping[str, object], dataset: catalog.Dataset) -> Suited:
+        """Return the settings that suit a dataset, or the dataset that `data.like` names, and why.
+
+        Args:
+            tree: settings that the user gave.
+
+        Raises:
+            NeurosimInputError: `data.like` names no dataset.
+        """
+        meant = alike(tree, dataset)
+        own = cls.defaults(meant)
+        if own:
+            return Suited(own, f"chosen for {meant.name}")
+        return cls.by_rule(meant)
+
+    def reason(self) -> str:
+        """Return why the settings that the user left out are as they are, "" without recordings."""
+        data = getattr(self, "data", None)
+        if not isinstance(data, Data):
+            return ""
+        suited = self.suited(settings_tree(self), data.describe())
+        if data.like is not None:
+            return f"settings of {data.like}, by data.like: {suited.reason}"
+        return f"settings: {suited.reason}"
 
     @classmethod
     def json_schema(cls) -> Schema:
@@ -172,6 +247,20 @@ def _dataset(data: object) -> catalog.Dataset | None:
         return None
     known = root if isinstance(root, str) else None
     return catalog.describe(name, known, options if isinstance(options, Mapping) else None)
+
+
+def alike(tree: Mapping[str, object], dataset: catalog.Dataset) -> catalog.Dataset:
+    """Return the dataset that `data.like` names in a tree of settings, or `dataset` itself.
+
+    Raises:
+        NeurosimInputError: there is no dataset of that name.
+    """
+    name = table_in(tree, "data").get("like")
+    if not isinstance(name, str):
+        return dataset
+    lookup(dict.fromkeys(catalog.names()), name, "data.like: dataset")
+    info: catalog.Dataset = catalog.module(name).INFO
+    return info
 
 
 def check_memory(need: int, problem: str, remedy: str) -> None:

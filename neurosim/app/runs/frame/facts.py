@@ -14,7 +14,7 @@ from ....base.measure.measures import Measures
 from ....base.measure.meter import MeasuredEnergy
 from ...report import numbers, sections
 from ...report.sections import measured_words
-from ..score import Score
+from ..score import FrameCNN, Score
 from .folder import REPORT
 from .tables import OfRun, grid, table
 
@@ -267,9 +267,27 @@ def together(group: str) -> str:
     return ""
 
 
-def baselines(accuracies: Mapping[str, float]) -> list[Fact]:
+def baselines(accuracies: Mapping[str, float], cnn: FrameCNN | None = None) -> list[Fact]:
     """Return the accuracies of simple classifiers on the same recordings, of which the page has a section."""
     words = ", ".join(f"{name} {numbers.percent(value)}" for name, value in accuracies.items())
+    facts = []
     if words:
-        return [Fact(label="Baselines, on counts", value=words, tile=False)]
-    return []
+        facts.append(Fact(label="Baselines, on counts", value=words, tile=False))
+    if cnn is not None:
+        facts.append(_frame_cnn(cnn))
+    return facts
+
+
+def _frame_cnn(cnn: FrameCNN) -> Fact:
+    """Return the accuracy and the cost of the small convolutional network beside a run."""
+    label = "A small CNN, on frames"
+    if cnn.reason:
+        return Fact(label=label, value=None, note=cnn.reason, tile=False)
+    work = f"{numbers.plain(cnn.parameters)} parameters, {numbers.si(cnn.multiply_accumulates)} multiply-accumulates"
+    energy = [
+        f"{numbers.si(joules, 'J')} {name}"
+        for name, joules in (("int8", cnn.energy_int8), ("fp32", cnn.energy_fp32))
+        if joules is not None
+    ]
+    arithmetic = f": arithmetic {', '.join(energy)} (estimate)" if energy else ""
+    return Fact(label=label, value=cnn.accuracy, format=numbers.percent, note=f"{work}{arithmetic}", tile=False)

@@ -16,6 +16,7 @@ from ....base.json_toml import write_json
 from ....base.measure.meter import EnergyMeter, MeasuredEnergy
 from ....data import catalog
 from . import registry
+from .config import Data, RunConfig
 from .finished import write_page
 from .folder import METRICS, RunFolder, open_run, read_metrics
 from .kind import Inputs, Kind, Run, RunResult
@@ -61,6 +62,7 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS, name: 
         if kind.name != registry.UNNAMED:
             folder.note(kind=kind.name)
         _note_reading(folder, settings.get("data"), options)
+        _note_reason(folder, config, options)
         folder.note(**options.facts)
         return _finish(kind, Run(folder, config, inputs.value, options, timings), inputs)
 
@@ -140,6 +142,18 @@ def _note_reading(folder: RunFolder, data: object, options: RunOptions) -> None:
         options.say(remark)
     if remarks:
         folder.note(reading=remarks)
+
+
+def _note_reason(folder: RunFolder, config: object, options: RunOptions) -> None:
+    """Note why the settings that the user left out are as they are; say it for recordings of the user's own."""
+    if not isinstance(config, RunConfig):
+        return
+    reason = config.reason()
+    if reason:
+        folder.note(settings_reason=reason)
+    data = getattr(config, "data", None)
+    if reason and isinstance(data, Data) and (data.name == catalog.FOLDER or data.like is not None):
+        options.say(reason)
 
 
 def _finish(kind: Kind[C, T, R], run: Run[C, T], inputs: Inputs[T]) -> R:

@@ -10,7 +10,7 @@ from ....base.rules import Seed
 from ....data import catalog
 from ....learning.liquid.liquid import Liquid
 from ....learning.liquid.readout import Readout
-from ..frame.config import Data, Energy, RunConfig, check_memory
+from ..frame.config import Baselines, Data, Energy, RunConfig, Suited, check_memory, sensor_of
 
 # Bytes a synapse takes while a liquid is built: its point in the sensor, its unit, target and weight, and copies.
 INPUT_SYNAPSE_BYTES = 120
@@ -28,6 +28,7 @@ class LiquidConfig(RunConfig):
         liquid: the parameters of `liquid.Liquid`.
         readout: the parameters of `liquid.Readout`.
         energy: how energy is estimated.
+        baselines: what the run is compared with.
     """
 
     seed: Seed = 0
@@ -35,6 +36,7 @@ class LiquidConfig(RunConfig):
     liquid: Liquid = Liquid(ANY_SENSOR)
     readout: Readout = Readout()
     energy: Energy = Energy()
+    baselines: Baselines = Baselines()
 
     def build_liquid(self, shape: tuple[int, ...]) -> Liquid:
         """Return the liquid for a sensor of this shape."""
@@ -47,6 +49,13 @@ class LiquidConfig(RunConfig):
     @classmethod
     def defaults(cls, dataset: catalog.Dataset) -> Mapping[str, object]:
         return dataset.defaults
+
+    @classmethod
+    def by_rule(cls, dataset: catalog.Dataset) -> Suited:
+        if sensor_of(dataset) != "channels":
+            return Suited({}, "the general ones, which suit cameras")
+        reason = f"readout as for SHD, by {dataset.shape[0]} channels"
+        return Suited(catalog.module("shd").INFO.defaults, reason)
 
     def check(self) -> None:
         liquid = self.build_liquid(self.data.describe().shape)

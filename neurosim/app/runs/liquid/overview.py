@@ -27,6 +27,7 @@ def overview_of(result: LiquidResult) -> Overview:
         lead=[
             simulated if result.samples else "",
             together(result.transductive),
+            f"{numbers.plain(result.paced)} of them slower or faster than those learned" if result.paced else "",
             f"readout trained on {numbers.plain(result.train_samples)}" if result.train_samples else "",
         ],
         facts=facts_of(result),
@@ -50,7 +51,7 @@ def facts_of(result: LiquidResult) -> list[Fact]:
         operations(measures),
         *energies(result.energy),
         speed(result.real_time_factor),
-        *baselines(result.baselines),
+        *baselines(result.baselines, result.cnn),
         Fact(label="Spikes", value=result.spikes, format=numbers.si, note="of all neurons", tile=False),
         digest("Spike digest", result.spike_digest),
     ]

@@ -13,7 +13,9 @@ class LiquidResult(RecordingsResult):
     """The results of a dataset's run through a liquid.
 
     Attributes:
+        paced: number of test recordings that were slower or faster than those learned, and run at their pace.
         liquid: the measures of the liquid itself, as `liquid.quality.Quality`.
     """
 
+    paced: int = 0
     liquid: Mapping[str, float | None] | None = None

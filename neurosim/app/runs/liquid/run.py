@@ -13,10 +13,11 @@ from ....base.measure.measures import measure
 from ....data.spikes import Recordings
 from ....engine.result import Progress, Result
 from ....learning.liquid.liquid import Liquid
+from ....learning.liquid.pace import Pace
 from ....learning.liquid.quality import measure_quality
 from ....learning.liquid.readout import TrainedReadout
 from .. import data
-from ..baselines import measure_baselines
+from ..baselines import measure_comparison
 from ..data import Splits
 from ..frame.folder import READOUT
 from ..frame.kind import Inputs, Run
@@ -45,12 +46,13 @@ def load(config: LiquidConfig, options: RunOptions) -> Inputs[Splits]:
 def work(run: LiquidRun) -> LiquidResult:
     """Train the readout on the training recordings, and simulate the test recordings."""
     config = run.config
-    test = run.inputs.test
     liquid, readout = train_readout(run)
     train = run.inputs.train
     if liquid.gains is not None:
         duration = max(float(np.median(train.durations)), liquid.clock)
         AdaptedLiquid(liquid.gains, duration, tuple(train.shape)).save(run.path / GAINS)
+    # Recordings of another pace are shown and measured as they are run.
+    test = liquid.at_pace(run.inputs.test)
     # Changed membranes are counted in the test alone, which the measures are of.
     with run.time("simulate_test"):
         result = play(run, liquid, test, "test", run.inputs.name, count_updates=True)
@@ -59,14 +61,15 @@ def work(run: LiquidRun) -> LiquidResult:
         predicted = readout.predict(spikes)
         layers = [*result.work, *readout.work(spikes)]
     with run.time("baselines"):
-        simple = measure_baselines(train, test)
+        weights = sum(layer.weights for layer in layers)
+        comparison = measure_comparison(config, train, run.inputs.test, weights)
     labels = labels_of(test)
     shown = shown_recordings(labels, predicted, test.durations)
     write_shown(run.folder, shown, test, spikes, "liquid")
     return LiquidResult(
         **vars(DataResult.of(config.data, run.inputs, config.seed)),
         **vars(score_answers(labels, predicted, test.classes)),
-        baselines=simple,
+        **vars(comparison),
         transductive=config.build_readout().transductive,
         spikes=len(spikes.ticks),
         spike_digest=spikes.digest(),
@@ -74,6 +77,7 @@ def work(run: LiquidRun) -> LiquidResult:
         simulated_seconds=result.duration,
         measures=measure(layers, len(test), result.duration, len(test.ticks)),
         energy=energy(layers, len(test), config.energy.profile),
+        paced=int(np.count_nonzero(test.durations != run.inputs.test.durations)),
         liquid=measure_quality(liquid, test, spikes).to_dict(),
         shape=test.shape,
         shown=shown,
@@ -97,7 +101,7 @@ def train_readout(run: LiquidRun) -> tuple[Liquid, TrainedReadout]:
 
     with run.time("adapt"):
         gains = StageCache(run.path).get_or_compute("gains", adapt).arrays["gains"]
-        liquid = replace(config.build_liquid(train.shape), gains=gains)
+        liquid = replace(config.build_liquid(train.shape), gains=gains, pace=Pace.of(train))
     path = run.path / READOUT
     if path.is_file():
         # The run's own, before it was interrupted: a new run begins in an empty folder.
@@ -113,7 +117,10 @@ def train_readout(run: LiquidRun) -> tuple[Liquid, TrainedReadout]:
 def play(
     run: LiquidRun, liquid: Liquid, recordings: Recordings, stage: str, name: str, *, count_updates: bool = False
 ) -> Result:
-    """Return the activity of the liquid on recordings, in the folder as a stage of that name; `name` is for a bar."""
+    """Return the activity of the liquid on recordings, in the folder as a stage of that name; `name` is for a bar.
+
+    Recordings of another pace must be at that of the liquid (`Liquid.at_pace`): a stage holds no durations.
+    """
 
     def simulated(some: Recordings, progress: Callable[[Progress], None] | None) -> Result:
         return liquid.run(some, threads=run.options.threads, count_updates=count_updates, progress=progress)

@@ -12,7 +12,7 @@ from ....base.rules import Count, Fraction, Natural, Positive, Rule, Seed
 from ....data.catalog import Dataset
 from ....memory.macrocolumn.column import Macrocolumn
 from ....memory.macrocolumn.selection import Selection
-from ..frame.config import Data, Energy, RunConfig, check_memory
+from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, check_memory, sensor_of, table_in
 
 # Tens of thousands of items that are much alike need many units, and evidence that tells them apart.
 IMAGES: Mapping[str, object] = {"code": {"size": 8192}, "column": {"units": 4096, "modules": 8, "exponent": 8.0}}
@@ -24,6 +24,15 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "fashion": IMAGES,
     "shd": {"code": {"windows": 20, "smooth": 20, "smooth_time": 2}, "column": {"exponent": 8.0}},
 }
+# Of other recordings: seconds of a window of a camera, bounds of their number, and the shorter side of N-MNIST and the
+# channels of SHD, for which one and twenty passes of smoothing were chosen. Their reach grows as the root of their
+# number, so that the same share of a sensor needs the square of the ratio of the sizes.
+WINDOW = 0.1
+MIN_WINDOWS = 3
+MAX_WINDOWS = 12
+CAMERA_SIDE = 34
+CHANNELS = 700
+MAX_SMOOTH = 20
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,7 @@ class MemoryConfig(RunConfig):
         column: the macrocolumn that stores them.
         sweep: the measurements.
         energy: settings of the estimates.
+        baselines: what the answers of `store` are compared with.
     """
 
     seed: Seed = 0
@@ -108,10 +118,32 @@ class MemoryConfig(RunConfig):
     column: Column = Column()
     sweep: Sweep = Sweep()
     energy: Energy = Energy()
+    baselines: Baselines = Baselines()
 
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
         return DEFAULTS.get(dataset.name, {})
+
+    @classmethod
+    def by_rule(cls, dataset: Dataset) -> Suited:
+        sensor = sensor_of(dataset)
+        if dataset.duration and sensor == "camera":
+            height, width = dataset.shape[-2:]
+            windows = min(max(MIN_WINDOWS, round(dataset.duration / WINDOW)), MAX_WINDOWS)
+            smooth = _smooth(1, min(height, width) / CAMERA_SIDE)
+            reason = (
+                f"{windows} windows in {dataset.duration:.3g} s, the longest recording, and smoothing {smooth} times, "
+                f"by a camera of {width} x {height} pixels"
+            )
+            return Suited({"code": {"windows": windows, "smooth": smooth}}, reason)
+        if sensor == "channels":
+            smooth = _smooth(MAX_SMOOTH, dataset.shape[0] / CHANNELS)
+            speech = DEFAULTS["shd"]
+            code = {**table_in(speech, "code"), "smooth": smooth}
+            return Suited(
+                {**speech, "code": code}, f"as for SHD, smoothed {smooth} times, by {dataset.shape[0]} channels"
+            )
+        return GENERAL
 
     def build_column(self) -> Macrocolumn:
         """Return the macrocolumn, empty."""
@@ -144,6 +176,11 @@ class MemoryConfig(RunConfig):
         )
         find_profile(self.energy.profile)
         self.data.check_speaker()
+
+
+def _smooth(passes: int, ratio: float) -> int:
+    """Return the passes of smoothing for a sensor `ratio` times as large as the one that `passes` were chosen for."""
+    return min(max(1, round(passes * ratio**2)), MAX_SMOOTH)
 
 
 # The kind of run finds its settings by this name.

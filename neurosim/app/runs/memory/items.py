@@ -16,9 +16,12 @@ from ....data.spikes import Recordings
 from ....memory.sdr.code import SDR
 from ....memory.sdr.expansion import ExpansionEncoder
 from .. import data
+from ..baselines import measure_comparison
 from ..frame.config import Data
+from ..score import Comparison
 from ..summary import labels_of
 from .config import Code, MemoryConfig
+from .recognise.config import RecogniseConfig
 
 CHUNK = 512  # items whose vectors are in memory at a time
 FITTED = 3000  # items that the encoder's mean and scale are taken from, at most
@@ -139,6 +142,17 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
         for split, limit in zip((first, chosen.split), limits, strict=True)
     )
     return stored_images, other_images
+
+
+def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Raw, weights: int) -> Comparison:
+    """Return what others reach on recordings, which learn those that are stored; nothing for images.
+
+    Args:
+        weights: of the run's own memory.
+    """
+    if isinstance(stored.source, Recordings) and isinstance(other.source, Recordings):
+        return measure_comparison(config, stored.source, other.source, weights)
+    return Comparison()
 
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:

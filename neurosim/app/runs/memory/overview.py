@@ -7,7 +7,7 @@ from functools import partial
 
 from ...report import numbers
 from ...report.sections import between
-from ..frame.facts import Fact, Overview, Table, digest, energies, named
+from ..frame.facts import Fact, Overview, Table, baselines, digest, energies, named
 from .result import GroupFamiliarity, MemoryResult, RecallAtSize, RecallUnderNoise
 
 COMMANDS = {
@@ -38,7 +38,12 @@ def overview_of(result: MemoryResult) -> Overview:
             f"{numbers.plain(result.stored)} items in a macrocolumn of {modules} modules of {units} units",
             f"each item {active} of {inputs} bits",
         ],
-        facts=[*_facts(result), *energies(result.energy, "per recall"), digest("Code digest", result.digest)],
+        facts=[
+            *_facts(result),
+            *energies(result.energy, "per recall"),
+            *baselines(result.baselines, result.cnn),
+            digest("Code digest", result.digest),
+        ],
         tables=dict(_tables(result)),
         closing=[f"Next: neurosim memory recall {result.run}"] if result.command_kind == "store" else [],
     )

@@ -26,7 +26,7 @@ from ..frame.progress import bar
 from ..score import score_answers
 from . import figures
 from .config import MemoryConfig
-from .items import MemoryItems, Raw, encode, encoder, load
+from .items import MemoryItems, Raw, compare_items, encode, encoder, load
 from .learned import Learned, capacity_warnings, learn, sizes_between
 from .page import PICTURES
 from .result import ColumnSize, MemoryResult, RecallAtSize, RecallOperations
@@ -120,9 +120,11 @@ def recall(run: Run[MemoryConfig, Recalled], source: Path) -> MemoryResult:
 
 
 def _save(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:
-    """Write the memory, which `recall` loads."""
+    """Write the memory, which `recall` loads, and compare its answers with those of others."""
     learned.save(run.path)
-    return result
+    with run.time("baselines"):
+        comparison = compare_items(run.config, run.inputs.stored, run.inputs.other, learned.column.weights["U"])
+    return replace(result, **vars(comparison))
 
 
 def _capacity(run: Run[MemoryConfig, EncodedItems], learned: Learned, result: MemoryResult) -> MemoryResult:

@@ -16,7 +16,7 @@ from ....engine.description.description import Description
 from ....engine.description.parse import is_network
 from ....network.network import Population, SpikeSource
 from ....network.windowed import Windowed
-from ..frame.config import Data
+from ..frame.config import Baselines, Data, Energy
 from ..frame.settings import ConfigSource, resolve
 from ..network.config import Models, NetworkConfig, merged, of_tree
 from ..network.config import schema as schema_of_network
@@ -38,6 +38,7 @@ class PipelineData(Data):
         task: name of a SpikeSource of one unit, which spikes in the first step of a task to announce it; None: none.
         epochs: number of times that the training recordings of a task are learned.
         shuffle: whether they are learned in an order drawn anew for each epoch, or in the order of the dataset.
+        cnn: whether a small convolutional network is trained beside the pipeline; see `runs.frame_cnn`.
         save_every: recordings between two saves, from which a killed run continues; results do not depend on it.
     """
 
@@ -48,6 +49,7 @@ class PipelineData(Data):
     task: str | None = None
     epochs: Count = 1
     shuffle: bool = True
+    cnn: bool = True
     save_every: Count = 100
 
 
@@ -71,6 +73,14 @@ class PipelineConfig:
     @property
     def description(self) -> Description:
         return self.network.description
+
+    @property
+    def baselines(self) -> Baselines:
+        return Baselines(cnn=self.data.cnn)
+
+    @property
+    def energy(self) -> Energy:
+        return Energy(self.network.profile)
 
     def remarks(self) -> tuple[str, ...]:
         """Return what must be known of the run before its results are read."""
@@ -173,6 +183,7 @@ def _check(config: PipelineConfig) -> None:
     data = config.data
     description = config.description
     info = data.describe()
+    require(data.like is None, "data.like", "must be left out: a pipeline says all its settings", data.like)
     compile_windows(description.network, config.clock)  # windows of whole steps, before a run folder is made
     require(not description.probes, "probe", "must be left out: a pipeline keeps no states", len(description.probes))
     # Names come first: what follows looks the populations up.

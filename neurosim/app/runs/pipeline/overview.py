@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from ...report import numbers
-from ..frame.facts import Fact, Overview, Table, accuracy, digest, energies, named, operations, sparsity, speed
+from ..frame.facts import (
+    Fact,
+    Overview,
+    Table,
+    accuracy,
+    baselines,
+    digest,
+    energies,
+    named,
+    operations,
+    sparsity,
+    speed,
+)
 from .result import PipelineResult, StageResult
 
 # A row a population, in the order in which activity reaches them; all figures but units are means a recording.
@@ -29,6 +41,7 @@ def overview_of(result: PipelineResult) -> Overview:
             operations(result.measures),
             *energies(result.energy),
             speed(result.real_time_factor),
+            *baselines(result.baselines, result.cnn),
             *_of_tasks(result),
             digest("Spike digest", result.spike_digest),
         ],

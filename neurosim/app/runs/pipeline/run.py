@@ -18,6 +18,7 @@ from ....data.files.sonata import write_sonata
 from ....learning.continual.matrix import Matrix, measures
 from ....network.windowed import Windowed
 from .. import data
+from ..baselines import measure_comparison
 from ..data import Splits
 from ..frame.folder import SPIKES
 from ..frame.kind import Inputs, Run
@@ -98,10 +99,14 @@ def work(run: PipelineRun) -> PipelineResult:
     else:
         matrix = None
     trained = np.unique(np.concatenate(plan.train))  # each once, whatever the number of epochs
+    with run.time("baselines"):
+        weights = sum(layer.weights for layer in layers)
+        comparison = measure_comparison(config, splits.train.select(trained), test, weights)
     about = DataResult.of(config.data, splits, config.description.settings.seed)
     return PipelineResult(
         **vars(replace(about, samples=len(test), train_samples=len(trained))),
         **vars(score_answers(labels, predicted, test.classes)),
+        **vars(comparison),
         pipeline=config.network.name,
         source=config.data.source,
         readout=config.data.readout,

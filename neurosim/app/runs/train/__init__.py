@@ -61,7 +61,7 @@ class TrainKind(Kind[TrainConfig, Splits, TrainResult]):
         require(self.nir is None or not other, "--nir", f"knows no layers of {other}; leave it out", self.nir)
         rule = "knows no liquid (liquid.use); leave it out"
         require(self.nir is None or not config.liquid.use, "--nir", rule, self.nir)
-        return load_data(config, self.crew)
+        return load_data(config, options, self.crew)
 
     def work(self, run: Run[TrainConfig, Splits]) -> TrainResult:
         from .run import train_and_run

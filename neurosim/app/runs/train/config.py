@@ -16,7 +16,7 @@ from ....data.catalog import Dataset
 from ....learning.training.augment import Augment
 from ....learning.training.binning import Binning
 from ....learning.training.specs import AttentionSpec, ELMSpec, NetworkSpec, TrainingSpec
-from ..frame.config import Data, Energy, RunConfig
+from ..frame.config import GENERAL, Baselines, Data, Energy, RunConfig, Suited, alike, rounded, sensor_of, table_in
 from ..frame.settings import ConfigSource, overlay, resolve, settings_tree
 from ..liquid.config import LiquidConfig
 
@@ -74,19 +74,43 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 ATTENTION_DEFAULTS: Mapping[str, Mapping[str, object]] = {"nmnist": {"bins": {"dt": 0.03}}}
 
 
-# The longer side of a camera's pixels after pooling, and bins of the longest recording, where nothing else is known.
-SIDE = 40
-BINS = 21
-MIN_SIDE = 16  # of a sensor whose pixels are convolved twice
+# Of recordings for which no settings were chosen: bins of the longest recording, pixels of the longer side of a camera
+# after pooling, and channels of a cochlea after pooling, as many as N-MNIST and SHD have.
+CAMERA_BINS = 21
+CAMERA_SIDE = 40
+CHANNEL_BINS = 80
+CHANNELS = 140
 
 
-def _for_sensor(dataset: Dataset) -> Mapping[str, object]:
-    """Return the settings for recordings of a camera, with about as many pixels and bins as N-MNIST has."""
-    if len(dataset.shape) != 3 or min(dataset.shape[1:]) < MIN_SIDE or not dataset.duration:
-        return {}
-    # Two digits, so that config.toml has a round number.
-    bins = {"dt": float(f"{dataset.duration / BINS:.2g}"), "pool": math.ceil(max(dataset.shape[1:]) / SIDE)}
-    return {**CAMERA, "bins": bins}
+def _for_camera(dataset: Dataset, duration: float) -> Suited:
+    """Return the settings of N-MNIST, with about as many pixels and bins as it has."""
+    height, width = dataset.shape[-2:]
+    dt = rounded(duration / CAMERA_BINS)
+    pool = math.ceil(max(height, width) / CAMERA_SIDE)
+    augment = {**table_in(CAMERA, "augment"), "shift": 3.0 * pool}
+    joined = f"; {pool} x {pool} pixels in one unit" if pool > 1 else ""
+    reason = (
+        f"layers, changes and epochs as for N-MNIST, by a camera of {width} x {height} pixels; bins of {dt:g} s, "
+        f"{CAMERA_BINS} in {duration:.3g} s, the longest recording{joined}"
+    )
+    return Suited({**CAMERA, "bins": {"dt": dt, "pool": pool}, "augment": augment}, reason)
+
+
+def _for_channels(dataset: Dataset, duration: float) -> Suited:
+    """Return the settings of SHD, with about as many channels and bins as it has."""
+    channels = dataset.shape[0]
+    speech = DEFAULTS["shd"]
+    dt = rounded(duration / CHANNEL_BINS)
+    pool = math.ceil(channels / CHANNELS)
+    bins = {"dt": dt, "pool": pool, "most": 3}
+    # 15 of the 700 channels of SHD.
+    augment = {**table_in(speech, "augment"), "shift": rounded(15.0 * channels / 700)}
+    joined = f"; {pool} channels in one unit" if pool > 1 else ""
+    reason = (
+        f"layers, changes and epochs as for SHD, by {channels} channels; bins of {dt:g} s, {CHANNEL_BINS} in "
+        f"{duration:.3g} s, the longest recording{joined}"
+    )
+    return Suited({**speech, "bins": bins, "augment": augment}, reason)
 
 
 @dataclass(frozen=True)
@@ -111,15 +135,18 @@ class Validation:
     """The part of the training recordings that decides when to stop and which network to keep.
 
     Attributes:
-        fraction: of each class; 0: no validation, all epochs are trained and the last network is kept.
-        speakers: "apart": where recordings name at least three speakers, validate on all recordings of `fraction` of
-            the speakers, at least one, and leave these out of training: accuracy there is for strangers. "shared":
-            divide the recordings without regard to speakers.
+        fraction: of each class; 0: no validation, all epochs are trained and the last network is kept. None: a tenth
+            where that is at least 200 recordings, otherwise 0: fewer choose an epoch by chance, and cost more than
+            they gain.
+        speakers: "apart": where recordings name at least three speakers (or subjects, users, persons, sessions,
+            recordings that they are pieces of), validate on all recordings of `fraction` of them, at least one, and
+            leave these out of training: accuracy there is for strangers. "shared": divide the recordings without
+            regard to such groups.
         by: a group of the recordings, such as "speaker"; each speaker is divided in the same way.
         held_out_speaker: validate on this speaker, a number or a name, instead, and leave the speaker out of training.
     """
 
-    fraction: Annotated[float, Rule(">= 0 and < 1")] = 0.1
+    fraction: Annotated[float | None, Rule(">= 0 and < 1")] = None
     speakers: Literal["apart", "shared"] = "apart"
     by: str | None = None
     held_out_speaker: int | str | None = None
@@ -159,6 +186,7 @@ class TrainConfig(RunConfig):
         training: how it learns; see `training.TrainingSpec`.
         validation: the recordings that decide when it stops.
         energy: how energy is estimated.
+        baselines: what the run is compared with.
     """
 
     seed: Seed = 0
@@ -173,13 +201,23 @@ class TrainConfig(RunConfig):
     training: TrainingSpec = TrainingSpec()
     validation: Validation = Validation()
     energy: Energy = Energy()
+    baselines: Baselines = Baselines()
 
     def liquid_config(self) -> LiquidConfig:
         """Return the settings of the liquid beside the networks."""
-        settings = self.data.describe().defaults
+        settings = LiquidConfig.suited({"data": settings_tree(self.data)}, self.data.describe()).settings
         own = {"transductive": self.liquid.transductive, "self_trained": self.liquid.self_trained}
-        readout = {**settings.get("readout", {}), **own}
-        tree = {**settings, "readout": readout, "seed": self.seed, "data": self.data, "energy": self.energy}
+        readout = {**table_in(settings, "readout"), **own}
+        # Networks beside it see recordings as they are, whatever their pace.
+        liquid = {**table_in(settings, "liquid"), "own_pace": False}
+        tree = {
+            **settings,
+            "readout": readout,
+            "liquid": liquid,
+            "seed": self.seed,
+            "data": self.data,
+            "energy": self.energy,
+        }
         return from_plain(LiquidConfig, tree)
 
     @property
@@ -201,7 +239,8 @@ class TrainConfig(RunConfig):
         cls, file: Path | str | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> TrainConfig:
         config = super().configure(file, sets, values)
-        plain = {"data": settings_tree(config.data), **cls.defaults(config.data.describe())}
+        data = settings_tree(config.data)
+        plain = {"data": data, **cls.suited({"data": data}, config.data.describe()).settings}
         # A table without effect is an error only where it differs from the defaults.
         usual = resolve(cls, [ConfigSource("defaults", plain)])
         rules = {}
@@ -219,19 +258,24 @@ class TrainConfig(RunConfig):
 
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
-        return DEFAULTS.get(dataset.name) or _for_sensor(dataset)
+        return DEFAULTS.get(dataset.name, {})
 
     @classmethod
-    def defaults_beside(cls, tree: Mapping[str, object], dataset: Dataset) -> Mapping[str, object]:
+    def by_rule(cls, dataset: Dataset) -> Suited:
+        sensor = sensor_of(dataset)
+        if dataset.duration and sensor == "camera":
+            return _for_camera(dataset, dataset.duration)
+        if dataset.duration and sensor == "channels":
+            return _for_channels(dataset, dataset.duration)
+        return GENERAL
+
+    @classmethod
+    def suited(cls, tree: Mapping[str, object], dataset: Dataset) -> Suited:
+        suited = super().suited(tree, dataset)
         layers = tree.get("attention")
-        if isinstance(layers, Mapping):
-            kind = layers.get("kind")
-        else:
-            kind = None
-        defaults = cls.defaults(dataset)
-        if kind is None:
-            return defaults
-        return overlay(defaults, ATTENTION_DEFAULTS.get(dataset.name, {}))
+        if not isinstance(layers, Mapping) or layers.get("kind") is None:
+            return suited
+        return suited._replace(settings=overlay(suited.settings, ATTENTION_DEFAULTS.get(alike(tree, dataset).name, {})))
 
     def check(self) -> None:
         shape = self.data.describe().shape

@@ -66,6 +66,7 @@ def _lead(result: TrainResult) -> list[str]:
         f"trained on {numbers.plain(result.train_samples)} recordings": result.train_samples,
         f"for {len(result.history)} epochs{early}, of which epoch {result.best_epoch} is kept": result.history,
         validated: result.validation_samples,
+        result.validation_remark: result.validation_remark,
         f"tested once on {numbers.plain(result.samples)} of “{result.split}”": result.samples,
         f"where the liquid answers the recordings of each {result.transductive} together": result.transductive,
     }
@@ -83,7 +84,7 @@ def _facts(result: TrainResult) -> list[Fact]:
         operations(measures),
         *energies(result.energy),
         Fact(label="Validation", value=result.validation_accuracy, format=numbers.percent, tile=False),
-        *baselines(result.baselines),
+        *baselines(result.baselines, result.cnn),
         speed(result.real_time_factor).below(),
         Fact(label="Spikes", value=result.spikes, format=numbers.si, note="of all layers", tile=False),
         digest("Spike digest", result.spike_digest),

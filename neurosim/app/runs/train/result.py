@@ -54,7 +54,7 @@ class MemberResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult(RecordingsResult):
-    """The results of a training. `history` to `validation_speakers` are of the first network, where there are several.
+    """The results of a training. `history` to `validation_remark` are of the first network, where there are several.
 
     Attributes:
         parameters: weights and all other trained numbers.
@@ -67,6 +67,7 @@ class TrainResult(RecordingsResult):
         validation_accuracy, validation_samples: of the kept network; None and 0 without validation.
         validation_speakers: whose recordings it was validated on and not trained on; none where speakers are on both
             sides or unknown.
+        validation_remark: what must be known of the validation part, a sentence; "" where it is the usual one.
         engine_accuracy: of the network run event by event: in the engine or, of attention layers, converted into spikes
             and executed bin by bin.
         identical: whether the engine found the spikes of the trained network, one for one; None for attention layers.
@@ -83,6 +84,7 @@ class TrainResult(RecordingsResult):
     validation_accuracy: float | None = None
     validation_samples: int = 0
     validation_speakers: tuple[int, ...] = ()
+    validation_remark: str = ""
     engine_accuracy: float | None = None
     identical: bool | None = None
     spikes_a_channel: float | None = None

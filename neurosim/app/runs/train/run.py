@@ -19,7 +19,7 @@ from ....base.measure.measures import measure
 from ....data.spikes import Recordings
 from ....engine.description.dump import write_description
 from ....learning.training.binning import Binning
-from ..baselines import measure_baselines
+from ..baselines import measure_comparison
 from ..data import Splits
 from ..frame.kind import Inputs, Run
 from ..frame.logs import training_logs
@@ -56,12 +56,13 @@ CHECKPOINT = "training.safetensors"
 TrainRun: TypeAlias = Run[TrainConfig, Splits]
 
 
-def load_data(config: TrainConfig, crew: Team | None) -> Inputs[Splits]:
+def load_data(config: TrainConfig, options: RunOptions, crew: Team | None) -> Inputs[Splits]:
     """Return the recordings; raise where they or the network do not fit the settings."""
     splits = load_splits(config)
     # Made to be checked only, before a run folder is: the parts of each member, and the network.
-    for k in range(config.members):
-        parts_of(config, splits.train, config.seed + k)
+    parts = [parts_of(config, splits.train, config.seed + k) for k in range(config.members)]
+    if parts[0].remark and (crew is None or crew.leads):
+        options.say(parts[0].remark)
     build(config, splits.train, config.seed)
     return Inputs(splits, data_facts(splits), {"processes": 1 if crew is None else crew.size})
 
@@ -197,8 +198,9 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
     else:
         nets = [member.net for member in members if not isinstance(member.net, AttentionNet)]
         tested = _in_engine(run, nets, liquid, binning, predicted)
+    parameters = sum(p.numel() for member in members for p in member.net.parameters())
     with run.time("baselines"):
-        simple = measure_baselines(run.inputs.train, test)
+        comparison = measure_comparison(config, run.inputs.train, test, parameters)
     alone = [float(np.mean(s.argmax(axis=1) == labels)) for s in each]
     rows = tuple(member.result(accuracy) for member, accuracy in zip(members, alone, strict=True))
     if liquid is not None:
@@ -211,9 +213,9 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
             "train_samples": len(first.parts.learn),  # without the validation recordings
         },
         **vars(score_answers(labels, predicted, test.classes)),
-        baselines=simple,
+        **vars(comparison),
         transductive=config.liquid.transductive if config.liquid.use else "",
-        parameters=sum(p.numel() for member in members for p in member.net.parameters()),
+        parameters=parameters,
         members=rows if len(rows) > 1 else (),
         history=tuple(EpochResult(**vars(row)) for row in course.history),
         best_epoch=course.best,
@@ -221,6 +223,7 @@ def train_and_run(run: TrainRun, crew: Team | None) -> TrainResult:
         validation_accuracy=rows[0].validation_accuracy,
         validation_samples=rows[0].validation_samples,
         validation_speakers=rows[0].validation_speakers,
+        validation_remark=first.parts.remark,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from .....base.measure.profiles import find as find_profile
 from .....base.rules import Count, NotEmpty, Positive, Rule, Seed
 from .....data.catalog import Dataset
-from ...frame.config import Data, Energy, RunConfig
+from ...frame.config import Baselines, Data, Energy, RunConfig
 
 # Chosen on validation parts of the training items (benchmarks/macrocolumn.py).
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -45,12 +45,14 @@ class RecogniseConfig(RunConfig):
         data: the items: the first split is stored, each item once, and `split` is recognised.
         view: see there.
         energy: settings of the estimates.
+        baselines: what the answers are compared with.
     """
 
     seed: Seed = 0
     data: Data
     view: View = View()
     energy: Energy = Energy()
+    baselines: Baselines = Baselines()
 
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....report import numbers
-from ...frame.facts import Fact, Overview, Table, accuracy, digest, energies, named, operations
+from ...frame.facts import Fact, Overview, Table, accuracy, baselines, digest, energies, named, operations
 from .result import LevelSize, RecogniseResult
 
 ITEMS = {"image": "images", "camera": "recordings of a camera", "sound": "sounds"}
@@ -27,6 +27,7 @@ def overview_of(result: RecogniseResult) -> Overview:
             ),
             operations(result.measures),
             *energies(result.energy),
+            *baselines(result.baselines, result.cnn),
             digest("Answer digest", result.digest),
         ],
         tables={

@@ -20,7 +20,7 @@ from ...frame.kind import Inputs, Run
 from ...frame.options import RunOptions
 from ...frame.progress import bar
 from ...score import score_answers
-from ..items import Raw
+from ..items import Raw, compare_items
 from ..items import load as read_items
 from .config import RecogniseConfig, View
 from .result import LevelSize, RecogniseResult
@@ -59,8 +59,11 @@ def work(run: Run[RecogniseConfig, RecognitionSplits]) -> RecogniseResult:
         items = _view(view, test, config.view, duration)
         answers = owner.recognise(memory, items, threads)
     layers = owner.work(memory, items, threads)
+    with run.time("baselines"):
+        comparison = compare_items(config, stored, test, sum(layer.weights for layer in layers))
     return RecogniseResult(
         **vars(score_answers(test.labels, answers.labels, test.classes)),
+        **vars(comparison),
         dataset=config.data.name,
         title=config.data.describe().title,
         split=test.name,

@@ -13,14 +13,16 @@ from .....base.rules import Count, Fraction, Positive, Rule, Seed
 from .....data.catalog import Dataset
 from .....memory.dendrites.pooler import SpatialPooler
 from .....memory.dendrites.temporal import TemporalMemory
-from ...frame.config import Data, Energy, RunConfig
+from ...frame.config import GENERAL, Data, Energy, RunConfig, Suited, rounded
 
-# Windows that cut a recording into about ten parts; chosen on training recordings.
+# Windows that cut a recording into ten to twenty parts; chosen on training recordings.
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "digits": {"stream": {"window": 0.025}},
     "nmnist": {"stream": {"window": 0.025}},
     "shd": {"stream": {"window": 0.05}},
 }
+# Windows in the longest recording of other datasets.
+PARTS = 12
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ class SequenceConfig(RunConfig):
     @classmethod
     def defaults(cls, dataset: Dataset) -> Mapping[str, object]:
         return DEFAULTS.get(dataset.name, {})
+
+    @classmethod
+    def by_rule(cls, dataset: Dataset) -> Suited:
+        if not dataset.duration:
+            return GENERAL
+        window = rounded(dataset.duration / PARTS)
+        reason = f"windows of {window:g} s, {PARTS} in {dataset.duration:.3g} s, the longest recording"
+        return Suited({"stream": {"window": window}}, reason)
 
     def check(self) -> None:
         pooler(self, 1)
