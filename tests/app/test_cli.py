@@ -98,7 +98,8 @@ def test_bad_usage_is_one_line_and_exit_code_2(words: list[str], message: str) -
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_device_is_refused_everywhere_alike(words: list[str]) -> None:
-    given = {"completion": ["bash"]}.get(words[0], ["x"])
+    required = {"completion": ["bash"], "live": ["x", "--model", "x"], "datasets shard": ["x", "x"]}
+    given = required.get(" ".join(words), ["x"])
     if words in ARGUMENTLESS:
         given = []
     assert "(got cuda); leave --device out" in line(neurosim(*words, *given, "--device", "cuda", expect=2))

@@ -207,3 +207,24 @@ def test_a_training_reads_shards(tmp_path: Path) -> None:
         Trainer(net, binning, train, part.select(np.arange(30) % 5 == 0), TrainingSpec(epochs=2, batch=8)).run()
         weights.append([parameter.detach().numpy().copy() for parameter in net.parameters()])
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--set", "training.epochs=2", "--set", "network.hidden=[8]"),
+        ("simulate", "--set", "liquid.neurons=60", "--set", "liquid.in_degree=8"),
+    ],
+)
+def test_runs_on_shards_are_runs_on_the_folder(words: tuple[str, ...], tmp_path: Path) -> None:
+    if words[0] == "train":
+        pytest.importorskip("torch")
+    write_folder(tmp_path / "own")
+    result_of("datasets", "shard", tmp_path / "own", tmp_path / "shards", "--megabytes", "1")
+    runs = [
+        result_of(*words, tmp_path / name, "--threads", "1", "--out", tmp_path / f"run-{name}")
+        for name in ("own", "shards")
+    ]
+    for key in ("accuracy", "spike_digest", "baselines", "measures", "samples", "train_samples"):
+        assert runs[0][key] == runs[1][key], key
