@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,8 @@ class Spikes:
         NeurosimInputError: on construction, naming the attribute and its rule.
     """
 
-    times: NDArray
-    units: NDArray
+    times: NDArray[Any]
+    units: NDArray[Any]
     size: int
     duration: float
     shape: tuple[int, ...] = ()
@@ -209,7 +210,7 @@ class Spikes:
         np.add.at(grid, (steps, self.units), 1)
         return grid
 
-    def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
+    def window_counts(self, windows: int | NDArray[Any]) -> NDArray[np.float32]:
         """Return [windows, size] numbers of events in windows of time, as `Recordings.window_counts`."""
         return Recordings.collect([self]).window_counts(windows)[0]
 
@@ -255,16 +256,16 @@ class Recordings(Sequence[Spikes]):
         NeurosimInputError: on construction, if lengths do not fit together.
     """
 
-    ticks: NDArray
-    units: NDArray
-    offsets: NDArray
-    durations: NDArray
+    ticks: NDArray[Any]
+    units: NDArray[Any]
+    offsets: NDArray[Any]
+    durations: NDArray[Any]
     size: int
     shape: tuple[int, ...] = ()
     tick: float = 1.0
-    labels: NDArray | None = None
+    labels: NDArray[Any] | None = None
     classes: tuple[str, ...] = ()
-    groups: Mapping[str, NDArray] = field(default_factory=dict)
+    groups: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _convert(self, "offsets", np.int64)
@@ -398,7 +399,7 @@ class Recordings(Sequence[Spikes]):
         require(low >= 0 and high < size, "Recordings.pool.pools", f"must be in 0..{size - 1}", (low, high))
         return replace(self, units=table[np.asarray(self.units)].astype(np.int32), size=size, shape=shape)
 
-    def window_counts(self, windows: int | NDArray) -> NDArray[np.float32]:
+    def window_counts(self, windows: int | NDArray[Any]) -> NDArray[np.float32]:
         """Return [recordings, windows, size] numbers of events in windows of time; each exact up to 2^24.
 
         Args:
@@ -448,7 +449,7 @@ def _convert(owner: object, name: str, dtype: type) -> None:
     object.__setattr__(owner, name, _converted(f"{type(owner).__name__}.{name}", getattr(owner, name), dtype))
 
 
-def _converted(name: str, value: object, dtype: type) -> NDArray:
+def _converted(name: str, value: object, dtype: type) -> NDArray[Any]:
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
@@ -456,7 +457,7 @@ def _converted(name: str, value: object, dtype: type) -> NDArray:
         to_integer = array.dtype.kind == "f" and np.dtype(dtype).kind == "i"
         if to_integer and np.any(array % 1):
             raise TypeError
-        converted: NDArray = array.astype(dtype, copy=False)
+        converted: NDArray[Any] = array.astype(dtype, copy=False)
     except (TypeError, ValueError, OverflowError):
         raise NeurosimInputError(f"{name}: must be an array of {np.dtype(dtype).name} (got {value!r:.60})") from None
     return converted

@@ -202,3 +202,15 @@ def test_a_malformed_profile_names_file_and_key(tmp_path: Path, text: str, messa
     with pytest.raises(NeurosimInputError, match=message) as error:
         read(path)
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_an_estimate_is_had_by_name_or_its_absence_said() -> None:
+    known = energy([LAYER], 1)
+    assert known["compute_only"] is known.compute_only
+    with pytest.raises(
+        NeurosimInputError, match=r"EnergyEstimates: unknown name 'compute'; did you mean 'compute_only'"
+    ):
+        _ = known["compute"]
+    chip = energy([LAYER], 1, "loihi")
+    with pytest.raises(NeurosimInputError, match=r"EnergyEstimates\['compute_only'\]: is not known, because "):
+        _ = chip["compute_only"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import require
+from ..errors import NeurosimInputError, lookup, require
 from ..plain import Record
 from . import traffic
 from .measures import Unknown, total
@@ -102,6 +102,18 @@ class EnergyEstimates(Record):
     memories: tuple[LayerMemory, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     published: tuple[PublishedEstimate, ...] = ()
+
+    def __getitem__(self, name: str) -> EnergyRange:
+        """Return the estimate `name` of `MEANINGS`.
+
+        Raises:
+            NeurosimInputError: there is no such estimate, or it cannot be known: gives the reason.
+        """
+        lookup(MEANINGS, name, "EnergyEstimates")
+        value: EnergyRange | None = getattr(self, name)
+        if value is None:
+            raise NeurosimInputError(f"EnergyEstimates[{name!r}]: is not known, because {self.reasons.get(name)}")
+        return value
 
     def facts(self) -> Mapping[str, object]:
         """Return the profile and the estimates in J per sample; in place of one that is not known, the reason."""
