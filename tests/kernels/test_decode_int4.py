@@ -9,9 +9,10 @@ import pytest
 
 from neurosim.kernels.decode.linear import int4
 from neurosim.kernels.decode.linear.avx2 import has_avx2
-from neurosim.kernels.decode.linear.encode import list_active, room
+from neurosim.kernels.decode.linear.encode import HEAD, NUMBER, list_active, room
+from neurosim.kernels.decode.linear.product import groups_of
 from neurosim.kernels.decode.linear.reference import block_rows_reference
-from neurosim.kernels.decode.linear.vnni import has_vnni
+from neurosim.kernels.decode.linear.vnni import BATCH, has_vnni
 from neurosim.language.conversion.decoder.memory import aligned
 
 FORMS = [int4.add_strips_plain] + [int4.add_strips_avx2] * has_avx2() + [int4.add_strips_vnni] * has_vnni()
@@ -33,6 +34,19 @@ def counts_of(tokens: int, inputs: int, density: float, largest: int) -> np.ndar
     return counts.astype(np.int8)
 
 
+def packed(q: np.ndarray, steps: np.ndarray, minima: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """Return weights as kernels read them, and the outputs of a row."""
+    stride = -(-len(q) // int4.STRIP) * int4.STRIP
+    padded = []
+    for part in (q, steps, minima):
+        if part is not None:
+            padded.append(np.zeros((stride, part.shape[1]), part.dtype))
+            padded[-1][: len(q)] = part
+    rows = aligned((q.shape[1] // 32, int4.block_bytes(stride, minima is not None)), np.uint8)
+    int4.pack(padded[0], padded[1], padded[2] if minima is not None else None, rows)
+    return rows, stride
+
+
 @pytest.mark.parametrize("add", FORMS, ids=lambda add: add.__name__)
 @pytest.mark.parametrize("has_minima", [False, True])
 @pytest.mark.parametrize(("outputs", "inputs", "density", "largest"), [(128, 32, 1.0, 127), (200, 160, 0.3, 3)])
@@ -44,12 +58,7 @@ def test_sums_are_those_of_the_specification(
     # Blocks of the second token have no active channel, nor has all of the third.
     counts[1, 32:96] = 0
     counts[2] = 0
-    padded = [np.zeros((-(-outputs // int4.STRIP) * int4.STRIP, x.shape[1]), x.dtype) for x in (q, steps, steps)]
-    for full, own in zip(padded, (q, steps, minima), strict=True):
-        full[:outputs] = 0 if own is None else own
-    stride = len(padded[0])
-    rows = aligned((inputs // 32, int4.block_bytes(stride, has_minima)), np.uint8)
-    int4.pack(padded[0], padded[1], padded[2] if has_minima else None, rows)
+    rows, stride = packed(q, steps, minima)
     quads = np.full(int4.list_size(inputs), -1, np.int32)
     wanted = block_rows_reference(counts, q, steps, minima)
     for own, sums in zip(counts, wanted, strict=True):
@@ -64,3 +73,33 @@ def test_sums_are_those_of_the_specification(
         assert (out[:outputs] == sums).all()
         # Outputs that fill up the last strip have steps of 0.
         assert not out[outputs:].any()
+
+
+@pytest.mark.parametrize("has_minima", [False, True])
+@pytest.mark.parametrize(("outputs", "inputs", "tokens"), [(700, 96, 16), (100, 64, 19)])
+def test_all_rows_of_a_batch(outputs: int, inputs: int, tokens: int, has_minima: bool) -> None:
+    if not has_vnni():
+        pytest.skip("this processor has no AVX-512 VNNI")
+    q, steps, minima = weights_of(outputs, inputs, has_minima)
+    counts = counts_of(tokens, inputs, 0.5, 127)
+    counts[3] = 0
+    rows, stride = packed(q, steps, minima)
+    channels = np.zeros((tokens, room(inputs)), np.int32)
+    values = np.zeros((tokens, room(inputs)), np.int8)
+    heads = np.zeros((tokens, HEAD), np.int64)
+    for i, own in enumerate(counts):
+        full = np.concatenate([own, np.zeros(-own.size % 64, np.int8)])
+        heads[i, NUMBER], _ = list_active(full, channels[i], values[i])
+    spare = aligned((int4.batch_size(inputs, tokens),), np.uint8)
+    groups = groups_of(tokens)
+    words = spare.ctypes.data + int4.UNPACKED
+    totals = words + BATCH * groups * inputs
+    int4.spread_blocks(channels, values, heads, inputs, words, totals)
+    out = aligned((groups * BATCH, stride), np.float32)
+    places = [rows.ctypes.data, stride, inputs, has_minima, words, totals, groups, spare.ctypes.data]
+    # In parts, as two threads add them.
+    for begin, end in ((0, 1), (1, stride // int4.STRIP)):
+        int4.add_all_strips_vnni(*places, begin, end, out.ctypes.data)
+    assert (out[:tokens, :outputs] == block_rows_reference(counts, q, steps, minima)).all()
+    assert not out[:, outputs:].any()
+    assert not out[tokens:].any()

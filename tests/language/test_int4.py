@@ -43,18 +43,28 @@ def of_four_bits(made: Converted) -> list[SpikedLinear]:
 @pytest.mark.parametrize("kind", sampled(sorted(KINDS), ["gla", "softmax"]))
 def test_compiled_step_is_the_models_own(kind: str) -> None:
     """Neither the batch nor threads change a bit, and steps of a prompt read at once are those of one token."""
-    tokens = text(5, 4)
+    tokens = text(5, 16)
     for model in (model_of(kind), in_blocks_of_a_file(model_of(kind))):
         made = convert(model, Coding(k=6.0, head=True, weights="int4"))
         if not of_four_bits(made):
             assert kind in ("lssl", "ssm")
             continue
         simulated = stepped(made.model, tokens)
-        first = decoded(Decoder(made.model, 4), tokens)
+        first = decoded(Decoder(made.model, 16), tokens)
         close = 1e-4 if kind in ("memora", "titans") else 2e-5
         assert_same(first, simulated, close)
         for fewer, threads in ((1, 2), (3, 1), (3, 2)):
             assert torch.equal(decoded(Decoder(made.model, fewer, threads), tokens[:, :fewer]), first[:, :fewer])
+
+
+def test_a_prompt_is_read_as_steps_read_it() -> None:
+    model = in_blocks_of_a_file(model_of("gla"))
+    made = convert(model, Coding(k=6.0, head=True, weights="int4"))
+    tokens = text(70)
+    whole = Decoder(made.model, chunk=64)
+    steps = Decoder(made.model)
+    wanted = [steps.step([int(token)]).copy() for token in tokens][-1]
+    assert (whole.read(tokens.numpy()) == wanted[0]).all()
 
 
 def test_blocks_of_a_file_are_kept() -> None:

@@ -392,9 +392,13 @@ class Builder(DecoderProgram):
             "parts": tables,
             "part_count": len(columns),
         }
-        lead = (self.threads,) if own else ()
+        # With AVX-512 a batch takes a dense product, which needs room for whole groups of tokens.
+        batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= self.most_rows
+        sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
+        shape = (self.threads, sum_rows, stride) if own else (sum_rows, stride)
         if has_blocks:
-            sums = Buffer(self.array((*lead, x.rows, stride)), x.rows, stride, own)
+            sums = Buffer(self.array(shape), x.rows, stride, own)
+            spare = self.scratch(int4.batch_size(x.width, x.rows), np.int8) if batch else None
             # Every thread lists the active channels of each token by blocks itself.
             list_size = int4.list_size(x.width)
             quads = self.scratch(x.rows * list_size, np.int32)
@@ -404,12 +408,10 @@ class Builder(DecoderProgram):
                 sums=sums,
                 quads=quads,
                 list_size=list_size,
+                spare=spare,
             )
         else:
-            # With AMX or VNNI a batch takes a dense product of int8, which needs room for whole groups of tokens.
-            batch = product.fastest() in (product.AMX, product.VNNI) and product.MANY <= x.rows <= self.most_rows
-            sum_rows = BATCH * product.groups_of(x.rows) if batch else x.rows
-            sums = Buffer(self.array((*lead, sum_rows, stride), np.int32), x.rows, stride, own)
+            sums = Buffer(self.array(shape, np.int32), x.rows, stride, own)
             spare = self.scratch(product.all_rows_size(x.width, stride, x.rows), np.int8) if batch else None
             bound = product.INTEGER_ROWS[product.fastest()](**operands, sums=sums, spare=spare)
         self.emit(bound, places, [*touches, writes(sums, share)])
