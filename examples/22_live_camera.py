@@ -23,7 +23,7 @@ SPEED = 60.0  # pixels a second
 def bar(direction: int, seconds: float, rng: np.random.Generator) -> Spikes:
     """Return the events of a vertical bar that moves to the left (-1) or to the right (1), again and again."""
     times = np.sort(rng.uniform(0, seconds, round(4000 * seconds)))
-    x = np.floor(direction * SPEED * times).astype(int) % 16
+    x = np.floor(rng.uniform(0, 16) + direction * SPEED * times).astype(int) % 16
     polarity = rng.integers(0, 2, len(times))
     # What lies ahead of the bar gets brighter, what lies behind it darker.
     x = (x + direction * polarity) % 16
@@ -33,7 +33,7 @@ def bar(direction: int, seconds: float, rng: np.random.Generator) -> Spikes:
 rng = np.random.default_rng(0)
 folder = Path(tempfile.mkdtemp())
 for name, direction in (("left", -1), ("right", 1)):
-    for k in range(20):
+    for k in range(60):
         write(folder / "bars" / name / f"{k}.dat", bar(direction, 0.3, rng))
 
 config = KIND.configure(values={"data.name": "folder", "data.root": str(folder / "bars"), "liquid.neurons": 200})
