@@ -345,3 +345,16 @@ def test_bad_parameters_are_named(make, message: str) -> None:  # type: ignore[n
     with pytest.raises(NeurosimInputError) as caught:
         make()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("model", [CubaLIF, AlphaLIF], **{"ids": lambda model: model.__name__})
+def test_steps_are_exact_whatever_the_resistance(model: type[Neuron]) -> None:
+    dt = 1e-5
+    unit = np.array(model(tau_mem=0.01, tau_syn=0.002, tau_syn_inhibitory=0.003).constants(dt))
+    large = np.array(model(tau_mem=0.01, tau_syn=0.002, tau_syn_inhibitory=0.003, r=2.5e8).constants(dt))
+    # What charges the membrane grows with r, and nothing else changes.
+    ratio = np.divide(large, unit, where=unit != 0, out=np.ones_like(unit))
+    charges = ratio > 2
+    np.testing.assert_allclose(ratio[charges], 2.5e8, rtol=1e-14)
+    np.testing.assert_array_equal(large[~charges], unit[~charges])
+    assert np.abs(large - math.exp(-dt / 0.002)).min() < 3e-16

@@ -82,9 +82,10 @@ class CubaLIF(_CurrentLIF):
     def constants(self, dt: float) -> tuple[float, ...]:
         # Rows: v - rest, i_excitatory, i_inhibitory.
         m, s1, s2 = (-1.0 / tau for tau in (self.tau_mem, *self._taus))
-        p = propagator([[m, -m * self.r, -m * self.r], [0, s1, 0], [0, 0, s2]], dt)
+        # With r = 1: a resistance of 1e8 in the matrix would cost 8 digits of its exponential.
+        p = propagator([[m, -m, -m], [0, s1, 0], [0, 0, s2]], dt)
         hold = hold_steps(self.t_refractory, dt)
-        decays = p[0, 0], self._rest, p[0, 1], p[0, 2], p[1, 1], p[2, 2]
+        decays = p[0, 0], self._rest, self.r * p[0, 1], self.r * p[0, 2], p[1, 1], p[2, 2]
         return (*decays, self.v_threshold, self.v_reset, hold, float(self.soft_reset))
 
     @staticmethod
@@ -227,8 +228,9 @@ class AlphaLIF(_CurrentLIF):
         for tau in self._taus:
             # Rows: v - rest, i, rise.
             s = -1.0 / tau
-            p = propagator([[m, -m * self.r, 0], [0, s, -s], [0, 0, s]], dt)
-            numbers += [p[0, 1], p[0, 2], p[1, 1], p[1, 2]]
+            # With r = 1: a resistance of 1e8 in the matrix would cost 8 digits of its exponential.
+            p = propagator([[m, -m, 0], [0, s, -s], [0, 0, s]], dt)
+            numbers += [self.r * p[0, 1], self.r * p[0, 2], p[1, 1], p[1, 2]]
         hold = hold_steps(self.t_refractory, dt)
         return (*numbers, math.exp(-dt / self.tau_mem), self.v_threshold, self.v_reset, hold)
 
