@@ -128,6 +128,46 @@ def change_network(network: Network, name: str, values: Mapping[str, Setting]) -
     return replace(network, **{key: entries})
 
 
+def neuron_of(network: Network, name: str, label: str) -> Neuron:
+    """Return the neuron of a population.
+
+    Raises:
+        NeurosimInputError: an unknown population, or one that is not of neurons.
+    """
+    model = network.population(name, label).model
+    if not isinstance(model, Neuron):
+        kind = type(model).__name__
+        raise NeurosimInputError(f"{label}: population '{name}' must be of neurons to have a state (got {kind})")
+    return model
+
+
+def split_states(
+    network: Network, name: str, values: Mapping[str, Setting]
+) -> tuple[dict[int, Setting], dict[str, Setting]]:
+    """Return the values of state variables, by row, and the others: a parameter of the same name comes first.
+
+    Raises:
+        NeurosimInputError: values that are not finite, not numbers, or not one a unit.
+    """
+    population = next((p for p in network.populations if p.name == name), None)
+    if population is None or not isinstance(population.model, Neuron):
+        return {}, dict(values)
+    parameters = {entry.name for entry in fields(population.model)}  # type: ignore[arg-type]
+    rows = {state: row for row, state in enumerate(population.model.state) if state not in parameters}
+    states = {rows[key]: value for key, value in values.items() if key in rows}
+    label = f"Population[{name!r}]"
+    for key in values.keys() & rows.keys():
+        array = np.asarray(values[key])
+        fits = array.dtype.kind in "iuf" and array.shape in ((), (population.size,))
+        rule = f"must be a number or [{population.size}], one a unit"
+        require(bool(fits), f"{label}.{key}", rule, f"{values[key]!r:.60}")
+        require(bool(np.isfinite(array).all()), f"{label}.{key}", "must be finite", "NaN or infinity")
+        if key == "refractory":
+            counts = bool(((array >= 0) & (array % 1 == 0)).all())
+            require(counts, f"{label}.refractory", "must be a number of steps >= 0", f"{values[key]!r:.60}")
+    return states, {key: value for key, value in values.items() if key not in rows}
+
+
 def check_settings(projection: Projection, values: Mapping[str, Setting]) -> None:
     """Raise `NeurosimInputError` unless a projection has these values to set: weight, and delay where it is fixed."""
     for name in values:

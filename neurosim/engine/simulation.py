@@ -19,10 +19,11 @@ from ..data.spikes import GRID_SLACK, Spikes
 from ..network.network import Network
 from ..network.plasticity.structural import StructuralRule
 from . import checkpoint
-from .changes import Changes, change_network, check_settings, rewire_projection
+from .changes import Changes, Setting, change_network, check_settings, neuron_of, rewire_projection, split_states
 from .compile.network import compile_network
 from .compile.synapse_sampler import SynapseSampler
 from .connections import Connections, connections
+from .grid.joined import join_state
 from .grid.probes import bind_probes
 from .grid.runner import Runner, WorkCounters
 from .grid.sinks import SpikeMemory, SpikeSink, StateMemory, StateSink
@@ -167,15 +168,16 @@ class Simulation(Uncopied):
     def set(self, name: str, values: Mapping[str, float | NDArray[Any]]) -> None:
         """Change a population, projection or stimulus between two runs: `set("cells", {"tau_mem": 0.03})`.
 
-        State, counters and random streams stay. A spike on its way arrives with the new weight if all delays of its
-        projection are one, and are not set; else with the weight and after the delay of its time. `save` keeps the
-        changes, and `load` takes the network that the simulation was made from.
+        Counters, random streams and all state that is not set stay. A spike on its way arrives with the new weight if
+        all delays of its projection are one, and are not set; else with the weight and after the delay of its time.
+        `save` keeps the changes, and `load` takes the network that the simulation was made from.
 
         Args:
             name: of the population, projection or stimulus.
-            values: numbers or arrays by parameter: of the neuron or source of a population; `weight` of a projection,
-                in the pattern's order or, if it learns, in the order of `weights`; its `delay`, if its synapses neither
-                learn nor transmit by chance; of a stimulus all but its target and name.
+            values: numbers or arrays by parameter: of the neuron or source of a population; by state variable of the
+                neuron, a number or [units]; `weight` of a projection, in the pattern's order or, if it learns, in the
+                order of `weights`; its `delay`, if its synapses neither learn nor transmit by chance; of a stimulus all
+                but its target and name.
 
         Raises:
             NeurosimInputError: an unknown name or parameter, or a value that breaks its rule.
@@ -188,9 +190,24 @@ class Simulation(Uncopied):
             if projection.learns:
                 self._runner.workspace.plastic.set_weights(projection, values.get("weight", projection.weight))
                 return
+        states, values = split_states(self.network, name, values)
+        if states:
+            self._set_state(name, states)
+            if not values:
+                return
         network = change_network(self.network, name, values)
         check_units(network, self.clock, name)
         self._become(network, self._changes.set(self._prepared.compiled, name, values, self.step), {})
+
+    def state(self, population: str) -> dict[str, NDArray[Any]]:
+        """Return [units] the present value of each state variable of a population of neurons, copied.
+
+        Raises:
+            NeurosimInputError: no such population, or one that is not of neurons.
+        """
+        self._check_running("state")
+        neuron = neuron_of(self.network, population, "Simulation.state")
+        return dict(zip(neuron.state, self._membrane(population), strict=True))
 
     def rewire(self, projection: str, rule: StructuralRule) -> Connections:
         """Remove and make synapses of a projection between two runs, by a rule such as `plasticity.PruneAndRegrow`.
@@ -486,6 +503,19 @@ class Simulation(Uncopied):
             states = StateStream(target, self._prepared.probes, size)
             self._states = states
             self._streams["states"] = states
+
+    def _membrane(self, population: str) -> NDArray[Any]:
+        """Return [states, units] the present state of a population, of all processes."""
+        number = self.network.numbers[population]
+        return join_state(self._prepared.compiled, self._processes, number, self._runner.workspace.membrane(number))
+
+    def _set_state(self, population: str, states: Mapping[int, Setting]) -> None:
+        """Set rows of the state of a population."""
+        number = self.network.numbers[population]
+        present = self._runner.workspace.membrane(number)
+        for row, value in states.items():
+            present[row] = value
+        self._runner.workspace.set_membrane(number, present)
 
     def _become(self, network: Network, changes: Changes, moved: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Go on as a changed network, or (`moved` is None) begin as one; see `transit.carried`."""

@@ -246,3 +246,43 @@ def test_pieces_of_a_step_add_up() -> None:
     assert simulation.step == 40
     assert sum(result.duration for result in results) == pytest.approx(0.04)
     assert simulation.run(1e-3).duration == 1e-3 and simulation.step == 41
+
+
+def test_state_is_set_from_the_next_step_on_and_saved(tmp_path: Path) -> None:
+    model = LIF(tau_mem=0.02, t_refractory=3e-3)
+    network = Network([Population("x", 40, model), Population("in", 3, PoissonSource(20.0))])
+    simulation = Simulation(network, seed=1, threads=1, precision="float64", probes=[Probe("x", "v")])
+    simulation.run(0.005)
+    membranes = np.linspace(0.1, 0.9, 40)
+    simulation.set("x", {"v": membranes, "refractory": 0.0})
+    np.testing.assert_array_equal(simulation.state("x")["v"], membranes)
+    simulation.save(tmp_path / "state")
+    after = simulation.run(0.004).states["x.v"]
+    np.testing.assert_array_equal(after[0], membranes)
+    np.testing.assert_allclose(after[3], membranes * np.exp(-3e-3 / 0.02), rtol=1e-12)
+    loaded = Simulation.load(tmp_path / "state", network, threads=2)
+    np.testing.assert_array_equal(loaded.run(0.004).states["x.v"], after)
+    # Beside parameters, in one call: a membrane beyond the threshold fires in the next step, and is held.
+    simulation.set("x", {"v": 2.0, "tau_mem": 0.1})
+    spikes = simulation.run(0.001).spikes["x"]
+    assert len(spikes) == 40
+    assert (simulation.state("x")["refractory"] == 3).all()
+    # A new trial begins at the initial state.
+    np.testing.assert_array_equal(loaded.with_trial(1).state("x")["v"], np.zeros(40))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("cells", {"v": np.ones(3)}, r"Population\['cells'\].v: must be a number or \[30\], one a unit"),
+        ("cells", {"v": np.nan}, r"Population\['cells'\].v: must be finite"),
+        ("cells", {"refractory": 0.5}, r"Population\['cells'\].refractory: must be a number of steps >= 0"),
+        ("cells", {"v": "high"}, r"Population\['cells'\].v: must be a number"),
+    ],
+)
+def test_state_that_cannot_be_set_is_named(name: str, values: dict[str, object], message: str) -> None:
+    simulation = Simulation(busy(), seed=1, threads=1)
+    with pytest.raises(NeurosimInputError, match=message):
+        simulation.set(name, values)  # type: ignore[arg-type]
+    with pytest.raises(NeurosimInputError, match=r"population 'in' must be of neurons to have a state"):
+        simulation.state("in")

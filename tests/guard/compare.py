@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 from guard.kinds import OTHERS, WrittenHeun
 from guard.networks import Case
 from guard.reference.draws import Draws
-from guard.reference.network import Record, Silence, run
+from guard.reference.network import Interventions, Record, run
 from neurosim import AdEx, Izhikevich, PoissonSource, Population, Probe, Simulation, SpikeSource
 from neurosim.engine import Connections, Result
 from neurosim.engine.compile.network import compile_network
 from neurosim.engine.connections import connections
 from neurosim.kernels.engine.clocked import deliver
 from neurosim.network import Neuron
+from neurosim.network.neurons.conductance_adaptive import AlphaCobaAdEx, CobaAdEx
+from neurosim.network.neurons.hodgkin_huxley import HodgkinHuxley
 
 Counts = NDArray[np.int64]
 # Change of weights and initial membranes that shows where rounding decides in float32: some tens of its roundings.
 SHAKE = 3e-6
-UPSWINGS = (AdEx, Izhikevich, WrittenHeun)
+UPSWINGS = (AdEx, AlphaCobaAdEx, CobaAdEx, HodgkinHuxley, Izhikevich, WrittenHeun)
 
 
 def simulated(case: Case, threads: int, cut: int | None) -> list[Result]:
-    """Run a case in the engine, in pieces where units are silenced, or it is saved and loaded, between them."""
+    """Run a case in pieces, between which units are silenced, membranes set, or it is saved and loaded."""
     network = case.network
     played = case.recordings()
     probes = [
@@ -49,12 +51,15 @@ def simulated(case: Case, threads: int, cut: int | None) -> list[Result]:
     )
     results = []
     done = 0
-    for stop in sorted({case.silent_from, cut or 0, case.steps}):
+    for stop in sorted({case.silent_from, case.set_at, cut or 0, case.steps}):
         results.append(simulation.run((stop - done) * case.dt))
         done = stop
         if stop == case.silent_from:
             for name, units in case.silent.items():
                 simulation.silence(name, units)
+        if stop == case.set_at:
+            for name, membranes in case.membranes.items():
+                simulation.set(name, {"v": membranes})
         if stop == cut:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "state")
@@ -92,8 +97,8 @@ def referred(case: Case, results: list[Result], shake: float = 0.0) -> Record:
         weight = each.weight * (1 + shake * rng.uniform(-1, 1, len(each)))
         synapses[name] = replace(each, weight=weight)
     draws = Draws(case.seed, case.trial, case.steps)
-    silence = Silence(case.silent, case.silent_from)
-    return run(network, synapses, played, dt=case.dt, draws=draws, silence=silence, others=OTHERS, nudge=shake)
+    done = Interventions(case.silent, case.silent_from, case.membranes, case.set_at)
+    return run(network, synapses, played, dt=case.dt, draws=draws, interventions=done, others=OTHERS, nudge=shake)
 
 
 def rounded(case: Case, synapses: dict[str, Connections]) -> dict[str, Connections]:

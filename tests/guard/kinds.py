@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from neurosim import LIF, AdEx, CobaLIF, CubaLIF, Izhikevich
 from neurosim.network import IF, LI, NMDALIF, AdaptiveLIF, AlphaLIF, DendriticLIF, SEAdLIF, TwoCompartmentLIF, equations
+from neurosim.network.neurons.conductance_adaptive import AlphaCobaAdEx, CobaAdEx
+from neurosim.network.neurons.conductance_alpha import AlphaCobaLIF
+from neurosim.network.neurons.hodgkin_huxley import HodgkinHuxley
 
 from .reference.cells import Array, Cells, LinearCells
 
@@ -150,18 +153,26 @@ class Kind:
 
     def initial(self, rng: Generator, model: Any, size: int) -> Array:
         """Return membranes between reset and threshold."""
-        low = np.broadcast_to(np.asarray(getattr(model, "v_reset", 0.0)), size)
+        low = np.broadcast_to(np.asarray(getattr(model, "v_reset", getattr(model, "v_leak", 0.0))), size)
         high = np.broadcast_to(np.asarray(getattr(model, "v_threshold", 1.0)), size)
         return low + (np.minimum(high, self.top) - low) * rng.uniform(0, 0.8, size)
 
     @property
     def top(self) -> float:
         """Where the upswing of models with a high peak is not yet under way."""
-        return {"AdEx": -0.055, "Izhikevich": -0.055, "equations Heun": 0.4}.get(self.name, np.inf)
+        return {
+            "AdEx": -0.055,
+            "CobaAdEx": -0.055,
+            "AlphaCobaAdEx": -0.055,
+            "HodgkinHuxley": -0.055,
+            "Izhikevich": -0.055,
+            "equations Heun": 0.4,
+        }.get(self.name, np.inf)
 
 
 TAUS = {"tau_mem": (0.008, 0.03)}
 SYNAPTIC = {**TAUS, "tau_syn": (2e-3, 8e-3), "tau_syn_inhibitory": (3e-3, 1e-2)}
+ADAPTING = {"tau_w": (0.05, 0.2), "a": (1e-9, 5e-9), "b": (3e-11, 2e-10), "i_offset": (0.0, 4e-10)}
 UNIT = {"v_threshold": (0.9, 1.2), "r": (0.8, 1.2), "i_offset": (0.0, 0.6)}
 
 KINDS: dict[str, Kind] = {
@@ -195,6 +206,47 @@ KINDS: dict[str, Kind] = {
             8e-11,
             1e-9,
             {**SYNAPTIC, "i_offset": (0.0, 7e-11)},
+            positive=True,
+        ),
+        Kind(
+            "AlphaCobaLIF",
+            AlphaCobaLIF,
+            {"excitatory": 4e-9, "inhibitory": 3e-9},
+            8e-11,
+            1e-9,
+            {**SYNAPTIC, "i_offset": (0.0, 7e-11)},
+            positive=True,
+        ),
+        Kind(
+            "CobaAdEx",
+            CobaAdEx,
+            {"excitatory": 1.2e-8, "inhibitory": 1.2e-8},
+            5e-10,
+            3e-9,
+            {**ADAPTING, "tau_syn": (2e-3, 8e-3)},
+            positive=True,
+        ),
+        Kind(
+            "AlphaCobaAdEx",
+            AlphaCobaAdEx,
+            {"excitatory": 1.2e-8, "inhibitory": 1.2e-8},
+            5e-10,
+            3e-9,
+            {**ADAPTING, "tau_syn": (1e-3, 5e-3)},
+            positive=True,
+        ),
+        Kind(
+            "HodgkinHuxley",
+            HodgkinHuxley,
+            {"excitatory": 1.5e-7, "inhibitory": 6e-8},
+            6e-10,
+            5e-9,
+            {
+                "v_offset": (-0.0635, -0.0625),
+                "g_leak": (8e-9, 1.5e-8),
+                "tau_syn": (3e-4, 2e-3),
+                "i_offset": (0.0, 3e-10),
+            },
             positive=True,
         ),
         Kind(

@@ -52,6 +52,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "precision": ("float32", "float64"),
     "clock": ("1 ms", "0.5 ms"),
     "silence": ("silenced",),
+    "state": ("membranes set",),
     "second run": ("2 threads", "2 threads, resumed", "1 thread, resumed"),
 }
 AXIS = {feature: axis for axis, names in AXES.items() for feature in names}
@@ -69,6 +70,8 @@ class Case:
         cut: step at which the second run is saved and loaded; None: it runs through.
         silent: units that are silenced, by population of neurons; none in half of the networks.
         silent_from: step from which on they are.
+        membranes: [units] V by population, to which membranes are set; none in half of the networks.
+        set_at: step before which they are.
         groups: sets of features that are together at one place: a projection with its source and its target.
         targets: features of all projections onto one population.
     """
@@ -84,6 +87,8 @@ class Case:
     cut: int | None
     silent: dict[str, NDArray[np.int64]]
     silent_from: int
+    membranes: dict[str, NDArray[np.float64]]
+    set_at: int
     groups: list[frozenset[str]]
     targets: list[frozenset[str]]
 
@@ -145,6 +150,9 @@ def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | Non
     silent, silent_from = _silence(seed, cells, steps)
     if silent:
         shared.add("silenced")
+    membranes, set_at = _membranes(seed, cells, steps)
+    if membranes:
+        shared.add("membranes set")
     projections, groups, targets = _projections(rng, sources, cells, marks, shared, dt)
     network = Network([*sources, *(made.population for made in cells)], projections, stimuli)
     return Case(
@@ -159,6 +167,8 @@ def case(seed: int, kinds: Sequence[str] = tuple(KINDS), *, precision: str | Non
         cut=int(rng.integers(1, steps)) if "resumed" in second else None,
         silent=silent,
         silent_from=silent_from,
+        membranes=membranes,
+        set_at=set_at,
         groups=[frozenset(group | shared) for group in groups],
         targets=[frozenset(target) for target in targets],
     )
@@ -175,6 +185,18 @@ def _silence(seed: int, cells: Sequence[Made], steps: int) -> tuple[dict[str, ND
         return {}, 0
     sizes = {made.population.name: made.population.size for made in cells}
     return {name: np.flatnonzero(rng.random(size) < 0.4) for name, size in sizes.items()}, first
+
+
+def _membranes(seed: int, cells: Sequence[Made], steps: int) -> tuple[dict[str, NDArray[np.float64]], int]:
+    """Return membranes to set and the step before which; the draws are apart from those of the network."""
+    rng = np.random.default_rng([seed, 2])
+    if chance(rng, 0.5):
+        return {}, 0
+    moment = int(rng.integers(1, steps))
+    chosen = [made for made in cells if chance(rng, 0.7)] or list(cells[:1])
+    return {
+        made.population.name: made.kind.initial(rng, made.population.model, made.population.size) for made in chosen
+    }, moment
 
 
 def _sources(

@@ -6,10 +6,10 @@ from guard.kinds import KINDS, WrittenHeun
 from guard.networks import AXES, AXIS, case
 from guard.pairs import PairTable
 
-NETWORKS = 1000
+NETWORKS = 1400
 MIN_TIMES = 10
 # Axes of which a network has one value; of all others it may have several.
-ONE = {"precision", "clock", "silence", "second run"}
+ONE = {"precision", "clock", "silence", "state", "second run"}
 CURRENTS = ("StepCurrent", "SineCurrent", "NoiseCurrent", "GapJunctions", "gaps between")
 
 

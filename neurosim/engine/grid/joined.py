@@ -83,3 +83,11 @@ def join_samples(compiled: CompiledNetwork, processes: Processes, probe: BoundPr
     samples = np.empty_like(own.T)
     samples[processes.joined(columns)] = processes.joined(own.T[columns])
     return np.ascontiguousarray(samples.T)
+
+
+def join_state(compiled: CompiledNetwork, processes: Processes, p: int, own: NDArray[Any]) -> NDArray[Any]:
+    """Return [states, units] the state of a population, of which this process has its own units."""
+    if processes.size == 1:
+        return own
+    first, last = compiled.share.units(p)
+    return np.ascontiguousarray(processes.joined(np.ascontiguousarray(own[:, first:last].T)).T)

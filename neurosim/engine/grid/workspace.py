@@ -294,6 +294,11 @@ class GridWorkspace(Uncopied):
         ]
         return np.concatenate(pieces, axis=1)
 
+    def set_membrane(self, p: int, state: NDArray[Any]) -> None:
+        """Set the state of a population, [states, size] in the order of units, between two steps."""
+        self._write(p, state)
+        self._show_voltages()
+
     def _show_voltages(self) -> None:
         """Give gap junctions the membranes at the start of this step."""
         for p, voltages in self._voltages.items():

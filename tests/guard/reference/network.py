@@ -169,16 +169,20 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Silence:
-    """Neurons whose spikes are dropped.
+class Interventions:
+    """What is done to neurons while they run.
 
     Attributes:
-        units: by population.
-        first: step from which on.
+        silent: units whose spikes are dropped, by population.
+        silent_from: step from which on they are.
+        membranes: [units] V by population, to which membranes are set.
+        set_at: step before which they are.
     """
 
-    units: Mapping[str, NDArray[np.int64]]
-    first: int = 0
+    silent: Mapping[str, NDArray[np.int64]]
+    silent_from: int
+    membranes: Mapping[str, Array]
+    set_at: int
 
 
 class Reference:
@@ -188,7 +192,7 @@ class Reference:
         synapses: of each projection, by name.
         played: [steps, units] spikes of each source, those of Poisson sources included.
         others: references of neurons that do not belong to the package.
-        silence: neurons whose spikes are dropped.
+        interventions: neurons whose spikes are dropped, and membranes that are set.
     """
 
     def __init__(
@@ -199,10 +203,10 @@ class Reference:
         dt: float,
         draws: Draws,
         others: Mapping[type, type[Cells]],
-        silence: Silence,
+        interventions: Interventions,
     ) -> None:
         self.network = network
-        self.silence = silence
+        self.interventions = interventions
         self.played = played
         self.dt = dt
         self.draws = draws
@@ -264,8 +268,9 @@ class Reference:
         for name, each in self.cells.items():
             fired = each.step(inputs[name], currents[name]).astype(np.int64)
             # A silenced neuron is reset as if it had fired.
-            if step >= self.silence.first and name in self.silence.units:
-                fired[self.silence.units[name]] = 0
+            done = self.interventions
+            if step >= done.silent_from and name in done.silent:
+                fired[done.silent[name]] = 0
             self.spikes[name].append(fired)
         for name, trains in self.played.items():
             self.spikes[name].append(trains[step])
@@ -281,7 +286,7 @@ def run(
     *,
     dt: float,
     draws: Draws,
-    silence: Silence,
+    interventions: Interventions,
     others: Mapping[type, type[Cells]] | None = None,
     nudge: float = 0.0,
 ) -> Record:
@@ -289,12 +294,15 @@ def run(
 
     nudge: part by which the initial membranes are changed.
     """
-    reference = Reference(network, synapses, played, dt, draws, others or {}, silence)
+    reference = Reference(network, synapses, played, dt, draws, others or {}, interventions)
     for each in reference.cells.values():
         each.state["v"] *= 1 + nudge
     states: dict[str, dict[str, list[Array]]] = {}
     margins: dict[str, list[Array]] = {}
     for step in range(draws.steps):
+        if step == interventions.set_at:
+            for name, membranes in interventions.membranes.items():
+                reference.cells[name].state["v"] = membranes * (1 + nudge)
         for name, each in reference.cells.items():
             for variable, values in each.state.items():
                 states.setdefault(name, {}).setdefault(variable, []).append(values.copy())

@@ -15,6 +15,7 @@ from scipy.linalg import expm
 import neurosim
 from neurosim import network
 
+from . import conductances
 from .cells import Array, Cells, LinearCells
 
 
@@ -294,6 +295,7 @@ CELLS: dict[type, type[Cells]] = {
     network.NMDALIF: NMDALIF,
     neurosim.AdEx: AdEx,
     neurosim.Izhikevich: Izhikevich,
+    **conductances.cells(),
 }
 
 
