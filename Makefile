@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-slow pairs lint docs audit peers peers-engine models clean
+.PHONY: demo test test-slow pairs lint docs audit peers peers-engine peers-pynn models clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -46,6 +46,11 @@ peers:
 peers-engine:
 	sh benchmarks/peers/install.sh --engine
 
+# PyNN's own system tests, on neurosim.pynn, in an environment of their own.
+peers-pynn:
+	sh benchmarks/peers/install_pynn.sh
+	OMP_NUM_THREADS=1 .venv-pynn/bin/python benchmarks/peers/run_pynn_tests.py
+
 # A language model of others, 93 MB, in an environment of its own: only benchmarks and the `models` tests use it.
 models:
 	sh benchmarks/models/install.sh
@@ -64,4 +69,4 @@ $(STAMPS)/docs: $(STAMPS)/core
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-models build dist runs
+	rm -rf $(VENV) .venv-peers .venv-pynn .venv-models build dist runs

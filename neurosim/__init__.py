@@ -46,5 +46,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 if not os.path.isdir(os.path.join(_HERE, "kernels")):
     __path__.append(os.path.dirname(_HERE))
 
+# Scripts of PyNN say `import neurosim.pynn as sim`: the module lies in its room, with those that are called so.
+__path__.append(os.path.join(_HERE, "engine", "adapters"))
+
 # Loaded on first use, so that importing the package, and `neurosim --help`, costs milliseconds.
 __getattr__, __all__ = lazy_exports(__name__)

@@ -1,0 +1,90 @@
+"""Run PyNN's own system tests on neurosim.pynn, and print a table: passed, failed or skipped, and why.
+
+`make peers-pynn` builds the environment and runs this there. Each scenario is written for several simulators and gets
+the simulator as an argument; here all of them get neurosim, those for other simulators too.
+
+Usage: python run_pynn_tests.py [FOLDER of the tests] [WORDS that select tests, as pytest -k]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import neurosim.pynn as backend
+import pyNN
+import pytest
+
+SOURCES = Path(sys.prefix) / "src"
+SCENARIOS = "test/system/scenarios"
+
+
+class Simulator:
+    """The module that a scenario gets; its name decides branches of the tests and names of files."""
+
+    __name__ = "pyNN.neurosim"
+
+    def __str__(self) -> str:
+        return self.__name__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(backend, name)
+
+
+def run_with_simulators(*_: str) -> Callable[..., Any]:
+    """Stand for the decorator of the scenarios, which would take the simulators that are installed."""
+    return pytest.mark.parametrize("sim", [pytest.param(Simulator(), id="neurosim")])
+
+
+class Verdicts:
+    """Results of the tests, by name."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, tuple[str, str]] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        name = report.nodeid.rpartition("/")[2].replace("[neurosim]", "").replace(".py::", " ")
+        if report.when == "call" or report.outcome != "passed":
+            reason = ""
+            if report.outcome == "failed":
+                reason = str(report.longrepr.reprcrash.message).splitlines()[0]
+            elif report.outcome == "skipped":
+                reason = str(report.longrepr[2])
+            self.lines[name] = report.outcome, reason
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        folder = Path(arguments[0]).absolute()
+    else:
+        folder = next(SOURCES.glob("pynn-*")) / SCENARIOS
+    fixtures: Any = types.ModuleType("fixtures")
+    fixtures.run_with_simulators = run_with_simulators
+    # The scenarios import `.fixtures`, under the name that pytest gives their folder.
+    for name in ("scenarios", "system.scenarios", "test.system.scenarios"):
+        sys.modules[f"{name}.fixtures"] = fixtures
+    sys.modules["pyNN.neurosim"] = backend
+    pyNN.neurosim = backend
+    verdicts = Verdicts()
+    # Some scenarios write files.
+    os.chdir(tempfile.mkdtemp())
+    words = ["-k", arguments[1]] if len(arguments) > 1 else []
+    pytest.main(["-q", "-p", "no:cacheprovider", "-W", "ignore", "--tb=short", *words, str(folder)], [verdicts])
+    print()
+    for name, (outcome, reason) in sorted(verdicts.lines.items()):
+        print(f"| {name} | {outcome} | {reason} |")
+    counts = {
+        outcome: sum(each == outcome for each, _ in verdicts.lines.values())
+        for outcome in ("passed", "failed", "skipped")
+    }
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    return 0 if counts["failed"] == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,365 @@
+"""The engine's network of what was described by the PyNN API, and its simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base.random import rng_key
+from ...data.renewal import RenewalSpikes
+from ...data.spikes import Spikes
+from ...network.network import Network, Population, Projection
+from ...network.neurons.base import Neuron
+from ...network.plasticity.short_term import ShortTermPlasticity
+from ...network.stimuli import Current, PoissonSource, SpikeSource
+from ...network.synapses.patterns import FromList
+from ..probe import Probe
+from ..simulation import Simulation
+from .cells import MS, EngineCell, SpikeSourceArray, SpikeSourceGamma, SpikeSourcePoisson, plain
+from .currents import CurrentSource, NoisyCurrentSource, step_of
+from .synapses import SimpleStochasticSynapse, STDPMechanism, TsodyksMarkramSynapse
+
+if TYPE_CHECKING:
+    from .populations import Population as Cells
+    from .projections import Projection as Synapses
+    from .simulator import State
+
+# Parameters of synapses that one projection of the engine shares, by type of synapse.
+SHARED = {TsodyksMarkramSynapse: ("U", "tau_rec", "tau_facil"), SimpleStochasticSynapse: ("p",)}
+# A projection of PyNN with different such parameters becomes as many of the engine; more are an error.
+MAX_GROUPS = 1000
+
+
+class Feed:
+    """Spikes of a source that the engine does not draw itself, handed over run by run.
+
+    Attributes:
+        played: ms and units of the spikes of the last run.
+    """
+
+    def __init__(self, cells: Cells, state: State) -> None:
+        self.cells = cells
+        self.state = state
+        self.begin = 0
+        self.played: tuple[NDArray[np.float64], NDArray[np.int64]] = (np.empty(0), np.empty(0, np.int64))
+        if isinstance(cells.celltype, SpikeSourceArray):
+            self.renewal: RenewalSpikes | None = None
+        else:
+            self.renewal = renewal_of(cells, rng_key(state.seed, "pynn", name_of(cells)))
+
+    def __iter__(self) -> Iterator[Spikes]:
+        while True:
+            yield self._take(self.begin, self.state.target)
+
+    def _take(self, begin: int, end: int) -> Spikes:
+        """Return the spikes of steps `begin` to `end - 1`; step k holds the times above k dt up to (k + 1) dt."""
+        state = self.state
+        if self.renewal is None:
+            trains = [np.asarray(train.value, np.float64) for train in self.cells.parameters["spike_times"]]
+            times = np.concatenate([np.empty(0), *trains])
+            units = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+            # A time that is a multiple of the clock up to rounding is the end of its step.
+            steps = np.ceil(times / state.dt - 1e-6).astype(np.int64) - 1
+        else:
+            times, units = self.renewal.until(end * state.clock)
+            steps = np.clip(np.ceil(times / state.clock).astype(np.int64) - 1, begin, end - 1)
+        inside = (steps >= begin) & (steps < end)
+        order = np.argsort(steps[inside], kind="stable")
+        steps = steps[inside][order]
+        units = units[inside][order]
+        if self.renewal is None:
+            self.played = times[inside][order], units
+        else:
+            self.played = (steps + 1).astype(np.float64) * state.dt, units
+        self.begin = end
+        # The middle of its step, from the start of this window.
+        relative = (steps - begin + 0.5) * state.clock
+        return Spikes(relative, units.astype(np.int32), self.cells.size, (end - begin) * state.clock)
+
+
+def name_of(cells: Cells) -> str:
+    """Return the name of a population in the engine."""
+    return f"population {cells.number:05d}"
+
+
+def renewal_of(cells: Cells, key: int) -> RenewalSpikes:
+    """Return the spikes of a source of a renewal process."""
+    p = cells.parameters
+    begin = p["start"] * MS
+    end = (p["start"] + p["duration"]) * MS
+    if isinstance(cells.celltype, SpikeSourceGamma):
+        return RenewalSpikes(key, p["beta"] / p["alpha"], shape=p["alpha"], begin=begin, end=end)
+    return RenewalSpikes(key, p["rate"], dead_time=p["tau_refrac"] * MS, begin=begin, end=end)
+
+
+def poisson_of(cells: Cells) -> PoissonSource:
+    """Return a source of Poisson spikes, each unit between its start and the end of its duration."""
+    rate, times = poisson_rates(cells)
+    return PoissonSource(rate, times)
+
+
+def poisson_rates(cells: Cells) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return [times, units] rates, spikes/s, and [times] s from which on they hold."""
+    p = cells.parameters
+    begins = np.array([step_of(time) for time in p["start"]])
+    ends = np.array([step_of(time) for time in p["start"] + p["duration"]])
+    changes = np.unique(np.concatenate([[0], begins, ends]))
+    inside = (begins <= changes[:, None]) & (changes[:, None] < ends)
+    return inside * p["rate"], changes * simulator_clock(cells)
+
+
+def simulator_clock(cells: Cells) -> float:
+    """Return the clock, s."""
+    return float(cells._simulator.state.clock)
+
+
+class Group:
+    """Synapses of a projection that are one projection of the engine.
+
+    Attributes:
+        name: of that projection.
+        numbers: [n] numbers of the synapses.
+        unit: from PyNN's unit of a weight to SI.
+        order: [n] place of each weight of `Simulation.weights` among `numbers`; None: the weights do not learn.
+    """
+
+    def __init__(self, name: str, numbers: NDArray[np.int64], unit: float, order: NDArray[np.int64] | None) -> None:
+        self.name = name
+        self.numbers = numbers
+        self.unit = unit
+        self.order = order
+
+
+class Built:
+    """A description as it was at the first run since the last reset, and its simulation."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.feeds: dict[str, Feed] = {}
+        self.groups: dict[int, list[Group]] = {}
+        self.currents: list[tuple[str, CurrentSource, float]] = []
+        populations = [self._population(cells) for cells in state.populations]
+        projections = [projection for synapses in state.projections for projection in self._projections(synapses)]
+        stimuli = [stimulus for source in state.current_sources for stimulus in self._stimuli(source)]
+        probes: list[Probe] = []
+        recorded: list[str] = []
+        for cells in state.populations:
+            recorder = cells.recorder
+            if isinstance(cells.celltype, EngineCell):
+                probes += recorder.probes(name_of(cells))
+            if recorder.has_spikes and name_of(cells) not in self.feeds:
+                recorded.append(name_of(cells))
+        self.recorded = {probe.name for probe in probes} | set(recorded)
+        self.simulation = Simulation(
+            Network(populations, projections, stimuli),
+            {name: iter(feed) for name, feed in self.feeds.items()},
+            clock=state.clock,
+            seed=state.seed,
+            threads=state.threads,
+            precision=state.precision,
+            record=recorded,
+            probes=probes,
+        )
+        # What was set before the first run is in the network.
+        for cells in state.populations:
+            cells.changed = False
+            cells.moved = set()
+        for synapses in state.projections:
+            synapses.changed = set()
+        for source in state.current_sources:
+            source.changed = False
+
+    def records(self, cells: Cells, variable: str) -> bool:
+        """Return whether a variable of all cells, or spikes, are recorded already."""
+        name = name_of(cells)
+        if variable == "spikes":
+            return name in self.recorded or name in self.feeds
+        return f"{name}.{variable}" in self.recorded and len(cells.recorder.units(variable)) == cells.size
+
+    def is_sample_due(self, interval: float) -> bool:
+        """Return whether a sample of the present state belongs to a recording every `interval` ms."""
+        steps = int(np.rint(interval / self.state.dt))
+        return self.state.steps % steps == 0
+
+    def present(self, cells: Cells, variable: str) -> NDArray[np.float64]:
+        """Return [units] a state variable now, in PyNN's unit."""
+        quantity = cells.celltype.variables[variable]
+        state = self.simulation.state(name_of(cells))
+        values: NDArray[np.float64] = state[quantity.name] / quantity.factor
+        return values
+
+    def run(self) -> None:
+        """Run to the target of the state, and hand out what was recorded."""
+        state = self.state
+        self._apply_changes()
+        for source in state.current_sources:
+            source.pass_steps(state.steps, state.target)
+        result = self.simulation.run((state.target - state.steps) * state.clock)
+        for cells in state.populations:
+            name = name_of(cells)
+            recorder = cells.recorder
+            if name in self.feeds:
+                recorder.add_spikes(*self.feeds[name].played)
+                continue
+            if name in result.spikes:
+                spikes = result.spikes[name]
+                assert isinstance(spikes, Spikes)
+                # A spike of step k is at its end.
+                steps = np.rint(spikes.times / state.clock)
+                recorder.add_spikes((steps + 1) * state.dt, spikes.units)
+            for variable in recorder.names:
+                recorder.add_samples(variable, result.states[f"{name}.{variable}"])
+
+    def present_weights(self, synapses: Synapses, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the present weights of a projection; `weights` are those at the start."""
+        present = weights
+        for group in self.groups.get(synapses.number, []):
+            if group.order is not None:
+                if present is weights:
+                    present = weights.copy()
+                present[group.numbers[group.order]] = self.simulation.weights[group.name] / group.unit
+        return present
+
+    def _apply_changes(self) -> None:
+        """Give the simulation what was set since the last run."""
+        for cells in self.state.populations:
+            if cells.changed:
+                self._set_parameters(cells)
+                cells.changed = False
+            if cells.moved and isinstance(cells.celltype, EngineCell):
+                self.simulation.set(name_of(cells), initial_of(cells, cells.moved))
+            cells.moved = set()
+        for synapses in self.state.projections:
+            if synapses.changed:
+                self._set_synapses(synapses)
+                synapses.changed = set()
+        for name, source, factor in self.currents:
+            if source.changed or isinstance(source, NoisyCurrentSource):
+                self.simulation.set(name, source.engine_values(factor))
+        for source in self.state.current_sources:
+            source.changed = False
+
+    def _set_parameters(self, cells: Cells) -> None:
+        name = name_of(cells)
+        celltype = cells.celltype
+        if isinstance(celltype, EngineCell):
+            neuron = celltype.neuron(cells.parameters)
+            names = celltype.engine_parameters(cells.parameters)
+            self.simulation.set(name, {each: getattr(neuron, each) for each in names})
+        elif isinstance(celltype, SpikeSourcePoisson):
+            rate, times = poisson_rates(cells)
+            self.simulation.set(name, {"rate": rate, "times": times})
+        elif self.feeds[name].renewal is not None:
+            raise NotImplementedError(
+                f"neurosim.pynn: parameters of {type(celltype).__name__} must be set before the first run; "
+                "call reset() first"
+            )
+
+    def _set_synapses(self, synapses: Synapses) -> None:
+        allowed = {"weight", "delay"}
+        if not synapses.changed <= allowed:
+            names = ", ".join(sorted(synapses.changed - allowed))
+            raise NotImplementedError(
+                f"neurosim.pynn: {names} of '{synapses.label}' must be set before the first run; call reset() first"
+            )
+        for group in self.groups.get(synapses.number, []):
+            values = {}
+            for name, unit in (("weight", group.unit), ("delay", MS)):
+                if name in synapses.changed:
+                    column = synapses._columns[name][group.numbers] * unit
+                    values[name] = column if group.order is None or name == "delay" else column[group.order]
+            self.simulation.set(group.name, values)
+
+    def _population(self, cells: Cells) -> Population:
+        name = name_of(cells)
+        celltype = cells.celltype
+        if isinstance(celltype, EngineCell):
+            neuron: Neuron = celltype.neuron(cells.parameters)
+            return Population(name, cells.size, neuron, initial_of(cells, set(cells.initial_state)))
+        if isinstance(celltype, SpikeSourcePoisson):
+            return Population(name, cells.size, poisson_of(cells))
+        self.feeds[name] = Feed(cells, self.state)
+        return Population(name, cells.size, SpikeSource())
+
+    def _projections(self, synapses: Synapses) -> Iterator[Projection]:
+        """Yield the engine's projections: one for each pair of populations and each set of shared parameters."""
+        if not len(synapses):
+            return
+        kind = type(synapses.synapse_type)
+        columns = synapses._columns
+        pre_population, pre_unit = _places(synapses.pre.all_cells, columns["presynaptic_index"])
+        post_population, post_unit = _places(synapses.post.all_cells, columns["postsynaptic_index"])
+        if isinstance(synapses.synapse_type, STDPMechanism):
+            shared = synapses.synapse_type.rule_parameters
+        else:
+            shared = SHARED.get(kind, ())
+        keys = np.stack([pre_population, post_population, *(columns[name] for name in shared)])
+        sets, members = np.unique(keys, axis=1, return_inverse=True)
+        if sets.shape[1] > MAX_GROUPS:
+            raise NotImplementedError(
+                f"neurosim.pynn: '{synapses.label}' has {sets.shape[1]} different sets of {', '.join(shared)}; "
+                f"at most {MAX_GROUPS} are allowed: draw them from fewer values"
+            )
+        groups = self.groups.setdefault(synapses.number, [])
+        for number, (source, target, *values) in enumerate(sets.T.tolist()):
+            numbers = np.flatnonzero(members.reshape(-1) == number)
+            parameters = dict(zip(shared, values, strict=True))
+            if parameters.get("p") == 0:
+                continue
+            cells = self.state.populations[int(target)]
+            receptor = cells.celltype.weights[synapses.receptor_type]
+            pre = pre_unit[numbers]
+            post = post_unit[numbers]
+            name = f"projection {synapses.number:05d}.{number}"
+            options: dict[str, Any] = {}
+            order = None
+            if isinstance(synapses.synapse_type, STDPMechanism):
+                options["plasticity"] = synapses.synapse_type.rule(parameters, receptor.factor)
+                options["dendritic_delay_fraction"] = parameters["dendritic_delay_fraction"]
+                order = np.lexsort((post, pre))
+            elif kind is TsodyksMarkramSynapse:
+                options["short_term"] = ShortTermPlasticity(
+                    parameters["U"], parameters["tau_rec"] * MS, parameters["tau_facil"] * MS
+                )
+            elif kind is SimpleStochasticSynapse:
+                options["p_transmit"] = parameters["p"]
+            groups.append(Group(name, numbers, receptor.factor, order))
+            yield Projection(
+                name_of(self.state.populations[int(source)]),
+                name_of(cells),
+                FromList(pre, post),
+                plain(columns["weight"][numbers] * receptor.factor),
+                plain(columns["delay"][numbers] * MS),
+                receptor.name,
+                name,
+                **options,
+            )
+
+    def _stimuli(self, source: CurrentSource) -> Iterator[Current]:
+        """Yield the engine's currents of a source, one for each population that it reaches."""
+        reached: dict[int, list[int]] = {}
+        for cells, unit in source.targets:
+            reached.setdefault(cells.number, []).append(unit)
+        for number, units in reached.items():
+            cells = self.state.populations[number]
+            name = f"current {source.number:05d}.{number}"
+            factor = cells.celltype.current
+            self.currents.append((name, source, factor))
+            yield source.current(name, name_of(cells), units, factor)
+
+
+def initial_of(cells: Cells, variables: set[str]) -> dict[str, Any]:
+    """Return state variables of the neuron in SI units, of PyNN's initial values of some variables."""
+    quantities = cells.celltype.variables
+    chosen = sorted(variables & set(quantities))
+    return {quantities[name].name: cells.initial_state[name] * quantities[name].factor for name in chosen}
+
+
+def _places(cells: NDArray[Any], indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of each index into cells the number of the cell's population and its unit there."""
+    populations = np.array([cell.parent.number for cell in cells], np.int64)
+    units = np.array([int(cell) - int(cell.parent.first_id) for cell in cells], np.int64)
+    return populations[indices], units[indices]
