@@ -56,8 +56,8 @@ SPLIT = "Split to simulate; the readout always learns on the training split."
 def command(
     options: CommandOptions, models: tuple[str, ...], checkpoint_every: float | None, nir: Path | None
 ) -> Kind[Any, Any, Any]:
-    """Simulate DATASET, the network or pipeline that --config describes, or a table of edges, and write a run folder
-    with a report.
+    """Simulate DATASET, the network or pipeline in --config, a SONATA network, or a table of edges, and write a run
+    folder with a report.
 
     \b
     neurosim simulate digits               train a readout on the training recordings, simulate the test recordings
@@ -65,6 +65,7 @@ def command(
     neurosim simulate --config net.toml    run a network: [simulation], [[population]], [[projection]], ...
     mpirun -n 4 neurosim simulate --config net.toml      the same over processes and machines
     neurosim simulate --config pipe.toml   learn a dataset with a network: the same file, and a table [data]
+    neurosim simulate circuit_config.json  a SONATA network: nodes, edges, inputs and reports
     neurosim simulate --edges connectome.parquet --model lif --activate 17 --rate 100      a network with your own ids
     neurosim simulate --resume runs/x      continue a run that was interrupted
 
@@ -93,7 +94,7 @@ def command(
         require(nir is None, "--nir", "needs a network in --config", nir)
         return EdgesKind(models)
     if network:
-        return NetworkKind(own_models(models), nir, checkpoint_every)
+        return NetworkKind(own_models(models), nir, checkpoint_every, circuit=_circuit(options))
     if pipeline:
         return PipelineKind(own_models(models), nir)
     require(nir is None, "--nir", "needs a network in --config", nir)
@@ -119,6 +120,8 @@ def _kind(options: CommandOptions, nir: Path | None) -> str:
         # A folder of any other kind is refused by `lifecycle.resume`, which names the command that continues it.
         name = open_run(options.resumed).manifest.kind
         return name if name in ("network", "pipeline", "edges") else "liquid"
+    if _circuit(options) is not None:
+        return "network"
     if is_edges(merge(sources_of(options.config, options.sets, options.settings))):
         _refuse_recordings(options, "the table of edges runs by itself")
         return "edges"
@@ -129,6 +132,13 @@ def _kind(options: CommandOptions, nir: Path | None) -> str:
         return "liquid"
     _refuse_recordings(options, "the network in --config runs by itself")
     return "network"
+
+
+def _circuit(options: CommandOptions) -> Path | None:
+    """Return the configuration of a SONATA network that stands in the place of DATASET, or in --config."""
+    name = options.settings["data.name"]
+    paths = [Path(str(name))] if name is not None else [options.config] if options.config is not None else []
+    return next((path for path in paths if path.suffix == ".json"), None)
 
 
 def _refuse_recordings(options: CommandOptions, reason: str) -> None:

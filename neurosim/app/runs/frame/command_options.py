@@ -88,7 +88,7 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
     """Return settings in which a folder in the place of a dataset's name is the root of the dataset "folder".
 
     Raises:
-        NeurosimInputError: it is a file.
+        NeurosimInputError: it is a file, and no configuration in JSON.
         NeurosimMissingError: it is a path, and nothing is there.
     """
     from ....data import catalog
@@ -97,6 +97,9 @@ def with_folder(settings: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(name, str) or name in catalog.names():
         return dict(settings)
     path = Path(name)
+    # The configuration of a SONATA network, which `neurosim simulate` takes.
+    if path.is_file() and path.suffix == ".json":
+        return dict(settings)
     if path.is_dir():
         return {**settings, "data.name": "folder", "data.root": name}
     if path.is_file():

@@ -13,7 +13,17 @@ from ..frame.folder import CONFIG, RunFolder
 from ..frame.kind import HasEnergy, Inputs, Kind, Run
 from ..frame.options import RunOptions
 from ..frame.settings import ConfigSource
-from .config import Models, NetworkConfig, check_no_files, config_file, configure, of_network, reconfigure, schema
+from .config import (
+    Models,
+    NetworkConfig,
+    check_no_files,
+    config_file,
+    configure,
+    configure_circuit,
+    of_network,
+    reconfigure,
+    schema,
+)
 from .result import NetworkResult
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
         checkpoint_every: s of biological time between two checkpoints, from which the run can continue whatever happens
             to the process; None: as the run had it, or only where Ctrl-C interrupts it.
         processes: that share the network; None: this one alone.
+        circuit: configuration of a SONATA network in the place of a file of the network; None: there is one.
     """
 
     name = "network"
@@ -45,10 +56,13 @@ class NetworkKind(Kind[NetworkConfig, "NetworkInputs", NetworkResult]):
     nir: Path | None = None
     checkpoint_every: float | None = None
     processes: Processes | None = None
+    circuit: Path | None = None
 
     def configure(
         self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
     ) -> NetworkConfig:
+        if self.circuit is not None:
+            return configure_circuit(self.circuit, sets, of_network(values or {}))
         return configure(config_file(file), sets, of_network(values or {}), self.models)
 
     def settings(self, config: NetworkConfig) -> Mapping[str, object]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ....base.errors import NeurosimInputError, lookup, require
 from ....base.json_toml import read_toml
 from ....base.measure.profiles import find as find_profile
+from ....base.plain import from_plain, to_plain
 from ....base.plugins import import_file
 from ....base.schema import Schema, settings_schema
 from ....engine.description import parse
-from ....engine.description.description import Description
+from ....engine.description.description import Description, Settings
 from ....engine.description.parse import LISTS, parse_description
+from ....engine.sonata.reports import Outputs
 from ....network.neurons.base import Neuron
 from ..frame.config import Energy, sources_of
 from ..frame.folder import CONFIG, RunFolder
@@ -34,12 +36,16 @@ class NetworkConfig:
         description: the network, its settings, probes and inputs.
         profile: of the energy estimate.
         models: files of the user's own neurons, by the name of the class.
+        outputs: SONATA files that the run writes; None: none.
+        notes: what the files of a SONATA network leave out.
     """
 
     name: str
     description: Description
     profile: str = Energy().profile
     models: Mapping[str, Path] = field(default_factory=dict)
+    outputs: Outputs | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,51 @@ def configure(
         NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
     """
     return of_tree(merged(file, sets, values or {}), file, models or {})
+
+
+# Settings of a SONATA network that the command line may change; the others are in its own files.
+CHANGEABLE = {
+    "simulation": ("duration", "clock", "seed", "precision"),
+    "energy": ("profile",),
+    "sonata": ("components",),
+}
+
+
+def configure_circuit(file: Path, sets: Sequence[str], values: Mapping[str, object]) -> NetworkConfig:
+    """Return the config of a run of a SONATA network; `sets` and `values` as for `configure`.
+
+    Raises:
+        NeurosimInputError: something that the engine does not have, or a setting that is in the network's files.
+        NeurosimMissingError, NeurosimFormatError: a file that is not there, or damaged.
+    """
+    from ....engine.sonata.circuit import read_circuit
+
+    given = {key: value for key, value in values.items() if key not in ("data.name", "duration")}
+    if values.get("duration") is not None:
+        given["simulation.duration"] = values["duration"]
+    tree = merge(sources_of(None, sets, given))
+    for table, entries in tree.items():
+        lookup(CHANGEABLE, table, "--set")
+        for key in table_entries(entries, table):
+            lookup(dict.fromkeys(CHANGEABLE[table]), key, f"--set {table}")
+    components = table_entries(tree.get("sonata", {}), "sonata").get("components")
+    circuit = read_circuit(file, None if components is None else str(components))
+    energy = tree.get("energy", {})
+    profile = resolve(NetworkEnergy, [ConfigSource(str(file), {"energy": energy})]).energy.profile
+    find_profile(profile)
+    changes = table_entries(tree.get("simulation", {}), "simulation")
+    settings = from_plain(Settings, {**to_plain(circuit.description.settings), **changes}, "--set")
+    description = replace(circuit.description, settings=settings)
+    return NetworkConfig(
+        file.absolute().parent.name, description, profile, outputs=circuit.outputs, notes=circuit.notes
+    )
+
+
+def table_entries(entries: object, table: str) -> Mapping[str, object]:
+    """Return the entries of a table; raise NeurosimInputError where a value stands in its place."""
+    if not isinstance(entries, Mapping):
+        raise NeurosimInputError(f"--set {table}: must name one of its keys, as {table}.KEY=VALUE")
+    return entries
 
 
 def config_file(file: Path | None) -> Path:

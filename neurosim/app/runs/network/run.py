@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....base.errors import NeurosimInterruptedError, require
+from ....base.json_toml import read_json, write_json
 from ....base.measure.estimates import energy
 from ....base.measure.measures import measure
 from ....base.plain import from_plain
@@ -26,6 +27,7 @@ from ....engine.description.dump import description_tree
 from ....engine.processes import ALONE, Processes
 from ....engine.result import Progress, Result
 from ....engine.simulation import Simulation
+from ....engine.sonata.reports import Outputs
 from ..frame.folder import METRICS, SPIKES, RunFolder
 from ..frame.kind import Inputs, Run
 from ..frame.options import RunOptions
@@ -42,6 +44,9 @@ WEIGHTS = "weights.safetensors"
 # The file that a run continues from, and the file of its states while it runs.
 CHECKPOINT = "checkpoint.safetensors"
 STREAMED_STATES = "states.h5"
+# Of a SONATA network: what its outputs are, and their folder.
+OUTPUTS = "sonata.json"
+SONATA = "sonata"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,7 @@ def load(
     net = config.description
     spikes = net.played()
     reading = _reading(spikes)
+    reading += config.notes
     for line in reading:
         options.say(line)
     net.check_drive(spikes)
@@ -119,6 +125,8 @@ def prepare(run: NetworkRun) -> None:
     _, arrays = settings(run.config)
     if arrays and not (run.path / ARRAYS).is_file():
         write_arrays(run.path / ARRAYS, arrays)
+    if run.config.outputs is not None:
+        write_json(run.path / OUTPUTS, run.config.outputs.to_dict())
     processes = run.inputs.processes
     every = run.inputs.checkpoint_every
     # Two broadcasts, which `follow` receives in the same order: the place of the run, or "", and `every`.
@@ -274,6 +282,9 @@ def _write_arrays(folder: RunFolder, result: Result, spikes: Mapping[str, Spikes
     for name, arrays in ((STATES, result.states), (WEIGHTS, result.weights)):
         if arrays:
             write_arrays(folder.path / name, {key: np.asarray(values) for key, values in arrays.items()})
+    outputs = folder.path / OUTPUTS
+    if outputs.is_file():
+        Outputs.of(read_json(outputs), str(outputs)).write(result, folder.path / SONATA)
 
 
 def _figures(

@@ -1,0 +1,88 @@
+"""Configuration files of SONATA networks: JSON whose paths may hold variables of a manifest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...base.errors import NeurosimFormatError, NeurosimMissingError
+from ...base.json_toml import read_json
+
+# Variables within variables are replaced at most this often.
+MAX_DEPTH = 20
+VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the tree of a configuration: its paths without variables, and the circuit and the simulation joined.
+
+    A configuration names the other two files ("network", "simulation"), or is one of them. To a circuit alone belongs
+    the file simulation_config.json beside it, where there is one.
+
+    Raises:
+        NeurosimMissingError, NeurosimFormatError: a file that is not there, or is no configuration.
+    """
+    path = Path(os.path.abspath(path))
+    tree = _read(path)
+    if "networks" in tree and "run" not in tree:
+        beside = path.parent / "simulation_config.json"
+        if beside.is_file():
+            tree = {**_read(beside), **tree}
+    if "networks" not in tree and isinstance(tree.get("network"), str):
+        tree = {**_other(path, tree, "network"), **tree}
+    if isinstance(tree.get("simulation"), str):
+        tree = {**tree, **_other(path, tree, "simulation")}
+    if not isinstance(tree.get("networks"), Mapping):
+        raise NeurosimFormatError(f'{path}: has no "networks"; give the configuration of a SONATA network')
+    return tree
+
+
+def _other(path: Path, tree: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the configuration that an entry of another names."""
+    other = path.parent / str(tree[key])
+    if not other.is_file():
+        raise NeurosimMissingError(f'{path}: "{key}" names {other}, which is not there; correct the path')
+    return read_config(other)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return one file, its variables replaced and its relative paths made absolute."""
+    tree = read_json(path)
+    if not isinstance(tree, dict):
+        raise NeurosimFormatError(f"{path}: must hold a table in braces (got {type(tree).__name__})")
+    manifest = tree.get("manifest", {})
+    if not isinstance(manifest, Mapping):
+        raise NeurosimFormatError(f'{path}: "manifest" must hold a table (got {type(manifest).__name__})')
+    variables = {str(name).strip("${}"): str(value) for name, value in manifest.items()}
+    variables.setdefault("configdir", ".")
+    replaced: dict[str, Any] = _replaced({k: v for k, v in tree.items() if k != "manifest"}, variables, path)
+    return replaced
+
+
+def _replaced(value: Any, variables: Mapping[str, str], path: Path) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(each, variables, path) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, variables, path) for each in value]
+    if not isinstance(value, str):
+        return value
+    text = value
+    for _ in range(MAX_DEPTH):
+        if "$" not in text:
+            break
+        text = VARIABLE.sub(lambda match: _variable(match[1], variables, path), text)
+    if "$" in text:
+        raise NeurosimFormatError(f"{path}: the variables of '{value}' name each other in a circle")
+    # What held a variable, or looks like a path from here, is one.
+    if text != value or text.startswith(("./", "../")):
+        return os.path.normpath(path.parent / text)
+    return text
+
+
+def _variable(name: str, variables: Mapping[str, str], path: Path) -> str:
+    if name not in variables:
+        raise NeurosimFormatError(f'{path}: ${name} is not in the "manifest"')
+    return variables[name]

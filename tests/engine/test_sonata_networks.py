@@ -1,0 +1,219 @@
+"""SONATA networks: what their files say becomes the engine's network; results are written as SONATA files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from helpers.peers import PEERS_PYTHON
+from helpers.sonata_files import write_edges, write_network, write_nodes, write_table
+
+from neurosim import LIF, CubaLIF
+from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
+from neurosim.engine.sonata.circuit import read_circuit
+from neurosim.network import AlphaLIF, StepCurrent
+
+# Parameters of the published network, which are not beside it.
+SITE = PEERS_PYTHON.parents[1] / "lib" / "python3.11" / "site-packages"
+COMPONENTS = SITE / "nest/doc/examples/pynest/sonata_example/300_pointneurons/components"
+
+
+def test_files_become_a_network(tmp_path: Path) -> None:
+    circuit = read_circuit(write_network(tmp_path))
+    net = circuit.description.network
+    cells = net.population("cells").model
+    assert isinstance(cells, AlphaLIF)
+    np.testing.assert_allclose(cells.tau_mem, [0.012] * 12 + [0.008] * 4)
+    np.testing.assert_allclose(cells.r, [6e7] * 12 + [3.2e7] * 4)
+    np.testing.assert_allclose(cells.i_offset, [5e-11] * 12 + [0.0] * 4)
+    np.testing.assert_allclose(cells.t_refractory, [2e-3] * 12 + [1e-3] * 4)
+    np.testing.assert_allclose(net.population("cells").initial["v"], -0.07)
+    by_receptor = {p.receptor: p for p in net.projections if p.source == "cells"}
+    with h5py.File(tmp_path / "network" / "recurrent.h5") as file:
+        group = file["edges/cells_to_cells"]
+        for receptor, sign in (("excitatory", 1), ("inhibitory", -1)):
+            weights = group["0/syn_weight"][:]
+            chosen = np.sign(weights) == sign
+            projection = by_receptor[receptor]
+            np.testing.assert_array_equal(projection.pattern.pre, group["source_node_id"][:][chosen])
+            np.testing.assert_array_equal(projection.pattern.post, group["target_node_id"][:][chosen])
+            np.testing.assert_allclose(projection.weight, weights[chosen] * 1e-12)
+            assert projection.delay == pytest.approx({1: 1.5e-3, -1: 0.8e-3}[sign])
+    drive = next(p for p in net.projections if p.source == "drive")
+    assert drive.weight == pytest.approx(7e-10) and drive.delay == pytest.approx(2e-3)
+    (clamp,) = net.stimuli
+    assert isinstance(clamp, StepCurrent)
+    np.testing.assert_array_equal(clamp.units, [12, 13, 14, 15])
+    np.testing.assert_allclose(clamp.amplitudes, [4e-10, 0.0])
+    np.testing.assert_allclose(clamp.times, [0.05, 0.11])
+    assert circuit.description.settings.clock == pytest.approx(1e-4)
+    assert circuit.description.settings.duration == pytest.approx(0.2)
+    assert circuit.notes == ()
+
+
+def test_all_three_configurations_are_one_network(tmp_path: Path) -> None:
+    write_network(tmp_path)
+    results = [read_circuit(tmp_path / name).simulate() for name in ("circuit_config.json", "config.json")]
+    results.append(read_circuit(tmp_path / "simulation_config.json").simulate())
+    assert len({result.spikes["cells"].digest() for result in results}) == 1
+    assert len(results[0].spikes["cells"].times) > 50
+
+
+def test_spikes_and_reports_are_sonata_files(tmp_path: Path) -> None:
+    circuit = read_circuit(write_network(tmp_path))
+    result = circuit.simulate()
+    written = circuit.outputs.write(result, tmp_path / "output")
+    assert [path.name for path in written] == ["spikes.h5", "membrane.h5"]
+    with h5py.File(written[0]) as file:
+        times = file["spikes/cells/timestamps"][:]
+        nodes = file["spikes/cells/node_ids"][:]
+        assert file["spikes/cells/timestamps"].attrs["units"] == b"milliseconds"
+    spikes = result.spikes["cells"]
+    # A spike is at the end of its step.
+    np.testing.assert_allclose(times, spikes.times * 1e3 + 0.1)
+    np.testing.assert_array_equal(np.sort(nodes), np.sort(spikes.units))
+    with h5py.File(written[1]) as file:
+        data = file["report/cells/data"][:]
+        np.testing.assert_array_equal(file["report/cells/mapping/node_ids"][:], [1, 5, 14])
+        np.testing.assert_allclose(file["report/cells/mapping/time"][:], [0.0, 200.0, 0.1])
+    assert data.shape == (2000, 3)
+    assert data[0, 0] == pytest.approx(-70.0) and -80 < data.min() < data.max() < -52
+
+
+def test_a_spike_of_the_input_arrives_its_delay_after_its_time(tmp_path: Path) -> None:
+    drive = {"input_type": "spikes", "module": "h5", "input_file": "./one.h5", "node_set": "drive"}
+    report = {"cells": "inhibitory", "variable_name": "V_m"}
+    path = write_network(
+        tmp_path, inputs={"drive": drive}, reports={"membrane": report}, run={"tstop": 14.0, "dt": 0.1}
+    )
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        file["spikes/timestamps"] = np.array([10.0])
+        file["spikes/gids"] = np.array([0], np.uint64)
+    with h5py.File(tmp_path / "network" / "input.h5") as file:
+        edges = file["edges/drive_to_cells"]
+        reached = np.isin(np.arange(12, 16), edges["target_node_id"][:][edges["source_node_id"][:] == 0])
+    samples = read_circuit(path).simulate().states["membrane.V_m.cells"]
+    assert reached.any() and not reached.all()
+    # At rest; the current arrives at 10 + 2 ms, and moves the membrane in the step after.
+    np.testing.assert_allclose(samples[:121], -0.07, rtol=1e-12)
+    assert (samples[121, reached] > -0.07 + 1e-9).all()
+    np.testing.assert_allclose(samples[121:, ~reached], -0.07, rtol=1e-12)
+
+
+def test_cells_of_two_models_are_two_populations(tmp_path: Path) -> None:
+    write_network(tmp_path)
+    rows = [
+        {"node_type_id": 100, "model_type": "point_neuron", "model_template": "nest:iaf_psc_delta"},
+        {"node_type_id": 101, "model_type": "point_process", "model_template": "nrn:IntFire1"},
+    ]
+    write_table(tmp_path / "network" / "cell_types.csv", rows)
+    tree = json.loads((tmp_path / "simulation_config.json").read_text())
+    tree["reports"] = {}
+    (tmp_path / "simulation_config.json").write_text(json.dumps(tree))
+    net = read_circuit(tmp_path / "config.json").description.network
+    delta = net.population("cells.iaf_psc_delta")
+    fire = net.population("cells.IntFire1")
+    assert delta.size == 12 and isinstance(delta.model, LIF) and delta.model.v_threshold == pytest.approx(-0.055)
+    assert fire.size == 4 and isinstance(fire.model, LIF)
+    assert (fire.model.v_threshold, fire.model.tau_mem, fire.model.t_refractory) == (1.0, 0.01, 0.005)
+    ends = {(p.source, p.target) for p in net.projections}
+    names = {"cells.iaf_psc_delta", "cells.IntFire1"}
+    assert ends == {(a, b) for a in (*names, "drive") for b in names}
+    with h5py.File(tmp_path / "network" / "recurrent.h5") as file:
+        count = len(file["edges/cells_to_cells/edge_type_id"])
+    assert sum(p.pattern.pre.size for p in net.projections if p.source != "drive") == count
+
+
+def test_signs_numbers_of_synapses_and_own_parameters(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    folder.mkdir()
+    (tmp_path / "inh.json").write_text('{"level_of_detail": "instantaneous", "sign": -1}')
+    write_nodes(folder / "a.h5", "a", [1, 1, 1], {"dynamics_params/taum": [5.0, 6.0, 7.0]})
+    write_table(
+        folder / "a.csv", [{"node_type_id": 1, "model_type": "point_process", "model_template": "nrn:IntFire2"}]
+    )
+    columns = {"syn_weight": [0.1, 0.2], "delay": [1.0, 3.0], "nsyns": [1, 4]}
+    write_edges(folder / "e.h5", "aa", ("a", "a"), [0, 1], [1, 2], [7, 7], columns)
+    row = {"edge_type_id": 7, "model_template": "instantaneous", "dynamics_params": "inh.json", "delay": 9.0}
+    write_table(folder / "e.csv", [row])
+    tree = {
+        "components": {"synaptic_models_dir": "./"},
+        "run": {"tstop": 5.0, "dt": 0.1},
+        "networks": {
+            "nodes": [{"nodes_file": "./network/a.h5", "node_types_file": "./network/a.csv"}],
+            "edges": [{"edges_file": "./network/e.h5", "edge_types_file": "./network/e.csv"}],
+        },
+    }
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    net = read_circuit(tmp_path / "config.json").description.network
+    model = net.population("a").model
+    assert isinstance(model, CubaLIF)
+    np.testing.assert_allclose(model.tau_mem, [5e-3, 6e-3, 7e-3])
+    (projection,) = net.projections
+    np.testing.assert_allclose(projection.weight, [-0.1, -0.8])
+    np.testing.assert_allclose(projection.delay, [1e-3, 3e-3])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"inputs": {"x": {"input_type": "voltage_clamp"}}},
+            NeurosimInputError,
+            "input x: voltage_clamp of None is not",
+        ),
+        ({"reports": {"r": {"variable_name": "Ca"}}}, NeurosimInputError, "report r: iaf_psc_alpha has no variable Ca"),
+        (
+            {"reports": {"r": {"cells": "nobody"}}},
+            NeurosimFormatError,
+            "node set nobody is not there; choose from cells",
+        ),
+        ({"run": {"dt": "fast"}}, NeurosimFormatError, '"dt" must be a number'),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path: Path, change: dict, error: type[Exception], message: str) -> None:
+    path = write_network(tmp_path, **change)
+    with pytest.raises(error, match=message):
+        read_circuit(path)
+
+
+def test_other_models_are_refused_by_name(tmp_path: Path) -> None:
+    path = write_network(tmp_path, model="nest:glif_psc")
+    with pytest.raises(
+        NeurosimInputError, match="model_template nest:glif_psc is not available; choose from iaf_psc_alpha"
+    ):
+        read_circuit(path)
+    rows = [{"node_type_id": n, "model_type": "biophysical", "model_template": "ctdb:Biophys1.hoc"} for n in (100, 101)]
+    write_table(tmp_path / "network" / "cell_types.csv", rows)
+    with pytest.raises(NeurosimInputError, match="model_type biophysical is not available"):
+        read_circuit(path)
+
+
+def test_components_that_are_elsewhere_are_named_and_can_be_given(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    expected = read_circuit(path).simulate().spikes["cells"].digest()
+    (tmp_path / "components").rename(tmp_path / "elsewhere")
+    with pytest.raises(NeurosimMissingError, match=r"exc.json: no such file of parameters; give the folder that holds"):
+        read_circuit(path)
+    circuit = read_circuit(path, components=tmp_path / "elsewhere")
+    assert circuit.simulate().spikes["cells"].digest() == expected
+
+
+@pytest.mark.data
+@pytest.mark.peer
+@pytest.mark.slow
+def test_published_point_neurons_fire_as_in_nest(data_root: Path) -> None:
+    if not COMPONENTS.is_dir():
+        pytest.skip("no .venv-peers: run `make peers`; NEST brings the parameters of the cells")
+    path = data_root / "sonata" / "300_pointneurons" / "circuit_config.json"
+    circuit = read_circuit(path, components=COMPONENTS)
+    times, nodes = circuit.outputs.spikes(circuit.simulate())["internal"]
+    # The spikes of NEST 3.10, as its SonataNetwork reads the network: number and SHA-256 of steps and nodes.
+    assert len(times) == 18828
+    steps = np.rint(times * 100).astype("<i8")
+    digest = hashlib.sha256(steps.tobytes() + nodes.astype("<i8").tobytes()).hexdigest()
+    assert digest == "c4db0b7e1ab595d2f3c61912141fdc18f66365daf0ae8b31f0a0ec81f285c9cf"
