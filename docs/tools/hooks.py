@@ -59,7 +59,7 @@ INTEROP = {
     "NIR": ("network.nir.load", "network.nir.save", "network.nir.files"),
     "pandas, xarray, Neo": ("engine.tables",),
     "tonic": ("data.tonic",),
-    "SONATA": ("data.files.sonata",),
+    "SONATA": ("engine.sonata.circuit", "data.files.sonata"),
     "snnTorch": ("learning.layers.snntorch",),
     "NeuroBench": ("learning.training.neurobench",),
     "Language models": ("language.attention.checkpoint", "language.attention.hub"),
