@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from neurosim.app import RunOptions
 from neurosim.app.cli import main
 from neurosim.app.runs import data
+from neurosim.app.runs.baselines import NAMES
 from neurosim.app.runs.frame.lifecycle import resume, start
 from neurosim.app.runs.memory.recognise import KIND, run
 from neurosim.app.runs.memory.recognise.config import RecogniseConfig
@@ -44,6 +45,8 @@ def test_answers_are_those_of_the_library(done: RecogniseResult) -> None:
     assert done.accuracy == np.mean(found == splits.test.labels)
     assert done.accuracy > 0.5 > 3 * (done.chance or 1)
     assert (done.stored, done.samples, done.view) == (130, 60, "camera")
+    # What others make of the same recordings stands beside it.
+    assert set(done.baselines) == set(NAMES) and done.cnn is not None
 
 
 @pytest.mark.slow

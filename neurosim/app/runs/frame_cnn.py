@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -42,9 +42,9 @@ MAX_EPOCHS = 40
 # Multiply-accumulates of a training, forward and back: more than about 15 s of one core.
 MAX_WORK = 3e11
 PASSES = 3  # multiply-accumulates of a training step for each of the forward pass
-# Bounds of the width of the network, as a factor of FILTERS and HIDDEN.
+# Bounds of the width, as a factor of FILTERS and HIDDEN: about 10,000 and 200,000 parameters for N-MNIST.
 MIN_WIDTH = 0.25
-MAX_WIDTH = 2.0
+MAX_WIDTH = 1.25
 
 
 class _Sizes(NamedTuple):
@@ -74,17 +74,17 @@ def train_frame_cnn(train: Recordings, test: Recordings, parameters: int, profil
     epochs = max(1, min(MAX_EPOCHS, SHOWN // len(chosen)))
     work = PASSES * epochs * len(chosen) * sizes.multiply_accumulates
     costs = find_profile(profile)
-    cost = {
-        "parameters": sizes.parameters,
-        "multiply_accumulates": sizes.multiply_accumulates,
-        "energy_int8": _energy(costs, "int", 8, sizes.multiply_accumulates),
-        "energy_fp32": _energy(costs, "float", 32, sizes.multiply_accumulates),
-    }
+    network = FrameCNN(
+        parameters=sizes.parameters,
+        multiply_accumulates=sizes.multiply_accumulates,
+        energy_int8=_energy(costs, "int", 8, sizes.multiply_accumulates),
+        energy_fp32=_energy(costs, "float", 32, sizes.multiply_accumulates),
+    )
     if work > MAX_WORK:
         reason = f"not trained: {work:.1e} multiply-accumulates of training, more than some seconds"
-        return FrameCNN(**cost, reason=reason)
+        return replace(network, reason=reason)
     answers = FrameClassifier.fitted(chosen, sizes, epochs, seed).predict(test)
-    return FrameCNN(**cost, accuracy=float(np.mean(answers == labels_of(test))))
+    return replace(network, accuracy=float(np.mean(answers == labels_of(test))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,10 +229,10 @@ def _trained(sizes: _Sizes, x: Tensor, y: Tensor, classes: int, epochs: int, see
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=max(steps, 2))
         net.train()
         for _ in range(epochs):
-            for rows in torch.randperm(len(x)).split(BATCH):
+            for rows in torch.split(torch.randperm(len(x)), BATCH):
                 moved = torch.roll(x[rows], torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist(), dims=(2, 3))
                 optimizer.zero_grad()
-                torch.nn.functional.cross_entropy(net(moved), y[rows]).backward()
+                torch.autograd.backward(torch.nn.functional.cross_entropy(net(moved), y[rows]))
                 optimizer.step()
                 schedule.step()
     return net.eval()
@@ -242,7 +242,7 @@ def _answers(net: nn.Sequential, x: Tensor) -> NDArray[np.int64]:
     import torch
 
     with torch.no_grad():
-        parts = [net(part).argmax(dim=1) for part in x.split(256)]
+        parts = [net(part).argmax(dim=1) for part in torch.split(x, 256)]
     return np.asarray(torch.cat(parts).numpy(), np.int64)
 
 
