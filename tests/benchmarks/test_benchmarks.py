@@ -16,7 +16,10 @@ import harness
 import numpy as np
 import protocol
 import pytest
+import recipe
 import workloads
+
+from neurosim import Spikes
 
 
 def test_sizes_are_the_published_ones() -> None:
@@ -231,3 +234,39 @@ def test_the_plastic_network_begins_in_balance() -> None:
     rule = learned[0].stdp
     x = learned[0].weight / learned[0].stdp.w_max
     assert rule.a_plus * rule.tau_plus * (1 - x) == pytest.approx(rule.a_minus * rule.tau_minus * x)
+
+
+def test_distance_of_a_sample_from_stored_points() -> None:
+    points = recipe.POINTS * 10
+    even = (np.arange(1000) + 0.5) / 100
+    assert recipe.distance(even, points) == pytest.approx(0.0, abs=2e-3)
+    # Half of the sample lies below all of the stored ones.
+    assert recipe.distance(np.concatenate([even[:500] * 0 - 1, even[500:]]), points) == pytest.approx(0.5, abs=2e-3)
+    assert recipe.distance(even + 20, points) == 1.0
+    assert recipe.distance(np.empty(0), points) is None
+
+
+def test_measures_of_the_recipe_on_spikes_that_are_known() -> None:
+    # Unit 0 every 4 ms, unit 1 with it, unit 2 at intervals of 2 and 6 ms in turn, unit 3 once.
+    regular = np.arange(0.0, 0.4, 0.004)
+    uneven = np.cumsum(np.tile([0.002, 0.006], 50)) - 0.002
+    times = np.concatenate([regular, regular, uneven, [0.1]])
+    units = np.repeat([0, 1, 2, 3], [100, 100, 100, 1])
+    spikes = Spikes.sort(times, units, 4, 0.4)
+    np.testing.assert_allclose(recipe.rates(spikes, 0.4), [250, 250, 250, 2.5])
+    # Mean 4 ms, deviation 2 ms; 99 intervals begin and end with the longer one.
+    np.testing.assert_allclose(recipe.variations(spikes), [0, 0, 0.5], atol=0.01)
+    found = recipe.correlations(spikes, 0.0, 0.4)
+    assert found[0] == pytest.approx(1.0)
+    assert len(found) == 6
+
+
+def test_seeds_are_near_the_summary_of_themselves() -> None:
+    rng = np.random.default_rng(0)
+    seeds = [{"L4E": {m: rng.normal(3.0, 1.0, 500) for m in recipe.MEASURES}} for _ in range(3)]
+    summary = recipe.summary_of(seeds, {"seeds": 3})
+    row = recipe.compared(seeds, summary)[0]
+    assert row["population"] == "L4E"
+    assert row["spikes/s"] == pytest.approx(3.0, abs=0.2)
+    for measure in recipe.MEASURES:
+        assert 0 < row[measure] <= row[f"{measure} of its seeds"] < 0.1
