@@ -55,7 +55,11 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "language/conversion/decoder/program.py": {"Encoded": IN_PROGRAM},
     "language/conversion/linear.py": {"SpikedLinear": "the key of floats, computed again where the address differs"},
     "engine/addresses.py": {"address": WITHIN},
-    "engine/compile/callbacks.py": {"exact_callbacks": FUNCTION, "step_callback": FUNCTION},
+    "engine/compile/callbacks.py": {
+        "exact_callbacks": FUNCTION,
+        "quiet_callback": FUNCTION,
+        "step_callback": FUNCTION,
+    },
     "engine/compile/currents.py": {"driven_callback": FUNCTION},
     "engine/compile/group_words.py": {"write_groups": WITHIN},
     "engine/compile/row_tables.py": {"RowTableBuilder": "goes into a RowTable, which is not copied", "aligned": WITHIN},

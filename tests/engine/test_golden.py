@@ -27,8 +27,8 @@ from neurosim import (
 from neurosim.network import Normal, ShortTermPlasticity, Uniform
 
 DIGESTS = {
-    "exc": "ec71f0a7a588289af5b77fe368a85ec325cca415e3744217daa5255fc58a3b28",
-    "inh": "49c28a8ca6f950f841d17b5b2145388d915f9356e3e84e8d8536f6126f02a3ff",
+    "exc": "7139664cb3ca54ca7e1c80c1e57b3cab3a7336a0e9c04f4585130a4156e17e04",
+    "inh": "48f2e1b2b91568f67eabbaf6a3c4814a9c78bfb363be12faf0876c55a7b656e7",
 }
 
 

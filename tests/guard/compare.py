@@ -14,6 +14,7 @@ from guard.networks import Case
 from guard.reference.draws import Draws
 from guard.reference.network import Interventions, Record, run
 from neurosim import AdEx, Izhikevich, PoissonSource, Population, Probe, Simulation, SpikeSource
+from neurosim.base.errors import NeurosimOverflowError
 from neurosim.engine import Connections, Result
 from neurosim.engine.compile.network import compile_network
 from neurosim.engine.connections import connections
@@ -135,7 +136,8 @@ class Verdict:
     Attributes:
         differences: in words, by step.
         tie: whether rounding decides the first: a spike whose membrane came as near as that to the threshold, or in
-            float32 a state that small changes of weights and membranes move, too. What follows is not compared.
+            float32 a state that small changes of weights and membranes move, too; or a network that explodes. What
+            follows is not compared.
     """
 
     differences: list[str]
@@ -202,7 +204,11 @@ def repeated(case: Case, first: list[Result], second: list[Result]) -> list[str]
 
 def check(case: Case) -> Verdict:
     """Run a case twice in the engine and once in the reference."""
-    first = simulated(case, 1, None)
+    try:
+        first = simulated(case, 1, None)
+    except NeurosimOverflowError as fault:
+        # A network that explodes is refused, with no results to compare.
+        return Verdict([f"step 0: {fault}"], tie=True)
     second = simulated(case, case.threads, case.cut)
     different = [f"step 0: second run: {words}" for words in repeated(case, first, second)]
     if different:

@@ -316,3 +316,11 @@ def add_fixed(x, sums, unit):
     for i in range(x.size):
         x[i] += x.dtype.type(sums[i]) * unit
         sums[i] = 0
+
+
+@compiled
+def set_fixed(x, sums, unit):
+    """Set x to unit * integer sums, and clear the sums."""
+    for i in range(x.size):
+        x[i] = x.dtype.type(sums[i]) * unit
+        sums[i] = 0

@@ -53,12 +53,14 @@ from .deliver import (
     reaches,
     schedule,
     set_counts,
+    set_fixed,
 )
 from .deliver import CALLED as READ
 from .exchange import CALL_ENTRIES as EXCHANGE_ENTRIES
 from .exchange import CALLED as EXCHANGED
 from .exchange import LOG_START, STEPS, WIDTH
 from .exchange import STEP as EXCHANGE_STEP
+from .rest import BUSY, CALM, CHECK_EVERY, RESTING, any_bit, copy_bytes, differs
 from .stimuli import A_DRAW, A_DRAWN, A_FIRST, A_STEP, CALL_ENTRIES, RECORD_COLUMNS
 from .views import PLACES, Moment, Pages
 
@@ -98,8 +100,11 @@ POISSON = 2
     LAST_POST,
     VOLTAGES,  # address: float64 [2, SIZE], membranes at the start of even and odd steps; 0: nobody reads them
     HEARD,  # address: uint8 [SIZE], 0 for units whose spikes are dropped; 0: none are
+    RESTS,  # address: uint8 [blocks, pieces of a block], states of `rest`; 0: every step is computed
+    HELD,  # row of the refractory time; -1: none
+    QUIET,  # address of the shorter step of a calm piece without input; 0: there is none
     UNIT_COLUMNS,
-) = range(28)
+) = range(31)
 
 # What a population adds to its inputs, int64 [inputs, INPUT_COLUMNS], and a real weight for each.
 INPUT_COUNTS, INPUT_SUMS, INPUT_QUEUE, INPUT_FIXED, INPUT_CALLED = range(5)
@@ -155,6 +160,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     room = np.empty(8 * row_words + 8, np.uint64)
     x = np.empty(receptors * PIECE, sums.dtype)
     before = np.empty(PIECE, sums.dtype)
+    former = np.empty(clock.states * PIECE, sums.dtype)
     spiked = np.zeros(PIECE + 64, np.uint8)
     words = np.empty(PIECE, np.uint32)
     drawing = np.zeros(CALL_ENTRIES, np.int64)
@@ -176,6 +182,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.drawn = counters.drawn.ctypes.data + team.thread * counters.drawn.shape[1] * 8
     places.x = x.ctypes.data
     places.before = before.ctypes.data
+    places.former = former.ctypes.data
     places.spiked = spiked.ctypes.data
     places.words = words.ctypes.data
     places.drawing = drawing.ctypes.data
@@ -193,7 +200,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     places.zero_row = arrivals.zero_row
     learn.open_context(context, team.thread, entries, clock.log_start, pages.block_slots, clock.trial)
     _open_reading(reading, entries, team.thread, clock, pages, slots)
-    has_queue = _open_groups(rows, reading, sums, spikes, offsets)
+    has_queue = _open_rows(rows, clock, reading, sums, spikes, offsets)
     queued = clock.queued
     step = clock.first
     epoch = 0
@@ -238,7 +245,7 @@ def run(team, clock, tables, log, arrivals, counters):  # noqa: PLR0915 - the ev
     # Spikes of the last steps are not queued yet: `queued` of the next call says so.
     counters.last_step[team.thread] = step
     # Numba frees an array after its last mention, and only the addresses of these are used above: keep them alive.
-    alive = again.size + room.size + x.size + before.size + spiked.size + words.size + drawing.size
+    alive = again.size + room.size + x.size + before.size + former.size + spiked.size + words.size + drawing.size
     return alive + due.size + request.size + context.size + reading.size + room_of_places.size
 
 
@@ -260,13 +267,13 @@ def _open_reading(reading, entries, thread, clock, pages, slots):
 
 
 @njit(inline="always")
-def _open_groups(rows, reading, sums, spikes, offsets):
+def _open_rows(rows, clock, reading, sums, spikes, offsets):
     """Bring the cursors of GROUPS to the first step; return whether any row table is read through the queue."""
     has_queue = False
     reading[groups.OPENS] = 1
     for p in range(rows.shape[0]):
         has_queue |= rows[p, FORM] == QUEUE
-        if rows[p, FORM] == GROUPS:
+        if rows[p, FORM] == GROUPS and clock.opens:
             reading[groups.SUMS] = sums.ctypes.data
             call(rows[p, READ], rows[p], reading, spikes, offsets)
     reading[groups.OPENS] = 0
@@ -473,66 +480,102 @@ def _advance(units, members, input_weights, plastic, posts, spikes, offsets, mom
 
 
 @compiled
+def _sum_inputs(unit, first, n, slot, input_weights, moment, places):
+    """Sum the inputs of n units of a population from `first` on into [receptors, n] at `places.x`.
+
+    slot: of unit 0, were it in this block.
+    """
+    slots = places.slots
+    real = input_weights.dtype.type(0)
+    width = input_weights.itemsize
+    low = slot + first
+    written = 0
+    for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
+        entry = vector(places.inputs + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
+        kind = entry[I_KIND]
+        weight = input_weights[t]
+        if kind <= INPUT_SUMS and not vector(places.due + entry[I_INDEX], 1, np.uint8(0))[0]:
+            continue
+        receptor = entry[I_RECEPTOR]
+        x = vector(places.x + receptor * n * width, n, real)
+        fresh = not written >> receptor & 1
+        written |= 1 << receptor
+        if fresh and kind not in (INPUT_COUNTS, INPUT_FIXED):
+            clear(x)
+        if kind == INPUT_COUNTS:
+            counts = vector(places.counts + entry[I_INDEX] * slots + low, n, np.uint8(0))
+            if fresh:
+                set_counts(x, counts, weight)
+            else:
+                add_counts(x, counts, weight)
+        elif kind == INPUT_SUMS:
+            add_sums(x, vector(places.sums + (receptor * slots + low) * width, n, real))
+        elif kind == INPUT_QUEUE:
+            line = moment.step % places.depth * places.queue_row + receptor * slots + low
+            add_sums(x, vector(places.queue + line * width, n, real))
+        elif kind == INPUT_FIXED:
+            fixed = vector(places.fixed + (receptor * slots + low) * 4, n, np.int32(0))
+            if fresh:
+                set_fixed(x, fixed, weight)
+            else:
+                add_fixed(x, fixed, weight)
+        elif kind == INPUT_CALLED:
+            drawing = vector(places.drawing, CALL_ENTRIES, np.int64(0))
+            drawing[A_FIRST] = first
+            drawing[A_STEP] = moment.step
+            drawing[A_DRAW] = moment.draw
+            drawing[A_DRAWN] = 0
+            words = vector(places.words, PIECE, np.uint32(0))
+            call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), drawing, words, x)
+            drawn = vector(places.drawn + entry[I_INDEX] * 8, 1, np.int64(0))
+            drawn[0] += drawing[A_DRAWN]
+    for receptor in range(unit[RECEPTORS]):
+        if not written >> receptor & 1:
+            clear(vector(places.x + receptor * n * width, n, real))
+
+
+@compiled
 def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, used):
     """Step the neurons that a population has in a block; returns the new length of the log."""
     begin = block * unit[PART] - unit[SHIFT]
     end = min(begin + unit[PART], unit[SIZE])
-    slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]  # of unit 0, were it here
-    slots = places.slots
+    slot = block * (pages.block_slots - unit[PART]) + unit[OFFSET]
     real = input_weights.dtype.type(0)
     width = input_weights.itemsize
     constants = vector(unit[CONSTANT], unit[CONSTANTS], real)
-    words = vector(places.words, PIECE, np.uint32(0))
+    # Which pieces are calm or rest, one byte each.
+    pieces = (unit[PART] + PIECE - 1) // PIECE
+    rests = vector(unit[RESTS] + block * pieces, pieces if unit[RESTS] else 0, np.uint8(0))
     for first in range(begin, end, PIECE):
         n = min(PIECE, end - first)
+        state_at = unit[STATE] + unit[STATES] * first * width
+        k = (first - begin) // PIECE
+        silent = False
+        if rests.size:
+            silent = not _arrives(unit, slot + first, n, moment, places, width)
+            if silent and rests[k] == RESTING:
+                continue
+        compares = silent and moment.step % CHECK_EVERY == 0
+        if compares:
+            copy_bytes(state_at, places.former, unit[STATES] * n * width)
+        is_quiet = silent and unit[QUIET] and rests[k] == CALM
+        if not is_quiet:
+            _sum_inputs(unit, first, n, slot, input_weights, moment, places)
         summed = matrix(places.x, unit[RECEPTORS], n, real)
-        written = 0
-        for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
-            entry = vector(places.inputs + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
-            weight = input_weights[t]
-            if entry[I_KIND] <= INPUT_SUMS and not vector(places.due + entry[I_INDEX], 1, np.uint8(0))[0]:
-                continue
-            receptor = entry[I_RECEPTOR]
-            low = slot + first
-            x = vector(places.x + receptor * n * width, n, real)
-            fresh = not written >> receptor & 1
-            written |= 1 << receptor
-            if entry[I_KIND] == INPUT_COUNTS and fresh:
-                set_counts(x, vector(places.counts + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
-                continue
-            if fresh:
-                clear(x)
-            if entry[I_KIND] == INPUT_COUNTS:
-                add_counts(x, vector(places.counts + entry[I_INDEX] * slots + low, n, np.uint8(0)), weight)
-            elif entry[I_KIND] == INPUT_SUMS:
-                add_sums(x, vector(places.sums + (receptor * slots + low) * width, n, real))
-            elif entry[I_KIND] == INPUT_QUEUE:
-                line = moment.step % places.depth * places.queue_row + receptor * slots + low
-                add_sums(x, vector(places.queue + line * width, n, real))
-            elif entry[I_KIND] == INPUT_FIXED:
-                add_fixed(x, vector(places.fixed + (receptor * slots + low) * 4, n, np.int32(0)), weight)
-            elif entry[I_KIND] == INPUT_CALLED:
-                drawing = vector(places.drawing, CALL_ENTRIES, np.int64(0))
-                drawing[A_FIRST] = first
-                drawing[A_STEP] = moment.step
-                drawing[A_DRAW] = moment.draw
-                drawing[A_DRAWN] = 0
-                call(entry[I_CALLED], vector(entry[I_RECORD], RECORD_COLUMNS, np.int64(0)), drawing, words, x)
-                drawn = vector(places.drawn + entry[I_INDEX] * 8, 1, np.int64(0))
-                drawn[0] += drawing[A_DRAWN]
-        for receptor in range(unit[RECEPTORS]):
-            if not written >> receptor & 1:
-                clear(vector(places.x + receptor * n * width, n, real))
-        state = matrix(unit[STATE] + unit[STATES] * first * width, unit[STATES], n, real)
+        state = matrix(state_at, unit[STATES], n, real)
         before = vector(places.before, n, real)
         if unit[COUNTED]:
             for i in range(n):
                 before[i] = state[unit[MEMBRANE], i]
+        spiked = vector(places.spiked, n, np.uint8(0))
+        function = unit[QUIET] if is_quiet else unit[STEP]
         if unit[BY_UNIT]:
             own = matrix(unit[CONSTANT] + unit[CONSTANTS] * first * width, unit[CONSTANTS], n, real)
-            call(unit[STEP], state, summed, own, vector(places.spiked, n, np.uint8(0)))
+            call(function, state, summed, own, spiked)
         else:
-            call(unit[STEP], state, summed, constants, vector(places.spiked, n, np.uint8(0)))
+            call(function, state, summed, constants, spiked)
+        if rests.size:
+            rests[k] = _rest_of(unit, state_at, n, is_quiet, compares, places, width)
         if unit[COUNTED]:
             changes = vector(places.changes + p * 8, 1, np.int64(0))
             changes[0] += n if moment.step == 0 else _changed(before, state[unit[MEMBRANE]])
@@ -541,10 +584,47 @@ def _step_neurons(unit, p, block, input_weights, moment, pages, places, log_at, 
             for i in range(n):
                 voltages[i] = state[unit[MEMBRANE], i]
         if unit[HEARD]:
-            _drop(vector(places.spiked, n, np.uint8(0)), vector(unit[HEARD] + first, n, np.uint8(0)))
+            _drop(spiked, vector(unit[HEARD] + first, n, np.uint8(0)))
         clear(vector(places.spiked + n, -n % 64, np.uint8(0)))
         used = collect(places.spiked, n, first, log_at, used)
     return used
+
+
+@compiled
+def _arrives(unit, low, n, moment, places, width):
+    """Return whether anything arrives at the n slots of a population from `low` on; none of its inputs is CALLED."""
+    slots = places.slots
+    for t in range(unit[FIRST_INPUT], unit[LAST_INPUT]):
+        entry = vector(places.inputs + t * INPUT_COLUMNS * 8, INPUT_COLUMNS, np.int64(0))
+        kind = entry[I_KIND]
+        if kind <= INPUT_SUMS and not vector(places.due + entry[I_INDEX], 1, np.uint8(0))[0]:
+            continue
+        at = entry[I_RECEPTOR] * slots + low
+        if kind == INPUT_COUNTS:
+            found = any_bit(places.counts + entry[I_INDEX] * slots + low, n)
+        elif kind == INPUT_SUMS:
+            found = any_bit(places.sums + at * width, n * width)
+        elif kind == INPUT_FIXED:
+            found = any_bit(places.fixed + at * 4, n * 4)
+        else:
+            found = any_bit(places.queue + (moment.step % places.depth * places.queue_row + at) * width, n * width)
+        if found:
+            return True
+    return False
+
+
+@compiled
+def _rest_of(unit, state_at, n, is_quiet, compares, places, width):
+    """Return what is known of a piece after a step."""
+    if is_quiet:
+        busy = any_bit(places.spiked, n)
+    else:
+        busy = unit[HELD] >= 0 and any_bit(state_at + unit[HELD] * n * width, n * width)
+    if busy:
+        return BUSY
+    if compares and not differs(state_at, places.former, unit[STATES] * n * width):
+        return RESTING
+    return CALM
 
 
 @compiled

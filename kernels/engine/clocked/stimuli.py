@@ -15,8 +15,8 @@ from numba import from_dtype, types, uint64
 from ...tools import pointers
 from ...tools.compiled import compiled
 from ...tools.pointers import matrix, vector
-from ...tools.poisson import poisson_add
-from ...tools.random import group_words, normals
+from ...tools.poisson import CHUNK, PassedThresholds, counted, poisson_add, poisson_counts, short_words
+from ...tools.random import normals
 
 # The record of a stimulus, int64 [RECORD_COLUMNS]. Columns that a kind does not use are 0.
 (
@@ -31,12 +31,14 @@ from ...tools.random import group_words, normals
     R_UNITS,
     R_OFFSETS,  # address: int64 [units + 1], which gap junctions each unit has, and int64 [junctions], the other units
     R_OTHERS,
-    R_CERTAIN,  # see `tools.poisson.passed_thresholds`; the others are at the address, R_WIDTH of them
-    R_THRESHOLDS,  # of a source, from `tools.poisson.poisson_thresholds`
+    R_CERTAIN,  # `tools.poisson.PassedThresholds` of one mean: these, R_WIDTH at the address R_THRESHOLDS, and R_ROWS
+    R_LIMIT,
+    R_THRESHOLDS,
+    R_TAILS,  # at this one
     R_OWN,  # address: float64 [2, units], voltages at the start of even and odd steps, and [2, UNITS] of the others
     R_VOLTAGES,
     RECORD_COLUMNS,
-) = range(16)
+) = range(18)
 
 # The call, int64 [CALL_ENTRIES]: the first unit, step, and draw; the number of events that were drawn is written.
 A_FIRST, A_STEP, A_DRAW, A_DRAWN, CALL_ENTRIES = range(5)
@@ -58,66 +60,59 @@ def _row(record, step):
 
 
 @compiled
-def _count(word, mean, term):
-    """Return the Poisson count that a uniform word stands for: `tools.poisson.poisson_thresholds`, one by one.
-
-    term: exp(-mean).
-    """
-    below = 0.0
-    count = 0
-    while count <= mean or term >= 2.0**-33:
-        below += term
-        if word < np.rint(below * 2.0**32):
-            break
-        count += 1
-        term *= mean / count
-    return count
+def _table(record):
+    """Return the thresholds of a record."""
+    passed = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint16(0))
+    tails = vector(record[R_TAILS], record[R_ROWS], np.int64(0))
+    return PassedThresholds(record[R_CERTAIN], passed, record[R_LIMIT], tails)
 
 
 def add_poisson(record, request, words, x):
     """Add the weight of a Poisson input of one rate times the count of each unit to x."""
-    passed = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
     weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
-    # `words` is as long as the largest piece, and takes the counts behind the words of 256 units.
-    counts = vector(words.ctypes.data + 256 * 4, 256, np.int32(0))
-    first = request[A_FIRST]
+    key = uint64(record[R_KEY])
     draw = uint64(request[A_DRAW])
-    request[A_DRAWN] = poisson_add(
-        uint64(record[R_KEY]), first, draw, record[R_CERTAIN], passed, weight, words, counts, x
-    )
+    request[A_DRAWN] = poisson_add(key, request[A_FIRST], draw, _table(record), weight, words.ctypes.data, x)
 
 
 def draw_poisson(record, request, words, log):
     """Write the units of a source of one rate that fire to the log, as `draw_rates` does."""
     first = request[A_FIRST]
     n = request[A_DRAWN]
+    key = uint64(record[R_KEY])
+    draw = uint64(request[A_DRAW])
+    table = _table(record)
     used = 0
-    thresholds = vector(record[R_THRESHOLDS], record[R_WIDTH], np.uint32(0))
-    group_words(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), words[: (n + 63) // 64 * 64])
-    for i in range(n):
-        if words[i] >= thresholds[0]:
-            for k in range(thresholds.size):
-                if words[i] >= thresholds[k]:
-                    log[used] = first + i
-                    used += 1
+    for low in range(0, n, CHUNK):
+        counts = poisson_counts(key, first + low, draw, table, words.ctypes.data, min(CHUNK, n - low))
+        for i in range(counts.size):
+            for _ in range(counts[i]):
+                log[used] = first + low + i
+                used += 1
     request[A_DRAWN] = used
 
 
 def add_rates(record, request, words, x):
     """Add the weight of a Poisson input times the count of each unit to x."""
     first = request[A_FIRST]
+    key = uint64(record[R_KEY])
+    draw = uint64(request[A_DRAW])
     row = _row(record, request[A_STEP])
     width = record[R_WIDTH]
     means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
     weight = x.dtype.type(vector(record[R_NUMBERS], 1, 0.0)[0])
-    group_words(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), words[: (x.size + 63) // 64 * 64])
+    scratch = words.ctypes.data
+    drawn = vector(scratch, CHUNK, np.uint16(0))
     total = 0
-    for i in range(x.size):
-        k = first + i if width > 1 else 0
-        count = _count(words[i], means[k], terms[k])
-        x[i] += weight * x.dtype.type(count)
-        total += count
+    for low in range(0, x.size, CHUNK):
+        short_words(key, first + low, draw, scratch)
+        for i in range(min(CHUNK, x.size - low)):
+            unit = first + low + i
+            k = unit if width > 1 else 0
+            count = counted(key, unit, draw, drawn[i], means[k], terms[k], scratch + 4 * CHUNK)
+            x[low + i] += weight * x.dtype.type(count)
+            total += count
     request[A_DRAWN] = total
 
 
@@ -126,17 +121,23 @@ def draw_rates(record, request, words, log):
     of spikes."""
     first = request[A_FIRST]
     n = request[A_DRAWN]
+    key = uint64(record[R_KEY])
+    draw = uint64(request[A_DRAW])
     row = _row(record, request[A_STEP])
     width = record[R_WIDTH]
     means = matrix(record[R_VALUES], record[R_ROWS], width, 0.0)[row]
     terms = matrix(record[R_SECOND], record[R_ROWS], width, 0.0)[row]
-    group_words(uint64(record[R_KEY]), first, uint64(request[A_DRAW]), words[: (n + 63) // 64 * 64])
+    scratch = words.ctypes.data
+    drawn = vector(scratch, CHUNK, np.uint16(0))
     used = 0
-    for i in range(n):
-        k = first + i if width > 1 else 0
-        for _ in range(_count(words[i], means[k], terms[k])):
-            log[used] = first + i
-            used += 1
+    for low in range(0, n, CHUNK):
+        short_words(key, first + low, draw, scratch)
+        for i in range(min(CHUNK, n - low)):
+            unit = first + low + i
+            k = unit if width > 1 else 0
+            for _ in range(counted(key, unit, draw, drawn[i], means[k], terms[k], scratch + 4 * CHUNK)):
+                log[used] = unit
+                used += 1
     request[A_DRAWN] = used
 
 

@@ -40,6 +40,10 @@ class Clock(NamedTuple):
     """Number of steps from one meeting of the threads to the next, at most the shortest delay."""
     trial: int
     """Number of the independent stream of random input, < 2^31."""
+    opens: int
+    """1: the cursors of GROUPS do not stand at `first` and are brought there from the log."""
+    states: int
+    """The largest number of states of a neuron."""
 
 
 class GridTables(NamedTuple):
@@ -121,6 +125,7 @@ PLACES = np.dtype(
         ("drawn", np.int64),  # int64 [stimuli], of this thread
         ("x", np.int64),  # real [receptors, PIECE], the inputs of a piece
         ("before", np.int64),  # real [PIECE], its membranes before the step
+        ("former", np.int64),  # real [states, PIECE], its state before the step
         ("spiked", np.int64),  # uint8 [PIECE + 64], its flags
         ("words", np.int64),  # uint32 [PIECE], random words
         ("drawing", np.int64),  # int64 [CALL_ENTRIES], the call of a function of `stimuli`

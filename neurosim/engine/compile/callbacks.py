@@ -26,7 +26,14 @@ def step_callback(neuron: Neuron, real: np.dtype[Any], *, by_unit: bool = False)
     Raises:
         NeurosimInputError: numba cannot compile the step.
     """
-    return int(_compile_step(type(neuron), np.dtype(real), by_unit).address)
+    return int(_compile_step(type(neuron), "step", np.dtype(real), by_unit).address)
+
+
+def quiet_callback(neuron: Neuron, real: np.dtype[Any], *, by_unit: bool = False) -> int:
+    """Return the address of the `quiet` of a neuron, compiled as its `step`; 0 if it has none."""
+    if type(neuron).quiet is None:
+        return 0
+    return int(_compile_step(type(neuron), "quiet", np.dtype(real), by_unit).address)
 
 
 def exact_callbacks(neuron: ExactNeuron) -> tuple[int, ...]:
@@ -39,7 +46,7 @@ def exact_callbacks(neuron: ExactNeuron) -> tuple[int, ...]:
 
 
 @functools.cache
-def _compile_step(model: type[Neuron], real: np.dtype[Any], by_unit: bool) -> Any:
+def _compile_step(model: type[Neuron], name: str, real: np.dtype[Any], by_unit: bool) -> Any:
     from numba import from_dtype, types
 
     number = from_dtype(real)
@@ -50,7 +57,7 @@ def _compile_step(model: type[Neuron], real: np.dtype[Any], by_unit: bool) -> An
         form = " for parameters by unit; read constants as neurosim.network.neurons.by_unit.at(c[k], i)"
     else:
         form = ""
-    return _compile(model.step, signature, f"{model.__name__}.step: cannot be compiled{form}")
+    return _compile(getattr(model, name), signature, f"{model.__name__}.{name}: cannot be compiled{form}")
 
 
 @functools.cache

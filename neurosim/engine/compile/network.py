@@ -17,7 +17,7 @@ from ...network.neurons.base import Neuron
 from ...network.neurons.by_unit import drawn, rows
 from ..processes import ALONE, Processes
 from ..threads import for_each
-from .callbacks import step_callback
+from .callbacks import quiet_callback, step_callback
 from .cells import Cells, initial_state
 from .currents import CompiledCurrent, compile_currents, driven_callback, driven_constants, targets_of
 from .layout import Layout, lay_out
@@ -33,6 +33,8 @@ from .windows import WindowPlan, compile_windows
 
 # Steps from one meeting of the threads to the next, where no delay asks for fewer.
 MAX_INTERVAL = 64
+# Neurons of a population from which on their `quiet` step is worth compiling.
+QUIET_UNITS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,10 +178,12 @@ def compile_network(
     poisson, noises = compile_noise(network, seed, clock)
     # Neurons that a current drives have one more row of input, and a step that adds it.
     driven = targets_of(currents)
+    noisy = {noise.population for noise in noises}
     cells = {}
     for p, population in enumerate(network.populations):
         if isinstance(population.model, Neuron):
-            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven)
+            quiet = p not in noisy and population.size >= QUIET_UNITS
+            cells[p] = _cells(population, population.model, clock, seed, real, driven=p in driven, quiet=quiet)
     check_currents(network, cells, currents)
     return CompiledNetwork(
         network=network,
@@ -231,7 +235,7 @@ def _build_samplers(
 
 
 def _cells(
-    population: Population, model: Neuron, clock: float, seed: int, real: np.dtype[Any], *, driven: bool
+    population: Population, model: Neuron, clock: float, seed: int, real: np.dtype[Any], *, driven: bool, quiet: bool
 ) -> Cells:
     neuron = drawn(model, seed, population.name, population.size)
     initial = initial_state(population, neuron, seed)
@@ -242,8 +246,9 @@ def _cells(
         constants = driven_constants(population, neuron, clock)
         check_constants(population, neuron, clock, constants, real)
         step = driven_callback(neuron, real)
-        return Cells(population, neuron.state, (step,), initial, constants.astype(real), receptors + 1)
+        return Cells(population, neuron.state, (step, 0), initial, constants.astype(real), receptors + 1)
     constants = rows(neuron, lambda unit: unit.constants(clock))
     check_constants(population, neuron, clock, constants, real)
     step = step_callback(neuron, real, by_unit=constants.ndim == 2)
-    return Cells(population, neuron.state, (step,), initial, constants.astype(real), receptors)
+    shorter = quiet_callback(neuron, real, by_unit=constants.ndim == 2) if quiet else 0
+    return Cells(population, neuron.state, (step, shorter), initial, constants.astype(real), receptors)

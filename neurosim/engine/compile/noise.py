@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimInputError, require
 from ...base.random import rng_key
 from ...network.network import Network, PoissonInput, PoissonSource
+
+if TYPE_CHECKING:
+    from ...kernels.tools.poisson import PoissonTable
 
 # Above this expected number of events a step, a Poisson count by thresholds is no longer worth its table.
 MAX_MEAN = 500.0
@@ -38,7 +42,7 @@ class Noise:
         receptor, weight: of a stimulus; 0 for a source.
         rate: spikes/s of each unit; the highest of several.
         key: of the random stream.
-        thresholds: of the number of spikes in a step of the clock at that rate; empty in continuous time.
+        table: of the number of spikes in a step of the clock at that rate; in continuous time of none.
         rates: None where all units have one rate at all times.
     """
 
@@ -47,8 +51,13 @@ class Noise:
     weight: float
     rate: float
     key: int
-    thresholds: NDArray[np.uint32]
+    table: PoissonTable
     rates: Rates | None = None
+
+    @property
+    def max_count(self) -> int:
+        """Return the largest number of spikes of a unit in a step."""
+        return self.table.max_count
 
 
 def compile_noise(network: Network, seed: int, clock: float | None) -> tuple[dict[int, Noise], tuple[Noise, ...]]:
@@ -84,7 +93,7 @@ def _noise(
     clock: float | None,
     name: str,
 ) -> Noise:
-    # Thresholds are made for the highest rate; where rates differ, the kernel draws by `means`.
+    # The table is made for the highest rate; where rates differ, the kernel draws by `means`.
     rate = np.asarray(owner.rate, np.float64)
     highest = float(rate.max(initial=0.0))
     rates = None
@@ -99,8 +108,8 @@ def _noise(
         else:
             means = rate.reshape(len(rate), -1)
         rates = Rates(steps, np.ascontiguousarray(means * clock))
-    thresholds = _thresholds(highest, clock, f"{name}.rate")
-    return Noise(population, receptor, weight, highest, key, thresholds, rates)
+    table = _table(highest, clock, f"{name}.rate")
+    return Noise(population, receptor, weight, highest, key, table, rates)
 
 
 def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArray[np.int64]:
@@ -118,13 +127,12 @@ def _steps(times: NDArray[np.float64] | None, clock: float, name: str) -> NDArra
     return steps
 
 
-def _thresholds(rate: float, clock: float | None, name: str) -> NDArray[np.uint32]:
-    from ...kernels.tools.poisson import poisson_thresholds
+def _table(rate: float, clock: float | None, name: str) -> PoissonTable:
+    from ...kernels.tools.poisson import poisson_table
 
     if clock is None:
-        return np.empty(0, np.uint32)
+        return poisson_table(0.0)
     mean = rate * clock
     require(mean <= MAX_MEAN, name, f"must be <= {MAX_MEAN / clock:g} spikes/s at steps of {clock:g} s", rate)
     require(math.isfinite(mean), name, "must be finite", rate)
-    thresholds: NDArray[np.uint32] = poisson_thresholds(mean)  # type: ignore[no-untyped-call]
-    return thresholds
+    return poisson_table(mean)

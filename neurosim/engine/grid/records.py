@@ -16,16 +16,17 @@ from ..compile.noise import Noise, Rates
 Record = tuple[NDArray[np.int64], list[NDArray[Any]]]
 
 
-def poisson_record(noise: Noise, *, source: bool) -> Record:
-    """Return the record of Poisson spikes of one rate, of a source or into neurons, and the arrays that it names."""
-    certain = 0
-    thresholds = noise.thresholds
-    # Into neurons: the thresholds that every draw passes are counted, not searched.
-    if not source:
-        certain, thresholds = passed_thresholds(thresholds)  # type: ignore[no-untyped-call]
-    columns = {called.R_THRESHOLDS: thresholds, called.R_NUMBERS: np.array([noise.weight])}
-    record, arrays = _record(columns, (1, len(thresholds)), noise.key)
-    record[called.R_CERTAIN] = certain
+def poisson_record(noise: Noise) -> Record:
+    """Return the record of Poisson spikes of one rate, and the arrays that it names."""
+    passed = passed_thresholds(noise.table)
+    columns: dict[int, NDArray[Any]] = {
+        called.R_THRESHOLDS: passed.passed,
+        called.R_TAILS: passed.tails,
+        called.R_NUMBERS: np.array([noise.weight]),
+    }
+    record, arrays = _record(columns, (len(passed.tails), len(passed.passed)), noise.key)
+    record[called.R_CERTAIN] = passed.certain
+    record[called.R_LIMIT] = passed.limit
     return record, arrays
 
 

@@ -154,7 +154,7 @@ def _from_noises(compiled: CompiledNetwork, entries: dict[int, list[Entry]], ali
         inputs = entries.setdefault(noise.population, [])
         if noise.rates is None:
             name = "poisson"
-            record, arrays = poisson_record(noise, source=False)
+            record, arrays = poisson_record(noise)
         else:
             name = "rates"
             record, arrays = rates_record(noise, noise.rates)
@@ -212,7 +212,7 @@ def unit_table(
         if p in compiled.cells:
             cells = compiled.cells[p]
             row[clocked.KIND] = clocked.NEURONS
-            row[clocked.STEP] = cells.functions[0]
+            row[clocked.STEP], row[clocked.QUIET] = cells.functions
             row[clocked.STATES] = len(cells.initial)
             row[clocked.RECEPTORS] = cells.receptors
             row[clocked.CONSTANTS] = len(cells.constants)
@@ -221,15 +221,16 @@ def unit_table(
                 row[clocked.MEMBRANE] = cells.state.index("v")
             else:
                 row[clocked.MEMBRANE] = 0
+            row[clocked.HELD] = cells.state.index("refractory") if "refractory" in cells.state else -1
             row[clocked.COUNTED] = count_updates
             row[clocked.FIRST_INPUT], row[clocked.LAST_INPUT] = ranges[p]
         elif p in compiled.poisson:
             noise = compiled.poisson[p]
             row[clocked.KIND] = clocked.POISSON
-            row[clocked.MAX_SPIKES] = len(noise.thresholds)
+            row[clocked.MAX_SPIKES] = noise.max_count
             if noise.rates is None:
                 name = "poisson_source"
-                record, arrays = poisson_record(noise, source=True)
+                record, arrays = poisson_record(noise)
             else:
                 name = "rates_source"
                 record, arrays = rates_record(noise, noise.rates)

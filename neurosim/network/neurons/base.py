@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from typing import Any, ClassVar
 
@@ -103,6 +103,12 @@ class Neuron(ABC):
         over `range(spiked.size)`, reads rows and constants into locals first, and selects (`a if condition else b`, one
         variable at a time) where it would branch. Literals come as `c.dtype.type(1)`, or they widen float32.
         """
+
+    quiet: ClassVar[Callable[[NDArray, NDArray, NDArray, NDArray[np.uint8]], None] | None] = None
+    """A shorter form of `step` for n units none of which is refractory and to which nothing arrives, or None.
+
+    It computes what `step` computes of inputs and `refractory` that are zero, and does not read these.
+    """
 
 
 class ExactNeuron(Neuron):

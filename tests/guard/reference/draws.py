@@ -1,4 +1,4 @@
-"""Random draws of a run, by the counter-based generator Threefry4x32-20 (Salmon et al. 2011), in plain numpy.
+"""Random draws of a run, by the generators Threefry4x32-20 and ARS-7 (Salmon et al. 2011), in plain numpy.
 
 A draw is a function of a key, an index and a draw number. The key is that of seed, kind and name (`random.rng_key`),
 the draw number is trial 2^32 + step, and the index is the unit, or the number of the synapse.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,16 +62,69 @@ def uniforms(high: Words, low: Words) -> NDArray[np.float64]:
     return np.asarray((bits.astype(np.float64) + 0.5) / 2.0**53)
 
 
-def cumulative(mean: float) -> NDArray[np.float64]:
-    """Return the probabilities of at most k events of a Poisson distribution, k = 0, 1, ..., until they reach 1."""
-    term = math.exp(-mean)
-    below = [math.exp(-mean)]
+def _doubled(a: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return 2 a in the field of AES: shifted, less the polynomial where a bit was lost."""
+    return (a << 1) ^ (a >> 7) * np.uint8(0x1B)
+
+
+def _product(a: int, b: int) -> int:
+    total = 0
+    for bit in range(8):
+        if b >> bit & 1:
+            total ^= a
+        a = a << 1 ^ (0x11B if a & 0x80 else 0)
+    return total
+
+
+def _substitutes() -> NDArray[np.uint8]:
+    """Return the S-box of AES: the inverse of each byte, times a matrix of bits, plus 0x63 (FIPS 197)."""
+    inverse = [0] + [next(b for b in range(256) if _product(a, b) == 1) for a in range(1, 256)]
+    box = []
+    for a in inverse:
+        turned = [(a << k | a >> 8 - k) & 0xFF for k in range(5)]
+        box.append(turned[0] ^ turned[1] ^ turned[2] ^ turned[3] ^ turned[4] ^ 0x63)
+    return np.array(box, np.uint8)
+
+
+BOX = _substitutes()
+WEYL = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], np.uint64)
+
+
+def ars(index: NDArray[np.int64], draw: NDArray[np.int64], key: int) -> NDArray[np.uint8]:
+    """Return 16 bytes for each pair of an index and a draw number, two arrays of one shape: [..., 16]."""
+    round_key = np.array([key, 0], np.uint64)
+    counter = np.stack([index, draw], axis=-1).astype(np.uint64) ^ round_key
+    block = np.ascontiguousarray(counter).view(np.uint8)
+    for number in range(7):
+        round_key = round_key + WEYL
+        # Bytes are columns of four; row r moves r columns to the left.
+        columns = BOX[block].reshape(*block.shape[:-1], 4, 4)
+        rows = [np.roll(columns[..., r], -r, axis=-1) for r in range(4)]
+        if number < 6:
+            twice = [_doubled(row) for row in rows]
+            rows = [
+                twice[r] ^ twice[(r + 1) % 4] ^ rows[(r + 1) % 4] ^ rows[(r + 2) % 4] ^ rows[(r + 3) % 4]
+                for r in range(4)
+            ]
+        block = np.stack(rows, axis=-1).reshape(block.shape) ^ round_key.view(np.uint8)
+    return block
+
+
+def probabilities(mean: float) -> NDArray[np.float64]:
+    """Return the probabilities of 0, 1, ... events of a Poisson distribution, down to 2^-49."""
+    terms = [math.exp(-mean)]
     for k in itertools.count(1):
-        term *= mean / k
-        below.append(below[-1] + term)
-        if k > mean and term < 2.0**-33:
-            return np.array(below)
+        term = terms[-1] * mean / k
+        if k > mean and term < 2.0**-49:
+            return np.array(terms)
+        terms.append(term)
     raise AssertionError
+
+
+def _of_units(words: NDArray[Any], lane: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the word of each unit, [steps, units], from those of its block, [steps, units, lanes]."""
+    places = np.broadcast_to(lane, words.shape[:-1])[..., None]
+    return np.take_along_axis(words, places, axis=-1)[..., 0].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -89,15 +143,24 @@ class Draws:
     def poisson_counts(self, name: str, means: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the counts of a `PoissonInput` of these means in each step, [steps, units].
 
-        Sixteen counters give the words of 64 units: word w of counter j is that of unit 16 w + j. A count is the number
-        of values of the cumulative distribution that the word reaches.
+        A block of ARS has the words of 16 bits of eight units. A count owns as many of the 65,536 words as the integer
+        part of its probability times 65,536. The others draw a word of 32 bits, of four units a block beyond 2^32,
+        which the counts share by the fractions that are left.
         """
         unit = np.arange(means.shape[1])
-        four = np.stack(self.of_steps(rng_key(self.seed, "stimulus", name), 16 * (unit // 64) + unit % 16))
-        chosen = np.take_along_axis(four, (unit % 64 // 16)[None, None], axis=0)[0] / 2.0**32
+        numbers = (self.trial << 32 | np.arange(self.steps))[:, None]
+        key = rng_key(self.seed, "stimulus", name)
+        words = _of_units(ars(*np.broadcast_arrays(unit // 8, numbers), key).view(np.uint16), unit % 8)
+        late = _of_units(ars(*np.broadcast_arrays(2**32 + unit // 4, numbers), key).view(np.uint32), unit % 4)
         counts = np.empty(means.shape, np.int64)
         for mean in np.unique(means):
-            counts[means == mean] = np.searchsorted(cumulative(mean), chosen[means == mean], side="right")
+            parts = probabilities(mean) * 65536
+            owned = np.cumsum(np.floor(parts))
+            left = np.cumsum(parts - np.floor(parts)) / max(65536 - owned[-1], 1)
+            chosen = means == mean
+            first = np.searchsorted(owned, words[chosen], side="right")
+            second = np.searchsorted(np.rint(left * 2.0**32), late[chosen], side="right")
+            counts[chosen] = np.where(words[chosen] < owned[-1], first, second)
         return counts
 
     def normals(self, name: str, size: int) -> NDArray[np.float64]:

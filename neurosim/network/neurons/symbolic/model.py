@@ -24,6 +24,8 @@ HEADER = '''"""Written by neurosim.network.equations."""
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from neurosim.kernels.tools.elementary import exp
 from neurosim.network.neurons.base import Neuron, hold_steps, propagator
 from neurosim.network.neurons.by_unit import at
@@ -33,6 +35,7 @@ from neurosim.network.neurons.by_unit import at
 class {name}(Neuron):
     """{doc}"""
 '''
+HOLD = "hold_steps(self.t_refractory, dt)"
 _NUMBERS = itertools.count()
 
 
@@ -166,7 +169,10 @@ def _check_units(parts: _Parts, units: Mapping[str, str]) -> None:
 
 def _body(parts: _Parts) -> str:
     """Return the body of the class: parameters, names, `initial`, `constants` and `step`."""
-    step, constants = _step(parts)
+    code = StepCode({each: each for each in parts.states})
+    step = _step(parts, code)
+    quiet = _quiet(parts, code)
+    constants = code.constants
     # Rows of the matrix of x' = rates x + constant, with the constant 1 as the last variable, whose slope is 0. While
     # the neuron is refractory ("waiting") the rows of held variables are 0.
     exact = []
@@ -197,14 +203,17 @@ def _body(parts: _Parts) -> str:
         "",
         "@staticmethod",
         "def step(state, inputs, c, spiked):",
+        *_indented(_head(parts, code)),
         *_indented(step),
     ]
+    if quiet:
+        body += ["", "@staticmethod", "def quiet(state, inputs, c, spiked):"]
+        body += _indented([*_head(parts, code, arriving=False), *quiet])
     return "".join(f"    {line}\n" if line else "\n" for line in body)
 
 
-def _step(parts: _Parts) -> tuple[list[str], list[str]]:
-    """Return the lines of `step`, and the code of its constants."""
-    code = StepCode({each: each for each in parts.states})
+def _step(parts: _Parts, code: StepCode) -> list[str]:
+    """Return the loop of `step`."""
     now = {equation.name: equation.name for equation in parts.equations}
     new = {each: f"{each}_new" for each in now}
     loop = [f"{each} = {each}_of[unit]" for each in now]
@@ -212,27 +221,72 @@ def _step(parts: _Parts) -> tuple[list[str], list[str]]:
         loop.append("wait = refractory_of[unit]")
         if any(e.held for e in parts.rest):
             loop.append(f"moving = zero if wait > zero else {code.constant('dt')}")
-    # Heun's method: slopes at the start, an Euler step, slopes at its end, and the mean of both.
-    loop += [_first_slope(equation, code, now) for equation in parts.rest]
-    for each in parts.linear.names:
-        loop.append(f"{new[each]} = {_exact(parts.linear, each, code)}")
-    loop += _ahead(parts, code, new)
-    half = code.constant("0.5") if parts.rest else ""
-    loop += [f"{new[e.name]} = {e.name} + {half} * (slope_{e.name} + end_{e.name})" for e in parts.rest]
+    loop += _integrate(parts, code, now, new, waits=parts.rests)
     for number, variable in enumerate(parts.receptors.values()):
         loop.append(f"{new[variable]} += arriving_{number}[unit]")
     loop += [f"{new[e.name]} = {e.name} if wait > zero else {new[e.name]}" for e in parts.equations if e.held]
     loop += _fire(parts, code, new)
     loop += [f"{each}_of[unit] = {new[each]}" for each in now]
+    return ["for unit in range(spiked.size):", *_indented(loop)]
+
+
+def _quiet(parts: _Parts, code: StepCode) -> list[str]:
+    """Return the loops of `quiet`: of the step where nothing is refractory or arrives, and of the resets, if any."""
+    if not parts.rests or parts.threshold is None:
+        return []
+    now = {equation.name: equation.name for equation in parts.equations}
+    new = {each: f"{each}_new" for each in now}
+    loop = [f"{each} = {each}_of[unit]" for each in now]
+    if any(e.held for e in parts.rest):
+        loop.append(f"moving = {code.constant('dt')}")
+    loop += _integrate(parts, code, now, new, waits=False)
+    # As in `step`, where a zero that arrives makes 0 of -0.
+    loop += [f"{new[variable]} += zero" for variable in parts.receptors.values()]
+    left, right = (code.render(side, new) for side in parts.threshold)
+    loop += [f"fired = {left} > {right}", "spiked[unit] = fired", "spikes = np.uint8(spikes | spiked[unit])"]
+    loop += [f"{each}_of[unit] = {new[each]}" for each in now]
+    again = [f"{new[each]} = {each}_of[unit]" for each in now]
+    again += [f"{new[state]} = {code.render(value, new)}" for state, value in parts.reset]
+    again += [f"{each}_of[unit] = {new[each]}" for each in now]
+    again.append(f"refractory_of[unit] = {code.constant(HOLD)}")
+    return [
+        "spikes = np.uint8(0)",
+        "for unit in range(spiked.size):",
+        *_indented(loop),
+        "if spikes:",
+        "    for unit in range(spiked.size):",
+        "        if spiked[unit]:",
+        *_indented(_indented(_indented(again))),
+    ]
+
+
+def _head(parts: _Parts, code: StepCode, *, arriving: bool = True) -> list[str]:
+    """Return the lines that name the rows of state and inputs, and the constants."""
     head = [f"{_names([f'{each}_of' for each in parts.states])} = {_listed('state', len(parts.states))}"]
-    arriving = [f"arriving_{k}" for k in range(len(parts.receptors))]
-    head += [f"{_names(arriving)} = {_listed('inputs', len(arriving))}"]
+    if arriving:
+        rows = [f"arriving_{k}" for k in range(len(parts.receptors))]
+        head.append(f"{_names(rows)} = {_listed('inputs', len(rows))}")
     count = len(code.constants)
     for first in range(0, count, 10):
         numbers = range(first, min(first + 10, count))
         head.append(f"{_names([f'c{k}' for k in numbers])} = {_names([f'c[{k}]' for k in numbers])}")
-    head += ["zero, one = c.dtype.type(0), c.dtype.type(1)", "for unit in range(spiked.size):"]
-    return [*head, *_indented(loop)], code.constants
+    return [*head, "zero, one = c.dtype.type(0), c.dtype.type(1)"]
+
+
+def _integrate(
+    parts: _Parts, code: StepCode, now: Mapping[str, str], new: Mapping[str, str], *, waits: bool
+) -> list[str]:
+    """Return the lines that lead the variables over a step.
+
+    waits: a neuron may be refractory, which `wait` says.
+    """
+    # Heun's method: slopes at the start, an Euler step, slopes at its end, and the mean of both.
+    loop = [_first_slope(equation, code, now) for equation in parts.rest]
+    for each in parts.linear.names:
+        loop.append(f"{new[each]} = {_exact(parts.linear, each, code, waits=waits)}")
+    loop += _ahead(parts, code, new, waits=waits)
+    half = code.constant("0.5") if parts.rest else ""
+    return loop + [f"{new[e.name]} = {e.name} + {half} * (slope_{e.name} + end_{e.name})" for e in parts.rest]
 
 
 def _first_slope(equation: Equation, code: StepCode, now: Mapping[str, str]) -> str:
@@ -241,14 +295,14 @@ def _first_slope(equation: Equation, code: StepCode, now: Mapping[str, str]) -> 
     return f"slope_{equation.name} = {step} * ({code.render(equation.slope, now)})"
 
 
-def _exact(linear: LinearPart, name: str, code: StepCode) -> str:
+def _exact(linear: LinearPart, name: str, code: StepCode, *, waits: bool) -> str:
     """Return the exact step of a variable of the linear part."""
     row = linear.names.index(name)
     last = len(linear.names)
 
     def entry(column: int) -> str:
         free = code.constant(f"exact[{row}, {column}]")
-        if linear.waits(name):
+        if waits and linear.waits(name):
             return f"({code.constant(f'waiting[{row}, {column}]')} if wait > zero else {free})"
         return free
 
@@ -258,7 +312,7 @@ def _exact(linear: LinearPart, name: str, code: StepCode) -> str:
     return " + ".join(terms)
 
 
-def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
+def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str], *, waits: bool) -> list[str]:
     """Return the lines of the slopes at the end of a step of Euler's method."""
     body = []
     names = dict(new)
@@ -272,7 +326,7 @@ def _ahead(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
         if parts.threshold is not None and equation.name == bounded_variable:
             bounded = f"min({ahead}, {code.render(parts.threshold[1], {})})"
             # While no spike can follow, a variable that is not held moves freely above the threshold.
-            if parts.rests and not equation.held:
+            if waits and not equation.held:
                 ahead = f"{ahead} if wait > zero else {bounded}"
             else:
                 ahead = bounded
@@ -298,7 +352,7 @@ def _fire(parts: _Parts, code: StepCode, new: Mapping[str, str]) -> list[str]:
     body = [f"fired = {left} > {limit}"]
     body += [f"{new[state]} = {code.render(value, new)} if fired else {new[state]}" for state, value in parts.reset]
     if parts.rests:
-        hold = code.constant("hold_steps(self.t_refractory, dt)")
+        hold = code.constant(HOLD)
         body.append(f"refractory_of[unit] = {hold} if fired else max(wait - one, zero)")
     return [*body, "spiked[unit] = fired"]
 

@@ -1,0 +1,107 @@
+"""Silent neurons: pieces at rest are passed over and calm ones take a shorter step, which change no bit of a result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurosim import LIF, FixedProbability, Network, Population, Probe, Projection, Simulation, Spikes, SpikeSource
+from neurosim.engine.compile import network as compiling
+from neurosim.kernels.engine.clocked import rest
+from neurosim.network import Neuron, equations
+
+CLOCK = 1e-3
+TEXT = """
+    dv/dt = (g - v) / tau_mem : V (unless refractory)
+    dg/dt = -g / tau_syn : V
+"""
+CUBIC = """
+    dv/dt = (g - v + a * v * v * v) / tau_mem : V (unless refractory)
+    dg/dt = -g / tau_syn : V (unless refractory)
+"""
+
+
+def written(text: str) -> Neuron:
+    parameters = {"tau_mem": 0.01, "tau_syn": 0.003, "v_threshold": 0.6, "t_refractory": 0.004}
+    if "a *" in text:
+        parameters["a"] = 0.1
+    model = equations(
+        text,
+        threshold="v > v_threshold",
+        reset="v = 0; g = 0.5 * g",
+        parameters=parameters,
+        receptors={"input": "g", "kick": "v"},
+    )
+    return model()
+
+
+def network(model: Neuron, size: int = 3000) -> tuple[Network, Spikes]:
+    """Return neurons that a burst excites, then another one, long after all of them are at rest, and the bursts."""
+    inputs = Projection("input", "cells", FixedProbability(0.05), 0.9, 0.002, receptor=None)
+    own = Projection("cells", "cells", FixedProbability(0.0005), 0.4, 0.003)
+    net = Network([Population("input", 20, SpikeSource()), Population("cells", size, model)], [inputs, own])
+    rng = np.random.default_rng(1)
+    times = np.concatenate([rng.uniform(0.0, 0.03, 60), rng.uniform(2.5, 2.53, 60)])
+    return net, Spikes.sort(times, rng.integers(0, 20, 120), 20, 2.6)
+
+
+def run(model: Neuron, precision: str, *, silenced: bool = False) -> tuple[list[str], np.ndarray]:
+    net, played = network(model)
+    probes = [Probe("cells", "v", interval=0.01)]
+    simulation = Simulation(net, played, clock=CLOCK, seed=3, threads=1, precision=precision, probes=probes)
+    if silenced:
+        simulation.silence("cells", [5, 700])
+    results = [simulation.run(0.6), simulation.run(2.0)]
+    assert all(len(result.spikes["cells"]) > 100 for result in results)
+    digests = [result.spikes["cells"].digest() for result in results]
+    return digests, np.concatenate([result.states["cells.v"] for result in results])
+
+
+@pytest.mark.parametrize("silenced", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("text", [TEXT, CUBIC, ""])
+def test_silence_is_passed_over_without_a_trace(
+    text: str, precision: str, silenced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = written(text) if text else LIF(tau_mem=0.01, v_threshold=0.6, t_refractory=0.004)
+    monkeypatch.setattr(compiling, "QUIET_UNITS", 100)
+    assert (type(model).quiet is None) == (not text)
+    short = run(model, precision, silenced=silenced)
+    # Every step of every neuron: nothing is known of a piece.
+    monkeypatch.setattr(compiling, "QUIET_UNITS", 1 << 40)
+    from neurosim.engine.grid.workspace import GridWorkspace
+
+    def unknown(self: GridWorkspace, *, count_updates: bool) -> np.ndarray:
+        return np.zeros(1, np.uint8)
+
+    monkeypatch.setattr(GridWorkspace, "_find_rests", unknown)
+    plain = run(model, precision, silenced=silenced)
+    assert short[0] == plain[0]
+    assert short[1].tobytes() == plain[1].tobytes()
+
+
+def test_a_network_at_rest_is_known_to_rest() -> None:
+    net, played = network(LIF(tau_mem=0.01, v_threshold=0.6))
+    simulation = Simulation(net, played, clock=CLOCK, threads=1)
+    simulation.run(0.02)
+    rests = simulation._runner.workspace._rests
+    assert (rests == rest.RESTING).sum() == 0
+    simulation.run(2.4)
+    assert (rests == rest.RESTING).all()
+
+
+def test_bytes_are_looked_at_to_the_last() -> None:
+    for size in (0, 1, 7, 8, 20, 64, 100):
+        values = np.zeros(size + 1, np.uint8)
+        assert not rest.any_bit(values.ctypes.data, size)
+        values[size] = 1
+        assert not rest.any_bit(values.ctypes.data, size)
+        if size:
+            values[size - 1] = 1
+            assert rest.any_bit(values.ctypes.data, size)
+    one = np.arange(9, dtype=np.float32)
+    other = np.zeros(9, np.float32)
+    rest.copy_bytes(one.ctypes.data, other.ctypes.data, 36)
+    assert not rest.differs(one.ctypes.data, other.ctypes.data, 36)
+    other[8] = -8
+    assert rest.differs(one.ctypes.data, other.ctypes.data, 36)
