@@ -32,6 +32,7 @@ from neurosim.language import (
 )
 from neurosim.language.attention.events import EventInput
 from neurosim.language.attention.experts import ExpertsSpec
+from neurosim.language.attention.gguf.blocks import BLOCKS, BlockTensor
 from neurosim.language.attention.kinds.base import Inputs, Shared, State, read
 from neurosim.language.attention.kinds.delta import GatedDeltaNet
 from neurosim.language.attention.kinds.linear import GLA
@@ -132,6 +133,31 @@ def test_queries_keys_and_states_in_spikes(kind: str, state: bool) -> None:
             Decoder(made.model, 2)
         return
     assert_same(decoded(Decoder(made.model, 2), tokens), stepped(made.model, tokens))
+
+
+def in_eighths(weight: Tensor) -> BlockTensor:
+    """Return weights in blocks of 32 of 8 bits, as GGUF files have them (Q8_0)."""
+    blocks = weight.detach().reshape(len(weight), -1, 32)
+    steps = (blocks.abs().amax(2, keepdim=True) / 127).half()
+    q = (blocks / steps).round().clamp(-127, 127).to(torch.int8)
+    return BlockTensor(BLOCKS[8], torch.cat([steps.view(torch.uint8), q.view(torch.uint8)], 2).flatten(1))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_in_blocks_of_8_bits(tied: bool) -> None:
+    """Dense layers with them are multiplied as they are, the head of a converted model among them."""
+    model = model_of("gla", tied=tied)
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.in_features % 32 == 0:
+            module.weight = nn.Parameter(in_eighths(module.weight), requires_grad=False)
+    if tied:
+        assert isinstance(model.embeddings, nn.Embedding)
+        model.embeddings.weight = model.lm_head.weight
+    tokens = text(5, 3)
+    for each in (model, convert(model, Coding(k=5.0)).model):
+        first = decoded(Decoder(each, 3), tokens)
+        assert_same(first, stepped(each, tokens))
+        assert torch.equal(decoded(Decoder(each, 1, 2), tokens[:, :1]), first[:, :1])
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -88,11 +88,11 @@ def float_rows(p, context, begin, end):
         if p.has_levels:
             for n in range(y.size):
                 y[n] *= level[i]
-        _behind(y, p.bias, p.before, first, i * width + first)
+        add_behind(y, p.bias, p.before, first, i * width + first)
 
 
 @njit(inline="always")
-def _behind(y, bias, before, first, place):
+def add_behind(y, bias, before, first, place):
     """Add bias, and the residual before, where there are any."""
     if bias:
         more = vector(bias + 4 * first, y.size, FLOAT)
@@ -152,4 +152,4 @@ def dense(p, context, begin, end):
                 continue
             y = vector(p.out + 4 * (i * width + first), rows, FLOAT)
             _dots(weights, x[i], first, y)
-            _behind(y, p.bias, p.before, first, i * width + first)
+            add_behind(y, p.bias, p.before, first, i * width + first)

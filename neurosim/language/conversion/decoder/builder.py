@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ....kernels.decode.linear import blocks as dense_blocks
 from ....kernels.decode.linear import encode, floats, int4, product
 from ....kernels.decode.linear.vnni import BATCH, BLOCK
 from ....kernels.decode.vectors import cpu as vectors
@@ -22,6 +23,7 @@ from ....kernels.spikes.encode.launch import numpy_rounding
 from ....kernels.spikes.encode.reference import LIMIT
 from ....kernels.spikes.encode.reference import share as total_share
 from ...attention.events import EventEmbedding
+from ...attention.gguf.blocks import BLOCKS, BlockTensor
 from ...attention.kinds.modules import ShortConv
 from ...attention.kinds.rotary import Rotary
 from ..coding import Coder
@@ -41,6 +43,7 @@ ACTIVATIONS = {
     "swish": vectors.SILU,
     "tanh": vectors.TANH,
 }
+Q8_0 = BLOCKS[8]
 
 
 class _Columns(NamedTuple):
@@ -470,9 +473,21 @@ class Builder(DecoderProgram):
 
     def _emit_dense(self, weight: Tensor, x: Buffer, more: dict[str, Any], blocks: Any, touches: list[Touch]) -> None:
         """Append a dense product of a weight [N, K] with x; `more` are its further operands."""
-        sizes = {"size": x.width, "width": len(weight), "tokens": x.rows}
-        bound = floats.dense(weights=self.constant(weight), x=x, **sizes, **more, mask=self.mask)
+        operands = {"size": x.width, "width": len(weight), "tokens": x.rows, **more, "mask": self.mask}
+        # Blocks of 8 bits are multiplied as they are: a fourth of the bytes of float32.
+        if isinstance(weight, BlockTensor) and weight.kind is Q8_0 and dense_blocks.has_halves():
+            # An embedding with the same weights has them as floats, by the weights alone.
+            rows = self.weights.of([weight, Q8_0], lambda: self._copied(weight.blocks))
+            bound = dense_blocks.dense_blocks(weights=rows, x=x, **operands)
+        else:
+            bound = floats.dense(weights=self.constant(weight), x=x, **operands)
         self.emit(bound, blocks, self.masked([reads(x, WHOLE), *touches]))
+
+    def _copied(self, values: Tensor) -> Array:
+        """Return a copy of values in the memory of weights."""
+        rows = self.weights.zeros(tuple(values.shape), np.uint8)
+        rows[:] = values.numpy()
+        return rows
 
     def product(self, weight: Tensor, x: Buffer) -> Buffer:
         """Return W x of a matrix that takes x as it is."""
