@@ -412,6 +412,31 @@ def test_checkpoints_of_others_are_converted(data_root: Path, text: Path) -> Non
             assert "was not rotated" in result["remarks"][0]
 
 
+def test_one_percent_is_stated_where_no_strength_is_named(
+    trained: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dense step of a large model is not timed, for its float32 weights would fill the memory."""
+    monkeypatch.setattr("neurosim.language.conversion.speed.FLOAT_BYTES", 1000)
+    words = ["convert", str(trained), "--calibrate", str(text), *BRIEF]
+    result = command.result_of(*words, "--set", "choice.tokens=256", "--out", "one")
+    assert result["choice"]["limit"] == 0.01 and result["coding"]["k"] == result["choice"]["strength"]
+    assert "loss = 0.01" in (Path("one") / "config.toml").read_text()
+    assert {"choose", "convert", "compare", "execute", "write", "speed"} < result["timings"].keys()
+    assert result["speed"]["dense"] is None and result["speed"]["spiking"] > 0
+    weights = 4 * read_model(trained / "model").parameter_count() / 1e6
+    assert f"the dense step was not timed: its float32 weights would take {weights:.0f} MB" in result["remarks"][-1]
+    assert "dense in float32" not in neurosim("convert", trained, "--calibrate", text, *BRIEF, "--k", "2").stdout
+
+    def limit(*words: str) -> object:
+        shown = json.loads(neurosim("convert", trained, *words, "--show-config", "--json").stdout)
+        return shown["choice"].get("loss")
+
+    assert limit() == limit("--scheme", "calibrated") == 0.01 and limit("--k", "2", "--loss", "5%") == 0.05
+    Path("named.toml").write_text("[coding]\nlevels = 7\n")
+    for named in (("--k", "2"), ("--set", "coding.spikes=.5"), ("--config", "named.toml"), ("--scheme", "learned")):
+        assert limit(*named) is None
+
+
 def test_a_coding_for_a_stated_loss(trained: Path, text: Path) -> None:
     """The trials, the chosen point and the stated loss are in results, manifest and page."""
     words = ["convert", str(trained), "--loss", "1%", "--k", "1", "--calibrate", str(text), *BRIEF]

@@ -71,8 +71,10 @@ def test_text_for_trials_is_not_that_of_thresholds() -> None:
     assert text.windows.shape == (1, 129) and text.windows.min() >= 700 and text.windows.max() < 1000
     many = split_for_choice(torch.arange(10_000), 1024)
     assert many.windows.shape == (4, 257) and many.windows[0, 0] == 8000 and many.windows[-1, -1] == 9999
-    with pytest.raises(NeurosimInputError, match="must have at least 1285 tokens before its held-out end"):
-        split_for_choice(torch.arange(900), 1024)
+    short = split_for_choice(torch.arange(900), 1024)
+    assert short.windows.tolist() == [list(range(720, 900))]
+    with pytest.raises(NeurosimInputError, match="must have at least 85 tokens before its held-out end"):
+        split_for_choice(torch.arange(80), 1024)
 
 
 @pytest.mark.parametrize("scheme", ["ternary", "stbif"])
@@ -93,6 +95,15 @@ def test_the_chosen_coding_loses_what_was_stated(dense: LanguageModel, scheme: s
     assert coarser and all(t.increase > 0.02 and t.spikes < chosen.spikes for t in coarser)
     assert chosen.seconds is not None and chosen.seconds > 0 and 0 < chosen.active <= 1
     assert list(choice.trials) == sorted(choice.trials, key=lambda t: t.strength)
+
+
+def test_another_k_is_another_conversion(dense: LanguageModel) -> None:
+    """The model of the trials, with its k changed, against one that is made with that k; q, k and state are coded."""
+    changed = convert(dense, Coding(k=1.0, qk=True, state=True))
+    changed.set_k(2.5)
+    anew = convert(dense, Coding(k=2.5, qk=True, state=True))
+    assert changed.coding == anew.coding
+    assert torch.equal(changed.model(TOKENS[None, :40])[0], anew.model(TOKENS[None, :40])[0])
 
 
 def test_what_cannot_be_met_is_said(dense: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from neurosim.kernels.spikes.planes.reference import pack_reference, product_ref
 from neurosim.language import EXPANSIONS, SCHEMES, Coder, SpikedLinear
 from neurosim.language.conversion.coding import levels_of, ternary, token_levels
 from neurosim.language.conversion.expansions import collapse, count_spikes, expand
-from neurosim.language.conversion.histogram import CountHistogram
+from neurosim.language.conversion.histogram import MAX_ROWS, CountHistogram
 
 WIDE = st.lists(st.integers(-3000, 3000), min_size=1, max_size=40)
 
@@ -225,12 +225,16 @@ def test_planes_of_the_kernel_are_those_of_the_expansion() -> None:
     )
 
 
-def test_histograms_count_by_brute_force() -> None:
+@pytest.mark.parametrize("max_rows", [MAX_ROWS, 140])
+def test_histograms_count_by_brute_force(max_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bins become wider with the second of three parts, or stay as they are."""
+    monkeypatch.setattr("neurosim.language.conversion.histogram.MAX_ROWS", max_rows)
     draws = np.random.default_rng(4)
     counts = np.rint(draws.standard_cauchy((400, 6)) * 20).astype(np.int64)
     histogram = CountHistogram()
     for part in np.array_split(counts, 3):
         histogram.add(torch.from_numpy(part).double())
+    assert histogram.bins.dtype == (torch.int16 if max_rows > 400 else torch.int32)
     assert histogram.rows == 400 and histogram.entries == 2400 and histogram.silent() == (counts == 0).sum()
     assert (np.abs(counts) > 127).any()
     for name in ("unary_ternary", "bitwise", "twos_complement"):

@@ -38,6 +38,7 @@ from neurosim.language import (
 from neurosim.language.attention.train import draw_windows
 from neurosim.language.conversion.calibrate import survey_channels
 from neurosim.language.conversion.checkpoint import is_converted
+from neurosim.language.conversion.coding import ternary
 from neurosim.language.conversion.comparison import check_execution, compare_models, each_layer_alone
 from neurosim.language.conversion.costs import (
     coding_counts,
@@ -48,6 +49,7 @@ from neurosim.language.conversion.costs import (
 )
 from neurosim.language.conversion.generate import Sampling, draw_token, generate_tokens
 from neurosim.language.conversion.gradients import collect_gradients
+from neurosim.language.conversion.linear import integer_product
 from neurosim.language.conversion.rotation import rotate_to_principal_axes
 from neurosim.language.conversion.spiked_mixer import SpikedMixer, recurrence
 
@@ -111,6 +113,35 @@ def test_executed_with_int8_weights_is_simulated_bit_for_bit(scheme: str, dense:
     assert not torch.equal(simulated, dense(tokens)[0])
 
 
+@pytest.mark.parametrize("largest", [3, 127, 128, 40_000, 2**22])
+def test_products_of_integers_are_exact(largest: int) -> None:
+    """Counts of one, two and more digits; some tokens have none beyond int8."""
+    generator = torch.Generator().manual_seed(largest)
+    counts = torch.randint(-3, 4, (5, 7, 33), generator=generator)
+    counts[1:3] = torch.randint(-largest, largest + 1, (2, 7, 33), generator=generator)
+    counts[1, 0, :2] = torch.tensor([largest, -largest])
+    rows = torch.randint(-127, 128, (20, 33), generator=generator, dtype=torch.int8)
+    assert torch.equal(integer_product(counts.float(), rows).long(), counts @ rows.long().T)
+
+
+@torch.no_grad()
+def test_large_layers_are_simulated_by_products_of_integers() -> None:
+    """Executed bit for bit, with a token of massive activations; NaN is passed on."""
+    generator = torch.Generator().manual_seed(5)
+    dense = nn.Linear(600, 500, bias=False)
+    dense.weight.copy_(torch.randn(500, 600, generator=generator))
+    layer = SpikedLinear(dense, ternary(8.0), "int8")
+    x = torch.randn(40, 600, generator=generator)
+    x[3, 7] = 4000.0
+    simulated = layer(x)
+    assert layer._values(integers=True)[0].dtype == torch.int8
+    layer.execute(True)
+    assert torch.equal(layer(x), simulated)
+    layer.execute(False)
+    x[5, 5] = torch.nan
+    assert bool(layer(x)[5].isnan().all()) and torch.equal(layer(x)[:5], simulated[:5])
+
+
 @torch.no_grad()
 def test_the_simulated_form_keeps_what_it_rounds_until_weights_change(dense: LanguageModel) -> None:
     made = convert(dense, Coding("ternary"))
@@ -119,7 +150,7 @@ def test_the_simulated_form_keeps_what_it_rounds_until_weights_change(dense: Lan
     x = torch.randn(3, layer.in_features, generator=torch.Generator().manual_seed(1))
     first = layer(x)
     made.model(tokens)
-    assert layer._floats()[0] is layer._floats()[0]
+    assert layer._values(integers=False)[0] is layer._values(integers=False)[0]
     layer.weight[:, 0] += 1.0
     fresh = SpikedLinear(nn.Linear(layer.in_features, layer.out_features, bias=False), layer.coder, "int8")
     fresh.weight.copy_(layer.weight)

@@ -27,11 +27,12 @@ from .comparison import WindowComparison
 from .costs import spike_totals
 from .decoder.decoder import Decoder
 from .decoder.program import NotCompiledError
-from .model import Calibration, Coding, Converted, convert
+from .model import Calibration, Coding, Converted, check_coding, convert
 from .records import Choice, Trial
 from .speed import seconds_per_token
 
 LENGTH = 256  # tokens of a window, each read without context
+MIN_LENGTH = 16
 # Smallest and largest strengths that are tried, by the setting of the scheme.
 BOUNDS = {"k": (0.25, 128.0), "levels": (1.0, 127.0), "spikes": (0.05, 7.5)}
 AIM = 0.92  # of the stated loss: a trial between ENOUGH and 1 ends the search
@@ -61,7 +62,7 @@ def split_for_choice(tokens: Tensor, count: int, share: float = 0.2) -> ChoiceTe
     """Split tokens [n] into text for thresholds and windows for trials.
 
     Args:
-        count: number of tokens that the trials predict, or as many windows as fit.
+        count: number of tokens that the trials predict, or as many windows as fit; one of a short text is shorter.
         share: part at the end of the tokens that windows come from, evenly spread.
 
     Raises:
@@ -69,9 +70,10 @@ def split_for_choice(tokens: Tensor, count: int, share: float = 0.2) -> ChoiceTe
     """
     border = round(len(tokens) * (1 - share))
     part = tokens[border:]
-    length = min(LENGTH, count)
-    rule = f"must have at least {math.ceil((length + 1) / share)} tokens before its held-out end, to choose a coding on"
-    require(len(part) > length, "calibration text", rule, len(tokens))
+    minimum = math.ceil((MIN_LENGTH + 1) / share)
+    rule = f"must have at least {minimum} tokens before its held-out end, to choose a coding on"
+    require(len(part) > MIN_LENGTH, "calibration text", rule, len(tokens))
+    length = min(LENGTH, count, len(part) - 1)
     windows = max(1, min(count // length, (len(part) - 1) // length))
     starts = torch.linspace(0, len(part) - length - 1, windows).long()
     return ChoiceText(tokens[:border], part[starts[:, None] + torch.arange(length + 1)])
@@ -110,11 +112,22 @@ def choose_coding(
     require(0 < limit < math.inf, "choice.loss", "must be finite and > 0", limit)
     name = SCHEMES[coding.scheme].strength
     comparison = WindowComparison(dense, text.windows, on_progress)
+    made: list[Converted] = []
+
+    def at_strength(strength: float) -> Converted:
+        """Return the model at a strength; without thresholds from text it is the same model with another k."""
+        changed = _at(coding, name, strength)
+        if made and not SCHEMES[coding.scheme].text:
+            check_coding(dense, changed)
+            made[0].set_k(strength)
+        else:
+            made[:] = [convert(dense, changed, text.learn, seed, windows, length, calibration=calibration)]
+        return made[0]
 
     def measure(strength: float) -> Trial:
         """Convert at a strength and read the windows."""
         value = round(strength) if name == "levels" else strength
-        converted = convert(dense, _at(coding, name, value), text.learn, seed, windows, length, calibration=calibration)
+        converted = at_strength(value)
         with converted.counting() as histograms:
             rises, divergences = comparison.read(converted.model, on_progress)
         totals = spike_totals(converted, histograms)
@@ -242,6 +255,8 @@ def _step_seconds(converted: Converted, window: Tensor, threads: int) -> float |
     """Return the median time of a compiled step, or None on a GPU and where a part cannot be compiled."""
     if converted.model.device.type != "cpu":
         return None
+    # Weights that the simulated form has made are dropped: the decoder has its own.
+    converted.execute(False)
     try:
         return seconds_per_token(Decoder(converted.model, threads=threads), window[:TIMED].tolist())
     except NotCompiledError:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...base.errors import require
 from ..attention.model import LanguageModel
 from ..attention.train import stream_windows
 from .linear import SpikedLinear
+from .logits import head_of, likelihoods, logit_parts
 from .model import Converted
 from .records import Comparison, ExecutionCheck
 from .spiked_mixer import record_traffic, recorded_traffic
@@ -22,7 +21,6 @@ from .spiked_mixer import record_traffic, recorded_traffic
 LENGTH = 128
 STREAMS = 32
 VALUES = 2**21  # of the widest layer that exist at a time, 8 MB; a coder makes some copies of them
-LOGITS = 2**23  # that exist at a time: 32 MB, and as much again for their loss
 
 
 class _Reader:
@@ -38,27 +36,11 @@ class _Reader:
     def read(self, part: Tensor, after: Tensor) -> Tensor:
         """Return the likeliest next tokens of a window; `after` are the following tokens."""
         hidden, self.state = self.model.hidden(self.model.embed(part), self.state)
-        rows = max(1, LOGITS // self.model.config.vocabulary)
-        head = _head(self.model)
-        likeliest = []
-        losses = []
-        for inputs, following in zip(hidden.flatten(0, 1).split(rows), after.flatten().split(rows), strict=True):
-            logits = head(inputs)
-            losses.append(F.cross_entropy(logits, following, reduction="none"))
-            self.loss += float(losses[-1].sum())
-            likeliest.append(logits.argmax(-1))
-        self.parts.append(torch.cat(losses).view(part.shape).double().sum(1))
-        return torch.cat(likeliest).view(part.shape)
-
-
-def _head(model: LanguageModel) -> Callable[[Tensor], Tensor]:
-    """Return the function from hidden states to logits."""
-    head: Callable[[Tensor], Tensor] = model.lm_head
-    if isinstance(head, nn.Linear):
-        # Widened once, not for every part.
-        dtype = cast(Tensor, model.norm.weight).dtype
-        head = partial(F.linear, weight=head.weight.detach().to(dtype), bias=head.bias)
-    return head
+        read = likelihoods(head_of(self.model), hidden.flatten(0, 1), after.flatten())
+        losses = read.losses.view(part.shape).double()
+        self.loss += float(losses.sum())
+        self.parts.append(losses.sum(1))
+        return read.likeliest.view(part.shape)
 
 
 def compare_models(
@@ -130,17 +112,17 @@ class WindowComparison:
         self, dense: LanguageModel, windows: Tensor, on_progress: Callable[[int, int], None] | None = None
     ) -> None:
         self.windows = windows.to(dense.device)
-        self._head = _head(dense)
-        self._vocabulary = dense.config.vocabulary
+        self._head = head_of(dense)
         self._width = _widest(dense)
         # Logits are computed again for each model: those of a large vocabulary would not fit into memory.
         self._hidden = list(self._read(dense, on_progress))
-        losses = []
-        for hidden, part in zip(self._hidden, self._parts(), strict=True):
-            targets = part[:, 1:].flatten()
-            rows = [F.cross_entropy(self._head(h), t, reduction="none") for h, t in self._rows(hidden, targets)]
-            losses.append(torch.cat(rows).view(len(part), -1).double().mean(1))
-        self.losses = torch.cat(losses).cpu()
+        self._likelihoods = [
+            likelihoods(self._head, hidden, part[:, 1:].flatten())
+            for hidden, part in zip(self._hidden, self._parts(), strict=True)
+        ]
+        self.losses = (
+            torch.cat([read.losses for read in self._likelihoods]).view(len(windows), -1).double().mean(1).cpu()
+        )
 
     @torch.no_grad()
     def read(
@@ -153,19 +135,19 @@ class WindowComparison:
         Args:
             on_progress: called with (windows read, windows in all).
         """
-        head = _head(model)
+        head = head_of(model)
         rises = []
         divergences = []
-        for hidden, before, part in zip(self._read(model, on_progress), self._hidden, self._parts(), strict=True):
-            rise = []
-            divergence = []
-            for own, dense, targets in self._rows(hidden, before, part[:, 1:].flatten()):
-                p = self._head(dense).log_softmax(-1)
-                difference = p - head(own).log_softmax(-1)
-                rise.append(difference.gather(1, targets[:, None])[:, 0])
-                divergence.append((p.exp_() * difference).sum(1))
-            rises.append(torch.cat(rise).view(len(part), -1).double().mean(1))
-            divergences.append(torch.cat(divergence).view(len(part), -1).double().mean(1))
+        read = zip(self._read(model, on_progress), self._hidden, self._likelihoods, self._parts(), strict=True)
+        for hidden, before, dense, part in read:
+            own = likelihoods(head, hidden, part[:, 1:].flatten())
+            # Sum p log(p / q) = sum p (a - b) - log sum e^a + log sum e^b, with the logits a and b of p and q.
+            divergence = (own.log_sums - dense.log_sums).double()
+            for rows, _, (ours, theirs) in logit_parts([head, self._head], [hidden, before]):
+                p = (theirs - dense.log_sums[rows, None]).exp_()
+                divergence[rows] += p.mul_(theirs.sub_(ours)).sum(1)
+            rises.append((own.losses - dense.losses).view(len(part), -1).double().mean(1))
+            divergences.append(divergence.view(len(part), -1).mean(1))
         return torch.cat(rises).cpu(), torch.cat(divergences).cpu()
 
     def _parts(self) -> Sequence[Tensor]:
@@ -182,11 +164,6 @@ class WindowComparison:
             if on_progress is not None:
                 on_progress(read, len(self.windows))
             yield hidden.flatten(0, 1)
-
-    def _rows(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Yield rows of tensors whose logits exist at a time."""
-        rows = max(1, LOGITS // self._vocabulary)
-        yield from zip(*(tensor.split(rows) for tensor in tensors), strict=True)
 
 
 def _widest(model: LanguageModel) -> int:
@@ -276,32 +253,40 @@ def check_execution(
     Args:
         on_progress: called with (forms run, 2).
     """
-    logits = []
+    model = converted.model
+    tokens = tokens.to(model.device)
+    hidden = []
+    heads = []
     seconds = []
-    tokens = tokens.to(converted.model.device)
     for on in (False, True):
         converted.execute(on, threads=threads)
-        converted.model(tokens[:1, :8])  # compiles
+        model(tokens[:1, :8])  # compiles
         start = time.perf_counter()
-        logits.append(converted.model(tokens)[0].cpu())
+        hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
         seconds.append(time.perf_counter() - start)
+        # A copy of a head in spikes stays as it is when the model changes its form.
+        heads.append(copy.copy(head_of(model)))
         if on_progress is not None:
             on_progress(len(seconds), 2)
     moved = {}
     if converted.coding.qk:
         # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
-        record_traffic(converted.model)
-        converted.model(tokens)
-        moved = recorded_traffic(converted.model)
+        record_traffic(model)
+        model(tokens)
+        moved = recorded_traffic(model)
     converted.execute(False)
-    simulated, executed = logits
-    same = simulated.argmax(-1) == executed.argmax(-1)
-    scale = torch.linalg.vector_norm(simulated, torch.inf)
+    following = torch.zeros(tokens.numel(), dtype=torch.int64, device=tokens.device)
+    likeliest = [likelihoods(*each, following).likeliest for each in zip(heads, hidden, strict=True)]
+    largest = torch.zeros((), device=tokens.device)
+    difference = torch.zeros((), device=tokens.device)
+    for _, _, (simulated, executed) in logit_parts(heads, hidden):
+        # Unlike `max`, `maximum` passes NaN on.
+        largest = torch.maximum(largest, simulated.abs().max())
+        difference = torch.maximum(difference, executed.sub_(simulated).abs_().max())
     return ExecutionCheck(
         tokens=tokens.numel(),
-        # In place: the logits of a large vocabulary are not copied.
-        largest=float(executed.sub_(simulated).abs_().max() / scale),
-        agreement=float(same.double().mean()),
+        largest=float(difference / largest),
+        agreement=float((likeliest[0] == likeliest[1]).double().mean()),
         executed_seconds=seconds[1],
         simulated_seconds=seconds[0],
         state={name: {k: v / tokens.numel() for k, v in each._asdict().items()} for name, each in moved.items()},

@@ -12,6 +12,8 @@ from ...kernels.spikes.count_bins import count_bins
 from .expansions import EXPANSIONS, count_spikes
 
 MAX_COUNT = 127  # counts up to here have a bin
+# Tokens up to which bins take 16 bits: those of SmolLM2 are 76 MB then, and 153 MB in 32 bits.
+MAX_ROWS = 2**15 - 1
 
 
 def require_finite(counts: Tensor, name: str) -> None:
@@ -28,15 +30,16 @@ class CountHistogram:
 
     Attributes:
         name: name of the layer, for errors.
-        bins: [K, 2 * 127 + 1] int32: how often channel k sent -127 .. 127; [0, ..] before the first `add`.
-        beyond: channels and counts out of that range, [n] each.
+        bins: [K, 2 * 127 + 1] int16, int32 from `MAX_ROWS` tokens on: how often channel k sent -127 .. 127; [0, ..]
+            before the first `add`.
+        beyond: channels and counts out of that range, [n] int32 each.
         rows: number of tokens.
         outputs: number of nonzero entries of the layer's output.
     """
 
     def __init__(self, name: str = "layer") -> None:
         self.name = name
-        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int32)
+        self.bins = torch.zeros(0, 2 * MAX_COUNT + 1, dtype=torch.int16)
         self.beyond: list[tuple[Tensor, Tensor]] = []
         self.rows = 0
         self.outputs = 0
@@ -48,17 +51,19 @@ class CountHistogram:
             NeurosimInputError: NaN among them: the inputs of the layer were not finite.
         """
         if not len(self.bins):
-            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int32)
+            self.bins = torch.zeros(counts.shape[-1], 2 * MAX_COUNT + 1, dtype=torch.int16)
         flat = counts.detach().reshape(-1, len(self.bins)).cpu()
         if flat.dtype not in (torch.float32, torch.float64):
             flat = flat.float()
+        self.rows += len(flat)
+        if self.rows > MAX_ROWS:
+            self.bins = self.bins.int()
         beyond, invalid = count_bins(flat.contiguous().numpy(), self.bins.numpy())
         if invalid:
             require_finite(flat, self.name)
         if beyond:
             far = flat.abs() > MAX_COUNT
-            self.beyond.append((torch.nonzero(far)[:, 1], flat[far].to(torch.int64)))
-        self.rows += len(flat)
+            self.beyond.append((torch.nonzero(far)[:, 1].int(), flat[far].int()))
 
     @property
     def entries(self) -> int:

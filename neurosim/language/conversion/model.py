@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, cast, final
 
 import torch
@@ -139,6 +139,12 @@ class Converted:
         self.execute(False)
         self.model.to(device)
         return self
+
+    def set_k(self, k: float) -> None:
+        """Give the coders of a scheme whose thresholds follow tokens another k: as if it had been converted with it."""
+        for coder in self.coders().values():
+            coder.k = float(k)
+        self.coding = replace(self.coding, k=k)
 
     def execute(self, on: bool = True, *, threads: int = 1) -> Converted:
         """Add rows of weights for spikes and update the state lazily (`on`), or simulate; return self.

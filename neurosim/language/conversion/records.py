@@ -97,7 +97,7 @@ class ExecutionCheck(Record):
         tokens: number of tokens.
         largest: difference between the logits of both, over the largest logit.
         agreement: share of tokens with the same likeliest next token.
-        executed_seconds, simulated_seconds: times for all tokens, many at once.
+        executed_seconds, simulated_seconds: times of all tokens, many at once, without the output layer.
         state: rows, bytes and operations for each token, lazily and densely, by mixer with a lazy state.
     """
 
@@ -114,13 +114,14 @@ class Speed(Record):
     """Time of a compiled step of one sequence: medians, seconds a token.
 
     Attributes:
-        spiking, dense: times of the converted model, and of the same model on float32; None where it is not converted.
+        spiking, dense: times of the converted model, and of the same model on float32; None where it is not converted,
+            or where the step on float32 was left out.
         threads: number of threads that shared the work.
         state_bytes: memory carried from token to token.
     """
 
     spiking: float | None
-    dense: float
+    dense: float | None
     threads: int
     state_bytes: int
 
@@ -128,8 +129,12 @@ class Speed(Record):
     def sentence(self) -> str:
         """The times in words."""
         threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
-        spiking = "" if self.spiking is None else f"{1e3 * self.spiking:.3g} ms in spikes, "
-        return f"{spiking}{1e3 * self.dense:.3g} ms dense (float32), a token at a time on {threads}"
+        times = []
+        if self.spiking is not None:
+            times.append(f"{1e3 * self.spiking:.3g} ms in spikes")
+        if self.dense is not None:
+            times.append(f"{1e3 * self.dense:.3g} ms dense (float32)")
+        return f"{', '.join(times)}, a token at a time on {threads}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .records import Speed
 
 MAX_SECONDS = 1.0  # duration of one measurement, without its first steps
 FIRST = 4  # steps that are not timed
+FLOAT_BYTES = 2**28  # of the float32 weights of a converted model, up to which its dense step is timed beside it
 
 
 def seconds_per_token(decoder: Decoder, tokens: Sequence[int]) -> float:
@@ -44,6 +45,9 @@ def measure_speed(
 ) -> Speed:
     """Measure the step of a converted model, and of the dense model it holds; or of a dense model alone.
 
+    The dense step of a converted model is left out where its float32 weights pass `FLOAT_BYTES`: they would take most
+    of the memory of a conversion.
+
     Args:
         on_progress: called with (steps measured, 2), for a converted model.
 
@@ -53,9 +57,20 @@ def measure_speed(
     if isinstance(model, LanguageModel):
         decoder = Decoder(model, threads=threads)
         return Speed(None, seconds_per_token(decoder, tokens), threads, decoder.state_bytes)
-    spiking = seconds_per_token(Decoder(model.model, threads=threads), tokens)
+    decoder = Decoder(model.model, threads=threads)
+    spiking = seconds_per_token(decoder, tokens)
+    state_bytes = decoder.state_bytes
+    # One of both has its weights in memory at a time.
+    del decoder
     if on_progress is not None:
         on_progress(1, 2)
+    if float_bytes(model.model) > FLOAT_BYTES:
+        return Speed(spiking, None, threads, state_bytes)
     with model.bypassed() as dense:
         decoder = Decoder(dense, threads=threads)
         return Speed(spiking, seconds_per_token(decoder, tokens), threads, decoder.state_bytes)
+
+
+def float_bytes(model: LanguageModel) -> int:
+    """Return the bytes of the weights of a model as float32."""
+    return 4 * model.parameter_count()

@@ -37,7 +37,7 @@ def command(context: click.Context) -> None:
 
     \b
     neurosim convert lm-train --out runs/lm          trains a byte model on the prose that ships with Python
-    neurosim convert runs/lm --scheme ternary --k 3  converts it; also Hugging Face folders, .gguf, owner/name
+    neurosim convert runs/lm --loss 1%               converts it; also Hugging Face folders, .gguf, owner/name
     neurosim convert curve runs/lm                   loss against spikes, operations and energy
     neurosim convert inspect MODEL                   what each layer holds, and for how long
     neurosim convert generate RUN --prompt "The "    writes text
@@ -64,7 +64,7 @@ LOSS = setting(
     "choice.loss",
     callback=as_fraction,
     metavar="L",
-    help="Choose k, levels or spikes for at most this much more perplexity, such as 1%.",
+    help="Choose k, levels or spikes for at most this much more perplexity; default 1%, where none of them is named.",
 )
 TOKENS = "Compare on at most N held-out tokens."
 EXPANSION = "How counts are sent: bitwise, canonical, unary_ternary or twos_complement."
@@ -94,8 +94,9 @@ def model_command(options: CommandOptions, model: Path) -> ConversionKind:
     owner/name:Q4_K_M for the GGUF file with that in its name. A name on the hub is looked up in the cache first.
     Text goes through its tokenizer (tokenizer.json, tokenizer.model, or the .gguf's own); a model of 256 words reads
     bytes.
+    The coding is chosen for at most 1% more perplexity (--loss), unless --k, --levels or --spikes says how fine it is.
     Loss and agreement are of the last tenth of the text, which calibration and fine-tuning do not see, nor the choice
-    of the coding (--loss): that reads the fifth before it.
+    of the coding: that reads the fifth before it.
     """
     from . import ConversionKind
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from ....base.errors import lookup, require
@@ -16,10 +17,12 @@ from ....language.attention.train import LanguageTraining
 from ....language.conversion.coding import SCHEMES
 from ....language.conversion.model import Coding
 from ....language.conversion.tuning import Tuning
-from ..frame.config import Energy, RunConfig
+from ..frame.config import Energy, RunConfig, sources_of
+from ..frame.settings import ConfigSource, merge, resolve
 
 Level = Annotated[int, Rule(">= 1 and <= 127")]
 Many = Annotated[tuple[Positive, ...], NotEmpty()]
+LOSS = 0.01  # stated loss of a conversion for which no strength is named
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class ChoiceSettings:
     """Choice of the strength of the coding for a stated loss.
 
     Attributes:
-        loss: largest increase of the perplexity, as a fraction; none takes the strength of the coding as it is.
+        loss: largest increase of the perplexity, as a fraction; without it the coding has the strength that its
+            settings name. The command line takes 0.01 where none of coding.k, coding.spikes and coding.levels is named.
         tokens: number of tokens that each trial predicts, before the held-out end of the text.
         trials: maximum number of strengths that are tried.
     """
@@ -135,6 +139,26 @@ class ConvertConfig(RunConfig):
     report: ReportSettings = ReportSettings()
     curve: CurveSettings = CurveSettings()
     energy: Energy = Energy()
+
+    @classmethod
+    def configure(
+        cls,
+        file: Path | str | None = None,
+        sets: Sequence[str] = (),
+        values: Mapping[str, object] | None = None,
+    ) -> ConvertConfig:
+        """Return the config of a new run, as `RunConfig.configure`; a loss is stated where no strength is named."""
+        sources = sources_of(file, sets, values or {})
+        coding = merge(sources).get("coding")
+        named = coding if isinstance(coding, Mapping) else {}
+        scheme = SCHEMES.get(str(named.get("scheme", Coding.scheme)))
+        strengths = {each.strength for each in SCHEMES.values()}
+        # A trial of a scheme that is trained would train it each time.
+        if not strengths & named.keys() and (scheme is None or not scheme.learned):
+            sources.insert(0, ConfigSource("the defaults of conversions", {"choice": {"loss": LOSS}}))
+        config = resolve(cls, sources)
+        config.check()
+        return config
 
     def code(self, **changed: Any) -> Coding:
         """Return the coding of the model, with some settings changed."""

@@ -169,8 +169,9 @@ def _execution(result: ConversionResult) -> list[Fact]:
     """Return the time of a token, and how the executed model compares with the simulated one."""
     facts = []
     if result.speed:
-        dense = numbers.seconds(result.speed.dense)
-        note = f"compiled, one at a time; dense in float32 {dense}"
+        note = "compiled, one at a time"
+        if result.speed.dense is not None:
+            note = f"{note}; dense in float32 {numbers.seconds(result.speed.dense)}"
         facts.append(
             Fact(label=f"Time of a {result.unit}", value=result.speed.spiking, format=numbers.seconds, note=note)
         )
@@ -306,6 +307,6 @@ def _point(point: CurvePoint) -> tuple[str, ...]:
 def _training(result: TrainingResult, title: str, lead: list[str]) -> Overview:
     loss = Fact(label="Validation loss", value=result.validation_loss, note="nats a byte")
     took = Fact(label="Time", value=result.timings.get("total"), format=numbers.seconds, tile=False)
-    closing = [*result.remarks, f"Next: neurosim convert {result.run} --scheme ternary --k 3"]
+    closing = [*result.remarks, f"Next: neurosim convert {result.run} --loss 1%"]
     facts = [loss, *(each.below() for each in energies(result.energy, "a byte")), took]
     return Overview(title=title, lead=lead, facts=facts, closing=closing)

@@ -36,7 +36,7 @@ from ....language.conversion.costs import (
 from ....language.conversion.decoder.program import NotCompiledError
 from ....language.conversion.model import Calibration, Coding, Converted, calibrate_channels, check_coding, convert
 from ....language.conversion.records import Choice, Comparison, ExecutionCheck, Speed, Trial
-from ....language.conversion.speed import measure_speed
+from ....language.conversion.speed import float_bytes, measure_speed
 from ....language.conversion.state_work import state_counts, uncounted_states
 from ....language.conversion.tuning import tune
 from ..frame.kind import Inputs, Run
@@ -434,6 +434,13 @@ def _speed(run: ConvertRun, converted: Converted) -> tuple[Speed | None, tuple[s
     run.options.say(f"timing the compiled step on {TIMED} {run.inputs.tokenizer.unit}s")
     with run.time("speed"), bar("timing", "steps", run.options.quiet) as report:
         try:
-            return measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1, report), ()
+            speed = measure_speed(converted, run.inputs.held_out[-TIMED:].tolist(), run.options.threads or 1, report)
         except NotCompiledError as error:
             return None, (f"no time of a token: {error}",)
+    if speed.dense is not None:
+        return speed, ()
+    remark = (
+        f"the dense step was not timed: its float32 weights would take {float_bytes(converted.model) / 1e6:.0f} MB; "
+        "'neurosim convert generate MODEL' times it"
+    )
+    return speed, (remark,)

@@ -1,0 +1,60 @@
+"""Likelihoods from the inputs of a head, read in parts: those of all logits at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from neurosim.language.conversion import logits
+from neurosim.language.conversion.coding import ternary
+from neurosim.language.conversion.linear import SpikedLinear
+
+WORDS = 37
+TOKENS = 11
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.fixture(params=["dense", "bias", "bfloat16", "spiked"])
+def head(request: pytest.FixtureRequest) -> logits.Head:
+    torch.manual_seed(2)
+    dense = nn.Linear(16, WORDS, bias=request.param == "bias").requires_grad_(False)
+    if request.param == "bfloat16":
+        return dense.bfloat16()
+    if request.param == "spiked":
+        return SpikedLinear(dense, ternary(2.0))
+    return dense
+
+
+@pytest.mark.parametrize("words", [5, 37, 64])
+@pytest.mark.parametrize("at_once", [1, 30, 10**6])
+def test_parts_add_up_to_the_whole(
+    head: logits.Head, words: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logits, "WORDS", words)
+    monkeypatch.setattr(logits, "LOGITS", at_once)
+    hidden = 3 * drawn(TOKENS, 16)
+    following = torch.arange(TOKENS) * 7 % WORDS
+    weight = head.weight.float()
+    whole = head(hidden) if isinstance(head, SpikedLinear) else F.linear(hidden, weight, head.bias)
+    read = logits.likelihoods(head, hidden, following)
+    torch.testing.assert_close(read.losses, F.cross_entropy(whole, following, reduction="none"))
+    torch.testing.assert_close(read.log_sums, whole.logsumexp(1))
+    assert torch.equal(read.likeliest, whole.argmax(1))
+    seen = torch.zeros(TOKENS, WORDS)
+    for rows, columns, (one, other) in logits.logit_parts([head, head], [hidden, 2 * hidden]):
+        torch.testing.assert_close(one, whole[rows, columns])
+        assert other.shape == one.shape and one.numel() <= max(at_once, WORDS)
+        seen[rows, columns] += 1
+    assert bool((seen == 1).all())
+
+
+def test_nan_is_passed_on() -> None:
+    hidden = drawn(3, 4)
+    hidden[1, 2] = torch.nan
+    read = logits.likelihoods(nn.Linear(4, 9).requires_grad_(False), hidden, torch.zeros(3, dtype=torch.int64))
+    assert read.losses.isnan().tolist() == [False, True, False]
