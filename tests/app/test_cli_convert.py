@@ -427,14 +427,19 @@ def test_one_percent_is_stated_where_no_strength_is_named(
     assert f"the dense step was not timed: its float32 weights would take {weights:.0f} MB" in result["remarks"][-1]
     assert "dense in float32" not in neurosim("convert", trained, "--calibrate", text, *BRIEF, "--k", "2").stdout
 
-    def limit(*words: str) -> object:
-        shown = json.loads(neurosim("convert", trained, *words, "--show-config", "--json").stdout)
-        return shown["choice"].get("loss")
+    assert result["sent_as"] == "canonical" and result["spikes"] < result["by_expansion"]["bitwise"]
 
-    assert limit() == limit("--scheme", "calibrated") == 0.01 and limit("--k", "2", "--loss", "5%") == 0.05
+    def shown(*words: str) -> tuple[object, object]:
+        config = json.loads(neurosim("convert", trained, *words, "--show-config", "--json").stdout)
+        return config["choice"].get("loss"), config["coding"].get("expansion")
+
+    assert shown() == (0.01, "canonical") and shown("--k", "2", "--loss", "5%") == (0.05, "canonical")
+    assert shown("--scheme", "calibrated") == (0.01, None) and shown("--expansion", "bitwise") == (0.01, "bitwise")
     Path("named.toml").write_text("[coding]\nlevels = 7\n")
-    for named in (("--k", "2"), ("--set", "coding.spikes=.5"), ("--config", "named.toml"), ("--scheme", "learned")):
-        assert limit(*named) is None
+    for named in (("--k", "2"), ("--set", "coding.spikes=0.5"), ("--config", "named.toml"), ("--scheme", "learned")):
+        assert shown(*named) == (None, None)
+    curve = json.loads(neurosim("convert", "curve", trained, "--show-config", "--json").stdout)
+    assert "loss" not in curve["choice"] and "expansion" not in curve["coding"]
 
 
 def test_a_coding_for_a_stated_loss(trained: Path, text: Path) -> None:

@@ -25,11 +25,10 @@ from ..attention.model import LanguageModel
 from .coding import SCHEMES
 from .comparison import WindowComparison
 from .costs import spike_totals
-from .decoder.decoder import Decoder
 from .decoder.program import NotCompiledError
 from .model import Calibration, Coding, Converted, check_coding, convert
-from .records import Choice, Trial
-from .speed import seconds_per_token
+from .records import Choice, SpikeTotals, Trial
+from .speed import compiled_step
 
 LENGTH = 256  # tokens of a window, each read without context
 MIN_LENGTH = 16
@@ -128,9 +127,7 @@ def choose_coding(
         """Convert at a strength and read the windows."""
         value = round(strength) if name == "levels" else strength
         converted = at_strength(value)
-        with converted.counting() as histograms:
-            rises, divergences = comparison.read(converted.model, on_progress)
-        totals = spike_totals(converted, histograms)
+        rises, divergences, totals = _read(converted, comparison, on_progress)
         trial = Trial(
             strength=value,
             spikes=totals.spikes,
@@ -251,6 +248,16 @@ def _is_close(a: float, b: float, factor: float = CLOSE) -> bool:
     return max(a, b) <= factor * min(a, b)
 
 
+def _read(
+    converted: Converted, comparison: WindowComparison, on_progress: Callable[[int, int], None] | None
+) -> tuple[Tensor, Tensor, SpikeTotals]:
+    """Return rises and divergences of windows, see `WindowComparison.read`, and the spikes of reading them."""
+    # Histograms of a large model take tens of MB: they end here.
+    with converted.counting() as histograms:
+        rises, divergences = comparison.read(converted.model, on_progress)
+    return rises, divergences, spike_totals(converted, histograms)
+
+
 def _step_seconds(converted: Converted, window: Tensor, threads: int) -> float | None:
     """Return the median time of a compiled step, or None on a GPU and where a part cannot be compiled."""
     if converted.model.device.type != "cpu":
@@ -258,6 +265,6 @@ def _step_seconds(converted: Converted, window: Tensor, threads: int) -> float |
     # Weights that the simulated form has made are dropped: the decoder has its own.
     converted.execute(False)
     try:
-        return seconds_per_token(Decoder(converted.model, threads=threads), window[:TIMED].tolist())
+        return compiled_step(converted.model, window[:TIMED].tolist(), threads)[0]
     except NotCompiledError:
         return None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...base.errors import require
+from ...base.heap import trim_heap
 from ..attention.model import LanguageModel
 from ..attention.train import stream_windows
 from .linear import SpikedLinear
@@ -40,6 +41,8 @@ class _Reader:
         losses = read.losses.view(part.shape).double()
         self.loss += float(losses.sum())
         self.parts.append(losses.sum(1))
+        del hidden
+        trim_heap()
         return read.likeliest.view(part.shape)
 
 
@@ -163,6 +166,7 @@ class WindowComparison:
             read += len(part)
             if on_progress is not None:
                 on_progress(read, len(self.windows))
+            trim_heap()
             yield hidden.flatten(0, 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,6 +78,13 @@ class ConversionKind(ConvertKind["ConvertConfig", "ConversionSource"]):
     def again(self, folder: RunFolder) -> ConversionKind:
         return replace(self, model=noted_model(folder))
 
+    def configure(
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
+    ) -> ConvertConfig:
+        from .config import ConvertConfig  # needs torch
+
+        return ConvertConfig.configure_one(file, sets, values)
+
     def run_name(self, config: ConvertConfig) -> str:
         return f"convert-{self.model.resolve().name}"
 
@@ -96,6 +103,14 @@ class CurveKind(ConversionKind):
     """Runs that convert a language model once for every scheme and strength."""
 
     title = "the curve of a conversion"
+
+    def configure(
+        self, file: Path | None = None, sets: Sequence[str] = (), values: Mapping[str, object] | None = None
+    ) -> ConvertConfig:
+        from .config import ConvertConfig  # needs torch
+
+        # Its points name their strengths, and each scheme has the expansion of its publication.
+        return ConvertConfig.configure(file, sets, values)
 
     def run_name(self, config: ConvertConfig) -> str:
         return f"curve-{self.model.resolve().name}"
