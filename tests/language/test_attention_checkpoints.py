@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, NeurosimWriteError
 from neurosim.language import LanguageConfig, LanguageModel, MixerSpec, read_model, write_model
+from neurosim.language.attention.checkpoint import WithoutDraws, empty_model
 from neurosim.language.attention.huggingface import READERS
 from neurosim.language.attention.huggingface.fla import FLA
 from neurosim.language.attention.tensors import read_header
@@ -317,3 +320,27 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(NeurosimWriteError, match="No space left on device"):
         write_model(tmp_path, LanguageModel(LanguageConfig((MixerSpec("hgrn2"),), 30, 32)))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_model_without_memory_draws_no_weights() -> None:
+    config = LanguageConfig((MixerSpec("gla", {"num_heads": 2}), MixerSpec("mamba2", {"head_dim": 4})), width=8)
+    assert all(value.is_meta for value in empty_model(config, "here").state_dict().values())
+    x = torch.zeros(4, 3)
+    with WithoutDraws():
+        torch.nn.init.normal_(x)
+        torch.nn.init.kaiming_uniform_(tensor=x)
+        x.uniform_()
+        x[0, 0] += 1
+    assert x.sum() == 1
+
+
+@pytest.mark.slow
+def test_reading_imports_no_compiler_of_torch(tmp_path: Path) -> None:
+    """Which takes 80 MB and two seconds."""
+    write_model(tmp_path, LanguageModel(LanguageConfig((MixerSpec("softmax", {"num_heads": 2}),), width=8)))
+    program = (
+        "import sys; from neurosim.language import read_model; read_model(sys.argv[1]); "
+        "print([name for name in sys.modules if name.startswith(('torch._dynamo.', 'sympy'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

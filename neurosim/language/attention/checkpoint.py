@@ -262,7 +262,7 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor], blocks: Coll
     model.load_state_dict({name: typed(name, value) for name, value in tensors.items()}, assign=True)
 
 
-class _WithoutDraws(TorchFunctionMode):
+class WithoutDraws(TorchFunctionMode):
     """A mode that draws no first weights: without memory, `normal_` would import torch's compiler, 80 MB in 2 s."""
 
     def __torch_function__(
@@ -281,7 +281,7 @@ def empty_model(config: LanguageConfig, where: str) -> LanguageModel:
         NeurosimInputError: the config makes none.
     """
     try:
-        with torch.device("meta"), _WithoutDraws():
+        with torch.device("meta"), WithoutDraws():
             return LanguageModel(config)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
