@@ -45,6 +45,8 @@ def compiled_step(model: LanguageModel, tokens: Sequence[int], threads: int = 1)
     Raises:
         NotCompiledError: a part that no compiled operation computes: names it.
     """
+    # What a reading of text freed makes room for the weights of the decoder.
+    trim_heap()
     decoder = Decoder(model, threads=threads)
     seconds = seconds_per_token(decoder, tokens)
     state_bytes = decoder.state_bytes
