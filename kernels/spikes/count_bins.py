@@ -19,7 +19,7 @@ def count_bins_reference(counts, bins):
 
 @compiled
 def count_bins(counts, bins):
-    """Add counts [n, K], integers as floats, to bins [K, 2 M + 1] int16 or int32; return how many pass M, and how many are NaN.
+    """Add counts [n, K], integers as floats, to bins [K, 2 M + 1] of integers; return how many pass M, and are NaN.
 
     One pass over the counts: 1 ns each, where index arithmetic and a sum over bins in torch take 20.
     """
