@@ -28,7 +28,10 @@ from neurosim.learning.liquid.liquid import ROUNDS
 SETS = ["data.train_limit=60", "data.limit=20", "liquid.neurons=100"]
 # Recordings are played all at once to set gains, then a few at a time, those to learn from and those to test on.
 BATCHES = ROUNDS + 15
-FILES = {"manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "report.html"}
+FILES = {
+    *("manifest.json", "config.toml", "metrics.json", "spikes.h5", "readout.safetensors", "gains.safetensors"),
+    "report.html",
+}
 
 
 @pytest.fixture(autouse=True)
