@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import ClassVar, NoReturn, SupportsIndex, TypeVar
 
 T = TypeVar("T")
-MAX_TEXT = 1_500  # characters of an error: a name or a list in it may have any length
+MAX_TEXT = 4_000  # characters of an error: a name or a list in it may have any length
 # Names that other programs give to what has another name here.
 USUAL = {
     "dt": "clock",
