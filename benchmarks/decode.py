@@ -282,7 +282,8 @@ def main() -> None:
     parser.add_argument("--densities", nargs="+", type=float, default=[0.15, 0.3, 0.4, 0.8])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16])
-    parser.add_argument("--model", type=Path, default=smollm2(), help="a real model; default: SmolLM2, if installed")
+    about = "a real model; default: SmolLM2, if installed; without a file: none"
+    parser.add_argument("--model", type=Path, nargs="?", default=smollm2(), help=about)
     parser.add_argument("--text", nargs="+", help="texts of the losses; default: the prose that ships with Python")
     parser.add_argument("--score", type=int, default=2304, help="tokens that are scored, of all texts together")
     options = parser.parse_args()
@@ -295,9 +296,9 @@ def main() -> None:
     for size, rows in tables.items():
         lines += ["", f"GLA of {size} weights", *shown(rows, stream)]
     of_model = []
-    if options.model is None:
+    if smollm2() is None:
         frame.say(NO_MODELS)
-    else:
+    if options.model is not None:
         of_model = measure_model(options.model, options)
         lines += ["", options.model.name, *shown_model(of_model)]
     result = {

@@ -9,7 +9,7 @@ The outer sum is float32, in the order of the blocks, each product and each sum 
 
 Weights lie block after block: 32 rows, in which the outputs of a strip of 128 take 64 bytes, then d and m of all
 outputs. The bytes of a strip are ordered so that outputs come out in their order, see `COLUMNS`. Strips apart, each
-with its blocks behind each other, were read more slowly: 89 us in place of 73 for 1,024 x 4,096 weights of which .4
+with its blocks behind each other, were read more slowly: 95 us in place of 80 for 1,024 x 4,096 weights of which .4
 are active, one thread of an Intel Xeon (family 6, model 167), where int8 rows take 98.
 """
 
