@@ -178,3 +178,14 @@ def test_a_large_file_is_shown_by_its_counts(tmp_path: Path, piece_bytes: int, m
     assert np.array_equal(large.counts.by_unit, small.counts.by_unit)
     assert np.abs(large.counts.by_time - small.counts.by_time).sum() <= 4
     assert view.write_view(view.read_view(path, options), tmp_path).read_text().count('class="film"') == 1
+
+
+def test_a_large_file_with_row_0_at_the_bottom_is_turned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.es"
+    path.write_bytes(content("event-stream"))
+    small = view.read_view(path, ReadOptions()).shown[0]
+    monkeypatch.setattr(files_large, "LARGE", 0)
+    large = view.read_view(path, ReadOptions()).shown[0]
+    assert isinstance(large.recording, EventCounts) and large.remarks == small.remarks
+    assert np.array_equal(large.counts.by_unit, small.counts.by_unit) and large.facts() == small.facts()
+    assert not np.array_equal(large.counts.by_unit, read(path).counts())

@@ -176,7 +176,7 @@ class Aedat4Decoder(EventDecoder):
         except NeurosimFormatError as fault:
             error = fault
         events = np.concatenate(pieces)
-        at, fault = first_fault(self.path, events, shape, self.latest, self.events)
+        at, early = first_fault(self.path, events, shape, self.latest, self.events)
         t, x, y, p = (events[name][:at].astype(np.int64) for name in ("t", "x", "y", "p"))
         if at and self.zero is None:
             self.zero = int(t[0])
@@ -184,7 +184,8 @@ class Aedat4Decoder(EventDecoder):
             self.latest = int(t[-1])
         self.events += at
         units = ((p * shape[1] + y) * shape[2] + x).astype(np.int32)
-        return DecodedPiece((t - (self.zero or 0)) * MICROSECOND, units, fault or error, used)
+        times = np.asarray((t - (self.zero or 0)) * MICROSECOND, np.float64)
+        return DecodedPiece(times, units, early or error, used)
 
     def final_report(self, error: NeurosimFormatError | None) -> ReadReport:
         report = ReadReport("aedat4", (self.zero or 0) * MICROSECOND)

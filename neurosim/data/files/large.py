@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -128,7 +129,7 @@ class LargeRecording:
 
     def facts(self) -> dict[str, object]:
         """Return the digest of the file and the number of events, for the manifest of a run."""
-        return {"file_digest": digest(self.path, "sha256:"), "events": len(self)}
+        return {"file_digest": digest(Path(self.path), "sha256:"), "events": len(self)}
 
     def _window(self, times: NDArray[np.float64], units: NDArray[np.int32], begin: int, end: int) -> Spikes:
         return Spikes.unchecked(times - begin / GRID, units, self.size, (end - begin) / GRID, self.shape)

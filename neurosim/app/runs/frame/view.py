@@ -151,7 +151,7 @@ def _in_pieces(path: Path, options: ReadOptions) -> Played:
     duration = float(last) - zero
     counts = EventCounts.start(pieces.shape, duration)
     for piece in pieces:
-        counts.add(piece, zero)
+        counts.add(piece.upright(), zero)
     report = replace(pieces.report, start=pieces.report.start + zero)
     return Played(path.name, counts, (*report.remarks(), report.convention()))
 
