@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from .read_report import ReadReport
 GRID_SLACK = 1e-6
 # Units in the last place by which a last event may lie behind the duration, which then becomes its time.
 ROUNDING = 4
+# Number of events of a part of recordings that is in memory at a time.
+PART_EVENTS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,13 +350,31 @@ class Recordings(Sequence[Spikes]):
         """Return whether the events are in memory, and not in the files of `shards.open_shards`."""
         return isinstance(self.ticks, np.ndarray)
 
-    def loaded(self, indices: NDArray[np.int64]) -> tuple[Recordings, NDArray[np.int64]]:
-        """Return recordings in memory, and where those at `indices` are among them; only these are read from files."""
-        if self.in_memory:
-            return self, indices
-        chosen = self.select(indices)
-        read = replace(chosen, ticks=np.asarray(chosen.ticks), units=np.asarray(chosen.units))
-        return read, np.arange(len(chosen))
+    def parts(self, max_events: int = PART_EVENTS) -> Iterator[Recordings]:
+        """Yield the recordings in order, in memory, as parts of at most `max_events` events or of one recording."""
+        bounds = [0]
+        while bounds[-1] < len(self):
+            # As many as fit, one at least.
+            begin = bounds[-1]
+            end = int(np.searchsorted(self.offsets, self.offsets[begin] + max_events, side="right")) - 1
+            bounds.append(max(end, begin + 1))
+        if len(bounds) < 3 and self.in_memory:
+            yield self
+            return
+        if len(bounds) == 1:
+            # One part without recordings.
+            bounds.append(0)
+        for begin, end in pairwise(bounds):
+            events = slice(int(self.offsets[begin]), int(self.offsets[end]))
+            yield replace(
+                self,
+                ticks=self.ticks[events],
+                units=self.units[events],
+                offsets=self.offsets[begin : end + 1] - self.offsets[begin],
+                durations=self.durations[begin:end],
+                labels=None if self.labels is None else self.labels[begin:end],
+                groups={name: np.asarray(values)[begin:end] for name, values in self.groups.items()},
+            )
 
     def select(self, indices: object) -> Recordings:
         """Return the recordings at `indices` (integers or a mask over recordings), in that order."""

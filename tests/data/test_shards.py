@@ -63,10 +63,24 @@ def test_shards_hold_the_recordings(max_bytes: int, tmp_path: Path) -> None:
     assert not some.in_memory and some.digest() == whole.select(rows).digest()
     again = some.select(np.array([True, False, True, False, True, True]))
     assert again.digest() == whole.select([20, 3, 11, 22]).digest()
-    loaded, places = some.loaded(np.array([4, 0]))
-    assert loaded.in_memory and loaded.digest() == whole.select([11, 20]).digest() and places.tolist() == [0, 1]
     assert np.array_equal(read.window_counts(3), whole.window_counts(3))
     assert verify_shards(tmp_path / "s") == []
+
+
+@pytest.mark.parametrize("max_events", [1, 50, 100, 10_000])
+def test_parts_are_the_recordings_in_order(max_events: int, tmp_path: Path) -> None:
+    whole = recordings()
+    shards = written(tmp_path, whole)
+    nothing = np.empty(0, np.int64)
+    for every in (whole, shards, whole.select(nothing), shards.select(nothing)):
+        parts = list(every.parts(max_events))
+        assert all(part.in_memory for part in parts)
+        # Only a recording alone may have more events.
+        assert all(len(part) == 1 or len(part.ticks) <= max_events for part in parts)
+        assert [spikes.digest() for part in parts for spikes in part] == [spikes.digest() for spikes in every]
+        assert [int(label) for part in parts for label in part.labels] == list(every.labels)  # type: ignore[union-attr,arg-type]
+        assert [int(k) for part in parts for k in part.groups["speaker"]] == list(every.groups["speaker"])
+    assert next(whole.parts()) is whole
 
 
 def test_a_file_array_is_read_as_an_array(tmp_path: Path) -> None:

@@ -124,6 +124,11 @@ def _naive_bayes(train: NDArray[np.float32], labels: NDArray[np.int64], test: ND
 
 def features(recordings: Recordings) -> NDArray[np.float32]:
     """Return [n, windows * units] square roots of counts, with neighbours summed until `MAX_UNITS` are left."""
+    return np.concatenate([_features(part) for part in recordings.parts()])
+
+
+def _features(recordings: Recordings) -> NDArray[np.float32]:
+    """Return `features` of recordings in memory."""
     height, width = (1, *recordings.shape)[-2:]
     planes, high, broad, tall, wide = _pooled(recordings.shape)
     units = planes * high * broad

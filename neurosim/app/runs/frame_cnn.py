@@ -136,6 +136,11 @@ def _shape(recordings: Recordings) -> tuple[int, ...]:
 
 def frames(recordings: Recordings) -> NDArray[np.float32]:
     """Return [n, planes, rows, columns] square roots of counts of events."""
+    return np.concatenate([_frames(part) for part in recordings.parts()])
+
+
+def _frames(recordings: Recordings) -> NDArray[np.float32]:
+    """Return `frames` of recordings in memory."""
     shape = (1,) * (3 - len(recordings.shape)) + tuple(recordings.shape)
     planes, height, width = shape
     if height > 1:

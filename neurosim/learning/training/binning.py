@@ -201,16 +201,35 @@ class Binning:
         from ...kernels.layers.bins.cpu import bin_events
         from ...kernels.layers.bins.reference import Bins, Events
 
-        read, places = recordings.loaded(chosen)
+        if not recordings.in_memory:
+            self._fill_in_parts(recordings, chosen, views, keys, x)
+            return
         events = Events(
-            ticks=read.ticks,
-            units=read.units,
-            begins=read.offsets[:-1][places],
-            ends=read.offsets[1:][places],
-            tick=read.tick,
+            ticks=recordings.ticks,
+            units=recordings.units,
+            begins=recordings.offsets[:-1][chosen],
+            ends=recordings.offsets[1:][chosen],
+            tick=recordings.tick,
         )
         bins = Bins(dt=self.dt, sensor=self.planes, pool=self.pools, max_count=self.max_count)
         bin_events(events, bins, views, keys, x)
+
+    def _fill_in_parts(
+        self,
+        recordings: Recordings,
+        chosen: NDArray[np.int64],
+        views: NDArray[np.float64],
+        keys: NDArray[np.uint64],
+        x: NDArray[np.float32],
+    ) -> None:
+        """Fill x as `_fill`, from recordings in files, of which a part is in memory at a time."""
+        begin = 0
+        for part in recordings.select(chosen).parts():
+            rows = slice(begin, begin + len(part))
+            binned = np.empty((len(x), len(part), self.units), np.float32)
+            self._fill(part, np.arange(len(part)), views[rows], keys[rows], binned)
+            x[:, rows] = binned
+            begin = rows.stop
 
     def _moved_views(
         self,
