@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from helpers.operations import run
 
 from neurosim.kernels.decode.linear import int4
 from neurosim.kernels.decode.linear.avx2 import has_avx2
-from neurosim.kernels.decode.linear.encode import HEAD, NUMBER, list_active, room
-from neurosim.kernels.decode.linear.product import groups_of
+from neurosim.kernels.decode.linear.encode import ESCAPES, HEAD, NUMBER, list_active, room
+from neurosim.kernels.decode.linear.product import PART, groups_of
 from neurosim.kernels.decode.linear.reference import block_rows_reference
 from neurosim.kernels.decode.linear.vnni import BATCH, has_vnni
 from neurosim.language.conversion.decoder.memory import aligned
@@ -103,3 +104,60 @@ def test_all_rows_of_a_batch(outputs: int, inputs: int, tokens: int, has_minima:
     assert (out[:tokens, :outputs] == block_rows_reference(counts, q, steps, minima)).all()
     assert not out[:, outputs:].any()
     assert not out[tokens:].any()
+
+
+@pytest.mark.parametrize("has_minima", [False, True])
+def test_layers_that_read_the_same_list(has_minima: bool) -> None:
+    """Two layers side by side, with levels, escapes, biases and residuals, in every form of the sums."""
+    tokens, inputs, outputs = 3, 96, 200
+    draws = np.random.default_rng(4)
+    q, steps, minima = weights_of(outputs, inputs, has_minima)
+    counts = counts_of(tokens, inputs, 0.6, 127)
+    rows, stride = packed(q, steps, minima)
+    level, bias, before = (
+        draws.standard_normal(shape).astype(np.float32) for shape in ((tokens,), (outputs,), (tokens, outputs))
+    )
+    excess = np.zeros((tokens, inputs), np.int64)
+    excess[0, [5, 40]] = 300, -2000
+    excess[2, 7] = 9
+    found: dict[str, np.ndarray] = {
+        "channels": np.zeros((tokens, room(inputs)), np.int32),
+        "counts": np.zeros((tokens, room(inputs)), np.int8),
+        "head": np.zeros((tokens, HEAD), np.int64),
+        "level": level,
+        "escaped": np.zeros((tokens, inputs), np.int32),
+        "excess": np.zeros((tokens, inputs), np.int32),
+    }
+    for i, own in enumerate(counts):
+        full = np.concatenate([own, np.zeros(-own.size % 64, np.int8)])
+        found["head"][i, NUMBER], _ = list_active(full, found["channels"][i], found["counts"][i])
+        beyond = np.flatnonzero(excess[i])
+        found["head"][i, ESCAPES] = len(beyond)
+        found["escaped"][i, : len(beyond)] = beyond
+        found["excess"][i, : len(beyond)] = excess[i, beyond]
+    sums = block_rows_reference(counts, q, steps, minima, excess)
+    wanted = before + (bias + sums * level[:, None])
+    for operation in int4.BLOCK_ROWS[int4.fastest() :]:
+        out = np.full((tokens, outputs), np.nan, np.float32)
+        parts = np.zeros((2, PART), np.int64)
+        for part, first, end in ((parts[0], 0, 72), (parts[1], 72, outputs)):
+            addresses = [each.ctypes.data + 4 * first for each in (bias, before, out)]
+            part[:] = [first, end - first, 0, *addresses, outputs]
+        run(
+            operation(
+                rows=rows,
+                stride=stride,
+                size=inputs,
+                tokens=tokens,
+                **found,
+                has_levels=1,
+                has_minima=int(has_minima),
+                parts=parts,
+                part_count=2,
+                sums=np.empty((tokens, stride), np.float32),
+                quads=np.empty((tokens, int4.list_size(inputs)), np.int32),
+                list_size=int4.list_size(inputs),
+            ),
+            stride // int4.STRIP,
+        )
+        assert (out == wanted).all()
