@@ -16,7 +16,7 @@ else:
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Not in the environment of the tests, among them a part of the standard library from Python 3.11 on.
-UNTESTED = {"dask", "neurobench", "rosbags", "tomli"}
+UNTESTED = {"dask", "dv-processing", "neurobench", "rosbags", "tomli"}
 
 
 def named() -> list[Requirement]:
