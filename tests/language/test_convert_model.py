@@ -534,13 +534,15 @@ def test_layers_that_no_token_reaches() -> None:
 def test_comparison_in_parts_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits of some tokens and streams of some texts at a time, as of a large vocabulary and a wide model."""
     import neurosim.language.conversion.comparison as module
+    from neurosim.language.conversion import logits
 
     dense = LanguageModel(LanguageConfig((MixerSpec("gla"), MixerSpec("window")), width=32, hidden=48), 1)
     made = convert(dense, Coding("ternary", k=1.5))
     tokens = torch.arange(1501) * 7 % 256
     whole = compare_models(dense, made.model, tokens, length=32, streams=8)
     monkeypatch.setattr(module, "VALUES", 32 * 48 * 3)
-    monkeypatch.setattr(module, "LOGITS", 256 * 5)
+    monkeypatch.setattr(logits, "LOGITS", 100 * 5)
+    monkeypatch.setattr(logits, "WORDS", 100)
     calls: list[tuple[int, int]] = []
     parts = compare_models(dense, made.model, tokens, 32, 8, lambda done, total: calls.append((done, total)))
     assert parts.tokens == whole.tokens and abs(parts.agreement - whole.agreement) < 0.01
