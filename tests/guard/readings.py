@@ -18,7 +18,7 @@ from neurosim import Spikes
 from neurosim.app.runs.frame.view import read_view
 from neurosim.base import GuessWarning, NeurosimInputError
 from neurosim.data import catalog, read, read_windows
-from neurosim.data.files import formats
+from neurosim.data.files import formats, pieces
 from neurosim.data.files.formats import ReadOptions
 from neurosim.data.files.nmnist import read_nmnist_many
 from neurosim.data.read_report import ReadReport
@@ -263,7 +263,16 @@ def written_again(case: Reading, path: Path, e: Events, stored: NDArray[np.int64
 
 
 def in_pieces(case: Reading, path: Path, e: Events, stored: NDArray[np.int64]) -> None:
-    """Read many files of N-MNIST at once, and a SONATA file window by window."""
+    """Read files of cameras piece by piece, many of N-MNIST at once, and a SONATA file window by window."""
+    options = ReadOptions(**case.options)
+    if pieces.is_read_in_pieces(path, options):
+        with pytest.MonkeyPatch.context() as patch:
+            # A prime number of bytes: pieces end within records and packets.
+            patch.setattr(pieces, "PIECE", 257)
+            parts = list(pieces.EventPieces(path, options))
+        whole = read(path, **case.options)
+        assert np.array_equal(np.concatenate([part.times for part in parts]), whole.times)
+        assert np.array_equal(np.concatenate([part.units for part in parts]), whole.units)
     if case.format == "N-MNIST":
         for spikes in read_nmnist_many([path, path], case.options["shape"]):
             assert np.array_equal(rows_of(spikes, e), stored)
