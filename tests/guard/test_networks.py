@@ -41,7 +41,7 @@ def test_networks_of_all_kinds_are_as_the_reference_has_them(first: int) -> None
         verdict = check(made)
         assert not verdict.differences or verdict.tie, (str(made), verdict.differences)
         ties += verdict.tie
-    assert ties <= 2
+    assert ties <= 4
 
 
 def test_every_pair_of_features_meets_ten_times() -> None:
