@@ -114,8 +114,11 @@ WHOLE = Share("whole", 0, ())
 
 
 def cuts(count: int, threads: int) -> list[int]:
-    """Return [threads + 1] the first of `count` units of each thread, and the end."""
-    return [count * t // threads for t in range(threads + 1)]
+    """Return [threads + 1] the first of `count` units of each thread, and the end.
+
+    Halves are rounded to even: of layers with 9 and 3 units in the same rows no thread then has all the larger parts.
+    """
+    return [round(Fraction(count * t, threads)) for t in range(threads + 1)]
 
 
 def share_of(axis: str, rows: int, places: Sequence[int], count: int) -> Share:
