@@ -259,6 +259,20 @@ def test_learning_rates_of_both_schedules() -> None:
         TuneSpec(schedule="linear")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", ["gla", "mamba2", "simple_gla"])
+def test_outputs_of_a_norm_start_at_the_size_of_the_teachers(kind: str) -> None:
+    """Layers whose values are small miss less than the power of their outputs before the first update."""
+    teacher = softmax_model()
+    with torch.no_grad():
+        for mixer in teacher.mixers():
+            mixer.get_parameter("v_proj.weight").mul_(0.02)
+    student = make_student(teacher, (kind,), seed=2)
+    training = Linearisation(teacher, student, TOKENS, QUICK, 7)
+    assert min(training._errors()) > 20
+    training._scale_outputs()
+    assert max(training._errors()) < 1
+
+
 def test_three_stages_and_all_weights(teacher: LanguageModel) -> None:
     """A student of Mamba-2 as its source trains it: new parameters, whole layers, the whole model."""
     match = MatchSpec(6, 2, 1e-3, "wsd")

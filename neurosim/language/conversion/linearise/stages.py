@@ -102,6 +102,8 @@ class Linearisation:
             NeurosimError: the loss is not finite; says at which update.
         """
         begun = len(self.state.stages)
+        if begun == 0:
+            self._scale_outputs()
         makers = {"match": self._match, "layer": self._layer, "tune": self._tune}
         names = [name for name in makers if getattr(self.spec, name).steps]
         for number, name in enumerate(names, 1):
@@ -121,6 +123,23 @@ class Linearisation:
             state.comparison = compare(self.student.model)
             state.errors = self._errors()
         return self.state
+
+    @torch.no_grad()
+    def _scale_outputs(self) -> None:
+        """Scale the outputs of replaced layers to the teacher's, by least squares, where these have a gain.
+
+        Outputs of a norm have size 1 at first: where the teacher's are small, as in a first layer, the error would be
+        hundreds of times their power, and most of the updates would go into that one number.
+        """
+        if not self.student.gains:
+            return
+        recorded = self._record(self._error_windows())
+        for i, weight in self.student.gains.items():
+            x, target = recorded[i]
+            out, _ = self.student.model.mixers()[i](x, None, {})
+            gain = (out * target).sum() / out.square().sum()
+            if gain > 0:
+                weight.mul_(gain)
 
     def _match(self) -> _Stage:
         """Return stage 1: new parameters of the replaced layers, and the errors of these layers."""
@@ -198,8 +217,10 @@ class Linearisation:
     @torch.no_grad()
     def _errors(self) -> tuple[float, ...]:
         """Return the errors of the replaced layers on a few windows of the text."""
-        windows = draw_windows(self.tokens, ERROR_WINDOWS, self.spec.length, rng_key(self.seed, "linearise") >> 1)
-        return tuple(float(error) for error in self._errors_of(self._record(windows)))
+        return tuple(float(error) for error in self._errors_of(self._record(self._error_windows())))
+
+    def _error_windows(self) -> Tensor:
+        return draw_windows(self.tokens, ERROR_WINDOWS, self.spec.length, rng_key(self.seed, "linearise") >> 1)
 
     @torch.enable_grad()
     def _train(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....base.errors import NeurosimInputError, require
 from ...attention.kinds.linear import GroupedMixer
@@ -31,11 +31,13 @@ class StudentKind:
         options: function from a softmax layer and its options to the options of the kind.
         seed: function that starts the layer from the softmax layer; returns the names of the copied parameters.
         kind: name of the kind of attention, where it is not that of the student.
+        gain: name of the weight of a norm in which the outputs are linear: they are scaled to the teacher's by it.
     """
 
     options: Callable[[SoftmaxAttention, Options], dict[str, object]]
     seed: Callable[[SoftmaxAttention, Any], Sequence[str]]
     kind: str = ""
+    gain: str = ""
 
 
 def _whole(teacher: SoftmaxAttention, options: Options) -> dict[str, object]:
@@ -171,11 +173,11 @@ def _require_plain(teacher: SoftmaxAttention, *, biases: bool = False) -> None:
 
 
 STUDENTS: Mapping[str, StudentKind] = {
-    "gla": StudentKind(_gated, _copy_projections),
+    "gla": StudentKind(_gated, _copy_projections, gain="o_norm.weight"),
     "linear": StudentKind(_mapped, _copy_projections),
-    "mamba2": StudentKind(_mamba, _copy_mamba),
+    "mamba2": StudentKind(_mamba, _copy_mamba, gain="norm.weight"),
     "mmmamba": StudentKind(_published_mamba, _copy_published_mamba, "mamba2"),
-    "simple_gla": StudentKind(_gated, _copy_projections),
+    "simple_gla": StudentKind(_gated, _copy_projections, gain="o_norm.weight"),
     "window_linear": StudentKind(_whole, _copy_whole),
 }
 
@@ -197,17 +199,19 @@ class Student:
         model: the student.
         layers: numbers of the replaced layers.
         seeded: names of the parameters of those layers that are the teacher's.
+        gains: weights in which the outputs of a layer are linear, by its number, where it has one.
     """
 
     model: LanguageModel
     layers: tuple[int, ...]
     seeded: frozenset[str]
+    gains: Mapping[int, nn.Parameter]
 
     def prefixes(self) -> tuple[str, ...]:
         """Return the beginnings of the names of all parameters of the replaced layers."""
         return tuple(f"layers.{i}.mixer." for i in self.layers)
 
-    def new_parameters(self) -> dict[str, torch.nn.Parameter]:
+    def new_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters of the replaced layers that the teacher does not have, by name."""
         prefixes = self.prefixes()
         named = self.model.named_parameters()
@@ -248,7 +252,14 @@ def make_student(
         for i, kind in chosen.items():
             copied = kind.seed(cast(SoftmaxAttention, teacher.mixers()[i]), model.mixers()[i])
             seeded += [f"layers.{i}.mixer.{name}" for name in copied]
-    return Student(model.to(teacher.device).eval(), tuple(replaced), frozenset(seeded))
+    model.to(teacher.device).eval()
+    gains = {}
+    for i, kind in chosen.items():
+        weight = dict(model.mixers()[i].named_parameters()).get(kind.gain)
+        # None where options leave out the norm, or its weight.
+        if weight is not None:
+            gains[i] = weight
+    return Student(model, tuple(replaced), frozenset(seeded), gains)
 
 
 def _copy_rest(teacher: LanguageModel, model: LanguageModel, replaced: Sequence[int]) -> None:
