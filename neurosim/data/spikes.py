@@ -20,8 +20,8 @@ from .read_report import ReadReport
 GRID_SLACK = 1e-6
 # Units in the last place by which a last event may lie behind the duration, which then becomes its time.
 ROUNDING = 4
-# Number of events of a part of recordings that is in memory at a time.
-PART_EVENTS = 1 << 24
+# Number of events of a part of recordings that is in memory at a time: features of it take 50 bytes an event.
+PART_EVENTS = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
