@@ -12,7 +12,7 @@ import pytest
 from helpers.peers import PEERS_PYTHON
 from helpers.sonata_files import write_edges, write_network, write_nodes, write_table
 
-from neurosim import LIF, CubaLIF
+from neurosim import LIF
 from neurosim.base import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.engine.sonata.circuit import read_circuit
 from neurosim.network import AlphaLIF, StepCurrent
@@ -132,13 +132,14 @@ def test_signs_numbers_of_synapses_and_own_parameters(tmp_path: Path) -> None:
     folder = tmp_path / "network"
     folder.mkdir()
     (tmp_path / "inh.json").write_text('{"level_of_detail": "instantaneous", "sign": -1}')
-    write_nodes(folder / "a.h5", "a", [1, 1, 1], {"dynamics_params/taum": [5.0, 6.0, 7.0]})
+    write_nodes(folder / "a.h5", "a", [1, 1, 1], {"dynamics_params/tau": [0.005, 0.006, 0.007]})
     write_table(
-        folder / "a.csv", [{"node_type_id": 1, "model_type": "point_process", "model_template": "nrn:IntFire2"}]
+        folder / "a.csv", [{"node_type_id": 1, "model_type": "point_process", "model_template": "nrn:IntFire1"}]
     )
     columns = {"syn_weight": [0.1, 0.2], "delay": [1.0, 3.0], "nsyns": [1, 4]}
     write_edges(folder / "e.h5", "aa", ("a", "a"), [0, 1], [1, 2], [7, 7], columns)
-    row = {"edge_type_id": 7, "model_template": "instantaneous", "dynamics_params": "inh.json", "delay": 9.0}
+    row = {"edge_type_id": 7, "weight_function": "wmax", "dynamics_params": "inh.json", "delay": 9.0}
+    row["model_template"] = "exp2syn"
     write_table(folder / "e.csv", [row])
     tree = {
         "components": {"synaptic_models_dir": "./"},
@@ -151,7 +152,7 @@ def test_signs_numbers_of_synapses_and_own_parameters(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(tree))
     net = read_circuit(tmp_path / "config.json").description.network
     model = net.population("a").model
-    assert isinstance(model, CubaLIF)
+    assert isinstance(model, LIF)
     np.testing.assert_allclose(model.tau_mem, [5e-3, 6e-3, 7e-3])
     (projection,) = net.projections
     np.testing.assert_allclose(projection.weight, [-0.1, -0.8])
@@ -178,6 +179,29 @@ def test_signs_numbers_of_synapses_and_own_parameters(tmp_path: Path) -> None:
 def test_what_is_not_there_is_named(tmp_path: Path, change: dict, error: type[Exception], message: str) -> None:
     path = write_network(tmp_path, **change)
     with pytest.raises(error, match=message):
+        read_circuit(path)
+
+
+def test_amplitudes_are_in_pa_for_nest_and_in_na_for_others(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    for name in ("circuit_config.json", "simulation_config.json"):
+        tree = json.loads((tmp_path / name).read_text())
+        tree["target_simulator"] = "NEURON"
+        (tmp_path / name).write_text(json.dumps(tree))
+    (clamp,) = read_circuit(path).description.network.stimuli
+    assert isinstance(clamp, StepCurrent)
+    np.testing.assert_allclose(clamp.amplitudes, [4e-7, 0.0])
+    rows = [{"node_type_id": n, "model_type": "point_process", "model_template": "nrn:IntFire1"} for n in (100, 101)]
+    write_table(tmp_path / "network" / "cell_types.csv", [{**row, "ei": "i"} for row in rows])
+    with pytest.raises(NeurosimInputError, match="input clamp: IntFire1 takes no current"):
+        read_circuit(path)
+
+
+def test_weight_functions_are_refused_but_the_weight_itself(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    row = {"edge_type_id": 20, "syn_weight": 700.0, "dynamics_params": "late.json", "weight_function": "gaussianLL"}
+    write_table(tmp_path / "network" / "input_types.csv", [row])
+    with pytest.raises(NeurosimInputError, match="weight_function gaussianLL is not available"):
         read_circuit(path)
 
 

@@ -150,7 +150,7 @@ def write_network(folder: Path, *, model: str = "nest:iaf_psc_alpha", **changes:
                 "input_type": "current_clamp",
                 "module": "IClamp",
                 "node_set": "inhibitory",
-                "amp": 0.4,
+                "amp": 400.0,
                 "delay": 50.0,
                 "duration": 60.0,
             },

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
+from ...base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from ...base.json_toml import read_json
 from ...data.files.hdf5 import open_hdf5
 from ...data.files.sonata import read_sonata
@@ -289,15 +289,20 @@ class _Reader:
         of_types: dict[str, dict[int, float]] = {"syn_weight": {}, "delay": {}, "sign": {}}
         for number, row in table.rows.items():
             template = row.get("model_template", "static_synapse").rpartition(":")[2]
-            if template not in ("static_synapse", "instantaneous", "point_process"):
-                raise NeurosimInputError(
-                    f"{label}: model_template {template} is not available; static_synapse and instantaneous are"
-                )
-            if "weight_function" in row:
-                raise NeurosimInputError(f"{label}: weight_function is not available; write syn_weight into the edges")
             parameters: dict[str, Any] = {}
             if "dynamics_params" in row:
                 parameters = dict(self._component("synaptic_models_dir", row["dynamics_params"]))
+            instant = parameters.get("level_of_detail") == "instantaneous"
+            if template not in ("static_synapse", "instantaneous") and not instant:
+                raise NeurosimInputError(
+                    f"{label}: model_template {template} is not available; static_synapse and instantaneous are"
+                )
+            # "wmax" is the weight of the edge.
+            function = row.get("weight_function", "wmax")
+            if function != "wmax":
+                raise NeurosimInputError(
+                    f"{label}: weight_function {function} is not available; write syn_weight into the edges"
+                )
             if "weight" in parameters:
                 parameters["syn_weight"] = parameters.pop("weight")
             for name, values in of_types.items():
@@ -372,7 +377,10 @@ class _Reader:
             # As in NEST: times are rounded to 1 us, and the spike is at the end of the step that has it.
             moments = np.rint(times[inside] * 1e3) * 1e-6
             steps = np.ceil(moments / self.clock - 1e-6) - 1
-            require(bool((steps >= 0).all()), label, "must have spikes after 0 ms", times[inside].min(initial=1.0))
+            early = int((steps < 0).sum())
+            if early:
+                self.notes.append(f"{label}: {early} spikes at 0 ms are in the first step")
+            steps = np.maximum(steps, 0)
             # The middle of that step.
             moments = (steps + 0.5) * self.clock
             duration = float(moments.max(initial=0.0)) + self.clock
@@ -381,21 +389,23 @@ class _Reader:
             spikes[part.name] = Spikes.sort(moments, unit, len(part.places), duration)
 
     def _clamps(self, label: str, name: str, entry: Mapping[str, Any], parts: list[Part]) -> list[Current]:
-        """Return the currents of a clamp: amplitudes in nA between a delay and its end, in ms."""
+        """Return the currents of a clamp: amplitudes in pA for NEST, else in nA, between times in ms."""
         amplitudes = np.atleast_1d(np.asarray(entry.get("amp", entry.get("amps")), np.float64))
         delays = np.atleast_1d(np.asarray(entry.get("delay", entry.get("delays", 0.0)), np.float64))
         durations = np.atleast_1d(np.asarray(entry.get("duration", entry.get("durations", np.inf)), np.float64))
         if not len(amplitudes) == len(delays) == len(durations) or np.isnan(amplitudes).any():
             raise NeurosimFormatError(f"{label}: amp, delay and duration must be numbers, equally many")
+        scale = 1.0 if self.tree.get("target_simulator") == "NEST" else 1e3
         made: list[Current] = []
         for part in parts:
             units = self.chosen(entry.get("node_set", "all"), part)
             if part.model is None or not len(units):
                 continue
+            if part.model.current == 0:
+                raise NeurosimInputError(f"{label}: {part.model.name} takes no current; leave it out of the node set")
             for number, (amplitude, delay, duration) in enumerate(zip(amplitudes, delays, durations, strict=True)):
                 times = [delay * MS]
-                # 1 nA = 1000 pA.
-                values = [amplitude * 1e3 * part.model.current]
+                values = [amplitude * scale * part.model.current]
                 if np.isfinite(duration):
                     times.append((delay + duration) * MS)
                     values.append(0.0)
@@ -453,7 +463,7 @@ class _Reader:
 def read_circuit(path: str | os.PathLike[str], components: str | os.PathLike[str] | None = None) -> Circuit:
     """Return the network of a SONATA configuration: of both files, of the circuit or of the simulation.
 
-    Point neurons of NEST and NEURON's IntFire1 and IntFire2; everything else is refused by its name.
+    Point neurons of NEST and NEURON's IntFire1; everything else is refused by its name.
 
     Args:
         path: of the configuration.

@@ -1,4 +1,4 @@
-"""Point neurons of SONATA networks as neurons of the engine: NEST's by their names and units, NEURON's IntFire cells.
+"""Point neurons of SONATA networks as neurons of the engine: NEST's by their names and units, NEURON's IntFire1.
 
 Parameters that a file does not give have NEST's defaults.
 """
@@ -43,7 +43,7 @@ class PointModel:
         receptors: of positive and of negative weights; two for which they are the same have one receptor.
         signed: whether a negative weight stays negative, as a current does.
         membrane: name of the parameter that is the membrane at the start, and its unit.
-        current: from pA (of IntFire cells, 1) to the unit of the neuron's `i_offset`.
+        current: from pA to the unit of the neuron's `i_offset`; 0: it takes no current.
     """
 
     name: str
@@ -152,11 +152,8 @@ def _channels(p: Values) -> dict[str, Any]:
 
 
 def _int_fire_1(p: Values) -> dict[str, Any]:
-    return {"tau_mem": p["tau"] * MS, "t_refractory": p["refrac"] * MS}
-
-
-def _int_fire_2(p: Values) -> dict[str, Any]:
-    return {"tau_mem": p["taum"] * MS, "tau_syn": p["taus"] * MS, "i_offset": p["ib"]}
+    # In files in s, as the Brain Modeling Toolkit has them, in NEURON in ms.
+    return {"tau_mem": p["tau"], "t_refractory": p["refrac"]}
 
 
 CURRENT_DEFAULTS = {**NEST_MEMBRANE, "tau_m": 10.0, "tau_syn_ex": 2.0, "tau_syn_in": 2.0}
@@ -259,23 +256,12 @@ MODELS: dict[str, PointModel] = {
         PointModel(
             "IntFire1",
             LIF,
-            {"tau": 10.0, "refrac": 5.0, "m": 0.0},
+            {"tau": 0.01, "refrac": 0.005, "m": 0.0},
             _int_fire_1,
             1.0,
             ("input", "input"),
             membrane=("m", 1.0),
-            current=1.0,
-            variables={"m": ("v", 1.0)},
-        ),
-        PointModel(
-            "IntFire2",
-            CubaLIF,
-            {"taum": 10.0, "taus": 20.0, "ib": 0.0, "m": 0.0},
-            _int_fire_2,
-            1.0,
-            ("excitatory", "excitatory"),
-            membrane=("m", 1.0),
-            current=1.0,
+            current=0.0,
             variables={"m": ("v", 1.0)},
         ),
     )
