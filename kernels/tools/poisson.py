@@ -121,9 +121,9 @@ def _blocks(numbers: NDArray[np.int64], draw: int, key: int, kind: type) -> NDAr
 
 
 @compiled
-def short_words(key, first, draw, address):
-    """Write the CHUNK words uint16 of units from `first` on, a multiple of 32, to an address."""
-    out = vector(address, CHUNK // 2, np.uint32(0))
+def short_words(key, first, draw, address, n):
+    """Write the words uint16 of n <= CHUNK units from `first` on, a multiple of 32, to an address, in vectors of 32."""
+    out = vector(address, (n + LANES - 1) // LANES * (LANES // 2), np.uint32(0))
     encrypt(out, uint64(uint64(first) // uint64(BLOCK_WORDS)), uint64(draw), uint64(key))
 
 
@@ -193,7 +193,7 @@ def poisson_counts(key, first, draw, table, scratch, n):
         table: `PassedThresholds`.
         scratch: address of SCRATCH_BYTES.
     """
-    short_words(key, first, draw, scratch)
+    short_words(key, first, draw, scratch, n)
     words = vector(scratch, n, uint16(0))
     counts = vector(scratch + 2 * CHUNK, n, int16(0))
     passed = table.passed

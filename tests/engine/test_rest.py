@@ -90,6 +90,12 @@ def test_a_network_at_rest_is_known_to_rest() -> None:
     assert (rests == rest.RESTING).all()
 
 
+def test_neurons_that_fire_in_every_step_do_not_rest() -> None:
+    net = Network([Population("busy", 100, LIF(i_offset=1e9))])
+    result = Simulation(net, clock=CLOCK, threads=1).run(0.1)
+    assert len(result.spikes["busy"]) == 100 * 100
+
+
 def test_bytes_are_looked_at_to_the_last() -> None:
     for size in (0, 1, 7, 8, 20, 64, 100):
         values = np.zeros(size + 1, np.uint8)

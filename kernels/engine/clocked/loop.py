@@ -616,11 +616,10 @@ def _arrives(unit, low, n, moment, places, width):
 @compiled
 def _rest_of(unit, state_at, n, is_quiet, compares, places, width):
     """Return what is known of a piece after a step."""
-    if is_quiet:
-        busy = any_bit(places.spiked, n)
-    else:
-        busy = unit[HELD] >= 0 and any_bit(state_at + unit[HELD] * n * width, n * width)
-    if busy:
+    # A neuron that fires in every step may return to the same state.
+    if any_bit(places.spiked, n):
+        return BUSY
+    if not is_quiet and unit[HELD] >= 0 and any_bit(state_at + unit[HELD] * n * width, n * width):
         return BUSY
     if compares and not differs(state_at, places.former, unit[STATES] * n * width):
         return RESTING

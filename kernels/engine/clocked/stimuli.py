@@ -106,8 +106,9 @@ def add_rates(record, request, words, x):
     drawn = vector(scratch, CHUNK, np.uint16(0))
     total = 0
     for low in range(0, x.size, CHUNK):
-        short_words(key, first + low, draw, scratch)
-        for i in range(min(CHUNK, x.size - low)):
+        size = min(CHUNK, x.size - low)
+        short_words(key, first + low, draw, scratch, size)
+        for i in range(size):
             unit = first + low + i
             k = unit if width > 1 else 0
             count = counted(key, unit, draw, drawn[i], means[k], terms[k], scratch + 4 * CHUNK)
@@ -131,8 +132,9 @@ def draw_rates(record, request, words, log):
     drawn = vector(scratch, CHUNK, np.uint16(0))
     used = 0
     for low in range(0, n, CHUNK):
-        short_words(key, first + low, draw, scratch)
-        for i in range(min(CHUNK, n - low)):
+        size = min(CHUNK, n - low)
+        short_words(key, first + low, draw, scratch, size)
+        for i in range(size):
             unit = first + low + i
             k = unit if width > 1 else 0
             for _ in range(counted(key, unit, draw, drawn[i], means[k], terms[k], scratch + 4 * CHUNK)):

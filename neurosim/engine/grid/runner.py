@@ -135,13 +135,16 @@ class Runner:
                     self._window.sample(self.step, self.workspace.plastic)
                     stop = min(stop, self._window.next_sample(self.step + 1))
                 steps = min(piece, stop - self.step)
-                count = self.workspace.advance(steps, self.trial, spikes)
+                # Windowed populations need the spikes of each stretch at its end.
+                holds = not self.windows.plans and self.step + steps < last
+                count = self.workspace.advance(steps, self.trial, spikes, holds=holds)
                 # A piece takes about REPORT_EVERY: lengthen or shorten the next, at most four times as long.
                 if on_piece:
                     on_piece(steps, count)
                     spent = max(time.perf_counter() - began, 1e-6)
                     piece = self._processes.of_root(1 + int(steps * min(4.0, REPORT_EVERY / spent)))
         finally:
+            self.workspace.drain(spikes)
             self._pass_samples(states)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
