@@ -3,4 +3,9 @@
 docs/pynn.md says what is there, and how it differs from other simulators.
 """
 
+try:
+    import pyNN  # noqa: F401 - only to say what is missing
+except ImportError as error:
+    raise ImportError(f"neurosim.pynn: needs PyNN ({error}); run: pip install 'neurosim-spiking[pynn]'") from None
+
 from neurosim.engine.pynn.api import *  # noqa: F403

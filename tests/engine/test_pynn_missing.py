@@ -1,0 +1,15 @@
+"""Without PyNN the package works, and the adapter says what to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_the_adapter_names_the_extra() -> None:
+    code = "import sys; sys.modules['pyNN'] = None; import neurosim.engine.simulation; import neurosim.pynn"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("ImportError: neurosim.pynn: needs PyNN (")
+    assert last.endswith("run: pip install 'neurosim-spiking[pynn]'")
