@@ -48,10 +48,14 @@ def test_smoothing_is_a_box_of_three_over_places() -> None:
     counts[0, 1, 0, 2, 5] = 1
     once = items.smoothed(counts, 1)
     wanted = np.zeros_like(counts)
-    wanted[0, 1, 0, 1:4, 4:6] = 1  # the edge cuts it off; polarities and windows are no neighbours
+    # A quarter along each of two axes. The edge cuts it off; polarities and windows are no neighbours.
+    wanted[0, 1, 0, 1:4, 4:6] = 1 / 16
     assert np.array_equal(once, wanted)
     over_time = items.smoothed(counts, 0, 1)
-    assert over_time.sum() == 2 and over_time[0, 0, 0, 2, 5] == 1
+    assert over_time.sum() == 0.5 and over_time[0, 0, 0, 2, 5] == 0.25
+    # Sums of three neighbours without the division would be 3^80.
+    often = items.smoothed(np.full((1, 1, 1, 6, 6), 100.0, np.float32), 40)
+    assert np.isfinite(often).all() and often.min() > 0 and np.isfinite(often.sum() ** 2)
 
 
 def test_windows_of_a_recording_are_counted_apart() -> None:

@@ -157,7 +157,7 @@ def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Ra
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:
     """Return [n, windows, *shape] after passes of a box of three along each axis of places of the sensor, and along the
-    windows."""
+    windows; each pass sums three neighbours and divides by four."""
     axes = [axis for axis in range(2, counts.ndim) if counts.shape[axis] >= MIN_AXIS]
     # A box of three, in place: each entry gains its two neighbours along the axis.
     for axis in [1] * over_time + axes * passes:
@@ -168,6 +168,8 @@ def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> ND
         high[axis] = slice(1, None)
         total[tuple(low)] += counts[tuple(high)]
         total[tuple(high)] += counts[tuple(low)]
+        # Exact, and of no consequence for vectors of length 1: eighty passes would reach 3^80, beyond float32.
+        total *= 0.25
         counts = total
     return counts
 
