@@ -6,7 +6,7 @@
 MODEL is the folder of a softmax model, or a GGUF file; docs/figures/conversion.md has SmolLM2-135M, and a byte model of
 four layers:
 
-    neurosim convert lm-train --text FILE --kind window --steps 500 --set model.options.window_size=256
+    neurosim convert lm-train --text FILE --kind window --steps 600 --set model.options.window_size=256
         --set model.options.num_heads=4 --set training.length=256 --set training.batch=12
 
 Students learn from the first 90 % of the text, losses are of the last 10 %. In `match` the new parameters of the layers
