@@ -31,7 +31,6 @@ def overview_of(result: LiquidResult) -> Overview:
             f"readout trained on {numbers.plain(result.train_samples)}" if result.train_samples else "",
         ],
         facts=facts_of(result),
-        closing=[f"Next: neurosim live FILE --model {result.run}"] if result.run else [],
     )
 
 
