@@ -162,7 +162,8 @@ class WindowComparison:
         """Yield the hidden states [n, width] of the windows that are read together."""
         read = 0
         for part in self._parts():
-            hidden, _ = model.hidden(model.embed(part[:, :-1]), None)
+            # The states are dropped: those of softmax attention are as large as the text.
+            hidden = model.hidden(model.embed(part[:, :-1]), None)[0]
             read += len(part)
             if on_progress is not None:
                 on_progress(read, len(self.windows))
