@@ -21,7 +21,7 @@ from .spiked_mixer import record_traffic, recorded_traffic
 
 LENGTH = 128
 STREAMS = 32
-VALUES = 2**21  # of the widest layer that exist at a time, 8 MB; a coder makes some copies of them
+VALUES = 2**20  # of the widest layer that exist at a time, 4 MB; a coder makes some copies of them
 
 
 class _Reader:
