@@ -49,7 +49,7 @@ def network(rule: LearningRule | None, delay: object = 3e-3) -> Network:
 
 @pytest.mark.parametrize("rule", [None, STDP(), REWARDED], ids=["fixed", "STDP", "rewarded"])
 def test_weak_synapses_go_and_as_many_come(rule: LearningRule | None, tmp_path: Path) -> None:
-    simulation = Simulation(network(rule), seed=3, threads=1)
+    simulation = Simulation(network(rule), seed=8, threads=1)
     simulation.run(0.2)
     before = simulation.connections("in->x")
     after = simulation.rewire("in->x", RULE)
