@@ -251,7 +251,7 @@ def test_histograms_count_by_brute_force(max_rows: int, monkeypatch: pytest.Monk
         (lambda: ternary(math.nan), r"Coder.k: must be > 0 \(got nan\)"),
         (lambda: Coder("ternery", torch.ones(1)), "did you mean 'ternary'"),
         (lambda: Coder("stbif", torch.zeros(1)), r"Coder.thresholds: must be > 0 \(got 0.0\)"),
-        (lambda: SpikedLinear(nn.Linear(2, 2), ternary(), "int4"), "weights: unknown name 'int4'"),
+        (lambda: SpikedLinear(nn.Linear(2, 2), ternary(), "int3"), "weights: unknown name 'int3'"),
     ],
 )
 def test_errors_name_what_is_wrong(build: object, words: str) -> None:
