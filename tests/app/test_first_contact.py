@@ -161,7 +161,9 @@ def test_the_help_of_a_command_lists_what_it_takes(elsewhere: None) -> None:
     refused = 0
     for words, command in commands():
         text = invoke(*words, "--help")[1]
-        arguments = ["x"] * sum(isinstance(p, click.Argument) and p.required for p in command.params)
+        arguments = []
+        for needed in (p for p in command.params if p.required):
+            arguments += ["x"] if isinstance(needed, click.Argument) else [needed.opts[0], "x"]
         for flag, value in values.items():
             if f"  {flag} " not in text:
                 line = f"neurosim: {flag}: this command has no use for it; leave it out\n"

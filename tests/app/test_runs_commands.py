@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from helpers.command import neurosim
+from helpers.sonata_files import write_network
 
 from neurosim.app.cli import main
 from neurosim.app.runs.frame.folder import lock_folder
@@ -297,6 +298,8 @@ def test_the_examples_of_a_help_run(line: str, here: Path) -> None:
     if "show_config" in context.params and context.params.get("resumed") is None and "--list" not in words:
         if "--edges" in words:
             pytest.importorskip("pyarrow")
+        if "circuit_config.json" in words:
+            write_network(Path())
         result = CliRunner().invoke(main, [*words, "--show-config", "--quiet"])
         assert result.exit_code == 0 and result.output.count("\n") > 2, result.output
     elif name[0] == "runs" and name[1:] not in (["rm"], ["open"], ["compare"]):

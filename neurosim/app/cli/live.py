@@ -51,7 +51,7 @@ def command(
 
     \b
     neurosim live walk.raw --model runs/gestures           a file, at the pace of its events
-    neurosim live - --model runs/gestures < packets        packets of neurosim.data.PacketWriter on standard input
+    neurosim live - --model runs/gestures                  packets of neurosim.data.PacketWriter on standard input
     neurosim live udp://0.0.0.0:3333 --model runs/gestures     datagrams in the form of SPIF and AEStream
     neurosim live dv: --model runs/gestures                the first camera of dv-processing; dv://HOST:PORT a server
 
