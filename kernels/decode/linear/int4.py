@@ -16,28 +16,35 @@ are active, one thread of an Intel Xeon (family 6, model 167), where int8 rows t
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import float32, int32, int64, njit, types, uint32
-from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba import float32, int32, int64, njit, uint32
+from numba.extending import register_jitable
 
 from ...tools.compiled import compiled
-from ...tools.intrinsics import BYTE as INT8
-from ...tools.intrinsics import INT32, INT64, prefetch_second
+from ...tools.intrinsics import prefetch_second
 from ...tools.pointers import matrix, vector
 from ..program import BYTE, FLAG, FLOAT, LONG, WORD, operation
 from .avx2 import has_avx2
 from .encode import AHEAD, ESCAPES, HEAD, LIST, NUMBER
+from .int4_vectors import (
+    AHEAD_QUADS,
+    BYTES,
+    CHANNELS,
+    LANE,
+    MIDDLE,
+    STRIP,
+    add_avx2,
+    add_avx2_minima,
+    add_vnni,
+    add_vnni_minima,
+    float_of,
+    multiply_batch,
+    multiply_batch_minima,
+    unpack_four,
+)
 from .product import BEFORE, BIAS, FIRST, OUT, OUTPUTS, PART, WIDTH, groups_of, spread_counts
-from .vnni import BATCH, has_vnni, unpacked
+from .vnni import BATCH, has_vnni
 
-CHANNELS = 32  # of a block
-STRIP = 128  # outputs that are added at once
-BYTES = STRIP // 2  # of a strip of a row
 UNPACKED = STRIP * CHANNELS  # bytes of a strip of a block as `emit_batch` takes it
-MIDDLE = 8  # q of weight 0, where there is no m
-LANE = 16  # bytes within which vectors are interleaved
-AHEAD_QUADS = 8  # of rows that are fetched ahead of time: 4 and 16 took as long
 # Strips whose rows, of a thousand channels, stay in the second cache while the tokens of a batch pass over them.
 TOGETHER = 4
 # Times that a row must be active among `BATCH` tokens, in the mean, for all rows to be multiplied. For 16 tokens and
@@ -47,8 +54,6 @@ MANY = 5
 # byte by byte, which leaves bytes 4 by 4 of each 16 in a vector of their own.
 COLUMNS = np.array([16 * (byte % LANE // 4) + byte // LANE * 4 + byte % 4 for byte in range(BYTES)])
 VNNI, AVX2, PLAIN = range(3)
-FLOAT32 = ir.FloatType()
-HALF = ir.HalfType()
 OPERANDS = f"rows stride size tokens {LIST} has_levels has_minima parts part_count sums quads list_size spare?"
 
 
@@ -133,224 +138,6 @@ def list_quads(channels, counts, number, size, stride, has_minima, place):
     offsets[at : at + 4 * AHEAD_QUADS] = 0
 
 
-def _pointer(builder, address, kind):
-    return builder.inttoptr(address, kind.as_pointer())
-
-
-def _splat(builder, value, lanes):
-    kind = ir.VectorType(value.type, lanes)
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
-
-
-def _interleaved(builder, rows):
-    """Return four vectors of bytes interleaved: four vectors, each with the bytes 4 by 4 of every 16 of the rows."""
-    pairs = ir.VectorType(ir.IntType(16), rows[0].type.count // 2)
-    halves = [
-        [builder.bitcast(unpacked(builder, a, b, LANE, upper), pairs) for a, b in (rows[:2], rows[2:])]
-        for upper in (0, 1)
-    ]
-    return [unpacked(builder, *half, LANE // 2, upper) for half in halves for upper in (0, 1)]
-
-
-def _call(builder, name, result, *values):
-    kind = ir.FunctionType(result, [value.type for value in values])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
-
-
-def _dot(builder, sums, unsigned, signed):
-    """Add products of four unsigned and four signed bytes to each int32 of sums; unsigned bytes are at most 15."""
-    if sums.type.count == 16:
-        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", sums.type, sums, unsigned, signed)
-    # Sums of two products are at most 2 * 15 * 128: they fit the 16 bits of `vpmaddubsw`.
-    shorts = ir.VectorType(ir.IntType(16), 16)
-    pairs = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", shorts, unsigned, signed)
-    fours = _call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, pairs, ir.Constant(shorts, [1] * 16))
-    return builder.add(sums, fours)
-
-
-def _prefetch(builder, address):
-    pointer = _pointer(builder, address, INT8)
-    nothing = ir.FunctionType(ir.VoidType(), [pointer.type, INT32, INT32, INT32])
-    function = cgutils.get_or_insert_function(builder.module, nothing, "llvm.prefetch.p0")
-    builder.call(function, [pointer, INT32(0), INT32(2), INT32(1)])
-
-
-class _Adder:
-    """Code that adds the rows of some strips for a token.
-
-    Attributes:
-        lanes: outputs of a vector: 16 with AVX-512, 8 with AVX2, which takes each strip in halves.
-    """
-
-    def __init__(self, builder, lanes, has_minima):
-        self.builder = builder
-        self.lanes = lanes
-        self.has_minima = has_minima
-        self.bytes = ir.VectorType(INT8, 4 * lanes)
-        self.words = ir.VectorType(INT32, lanes)
-        self.floats = ir.VectorType(FLOAT32, lanes)
-        self.halves = ir.VectorType(HALF, lanes)
-
-    def emit(self, rows, stride, first, totals, words, offsets, blocks, begin, end, out):
-        builder = self.builder
-        steps_in_block = builder.mul(stride, INT64(CHANNELS // 2))
-        self.minima_behind = builder.mul(stride, INT64(2))
-        block_size = builder.add(steps_in_block, builder.mul(self.minima_behind, INT64(1 + self.has_minima)))
-        # Variables in memory, which LLVM turns into registers.
-        sums = [cgutils.alloca_once(builder, self.words) for _ in range(8)]
-        with cgutils.for_range(builder, blocks) as block:
-            number = builder.mul(block.index, INT64(4))
-            total = self._load(builder.add(totals, number), INT32)
-            first_quad = builder.sext(self._load(builder.add(first, number), INT32), INT64)
-            end_quad = builder.sext(self._load(builder.add(first, number), INT32, 4), INT64)
-            start = _splat(builder, builder.mul(total, INT32(0 if self.has_minima else -MIDDLE)), self.lanes)
-            counted = _splat(builder, builder.sitofp(total, FLOAT32), self.lanes)
-            steps = builder.add(rows, builder.add(builder.mul(block.index, block_size), steps_in_block))
-            with cgutils.for_range_slice(builder, begin, end, INT64(1)) as (strip, _):
-                for half in range(16 // self.lanes):
-                    for place in sums:
-                        builder.store(start, place)
-                    here = builder.add(rows, builder.mul(strip, INT64(BYTES)))
-                    with cgutils.for_range_slice(builder, first_quad, end_quad, INT64(1)) as (quad, _):
-                        self._add_quad(here, words, offsets, quad, sums, half)
-                    own_steps = builder.add(steps, builder.mul(strip, INT64(2 * STRIP)))
-                    own_out = builder.add(out, builder.mul(strip, INT64(4 * STRIP)))
-                    self._scale(own_steps, counted, sums, own_out, half)
-
-    def emit_four(self, rows, size, out, group):
-        """Store a strip of four rows, `size` bytes apart, for `emit_batch`: 16 outputs at `out`, and every `group`
-        bytes behind it."""
-        builder = self.builder
-        four = [self._load(builder.add(rows, builder.mul(size, INT64(i))), self.bytes) for i in range(4)]
-        for j, parts in enumerate(self._halves(four)):
-            for half, q in enumerate(parts):
-                place = builder.add(out, builder.mul(group, INT64(4 * half + j)))
-                builder.store(q, _pointer(builder, place, self.bytes), align=64)
-
-    def emit_batch(self, weights, words, totals, steps, stride, out, step):
-        """Add 16 outputs of a block for a group of tokens to float32 sums, `step` bytes from one token to the next.
-
-        The block's counts are multiplied, zeros among them; `totals` int32 [tokens] are their sums.
-        """
-        builder = self.builder
-        counted = [self._load(totals, INT32, 4 * t) for t in range(BATCH)]
-        middle = INT32(0 if self.has_minima else -MIDDLE)
-        sums = [_splat(builder, builder.mul(total, middle), self.lanes) for total in counted]
-        for quad in range(CHANNELS // 4):
-            q = self._load(weights, self.bytes, 64 * quad)
-            for t in range(BATCH):
-                word = self._load(words, INT32, 4 * (BATCH * quad + t))
-                counts = builder.bitcast(_splat(builder, word, self.lanes), self.bytes)
-                sums[t] = _dot(builder, sums[t], q, counts)
-        step_of = builder.fpext(self._load(steps, self.halves), self.floats)
-        minimum = None
-        if self.has_minima:
-            minima = builder.add(steps, builder.mul(stride, INT64(2)))
-            minimum = builder.fpext(self._load(minima, self.halves), self.floats)
-        for t in range(BATCH):
-            place = builder.add(out, builder.mul(step, INT64(t)))
-            product = builder.fmul(builder.sitofp(sums[t], self.floats), step_of)
-            after = builder.fadd(self._load(place, self.floats), product)
-            if self.has_minima:
-                total = _splat(builder, builder.sitofp(counted[t], FLOAT32), self.lanes)
-                after = builder.fadd(after, builder.fmul(minimum, total))
-            builder.store(after, _pointer(builder, place, self.floats), align=4)
-
-    def _load(self, address, kind, offset=0):
-        place = self.builder.add(address, INT64(offset))
-        return self.builder.load(_pointer(self.builder, place, kind), align=1)
-
-    def _add_quad(self, rows, words, offsets, quad, sums, half):
-        """Add four rows of a strip, times their counts, to the sums of a block."""
-        builder = self.builder
-        at = builder.add(offsets, builder.mul(quad, INT64(16)))
-        four = []
-        for i in range(4):
-            row = builder.add(rows, builder.sext(self._load(at, INT32, 4 * i), INT64))
-            four.append(self._load(row, self.bytes, 32 * half))
-            if not half:
-                later = self._load(at, INT32, 16 * AHEAD_QUADS + 4 * i)
-                _prefetch(builder, builder.add(rows, builder.sext(later, INT64)))
-        counts = _splat(builder, self._load(builder.add(words, builder.mul(quad, INT64(4))), INT32), self.lanes)
-        counts = builder.bitcast(counts, self.bytes)
-        for j, parts in enumerate(self._halves(four)):
-            for place, q in zip((sums[j], sums[4 + j]), parts, strict=True):
-                builder.store(_dot(builder, builder.load(place), q, counts), place)
-
-    def _halves(self, four):
-        """Yield four vectors of outputs, the low and the high halves of their bytes, of a strip of four rows."""
-        builder = self.builder
-        mask = ir.Constant(self.words, [0x0F0F0F0F] * self.lanes)
-        shift = ir.Constant(self.words, [4] * self.lanes)
-        for each in _interleaved(builder, four):
-            packed = builder.bitcast(each, self.words)
-            low = builder.and_(packed, mask)
-            high = builder.and_(builder.lshr(packed, shift), mask)
-            yield builder.bitcast(low, self.bytes), builder.bitcast(high, self.bytes)
-
-    def _scale(self, steps, counted, sums, out, half):
-        """Add the sums of a block times their steps to outputs, and the minima times the sum of counts."""
-        builder = self.builder
-        for j in range(8):
-            behind = 16 * j + 8 * half
-            step = builder.fpext(self._load(steps, self.halves, 2 * behind), self.floats)
-            product = builder.fmul(builder.sitofp(builder.load(sums[j]), self.floats), step)
-            after = builder.fadd(self._load(out, self.floats, 4 * behind), product)
-            if self.has_minima:
-                minima = builder.add(steps, self.minima_behind)
-                minimum = builder.fpext(self._load(minima, self.halves, 2 * behind), self.floats)
-                after = builder.fadd(after, builder.fmul(minimum, counted))
-            builder.store(after, _pointer(builder, builder.add(out, INT64(4 * behind)), self.floats), align=4)
-
-
-def _adder(lanes, has_minima):
-    """Return the intrinsic that adds the rows of some strips, with vectors of so many outputs."""
-
-    @intrinsic
-    def add(typing, rows, stride, first, totals, words, offsets, blocks, begin, end, out):
-        def emit(context, builder, signature, arguments):
-            _Adder(builder, lanes, has_minima).emit(*arguments)
-            return context.get_dummy_value()
-
-        return types.void(*(types.intp,) * 10), emit
-
-    return add
-
-
-_add_vnni = _adder(16, False)
-_add_vnni_minima = _adder(16, True)
-_add_avx2 = _adder(8, False)
-_add_avx2_minima = _adder(8, True)
-
-
-@intrinsic
-def _unpack_four(typing, rows, size, out, group):
-    def emit(context, builder, signature, arguments):
-        _Adder(builder, 16, False).emit_four(*arguments)
-        return context.get_dummy_value()
-
-    return types.void(*(types.intp,) * 4), emit
-
-
-def _multiplier(has_minima):
-    """Return the intrinsic of `_Adder.emit_batch`."""
-
-    @intrinsic
-    def multiply(typing, weights, words, totals, steps, stride, out, step):
-        def emit(context, builder, signature, arguments):
-            _Adder(builder, 16, has_minima).emit_batch(*arguments)
-            return context.get_dummy_value()
-
-        return types.void(*(types.intp,) * 7), emit
-
-    return multiply
-
-
-_multiply = _multiplier(False)
-_multiply_minima = _multiplier(True)
-
-
 def batch_size(size, tokens):
     """Return the bytes that a thread needs to multiply all of `size` rows for tokens."""
     return UNPACKED + BATCH * groups_of(tokens) * (size + 4 * (size // CHANNELS))
@@ -391,7 +178,7 @@ def add_all_strips_vnni(rows, stride, size, has_minima, words, totals, groups, s
                     row = place + 4 * quad * half + BYTES * strip
                     for i in range(4):
                         prefetch_second(row + i * half + block)
-                    _unpack_four(row, half, spare + 64 * quad, 64 * (CHANNELS // 4))
+                    unpack_four(row, half, spare + 64 * quad, 64 * (CHANNELS // 4))
                 for group in range(groups):
                     own = words + 4 * BATCH * (group * blocks + b) * (CHANNELS // 4)
                     total = totals + 4 * BATCH * (group * blocks + b)
@@ -400,9 +187,9 @@ def add_all_strips_vnni(rows, stride, size, has_minima, words, totals, groups, s
                         weights = spare + 64 * (CHANNELS // 4) * n
                         target = out + 4 * (group * BATCH * stride + column)
                         if has_minima:
-                            _multiply_minima(weights, own, total, steps + 2 * column, stride, target, 4 * stride)
+                            multiply_batch_minima(weights, own, total, steps + 2 * column, stride, target, 4 * stride)
                         else:
-                            _multiply(weights, own, total, steps + 2 * column, stride, target, 4 * stride)
+                            multiply_batch(weights, own, total, steps + 2 * column, stride, target, 4 * stride)
 
 
 @compiled
@@ -416,9 +203,9 @@ def add_strips_vnni(rows, stride, size, has_minima, quads, begin, end, out):
     totals, words, offsets = _parts_of(quads, size)
     blocks = size // CHANNELS
     if has_minima:
-        _add_vnni_minima(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+        add_vnni_minima(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
     else:
-        _add_vnni(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+        add_vnni(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
 
 
 @compiled
@@ -427,9 +214,9 @@ def add_strips_avx2(rows, stride, size, has_minima, quads, begin, end, out):
     totals, words, offsets = _parts_of(quads, size)
     blocks = size // CHANNELS
     if has_minima:
-        _add_avx2_minima(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+        add_avx2_minima(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
     else:
-        _add_avx2(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
+        add_avx2(rows, stride, quads, totals, words, offsets, blocks, begin, end, out)
 
 
 @njit(inline="always")
@@ -437,20 +224,10 @@ def _widened(bits):
     """Return the float32 of a finite float16, by its bits; there are no denormals on the way, which may be zeros."""
     exponent = bits & uint32(0x7C00)
     wide = (bits & uint32(0x7FFF)) << uint32(13)
-    value = _float_of(wide + uint32(112 << 23))
+    value = float_of(wide + uint32(112 << 23))
     if exponent == 0:
-        value = _float_of(wide + uint32(113 << 23)) - float32(2.0**-14)
+        value = float_of(wide + uint32(113 << 23)) - float32(2.0**-14)
     return -value if bits & uint32(0x8000) else value
-
-
-@intrinsic
-def _float_of(typing, bits):
-    """Return the float32 of these bits."""
-
-    def emit(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], FLOAT32)
-
-    return types.float32(types.uint32), emit
 
 
 @njit(inline="always")
