@@ -2,12 +2,11 @@
 
 `make peers-pynn` builds the environment and runs this there. Each scenario is written for several simulators and gets
 the simulator as an argument; here all of them get neurosim, those for other simulators too.
-
-Usage: python run_pynn_tests.py [FOLDER of the tests] [WORDS that select tests, as pytest -k]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -63,11 +62,12 @@ class Verdicts:
             self.lines[name] = report.outcome, reason
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        folder = Path(arguments[0]).absolute()
-    else:
-        folder = next(SOURCES.glob("pynn-*")) / SCENARIOS
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, help="of the tests; default where make peers-pynn put them")
+    parser.add_argument("-k", dest="words", default="", help="tests to run, as of pytest")
+    chosen = parser.parse_args()
+    folder = chosen.folder.absolute() if chosen.folder else next(SOURCES.glob("pynn-*")) / SCENARIOS
     fixtures: Any = types.ModuleType("fixtures")
     fixtures.run_with_simulators = run_with_simulators
     # The scenarios import `.fixtures`, under the name that pytest gives their folder.
@@ -78,8 +78,8 @@ def main(arguments: list[str]) -> int:
     verdicts = Verdicts()
     # Some scenarios write files.
     os.chdir(tempfile.mkdtemp())
-    words = ["-k", arguments[1]] if len(arguments) > 1 else []
-    pytest.main(["-q", "-p", "no:cacheprovider", "-W", "ignore", "--tb=short", *words, str(folder)], [verdicts])
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "--tb=short", "-k", chosen.words]
+    pytest.main([*options, str(folder)], [verdicts])
     print()
     for name, (outcome, reason) in sorted(verdicts.lines.items()):
         why = "" if outcome == "passed" else LACKING.get(name, reason)
@@ -91,4 +91,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -114,6 +114,9 @@ def require(condition: bool, name: str, rule: str, got: object) -> None:
         # Numpy scalars print as plain numbers.
         if hasattr(got, "item") and getattr(got, "ndim", 1) == 0:
             value = got.item()
+        elif hasattr(got, "ndim"):
+            # An error is one line.
+            value = " ".join(str(got).split())
         else:
             value = got
         raise NeurosimInputError(f"{name}: {rule} (got {value})")

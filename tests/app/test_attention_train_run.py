@@ -69,7 +69,7 @@ def test_a_run_holds_both_models_and_its_page_is_written_again(done: dict[str, A
 
 def test_mistakes_take_one_line(done: dict[str, Any], tmp_path: Path) -> None:
     assert "attention kind: unknown name 'glaa'; did you mean 'gla'" in refused(
-        "digits", "--set", "attention.kind=glaa"
+        "digits", "--quiet", "--set", "attention.kind=glaa"
     )
     layers = ("--set", "attention.layers=0")
     assert "attention.layers: must be >= 1" in refused("digits", "--set", "attention.kind=gla", *layers)

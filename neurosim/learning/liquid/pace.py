@@ -13,6 +13,8 @@ from ...data.spikes import Recordings
 
 # Ratio to the longest or shortest known duration from which on a recording counts as slower or faster.
 RATIO = 1.5
+# Pieces of one recording; more come from a wrong duration, and would not fit the memory.
+MAX_PIECES = 10_000
 # Standard deviations of the logarithm within which a number of events is usual.
 USUAL = 2.0
 # Smallest such standard deviation: a few recordings may all have nearly the same number of events.
@@ -141,8 +143,15 @@ def joined(pieces: Recordings, owner: NDArray[np.int64], whole: Recordings) -> R
 
 
 def pieces_of(durations: NDArray[np.float64], duration: float) -> NDArray[np.int64]:
-    """Return [n] numbers of pieces of about `duration` seconds; 1 up to `RATIO` times as long, and for duration 0."""
+    """Return [n] numbers of pieces of about `duration` seconds; 1 up to `RATIO` times as long, and for duration 0.
+
+    Raises:
+        NeurosimInputError: a recording of more than `MAX_PIECES` pieces.
+    """
     if not duration or not math.isfinite(duration):
         return np.ones(len(durations), np.int64)
-    many = np.maximum(1, np.rint(durations / duration)).astype(np.int64)
+    ratios = durations / duration
+    rule = f"must be at most {MAX_PIECES:,} times {duration:g} s, the longest that was learned"
+    require(bool((ratios <= MAX_PIECES).all()), "durations of recordings", rule, f"{durations.max(initial=0.0):g} s")
+    many = np.maximum(1, np.rint(ratios)).astype(np.int64)
     return np.where(durations > RATIO * duration, many, 1)
