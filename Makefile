@@ -8,7 +8,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-slow pairs lint docs audit peers peers-engine peers-pynn models clean
+.PHONY: demo test test-slow coverage pairs lint docs audit peers peers-engine peers-pynn models clean
 
 demo: $(STAMPS)/core
 	$(BIN)/neurosim demo
@@ -17,8 +17,12 @@ test: $(STAMPS)/test
 	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMPS)/test
-	$(PYTEST) -m slow --cov --cov-report=html:build/coverage
-	@echo "the slow tests run $$($(BIN)/python -m coverage report --format=total) % of the lines, kernels left out: build/coverage/index.html"
+	$(PYTEST) -m slow
+
+# The share of the lines that all tests run; counting them takes longer.
+coverage: $(STAMPS)/test
+	$(PYTEST) --cov --cov-report=html:build/coverage
+	@echo "the tests run $$($(BIN)/python -m coverage report --format=total) % of the lines, kernels left out: build/coverage/index.html"
 
 # Tables of the pairs of features that tests tried together; an empty cell without a reason fails.
 pairs: $(STAMPS)/test
