@@ -122,7 +122,7 @@ def measure_model(path: Path, options: argparse.Namespace) -> list[ModelRow]:
 
 
 class Form(Protocol):
-    """What is timed in turn."""
+    """A contestant; several are timed in turn."""
 
     def once(self) -> float:
         """Return milliseconds a token."""

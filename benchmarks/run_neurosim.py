@@ -132,7 +132,7 @@ def network(workload: d.Workload) -> ns.Network:
 
 
 def inputs(workload: d.Workload, duration: float) -> dict[str, Spikes]:
-    """What the sources play."""
+    """Return the spikes that the sources play."""
     given = {}
     for s in workload.sources:
         # In the middle of the step, where no rounding can move it to a neighbour.

@@ -26,7 +26,7 @@ from neurosim.app.live.delays import Delays
 from neurosim.app.live.loop import Arrival, LiveTotals, Receiver, answers
 from neurosim.app.live.models import LiveModel, open_model
 from neurosim.app.live.page import LivePage, picture
-from neurosim.app.live.sources import Camera, Datagrams, Source, collect, open_source
+from neurosim.app.live.sources import Datagrams, LiveCamera, Source, collect, open_source
 from neurosim.app.runs.frame.folder import open_run
 from neurosim.app.runs.liquid.adapted import open_liquid
 from neurosim.base import NeurosimInputError
@@ -167,7 +167,7 @@ class FakeCamera:
 
 
 def test_a_camera_is_packets() -> None:
-    camera = Camera(FakeCamera())
+    camera = LiveCamera(FakeCamera())
     assert camera.shape == SHAPE
     packets = list(collect(camera, 0.02))
     assert np.concatenate([p.units for p in packets]).tolist() == [(6 + 2) * 8 + 1, 5 * 8 + 7, 0]

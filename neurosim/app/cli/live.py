@@ -14,7 +14,7 @@ from ..runs.frame.command import Command, CommandResult, common
 from ..runs.frame.command_options import CommandOptions
 
 if TYPE_CHECKING:
-    from ..live.loop import Answer, LiveTotals
+    from ..live.loop import LiveAnswer, LiveTotals
 
 # s between two messages that the machine is behind.
 BETWEEN = 1.0
@@ -102,7 +102,7 @@ def command(
     return CommandResult(summary, json.dumps({"summary": summary}))
 
 
-def _line(answer: Answer, classes: tuple[str, ...], totals: LiveTotals) -> dict[str, Any]:
+def _line(answer: LiveAnswer, classes: tuple[str, ...], totals: LiveTotals) -> dict[str, Any]:
     """Return an answer as its line of JSON."""
     arrival = answer.arrival
     best = int(answer.scores.argmax())

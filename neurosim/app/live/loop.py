@@ -38,7 +38,7 @@ class Arrival(NamedTuple):
     due: float
 
 
-class Answer(NamedTuple):
+class LiveAnswer(NamedTuple):
     """Answer after a packet.
 
     Attributes:
@@ -148,7 +148,7 @@ class Receiver:
             self._queue.put(error)
 
 
-def answers(model: LiveModel, receiver: Receiver, totals: LiveTotals, speed: float = 1.0) -> Iterator[Answer]:
+def answers(model: LiveModel, receiver: Receiver, totals: LiveTotals, speed: float = 1.0) -> Iterator[LiveAnswer]:
     """Yield the answer after each packet, and count in `totals`.
 
     speed: of the packets of a file, by which the delays of their events are measured.
@@ -174,7 +174,7 @@ def answers(model: LiveModel, receiver: Receiver, totals: LiveTotals, speed: flo
         totals.busy = time.process_time() - busy
         totals.dropped_packets = receiver.dropped_packets
         totals.dropped_events = receiver.dropped_events
-        yield Answer(arrival, scores, delay, receiver.dropped_packets - dropped)
+        yield LiveAnswer(arrival, scores, delay, receiver.dropped_packets - dropped)
         dropped = receiver.dropped_packets
 
 

@@ -47,7 +47,7 @@ class Source(NamedTuple):
     pace: Literal["recorded", "held", "arriving"]
 
 
-class Batch(NamedTuple):
+class ArrivedEvents(NamedTuple):
     """Events that arrived: times on the clock of this machine, s, and units."""
 
     times: NDArray[np.float64]
@@ -83,9 +83,9 @@ def open_source(
         return Source(_checked(read_packets(sys.stdin.buffer), shape), "held")
     if name.startswith(UDP):
         host, port = endpoint_of(name.removeprefix(UDP), name)
-        poll: Datagrams | Camera = Datagrams(host, port, sensor or shape)
+        poll: Datagrams | LiveCamera = Datagrams(host, port, sensor or shape)
     elif name.startswith(CAMERA):
-        poll = Camera(open_camera(name.removeprefix(CAMERA)))
+        poll = LiveCamera(open_camera(name.removeprefix(CAMERA)))
     else:
         # A run may have read files of several formats.
         allowed = vars(ReadOptions(**options).where_allowed(name))
@@ -147,18 +147,18 @@ class Datagrams:
             raise NeurosimError(f"udp://{host}:{port}: cannot be listened on ({error.strerror or error})") from None
         self.port = int(self._socket.getsockname()[1])
 
-    def __call__(self, timeout: float) -> Batch | None:
+    def __call__(self, timeout: float) -> ArrivedEvents | None:
         """Return the events of the next datagram, none after `timeout` s; None at the end of the stream."""
         self._socket.settimeout(max(timeout, 1e-4))
         try:
             data = self._socket.recv(DATAGRAM)
         except TimeoutError:
-            return Batch(np.empty(0), np.empty(0, np.int32))
+            return ArrivedEvents(np.empty(0), np.empty(0, np.int32))
         if not data:
             self._socket.close()
             return None
         units = self._units(np.frombuffer(data, "<u4", len(data) // 4))
-        return Batch(np.full(len(units), time.monotonic()), units)
+        return ArrivedEvents(np.full(len(units), time.monotonic()), units)
 
     def _units(self, words: NDArray[np.uint32]) -> NDArray[np.int32]:
         if not (words & NO_TIME).all():
@@ -204,7 +204,7 @@ def open_camera(endpoint: str) -> EventReader:
     return reader
 
 
-class Camera:
+class LiveCamera:
     """Events of a reader of dv-processing; times are those of the camera, on the clock of this machine.
 
     Attributes:
@@ -218,7 +218,7 @@ class Camera:
         # Clock of this machine at time 0 of the camera: the earliest arrival is the one with the least delay.
         self._zero = math.inf
 
-    def __call__(self, timeout: float) -> Batch | None:
+    def __call__(self, timeout: float) -> ArrivedEvents | None:
         """Return the events of the next batch, none after `timeout` s; None after the end of the camera."""
         end = time.monotonic() + timeout
         while True:
@@ -229,7 +229,7 @@ class Camera:
             if events is not None and len(events):
                 break
             if now >= end:
-                return Batch(np.empty(0), np.empty(0, np.int32))
+                return ArrivedEvents(np.empty(0), np.empty(0, np.int32))
             time.sleep(min(PAUSE, end - now))
         table = events.numpy()
         times = table["timestamp"].astype(np.float64) * 1e-6
@@ -237,10 +237,10 @@ class Camera:
         _, height, width = self.shape
         places = table["y"].astype(np.int64) * width + table["x"]
         units = table["polarity"].astype(np.int64) * height * width + places
-        return Batch(times + self._zero, units.astype(np.int32))
+        return ArrivedEvents(times + self._zero, units.astype(np.int32))
 
 
-def collect(poll: Datagrams | Camera, packet: float) -> Iterator[Spikes]:
+def collect(poll: Datagrams | LiveCamera, packet: float) -> Iterator[Spikes]:
     """Yield what arrives as packets of `packet` s, also empty ones, each as soon as its time is over.
 
     An event that comes later than its packet is put at the start of the present one.
@@ -248,7 +248,7 @@ def collect(poll: Datagrams | Camera, packet: float) -> Iterator[Spikes]:
     size = math.prod(poll.shape)
     begin = time.monotonic()
     number = 0
-    batches: list[Batch] = []
+    batches: list[ArrivedEvents] = []
     ended = False
     while not ended:
         end = begin + (number + 1) * packet

@@ -13,7 +13,7 @@ from ...data.spikes import Recordings
 from .data import even
 from .frame.config import Baselines, Energy
 from .frame_cnn import train_frame_cnn
-from .score import Comparison
+from .score import OtherClassifiers
 from .summary import labels_of
 
 WINDOWS = 3
@@ -58,7 +58,7 @@ class _Compared(Protocol):
     def energy(self) -> Energy: ...
 
 
-def measure_comparison(config: _Compared, train: Recordings, test: Recordings, parameters: int) -> Comparison:
+def measure_comparison(config: _Compared, train: Recordings, test: Recordings, parameters: int) -> OtherClassifiers:
     """Return what simple classifiers reach, and a small convolutional network unless the settings ask for none.
 
     Args:
@@ -66,8 +66,8 @@ def measure_comparison(config: _Compared, train: Recordings, test: Recordings, p
     """
     simple = measure_baselines(train, test)
     if not config.baselines.cnn:
-        return Comparison(baselines=simple)
-    return Comparison(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))
+        return OtherClassifiers(baselines=simple)
+    return OtherClassifiers(baselines=simple, cnn=train_frame_cnn(train, test, parameters, config.energy.profile))
 
 
 def answers_of(x: NDArray[np.float32], labels: NDArray[np.int64], z: NDArray[np.float32]) -> list[NDArray[np.int64]]:

@@ -57,8 +57,8 @@ class FrameCNN(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What others reach on the recordings of a run; the part of a result that all runs which classify them have.
+class OtherClassifiers:
+    """Accuracies of other classifiers on the recordings of a run; all runs that classify have them in their results.
 
     Attributes:
         baselines: accuracies of simple classifiers, by name; see `runs.baselines`.

@@ -18,7 +18,7 @@ from .data import Splits
 from .frame.config import Data
 from .frame.folder import SPIKES, RunFolder
 from .frame.kind import RunResult
-from .score import Comparison, Score
+from .score import OtherClassifiers, Score
 
 MAX_SHOWN = 6  # recordings whose spikes are kept for the report
 
@@ -62,7 +62,7 @@ class DataResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingsResult(Score, Comparison, DataResult, RunResult):
+class RecordingsResult(Score, OtherClassifiers, DataResult, RunResult):
     """The results of a run that classifies recordings by the spikes of a network; each such kind derives its own.
 
     Attributes:

@@ -148,7 +148,7 @@ def shard_folder(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What all recordings of a folder decide together: sensor, orientation, labels and groups by item."""
+    """Sensor, orientation, labels and groups, which all recordings of a folder decide together."""
 
     shape: Shape
     upright: bool

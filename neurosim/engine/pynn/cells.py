@@ -53,7 +53,7 @@ def plain(values: NDArray[Any]) -> Any:
 
 
 class EngineCell:
-    """What a cell type says of its neuron.
+    """Cell type of PyNN with the neuron of the engine that it is.
 
     Attributes:
         variables: state of the neuron, by PyNN's name.

@@ -33,7 +33,7 @@ SHARED = {TsodyksMarkramSynapse: ("U", "tau_rec", "tau_facil"), SimpleStochastic
 MAX_GROUPS = 1000
 
 
-class Feed:
+class FedCells:
     """Spikes of a source that the engine does not draw itself, handed over run by run.
 
     Attributes:
@@ -138,7 +138,7 @@ class Built:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.feeds: dict[str, Feed] = {}
+        self.feeds: dict[str, FedCells] = {}
         self.groups: dict[int, list[Group]] = {}
         self.currents: list[tuple[str, CurrentSource, float]] = []
         populations = [self._population(cells) for cells in state.populations]
@@ -281,7 +281,7 @@ class Built:
             return Population(name, cells.size, neuron, initial_of(cells, set(cells.initial_state)))
         if isinstance(celltype, SpikeSourcePoisson):
             return Population(name, cells.size, poisson_of(cells))
-        self.feeds[name] = Feed(cells, self.state)
+        self.feeds[name] = FedCells(cells, self.state)
         return Population(name, cells.size, SpikeSource())
 
     def _projections(self, synapses: Synapses) -> Iterator[Projection]:

@@ -75,7 +75,7 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a run writes: spikes of all populations, and reports.
+    """Files that a run writes: spikes of all populations, and reports.
 
     Attributes:
         populations: that may fire.

@@ -18,7 +18,7 @@ from .conductance_alpha import alpha_step
 
 
 class Pulls(NamedTuple):
-    """What moves a membrane over a step: r times its mean conductances, and the sum of r g times their reversals."""
+    """Mean conductances of a step times r, and the sum of r g times their reversals, which move the membrane."""
 
     conductance: float
     drive: float

@@ -14,7 +14,7 @@ from ..frame.config import Energy, RunConfig
 
 
 @dataclass(frozen=True)
-class EdgeTable:
+class EdgeColumns:
     """The table of edges, and the table of its neurons.
 
     Attributes:
@@ -92,7 +92,7 @@ class EdgesConfig(RunConfig):
     """
 
     seed: Seed = 0
-    edges: EdgeTable
+    edges: EdgeColumns
     neuron: NeuronModel = NeuronModel()
     activate: ActivationSettings = ActivationSettings()
     silence: tuple[str, ...] = ()

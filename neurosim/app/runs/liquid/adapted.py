@@ -23,7 +23,7 @@ GAINS = "gains.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class AdaptedLiquid(Saved):
-    """What training recordings decided of a liquid, and of the time that its readout looks at.
+    """Settings of a liquid and of its readout that training recordings decided.
 
     Attributes:
         gains: [neurons] float64, of its input; see `Liquid.adapt`.

@@ -18,7 +18,7 @@ from ....memory.sdr.expansion import ExpansionEncoder
 from .. import data
 from ..baselines import measure_comparison
 from ..frame.config import Data
-from ..score import Comparison
+from ..score import OtherClassifiers
 from ..summary import labels_of
 from .config import Code, MemoryConfig
 from .recognise.config import RecogniseConfig
@@ -144,7 +144,7 @@ def load(chosen: Data) -> tuple[Raw, Raw]:
     return stored_images, other_images
 
 
-def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Raw, weights: int) -> Comparison:
+def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Raw, weights: int) -> OtherClassifiers:
     """Return what others reach on recordings, which learn those that are stored; nothing for images.
 
     Args:
@@ -152,7 +152,7 @@ def compare_items(config: MemoryConfig | RecogniseConfig, stored: Raw, other: Ra
     """
     if isinstance(stored.source, Recordings) and isinstance(other.source, Recordings):
         return measure_comparison(config, stored.source, other.source, weights)
-    return Comparison()
+    return OtherClassifiers()
 
 
 def smoothed(counts: NDArray[np.float32], passes: int, over_time: int = 0) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ....base.measure.estimates import EnergyEstimates
 from ....base.measure.measures import Measures
 from ..frame.kind import RunResult
-from ..score import Comparison, Score
+from ..score import OtherClassifiers, Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class RecallUnderNoise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryResult(Score, Comparison, RunResult):
+class MemoryResult(Score, OtherClassifiers, RunResult):
     """The results of a memory's run; the accuracy is for the classes of items that were not stored.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .....base.measure.estimates import EnergyEstimates
 from .....base.measure.measures import Measures
 from ...frame.kind import RunResult
-from ...score import Comparison, Score
+from ...score import OtherClassifiers, Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class LevelSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecogniseResult(Score, Comparison, RunResult):
+class RecogniseResult(Score, OtherClassifiers, RunResult):
     """The results of a recogniser's run.
 
     Attributes:
