@@ -164,4 +164,4 @@ def test_a_training_on_few_recordings_says_that_it_does_not_validate(tmp_path: P
     run = neurosim("train", root, "--set", "data.options.shape=[2,34,34]", *words, "--out", "run", "--json")
     assert "no validation: a tenth, 1 recordings" in run.stderr
     assert "no validation: a tenth" in Path("run/report.html").read_text("utf-8")
-    assert "by a camera of 34 x 34 pixels; bins of 0.0095 s, 21 in 0.19" in run.stderr
+    assert "by a camera of 34 x 34 pixels; bins of 0.0093 s, 21 in 0.195 s, the median recording" in run.stderr

@@ -127,7 +127,7 @@ def tolerance_of(case: Case, model: Neuron) -> float:
 
     Both sides add in another order, and float64 has 1e-16, float32 6e-8. An upswing multiplies differences.
     """
-    growth = 100 if isinstance(model, UPSWINGS) else 1
+    growth = 1000 if isinstance(model, UPSWINGS) else 1
     return growth * (1e-9 if case.precision == "float64" else 1e-4)
 
 

@@ -72,11 +72,12 @@ class TwoCompartmentLIF(Neuron):
         pull = self.r * self.i_offset / (1 + g + d)
         rest = self.v_leak + pull * (1 + d)
         rest_dendrite = self.v_leak + pull * d
-        # While the soma is held at v_reset the dendrite relaxes alone.
-        clamped = (self.v_leak + d * self.v_reset) / (1 + d)
-        clamped_decay = math.exp(-dt * (1 + d) / self.tau_dendrite)
+        # While the soma is held the dendrite relaxes alone, to (v_leak + d v) / (1 + d).
+        alone = self.v_leak / (1 + d)
+        pulled = d / (1 + d)
+        alone_decay = math.exp(-dt * (1 + d) / self.tau_dendrite)
         ends = self.v_threshold, self.v_reset, hold_steps(self.t_refractory, dt)
-        return (rest, rest_dendrite, p[0, 0], p[0, 1], p[1, 0], p[1, 1], clamped, clamped_decay, *ends)
+        return (rest, rest_dendrite, p[0, 0], p[0, 1], p[1, 0], p[1, 1], alone, pulled, alone_decay, *ends)
 
     @staticmethod
     def step(state: NDArray, inputs: NDArray, c: NDArray, spiked: NDArray[np.uint8]) -> None:
@@ -91,11 +92,12 @@ class TwoCompartmentLIF(Neuron):
         d_to_s = c[3]
         s_to_d = c[4]
         d_to_d = c[5]
-        clamped = c[6]
-        clamped_decay = c[7]
-        threshold = c[8]
-        reset = c[9]
-        hold = c[10]
+        leak = c[6]
+        pulled = c[7]
+        alone_decay = c[8]
+        threshold = c[9]
+        reset = c[10]
+        hold = c[11]
         zero = c.dtype.type(0)
         one = c.dtype.type(1)
         never = c.dtype.type(math.inf)
@@ -106,8 +108,10 @@ class TwoCompartmentLIF(Neuron):
             # The distances x, y from rest move by exp(A dt), the step of both compartments. Then input arrives.
             free = at(rest, i) + x * at(s_to_s, i) + y * at(d_to_s, i) + arriving[i]
             flown = at(d_rest, i) + x * at(s_to_d, i) + y * at(d_to_d, i)
-            # While refractory the soma is clamped and the dendrite relaxes towards it; no threshold is in reach.
-            alone = at(clamped, i) + (v_dendrite[i] - at(clamped, i)) * at(clamped_decay, i)
+            # While refractory the soma is held, wherever it was set, and the dendrite relaxes towards it; no threshold
+            # is in reach.
+            clamped = at(leak, i) + at(pulled, i) * v[i]
+            alone = clamped + (v_dendrite[i] - clamped) * at(alone_decay, i)
             new = v[i] if wait > zero else free
             v_dendrite[i] = (alone if wait > zero else flown) + d_arriving[i]
             fired = new > (never if wait > zero else at(threshold, i))
