@@ -1,4 +1,4 @@
-"""How objects show themselves: one line in a terminal, a table in a notebook."""
+"""Objects as text: one line in a terminal, a table in a notebook."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_blocks_of_a_file_are_kept() -> None:
 
 
 def test_thresholds_of_channels_scale_the_weights() -> None:
-    """Where channels have thresholds, blocks are of weights times scales; the step is the same."""
+    """Blocks are of weights times scales where channels have thresholds; the step is the same."""
     model = in_blocks_of_a_file(model_of("gla"))
     tokens = text(6, 3)
     made = convert(model, Coding("calibrated", spikes=1.5, weights="int4"), text(600), windows=4, length=32)

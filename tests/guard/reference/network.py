@@ -170,7 +170,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Interventions:
-    """What is done to neurons while they run.
+    """Changes of neurons while they run.
 
     Attributes:
         silent: units whose spikes are dropped, by population.

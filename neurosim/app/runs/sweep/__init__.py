@@ -72,10 +72,10 @@ class SweepKind(Kind[SweepConfig, "Cells", SweepResult]):
         from ..frame.executor import Executor
         from .run import run_cells
 
-        # One thread each, so that workers do not contend; results do not depend on it.
-        threads = run.options.threads or (None if self.workers == 1 and self.cluster is None else 1)
-        executor = Executor(self.workers, threads or run.threads, run.options.device, self.cluster)
-        return run_cells(run, executor)
+        # One thread for each of several workers, so that they do not contend; results do not depend on it.
+        alone = self.workers == 1 and self.cluster is None
+        threads = run.options.threads or (run.threads if alone else 1)
+        return run_cells(run, Executor(self.workers, threads, run.options.device, self.cluster))
 
     def export(self, run: Run[SweepConfig, Cells], result: SweepResult) -> None:
         from .run import write_csv
