@@ -3,6 +3,7 @@ to each, against closed forms and plain references."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -25,15 +26,18 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LIMITS = {"train_limit": 120, "validation_limit": 40, "test_limit": 60}
 # The sample of the quick run: no defence, stored items, projected gradients, one trial, and the liquid of the engine.
 QUICK = ["plain", "replay", "hlop", "macrocolumn", "projected"]
-BY_ITEM = ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "projected"]
+BY_ITEM = ["plain", "replay", "joint", "dendrites", "macrocolumn", "liquid", "projected", "slda", "random_features"]
 # Small enough for seconds, large enough to learn.
 SMALL: dict[str, dict[str, Any]] = {
+    "nearest_mean": {},
+    "slda": {},
+    "random_features": {"features": 200},
+    "random_filters": {"filters": 20, "side": 3, "pool": 2},
     "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "joint": {"hidden": (60,), "epochs": 30, "steps": 4, "learning_rate": 1e-2},
     "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
     "latent": {"hidden": (60, 40), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
     "derpp": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
-    "agem": {"hidden": (60,), "epochs": 6, "steps": 4, "batch": 8, "learning_rate": 0.2, "memory": 60},
     "lwf": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "gpm": {"hidden": (60,), "epochs": 6, "steps": 4, "batch": 8, "learning_rate": 0.2, "samples": 60},
     "ewc": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "samples": 20},
@@ -356,13 +360,29 @@ def test_a_loss_that_is_no_number_says_the_step(stream: Stream) -> None:
         alone.learn(stream[0])
 
 
+# A setting that must be above 0, where a learner has no epochs.
+FIELDS = {
+    "macrocolumn": "columns",
+    "liquid": "neurons",
+    "projected": "neurons",
+    "slda": "shrinkage",
+    "random_features": "features",
+    "random_filters": "filters",
+}
+RATES = {"macrocolumn": "smoothing", "slda": "shrinkage"}
+RATES |= dict.fromkeys(("liquid", "random_features", "random_filters"), "penalty")
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_settings_that_break_their_rule(name: str) -> None:
     settings = kind(name).SETTINGS
-    field = {"macrocolumn": "columns", "liquid": "neurons", "projected": "neurons"}.get(name, "epochs")
-    with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{field}: must be >= 1"):
+    if name == "nearest_mean":
+        assert not dataclasses.fields(settings)
+        return
+    field = FIELDS.get(name, "epochs")
+    with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{field}: must be >"):
         settings(**{field: 0})
-    rate = {"macrocolumn": "smoothing", "liquid": "penalty"}.get(name, "learning_rate")
+    rate = RATES.get(name, "learning_rate")
     with pytest.raises(NeurosimInputError, match=rf"{settings.__name__}.{rate}: must be > 0"):
         settings(**{rate: math.nan})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,7 @@ def test_real_sources(data_root: Path) -> None:
         base = load(name)
         assert (len(base.train), len(base.test), base.steps, base.units) == (train, test, steps, units)
         assert len(base.classes) == 10 and base.train.x.max() == 255
+        assert math.prod(base.shape) == units
     stream = Mixed(sources=tuple(wanted), train_limit=20).build(0)
     assert stream.problem.units == 784 and stream.problem.classes == 40 and stream.problem.steps == 10
 

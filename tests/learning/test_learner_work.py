@@ -21,8 +21,12 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 NET = {"hidden": (12, 9), "epochs": 2, "batch": 10, "steps": 3}
 SMALL: dict[str, dict[str, Any]] = {
+    "nearest_mean": {},
+    "slda": {},
+    "random_features": {"features": 30},
+    "random_filters": {"filters": 4, "side": 3, "pool": 2},
     **dict.fromkeys(("plain", "joint", "si"), NET),
-    **{name: {**NET, "memory": 8} for name in ("replay", "latent", "derpp", "agem")},
+    **{name: {**NET, "memory": 8} for name in ("replay", "latent", "derpp")},
     "lwf": NET,
     "gpm": {**NET, "samples": 5},
     "sema": {**NET, "width": 5, "descriptor": 4},
@@ -82,7 +86,7 @@ def test_every_learner_counts_its_work_and_stays_as_it_is(name: str, learned: di
     assert learner.updates > 0 and all(size > 0 for size in held.values())
 
 
-@pytest.mark.parametrize("name", ["plain", "joint", "replay", "latent", "derpp", "agem", "lwf", "gpm", "ewc", "si"])
+@pytest.mark.parametrize("name", ["plain", "joint", "replay", "latent", "derpp", "lwf", "gpm", "ewc", "si"])
 def test_a_spiking_net(name: str, learned: dict[str, Any], stream: Stream) -> None:
     """A constant image is multiplied once; the neurons behind it run for three steps."""
     net = learned[name].net

@@ -38,6 +38,7 @@ class Base:
         train, test: items of both splits.
         classes: names of the classes.
         picture: (height, width) of still images, else None.
+        shape: shape of the sensor whose places are the units; empty: not known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Base:
     test: Items
     classes: tuple[str, ...]
     picture: tuple[int, int] | None = None
+    shape: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -142,7 +144,7 @@ def _digits(name: str, source: ItemSource, windows: int) -> Base:
     classes = labels.astype(np.int64)
     train = Items(x[:TRAIN], classes[:TRAIN])
     test = Items(x[TRAIN:], classes[TRAIN:])
-    return Base(name, train, test, tuple("0123456789"), (8, 8))
+    return Base(name, train, test, tuple("0123456789"), (8, 8), (8, 8))
 
 
 def _images(name: str, source: ItemSource, windows: int) -> Base:
@@ -151,14 +153,16 @@ def _images(name: str, source: ItemSource, windows: int) -> Base:
     splits = [module.images(split, root) for split in module.INFO.splits[:2]]
     # A still image is one step.
     train, test = (Items(images.pixels.reshape(len(images), 1, -1), images.labels) for images in splits)
-    return Base(name, train, test, module.INFO.classes, splits[0].pixels.shape[1:])
+    picture = splits[0].pixels.shape[1:]
+    return Base(name, train, test, module.INFO.classes, picture, picture)
 
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:
     root = _root(name, source)
     splits = catalog.describe(source.dataset, root, source.options).splits[:2]
     train, test = (catalog.load(source.dataset, split, root, source.options) for split in splits)
-    return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes)
+    shape = tuple(-(-size // by) for size, by in zip(train.shape, _pooled(train.shape), strict=True))
+    return Base(name, _items(name, train, windows), _items(name, test, windows), train.classes, shape=shape)
 
 
 def _items(name: str, recordings: Recordings, windows: int) -> Items:
@@ -174,11 +178,7 @@ def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
     Pixels are pooled two by two, channels five by five.
     """
     shape = recordings.shape
-    # Neighbours along each axis; polarities stay apart.
-    if len(shape) == 1:
-        by: tuple[int, ...] = (CHANNELS,)
-    else:
-        by = (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
+    by = _pooled(shape)
     level = np.round(FULL * np.sqrt(np.arange(MAX_EVENTS + 1) / MAX_EVENTS)).astype(np.uint8)
     size = math.prod(-(-n // b) for n, b in zip(shape, by, strict=True))
     x = np.empty((len(recordings), windows, size), np.uint8)
@@ -191,6 +191,13 @@ def drives(recordings: Recordings, windows: int) -> NDArray[np.uint8]:
         levels = level[np.minimum(counts, MAX_EVENTS).astype(np.int64)]
         x[first : first + len(part)] = levels.reshape(len(part), windows, size)
     return x
+
+
+def _pooled(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the number of neighbours along each axis of a sensor that become one; polarities stay apart."""
+    if len(shape) == 1:
+        return (CHANNELS,)
+    return (*(1 for _ in shape[:-2]), PIXELS, PIXELS)
 
 
 def _root(name: str, source: ItemSource) -> Any:

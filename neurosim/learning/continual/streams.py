@@ -149,16 +149,26 @@ class StreamRecipe(ABC):
         return Task(name, index, tuple(int(c) + shift for c in own_classes), **parts)
 
     def _same_classes(
-        self, base: Base, names: tuple[str, ...], change: Callable[[NDArray[np.uint8], int], NDArray], seed: int
+        self,
+        base: Base,
+        names: tuple[str, ...],
+        change: Callable[[NDArray[np.uint8], int], NDArray],
+        seed: int,
+        shape: tuple[int, ...] = (),
     ) -> Stream:
-        """Return a stream of tasks with all classes of a base; `change(x, i)` makes the items of task i."""
+        """Return a stream of tasks with all classes of a base.
+
+        Args:
+            change: function from (x, i) to the items of task i.
+            shape: shape of the sensor, where units keep their neighbours.
+        """
         classes = tuple(range(len(base.classes)))
 
         def make(index: int) -> Task:
             task = self._task(names[index], index, base, classes, seed)
             return _changed(task, lambda x: change(x, index))
 
-        problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed, self.boundaries)
+        problem = Problem(base.steps, base.units, (classes,) * len(names), "domain", seed, self.boundaries, shape)
         return Stream(problem, names, base.classes, self._sequence(make, seed))
 
     def _sequence(self, make: Callable[[int], Task], seed: int) -> Callable[[int], Task]:
@@ -287,7 +297,7 @@ class Rotated(OneSource):
             rotated = rotate(images, angle, axes=(2, 1), reshape=False, order=1)
             return np.asarray(rotated).reshape(x.shape)
 
-        return self._same_classes(base, names, turn, seed)
+        return self._same_classes(base, names, turn, seed, base.shape)
 
 
 @final
@@ -336,7 +346,7 @@ class Split(OneSource):
             return self._task(names[index], index, base, groups[index], seed)
 
         sorted_groups = tuple(tuple(sorted(group)) for group in groups)
-        problem = Problem(base.steps, base.units, sorted_groups, self.scenario, seed, self.boundaries)
+        problem = Problem(base.steps, base.units, sorted_groups, self.scenario, seed, self.boundaries, base.shape)
         return Stream(problem, names, base.classes, self._sequence(make, seed))
 
 

@@ -77,6 +77,7 @@ class Problem(Shown):
         seed: key of every random draw of a learner.
         boundaries: whether learners may use where a task begins and ends. Without, the items of all tasks are one
             sequence, which comes in pieces; an item can be of any class.
+        shape: shape of the sensor whose places are the units, e.g. (28, 28) or (2, 17, 17); empty: not known.
 
     See van de Ven and Tolias 2019 (arXiv 1904.07734) for the three scenarios.
     """
@@ -87,6 +88,7 @@ class Problem(Shown):
     scenario: Scenario = "domain"
     seed: int = 0
     boundaries: bool = True
+    shape: tuple[int, ...] = ()
 
     @property
     def tasks(self) -> int:

@@ -38,6 +38,14 @@ def _plugin(name: str, plugin: Any) -> LearnerEntry:
 
 
 _OWN: Mapping[str, LearnerEntry] = {
+    "nearest_mean": LearnerEntry("sums", "NearestMean", "baseline: the class whose mean is nearest", True),
+    "slda": LearnerEntry("sums", "StreamingLDA", "baseline: linear discriminants of the inputs, from sums", True),
+    "random_features": LearnerEntry(
+        "sums", "RandomFeatures", "baseline: random ReLU features and ridge regression, from sums", True
+    ),
+    "random_filters": LearnerEntry(
+        "sums", "RandomFilters", "baseline: random filters on a picture, pooled, and ridge regression, from sums", True
+    ),
     "plain": LearnerEntry("plain", "Plain", "spiking net, nothing against forgetting: the baseline", True),
     "joint": LearnerEntry(
         "joint", "Joint", "spiking net trained on all tasks met so far, as `neurosim train` trains", reference=True
@@ -45,7 +53,6 @@ _OWN: Mapping[str, LearnerEntry] = {
     "replay": LearnerEntry("replay", "Replay", "the same net, a few items of earlier tasks learned again"),
     "latent": LearnerEntry("latent", "LatentReplay", "the same net, spike counts of its first layer learned again"),
     "derpp": LearnerEntry("replay", "DarkReplay", "the same net, stored items with their scores: DER++", True),
-    "agem": LearnerEntry("replay", "AGem", "the same net, steps that do not raise the loss of stored items: A-GEM"),
     "lwf": LearnerEntry("distillation", "LearningWithoutForgetting", "the same net, its earlier answers kept: LwF"),
     "gpm": LearnerEntry("gradient_projection", "GradientProjection", "the same net, steps in unused directions: GPM"),
     "ewc": LearnerEntry("penalties", "Ewc", "the same net, elastic weight consolidation"),

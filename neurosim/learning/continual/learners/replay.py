@@ -1,4 +1,4 @@
-"""Learners that store items of earlier tasks: experience replay, dark experience replay, averaged episodic memory."""
+"""Learners that store items of earlier tasks: experience replay and dark experience replay."""
 
 from __future__ import annotations
 
@@ -110,62 +110,6 @@ class Replay(EvenMemory):
             # The mean, so that a step is as long as without stored items.
             return (loss + self.loss(self.stored(places, batch))) / 2
         return loss
-
-
-@dataclass(frozen=True)
-class AGemSettings(ReplaySettings):
-    """Settings of `ReplaySettings`; the optimiser is gradient descent without momentum, which a projection needs."""
-
-    learning_rate: float = 0.1
-
-
-@final
-class AGem(EvenMemory):
-    """Averaged gradient episodic memory (Chaudhry et al. 2019, ICLR, arXiv 1812.00420).
-
-    g is the gradient of a batch of the task, r the gradient of as many stored items. If g r < 0, a step along g would
-    raise the loss of the stored items, and g loses that direction: g - (g r / r r) r.
-    """
-
-    name = "agem"
-    SETTINGS = AGemSettings
-
-    def __init__(self, problem: Problem, settings: AGemSettings) -> None:
-        super().__init__(problem, settings)
-        self._again: ItemBatch | None = None
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.net.parameters(), lr=self.settings.learning_rate)
-
-    def objective(self, batch: ItemBatch, generator: torch.Generator) -> Tensor:
-        places = self.draw(len(batch.y), generator)
-        if len(places):
-            # r is computed in `step`, when the gradient of the batch is complete.
-            self._again = self.stored(places, batch)
-        else:
-            self._again = None
-        return self.loss(batch)
-
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self._again is not None:
-            own = self._gradient()
-            optimizer.zero_grad()
-            self.loss(self._again).backward()
-            reference = self._gradient()
-            product = own @ reference
-            # g - min(g r, 0) / (r r) r. `where` stays on the device: a GPU need not wait for the sign.
-            share = torch.where(product < 0, product / (reference @ reference), torch.zeros_like(product))
-            own = own - share * reference
-            torch.nn.utils.vector_to_parameters(own, _gradients(self.net))
-        optimizer.step()
-
-    def _gradient(self) -> Tensor:
-        """Return the gradients of all weights as one vector."""
-        return torch.cat([gradient.flatten() for gradient in _gradients(self.net)])
-
-
-def _gradients(net: torch.nn.Module) -> list[Tensor]:
-    return [p.grad for p in net.parameters() if p.grad is not None]
 
 
 @dataclass(frozen=True)

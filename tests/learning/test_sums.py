@@ -1,0 +1,147 @@
+"""Learners that keep sums: scikit-learn's classifiers on all items together, filters place by place, counted work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import bruteforce
+
+from neurosim.base import NeurosimInputError
+from neurosim.learning import Problem, Stream
+from neurosim.learning.continual.learners import kind
+from neurosim.learning.continual.learners.sums import UNMET
+from neurosim.learning.continual.streams import Permuted, Rotated, Split
+
+LIMITS = {"train_limit": 150, "validation_limit": 20, "test_limit": 40}
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return Split(**LIMITS).build(1)
+
+
+def learned(name: str, stream: Stream, tasks: int = 5, **settings: Any) -> Any:
+    owner = kind(name)
+    learner = owner(stream.problem, owner.SETTINGS(**settings))
+    for index in range(tasks):
+        learner.begin(stream[index])
+        learner.learn(stream[index])
+    return learner
+
+
+def every(stream: Stream, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    parts = [getattr(task, split) for task in stream]
+    return np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
+
+
+def test_the_nearest_mean_is_that_of_all_items(stream: Stream) -> None:
+    x, y = every(stream)
+    tested, _ = every(stream, "test")
+    means = np.stack([x[y == label, 0].mean(axis=0) for label in range(10)])
+    distances = ((tested.astype(np.float64) - means) ** 2).sum(axis=2)
+    answers = learned("nearest_mean", stream).predict(tested)
+    assert np.array_equal(answers, distances.argmin(axis=1))
+
+
+def test_streaming_discriminants_are_those_of_all_items(stream: Stream) -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    x, y = every(stream)
+    tested, _ = every(stream, "test")
+    # scikit-learn shrinks the covariance of standardised features only with a given estimator of it: as ours.
+    reference = LinearDiscriminantAnalysis(solver="lsqr", priors=np.full(10, 0.1), covariance_estimator=Shrunk(0.2))
+    reference.fit(x[:, 0] / 255, y)
+    learner = learned("slda", stream, shrinkage=0.2)
+    wanted = reference.decision_function(tested[:, 0] / 255)
+    differences = learner.scores(tested, None) - wanted
+    # Scores may differ by a number that all classes share, and by each class's part of the items.
+    np.testing.assert_allclose(np.ptp(differences, axis=1), 0, atol=0.05 * np.ptp(wanted, axis=1).mean())
+    assert (learner.predict(tested) == wanted.argmax(axis=1)).mean() > 0.98
+
+
+class Shrunk:
+    """An estimator of the covariance of scikit-learn's form: shrunk towards its mean variance."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def get_params(self, deep: bool = True) -> dict[str, float]:
+        return {"share": self.share}
+
+    def fit(self, x: np.ndarray) -> Shrunk:
+        covariance = np.cov(x.T, bias=True)
+        mean = np.trace(covariance) / len(covariance)
+        self.covariance_ = (1 - self.share) * covariance + self.share * mean * np.eye(len(covariance))
+        return self
+
+
+@pytest.mark.parametrize(("name", "more"), [("random_features", {"features": 60}), ("random_filters", {"filters": 5})])
+def test_the_readout_is_ridge_regression_on_all_items(name: str, more: dict[str, int], stream: Stream) -> None:
+    from sklearn.linear_model import Ridge
+
+    learner = learned(name, stream, penalty=0.03, **more)
+    x, y = every(stream)
+    z = learner.features(x)
+    varied = z - z.mean(axis=0)
+    reference = Ridge(alpha=0.03 * float((varied**2).sum()) / z.shape[1]).fit(z, np.eye(10)[y])
+    tested, _ = every(stream, "test")
+    np.testing.assert_allclose(learner.scores(tested, None), reference.predict(learner.features(tested)), atol=1e-6)
+
+
+def test_classes_without_items_are_no_answers(stream: Stream) -> None:
+    learner = learned("slda", stream, tasks=2)
+    tested, _ = every(stream, "test")
+    assert (learner.scores(tested, None)[:, 4:] == UNMET).all()
+    assert set(learner.predict(tested).tolist()) == {0, 1, 2, 3}
+
+
+def test_filters_are_products_at_every_place_and_means_of_squares() -> None:
+    problem = Problem(2, 2 * 5 * 6, ((0, 1),), seed=3, shape=(2, 5, 6))
+    owner = kind("random_filters")
+    learner = owner(problem, owner.SETTINGS(filters=3, side=3, pool=2))
+    x = np.random.default_rng(0).integers(0, 256, (4, 2, 60)).astype(np.uint8)
+    x[x < 128] = 0
+    pictures = (x / 255).sum(axis=1).reshape(4, 2, 5, 6)
+    weights = learner.features.weights.reshape(2, 3, 3, 3)
+    maps = np.zeros((4, 3, 4, 3))
+    for row in range(3):
+        for column in range(4):
+            seen = pictures[:, :, row : row + 3, column : column + 3]
+            maps[:, row, column] = np.maximum(np.einsum("nprc,prcf->nf", seen, weights), 0)
+    wanted = np.zeros((4, 2, 2, 3))
+    for row in range(3):
+        for column in range(4):
+            wanted[:, row // 2, column // 2] += maps[:, row, column] / 4
+    np.testing.assert_allclose(learner.features(x), wanted.reshape(4, -1), rtol=1e-5)
+    # A driven place selects its row of the filters' weights once for each place of the filters that sees it.
+    seen = sum(
+        np.count_nonzero(pictures[:, :, row : row + 3, column : column + 3]) for row in range(3) for column in range(4)
+    )
+    filters, _ = learner.work(x)
+    assert filters.synaptic_operations == 3 * seen
+    assert filters.dense_operations == 4 * 12 * 18 * 3 and filters.weights == 18 * 3
+
+
+def test_a_stream_says_where_its_units_are() -> None:
+    assert Split(source="digits").build(0).problem.shape == Rotated().build(0).problem.shape == (8, 8)
+    assert Permuted().build(0).problem.shape == (), "permuted units have no neighbours"
+    owner = kind("random_filters")
+    with pytest.raises(NeurosimInputError, match=r"FiltersSettings.shape: must be \[units\], .* of the 64 units"):
+        owner(Split().build(0).problem, owner.SETTINGS(shape=(28, 28)))
+
+
+def test_the_work_is_that_of_both_layers(stream: Stream) -> None:
+    learner = learned("random_features", stream, tasks=1, features=12)
+    x = stream[0].test.x
+    units, readout = learner.work(x)
+    z = learner.features(x)[:, None].astype(np.float32)
+    weights = learner._solved()[0].astype(np.float32)
+    expected = bruteforce.count(learner.features.weights, x / np.float32(255), z)
+    assert {name: getattr(units, name) for name in ("synaptic_operations", "dense_operations")} == {
+        name: expected[name] for name in ("synaptic_operations", "dense_operations")
+    }
+    assert readout.synaptic_operations == bruteforce.count(weights, z, z @ weights)["synaptic_operations"]
+    assert learner.updates == 150 * (12 + 1 + 12 * 12) + 13 * 10
+    assert learner.memory_bytes()["sums"] == 8 * (10 + 10 * 12 + 12 * 12)
