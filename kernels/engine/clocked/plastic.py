@@ -121,8 +121,8 @@ def cut(offsets, targets, part, shift, cuts):
             cuts[i, b] = s
 
 
-def addresses(real: object) -> tuple[int, ...]:
-    """Return the addresses of `on_pre`, `on_post` and `on_soma`, compiled for sums of a dtype."""
+def address_of_rule(function: object, real: object) -> int:
+    """Return the address of `on_pre`, `on_post` or `on_soma`, compiled for sums of a dtype."""
     whole = types.int64
     number = from_dtype(np.dtype(real))
     entry = types.Array(whole, 1, "C")
@@ -130,9 +130,7 @@ def addresses(real: object) -> tuple[int, ...]:
     log = types.Array(types.int32, 2, "C")
     log_offsets = types.Array(whole, 2, "C")
     sums = types.Array(number, 2, "C")
-    return tuple(
-        address_of(function, entry, context, log, log_offsets, sums) for function in (on_pre, on_post, on_soma)
-    )
+    return address_of(function, entry, context, log, log_offsets, sums)
 
 
 @intrinsic

@@ -151,7 +151,7 @@ class PlasticState(Uncopied):
         row[table.RECEPTOR] = synapses.receptor
         row[table.DELAY] = synapses.delay
         row[table.SYNAPSES] = len(synapses.targets)
-        row[table.ON_PRE], _, _ = table.addresses(synapses.weights.dtype)
+        row[table.ON_PRE] = table.address_of_rule(table.on_pre, synapses.weights.dtype)
         row[table.GROUP] = synapses.group
         row[table.REWARDER] = layout.entries[rewarder]
         row[table.REWARD_DELAY] = synapses.reward_delay

@@ -250,13 +250,13 @@ def post_table(compiled: CompiledNetwork, units: NDArray[np.int64]) -> NDArray[n
 
     units: receives the range of each population.
     """
-    _, on_post, on_soma = learn.addresses(compiled.real)
+    # Compiled where a rule needs it: a network that does not learn would wait 6 s for nothing on its first run.
     rows: list[tuple[int, int, int]] = []
     for k, synapses in enumerate(compiled.plastic):
         if synapses.homeostasis.size and synapses.group:
-            rows.append((k, 0, on_soma))
+            rows.append((k, 0, learn.address_of_rule(learn.on_soma, compiled.real)))
         if synapses.rule.size:
-            rows.append((k, synapses.post_delay, on_post))
+            rows.append((k, synapses.post_delay, learn.address_of_rule(learn.on_post, compiled.real)))
     # By target, so that a population knows its rows as a range.
     table = np.array(rows, np.int64).reshape(-1, learn.POST_COLUMNS)
     targets = np.array([compiled.plastic[k].target for k, _, _ in rows], np.int64)
