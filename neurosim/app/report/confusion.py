@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from . import numbers
 
-HOT = 0.55  # share of a class from which a cell is dark enough for white figures
 MAX_MISTAKES = 8
 
 
@@ -67,9 +66,5 @@ def _row(k: int, name: str, counts: Sequence[int]) -> ConfusionRow:
 def _cell(count: int, share: float, *, right: bool) -> ConfusionCell:
     if not count:
         return ConfusionCell("·", f"{share:.3f}", "zero")
-    kinds = []
-    if share > HOT:
-        kinds.append("hot")
-    if not right:
-        kinds.append("miss")
-    return ConfusionCell(numbers.plain(count), f"{share:.3f}", " ".join(kinds))
+    kind = "" if right else "miss"
+    return ConfusionCell(numbers.plain(count), f"{share:.3f}", kind)

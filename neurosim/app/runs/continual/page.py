@@ -11,7 +11,6 @@ from markupsafe import Markup
 from ....learning.continual.matrix import MEASURES
 from ...report import charts, numbers
 from ...report.charts import PALETTE, Curve
-from ...report.confusion import HOT
 from ...report.recordings import Figure
 from ...report.svg import element, label, picture, rect
 from ..frame.facts import Table
@@ -95,15 +94,14 @@ def _cell(x: float, y: float, size: float, value: float, title: str, *, learned:
     box = rect(x + edge, y + edge, size - 2 * edge, size - 2 * edge, style, radius=3)
     parts = [element("g", element("title", title), box)]
     if written:
-        ink = "fill:var(--hot)" if value > HOT else "fill:var(--soft)"
         at = {"x": round(x + size / 2, 2), "y": round(y + size / 2 + 4, 2)}
-        parts.append(element("text", f"{100 * value:.0f}", **at, text_anchor="middle", style=ink))
+        parts.append(element("text", f"{100 * value:.0f}", **at, text_anchor="middle", style="fill:var(--ink)"))
     return parts
 
 
 def shade(percent: float) -> str:
-    """Return the colour of an accuracy."""
-    return f"color-mix(in srgb, var(--shade) {percent:.1f}%, var(--paper))"
+    """Return the colour of an accuracy, light enough for the figure that is written on it."""
+    return f"color-mix(in srgb, var(--shade) {0.7 * percent:.1f}%, var(--paper))"
 
 
 def _charts(rows: Sequence[LearnerResult]) -> dict[str, Markup]:
