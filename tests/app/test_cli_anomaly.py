@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,13 @@ from click.testing import CliRunner
 from helpers import command
 from helpers.command import neurosim
 
+from neurosim.app import RunOptions
 from neurosim.app.cli import main
+from neurosim.app.runs.frame.lifecycle import resume, start
+from neurosim.app.runs.memory.anomaly import KIND, run
+from neurosim.app.runs.rerun import rerun
+from neurosim.base import NeurosimInterruptedError
+from neurosim.memory.series.detector import AnomalyDetector
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 refused = partial(command.refused, "memory", "anomaly")
@@ -28,53 +35,108 @@ def table(count: int, first: int = 0) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_a_table_becomes_scores_and_a_page() -> None:
+def small(*words: str) -> tuple[str, ...]:
+    """Words for a memory that is built at once."""
+    return (*words, "--set", "detector.columns=256", "--set", "detector.cells_per_column=4", "--quiet")
+
+
+def test_a_table_becomes_a_run_with_scores_and_a_page() -> None:
     Path("sine.csv").write_text(table(340))
-    result = command.result_of("memory", "anomaly", "sine.csv", "--probation", "200", "--category", "kind")
-    folder = Path("anomaly-sine")
-    assert result["folder"] == str(folder) and result["records"] == 340 and result["season"] == 24
-    assert {path.name for path in folder.iterdir()} == {"scores.csv", "report.html", "detector.safetensors"}
-    lines = (folder / "scores.csv").read_text().splitlines()
+    words = ("--probation", "200", "--category", "kind", "--out", "a")
+    result = command.result_of("memory", "anomaly", "sine.csv", *words)
+    assert result["kind"] == "anomaly" and result["records"] == 340 and result["season"] == 24
+    names = {"config.toml", "detector.safetensors", "manifest.json", "metrics.json", "report.html", "scores.csv"}
+    assert {path.name for path in Path("a").iterdir()} == names
+    lines = Path("a/scores.csv").read_text().splitlines()
     assert lines[0] == "time,value,anomaly,score,alarm,expected" and len(lines) == 341
     assert lines[1].startswith("2014-07-01T00:00,0,1,")
     # Only the high record leaves the range; a day before is right but for it.
     assert result["alarms"][0] == "2014-07-13T12:00"
     assert result["errors"]["season"] < result["errors"]["last"] and result["compared"] == 140
     assert result["errors"]["predicted"] < result["errors"]["last"]
-    page = (folder / "report.html").read_text()
-    assert "<svg" in page and result["alarms"][0] in page
+    page = Path("a/report.html").read_text()
+    assert "<svg" in page and result["alarms"][0] in page and "The whole configuration" in page
 
 
-def test_a_second_detection_has_a_folder_of_its_own() -> None:
-    Path("sine.csv").write_text(table(60))
-    shown = [neurosim("memory", "anomaly", "sine.csv").stdout for _ in range(2)]
-    assert "anomaly-sine/report.html" in shown[0] and "anomaly-sine-2/report.html" in shown[1]
+def test_a_run_is_listed_repeated_and_swept() -> None:
+    Path("sine.csv").write_text(table(120))
+    shown = neurosim("memory", "anomaly", "sine.csv", *small("--value", "value", "--no-predict"))
+    (folder,) = Path("runs").iterdir()
+    assert folder.name.endswith("-anomaly-sine") and str(folder / "report.html") in shown.stdout
+    assert folder.name in neurosim("runs", "list").stdout
+    again = rerun(folder, RunOptions(out=Path("again")))
+    assert again.same_data and again.same_digests
+    assert (folder / "scores.csv").read_bytes() == Path("again/scores.csv").read_bytes()
+    words = ("--grid", "detector.threshold=0.2,0.9", "--workers", "1", "--out", "swept", "--quiet")
+    swept = command.result_of("sweep", str(folder), *words)
+    assert [cell["status"] for cell in swept["cells"]] == ["done", "done"]
+    alarms = [
+        len(json.loads((path / "metrics.json").read_text())["alarms"]) for path in sorted(Path("swept/cells").iterdir())
+    ]
+    assert alarms[0] >= alarms[1]
 
 
-def test_a_stream_and_a_resumed_run_say_the_same_as_a_file() -> None:
-    words = ("--probation", "100", "--value", "value", "--quiet")
+def test_a_stream_says_the_same_as_a_file() -> None:
+    words = small("--probation", "100", "--value", "value")
     Path("whole.csv").write_text(table(260))
     neurosim("memory", "anomaly", "whole.csv", *words, "--out", "whole")
     whole = Path("whole/scores.csv").read_text()
     streamed = CliRunner().invoke(main, ["memory", "anomaly", "-", *words, "--out", "live"], input=table(260))
     assert streamed.exit_code == 0 and streamed.stdout.startswith(whole)
     assert Path("live/scores.csv").read_text() == whole
+    assert "read standard input, which no file holds" in command.refused("runs", "rerun", "live")
+
+
+def test_later_records_go_on_with_the_detector_of_an_earlier_run() -> None:
+    words = small("--probation", "100", "--value", "value")
+    Path("whole.csv").write_text(table(260))
+    neurosim("memory", "anomaly", "whole.csv", *words, "--out", "whole")
     Path("half.csv").write_text(table(180))
     neurosim("memory", "anomaly", "half.csv", *words, "--out", "half")
     # A killed run has written scores that its detector did not learn.
     with Path("half/scores.csv").open("a") as scores:
         scores.write("2014-07-08T12:00,0,0,0,0,0\n")
-    neurosim("memory", "anomaly", "whole.csv", "--resume", "half")
-    assert Path("half/scores.csv").read_text() == whole
+    result = command.result_of("memory", "anomaly", "whole.csv", "--from", "half", "--out", "rest")
+    assert (result["records"], result["earlier"]) == (80, 180)
+    later = Path("whole/scores.csv").read_text().splitlines()[181:]
+    assert Path("rest/scores.csv").read_text().splitlines()[1:] == later
+    # And again, from a run that is itself a continuation.
+    Path("more.csv").write_text(table(270))
+    result = command.result_of("memory", "anomaly", "more.csv", "--from", "rest", "--out", "more")
+    assert (result["records"], result["earlier"]) == (10, 260)
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_an_interrupted_run_goes_on_to_the_same_result(every: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sine.csv").write_text(table(140))
+    sets = ["detector.columns=256", "detector.cells_per_column=4", "detector.probation=60", 'table.values=["value"]']
+    config = KIND.configure(sets=sets, values={"table.file": "sine.csv"})
+    whole = start(KIND, config, RunOptions(out=Path("whole")))
+    real = AnomalyDetector.step
+
+    def unlucky(self: AnomalyDetector, record: dict[str, object]) -> object:
+        if self.records == 101:
+            raise KeyboardInterrupt
+        return real(self, record)
+
+    # The detector is written after every record, or at the interruption alone.
+    monkeypatch.setattr(run, "SAVE_EVERY", every)
+    monkeypatch.setattr(AnomalyDetector, "step", unlucky)
+    with pytest.raises(NeurosimInterruptedError, match="neurosim memory anomaly --resume"):
+        start(KIND, config, RunOptions(out=Path("a")))
+    monkeypatch.setattr(AnomalyDetector, "step", real)
+    again = resume(KIND, Path("a"))
+    assert again.digest == whole.digest and again.errors == whole.errors and again.records == 140
 
 
 def test_points_and_tables_without_times_are_read() -> None:
     lines = ["lat,lon"] + [f"{50 + 0.01 * (k % 20)},{8 + 0.01 * (k % 20)}" for k in range(120)]
     Path("track.csv").write_text("\n".join(lines) + "\n")
-    result = command.result_of("memory", "anomaly", "track.csv", "--coordinates", "lat,lon", "--probation", "80")
+    words = ("--coordinates", "lat,lon", "--probation", "80", "--out", "a")
+    result = command.result_of("memory", "anomaly", "track.csv", *words)
     assert result["watched"] == "" and result["records"] == 120 and result["errors"] == {}
-    neurosim("memory", "anomaly", "track.csv", "--resume", "anomaly-track")
-    assert len(Path("anomaly-track/scores.csv").read_text().splitlines()) == 241
+    result = command.result_of("memory", "anomaly", "track.csv", "--from", "a", "--out", "b")
+    assert (result["records"], result["earlier"]) == (120, 120)
 
 
 def test_what_is_wrong_is_named() -> None:
@@ -82,7 +144,9 @@ def test_what_is_wrong_is_named() -> None:
     assert refused("none.csv").startswith("neurosim: none.csv: no such file; give a table")
     assert "column: unknown name 'valu'; did you mean 'value'" in refused("sine.csv", "--value", "valu")
     assert "--range: must be LOW,HIGH, e.g. 0,100 (got 5)" in refused("sine.csv", "--range", "5")
-    assert "--date: must be of time-of-day" in refused("sine.csv", "--date", "noon")
-    assert "holds no detector.safetensors" in refused("sine.csv", "--resume", "nowhere")
-    words = refused("sine.csv", "--resume", "nowhere", "--seed", "3")
-    assert "--resume: cannot be combined with options that change the detector" in words
+    assert "detector.range: must rise (got (5.0, 1.0))" in refused("sine.csv", "--range", "5,1")
+    assert "detector.date: must be of time-of-day" in refused("sine.csv", "--date", "noon")
+    assert "holds no detector.safetensors" in refused("sine.csv", "--from", "nowhere")
+    words = refused("sine.csv", "--from", "nowhere", "--seed", "3", "--threshold", "0.4")
+    assert "detector.source: cannot be joined with detector.threshold, seed" in words
+    assert not Path("runs").exists()

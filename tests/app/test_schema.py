@@ -19,6 +19,7 @@ SHOWN = {
     "train": ("train", "digits"),
     "memory": ("memory", "store", "digits"),
     "sequence": ("memory", "sequence", "digits"),
+    "anomaly": ("memory", "anomaly", "load.csv"),
     "episodes": ("memory", "episodes", "digits"),
     "recognise": ("memory", "recognise", "digits"),
     "continual": ("continual", "run", "digits"),

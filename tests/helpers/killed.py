@@ -31,7 +31,7 @@ class Kills:
         count: number of kills; then every run goes on to its end.
         writes: bounds of the number of the write, rename or sync at which a child ends.
         pause: bounds of the seconds after which a child is killed, where it does not end at a write.
-        threads: choices of `--threads` of continued runs.
+        threads: choices of `--threads` of continued runs; none for a command without that option.
         prepare: "module:function" that is called first, in the folder of the runs.
     """
 
@@ -76,7 +76,7 @@ def _main(kills: Kills) -> None:
         begun = "data" in known
         if known and not begun:
             assert _run([*go_on, "--resume", folder]) == 2  # killed before it began
-        threads = ["--threads", str(chance.choice(kills.threads))]
+        threads = ["--threads", str(chance.choice(kills.threads))] if kills.threads else []
         if begun:
             words = [*go_on, *threads, "--resume", folder]
         else:

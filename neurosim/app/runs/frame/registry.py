@@ -35,6 +35,7 @@ KINDS: Mapping[str, KindEntry] = {
     "train": KindEntry("train", "Train a spiking network on a dataset and run it event by event."),
     "memory": KindEntry("memory", "Store a dataset in a single-trial memory and recall from it."),
     "sequence": KindEntry("memory.sequence"),
+    "anomaly": KindEntry("memory.anomaly"),
     "episodes": KindEntry("memory.episodes"),
     "recognise": KindEntry("memory.recognise"),
     "continual": KindEntry("continual", "Learn one task after the other, and see what is forgotten."),

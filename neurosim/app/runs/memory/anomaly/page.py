@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from ..... import __version__
-from .....base.atomic import write_text
-from ....report import charts, page
+from ....report import charts
 from ....report.charts import Curve
 from ....report.svg import time_unit
-from ...frame.facts import Overview
-from .summary import REPORT, AnomalySummary, Scores, alarm_table, facts, first_alarms, read_scores
+from ...frame.folder import RunFolder
+from .result import AnomalyResult
+from .scores import SCORES, Scores, first_alarms, read_scores
 
 POINTS = 1000  # of a curve; more are drawn as the smallest and largest of each part
-TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def write_page(summary: AnomalySummary, folder: Path, source: str) -> None:
-    """Write the page of the scores in a folder.
-
-    Raises:
-        NeurosimWriteError: it cannot be written.
-    """
-    read = read_scores(folder / "scores.csv")
-    named = summary.watched or "the table"
-    overview = Overview(
-        title=f"Anomalies of {named}",
-        lead=[],
-        facts=facts(summary),
-        tables={"alarms": alarm_table(summary)} if summary.alarms else {},
-    )
-    text = page.render(
-        TEMPLATE,
-        folder,
-        {"versions": {"neurosim": __version__}},
-        overview=overview,
-        lead=page.sentence([f"From {source}", f"{summary.records:,} records"]),
-        series=_series(read, summary),
-        scores=_scores(read, summary),
-    )
-    write_text(folder / REPORT, text)
+def fill(folder: RunFolder, result: AnomalyResult) -> Mapping[str, object]:
+    """Return what fills the template, beside the result and the manifest."""
+    path = folder.path / SCORES
+    if not path.is_file():
+        return {"series": [], "scores": [], "why": f"The run folder has no {SCORES}."}
+    read = read_scores(path)
+    return {"series": [(_series(read, result), "")], "scores": [(_scores(read, result), "")], "why": ""}
 
 
 def _axis(read: Scores) -> tuple[NDArray[np.float64], str]:
@@ -58,11 +39,11 @@ def _axis(read: Scores) -> tuple[NDArray[np.float64], str]:
     return since * factor, name
 
 
-def _series(read: Scores, summary: AnomalySummary) -> Markup:
+def _series(read: Scores, result: AnomalyResult) -> Markup:
     x, x_name = _axis(read)
     begins = first_alarms(read.alarms)
     series = [
-        _thinned(Curve(summary.watched or "value", x, read.values, "var(--accent)")),
+        _thinned(Curve(result.watched or "value", x, read.values, "var(--accent)")),
         Curve("alarms", x[begins], read.values[begins], "var(--bad)", "dots"),
     ]
     finite = read.values[np.isfinite(read.values)]
@@ -70,16 +51,16 @@ def _series(read: Scores, summary: AnomalySummary) -> Markup:
     slack = 0.05 * (span[1] - span[0]) or 0.5
     words = "Values of the series, and the records with alarms"
     limits = (span[0] - slack, span[1] + slack)
-    return charts.curves(series, x_name, summary.watched or "value", words, y=limits, width=charts.WIDE)
+    return charts.curves(series, x_name, result.watched or "value", words, y=limits, width=charts.WIDE)
 
 
-def _scores(read: Scores, summary: AnomalySummary) -> Markup:
+def _scores(read: Scores, result: AnomalyResult) -> Markup:
     x, x_name = _axis(read)
     ends = x[[0, -1]] if x.size else x
     series = [
         _thinned(Curve("anomaly", x, read.anomalies, "var(--faint)", "soft")),
         _thinned(Curve("score", x, read.scores, "var(--accent)")),
-        Curve("threshold", ends, np.full(ends.size, summary.threshold), "var(--bad)", "dashed"),
+        Curve("threshold", ends, np.full(ends.size, result.threshold or np.nan), "var(--bad)", "dashed"),
     ]
     words = "Anomaly of each record, and its score"
     return charts.curves(series, x_name, "anomaly, score", words, y=(0.0, 1.02), width=charts.WIDE)

@@ -2,289 +2,228 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import io
 import itertools
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TypeAlias
 
 from .....base.atomic import write_text
-from .....base.errors import NeurosimFormatError, NeurosimInputError, NeurosimMissingError, require
-from .....data.series import SeriesColumns, SeriesRow, read_series
-from .....memory.sdr.encoders import (
-    CategoryEncoder,
-    CoordinateEncoder,
-    DateEncoder,
-    Encoder,
-    RandomDistributedScalarEncoder,
-)
-from .....memory.series.detector import AnomalyDetector, number_encoder
-from ...frame.folder import make_folder
-from .page import write_page
-from .summary import AnomalySummary, summarise
+from .....base.errors import NeurosimMissingError
+from .....data.series import SeriesColumns, SeriesRow, read_series, seconds_of
+from .....memory.series.detector import AnomalyDetector
+from ...frame.folder import open_run
+from ...frame.kind import Inputs, Run
+from ...frame.progress import bar
+from .config import STDIN, AnomalyConfig
+from .records import Columns, build_detector, columns_of, record_of
+from .result import AnomalyResult
+from .scores import HEAD, SCORES, cut, errors_of, first_alarms, last_time, line_of, read_scores, season_of
 
-SCORES = "scores.csv"
 DETECTOR = "detector.safetensors"
-HEAD = "time,value,anomaly,score,alarm,expected"
-OTHERS = "(other)"  # a category that the probation did not have
-CATEGORY_BITS = 21
 PROBATION = 0.15
 MAX_PROBATION = 750
-HALF_DAY = 43_200.0
-# The parts of a date by their names on the command line, and their bits.
-DATE_PARTS = {"time-of-day": 21, "day-of-week": 21, "weekend": 21, "season": 21}
-# Steps of a coordinate in its range, and the steps within which points share bits.
-COORDINATE_STEPS = 130
-COORDINATE_RADIUS = 7
+# Seconds after which the detector is written again: the most that a killed run has to compute again.
+SAVE_EVERY = 30.0
+REPORT_EVERY = 200  # records
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeriesOptions:
-    """Settings of a detection; see the options of the command.
+@dataclass(frozen=True, eq=False)
+class AnomalyInputs:
+    """The table of a run.
 
     Attributes:
-        time, values, categories, coordinates: columns; empty: chosen by their first cells.
-        date: parts of the date that are encoded; empty: chosen by the times.
-        range: lowest and highest value that are expected; None: those of the probation.
-        probation: records without alarms; None: 15 % of a file, at most 750.
-        threshold: score of an alarm.
-        season: records of a season; None: a day.
-        predict: whether the next value is predicted.
-        seed: key of every random draw.
+        columns: that are read.
+        rows: of a file; of standard input an iterator that reads a line when it is asked for one.
+        source: detector of an earlier run that goes on; None: a new one.
+        last: time of its last record; "" for none.
     """
 
-    time: str | None = None
-    values: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    coordinates: tuple[str, ...] = ()
-    date: tuple[str, ...] = ()
-    range: tuple[float, float] | None = None
-    probation: int | None = None
-    threshold: float = 0.5
-    season: int | None = None
-    predict: bool = True
-    seed: int = 0
+    columns: SeriesColumns
+    rows: Iterable[SeriesRow]
+    source: AnomalyDetector | None = None
+    last: str = ""
 
 
-def detect(
-    lines: Iterable[str],
-    name: str,
-    options: SeriesOptions,
-    out: Path | None = None,
-    resumed: Path | None = None,
-    on_record: Callable[[str], None] | None = None,
-) -> AnomalySummary:
-    """Learn a table, write its scores, a page and the detector, and return the summary.
+AnomalyRun: TypeAlias = Run[AnomalyConfig, AnomalyInputs]
+
+
+def load(config: AnomalyConfig) -> Inputs[AnomalyInputs]:
+    """Return the table of a run, and the detector of an earlier run that goes on.
+
+    Raises:
+        NeurosimError: a table, a column or a detector that is wrong.
+    """
+    table = config.table
+    data: dict[str, object] = {}
+    facts: dict[str, object] = {"seed": config.seed}
+    source = None
+    last = ""
+    if config.detector.source is not None:
+        folder = Path(config.detector.source)
+        source, digest = _stored(folder)
+        facts["earlier"] = source.records
+        last = last_time(folder / SCORES, source.records - _earlier(folder))
+        data["detector"] = {"file": str(folder.absolute()), "sha256": digest}
+        time_column, *others = columns_of(source)
+        wanted = Columns(table.time or time_column, *others)
+    else:
+        numbers = tuple(dict.fromkeys((*table.values, *table.coordinates)))
+        wanted = Columns(table.time, numbers, table.categories)
+    if table.file == STDIN:
+        columns, rows = read_series(sys.stdin, "standard input", *wanted)
+        data["table"] = {"file": STDIN}
+        return Inputs(AnomalyInputs(columns, rows, source, last), data, facts)
+    text, digest = _read(Path(table.file))
+    columns, rows = read_series(io.StringIO(text, newline=""), table.file, *wanted)
+    data["table"] = {"file": str(Path(table.file).absolute()), "sha256": digest}
+    return Inputs(AnomalyInputs(columns, list(rows), source, last), data, facts)
+
+
+def work(run: AnomalyRun, on_record: Callable[[str], None] | None = None) -> AnomalyResult:
+    """Learn the rows that are left, write scores and detector, and return the figures of all.
 
     Args:
-        lines: of the table.
-        name: of the file; "-" for standard input.
-        options: settings.
-        out: folder for what is written; None: a new one named after the file, here.
-        resumed: folder whose detector goes on.
-        on_record: is called with the line of each record.
-
-    Raises:
-        NeurosimError: a table, a column or a setting that is wrong, or a folder that cannot be written.
+        on_record: is called with each line of the scores of standard input.
     """
-    if resumed is not None:
-        detector = _stored(resumed)
-        folder = resumed
-        columns, rows = read_series(lines, name, *_asked(detector, options))
-        rows = _later(rows, folder, detector.records)
+    config = run.config
+    inputs = run.inputs
+    is_stream = config.table.file == STDIN
+    rows: Iterator[SeriesRow] = iter(inputs.rows)
+    if inputs.source is not None:
+        rows = _after(rows, inputs.last)
+    earlier = 0 if inputs.source is None else inputs.source.records
+    path = run.path / SCORES
+    stored = run.path / DETECTOR
+    if stored.is_file():
+        # Written by this run before it was interrupted: a new run begins in an empty folder.
+        detector = AnomalyDetector.load(stored)
+        done = detector.records - earlier
+        cut(path, done)
+        rows = _after(rows, last_time(path, done)) if is_stream and done else itertools.islice(rows, done, None)
     else:
-        numbers = tuple(dict.fromkeys((*options.values, *options.coordinates)))
-        columns, rows = read_series(lines, name, options.time, numbers, options.categories)
-        folder = out or _free(Path(f"anomaly-{Path(name).stem if name != '-' else 'stdin'}"))
-        rows, detector = _started(rows, columns, options, live=name == "-")
-        make_folder(folder)
-        write_text(folder / SCORES, HEAD + "\n")
-    spent, count = _learn(detector, columns, rows, folder / SCORES, on_record)
-    detector.save(folder / DETECTOR)
-    summary = summarise(folder / SCORES, detector, folder, options.season, spent / max(count, 1))
-    write_page(summary, folder, name)
-    return summary
-
-
-def build_detector(rows: Sequence[SeriesRow], columns: SeriesColumns, options: SeriesOptions) -> AnomalyDetector:
-    """Return a detector whose encoders fit the first records of a table.
-
-    Raises:
-        NeurosimInputError: a setting that does not fit the table.
-    """
-    encoders: dict[str, Encoder] = {}
-    if columns.time:
-        encoders[columns.time] = _date_encoder(options.date, np.array([row.time for row in rows]))
-    spans = {key: _range_of(rows, key) for key in columns.numbers}
-    plain = [key for key in columns.numbers if key not in options.coordinates]
-    if plain and options.range is not None:
-        require(options.range[0] < options.range[1], "--range", "must rise", options.range)
-        spans[plain[0]] = options.range
-    for key in plain:
-        encoders[key] = number_encoder(*spans[key], options.seed)
-    for key in columns.texts:
-        known = sorted({str(row.values[key]) for row in rows} - {OTHERS})
-        encoders[key] = CategoryEncoder((*known, OTHERS), CATEGORY_BITS)
-    if options.coordinates:
-        widest = max(spans[key][1] - spans[key][0] for key in options.coordinates) or 1.0
-        encoders[",".join(options.coordinates)] = CoordinateEncoder(
-            widest / COORDINATE_STEPS, COORDINATE_RADIUS, 400, 21, len(options.coordinates), options.seed
-        )
-    watched = plain[0] if plain else ""
-    low, high = spans[watched] if watched else (0.0, 1.0)
-    return AnomalyDetector(
-        encoders,
-        watched,
-        (low, high) if low < high else (low, low + 1.0),
-        probation=len(rows) if options.probation is None else options.probation,
-        threshold=options.threshold,
-        predict=options.predict,
-        seed=options.seed,
+        write_text(path, HEAD + "\n")
+        if inputs.source is None:
+            first, rows = _probation(rows, config)
+            detector = build_detector(first, inputs.columns, config)
+        else:
+            detector = inputs.source
+    with run.time("detect"):
+        seconds = _learn(run, detector, rows, on_record if is_stream else None)
+    read = read_scores(path)
+    season = config.table.season or season_of(read.seconds())
+    begins = first_alarms(read.alarms)
+    errors, compared = errors_of(read, max(detector.probation - earlier, 0), season)
+    return AnomalyResult(
+        table=config.table.file,
+        watched=detector.watched,
+        seed=detector.seed,
+        records=len(read.texts),
+        earlier=earlier,
+        probation=detector.probation,
+        threshold=detector.threshold,
+        alarms=tuple(read.texts[k] for k in begins),
+        scores=tuple(float(read.scores[k]) for k in begins),
+        errors=errors,
+        season=season,
+        compared=compared,
+        columns=detector.columns,
+        cells=detector.memory.outputs,
+        segments=detector.memory.segments,
+        synapses=detector.memory.synapses,
+        seconds=seconds,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
 
-def _started(
-    rows: Iterator[SeriesRow], columns: SeriesColumns, options: SeriesOptions, *, live: bool
-) -> tuple[Iterator[SeriesRow], AnomalyDetector]:
-    """Return all rows, and a detector that was built from those of the probation, without learning any."""
-    if live or options.probation is not None:
-        first = list(itertools.islice(rows, options.probation or MAX_PROBATION))
-    else:
-        every = list(rows)
-        first = every[: max(1, min(int(PROBATION * len(every)), MAX_PROBATION))]
-        rows = iter(every[len(first) :])
-    return itertools.chain(first, rows), build_detector(first, columns, options)
-
-
 def _learn(
-    detector: AnomalyDetector,
-    columns: SeriesColumns,
-    rows: Iterable[SeriesRow],
-    path: Path,
-    on_record: Callable[[str], None] | None,
-) -> tuple[float, int]:
-    """Learn every row and append a line to the scores; return the seconds of computing, and the number of rows."""
+    run: AnomalyRun, detector: AnomalyDetector, rows: Iterator[SeriesRow], on_record: Callable[[str], None] | None
+) -> float | None:
+    """Learn every row, append a line to the scores, and write the detector; return the CPU seconds of a row."""
+    is_stream = run.config.table.file == STDIN
+    total = 0 if is_stream else len(list(run.inputs.rows))
     spent = 0.0
-    count = 0
-    with path.open("a", newline="", encoding="utf-8") as file:
-        if on_record is not None:
-            on_record(HEAD)
-        # Ctrl-C ends a stream as its end does: what was learned is kept.
+    begin = detector.records
+    columns = run.inputs.columns
+    saved = time.monotonic()
+    if on_record is not None:
+        on_record(HEAD)
+    with (
+        (run.path / SCORES).open("a", newline="", encoding="utf-8") as file,
+        bar("detecting", "records", run.options.quiet or is_stream) as report,
+    ):
         try:
             for row in rows:
                 start = time.thread_time()
                 answer = detector.step(record_of(detector, columns, row))
                 spent += time.thread_time() - start
-                count += 1
-                value = row.values.get(detector.watched, math.nan)
-                numbers = [value, answer.anomaly, answer.score, int(answer.alarm), answer.expected]
-                line = _line([row.text, *("" if _is_nan(each) else f"{each:.10g}" for each in numbers)])
+                line = line_of(row.text, float(row.values.get(detector.watched, math.nan)), answer)
                 file.write(line + "\n")
-                if on_record is not None:
+                if is_stream:
                     file.flush()
+                if on_record is not None:
                     on_record(line)
+                if report is not None and detector.records % REPORT_EVERY == 0:
+                    report(detector.records, total)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    # The scores first: those beyond the detector's records are cut, missing ones cannot be made.
+                    file.flush()
+                    detector.save(run.path / DETECTOR)
+                    saved = time.monotonic()
         except KeyboardInterrupt:
-            pass
-    return spent, count
+            file.flush()
+            detector.save(run.path / DETECTOR)
+            # Ctrl-C ends a stream as its end does; a file has records left.
+            if not is_stream:
+                raise
+    detector.save(run.path / DETECTOR)
+    count = detector.records - begin
+    return spent / count if count else None
 
 
-def record_of(detector: AnomalyDetector, columns: SeriesColumns, row: SeriesRow) -> dict[str, object]:
-    """Return the values of a row as the detector's encoders take them."""
-    record: dict[str, object] = {}
-    for name, encoder in detector.encoders.items():
-        if name == columns.time:
-            record[name] = row.time
-        elif isinstance(encoder, CoordinateEncoder):
-            point = [float(row.values[key]) for key in name.split(",")]
-            record[name] = None if any(map(math.isnan, point)) else point
-        elif isinstance(encoder, CategoryEncoder):
-            word = row.values[name]
-            record[name] = word if word in encoder.categories else OTHERS
-        else:
-            record[name] = row.values[name]
-    return record
+def _probation(rows: Iterator[SeriesRow], config: AnomalyConfig) -> tuple[list[SeriesRow], Iterator[SeriesRow]]:
+    """Return the rows of the probation, and an iterator over all rows."""
+    count = config.detector.probation
+    if count is None and config.table.file == STDIN:
+        count = MAX_PROBATION
+    if count is None:
+        every = list(rows)
+        count = max(1, min(int(PROBATION * len(every)), MAX_PROBATION))
+        rows = iter(every)
+    first = list(itertools.islice(rows, count))
+    return first, itertools.chain(first, rows)
 
 
-def _date_encoder(parts: Sequence[str], times: np.ndarray) -> DateEncoder:
-    for part in parts:
-        require(part in DATE_PARTS, "--date", f"must be of {', '.join(DATE_PARTS)}", part)
-    if not parts:
-        steps = np.diff(times)
-        slow = steps.size > 0 and float(np.median(steps)) >= HALF_DAY
-        parts = ("season",) if slow else ("time-of-day",)
-    bits = {name.replace("-", "_"): DATE_PARTS[name] if name in parts else 0 for name in DATE_PARTS}
-    return DateEncoder(**bits)
-
-
-def _range_of(rows: Sequence[SeriesRow], key: str) -> tuple[float, float]:
-    values = np.array([row.values[key] for row in rows], np.float64)
-    finite = values[np.isfinite(values)]
-    require(finite.size > 0, f"column {key}", "must have a number among the records of the probation", len(rows))
-    return float(finite.min()), float(finite.max())
-
-
-def _stored(folder: Path) -> AnomalyDetector:
-    if not (folder / DETECTOR).is_file():
-        raise NeurosimMissingError(f"{folder}: holds no {DETECTOR}; give the folder of a neurosim memory anomaly")
-    return AnomalyDetector.load(folder / DETECTOR)
-
-
-def _asked(detector: AnomalyDetector, options: SeriesOptions) -> tuple[str, list[str], list[str]]:
-    """Return the columns of time, numbers and categories that a detector was built for."""
-    dates = [name for name, each in detector.encoders.items() if isinstance(each, DateEncoder)]
-    numbers = [name for name, each in detector.encoders.items() if isinstance(each, RandomDistributedScalarEncoder)]
-    points = [name for name, each in detector.encoders.items() if isinstance(each, CoordinateEncoder)]
-    texts = [name for name, each in detector.encoders.items() if isinstance(each, CategoryEncoder)]
-    numbers += [key for name in points for key in name.split(",") if key not in numbers]
-    return options.time or (dates[0] if dates else ""), numbers, texts
-
-
-def _later(rows: Iterator[SeriesRow], folder: Path, count: int) -> Iterator[SeriesRow]:
-    """Return the rows after the last one that was learned, and cut the scores to the learned ones."""
-    path = folder / SCORES
+def _read(path: Path) -> tuple[str, str]:
+    """Return the text of a table and its SHA-256."""
     if not path.is_file():
-        raise NeurosimMissingError(f"{folder}: holds no {SCORES}; restore a copy, or start without --resume")
-    written = path.read_text("utf-8").splitlines()
-    if len(written) <= count:
-        raise NeurosimFormatError(f"{path}: must have {count} records (got {len(written) - 1}); restore a copy")
-    # A killed run may have written scores after the detector was saved.
-    write_text(path, "\n".join(written[: count + 1]) + "\n")
-    if count == 0:
-        return rows
-    last = next(csv.reader([written[count]]))[0]
-    return _after(rows, last)
+        raise NeurosimMissingError(f"{path}: no such file; give a table such as nyc_taxi.csv, or - for standard input")
+    content = path.read_bytes()
+    return content.decode("utf-8", errors="replace"), hashlib.sha256(content).hexdigest()
+
+
+def _stored(folder: Path) -> tuple[AnomalyDetector, str]:
+    """Return the detector of a run and the SHA-256 of its file."""
+    path = folder / DETECTOR
+    if not path.is_file():
+        raise NeurosimMissingError(f"{folder}: holds no {DETECTOR}; give the folder of a neurosim memory anomaly")
+    return AnomalyDetector.load(path), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _earlier(folder: Path) -> int:
+    """Return how many records the detector of a run had learned in runs before it, which have them in their folders."""
+    count = open_run(folder).manifest.facts.get("earlier", 0)
+    return count if isinstance(count, int) else 0
 
 
 def _after(rows: Iterator[SeriesRow], last: str) -> Iterator[SeriesRow]:
-    from .....data.series import seconds_of
-
+    """Yield the rows after the time `last`; of a table without times, all."""
+    end = seconds_of(last, SCORES) if last else -math.inf
     for row in rows:
-        # A table without times is taken whole.
-        if math.isnan(row.time) or row.time > seconds_of(last, SCORES):
+        if math.isnan(row.time) or row.time > end:
             yield row
-
-
-def _free(folder: Path) -> Path:
-    """Return the folder, or the first of folder-2, folder-3, ... that is not there."""
-    if not folder.exists():
-        return folder
-    for number in itertools.count(2):
-        other = folder.with_name(f"{folder.name}-{number}")
-        if not other.exists():
-            return other
-    raise NeurosimInputError(f"{folder}: exists; give another --out")  # pragma: no cover
-
-
-def _line(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)

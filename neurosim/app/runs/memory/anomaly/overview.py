@@ -1,0 +1,85 @@
+"""Overview of an anomaly detector's run: alarms, the error of the prediction beside two baselines, and time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ....report import numbers
+from ...frame.facts import Fact, Overview, Table, digest
+from .config import STDIN
+from .result import AnomalyResult
+
+MAX_ALARMS = 20  # alarms in the table
+LABELS = {"predicted": "Mean error", "last": "Error of last value", "season": "Error of season"}
+NOTES = {
+    "predicted": "of the predicted values",
+    "last": "of the value before",
+    "season": "of the value one season before",
+}
+
+
+def overview_of(result: AnomalyResult) -> Overview:
+    """Return what page and terminal show of a run."""
+    named = result.watched or "the table"
+    source = "standard input" if result.table == STDIN else Path(result.table).name
+    lead = [f"{numbers.plain(result.records)} records of {source}"]
+    if result.earlier:
+        lead.append(f"after {numbers.plain(result.earlier)} of an earlier run")
+    lead.append(f"{numbers.plain(result.columns)} columns, {numbers.plain(result.cells)} cells")
+    return Overview(
+        title=f"Anomalies of {named}",
+        lead=lead,
+        facts=[
+            Fact(label="Alarms", value=len(result.alarms), note=_rule(result)),
+            *_errors(result),
+            Fact(
+                label="Time of a record",
+                value=result.seconds,
+                format=_milliseconds,
+                note="of one core, learning included",
+            ),
+            Fact(
+                label="Grown",
+                value=result.synapses,
+                format=numbers.si,
+                note=f"synapses on {numbers.si(result.segments)} segments",
+                tile=False,
+            ),
+            digest("Digest of scores", result.digest),
+        ],
+        tables={"alarms": _alarms(result)} if result.alarms else {},
+    )
+
+
+def _rule(result: AnomalyResult) -> str:
+    threshold = numbers.plain(result.threshold, 3)
+    return f"score of at least {threshold}, after {numbers.plain(result.probation)} records"
+
+
+def _errors(result: AnomalyResult) -> list[Fact]:
+    shown = []
+    for name, label in LABELS.items():
+        if name not in result.errors:
+            continue
+        note = NOTES[name]
+        if name == "predicted":
+            note += f", over {numbers.plain(result.compared)} records"
+        if name == "season":
+            note += f", {numbers.plain(result.season)} records"
+        shown.append(Fact(label=label, value=result.errors[name], note=note))
+    return shown
+
+
+def _milliseconds(value: object) -> str:
+    if isinstance(value, float):
+        return f"{1e3 * value:.2f} ms"
+    return numbers.plain(value)
+
+
+def _alarms(result: AnomalyResult) -> Table:
+    """Return the first alarms as a table."""
+    rows = [(text, numbers.fixed(score, 3)) for text, score in zip(result.alarms, result.scores, strict=True)]
+    caption = "Alarms; of neighbouring records the first alone."
+    if len(rows) > MAX_ALARMS:
+        caption = f"The first {MAX_ALARMS} of {len(rows)} alarms; scores.csv has all."
+    return Table(caption, ("Time", "Score"), rows[:MAX_ALARMS])
