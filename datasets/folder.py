@@ -57,7 +57,7 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Dataset:
 
 
 def load(split: str, root: Path, options: Mapping[str, Any] | None = None) -> Recordings:
-    """Return the recordings of a split of a folder, in the order of their paths or of the file of labels.
+    """Return the recordings of a split of a folder, by the names of their files or as in the file of labels.
 
     Raises:
         NeurosimError: as `open_folder`.

@@ -198,7 +198,7 @@ def _from_idx(root: Path) -> Listing | None:
 
 
 def _from_folders(root: Path) -> Listing:
-    """Return a recording for each file; its class is the name of the folder below `root` or below a split."""
+    """Return a recording for each file, by name and then by path; its class is the folder below `root` or a split."""
     folders = _folders_in(root)
     splits = {path: SPLITS[path.name.lower()] for path in folders if path.name.lower() in SPLITS}
     if splits and len(splits) < len(folders):
@@ -222,6 +222,8 @@ def _from_folders(root: Path) -> Listing:
     beside = [path for path in _files_in(root) if _is_recording(path)]
     if not items:
         raise NeurosimMissingError(_nothing(root, len(beside), strange))
+    # As in the datasets with names: a memory that learns in this order meets all classes from the start.
+    items.sort(key=lambda item: (item.path.name, item.path))
     if beside:
         remarks.append(
             f"{len(beside)} files beside the folders of classes are left out, e.g. {printable(beside[0].name)}"
