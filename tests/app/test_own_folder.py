@@ -11,6 +11,9 @@ import pytest
 from helpers.command import neurosim, refused, result_of
 
 from neurosim import Recordings, Spikes
+from neurosim.app.runs.frame.settings import settings_tree
+from neurosim.app.runs.liquid.config import LiquidConfig
+from neurosim.app.runs.memory.config import MemoryConfig
 from neurosim.base.json_toml import read_json, read_toml
 from neurosim.data import catalog
 from neurosim.data.files import formats
@@ -170,3 +173,20 @@ def test_mixed_recordings_of_a_real_camera(data_root: Path, tmp_path: Path, else
     assert result["accuracy"] > 0.6 > result["chance"]
     stored = result_of("memory", "store", folder, "--set", "sweep.repeats=1", "--threads", "1")
     assert stored["recall"] > 0.9 and stored["accuracy"] > 0.6
+
+
+@pytest.mark.data
+def test_a_dataset_brought_as_a_folder_is_the_dataset(data_root: Path) -> None:
+    """The same recordings in the same order, and the same settings: the runs are equal bit for bit."""
+    pytest.importorskip("torch")
+    from neurosim.app.runs.train.config import TrainConfig
+
+    root = data_root / "NMNIST"
+    for split in ("train", "test"):
+        assert catalog.load("folder", split, root).digest() == catalog.load("nmnist", split, root).digest()
+    for config in (LiquidConfig, MemoryConfig, TrainConfig):
+        own = settings_tree(config.configure(values={"data.name": "folder", "data.root": str(root)}))
+        named = settings_tree(config.configure(values={"data.name": "nmnist", "data.root": str(root)}))
+        different = {key for key in own if own[key] != named[key]}
+        # The share of a validation is decided by the number of recordings: none of 800, as chosen for N-MNIST.
+        assert different <= {"data", "validation"}

@@ -85,10 +85,12 @@ def test_a_training_gets_bins_pixels_and_changes_from_the_recordings() -> None:
 
     small: Any = TrainConfig.suited({}, dataset((2, 34, 34))).settings
     named: Any = DEFAULTS["nmnist"]
-    assert small["bins"] == {"dt": 0.015, "pool": 1} and small["augment"] == named["augment"]
+    assert small["bins"] == {"dt": 0.015, "duration": 0.315, "pool": 1} and small["augment"] == named["augment"]
     assert {key: small[key] for key in ("network", "training")} == {key: named[key] for key in ("network", "training")}
+    uneven: Any = TrainConfig.suited({}, replace(dataset((2, 34, 34)), duration=0.5)).settings
+    assert uneven["bins"] == {"dt": 0.015, "pool": 1}
     large: Any = TrainConfig.suited({}, dataset((2, 128, 128), 1.45)).settings
-    assert large["bins"] == {"dt": 0.069, "pool": 4} and large["augment"]["shift"] == 12.0
+    assert large["bins"] == {"dt": 0.069, "duration": 1.518, "pool": 4} and large["augment"]["shift"] == 12.0
     speech: Any = TrainConfig.suited({}, dataset((350,), 1.0)).settings
     assert speech["bins"] == {"dt": 0.013, "pool": 3, "most": 3} and speech["augment"]["shift"] == 7.5
     assert speech["network"] == DEFAULTS["shd"]["network"]

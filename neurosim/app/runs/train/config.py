@@ -78,6 +78,9 @@ ATTENTION_DEFAULTS: Mapping[str, Mapping[str, object]] = {"nmnist": {"bins": {"d
 # after pooling, and channels of a cochlea after pooling, as many as N-MNIST and SHD have.
 CAMERA_BINS = 21
 CAMERA_SIDE = 40
+# The longest recording over the median up to which recordings count as equally long: the bins of the median then hold
+# all of them but the ends of some, as for N-MNIST (1.09).
+EQUALLY_LONG = 1.1
 CHANNEL_BINS = 80
 CHANNELS = 140
 
@@ -87,13 +90,16 @@ def _for_camera(dataset: Dataset, duration: float) -> Suited:
     height, width = dataset.shape[-2:]
     dt = rounded(duration / CAMERA_BINS)
     pool = math.ceil(max(height, width) / CAMERA_SIDE)
+    bins = {"dt": dt, "pool": pool}
+    if dataset.duration is not None and dataset.duration <= EQUALLY_LONG * duration:
+        bins["duration"] = round(math.ceil(duration / dt) * dt, 9)
     augment = {**table_in(CAMERA, "augment"), "shift": 3.0 * pool}
     joined = f"; {pool} x {pool} pixels in one unit" if pool > 1 else ""
     reason = (
         f"layers, changes and epochs as for N-MNIST, by a camera of {width} x {height} pixels; bins of {dt:g} s, "
         f"{CAMERA_BINS} in {duration:.3g} s, the median recording{joined}"
     )
-    return Suited({**CAMERA, "bins": {"dt": dt, "pool": pool}, "augment": augment}, reason)
+    return Suited({**CAMERA, "bins": bins, "augment": augment}, reason)
 
 
 def _for_channels(dataset: Dataset, duration: float) -> Suited:
