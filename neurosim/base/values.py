@@ -30,10 +30,27 @@ PLAIN = (float, int, bool, type(None))
 Value: TypeAlias = float | NDArray | Distribution
 
 if TYPE_CHECKING:
-    # A neuron computes with numbers alone (see `Neuron.constants`), and type checkers must let it.
-    Parameter: TypeAlias = Any
+    # To type checkers, what may be set (any value) differs from what `Neuron.constants` reads (a number).
+
+    class Parameter:
+        """A parameter of a neuron."""
+
+        def __get__(self, instance: object, owner: type) -> float:
+            raise NotImplementedError
+
+        def __set__(self, instance: object, value: Value) -> None: ...
+
+    class OptionalParameter:
+        """A parameter of a neuron that may be None."""
+
+        def __get__(self, instance: object, owner: type) -> float | None:
+            raise NotImplementedError
+
+        def __set__(self, instance: object, value: Value | None) -> None: ...
+
 else:
     Parameter = Value
+    OptionalParameter = Value | None
 
 
 def draw(value: Value, key: int, first: int, count: int, name: str) -> NDArray[np.float64]:

@@ -33,16 +33,42 @@ def of_many(network: Network, recordings: Recordings) -> list[NDArray[Any]]:
 print(of_one(Network([Population("cells", 3, LIF(tau_mem=0.02))])).shape)
 """
 
+# A parameter is a number, a vector or a distribution; numbers are read.
+NEURONS = """
+import numpy as np
+
+from neurosim import LIF, Normal
+from neurosim.network.neurons.current import CubaLIF
+
+tau: float = LIF(tau_mem=0.02).tau_mem
+cells = [LIF(tau_mem=np.full(3, 0.02), v_threshold=Normal(1.0, 0.1)), CubaLIF(tau_syn_inhibitory=None)]
+"""
+NO_NEURON = """
+from neurosim import LIF
+
+LIF(tau_mem="fast")
+"""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["README", "forms"])
+@pytest.mark.parametrize("name", ["README", "forms", "neurons"])
 def test_a_program_of_a_user_passes_mypy_strict(name: str, tmp_path: Path) -> None:
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    text = "\n".join(programs) if name == "README" else FORMS
-    (tmp_path / "program.py").write_text(text)
+    texts = {"README": "\n".join(programs), "forms": FORMS, "neurons": NEURONS}
+    done = _checked(texts[name], tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_mypy_refuses_a_parameter_that_is_no_number(tmp_path: Path) -> None:
+    done = _checked(NO_NEURON, tmp_path)
+    assert 'Argument "tau_mem" to "LIF" has incompatible type "str"' in done.stdout
+
+
+def _checked(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "program.py").write_text(text)
     cache = str(ROOT / ".mypy_cache" / "users")
     options = ["--strict", "--follow-imports", "silent", "--config-file", "", "--cache-dir", cache]
     command = [sys.executable, "-m", "mypy", *options, "program.py"]
     environment = {"PATH": "", "MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import NeurosimInputError, lookup, require
 from ...base.shown import Shown
-from ...base.values import Parameter
+from ...base.values import Value
 from ...data.spikes import Recordings
 from ...engine.batch import simulate as run
 from ...engine.probe import Probe
@@ -254,7 +254,7 @@ def _values(parameter: UnitParameter, units: int) -> NDArray[np.float64]:
     return parameter().detach().double().expand(units).numpy()
 
 
-def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Parameter:
+def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Value:
     """Return the time constants whose decay in a step is, in float32, the same number as in training.
 
     A trained time constant went through torch's exponential: the logarithm of the decay gives the number again.
@@ -266,7 +266,7 @@ def _tau(parameter: UnitParameter, decay: NDArray[np.float64], dt: float) -> Par
     return _short(taus)
 
 
-def _short(values: NDArray[np.float64]) -> Parameter:
+def _short(values: NDArray[np.float64]) -> Value:
     """Return one number if all units have the same, else a vector."""
     if (values == values[0]).all():
         return float(values[0])

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...base.values import Parameter
+from ...base.values import OptionalParameter, Parameter
 from ...kernels.engine.exact.adaptive import integrator
 from ...kernels.engine.exact.flow import two_exponentials
 from ...kernels.tools.elementary import exp
@@ -200,7 +200,7 @@ class AdEx(ExactNeuron):
     tau_mem: Parameter = 0.281 / 30
     tau_w: Parameter = 0.144
     tau_syn: Parameter = 0.002
-    tau_syn_inhibitory: Parameter | None = None
+    tau_syn_inhibitory: OptionalParameter = None
     v_rheobase: Parameter = -0.0504
     delta_t: Parameter = 0.002
     v_threshold: Parameter = 0.020

@@ -65,7 +65,9 @@ class Neuron(ABC):
                 value.flags.writeable = False
                 object.__setattr__(self, entry.name, value)
                 sizes[entry.name] = value.size
-            if value is not None or "None" not in str(entry.type):
+            # The annotation as it is written in the class: `OptionalParameter`, or `float | None` in one of a user.
+            optional = "None" in str(entry.type) or "Optional" in str(entry.type)
+            if value is not None or not optional:
                 _check_parameter(f"{name}.{entry.name}", entry.name, value)
         for other, size in sizes.items():
             first, count = next(iter(sizes.items()))

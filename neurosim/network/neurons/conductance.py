@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...base.values import Parameter
+from ...base.values import OptionalParameter, Parameter
 from ...kernels.engine.exact.adaptive import integrator
 from ...kernels.tools.elementary import exp
 from .base import ExactNeuron, hold_steps
@@ -63,7 +63,7 @@ class CobaLIF(ExactNeuron):
 
     tau_mem: Parameter = 0.02
     tau_syn: Parameter = 0.005
-    tau_syn_inhibitory: Parameter | None = 0.010
+    tau_syn_inhibitory: OptionalParameter = 0.010
     e_excitatory: Parameter = 0.0
     e_inhibitory: Parameter = -0.080
     v_threshold: Parameter = -0.050

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...base.values import Parameter
+from ...base.values import OptionalParameter, Parameter
 from ...kernels.tools.elementary import exp
 from .base import Neuron, hold_steps
 from .by_unit import at, check_each
@@ -71,7 +71,7 @@ class _ConductanceAdEx(Neuron):
     tau_mem: Parameter = 0.281 / 30
     tau_w: Parameter = 0.144
     tau_syn: Parameter = 0.005
-    tau_syn_inhibitory: Parameter | None = None
+    tau_syn_inhibitory: OptionalParameter = None
     e_excitatory: Parameter = 0.0
     e_inhibitory: Parameter = -0.080
     v_rheobase: Parameter = -0.0504

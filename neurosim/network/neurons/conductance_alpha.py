@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.values import Parameter
+from ...base.values import OptionalParameter, Parameter
 from ...kernels.tools.elementary import exp
 from .base import Neuron, hold_steps, propagator
 from .by_unit import at
@@ -54,7 +54,7 @@ class AlphaCobaLIF(Neuron):
 
     tau_mem: Parameter = 0.02
     tau_syn: Parameter = 0.002
-    tau_syn_inhibitory: Parameter | None = None
+    tau_syn_inhibitory: OptionalParameter = None
     e_excitatory: Parameter = 0.0
     e_inhibitory: Parameter = -0.080
     v_threshold: Parameter = -0.050

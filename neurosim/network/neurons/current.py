@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.values import Parameter
+from ...base.values import OptionalParameter, Parameter
 from ...kernels.engine.exact.flow import (
     AlphaMembrane,
     CubaMembrane,
@@ -30,7 +30,7 @@ class _CurrentLIF(ExactNeuron):
 
     tau_mem: Parameter = 0.02
     tau_syn: Parameter = 0.005
-    tau_syn_inhibitory: Parameter | None = None
+    tau_syn_inhibitory: OptionalParameter = None
     v_threshold: Parameter = 1.0
     v_leak: Parameter = 0.0
     v_reset: Parameter = 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...base.values import Parameter
+from ...base.values import OptionalParameter, Parameter
 from ...kernels.tools.elementary import exp
 from .base import Neuron
 from .by_unit import at, check_each
@@ -92,7 +92,7 @@ class HodgkinHuxley(Neuron):
     e_excitatory: Parameter = 0.0
     e_inhibitory: Parameter = -0.080
     tau_syn: Parameter = 0.0002
-    tau_syn_inhibitory: Parameter | None = 0.002
+    tau_syn_inhibitory: OptionalParameter = 0.002
     v_threshold: Parameter = -0.033
     i_offset: Parameter = 0.0
     state: ClassVar[tuple[str, ...]] = ("v", "m", "h", "n", "g_excitatory", "g_inhibitory")

@@ -120,8 +120,10 @@ def _of_euler(model: Any, title: str, dt: float) -> Neuron:
         # Move of the membrane by a current of 1 in an exact step, with r = 1: the third constant of CubaLIF.
         unit = replace(model, **changed, r=_plain(np.ones_like(taus["tau_mem"])), i_offset=0.0, v_leak=0.0)
         charge = rows(unit, lambda each: each.constants(dt))[2]
-        r = model.r * dt / taus["tau_mem"] / charge
-        changed |= {"r": _plain(r), "i_offset": _plain(model.i_offset * model.r / r)}
+        before = np.asarray(model.r, np.float64)
+        r = before * dt / taus["tau_mem"] / charge
+        offset = np.asarray(model.i_offset, np.float64)
+        changed |= {"r": _plain(r), "i_offset": _plain(offset * before / r)}
     return replace(model, **changed)
 
 

@@ -39,6 +39,7 @@ class SumsLearner(Learner):
     name: ClassVar[str]
     PAIRED: ClassVar[bool] = True
     TASK_FREE = True
+    sums: dict[str, NDArray[np.float64]]
 
     def __init__(self, problem: Problem, settings: Any) -> None:
         super().__init__(problem)
@@ -109,7 +110,7 @@ class SumsLearner(Learner):
     def _clear(self) -> None:
         size = self.features.size
         classes = self.problem.classes
-        self.sums: dict[str, NDArray[np.float64]] = {"counts": np.zeros(classes), "sums": np.zeros((classes, size))}
+        self.sums = {"counts": np.zeros(classes), "sums": np.zeros((classes, size))}
         if self.PAIRED:
             self.sums["pairs"] = np.zeros((size, size))
 
