@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from neurosim import Spikes
 from neurosim.app.report.charts import STYLE
 from neurosim.app.report.svg import Box, element, label, nice, picture, rect, rule
+from neurosim.app.runs.data import even
+from neurosim.app.runs.liquid.run import GAIN_RECORDINGS
 from neurosim.base.atomic import write_text
 from neurosim.data import catalog
 from neurosim.engine import measure
@@ -29,13 +31,14 @@ PLACES = re.compile(r":root \{(.*?)\}", re.DOTALL)
 
 def main(path: Path) -> None:
     train, test = (catalog.load("digits", split) for split in ("train", "test"))
-    liquid = Liquid(train.shape, neurons=1000).adapt(train.select(range(90)))
+    # The recordings of `neurosim demo`, so that the figures are those of its report.
+    liquid = Liquid(train.shape, neurons=1000).adapt(train.select(even(train.labels, GAIN_RECORDINGS)))
     readout = Readout().fit(liquid.run(train).spikes["liquid"], train.labels)
     result = liquid.run(test, count_updates=True)
     spikes = result.spikes["liquid"]
     right = (readout.predict(spikes) == test.labels).mean()
     operations = measure([*result.work, *readout.work(spikes)], len(test), result.duration).synaptic_operations
-    fewer = operations.Dense / operations.Effective_ACs
+    fewer = operations.Dense / operations.effective
     one = spikes.select([RECORDING])
     parts = [
         *camera(test[RECORDING]),
