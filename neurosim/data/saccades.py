@@ -77,7 +77,7 @@ class ImageCamera:
         # Pixels of the image between two samples, and the place of each sample on its longer side.
         pitch = longer / (self.side * ZOOM)
         at = (np.arange(samples) - (samples - 1) / 2) * pitch
-        rows, columns = (_weights(at + (size - 1) / 2, size, pitch) for size in image.shape)
+        rows, columns = (area_weights(at + (size - 1) / 2, size, pitch) for size in image.shape)
         scene = np.log1p(self.contrast * (rows @ image @ columns.T) / 255.0)
         # Logarithms and matrix products differ in their last bits between processors; recordings must not.
         return np.rint(scene * 65536.0) / 65536.0
@@ -103,7 +103,7 @@ def way(saccade: float, step: float) -> tuple[NDArray[np.float64], NDArray[np.fl
     return x, y
 
 
-def _weights(at: NDArray[np.float64], size: int, pitch: float) -> NDArray[np.float64]:
+def area_weights(at: NDArray[np.float64], size: int, pitch: float) -> NDArray[np.float64]:
     """Return [samples, size] linear interpolation at places of an axis, over `pitch` pixels where that is more."""
     inside = np.clip(at, 0, size - 1)
     weights = np.maximum(1.0 - np.abs(inside[:, None] - np.arange(size)) / max(pitch, 1.0), 0.0)

@@ -20,6 +20,7 @@ from neurosim.learning import Items, Learner, Problem, Stream, Task
 from neurosim.learning.continual.learners import LEARNERS, item_liquid, kind
 from neurosim.learning.continual.learners.item_liquid import ItemLiquid
 from neurosim.learning.continual.streams import Permuted, Split
+from neurosim.learning.continual.tasks import CALIBRATED
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "slda": {},
     "random_features": {"features": 200},
     "random_filters": {"filters": 20, "side": 3, "pool": 2},
+    "patches": {"filters": 30, "side": 3, "pool": 2},
     "plain": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3},
     "joint": {"hidden": (60,), "epochs": 30, "steps": 4, "learning_rate": 1e-2},
     "replay": {"hidden": (60,), "epochs": 4, "steps": 4, "learning_rate": 5e-3, "memory": 60},
@@ -181,7 +183,7 @@ def test_a_liquid_plays_an_item_once_with_the_same_results(
         again = learner.scores(stream[0].test.x, None)
         found.append((sum(encoded), again, learner.state(), learner.updates))
     (once, *cached_results), (often, *played_results) = found
-    assert once == item_liquid.ADAPTED + len(stream[0].train) + len(stream[1].train) + len(first) < often
+    assert once == CALIBRATED + len(stream[0].train) + len(stream[1].train) + len(first) < often
     assert equal(cached_results[1], played_results[1]) and cached_results[2] == played_results[2]
     np.testing.assert_array_equal(cached_results[0], played_results[0])
 
@@ -368,9 +370,10 @@ FIELDS = {
     "slda": "shrinkage",
     "random_features": "features",
     "random_filters": "filters",
+    "patches": "pool",
 }
 RATES = {"macrocolumn": "smoothing", "slda": "shrinkage"}
-RATES |= dict.fromkeys(("liquid", "random_features", "random_filters"), "penalty")
+RATES |= dict.fromkeys(("liquid", "random_features", "random_filters", "patches"), "penalty")
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "slda": {},
     "random_features": {"features": 30},
     "random_filters": {"filters": 4, "side": 3, "pool": 2},
+    "patches": {"filters": 4, "side": 3, "pool": 2},
     **dict.fromkeys(("plain", "joint", "si"), NET),
     **{name: {**NET, "memory": 8} for name in ("replay", "latent", "derpp")},
     "lwf": NET,

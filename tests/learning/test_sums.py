@@ -9,7 +9,7 @@ import pytest
 from helpers import bruteforce
 
 from neurosim.base import NeurosimInputError
-from neurosim.learning import Problem, Stream
+from neurosim.learning import Items, Problem, Stream, Task
 from neurosim.learning.continual.learners import kind
 from neurosim.learning.continual.learners.sums import UNMET
 from neurosim.learning.continual.streams import Permuted, Rotated, Split
@@ -132,6 +132,13 @@ def test_a_stream_says_where_its_units_are() -> None:
         owner(Split().build(0).problem, owner.SETTINGS(shape=(28, 28)))
 
 
+def test_too_many_pairs_are_refused() -> None:
+    owner = kind("random_filters")
+    words = r"random_filters: features: must be at most 16384, .* \(got 19500\)"
+    with pytest.raises(NeurosimInputError, match=words):
+        owner(Problem(1, 784, ((0, 1),)), owner.SETTINGS())
+
+
 def test_the_work_is_that_of_both_layers(stream: Stream) -> None:
     learner = learned("random_features", stream, tasks=1, features=12)
     x = stream[0].test.x
@@ -145,3 +152,41 @@ def test_the_work_is_that_of_both_layers(stream: Stream) -> None:
     assert readout.synaptic_operations == bruteforce.count(weights, z, z @ weights)["synaptic_operations"]
     assert learner.updates == 150 * (12 + 1 + 12 * 12) + 13 * 10
     assert learner.memory_bytes()["sums"] == 8 * (10 + 10 * 12 + 12 * 12)
+
+
+def test_stored_patches_answer_where_the_picture_is_like_them() -> None:
+    problem = Problem(1, 36, ((0, 1),), seed=2, shape=(6, 6))
+    owner = kind("patches")
+    learner = owner(problem, owner.SETTINGS(filters=8, side=3, pool=2, threshold=0.25))
+    x = np.random.default_rng(0).integers(0, 256, (30, 1, 36)).astype(np.uint8)
+    items = Items(x, np.arange(30) % 2)
+    learner.begin(Task("one", 0, (0, 1), items, items, items))
+    stored = learner.features.weights.T.astype(np.float64)
+    # Of length 1 but for the floor, without a mean, and none like another.
+    alike = stored @ stored.T
+    assert np.abs(stored.sum(axis=1)).max() < 1e-5 and (np.diag(alike) > 0.9).all()
+    assert (alike - np.diag(np.diag(alike))).max() < 0.9
+    maps = np.zeros((30, 4, 4, 8))
+    for row in range(4):
+        for column in range(4):
+            patches = (x / 255).reshape(30, 6, 6)[:, row : row + 3, column : column + 3].reshape(30, 9)
+            patches = patches - patches.mean(axis=1, keepdims=True)
+            lengths = np.sqrt((patches**2).sum(axis=1) + 9e-3)
+            maps[:, row, column] = np.maximum(patches @ stored.T / lengths[:, None] - 0.25, 0)
+    wanted = np.sqrt(maps.reshape(30, 2, 2, 2, 2, 8).mean(axis=(2, 4))).reshape(30, -1)
+    np.testing.assert_allclose(learner.features(x), wanted, atol=1e-4)
+    assert learner.memory_bytes()["features"] == 4 * 9 * 8
+
+
+def test_a_dictionary_holds_as_many_patches_as_the_items_have() -> None:
+    """Items of one bright pixel have nine patches of 3 x 3 that are not empty; the other places stay 0."""
+    problem = Problem(1, 25, ((0, 1),), shape=(5, 5))
+    owner = kind("patches")
+    learner = owner(problem, owner.SETTINGS(filters=20, side=3, pool=3))
+    x = np.zeros((4, 1, 25), np.uint8)
+    x[:, 0, 12] = 255
+    items = Items(x, np.arange(4) % 2)
+    learner.begin(Task("one", 0, (0, 1), items, items, items))
+    assert (np.abs(learner.features.weights).sum(axis=0) > 0).sum() == 9
+    learner.learn(Task("one", 0, (0, 1), items, items, items))
+    assert np.isfinite(learner.scores(x, None)[:, :2]).all()

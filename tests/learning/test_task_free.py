@@ -20,6 +20,7 @@ FREE: dict[str, dict[str, Any]] = {
     "slda": {},
     "random_features": {"features": 50},
     "random_filters": {"filters": 5, "side": 3, "pool": 2},
+    "patches": {"filters": 20, "side": 3, "pool": 2},
     "plain": {"hidden": (40,), "steps": 4, "batch": 10, "learning_rate": 5e-3},
     "derpp": {"hidden": (40,), "steps": 4, "batch": 10, "learning_rate": 5e-3, "memory": 60},
     "macrocolumn": {"columns": 24, "field": 24, "units": 64},

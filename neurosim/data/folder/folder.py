@@ -153,7 +153,7 @@ def _open(root: Path, options: FolderOptions, stamp: int, quiet: bool) -> Folder
 
 def sample_images(items: Sequence[Item]) -> list[NDArray[np.uint8]]:
     """Return up to `SAMPLE` images, evenly spread over the items; those that cannot be read are left out."""
-    pictures = [item for item in items if _is_image(item)]
+    pictures = [item for item in items if is_image(item)]
     images = []
     for item in pictures[:: -(-len(pictures) // SAMPLE) or 1]:
         try:
@@ -207,20 +207,21 @@ def _bad_files(first: NeurosimFormatError, names: Sequence[str]) -> NeurosimForm
 
 def _format(spikes: Spikes, item: Item) -> str:
     """Return the format of a file, by the name that its reader gives it, or else its suffix."""
-    if _is_image(item):
+    if is_image(item):
         return PICTURES
     if spikes.report and spikes.report.format:
         return spikes.report.format
     return item.path.suffix.lower().lstrip(".") or "other"
 
 
-def _is_image(item: Item) -> bool:
+def is_image(item: Item) -> bool:
+    """Return whether an item is a still image."""
     return item.index is not None or item.path.suffix.lower() in IMAGES
 
 
 def read_item(item: Item, options: FolderOptions, number: int) -> Spikes:
     """Return the recording of an item, from where `options.start` says."""
-    if _is_image(item):
+    if is_image(item):
         picture = options.images.prepare(read_image(item.path, item.index))
         return options.images.record(picture, number)
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimFormatError, NeurosimMissingError, require
 from ...base.raw import printable
 from ..files.idx import read_idx
-from ..saccades import ImageCamera
+from ..saccades import ImageCamera, area_weights
 
 MAX_PIXELS = 1 << 26
 # Difference of grey levels from the background of what stands out from it.
@@ -119,6 +119,18 @@ class FolderImages(ImageCamera):
         column = (width - (right - left)) // 2
         moved[row : row + bottom - top, column : column + right - left] = image[top:bottom, left:right]
         return moved
+
+
+def fitted(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return [side, side], an image whose longer side fills the square, on the grey level of its background."""
+    height, width = image.shape
+    pitch = max(height, width) / side
+    # Places of the square's pixels on the image, in its pixels, from its middle.
+    at = (np.arange(side) - (side - 1) / 2) * pitch
+    rows, columns = (at + (size - 1) / 2 for size in image.shape)
+    scaled = area_weights(rows, height, pitch) @ image @ area_weights(columns, width, pitch).T
+    inside = ((rows > -0.5) & (rows < height - 0.5))[:, None] & ((columns > -0.5) & (columns < width - 0.5))
+    return np.where(inside, np.rint(scaled), _background(image)).astype(np.uint8)
 
 
 def _border(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

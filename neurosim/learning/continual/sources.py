@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ...base.errors import NeurosimMissingError, lookup, require
 from ...data import catalog
 from ...data.catalog import FOLDER
+from ...data.folder.pictures import holds_pictures, open_pictures
 from ...data.spikes import Recordings
+from .arrays import read_items
 from .tasks import FULL, Items
 
 # Events of a unit in a window beyond which it is fully driven. The drive grows as the root of the count, whose
@@ -25,6 +27,8 @@ CHUNK = 500
 # Neighbours that become one unit: 34 x 34 pixels become 17 x 17, 700 channels become 140.
 PIXELS = 2
 CHANNELS = 5
+# Suffix of files of arrays.
+ARRAYS = ".npz"
 # Grey levels of scikit-learn's digits.
 GREY = 16
 
@@ -79,14 +83,21 @@ class ItemSource:
 
 
 def load(
-    name: str, windows: int = 10, root: str | Path | None = None, options: Mapping[str, Any] | None = None
+    name: str,
+    windows: int = 10,
+    root: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    still: bool = True,
 ) -> Base:
-    """Return the items of a source, a dataset or a user's folder; each recording is cut into `windows` equal windows.
+    """Return the items of a source, a dataset or a user's files; each recording is cut into `windows` equal windows.
 
     Args:
-        name: a key of `SOURCES`, a dataset of the catalogue, or the path of a folder.
+        name: a key of `SOURCES`, a dataset of the catalogue, the path of a folder, or of an .npz file
+            (`arrays.read_items`).
         root: folder with the files; needed where `name` is "folder".
         options: settings of the dataset, as for `catalog.load`.
+        still: whether images are items of one step; else they are recorded by an emulated event camera.
 
     Raises:
         NeurosimInputError: no such source or setting; one class only; a test item of a class that no training item has.
@@ -96,12 +107,30 @@ def load(
     source = _source(name)
     if root is not None:
         source = replace(source, root=Path(root))
+    require(windows >= 1, "stream.windows", "must be >= 1", windows)
+    if still and source.dataset == FOLDER and source.root is not None and holds_pictures(source.root, options):
+        return checked(_pictures(name, replace(source, options=options), windows))
     if options or source.dataset == FOLDER:
         # Raises for a missing root and for unknown settings.
         catalog.describe(source.dataset, source.root, options)
         source = replace(source, options=options)
-    require(windows >= 1, "stream.windows", "must be >= 1", windows)
+    if not still and source.read is _images:
+        source = replace(source, read=_recordings)
     return checked(source.read(name, source, windows))
+
+
+def remarks(
+    name: str, root: str | Path | None = None, options: Mapping[str, Any] | None = None, *, still: bool = True
+) -> tuple[str, ...]:
+    """Return how the files of a source are read, where that is not obvious; arguments are those of `load`."""
+    source = _source(name)
+    if root is not None:
+        source = replace(source, root=Path(root))
+    if source.read is _arrays:
+        return (read_items(Path(name)).remark,)
+    if still and source.dataset == FOLDER and source.root is not None and holds_pictures(source.root, options):
+        return open_pictures(source.root, options).remarks
+    return catalog.describe(source.dataset, source.root, options).remarks
 
 
 def _source(name: str) -> ItemSource:
@@ -114,7 +143,9 @@ def _source(name: str) -> ItemSource:
         return ItemSource(module.INFO.title, name, read)
     if Path(name).is_dir():
         return ItemSource(name, FOLDER, _recordings, root=Path(name))
-    return lookup(SOURCES, name, "stream.source (or the path of a folder of recordings)")
+    if name.endswith(ARRAYS):
+        return ItemSource(name, "", _arrays)
+    return lookup(SOURCES, name, "stream.source (or the path of a folder, or of an .npz file)")
 
 
 def checked(base: Base) -> Base:
@@ -155,6 +186,25 @@ def _images(name: str, source: ItemSource, windows: int) -> Base:
     train, test = (Items(images.pixels.reshape(len(images), 1, -1), images.labels) for images in splits)
     picture = splits[0].pixels.shape[1:]
     return Base(name, train, test, module.INFO.classes, picture, picture)
+
+
+def _pictures(name: str, source: ItemSource, windows: int) -> Base:
+    assert source.root is not None
+    pictures = open_pictures(source.root, source.options)
+    splits = pictures.splits[:2]
+    train, test = (pictures.select(split) for split in splits)
+    picture = pictures.pixels.shape[1:]
+    items = [Items(pixels.reshape(len(pixels), 1, -1), labels) for pixels, labels in (train, test)]
+    return Base(name, items[0], items[1], pictures.classes, picture, picture)
+
+
+def _arrays(name: str, source: ItemSource, windows: int) -> Base:
+    found = read_items(Path(name))
+    if len(found.shape) == 2:
+        picture = found.shape[0], found.shape[1]
+    else:
+        picture = None
+    return Base(name, found.train, found.test, found.classes, picture, found.shape)
 
 
 def _recordings(name: str, source: ItemSource, windows: int) -> Base:

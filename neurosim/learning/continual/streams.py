@@ -219,17 +219,19 @@ class OneSource(StreamRecipe):
     """Settings of a stream whose tasks are made from one dataset.
 
     Attributes:
-        source: the items: a key of `SOURCES`, another dataset, or the path of a folder of recordings.
+        source: the items: a key of `SOURCES`, another dataset, the path of a folder, or of an .npz file.
+        still: whether images are items of one step; else an emulated event camera records them.
         root, options: folder of its files, and settings of the dataset; a config has them in its table [data].
     """
 
     source: str = "digits"
+    still: bool = True
     root: Annotated[str | None, NotASetting()] = None
     options: Annotated[Mapping[str, Any] | None, NotASetting()] = None
 
     def base(self, windows: int = 10) -> Base:
         """Return the items; recordings are cut into `windows` windows."""
-        return load(self.source, windows, self.root, self.options)
+        return load(self.source, windows, self.root, self.options, still=self.still)
 
 
 @final

@@ -14,6 +14,8 @@ from ...base.shown import Shown
 Scenario = Literal["domain", "task", "class"]
 # Drive of a unit that is fully on in a step.
 FULL = 255
+# Number of items, without their labels, from which a learner sets what stays as it is: rates, scales, patches.
+CALIBRATED = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,3 +135,15 @@ def in_turn(labels: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.i
     rank = np.empty(len(labels), np.int64)
     rank[by_class] = np.arange(len(labels)) - np.searchsorted(ranked, ranked, side="left")
     return np.asarray(order[np.lexsort((shuffled, rank))])
+
+
+def calibration_rows(problem: Problem, task: Task) -> NDArray[np.int64]:
+    """Return the rows of the training items of the first task that set what stays as it is.
+
+    They come from the whole task, or without boundaries from the first items of the sequence.
+    """
+    last = len(task.train)
+    if not problem.boundaries:
+        # A piece of a sequence may be any number of items.
+        last = min(CALIBRATED, last)
+    return np.unique(np.linspace(0, last - 1, CALIBRATED).round().astype(np.int64))

@@ -83,6 +83,11 @@ class ContinualKind(Kind[ContinualConfig, "Streams", ContinualResult]):
 
         return load(config, options.device)
 
+    def remarks(self, config: ContinualConfig) -> Sequence[str]:
+        from .run import remarks
+
+        return remarks(config)
+
     def work(self, run: Run[ContinualConfig, Streams]) -> ContinualResult:
         from ..frame.executor import Executor
         from .run import run_learners

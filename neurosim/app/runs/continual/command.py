@@ -63,8 +63,9 @@ def run(
 ) -> ContinualKind:
     """Run every learner of FILE on its stream of tasks, with every seed and every point of its grid.
 
-    FILE may instead be a dataset, or a folder of your own recordings, which is read as in other runs (--set
-    data.options.test=0.3): then two of its classes are new in each task.
+    FILE may instead be a dataset, a folder of your own recordings or images, which is read as in other runs (--set
+    data.options.test=0.3), or an .npz file of embeddings (x_train, y_train, x_test, y_test): then two of its classes
+    are new in each task. Images are taken as they are; --set stream.still=false records them by an event camera.
 
     \b
     Each learner and seed has a folder of its own and continues from its last whole task: after Ctrl-C, or when workers
@@ -72,6 +73,7 @@ def run(
     With --device cuda the learners that train a network in torch do so there; others are refused by name.
     """
     from ....data import catalog
+    from ....learning.continual.sources import ARRAYS
     from . import ContinualKind
 
     if options.resumed is not None:
@@ -81,6 +83,8 @@ def run(
         raise NeurosimInputError(f"FILE: give it or --config, not both (got {file} and {options.config})")
     if file is not None and not file.is_file() and (file.is_dir() or str(file) in catalog.names()):
         return ContinualKind(workers, cluster, learners, data=with_folder({"data.name": str(file)}))
+    if file is not None and file.suffix == ARRAYS:
+        return ContinualKind(workers, cluster, learners, data={"stream.source": str(file)})
     return ContinualKind(workers, cluster, learners, file)
 
 

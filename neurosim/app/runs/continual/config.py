@@ -30,7 +30,7 @@ class StreamData:
     """The recordings that the tasks are made from, by the keys of other runs.
 
     Attributes:
-        name: of the dataset, or "folder".
+        name: of the dataset, or "folder"; where it is left out, that of stream.source.
         root: folder with the files.
         options: settings of the dataset, such as `neurosim.data.folder.options.FolderOptions`.
     """
@@ -177,7 +177,10 @@ def configure(
     # [data] names one source: a sweep of sources would contradict it.
     swept = "source" in sweep.get("stream", {}) and "data" in merged
     require(not swept, "sweep.stream.source", "must be left out beside data.name", merged.get("data"))
-    rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), merged.get("data"), recipe)
+    data = _named_data(merged)
+    if data is not None:
+        rest["data"] = data
+    rest["stream"] = _of_data(_without_kind(rest.get("stream", {})), data, recipe)
     checked = resolve(_model(recipe, owners), [ConfigSource("the config", {**rest, "learners": own}), *_named(sources)])
     head = Head(**{name: getattr(checked, name) for name in keys_of(Head)})
     stream = {"kind": stream_kind, **_values(checked.stream)}
@@ -305,6 +308,15 @@ def _named(sources: Sequence[ConfigSource]) -> list[ConfigSource]:
 
 # Keys whose value is as its source wrote it; [learners], [common] and [sweep] were merged into each other.
 _UNMERGED = ("seed", "seeds", "online", "on", "data", "energy", "stream")
+
+
+def _named_data(merged: Tree) -> Any:
+    """Return the table [data]; its dataset is that of stream.source, where it names none."""
+    data = merged.get("data")
+    source = _table(merged, "stream").get("source")
+    if not isinstance(data, Mapping) or "name" in data or source is None:
+        return data
+    return {"name": source, **data}
 
 
 def _of_data(stream: Any, data: Any, recipe: type) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ....base import plain
 from ....base.errors import NeurosimError, NeurosimInputError
+from ....learning.continual import sources
 from ....learning.continual.learners import kind
 from ....learning.continual.matrix import Matrix, measures, summary
 from ..frame.executor import Executor, run_tasks
@@ -74,6 +75,15 @@ def load(config: ContinualConfig, device: str) -> Inputs[Streams]:
     else:
         data = streams
     return Inputs(streams, data)
+
+
+def remarks(config: ContinualConfig) -> tuple[str, ...]:
+    """Return how the files of the stream's source are read, where that is not obvious."""
+    source = config.stream.get("source")
+    if not isinstance(source, str):
+        return ()
+    files = config.files
+    return sources.remarks(source, files.get("root"), files.get("options"), still=config.stream.get("still", True))
 
 
 def run_learners(run: LearnersRun, executor: Executor) -> ContinualResult:

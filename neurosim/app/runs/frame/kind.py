@@ -19,6 +19,7 @@ from ....base import plain
 from ....base.measure.meter import MeasuredEnergy
 from ....base.schema import Schema
 from ....base.shown import Shown
+from ....data import catalog
 from ...report import page
 from ...report.provenance import about_run
 from ...report.sections import shared_sections
@@ -251,6 +252,13 @@ class Kind(Generic[C, T, R]):
             NeurosimError: what is wrong with a file or a setting.
         """
         return self._module("run").load(config, options)  # type: ignore[no-any-return]
+
+    def remarks(self, config: C) -> Sequence[str]:
+        """Return how the files of the dataset are read, where a config has one and that is not obvious."""
+        data = self.settings(config).get("data")
+        if not isinstance(data, Mapping) or "name" not in data:
+            return ()
+        return catalog.describe(data["name"], data.get("root"), data.get("options")).remarks
 
     def check(self, config: C, inputs: T) -> None:
         """Check what settings and inputs can only say together; called before a folder is made, and when a resumed run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +61,7 @@ def start(kind: Kind[C, T, R], config: C, options: RunOptions = DEFAULTS, name: 
         # A manifest that names no kind is of a run through a liquid.
         if kind.name != registry.UNNAMED:
             folder.note(kind=kind.name)
-        _note_reading(folder, settings.get("data"), options)
+        _note_reading(folder, kind.remarks(config), options)
         _note_reason(folder, config, options)
         folder.note(**options.facts)
         return _finish(kind, Run(folder, config, inputs.value, options, timings), inputs)
@@ -133,11 +133,8 @@ def _load(kind: Kind[C, T, R], config: C, options: RunOptions, timings: Timings)
         return kind.load(config, options)
 
 
-def _note_reading(folder: RunFolder, data: object, options: RunOptions) -> None:
-    """Say and note how the files of a dataset are read, where a config has one and that is not obvious."""
-    if not isinstance(data, Mapping) or "name" not in data:
-        return
-    remarks = catalog.describe(data["name"], data.get("root"), data.get("options")).remarks
+def _note_reading(folder: RunFolder, remarks: Sequence[str], options: RunOptions) -> None:
+    """Say and note how the files of a dataset are read."""
     for remark in remarks:
         options.say(remark)
     if remarks:

@@ -62,6 +62,9 @@ _OWN: Mapping[str, LearnerEntry] = {
     "hlop": LearnerEntry("hlop", "Hlop", "spiking net, Hebbian orthogonal projection: new tasks in unused directions"),
     "dendrites": LearnerEntry("dendrites", "Dendrites", "active dendrites, a segment a task"),
     "macrocolumn": LearnerEntry("macrocolumn", "SingleTrial", "macrocolumns: single trial, nothing replayed", True),
+    "patches": LearnerEntry(
+        "patches", "Patches", "patches of the first items, shared by all places, and a growing readout", True
+    ),
     "liquid": LearnerEntry("liquid", "LiquidReadout", "liquid and a growing readout, nothing replayed", True),
     "projected": LearnerEntry(
         "projected", "Projected", "liquid and a readout learning in the engine, orthogonally projected"

@@ -18,10 +18,8 @@ from ....data.spikes import Recordings
 from ....engine.result import Result
 from ...liquid.liquid import Liquid
 from ..encoding import spike_trains
-from ..tasks import Problem, Task
+from ..tasks import Problem, Task, calibration_rows
 
-# Number of items of the first task on which the liquid's rates are set.
-ADAPTED = 60
 # Maximum bytes of a cache of spikes: one for items that were scored, one for the items of the present task.
 CACHE_BYTES = 2**28
 
@@ -62,12 +60,7 @@ class ItemLiquid:
 
     def adapted(self, liquid: Liquid, problem: Problem, task: Task) -> Liquid:
         """Return the liquid with gains set on some items of a task, or the first of a sequence, without labels."""
-        # From the whole task, or from the first items of a sequence, which come one after the other.
-        if problem.boundaries:
-            last = len(task.train)
-        else:
-            last = min(ADAPTED, len(task.train))
-        rows = np.unique(np.linspace(0, last - 1, ADAPTED).round().astype(np.int64))
+        rows = calibration_rows(problem, task)
         return liquid.adapt(self.recordings(problem, task.train.x[rows]), threads=1)
 
     def recordings(self, problem: Problem, x: NDArray[np.uint8]) -> Recordings:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base.errors import NeurosimError
+from ....base.errors import NeurosimError, require
 from ....base.measure.activity import count
 from ....base.measure.work import LayerCounts
 from ....base.rules import Count, Positive, Rule, check_rules
@@ -21,6 +21,8 @@ from .state import about, check_arrays
 
 # Score of a class without items: finite, so that among such classes an allowed one is chosen.
 UNMET = np.finfo(np.float64).min
+# Maximum number of features with a sum for each pair: 2 GB.
+MAX_PAIRED = 2**14
 Readout = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -45,6 +47,8 @@ class SumsLearner(Learner):
         super().__init__(problem)
         self.settings = settings
         self.features = self._features()
+        rule = f"must be at most {MAX_PAIRED}, with a sum for each pair; take fewer, or a larger pool"
+        require(self.features.size <= MAX_PAIRED or not self.PAIRED, f"{self.name}: features", rule, self.features.size)
         self._readout: Readout | None = None
         self._clear()
 

@@ -1,0 +1,152 @@
+"""Items of one's own: images of a folder as they are, embeddings and images of NumPy archives."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from neurosim.app.runs.continual.config import configure
+from neurosim.base import NeurosimFormatError, NeurosimInputError
+from neurosim.data.folder.images import fitted
+from neurosim.data.folder.pictures import holds_pictures, open_pictures
+from neurosim.learning.continual.sources import load, remarks
+
+
+def bars(n: int, shape: tuple[int, int] = (12, 12)) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return bright bars in the middle, lying or upright, and which of the two."""
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 20, (n, *shape)).astype(np.uint8)
+    labels = np.arange(n) % 2
+    images[labels == 0, shape[0] // 2, 2:-2] = 255
+    images[labels == 1, 2:-2, shape[1] // 2] = 255
+    return images, labels
+
+
+def write_idx(root: Path, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    with gzip.open(root / f"{split}-images-idx3-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">HBB3I", 0, 8, 3, *images.shape) + images.tobytes())
+    with gzip.open(root / f"{split}-labels-idx1-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">HBBI", 0, 8, 1, len(labels)) + labels.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def idx(tmp_path: Path) -> Path:
+    images, labels = bars(20)
+    write_idx(tmp_path, "train", images[:14], labels[:14])
+    write_idx(tmp_path, "t10k", images[14:], labels[14:])
+    return tmp_path
+
+
+def test_images_of_a_folder_are_items_as_they_are(idx: Path) -> None:
+    images, labels = bars(20)
+    base = load(str(idx))
+    assert base.picture == base.shape == (12, 12) and base.classes == ("0", "1")
+    assert np.array_equal(base.train.x, images[:14].reshape(14, 1, 144)) and np.array_equal(base.train.y, labels[:14])
+    assert np.array_equal(base.test.x, images[14:].reshape(6, 1, 144))
+    assert holds_pictures(idx) and remarks(str(idx)) == ()
+
+
+def test_images_before_a_camera_are_recordings(idx: Path) -> None:
+    base = load(str(idx), windows=3, options={"images": {"saccade": 0.03}}, still=False)
+    # The sensor of 28 + 6 pixels, joined two by two.
+    assert base.steps == 3 and base.shape == (2, 17, 17) and base.picture is None
+
+
+def test_pictures_of_several_sizes_fill_a_square(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for k in range(6):
+        shape = (20, 20) if k < 3 else (40, 20)
+        pictures, labels = bars(2, shape)
+        for picture, label in zip(pictures, labels, strict=True):
+            (tmp_path / f"bar {label}").mkdir(exist_ok=True)
+            image.fromarray(255 - picture).save(tmp_path / f"bar {label}" / f"{k}.png")
+    options = {"images": {"side": 10}}
+    found = open_pictures(tmp_path, options)
+    assert found.pixels.shape == (12, 10, 10) and found.classes == ("bar 0", "bar 1")
+    assert remarks(str(tmp_path), options=options) == found.remarks
+    assert any("images were inverted" in words for words in found.remarks)
+    assert any("images were scaled to 10 x 10" in words for words in found.remarks)
+    (tmp_path / "bar 0" / "cut.png").write_bytes(b"\x89PNG")
+    with pytest.raises(NeurosimFormatError, match="cannot be read as a picture"):
+        open_pictures(tmp_path, options)
+    rest = open_pictures(tmp_path, {**options, "skip_bad": True})
+    assert len(rest.pixels) == 12 and "1 bad files are left out: bar 0/cut.png" in rest.remarks[0]
+
+
+def test_a_fitted_image_has_the_means_of_its_pixels() -> None:
+    image = np.kron(np.arange(16).reshape(4, 4) * 10, np.ones((3, 3))).astype(np.uint8)
+    # Between two blocks of three the triangle of weights takes a part of each neighbour.
+    rows = np.abs(fitted(image, 4).astype(float) - np.arange(16).reshape(4, 4) * 10)
+    assert rows.max() <= 6
+    wide = fitted(np.full((2, 8), 200, np.uint8), 8)
+    assert wide.shape == (8, 8) and (wide == 200).all()
+    framed = fitted(np.pad(np.full((4, 10), 99, np.uint8), 1), 12)
+    assert (framed[:3] == 0).all() and (framed[5:7, 1:11] == 99).all()
+    assert np.array_equal(fitted(image, 12), image), "at its own size an image stays"
+
+
+def features(n: int = 40) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    draws = np.random.default_rng(1)
+    labels = np.arange(n) % 4
+    return draws.normal(size=(n, 6)) + 8 * np.eye(6)[labels], labels
+
+
+def test_embeddings_are_scaled_each_over_the_training_items(tmp_path: Path) -> None:
+    x, y = features()
+    path = tmp_path / "embeddings.npz"
+    np.savez(path, x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
+    base = load(str(path))
+    low, high = np.quantile(x[:30], (0.005, 0.995), axis=0)
+    wanted = np.rint(np.clip((x - low) / (high - low), 0, 1) * 255)
+    assert np.array_equal(base.train.x[:, 0], wanted[:30]) and np.array_equal(base.test.x[:, 0], wanted[30:])
+    assert base.steps == 1 and base.shape == (6,) and base.classes == ("0", "1", "2", "3")
+    assert "6 features were scaled each" in remarks(str(path))[0]
+
+
+def test_without_test_items_a_fifth_of_each_class_is_drawn(tmp_path: Path) -> None:
+    x, y = features()
+    path = tmp_path / "some.npz"
+    np.savez(path, x=np.stack([x, x], axis=1).astype(np.float32), y=np.array(list("abcd"))[y])
+    base = load(str(path))
+    assert base.classes == tuple("abcd") and base.steps == 2
+    assert np.bincount(base.test.y).tolist() == [2] * 4 and np.bincount(base.train.y).tolist() == [8] * 4
+
+
+def test_bytes_are_drives_as_they_are(tmp_path: Path) -> None:
+    images, labels = bars(10)
+    coloured = np.stack([images, images // 2, images * 0], axis=3)
+    np.savez(tmp_path / "grey.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    np.savez(tmp_path / "colour.npz", x_train=coloured, y_train=labels, x_test=coloured, y_test=labels)
+    grey = load(str(tmp_path / "grey.npz"))
+    assert grey.picture == (12, 12) and np.array_equal(grey.train.x, images.reshape(10, 1, 144))
+    colour = load(str(tmp_path / "colour.npz"))
+    assert colour.shape == (3, 12, 12) and np.array_equal(colour.train.x[:, 0, :144], images.reshape(10, 144))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"a": np.zeros(3)}, r"expected arrays of items and labels, got \['a'\]; save x_train"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(4, int)}, r"y: must have a label for each of 3 items \(got 4\)"),
+        ({"x": np.zeros(3), "y": np.zeros(3, int)}, r"x: must be numbers \[n, features\]"),
+        ({"x": np.full((3, 2), np.nan), "y": np.arange(3)}, r"x: must be finite; 6 values are not"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(3)}, r"y: must be integers or text"),
+        ({"x": np.zeros((3, 2, 2, 2)), "y": np.arange(3)}, r"x: must be bytes with four axes"),
+    ],
+)
+def test_other_arrays_are_refused(arrays: dict[str, NDArray], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(NeurosimInputError, match=words):
+        load(str(path))
+
+
+def test_a_folder_beside_a_source_needs_no_name() -> None:
+    config = configure(None, ["stream.kind=split", "stream.source=fsdd", "data.root=mine"], only=("plain",))
+    assert config.head.data is not None and config.head.data.name == "fsdd"
+    assert config.rows[0].stream["source"] == "fsdd" and config.rows[0].stream["root"] == "mine"
