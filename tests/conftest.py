@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,16 @@ def compilation(shared_folder: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(shared_folder: Path) -> Iterator[Path]:
-    """The user's cache, in a folder of the tests' own: the digits are made once a session."""
+    """The user's cache, in a folder of the tests' own: the digits are made once a session, kernels compiled before."""
+    from neurosim.kernels.tools.cache_folder import cache_folder
+
     folder = shared_folder / "cache"
-    folder.mkdir(exist_ok=True)
+    (folder / "neurosim").mkdir(parents=True, exist_ok=True)
+    kernels = cache_folder()
+    # Processes that test side by side all come here.
+    with suppress(FileExistsError):
+        if kernels is not None:
+            (folder / "neurosim" / "kernels").symlink_to(kernels.parent, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder

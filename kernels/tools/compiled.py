@@ -1,29 +1,53 @@
 """The decorator of kernels: compiled in nopython mode, cached on disk, run without the interpreter's lock.
 
-It makes no wrapper for callers in C, a fourteenth of the time to compile: what is called by address is a `cfunc` (see
-`pointers.address_of`), which has its own.
+It makes no wrapper for callers in C, a fourteenth of the time to compile: what is called by address is a `callback`,
+which has one.
 
-A compiled function lies beside its source, as numba's cache puts it. What differs is when it is taken again: numba asks
-for the time of the one file; here the text of the file and of all kernels that it imports must be the same. So an edit
-of an imported kernel compiles its callers again, and a copy of a checkout does not compile at all.
+Compiled functions of the package lie in `cache_folder`, named by the text of their file and of all that it imports, so
+that an edit of an imported kernel compiles its callers again, and a second environment or a copy of a checkout does not
+compile at all. Those of other files lie where numba puts them, beside their source, valid as long as that text is the
+same; numba asks for the time of the one file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
+import pickle
 import re
+import sys
 from pathlib import Path
 
+import numba
 from numba import njit
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core import sigutils
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
+
+from .cache_folder import cache_folder, remove_oldest, touch
+from .compiling import listeners
 
 KERNELS = Path(__file__).resolve().parents[1]
 
 # `from ..tools.random import draw`, with names in parentheses over several lines too: dots, module, names.
 _IMPORT = re.compile(r"^[ \t]*from (\.*)([\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 _PACKAGE = __name__.removesuffix(".tools.compiled")
+# Of the package that kernels are a part of.
+_ROOT = _PACKAGE.partition(".")[0] + "."
+
+# Errors of reading a file that a crash of the machine left empty, or that names a class that is gone.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
 
 
 def compiled(function=None, **options):
@@ -35,34 +59,136 @@ def compiled(function=None, **options):
     return dispatcher
 
 
+def callback(function, signature, **options):
+    """Compile `function` to a callback of C and return it; its code is valid as long as the object.
+
+    Raises:
+        RuntimeError: the function has no file, and so no cache.
+    """
+    made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
+    made._cache = KernelCache(function)
+    made.compile()
+    return made
+
+
 class KernelCache(FunctionCache):
     """Cache of compiled forms of `function`, valid as long as the text that it was compiled from."""
 
     def __init__(self, function):
-        super().__init__(function)
-        numba_file = self._cache_file
-        self._cache_file = _CacheFile(numba_file._cache_path, self._impl.filename_base, None)
-        self._cache_file.source = Path(inspect.getfile(function)).resolve()
+        source = Path(inspect.getfile(function)).resolve()
+        name = f"{function.__module__}.{function.__qualname__}"
+        self.kernel = name.removeprefix(_ROOT).removeprefix("kernels.")
+        folder = None
+        if name.startswith(_ROOT) and source.is_file():
+            folder = cache_folder()
+        if folder is None:
+            super().__init__(function)
+            # A cell of a notebook is no file.
+            if source.is_file():
+                self._cache_file = _CacheFile(Path(self._cache_path), self._impl.filename_base, source)
+            return
+        # What numba's constructor sets, without its search for a folder, which writes a file for each function.
+        self._name = repr(function)
+        self._py_func = function
+        self._cache_path = str(folder)
+        self._impl = _Form(function, source)
+        self._cache_file = _SharedFile(folder, re.sub("[<>]", "", self.kernel), source)
+        self.enable()
+
+    def _load_overload(self, signature, context):
+        form = super()._load_overload(signature, context)
+        if form is None:
+            for listener in listeners:
+                listener(self.kernel)
+        return form
+
+
+class _Form(CompileResultCacheImpl):
+    """How numba writes a compiled form; it asks for no place."""
+
+    def __init__(self, function, source):
+        self._lineno = function.__code__.co_firstlineno
+        self._py_file = str(source)
+
+    @property
+    def _locator(self):
+        return self
+
+    def ensure_cache_path(self):
+        """Do nothing: the folder was made when its name was asked for."""
+
+    locator = _locator
 
 
 class _CacheFile(IndexDataCacheFile):
-    # numba sets `_source_stamp`; it is computed on first use, because most kernels of a module are never called.
-    source = None
+    """The files of a function: an index of its compiled forms by types of arguments, and a file for each."""
 
-    @property
+    def __init__(self, folder, name, source):
+        self.folder = folder
+        self.name = name
+        self.source = source
+        self._version = numba.__version__
+
+    # On first use, because most kernels of a module are never called.
+    @functools.cached_property
     def _source_stamp(self):
         return digest(self.source)
 
-    @_source_stamp.setter
-    def _source_stamp(self, stamp):
-        pass
+    @property
+    def _stem(self):
+        return self.name
+
+    @property
+    def _index_path(self):
+        return str(self.folder / f"{self._stem}.nbi")
+
+    def _data_path(self, name):
+        return str(self.folder / name)
+
+    def save(self, key, data):
+        """Save a compiled form; on a full disk it is compiled again by the next process.
+
+        numba counts the forms of a function: two processes that save different ones at the same moment could write
+        them under one number, and one would then run the code of the other. Here the key is the name.
+        """
+        name = f"{self._stem}.{hashlib.sha256(self._dump(key)).hexdigest()[:20]}.nbc"
+        with contextlib.suppress(OSError):
+            self._save_data(name, data)
+            self._save_index({**self._load_index(), key: name})
+
+    def load(self, key):
+        """Return a compiled form; None where there is none, or none that can be read."""
+        name = self._load_index().get(key)
+        if name is None:
+            return None
+        try:
+            return self._load_data(name)
+        except _UNREADABLE:
+            return None
 
     def _load_index(self):
-        """Return the compiled forms by types of arguments; none if they name a class that is no longer there."""
+        """Return the names of compiled forms by key; none if they name a class that is no longer there."""
         try:
             return super()._load_index()
-        except (AttributeError, ImportError):
+        except _UNREADABLE:
             return {}
+
+
+class _SharedFile(_CacheFile):
+    """The files of a function in `cache_folder`, whose name has the digest of the text."""
+
+    @functools.cached_property
+    def _stem(self):
+        return f"{self.name}-{self._source_stamp[:20]}.py{sys.version_info[0]}{sys.version_info[1]}"
+
+    def save(self, key, data):
+        remove_oldest(self.folder)
+        super().save(key, data)
+
+    def _load_data(self, name):
+        touch(self._index_path)
+        touch(self._data_path(name))
+        return super()._load_data(name)
 
 
 @functools.cache
@@ -75,9 +201,9 @@ def digest(source):
         files |= new
         waiting.extend(new)
     texts = hashlib.sha256()
-    for file in sorted(files):
-        texts.update(_text(file))
-        texts.update(b"\0")
+    # Not by path: a checkout and an installed package have other folders around the same files.
+    for name, text in sorted((file.name, _text(file)) for file in files):
+        texts.update(name.encode() + b"\0" + text + b"\0")
     return texts.hexdigest()
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import functools
 
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
+
+from .compiled import callback
 
 
 # Intrinsics, not compiled functions: `carray` costs .1 s of compilation for every type of `address`, `n` and `like`.
@@ -83,4 +85,4 @@ def address_of(function: object, *kinds: object) -> int:
 
 @functools.cache  # which keeps the compiled function alive
 def _compiled(function, signature):
-    return cfunc(signature, cache=True, error_model="numpy")(function)
+    return callback(function, signature, error_model="numpy")

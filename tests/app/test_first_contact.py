@@ -6,7 +6,6 @@ import io
 import sys
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -17,7 +16,7 @@ from neurosim.app.runs.frame import progress
 from neurosim.app.runs.frame.command import CommandResult, common
 from neurosim.app.runs.frame.command_options import CommandOptions
 from neurosim.base.json_toml import read_json, read_toml, write_json
-from neurosim.kernels.engine.clocked import loop
+from neurosim.kernels.tools.compiling import listeners
 
 NETWORK = '[simulation]\nduration = 0.01\n\n[[population]]\nname = "E"\nshape = 3\nmodel = "LIF"\n'
 
@@ -93,20 +92,21 @@ def test_a_first_step_in_which_kernels_are_compiled_says_nothing_of_the_rest(mon
     assert log.getvalue() == "learning: 1% of 100 updates, loss 2\nlearning: 20% of 100 updates, 80 s left, loss 2\n"
 
 
-def test_the_first_run_says_that_kernels_are_compiled(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    def lines(folder: Path) -> str:
-        monkeypatch.setattr(loop, "run", SimpleNamespace(stats=SimpleNamespace(cache_path=str(folder))))
-        progress._announce_compilation.cache_clear()
-        for quiet in (True, False, False):
-            with progress.simulation_bar("simulating", quiet):
-                pass
-        return capfd.readouterr().err
+def test_the_first_run_says_what_is_compiled() -> None:
+    @click.command()
+    @common()
+    def command(options: CommandOptions) -> CommandResult:
+        for kernel in ("engine.clocked.loop.run", "engine.clocked.log.count", "io.nmnist.cpu.nmnist", "mine.step"):
+            for listener in listeners:
+                listener(kernel)
+        return CommandResult({}, "done")
 
-    assert lines(tmp_path) == "the kernels of the engine are compiled once, about half a minute\n"
-    (tmp_path / "loop.run-1.py311.nbi").touch()
-    assert lines(tmp_path) == ""
+    found = CliRunner().invoke(command, [])
+    assert found.stderr.splitlines() == [
+        "compiling the engine (engine.clocked.loop.run), once on this machine",
+        "compiling readers of recordings (io.nmnist.cpu.nmnist), once on this machine",
+    ]
+    assert CliRunner().invoke(command, ["--quiet"]).stderr == "" and not listeners
 
 
 def test_no_control_character_of_a_result_or_an_error_reaches_the_terminal() -> None:

@@ -1,7 +1,7 @@
-"""Kernels that are compiled by one of the processes that test side by side, and read from numba's cache by the others.
+"""Kernels that are compiled by one of the processes that test side by side, and read from the cache by the others.
 
-numba's cache on disk has no locks: two processes that need a kernel both compile it, and two that save different
-signatures of one kernel at the same moment can write them to one file.
+The cache on disk has no locks: two processes that need a kernel both compile it, and of two that save different
+signatures of one kernel at the same moment the index can lose one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from numba.core.caching import IndexDataCacheFile
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
+
+from neurosim.kernels.tools.compiled import _CacheFile
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def compiled_once(folder: Path) -> Iterator[None]:
 
         return compile
 
-    save = IndexDataCacheFile.save
+    save = _CacheFile.save
 
     def saved(self: Any, *entry: Any) -> None:
         with locked(self._index_path):
@@ -57,5 +58,5 @@ def compiled_once(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Dispatcher, "compile", waiting(Dispatcher.compile))
         patch.setattr(CFunc, "compile", waiting(CFunc.compile))
-        patch.setattr(IndexDataCacheFile, "save", saved)
+        patch.setattr(_CacheFile, "save", saved)
         yield

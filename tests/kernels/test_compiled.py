@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from neurosim.kernels.tools import compiled
+import pytest
+from numba.core import config
+
+from neurosim.kernels.tools import cache_folder, compiled
 
 CALLER = """
 from neurosim.kernels.tools.compiled import compiled
@@ -89,3 +92,86 @@ def test_an_index_that_names_a_lost_class_is_empty(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pickle.loads", lose)
     assert index._load_index() == {}
+
+
+def test_kernels_of_the_package_are_found_by_a_copy_elsewhere(tmp_path):
+    program = (
+        "import numpy as np; from neurosim.kernels.tools.cache_folder import cache_folder; "
+        "from neurosim.kernels.engine.clocked.windows import most_in_a_step as f; "
+        "f(np.zeros(3, np.int32)); print(sum(f.stats.cache_hits.values()), cache_folder())"
+    )
+    copy = tmp_path / "copy"
+    shutil.copytree(compiled.KERNELS, copy / "neurosim" / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "neurosim" / "__init__.py").write_text("")
+    hits = []
+    for path in (compiled.KERNELS.parent, copy):
+        environment = {**os.environ, "PYTHONPATH": str(path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        environment.pop("NUMBA_CACHE_DIR", None)
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        count, folder = done.stdout.split()
+        hits.append(int(count))
+    assert hits == [0, 1]
+    assert Path(folder).is_relative_to(tmp_path / "cache" / "neurosim" / "kernels")
+    assert any(file.name.startswith("engine.clocked.windows.most_in_a_step-") for file in Path(folder).iterdir())
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """Choose a cache folder anew: a function that returns it."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    cache_folder.cache_folder.cache_clear()
+    yield cache_folder.cache_folder
+    cache_folder.cache_folder.cache_clear()
+
+
+def test_a_folder_that_others_can_write_is_not_read(own_folder, tmp_path):
+    folder = own_folder()
+    assert folder is not None and folder.is_relative_to(tmp_path) and folder.stat().st_mode & 0o777 == 0o700
+    for which in (folder, folder.parent):
+        which.chmod(0o770)
+        cache_folder.cache_folder.cache_clear()
+        assert own_folder() is None
+        which.chmod(0o700)
+
+
+def test_a_folder_that_cannot_be_made_is_none(own_folder, tmp_path):
+    (tmp_path / "neurosim").write_text("a file")
+    assert own_folder() is None
+
+
+def test_the_oldest_kernels_go_where_all_take_too_much(own_folder, monkeypatch):
+    monkeypatch.setattr(cache_folder, "MAX_BYTES", 1000)
+    folder = own_folder()
+    for age in range(10):
+        file = folder / f"{age}.nbc"
+        file.write_bytes(bytes(150))
+        os.utime(file, (1e9 - age, 1e9 - age))
+    cache_folder.remove_oldest(folder)
+    assert sorted(file.name for file in folder.iterdir()) == [f"{age}.nbc" for age in range(5)]
+
+
+def test_forms_are_named_by_their_key_and_unreadable_ones_compiled_again(own_folder):
+    index = compiled._SharedFile(own_folder(), "engine.loop.run", Path(__file__))
+    index.save("key", b"code")
+    index.save("other", b"more")
+    assert index.load("key") == b"code" and index.load("other") == b"more" and index.load("third") is None
+    # Two processes that save at once have the same name only for the same key.
+    assert len({index._load_index()[key] for key in ("key", "other")}) == 2
+    for file in own_folder().glob("*.nbc"):
+        file.write_bytes(b"")
+    assert index.load("key") is None
+    Path(index._index_path).write_bytes(b"")
+    assert index._load_index() == {}
+
+
+def test_a_full_disk_only_costs_the_next_process_time(own_folder, monkeypatch):
+    index = compiled._SharedFile(own_folder(), "engine.loop.run", Path(__file__))
+
+    def refuse(file, name):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compiled._SharedFile, "_open_for_write", refuse)
+    index.save("key", b"code")
+    assert index.load("key") is None

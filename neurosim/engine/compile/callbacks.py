@@ -1,7 +1,7 @@
 """Functions of neurons compiled to callbacks, which the run loops call by address.
 
-The machine code is kept on disk beside the file that defines the model, where that can be written. Addresses are valid
-as long as the process.
+The machine code is kept on disk, that of a model of your own beside its file where that can be written. Addresses are
+valid as long as the process.
 """
 
 from __future__ import annotations
@@ -79,9 +79,11 @@ def _compile(function: Callable[..., Any], signature: Any, problem: str) -> Any:
     from numba import cfunc
     from numba.core.errors import NumbaError
 
+    from ...kernels.tools.compiled import callback
+
     try:
         try:
-            return cfunc(signature, cache=True, error_model="numpy")(function)
+            return callback(function, signature, error_model="numpy")
         except RuntimeError:  # typed into an interpreter: there is no file beside which the code could lie
             return cfunc(signature, error_model="numpy")(function)
     except NumbaError as error:

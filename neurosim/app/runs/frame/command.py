@@ -18,6 +18,7 @@ from ....base.json_toml import toml_text
 from ....base.plain import to_plain
 from .arguments import COMMON, CPU, OPTIONAL, SHARED, common_options, resume_option, show_config, take_settings
 from .command_options import CommandOptions, with_folder
+from .compilation import compilation_shown
 from .options import ConfigShown, silent
 from .terminal import printable
 
@@ -106,7 +107,10 @@ def common(
             if needs_torch or options.device != "cpu":
                 _check_device(options.device, devices)
             try:
-                with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+                with contextlib.ExitStack() as stack:
+                    if options.json:
+                        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+                    stack.enter_context(compilation_shown(options.say))
                     result = function(options, **values)
             except ConfigShown as shown:
                 result = CommandResult(shown.config, toml_text(shown.config, "--show-config").rstrip())

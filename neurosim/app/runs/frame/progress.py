@@ -6,8 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from pathlib import Path
 from typing import Protocol
 
 from ....base.bars import bar_class, shows_bars
@@ -101,8 +99,6 @@ class _Lines:
 @contextmanager
 def simulation_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """Show a bar in simulated seconds, with spikes/s and real-time factor; yield a progress callback of the engine."""
-    if not quiet:
-        _announce_compilation()
     with bar(title, "s simulated", quiet) as report:
         if report is None:
             yield None
@@ -113,13 +109,3 @@ def simulation_bar(title: str, quiet: bool) -> Iterator[Callable[[Progress], Non
             report(progress.done, progress.total, note)
 
         yield engine_report
-
-
-@cache
-def _announce_compilation() -> None:
-    """Say once what the first run on a machine does before it reports any progress."""
-    from ....kernels.engine.clocked.loop import run
-
-    # numba's index of compiled forms of the run loop, in its cache on disk: without one the loop was never compiled.
-    if not any(Path(run.stats.cache_path or "").glob("loop.run-*.nbi")):
-        print("the kernels of the engine are compiled once, about half a minute", file=sys.stderr, flush=True)
