@@ -453,6 +453,22 @@ def test_any_mix_of_kinds_is_one_model() -> None:
     assert not silent
 
 
+def test_states_that_are_read_are_emptied_where_this_is_said() -> None:
+    """The state after the tokens is the same; without it the state before them stays."""
+    model = LanguageModel(LanguageConfig((MixerSpec("gla", {"num_heads": 2}), MixerSpec("softmax", {})), width=16), 0)
+    tokens = torch.arange(8).view(2, 4)
+    with torch.no_grad():
+        _, state = model.hidden(model.embed(tokens), None)
+        kept = [dict(part) for part in state]
+        hidden, after = model.hidden(model.embed(tokens), state)
+        assert all(part.keys() == same.keys() and part for part, same in zip(state, kept, strict=True))
+        again, same = model.hidden(model.embed(tokens), state, empties=True)
+    assert state == [{}, {}]
+    assert torch.equal(again, hidden)
+    for one, other in zip(after, same, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_models_are_a_function_of_their_seed() -> None:
     before = torch.random.get_rng_state()
     one, same, other = (LanguageModel(stack(), seed).state_dict() for seed in (1, 1, 2))

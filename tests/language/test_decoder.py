@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ from neurosim.language.attention.kinds.delta import GatedDeltaNet
 from neurosim.language.attention.kinds.linear import GLA
 from neurosim.language.attention.kinds.modules import repeat_heads
 from neurosim.language.attention.kinds.parallel_rnn import ParaLSTM
+from neurosim.language.conversion.decoder import embedding
 from neurosim.language.conversion.decoder.memory import Weights
 from neurosim.language.conversion.decoder.program import NotCompiledError
 from neurosim.language.conversion.generate import Sampling, generate_tokens
@@ -158,6 +161,53 @@ def test_weights_in_blocks_of_8_bits(tied: bool) -> None:
         first = decoded(Decoder(each, 3), tokens)
         assert_same(first, stepped(each, tokens))
         assert torch.equal(decoded(Decoder(each, 1, 2), tokens[:, :1]), first[:, :1])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("stored", ["blocks", "bfloat16", "float16"])
+def test_an_embedding_in_fewer_bits_is_read_where_it_lies(
+    stored: str, tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits are those of a copy in float32, also of prompts and batches; a head on floats needs the copy itself."""
+    model = model_of("gla", tied=tied)
+    assert isinstance(model.embeddings, nn.Embedding)
+    table = model.embeddings.weight
+    weight = in_eighths(table) if stored == "blocks" else table.detach().to(getattr(torch, stored))
+    model.embeddings.weight = nn.Parameter(weight, requires_grad=False)
+    if tied:
+        model.lm_head.weight = model.embeddings.weight
+    spiking = convert(model, Coding(k=5.0, head=True)).model
+    tokens = text(6, 3)
+    widened = decoded(Decoder(spiking, 3, 2), tokens)
+    monkeypatch.setattr(embedding, "MAX_WIDENED", 0)
+    decoder = Decoder(spiking, 3, 2, sizes=[1], chunk=4)
+    assert embedding.stored_table(spiking) is not None
+    assert torch.equal(decoded(decoder, tokens), widened)
+    decoder.reset()
+    prompt = torch.from_numpy(decoder.read(tokens[:, 1].tolist(), 1).copy())
+    assert torch.equal(prompt, widened[-1, 1])
+    with pytest.raises(NeurosimInputError, match="token: must be >= 0 and < 256 \\(got 256\\)"):
+        decoder.step([1, 256, 0])
+    widens = tied and stored != "blocks"
+    assert (embedding.stored_table(model) is None) == widens
+
+
+@pytest.mark.parametrize("kind", ["gla", "softmax"])
+def test_nothing_of_a_decoder_is_in_a_circle(kind: str) -> None:
+    """Its weights are freed with it, and not when Python looks for circles."""
+    model = convert(model_of(kind), Coding(k=5.0)).model
+    # What compiles its operations for the first time leaves circles, with frames that refer to it.
+    Decoder(model, 2, chunk=16)
+    gc.collect()
+    gc.disable()
+    try:
+        decoder = Decoder(model, 2, chunk=16)
+        decoder.step([1, 2])
+        weights = ref(decoder._programs[2].builder.weights)
+        del decoder
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

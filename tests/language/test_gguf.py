@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from neurosim.base import CheckpointWarning, NeurosimFormatError, NeurosimInputError, NeurosimMissingError
 from neurosim.language import Coding, convert, python_text, read_model, read_tokenizer
+from neurosim.language.attention import tensors as stored_tensors
 from neurosim.language.attention.chat import read_chat_template, read_ends
 from neurosim.language.attention.checkpoint import write_model
 from neurosim.language.attention.gguf.blocks import BLOCKS, BlockTensor, decode
@@ -388,8 +389,11 @@ def test_tensors_on_the_same_bytes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", ["int8", "float32"])
-def test_a_model_in_blocks_is_saved_whole(made: Path, tmp_path: Path, kept: str) -> None:
-    """Tensors that stay as they are, such as the embedding, lie in the file as float32."""
+def test_a_model_in_blocks_is_saved_whole(
+    made: Path, tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tensors that stay as they are, such as the embedding, lie in the file as float32, decoded some rows at a time."""
+    monkeypatch.setattr(stored_tensors, "WRITTEN", 200)
     model = read_model(made)
     read = torch.arange(6).view(1, 6) % model.config.vocabulary
     converted = convert(model, Coding("ternary", k=8.0, weights=kept))

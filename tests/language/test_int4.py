@@ -85,7 +85,16 @@ def test_thresholds_of_channels_scale_the_weights() -> None:
     """Blocks are of weights times scales where channels have thresholds; the step is the same."""
     model = in_blocks_of_a_file(model_of("gla"))
     tokens = text(6, 3)
-    made = convert(model, Coding("calibrated", spikes=1.5, weights="int4"), text(600), windows=4, length=32)
+    done: list[tuple[int, int]] = []
+    made = convert(
+        model,
+        Coding("calibrated", spikes=1.5, weights="int4"),
+        text(600),
+        windows=4,
+        length=32,
+        on_rounded=lambda part, total: done.append((part, total)),
+    )
+    assert done == [(1, 2), (2, 2)]
     first = decoded(Decoder(made.model, 3), tokens)
     assert float(first.std()) > 0.01
     assert_same(first, stepped(made.model, tokens))

@@ -249,11 +249,14 @@ class LanguageModel(nn.Module):
         return self.lm_head(hidden), after
 
     def hidden(
-        self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None
+        self, x: Tensor, state: list[State] | None = None, prefix: Tensor | None = None, *, empties: bool = False
     ) -> tuple[Tensor, list[State]]:
         """Return (inputs of the head [B, T, D], the state after them) from embedded tokens x [B, T, D].
 
         Logits of many tokens and a large vocabulary take more memory than all else: the head can read these in parts.
+
+        Args:
+            empties: leave the states before the tokens empty, so that no layer has both in memory with the others'.
         """
         shared: Shared = {} if prefix is None else {"prefix": prefix}
         after: list[State] = []
@@ -261,7 +264,10 @@ class LanguageModel(nn.Module):
         for i, block in enumerate(self.layers):
             if bounds is not None:
                 shared["lower_bound"] = bounds[i]
-            x, block_state = block(x, None if state is None else state[i], shared)
+            before = None if state is None else state[i]
+            if state is not None and empties:
+                state[i] = {}
+            x, block_state = block(x, before, shared)
             after.append(block_state)
         return self.norm(x), after
 

@@ -8,7 +8,7 @@ import math
 import mmap
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ NAMES = {dtype: name for name, dtype in TYPES.items()}
 PAGE_OUT = 21  # MADV_PAGEOUT of Linux 5.4: unlike MADV_DONTNEED it keeps changed pages
 MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own library
 ALIGNMENT = 64  # bytes: where torch's own memory begins, and what we write
+WRITTEN = 2**20  # weights in blocks that are decoded at a time, to be written
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,29 +294,38 @@ def save_tensors(
 
     Tensors whose size is a multiple of `ALIGNMENT` come first, so that all of these begin at one, as in memory.
     """
-    plain = [(name, _without_blocks(value)) for name, value in tensors]
-    sized = [(name, value, math.prod(value.shape) * value.dtype.itemsize) for name, value in plain]
+    sized = [(name, value, math.prod(value.shape) * _type(value).itemsize) for name, value in tensors]
     listed = sorted(sized, key=lambda entry: entry[2] % ALIGNMENT != 0)
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
     for name, value, size in listed:
-        entries[name] = {"dtype": NAMES[value.dtype], "shape": [*value.shape], "data_offsets": [place, place + size]}
+        entries[name] = {"dtype": NAMES[_type(value)], "shape": [*value.shape], "data_offsets": [place, place + size]}
         place += size
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-(8 + len(header)) % ALIGNMENT)
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for name, value, size in listed:
-            tensor = value if isinstance(value, Tensor) else value.make()
-            flat = tensor.detach().cpu().contiguous().view(-1)
-            data = flat.view(torch.uint8).numpy()
-            if data.size != size:  # every tensor behind it would be read from the wrong place
-                raise AssertionError(f"tensor '{name}' has {data.size} bytes, and {size} in the header")
-            data.tofile(file)
+            written = 0
+            for part in _parts(value):
+                data = part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+                data.tofile(file)
+                written += data.size
+            if written != size:  # every tensor behind it would be read from the wrong place
+                raise AssertionError(f"tensor '{name}' has {written} bytes, and {size} in the header")
 
 
-def _without_blocks(value: Tensor | DeferredTensor) -> Tensor | DeferredTensor:
-    """Return weights in blocks as float32, made while they are written: safetensors has no type for blocks."""
+def _parts(value: Tensor | DeferredTensor) -> Iterator[Tensor]:
+    """Yield the values of a tensor as they are written, some rows at a time where they are decoded."""
     if isinstance(value, BlockTensor):
-        return DeferredTensor(torch.float32, tuple(value.shape), value.decoded)
-    return value
+        for rows in value.split(max(1, WRITTEN * len(value) // value.numel())):
+            yield rows.float()
+    elif isinstance(value, Tensor):
+        yield value
+    else:
+        yield value.make()
+
+
+def _type(value: Tensor | DeferredTensor) -> torch.dtype:
+    """Return the type in which a tensor is written: safetensors has none for blocks, which become float32."""
+    return torch.float32 if isinstance(value, BlockTensor) else value.dtype

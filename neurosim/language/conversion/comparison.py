@@ -36,12 +36,13 @@ class _Reader:
     @torch.no_grad()
     def read(self, part: Tensor, after: Tensor) -> Tensor:
         """Return the likeliest next tokens of a window; `after` are the following tokens."""
-        hidden, self.state = self.model.hidden(self.model.embed(part), self.state)
+        hidden, self.state = self.model.hidden(self.model.embed(part), self.state, empties=True)
         read = likelihoods(head_of(self.model), hidden.flatten(0, 1), after.flatten())
         losses = read.losses.view(part.shape).double()
         self.loss += float(losses.sum())
         self.parts.append(losses.sum(1))
         del hidden
+        self.model.files.release()
         trim_heap()
         return read.likeliest.view(part.shape)
 
@@ -69,26 +70,32 @@ def compare_models(
     span = sum(part.shape[1] for part, _ in windows)
     streams = len(windows[0][0])
     together = max(1, VALUES // (length * _widest(dense)))
-    losses = [0.0, 0.0]
+    totals = [0.0, 0.0]
     parts: list[Tensor] = []
     sizes: list[Tensor] = []
     same = 0
     done = 0
     for begin in range(0, streams, together):
-        # States of softmax attention grow with the text: some streams drop theirs before others begin.
+        # States of softmax attention grow with the text: those of one model and some streams exist at a time.
+        group = slice(begin, begin + together)
         readers = [_Reader(dense), _Reader(spiking)]
-        for part, after in windows:
-            both = [reader.read(part[begin : begin + together], after[begin : begin + together]) for reader in readers]
-            same += int((both[0] == both[1]).sum())
-            done += both[0].numel()
-            if on_progress is not None:
-                on_progress(done, span * streams)
-        losses = [total + reader.loss for total, reader in zip(losses, readers, strict=True)]
+        likeliest: list[list[Tensor]] = []
+        for reader in readers:
+            read = []
+            for part, after in windows:
+                read.append(reader.read(part[group], after[group]))
+                done += read[-1].numel()
+                if on_progress is not None:
+                    on_progress(done // 2, span * streams)
+            reader.state = None
+            likeliest.append(read)
+        same += sum(int((a == b).sum()) for a, b in zip(*likeliest, strict=True))
+        totals = [total + reader.loss for total, reader in zip(totals, readers, strict=True)]
         parts += [b - a for a, b in zip(*(reader.parts for reader in readers), strict=True)]
         sizes += [torch.full((len(b),), part.shape[1]) for b, (part, _) in zip(readers[1].parts, windows, strict=True)]
     n = span * streams
     error = _standard_error(torch.cat(parts).cpu(), torch.cat(sizes))
-    return Comparison(n, losses[0] / n, losses[1] / n, same / n, error)
+    return Comparison(n, totals[0] / n, totals[1] / n, same / n, error)
 
 
 def _standard_error(sums: Tensor, sizes: Tensor) -> float | None:
@@ -167,6 +174,7 @@ class WindowComparison:
             read += len(part)
             if on_progress is not None:
                 on_progress(read, len(self.windows))
+            model.files.release()
             trim_heap()
             yield hidden.flatten(0, 1)
 
@@ -265,7 +273,7 @@ def check_execution(
     seconds = []
     for on in (False, True):
         converted.execute(on, threads=threads)
-        model(tokens[:1, :8])  # compiles
+        model.hidden(model.embed(tokens[:1, :8]))  # compiles
         start = time.perf_counter()
         hidden.append(model.hidden(model.embed(tokens), None)[0].flatten(0, 1))
         seconds.append(time.perf_counter() - start)
@@ -277,7 +285,7 @@ def check_execution(
     if converted.coding.qk:
         # States are updated lazily. A third pass, not timed: to count the traffic takes time itself.
         record_traffic(model)
-        model(tokens)
+        model.hidden(model.embed(tokens))
         moved = recorded_traffic(model)
     converted.execute(False)
     following = torch.zeros(tokens.numel(), dtype=torch.int64, device=tokens.device)

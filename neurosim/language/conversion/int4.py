@@ -198,7 +198,7 @@ def round_layers(
     Args:
         layers: the spiked layers by name.
         windows: [n, tokens] calibration text; None rounds each weight to the nearest.
-        on_progress: called with (blocks done, blocks in all).
+        on_progress: called with (blocks done, blocks in all); without text, with layers.
     """
     open_layers = {}
     for name, layer in layers.items():
@@ -209,8 +209,10 @@ def round_layers(
         else:
             open_layers[name] = layer
     if windows is None:
-        for layer in open_layers.values():
+        for done, layer in enumerate(open_layers.values(), 1):
             layer.store_int4(layer.stored_int4())
+            if on_progress is not None:
+                on_progress(done, len(open_layers))
         return
     if open_layers:
         _round_blocks(model, open_layers, windows, on_progress)

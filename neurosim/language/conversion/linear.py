@@ -112,6 +112,11 @@ class SpikedLinear(nn.Module):
                 self._rows, self._steps, self._thresholds = map(as_numpy, (self._rows, steps, thresholds))
                 self._rounding = numpy_rounding(rounding)
 
+    def prepare(self) -> None:
+        """Round the weights that a simulation without gradients reads, where it keeps them."""
+        if self._rows is None and not self.coder.bypassed:
+            self._values(integers=True)
+
     def stored(self) -> tuple[Tensor, Tensor | None]:
         """Return (V [N, K] float32 or int8, its steps [N] or None), as a chip would store them."""
         if self.weight_type == "float32":

@@ -146,6 +146,16 @@ class Converted:
             coder.k = float(k)
         self.coding = replace(self.coding, k=k)
 
+    @torch.no_grad()
+    def prepare(self) -> None:
+        """Round the weights of all layers, as the simulated form does when it first reads a layer.
+
+        The memory of each layer's dense weights is given back, where they are mapped from a file.
+        """
+        for layer in self.layers.values():
+            layer.prepare()
+            self.model.files.release()
+
     def execute(self, on: bool = True, *, threads: int = 1) -> Converted:
         """Add rows of weights for spikes and update the state lazily (`on`), or simulate; return self.
 
@@ -261,6 +271,7 @@ def convert(
     on_message: Callable[[str], None] = lambda line: None,
     calibration: Calibration | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_rounded: Callable[[int, int], None] | None = None,
 ) -> Converted:
     """Return a spike-coded copy of a model, on the same device; it shares matrices in 16 bits with the model.
 
@@ -272,6 +283,7 @@ def convert(
         on_message: called with the name of a long step when it begins.
         calibration: result of `calibrate_channels` with the same arguments, for several conversions of one model.
         on_progress: called with (windows read, windows in all) while thresholds are calibrated.
+        on_rounded: called with (layers rounded, layers in all) while weights are rounded to 4 bits.
 
     Raises:
         NeurosimInputError: a scheme that needs text got none or too little, a layer cannot be converted, or a weight is
@@ -284,7 +296,7 @@ def convert(
     if coding.weights == "int4":
         on_message("rounding weights to 4 bits")
         sample = None if tokens is None else draw_windows(_require_text(coding, tokens, length), windows, length, seed)
-        int4.round_layers(made.model, made.layers, sample)
+        int4.round_layers(made.model, made.layers, sample, on_rounded)
     return made
 
 

@@ -268,7 +268,8 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
     source = run.inputs
     sizes = config.calibration
     say = run.options.say
-    with bar("calibrating", "windows", run.options.quiet) as report:
+    quiet = run.options.quiet
+    with bar("calibrating", "windows", quiet) as report, bar("rounding", "layers", quiet) as on_rounded:
         converted = convert(
             source.model,
             coding,
@@ -279,6 +280,7 @@ def make(run: ConvertRun, coding: Coding, calibration: Calibration | None = None
             say,
             calibration,
             on_progress=report,
+            on_rounded=on_rounded,
         )
     for line in converted.remarks:
         say(line)
@@ -358,6 +360,7 @@ def _measured(run: ConvertRun, converted: Converted) -> ConversionResult:
         bar("comparing", f"{source.tokenizer.unit}s", quiet) as report,
         converted.counting() as histograms,
     ):
+        converted.prepare()
         # One token more than is predicted: the first has none before it.
         text = source.held_out[: config.text.tokens + 1]
         comparison = compare_models(source.model, converted.model, text, on_progress=report)

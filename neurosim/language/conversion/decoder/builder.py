@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeGuard, final
 
 import numpy as np
 import torch
@@ -80,6 +80,11 @@ def _columns(widths: Sequence[int], threads: int, block: int = BLOCK) -> list[_C
             at = end
         at = -(-at // block) * block
     return columns
+
+
+def multiplies_blocks(weight: Tensor) -> TypeGuard[BlockTensor]:
+    """Return whether a dense product takes the blocks of weights as they are."""
+    return isinstance(weight, BlockTensor) and weight.kind is Q8_0 and dense_blocks.has_halves()
 
 
 @final
@@ -475,8 +480,8 @@ class Builder(DecoderProgram):
         """Append a dense product of a weight [N, K] with x; `more` are its further operands."""
         operands = {"size": x.width, "width": len(weight), "tokens": x.rows, **more, "mask": self.mask}
         # Blocks of 8 bits are multiplied as they are: a fourth of the bytes of float32.
-        if isinstance(weight, BlockTensor) and weight.kind is Q8_0 and dense_blocks.has_halves():
-            # An embedding with the same weights has them as floats, by the weights alone.
+        if multiplies_blocks(weight):
+            # An embedding with the same weights may have them as floats, by the weights alone.
             rows = self.weights.of([weight, Q8_0], lambda: self._copied(weight.blocks))
             bound = dense_blocks.dense_blocks(weights=rows, x=x, **operands)
         else:

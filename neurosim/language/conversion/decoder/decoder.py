@@ -22,6 +22,7 @@ from ...attention.model import LanguageModel, ResidualBlock
 from ..spiked_mixer import SpikedMixer
 from . import leaves
 from .builder import Builder
+from .embedding import stored_table
 from .memory import Array, Buffer, States, Weights
 from .nodes import StateNode
 from .program import NotCompiledError
@@ -65,12 +66,14 @@ class _Program:
     Attributes:
         builder: owner of its memory.
         inputs: [sequences] tokens, or [sequences, units] numbers of events.
+        rows: [sequences, width] of the embedding, where it is not widened; else None.
         logits: [sequences, vocabulary].
         lists: operations of each thread.
     """
 
     builder: Builder
     inputs: Array
+    rows: Array | None
     logits: NDArray[np.float32]
     lists: list[NDArray[np.int64]]
 
@@ -80,7 +83,7 @@ class Decoder(Uncopied):
     """A compiled step of a language model, dense or converted, on the CPU.
 
     Computes what the model's `step` computes in its executed form. Weights are copied on construction: later
-    changes of the model have no effect.
+    changes of the model have no effect. A large embedding in 16 bits or in blocks is read where the model has it.
 
     Sequences are independent: each has its own position, and what it reads gives the same bits whichever sequences are
     stepped beside it. To let one join or leave, name the sequences of a step in `step(tokens, sequences)`.
@@ -118,6 +121,7 @@ class Decoder(Uncopied):
             self._units = None
         else:
             self._units = math.prod(events.shape)
+        self._table = stored_table(model)
         self._programs: dict[int, _Program] = {}
         for size in self.sizes:
             self._programs[size] = self._compiled(Builder(size, threads, self._states, weights), model)
@@ -144,12 +148,15 @@ class Decoder(Uncopied):
         shape = (builder.tokens,) if self._units is None else (builder.tokens, self._units)
         # The program reads its inputs at this address: `step` writes them here.
         inputs: Array = np.zeros(shape, np.int64 if self._units is None else np.float32)
+        rows: Array | None = None
+        if self._table is not None:
+            rows = np.zeros((builder.tokens, self._table.width), np.float32)
         with torch.no_grad():
-            logits = _compile(builder, model, inputs)
+            logits = _compile(builder, model, inputs, rows)
         # Where every thread has its own copy of the logits, all are equal.
         out = logits.array[0] if logits.own else logits.array
         lists = [np.array(entries, np.int64).reshape(-1, program.COLUMNS) for entries in builder.lists]
-        return _Program(builder, inputs, out, lists)
+        return _Program(builder, inputs, rows, out, lists)
 
     def step(self, tokens: Sequence[int] | NDArray[Any], sequences: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Return logits [n, vocabulary] after one token of each of n sequences; overwritten by the next step of n.
@@ -233,6 +240,8 @@ class Decoder(Uncopied):
         if self._units is None:
             for token in step.inputs:
                 require(0 <= token < self.vocabulary, "token", f"must be >= 0 and < {self.vocabulary}", int(token))
+        if self._table is not None and step.rows is not None:
+            self._table.look_up(step.inputs, step.rows)
 
     def _run(self, step: _Program, context: NDArray[np.int64], position: int) -> None:
         """Run a program in a context; `position` is the largest one in it."""
@@ -337,12 +346,18 @@ _PROBLEMS = {
 }
 
 
-def _compile(b: Builder, model: LanguageModel, tokens: Array) -> Buffer:
-    """Append the program of a model, by running its layers on values that record; return the buffer of its logits."""
+def _compile(b: Builder, model: LanguageModel, tokens: Array, rows: Array | None) -> Buffer:
+    """Append the program of a model, by running its layers on values that record; return the buffer of its logits.
+
+    Args:
+        tokens, rows: inputs of the program, see `_Program`.
+    """
     embeddings = model.embeddings
     bounds = model.bounds()
     if isinstance(embeddings, EventEmbedding):
         first = b.embed_events(tokens, embeddings)
+    elif rows is not None:
+        first = Buffer(rows, *rows.shape)
     else:
         first = b.embed(tokens, embeddings)
     x = Traced.of(b, first, [b.tokens, 1, model.config.width])

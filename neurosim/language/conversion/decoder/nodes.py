@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
+from weakref import ref
 
 import numpy as np
 import torch
@@ -30,13 +31,14 @@ class Node(ABC):
     Attributes:
         builder: builder of the program that computes it.
         size: numbers of a token.
-        readers: layers that take spikes of it, and that may be computed together.
+        readers: layers that take spikes of it, and that may be computed together. They hold this node, which therefore
+            only refers to them: a decoder in a circle would stay in memory until Python looks for circles.
     """
 
     def __init__(self, builder: Builder, size: int) -> None:
         self.builder = builder
         self.size = size
-        self.readers: list[LinearNode] = []
+        self.readers: list[ref[LinearNode]] = []
         self._buffer: Buffer | None = None
 
     @property
@@ -110,7 +112,7 @@ class LinearNode(Node):
         self.before = before
         # A mask leaves tokens out: what is computed under one stays apart.
         if before is None and x.builder.mask is None and isinstance(layer, SpikedLinear):
-            x.readers.append(self)
+            x.readers.append(ref(self))
 
     def compute(self, *, narrow: bool = False) -> Buffer:
         # Every thread computes a narrow layer in front of this one itself, so that none waits for the others.
@@ -128,16 +130,17 @@ class LinearNode(Node):
 
     def _together(self, x: Buffer) -> list[LinearNode]:
         """Return the nodes that are computed with this one, itself among them; [] if it is computed alone."""
-        if self not in self.x.readers or self.builder.mask is not None:
+        if ref(self) not in self.x.readers or self.builder.mask is not None:
             return []
-        waiting = [node for node in self.x.readers if node.waits and node.layer.in_features == x.width]
+        readers = [node for reader in self.x.readers if (node := reader()) is not None]
+        waiting = [node for node in readers if node.waits and node.layer.in_features == x.width]
         return [node for node in waiting if self.builder.joins(node.layer, self.layer, x.width)]
 
     def plus(self, before: Node) -> LinearNode:
         """Return the layer with `before` added to its outputs, in the same operation."""
         # The sum takes the place of this node, which is computed only if something else reads it.
-        if self in self.x.readers:
-            self.x.readers.remove(self)
+        if ref(self) in self.x.readers:
+            self.x.readers.remove(ref(self))
         return LinearNode(self.x, self.layer, before)
 
 

@@ -159,7 +159,7 @@ class DecoderProgram(Uncopied):
     def constant(self, values: Tensor | float) -> Array:
         """Return values as a flat float32 array that the program may read; values of a parameter once for all programs.
 
-        An embedding in 16 bits or in blocks is widened here, and takes more memory than all else.
+        Values in 16 bits or in blocks are widened: an embedding then takes more memory than all else (`StoredTable`).
         """
         if isinstance(values, nn.Parameter):
             return self.weights.of([values], lambda: _flat(values))
